@@ -1,0 +1,455 @@
+//! What the user asked for, as valid settings: no strings left to parse, no impossible values. Pure.
+//!
+//! [`raw`] is the file as typed, [`check`] turns it into a [`Config`] and collects every [`problem`] on the way. The wrapper's
+//! flags build the same [`Config`] with one process in it (`crate::cli`).
+
+pub mod check;
+pub mod expand;
+pub mod problem;
+pub mod raw;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::signal::Signal;
+
+/// `terminationGracePeriodSeconds`' default in Kubernetes.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+/// The last slice of the budget: SIGKILL, reap, report. A quarter of the grace when that is less.
+pub const DEFAULT_KILL_RESERVE: Duration = Duration::from_secs(1);
+/// Where the kubelet reads a container's last words, unless the pod spec names another file.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Everything softstop needs to know before it starts anything.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The whole budget from the first stop request to softstop's own end.
+    pub grace: Duration,
+    /// The last slice of `grace`, for SIGKILL, reaping and the report. Less than `grace`.
+    pub kill_reserve: Duration,
+    /// What the stop of the processes and `post_stop` hold together against the drain; `None`: a quarter of the grace.
+    pub stop_reserve: Option<Duration>,
+    /// Signals to softstop that ask for a stop. Every other one is forwarded.
+    pub stop_on: Vec<Signal>,
+    pub forward: Forward,
+    pub readiness_on_drain: ReadinessOnDrain,
+    pub http: Option<Http>,
+    pub log: LogConfig,
+    pub exit_codes: ExitCodes,
+    /// In order, before any process.
+    pub init: Vec<Task>,
+    /// At least one. Names are unique.
+    pub processes: Vec<Process>,
+    pub drain: Vec<Step>,
+    pub post_stop: Vec<Step>,
+    /// Where the JSON report goes at exit.
+    pub report: Option<PathBuf>,
+    /// Where the verdict goes when the file exists. `None` never writes one.
+    pub termination_log: Option<PathBuf>,
+}
+
+impl Config {
+    /// A configuration with every default and no process: the base that the file's and the flags' readers fill in.
+    pub fn with_defaults() -> Config {
+        Config {
+            grace: DEFAULT_GRACE,
+            kill_reserve: DEFAULT_KILL_RESERVE,
+            stop_reserve: None,
+            stop_on: vec![Signal::TERM, Signal::INT, Signal::QUIT],
+            forward: Forward::All,
+            readiness_on_drain: ReadinessOnDrain::Fail,
+            http: None,
+            log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
+            exit_codes: ExitCodes::default(),
+            init: Vec::new(),
+            processes: Vec::new(),
+            drain: Vec::new(),
+            post_stop: Vec::new(),
+            report: None,
+            termination_log: Some(PathBuf::from(TERMINATION_LOG)),
+        }
+    }
+}
+
+/// The default `kill_reserve` for a grace: one second, but never more than a quarter of it.
+pub fn default_kill_reserve(grace: Duration) -> Duration {
+    DEFAULT_KILL_RESERVE.min(grace / 4)
+}
+
+/// Which signals that are not a stop request reach the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forward {
+    /// Every one, as tini does.
+    #[default]
+    All,
+    /// Only those the process catches, where the default action would end it: as if it were PID 1 itself.
+    Caught,
+}
+
+/// What `/readyz` answers from the stop request on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadinessOnDrain {
+    /// 503: the pod leaves every load balancer that probes it.
+    #[default]
+    Fail,
+    /// As before: keeps the Service's fallback to serving, terminating endpoints alive.
+    Keep,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// The address as an IP; `localhost` has been turned into 127.0.0.1.
+    pub listen: std::net::SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// `[exit_codes]`: what softstop's own exit code is instead of the main process's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExitCodes {
+    /// The main process's code (128 + n for a signal) to the code to exit with.
+    pub map: BTreeMap<u8, u8>,
+    /// The code of a stop that needed SIGKILL, whatever the main process's was.
+    pub forced: Option<u8>,
+}
+
+/// One supervised process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub name: String,
+    /// Program and arguments; never empty. The program is looked up on the PATH the process gets.
+    pub command: Vec<OsString>,
+    pub identity: Identity,
+    pub working_dir: Option<PathBuf>,
+    /// Added to, and winning over, the environment softstop was started with.
+    pub env: Vec<(OsString, OsString)>,
+    pub stdin: Stdin,
+    pub output: Output,
+    pub restart: Restart,
+    pub backoff: Backoff,
+    /// Final failure after this many restarts within `backoff.reset`; `None` never gives up.
+    pub max_restarts: Option<u32>,
+    /// Its exit code is the container's.
+    pub main: bool,
+    pub on_exit: OnExit,
+    /// What must hold before it starts: index into `Config::processes` and the condition.
+    pub after: Vec<(usize, Condition)>,
+    /// The ladder of stop signals; SIGKILL follows. Empty: the signal that asked for the stop (wrapper) or SIGTERM, with
+    /// all the time there is.
+    pub stop: Vec<Rung>,
+    /// With an empty ladder: pass on the very signal that asked for the stop.
+    pub stop_as_received: bool,
+    pub signal_to: SignalTo,
+    pub startup: Option<Probe>,
+    pub readiness: Option<Probe>,
+    pub liveness: Option<Probe>,
+    /// In order, once it has started.
+    pub post_start: Vec<Task>,
+    pub pre_stop: Option<Task>,
+    /// Hand it the terminal and softstop's inherited descriptors: the wrapper's transparency.
+    pub foreground: bool,
+}
+
+impl Process {
+    /// A process with every default, as the wrapper and the file's reader start from.
+    pub fn new(name: impl Into<String>, command: Vec<OsString>) -> Process {
+        Process {
+            name: name.into(),
+            command,
+            identity: Identity::default(),
+            working_dir: None,
+            env: Vec::new(),
+            stdin: Stdin::Null,
+            output: Output::Inherit,
+            restart: Restart::OnFailure,
+            backoff: Backoff::default(),
+            max_restarts: None,
+            main: false,
+            on_exit: OnExit::Stop,
+            after: Vec::new(),
+            stop: Vec::new(),
+            stop_as_received: false,
+            signal_to: SignalTo::Process,
+            startup: None,
+            readiness: None,
+            liveness: None,
+            post_start: Vec::new(),
+            pre_stop: None,
+            foreground: false,
+        }
+    }
+}
+
+/// Who a process runs as. Names are resolved when it starts, so that they may come from a file an init task writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// A name from /etc/passwd or a number.
+    pub user: Option<String>,
+    /// A name from /etc/group or a number; default: the user's own group.
+    pub group: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdin {
+    #[default]
+    Null,
+    Inherit,
+}
+
+/// What becomes of a process's standard output and error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// The process writes to softstop's own descriptors: no copy, no cost.
+    #[default]
+    Inherit,
+    /// Each line with the process's name in front.
+    Prefix,
+    /// Each line as one JSON object.
+    Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    Always,
+    #[default]
+    OnFailure,
+    Never,
+}
+
+/// The delay before a restart: `initial` doubling to `max`, back to `initial` after `reset` of uninterrupted running.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backoff {
+    pub initial: Duration,
+    pub max: Duration,
+    pub reset: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(300), reset: Duration::from_secs(600) }
+    }
+}
+
+/// What the final end of a process (one that is not restarted) means for the container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExit {
+    /// The container stops.
+    Stop,
+    /// The container stops if the process failed; a success counts as completed.
+    StopOnFailure,
+    /// The container goes on.
+    Continue,
+}
+
+/// When a dependency counts as fulfilled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It runs and its startup probe, if any, has succeeded.
+    Started,
+    /// It is started, its post_start tasks are done and its readiness probe, if any, succeeds.
+    Ready,
+    /// It has ended with code 0 and is not restarted.
+    Completed,
+}
+
+/// One rung of a stop ladder: send `signal`, wait up to `wait`, go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rung {
+    pub signal: Signal,
+    /// `None`: all the time there is.
+    pub wait: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalTo {
+    /// The process alone, as Kubernetes signals a container's first process.
+    #[default]
+    Process,
+    /// Its whole process group, as a terminal does.
+    Group,
+}
+
+/// Something to do once, with its time limit: an init task, a hook, a drain or post_stop step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub name: String,
+    pub handler: Handler,
+    /// For all attempts together; `None`: what its place allows (its share of the budget during a stop).
+    pub timeout: Option<Duration>,
+    pub retries: Retries,
+    /// Pause between two attempts.
+    pub retry_delay: Duration,
+    pub on_failure: OnFailure,
+}
+
+impl Task {
+    pub fn new(name: impl Into<String>, handler: Handler) -> Task {
+        Task {
+            name: name.into(),
+            handler,
+            timeout: None,
+            retries: Retries::Count(0),
+            retry_delay: Duration::from_secs(1),
+            on_failure: OnFailure::Ignore,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retries {
+    /// So many further attempts after a failed one.
+    Count(u32),
+    /// Again until the timeout: what an `[[init]]` that waits for a port does.
+    UntilTimeout,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Report it and go on.
+    Ignore,
+    /// Restart the process it belongs to (post_start only).
+    Restart,
+    /// Stop the container (init, post_start) or end the drain here (drain).
+    Stop,
+}
+
+/// What a task, hook, step or probe does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// Run a program to its end; success is exit code 0. Never empty.
+    Exec(Vec<OsString>),
+    /// Success is 200 to 399, as the kubelet's probes count it.
+    Http(HttpCall),
+    /// Success is an accepted connection, closed at once.
+    Tcp { host: String, port: u16 },
+    Sleep(Duration),
+    /// A signal to a process (index into `Config::processes`).
+    Signal { process: usize, signal: Signal },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCall {
+    pub method: Method,
+    pub host: String,
+    pub port: u16,
+    /// Begins with `/`.
+    pub path: String,
+    /// Valid header names and values.
+    pub headers: Vec<(String, String)>,
+    /// For POST.
+    pub body: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    Get,
+    Post,
+}
+
+/// One entry of `[[drain]]` or `[[post_stop]]`: a task, or several side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// One, or the members of `parallel`; never empty.
+    pub tasks: Vec<Task>,
+    /// What earlier steps may not take from it.
+    pub reserve: Option<Duration>,
+    pub when: When,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Only when somebody asked for the stop. Not when the main process ended by itself: then there is no traffic left
+    /// to drain, and Kubernetes skips preStop too.
+    #[default]
+    Requested,
+    Always,
+}
+
+/// A kubelet's probe with the kubelet's fields and defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub handler: Handler,
+    pub initial_delay: Duration,
+    pub period: Duration,
+    pub timeout: Duration,
+    pub success_threshold: u32,
+    pub failure_threshold: u32,
+}
+
+impl Probe {
+    pub fn new(handler: Handler) -> Probe {
+        Probe {
+            handler,
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(10),
+            timeout: Duration::from_secs(1),
+            success_threshold: 1,
+            failure_threshold: 3,
+        }
+    }
+}
+
+/// The candidate nearest to what was typed, if one is near enough to be meant (a third of its letters may differ).
+pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|c| (edit_distance(typed, c), c))
+        .filter(|(d, c)| *d <= (c.len().max(typed.len()) / 3).max(1) && *d < c.len())
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, c)| c)
+}
+
+/// Edits that turn `a` into `b`: insert, delete, replace, and swap two neighbours (optimal string alignment).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for (i, ca) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = rows[i][j] + usize::from(ca != cb);
+            let mut best = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}

@@ -1,0 +1,24 @@
+//! softstop's own exit codes: one table, used by the code and printed in the docs. Pure.
+//!
+//! Stable: Job policies (`podFailurePolicy`, `restartPolicyRules`) act on these numbers.
+
+/// Everything went well, or the main process ended with 0.
+pub const OK: u8 = 0;
+/// An init task or a `post_start` task with `on_failure = "stop"` failed without an exit code of its own (a timeout, a
+/// refused connection), or a dependency can never be fulfilled.
+pub const FAILED: u8 = 1;
+/// The command line is wrong (sysexits' EX_USAGE).
+pub const USAGE: u8 = 64;
+/// softstop itself failed (sysexits' EX_SOFTWARE).
+pub const INTERNAL: u8 = 70;
+/// The configuration is wrong (sysexits' EX_CONFIG). Nothing was started.
+pub const CONFIG: u8 = 78;
+/// The program was found but cannot be executed, as a shell says it.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// The program was not found, as a shell says it.
+pub const NOT_FOUND: u8 = 127;
+
+/// The code of a process ended by a signal, as a shell says it.
+pub fn for_signal(number: i32) -> u8 {
+    u8::try_from(number & 0x7f).map_or(128, |n| 128 + n)
+}

@@ -1,0 +1,28 @@
+//! softstop: the first process in a container.
+//!
+//! A functional core in an imperative shell. Arrows go one way; `tests/layering.rs` reads the sources and fails when
+//! one does not.
+//!
+//! ```text
+//! config ──► plan ──► lifecycle ──┐          text → valid settings → intent → (event, time) → actions   all pure
+//!                        sys ─────┼──► runtime    syscalls, the only unsafe; the loop, the only clock
+//!                 output, http ───┘        │
+//!                                          └──► report   one recorded history → log, termination message, JSON
+//! ```
+//!
+//! Read in this order: [`config`] (what the user asked for), [`plan`] (what follows from it: order and budget),
+//! [`lifecycle`] (what happens, as a pure state machine), [`runtime`] (the loop that carries it out with [`sys`]).
+
+pub mod cli;
+pub mod config;
+pub mod exit;
+pub mod http;
+pub mod lifecycle;
+pub mod output;
+pub mod plan;
+pub mod report;
+pub mod runtime;
+pub mod signal;
+pub mod status;
+pub mod sys;
+pub mod time;

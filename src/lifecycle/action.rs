@@ -1,0 +1,78 @@
+//! Everything that may be done. Pure.
+
+use std::time::Duration;
+
+use super::event::{ProcId, RunId, Told};
+use crate::config::SignalTo;
+use crate::report::Note;
+use crate::signal::Signal;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Action {
+    /// Start the process; answered by `Event::Spawned` or `Event::SpawnFailed` in the same turn.
+    Spawn { process: ProcId },
+    /// Send a signal to a process that has not been reaped; with `wake`, SIGCONT after it so that a stopped process can act.
+    Signal { process: ProcId, signal: Signal, to: SignalTo, wake: bool },
+    /// Pass on a signal that is not a stop request.
+    Forward { process: ProcId, signal: Signal },
+    /// SIGKILL the process and its group, after a look at what it is doing.
+    Kill { process: ProcId, because: KillReason },
+    /// Send a signal, and SIGCONT, to what is left of the group of a process that has ended.
+    SignalGroup { process: ProcId, signal: Signal },
+    /// Do a task's or probe's handler once; answered by `Event::RunDone`, also after a `Cancel`.
+    Run { run: RunId, what: What, limit: Duration, told: Told },
+    /// End a run. `kill`: at once; else an exec handler gets SIGTERM.
+    Cancel { run: RunId, kill: bool },
+    /// Signal every descendant that is neither a known process nor a running hook.
+    SignalStragglers { signal: Signal },
+    /// SIGKILL to everything that still lives below us.
+    KillEverything,
+    /// Record and log this.
+    Note(Note),
+    /// The end: exit with this code.
+    Finish { code: u8 },
+}
+
+/// Which task, hook, step or probe a run is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum What {
+    Init(usize),
+    PostStart(ProcId, usize),
+    PreStop(ProcId),
+    /// Step and task in it.
+    Drain(usize, usize),
+    PostStop(usize, usize),
+    Probe(ProcId, ProbeKind),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeKind {
+    Startup,
+    Readiness,
+    Liveness,
+}
+
+impl ProbeKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            ProbeKind::Startup => "startup",
+            ProbeKind::Readiness => "readiness",
+            ProbeKind::Liveness => "liveness",
+        }
+    }
+}
+
+/// Why a process has to be killed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KillReason {
+    /// The last signal of its ladder that was sent, if any was.
+    pub after: Option<Signal>,
+    /// How long it has had since then.
+    pub waited: Duration,
+    /// The budget's end, rather than the ladder's.
+    pub out_of_time: bool,
+    /// Only its group's left-overs are concerned; the process itself has ended.
+    pub left_overs: bool,
+}

@@ -1,0 +1,161 @@
+//! Everything that can happen. Pure.
+
+use std::time::Duration;
+
+use crate::signal::Signal;
+
+/// Index of a process in the plan.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct ProcId(pub usize);
+
+/// One attempt at a task or probe: unique over softstop's life, so a late answer of an old attempt is recognised.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct RunId(pub u64);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Once, first.
+    Begin,
+    /// softstop was sent a signal.
+    Signalled { signal: Signal, sender: Sender },
+    /// The answer to `Action::Spawn`, in the same turn.
+    Spawned { process: ProcId, pid: i32 },
+    SpawnFailed { process: ProcId, error: SpawnError },
+    /// A process has ended; it is still a zombie, so its pid and group are still its own.
+    Exited { process: ProcId, status: Exit },
+    /// Nothing is left of the process group of a process that has ended.
+    GroupEmpty { process: ProcId },
+    /// The answer to `Action::Run`.
+    RunDone { run: RunId, outcome: Outcome },
+    /// softstop has no child left, of whatever origin.
+    Alone,
+    /// Time has passed; nothing else has happened.
+    Tick,
+}
+
+/// Where a signal came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender {
+    /// From a process inside our PID namespace.
+    Process(i32),
+    /// From outside the PID namespace: the container runtime, the kubelet, an operator's `kill`.
+    Outside,
+    /// From the kernel on behalf of the terminal (Ctrl-C).
+    Terminal,
+    /// softstop was told so before it could see by whom, or the kernel does not say.
+    Unknown,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    Code(u8),
+    Signal { signal: Signal, core: bool },
+}
+
+impl Exit {
+    pub fn success(self) -> bool {
+        self == Exit::Code(0)
+    }
+
+    /// The code a shell would report: 128 + n for a signal.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal { signal, .. } => crate::exit::for_signal(signal.number()),
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Signal { signal, core: true } => write!(f, "{signal}, core dumped"),
+            Exit::Signal { signal, core: false } => write!(f, "{signal}"),
+        }
+    }
+}
+
+/// Why a process could not be started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpawnError {
+    pub kind: SpawnErrorKind,
+    /// What, where, and what to do: one line.
+    pub text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SpawnErrorKind {
+    /// No such program: exit code 127.
+    NotFound,
+    /// There, but not executable (permission, format, missing interpreter): exit code 126.
+    NotExecutable,
+    /// The system is short of something (EAGAIN, ENOMEM, EMFILE): worth another try.
+    Transient,
+    /// A user, group or directory that does not exist or is not permitted: exit code 126.
+    Setup,
+}
+
+impl SpawnErrorKind {
+    /// The exit code that a failed start amounts to.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            SpawnErrorKind::NotFound => crate::exit::NOT_FOUND,
+            SpawnErrorKind::NotExecutable | SpawnErrorKind::Setup => crate::exit::NOT_EXECUTABLE,
+            SpawnErrorKind::Transient => crate::exit::INTERNAL,
+        }
+    }
+}
+
+/// How an attempt at a task or probe ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Ok,
+    Failed {
+        /// One line: `exit code 3`, `connection refused`, `answered 503`.
+        reason: String,
+        /// The exit code of an exec handler.
+        code: Option<u8>,
+    },
+}
+
+impl Outcome {
+    pub fn failed(reason: impl Into<String>) -> Outcome {
+        Outcome::Failed { reason: reason.into(), code: None }
+    }
+}
+
+/// Why the stop began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// A stop signal.
+    Signal { signal: Signal, sender: Sender },
+    /// A process whose end ends the container has ended.
+    ProcessEnded { process: ProcId, status: Exit },
+    /// A process that the container cannot do without could not be started.
+    StartFailed { process: ProcId, code: u8 },
+    /// An init task failed.
+    InitFailed { task: usize, code: u8 },
+    /// A `post_start` task with `on_failure = "stop"` failed.
+    PostStartFailed { process: ProcId, code: u8 },
+    /// Every process has ended.
+    AllEnded,
+    /// A process can never start, because what it waits for can never come true.
+    DependencyFailed { process: ProcId, on: ProcId },
+}
+
+impl Cause {
+    /// Somebody asked for it, as opposed to something having ended or failed by itself.
+    pub fn requested(&self) -> bool {
+        matches!(self, Cause::Signal { .. })
+    }
+}
+
+/// What a hook or step is told: `SOFTSTOP_REASON`, `SOFTSTOP_REMAINING_MS`, `SOFTSTOP_EXIT_CODE`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    pub reason: &'static str,
+    pub remaining: Duration,
+    pub exit_code: Option<u8>,
+}

@@ -1,0 +1,114 @@
+//! What `/status`, `/metrics` and the probe endpoints show: a picture of the machine at one instant. Pure.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+/// Seconds with millisecond precision: `7.412`.
+fn seconds<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64((d.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+fn maybe_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+    match d {
+        Some(d) => seconds(d, s),
+        None => s.serialize_none(),
+    }
+}
+
+/// Kubernetes' words for the whole, `kubectl`'s `Terminating` told by [`Status::stop`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub enum Phase {
+    /// Init tasks run, or some process has never started.
+    Pending,
+    /// Every process has been started.
+    Running,
+    Succeeded,
+    Failed,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub version: &'static str,
+    pub phase: Phase,
+    /// `/startupz`: init tasks are done and every process is started (a one-shot one: started or completed).
+    pub started: bool,
+    /// `/readyz`.
+    pub ready: bool,
+    /// `/livez`.
+    pub live: bool,
+    #[serde(rename = "uptime_seconds", serialize_with = "seconds")]
+    pub uptime: Duration,
+    #[serde(rename = "grace_seconds", serialize_with = "seconds")]
+    pub grace: Duration,
+    /// The init task that is running now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<TaskStatus>,
+    pub processes: Vec<ProcessStatus>,
+    /// Present from the stop request on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<StopStatus>,
+    pub orphans_reaped: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskStatus {
+    pub name: String,
+    #[serde(rename = "running_seconds", serialize_with = "seconds")]
+    pub running: Duration,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ProcessStatus {
+    pub name: String,
+    /// `Waiting`, `Running` or `Terminated`, as in a pod's container status.
+    pub state: &'static str,
+    /// Kubernetes' reason where there is one: `Dependency`, `CrashLoopBackOff`, `Stopping`, `Completed`, `Error`, `StartError`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// What it waits for, or what went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    pub started: bool,
+    pub ready: bool,
+    pub live: bool,
+    pub main: bool,
+    pub restarts: u32,
+    /// Since it was last started.
+    #[serde(rename = "running_seconds", skip_serializing_if = "Option::is_none", serialize_with = "maybe_seconds")]
+    pub running: Option<Duration>,
+    /// Until the next restart.
+    #[serde(rename = "restart_in_seconds", skip_serializing_if = "Option::is_none", serialize_with = "maybe_seconds")]
+    pub restart_in: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<LastExit>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LastExit {
+    /// 128 + n for a signal.
+    pub exit_code: u8,
+    /// The signal's name; the kubelet leaves it out, we do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// `Completed` or `Error`.
+    pub reason: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct StopStatus {
+    /// Why, in words.
+    pub cause: String,
+    /// The step under way: a drain step's name, `stop processes`, `stop what is left`, a post_stop task's name, `kill`.
+    pub step: String,
+    #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
+    pub elapsed: Duration,
+    /// Until everything left is killed.
+    #[serde(rename = "deadline_in_seconds", serialize_with = "seconds")]
+    pub deadline_in: Duration,
+    /// Until this step is cut short.
+    #[serde(rename = "step_deadline_in_seconds", serialize_with = "seconds")]
+    pub step_deadline_in: Duration,
+}
