@@ -28,6 +28,8 @@ pub enum Action {
     SignalStragglers { signal: Signal },
     /// SIGKILL to everything that still lives below us.
     KillEverything,
+    /// Once this turn's dead are reaped, say whether any child is left: `Event::Alone` or `Event::NotAlone`.
+    Census,
     /// Record and log this.
     Note(Note),
     /// The end: exit with this code.

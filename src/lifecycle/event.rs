@@ -27,8 +27,10 @@ pub enum Event {
     GroupEmpty { process: ProcId },
     /// The answer to `Action::Run`.
     RunDone { run: RunId, outcome: Outcome },
-    /// softstop has no child left, of whatever origin.
+    /// The answer to `Action::Census`: softstop has no child left, of whatever origin.
     Alone,
+    /// The answer to `Action::Census`: something still lives below softstop.
+    NotAlone,
     /// Time has passed; nothing else has happened.
     Tick,
 }
