@@ -27,7 +27,9 @@ pub(super) struct ProbeRun {
 pub(super) enum Step {
     Nothing,
     /// It failed; so many in a row now.
-    Failed { failures: u32 },
+    Failed {
+        failures: u32,
+    },
     /// The verdict has changed.
     Turned(bool),
 }
@@ -62,12 +64,18 @@ impl ProbeRun {
             Some((run, end)) if now >= end => {
                 fx.push(Action::Cancel { run, kill: true });
                 self.flight = None;
-                Some(self.count(&Outcome::failed(format!("no answer within {}", Human(probe.timeout))), probe))
+                Some(self.count(
+                    &Outcome::failed(format!("no answer within {}", Human(probe.timeout))),
+                    probe,
+                ))
             }
             None if now >= self.next => {
                 let limit = probe.timeout.max(SHORTEST);
                 self.next = now + probe.period.max(SHORTEST);
-                self.flight = Some((fx.run(What::Probe(self.process, self.kind), limit), now + limit));
+                self.flight = Some((
+                    fx.run(What::Probe(self.process, self.kind), limit),
+                    now + limit,
+                ));
                 Some(Step::Nothing)
             }
             _ => None,
@@ -102,7 +110,9 @@ impl ProbeRun {
                     self.verdict = Some(false);
                     return Step::Turned(false);
                 }
-                Step::Failed { failures: self.failures }
+                Step::Failed {
+                    failures: self.failures,
+                }
             }
         }
     }

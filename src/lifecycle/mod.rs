@@ -49,7 +49,10 @@ pub struct Machine {
 #[derive(Debug)]
 enum Stage {
     New,
-    Init { index: usize, task: TaskRun },
+    Init {
+        index: usize,
+        task: TaskRun,
+    },
     Up,
     /// From here on `Machine::stop` is there.
     Stopping(stop::Stage),
@@ -135,7 +138,11 @@ impl Machine {
             if matches!(self.stage, Stage::Done) {
                 return;
             }
-            let changed = self.latch() || self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
+            let changed = self.latch()
+                || self.due_stop()
+                || self.due_up()
+                || self.advance_up()
+                || self.advance_stop();
             if !changed {
                 break;
             }
@@ -154,13 +161,24 @@ impl Machine {
             return;
         }
         let from = sender.to_string();
-        let ignored = |why| Note::SignalIgnored { signal: SignalName(signal), from, why };
+        let ignored = |why| Note::SignalIgnored {
+            signal: SignalName(signal),
+            from,
+            why,
+        };
         match self.plan.main {
             Some(main) if self.fx.alive[main] => {
-                self.fx.push(Action::Forward { process: ProcId(main), signal });
+                self.fx.push(Action::Forward {
+                    process: ProcId(main),
+                    signal,
+                });
             }
-            Some(_) => self.fx.push(Action::Note(ignored("the main process is not running"))),
-            None => self.fx.push(Action::Note(ignored("there are several processes and none is marked main = true"))),
+            Some(_) => self
+                .fx
+                .push(Action::Note(ignored("the main process is not running"))),
+            None => self.fx.push(Action::Note(ignored(
+                "there are several processes and none is marked main = true",
+            ))),
         }
     }
 
@@ -192,7 +210,9 @@ impl Machine {
 
     /// The dependency can never hold any more; why, in words that follow the process's name.
     fn hopeless(&self, on: usize, condition: Condition) -> Option<&'static str> {
-        let State::Ended(end) = &self.processes[on].state else { return None };
+        let State::Ended(end) = &self.processes[on].state else {
+            return None;
+        };
         if self.fulfilled(on, condition) {
             return None;
         }

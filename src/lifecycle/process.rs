@@ -27,7 +27,9 @@ pub(super) enum State {
     /// It has ended; members of its group have been told to, too.
     Cleaning(Cleaning),
     /// Until its next start.
-    Backoff { until: At },
+    Backoff {
+        until: At,
+    },
     Ended(End),
 }
 
@@ -68,7 +70,10 @@ pub(super) struct Stopping {
 pub(super) enum StopStage {
     PreStop(TaskRun),
     /// Waiting after the ladder's rung `index`.
-    Rung { index: usize, until: At },
+    Rung {
+        index: usize,
+        until: At,
+    },
     Killed,
 }
 
@@ -185,13 +190,20 @@ impl Proc {
 
     /// Started, its post_start tasks done, its readiness probe, if any, succeeding.
     pub fn ready(&self) -> bool {
-        let State::Running(r) = &self.state else { return false };
-        let probed = self.probe(ProbeKind::Readiness).is_none_or(|p| p.verdict == Some(true));
+        let State::Running(r) = &self.state else {
+            return false;
+        };
+        let probed = self
+            .probe(ProbeKind::Readiness)
+            .is_none_or(|p| p.verdict == Some(true));
         r.started && matches!(r.post_start, PostStart::Done) && probed
     }
 }
 
 /// `initial` doubled `level` times, at most `max`.
 pub(super) fn backoff_delay(backoff: &crate::config::Backoff, level: u32) -> Duration {
-    backoff.initial.saturating_mul(1u32.checked_shl(level.min(31)).unwrap_or(u32::MAX)).min(backoff.max)
+    backoff
+        .initial
+        .saturating_mul(1u32.checked_shl(level.min(31)).unwrap_or(u32::MAX))
+        .min(backoff.max)
 }

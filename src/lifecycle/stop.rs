@@ -12,14 +12,16 @@ use super::action::{Action, KillReason, What};
 use super::event::{Cause, Exit, Outcome, ProcId, RunId, Sender};
 use super::health::ProbeRun;
 use super::process::{End, PostStart, Proc, State, StopStage, Stopping};
-use super::task::{Effects, TaskRun};
+use super::task::{Effects, SHORTEST, TaskRun};
 use super::up::KILL_WAIT;
 use super::{Machine, Stage as Whole};
 use crate::config::{OnFailure, Step, When};
 use crate::exit;
 use crate::plan::budget::{fraction, longest, process_share, share};
 use crate::plan::order::own;
-use crate::report::{MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict};
+use crate::report::{
+    MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict,
+};
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -132,7 +134,10 @@ impl Machine {
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
         };
-        let anything_ran = self.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
+        let anything_ran = self
+            .processes
+            .iter()
+            .any(|p| p.last_exit.is_some() || p.lives());
         self.stop = Some(Stop {
             cause,
             t0,
@@ -161,7 +166,13 @@ impl Machine {
             let (attempts, took) = (task.attempts, Secs(self.now.since(task.began)));
             let name = self.plan.config.init[*index].name.clone();
             if let Some(result @ TaskResult::Cancelled { .. }) = task.result().cloned() {
-                self.fx.push(Action::Note(Note::TaskEnded { place: Place::Init, name, attempts, took, result }));
+                self.fx.push(Action::Note(Note::TaskEnded {
+                    place: Place::Init,
+                    name,
+                    attempts,
+                    took,
+                    result,
+                }));
             }
         }
         for p in &mut self.processes {
@@ -171,7 +182,8 @@ impl Machine {
                     if let PostStart::Doing(_, task) = &mut r.post_start {
                         interrupted.extend(task.cancel(why, false, &mut self.fx));
                     }
-                    let ended = |probe: &ProbeRun| probe.kind != super::action::ProbeKind::Readiness;
+                    let ended =
+                        |probe: &ProbeRun| probe.kind != super::action::ProbeKind::Readiness;
                     for mut probe in super::drain_where(&mut r.probes, ended) {
                         probe.end(&mut self.fx);
                     }
@@ -188,7 +200,13 @@ impl Machine {
     /// presses, hurries: the second ends the drain, the third kills.
     fn requested_again(&mut self, cause: &Cause, text: String) {
         let Some(stop) = &mut self.stop else { return };
-        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, .. });
+        let by_hand = matches!(
+            cause,
+            Cause::Signal {
+                sender: Sender::Terminal,
+                ..
+            }
+        );
         let effect = match (by_hand, stop.hurried) {
             (false, _) => "changes nothing",
             (true, false) => "skipping the rest of the drain",
@@ -198,19 +216,34 @@ impl Machine {
             stop.deadline = self.now;
         }
         stop.hurried |= by_hand;
-        self.note(Note::StopAgain { cause: text, effect });
+        self.note(Note::StopAgain {
+            cause: text,
+            effect,
+        });
     }
 
     pub(super) fn cause_text(&self, cause: &Cause) -> String {
         match cause {
             Cause::Signal { signal, sender } => format!("{signal} from {sender}"),
-            Cause::ProcessEnded { process, status } => format!("{} ended with {status}", self.name(*process)),
-            Cause::StartFailed { process, .. } => format!("{} could not be started", self.name(*process)),
-            Cause::InitFailed { task, .. } => format!("init task {:?} failed", self.plan.config.init[*task].name),
-            Cause::PostStartFailed { process, .. } => format!("a post_start task of {} failed", self.name(*process)),
+            Cause::ProcessEnded { process, status } => {
+                format!("{} ended with {status}", self.name(*process))
+            }
+            Cause::StartFailed { process, .. } => {
+                format!("{} could not be started", self.name(*process))
+            }
+            Cause::InitFailed { task, .. } => {
+                format!("init task {:?} failed", self.plan.config.init[*task].name)
+            }
+            Cause::PostStartFailed { process, .. } => {
+                format!("a post_start task of {} failed", self.name(*process))
+            }
             Cause::AllEnded => "every process has ended".to_string(),
             Cause::DependencyFailed { process, on } => {
-                format!("{} waits for {}, which cannot be", self.name(*process), self.name(*on))
+                format!(
+                    "{} waits for {}, which cannot be",
+                    self.name(*process),
+                    self.name(*on)
+                )
             }
         }
     }
@@ -234,7 +267,9 @@ fn reason_word(cause: &Cause) -> &'static str {
 impl Machine {
     pub(super) fn stop_deadline(&self) -> Option<At> {
         let stop = self.stop.as_ref()?;
-        let Whole::Stopping(stage) = &self.stage else { return Some(stop.deadline) };
+        let Whole::Stopping(stage) = &self.stage else {
+            return Some(stop.deadline);
+        };
         let stage = match stage {
             Stage::Draining(steps) | Stage::PostStop(steps) => {
                 steps.tasks.iter().filter_map(TaskRun::next_deadline).min()
@@ -248,18 +283,23 @@ impl Machine {
     }
 
     pub(super) fn due_stop(&mut self) -> bool {
-        let Some(stop) = &self.stop else { return self.due_process_stops() };
+        let Some(stop) = &self.stop else {
+            return self.due_process_stops();
+        };
         let now = self.now;
         let killing = matches!(self.stage, Whole::Stopping(Stage::Killing { .. }));
         if now >= stop.deadline && !killing {
             self.out_of_time();
             return true;
         }
-        let Whole::Stopping(stage) = &mut self.stage else { return false };
+        let Whole::Stopping(stage) = &mut self.stage else {
+            return false;
+        };
         let changed = match stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => {
-                steps.tasks.iter_mut().fold(false, |c, t| t.on_time(now, &self.plan, &mut self.fx) || c)
-            }
+            Stage::Draining(steps) | Stage::PostStop(steps) => steps
+                .tasks
+                .iter_mut()
+                .fold(false, |c, t| t.on_time(now, &self.plan, &mut self.fx) || c),
             Stage::Killing { next, until, alone } if now >= *next && now < *until && !*alone => {
                 *next = now + SWEEP;
                 self.fx.push(Action::KillEverything);
@@ -282,7 +322,9 @@ impl Machine {
 
     fn due_process_stop(&mut self, id: ProcId) -> bool {
         let now = self.now;
-        let State::Stopping(s) = &mut self.processes[id.0].state else { return false };
+        let State::Stopping(s) = &mut self.processes[id.0].state else {
+            return false;
+        };
         match &mut s.stage {
             StopStage::Killed => false,
             _ if now >= s.until => {
@@ -313,7 +355,11 @@ impl Machine {
             }
         }
         for p in &mut self.processes {
-            if let State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) = &mut p.state {
+            if let State::Stopping(Stopping {
+                stage: StopStage::PreStop(task),
+                ..
+            }) = &mut p.state
+            {
                 task.on_done(run, outcome, now, &self.plan);
             }
         }
@@ -339,7 +385,9 @@ impl Machine {
     pub(super) fn stop_process(&mut self, id: ProcId, limit: Duration, to_restart: bool) {
         let now = self.now;
         let p = &mut self.processes[id.0];
-        let State::Running(r) = &mut p.state else { return };
+        let State::Running(r) = &mut p.state else {
+            return;
+        };
         if let PostStart::Doing(_, task) = &mut r.post_start {
             task.cancel("the process is being stopped", true, &mut self.fx);
         }
@@ -354,32 +402,70 @@ impl Machine {
             // A pre_stop that states no length leaves half of the time to the signals.
             let stated = self.plan.task(What::PreStop(id)).and_then(|t| t.timeout);
             let share = if stated.is_some() { limit } else { limit / 2 };
-            let reason = if to_restart { "restart" } else { self.fx.reason };
+            let reason = if to_restart {
+                "restart"
+            } else {
+                self.fx.reason
+            };
             let whole = std::mem::replace(&mut self.fx.reason, reason);
             let task = TaskRun::begin(What::PreStop(id), now, share, &self.plan, &mut self.fx);
             self.fx.reason = whole;
             StopStage::PreStop(task)
         } else {
-            StopStage::Rung { index: 0, until: now }
+            StopStage::Rung {
+                index: 0,
+                until: now,
+            }
         };
-        self.processes[id.0].state =
-            State::Stopping(Stopping { pid, since, began: now, until, to_restart, stage, last: None, probes });
-        let how = if pre_stop { "pre_stop".to_string() } else { self.first_signal(id).to_string() };
+        self.processes[id.0].state = State::Stopping(Stopping {
+            pid,
+            since,
+            began: now,
+            until,
+            to_restart,
+            stage,
+            last: None,
+            probes,
+        });
+        let how = if pre_stop {
+            "pre_stop".to_string()
+        } else {
+            self.first_signal(id).to_string()
+        };
         let process = self.name(id);
-        self.note(Note::Stopping { process, how, share: Secs(limit) });
+        self.note(Note::Stopping {
+            process,
+            how,
+            share: Secs(limit),
+        });
         if !pre_stop {
             self.rung(id, 0);
         }
     }
 
     fn pre_stop_over(&mut self, id: ProcId) -> bool {
-        let State::Stopping(s) = &self.processes[id.0].state else { return false };
-        let StopStage::PreStop(task) = &s.stage else { return false };
-        let Some(result) = task.result().cloned() else { return false };
+        let State::Stopping(s) = &self.processes[id.0].state else {
+            return false;
+        };
+        let StopStage::PreStop(task) = &s.stage else {
+            return false;
+        };
+        let Some(result) = task.result().cloned() else {
+            return false;
+        };
         let (attempts, took) = (task.attempts, Secs(self.now.since(task.began)));
-        let name = self.plan.task(What::PreStop(id)).map_or_else(String::new, |t| t.name.clone());
+        let name = self
+            .plan
+            .task(What::PreStop(id))
+            .map_or_else(String::new, |t| t.name.clone());
         let place = Place::PreStop(self.name(id));
-        self.note(Note::TaskEnded { place, name, attempts, took, result });
+        self.note(Note::TaskEnded {
+            place,
+            name,
+            attempts,
+            took,
+            result,
+        });
         self.rung(id, 0);
         true
     }
@@ -396,22 +482,38 @@ impl Machine {
                 return;
             }
         };
-        let State::Stopping(s) = &mut self.processes[id.0].state else { return };
+        let State::Stopping(s) = &mut self.processes[id.0].state else {
+            return;
+        };
         let left = s.until.left(now);
         let wait = match config.stop.get(index).and_then(|r| r.wait) {
             None => left,
             Some(wait) => {
                 // What the ladder still asks for is scaled down together when it no longer fits.
                 let rest = &config.stop[index..];
-                let asked = rest.iter().fold(Duration::ZERO, |sum, r| sum.saturating_add(r.wait.unwrap_or_default()));
-                if asked <= left { wait } else { fraction(left, wait, asked) }
+                let asked = rest.iter().fold(Duration::ZERO, |sum, r| {
+                    sum.saturating_add(r.wait.unwrap_or_default())
+                });
+                if asked <= left {
+                    wait
+                } else {
+                    fraction(left, wait, asked)
+                }
             }
         };
         let previous = s.last.replace((signal, now));
-        s.stage = StopStage::Rung { index, until: now + wait };
+        s.stage = StopStage::Rung {
+            index,
+            until: now + wait,
+        };
         let to = config.signal_to;
         self.processes[id.0].sent.push(signal);
-        self.fx.push(Action::Signal { process: id, signal, to, wake: true });
+        self.fx.push(Action::Signal {
+            process: id,
+            signal,
+            to,
+            wake: true,
+        });
         if let Some((after, at)) = previous {
             let process = self.name(id);
             self.note(Note::NextRung {
@@ -423,17 +525,51 @@ impl Machine {
         }
     }
 
+    /// SIGKILL, once, to a process that runs or is being stopped.
     fn kill_process(&mut self, id: ProcId) {
         let now = self.now;
-        let State::Stopping(s) = &mut self.processes[id.0].state else { return };
-        if let StopStage::PreStop(task) = &mut s.stage {
-            task.cancel("the process is being killed", true, &mut self.fx);
-        }
-        s.stage = StopStage::Killed;
-        let (after, since) = s.last.map_or((None, s.began), |(signal, at)| (Some(signal), at));
-        let because =
-            KillReason { after, waited: now.since(since), out_of_time: now >= s.until, left_overs: false };
-        self.fx.push(Action::Kill { process: id, because });
+        let p = &mut self.processes[id.0];
+        let (after, since, out_of_time) = match &mut p.state {
+            State::Running(r) => {
+                for probe in &mut r.probes {
+                    probe.end(&mut self.fx);
+                }
+                let (pid, since) = (r.pid, r.since);
+                p.stop_began = p.stop_began.or(Some(now));
+                p.state = State::Stopping(Stopping {
+                    pid,
+                    since,
+                    began: now,
+                    until: now,
+                    to_restart: false,
+                    stage: StopStage::Killed,
+                    last: None,
+                    probes: Vec::new(),
+                });
+                (None, now, true)
+            }
+            State::Stopping(s) if !matches!(s.stage, StopStage::Killed) => {
+                if let StopStage::PreStop(task) = &mut s.stage {
+                    let _killed = task.cancel("the process is being killed", true, &mut self.fx);
+                }
+                s.stage = StopStage::Killed;
+                let (after, since) = s
+                    .last
+                    .map_or((None, s.began), |(signal, at)| (Some(signal), at));
+                (after, since, now >= s.until)
+            }
+            _ => return,
+        };
+        let because = KillReason {
+            after,
+            waited: now.since(since),
+            out_of_time,
+            left_overs: false,
+        };
+        self.fx.push(Action::Kill {
+            process: id,
+            because,
+        });
         self.mark_forced(id);
     }
 
@@ -470,7 +606,12 @@ impl Machine {
         let Some(began) = p.stop_began else { return };
         let (forced, took) = (p.forced, Secs(self.now.since(began)));
         let process = self.name(id);
-        self.note(Note::Stopped { process, exit: Some(exit.into()), took, forced });
+        self.note(Note::Stopped {
+            process,
+            exit: Some(exit.into()),
+            took,
+            forced,
+        });
     }
 }
 
@@ -478,7 +619,9 @@ impl Machine {
 
 impl Machine {
     pub(super) fn advance_stop(&mut self) -> bool {
-        let Whole::Stopping(stage) = &self.stage else { return false };
+        let Whole::Stopping(stage) = &self.stage else {
+            return false;
+        };
         match stage {
             Stage::Draining(_) => self.advance_drain(),
             Stage::Processes { until } => {
@@ -498,7 +641,10 @@ impl Machine {
     }
 
     fn advance_drain(&mut self) -> bool {
-        let nobody = !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)));
+        let nobody = !self
+            .processes
+            .iter()
+            .any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)));
         let Some(stop) = &self.stop else { return false };
         let skip = match (&stop.drain_ended_by, stop.hurried, nobody) {
             (Some(_), _, _) => Some("an earlier step ended the drain"),
@@ -511,7 +657,9 @@ impl Machine {
         let skip = move |step: &Step| match (step.when, skip) {
             (When::Always, Some(why)) => even_always.then_some(why),
             (When::Requested, Some(why)) => Some(why),
-            (When::Requested, None) if !requested => Some("nobody asked for the stop (when = \"requested\")"),
+            (When::Requested, None) if !requested => {
+                Some("nobody asked for the stop (when = \"requested\")")
+            }
             _ => None,
         };
         if self.advance_steps(&skip) {
@@ -520,7 +668,9 @@ impl Machine {
         if !self.steps_over() {
             return false;
         }
-        let Some(stop) = &mut self.stop else { return false };
+        let Some(stop) = &mut self.stop else {
+            return false;
+        };
         stop.processes_began = Some(self.now);
         let until = stop.deadline - self.plan.budget.after_stop();
         self.stage = Whole::Stopping(Stage::Processes { until });
@@ -551,20 +701,30 @@ impl Machine {
             changed = true;
             let left = until.left(self.now);
             let left = left.saturating_sub(SLACK.min(left / 8));
-            let limit = process_share(left, own(&self.plan.config.processes[i]), self.plan.order.behind[i]);
+            let limit = process_share(
+                left,
+                own(&self.plan.config.processes[i]),
+                self.plan.order.behind[i],
+            );
             let now = self.now;
             match &mut p.state {
                 State::Running(_) => self.stop_process(ProcId(i), limit, false),
                 // It was being stopped for a restart: that goes on, now within this budget.
                 State::Stopping(s) => s.until = s.until.min(now + limit),
-                State::Cleaning(c) if !c.killed => c.until = c.until.min(now + limit),
+                // Never in the turn its leader ended: whether anything is left of the group shows right after.
+                State::Cleaning(c) if !c.killed => {
+                    c.until = c.until.min((now + limit).max(c.began + SHORTEST))
+                }
                 _ => {}
             }
         }
         if changed {
             return true;
         }
-        let interrupted = self.stop.as_ref().is_some_and(|s| !s.interrupted.is_empty());
+        let interrupted = self
+            .stop
+            .as_ref()
+            .is_some_and(|s| !s.interrupted.is_empty());
         let over = self.now >= until;
         if !over && (interrupted || !self.processes.iter().all(Proc::ended)) {
             return false;
@@ -583,36 +743,28 @@ impl Machine {
 
     /// The stop's share of the budget is over: what is still there is killed, and no longer waited for one by one.
     fn give_up_on_the_rest(&mut self) {
-        if let Some(stop) = &mut self.stop {
-            for run in stop.interrupted.drain(..) {
-                self.fx.push(Action::Cancel { run, kill: true });
-            }
-        }
+        self.cancel_interrupted();
         for i in 0..self.processes.len() {
             let id = ProcId(i);
-            if matches!(self.processes[i].state, State::Running(_)) {
-                self.stop_process(id, Duration::ZERO, false);
-            }
-            self.kill_process_unless_killed(id);
+            self.kill_process(id);
             let p = &self.processes[i];
             let took = Secs(p.stop_began.map_or(Duration::ZERO, |t| self.now.since(t)));
             if matches!(p.state, State::Stopping(_)) {
                 let process = self.name(id);
-                self.note(Note::Stopped { process, exit: None, took, forced: true });
+                self.note(Note::Stopped {
+                    process,
+                    exit: None,
+                    took,
+                    forced: true,
+                });
             }
         }
     }
 
-    fn kill_process_unless_killed(&mut self, id: ProcId) {
-        if let State::Stopping(s) = &self.processes[id.0].state
-            && !matches!(s.stage, StopStage::Killed)
-        {
-            self.kill_process(id);
-        }
-    }
-
     fn advance_stragglers(&mut self) -> bool {
-        let Whole::Stopping(Stage::Stragglers(s)) = &mut self.stage else { return false };
+        let Whole::Stopping(Stage::Stragglers(s)) = &mut self.stage else {
+            return false;
+        };
         if !s.asked {
             s.asked = true;
             self.fx.push(Action::Census);
@@ -624,7 +776,9 @@ impl Machine {
                 self.note(Note::StragglersGone { took });
             }
             if let Some(stop) = &mut self.stop {
-                stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
+                stop.processes_took = stop
+                    .processes_began
+                    .map_or(Duration::ZERO, |t| self.now.since(t));
             }
             self.fx.exit_code = Some(self.exit_code());
             self.stage = Whole::Stopping(Stage::PostStop(Steps::new(StepKind::PostStop, self.now)));
@@ -632,7 +786,9 @@ impl Machine {
         }
         if s.signalled && !s.killed && self.now >= s.kill_at() {
             s.killed = true;
-            self.fx.push(Action::SignalStragglers { signal: Signal::KILL });
+            self.fx.push(Action::SignalStragglers {
+                signal: Signal::KILL,
+            });
             self.fx.push(Action::Census);
             if let Some(stop) = &mut self.stop {
                 stop.forced.push("left-over processes".to_string());
@@ -649,7 +805,9 @@ impl Machine {
                 s.alone = now_alone;
                 if !now_alone && !s.signalled {
                     s.signalled = true;
-                    self.fx.push(Action::SignalStragglers { signal: Signal::TERM });
+                    self.fx.push(Action::SignalStragglers {
+                        signal: Signal::TERM,
+                    });
                 }
             }
             Whole::Stopping(Stage::Killing { alone, next, .. }) => {
@@ -662,45 +820,95 @@ impl Machine {
         }
     }
 
+    /// The deadline has come in the middle of something: account for every step, kill everything.
     fn out_of_time(&mut self) {
-        let mut waiting: Vec<String> = Vec::new();
-        if let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage {
-            for task in &mut steps.tasks {
-                let _cut = task.cancel("out of time", true, &mut self.fx);
-            }
+        let alive: Vec<ProcId> = (0..self.processes.len())
+            .filter(|i| self.processes[*i].lives())
+            .map(ProcId)
+            .collect();
+        if !alive.is_empty() {
+            let names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
+            self.note(Note::OutOfTime {
+                waiting_for: format!("{} still running", names.join(", ")),
+            });
         }
-        if let Some(stop) = &mut self.stop {
-            for run in stop.interrupted.drain(..) {
-                self.fx.push(Action::Cancel { run, kill: true });
+        self.end_steps();
+        self.cancel_interrupted();
+        for id in alive {
+            self.kill_process(id);
+            if let State::Cleaning(c) = &self.processes[id.0].state
+                && self.now >= c.began + SHORTEST
+            {
+                self.mark_forced(id);
             }
-        }
-        for i in 0..self.processes.len() {
-            if self.processes[i].lives() {
-                waiting.push(self.name(ProcId(i)));
-                if matches!(self.processes[i].state, State::Running(_)) {
-                    self.stop_process(ProcId(i), Duration::ZERO, false);
-                }
-                self.kill_process_unless_killed(ProcId(i));
-            }
-        }
-        if !waiting.is_empty() {
-            let waiting_for = format!("{} still running", waiting.join(", "));
-            self.note(Note::OutOfTime { waiting_for });
         }
         self.enter_killing(true);
+    }
+
+    /// Cut the step under way; the steps that were still to come get no time.
+    fn end_steps(&mut self) {
+        let (mut kind, mut index) = match &mut self.stage {
+            Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) => {
+                for task in &mut steps.tasks {
+                    task.cut(&mut self.fx);
+                }
+                let next = (steps.kind, steps.index);
+                if !steps.tasks.is_empty() {
+                    self.step_ended();
+                    (next.0, next.1 + 1)
+                } else {
+                    next
+                }
+            }
+            Whole::Stopping(Stage::Killing { .. }) => return,
+            _ => (StepKind::PostStop, 0),
+        };
+        loop {
+            let config = &self.plan.config;
+            let list = if kind == StepKind::Drain {
+                &config.drain
+            } else {
+                &config.post_stop
+            };
+            if index < list.len() {
+                self.step_skipped(kind, index, &TaskResult::NoTime);
+                index += 1;
+            } else if kind == StepKind::Drain {
+                (kind, index) = (StepKind::PostStop, 0);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn cancel_interrupted(&mut self) {
+        for run in self
+            .stop
+            .iter_mut()
+            .flat_map(|stop| stop.interrupted.drain(..))
+        {
+            self.fx.push(Action::Cancel { run, kill: true });
+        }
     }
 
     fn enter_killing(&mut self, at_once: bool) {
         self.fx.exit_code = Some(self.exit_code());
         let Some(stop) = &mut self.stop else { return };
         if stop.processes_took.is_zero() {
-            stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
+            stop.processes_took = stop
+                .processes_began
+                .map_or(Duration::ZERO, |t| self.now.since(t));
         }
         // Left for the report and the exit itself.
         let margin = (self.plan.budget.kill_reserve / 4).min(SLACK);
-        let until = (stop.end - margin).min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve));
+        let until =
+            (stop.end - margin).min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve));
         let next = if at_once { self.now } else { self.now + SWEEP };
-        self.stage = Whole::Stopping(Stage::Killing { next, until, alone: false });
+        self.stage = Whole::Stopping(Stage::Killing {
+            next,
+            until,
+            alone: false,
+        });
         // Asked before the first sweep: as a rule there is nobody left to kill.
         if !at_once {
             self.fx.push(Action::Census);
@@ -733,7 +941,13 @@ impl Stragglers {
 
 impl Steps {
     fn new(kind: StepKind, now: At) -> Steps {
-        Steps { kind, index: 0, tasks: Vec::new(), share: Duration::ZERO, began: now }
+        Steps {
+            kind,
+            index: 0,
+            tasks: Vec::new(),
+            share: Duration::ZERO,
+            began: now,
+        }
     }
 
     pub fn list<'a>(&self, config: &'a crate::config::Config) -> &'a [Step] {
@@ -746,7 +960,9 @@ impl Steps {
 
 impl Machine {
     fn steps_over(&mut self) -> bool {
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else { return true };
+        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else {
+            return true;
+        };
         steps.tasks.is_empty() && steps.index >= steps.list(&self.plan.config).len()
     }
 
@@ -755,8 +971,13 @@ impl Machine {
         let now = self.now;
         let Some(stop) = &self.stop else { return false };
         let deadline = stop.deadline;
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return false };
-        let Some(step) = steps.list(&self.plan.config).get(steps.index) else { return false };
+        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage
+        else {
+            return false;
+        };
+        let Some(step) = steps.list(&self.plan.config).get(steps.index) else {
+            return false;
+        };
         if !steps.tasks.is_empty() {
             if let Some(why) = skip(step) {
                 for task in &mut steps.tasks {
@@ -791,49 +1012,90 @@ impl Machine {
             let own = share.min(crate::plan::budget::task_length(task).unwrap_or(share));
             let left = Secs(deadline.left(now));
             let name = task.name.clone();
-            self.fx.push(Action::Note(Note::StepBegan { kind, name, share: Secs(own), left }));
+            self.fx.push(Action::Note(Note::StepBegan {
+                kind,
+                name,
+                share: Secs(own),
+                left,
+            }));
             let what = match kind {
                 StepKind::Drain => What::Drain(index, t),
                 StepKind::PostStop => What::PostStop(index, t),
             };
-            steps.tasks.push(TaskRun::begin(what, now, room, &self.plan, &mut self.fx));
+            steps
+                .tasks
+                .push(TaskRun::begin(what, now, room, &self.plan, &mut self.fx));
         }
         true
     }
 
     fn step_skipped(&mut self, kind: StepKind, index: usize, result: &TaskResult) {
         let config = &self.plan.config;
-        let list = if kind == StepKind::Drain { &config.drain } else { &config.post_stop };
+        let list = if kind == StepKind::Drain {
+            &config.drain
+        } else {
+            &config.post_stop
+        };
         for task in list.get(index).into_iter().flat_map(|s| &s.tasks) {
             let (name, result) = (task.name.clone(), result.clone());
-            self.fx.push(Action::Note(Note::StepSkipped { kind, name: name.clone(), result: result.clone() }));
+            self.fx.push(Action::Note(Note::StepSkipped {
+                kind,
+                name: name.clone(),
+                result: result.clone(),
+            }));
             if let Some(stop) = &mut self.stop {
-                stop.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
+                stop.steps.push(StepReport {
+                    kind,
+                    name,
+                    share: Secs::default(),
+                    took: Secs::default(),
+                    result,
+                });
             }
         }
     }
 
     fn step_ended(&mut self) {
         let now = self.now;
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return };
+        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage
+        else {
+            return;
+        };
         let (kind, share, began) = (steps.kind, steps.share, steps.began);
         let tasks = std::mem::take(&mut steps.tasks);
         steps.index += 1;
         for run in tasks {
-            let Some(task) = self.plan.task(run.what) else { continue };
+            let Some(task) = self.plan.task(run.what) else {
+                continue;
+            };
             let (name, on_failure) = (task.name.clone(), task.on_failure);
-            let Some(result) = run.result().cloned() else { continue };
+            let Some(result) = run.result().cloned() else {
+                continue;
+            };
             let own = crate::plan::budget::task_length(task).map_or(share, |t| t.min(share));
             let took = Secs(now.since(began));
-            let ends_drain = kind == StepKind::Drain && on_failure == OnFailure::Stop && !result.ok();
-            let report = StepReport { kind, name: name.clone(), share: Secs(own), took, result: result.clone() };
+            let ends_drain =
+                kind == StepKind::Drain && on_failure == OnFailure::Stop && !result.ok();
+            let report = StepReport {
+                kind,
+                name: name.clone(),
+                share: Secs(own),
+                took,
+                result: result.clone(),
+            };
             if let Some(stop) = &mut self.stop {
                 stop.steps.push(report);
                 if ends_drain {
                     stop.drain_ended_by.get_or_insert(name.clone());
                 }
             }
-            self.note(Note::StepEnded { kind, name, share: Secs(own), took, result });
+            self.note(Note::StepEnded {
+                kind,
+                name,
+                share: Secs(own),
+                took,
+                result,
+            });
         }
     }
 }
@@ -843,13 +1105,23 @@ impl Machine {
 impl Machine {
     /// DESIGN section 3, "Exit code"; docs/exit-codes.md.
     fn exit_code(&self) -> u8 {
-        let Some(stop) = &self.stop else { return exit::OK };
+        let Some(stop) = &self.stop else {
+            return exit::OK;
+        };
         let own = match stop.cause {
-            Cause::StartFailed { code, .. } | Cause::InitFailed { code, .. } | Cause::PostStartFailed { code, .. } => code,
+            Cause::StartFailed { code, .. }
+            | Cause::InitFailed { code, .. }
+            | Cause::PostStartFailed { code, .. } => code,
             Cause::DependencyFailed { .. } => exit::FAILED,
             Cause::Signal { .. } | Cause::ProcessEnded { .. } | Cause::AllEnded => {
                 let code = self.main_code(stop);
-                self.plan.config.exit_codes.map.get(&code).copied().unwrap_or(code)
+                self.plan
+                    .config
+                    .exit_codes
+                    .map
+                    .get(&code)
+                    .copied()
+                    .unwrap_or(code)
             }
         };
         match self.plan.config.exit_codes.forced {
@@ -867,7 +1139,9 @@ impl Machine {
             return match p.last_exit {
                 _ if p.lives() => exit::for_signal(Signal::KILL.number()),
                 Some(exit) => exit.code(),
-                None if matches!(p.state, State::Ended(End::Unkillable)) => exit::for_signal(Signal::KILL.number()),
+                None if matches!(p.state, State::Ended(End::Unkillable)) => {
+                    exit::for_signal(Signal::KILL.number())
+                }
                 None => match &stop.cause {
                     Cause::Signal { signal, .. } => exit::for_signal(signal.number()),
                     _ => exit::OK,
@@ -884,7 +1158,10 @@ impl Machine {
         let stop = self.stop.as_ref()?;
         let main = self.plan.main.and_then(|main| {
             let exit = self.processes[main].last_exit?;
-            Some(MainExit { process: self.name(ProcId(main)), exit: exit.into() })
+            Some(MainExit {
+                process: self.name(ProcId(main)),
+                exit: exit.into(),
+            })
         });
         let took = self.now.since(stop.t0);
         Some(Verdict {

@@ -21,38 +21,165 @@ pub use text::Level;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Note {
-    TaskBegan { place: Place, name: String },
-    TaskEnded { place: Place, name: String, attempts: u32, #[serde(rename = "took_seconds")] took: Secs, result: TaskResult },
-    Started { process: String, pid: i32, restarts: u32 },
-    StartFailed { process: String, error: String, retry_in: Option<Secs> },
-    StartedUp { process: String, #[serde(rename = "took_seconds")] took: Secs },
-    Ready { process: String },
-    NotReady { process: String, reason: String },
+    TaskBegan {
+        place: Place,
+        name: String,
+    },
+    TaskEnded {
+        place: Place,
+        name: String,
+        attempts: u32,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+        result: TaskResult,
+    },
+    Started {
+        process: String,
+        pid: i32,
+        restarts: u32,
+    },
+    StartFailed {
+        process: String,
+        error: String,
+        retry_in: Option<Secs>,
+    },
+    StartedUp {
+        process: String,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+    },
+    Ready {
+        process: String,
+    },
+    NotReady {
+        process: String,
+        reason: String,
+    },
     /// Every process is ready for the first time.
-    AllReady { #[serde(rename = "took_seconds")] took: Secs },
-    ProbeFailed { process: String, probe: ProbeKind, failures: u32, threshold: u32, reason: String },
+    AllReady {
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+    },
+    ProbeFailed {
+        process: String,
+        probe: ProbeKind,
+        failures: u32,
+        threshold: u32,
+        reason: String,
+    },
     /// A probe's verdict, or a post_start task, ends this run of the process.
-    Unhealthy { process: String, reason: String },
-    Exited { process: String, exit: ExitNote, #[serde(rename = "ran_seconds")] ran: Secs },
-    BackOff { process: String, restarts: u32, #[serde(rename = "delay_seconds")] delay: Secs },
-    GaveUp { process: String, restarts: u32 },
-    CannotStart { process: String, on: String, why: &'static str },
-    SignalIgnored { signal: SignalName, from: String, why: &'static str },
-    SignalForwarded { signal: SignalName, process: String },
-    StopBegan { cause: String, requested: bool, #[serde(rename = "grace_seconds")] grace: Secs, #[serde(rename = "deadline_in_seconds")] deadline: Secs },
-    StopAgain { cause: String, effect: &'static str },
-    StepBegan { kind: StepKind, name: String, #[serde(rename = "share_seconds")] share: Secs, #[serde(rename = "left_seconds")] left: Secs },
-    StepEnded { kind: StepKind, name: String, #[serde(rename = "share_seconds")] share: Secs, #[serde(rename = "took_seconds")] took: Secs, result: TaskResult },
-    StepSkipped { kind: StepKind, name: String, result: TaskResult },
-    Stopping { process: String, how: String, #[serde(rename = "share_seconds")] share: Secs },
-    NextRung { process: String, after: SignalName, #[serde(rename = "waited_seconds")] waited: Secs, signal: SignalName },
-    Killed { process: String, #[serde(flatten)] because: KillNote, looked_like: String },
-    Stopped { process: String, exit: Option<ExitNote>, #[serde(rename = "took_seconds")] took: Secs, forced: bool },
+    Unhealthy {
+        process: String,
+        reason: String,
+    },
+    Exited {
+        process: String,
+        exit: ExitNote,
+        #[serde(rename = "ran_seconds")]
+        ran: Secs,
+    },
+    BackOff {
+        process: String,
+        restarts: u32,
+        #[serde(rename = "delay_seconds")]
+        delay: Secs,
+    },
+    GaveUp {
+        process: String,
+        restarts: u32,
+    },
+    CannotStart {
+        process: String,
+        on: String,
+        why: &'static str,
+    },
+    SignalIgnored {
+        signal: SignalName,
+        from: String,
+        why: &'static str,
+    },
+    SignalForwarded {
+        signal: SignalName,
+        process: String,
+    },
+    StopBegan {
+        cause: String,
+        requested: bool,
+        #[serde(rename = "grace_seconds")]
+        grace: Secs,
+        #[serde(rename = "deadline_in_seconds")]
+        deadline: Secs,
+    },
+    StopAgain {
+        cause: String,
+        effect: &'static str,
+    },
+    StepBegan {
+        kind: StepKind,
+        name: String,
+        #[serde(rename = "share_seconds")]
+        share: Secs,
+        #[serde(rename = "left_seconds")]
+        left: Secs,
+    },
+    StepEnded {
+        kind: StepKind,
+        name: String,
+        #[serde(rename = "share_seconds")]
+        share: Secs,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+        result: TaskResult,
+    },
+    StepSkipped {
+        kind: StepKind,
+        name: String,
+        result: TaskResult,
+    },
+    Stopping {
+        process: String,
+        how: String,
+        #[serde(rename = "share_seconds")]
+        share: Secs,
+    },
+    NextRung {
+        process: String,
+        after: SignalName,
+        #[serde(rename = "waited_seconds")]
+        waited: Secs,
+        signal: SignalName,
+    },
+    Killed {
+        process: String,
+        #[serde(flatten)]
+        because: KillNote,
+        looked_like: String,
+    },
+    Stopped {
+        process: String,
+        exit: Option<ExitNote>,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+        forced: bool,
+    },
     /// Processes that no longer belong to any known one.
-    Stragglers { signal: SignalName, count: usize, #[serde(skip_serializing_if = "Vec::is_empty")] which: Vec<String> },
-    StragglersGone { #[serde(rename = "took_seconds")] took: Secs },
-    OutOfTime { waiting_for: String },
-    LeftBehind { count: usize, which: Vec<String> },
+    Stragglers {
+        signal: SignalName,
+        count: usize,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        which: Vec<String>,
+    },
+    StragglersGone {
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+    },
+    OutOfTime {
+        waiting_for: String,
+    },
+    LeftBehind {
+        count: usize,
+        which: Vec<String>,
+    },
     Finished(Box<Verdict>),
 }
 
@@ -95,10 +222,16 @@ pub struct ExitNote {
 impl From<Exit> for ExitNote {
     fn from(exit: Exit) -> ExitNote {
         match exit {
-            Exit::Code(code) => ExitNote { code, signal: None, core_dumped: false },
-            Exit::Signal { signal, core } => {
-                ExitNote { code: exit.code(), signal: Some(SignalName(signal)), core_dumped: core }
-            }
+            Exit::Code(code) => ExitNote {
+                code,
+                signal: None,
+                core_dumped: false,
+            },
+            Exit::Signal { signal, core } => ExitNote {
+                code: exit.code(),
+                signal: Some(SignalName(signal)),
+                core_dumped: core,
+            },
         }
     }
 }
@@ -152,11 +285,17 @@ pub enum TaskResult {
         code: Option<u8>,
     },
     /// Its own timeout passed; with why the last attempt failed, if one did.
-    TimedOut { reason: Option<String> },
+    TimedOut {
+        reason: Option<String>,
+    },
     /// Its share of the budget ended before its timeout.
-    Cut { reason: Option<String> },
+    Cut {
+        reason: Option<String>,
+    },
     /// Something else made it pointless.
-    Cancelled { why: &'static str },
+    Cancelled {
+        why: &'static str,
+    },
     /// Never begun: nothing of the budget was left for it.
     NoTime,
 }
