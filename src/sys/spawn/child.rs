@@ -127,9 +127,9 @@ fn set_stdio(stdio: [Option<RawFd>; 3]) -> Result<(), i32> {
         match source {
             None => {}
             // dup2 onto itself would leave close-on-exec set.
-            // SAFETY: takes integers; changes a flag of a descriptor of this process.
             Some(fd) if fd == target => {
-                check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)?
+                // SAFETY: takes integers; changes a flag of a descriptor of this process.
+                check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
             }
             // SAFETY: takes integers; the target is one of the child's own standard descriptors.
             Some(fd) => check(unsafe { libc::dup2(fd, target) }).map(drop)?,
@@ -220,14 +220,10 @@ fn hide_listed_descriptors() -> bool {
 
 fn leading_number(name: &[u8]) -> Option<RawFd> {
     let digits = name.iter().take_while(|b| b.is_ascii_digit());
-    let number = digits.fold(None, |n: Option<RawFd>, b| {
-        Some(
-            n.unwrap_or(0)
-                .saturating_mul(10)
-                .saturating_add(RawFd::from(*b - b'0')),
-        )
-    });
-    number
+    digits.fold(None, |n: Option<RawFd>, b| {
+        let digit = RawFd::from(*b - b'0');
+        Some(n.unwrap_or(0).saturating_mul(10).saturating_add(digit))
+    })
 }
 
 /// Groups, group, user: each step needs rights that a later one takes away. All three ids of each, so that no way back is

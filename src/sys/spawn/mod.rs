@@ -206,3 +206,103 @@ impl From<io::Error> for error::Errno {
         error::Errno(error.raw_os_error().unwrap_or(libc::EIO))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use super::*;
+    use crate::lifecycle::event::{Exit, SpawnErrorKind};
+
+    /// Not in the libc crate.
+    const F_SETSIG: i32 = 10;
+
+    /// Holds a lease on a file: whoever executes it waits until the lease is given up, as on a filesystem that hangs.
+    struct Lease(std::fs::File);
+
+    impl Lease {
+        fn take(path: &Path) -> Lease {
+            let file = std::fs::File::open(path).unwrap();
+            // The kernel tells the holder by a signal; the default one would end the test.
+            // SAFETY: takes integers and changes what this descriptor does alone.
+            assert_eq!(
+                unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) },
+                0
+            );
+            // SAFETY: as above.
+            let rc = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
+            assert_eq!(rc, 0, "no lease: {}", io::Error::last_os_error());
+            Lease(file)
+        }
+
+        fn give_up(self) {
+            // SAFETY: takes integers and changes what this descriptor does alone.
+            unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+        }
+    }
+
+    fn slow(name: &str, content: &str) -> (Option<Result<(), SpawnError>>, Exit) {
+        let path = std::env::temp_dir().join(format!("softstop-{name}-{}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o755)
+            .open(&path)
+            .unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        drop(file);
+        let lease = Lease::take(&path);
+        let argv = [path.clone().into_os_string()];
+        let child = spawn(&Spawn {
+            argv: &argv,
+            env: &[],
+            working_dir: None,
+            credentials: None,
+            stdin: Stdio::Null,
+            stdout: Stdio::Null,
+            stderr: Stdio::Null,
+            foreground: false,
+            keep_fds: false,
+            inherited: &Inherited::default(),
+        })
+        .unwrap();
+        let ExecStatus::Pending(pending) = child.exec else {
+            panic!("exec went through a lease")
+        };
+        assert!(pending.finish().is_none(), "a result before exec had one");
+        lease.give_up();
+        poll(
+            &mut [PollFd::new(pending.as_fd(), PollFlags::POLLIN)],
+            20_000u16,
+        )
+        .unwrap();
+        let result = pending.finish();
+        let exit = loop {
+            if let Some(exit) = reap::reap(child.pid).unwrap() {
+                break exit;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        std::fs::remove_file(&path).unwrap();
+        (result, exit)
+    }
+
+    #[test]
+    fn an_exec_that_hangs_is_left_pending_and_succeeds_later() {
+        let (result, exit) = slow("hang", "#!/bin/sh\nexit 5\n");
+        assert_eq!(result, Some(Ok(())));
+        assert_eq!(exit, Exit::Code(5));
+    }
+
+    #[test]
+    fn an_exec_that_hangs_and_fails_says_why_later() {
+        let (result, exit) = slow("hang-and-fail", "no program at all");
+        let error = result.unwrap().unwrap_err();
+        assert_eq!(error.kind, SpawnErrorKind::NotExecutable);
+        assert!(error.text.contains("exec format error"), "{}", error.text);
+        assert_eq!(exit, Exit::Code(126));
+    }
+}
