@@ -148,3 +148,182 @@ impl Page {
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::status::{LastExit, StopStatus, TaskStatus};
+
+    fn process(name: &str, restarts: u32) -> ProcessStatus {
+        ProcessStatus {
+            name: name.into(),
+            state: "Running",
+            reason: None,
+            message: None,
+            pid: Some(7),
+            started: true,
+            ready: true,
+            live: true,
+            main: false,
+            restarts,
+            running: Some(Duration::from_millis(5250)),
+            restart_in: None,
+            last_exit: None,
+        }
+    }
+
+    fn status(names: &[&str]) -> Status {
+        Status {
+            version: "0.1.0",
+            phase: Phase::Running,
+            started: true,
+            ready: false,
+            live: true,
+            uptime: Duration::from_millis(7412),
+            grace: Duration::from_secs(30),
+            init: None,
+            processes: names.iter().map(|n| process(n, 2)).collect(),
+            stop: None,
+            orphans_reaped: 10_000,
+        }
+    }
+
+    fn everything(name: &str) -> Status {
+        let mut status = status(&["web", name]);
+        status.init = Some(TaskStatus { name: name.into(), running: Duration::from_secs(3) });
+        status.stop = Some(StopStatus {
+            cause: "SIGTERM".into(),
+            step: name.into(),
+            elapsed: Duration::from_millis(1500),
+            deadline_in: Duration::from_secs(27),
+            step_deadline_in: Duration::ZERO,
+        });
+        let p = &mut status.processes[1];
+        (p.state, p.reason, p.pid, p.running) = ("Waiting", Some("CrashLoopBackOff"), None, None);
+        p.last_exit = Some(LastExit { exit_code: 143, signal: Some("SIGTERM".into()), reason: "Error" });
+        status
+    }
+
+    /// Labels of one sample, sorted as they stand, and its value.
+    type Sample = (Vec<(String, String)>, f64);
+
+    /// Reads the text format strictly: HELP then TYPE then the samples of each family, in one block; no sample twice.
+    fn parse(page: &str) -> HashMap<String, (String, Vec<Sample>)> {
+        let mut families: HashMap<String, (String, Vec<Sample>)> = HashMap::new();
+        let mut seen = HashSet::new();
+        let mut current = String::new();
+        assert!(page.ends_with('\n'));
+        let mut lines = page.strip_suffix('\n').unwrap().split('\n');
+        while let Some(line) = lines.next() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, text) = help.split_once(' ').unwrap();
+                assert!(!text.is_empty() && !text.contains('\\'), "{line}");
+                let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).unwrap();
+                assert!(["gauge", "counter"].contains(&kind), "{line}");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+                assert!(families.insert(name.into(), (kind.into(), Vec::new())).is_none(), "{name} twice");
+                current = name.into();
+                continue;
+            }
+            assert!(seen.insert(line.rsplit_once(' ').unwrap().0.to_string()), "twice: {line}");
+            let end = line.find(['{', ' ']).unwrap();
+            let (name, rest) = line.split_at(end);
+            assert_eq!(name, current, "a sample outside its family: {line}");
+            assert!(
+                name.starts_with("softstop_") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
+                "{name}"
+            );
+            let (labels, value) = parse_labels(rest);
+            let value = value.strip_prefix(' ').unwrap().parse::<f64>().unwrap();
+            assert!(value.is_finite() && value >= 0.0, "{line}");
+            families.get_mut(name).unwrap().1.push((labels, value));
+        }
+        for (name, (_, samples)) in &families {
+            assert!(!samples.is_empty(), "{name} has no sample");
+        }
+        families
+    }
+
+    fn parse_labels(text: &str) -> (Vec<(String, String)>, &str) {
+        let mut labels = Vec::new();
+        let Some(mut rest) = text.strip_prefix('{') else { return (labels, text) };
+        loop {
+            let (label, tail) = rest.split_once("=\"").unwrap();
+            let mut value = String::new();
+            let mut chars = tail.char_indices();
+            let end = loop {
+                match chars.next().unwrap() {
+                    (i, '"') => break i,
+                    (_, '\\') => value.push(match chars.next().unwrap().1 {
+                        'n' => '\n',
+                        c @ ('\\' | '"') => c,
+                        c => panic!("unknown escape \\{c}"),
+                    }),
+                    (_, c) => value.push(c),
+                }
+            };
+            assert!(label.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{label}");
+            labels.push((label.to_string(), value));
+            rest = &tail[end + 1..];
+            match rest.split_at(1) {
+                (",", tail) => rest = tail,
+                ("}", tail) => return (labels, tail),
+                other => panic!("after a label: {other:?}"),
+            }
+        }
+    }
+
+    fn value(page: &HashMap<String, (String, Vec<Sample>)>, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let wanted: Vec<_> = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        page[name].1.iter().find(|(l, _)| *l == wanted).unwrap_or_else(|| panic!("no {name}{labels:?}")).1
+    }
+
+    #[test]
+    fn a_running_container() {
+        let text = render(&status(&["web"]));
+        let page = parse(&text);
+        assert_eq!(value(&page, "softstop_info", &[("version", "0.1.0")]), 1.0);
+        assert_eq!(value(&page, "softstop_phase", &[("phase", "Running")]), 1.0);
+        assert_eq!(value(&page, "softstop_phase", &[("phase", "Failed")]), 0.0);
+        assert_eq!(value(&page, "softstop_ready", &[]), 0.0);
+        assert_eq!(value(&page, "softstop_live", &[]), 1.0);
+        assert_eq!(value(&page, "softstop_uptime_seconds", &[]), 7.412);
+        assert_eq!(value(&page, "softstop_orphans_reaped_total", &[]), 10_000.0);
+        assert_eq!(value(&page, "softstop_process_up", &[("process", "web")]), 1.0);
+        assert_eq!(value(&page, "softstop_process_restarts_total", &[("process", "web")]), 2.0);
+        assert_eq!(value(&page, "softstop_process_running_seconds", &[("process", "web")]), 5.25);
+        for absent in ["softstop_stop_elapsed_seconds", "softstop_process_last_exit_code", "softstop_stop_step_info"] {
+            assert!(!page.contains_key(absent), "{absent}");
+        }
+        assert!(text.contains("\n# TYPE softstop_orphans_reaped_total counter\nsoftstop_orphans_reaped_total 10000\n"));
+    }
+
+    #[test]
+    fn a_stopping_container() {
+        let page = parse(&render(&everything("agent")));
+        assert_eq!(value(&page, "softstop_stopping", &[]), 1.0);
+        assert_eq!(value(&page, "softstop_stop_elapsed_seconds", &[]), 1.5);
+        assert_eq!(value(&page, "softstop_stop_deadline_in_seconds", &[]), 27.0);
+        assert_eq!(value(&page, "softstop_stop_step_info", &[("step", "agent")]), 1.0);
+        assert_eq!(value(&page, "softstop_process_up", &[("process", "agent")]), 0.0);
+        assert_eq!(value(&page, "softstop_process_last_exit_code", &[("process", "agent")]), 143.0);
+        let waiting = [("process", "agent"), ("reason", "CrashLoopBackOff")];
+        assert_eq!(value(&page, "softstop_process_waiting_reason", &waiting), 1.0);
+        assert_eq!(value(&page, "softstop_init_task_running_seconds", &[("task", "agent")]), 3.0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_survives_the_escaping(name in "(?s)[\"\\\\\n,{}= a-zé\r]{1,12}") {
+            prop_assume!(name != "web");
+            let page = parse(&render(&everything(&name)));
+            prop_assert_eq!(value(&page, "softstop_process_restarts_total", &[("process", &name)]), 2.0);
+            prop_assert_eq!(value(&page, "softstop_stop_step_info", &[("step", &name)]), 1.0);
+        }
+    }
+}
