@@ -90,8 +90,9 @@ async fn try_call(call: &HttpCall, addrs: &[SocketAddr]) -> Result<(), String> {
 }
 
 fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
-    let body = Full::new(Bytes::from(call.body.clone().unwrap_or_default()));
-    let mut request = Request::new(body);
+    let body = Bytes::from(call.body.clone().unwrap_or_default());
+    let length = body.len();
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = match call.method {
         Method::Get => hyper::Method::GET,
         Method::Post => hyper::Method::POST,
@@ -133,6 +134,10 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
             Some(_) => {}
         }
     }
+    if call.method == Method::Post {
+        // Also for an empty body (RFC 9110, section 8.6): there are servers that answer 411 without it.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     Ok(request)
 }
 
@@ -167,7 +172,8 @@ async fn read_some(body: &mut Incoming, read: &mut Vec<u8>) -> hyper::Result<()>
 fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-    let mut quote: String = line.chars().take(MAX_QUOTE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let quote: String = line.chars().take(MAX_QUOTE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut quote = quote.trim_end().to_string();
     if line.chars().nth(MAX_QUOTE).is_some() {
         quote.push('…');
     }
