@@ -1,5 +1,7 @@
 //! The client of hooks and probes against servers that behave, and others.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

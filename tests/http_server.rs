@@ -1,5 +1,7 @@
 //! The probe endpoints over real sockets: well-behaved clients get whole answers, the others are bounded and delay nobody.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
+
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
