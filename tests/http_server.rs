@@ -175,11 +175,15 @@ fn pipelined_requests_are_answered_in_order() {
 #[test]
 fn a_client_that_has_closed_its_side_is_answered() {
     with_server(Limits::default(), async |addr| {
-        let mut stream = TcpStream::connect(addr).await.unwrap();
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        stream.shutdown().await.unwrap();
-        let answer = read_all(&mut stream).await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok"), "{answer:?}");
+        // The second answer is more than the socket takes at once, so the server sees the end while it still writes.
+        for (path, length) in [("/readyz", 2), ("/big", 1 << 20)] {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let answer = read_all(&mut stream).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer:.100?}");
+            assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), length);
+        }
     });
 }
 
@@ -315,6 +319,20 @@ fn probes_get_through_a_flood_of_connects() {
             _ = flood => {}
             () = probes => {}
         }
+    });
+}
+
+/// All of these arrive before the server gets a turn, as when softstop was busy or not scheduled for a moment.
+#[test]
+fn a_probe_at_the_head_of_a_burst_is_answered() {
+    with_server(wide(), async |addr| {
+        let mut first = std::net::TcpStream::connect(addr).unwrap();
+        io::Write::write_all(&mut first, &kubelet("/readyz")).unwrap();
+        let _burst: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(addr).unwrap()).collect();
+        first.set_nonblocking(true).unwrap();
+        let mut first = TcpStream::from_std(first).unwrap();
+        let answer = read_all(&mut first).await;
+        assert!(answer.ends_with("ok"), "{answer:?}");
     });
 }
 
