@@ -85,12 +85,7 @@ impl Captures {
                 colour: self.sink.is_coloured(stream).then_some(colour),
             },
         });
-        Source {
-            sink: self.sink.clone(),
-            format: Rc::new(format),
-            tail: Rc::default(),
-            pipes: Rc::clone(&self.pipes),
-        }
+        Source { sink: self.sink.clone(), format: Rc::new(format), tail: Rc::default(), pipes: Rc::clone(&self.pipes) }
     }
 
     /// Hands to the sink what the children have written until now, also what has no newline, and whether it is all. What

@@ -142,6 +142,11 @@ impl Sink {
         self.queues().iter().all(|q| q.bytes.is_empty())
     }
 
+    /// How much is queued for the stream, in bytes; at most [`MEMORY_MAX`].
+    pub fn queued(&self, stream: Stream) -> usize {
+        self.queues()[stream as usize].bytes.len()
+    }
+
     /// Queues whole lines of a child. The caller asks [`Sink::is_full`] before each one; the queue takes it even then, up
     /// to [`MEMORY_MAX`], beyond which it is lost and counted.
     pub fn push(&self, stream: Stream, lines: &[u8]) {
@@ -219,7 +224,7 @@ impl Sink {
         }
     }
 
-    /// Completes when the stream's queue is not full.
+    /// Completes when the stream's queue is not full; somebody must flush meanwhile ([`Sink::pump`]).
     pub async fn room(&self, stream: Stream) {
         loop {
             let notified = self.shared.room[stream as usize].notified();

@@ -2,7 +2,10 @@
 //! anybody else: `O_NONBLOCK` belongs to the open file description, which the children and the container's other
 //! processes share, so it is never set there. Also the pipes that children's output comes through.
 
-#![expect(unsafe_code, reason = "pwritev2, splice and FIONREAD have no safe wrapper; registering a descriptor with tokio has none")]
+#![expect(
+    unsafe_code,
+    reason = "pwritev2, splice and FIONREAD have no safe wrapper; registering a descriptor with tokio has none"
+)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -50,7 +53,10 @@ enum How {
     /// `RWF_NOWAIT` on the shared description (pipes: Linux 6.5 and later).
     NoWait,
     /// Into a pipe of our own and from there with `SPLICE_F_NONBLOCK`: pipes on older kernels.
-    Splice { read: File, write: File },
+    Splice {
+        read: File,
+        write: File,
+    },
     /// Ask first, then write little. Another writer of the same terminal can still get in between.
     Poll,
     /// `MSG_DONTWAIT`.
@@ -134,9 +140,7 @@ impl Writer {
             How::NoWait => write_nowait(&self.file, bytes),
             How::Splice { read, write } => write_spliced(read, write, &self.file, bytes),
             How::Poll => write_polled(&mut self.file, bytes),
-            How::Send => {
-                Ok(send(self.file.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)?)
-            }
+            How::Send => Ok(send(self.file.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)?),
         }
     }
 
