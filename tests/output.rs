@@ -479,3 +479,28 @@ fn lines_stay_whole_beside_another_writer_of_the_same_pipe() {
     assert!(theirs.iter().enumerate().all(|(i, l)| *l == format!("theirs {i}")));
     assert_eq!((ours.len(), theirs.len()), (5000, 5000));
 }
+
+/// Time this thread has spent on a processor.
+fn busy() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn waiting_for_a_reader_that_never_comes_costs_nothing() {
+    let (_unread, write) = plain_pipe();
+    let sink = Sink::over(writer(&write), writer(&write));
+    run(async {
+        let captures = Captures::new(sink.clone(), ["web"]);
+        tokio::task::spawn_local(sink.clone().pump());
+        let (mut child, _capture) = child(&captures.source("web", Output::Prefix), "yes & exec yes >&2");
+        until("both queues are full", || sink.is_full(Stream::Stdout) && sink.is_full(Stream::Stderr)).await;
+        sleep(Duration::from_millis(10)).await;
+        let before = busy();
+        sleep(Duration::from_millis(500)).await;
+        let cost = busy() - before;
+        assert!(cost < Duration::from_millis(10), "{cost:?} of 500 ms");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+}

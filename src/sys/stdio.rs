@@ -112,6 +112,8 @@ impl Writer {
             match self.write_once(bytes) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if self.step_down(&e) => {}
+                // Nothing taken and nothing said: as good as full, and trying at once again would spin.
+                Ok(0) => break,
                 done => return done,
             }
         }
