@@ -1,5 +1,6 @@
-//! Children's output and softstop's own log, neither of which ever blocks the one thread: [`sink`] writes (its queue is in `queue`), [`lines`] cuts
-//! and formats, [`log`] sets up `tracing`, and [`Captures`] here reads what the children write to their pipes.
+//! Children's output and softstop's own log, neither of which ever blocks the one thread: [`sink`] writes (its queue is
+//! in `queue`), [`lines`] cuts and formats, [`log`] sets up `tracing`, and [`Captures`] here reads what the children write
+//! to their pipes.
 
 pub mod lines;
 pub mod log;
