@@ -11,6 +11,7 @@ pub mod procfs;
 pub mod reap;
 pub mod signals;
 pub mod spawn;
+pub mod stdio;
 pub mod target;
 pub mod terminal;
 pub mod tree;
