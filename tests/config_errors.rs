@@ -24,9 +24,9 @@ fn files(folder: &str) -> Vec<PathBuf> {
         return Vec::new();
     };
     let mut list = Vec::new();
-    for path in entries.map(|e| e.unwrap().path()) {
+    for path in entries.map(|e| e.expect("a readable folder").path()) {
         if path.is_dir() {
-            list.extend(files(path.to_str().unwrap()));
+            list.extend(files(path.to_str().expect("a UTF-8 path")));
         } else if path.extension().is_some_and(|e| e == "toml") {
             list.push(path);
         }

@@ -49,6 +49,7 @@ pub fn one_handler(
         });
         reader.missing(
             table,
+            allowed,
             format!("{what} does not say what to do"),
             format!(
                 "add one of {}, such as {}",
@@ -198,7 +199,7 @@ fn endpoint(
             .integer(&f, 1..=65535, "write a port's number, such as 8080")
             .and_then(|n| u16::try_from(n).ok()),
         None => {
-            reader.missing(table, "`port` is missing", example);
+            reader.missing(table, &["port"], "`port` is missing", example);
             None
         }
     };
@@ -266,12 +267,17 @@ fn signal(reader: &mut Reader<'_>, field: &Field<'_>, site: &Site<'_>) -> Option
                 .and_then(|name| process(reader, &f.span(), &name, site.names)),
             (None, Some(owner)) => Some(owner),
             (None, None) => {
-                reader.missing(&table, "`signal` does not say to which process", full);
+                reader.missing(
+                    &table,
+                    &["process"],
+                    "`signal` does not say to which process",
+                    full,
+                );
                 None
             }
         };
         let Some(f) = table.get("signal") else {
-            reader.missing(&table, "`signal` does not say which one", full);
+            reader.missing(&table, &["signal"], "`signal` does not say which one", full);
             return None;
         };
         (

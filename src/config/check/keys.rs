@@ -200,35 +200,50 @@ const ALIASES: &[(&str, &str)] = &[
     ("healthcheck", "liveness"),
 ];
 
-/// What to write instead of an unknown key: the sentence and the help.
-pub fn unknown(key: &str, section: &Section) -> (String, String) {
-    let title = section.title;
-    let sentence = format!("unknown key `{key}` in {title}");
+/// What is said about a key that does not belong.
+pub struct Unknown {
+    pub sentence: String,
+    pub help: String,
+    /// The keys it was most likely meant to be: those are not missing as well.
+    pub meant: &'static [&'static str],
+}
+
+/// What to write instead of an unknown key.
+pub fn unknown(key: &str, section: &'static Section) -> Unknown {
     if LATER.contains(&key) {
-        let handlers = section
+        let handlers: Vec<&str> = section
             .keys
             .iter()
             .filter(|k| HANDLERS.contains(k))
             .copied()
-            .collect::<Vec<_>>();
-        let use_now = if handlers.is_empty() {
+            .collect();
+        let instead = if handlers.is_empty() {
             String::new()
         } else {
             format!("; write one of {}", list(&handlers))
         };
-        return (
-            format!("`{key}` is not in this version"),
-            format!("leave it out{use_now}"),
-        );
+        let sentence = format!("`{key}` is not in this version");
+        return Unknown {
+            sentence,
+            help: format!("leave it out{instead}"),
+            meant: HANDLERS,
+        };
     }
     if key == "scheme" && section.keys.contains(&"port") {
-        return (
-            "`scheme` is not in this version: requests are plain HTTP".into(),
-            "leave it out, or use `exec` with a TLS client".into(),
-        );
+        let sentence = "`scheme` is not in this version: requests are plain HTTP".into();
+        return Unknown {
+            sentence,
+            help: "leave it out, or use `exec` with a TLS client".into(),
+            meant: &[],
+        };
     }
+    let sentence = format!("unknown key `{key}` in {}", section.title);
     if let Some(help) = belongs_elsewhere(key, section) {
-        return (sentence, help);
+        return Unknown {
+            sentence,
+            help,
+            meant: &[],
+        };
     }
     let snake = snake_case(key);
     let without_unit = snake.strip_suffix("_seconds");
@@ -236,9 +251,17 @@ pub fn unknown(key: &str, section: &Section) -> (String, String) {
     let meant = alias(&snake, section)
         .or_else(|| section.keys.iter().copied().find(same))
         .or_else(|| crate::config::nearest(&snake, section.keys.iter().copied()));
-    match meant {
-        Some(meant) => (sentence, format!("did you mean `{meant}`?")),
-        None => (sentence, format!("valid here: {}", list(section.keys))),
+    match meant.and_then(|meant| section.keys.iter().position(|k| *k == meant)) {
+        Some(i) => Unknown {
+            sentence,
+            help: format!("did you mean `{}`?", section.keys[i]),
+            meant: &section.keys[i..=i],
+        },
+        None => Unknown {
+            sentence,
+            help: format!("valid here: {}", list(section.keys)),
+            meant: &[],
+        },
     }
 }
 
@@ -319,23 +342,23 @@ mod tests {
             ("httpGet", &TASK, "`http_get`"),
         ] {
             assert_eq!(
-                unknown(key, section).1,
+                unknown(key, section).help,
                 format!("did you mean {meant}?"),
                 "{key}"
             );
         }
-        assert!(unknown("grace", &HTTP).1.contains("top of the file"));
+        assert!(unknown("grace", &HTTP).help.contains("top of the file"));
         assert!(
             unknown("post_start", &TOP)
-                .1
+                .help
                 .contains("[[process.post_start]]")
         );
-        assert!(unknown("command", &TOP).1.contains("[[process]]"));
+        assert!(unknown("command", &TOP).help.contains("[[process]]"));
         assert!(
             unknown("wait_idle", &STEP)
-                .0
+                .sentence
                 .contains("not in this version")
         );
-        assert!(unknown("zzz", &LOG).1.contains("`level`, `format`"));
+        assert!(unknown("zzz", &LOG).help.contains("`level`, `format`"));
     }
 }

@@ -45,7 +45,12 @@ fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<R
         .get("wait")
         .and_then(|f| reader.duration(&f, values::PAUSE));
     let Some(signal) = table.get("signal") else {
-        reader.missing(&table, "this step of `stop` has no signal", example);
+        reader.missing(
+            &table,
+            &["signal"],
+            "this step of `stop` has no signal",
+            example,
+        );
         return None;
     };
     stop_signal(reader, &signal).map(|signal| Rung { signal, wait })

@@ -184,7 +184,7 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Config {
     if !reader.is_broken() {
         if processes.is_empty()
             && top.get("process").is_none_or(|f| f.elements().is_some())
-            && !top.has_unknown()
+            && reader.can_miss(&top, &["process"])
         {
             let whole = reader.source.whole();
             reader.error_at(vec![whole], "there is no process to run", MINIMAL);
@@ -317,6 +317,7 @@ fn http(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Http> {
     let Some(listen) = table.get("listen") else {
         reader.missing(
             &table,
+            &["listen"],
             "[http] does not say where to listen",
             "add listen = \"0.0.0.0:9180\", or leave [http] out",
         );

@@ -32,6 +32,7 @@ pub fn names(reader: &mut Reader<'_>, tables: &[Table<'_>]) -> Vec<Option<String
         let Some(field) = table.get("name") else {
             reader.missing(
                 table,
+                &["name"],
                 "the process has no name",
                 "add name = \"web\" below `[[process]]`",
             );
@@ -76,6 +77,7 @@ pub fn process(
         None => {
             reader.missing(
                 table,
+                &["command"],
                 format!("the process {name:?} has no command"),
                 "add command = [\"/app/server\", \"--port\", \"8080\"]",
             );

@@ -66,6 +66,8 @@ pub struct Table<'t> {
     /// Where its header, its `{` or its dotted key stands: the place of what is missing from it.
     pub header: Span,
     section: &'static Section,
+    /// What its unknown keys were meant to be.
+    meant: Vec<&'static str>,
 }
 
 impl<'t> Table<'t> {
@@ -81,13 +83,6 @@ impl<'t> Table<'t> {
             element: false,
             value,
         })
-    }
-
-    /// Whether it holds a key that has been refused: what then seems missing is most likely just misspelt.
-    pub fn has_unknown(&self) -> bool {
-        self.entries
-            .keys()
-            .any(|k| !self.section.keys.contains(&k.get_ref().as_ref()))
     }
 
     /// Those of `keys` that are there, in that order.
@@ -146,16 +141,21 @@ impl<'a> Reader<'a> {
         self.push(Severity::Warning, vec![place], sentence.into(), help.into());
     }
 
-    /// Something that must be in the table is not.
+    /// None of `keys`, one of which must be in the table, is there. Not said where a misspelt key was meant to be it.
     pub fn missing(
         &mut self,
         table: &Table<'_>,
+        keys: &[&str],
         sentence: impl Into<String>,
         help: impl Into<String>,
     ) {
-        if !self.is_broken() && !table.has_unknown() {
+        if self.can_miss(table, keys) {
             self.error(&table.header, sentence, help);
         }
+    }
+
+    pub fn can_miss(&self, table: &Table<'_>, keys: &[&str]) -> bool {
+        !self.is_broken() && !table.meant.iter().any(|k| keys.contains(k))
     }
 
     fn push(&mut self, severity: Severity, places: Vec<Place>, sentence: String, help: String) {
@@ -194,12 +194,7 @@ impl<'a> Reader<'a> {
 
     /// The file's top table, with its unknown keys noted.
     pub fn top<'t>(&mut self, entries: &'t DeTable<'t>) -> Table<'t> {
-        self.known(entries, &keys::TOP);
-        Table {
-            entries,
-            header: 0..0,
-            section: &keys::TOP,
-        }
+        self.known(entries, 0..0, &keys::TOP)
     }
 
     pub fn table<'t>(
@@ -208,15 +203,8 @@ impl<'a> Reader<'a> {
         section: &'static Section,
         example: &str,
     ) -> Option<Table<'t>> {
-        let Some(entries) = self.map(field, example) else {
-            return None;
-        };
-        self.known(entries, section);
-        Some(Table {
-            entries,
-            header: field.span(),
-            section,
-        })
+        let entries = self.map(field, example)?;
+        Some(self.known(entries, field.span(), section))
     }
 
     /// A table with the user's own keys.
@@ -274,13 +262,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn known(&mut self, entries: &DeTable<'_>, section: &'static Section) {
+    fn known<'t>(
+        &mut self,
+        entries: &'t DeTable<'t>,
+        header: Span,
+        section: &'static Section,
+    ) -> Table<'t> {
+        let mut meant = Vec::new();
         for key in entries
             .keys()
             .filter(|k| !section.keys.contains(&k.get_ref().as_ref()))
         {
-            let (sentence, help) = keys::unknown(key.get_ref(), section);
-            self.error(&key.span(), sentence, help);
+            let unknown = keys::unknown(key.get_ref(), section);
+            self.error(&key.span(), unknown.sentence, unknown.help);
+            meant.extend(unknown.meant);
+        }
+        Table {
+            entries,
+            header,
+            section,
+            meant,
         }
     }
 }
