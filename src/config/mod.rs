@@ -1,12 +1,11 @@
 //! What the user asked for, as valid settings: no strings left to parse, no impossible values. Pure.
 //!
-//! [`raw`] is the file as typed, [`check`] turns it into a [`Config`] and collects every [`problem`] on the way. The wrapper's
-//! flags build the same [`Config`] with one process in it (`crate::cli`).
+//! [`check`] turns the file's text into a [`Config`] and collects every [`problem`] on the way, each at its place. The
+//! wrapper's flags build the same [`Config`] with one process in it (`crate::cli`).
 
 pub mod check;
 pub mod expand;
 pub mod problem;
-pub mod raw;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
