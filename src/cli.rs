@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::check::values;
 use crate::config::{
-    Config, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, MAX_GRACE, Method, OnExit, Output, Probe, Process,
-    Restart, Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve, listen_address,
+    Config, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, Method, OnExit, Output, Probe, Process, Restart,
+    Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve,
 };
 use crate::signal::Signal;
 
@@ -33,7 +34,9 @@ failure, 78 wrong configuration, 126 not executable, 127 not found.";
 #[derive(Parser, Debug)]
 #[command(name = "softstop", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
-#[command(override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]")]
+#[command(
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub wrapper: Wrapper,
@@ -147,16 +150,16 @@ fn words(list: &'static [&'static str]) -> PossibleValuesParser {
     PossibleValuesParser::new(list)
 }
 
+fn in_one_line(wrong: values::Wrong) -> String {
+    format!("{}; {}", wrong.sentence, wrong.help)
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::duration(text)
+    values::duration(text, values::PAUSE).map_err(in_one_line)
 }
 
 fn grace(text: &str) -> Result<Duration, String> {
-    let d = crate::config::duration(text)?;
-    if d.is_zero() || d > MAX_GRACE {
-        return Err("the grace must be more than nothing and at most 24h".to_string());
-    }
-    Ok(d)
+    values::duration(text, values::LIMIT).map_err(in_one_line)
 }
 
 fn stop_on(text: &str) -> Result<Signal, String> {
@@ -169,7 +172,7 @@ fn stop_on(text: &str) -> Result<Signal, String> {
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
-    listen_address(text)
+    values::listen(text).map_err(in_one_line)
 }
 
 fn remap(text: &str) -> Result<(u8, u8), String> {

@@ -1,1 +1,137 @@
-fn main() {}
+//! Table of contents: hold the signals, read the command line, do what it says, exit with its code.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use softstop::cli::{Cli, Command, ConfigFile, Run};
+use softstop::config::Config;
+use softstop::config::check;
+use softstop::config::problem::Problems;
+use softstop::sys::signals::{self, Early};
+use softstop::{exit, runtime};
+
+fn main() {
+    // Before anything else: a stop request that comes before a handler exists would be discarded by the kernel.
+    let early = signals::block();
+    let code = dispatch(early);
+    #[expect(clippy::exit, reason = "the one place where softstop ends; nothing is left to unwind")]
+    std::process::exit(i32::from(code));
+}
+
+fn dispatch(early: Early) -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return command_line_error(&error),
+    };
+    match cli.command {
+        None => match cli.wrapper.config() {
+            Ok(config) => runtime::run(config, cli.wrapper.common.parent_death_signal, early),
+            Err(why) => usage_error(&why),
+        },
+        Some(Command::Run(args)) => run(&args, early),
+        Some(Command::Check(args)) => {
+            early.restore();
+            check(&args)
+        }
+        Some(Command::Resolve { host, port }) => {
+            early.restore();
+            runtime::resolve::print(&host, port)
+        }
+    }
+}
+
+fn run(args: &Run, early: Early) -> u8 {
+    match load(&args.file) {
+        Ok((mut config, warnings)) => {
+            for warning in warnings {
+                say(&warning);
+            }
+            match args.common.apply(&mut config) {
+                Ok(()) => runtime::run(config, args.common.parent_death_signal, early),
+                Err(why) => usage_error(&why),
+            }
+        }
+        Err(problems) => {
+            say(&problems.to_string());
+            exit::CONFIG
+        }
+    }
+}
+
+fn check(args: &ConfigFile) -> u8 {
+    match load(args) {
+        Ok((config, warnings)) => {
+            for warning in &warnings {
+                say(warning);
+            }
+            let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+            print(&format!(
+                "{}: ok ({}, {}, {} grace)\n",
+                place(args).display(),
+                count(config.processes.len(), "process", "processes"),
+                count(config.drain.len(), "drain step", "drain steps"),
+                humantime::format_duration(config.grace),
+            ));
+            exit::OK
+        }
+        Err(problems) => {
+            say(&problems.to_string());
+            exit::CONFIG
+        }
+    }
+}
+
+/// `-c`, else `$SOFTSTOP_CONFIG` (clap reads both), else ./softstop.toml, else /etc/softstop.toml.
+fn place(args: &ConfigFile) -> PathBuf {
+    args.config.clone().unwrap_or_else(|| {
+        let here = Path::new("softstop.toml");
+        if here.exists() { here.to_path_buf() } else { PathBuf::from("/etc/softstop.toml") }
+    })
+}
+
+fn load(args: &ConfigFile) -> Result<(Config, Vec<String>), Problems> {
+    let path = place(args);
+    let name = path.display().to_string();
+    let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
+        let help = if args.config.is_none() {
+            "name the configuration with -c FILE or $SOFTSTOP_CONFIG, or put it at ./softstop.toml or /etc/softstop.toml"
+        } else {
+            "is the path right, and may this user read it?"
+        };
+        Problems::of_file(&name, format!("the configuration cannot be read: {error}"), help)
+    })?;
+    let text = check::decode(&bytes, &name)?;
+    let (config, warnings) = check::read(text, &name, &|key| std::env::var(key).ok())?;
+    Ok((config, warnings.iter().map(ToString::to_string).collect()))
+}
+
+/// clap's own errors, with softstop's exit code; `--help` and `--version` are none.
+fn command_line_error(error: &clap::Error) -> u8 {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print(&text);
+            exit::OK
+        }
+        _ => {
+            say(text.trim_end());
+            exit::USAGE
+        }
+    }
+}
+
+fn usage_error(why: &str) -> u8 {
+    say(&format!("error: {why}\n\nFor more information, try 'softstop --help'."));
+    exit::USAGE
+}
+
+/// To standard error; if nobody can read it there is nobody to tell.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use softstop::config::{
-    Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart,
-    Retries, Rung, Step, Task, When,
+    Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung, Step,
+    Task, When,
 };
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, ProbeKind, What};
-use softstop::lifecycle::event::{
-    Event, Exit, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind,
-};
+use softstop::lifecycle::event::{Event, Exit, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind};
 use softstop::plan::Plan;
 use softstop::plan::budget::task_length;
 use softstop::report::{Note, StepKind, TaskResult};
@@ -89,52 +87,34 @@ fn handler() -> impl Strategy<Value = Handler> {
 }
 
 fn task(on_failure: Vec<OnFailure>) -> impl Strategy<Value = Task> {
-    (
-        handler(),
-        prop::option::of(1u64..10_000),
-        0u32..3,
-        0u64..2_000,
-        prop::sample::select(on_failure),
-    )
-        .prop_map(|(handler, timeout, retries, delay, on_failure)| Task {
+    (handler(), prop::option::of(1u64..10_000), 0u32..3, 0u64..2_000, prop::sample::select(on_failure)).prop_map(
+        |(handler, timeout, retries, delay, on_failure)| Task {
             timeout: timeout.map(ms),
-            retries: if retries == 2 {
-                Retries::UntilTimeout
-            } else {
-                Retries::Count(retries)
-            },
+            retries: if retries == 2 { Retries::UntilTimeout } else { Retries::Count(retries) },
             retry_delay: ms(delay),
             on_failure,
             ..Task::new("task", handler)
-        })
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
     (
-        prop::collection::vec(
-            task(vec![OnFailure::Ignore, OnFailure::Ignore, OnFailure::Stop]),
-            1..3,
-        ),
+        prop::collection::vec(task(vec![OnFailure::Ignore, OnFailure::Ignore, OnFailure::Stop]), 1..3),
         prop::option::of(0u64..5_000),
         prop::sample::select(vec![When::Requested, When::Always]),
     )
-        .prop_map(|(tasks, reserve, when)| Step {
-            tasks,
-            reserve: reserve.map(ms),
-            when,
-        })
+        .prop_map(|(tasks, reserve, when)| Step { tasks, reserve: reserve.map(ms), when })
 }
 
 fn probe() -> impl Strategy<Value = Probe> {
-    (0u64..3_000, 1u64..5_000, 1u64..3_000, 1u32..4).prop_map(
-        |(delay, period, timeout, failures)| Probe {
-            initial_delay: ms(delay),
-            period: ms(period),
-            timeout: ms(timeout),
-            failure_threshold: failures,
-            ..Probe::new(Handler::Exec(vec!["probe".into()]))
-        },
-    )
+    (0u64..3_000, 1u64..5_000, 1u64..3_000, 1u32..4).prop_map(|(delay, period, timeout, failures)| Probe {
+        initial_delay: ms(delay),
+        period: ms(period),
+        timeout: ms(timeout),
+        failure_threshold: failures,
+        ..Probe::new(Handler::Exec(vec!["probe".into()]))
+    })
 }
 
 prop_compose! {
@@ -169,41 +149,29 @@ fn config() -> impl Strategy<Value = Config> {
         prop::collection::vec(step(), 0..3),
         prop::collection::vec(step(), 0..3),
         prop::option::of(any::<u8>()),
-        prop::sample::select(vec![
-            ReadinessOnDrain::Fail,
-            ReadinessOnDrain::Fail,
-            ReadinessOnDrain::Keep,
-        ]),
+        prop::sample::select(vec![ReadinessOnDrain::Fail, ReadinessOnDrain::Fail, ReadinessOnDrain::Keep]),
         any::<bool>(),
     )
-        .prop_map(
-            |((grace, reserve, stop), processes, init, drain, post_stop, forced, policy, main)| {
-                let mut c = Config::with_defaults();
-                c.grace = ms(grace);
-                c.kill_reserve = ms(reserve).min(c.grace);
-                c.stop_reserve = stop.map(ms);
-                c.processes = processes;
-                c.processes[0].main = main;
-                c.init = init;
-                c.drain = drain;
-                c.post_stop = post_stop;
-                c.exit_codes.forced = forced;
-                c.readiness_on_drain = policy;
-                c
-            },
-        )
+        .prop_map(|((grace, reserve, stop), processes, init, drain, post_stop, forced, policy, main)| {
+            let mut c = Config::with_defaults();
+            c.grace = ms(grace);
+            c.kill_reserve = ms(reserve).min(c.grace);
+            c.stop_reserve = stop.map(ms);
+            c.processes = processes;
+            c.processes[0].main = main;
+            c.init = init;
+            c.drain = drain;
+            c.post_stop = post_stop;
+            c.exit_codes.forced = forced;
+            c.readiness_on_drain = policy;
+            c
+        })
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
     let signal = (
         0u64..60_000,
-        prop::sample::select(vec![
-            Signal::TERM,
-            Signal::TERM,
-            Signal::INT,
-            Signal::HUP,
-            Signal::USR1,
-        ]),
+        prop::sample::select(vec![Signal::TERM, Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1]),
         prop::sample::select(vec![Sender::Outside, Sender::Process(7), Sender::Terminal]),
     );
     (
@@ -276,12 +244,7 @@ impl World {
     fn new(scenario: Scenario) -> World {
         let plan = Plan::new(scenario.config.clone());
         let mut world = World {
-            bodies: scenario
-                .config
-                .processes
-                .iter()
-                .map(|_| Body::default())
-                .collect(),
+            bodies: scenario.config.processes.iter().map(|_| Body::default()).collect(),
             stragglers: scenario.stragglers.iter().map(|_| true).collect(),
             drain_left: scenario.config.drain.iter().map(|s| s.tasks.len()).sum(),
             machine: Machine::new(plan),
@@ -313,10 +276,7 @@ impl World {
 
     fn life(&self, p: usize) -> Life {
         let lives = &self.scenario.lives[p % self.scenario.lives.len()];
-        lives[(self.bodies[p].run as usize)
-            .saturating_sub(1)
-            .min(lives.len() - 1)]
-        .clone()
+        lives[(self.bodies[p].run as usize).saturating_sub(1).min(lives.len() - 1)].clone()
     }
 
     fn alone(&self) -> bool {
@@ -369,10 +329,7 @@ impl World {
         if self.t0.is_some() {
             return Err("I1: stopping, but no deadline is set".into());
         }
-        self.feed(Event::Signalled {
-            signal: Signal::TERM,
-            sender: Sender::Outside,
-        })
+        self.feed(Event::Signalled { signal: Signal::TERM, sender: Sender::Outside })
     }
 
     fn happen(&mut self, due: Due) -> Result<(), String> {
@@ -390,17 +347,11 @@ impl World {
                 let left = self.life(p).leaves.is_some();
                 self.bodies[p].group = left;
                 let status = match Signal::from_number(signal) {
-                    Some(signal) => Exit::Signal {
-                        signal,
-                        core: false,
-                    },
+                    Some(signal) => Exit::Signal { signal, core: false },
                     None => Exit::Code(code),
                 };
                 self.zombie = Some(p);
-                self.feed(Event::Exited {
-                    process: ProcId(p),
-                    status,
-                })?;
+                self.feed(Event::Exited { process: ProcId(p), status })?;
                 self.zombie = None;
                 if !self.bodies[p].group && !self.bodies[p].alive {
                     self.feed(Event::GroupEmpty { process: ProcId(p) })?;
@@ -422,36 +373,20 @@ impl World {
                 if self.runs.remove(&run).is_none() {
                     return Ok(());
                 }
-                let outcome = if ok {
-                    Outcome::Ok
-                } else {
-                    Outcome::Failed {
-                        reason: "exit code 5".into(),
-                        code: Some(5),
-                    }
-                };
-                self.feed(Event::RunDone {
-                    run: RunId(run),
-                    outcome,
-                })?;
+                let outcome =
+                    if ok { Outcome::Ok } else { Outcome::Failed { reason: "exit code 5".into(), code: Some(5) } };
+                self.feed(Event::RunDone { run: RunId(run), outcome })?;
                 self.after_reap()
             }
         }
     }
 
     fn after_reap(&mut self) -> Result<(), String> {
-        if self.alone() && self.t0.is_some() && self.finished.is_none() {
-            self.feed(Event::Alone)
-        } else {
-            Ok(())
-        }
+        if self.alone() && self.t0.is_some() && self.finished.is_none() { self.feed(Event::Alone) } else { Ok(()) }
     }
 
     fn feed(&mut self, event: Event) -> Result<(), String> {
-        self.timeline.push(format!(
-            "{:>9.3}s  {event:?}",
-            self.now.since_start().as_secs_f64()
-        ));
+        self.timeline.push(format!("{:>9.3}s  {event:?}", self.now.since_start().as_secs_f64()));
         let stopping = self.machine.stopping();
         let actions = self.machine.step(self.now, event);
         for action in actions {
@@ -467,11 +402,7 @@ impl World {
             return Err("a stop was taken back".into());
         }
         if std::mem::take(&mut self.census) && self.finished.is_none() {
-            let answer = if self.alone() {
-                Event::Alone
-            } else {
-                Event::NotAlone
-            };
+            let answer = if self.alone() { Event::Alone } else { Event::NotAlone };
             self.feed(answer)?;
         }
         // Rendering never fails, whatever the state.
@@ -486,18 +417,11 @@ impl World {
         }
         match action {
             Action::Spawn { process } => self.spawn(process.0),
-            Action::Signal {
-                process,
-                signal,
-                wake,
-                ..
-            } => self.signal(process.0, signal, wake),
+            Action::Signal { process, signal, wake, .. } => self.signal(process.0, signal, wake),
             Action::Forward { process, .. } => self.must_live(process.0),
             Action::Kill { process, because } => self.kill(process.0, because.left_overs),
             Action::SignalGroup { process, signal } => self.signal_group(process.0, signal),
-            Action::Run {
-                run, what, limit, ..
-            } => self.hook(run.0, what, limit),
+            Action::Run { run, what, limit, .. } => self.hook(run.0, what, limit),
             Action::Cancel { run, kill } => {
                 // A killed or terminated hook is reaped soon; SIGTERM it may well ignore.
                 if kill || run.0 % 3 != 0 {
@@ -550,58 +474,30 @@ impl World {
         self.bodies[p].run += 1;
         let (life, run) = (self.life(p), self.bodies[p].run);
         if let Some(transient) = life.fails_to_start {
-            let kind = if transient {
-                SpawnErrorKind::Transient
-            } else {
-                SpawnErrorKind::NotFound
-            };
-            let error = SpawnError {
-                kind,
-                text: "no".into(),
-            };
-            return self.feed(Event::SpawnFailed {
-                process: ProcId(p),
-                error,
-            });
+            let kind = if transient { SpawnErrorKind::Transient } else { SpawnErrorKind::NotFound };
+            let error = SpawnError { kind, text: "no".into() };
+            return self.feed(Event::SpawnFailed { process: ProcId(p), error });
         }
         self.bodies[p].alive = true;
         self.bodies[p].unkillable = life.unkillable;
         if let Some((t, code)) = life.ends {
             self.at(ms(t), Due::ProcessEnds(p, run, code, 0));
         }
-        self.feed(Event::Spawned {
-            process: ProcId(p),
-            pid: 100 + i32::try_from(p).unwrap_or(0),
-        })
+        self.feed(Event::Spawned { process: ProcId(p), pid: 100 + i32::try_from(p).unwrap_or(0) })
     }
 
     fn must_live(&self, p: usize) -> Result<(), String> {
-        if self.bodies[p].alive {
-            Ok(())
-        } else {
-            Err(format!("I9: a signal to p{p}, which has been reaped"))
-        }
+        if self.bodies[p].alive { Ok(()) } else { Err(format!("I9: a signal to p{p}, which has been reaped")) }
     }
 
     fn signal(&mut self, p: usize, signal: Signal, ladder: bool) -> Result<(), String> {
         self.must_live(p)?;
-        if ladder
-            && self.t0.is_some()
-            && self.drain_left > 0
-            && !self.cut
-            && !self.stopping_before.contains(&p)
-        {
-            return Err(format!(
-                "I3: {signal} to p{p} with {} drain tasks to go",
-                self.drain_left
-            ));
+        if ladder && self.t0.is_some() && self.drain_left > 0 && !self.cut && !self.stopping_before.contains(&p) {
+            return Err(format!("I3: {signal} to p{p} with {} drain tasks to go", self.drain_left));
         }
         let (life, run) = (self.life(p), self.bodies[p].run);
         if let (true, Some((t, code))) = (ladder, life.obeys) {
-            self.at(
-                ms(t),
-                Due::ProcessEnds(p, run, code, if code == 7 { signal.number() } else { 0 }),
-            );
+            self.at(ms(t), Due::ProcessEnds(p, run, code, if code == 7 { signal.number() } else { 0 }));
         }
         Ok(())
     }
@@ -620,9 +516,7 @@ impl World {
     fn kill(&mut self, p: usize, left_overs: bool) -> Result<(), String> {
         if left_overs {
             if self.bodies[p].alive || !self.bodies[p].group {
-                return Err(format!(
-                    "I9: SIGKILL to the left-overs of p{p}, of which there are none"
-                ));
+                return Err(format!("I9: SIGKILL to the left-overs of p{p}, of which there are none"));
             }
         } else {
             self.must_live(p)?;
@@ -679,25 +573,17 @@ impl World {
             Note::StopBegan { .. } => self.t0 = Some(self.now),
             // Unhealthy, and being stopped for a restart: that stop goes on when the container's begins.
             Note::Stopping { process, .. } if self.t0.is_none() => {
-                self.stopping_before
-                    .insert(process[1..].parse().map_err(|_| "name".to_string())?);
+                self.stopping_before.insert(process[1..].parse().map_err(|_| "name".to_string())?);
             }
             Note::StopAgain { effect, .. } if *effect != "changes nothing" => self.cut = true,
             Note::OutOfTime { .. } => self.cut = true,
-            Note::StepEnded {
-                kind: StepKind::Drain,
-                ..
-            } => self.drain_left -= 1,
-            Note::StepSkipped {
-                kind: StepKind::Drain,
-                ..
-            } => self.drain_left -= 1,
+            Note::StepEnded { kind: StepKind::Drain, .. } => self.drain_left -= 1,
+            Note::StepSkipped { kind: StepKind::Drain, .. } => self.drain_left -= 1,
             Note::Stopping { process, .. } if self.t0.is_some() => {
                 let p: usize = process[1..].parse().map_err(|_| "name".to_string())?;
                 let alive = |d: usize| self.bodies[d].alive && !self.bodies[d].unkillable;
                 for (d, other) in self.scenario.config.processes.iter().enumerate() {
-                    if other.after.iter().any(|(on, _)| *on == p) && alive(d) && !self.time_is_up()
-                    {
+                    if other.after.iter().any(|(on, _)| *on == p) && alive(d) && !self.time_is_up() {
                         return Err(format!("I4: p{p} stops while p{d}, which needs it, lives"));
                     }
                 }
@@ -710,10 +596,7 @@ impl World {
     /// The stop of the processes has had all of its share.
     fn time_is_up(&self) -> bool {
         let budget = &self.machine.plan().budget;
-        self.cut
-            || self
-                .t0
-                .is_some_and(|t0| self.now >= budget.deadline(t0) - budget.after_stop())
+        self.cut || self.t0.is_some_and(|t0| self.now >= budget.deadline(t0) - budget.after_stop())
     }
 
     fn check_reserve(&mut self, note: &Note) -> Result<(), String> {
@@ -727,28 +610,16 @@ impl World {
         }
         let (kind, share, no_time) = match note {
             Note::StepBegan { kind, share, .. } => (*kind, share.0, false),
-            Note::StepSkipped {
-                kind,
-                result: TaskResult::NoTime,
-                ..
-            } => (*kind, Duration::ZERO, true),
+            Note::StepSkipped { kind, result: TaskResult::NoTime, .. } => (*kind, Duration::ZERO, true),
             _ => return Ok(()),
         };
         if kind == StepKind::PostStop {
             // Which step it is follows from how many began; the smallest reserve is a safe bound.
             let least = budget.post_stop.iter().min().copied().unwrap_or_default();
-            let lengths = self
-                .scenario
-                .config
-                .post_stop
-                .iter()
-                .flat_map(|s| &s.tasks)
-                .filter_map(task_length);
+            let lengths = self.scenario.config.post_stop.iter().flat_map(|s| &s.tasks).filter_map(task_length);
             let least = lengths.min().map_or(least, |l| l.min(least));
             if share + ms(1) < least && !(no_time && least.is_zero()) {
-                return Err(format!(
-                    "I7: {share:?} for a step that holds at least {least:?}"
-                ));
+                return Err(format!("I7: {share:?} for a step that holds at least {least:?}"));
             }
         }
         Ok(())
@@ -758,18 +629,10 @@ impl World {
         self.finished = Some(code);
         let t0 = self.t0.ok_or("finished without a stop")?;
         if self.now > t0 + self.scenario.config.grace {
-            return Err(format!(
-                "I1: {:?} after T0, with {:?} grace",
-                self.now.since(t0),
-                self.scenario.config.grace
-            ));
+            return Err(format!("I1: {:?} after T0, with {:?} grace", self.now.since(t0), self.scenario.config.grace));
         }
         let budget = &self.machine.plan().budget;
-        if !self.alone()
-            && self.now < budget.deadline(t0)
-            && !self.bodies.iter().any(|b| b.unkillable)
-            && !self.cut
-        {
+        if !self.alone() && self.now < budget.deadline(t0) && !self.bodies.iter().any(|b| b.unkillable) && !self.cut {
             return Err("ended early with something left alive".into());
         }
         if self.machine.next_deadline().is_some() {
@@ -783,10 +646,7 @@ fn check(scenario: Scenario) -> Result<World, TestCaseError> {
     let mut world = World::new(scenario);
     match world.run() {
         Ok(()) => Ok(world),
-        Err(why) => Err(TestCaseError::fail(format!(
-            "{why}\n{}",
-            world.timeline.join("\n")
-        ))),
+        Err(why) => Err(TestCaseError::fail(format!("{why}\n{}", world.timeline.join("\n")))),
     }
 }
 
@@ -802,8 +662,5 @@ proptest! {
 
 /// `SOFTSTOP_CASES` for a long run.
 fn cases() -> u32 {
-    std::env::var("SOFTSTOP_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(20_000)
+    std::env::var("SOFTSTOP_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
 }

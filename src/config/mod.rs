@@ -62,10 +62,7 @@ impl Config {
             forward: Forward::All,
             readiness_on_drain: ReadinessOnDrain::Fail,
             http: None,
-            log: LogConfig {
-                level: LogLevel::Info,
-                format: LogFormat::Text,
-            },
+            log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
             exit_codes: ExitCodes::default(),
             init: Vec::new(),
             processes: Vec::new(),
@@ -259,11 +256,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff {
-            initial: Duration::from_secs(1),
-            max: Duration::from_secs(300),
-            reset: Duration::from_secs(600),
-        }
+        Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(300), reset: Duration::from_secs(600) }
     }
 }
 
@@ -449,8 +442,7 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
 
 /// Edits that turn `a` into `b`: insert, delete, replace, and swap two neighbours (optimal string alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) =
-        (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
     for (i, ca) in a.iter().enumerate() {
         let mut row = vec![i + 1];

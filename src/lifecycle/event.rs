@@ -91,10 +91,7 @@ impl std::fmt::Display for Exit {
         match self {
             Exit::Code(code) => write!(f, "exit code {code}"),
             Exit::Signal { signal, core: true } => write!(f, "{signal}, core dumped"),
-            Exit::Signal {
-                signal,
-                core: false,
-            } => write!(f, "{signal}"),
+            Exit::Signal { signal, core: false } => write!(f, "{signal}"),
         }
     }
 }
@@ -144,10 +141,7 @@ pub enum Outcome {
 
 impl Outcome {
     pub fn failed(reason: impl Into<String>) -> Outcome {
-        Outcome::Failed {
-            reason: reason.into(),
-            code: None,
-        }
+        Outcome::Failed { reason: reason.into(), code: None }
     }
 }
 

@@ -64,18 +64,12 @@ impl ProbeRun {
             Some((run, end)) if now >= end => {
                 fx.push(Action::Cancel { run, kill: true });
                 self.flight = None;
-                Some(self.count(
-                    &Outcome::failed(format!("no answer within {}", Human(probe.timeout))),
-                    probe,
-                ))
+                Some(self.count(&Outcome::failed(format!("no answer within {}", Human(probe.timeout))), probe))
             }
             None if now >= self.next => {
                 let limit = probe.timeout.max(SHORTEST);
                 self.next = now + probe.period.max(SHORTEST);
-                self.flight = Some((
-                    fx.run(What::Probe(self.process, self.kind), limit),
-                    now + limit,
-                ));
+                self.flight = Some((fx.run(What::Probe(self.process, self.kind), limit), now + limit));
                 Some(Step::Nothing)
             }
             _ => None,
@@ -110,9 +104,7 @@ impl ProbeRun {
                     self.verdict = Some(false);
                     return Step::Turned(false);
                 }
-                Step::Failed {
-                    failures: self.failures,
-                }
+                Step::Failed { failures: self.failures }
             }
         }
     }

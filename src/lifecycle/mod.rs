@@ -112,6 +112,11 @@ impl Machine {
         self.stop.is_some()
     }
 
+    /// When softstop must be gone; `None` before the stop is requested.
+    pub fn end(&self) -> Option<At> {
+        self.stop.as_ref().map(|s| s.end)
+    }
+
     /// An adopted process has been reaped: counted for `/status` and the report.
     pub fn orphan_reaped(&mut self) {
         self.orphans_reaped = self.orphans_reaped.saturating_add(1);
@@ -138,11 +143,7 @@ impl Machine {
             if matches!(self.stage, Stage::Done) {
                 return;
             }
-            let changed = self.latch()
-                || self.due_stop()
-                || self.due_up()
-                || self.advance_up()
-                || self.advance_stop();
+            let changed = self.latch() || self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
             if !changed {
                 break;
             }
@@ -161,24 +162,13 @@ impl Machine {
             return;
         }
         let from = sender.to_string();
-        let ignored = |why| Note::SignalIgnored {
-            signal: SignalName(signal),
-            from,
-            why,
-        };
+        let ignored = |why| Note::SignalIgnored { signal: SignalName(signal), from, why };
         match self.plan.main {
             Some(main) if self.fx.alive[main] => {
-                self.fx.push(Action::Forward {
-                    process: ProcId(main),
-                    signal,
-                });
+                self.fx.push(Action::Forward { process: ProcId(main), signal });
             }
-            Some(_) => self
-                .fx
-                .push(Action::Note(ignored("the main process is not running"))),
-            None => self.fx.push(Action::Note(ignored(
-                "there are several processes and none is marked main = true",
-            ))),
+            Some(_) => self.fx.push(Action::Note(ignored("the main process is not running"))),
+            None => self.fx.push(Action::Note(ignored("there are several processes and none is marked main = true"))),
         }
     }
 

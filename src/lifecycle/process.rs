@@ -193,17 +193,12 @@ impl Proc {
         let State::Running(r) = &self.state else {
             return false;
         };
-        let probed = self
-            .probe(ProbeKind::Readiness)
-            .is_none_or(|p| p.verdict == Some(true));
+        let probed = self.probe(ProbeKind::Readiness).is_none_or(|p| p.verdict == Some(true));
         r.started && matches!(r.post_start, PostStart::Done) && probed
     }
 }
 
 /// `initial` doubled `level` times, at most `max`.
 pub(super) fn backoff_delay(backoff: &crate::config::Backoff, level: u32) -> Duration {
-    backoff
-        .initial
-        .saturating_mul(1u32.checked_shl(level.min(31)).unwrap_or(u32::MAX))
-        .min(backoff.max)
+    backoff.initial.saturating_mul(1u32.checked_shl(level.min(31)).unwrap_or(u32::MAX)).min(backoff.max)
 }

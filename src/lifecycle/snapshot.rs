@@ -13,12 +13,9 @@ use crate::time::At;
 impl Machine {
     /// `/readyz`: every process is ready or has completed, and nobody has asked for the stop (policy `fail`).
     pub fn ready(&self) -> bool {
-        let stopping =
-            self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
+        let stopping = self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
         let up = matches!(self.stage, Stage::Up | Stage::Stopping(_));
-        up && !stopping
-            && !self.processes.is_empty()
-            && self.processes.iter().all(|p| p.ready() || p.completed())
+        up && !stopping && !self.processes.is_empty() && self.processes.iter().all(|p| p.ready() || p.completed())
     }
 
     /// `/startupz`: init is done and every process has been started or has completed.
@@ -44,10 +41,12 @@ impl Machine {
 
     pub fn status(&self, now: At) -> Status {
         let init = match &self.stage {
-            Stage::Init { index, task } => self.plan.config.init.get(*index).map(|t| TaskStatus {
-                name: t.name.clone(),
-                running: now.since(task.began),
-            }),
+            Stage::Init { index, task } => self
+                .plan
+                .config
+                .init
+                .get(*index)
+                .map(|t| TaskStatus { name: t.name.clone(), running: now.since(task.began) }),
             _ => None,
         };
         Status {
@@ -59,9 +58,7 @@ impl Machine {
             uptime: now.since_start(),
             grace: self.plan.budget.grace,
             init,
-            processes: (0..self.processes.len())
-                .map(|i| self.process_status(ProcId(i), now))
-                .collect(),
+            processes: (0..self.processes.len()).map(|i| self.process_status(ProcId(i), now)).collect(),
             stop: self.stop_status(now),
             orphans_reaped: self.orphans_reaped,
         }
@@ -105,47 +102,23 @@ impl Machine {
             }
             State::Waiting => {
                 let after = &self.plan.config.processes[id.0].after;
-                let missing = after
-                    .iter()
-                    .find(|(on, condition)| !self.fulfilled(*on, *condition));
+                let missing = after.iter().find(|(on, condition)| !self.fulfilled(*on, *condition));
                 let message = missing.map(|(on, condition)| {
-                    format!(
-                        "waits for {} to be {}",
-                        self.plan.name(*on),
-                        format!("{condition:?}").to_lowercase()
-                    )
+                    format!("waits for {} to be {}", self.plan.name(*on), format!("{condition:?}").to_lowercase())
                 });
                 ("Waiting", Some("Dependency"), message)
             }
             State::Starting => ("Waiting", Some("Starting"), None),
             State::Backoff { .. } => ("Waiting", Some("CrashLoopBackOff"), p.last_error.clone()),
-            State::Running(r) => (
-                "Running",
-                None,
-                not_ready_because(p, r.started, &r.post_start),
-            ),
+            State::Running(r) => ("Running", None, not_ready_because(p, r.started, &r.post_start)),
             State::Stopping(_) => ("Running", Some("Stopping"), None),
-            State::Cleaning(_) => (
-                "Running",
-                Some("Stopping"),
-                Some("waiting for what it left behind".to_string()),
-            ),
-            State::Ended(End::Exited(exit)) if exit.success() => {
-                ("Terminated", Some("Completed"), None)
+            State::Cleaning(_) => ("Running", Some("Stopping"), Some("waiting for what it left behind".to_string())),
+            State::Ended(End::Exited(exit)) if exit.success() => ("Terminated", Some("Completed"), None),
+            State::Ended(End::Exited(exit)) => ("Terminated", Some("Error"), Some(format!("ended with {exit}"))),
+            State::Ended(End::StartFailed) => ("Terminated", Some("StartError"), p.last_error.clone()),
+            State::Ended(End::CannotStart { on }) => {
+                ("Waiting", Some("Dependency"), Some(format!("{} can never be what it waits for", self.name(*on))))
             }
-            State::Ended(End::Exited(exit)) => (
-                "Terminated",
-                Some("Error"),
-                Some(format!("ended with {exit}")),
-            ),
-            State::Ended(End::StartFailed) => {
-                ("Terminated", Some("StartError"), p.last_error.clone())
-            }
-            State::Ended(End::CannotStart { on }) => (
-                "Waiting",
-                Some("Dependency"),
-                Some(format!("{} can never be what it waits for", self.name(*on))),
-            ),
             State::Ended(End::NotStarted) => ("Waiting", Some("Stopped"), None),
             State::Ended(End::Unkillable) => ("Running", Some("Unkillable"), None),
         }
@@ -169,18 +142,12 @@ impl Machine {
 }
 
 fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<String> {
-    let probe = |kind| {
-        p.probe(kind)
-            .filter(|run| run.verdict != Some(true))
-            .map(|run| run.reason.clone())
-    };
+    let probe = |kind| p.probe(kind).filter(|run| run.verdict != Some(true)).map(|run| run.reason.clone());
     if !started {
         return Some(format!("startup probe: {}", probe(ProbeKind::Startup)?));
     }
     match post_start {
-        PostStart::NotYet | PostStart::Doing(..) => {
-            Some("post_start tasks are running".to_string())
-        }
+        PostStart::NotYet | PostStart::Doing(..) => Some("post_start tasks are running".to_string()),
         PostStart::Done => Some(format!("readiness probe: {}", probe(ProbeKind::Readiness)?)),
     }
 }
@@ -190,11 +157,7 @@ fn last_exit(exit: Exit) -> LastExit {
         Exit::Code(_) => None,
         Exit::Signal { signal, .. } => Some(signal.to_string()),
     };
-    LastExit {
-        exit_code: exit.code(),
-        signal,
-        reason: if exit.success() { "Completed" } else { "Error" },
-    }
+    LastExit { exit_code: exit.code(), signal, reason: if exit.success() { "Completed" } else { "Error" } }
 }
 
 impl stop::Stage {
@@ -202,21 +165,10 @@ impl stop::Stage {
         match self {
             stop::Stage::Draining(steps) | stop::Stage::PostStop(steps) => {
                 let list = steps.list(&plan.config);
-                let names: Vec<&str> = list
-                    .get(steps.index)
-                    .into_iter()
-                    .flat_map(|s| &s.tasks)
-                    .map(|t| t.name.as_str())
-                    .collect();
-                let kind = if steps.kind == StepKind::Drain {
-                    "drain"
-                } else {
-                    "post_stop"
-                };
-                (
-                    format!("{kind}: {}", names.join(", ")),
-                    steps.tasks.iter().map(|t| t.until).max(),
-                )
+                let names: Vec<&str> =
+                    list.get(steps.index).into_iter().flat_map(|s| &s.tasks).map(|t| t.name.as_str()).collect();
+                let kind = if steps.kind == StepKind::Drain { "drain" } else { "post_stop" };
+                (format!("{kind}: {}", names.join(", ")), steps.tasks.iter().map(|t| t.until).max())
             }
             stop::Stage::Processes { until } => ("stop processes".to_string(), Some(*until)),
             stop::Stage::Stragglers(s) => ("stop what is left".to_string(), Some(s.until)),

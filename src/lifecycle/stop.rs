@@ -19,9 +19,7 @@ use crate::config::{OnFailure, Step, When};
 use crate::exit;
 use crate::plan::budget::{fraction, longest, process_share, share};
 use crate::plan::order::own;
-use crate::report::{
-    MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict,
-};
+use crate::report::{MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict};
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -134,10 +132,7 @@ impl Machine {
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
         };
-        let anything_ran = self
-            .processes
-            .iter()
-            .any(|p| p.last_exit.is_some() || p.lives());
+        let anything_ran = self.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
         self.stop = Some(Stop {
             cause,
             t0,
@@ -166,13 +161,7 @@ impl Machine {
             let (attempts, took) = (task.attempts, Secs(self.now.since(task.began)));
             let name = self.plan.config.init[*index].name.clone();
             if let Some(result @ TaskResult::Cancelled { .. }) = task.result().cloned() {
-                self.fx.push(Action::Note(Note::TaskEnded {
-                    place: Place::Init,
-                    name,
-                    attempts,
-                    took,
-                    result,
-                }));
+                self.fx.push(Action::Note(Note::TaskEnded { place: Place::Init, name, attempts, took, result }));
             }
         }
         for p in &mut self.processes {
@@ -182,8 +171,7 @@ impl Machine {
                     if let PostStart::Doing(_, task) = &mut r.post_start {
                         interrupted.extend(task.cancel(why, false, &mut self.fx));
                     }
-                    let ended =
-                        |probe: &ProbeRun| probe.kind != super::action::ProbeKind::Readiness;
+                    let ended = |probe: &ProbeRun| probe.kind != super::action::ProbeKind::Readiness;
                     for mut probe in super::drain_where(&mut r.probes, ended) {
                         probe.end(&mut self.fx);
                     }
@@ -200,13 +188,7 @@ impl Machine {
     /// presses, hurries: the second ends the drain, the third kills.
     fn requested_again(&mut self, cause: &Cause, text: String) {
         let Some(stop) = &mut self.stop else { return };
-        let by_hand = matches!(
-            cause,
-            Cause::Signal {
-                sender: Sender::Terminal,
-                ..
-            }
-        );
+        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, .. });
         let effect = match (by_hand, stop.hurried) {
             (false, _) => "changes nothing",
             (true, false) => "skipping the rest of the drain",
@@ -216,10 +198,7 @@ impl Machine {
             stop.deadline = self.now;
         }
         stop.hurried |= by_hand;
-        self.note(Note::StopAgain {
-            cause: text,
-            effect,
-        });
+        self.note(Note::StopAgain { cause: text, effect });
     }
 
     pub(super) fn cause_text(&self, cause: &Cause) -> String {
@@ -239,11 +218,7 @@ impl Machine {
             }
             Cause::AllEnded => "every process has ended".to_string(),
             Cause::DependencyFailed { process, on } => {
-                format!(
-                    "{} waits for {}, which cannot be",
-                    self.name(*process),
-                    self.name(*on)
-                )
+                format!("{} waits for {}, which cannot be", self.name(*process), self.name(*on))
             }
         }
     }
@@ -296,10 +271,9 @@ impl Machine {
             return false;
         };
         let changed = match stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => steps
-                .tasks
-                .iter_mut()
-                .fold(false, |c, t| t.on_time(now, &self.plan, &mut self.fx) || c),
+            Stage::Draining(steps) | Stage::PostStop(steps) => {
+                steps.tasks.iter_mut().fold(false, |c, t| t.on_time(now, &self.plan, &mut self.fx) || c)
+            }
             Stage::Killing { next, until, alone } if now >= *next && now < *until && !*alone => {
                 *next = now + SWEEP;
                 self.fx.push(Action::KillEverything);
@@ -355,11 +329,7 @@ impl Machine {
             }
         }
         for p in &mut self.processes {
-            if let State::Stopping(Stopping {
-                stage: StopStage::PreStop(task),
-                ..
-            }) = &mut p.state
-            {
+            if let State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) = &mut p.state {
                 task.on_done(run, outcome, now, &self.plan);
             }
         }
@@ -402,42 +372,19 @@ impl Machine {
             // A pre_stop that states no length leaves half of the time to the signals.
             let stated = self.plan.task(What::PreStop(id)).and_then(|t| t.timeout);
             let share = if stated.is_some() { limit } else { limit / 2 };
-            let reason = if to_restart {
-                "restart"
-            } else {
-                self.fx.reason
-            };
+            let reason = if to_restart { "restart" } else { self.fx.reason };
             let whole = std::mem::replace(&mut self.fx.reason, reason);
             let task = TaskRun::begin(What::PreStop(id), now, share, &self.plan, &mut self.fx);
             self.fx.reason = whole;
             StopStage::PreStop(task)
         } else {
-            StopStage::Rung {
-                index: 0,
-                until: now,
-            }
+            StopStage::Rung { index: 0, until: now }
         };
-        self.processes[id.0].state = State::Stopping(Stopping {
-            pid,
-            since,
-            began: now,
-            until,
-            to_restart,
-            stage,
-            last: None,
-            probes,
-        });
-        let how = if pre_stop {
-            "pre_stop".to_string()
-        } else {
-            self.first_signal(id).to_string()
-        };
+        self.processes[id.0].state =
+            State::Stopping(Stopping { pid, since, began: now, until, to_restart, stage, last: None, probes });
+        let how = if pre_stop { "pre_stop".to_string() } else { self.first_signal(id).to_string() };
         let process = self.name(id);
-        self.note(Note::Stopping {
-            process,
-            how,
-            share: Secs(limit),
-        });
+        self.note(Note::Stopping { process, how, share: Secs(limit) });
         if !pre_stop {
             self.rung(id, 0);
         }
@@ -454,18 +401,9 @@ impl Machine {
             return false;
         };
         let (attempts, took) = (task.attempts, Secs(self.now.since(task.began)));
-        let name = self
-            .plan
-            .task(What::PreStop(id))
-            .map_or_else(String::new, |t| t.name.clone());
+        let name = self.plan.task(What::PreStop(id)).map_or_else(String::new, |t| t.name.clone());
         let place = Place::PreStop(self.name(id));
-        self.note(Note::TaskEnded {
-            place,
-            name,
-            attempts,
-            took,
-            result,
-        });
+        self.note(Note::TaskEnded { place, name, attempts, took, result });
         self.rung(id, 0);
         true
     }
@@ -491,29 +429,15 @@ impl Machine {
             Some(wait) => {
                 // What the ladder still asks for is scaled down together when it no longer fits.
                 let rest = &config.stop[index..];
-                let asked = rest.iter().fold(Duration::ZERO, |sum, r| {
-                    sum.saturating_add(r.wait.unwrap_or_default())
-                });
-                if asked <= left {
-                    wait
-                } else {
-                    fraction(left, wait, asked)
-                }
+                let asked = rest.iter().fold(Duration::ZERO, |sum, r| sum.saturating_add(r.wait.unwrap_or_default()));
+                if asked <= left { wait } else { fraction(left, wait, asked) }
             }
         };
         let previous = s.last.replace((signal, now));
-        s.stage = StopStage::Rung {
-            index,
-            until: now + wait,
-        };
+        s.stage = StopStage::Rung { index, until: now + wait };
         let to = config.signal_to;
         self.processes[id.0].sent.push(signal);
-        self.fx.push(Action::Signal {
-            process: id,
-            signal,
-            to,
-            wake: true,
-        });
+        self.fx.push(Action::Signal { process: id, signal, to, wake: true });
         if let Some((after, at)) = previous {
             let process = self.name(id);
             self.note(Note::NextRung {
@@ -553,23 +477,13 @@ impl Machine {
                     let _killed = task.cancel("the process is being killed", true, &mut self.fx);
                 }
                 s.stage = StopStage::Killed;
-                let (after, since) = s
-                    .last
-                    .map_or((None, s.began), |(signal, at)| (Some(signal), at));
+                let (after, since) = s.last.map_or((None, s.began), |(signal, at)| (Some(signal), at));
                 (after, since, now >= s.until)
             }
             _ => return,
         };
-        let because = KillReason {
-            after,
-            waited: now.since(since),
-            out_of_time,
-            left_overs: false,
-        };
-        self.fx.push(Action::Kill {
-            process: id,
-            because,
-        });
+        let because = KillReason { after, waited: now.since(since), out_of_time, left_overs: false };
+        self.fx.push(Action::Kill { process: id, because });
         self.mark_forced(id);
     }
 
@@ -606,12 +520,7 @@ impl Machine {
         let Some(began) = p.stop_began else { return };
         let (forced, took) = (p.forced, Secs(self.now.since(began)));
         let process = self.name(id);
-        self.note(Note::Stopped {
-            process,
-            exit: Some(exit.into()),
-            took,
-            forced,
-        });
+        self.note(Note::Stopped { process, exit: Some(exit.into()), took, forced });
     }
 }
 
@@ -641,10 +550,7 @@ impl Machine {
     }
 
     fn advance_drain(&mut self) -> bool {
-        let nobody = !self
-            .processes
-            .iter()
-            .any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)));
+        let nobody = !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)));
         let Some(stop) = &self.stop else { return false };
         let skip = match (&stop.drain_ended_by, stop.hurried, nobody) {
             (Some(_), _, _) => Some("an earlier step ended the drain"),
@@ -657,9 +563,7 @@ impl Machine {
         let skip = move |step: &Step| match (step.when, skip) {
             (When::Always, Some(why)) => even_always.then_some(why),
             (When::Requested, Some(why)) => Some(why),
-            (When::Requested, None) if !requested => {
-                Some("nobody asked for the stop (when = \"requested\")")
-            }
+            (When::Requested, None) if !requested => Some("nobody asked for the stop (when = \"requested\")"),
             _ => None,
         };
         if self.advance_steps(&skip) {
@@ -701,30 +605,21 @@ impl Machine {
             changed = true;
             let left = until.left(self.now);
             let left = left.saturating_sub(SLACK.min(left / 8));
-            let limit = process_share(
-                left,
-                own(&self.plan.config.processes[i]),
-                self.plan.order.behind[i],
-            );
+            let limit = process_share(left, own(&self.plan.config.processes[i]), self.plan.order.behind[i]);
             let now = self.now;
             match &mut p.state {
                 State::Running(_) => self.stop_process(ProcId(i), limit, false),
                 // It was being stopped for a restart: that goes on, now within this budget.
                 State::Stopping(s) => s.until = s.until.min(now + limit),
                 // Never in the turn its leader ended: whether anything is left of the group shows right after.
-                State::Cleaning(c) if !c.killed => {
-                    c.until = c.until.min((now + limit).max(c.began + SHORTEST))
-                }
+                State::Cleaning(c) if !c.killed => c.until = c.until.min((now + limit).max(c.began + SHORTEST)),
                 _ => {}
             }
         }
         if changed {
             return true;
         }
-        let interrupted = self
-            .stop
-            .as_ref()
-            .is_some_and(|s| !s.interrupted.is_empty());
+        let interrupted = self.stop.as_ref().is_some_and(|s| !s.interrupted.is_empty());
         let over = self.now >= until;
         if !over && (interrupted || !self.processes.iter().all(Proc::ended)) {
             return false;
@@ -751,12 +646,7 @@ impl Machine {
             let took = Secs(p.stop_began.map_or(Duration::ZERO, |t| self.now.since(t)));
             if matches!(p.state, State::Stopping(_)) {
                 let process = self.name(id);
-                self.note(Note::Stopped {
-                    process,
-                    exit: None,
-                    took,
-                    forced: true,
-                });
+                self.note(Note::Stopped { process, exit: None, took, forced: true });
             }
         }
     }
@@ -776,9 +666,7 @@ impl Machine {
                 self.note(Note::StragglersGone { took });
             }
             if let Some(stop) = &mut self.stop {
-                stop.processes_took = stop
-                    .processes_began
-                    .map_or(Duration::ZERO, |t| self.now.since(t));
+                stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
             }
             self.fx.exit_code = Some(self.exit_code());
             self.stage = Whole::Stopping(Stage::PostStop(Steps::new(StepKind::PostStop, self.now)));
@@ -786,9 +674,7 @@ impl Machine {
         }
         if s.signalled && !s.killed && self.now >= s.kill_at() {
             s.killed = true;
-            self.fx.push(Action::SignalStragglers {
-                signal: Signal::KILL,
-            });
+            self.fx.push(Action::SignalStragglers { signal: Signal::KILL });
             self.fx.push(Action::Census);
             if let Some(stop) = &mut self.stop {
                 stop.forced.push("left-over processes".to_string());
@@ -805,9 +691,7 @@ impl Machine {
                 s.alone = now_alone;
                 if !now_alone && !s.signalled {
                     s.signalled = true;
-                    self.fx.push(Action::SignalStragglers {
-                        signal: Signal::TERM,
-                    });
+                    self.fx.push(Action::SignalStragglers { signal: Signal::TERM });
                 }
             }
             Whole::Stopping(Stage::Killing { alone, next, .. }) => {
@@ -822,15 +706,10 @@ impl Machine {
 
     /// The deadline has come in the middle of something: account for every step, kill everything.
     fn out_of_time(&mut self) {
-        let alive: Vec<ProcId> = (0..self.processes.len())
-            .filter(|i| self.processes[*i].lives())
-            .map(ProcId)
-            .collect();
+        let alive: Vec<ProcId> = (0..self.processes.len()).filter(|i| self.processes[*i].lives()).map(ProcId).collect();
         if !alive.is_empty() {
             let names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
-            self.note(Note::OutOfTime {
-                waiting_for: format!("{} still running", names.join(", ")),
-            });
+            self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
         }
         self.end_steps();
         self.cancel_interrupted();
@@ -865,11 +744,7 @@ impl Machine {
         };
         loop {
             let config = &self.plan.config;
-            let list = if kind == StepKind::Drain {
-                &config.drain
-            } else {
-                &config.post_stop
-            };
+            let list = if kind == StepKind::Drain { &config.drain } else { &config.post_stop };
             if index < list.len() {
                 self.step_skipped(kind, index, &TaskResult::NoTime);
                 index += 1;
@@ -882,11 +757,7 @@ impl Machine {
     }
 
     fn cancel_interrupted(&mut self) {
-        for run in self
-            .stop
-            .iter_mut()
-            .flat_map(|stop| stop.interrupted.drain(..))
-        {
+        for run in self.stop.iter_mut().flat_map(|stop| stop.interrupted.drain(..)) {
             self.fx.push(Action::Cancel { run, kill: true });
         }
     }
@@ -895,20 +766,13 @@ impl Machine {
         self.fx.exit_code = Some(self.exit_code());
         let Some(stop) = &mut self.stop else { return };
         if stop.processes_took.is_zero() {
-            stop.processes_took = stop
-                .processes_began
-                .map_or(Duration::ZERO, |t| self.now.since(t));
+            stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
         }
         // Left for the report and the exit itself.
         let margin = (self.plan.budget.kill_reserve / 4).min(SLACK);
-        let until =
-            (stop.end - margin).min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve));
+        let until = (stop.end - margin).min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve));
         let next = if at_once { self.now } else { self.now + SWEEP };
-        self.stage = Whole::Stopping(Stage::Killing {
-            next,
-            until,
-            alone: false,
-        });
+        self.stage = Whole::Stopping(Stage::Killing { next, until, alone: false });
         // Asked before the first sweep: as a rule there is nobody left to kill.
         if !at_once {
             self.fx.push(Action::Census);
@@ -941,13 +805,7 @@ impl Stragglers {
 
 impl Steps {
     fn new(kind: StepKind, now: At) -> Steps {
-        Steps {
-            kind,
-            index: 0,
-            tasks: Vec::new(),
-            share: Duration::ZERO,
-            began: now,
-        }
+        Steps { kind, index: 0, tasks: Vec::new(), share: Duration::ZERO, began: now }
     }
 
     pub fn list<'a>(&self, config: &'a crate::config::Config) -> &'a [Step] {
@@ -971,8 +829,7 @@ impl Machine {
         let now = self.now;
         let Some(stop) = &self.stop else { return false };
         let deadline = stop.deadline;
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage
-        else {
+        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else {
             return false;
         };
         let Some(step) = steps.list(&self.plan.config).get(steps.index) else {
@@ -1012,53 +869,31 @@ impl Machine {
             let own = share.min(crate::plan::budget::task_length(task).unwrap_or(share));
             let left = Secs(deadline.left(now));
             let name = task.name.clone();
-            self.fx.push(Action::Note(Note::StepBegan {
-                kind,
-                name,
-                share: Secs(own),
-                left,
-            }));
+            self.fx.push(Action::Note(Note::StepBegan { kind, name, share: Secs(own), left }));
             let what = match kind {
                 StepKind::Drain => What::Drain(index, t),
                 StepKind::PostStop => What::PostStop(index, t),
             };
-            steps
-                .tasks
-                .push(TaskRun::begin(what, now, room, &self.plan, &mut self.fx));
+            steps.tasks.push(TaskRun::begin(what, now, room, &self.plan, &mut self.fx));
         }
         true
     }
 
     fn step_skipped(&mut self, kind: StepKind, index: usize, result: &TaskResult) {
         let config = &self.plan.config;
-        let list = if kind == StepKind::Drain {
-            &config.drain
-        } else {
-            &config.post_stop
-        };
+        let list = if kind == StepKind::Drain { &config.drain } else { &config.post_stop };
         for task in list.get(index).into_iter().flat_map(|s| &s.tasks) {
             let (name, result) = (task.name.clone(), result.clone());
-            self.fx.push(Action::Note(Note::StepSkipped {
-                kind,
-                name: name.clone(),
-                result: result.clone(),
-            }));
+            self.fx.push(Action::Note(Note::StepSkipped { kind, name: name.clone(), result: result.clone() }));
             if let Some(stop) = &mut self.stop {
-                stop.steps.push(StepReport {
-                    kind,
-                    name,
-                    share: Secs::default(),
-                    took: Secs::default(),
-                    result,
-                });
+                stop.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
             }
         }
     }
 
     fn step_ended(&mut self) {
         let now = self.now;
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage
-        else {
+        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else {
             return;
         };
         let (kind, share, began) = (steps.kind, steps.share, steps.began);
@@ -1074,28 +909,15 @@ impl Machine {
             };
             let own = crate::plan::budget::task_length(task).map_or(share, |t| t.min(share));
             let took = Secs(now.since(began));
-            let ends_drain =
-                kind == StepKind::Drain && on_failure == OnFailure::Stop && !result.ok();
-            let report = StepReport {
-                kind,
-                name: name.clone(),
-                share: Secs(own),
-                took,
-                result: result.clone(),
-            };
+            let ends_drain = kind == StepKind::Drain && on_failure == OnFailure::Stop && !result.ok();
+            let report = StepReport { kind, name: name.clone(), share: Secs(own), took, result: result.clone() };
             if let Some(stop) = &mut self.stop {
                 stop.steps.push(report);
                 if ends_drain {
                     stop.drain_ended_by.get_or_insert(name.clone());
                 }
             }
-            self.note(Note::StepEnded {
-                kind,
-                name,
-                share: Secs(own),
-                took,
-                result,
-            });
+            self.note(Note::StepEnded { kind, name, share: Secs(own), took, result });
         }
     }
 }
@@ -1109,19 +931,13 @@ impl Machine {
             return exit::OK;
         };
         let own = match stop.cause {
-            Cause::StartFailed { code, .. }
-            | Cause::InitFailed { code, .. }
-            | Cause::PostStartFailed { code, .. } => code,
+            Cause::StartFailed { code, .. } | Cause::InitFailed { code, .. } | Cause::PostStartFailed { code, .. } => {
+                code
+            }
             Cause::DependencyFailed { .. } => exit::FAILED,
             Cause::Signal { .. } | Cause::ProcessEnded { .. } | Cause::AllEnded => {
                 let code = self.main_code(stop);
-                self.plan
-                    .config
-                    .exit_codes
-                    .map
-                    .get(&code)
-                    .copied()
-                    .unwrap_or(code)
+                self.plan.config.exit_codes.map.get(&code).copied().unwrap_or(code)
             }
         };
         match self.plan.config.exit_codes.forced {
@@ -1139,9 +955,7 @@ impl Machine {
             return match p.last_exit {
                 _ if p.lives() => exit::for_signal(Signal::KILL.number()),
                 Some(exit) => exit.code(),
-                None if matches!(p.state, State::Ended(End::Unkillable)) => {
-                    exit::for_signal(Signal::KILL.number())
-                }
+                None if matches!(p.state, State::Ended(End::Unkillable)) => exit::for_signal(Signal::KILL.number()),
                 None => match &stop.cause {
                     Cause::Signal { signal, .. } => exit::for_signal(signal.number()),
                     _ => exit::OK,
@@ -1158,10 +972,7 @@ impl Machine {
         let stop = self.stop.as_ref()?;
         let main = self.plan.main.and_then(|main| {
             let exit = self.processes[main].last_exit?;
-            Some(MainExit {
-                process: self.name(ProcId(main)),
-                exit: exit.into(),
-            })
+            Some(MainExit { process: self.name(ProcId(main)), exit: exit.into() })
         });
         let took = self.now.since(stop.t0);
         Some(Verdict {

@@ -28,11 +28,7 @@ pub(super) struct Effects {
 
 impl Effects {
     pub fn new(processes: usize) -> Effects {
-        Effects {
-            alive: vec![false; processes],
-            reason: "start",
-            ..Effects::default()
-        }
+        Effects { alive: vec![false; processes], reason: "start", ..Effects::default() }
     }
 
     pub fn push(&mut self, action: Action) {
@@ -42,17 +38,8 @@ impl Effects {
     pub fn run(&mut self, what: What, limit: Duration) -> RunId {
         let run = RunId(self.next_run);
         self.next_run += 1;
-        let told = Told {
-            reason: self.reason,
-            remaining: limit,
-            exit_code: self.exit_code,
-        };
-        self.push(Action::Run {
-            run,
-            what,
-            limit,
-            told,
-        });
+        let told = Told { reason: self.reason, remaining: limit, exit_code: self.exit_code };
+        self.push(Action::Run { run, what, limit, told });
         run
     }
 }
@@ -85,19 +72,9 @@ impl TaskRun {
     pub fn begin(what: What, now: At, share: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
         let length = plan.task(what).and_then(|t| t.timeout);
         let limit = length.map_or(share, |t| t.min(share));
-        let cut = plan
-            .task(what)
-            .and_then(task_length)
-            .is_none_or(|t| t > share);
-        let mut run = TaskRun {
-            what,
-            began: now,
-            until: now + limit,
-            cut,
-            attempts: 0,
-            last: None,
-            state: State::Pausing(now),
-        };
+        let cut = plan.task(what).and_then(task_length).is_none_or(|t| t > share);
+        let mut run =
+            TaskRun { what, began: now, until: now + limit, cut, attempts: 0, last: None, state: State::Pausing(now) };
         run.attempt(now, plan, fx);
         run
     }
@@ -110,12 +87,7 @@ impl TaskRun {
                 if fx.alive.get(*process).copied().unwrap_or(false) {
                     let to = plan.config.processes[*process].signal_to;
                     let process = super::event::ProcId(*process);
-                    fx.push(Action::Signal {
-                        process,
-                        signal: *signal,
-                        to,
-                        wake: false,
-                    });
+                    fx.push(Action::Signal { process, signal: *signal, to, wake: false });
                     State::Over(TaskResult::Done)
                 } else {
                     let reason = format!("{} is not running", plan.name(*process));
@@ -123,9 +95,7 @@ impl TaskRun {
                 }
             }
             Some(_) => State::Trying(fx.run(self.what, self.until.left(now))),
-            None => State::Over(TaskResult::Cancelled {
-                why: "there is nothing to do",
-            }),
+            None => State::Over(TaskResult::Cancelled { why: "there is nothing to do" }),
         };
     }
 
@@ -151,24 +121,17 @@ impl TaskRun {
         match outcome {
             Outcome::Ok => self.state = State::Over(TaskResult::Done),
             Outcome::Failed { reason, code } => {
-                let retries = plan
-                    .task(self.what)
-                    .map_or(Retries::Count(0), |t| t.retries);
+                let retries = plan.task(self.what).map_or(Retries::Count(0), |t| t.retries);
                 let again = match retries {
                     Retries::Count(n) => self.attempts <= n,
                     Retries::UntilTimeout => true,
                 };
                 self.last = Some((reason.clone(), *code));
                 self.state = if again {
-                    let pause = plan
-                        .task(self.what)
-                        .map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
+                    let pause = plan.task(self.what).map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
                     State::Pausing(now + pause)
                 } else {
-                    State::Over(TaskResult::Failed {
-                        reason: reason.clone(),
-                        code: *code,
-                    })
+                    State::Over(TaskResult::Failed { reason: reason.clone(), code: *code })
                 };
             }
         }
@@ -186,14 +149,8 @@ impl TaskRun {
                     fx.push(Action::Cancel { run, kill: true });
                 }
                 let reason = self.last.take().map(|(reason, _)| reason);
-                let cut = TaskResult::Cut {
-                    reason: reason.clone(),
-                };
-                self.state = State::Over(if self.cut {
-                    cut
-                } else {
-                    TaskResult::TimedOut { reason }
-                });
+                let cut = TaskResult::Cut { reason: reason.clone() };
+                self.state = State::Over(if self.cut { cut } else { TaskResult::TimedOut { reason } });
             }
             State::Pausing(end) if now >= end => self.attempt(now, plan, fx),
             _ => return false,

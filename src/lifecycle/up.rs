@@ -49,17 +49,8 @@ impl Machine {
         self.stage = match self.plan.config.init.get(index) {
             Some(task) => {
                 let name = task.name.clone();
-                self.note(Note::TaskBegan {
-                    place: Place::Init,
-                    name,
-                });
-                let task = TaskRun::begin(
-                    What::Init(index),
-                    self.now,
-                    FOREVER,
-                    &self.plan,
-                    &mut self.fx,
-                );
+                self.note(Note::TaskBegan { place: Place::Init, name });
+                let task = TaskRun::begin(What::Init(index), self.now, FOREVER, &self.plan, &mut self.fx);
                 Stage::Init { index, task }
             }
             None => Stage::Up,
@@ -155,19 +146,11 @@ impl Machine {
             return;
         };
         let threshold = probe.failure_threshold;
-        let reason = self.processes[id.0]
-            .probe(kind)
-            .map_or_else(String::new, |p| p.reason.clone());
+        let reason = self.processes[id.0].probe(kind).map_or_else(String::new, |p| p.reason.clone());
         match (kind, step) {
             (_, Step::Nothing) => {}
             (_, Step::Failed { failures }) => {
-                self.note(Note::ProbeFailed {
-                    process: name,
-                    probe: kind,
-                    failures,
-                    threshold,
-                    reason,
-                });
+                self.note(Note::ProbeFailed { process: name, probe: kind, failures, threshold, reason });
             }
             (ProbeKind::Startup, Step::Turned(true)) => self.started_up(id),
             (ProbeKind::Readiness | ProbeKind::Liveness, Step::Turned(true)) => {}
@@ -175,10 +158,7 @@ impl Machine {
                 let reason = format!("readiness probe failed {threshold} times: {reason}");
                 if self.processes[id.0].said_ready {
                     self.processes[id.0].said_ready = false;
-                    self.note(Note::NotReady {
-                        process: name,
-                        reason,
-                    });
+                    self.note(Note::NotReady { process: name, reason });
                 }
             }
             (ProbeKind::Startup | ProbeKind::Liveness, Step::Turned(false)) => {
@@ -196,11 +176,7 @@ impl Machine {
         let process = self.name(id);
         self.note(Note::Unhealthy { process, reason });
         self.processes[id.0].unhealthy = true;
-        let limit = self
-            .plan
-            .config
-            .grace
-            .saturating_sub(self.plan.config.kill_reserve);
+        let limit = self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve);
         self.stop_process(id, limit, true);
     }
 
@@ -227,8 +203,7 @@ impl Machine {
         };
         for kind in [ProbeKind::Readiness, ProbeKind::Liveness] {
             if let Some(probe) = self.plan.probe(id.0, kind) {
-                r.probes
-                    .push(ProbeRun::begin(kind, id, probe, r.since, self.now));
+                r.probes.push(ProbeRun::begin(kind, id, probe, r.since, self.now));
             }
         }
     }
@@ -239,27 +214,16 @@ impl Machine {
             return;
         }
         let startup = self.plan.probe(id.0, ProbeKind::Startup);
-        let probes =
-            startup.map(|probe| ProbeRun::begin(ProbeKind::Startup, id, probe, self.now, self.now));
+        let probes = startup.map(|probe| ProbeRun::begin(ProbeKind::Startup, id, probe, self.now, self.now));
         let started = probes.is_none();
         let probes = probes.into_iter().collect();
-        p.state = State::Running(Running {
-            pid,
-            since: self.now,
-            started,
-            post_start: PostStart::NotYet,
-            probes,
-        });
+        p.state = State::Running(Running { pid, since: self.now, started, post_start: PostStart::NotYet, probes });
         p.unhealthy = false;
         p.last_error = None;
         self.fx.alive[id.0] = true;
         let restarts = p.restarts;
         let process = self.name(id);
-        self.note(Note::Started {
-            process,
-            pid,
-            restarts,
-        });
+        self.note(Note::Started { process, pid, restarts });
         if started {
             self.begin_probes(id);
         }
@@ -277,24 +241,13 @@ impl Machine {
         let retry = restart != Restart::Never && worth_it && self.stop.is_none();
         if retry && !self.gave_up(id) {
             let delay = self.back_off(id);
-            self.note(Note::StartFailed {
-                process,
-                error: error.text.clone(),
-                retry_in: Some(Secs(delay)),
-            });
+            self.note(Note::StartFailed { process, error: error.text.clone(), retry_in: Some(Secs(delay)) });
             return;
         }
         self.processes[id.0].state = State::Ended(End::StartFailed);
-        self.note(Note::StartFailed {
-            process,
-            error: error.text.clone(),
-            retry_in: None,
-        });
+        self.note(Note::StartFailed { process, error: error.text.clone(), retry_in: None });
         if self.stop.is_none() && self.plan.config.processes[id.0].on_exit != OnExit::Continue {
-            self.request_stop(Cause::StartFailed {
-                process: id,
-                code: error.kind.exit_code(),
-            });
+            self.request_stop(Cause::StartFailed { process: id, code: error.kind.exit_code() });
         }
     }
 
@@ -327,32 +280,15 @@ impl Machine {
         }
         let signal = if killed { Signal::KILL } else { stop_signal };
         let until = if killed { now + KILL_WAIT } else { until };
-        p.state = State::Cleaning(Cleaning {
-            exit,
-            began: now,
-            until,
-            killed,
-            signal,
-            to_restart,
-        });
-        self.fx.push(Action::SignalGroup {
-            process: id,
-            signal,
-        });
+        p.state = State::Cleaning(Cleaning { exit, began: now, until, killed, signal, to_restart });
+        self.fx.push(Action::SignalGroup { process: id, signal });
         if !(told && container_stops) {
             let process = self.name(id);
-            self.note(Note::Exited {
-                process,
-                exit: exit.into(),
-                ran: Secs(now.since(since)),
-            });
+            self.note(Note::Exited { process, exit: exit.into(), ran: Secs(now.since(since)) });
         }
         self.exited_in_stop(id, exit, told);
         if self.stop.is_none() && self.ends_container(id, exit, to_restart) {
-            self.request_stop(Cause::ProcessEnded {
-                process: id,
-                status: exit,
-            });
+            self.request_stop(Cause::ProcessEnded { process: id, status: exit });
         }
     }
 
@@ -378,10 +314,7 @@ impl Machine {
             };
             c.killed = true;
             c.until = now + KILL_WAIT;
-            self.fx.push(Action::Kill {
-                process: id,
-                because,
-            });
+            self.fx.push(Action::Kill { process: id, because });
             self.mark_forced(id);
             return;
         }
@@ -397,20 +330,13 @@ impl Machine {
             self.processes[id.0].state = State::Ended(End::Exited(exit));
             self.note(Note::GaveUp { process, restarts });
             if self.plan.config.processes[id.0].on_exit != OnExit::Continue {
-                self.request_stop(Cause::ProcessEnded {
-                    process: id,
-                    status: exit,
-                });
+                self.request_stop(Cause::ProcessEnded { process: id, status: exit });
             }
         } else {
             let delay = self.back_off(id);
             let restarts = self.processes[id.0].restarts;
             let process = self.name(id);
-            self.note(Note::BackOff {
-                process,
-                restarts,
-                delay: Secs(delay),
-            });
+            self.note(Note::BackOff { process, restarts, delay: Secs(delay) });
         }
     }
 
@@ -424,20 +350,15 @@ impl Machine {
     }
 
     fn gave_up(&self, id: ProcId) -> bool {
-        self.plan.config.processes[id.0]
-            .max_restarts
-            .is_some_and(|max| self.processes[id.0].recent >= max)
+        self.plan.config.processes[id.0].max_restarts.is_some_and(|max| self.processes[id.0].recent >= max)
     }
 
     fn back_off(&mut self, id: ProcId) -> Duration {
         let p = &mut self.processes[id.0];
-        let delay =
-            backoff_delay(&self.plan.config.processes[id.0].backoff, p.recent).max(SHORTEST);
+        let delay = backoff_delay(&self.plan.config.processes[id.0].backoff, p.recent).max(SHORTEST);
         p.recent = p.recent.saturating_add(1);
         p.restarts = p.restarts.saturating_add(1);
-        p.state = State::Backoff {
-            until: self.now + delay,
-        };
+        p.state = State::Backoff { until: self.now + delay };
         delay
     }
 
@@ -461,8 +382,7 @@ impl Machine {
         match &self.stage {
             Stage::Init { task, index } => match task.result().cloned() {
                 Some(result) => {
-                    let (index, took, attempts) =
-                        (*index, self.now.since(task.began), task.attempts);
+                    let (index, took, attempts) = (*index, self.now.since(task.began), task.attempts);
                     self.init_ended(index, took, attempts, result);
                     true
                 }
@@ -475,18 +395,9 @@ impl Machine {
 
     fn init_ended(&mut self, index: usize, took: Duration, attempts: u32, result: TaskResult) {
         let task = &self.plan.config.init[index];
-        let (name, fatal) = (
-            task.name.clone(),
-            task.on_failure == OnFailure::Stop && !result.ok(),
-        );
+        let (name, fatal) = (task.name.clone(), task.on_failure == OnFailure::Stop && !result.ok());
         let code = own_code(&result);
-        self.note(Note::TaskEnded {
-            place: Place::Init,
-            name,
-            attempts,
-            took: Secs(took),
-            result,
-        });
+        self.note(Note::TaskEnded { place: Place::Init, name, attempts, took: Secs(took), result });
         if fatal {
             self.request_stop(Cause::InitFailed { task: index, code });
         } else {
@@ -496,11 +407,7 @@ impl Machine {
 
     /// Start one process whose dependencies hold. One at a time: the answer to a spawn may be a reason to stop.
     fn start_next(&mut self) -> bool {
-        if self
-            .processes
-            .iter()
-            .any(|p| matches!(p.state, State::Starting))
-        {
+        if self.processes.iter().any(|p| matches!(p.state, State::Starting)) {
             return false;
         }
         for i in 0..self.processes.len() {
@@ -508,17 +415,12 @@ impl Machine {
                 continue;
             }
             let after = &self.plan.config.processes[i].after;
-            if after
-                .iter()
-                .all(|(on, condition)| self.fulfilled(*on, *condition))
-            {
+            if after.iter().all(|(on, condition)| self.fulfilled(*on, *condition)) {
                 self.processes[i].state = State::Starting;
                 self.fx.push(Action::Spawn { process: ProcId(i) });
                 return true;
             }
-            let lost = after
-                .iter()
-                .find_map(|(on, condition)| Some((*on, self.hopeless(*on, *condition)?)));
+            let lost = after.iter().find_map(|(on, condition)| Some((*on, self.hopeless(*on, *condition)?)));
             if let Some((on, why)) = lost {
                 self.cannot_start(ProcId(i), ProcId(on), why);
                 return true;
@@ -530,11 +432,7 @@ impl Machine {
     fn cannot_start(&mut self, id: ProcId, on: ProcId, why: &'static str) {
         self.processes[id.0].state = State::Ended(End::CannotStart { on });
         let (process, on_name) = (self.name(id), self.name(on));
-        self.note(Note::CannotStart {
-            process,
-            on: on_name,
-            why,
-        });
+        self.note(Note::CannotStart { process, on: on_name, why });
         if self.plan.config.processes[id.0].on_exit != OnExit::Continue {
             self.request_stop(Cause::DependencyFailed { process: id, on });
         }
@@ -578,13 +476,7 @@ impl Machine {
         };
         let (place, name) = (Place::PostStart(self.name(id)), task.name.clone());
         self.note(Note::TaskBegan { place, name });
-        let run = TaskRun::begin(
-            What::PostStart(id, index),
-            self.now,
-            FOREVER,
-            &self.plan,
-            &mut self.fx,
-        );
+        let run = TaskRun::begin(What::PostStart(id, index), self.now, FOREVER, &self.plan, &mut self.fx);
         if let State::Running(r) = &mut self.processes[id.0].state {
             r.post_start = PostStart::Doing(index, run);
         }
@@ -605,13 +497,7 @@ impl Machine {
         let (name, on_failure) = (task.name.clone(), task.on_failure);
         let (ok, code) = (result.ok(), own_code(&result));
         let place = Place::PostStart(self.name(id));
-        self.note(Note::TaskEnded {
-            place,
-            name: name.clone(),
-            attempts,
-            took,
-            result,
-        });
+        self.note(Note::TaskEnded { place, name: name.clone(), attempts, took, result });
         match on_failure {
             _ if ok => self.next_post_start(id, index + 1),
             OnFailure::Ignore => self.next_post_start(id, index + 1),
@@ -662,9 +548,7 @@ impl Machine {
 /// The exit code that a failed task stands for: its program's own, if it had one.
 fn own_code(result: &TaskResult) -> u8 {
     match result {
-        TaskResult::Failed {
-            code: Some(code), ..
-        } if *code != 0 => *code,
+        TaskResult::Failed { code: Some(code), .. } if *code != 0 => *code,
         _ => crate::exit::FAILED,
     }
 }

@@ -31,43 +31,19 @@ impl Budget {
     pub fn new(config: &Config) -> Budget {
         let grace = config.grace;
         let kill_reserve = config.kill_reserve.min(grace);
-        let drain: Vec<Duration> = config
-            .drain
-            .iter()
-            .map(|s| s.reserve.unwrap_or_default())
-            .collect();
+        let drain: Vec<Duration> = config.drain.iter().map(|s| s.reserve.unwrap_or_default()).collect();
         let stated: Vec<Duration> = config.post_stop.iter().filter_map(|s| s.reserve).collect();
-        let free = grace
-            .saturating_sub(kill_reserve)
-            .saturating_sub(sum(&drain))
-            .saturating_sub(sum(&stated));
+        let free = grace.saturating_sub(kill_reserve).saturating_sub(sum(&drain)).saturating_sub(sum(&stated));
         let pool = config.stop_reserve.unwrap_or(grace / 4).min(free);
-        let silent = config
-            .post_stop
-            .iter()
-            .filter(|s| s.reserve.is_none())
-            .count();
-        let each = if silent == 0 {
-            Duration::ZERO
-        } else {
-            pool / 2 / u32::try_from(silent).unwrap_or(u32::MAX)
-        };
+        let silent = config.post_stop.iter().filter(|s| s.reserve.is_none()).count();
+        let each = if silent == 0 { Duration::ZERO } else { pool / 2 / u32::try_from(silent).unwrap_or(u32::MAX) };
         let post_stop: Vec<Duration> = config
             .post_stop
             .iter()
-            .map(|s| {
-                s.reserve
-                    .unwrap_or_else(|| longest(s).map_or(each, |t| t.min(each)))
-            })
+            .map(|s| s.reserve.unwrap_or_else(|| longest(s).map_or(each, |t| t.min(each))))
             .collect();
         let stop = pool.saturating_sub(sum(&post_stop).saturating_sub(sum(&stated)));
-        Budget {
-            grace,
-            kill_reserve,
-            drain,
-            stop,
-            post_stop,
-        }
+        Budget { grace, kill_reserve, drain, stop, post_stop }
     }
 
     /// When everything that still lives is killed.
@@ -97,19 +73,12 @@ impl Budget {
 }
 
 fn sum(parts: &[Duration]) -> Duration {
-    parts
-        .iter()
-        .fold(Duration::ZERO, |sum, d| sum.saturating_add(*d))
+    parts.iter().fold(Duration::ZERO, |sum, d| sum.saturating_add(*d))
 }
 
 /// The longest timeout in a step, if each of its tasks has one (a sleep's is its length).
 pub fn longest(step: &Step) -> Option<Duration> {
-    step.tasks
-        .iter()
-        .map(task_length)
-        .collect::<Option<Vec<_>>>()?
-        .into_iter()
-        .max()
+    step.tasks.iter().map(task_length).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// The longest a task can take by itself.
@@ -122,12 +91,7 @@ pub fn task_length(task: &crate::config::Task) -> Option<Duration> {
 }
 
 /// What a step may take: `min(its timeout, what is left − the reserves of everything after it)`.
-pub fn share(
-    now: At,
-    deadline: At,
-    reserved_after: Duration,
-    timeout: Option<Duration>,
-) -> Duration {
+pub fn share(now: At, deadline: At, reserved_after: Duration, timeout: Option<Duration>) -> Duration {
     let free = deadline.left(now).saturating_sub(reserved_after);
     timeout.map_or(free, |t| t.min(free))
 }
@@ -140,18 +104,10 @@ pub fn process_share(left: Duration, own: Chain, behind: Chain) -> Duration {
     let stated = own.stated.saturating_add(behind.stated);
     let open = own.open + behind.open;
     if open == 0 {
-        return if stated <= left {
-            own.stated
-        } else {
-            fraction(left, own.stated, stated)
-        };
+        return if stated <= left { own.stated } else { fraction(left, own.stated, stated) };
     }
     let for_stated = stated.min(left - left / 4);
-    if own.open > 0 {
-        (left - for_stated) / open
-    } else {
-        fraction(for_stated, own.stated, stated)
-    }
+    if own.open > 0 { (left - for_stated) / open } else { fraction(for_stated, own.stated, stated) }
 }
 
 /// `whole × part ⁄ of`, without overflow; zero of nothing.
@@ -173,11 +129,7 @@ mod tests {
     fn step(reserve: Option<Duration>, timeout: Option<Duration>) -> Step {
         let mut task = Task::new("x", Handler::Exec(vec!["x".into()]));
         task.timeout = timeout;
-        Step {
-            tasks: vec![task],
-            reserve,
-            when: When::Requested,
-        }
+        Step { tasks: vec![task], reserve, when: When::Requested }
     }
 
     fn config(grace: u64) -> Config {
@@ -195,11 +147,7 @@ mod tests {
         let b = Budget::new(&c);
         assert_eq!((b.stop, b.post_stop.clone()), (S(5), vec![S(5)]));
         c.post_stop[0] = step(None, Some(S(2)));
-        assert_eq!(
-            Budget::new(&c).stop,
-            S(8),
-            "a post_stop step holds no more than it can use"
-        );
+        assert_eq!(Budget::new(&c).stop, S(8), "a post_stop step holds no more than it can use");
         c.stop_reserve = Some(S(20));
         assert_eq!(Budget::new(&c).stop + Budget::new(&c).after_stop(), S(20));
     }
@@ -210,56 +158,24 @@ mod tests {
         c.drain.push(step(Some(S(8)), None));
         let b = Budget::new(&c);
         assert_eq!(b.stop, S(1), "10 s less 1 s to kill and 8 s stated");
-        assert_eq!(
-            share(At::ZERO, b.deadline(At::ZERO), b.after_drain(0), None),
-            S(8)
-        );
+        assert_eq!(share(At::ZERO, b.deadline(At::ZERO), b.after_drain(0), None), S(8));
     }
 
     #[test]
     fn a_share_is_what_is_left_less_what_others_hold() {
-        assert_eq!(
-            share(At::from_millis(4000), At::from_millis(29_000), S(10), None),
-            S(15)
-        );
-        assert_eq!(
-            share(
-                At::from_millis(4000),
-                At::from_millis(29_000),
-                S(10),
-                Some(S(3))
-            ),
-            S(3)
-        );
-        assert_eq!(
-            share(
-                At::from_millis(28_000),
-                At::from_millis(29_000),
-                S(10),
-                None
-            ),
-            S(0)
-        );
+        assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), None), S(15));
+        assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), Some(S(3))), S(3));
+        assert_eq!(share(At::from_millis(28_000), At::from_millis(29_000), S(10), None), S(0));
     }
 
     #[test]
     fn process_shares_add_up_along_a_chain() {
-        let open = |n| Chain {
-            stated: S(0),
-            open: n,
-        };
-        let stated = |s| Chain {
-            stated: S(s),
-            open: 0,
-        };
+        let open = |n| Chain { stated: S(0), open: n };
+        let stated = |s| Chain { stated: S(s), open: 0 };
         assert_eq!(process_share(S(30), open(1), open(2)), S(10));
         assert_eq!(process_share(S(30), stated(20), stated(5)), S(20));
         assert_eq!(process_share(S(10), stated(20), stated(20)), S(5));
-        assert_eq!(
-            process_share(S(40), stated(60), open(1)),
-            S(30),
-            "the silent one keeps a quarter"
-        );
+        assert_eq!(process_share(S(40), stated(60), open(1)), S(30), "the silent one keeps a quarter");
         assert_eq!(process_share(S(40), open(1), stated(60)), S(10));
         assert_eq!(process_share(S(0), open(1), stated(60)), S(0));
     }

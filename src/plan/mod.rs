@@ -24,12 +24,7 @@ impl Plan {
         let budget = Budget::new(&config);
         let marked = config.processes.iter().position(|p| p.main);
         let main = marked.or((config.processes.len() == 1).then_some(0));
-        Plan {
-            config,
-            order,
-            budget,
-            main,
-        }
+        Plan { config, order, budget, main }
     }
 
     /// The task behind a run; `None` for a probe.
@@ -63,9 +58,6 @@ impl Plan {
     }
 
     pub fn name(&self, process: usize) -> &str {
-        self.config
-            .processes
-            .get(process)
-            .map_or("?", |p| p.name.as_str())
+        self.config.processes.get(process).map_or("?", |p| p.name.as_str())
     }
 }

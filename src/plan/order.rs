@@ -26,29 +26,18 @@ pub struct Chain {
 
 impl Chain {
     fn weight(self) -> Duration {
-        self.stated
-            .saturating_add(NOMINAL.saturating_mul(self.open))
+        self.stated.saturating_add(NOMINAL.saturating_mul(self.open))
     }
 
     fn and(self, other: Chain) -> Chain {
-        Chain {
-            stated: self.stated.saturating_add(other.stated),
-            open: self.open.saturating_add(other.open),
-        }
+        Chain { stated: self.stated.saturating_add(other.stated), open: self.open.saturating_add(other.open) }
     }
 }
 
 /// How long a process's own stop asks for: pre_stop and ladder, when both say how long they take.
 pub fn stated(process: &Process) -> Option<Duration> {
-    let ladder = process
-        .stop
-        .iter()
-        .map(|r| r.wait)
-        .collect::<Option<Vec<_>>>()
-        .filter(|waits| !waits.is_empty())?;
-    let total = ladder
-        .iter()
-        .fold(Duration::ZERO, |sum, w| sum.saturating_add(*w));
+    let ladder = process.stop.iter().map(|r| r.wait).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty())?;
+    let total = ladder.iter().fold(Duration::ZERO, |sum, w| sum.saturating_add(*w));
     match &process.pre_stop {
         None => Some(total),
         Some(task) => task.timeout.map(|t| total.saturating_add(t)),
@@ -58,14 +47,8 @@ pub fn stated(process: &Process) -> Option<Duration> {
 /// What a process's own stop asks for, as a chain of one.
 pub fn own(process: &Process) -> Chain {
     match stated(process) {
-        Some(total) => Chain {
-            stated: total,
-            open: 0,
-        },
-        None => Chain {
-            stated: Duration::ZERO,
-            open: 1,
-        },
+        Some(total) => Chain { stated: total, open: 0 },
+        None => Chain { stated: Duration::ZERO, open: 1 },
     }
 }
 
@@ -84,9 +67,7 @@ impl Order {
         for _ in 0..processes.len() {
             for i in 0..processes.len() {
                 let chains = processes[i].after.iter().filter(|(on, _)| *on != i);
-                let best = chains
-                    .map(|(on, _)| own(&processes[*on]).and(behind[*on]))
-                    .max_by_key(|c| c.weight());
+                let best = chains.map(|(on, _)| own(&processes[*on]).and(behind[*on])).max_by_key(|c| c.weight());
                 behind[i] = best.unwrap_or_default();
             }
         }

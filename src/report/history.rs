@@ -37,10 +37,7 @@ pub struct History {
 impl History {
     pub fn push(&mut self, at: At, note: Note) {
         self.stopping |= matches!(note, Note::StopBegan { .. });
-        let record = Record {
-            at: Secs(at.since_start()),
-            note,
-        };
+        let record = Record { at: Secs(at.since_start()), note };
         if !self.stopping {
             if self.before.len() >= KEPT_BEFORE_STOP {
                 self.before.pop_front();
@@ -59,13 +56,10 @@ impl History {
     }
 
     pub fn verdict(&self) -> Option<&Verdict> {
-        self.stop
-            .iter()
-            .chain(&self.before)
-            .find_map(|r| match &r.note {
-                Note::Finished(v) => Some(&**v),
-                _ => None,
-            })
+        self.stop.iter().chain(&self.before).find_map(|r| match &r.note {
+            Note::Finished(v) => Some(&**v),
+            _ => None,
+        })
     }
 
     /// The report for `--report`: the verdict, the stop's steps and the whole timeline, as one JSON object and a newline.
@@ -87,16 +81,12 @@ impl History {
         let mut text = match self.verdict() {
             Some(verdict) => format!("{verdict}\n"),
             None => match self.stop.first() {
-                Some(r) => format!(
-                    "{}\n(softstop was ended before it could write more)\n",
-                    r.note
-                ),
+                Some(r) => format!("{}\n(softstop was ended before it could write more)\n", r.note),
                 None => String::new(),
             },
         };
         for record in self.records() {
-            if record.note.level() > super::Level::Warn || matches!(record.note, Note::Finished(_))
-            {
+            if record.note.level() > super::Level::Warn || matches!(record.note, Note::Finished(_)) {
                 continue;
             }
             let line = format!("{:+.1}s {}\n", record.at.0.as_secs_f64(), record.note);
@@ -124,10 +114,7 @@ struct Report<'a> {
     forgotten: u64,
 }
 
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
@@ -177,48 +164,25 @@ pub struct StepReport {
 impl Verdict {
     /// Worth a warning: somebody was killed, a step failed, or it took too long.
     pub fn failed(&self) -> bool {
-        !self.forced.is_empty()
-            || !self.within_grace
-            || self.steps.iter().any(|s| s.result.missed())
+        !self.forced.is_empty() || !self.within_grace || self.steps.iter().any(|s| s.result.missed())
     }
 
     fn time_of(&self, kind: StepKind) -> Option<Duration> {
         let mut steps = self.steps.iter().filter(|s| s.kind == kind).peekable();
         steps.peek()?;
-        Some(
-            steps
-                .map(|s| s.took.0)
-                .fold(Duration::ZERO, |sum, d| sum + d),
-        )
+        Some(steps.map(|s| s.took.0).fold(Duration::ZERO, |sum, d| sum + d))
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "stopped in {} of {} ({})",
-            Human(self.took.0),
-            Human(self.grace.0),
-            self.cause
-        )?;
+        write!(f, "stopped in {} of {} ({})", Human(self.took.0), Human(self.grace.0), self.cause)?;
         let mut parts = Vec::new();
-        parts.extend(
-            self.time_of(StepKind::Drain)
-                .map(|d| format!("drain {}", Human(d))),
-        );
+        parts.extend(self.time_of(StepKind::Drain).map(|d| format!("drain {}", Human(d))));
         parts.push(format!("processes {}", Human(self.processes_took.0)));
-        parts.extend(
-            self.time_of(StepKind::PostStop)
-                .map(|d| format!("post_stop {}", Human(d))),
-        );
+        parts.extend(self.time_of(StepKind::PostStop).map(|d| format!("post_stop {}", Human(d))));
         write!(f, ": {}", parts.join(", "))?;
-        let failed: Vec<&str> = self
-            .steps
-            .iter()
-            .filter(|s| s.result.missed())
-            .map(|s| s.name.as_str())
-            .collect();
+        let failed: Vec<&str> = self.steps.iter().filter(|s| s.result.missed()).map(|s| s.name.as_str()).collect();
         if !failed.is_empty() {
             write!(f, "; not done: {}", failed.join(", "))?;
         }
@@ -229,11 +193,7 @@ impl fmt::Display for Verdict {
             f.write_str("; over the grace")?;
         }
         match &self.main {
-            Some(main) => write!(
-                f,
-                "; {} ended with {}; exit code {}",
-                main.process, main.exit, self.exit_code
-            ),
+            Some(main) => write!(f, "; {} ended with {}; exit code {}", main.process, main.exit, self.exit_code),
             None => write!(f, "; exit code {}", self.exit_code),
         }
     }

@@ -222,16 +222,10 @@ pub struct ExitNote {
 impl From<Exit> for ExitNote {
     fn from(exit: Exit) -> ExitNote {
         match exit {
-            Exit::Code(code) => ExitNote {
-                code,
-                signal: None,
-                core_dumped: false,
-            },
-            Exit::Signal { signal, core } => ExitNote {
-                code: exit.code(),
-                signal: Some(SignalName(signal)),
-                core_dumped: core,
-            },
+            Exit::Code(code) => ExitNote { code, signal: None, core_dumped: false },
+            Exit::Signal { signal, core } => {
+                ExitNote { code: exit.code(), signal: Some(SignalName(signal)), core_dumped: core }
+            }
         }
     }
 }

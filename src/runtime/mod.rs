@@ -1,1 +1,151 @@
+//! The shell: the loop, the only clock, and everything that touches the world on the machine's behalf.
+//!
+//! One thread, one loop, one waiter. Every arm of the loop only makes events; [`Shell::turn`] feeds them to the machine and
+//! carries its actions out ([`perform`]). Nothing here decides anything.
 
+mod account;
+pub mod files;
+mod hooks;
+mod perform;
+mod reaper;
+pub mod resolve;
+mod shell;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use tokio::task::LocalSet;
+
+use crate::config::Config;
+use crate::exit;
+use crate::http::{endpoints, server};
+use crate::lifecycle::Machine;
+use crate::lifecycle::event::{Event, Sender};
+use crate::output::{Sink, log};
+use crate::plan::Plan;
+use crate::signal::Signal;
+use crate::sys::process;
+use crate::sys::signals::Early;
+use crate::time::At;
+use shell::Shell;
+
+/// The only clock: CLOCK_MONOTONIC, as the core's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    pub(crate) fn now(self) -> At {
+        At::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn instant(self, at: At) -> tokio::time::Instant {
+        (self.start + at.since_start()).into()
+    }
+}
+
+/// Run a configuration from its first process to its last; the exit code.
+///
+/// Nothing is started when a port cannot be had or a stop was requested before; both are said on standard error.
+#[must_use]
+pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) -> u8 {
+    let clock = Clock::start();
+    let inherited_fds = process::inherited_fds();
+    let wrapper = config.processes.iter().any(|p| p.foreground);
+    if !wrapper {
+        // The wrapper passes them through to its program and lets go of them then.
+        process::close(&inherited_fds);
+    }
+    let listener = match config.http.as_ref().map(|http| server::bind(http.listen)).transpose() {
+        Ok(listener) => listener,
+        Err(why) => return refuse(&why),
+    };
+    let sink = Sink::new();
+    if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
+        return refuse(&format!("cannot set up the log: {error}"));
+    }
+    panics_go_to_the_log();
+    let warnings = settle_in(parent_death_signal);
+    let inherited = early.inherited();
+    let pending = early.pending();
+    let signals = match early.install() {
+        Ok(signals) => signals,
+        Err(error) => return refuse(&format!("cannot install signal handlers: {error}")),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&format!("cannot set up the event loop: {error}")),
+    };
+    let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config))));
+    let local = LocalSet::new();
+    let code = local.block_on(&runtime, async {
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let pump = sink.clone();
+        tokio::task::spawn_local(pump.pump());
+        if let Some(listener) = listener
+            && let Err(why) = serve(listener, &machine, clock)
+        {
+            tracing::error!("{why}");
+            return exit::INTERNAL;
+        }
+        let mut shell = Shell::new(machine, clock, inherited, inherited_fds, sink, signals);
+        // A stop that was requested before anything was started: no half start.
+        let stop_on = shell.machine.borrow().plan().config.stop_on.clone();
+        for signal in pending.into_iter().filter(|s| stop_on.contains(s)) {
+            shell.push(Event::Signalled { signal, sender: Sender::Unknown });
+        }
+        shell.push(Event::Begin);
+        shell.run().await
+    });
+    // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit.
+    runtime.shutdown_background();
+    code
+}
+
+fn refuse(why: &str) -> u8 {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "softstop: error: {why}; nothing was started");
+    exit::INTERNAL
+}
+
+/// Subreaper, parent-death signal: what may be refused and is then said.
+fn settle_in(parent_death_signal: Option<Signal>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !process::is_pid1()
+        && let Err(error) = process::become_subreaper()
+    {
+        warnings.push(format!(
+            "cannot become a child subreaper ({error}): orphans go to somebody else, who must reap them"
+        ));
+    }
+    if let Some(signal) = parent_death_signal
+        && let Err(error) = process::parent_death_signal(signal)
+    {
+        warnings.push(format!("cannot ask for {signal} when the parent dies: {error}"));
+    }
+    warnings
+}
+
+fn serve(listener: std::net::TcpListener, machine: &Rc<RefCell<Machine>>, clock: Clock) -> Result<(), String> {
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| format!("cannot serve http: {e}"))?;
+    let machine = Rc::clone(machine);
+    let answer = Rc::new(move |parts: &hyper::http::request::Parts| {
+        let status = machine.borrow().status(clock.now());
+        endpoints::answer(parts.method.as_str(), parts.uri.path(), parts.uri.query(), &status)
+    });
+    tokio::task::spawn_local(server::serve(listener, answer, server::Limits::default()));
+    Ok(())
+}
+
+/// The default hook writes to standard error directly, and that can block.
+fn panics_go_to_the_log() {
+    std::panic::set_hook(Box::new(|info| tracing::error!("softstop has a fault, please report it: {info}")));
+}

@@ -117,8 +117,8 @@ impl PendingExec {
 pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     let context = Context::new(spawn);
     let mut prepared = prepare::prepare(spawn, &context)?;
-    let (reports, report_to) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .map_err(|e| context.no_resources("no pipe", e as i32))?;
+    let (reports, report_to) =
+        pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| context.no_resources("no pipe", e as i32))?;
     // In the child none of our handlers may run, and no signal may be lost: it stays pending until the child has put
     // dispositions and mask in order.
     let before = mask::replace_mask(SignalSet::ALL);
@@ -140,17 +140,8 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     drop(prepared);
     let pid = Pid::as_raw(pid);
     match await_report(&reports) {
-        None => Ok(Child {
-            pid,
-            exec: ExecStatus::Pending(PendingExec {
-                reports,
-                context: Box::new(context),
-            }),
-        }),
-        Some(None) => Ok(Child {
-            pid,
-            exec: ExecStatus::Started,
-        }),
+        None => Ok(Child { pid, exec: ExecStatus::Pending(PendingExec { reports, context: Box::new(context) }) }),
+        Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
         Some(Some(report)) => {
             bury(pid);
             Err(context.explain(report))
@@ -163,10 +154,7 @@ fn await_report(reports: &OwnedFd) -> Option<Option<Report>> {
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-        match poll(
-            &mut [PollFd::new(reports.as_fd(), PollFlags::POLLIN)],
-            timeout,
-        ) {
+        match poll(&mut [PollFd::new(reports.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(0) => return None,
             Ok(_) => return read_report(reports),
             Err(nix::Error::EINTR) => {}
@@ -226,10 +214,7 @@ mod tests {
             let file = std::fs::File::open(path).unwrap();
             // The kernel tells the holder by a signal; the default one would end the test.
             // SAFETY: takes integers and changes what this descriptor does alone.
-            assert_eq!(
-                unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) },
-                0
-            );
+            assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) }, 0);
             // SAFETY: as above.
             let rc = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
             assert_eq!(rc, 0, "no lease: {}", io::Error::last_os_error());
@@ -245,13 +230,7 @@ mod tests {
     fn slow(name: &str, content: &str) -> (Option<Result<(), SpawnError>>, Exit) {
         let path = std::env::temp_dir().join(format!("softstop-{name}-{}", std::process::id()));
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o755)
-            .open(&path)
-            .unwrap();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o755).open(&path).unwrap();
         file.write_all(content.as_bytes()).unwrap();
         drop(file);
         let lease = Lease::take(&path);
@@ -269,16 +248,10 @@ mod tests {
             inherited: &Inherited::default(),
         })
         .unwrap();
-        let ExecStatus::Pending(pending) = child.exec else {
-            panic!("exec went through a lease")
-        };
+        let ExecStatus::Pending(pending) = child.exec else { panic!("exec went through a lease") };
         assert!(pending.finish().is_none(), "a result before exec had one");
         lease.give_up();
-        poll(
-            &mut [PollFd::new(pending.as_fd(), PollFlags::POLLIN)],
-            20_000u16,
-        )
-        .unwrap();
+        poll(&mut [PollFd::new(pending.as_fd(), PollFlags::POLLIN)], 20_000u16).unwrap();
         let result = pending.finish();
         let exit = loop {
             if let Some(exit) = reap::reap(child.pid).unwrap() {

@@ -1,0 +1,61 @@
+//! The account of what happens: the log line, the history, the termination log, the report.
+
+use std::path::PathBuf;
+
+use super::{Clock, files};
+use crate::config::Config;
+use crate::report::{History, Level, Note};
+
+pub(super) struct Account {
+    clock: Clock,
+    history: History,
+    report: Option<PathBuf>,
+    /// Written only when it is there already.
+    termination_log: Option<PathBuf>,
+}
+
+impl Account {
+    pub(super) fn new(config: &Config, clock: Clock) -> Account {
+        let history = History::default();
+        Account { clock, history, report: config.report.clone(), termination_log: config.termination_log.clone() }
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        log(&note);
+        let first_word = matches!(note, Note::StopBegan { .. });
+        self.history.push(self.clock.now(), note);
+        if first_word {
+            // Whatever happens from here on, the kubelet finds at least why.
+            self.write_termination_log();
+        }
+    }
+
+    /// The last thing that is written.
+    pub(super) fn close(&self) {
+        self.write_termination_log();
+        if let Some(path) = &self.report
+            && let Err(error) = files::write(path, true, &self.history.json())
+        {
+            tracing::warn!("cannot write the report to {}: {error}", path.display());
+        }
+    }
+
+    fn write_termination_log(&self) {
+        let Some(path) = self.termination_log.as_ref().filter(|p| p.exists()) else { return };
+        if let Err(error) = files::write(path, false, &self.history.termination_message()) {
+            tracing::warn!("cannot write the verdict to {}: {error}", path.display());
+        }
+    }
+}
+
+fn log(note: &Note) {
+    let event = serde_json::to_value(note).ok();
+    let kind = event.as_ref().and_then(|e| e.get("event")).and_then(|e| e.as_str()).unwrap_or_default();
+    let process = note.process();
+    match note.level() {
+        Level::Error => tracing::error!(event = kind, process, "{note}"),
+        Level::Warn => tracing::warn!(event = kind, process, "{note}"),
+        Level::Info => tracing::info!(event = kind, process, "{note}"),
+        Level::Debug => tracing::debug!(event = kind, process, "{note}"),
+    }
+}

@@ -1,0 +1,337 @@
+//! Tasks, hooks, steps and probes: their exec and network handlers, each answered by one `RunDone`.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+
+use super::perform::{OutputPipes, child_ends, output_pipes, resolve};
+use super::resolve as names;
+use super::shell::{Owner, Shell};
+use crate::config::{Handler, HttpCall, Identity, Output};
+use crate::http::client;
+use crate::lifecycle::action::What;
+use crate::lifecycle::event::{Event, Exit, Outcome, RunId, SpawnError, Told};
+use crate::signal::Signal;
+use crate::sys::spawn::{self, Spawn, Stdio};
+use crate::sys::stdio::watch;
+use crate::sys::target;
+
+/// Of a probe's or a look-up's output so much is kept, as by the kubelet; the rest is read and dropped.
+const KEPT_OUTPUT: usize = 10 * 1024;
+/// Of a failed probe's output so much is told.
+const TOLD_OUTPUT: usize = 200;
+
+/// What a run consists of right now.
+pub(super) enum ActiveRun {
+    Exec {
+        pid: i32,
+        said: Option<Said>,
+    },
+    /// The host's name is being looked up by a helper process.
+    Resolving {
+        pid: i32,
+        said: Said,
+        then: Network,
+    },
+    Task(AbortHandle),
+}
+
+/// What to do with an address.
+pub(super) enum Network {
+    Http(HttpCall),
+    Tcp,
+}
+
+/// Where an exec handler runs: like its process, or like softstop.
+#[derive(Default)]
+struct Surroundings<'a> {
+    identity: Identity,
+    working_dir: Option<&'a std::path::Path>,
+    env: &'a [(OsString, OsString)],
+    output: Output,
+}
+
+impl Shell {
+    pub(super) fn start_run(&mut self, run: RunId, what: What, limit: Duration, told: &Told) {
+        let plan = Rc::clone(&self.plan);
+        let started = match plan.handler(what) {
+            Some(Handler::Exec(command)) => self.start_exec(run, what, command, told),
+            Some(Handler::Http(call)) => {
+                self.start_network(run, &call.host, call.port, Network::Http(call.clone()), limit)
+            }
+            Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp, limit),
+            // The machine does these by itself.
+            Some(Handler::Sleep(_) | Handler::Signal { .. }) | None => Err("nothing to do".to_string()),
+        };
+        if let Err(reason) = started {
+            self.push(Event::RunDone { run, outcome: Outcome::failed(reason) });
+        }
+    }
+
+    /// An attempt in the background has ended; one that was cancelled meanwhile is not listed any more.
+    pub(super) fn run_answered(&mut self, run: RunId, outcome: Outcome) {
+        if self.runs.remove(&run).is_some() {
+            self.push(Event::RunDone { run, outcome });
+        }
+    }
+
+    pub(super) fn cancel_run(&mut self, run: RunId, kill: bool) {
+        match self.runs.get(&run) {
+            // Its leader has not been reaped while it is listed: the group is its own.
+            Some(ActiveRun::Exec { pid, .. } | ActiveRun::Resolving { pid, .. }) => {
+                let _ = target::signal_group(*pid, if kill { Signal::KILL } else { Signal::TERM });
+                let _ = target::signal_group(*pid, Signal::CONT);
+            }
+            Some(ActiveRun::Task(task)) => {
+                task.abort();
+                self.run_answered(run, Outcome::failed("cancelled"));
+            }
+            None => {}
+        }
+    }
+
+    // === exec ===
+
+    fn start_exec(&mut self, run: RunId, what: What, command: &[OsString], told: &Told) -> Result<(), String> {
+        let plan = Rc::clone(&self.plan);
+        let surroundings = self.surroundings(&plan, what);
+        let probe = matches!(what, What::Probe(..));
+        let credentials = resolve(&surroundings.identity).map_err(|e| e.text)?;
+        let told = environment(told, probe);
+        let env = self.environment_for(credentials.as_ref(), surroundings.env, &told, false);
+        let captured = probe || surroundings.output != Output::Inherit;
+        let pipes = if captured { Some(output_pipes().map_err(|e| e.text)?) } else { None };
+        let (stdout, stderr) = child_ends(pipes.as_ref());
+        let child = spawn::spawn(&Spawn {
+            argv: command,
+            env: &env,
+            working_dir: surroundings.working_dir,
+            credentials: credentials.as_ref(),
+            stdin: Stdio::Null,
+            stdout,
+            stderr,
+            foreground: false,
+            keep_fds: false,
+            inherited: &self.inherited,
+        });
+        let child = child.map_err(|e: SpawnError| e.text)?;
+        let pid = self.started(child);
+        self.children.insert(pid, Owner::Run(run));
+        let said = match pipes {
+            Some(pipes) if probe => Some(Said::listen(pipes)),
+            Some(pipes) => {
+                self.pass_on(what, pid, surroundings.output, pipes);
+                None
+            }
+            None => None,
+        };
+        self.runs.insert(run, ActiveRun::Exec { pid, said });
+        Ok(())
+    }
+
+    /// A hook belongs to its process: same user, directory, environment, output. Others run as softstop does.
+    fn surroundings<'a>(&self, plan: &'a crate::plan::Plan, what: What) -> Surroundings<'a> {
+        let process = match what {
+            What::PostStart(p, _) | What::PreStop(p) | What::Probe(p, _) => plan.config.processes.get(p.0),
+            What::Init(_) | What::Drain(..) | What::PostStop(..) => None,
+        };
+        match process {
+            Some(p) => Surroundings {
+                identity: p.identity.clone(),
+                working_dir: p.working_dir.as_deref(),
+                env: &p.env,
+                output: p.output,
+            },
+            None => {
+                let outputs = plan.config.processes.iter().map(|p| p.output);
+                let output = outputs.into_iter().find(|o| *o != Output::Inherit).unwrap_or_default();
+                Surroundings { output, ..Surroundings::default() }
+            }
+        }
+    }
+
+    /// A hook's output belongs into the container's log, unlike with the kubelet, who hides it.
+    fn pass_on(&mut self, what: What, pid: i32, output: Output, pipes: OutputPipes) {
+        let name = match what {
+            What::PostStart(p, _) => format!("{} post_start", self.plan.name(p.0)),
+            What::PreStop(p) => format!("{} pre_stop", self.plan.name(p.0)),
+            What::Init(_) => "init".to_string(),
+            What::Drain(..) => "drain".to_string(),
+            What::PostStop(..) | What::Probe(..) => "post_stop".to_string(),
+        };
+        let captures = &self.captures;
+        let source = self.hook_sources.entry(name).or_insert_with_key(|name| captures.source(name, output));
+        match source.capture(pipes.stdout, pipes.stderr) {
+            Ok(capture) => {
+                self.capturing.insert(pid, capture);
+            }
+            Err(error) => tracing::warn!("a hook's output cannot be read: {error}"),
+        }
+    }
+
+    /// A run's process has ended; it is still a zombie.
+    pub(super) fn exec_ended(&mut self, run: RunId, exit: Exit) {
+        match self.runs.remove(&run) {
+            Some(ActiveRun::Exec { said, .. }) => {
+                let outcome = exec_outcome(exit, said.as_ref().map(Said::last_line).unwrap_or_default());
+                self.push(Event::RunDone { run, outcome });
+            }
+            Some(ActiveRun::Resolving { said, then, .. }) => {
+                let addrs = names::parse(&said.text());
+                if addrs.is_empty() {
+                    let why = said.last_line();
+                    let why = if why.is_empty() { format!("the look-up ended with {exit}") } else { why };
+                    let outcome = Outcome::failed(format!("the host's name cannot be resolved: {why}"));
+                    self.push(Event::RunDone { run, outcome });
+                } else {
+                    self.connect(run, addrs, then);
+                }
+            }
+            Some(task @ ActiveRun::Task(_)) => {
+                self.runs.insert(run, task);
+            }
+            None => {}
+        }
+    }
+
+    // === network ===
+
+    fn start_network(
+        &mut self,
+        run: RunId,
+        host: &str,
+        port: u16,
+        then: Network,
+        _limit: Duration,
+    ) -> Result<(), String> {
+        if let Some(addrs) = client::local_addresses(host, port) {
+            self.connect(run, addrs, then);
+            return Ok(());
+        }
+        let pipes = output_pipes().map_err(|e| e.text)?;
+        let (stdout, _) = child_ends(Some(&pipes));
+        let child = spawn::spawn(&Spawn {
+            argv: &names::command(host, port),
+            env: &self.environment,
+            working_dir: None,
+            credentials: None,
+            stdin: Stdio::Null,
+            stdout,
+            stderr: Stdio::Null,
+            foreground: false,
+            keep_fds: false,
+            inherited: &self.inherited,
+        });
+        let child = child.map_err(|e| format!("{host} cannot be looked up: {}", e.text))?;
+        let pid = self.started(child);
+        self.children.insert(pid, Owner::Run(run));
+        self.runs.insert(run, ActiveRun::Resolving { pid, said: Said::listen(pipes), then });
+        Ok(())
+    }
+
+    fn connect(&mut self, run: RunId, addrs: Vec<SocketAddr>, then: Network) {
+        let done = self.done.clone();
+        let task = tokio::task::spawn_local(async move {
+            let outcome = match &then {
+                Network::Http(call) => client::call(call, &addrs).await,
+                Network::Tcp => client::tcp(&addrs).await,
+            };
+            // The loop is gone only when everything is.
+            let _ = done.send((run, outcome));
+        });
+        self.runs.insert(run, ActiveRun::Task(task.abort_handle()));
+    }
+}
+
+/// What hooks and steps are told.
+fn environment(told: &Told, probe: bool) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = Vec::new();
+    if !probe {
+        env.push(("SOFTSTOP_REASON".into(), told.reason.into()));
+        env.push(("SOFTSTOP_REMAINING_MS".into(), told.remaining.as_millis().to_string().into()));
+    }
+    env.extend(told.exit_code.map(|code| ("SOFTSTOP_EXIT_CODE".into(), code.to_string().into())));
+    env
+}
+
+fn exec_outcome(exit: Exit, said: String) -> Outcome {
+    if exit.success() {
+        return Outcome::Ok;
+    }
+    let reason = if said.is_empty() { exit.to_string() } else { format!("{exit}: {said}") };
+    Outcome::Failed { reason, code: Some(exit.code()) }
+}
+
+/// The beginning of what a child says; the rest is read and dropped, so that it never blocks. Ends with its value: a
+/// grandchild that holds the pipe keeps nothing of ours.
+pub(super) struct Said {
+    kept: Rc<RefCell<Vec<u8>>>,
+    pipes: Vec<Rc<AsyncFd<File>>>,
+    readers: Vec<AbortHandle>,
+}
+
+impl Said {
+    fn listen(pipes: OutputPipes) -> Said {
+        let mut said = Said { kept: Rc::default(), pipes: Vec::new(), readers: Vec::new() };
+        for fd in [pipes.stdout, pipes.stderr] {
+            let Ok(pipe) = watch(File::from(fd), Interest::READABLE).map(Rc::new) else { continue };
+            let reader = tokio::task::spawn_local(read_on(Rc::clone(&pipe), Rc::clone(&said.kept)));
+            said.readers.push(reader.abort_handle());
+            said.pipes.push(pipe);
+        }
+        said
+    }
+
+    /// Everything said until now, as far as it is kept.
+    fn text(&self) -> String {
+        for pipe in &self.pipes {
+            let mut chunk = [0; KEPT_OUTPUT];
+            if let Ok(n) = pipe.get_ref().read(&mut chunk) {
+                keep(&self.kept, &chunk[..n]);
+            }
+        }
+        String::from_utf8_lossy(&self.kept.borrow()).into_owned()
+    }
+
+    /// The last line with something in it, in printable characters and bounded.
+    fn last_line(&self) -> String {
+        let text = self.text();
+        let line = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+        line.chars().filter(|c| !c.is_control()).take(TOLD_OUTPUT).collect()
+    }
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        self.readers.iter().for_each(AbortHandle::abort);
+    }
+}
+
+fn keep(kept: &RefCell<Vec<u8>>, chunk: &[u8]) {
+    let mut kept = kept.borrow_mut();
+    let room = KEPT_OUTPUT.saturating_sub(kept.len());
+    kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+}
+
+async fn read_on(pipe: Rc<AsyncFd<File>>, kept: Rc<RefCell<Vec<u8>>>) {
+    let mut chunk = [0; 4096];
+    loop {
+        let Ok(mut ready) = pipe.readable().await else { return };
+        match ready.try_io(|pipe| pipe.get_ref().read(&mut chunk)) {
+            Ok(Ok(0)) => return,
+            Ok(Ok(n)) => keep(&kept, &chunk[..n]),
+            Ok(Err(e)) if e.kind() != io::ErrorKind::Interrupted => return,
+            Ok(Err(_)) | Err(_) => {}
+        }
+        // A child that never stops talking must not keep the loop from its work.
+        tokio::task::yield_now().await;
+    }
+}

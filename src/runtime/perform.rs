@@ -1,0 +1,273 @@
+//! One function per action.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use super::shell::{Owner, Shell};
+use crate::config::{Forward, Identity, SignalTo, Stdin};
+use crate::lifecycle::action::{Action, KillReason};
+use crate::lifecycle::event::{Event, ProcId, SpawnError, SpawnErrorKind};
+use crate::report::{Note, SignalName};
+use crate::signal::Signal;
+use crate::sys::procfs;
+use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio};
+use crate::sys::stdio::pipe;
+use crate::sys::users::{self, Credentials};
+use crate::sys::{process, target, tree};
+
+/// One sweep with SIGKILL over everything takes at most so long; the machine orders the next.
+const SWEEP_LIMIT: Duration = Duration::from_millis(20);
+/// Of the processes left over, so many are named.
+const NAMED: usize = 10;
+
+impl Shell {
+    /// Carry one action out; a spawn's answer comes back at once.
+    pub(super) fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn { process } => return Some(self.spawn_process(process)),
+            Action::Signal { process, signal, to, wake } => self.signal_process(process, signal, to, wake),
+            Action::Forward { process, signal } => self.forward(process, signal),
+            Action::Kill { process, because } => self.kill(process, because),
+            Action::SignalGroup { process, signal } => self.signal_group(process, signal),
+            Action::Run { run, what, limit, told } => self.start_run(run, what, limit, &told),
+            Action::Cancel { run, kill } => self.cancel_run(run, kill),
+            Action::SignalStragglers { signal } => self.signal_stragglers(signal),
+            Action::KillEverything => {
+                let _swept = tree::kill_everything(SWEEP_LIMIT);
+            }
+            Action::Census => self.census = true,
+            Action::Note(note) => self.account.note(note),
+            Action::Finish { code } => self.finish(code),
+        }
+        None
+    }
+
+    // === starting ===
+
+    fn spawn_process(&mut self, id: ProcId) -> Event {
+        match self.try_spawn(id) {
+            Ok(pid) => {
+                self.children.insert(pid, Owner::Process(id));
+                self.groups[id.0] = Some(pid);
+                self.watched.remove(&id);
+                Event::Spawned { process: id, pid }
+            }
+            Err(error) => Event::SpawnFailed { process: id, error },
+        }
+    }
+
+    fn try_spawn(&mut self, id: ProcId) -> Result<i32, SpawnError> {
+        let plan = std::rc::Rc::clone(&self.plan);
+        let config = &plan.config.processes[id.0];
+        let credentials = resolve(&config.identity)?;
+        let env = self.environment_for(credentials.as_ref(), &config.env, &[], config.foreground);
+        let pipes = match &self.sources[id.0] {
+            Some(_) => Some(output_pipes()?),
+            None => None,
+        };
+        let (stdout, stderr) = child_ends(pipes.as_ref());
+        let child = spawn::spawn(&Spawn {
+            argv: &config.command,
+            env: &env,
+            working_dir: config.working_dir.as_deref(),
+            credentials: credentials.as_ref(),
+            stdin: if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null },
+            stdout,
+            stderr,
+            foreground: config.foreground && self.terminal.is_some(),
+            keep_fds: config.foreground,
+            inherited: &self.inherited,
+        })?;
+        let pid = self.started(child);
+        if let (Some(source), Some(pipes)) = (&self.sources[id.0], pipes) {
+            match source.capture(pipes.stdout, pipes.stderr) {
+                Ok(capture) => {
+                    self.capturing.insert(pid, capture);
+                }
+                Err(error) => tracing::warn!("{}: its output cannot be read: {error}", config.name),
+            }
+        }
+        if config.foreground {
+            // The program has its own; held here too they would keep pipes and sockets of others open.
+            process::close(&std::mem::take(&mut self.inherited_fds));
+        }
+        Ok(pid)
+    }
+
+    /// Note a child whose exec may not be over; its pid.
+    pub(super) fn started(&mut self, child: Child) -> i32 {
+        if let ExecStatus::Pending(pending) = child.exec {
+            self.pending_exec.insert(child.pid, pending);
+        }
+        child.pid
+    }
+
+    /// softstop's own environment, what belongs to the user switched to, and what the configuration and the place add.
+    pub(super) fn environment_for(
+        &self,
+        credentials: Option<&Credentials>,
+        configured: &[(OsString, OsString)],
+        told: &[(OsString, OsString)],
+        keep_sockets: bool,
+    ) -> Vec<(OsString, OsString)> {
+        let mut env = self.environment.clone();
+        let mut set = |key: &OsStr, value: &OsStr| {
+            env.retain(|(k, _)| k != key);
+            env.push((key.to_os_string(), value.to_os_string()));
+        };
+        if let Some(c) = credentials {
+            set("HOME".as_ref(), c.home.as_os_str());
+            for key in ["USER", "LOGNAME"] {
+                if let Some(name) = &c.name {
+                    set(key.as_ref(), name.as_ref());
+                }
+            }
+        }
+        for (key, value) in configured.iter().chain(told) {
+            set(key, value);
+        }
+        if !keep_sockets {
+            // The descriptors they speak of are not handed on.
+            env.retain(|(k, _)| !["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].iter().any(|l| k == *l));
+        }
+        env
+    }
+
+    // === signals ===
+
+    fn signal_process(&mut self, id: ProcId, signal: Signal, to: SignalTo, wake: bool) {
+        let Some(pid) = self.groups[id.0] else { return };
+        let sent = match to {
+            SignalTo::Process => target::signal(pid, signal),
+            SignalTo::Group => target::signal_group(pid, signal),
+        };
+        self.complain(id, signal, sent);
+        if wake {
+            let _ = match to {
+                SignalTo::Process => target::signal(pid, Signal::CONT),
+                SignalTo::Group => target::signal_group(pid, Signal::CONT),
+            };
+        }
+    }
+
+    fn forward(&mut self, id: ProcId, signal: Signal) {
+        let Some(pid) = self.groups[id.0] else { return };
+        let process = self.plan.name(id.0).to_string();
+        let fatal = procfs::default_is_fatal(signal) && procfs::catches(pid, signal) == Some(false);
+        if self.plan.config.forward == Forward::Caught && fatal {
+            let why = "the main process does not catch it (forward = \"caught\")";
+            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from: "a sender".to_string(), why });
+            return;
+        }
+        self.account.note(Note::SignalForwarded { signal: SignalName(signal), process });
+        let to = self.plan.config.processes[id.0].signal_to;
+        self.signal_process(id, signal, to, false);
+    }
+
+    fn signal_group(&mut self, id: ProcId, signal: Signal) {
+        if let Some(pgid) = self.groups[id.0] {
+            let _ = target::signal_group(pgid, signal);
+            let _ = target::signal_group(pgid, Signal::CONT);
+        }
+    }
+
+    fn kill(&mut self, id: ProcId, because: KillReason) {
+        let Some(pid) = self.groups[id.0] else { return };
+        let process = self.plan.name(id.0).to_string();
+        let looked_like = if because.left_overs { String::new() } else { self.looks_like(id, pid) };
+        self.account.note(Note::Killed { process, because: because.into(), looked_like });
+        let group = target::signal_group(pid, Signal::KILL);
+        let sent = if because.left_overs { group } else { target::signal(pid, Signal::KILL) };
+        self.complain(id, Signal::KILL, sent);
+    }
+
+    /// What a process about to be killed is doing, and the last it said.
+    fn looks_like(&self, id: ProcId, pid: i32) -> String {
+        let mut text = procfs::snapshot(pid).to_string();
+        if let Some(line) = self.sources[id.0].as_ref().and_then(|s| s.tail().pop()) {
+            text.push_str(&format!("{}last output: {line:?}", if text.is_empty() { "" } else { ", " }));
+        }
+        text
+    }
+
+    fn complain(&self, id: ProcId, signal: Signal, sent: io::Result<()>) {
+        match sent {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => tracing::warn!(
+                "{}: {signal} is not permitted: it runs as another user; add the capability KILL or run softstop as that user",
+                self.plan.name(id.0)
+            ),
+            // ESRCH: it has just ended; that will be seen.
+            _ => {}
+        }
+    }
+
+    // === what is left over ===
+
+    fn signal_stragglers(&mut self, signal: Signal) {
+        let known: Vec<i32> = self.children.keys().copied().collect();
+        let known = |pid: i32| known.contains(&pid);
+        let targets = match tree::descendants(&known) {
+            Ok(targets) => targets,
+            Err(error) => {
+                tracing::warn!("left-over processes cannot be seen ({error}); they end with SIGKILL at the deadline");
+                return;
+            }
+        };
+        let alive: Vec<String> =
+            targets.iter().filter(|t| t.lives).map(|t| format!("{} (pid {})", t.comm, t.pid)).collect();
+        if alive.is_empty() {
+            return;
+        }
+        let which = alive.iter().take(NAMED).cloned().collect();
+        self.account.note(Note::Stragglers { signal: SignalName(signal), count: alive.len(), which });
+        if let Err(error) = tree::signal_descendants(signal, signal != Signal::KILL, &known) {
+            tracing::warn!("left-over processes cannot be signalled: {error}");
+        }
+    }
+
+    fn finish(&mut self, code: u8) {
+        self.exit = Some(code);
+        if self.alone {
+            return;
+        }
+        let left = tree::descendants(&|_| false).unwrap_or_default();
+        let alive: Vec<String> =
+            left.iter().filter(|t| t.lives).map(|t| format!("{} (pid {})", t.comm, t.pid)).collect();
+        if !alive.is_empty() {
+            let which = alive.iter().take(NAMED).cloned().collect();
+            self.account.note(Note::LeftBehind { count: alive.len(), which });
+        }
+    }
+}
+
+/// The reading ends stay here, the writing ends go to the child and are dropped here.
+pub(super) struct OutputPipes {
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    to_stdout: OwnedFd,
+    to_stderr: OwnedFd,
+}
+
+pub(super) fn output_pipes() -> Result<OutputPipes, SpawnError> {
+    let make = || -> io::Result<OutputPipes> {
+        let ((stdout, to_stdout), (stderr, to_stderr)) = (pipe()?, pipe()?);
+        Ok(OutputPipes { stdout, stderr, to_stdout, to_stderr })
+    };
+    make().map_err(|error| SpawnError {
+        kind: SpawnErrorKind::Transient,
+        text: format!("no pipe for its output: {error}"),
+    })
+}
+
+pub(super) fn child_ends(pipes: Option<&OutputPipes>) -> (Stdio<'_>, Stdio<'_>) {
+    match pipes {
+        Some(p) => (Stdio::Fd(p.to_stdout.as_fd()), Stdio::Fd(p.to_stderr.as_fd())),
+        None => (Stdio::Inherit, Stdio::Inherit),
+    }
+}
+
+pub(super) fn resolve(identity: &Identity) -> Result<Option<Credentials>, SpawnError> {
+    users::resolve(identity).map_err(|text| SpawnError { kind: SpawnErrorKind::Setup, text })
+}

@@ -1,0 +1,68 @@
+//! The one waiter: peek, act, reap that pid, repeat.
+
+use super::shell::{Owner, Shell};
+use crate::lifecycle::event::{Event, Exit};
+use crate::sys::reap::{self, Peek};
+
+/// Dead taken in one turn, so that a storm of orphans starves nobody.
+const BATCH: usize = 256;
+
+impl Shell {
+    /// Reap what is dead. `true`: there may be more, come again.
+    pub(super) fn reap(&mut self) -> bool {
+        for _ in 0..BATCH {
+            match reap::peek() {
+                Peek::Dead { pid, exit } => self.bury(pid, exit),
+                Peek::Busy => {
+                    self.reaped_all(false);
+                    return false;
+                }
+                Peek::NoChildren => {
+                    self.reaped_all(true);
+                    return false;
+                }
+            }
+            if self.exit.is_some() {
+                return false;
+            }
+        }
+        self.children_changed = true;
+        true
+    }
+
+    /// Act on one dead child while it is a zombie, so that its pid and group cannot be anybody else's; then reap it.
+    fn bury(&mut self, pid: i32, exit: Exit) {
+        let owner = self.children.remove(&pid);
+        if let Some(Err(error)) = self.pending_exec.remove(&pid).and_then(|pending| pending.finish()) {
+            tracing::warn!("{}", error.text);
+        }
+        match owner {
+            Some(Owner::Process(process)) => self.step(Event::Exited { process, status: exit }),
+            Some(Owner::Run(run)) => self.exec_ended(run, exit),
+            None => self.machine.borrow_mut().orphan_reaped(),
+        }
+        if let Err(error) = reap::reap(pid) {
+            tracing::debug!("pid {pid}: cannot be reaped: {error}");
+        }
+        if let Some(Owner::Process(process)) = owner {
+            self.watched.insert(process);
+        }
+        if let Some(capture) = self.capturing.remove(&pid) {
+            capture.process_ended();
+        }
+    }
+
+    fn reaped_all(&mut self, alone: bool) {
+        self.children_changed = false;
+        self.alone = alone;
+        self.look_at_groups();
+        let asked = std::mem::take(&mut self.census);
+        if alone {
+            if asked || self.machine.borrow().stopping() {
+                self.push(Event::Alone);
+            }
+        } else if asked {
+            self.push(Event::NotAlone);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The loop and what it holds: which pid is whose, which runs are under way, what is being watched.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Clock;
+use super::account::Account;
+use super::hooks::ActiveRun;
+use crate::config::Output;
+use crate::lifecycle::Machine;
+use crate::lifecycle::event::{Event, Outcome, ProcId, RunId};
+use crate::output::{Capture, Captures, Sink, Source};
+use crate::plan::Plan;
+use crate::signal::Signal;
+use crate::sys::signals::{Inherited, Signals};
+use crate::sys::spawn::PendingExec;
+use crate::sys::stdio::watch;
+use crate::sys::terminal::{self, Terminal};
+use crate::sys::{process, reap, target};
+
+/// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
+/// have parents of their own.
+const GROUP_LOOK: Duration = Duration::from_millis(100);
+/// After the end: how long children's last words and the log may take, if somebody reads them.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Whose child a pid is. One that is not listed is an adopted orphan.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Owner {
+    Process(ProcId),
+    Run(RunId),
+}
+
+pub(super) struct Shell {
+    pub machine: Rc<RefCell<Machine>>,
+    pub plan: Rc<Plan>,
+    pub clock: Clock,
+    pub account: Account,
+    pub inherited: Inherited,
+    /// Descriptors from 3 up that softstop was started with and has not let go of yet.
+    pub inherited_fds: Vec<RawFd>,
+    pub environment: Vec<(OsString, OsString)>,
+    pub children: HashMap<i32, Owner>,
+    /// The group of each process's latest run.
+    pub groups: Vec<Option<i32>>,
+    /// Processes whose group is being waited for.
+    pub watched: BTreeSet<ProcId>,
+    pub pending_exec: HashMap<i32, PendingExec>,
+    pub runs: HashMap<RunId, ActiveRun>,
+    pub done: mpsc::UnboundedSender<(RunId, Outcome)>,
+    pub captures: Captures,
+    pub sources: Vec<Option<Source>>,
+    pub hook_sources: BTreeMap<String, Source>,
+    pub capturing: HashMap<i32, Capture>,
+    pub terminal: Option<Terminal>,
+    pub sink: Sink,
+    pub census: bool,
+    pub children_changed: bool,
+    pub alone: bool,
+    pub exit: Option<u8>,
+    queue: VecDeque<Event>,
+    signals: Signals,
+    answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
+}
+
+impl Shell {
+    pub(super) fn new(
+        machine: Rc<RefCell<Machine>>,
+        clock: Clock,
+        inherited: Inherited,
+        inherited_fds: Vec<RawFd>,
+        sink: Sink,
+        signals: Signals,
+    ) -> Shell {
+        let plan = Rc::new(machine.borrow().plan().clone());
+        let processes = &plan.config.processes;
+        let captures = Captures::new(sink.clone(), processes.iter().map(|p| p.name.as_str()));
+        let sources = processes
+            .iter()
+            .map(|p| (p.output != Output::Inherit).then(|| captures.source(&p.name, p.output)))
+            .collect();
+        let foreground = processes.iter().any(|p| p.foreground);
+        // As many answers as there are runs under way, and those the machine bounds.
+        let (done, answers) = mpsc::unbounded_channel();
+        Shell {
+            account: Account::new(&plan.config, clock),
+            groups: vec![None; processes.len()],
+            terminal: if foreground { terminal::terminal() } else { None },
+            machine,
+            plan,
+            clock,
+            inherited,
+            inherited_fds,
+            environment: std::env::vars_os().collect(),
+            children: HashMap::new(),
+            watched: BTreeSet::new(),
+            pending_exec: HashMap::new(),
+            runs: HashMap::new(),
+            done,
+            captures,
+            sources,
+            hook_sources: BTreeMap::new(),
+            capturing: HashMap::new(),
+            sink,
+            census: false,
+            children_changed: false,
+            alone: false,
+            exit: None,
+            queue: VecDeque::new(),
+            signals,
+            answers: Some(answers),
+        }
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        self.queue.push_back(event);
+    }
+
+    /// The loop. Every arm only makes events.
+    pub(super) async fn run(mut self) -> u8 {
+        let Some(mut answers) = self.answers.take() else { return crate::exit::INTERNAL };
+        let readable = match self.signals.as_fd().try_clone_to_owned().map(File::from) {
+            Ok(file) => watch(file, Interest::READABLE),
+            Err(error) => Err(error),
+        };
+        let readable = match readable {
+            Ok(fd) => fd,
+            Err(error) => {
+                tracing::error!("cannot watch for signals: {error}; nothing was started");
+                return crate::exit::INTERNAL;
+            }
+        };
+        self.turn();
+        while self.exit.is_none() {
+            let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
+            tokio::select! {
+                biased;
+                () = wait_for(&readable) => self.receive_signals(),
+                Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
+                () = sleep_until(deadline) => self.push(Event::Tick),
+                () = tokio::time::sleep(GROUP_LOOK), if !self.watched.is_empty() => self.look_at_groups(),
+                // More dead than one turn takes: everybody else gets a turn between two.
+                () = tokio::task::yield_now(), if self.children_changed => {}
+            }
+            self.turn();
+        }
+        self.end().await
+    }
+
+    fn receive_signals(&mut self) {
+        for received in self.signals.drain() {
+            match received.signal {
+                Signal::CHLD => self.children_changed = true,
+                signal => self.push(Event::Signalled { signal, sender: received.sender }),
+            }
+        }
+    }
+
+    /// Feed every event to the machine and carry out what it says, until nothing more follows.
+    fn turn(&mut self) {
+        loop {
+            while let Some(event) = self.queue.pop_front() {
+                self.step(event);
+                if self.exit.is_some() {
+                    return;
+                }
+            }
+            if !(self.children_changed || self.census) {
+                return;
+            }
+            if self.reap() {
+                // The rest in the next turn: signals and probes come in between.
+                return;
+            }
+            self.job_control();
+        }
+    }
+
+    /// One event, and the answers that must come before any other.
+    pub(super) fn step(&mut self, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            let actions = self.machine.borrow_mut().step(self.clock.now(), event);
+            for action in actions {
+                next = self.perform(action).or(next);
+            }
+        }
+    }
+
+    pub(super) fn look_at_groups(&mut self) {
+        let empty: Vec<ProcId> = self.watched.iter().copied().filter(|id| !self.group_exists(*id)).collect();
+        for process in empty {
+            self.watched.remove(&process);
+            self.push(Event::GroupEmpty { process });
+        }
+    }
+
+    pub(super) fn group_exists(&self, id: ProcId) -> bool {
+        self.groups[id.0].is_some_and(target::group_exists)
+    }
+
+    /// The program in the foreground was stopped from the terminal: stop too, so that the shell gets its prompt back, and
+    /// wake it when the shell wakes us. As PID 1 there is no shell.
+    fn job_control(&mut self) {
+        let Some(terminal) = self.terminal.filter(|_| !process::is_pid1()) else { return };
+        while let Some((pid, _signal)) = reap::stopped() {
+            if !matches!(self.children.get(&pid), Some(Owner::Process(_))) || self.machine.borrow().stopping() {
+                continue;
+            }
+            if process::stop_self().is_ok() {
+                let _ = terminal.give(pid);
+                let _ = target::signal_group(pid, Signal::CONT);
+            }
+        }
+    }
+
+    /// Last words: what children have written, the report, the log. Bounded, whoever reads them or does not.
+    async fn end(self) -> u8 {
+        let now = Instant::now();
+        let limit = self.last_words(now);
+        self.captures.drain(now + limit / 2).await;
+        self.account.close();
+        self.sink.flush_until(now + limit).await;
+        self.exit.unwrap_or(crate::exit::INTERNAL)
+    }
+
+    fn last_words(&self, now: Instant) -> Duration {
+        let left = self.machine.borrow().end().map(|at| self.clock.instant(at).saturating_duration_since(now));
+        left.map_or(LAST_WORDS, |left| (left / 2).min(LAST_WORDS))
+    }
+}
+
+async fn wait_for(fd: &AsyncFd<File>) {
+    match fd.readable().await {
+        // Emptied by `Signals::drain` right after.
+        Ok(mut ready) => ready.clear_ready(),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
