@@ -120,6 +120,7 @@ impl Machine {
         self.note(Note::StopBegan {
             cause: text,
             requested,
+            others: self.processes.iter().filter(|p| p.lives()).count() > usize::from(!requested),
             grace: Secs(self.plan.budget.grace),
             deadline: Secs(deadline.since(t0)),
         });
@@ -517,7 +518,7 @@ impl Machine {
     /// Leader and group are gone.
     pub(super) fn stopped_in_stop(&mut self, id: ProcId, exit: Exit) {
         let p = &self.processes[id.0];
-        let Some(began) = p.stop_began else { return };
+        let Some(began) = p.stop_began.filter(|_| p.forced || !p.sent.is_empty()) else { return };
         let (forced, took) = (p.forced, Secs(self.now.since(began)));
         let process = self.name(id);
         self.note(Note::Stopped { process, exit: Some(exit.into()), took, forced });

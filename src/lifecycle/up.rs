@@ -532,13 +532,18 @@ impl Machine {
             if ready && !p.said_ready {
                 p.said_ready = true;
                 let process = self.name(ProcId(i));
-                self.note(Note::Ready { process });
+                let config = &self.plan.config.processes[i];
+                let probed = config.readiness.is_some() || config.startup.is_some() || !config.post_start.is_empty();
+                self.note(Note::Ready { process, probed });
             } else if !ready && p.said_ready && !matches!(p.state, State::Running(_)) {
                 p.said_ready = false;
             }
         }
         if !self.announced_ready && self.ready() {
             self.announced_ready = true;
+            if self.plan.config.processes.len() == 1 && self.plan.config.init.is_empty() {
+                return;
+            }
             let took = Secs(self.now.since_start());
             self.note(Note::AllReady { took });
         }

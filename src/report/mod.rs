@@ -105,6 +105,9 @@ pub enum Note {
     StopBegan {
         cause: String,
         requested: bool,
+        /// There is something to stop.
+        #[serde(skip)]
+        others: bool,
         #[serde(rename = "grace_seconds")]
         grace: Secs,
         #[serde(rename = "deadline_in_seconds")]

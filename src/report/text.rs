@@ -25,6 +25,8 @@ impl Note {
                 }
             }
             Note::TaskBegan { .. } | Note::ProbeFailed { .. } | Note::SignalForwarded { .. } => Level::Debug,
+            // Said by the end of the process, and by the summary.
+            Note::StopBegan { requested: false, others: false, .. } | Note::Ready { probed: false, .. } => Level::Debug,
             Note::StopAgain { effect, .. } if *effect == "changes nothing" => Level::Debug,
             Note::Exited { exit, .. } if exit.code != 0 => Level::Warn,
             Note::Stopped { forced: true, .. } => Level::Warn,
@@ -48,7 +50,7 @@ impl Note {
             Note::Started { process, .. }
             | Note::StartFailed { process, .. }
             | Note::StartedUp { process, .. }
-            | Note::Ready { process }
+            | Note::Ready { process, .. }
             | Note::NotReady { process, .. }
             | Note::ProbeFailed { process, .. }
             | Note::Unhealthy { process, .. }
@@ -85,7 +87,7 @@ impl fmt::Display for Note {
             Note::StartedUp { process, took } => {
                 write!(f, "{process}: startup probe succeeded after {}", Human(took.0))
             }
-            Note::Ready { process } => write!(f, "{process}: ready"),
+            Note::Ready { process, .. } => write!(f, "{process}: ready"),
             Note::NotReady { process, reason } => write!(f, "{process}: not ready: {reason}"),
             Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
             Note::ProbeFailed { process, probe, failures, threshold, reason } => {
