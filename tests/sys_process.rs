@@ -2,6 +2,13 @@
 //! process of its own with a single thread, as softstop does; so this is its own harness. Without arguments it runs all;
 //! with a case's name that one; `--list` lists them, for cargo-nextest.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and talks to its reader"
+)]
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -175,8 +182,13 @@ fn main() -> ExitCode {
 
 fn run_all(cases: &[Case]) -> ExitCode {
     let mut failed = 0;
+    // What a failing case leaves behind comes to us and goes.
+    process::become_subreaper().unwrap();
     for case in cases {
-        match launch(case) {
+        let result = launch(case);
+        tree::kill_everything(Duration::from_secs(5));
+        reap_all();
+        match result {
             Ok(()) => println!("test {} ... ok", case.name),
             Err(output) => {
                 failed += 1;
@@ -600,21 +612,22 @@ fn reap_all() {
 fn descendants() {
     process::become_subreaper().unwrap();
     let hook = sh("sleep 1001 & sleep 1001 & wait");
-    // A daemon: other session, orphaned, a name that looks like the end of the name field, and a child that is stopped.
-    let launcher = sh(
-        "setsid sh -c 'printf \"a) R 1 (b\" > /proc/$$/comm; sleep 1002 & kill -STOP $!; wait' & exit 0",
-    );
+    // A daemon: other session, orphaned, and with a name that looks like the end of the name field.
+    let launcher =
+        sh("setsid sh -c 'printf \"a) R 1 (b\" > /proc/$$/comm; sleep 1002 & wait' & exit 0");
     assert_eq!(wait(launcher), Exit::Code(0));
     until(|| (names(&|_| false) == ["a) R 1 (b", "sh", "sleep", "sleep", "sleep"]).then_some(()));
     assert_eq!(names(&|pid| pid == hook), ["a) R 1 (b", "sleep"]);
+    assert_eq!(
+        tree::signal_descendants(Signal::STOP, false, &|pid| pid == hook).unwrap(),
+        2
+    );
     until(|| {
         let found = tree::descendants(&|pid| pid == hook).unwrap();
-        let sleep = found
+        found
             .iter()
-            .find(|found| found.comm == "sleep")
-            .unwrap()
-            .pid;
-        (softstop::sys::procfs::snapshot(sleep).state == Some('T')).then_some(())
+            .all(|found| softstop::sys::procfs::snapshot(found.pid).state == Some('T'))
+            .then_some(())
     });
     let signalled = tree::signal_descendants(Signal::TERM, true, &|pid| pid == hook).unwrap();
     assert_eq!(signalled, 2);
@@ -795,6 +808,17 @@ fn given() {
     target::signal(child.pid, Signal::KILL).unwrap();
     wait(child.pid);
     terminal.take().unwrap();
+    let argv = ["/no/such/program"].map(OsString::from);
+    spawn(&Spawn {
+        foreground: true,
+        ..plain(&argv, Stdio::Inherit)
+    })
+    .unwrap_err();
+    assert_eq!(
+        terminal.foreground(),
+        Some(own),
+        "a failed start gives the terminal back"
+    );
 }
 
 fn init() {
