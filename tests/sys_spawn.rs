@@ -419,7 +419,9 @@ fn a_stopped_child_is_seen_as_one() {
     let seen = procfs::snapshot(child.pid);
     assert!(seen.to_string().starts_with("state: T, "), "{seen}");
     assert_eq!(
-        (    assert_eq!((seen.comm.as_deref(), seen.threads), (Some("sleep"), Some(1)));
+        (seen.comm.as_deref(), seen.threads),
+        (Some("sleep"), Some(1))
+    );
     assert_eq!(seen.open_connections.map(|found| found.count), Some(0));
     assert_eq!(procfs::catches(child.pid, Signal::TERM), Some(false));
     assert!(target::group_exists(child.pid));

@@ -154,13 +154,14 @@ pub fn signal_descendants(
 /// What a sweep of [`kill_everything`] came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Killed {
+    /// How many were found alive; those of an earlier call that are still on their way out (state D) count again.
     pub count: usize,
     /// A last look found nothing that was not killed yet. False: the tree grows faster than it is killed, or cannot be
     /// seen; call again.
     pub complete: bool,
 }
 
-/// SIGKILL to everything below us, again and again until nothing new appears or `limit` has passed (it is overrun by at
+/// SIGKILL to everything below us but zombies, which are the caller's to reap; again and again until nothing new appears or `limit` has passed (it is overrun by at
 /// most one sweep). Also as PID 1 `kill(-1)` is used only when nothing else helps: without /proc, or against a tree
 /// that outgrows us, and then only where it hits nobody but our own, as far as can be seen: processes of parent 0 belong to
 /// the container runtime or to another container.
