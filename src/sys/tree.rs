@@ -241,9 +241,11 @@ fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
     })
 }
 
+/// Found out once: a sandbox does not change its mind.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
 /// `None` where pidfds cannot be had: an old kernel, or a sandbox that refuses what it does not know with EPERM.
 fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
-    static REFUSED: AtomicBool = AtomicBool::new(false);
     if REFUSED.load(Ordering::Relaxed) {
         return Ok(None);
     }
@@ -323,6 +325,40 @@ mod tests {
                 Some(libc::ESRCH)
             );
         }
+    }
+
+    #[test]
+    fn a_grandchild_is_signalled_with_and_without_pidfds() {
+        use std::io::Read;
+        use std::process::{Command, Stdio};
+        for refused in [false, true] {
+            REFUSED.store(refused, Ordering::Relaxed);
+            // The shell's own child ends it: `wait` returns its status.
+            let mut shell = Command::new("sh")
+                .args(["-c", "sleep 1000 >&- & echo $!; wait $!"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut text = String::new();
+            let mut output = shell.stdout.take().unwrap();
+            while !text.ends_with('\n') {
+                let mut byte = [0];
+                output.read_exact(&mut byte).unwrap();
+                text.push(char::from(byte[0]));
+            }
+            let sleep = Descendant::from_stat(read_stat(text.trim().parse().unwrap()).unwrap());
+            assert_eq!(sleep.ppid, shell.id() as i32, "not our own child");
+            send(&sleep, &[Signal::KILL]).unwrap();
+            let exit = loop {
+                if let Some(exit) = super::super::reap::reap(shell.id() as i32).unwrap() {
+                    break exit;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            assert_eq!(exit.code(), 137);
+            assert!(send(&sleep, &[Signal::CONT]).is_err(), "it is gone");
+        }
+        REFUSED.store(false, Ordering::Relaxed);
     }
 
     #[test]
