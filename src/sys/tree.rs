@@ -328,6 +328,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "it is reaped by pid, as softstop does"
+    )]
     fn a_grandchild_is_signalled_with_and_without_pidfds() {
         use std::io::Read;
         use std::process::{Command, Stdio};
