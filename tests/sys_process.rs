@@ -51,122 +51,42 @@ const BLOCKED: SignalSet = SignalSet::of(&[libc::SIGUSR2, libc::SIGCHLD, 33, 50]
 const IGNORED: SignalSet = SignalSet::of(&[libc::SIGHUP, libc::SIGPIPE, libc::SIGCHLD]);
 
 const CASES: &[Case] = &[
-    Case {
-        name: "early_signals_wait_for_their_handler",
-        launch: Launch::Plain,
-        run: early_signals,
-    },
-    Case {
-        name: "what_was_inherited_is_remembered",
-        launch: Launch::With(BLOCKED, IGNORED),
-        run: inherited,
-    },
-    Case {
-        name: "nothing_inherited_is_nothing",
-        launch: Launch::Plain,
-        run: nothing_inherited,
-    },
-    Case {
-        name: "every_signal_is_received",
-        launch: Launch::Plain,
-        run: every_signal,
-    },
-    Case {
-        name: "a_storm_of_signals_is_bounded",
-        launch: Launch::Plain,
-        run: storm,
-    },
-    Case {
-        name: "a_sender_outside_is_told",
-        launch: Launch::Plain,
-        run: sender_outside,
-    },
-    Case {
-        name: "everything_is_reaped_once",
-        launch: Launch::Plain,
-        run: everything_reaped,
-    },
-    Case {
-        name: "a_thousand_zombies",
-        launch: Launch::Plain,
-        run: many_zombies,
-    },
-    Case {
-        name: "descendants_are_found_and_spared",
-        launch: Launch::Plain,
-        run: descendants,
-    },
-    Case {
-        name: "a_growing_tree_is_killed",
-        launch: Launch::Unprivileged,
-        run: growing_tree,
-    },
-    Case {
-        name: "standard_descriptors_may_be_swapped",
-        launch: Launch::Plain,
-        run: swapped,
-    },
-    Case {
-        name: "closed_descriptors_are_filled",
-        launch: Launch::Shell(r#"exec "$@" <&- >&- 2>&-"#),
-        run: closed,
-    },
+    Case { name: "early_signals_wait_for_their_handler", launch: Launch::Plain, run: early_signals },
+    Case { name: "what_was_inherited_is_remembered", launch: Launch::With(BLOCKED, IGNORED), run: inherited },
+    Case { name: "nothing_inherited_is_nothing", launch: Launch::Plain, run: nothing_inherited },
+    Case { name: "every_signal_is_received", launch: Launch::Plain, run: every_signal },
+    Case { name: "a_storm_of_signals_is_bounded", launch: Launch::Plain, run: storm },
+    Case { name: "a_sender_outside_is_told", launch: Launch::Plain, run: sender_outside },
+    Case { name: "everything_is_reaped_once", launch: Launch::Plain, run: everything_reaped },
+    Case { name: "a_thousand_zombies", launch: Launch::Plain, run: many_zombies },
+    Case { name: "descendants_are_found_and_spared", launch: Launch::Plain, run: descendants },
+    Case { name: "a_growing_tree_is_killed", launch: Launch::Unprivileged, run: growing_tree },
+    Case { name: "standard_descriptors_may_be_swapped", launch: Launch::Plain, run: swapped },
+    Case { name: "closed_descriptors_are_filled", launch: Launch::Shell(r#"exec "$@" <&- >&- 2>&-"#), run: closed },
     Case {
         name: "closed_descriptors_are_filled_without_dev_null",
-        launch: Launch::Shell(
-            r#"exec unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@" <&- >&- 2>&-' sh "$@""#,
-        ),
+        launch: Launch::Shell(r#"exec unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@" <&- >&- 2>&-' sh "$@""#),
         run: closed_without_dev_null,
     },
-    Case {
-        name: "inherited_descriptors_are_listed",
-        launch: Launch::Shell(r#"exec "$@" 7</dev/null"#),
-        run: fds,
-    },
-    Case {
-        name: "same_user_without_rights",
-        launch: Launch::Unprivileged,
-        run: same_user,
-    },
-    Case {
-        name: "no_more_processes_is_transient",
-        launch: Launch::Unprivileged,
-        run: no_more_processes,
-    },
-    Case {
-        name: "the_terminal_is_given",
-        launch: Launch::Shell(r#"exec script -qec "$1 $2" /dev/null"#),
-        run: given,
-    },
-    Case {
-        name: "init_kills_all",
-        launch: Launch::Shell(r#"exec unshare -pf --mount-proc "$@""#),
-        run: init,
-    },
+    Case { name: "inherited_descriptors_are_listed", launch: Launch::Shell(r#"exec "$@" 7</dev/null"#), run: fds },
+    Case { name: "same_user_without_rights", launch: Launch::Unprivileged, run: same_user },
+    Case { name: "no_more_processes_is_transient", launch: Launch::Unprivileged, run: no_more_processes },
+    Case { name: "the_terminal_is_given", launch: Launch::Shell(r#"exec script -qec "$1 $2" /dev/null"#), run: given },
+    Case { name: "init_kills_all", launch: Launch::Shell(r#"exec unshare -pf --mount-proc "$@""#), run: init },
     Case {
         name: "init_kills_all_without_proc",
-        launch: Launch::Shell(
-            r#"exec unshare -pfm sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$@""#,
-        ),
+        launch: Launch::Shell(r#"exec unshare -pfm sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$@""#),
         run: init,
     },
-    Case {
-        name: "a_foreign_proc_is_refused",
-        launch: Launch::Shell(r#"exec unshare -pf "$@""#),
-        run: foreign_proc,
-    },
+    Case { name: "a_foreign_proc_is_refused", launch: Launch::Shell(r#"exec unshare -pf "$@""#), run: foreign_proc },
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let named = CASES
-        .iter()
-        .find(|case| args.iter().any(|arg| arg == case.name));
+    let named = CASES.iter().find(|case| args.iter().any(|arg| arg == case.name));
     if args.iter().any(|arg| arg == "--list") {
         if !args.iter().any(|arg| arg == "--ignored") {
-            CASES
-                .iter()
-                .for_each(|case| println!("{}: test", case.name));
+            CASES.iter().for_each(|case| println!("{}: test", case.name));
         }
         return ExitCode::SUCCESS;
     }
@@ -196,27 +116,13 @@ fn run_all(cases: &[Case]) -> ExitCode {
             }
         }
     }
-    println!(
-        "\ntest result: {} of {} passed",
-        cases.len() - failed,
-        cases.len()
-    );
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("\ntest result: {} of {} passed", cases.len() - failed, cases.len());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a case in a process of its own, which has 30 seconds.
 fn launch(case: &Case) -> Result<(), String> {
-    let nobody = Credentials {
-        uid: 54_321,
-        gid: 54_321,
-        groups: vec![],
-        home: "/".into(),
-        name: None,
-    };
+    let nobody = Credentials { uid: 54_321, gid: 54_321, groups: vec![], home: "/".into(), name: None };
     let root = nix::unistd::geteuid().is_root();
     let mut argv: Vec<OsString> = vec![std::env::current_exe().unwrap().into(), case.name.into()];
     let mut inherited = Inherited::default();
@@ -237,13 +143,8 @@ fn launch(case: &Case) -> Result<(), String> {
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let output = Stdio::Fd(write.as_fd());
-    let child = spawn(&Spawn {
-        credentials,
-        env: &env,
-        inherited: &inherited,
-        ..plain(&argv, output)
-    })
-    .map_err(|error| error.text)?;
+    let child = spawn(&Spawn { credentials, env: &env, inherited: &inherited, ..plain(&argv, output) })
+        .map_err(|error| error.text)?;
     drop(write);
     let end = Instant::now() + Duration::from_secs(30);
     let exit = loop {
@@ -259,26 +160,16 @@ fn launch(case: &Case) -> Result<(), String> {
     // What a case leaves behind must not hold the pipe and so this test: read what is there.
     let mut text = Vec::new();
     let mut chunk = [0; 4096];
-    while let Ok(1) = poll(
-        &mut [PollFd::new(read.as_fd(), PollFlags::POLLIN)],
-        PollTimeout::ZERO,
-    ) {
+    while let Ok(1) = poll(&mut [PollFd::new(read.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) {
         match nix::unistd::read(&read, &mut chunk) {
             Ok(n) if n > 0 => text.extend(&chunk[..n]),
             _ => break,
         }
     }
-    if exit.success() {
-        Ok(())
-    } else {
-        Err(format!("{exit}\n{}", String::from_utf8_lossy(&text)))
-    }
+    if exit.success() { Ok(()) } else { Err(format!("{exit}\n{}", String::from_utf8_lossy(&text))) }
 }
 
-const DEFAULTS: &Inherited = &Inherited {
-    mask: SignalSet::EMPTY,
-    ignored: SignalSet::EMPTY,
-};
+const DEFAULTS: &Inherited = &Inherited { mask: SignalSet::EMPTY, ignored: SignalSet::EMPTY };
 
 fn plain<'a>(argv: &'a [OsString], output: Stdio<'a>) -> Spawn<'a> {
     Spawn {
@@ -329,21 +220,12 @@ fn readable(fd: BorrowedFd<'_>) -> bool {
 fn raise(number: i32) {
     // By the kernel's number: nix has no name for real-time signals. The shell's kill is a process of its own, so the
     // sender is known to be another one.
-    let pid = start(&[
-        "sh",
-        "-c",
-        &format!("kill -{number} {}", process::own_pid()),
-    ]);
+    let pid = start(&["sh", "-c", &format!("kill -{number} {}", process::own_pid())]);
     assert_eq!(wait(pid), Exit::Code(0));
 }
 
 fn receive(signals: &mut Signals, signal: Signal) -> Received {
-    until(|| {
-        signals
-            .drain()
-            .into_iter()
-            .find(|received| received.signal == signal)
-    })
+    until(|| signals.drain().into_iter().find(|received| received.signal == signal))
 }
 
 fn early_signals() {
@@ -359,16 +241,9 @@ fn early_signals() {
     println!("installed in {:?}", start.elapsed());
     assert!(readable(signals.as_fd()));
     let received = signals.drain();
-    let numbers: Vec<i32> = received
-        .iter()
-        .map(|received| received.signal.number())
-        .collect();
+    let numbers: Vec<i32> = received.iter().map(|received| received.signal.number()).collect();
     assert_eq!(numbers, [15, 17, 37]);
-    assert!(
-        received
-            .iter()
-            .all(|received| matches!(received.sender, Sender::Process(pid) if pid > 1))
-    );
+    assert!(received.iter().all(|received| matches!(received.sender, Sender::Process(pid) if pid > 1)));
     assert!(!readable(signals.as_fd()));
     assert_eq!(mask::current_mask(), SignalSet::EMPTY);
 }
@@ -382,48 +257,30 @@ fn inherited() {
     // Our own handlers and ignored signals must not shine through.
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     let argv = ["cat", "/proc/self/status"].map(OsString::from);
-    let child = spawn(&Spawn {
-        inherited: &found,
-        ..plain(&argv, Stdio::Fd(write.as_fd()))
-    })
-    .unwrap();
+    let child = spawn(&Spawn { inherited: &found, ..plain(&argv, Stdio::Fd(write.as_fd())) }).unwrap();
     drop(write);
     let mut status = String::new();
     fs::File::from(read).read_to_string(&mut status).unwrap();
     let set = |name: &str| {
-        let bits = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap()
-            .trim();
+        let bits = status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
         SignalSet::from_bits(u64::from_str_radix(bits, 16).unwrap())
     };
     assert_eq!(set("SigBlk:"), BLOCKED);
     // 32 and 33 pass from the launcher of these tests, whatever that does.
     assert_eq!(set("SigIgn:").without(SignalSet::of(&[32, 33])), IGNORED);
-    assert_eq!(
-        wait(child.pid),
-        Exit::Code(0),
-        "SIGCHLD was ignored at launch, and children are still ours to reap"
-    );
+    assert_eq!(wait(child.pid), Exit::Code(0), "SIGCHLD was ignored at launch, and children are still ours to reap");
 }
 
 fn nothing_inherited() {
     // Rust's runtime ignores SIGPIPE before main: that is not how the program was launched.
-    assert_eq!(
-        mask::disposition(Signal::PIPE),
-        Some(mask::Disposition::Ignored)
-    );
+    assert_eq!(mask::disposition(Signal::PIPE), Some(mask::Disposition::Ignored));
     assert_eq!(signals::block().inherited(), Inherited::default());
 }
 
 fn every_signal() {
     let mut signals = signals::block().install().unwrap();
     let left_out = [4, 5, 6, 7, 8, 9, 11, 13, 19, 21, 22, 31, 32, 33];
-    for signal in (1..=64)
-        .filter(|n| !left_out.contains(n))
-        .filter_map(Signal::from_number)
-    {
+    for signal in (1..=64).filter(|n| !left_out.contains(n)).filter_map(Signal::from_number) {
         raise(signal.number());
         receive(&mut signals, signal);
     }
@@ -431,30 +288,18 @@ fn every_signal() {
     for number in [13, 21, 22] {
         raise(number);
         let signal = Signal::from_number(number).unwrap();
-        assert!(
-            !signals
-                .drain()
-                .iter()
-                .any(|received| received.signal == signal)
-        );
+        assert!(!signals.drain().iter().any(|received| received.signal == signal));
     }
 }
 
 fn storm() {
     let mut signals = signals::block().install().unwrap();
     let own = process::own_pid();
-    let pid = sh(&format!(
-        "i=0; while [ $i -lt 10000 ]; do kill -USR1 {own}; kill -40 {own}; i=$((i+1)); done"
-    ));
+    let pid = sh(&format!("i=0; while [ $i -lt 10000 ]; do kill -USR1 {own}; kill -40 {own}; i=$((i+1)); done"));
     // Nothing is drained until all are sent: this is the worst a busy loop can do.
     assert_eq!(wait(pid), Exit::Code(0));
     let received = signals.drain();
-    let count = |number| {
-        received
-            .iter()
-            .filter(|received| received.signal.number() == number)
-            .count()
-    };
+    let count = |number| received.iter().filter(|received| received.signal.number() == number).count();
     assert!((1..=5).contains(&count(10)), "{} of SIGUSR1", count(10));
     assert!((1..=5).contains(&count(40)), "{} of signal 40", count(40));
     assert!(!readable(signals.as_fd()), "the socket is not empty");
@@ -476,19 +321,9 @@ fn sender_outside() {
         return;
     }
     let ready = std::env::temp_dir().join(format!("softstop-ready-{}", process::own_pid()));
-    let argv = [
-        "unshare",
-        "-pf",
-        exe.to_str().unwrap(),
-        "a_sender_outside_is_told",
-    ]
-    .map(OsString::from);
+    let argv = ["unshare", "-pf", exe.to_str().unwrap(), "a_sender_outside_is_told"].map(OsString::from);
     let env = [("READY".into(), ready.clone().into_os_string())];
-    let child = spawn(&Spawn {
-        env: &env,
-        ..plain(&argv, Stdio::Inherit)
-    })
-    .unwrap();
+    let child = spawn(&Spawn { env: &env, ..plain(&argv, Stdio::Inherit) }).unwrap();
     until(|| ready.exists().then_some(()));
     fs::remove_file(&ready).unwrap();
     let init = tree::children(child.pid).unwrap()[0];
@@ -504,43 +339,23 @@ fn everything_reaped() {
     let mut expected = BTreeMap::from([
         (start(&["true"]), Exit::Code(0)),
         (sh("exit 7"), Exit::Code(7)),
-        (
-            sh("kill -40 $$"),
-            Exit::Signal {
-                signal: rt,
-                core: false,
-            },
-        ),
+        (sh("kill -40 $$"), Exit::Signal { signal: rt, core: false }),
     ]);
     let stopped = start(&["sleep", "1000"]);
     target::signal(stopped, Signal::STOP).unwrap();
     assert_eq!(until(reap::stopped), (stopped, Signal::STOP));
     assert_eq!(reap::stopped(), None, "a stop is told once");
-    expected.insert(
-        stopped,
-        Exit::Signal {
-            signal: Signal::KILL,
-            core: false,
-        },
-    );
+    expected.insert(stopped, Exit::Signal { signal: Signal::KILL, core: false });
     let parent = sh("(sleep 0.05; exit 9) & (sleep 0.05; exit 9) & exit 0");
     expected.insert(parent, Exit::Code(0));
     let mut orphans = 0;
     loop {
         match reap::peek() {
             Peek::Dead { pid, exit } => {
-                assert_eq!(
-                    reap::peek(),
-                    Peek::Dead { pid, exit },
-                    "a peek changes nothing"
-                );
+                assert_eq!(reap::peek(), Peek::Dead { pid, exit }, "a peek changes nothing");
                 assert_eq!(reap::peek_at(pid), Some(exit));
                 assert_eq!(reap::reap(pid).unwrap(), Some(exit));
-                assert_eq!(
-                    reap::reap(pid).unwrap_err().raw_os_error(),
-                    Some(libc::ECHILD),
-                    "only once"
-                );
+                assert_eq!(reap::reap(pid).unwrap_err().raw_os_error(), Some(libc::ECHILD), "only once");
                 match expected.remove(&pid) {
                     Some(wanted) => assert_eq!(exit, wanted),
                     None => {
@@ -551,11 +366,7 @@ fn everything_reaped() {
             }
             Peek::Busy => {
                 if expected.len() == 1 && orphans == 2 {
-                    assert_eq!(
-                        reap::reap(stopped).unwrap(),
-                        None,
-                        "a stopped child has not ended"
-                    );
+                    assert_eq!(reap::reap(stopped).unwrap(), None, "a stopped child has not ended");
                     target::signal(stopped, Signal::KILL).unwrap();
                 }
                 std::thread::sleep(Duration::from_millis(1));
@@ -588,11 +399,7 @@ fn many_zombies() {
 /// All that live below us by name, sorted.
 fn names(spare: &dyn Fn(i32) -> bool) -> Vec<String> {
     let found = tree::descendants(spare).unwrap();
-    let mut names: Vec<String> = found
-        .into_iter()
-        .filter(|found| found.lives)
-        .map(|found| found.comm)
-        .collect();
+    let mut names: Vec<String> = found.into_iter().filter(|found| found.lives).map(|found| found.comm).collect();
     names.sort();
     names
 }
@@ -609,30 +416,19 @@ fn descendants() {
     process::become_subreaper().unwrap();
     let hook = sh("sleep 1001 & sleep 1001 & wait");
     // A daemon: other session, orphaned, and with a name that looks like the end of the name field.
-    let launcher =
-        sh("setsid sh -c 'printf \"a) R 1 (b\" > /proc/$$/comm; sleep 1002 & wait' & exit 0");
+    let launcher = sh("setsid sh -c 'printf \"a) R 1 (b\" > /proc/$$/comm; sleep 1002 & wait' & exit 0");
     assert_eq!(wait(launcher), Exit::Code(0));
     until(|| (names(&|_| false) == ["a) R 1 (b", "sh", "sleep", "sleep", "sleep"]).then_some(()));
     assert_eq!(names(&|pid| pid == hook), ["a) R 1 (b", "sleep"]);
-    assert_eq!(
-        tree::signal_descendants(Signal::STOP, false, &|pid| pid == hook).unwrap(),
-        2
-    );
+    assert_eq!(tree::signal_descendants(Signal::STOP, false, &|pid| pid == hook).unwrap(), 2);
     until(|| {
         let found = tree::descendants(&|pid| pid == hook).unwrap();
-        found
-            .iter()
-            .all(|found| softstop::sys::procfs::snapshot(found.pid).state == Some('T'))
-            .then_some(())
+        found.iter().all(|found| softstop::sys::procfs::snapshot(found.pid).state == Some('T')).then_some(())
     });
     let signalled = tree::signal_descendants(Signal::TERM, true, &|pid| pid == hook).unwrap();
     assert_eq!(signalled, 2);
     until(|| names(&|pid| pid == hook).is_empty().then_some(()));
-    assert_eq!(
-        names(&|_| false),
-        ["sh", "sleep", "sleep"],
-        "the hook and what is below it were spared"
-    );
+    assert_eq!(names(&|_| false), ["sh", "sleep", "sleep"], "the hook and what is below it were spared");
     let killed = tree::kill_everything(Duration::from_secs(5));
     assert_eq!((killed.count, killed.complete), (3, true));
     reap_all();
@@ -681,47 +477,22 @@ fn swapped() {
 }
 
 fn standard_descriptors() -> [String; 3] {
-    [0, 1, 2].map(|fd| {
-        fs::read_link(format!("/proc/self/fd/{fd}"))
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned()
-    })
+    [0, 1, 2].map(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).unwrap().to_str().unwrap().to_owned())
 }
 
 fn closed() {
-    assert_eq!(
-        standard_descriptors(),
-        ["/dev/null", "/dev/null", "/dev/null"]
-    );
+    assert_eq!(standard_descriptors(), ["/dev/null", "/dev/null", "/dev/null"]);
     assert_eq!(wait(sh("echo lost; cat")), Exit::Code(0));
 }
 
 fn closed_without_dev_null() {
-    assert!(
-        standard_descriptors()
-            .iter()
-            .all(|target| target.starts_with("pipe:"))
-    );
+    assert!(standard_descriptors().iter().all(|target| target.starts_with("pipe:")));
     assert_eq!(process::inherited_fds(), [0i32; 0]);
     let mut text = String::new();
-    assert_eq!(
-        io::stdin().read_to_string(&mut text).unwrap(),
-        0,
-        "an end of file, at once"
-    );
+    assert_eq!(io::stdin().read_to_string(&mut text).unwrap(), 0, "an end of file, at once");
     // And a child whose output is to be nothing neither blocks nor is killed for writing.
-    let argv = [
-        "sh",
-        "-c",
-        "cat; head -c 200000 /proc/kallsyms; echo more; exit 4",
-    ]
-    .map(OsString::from);
-    assert_eq!(
-        wait(spawn(&plain(&argv, Stdio::Null)).unwrap().pid),
-        Exit::Code(4)
-    );
+    let argv = ["sh", "-c", "cat; head -c 200000 /proc/kallsyms; echo more; exit 4"].map(OsString::from);
+    assert_eq!(wait(spawn(&plain(&argv, Stdio::Null)).unwrap().pid), Exit::Code(4));
 }
 
 fn fds() {
@@ -732,46 +503,16 @@ fn fds() {
 }
 
 fn same_user() {
-    let (uid, gid) = (
-        nix::unistd::geteuid().as_raw(),
-        nix::unistd::getegid().as_raw(),
-    );
-    let same = Credentials {
-        uid,
-        gid,
-        groups: vec![gid, 12_345],
-        home: "/".into(),
-        name: None,
-    };
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let same = Credentials { uid, gid, groups: vec![gid, 12_345], home: "/".into(), name: None };
     let argv = ["true"].map(OsString::from);
-    let child = spawn(&Spawn {
-        credentials: Some(&same),
-        ..plain(&argv, Stdio::Inherit)
-    })
-    .unwrap();
+    let child = spawn(&Spawn { credentials: Some(&same), ..plain(&argv, Stdio::Inherit) }).unwrap();
     assert_eq!(wait(child.pid), Exit::Code(0));
-    let other = Credentials {
-        uid: uid + 1,
-        ..same
-    };
-    let error = spawn(&Spawn {
-        credentials: Some(&other),
-        ..plain(&argv, Stdio::Inherit)
-    })
-    .unwrap_err();
+    let other = Credentials { uid: uid + 1, ..same };
+    let error = spawn(&Spawn { credentials: Some(&other), ..plain(&argv, Stdio::Inherit) }).unwrap_err();
     assert_eq!(error.kind, SpawnErrorKind::Setup);
-    assert!(
-        error
-            .text
-            .contains("operation not permitted: run softstop as root"),
-        "{}",
-        error.text
-    );
-    assert_eq!(
-        reap::peek(),
-        Peek::NoChildren,
-        "the failed attempt was reaped"
-    );
+    assert!(error.text.contains("operation not permitted: run softstop as root"), "{}", error.text);
+    assert_eq!(reap::peek(), Peek::NoChildren, "the failed attempt was reaped");
 }
 
 fn no_more_processes() {
@@ -790,11 +531,7 @@ fn given() {
     let terminal = terminal::terminal().expect("script gives us a terminal");
     let own = terminal.foreground().unwrap();
     let argv = ["sh", "-c", "exec sleep 1000"].map(OsString::from);
-    let child = spawn(&Spawn {
-        foreground: true,
-        ..plain(&argv, Stdio::Inherit)
-    })
-    .unwrap();
+    let child = spawn(&Spawn { foreground: true, ..plain(&argv, Stdio::Inherit) }).unwrap();
     assert_eq!(terminal.foreground(), Some(child.pid));
     // From the background now, where TTOU would stop us.
     terminal.take().unwrap();
@@ -805,16 +542,8 @@ fn given() {
     wait(child.pid);
     terminal.take().unwrap();
     let argv = ["/no/such/program"].map(OsString::from);
-    spawn(&Spawn {
-        foreground: true,
-        ..plain(&argv, Stdio::Inherit)
-    })
-    .unwrap_err();
-    assert_eq!(
-        terminal.foreground(),
-        Some(own),
-        "a failed start gives the terminal back"
-    );
+    spawn(&Spawn { foreground: true, ..plain(&argv, Stdio::Inherit) }).unwrap_err();
+    assert_eq!(terminal.foreground(), Some(own), "a failed start gives the terminal back");
 }
 
 fn init() {
@@ -827,13 +556,7 @@ fn init() {
     let mut killed = 0;
     while reap::peek() != Peek::NoChildren {
         if let Peek::Dead { pid, exit } = reap::peek() {
-            assert_eq!(
-                exit,
-                Exit::Signal {
-                    signal: Signal::KILL,
-                    core: false
-                }
-            );
+            assert_eq!(exit, Exit::Signal { signal: Signal::KILL, core: false });
             reap::reap(pid).unwrap();
             killed += 1;
         }
@@ -845,22 +568,9 @@ fn foreign_proc() {
     assert!(process::is_pid1());
     let child = start(&["sleep", "1000"]);
     let error = tree::descendants(&|_| false).unwrap_err();
-    assert!(
-        error.to_string().contains("another pid namespace"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("another pid namespace"), "{error}");
     assert!(tree::signal_descendants(Signal::KILL, false, &|_| false).is_err());
-    assert_eq!(
-        softstop::sys::procfs::snapshot(child).state,
-        None,
-        "that would be another process"
-    );
+    assert_eq!(softstop::sys::procfs::snapshot(child).state, None, "that would be another process");
     assert!(tree::kill_everything(Duration::ZERO).complete);
-    assert_eq!(
-        wait(child),
-        Exit::Signal {
-            signal: Signal::KILL,
-            core: false
-        }
-    );
+    assert_eq!(wait(child), Exit::Signal { signal: Signal::KILL, core: false });
 }

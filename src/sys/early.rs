@@ -14,10 +14,7 @@ static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn before_main() {
     super::process::reopen_closed_stdio();
-    PIPE_IGNORED.store(
-        mask::disposition(Signal::PIPE) == Some(Disposition::Ignored),
-        Ordering::Relaxed,
-    );
+    PIPE_IGNORED.store(mask::disposition(Signal::PIPE) == Some(Disposition::Ignored), Ordering::Relaxed);
 }
 
 // SAFETY: .init_array is an array of function pointers which the C library calls once each, on the only thread, before

@@ -3,10 +3,7 @@
 //! By raw system call where glibc would edit the answer: its `sigprocmask` drops 32 and 33 from every set, and a mask
 //! that is handed on to a child must come out as it went in.
 
-#![expect(
-    unsafe_code,
-    reason = "signal masks and dispositions have no complete safe wrapper"
-)]
+#![expect(unsafe_code, reason = "signal masks and dispositions have no complete safe wrapper")]
 
 use std::mem::MaybeUninit;
 
@@ -74,9 +71,7 @@ impl SignalSet {
 
     /// In rising order.
     pub fn iter(self) -> impl Iterator<Item = Signal> {
-        (1..=64)
-            .filter_map(Signal::from_number)
-            .filter(move |signal| self.contains(*signal))
+        (1..=64).filter_map(Signal::from_number).filter(move |signal| self.contains(*signal))
     }
 }
 
@@ -95,13 +90,7 @@ pub fn replace_mask(set: SignalSet) -> SignalSet {
     // SAFETY: both pointers are to live u64, which is the kernel's sigset_t for 64 signals, and the size passed says so.
     // With a valid `how`, size and pointers the call cannot fail.
     unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const set.0,
-            &raw mut old,
-            size_of::<u64>(),
-        );
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const set.0, &raw mut old, size_of::<u64>());
     }
     SignalSet(old)
 }
@@ -112,13 +101,7 @@ pub fn current_mask() -> SignalSet {
     let none: *const u64 = std::ptr::null();
     // SAFETY: a null new set only asks; `old` is a live u64 of the size passed.
     unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            none,
-            &raw mut old,
-            size_of::<u64>(),
-        );
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, none, &raw mut old, size_of::<u64>());
     }
     SignalSet(old)
 }
@@ -153,8 +136,7 @@ pub fn disposition(signal: Signal) -> Option<Disposition> {
 /// Every signal that is ignored.
 pub fn ignored() -> SignalSet {
     let all = SignalSet::ALL.iter();
-    all.filter(|signal| disposition(*signal) == Some(Disposition::Ignored))
-        .fold(SignalSet::EMPTY, SignalSet::with)
+    all.filter(|signal| disposition(*signal) == Some(Disposition::Ignored)).fold(SignalSet::EMPTY, SignalSet::with)
 }
 
 /// Sets a signal to its default or to be ignored. Async-signal-safe. `false` when it cannot be set (KILL, STOP, the C
@@ -175,10 +157,7 @@ mod tests {
     #[test]
     fn a_set_holds_what_was_put_in_and_nothing_else() {
         let set = SignalSet::of(&[1, 15, 64, 0, 65, -3]);
-        assert_eq!(
-            set.iter().map(Signal::number).collect::<Vec<_>>(),
-            [1, 15, 64]
-        );
+        assert_eq!(set.iter().map(Signal::number).collect::<Vec<_>>(), [1, 15, 64]);
         assert_eq!(set.bits(), 1 | 1 << 14 | 1 << 63);
         assert_eq!(SignalSet::ALL.without(set).union(set), SignalSet::ALL);
         assert!(!SignalSet::EMPTY.contains(Signal::TERM));

@@ -1,9 +1,6 @@
 //! softstop's own process: PID 1 or not, its descriptors, its place among processes.
 
-#![expect(
-    unsafe_code,
-    reason = "descriptor flags by number, prctl and kill have no safe wrapper that fits"
-)]
+#![expect(unsafe_code, reason = "descriptor flags by number, prctl and kill have no safe wrapper that fits")]
 
 use std::fs;
 use std::io;
@@ -65,11 +62,7 @@ pub fn reopen_closed_stdio() {
     for fd in 0..=2 {
         if !is_open(fd) {
             // The lowest free number is this one. Not close-on-exec: children inherit their standard descriptors.
-            let flags = if fd == 0 {
-                libc::O_RDONLY
-            } else {
-                libc::O_WRONLY
-            };
+            let flags = if fd == 0 { libc::O_RDONLY } else { libc::O_WRONLY };
             // SAFETY: the path is a NUL-terminated constant.
             let opened = unsafe { libc::open(c"/dev/null".as_ptr(), flags) };
             if opened < 0 {
@@ -106,11 +99,7 @@ fn pipe_end_at(fd: RawFd) {
 /// # Errors
 /// EMFILE and ENFILE.
 pub fn open_null(for_reading: bool) -> io::Result<OwnedFd> {
-    match fs::OpenOptions::new()
-        .read(for_reading)
-        .write(!for_reading)
-        .open("/dev/null")
-    {
+    match fs::OpenOptions::new().read(for_reading).write(!for_reading).open("/dev/null") {
         Ok(file) => return Ok(file.into()),
         Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Err(e),
         Err(_) => {}
@@ -137,13 +126,9 @@ pub(super) fn is_open(fd: RawFd) -> bool {
 /// handed on. From /proc, else by trying the first 65,536.
 pub fn inherited_fds() -> Vec<RawFd> {
     let Ok(list) = fs::read_dir("/proc/self/fd") else {
-        return (3..fd_limit().min(65_536))
-            .filter(|fd| is_open(*fd))
-            .collect();
+        return (3..fd_limit().min(65_536)).filter(|fd| is_open(*fd)).collect();
     };
-    let mut fds: Vec<RawFd> = list
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut fds: Vec<RawFd> = list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     // The listing's own descriptor is among them; it is closed by now.
     fds.retain(|fd| *fd >= 3 && is_open(*fd));
     fds.sort_unstable();
@@ -152,10 +137,7 @@ pub fn inherited_fds() -> Vec<RawFd> {
 
 /// The highest number a descriptor may have, plus one. Async-signal-safe.
 pub(super) fn fd_limit() -> RawFd {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is live memory of the right type.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return 1024;
@@ -186,9 +168,5 @@ pub fn single_threaded() -> Option<bool> {
 }
 
 pub(super) fn check(rc: libc::c_int) -> io::Result<()> {
-    if rc < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

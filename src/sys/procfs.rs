@@ -51,14 +51,10 @@ pub fn snapshot(pid: i32) -> Snapshot {
     Snapshot {
         comm: stat.as_ref().map(|stat| stat.comm.clone()),
         state: stat.as_ref().map(|stat| stat.state),
-        wchan: wchan
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty() && text != "0"),
+        wchan: wchan.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty() && text != "0"),
         threads: stat.as_ref().map(|stat| stat.threads),
         open_connections: open_connections(pid).ok(),
-        children: super::tree::children(pid)
-            .ok()
-            .map(|children| children.len()),
+        children: super::tree::children(pid).ok().map(|children| children.len()),
     }
 }
 
@@ -69,11 +65,8 @@ impl fmt::Display for Snapshot {
             self.state.map(|state| format!("state: {state}")),
             self.wchan.as_ref().map(|wchan| format!("wchan: {wchan}")),
             self.threads.map(|n| format!("threads: {n}")),
-            self.children
-                .filter(|n| *n > 0)
-                .map(|n| format!("children: {n}")),
-            self.open_connections
-                .map(|n| format!("open connections: {n}")),
+            self.children.filter(|n| *n > 0).map(|n| format!("children: {n}")),
+            self.open_connections.map(|n| format!("open connections: {n}")),
         ];
         let known: Vec<String> = facts.into_iter().flatten().collect();
         if known.is_empty() {
@@ -138,15 +131,12 @@ pub(super) fn check_namespace() -> io::Result<()> {
     if own.to_str().and_then(|pid| pid.parse().ok()) == Some(super::process::own_pid()) {
         return Ok(());
     }
-    Err(io::Error::other(
-        "/proc shows another pid namespace: mount one for this container",
-    ))
+    Err(io::Error::other("/proc shows another pid namespace: mount one for this container"))
 }
 
 pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
     let bytes = fs::read(format!("/proc/{pid}/stat"))?;
-    parse_stat(&bytes)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
+    parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
 }
 
 /// The name stands in parentheses and may itself hold anything, blanks, newlines and parentheses included: the last `)`
@@ -154,11 +144,7 @@ pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
 fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let open = bytes.iter().position(|b| *b == b'(')?;
     let close = bytes.iter().rposition(|b| *b == b')')?;
-    let pid = std::str::from_utf8(&bytes[..open])
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
+    let pid = std::str::from_utf8(&bytes[..open]).ok()?.trim().parse().ok()?;
     let comm = String::from_utf8_lossy(bytes.get(open + 1..close)?).into_owned();
     let rest = std::str::from_utf8(&bytes[close + 1..]).ok()?;
     // The field after the name is the third in proc(5)'s count.
@@ -194,12 +180,7 @@ fn open_connections(pid: i32) -> io::Result<Connections> {
             continue;
         };
         // The table is the whole network namespace's, and connections in TIME_WAIT fill it by the ten thousand.
-        for (n, line) in BufReader::new(file)
-            .lines()
-            .skip(1)
-            .map_while(Result::ok)
-            .enumerate()
-        {
+        for (n, line) in BufReader::new(file).lines().skip(1).map_while(Result::ok).enumerate() {
             if n >= MAX_CONNECTIONS {
                 complete = false;
                 break;
@@ -211,10 +192,7 @@ fn open_connections(pid: i32) -> io::Result<Connections> {
 }
 
 fn socket_inode(link: &str) -> Option<u64> {
-    link.strip_prefix("socket:[")?
-        .strip_suffix(']')?
-        .parse()
-        .ok()
+    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// The inode of an established connection in a line of /proc/net/tcp.
@@ -222,11 +200,7 @@ fn established(line: &str) -> Option<u64> {
     let mut fields = line.split_ascii_whitespace();
     let state = fields.nth(3)?;
     let inode = fields.nth(5)?;
-    if state == "01" {
-        inode.parse().ok()
-    } else {
-        None
-    }
+    if state == "01" { inode.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -240,30 +214,14 @@ mod tests {
         for comm in ["sleep", "a b", "a) R 1 (b", "", ")", "new\nline", "((("] {
             let stat = parse_stat(format!("42 ({comm}) {TAIL}").as_bytes()).unwrap();
             assert_eq!(stat.comm, comm);
-            assert_eq!(
-                (stat.pid, stat.state, stat.ppid, stat.threads, stat.started),
-                (42, 'S', 7, 12, 98765)
-            );
+            assert_eq!((stat.pid, stat.state, stat.ppid, stat.threads, stat.started), (42, 'S', 7, 12, 98765));
         }
-        assert_eq!(
-            parse_stat(&[b"42 (\xff\xfe) ", TAIL.as_bytes()].concat())
-                .unwrap()
-                .ppid,
-            7
-        );
+        assert_eq!(parse_stat(&[b"42 (\xff\xfe) ", TAIL.as_bytes()].concat()).unwrap().ppid, 7);
     }
 
     #[test]
     fn damaged_lines_are_no_process() {
-        for text in [
-            "",
-            "42",
-            "42 (x",
-            "42 x) S",
-            ")(",
-            "42 (x) S",
-            "x (y) S 1 2",
-        ] {
+        for text in ["", "42", "42 (x", "42 x) S", ")(", "42 (x) S", "x (y) S 1 2"] {
             assert_eq!(parse_stat(text.as_bytes()), None, "{text:?}");
         }
     }
@@ -271,9 +229,7 @@ mod tests {
     #[test]
     fn a_zombie_leader_with_threads_lives() {
         let stat = |state: &str, threads: u32| {
-            let tail = TAIL
-                .replacen('S', state, 1)
-                .replacen(" 12 0", &format!(" {threads} 0"), 1);
+            let tail = TAIL.replacen('S', state, 1).replacen(" 12 0", &format!(" {threads} 0"), 1);
             parse_stat(format!("1 (x) {tail}").as_bytes()).unwrap()
         };
         assert!(stat("S", 1).lives());
@@ -308,14 +264,8 @@ mod tests {
     fn own_connections_are_counted() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let pairs: Vec<_> = (0..3)
-            .map(|_| {
-                (
-                    std::net::TcpStream::connect(address).unwrap(),
-                    listener.accept().unwrap(),
-                )
-            })
-            .collect();
+        let pairs: Vec<_> =
+            (0..3).map(|_| (std::net::TcpStream::connect(address).unwrap(), listener.accept().unwrap())).collect();
         let found = open_connections(std::process::id() as i32).unwrap();
         // Other tests of this process may have connections of their own; a machine full of them hides ours, and says so.
         assert!(found.count >= 6 || !found.complete, "{found}");
@@ -329,47 +279,18 @@ mod tests {
             state: Some('D'),
             wchan: Some("nfs_wait".into()),
             threads: Some(12),
-            open_connections: Some(Connections {
-                count: 3,
-                complete: true,
-            }),
+            open_connections: Some(Connections { count: 3, complete: true }),
             children: Some(0),
         };
-        assert_eq!(
-            full.to_string(),
-            "state: D, wchan: nfs_wait, threads: 12, open connections: 3"
-        );
-        assert_eq!(
-            Snapshot {
-                state: Some('T'),
-                ..Snapshot::default()
-            }
-            .to_string(),
-            "state: T"
-        );
-        assert_eq!(
-            Connections {
-                count: 4096,
-                complete: false
-            }
-            .to_string(),
-            "4096 or more"
-        );
-        assert_eq!(
-            snapshot(i32::MAX).to_string(),
-            "nothing known: /proc does not show it"
-        );
+        assert_eq!(full.to_string(), "state: D, wchan: nfs_wait, threads: 12, open connections: 3");
+        assert_eq!(Snapshot { state: Some('T'), ..Snapshot::default() }.to_string(), "state: T");
+        assert_eq!(Connections { count: 4096, complete: false }.to_string(), "4096 or more");
+        assert_eq!(snapshot(i32::MAX).to_string(), "nothing known: /proc does not show it");
     }
 
     #[test]
     fn what_ends_a_process_by_default() {
-        for signal in [
-            Signal::HUP,
-            Signal::USR1,
-            Signal::PIPE,
-            Signal::TERM,
-            Signal::from_number(37).unwrap(),
-        ] {
+        for signal in [Signal::HUP, Signal::USR1, Signal::PIPE, Signal::TERM, Signal::from_number(37).unwrap()] {
             assert!(default_is_fatal(signal));
         }
         for signal in [Signal::CHLD, Signal::WINCH, Signal::CONT, Signal::TSTP] {

@@ -4,10 +4,7 @@
 //! number cannot belong to a stranger while the caller acts on them. A peek shows only the first zombie, so peeking and
 //! skipping would show it again for ever.
 
-#![expect(
-    unsafe_code,
-    reason = "nix's WaitStatus cannot express death by a real-time signal, so waitid is called raw"
-)]
+#![expect(unsafe_code, reason = "nix's WaitStatus cannot express death by a real-time signal, so waitid is called raw")]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -29,15 +26,8 @@ pub enum Peek {
 /// Looks for a child that has ended, without reaping it. Adopted orphans are children too. A zombie that a debugger
 /// holds, and one whose other threads still run, do not show before they can be reaped.
 pub fn peek() -> Peek {
-    match wait(
-        libc::P_ALL,
-        0,
-        libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
-    ) {
-        Ok(Some(Change {
-            pid,
-            state: State::Ended(exit),
-        })) => Peek::Dead { pid, exit },
+    match wait(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+        Ok(Some(Change { pid, state: State::Ended(exit) })) => Peek::Dead { pid, exit },
         Ok(_) => Peek::Busy,
         // ECHILD; waitid has no other error for these arguments.
         Err(_) => Peek::NoChildren,
@@ -47,10 +37,7 @@ pub fn peek() -> Peek {
 /// The end of one child, without reaping it. `None` while it lives, and when it is not a child of ours.
 pub fn peek_at(pid: i32) -> Option<Exit> {
     match wait_one(pid, libc::WNOHANG | libc::WNOWAIT) {
-        Ok(Some(Change {
-            state: State::Ended(exit),
-            ..
-        })) => Some(exit),
+        Ok(Some(Change { state: State::Ended(exit), .. })) => Some(exit),
         _ => None,
     }
 }
@@ -61,10 +48,7 @@ pub fn peek_at(pid: i32) -> Option<Exit> {
 /// ECHILD when it is not a child of ours (any more); EINVAL for a pid below 1.
 pub fn reap(pid: i32) -> io::Result<Option<Exit>> {
     Ok(match wait_one(pid, libc::WNOHANG)? {
-        Some(Change {
-            state: State::Ended(exit),
-            ..
-        }) => Some(exit),
+        Some(Change { state: State::Ended(exit), .. }) => Some(exit),
         _ => None,
     })
 }
@@ -73,10 +57,7 @@ pub fn reap(pid: i32) -> io::Result<Option<Exit>> {
 /// reported once. Stopped is not ended: nothing is reaped.
 pub fn stopped() -> Option<(i32, Signal)> {
     match wait(libc::P_ALL, 0, libc::WSTOPPED | libc::WNOHANG) {
-        Ok(Some(Change {
-            pid,
-            state: State::Stopped(signal),
-        })) => Some((pid, signal)),
+        Ok(Some(Change { pid, state: State::Stopped(signal) })) => Some((pid, signal)),
         _ => None,
     }
 }
@@ -94,10 +75,7 @@ enum State {
 
 fn wait_one(pid: i32, flags: i32) -> io::Result<Option<Change>> {
     // 0 and below mean groups or anybody to waitid's relatives: never by mistake.
-    let id = u32::try_from(pid)
-        .ok()
-        .filter(|id| *id > 0)
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let id = u32::try_from(pid).ok().filter(|id| *id > 0).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     wait(libc::P_PID, id, libc::WEXITED | flags)
 }
 
@@ -122,16 +100,11 @@ fn wait(which: libc::idtype_t, id: libc::id_t, flags: i32) -> io::Result<Option<
     }
     // SAFETY: as above; something has changed, so the kernel has written the status.
     let status = unsafe { info.si_status() };
-    Ok(Some(Change {
-        pid,
-        state: state(info.si_code, status),
-    }))
+    Ok(Some(Change { pid, state: state(info.si_code, status) }))
 }
 
 fn state(code: i32, status: i32) -> State {
-    let signalled = |core| {
-        Signal::from_number(status).map_or(Exit::Code(255), |signal| Exit::Signal { signal, core })
-    };
+    let signalled = |core| Signal::from_number(status).map_or(Exit::Code(255), |signal| Exit::Signal { signal, core });
     match code {
         libc::CLD_EXITED => State::Ended(Exit::Code((status & 0xff) as u8)),
         libc::CLD_KILLED => State::Ended(signalled(false)),
@@ -156,20 +129,8 @@ mod tests {
     fn every_way_to_end_is_told_apart() {
         assert_eq!(exit(libc::CLD_EXITED, 3), Some(Exit::Code(3)));
         let signal = Signal::from_number(37).unwrap();
-        assert_eq!(
-            exit(libc::CLD_KILLED, 37),
-            Some(Exit::Signal {
-                signal,
-                core: false
-            })
-        );
-        assert_eq!(
-            exit(libc::CLD_DUMPED, 3),
-            Some(Exit::Signal {
-                signal: Signal::QUIT,
-                core: true
-            })
-        );
+        assert_eq!(exit(libc::CLD_KILLED, 37), Some(Exit::Signal { signal, core: false }));
+        assert_eq!(exit(libc::CLD_DUMPED, 3), Some(Exit::Signal { signal: Signal::QUIT, core: true }));
         assert_eq!(exit(libc::CLD_STOPPED, 19), None);
         assert_eq!(exit(libc::CLD_CONTINUED, 18), None);
         assert_eq!(exit(libc::CLD_TRAPPED, 5), None);

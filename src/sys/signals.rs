@@ -49,9 +49,7 @@ pub fn block() -> Early {
     }
     // A launcher that ignores SIGCHLD hands that on, and the kernel then reaps children by itself: no status for anyone.
     mask::set_ignored(Signal::CHLD, false);
-    Early {
-        inherited: Inherited { mask, ignored },
-    }
+    Early { inherited: Inherited { mask, ignored } }
 }
 
 impl Early {
@@ -87,12 +85,7 @@ impl Early {
         let none: [i32; 0] = [];
         let delivery = SignalDelivery::with_pipe(read, write, WithRawSiginfo, none)?;
         let handle = delivery.handle();
-        for signal in SignalSet::ALL
-            .without(FAULTS)
-            .without(IGNORED)
-            .without(RESERVED)
-            .iter()
-        {
+        for signal in SignalSet::ALL.without(FAULTS).without(IGNORED).without(RESERVED).iter() {
             match handle.add_signal(signal.number()) {
                 // musl keeps 34 for itself.
                 Err(e) if signal.is_realtime() && e.raw_os_error() == Some(libc::EINVAL) => {}
@@ -133,10 +126,7 @@ impl Signals {
     /// What has arrived, sorted by number, not by arrival, and empties the descriptor. At most five of one signal are
     /// kept between two calls, so a storm costs no memory; SIGCHLD means no more than "some child may have changed".
     pub fn drain(&mut self) -> Vec<Received> {
-        self.delivery
-            .pending()
-            .filter_map(|info| received(&info))
-            .collect()
+        self.delivery.pending().filter_map(|info| received(&info)).collect()
     }
 }
 
@@ -145,10 +135,7 @@ fn received(info: &libc::siginfo_t) -> Option<Received> {
     // SAFETY: for the codes that `sender` reads the pid for (kill, tgkill, sigqueue, SIGCHLD) the kernel fills it in;
     // for the others the bytes are zero or another integer, which is read as one and not used.
     let pid = unsafe { info.si_pid() };
-    Some(Received {
-        signal,
-        sender: sender(signal, info.si_code, pid),
-    })
+    Some(Received { signal, sender: sender(signal, info.si_code, pid) })
 }
 
 fn sender(signal: Signal, code: i32, pid: i32) -> Sender {
@@ -159,16 +146,7 @@ fn sender(signal: Signal, code: i32, pid: i32) -> Sender {
             0 => Sender::Outside,
             pid => Sender::Process(pid),
         },
-        SI_KERNEL
-            if [
-                Signal::INT,
-                Signal::QUIT,
-                Signal::TSTP,
-                Signal::HUP,
-                Signal::WINCH,
-            ]
-            .contains(&signal) =>
-        {
+        SI_KERNEL if [Signal::INT, Signal::QUIT, Signal::TSTP, Signal::HUP, Signal::WINCH].contains(&signal) => {
             Sender::Terminal
         }
         code if code > 0 && signal == Signal::CHLD && pid > 0 => Sender::Process(pid),
@@ -184,21 +162,11 @@ mod tests {
     fn the_sender_follows_from_code_and_pid() {
         assert_eq!(sender(Signal::TERM, libc::SI_USER, 0), Sender::Outside);
         assert_eq!(sender(Signal::TERM, libc::SI_USER, 42), Sender::Process(42));
-        assert_eq!(
-            sender(Signal::TERM, libc::SI_QUEUE, 42),
-            Sender::Process(42)
-        );
+        assert_eq!(sender(Signal::TERM, libc::SI_QUEUE, 42), Sender::Process(42));
         assert_eq!(sender(Signal::INT, 0x80, 0), Sender::Terminal);
-        assert_eq!(
-            sender(Signal::INT, libc::SI_USER, 0),
-            Sender::Outside,
-            "docker kill -s INT is no Ctrl-C"
-        );
+        assert_eq!(sender(Signal::INT, libc::SI_USER, 0), Sender::Outside, "docker kill -s INT is no Ctrl-C");
         assert_eq!(sender(Signal::TERM, 0x80, 0), Sender::Unknown);
-        assert_eq!(
-            sender(Signal::CHLD, libc::CLD_EXITED, 7),
-            Sender::Process(7)
-        );
+        assert_eq!(sender(Signal::CHLD, libc::CLD_EXITED, 7), Sender::Process(7));
         assert_eq!(sender(Signal::USR1, libc::SI_TIMER, 3), Sender::Unknown);
     }
 }

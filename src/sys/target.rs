@@ -37,11 +37,7 @@ pub fn group_exists(pgid: i32) -> bool {
 }
 
 fn guard(pgid: i32) -> io::Result<i32> {
-    if pgid <= 1 || pgid == getpgrp().as_raw() {
-        Err(invalid())
-    } else {
-        Ok(pgid)
-    }
+    if pgid <= 1 || pgid == getpgrp().as_raw() { Err(invalid()) } else { Ok(pgid) }
 }
 
 fn invalid() -> io::Error {
@@ -56,25 +52,13 @@ mod tests {
     fn pids_that_mean_many_are_refused() {
         // With signal 0 nothing would happen even if the guard were gone; SIGCONT is as harmless to the test's own group.
         let itself = super::super::process::own_pid();
-        assert_eq!(
-            signal(itself, Signal::CONT).unwrap_err().raw_os_error(),
-            Some(libc::EINVAL)
-        );
+        assert_eq!(signal(itself, Signal::CONT).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         for pid in [1, 0, -1, -2, i32::MIN] {
-            assert_eq!(
-                signal(pid, Signal::CONT).unwrap_err().raw_os_error(),
-                Some(libc::EINVAL)
-            );
-            assert_eq!(
-                signal_group(pid, Signal::CONT).unwrap_err().raw_os_error(),
-                Some(libc::EINVAL)
-            );
+            assert_eq!(signal(pid, Signal::CONT).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+            assert_eq!(signal_group(pid, Signal::CONT).unwrap_err().raw_os_error(), Some(libc::EINVAL));
             assert!(!group_exists(pid));
         }
         let own = getpgrp().as_raw();
-        assert_eq!(
-            signal_group(own, Signal::CONT).unwrap_err().raw_os_error(),
-            Some(libc::EINVAL)
-        );
+        assert_eq!(signal_group(own, Signal::CONT).unwrap_err().raw_os_error(), Some(libc::EINVAL));
     }
 }

@@ -15,10 +15,7 @@ pub struct Terminal {
 
 /// The first of descriptors 0 to 2 that is our controlling terminal.
 pub fn terminal() -> Option<Terminal> {
-    [0, 1, 2]
-        .into_iter()
-        .map(|fd| Terminal { fd })
-        .find(|terminal| terminal.foreground().is_some())
+    [0, 1, 2].into_iter().map(|fd| Terminal { fd }).find(|terminal| terminal.foreground().is_some())
 }
 
 impl Terminal {
@@ -28,9 +25,7 @@ impl Terminal {
 
     /// The process group in the foreground; `None` when this is not our controlling terminal (any more).
     pub fn foreground(self) -> Option<i32> {
-        standard_descriptor(self.fd, |fd| tcgetpgrp(fd))
-            .ok()
-            .map(Pid::as_raw)
+        standard_descriptor(self.fd, |fd| tcgetpgrp(fd)).ok().map(Pid::as_raw)
     }
 
     /// Puts a process group into the foreground, also from the background.
@@ -56,10 +51,7 @@ impl Terminal {
 }
 
 /// `fd` is one of 0 to 2, which are open from before `main` to the end.
-fn standard_descriptor<T>(
-    fd: RawFd,
-    f: impl FnOnce(BorrowedFd<'_>) -> nix::Result<T>,
-) -> io::Result<T> {
+fn standard_descriptor<T>(fd: RawFd, f: impl FnOnce(BorrowedFd<'_>) -> nix::Result<T>) -> io::Result<T> {
     use std::os::fd::AsFd;
     Ok(match fd {
         0 => f(io::stdin().as_fd()),

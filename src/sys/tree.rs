@@ -2,10 +2,7 @@
 //! subreaper none escapes; processes that the runtime put into the container (parent 0), other containers of a shared PID
 //! namespace and softstop's own ancestors are never among them.
 
-#![expect(
-    unsafe_code,
-    reason = "libc has no wrapper for pidfd_open and pidfd_send_signal"
-)]
+#![expect(unsafe_code, reason = "libc has no wrapper for pidfd_open and pidfd_send_signal")]
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -32,13 +29,7 @@ pub struct Descendant {
 impl Descendant {
     fn from_stat(stat: Stat) -> Descendant {
         let lives = stat.lives();
-        Descendant {
-            pid: stat.pid,
-            ppid: stat.ppid,
-            comm: stat.comm,
-            lives,
-            started: stat.started,
-        }
+        Descendant { pid: stat.pid, ppid: stat.ppid, comm: stat.comm, lives, started: stat.started }
     }
 }
 
@@ -57,18 +48,12 @@ pub fn descendants(spare: &dyn Fn(i32) -> bool) -> io::Result<Vec<Descendant>> {
             for stat in every_process()? {
                 by_parent.entry(stat.ppid).or_default().push(stat.pid);
             }
-            Ok(walk(own, spare, |pid| {
-                by_parent.remove(&pid).unwrap_or_default()
-            }))
+            Ok(walk(own, spare, |pid| by_parent.remove(&pid).unwrap_or_default()))
         }
     }
 }
 
-fn walk(
-    own: i32,
-    spare: &dyn Fn(i32) -> bool,
-    mut children: impl FnMut(i32) -> Vec<i32>,
-) -> Vec<Descendant> {
+fn walk(own: i32, spare: &dyn Fn(i32) -> bool, mut children: impl FnMut(i32) -> Vec<i32>) -> Vec<Descendant> {
     let mut seen = HashSet::from([own]);
     let mut found = Vec::new();
     let mut parents = vec![own];
@@ -79,20 +64,12 @@ fn walk(
             }
             match read_stat(pid) {
                 // Between the listing and this look it may have been orphaned, and so come to us.
-                Ok(stat) if stat.ppid == parent || stat.ppid == own => {
-                    found.push(Descendant::from_stat(stat))
-                }
+                Ok(stat) if stat.ppid == parent || stat.ppid == own => found.push(Descendant::from_stat(stat)),
                 // The pid has been reused by somebody else.
                 Ok(_) => continue,
                 // Hidden from us (hidepid), but nobody else can reap it: it is ours.
                 Err(_) if parent == own => {
-                    found.push(Descendant {
-                        pid,
-                        ppid: own,
-                        comm: String::new(),
-                        lives: true,
-                        started: 0,
-                    });
+                    found.push(Descendant { pid, ppid: own, comm: String::new(), lives: true, started: 0 });
                 }
                 Err(_) => continue,
             }
@@ -111,10 +88,7 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = thread?.path().join("children");
         match fs::read_to_string(&path) {
-            Ok(text) => pids.extend(
-                text.split_ascii_whitespace()
-                    .filter_map(|pid| pid.parse::<i32>().ok()),
-            ),
+            Ok(text) => pids.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
             // A thread that has ended since; for the first thread it means that there are no such lists.
             Err(error) if pids.is_empty() && path.parent().is_some_and(std::path::Path::exists) => {
                 return Err(error);
@@ -137,18 +111,11 @@ fn every_process() -> io::Result<Vec<Stat>> {
 ///
 /// # Errors
 /// As [`descendants`]: nobody was signalled.
-pub fn signal_descendants(
-    signal: Signal,
-    wake: bool,
-    spare: &dyn Fn(i32) -> bool,
-) -> io::Result<usize> {
+pub fn signal_descendants(signal: Signal, wake: bool, spare: &dyn Fn(i32) -> bool) -> io::Result<usize> {
     let targets = descendants(spare)?;
     let signals = [signal, Signal::CONT];
     let signals = if wake { &signals[..] } else { &signals[..1] };
-    Ok(targets
-        .iter()
-        .filter(|target| target.lives && send(target, signals).is_ok())
-        .count())
+    Ok(targets.iter().filter(|target| target.lives && send(target, signals).is_ok()).count())
 }
 
 /// What a sweep of [`kill_everything`] came to.
@@ -173,20 +140,12 @@ pub fn kill_everything(limit: Duration) -> Killed {
         let Ok(targets) = descendants(&nobody) else {
             // Blind: as init the kernel can do it for us, otherwise the caller's own pids and groups are all there is.
             let complete = is_pid1() && kill_all().is_ok();
-            return Killed {
-                count: killed.len(),
-                complete,
-            };
+            return Killed { count: killed.len(), complete };
         };
-        let fresh: Vec<&Descendant> = targets
-            .iter()
-            .filter(|target| target.lives && !killed.contains(&(target.pid, target.started)))
-            .collect();
+        let fresh: Vec<&Descendant> =
+            targets.iter().filter(|target| target.lives && !killed.contains(&(target.pid, target.started))).collect();
         if fresh.is_empty() {
-            return Killed {
-                count: killed.len(),
-                complete: true,
-            };
+            return Killed { count: killed.len(), complete: true };
         }
         for target in fresh {
             // What may not be killed (EPERM) must not keep the loop going either.
@@ -195,10 +154,7 @@ pub fn kill_everything(limit: Duration) -> Killed {
         }
         if start.elapsed() >= limit {
             let complete = is_pid1() && !strangers() && kill_all().is_ok();
-            return Killed {
-                count: killed.len(),
-                complete,
-            };
+            return Killed { count: killed.len(), complete };
         }
     }
 }
@@ -227,9 +183,7 @@ fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     if target.ppid == own_pid() {
-        return signals
-            .iter()
-            .try_for_each(|signal| kill(target.pid, signal.number()));
+        return signals.iter().try_for_each(|signal| kill(target.pid, signal.number()));
     }
     let pinned = pin(target.pid)?;
     if read_stat(target.pid)?.started != target.started {
@@ -269,15 +223,7 @@ fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
 fn send_pinned(pidfd: RawFd, signal: Signal) -> io::Result<()> {
     let no_info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the descriptor is open for the call; a null siginfo means the same as kill's.
-    let rc = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd,
-            signal.number(),
-            no_info,
-            0,
-        )
-    };
+    let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal.number(), no_info, 0) };
     check(libc::c_int::try_from(rc).unwrap_or(-1))
 }
 
@@ -288,17 +234,8 @@ mod tests {
     #[test]
     fn softstop_and_init_are_never_targets() {
         for pid in [own_pid(), 1, 0, -1] {
-            let target = Descendant {
-                pid,
-                ppid: own_pid(),
-                comm: String::new(),
-                lives: true,
-                started: 0,
-            };
-            assert_eq!(
-                send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(),
-                Some(libc::EINVAL)
-            );
+            let target = Descendant { pid, ppid: own_pid(), comm: String::new(), lives: true, started: 0 };
+            assert_eq!(send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         }
     }
 
@@ -313,25 +250,13 @@ mod tests {
         // The test's own parent under a wrong start time: a process that lives, is not our child, and is not the one meant.
         let parent = nix::unistd::getppid().as_raw();
         if parent > 1 {
-            let target = Descendant {
-                pid: parent,
-                ppid: 1,
-                comm: String::new(),
-                lives: true,
-                started: 0,
-            };
-            assert_eq!(
-                send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(),
-                Some(libc::ESRCH)
-            );
+            let target = Descendant { pid: parent, ppid: 1, comm: String::new(), lives: true, started: 0 };
+            assert_eq!(send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         }
     }
 
     #[test]
-    #[expect(
-        clippy::zombie_processes,
-        reason = "it is reaped by pid, as softstop does"
-    )]
+    #[expect(clippy::zombie_processes, reason = "it is reaped by pid, as softstop does")]
     fn a_grandchild_is_signalled_with_and_without_pidfds() {
         use std::io::Read;
         use std::process::{Command, Stdio};
@@ -372,20 +297,8 @@ mod tests {
         let own = own_pid();
         assert!(walk(own, &|_| false, |_| vec![own, 1]).is_empty());
         // No such process, yet listed as our own child: hidden, but ours. Once, however often it is listed.
-        let hidden = walk(own, &|_| false, |pid| {
-            if pid == own {
-                vec![i32::MAX, i32::MAX]
-            } else {
-                vec![]
-            }
-        });
-        assert_eq!(
-            hidden.iter().map(|found| found.pid).collect::<Vec<_>>(),
-            [i32::MAX]
-        );
-        assert!(
-            walk(own, &|pid| pid == i32::MAX, |_| vec![i32::MAX]).is_empty(),
-            "spared"
-        );
+        let hidden = walk(own, &|_| false, |pid| if pid == own { vec![i32::MAX, i32::MAX] } else { vec![] });
+        assert_eq!(hidden.iter().map(|found| found.pid).collect::<Vec<_>>(), [i32::MAX]);
+        assert!(walk(own, &|pid| pid == i32::MAX, |_| vec![i32::MAX]).is_empty(), "spared");
     }
 }

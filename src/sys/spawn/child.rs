@@ -1,10 +1,7 @@
 //! The child between fork and exec. Async-signal-safe calls alone: no allocation, no lock, no panic, no formatting. All
 //! signals are blocked until the end.
 
-#![expect(
-    unsafe_code,
-    reason = "system calls between fork and exec must not go through anything that allocates"
-)]
+#![expect(unsafe_code, reason = "system calls between fork and exec must not go through anything that allocates")]
 
 use std::os::fd::RawFd;
 
@@ -26,37 +23,23 @@ struct Failure {
 
 impl Failure {
     fn new(stage: Stage, errno: i32) -> Failure {
-        Failure {
-            stage,
-            errno,
-            candidate: 0,
-            exists: false,
-        }
+        Failure { stage, errno, candidate: 0, exists: false }
     }
 }
 
 /// Becomes the program, or reports why not and ends.
 pub(super) fn run(prepared: &mut Prepared, report_to: RawFd) -> ! {
     let Err(failure) = become_program(prepared);
-    let not_found = failure.stage == Stage::Exec
-        && matches!(failure.errno, libc::ENOENT | libc::ENOTDIR)
-        && !failure.exists;
-    let report = Report {
-        stage: failure.stage,
-        errno: failure.errno,
-        candidate: failure.candidate,
-        exists: failure.exists,
-    };
+    let not_found =
+        failure.stage == Stage::Exec && matches!(failure.errno, libc::ENOENT | libc::ENOTDIR) && !failure.exists;
+    let report =
+        Report { stage: failure.stage, errno: failure.errno, candidate: failure.candidate, exists: failure.exists };
     let bytes = report.to_bytes();
     // The parent may have stopped listening; the exit code below matters then.
     mask::set_ignored(Signal::PIPE, true);
     // SAFETY: the bytes live on this stack; a wrong or closed descriptor only makes the call fail.
     unsafe { libc::write(report_to, bytes.as_ptr().cast(), bytes.len()) };
-    let code = if not_found {
-        exit::NOT_FOUND
-    } else {
-        exit::NOT_EXECUTABLE
-    };
+    let code = if not_found { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE };
     // SAFETY: ends this process without running the parent's exit handlers.
     unsafe { libc::_exit(i32::from(code)) }
 }
@@ -85,13 +68,11 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     if changed_dir == Err(libc::EACCES) {
         change_dir(prepared).map_err(|errno| Failure::new(Stage::WorkingDir, errno))?;
     }
-    changed_dir.or_else(|errno| {
-        if errno == libc::EACCES {
-            Ok(())
-        } else {
-            Err(Failure::new(Stage::WorkingDir, errno))
-        }
-    })?;
+    changed_dir.or_else(
+        |errno| {
+            if errno == libc::EACCES { Ok(()) } else { Err(Failure::new(Stage::WorkingDir, errno)) }
+        },
+    )?;
     prepared.write_listen_pid(pid.unsigned_abs());
     mask::replace_mask(prepared.inherited.mask);
     Err(execute(prepared))
@@ -151,14 +132,7 @@ fn change_dir(prepared: &Prepared) -> Result<(), i32> {
 fn hide_descriptors() {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: takes three integers and changes flags of this process's descriptors alone.
-    let rc = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    let rc = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
     if rc != 0 && !hide_listed_descriptors() {
         // Without a bound a limit of a thousand million descriptors would take minutes.
         for fd in 3..fd_limit().min(1 << 20) {
@@ -180,26 +154,14 @@ fn hide_listed_descriptors() -> bool {
     #[repr(align(8))]
     struct Buffer([u8; 4096]);
     // SAFETY: a NUL-terminated constant.
-    let dir = unsafe {
-        libc::open(
-            c"/proc/self/fd".as_ptr(),
-            libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC,
-        )
-    };
+    let dir = unsafe { libc::open(c"/proc/self/fd".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) };
     if dir < 0 {
         return false;
     }
     let mut buffer = Buffer([0; 4096]);
     loop {
         // SAFETY: the kernel writes at most the length given into the live buffer.
-        let n = unsafe {
-            libc::syscall(
-                libc::SYS_getdents64,
-                dir,
-                buffer.0.as_mut_ptr(),
-                buffer.0.len(),
-            )
-        };
+        let n = unsafe { libc::syscall(libc::SYS_getdents64, dir, buffer.0.as_mut_ptr(), buffer.0.len()) };
         let Some(mut records) = usize::try_from(n).ok().and_then(|n| buffer.0.get(..n)) else {
             return false;
         };
@@ -267,27 +229,13 @@ fn execute(prepared: &Prepared) -> Failure {
     for (n, path) in (0..).zip(&prepared.candidates) {
         // SAFETY: a NUL-terminated path and NULL-terminated arrays of NUL-terminated strings, all owned by `prepared`. On
         // success it does not return.
-        unsafe {
-            libc::execve(
-                path.as_ptr(),
-                prepared.argv.as_ptr(),
-                prepared.envp.as_ptr(),
-            )
-        };
+        unsafe { libc::execve(path.as_ptr(), prepared.argv.as_ptr(), prepared.envp.as_ptr()) };
         let errno = errno();
         // SAFETY: a NUL-terminated path.
-        let exists =
-            errno == libc::ENOENT && unsafe { libc::access(path.as_ptr(), libc::F_OK) } == 0;
-        let this = Failure {
-            stage: Stage::Exec,
-            errno,
-            candidate: n,
-            exists,
-        };
+        let exists = errno == libc::ENOENT && unsafe { libc::access(path.as_ptr(), libc::F_OK) } == 0;
+        let this = Failure { stage: Stage::Exec, errno, candidate: n, exists };
         match errno {
-            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT
-                if !exists =>
-            {
+            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT if !exists => {
                 if prepared.candidates.len() == 1 {
                     return this;
                 }
@@ -320,8 +268,7 @@ mod tests {
         use std::os::fd::AsRawFd;
         let null = std::fs::File::open("/dev/null").unwrap();
         // SAFETY: takes integers; the copy is closed below.
-        let copies =
-            [800, 950].map(|at| unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD, at) });
+        let copies = [800, 950].map(|at| unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD, at) });
         // SAFETY: takes integers.
         let hidden = |fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == libc::FD_CLOEXEC;
         assert!(!copies.iter().any(|fd| hidden(*fd)));

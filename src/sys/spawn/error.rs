@@ -29,15 +29,8 @@ pub(super) enum Stage {
     Exec,
 }
 
-const STAGES: [Stage; 7] = [
-    Stage::Stdio,
-    Stage::WorkingDir,
-    Stage::Groups,
-    Stage::Gid,
-    Stage::Uid,
-    Stage::WayBack,
-    Stage::Exec,
-];
+const STAGES: [Stage; 7] =
+    [Stage::Stdio, Stage::WorkingDir, Stage::Groups, Stage::Gid, Stage::Uid, Stage::WayBack, Stage::Exec];
 
 /// What the child writes into the pipe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,26 +47,12 @@ impl Report {
     pub(super) fn to_bytes(self) -> [u8; Report::SIZE] {
         let [c0, c1] = self.candidate.to_ne_bytes();
         let [e0, e1, e2, e3] = self.errno.to_ne_bytes();
-        [
-            self.stage as u8,
-            u8::from(self.exists),
-            c0,
-            c1,
-            e0,
-            e1,
-            e2,
-            e3,
-        ]
+        [self.stage as u8, u8::from(self.exists), c0, c1, e0, e1, e2, e3]
     }
 
-    pub(super) fn from_bytes(
-        [stage, exists, c0, c1, e0, e1, e2, e3]: [u8; Report::SIZE],
-    ) -> Report {
+    pub(super) fn from_bytes([stage, exists, c0, c1, e0, e1, e2, e3]: [u8; Report::SIZE]) -> Report {
         Report {
-            stage: STAGES
-                .into_iter()
-                .find(|known| *known as u8 == stage)
-                .unwrap_or(Stage::Exec),
+            stage: STAGES.into_iter().find(|known| *known as u8 == stage).unwrap_or(Stage::Exec),
             errno: i32::from_ne_bytes([e0, e1, e2, e3]),
             candidate: u16::from_ne_bytes([c0, c1]),
             exists: exists != 0,
@@ -105,30 +84,19 @@ impl Context {
             let path = path.map_or(OsStr::new(DEFAULT_PATH), |(_, value)| value.as_os_str());
             let dirs = path.as_bytes().split(|b| *b == b':').take(MAX_CANDIDATES);
             // An empty entry means the working directory, and joining onto nothing gives just that.
-            let candidates = dirs
-                .map(|dir| Path::new(OsStr::from_bytes(dir)).join(&program))
-                .collect();
+            let candidates = dirs.map(|dir| Path::new(OsStr::from_bytes(dir)).join(&program)).collect();
             (candidates, Some(path.to_owned()))
         };
         let who = spawn.credentials.map(|who| match &who.name {
             Some(name) => format!("user {name:?} (uid {}, gid {})", who.uid, who.gid),
             None => format!("uid {}, gid {}", who.uid, who.gid),
         });
-        Context {
-            program,
-            candidates,
-            path,
-            working_dir: spawn.working_dir.map(Path::to_owned),
-            who,
-        }
+        Context { program, candidates, path, working_dir: spawn.working_dir.map(Path::to_owned), who }
     }
 
     fn error(&self, kind: SpawnErrorKind, text: &str) -> SpawnError {
         let program = self.program.to_string_lossy();
-        SpawnError {
-            kind,
-            text: format!("cannot start {program:?}: {text}"),
-        }
+        SpawnError { kind, text: format!("cannot start {program:?}: {text}") }
     }
 
     pub(super) fn setup(&self, text: &str) -> SpawnError {
@@ -137,37 +105,20 @@ impl Context {
 
     /// A call of our own that failed, before there was a child.
     pub(super) fn no_resources(&self, what: &str, errno: i32) -> SpawnError {
-        let kind = if transient(errno) {
-            SpawnErrorKind::Transient
-        } else {
-            SpawnErrorKind::Setup
-        };
+        let kind = if transient(errno) { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
         self.error(kind, &format!("{what}: {}", reason(errno)))
     }
 
     pub(super) fn explain(&self, report: Report) -> SpawnError {
         let why = reason(report.errno);
         let who = self.who.as_deref().unwrap_or("the user");
-        let kind = if transient(report.errno) {
-            SpawnErrorKind::Transient
-        } else {
-            SpawnErrorKind::Setup
-        };
+        let kind = if transient(report.errno) { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
         match report.stage {
             Stage::Exec => self.explain_exec(report),
-            Stage::Stdio => {
-                self.error(kind, &format!("cannot set its standard descriptors: {why}"))
-            }
+            Stage::Stdio => self.error(kind, &format!("cannot set its standard descriptors: {why}")),
             Stage::WorkingDir => {
-                let dir = self
-                    .working_dir
-                    .as_deref()
-                    .unwrap_or(Path::new(""))
-                    .to_string_lossy();
-                self.error(
-                    kind,
-                    &format!("cannot enter its working directory {dir:?}: {why}"),
-                )
+                let dir = self.working_dir.as_deref().unwrap_or(Path::new("")).to_string_lossy();
+                self.error(kind, &format!("cannot enter its working directory {dir:?}: {why}"))
             }
             Stage::Groups | Stage::Gid | Stage::Uid => {
                 let (call, needs) = match report.stage {
@@ -182,10 +133,7 @@ impl Context {
                 };
                 self.error(kind, &format!("cannot become {who}: {call}: {why}{hint}"))
             }
-            Stage::WayBack => self.error(
-                kind,
-                &format!("cannot become {who} for good: the kernel allows a way back"),
-            ),
+            Stage::WayBack => self.error(kind, &format!("cannot become {who} for good: the kernel allows a way back")),
         }
     }
 
@@ -196,14 +144,12 @@ impl Context {
         };
         let shown = path.to_string_lossy();
         // Where it was found matters when it was searched for.
-        let at = if self.path.is_some() {
-            format!("{shown:?}: ")
-        } else {
-            String::new()
-        };
+        let at = if self.path.is_some() { format!("{shown:?}: ") } else { String::new() };
         let why = reason(report.errno);
         match report.errno {
-            libc::ENOENT if report.exists => self.error(NotExecutable, &format!("{at}{}", self.missing_interpreter(path))),
+            libc::ENOENT if report.exists => {
+                self.error(NotExecutable, &format!("{at}{}", self.missing_interpreter(path)))
+            }
             libc::ENOENT | libc::ENOTDIR => match &self.path {
                 Some(path) => self.error(NotFound, &format!("not found in PATH {:?}", path.to_string_lossy())),
                 None => self.error(NotFound, &format!("{why}{}", self.seen_from())),
@@ -229,17 +175,12 @@ impl Context {
 
     /// A candidate as softstop itself sees it.
     fn resolve(&self, path: &Path) -> PathBuf {
-        self.working_dir
-            .as_deref()
-            .map_or_else(|| path.to_owned(), |dir| dir.join(path))
+        self.working_dir.as_deref().map_or_else(|| path.to_owned(), |dir| dir.join(path))
     }
 
     fn denied(&self, path: &Path) -> String {
         let why = reason(libc::EACCES);
-        let who = self
-            .who
-            .as_deref()
-            .map_or(String::new(), |who| format!(" for {who}"));
+        let who = self.who.as_deref().map_or(String::new(), |who| format!(" for {who}"));
         match fs::metadata(self.resolve(path)) {
             Ok(meta) if meta.is_dir() => "it is a directory".to_owned(),
             Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
@@ -266,41 +207,24 @@ impl Context {
             Some(line) => {
                 let line = line.split(|b| *b == b'\n').next().unwrap_or(line);
                 let text = String::from_utf8_lossy(line);
-                let name = text
-                    .split([' ', '\t'])
-                    .find(|word| !word.is_empty())
-                    .unwrap_or("");
-                let hint = if name.ends_with('\r') {
-                    ": the script has Windows line ends"
-                } else {
-                    ""
-                };
-                format!(
-                    "interpreter missing: its #! line names {name:?}, which does not exist{hint}"
-                )
+                let name = text.split([' ', '\t']).find(|word| !word.is_empty()).unwrap_or("");
+                let hint = if name.ends_with('\r') { ": the script has Windows line ends" } else { "" };
+                format!("interpreter missing: its #! line names {name:?}, which does not exist{hint}")
             }
-            None => {
-                "interpreter missing: the dynamic loader it was linked for is not in this image"
-                    .to_owned()
-            }
+            None => "interpreter missing: the dynamic loader it was linked for is not in this image".to_owned(),
         }
     }
 }
 
 fn transient(errno: i32) -> bool {
-    matches!(
-        errno,
-        libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY | libc::EINTR
-    )
+    matches!(errno, libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY | libc::EINTR)
 }
 
 /// The error in words, with what to look at where the number alone misleads.
 fn reason(errno: i32) -> String {
     let text = nix::Error::from_raw(errno).desc();
     let mut chars = text.chars();
-    let text = chars.next().map_or(String::new(), |first| {
-        first.to_ascii_lowercase().to_string() + chars.as_str()
-    });
+    let text = chars.next().map_or(String::new(), |first| first.to_ascii_lowercase().to_string() + chars.as_str());
     match errno {
         libc::EAGAIN => format!("{text}: the process limit is reached (pids.max or RLIMIT_NPROC)"),
         libc::EMFILE => format!("{text}: raise RLIMIT_NOFILE"),
@@ -315,15 +239,8 @@ mod tests {
     #[test]
     fn a_report_survives_the_pipe() {
         for stage in STAGES {
-            for (errno, candidate, exists) in
-                [(2, 0, true), (13, 513, false), (i32::MAX, u16::MAX, true)]
-            {
-                let report = Report {
-                    stage,
-                    errno,
-                    candidate,
-                    exists,
-                };
+            for (errno, candidate, exists) in [(2, 0, true), (13, 513, false), (i32::MAX, u16::MAX, true)] {
+                let report = Report { stage, errno, candidate, exists };
                 assert_eq!(Report::from_bytes(report.to_bytes()), report);
             }
         }
@@ -332,10 +249,6 @@ mod tests {
     #[test]
     fn reasons_are_in_the_house_style() {
         assert_eq!(reason(libc::ENOENT), "no such file or directory");
-        assert!(
-            reason(libc::EAGAIN).contains("pids.max"),
-            "{}",
-            reason(libc::EAGAIN)
-        );
+        assert!(reason(libc::EAGAIN).contains("pids.max"), "{}", reason(libc::EAGAIN));
     }
 }

@@ -118,8 +118,8 @@ impl PendingExec {
 pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     let context = Context::new(spawn);
     let mut prepared = prepare::prepare(spawn, &context)?;
-    let (reports, report_to) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-        .map_err(|e| context.no_resources("no pipe", e as i32))?;
+    let (reports, report_to) =
+        pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| context.no_resources("no pipe", e as i32))?;
     // In the child none of our handlers may run, and no signal may be lost: it stays pending until the child has put
     // dispositions and mask in order.
     let before = mask::replace_mask(SignalSet::ALL);
@@ -141,23 +141,12 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     drop(prepared);
     let pid = Pid::as_raw(pid);
     match await_report(&reports) {
-        None => Ok(Child {
-            pid,
-            exec: ExecStatus::Pending(PendingExec {
-                reports,
-                context: Box::new(context),
-            }),
-        }),
-        Some(None) => Ok(Child {
-            pid,
-            exec: ExecStatus::Started,
-        }),
+        None => Ok(Child { pid, exec: ExecStatus::Pending(PendingExec { reports, context: Box::new(context) }) }),
+        Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
         Some(Some(report)) => {
             bury(pid);
             // The terminal must not stay with a group that has no members.
-            if let Some(terminal) =
-                terminal::terminal().filter(|terminal| terminal.foreground() == Some(pid))
-            {
+            if let Some(terminal) = terminal::terminal().filter(|terminal| terminal.foreground() == Some(pid)) {
                 let _ = terminal.take();
             }
             Err(context.explain(report))
@@ -170,10 +159,7 @@ fn await_report(reports: &OwnedFd) -> Option<Option<Report>> {
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-        match poll(
-            &mut [PollFd::new(reports.as_fd(), PollFlags::POLLIN)],
-            timeout,
-        ) {
+        match poll(&mut [PollFd::new(reports.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(0) => return None,
             Ok(_) => return read_report(reports),
             Err(nix::Error::EINTR) => {}
@@ -250,13 +236,7 @@ mod tests {
     fn slow(name: &str, content: &str) -> (Option<Result<(), SpawnError>>, Exit) {
         let path = std::env::temp_dir().join(format!("softstop-{name}-{}", std::process::id()));
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o755)
-            .open(&path)
-            .unwrap();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o755).open(&path).unwrap();
         file.write_all(content.as_bytes()).unwrap();
         drop(file);
         let lease = Lease::take(&path);
@@ -274,16 +254,10 @@ mod tests {
             inherited: &Inherited::default(),
         })
         .unwrap();
-        let ExecStatus::Pending(pending) = child.exec else {
-            panic!("exec went through a lease")
-        };
+        let ExecStatus::Pending(pending) = child.exec else { panic!("exec went through a lease") };
         assert!(pending.finish().is_none(), "a result before exec had one");
         lease.give_up();
-        poll(
-            &mut [PollFd::new(pending.as_fd(), PollFlags::POLLIN)],
-            20_000u16,
-        )
-        .unwrap();
+        poll(&mut [PollFd::new(pending.as_fd(), PollFlags::POLLIN)], 20_000u16).unwrap();
         let result = pending.finish();
         let exit = loop {
             if let Some(exit) = reap::reap(child.pid).unwrap() {

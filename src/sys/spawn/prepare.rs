@@ -14,8 +14,7 @@ use crate::sys::signals::Inherited;
 use crate::sys::terminal::terminal;
 
 /// Where a program is looked for when the environment has no PATH: what container runtimes set.
-pub(super) const DEFAULT_PATH: &str =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const LISTEN_PID: &str = "LISTEN_PID";
 /// Digits of the highest pid there can be, with room to spare.
 const PID_DIGITS: usize = 10;
@@ -28,15 +27,8 @@ pub(super) struct Strings {
 
 impl Strings {
     fn new(owned: Vec<CString>) -> Strings {
-        let pointers = owned
-            .iter()
-            .map(|s| s.as_ptr())
-            .chain([std::ptr::null()])
-            .collect();
-        Strings {
-            _owned: owned,
-            pointers,
-        }
+        let pointers = owned.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
+        Strings { _owned: owned, pointers }
     }
 
     pub(super) fn as_ptr(&self) -> *const *const c_char {
@@ -116,36 +108,17 @@ impl Prepared {
 
 pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, SpawnError> {
     let text = |what: &str, text: &OsStr| {
-        CString::new(text.as_bytes())
-            .map_err(|_| context.setup(&format!("{what} contains a NUL byte")))
+        CString::new(text.as_bytes()).map_err(|_| context.setup(&format!("{what} contains a NUL byte")))
     };
-    let argv = spawn
-        .argv
-        .iter()
-        .map(|arg| text("an argument", arg))
-        .collect::<Result<Vec<_>, _>>()?;
-    let listen_pid = spawn
-        .env
-        .iter()
-        .position(|(name, _)| name == LISTEN_PID)
-        .map(ListenPid::new);
-    let envp = spawn
-        .env
-        .iter()
-        .map(|(name, value)| text("an environment variable", &joined(name, value)));
+    let argv = spawn.argv.iter().map(|arg| text("an argument", arg)).collect::<Result<Vec<_>, _>>()?;
+    let listen_pid = spawn.env.iter().position(|(name, _)| name == LISTEN_PID).map(ListenPid::new);
+    let envp = spawn.env.iter().map(|(name, value)| text("an environment variable", &joined(name, value)));
     let envp = envp.collect::<Result<Vec<_>, _>>()?;
-    let candidates = context
-        .candidates
-        .iter()
-        .map(|path| text("its path", path.as_os_str()));
+    let candidates = context.candidates.iter().map(|path| text("its path", path.as_os_str()));
     let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
-    let working_dir = spawn
-        .working_dir
-        .map(|dir| text("its working directory", dir.as_os_str()))
-        .transpose()?;
+    let working_dir = spawn.working_dir.map(|dir| text("its working directory", dir.as_os_str())).transpose()?;
     let mut nulls = Vec::new();
-    let stdio = stdio(spawn, &mut nulls)
-        .map_err(|e| context.no_resources("no descriptor for /dev/null", e.0))?;
+    let stdio = stdio(spawn, &mut nulls).map_err(|e| context.no_resources("no descriptor for /dev/null", e.0))?;
     Ok(Prepared {
         argv: Strings::new(argv),
         envp: Strings::new(envp),
@@ -154,11 +127,7 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
         working_dir,
         identity: spawn.credentials.map(identity),
         stdio,
-        terminal: if spawn.foreground {
-            terminal().map(|terminal| terminal.fd())
-        } else {
-            None
-        },
+        terminal: if spawn.foreground { terminal().map(|terminal| terminal.fd()) } else { None },
         keep_fds: spawn.keep_fds,
         inherited: *spawn.inherited,
         _nulls: nulls,
@@ -171,10 +140,7 @@ fn joined(name: &OsStr, value: &OsStr) -> OsString {
 
 fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 3], Errno> {
     let mut fds = [None; 3];
-    for (target, stdio) in [spawn.stdin, spawn.stdout, spawn.stderr]
-        .into_iter()
-        .enumerate()
-    {
+    for (target, stdio) in [spawn.stdin, spawn.stdout, spawn.stderr].into_iter().enumerate() {
         fds[target] = match stdio {
             Stdio::Inherit => None,
             Stdio::Fd(fd) => Some(fd.as_raw_fd()),
@@ -192,9 +158,7 @@ fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 
 fn identity(wanted: &crate::sys::users::Credentials) -> Identity {
     let current = getgroups().unwrap_or_default();
     let already = geteuid().as_raw() == wanted.uid && getegid().as_raw() == wanted.gid;
-    let kept = |group: &nix::unistd::Gid| {
-        wanted.groups.contains(&group.as_raw()) || group.as_raw() == wanted.gid
-    };
+    let kept = |group: &nix::unistd::Gid| wanted.groups.contains(&group.as_raw()) || group.as_raw() == wanted.gid;
     Identity {
         uid: wanted.uid,
         gid: wanted.gid,
