@@ -9,9 +9,9 @@ use crate::signal::Signal;
 /// Signals a direct child that has not been reaped: until then its pid is its own.
 ///
 /// # Errors
-/// EINVAL for pid 1 and below; ESRCH when there is no such process; EPERM when it runs as somebody else and we may not.
+/// EINVAL for pid 1 and below and for softstop itself; ESRCH when there is no such process; EPERM when it runs as somebody else and we may not.
 pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
-    if pid <= 1 {
+    if pid <= 1 || pid == super::process::own_pid() {
         return Err(invalid());
     }
     super::process::kill(pid, signal.number())
@@ -51,6 +51,8 @@ mod tests {
     #[test]
     fn pids_that_mean_many_are_refused() {
         // With signal 0 nothing would happen even if the guard were gone; SIGCONT is as harmless to the test's own group.
+        let itself = super::super::process::own_pid();
+        assert_eq!(signal(itself, Signal::CONT).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         for pid in [1, 0, -1, -2, i32::MIN] {
             assert_eq!(signal(pid, Signal::CONT).unwrap_err().raw_os_error(), Some(libc::EINVAL));
             assert_eq!(signal_group(pid, Signal::CONT).unwrap_err().raw_os_error(), Some(libc::EINVAL));

@@ -262,4 +262,21 @@ mod tests {
         assert_eq!(leading_number(b"..\0"), None);
         assert_eq!(leading_number(b""), None);
     }
+
+    #[test]
+    fn without_close_range_the_listing_does() {
+        use std::os::fd::AsRawFd;
+        let null = std::fs::File::open("/dev/null").unwrap();
+        // SAFETY: takes integers; the copy is closed below.
+        let copies = [800, 950].map(|at| unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD, at) });
+        // SAFETY: takes integers.
+        let hidden = |fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == libc::FD_CLOEXEC;
+        assert!(!copies.iter().any(|fd| hidden(*fd)));
+        assert!(hide_listed_descriptors());
+        assert!(copies.iter().all(|fd| hidden(*fd)));
+        for fd in 0..=2 {
+            assert!(!hidden(fd), "the standard descriptors stay");
+        }
+        crate::sys::process::close(&copies);
+    }
 }

@@ -23,6 +23,7 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
 use super::mask::{self, SignalSet};
 use super::reap;
 use super::signals::Inherited;
+use super::terminal;
 use super::users::Credentials;
 use crate::lifecycle::event::SpawnError;
 use error::{Context, Report};
@@ -144,6 +145,10 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
         Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
         Some(Some(report)) => {
             bury(pid);
+            // The terminal must not stay with a group that has no members.
+            if let Some(terminal) = terminal::terminal().filter(|terminal| terminal.foreground() == Some(pid)) {
+                let _ = terminal.take();
+            }
             Err(context.explain(report))
         }
     }
@@ -214,7 +219,8 @@ mod tests {
             let file = std::fs::File::open(path).unwrap();
             // The kernel tells the holder by a signal; the default one would end the test.
             // SAFETY: takes integers and changes what this descriptor does alone.
-            assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) }, 0);
+            let rc = unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) };
+            assert_eq!(rc, 0);
             // SAFETY: as above.
             let rc = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
             assert_eq!(rc, 0, "no lease: {}", io::Error::last_os_error());
