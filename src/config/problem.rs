@@ -130,8 +130,20 @@ fn floor_boundary(text: &str, byte: usize) -> usize {
     byte
 }
 
+fn ceil_boundary(text: &str, byte: usize) -> usize {
+    let mut byte = byte.min(text.len());
+    while !text.is_char_boundary(byte) {
+        byte += 1;
+    }
+    byte
+}
+
 /// The line with a mark's indent and width in terminal columns; a long one is cut to about [`EXCERPT`] around the mark.
 fn excerpt(before: &str, marked: &str, after: &str) -> (String, usize, usize) {
+    // No character has more than four bytes: what is cut off here could not be shown.
+    let before = &before[ceil_boundary(before, before.len().saturating_sub(4 * EXCERPT))..];
+    let marked = &marked[..floor_boundary(marked, 4 * EXCERPT + 4)];
+    let after = &after[..floor_boundary(after, 4 * EXCERPT + 4)];
     let (mut before, marked, after) = (shown(before), shown(marked), shown(after));
     let room = if columns(&before) + columns(&marked) + columns(&after) > EXCERPT {
         EXCERPT

@@ -10,6 +10,9 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::keys::{self, Section};
 use crate::config::problem::{Place, Problem, Severity, Source, Span};
 
+/// So many problems are enough: what follows is not looked at, so that no file is slow to refuse.
+const ENOUGH: usize = 1000;
+
 pub type Value<'t> = Spanned<DeValue<'t>>;
 
 /// A key with its value, or one element of an array under the array's key.
@@ -123,8 +126,14 @@ impl<'a> Reader<'a> {
     }
 
     pub fn error(&mut self, span: &Span, sentence: impl Into<String>, help: impl Into<String>) {
-        let place = self.source.place(span, "");
-        self.error_at(vec![place], sentence, help);
+        if !self.has_enough() {
+            let place = self.source.place(span, "");
+            self.error_at(vec![place], sentence, help);
+        }
+    }
+
+    pub fn has_enough(&self) -> bool {
+        self.problems.len() >= ENOUGH
     }
 
     pub fn error_at(
@@ -269,9 +278,11 @@ impl<'a> Reader<'a> {
         section: &'static Section,
     ) -> Table<'t> {
         let mut meant = Vec::new();
+        let judged = if self.has_enough() { 0 } else { ENOUGH };
         for key in entries
             .keys()
             .filter(|k| !section.keys.contains(&k.get_ref().as_ref()))
+            .take(judged)
         {
             let unknown = keys::unknown(key.get_ref(), section);
             self.error(&key.span(), unknown.sentence, unknown.help);
