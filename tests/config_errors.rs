@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proptest::prelude::*;
-use softstop::config::check::{decode, read};
+use softstop::config::check::{decode, read, read_with_grace};
 use softstop::config::{Config, Handler, Method, OnExit, OnFailure, Output, Retries, When};
 use softstop::signal::Signal;
 
@@ -58,17 +59,9 @@ fn each_broken_configuration_says_what_is_expected() {
         } else if fs::read_to_string(&expected).unwrap_or_default() != said {
             different.push(format!("=== {}\n{said}", path.display()));
         }
-        assert!(
-            !said.is_empty(),
-            "{} has nothing wrong with it",
-            path.display()
-        );
+        assert!(!said.is_empty(), "{} has nothing wrong with it", path.display());
     }
-    assert!(
-        different.is_empty(),
-        "not as expected (BLESS=1 rewrites):\n{}",
-        different.join("\n")
-    );
+    assert!(different.is_empty(), "not as expected (BLESS=1 rewrites):\n{}", different.join("\n"));
 }
 
 #[test]
@@ -85,10 +78,7 @@ fn every_problem_has_a_place_a_sentence_and_a_help() {
         for p in list {
             let at = format!("{}: {p}", path.display());
             assert!(!p.places.is_empty() && !p.help.is_empty(), "{at}");
-            assert!(
-                !p.sentence.contains('\n') && !p.sentence.ends_with('.'),
-                "{at}"
-            );
+            assert!(!p.sentence.contains('\n') && !p.sentence.ends_with('.'), "{at}");
         }
     }
 }
@@ -104,10 +94,7 @@ fn valid(text: &str) -> Config {
 fn every_example_is_valid() {
     let list = files("examples");
     assert!(!list.is_empty());
-    for path in list
-        .iter()
-        .filter(|p| p.file_name().is_none_or(|n| n != "Cargo.toml"))
-    {
+    for path in list.iter().filter(|p| p.file_name().is_none_or(|n| n != "Cargo.toml")) {
         let text = fs::read_to_string(path).unwrap();
         if let Err(problems) = read(&text, &path.display().to_string(), &env) {
             panic!("{problems}");
@@ -122,78 +109,44 @@ const DESIGN: &str = include_str!("config_valid/design.toml");
 fn the_specification_s_example_means_what_it_says() {
     let (c, warnings) = read(DESIGN, "softstop.toml", &env).unwrap();
     assert_eq!(warnings, []);
-    assert_eq!(
-        (c.grace.as_secs(), c.kill_reserve.as_secs(), c.stop_reserve),
-        (30, 1, None)
-    );
+    assert_eq!((c.grace.as_secs(), c.kill_reserve.as_secs(), c.stop_reserve), (30, 1, None));
     assert_eq!(c.http.unwrap().listen.to_string(), "0.0.0.0:9180");
     let wait = &c.init[0];
     assert_eq!(
         (wait.name.as_str(), wait.retries, wait.on_failure),
-        (
-            "wait for the database",
-            Retries::UntilTimeout,
-            OnFailure::Stop
-        )
+        ("wait for the database", Retries::UntilTimeout, OnFailure::Stop)
     );
     let (web, agent) = (&c.processes[0], &c.processes[1]);
     assert_eq!(
-        web.stop
-            .iter()
-            .map(|r| (r.signal, r.wait.unwrap().as_secs()))
-            .collect::<Vec<_>>(),
+        web.stop.iter().map(|r| (r.signal, r.wait.unwrap().as_secs())).collect::<Vec<_>>(),
         [(Signal::QUIT, 20), (Signal::TERM, 3)]
     );
     assert_eq!(web.startup.as_ref().unwrap().failure_threshold, 30);
     assert_eq!(web.post_start[0].on_failure, OnFailure::Ignore);
     assert_eq!(web.pre_stop.as_ref().unwrap().name, "web pre_stop");
-    assert_eq!(
-        (web.on_exit, web.output),
-        (OnExit::StopOnFailure, Output::Prefix)
-    );
+    assert_eq!((web.on_exit, web.output), (OnExit::StopOnFailure, Output::Prefix));
     assert_eq!(agent.after, [(0, softstop::config::Condition::Ready)]);
     assert_eq!(
-        (
-            c.drain[0].tasks[0].name.as_str(),
-            c.drain[1].reserve.unwrap().as_secs()
-        ),
+        (c.drain[0].tasks[0].name.as_str(), c.drain[1].reserve.unwrap().as_secs()),
         ("let the load balancers notice", 2)
     );
-    assert_eq!(
-        (c.drain[0].when, c.post_stop[0].when),
-        (When::Requested, When::Always)
-    );
+    assert_eq!((c.drain[0].when, c.post_stop[0].when), (When::Requested, When::Always));
 }
 
 #[test]
 fn what_is_not_said_follows_from_the_rest() {
     let c = valid("[[process]]\nname = 'web'\ncommand = ['a', '${HOST}']");
     let p = &c.processes[0];
-    assert_eq!(
-        (p.on_exit, p.output, p.main),
-        (OnExit::Stop, Output::Inherit, false)
-    );
+    assert_eq!((p.on_exit, p.output, p.main), (OnExit::Stop, Output::Inherit, false));
     assert_eq!(p.command, ["a", "db"]);
-    assert_eq!(
-        c.termination_log.unwrap().to_str(),
-        Some("/dev/termination-log")
-    );
+    assert_eq!(c.termination_log.unwrap().to_str(), Some("/dev/termination-log"));
 
     let c = valid(
         "termination_log = ''\n[[process]]\nname='a'\ncommand=['a']\nmain=true\n[[process]]\nname='b'\ncommand=['b']\nuser=1000\n[process.pre_stop]\nsignal='USR1'",
     );
-    assert_eq!(
-        (c.processes[0].on_exit, c.processes[1].on_exit),
-        (OnExit::Stop, OnExit::Continue)
-    );
+    assert_eq!((c.processes[0].on_exit, c.processes[1].on_exit), (OnExit::Stop, OnExit::Continue));
     assert_eq!(c.processes[1].identity.user.as_deref(), Some("1000"));
-    assert_eq!(
-        c.processes[1].pre_stop.as_ref().unwrap().handler,
-        Handler::Signal {
-            process: 1,
-            signal: Signal::USR1
-        }
-    );
+    assert_eq!(c.processes[1].pre_stop.as_ref().unwrap().handler, Handler::Signal { process: 1, signal: Signal::USR1 });
     assert_eq!(c.termination_log, None);
 }
 
@@ -206,69 +159,48 @@ fn handlers_and_steps_in_every_form() {
          [[drain]]\nname='both'\nparallel=[{sleep='1s'},{exec=['x']}]\nwhen='always'\n[[drain]]\nsignal={process='a',signal='HUP'}",
     );
     assert_eq!(c.kill_reserve.as_millis(), 500);
-    let Handler::Http(get) = &c.init[0].handler else {
-        panic!("{:?}", c.init[0])
-    };
+    let Handler::Http(get) = &c.init[0].handler else { panic!("{:?}", c.init[0]) };
     assert_eq!(
-        (
-            get.method,
-            get.host.as_str(),
-            get.port,
-            get.path.as_str(),
-            c.init[0].retries
-        ),
+        (get.method, get.host.as_str(), get.port, get.path.as_str(), c.init[0].retries),
         (Method::Get, "localhost", 5432, "/", Retries::UntilTimeout)
     );
-    let Handler::Http(post) = &c.init[1].handler else {
-        panic!("{:?}", c.init[1])
-    };
+    let Handler::Http(post) = &c.init[1].handler else { panic!("{:?}", c.init[1]) };
     assert_eq!(
-        (
-            post.body.as_deref(),
-            c.init[1].retries,
-            c.init[1].name.as_str()
-        ),
+        (post.body.as_deref(), c.init[1].retries, c.init[1].name.as_str()),
         (Some("b"), Retries::Count(0), "init 2")
     );
     assert_eq!(
-        (
-            c.init[2].name.as_str(),
-            c.init[2].timeout,
-            c.init[3].retries
-        ),
+        (c.init[2].name.as_str(), c.init[2].timeout, c.init[3].retries),
         ("sleep 10ms", None, Retries::Count(3))
     );
-    assert_eq!(
-        c.drain[0]
-            .tasks
-            .iter()
-            .map(|t| t.name.as_str())
-            .collect::<Vec<_>>(),
-        ["sleep 1s", "both 2"]
-    );
-    assert_eq!(
-        (c.drain[0].when, c.drain[1].tasks[0].name.as_str()),
-        (When::Always, "drain 2")
-    );
+    assert_eq!(c.drain[0].tasks.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["sleep 1s", "both 2"]);
+    assert_eq!((c.drain[0].when, c.drain[1].tasks[0].name.as_str()), (When::Always, "drain 2"));
     assert_eq!(c.processes[0].identity.group.as_deref(), Some("g"));
 }
 
 #[test]
+fn a_grace_from_elsewhere_wins_and_every_reserve_is_held_against_it() {
+    let text = "grace = '30s'\nstop_reserve = '8s'\n[[process]]\nname = 'a'\ncommand = ['a']\n";
+    let with = |seconds| read_with_grace(text, "f", &env, Some(Duration::from_secs(seconds)));
+    let (config, _) = with(20).unwrap();
+    assert_eq!((config.grace.as_secs(), config.kill_reserve.as_secs()), (20, 1));
+    let refused = with(5).unwrap_err().to_string();
+    assert!(refused.contains("a grace of 5s, given by --grace or SOFTSTOP_GRACE"), "{refused}");
+    assert!(refused.contains(" --> f:2:16\n"), "{refused}");
+}
+
+#[test]
+fn no_message_moves_the_cursor() {
+    let said = said("\"a\\u001b[2J\\u202e\" = 1\nreport = \"x\\n\\u001b[2J\"\n");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+}
+
+#[test]
 fn a_file_that_is_no_text_is_refused_with_its_place() {
-    let refused = decode(b"grace = \"30s\"\nname = \"caf\xe9\"\n", "softstop.toml")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        refused.contains("not UTF-8\n --> softstop.toml:2:12\n"),
-        "{refused}"
-    );
+    let refused = decode(b"grace = \"30s\"\nname = \"caf\xe9\"\n", "softstop.toml").unwrap_err().to_string();
+    assert!(refused.contains("not UTF-8\n --> softstop.toml:2:12\n"), "{refused}");
     let huge = "#".repeat(softstop::config::check::MAX_BYTES + 1);
-    assert!(
-        read(&huge, "f", &env)
-            .unwrap_err()
-            .to_string()
-            .contains("more than 1048576")
-    );
+    assert!(read(&huge, "f", &env).unwrap_err().to_string().contains("more than 1048576"));
     assert!(decode(huge.as_bytes(), "f").is_err());
     assert_eq!(decode("é".as_bytes(), "f"), Ok("é"));
 }
@@ -289,44 +221,22 @@ fn a_hostile_megabyte_is_refused_in_bounded_time_and_space() {
     ]
     .map(texts)
     .to_vec();
-    list.push(format!(
-        "[[process]]\nname='a'\ncommand=[{}]",
-        "1,".repeat(400_000)
-    ));
-    list.push(format!(
-        "[[process]]\nname='a'\ncommand=['{}']",
-        "${é".repeat(200_000)
-    ));
+    list.push(format!("[[process]]\nname='a'\ncommand=[{}]", "1,".repeat(400_000)));
+    list.push(format!("[[process]]\nname='a'\ncommand=['{}']", "${é".repeat(200_000)));
     list.push(distinct(&|i| format!("unknown_key_{i} = 1\n")));
-    list.push(distinct(&|i| {
-        format!("[[process]]\nname='p{i}'\nafter.q{i}='ready'\n")
-    }));
+    list.push(distinct(&|i| format!("[[process]]\nname='p{i}'\nafter.q{i}='ready'\n")));
     for text in list {
         let started = std::time::Instant::now();
         let refused = read(&text, "f", &env).unwrap_err().to_string();
         let head = &text[..20.min(text.len())];
-        assert!(
-            refused.len() < 1_000_000,
-            "{head:?}: {} bytes",
-            refused.len()
-        );
-        assert!(
-            started.elapsed().as_secs() < 30,
-            "{head:?}: {:?}",
-            started.elapsed()
-        );
+        assert!(refused.len() < 1_000_000, "{head:?}: {} bytes", refused.len());
+        assert!(started.elapsed().as_secs() < 30, "{head:?}: {:?}", started.elapsed());
         println!("{head:?} {:?}", started.elapsed());
     }
     // A chain and a ring as long as fit: no recursion, no square.
-    let link = |i: usize, next: usize| {
-        format!("[[process]]\nname='p{i}'\ncommand=['x']\nafter.p{next}='ready'\n")
-    };
+    let link = |i: usize, next: usize| format!("[[process]]\nname='p{i}'\ncommand=['x']\nafter.p{next}='ready'\n");
     let ring: String = (0..2000).map(|i| link(i, (i + 1) % 2000)).collect();
-    assert!(
-        read(&ring, "f", &env).unwrap_err().list[0]
-            .sentence
-            .starts_with("the processes wait for each other")
-    );
+    assert!(read(&ring, "f", &env).unwrap_err().list[0].sentence.starts_with("the processes wait for each other"));
 }
 
 proptest! {
@@ -359,7 +269,7 @@ proptest! {
     /// Whatever duration is accepted, is what was written.
     #[test]
     fn durations_survive_the_way_there_and_back(millis in 1u64..86_400_000) {
-        let duration = std::time::Duration::from_millis(millis);
+        let duration = Duration::from_millis(millis);
         let text = softstop::config::check::values::words(duration);
         prop_assert_eq!(softstop::config::check::values::duration(&text, softstop::config::check::values::LIMIT).unwrap(), duration);
     }

@@ -66,9 +66,7 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn new(file: &'a str, text: &'a str) -> Source<'a> {
-        let lines = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(i, _)| i + 1))
-            .collect();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         Source { file, text, lines }
     }
 
@@ -80,45 +78,27 @@ impl<'a> Source<'a> {
         let next = self.lines.get(line + 1).map_or(self.text.len(), |n| n - 1);
         let mut text = &self.text[line_start..next.max(line_start)];
         text = text.strip_suffix('\r').unwrap_or(text);
-        let bom = if line == 0 && text.starts_with('\u{feff}') {
-            '\u{feff}'.len_utf8()
-        } else {
-            0
-        };
+        let bom = if line == 0 && text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let text = &text[bom..];
         let begin = start.saturating_sub(line_start + bom).min(text.len());
-        let end = floor_boundary(self.text, span.end)
-            .saturating_sub(line_start + bom)
-            .clamp(begin, text.len());
+        let end = floor_boundary(self.text, span.end).saturating_sub(line_start + bom).clamp(begin, text.len());
         let (excerpt, indent, width) = excerpt(&text[..begin], &text[begin..end], &text[end..]);
         let column = text[..begin].chars().count() + 1;
         Place {
             file: self.file.to_owned(),
-            position: Some(Position {
-                line: line + 1,
-                column,
-                excerpt,
-                indent,
-                width,
-            }),
+            position: Some(Position { line: line + 1, column, excerpt, indent, width }),
             label: label.into(),
         }
     }
 
     /// The file as a whole, for what is missing from it.
     pub fn whole(&self) -> Place {
-        Place {
-            file: self.file.to_owned(),
-            position: None,
-            label: String::new(),
-        }
+        Place { file: self.file.to_owned(), position: None, label: String::new() }
     }
 
     /// The line, from 0, that holds a byte.
     pub fn line(&self, byte: usize) -> usize {
-        self.lines
-            .partition_point(|start| *start <= byte)
-            .saturating_sub(1)
+        self.lines.partition_point(|start| *start <= byte).saturating_sub(1)
     }
 }
 
@@ -145,11 +125,7 @@ fn excerpt(before: &str, marked: &str, after: &str) -> (String, usize, usize) {
     let marked = &marked[..floor_boundary(marked, 4 * EXCERPT + 4)];
     let after = &after[..floor_boundary(after, 4 * EXCERPT + 4)];
     let (mut before, marked, after) = (shown(before), shown(marked), shown(after));
-    let room = if columns(&before) + columns(&marked) + columns(&after) > EXCERPT {
-        EXCERPT
-    } else {
-        usize::MAX
-    };
+    let room = if columns(&before) + columns(&marked) + columns(&after) > EXCERPT { EXCERPT } else { usize::MAX };
     let mut line = String::new();
     if room < columns(&before).saturating_mul(2) {
         before.reverse();
@@ -190,10 +166,7 @@ fn shown(text: &str) -> Vec<(char, usize)> {
     for c in text.chars() {
         match c {
             '\t' => list.extend([(' ', 1); 4]),
-            c if c.is_control() => list.push(('\u{fffd}', 1)),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                list.push(('\u{fffd}', 1))
-            }
+            c if !is_safe(c) => list.push(('\u{fffd}', 1)),
             c => list.push((c, terminal_width(c))),
         }
     }
@@ -205,9 +178,7 @@ fn shown(text: &str) -> Vec<(char, usize)> {
 fn terminal_width(c: char) -> usize {
     match u32::from(c) {
         0x300..=0x36f | 0x200b..=0x200d | 0x20d0..=0x20ff | 0xfe00..=0xfe0f | 0xfeff => 0,
-        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => {
-            2
-        }
+        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
         0xfe30..=0xfe6f
         | 0xff00..=0xff60
         | 0xffe0..=0xffe6
@@ -218,6 +189,20 @@ fn terminal_width(c: char) -> usize {
     }
 }
 
+/// A message that may quote the file, safe to print.
+pub(super) fn printable(message: String) -> String {
+    if message.chars().all(|c| c == '\n' || is_safe(c)) {
+        return message;
+    }
+    message.chars().map(|c| if c == '\n' || is_safe(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// Whether a character neither moves the cursor nor turns the text around it.
+fn is_safe(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = match self.severity {
@@ -225,42 +210,22 @@ impl fmt::Display for Problem {
             Severity::Warning => "warning",
         };
         writeln!(f, "{word}: {}", self.sentence)?;
-        let gutter = self
-            .places
-            .iter()
-            .filter_map(|p| p.position.as_ref())
-            .map(|p| p.line.to_string().len())
-            .max()
-            .unwrap_or(1);
+        let gutter =
+            self.places.iter().filter_map(|p| p.position.as_ref()).map(|p| p.line.to_string().len()).max().unwrap_or(1);
         for (i, place) in self.places.iter().enumerate() {
             let arrow = if i == 0 { "-->" } else { ":::" };
             let Some(at) = &place.position else {
                 writeln!(f, "{:gutter$}{arrow} {}", "", place.file)?;
                 continue;
             };
-            writeln!(
-                f,
-                "{:gutter$}{arrow} {}:{}:{}",
-                "", place.file, at.line, at.column
-            )?;
+            writeln!(f, "{:gutter$}{arrow} {}:{}:{}", "", place.file, at.line, at.column)?;
             writeln!(f, "{:gutter$} |", "")?;
-            writeln!(
-                f,
-                "{}",
-                format!("{:gutter$} | {}", at.line, at.excerpt).trim_end()
-            )?;
+            writeln!(f, "{}", format!("{:gutter$} | {}", at.line, at.excerpt).trim_end())?;
             let mark = "^".repeat(at.width);
             writeln!(
                 f,
                 "{}",
-                format!(
-                    "{:gutter$} | {:indent$}{mark} {}",
-                    "",
-                    "",
-                    place.label,
-                    indent = at.indent
-                )
-                .trim_end()
+                format!("{:gutter$} | {:indent$}{mark} {}", "", "", place.label, indent = at.indent).trim_end()
             )?;
         }
         if !self.help.is_empty() {
@@ -286,24 +251,14 @@ impl Problems {
     /// ```
     pub fn of_file(file: &str, sentence: impl Into<String>, help: impl Into<String>) -> Problems {
         let place = Source::new(file, "").whole();
-        let problem = Problem {
-            severity: Severity::Error,
-            sentence: sentence.into(),
-            places: vec![place],
-            help: help.into(),
-        };
-        Problems {
-            file: file.to_owned(),
-            list: vec![problem],
-        }
+        let problem =
+            Problem { severity: Severity::Error, sentence: sentence.into(), places: vec![place], help: help.into() };
+        Problems { file: file.to_owned(), list: vec![problem] }
     }
 
     /// How many of them refuse the configuration.
     pub fn errors(&self) -> usize {
-        self.list
-            .iter()
-            .filter(|p| p.severity == Severity::Error)
-            .count()
+        self.list.iter().filter(|p| p.severity == Severity::Error).count()
     }
 }
 
@@ -333,10 +288,7 @@ mod tests {
 
     fn at(text: &str, piece: &str) -> Position {
         let start = text.find(piece).unwrap();
-        Source::new("f", text)
-            .place(&(start..start + piece.len()), "")
-            .position
-            .unwrap()
+        Source::new("f", text).place(&(start..start + piece.len()), "").position.unwrap()
     }
 
     #[test]
@@ -344,10 +296,7 @@ mod tests {
         let p = at("a = 1\nbé = 2\n", "= 2");
         assert_eq!((p.line, p.column, p.indent, p.width), (2, 4, 3, 3));
         let p = at("\u{feff}a = 1\r\nb = 2\r\n", "a");
-        assert_eq!(
-            (p.line, p.column, p.indent, p.excerpt.as_str()),
-            (1, 1, 0, "a = 1")
-        );
+        assert_eq!((p.line, p.column, p.indent, p.excerpt.as_str()), (1, 1, 0, "a = 1"));
         let p = at("\u{feff}a = 1\r\nb = 2\r\n", "2");
         assert_eq!((p.line, p.column, p.excerpt.as_str()), (2, 5, "b = 2"));
     }
@@ -362,10 +311,7 @@ mod tests {
 
     #[test]
     fn nothing_in_the_file_can_move_the_cursor() {
-        assert_eq!(
-            at("a = '\u{1b}[2J\u{202e}'", "a").excerpt,
-            "a = '\u{fffd}[2J\u{fffd}'"
-        );
+        assert_eq!(at("a = '\u{1b}[2J\u{202e}'", "a").excerpt, "a = '\u{fffd}[2J\u{fffd}'");
     }
 
     #[test]
@@ -385,28 +331,15 @@ mod tests {
             let place = Source::new("f", "ab\né").place(&span, "");
             assert!(place.position.unwrap().line <= 2);
         }
-        assert_eq!(
-            Source::new("f", "")
-                .place(&(0..0), "")
-                .position
-                .unwrap()
-                .line,
-            1
-        );
+        assert_eq!(Source::new("f", "").place(&(0..0), "").position.unwrap().line, 1);
     }
 
     #[test]
     fn hundreds_of_problems_are_counted_not_shown() {
         let one = Problems::of_file("f", "bad", "fix it");
-        let many = Problems {
-            file: "f".into(),
-            list: vec![one.list[0].clone(); 250],
-        };
+        let many = Problems { file: "f".into(), list: vec![one.list[0].clone(); 250] };
         let text = many.to_string();
         assert_eq!(text.matches("error:").count(), SHOWN);
-        assert!(
-            text.ends_with("... and 150 more\n\nf: 250 problems; nothing was started"),
-            "{text}"
-        );
+        assert!(text.ends_with("... and 150 more\n\nf: 250 problems; nothing was started"), "{text}");
     }
 }

@@ -21,15 +21,10 @@ pub fn one_handler(
     if present.len() > 1 {
         present.sort_by_key(|f| f.key.start);
         let named: Vec<&str> = present.iter().map(|f| f.name).collect();
-        let places = present
-            .iter()
-            .map(|f| reader.source.place(&f.key, ""))
-            .collect();
+        let places = present.iter().map(|f| reader.source.place(&f.key, "")).collect();
         let more = match site.map(|s| s.place) {
             Some(Place::Init | Place::PostStart) => "; for both, write two tasks",
-            Some(Place::Drain | Place::PostStop) => {
-                "; for both, write two steps, or `parallel = [ { ... }, { ... } ]`"
-            }
+            Some(Place::Drain | Place::PostStop) => "; for both, write two steps, or `parallel = [ { ... }, { ... } ]`",
             Some(Place::PreStop) | None => "",
         };
         reader.error_at(
@@ -41,11 +36,7 @@ pub fn one_handler(
     let handlers: Vec<Option<Handler>> = present.iter().map(|f| handler(reader, f, site)).collect();
     if handlers.is_empty() {
         let what = site.map_or("the probe", |s| {
-            if matches!(s.place, Place::Drain | Place::PostStop) {
-                "the step"
-            } else {
-                "the task"
-            }
+            if matches!(s.place, Place::Drain | Place::PostStop) { "the step" } else { "the task" }
         });
         reader.missing(
             table,
@@ -62,11 +53,7 @@ pub fn one_handler(
             ),
         );
     }
-    if handlers.len() == 1 {
-        handlers.into_iter().next().flatten()
-    } else {
-        None
-    }
+    if handlers.len() == 1 { handlers.into_iter().next().flatten() } else { None }
 }
 
 fn handler(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>) -> Option<Handler> {
@@ -78,10 +65,7 @@ fn handler(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>) 
             let example = "write tcp_socket = { host = \"db\", port = 5432 }";
             let table = reader.table(field, &keys::TCP_SOCKET, example)?;
             let (host, port) = endpoint(reader, &table, example);
-            Some(Handler::Tcp {
-                host: host?,
-                port: port?,
-            })
+            Some(Handler::Tcp { host: host?, port: port? })
         }
         "sleep" => reader.duration(field, values::LIMIT).map(Handler::Sleep),
         _ => signal(reader, field, site?),
@@ -101,17 +85,10 @@ pub fn command(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<OsStrin
         return None;
     }
     let Some(elements) = field.elements() else {
-        reader.wrong_type(
-            field,
-            "an array of strings",
-            &format!("write {name} = [\"program\", \"argument\"]"),
-        );
+        reader.wrong_type(field, "an array of strings", &format!("write {name} = [\"program\", \"argument\"]"));
         return None;
     };
-    let words: Vec<Option<String>> = elements
-        .iter()
-        .map(|e| reader.text(e, "write each element in quotes"))
-        .collect();
+    let words: Vec<Option<String>> = elements.iter().map(|e| reader.text(e, "write each element in quotes")).collect();
     match words.first() {
         None => reader.error(
             &field.span(),
@@ -127,77 +104,44 @@ pub fn command(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<OsStrin
             return None;
         }
         Some(Some(program)) if words.len() == 1 && program.contains(char::is_whitespace) => {
-            let help = format!(
-                "write each argument as an element of its own: {name} = {}",
-                values::command_as_array(program)
-            );
-            reader.warn(
-                &elements[0].span(),
-                "the program's name contains a space",
-                help,
-            );
+            let help =
+                format!("write each argument as an element of its own: {name} = {}", values::command_as_array(program));
+            reader.warn(&elements[0].span(), "the program's name contains a space", help);
         }
         Some(_) => {}
     }
-    let words: Vec<OsString> = words
-        .into_iter()
-        .collect::<Option<Vec<_>>>()?
-        .into_iter()
-        .map(OsString::from)
-        .collect();
+    let words: Vec<OsString> = words.into_iter().collect::<Option<Vec<_>>>()?.into_iter().map(OsString::from).collect();
     (!words.is_empty()).then_some(words)
 }
 
 fn http(reader: &mut Reader<'_>, field: &Field<'_>, method: Method) -> Option<Handler> {
-    let section = if method == Method::Post {
-        &keys::HTTP_POST
-    } else {
-        &keys::HTTP_GET
-    };
-    let example = format!(
-        "write {} = {{ port = 8080, path = \"/healthz\" }}",
-        field.name
-    );
+    let section = if method == Method::Post { &keys::HTTP_POST } else { &keys::HTTP_GET };
+    let example = format!("write {} = {{ port = 8080, path = \"/healthz\" }}", field.name);
     let table = reader.table(field, section, &example)?;
     let (host, port) = endpoint(reader, &table, &example);
     let path = match table.get("path") {
         Some(f) => reader.parsed(&f, "write a path such as \"/healthz\"", values::url_path),
         None => Some("/".into()),
     };
-    let headers = table
-        .get("headers")
-        .map_or_else(Vec::new, |f| headers(reader, &f));
+    let headers = table.get("headers").map_or_else(Vec::new, |f| headers(reader, &f));
     let body = if method == Method::Post {
-        table
-            .get("body")
-            .and_then(|f| reader.text(&f, "write the body in quotes"))
+        table.get("body").and_then(|f| reader.text(&f, "write the body in quotes"))
     } else {
         None
     };
-    Some(Handler::Http(HttpCall {
-        method,
-        host: host?,
-        port: port?,
-        path: path?,
-        headers,
-        body,
-    }))
+    Some(Handler::Http(HttpCall { method, host: host?, port: port?, path: path?, headers, body }))
 }
 
 /// `host`, which is localhost when left out, and `port`.
-fn endpoint(
-    reader: &mut Reader<'_>,
-    table: &Table<'_>,
-    example: &str,
-) -> (Option<String>, Option<u16>) {
+fn endpoint(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> (Option<String>, Option<u16>) {
     let host = match table.get("host") {
         Some(f) => reader.parsed(&f, "write a host in quotes, such as \"db\"", values::host),
         None => Some("localhost".into()),
     };
     let port = match table.get("port") {
-        Some(f) => reader
-            .integer(&f, 1..=65535, "write a port's number, such as 8080")
-            .and_then(|n| u16::try_from(n).ok()),
+        Some(f) => {
+            reader.integer(&f, 1..=65535, "write a port's number, such as 8080").and_then(|n| u16::try_from(n).ok())
+        }
         None => {
             reader.missing(table, &["port"], "`port` is missing", example);
             None
@@ -248,31 +192,18 @@ fn signal(reader: &mut Reader<'_>, field: &Field<'_>, site: &Site<'_>) -> Option
         Place::PostStart | Place::PreStop | Place::Drain => {}
     }
     let (process, signal) = if field.value.get_ref().is_str() {
-        let signal = reader
-            .signal(field)
-            .and_then(|s| harmless(reader, field, s));
+        let signal = reader.signal(field).and_then(|s| harmless(reader, field, s));
         if site.owner.is_none() {
-            reader.error(
-                &field.span(),
-                "`signal` does not say to which process",
-                full,
-            );
+            reader.error(&field.span(), "`signal` does not say to which process", full);
         }
         (site.owner, signal)
     } else {
         let table = reader.table(field, &keys::SIGNAL, full)?;
         let process = match (table.get("process"), site.owner) {
-            (Some(f), _) => reader
-                .text(&f, full)
-                .and_then(|name| process(reader, &f.span(), &name, site.names)),
+            (Some(f), _) => reader.text(&f, full).and_then(|name| process(reader, &f.span(), &name, site.names)),
             (None, Some(owner)) => Some(owner),
             (None, None) => {
-                reader.missing(
-                    &table,
-                    &["process"],
-                    "`signal` does not say to which process",
-                    full,
-                );
+                reader.missing(&table, &["process"], "`signal` does not say to which process", full);
                 None
             }
         };
@@ -280,26 +211,16 @@ fn signal(reader: &mut Reader<'_>, field: &Field<'_>, site: &Site<'_>) -> Option
             reader.missing(&table, &["signal"], "`signal` does not say which one", full);
             return None;
         };
-        (
-            process,
-            reader.signal(&f).and_then(|s| harmless(reader, &f, s)),
-        )
+        (process, reader.signal(&f).and_then(|s| harmless(reader, &f, s)))
     };
-    Some(Handler::Signal {
-        process: process?,
-        signal: signal?,
-    })
+    Some(Handler::Signal { process: process?, signal: signal? })
 }
 
 /// SIGKILL and SIGSTOP are softstop's own business: the one ends what a stop leaves, the other would hold it up.
 fn harmless(reader: &mut Reader<'_>, field: &Field<'_>, signal: Signal) -> Option<Signal> {
     if [Signal::KILL, Signal::STOP].contains(&signal) {
         let help = "write a signal that the process can catch; SIGKILL follows when its `stop` ladder ends";
-        reader.error(
-            &field.span(),
-            format!("{signal} cannot be sent by a task"),
-            help,
-        );
+        reader.error(&field.span(), format!("{signal} cannot be sent by a task"), help);
         return None;
     }
     Some(signal)
@@ -309,27 +230,14 @@ fn harmless(reader: &mut Reader<'_>, field: &Field<'_>, signal: Signal) -> Optio
 pub fn process(reader: &mut Reader<'_>, span: &Span, name: &str, names: &Names) -> Option<usize> {
     let index = names.index.get(name).copied();
     // Behind a syntax error, or a name that was refused, the process may well be there.
-    if index.is_some()
-        || reader.is_broken()
-        || reader.has_enough()
-        || names.list.iter().any(Option::is_none)
-    {
+    if index.is_some() || reader.is_broken() || reader.has_enough() || names.list.iter().any(Option::is_none) {
         return index;
     }
-    let known: Vec<&str> = names
-        .list
-        .iter()
-        .flatten()
-        .map(String::as_str)
-        .take(100)
-        .collect();
+    let known: Vec<&str> = names.list.iter().flatten().map(String::as_str).take(100).collect();
     let help = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None if known.is_empty() => "there is no process yet: add a `[[process]]`".into(),
-        None => format!(
-            "the processes are {}",
-            keys::list(&known[..known.len().min(20)])
-        ),
+        None => format!("the processes are {}", keys::list(&known[..known.len().min(20)])),
     };
     reader.error(span, format!("there is no process named {name:?}"), help);
     None

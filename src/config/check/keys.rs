@@ -29,14 +29,8 @@ pub const TOP: Section = Section {
     ],
 };
 
-pub const HTTP: Section = Section {
-    title: "[http]",
-    keys: &["listen"],
-};
-pub const LOG: Section = Section {
-    title: "[log]",
-    keys: &["level", "format"],
-};
+pub const HTTP: Section = Section { title: "[http]", keys: &["listen"] };
+pub const LOG: Section = Section { title: "[log]", keys: &["level", "format"] };
 
 pub const PROCESS: Section = Section {
     title: "[[process]]",
@@ -65,14 +59,8 @@ pub const PROCESS: Section = Section {
     ],
 };
 
-pub const BACKOFF: Section = Section {
-    title: "backoff",
-    keys: &["initial", "max", "reset"],
-};
-pub const RUNG: Section = Section {
-    title: "stop",
-    keys: &["signal", "wait"],
-};
+pub const BACKOFF: Section = Section { title: "backoff", keys: &["initial", "max", "reset"] };
+pub const RUNG: Section = Section { title: "stop", keys: &["signal", "wait"] };
 
 pub const PROBE: Section = Section {
     title: "a probe",
@@ -125,49 +113,17 @@ pub const STEP: Section = Section {
     ],
 };
 
-pub const HTTP_GET: Section = Section {
-    title: "http_get",
-    keys: &["host", "port", "path", "headers"],
-};
-pub const HTTP_POST: Section = Section {
-    title: "http_post",
-    keys: &["host", "port", "path", "headers", "body"],
-};
-pub const TCP_SOCKET: Section = Section {
-    title: "tcp_socket",
-    keys: &["host", "port"],
-};
-pub const SIGNAL: Section = Section {
-    title: "signal",
-    keys: &["process", "signal"],
-};
+pub const HTTP_GET: Section = Section { title: "http_get", keys: &["host", "port", "path", "headers"] };
+pub const HTTP_POST: Section = Section { title: "http_post", keys: &["host", "port", "path", "headers", "body"] };
+pub const TCP_SOCKET: Section = Section { title: "tcp_socket", keys: &["host", "port"] };
+pub const SIGNAL: Section = Section { title: "signal", keys: &["process", "signal"] };
 
 /// Every table with fixed keys. `[exit_codes]`, `env`, `after` and `headers` have the user's own.
-pub const SECTIONS: &[&Section] = &[
-    &TOP,
-    &HTTP,
-    &LOG,
-    &PROCESS,
-    &BACKOFF,
-    &RUNG,
-    &PROBE,
-    &TASK,
-    &STEP,
-    &HTTP_GET,
-    &HTTP_POST,
-    &TCP_SOCKET,
-    &SIGNAL,
-];
+pub const SECTIONS: &[&Section] =
+    &[&TOP, &HTTP, &LOG, &PROCESS, &BACKOFF, &RUNG, &PROBE, &TASK, &STEP, &HTTP_GET, &HTTP_POST, &TCP_SOCKET, &SIGNAL];
 
 /// The keys that say what a task does.
-pub const HANDLERS: &[&str] = &[
-    "exec",
-    "http_get",
-    "http_post",
-    "tcp_socket",
-    "sleep",
-    "signal",
-];
+pub const HANDLERS: &[&str] = &["exec", "http_get", "http_post", "tcp_socket", "sleep", "signal"];
 /// The handlers that can answer "is it well?".
 pub const PROBE_HANDLERS: &[&str] = &["exec", "http_get", "tcp_socket"];
 
@@ -211,39 +167,18 @@ pub struct Unknown {
 /// What to write instead of an unknown key.
 pub fn unknown(key: &str, section: &'static Section) -> Unknown {
     if LATER.contains(&key) {
-        let handlers: Vec<&str> = section
-            .keys
-            .iter()
-            .filter(|k| HANDLERS.contains(k))
-            .copied()
-            .collect();
-        let instead = if handlers.is_empty() {
-            String::new()
-        } else {
-            format!("; write one of {}", list(&handlers))
-        };
+        let handlers: Vec<&str> = section.keys.iter().filter(|k| HANDLERS.contains(k)).copied().collect();
+        let instead = if handlers.is_empty() { String::new() } else { format!("; write one of {}", list(&handlers)) };
         let sentence = format!("`{key}` is not in this version");
-        return Unknown {
-            sentence,
-            help: format!("leave it out{instead}"),
-            meant: HANDLERS,
-        };
+        return Unknown { sentence, help: format!("leave it out{instead}"), meant: HANDLERS };
     }
     if key == "scheme" && section.keys.contains(&"port") {
         let sentence = "`scheme` is not in this version: requests are plain HTTP".into();
-        return Unknown {
-            sentence,
-            help: "leave it out, or use `exec` with a TLS client".into(),
-            meant: &[],
-        };
+        return Unknown { sentence, help: "leave it out, or use `exec` with a TLS client".into(), meant: &[] };
     }
     let sentence = format!("unknown key `{key}` in {}", section.title);
     if let Some(help) = belongs_elsewhere(key, section) {
-        return Unknown {
-            sentence,
-            help,
-            meant: &[],
-        };
+        return Unknown { sentence, help, meant: &[] };
     }
     let snake = snake_case(key);
     let without_unit = snake.strip_suffix("_seconds");
@@ -252,16 +187,10 @@ pub fn unknown(key: &str, section: &'static Section) -> Unknown {
         .or_else(|| section.keys.iter().copied().find(same))
         .or_else(|| crate::config::nearest(&snake, section.keys.iter().copied()));
     match meant.and_then(|meant| section.keys.iter().position(|k| *k == meant)) {
-        Some(i) => Unknown {
-            sentence,
-            help: format!("did you mean `{}`?", section.keys[i]),
-            meant: &section.keys[i..=i],
-        },
-        None => Unknown {
-            sentence,
-            help: format!("valid here: {}", list(section.keys)),
-            meant: &[],
-        },
+        Some(i) => {
+            Unknown { sentence, help: format!("did you mean `{}`?", section.keys[i]), meant: &section.keys[i..=i] }
+        }
+        None => Unknown { sentence, help: format!("valid here: {}", list(section.keys)), meant: &[] },
     }
 }
 
@@ -270,9 +199,7 @@ fn belongs_elsewhere(key: &str, section: &Section) -> Option<String> {
     let at_top = section.title == TOP.title;
     if !at_top && TOP.keys.contains(&key) {
         let why = "what follows a header belongs to that table";
-        return Some(format!(
-            "`{key}` belongs at the top of the file, before the first `[table]`: {why}"
-        ));
+        return Some(format!("`{key}` belongs at the top of the file, before the first `[table]`: {why}"));
     }
     if section.title == TASK.title && STEP.keys.contains(&key) {
         return Some(format!(
@@ -287,17 +214,12 @@ fn belongs_elsewhere(key: &str, section: &Section) -> Option<String> {
         "pre_stop" | "startup" | "readiness" | "liveness" => &format!("[process.{key}]"),
         _ => return Some(format!("`{key}` belongs in a `[[process]]`")),
     };
-    Some(format!(
-        "`{key}` belongs to a process: write `{header}` below its `[[process]]`"
-    ))
+    Some(format!("`{key}` belongs to a process: write `{header}` below its `[[process]]`"))
 }
 
 fn alias(snake: &str, section: &Section) -> Option<&'static str> {
     let bare = snake.strip_suffix("_seconds").unwrap_or(snake);
-    ALIASES
-        .iter()
-        .find(|(from, to)| *from == bare && section.keys.contains(to))
-        .map(|(_, to)| *to)
+    ALIASES.iter().find(|(from, to)| *from == bare && section.keys.contains(to)).map(|(_, to)| *to)
 }
 
 /// `failureThreshold` as Kubernetes writes it, `failure-threshold` as other tools do.
@@ -307,22 +229,14 @@ fn snake_case(key: &str) -> String {
         if c.is_ascii_uppercase() && !out.is_empty() && !out.ends_with('_') {
             out.push('_');
         }
-        out.push(if c == '-' {
-            '_'
-        } else {
-            c.to_ascii_lowercase()
-        });
+        out.push(if c == '-' { '_' } else { c.to_ascii_lowercase() });
     }
     out
 }
 
 /// `` `a`, `b` `` for messages.
 pub fn list(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|w| format!("`{w}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -341,24 +255,12 @@ mod tests {
             ("processes", &TOP, "`process`"),
             ("httpGet", &TASK, "`http_get`"),
         ] {
-            assert_eq!(
-                unknown(key, section).help,
-                format!("did you mean {meant}?"),
-                "{key}"
-            );
+            assert_eq!(unknown(key, section).help, format!("did you mean {meant}?"), "{key}");
         }
         assert!(unknown("grace", &HTTP).help.contains("top of the file"));
-        assert!(
-            unknown("post_start", &TOP)
-                .help
-                .contains("[[process.post_start]]")
-        );
+        assert!(unknown("post_start", &TOP).help.contains("[[process.post_start]]"));
         assert!(unknown("command", &TOP).help.contains("[[process]]"));
-        assert!(
-            unknown("wait_idle", &STEP)
-                .sentence
-                .contains("not in this version")
-        );
+        assert!(unknown("wait_idle", &STEP).sentence.contains("not in this version"));
         assert!(unknown("zzz", &LOG).help.contains("`level`, `format`"));
     }
 }

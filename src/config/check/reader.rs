@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::keys::{self, Section};
-use crate::config::problem::{Place, Problem, Severity, Source, Span};
+use crate::config::problem::{Place, Problem, Severity, Source, Span, printable};
 
 /// So many problems are enough: what follows is not looked at, so that no file is slow to refuse.
 const ENOUGH: usize = 1000;
@@ -28,12 +28,7 @@ pub struct Field<'t> {
 impl<'t> Field<'t> {
     /// A key and its value.
     pub fn new(key: &'t Spanned<DeString<'t>>, value: &'t Value<'t>) -> Field<'t> {
-        Field {
-            name: key.get_ref(),
-            key: key.span(),
-            value,
-            element: false,
-        }
+        Field { name: key.get_ref(), key: key.span(), value, element: false }
     }
 
     /// For messages.
@@ -49,17 +44,7 @@ impl<'t> Field<'t> {
     /// The elements, each as a field of its own; `None` when it is no array.
     pub fn elements(&self) -> Option<Vec<Field<'t>>> {
         let array = self.value.get_ref().as_array()?;
-        Some(
-            array
-                .iter()
-                .map(|value| Field {
-                    name: self.name,
-                    key: self.key.clone(),
-                    element: true,
-                    value,
-                })
-                .collect(),
-        )
+        Some(array.iter().map(|value| Field { name: self.name, key: self.key.clone(), element: true, value }).collect())
     }
 }
 
@@ -75,11 +60,7 @@ pub struct Table<'t> {
 
 impl<'t> Table<'t> {
     pub fn get(&self, key: &str) -> Option<Field<'t>> {
-        debug_assert!(
-            self.section.keys.contains(&key),
-            "{key} is not in the list of {}",
-            self.section.title
-        );
+        debug_assert!(self.section.keys.contains(&key), "{key} is not in the list of {}", self.section.title);
         self.entries.get_key_value(key).map(|(k, value)| Field {
             name: k.get_ref(),
             key: k.span(),
@@ -105,12 +86,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a Source<'a>, env: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
-        Reader {
-            source,
-            env,
-            problems: Vec::new(),
-            broken: HashSet::new(),
-        }
+        Reader { source, env, problems: Vec::new(), broken: HashSet::new() }
     }
 
     // === Problems ===
@@ -136,12 +112,7 @@ impl<'a> Reader<'a> {
         self.problems.len() >= ENOUGH
     }
 
-    pub fn error_at(
-        &mut self,
-        places: Vec<Place>,
-        sentence: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub fn error_at(&mut self, places: Vec<Place>, sentence: impl Into<String>, help: impl Into<String>) {
         self.push(Severity::Error, places, sentence.into(), help.into());
     }
 
@@ -151,13 +122,7 @@ impl<'a> Reader<'a> {
     }
 
     /// None of `keys`, one of which must be in the table, is there. Not said where a misspelt key was meant to be it.
-    pub fn missing(
-        &mut self,
-        table: &Table<'_>,
-        keys: &[&str],
-        sentence: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub fn missing(&mut self, table: &Table<'_>, keys: &[&str], sentence: impl Into<String>, help: impl Into<String>) {
         if self.can_miss(table, keys) {
             self.error(&table.header, sentence, help);
         }
@@ -168,17 +133,10 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&mut self, severity: Severity, places: Vec<Place>, sentence: String, help: String) {
-        let line = places
-            .first()
-            .and_then(|p| p.position.as_ref())
-            .map(|p| p.line - 1);
+        let line = places.first().and_then(|p| p.position.as_ref()).map(|p| p.line - 1);
         if line.is_none_or(|line| !self.broken.contains(&line)) {
-            self.problems.push(Problem {
-                severity,
-                sentence,
-                places,
-                help,
-            });
+            let (sentence, help) = (printable(sentence).replace('\n', " "), printable(help));
+            self.problems.push(Problem { severity, sentence, places, help });
         }
     }
 
@@ -192,11 +150,7 @@ impl<'a> Reader<'a> {
             DeValue::Datetime(_) => "a date",
             DeValue::Table(_) => "a table",
         };
-        self.error(
-            &field.span(),
-            format!("{} must be {wanted}, not {is}", field.title()),
-            example.to_owned(),
-        );
+        self.error(&field.span(), format!("{} must be {wanted}, not {is}", field.title()), example.to_owned());
     }
 
     // === Tables ===
@@ -206,12 +160,7 @@ impl<'a> Reader<'a> {
         self.known(entries, 0..0, &keys::TOP)
     }
 
-    pub fn table<'t>(
-        &mut self,
-        field: &Field<'t>,
-        section: &'static Section,
-        example: &str,
-    ) -> Option<Table<'t>> {
+    pub fn table<'t>(&mut self, field: &Field<'t>, section: &'static Section, example: &str) -> Option<Table<'t>> {
         let entries = self.map(field, example)?;
         Some(self.known(entries, field.span(), section))
     }
@@ -226,12 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `[[name]]` or an array of inline tables. A single `[name]` is an error, but is read all the same.
-    pub fn tables<'t>(
-        &mut self,
-        field: Option<Field<'t>>,
-        section: &'static Section,
-        header: &str,
-    ) -> Vec<Table<'t>> {
+    pub fn tables<'t>(&mut self, field: Option<Field<'t>>, section: &'static Section, header: &str) -> Vec<Table<'t>> {
         let Some(field) = field else {
             return Vec::new();
         };
@@ -239,10 +183,7 @@ impl<'a> Reader<'a> {
             DeValue::Table(_) => {
                 self.error(
                     &field.span(),
-                    format!(
-                        "`{}` can stand more than once and is an array of tables",
-                        field.name
-                    ),
+                    format!("`{}` can stand more than once and is an array of tables", field.name),
                     format!("write `{header}`"),
                 );
                 self.table(&field, section, header).into_iter().collect()
@@ -251,48 +192,24 @@ impl<'a> Reader<'a> {
                 let elements = field.elements().unwrap_or_default();
                 elements
                     .iter()
-                    .filter_map(|e| {
-                        self.table(
-                            e,
-                            section,
-                            &format!("write `{header}`, or an array of `{{ ... }}`"),
-                        )
-                    })
+                    .filter_map(|e| self.table(e, section, &format!("write `{header}`, or an array of `{{ ... }}`")))
                     .collect()
             }
             _ => {
-                self.wrong_type(
-                    &field,
-                    "an array of tables",
-                    &format!("write `{header}` and the keys below it"),
-                );
+                self.wrong_type(&field, "an array of tables", &format!("write `{header}` and the keys below it"));
                 Vec::new()
             }
         }
     }
 
-    fn known<'t>(
-        &mut self,
-        entries: &'t DeTable<'t>,
-        header: Span,
-        section: &'static Section,
-    ) -> Table<'t> {
+    fn known<'t>(&mut self, entries: &'t DeTable<'t>, header: Span, section: &'static Section) -> Table<'t> {
         let mut meant = Vec::new();
         let judged = if self.has_enough() { 0 } else { ENOUGH };
-        for key in entries
-            .keys()
-            .filter(|k| !section.keys.contains(&k.get_ref().as_ref()))
-            .take(judged)
-        {
+        for key in entries.keys().filter(|k| !section.keys.contains(&k.get_ref().as_ref())).take(judged) {
             let unknown = keys::unknown(key.get_ref(), section);
             self.error(&key.span(), unknown.sentence, unknown.help);
             meant.extend(unknown.meant);
         }
-        Table {
-            entries,
-            header,
-            section,
-            meant,
-        }
+        Table { entries, header, section, meant }
     }
 }

@@ -46,14 +46,8 @@ impl Reader<'_> {
 
     /// Where `piece` stands inside a string as written; the whole string when escapes hide it.
     fn within(&self, span: &Span, piece: &str) -> Span {
-        let found = self
-            .source
-            .text
-            .get(span.clone())
-            .and_then(|raw| raw.find(piece));
-        found.map_or(span.clone(), |at| {
-            span.start + at..span.start + at + piece.len()
-        })
+        let found = self.source.text.get(span.clone()).and_then(|raw| raw.find(piece));
+        found.map_or(span.clone(), |at| span.start + at..span.start + at + piece.len())
     }
 
     /// A string that stands for a value of another kind.
@@ -64,9 +58,7 @@ impl Reader<'_> {
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let text = self.text(field, example)?;
-        parse(&text)
-            .map_err(|wrong| self.error(&field.span(), wrong.sentence, wrong.help))
-            .ok()
+        parse(&text).map_err(|wrong| self.error(&field.span(), wrong.sentence, wrong.help)).ok()
     }
 
     pub fn duration(&mut self, field: &Field<'_>, range: DurationRange) -> Option<Duration> {
@@ -81,33 +73,23 @@ impl Reader<'_> {
             return None;
         }
         let name = field.name;
-        self.parsed(
-            field,
-            "write a duration such as \"30s\", \"1m30s\" or \"500ms\"",
-            |text| values::duration(text, range).map_err(|w| w.in_field(name)),
-        )
+        self.parsed(field, "write a duration such as \"30s\", \"1m30s\" or \"500ms\"", |text| {
+            values::duration(text, range).map_err(|w| w.in_field(name))
+        })
     }
 
     pub fn signal(&mut self, field: &Field<'_>) -> Option<Signal> {
         self.parsed(field, "write a signal's name such as \"SIGTERM\"", |text| {
-            let help =
-                "write a name such as \"SIGTERM\" or \"SIGRTMIN+3\", or its number as a string";
+            let help = "write a name such as \"SIGTERM\" or \"SIGRTMIN+3\", or its number as a string";
             Signal::parse(text).map_err(|sentence| Wrong::new(sentence, help))
         })
     }
 
     /// A whole number, or a string that was one once its variables were expanded.
-    pub fn integer(
-        &mut self,
-        field: &Field<'_>,
-        range: RangeInclusive<i64>,
-        example: &str,
-    ) -> Option<i64> {
+    pub fn integer(&mut self, field: &Field<'_>, range: RangeInclusive<i64>, example: &str) -> Option<i64> {
         let number = match field.value.get_ref() {
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok(),
-            DeValue::String(text) if text.contains("${") => {
-                self.text(field, example)?.trim().parse().ok()
-            }
+            DeValue::String(text) if text.contains("${") => self.text(field, example)?.trim().parse().ok(),
             DeValue::String(text) if text.trim().parse::<i64>().is_ok() => {
                 self.error(
                     &field.span(),
@@ -126,10 +108,7 @@ impl Reader<'_> {
             let (low, high) = range.into_inner();
             self.error(
                 &field.span(),
-                format!(
-                    "`{}` must be a whole number from {low} to {high}",
-                    field.name
-                ),
+                format!("`{}` must be a whole number from {low} to {high}", field.name),
                 example.to_owned(),
             );
         }

@@ -51,11 +51,7 @@ impl Place {
     }
 
     fn when(self) -> When {
-        if self == Place::PostStop {
-            When::Always
-        } else {
-            When::Requested
-        }
+        if self == Place::PostStop { When::Always } else { When::Requested }
     }
 }
 
@@ -89,116 +85,60 @@ pub fn tasks(reader: &mut Reader<'_>, field: Option<Field<'_>>, site: &Site<'_>)
 }
 
 fn each(reader: &mut Reader<'_>, tables: &[Table<'_>], site: &Site<'_>) -> Vec<Task> {
-    let site = |i: usize| Site {
-        fallback: format!("{} {}", site.fallback, i + 1),
-        ..*site
-    };
+    let site = |i: usize| Site { fallback: format!("{} {}", site.fallback, i + 1), ..*site };
     let numbered = tables.iter().enumerate();
-    numbered
-        .filter_map(|(i, table)| task(reader, table, &site(i)))
-        .collect()
+    numbered.filter_map(|(i, table)| task(reader, table, &site(i))).collect()
 }
 
-pub fn steps(
-    reader: &mut Reader<'_>,
-    field: Option<Field<'_>>,
-    place: Place,
-    names: &Names,
-) -> Vec<ReadStep> {
-    let word = if place == Place::Drain {
-        "drain"
-    } else {
-        "post_stop"
-    };
+pub fn steps(reader: &mut Reader<'_>, field: Option<Field<'_>>, place: Place, names: &Names) -> Vec<ReadStep> {
+    let word = if place == Place::Drain { "drain" } else { "post_stop" };
     let tables = reader.tables(field, &keys::STEP, place.header());
     let mut list = Vec::with_capacity(tables.len());
     for (i, table) in tables.iter().enumerate() {
-        let site = Site {
-            place,
-            names,
-            owner: None,
-            fallback: format!("{word} {}", i + 1),
-        };
-        let reserve = table
-            .get("reserve")
-            .and_then(|f| reader.duration(&f, values::PAUSE));
-        let when = table
-            .get("when")
-            .and_then(|f| reader.word(&f))
-            .unwrap_or(place.when());
+        let site = Site { place, names, owner: None, fallback: format!("{word} {}", i + 1) };
+        let reserve = table.get("reserve").and_then(|f| reader.duration(&f, values::PAUSE));
+        let when = table.get("when").and_then(|f| reader.word(&f)).unwrap_or(place.when());
         let tasks = match table.get("parallel") {
             Some(field) => parallel(reader, table, &field, &site),
             None => task(reader, table, &site).into_iter().collect(),
         };
         if !tasks.is_empty() {
-            list.push(ReadStep {
-                step: Step {
-                    tasks,
-                    reserve,
-                    when,
-                },
-                header: table.header.clone(),
-            });
+            list.push(ReadStep { step: Step { tasks, reserve, when }, header: table.header.clone() });
         }
     }
     list
 }
 
 /// The members of `parallel`. Only `name`, `reserve` and `when` are the step's own then.
-fn parallel(
-    reader: &mut Reader<'_>,
-    table: &Table<'_>,
-    field: &Field<'_>,
-    site: &Site<'_>,
-) -> Vec<Task> {
-    for own in table
-        .present(keys::TASK.keys)
-        .iter()
-        .filter(|f| f.name != "name")
-    {
+fn parallel(reader: &mut Reader<'_>, table: &Table<'_>, field: &Field<'_>, site: &Site<'_>) -> Vec<Task> {
+    for own in table.present(keys::TASK.keys).iter().filter(|f| f.name != "name") {
         reader.error(
             &own.key,
             format!("`{}` beside `parallel`", own.name),
             "write it in the members of `parallel`; name, reserve and when stay with the step",
         );
     }
-    let name = table
-        .get("name")
-        .and_then(|f| reader.parsed(&f, "write a name in quotes", values::task_name));
+    let name = table.get("name").and_then(|f| reader.parsed(&f, "write a name in quotes", values::task_name));
     let fallback = name.unwrap_or_else(|| site.fallback.clone());
     if field.elements().is_some_and(|members| members.is_empty()) {
         let help = "write at least one task: parallel = [ { sleep = \"5s\" } ]";
         reader.error(&field.span(), "`parallel` is empty", help);
     }
-    let members = reader.tables(
-        Some(field.clone()),
-        &keys::TASK,
-        "parallel = [ { ... }, { ... } ]",
-    );
+    let members = reader.tables(Some(field.clone()), &keys::TASK, "parallel = [ { ... }, { ... } ]");
     each(reader, &members, &Site { fallback, ..*site })
 }
 
 pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Option<Task> {
     let place = site.place;
-    let name = table
-        .get("name")
-        .and_then(|f| reader.parsed(&f, "write a name in quotes", values::task_name));
-    let timeout = table
-        .get("timeout")
-        .and_then(|f| reader.duration(&f, values::LIMIT));
-    let retries = table
-        .get("retries")
-        .and_then(|f| reader.integer(&f, 0..=1000, "write how often to try again, such as 3"));
-    let retry_delay = table
-        .get("retry_delay")
-        .and_then(|f| reader.duration(&f, values::ROUND));
-    let on_failure = table
-        .get("on_failure")
-        .and_then(|f| on_failure(reader, &f, place));
+    let name = table.get("name").and_then(|f| reader.parsed(&f, "write a name in quotes", values::task_name));
+    let timeout = table.get("timeout").and_then(|f| reader.duration(&f, values::LIMIT));
+    let retries =
+        table.get("retries").and_then(|f| reader.integer(&f, 0..=1000, "write how often to try again, such as 3"));
+    let retry_delay = table.get("retry_delay").and_then(|f| reader.duration(&f, values::ROUND));
+    let on_failure = table.get("on_failure").and_then(|f| on_failure(reader, &f, place));
     let handler = one_handler(reader, table, keys::HANDLERS, Some(site))?;
 
-    if let (Handler::Sleep(sleep), Some(timeout), Some(field)) =
-        (&handler, timeout, table.get("timeout"))
+    if let (Handler::Sleep(sleep), Some(timeout), Some(field)) = (&handler, timeout, table.get("timeout"))
         && *sleep > timeout
     {
         reader.error(
@@ -208,23 +148,12 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
         );
     }
     let waits = place == Place::Init
-        && matches!(
-            handler,
-            Handler::Tcp { .. }
-                | Handler::Http(HttpCall {
-                    method: Method::Get,
-                    ..
-                })
-        );
+        && matches!(handler, Handler::Tcp { .. } | Handler::Http(HttpCall { method: Method::Get, .. }));
     let default_name = match &handler {
         Handler::Sleep(sleep) => format!("sleep {}", values::words(*sleep)),
         _ => site.fallback.clone(),
     };
-    let default_timeout = if matches!(handler, Handler::Sleep(_)) {
-        None
-    } else {
-        place.timeout()
-    };
+    let default_timeout = if matches!(handler, Handler::Sleep(_)) { None } else { place.timeout() };
     let mut task = Task::new(name.unwrap_or(default_name), handler);
     task.timeout = timeout.or(default_timeout);
     task.retries = match retries.and_then(|n| u32::try_from(n).ok()) {
@@ -248,11 +177,7 @@ fn on_failure(reader: &mut Reader<'_>, field: &Field<'_>, place: Place) -> Optio
         OnFailure::Stop => "stop",
     };
     let allowed: Vec<&str> = place.on_failure().iter().map(word).collect();
-    let sentence = format!(
-        "`on_failure` cannot be \"{}\" in {}",
-        word(&chosen),
-        place.header()
-    );
+    let sentence = format!("`on_failure` cannot be \"{}\" in {}", word(&chosen), place.header());
     reader.error(
         &field.span(),
         sentence,

@@ -18,10 +18,7 @@ pub struct Wrong {
 
 impl Wrong {
     pub fn new(sentence: impl Into<String>, help: impl Into<String>) -> Wrong {
-        Wrong {
-            sentence: sentence.into(),
-            help: help.into(),
-        }
+        Wrong { sentence: sentence.into(), help: help.into() }
     }
 
     /// Says whose value it is.
@@ -39,20 +36,11 @@ pub struct DurationRange {
 }
 
 /// A time limit.
-pub const LIMIT: DurationRange = DurationRange {
-    min: Duration::from_millis(1),
-    max: DAY,
-};
+pub const LIMIT: DurationRange = DurationRange { min: Duration::from_millis(1), max: DAY };
 /// A pause or a reserve, which may be nothing.
-pub const PAUSE: DurationRange = DurationRange {
-    min: Duration::ZERO,
-    max: DAY,
-};
+pub const PAUSE: DurationRange = DurationRange { min: Duration::ZERO, max: DAY };
 /// What comes round again: never so often that it becomes a busy loop.
-pub const ROUND: DurationRange = DurationRange {
-    min: Duration::from_millis(10),
-    max: DAY,
-};
+pub const ROUND: DurationRange = DurationRange { min: Duration::from_millis(10), max: DAY };
 
 /// `30s`, `1m30s`, `500ms`, `1.5s`.
 ///
@@ -80,11 +68,7 @@ pub fn duration(text: &str, range: DurationRange) -> Result<Duration, Wrong> {
         )
     };
     // humantime's sum can overflow; so short a text with so few digits cannot.
-    if trimmed.len() > 64
-        || trimmed
-            .split(|c: char| !c.is_ascii_digit())
-            .any(|digits| digits.len() > 9)
-    {
+    if trimmed.len() > 64 || trimmed.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 9) {
         return Err(too_long());
     }
     let value = humantime::parse_duration(trimmed).map_err(|error| match error {
@@ -96,46 +80,22 @@ pub fn duration(text: &str, range: DurationRange) -> Result<Duration, Wrong> {
     })?;
     if value < range.min {
         let least = words(range.min);
-        return Err(Wrong::new(
-            format!("{text:?} is too short"),
-            format!("write at least \"{least}\""),
-        ));
+        return Err(Wrong::new(format!("{text:?} is too short"), format!("write at least \"{least}\"")));
     }
-    if value > range.max {
-        Err(too_long())
-    } else {
-        Ok(value)
-    }
+    if value > range.max { Err(too_long()) } else { Ok(value) }
 }
 
 /// A duration as people write it: `1m 30s` without the space.
 pub fn words(duration: Duration) -> String {
-    if duration == DAY {
-        "24h".into()
-    } else {
-        humantime::format_duration(duration)
-            .to_string()
-            .replace(' ', "")
-    }
+    if duration == DAY { "24h".into() } else { humantime::format_duration(duration).to_string().replace(' ', "") }
 }
 
 /// An enum's word that is not one of its words.
 pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
     let sentence = format!("`{name}` cannot be {text:?}");
     let lower = text.to_ascii_lowercase().replace('-', "_");
-    match words
-        .iter()
-        .copied()
-        .find(|w| *w == lower)
-        .or_else(|| crate::config::nearest(text, words.iter().copied()))
-    {
-        Some(word) => Wrong::new(
-            sentence,
-            format!(
-                "did you mean \"{word}\"? it is one of {}",
-                keys::list(words)
-            ),
-        ),
+    match words.iter().copied().find(|w| *w == lower).or_else(|| crate::config::nearest(text, words.iter().copied())) {
+        Some(word) => Wrong::new(sentence, format!("did you mean \"{word}\"? it is one of {}", keys::list(words))),
         None => Wrong::new(sentence, format!("write one of {}", keys::list(words))),
     }
 }
@@ -147,12 +107,8 @@ pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
 pub fn listen(text: &str) -> Result<SocketAddr, Wrong> {
     let help = "write an address and a port: \"0.0.0.0:9180\", \"127.0.0.1:9180\" or \"[::]:9180\"";
     let (host, port) = text.trim().rsplit_once(':').unwrap_or(("", text.trim()));
-    let port = port_number(port).ok_or_else(|| {
-        Wrong::new(
-            format!("{text:?} does not end in a port from 1 to 65535"),
-            help,
-        )
-    })?;
+    let port = port_number(port)
+        .ok_or_else(|| Wrong::new(format!("{text:?} does not end in a port from 1 to 65535"), help))?;
     let ip = match host {
         "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -185,29 +141,19 @@ fn port_number(text: &str) -> Option<u16> {
 /// What is wrong with it, and what to write.
 pub fn host(text: &str) -> Result<String, Wrong> {
     let help = "write a host name or an IP address alone, such as \"localhost\" or \"10.0.0.7\"";
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(text);
     if bare.contains(':') && !bare.contains('/') {
         return match bare.parse::<Ipv6Addr>() {
             Ok(_) => Ok(bare.to_owned()),
-            Err(_) => Err(Wrong::new(
-                format!("{text:?} is not a host"),
-                format!("{help}; the port is a key of its own"),
-            )),
+            Err(_) => {
+                Err(Wrong::new(format!("{text:?} is not a host"), format!("{help}; the port is a key of its own")))
+            }
         };
     }
     let name = !bare.is_empty()
         && bare.len() <= 253
-        && bare
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    if name && bare == text {
-        Ok(text.to_owned())
-    } else {
-        Err(Wrong::new(format!("{text:?} is not a host"), help))
-    }
+        && bare.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if name && bare == text { Ok(text.to_owned()) } else { Err(Wrong::new(format!("{text:?} is not a host"), help)) }
 }
 
 /// The path of a request, query included.
@@ -216,16 +162,12 @@ pub fn host(text: &str) -> Result<String, Wrong> {
 /// What is wrong with it, and what to write.
 pub fn url_path(text: &str) -> Result<String, Wrong> {
     if !text.starts_with('/') {
-        return Err(Wrong::new(
-            format!("the path {text:?} does not begin with a slash"),
-            format!("write \"/{text}\""),
-        ));
+        return Err(Wrong::new(format!("the path {text:?} does not begin with a slash"), format!("write \"/{text}\"")));
     }
     match text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
-        Some(c) => Err(Wrong::new(
-            format!("the path contains {c:?}"),
-            "write it percent-encoded, such as %20 for a space",
-        )),
+        Some(c) => {
+            Err(Wrong::new(format!("the path contains {c:?}"), "write it percent-encoded, such as %20 for a space"))
+        }
         None => Ok(text.to_owned()),
     }
 }
@@ -238,14 +180,8 @@ pub fn path(name: &str, text: &str) -> Result<PathBuf, Wrong> {
     if text.starts_with('/') {
         return Ok(PathBuf::from(text));
     }
-    let help = format!(
-        "begin it with a slash: \"/{}\"",
-        text.trim_start_matches("./")
-    );
-    Err(Wrong::new(
-        format!("`{name}` must be an absolute path"),
-        help,
-    ))
+    let help = format!("begin it with a slash: \"/{}\"", text.trim_start_matches("./"));
+    Err(Wrong::new(format!("`{name}` must be an absolute path"), help))
 }
 
 /// A request header, name and value.
@@ -260,14 +196,8 @@ pub fn header(name: &str, value: &str) -> Result<(), Wrong> {
             "write letters, digits and dashes, such as \"X-Token\"",
         ));
     }
-    if ["content-length", "transfer-encoding", "connection"]
-        .iter()
-        .any(|own| name.eq_ignore_ascii_case(own))
-    {
-        return Err(Wrong::new(
-            format!("the header `{name}` is softstop's own to set"),
-            "leave it out",
-        ));
+    if ["content-length", "transfer-encoding", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
+        return Err(Wrong::new(format!("the header `{name}` is softstop's own to set"), "leave it out"));
     }
     if value.chars().any(|c| c.is_control() && c != '\t') {
         return Err(Wrong::new(
@@ -283,33 +213,18 @@ pub fn header(name: &str, value: &str) -> Result<(), Wrong> {
 /// # Errors
 /// What is wrong with it, and what to write.
 pub fn process_name(text: &str) -> Result<String, Wrong> {
-    let valid = !text.is_empty()
-        && text.len() <= 63
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    let valid =
+        !text.is_empty() && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if valid {
         return Ok(text.to_owned());
     }
-    let mut safe: String = text
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .take(63)
-        .collect();
+    let mut safe: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).take(63).collect();
     if safe.trim_matches('-').is_empty() {
         safe = "web".into();
     }
     let what = "letters, digits, `.`, `_` and `-`, at most 63 of them";
-    Err(Wrong::new(
-        format!("{text:?} cannot be a process's name"),
-        format!("names are {what}: \"{safe}\""),
-    ))
+    Err(Wrong::new(format!("{text:?} cannot be a process's name"), format!("names are {what}: \"{safe}\"")))
 }
 
 /// A task's name: any line of text.
@@ -336,8 +251,7 @@ pub fn account(text: &str) -> Result<String, Wrong> {
     let valid = if number {
         text.parse::<u32>().is_ok_and(|id| id != u32::MAX)
     } else {
-        !text.starts_with('-')
-            && !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/".contains(c))
+        !text.starts_with('-') && !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/".contains(c))
     };
     if valid && !text.is_empty() {
         return Ok(text.to_owned());
@@ -350,15 +264,8 @@ pub fn account(text: &str) -> Result<String, Wrong> {
 
 /// The array that a command written as one string most likely means.
 pub fn command_as_array(text: &str) -> String {
-    let plain = !text.trim().is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_alphanumeric() || " ./_-=:,@%+".contains(c));
-    let parts: Vec<&str> = if plain {
-        text.split_whitespace().collect()
-    } else {
-        vec!["sh", "-c", text]
-    };
+    let plain = !text.trim().is_empty() && text.chars().all(|c| c.is_alphanumeric() || " ./_-=:,@%+".contains(c));
+    let parts: Vec<&str> = if plain { text.split_whitespace().collect() } else { vec!["sh", "-c", text] };
     let quoted: Vec<String> = parts.iter().map(|p| format!("{p:?}")).collect();
     format!("[{}]", quoted.join(", "))
 }
@@ -371,30 +278,15 @@ mod tests {
     fn durations_as_people_write_them() {
         let ms = |text: &str| duration(text, PAUSE).unwrap().as_millis();
         assert_eq!(
-            (
-                ms("30s"),
-                ms("1m30s"),
-                ms(" 1m 30s "),
-                ms("500ms"),
-                ms("1.5s"),
-                ms("0s"),
-                ms("0"),
-                ms("24h"),
-                ms("1d")
-            ),
-            (
-                30_000, 90_000, 90_000, 500, 1500, 0, 0, 86_400_000, 86_400_000
-            )
+            (ms("30s"), ms("1m30s"), ms(" 1m 30s "), ms("500ms"), ms("1.5s"), ms("0s"), ms("0"), ms("24h"), ms("1d")),
+            (30_000, 90_000, 90_000, 500, 1500, 0, 0, 86_400_000, 86_400_000)
         );
     }
 
     #[test]
     fn a_wrong_duration_says_what_to_write() {
         let wrong = |text: &str| duration(text, LIMIT).unwrap_err();
-        assert_eq!(
-            wrong("30").help,
-            "write \"30s\" for seconds, \"30ms\" for milliseconds"
-        );
+        assert_eq!(wrong("30").help, "write \"30s\" for seconds, \"30ms\" for milliseconds");
         assert!(wrong("-5s").sentence.contains("negative"));
         assert!(wrong("5 parsecs").sentence.contains("`parsecs`"));
         assert!(wrong("0s").help.contains("at least \"1ms\""));
@@ -448,13 +340,7 @@ mod tests {
 
     #[test]
     fn hosts_paths_and_headers() {
-        for text in [
-            "localhost",
-            "db",
-            "db.prod.svc.cluster.local",
-            "10.0.0.1",
-            "a_b",
-        ] {
+        for text in ["localhost", "db", "db.prod.svc.cluster.local", "10.0.0.1", "a_b"] {
             assert_eq!(host(text).unwrap(), text);
         }
         assert_eq!(host("[::1]").unwrap(), "::1");
@@ -481,18 +367,9 @@ mod tests {
     #[test]
     fn names_and_accounts() {
         assert!(process_name("web-1.a_B").is_ok());
-        assert!(
-            process_name("my web")
-                .unwrap_err()
-                .help
-                .ends_with("\"my-web\"")
-        );
+        assert!(process_name("my web").unwrap_err().help.ends_with("\"my-web\""));
         assert!(process_name("").is_err() && process_name(&"x".repeat(64)).is_err());
-        assert!(
-            task_name("wait for it").is_ok()
-                && task_name("a\nb").is_err()
-                && task_name(" ").is_err()
-        );
+        assert!(task_name("wait for it").is_ok() && task_name("a\nb").is_err() && task_name(" ").is_err());
         assert!(account("www-data").is_ok() && account("1000").is_ok());
         assert!(
             account("").is_err()
@@ -504,14 +381,8 @@ mod tests {
 
     #[test]
     fn a_command_in_one_string_becomes_an_array() {
-        assert_eq!(
-            command_as_array("nginx -c /etc/x.conf"),
-            r#"["nginx", "-c", "/etc/x.conf"]"#
-        );
+        assert_eq!(command_as_array("nginx -c /etc/x.conf"), r#"["nginx", "-c", "/etc/x.conf"]"#);
         assert_eq!(command_as_array("a | b"), r#"["sh", "-c", "a | b"]"#);
-        assert_eq!(
-            command_as_array("echo \"hi\""),
-            r#"["sh", "-c", "echo \"hi\""]"#
-        );
+        assert_eq!(command_as_array("echo \"hi\""), r#"["sh", "-c", "echo \"hi\""]"#);
     }
 }
