@@ -18,10 +18,7 @@ pub struct Unexpandable {
 ///
 /// # Errors
 /// Every undefined variable and every form that is not understood.
-pub fn expand<'t>(
-    text: &'t str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Cow<'t, str>, Vec<Unexpandable>> {
+pub fn expand<'t>(text: &'t str, env: &dyn Fn(&str) -> Option<String>) -> Result<Cow<'t, str>, Vec<Unexpandable>> {
     if !text.contains('$') {
         return Ok(Cow::Borrowed(text));
     }
@@ -53,18 +50,12 @@ pub fn expand<'t>(
         }
     }
     out.push_str(rest);
-    if wrong.is_empty() {
-        Ok(Cow::Owned(out))
-    } else {
-        Err(wrong)
-    }
+    if wrong.is_empty() { Ok(Cow::Owned(out)) } else { Err(wrong) }
 }
 
 /// What stands for `${inside}`.
 fn reference(inside: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, Unexpandable> {
-    let end = inside
-        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .unwrap_or(inside.len());
+    let end = inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len());
     let (name, form) = inside.split_at(end);
     let piece = format!("${{{inside}}}");
     let default = match form.strip_prefix(":-") {
@@ -74,9 +65,7 @@ fn reference(inside: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Strin
         None if form.is_empty() => Some(None),
         None => None,
     };
-    let Some(default) =
-        default.filter(|_| !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()))
-    else {
+    let Some(default) = default.filter(|_| !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())) else {
         return Err(Unexpandable {
             sentence: format!("`{piece}` is not a variable that softstop expands"),
             help: format!(
@@ -137,10 +126,7 @@ mod tests {
     fn every_mistake_is_named() {
         let wrong = expand("${NOPE} ${} ${1} ${A:?x} ${A:-${B}} ${open", &env).unwrap_err();
         let pieces: Vec<&str> = wrong.iter().map(|w| w.piece.as_str()).collect();
-        assert_eq!(
-            pieces,
-            ["${NOPE}", "${}", "${1}", "${A:?x}", "${A:-${B}", "${open"]
-        );
+        assert_eq!(pieces, ["${NOPE}", "${}", "${1}", "${A:?x}", "${A:-${B}", "${open"]);
         assert!(wrong[0].sentence.contains("`NOPE` is not set"));
     }
 }
