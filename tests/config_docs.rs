@@ -58,3 +58,10 @@ fn the_links_within_the_page_lead_somewhere() {
         assert!(anchors.contains(link), "#{link} is not among {anchors:?}");
     }
 }
+
+#[test]
+fn the_error_on_the_page_is_the_one_that_is_shown() {
+    let text = "[[process]]\nname = \"web\"\ncomand = [\"/app/server\"]\n";
+    let shown = read(text, "softstop.toml", &|_| None).expect_err("it is wrong").to_string();
+    assert!(DOC.contains(&shown), "{shown}");
+}

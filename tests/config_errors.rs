@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proptest::prelude::*;
-use softstop::config::check::{decode, read};
+use softstop::config::check::{decode, read, read_with_grace};
 use softstop::config::{Config, Handler, Method, OnExit, OnFailure, Output, Retries, When};
 use softstop::signal::Signal;
 
@@ -178,6 +179,23 @@ fn handlers_and_steps_in_every_form() {
 }
 
 #[test]
+fn a_grace_from_elsewhere_wins_and_every_reserve_is_held_against_it() {
+    let text = "grace = '30s'\nstop_reserve = '8s'\n[[process]]\nname = 'a'\ncommand = ['a']\n";
+    let with = |seconds| read_with_grace(text, "f", &env, Some(Duration::from_secs(seconds)));
+    let (config, _) = with(20).unwrap();
+    assert_eq!((config.grace.as_secs(), config.kill_reserve.as_secs()), (20, 1));
+    let refused = with(5).unwrap_err().to_string();
+    assert!(refused.contains("a grace of 5s, given by --grace or SOFTSTOP_GRACE"), "{refused}");
+    assert!(refused.contains(" --> f:2:16\n"), "{refused}");
+}
+
+#[test]
+fn no_message_moves_the_cursor() {
+    let said = said("\"a\\u001b[2J\\u202e\" = 1\nreport = \"x\\n\\u001b[2J\"\n");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+}
+
+#[test]
 fn a_file_that_is_no_text_is_refused_with_its_place() {
     let refused = decode(b"grace = \"30s\"\nname = \"caf\xe9\"\n", "softstop.toml").unwrap_err().to_string();
     assert!(refused.contains("not UTF-8\n --> softstop.toml:2:12\n"), "{refused}");
@@ -188,8 +206,10 @@ fn a_file_that_is_no_text_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_hostile_megabyte_is_read_in_bounded_time_and_space() {
-    for line in [
+fn a_hostile_megabyte_is_refused_in_bounded_time_and_space() {
+    let texts = |line: &str| line.repeat(1_000_000 / line.len());
+    let distinct = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+    let mut list: Vec<String> = [
         "[[process]]\n",
         "x\n",
         "a.b.c.d = [[[[\n",
@@ -198,12 +218,20 @@ fn a_hostile_megabyte_is_read_in_bounded_time_and_space() {
         "{a=",
         "\"${x\"\n",
         "[a.a]\n",
-    ] {
-        let text = line.repeat(200_000 / line.len());
+    ]
+    .map(texts)
+    .to_vec();
+    list.push(format!("[[process]]\nname='a'\ncommand=[{}]", "1,".repeat(400_000)));
+    list.push(format!("[[process]]\nname='a'\ncommand=['{}']", "${é".repeat(200_000)));
+    list.push(distinct(&|i| format!("unknown_key_{i} = 1\n")));
+    list.push(distinct(&|i| format!("[[process]]\nname='p{i}'\nafter.q{i}='ready'\n")));
+    for text in list {
         let started = std::time::Instant::now();
         let refused = read(&text, "f", &env).unwrap_err().to_string();
-        assert!(refused.len() < 200_000, "{line:?}: {} bytes", refused.len());
-        assert!(started.elapsed().as_secs() < 30, "{line:?}: {:?}", started.elapsed());
+        let head = &text[..20.min(text.len())];
+        assert!(refused.len() < 1_000_000, "{head:?}: {} bytes", refused.len());
+        assert!(started.elapsed().as_secs() < 30, "{head:?}: {:?}", started.elapsed());
+        println!("{head:?} {:?}", started.elapsed());
     }
     // A chain and a ring as long as fit: no recursion, no square.
     let link = |i: usize, next: usize| format!("[[process]]\nname='p{i}'\ncommand=['x']\nafter.p{next}='ready'\n");
@@ -241,7 +269,7 @@ proptest! {
     /// Whatever duration is accepted, is what was written.
     #[test]
     fn durations_survive_the_way_there_and_back(millis in 1u64..86_400_000) {
-        let duration = std::time::Duration::from_millis(millis);
+        let duration = Duration::from_millis(millis);
         let text = softstop::config::check::values::words(duration);
         prop_assert_eq!(softstop::config::check::values::duration(&text, softstop::config::check::values::LIMIT).unwrap(), duration);
     }

@@ -110,8 +110,20 @@ fn floor_boundary(text: &str, byte: usize) -> usize {
     byte
 }
 
+fn ceil_boundary(text: &str, byte: usize) -> usize {
+    let mut byte = byte.min(text.len());
+    while !text.is_char_boundary(byte) {
+        byte += 1;
+    }
+    byte
+}
+
 /// The line with a mark's indent and width in terminal columns; a long one is cut to about [`EXCERPT`] around the mark.
 fn excerpt(before: &str, marked: &str, after: &str) -> (String, usize, usize) {
+    // No character has more than four bytes: what is cut off here could not be shown.
+    let before = &before[ceil_boundary(before, before.len().saturating_sub(4 * EXCERPT))..];
+    let marked = &marked[..floor_boundary(marked, 4 * EXCERPT + 4)];
+    let after = &after[..floor_boundary(after, 4 * EXCERPT + 4)];
     let (mut before, marked, after) = (shown(before), shown(marked), shown(after));
     let room = if columns(&before) + columns(&marked) + columns(&after) > EXCERPT { EXCERPT } else { usize::MAX };
     let mut line = String::new();
@@ -154,8 +166,7 @@ fn shown(text: &str) -> Vec<(char, usize)> {
     for c in text.chars() {
         match c {
             '\t' => list.extend([(' ', 1); 4]),
-            c if c.is_control() => list.push(('\u{fffd}', 1)),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => list.push(('\u{fffd}', 1)),
+            c if !is_safe(c) => list.push(('\u{fffd}', 1)),
             c => list.push((c, terminal_width(c))),
         }
     }
@@ -176,6 +187,20 @@ fn terminal_width(c: char) -> usize {
         | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
+}
+
+/// A message that may quote the file, safe to print.
+pub(super) fn printable(message: String) -> String {
+    if message.chars().all(|c| c == '\n' || is_safe(c)) {
+        return message;
+    }
+    message.chars().map(|c| if c == '\n' || is_safe(c) { c } else { '\u{fffd}' }).collect()
+}
+
+/// Whether a character neither moves the cursor nor turns the text around it.
+fn is_safe(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns
 }
 
 impl fmt::Display for Problem {
@@ -302,7 +327,7 @@ mod tests {
 
     #[test]
     fn spans_beyond_the_text_mean_its_end() {
-        for span in [0..0, 5..2, 90..99, 4..usize::MAX] {
+        for span in [0..0, Span { start: 5, end: 2 }, 90..99, 4..usize::MAX] {
             let place = Source::new("f", "ab\né").place(&span, "");
             assert!(place.position.unwrap().line <= 2);
         }

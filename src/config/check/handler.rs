@@ -228,16 +228,17 @@ fn harmless(reader: &mut Reader<'_>, field: &Field<'_>, signal: Signal) -> Optio
 
 /// The index of a process by its name.
 pub fn process(reader: &mut Reader<'_>, span: &Span, name: &str, names: &Names) -> Option<usize> {
-    let index = names.iter().position(|n| n.as_deref() == Some(name));
+    let index = names.index.get(name).copied();
     // Behind a syntax error, or a name that was refused, the process may well be there.
-    if index.is_none() && !reader.is_broken() && names.iter().all(Option::is_some) {
-        let known: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
-        let help = match nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean \"{near}\"?"),
-            None if known.is_empty() => "there is no process yet: add a `[[process]]`".into(),
-            None => format!("the processes are {}", keys::list(&known[..known.len().min(20)])),
-        };
-        reader.error(span, format!("there is no process named {name:?}"), help);
+    if index.is_some() || reader.is_broken() || reader.has_enough() || names.list.iter().any(Option::is_none) {
+        return index;
     }
-    index
+    let known: Vec<&str> = names.list.iter().flatten().map(String::as_str).take(100).collect();
+    let help = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if known.is_empty() => "there is no process yet: add a `[[process]]`".into(),
+        None => format!("the processes are {}", keys::list(&known[..known.len().min(20)])),
+    };
+    reader.error(span, format!("there is no process named {name:?}"), help);
+    None
 }

@@ -16,6 +16,7 @@ mod task;
 pub mod values;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use toml::de::DeTable;
 
@@ -42,6 +43,20 @@ const MINIMAL: &str = "add one:\n\n    [[process]]\n    name = \"web\"\n    comm
 /// # Errors
 /// Every problem in the file, warnings among them, in the order of the file.
 pub fn read(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Vec<Problem>), Problems> {
+    read_with_grace(text, file, env, None)
+}
+
+/// [`read`] with a grace from elsewhere (`--grace`, `SOFTSTOP_GRACE`) that wins over the file's: every reserve is held
+/// against it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with_grace(
+    text: &str,
+    file: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    grace: Option<Duration>,
+) -> Result<(Config, Vec<Problem>), Problems> {
     bounded(text.len(), file)?;
     let source = Source::new(file, text);
     let mut reader = Reader::new(&source, env);
@@ -52,7 +67,7 @@ pub fn read(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Res
         headers_broken |= syntax_error(&mut reader, &span, error.message());
     }
     // Behind a broken header every key would be judged as another table's.
-    let config = if headers_broken { Config::with_defaults() } else { config(&mut reader, document.get_ref()) };
+    let config = if headers_broken { Config::with_defaults() } else { config(&mut reader, document.get_ref(), grace) };
     finish(reader, config)
 }
 
@@ -126,9 +141,13 @@ fn syntax_error(reader: &mut Reader<'_>, span: &Span, message: &str) -> bool {
     source.text.get(start..).is_some_and(|line| line.trim_start_matches(['\u{feff}', ' ', '\t']).starts_with('['))
 }
 
-fn config(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Config {
+fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duration>) -> Config {
     let top = reader.top(document);
     let mut config = Config::with_defaults();
+    // Reserves are not held against a grace that was refused.
+    let before = reader.problems.len();
+    budget(reader, &top, &mut config, grace);
+    let sound = reader.problems.len() == before;
     settings(reader, &top, &mut config);
 
     let tables = reader.tables(top.get("process"), &keys::PROCESS, "[[process]]");
@@ -150,7 +169,11 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Config {
         }
         relations::defaults(reader, &mut processes);
         relations::dependencies(reader, &processes);
-        relations::budget(reader, &top, &config, &drain, &post_stop);
+        if sound {
+            let overridden = grace.is_some();
+            let budget = relations::Budget { config: &config, overridden, drain: &drain, post_stop: &post_stop };
+            relations::budget(reader, &top, &budget);
+        }
         relations::plausible(reader, &config, &processes);
     }
     config.processes = processes.into_iter().map(|p| p.process).collect();
@@ -159,12 +182,17 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>) -> Config {
     config
 }
 
-/// Everything at the top that is not a list of processes, tasks or steps.
-fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
-    config.grace = top.get("grace").and_then(|f| reader.duration(&f, values::LIMIT)).unwrap_or(config.grace);
+/// The grace and the reserves at the top.
+fn budget(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config, grace: Option<Duration>) {
+    let stated = top.get("grace").and_then(|f| reader.duration(&f, values::LIMIT));
+    config.grace = grace.or(stated).unwrap_or(config.grace);
     let kill_reserve = top.get("kill_reserve").and_then(|f| reader.duration(&f, values::LIMIT));
     config.kill_reserve = kill_reserve.unwrap_or(default_kill_reserve(config.grace));
     config.stop_reserve = top.get("stop_reserve").and_then(|f| reader.duration(&f, values::PAUSE));
+}
+
+/// Everything else at the top that is no list of processes, tasks or steps.
+fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
     config.stop_on =
         top.get("stop_on").and_then(|f| stop_on(reader, &f)).unwrap_or(std::mem::take(&mut config.stop_on));
     config.forward = top.get("forward").and_then(|f| reader.word(&f)).unwrap_or(config.forward);

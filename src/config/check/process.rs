@@ -25,35 +25,33 @@ pub struct ReadProcess {
 }
 
 /// Every process's name, checked, in order; read first because hooks and `after` refer to them.
-pub fn names(reader: &mut Reader<'_>, tables: &[Table<'_>]) -> Vec<Option<String>> {
-    let mut seen: Vec<(Option<String>, Span)> = Vec::with_capacity(tables.len());
-    let mut first = std::collections::HashMap::new();
+pub fn names(reader: &mut Reader<'_>, tables: &[Table<'_>]) -> Names {
+    let mut names = Names::default();
+    let mut spans: Vec<Span> = Vec::with_capacity(tables.len());
     for (i, table) in tables.iter().enumerate() {
-        let Some(field) = table.get("name") else {
+        let field = table.get("name");
+        spans.push(field.as_ref().map_or(table.header.clone(), Field::span));
+        let Some(field) = field else {
             reader.missing(table, &["name"], "the process has no name", "add name = \"web\" below `[[process]]`");
-            seen.push((None, table.header.clone()));
+            names.list.push(None);
             continue;
         };
         let name = reader.parsed(&field, "write a name in quotes, such as \"web\"", values::process_name);
         if let Some(name) = &name {
-            let earlier = *first.entry(name.clone()).or_insert(i);
-            if earlier != i {
-                let places =
-                    vec![reader.source.place(&field.span(), ""), reader.source.place(&seen[earlier].1, "the first")];
-                reader.error_at(
-                    places,
-                    format!("two processes are named {name:?}"),
-                    format!("give each its own name, such as \"{name}-2\""),
-                );
+            let first = *names.index.entry(name.clone()).or_insert(i);
+            if first != i && !reader.has_enough() {
+                let places = vec![reader.source.place(&spans[i], ""), reader.source.place(&spans[first], "the first")];
+                let help = format!("give each its own name, such as \"{name}-2\"");
+                reader.error_at(places, format!("two processes are named {name:?}"), help);
             }
         }
-        seen.push((name, field.span()));
+        names.list.push(name);
     }
-    seen.into_iter().map(|(name, _)| name).collect()
+    names
 }
 
 pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: &Names) -> ReadProcess {
-    let name = names[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
+    let name = names.list[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
     let command = match table.get("command") {
         Some(f) => handler::command(reader, &f),
         None => {

@@ -8,7 +8,10 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::keys::{self, Section};
-use crate::config::problem::{Place, Problem, Severity, Source, Span};
+use crate::config::problem::{Place, Problem, Severity, Source, Span, printable};
+
+/// So many problems are enough: what follows is not looked at, so that no file is slow to refuse.
+const ENOUGH: usize = 1000;
 
 pub type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -99,8 +102,14 @@ impl<'a> Reader<'a> {
     }
 
     pub fn error(&mut self, span: &Span, sentence: impl Into<String>, help: impl Into<String>) {
-        let place = self.source.place(span, "");
-        self.error_at(vec![place], sentence, help);
+        if !self.has_enough() {
+            let place = self.source.place(span, "");
+            self.error_at(vec![place], sentence, help);
+        }
+    }
+
+    pub fn has_enough(&self) -> bool {
+        self.problems.len() >= ENOUGH
     }
 
     pub fn error_at(&mut self, places: Vec<Place>, sentence: impl Into<String>, help: impl Into<String>) {
@@ -126,6 +135,7 @@ impl<'a> Reader<'a> {
     fn push(&mut self, severity: Severity, places: Vec<Place>, sentence: String, help: String) {
         let line = places.first().and_then(|p| p.position.as_ref()).map(|p| p.line - 1);
         if line.is_none_or(|line| !self.broken.contains(&line)) {
+            let (sentence, help) = (printable(sentence).replace('\n', " "), printable(help));
             self.problems.push(Problem { severity, sentence, places, help });
         }
     }
@@ -194,7 +204,8 @@ impl<'a> Reader<'a> {
 
     fn known<'t>(&mut self, entries: &'t DeTable<'t>, header: Span, section: &'static Section) -> Table<'t> {
         let mut meant = Vec::new();
-        for key in entries.keys().filter(|k| !section.keys.contains(&k.get_ref().as_ref())) {
+        let judged = if self.has_enough() { 0 } else { ENOUGH };
+        for key in entries.keys().filter(|k| !section.keys.contains(&k.get_ref().as_ref())).take(judged) {
             let unknown = keys::unknown(key.get_ref(), section);
             self.error(&key.span(), unknown.sentence, unknown.help);
             meant.extend(unknown.meant);

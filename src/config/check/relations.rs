@@ -114,66 +114,69 @@ fn cycles(reader: &mut Reader<'_>, processes: &[ReadProcess]) {
     }
 }
 
-/// Grace against everything that holds a part of it. The rule is the budget's own: a drain step gets what is left less the
+/// What the stop's budget is judged by.
+pub struct Budget<'b> {
+    pub config: &'b Config,
+    /// The grace comes from a flag or the environment, not from the file.
+    pub overridden: bool,
+    pub drain: &'b [ReadStep],
+    pub post_stop: &'b [ReadStep],
+}
+
+/// Grace against everything that holds a part of it. The rule is the plan's own: a drain step gets what is left less the
 /// reserves of everything after it.
-pub fn budget(reader: &mut Reader<'_>, top: &Table<'_>, config: &Config, drain: &[ReadStep], post_stop: &[ReadStep]) {
-    let sum = |steps: &[ReadStep]| {
-        steps.iter().filter_map(|s| s.step.reserve).fold(Duration::ZERO, |a, b| a.saturating_add(b))
-    };
-    let (grace, kill) = (config.grace, config.kill_reserve);
-    let (drained, after) = (sum(drain), sum(post_stop));
-    let held = config.stop_reserve.unwrap_or_default();
-    let total = [kill, drained, held, after].into_iter().fold(Duration::ZERO, Duration::saturating_add);
-    let place = top
-        .get(if kill >= grace { "kill_reserve" } else { "grace" })
-        .or_else(|| top.get("grace"))
-        .or_else(|| top.get("kill_reserve"))
-        .or_else(|| top.get("stop_reserve"));
-    let span = place.map_or_else(
-        || drain.iter().chain(post_stop).map(|s| s.header.clone()).next().unwrap_or_default(),
-        |f| f.span(),
-    );
+pub fn budget(reader: &mut Reader<'_>, top: &Table<'_>, budget: &Budget<'_>) {
+    let (grace, kill) = (budget.config.grace, budget.config.kill_reserve);
+    let (drained, after) = (reserves(budget.drain), reserves(budget.post_stop));
+    let held = budget.config.stop_reserve.unwrap_or_default();
+    let parts = [("kill_reserve", kill), ("drain", drained), ("stop_reserve", held), ("post_stop", after)];
+    let total = parts.iter().fold(Duration::ZERO, |sum, (_, part)| sum.saturating_add(*part));
+    if kill < grace && total <= grace {
+        shares(reader, budget, grace - kill - drained - after);
+        return;
+    }
+    let order = if kill >= grace { ["kill_reserve", "grace"] } else { ["grace", "stop_reserve"] };
+    let keys = order.into_iter().chain(["kill_reserve", "stop_reserve"]);
+    let field = keys.filter(|k| *k != "grace" || !budget.overridden).find_map(|k| top.get(k));
+    let step = budget.drain.iter().chain(budget.post_stop).find(|s| s.step.reserve.is_some());
+    let span = field.map(|f| f.span()).or_else(|| step.map(|s| s.header.clone())).unwrap_or_default();
+    let from = if budget.overridden { ", given by --grace or SOFTSTOP_GRACE" } else { "" };
     if kill >= grace {
-        reader.error(
-            &span,
-            format!("kill_reserve ({}) must be less than grace ({})", words(kill), words(grace)),
-            "lower kill_reserve or raise grace",
-        );
+        let sentence = format!("kill_reserve ({}) must be less than grace ({}{from})", words(kill), words(grace));
+        reader.error(&span, sentence, "lower kill_reserve or raise grace");
         return;
     }
-    if total > grace {
-        let parts = [("kill_reserve", kill), ("drain", drained), ("stop_reserve", held), ("post_stop", after)];
-        let listed: Vec<String> =
-            parts.iter().filter(|(_, d)| !d.is_zero()).map(|(name, d)| format!("{name} {}", words(*d))).collect();
-        let sentence =
-            format!("the reserves hold {} of a grace of {}: {}", words(total), words(grace), listed.join(" + "));
-        reader.error(&span, sentence, format!("raise grace to at least \"{}\", or lower a reserve", words(total)));
-        return;
-    }
-    let free = grace - kill - drained - after;
-    let stop = config.stop_reserve.unwrap_or(grace / 4).min(free);
-    let mut later = stop.saturating_add(after);
-    for step in drain.iter().rev() {
-        if grace.saturating_sub(kill).saturating_sub(later).is_zero() {
-            let sentence = format!(
-                "this step can never run: what comes after it holds all of the {} before the kill",
-                words(grace - kill)
-            );
-            reader.error(
-                &step.header,
-                sentence,
-                "raise grace, lower the reserves of what comes after it, or give it a `reserve` of its own",
-            );
+    let stated = parts.iter().filter(|(_, part)| !part.is_zero());
+    let listed: Vec<String> = stated.map(|(name, part)| format!("{name} {}", words(*part))).collect();
+    let sentence =
+        format!("the reserves hold {} of a grace of {}{from}: {}", words(total), words(grace), listed.join(" + "));
+    reader.error(&span, sentence, format!("raise grace to at least \"{}\", or lower a reserve", words(total)));
+}
+
+fn reserves(steps: &[ReadStep]) -> Duration {
+    let stated = steps.iter().filter_map(|s| s.step.reserve);
+    stated.fold(Duration::ZERO, |sum, reserve| sum.saturating_add(reserve))
+}
+
+/// Steps that can never get anything. `free` is what no reserve of a step and not the kill holds.
+fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
+    let deadline = budget.config.grace.saturating_sub(budget.config.kill_reserve);
+    let stop = budget.config.stop_reserve.unwrap_or(budget.config.grace / 4).min(free);
+    let mut later = stop.saturating_add(reserves(budget.post_stop));
+    for step in budget.drain.iter().rev() {
+        if later >= deadline {
+            let all = words(deadline);
+            let sentence =
+                format!("this step can never run: what comes after it holds all of the {all} before the kill");
+            let help = "raise grace, lower the reserves of what comes after it, or give it a `reserve` of its own";
+            reader.error(&step.header, sentence, help);
         }
         later = later.saturating_add(step.step.reserve.unwrap_or_default());
     }
-    let silent = post_stop.iter().find(|s| s.step.reserve.is_none());
+    let silent = budget.post_stop.iter().find(|s| s.step.reserve.is_none());
     if let Some(step) = silent.filter(|_| stop.is_zero()) {
-        reader.warn(
-            &step.header,
-            "nothing of the grace is held for this step",
-            "give it a `reserve`, or raise stop_reserve",
-        );
+        let sentence = "nothing of the grace is held for this step";
+        reader.warn(&step.header, sentence, "give it a `reserve`, or raise stop_reserve");
     }
 }
 

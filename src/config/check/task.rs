@@ -1,5 +1,6 @@
 //! Tasks and steps: `[[init]]`, `post_start`, `pre_stop`, `[[drain]]`, `[[post_stop]]`. Pure.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::handler::one_handler;
@@ -54,8 +55,13 @@ impl Place {
     }
 }
 
-/// The processes' names, in order. `None` for one whose name was refused.
-pub type Names = [Option<String>];
+/// The processes' names, for finding them.
+#[derive(Default)]
+pub struct Names {
+    /// In order. `None` for one whose name was refused.
+    pub list: Vec<Option<String>>,
+    pub index: HashMap<String, usize>,
+}
 
 /// What a task is read against.
 pub struct Site<'n> {
