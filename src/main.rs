@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -43,10 +44,10 @@ fn dispatch(early: Early) -> u8 {
 }
 
 fn run(args: &Run, early: Early) -> u8 {
-    match load(&args.file) {
+    match load(&args.file, args.common.grace) {
         Ok((mut config, warnings)) => {
             for warning in warnings {
-                say(&warning);
+                say(warning.trim_end());
             }
             match args.common.apply(&mut config) {
                 Ok(()) => runtime::run(config, args.common.parent_death_signal, early),
@@ -61,10 +62,10 @@ fn run(args: &Run, early: Early) -> u8 {
 }
 
 fn check(args: &ConfigFile) -> u8 {
-    match load(args) {
+    match load(args, None) {
         Ok((config, warnings)) => {
             for warning in &warnings {
-                say(warning);
+                say(warning.trim_end());
             }
             let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
             print(&format!(
@@ -91,7 +92,8 @@ fn place(args: &ConfigFile) -> PathBuf {
     })
 }
 
-fn load(args: &ConfigFile) -> Result<(Config, Vec<String>), Problems> {
+/// `grace`: from the command line, which wins over the file; everything in the file is held against it.
+fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<String>), Problems> {
     let path = place(args);
     let name = path.display().to_string();
     let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
@@ -103,7 +105,7 @@ fn load(args: &ConfigFile) -> Result<(Config, Vec<String>), Problems> {
         Problems::of_file(&name, format!("the configuration cannot be read: {error}"), help)
     })?;
     let text = check::decode(&bytes, &name)?;
-    let (config, warnings) = check::read(text, &name, &|key| std::env::var(key).ok())?;
+    let (config, warnings) = check::read_with_grace(text, &name, &|key| std::env::var(key).ok(), grace)?;
     Ok((config, warnings.iter().map(ToString::to_string).collect()))
 }
 

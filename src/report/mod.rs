@@ -50,6 +50,9 @@ pub enum Note {
     },
     Ready {
         process: String,
+        /// It had to show it, by a probe or its post_start tasks.
+        #[serde(skip)]
+        probed: bool,
     },
     NotReady {
         process: String,
