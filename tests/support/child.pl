@@ -19,7 +19,7 @@
 #   environ:NAME        prints NAME=value
 #   pid                 prints pid=N as the process's own namespace counts
 #   group               prints own-group=yes or no
-#   fd:N                prints fd N open or closed
+#   fds                 prints the open descriptors: fds=0,1,2
 #   until:SIG           waits for SIG
 #   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   fill (writes for ever)
 use strict;
@@ -124,7 +124,7 @@ sub run {
         elsif ($verb eq 'environ') { line("$rest=" . ($ENV{$rest} // '(unset)')) }
         elsif ($verb eq 'pid')     { line("pid=$$") }
         elsif ($verb eq 'group')   { line('own-group=' . (getpgrp == $$ ? 'yes' : 'no')) }
-        elsif ($verb eq 'fd')      { line("fd $rest " . (-e "/proc/self/fd/$rest" ? 'open' : 'closed')) }
+        elsif ($verb eq 'fds')     { line('fds=' . join ',', grep { -e "/proc/self/fd/$_" } 0 .. 63) }
         elsif ($verb eq 'until')   {
             my $came = 0;
             $SIG{ signal_name($a[0]) } = sub { $came = 1 };

@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-pub use http::{free_port, get};
 pub use processes::Proc;
 
 /// For what should take milliseconds, on a machine that may be busy.
