@@ -202,6 +202,8 @@ impl Launch {
     }
 }
 
+const MEGABYTE: usize = 1 << 20;
+
 fn mark() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
@@ -234,9 +236,11 @@ fn read_in_thread(mut from: impl Read + Send + 'static, seen: &Arc<Seen>, stream
         loop {
             let n = from.read(&mut buffer).unwrap_or(0);
             let mut printed = seen.text.lock().unwrap();
-            match stream {
-                Stream::Out => printed.out.extend_from_slice(&buffer[..n]),
-                Stream::Err => printed.err.extend_from_slice(&buffer[..n]),
+            let text = if stream == Stream::Out { &mut printed.out } else { &mut printed.err };
+            text.extend_from_slice(&buffer[..n]);
+            // Children that write without end: the beginning and the end are what a test looks at.
+            if text.len() > 4 * MEGABYTE {
+                text.drain(MEGABYTE..2 * MEGABYTE);
             }
             printed.ended += u8::from(n == 0);
             drop(printed);
@@ -322,6 +326,11 @@ impl Running {
             self.status = self.child.try_wait().unwrap();
         }
         self.status.is_some()
+    }
+
+    /// Since it was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// softstop's pid as the test sees it; 0 if it ended at once.
