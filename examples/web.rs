@@ -10,7 +10,12 @@
 //! at once. `WEB_LISTEN` says where it listens (127.0.0.1:8080).
 
 // One thread per connection and a counter: an example is read more often than it is run.
-#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "an ordinary program, not PID 1")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "an ordinary program, not PID 1"
+)]
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -111,10 +116,7 @@ fn serve(stream: &TcpStream, stopping: &AtomicBool) -> io::Result<()> {
 }
 
 /// The request line, once all headers have been read; `None` when the client has closed or the service is stopping.
-fn next_request(
-    lines: &mut io::Lines<BufReader<&TcpStream>>,
-    stopping: &AtomicBool,
-) -> io::Result<Option<String>> {
+fn next_request(lines: &mut io::Lines<BufReader<&TcpStream>>, stopping: &AtomicBool) -> io::Result<Option<String>> {
     let mut request = None;
     loop {
         match lines.next() {

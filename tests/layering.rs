@@ -1,6 +1,8 @@
 //! Reads the sources and fails when an arrow of the picture in `src/lib.rs` points the wrong way: the pure modules know no clock,
 //! no file, no socket, no process and no runtime; `unsafe` stands in `src/sys` alone.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 /// Files, or folders with all that is below them.

@@ -94,10 +94,18 @@ fn a_wrong_command_line_is_64_and_starts_nothing() {
     for flags in wrong {
         let ended = Launch::new(flags.iter().chain(&touch).copied()).run();
         ended.expect_code(64).expect_not("started");
-        assert!(ended.all().lines().any(|l| l.contains(flags[0].trim_start_matches('-'))), "{flags:?}: {}", ended.all());
+        assert!(
+            ended.all().lines().any(|l| l.contains(flags[0].trim_start_matches('-'))),
+            "{flags:?}: {}",
+            ended.all()
+        );
     }
     Launch::new(["--"]).run().expect_code(64);
-    Launch::new(["--", "sh", "-c", "echo started"]).env("SOFTSTOP_GRACE", "soon").run().expect_code(64).expect("SOFTSTOP_GRACE");
+    Launch::new(["--", "sh", "-c", "echo started"])
+        .env("SOFTSTOP_GRACE", "soon")
+        .run()
+        .expect_code(64)
+        .expect("SOFTSTOP_GRACE");
 }
 
 #[test]
@@ -143,7 +151,11 @@ fn signals_are_held_before_the_configuration_is_read() {
     running.wait_until("SIGTERM is held while the config is being read", |r| processes::holds(r.pid(), libc::SIGTERM));
     running.term();
     let mark = dir.text("started");
-    std::fs::write(&config, format!("grace = \"3s\"\n[[process]]\nname = \"web\"\ncommand = [\"touch\", \"{mark}\"]\n")).unwrap();
+    std::fs::write(
+        &config,
+        format!("grace = \"3s\"\n[[process]]\nname = \"web\"\ncommand = [\"touch\", \"{mark}\"]\n"),
+    )
+    .unwrap();
     running.wait(Duration::from_secs(10));
     assert!(!dir.path("started").exists(), "a half start after a stop request");
 }
@@ -210,7 +222,18 @@ fn a_signal_can_go_to_the_whole_group() {
     if !support::namespaces() {
         return;
     }
-    let words = ["fork", "on:USR1", "exit-on:TERM:0", "ready", "wait", "end", "on:USR1", "exit-on:TERM:0:300", "say:up", "wait"];
+    let words = [
+        "fork",
+        "on:USR1",
+        "exit-on:TERM:0",
+        "ready",
+        "wait",
+        "end",
+        "on:USR1",
+        "exit-on:TERM:0:300",
+        "say:up",
+        "wait",
+    ];
     for flags in [&["-g", "--grace", "3s"][..], &["--signal-to", "group", "--grace", "3s"]] {
         let mut running = Launch::child(flags, &words).start();
         running.wait_for("up").signal(libc::SIGUSR1).wait_for_count("USR1 received", 2);
@@ -306,7 +329,8 @@ fn flags_win_over_variables() {
     if !support::namespaces() {
         return;
     }
-    let mut running = Launch::child(&["--grace", "2s"], &["ignore:TERM", "say:up", "wait"]).env("SOFTSTOP_GRACE", "300s").start();
+    let mut running =
+        Launch::child(&["--grace", "2s"], &["ignore:TERM", "say:up", "wait"]).env("SOFTSTOP_GRACE", "300s").start();
     running.wait_for("up");
     running.stop_within(Duration::from_secs(2)).0.expect_code(137);
     let mut running = Launch::child(&[], &["ignore:TERM", "say:up", "wait"]).env("SOFTSTOP_GRACE", "2s").start();
@@ -323,7 +347,9 @@ fn a_config_of_the_same_wrapper_can_be_looked_at_over_http() {
     let http = format!("127.0.0.1:{port}");
     let flags = ["--http", &http, "--drain-sleep", "1s", "--grace", "5s", "--log-format", "json"];
     let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).start();
-    running.wait_for("up").wait_until("/readyz answers 200", |_| support::http::status_of(port, "/readyz") == Some(200));
+    running
+        .wait_for("up")
+        .wait_until("/readyz answers 200", |_| support::http::status_of(port, "/readyz") == Some(200));
     for path in ["/startupz", "/livez", "/healthz", "/readyz?verbose", "/status", "/metrics"] {
         assert_eq!(support::http::status_of(port, path), Some(200), "{path}");
     }

@@ -64,7 +64,10 @@ impl Round {
             flags.extend(["--drain-sleep".to_owned(), format!("{}ms", random.below(400))]);
         }
         if random.chance(30) {
-            flags.extend(["--stop-signal".to_owned(), random.one_of(&["SIGQUIT:100ms,SIGTERM", "SIGINT", "SIGRTMIN+3:50ms"]).to_owned()]);
+            flags.extend([
+                "--stop-signal".to_owned(),
+                random.one_of(&["SIGQUIT:100ms,SIGTERM", "SIGINT", "SIGRTMIN+3:50ms"]).to_owned(),
+            ]);
         }
         if random.chance(20) {
             flags.push("-g".to_owned());
@@ -180,12 +183,20 @@ fn every_round_ends_inside_its_grace_with_nothing_left_behind() {
                     }
                     let round = Round::draw(seed.wrapping_add(n));
                     if let Err(what) = round.play() {
-                        failed.lock().unwrap().push(format!("SOFTSTOP_ROUNDS=1 SOFTSTOP_SEED={}: {round:?}\n{what}", round.seed));
+                        failed
+                            .lock()
+                            .unwrap()
+                            .push(format!("SOFTSTOP_ROUNDS=1 SOFTSTOP_SEED={}: {round:?}\n{what}", round.seed));
                     }
                 }
             });
         }
     });
     let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "{} of {rounds} rounds failed (SOFTSTOP_SEED={seed}):\n{}", failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} of {rounds} rounds failed (SOFTSTOP_SEED={seed}):\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
 }

@@ -110,7 +110,11 @@ fn ready_and_completed_are_waited_for() {
     let probe = format!("[process.readiness]\nexec = [\"test\", \"-e\", {open:?}]\nperiod = \"1s\"");
     let journal = setup.dir.text("journal");
     let setup = setup
-        .process("migrate", &["sleep:300", &format!("journal:{journal}:migrated")], "restart = \"never\"\non_exit = \"continue\"")
+        .process(
+            "migrate",
+            &["sleep:300", &format!("journal:{journal}:migrated")],
+            "restart = \"never\"\non_exit = \"continue\"",
+        )
         .noted("web", &format!("main = true\nafter = {{ migrate = \"completed\" }}\n{probe}"))
         .noted("agent", "after = { web = \"ready\" }");
     let mut running = setup.start();
@@ -135,7 +139,9 @@ fn init_tasks_run_in_order_before_any_process() {
     let first = setup.script("first", "sleep 0.2; echo first");
     let second = setup.script("second", "echo second");
     let setup = setup
-        .add(&format!("[[init]]\nname = \"first\"\nexec = [{first:?}]\n[[init]]\nname = \"second\"\nexec = [{second:?}]"))
+        .add(&format!(
+            "[[init]]\nname = \"first\"\nexec = [{first:?}]\n[[init]]\nname = \"second\"\nexec = [{second:?}]"
+        ))
         .noted("web", "");
     let mut running = setup.ready();
     setup.wait_for_journal(&mut running, "web up");
@@ -281,9 +287,9 @@ fn a_step_that_takes_too_long_is_cut_and_the_rest_still_happens() {
     let setup = Setup::new("grace = \"4s\"");
     let stuck = setup.script("stuck", "trap '' TERM; echo stuck; while :; do sleep 1; done");
     let after = setup.script("after", "echo post_stop");
-    let setup = setup
-        .noted("web", "")
-        .add(&format!("[[drain]]\nname = \"stuck\"\nexec = [{stuck:?}]\n[[post_stop]]\nname = \"last\"\nexec = [{after:?}]"));
+    let setup = setup.noted("web", "").add(&format!(
+        "[[drain]]\nname = \"stuck\"\nexec = [{stuck:?}]\n[[post_stop]]\nname = \"last\"\nexec = [{after:?}]"
+    ));
     let mut running = setup.ready();
     setup.wait_for_journal(&mut running, "web up");
     running.stop_within(Duration::from_secs(4)).0.expect_code(0).expect("stuck");
@@ -329,9 +335,11 @@ fn the_main_processs_end_ends_the_container_with_its_code() {
     if !support::namespaces() {
         return;
     }
-    let setup = Setup::new("grace = \"5s\"")
-        .noted("helper", "")
-        .process("job", &["sleep:300", "exit:9"], "main = true\nrestart = \"never\"\nafter = { helper = \"started\" }");
+    let setup = Setup::new("grace = \"5s\"").noted("helper", "").process(
+        "job",
+        &["sleep:300", "exit:9"],
+        "main = true\nrestart = \"never\"\nafter = { helper = \"started\" }",
+    );
     setup.launch().run().expect_code(9);
     in_order(&setup.journal(), &["helper up", "helper stopped"]);
 }
@@ -352,7 +360,9 @@ fn output_of_several_is_prefixed_and_nothing_of_it_is_lost() {
     running.wait_until("the long line", |r| r.printed().matches('x').count() >= 200_000);
     let ended = running.stop_within(Duration::from_secs(5)).0;
     ended.expect_code(0);
-    let line = |text: &str| ended.stdout.lines().find(|l| l.contains(text)).unwrap_or_else(|| panic!("{text}: {}", ended.all()));
+    let line = |text: &str| {
+        ended.stdout.lines().find(|l| l.contains(text)).unwrap_or_else(|| panic!("{text}: {}", ended.all()))
+    };
     assert!(line("hello from web").contains("web") && !line("hello from web").starts_with("hello"), "{}", ended.all());
     assert!(!line("no newline").starts_with("no newline"));
     assert!(ended.stdout_bytes.windows(4).any(|w| w == b"ff\xff\n"), "bytes that are not UTF-8 came through changed");
@@ -394,7 +404,9 @@ fn a_broken_config_is_78_with_its_line_and_starts_nothing() {
 #[test]
 fn the_config_is_found_where_it_is_documented() {
     let dir = Dir::new();
-    let text = |code: u8| format!("[[process]]\nname = \"job\"\ncommand = [\"sh\", \"-c\", \"exit {code}\"]\nrestart = \"never\"\n");
+    let text = |code: u8| {
+        format!("[[process]]\nname = \"job\"\ncommand = [\"sh\", \"-c\", \"exit {code}\"]\nrestart = \"never\"\n")
+    };
     dir.write("softstop.toml", &text(11));
     let other = dir.write("other.toml", &text(12));
     let run = |args: &[&str]| Launch::new(args.iter().copied()).not_pid1().current_dir(&dir.path("."));

@@ -40,7 +40,8 @@ fn the_ladder_goes_from_rung_to_rung() {
         return;
     }
     let flags = ["--grace", "5s", "--stop-signal", "SIGQUIT:300ms,SIGINT:300ms,SIGTERM"];
-    let (ended, took) = up(&flags, &["on:QUIT", "on:INT", "exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(5));
+    let (ended, took) =
+        up(&flags, &["on:QUIT", "on:INT", "exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(5));
     ended.expect_code(0);
     let order: Vec<&str> = ended.stdout.lines().filter(|l| l.ends_with("received")).collect();
     assert_eq!(order, ["QUIT received", "INT received", "TERM received"], "{}", ended.all());
@@ -53,7 +54,8 @@ fn a_prompt_child_ends_softstop_at_once() {
     if !support::namespaces() {
         return;
     }
-    let (ended, took) = up(&["--grace", "60s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(60));
+    let (ended, took) =
+        up(&["--grace", "60s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(60));
     ended.expect_code(0);
     assert!(took < Duration::from_secs(5), "{took:?} for a child that ends at once");
 }
@@ -107,9 +109,17 @@ fn stragglers_may_finish_after_a_requested_stop_too() {
         return;
     }
     let words = [
-        "fork", "exit-on:TERM:0:600", "wait", "end", // in the group
-        "session", "exit-on:TERM:0:600", "wait", "end", // a daemon
-        "exit-on:TERM:0", "say:up", "wait",
+        "fork",
+        "exit-on:TERM:0:600",
+        "wait",
+        "end", // in the group
+        "session",
+        "exit-on:TERM:0:600",
+        "wait",
+        "end", // a daemon
+        "exit-on:TERM:0",
+        "say:up",
+        "wait",
     ];
     let (ended, _) = up(&["--grace", "6s"], &words).stop_within(Duration::from_secs(6));
     ended.expect_code(0);
@@ -189,7 +199,10 @@ fn a_report_that_cannot_be_written_changes_no_exit_code() {
     if !support::namespaces() {
         return;
     }
-    Launch::child(&["--report", "/no/such/directory/report.json"], &["exit:3"]).run().expect_code(3).expect("/no/such/directory");
+    Launch::child(&["--report", "/no/such/directory/report.json"], &["exit:3"])
+        .run()
+        .expect_code(3)
+        .expect("/no/such/directory");
 }
 
 #[test]
@@ -231,8 +244,8 @@ fn the_drain_comes_before_any_stop_signal() {
     if !support::namespaces() {
         return;
     }
-    let (ended, took) =
-        up(&["--grace", "6s", "--drain-sleep", "1s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(6));
+    let (ended, took) = up(&["--grace", "6s", "--drain-sleep", "1s"], &["exit-on:TERM:0", "say:up", "wait"])
+        .stop_within(Duration::from_secs(6));
     ended.expect_code(0);
     assert!(took >= Duration::from_secs(1), "the drain was cut: {took:?}");
 }

@@ -26,10 +26,21 @@ fn nothing_left(mark: &str) {
 fn daemons_are_adopted_and_ended_and_strangers_are_not_touched() {
     let mut stranger = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
     let words = [
-        "session", "exit-on:TERM:0:300", "wait", "end", //
-        "session", "ignore:TERM", "wait", "end", //
-        "fork", "ignore:TERM", "wait", "end", //
-        "exit-on:TERM:0", "say:up", "wait",
+        "session",
+        "exit-on:TERM:0:300",
+        "wait",
+        "end", //
+        "session",
+        "ignore:TERM",
+        "wait",
+        "end", //
+        "fork",
+        "ignore:TERM",
+        "wait",
+        "end", //
+        "exit-on:TERM:0",
+        "say:up",
+        "wait",
     ];
     let running = up(&["--grace", "4s"], &words);
     let mark = running.mark();

@@ -57,7 +57,8 @@ fn main() -> ExitCode {
 fn inits() -> Vec<Init> {
     let mut inits = vec![Init { name: "softstop", path: softstop(), separator: &["--"] }];
     for (name, separator) in [("tini-static", &["--"][..]), ("dumb-init", &["--"]), ("catatonit", &["--"])] {
-        let path = ["/usr/bin", "/usr/local/bin", "/bin"].iter().map(|d| PathBuf::from(d).join(name)).find(|p| p.is_file());
+        let path =
+            ["/usr/bin", "/usr/local/bin", "/bin"].iter().map(|d| PathBuf::from(d).join(name)).find(|p| p.is_file());
         match path {
             Some(path) => inits.push(Init { name, path, separator }),
             None => eprintln!("compare: {name} is not installed and left out"),

@@ -41,7 +41,8 @@ impl Running {
         }
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(&this).arg("inside-launch");
         command.arg(&init.path).args(init.separator).arg(&this).args(child);
-        let mut unshare = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("unshare is in util-linux");
+        let mut unshare =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("unshare is in util-linux");
         let lines = BufReader::new(unshare.stdout.take().unwrap()).lines();
         Running { unshare, pid: 0, lines }
     }
@@ -96,7 +97,8 @@ fn children(pid: i32) -> Vec<i32> {
 /// A field of a /proc file with lines `NAME: VALUE kB`.
 fn field(pid: i32, file: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
-    let line = text.lines().find(|l| l.split(':').next() == Some(name)).unwrap_or_else(|| panic!("no {name} in {file}"));
+    let line =
+        text.lines().find(|l| l.split(':').next() == Some(name)).unwrap_or_else(|| panic!("no {name} in {file}"));
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

@@ -6,7 +6,7 @@
 
 // Every test file includes this module and uses a part of it.
 #![allow(dead_code, clippy::disallowed_methods, reason = "tests wait for their own children and read in threads")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 pub mod http;
 pub mod processes;
@@ -190,8 +190,17 @@ impl Launch {
             unread.push(Box::new(err));
         }
         let shown = format!("{command:?}");
-        let mut running =
-            Running { child, init: 0, pid1: self.pid1, seen, mark, shown, status: None, started: Instant::now(), _unread: unread };
+        let mut running = Running {
+            child,
+            init: 0,
+            pid1: self.pid1,
+            seen,
+            mark,
+            shown,
+            status: None,
+            started: Instant::now(),
+            _unread: unread,
+        };
         running.init = running.find_init();
         running
     }

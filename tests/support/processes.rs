@@ -57,8 +57,11 @@ pub fn in_namespace_of(init: i32) -> Vec<Proc> {
     let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let Some(ours) = namespace(init) else { return Vec::new() };
     let everything = all();
-    let mut inside: Vec<i32> = everything.iter().filter(|p| namespace(p.pid).as_ref() == Some(&ours)).map(|p| p.pid).collect();
-    inside.extend(everything.iter().filter(|p| p.is_zombie() && inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>());
+    let mut inside: Vec<i32> =
+        everything.iter().filter(|p| namespace(p.pid).as_ref() == Some(&ours)).map(|p| p.pid).collect();
+    inside.extend(
+        everything.iter().filter(|p| p.is_zombie() && inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>(),
+    );
     inside.sort_unstable();
     inside.dedup();
     everything.into_iter().filter(|p| inside.contains(&p.pid)).collect()
