@@ -1,0 +1,378 @@
+//! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
+//! `SOFTSTOP_` variables, which clap does.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{
+    Config, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, MAX_GRACE, Method, OnExit, Output, Probe, Process,
+    Restart, Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve, listen_address,
+};
+use crate::signal::Signal;
+
+const ABOUT: &str = "\
+The first process in a container: starts what it runs, answers the orchestrator's probes,
+and ends everything inside the grace budget, in order, with an account of what happened.";
+
+const AFTER: &str = "\
+Examples:
+  softstop -- nginx -g 'daemon off;'             as an entrypoint, in place of tini
+  softstop --grace 30s --drain-sleep 5s --http 0.0.0.0:9180 --readiness http://localhost:8080/ -- /app
+  softstop run -c softstop.toml                  several processes, hooks, probes, an ordered drain
+  softstop check -c softstop.toml                every mistake in a config, with line, column and fix
+
+Exit codes: the main process's own, 128+n when signal n ended it; 64 wrong command line, 70 softstop's own
+failure, 78 wrong configuration, 126 not executable, 127 not found.";
+
+#[derive(Parser, Debug)]
+#[command(name = "softstop", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+#[command(override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]")]
+pub struct Cli {
+    #[command(flatten)]
+    pub wrapper: Wrapper,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run what a configuration file says
+    Run(Run),
+    /// Check a configuration file: every mistake at once, with line, column and fix; starts nothing
+    Check(ConfigFile),
+    /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
+    #[command(name = "__resolve", hide = true)]
+    Resolve { host: String, port: u16 },
+}
+
+#[derive(Args, Debug)]
+pub struct ConfigFile {
+    /// The configuration; else ./softstop.toml, else /etc/softstop.toml
+    #[arg(short, long, value_name = "FILE", env = "SOFTSTOP_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What `run` and the wrapper have in common; for `run` it wins over the file.
+#[derive(Args, Debug, Default)]
+pub struct Common {
+    /// The whole budget of a stop = terminationGracePeriodSeconds [default: 30s]
+    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_GRACE", value_parser = grace)]
+    pub grace: Option<Duration>,
+    /// The budget's last slice, for SIGKILL and the report [default: 1s, at most a quarter of the grace]
+    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_KILL_RESERVE", value_parser = duration)]
+    pub kill_reserve: Option<Duration>,
+    /// Signals that ask softstop to stop [default: SIGTERM,SIGINT,SIGQUIT]
+    #[arg(long, value_name = "SIGNALS", env = "SOFTSTOP_STOP_ON", value_delimiter = ',', value_parser = stop_on)]
+    pub stop_on: Option<Vec<Signal>>,
+    /// Which other signals are passed on: all, or (caught) none that would end a process which does not catch it
+    #[arg(long, value_name = "WHICH", env = "SOFTSTOP_FORWARD", value_parser = words(&["all", "caught"]))]
+    pub forward: Option<String>,
+    /// Serve /startupz /readyz /livez /healthz /status /metrics here: ADDRESS:PORT, :PORT or PORT
+    #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", value_parser = listen)]
+    pub http: Option<SocketAddr>,
+    /// error, warn, info or debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "SOFTSTOP_LOG_LEVEL", value_parser = words(&["error", "warn", "info", "debug"]))]
+    pub log_level: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT", env = "SOFTSTOP_LOG_FORMAT", value_parser = words(&["text", "json"]))]
+    pub log_format: Option<String>,
+    /// Exit with TO where the main process's code is FROM: 143=0
+    #[arg(short = 'e', long = "exit-code", value_name = "FROM=TO", env = "SOFTSTOP_EXIT_CODE_MAP", value_delimiter = ',', value_parser = remap)]
+    pub exit_codes: Vec<(u8, u8)>,
+    /// Exit with N when the stop needed SIGKILL
+    #[arg(long, value_name = "N", env = "SOFTSTOP_FORCED_EXIT_CODE")]
+    pub forced_exit_code: Option<u8>,
+    /// Write the report of the stop here, as JSON
+    #[arg(long, value_name = "FILE", env = "SOFTSTOP_REPORT")]
+    pub report: Option<PathBuf>,
+    /// Write the verdict here if the file exists; empty for nowhere [default: /dev/termination-log]
+    #[arg(long, value_name = "FILE", env = "SOFTSTOP_TERMINATION_LOG")]
+    pub termination_log: Option<PathBuf>,
+    /// Have the kernel send softstop this signal when its parent dies
+    #[arg(short = 'p', long, value_name = "SIGNAL", env = "SOFTSTOP_PARENT_DEATH_SIGNAL", value_parser = Signal::parse)]
+    pub parent_death_signal: Option<Signal>,
+}
+
+#[derive(Args, Debug)]
+pub struct Wrapper {
+    #[command(flatten)]
+    pub common: Common,
+    /// What ends the process: signals with waits, SIGKILL last [default: the signal received]; SIGQUIT:20s,SIGTERM:3s
+    #[arg(short = 's', long, value_name = "LADDER", env = "SOFTSTOP_STOP_SIGNAL", value_delimiter = ',', value_parser = rung)]
+    pub stop_signal: Vec<Rung>,
+    /// Signal the process's whole group, as a terminal does [default: process]
+    #[arg(long, value_name = "WHOM", env = "SOFTSTOP_SIGNAL_TO", value_parser = words(&["process", "group"]))]
+    pub signal_to: Option<String>,
+    /// Short for --signal-to group
+    #[arg(short = 'g', long = "group", conflicts_with = "signal_to")]
+    pub group: bool,
+    /// At a stop request, answer 503 on /readyz and wait this long before the process is told
+    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_DRAIN_SLEEP", value_parser = duration)]
+    pub drain_sleep: Option<Duration>,
+    /// Started once this answers: http://HOST:PORT/PATH or tcp:PORT; tried every second, for five minutes
+    #[arg(long, value_name = "TARGET", env = "SOFTSTOP_STARTUP", value_parser = target)]
+    pub startup: Option<Handler>,
+    /// Ready while this answers, asked every 5s
+    #[arg(long, value_name = "TARGET", env = "SOFTSTOP_READINESS", value_parser = target)]
+    pub readiness: Option<Handler>,
+    /// Alive while this answers, asked every 10s; three failures in a row end the container
+    #[arg(long, value_name = "TARGET", env = "SOFTSTOP_LIVENESS", value_parser = target)]
+    pub liveness: Option<Handler>,
+    /// The process's output: inherit, prefix or json [default: inherit]
+    #[arg(long, value_name = "HOW", env = "SOFTSTOP_OUTPUT", value_parser = words(&["inherit", "prefix", "json"]))]
+    pub output: Option<String>,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD", num_args = 1..)]
+    pub cmd: Vec<OsString>,
+}
+
+// === values ===
+
+fn words(list: &'static [&'static str]) -> PossibleValuesParser {
+    PossibleValuesParser::new(list)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text)
+}
+
+fn grace(text: &str) -> Result<Duration, String> {
+    let d = crate::config::duration(text)?;
+    if d.is_zero() || d > MAX_GRACE {
+        return Err("the grace must be more than nothing and at most 24h".to_string());
+    }
+    Ok(d)
+}
+
+fn stop_on(text: &str) -> Result<Signal, String> {
+    let signal = Signal::parse(text)?;
+    match signal {
+        Signal::KILL | Signal::STOP => Err(format!("{signal} cannot be caught, so it cannot ask for a stop")),
+        Signal::CHLD => Err(format!("{signal} tells of a child's end, so it cannot ask for a stop")),
+        _ => Ok(signal),
+    }
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    listen_address(text)
+}
+
+fn remap(text: &str) -> Result<(u8, u8), String> {
+    let wrong = || "write the code and what to exit with, each 0 to 255: 143=0".to_string();
+    let (from, to) = text.split_once('=').unwrap_or((text, "0"));
+    Ok((from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?))
+}
+
+fn rung(text: &str) -> Result<Rung, String> {
+    let (signal, wait) = match text.split_once(':') {
+        Some((signal, wait)) => (signal, Some(duration(wait)?)),
+        None => (text, None),
+    };
+    Ok(Rung { signal: Signal::parse(signal)?, wait })
+}
+
+/// `http://HOST:PORT/PATH`, `tcp:PORT`, `tcp://HOST:PORT`.
+fn target(text: &str) -> Result<Handler, String> {
+    let wrong = || "write http://HOST:PORT/PATH, tcp:PORT or tcp://HOST:PORT".to_string();
+    let host_and_port = |text: &str, default: Option<u16>| -> Result<(String, u16), String> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().map_err(|_| wrong())?),
+            _ => (text, default.ok_or_else(wrong)?),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if port == 0 {
+            return Err(wrong());
+        }
+        Ok((if host.is_empty() { "localhost" } else { host }.to_string(), port))
+    };
+    if let Some(rest) = text.strip_prefix("http://") {
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |i| rest.split_at(i));
+        let (host, port) = host_and_port(authority, Some(80))?;
+        let path = path.to_string();
+        if path.bytes().any(|b| b <= b' ' || b >= 0x7f) {
+            return Err("the path has a character that must be %-encoded".to_string());
+        }
+        return Ok(Handler::Http(HttpCall { method: Method::Get, host, port, path, headers: Vec::new(), body: None }));
+    }
+    if text.starts_with("https://") {
+        return Err("TLS is not in this version; probe the plain port, or with tcp:PORT".to_string());
+    }
+    let rest = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("tcp:")).ok_or_else(wrong)?;
+    if let Ok(port) = rest.parse::<u16>()
+        && port > 0
+    {
+        return Ok(Handler::Tcp { host: "localhost".to_string(), port });
+    }
+    let (host, port) = host_and_port(rest, None)?;
+    Ok(Handler::Tcp { host, port })
+}
+
+// === flags to settings ===
+
+impl Common {
+    /// Lay the flags over a configuration.
+    ///
+    /// # Errors
+    /// When together they contradict each other; one line.
+    pub fn apply(&self, config: &mut Config) -> Result<(), String> {
+        if let Some(grace) = self.grace {
+            // A default reserve follows the grace; a stated one stays, if it can.
+            if config.kill_reserve == default_kill_reserve(config.grace) {
+                config.kill_reserve = default_kill_reserve(grace);
+            }
+            config.grace = grace;
+        }
+        if let Some(reserve) = self.kill_reserve {
+            config.kill_reserve = reserve;
+        }
+        if config.kill_reserve >= config.grace {
+            return Err(format!(
+                "kill_reserve ({}) must be less than the grace ({}): nothing would be left to stop in",
+                humantime::format_duration(config.kill_reserve),
+                humantime::format_duration(config.grace)
+            ));
+        }
+        if let Some(stop_on) = &self.stop_on {
+            config.stop_on.clone_from(stop_on);
+        }
+        match self.forward.as_deref() {
+            Some("caught") => config.forward = Forward::Caught,
+            Some(_) => config.forward = Forward::All,
+            None => {}
+        }
+        if let Some(listen) = self.http {
+            config.http = Some(Http { listen });
+        }
+        if let Some(level) = &self.log_level {
+            config.log.level = match level.as_str() {
+                "error" => LogLevel::Error,
+                "warn" => LogLevel::Warn,
+                "debug" => LogLevel::Debug,
+                _ => LogLevel::Info,
+            };
+        }
+        if let Some(format) = &self.log_format {
+            config.log.format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
+        }
+        config.exit_codes.map.extend(self.exit_codes.iter().copied().collect::<BTreeMap<_, _>>());
+        config.exit_codes.forced = self.forced_exit_code.or(config.exit_codes.forced);
+        if let Some(report) = &self.report {
+            config.report = Some(report.clone());
+        }
+        if let Some(file) = &self.termination_log {
+            config.termination_log = Some(file.clone()).filter(|f| !f.as_os_str().is_empty());
+        }
+        Ok(())
+    }
+}
+
+impl Wrapper {
+    /// The configuration that the flags amount to: one process, in the foreground, whose end is the container's.
+    ///
+    /// # Errors
+    /// When flags contradict each other; one line.
+    pub fn config(&self) -> Result<Config, String> {
+        let mut config = Config::with_defaults();
+        self.common.apply(&mut config)?;
+        let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
+        let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
+        let group = self.group || self.signal_to.as_deref() == Some("group");
+        let process = Process {
+            stdin: Stdin::Inherit,
+            output: match self.output.as_deref() {
+                Some("prefix") => Output::Prefix,
+                Some("json") => Output::Json,
+                _ => Output::Inherit,
+            },
+            restart: Restart::Never,
+            main: true,
+            on_exit: OnExit::Stop,
+            stop: self.stop_signal.clone(),
+            stop_as_received: self.stop_signal.is_empty(),
+            signal_to: if group { SignalTo::Group } else { SignalTo::Process },
+            startup: self.startup.clone().map(|h| Probe {
+                period: Duration::from_secs(1),
+                failure_threshold: 300,
+                ..Probe::new(h)
+            }),
+            readiness: self.readiness.clone().map(|h| Probe { period: Duration::from_secs(5), ..Probe::new(h) }),
+            liveness: self.liveness.clone().map(Probe::new),
+            foreground: true,
+            ..Process::new(name, self.cmd.clone())
+        };
+        config.processes.push(process);
+        if let Some(sleep) = self.drain_sleep {
+            let name = format!("sleep {}", humantime::format_duration(sleep));
+            let task = Task::new(name, Handler::Sleep(sleep));
+            config.drain.push(Step { tasks: vec![task], reserve: None, when: When::Requested });
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn wrap(args: &[&str]) -> Config {
+        let all = ["softstop"].iter().chain(args).chain(&["--", "/bin/app", "-x"]);
+        Cli::try_parse_from(all).unwrap().wrapper.config().unwrap()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let c = wrap(&["--grace", "8s", "-s", "QUIT:5s,TERM", "--http", ":9180", "--readiness", "tcp:80", "-e", "143"]);
+        assert_eq!(c.grace, Duration::from_secs(8));
+        assert_eq!(c.kill_reserve, Duration::from_secs(1));
+        assert_eq!(c.processes[0].name, "app");
+        let wait = Some(Duration::from_secs(5));
+        assert_eq!(c.processes[0].stop[0], Rung { signal: Signal::QUIT, wait });
+        assert_eq!(c.http.unwrap().listen.port(), 9180);
+        assert_eq!(c.exit_codes.map.get(&143), Some(&0));
+        assert_eq!(wrap(&["--grace", "2s"]).kill_reserve, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn everything_behind_the_dashes_is_the_command() {
+        let cli = Cli::try_parse_from(["softstop", "--", "run", "--grace", "-c"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.wrapper.cmd.len(), 3);
+    }
+
+    #[test]
+    fn targets_are_read_as_people_write_them() {
+        let http = |text| match target(text).unwrap() {
+            Handler::Http(call) => (call.host, call.port, call.path),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(http("http://localhost:8080/healthz"), ("localhost".into(), 8080, "/healthz".into()));
+        assert_eq!(http("http://[::1]:80"), ("::1".into(), 80, "/".into()));
+        assert_eq!(http("http://db"), ("db".into(), 80, "/".into()));
+        assert_eq!(target("tcp:5432").unwrap(), Handler::Tcp { host: "localhost".into(), port: 5432 });
+        assert_eq!(target("tcp://db:5432").unwrap(), Handler::Tcp { host: "db".into(), port: 5432 });
+        for wrong in ["", "8080", "tcp:", "tcp:0", "http://x:y/", "ftp://x", "https://x/", "http://x:1/a b"] {
+            assert!(target(wrong).is_err(), "{wrong}");
+        }
+    }
+}

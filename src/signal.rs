@@ -64,7 +64,10 @@ impl Signal {
 
     /// `None` outside 1 to 64.
     pub fn from_number(n: i32) -> Option<Signal> {
-        u8::try_from(n).ok().filter(|n| (1..=RTMAX).contains(n)).map(Signal)
+        u8::try_from(n)
+            .ok()
+            .filter(|n| (1..=RTMAX).contains(n))
+            .map(Signal)
     }
 
     pub fn number(self) -> i32 {
@@ -83,7 +86,8 @@ impl Signal {
         let upper = text.trim().to_ascii_uppercase();
         let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
         if let Ok(n) = upper.parse::<i32>() {
-            return Signal::from_number(n).ok_or_else(|| format!("signal number {n} is not in 1 to 64"));
+            return Signal::from_number(n)
+                .ok_or_else(|| format!("signal number {n} is not in 1 to 64"));
         }
         if let Some((_, n)) = NAMES.iter().find(|(name, _)| *name == bare) {
             return Signal::from_number(*n).ok_or_else(|| format!("unknown signal {text:?}"));
@@ -104,11 +108,15 @@ impl Signal {
         };
         real_time.ok_or_else(|| {
             if bare.starts_with("RT") {
-                return format!("unknown signal {text:?}: real-time signals are SIGRTMIN to SIGRTMIN+30");
+                return format!(
+                    "unknown signal {text:?}: real-time signals are SIGRTMIN to SIGRTMIN+30"
+                );
             }
             match crate::config::nearest(bare, NAMES.iter().map(|(name, _)| *name)) {
                 Some(name) => format!("unknown signal {text:?}: did you mean SIG{name}?"),
-                None => format!("unknown signal {text:?}: write a name like SIGTERM or a number from 1 to 64"),
+                None => format!(
+                    "unknown signal {text:?}: write a name like SIGTERM or a number from 1 to 64"
+                ),
             }
         })
     }
@@ -163,9 +171,17 @@ mod tests {
 
     #[test]
     fn a_wrong_name_says_what_to_write() {
-        assert!(Signal::parse("SIGTREM").unwrap_err().contains("did you mean SIGTERM?"));
+        assert!(
+            Signal::parse("SIGTREM")
+                .unwrap_err()
+                .contains("did you mean SIGTERM?")
+        );
         assert!(Signal::parse("99").unwrap_err().contains("1 to 64"));
-        assert!(Signal::parse("RTMIN+31").unwrap_err().contains("SIGRTMIN+30"));
+        assert!(
+            Signal::parse("RTMIN+31")
+                .unwrap_err()
+                .contains("SIGRTMIN+30")
+        );
         assert!(Signal::parse("").is_err());
     }
 }

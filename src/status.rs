@@ -77,10 +77,18 @@ pub struct ProcessStatus {
     pub main: bool,
     pub restarts: u32,
     /// Since it was last started.
-    #[serde(rename = "running_seconds", skip_serializing_if = "Option::is_none", serialize_with = "maybe_seconds")]
+    #[serde(
+        rename = "running_seconds",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "maybe_seconds"
+    )]
     pub running: Option<Duration>,
     /// Until the next restart.
-    #[serde(rename = "restart_in_seconds", skip_serializing_if = "Option::is_none", serialize_with = "maybe_seconds")]
+    #[serde(
+        rename = "restart_in_seconds",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "maybe_seconds"
+    )]
     pub restart_in: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<LastExit>,

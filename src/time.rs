@@ -96,7 +96,10 @@ mod tests {
     #[test]
     fn time_saturates_instead_of_wrapping() {
         assert_eq!(At::from_millis(5).since(At::from_millis(9)), Duration::ZERO);
-        assert_eq!(At::from_micros(u64::MAX) + Duration::from_secs(1), At::from_micros(u64::MAX));
+        assert_eq!(
+            At::from_micros(u64::MAX) + Duration::from_secs(1),
+            At::from_micros(u64::MAX)
+        );
         assert_eq!(At::ZERO - Duration::from_secs(1), At::ZERO);
     }
 }

@@ -320,7 +320,7 @@ fn exit_codes_can_be_remapped() {
     stop(&["--grace", "3s", "--exit-code", "1=2", "--exit-code", "143=9"], &["say:up", "wait"]).expect_code(9);
     stop(&["--grace", "3s"], &["say:up", "wait"]).expect_code(143);
     stop(&["--grace", "2s", "--forced-exit-code", "42"], &["ignore:TERM", "say:up", "wait"]).expect_code(42);
-    let running = Launch::new(["--", "sh", "-c", "exit 143"]).env("SOFTSTOP_EXIT_CODE", "143=0");
+    let running = Launch::new(["--", "sh", "-c", "exit 143"]).env("SOFTSTOP_EXIT_CODE_MAP", "143=0");
     running.run().expect_code(0);
 }
 

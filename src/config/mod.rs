@@ -1,12 +1,11 @@
 //! What the user asked for, as valid settings: no strings left to parse, no impossible values. Pure.
 //!
-//! [`raw`] is the file as typed, [`check`] turns it into a [`Config`] and collects every [`problem`] on the way. The wrapper's
-//! flags build the same [`Config`] with one process in it (`crate::cli`).
+//! [`check`] turns the file's text into a [`Config`] and collects every [`problem`] on the way, each at its place. The
+//! wrapper's flags build the same [`Config`] with one process in it (`crate::cli`).
 
 pub mod check;
 pub mod expand;
 pub mod problem;
-pub mod raw;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -63,7 +62,10 @@ impl Config {
             forward: Forward::All,
             readiness_on_drain: ReadinessOnDrain::Fail,
             http: None,
-            log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
+            log: LogConfig {
+                level: LogLevel::Info,
+                format: LogFormat::Text,
+            },
             exit_codes: ExitCodes::default(),
             init: Vec::new(),
             processes: Vec::new(),
@@ -257,7 +259,11 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(300), reset: Duration::from_secs(600) }
+        Backoff {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(300),
+            reset: Duration::from_secs(600),
+        }
     }
 }
 
@@ -356,10 +362,16 @@ pub enum Handler {
     /// Success is 200 to 399, as the kubelet's probes count it.
     Http(HttpCall),
     /// Success is an accepted connection, closed at once.
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
     Sleep(Duration),
     /// A signal to a process (index into `Config::processes`).
-    Signal { process: usize, signal: Signal },
+    Signal {
+        process: usize,
+        signal: Signal,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -437,7 +449,8 @@ pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -
 
 /// Edits that turn `a` into `b`: insert, delete, replace, and swap two neighbours (optimal string alignment).
 fn edit_distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
     for (i, ca) in a.iter().enumerate() {
         let mut row = vec![i + 1];

@@ -13,21 +13,36 @@ pub enum Action {
     /// Start the process; answered by `Event::Spawned` or `Event::SpawnFailed` in the same turn.
     Spawn { process: ProcId },
     /// Send a signal to a process that has not been reaped; with `wake`, SIGCONT after it so that a stopped process can act.
-    Signal { process: ProcId, signal: Signal, to: SignalTo, wake: bool },
+    Signal {
+        process: ProcId,
+        signal: Signal,
+        to: SignalTo,
+        wake: bool,
+    },
     /// Pass on a signal that is not a stop request.
     Forward { process: ProcId, signal: Signal },
     /// SIGKILL the process and its group, after a look at what it is doing.
-    Kill { process: ProcId, because: KillReason },
+    Kill {
+        process: ProcId,
+        because: KillReason,
+    },
     /// Send a signal, and SIGCONT, to what is left of the group of a process that has ended.
     SignalGroup { process: ProcId, signal: Signal },
     /// Do a task's or probe's handler once; answered by `Event::RunDone`, also after a `Cancel`.
-    Run { run: RunId, what: What, limit: Duration, told: Told },
+    Run {
+        run: RunId,
+        what: What,
+        limit: Duration,
+        told: Told,
+    },
     /// End a run. `kill`: at once; else an exec handler gets SIGTERM.
     Cancel { run: RunId, kill: bool },
     /// Signal every descendant that is neither a known process nor a running hook.
     SignalStragglers { signal: Signal },
     /// SIGKILL to everything that still lives below us.
     KillEverything,
+    /// Once this turn's dead are reaped, say whether any child is left: `Event::Alone` or `Event::NotAlone`.
+    Census,
     /// Record and log this.
     Note(Note),
     /// The end: exit with this code.

@@ -17,18 +17,37 @@ pub enum Event {
     /// Once, first.
     Begin,
     /// softstop was sent a signal.
-    Signalled { signal: Signal, sender: Sender },
+    Signalled {
+        signal: Signal,
+        sender: Sender,
+    },
     /// The answer to `Action::Spawn`, in the same turn.
-    Spawned { process: ProcId, pid: i32 },
-    SpawnFailed { process: ProcId, error: SpawnError },
+    Spawned {
+        process: ProcId,
+        pid: i32,
+    },
+    SpawnFailed {
+        process: ProcId,
+        error: SpawnError,
+    },
     /// A process has ended; it is still a zombie, so its pid and group are still its own.
-    Exited { process: ProcId, status: Exit },
+    Exited {
+        process: ProcId,
+        status: Exit,
+    },
     /// Nothing is left of the process group of a process that has ended.
-    GroupEmpty { process: ProcId },
+    GroupEmpty {
+        process: ProcId,
+    },
     /// The answer to `Action::Run`.
-    RunDone { run: RunId, outcome: Outcome },
-    /// softstop has no child left, of whatever origin.
+    RunDone {
+        run: RunId,
+        outcome: Outcome,
+    },
+    /// The answer to `Action::Census`: softstop has no child left, of whatever origin.
     Alone,
+    /// The answer to `Action::Census`: something still lives below softstop.
+    NotAlone,
     /// Time has passed; nothing else has happened.
     Tick,
 }
@@ -72,7 +91,10 @@ impl std::fmt::Display for Exit {
         match self {
             Exit::Code(code) => write!(f, "exit code {code}"),
             Exit::Signal { signal, core: true } => write!(f, "{signal}, core dumped"),
-            Exit::Signal { signal, core: false } => write!(f, "{signal}"),
+            Exit::Signal {
+                signal,
+                core: false,
+            } => write!(f, "{signal}"),
         }
     }
 }
@@ -122,7 +144,10 @@ pub enum Outcome {
 
 impl Outcome {
     pub fn failed(reason: impl Into<String>) -> Outcome {
-        Outcome::Failed { reason: reason.into(), code: None }
+        Outcome::Failed {
+            reason: reason.into(),
+            code: None,
+        }
     }
 }
 

@@ -1,2 +1,244 @@
+//! The whole life of a container as a pure state machine: events and a time go in, actions and the next deadline come
+//! out. No clock, no syscall, no async, no I/O. DESIGN section 3 and the invariants I1–I9 are decided here.
+//!
+//! [`up`] is everything until a stop is requested, [`stop`] everything from then on; [`process`], [`task`] and [`health`]
+//! are the lives of their parts; [`snapshot`] is what `/status` shows.
+//!
+//! The contract with whoever drives it: `Action::Spawn` is answered by `Spawned` or `SpawnFailed` before any other event;
+//! every `Action::Run` is answered by one `RunDone`, cancelled or not; `Action::Census` is answered once the dead are
+//! reaped; `step` is called with `Event::Tick` no later than `next_deadline`.
+
 pub mod action;
 pub mod event;
+mod health;
+mod process;
+mod snapshot;
+mod stop;
+mod task;
+mod up;
+
+use action::Action;
+use event::{Event, Exit, ProcId, RunId, Sender};
+use process::{Proc, State};
+use stop::Stop;
+use task::{Effects, TaskRun};
+
+use crate::config::Condition;
+use crate::plan::Plan;
+use crate::report::{Note, SignalName};
+use crate::signal::Signal;
+use crate::time::At;
+
+/// How many turns one event may set in motion: far more than any configuration needs, and an end to any mistake here.
+const TURNS: usize = 10_000;
+
+#[derive(Debug)]
+pub struct Machine {
+    plan: Plan,
+    now: At,
+    stage: Stage,
+    processes: Vec<Proc>,
+    stop: Option<Stop>,
+    fx: Effects,
+    /// Said once.
+    announced_ready: bool,
+    orphans_reaped: u64,
+}
+
+/// Where the whole is.
+#[derive(Debug)]
+enum Stage {
+    New,
+    Init {
+        index: usize,
+        task: TaskRun,
+    },
+    Up,
+    /// From here on `Machine::stop` is there.
+    Stopping(stop::Stage),
+    Done,
+}
+
+impl Machine {
+    pub fn new(plan: Plan) -> Machine {
+        let processes: Vec<Proc> = plan.config.processes.iter().map(|_| Proc::new()).collect();
+        let fx = Effects::new(processes.len());
+        Machine {
+            plan,
+            now: At::ZERO,
+            stage: Stage::New,
+            processes,
+            stop: None,
+            fx,
+            announced_ready: false,
+            orphans_reaped: 0,
+        }
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// One event. Time never runs backwards: an `at` before an earlier one counts as that one.
+    #[must_use]
+    pub fn step(&mut self, at: At, event: Event) -> Vec<Action> {
+        self.now = self.now.max(at);
+        if !matches!(self.stage, Stage::Done) {
+            self.handle(event);
+            self.settle();
+        }
+        std::mem::take(&mut self.fx.out)
+    }
+
+    /// When `step` must be called with `Event::Tick` at the latest; `None`: nothing is timed.
+    pub fn next_deadline(&self) -> Option<At> {
+        if matches!(self.stage, Stage::Done) {
+            return None;
+        }
+        let stage = match &self.stage {
+            Stage::Init { task, .. } => task.next_deadline(),
+            _ => None,
+        };
+        let stop = self.stop_deadline();
+        let processes = self.processes.iter().filter_map(up::next_deadline);
+        stage.into_iter().chain(stop).chain(processes).min()
+    }
+
+    pub fn finished(&self) -> bool {
+        matches!(self.stage, Stage::Done)
+    }
+
+    pub fn stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// An adopted process has been reaped: counted for `/status` and the report.
+    pub fn orphan_reaped(&mut self) {
+        self.orphans_reaped = self.orphans_reaped.saturating_add(1);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Begin => self.begin(),
+            Event::Signalled { signal, sender } => self.on_signal(signal, sender),
+            Event::Spawned { process, pid } => self.on_spawned(process, pid),
+            Event::SpawnFailed { process, error } => self.on_spawn_failed(process, &error),
+            Event::Exited { process, status } => self.on_exited(process, status),
+            Event::GroupEmpty { process } => self.on_group_empty(process),
+            Event::RunDone { run, outcome } => self.on_run_done(run, &outcome),
+            Event::Alone => self.on_census(true),
+            Event::NotAlone => self.on_census(false),
+            Event::Tick => {}
+        }
+    }
+
+    /// Act on everything that is due and everything that follows, until nothing does.
+    fn settle(&mut self) {
+        for _ in 0..TURNS {
+            if matches!(self.stage, Stage::Done) {
+                return;
+            }
+            let changed = self.latch()
+                || self.due_stop()
+                || self.due_up()
+                || self.advance_up()
+                || self.advance_stop();
+            if !changed {
+                break;
+            }
+        }
+        self.announce();
+    }
+
+    /// What every signal to softstop does: the one table.
+    fn on_signal(&mut self, signal: Signal, sender: Sender) {
+        if self.plan.config.stop_on.contains(&signal) {
+            self.request_stop(event::Cause::Signal { signal, sender });
+            return;
+        }
+        // CHLD is the reaper's; nobody sends URG to be understood, and Go's runtime sends it all the time.
+        if signal == Signal::CHLD || signal == Signal::URG {
+            return;
+        }
+        let from = sender.to_string();
+        let ignored = |why| Note::SignalIgnored {
+            signal: SignalName(signal),
+            from,
+            why,
+        };
+        match self.plan.main {
+            Some(main) if self.fx.alive[main] => {
+                self.fx.push(Action::Forward {
+                    process: ProcId(main),
+                    signal,
+                });
+            }
+            Some(_) => self
+                .fx
+                .push(Action::Note(ignored("the main process is not running"))),
+            None => self.fx.push(Action::Note(ignored(
+                "there are several processes and none is marked main = true",
+            ))),
+        }
+    }
+
+    fn on_run_done(&mut self, run: RunId, outcome: &event::Outcome) {
+        if let Stage::Init { task, .. } = &mut self.stage {
+            task.on_done(run, outcome, self.now, &self.plan);
+        }
+        self.run_done_up(run, outcome);
+        self.run_done_stop(run, outcome);
+    }
+
+    fn name(&self, process: ProcId) -> String {
+        self.plan.name(process.0).to_string()
+    }
+
+    fn note(&mut self, note: Note) {
+        self.fx.push(Action::Note(note));
+    }
+
+    /// The dependency holds now, or has once (a start is decided once).
+    fn fulfilled(&self, on: usize, condition: Condition) -> bool {
+        let p = &self.processes[on];
+        match condition {
+            Condition::Started => p.was_started,
+            Condition::Ready => p.was_ready,
+            Condition::Completed => p.completed(),
+        }
+    }
+
+    /// The dependency can never hold any more; why, in words that follow the process's name.
+    fn hopeless(&self, on: usize, condition: Condition) -> Option<&'static str> {
+        let State::Ended(end) = &self.processes[on].state else {
+            return None;
+        };
+        if self.fulfilled(on, condition) {
+            return None;
+        }
+        Some(match (end, condition) {
+            (process::End::Exited(Exit::Code(0)), _) => "has completed without it",
+            (process::End::Exited(_), _) => "has failed",
+            (process::End::StartFailed, _) => "could not be started",
+            _ => "will not start either",
+        })
+    }
+}
+
+impl std::fmt::Display for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Sender::Process(pid) => write!(f, "pid {pid}"),
+            Sender::Outside => f.write_str("outside the container"),
+            Sender::Terminal => f.write_str("the terminal"),
+            Sender::Unknown => f.write_str("an unknown sender"),
+        }
+    }
+}
+
+/// Take the elements for which `pick` says so out of `list`.
+fn drain_where<T>(list: &mut Vec<T>, pick: impl Fn(&T) -> bool) -> Vec<T> {
+    let (out, keep): (Vec<T>, Vec<T>) = std::mem::take(list).into_iter().partition(pick);
+    *list = keep;
+    out
+}

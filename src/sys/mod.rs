@@ -1,0 +1,18 @@
+//! The kernel interface: what softstop asks of Linux, without policy, state machine or async. The only unsafe code.
+//!
+//! Every function here returns at once; the two that may wait a moment ([`spawn::spawn`] for the result of exec,
+//! [`tree::kill_everything`] for a tree that keeps growing) state their limit. Nothing here panics or trusts `/proc` to
+//! exist.
+
+pub mod early;
+pub mod mask;
+pub mod process;
+pub mod procfs;
+pub mod reap;
+pub mod signals;
+pub mod spawn;
+pub mod stdio;
+pub mod target;
+pub mod terminal;
+pub mod tree;
+pub mod users;

@@ -1,0 +1,364 @@
+//! Every key a configuration may have, table by table: one list for the reader, its "did you mean" and the documentation's
+//! test (`tests/config_docs.rs`).
+
+/// A kind of table and what may stand in it.
+pub struct Section {
+    /// As it is written in a file, for messages.
+    pub title: &'static str,
+    pub keys: &'static [&'static str],
+}
+
+pub const TOP: Section = Section {
+    title: "the top level",
+    keys: &[
+        "grace",
+        "kill_reserve",
+        "stop_reserve",
+        "stop_on",
+        "forward",
+        "readiness_on_drain",
+        "report",
+        "termination_log",
+        "http",
+        "log",
+        "exit_codes",
+        "init",
+        "process",
+        "drain",
+        "post_stop",
+    ],
+};
+
+pub const HTTP: Section = Section {
+    title: "[http]",
+    keys: &["listen"],
+};
+pub const LOG: Section = Section {
+    title: "[log]",
+    keys: &["level", "format"],
+};
+
+pub const PROCESS: Section = Section {
+    title: "[[process]]",
+    keys: &[
+        "name",
+        "command",
+        "user",
+        "group",
+        "working_dir",
+        "env",
+        "stdin",
+        "output",
+        "restart",
+        "backoff",
+        "max_restarts",
+        "main",
+        "on_exit",
+        "after",
+        "stop",
+        "signal_to",
+        "startup",
+        "readiness",
+        "liveness",
+        "post_start",
+        "pre_stop",
+    ],
+};
+
+pub const BACKOFF: Section = Section {
+    title: "backoff",
+    keys: &["initial", "max", "reset"],
+};
+pub const RUNG: Section = Section {
+    title: "stop",
+    keys: &["signal", "wait"],
+};
+
+pub const PROBE: Section = Section {
+    title: "a probe",
+    keys: &[
+        "exec",
+        "http_get",
+        "tcp_socket",
+        "initial_delay",
+        "period",
+        "timeout",
+        "success_threshold",
+        "failure_threshold",
+    ],
+};
+
+pub const TASK: Section = Section {
+    title: "a task",
+    keys: &[
+        "name",
+        "exec",
+        "http_get",
+        "http_post",
+        "tcp_socket",
+        "sleep",
+        "signal",
+        "timeout",
+        "retries",
+        "retry_delay",
+        "on_failure",
+    ],
+};
+
+pub const STEP: Section = Section {
+    title: "a step",
+    keys: &[
+        "name",
+        "exec",
+        "http_get",
+        "http_post",
+        "tcp_socket",
+        "sleep",
+        "signal",
+        "timeout",
+        "retries",
+        "retry_delay",
+        "on_failure",
+        "reserve",
+        "when",
+        "parallel",
+    ],
+};
+
+pub const HTTP_GET: Section = Section {
+    title: "http_get",
+    keys: &["host", "port", "path", "headers"],
+};
+pub const HTTP_POST: Section = Section {
+    title: "http_post",
+    keys: &["host", "port", "path", "headers", "body"],
+};
+pub const TCP_SOCKET: Section = Section {
+    title: "tcp_socket",
+    keys: &["host", "port"],
+};
+pub const SIGNAL: Section = Section {
+    title: "signal",
+    keys: &["process", "signal"],
+};
+
+/// Every table with fixed keys. `[exit_codes]`, `env`, `after` and `headers` have the user's own.
+pub const SECTIONS: &[&Section] = &[
+    &TOP,
+    &HTTP,
+    &LOG,
+    &PROCESS,
+    &BACKOFF,
+    &RUNG,
+    &PROBE,
+    &TASK,
+    &STEP,
+    &HTTP_GET,
+    &HTTP_POST,
+    &TCP_SOCKET,
+    &SIGNAL,
+];
+
+/// The keys that say what a task does.
+pub const HANDLERS: &[&str] = &[
+    "exec",
+    "http_get",
+    "http_post",
+    "tcp_socket",
+    "sleep",
+    "signal",
+];
+/// The handlers that can answer "is it well?".
+pub const PROBE_HANDLERS: &[&str] = &["exec", "http_get", "tcp_socket"];
+
+/// Words of the specification that this version does not have yet.
+const LATER: &[&str] = &["grpc", "wait_idle", "wait_http", "wait_file"];
+
+/// What other tools call it.
+const ALIASES: &[(&str, &str)] = &[
+    ("termination_grace_period", "grace"),
+    ("grace_period", "grace"),
+    ("timeout_stop", "grace"),
+    ("cmd", "command"),
+    ("run", "command"),
+    ("args", "command"),
+    ("cwd", "working_dir"),
+    ("dir", "working_dir"),
+    ("directory", "working_dir"),
+    ("workdir", "working_dir"),
+    ("environment", "env"),
+    ("depends_on", "after"),
+    ("requires", "after"),
+    ("stop_signal", "stop"),
+    ("stopsignal", "stop"),
+    ("restart_policy", "restart"),
+    ("interval", "period"),
+    ("services", "process"),
+    ("service", "process"),
+    ("address", "listen"),
+    ("http_headers", "headers"),
+    ("healthcheck", "liveness"),
+];
+
+/// What is said about a key that does not belong.
+pub struct Unknown {
+    pub sentence: String,
+    pub help: String,
+    /// The keys it was most likely meant to be: those are not missing as well.
+    pub meant: &'static [&'static str],
+}
+
+/// What to write instead of an unknown key.
+pub fn unknown(key: &str, section: &'static Section) -> Unknown {
+    if LATER.contains(&key) {
+        let handlers: Vec<&str> = section
+            .keys
+            .iter()
+            .filter(|k| HANDLERS.contains(k))
+            .copied()
+            .collect();
+        let instead = if handlers.is_empty() {
+            String::new()
+        } else {
+            format!("; write one of {}", list(&handlers))
+        };
+        let sentence = format!("`{key}` is not in this version");
+        return Unknown {
+            sentence,
+            help: format!("leave it out{instead}"),
+            meant: HANDLERS,
+        };
+    }
+    if key == "scheme" && section.keys.contains(&"port") {
+        let sentence = "`scheme` is not in this version: requests are plain HTTP".into();
+        return Unknown {
+            sentence,
+            help: "leave it out, or use `exec` with a TLS client".into(),
+            meant: &[],
+        };
+    }
+    let sentence = format!("unknown key `{key}` in {}", section.title);
+    if let Some(help) = belongs_elsewhere(key, section) {
+        return Unknown {
+            sentence,
+            help,
+            meant: &[],
+        };
+    }
+    let snake = snake_case(key);
+    let without_unit = snake.strip_suffix("_seconds");
+    let same = |k: &&str| *k == snake || Some(*k) == without_unit;
+    let meant = alias(&snake, section)
+        .or_else(|| section.keys.iter().copied().find(same))
+        .or_else(|| crate::config::nearest(&snake, section.keys.iter().copied()));
+    match meant.and_then(|meant| section.keys.iter().position(|k| *k == meant)) {
+        Some(i) => Unknown {
+            sentence,
+            help: format!("did you mean `{}`?", section.keys[i]),
+            meant: &section.keys[i..=i],
+        },
+        None => Unknown {
+            sentence,
+            help: format!("valid here: {}", list(section.keys)),
+            meant: &[],
+        },
+    }
+}
+
+/// For a key that is right, but in another table.
+fn belongs_elsewhere(key: &str, section: &Section) -> Option<String> {
+    let at_top = section.title == TOP.title;
+    if !at_top && TOP.keys.contains(&key) {
+        let why = "what follows a header belongs to that table";
+        return Some(format!(
+            "`{key}` belongs at the top of the file, before the first `[table]`: {why}"
+        ));
+    }
+    if section.title == TASK.title && STEP.keys.contains(&key) {
+        return Some(format!(
+            "`{key}` belongs to a `[[drain]]` or `[[post_stop]]` step, beside `parallel` if it has one"
+        ));
+    }
+    if !at_top || !PROCESS.keys.contains(&key) {
+        return None;
+    }
+    let header = match key {
+        "post_start" => "[[process.post_start]]",
+        "pre_stop" | "startup" | "readiness" | "liveness" => &format!("[process.{key}]"),
+        _ => return Some(format!("`{key}` belongs in a `[[process]]`")),
+    };
+    Some(format!(
+        "`{key}` belongs to a process: write `{header}` below its `[[process]]`"
+    ))
+}
+
+fn alias(snake: &str, section: &Section) -> Option<&'static str> {
+    let bare = snake.strip_suffix("_seconds").unwrap_or(snake);
+    ALIASES
+        .iter()
+        .find(|(from, to)| *from == bare && section.keys.contains(to))
+        .map(|(_, to)| *to)
+}
+
+/// `failureThreshold` as Kubernetes writes it, `failure-threshold` as other tools do.
+fn snake_case(key: &str) -> String {
+    let mut out = String::with_capacity(key.len() + 4);
+    for c in key.chars().take(128) {
+        if c.is_ascii_uppercase() && !out.is_empty() && !out.ends_with('_') {
+            out.push('_');
+        }
+        out.push(if c == '-' {
+            '_'
+        } else {
+            c.to_ascii_lowercase()
+        });
+    }
+    out
+}
+
+/// `` `a`, `b` `` for messages.
+pub fn list(words: &[&str]) -> String {
+    words
+        .iter()
+        .map(|w| format!("`{w}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_says_what_was_meant() {
+        for (key, section, meant) in [
+            ("gracee", &TOP, "`grace`"),
+            ("terminationGracePeriodSeconds", &TOP, "`grace`"),
+            ("failureThreshold", &PROBE, "`failure_threshold`"),
+            ("initialDelaySeconds", &PROBE, "`initial_delay`"),
+            ("working-dir", &PROCESS, "`working_dir`"),
+            ("depends_on", &PROCESS, "`after`"),
+            ("processes", &TOP, "`process`"),
+            ("httpGet", &TASK, "`http_get`"),
+        ] {
+            assert_eq!(
+                unknown(key, section).help,
+                format!("did you mean {meant}?"),
+                "{key}"
+            );
+        }
+        assert!(unknown("grace", &HTTP).help.contains("top of the file"));
+        assert!(
+            unknown("post_start", &TOP)
+                .help
+                .contains("[[process.post_start]]")
+        );
+        assert!(unknown("command", &TOP).help.contains("[[process]]"));
+        assert!(
+            unknown("wait_idle", &STEP)
+                .sentence
+                .contains("not in this version")
+        );
+        assert!(unknown("zzz", &LOG).help.contains("`level`, `format`"));
+    }
+}

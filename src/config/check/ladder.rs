@@ -1,0 +1,74 @@
+//! `stop`: the ladder of signals that ends a process. Pure.
+
+use super::keys;
+use super::reader::{Field, Reader};
+use super::values;
+use crate::config::Rung;
+use crate::signal::Signal;
+
+/// `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
+pub fn ladder(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Rung> {
+    let example = "write stop = [ { signal = \"SIGQUIT\", wait = \"20s\" }, \"SIGTERM\" ]";
+    let rungs = field.elements().unwrap_or_else(|| vec![field.clone()]);
+    if rungs.is_empty() {
+        reader.error(
+            &field.span(),
+            "`stop` is empty",
+            "leave it out for SIGTERM, or write stop = \"SIGQUIT\"",
+        );
+    }
+    for endless in rungs
+        .iter()
+        .rev()
+        .skip(1)
+        .filter(|e| e.value.get_ref().get("wait").is_none())
+    {
+        let sentence = "the next signal never comes: this one waits for all the time there is";
+        reader.error(
+            &endless.span(),
+            sentence,
+            "give it a `wait`: { signal = \"SIGQUIT\", wait = \"10s\" }",
+        );
+    }
+    rungs
+        .iter()
+        .filter_map(|element| rung(reader, element, example))
+        .collect()
+}
+
+fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<Rung> {
+    if element.value.get_ref().is_str() {
+        return stop_signal(reader, element).map(|signal| Rung { signal, wait: None });
+    }
+    let table = reader.table(element, &keys::RUNG, example)?;
+    let wait = table
+        .get("wait")
+        .and_then(|f| reader.duration(&f, values::PAUSE));
+    let Some(signal) = table.get("signal") else {
+        reader.missing(
+            &table,
+            &["signal"],
+            "this step of `stop` has no signal",
+            example,
+        );
+        return None;
+    };
+    stop_signal(reader, &signal).map(|signal| Rung { signal, wait })
+}
+
+fn stop_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
+    let signal = reader.signal(field)?;
+    let help = match signal {
+        Signal::KILL => "leave it out: SIGKILL follows when the ladder ends",
+        Signal::STOP | Signal::CONT => {
+            "write a signal that asks the process to end, such as \"SIGTERM\""
+        }
+        _ => return Some(signal),
+    };
+    reader.error(
+        &field.span(),
+        format!("{signal} cannot be a stop signal"),
+        help,
+    );
+    None
+}

@@ -1,0 +1,287 @@
+//! Tables of a parsed TOML document, and a reader that notes each mistake with its place and goes on. Pure.
+//!
+//! Every function answers `None` for what it has refused: the caller takes a default, so that one mistake does not hide the next.
+
+use std::collections::HashSet;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::keys::{self, Section};
+use crate::config::problem::{Place, Problem, Severity, Source, Span};
+
+pub type Value<'t> = Spanned<DeValue<'t>>;
+
+/// A key with its value, or one element of an array under the array's key.
+#[derive(Clone)]
+pub struct Field<'t> {
+    pub name: &'t str,
+    pub key: Span,
+    pub value: &'t Value<'t>,
+    /// It is an element of the key's array.
+    pub element: bool,
+}
+
+impl<'t> Field<'t> {
+    /// A key and its value.
+    pub fn new(key: &'t Spanned<DeString<'t>>, value: &'t Value<'t>) -> Field<'t> {
+        Field {
+            name: key.get_ref(),
+            key: key.span(),
+            value,
+            element: false,
+        }
+    }
+
+    /// For messages.
+    fn title(&self) -> String {
+        let of = if self.element { "an element of " } else { "" };
+        format!("{of}`{}`", self.name)
+    }
+
+    pub fn span(&self) -> Span {
+        self.value.span()
+    }
+
+    /// The elements, each as a field of its own; `None` when it is no array.
+    pub fn elements(&self) -> Option<Vec<Field<'t>>> {
+        let array = self.value.get_ref().as_array()?;
+        Some(
+            array
+                .iter()
+                .map(|value| Field {
+                    name: self.name,
+                    key: self.key.clone(),
+                    element: true,
+                    value,
+                })
+                .collect(),
+        )
+    }
+}
+
+/// A table whose keys are known to be among its section's.
+pub struct Table<'t> {
+    entries: &'t DeTable<'t>,
+    /// Where its header, its `{` or its dotted key stands: the place of what is missing from it.
+    pub header: Span,
+    section: &'static Section,
+    /// What its unknown keys were meant to be.
+    meant: Vec<&'static str>,
+}
+
+impl<'t> Table<'t> {
+    pub fn get(&self, key: &str) -> Option<Field<'t>> {
+        debug_assert!(
+            self.section.keys.contains(&key),
+            "{key} is not in the list of {}",
+            self.section.title
+        );
+        self.entries.get_key_value(key).map(|(k, value)| Field {
+            name: k.get_ref(),
+            key: k.span(),
+            element: false,
+            value,
+        })
+    }
+
+    /// Those of `keys` that are there, in that order.
+    pub fn present(&self, keys: &[&str]) -> Vec<Field<'t>> {
+        keys.iter().filter_map(|k| self.get(k)).collect()
+    }
+}
+
+/// Collects what is wrong.
+pub struct Reader<'a> {
+    pub source: &'a Source<'a>,
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    pub problems: Vec<Problem>,
+    /// Lines with a syntax error: what was recovered of them is not judged again.
+    broken: HashSet<usize>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(source: &'a Source<'a>, env: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
+        Reader {
+            source,
+            env,
+            problems: Vec::new(),
+            broken: HashSet::new(),
+        }
+    }
+
+    // === Problems ===
+
+    pub fn syntax_error(&mut self, span: &Span, sentence: &str, help: &str) {
+        self.error(span, sentence, help);
+        self.broken.insert(self.source.line(span.start));
+    }
+
+    /// With a syntax error nothing that looks missing or unknown elsewhere in the file can be held against it.
+    pub fn is_broken(&self) -> bool {
+        !self.broken.is_empty()
+    }
+
+    pub fn error(&mut self, span: &Span, sentence: impl Into<String>, help: impl Into<String>) {
+        let place = self.source.place(span, "");
+        self.error_at(vec![place], sentence, help);
+    }
+
+    pub fn error_at(
+        &mut self,
+        places: Vec<Place>,
+        sentence: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(Severity::Error, places, sentence.into(), help.into());
+    }
+
+    pub fn warn(&mut self, span: &Span, sentence: impl Into<String>, help: impl Into<String>) {
+        let place = self.source.place(span, "");
+        self.push(Severity::Warning, vec![place], sentence.into(), help.into());
+    }
+
+    /// None of `keys`, one of which must be in the table, is there. Not said where a misspelt key was meant to be it.
+    pub fn missing(
+        &mut self,
+        table: &Table<'_>,
+        keys: &[&str],
+        sentence: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        if self.can_miss(table, keys) {
+            self.error(&table.header, sentence, help);
+        }
+    }
+
+    pub fn can_miss(&self, table: &Table<'_>, keys: &[&str]) -> bool {
+        !self.is_broken() && !table.meant.iter().any(|k| keys.contains(k))
+    }
+
+    fn push(&mut self, severity: Severity, places: Vec<Place>, sentence: String, help: String) {
+        let line = places
+            .first()
+            .and_then(|p| p.position.as_ref())
+            .map(|p| p.line - 1);
+        if line.is_none_or(|line| !self.broken.contains(&line)) {
+            self.problems.push(Problem {
+                severity,
+                sentence,
+                places,
+                help,
+            });
+        }
+    }
+
+    pub fn wrong_type(&mut self, field: &Field<'_>, wanted: &str, example: &str) {
+        let is = match field.value.get_ref() {
+            DeValue::Integer(_) => "an integer",
+            DeValue::Array(_) => "an array",
+            DeValue::Float(_) => "a float",
+            DeValue::String(_) => "a string",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Table(_) => "a table",
+        };
+        self.error(
+            &field.span(),
+            format!("{} must be {wanted}, not {is}", field.title()),
+            example.to_owned(),
+        );
+    }
+
+    // === Tables ===
+
+    /// The file's top table, with its unknown keys noted.
+    pub fn top<'t>(&mut self, entries: &'t DeTable<'t>) -> Table<'t> {
+        self.known(entries, 0..0, &keys::TOP)
+    }
+
+    pub fn table<'t>(
+        &mut self,
+        field: &Field<'t>,
+        section: &'static Section,
+        example: &str,
+    ) -> Option<Table<'t>> {
+        let entries = self.map(field, example)?;
+        Some(self.known(entries, field.span(), section))
+    }
+
+    /// A table with the user's own keys.
+    pub fn map<'t>(&mut self, field: &Field<'t>, example: &str) -> Option<&'t DeTable<'t>> {
+        let entries = field.value.get_ref().as_table();
+        if entries.is_none() {
+            self.wrong_type(field, "a table", example);
+        }
+        entries
+    }
+
+    /// `[[name]]` or an array of inline tables. A single `[name]` is an error, but is read all the same.
+    pub fn tables<'t>(
+        &mut self,
+        field: Option<Field<'t>>,
+        section: &'static Section,
+        header: &str,
+    ) -> Vec<Table<'t>> {
+        let Some(field) = field else {
+            return Vec::new();
+        };
+        match field.value.get_ref() {
+            DeValue::Table(_) => {
+                self.error(
+                    &field.span(),
+                    format!(
+                        "`{}` can stand more than once and is an array of tables",
+                        field.name
+                    ),
+                    format!("write `{header}`"),
+                );
+                self.table(&field, section, header).into_iter().collect()
+            }
+            DeValue::Array(_) => {
+                let elements = field.elements().unwrap_or_default();
+                elements
+                    .iter()
+                    .filter_map(|e| {
+                        self.table(
+                            e,
+                            section,
+                            &format!("write `{header}`, or an array of `{{ ... }}`"),
+                        )
+                    })
+                    .collect()
+            }
+            _ => {
+                self.wrong_type(
+                    &field,
+                    "an array of tables",
+                    &format!("write `{header}` and the keys below it"),
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    fn known<'t>(
+        &mut self,
+        entries: &'t DeTable<'t>,
+        header: Span,
+        section: &'static Section,
+    ) -> Table<'t> {
+        let mut meant = Vec::new();
+        for key in entries
+            .keys()
+            .filter(|k| !section.keys.contains(&k.get_ref().as_ref()))
+        {
+            let unknown = keys::unknown(key.get_ref(), section);
+            self.error(&key.span(), unknown.sentence, unknown.help);
+            meant.extend(unknown.meant);
+        }
+        Table {
+            entries,
+            header,
+            section,
+            meant,
+        }
+    }
+}

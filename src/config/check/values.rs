@@ -1,0 +1,517 @@
+//! What a string in the configuration, or after a flag, may mean: durations, addresses, hosts, paths, headers. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys;
+
+/// Longest time anything may be told to take.
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Why a text is not the value it should be: one sentence, and what to write.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wrong {
+    pub sentence: String,
+    pub help: String,
+}
+
+impl Wrong {
+    pub fn new(sentence: impl Into<String>, help: impl Into<String>) -> Wrong {
+        Wrong {
+            sentence: sentence.into(),
+            help: help.into(),
+        }
+    }
+
+    /// Says whose value it is.
+    pub fn in_field(mut self, name: &str) -> Wrong {
+        self.sentence = format!("`{name}`: {}", self.sentence);
+        self
+    }
+}
+
+/// The least and the most a duration may be, both included.
+#[derive(Clone, Copy, Debug)]
+pub struct DurationRange {
+    pub min: Duration,
+    pub max: Duration,
+}
+
+/// A time limit.
+pub const LIMIT: DurationRange = DurationRange {
+    min: Duration::from_millis(1),
+    max: DAY,
+};
+/// A pause or a reserve, which may be nothing.
+pub const PAUSE: DurationRange = DurationRange {
+    min: Duration::ZERO,
+    max: DAY,
+};
+/// What comes round again: never so often that it becomes a busy loop.
+pub const ROUND: DurationRange = DurationRange {
+    min: Duration::from_millis(10),
+    max: DAY,
+};
+
+/// `30s`, `1m30s`, `500ms`, `1.5s`.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn duration(text: &str, range: DurationRange) -> Result<Duration, Wrong> {
+    let example = "write a duration such as \"30s\", \"1m30s\" or \"500ms\"";
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(Wrong::new("an empty duration", example));
+    }
+    if trimmed.starts_with('-') {
+        return Err(Wrong::new("a duration cannot be negative", example));
+    }
+    if trimmed != "0" && trimmed.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(Wrong::new(
+            format!("{text:?} has no unit"),
+            format!("write \"{trimmed}s\" for seconds, \"{trimmed}ms\" for milliseconds"),
+        ));
+    }
+    let too_long = || {
+        Wrong::new(
+            format!("{text:?} is longer than {}", words(range.max)),
+            format!("write at most \"{}\"", words(range.max)),
+        )
+    };
+    // humantime's sum can overflow; so short a text with so few digits cannot.
+    if trimmed.len() > 64
+        || trimmed
+            .split(|c: char| !c.is_ascii_digit())
+            .any(|digits| digits.len() > 9)
+    {
+        return Err(too_long());
+    }
+    let value = humantime::parse_duration(trimmed).map_err(|error| match error {
+        humantime::DurationError::UnknownUnit { unit, .. } if !unit.is_empty() => Wrong::new(
+            format!("{text:?} is no duration: there is no unit `{unit}`"),
+            "units are ms, s, m, h and d: \"1m30s\"",
+        ),
+        _ => Wrong::new(format!("{text:?} is no duration"), example),
+    })?;
+    if value < range.min {
+        let least = words(range.min);
+        return Err(Wrong::new(
+            format!("{text:?} is too short"),
+            format!("write at least \"{least}\""),
+        ));
+    }
+    if value > range.max {
+        Err(too_long())
+    } else {
+        Ok(value)
+    }
+}
+
+/// A duration as people write it: `1m 30s` without the space.
+pub fn words(duration: Duration) -> String {
+    if duration == DAY {
+        "24h".into()
+    } else {
+        humantime::format_duration(duration)
+            .to_string()
+            .replace(' ', "")
+    }
+}
+
+/// An enum's word that is not one of its words.
+pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
+    let sentence = format!("`{name}` cannot be {text:?}");
+    let lower = text.to_ascii_lowercase().replace('-', "_");
+    match words
+        .iter()
+        .copied()
+        .find(|w| *w == lower)
+        .or_else(|| crate::config::nearest(text, words.iter().copied()))
+    {
+        Some(word) => Wrong::new(
+            sentence,
+            format!(
+                "did you mean \"{word}\"? it is one of {}",
+                keys::list(words)
+            ),
+        ),
+        None => Wrong::new(sentence, format!("write one of {}", keys::list(words))),
+    }
+}
+
+/// Where to listen: `0.0.0.0:9180`, `[::]:9180`, `localhost:9180`, `:9180` or `9180` (both on every IPv4 address).
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn listen(text: &str) -> Result<SocketAddr, Wrong> {
+    let help = "write an address and a port: \"0.0.0.0:9180\", \"127.0.0.1:9180\" or \"[::]:9180\"";
+    let (host, port) = text.trim().rsplit_once(':').unwrap_or(("", text.trim()));
+    let port = port_number(port).ok_or_else(|| {
+        Wrong::new(
+            format!("{text:?} does not end in a port from 1 to 65535"),
+            help,
+        )
+    })?;
+    let ip = match host {
+        "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        _ => {
+            let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+            let ip = match bare {
+                Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+                None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+            };
+            ip.ok_or_else(|| match host.parse::<Ipv6Addr>() {
+                Ok(_) => Wrong::new(
+                    format!("{text:?}: an IPv6 address needs brackets"),
+                    format!("write \"[{host}]:{port}\""),
+                ),
+                Err(_) => Wrong::new(format!("{text:?}: {host:?} is not an IP address"), help),
+            })?
+        }
+    };
+    Ok(SocketAddr::new(ip, port))
+}
+
+fn port_number(text: &str) -> Option<u16> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port != 0)
+}
+
+/// A host to connect to: a name, an IPv4 address, or an IPv6 address with or without brackets (given back without).
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn host(text: &str) -> Result<String, Wrong> {
+    let help = "write a host name or an IP address alone, such as \"localhost\" or \"10.0.0.7\"";
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(text);
+    if bare.contains(':') && !bare.contains('/') {
+        return match bare.parse::<Ipv6Addr>() {
+            Ok(_) => Ok(bare.to_owned()),
+            Err(_) => Err(Wrong::new(
+                format!("{text:?} is not a host"),
+                format!("{help}; the port is a key of its own"),
+            )),
+        };
+    }
+    let name = !bare.is_empty()
+        && bare.len() <= 253
+        && bare
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if name && bare == text {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new(format!("{text:?} is not a host"), help))
+    }
+}
+
+/// The path of a request, query included.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn url_path(text: &str) -> Result<String, Wrong> {
+    if !text.starts_with('/') {
+        return Err(Wrong::new(
+            format!("the path {text:?} does not begin with a slash"),
+            format!("write \"/{text}\""),
+        ));
+    }
+    match text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
+        Some(c) => Err(Wrong::new(
+            format!("the path contains {c:?}"),
+            "write it percent-encoded, such as %20 for a space",
+        )),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// An absolute path of a file or folder.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn path(name: &str, text: &str) -> Result<PathBuf, Wrong> {
+    if text.starts_with('/') {
+        return Ok(PathBuf::from(text));
+    }
+    let help = format!(
+        "begin it with a slash: \"/{}\"",
+        text.trim_start_matches("./")
+    );
+    Err(Wrong::new(
+        format!("`{name}` must be an absolute path"),
+        help,
+    ))
+}
+
+/// A request header, name and value.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn header(name: &str, value: &str) -> Result<(), Wrong> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(Wrong::new(
+            format!("{name:?} is not a header name"),
+            "write letters, digits and dashes, such as \"X-Token\"",
+        ));
+    }
+    if ["content-length", "transfer-encoding", "connection"]
+        .iter()
+        .any(|own| name.eq_ignore_ascii_case(own))
+    {
+        return Err(Wrong::new(
+            format!("the header `{name}` is softstop's own to set"),
+            "leave it out",
+        ));
+    }
+    if value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(Wrong::new(
+            format!("the value of the header `{name}` contains a control character"),
+            "leave line breaks out of header values",
+        ));
+    }
+    Ok(())
+}
+
+/// A process's name: short, and safe in logs, metrics and command lines.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn process_name(text: &str) -> Result<String, Wrong> {
+    let valid = !text.is_empty()
+        && text.len() <= 63
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if valid {
+        return Ok(text.to_owned());
+    }
+    let mut safe: String = text
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .take(63)
+        .collect();
+    if safe.trim_matches('-').is_empty() {
+        safe = "web".into();
+    }
+    let what = "letters, digits, `.`, `_` and `-`, at most 63 of them";
+    Err(Wrong::new(
+        format!("{text:?} cannot be a process's name"),
+        format!("names are {what}: \"{safe}\""),
+    ))
+}
+
+/// A task's name: any line of text.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn task_name(text: &str) -> Result<String, Wrong> {
+    if text.trim().is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
+        return Err(Wrong::new(
+            "`name` must be one line of 1 to 200 bytes",
+            "write what the task does, such as \"wait for the database\"",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A user's or a group's name or number.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn account(text: &str) -> Result<String, Wrong> {
+    let number = text.bytes().all(|b| b.is_ascii_digit());
+    // The last 32-bit number means "no change" to the kernel.
+    let valid = if number {
+        text.parse::<u32>().is_ok_and(|id| id != u32::MAX)
+    } else {
+        !text.starts_with('-')
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/".contains(c))
+    };
+    if valid && !text.is_empty() {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        format!("{text:?} is neither a name nor a number from 0 to 4294967294"),
+        "write \"www-data\", \"www-data:www-data\", 1000 or \"1000:1000\"",
+    ))
+}
+
+/// The array that a command written as one string most likely means.
+pub fn command_as_array(text: &str) -> String {
+    let plain = !text.trim().is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || " ./_-=:,@%+".contains(c));
+    let parts: Vec<&str> = if plain {
+        text.split_whitespace().collect()
+    } else {
+        vec!["sh", "-c", text]
+    };
+    let quoted: Vec<String> = parts.iter().map(|p| format!("{p:?}")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_people_write_them() {
+        let ms = |text: &str| duration(text, PAUSE).unwrap().as_millis();
+        assert_eq!(
+            (
+                ms("30s"),
+                ms("1m30s"),
+                ms(" 1m 30s "),
+                ms("500ms"),
+                ms("1.5s"),
+                ms("0s"),
+                ms("0"),
+                ms("24h"),
+                ms("1d")
+            ),
+            (
+                30_000, 90_000, 90_000, 500, 1500, 0, 0, 86_400_000, 86_400_000
+            )
+        );
+    }
+
+    #[test]
+    fn a_wrong_duration_says_what_to_write() {
+        let wrong = |text: &str| duration(text, LIMIT).unwrap_err();
+        assert_eq!(
+            wrong("30").help,
+            "write \"30s\" for seconds, \"30ms\" for milliseconds"
+        );
+        assert!(wrong("-5s").sentence.contains("negative"));
+        assert!(wrong("5 parsecs").sentence.contains("`parsecs`"));
+        assert!(wrong("0s").help.contains("at least \"1ms\""));
+        assert!(wrong("25h").help.contains("at most \"24h\""));
+        for text in [
+            "",
+            " ",
+            "soon",
+            "s",
+            "1..5s",
+            "18446744073709551615s 500ms 500ms",
+            "999999999999y",
+            "9999999999999999999999h",
+            "1s\u{e9}",
+        ] {
+            assert!(duration(text, LIMIT).is_err(), "{text}");
+        }
+        // Nine digits of everything: no sum can overflow.
+        assert!(duration(&"999999999y".repeat(6), LIMIT).is_err());
+        assert!(duration(&"999999999s1000ms".repeat(4), LIMIT).is_err());
+    }
+
+    #[test]
+    fn listen_addresses() {
+        for (text, address) in [
+            ("0.0.0.0:9180", "0.0.0.0:9180"),
+            (":9180", "0.0.0.0:9180"),
+            ("9180", "0.0.0.0:9180"),
+            ("localhost:9180", "127.0.0.1:9180"),
+            ("[::]:9180", "[::]:9180"),
+            ("[::1]:1", "[::1]:1"),
+        ] {
+            assert_eq!(listen(text).unwrap().to_string(), address, "{text}");
+        }
+        for text in [
+            "",
+            ":",
+            "host:80",
+            "0.0.0.0",
+            "1.2.3.4:0",
+            "1.2.3.4:65536",
+            "1.2.3.4:+1",
+            "[::]",
+            "http://0.0.0.0:80",
+            "[1.2.3.4]:80",
+        ] {
+            assert!(listen(text).is_err(), "{text}");
+        }
+        assert_eq!(listen("::1:9180").unwrap_err().help, "write \"[::1]:9180\"");
+    }
+
+    #[test]
+    fn hosts_paths_and_headers() {
+        for text in [
+            "localhost",
+            "db",
+            "db.prod.svc.cluster.local",
+            "10.0.0.1",
+            "a_b",
+        ] {
+            assert_eq!(host(text).unwrap(), text);
+        }
+        assert_eq!(host("[::1]").unwrap(), "::1");
+        assert_eq!(host("fe80::1").unwrap(), "fe80::1");
+        for text in ["", "db:5432", "http://db", "a b", "[db]", "é"] {
+            assert!(host(text).is_err(), "{text}");
+        }
+        assert!(url_path("/a?b=c&d=%20").is_ok());
+        assert!(
+            url_path("a").is_err()
+                && url_path("/a b").is_err()
+                && url_path("/é").is_err()
+                && url_path("/a\r\nX: y").is_err()
+        );
+        assert!(header("X-Token", "a b\té").is_ok());
+        assert!(
+            header("X Token", "").is_err()
+                && header("", "").is_err()
+                && header("X", "a\r\nb").is_err()
+                && header("Content-Length", "1").is_err()
+        );
+    }
+
+    #[test]
+    fn names_and_accounts() {
+        assert!(process_name("web-1.a_B").is_ok());
+        assert!(
+            process_name("my web")
+                .unwrap_err()
+                .help
+                .ends_with("\"my-web\"")
+        );
+        assert!(process_name("").is_err() && process_name(&"x".repeat(64)).is_err());
+        assert!(
+            task_name("wait for it").is_ok()
+                && task_name("a\nb").is_err()
+                && task_name(" ").is_err()
+        );
+        assert!(account("www-data").is_ok() && account("1000").is_ok());
+        assert!(
+            account("").is_err()
+                && account("4294967295").is_err()
+                && account("a b").is_err()
+                && account("a:b").is_err()
+        );
+    }
+
+    #[test]
+    fn a_command_in_one_string_becomes_an_array() {
+        assert_eq!(
+            command_as_array("nginx -c /etc/x.conf"),
+            r#"["nginx", "-c", "/etc/x.conf"]"#
+        );
+        assert_eq!(command_as_array("a | b"), r#"["sh", "-c", "a | b"]"#);
+        assert_eq!(
+            command_as_array("echo \"hi\""),
+            r#"["sh", "-c", "echo \"hi\""]"#
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! One HTTP request or TCP connect, for hooks, steps and probes. No look-up, no timeout and no task of its own: the caller
+//! brings the addresses and drops the future when time is up, which closes the connection.
+//!
+//! As the kubelet does it (pkg/probe/http, pkg/probe/tcp): a fresh connection each time, `Connection: close`, no proxy, no
+//! `Accept-Encoding`, 200 to 399 is success, at most 10 KiB of the body is read. Redirects are not followed: a 3xx is itself
+//! the success that it becomes for the kubelet when it leads to another host.
+
+use std::error::Error;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::config::{HttpCall, Method};
+use crate::lifecycle::event::Outcome;
+
+/// Of an answer's body, in bytes; the kubelet's limit.
+const MAX_BODY: usize = 10 * 1024;
+/// Of an answer's status line and headers together, in bytes.
+const MAX_HEAD: usize = 32 * 1024;
+/// Of a server's own words in a reason, in characters.
+const MAX_QUOTE: usize = 120;
+/// How long a failing answer's body is waited for, only to quote its first line.
+const QUOTE_WAIT: Duration = Duration::from_millis(250);
+/// What an address gets alone before the next one is tried beside it (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// Addresses tried for one name.
+const MAX_ADDRESSES: usize = 8;
+
+/// The addresses of a host that needs no look-up: an IP address (also `[::1]`), `localhost` or a name below it (RFC 6761,
+/// section 6.3). `None`: somebody has to resolve the name.
+pub fn local_addresses(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Some(vec![SocketAddr::new(ip, port)]);
+    }
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if name == "localhost" || name.ends_with(".localhost") {
+        return Some(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
+    }
+    None
+}
+
+/// Success is an accepted connection, closed at once without a byte.
+pub async fn tcp(addrs: &[SocketAddr]) -> Outcome {
+    match connect(addrs).await {
+        Ok(_) => Outcome::Ok,
+        Err(reason) => Outcome::failed(reason),
+    }
+}
+
+/// Makes the call once. The request goes to the first address that accepts a connection and is never repeated.
+pub async fn call(call: &HttpCall, addrs: &[SocketAddr]) -> Outcome {
+    match try_call(call, addrs).await {
+        Ok(()) => Outcome::Ok,
+        Err(reason) => Outcome::failed(reason),
+    }
+}
+
+async fn try_call(call: &HttpCall, addrs: &[SocketAddr]) -> Result<(), String> {
+    let request = request(call)?;
+    let stream = connect(addrs).await?;
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(|e| words(&e))?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(|e| words(&e))?;
+        judge(response).await
+    };
+    tokio::pin!(exchange);
+    // Not spawned: dropped with this future, so that a call that is cancelled leaves nothing behind.
+    let mut connection = Box::pin(connection);
+    tokio::select! {
+        biased;
+        outcome = &mut exchange => return outcome,
+        _ = &mut connection => drop(connection),
+    }
+    // The connection is over; what had arrived by then can still be read, and the error, if any, comes from here too.
+    exchange.await
+}
+
+fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
+    let body = Bytes::from(call.body.clone().unwrap_or_default());
+    let length = body.len();
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = match call.method {
+        Method::Get => hyper::Method::GET,
+        Method::Post => hyper::Method::POST,
+    };
+    *request.uri_mut() =
+        call.path.parse().map_err(|e| format!("path {:?} is not valid in a request: {e}", call.path))?;
+    let host = if call.host.contains(':') && !call.host.starts_with('[') {
+        format!("[{}]:{}", call.host, call.port)
+    } else {
+        format!("{}:{}", call.host, call.port)
+    };
+    let host =
+        HeaderValue::try_from(host).map_err(|e| format!("host {:?} is not valid in a request: {e}", call.host))?;
+    let defaults = [
+        (HOST, host),
+        (USER_AGENT, HeaderValue::from_static(concat!("softstop/", env!("CARGO_PKG_VERSION")))),
+        (ACCEPT, HeaderValue::from_static("*/*")),
+        (CONNECTION, HeaderValue::from_static("close")),
+    ];
+    let headers = request.headers_mut();
+    for (name, value) in &call.headers {
+        let invalid = |e: &dyn Error| format!("header {name:?} is not valid: {e}");
+        let name = HeaderName::try_from(name).map_err(|e| invalid(&e))?;
+        let value = HeaderValue::try_from(value).map_err(|e| invalid(&e))?;
+        // The framing is ours: a wrong length here would have the server wait for the rest.
+        if name != CONNECTION && name != CONTENT_LENGTH && name != TRANSFER_ENCODING {
+            headers.append(name, value);
+        }
+    }
+    for (name, default) in defaults {
+        match headers.get(&name) {
+            None => {
+                headers.insert(name, default);
+            }
+            // As for the kubelet, an empty value takes a default header away. HTTP/1.1 has no request without Host.
+            Some(value) if value.is_empty() && name != HOST => {
+                headers.remove(name);
+            }
+            Some(_) => {}
+        }
+    }
+    if call.method == Method::Post {
+        // Also for an empty body (RFC 9110, section 8.6): there are servers that answer 411 without it.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(request)
+}
+
+/// 200 to 399 with a body that ends, or goes on beyond what is read, is a success.
+async fn judge(response: Response<Incoming>) -> Result<(), String> {
+    let code = response.status().as_u16();
+    let mut body = response.into_body();
+    let mut read = Vec::new();
+    if (200..400).contains(&code) {
+        return read_some(&mut body, &mut read).await.map_err(|e| format!("answered {code}, then {}", words(&e)));
+    }
+    let _ = timeout(QUOTE_WAIT, read_some(&mut body, &mut read)).await;
+    let said = first_line(&read);
+    Err(if said.is_empty() { format!("answered {code}") } else { format!("answered {code}: {said}") })
+}
+
+async fn read_some(body: &mut Incoming, read: &mut Vec<u8>) -> hyper::Result<()> {
+    while read.len() < MAX_BODY {
+        match body.frame().await {
+            None => break,
+            Some(frame) => {
+                if let Ok(data) = frame?.into_data() {
+                    read.extend_from_slice(&data[..data.len().min(MAX_BODY - read.len())]);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first line that says anything, short and without control characters: it ends up in a log and in `/readyz`.
+fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    let quote: String = line.chars().take(MAX_QUOTE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut quote = quote.trim_end().to_string();
+    if line.chars().nth(MAX_QUOTE).is_some() {
+        quote.push('…');
+    }
+    quote
+}
+
+type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>;
+
+/// The first connection that succeeds. An address that does not answer holds up the next one only for its head start.
+async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
+    let mut waiting = addrs.iter().take(MAX_ADDRESSES);
+    let mut under_way: Vec<Connecting<'_>> = Vec::new();
+    let mut first_error: Option<io::Error> = None;
+    loop {
+        match waiting.next() {
+            Some(addr) => under_way.push(Box::pin(TcpStream::connect(*addr))),
+            None if under_way.is_empty() => {
+                return Err(first_error.map_or_else(|| "no address to connect to".to_string(), |e| io_words(&e)));
+            }
+            None => {}
+        }
+        let head_start = if waiting.len() > 0 { HEAD_START } else { Duration::MAX };
+        let connected = timeout(
+            head_start,
+            poll_fn(|cx| {
+                let mut i = 0;
+                while i < under_way.len() {
+                    match under_way[i].as_mut().poll(cx) {
+                        Poll::Ready(Ok(stream)) => return Poll::Ready(Some(stream)),
+                        Poll::Ready(Err(e)) => {
+                            drop(under_way.remove(i));
+                            first_error.get_or_insert(e);
+                        }
+                        Poll::Pending => i += 1,
+                    }
+                }
+                if under_way.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+            }),
+        );
+        if let Ok(Some(stream)) = connected.await {
+            return Ok(stream);
+        }
+    }
+}
+
+/// What went wrong with an exchange, in plain words.
+fn words(e: &hyper::Error) -> String {
+    let mut source = e.source();
+    while let Some(cause) = source {
+        if let Some(e) = cause.downcast_ref::<io::Error>() {
+            return io_words(e);
+        }
+        source = cause.source();
+    }
+    if e.is_parse_too_large() {
+        format!("answered with more than {} KiB of headers", MAX_HEAD / 1024)
+    } else if e.is_parse() {
+        "answered something that is not HTTP/1.1".to_string()
+    } else if e.is_incomplete_message() || e.is_canceled() || e.is_closed() {
+        "connection closed before the answer was complete".to_string()
+    } else {
+        e.to_string()
+    }
+}
+
+fn io_words(e: &io::Error) -> String {
+    match e.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_string(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".to_string(),
+        io::ErrorKind::TimedOut => "connection timed out".to_string(),
+        io::ErrorKind::HostUnreachable => "host unreachable".to_string(),
+        io::ErrorKind::NetworkUnreachable => "network unreachable".to_string(),
+        io::ErrorKind::UnexpectedEof => "connection closed before the answer was complete".to_string(),
+        _ => e.to_string(),
+    }
+}

@@ -1,0 +1,550 @@
+//! What each path answers: a request and a [`Status`] in, an [`Answer`] out. Pure.
+//!
+//! The probe endpoints speak as the Kubernetes API server's do (k8s.io/apiserver, pkg/server/healthz/healthz.go): `ok` when
+//! all is well, one `[+]` or `[-]` line a check when it is not or when asked with `?verbose`, `?exclude=NAME`, and
+//! `/readyz/NAME` for one check. Two differences: a failure is 503, not 500, and its reason is not withheld, because a reason
+//! here is a probe's result and never configuration. docs/endpoints.md is the user's page.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use super::metrics;
+use crate::status::{ProcessStatus, Status};
+
+/// The only methods answered, as the `Allow` header lists them.
+pub const ALLOWED: &str = "GET, HEAD";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+const INDEX: &str = "softstop: the first process of this container
+/startupz  200 when the start is complete
+/readyz    200 when ready for traffic
+/livez     200 when nothing needs a restart (also /healthz)
+/status    everything, as JSON
+/metrics   everything, for Prometheus
+The first three also take ?verbose, ?exclude=NAME and /NAME for one check
+";
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The HTTP status code.
+    pub code: u16,
+    pub content_type: &'static str,
+    /// Complete; the server leaves it out where the method is HEAD.
+    pub body: String,
+}
+
+impl Answer {
+    /// A plain text answer.
+    pub fn text(code: u16, body: impl Into<String>) -> Answer {
+        Answer { code, content_type: TEXT, body: body.into() }
+    }
+}
+
+/// The answer to a request, whatever it asks for: never fails, never panics.
+///
+/// `path` and `query` are as they came, percent-encoding included.
+pub fn answer(method: &str, path: &str, query: Option<&str>, status: &Status) -> Answer {
+    if method != "GET" && method != "HEAD" {
+        return Answer::text(405, format!("method not allowed; allowed: {ALLOWED}\n"));
+    }
+    let query = Query(query.unwrap_or_default());
+    if let Some((endpoint, one)) = Endpoint::find(path) {
+        return match one {
+            Some(name) => one_check(endpoint, &decode(name), query, status),
+            None => all_checks(endpoint, query, status),
+        };
+    }
+    match path {
+        "/status" => status_json(query.has("pretty"), status),
+        "/metrics" => Answer { code: 200, content_type: metrics::CONTENT_TYPE, body: metrics::render(status) },
+        "/" => Answer::text(200, INDEX),
+        _ => Answer::text(404, "not found; GET / lists what there is\n"),
+    }
+}
+
+fn status_json(pretty: bool, status: &Status) -> Answer {
+    let json = if pretty { serde_json::to_string_pretty(status) } else { serde_json::to_string(status) };
+    match json {
+        Ok(mut body) => {
+            body.push('\n');
+            Answer { code: 200, content_type: JSON, body }
+        }
+        Err(e) => Answer::text(500, format!("cannot write the status as JSON: {e}\n")),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Startup,
+    Readiness,
+    Liveness,
+}
+
+#[derive(Clone, Copy)]
+struct Endpoint {
+    /// As it stands in the verdict: `readyz check passed`.
+    name: &'static str,
+    kind: Kind,
+}
+
+impl Endpoint {
+    /// The endpoint that a path names and, for `/readyz/NAME`, the check in it.
+    fn find(path: &str) -> Option<(Endpoint, Option<&str>)> {
+        let path = path.strip_prefix('/')?;
+        let (name, one) = path.split_once('/').map_or((path, None), |(name, one)| (name, Some(one)));
+        let endpoint = match name {
+            "startupz" => Endpoint { name: "startupz", kind: Kind::Startup },
+            "readyz" => Endpoint { name: "readyz", kind: Kind::Readiness },
+            "livez" => Endpoint { name: "livez", kind: Kind::Liveness },
+            "healthz" => Endpoint { name: "healthz", kind: Kind::Liveness },
+            _ => return None,
+        };
+        Some((endpoint, one))
+    }
+
+    /// The lifecycle's own verdict.
+    fn holds(self, status: &Status) -> bool {
+        match self.kind {
+            Kind::Startup => status.started,
+            Kind::Readiness => status.ready,
+            Kind::Liveness => status.live,
+        }
+    }
+
+    fn checks(self, status: &Status) -> Vec<Check<'_>> {
+        let mut checks = Vec::with_capacity(status.processes.len() + 2);
+        if self.kind != Kind::Liveness {
+            let failed = status
+                .init
+                .as_ref()
+                .map(|t| Cow::Owned(format!("\"{}\" has been running for {} s", t.name, t.running.as_secs())));
+            checks.push(Check { name: "init", failed });
+        }
+        for p in &status.processes {
+            checks.push(Check { name: &p.name, failed: failure(self.kind, p) });
+        }
+        if self.kind == Kind::Readiness {
+            // The API server's name for it. Under `readiness_on_drain = "keep"` the stop alone fails nothing.
+            let failed = status.stop.as_ref().filter(|_| !status.ready);
+            checks
+                .push(Check { name: "shutdown", failed: failed.map(|s| Cow::Owned(format!("stopping: {}", s.cause))) });
+        }
+        checks
+    }
+}
+
+struct Check<'a> {
+    name: &'a str,
+    /// Why it fails; `None` when it passes.
+    failed: Option<Cow<'a, str>>,
+}
+
+impl Check<'_> {
+    fn write(&self, body: &mut String) {
+        let name = one_line(self.name);
+        match &self.failed {
+            None => line(body, format_args!("[+]{name} ok")),
+            Some(why) => line(body, format_args!("[-]{name} failed: {}", one_line(why))),
+        }
+    }
+}
+
+/// Why a process fails a kind of check, if it does. A one-shot process that has completed fails none.
+fn failure(kind: Kind, p: &ProcessStatus) -> Option<Cow<'_, str>> {
+    let holds = match kind {
+        Kind::Startup => p.started,
+        Kind::Readiness => p.ready,
+        Kind::Liveness => p.live,
+    };
+    if holds || p.reason == Some("Completed") {
+        return None;
+    }
+    if let Some(message) = &p.message {
+        return Some(Cow::Borrowed(message));
+    }
+    Some(match (p.state, p.reason, &p.last_exit) {
+        ("Running", None, _) => Cow::Borrowed(match kind {
+            Kind::Startup => "startup not complete",
+            Kind::Readiness if !p.started => "startup not complete",
+            Kind::Readiness => "not ready",
+            Kind::Liveness => "not live",
+        }),
+        ("Terminated", reason, Some(exit)) => {
+            Cow::Owned(format!("terminated: {}, exit code {}", reason.unwrap_or(exit.reason), exit.exit_code))
+        }
+        (state, Some(reason), _) => Cow::Owned(format!("{}: {reason}", state.to_lowercase())),
+        (state, None, _) => Cow::Owned(state.to_lowercase()),
+    })
+}
+
+fn all_checks(endpoint: Endpoint, query: Query<'_>, status: &Status) -> Answer {
+    let checks = endpoint.checks(status);
+    let mut excluded: Vec<Cow<'_, str>> = query.all("exclude").collect();
+    excluded.sort_unstable();
+    excluded.dedup();
+    let mut body = String::new();
+    let mut failing = 0;
+    for check in &checks {
+        if excluded.iter().any(|e| e == check.name) {
+            line(&mut body, format_args!("[+]{} excluded: ok", one_line(check.name)));
+            continue;
+        }
+        failing += usize::from(check.failed.is_some());
+        check.write(&mut body);
+    }
+    let any_excluded = checks.iter().any(|c| excluded.iter().any(|e| e == c.name));
+    excluded.retain(|e| checks.iter().all(|c| c.name != e));
+    if !excluded.is_empty() {
+        let names: Vec<String> = excluded.iter().map(|e| format!("{e:?}")).collect();
+        line(
+            &mut body,
+            format_args!("warn: some health checks cannot be excluded: no matches for {}", names.join(",")),
+        );
+    }
+    // The lifecycle's verdict is the one that its invariants are proved for; the checks explain it. Only somebody who
+    // leaves a check out gets a verdict of his own.
+    let passed = if any_excluded { failing == 0 } else { endpoint.holds(status) };
+    if !passed && failing == 0 {
+        line(
+            &mut body,
+            format_args!("[-]softstop failed: {}", if status.stop.is_some() { "stopping" } else { "starting" }),
+        );
+    }
+    verdict(endpoint, passed, query, body)
+}
+
+fn one_check(endpoint: Endpoint, name: &str, query: Query<'_>, status: &Status) -> Answer {
+    let mut checks = endpoint.checks(status);
+    checks.retain(|c| c.name == name);
+    if checks.is_empty() {
+        return Answer::text(404, format!("no such check; /{}?verbose lists them\n", endpoint.name));
+    }
+    let mut body = String::new();
+    checks.iter().for_each(|c| c.write(&mut body));
+    verdict(endpoint, checks.iter().all(|c| c.failed.is_none()), query, body)
+}
+
+fn verdict(endpoint: Endpoint, passed: bool, query: Query<'_>, mut body: String) -> Answer {
+    if passed && !query.has("verbose") {
+        return Answer::text(200, "ok");
+    }
+    line(&mut body, format_args!("{} check {}", endpoint.name, if passed { "passed" } else { "failed" }));
+    Answer::text(if passed { 200 } else { 503 }, body)
+}
+
+fn line(body: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(body, "{text}").expect("writing to a String cannot fail");
+}
+
+/// A text that came from elsewhere (a probed server, a file) kept to one line, so that it cannot forge a second one.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { Cow::Owned(text.replace(char::is_control, " ")) } else { Cow::Borrowed(text) }
+}
+
+/// The part of a request after `?`.
+#[derive(Clone, Copy)]
+struct Query<'a>(&'a str);
+
+impl<'a> Query<'a> {
+    fn pairs(self) -> impl Iterator<Item = (Cow<'a, str>, &'a str)> {
+        self.0.split('&').filter(|p| !p.is_empty()).map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode_plus(key), value)
+        })
+    }
+
+    /// Named at all, with whatever value: `?verbose=0` is verbose, as it is to the API server.
+    fn has(self, name: &str) -> bool {
+        self.pairs().any(|(key, _)| key == name)
+    }
+
+    fn all(self, name: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
+        self.pairs().filter(move |(key, _)| key == name).map(|(_, value)| decode_plus(value))
+    }
+}
+
+/// As forms encode a query: `+` is a space.
+fn decode_plus(text: &str) -> Cow<'_, str> {
+    if text.contains('+') { Cow::Owned(decode(&text.replace('+', " ")).into_owned()) } else { decode(text) }
+}
+
+/// Percent-decoded; what is no valid escape stays as it is, what is no UTF-8 becomes U+FFFD.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let digit = |i: usize| tail.get(i).and_then(|b| char::from(*b).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits are at most 255"));
+                rest = &tail[2..];
+            }
+            _ => {
+                out.push(first);
+                rest = tail;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::status::{LastExit, Phase, StopStatus, TaskStatus};
+
+    fn process(name: &str) -> ProcessStatus {
+        ProcessStatus {
+            name: name.into(),
+            state: "Running",
+            reason: None,
+            message: None,
+            pid: Some(7),
+            started: true,
+            ready: true,
+            live: true,
+            main: false,
+            restarts: 0,
+            running: Some(Duration::from_secs(5)),
+            restart_in: None,
+            last_exit: None,
+        }
+    }
+
+    fn healthy() -> Status {
+        Status {
+            version: "0.1.0",
+            phase: Phase::Running,
+            started: true,
+            ready: true,
+            live: true,
+            uptime: Duration::from_millis(7412),
+            grace: Duration::from_secs(30),
+            init: None,
+            processes: vec![process("web"), process("db")],
+            stop: None,
+            orphans_reaped: 3,
+        }
+    }
+
+    fn db_not_ready() -> Status {
+        let mut status = healthy();
+        status.ready = false;
+        status.processes[1].ready = false;
+        status.processes[1].message = Some("readiness probe: connection refused".into());
+        status
+    }
+
+    fn get(target: &str, status: &Status) -> (u16, String) {
+        let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
+        let answer = answer("GET", path, query, status);
+        (answer.code, answer.body)
+    }
+
+    fn expect(target: &str, status: &Status, code: u16, body: &str) {
+        assert_eq!(get(target, status), (code, body.to_string()), "{target}");
+    }
+
+    #[test]
+    fn healthy_endpoints_say_ok() {
+        for path in ["/startupz", "/readyz", "/livez", "/healthz", "/readyz/web", "/livez/db", "/readyz/shutdown"] {
+            expect(path, &healthy(), 200, "ok");
+        }
+    }
+
+    #[test]
+    fn verbose_lists_the_checks() {
+        for query in ["verbose", "verbose=", "verbose=0", "a=b&verbose"] {
+            let body = "[+]init ok\n[+]web ok\n[+]db ok\n[+]shutdown ok\nreadyz check passed\n";
+            expect(&format!("/readyz?{query}"), &healthy(), 200, body);
+        }
+        expect("/healthz?verbose", &healthy(), 200, "[+]web ok\n[+]db ok\nhealthz check passed\n");
+        expect("/startupz/web?verbose", &healthy(), 200, "[+]web ok\nstartupz check passed\n");
+    }
+
+    #[test]
+    fn a_failing_endpoint_is_verbose_unasked() {
+        let body = "[+]init ok\n[+]web ok\n[-]db failed: readiness probe: connection refused\n[+]shutdown ok\n\
+                    readyz check failed\n";
+        expect("/readyz", &db_not_ready(), 503, body);
+        expect("/livez", &db_not_ready(), 200, "ok");
+        let body = "[-]db failed: readiness probe: connection refused\nreadyz check failed\n";
+        expect("/readyz/db", &db_not_ready(), 503, body);
+        expect("/readyz/web", &db_not_ready(), 200, "ok");
+    }
+
+    #[test]
+    fn a_check_can_be_excluded() {
+        expect("/readyz?exclude=db", &db_not_ready(), 200, "ok");
+        let body = "[+]init ok\n[+]web ok\n[+]db excluded: ok\n[+]shutdown ok\nreadyz check passed\n";
+        expect("/readyz?verbose&exclude=db", &db_not_ready(), 200, body);
+        let (code, body) = get("/readyz?exclude=web&exclude=web", &db_not_ready());
+        assert_eq!(code, 503, "{body}");
+    }
+
+    #[test]
+    fn an_unknown_exclusion_is_warned_of_and_changes_nothing() {
+        let (code, body) = get("/readyz?exclude=x&exclude=a%22b&verbose", &healthy());
+        assert_eq!(code, 200);
+        let warning = "warn: some health checks cannot be excluded: no matches for \"a\\\"b\",\"x\"\n";
+        assert!(body.contains(warning), "{body}");
+        assert_eq!(get("/readyz?exclude=x", &db_not_ready()).0, 503);
+    }
+
+    #[test]
+    fn an_unknown_check_or_path_is_404() {
+        for target in
+            ["/readyz/nope", "/readyz/", "/livez/shutdown", "/nope", "/status/web", "", "readyz", "/READYZ", "//"]
+        {
+            assert_eq!(get(target, &healthy()).0, 404, "{target}");
+        }
+    }
+
+    #[test]
+    fn names_are_percent_decoded() {
+        let mut status = healthy();
+        status.processes[0].name = "my web/1".into();
+        expect("/readyz/my%20web/1", &status, 200, "ok");
+        expect("/readyz/my%20web%2f1", &status, 200, "ok");
+        status.ready = false;
+        status.processes[0].ready = false;
+        expect("/readyz?exclude=my+web%2F1", &status, 200, "ok");
+    }
+
+    #[test]
+    fn a_stop_fails_readiness_and_nothing_else() {
+        let mut status = healthy();
+        status.ready = false;
+        status.stop = Some(StopStatus {
+            cause: "SIGTERM from outside the container".into(),
+            step: "let the load balancers notice".into(),
+            elapsed: Duration::from_secs(1),
+            deadline_in: Duration::from_secs(28),
+            step_deadline_in: Duration::from_secs(4),
+        });
+        let body = "[+]init ok\n[+]web ok\n[+]db ok\n[-]shutdown failed: stopping: SIGTERM from outside the container\n\
+                    readyz check failed\n";
+        expect("/readyz", &status, 503, body);
+        expect("/livez", &status, 200, "ok");
+        expect("/startupz", &status, 200, "ok");
+        status.ready = true; // readiness_on_drain = "keep"
+        expect("/readyz", &status, 200, "ok");
+    }
+
+    #[test]
+    fn the_lifecycles_verdict_wins_over_the_checks() {
+        let mut status = healthy();
+        status.ready = false;
+        let (code, body) = get("/readyz", &status);
+        assert_eq!(code, 503);
+        assert!(body.ends_with("[-]softstop failed: starting\nreadyz check failed\n"), "{body}");
+        expect(
+            "/readyz?exclude=x",
+            &status,
+            503,
+            &body.replace(
+                "[-]soft",
+                "warn: some health checks cannot be excluded: \
+                no matches for \"x\"\n[-]soft",
+            ),
+        );
+    }
+
+    #[test]
+    fn reasons_without_a_message_come_from_the_state() {
+        let mut status = healthy();
+        status.started = false;
+        status.init = Some(TaskStatus { name: "wait for the database".into(), running: Duration::from_millis(3900) });
+        let p = &mut status.processes;
+        (p[0].state, p[0].reason, p[0].started) = ("Waiting", Some("CrashLoopBackOff"), false);
+        (p[1].state, p[1].reason, p[1].started) = ("Terminated", Some("Error"), false);
+        p[1].last_exit = Some(LastExit { exit_code: 137, signal: Some("SIGKILL".into()), reason: "Error" });
+        let mut migrate = process("migrate");
+        (migrate.state, migrate.reason, migrate.started, migrate.pid) = ("Terminated", Some("Completed"), false, None);
+        p.push(migrate);
+        let mut slow = process("slow");
+        slow.started = false;
+        p.push(slow);
+        let body = "[-]init failed: \"wait for the database\" has been running for 3 s\n\
+                    [-]web failed: waiting: CrashLoopBackOff\n\
+                    [-]db failed: terminated: Error, exit code 137\n\
+                    [+]migrate ok\n\
+                    [-]slow failed: startup not complete\n\
+                    startupz check failed\n";
+        expect("/startupz", &status, 503, body);
+    }
+
+    #[test]
+    fn a_probed_servers_words_cannot_forge_a_line() {
+        let mut status = db_not_ready();
+        status.processes[1].message = Some("answered 500: a\n[+]db ok\r\u{1b}[2J".into());
+        let body = "[-]db failed: answered 500: a [+]db ok  [2J\nreadyz check failed\n";
+        expect("/readyz/db", &status, 503, body);
+    }
+
+    #[test]
+    fn other_methods_are_refused_everywhere() {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "get", ""] {
+            for path in ["/readyz", "/", "/nope"] {
+                assert_eq!(answer(method, path, None, &healthy()).code, 405, "{method} {path}");
+            }
+        }
+        assert_eq!(answer("HEAD", "/readyz", None, &healthy()).code, 200);
+    }
+
+    #[test]
+    fn the_status_is_json_compact_or_pretty() {
+        let (code, compact) = get("/status", &healthy());
+        let (_, pretty) = get("/status?pretty", &healthy());
+        assert_eq!(code, 200);
+        assert!(compact.starts_with(r#"{"version":"0.1.0","phase":"Running","started":true"#), "{compact}");
+        assert_eq!(compact.lines().count(), 1);
+        let parse = |s: &str| serde_json::from_str::<serde_json::Value>(s).unwrap();
+        assert_eq!(parse(&compact), parse(&pretty));
+        assert_eq!(parse(&compact)["uptime_seconds"], 7.412);
+        assert!(pretty.lines().count() > 20, "{pretty}");
+        assert_eq!(answer("GET", "/status", None, &healthy()).content_type, "application/json");
+    }
+
+    #[test]
+    fn the_index_names_every_path() {
+        let (code, index) = get("/", &healthy());
+        assert_eq!(code, 200);
+        for path in ["/startupz", "/readyz", "/livez", "/healthz", "/status", "/metrics"] {
+            assert!(index.contains(path), "{path}");
+            assert_eq!(get(path, &healthy()).0, 200, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_panics(path in "(/(readyz|livez|startupz|status|metrics)?/?)?.{0,40}", query in proptest::option::of(
+            "((exclude|verbose|pretty)=?)?.{0,40}(&exclude=.{0,9})?"), method in "GET|HEAD|.{0,6}") {
+            for status in [healthy(), db_not_ready()] {
+                let answer = answer(&method, &path, query.as_deref(), &status);
+                prop_assert!([200, 404, 405, 503].contains(&answer.code));
+                prop_assert!(!answer.body.is_empty());
+            }
+        }
+
+        #[test]
+        fn percent_decoding_inverts_encoding(name in ".{0,20}") {
+            let encoded: String = name.bytes().map(|b| format!("%{b:02x}")).collect();
+            prop_assert_eq!(decode(&encoded), name);
+        }
+
+        #[test]
+        fn any_bytes_decode(text in "[%0-9a-fA-F+é]{0,20}") {
+            let _ = decode_plus(&text);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The probe endpoints' server: hyper's HTTP/1.1 on the one thread, every client bounded.
+//!
+//! The kubelet opens a fresh connection for each probe, and a probe that does not get in within a second counts as failed. So
+//! a newcomer always gets in: when all places are taken, the connection that has been open longest makes room, because an
+//! honest one has had its answer long ago. What a request means is the caller's: the server knows no path.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::http::request::Parts;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet, LocalSet};
+use tokio::time::{Sleep, sleep, timeout};
+use tracing::{debug, error, warn};
+
+use super::endpoints::{ALLOWED, Answer};
+
+/// Request line and headers together, in bytes; what is longer is answered 431 or 414. hyper's smallest.
+const MAX_HEAD: usize = 8192;
+/// The first pause after an accept that failed for want of a descriptor or memory; doubles up to the second.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+/// What one client, and all of them together, may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections open at once; at least 1. One more closes the oldest.
+    pub connections: usize,
+    /// To send a whole request head, from the accept or from the previous answer: so an idle connection lasts no longer.
+    pub request: Duration,
+    /// For a client to take some of the answer before it is given up.
+    pub write: Duration,
+    /// A connection's whole life, whatever it does.
+    pub lifetime: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 64,
+            request: Duration::from_secs(2),
+            write: Duration::from_secs(5),
+            lifetime: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What answers a request's head; it must not block. A panic in it is answered 500 and ends nothing.
+pub type Answerer = Rc<dyn Fn(&Parts) -> Answer>;
+
+/// Listens on `addr`, with SO_REUSEADDR and close-on-exec, not blocking: `tokio::net::TcpListener::from_std` takes it.
+///
+/// # Errors
+///
+/// One line that names the address and what to do: it is in use, not this machine's, or privileged.
+pub fn bind(addr: SocketAddr) -> Result<std::net::TcpListener, String> {
+    let listener = std::net::TcpListener::bind(addr).and_then(|l| l.set_nonblocking(true).map(|()| l));
+    listener.map_err(|e| {
+        let hint = match e.raw_os_error() {
+            Some(libc::EADDRINUSE) => {
+                "another process has this port: choose another port, or stop that process (`ss -ltnp` shows it)"
+                    .to_string()
+            }
+            Some(libc::EACCES) if addr.port() < 1024 => {
+                format!(
+                    "port {} is privileged: choose one above 1023, or add the capability NET_BIND_SERVICE",
+                    addr.port()
+                )
+            }
+            Some(libc::EADDRNOTAVAIL) => {
+                "no interface here has this address: listen on 0.0.0.0 or [::] for all of them".to_string()
+            }
+            Some(libc::EAFNOSUPPORT) if addr.is_ipv6() => "this system has no IPv6: listen on 0.0.0.0".to_string(),
+            _ => return format!("cannot listen on {addr}: {e}"),
+        };
+        format!("cannot listen on {addr}: {hint}")
+    })
+}
+
+/// Serves until it is dropped, which closes the listener and every connection at once.
+///
+/// Needs a tokio runtime with I/O and time, and no `LocalSet`: it brings its own.
+pub async fn serve(listener: TcpListener, answer: Answerer, limits: Limits) {
+    let tasks = LocalSet::new();
+    tasks.run_until(accept_all(&tasks, &listener, answer, limits)).await;
+}
+
+async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, limits: Limits) {
+    let mut connections = Connections { running: JoinSet::new(), oldest_first: VecDeque::new() };
+    let mut pause = Duration::ZERO;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            // Takes ended connections off the set, so that it does not grow.
+            Some(_) = connections.running.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                pause = Duration::ZERO;
+                connections.make_room_for_one(limits.connections);
+                let handle = connections.running.spawn_local_on(connection(stream, Rc::clone(&answer), limits), tasks);
+                connections.oldest_first.push_back(handle);
+                // Lets the connections at hand have their turn before the next one is taken: a flood of connects cannot
+                // push out a probe whose request has already arrived.
+                tokio::task::yield_now().await;
+            }
+            Err(e) if out_of_resources(&e) => {
+                if pause.is_zero() {
+                    warn!("cannot accept a connection on the http port: {e}; trying again");
+                }
+                // Retrying at once would spin: the connection stays in the queue and the listener stays readable.
+                connections.drop_oldest();
+                pause = (pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
+                sleep(pause).await;
+            }
+            // The client went away while it was queued, or the network had an error for it (accept(2)): not ours.
+            Err(e) => {
+                debug!("a connection was lost before it was accepted: {e}");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+fn out_of_resources(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+struct Connections {
+    running: JoinSet<()>,
+    /// Some have ended already.
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn make_room_for_one(&mut self, limit: usize) {
+        self.oldest_first.retain(|c| !c.is_finished());
+        while self.oldest_first.len() >= limit.max(1) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.oldest_first.pop_front() {
+            oldest.abort();
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, answer: Answerer, limits: Limits) {
+    // Answers are one write each; without this, the second of two pipelined ones could wait for a delayed ACK.
+    let _ = stream.set_nodelay(true);
+    let io = ImpatientWriter { io: TokioIo::new(stream), limit: limits.write, stalled: None };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = respond(&answer, &request.into_parts().0);
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.request)
+        .max_buf_size(MAX_HEAD)
+        // A client may close its sending side once it has asked: `printf 'GET …' | nc`.
+        .half_close(true);
+    match timeout(limits.lifetime, http.serve_connection(io, service)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => debug!("an http connection ended early: {e}"),
+        Err(_) => debug!("an http connection was closed after {} s", limits.lifetime.as_secs()),
+    }
+}
+
+fn respond(answer: &Answerer, request: &Parts) -> Response<Full<Bytes>> {
+    let answer = catch_unwind(AssertUnwindSafe(|| answer(request))).unwrap_or_else(|_| {
+        error!("answering {} {} panicked; this is a bug in softstop", request.method, request.uri.path());
+        Answer::text(500, "internal error\n")
+    });
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    *response.status_mut() = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if answer.code == 405 {
+        headers.insert(ALLOW, HeaderValue::from_static(ALLOWED));
+    }
+    response
+}
+
+/// A socket whose writes fail when the peer takes nothing for `limit`.
+struct ImpatientWriter {
+    io: TokioIo<TcpStream>,
+    limit: Duration,
+    /// Runs while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl ImpatientWriter {
+    fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.limit;
+        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+    }
+}
+
+impl Read for ImpatientWriter {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl Write for ImpatientWriter {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.bounded(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.bounded(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

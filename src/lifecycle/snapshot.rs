@@ -1,0 +1,226 @@
+//! The machine as `/status`, `/metrics` and the probe endpoints show it. Pure.
+
+use super::event::{Exit, ProcId};
+use super::process::{End, PostStart, Proc, State};
+use super::stop;
+use super::{Machine, Stage};
+use crate::config::ReadinessOnDrain;
+use crate::lifecycle::action::ProbeKind;
+use crate::report::StepKind;
+use crate::status::{LastExit, Phase, ProcessStatus, Status, StopStatus, TaskStatus};
+use crate::time::At;
+
+impl Machine {
+    /// `/readyz`: every process is ready or has completed, and nobody has asked for the stop (policy `fail`).
+    pub fn ready(&self) -> bool {
+        let stopping =
+            self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
+        let up = matches!(self.stage, Stage::Up | Stage::Stopping(_));
+        up && !stopping
+            && !self.processes.is_empty()
+            && self.processes.iter().all(|p| p.ready() || p.completed())
+    }
+
+    /// `/startupz`: init is done and every process has been started or has completed.
+    pub fn started(&self) -> bool {
+        let begun = !matches!(self.stage, Stage::New | Stage::Init { .. });
+        begun && !self.processes.is_empty() && self.processes.iter().all(|p| p.was_started)
+    }
+
+    /// `/livez`: no liveness verdict stands against any process. Stays true through the drain.
+    pub fn live(&self) -> bool {
+        self.stop.is_some() || self.processes.iter().all(|p| !p.unhealthy)
+    }
+
+    fn phase(&self) -> Phase {
+        let failed = |p: &Proc| !p.completed() && p.ended();
+        match &self.stage {
+            Stage::Done if self.processes.iter().any(failed) => Phase::Failed,
+            Stage::Done => Phase::Succeeded,
+            _ if self.started() => Phase::Running,
+            _ => Phase::Pending,
+        }
+    }
+
+    pub fn status(&self, now: At) -> Status {
+        let init = match &self.stage {
+            Stage::Init { index, task } => self.plan.config.init.get(*index).map(|t| TaskStatus {
+                name: t.name.clone(),
+                running: now.since(task.began),
+            }),
+            _ => None,
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            phase: self.phase(),
+            started: self.started(),
+            ready: self.ready(),
+            live: self.live(),
+            uptime: now.since_start(),
+            grace: self.plan.budget.grace,
+            init,
+            processes: (0..self.processes.len())
+                .map(|i| self.process_status(ProcId(i), now))
+                .collect(),
+            stop: self.stop_status(now),
+            orphans_reaped: self.orphans_reaped,
+        }
+    }
+
+    fn process_status(&self, id: ProcId, now: At) -> ProcessStatus {
+        let p = &self.processes[id.0];
+        let since = match &p.state {
+            State::Running(r) => Some(r.since),
+            State::Stopping(s) => Some(s.since),
+            _ => None,
+        };
+        let restart_in = match p.state {
+            State::Backoff { until } => Some(until.left(now)),
+            _ => None,
+        };
+        let (state, reason, message) = self.state_words(id);
+        ProcessStatus {
+            name: self.name(id),
+            state,
+            reason,
+            message,
+            pid: p.pid(),
+            started: p.started() || p.completed(),
+            ready: p.ready(),
+            live: !p.unhealthy,
+            main: self.plan.main == Some(id.0),
+            restarts: p.restarts,
+            running: since.map(|t| now.since(t)),
+            restart_in,
+            last_exit: p.last_exit.map(last_exit),
+        }
+    }
+
+    /// State, reason and message in Kubernetes' words (reference/kubernetes-lifecycle.md, section 7).
+    fn state_words(&self, id: ProcId) -> (&'static str, Option<&'static str>, Option<String>) {
+        let p = &self.processes[id.0];
+        match &p.state {
+            State::Waiting if matches!(self.stage, Stage::New | Stage::Init { .. }) => {
+                ("Waiting", Some("PodInitializing"), None)
+            }
+            State::Waiting => {
+                let after = &self.plan.config.processes[id.0].after;
+                let missing = after
+                    .iter()
+                    .find(|(on, condition)| !self.fulfilled(*on, *condition));
+                let message = missing.map(|(on, condition)| {
+                    format!(
+                        "waits for {} to be {}",
+                        self.plan.name(*on),
+                        format!("{condition:?}").to_lowercase()
+                    )
+                });
+                ("Waiting", Some("Dependency"), message)
+            }
+            State::Starting => ("Waiting", Some("Starting"), None),
+            State::Backoff { .. } => ("Waiting", Some("CrashLoopBackOff"), p.last_error.clone()),
+            State::Running(r) => (
+                "Running",
+                None,
+                not_ready_because(p, r.started, &r.post_start),
+            ),
+            State::Stopping(_) => ("Running", Some("Stopping"), None),
+            State::Cleaning(_) => (
+                "Running",
+                Some("Stopping"),
+                Some("waiting for what it left behind".to_string()),
+            ),
+            State::Ended(End::Exited(exit)) if exit.success() => {
+                ("Terminated", Some("Completed"), None)
+            }
+            State::Ended(End::Exited(exit)) => (
+                "Terminated",
+                Some("Error"),
+                Some(format!("ended with {exit}")),
+            ),
+            State::Ended(End::StartFailed) => {
+                ("Terminated", Some("StartError"), p.last_error.clone())
+            }
+            State::Ended(End::CannotStart { on }) => (
+                "Waiting",
+                Some("Dependency"),
+                Some(format!("{} can never be what it waits for", self.name(*on))),
+            ),
+            State::Ended(End::NotStarted) => ("Waiting", Some("Stopped"), None),
+            State::Ended(End::Unkillable) => ("Running", Some("Unkillable"), None),
+        }
+    }
+
+    fn stop_status(&self, now: At) -> Option<StopStatus> {
+        let stop = self.stop.as_ref()?;
+        let (step, until) = match &self.stage {
+            Stage::Stopping(stage) => stage.words(&self.plan),
+            _ => ("done".to_string(), None),
+        };
+        let deadline_in = stop.deadline.left(now);
+        Some(StopStatus {
+            cause: self.cause_text(&stop.cause),
+            step,
+            elapsed: now.since(stop.t0),
+            deadline_in,
+            step_deadline_in: until.map_or(deadline_in, |t| t.left(now)),
+        })
+    }
+}
+
+fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<String> {
+    let probe = |kind| {
+        p.probe(kind)
+            .filter(|run| run.verdict != Some(true))
+            .map(|run| run.reason.clone())
+    };
+    if !started {
+        return Some(format!("startup probe: {}", probe(ProbeKind::Startup)?));
+    }
+    match post_start {
+        PostStart::NotYet | PostStart::Doing(..) => {
+            Some("post_start tasks are running".to_string())
+        }
+        PostStart::Done => Some(format!("readiness probe: {}", probe(ProbeKind::Readiness)?)),
+    }
+}
+
+fn last_exit(exit: Exit) -> LastExit {
+    let signal = match exit {
+        Exit::Code(_) => None,
+        Exit::Signal { signal, .. } => Some(signal.to_string()),
+    };
+    LastExit {
+        exit_code: exit.code(),
+        signal,
+        reason: if exit.success() { "Completed" } else { "Error" },
+    }
+}
+
+impl stop::Stage {
+    fn words(&self, plan: &crate::plan::Plan) -> (String, Option<At>) {
+        match self {
+            stop::Stage::Draining(steps) | stop::Stage::PostStop(steps) => {
+                let list = steps.list(&plan.config);
+                let names: Vec<&str> = list
+                    .get(steps.index)
+                    .into_iter()
+                    .flat_map(|s| &s.tasks)
+                    .map(|t| t.name.as_str())
+                    .collect();
+                let kind = if steps.kind == StepKind::Drain {
+                    "drain"
+                } else {
+                    "post_stop"
+                };
+                (
+                    format!("{kind}: {}", names.join(", ")),
+                    steps.tasks.iter().map(|t| t.until).max(),
+                )
+            }
+            stop::Stage::Processes { until } => ("stop processes".to_string(), Some(*until)),
+            stop::Stage::Stragglers(s) => ("stop what is left".to_string(), Some(s.until)),
+            stop::Stage::Killing { until, .. } => ("kill".to_string(), Some(*until)),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The life of one task: attempts, pauses, its time limit. Pure.
+
+use std::time::Duration;
+
+use super::action::{Action, What};
+use super::event::{Outcome, RunId, Told};
+use crate::config::{Handler, Retries};
+use crate::plan::Plan;
+use crate::plan::budget::task_length;
+use crate::report::TaskResult;
+use crate::time::At;
+
+/// The shortest pause between attempts, restarts or probes: nothing the configuration says makes the loop spin.
+pub(super) const SHORTEST: Duration = Duration::from_millis(10);
+
+/// Where actions are collected, with what every hook is told.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    pub out: Vec<Action>,
+    next_run: u64,
+    /// `SOFTSTOP_REASON`.
+    pub reason: &'static str,
+    /// `SOFTSTOP_EXIT_CODE`, once it is known.
+    pub exit_code: Option<u8>,
+    /// Which processes can be signalled: started and not yet seen to end.
+    pub alive: Vec<bool>,
+}
+
+impl Effects {
+    pub fn new(processes: usize) -> Effects {
+        Effects {
+            alive: vec![false; processes],
+            reason: "start",
+            ..Effects::default()
+        }
+    }
+
+    pub fn push(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    pub fn run(&mut self, what: What, limit: Duration) -> RunId {
+        let run = RunId(self.next_run);
+        self.next_run += 1;
+        let told = Told {
+            reason: self.reason,
+            remaining: limit,
+            exit_code: self.exit_code,
+        };
+        self.push(Action::Run {
+            run,
+            what,
+            limit,
+            told,
+        });
+        run
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct TaskRun {
+    pub what: What,
+    pub began: At,
+    /// Its end, come what may.
+    pub until: At,
+    /// `until` is where its share of the budget ends, before its own timeout would.
+    pub cut: bool,
+    pub attempts: u32,
+    last: Option<(String, Option<u8>)>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Trying(RunId),
+    /// The handler is a sleep, until then.
+    Sleeping(At),
+    /// Before the next attempt.
+    Pausing(At),
+    Over(TaskResult),
+}
+
+impl TaskRun {
+    /// Begin with at most `share`; the task's own timeout may end it earlier.
+    pub fn begin(what: What, now: At, share: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
+        let length = plan.task(what).and_then(|t| t.timeout);
+        let limit = length.map_or(share, |t| t.min(share));
+        let cut = plan
+            .task(what)
+            .and_then(task_length)
+            .is_none_or(|t| t > share);
+        let mut run = TaskRun {
+            what,
+            began: now,
+            until: now + limit,
+            cut,
+            attempts: 0,
+            last: None,
+            state: State::Pausing(now),
+        };
+        run.attempt(now, plan, fx);
+        run
+    }
+
+    fn attempt(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
+        self.attempts += 1;
+        self.state = match plan.handler(self.what) {
+            Some(Handler::Sleep(d)) => State::Sleeping(now + *d),
+            Some(Handler::Signal { process, signal }) => {
+                if fx.alive.get(*process).copied().unwrap_or(false) {
+                    let to = plan.config.processes[*process].signal_to;
+                    let process = super::event::ProcId(*process);
+                    fx.push(Action::Signal {
+                        process,
+                        signal: *signal,
+                        to,
+                        wake: false,
+                    });
+                    State::Over(TaskResult::Done)
+                } else {
+                    let reason = format!("{} is not running", plan.name(*process));
+                    State::Over(TaskResult::Failed { reason, code: None })
+                }
+            }
+            Some(_) => State::Trying(fx.run(self.what, self.until.left(now))),
+            None => State::Over(TaskResult::Cancelled {
+                why: "there is nothing to do",
+            }),
+        };
+    }
+
+    pub fn result(&self) -> Option<&TaskResult> {
+        match &self.state {
+            State::Over(result) => Some(result),
+            _ => None,
+        }
+    }
+
+    pub fn in_flight(&self) -> Option<RunId> {
+        match self.state {
+            State::Trying(run) => Some(run),
+            _ => None,
+        }
+    }
+
+    /// The answer to an attempt; `false` when it is not this task's.
+    pub fn on_done(&mut self, run: RunId, outcome: &Outcome, now: At, plan: &Plan) -> bool {
+        if self.in_flight() != Some(run) {
+            return false;
+        }
+        match outcome {
+            Outcome::Ok => self.state = State::Over(TaskResult::Done),
+            Outcome::Failed { reason, code } => {
+                let retries = plan
+                    .task(self.what)
+                    .map_or(Retries::Count(0), |t| t.retries);
+                let again = match retries {
+                    Retries::Count(n) => self.attempts <= n,
+                    Retries::UntilTimeout => true,
+                };
+                self.last = Some((reason.clone(), *code));
+                self.state = if again {
+                    let pause = plan
+                        .task(self.what)
+                        .map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
+                    State::Pausing(now + pause)
+                } else {
+                    State::Over(TaskResult::Failed {
+                        reason: reason.clone(),
+                        code: *code,
+                    })
+                };
+            }
+        }
+        true
+    }
+
+    /// Act on whatever is due; `true` when something changed.
+    pub fn on_time(&mut self, now: At, plan: &Plan, fx: &mut Effects) -> bool {
+        match self.state {
+            State::Over(_) => return false,
+            // A sleep that ends exactly where its limit does has been slept.
+            State::Sleeping(end) if now >= end => self.state = State::Over(TaskResult::Done),
+            _ if now >= self.until => {
+                if let State::Trying(run) = self.state {
+                    fx.push(Action::Cancel { run, kill: true });
+                }
+                let reason = self.last.take().map(|(reason, _)| reason);
+                let cut = TaskResult::Cut {
+                    reason: reason.clone(),
+                };
+                self.state = State::Over(if self.cut {
+                    cut
+                } else {
+                    TaskResult::TimedOut { reason }
+                });
+            }
+            State::Pausing(end) if now >= end => self.attempt(now, plan, fx),
+            _ => return false,
+        }
+        true
+    }
+
+    /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned: it is still
+    /// to be waited for.
+    pub fn cancel(&mut self, why: &'static str, kill: bool, fx: &mut Effects) -> Option<RunId> {
+        self.end(TaskResult::Cancelled { why }, kill, fx)
+    }
+
+    /// End it at once because the budget has.
+    pub fn cut(&mut self, fx: &mut Effects) {
+        let reason = self.last.take().map(|(reason, _)| reason);
+        let _killed = self.end(TaskResult::Cut { reason }, true, fx);
+    }
+
+    fn end(&mut self, result: TaskResult, kill: bool, fx: &mut Effects) -> Option<RunId> {
+        if self.result().is_some() {
+            return None;
+        }
+        let run = self.in_flight();
+        if let Some(run) = run {
+            fx.push(Action::Cancel { run, kill });
+        }
+        self.state = State::Over(result);
+        run
+    }
+
+    pub fn next_deadline(&self) -> Option<At> {
+        match self.state {
+            State::Over(_) => None,
+            State::Trying(_) => Some(self.until),
+            State::Sleeping(end) | State::Pausing(end) => Some(end.min(self.until)),
+        }
+    }
+}

@@ -1,0 +1,670 @@
+//! From the beginning to the stop request: init tasks, starts, probes, post_start, restarts. Pure.
+
+use std::time::Duration;
+
+use super::action::{Action, ProbeKind, What};
+use super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
+use super::health::{ProbeRun, Step};
+use super::process::{Cleaning, End, PostStart, Proc, Running, State, backoff_delay};
+use super::task::{SHORTEST, TaskRun};
+use super::{Machine, Stage};
+use crate::config::{OnExit, OnFailure, Restart};
+use crate::report::{Note, Place, Secs, TaskResult};
+use crate::signal::Signal;
+use crate::time::At;
+
+/// How long what a process leaves in its group has to end before it is killed, outside the container's stop.
+const CLEANING: Duration = Duration::from_secs(10);
+/// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
+pub(super) const KILL_WAIT: Duration = Duration::from_secs(1);
+/// An init or post_start task with no timeout of its own: the reader gives every one a timeout, this is the backstop.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The earliest timer of one process.
+pub(super) fn next_deadline(p: &Proc) -> Option<At> {
+    let probes = |probes: &[ProbeRun]| probes.iter().map(ProbeRun::next_deadline).min();
+    match &p.state {
+        State::Waiting | State::Starting | State::Ended(_) => None,
+        State::Running(r) => {
+            let post_start = match &r.post_start {
+                PostStart::Doing(_, task) => task.next_deadline(),
+                PostStart::NotYet | PostStart::Done => None,
+            };
+            post_start.into_iter().chain(probes(&r.probes)).min()
+        }
+        State::Stopping(s) => s.next_deadline().into_iter().chain(probes(&s.probes)).min(),
+        State::Cleaning(c) => Some(c.until),
+        State::Backoff { until } => Some(*until),
+    }
+}
+
+impl Machine {
+    pub(super) fn begin(&mut self) {
+        if matches!(self.stage, Stage::New) {
+            self.next_init(0);
+        }
+    }
+
+    fn next_init(&mut self, index: usize) {
+        self.stage = match self.plan.config.init.get(index) {
+            Some(task) => {
+                let name = task.name.clone();
+                self.note(Note::TaskBegan {
+                    place: Place::Init,
+                    name,
+                });
+                let task = TaskRun::begin(
+                    What::Init(index),
+                    self.now,
+                    FOREVER,
+                    &self.plan,
+                    &mut self.fx,
+                );
+                Stage::Init { index, task }
+            }
+            None => Stage::Up,
+        };
+    }
+
+    /// Timers of the running time; also those of probes and groups during the stop.
+    pub(super) fn due_up(&mut self) -> bool {
+        let mut changed = false;
+        if let Stage::Init { task, .. } = &mut self.stage {
+            changed |= task.on_time(self.now, &self.plan, &mut self.fx);
+        }
+        for i in 0..self.processes.len() {
+            changed |= self.due_process(ProcId(i));
+        }
+        changed
+    }
+
+    fn due_process(&mut self, id: ProcId) -> bool {
+        let now = self.now;
+        let p = &mut self.processes[id.0];
+        match &mut p.state {
+            State::Running(r) => {
+                if let PostStart::Doing(_, task) = &mut r.post_start
+                    && task.on_time(now, &self.plan, &mut self.fx)
+                {
+                    return true;
+                }
+            }
+            State::Cleaning(c) if now >= c.until => {
+                self.cleaning_is_over(id);
+                return true;
+            }
+            State::Backoff { until } if now >= *until => {
+                p.state = State::Waiting;
+                return true;
+            }
+            _ => {}
+        }
+        self.due_probes(id)
+    }
+
+    fn due_probes(&mut self, id: ProcId) -> bool {
+        let mut steps = Vec::new();
+        let now = self.now;
+        let Some(probes) = self.processes[id.0].probes() else {
+            return false;
+        };
+        for run in probes {
+            let Some(probe) = self.plan.probe(id.0, run.kind) else {
+                continue;
+            };
+            if let Some(step) = run.on_time(now, probe, &mut self.fx) {
+                steps.push((run.kind, step));
+            }
+        }
+        let changed = !steps.is_empty();
+        for (kind, step) in steps {
+            self.on_probe(id, kind, step);
+        }
+        changed
+    }
+
+    pub(super) fn run_done_up(&mut self, run: RunId, outcome: &Outcome) {
+        for i in 0..self.processes.len() {
+            let id = ProcId(i);
+            if let State::Running(r) = &mut self.processes[i].state
+                && let PostStart::Doing(_, task) = &mut r.post_start
+                && task.on_done(run, outcome, self.now, &self.plan)
+            {
+                return;
+            }
+            let mut answered = None;
+            for probe_run in self.processes[i].probes().into_iter().flatten() {
+                let Some(probe) = self.plan.probe(i, probe_run.kind) else {
+                    continue;
+                };
+                if let Some(step) = probe_run.on_done(run, outcome, probe) {
+                    answered = Some((probe_run.kind, step));
+                    break;
+                }
+            }
+            if let Some((kind, step)) = answered {
+                self.on_probe(id, kind, step);
+                return;
+            }
+        }
+    }
+
+    fn on_probe(&mut self, id: ProcId, kind: ProbeKind, step: Step) {
+        let name = self.name(id);
+        let Some(probe) = self.plan.probe(id.0, kind) else {
+            return;
+        };
+        let threshold = probe.failure_threshold;
+        let reason = self.processes[id.0]
+            .probe(kind)
+            .map_or_else(String::new, |p| p.reason.clone());
+        match (kind, step) {
+            (_, Step::Nothing) => {}
+            (_, Step::Failed { failures }) => {
+                self.note(Note::ProbeFailed {
+                    process: name,
+                    probe: kind,
+                    failures,
+                    threshold,
+                    reason,
+                });
+            }
+            (ProbeKind::Startup, Step::Turned(true)) => self.started_up(id),
+            (ProbeKind::Readiness | ProbeKind::Liveness, Step::Turned(true)) => {}
+            (ProbeKind::Readiness, Step::Turned(false)) => {
+                let reason = format!("readiness probe failed {threshold} times: {reason}");
+                if self.processes[id.0].said_ready {
+                    self.processes[id.0].said_ready = false;
+                    self.note(Note::NotReady {
+                        process: name,
+                        reason,
+                    });
+                }
+            }
+            (ProbeKind::Startup | ProbeKind::Liveness, Step::Turned(false)) => {
+                let reason = format!("{} probe failed {threshold} times: {reason}", kind.name());
+                self.unhealthy(id, reason);
+            }
+        }
+    }
+
+    /// Stop a process that is no good, to start it again as its policy allows.
+    fn unhealthy(&mut self, id: ProcId, reason: String) {
+        if self.stop.is_some() {
+            return;
+        }
+        let process = self.name(id);
+        self.note(Note::Unhealthy { process, reason });
+        self.processes[id.0].unhealthy = true;
+        let limit = self
+            .plan
+            .config
+            .grace
+            .saturating_sub(self.plan.config.kill_reserve);
+        self.stop_process(id, limit, true);
+    }
+
+    fn started_up(&mut self, id: ProcId) {
+        let process = self.name(id);
+        let State::Running(r) = &mut self.processes[id.0].state else {
+            return;
+        };
+        r.started = true;
+        for ended in &mut super::drain_where(&mut r.probes, |p| p.kind == ProbeKind::Startup) {
+            ended.end(&mut self.fx);
+        }
+        let took = Secs(self.now.since(r.since));
+        if self.plan.probe(id.0, ProbeKind::Startup).is_some() {
+            self.note(Note::StartedUp { process, took });
+        }
+        self.begin_probes(id);
+    }
+
+    /// Readiness and liveness begin once the process is started, as in Kubernetes.
+    fn begin_probes(&mut self, id: ProcId) {
+        let State::Running(r) = &mut self.processes[id.0].state else {
+            return;
+        };
+        for kind in [ProbeKind::Readiness, ProbeKind::Liveness] {
+            if let Some(probe) = self.plan.probe(id.0, kind) {
+                r.probes
+                    .push(ProbeRun::begin(kind, id, probe, r.since, self.now));
+            }
+        }
+    }
+
+    pub(super) fn on_spawned(&mut self, id: ProcId, pid: i32) {
+        let p = &mut self.processes[id.0];
+        if !matches!(p.state, State::Starting) {
+            return;
+        }
+        let startup = self.plan.probe(id.0, ProbeKind::Startup);
+        let probes =
+            startup.map(|probe| ProbeRun::begin(ProbeKind::Startup, id, probe, self.now, self.now));
+        let started = probes.is_none();
+        let probes = probes.into_iter().collect();
+        p.state = State::Running(Running {
+            pid,
+            since: self.now,
+            started,
+            post_start: PostStart::NotYet,
+            probes,
+        });
+        p.unhealthy = false;
+        p.last_error = None;
+        self.fx.alive[id.0] = true;
+        let restarts = p.restarts;
+        let process = self.name(id);
+        self.note(Note::Started {
+            process,
+            pid,
+            restarts,
+        });
+        if started {
+            self.begin_probes(id);
+        }
+    }
+
+    pub(super) fn on_spawn_failed(&mut self, id: ProcId, error: &SpawnError) {
+        let p = &mut self.processes[id.0];
+        if !matches!(p.state, State::Starting) {
+            return;
+        }
+        p.last_error = Some(error.text.clone());
+        let restart = self.plan.config.processes[id.0].restart;
+        let worth_it = error.kind == SpawnErrorKind::Transient || p.was_started;
+        let process = self.name(id);
+        let retry = restart != Restart::Never && worth_it && self.stop.is_none();
+        if retry && !self.gave_up(id) {
+            let delay = self.back_off(id);
+            self.note(Note::StartFailed {
+                process,
+                error: error.text.clone(),
+                retry_in: Some(Secs(delay)),
+            });
+            return;
+        }
+        self.processes[id.0].state = State::Ended(End::StartFailed);
+        self.note(Note::StartFailed {
+            process,
+            error: error.text.clone(),
+            retry_in: None,
+        });
+        if self.stop.is_none() && self.plan.config.processes[id.0].on_exit != OnExit::Continue {
+            self.request_stop(Cause::StartFailed {
+                process: id,
+                code: error.kind.exit_code(),
+            });
+        }
+    }
+
+    /// The leader has ended and is a zombie still: its group can be signalled safely, now and only now.
+    pub(super) fn on_exited(&mut self, id: ProcId, exit: Exit) {
+        self.fx.alive[id.0] = false;
+        let now = self.now;
+        let stop_signal = self.first_signal(id);
+        let container_stops = self.stop.is_some();
+        let p = &mut self.processes[id.0];
+        p.last_exit = Some(exit);
+        let (since, killed, to_restart, until, told) = match &mut p.state {
+            State::Running(r) => {
+                for probe in &mut r.probes {
+                    probe.end(&mut self.fx);
+                }
+                if let PostStart::Doing(_, task) = &mut r.post_start {
+                    task.cancel("the process has ended", true, &mut self.fx);
+                }
+                (r.since, false, false, now + CLEANING, false)
+            }
+            State::Stopping(s) => {
+                let killed = s.end(&mut self.fx);
+                (s.since, killed, s.to_restart, s.until, true)
+            }
+            _ => return,
+        };
+        if now.since(since) >= self.plan.config.processes[id.0].backoff.reset {
+            p.recent = 0;
+        }
+        let signal = if killed { Signal::KILL } else { stop_signal };
+        let until = if killed { now + KILL_WAIT } else { until };
+        p.state = State::Cleaning(Cleaning {
+            exit,
+            began: now,
+            until,
+            killed,
+            signal,
+            to_restart,
+        });
+        self.fx.push(Action::SignalGroup {
+            process: id,
+            signal,
+        });
+        if !(told && container_stops) {
+            let process = self.name(id);
+            self.note(Note::Exited {
+                process,
+                exit: exit.into(),
+                ran: Secs(now.since(since)),
+            });
+        }
+        self.exited_in_stop(id, exit, told);
+        if self.stop.is_none() && self.ends_container(id, exit, to_restart) {
+            self.request_stop(Cause::ProcessEnded {
+                process: id,
+                status: exit,
+            });
+        }
+    }
+
+    pub(super) fn on_group_empty(&mut self, id: ProcId) {
+        if let State::Cleaning(c) = &mut self.processes[id.0].state {
+            c.until = self.now;
+            c.killed = true;
+        }
+    }
+
+    /// The group is empty, or has had all the time it gets.
+    fn cleaning_is_over(&mut self, id: ProcId) {
+        let now = self.now;
+        let State::Cleaning(c) = &mut self.processes[id.0].state else {
+            return;
+        };
+        if !c.killed {
+            let because = super::action::KillReason {
+                after: Some(c.signal),
+                waited: now.since(c.began),
+                out_of_time: false,
+                left_overs: true,
+            };
+            c.killed = true;
+            c.until = now + KILL_WAIT;
+            self.fx.push(Action::Kill {
+                process: id,
+                because,
+            });
+            self.mark_forced(id);
+            return;
+        }
+        let (exit, to_restart) = (c.exit, c.to_restart);
+        if self.stop.is_some() {
+            self.processes[id.0].state = State::Ended(End::Exited(exit));
+            self.stopped_in_stop(id, exit);
+        } else if !self.restarts(id, exit, to_restart) {
+            self.processes[id.0].state = State::Ended(End::Exited(exit));
+        } else if self.gave_up(id) {
+            let restarts = self.processes[id.0].restarts;
+            let process = self.name(id);
+            self.processes[id.0].state = State::Ended(End::Exited(exit));
+            self.note(Note::GaveUp { process, restarts });
+            if self.plan.config.processes[id.0].on_exit != OnExit::Continue {
+                self.request_stop(Cause::ProcessEnded {
+                    process: id,
+                    status: exit,
+                });
+            }
+        } else {
+            let delay = self.back_off(id);
+            let restarts = self.processes[id.0].restarts;
+            let process = self.name(id);
+            self.note(Note::BackOff {
+                process,
+                restarts,
+                delay: Secs(delay),
+            });
+        }
+    }
+
+    /// Its policy starts it again after such an end.
+    fn restarts(&self, id: ProcId, exit: Exit, to_restart: bool) -> bool {
+        match self.plan.config.processes[id.0].restart {
+            Restart::Always => true,
+            Restart::OnFailure => to_restart || !exit.success(),
+            Restart::Never => false,
+        }
+    }
+
+    fn gave_up(&self, id: ProcId) -> bool {
+        self.plan.config.processes[id.0]
+            .max_restarts
+            .is_some_and(|max| self.processes[id.0].recent >= max)
+    }
+
+    fn back_off(&mut self, id: ProcId) -> Duration {
+        let p = &mut self.processes[id.0];
+        let delay =
+            backoff_delay(&self.plan.config.processes[id.0].backoff, p.recent).max(SHORTEST);
+        p.recent = p.recent.saturating_add(1);
+        p.restarts = p.restarts.saturating_add(1);
+        p.state = State::Backoff {
+            until: self.now + delay,
+        };
+        delay
+    }
+
+    /// This end is final and the container's too.
+    fn ends_container(&self, id: ProcId, exit: Exit, to_restart: bool) -> bool {
+        if self.restarts(id, exit, to_restart) {
+            return false;
+        }
+        match self.plan.config.processes[id.0].on_exit {
+            OnExit::Stop => true,
+            OnExit::StopOnFailure => !exit.success() || to_restart,
+            OnExit::Continue => false,
+        }
+    }
+
+    /// What follows without any time passing: the next init task, a start, the next post_start task.
+    pub(super) fn advance_up(&mut self) -> bool {
+        if self.stop.is_some() {
+            return false;
+        }
+        match &self.stage {
+            Stage::Init { task, index } => match task.result().cloned() {
+                Some(result) => {
+                    let (index, took, attempts) =
+                        (*index, self.now.since(task.began), task.attempts);
+                    self.init_ended(index, took, attempts, result);
+                    true
+                }
+                None => false,
+            },
+            Stage::Up => self.advance_post_start() || self.start_next() || self.nothing_left(),
+            Stage::New | Stage::Stopping(_) | Stage::Done => false,
+        }
+    }
+
+    fn init_ended(&mut self, index: usize, took: Duration, attempts: u32, result: TaskResult) {
+        let task = &self.plan.config.init[index];
+        let (name, fatal) = (
+            task.name.clone(),
+            task.on_failure == OnFailure::Stop && !result.ok(),
+        );
+        let code = own_code(&result);
+        self.note(Note::TaskEnded {
+            place: Place::Init,
+            name,
+            attempts,
+            took: Secs(took),
+            result,
+        });
+        if fatal {
+            self.request_stop(Cause::InitFailed { task: index, code });
+        } else {
+            self.next_init(index + 1);
+        }
+    }
+
+    /// Start one process whose dependencies hold. One at a time: the answer to a spawn may be a reason to stop.
+    fn start_next(&mut self) -> bool {
+        if self
+            .processes
+            .iter()
+            .any(|p| matches!(p.state, State::Starting))
+        {
+            return false;
+        }
+        for i in 0..self.processes.len() {
+            if !matches!(self.processes[i].state, State::Waiting) {
+                continue;
+            }
+            let after = &self.plan.config.processes[i].after;
+            if after
+                .iter()
+                .all(|(on, condition)| self.fulfilled(*on, *condition))
+            {
+                self.processes[i].state = State::Starting;
+                self.fx.push(Action::Spawn { process: ProcId(i) });
+                return true;
+            }
+            let lost = after
+                .iter()
+                .find_map(|(on, condition)| Some((*on, self.hopeless(*on, *condition)?)));
+            if let Some((on, why)) = lost {
+                self.cannot_start(ProcId(i), ProcId(on), why);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn cannot_start(&mut self, id: ProcId, on: ProcId, why: &'static str) {
+        self.processes[id.0].state = State::Ended(End::CannotStart { on });
+        let (process, on_name) = (self.name(id), self.name(on));
+        self.note(Note::CannotStart {
+            process,
+            on: on_name,
+            why,
+        });
+        if self.plan.config.processes[id.0].on_exit != OnExit::Continue {
+            self.request_stop(Cause::DependencyFailed { process: id, on });
+        }
+    }
+
+    fn nothing_left(&mut self) -> bool {
+        if self.processes.iter().all(Proc::ended) {
+            self.request_stop(Cause::AllEnded);
+            return true;
+        }
+        false
+    }
+
+    fn advance_post_start(&mut self) -> bool {
+        for i in 0..self.processes.len() {
+            let State::Running(r) = &mut self.processes[i].state else {
+                continue;
+            };
+            match &r.post_start {
+                PostStart::NotYet if r.started => {
+                    self.next_post_start(ProcId(i), 0);
+                    return true;
+                }
+                PostStart::Doing(index, task) if task.result().is_some() => {
+                    let index = *index;
+                    self.post_start_ended(ProcId(i), index);
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn next_post_start(&mut self, id: ProcId, index: usize) {
+        let Some(task) = self.plan.config.processes[id.0].post_start.get(index) else {
+            if let State::Running(r) = &mut self.processes[id.0].state {
+                r.post_start = PostStart::Done;
+            }
+            return;
+        };
+        let (place, name) = (Place::PostStart(self.name(id)), task.name.clone());
+        self.note(Note::TaskBegan { place, name });
+        let run = TaskRun::begin(
+            What::PostStart(id, index),
+            self.now,
+            FOREVER,
+            &self.plan,
+            &mut self.fx,
+        );
+        if let State::Running(r) = &mut self.processes[id.0].state {
+            r.post_start = PostStart::Doing(index, run);
+        }
+    }
+
+    fn post_start_ended(&mut self, id: ProcId, index: usize) {
+        let State::Running(r) = &self.processes[id.0].state else {
+            return;
+        };
+        let PostStart::Doing(_, run) = &r.post_start else {
+            return;
+        };
+        let Some(result) = run.result().cloned() else {
+            return;
+        };
+        let (took, attempts) = (Secs(self.now.since(run.began)), run.attempts);
+        let task = &self.plan.config.processes[id.0].post_start[index];
+        let (name, on_failure) = (task.name.clone(), task.on_failure);
+        let (ok, code) = (result.ok(), own_code(&result));
+        let place = Place::PostStart(self.name(id));
+        self.note(Note::TaskEnded {
+            place,
+            name: name.clone(),
+            attempts,
+            took,
+            result,
+        });
+        match on_failure {
+            _ if ok => self.next_post_start(id, index + 1),
+            OnFailure::Ignore => self.next_post_start(id, index + 1),
+            OnFailure::Restart => {
+                self.next_post_start(id, usize::MAX);
+                self.unhealthy(id, format!("post_start {name} failed"));
+            }
+            OnFailure::Stop => {
+                self.next_post_start(id, usize::MAX);
+                self.request_stop(Cause::PostStartFailed { process: id, code });
+            }
+        }
+    }
+
+    /// Remember who has ever been started and ready: what `after` asks for.
+    pub(super) fn latch(&mut self) -> bool {
+        let mut changed = false;
+        for p in &mut self.processes {
+            let (started, ready) = (p.started() || p.completed(), p.ready());
+            changed |= (started && !p.was_started) || (ready && !p.was_ready);
+            p.was_started |= started;
+            p.was_ready |= ready;
+        }
+        changed
+    }
+
+    /// Say who has become ready.
+    pub(super) fn announce(&mut self) {
+        for i in 0..self.processes.len() {
+            let p = &mut self.processes[i];
+            let ready = p.ready();
+            if ready && !p.said_ready {
+                p.said_ready = true;
+                let process = self.name(ProcId(i));
+                self.note(Note::Ready { process });
+            } else if !ready && p.said_ready && !matches!(p.state, State::Running(_)) {
+                p.said_ready = false;
+            }
+        }
+        if !self.announced_ready && self.ready() {
+            self.announced_ready = true;
+            let took = Secs(self.now.since_start());
+            self.note(Note::AllReady { took });
+        }
+    }
+}
+
+/// The exit code that a failed task stands for: its program's own, if it had one.
+fn own_code(result: &TaskResult) -> u8 {
+    match result {
+        TaskResult::Failed {
+            code: Some(code), ..
+        } if *code != 0 => *code,
+        _ => crate::exit::FAILED,
+    }
+}

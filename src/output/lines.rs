@@ -1,0 +1,314 @@
+//! A child's bytes as lines, and lines as softstop prints them. Pure: no I/O, no clock.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// A line longer than this is passed on in pieces, so that memory stays bounded; in bytes, without the newline.
+pub const PIECE_MAX: usize = 16 * 1024;
+/// How many of a process's last lines are kept for the account of its death, and how many bytes of each.
+pub const TAIL_LINES: usize = 10;
+pub const TAIL_BYTES: usize = 256;
+
+/// A line, or a part of one that is too long, without its newline. A carriage return before it stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece<'a> {
+    pub bytes: &'a [u8],
+    /// Not the beginning of its line.
+    pub continued: bool,
+    /// More of the same line follows.
+    pub partial: bool,
+}
+
+/// Cuts a stream of bytes into lines. Where it cuts depends on the bytes alone, never on how they arrived.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    buffer: Vec<u8>,
+    /// Handed out already.
+    start: usize,
+    /// Searched for a newline already.
+    searched: usize,
+    continued: bool,
+    /// The stream has ended: what is left is a line.
+    ended: bool,
+}
+
+impl Splitter {
+    /// Takes bytes. Call [`Splitter::next_piece`] until it is `None` before the next call: then no more than
+    /// [`PIECE_MAX`] bytes are held besides `bytes`.
+    pub fn fill(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        self.buffer.extend_from_slice(bytes);
+        self.ended = false;
+    }
+
+    /// What is left without a newline counts as a line from here on.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next whole line or piece, if there is one yet.
+    pub fn next_piece(&mut self) -> Option<Piece<'_>> {
+        let from = self.start;
+        let found = self.buffer[self.searched..].iter().position(|b| *b == b'\n').map(|i| self.searched + i);
+        let (end, skip, partial) = match found {
+            Some(newline) if newline - from <= PIECE_MAX => (newline, 1, false),
+            _ if self.buffer.len() - from > PIECE_MAX => (from + cut(&self.buffer[from..]), 0, true),
+            _ if self.ended && (self.buffer.len() > from || self.continued) => (self.buffer.len(), 0, false),
+            _ => {
+                self.searched = self.buffer.len();
+                return None;
+            }
+        };
+        let piece = Piece { bytes: &self.buffer[from..end], continued: self.continued, partial };
+        self.start = end + skip;
+        self.searched = self.start;
+        self.continued = partial;
+        Some(piece)
+    }
+}
+
+/// Where to cut a line that is too long: not within a UTF-8 character, if it is one.
+fn cut(line: &[u8]) -> usize {
+    let is_inner = |i: usize| line[i] & 0b1100_0000 == 0b1000_0000;
+    (PIECE_MAX - 3..=PIECE_MAX).rev().find(|i| !is_inner(*i)).unwrap_or(PIECE_MAX)
+}
+
+/// How the lines of one process are printed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// `web | text`; the rest of a line that is too long as `web + text`. The bytes of the text are the child's own.
+    Prefix {
+        name: String,
+        /// Names are padded to this many characters.
+        width: usize,
+        /// An SGR colour number (31 to 36), when the output is a terminal.
+        colour: Option<u8>,
+    },
+    /// `{"ts":"…","process":"web","stream":"stdout","line":"…"}`, with `"partial":true` when more of the line follows.
+    /// Bytes that are not UTF-8 become U+FFFD.
+    Json { process: String },
+}
+
+impl Format {
+    /// Appends the piece as one line, with its newline. `ts` (RFC 3339) and `stream` show in JSON alone.
+    pub fn write(&self, out: &mut Vec<u8>, piece: Piece<'_>, stream: &'static str, ts: &str) {
+        match self {
+            Format::Prefix { name, width, colour } => {
+                let mark = if piece.continued { '+' } else { '|' };
+                let mut head = String::new();
+                // Writing to a String cannot fail.
+                let _ = match colour {
+                    Some(colour) => write!(head, "\x1b[{colour}m{name:width$} {mark}\x1b[0m "),
+                    None => write!(head, "{name:width$} {mark} "),
+                };
+                out.extend_from_slice(head.as_bytes());
+                out.extend_from_slice(piece.bytes);
+            }
+            Format::Json { process } => {
+                let line = String::from_utf8_lossy(piece.bytes);
+                let object = JsonLine { ts, process, stream, line: &line, partial: piece.partial };
+                // Strings and a boolean into a Vec: nothing here can fail.
+                let _ = serde_json::to_writer(&mut *out, &object);
+            }
+        }
+        out.push(b'\n');
+    }
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    ts: &'a str,
+    process: &'a str,
+    stream: &'static str,
+    line: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
+}
+
+/// The last lines of a process: what it said before it had to be killed.
+#[derive(Debug, Default)]
+pub struct Tail {
+    lines: VecDeque<Vec<u8>>,
+}
+
+impl Tail {
+    pub fn add(&mut self, piece: Piece<'_>) {
+        if piece.continued {
+            return;
+        }
+        let mut line = match self.lines.len() {
+            TAIL_LINES.. => self.lines.pop_front().unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        line.clear();
+        line.extend_from_slice(&piece.bytes[..piece.bytes.len().min(TAIL_BYTES)]);
+        self.lines.push_back(line);
+    }
+
+    /// Oldest first, as text: no control characters, no trailing white space.
+    pub fn lines(&self) -> Vec<String> {
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let text = |line: &Vec<u8>| String::from_utf8_lossy(line).chars().map(clean).collect::<String>();
+        self.lines.iter().map(|line| text(line).trim_end().to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// (bytes, continued, partial)
+    type Owned = (Vec<u8>, bool, bool);
+
+    fn take(splitter: &mut Splitter, into: &mut Vec<Owned>) {
+        while let Some(p) = splitter.next_piece() {
+            assert!(p.bytes.len() <= PIECE_MAX);
+            into.push((p.bytes.to_vec(), p.continued, p.partial));
+        }
+    }
+
+    fn split<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Owned> {
+        let (mut splitter, mut pieces) = (Splitter::default(), Vec::new());
+        for chunk in chunks {
+            splitter.fill(chunk);
+            take(&mut splitter, &mut pieces);
+            assert!(splitter.buffer.len() - splitter.start <= PIECE_MAX, "bounded");
+        }
+        splitter.end();
+        take(&mut splitter, &mut pieces);
+        pieces
+    }
+
+    fn joined(pieces: &[Owned]) -> Vec<u8> {
+        let mut all = Vec::new();
+        for (bytes, _, partial) in pieces {
+            all.extend(bytes);
+            if !partial {
+                all.push(b'\n');
+            }
+        }
+        all
+    }
+
+    /// Bytes with newlines, long runs around the limit, and characters of several bytes.
+    fn streams() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop_oneof![
+            3 => proptest::collection::vec(any::<u8>(), 0..40),
+            3 => Just(b"\n".to_vec()),
+            1 => Just(b"\r\n".to_vec()),
+            1 => (PIECE_MAX - 3..PIECE_MAX + 3).prop_map(|n| vec![b'x'; n]),
+            1 => (0..PIECE_MAX).prop_map(|n| "é€𝄞".repeat(n / 3).into_bytes()),
+        ];
+        proptest::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_chunking_gives_the_same_pieces_and_loses_nothing(bytes in streams(), sizes in proptest::collection::vec(1usize..9000, 1..40)) {
+            let whole = split([bytes.as_slice()]);
+            let mut rest = bytes.as_slice();
+            let mut chunks = Vec::new();
+            for size in sizes.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (chunk, after) = rest.split_at((*size).min(rest.len()));
+                chunks.push(chunk);
+                rest = after;
+            }
+            prop_assert_eq!(&split(chunks), &whole);
+
+            let mut expected = bytes.clone();
+            if !expected.is_empty() && !expected.ends_with(b"\n") {
+                expected.push(b'\n');
+            }
+            prop_assert!(joined(&whole) == expected, "bytes changed");
+            for pair in whole.windows(2) {
+                prop_assert_eq!(pair[0].2, pair[1].1, "partial is followed by continued and by nothing else");
+            }
+        }
+
+        #[test]
+        fn valid_text_stays_valid_in_every_piece(text in "[aé€𝄞]{0,400}", times in 1usize..60) {
+            for (bytes, ..) in split([text.repeat(times).as_bytes()]) {
+                prop_assert!(std::str::from_utf8(&bytes).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_limit_is_one_line() {
+        let mut line = vec![b'x'; PIECE_MAX];
+        line.push(b'\n');
+        assert_eq!(split([line.as_slice()]), [(vec![b'x'; PIECE_MAX], false, false)]);
+        line.insert(0, b'y');
+        let pieces = split([line.as_slice()]);
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces[1], (b"x".to_vec(), true, false));
+    }
+
+    #[test]
+    fn a_stream_may_go_on_after_what_looked_like_its_end() {
+        let mut splitter = Splitter::default();
+        let mut pieces = Vec::new();
+        splitter.fill(b"last words");
+        splitter.end();
+        take(&mut splitter, &mut pieces);
+        splitter.fill(b"of a grandchild\nand");
+        take(&mut splitter, &mut pieces);
+        assert_eq!(pieces.iter().map(|p| p.0.as_slice()).collect::<Vec<_>>(), [&b"last words"[..], b"of a grandchild"]);
+    }
+
+    fn written(format: &Format, bytes: &[u8], continued: bool, partial: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        format.write(&mut out, Piece { bytes, continued, partial }, "stderr", "2026-11-22T10:00:00.000Z");
+        out
+    }
+
+    #[test]
+    fn a_prefix_is_padded_and_leaves_the_bytes_alone() {
+        let plain = Format::Prefix { name: "web".into(), width: 5, colour: None };
+        assert_eq!(written(&plain, b"a\0\xff\r", false, false), b"web   | a\0\xff\r\n");
+        assert_eq!(written(&plain, b"rest", true, false), b"web   + rest\n");
+        let colour = Format::Prefix { name: "web".into(), width: 3, colour: Some(36) };
+        assert_eq!(written(&colour, b"", false, false), b"\x1b[36mweb |\x1b[0m \n");
+    }
+
+    #[test]
+    fn json_is_one_valid_object_a_line() {
+        let json = Format::Json { process: "we\"b".into() };
+        let line = written(&json, b"\xff\0\n\"x\"\x1b", false, true);
+        assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(value["process"], "we\"b");
+        assert_eq!(value["stream"], "stderr");
+        assert_eq!(value["line"], "\u{fffd}\0\n\"x\"\x1b");
+        assert_eq!(value["partial"], true);
+        let whole = String::from_utf8(written(&json, b"x", false, false)).unwrap();
+        assert_eq!(
+            whole,
+            "{\"ts\":\"2026-11-22T10:00:00.000Z\",\"process\":\"we\\\"b\",\"stream\":\"stderr\",\"line\":\"x\"}\n"
+        );
+    }
+
+    #[test]
+    fn the_tail_keeps_the_last_lines_cut_and_clean() {
+        let mut tail = Tail::default();
+        for i in 0..25 {
+            let line = format!("{i}\x1b[31m {}", "x".repeat(1000));
+            tail.add(Piece { bytes: line.as_bytes(), continued: false, partial: true });
+            tail.add(Piece { bytes: b"rest of it", continued: true, partial: false });
+        }
+        let lines = tail.lines();
+        assert_eq!(lines.len(), TAIL_LINES);
+        assert!(lines[0].starts_with("15 [31m x") && lines[9].starts_with("24"), "{lines:?}");
+        assert!(lines.iter().all(|l| l.len() == TAIL_BYTES));
+    }
+}

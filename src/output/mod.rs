@@ -1,0 +1,229 @@
+//! Children's output and softstop's own log, neither of which ever blocks the one thread: [`sink`] writes (its queue is
+//! in `queue`), [`lines`] cuts and formats, [`log`] sets up `tracing`, and [`Captures`] here reads what the children write
+//! to their pipes.
+
+pub mod lines;
+pub mod log;
+mod queue;
+pub mod sink;
+
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
+
+use self::lines::{Format, Splitter, Tail};
+pub use self::sink::{Sink, Stream};
+use crate::config::Output;
+use crate::sys::stdio::{readable_bytes, watch};
+
+/// Read in one go, in bytes; then everybody else has a turn.
+const READ_MAX: usize = 8 * 1024;
+/// Cyan, yellow, green, magenta, blue: red is for errors.
+const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
+
+/// Everything that is captured, so that it can be finished at the end. All of it lives on one `LocalSet`:
+/// [`Source::capture`] spawns there.
+pub struct Captures {
+    sink: Sink,
+    /// Names are padded to this many characters.
+    width: usize,
+    sources: Cell<usize>,
+    /// Pipes that have not ended, and those that ended since the last look.
+    pipes: Rc<RefCell<Vec<Rc<Pipe>>>>,
+}
+
+/// One process (or hook) under its name, over all its restarts.
+#[derive(Clone)]
+pub struct Source {
+    sink: Sink,
+    format: Rc<[Format; 2]>,
+    tail: Rc<RefCell<Tail>>,
+    pipes: Rc<RefCell<Vec<Rc<Pipe>>>>,
+}
+
+/// The two pipes of one run of a process.
+#[must_use = "tell it when the process has ended, or its last words without a newline stay behind"]
+pub struct Capture {
+    pipes: [Rc<Pipe>; 2],
+}
+
+/// The reading end of a child's standard output or error.
+struct Pipe {
+    fd: AsyncFd<File>,
+    stream: Stream,
+    sink: Sink,
+    format: Rc<[Format; 2]>,
+    tail: Rc<RefCell<Tail>>,
+    splitter: RefCell<Splitter>,
+    /// Bytes read since the start.
+    read: Cell<u64>,
+    /// Everybody who could write has gone.
+    ended: Cell<bool>,
+}
+
+impl Captures {
+    /// `names`: of all processes, to pad their prefixes to one width.
+    pub fn new<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>) -> Captures {
+        let width = names.into_iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        Captures { sink, width, sources: Cell::new(0), pipes: Rc::default() }
+    }
+
+    /// A process whose output is captured, in the next colour. [`Output::Inherit`] needs none and is taken as prefix.
+    pub fn source(&self, name: &str, output: Output) -> Source {
+        let colour = COLOURS[self.sources.get() % COLOURS.len()];
+        self.sources.set(self.sources.get() + 1);
+        let format = [Stream::Stdout, Stream::Stderr].map(|stream| match output {
+            Output::Json => Format::Json { process: name.to_owned() },
+            Output::Prefix | Output::Inherit => Format::Prefix {
+                name: name.to_owned(),
+                width: self.width,
+                colour: self.sink.is_coloured(stream).then_some(colour),
+            },
+        });
+        Source { sink: self.sink.clone(), format: Rc::new(format), tail: Rc::default(), pipes: Rc::clone(&self.pipes) }
+    }
+
+    /// Hands to the sink what the children have written until now, also what has no newline, and whether it is all. What
+    /// a survivor goes on writing is not waited for. Follow it with [`Sink::flush_until`].
+    pub async fn drain(&self, deadline: Instant) -> bool {
+        let pipes = self.pipes.borrow().clone();
+        // Side by side: nobody may read the one stream while the other is read.
+        let drain = async |stream| {
+            for pipe in pipes.iter().filter(|pipe| pipe.stream == stream) {
+                pipe.drain().await;
+            }
+        };
+        let both = async { tokio::join!(drain(Stream::Stdout), drain(Stream::Stderr)) };
+        timeout_at(deadline, both).await.is_ok()
+    }
+}
+
+impl Source {
+    /// Reads both pipes of a run (the ends [`crate::sys::stdio::pipe`] returned for reading) until nobody can write to
+    /// them any more, however long that takes; nobody needs to wait for it.
+    ///
+    /// # Errors
+    /// When a pipe cannot be registered with epoll (`ENOSPC`: `fs.epoll.max_user_watches`; `ENOMEM`).
+    pub fn capture(&self, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Capture> {
+        let pipes = [self.pipe(stdout, Stream::Stdout)?, self.pipe(stderr, Stream::Stderr)?];
+        for pipe in &pipes {
+            self.pipes.borrow_mut().push(Rc::clone(pipe));
+            let (pipe, all) = (Rc::clone(pipe), Rc::clone(&self.pipes));
+            tokio::task::spawn_local(async move {
+                pipe.read_to_end().await;
+                all.borrow_mut().retain(|other| !Rc::ptr_eq(other, &pipe));
+            });
+        }
+        Ok(Capture { pipes })
+    }
+
+    /// The last lines of the process, of both streams in the order they were read, oldest first: at most ten, each at
+    /// most 256 bytes, without control characters.
+    pub fn tail(&self) -> Vec<String> {
+        self.tail.borrow().lines()
+    }
+
+    fn pipe(&self, fd: OwnedFd, stream: Stream) -> io::Result<Rc<Pipe>> {
+        Ok(Rc::new(Pipe {
+            fd: watch(File::from(fd), Interest::READABLE)?,
+            stream,
+            sink: self.sink.clone(),
+            format: Rc::clone(&self.format),
+            tail: Rc::clone(&self.tail),
+            splitter: RefCell::default(),
+            read: Cell::new(0),
+            ended: Cell::new(false),
+        }))
+    }
+}
+
+impl Capture {
+    /// The process itself has ended: its last words are passed on even without a newline, though a grandchild may hold
+    /// the pipe and go on writing to it. Returns at once; the work is done beside the loop.
+    pub fn process_ended(self) {
+        for pipe in self.pipes {
+            if !pipe.ended.get() {
+                tokio::task::spawn_local(async move { pipe.drain().await });
+            }
+        }
+    }
+
+    /// Nobody holds either pipe any more.
+    pub fn is_done(&self) -> bool {
+        self.pipes.iter().all(|pipe| pipe.ended.get())
+    }
+}
+
+// === impl Pipe ===
+
+impl Pipe {
+    async fn read_to_end(&self) {
+        while !self.ended.get() {
+            // A failed registration (the runtime is going away) leaves nobody to read.
+            let Ok(mut ready) = self.fd.readable().await else { return };
+            match ready.try_io(|_| self.read_once(READ_MAX)) {
+                Ok(Err(e)) if e.kind() != io::ErrorKind::Interrupted => self.ended.set(true),
+                _ => {}
+            }
+            self.deliver().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Reads what is in the pipe now, and no more; then ends the line that was begun.
+    async fn drain(&self) {
+        let held = readable_bytes(self.fd.get_ref().as_fd()).unwrap_or(0);
+        let target = self.read.get() + held as u64;
+        while self.read.get() < target && !self.ended.get() {
+            let left = usize::try_from(target - self.read.get()).unwrap_or(READ_MAX);
+            if self.read_once(left.min(READ_MAX)).is_err() {
+                break;
+            }
+            self.deliver().await;
+            tokio::task::yield_now().await;
+        }
+        self.splitter.borrow_mut().end();
+        self.deliver().await;
+    }
+
+    /// One read, kept for [`Pipe::deliver`], which must follow: it waits for room, and so memory stays bounded.
+    fn read_once(&self, most: usize) -> io::Result<()> {
+        let mut chunk = [0; READ_MAX];
+        let n = self.fd.get_ref().read(&mut chunk[..most])?;
+        self.read.set(self.read.get() + n as u64);
+        let mut splitter = self.splitter.borrow_mut();
+        if n == 0 {
+            self.ended.set(true);
+            splitter.end();
+        } else {
+            splitter.fill(&chunk[..n]);
+        }
+        Ok(())
+    }
+
+    /// Passes on every line that is complete, waiting for room before each one.
+    async fn deliver(&self) {
+        let ts = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let mut line = Vec::new();
+        loop {
+            if self.sink.is_full(self.stream) {
+                self.sink.flush_some();
+            }
+            self.sink.room(self.stream).await;
+            let mut splitter = self.splitter.borrow_mut();
+            let Some(piece) = splitter.next_piece() else { break };
+            self.tail.borrow_mut().add(piece);
+            line.clear();
+            self.format[self.stream as usize].write(&mut line, piece, self.stream.name(), &ts);
+            self.sink.push(self.stream, &line);
+        }
+        self.sink.flush_some();
+    }
+}

@@ -1,0 +1,254 @@
+//! A bounded queue of whole lines before one descriptor: what is written when, what is lost and how that is told.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+
+use super::lines::PIECE_MAX;
+use crate::sys::stdio::Writer;
+
+/// Children wait when this much is queued for one stream, in bytes.
+pub const QUEUE_MAX: usize = 256 * 1024;
+/// The longest line: a piece in which JSON writes every byte as `\u0000`, and what stands around it.
+const LINE_MAX: usize = 6 * PIECE_MAX + 4096;
+/// What children cannot take from the log.
+const LOG_RESERVE: usize = 32 * 1024;
+/// A queue never holds more than this, in bytes.
+pub const MEMORY_MAX: usize = QUEUE_MAX + LINE_MAX + LOG_RESERVE;
+/// Written in one turn at most, so that a fast reader does not keep the loop from its other work; in bytes.
+const TURN_MAX: usize = 64 * 1024;
+/// An empty queue gives memory back when it had grown beyond this, in bytes.
+const KEEP: usize = 16 * 1024;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    /// As JSON lines name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        }
+    }
+
+    fn long_name(self) -> &'static str {
+        match self {
+            Stream::Stdout => "standard output",
+            Stream::Stderr => "standard error",
+        }
+    }
+}
+
+/// What was lost and must be told, once it can be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    Gone { stream: Stream, error: String },
+    Lost { stream: Stream, lines: u64, error: String },
+    LogDropped { lines: u64 },
+}
+
+pub(super) struct Queue {
+    pub(super) stream: Stream,
+    /// `None`: closed, or its reader has gone. Everything is discarded from then on.
+    pub(super) writer: Option<Writer>,
+    pub(super) bytes: VecDeque<u8>,
+    /// The last thing written did not end in a newline.
+    mid_line: bool,
+    /// The line that was begun cannot be finished: a newline must come first.
+    torn: bool,
+    /// The last write would have blocked.
+    pub(super) blocked: bool,
+    /// Woken as writable since the last write that succeeded, and how often that was not true.
+    pub(super) woken: bool,
+    pub(super) false_wakes: u32,
+    /// Not told yet.
+    gone: Option<String>,
+    /// Lines lost and not told yet, and why.
+    lost: u64,
+    lost_because: String,
+    /// The present loss has been told of once; its sum follows when it is over.
+    lost_begun: bool,
+    /// Something was written since the last loss.
+    recovered: bool,
+    pub(super) log_dropped: u64,
+    pub(super) total: u64,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    pub(super) fn new(stream: Stream, writer: Option<Writer>) -> Queue {
+        Queue {
+            stream,
+            writer,
+            bytes: VecDeque::new(),
+            mid_line: false,
+            torn: false,
+            blocked: false,
+            woken: false,
+            false_wakes: 0,
+            gone: None,
+            lost: 0,
+            lost_because: String::new(),
+            lost_begun: false,
+            recovered: true,
+            log_dropped: 0,
+            total: 0,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= QUEUE_MAX
+    }
+
+    pub(super) fn enqueue(&mut self, lines: &[u8]) {
+        if self.writer.is_some() {
+            self.bytes.extend(lines);
+        }
+    }
+
+    pub(super) fn lose(&mut self, lines: u64, because: String) {
+        self.lost = self.lost.saturating_add(lines);
+        self.total = self.total.saturating_add(lines);
+        self.lost_because = because;
+        self.recovered = false;
+    }
+
+    pub(super) fn flush(&mut self) {
+        let mut written = 0;
+        while written < TURN_MAX
+            && !self.bytes.is_empty()
+            && let Some(writer) = &mut self.writer
+        {
+            let mut copy = [0; libc::PIPE_BUF];
+            let next = if self.torn { b"\n" } else { next_write(&self.bytes, writer.chunk(), &mut copy) };
+            let tried = next.len();
+            match writer.try_write(next) {
+                Ok(n) => {
+                    self.mid_line = n > 0 && next[n - 1] != b'\n';
+                    (self.blocked, self.woken, self.false_wakes) = (false, false, 0);
+                    self.recovered = true;
+                    self.lost_begun &= self.lost > 0;
+                    written += n.max(1);
+                    if !mem::take(&mut self.torn) {
+                        self.bytes.drain(..n);
+                    }
+                }
+                Err(e) if is_passing(&e) => {
+                    self.blocked = true;
+                    self.false_wakes += u32::from(mem::take(&mut self.woken));
+                    return;
+                }
+                Err(e) => {
+                    written += tried;
+                    self.fail(&e, tried);
+                }
+            }
+        }
+        if self.bytes.is_empty() && self.bytes.capacity() > KEEP {
+            self.bytes = VecDeque::new();
+        }
+    }
+
+    /// A full disk may have room again: only what did not fit is lost. Every other error is for good.
+    fn fail(&mut self, error: &io::Error, tried: usize) {
+        if !matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::EMSGSIZE)) {
+            self.writer = None;
+            self.blocked = false;
+            self.bytes = VecDeque::new();
+            self.gone = Some(error.to_string());
+            return;
+        }
+        let rest = self.bytes.iter().skip(tried.saturating_sub(1)).position(|b| *b == b'\n');
+        let end = rest.map_or(self.bytes.len(), |i| tried.saturating_sub(1) + i + 1);
+        let lines = self.bytes.drain(..end).map(|b| u64::from(b == b'\n')).sum();
+        self.lose(lines, error.to_string());
+        self.torn = self.mid_line;
+    }
+
+    /// A loss is told when it begins and when it is over. One of standard error itself only when it is over: the telling
+    /// would be lost too, and be a loss to tell of.
+    fn has_notice(&self, stderr_open: bool) -> bool {
+        let begins = self.stream == Stream::Stdout && !self.lost_begun;
+        let lost = self.lost > 0 && (self.recovered || begins);
+        let dropped = self.log_dropped > 0 && self.bytes.is_empty();
+        stderr_open && (self.gone.is_some() || lost || dropped)
+    }
+}
+
+/// The next bytes to write: whole lines if one fits, contiguous (in `copy` where the ring wraps around).
+fn next_write<'a>(bytes: &'a VecDeque<u8>, chunk: usize, copy: &'a mut [u8]) -> &'a [u8] {
+    let (front, back) = bytes.as_slices();
+    let window = if front.len() >= chunk.min(bytes.len()) {
+        &front[..chunk.min(front.len())]
+    } else if front.len() >= copy.len() {
+        front
+    } else {
+        let n = copy.len().min(chunk).min(bytes.len());
+        copy[..front.len()].copy_from_slice(front);
+        copy[front.len()..n].copy_from_slice(&back[..n - front.len()]);
+        &copy[..n]
+    };
+    match window.iter().rposition(|b| *b == b'\n') {
+        Some(newline) => &window[..=newline],
+        None => window,
+    }
+}
+
+/// Worth another try; out of memory for a buffer is over as soon as the kernel has some.
+fn is_passing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS))
+}
+
+pub(super) fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
+}
+
+// === impl Notice ===
+
+pub(super) fn has_notices(queues: &[Queue; 2]) -> bool {
+    let stderr_open = queues[Stream::Stderr as usize].writer.is_some();
+    queues.iter().any(|q| q.has_notice(stderr_open))
+}
+
+pub(super) fn take_notices(queues: &mut [Queue; 2]) -> Vec<Notice> {
+    let stderr_open = queues[Stream::Stderr as usize].writer.is_some();
+    let mut notices = Vec::new();
+    for queue in queues.iter_mut().filter(|q| q.has_notice(stderr_open)) {
+        let stream = queue.stream;
+        if let Some(error) = queue.gone.take() {
+            notices.push(Notice::Gone { stream, error });
+        }
+        if queue.lost > 0 {
+            let error = queue.lost_because.clone();
+            queue.lost_begun = !queue.recovered;
+            notices.push(Notice::Lost { stream, lines: mem::take(&mut queue.lost), error });
+        }
+        if queue.log_dropped > 0 {
+            notices.push(Notice::LogDropped { lines: mem::take(&mut queue.log_dropped) });
+        }
+    }
+    notices
+}
+
+impl Notice {
+    pub(super) fn log(self) {
+        match self {
+            Notice::Gone { stream, error } => {
+                let name = stream.long_name();
+                tracing::warn!(error, "{name} cannot be written any more ({error}): what goes there is discarded");
+            }
+            Notice::Lost { stream, lines, error } => {
+                let name = stream.long_name();
+                tracing::warn!(lines, error, "{lines} lines of {name} were lost: {error}");
+            }
+            Notice::LogDropped { lines } => {
+                tracing::warn!(lines, "{lines} log lines were dropped because nobody read standard error");
+            }
+        }
+    }
+}

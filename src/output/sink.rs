@@ -1,0 +1,252 @@
+//! The one place that writes to softstop's standard output and error. Whoever has something to say puts whole lines into
+//! a bounded queue and goes on; what cannot be written now is written when the other side reads again.
+//!
+//! Children and softstop's own log differ in one thing. Children wait for room ([`Sink::room`]), so their pipes fill and
+//! they block as they would on the real output: none of their lines is lost. The log never waits: the queue keeps a
+//! reserve for it, and what does not even fit there is dropped and counted.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use super::queue::{MEMORY_MAX, QUEUE_MAX, Stream};
+use super::queue::{Queue, count_lines, has_notices, take_notices};
+use crate::sys::stdio::{Writer, watch};
+
+/// How often to try again where epoll cannot tell when there is room.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A handle; clones are the same sink. `Send + Sync` only because `tracing` asks for it: the mutex is never contended
+/// and never held across an await.
+#[derive(Clone)]
+pub struct Sink {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    queues: Mutex<[Queue; 2]>,
+    /// Something is queued that could not be written at once.
+    queued: Notify,
+    /// A queue that was full is not any more.
+    room: [Notify; 2],
+    colour: [bool; 2],
+}
+
+impl Sink {
+    /// Over softstop's own standard output and error.
+    pub fn new() -> Sink {
+        let mut sink = Sink::over(Writer::stdout().ok(), Writer::stderr().ok());
+        let wanted = colour_wanted();
+        if let Some(shared) = Arc::get_mut(&mut sink.shared) {
+            shared.colour = [wanted && io::stdout().is_terminal(), wanted && io::stderr().is_terminal()];
+        }
+        sink
+    }
+
+    /// Over any two writers; `None` discards.
+    pub fn over(stdout: Option<Writer>, stderr: Option<Writer>) -> Sink {
+        let queues = Mutex::new([Queue::new(Stream::Stdout, stdout), Queue::new(Stream::Stderr, stderr)]);
+        let room = [Notify::new(), Notify::new()];
+        Sink { shared: Arc::new(Shared { queues, queued: Notify::new(), room, colour: [false; 2] }) }
+    }
+
+    /// The stream is a terminal whose user did not turn colours off (`NO_COLOR`, `TERM=dumb`).
+    pub fn is_coloured(&self, stream: Stream) -> bool {
+        self.shared.colour[stream as usize]
+    }
+
+    /// Children must wait: see [`Sink::room`].
+    pub fn is_full(&self, stream: Stream) -> bool {
+        self.queues()[stream as usize].is_full()
+    }
+
+    /// Nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.queues().iter().all(|q| q.bytes.is_empty())
+    }
+
+    /// How much is queued for the stream, in bytes; at most [`MEMORY_MAX`].
+    pub fn queued(&self, stream: Stream) -> usize {
+        self.queues()[stream as usize].bytes.len()
+    }
+
+    /// Queues whole lines of a child. The caller asks [`Sink::is_full`] before each one; the queue takes it even then, up
+    /// to [`MEMORY_MAX`], beyond which it is lost and counted.
+    pub fn push(&self, stream: Stream, lines: &[u8]) {
+        let mut queues = self.queues();
+        let queue = &mut queues[stream as usize];
+        if queue.bytes.len() + lines.len() > MEMORY_MAX {
+            queue.lose(count_lines(lines), "its queue is full".to_owned());
+            return;
+        }
+        queue.enqueue(lines);
+    }
+
+    /// Queues lines of softstop's own log and writes what can be written at once. Never waits; drops and counts when even
+    /// the reserve is full.
+    pub fn push_log(&self, lines: &[u8]) {
+        let mut queues = self.queues();
+        let queue = &mut queues[Stream::Stderr as usize];
+        if queue.bytes.len() + lines.len() > MEMORY_MAX {
+            let lines = count_lines(lines);
+            queue.log_dropped = queue.log_dropped.saturating_add(lines);
+            queue.total = queue.total.saturating_add(lines);
+            return;
+        }
+        queue.enqueue(lines);
+        // A notice is not told from here: this is called from within a log event.
+        self.flush(&mut queues);
+    }
+
+    /// How many lines meant for the stream were lost since the start, because the disk was full or, of the log alone,
+    /// because nobody read. Lines for a stream that is closed are not counted.
+    pub fn lost(&self, stream: Stream) -> u64 {
+        self.queues()[stream as usize].total
+    }
+
+    /// Writes what can be written now, at most 64 KiB a stream, and logs what was lost in the meantime.
+    pub fn flush_some(&self) {
+        let notices = {
+            let mut queues = self.queues();
+            self.flush(&mut queues);
+            take_notices(&mut queues)
+        };
+        for notice in notices {
+            notice.log();
+        }
+    }
+
+    /// Completes when [`Sink::flush_some`] has something to do; never while nothing is queued. May be dropped at any time.
+    pub async fn writable(&self) {
+        loop {
+            let (waits, notices) = {
+                let queues = self.queues();
+                if queues.iter().any(|q| !q.bytes.is_empty() && !q.blocked) {
+                    return;
+                }
+                (queues.each_ref().map(Wait::until_room), has_notices(&queues))
+            };
+            if notices {
+                return;
+            }
+            let [stdout, stderr] = waits;
+            tokio::select! {
+                () = stdout.ready() => self.woken(Stream::Stdout),
+                () = stderr.ready() => self.woken(Stream::Stderr),
+                () = self.shared.queued.notified() => {}
+            }
+        }
+    }
+
+    /// Writes for as long as it is polled: to be spawned beside the loop.
+    pub async fn pump(self) {
+        loop {
+            self.writable().await;
+            self.flush_some();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Completes when the stream's queue is not full; somebody must flush meanwhile ([`Sink::pump`]).
+    pub async fn room(&self, stream: Stream) {
+        loop {
+            let notified = self.shared.room[stream as usize].notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if !self.is_full(stream) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Writes until everything is out or the deadline has come; whether everything is out.
+    pub async fn flush_until(&self, deadline: Instant) -> bool {
+        loop {
+            self.flush_some();
+            if self.is_empty() {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return false;
+            }
+            // A pump beside this may have written the rest, which `writable` would not tell.
+            let _ = timeout_at(deadline.min(now + RETRY), self.writable()).await;
+        }
+    }
+
+    fn queues(&self) -> MutexGuard<'_, [Queue; 2]> {
+        self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&self, queues: &mut [Queue; 2]) {
+        for queue in queues.iter_mut() {
+            let was_full = queue.is_full();
+            queue.flush();
+            if was_full && !queue.is_full() {
+                self.shared.room[queue.stream as usize].notify_waiters();
+            }
+        }
+        if queues.iter().any(|q| !q.bytes.is_empty()) {
+            self.shared.queued.notify_one();
+        }
+    }
+
+    fn woken(&self, stream: Stream) {
+        let queue = &mut self.queues()[stream as usize];
+        queue.blocked = false;
+        queue.woken = true;
+    }
+}
+
+impl Default for Sink {
+    fn default() -> Sink {
+        Sink::new()
+    }
+}
+
+/// <https://no-color.org>: set and not empty.
+fn colour_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
+}
+
+// === impl Wait ===
+
+/// What to wait for until there is room.
+enum Wait {
+    Never,
+    Fd(OwnedFd),
+    /// epoll has nothing to say about it, or was wrong twice.
+    Retry,
+}
+
+impl Wait {
+    fn until_room(queue: &Queue) -> Wait {
+        match &queue.writer {
+            Some(writer) if !queue.bytes.is_empty() => {
+                let fd = writer.as_fd().try_clone_to_owned().ok().filter(|_| queue.false_wakes < 2);
+                fd.map_or(Wait::Retry, Wait::Fd)
+            }
+            _ => Wait::Never,
+        }
+    }
+
+    /// The registration lasts as long as the wait: nothing wakes an idle softstop.
+    async fn ready(self) {
+        match self {
+            Wait::Never => std::future::pending().await,
+            Wait::Retry => sleep(RETRY).await,
+            Wait::Fd(fd) => match watch(File::from(fd), Interest::WRITABLE) {
+                Ok(fd) if fd.writable().await.is_ok() => {}
+                _ => sleep(RETRY).await,
+            },
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Who stops after whom, and how long the stops behind a process may take. Pure. Cycles have been refused by the check.
+
+use std::time::Duration;
+
+use crate::config::Process;
+
+/// A stop that says nothing of its length counts as this much when the longest chain is looked for.
+const NOMINAL: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// For each process, those that depend on it: they stop before it does.
+    pub dependents: Vec<Vec<usize>>,
+    /// For each process, the weightiest chain of those that can only stop after it.
+    pub behind: Vec<Chain>,
+}
+
+/// How much a chain of stops asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Chain {
+    /// Stops that name their length, added up.
+    pub stated: Duration,
+    /// How many stops in it name none.
+    pub open: u32,
+}
+
+impl Chain {
+    fn weight(self) -> Duration {
+        self.stated
+            .saturating_add(NOMINAL.saturating_mul(self.open))
+    }
+
+    fn and(self, other: Chain) -> Chain {
+        Chain {
+            stated: self.stated.saturating_add(other.stated),
+            open: self.open.saturating_add(other.open),
+        }
+    }
+}
+
+/// How long a process's own stop asks for: pre_stop and ladder, when both say how long they take.
+pub fn stated(process: &Process) -> Option<Duration> {
+    let ladder = process
+        .stop
+        .iter()
+        .map(|r| r.wait)
+        .collect::<Option<Vec<_>>>()
+        .filter(|waits| !waits.is_empty())?;
+    let total = ladder
+        .iter()
+        .fold(Duration::ZERO, |sum, w| sum.saturating_add(*w));
+    match &process.pre_stop {
+        None => Some(total),
+        Some(task) => task.timeout.map(|t| total.saturating_add(t)),
+    }
+}
+
+/// What a process's own stop asks for, as a chain of one.
+pub fn own(process: &Process) -> Chain {
+    match stated(process) {
+        Some(total) => Chain {
+            stated: total,
+            open: 0,
+        },
+        None => Chain {
+            stated: Duration::ZERO,
+            open: 1,
+        },
+    }
+}
+
+impl Order {
+    pub fn new(processes: &[Process]) -> Order {
+        let mut dependents = vec![Vec::new(); processes.len()];
+        for (i, process) in processes.iter().enumerate() {
+            for (on, _) in &process.after {
+                if *on != i && !dependents[*on].contains(&i) {
+                    dependents[*on].push(i);
+                }
+            }
+        }
+        // Relaxed as often as there are processes: enough for any acyclic order, and bounded for any other.
+        let mut behind = vec![Chain::default(); processes.len()];
+        for _ in 0..processes.len() {
+            for i in 0..processes.len() {
+                let chains = processes[i].after.iter().filter(|(on, _)| *on != i);
+                let best = chains
+                    .map(|(on, _)| own(&processes[*on]).and(behind[*on]))
+                    .max_by_key(|c| c.weight());
+                behind[i] = best.unwrap_or_default();
+            }
+        }
+        Order { dependents, behind }
+    }
+}

@@ -1,0 +1,240 @@
+//! The recorded history and what is drawn from it at the end.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{ExitNote, Note, Secs, StepKind, TaskResult};
+use crate::time::{At, Human};
+
+/// Records kept from before the stop: enough to see a crash loop, little enough for a container that runs for years.
+const KEPT_BEFORE_STOP: usize = 256;
+/// Records kept of the stop itself. Its length is bounded by the grace, its notes by the configuration; this is the backstop.
+const KEPT_OF_STOP: usize = 4096;
+/// The kubelet reads the last 4096 bytes of the termination log.
+const TERMINATION_MESSAGE_MAX: usize = 4096;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// Since softstop started.
+    #[serde(rename = "at_seconds")]
+    pub at: Secs,
+    #[serde(flatten)]
+    pub note: Note,
+}
+
+/// What happened, bounded: old records of the running time go first.
+#[derive(Debug, Default)]
+pub struct History {
+    before: VecDeque<Record>,
+    stop: Vec<Record>,
+    forgotten: u64,
+    stopping: bool,
+}
+
+impl History {
+    pub fn push(&mut self, at: At, note: Note) {
+        self.stopping |= matches!(note, Note::StopBegan { .. });
+        let record = Record {
+            at: Secs(at.since_start()),
+            note,
+        };
+        if !self.stopping {
+            if self.before.len() >= KEPT_BEFORE_STOP {
+                self.before.pop_front();
+                self.forgotten += 1;
+            }
+            self.before.push_back(record);
+        } else if self.stop.len() < KEPT_OF_STOP || matches!(record.note, Note::Finished(_)) {
+            self.stop.push(record);
+        } else {
+            self.forgotten += 1;
+        }
+    }
+
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.before.iter().chain(&self.stop)
+    }
+
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.stop
+            .iter()
+            .chain(&self.before)
+            .find_map(|r| match &r.note {
+                Note::Finished(v) => Some(&**v),
+                _ => None,
+            })
+    }
+
+    /// The report for `--report`: the verdict, the stop's steps and the whole timeline, as one JSON object and a newline.
+    pub fn json(&self) -> String {
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            verdict: self.verdict(),
+            timeline: self.records().collect(),
+            forgotten: self.forgotten,
+        };
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => text + "\n",
+            Err(e) => format!("{{\"error\":{:?}}}\n", e.to_string()),
+        }
+    }
+
+    /// The verdict for the termination log: at most 4096 bytes, the summary first and then what went wrong.
+    pub fn termination_message(&self) -> String {
+        let mut text = match self.verdict() {
+            Some(verdict) => format!("{verdict}\n"),
+            None => match self.stop.first() {
+                Some(r) => format!(
+                    "{}\n(softstop was ended before it could write more)\n",
+                    r.note
+                ),
+                None => String::new(),
+            },
+        };
+        for record in self.records() {
+            if record.note.level() > super::Level::Warn || matches!(record.note, Note::Finished(_))
+            {
+                continue;
+            }
+            let line = format!("{:+.1}s {}\n", record.at.0.as_secs_f64(), record.note);
+            if text.len() + line.len() > TERMINATION_MESSAGE_MAX {
+                break;
+            }
+            text.push_str(&line);
+        }
+        let mut end = text.len().min(TERMINATION_MESSAGE_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    version: &'static str,
+    #[serde(flatten)]
+    verdict: Option<&'a Verdict>,
+    timeline: Vec<&'a Record>,
+    #[serde(rename = "forgotten_records", skip_serializing_if = "is_zero")]
+    forgotten: u64,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes a reference"
+)]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// The end in numbers: the summary line, the head of the report.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Verdict {
+    pub exit_code: u8,
+    /// Why it stopped, in words.
+    pub cause: String,
+    #[serde(rename = "grace_seconds")]
+    pub grace: Secs,
+    /// From the stop request to the end.
+    #[serde(rename = "took_seconds")]
+    pub took: Secs,
+    /// Everything was over within the grace.
+    pub within_grace: bool,
+    /// How the main process ended, when it did.
+    pub main: Option<MainExit>,
+    pub steps: Vec<StepReport>,
+    /// Who needed SIGKILL.
+    pub forced: Vec<String>,
+    pub processes_took: Secs,
+    pub orphans_reaped: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct MainExit {
+    pub process: String,
+    #[serde(flatten)]
+    pub exit: ExitNote,
+}
+
+/// One step of the stop, with what it was allowed and what it took.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StepReport {
+    pub kind: StepKind,
+    pub name: String,
+    #[serde(rename = "share_seconds")]
+    pub share: Secs,
+    #[serde(rename = "took_seconds")]
+    pub took: Secs,
+    #[serde(flatten)]
+    pub result: TaskResult,
+}
+
+impl Verdict {
+    /// Worth a warning: somebody was killed, a step failed, or it took too long.
+    pub fn failed(&self) -> bool {
+        !self.forced.is_empty()
+            || !self.within_grace
+            || self.steps.iter().any(|s| s.result.missed())
+    }
+
+    fn time_of(&self, kind: StepKind) -> Option<Duration> {
+        let mut steps = self.steps.iter().filter(|s| s.kind == kind).peekable();
+        steps.peek()?;
+        Some(
+            steps
+                .map(|s| s.took.0)
+                .fold(Duration::ZERO, |sum, d| sum + d),
+        )
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "stopped in {} of {} ({})",
+            Human(self.took.0),
+            Human(self.grace.0),
+            self.cause
+        )?;
+        let mut parts = Vec::new();
+        parts.extend(
+            self.time_of(StepKind::Drain)
+                .map(|d| format!("drain {}", Human(d))),
+        );
+        parts.push(format!("processes {}", Human(self.processes_took.0)));
+        parts.extend(
+            self.time_of(StepKind::PostStop)
+                .map(|d| format!("post_stop {}", Human(d))),
+        );
+        write!(f, ": {}", parts.join(", "))?;
+        let failed: Vec<&str> = self
+            .steps
+            .iter()
+            .filter(|s| s.result.missed())
+            .map(|s| s.name.as_str())
+            .collect();
+        if !failed.is_empty() {
+            write!(f, "; not done: {}", failed.join(", "))?;
+        }
+        if !self.forced.is_empty() {
+            write!(f, "; needed SIGKILL: {}", self.forced.join(", "))?;
+        }
+        if !self.within_grace {
+            f.write_str("; over the grace")?;
+        }
+        match &self.main {
+            Some(main) => write!(
+                f,
+                "; {} ended with {}; exit code {}",
+                main.process, main.exit, self.exit_code
+            ),
+            None => write!(f, "; exit code {}", self.exit_code),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! One recorded history, put into words: log lines, the summary, the termination message, the JSON report. Pure.
+//!
+//! The machine says what happened as a [`Note`]; the runtime stamps and stores it in a [`History`]. Everything a user reads
+//! about a run comes from here.
+
+mod history;
+mod text;
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::lifecycle::action::{KillReason, ProbeKind};
+use crate::lifecycle::event::Exit;
+use crate::signal::Signal;
+
+pub use history::{History, MainExit, Record, StepReport, Verdict};
+pub use text::Level;
+
+/// Something that happened and that a user may want to know.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Note {
+    TaskBegan {
+        place: Place,
+        name: String,
+    },
+    TaskEnded {
+        place: Place,
+        name: String,
+        attempts: u32,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+        result: TaskResult,
+    },
+    Started {
+        process: String,
+        pid: i32,
+        restarts: u32,
+    },
+    StartFailed {
+        process: String,
+        error: String,
+        retry_in: Option<Secs>,
+    },
+    StartedUp {
+        process: String,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+    },
+    Ready {
+        process: String,
+    },
+    NotReady {
+        process: String,
+        reason: String,
+    },
+    /// Every process is ready for the first time.
+    AllReady {
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+    },
+    ProbeFailed {
+        process: String,
+        probe: ProbeKind,
+        failures: u32,
+        threshold: u32,
+        reason: String,
+    },
+    /// A probe's verdict, or a post_start task, ends this run of the process.
+    Unhealthy {
+        process: String,
+        reason: String,
+    },
+    Exited {
+        process: String,
+        exit: ExitNote,
+        #[serde(rename = "ran_seconds")]
+        ran: Secs,
+    },
+    BackOff {
+        process: String,
+        restarts: u32,
+        #[serde(rename = "delay_seconds")]
+        delay: Secs,
+    },
+    GaveUp {
+        process: String,
+        restarts: u32,
+    },
+    CannotStart {
+        process: String,
+        on: String,
+        why: &'static str,
+    },
+    SignalIgnored {
+        signal: SignalName,
+        from: String,
+        why: &'static str,
+    },
+    SignalForwarded {
+        signal: SignalName,
+        process: String,
+    },
+    StopBegan {
+        cause: String,
+        requested: bool,
+        #[serde(rename = "grace_seconds")]
+        grace: Secs,
+        #[serde(rename = "deadline_in_seconds")]
+        deadline: Secs,
+    },
+    StopAgain {
+        cause: String,
+        effect: &'static str,
+    },
+    StepBegan {
+        kind: StepKind,
+        name: String,
+        #[serde(rename = "share_seconds")]
+        share: Secs,
+        #[serde(rename = "left_seconds")]
+        left: Secs,
+    },
+    StepEnded {
+        kind: StepKind,
+        name: String,
+        #[serde(rename = "share_seconds")]
+        share: Secs,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+        result: TaskResult,
+    },
+    StepSkipped {
+        kind: StepKind,
+        name: String,
+        result: TaskResult,
+    },
+    Stopping {
+        process: String,
+        how: String,
+        #[serde(rename = "share_seconds")]
+        share: Secs,
+    },
+    NextRung {
+        process: String,
+        after: SignalName,
+        #[serde(rename = "waited_seconds")]
+        waited: Secs,
+        signal: SignalName,
+    },
+    Killed {
+        process: String,
+        #[serde(flatten)]
+        because: KillNote,
+        looked_like: String,
+    },
+    Stopped {
+        process: String,
+        exit: Option<ExitNote>,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+        forced: bool,
+    },
+    /// Processes that no longer belong to any known one.
+    Stragglers {
+        signal: SignalName,
+        count: usize,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        which: Vec<String>,
+    },
+    StragglersGone {
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+    },
+    OutOfTime {
+        waiting_for: String,
+    },
+    LeftBehind {
+        count: usize,
+        which: Vec<String>,
+    },
+    Finished(Box<Verdict>),
+}
+
+/// A duration, in JSON as seconds with millisecond precision.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Secs(pub Duration);
+
+impl From<Duration> for Secs {
+    fn from(d: Duration) -> Secs {
+        Secs(d)
+    }
+}
+
+impl Serialize for Secs {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_f64((self.0.as_secs_f64() * 1000.0).round() / 1000.0)
+    }
+}
+
+/// A signal, in JSON by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SignalName(pub Signal);
+
+impl Serialize for SignalName {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&self.0)
+    }
+}
+
+/// How a process ended, in JSON with the code a shell would give and the signal's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct ExitNote {
+    pub code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<SignalName>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub core_dumped: bool,
+}
+
+impl From<Exit> for ExitNote {
+    fn from(exit: Exit) -> ExitNote {
+        match exit {
+            Exit::Code(code) => ExitNote {
+                code,
+                signal: None,
+                core_dumped: false,
+            },
+            Exit::Signal { signal, core } => ExitNote {
+                code: exit.code(),
+                signal: Some(SignalName(signal)),
+                core_dumped: core,
+            },
+        }
+    }
+}
+
+/// [`KillReason`] for people and JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct KillNote {
+    pub after: Option<SignalName>,
+    #[serde(rename = "waited_seconds")]
+    pub waited: Secs,
+    pub out_of_time: bool,
+    pub left_overs: bool,
+}
+
+impl From<KillReason> for KillNote {
+    fn from(r: KillReason) -> KillNote {
+        KillNote {
+            after: r.after.map(SignalName),
+            waited: Secs(r.waited),
+            out_of_time: r.out_of_time,
+            left_overs: r.left_overs,
+        }
+    }
+}
+
+/// Where a task that is not a step of the stop belongs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    Init,
+    /// Of a process, by name.
+    PostStart(String),
+    PreStop(String),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    Drain,
+    PostStop,
+}
+
+/// How a task ended, all its attempts taken together.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum TaskResult {
+    Done,
+    Failed {
+        reason: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<u8>,
+    },
+    /// Its own timeout passed; with why the last attempt failed, if one did.
+    TimedOut {
+        reason: Option<String>,
+    },
+    /// Its share of the budget ended before its timeout.
+    Cut {
+        reason: Option<String>,
+    },
+    /// Something else made it pointless.
+    Cancelled {
+        why: &'static str,
+    },
+    /// Never begun: nothing of the budget was left for it.
+    NoTime,
+}
+
+impl TaskResult {
+    pub fn ok(&self) -> bool {
+        *self == TaskResult::Done
+    }
+
+    /// It should have been done and was not, as opposed to having become pointless.
+    pub fn missed(&self) -> bool {
+        !matches!(self, TaskResult::Done | TaskResult::Cancelled { .. })
+    }
+}

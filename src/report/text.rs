@@ -1,0 +1,387 @@
+//! The one place that turns what happened into words. Lower case, one line, concrete.
+
+use std::fmt;
+
+use super::{ExitNote, KillNote, Note, Place, StepKind, TaskResult};
+use crate::time::Human;
+
+/// How loud a line is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl Note {
+    pub fn level(&self) -> Level {
+        match self {
+            Note::TaskEnded { result, .. }
+            | Note::StepEnded { result, .. }
+            | Note::StepSkipped { result, .. } => {
+                if result.missed() {
+                    Level::Warn
+                } else {
+                    Level::Info
+                }
+            }
+            Note::TaskBegan { .. } | Note::ProbeFailed { .. } | Note::SignalForwarded { .. } => {
+                Level::Debug
+            }
+            Note::StopAgain { effect, .. } if *effect == "changes nothing" => Level::Debug,
+            Note::Exited { exit, .. } if exit.code != 0 => Level::Warn,
+            Note::Stopped { forced: true, .. } => Level::Warn,
+            Note::StartFailed { retry_in: None, .. }
+            | Note::GaveUp { .. }
+            | Note::CannotStart { .. } => Level::Error,
+            Note::StartFailed { .. }
+            | Note::NotReady { .. }
+            | Note::Unhealthy { .. }
+            | Note::SignalIgnored { .. }
+            | Note::Killed { .. }
+            | Note::NextRung { .. }
+            | Note::OutOfTime { .. }
+            | Note::LeftBehind { .. } => Level::Warn,
+            Note::Finished(v) if v.failed() => Level::Warn,
+            _ => Level::Info,
+        }
+    }
+
+    /// The process a line is about, for structured logs.
+    pub fn process(&self) -> Option<&str> {
+        match self {
+            Note::Started { process, .. }
+            | Note::StartFailed { process, .. }
+            | Note::StartedUp { process, .. }
+            | Note::Ready { process }
+            | Note::NotReady { process, .. }
+            | Note::ProbeFailed { process, .. }
+            | Note::Unhealthy { process, .. }
+            | Note::Exited { process, .. }
+            | Note::BackOff { process, .. }
+            | Note::GaveUp { process, .. }
+            | Note::CannotStart { process, .. }
+            | Note::SignalForwarded { process, .. }
+            | Note::Stopping { process, .. }
+            | Note::NextRung { process, .. }
+            | Note::Killed { process, .. }
+            | Note::Stopped { process, .. } => Some(process),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::TaskBegan { place, name } => write!(f, "{place}: {name}"),
+            Note::TaskEnded {
+                place,
+                name,
+                attempts,
+                took,
+                result,
+            } => {
+                write!(f, "{place}: {name}: {result} after {}", Human(took.0))?;
+                if *attempts > 1 {
+                    write!(f, ", {attempts} attempts")
+                } else {
+                    Ok(())
+                }
+            }
+            Note::Started {
+                process,
+                pid,
+                restarts: 0,
+            } => write!(f, "{process}: started (pid {pid})"),
+            Note::Started {
+                process,
+                pid,
+                restarts,
+            } => write!(
+                f,
+                "{process}: started again (pid {pid}, restart {restarts})"
+            ),
+            Note::StartFailed {
+                process,
+                error,
+                retry_in: None,
+            } => write!(f, "{process}: cannot start: {error}"),
+            Note::StartFailed {
+                process,
+                error,
+                retry_in: Some(d),
+            } => {
+                write!(
+                    f,
+                    "{process}: cannot start: {error}; trying again in {}",
+                    Human(d.0)
+                )
+            }
+            Note::StartedUp { process, took } => write!(
+                f,
+                "{process}: startup probe succeeded after {}",
+                Human(took.0)
+            ),
+            Note::Ready { process } => write!(f, "{process}: ready"),
+            Note::NotReady { process, reason } => write!(f, "{process}: not ready: {reason}"),
+            Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
+            Note::ProbeFailed {
+                process,
+                probe,
+                failures,
+                threshold,
+                reason,
+            } => {
+                write!(
+                    f,
+                    "{process}: {} probe failed ({failures} of {threshold}): {reason}",
+                    probe.name()
+                )
+            }
+            Note::Unhealthy { process, reason } => write!(f, "{process}: {reason}; stopping it"),
+            Note::Exited { process, exit, ran } => {
+                write!(f, "{process}: ended with {exit} after {}", Human(ran.0))
+            }
+            Note::BackOff {
+                process,
+                restarts,
+                delay,
+            } => {
+                write!(f, "{process}: restart {restarts} in {}", Human(delay.0))
+            }
+            Note::GaveUp { process, restarts } => {
+                write!(
+                    f,
+                    "{process}: not started again after {restarts} restarts (max_restarts)"
+                )
+            }
+            Note::CannotStart { process, on, why } => {
+                write!(f, "{process}: will never start: {on} {why}")
+            }
+            Note::SignalIgnored { signal, from, why } => {
+                write!(f, "{} from {from} not passed on: {why}", signal.0)
+            }
+            Note::SignalForwarded { signal, process } => {
+                write!(f, "{process}: {} passed on", signal.0)
+            }
+            Note::StopBegan {
+                cause,
+                grace,
+                deadline,
+                ..
+            } => {
+                write!(
+                    f,
+                    "stopping: {cause}; {} grace, SIGKILL to what is left in {}",
+                    Human(grace.0),
+                    Human(deadline.0)
+                )
+            }
+            Note::StopAgain { cause, effect } => {
+                write!(f, "stop requested again ({cause}): {effect}")
+            }
+            Note::StepBegan {
+                kind,
+                name,
+                share,
+                left,
+            } => {
+                write!(
+                    f,
+                    "{kind}: {name}: up to {} of the {} left",
+                    Human(share.0),
+                    Human(left.0)
+                )
+            }
+            Note::StepEnded {
+                kind,
+                name,
+                share,
+                took,
+                result,
+            } => {
+                write!(
+                    f,
+                    "{kind}: {name}: {result} after {} of {}",
+                    Human(took.0),
+                    Human(share.0)
+                )
+            }
+            Note::StepSkipped { kind, name, result } => {
+                write!(f, "{kind}: {name}: skipped: {result}")
+            }
+            Note::Stopping {
+                process,
+                how,
+                share,
+            } => {
+                write!(f, "{process}: stopping: {how}, up to {}", Human(share.0))
+            }
+            Note::NextRung {
+                process,
+                after,
+                waited,
+                signal,
+            } => {
+                write!(
+                    f,
+                    "{process}: still running {} after {}; sending {}",
+                    Human(waited.0),
+                    after.0,
+                    signal.0
+                )
+            }
+            Note::Killed {
+                process,
+                because,
+                looked_like,
+            } => killed(f, process, because, looked_like),
+            Note::Stopped {
+                process,
+                exit: Some(exit),
+                took,
+                forced,
+            } => {
+                let how = if *forced { "killed" } else { "stopped" };
+                write!(f, "{process}: {how} after {} with {exit}", Human(took.0))
+            }
+            Note::Stopped {
+                process,
+                exit: None,
+                took,
+                ..
+            } => {
+                write!(
+                    f,
+                    "{process}: does not end {} after it was told to stop",
+                    Human(took.0)
+                )
+            }
+            Note::Stragglers {
+                signal,
+                count,
+                which,
+            } => {
+                write!(
+                    f,
+                    "{count} left-over {}: sending {}",
+                    plural(*count, "process", "processes"),
+                    signal.0
+                )?;
+                list(f, which)
+            }
+            Note::StragglersGone { took } => {
+                write!(f, "left-over processes are gone after {}", Human(took.0))
+            }
+            Note::OutOfTime { waiting_for } => write!(
+                f,
+                "out of time: {waiting_for}; sending SIGKILL to everything left"
+            ),
+            Note::LeftBehind { count, which } => {
+                write!(
+                    f,
+                    "{count} {} cannot be ended: leaving",
+                    plural(*count, "process", "processes")
+                )?;
+                list(f, which)
+            }
+            Note::Finished(verdict) => write!(f, "{verdict}"),
+        }
+    }
+}
+
+fn plural(n: usize, one: &'static str, many: &'static str) -> &'static str {
+    if n == 1 { one } else { many }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, which: &[String]) -> fmt::Result {
+    if which.is_empty() {
+        Ok(())
+    } else {
+        write!(f, " ({})", which.join(", "))
+    }
+}
+
+fn killed(
+    f: &mut fmt::Formatter<'_>,
+    process: &str,
+    because: &KillNote,
+    looked_like: &str,
+) -> fmt::Result {
+    let what = if because.left_overs {
+        "left-overs still running"
+    } else {
+        "still running"
+    };
+    match because.after {
+        Some(signal) => write!(
+            f,
+            "{process}: {what} {} after {}",
+            Human(because.waited.0),
+            signal.0
+        )?,
+        None => write!(f, "{process}: {what} when its time was up")?,
+    }
+    f.write_str(if because.out_of_time {
+        ", out of time; sending SIGKILL"
+    } else {
+        "; sending SIGKILL"
+    })?;
+    if looked_like.is_empty() {
+        Ok(())
+    } else {
+        write!(f, " ({looked_like})")
+    }
+}
+
+impl fmt::Display for ExitNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.signal {
+            None => write!(f, "exit code {}", self.code),
+            Some(signal) if self.core_dumped => write!(f, "{}, core dumped", signal.0),
+            Some(signal) => write!(f, "{}", signal.0),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Init => f.write_str("init"),
+            Place::PostStart(process) => write!(f, "{process}: post_start"),
+            Place::PreStop(process) => write!(f, "{process}: pre_stop"),
+        }
+    }
+}
+
+impl fmt::Display for StepKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StepKind::Drain => "drain",
+            StepKind::PostStop => "post_stop",
+        })
+    }
+}
+
+impl fmt::Display for TaskResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let because = |f: &mut fmt::Formatter<'_>, reason: &Option<String>| match reason {
+            Some(reason) => write!(f, " (last: {reason})"),
+            None => Ok(()),
+        };
+        match self {
+            TaskResult::Done => f.write_str("done"),
+            TaskResult::Failed { reason, .. } => write!(f, "failed: {reason}"),
+            TaskResult::TimedOut { reason } => {
+                f.write_str("timed out").and_then(|()| because(f, reason))
+            }
+            TaskResult::Cut { reason } => f
+                .write_str("cut short, its share is used up")
+                .and_then(|()| because(f, reason)),
+            TaskResult::Cancelled { why } => f.write_str(why),
+            TaskResult::NoTime => f.write_str("no time is left for it"),
+        }
+    }
+}

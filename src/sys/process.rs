@@ -1,0 +1,194 @@
+//! softstop's own process: PID 1 or not, its descriptors, its place among processes.
+
+#![expect(
+    unsafe_code,
+    reason = "descriptor flags by number, prctl and kill have no safe wrapper that fits"
+)]
+
+use std::fs;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+
+use crate::signal::Signal;
+
+/// Whether softstop is the init of its PID namespace: the kernel hands it every orphan, and ends the namespace with it.
+pub fn is_pid1() -> bool {
+    own_pid() == 1
+}
+
+pub fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
+/// Has orphaned descendants handed to us although we are not PID 1. Covers those orphaned from now on, so: before the
+/// first spawn.
+///
+/// # Errors
+/// EPERM or ENOSYS on platforms that refuse it (AWS Lambda, old sandboxes): go on without.
+pub fn become_subreaper() -> io::Result<()> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+}
+
+/// Has `signal` sent to softstop when its parent ends. A parent that has ended before this call goes unnoticed.
+///
+/// # Errors
+/// Only on kernels that refuse it.
+pub fn parent_death_signal(signal: Signal) -> io::Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, signal.number())
+}
+
+fn prctl(option: i32, value: i32) -> io::Result<()> {
+    let value = libc::c_ulong::try_from(value).unwrap_or(0);
+    // SAFETY: both options used above take an integer and touch no memory of ours.
+    check(unsafe { libc::prctl(option, value, 0, 0, 0) })
+}
+
+/// Stops softstop itself, for a terminal's job control; returns after SIGCONT. As PID 1 nothing happens: the kernel
+/// drops SIGSTOP for an init.
+///
+/// # Errors
+/// None known.
+pub fn stop_self() -> io::Result<()> {
+    kill(own_pid(), libc::SIGSTOP)
+}
+
+/// `kill` as the kernel has it. The callers guard against pids that mean many.
+pub(super) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes two integers and touches no memory.
+    check(unsafe { libc::kill(pid, signal) })
+}
+
+/// Fills descriptors 0 to 2 that are closed, so that nothing we open lands there: with /dev/null, or where there is
+/// none with the end of a pipe. Async-signal-safe; called before `main` by [`super::early`].
+pub fn reopen_closed_stdio() {
+    for fd in 0..=2 {
+        if !is_open(fd) {
+            // The lowest free number is this one. Not close-on-exec: children inherit their standard descriptors.
+            let flags = if fd == 0 {
+                libc::O_RDONLY
+            } else {
+                libc::O_WRONLY
+            };
+            // SAFETY: the path is a NUL-terminated constant.
+            let opened = unsafe { libc::open(c"/dev/null".as_ptr(), flags) };
+            if opened < 0 {
+                pipe_end_at(fd);
+            }
+        }
+    }
+}
+
+/// Reading from it shows the end of file; writing to it fails instead of blocking.
+fn pipe_end_at(fd: RawFd) {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` is room for the two descriptors that pipe2 writes.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) } < 0 {
+        return;
+    }
+    // The first end is `fd` itself, being the lowest free number; for output the other end has to go there.
+    let [read, write] = ends;
+    if fd != 0 {
+        // SAFETY: both are open descriptors that nobody else knows of yet.
+        unsafe { libc::dup2(write, fd) };
+    }
+    for end in [read, write] {
+        if end != fd {
+            // SAFETY: opened above and known to nobody else.
+            unsafe { libc::close(end) };
+        }
+    }
+}
+
+/// A descriptor that stands for "nothing": /dev/null, or without one (an image from scratch, a bare chroot) for reading an
+/// empty pipe, for writing a pipe that takes 64 KiB and then fails with EAGAIN: it neither blocks nor kills the writer.
+///
+/// # Errors
+/// EMFILE and ENFILE.
+pub fn open_null(for_reading: bool) -> io::Result<OwnedFd> {
+    match fs::OpenOptions::new()
+        .read(for_reading)
+        .write(!for_reading)
+        .open("/dev/null")
+    {
+        Ok(file) => return Ok(file.into()),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Err(e),
+        Err(_) => {}
+    }
+    let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK);
+    if for_reading {
+        return Ok(pipe()?.0);
+    }
+    // A pipe that nobody can read from would kill its writers with SIGPIPE, so both ends stay open for good.
+    static SINK: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
+    if let Some((_, write)) = SINK.get() {
+        return write.try_clone();
+    }
+    let ends = pipe()?;
+    SINK.get_or_init(|| ends).1.try_clone()
+}
+
+pub(super) fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no further argument and touches no memory.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// The descriptors from 3 up that are open, rising. Called before anything is opened, it gives those that the launcher
+/// handed on. From /proc, else by trying the first 65,536.
+pub fn inherited_fds() -> Vec<RawFd> {
+    let Ok(list) = fs::read_dir("/proc/self/fd") else {
+        return (3..fd_limit().min(65_536))
+            .filter(|fd| is_open(*fd))
+            .collect();
+    };
+    let mut fds: Vec<RawFd> = list
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    // The listing's own descriptor is among them; it is closed by now.
+    fds.retain(|fd| *fd >= 3 && is_open(*fd));
+    fds.sort_unstable();
+    fds
+}
+
+/// The highest number a descriptor may have, plus one. Async-signal-safe.
+pub(super) fn fd_limit() -> RawFd {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is live memory of the right type.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return 1024;
+    }
+    RawFd::try_from(limit.rlim_cur).unwrap_or(RawFd::MAX)
+}
+
+/// Marks descriptors so that no child gets them. Those that are not open are passed over.
+pub fn set_cloexec(fds: &[RawFd]) {
+    for fd in fds {
+        // SAFETY: F_SETFD takes an integer; a number that is not open fails with EBADF and nothing else.
+        unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// Closes descriptors that nobody in this program owns: those that the launcher handed on. Numbers below 3 and those that
+/// are not open are passed over.
+pub fn close(fds: &[RawFd]) {
+    for fd in fds.iter().filter(|fd| **fd >= 3 && is_open(**fd)) {
+        // SAFETY: by this function's contract nobody in this program owns it, so taking ownership is right.
+        drop(unsafe { OwnedFd::from_raw_fd(*fd) });
+    }
+}
+
+/// Whether this process has one thread, which fork and reaping rely on. `None` without /proc.
+pub fn single_threaded() -> Option<bool> {
+    Some(fs::read_dir("/proc/self/task").ok()?.count() == 1)
+}
+
+pub(super) fn check(rc: libc::c_int) -> io::Result<()> {
+    if rc < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! The child between fork and exec. Async-signal-safe calls alone: no allocation, no lock, no panic, no formatting. All
+//! signals are blocked until the end.
+
+#![expect(
+    unsafe_code,
+    reason = "system calls between fork and exec must not go through anything that allocates"
+)]
+
+use std::os::fd::RawFd;
+
+use super::error::{Report, Stage};
+use super::prepare::{Identity, Prepared};
+use crate::exit;
+use crate::signal::Signal;
+use crate::sys::mask;
+use crate::sys::process::fd_limit;
+
+struct Failure {
+    stage: Stage,
+    errno: i32,
+    /// Exec: which candidate.
+    candidate: u16,
+    /// Exec, ENOENT: the candidate exists, so it is its interpreter that does not.
+    exists: bool,
+}
+
+impl Failure {
+    fn new(stage: Stage, errno: i32) -> Failure {
+        Failure {
+            stage,
+            errno,
+            candidate: 0,
+            exists: false,
+        }
+    }
+}
+
+/// Becomes the program, or reports why not and ends.
+pub(super) fn run(prepared: &mut Prepared, report_to: RawFd) -> ! {
+    let Err(failure) = become_program(prepared);
+    let not_found = failure.stage == Stage::Exec
+        && matches!(failure.errno, libc::ENOENT | libc::ENOTDIR)
+        && !failure.exists;
+    let report = Report {
+        stage: failure.stage,
+        errno: failure.errno,
+        candidate: failure.candidate,
+        exists: failure.exists,
+    };
+    let bytes = report.to_bytes();
+    // The parent may have stopped listening; the exit code below matters then.
+    mask::set_ignored(Signal::PIPE, true);
+    // SAFETY: the bytes live on this stack; a wrong or closed descriptor only makes the call fail.
+    unsafe { libc::write(report_to, bytes.as_ptr().cast(), bytes.len()) };
+    let code = if not_found {
+        exit::NOT_FOUND
+    } else {
+        exit::NOT_EXECUTABLE
+    };
+    // SAFETY: ends this process without running the parent's exit handlers.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, Failure> {
+    reset_dispositions(prepared);
+    // SAFETY: getpid and setpgid take integers. A sandbox may refuse a group of its own; the child then runs in ours.
+    let pid = unsafe {
+        libc::setpgid(0, 0);
+        libc::getpid()
+    };
+    if let Some(terminal) = prepared.terminal {
+        // SAFETY: takes two integers. TTOU is blocked; ENOTTY, ENXIO, EPERM and EINVAL mean that there is no job control
+        // to be had, which the program can live without.
+        unsafe { libc::tcsetpgrp(terminal, pid) };
+    }
+    set_stdio(prepared.stdio).map_err(|errno| Failure::new(Stage::Stdio, errno))?;
+    let changed_dir = change_dir(prepared);
+    if !prepared.keep_fds {
+        hide_descriptors();
+    }
+    if let Some(identity) = &prepared.identity {
+        change_identity(identity)?;
+    }
+    // The user may be let in where root is not (a network filesystem's root squash), as well as the other way round.
+    if changed_dir == Err(libc::EACCES) {
+        change_dir(prepared).map_err(|errno| Failure::new(Stage::WorkingDir, errno))?;
+    }
+    changed_dir.or_else(|errno| {
+        if errno == libc::EACCES {
+            Ok(())
+        } else {
+            Err(Failure::new(Stage::WorkingDir, errno))
+        }
+    })?;
+    prepared.write_listen_pid(pid.unsigned_abs());
+    mask::replace_mask(prepared.inherited.mask);
+    Err(execute(prepared))
+}
+
+/// Handlers would go with exec, but a signal that arrives before it must not run ours; what we ignore would stay ignored.
+fn reset_dispositions(prepared: &Prepared) {
+    for signal in mask::SignalSet::ALL.iter() {
+        mask::set_ignored(signal, prepared.inherited.ignored.contains(signal));
+    }
+}
+
+fn errno() -> i32 {
+    // SAFETY: the C library's pointer to this thread's errno is always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+/// -1 becomes its errno.
+fn check(rc: libc::c_int) -> Result<libc::c_int, i32> {
+    if rc < 0 { Err(errno()) } else { Ok(rc) }
+}
+
+/// A source that is itself one of 0 to 2 is moved out of the way first, so that no order of targets overwrites it.
+fn set_stdio(stdio: [Option<RawFd>; 3]) -> Result<(), i32> {
+    let mut sources = stdio;
+    for (target, source) in (0..).zip(&mut sources) {
+        if let Some(fd) = source.filter(|fd| (0..=2).contains(fd) && *fd != target) {
+            // SAFETY: takes integers; makes a new descriptor and touches no other.
+            *source = Some(check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?);
+        }
+    }
+    for (target, source) in (0..).zip(sources) {
+        match source {
+            None => {}
+            // dup2 onto itself would leave close-on-exec set.
+            Some(fd) if fd == target => {
+                // SAFETY: takes integers; changes a flag of a descriptor of this process.
+                check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
+            }
+            // SAFETY: takes integers; the target is one of the child's own standard descriptors.
+            Some(fd) => check(unsafe { libc::dup2(fd, target) }).map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+fn change_dir(prepared: &Prepared) -> Result<(), i32> {
+    match &prepared.working_dir {
+        // SAFETY: a NUL-terminated string that outlives the call.
+        Some(dir) => check(unsafe { libc::chdir(dir.as_ptr()) }).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Marks every descriptor from 3 up close-on-exec; the report's pipe needs to live until then. In one call where the kernel
+/// has it (5.11) and no sandbox refuses it, else by /proc, else by number.
+fn hide_descriptors() {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: takes three integers and changes flags of this process's descriptors alone.
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if rc != 0 && !hide_listed_descriptors() {
+        // Without a bound a limit of a thousand million descriptors would take minutes.
+        for fd in 3..fd_limit().min(1 << 20) {
+            hide(fd);
+        }
+    }
+}
+
+fn hide(fd: RawFd) {
+    // SAFETY: takes integers; a number that is not open fails with EBADF and nothing else.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+}
+
+/// Reads the directory by raw system call, as `opendir` allocates. False when there is no /proc.
+fn hide_listed_descriptors() -> bool {
+    /// In a `linux_dirent64`: where the record's length stands (u16), and where its name begins.
+    const LENGTH_AT: usize = 16;
+    const NAME_AT: usize = 19;
+    #[repr(align(8))]
+    struct Buffer([u8; 4096]);
+    // SAFETY: a NUL-terminated constant.
+    let dir = unsafe {
+        libc::open(
+            c"/proc/self/fd".as_ptr(),
+            libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC,
+        )
+    };
+    if dir < 0 {
+        return false;
+    }
+    let mut buffer = Buffer([0; 4096]);
+    loop {
+        // SAFETY: the kernel writes at most the length given into the live buffer.
+        let n = unsafe {
+            libc::syscall(
+                libc::SYS_getdents64,
+                dir,
+                buffer.0.as_mut_ptr(),
+                buffer.0.len(),
+            )
+        };
+        let Some(mut records) = usize::try_from(n).ok().and_then(|n| buffer.0.get(..n)) else {
+            return false;
+        };
+        if records.is_empty() {
+            // Left open: it is close-on-exec.
+            return true;
+        }
+        while let Some(&[low, high]) = records.get(LENGTH_AT..LENGTH_AT + 2) {
+            let length = usize::from(u16::from_ne_bytes([low, high]));
+            let fd = records.get(NAME_AT..length).and_then(leading_number);
+            if let Some(fd) = fd.filter(|fd| *fd >= 3) {
+                hide(fd);
+            }
+            records = records.get(length.max(1)..).unwrap_or(&[]);
+        }
+    }
+}
+
+fn leading_number(name: &[u8]) -> Option<RawFd> {
+    let digits = name.iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(None, |n: Option<RawFd>, b| {
+        let digit = RawFd::from(*b - b'0');
+        Some(n.unwrap_or(0).saturating_mul(10).saturating_add(digit))
+    })
+}
+
+/// Groups, group, user: each step needs rights that a later one takes away. All three ids of each, so that no way back is
+/// left; that is checked, as a kernel or sandbox that pretends would leave a root process behind.
+fn change_identity(identity: &Identity) -> Result<(), Failure> {
+    let groups = &identity.groups;
+    // SAFETY: pointer and length are those of a live slice of gid_t.
+    if let Err(errno) = check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
+        && !(errno == libc::EPERM && identity.groups_harmless)
+    {
+        return Err(Failure::new(Stage::Groups, errno));
+    }
+    let (uid, gid) = (identity.uid, identity.gid);
+    // SAFETY: takes integers.
+    if let Err(errno) = check(unsafe { libc::setresgid(gid, gid, gid) })
+        && !(errno == libc::EPERM && identity.already)
+    {
+        return Err(Failure::new(Stage::Gid, errno));
+    }
+    // SAFETY: takes integers.
+    if let Err(errno) = check(unsafe { libc::setresuid(uid, uid, uid) })
+        && !(errno == libc::EPERM && identity.already)
+    {
+        return Err(Failure::new(Stage::Uid, errno));
+    }
+    // SAFETY: takes integers. Going back to root must be refused; where nothing was changed there is nothing to check.
+    if !identity.already && uid != 0 && unsafe { libc::setuid(0) } == 0 {
+        return Err(Failure::new(Stage::WayBack, libc::EPERM));
+    }
+    // SAFETY: takes no arguments.
+    if unsafe { libc::geteuid() } != uid || unsafe { libc::getegid() } != gid {
+        return Err(Failure::new(Stage::WayBack, libc::EPERM));
+    }
+    Ok(())
+}
+
+/// Tries each candidate, as execvp does: one that is not there makes way for the next, one that may not be executed is
+/// remembered as the better explanation. Unlike execvp, never a shell for a file without a format.
+fn execute(prepared: &Prepared) -> Failure {
+    let mut failure = Failure::new(Stage::Exec, libc::ENOENT);
+    for (n, path) in (0..).zip(&prepared.candidates) {
+        // SAFETY: a NUL-terminated path and NULL-terminated arrays of NUL-terminated strings, all owned by `prepared`. On
+        // success it does not return.
+        unsafe {
+            libc::execve(
+                path.as_ptr(),
+                prepared.argv.as_ptr(),
+                prepared.envp.as_ptr(),
+            )
+        };
+        let errno = errno();
+        // SAFETY: a NUL-terminated path.
+        let exists =
+            errno == libc::ENOENT && unsafe { libc::access(path.as_ptr(), libc::F_OK) } == 0;
+        let this = Failure {
+            stage: Stage::Exec,
+            errno,
+            candidate: n,
+            exists,
+        };
+        match errno {
+            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT
+                if !exists =>
+            {
+                if prepared.candidates.len() == 1 {
+                    return this;
+                }
+            }
+            libc::ENOENT | libc::EACCES => {
+                if failure.errno == libc::ENOENT && !failure.exists {
+                    failure = this;
+                }
+            }
+            _ => return this,
+        }
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptor_names_are_numbers() {
+        assert_eq!(leading_number(b"17\0\0\0"), Some(17));
+        assert_eq!(leading_number(b"0\0"), Some(0));
+        assert_eq!(leading_number(b"..\0"), None);
+        assert_eq!(leading_number(b""), None);
+    }
+}

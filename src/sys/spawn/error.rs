@@ -1,0 +1,341 @@
+//! Why a program could not be started, in words.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::Spawn;
+use super::prepare::DEFAULT_PATH;
+use crate::lifecycle::event::{SpawnError, SpawnErrorKind};
+
+/// More places than any real PATH has.
+const MAX_CANDIDATES: usize = 4096;
+
+pub(super) struct Errno(pub(super) i32);
+
+/// What the child was doing when it failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum Stage {
+    Stdio,
+    WorkingDir,
+    Groups,
+    Gid,
+    Uid,
+    WayBack,
+    Exec,
+}
+
+const STAGES: [Stage; 7] = [
+    Stage::Stdio,
+    Stage::WorkingDir,
+    Stage::Groups,
+    Stage::Gid,
+    Stage::Uid,
+    Stage::WayBack,
+    Stage::Exec,
+];
+
+/// What the child writes into the pipe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Report {
+    pub(super) stage: Stage,
+    pub(super) errno: i32,
+    pub(super) candidate: u16,
+    pub(super) exists: bool,
+}
+
+impl Report {
+    pub(super) const SIZE: usize = 8;
+
+    pub(super) fn to_bytes(self) -> [u8; Report::SIZE] {
+        let [c0, c1] = self.candidate.to_ne_bytes();
+        let [e0, e1, e2, e3] = self.errno.to_ne_bytes();
+        [
+            self.stage as u8,
+            u8::from(self.exists),
+            c0,
+            c1,
+            e0,
+            e1,
+            e2,
+            e3,
+        ]
+    }
+
+    pub(super) fn from_bytes(
+        [stage, exists, c0, c1, e0, e1, e2, e3]: [u8; Report::SIZE],
+    ) -> Report {
+        Report {
+            stage: STAGES
+                .into_iter()
+                .find(|known| *known as u8 == stage)
+                .unwrap_or(Stage::Exec),
+            errno: i32::from_ne_bytes([e0, e1, e2, e3]),
+            candidate: u16::from_ne_bytes([c0, c1]),
+            exists: exists != 0,
+        }
+    }
+}
+
+/// What an explanation needs to know of the attempt, kept for when the result comes late.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    program: OsString,
+    /// The paths to execute, as the child sees them.
+    pub(super) candidates: Vec<PathBuf>,
+    /// The PATH that was searched.
+    path: Option<OsString>,
+    working_dir: Option<PathBuf>,
+    who: Option<String>,
+}
+
+impl Context {
+    pub(super) fn new(spawn: &Spawn<'_>) -> Context {
+        let program = spawn.argv.first().cloned().unwrap_or_default();
+        let (candidates, path) = if program.is_empty() {
+            (Vec::new(), None)
+        } else if program.as_bytes().contains(&b'/') {
+            (vec![PathBuf::from(&program)], None)
+        } else {
+            let path = spawn.env.iter().rev().find(|(name, _)| name == "PATH");
+            let path = path.map_or(OsStr::new(DEFAULT_PATH), |(_, value)| value.as_os_str());
+            let dirs = path.as_bytes().split(|b| *b == b':').take(MAX_CANDIDATES);
+            // An empty entry means the working directory, and joining onto nothing gives just that.
+            let candidates = dirs
+                .map(|dir| Path::new(OsStr::from_bytes(dir)).join(&program))
+                .collect();
+            (candidates, Some(path.to_owned()))
+        };
+        let who = spawn.credentials.map(|who| match &who.name {
+            Some(name) => format!("user {name:?} (uid {}, gid {})", who.uid, who.gid),
+            None => format!("uid {}, gid {}", who.uid, who.gid),
+        });
+        Context {
+            program,
+            candidates,
+            path,
+            working_dir: spawn.working_dir.map(Path::to_owned),
+            who,
+        }
+    }
+
+    fn error(&self, kind: SpawnErrorKind, text: &str) -> SpawnError {
+        let program = self.program.to_string_lossy();
+        SpawnError {
+            kind,
+            text: format!("cannot start {program:?}: {text}"),
+        }
+    }
+
+    pub(super) fn setup(&self, text: &str) -> SpawnError {
+        self.error(SpawnErrorKind::Setup, text)
+    }
+
+    /// A call of our own that failed, before there was a child.
+    pub(super) fn no_resources(&self, what: &str, errno: i32) -> SpawnError {
+        let kind = if transient(errno) {
+            SpawnErrorKind::Transient
+        } else {
+            SpawnErrorKind::Setup
+        };
+        self.error(kind, &format!("{what}: {}", reason(errno)))
+    }
+
+    pub(super) fn explain(&self, report: Report) -> SpawnError {
+        let why = reason(report.errno);
+        let who = self.who.as_deref().unwrap_or("the user");
+        let kind = if transient(report.errno) {
+            SpawnErrorKind::Transient
+        } else {
+            SpawnErrorKind::Setup
+        };
+        match report.stage {
+            Stage::Exec => self.explain_exec(report),
+            Stage::Stdio => {
+                self.error(kind, &format!("cannot set its standard descriptors: {why}"))
+            }
+            Stage::WorkingDir => {
+                let dir = self
+                    .working_dir
+                    .as_deref()
+                    .unwrap_or(Path::new(""))
+                    .to_string_lossy();
+                self.error(
+                    kind,
+                    &format!("cannot enter its working directory {dir:?}: {why}"),
+                )
+            }
+            Stage::Groups | Stage::Gid | Stage::Uid => {
+                let (call, needs) = match report.stage {
+                    Stage::Groups => ("setgroups", "CAP_SETGID"),
+                    Stage::Gid => ("setgid", "CAP_SETGID"),
+                    _ => ("setuid", "CAP_SETUID"),
+                };
+                let hint = match report.errno {
+                    libc::EPERM => format!(": run softstop as root or with {needs}"),
+                    libc::EINVAL => ": the id is not mapped in this user namespace".to_owned(),
+                    _ => String::new(),
+                };
+                self.error(kind, &format!("cannot become {who}: {call}: {why}{hint}"))
+            }
+            Stage::WayBack => self.error(
+                kind,
+                &format!("cannot become {who} for good: the kernel allows a way back"),
+            ),
+        }
+    }
+
+    fn explain_exec(&self, report: Report) -> SpawnError {
+        use SpawnErrorKind::{NotExecutable, NotFound, Transient};
+        let Some(path) = self.candidates.get(usize::from(report.candidate)) else {
+            return self.error(NotFound, "the command is empty");
+        };
+        let shown = path.to_string_lossy();
+        // Where it was found matters when it was searched for.
+        let at = if self.path.is_some() {
+            format!("{shown:?}: ")
+        } else {
+            String::new()
+        };
+        let why = reason(report.errno);
+        match report.errno {
+            libc::ENOENT if report.exists => self.error(NotExecutable, &format!("{at}{}", self.missing_interpreter(path))),
+            libc::ENOENT | libc::ENOTDIR => match &self.path {
+                Some(path) => self.error(NotFound, &format!("not found in PATH {:?}", path.to_string_lossy())),
+                None => self.error(NotFound, &format!("{why}{}", self.seen_from())),
+            },
+            libc::ENOEXEC => self.error(
+                NotExecutable,
+                &format!("{at}exec format error: not a program for this machine, or a script without a #! line"),
+            ),
+            libc::EACCES => self.error(NotExecutable, &format!("{at}{}", self.denied(path))),
+            libc::E2BIG => self.error(NotExecutable, "its arguments and environment are too long for the kernel"),
+            errno if transient(errno) => self.error(Transient, &format!("{at}{why}")),
+            _ => self.error(NotExecutable, &format!("{at}{why}")),
+        }
+    }
+
+    fn seen_from(&self) -> String {
+        let relative = Path::new(&self.program).is_relative();
+        match self.working_dir.as_deref().filter(|_| relative) {
+            Some(dir) => format!(" in its working directory {:?}", dir.to_string_lossy()),
+            None => String::new(),
+        }
+    }
+
+    /// A candidate as softstop itself sees it.
+    fn resolve(&self, path: &Path) -> PathBuf {
+        self.working_dir
+            .as_deref()
+            .map_or_else(|| path.to_owned(), |dir| dir.join(path))
+    }
+
+    fn denied(&self, path: &Path) -> String {
+        let why = reason(libc::EACCES);
+        let who = self
+            .who
+            .as_deref()
+            .map_or(String::new(), |who| format!(" for {who}"));
+        match fs::metadata(self.resolve(path)) {
+            Ok(meta) if meta.is_dir() => "it is a directory".to_owned(),
+            Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+                format!("{why}: the file is not executable: chmod +x it")
+            }
+            _ => {
+                format!("{why}{who}: check the file's mode, the folders above it and noexec mounts")
+            }
+        }
+    }
+
+    /// The file is there, yet exec found something missing: what its #! line names, or what its ELF header does.
+    fn missing_interpreter(&self, path: &Path) -> String {
+        let mut head = Vec::new();
+        let path = self.resolve(path);
+        // Only a regular file: opening a FIFO would block.
+        if fs::metadata(&path).is_ok_and(|meta| meta.is_file())
+            && let Ok(file) = File::open(&path)
+        {
+            // As far as the kernel looks. What cannot be read is not explained further.
+            let _ = file.take(256).read_to_end(&mut head);
+        }
+        match head.strip_prefix(b"#!") {
+            Some(line) => {
+                let line = line.split(|b| *b == b'\n').next().unwrap_or(line);
+                let text = String::from_utf8_lossy(line);
+                let name = text
+                    .split([' ', '\t'])
+                    .find(|word| !word.is_empty())
+                    .unwrap_or("");
+                let hint = if name.ends_with('\r') {
+                    ": the script has Windows line ends"
+                } else {
+                    ""
+                };
+                format!(
+                    "interpreter missing: its #! line names {name:?}, which does not exist{hint}"
+                )
+            }
+            None => {
+                "interpreter missing: the dynamic loader it was linked for is not in this image"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+fn transient(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY | libc::EINTR
+    )
+}
+
+/// The error in words, with what to look at where the number alone misleads.
+fn reason(errno: i32) -> String {
+    let text = nix::Error::from_raw(errno).desc();
+    let mut chars = text.chars();
+    let text = chars.next().map_or(String::new(), |first| {
+        first.to_ascii_lowercase().to_string() + chars.as_str()
+    });
+    match errno {
+        libc::EAGAIN => format!("{text}: the process limit is reached (pids.max or RLIMIT_NPROC)"),
+        libc::EMFILE => format!("{text}: raise RLIMIT_NOFILE"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_survives_the_pipe() {
+        for stage in STAGES {
+            for (errno, candidate, exists) in
+                [(2, 0, true), (13, 513, false), (i32::MAX, u16::MAX, true)]
+            {
+                let report = Report {
+                    stage,
+                    errno,
+                    candidate,
+                    exists,
+                };
+                assert_eq!(Report::from_bytes(report.to_bytes()), report);
+            }
+        }
+    }
+
+    #[test]
+    fn reasons_are_in_the_house_style() {
+        assert_eq!(reason(libc::ENOENT), "no such file or directory");
+        assert!(
+            reason(libc::EAGAIN).contains("pids.max"),
+            "{}",
+            reason(libc::EAGAIN)
+        );
+    }
+}

@@ -1,0 +1,308 @@
+//! Starting a program: fork and exec of our own. The standard library's `Command` hands our signal mask down, blocks for as
+//! long as exec does (a hung network filesystem), and its `Child` waits on its own, beside the reaper.
+//!
+//! Everything that allocates happens before the fork, here; [`child`] holds what happens after it. The child tells how exec
+//! went over a close-on-exec pipe: an end without a word is success.
+
+#![expect(unsafe_code, reason = "fork")]
+
+mod child;
+mod error;
+mod prepare;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
+
+use super::mask::{self, SignalSet};
+use super::reap;
+use super::signals::Inherited;
+use super::users::Credentials;
+use crate::lifecycle::event::SpawnError;
+use error::{Context, Report};
+
+/// How long `spawn` waits for exec's result. It takes 0.2 ms unless the program's filesystem hangs or the machine is short
+/// of everything; the one thread must not wait for that.
+const EXEC_WAIT: Duration = Duration::from_millis(250);
+/// How long a child that has reported its failure may take to be gone, before it is left to the reaper as an orphan.
+const GONE_WAIT: Duration = Duration::from_millis(100);
+
+/// Where one of a child's standard descriptors leads.
+#[derive(Clone, Copy, Debug)]
+pub enum Stdio<'a> {
+    /// softstop's own.
+    Inherit,
+    /// /dev/null.
+    Null,
+    /// A duplicate of this one.
+    Fd(BorrowedFd<'a>),
+}
+
+/// What to start, and how.
+#[derive(Clone, Debug)]
+pub struct Spawn<'a> {
+    /// Program and arguments. A program without a slash is looked up on the PATH of `env`, one with a slash is taken from
+    /// `working_dir`.
+    pub argv: &'a [OsString],
+    /// The complete environment. LISTEN_PID, when it is there, becomes the child's pid.
+    pub env: &'a [(OsString, OsString)],
+    pub working_dir: Option<&'a Path>,
+    /// Who to become; `None` stays who we are.
+    pub credentials: Option<&'a Credentials>,
+    pub stdin: Stdio<'a>,
+    pub stdout: Stdio<'a>,
+    pub stderr: Stdio<'a>,
+    /// Give it the controlling terminal, if there is one.
+    pub foreground: bool,
+    /// Descriptors from 3 up that are not close-on-exec reach the program (socket activation); else none does.
+    pub keep_fds: bool,
+    /// The signal mask and the ignored signals it gets.
+    pub inherited: &'a Inherited,
+}
+
+/// A child in a process group of its own, whose number is its pid.
+#[derive(Debug)]
+pub struct Child {
+    pub pid: i32,
+    pub exec: ExecStatus,
+}
+
+#[derive(Debug)]
+pub enum ExecStatus {
+    /// The program runs.
+    Started,
+    /// Not known yet. Watch the descriptor and call [`PendingExec::finish`] when it becomes readable.
+    Pending(PendingExec),
+}
+
+/// The result of an exec that takes long. Should it fail, the child also ends by itself, with 126 or 127.
+#[derive(Debug)]
+pub struct PendingExec {
+    reports: OwnedFd,
+    context: Box<Context>,
+}
+
+impl AsFd for PendingExec {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reports.as_fd()
+    }
+}
+
+impl AsRawFd for PendingExec {
+    fn as_raw_fd(&self) -> i32 {
+        self.reports.as_raw_fd()
+    }
+}
+
+impl PendingExec {
+    /// `None` while the result is not there; never blocks. After an error the child is still to be reaped, as any other.
+    pub fn finish(&self) -> Option<Result<(), SpawnError>> {
+        Some(match read_report(&self.reports)? {
+            None => Ok(()),
+            Some(report) => Err(self.context.explain(report)),
+        })
+    }
+}
+
+/// Starts a program. Waits at most 250 ms for exec's result. After an error nothing is left of the attempt.
+///
+/// # Errors
+/// What failed, in one line, and of which kind: see [`SpawnError`].
+pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
+    let context = Context::new(spawn);
+    let mut prepared = prepare::prepare(spawn, &context)?;
+    let (reports, report_to) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+        .map_err(|e| context.no_resources("no pipe", e as i32))?;
+    // In the child none of our handlers may run, and no signal may be lost: it stays pending until the child has put
+    // dispositions and mask in order.
+    let before = mask::replace_mask(SignalSet::ALL);
+    // SAFETY: in the child only `child::run` runs, which makes async-signal-safe calls alone and never returns.
+    let forked = unsafe { fork() };
+    let pid = match forked {
+        Ok(ForkResult::Child) => child::run(&mut prepared, report_to.as_raw_fd()),
+        Ok(ForkResult::Parent { child }) => child,
+        Err(e) => {
+            mask::replace_mask(before);
+            return Err(context.no_resources("no new process", e as i32));
+        }
+    };
+    // Both sides do it, so that the group exists whoever is first. It fails when the child has already executed (EACCES)
+    // or ended, and in sandboxes; all of that is fine.
+    let _ = setpgid(pid, pid);
+    mask::replace_mask(before);
+    drop(report_to);
+    drop(prepared);
+    let pid = Pid::as_raw(pid);
+    match await_report(&reports) {
+        None => Ok(Child {
+            pid,
+            exec: ExecStatus::Pending(PendingExec {
+                reports,
+                context: Box::new(context),
+            }),
+        }),
+        Some(None) => Ok(Child {
+            pid,
+            exec: ExecStatus::Started,
+        }),
+        Some(Some(report)) => {
+            bury(pid);
+            Err(context.explain(report))
+        }
+    }
+}
+
+fn await_report(reports: &OwnedFd) -> Option<Option<Report>> {
+    let end = Instant::now() + EXEC_WAIT;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        match poll(
+            &mut [PollFd::new(reports.as_fd(), PollFlags::POLLIN)],
+            timeout,
+        ) {
+            Ok(0) => return None,
+            Ok(_) => return read_report(reports),
+            Err(nix::Error::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Outer `None`: nothing to read yet. Inner `None`: exec has closed the pipe.
+fn read_report(reports: &OwnedFd) -> Option<Option<Report>> {
+    let mut bytes = [0; Report::SIZE];
+    loop {
+        match nix::unistd::read(reports, &mut bytes) {
+            // A report is written in one piece, being shorter than PIPE_BUF.
+            Ok(Report::SIZE) => return Some(Some(Report::from_bytes(bytes))),
+            Ok(_) => return Some(None),
+            Err(nix::Error::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Reaps a child that has said that it is about to end.
+fn bury(pid: i32) {
+    let end = Instant::now() + GONE_WAIT;
+    while let Ok(None) = reap::reap(pid) {
+        if Instant::now() >= end {
+            return;
+        }
+        // The child has one system call left to make, so this is a matter of microseconds.
+        std::thread::sleep(Duration::from_micros(20));
+    }
+}
+
+impl From<io::Error> for error::Errno {
+    fn from(error: io::Error) -> error::Errno {
+        error::Errno(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use super::*;
+    use crate::lifecycle::event::{Exit, SpawnErrorKind};
+
+    /// Not in the libc crate.
+    const F_SETSIG: i32 = 10;
+
+    /// Holds a lease on a file: whoever executes it waits until the lease is given up, as on a filesystem that hangs.
+    struct Lease(std::fs::File);
+
+    impl Lease {
+        fn take(path: &Path) -> Lease {
+            let file = std::fs::File::open(path).unwrap();
+            // The kernel tells the holder by a signal; the default one would end the test.
+            // SAFETY: takes integers and changes what this descriptor does alone.
+            assert_eq!(
+                unsafe { libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) },
+                0
+            );
+            // SAFETY: as above.
+            let rc = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) };
+            assert_eq!(rc, 0, "no lease: {}", io::Error::last_os_error());
+            Lease(file)
+        }
+
+        fn give_up(self) {
+            // SAFETY: takes integers and changes what this descriptor does alone.
+            unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+        }
+    }
+
+    fn slow(name: &str, content: &str) -> (Option<Result<(), SpawnError>>, Exit) {
+        let path = std::env::temp_dir().join(format!("softstop-{name}-{}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o755)
+            .open(&path)
+            .unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        drop(file);
+        let lease = Lease::take(&path);
+        let argv = [path.clone().into_os_string()];
+        let child = spawn(&Spawn {
+            argv: &argv,
+            env: &[],
+            working_dir: None,
+            credentials: None,
+            stdin: Stdio::Null,
+            stdout: Stdio::Null,
+            stderr: Stdio::Null,
+            foreground: false,
+            keep_fds: false,
+            inherited: &Inherited::default(),
+        })
+        .unwrap();
+        let ExecStatus::Pending(pending) = child.exec else {
+            panic!("exec went through a lease")
+        };
+        assert!(pending.finish().is_none(), "a result before exec had one");
+        lease.give_up();
+        poll(
+            &mut [PollFd::new(pending.as_fd(), PollFlags::POLLIN)],
+            20_000u16,
+        )
+        .unwrap();
+        let result = pending.finish();
+        let exit = loop {
+            if let Some(exit) = reap::reap(child.pid).unwrap() {
+                break exit;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        std::fs::remove_file(&path).unwrap();
+        (result, exit)
+    }
+
+    #[test]
+    fn an_exec_that_hangs_is_left_pending_and_succeeds_later() {
+        let (result, exit) = slow("hang", "#!/bin/sh\nexit 5\n");
+        assert_eq!(result, Some(Ok(())));
+        assert_eq!(exit, Exit::Code(5));
+    }
+
+    #[test]
+    fn an_exec_that_hangs_and_fails_says_why_later() {
+        let (result, exit) = slow("hang-and-fail", "no program at all");
+        let error = result.unwrap().unwrap_err();
+        assert_eq!(error.kind, SpawnErrorKind::NotExecutable);
+        assert!(error.text.contains("exec format error"), "{}", error.text);
+        assert_eq!(exit, Exit::Code(126));
+    }
+}

@@ -1,0 +1,221 @@
+//! Everything a child needs, allocated before the fork.
+
+use std::ffi::{CString, OsStr, OsString, c_char};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use nix::unistd::{getegid, geteuid, getgroups};
+
+use super::error::{Context, Errno};
+use super::{Spawn, Stdio};
+use crate::lifecycle::event::SpawnError;
+use crate::sys::process;
+use crate::sys::signals::Inherited;
+use crate::sys::terminal::terminal;
+
+/// Where a program is looked for when the environment has no PATH: what container runtimes set.
+pub(super) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const LISTEN_PID: &str = "LISTEN_PID";
+/// Digits of the highest pid there can be, with room to spare.
+const PID_DIGITS: usize = 10;
+
+/// A NULL-terminated array of C strings, as execve wants it, with its owner.
+pub(super) struct Strings {
+    _owned: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Strings {
+    fn new(owned: Vec<CString>) -> Strings {
+        let pointers = owned
+            .iter()
+            .map(|s| s.as_ptr())
+            .chain([std::ptr::null()])
+            .collect();
+        Strings {
+            _owned: owned,
+            pointers,
+        }
+    }
+
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// Who to become.
+pub(super) struct Identity {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
+    /// We are that user and group already, so being refused changes nothing.
+    pub(super) already: bool,
+    /// We are in no supplementary group that is not wanted, so being refused setgroups takes no right away.
+    pub(super) groups_harmless: bool,
+}
+
+pub(super) struct Prepared {
+    pub(super) argv: Strings,
+    pub(super) envp: Strings,
+    /// `LISTEN_PID=` with room for digits, and its place in `envp`.
+    pub(super) listen_pid: Option<ListenPid>,
+    /// The paths to try, in order.
+    pub(super) candidates: Vec<CString>,
+    pub(super) working_dir: Option<CString>,
+    pub(super) identity: Option<Identity>,
+    /// For descriptors 0 to 2; `None` inherits.
+    pub(super) stdio: [Option<RawFd>; 3],
+    pub(super) terminal: Option<RawFd>,
+    pub(super) keep_fds: bool,
+    pub(super) inherited: Inherited,
+    /// Keeps what `stdio` names open.
+    _nulls: Vec<OwnedFd>,
+}
+
+pub(super) struct ListenPid {
+    pub(super) text: Vec<u8>,
+    pub(super) index: usize,
+}
+
+impl ListenPid {
+    const DIGITS_AT: usize = LISTEN_PID.len() + 1;
+
+    fn new(index: usize) -> ListenPid {
+        let mut text = format!("{LISTEN_PID}=").into_bytes();
+        text.resize(Self::DIGITS_AT + PID_DIGITS + 1, 0);
+        ListenPid { text, index }
+    }
+
+    /// Writes the pid in decimal, NUL-terminated. Async-signal-safe.
+    pub(super) fn write(&mut self, pid: u32) {
+        let mut digits = [0; PID_DIGITS];
+        let mut n = 0;
+        let mut rest = pid;
+        while n == 0 || rest > 0 {
+            digits[n] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            n += 1;
+        }
+        let places = self.text[Self::DIGITS_AT..].iter_mut();
+        for (place, digit) in places.zip(digits[..n].iter().rev().chain([&0])) {
+            *place = *digit;
+        }
+    }
+}
+
+impl Prepared {
+    /// Puts the child's pid where the environment names it. Async-signal-safe.
+    pub(super) fn write_listen_pid(&mut self, pid: u32) {
+        if let Some(listen) = &mut self.listen_pid {
+            listen.write(pid);
+            self.envp.pointers[listen.index] = listen.text.as_ptr().cast();
+        }
+    }
+}
+
+pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, SpawnError> {
+    let text = |what: &str, text: &OsStr| {
+        CString::new(text.as_bytes())
+            .map_err(|_| context.setup(&format!("{what} contains a NUL byte")))
+    };
+    let argv = spawn
+        .argv
+        .iter()
+        .map(|arg| text("an argument", arg))
+        .collect::<Result<Vec<_>, _>>()?;
+    let listen_pid = spawn
+        .env
+        .iter()
+        .position(|(name, _)| name == LISTEN_PID)
+        .map(ListenPid::new);
+    let envp = spawn
+        .env
+        .iter()
+        .map(|(name, value)| text("an environment variable", &joined(name, value)));
+    let envp = envp.collect::<Result<Vec<_>, _>>()?;
+    let candidates = context
+        .candidates
+        .iter()
+        .map(|path| text("its path", path.as_os_str()));
+    let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
+    let working_dir = spawn
+        .working_dir
+        .map(|dir| text("its working directory", dir.as_os_str()))
+        .transpose()?;
+    let mut nulls = Vec::new();
+    let stdio = stdio(spawn, &mut nulls)
+        .map_err(|e| context.no_resources("no descriptor for /dev/null", e.0))?;
+    Ok(Prepared {
+        argv: Strings::new(argv),
+        envp: Strings::new(envp),
+        listen_pid,
+        candidates,
+        working_dir,
+        identity: spawn.credentials.map(identity),
+        stdio,
+        terminal: if spawn.foreground {
+            terminal().map(|terminal| terminal.fd())
+        } else {
+            None
+        },
+        keep_fds: spawn.keep_fds,
+        inherited: *spawn.inherited,
+        _nulls: nulls,
+    })
+}
+
+fn joined(name: &OsStr, value: &OsStr) -> OsString {
+    OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat())
+}
+
+fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 3], Errno> {
+    let mut fds = [None; 3];
+    for (target, stdio) in [spawn.stdin, spawn.stdout, spawn.stderr]
+        .into_iter()
+        .enumerate()
+    {
+        fds[target] = match stdio {
+            Stdio::Inherit => None,
+            Stdio::Fd(fd) => Some(fd.as_raw_fd()),
+            Stdio::Null => {
+                let null = process::open_null(target == 0)?;
+                let fd = null.as_raw_fd();
+                nulls.push(null);
+                Some(fd)
+            }
+        };
+    }
+    Ok(fds)
+}
+
+fn identity(wanted: &crate::sys::users::Credentials) -> Identity {
+    let current = getgroups().unwrap_or_default();
+    let already = geteuid().as_raw() == wanted.uid && getegid().as_raw() == wanted.gid;
+    let kept = |group: &nix::unistd::Gid| {
+        wanted.groups.contains(&group.as_raw()) || group.as_raw() == wanted.gid
+    };
+    Identity {
+        uid: wanted.uid,
+        gid: wanted.gid,
+        groups: wanted.groups.clone(),
+        already,
+        groups_harmless: already || current.iter().all(kept),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_is_written_in_place() {
+        for pid in [1u32, 42, 32_768, 4_194_304, u32::MAX] {
+            let mut listen = ListenPid::new(0);
+            listen.write(77_777);
+            listen.write(pid);
+            let text = std::ffi::CStr::from_bytes_until_nul(&listen.text).unwrap();
+            assert_eq!(text.to_str().unwrap(), format!("LISTEN_PID={pid}"));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Sending signals, with a guard against the pids that mean more than one process.
+
+use std::io;
+
+use nix::unistd::getpgrp;
+
+use crate::signal::Signal;
+
+/// Signals a direct child that has not been reaped: until then its pid is its own.
+///
+/// # Errors
+/// EINVAL for pid 1 and below; ESRCH when there is no such process; EPERM when it runs as somebody else and we may not.
+pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
+    if pid <= 1 {
+        return Err(invalid());
+    }
+    super::process::kill(pid, signal.number())
+}
+
+/// Signals every member of a process group. The number is safe while a member lives or its leader has not been reaped.
+///
+/// # Errors
+/// EINVAL for 1 and below and for softstop's own group; ESRCH when the group is empty; EPERM when no member may be
+/// signalled.
+pub fn signal_group(pgid: i32, signal: Signal) -> io::Result<()> {
+    super::process::kill(-guard(pgid)?, signal.number())
+}
+
+/// Whether the group has a member. Zombies count until they are reaped, so after its leader was reaped and orphans have
+/// been, this means that somebody lives.
+pub fn group_exists(pgid: i32) -> bool {
+    let Ok(pgid) = guard(pgid) else { return false };
+    match super::process::kill(-pgid, 0) {
+        Ok(()) => true,
+        Err(error) => error.raw_os_error() == Some(libc::EPERM),
+    }
+}
+
+fn guard(pgid: i32) -> io::Result<i32> {
+    if pgid <= 1 || pgid == getpgrp().as_raw() {
+        Err(invalid())
+    } else {
+        Ok(pgid)
+    }
+}
+
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(libc::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_that_mean_many_are_refused() {
+        // With signal 0 nothing would happen even if the guard were gone; SIGCONT is as harmless to the test's own group.
+        for pid in [1, 0, -1, -2, i32::MIN] {
+            assert_eq!(
+                signal(pid, Signal::CONT).unwrap_err().raw_os_error(),
+                Some(libc::EINVAL)
+            );
+            assert_eq!(
+                signal_group(pid, Signal::CONT).unwrap_err().raw_os_error(),
+                Some(libc::EINVAL)
+            );
+            assert!(!group_exists(pid));
+        }
+        let own = getpgrp().as_raw();
+        assert_eq!(
+            signal_group(own, Signal::CONT).unwrap_err().raw_os_error(),
+            Some(libc::EINVAL)
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! The controlling terminal: whose turn it is to read from it and to get Ctrl-C.
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+
+use super::mask::{self, SignalSet};
+
+/// softstop's controlling terminal, seen through one of its standard descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Terminal {
+    fd: RawFd,
+}
+
+/// The first of descriptors 0 to 2 that is our controlling terminal.
+pub fn terminal() -> Option<Terminal> {
+    [0, 1, 2]
+        .into_iter()
+        .map(|fd| Terminal { fd })
+        .find(|terminal| terminal.foreground().is_some())
+}
+
+impl Terminal {
+    pub(super) fn fd(self) -> RawFd {
+        self.fd
+    }
+
+    /// The process group in the foreground; `None` when this is not our controlling terminal (any more).
+    pub fn foreground(self) -> Option<i32> {
+        standard_descriptor(self.fd, |fd| tcgetpgrp(fd))
+            .ok()
+            .map(Pid::as_raw)
+    }
+
+    /// Puts a process group into the foreground, also from the background.
+    ///
+    /// # Errors
+    /// ENOTTY, ENXIO, EPERM, EINVAL (also from sandboxed kernels): no job control here, go on without.
+    pub fn give(self, pgid: i32) -> io::Result<()> {
+        // From the background the kernel would answer with SIGTTOU, which stops us.
+        let before = mask::current_mask();
+        mask::replace_mask(before.union(SignalSet::of(&[libc::SIGTTOU])));
+        let result = standard_descriptor(self.fd, |fd| tcsetpgrp(fd, Pid::from_raw(pgid)));
+        mask::replace_mask(before);
+        result
+    }
+
+    /// Puts softstop's own group into the foreground.
+    ///
+    /// # Errors
+    /// As [`Terminal::give`].
+    pub fn take(self) -> io::Result<()> {
+        self.give(getpgrp().as_raw())
+    }
+}
+
+/// `fd` is one of 0 to 2, which are open from before `main` to the end.
+fn standard_descriptor<T>(
+    fd: RawFd,
+    f: impl FnOnce(BorrowedFd<'_>) -> nix::Result<T>,
+) -> io::Result<T> {
+    use std::os::fd::AsFd;
+    Ok(match fd {
+        0 => f(io::stdin().as_fd()),
+        1 => f(io::stdout().as_fd()),
+        _ => f(io::stderr().as_fd()),
+    }?)
+}

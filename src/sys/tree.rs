@@ -1,0 +1,337 @@
+//! Our descendants: everything that was started below us, however far it has daemonised itself. With softstop as PID 1 or
+//! subreaper none escapes; processes that the runtime put into the container (parent 0), other containers of a shared PID
+//! namespace and softstop's own ancestors are never among them.
+
+#![expect(
+    unsafe_code,
+    reason = "libc has no wrapper for pidfd_open and pidfd_send_signal"
+)]
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::process::{check, is_pid1, kill, own_pid};
+use super::procfs::{self, Stat, read_stat};
+use crate::signal::Signal;
+
+/// A process below us.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Descendant {
+    pub pid: i32,
+    pub ppid: i32,
+    pub comm: String,
+    /// False for a zombie.
+    pub lives: bool,
+    started: u64,
+}
+
+impl Descendant {
+    fn from_stat(stat: Stat) -> Descendant {
+        let lives = stat.lives();
+        Descendant {
+            pid: stat.pid,
+            ppid: stat.ppid,
+            comm: stat.comm,
+            lives,
+            started: stat.started,
+        }
+    }
+}
+
+/// Everything below us except the processes that `spare` names and what is below *them*.
+///
+/// # Errors
+/// When there is no /proc, or it shows another PID namespace.
+pub fn descendants(spare: &dyn Fn(i32) -> bool) -> io::Result<Vec<Descendant>> {
+    procfs::check_namespace()?;
+    let own = own_pid();
+    match children(own) {
+        Ok(_) => Ok(walk(own, spare, |pid| children(pid).unwrap_or_default())),
+        // A kernel without CONFIG_PROC_CHILDREN.
+        Err(_) => {
+            let mut by_parent: HashMap<i32, Vec<i32>> = HashMap::new();
+            for stat in every_process()? {
+                by_parent.entry(stat.ppid).or_default().push(stat.pid);
+            }
+            Ok(walk(own, spare, |pid| {
+                by_parent.remove(&pid).unwrap_or_default()
+            }))
+        }
+    }
+}
+
+fn walk(
+    own: i32,
+    spare: &dyn Fn(i32) -> bool,
+    mut children: impl FnMut(i32) -> Vec<i32>,
+) -> Vec<Descendant> {
+    let mut seen = HashSet::from([own]);
+    let mut found = Vec::new();
+    let mut parents = vec![own];
+    while let Some(parent) = parents.pop() {
+        for pid in children(parent) {
+            if spare(pid) || !seen.insert(pid) {
+                continue;
+            }
+            match read_stat(pid) {
+                // Between the listing and this look it may have been orphaned, and so come to us.
+                Ok(stat) if stat.ppid == parent || stat.ppid == own => {
+                    found.push(Descendant::from_stat(stat))
+                }
+                // The pid has been reused by somebody else.
+                Ok(_) => continue,
+                // Hidden from us (hidepid), but nobody else can reap it: it is ours.
+                Err(_) if parent == own => {
+                    found.push(Descendant {
+                        pid,
+                        ppid: own,
+                        comm: String::new(),
+                        lives: true,
+                        started: 0,
+                    });
+                }
+                Err(_) => continue,
+            }
+            parents.push(pid);
+        }
+    }
+    found
+}
+
+/// The children of a process, zombies included, from the lists of its threads.
+///
+/// # Errors
+/// When the kernel has no such lists, there is no /proc, or the process is gone.
+pub fn children(pid: i32) -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = thread?.path().join("children");
+        match fs::read_to_string(&path) {
+            Ok(text) => pids.extend(
+                text.split_ascii_whitespace()
+                    .filter_map(|pid| pid.parse::<i32>().ok()),
+            ),
+            // A thread that has ended since; for the first thread it means that there are no such lists.
+            Err(error) if pids.is_empty() && path.parent().is_some_and(std::path::Path::exists) => {
+                return Err(error);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(pids)
+}
+
+fn every_process() -> io::Result<Vec<Stat>> {
+    let entries = fs::read_dir("/proc")?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    Ok(pids.filter_map(|pid| read_stat(pid).ok()).collect())
+}
+
+/// Signals every living descendant except those that `spare` names and what is below them; with `wake` SIGCONT follows,
+/// so that a stopped process can act. Returns how many were signalled. Those that may not be signalled (EPERM) or have
+/// just ended are passed over.
+///
+/// # Errors
+/// As [`descendants`]: nobody was signalled.
+pub fn signal_descendants(
+    signal: Signal,
+    wake: bool,
+    spare: &dyn Fn(i32) -> bool,
+) -> io::Result<usize> {
+    let targets = descendants(spare)?;
+    let signals = [signal, Signal::CONT];
+    let signals = if wake { &signals[..] } else { &signals[..1] };
+    Ok(targets
+        .iter()
+        .filter(|target| target.lives && send(target, signals).is_ok())
+        .count())
+}
+
+/// What a sweep of [`kill_everything`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Killed {
+    pub count: usize,
+    /// A last look found nothing that was not killed yet. False: the tree grows faster than it is killed, or cannot be
+    /// seen; call again.
+    pub complete: bool,
+}
+
+/// SIGKILL to everything below us, again and again until nothing new appears or `limit` has passed (it is overrun by at
+/// most one sweep). Also as PID 1 `kill(-1)` is used only when nothing else helps: without /proc, or against a tree
+/// that outgrows us, and then only where it hits nobody but our own, as far as can be seen: processes of parent 0 belong to
+/// the container runtime or to another container.
+pub fn kill_everything(limit: Duration) -> Killed {
+    let start = Instant::now();
+    let mut killed = HashSet::new();
+    let nobody = |_| false;
+    loop {
+        let Ok(targets) = descendants(&nobody) else {
+            // Blind: as init the kernel can do it for us, otherwise the caller's own pids and groups are all there is.
+            let complete = is_pid1() && kill_all().is_ok();
+            return Killed {
+                count: killed.len(),
+                complete,
+            };
+        };
+        let fresh: Vec<&Descendant> = targets
+            .iter()
+            .filter(|target| target.lives && !killed.contains(&(target.pid, target.started)))
+            .collect();
+        if fresh.is_empty() {
+            return Killed {
+                count: killed.len(),
+                complete: true,
+            };
+        }
+        for target in fresh {
+            // What may not be killed (EPERM) must not keep the loop going either.
+            let _ = send(target, &[Signal::KILL]);
+            killed.insert((target.pid, target.started));
+        }
+        if start.elapsed() >= limit {
+            let complete = is_pid1() && !strangers() && kill_all().is_ok();
+            return Killed {
+                count: killed.len(),
+                complete,
+            };
+        }
+    }
+}
+
+/// SIGKILL to every process of the PID namespace but its init, in one step that no fork can outrun. Only as that init.
+fn kill_all() -> io::Result<()> {
+    if !is_pid1() {
+        return Err(io::Error::from_raw_os_error(libc::EPERM));
+    }
+    match kill(-1, libc::SIGKILL) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        result => result,
+    }
+}
+
+/// Whether our PID namespace holds processes that came in from outside.
+fn strangers() -> bool {
+    let own = own_pid();
+    every_process().is_ok_and(|all| all.iter().any(|stat| stat.ppid == 0 && stat.pid != own))
+}
+
+/// A direct child is ours until we reap it. Anything deeper is reaped by others, so its pid may change hands: a pidfd pins
+/// the process, and its start time, looked at after pinning, proves that it is the one that was found.
+fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
+    if target.pid <= 1 || target.pid == own_pid() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    if target.ppid == own_pid() {
+        return signals
+            .iter()
+            .try_for_each(|signal| kill(target.pid, signal.number()));
+    }
+    let pinned = pin(target.pid)?;
+    if read_stat(target.pid)?.started != target.started {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    signals.iter().try_for_each(|signal| match &pinned {
+        Some(pidfd) => send_pinned(pidfd.as_raw_fd(), *signal),
+        None => kill(target.pid, signal.number()),
+    })
+}
+
+/// `None` where pidfds cannot be had: an old kernel, or a sandbox that refuses what it does not know with EPERM.
+fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
+    static REFUSED: AtomicBool = AtomicBool::new(false);
+    if REFUSED.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    // SAFETY: pidfd_open takes two integers and touches no memory.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if let Some(fd) = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0) {
+        // SAFETY: the kernel has just made this descriptor for us; nobody else knows of it. It is close-on-exec.
+        return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }));
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM) => {
+            REFUSED.store(true, Ordering::Relaxed);
+            Ok(None)
+        }
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Ok(None),
+        _ => Err(error),
+    }
+}
+
+fn send_pinned(pidfd: RawFd, signal: Signal) -> io::Result<()> {
+    let no_info: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: the descriptor is open for the call; a null siginfo means the same as kill's.
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd,
+            signal.number(),
+            no_info,
+            0,
+        )
+    };
+    check(libc::c_int::try_from(rc).unwrap_or(-1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softstop_and_init_are_never_targets() {
+        for pid in [own_pid(), 1, 0, -1] {
+            let target = Descendant {
+                pid,
+                ppid: own_pid(),
+                comm: String::new(),
+                lives: true,
+                started: 0,
+            };
+            assert_eq!(
+                send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(),
+                Some(libc::EINVAL)
+            );
+        }
+    }
+
+    #[test]
+    fn only_an_init_kills_all() {
+        assert!(!is_pid1(), "the test cannot run as PID 1");
+        assert_eq!(kill_all().unwrap_err().raw_os_error(), Some(libc::EPERM));
+    }
+
+    #[test]
+    fn a_reused_pid_is_not_signalled() {
+        // The test's own parent under a wrong start time: a process that lives, is not our child, and is not the one meant.
+        let parent = nix::unistd::getppid().as_raw();
+        if parent > 1 {
+            let target = Descendant {
+                pid: parent,
+                ppid: 1,
+                comm: String::new(),
+                lives: true,
+                started: 0,
+            };
+            assert_eq!(
+                send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(),
+                Some(libc::ESRCH)
+            );
+        }
+    }
+
+    #[test]
+    fn a_walk_leaves_out_the_spared_and_what_is_below_them() {
+        // Real pids, as the walk looks at each: this process is its own child here, and so is its parent.
+        let own = own_pid();
+        assert!(walk(own, &|_| true, |_| vec![own, 1, 2]).is_empty());
+        assert!(
+            walk(own, &|_| false, |_| vec![own]).is_empty(),
+            "never ourselves"
+        );
+    }
+}

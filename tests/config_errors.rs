@@ -1,0 +1,344 @@
+//! Broken configurations and what is said about them: `tests/config_errors/*.toml` beside its `.stderr`.
+//! `BLESS=1 cargo test --test config_errors` rewrites what is expected; read the difference before you commit it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use softstop::config::check::{decode, read};
+use softstop::config::{Config, Handler, Method, OnExit, OnFailure, Output, Retries, When};
+use softstop::signal::Signal;
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "HOST" => Some("db".into()),
+        "PORT" => Some("not a port".into()),
+        "GOOD_PORT" => Some("5432".into()),
+        _ => None,
+    }
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let Ok(entries) = fs::read_dir(&folder) else {
+        return Vec::new();
+    };
+    let mut list = Vec::new();
+    for path in entries.map(|e| e.expect("a readable folder").path()) {
+        if path.is_dir() {
+            list.extend(files(path.to_str().expect("a UTF-8 path")));
+        } else if path.extension().is_some_and(|e| e == "toml") {
+            list.push(path);
+        }
+    }
+    list.sort();
+    list
+}
+
+/// What `softstop check` would print.
+fn said(text: &str) -> String {
+    match read(text, "softstop.toml", &env) {
+        Err(problems) => format!("{problems}\n"),
+        Ok((_, warnings)) => warnings.iter().map(|w| format!("{w}\n")).collect(),
+    }
+}
+
+#[test]
+fn each_broken_configuration_says_what_is_expected() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let list = files("tests/config_errors");
+    assert!(list.len() >= 40, "{} broken configurations", list.len());
+    let mut different = Vec::new();
+    for path in list {
+        let text = fs::read_to_string(&path).unwrap();
+        let said = said(&text);
+        let expected = path.with_extension("stderr");
+        if bless {
+            fs::write(&expected, &said).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != said {
+            different.push(format!("=== {}\n{said}", path.display()));
+        }
+        assert!(
+            !said.is_empty(),
+            "{} has nothing wrong with it",
+            path.display()
+        );
+    }
+    assert!(
+        different.is_empty(),
+        "not as expected (BLESS=1 rewrites):\n{}",
+        different.join("\n")
+    );
+}
+
+#[test]
+fn every_problem_has_a_place_a_sentence_and_a_help() {
+    for path in files("tests/config_errors") {
+        let text = fs::read_to_string(&path).unwrap();
+        let list = match read(&text, "softstop.toml", &env) {
+            Err(problems) => {
+                assert!(problems.errors() > 0);
+                problems.list
+            }
+            Ok((_, warnings)) => warnings,
+        };
+        for p in list {
+            let at = format!("{}: {p}", path.display());
+            assert!(!p.places.is_empty() && !p.help.is_empty(), "{at}");
+            assert!(
+                !p.sentence.contains('\n') && !p.sentence.ends_with('.'),
+                "{at}"
+            );
+        }
+    }
+}
+
+fn valid(text: &str) -> Config {
+    match read(text, "softstop.toml", &env) {
+        Ok((config, _)) => config,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+#[test]
+fn every_example_is_valid() {
+    let list = files("examples");
+    assert!(!list.is_empty());
+    for path in list
+        .iter()
+        .filter(|p| p.file_name().is_none_or(|n| n != "Cargo.toml"))
+    {
+        let text = fs::read_to_string(path).unwrap();
+        if let Err(problems) = read(&text, &path.display().to_string(), &env) {
+            panic!("{problems}");
+        }
+    }
+}
+
+/// DESIGN section 2, without `wait_idle`.
+const DESIGN: &str = include_str!("config_valid/design.toml");
+
+#[test]
+fn the_specification_s_example_means_what_it_says() {
+    let (c, warnings) = read(DESIGN, "softstop.toml", &env).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(
+        (c.grace.as_secs(), c.kill_reserve.as_secs(), c.stop_reserve),
+        (30, 1, None)
+    );
+    assert_eq!(c.http.unwrap().listen.to_string(), "0.0.0.0:9180");
+    let wait = &c.init[0];
+    assert_eq!(
+        (wait.name.as_str(), wait.retries, wait.on_failure),
+        (
+            "wait for the database",
+            Retries::UntilTimeout,
+            OnFailure::Stop
+        )
+    );
+    let (web, agent) = (&c.processes[0], &c.processes[1]);
+    assert_eq!(
+        web.stop
+            .iter()
+            .map(|r| (r.signal, r.wait.unwrap().as_secs()))
+            .collect::<Vec<_>>(),
+        [(Signal::QUIT, 20), (Signal::TERM, 3)]
+    );
+    assert_eq!(web.startup.as_ref().unwrap().failure_threshold, 30);
+    assert_eq!(web.post_start[0].on_failure, OnFailure::Ignore);
+    assert_eq!(web.pre_stop.as_ref().unwrap().name, "web pre_stop");
+    assert_eq!(
+        (web.on_exit, web.output),
+        (OnExit::StopOnFailure, Output::Prefix)
+    );
+    assert_eq!(agent.after, [(0, softstop::config::Condition::Ready)]);
+    assert_eq!(
+        (
+            c.drain[0].tasks[0].name.as_str(),
+            c.drain[1].reserve.unwrap().as_secs()
+        ),
+        ("let the load balancers notice", 2)
+    );
+    assert_eq!(
+        (c.drain[0].when, c.post_stop[0].when),
+        (When::Requested, When::Always)
+    );
+}
+
+#[test]
+fn what_is_not_said_follows_from_the_rest() {
+    let c = valid("[[process]]\nname = 'web'\ncommand = ['a', '${HOST}']");
+    let p = &c.processes[0];
+    assert_eq!(
+        (p.on_exit, p.output, p.main),
+        (OnExit::Stop, Output::Inherit, false)
+    );
+    assert_eq!(p.command, ["a", "db"]);
+    assert_eq!(
+        c.termination_log.unwrap().to_str(),
+        Some("/dev/termination-log")
+    );
+
+    let c = valid(
+        "termination_log = ''\n[[process]]\nname='a'\ncommand=['a']\nmain=true\n[[process]]\nname='b'\ncommand=['b']\nuser=1000\n[process.pre_stop]\nsignal='USR1'",
+    );
+    assert_eq!(
+        (c.processes[0].on_exit, c.processes[1].on_exit),
+        (OnExit::Stop, OnExit::Continue)
+    );
+    assert_eq!(c.processes[1].identity.user.as_deref(), Some("1000"));
+    assert_eq!(
+        c.processes[1].pre_stop.as_ref().unwrap().handler,
+        Handler::Signal {
+            process: 1,
+            signal: Signal::USR1
+        }
+    );
+    assert_eq!(c.termination_log, None);
+}
+
+#[test]
+fn handlers_and_steps_in_every_form() {
+    let c = valid(
+        "grace = '2s'\n[[process]]\nname='a'\ncommand=['a']\nstop='SIGINT'\nuser='u:g'\n\
+         [[init]]\nhttp_get={port='${GOOD_PORT}'}\n[[init]]\nhttp_post={host='::1',port=1,path='/p?q',body='b',headers={A='1'}}\n\
+         [[init]]\nsleep='10ms'\n[[init]]\ntcp_socket={port=2}\nretries=3\n\
+         [[drain]]\nname='both'\nparallel=[{sleep='1s'},{exec=['x']}]\nwhen='always'\n[[drain]]\nsignal={process='a',signal='HUP'}",
+    );
+    assert_eq!(c.kill_reserve.as_millis(), 500);
+    let Handler::Http(get) = &c.init[0].handler else {
+        panic!("{:?}", c.init[0])
+    };
+    assert_eq!(
+        (
+            get.method,
+            get.host.as_str(),
+            get.port,
+            get.path.as_str(),
+            c.init[0].retries
+        ),
+        (Method::Get, "localhost", 5432, "/", Retries::UntilTimeout)
+    );
+    let Handler::Http(post) = &c.init[1].handler else {
+        panic!("{:?}", c.init[1])
+    };
+    assert_eq!(
+        (
+            post.body.as_deref(),
+            c.init[1].retries,
+            c.init[1].name.as_str()
+        ),
+        (Some("b"), Retries::Count(0), "init 2")
+    );
+    assert_eq!(
+        (
+            c.init[2].name.as_str(),
+            c.init[2].timeout,
+            c.init[3].retries
+        ),
+        ("sleep 10ms", None, Retries::Count(3))
+    );
+    assert_eq!(
+        c.drain[0]
+            .tasks
+            .iter()
+            .map(|t| t.name.as_str())
+            .collect::<Vec<_>>(),
+        ["sleep 1s", "both 2"]
+    );
+    assert_eq!(
+        (c.drain[0].when, c.drain[1].tasks[0].name.as_str()),
+        (When::Always, "drain 2")
+    );
+    assert_eq!(c.processes[0].identity.group.as_deref(), Some("g"));
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused_with_its_place() {
+    let refused = decode(b"grace = \"30s\"\nname = \"caf\xe9\"\n", "softstop.toml")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("not UTF-8\n --> softstop.toml:2:12\n"),
+        "{refused}"
+    );
+    let huge = "#".repeat(softstop::config::check::MAX_BYTES + 1);
+    assert!(
+        read(&huge, "f", &env)
+            .unwrap_err()
+            .to_string()
+            .contains("more than 1048576")
+    );
+    assert!(decode(huge.as_bytes(), "f").is_err());
+    assert_eq!(decode("é".as_bytes(), "f"), Ok("é"));
+}
+
+#[test]
+fn a_hostile_megabyte_is_read_in_bounded_time_and_space() {
+    for line in [
+        "[[process]]\n",
+        "x\n",
+        "a.b.c.d = [[[[\n",
+        "[[process]]\nname='a'\ncommand='x'\n",
+        "[[[[[[[[",
+        "{a=",
+        "\"${x\"\n",
+        "[a.a]\n",
+    ] {
+        let text = line.repeat(200_000 / line.len());
+        let started = std::time::Instant::now();
+        let refused = read(&text, "f", &env).unwrap_err().to_string();
+        assert!(refused.len() < 200_000, "{line:?}: {} bytes", refused.len());
+        assert!(
+            started.elapsed().as_secs() < 30,
+            "{line:?}: {:?}",
+            started.elapsed()
+        );
+    }
+    // A chain and a ring as long as fit: no recursion, no square.
+    let link = |i: usize, next: usize| {
+        format!("[[process]]\nname='p{i}'\ncommand=['x']\nafter.p{next}='ready'\n")
+    };
+    let ring: String = (0..2000).map(|i| link(i, (i + 1) % 2000)).collect();
+    assert!(
+        read(&ring, "f", &env).unwrap_err().list[0]
+            .sentence
+            .starts_with("the processes wait for each other")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC*") {
+        said(&text);
+    }
+
+    #[test]
+    fn no_toml_like_text_makes_the_reader_panic(pieces in prop::collection::vec(prop::sample::select(vec![
+        "[[process]]\n", "[process.after]\n", "[[drain]]\n", "parallel", " = ", "\"${A", "}\"", "'web'", "name", "command", "stop", "[", "]", "{", "}",
+        ",", "\n", "\r\n", "\t", "30", "1.5", "true", "\"30s\"", "'-1s'", "\"\"\"", "é日", "\u{feff}", "\u{0}", "exec", "signal", ".", "[exit_codes]\n", "143",
+    ]), 0..60)) {
+        said(&pieces.concat());
+    }
+
+    /// A valid file with a piece cut out, doubled or replaced.
+    #[test]
+    fn no_mutation_makes_the_reader_panic(from in 0usize..4000, len in 0usize..60, insert in "\\PC{0,12}", whole in any::<bool>()) {
+        let text = if whole { include_str!("../examples/softstop.toml") } else { DESIGN };
+        let chars: Vec<char> = text.chars().collect();
+        let from = from % chars.len();
+        let end = (from + len).min(chars.len());
+        let mutated: String = chars[..from].iter().copied().chain(insert.chars()).chain(chars[end..].iter().copied()).collect();
+        said(&mutated);
+    }
+
+    /// Whatever duration is accepted, is what was written.
+    #[test]
+    fn durations_survive_the_way_there_and_back(millis in 1u64..86_400_000) {
+        let duration = std::time::Duration::from_millis(millis);
+        let text = softstop::config::check::values::words(duration);
+        prop_assert_eq!(softstop::config::check::values::duration(&text, softstop::config::check::values::LIMIT).unwrap(), duration);
+    }
+}

@@ -1,0 +1,318 @@
+//! The client of hooks and probes against servers that behave, and others.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is the failure")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use softstop::config::{HttpCall, Method};
+use softstop::http::client::{call, local_addresses, tcp};
+use softstop::lifecycle::event::Outcome;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { timeout(PATIENCE, test).await.expect("the test takes too long") })
+}
+
+fn get(addr: SocketAddr) -> HttpCall {
+    HttpCall {
+        method: Method::Get,
+        host: "app.localhost".into(),
+        port: addr.port(),
+        path: "/ready?deep=1".into(),
+        headers: Vec::new(),
+        body: None,
+    }
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+/// An address that refuses: it was free a moment ago.
+async fn refusing() -> SocketAddr {
+    listen().await.1
+}
+
+/// Reads one request whole, body too.
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+            if body.len() >= length {
+                return String::from_utf8(request).unwrap();
+            }
+        }
+        request.push(stream.read_u8().await.unwrap());
+    }
+}
+
+/// Serves one connection with `answer`, then closes it; the request as it came and the client's verdict.
+async fn exchange(make: impl FnOnce(SocketAddr) -> HttpCall, answer: &[u8]) -> (String, Outcome) {
+    let (listener, addr) = listen().await;
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let request = read_request(&mut stream).await;
+        stream.write_all(answer).await.unwrap();
+        request
+    };
+    let (request, addrs) = (make(addr), [addr]);
+    tokio::join!(serve, call(&request, &addrs))
+}
+
+fn verdict(answer: &[u8]) -> Outcome {
+    block_on(exchange(get, answer)).1
+}
+
+#[test]
+fn the_request_is_the_kubelets() {
+    let (request, outcome) = block_on(exchange(get, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    assert_eq!(outcome, Outcome::Ok);
+    let mut lines = request.trim_end().split("\r\n");
+    assert_eq!(lines.next(), Some("GET /ready?deep=1 HTTP/1.1"));
+    let mut headers: Vec<&str> = lines.collect();
+    headers.sort_unstable();
+    let host = headers.iter().position(|l| l.starts_with("host: app.localhost:")).expect("a host with its port");
+    headers.remove(host);
+    let agent = format!("user-agent: softstop/{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(headers, ["accept: */*", "connection: close", &agent]);
+}
+
+#[test]
+fn headers_override_the_defaults_but_not_the_framing() {
+    let make = |addr| HttpCall {
+        headers: [
+            ("host", "example.com"),
+            ("User-Agent", "me"),
+            ("ACCEPT", ""),
+            ("Content-Length", "9"),
+            ("X-A", "1"),
+            ("X-A", "2"),
+        ]
+        .map(|(n, v)| (n.to_string(), v.to_string()))
+        .to_vec(),
+        ..get(addr)
+    };
+    let (request, outcome) = block_on(exchange(make, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    assert_eq!(outcome, Outcome::Ok);
+    let mut headers: Vec<&str> = request.trim_end().split("\r\n").skip(1).collect();
+    headers.sort_unstable();
+    assert_eq!(headers, ["connection: close", "host: example.com", "user-agent: me", "x-a: 1", "x-a: 2"]);
+}
+
+#[test]
+fn a_post_carries_its_body_and_length() {
+    for (body, length) in [(Some("{\"a\":1}"), 7), (Some(""), 0), (None, 0)] {
+        let make = |addr| HttpCall { method: Method::Post, body: body.map(str::to_string), ..get(addr) };
+        let (request, outcome) = block_on(exchange(make, b"HTTP/1.1 204 No Content\r\n\r\n"));
+        assert_eq!(outcome, Outcome::Ok);
+        assert!(request.starts_with("POST /ready?deep=1 HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains(&format!("content-length: {length}\r\n")), "{request}");
+        assert!(request.ends_with(&format!("\r\n\r\n{}", body.unwrap_or_default())), "{request}");
+    }
+}
+
+#[test]
+fn success_is_200_to_399() {
+    for (answer, expected) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", None),
+        ("HTTP/1.1 200 OK\r\n\r\nuntil the end of the connection", None),
+        ("HTTP/1.0 200 OK\r\n\r\nok", None),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", None),
+        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", None),
+        ("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", None),
+        ("HTTP/1.1 399 Odd\r\nContent-Length: 0\r\n\r\n", None),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Some("answered 404")),
+        (
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 33\r\n\r\n\r\n  db: \u{1b}[31mgone\u{7}  \r\nsecond line..",
+            Some("answered 503: db:  [31mgone"),
+        ),
+        ("SSH-2.0-OpenSSH_9.9\r\n", Some("answered something that is not HTTP/1.1")),
+        ("", Some("connection closed before the answer was complete")),
+        ("HTTP/1.1 200 OK\r\nContent-", Some("connection closed before the answer was complete")),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok",
+            Some("answered 200, then connection closed before the answer was complete"),
+        ),
+    ] {
+        let expected = expected.map_or(Outcome::Ok, Outcome::failed);
+        assert_eq!(verdict(answer.as_bytes()), expected, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_quote_is_short() {
+    let long = format!("HTTP/1.1 500 No\r\n\r\n{}", "é".repeat(5000));
+    let Outcome::Failed { reason, code: None } = verdict(long.as_bytes()) else { panic!("500 is a failure") };
+    assert_eq!(reason, format!("answered 500: {}…", "é".repeat(120)));
+}
+
+#[test]
+fn an_endless_head_is_cut() {
+    block_on(async {
+        let (listener, addr) = listen().await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nX-Endless: ").await.unwrap();
+            while stream.write_all(&[b'a'; 1024]).await.is_ok() {}
+        };
+        let (request, addrs) = (get(addr), [addr]);
+        let ((), outcome) = tokio::join!(serve, call(&request, &addrs));
+        assert_eq!(outcome, Outcome::failed("answered with more than 32 KiB of headers"));
+    });
+}
+
+/// The body is not read beyond its bound: the call succeeds, closes the connection, and the server notices.
+#[test]
+fn an_endless_body_is_left() {
+    block_on(async {
+        let (listener, addr) = listen().await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let mut sent = 0;
+            while stream.write_all(&[b'a'; 1024]).await.is_ok() {
+                sent += 1024;
+            }
+            sent
+        };
+        let (request, addrs) = (get(addr), [addr]);
+        let (sent, outcome) = tokio::join!(serve, call(&request, &addrs));
+        assert_eq!(outcome, Outcome::Ok);
+        assert!(sent >= 10 * 1024, "only {sent} bytes were taken");
+    });
+}
+
+/// A server that says 503 and then stalls has said enough; one that says 200 and stalls has not.
+#[test]
+fn a_stalled_body_is_a_failure_by_the_callers_timeout() {
+    block_on(async {
+        for (code, limit, expected) in [
+            (200, Duration::from_millis(600), None),
+            (503, PATIENCE / 2, Some(Outcome::failed("answered 503: going down"))),
+        ] {
+            let (listener, addr) = listen().await;
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let head = format!("HTTP/1.1 {code} X\r\nContent-Length: 100\r\n\r\ngoing down\n");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // Ends when the client has closed: a call that is dropped leaves no connection behind.
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+            };
+            let (request, addrs) = (get(addr), [addr]);
+            let ((), outcome) = tokio::join!(serve, async { timeout(limit, call(&request, &addrs)).await.ok() });
+            assert_eq!(outcome, expected);
+        }
+    });
+}
+
+#[test]
+fn a_reset_is_called_so() {
+    block_on(async {
+        for (answer, expected) in [
+            ("", "connection reset"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok", "answered 200, then connection reset"),
+        ] {
+            let (listener, addr) = listen().await;
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                read_request(&mut stream).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                // Lets the client read what was written, which a reset would throw away.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stream.set_zero_linger().unwrap();
+            };
+            let (request, addrs) = (get(addr), [addr]);
+            let ((), outcome) = tokio::join!(serve, call(&request, &addrs));
+            assert_eq!(outcome, Outcome::failed(expected));
+        }
+    });
+}
+
+#[test]
+fn a_refused_connection_is_called_so() {
+    block_on(async {
+        let addr = refusing().await;
+        assert_eq!(call(&get(addr), &[addr]).await, Outcome::failed("connection refused"));
+        assert_eq!(tcp(&[addr, addr]).await, Outcome::failed("connection refused"));
+        assert_eq!(tcp(&[]).await, Outcome::failed("no address to connect to"));
+    });
+}
+
+#[test]
+fn the_next_address_is_tried() {
+    block_on(async {
+        let (listener, addr) = listen().await;
+        let refused = refusing().await;
+        assert_eq!(tcp(&[refused, addr]).await, Outcome::Ok);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut sent = Vec::new();
+        stream.read_to_end(&mut sent).await.unwrap();
+        assert!(sent.is_empty(), "a tcp check sends nothing and closes");
+    });
+}
+
+/// A listener whose queue is full drops what comes: the first address is silent, and the second gets its turn.
+#[test]
+fn a_silent_address_holds_up_the_next_only_briefly() {
+    block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = socket.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(200), TcpStream::connect(silent)).await {
+            queue.push(stream.unwrap());
+        }
+        let (_listener, addr) = listen().await;
+        assert_eq!(timeout(Duration::from_secs(5), tcp(&[silent, addr])).await, Ok(Outcome::Ok));
+        assert!(timeout(Duration::from_millis(400), tcp(&[silent])).await.is_err(), "the first address is not silent");
+    });
+}
+
+#[test]
+fn what_cannot_be_sent_is_said_before_anything_is() {
+    block_on(async {
+        let addr = refusing().await;
+        for (request, expected) in [
+            (HttpCall { path: "/a b".into(), ..get(addr) }, "path \"/a b\" is not valid in a request: "),
+            (HttpCall { headers: vec![("a b".into(), "c".into())], ..get(addr) }, "header \"a b\" is not valid: "),
+            (HttpCall { headers: vec![("a".into(), "b\nc".into())], ..get(addr) }, "header \"a\" is not valid: "),
+        ] {
+            let Outcome::Failed { reason, .. } = call(&request, &[addr]).await else { panic!("it was sent") };
+            assert!(reason.starts_with(expected), "{reason}");
+        }
+    });
+}
+
+#[test]
+fn addresses_that_need_no_look_up() {
+    let addresses =
+        |host| local_addresses(host, 80).map(|a| a.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    for (host, expected) in [
+        ("127.0.0.1", Some("127.0.0.1:80")),
+        ("::1", Some("[::1]:80")),
+        ("[2001:db8::1]", Some("[2001:db8::1]:80")),
+        ("localhost", Some("127.0.0.1:80 [::1]:80")),
+        ("LocalHost.", Some("127.0.0.1:80 [::1]:80")),
+        ("app.localhost", Some("127.0.0.1:80 [::1]:80")),
+        ("db", None),
+        ("localhost.example.com", None),
+        ("notlocalhost", None),
+        ("127.1", None),
+        ("", None),
+    ] {
+        assert_eq!(addresses(host).as_deref(), expected, "{host:?}");
+    }
+}
