@@ -425,6 +425,8 @@ fn nginx_under_load_is_stopped_without_a_failed_request() {
     let image = nginx_image(&dir);
     let report = dir.text("report");
     std::fs::create_dir(&report).unwrap();
+    // nginx as root would look for a user to change to; there is no /etc/passwd to find one in.
+    std::fs::set_permissions(&report, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     let (web, probes) = (free_port(), free_port());
     let (publish_web, publish_probes) = (published(web, 8080), published(probes, 9180));
     let volume = format!("{report}:/report");

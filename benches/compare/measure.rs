@@ -14,6 +14,8 @@ const IDLE: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub struct Results {
     pub first_instruction: Vec<u64>,
+    /// The same with nothing in between: what the child's own start takes.
+    pub bare: Vec<u64>,
     pub stop: Vec<u64>,
     pub forward: Vec<u64>,
     pub idle_switches: u64,
@@ -33,14 +35,18 @@ struct Running {
 }
 
 impl Running {
-    fn start(init: &Init, child: &[&str]) -> Running {
+    /// Without an init the child itself is PID 1.
+    fn start(init: Option<&Init>, child: &[&str]) -> Running {
         let this = std::env::current_exe().unwrap();
         let mut command = Command::new("unshare");
         if !nix::unistd::geteuid().is_root() {
             command.args(["--user", "--map-root-user"]);
         }
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(&this).arg("inside-launch");
-        command.arg(&init.path).args(init.separator).arg(&this).args(child);
+        if let Some(init) = init {
+            command.arg(&init.path).args(init.separator);
+        }
+        command.arg(&this).args(child);
         let mut unshare =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("unshare is in util-linux");
         let lines = BufReader::new(unshare.stdout.take().unwrap()).lines();
@@ -48,7 +54,7 @@ impl Running {
     }
 
     fn started(init: &Init, child: &[&str]) -> Running {
-        let mut running = Running::start(init, child);
+        let mut running = Running::start(Some(init), child);
         running.number();
         running.pid = *children(running.unshare.id() as i32).first().expect("it has just said something");
         running
@@ -131,9 +137,8 @@ pub fn all(inits: &[Init], rounds: usize) -> Vec<Results> {
 }
 
 fn one_round(init: &Init, result: &mut Results) {
-    let mut running = Running::start(init, &["inside-first"]);
-    result.first_instruction.push(running.number());
-    running.unshare.wait().unwrap();
+    result.first_instruction.push(first_instruction(Some(init)));
+    result.bare.push(first_instruction(None));
     result.stop.push(Running::started(init, &["inside-idle"]).stop());
     let mut running = Running::started(init, &["inside-usr1"]);
     for _ in 0..SIGNALS_PER_ROUND {
@@ -142,6 +147,13 @@ fn one_round(init: &Init, result: &mut Results) {
         result.forward.push(running.number().saturating_sub(sent));
     }
     running.end();
+}
+
+fn first_instruction(init: Option<&Init>) -> u64 {
+    let mut running = Running::start(init, &["inside-first"]);
+    let took = running.number();
+    running.unshare.wait().unwrap();
+    took
 }
 
 fn idle(inits: &[Init], results: &mut [Results]) {
@@ -159,7 +171,7 @@ fn idle(inits: &[Init], results: &mut [Results]) {
 }
 
 fn orphans(init: &Init, result: &mut Results) {
-    let mut running = Running::start(init, &["inside-orphans", &ORPHANS.to_string()]);
+    let mut running = Running::start(Some(init), &["inside-orphans", &ORPHANS.to_string()]);
     let begun = running.number();
     running.pid = *children(running.unshare.id() as i32).first().expect("it has just said something");
     running.number();

@@ -32,6 +32,10 @@ type Row = (&'static str, fn(&Results) -> Cell);
 
 const ROWS: &[Row] = &[
     ("exec to the child's first instruction", |r| time(&r.first_instruction)),
+    ("of that the init's own share", |r| {
+        let own = percentile(&r.first_instruction, 50).saturating_sub(percentile(&r.bare, 50));
+        (micros(own), own as f64)
+    }),
     ("SIGTERM to exit, prompt child", |r| time(&r.stop)),
     ("signal forwarding", |r| time(&r.forward)),
     ("wake-ups in 5 s of idling", |r| plain(r.idle_switches, "")),
