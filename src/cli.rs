@@ -23,17 +23,27 @@ and ends everything inside the grace budget, in order, with an account of what h
 
 const AFTER: &str = "\
 Examples:
-  softstop -- nginx -g 'daemon off;'             as an entrypoint, in place of tini
-  softstop --grace 30s --drain-sleep 5s --http 0.0.0.0:9180 --readiness http://localhost:8080/ -- /app
-  softstop run -c softstop.toml                  several processes, hooks, probes, an ordered drain
-  softstop check -c softstop.toml                every mistake in a config, with line, column and fix
+  softstop -- nginx -g 'daemon off;'         as an entrypoint, in place of tini
+  softstop --grace 30s --drain-sleep 5s --http 9180 --readiness http://localhost:8080/ -- /app
+  softstop run -c softstop.toml              several processes, hooks, probes, an ordered drain
+  softstop check -c softstop.toml            every mistake in a config, with line, column and fix
 
-Exit codes: the main process's own, 128+n when signal n ended it; 64 wrong command line, 70 softstop's own
-failure, 78 wrong configuration, 126 not executable, 127 not found.";
+Durations have a unit: 500ms, 30s, 1m30s. Signals are names or numbers: SIGTERM, TERM, 15.
+
+Exit codes: the main process's own, 128+n when signal n ended it; 64 wrong command line,
+70 softstop's own failure, 78 wrong configuration, 126 not executable, 127 not found.";
+
+// The headings of --help.
+const STOP: &str = "The stop";
+const SIGNALS: &str = "Signals";
+const PROBES: &str = "Probes";
+const EXIT: &str = "Exit code";
+const ACCOUNT: &str = "Output, log and report";
 
 #[derive(Parser, Debug)]
 #[command(name = "softstop", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+#[command(next_line_help = true)]
 #[command(
     override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]"
 )]
@@ -46,9 +56,11 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run what a configuration file says
+    #[command(next_line_help = true)]
+    /// Run what a configuration file says; a flag or its variable wins over the file
     Run(Run),
-    /// Check a configuration file: every mistake at once, with line, column and fix; starts nothing
+    #[command(next_line_help = true)]
+    /// Say every mistake in a configuration file, with line, column and fix; starts nothing
     Check(ConfigFile),
     /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
     #[command(name = "__resolve", hide = true)]
@@ -57,8 +69,9 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct ConfigFile {
-    /// The configuration; else ./softstop.toml, else /etc/softstop.toml
-    #[arg(short, long, value_name = "FILE", env = "SOFTSTOP_CONFIG")]
+    /// The configuration file
+    /// [default: ./softstop.toml, else /etc/softstop.toml]
+    #[arg(short, long, value_name = "FILE", env = "SOFTSTOP_CONFIG", hide_env_values = true, verbatim_doc_comment)]
     pub config: Option<PathBuf>,
 }
 
@@ -73,41 +86,63 @@ pub struct Run {
 /// What `run` and the wrapper have in common; for `run` it wins over the file.
 #[derive(Args, Debug, Default)]
 pub struct Common {
-    /// The whole budget of a stop = terminationGracePeriodSeconds [default: 30s]
+    /// The whole budget of a stop: the pod's terminationGracePeriodSeconds
+    /// [default: 30s]
     #[arg(long, value_name = "DURATION", env = "SOFTSTOP_GRACE", value_parser = grace)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub grace: Option<Duration>,
-    /// The budget's last slice, for SIGKILL and the report [default: 1s, at most a quarter of the grace]
+    /// The budget's last slice, for SIGKILL and the report
+    /// [default: 1s, or a quarter of the grace when that is less]
     #[arg(long, value_name = "DURATION", env = "SOFTSTOP_KILL_RESERVE", value_parser = duration)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub kill_reserve: Option<Duration>,
-    /// Signals that ask softstop to stop [default: SIGTERM,SIGINT,SIGQUIT]
+    /// The signals that ask for a stop, with commas between them
+    /// [default: SIGTERM,SIGINT,SIGQUIT]
     #[arg(long, value_name = "SIGNALS", env = "SOFTSTOP_STOP_ON", value_delimiter = ',', value_parser = stop_on)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub stop_on: Option<Vec<Signal>>,
-    /// Which other signals are passed on: all, or (caught) none that would end a process which does not catch it
+    /// Which other signals are passed on: all, or (caught) only those that the process catches
+    /// or that would not end it [default: all]
     #[arg(long, value_name = "WHICH", env = "SOFTSTOP_FORWARD", value_parser = words(&["all", "caught"]))]
+    #[arg(help_heading = SIGNALS, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
     pub forward: Option<String>,
     /// Serve /startupz /readyz /livez /healthz /status /metrics here: ADDRESS:PORT, :PORT or PORT
+    /// [default: nothing listens]
     #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", value_parser = listen)]
+    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
     pub http: Option<SocketAddr>,
-    /// error, warn, info or debug [default: info]
+    /// The least important line of softstop's own log: error, warn, info or debug
+    /// [default: info]
     #[arg(long, value_name = "LEVEL", env = "SOFTSTOP_LOG_LEVEL", value_parser = words(&["error", "warn", "info", "debug"]))]
+    #[arg(help_heading = ACCOUNT, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
     pub log_level: Option<String>,
-    /// text or json [default: text]
+    /// softstop's own log as text or json [default: text]
     #[arg(long, value_name = "FORMAT", env = "SOFTSTOP_LOG_FORMAT", value_parser = words(&["text", "json"]))]
+    #[arg(help_heading = ACCOUNT, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
     pub log_format: Option<String>,
-    /// Exit with TO where the main process's code is FROM: 143=0
+    /// Exit with TO where the main process's code is FROM, e.g. 143=0; =0 may be left out.
+    /// Several with commas, or the flag several times
     #[arg(short = 'e', long = "exit-code", value_name = "FROM=TO", env = "SOFTSTOP_EXIT_CODE_MAP", value_delimiter = ',', value_parser = remap)]
+    #[arg(help_heading = EXIT, hide_env_values = true, verbatim_doc_comment)]
     pub exit_codes: Vec<(u8, u8)>,
-    /// Exit with N when the stop needed SIGKILL
+    /// Exit with N when the stop needed SIGKILL, whatever the main process's code is
+    /// [default: that code]
     #[arg(long, value_name = "N", env = "SOFTSTOP_FORCED_EXIT_CODE")]
+    #[arg(help_heading = EXIT, hide_env_values = true, verbatim_doc_comment)]
     pub forced_exit_code: Option<u8>,
-    /// Write the report of the stop here, as JSON
+    /// Write the account of the run here at exit, as JSON
     #[arg(long, value_name = "FILE", env = "SOFTSTOP_REPORT")]
+    #[arg(help_heading = ACCOUNT, hide_env_values = true)]
     pub report: Option<PathBuf>,
-    /// Write the verdict here if the file exists; empty for nowhere [default: /dev/termination-log]
+    /// Write the verdict here if the file exists; empty for nowhere
+    /// [default: /dev/termination-log]
     #[arg(long, value_name = "FILE", env = "SOFTSTOP_TERMINATION_LOG")]
+    #[arg(help_heading = ACCOUNT, hide_env_values = true, verbatim_doc_comment)]
     pub termination_log: Option<PathBuf>,
     /// Have the kernel send softstop this signal when its parent dies
+    /// [default: none]
     #[arg(short = 'p', long, value_name = "SIGNAL", env = "SOFTSTOP_PARENT_DEATH_SIGNAL", value_parser = Signal::parse)]
+    #[arg(help_heading = SIGNALS, hide_env_values = true, verbatim_doc_comment)]
     pub parent_death_signal: Option<Signal>,
 }
 
@@ -115,29 +150,44 @@ pub struct Common {
 pub struct Wrapper {
     #[command(flatten)]
     pub common: Common,
-    /// What ends the process: signals with waits, SIGKILL last [default: the signal received]; SIGQUIT:20s,SIGTERM:3s
+    /// How the process is stopped: signals with waits between them, e.g. SIGQUIT:20s,SIGTERM:3s;
+    /// SIGKILL follows the last
+    /// [default: the stop signal that softstop got]
     #[arg(short = 's', long, value_name = "LADDER", env = "SOFTSTOP_STOP_SIGNAL", value_delimiter = ',', value_parser = rung)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub stop_signal: Vec<Rung>,
-    /// Signal the process's whole group, as a terminal does [default: process]
+    /// Send signals to the process alone or to its whole process group
+    /// [default: process]
     #[arg(long, value_name = "WHOM", env = "SOFTSTOP_SIGNAL_TO", value_parser = words(&["process", "group"]))]
+    #[arg(help_heading = SIGNALS, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
     pub signal_to: Option<String>,
     /// Short for --signal-to group
-    #[arg(short = 'g', long = "group", conflicts_with = "signal_to")]
+    #[arg(short = 'g', long = "group", conflicts_with = "signal_to", help_heading = SIGNALS)]
     pub group: bool,
-    /// At a stop request, answer 503 on /readyz and wait this long before the process is told
+    /// At a stop request, answer 503 on /readyz and wait this long before the process is told to
+    /// stop [default: 0s]
     #[arg(long, value_name = "DURATION", env = "SOFTSTOP_DRAIN_SLEEP", value_parser = duration)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub drain_sleep: Option<Duration>,
-    /// Started once this answers: http://HOST:PORT/PATH or tcp:PORT; tried every second, for five minutes
+    /// The process has started once this answers: http://HOST:PORT/PATH, tcp:PORT or
+    /// tcp://HOST:PORT; asked every second, for five minutes
     #[arg(long, value_name = "TARGET", env = "SOFTSTOP_STARTUP", value_parser = target)]
+    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
     pub startup: Option<Handler>,
-    /// Ready while this answers, asked every 5s
+    /// The process is ready while this answers (a target as for --startup), asked every 5s
+    /// [default: once it has started]
     #[arg(long, value_name = "TARGET", env = "SOFTSTOP_READINESS", value_parser = target)]
+    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
     pub readiness: Option<Handler>,
-    /// Alive while this answers, asked every 10s; three failures in a row end the container
+    /// The process is alive while this answers (a target as for --startup), asked every 10s;
+    /// three failures in a row end it, and with it the container
     #[arg(long, value_name = "TARGET", env = "SOFTSTOP_LIVENESS", value_parser = target)]
+    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
     pub liveness: Option<Handler>,
-    /// The process's output: inherit, prefix or json [default: inherit]
+    /// The process's output: inherit (untouched), prefix (its name before each line) or json
+    /// [default: inherit]
     #[arg(long, value_name = "HOW", env = "SOFTSTOP_OUTPUT", value_parser = words(&["inherit", "prefix", "json"]))]
+    #[arg(help_heading = ACCOUNT, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
     pub output: Option<String>,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "CMD", num_args = 1..)]
