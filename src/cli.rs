@@ -134,7 +134,7 @@ pub struct Common {
     #[arg(long, value_name = "FILE", env = "SOFTSTOP_REPORT")]
     #[arg(help_heading = ACCOUNT, hide_env_values = true)]
     pub report: Option<PathBuf>,
-    /// Write the verdict here if the file exists; empty for nowhere
+    /// Write the verdict here, if the file exists
     /// [default: /dev/termination-log]
     #[arg(long, value_name = "FILE", env = "SOFTSTOP_TERMINATION_LOG")]
     #[arg(help_heading = ACCOUNT, hide_env_values = true, verbatim_doc_comment)]
