@@ -1,0 +1,209 @@
+//! The pages against the program: every flag and variable is documented and none is invented, --help fits a terminal, every link
+//! leads somewhere, every configuration in a page is one that softstop accepts.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Command, CommandFactory};
+use softstop::cli::Cli;
+use softstop::config::check::read;
+use softstop::exit;
+
+/// Written by `cargo bench --bench compare`.
+const GENERATED: &str = "docs/performance.md";
+const HELP_WIDTH: usize = 100;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// README, CHANGELOG, docs/*.md and the examples' READMEs, relative to the root, with their text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("CHANGELOG.md")];
+    for folder in ["docs", "examples"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let page = if path.is_dir() { path.join("README.md") } else { path };
+            if page.extension().is_some_and(|e| e == "md") {
+                pages.push(page.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    assert!(pages.len() >= 12, "{pages:?}");
+    pages.into_iter().map(|p| (p.clone(), std::fs::read_to_string(root().join(&p)).unwrap())).collect()
+}
+
+fn page(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// softstop itself and each of its commands that users see.
+fn commands() -> Vec<Command> {
+    let mut all = Cli::command();
+    all.build();
+    let visible: Vec<Command> = all.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
+    std::iter::once(all).chain(visible).collect()
+}
+
+fn flags() -> Vec<Arg> {
+    let flags: Vec<Arg> = commands().iter().flat_map(Command::get_arguments).cloned().collect();
+    let long = |a: &Arg| a.get_long().is_some_and(|l| l != "help" && l != "version");
+    flags.into_iter().filter(long).collect()
+}
+
+/// Words in backquotes that begin with `start`, in the first `columns` columns of the page's tables.
+fn named_in_tables(text: &str, start: &str, columns: usize) -> BTreeSet<String> {
+    let rows = text.lines().filter(|l| l.starts_with("| `"));
+    let cells = rows.flat_map(|row| row.split('|').skip(1).take(columns));
+    let words = cells.flat_map(|cell| cell.split([' ', '`', ','])).filter(|word| word.starts_with(start));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_flag_is_documented_and_none_is_invented() {
+    let text = page("docs/command-line.md");
+    let long: BTreeSet<String> = flags().iter().map(|a| format!("--{}", a.get_long().unwrap())).collect();
+    assert!(long.len() >= 20, "{long:?}");
+    assert_eq!(named_in_tables(&text, "--", 1), long);
+    for flag in flags() {
+        let (long, row) = (flag.get_long().unwrap(), |line: &&str| line.starts_with("| `"));
+        let named = |line: &&str| line.split('|').nth(1).unwrap().contains(&format!("`--{long}"));
+        let row = text.lines().filter(row).find(named).unwrap();
+        if let Some(short) = flag.get_short() {
+            assert!(row.starts_with(&format!("| `-{short}`")), "-{short} is not in: {row}");
+        }
+        match flag.get_env() {
+            Some(env) => assert!(row.contains(&format!("`{}`", env.to_str().unwrap())), "{env:?} is not in: {row}"),
+            None => assert!(!row.contains("`SOFTSTOP_"), "{long} has no variable: {row}"),
+        }
+    }
+}
+
+#[test]
+fn every_variable_is_documented_and_none_is_invented() {
+    let variables: BTreeSet<String> =
+        flags().iter().filter_map(|a| Some(a.get_env()?.to_str().unwrap().to_owned())).collect();
+    let text = page("docs/command-line.md");
+    assert_eq!(named_in_tables(&text, "SOFTSTOP_", 2), variables);
+    // What hooks are told, and how the tests are run.
+    let others = ["REASON", "REMAINING_MS", "EXIT_CODE", "ROUNDS", "FROM", ""];
+    for (path, text) in pages() {
+        for word in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|w| w.starts_with("SOFTSTOP_")) {
+            let known = variables.contains(word) || others.contains(&word.trim_start_matches("SOFTSTOP_"));
+            assert!(known, "{}: there is no {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    for mut command in commands() {
+        let help = command.render_long_help().to_string();
+        for line in help.lines().chain(command.render_help().to_string().lines()) {
+            assert!(line.chars().count() <= HELP_WIDTH, "{} --help: {line}", command.get_name());
+        }
+    }
+}
+
+#[test]
+fn softstops_own_exit_codes_are_in_the_table() {
+    let text = page("docs/exit-codes.md");
+    for code in
+        [exit::OK, exit::FAILED, exit::USAGE, exit::INTERNAL, exit::CONFIG, exit::NOT_EXECUTABLE, exit::NOT_FOUND]
+    {
+        assert!(text.lines().any(|l| l.starts_with(&format!("| {code} |"))), "{code}");
+    }
+}
+
+/// As GitHub makes them from headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = outside_blocks(text).filter(|l| l.starts_with('#'));
+    let keep = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+    headings
+        .map(|h| {
+            h.trim_start_matches('#').trim().to_lowercase().chars().filter(keep).collect::<String>().replace(' ', "-")
+        })
+        .collect()
+}
+
+fn outside_blocks(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        inside ^= fence;
+        !inside && !fence
+    })
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut links = 0;
+    for (path, text) in pages() {
+        let prose: String = outside_blocks(&text).flat_map(|line| [line, "\n"]).collect();
+        for link in prose.split("](").skip(1).map(|l| l.split(')').next().unwrap()) {
+            if link.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let Ok(there) = root().join(&target).canonicalize() else {
+                assert!(target.ends_with(GENERATED), "{}: {link} is not there", path.display());
+                continue;
+            };
+            if !anchor.is_empty() {
+                let known = anchors(&std::fs::read_to_string(&there).unwrap());
+                assert!(known.contains(anchor), "{}: {link} is not among {known:?}", path.display());
+            }
+        }
+    }
+    assert!(links >= 30, "{links} links");
+}
+
+/// The blocks of a language, without their fences. "toml,fragment" is another language than "toml".
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|b| b.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_configuration_in_a_page_is_accepted() {
+    let mut found = 0;
+    for (path, text) in pages() {
+        for block in blocks(&text, "toml") {
+            let process =
+                if block.contains("[[process]]") { "" } else { "\n[[process]]\nname = 'x'\ncommand = ['x']\n" };
+            match read(&format!("{block}{process}"), &path.display().to_string(), &|_| None) {
+                Ok((_, warnings)) => assert_eq!(warnings, [], "{}:\n{block}", path.display()),
+                Err(problems) => panic!("{problems}\n{block}"),
+            }
+            found += 1;
+        }
+    }
+    assert!(found >= 15, "{found} configurations");
+}
+
+/// The example in docs/stop.md, worked out there by hand.
+#[test]
+fn the_worked_example_is_worked_out_right() {
+    use softstop::plan::budget::{Budget, share};
+    use softstop::time::At;
+    use std::time::Duration;
+
+    let text = page("docs/stop.md");
+    let blocks = blocks(&text, "toml");
+    let example = blocks.iter().find(|b| b.contains("leave the cluster")).unwrap();
+    let (config, _) = read(example, "docs/stop.md", &|_| None).unwrap_or_else(|p| panic!("{p}"));
+    let budget = Budget::new(&config);
+    assert_eq!((budget.stop, budget.after_stop()), (Duration::from_millis(4500), Duration::from_secs(3)));
+    let deadline = budget.deadline(At::ZERO);
+    let gets = |step: usize, at: u64, timeout: Option<u64>| {
+        share(At::from_millis(at), deadline, budget.after_drain(step), timeout.map(Duration::from_millis)).as_millis()
+    };
+    assert_eq!(gets(0, 0, Some(5000)), 5000);
+    assert_eq!(gets(1, 5000, Some(20_000)), 14_500);
+    assert_eq!(gets(2, 19_500, None), 2000);
+    assert_eq!(gets(2, 6000, None), 15_500);
+}
