@@ -193,6 +193,10 @@ impl fmt::Display for Verdict {
             f.write_str("; over the grace")?;
         }
         match &self.main {
+            // Said already, as the cause.
+            Some(main) if self.cause == format!("{} ended with {}", main.process, main.exit) => {
+                write!(f, "; exit code {}", self.exit_code)
+            }
             Some(main) => write!(f, "; {} ended with {}; exit code {}", main.process, main.exit, self.exit_code),
             None => write!(f, "; exit code {}", self.exit_code),
         }
