@@ -1,0 +1,186 @@
+//! The measurements, from outside the namespaces.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Init, now_ns};
+
+const ORPHANS: u32 = 10_000;
+const SIGNALS_PER_ROUND: usize = 10;
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What was found for one init. Times in nanoseconds, one per sample.
+#[derive(Default)]
+pub struct Results {
+    pub first_instruction: Vec<u64>,
+    /// The same with nothing in between: what the child's own start takes.
+    pub bare: Vec<u64>,
+    pub stop: Vec<u64>,
+    pub forward: Vec<u64>,
+    pub idle_switches: u64,
+    pub rss_kb: u64,
+    pub private_dirty_kb: u64,
+    pub orphans: Vec<u64>,
+    pub orphans_rss_kb: u64,
+    pub bytes: u64,
+}
+
+/// An init that runs as PID 1.
+struct Running {
+    unshare: Child,
+    /// The init's pid as we see it.
+    pid: i32,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    /// Without an init the child itself is PID 1.
+    fn start(init: Option<&Init>, child: &[&str]) -> Running {
+        let this = std::env::current_exe().unwrap();
+        let mut command = Command::new("unshare");
+        if !nix::unistd::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(&this).arg("inside-launch");
+        if let Some(init) = init {
+            command.arg(&init.path).args(init.separator);
+        }
+        command.arg(&this).args(child);
+        let mut unshare =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("unshare is in util-linux");
+        let lines = BufReader::new(unshare.stdout.take().unwrap()).lines();
+        Running { unshare, pid: 0, lines }
+    }
+
+    fn started(init: &Init, child: &[&str]) -> Running {
+        let mut running = Running::start(Some(init), child);
+        running.number();
+        running.pid = *children(running.unshare.id() as i32).first().expect("it has just said something");
+        running
+    }
+
+    /// The next line the child prints.
+    fn number(&mut self) -> u64 {
+        let line = self.lines.next().expect("the child has ended early").unwrap();
+        line.trim().parse().unwrap_or_else(|_| panic!("the child said {line:?}"))
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: no memory is involved; the pid is that of a process we have not waited for.
+        assert_eq!(unsafe { libc::kill(self.pid, signal) }, 0, "kill");
+    }
+
+    /// From SIGTERM to the init's own end.
+    fn stop(mut self) -> u64 {
+        // SAFETY: no memory is involved.
+        let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, self.pid, 0) } as i32;
+        assert!(pidfd >= 0, "pidfd_open");
+        let begun = now_ns();
+        self.signal(libc::SIGTERM);
+        let mut poll = libc::pollfd { fd: pidfd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd of our own.
+        let ready = unsafe { libc::poll(&raw mut poll, 1, 20_000) };
+        let ended = now_ns();
+        // SAFETY: the descriptor is ours and not used again.
+        unsafe { libc::close(pidfd) };
+        assert_eq!(ready, 1, "the init did not end within 20 s of SIGTERM");
+        self.unshare.wait().unwrap();
+        ended - begun
+    }
+
+    fn end(mut self) {
+        self.unshare.kill().unwrap();
+        self.unshare.wait().unwrap();
+    }
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
+}
+
+/// A field of a /proc file with lines `NAME: VALUE kB`.
+fn field(pid: i32, file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let line =
+        text.lines().find(|l| l.split(':').next() == Some(name)).unwrap_or_else(|| panic!("no {name} in {file}"));
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn switches(pid: i32) -> u64 {
+    field(pid, "status", "voluntary_ctxt_switches") + field(pid, "status", "nonvoluntary_ctxt_switches")
+}
+
+pub fn all(inits: &[Init], rounds: usize) -> Vec<Results> {
+    let mut results: Vec<Results> = inits.iter().map(|_| Results::default()).collect();
+    for round in 0..rounds {
+        for (init, result) in inits.iter().zip(&mut results) {
+            one_round(init, result);
+        }
+        if round % 20 == 0 {
+            eprintln!("compare: round {round} of {rounds}");
+        }
+    }
+    eprintln!("compare: {} s of idling", IDLE.as_secs());
+    idle(inits, &mut results);
+    eprintln!("compare: {ORPHANS} orphans, three times each");
+    for _ in 0..3 {
+        for (init, result) in inits.iter().zip(&mut results) {
+            orphans(init, result);
+        }
+    }
+    for (init, result) in inits.iter().zip(&mut results) {
+        result.bytes = std::fs::metadata(&init.path).unwrap().len();
+    }
+    results
+}
+
+fn one_round(init: &Init, result: &mut Results) {
+    result.first_instruction.push(first_instruction(Some(init)));
+    result.bare.push(first_instruction(None));
+    result.stop.push(Running::started(init, &["inside-idle"]).stop());
+    let mut running = Running::started(init, &["inside-usr1"]);
+    for _ in 0..SIGNALS_PER_ROUND {
+        let sent = now_ns();
+        running.signal(libc::SIGUSR1);
+        result.forward.push(running.number().saturating_sub(sent));
+    }
+    running.end();
+}
+
+fn first_instruction(init: Option<&Init>) -> u64 {
+    let mut running = Running::start(init, &["inside-first"]);
+    let took = running.number();
+    running.unshare.wait().unwrap();
+    took
+}
+
+fn idle(inits: &[Init], results: &mut [Results]) {
+    let running: Vec<Running> = inits.iter().map(|i| Running::started(i, &["inside-idle"])).collect();
+    // The last work of the start is not idling.
+    std::thread::sleep(Duration::from_secs(1));
+    let before: Vec<u64> = running.iter().map(|r| switches(r.pid)).collect();
+    std::thread::sleep(IDLE);
+    for ((running, before), result) in running.into_iter().zip(before).zip(results) {
+        result.idle_switches = switches(running.pid) - before;
+        result.rss_kb = field(running.pid, "smaps_rollup", "Rss");
+        result.private_dirty_kb = field(running.pid, "smaps_rollup", "Private_Dirty");
+        running.end();
+    }
+}
+
+fn orphans(init: &Init, result: &mut Results) {
+    let mut running = Running::start(Some(init), &["inside-orphans", &ORPHANS.to_string()]);
+    let begun = running.number();
+    running.pid = *children(running.unshare.id() as i32).first().expect("it has just said something");
+    running.number();
+    // All made; reaped when the init has no child but the one it started.
+    let limit = Instant::now() + Duration::from_secs(60);
+    while children(running.pid).len() > 1 {
+        assert!(Instant::now() < limit, "{} leaves orphans unreaped", init.name);
+    }
+    result.orphans.push(now_ns() - begun);
+    result.orphans_rss_kb = result.orphans_rss_kb.max(field(running.pid, "smaps_rollup", "Rss"));
+    running.end();
+}

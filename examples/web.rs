@@ -1,0 +1,135 @@
+//! A small real HTTP service, as the thing to run under softstop: no framework, so that it builds in a second, and static if asked.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/` | a line of text |
+//! | `/healthz` | 200 `ok` |
+//! | `/slow?SECONDS` | 200 after so many seconds (3; at most 60) |
+//!
+//! On SIGTERM or SIGINT it accepts no new connection, finishes the requests it has and exits with 0. A second signal ends it
+//! at once. `WEB_LISTEN` says where it listens (127.0.0.1:8080).
+
+// One thread per connection and a counter: an example is read more often than it is run.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "an ordinary program, not PID 1"
+)]
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+const HIGHEST_DELAY_SECONDS: u64 = 60;
+
+fn main() -> ExitCode {
+    let listen = std::env::var("WEB_LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    let listener = match TcpListener::bind(&listen) {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("web: cannot listen on {listen}: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let stopping = Arc::new(AtomicBool::new(false));
+    let open = Arc::new(AtomicUsize::new(0));
+    if let Err(error) = stop_on_signal(&listener, &stopping) {
+        eprintln!("web: cannot handle signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    println!("web: listening on http://{listen}");
+    for stream in listener.incoming() {
+        if stopping.load(Ordering::SeqCst) {
+            break;
+        }
+        let Ok(stream) = stream else { continue };
+        let (open, stopping) = (Arc::clone(&open), Arc::clone(&stopping));
+        open.fetch_add(1, Ordering::SeqCst);
+        thread::spawn(move || {
+            // A client that went away is its own affair.
+            let _ = serve(&stream, &stopping);
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+    drop(listener);
+    println!("web: stopping, {} connections open", open.load(Ordering::SeqCst));
+    while open.load(Ordering::SeqCst) > 0 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    println!("web: done");
+    ExitCode::SUCCESS
+}
+
+/// The first SIGTERM or SIGINT sets `stopping` and wakes the accept loop with a connection of its own; the second one exits.
+fn stop_on_signal(listener: &TcpListener, stopping: &Arc<AtomicBool>) -> io::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(stopping))?;
+        signal_hook::flag::register(signal, Arc::clone(stopping))?;
+    }
+    let (mut address, stopping) = (listener.local_addr()?, Arc::clone(stopping));
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    thread::spawn(move || {
+        while !stopping.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let _ = TcpStream::connect(address);
+    });
+    Ok(())
+}
+
+/// Requests of one connection, one after the other, until the client or the stop ends it.
+fn serve(stream: &TcpStream, stopping: &AtomicBool) -> io::Result<()> {
+    // An idle keep-alive connection must not hold up a stop for longer than this.
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut lines = BufReader::new(stream).lines();
+    while let Some(request) = next_request(&mut lines, stopping)? {
+        let mut words = request.split(' ');
+        let (_method, target) = (words.next(), words.next().unwrap_or("/"));
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let (status, body) = match path {
+            "/" => ("200 OK", "hello from the example web service\n"),
+            "/healthz" => ("200 OK", "ok\n"),
+            "/slow" => {
+                thread::sleep(Duration::from_secs(query.parse().unwrap_or(3).min(HIGHEST_DELAY_SECONDS)));
+                ("200 OK", "slow, but complete\n")
+            }
+            _ => ("404 Not Found", "not found\n"),
+        };
+        let close = stopping.load(Ordering::SeqCst);
+        let connection = if close { "close" } else { "keep-alive" };
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n", body.len());
+        let mut to = stream;
+        to.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        if close {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The request line, once all headers have been read; `None` when the client has closed or the service is stopping.
+fn next_request(lines: &mut io::Lines<BufReader<&TcpStream>>, stopping: &AtomicBool) -> io::Result<Option<String>> {
+    let mut request = None;
+    loop {
+        match lines.next() {
+            None => return Ok(None),
+            Some(Ok(line)) if line.is_empty() => return Ok(request),
+            Some(Ok(line)) => _ = request.get_or_insert(line),
+            Some(Err(error)) if is_timeout(&error) && request.is_none() && !stopping.load(Ordering::SeqCst) => {}
+            Some(Err(error)) if is_timeout(&error) => return Ok(None),
+            Some(Err(error)) => return Err(error),
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}

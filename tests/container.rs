@@ -1,0 +1,473 @@
+//! The example image and nginx in real containers: podman with runc, images built by buildah without a registry (busybox-static, or
+//! nothing at all, as the base).
+//!
+//! The static binaries are built here once (`target/static`) unless `SOFTSTOP_STATIC` and `SOFTSTOP_STATIC_WEB` name them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and load in threads"
+)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use support::http::free_port;
+use support::{Dir, SOON, skip};
+
+/// Rootful podman with runc is what CI has; limits are set because a build machine may not allow raising podman's own.
+fn podman() -> Command {
+    let mut command = Command::new("podman");
+    command.args(["--runtime", "runc"]);
+    command
+}
+
+fn able() -> bool {
+    static ABLE: OnceLock<Option<String>> = OnceLock::new();
+    let why = ABLE.get_or_init(|| {
+        for program in ["podman", "buildah", "runc", "busybox"] {
+            if find(program).is_none() {
+                return Some(format!("{program} is not installed"));
+            }
+        }
+        if !nix::unistd::geteuid().is_root() {
+            return Some("podman with runc needs root here".to_owned());
+        }
+        let info = podman().arg("info").output().ok()?;
+        (!info.status.success()).then(|| format!("podman info: {}", String::from_utf8_lossy(&info.stderr).trim()))
+    });
+    if let Some(why) = why {
+        skip(why);
+    }
+    why.is_none()
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    ["/usr/bin", "/usr/sbin", "/bin", "/sbin"].iter().map(|d| Path::new(d).join(program)).find(|p| p.is_file())
+}
+
+#[track_caller]
+fn done(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, all(&output));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn all(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The static softstop and the example service.
+fn static_binaries() -> (PathBuf, PathBuf) {
+    static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        if let (Some(softstop), Some(web)) =
+            (std::env::var_os("SOFTSTOP_STATIC"), std::env::var_os("SOFTSTOP_STATIC_WEB"))
+        {
+            return (softstop.into(), web.into());
+        }
+        let version = done(Command::new("rustc").arg("-vV"));
+        let host = version.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc names its host").to_owned();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target = root.join("target/static");
+        done(
+            Command::new(env!("CARGO"))
+                .current_dir(root)
+                .args(["build", "--locked", "--release", "--bin", "softstop", "--example", "web", "--target", &host])
+                .arg("--target-dir")
+                .arg(&target)
+                .env("RUSTFLAGS", "-C target-feature=+crt-static"),
+        );
+        let release = target.join(host).join("release");
+        (release.join("softstop"), release.join("examples/web"))
+    });
+    built.clone()
+}
+
+/// Builds `dockerfile` over the files in `dir`.
+fn build(tag: &str, dir: &Dir, dockerfile: &str, args: &[&str]) {
+    let file = dir.write("Dockerfile", dockerfile);
+    let mut command = Command::new("buildah");
+    command.args(["bud", "--isolation", "chroot", "--tag", tag, "--file", &file]).args(args);
+    done(command.arg(dir.path(".")));
+}
+
+/// The image that stands for the compiling stage: the binaries in /out.
+fn binaries_image() -> &'static str {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let (softstop, web) = static_binaries();
+        let dir = Dir::new();
+        std::fs::copy(softstop, dir.path("softstop")).unwrap();
+        std::fs::copy(web, dir.path("web")).unwrap();
+        build("localhost/softstop-test-binaries", &dir, "FROM scratch\nCOPY softstop web /out/\n", &[]);
+    });
+    "localhost/softstop-test-binaries"
+}
+
+/// The smallest image with a shell.
+fn busybox_image() -> &'static str {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let dir = Dir::new();
+        std::fs::copy(find("busybox").expect("checked by able()"), dir.path("busybox")).unwrap();
+        let text = "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n";
+        build("localhost/softstop-test-busybox", &dir, text, &[]);
+    });
+    "localhost/softstop-test-busybox"
+}
+
+/// Dockerfile.example as it stands, with other base images.
+fn example_image(runtime: &str) -> String {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile.example")).unwrap();
+    let tag = format!("localhost/softstop-test-example-{}", runtime.rsplit('/').next().unwrap());
+    let (from, base) = (format!("SOFTSTOP_FROM={}", binaries_image()), format!("RUNTIME_IMAGE={runtime}"));
+    build(&tag, &Dir::new(), &text, &["--build-arg", &from, "--build-arg", &base]);
+    tag
+}
+
+/// A container that was started; removed with this.
+struct Container {
+    id: String,
+}
+
+impl Container {
+    fn run(options: &[&str], image: &str, command: &[&str]) -> Container {
+        let limits = ["--ulimit", "nofile=1024:20000", "--ulimit", "nproc=1000:1000"];
+        let id = done(podman().args(["run", "--detach"]).args(limits).args(options).arg(image).args(command));
+        Container { id: id.lines().last().unwrap().to_owned() }
+    }
+
+    fn logs(&self) -> String {
+        all(&podman().args(["logs", &self.id]).output().unwrap())
+    }
+
+    #[track_caller]
+    fn wait_until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let limit = Instant::now() + SOON;
+        while !condition() {
+            assert!(Instant::now() < limit, "never: {what}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// `podman stop` with so many seconds until SIGKILL; gives back the exit code and how long it took.
+    fn stop(&self, seconds: u32) -> (i32, Duration) {
+        let begun = Instant::now();
+        done(podman().args(["stop", "--time", &seconds.to_string(), &self.id]));
+        (self.code(), begun.elapsed())
+    }
+
+    fn code(&self) -> i32 {
+        done(podman().args(["inspect", "--format", "{{.State.ExitCode}}", &self.id])).parse().unwrap()
+    }
+
+    /// Its end, however it came about.
+    fn wait(&self) -> i32 {
+        done(podman().args(["wait", &self.id])).parse().unwrap()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = podman().args(["rm", "--force", "--time", "0", &self.id]).output();
+    }
+}
+
+fn published(port: u16, inside: u16) -> String {
+    format!("127.0.0.1:{port}:{inside}")
+}
+
+fn status_of(port: u16, path: &str) -> Option<u16> {
+    support::http::status_of(port, path)
+}
+
+#[test]
+fn the_example_image_runs_read_only_as_a_numeric_user_and_drains() {
+    if !able() {
+        return;
+    }
+    for runtime in ["scratch", busybox_image()] {
+        let image = example_image(runtime);
+        let (web, probes) = (free_port(), free_port());
+        let (publish_web, publish_probes) = (published(web, 8080), published(probes, 9180));
+        let options = [
+            "--read-only",
+            "--publish",
+            &publish_web,
+            "--publish",
+            &publish_probes,
+            "--env",
+            "SOFTSTOP_DRAIN_SLEEP=1s",
+        ];
+        let container = Container::run(&options, &image, &[]);
+        container.wait_until("/readyz answers 200", || status_of(probes, "/readyz") == Some(200));
+        assert_eq!(status_of(web, "/healthz"), Some(200));
+        let (code, took) = container.stop(20);
+        assert_eq!(code, 0, "{}", container.logs());
+        assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(15), "{took:?}: {}", container.logs());
+    }
+}
+
+#[test]
+fn in_scratch_localhost_resolves_and_missing_programs_are_127() {
+    if !able() {
+        return;
+    }
+    let dir = Dir::new();
+    let image = "localhost/softstop-test-scratch";
+    let text = format!(
+        "FROM {} AS binaries\nFROM scratch\nCOPY --from=binaries /out/ /\nENTRYPOINT [\"/softstop\"]\n",
+        binaries_image()
+    );
+    build(image, &dir, &text, &[]);
+    let missing = Container::run(&[], image, &["--", "/no/such/program"]);
+    assert_eq!(missing.wait(), 127, "{}", missing.logs());
+    // Without /etc/hosts: podman would write one with localhost in it.
+    let probes = free_port();
+    let publish = published(probes, 9180);
+    let flags = ["--http", "0.0.0.0:9180", "--readiness", "http://localhost:8080/healthz", "--", "/web"];
+    let container = Container::run(&["--no-hosts", "--publish", &publish], image, &flags);
+    container.wait_until("the readiness probe finds localhost", || status_of(probes, "/readyz") == Some(200));
+    assert_eq!(container.stop(20).0, 0, "{}", container.logs());
+}
+
+#[test]
+fn an_images_stop_signal_is_the_stop_request() {
+    if !able() {
+        return;
+    }
+    let dir = Dir::new();
+    let image = "localhost/softstop-test-stopsignal";
+    let text = format!(
+        "FROM {} AS binaries\nFROM {}\nCOPY --from=binaries /out/softstop /softstop\n\
+         STOPSIGNAL SIGRTMIN+3\nENV SOFTSTOP_STOP_ON=SIGRTMIN+3 SOFTSTOP_STOP_SIGNAL=SIGTERM\n\
+         ENTRYPOINT [\"/softstop\", \"--\"]\n",
+        binaries_image(),
+        busybox_image()
+    );
+    build(image, &dir, &text, &[]);
+    let script = "trap 'echo told to stop; exit 0' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    let container = Container::run(&[], image, &["sh", "-c", script]);
+    container.wait_until("it is up", || container.logs().contains("up"));
+    let (code, took) = container.stop(20);
+    assert_eq!(code, 0, "{}", container.logs());
+    assert!(container.logs().contains("told to stop"), "{}", container.logs());
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn daemons_and_exec_sessions_do_not_outlive_the_grace() {
+    if !able() {
+        return;
+    }
+    let dir = Dir::new();
+    let image = "localhost/softstop-test-wrapper";
+    let text = format!(
+        "FROM {} AS binaries\nFROM {}\nCOPY --from=binaries /out/softstop /softstop\nENTRYPOINT [\"/softstop\", \"--grace\", \"3s\", \"--\"]\n",
+        binaries_image(),
+        busybox_image()
+    );
+    build(image, &dir, &text, &[]);
+    let script = "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & trap 'exit 5' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    let container = Container::run(&[], image, &["sh", "-c", script]);
+    container.wait_until("it is up", || container.logs().contains("up"));
+    done(podman().args(["exec", "--detach", &container.id, "sleep", "1000"]));
+    let (code, took) = container.stop(20);
+    assert_eq!(code, 5, "{}", container.logs());
+    // podman itself takes a moment on top of softstop's three seconds.
+    assert!(took < Duration::from_secs(6), "{took:?}: {}", container.logs());
+}
+
+/// nginx of this machine with every library it needs: no registry, no debootstrap.
+fn nginx_image(dir: &Dir) -> &'static str {
+    let nginx = find("nginx").expect("checked by the caller");
+    let root = dir.path("root");
+    let libraries = done(Command::new("ldd").arg(&nginx));
+    let paths = libraries.lines().filter_map(|l| l.split_whitespace().find(|w| w.starts_with('/')));
+    for path in paths.chain([nginx.to_str().unwrap()]) {
+        let to = root.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(path, to).unwrap();
+    }
+    let image = "localhost/softstop-test-nginx";
+    dir.write("nginx.conf", NGINX);
+    dir.write("softstop.toml", NGINX_UNDER_SOFTSTOP);
+    let text = format!(
+        "FROM {} AS binaries\nFROM {}\nCOPY root/ /\nCOPY nginx.conf softstop.toml /etc/\n\
+         COPY --from=binaries /out/softstop /softstop\n\
+         ENTRYPOINT [\"/softstop\", \"run\", \"-c\", \"/etc/softstop.toml\"]\n",
+        binaries_image(),
+        busybox_image()
+    );
+    build(image, dir, &text, &[]);
+    image
+}
+
+const NGINX: &str = "
+pid /tmp/nginx.pid;
+error_log stderr warn;
+events { worker_connections 256; }
+http {
+    access_log off;
+    client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+    scgi_temp_path /tmp/scgi; uwsgi_temp_path /tmp/uwsgi;
+    keepalive_requests 100000;
+    server { listen 8080; location / { return 200 'hello\\n'; } }
+}
+";
+
+const NGINX_UNDER_SOFTSTOP: &str = "
+grace = \"15s\"
+report = \"/report/report.json\"
+
+[http]
+listen = \"0.0.0.0:9180\"
+
+[[process]]
+name = \"nginx\"
+command = [\"nginx\", \"-c\", \"/etc/nginx.conf\", \"-g\", \"daemon off;\"]
+stop = [{ signal = \"SIGQUIT\", wait = \"8s\" }, { signal = \"SIGTERM\" }]
+
+  [process.readiness]
+  http_get = { port = 8080, path = \"/\" }
+  period = \"1s\"
+
+[[drain]]
+name = \"let the load balancers notice\"
+sleep = \"2s\"
+
+[[post_stop]]
+name = \"last words\"
+exec = [\"true\"]
+";
+
+/// Clients behind a load balancer that looks at /readyz ten times a second: each keeps its connection and sends a request every
+/// `pause`; once the balancer says so it finishes the request it has and goes away.
+struct Load {
+    answered: AtomicU64,
+    failed: Mutex<Vec<String>>,
+    in_service: AtomicBool,
+}
+
+impl Load {
+    fn client(&self, port: u16, pause: Duration) {
+        let mut connection: Option<BufReader<TcpStream>> = None;
+        let mut next = Instant::now();
+        while self.in_service.load(Ordering::SeqCst) {
+            match Load::request(&mut connection, port) {
+                Ok(()) => _ = self.answered.fetch_add(1, Ordering::SeqCst),
+                Err(error) => {
+                    self.failed.lock().unwrap().push(error.to_string());
+                    connection = None;
+                }
+            }
+            next += pause;
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn request(connection: &mut Option<BufReader<TcpStream>>, port: u16) -> std::io::Result<()> {
+        let reader = match connection {
+            Some(reader) => reader,
+            None => {
+                let stream = TcpStream::connect(("127.0.0.1", port))?;
+                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+                stream.set_nodelay(true)?;
+                connection.insert(BufReader::new(stream))
+            }
+        };
+        reader.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")?;
+        let (mut line, mut length, mut close) = (String::new(), 0, false);
+        reader.read_line(&mut line)?;
+        if !line.starts_with("HTTP/1.1 200") {
+            return Err(std::io::Error::other(format!("answered {line:?}")));
+        }
+        loop {
+            line.clear();
+            reader.read_line(&mut line)?;
+            let header = line.trim().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
+            }
+            close |= header == "connection: close";
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        if close {
+            *connection = None;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn nginx_under_load_is_stopped_without_a_failed_request() {
+    if !able() {
+        return;
+    }
+    if find("nginx").is_none() {
+        return skip("nginx is not installed");
+    }
+    let dir = Dir::new();
+    let image = nginx_image(&dir);
+    let report = dir.text("report");
+    std::fs::create_dir(&report).unwrap();
+    // nginx as root would look for a user to change to; there is no /etc/passwd to find one in.
+    std::fs::set_permissions(&report, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let (web, probes) = (free_port(), free_port());
+    let (publish_web, publish_probes) = (published(web, 8080), published(probes, 9180));
+    let volume = format!("{report}:/report");
+    let options = [
+        "--read-only",
+        "--tmpfs",
+        "/tmp",
+        "--publish",
+        &publish_web,
+        "--publish",
+        &publish_probes,
+        "--volume",
+        &volume,
+    ];
+    let container = Container::run(&options, image, &[]);
+    container.wait_until("/readyz answers 200", || status_of(probes, "/readyz") == Some(200));
+
+    let load = Load { answered: AtomicU64::new(0), failed: Mutex::new(Vec::new()), in_service: AtomicBool::new(true) };
+    let (code, before) = std::thread::scope(|scope| {
+        // Twenty clients, each ten requests a second.
+        for _ in 0..20 {
+            scope.spawn(|| load.client(web, Duration::from_millis(100)));
+        }
+        scope.spawn(|| {
+            while status_of(probes, "/readyz") == Some(200) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            load.in_service.store(false, Ordering::SeqCst);
+        });
+        container.wait_until("400 requests were answered", || load.answered.load(Ordering::SeqCst) >= 400);
+        let before = load.answered.load(Ordering::SeqCst);
+        (container.stop(20).0, before)
+    });
+    let failed = load.failed.into_inner().unwrap();
+    let answered = load.answered.into_inner();
+    println!("{answered} requests answered, {before} of them before the stop, {} failed", failed.len());
+    assert!(failed.is_empty(), "{} failed of {answered}: {:?}\n{}", failed.len(), failed.first(), container.logs());
+    assert_eq!(code, 0, "{}", container.logs());
+    let text = dir.read("report/report.json");
+    serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    for step in ["let the load balancers notice", "nginx", "last words"] {
+        assert!(text.contains(step), "{step:?} is not in the report: {text}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Reads the sources and fails when an arrow of the picture in `src/lib.rs` points the wrong way: the pure modules know no clock,
+//! no file, no socket, no process and no runtime; `unsafe` stands in `src/sys` alone.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+/// Files, or folders with all that is below them.
+const PURE: &[&str] = &[
+    "config",
+    "plan",
+    "lifecycle",
+    "report",
+    "report.rs",
+    "status.rs",
+    "signal.rs",
+    "time.rs",
+    "exit.rs",
+    "http/metrics.rs",
+    "http/endpoints.rs",
+];
+
+/// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.
+const FORBIDDEN: &[&str] = &[
+    "tokio",
+    "hyper",
+    "nix::",
+    "signal_hook",
+    "std::fs",
+    "std::io",
+    "std::os",
+    "std::process",
+    "std::thread",
+    "std::env",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::net::ToSocketAddrs",
+    "TcpStream",
+    "TcpListener",
+    "Instant",
+    "SystemTime",
+    "crate::sys",
+    "crate::runtime",
+    "crate::output",
+    "crate::cli",
+    // Grouped imports would hide a name from this test.
+    "std::{",
+];
+
+/// What no core module may use of a module further along the arrows.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("config", &["crate::plan", "crate::lifecycle", "crate::report", "crate::http", "crate::status"]),
+    ("plan", &["crate::lifecycle", "crate::report", "crate::http"]),
+    ("lifecycle", &["crate::http"]),
+    ("sys", &["crate::runtime", "crate::lifecycle::machine", "crate::http", "crate::cli", "crate::plan"]),
+];
+
+fn sources(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.flatten().flat_map(|e| sources(&e.path())).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "rs"));
+    files.sort();
+    files
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The lines of code with their numbers: comments are prose, and a file's tests (from the first `#[cfg(test)]` on) may do as they like.
+fn code(file: &Path) -> Vec<(usize, String)> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = text.lines().enumerate().map(|(n, line)| (n + 1, line.to_owned()));
+    lines
+        .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
+        .map(|(n, line)| (n, line.split("//").next().unwrap_or_default().to_owned()))
+        .collect()
+}
+
+/// `word` not as a part of a longer name.
+fn names(line: &str, word: &str) -> bool {
+    let part_of_name = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let open_ended = word.ends_with("::") || word.ends_with('{') || word.ends_with("Tcp") || word.ends_with("Udp");
+    line.match_indices(word).any(|(at, _)| {
+        let (before, after) = (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
+        !part_of_name(before) && (open_ended || !part_of_name(after))
+    })
+}
+
+fn offences(files: &[PathBuf], words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in files {
+        for (n, line) in code(file) {
+            for word in words.iter().filter(|w| names(&line, w)) {
+                found.push(format!("{}:{n}: {word}: {}", file.strip_prefix(src()).unwrap().display(), line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_core_is_pure() {
+    let files: Vec<PathBuf> = PURE.iter().flat_map(|p| sources(&src().join(p))).collect();
+    for folder in ["config", "plan", "lifecycle"] {
+        assert!(files.iter().any(|f| f.starts_with(src().join(folder))), "src/{folder} is not where this test looks");
+    }
+    let found = offences(&files, FORBIDDEN);
+    assert!(found.is_empty(), "pure modules name what they may not:\n{}", found.join("\n"));
+}
+
+#[test]
+fn arrows_go_one_way() {
+    let found: Vec<String> =
+        ARROWS.iter().flat_map(|(folder, words)| offences(&sources(&src().join(folder)), words)).collect();
+    assert!(found.is_empty(), "an arrow points backwards:\n{}", found.join("\n"));
+}
+
+#[test]
+fn unsafe_code_stands_below_sys_alone() {
+    let outside: Vec<PathBuf> = sources(&src()).into_iter().filter(|f| !f.starts_with(src().join("sys"))).collect();
+    assert!(!outside.is_empty());
+    let found = offences(&outside, &["unsafe", "unsafe_code"]);
+    assert!(found.is_empty(), "unsafe outside src/sys:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_test_itself_can_fail() {
+    assert!(names("use std::time::Instant;", "Instant"));
+    assert!(names("let x = std::fs::read(p);", "std::fs"));
+    assert!(names("use std::net::TcpStream;", "std::net::Tcp"));
+    assert!(!names("let instantly = Instantly::new();", "Instant"));
+    assert!(!names("use std::net::SocketAddr;", "std::net::Tcp"));
+    assert!(!names("use crate::systems::x;", "crate::sys"));
+}

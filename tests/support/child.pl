@@ -1,0 +1,145 @@
+#!/usr/bin/perl
+# A process that behaves, or does not, as its arguments say: one word after the other. perl-base is on every Debian, and
+# unlike a shell it can ignore, block and catch any signal, double-fork, and write without end.
+#
+#   say:TEXT            prints a line
+#   raw:HEX             prints bytes
+#   long:N              prints one line of N letters
+#   ignore:SIG          SIG is a name or a number
+#   on:SIG              prints "SIG received" and goes on
+#   exit-on:SIG:CODE[:MS]   prints "SIG received", takes MS, prints "SIG handled", exits
+#   default:SIG         the default action again
+#   fork WORDS end      a child in the same process group does WORDS; goes on once it is `ready`, waits or has ended
+#   session WORDS end   the same, double-forked into a session of its own (a daemon)
+#   ready               tells the process that forked this one that it may go on
+#   orphans:N           N processes whose parent ends before they do
+#   journal:FILE:TEXT   appends a line to FILE
+#   journal-on:SIG:FILE:TEXT  appends a line to FILE when SIG comes, then exits 0
+#   status              prints the signal lines of /proc/self/status
+#   environ:NAME        prints NAME=value
+#   pid                 prints pid=N as the process's own namespace counts
+#   group               prints own-group=yes or no
+#   fds                 prints the open descriptors: fds=0,1,2
+#   until:SIG           waits for SIG
+#   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   fill (writes for ever)
+use strict;
+use warnings;
+use Config;
+use POSIX ();
+$| = 1;
+my $name = $0 = "child.pl @ARGV";
+my @numbered = split ' ', $Config{sig_name};
+my $ready;
+
+sub signal_name { my ($s) = @_; $s =~ /^\d+$/ ? $numbered[$s] : $s =~ s/^SIG//r }
+sub nap { my ($ms) = @_; my $end = now() + $ms / 1000; while ((my $left = $end - now()) > 0) { select undef, undef, undef, $left } }
+# CLOCK_MONOTONIC without Time::HiRes, which perl-base does not promise.
+sub now { open my $f, '<', '/proc/uptime' or return time; (split ' ', <$f>)[0] }
+sub line { my ($text) = @_; syswrite STDOUT, "$text\n" }
+sub ready { close $ready if $ready; undef $ready }
+sub append { my ($file, $text) = @_; open my $f, '>>', $file or die "$file: $!"; syswrite $f, "$text\n" }
+
+sub block_end {
+    my ($from, @words) = @_;
+    my $depth = 1;
+    for my $i ($from .. $#words) {
+        $depth++ if $words[$i] eq 'fork' || $words[$i] eq 'session';
+        $depth-- if $words[$i] eq 'end';
+        return $i if $depth == 0;
+    }
+    die "child.pl: no end\n";
+}
+
+sub start {
+    my ($session, @words) = @_;
+    pipe my $read, my $write or die "pipe: $!";
+    my $pid = fork // die "fork: $!";
+    if ($pid) {
+        close $write;
+        my $byte;
+        1 until defined sysread $read, $byte, 1;
+        waitpid $pid, 0 if $session;
+        return;
+    }
+    close $read;
+    close $ready if $ready;
+    $ready = $write;
+    if ($session) {
+        POSIX::setsid();
+        POSIX::_exit(0) if fork // die "fork: $!";
+    }
+    run(@words);
+    POSIX::_exit(0);
+}
+
+sub orphans {
+    my ($n) = @_;
+    for (1 .. $n) {
+        my $pid = fork;
+        unless (defined $pid) { nap(1); redo }
+        unless ($pid) {
+            fork;
+            POSIX::_exit(0);
+        }
+        waitpid $pid, 0;
+    }
+}
+
+sub run {
+    my @words = @_;
+    for (my $i = 0; $i <= $#words; $i++) {
+        my ($verb, @a) = split /:/, $words[$i], 4;
+        my $rest = $words[$i] =~ s/^[^:]*:?//r;
+        if    ($verb eq 'say')     { line($rest) }
+        elsif ($verb eq 'raw')     { syswrite STDOUT, pack 'H*', $rest }
+        elsif ($verb eq 'long')    { print STDOUT 'x' x $rest, "\n" }
+        elsif ($verb eq 'ignore')  { $SIG{ signal_name($a[0]) } = 'IGNORE' }
+        elsif ($verb eq 'default') { $SIG{ signal_name($a[0]) } = 'DEFAULT' }
+        elsif ($verb eq 'on')      { my $s = $a[0]; $SIG{ signal_name($s) } = sub { line("$s received") } }
+        elsif ($verb eq 'exit-on') {
+            my ($s, $code, $ms) = @a;
+            $SIG{ signal_name($s) } = sub {
+                line("$s received");
+                nap($ms) if $ms;
+                line("$s handled");
+                POSIX::_exit($code);
+            };
+        }
+        elsif ($verb eq 'journal') { append($a[0], $a[1]) }
+        elsif ($verb eq 'journal-on') {
+            my ($s, $file, $text) = @a;
+            $SIG{ signal_name($s) } = sub { append($file, $text); POSIX::_exit(0) };
+        }
+        elsif ($verb eq 'fork' || $verb eq 'session') {
+            my $end = block_end($i + 1, @words);
+            start($verb eq 'session', @words[$i + 1 .. $end - 1]);
+            $i = $end;
+        }
+        elsif ($verb eq 'ready')   { ready() }
+        elsif ($verb eq 'orphans') { orphans($rest) }
+        elsif ($verb eq 'status')  {
+            open my $f, '<', '/proc/self/status' or die $!;
+            while (<$f>) { line($_ =~ s/\s+$//r =~ s/\s+/ /r) if /^Sig(Blk|Ign|Cgt)/ }
+        }
+        elsif ($verb eq 'environ') { line("$rest=" . ($ENV{$rest} // '(unset)')) }
+        elsif ($verb eq 'pid')     { line("pid=$$") }
+        elsif ($verb eq 'group')   { line('own-group=' . (getpgrp == $$ ? 'yes' : 'no')) }
+        elsif ($verb eq 'fds')     { line('fds=' . join ',', grep { -e "/proc/self/fd/$_" } 0 .. 63) }
+        elsif ($verb eq 'until')   {
+            my $came = 0;
+            $SIG{ signal_name($a[0]) } = sub { $came = 1 };
+            ready();
+            line("waiting for $a[0]");
+            nap(20) until $came;
+        }
+        elsif ($verb eq 'sleep')   { nap($rest) }
+        elsif ($verb eq 'wait')    { ready(); sleep 1000 while 1 }
+        elsif ($verb eq 'exit')    { POSIX::_exit($rest) }
+        elsif ($verb eq 'crash')   { kill 'SEGV', $$; sleep 1 while 1 }
+        elsif ($verb eq 'stop-self') { ready(); kill 'STOP', $$ }
+        elsif ($verb eq 'fill')    { ready(); my $text = ('y' x 79 . "\n") x 50; syswrite STDOUT, $text while 1 }
+        else                       { die "child.pl: unknown word $words[$i]\n" }
+    }
+}
+
+run(@ARGV);

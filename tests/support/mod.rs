@@ -1,0 +1,492 @@
+//! The harness for tests with the real binary and real processes: [`Launch`] says how softstop is started, [`Running`] is one that
+//! runs, as PID 1 of its own PID namespace (`unshare`) or as an ordinary process. Nothing here waits for a fixed time: every wait
+//! has a condition and a limit, and what a failed wait saw is in its message.
+//!
+//! Needs nothing but util-linux and perl-base, which every Debian has. The children are `child.pl`, whose words are listed there.
+
+// Every test file includes this module and uses a part of it.
+#![allow(dead_code, clippy::disallowed_methods, reason = "tests wait for their own children and read in threads")]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+pub mod http;
+pub mod processes;
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+pub use processes::Proc;
+
+/// For what should take milliseconds, on a machine that may be busy.
+pub const SOON: Duration = Duration::from_secs(20);
+
+pub const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
+pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/child.pl");
+
+/// Says why a test cannot run on this machine. In CI nothing may be skipped.
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|v| v.is_empty()), "cannot run in CI: {reason}");
+    println!("skipped: {reason}");
+}
+
+/// Whether this user may make a PID namespace here; the reason is printed when not.
+pub fn namespaces() -> bool {
+    static ABLE: OnceLock<bool> = OnceLock::new();
+    let able = *ABLE.get_or_init(|| {
+        unshare().arg("true").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    });
+    if !able {
+        skip("no PID namespace: `unshare --pid --mount-proc true` fails for this user");
+    }
+    able
+}
+
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command
+}
+
+/// A directory of the test's own, removed with it.
+pub struct Dir(PathBuf);
+
+impl Dir {
+    pub fn new() -> Dir {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Dir(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The path as text, for command lines and configs.
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.text(name)
+    }
+
+    pub fn script(&self, name: &str, text: &str) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.write(name, &format!("#!/bin/sh\n{text}\n"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Empty when there is no such file.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        self.read(name).lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// How softstop is to be started.
+#[derive(Clone)]
+pub struct Launch {
+    args: Vec<OsString>,
+    envs: Vec<(String, String)>,
+    /// Programs in front of softstop that exec it: `sh -c 'exec "$@"' sh`.
+    through: Vec<OsString>,
+    pid1: bool,
+    read_output: bool,
+    current_dir: Option<PathBuf>,
+}
+
+impl Launch {
+    pub fn new<S: Into<OsString>>(args: impl IntoIterator<Item = S>) -> Launch {
+        Launch {
+            args: args.into_iter().map(Into::into).collect(),
+            envs: Vec::new(),
+            through: Vec::new(),
+            pid1: true,
+            read_output: true,
+            current_dir: None,
+        }
+    }
+
+    /// The wrapper with `flags` around `child.pl WORDS`.
+    pub fn child(flags: &[&str], words: &[&str]) -> Launch {
+        let command = ["--", "perl", CHILD];
+        Launch::new(flags.iter().chain(&command).chain(words).copied())
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Launch {
+        self.envs.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn through(mut self, launcher: &[&str]) -> Launch {
+        self.through = launcher.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// As an ordinary process, not PID 1.
+    pub fn not_pid1(mut self) -> Launch {
+        self.pid1 = false;
+        self
+    }
+
+    /// Nobody reads what softstop and its children write: the pipes fill up.
+    pub fn unread(mut self) -> Launch {
+        self.read_output = false;
+        self
+    }
+
+    pub fn current_dir(mut self, dir: &Path) -> Launch {
+        self.current_dir = Some(dir.to_owned());
+        self
+    }
+
+    pub fn start(self) -> Running {
+        let mut command = if self.pid1 { unshare() } else { Command::new("env") };
+        command.args(&self.through).arg(SOFTSTOP).args(&self.args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Marks everything that comes of this start, wherever it moves: see `Running::marked`.
+        let mark = mark();
+        command.env("TEST_MARK", &mark).envs(self.envs.iter().map(|(k, v)| (k, v)));
+        // What the tests themselves are told by such variables is nothing to softstop.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SOFTSTOP_")) {
+            if !self.envs.iter().any(|(k, _)| *k == name) {
+                command.env_remove(name);
+            }
+        }
+        if let Some(dir) = &self.current_dir {
+            command.current_dir(dir);
+        }
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let seen = Arc::new(Seen::default());
+        let mut unread: Vec<Box<dyn Send>> = Vec::new();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        if self.read_output {
+            read_in_thread(out, &seen, Stream::Out);
+            read_in_thread(err, &seen, Stream::Err);
+        } else {
+            unread.push(Box::new(out));
+            unread.push(Box::new(err));
+        }
+        let shown = format!("{command:?}");
+        let mut running = Running {
+            child,
+            init: 0,
+            pid1: self.pid1,
+            seen,
+            mark,
+            shown,
+            status: None,
+            started: Instant::now(),
+            _unread: unread,
+        };
+        running.init = running.find_init();
+        running
+    }
+
+    /// Starts it, waits for its end and gives back its exit code and what it printed.
+    pub fn run(self) -> Ended {
+        self.start().wait(SOON * 3)
+    }
+}
+
+const MEGABYTE: usize = 1 << 20;
+
+fn mark() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stream {
+    Out,
+    Err,
+}
+
+/// What has been printed so far.
+#[derive(Default)]
+struct Seen {
+    text: Mutex<Printed>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Printed {
+    out: Vec<u8>,
+    err: Vec<u8>,
+    ended: u8,
+}
+
+fn read_in_thread(mut from: impl Read + Send + 'static, seen: &Arc<Seen>, stream: Stream) {
+    let seen = Arc::clone(seen);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 65536];
+        loop {
+            let n = from.read(&mut buffer).unwrap_or(0);
+            let mut printed = seen.text.lock().unwrap();
+            let text = if stream == Stream::Out { &mut printed.out } else { &mut printed.err };
+            text.extend_from_slice(&buffer[..n]);
+            // Children that write without end: the beginning and the end are what a test looks at.
+            if text.len() > 4 * MEGABYTE {
+                text.drain(MEGABYTE..2 * MEGABYTE);
+            }
+            printed.ended += u8::from(n == 0);
+            drop(printed);
+            seen.more.notify_all();
+            if n == 0 {
+                return;
+            }
+        }
+    });
+}
+
+/// A softstop that was started. Dropping it kills it, and with it everything in its namespace.
+pub struct Running {
+    child: Child,
+    /// softstop's pid as the test sees it.
+    init: i32,
+    pid1: bool,
+    seen: Arc<Seen>,
+    mark: String,
+    shown: String,
+    status: Option<ExitStatus>,
+    started: Instant,
+    _unread: Vec<Box<dyn Send>>,
+}
+
+/// How it ended and all it printed.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code, 128 + n when softstop itself was killed by a signal.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    pub stdout_bytes: Vec<u8>,
+    /// From the start to the end.
+    pub lived: Duration,
+}
+
+impl Ended {
+    /// Both streams, for messages and for looking for a word of the log wherever the log goes.
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Ended {
+        assert_eq!(self.code, code, "exit code; printed:\n{}", self.all());
+        self
+    }
+
+    #[track_caller]
+    pub fn expect(&self, text: &str) -> &Ended {
+        assert!(self.all().contains(text), "{text:?} was not printed:\n{}", self.all());
+        self
+    }
+
+    #[track_caller]
+    pub fn expect_not(&self, text: &str) -> &Ended {
+        assert!(!self.all().contains(text), "{text:?} was printed:\n{}", self.all());
+        self
+    }
+}
+
+impl Running {
+    fn find_init(&mut self) -> i32 {
+        let outer = self.child.id() as i32;
+        let limit = Instant::now() + SOON;
+        loop {
+            let pid = if self.pid1 { processes::children(outer).first().copied() } else { Some(outer) };
+            // The launcher's steps (unshare, env, perl) have the same pid until the last of them execs softstop. What has ended
+            // already is as good.
+            match pid.map(|pid| (pid, processes::program(pid))) {
+                Some((pid, Some(program))) if program == Path::new(SOFTSTOP) => return pid,
+                _ if self.ended() => return 0,
+                _ => {}
+            }
+            assert!(Instant::now() < limit, "softstop was not started by {}:\n{}", self.shown, self.printed());
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    fn ended(&mut self) -> bool {
+        if self.status.is_none() {
+            self.status = self.child.try_wait().unwrap();
+        }
+        self.status.is_some()
+    }
+
+    /// Since it was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// softstop's pid as the test sees it; 0 if it ended at once.
+    pub fn pid(&self) -> i32 {
+        self.init
+    }
+
+    /// Its exit code, if it has ended.
+    pub fn code(&mut self) -> Option<i32> {
+        self.ended().then(|| self.status.map_or(0, code_of))
+    }
+
+    /// Everything printed so far.
+    pub fn printed(&self) -> String {
+        let printed = self.seen.text.lock().unwrap();
+        let mut text = String::from_utf8_lossy(&printed.out).into_owned();
+        let _ = write!(text, "{}", String::from_utf8_lossy(&printed.err));
+        text
+    }
+
+    /// Waits until `text` has been printed on either stream.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) -> &mut Running {
+        self.wait_for_count(text, 1)
+    }
+
+    /// Waits until `text` has been printed `count` times.
+    #[track_caller]
+    pub fn wait_for_count(&mut self, text: &str, count: usize) -> &mut Running {
+        let limit = Instant::now() + SOON;
+        let mut printed = self.seen.text.lock().unwrap();
+        loop {
+            let found = count_in(&printed.out, text) + count_in(&printed.err, text);
+            if found >= count {
+                break;
+            }
+            let left = limit.saturating_duration_since(Instant::now());
+            if left.is_zero() || printed.ended == 2 {
+                let all = format!("{}{}", String::from_utf8_lossy(&printed.out), String::from_utf8_lossy(&printed.err));
+                drop(printed);
+                panic!("{text:?} was printed {found} times, not {count}, by {}:\n{all}", self.shown);
+            }
+            printed = self.seen.more.wait_timeout(printed, left).unwrap().0;
+        }
+        drop(printed);
+        self
+    }
+
+    /// Waits until `condition` holds; `what` says what was waited for.
+    #[track_caller]
+    pub fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&Running) -> bool) -> &mut Running {
+        let limit = Instant::now() + SOON;
+        while !condition(self) {
+            assert!(Instant::now() < limit, "never: {what}; {} printed:\n{}", self.shown, self.printed());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self
+    }
+
+    /// Sends softstop a signal from outside its namespace, as a container runtime does.
+    #[track_caller]
+    pub fn signal(&mut self, number: i32) -> &mut Running {
+        assert!(!self.ended(), "softstop has ended already; {} printed:\n{}", self.shown, self.printed());
+        processes::send(self.init, number);
+        self
+    }
+
+    pub fn term(&mut self) -> &mut Running {
+        self.signal(libc::SIGTERM)
+    }
+
+    /// Everything in softstop's PID namespace, softstop included.
+    pub fn processes(&self) -> Vec<Proc> {
+        processes::in_namespace_of(self.init)
+    }
+
+    /// Every process that comes of this start, by a mark in its environment.
+    pub fn marked(&self) -> Vec<Proc> {
+        processes::with_environment(&format!("TEST_MARK={}", self.mark))
+    }
+
+    pub fn mark(&self) -> String {
+        format!("TEST_MARK={}", self.mark)
+    }
+
+    /// Waits for the end; fails, with all that was printed, when it does not come.
+    #[track_caller]
+    pub fn wait(mut self, limit: Duration) -> Ended {
+        let until = Instant::now() + limit;
+        while !self.ended() {
+            if Instant::now() >= until {
+                let processes: Vec<String> = self.processes().iter().map(ToString::to_string).collect();
+                panic!("not ended after {limit:?}: {}\n{}\n{}", self.shown, processes.join("\n"), self.printed());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let lived = self.started.elapsed();
+        self.finish(lived)
+    }
+
+    /// SIGTERM, then the end, which has to come within `grace`. Gives back how long it took, too.
+    #[track_caller]
+    pub fn stop_within(mut self, grace: Duration) -> (Ended, Duration) {
+        let asked = Instant::now();
+        self.term();
+        let shown = self.shown.clone();
+        let ended = self.wait(grace + SOON);
+        let took = asked.elapsed();
+        assert!(took <= grace, "took {took:?} of {grace:?}: {shown}\n{}", ended.all());
+        (ended, took)
+    }
+
+    fn finish(&mut self, lived: Duration) -> Ended {
+        let status = self.status.expect("only called when it has ended");
+        // A daemon that outlives a softstop that is not PID 1 would hold the pipes open for ever.
+        let limit = Instant::now() + Duration::from_secs(5);
+        let mut printed = self.seen.text.lock().unwrap();
+        while self._unread.is_empty() && printed.ended < 2 && Instant::now() < limit {
+            printed = self.seen.more.wait_timeout(printed, Duration::from_millis(100)).unwrap().0;
+        }
+        Ended {
+            code: code_of(status),
+            stdout: String::from_utf8_lossy(&printed.out).into_owned(),
+            stderr: String::from_utf8_lossy(&printed.err).into_owned(),
+            stdout_bytes: printed.out.clone(),
+            lived,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended() {
+            // `--kill-child` makes unshare's death the namespace's.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        for left in if self.pid1 { Vec::new() } else { self.marked() } {
+            processes::send(left.pid, libc::SIGKILL);
+        }
+    }
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+fn count_in(haystack: &[u8], needle: &str) -> usize {
+    String::from_utf8_lossy(haystack).matches(needle).count()
+}

@@ -1,0 +1,108 @@
+//! What runs, as /proc shows it from outside the namespace.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// One process as seen from the test.
+#[derive(Clone, Debug)]
+pub struct Proc {
+    pub pid: i32,
+    pub parent: i32,
+    /// `R`, `S`, `T`, `Z` and so on.
+    pub state: char,
+    pub name: String,
+}
+
+impl Proc {
+    pub fn is_zombie(&self) -> bool {
+        self.state == 'Z'
+    }
+}
+
+impl fmt::Display for Proc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (child of {}) {} {}", self.pid, self.parent, self.state, self.name)
+    }
+}
+
+/// `None` when it has ended meanwhile.
+pub fn look(pid: i32) -> Option<Proc> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold spaces and brackets; what follows its last bracket may not.
+    let (head, tail) = stat.rsplit_once(')')?;
+    let name = head.split_once('(')?.1.to_owned();
+    let mut fields = tail.split_whitespace();
+    Some(Proc { pid, state: fields.next()?.chars().next()?, parent: fields.next()?.parse().ok()?, name })
+}
+
+pub fn all() -> Vec<Proc> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).filter_map(look).collect()
+}
+
+pub fn children(pid: i32) -> Vec<i32> {
+    all().into_iter().filter(|p| p.parent == pid).map(|p| p.pid).collect()
+}
+
+pub fn program(pid: i32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// A zombie has no namespace link any more; as PID 1's own child it is found by its parent.
+pub fn in_namespace_of(init: i32) -> Vec<Proc> {
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let Some(ours) = namespace(init) else { return Vec::new() };
+    let everything = all();
+    let mut inside: Vec<i32> =
+        everything.iter().filter(|p| namespace(p.pid).as_ref() == Some(&ours)).map(|p| p.pid).collect();
+    inside.extend(
+        everything.iter().filter(|p| p.is_zombie() && inside.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>(),
+    );
+    inside.sort_unstable();
+    inside.dedup();
+    everything.into_iter().filter(|p| inside.contains(&p.pid)).collect()
+}
+
+/// Those with exactly `entry` (`NAME=value`) in the environment they were started with. No zombies: they have none.
+pub fn with_environment(entry: &str) -> Vec<Proc> {
+    let has = |pid: i32| {
+        std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|e| e.split(|b| *b == 0).any(|e| e == entry.as_bytes()))
+    };
+    all().into_iter().filter(|p| has(p.pid)).collect()
+}
+
+/// A field of /proc/PID/status, without its unit.
+pub fn status_field(pid: i32, field: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|l| l.split(':').next() == Some(field))?;
+    line.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// Resident memory in kB.
+pub fn resident_kb(pid: i32) -> u64 {
+    status_field(pid, "VmRSS").and_then(|kb| kb.parse().ok()).unwrap_or(0)
+}
+
+/// Whether a signal sent to it now would wait or be handled instead of taking its default action.
+pub fn holds(pid: i32, number: i32) -> bool {
+    ["SigBlk", "SigCgt"].iter().any(|field| {
+        let mask = status_field(pid, field).and_then(|hex| u64::from_str_radix(&hex, 16).ok()).unwrap_or(0);
+        mask >> (number - 1) & 1 == 1
+    })
+}
+
+pub fn send(pid: i32, number: i32) {
+    assert!(pid > 1, "refusing to signal {pid}");
+    if let Ok(signal) = Signal::try_from(number) {
+        let _ = kill(Pid::from_raw(pid), signal);
+        return;
+    }
+    // nix knows no real-time signals; the shell's kill does.
+    let script = format!("kill -{number} {pid}");
+    let done = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
+    assert!(done.is_ok_and(|s| s.success()), "{script}");
+}
