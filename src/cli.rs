@@ -47,7 +47,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run what a configuration file says
-    Run(Run),
+    Run(Box<Run>),
     /// Check a configuration file: every mistake at once, with line, column and fix; starts nothing
     Check(ConfigFile),
     /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)

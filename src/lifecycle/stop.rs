@@ -273,7 +273,7 @@ impl Machine {
         };
         let changed = match stage {
             Stage::Draining(steps) | Stage::PostStop(steps) => {
-                steps.tasks.iter_mut().fold(false, |c, t| t.on_time(now, &self.plan, &mut self.fx) || c)
+                steps.tasks.iter_mut().any(|t| t.on_time(now, &self.plan, &mut self.fx))
             }
             Stage::Killing { next, until, alone } if now >= *next && now < *until && !*alone => {
                 *next = now + SWEEP;
@@ -987,6 +987,7 @@ impl Machine {
             forced: stop.forced.clone(),
             processes_took: Secs(stop.processes_took),
             orphans_reaped: self.orphans_reaped,
+            nothing_ran: !stop.anything_ran && stop.steps.is_empty() && !stop.cause.requested(),
         })
     }
 }

@@ -139,6 +139,9 @@ pub struct Verdict {
     pub forced: Vec<String>,
     pub processes_took: Secs,
     pub orphans_reaped: u64,
+    /// Nothing ever ran, and why has been said: no summary is owed.
+    #[serde(skip)]
+    pub nothing_ran: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -39,6 +39,7 @@ impl Note {
             | Note::NextRung { .. }
             | Note::OutOfTime { .. }
             | Note::LeftBehind { .. } => Level::Warn,
+            Note::Finished(v) if v.nothing_ran => Level::Debug,
             Note::Finished(v) if v.failed() => Level::Warn,
             _ => Level::Info,
         }

@@ -27,7 +27,8 @@ use warnings;
 use Config;
 use POSIX ();
 $| = 1;
-my $name = $0 = "child.pl @ARGV";
+# Not $0: writing it overwrites the environment that the tests find their processes by.
+my $name = "child.pl @ARGV";
 my @numbered = split ' ', $Config{sig_name};
 my $ready;
 
