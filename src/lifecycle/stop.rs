@@ -622,7 +622,9 @@ impl Machine {
         }
         let interrupted = self.stop.as_ref().is_some_and(|s| !s.interrupted.is_empty());
         let over = self.now >= until;
-        if !over && (interrupted || !self.processes.iter().all(Proc::ended)) {
+        // Once every leader has ended, what they leave behind, in whatever session, shares the rest of the time.
+        let gone = |p: &Proc| matches!(p.state, State::Cleaning(_) | State::Ended(_));
+        if !over && (interrupted || !self.processes.iter().all(gone)) {
             return false;
         }
         self.give_up_on_the_rest();

@@ -134,7 +134,7 @@ sub run {
             nap(20) until $came;
         }
         elsif ($verb eq 'sleep')   { nap($rest) }
-        elsif ($verb eq 'wait')    { ready(); sleep 1000 while 1 }
+        elsif ($verb eq 'wait')    { ready(); nap(50) while 1 } # perl runs handlers between naps
         elsif ($verb eq 'exit')    { POSIX::_exit($rest) }
         elsif ($verb eq 'crash')   { kill 'SEGV', $$; sleep 1 while 1 }
         elsif ($verb eq 'stop-self') { ready(); kill 'STOP', $$ }
