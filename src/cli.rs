@@ -58,7 +58,7 @@ pub struct Cli {
 pub enum Command {
     #[command(next_line_help = true)]
     /// Run what a configuration file says; a flag or its variable wins over the file
-    Run(Run),
+    Run(Box<Run>),
     #[command(next_line_help = true)]
     /// Say every mistake in a configuration file, with line, column and fix; starts nothing
     Check(ConfigFile),

@@ -1,11 +1,12 @@
 //! Table of contents: hold the signals, read the command line, do what it says, exit with its code.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use softstop::cli::{Cli, Command, ConfigFile, Run};
 use softstop::config::Config;
 use softstop::config::check;
@@ -17,7 +18,6 @@ fn main() {
     // Before anything else: a stop request that comes before a handler exists would be discarded by the kernel.
     let early = signals::block();
     let code = dispatch(early);
-    #[expect(clippy::exit, reason = "the one place where softstop ends; nothing is left to unwind")]
     std::process::exit(i32::from(code));
 }
 
@@ -119,9 +119,26 @@ fn command_line_error(error: &clap::Error) -> u8 {
         }
         _ => {
             say(text.trim_end());
+            if let Some(variable) = variable_behind(error) {
+                say(&format!("note: the value comes from the variable {variable}"));
+            }
             exit::USAGE
         }
     }
+}
+
+/// The `SOFTSTOP_` variable that a wrong value was taken from; clap names only the flag.
+fn variable_behind(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = shown.split([' ', '=']).next()?.trim_start_matches('-');
+    let typed = |arg: OsString| arg.to_str().is_some_and(|a| a.trim_start_matches('-').split('=').next() == Some(flag));
+    if std::env::args_os().skip(1).take_while(|a| a != "--").any(typed) {
+        return None;
+    }
+    let command = Cli::command();
+    let all = command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments);
+    let arg = all.into_iter().find(|a| a.get_long() == Some(flag))?;
+    arg.get_env().map(|name| name.to_string_lossy().into_owned())
 }
 
 fn usage_error(why: &str) -> u8 {

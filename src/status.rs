@@ -101,7 +101,9 @@ pub struct LastExit {
 pub struct StopStatus {
     /// Why, in words.
     pub cause: String,
-    /// The step under way: a drain step's name, `stop processes`, `stop what is left`, a post_stop task's name, `kill`.
+    /// Where it is: `drain`, `processes`, `left_overs`, `post_stop`, `kill` or `done`.
+    pub stage: &'static str,
+    /// The drain or post_stop step under way, by name; empty elsewhere.
     pub step: String,
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,

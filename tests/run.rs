@@ -421,6 +421,6 @@ fn a_port_that_is_taken_is_said_and_nothing_is_started() {
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let http = format!("127.0.0.1:{port}");
-    let ended = Launch::child(&["--http", &http], &["say:started"]).not_pid1().run();
-    ended.expect_code(70).expect(&http).expect_not("started");
+    let ended = Launch::child(&["--http", &http], &["say:here I am"]).not_pid1().run();
+    ended.expect_code(70).expect(&http).expect_not("here I am");
 }

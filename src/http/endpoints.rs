@@ -426,6 +426,7 @@ mod tests {
         status.ready = false;
         status.stop = Some(StopStatus {
             cause: "SIGTERM from outside the container".into(),
+            stage: "drain",
             step: "let the load balancers notice".into(),
             elapsed: Duration::from_secs(1),
             deadline_in: Duration::from_secs(28),

@@ -198,6 +198,7 @@ mod tests {
         status.init = Some(TaskStatus { name: name.into(), running: Duration::from_secs(3) });
         status.stop = Some(StopStatus {
             cause: "SIGTERM".into(),
+            stage: "drain",
             step: name.into(),
             elapsed: Duration::from_millis(1500),
             deadline_in: Duration::from_secs(27),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::event::{ProcId, RunId, Told};
-use crate::config::SignalTo;
+use crate::config::{Handler, Probe, SignalTo, Task};
+use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
 
@@ -77,4 +78,37 @@ pub struct KillReason {
     pub out_of_time: bool,
     /// Only its group's left-overs are concerned; the process itself has ended.
     pub left_overs: bool,
+}
+
+/// What an action's names stand for.
+impl Plan {
+    /// The task behind a run; `None` for a probe.
+    pub fn task(&self, what: What) -> Option<&Task> {
+        let c = &self.config;
+        match what {
+            What::Init(i) => c.init.get(i),
+            What::PostStart(p, i) => c.processes.get(p.0).and_then(|p| p.post_start.get(i)),
+            What::PreStop(p) => c.processes.get(p.0).and_then(|p| p.pre_stop.as_ref()),
+            What::Drain(s, t) => c.drain.get(s).and_then(|s| s.tasks.get(t)),
+            What::PostStop(s, t) => c.post_stop.get(s).and_then(|s| s.tasks.get(t)),
+            What::Probe(..) => None,
+        }
+    }
+
+    pub fn probe(&self, process: usize, kind: ProbeKind) -> Option<&Probe> {
+        let p = self.config.processes.get(process)?;
+        match kind {
+            ProbeKind::Startup => p.startup.as_ref(),
+            ProbeKind::Readiness => p.readiness.as_ref(),
+            ProbeKind::Liveness => p.liveness.as_ref(),
+        }
+    }
+
+    /// What a run does.
+    pub fn handler(&self, what: What) -> Option<&Handler> {
+        match what {
+            What::Probe(p, kind) => self.probe(p.0, kind).map(|p| &p.handler),
+            _ => self.task(what).map(|t| &t.handler),
+        }
+    }
 }

@@ -126,13 +126,14 @@ impl Machine {
 
     fn stop_status(&self, now: At) -> Option<StopStatus> {
         let stop = self.stop.as_ref()?;
-        let (step, until) = match &self.stage {
+        let (stage, step, until) = match &self.stage {
             Stage::Stopping(stage) => stage.words(&self.plan),
-            _ => ("done".to_string(), None),
+            _ => ("done", String::new(), None),
         };
         let deadline_in = stop.deadline.left(now);
         Some(StopStatus {
             cause: self.cause_text(&stop.cause),
+            stage,
             step,
             elapsed: now.since(stop.t0),
             deadline_in,
@@ -161,18 +162,18 @@ fn last_exit(exit: Exit) -> LastExit {
 }
 
 impl stop::Stage {
-    fn words(&self, plan: &crate::plan::Plan) -> (String, Option<At>) {
+    /// Its name, the step under way, and when that is cut.
+    fn words(&self, plan: &crate::plan::Plan) -> (&'static str, String, Option<At>) {
         match self {
             stop::Stage::Draining(steps) | stop::Stage::PostStop(steps) => {
-                let list = steps.list(&plan.config);
-                let names: Vec<&str> =
-                    list.get(steps.index).into_iter().flat_map(|s| &s.tasks).map(|t| t.name.as_str()).collect();
-                let kind = if steps.kind == StepKind::Drain { "drain" } else { "post_stop" };
-                (format!("{kind}: {}", names.join(", ")), steps.tasks.iter().map(|t| t.until).max())
+                let step = steps.list(&plan.config).get(steps.index);
+                let names: Vec<&str> = step.iter().flat_map(|s| &s.tasks).map(|t| t.name.as_str()).collect();
+                let stage = if steps.kind == StepKind::Drain { "drain" } else { "post_stop" };
+                (stage, names.join(", "), steps.tasks.iter().map(|t| t.until).max())
             }
-            stop::Stage::Processes { until } => ("stop processes".to_string(), Some(*until)),
-            stop::Stage::Stragglers(s) => ("stop what is left".to_string(), Some(s.until)),
-            stop::Stage::Killing { until, .. } => ("kill".to_string(), Some(*until)),
+            stop::Stage::Processes { until } => ("processes", String::new(), Some(*until)),
+            stop::Stage::Stragglers(s) => ("left_overs", String::new(), Some(s.until)),
+            stop::Stage::Killing { until, .. } => ("kill", String::new(), Some(*until)),
         }
     }
 }

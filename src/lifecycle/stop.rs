@@ -273,7 +273,7 @@ impl Machine {
         };
         let changed = match stage {
             Stage::Draining(steps) | Stage::PostStop(steps) => {
-                steps.tasks.iter_mut().fold(false, |c, t| t.on_time(now, &self.plan, &mut self.fx) || c)
+                steps.tasks.iter_mut().any(|t| t.on_time(now, &self.plan, &mut self.fx))
             }
             Stage::Killing { next, until, alone } if now >= *next && now < *until && !*alone => {
                 *next = now + SWEEP;
@@ -622,7 +622,9 @@ impl Machine {
         }
         let interrupted = self.stop.as_ref().is_some_and(|s| !s.interrupted.is_empty());
         let over = self.now >= until;
-        if !over && (interrupted || !self.processes.iter().all(Proc::ended)) {
+        // Once every leader has ended, what they leave behind, in whatever session, shares the rest of the time.
+        let gone = |p: &Proc| matches!(p.state, State::Cleaning(_) | State::Ended(_));
+        if !over && (interrupted || !self.processes.iter().all(gone)) {
             return false;
         }
         self.give_up_on_the_rest();
@@ -987,6 +989,7 @@ impl Machine {
             forced: stop.forced.clone(),
             processes_took: Secs(stop.processes_took),
             orphans_reaped: self.orphans_reaped,
+            nothing_ran: !stop.anything_ran && stop.steps.is_empty() && !stop.cause.requested(),
         })
     }
 }

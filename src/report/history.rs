@@ -139,6 +139,9 @@ pub struct Verdict {
     pub forced: Vec<String>,
     pub processes_took: Secs,
     pub orphans_reaped: u64,
+    /// Nothing ever ran, and why has been said: no summary is owed.
+    #[serde(skip)]
+    pub nothing_ran: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -193,6 +196,10 @@ impl fmt::Display for Verdict {
             f.write_str("; over the grace")?;
         }
         match &self.main {
+            // Said already, as the cause.
+            Some(main) if self.cause == format!("{} ended with {}", main.process, main.exit) => {
+                write!(f, "; exit code {}", self.exit_code)
+            }
             Some(main) => write!(f, "; {} ended with {}; exit code {}", main.process, main.exit, self.exit_code),
             None => write!(f, "; exit code {}", self.exit_code),
         }

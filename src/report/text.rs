@@ -39,6 +39,7 @@ impl Note {
             | Note::NextRung { .. }
             | Note::OutOfTime { .. }
             | Note::LeftBehind { .. } => Level::Warn,
+            Note::Finished(v) if v.nothing_ran => Level::Debug,
             Note::Finished(v) if v.failed() => Level::Warn,
             _ => Level::Info,
         }
@@ -80,9 +81,9 @@ impl fmt::Display for Note {
             Note::Started { process, pid, restarts } => {
                 write!(f, "{process}: started again (pid {pid}, restart {restarts})")
             }
-            Note::StartFailed { process, error, retry_in: None } => write!(f, "{process}: cannot start: {error}"),
+            Note::StartFailed { process, error, retry_in: None } => write!(f, "{process}: {error}"),
             Note::StartFailed { process, error, retry_in: Some(d) } => {
-                write!(f, "{process}: cannot start: {error}; trying again in {}", Human(d.0))
+                write!(f, "{process}: {error}; trying again in {}", Human(d.0))
             }
             Note::StartedUp { process, took } => {
                 write!(f, "{process}: startup probe succeeded after {}", Human(took.0))

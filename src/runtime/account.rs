@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Clock, files};
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::report::{History, Level, Note};
 
 pub(super) struct Account {
@@ -12,16 +12,23 @@ pub(super) struct Account {
     report: Option<PathBuf>,
     /// Written only when it is there already.
     termination_log: Option<PathBuf>,
+    /// The log is JSON.
+    json: bool,
 }
 
 impl Account {
     pub(super) fn new(config: &Config, clock: Clock) -> Account {
-        let history = History::default();
-        Account { clock, history, report: config.report.clone(), termination_log: config.termination_log.clone() }
+        Account {
+            clock,
+            history: History::default(),
+            report: config.report.clone(),
+            termination_log: config.termination_log.clone(),
+            json: config.log.format == LogFormat::Json,
+        }
     }
 
     pub(super) fn note(&mut self, note: Note) {
-        log(&note);
+        log(&note, self.json);
         let first_word = matches!(note, Note::StopBegan { .. });
         self.history.push(self.clock.now(), note);
         if first_word {
@@ -48,9 +55,10 @@ impl Account {
     }
 }
 
-fn log(note: &Note) {
-    let event = serde_json::to_value(note).ok();
-    let kind = event.as_ref().and_then(|e| e.get("event")).and_then(|e| e.as_str()).unwrap_or_default();
+fn log(note: &Note, json: bool) {
+    // Only a structured log shows it.
+    let event = json.then(|| serde_json::to_value(note).ok()).flatten();
+    let kind = event.as_ref().and_then(|e| e.get("event")).and_then(|e| e.as_str());
     let process = note.process();
     match note.level() {
         Level::Error => tracing::error!(event = kind, process, "{note}"),

@@ -21,14 +21,13 @@ use crate::config::Config;
 use crate::exit;
 use crate::http::{endpoints, server};
 use crate::lifecycle::Machine;
-use crate::lifecycle::event::{Event, Sender};
 use crate::output::{Sink, log};
 use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::sys::process;
 use crate::sys::signals::Early;
 use crate::time::At;
-use shell::Shell;
+use shell::{LAST_WORDS, Shell};
 
 /// The only clock: CLOCK_MONOTONIC, as the core's time.
 #[derive(Clone, Copy, Debug)]
@@ -72,12 +71,6 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
     }
     panics_go_to_the_log();
     let warnings = settle_in(parent_death_signal);
-    let inherited = early.inherited();
-    let pending = early.pending();
-    let signals = match early.install() {
-        Ok(signals) => signals,
-        Err(error) => return refuse(&format!("cannot install signal handlers: {error}")),
-    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot set up the event loop: {error}")),
@@ -88,25 +81,22 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        let pump = sink.clone();
-        tokio::task::spawn_local(pump.pump());
+        tokio::task::spawn_local(sink.clone().pump());
         if let Some(listener) = listener
             && let Err(why) = serve(listener, &machine, clock)
         {
-            tracing::error!("{why}");
+            tracing::error!("{why}; nothing was started");
+            sink.flush_until(tokio::time::Instant::now() + LAST_WORDS).await;
             return exit::INTERNAL;
         }
-        let mut shell = Shell::new(machine, clock, inherited, inherited_fds, sink, signals);
-        // A stop that was requested before anything was started: no half start.
-        let stop_on = shell.machine.borrow().plan().config.stop_on.clone();
-        for signal in pending.into_iter().filter(|s| stop_on.contains(s)) {
-            shell.push(Event::Signalled { signal, sender: Sender::Unknown });
-        }
-        shell.push(Event::Begin);
-        shell.run().await
+        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink);
+        shell.begin(&early.pending());
+        shell.run(early).await
     });
-    // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit.
-    runtime.shutdown_background();
+    // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit, and nothing is gained from
+    // putting everything away first.
+    std::mem::forget(local);
+    std::mem::forget(runtime);
     code
 }
 

@@ -14,6 +14,7 @@ use crate::signal::Signal;
 use crate::sys::procfs;
 use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio};
 use crate::sys::stdio::pipe;
+use crate::sys::tree::Descendant;
 use crate::sys::users::{self, Credentials};
 use crate::sys::{process, target, tree};
 
@@ -206,8 +207,7 @@ impl Shell {
     // === what is left over ===
 
     fn signal_stragglers(&mut self, signal: Signal) {
-        let known: Vec<i32> = self.children.keys().copied().collect();
-        let known = |pid: i32| known.contains(&pid);
+        let known = |pid: i32| self.children.contains_key(&pid);
         let targets = match tree::descendants(&known) {
             Ok(targets) => targets,
             Err(error) => {
@@ -215,16 +215,15 @@ impl Shell {
                 return;
             }
         };
-        let alive: Vec<String> =
-            targets.iter().filter(|t| t.lives).map(|t| format!("{} (pid {})", t.comm, t.pid)).collect();
+        // What is left in a process's own group has had its signal when its leader ended.
+        let told = |pgid: i32| self.watched.iter().any(|id| self.groups[id.0] == Some(pgid));
+        let told = |t: &Descendant| signal != Signal::KILL && told(t.pgid);
+        let alive: Vec<Descendant> = targets.into_iter().filter(|t| t.lives && !told(t)).collect();
         if alive.is_empty() {
             return;
         }
-        let which = alive.iter().take(NAMED).cloned().collect();
-        self.account.note(Note::Stragglers { signal: SignalName(signal), count: alive.len(), which });
-        if let Err(error) = tree::signal_descendants(signal, signal != Signal::KILL, &known) {
-            tracing::warn!("left-over processes cannot be signalled: {error}");
-        }
+        self.account.note(Note::Stragglers { signal: SignalName(signal), count: alive.len(), which: named(&alive) });
+        tree::signal_all(&alive, signal, signal != Signal::KILL);
     }
 
     fn finish(&mut self, code: u8) {
@@ -232,14 +231,17 @@ impl Shell {
         if self.alone {
             return;
         }
-        let left = tree::descendants(&|_| false).unwrap_or_default();
-        let alive: Vec<String> =
-            left.iter().filter(|t| t.lives).map(|t| format!("{} (pid {})", t.comm, t.pid)).collect();
-        if !alive.is_empty() {
-            let which = alive.iter().take(NAMED).cloned().collect();
-            self.account.note(Note::LeftBehind { count: alive.len(), which });
+        let mut left = tree::descendants(&|_| false).unwrap_or_default();
+        left.retain(|t| t.lives);
+        if !left.is_empty() {
+            self.account.note(Note::LeftBehind { count: left.len(), which: named(&left) });
         }
     }
+}
+
+/// The first few, by name and pid.
+fn named(processes: &[Descendant]) -> Vec<String> {
+    processes.iter().take(NAMED).map(|t| format!("{} (pid {})", t.comm, t.pid)).collect()
 }
 
 /// The reading ends stay here, the writing ends go to the child and are dropped here.

@@ -18,21 +18,21 @@ use super::account::Account;
 use super::hooks::ActiveRun;
 use crate::config::Output;
 use crate::lifecycle::Machine;
-use crate::lifecycle::event::{Event, Outcome, ProcId, RunId};
+use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
 use crate::output::{Capture, Captures, Sink, Source};
 use crate::plan::Plan;
 use crate::signal::Signal;
-use crate::sys::signals::{Inherited, Signals};
+use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
-use crate::sys::{process, reap, target};
+use crate::sys::{process, reap, target, tree};
 
 /// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
 /// have parents of their own.
 const GROUP_LOOK: Duration = Duration::from_millis(100);
 /// After the end: how long children's last words and the log may take, if somebody reads them.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Whose child a pid is. One that is not listed is an adopted orphan.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,6 @@ pub(super) struct Shell {
     pub alone: bool,
     pub exit: Option<u8>,
     queue: VecDeque<Event>,
-    signals: Signals,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
 }
 
@@ -80,7 +79,6 @@ impl Shell {
         inherited: Inherited,
         inherited_fds: Vec<RawFd>,
         sink: Sink,
-        signals: Signals,
     ) -> Shell {
         let plan = Rc::new(machine.borrow().plan().clone());
         let processes = &plan.config.processes;
@@ -117,7 +115,6 @@ impl Shell {
             alone: false,
             exit: None,
             queue: VecDeque::new(),
-            signals,
             answers: Some(answers),
         }
     }
@@ -126,26 +123,32 @@ impl Shell {
         self.queue.push_back(event);
     }
 
-    /// The loop. Every arm only makes events.
-    pub(super) async fn run(mut self) -> u8 {
-        let Some(mut answers) = self.answers.take() else { return crate::exit::INTERNAL };
-        let readable = match self.signals.as_fd().try_clone_to_owned().map(File::from) {
-            Ok(file) => watch(file, Interest::READABLE),
-            Err(error) => Err(error),
-        };
-        let readable = match readable {
-            Ok(fd) => fd,
-            Err(error) => {
-                tracing::error!("cannot watch for signals: {error}; nothing was started");
-                return crate::exit::INTERNAL;
-            }
-        };
+    /// The first start, with signals still blocked: installing their handlers takes longer than everything before it, and
+    /// need not be waited for. A stop that was requested already (`pending`) comes first: no half start.
+    pub(super) fn begin(&mut self, pending: &[Signal]) {
+        for signal in pending.iter().filter(|s| self.plan.config.stop_on.contains(s)) {
+            self.queue.push_back(Event::Signalled { signal: *signal, sender: Sender::Unknown });
+        }
+        self.push(Event::Begin);
         self.turn();
+    }
+
+    /// The loop. Every arm only makes events.
+    pub(super) async fn run(mut self, early: Early) -> u8 {
+        let Some(mut answers) = self.answers.take() else { return crate::exit::INTERNAL };
+        let watched = early.install().and_then(|signals| {
+            let file = signals.as_fd().try_clone_to_owned().map(File::from)?;
+            Ok((signals, watch(file, Interest::READABLE)?))
+        });
+        let (mut signals, readable) = match watched {
+            Ok(watched) => watched,
+            Err(error) => return self.deaf(&error),
+        };
         while self.exit.is_none() {
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
             tokio::select! {
                 biased;
-                () = wait_for(&readable) => self.receive_signals(),
+                () = wait_for(&readable) => self.receive(&signals.drain()),
                 Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
                 () = sleep_until(deadline) => self.push(Event::Tick),
                 () = tokio::time::sleep(GROUP_LOOK), if !self.watched.is_empty() => self.look_at_groups(),
@@ -154,11 +157,22 @@ impl Shell {
             }
             self.turn();
         }
-        self.end().await
+        let code = self.end().await;
+        // Taking each handler back would take longer than the whole stop of a prompt process.
+        std::mem::forget(signals);
+        code
     }
 
-    fn receive_signals(&mut self) {
-        for received in self.signals.drain() {
+    /// Without signals there is neither a stop nor a child's end: give up at once.
+    fn deaf(self, error: &std::io::Error) -> u8 {
+        tracing::error!("cannot receive signals: {error}; killing what was started");
+        let _swept = tree::kill_everything(GROUP_LOOK);
+        self.sink.flush_some();
+        crate::exit::INTERNAL
+    }
+
+    fn receive(&mut self, received: &[Received]) {
+        for received in received {
             match received.signal {
                 Signal::CHLD => self.children_changed = true,
                 signal => self.push(Event::Signalled { signal, sender: received.sender }),
@@ -225,7 +239,7 @@ impl Shell {
     }
 
     /// Last words: what children have written, the report, the log. Bounded, whoever reads them or does not.
-    async fn end(self) -> u8 {
+    async fn end(&self) -> u8 {
         let now = Instant::now();
         let limit = self.last_words(now);
         self.captures.drain(now + limit / 2).await;

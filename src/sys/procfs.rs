@@ -112,6 +112,7 @@ pub(super) struct Stat {
     pub(super) comm: String,
     pub(super) state: char,
     pub(super) ppid: i32,
+    pub(super) pgid: i32,
     pub(super) threads: u32,
     /// In clock ticks since boot: with the pid, the identity of a process.
     pub(super) started: u64,
@@ -154,6 +155,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         comm,
         state: field(3)?.chars().next()?,
         ppid: field(4)?.parse().ok()?,
+        pgid: field(5)?.parse().ok()?,
         threads: field(20)?.parse().ok()?,
         started: field(22)?.parse().ok()?,
     })

@@ -27,9 +27,8 @@ pub struct Inherited {
     pub ignored: SignalSet,
 }
 
-/// Ignored by softstop itself: reading or setting the terminal from the background must not stop it, and a log line to a
-/// closed pipe must not end it.
-const IGNORED: SignalSet = SignalSet::of(&[libc::SIGTTIN, libc::SIGTTOU, libc::SIGPIPE]);
+/// Ignored by softstop itself: reading or setting the terminal from the background must not stop it.
+const IGNORED: SignalSet = SignalSet::of(&[libc::SIGTTIN, libc::SIGTTOU]);
 /// Not to be caught: the kernel's, and what the C library keeps for its threads.
 const RESERVED: SignalSet = SignalSet::of(&[libc::SIGKILL, libc::SIGSTOP, 32, 33]);
 
@@ -125,8 +124,11 @@ impl AsFd for Signals {
 impl Signals {
     /// What has arrived, sorted by number, not by arrival, and empties the descriptor. At most five of one signal are
     /// kept between two calls, so a storm costs no memory; SIGCHLD means no more than "some child may have changed".
+    /// softstop's own writes to a closed pipe raise SIGPIPE too: those are left out.
     pub fn drain(&mut self) -> Vec<Received> {
-        self.delivery.pending().filter_map(|info| received(&info)).collect()
+        let own = Sender::Process(super::process::own_pid());
+        let own_pipe = |r: &Received| r.signal == Signal::PIPE && r.sender == own;
+        self.delivery.pending().filter_map(|info| received(&info)).filter(|r| !own_pipe(r)).collect()
     }
 }
 

@@ -20,6 +20,8 @@ use crate::signal::Signal;
 pub struct Descendant {
     pub pid: i32,
     pub ppid: i32,
+    /// Its process group; 0 when it cannot be seen.
+    pub pgid: i32,
     pub comm: String,
     /// False for a zombie.
     pub lives: bool,
@@ -29,7 +31,7 @@ pub struct Descendant {
 impl Descendant {
     fn from_stat(stat: Stat) -> Descendant {
         let lives = stat.lives();
-        Descendant { pid: stat.pid, ppid: stat.ppid, comm: stat.comm, lives, started: stat.started }
+        Descendant { pid: stat.pid, ppid: stat.ppid, pgid: stat.pgid, comm: stat.comm, lives, started: stat.started }
     }
 }
 
@@ -69,7 +71,7 @@ fn walk(own: i32, spare: &dyn Fn(i32) -> bool, mut children: impl FnMut(i32) -> 
                 Ok(_) => continue,
                 // Hidden from us (hidepid), but nobody else can reap it: it is ours.
                 Err(_) if parent == own => {
-                    found.push(Descendant { pid, ppid: own, comm: String::new(), lives: true, started: 0 });
+                    found.push(Descendant { pid, ppid: own, pgid: 0, comm: String::new(), lives: true, started: 0 });
                 }
                 Err(_) => continue,
             }
@@ -105,17 +107,12 @@ fn every_process() -> io::Result<Vec<Stat>> {
     Ok(pids.filter_map(|pid| read_stat(pid).ok()).collect())
 }
 
-/// Signals every living descendant except those that `spare` names and what is below them; with `wake` SIGCONT follows,
-/// so that a stopped process can act. Returns how many were signalled. Those that may not be signalled (EPERM) or have
-/// just ended are passed over.
-///
-/// # Errors
-/// As [`descendants`]: nobody was signalled.
-pub fn signal_descendants(signal: Signal, wake: bool, spare: &dyn Fn(i32) -> bool) -> io::Result<usize> {
-    let targets = descendants(spare)?;
+/// Signals those of `targets` that live; with `wake` SIGCONT follows, so that a stopped process can act. Returns how many
+/// were signalled. Those that may not be signalled (EPERM) or have ended since they were listed are passed over.
+pub fn signal_all(targets: &[Descendant], signal: Signal, wake: bool) -> usize {
     let signals = [signal, Signal::CONT];
     let signals = if wake { &signals[..] } else { &signals[..1] };
-    Ok(targets.iter().filter(|target| target.lives && send(target, signals).is_ok()).count())
+    targets.iter().filter(|target| target.lives && send(target, signals).is_ok()).count()
 }
 
 /// What a sweep of [`kill_everything`] came to.
@@ -234,7 +231,7 @@ mod tests {
     #[test]
     fn softstop_and_init_are_never_targets() {
         for pid in [own_pid(), 1, 0, -1] {
-            let target = Descendant { pid, ppid: own_pid(), comm: String::new(), lives: true, started: 0 };
+            let target = Descendant { pid, ppid: own_pid(), pgid: 0, comm: String::new(), lives: true, started: 0 };
             assert_eq!(send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         }
     }
@@ -250,7 +247,7 @@ mod tests {
         // The test's own parent under a wrong start time: a process that lives, is not our child, and is not the one meant.
         let parent = nix::unistd::getppid().as_raw();
         if parent > 1 {
-            let target = Descendant { pid: parent, ppid: 1, comm: String::new(), lives: true, started: 0 };
+            let target = Descendant { pid: parent, ppid: 1, pgid: 0, comm: String::new(), lives: true, started: 0 };
             assert_eq!(send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         }
     }

@@ -27,7 +27,8 @@ use warnings;
 use Config;
 use POSIX ();
 $| = 1;
-my $name = $0 = "child.pl @ARGV";
+# Not $0: writing it overwrites the environment that the tests find their processes by.
+my $name = "child.pl @ARGV";
 my @numbered = split ' ', $Config{sig_name};
 my $ready;
 
@@ -133,7 +134,7 @@ sub run {
             nap(20) until $came;
         }
         elsif ($verb eq 'sleep')   { nap($rest) }
-        elsif ($verb eq 'wait')    { ready(); sleep 1000 while 1 }
+        elsif ($verb eq 'wait')    { ready(); nap(50) while 1 } # perl runs handlers between naps
         elsif ($verb eq 'exit')    { POSIX::_exit($rest) }
         elsif ($verb eq 'crash')   { kill 'SEGV', $$; sleep 1 while 1 }
         elsif ($verb eq 'stop-self') { ready(); kill 'STOP', $$ }
