@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::check::values;
@@ -136,7 +136,7 @@ pub struct Common {
     pub report: Option<PathBuf>,
     /// Write the verdict here, if the file exists
     /// [default: /dev/termination-log]
-    #[arg(long, value_name = "FILE", env = "SOFTSTOP_TERMINATION_LOG")]
+    #[arg(long, value_name = "FILE", env = "SOFTSTOP_TERMINATION_LOG", value_parser = any_path())]
     #[arg(help_heading = ACCOUNT, hide_env_values = true, verbatim_doc_comment)]
     pub termination_log: Option<PathBuf>,
     /// Have the kernel send softstop this signal when its parent dies
@@ -200,6 +200,11 @@ fn words(list: &'static [&'static str]) -> PossibleValuesParser {
     PossibleValuesParser::new(list)
 }
 
+/// A path that may be empty, which means none.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 fn in_one_line(wrong: values::Wrong) -> String {
     format!("{}; {}", wrong.sentence, wrong.help)
 }
@@ -213,12 +218,7 @@ fn grace(text: &str) -> Result<Duration, String> {
 }
 
 fn stop_on(text: &str) -> Result<Signal, String> {
-    let signal = Signal::parse(text)?;
-    match signal {
-        Signal::KILL | Signal::STOP => Err(format!("{signal} cannot be caught, so it cannot ask for a stop")),
-        Signal::CHLD => Err(format!("{signal} tells of a child's end, so it cannot ask for a stop")),
-        _ => Ok(signal),
-    }
+    values::stop_request(Signal::parse(text)?).map_err(in_one_line)
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -236,7 +236,8 @@ fn rung(text: &str) -> Result<Rung, String> {
         Some((signal, wait)) => (signal, Some(duration(wait)?)),
         None => (text, None),
     };
-    Ok(Rung { signal: Signal::parse(signal)?, wait })
+    let signal = values::ladder_signal(Signal::parse(signal)?).map_err(in_one_line)?;
+    Ok(Rung { signal, wait })
 }
 
 /// `http://HOST:PORT/PATH`, `tcp:PORT`, `tcp://HOST:PORT`.
@@ -342,6 +343,10 @@ impl Wrapper {
     pub fn config(&self) -> Result<Config, String> {
         let mut config = Config::with_defaults();
         self.common.apply(&mut config)?;
+        if let Some(endless) = self.stop_signal.iter().rev().skip(1).find(|r| r.wait.is_none()) {
+            let signal = endless.signal;
+            return Err(format!("--stop-signal: what follows {signal} never comes; give it a wait: {signal}:10s"));
+        }
         let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
         let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
         let group = self.group || self.signal_to.as_deref() == Some("group");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use softstop::cli::{Cli, Command, ConfigFile, Run};
 use softstop::config::Config;
 use softstop::config::check;
@@ -22,7 +22,8 @@ fn main() {
 }
 
 fn dispatch(early: Early) -> u8 {
-    let cli = match Cli::try_parse() {
+    let parsed = without_empty_variables(Cli::command()).try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return command_line_error(&error),
     };
@@ -109,6 +110,16 @@ fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<Strin
     Ok((config, warnings.iter().map(ToString::to_string).collect()))
 }
 
+/// A variable that is set to nothing, as Compose and Kubernetes leave them, says nothing. Only an empty termination log
+/// means something: none.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let silent = |arg: clap::Arg| {
+        let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+        if empty && arg.get_id() != "termination_log" { arg.env(None::<&str>) } else { arg }
+    };
+    command.mut_args(silent).mut_subcommands(move |sub| sub.mut_args(silent))
+}
+
 /// clap's own errors, with softstop's exit code; `--help` and `--version` are none.
 fn command_line_error(error: &clap::Error) -> u8 {
     let text = error.render().to_string();
@@ -119,6 +130,10 @@ fn command_line_error(error: &clap::Error) -> u8 {
         }
         _ => {
             say(text.trim_end());
+            let first = std::env::args().nth(1).filter(|first| !first.starts_with('-'));
+            if let (ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand, Some(program)) = (error.kind(), first) {
+                say(&format!("note: to run {program}, write two dashes before it: softstop -- {program} …"));
+            }
             if let Some(variable) = variable_behind(error) {
                 say(&format!("note: the value comes from the variable {variable}"));
             }

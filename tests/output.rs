@@ -182,7 +182,7 @@ fn bytes_that_are_no_text_pass_and_the_last_line_gets_its_newline() {
         (&lines[1]["line"], &lines[1]["process"], &lines[1]["stream"]),
         (&"last".into(), &"web".into(), &"stdout".into())
     );
-    assert!(humantime::parse_rfc3339(lines[1]["ts"].as_str().unwrap()).is_ok());
+    assert!(humantime::parse_rfc3339(lines[1]["timestamp"].as_str().unwrap()).is_ok());
     assert_eq!(lines.len(), 2);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{ProcId, RunId, Told};
+use super::event::{ProcId, RunId, Sender, Told};
 use crate::config::{Handler, Probe, SignalTo, Task};
 use crate::plan::Plan;
 use crate::report::Note;
@@ -16,7 +16,7 @@ pub enum Action {
     /// Send a signal to a process that has not been reaped; with `wake`, SIGCONT after it so that a stopped process can act.
     Signal { process: ProcId, signal: Signal, to: SignalTo, wake: bool },
     /// Pass on a signal that is not a stop request.
-    Forward { process: ProcId, signal: Signal },
+    Forward { process: ProcId, signal: Signal, sender: Sender },
     /// SIGKILL the process and its group, after a look at what it is doing.
     Kill { process: ProcId, because: KillReason },
     /// Send a signal, and SIGCONT, to what is left of the group of a process that has ended.

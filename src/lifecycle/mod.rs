@@ -165,7 +165,7 @@ impl Machine {
         let ignored = |why| Note::SignalIgnored { signal: SignalName(signal), from, why };
         match self.plan.main {
             Some(main) if self.fx.alive[main] => {
-                self.fx.push(Action::Forward { process: ProcId(main), signal });
+                self.fx.push(Action::Forward { process: ProcId(main), signal, sender });
             }
             Some(_) => self.fx.push(Action::Note(ignored("the main process is not running"))),
             None => self.fx.push(Action::Note(ignored("there are several processes and none is marked main = true"))),

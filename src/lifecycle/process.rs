@@ -57,6 +57,8 @@ pub(super) struct Stopping {
     pub began: At,
     /// SIGKILL comes then at the latest.
     pub until: At,
+    /// That is sooner than its ladder asks for.
+    pub short: bool,
     /// It is being stopped to be started again, not because the container stops.
     pub to_restart: bool,
     pub stage: StopStage,

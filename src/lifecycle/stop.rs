@@ -17,8 +17,8 @@ use super::up::KILL_WAIT;
 use super::{Machine, Stage as Whole};
 use crate::config::{OnFailure, Step, When};
 use crate::exit;
-use crate::plan::budget::{fraction, longest, process_share, share};
-use crate::plan::order::own;
+use crate::plan::budget::{longest, process_share, share};
+use crate::plan::order::{Chain, own, stated};
 use crate::report::{MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict};
 use crate::signal::Signal;
 use crate::time::At;
@@ -48,7 +48,10 @@ pub(super) struct Stop {
     steps: Vec<StepReport>,
     forced: Vec<String>,
     processes_began: Option<At>,
+    /// What its steps took one after the other, when any was begun.
+    drain_took: Option<Duration>,
     processes_took: Duration,
+    post_stop_took: Option<Duration>,
     /// The drain was ended by a step with `on_failure = "stop"`.
     drain_ended_by: Option<String>,
 }
@@ -146,7 +149,9 @@ impl Machine {
             steps: Vec::new(),
             forced: Vec::new(),
             processes_began: None,
+            drain_took: None,
             processes_took: Duration::ZERO,
+            post_stop_took: None,
             drain_ended_by: None,
         });
         self.interrupt_start();
@@ -368,6 +373,7 @@ impl Machine {
             probes.clear();
         }
         let (pid, since, until) = (r.pid, r.since, now + limit);
+        let short = stated(&self.plan.config.processes[id.0]).is_none_or(|asked| asked > limit);
         let pre_stop = self.plan.config.processes[id.0].pre_stop.is_some();
         let stage = if pre_stop {
             // A pre_stop that states no length leaves half of the time to the signals.
@@ -382,7 +388,7 @@ impl Machine {
             StopStage::Rung { index: 0, until: now }
         };
         self.processes[id.0].state =
-            State::Stopping(Stopping { pid, since, began: now, until, to_restart, stage, last: None, probes });
+            State::Stopping(Stopping { pid, since, began: now, until, short, to_restart, stage, last: None, probes });
         let how = if pre_stop { "pre_stop".to_string() } else { self.first_signal(id).to_string() };
         let process = self.name(id);
         self.note(Note::Stopping { process, how, share: Secs(limit) });
@@ -429,9 +435,8 @@ impl Machine {
             None => left,
             Some(wait) => {
                 // What the ladder still asks for is scaled down together when it no longer fits.
-                let rest = &config.stop[index..];
-                let asked = rest.iter().fold(Duration::ZERO, |sum, r| sum.saturating_add(r.wait.unwrap_or_default()));
-                if asked <= left { wait } else { fraction(left, wait, asked) }
+                let rest = config.stop[index + 1..].iter().fold(Chain::default(), |sum, r| sum.and(Chain::of(r.wait)));
+                process_share(left, Chain::of(Some(wait)), rest)
             }
         };
         let previous = s.last.replace((signal, now));
@@ -466,6 +471,7 @@ impl Machine {
                     since,
                     began: now,
                     until: now,
+                    short: true,
                     to_restart: false,
                     stage: StopStage::Killed,
                     last: None,
@@ -479,7 +485,7 @@ impl Machine {
                 }
                 s.stage = StopStage::Killed;
                 let (after, since) = s.last.map_or((None, s.began), |(signal, at)| (Some(signal), at));
-                (after, since, now >= s.until)
+                (after, since, now >= s.until && s.short)
             }
             _ => return,
         };
@@ -613,7 +619,7 @@ impl Machine {
                 // It was being stopped for a restart: that goes on, now within this budget.
                 State::Stopping(s) => s.until = s.until.min(now + limit),
                 // Never in the turn its leader ended: whether anything is left of the group shows right after.
-                State::Cleaning(c) if !c.killed => c.until = c.until.min((now + limit).max(c.began + SHORTEST)),
+                State::Cleaning(c) if !c.killed => c.until = (now + limit).max(c.began + SHORTEST),
                 _ => {}
             }
         }
@@ -902,6 +908,10 @@ impl Machine {
         let (kind, share, began) = (steps.kind, steps.share, steps.began);
         let tasks = std::mem::take(&mut steps.tasks);
         steps.index += 1;
+        if let Some(stop) = &mut self.stop {
+            let total = if kind == StepKind::Drain { &mut stop.drain_took } else { &mut stop.post_stop_took };
+            *total = Some(total.unwrap_or_default() + now.since(began));
+        }
         for run in tasks {
             let Some(task) = self.plan.task(run.what) else {
                 continue;
@@ -987,7 +997,9 @@ impl Machine {
             main,
             steps: stop.steps.clone(),
             forced: stop.forced.clone(),
+            drain_took: stop.drain_took.map(Secs),
             processes_took: Secs(stop.processes_took),
+            post_stop_took: stop.post_stop_took.map(Secs),
             orphans_reaped: self.orphans_reaped,
             nothing_ran: !stop.anything_ran && stop.steps.is_empty() && !stop.cause.requested(),
         })

@@ -70,9 +70,9 @@ enum State {
 impl TaskRun {
     /// Begin with at most `share`; the task's own timeout may end it earlier.
     pub fn begin(what: What, now: At, share: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
-        let length = plan.task(what).and_then(|t| t.timeout);
+        let length = plan.task(what).and_then(task_length);
         let limit = length.map_or(share, |t| t.min(share));
-        let cut = plan.task(what).and_then(task_length).is_none_or(|t| t > share);
+        let cut = length.is_none_or(|t| t > share);
         let mut run =
             TaskRun { what, began: now, until: now + limit, cut, attempts: 0, last: None, state: State::Pausing(now) };
         run.attempt(now, plan, fx);

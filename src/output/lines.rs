@@ -88,7 +88,7 @@ pub enum Format {
         /// An SGR colour number (31 to 36), when the output is a terminal.
         colour: Option<u8>,
     },
-    /// `{"ts":"…","process":"web","stream":"stdout","line":"…"}`, with `"partial":true` when more of the line follows.
+    /// `{"timestamp":"…","process":"web","stream":"stdout","line":"…"}`, with `"partial":true` when more of the line follows.
     /// Bytes that are not UTF-8 become U+FFFD.
     Json { process: String },
 }
@@ -110,7 +110,7 @@ impl Format {
             }
             Format::Json { process } => {
                 let line = String::from_utf8_lossy(piece.bytes);
-                let object = JsonLine { ts, process, stream, line: &line, partial: piece.partial };
+                let object = JsonLine { timestamp: ts, process, stream, line: &line, partial: piece.partial };
                 // Strings and a boolean into a Vec: nothing here can fail.
                 let _ = serde_json::to_writer(&mut *out, &object);
             }
@@ -121,7 +121,7 @@ impl Format {
 
 #[derive(Serialize)]
 struct JsonLine<'a> {
-    ts: &'a str,
+    timestamp: &'a str,
     process: &'a str,
     stream: &'static str,
     line: &'a str,
@@ -294,7 +294,7 @@ mod tests {
         let whole = String::from_utf8(written(&json, b"x", false, false)).unwrap();
         assert_eq!(
             whole,
-            "{\"ts\":\"2026-11-22T10:00:00.000Z\",\"process\":\"we\\\"b\",\"stream\":\"stderr\",\"line\":\"x\"}\n"
+            "{\"timestamp\":\"2026-11-22T10:00:00.000Z\",\"process\":\"we\\\"b\",\"stream\":\"stderr\",\"line\":\"x\"}\n"
         );
     }
 

@@ -25,11 +25,20 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// One stop, or one rung of its ladder.
+    pub fn of(length: Option<Duration>) -> Chain {
+        match length {
+            Some(stated) => Chain { stated, open: 0 },
+            None => Chain { stated: Duration::ZERO, open: 1 },
+        }
+    }
+
     fn weight(self) -> Duration {
         self.stated.saturating_add(NOMINAL.saturating_mul(self.open))
     }
 
-    fn and(self, other: Chain) -> Chain {
+    #[must_use]
+    pub fn and(self, other: Chain) -> Chain {
         Chain { stated: self.stated.saturating_add(other.stated), open: self.open.saturating_add(other.open) }
     }
 }
@@ -46,10 +55,7 @@ pub fn stated(process: &Process) -> Option<Duration> {
 
 /// What a process's own stop asks for, as a chain of one.
 pub fn own(process: &Process) -> Chain {
-    match stated(process) {
-        Some(total) => Chain { stated: total, open: 0 },
-        None => Chain { stated: Duration::ZERO, open: 1 },
-    }
+    Chain::of(stated(process))
 }
 
 impl Order {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -137,7 +136,12 @@ pub struct Verdict {
     pub steps: Vec<StepReport>,
     /// Who needed SIGKILL.
     pub forced: Vec<String>,
+    #[serde(rename = "drain_seconds")]
+    pub drain_took: Option<Secs>,
+    #[serde(rename = "processes_seconds")]
     pub processes_took: Secs,
+    #[serde(rename = "post_stop_seconds")]
+    pub post_stop_took: Option<Secs>,
     pub orphans_reaped: u64,
     /// Nothing ever ran, and why has been said: no summary is owed.
     #[serde(skip)]
@@ -169,21 +173,15 @@ impl Verdict {
     pub fn failed(&self) -> bool {
         !self.forced.is_empty() || !self.within_grace || self.steps.iter().any(|s| s.result.missed())
     }
-
-    fn time_of(&self, kind: StepKind) -> Option<Duration> {
-        let mut steps = self.steps.iter().filter(|s| s.kind == kind).peekable();
-        steps.peek()?;
-        Some(steps.map(|s| s.took.0).fold(Duration::ZERO, |sum, d| sum + d))
-    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped in {} of {} ({})", Human(self.took.0), Human(self.grace.0), self.cause)?;
         let mut parts = Vec::new();
-        parts.extend(self.time_of(StepKind::Drain).map(|d| format!("drain {}", Human(d))));
+        parts.extend(self.drain_took.map(|d| format!("drain {}", Human(d.0))));
         parts.push(format!("processes {}", Human(self.processes_took.0)));
-        parts.extend(self.time_of(StepKind::PostStop).map(|d| format!("post_stop {}", Human(d))));
+        parts.extend(self.post_stop_took.map(|d| format!("post_stop {}", Human(d.0))));
         write!(f, ": {}", parts.join(", "))?;
         let failed: Vec<&str> = self.steps.iter().filter(|s| s.result.missed()).map(|s| s.name.as_str()).collect();
         if !failed.is_empty() {

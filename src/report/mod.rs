@@ -168,6 +168,10 @@ pub enum Note {
         took: Secs,
         forced: bool,
     },
+    /// Its leader has ended and been followed by its first stop signal to the others of its group, who still run.
+    GroupLeft {
+        process: String,
+    },
     /// Processes that no longer belong to any known one.
     Stragglers {
         signal: SignalName,

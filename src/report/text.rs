@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{ExitNote, KillNote, Note, Place, StepKind, TaskResult};
+use crate::signal::Signal;
 use crate::time::Human;
 
 /// How loud a line is.
@@ -39,6 +40,7 @@ impl Note {
             | Note::NextRung { .. }
             | Note::OutOfTime { .. }
             | Note::LeftBehind { .. } => Level::Warn,
+            Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
             Note::Finished(v) if v.nothing_ran => Level::Debug,
             Note::Finished(v) if v.failed() => Level::Warn,
             _ => Level::Info,
@@ -63,6 +65,7 @@ impl Note {
             | Note::Stopping { process, .. }
             | Note::NextRung { process, .. }
             | Note::Killed { process, .. }
+            | Note::GroupLeft { process }
             | Note::Stopped { process, .. } => Some(process),
             _ => None,
         }
@@ -102,7 +105,8 @@ impl fmt::Display for Note {
                 write!(f, "{process}: restart {restarts} in {}", Human(delay.0))
             }
             Note::GaveUp { process, restarts } => {
-                write!(f, "{process}: not started again after {restarts} restarts (max_restarts)")
+                let restarts_ = plural(usize::try_from(*restarts).unwrap_or(usize::MAX), "restart", "restarts");
+                write!(f, "{process}: not started again after {restarts} {restarts_} (max_restarts)")
             }
             Note::CannotStart { process, on, why } => {
                 write!(f, "{process}: will never start: {on} {why}")
@@ -150,6 +154,9 @@ impl fmt::Display for Note {
             Note::Stragglers { signal, count, which } => {
                 write!(f, "{count} left-over {}: sending {}", plural(*count, "process", "processes"), signal.0)?;
                 list(f, which)
+            }
+            Note::GroupLeft { process } => {
+                write!(f, "{process}: others of its process group still run; they were sent its stop signal")
             }
             Note::StragglersGone { took } => {
                 write!(f, "left-over processes are gone after {}", Human(took.0))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::shell::{Owner, Shell};
 use crate::config::{Forward, Identity, SignalTo, Stdin};
 use crate::lifecycle::action::{Action, KillReason};
-use crate::lifecycle::event::{Event, ProcId, SpawnError, SpawnErrorKind};
+use crate::lifecycle::event::{Event, ProcId, Sender, SpawnError, SpawnErrorKind};
 use crate::report::{Note, SignalName};
 use crate::signal::Signal;
 use crate::sys::procfs;
@@ -29,7 +29,7 @@ impl Shell {
         match action {
             Action::Spawn { process } => return Some(self.spawn_process(process)),
             Action::Signal { process, signal, to, wake } => self.signal_process(process, signal, to, wake),
-            Action::Forward { process, signal } => self.forward(process, signal),
+            Action::Forward { process, signal, sender } => self.forward(process, signal, sender),
             Action::Kill { process, because } => self.kill(process, because),
             Action::SignalGroup { process, signal } => self.signal_group(process, signal),
             Action::Run { run, what, limit, told } => self.start_run(run, what, limit, &told),
@@ -39,6 +39,8 @@ impl Shell {
                 let _swept = tree::kill_everything(SWEEP_LIMIT);
             }
             Action::Census => self.census = true,
+            // Said only when somebody was told to go.
+            Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers_told) => {}
             Action::Note(note) => self.account.note(note),
             Action::Finish { code } => self.finish(code),
         }
@@ -153,13 +155,13 @@ impl Shell {
         }
     }
 
-    fn forward(&mut self, id: ProcId, signal: Signal) {
+    fn forward(&mut self, id: ProcId, signal: Signal, sender: Sender) {
         let Some(pid) = self.groups[id.0] else { return };
         let process = self.plan.name(id.0).to_string();
         let fatal = procfs::default_is_fatal(signal) && procfs::catches(pid, signal) == Some(false);
         if self.plan.config.forward == Forward::Caught && fatal {
             let why = "the main process does not catch it (forward = \"caught\")";
-            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from: "a sender".to_string(), why });
+            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from: sender.to_string(), why });
             return;
         }
         self.account.note(Note::SignalForwarded { signal: SignalName(signal), process });
@@ -216,12 +218,13 @@ impl Shell {
             }
         };
         // What is left in a process's own group has had its signal when its leader ended.
-        let told = |pgid: i32| self.watched.iter().any(|id| self.groups[id.0] == Some(pgid));
+        let told = |pgid: i32| self.watched.keys().any(|id| self.groups[id.0] == Some(pgid));
         let told = |t: &Descendant| signal != Signal::KILL && told(t.pgid);
         let alive: Vec<Descendant> = targets.into_iter().filter(|t| t.lives && !told(t)).collect();
         if alive.is_empty() {
             return;
         }
+        self.stragglers_told = true;
         self.account.note(Note::Stragglers { signal: SignalName(signal), count: alive.len(), which: named(&alive) });
         tree::signal_all(&alive, signal, signal != Signal::KILL);
     }

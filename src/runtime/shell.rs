@@ -1,7 +1,7 @@
 //! The loop and what it holds: which pid is whose, which runs are under way, what is being watched.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, RawFd};
@@ -21,6 +21,7 @@ use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
 use crate::output::{Capture, Captures, Sink, Source};
 use crate::plan::Plan;
+use crate::report::Note;
 use crate::signal::Signal;
 use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
@@ -41,6 +42,14 @@ pub(super) enum Owner {
     Run(RunId),
 }
 
+/// What is left of a process's group, after its leader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Watched {
+    New,
+    /// The log knows.
+    Told,
+}
+
 pub(super) struct Shell {
     pub machine: Rc<RefCell<Machine>>,
     pub plan: Rc<Plan>,
@@ -54,7 +63,7 @@ pub(super) struct Shell {
     /// The group of each process's latest run.
     pub groups: Vec<Option<i32>>,
     /// Processes whose group is being waited for.
-    pub watched: BTreeSet<ProcId>,
+    pub watched: BTreeMap<ProcId, Watched>,
     pub pending_exec: HashMap<i32, PendingExec>,
     pub runs: HashMap<RunId, ActiveRun>,
     pub done: mpsc::UnboundedSender<(RunId, Outcome)>,
@@ -67,6 +76,7 @@ pub(super) struct Shell {
     pub census: bool,
     pub children_changed: bool,
     pub alone: bool,
+    pub stragglers_told: bool,
     pub exit: Option<u8>,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
@@ -101,7 +111,7 @@ impl Shell {
             inherited_fds,
             environment: std::env::vars_os().collect(),
             children: HashMap::new(),
-            watched: BTreeSet::new(),
+            watched: BTreeMap::new(),
             pending_exec: HashMap::new(),
             runs: HashMap::new(),
             done,
@@ -113,6 +123,7 @@ impl Shell {
             census: false,
             children_changed: false,
             alone: false,
+            stragglers_told: false,
             exit: None,
             queue: VecDeque::new(),
             answers: Some(answers),
@@ -212,10 +223,15 @@ impl Shell {
     }
 
     pub(super) fn look_at_groups(&mut self) {
-        let empty: Vec<ProcId> = self.watched.iter().copied().filter(|id| !self.group_exists(*id)).collect();
-        for process in empty {
-            self.watched.remove(&process);
-            self.push(Event::GroupEmpty { process });
+        for (process, watched) in self.watched.clone() {
+            if !self.group_exists(process) {
+                self.watched.remove(&process);
+                self.push(Event::GroupEmpty { process });
+            } else if watched == Watched::New {
+                self.watched.insert(process, Watched::Told);
+                let name = self.plan.name(process.0).to_string();
+                self.account.note(Note::GroupLeft { process: name });
+            }
         }
     }
 

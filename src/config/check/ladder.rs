@@ -35,11 +35,11 @@ fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<R
 
 fn stop_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
     let signal = reader.signal(field)?;
-    let help = match signal {
-        Signal::KILL => "leave it out: SIGKILL follows when the ladder ends",
-        Signal::STOP | Signal::CONT => "write a signal that asks the process to end, such as \"SIGTERM\"",
-        _ => return Some(signal),
-    };
-    reader.error(&field.span(), format!("{signal} cannot be a stop signal"), help);
-    None
+    match values::ladder_signal(signal) {
+        Ok(signal) => Some(signal),
+        Err(wrong) => {
+            reader.error(&field.span(), wrong.sentence, wrong.help);
+            None
+        }
+    }
 }

@@ -230,17 +230,8 @@ fn stop_on(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<Signal>> {
         let Some(signal) = reader.signal(element) else {
             continue;
         };
-        let number = signal.number();
-        if signal == Signal::KILL || signal == Signal::STOP {
-            reader.error(&element.span(), format!("{signal} cannot be caught, by no process"), example);
-        } else if [libc::SIGCHLD, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGCONT]
-            .contains(&number)
-        {
-            reader.error(
-                &element.span(),
-                format!("{signal} cannot ask for a stop: the kernel sends it for its own reasons"),
-                example,
-            );
+        if let Err(wrong) = values::stop_request(signal) {
+            reader.error(&element.span(), wrong.sentence, wrong.help);
         } else if list.contains(&signal) {
             reader.warn(&element.span(), format!("{signal} is listed twice"), "leave one of them out");
         } else {

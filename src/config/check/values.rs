@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys;
+use crate::signal::Signal;
 
 /// Longest time anything may be told to take.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -83,6 +84,38 @@ pub fn duration(text: &str, range: DurationRange) -> Result<Duration, Wrong> {
         return Err(Wrong::new(format!("{text:?} is too short"), format!("write at least \"{least}\"")));
     }
     if value > range.max { Err(too_long()) } else { Ok(value) }
+}
+
+/// A signal that may ask softstop to stop.
+///
+/// # Errors
+/// It cannot be caught, the kernel sends it for its own reasons, or softstop ignores it.
+pub fn stop_request(signal: Signal) -> Result<Signal, Wrong> {
+    let help = "name signals such as SIGTERM, SIGINT, SIGQUIT or SIGRTMIN+3";
+    let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS];
+    match signal {
+        Signal::KILL | Signal::STOP => Err(Wrong::new(format!("{signal} cannot be caught, by no process"), help)),
+        Signal::TTIN | Signal::TTOU => {
+            Err(Wrong::new(format!("{signal} cannot ask for a stop: softstop ignores it, to use the terminal"), help))
+        }
+        _ if [Signal::CHLD, Signal::CONT].contains(&signal) || faults.contains(&signal.number()) => {
+            Err(Wrong::new(format!("{signal} cannot ask for a stop: the kernel sends it for its own reasons"), help))
+        }
+        _ => Ok(signal),
+    }
+}
+
+/// A signal that may stand in a ladder.
+///
+/// # Errors
+/// It ends nothing, or comes by itself at the end.
+pub fn ladder_signal(signal: Signal) -> Result<Signal, Wrong> {
+    let help = match signal {
+        Signal::KILL => "leave it out: SIGKILL follows when the ladder ends",
+        Signal::STOP | Signal::CONT => "write a signal that asks the process to end, such as \"SIGTERM\"",
+        _ => return Ok(signal),
+    };
+    Err(Wrong::new(format!("{signal} cannot be a stop signal"), help))
 }
 
 /// A duration as people write it: `1m 30s` without the space.
