@@ -155,6 +155,7 @@ impl Shell {
             Ok(watched) => watched,
             Err(error) => return self.deaf(&error),
         };
+        process::trim_heap();
         while self.exit.is_none() {
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
             tokio::select! {
