@@ -44,10 +44,12 @@ fn main() -> ExitCode {
     }
     println!("web: listening on http://{listen}");
     for stream in listener.incoming() {
-        if stopping.load(Ordering::SeqCst) {
-            break;
-        }
-        let Ok(stream) = stream else { continue };
+        let stream = match stream {
+            Ok(stream) => stream,
+            // Not even a connection that was still waiting to be accepted is dropped.
+            Err(error) if is_timeout(&error) => break,
+            Err(_) => continue,
+        };
         let (open, stopping) = (Arc::clone(&open), Arc::clone(&stopping));
         open.fetch_add(1, Ordering::SeqCst);
         thread::spawn(move || {
@@ -65,14 +67,14 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The first SIGTERM or SIGINT sets `stopping` and wakes the accept loop with a connection of its own; the second one exits.
+/// The first SIGTERM or SIGINT sets `stopping` and wakes the accept loop, which takes what is waiting and ends; the second one exits.
 fn stop_on_signal(listener: &TcpListener, stopping: &Arc<AtomicBool>) -> io::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(stopping))?;
         signal_hook::flag::register(signal, Arc::clone(stopping))?;
     }
-    let (mut address, stopping) = (listener.local_addr()?, Arc::clone(stopping));
+    let (listener, mut address, stopping) = (listener.try_clone()?, listener.local_addr()?, Arc::clone(stopping));
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
@@ -80,6 +82,8 @@ fn stop_on_signal(listener: &TcpListener, stopping: &Arc<AtomicBool>) -> io::Res
         while !stopping.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(20));
         }
+        // An accept that finds nothing ends the loop; the one that is under way needs a connection to wake up.
+        let _ = listener.set_nonblocking(true);
         let _ = TcpStream::connect(address);
     });
     Ok(())
@@ -90,8 +94,8 @@ fn serve(stream: &TcpStream, stopping: &AtomicBool) -> io::Result<()> {
     // An idle keep-alive connection must not hold up a stop for longer than this.
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     let mut lines = BufReader::new(stream).lines();
-    while let Some(request) = next_request(&mut lines, stopping)? {
-        let mut words = request.split(' ');
+    while let Some(Request { line, close }) = next_request(&mut lines, stopping)? {
+        let mut words = line.split(' ');
         let (_method, target) = (words.next(), words.next().unwrap_or("/"));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let (status, body) = match path {
@@ -103,7 +107,7 @@ fn serve(stream: &TcpStream, stopping: &AtomicBool) -> io::Result<()> {
             }
             _ => ("404 Not Found", "not found\n"),
         };
-        let close = stopping.load(Ordering::SeqCst);
+        let close = close || stopping.load(Ordering::SeqCst);
         let connection = if close { "close" } else { "keep-alive" };
         let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n", body.len());
         let mut to = stream;
@@ -115,17 +119,24 @@ fn serve(stream: &TcpStream, stopping: &AtomicBool) -> io::Result<()> {
     Ok(())
 }
 
-/// The request line, once all headers have been read; `None` when the client has closed or the service is stopping.
-fn next_request(lines: &mut io::Lines<BufReader<&TcpStream>>, stopping: &AtomicBool) -> io::Result<Option<String>> {
-    let mut request = None;
+struct Request {
+    line: String,
+    /// The client wants no further answer on this connection.
+    close: bool,
+}
+
+/// The request, once all headers have been read; `None` when the client has closed or the service is stopping.
+fn next_request(lines: &mut io::Lines<BufReader<&TcpStream>>, stopping: &AtomicBool) -> io::Result<Option<Request>> {
+    let mut request: Option<Request> = None;
     loop {
-        match lines.next() {
-            None => return Ok(None),
-            Some(Ok(line)) if line.is_empty() => return Ok(request),
-            Some(Ok(line)) => _ = request.get_or_insert(line),
-            Some(Err(error)) if is_timeout(&error) && request.is_none() && !stopping.load(Ordering::SeqCst) => {}
-            Some(Err(error)) if is_timeout(&error) => return Ok(None),
-            Some(Err(error)) => return Err(error),
+        match (lines.next(), &mut request) {
+            (None, _) => return Ok(None),
+            (Some(Ok(line)), _) if line.is_empty() => return Ok(request),
+            (Some(Ok(line)), None) => request = Some(Request { close: line.ends_with("HTTP/1.0"), line }),
+            (Some(Ok(header)), Some(request)) => request.close |= header.eq_ignore_ascii_case("connection: close"),
+            (Some(Err(error)), None) if is_timeout(&error) && !stopping.load(Ordering::SeqCst) => {}
+            (Some(Err(error)), _) if is_timeout(&error) => return Ok(None),
+            (Some(Err(error)), _) => return Err(error),
         }
     }
 }

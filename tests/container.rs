@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use support::http::free_port;
+use support::http::status_of;
 use support::{Dir, SOON, skip};
 
 /// Rootful podman with runc is what CI has; limits are set because a build machine may not allow raising podman's own.
@@ -124,6 +124,18 @@ fn busybox_image() -> &'static str {
     "localhost/softstop-test-busybox"
 }
 
+/// A shell under the wrapper, with `lines` of the test's own.
+fn wrapper_image(name: &str, lines: &str) -> String {
+    let tag = format!("localhost/softstop-test-{name}");
+    let text = format!(
+        "FROM {} AS binaries\nFROM {}\nCOPY --from=binaries /out/softstop /softstop\n{lines}ENTRYPOINT [\"/softstop\", \"--\"]\n",
+        binaries_image(),
+        busybox_image()
+    );
+    build(&tag, &Dir::new(), &text, &[]);
+    tag
+}
+
 /// Dockerfile.example as it stands, with other base images.
 fn example_image(runtime: &str) -> String {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -135,6 +147,9 @@ fn example_image(runtime: &str) -> String {
     tag
 }
 
+/// The service's port and the probes', where podman likes: see `Container::port`.
+const PUBLISH: [&str; 4] = ["--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::9180"];
+
 /// A container that was started; removed with this.
 struct Container {
     id: String,
@@ -145,6 +160,12 @@ impl Container {
         let limits = ["--ulimit", "nofile=1024:20000", "--ulimit", "nproc=1000:1000"];
         let id = done(podman().args(["run", "--detach"]).args(limits).args(options).arg(image).args(command));
         Container { id: id.lines().last().unwrap().to_owned() }
+    }
+
+    /// The port of this machine that leads to `inside`, which podman chose: nobody else can have taken it.
+    fn port(&self, inside: u16) -> u16 {
+        let line = done(podman().args(["port", &self.id, &format!("{inside}/tcp")]));
+        line.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_else(|| panic!("podman port: {line}"))
     }
 
     fn logs(&self) -> String {
@@ -183,14 +204,6 @@ impl Drop for Container {
     }
 }
 
-fn published(port: u16, inside: u16) -> String {
-    format!("127.0.0.1:{port}:{inside}")
-}
-
-fn status_of(port: u16, path: &str) -> Option<u16> {
-    support::http::status_of(port, path)
-}
-
 #[test]
 fn the_example_image_runs_read_only_as_a_numeric_user_and_drains() {
     if !able() {
@@ -198,18 +211,9 @@ fn the_example_image_runs_read_only_as_a_numeric_user_and_drains() {
     }
     for runtime in ["scratch", busybox_image()] {
         let image = example_image(runtime);
-        let (web, probes) = (free_port(), free_port());
-        let (publish_web, publish_probes) = (published(web, 8080), published(probes, 9180));
-        let options = [
-            "--read-only",
-            "--publish",
-            &publish_web,
-            "--publish",
-            &publish_probes,
-            "--env",
-            "SOFTSTOP_DRAIN_SLEEP=1s",
-        ];
-        let container = Container::run(&options, &image, &[]);
+        let options = ["--read-only", "--env", "SOFTSTOP_DRAIN_SLEEP=1s"];
+        let container = Container::run(&[&options, &PUBLISH[..]].concat(), &image, &[]);
+        let (web, probes) = (container.port(8080), container.port(9180));
         container.wait_until("/readyz answers 200", || status_of(probes, "/readyz") == Some(200));
         assert_eq!(status_of(web, "/healthz"), Some(200));
         let (code, took) = container.stop(20);
@@ -233,12 +237,13 @@ fn in_scratch_localhost_resolves_and_missing_programs_are_127() {
     let missing = Container::run(&[], image, &["--", "/no/such/program"]);
     assert_eq!(missing.wait(), 127, "{}", missing.logs());
     // Without /etc/hosts: podman would write one with localhost in it.
-    let probes = free_port();
-    let publish = published(probes, 9180);
-    let flags = ["--http", "0.0.0.0:9180", "--readiness", "http://localhost:8080/healthz", "--", "/web"];
-    let container = Container::run(&["--no-hosts", "--publish", &publish], image, &flags);
-    container.wait_until("the readiness probe finds localhost", || status_of(probes, "/readyz") == Some(200));
-    assert_eq!(container.stop(20).0, 0, "{}", container.logs());
+    for target in ["http://localhost:8080/healthz", "tcp://localhost:8080"] {
+        let flags = ["--http", "0.0.0.0:9180", "--readiness", target, "--", "/web"];
+        let container = Container::run(&[&["--no-hosts"], &PUBLISH[..]].concat(), image, &flags);
+        let probes = container.port(9180);
+        container.wait_until(target, || status_of(probes, "/readyz") == Some(200));
+        assert_eq!(container.stop(20).0, 0, "{}", container.logs());
+    }
 }
 
 #[test]
@@ -246,23 +251,47 @@ fn an_images_stop_signal_is_the_stop_request() {
     if !able() {
         return;
     }
+    // SIGQUIT is one of those that ask for a stop by default, a real-time signal has to be named.
+    for (signal, variables) in [("SIGRTMIN+3", "SOFTSTOP_STOP_ON=SIGRTMIN+3 "), ("SIGQUIT", "")] {
+        let image = wrapper_image(
+            &format!("stopsignal-{}", signal.trim_end_matches("+3").to_ascii_lowercase()),
+            &format!("STOPSIGNAL {signal}\nENV {variables}SOFTSTOP_STOP_SIGNAL=SIGTERM\n"),
+        );
+        let script = "trap 'echo told to stop; exit 0' TERM; echo up; while :; do sleep 1 & wait $!; done";
+        let container = Container::run(&[], &image, &["sh", "-c", script]);
+        container.wait_until("it is up", || container.logs().contains("up"));
+        let (code, took) = container.stop(20);
+        assert_eq!(code, 0, "{signal}: {}", container.logs());
+        assert!(container.logs().contains("told to stop"), "{signal}: {}", container.logs());
+        assert!(took < Duration::from_secs(10), "{signal}: {took:?}");
+    }
+}
+
+/// A kubelet mounts one file at /dev/termination-log and shows what is in it as the container's message.
+#[test]
+fn a_mounted_termination_log_has_the_verdict() {
+    if !able() {
+        return;
+    }
     let dir = Dir::new();
-    let image = "localhost/softstop-test-stopsignal";
-    let text = format!(
-        "FROM {} AS binaries\nFROM {}\nCOPY --from=binaries /out/softstop /softstop\n\
-         STOPSIGNAL SIGRTMIN+3\nENV SOFTSTOP_STOP_ON=SIGRTMIN+3 SOFTSTOP_STOP_SIGNAL=SIGTERM\n\
-         ENTRYPOINT [\"/softstop\", \"--\"]\n",
-        binaries_image(),
-        busybox_image()
-    );
-    build(image, &dir, &text, &[]);
-    let script = "trap 'echo told to stop; exit 0' TERM; echo up; while :; do sleep 1 & wait $!; done";
-    let container = Container::run(&[], image, &["sh", "-c", script]);
+    let file = dir.write("termination-log", &"what an earlier container left here\n".repeat(1000));
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let image = wrapper_image("termination", "ENV SOFTSTOP_GRACE=2s\n");
+    let mount = format!("{file}:/dev/termination-log");
+    let options = ["--read-only", "--user", "10001:10001", "--volume", mount.as_str()];
+    let script = "trap 'echo not now' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    let container = Container::run(&options, &image, &["sh", "-c", script]);
     container.wait_until("it is up", || container.logs().contains("up"));
-    let (code, took) = container.stop(20);
-    assert_eq!(code, 0, "{}", container.logs());
-    assert!(container.logs().contains("told to stop"), "{}", container.logs());
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    let stop = std::thread::scope(|scope| {
+        let stop = scope.spawn(|| container.stop(20));
+        // Who is killed from outside during the stop has left word that it was stopping.
+        container.wait_until("a first version when the stop begins", || dir.read("termination-log").contains("stop"));
+        stop.join().unwrap()
+    });
+    let verdict = dir.read("termination-log");
+    assert_eq!(stop.0, 137, "{}", container.logs());
+    assert!(verdict.contains("SIGKILL"), "{verdict:?}\n{}", container.logs());
+    assert!(!verdict.contains("an earlier container") && verdict.len() <= 4096, "{verdict:?}");
 }
 
 #[test]
@@ -270,16 +299,9 @@ fn daemons_and_exec_sessions_do_not_outlive_the_grace() {
     if !able() {
         return;
     }
-    let dir = Dir::new();
-    let image = "localhost/softstop-test-wrapper";
-    let text = format!(
-        "FROM {} AS binaries\nFROM {}\nCOPY --from=binaries /out/softstop /softstop\nENTRYPOINT [\"/softstop\", \"--grace\", \"3s\", \"--\"]\n",
-        binaries_image(),
-        busybox_image()
-    );
-    build(image, &dir, &text, &[]);
+    let image = wrapper_image("daemons", "ENV SOFTSTOP_GRACE=3s\n");
     let script = "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & trap 'exit 5' TERM; echo up; while :; do sleep 1 & wait $!; done";
-    let container = Container::run(&[], image, &["sh", "-c", script]);
+    let container = Container::run(&[], &image, &["sh", "-c", script]);
     container.wait_until("it is up", || container.logs().contains("up"));
     done(podman().args(["exec", "--detach", &container.id, "sleep", "1000"]));
     let (code, took) = container.stop(20);
@@ -425,23 +447,13 @@ fn nginx_under_load_is_stopped_without_a_failed_request() {
     let image = nginx_image(&dir);
     let report = dir.text("report");
     std::fs::create_dir(&report).unwrap();
-    // nginx as root would look for a user to change to; there is no /etc/passwd to find one in.
     std::fs::set_permissions(&report, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let (web, probes) = (free_port(), free_port());
-    let (publish_web, publish_probes) = (published(web, 8080), published(probes, 9180));
     let volume = format!("{report}:/report");
-    let options = [
-        "--read-only",
-        "--tmpfs",
-        "/tmp",
-        "--publish",
-        &publish_web,
-        "--publish",
-        &publish_probes,
-        "--volume",
-        &volume,
-    ];
+    // nginx as root would look for a user to change to; there is no /etc/passwd to find one in.
+    let options = ["--read-only", "--tmpfs", "/tmp", "--user", "10001:10001", "--volume", volume.as_str()];
+    let options = [&options[..], &PUBLISH[..]].concat();
     let container = Container::run(&options, image, &[]);
+    let (web, probes) = (container.port(8080), container.port(9180));
     container.wait_until("/readyz answers 200", || status_of(probes, "/readyz") == Some(200));
 
     let load = Load { answered: AtomicU64::new(0), failed: Mutex::new(Vec::new()), in_service: AtomicBool::new(true) };

@@ -1,7 +1,8 @@
 //! Random start/stop rounds with children that ignore, crash, fork, daemonise, stop themselves or fill their output. Every round
 //! ends inside its grace with nothing left behind.
 //!
-//! `SOFTSTOP_ROUNDS` (100) says how many, `SOFTSTOP_SEED` repeats a run, `SOFTSTOP_ROUNDS_PARALLEL` (8) how many at a time.
+//! `SOFTSTOP_ROUNDS` (100) says how many, `SOFTSTOP_SEED` repeats a run, `SOFTSTOP_ROUNDS_PARALLEL` (two per
+//! processor) how many at a time: what fills its output or forks takes a whole one, and a grace is kept only by who gets to run.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{Launch, processes};
+use support::{Dir, Launch, processes};
 
 /// splitmix64: enough for choosing, and no crate.
 struct Random(u64);
@@ -38,6 +39,9 @@ impl Random {
     }
 }
 
+/// Stands for the word by which the child says, in a file, that it is up: its output may be full, or not read at all.
+const UP: &str = "UP";
+
 /// What one round does, all of it drawn from its seed.
 #[derive(Debug)]
 struct Round {
@@ -47,7 +51,7 @@ struct Round {
     words: Vec<String>,
     pid1: bool,
     unread: bool,
-    /// After the start; `None` once the child says it is up.
+    /// After the start; `None`: once the child says it is up.
     stop_after: Option<Duration>,
     signal: i32,
 }
@@ -78,7 +82,7 @@ impl Round {
         }
         words.extend(Round::behaviour(&mut random));
         let last = random.one_of(&["wait", "wait", "wait", "fill", "stop-self", "crash", "exit:0", "exit:3"]);
-        words.extend(["say:up", last, "wait"].map(str::to_owned));
+        words.extend(["say:up", UP, last, "wait"].map(str::to_owned));
         Round {
             seed,
             grace,
@@ -117,7 +121,9 @@ impl Round {
     /// What went wrong, if something did.
     fn play(&self) -> Result<(), String> {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let dir = Dir::new();
+        let up = format!("journal:{}:up", dir.text("up"));
+        let words: Vec<&str> = self.words.iter().map(|w| if w == UP { &up } else { w.as_str() }).collect();
         let mut launch = Launch::child(&flags, &words);
         if !self.pid1 {
             launch = launch.not_pid1();
@@ -129,7 +135,7 @@ impl Round {
         let mark = running.mark();
         let limit = Instant::now() + support::SOON;
         // A moment of the start in some rounds, the state to be stopped in the others.
-        while self.stop_after.map_or(!self.unread && !running.printed().contains("up"), |at| running.age() < at) {
+        while self.stop_after.map_or_else(|| !dir.path("up").exists(), |at| running.age() < at) {
             if running.code().is_some() || Instant::now() > limit {
                 break;
             }
@@ -148,7 +154,13 @@ impl Round {
         if took > self.grace {
             return Err(format!("took {took:?}:\n{}", ended.all()));
         }
-        let left = processes::with_environment(&mark);
+        // What has its SIGKILL may need a moment to get to it; what has not will still be there.
+        let mut left = processes::with_environment(&mark);
+        let limit = Instant::now() + Duration::from_secs(5);
+        while !left.is_empty() && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(10));
+            left = processes::with_environment(&mark);
+        }
         if !left.is_empty() {
             let left: Vec<String> = left.iter().map(ToString::to_string).collect();
             return Err(format!("left behind: {}\n{}", left.join(", "), ended.all()));
@@ -170,11 +182,12 @@ fn every_round_ends_inside_its_grace_with_nothing_left_behind() {
     let rounds = number("SOFTSTOP_ROUNDS").unwrap_or(100);
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = number("SOFTSTOP_SEED").unwrap_or(clock.as_millis() as u64);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     println!("{rounds} rounds from SOFTSTOP_SEED={seed}");
     let next = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..number("SOFTSTOP_ROUNDS_PARALLEL").unwrap_or(8) {
+        for _ in 0..number("SOFTSTOP_ROUNDS_PARALLEL").unwrap_or(2 * processors) {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);

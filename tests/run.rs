@@ -368,6 +368,22 @@ fn output_of_several_is_prefixed_and_nothing_of_it_is_lost() {
     assert!(ended.stdout_bytes.windows(4).any(|w| w == b"ff\xff\n"), "bytes that are not UTF-8 came through changed");
 }
 
+/// "error_log = /dev/stderr" stands in many a configuration, php-fpm's for one; a pipe belongs to who made it.
+#[test]
+fn another_user_can_open_its_own_stdout_and_stderr() {
+    if !nix::unistd::geteuid().is_root() {
+        return support::skip("only root can start a process as another user");
+    }
+    let dir = Dir::new();
+    let script = "echo by-name-1 >/dev/stdout; echo by-name-2 >/dev/stderr; id -u";
+    let config = dir.write(
+        "softstop.toml",
+        &format!("[[process]]\nname = \"a\"\nuser = \"65534\"\noutput = \"prefix\"\nrestart = \"never\"\ncommand = [\"sh\", \"-c\", {script:?}]\n"),
+    );
+    let ended = Launch::new(["run", "-c", &config]).not_pid1().run();
+    ended.expect_code(0).expect("a | by-name-1").expect("a | by-name-2").expect("a | 65534");
+}
+
 #[test]
 fn output_as_json_is_json() {
     if !support::namespaces() {

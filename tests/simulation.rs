@@ -575,6 +575,7 @@ impl World {
             }
             Note::StopAgain { effect, .. } if *effect != "changes nothing" => self.cut = true,
             Note::OutOfTime { .. } => self.cut = true,
+            Note::ProbeFailed { reason, .. } if reason.is_empty() => return Err(format!("no reason: {text}")),
             Note::StepEnded { kind: StepKind::Drain, .. } => self.drain_left -= 1,
             Note::StepSkipped { kind: StepKind::Drain, .. } => self.drain_left -= 1,
             Note::Stopping { process, .. } if self.t0.is_some() => {

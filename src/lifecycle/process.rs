@@ -181,6 +181,7 @@ impl Proc {
     pub fn probe(&self, kind: ProbeKind) -> Option<&ProbeRun> {
         match &self.state {
             State::Running(r) => r.probes.iter().find(|p| p.kind == kind),
+            State::Stopping(s) => s.probes.iter().find(|p| p.kind == kind),
             _ => None,
         }
     }

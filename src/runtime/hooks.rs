@@ -108,7 +108,7 @@ impl Shell {
         let told = environment(told, probe);
         let env = self.environment_for(credentials.as_ref(), surroundings.env, &told, false);
         let captured = probe || surroundings.output != Output::Inherit;
-        let pipes = if captured { Some(output_pipes().map_err(|e| e.text)?) } else { None };
+        let pipes = if captured { Some(output_pipes(credentials.as_ref()).map_err(|e| e.text)?) } else { None };
         let (stdout, stderr) = child_ends(pipes.as_ref());
         let child = spawn::spawn(&Spawn {
             argv: command,
@@ -216,7 +216,7 @@ impl Shell {
             self.connect(run, addrs, then);
             return Ok(());
         }
-        let pipes = output_pipes().map_err(|e| e.text)?;
+        let pipes = output_pipes(None).map_err(|e| e.text)?;
         let (stdout, _) = child_ends(Some(&pipes));
         let child = spawn::spawn(&Spawn {
             argv: &names::command(host, port),

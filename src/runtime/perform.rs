@@ -67,7 +67,7 @@ impl Shell {
         let credentials = resolve(&config.identity)?;
         let env = self.environment_for(credentials.as_ref(), &config.env, &[], config.foreground);
         let pipes = match &self.sources[id.0] {
-            Some(_) => Some(output_pipes()?),
+            Some(_) => Some(output_pipes(credentials.as_ref())?),
             None => None,
         };
         let (stdout, stderr) = child_ends(pipes.as_ref());
@@ -255,9 +255,16 @@ pub(super) struct OutputPipes {
     to_stderr: OwnedFd,
 }
 
-pub(super) fn output_pipes() -> Result<OutputPipes, SpawnError> {
+/// The child's user may open the pipes again by name: to log to /dev/stderr is what many programs are configured to.
+pub(super) fn output_pipes(user: Option<&Credentials>) -> Result<OutputPipes, SpawnError> {
     let make = || -> io::Result<OutputPipes> {
         let ((stdout, to_stdout), (stderr, to_stderr)) = (pipe()?, pipe()?);
+        if let Some(user) = user {
+            // Where it is not permitted all else works as before.
+            for fd in [&to_stdout, &to_stderr] {
+                let _ = std::os::unix::fs::fchown(fd, Some(user.uid), Some(user.gid));
+            }
+        }
         Ok(OutputPipes { stdout, stderr, to_stdout, to_stderr })
     };
     make().map_err(|error| SpawnError {
