@@ -187,6 +187,8 @@ impl Shell {
             match received.signal {
                 Signal::CHLD => self.children_changed = true,
                 Signal::TSTP if self.suspended(received) => {}
+                // `nohup softstop run`.
+                Signal::HUP if received.sender == Sender::Terminal && self.inherited.ignored.contains(Signal::HUP) => {}
                 signal => self.push(Event::Signalled { signal, sender: received.sender }),
             }
             if received.signal == Signal::CONT {
