@@ -25,11 +25,15 @@ impl Shell {
         if self.shared_terminal().is_none() {
             return;
         }
-        while let Some((pid, _signal)) = reap::stopped() {
+        while let Some((pid, signal)) = reap::stopped() {
             if !matches!(self.children.get(&pid), Some(Owner::Process(_))) || self.machine.borrow().stopping() {
                 continue;
             }
-            if process::stop_self().is_ok() {
+            // A job that was running in the background all the time is given the terminal without being told; it shows when
+            // its program reads.
+            let wants = signal == Signal::TTIN || signal == Signal::TTOU;
+            let has = self.terminal.is_some_and(Terminal::is_ours);
+            if (wants && has) || process::stop_self().is_ok() {
                 self.pass_terminal_on();
                 let _ = target::signal_group(pid, Signal::CONT);
             }
