@@ -271,7 +271,8 @@ impl Machine {
             }
             State::Stopping(s) => {
                 let killed = s.end(&mut self.fx);
-                (s.since, killed, s.to_restart, s.until, true)
+                // Never in this very turn: whether anything is left of the group shows right after.
+                (s.since, killed, s.to_restart, s.until.max(now + SHORTEST), true)
             }
             _ => return,
         };
