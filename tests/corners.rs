@@ -18,7 +18,8 @@ fn a_program_that_was_never_there_is_no_success() {
     let dir = Dir::new();
     let absent = "[[process]]\nname = \"a\"\ncommand = [\"/nonexistent\"]\non_exit = \"continue\"\n";
     run(&dir, absent).run().expect_code(127);
-    let needs_it = "[[process]]\nname = \"b\"\ncommand = [\"true\"]\nafter = { a = \"ready\" }\non_exit = \"continue\"\n";
+    let needs_it =
+        "[[process]]\nname = \"b\"\ncommand = [\"true\"]\nafter = { a = \"ready\" }\non_exit = \"continue\"\n";
     run(&dir, &format!("{absent}{needs_it}")).run().expect_code(127);
     let main = needs_it.replace("command", "main = true\ncommand");
     run(&dir, &format!("{absent}{main}")).run().expect_code(1);

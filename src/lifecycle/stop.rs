@@ -978,16 +978,19 @@ impl Machine {
         }
         if let Some(main) = self.plan.main {
             let p = &self.processes[main];
-            return match (failed(p), p.last_exit) {
+            let own = match (failed(p), p.last_exit) {
                 // Not the exit of an earlier run: SIGKILL is all that is left for this one.
-                _ if self.fx.alive[main] => exit::for_signal(Signal::KILL.number()),
-                (Some(code), _) => code,
-                (None, Some(exit)) => exit.code(),
-                (None, None) => match &stop.cause {
-                    Cause::Signal { signal, .. } => exit::for_signal(signal.number()),
-                    _ => exit::OK,
-                },
+                _ if self.fx.alive[main] => Some(exit::for_signal(Signal::KILL.number())),
+                (Some(code), _) => Some(code),
+                (None, exit) => exit.map(Exit::code),
             };
+            if let Some(code) = own {
+                return code;
+            }
+            // It never ran: then the code is that of what ended the container.
+            if let Cause::Signal { signal, .. } = stop.cause {
+                return exit::for_signal(signal.number());
+            }
         }
         match stop.cause {
             Cause::ProcessEnded { status, .. } => status.code(),
