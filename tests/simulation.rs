@@ -163,6 +163,13 @@ fn config() -> impl Strategy<Value = Config> {
             c.drain = drain;
             c.post_stop = post_stop;
             c.exit_codes.forced = forced;
+            c.exit_codes.map = [(143, 0), (3, 33)].into();
+            // By its name every step is known again in the notes.
+            for (steps, kind) in [(&mut c.drain, "drain"), (&mut c.post_stop, "post_stop")] {
+                for (i, step) in steps.iter_mut().enumerate() {
+                    step.tasks.iter_mut().enumerate().for_each(|(t, task)| task.name = format!("{kind} {i} {t}"));
+                }
+            }
             c.readiness_on_drain = policy;
             c
         })
@@ -218,6 +225,22 @@ struct Body {
     unkillable: bool,
 }
 
+/// What the exit code follows from.
+#[derive(Debug, Default)]
+struct Account {
+    cause: String,
+    /// The signal that began the stop, when one did.
+    signal: Option<Signal>,
+    last_exit: BTreeMap<usize, Exit>,
+    /// The end of the latest attempt to start it, when that failed.
+    not_started: BTreeMap<usize, u8>,
+    cannot_start: BTreeSet<usize>,
+    anything_ran: bool,
+    /// SIGKILL went to somebody who needed it; or may have, at the very end.
+    killed: bool,
+    swept: bool,
+}
+
 struct World {
     scenario: Scenario,
     machine: Machine,
@@ -233,6 +256,8 @@ struct World {
     drain_left: usize,
     cut: bool,
     finished: Option<u8>,
+    /// For I8: what is known of the end without asking the machine.
+    ended: Account,
     /// Its group may be signalled in this turn.
     zombie: Option<usize>,
     stopping_before: BTreeSet<usize>,
@@ -257,6 +282,7 @@ impl World {
             t0: None,
             cut: false,
             finished: None,
+            ended: Account::default(),
             zombie: None,
             stopping_before: BTreeSet::new(),
             timeline: Vec::new(),
@@ -348,6 +374,7 @@ impl World {
                     Some(signal) => Exit::Signal { signal, core: false },
                     None => Exit::Code(code),
                 };
+                self.ended.last_exit.insert(p, status);
                 self.zombie = Some(p);
                 self.feed(Event::Exited { process: ProcId(p), status })?;
                 self.zombie = None;
@@ -428,6 +455,7 @@ impl World {
                 Ok(())
             }
             Action::SignalStragglers { signal } => {
+                self.ended.killed |= signal == Signal::KILL;
                 for i in 0..self.stragglers.len() {
                     match (signal == Signal::KILL, self.scenario.stragglers[i]) {
                         (true, _) => self.at(ms(1), Due::StragglerEnds(i)),
@@ -438,6 +466,7 @@ impl World {
                 Ok(())
             }
             Action::KillEverything => {
+                self.ended.swept = true;
                 for i in 0..self.stragglers.len() {
                     self.at(ms(1), Due::StragglerEnds(i));
                 }
@@ -474,8 +503,11 @@ impl World {
         if let Some(transient) = life.fails_to_start {
             let kind = if transient { SpawnErrorKind::Transient } else { SpawnErrorKind::NotFound };
             let error = SpawnError { kind, text: "no".into() };
+            self.ended.not_started.insert(p, if transient { 70 } else { 127 });
             return self.feed(Event::SpawnFailed { process: ProcId(p), error });
         }
+        self.ended.not_started.remove(&p);
+        self.ended.anything_ran = true;
         self.bodies[p].alive = true;
         self.bodies[p].unkillable = life.unkillable;
         if let Some((t, code)) = life.ends {
@@ -512,6 +544,7 @@ impl World {
     }
 
     fn kill(&mut self, p: usize, left_overs: bool) -> Result<(), String> {
+        self.ended.killed |= self.t0.is_some();
         if left_overs {
             if self.bodies[p].alive || !self.bodies[p].group {
                 return Err(format!("I9: SIGKILL to the left-overs of p{p}, of which there are none"));
@@ -568,7 +601,15 @@ impl World {
             return Err(format!("not one line: {text:?}"));
         }
         match note {
-            Note::StopBegan { .. } => self.t0 = Some(self.now),
+            Note::StopBegan { cause, .. } => {
+                self.t0 = Some(self.now);
+                self.ended.cause.clone_from(cause);
+                self.ended.signal =
+                    cause.split(' ').next().filter(|w| w.starts_with("SIG")).map(|w| Signal::parse(w).unwrap());
+            }
+            Note::CannotStart { process, .. } => {
+                self.ended.cannot_start.insert(process[1..].parse().map_err(|_| "name".to_string())?);
+            }
             // Unhealthy, and being stopped for a restart: that stop goes on when the container's begins.
             Note::Stopping { process, .. } if self.t0.is_none() => {
                 self.stopping_before.insert(process[1..].parse().map_err(|_| "name".to_string())?);
@@ -598,30 +639,90 @@ impl World {
         self.cut || self.t0.is_some_and(|t0| self.now >= budget.deadline(t0) - budget.after_stop())
     }
 
+    /// I7, from the settings alone: what was stated is held for exactly that step, and a quarter for who stops.
     fn check_reserve(&mut self, note: &Note) -> Result<(), String> {
-        let budget = &self.machine.plan().budget;
-        let held = budget.kill_reserve
-            + budget.drain.iter().sum::<Duration>()
-            + budget.stop
-            + budget.post_stop.iter().sum::<Duration>();
-        if held > budget.grace || self.cut {
-            return Ok(());
-        }
-        let (kind, share, no_time) = match note {
-            Note::StepBegan { kind, share, .. } => (*kind, share.0, false),
-            Note::StepSkipped { kind, result: TaskResult::NoTime, .. } => (*kind, Duration::ZERO, true),
+        let c = &self.scenario.config;
+        let stated = |steps: &[Step]| steps.iter().filter_map(|s| s.reserve).sum::<Duration>();
+        let (drain, post_stop) = (stated(&c.drain), stated(&c.post_stop));
+        let free = c.grace.checked_sub(c.kill_reserve + drain + post_stop);
+        let (Some(free), Some(t0), false) = (free, self.t0, self.cut) else { return Ok(()) };
+        let (kind, name, share) = match note {
+            Note::StepBegan { kind, name, share, .. } => (*kind, name, share.0),
+            Note::StepSkipped { kind, name, result: TaskResult::NoTime } => (*kind, name, Duration::ZERO),
+            Note::Stopping { process, .. } => {
+                let pool = c.stop_reserve.unwrap_or(c.grace / 4).min(free);
+                let p: usize = process[1..].parse().map_err(|_| "name".to_string())?;
+                let first = !c.processes.iter().any(|other| other.after.iter().any(|(on, _)| *on == p));
+                let left = (t0 + (c.grace - c.kill_reserve - post_stop)).left(self.now);
+                let held = left + ms(1) >= pool || !first || self.stopping_before.contains(&p);
+                return if held { Ok(()) } else { Err(format!("I7: {left:?} to stop in, of {pool:?} held")) };
+            }
             _ => return Ok(()),
         };
-        if kind == StepKind::PostStop {
-            // Which step it is follows from how many began; the smallest reserve is a safe bound.
-            let least = budget.post_stop.iter().min().copied().unwrap_or_default();
-            let lengths = self.scenario.config.post_stop.iter().flat_map(|s| &s.tasks).filter_map(task_length);
-            let least = lengths.min().map_or(least, |l| l.min(least));
-            if share + ms(1) < least && !(no_time && least.is_zero()) {
-                return Err(format!("I7: {share:?} for a step that holds at least {least:?}"));
-            }
+        let place: Vec<usize> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let step = if kind == StepKind::Drain { &c.drain[place[0]] } else { &c.post_stop[place[0]] };
+        let silent = c.post_stop.iter().filter(|s| s.reserve.is_none()).count() as u32;
+        let held = match (step.reserve, kind) {
+            (Some(reserve), _) => reserve,
+            (None, StepKind::Drain) => Duration::ZERO,
+            (None, StepKind::PostStop) => c.stop_reserve.unwrap_or(c.grace / 4).min(free) / 2 / silent,
+        };
+        let held = task_length(&step.tasks[place[1]]).map_or(held, |t| t.min(held));
+        if share + ms(1) < held {
+            Err(format!("I7: {share:?} for {name:?}, for which {held:?} is held"))
+        } else {
+            Ok(())
         }
-        Ok(())
+    }
+
+    /// I8: the code of the documented table, worked out from what happened. Where there is no main process, or the machine
+    /// may rightly see it either way, nothing is said.
+    fn expected_codes(&self) -> Vec<u8> {
+        let c = &self.scenario.config;
+        let main = c.processes.iter().position(|p| p.main).or((c.processes.len() == 1).then_some(0));
+        let known = &self.ended;
+        let failing = |word: &str| known.cause.contains(word);
+        let subject = || known.cause[1..].split(' ').next().and_then(|p| p.parse::<usize>().ok()).unwrap_or_default();
+        // That of the stop signal, or of the process whose end was the container's.
+        let cause = || match known.signal {
+            Some(signal) => 128 + signal.number() as u8,
+            None if failing(" ended with ") => known.last_exit.get(&subject()).map_or(0, |e| e.code()),
+            None => 0,
+        };
+        let map = |code: u8| c.exit_codes.map.get(&code).copied().unwrap_or(code);
+        let own: Vec<u8> = if failing("could not be started") {
+            vec![known.not_started[&subject()]]
+        } else if failing("init task") || failing("a post_start task of") {
+            // The hook's own code, or none of its own: it timed out, or what it was to signal was not there.
+            vec![5, 1]
+        } else if failing("waits for") {
+            vec![1]
+        } else if let (Some(signal), false) = (known.signal, known.anything_ran) {
+            vec![map(128 + signal.number() as u8)]
+        } else {
+            let Some(main) = main else { return Vec::new() };
+            let code = match (self.bodies[main].alive, known.not_started.get(&main), known.last_exit.get(&main)) {
+                (true, ..) => 137,
+                (false, Some(code), exit) => {
+                    // Its end, unless it was to be tried again when the stop came.
+                    let before = exit.map_or_else(cause, |e| e.code());
+                    return self.forced(vec![map(*code), map(before)]);
+                }
+                (false, None, Some(exit)) => exit.code(),
+                (false, None, None) if known.cannot_start.contains(&main) => 1,
+                (false, None, None) => cause(),
+            };
+            vec![map(code)]
+        };
+        self.forced(own)
+    }
+
+    fn forced(&self, own: Vec<u8>) -> Vec<u8> {
+        match self.scenario.config.exit_codes.forced {
+            Some(forced) if self.ended.killed => vec![forced],
+            Some(forced) if self.ended.swept => [own, vec![forced]].concat(),
+            _ => own,
+        }
     }
 
     fn finish(&mut self, code: u8) -> Result<(), String> {
@@ -629,6 +730,13 @@ impl World {
         let t0 = self.t0.ok_or("finished without a stop")?;
         if self.now > t0 + self.scenario.config.grace {
             return Err(format!("I1: {:?} after T0, with {:?} grace", self.now.since(t0), self.scenario.config.grace));
+        }
+        let expected = self.expected_codes();
+        if !expected.is_empty() && !expected.contains(&code) {
+            return Err(format!("I8: exit code {code}, where the table says {expected:?}: {:?}", self.ended));
+        }
+        if !self.alone() && !self.ended.swept {
+            return Err("something is left alive that no SIGKILL was sent to".into());
         }
         let budget = &self.machine.plan().budget;
         if !self.alone() && self.now < budget.deadline(t0) && !self.bodies.iter().any(|b| b.unkillable) && !self.cut {
@@ -652,7 +760,7 @@ fn check(scenario: Scenario) -> Result<World, TestCaseError> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// I1–I4, I6, I7, I9 and the contract of the machine, under any schedule.
+    /// I1–I4, I6–I9 and the contract of the machine, under any schedule.
     #[test]
     fn the_invariants_hold_in_any_world(scenario in scenario()) {
         check(scenario)?;

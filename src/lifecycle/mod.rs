@@ -153,7 +153,10 @@ impl Machine {
 
     /// What every signal to softstop does: the one table.
     fn on_signal(&mut self, signal: Signal, sender: Sender) {
-        if self.plan.config.stop_on.contains(&signal) {
+        // Whoever closes the terminal ends what runs in it. A program in the foreground is told so by the kernel itself.
+        let foreground = self.plan.config.processes.iter().any(|p| p.foreground);
+        let hang_up = signal == Signal::HUP && sender == Sender::Terminal && !foreground;
+        if hang_up || self.plan.config.stop_on.contains(&signal) {
             self.request_stop(event::Cause::Signal { signal, sender });
             return;
         }
@@ -209,7 +212,7 @@ impl Machine {
         Some(match (end, condition) {
             (process::End::Exited(Exit::Code(0)), _) => "has completed without it",
             (process::End::Exited(_), _) => "has failed",
-            (process::End::StartFailed, _) => "could not be started",
+            (process::End::StartFailed { .. }, _) => "could not be started",
             _ => "will not start either",
         })
     }

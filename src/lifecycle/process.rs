@@ -96,7 +96,10 @@ pub(super) enum End {
     /// Ended by itself, or when told to.
     Exited(Exit),
     /// Could not be started.
-    StartFailed,
+    StartFailed {
+        /// What that amounts to as an exit code.
+        code: u8,
+    },
     /// What it waited for can never come true.
     CannotStart { on: ProcId },
     /// The container stopped before it was started (again).

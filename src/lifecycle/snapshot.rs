@@ -115,7 +115,7 @@ impl Machine {
             State::Cleaning(_) => ("Running", Some("Stopping"), Some("waiting for what it left behind".to_string())),
             State::Ended(End::Exited(exit)) if exit.success() => ("Terminated", Some("Completed"), None),
             State::Ended(End::Exited(exit)) => ("Terminated", Some("Error"), Some(format!("ended with {exit}"))),
-            State::Ended(End::StartFailed) => ("Terminated", Some("StartError"), p.last_error.clone()),
+            State::Ended(End::StartFailed { .. }) => ("Terminated", Some("StartError"), p.last_error.clone()),
             State::Ended(End::CannotStart { on }) => {
                 ("Waiting", Some("Dependency"), Some(format!("{} can never be what it waits for", self.name(*on))))
             }

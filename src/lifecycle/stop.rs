@@ -43,8 +43,8 @@ pub(super) struct Stop {
     anything_ran: bool,
     /// Runs that were under way at T0 and have been told to end.
     interrupted: Vec<RunId>,
-    /// The exit of the first process that failed, other than by a signal of its own ladder.
-    first_failure: Option<Exit>,
+    /// The exit code of the first process that failed, other than by a signal of its own ladder.
+    first_failure: Option<u8>,
     steps: Vec<StepReport>,
     forced: Vec<String>,
     processes_began: Option<At>,
@@ -127,12 +127,8 @@ impl Machine {
             grace: Secs(self.plan.budget.grace),
             deadline: Secs(deadline.since(t0)),
         });
-        let failed = |p: &Proc| match p.state {
-            State::Ended(End::Exited(exit)) if !exit.success() => Some(exit),
-            _ => None,
-        };
         let first_failure = match cause {
-            Cause::ProcessEnded { status, .. } if !status.success() => Some(status),
+            Cause::ProcessEnded { status, .. } if !status.success() => Some(status.code()),
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
         };
@@ -193,11 +189,13 @@ impl Machine {
     /// A duplicate changes nothing: at a node's shutdown every process gets SIGTERM directly. Only Ctrl-C, which a person
     /// presses, hurries: the second ends the drain, the third kills.
     fn requested_again(&mut self, cause: &Cause, text: String) {
+        let draining = matches!(self.stage, Whole::Stopping(Stage::Draining(_)));
         let Some(stop) = &mut self.stop else { return };
-        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, .. });
+        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if *signal != Signal::HUP);
         let effect = match (by_hand, stop.hurried) {
             (false, _) => "changes nothing",
-            (true, false) => "skipping the rest of the drain",
+            (true, false) if draining => "skipping the rest of the drain",
+            (true, false) => "the drain is over; once more kills everything",
             (true, true) => "killing everything now",
         };
         if by_hand && stop.hurried {
@@ -227,6 +225,16 @@ impl Machine {
                 format!("{} waits for {}, which cannot be", self.name(*process), self.name(*on))
             }
         }
+    }
+}
+
+/// The exit code that the final end of a process stands for, when that was a failure.
+fn failed(p: &Proc) -> Option<u8> {
+    match p.state {
+        State::Ended(End::Exited(exit)) if !exit.success() => Some(exit.code()),
+        State::Ended(End::StartFailed { code }) => Some(code),
+        State::Ended(End::CannotStart { .. }) => Some(exit::FAILED),
+        _ => None,
     }
 }
 
@@ -517,7 +525,7 @@ impl Machine {
             && !exit.success()
             && !by_us
         {
-            stop.first_failure = Some(exit);
+            stop.first_failure = Some(exit.code());
         }
     }
 
@@ -547,7 +555,12 @@ impl Machine {
             Stage::Stragglers(_) => self.advance_stragglers(),
             Stage::PostStop(_) => self.advance_post_stop(),
             Stage::Killing { until, alone, .. } => {
-                let over = *alone || self.now >= *until;
+                let (alone, over) = (*alone, self.now >= *until);
+                let over = alone || over;
+                if over && !alone {
+                    // There may have been no time for a sweep: no kill_reserve, or softstop itself was late (suspended).
+                    self.fx.push(Action::KillEverything);
+                }
                 if over {
                     self.finish();
                 }
@@ -965,19 +978,23 @@ impl Machine {
         }
         if let Some(main) = self.plan.main {
             let p = &self.processes[main];
-            return match p.last_exit {
-                _ if p.lives() => exit::for_signal(Signal::KILL.number()),
-                Some(exit) => exit.code(),
-                None if matches!(p.state, State::Ended(End::Unkillable)) => exit::for_signal(Signal::KILL.number()),
-                None => match &stop.cause {
-                    Cause::Signal { signal, .. } => exit::for_signal(signal.number()),
-                    _ => exit::OK,
-                },
+            let own = match (failed(p), p.last_exit) {
+                // Not the exit of an earlier run: SIGKILL is all that is left for this one.
+                _ if self.fx.alive[main] => Some(exit::for_signal(Signal::KILL.number())),
+                (Some(code), _) => Some(code),
+                (None, exit) => exit.map(Exit::code),
             };
+            if let Some(code) = own {
+                return code;
+            }
+            // It never ran: then the code is that of what ended the container.
+            if let Cause::Signal { signal, .. } = stop.cause {
+                return exit::for_signal(signal.number());
+            }
         }
         match stop.cause {
             Cause::ProcessEnded { status, .. } => status.code(),
-            _ => stop.first_failure.map_or(exit::OK, Exit::code),
+            _ => stop.first_failure.unwrap_or(exit::OK),
         }
     }
 

@@ -244,7 +244,7 @@ impl Machine {
             self.note(Note::StartFailed { process, error: error.text.clone(), retry_in: Some(Secs(delay)) });
             return;
         }
-        self.processes[id.0].state = State::Ended(End::StartFailed);
+        self.processes[id.0].state = State::Ended(End::StartFailed { code: error.kind.exit_code() });
         self.note(Note::StartFailed { process, error: error.text.clone(), retry_in: None });
         if self.stop.is_none() && self.plan.config.processes[id.0].on_exit != OnExit::Continue {
             self.request_stop(Cause::StartFailed { process: id, code: error.kind.exit_code() });
@@ -271,7 +271,8 @@ impl Machine {
             }
             State::Stopping(s) => {
                 let killed = s.end(&mut self.fx);
-                (s.since, killed, s.to_restart, s.until, true)
+                // Never in this very turn: whether anything is left of the group shows right after.
+                (s.since, killed, s.to_restart, s.until.max(now + SHORTEST), true)
             }
             _ => return,
         };

@@ -87,8 +87,11 @@ impl Shell {
         match self.runs.get(&run) {
             // Its leader has not been reaped while it is listed: the group is its own.
             Some(ActiveRun::Exec { pid, .. } | ActiveRun::Resolving { pid, .. }) => {
-                let _ = target::signal_group(*pid, if kill { Signal::KILL } else { Signal::TERM });
-                let _ = target::signal_group(*pid, Signal::CONT);
+                let pid = *pid;
+                let _ = target::signal_group(pid, if kill { Signal::KILL } else { Signal::TERM });
+                let _ = target::signal_group(pid, Signal::CONT);
+                // An address that it has found already is not wanted any more: nobody would ever end the connection.
+                self.runs.insert(run, ActiveRun::Exec { pid, said: None });
             }
             Some(ActiveRun::Task(task)) => {
                 task.abort();

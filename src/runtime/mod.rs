@@ -6,6 +6,7 @@
 mod account;
 pub mod files;
 mod hooks;
+mod job_control;
 mod perform;
 mod reaper;
 pub mod resolve;

@@ -27,7 +27,7 @@ use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
-use crate::sys::{process, reap, target, tree};
+use crate::sys::{target, tree};
 
 /// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
 /// have parents of their own.
@@ -187,7 +187,13 @@ impl Shell {
         for received in received {
             match received.signal {
                 Signal::CHLD => self.children_changed = true,
+                Signal::TSTP if self.suspended(received) => {}
+                // `nohup softstop run`.
+                Signal::HUP if received.sender == Sender::Terminal && self.inherited.ignored.contains(Signal::HUP) => {}
                 signal => self.push(Event::Signalled { signal, sender: received.sender }),
+            }
+            if received.signal == Signal::CONT {
+                self.pass_terminal_on();
             }
         }
     }
@@ -208,7 +214,7 @@ impl Shell {
                 // The rest in the next turn: signals and probes come in between.
                 return;
             }
-            self.job_control();
+            self.follow_stopped();
         }
     }
 
@@ -240,26 +246,12 @@ impl Shell {
         self.groups[id.0].is_some_and(target::group_exists)
     }
 
-    /// The program in the foreground was stopped from the terminal: stop too, so that the shell gets its prompt back, and
-    /// wake it when the shell wakes us. As PID 1 there is no shell.
-    fn job_control(&mut self) {
-        let Some(terminal) = self.terminal.filter(|_| !process::is_pid1()) else { return };
-        while let Some((pid, _signal)) = reap::stopped() {
-            if !matches!(self.children.get(&pid), Some(Owner::Process(_))) || self.machine.borrow().stopping() {
-                continue;
-            }
-            if process::stop_self().is_ok() {
-                let _ = terminal.give(pid);
-                let _ = target::signal_group(pid, Signal::CONT);
-            }
-        }
-    }
-
     /// Last words: what children have written, the report, the log. Bounded, whoever reads them or does not.
     async fn end(&self) -> u8 {
         let now = Instant::now();
         let limit = self.last_words(now);
         self.captures.drain(now + limit / 2).await;
+        self.take_terminal_back();
         self.account.close();
         self.sink.flush_until(now + limit).await;
         self.exit.unwrap_or(crate::exit::INTERNAL)

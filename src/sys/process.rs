@@ -41,13 +41,21 @@ fn prctl(option: i32, value: i32) -> io::Result<()> {
     check(unsafe { libc::prctl(option, value, 0, 0, 0) })
 }
 
-/// Stops softstop itself, for a terminal's job control; returns after SIGCONT. As PID 1 nothing happens: the kernel
-/// drops SIGSTOP for an init.
+/// Stops softstop itself, for a terminal's job control; returns after SIGCONT. Where no shell could wake it (an orphaned
+/// process group) the kernel drops SIGTSTP and this returns at once, as for PID 1.
 ///
 /// # Errors
 /// None known.
 pub fn stop_self() -> io::Result<()> {
-    kill(own_pid(), libc::SIGSTOP)
+    // SAFETY: zeroed is a valid sigaction: the default action, no flags, an empty mask.
+    let default: libc::sigaction = unsafe { std::mem::zeroed() };
+    let mut handler = default;
+    // SAFETY: both are live and of the right type. Our handler is away for the one statement between the two calls.
+    check(unsafe { libc::sigaction(libc::SIGTSTP, &raw const default, &raw mut handler) })?;
+    let stopped = kill(own_pid(), libc::SIGTSTP);
+    // SAFETY: puts back what the call above has filled in.
+    check(unsafe { libc::sigaction(libc::SIGTSTP, &raw const handler, std::ptr::null_mut()) })?;
+    stopped
 }
 
 /// `kill` as the kernel has it. The callers guard against pids that mean many.

@@ -28,6 +28,11 @@ impl Terminal {
         standard_descriptor(self.fd, |fd| tcgetpgrp(fd)).ok().map(Pid::as_raw)
     }
 
+    /// Softstop's own group is in the foreground: the terminal is softstop's to pass on.
+    pub fn is_ours(self) -> bool {
+        self.foreground() == Some(getpgrp().as_raw())
+    }
+
     /// Puts a process group into the foreground, also from the background.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::{Spawn, Stdio};
 use crate::lifecycle::event::SpawnError;
 use crate::sys::process;
 use crate::sys::signals::Inherited;
-use crate::sys::terminal::terminal;
+use crate::sys::terminal::{Terminal, terminal};
 
 /// Where a program is looked for when the environment has no PATH: what container runtimes set.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -127,7 +127,8 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
         working_dir,
         identity: spawn.credentials.map(identity),
         stdio,
-        terminal: if spawn.foreground { terminal().map(|terminal| terminal.fd()) } else { None },
+        // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
+        terminal: terminal().filter(|terminal| spawn.foreground && terminal.is_ours()).map(Terminal::fd),
         keep_fds: spawn.keep_fds,
         inherited: *spawn.inherited,
         _nulls: nulls,
