@@ -630,8 +630,7 @@ impl World {
             Note::StopBegan { cause, .. } => {
                 self.t0 = Some(self.now);
                 self.ended.cause.clone_from(cause);
-                self.ended.signal =
-                    cause.split(' ').next().filter(|w| w.starts_with("SIG")).map(|w| Signal::parse(w).unwrap());
+                self.ended.signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
             }
             Note::CannotStart { process, .. } => {
                 self.ended.cannot_start.insert(process[1..].parse().map_err(|_| "name".to_string())?);
