@@ -143,7 +143,7 @@ prop_compose! {
 
 fn config() -> impl Strategy<Value = Config> {
     (
-        (0u64..40_000, 0u64..2_000, prop::option::of(0u64..10_000)),
+        (0u64..40_000, prop_oneof![1 => Just(0), 5 => 0u64..2_000], prop::option::of(0u64..10_000)),
         (1usize..4).prop_flat_map(|n| (0..n).map(process).collect::<Vec<_>>()),
         prop::collection::vec(task(vec![OnFailure::Ignore, OnFailure::Stop]), 0..2),
         prop::collection::vec(step(), 0..3),
@@ -239,6 +239,8 @@ struct Account {
     /// SIGKILL went to somebody who needed it; or may have, at the very end.
     killed: bool,
     swept: bool,
+    /// When something ended last: a process, a hook, a step.
+    last_end: At,
 }
 
 struct World {
@@ -258,6 +260,8 @@ struct World {
     finished: Option<u8>,
     /// For I8: what is known of the end without asking the machine.
     ended: Account,
+    /// Whose group, and whether stragglers, had a stop signal.
+    told: (BTreeSet<usize>, bool),
     /// Its group may be signalled in this turn.
     zombie: Option<usize>,
     stopping_before: BTreeSet<usize>,
@@ -283,6 +287,7 @@ impl World {
             cut: false,
             finished: None,
             ended: Account::default(),
+            told: Default::default(),
             zombie: None,
             stopping_before: BTreeSet::new(),
             timeline: Vec::new(),
@@ -391,6 +396,7 @@ impl World {
                 self.after_reap()
             }
             Due::StragglerEnds(i) => {
+                self.ended.last_end = self.now;
                 self.stragglers[i] = false;
                 self.after_reap()
             }
@@ -411,6 +417,9 @@ impl World {
     }
 
     fn feed(&mut self, event: Event) -> Result<(), String> {
+        if !matches!(event, Event::Tick | Event::Alone | Event::NotAlone) {
+            self.ended.last_end = self.now;
+        }
         self.timeline.push(format!("{:>9.3}s  {event:?}", self.now.since_start().as_secs_f64()));
         let stopping = self.machine.stopping();
         let actions = self.machine.step(self.now, event);
@@ -456,6 +465,10 @@ impl World {
             }
             Action::SignalStragglers { signal } => {
                 self.ended.killed |= signal == Signal::KILL;
+                if signal == Signal::KILL && !std::mem::take(&mut self.told.1) {
+                    return Err("SIGKILL to stragglers that were not asked to stop".into());
+                }
+                self.told.1 |= signal != Signal::KILL;
                 for i in 0..self.stragglers.len() {
                     match (signal == Signal::KILL, self.scenario.stragglers[i]) {
                         (true, _) => self.at(ms(1), Due::StragglerEnds(i)),
@@ -522,6 +535,9 @@ impl World {
 
     fn signal(&mut self, p: usize, signal: Signal, ladder: bool) -> Result<(), String> {
         self.must_live(p)?;
+        if !ladder && signal != Signal::USR1 {
+            return Err(format!("{signal} to p{p} without SIGCONT: stopped, it could not act on it"));
+        }
         if ladder && self.t0.is_some() && self.drain_left > 0 && !self.cut && !self.stopping_before.contains(&p) {
             return Err(format!("I3: {signal} to p{p} with {} drain tasks to go", self.drain_left));
         }
@@ -546,6 +562,9 @@ impl World {
     fn kill(&mut self, p: usize, left_overs: bool) -> Result<(), String> {
         self.ended.killed |= self.t0.is_some();
         if left_overs {
+            if !self.told.0.remove(&p) {
+                return Err(format!("SIGKILL to the left-overs of p{p}, which were not asked to stop"));
+            }
             if self.bodies[p].alive || !self.bodies[p].group {
                 return Err(format!("I9: SIGKILL to the left-overs of p{p}, of which there are none"));
             }
@@ -560,6 +579,7 @@ impl World {
         if self.zombie != Some(p) && !self.bodies[p].group {
             return Err(format!("I9: a signal to the group of p{p}, which is gone"));
         }
+        self.told.0.insert(p);
         let run = self.bodies[p].run;
         match (signal == Signal::KILL, self.life(p).leaves) {
             (true, Some(_)) => self.at(ms(1), Due::GroupEnds(p, run)),
@@ -600,12 +620,17 @@ impl World {
         if text.contains('\n') || text.is_empty() {
             return Err(format!("not one line: {text:?}"));
         }
+        if matches!(
+            note,
+            Note::StopBegan { .. } | Note::TaskEnded { .. } | Note::StepEnded { .. } | Note::StepSkipped { .. }
+        ) {
+            self.ended.last_end = self.now;
+        }
         match note {
             Note::StopBegan { cause, .. } => {
                 self.t0 = Some(self.now);
                 self.ended.cause.clone_from(cause);
-                self.ended.signal =
-                    cause.split(' ').next().filter(|w| w.starts_with("SIG")).map(|w| Signal::parse(w).unwrap());
+                self.ended.signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
             }
             Note::CannotStart { process, .. } => {
                 self.ended.cannot_start.insert(process[1..].parse().map_err(|_| "name".to_string())?);
@@ -662,6 +687,10 @@ impl World {
         let place: Vec<usize> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
         let step = if kind == StepKind::Drain { &c.drain[place[0]] } else { &c.post_stop[place[0]] };
         let silent = c.post_stop.iter().filter(|s| s.reserve.is_none()).count() as u32;
+        let begun = matches!(note, Note::StepBegan { .. });
+        if begun && kind == StepKind::Drain && self.ended.signal.is_none() && step.when == When::Requested {
+            return Err(format!("{name:?} begun, and nobody asked for the stop"));
+        }
         let held = match (step.reserve, kind) {
             (Some(reserve), _) => reserve,
             (None, StepKind::Drain) => Duration::ZERO,
@@ -730,6 +759,9 @@ impl World {
         let t0 = self.t0.ok_or("finished without a stop")?;
         if self.now > t0 + self.scenario.config.grace {
             return Err(format!("I1: {:?} after T0, with {:?} grace", self.now.since(t0), self.scenario.config.grace));
+        }
+        if self.alone() && self.runs.is_empty() && self.now > self.ended.last_end + ms(1) {
+            return Err(format!("X12: everything was over at {:?}", self.ended.last_end));
         }
         let expected = self.expected_codes();
         if !expected.is_empty() && !expected.contains(&code) {

@@ -1,6 +1,6 @@
 //! softstop in a terminal, driven as a person drives it: an interactive shell, Ctrl-Z, `fg`, `bg`, Ctrl-C, closing the window.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the test waits for its own shell")]
 
 mod support;
 

@@ -36,6 +36,15 @@ pub struct History {
 impl History {
     pub fn push(&mut self, at: At, note: Note) {
         self.stopping |= matches!(note, Note::StopBegan { .. });
+        // What others can send us without end must not crowd out what happened.
+        let chatter = matches!(
+            note,
+            Note::SignalIgnored { .. }
+                | Note::SignalForwarded { .. }
+                | Note::StopAgain { .. }
+                | Note::ProbeFailed { .. }
+        );
+        let room = if chatter { KEPT_OF_STOP / 4 } else { KEPT_OF_STOP };
         let record = Record { at: Secs(at.since_start()), note };
         if !self.stopping {
             if self.before.len() >= KEPT_BEFORE_STOP {
@@ -43,7 +52,7 @@ impl History {
                 self.forgotten += 1;
             }
             self.before.push_back(record);
-        } else if self.stop.len() < KEPT_OF_STOP || matches!(record.note, Note::Finished(_)) {
+        } else if self.stop.len() < room || matches!(record.note, Note::Finished(_)) {
             self.stop.push(record);
         } else {
             self.forgotten += 1;

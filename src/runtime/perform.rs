@@ -213,7 +213,10 @@ impl Shell {
         let targets = match tree::descendants(&known) {
             Ok(targets) => targets,
             Err(error) => {
-                tracing::warn!("left-over processes cannot be seen ({error}); they end with SIGKILL at the deadline");
+                // Without /proc only an init can reach what it cannot see.
+                let then =
+                    if process::is_pid1() { "SIGKILL comes at the deadline" } else { "what daemonised is left behind" };
+                tracing::warn!("left-over processes cannot be seen ({error}); {then}");
                 return;
             }
         };
