@@ -276,20 +276,22 @@ fn a_mounted_termination_log_has_the_verdict() {
     let dir = Dir::new();
     let file = dir.write("termination-log", &"what an earlier container left here\n".repeat(1000));
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    let image = wrapper_image("termination", "ENV SOFTSTOP_GRACE=2s\n");
+    let image = wrapper_image("termination", "ENV SOFTSTOP_GRACE=4s\n");
     let mount = format!("{file}:/dev/termination-log");
     let options = ["--read-only", "--user", "10001:10001", "--volume", mount.as_str()];
     let script = "trap 'echo not now' TERM; echo up; while :; do sleep 1 & wait $!; done";
     let container = Container::run(&options, &image, &["sh", "-c", script]);
     container.wait_until("it is up", || container.logs().contains("up"));
-    let stop = std::thread::scope(|scope| {
+    // Who is killed from outside during the stop has left word that it was stopping.
+    let (stop, first) = std::thread::scope(|scope| {
         let stop = scope.spawn(|| container.stop(20));
-        // Who is killed from outside during the stop has left word that it was stopping.
         container.wait_until("a first version when the stop begins", || dir.read("termination-log").contains("stop"));
-        stop.join().unwrap()
+        let first = dir.read("termination-log");
+        (stop.join().unwrap(), first)
     });
     let verdict = dir.read("termination-log");
     assert_eq!(stop.0, 137, "{}", container.logs());
+    assert_ne!(first, verdict);
     assert!(verdict.contains("SIGKILL"), "{verdict:?}\n{}", container.logs());
     assert!(!verdict.contains("an earlier container") && verdict.len() <= 4096, "{verdict:?}");
 }
@@ -478,8 +480,15 @@ fn nginx_under_load_is_stopped_without_a_failed_request() {
     assert!(failed.is_empty(), "{} failed of {answered}: {:?}\n{}", failed.len(), failed.first(), container.logs());
     assert_eq!(code, 0, "{}", container.logs());
     let text = dir.read("report/report.json");
-    serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    for step in ["let the load balancers notice", "nginx", "last words"] {
-        assert!(text.contains(step), "{step:?} is not in the report: {text}");
-    }
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let steps: Vec<_> = report["steps"].as_array().unwrap().iter().map(|s| (&s["name"], &s["outcome"])).collect();
+    assert!(
+        steps.len() == 2
+            && steps[0] == (&"let the load balancers notice".into(), &"done".into())
+            && steps[1] == (&"last words".into(), &"done".into()),
+        "{steps:?}: {text}"
+    );
+    let stopped = report["timeline"].as_array().unwrap().iter().find(|e| e["event"] == "stopped").unwrap();
+    assert_eq!((&stopped["process"], &stopped["forced"]), (&"nginx".into(), &false.into()), "{text}");
+    assert_eq!((&report["exit_code"], &report["within_grace"]), (&0.into(), &true.into()), "{text}");
 }

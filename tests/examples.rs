@@ -1,6 +1,10 @@
 //! Every configuration in `examples/` is one that softstop accepts, without a warning, and does what its README says.
 
-#![allow(clippy::unwrap_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and ask in threads"
+)]
 
 mod support;
 

@@ -46,7 +46,8 @@ fn a_missing_program_is_127_and_one_line() {
         return;
     }
     for program in ["no-such-program-anywhere", "/no/such/program"] {
-        let ended = Launch::new(["--", program]).run();
+        // A directory in PATH that may not be searched would make it 126.
+        let ended = Launch::new(["--", program]).env("PATH", "/usr/bin:/bin").run();
         ended.expect_code(127).expect(program);
         assert_eq!(lines_naming(&ended.all(), program), 1, "one line says it:\n{}", ended.all());
     }

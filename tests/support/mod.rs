@@ -13,7 +13,7 @@ pub mod processes;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -32,7 +32,9 @@ pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/chil
 /// Says why a test cannot run on this machine. In CI nothing may be skipped.
 pub fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none_or(|v| v.is_empty()), "cannot run in CI: {reason}");
-    println!("skipped: {reason}");
+    // Not `println!`, which the harness shows of failed tests alone.
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let _ = std::io::stderr().write_all(format!("\n{test} skipped: {reason}\n").as_bytes());
 }
 
 /// Whether this user may make a PID namespace here; the reason is printed when not.
