@@ -641,6 +641,8 @@ impl World {
             }
             Note::StopAgain { effect, .. } if *effect != "changes nothing" => self.cut = true,
             Note::OutOfTime { .. } => self.cut = true,
+            // A hook of the start that would not end; processes are killed by an action of their own.
+            Note::Killed { .. } if self.t0.is_some() => self.ended.killed = true,
             Note::ProbeFailed { reason, .. } if reason.is_empty() => return Err(format!("no reason: {text}")),
             Note::StepEnded { kind: StepKind::Drain, .. } => self.drain_left -= 1,
             Note::StepSkipped { kind: StepKind::Drain, .. } => self.drain_left -= 1,

@@ -1,0 +1,223 @@
+//! The stop of one process: pre_stop, its ladder of signals, SIGKILL. Pure.
+
+use std::time::Duration;
+
+use crate::exit;
+use crate::lifecycle::Machine;
+use crate::lifecycle::action::{Action, KillReason, What};
+use crate::lifecycle::event::{Cause, Exit, ProcId};
+use crate::lifecycle::process::{PostStart, State, StopStage, Stopping};
+use crate::lifecycle::task::{Effects, TaskRun};
+use crate::plan::budget::process_share;
+use crate::plan::order::{Chain, stated};
+use crate::report::{Note, Place, Secs, SignalName};
+use crate::signal::Signal;
+use crate::time::At;
+
+impl Stopping {
+    pub(in crate::lifecycle) fn next_deadline(&self) -> Option<At> {
+        match &self.stage {
+            StopStage::PreStop(task) => task.next_deadline().map(|t| t.min(self.until)),
+            StopStage::Rung { until, .. } => Some((*until).min(self.until)),
+            StopStage::Killed => None,
+        }
+    }
+
+    /// The process has ended: nothing of its stop goes on. Says whether it had been killed.
+    pub(in crate::lifecycle) fn end(&mut self, fx: &mut Effects) -> bool {
+        for probe in &mut self.probes {
+            probe.end(fx);
+        }
+        if let StopStage::PreStop(task) = &mut self.stage {
+            task.cancel("the process has ended", true, fx);
+        }
+        matches!(self.stage, StopStage::Killed)
+    }
+}
+
+impl Machine {
+    /// The signal that begins its stop, also for what it leaves in its group.
+    pub(in crate::lifecycle) fn first_signal(&self, id: ProcId) -> Signal {
+        let process = &self.plan.config.processes[id.0];
+        if let Some(rung) = process.stop.first() {
+            return rung.signal;
+        }
+        match self.stop.as_ref().map(|s| &s.cause) {
+            Some(Cause::Signal { signal, .. }) if process.stop_as_received => *signal,
+            _ => Signal::TERM,
+        }
+    }
+
+    /// Begin the stop of one running process: pre_stop, then its ladder, then SIGKILL when `limit` is over.
+    pub(in crate::lifecycle) fn stop_process(&mut self, id: ProcId, limit: Duration, to_restart: bool) {
+        let now = self.now;
+        let p = &mut self.processes[id.0];
+        let State::Running(r) = &mut p.state else {
+            return;
+        };
+        if let PostStart::Doing(_, task) = &mut r.post_start {
+            task.cancel("the process is being stopped", true, &mut self.fx);
+        }
+        let mut probes = std::mem::take(&mut r.probes);
+        if to_restart {
+            probes.iter_mut().for_each(|probe| probe.end(&mut self.fx));
+            probes.clear();
+        }
+        let (pid, since, until) = (r.pid, r.since, now + limit);
+        let short = stated(&self.plan.config.processes[id.0]).is_none_or(|asked| asked > limit);
+        let pre_stop = self.plan.config.processes[id.0].pre_stop.is_some();
+        let stage = if pre_stop {
+            // A pre_stop that states no length leaves half of the time to the signals.
+            let stated = self.plan.task(What::PreStop(id)).and_then(|t| t.timeout);
+            let share = if stated.is_some() { limit } else { limit / 2 };
+            let reason = if to_restart { "restart" } else { self.fx.reason };
+            let whole = std::mem::replace(&mut self.fx.reason, reason);
+            let task = TaskRun::begin(What::PreStop(id), now, share, &self.plan, &mut self.fx);
+            self.fx.reason = whole;
+            StopStage::PreStop(task)
+        } else {
+            StopStage::Rung { index: 0, until: now }
+        };
+        self.processes[id.0].state =
+            State::Stopping(Stopping { pid, since, began: now, until, short, to_restart, stage, last: None, probes });
+        let how = if pre_stop { "pre_stop".to_string() } else { self.first_signal(id).to_string() };
+        let process = self.name(id);
+        self.note(Note::Stopping { process, how, share: Secs(limit) });
+        if !pre_stop {
+            self.rung(id, 0);
+        }
+    }
+
+    pub(super) fn pre_stop_over(&mut self, id: ProcId) -> bool {
+        let State::Stopping(s) = &self.processes[id.0].state else {
+            return false;
+        };
+        let StopStage::PreStop(task) = &s.stage else {
+            return false;
+        };
+        let Some(result) = task.result().cloned() else {
+            return false;
+        };
+        let (attempts, took) = (task.attempts, Secs(self.now.since(task.began)));
+        let name = self.plan.task(What::PreStop(id)).map_or_else(String::new, |t| t.name.clone());
+        let place = Place::PreStop(self.name(id));
+        self.note(Note::TaskEnded { place, name, attempts, took, result });
+        self.rung(id, 0);
+        true
+    }
+
+    /// Send the ladder's rung `index`, or SIGKILL after the last.
+    pub(super) fn rung(&mut self, id: ProcId, index: usize) {
+        let now = self.now;
+        let config = &self.plan.config.processes[id.0];
+        let signal = match config.stop.get(index) {
+            Some(rung) => rung.signal,
+            None if index == 0 => self.first_signal(id),
+            None => {
+                self.kill_process(id);
+                return;
+            }
+        };
+        let State::Stopping(s) = &mut self.processes[id.0].state else {
+            return;
+        };
+        let left = s.until.left(now);
+        let wait = match config.stop.get(index).and_then(|r| r.wait) {
+            None => left,
+            Some(wait) => {
+                // What the ladder still asks for is scaled down together when it no longer fits.
+                let rest = config.stop[index + 1..].iter().fold(Chain::default(), |sum, r| sum.and(Chain::of(r.wait)));
+                process_share(left, Chain::of(Some(wait)), rest)
+            }
+        };
+        let previous = s.last.replace((signal, now));
+        s.stage = StopStage::Rung { index, until: now + wait };
+        let to = config.signal_to;
+        self.processes[id.0].sent.push(signal);
+        self.fx.push(Action::Signal { process: id, signal, to, wake: true });
+        if let Some((after, at)) = previous {
+            let process = self.name(id);
+            self.note(Note::NextRung {
+                process,
+                after: SignalName(after),
+                waited: Secs(now.since(at)),
+                signal: SignalName(signal),
+            });
+        }
+    }
+
+    /// SIGKILL, once, to a process that runs or is being stopped.
+    pub(super) fn kill_process(&mut self, id: ProcId) {
+        let now = self.now;
+        let p = &mut self.processes[id.0];
+        let (after, since, out_of_time) = match &mut p.state {
+            State::Running(r) => {
+                for probe in &mut r.probes {
+                    probe.end(&mut self.fx);
+                }
+                let (pid, since) = (r.pid, r.since);
+                p.stop_began = p.stop_began.or(Some(now));
+                p.state = State::Stopping(Stopping {
+                    pid,
+                    since,
+                    began: now,
+                    until: now,
+                    short: true,
+                    to_restart: false,
+                    stage: StopStage::Killed,
+                    last: None,
+                    probes: Vec::new(),
+                });
+                (None, now, true)
+            }
+            State::Stopping(s) if !matches!(s.stage, StopStage::Killed) => {
+                if let StopStage::PreStop(task) = &mut s.stage {
+                    let _killed = task.cancel("the process is being killed", true, &mut self.fx);
+                }
+                s.stage = StopStage::Killed;
+                let (after, since) = s.last.map_or((None, s.began), |(signal, at)| (Some(signal), at));
+                (after, since, now >= s.until && s.short)
+            }
+            _ => return,
+        };
+        let because = KillReason { after, waited: now.since(since), out_of_time, left_overs: false };
+        self.fx.push(Action::Kill { process: id, because });
+        self.mark_forced(id);
+    }
+
+    pub(in crate::lifecycle) fn mark_forced(&mut self, id: ProcId) {
+        let name = self.name(id);
+        if let Some(stop) = &mut self.stop {
+            self.processes[id.0].forced = true;
+            if !stop.forced.contains(&name) {
+                stop.forced.push(name);
+            }
+        }
+    }
+
+    /// A process has ended while the container stops: does its exit count as a failure?
+    pub(in crate::lifecycle) fn exited_in_stop(&mut self, id: ProcId, exit: Exit, told: bool) {
+        let p = &self.processes[id.0];
+        let by_us = told
+            && match exit {
+                Exit::Signal { signal, .. } => p.sent.contains(&signal),
+                Exit::Code(code) => p.sent.iter().any(|s| exit::for_signal(s.number()) == code),
+            };
+        if let Some(stop) = &mut self.stop
+            && stop.first_failure.is_none()
+            && !exit.success()
+            && !by_us
+        {
+            stop.first_failure = Some(exit.code());
+        }
+    }
+
+    /// Leader and group are gone.
+    pub(in crate::lifecycle) fn stopped_in_stop(&mut self, id: ProcId, exit: Exit) {
+        let p = &self.processes[id.0];
+        let Some(began) = p.stop_began.filter(|_| p.forced || !p.sent.is_empty()) else { return };
+        let (forced, took) = (p.forced, Secs(self.now.since(began)));
+        let process = self.name(id);
+        self.note(Note::Stopped { process, exit: Some(exit.into()), took, forced });
+    }
+}

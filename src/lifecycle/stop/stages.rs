@@ -1,0 +1,409 @@
+//! From one stage of the stop to the next, and what is due in each. Pure.
+
+use std::time::Duration;
+
+use crate::config::{Step, When};
+use crate::lifecycle::action::{Action, KillReason};
+use crate::lifecycle::event::{Outcome, ProcId, RunId};
+use crate::lifecycle::process::{End, Proc, State, StopStage, Stopping};
+use crate::lifecycle::task::{SHORTEST, TaskRun};
+use crate::lifecycle::up::KILL_WAIT;
+use crate::lifecycle::{Machine, Stage as Whole};
+use crate::plan::budget::process_share;
+use crate::plan::order::own;
+use crate::report::{Note, Secs, StepKind, TaskResult};
+use crate::signal::Signal;
+use crate::time::At;
+
+use super::{EXIT, SLACK, SWEEP, Stage, Steps, Stragglers};
+
+impl Machine {
+    pub(in crate::lifecycle) fn stop_deadline(&self) -> Option<At> {
+        let stop = self.stop.as_ref()?;
+        let Whole::Stopping(stage) = &self.stage else {
+            return Some(stop.deadline);
+        };
+        let stage = match stage {
+            Stage::Draining(steps) | Stage::PostStop(steps) => {
+                steps.tasks.iter().filter_map(TaskRun::next_deadline).min()
+            }
+            Stage::Processes { until } => Some(*until),
+            Stage::Stragglers(s) if s.killed => Some(s.until),
+            Stage::Stragglers(s) => Some(s.kill_at()),
+            Stage::Killing { next, until, .. } => return Some((*next).min(*until)),
+        };
+        stage.into_iter().chain([stop.deadline]).min()
+    }
+
+    pub(in crate::lifecycle) fn due_stop(&mut self) -> bool {
+        let Some(stop) = &self.stop else {
+            return self.due_process_stops();
+        };
+        let now = self.now;
+        let killing = matches!(self.stage, Whole::Stopping(Stage::Killing { .. }));
+        if now >= stop.deadline && !killing {
+            self.out_of_time();
+            return true;
+        }
+        let Whole::Stopping(stage) = &mut self.stage else {
+            return false;
+        };
+        let changed = match stage {
+            Stage::Draining(steps) | Stage::PostStop(steps) => {
+                steps.tasks.iter_mut().any(|t| t.on_time(now, &self.plan, &mut self.fx))
+            }
+            Stage::Killing { next, until, alone } if now >= *next && now < *until && !*alone => {
+                *next = now + SWEEP;
+                self.fx.push(Action::KillEverything);
+                self.fx.push(Action::Census);
+                true
+            }
+            _ => false,
+        };
+        changed || self.due_process_stops()
+    }
+
+    pub(super) fn due_process_stops(&mut self) -> bool {
+        for i in 0..self.processes.len() {
+            if self.due_process_stop(ProcId(i)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn due_process_stop(&mut self, id: ProcId) -> bool {
+        let now = self.now;
+        let State::Stopping(s) = &mut self.processes[id.0].state else {
+            return false;
+        };
+        match &mut s.stage {
+            StopStage::Killed => false,
+            _ if now >= s.until => {
+                self.kill_process(id);
+                true
+            }
+            StopStage::PreStop(task) => {
+                let changed = task.on_time(now, &self.plan, &mut self.fx);
+                self.pre_stop_over(id) || changed
+            }
+            StopStage::Rung { index, until } if now >= *until => {
+                let next = *index + 1;
+                self.rung(id, next);
+                true
+            }
+            StopStage::Rung { .. } => false,
+        }
+    }
+
+    pub(in crate::lifecycle) fn run_done_stop(&mut self, run: RunId, outcome: &Outcome) {
+        let now = self.now;
+        if let Some(stop) = &mut self.stop {
+            stop.interrupted.retain(|(r, _)| *r != run);
+        }
+        if let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage {
+            for task in &mut steps.tasks {
+                task.on_done(run, outcome, now, &self.plan);
+            }
+        }
+        for p in &mut self.processes {
+            if let State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) = &mut p.state {
+                task.on_done(run, outcome, now, &self.plan);
+            }
+        }
+    }
+}
+
+impl Machine {
+    pub(in crate::lifecycle) fn advance_stop(&mut self) -> bool {
+        let Whole::Stopping(stage) = &self.stage else {
+            return false;
+        };
+        match stage {
+            Stage::Draining(_) => self.advance_drain(),
+            Stage::Processes { until } => {
+                let until = *until;
+                self.advance_processes(until)
+            }
+            Stage::Stragglers(_) => self.advance_stragglers(),
+            Stage::PostStop(_) => self.advance_post_stop(),
+            Stage::Killing { until, alone, .. } => {
+                let (alone, over) = (*alone, self.now >= *until);
+                let over = alone || over;
+                if over && !alone {
+                    // There may have been no time for a sweep: no kill_reserve, or softstop itself was late (suspended).
+                    self.fx.push(Action::KillEverything);
+                }
+                if over {
+                    self.finish();
+                }
+                over
+            }
+        }
+    }
+
+    pub(super) fn advance_drain(&mut self) -> bool {
+        let nobody = !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)));
+        let Some(stop) = &self.stop else { return false };
+        let skip = match (&stop.drain_ended_by, stop.hurried, nobody) {
+            (Some(_), _, _) => Some("an earlier step ended the drain"),
+            (None, true, _) => Some("hurried by a second stop request"),
+            (None, false, true) => Some("no process is left to drain for"),
+            _ => None,
+        };
+        let even_always = stop.hurried || stop.drain_ended_by.is_some();
+        let requested = stop.cause.requested();
+        let skip = move |step: &Step| match (step.when, skip) {
+            (When::Always, Some(why)) => even_always.then_some(why),
+            (When::Requested, Some(why)) => Some(why),
+            (When::Requested, None) if !requested => Some("nobody asked for the stop (when = \"requested\")"),
+            _ => None,
+        };
+        if self.advance_steps(&skip) {
+            return true;
+        }
+        if !self.steps_over() {
+            return false;
+        }
+        let Some(stop) = &mut self.stop else {
+            return false;
+        };
+        stop.processes_began = Some(self.now);
+        let until = stop.deadline - self.plan.budget.after_stop();
+        self.stage = Whole::Stopping(Stage::Processes { until });
+        true
+    }
+
+    pub(super) fn advance_post_stop(&mut self) -> bool {
+        if self.advance_steps(&|_: &Step| None) {
+            return true;
+        }
+        if !self.steps_over() {
+            return false;
+        }
+        self.enter_killing(false);
+        true
+    }
+
+    pub(super) fn advance_processes(&mut self, until: At) -> bool {
+        let mut changed = false;
+        for i in 0..self.processes.len() {
+            let mut dependents = self.plan.order.dependents[i].iter();
+            let free = dependents.all(|d| self.processes[*d].ended());
+            let p = &mut self.processes[i];
+            if !free || p.ended() || p.stop_began.is_some() || matches!(p.state, State::Starting) {
+                continue;
+            }
+            p.stop_began = Some(self.now);
+            changed = true;
+            let left = until.left(self.now);
+            let left = left.saturating_sub(SLACK.min(left / 8));
+            let limit = process_share(left, own(&self.plan.config.processes[i]), self.plan.order.behind[i]);
+            let now = self.now;
+            match &mut p.state {
+                State::Running(_) => self.stop_process(ProcId(i), limit, false),
+                // It was being stopped for a restart: that goes on, now within this budget.
+                State::Stopping(s) => s.until = s.until.min(now + limit),
+                // Never in the turn its leader ended: whether anything is left of the group shows right after.
+                State::Cleaning(c) if !c.killed => c.until = (now + limit).max(c.began + SHORTEST),
+                _ => {}
+            }
+        }
+        if changed {
+            return true;
+        }
+        let interrupted = self.stop.as_ref().is_some_and(|s| !s.interrupted.is_empty());
+        let over = self.now >= until;
+        // Once every leader has ended, what they leave behind, in whatever session, shares the rest of the time.
+        let gone = |p: &Proc| matches!(p.state, State::Cleaning(_) | State::Ended(_));
+        if !over && (interrupted || !self.processes.iter().all(gone)) {
+            return false;
+        }
+        self.give_up_on_the_rest();
+        self.stage = Whole::Stopping(Stage::Stragglers(Stragglers {
+            began: self.now,
+            until,
+            asked: false,
+            signalled: false,
+            killed: false,
+            alone: false,
+        }));
+        true
+    }
+
+    /// The stop's share of the budget is over: what is still there is killed, and no longer waited for one by one.
+    pub(super) fn give_up_on_the_rest(&mut self) {
+        self.cancel_interrupted();
+        for i in 0..self.processes.len() {
+            let id = ProcId(i);
+            self.kill_process(id);
+            let p = &self.processes[i];
+            let took = Secs(p.stop_began.map_or(Duration::ZERO, |t| self.now.since(t)));
+            if matches!(p.state, State::Stopping(_)) {
+                let process = self.name(id);
+                self.note(Note::Stopped { process, exit: None, took, forced: true });
+            }
+        }
+    }
+
+    pub(super) fn advance_stragglers(&mut self) -> bool {
+        let Whole::Stopping(Stage::Stragglers(s)) = &mut self.stage else {
+            return false;
+        };
+        if !s.asked {
+            s.asked = true;
+            self.fx.push(Action::Census);
+            return true;
+        }
+        if s.alone || self.now >= s.until {
+            let (signalled, took) = (s.signalled && s.alone, Secs(self.now.since(s.began)));
+            if signalled {
+                self.note(Note::StragglersGone { took });
+            }
+            if let Some(stop) = &mut self.stop {
+                stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
+            }
+            self.fx.exit_code = Some(self.exit_code());
+            self.stage = Whole::Stopping(Stage::PostStop(Steps::new(StepKind::PostStop, self.now)));
+            return true;
+        }
+        if s.signalled && !s.killed && self.now >= s.kill_at() {
+            s.killed = true;
+            self.fx.push(Action::SignalStragglers { signal: Signal::KILL });
+            self.fx.push(Action::Census);
+            if let Some(stop) = &mut self.stop {
+                stop.forced.push("left-over processes".to_string());
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The answer to a census.
+    pub(in crate::lifecycle) fn on_census(&mut self, now_alone: bool) {
+        match &mut self.stage {
+            Whole::Stopping(Stage::Stragglers(s)) if s.asked => {
+                s.alone = now_alone;
+                if !now_alone && !s.signalled {
+                    s.signalled = true;
+                    self.fx.push(Action::SignalStragglers { signal: Signal::TERM });
+                }
+            }
+            Whole::Stopping(Stage::Killing { alone, next, .. }) => {
+                *alone = now_alone;
+                if !now_alone {
+                    *next = (*next).min(self.now + SWEEP);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The deadline has come in the middle of something: account for every step, kill everything.
+    pub(super) fn out_of_time(&mut self) {
+        let alive: Vec<ProcId> = (0..self.processes.len()).filter(|i| self.processes[*i].lives()).map(ProcId).collect();
+        if !alive.is_empty() {
+            let names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
+            self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
+        }
+        self.end_steps();
+        self.cancel_interrupted();
+        for id in alive {
+            self.kill_process(id);
+            if let State::Cleaning(c) = &self.processes[id.0].state
+                && self.now >= c.began + SHORTEST
+            {
+                self.mark_forced(id);
+            }
+        }
+        self.enter_killing(true);
+    }
+
+    /// Cut the step under way; the steps that were still to come get no time.
+    pub(super) fn end_steps(&mut self) {
+        let (mut kind, mut index) = match &mut self.stage {
+            Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) => {
+                for task in &mut steps.tasks {
+                    task.cut(&mut self.fx);
+                }
+                let next = (steps.kind, steps.index);
+                if !steps.tasks.is_empty() {
+                    self.step_ended();
+                    (next.0, next.1 + 1)
+                } else {
+                    next
+                }
+            }
+            Whole::Stopping(Stage::Killing { .. }) => return,
+            _ => (StepKind::PostStop, 0),
+        };
+        loop {
+            let config = &self.plan.config;
+            let list = if kind == StepKind::Drain { &config.drain } else { &config.post_stop };
+            if index < list.len() {
+                self.step_skipped(kind, index, &TaskResult::NoTime);
+                index += 1;
+            } else if kind == StepKind::Drain {
+                (kind, index) = (StepKind::PostStop, 0);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Init and post_start tasks that were told to end at T0 and have not.
+    pub(super) fn cancel_interrupted(&mut self) {
+        let Some(stop) = &mut self.stop else { return };
+        for (run, what) in std::mem::take(&mut stop.interrupted) {
+            self.fx.push(Action::Cancel { run, kill: true });
+            let name = self.plan.task(what).map_or_else(String::new, |task| task.name.clone());
+            let because = KillReason {
+                after: Some(Signal::TERM),
+                waited: self.now.since(stop.t0),
+                out_of_time: true,
+                left_overs: false,
+            };
+            stop.forced.push(name.clone());
+            let looked_like = String::new();
+            self.fx.push(Action::Note(Note::Killed { process: name, because: because.into(), looked_like }));
+        }
+    }
+
+    pub(super) fn enter_killing(&mut self, at_once: bool) {
+        self.fx.exit_code = Some(self.exit_code());
+        let Some(stop) = &mut self.stop else { return };
+        if stop.processes_took.is_zero() {
+            stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
+        }
+        // Left for the report and the exit itself.
+        let margin = (self.plan.budget.kill_reserve / 2).min(EXIT);
+        let until = (stop.end - margin).min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve));
+        let next = if at_once { self.now } else { self.now + SWEEP };
+        self.stage = Whole::Stopping(Stage::Killing { next, until, alone: false });
+        // Asked before the first sweep: as a rule there is nobody left to kill.
+        if !at_once {
+            self.fx.push(Action::Census);
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        for p in &mut self.processes {
+            if p.lives() {
+                p.state = State::Ended(End::Unkillable);
+            }
+        }
+        let code = self.exit_code();
+        if let Some(verdict) = self.verdict(code) {
+            self.note(Note::Finished(Box::new(verdict)));
+        }
+        self.fx.push(Action::Finish { code });
+        self.stage = Whole::Done;
+    }
+}
+
+impl Stragglers {
+    pub(super) fn kill_at(&self) -> At {
+        let room = self.until.since(self.began);
+        self.until - SLACK.min(room / 8)
+    }
+}
