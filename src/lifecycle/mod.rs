@@ -15,6 +15,8 @@ mod process;
 mod snapshot;
 mod stop;
 mod task;
+#[cfg(test)]
+mod tests;
 mod up;
 
 use action::Action;

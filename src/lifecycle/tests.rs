@@ -1,0 +1,175 @@
+//! What the random worlds of tests/simulation.rs do not count: how often, after how long, in which order.
+
+use std::time::Duration;
+
+use super::Machine;
+use super::action::{Action, ProbeKind, What};
+use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
+use crate::config::{Config, Handler, Probe, Process, Rung, Step, Task, When};
+use crate::plan::Plan;
+use crate::report::Note;
+use crate::signal::Signal;
+use crate::time::At;
+
+const WEB: ProcId = ProcId(0);
+
+/// A machine with its clock, and everything it has asked for since the last look.
+struct Bench {
+    machine: Machine,
+    now: At,
+    pid: i32,
+}
+
+impl Bench {
+    fn new(config: Config) -> Bench {
+        Bench { machine: Machine::new(Plan::new(config)), now: At::ZERO, pid: 100 }
+    }
+
+    fn feed(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = self.machine.step(self.now, event);
+        if actions.iter().any(|a| matches!(a, Action::Spawn { .. })) {
+            self.pid += 1;
+            actions.extend(self.machine.step(self.now, Event::Spawned { process: WEB, pid: self.pid }));
+        }
+        actions
+    }
+
+    /// To the next deadline; how long that was.
+    fn wait(&mut self) -> (Duration, Vec<Action>) {
+        let before = self.now;
+        self.now = self.machine.next_deadline().expect("something is timed");
+        (self.now.since(before), self.feed(Event::Tick))
+    }
+
+    fn ends(&mut self, code: u8) -> Vec<Action> {
+        let mut actions = self.feed(Event::Exited { process: WEB, status: Exit::Code(code) });
+        actions.extend(self.feed(Event::GroupEmpty { process: WEB }));
+        actions
+    }
+
+    fn signal(&mut self, signal: Signal, sender: Sender) -> Vec<Action> {
+        self.feed(Event::Signalled { signal, sender })
+    }
+}
+
+fn config(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::with_defaults();
+    config.processes.push(Process::new("web", vec!["web".into()]));
+    change(&mut config);
+    config
+}
+
+fn spawns(actions: &[Action]) -> usize {
+    actions.iter().filter(|a| matches!(a, Action::Spawn { .. })).count()
+}
+
+fn sent(actions: &[Action]) -> Vec<Signal> {
+    let signal = |a: &Action| match a {
+        Action::Signal { signal, .. } => Some(*signal),
+        Action::Kill { .. } => Some(Signal::KILL),
+        _ => None,
+    };
+    actions.iter().filter_map(signal).collect()
+}
+
+fn finished(actions: &[Action]) -> Option<u8> {
+    actions.iter().find_map(|a| match a {
+        Action::Finish { code } => Some(*code),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_back_off_doubles_to_its_maximum_and_starts_anew_after_a_good_run() {
+    let mut bench = Bench::new(config(|c| c.processes[0].backoff.max = Duration::from_secs(5)));
+    assert_eq!(spawns(&bench.feed(Event::Begin)), 1);
+    let mut delays = Vec::new();
+    for _ in 0..5 {
+        assert_eq!(spawns(&bench.ends(1)), 0, "never at once");
+        let (delay, actions) = bench.wait();
+        assert_eq!(spawns(&actions), 1);
+        delays.push(delay.as_secs());
+    }
+    assert_eq!(delays, [1, 2, 4, 5, 5]);
+    bench.now = bench.now + Duration::from_secs(600);
+    bench.ends(1);
+    assert_eq!(bench.wait().0, Duration::from_secs(1), "ten minutes of health forget it all");
+}
+
+#[test]
+fn max_restarts_is_how_often_it_is_started_again() {
+    let mut bench = Bench::new(config(|c| c.processes[0].max_restarts = Some(2)));
+    let mut starts = spawns(&bench.feed(Event::Begin));
+    for _ in 0..2 {
+        bench.ends(3);
+        starts += spawns(&bench.wait().1);
+    }
+    let last = bench.ends(3);
+    assert_eq!(starts, 3, "one start and two restarts");
+    assert!(last.iter().any(|a| matches!(a, Action::Note(Note::GaveUp { restarts: 2, .. }))), "{last:?}");
+    // Asked once for what it left behind, and once before the end.
+    bench.feed(Event::Alone);
+    assert_eq!(finished(&bench.feed(Event::Alone)), Some(3), "and its code is the container's");
+}
+
+#[test]
+fn a_ladder_is_climbed_rung_by_rung_and_squeezed_together_when_it_does_not_fit() {
+    let rung = |signal, wait| Rung { signal, wait: Some(Duration::from_secs(wait)) };
+    let ladder = vec![rung(Signal::QUIT, 20), rung(Signal::INT, 10), rung(Signal::TERM, 10)];
+    for (grace, waits) in [(60, [20_000, 10_000, 10_000]), (22, [10_375, 5_188, 5_187])] {
+        let ladder = ladder.clone();
+        let mut bench = Bench::new(config(|c| {
+            c.grace = Duration::from_secs(grace);
+            c.processes[0].stop = ladder;
+        }));
+        bench.feed(Event::Begin);
+        let mut climbed = sent(&bench.signal(Signal::TERM, Sender::Outside));
+        for expected in waits {
+            let (waited, actions) = bench.wait();
+            let (waited, expected) = (waited.as_millis(), u128::from(expected as u32));
+            assert!(waited.abs_diff(expected) <= 2, "{waited} ms, not {expected}, with {grace} s");
+            climbed.extend(sent(&actions));
+        }
+        assert_eq!(climbed, [Signal::QUIT, Signal::INT, Signal::TERM, Signal::KILL]);
+    }
+}
+
+#[test]
+fn a_duplicate_changes_nothing_the_second_ctrl_c_hurries_the_third_kills() {
+    let drain = Step {
+        tasks: vec![Task::new("notice", Handler::Sleep(Duration::from_secs(5)))],
+        reserve: None,
+        when: When::Requested,
+    };
+    let mut bench = Bench::new(config(|c| c.drain.push(drain)));
+    bench.feed(Event::Begin);
+    assert!(sent(&bench.signal(Signal::INT, Sender::Terminal)).is_empty(), "it drains first");
+    let deadline = bench.machine.next_deadline();
+    assert!(sent(&bench.signal(Signal::TERM, Sender::Outside)).is_empty());
+    assert_eq!(bench.machine.next_deadline(), deadline);
+    assert_eq!(sent(&bench.signal(Signal::INT, Sender::Terminal)), [Signal::TERM], "no more waiting");
+    let third = bench.signal(Signal::INT, Sender::Terminal);
+    assert_eq!(sent(&third), [Signal::KILL]);
+    assert!(third.contains(&Action::KillEverything));
+}
+
+#[test]
+fn a_probe_turns_at_its_threshold_and_not_before() {
+    let probe = Probe { failure_threshold: 3, ..Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 }) };
+    let mut bench = Bench::new(config(|c| c.processes[0].liveness = Some(probe)));
+    let mut actions = bench.feed(Event::Begin);
+    for attempt in 1..=3 {
+        let run = actions.iter().find_map(|a| match a {
+            Action::Run { run, what: What::Probe(WEB, ProbeKind::Liveness), .. } => Some(*run),
+            _ => None,
+        });
+        let run = run.unwrap_or(RunId(u64::MAX));
+        let answer = bench.feed(Event::RunDone { run, outcome: Outcome::failed("refused") });
+        assert_eq!(sent(&answer).is_empty(), attempt < 3, "attempt {attempt}: {answer:?}");
+        if attempt < 3 {
+            let (waited, next) = bench.wait();
+            assert_eq!(waited, Duration::from_secs(10), "a period from attempt to attempt");
+            actions = next;
+        }
+    }
+}
