@@ -105,7 +105,7 @@ fn status_mask(status: &str, field: &str) -> Option<u64> {
     u64::from_str_radix(value.trim(), 16).ok()
 }
 
-/// One line of /proc/<pid>/stat, as far as we need it.
+/// One line of `/proc/<pid>/stat`, as far as we need it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Stat {
     pub(super) pid: i32,
