@@ -1,6 +1,6 @@
 //! The one waiter: peek, act, reap that pid, repeat.
 
-use super::shell::{Owner, Shell, Watched};
+use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Event, Exit};
 use crate::sys::reap::{self, Peek};
 
@@ -45,7 +45,7 @@ impl Shell {
             tracing::debug!("pid {pid}: cannot be reaped: {error}");
         }
         if let Some(Owner::Process(process)) = owner {
-            self.watched.insert(process, Watched::New);
+            self.watch_group(process);
         }
         if let Some(capture) = self.capturing.remove(&pid) {
             capture.process_ended();

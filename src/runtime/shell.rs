@@ -64,6 +64,7 @@ pub(super) struct Shell {
     pub groups: Vec<Option<i32>>,
     /// Processes whose group is being waited for.
     pub watched: BTreeMap<ProcId, Watched>,
+    next_group_look: Instant,
     pub pending_exec: HashMap<i32, PendingExec>,
     pub runs: HashMap<RunId, ActiveRun>,
     pub done: mpsc::UnboundedSender<(RunId, Outcome)>,
@@ -112,6 +113,7 @@ impl Shell {
             environment: std::env::vars_os().collect(),
             children: HashMap::new(),
             watched: BTreeMap::new(),
+            next_group_look: Instant::now(),
             pending_exec: HashMap::new(),
             runs: HashMap::new(),
             done,
@@ -163,7 +165,11 @@ impl Shell {
                 () = wait_for(&readable) => self.receive(&signals.drain()),
                 Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
                 () = sleep_until(deadline) => self.push(Event::Tick),
-                () = tokio::time::sleep(GROUP_LOOK), if !self.watched.is_empty() => self.look_at_groups(),
+                () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {
+                    self.next_group_look = Instant::now() + GROUP_LOOK;
+                    self.look_at_groups();
+                    self.tell_of_groups();
+                }
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
@@ -230,16 +236,29 @@ impl Shell {
     }
 
     pub(super) fn look_at_groups(&mut self) {
-        for (process, watched) in self.watched.clone() {
+        for process in self.watched.keys().copied().collect::<Vec<_>>() {
             if !self.group_exists(process) {
                 self.watched.remove(&process);
                 self.push(Event::GroupEmpty { process });
-            } else if watched == Watched::New {
-                self.watched.insert(process, Watched::Told);
-                let name = self.plan.name(process.0).to_string();
-                self.account.note(Note::GroupLeft { process: name });
             }
         }
+    }
+
+    /// What is still there after a while is worth a line; most are gone at once.
+    fn tell_of_groups(&mut self) {
+        for (process, watched) in &mut self.watched {
+            if std::mem::replace(watched, Watched::Told) == Watched::New {
+                let process = self.plan.name(process.0).to_string();
+                self.account.note(Note::GroupLeft { process });
+            }
+        }
+    }
+
+    pub(super) fn watch_group(&mut self, process: ProcId) {
+        if self.watched.is_empty() {
+            self.next_group_look = Instant::now() + GROUP_LOOK;
+        }
+        self.watched.insert(process, Watched::New);
     }
 
     pub(super) fn group_exists(&self, id: ProcId) -> bool {
