@@ -200,7 +200,7 @@ fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
         top.get("readiness_on_drain").and_then(|f| reader.word(&f)).unwrap_or(config.readiness_on_drain);
     config.report = top.get("report").and_then(|f| reader.path(&f));
     if let Some(field) = top.get("termination_log") {
-        let example = "write an absolute path, or \"\" to write none";
+        let example = "write a path, or \"\" to write none";
         let path = reader.parsed(&field, example, |text| {
             if text.is_empty() { Ok(None) } else { values::path("termination_log", text).map(Some) }
         });

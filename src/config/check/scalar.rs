@@ -136,10 +136,10 @@ impl Reader<'_> {
         })
     }
 
-    /// An absolute path.
+    /// A path, not empty.
     pub fn path(&mut self, field: &Field<'_>) -> Option<PathBuf> {
         let name = field.name;
-        let example = "write an absolute path such as \"/run/report.json\"";
+        let example = "write a path such as \"/run/report.json\"";
         self.parsed(field, example, |text| values::path(name, text))
     }
 }

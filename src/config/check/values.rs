@@ -205,16 +205,15 @@ pub fn url_path(text: &str) -> Result<String, Wrong> {
     }
 }
 
-/// An absolute path of a file or folder.
+/// The path of a file or folder; a relative one is taken from the directory softstop was started in.
 ///
 /// # Errors
-/// What is wrong with it, and what to write.
+/// It is empty.
 pub fn path(name: &str, text: &str) -> Result<PathBuf, Wrong> {
-    if text.starts_with('/') {
-        return Ok(PathBuf::from(text));
+    if text.is_empty() {
+        return Err(Wrong::new(format!("`{name}` is empty"), format!("write a path, or leave `{name}` out")));
     }
-    let help = format!("begin it with a slash: \"/{}\"", text.trim_start_matches("./"));
-    Err(Wrong::new(format!("`{name}` must be an absolute path"), help))
+    Ok(PathBuf::from(text))
 }
 
 /// A request header, name and value.
