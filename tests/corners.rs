@@ -44,3 +44,17 @@ fn a_late_softstop_leaves_nothing_behind() {
         assert!(std::time::Instant::now() < limit, "left behind");
     }
 }
+
+/// Children that die as fast as they can be forked keep the reaper busy; the deadline comes all the same.
+#[test]
+fn a_storm_of_dying_children_delays_no_deadline() {
+    if !support::namespaces() {
+        return;
+    }
+    let flood = "trap '' TERM; for i in 1 2 3 4; do (while :; do (true & true &); done) & done; echo up; \
+                 while :; do (true &); done";
+    let mut running = Launch::new(["--grace", "4s", "--", "sh", "-c", flood]).start();
+    running.wait_for("up");
+    let (ended, _) = running.stop_within(Duration::from_secs(4));
+    ended.expect_code(137).expect("SIGKILL");
+}

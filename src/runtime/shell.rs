@@ -164,14 +164,20 @@ impl Shell {
                 biased;
                 () = wait_for(&readable) => self.receive(&signals.drain()),
                 Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
-                () = sleep_until(deadline) => self.push(Event::Tick),
-                () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {
-                    self.next_group_look = Instant::now() + GROUP_LOOK;
-                    self.look_at_groups();
-                    self.tell_of_groups();
-                }
+                () = sleep_until(deadline) => {}
+                () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
+            }
+            // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
+            let now = Instant::now();
+            if deadline.is_some_and(|at| at <= now) {
+                self.push(Event::Tick);
+            }
+            if !self.watched.is_empty() && self.next_group_look <= now {
+                self.next_group_look = now + GROUP_LOOK;
+                self.look_at_groups();
+                self.tell_of_groups();
             }
             self.turn();
         }
