@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -60,14 +59,12 @@ struct Surroundings<'a> {
 }
 
 impl Shell {
-    pub(super) fn start_run(&mut self, run: RunId, what: What, limit: Duration, told: &Told) {
+    pub(super) fn start_run(&mut self, run: RunId, what: What, told: &Told) {
         let plan = Rc::clone(&self.plan);
         let started = match plan.handler(what) {
             Some(Handler::Exec(command)) => self.start_exec(run, what, command, told),
-            Some(Handler::Http(call)) => {
-                self.start_network(run, &call.host, call.port, Network::Http(call.clone()), limit)
-            }
-            Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp, limit),
+            Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
+            Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
             // The machine does these by itself.
             Some(Handler::Sleep(_) | Handler::Signal { .. }) | None => Err("nothing to do".to_string()),
         };
@@ -207,14 +204,7 @@ impl Shell {
 
     // === network ===
 
-    fn start_network(
-        &mut self,
-        run: RunId,
-        host: &str,
-        port: u16,
-        then: Network,
-        _limit: Duration,
-    ) -> Result<(), String> {
+    fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), String> {
         if let Some(addrs) = client::local_addresses(host, port) {
             self.connect(run, addrs, then);
             return Ok(());

@@ -32,7 +32,8 @@ impl Shell {
             Action::Forward { process, signal, sender } => self.forward(process, signal, sender),
             Action::Kill { process, because } => self.kill(process, because),
             Action::SignalGroup { process, signal } => self.signal_group(process, signal),
-            Action::Run { run, what, limit, told } => self.start_run(run, what, limit, &told),
+            // Its limit is the machine's to watch: it cancels.
+            Action::Run { run, what, told, .. } => self.start_run(run, what, &told),
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
             Action::SignalStragglers { signal } => self.signal_stragglers(signal),
             Action::KillEverything => {
