@@ -151,7 +151,7 @@ impl Round {
         }
         let ended = running.wait(self.grace + support::SOON);
         let took = asked.elapsed();
-        if took > self.grace {
+        if took > self.grace + support::ROOM || ended.all().contains("over the grace") {
             return Err(format!("took {took:?}:\n{}", ended.all()));
         }
         // What has its SIGKILL may need a moment to get to it; what has not will still be there.

@@ -26,6 +26,10 @@ pub use processes::Proc;
 /// For what should take milliseconds, on a machine that may be busy.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Seen from outside, an end comes later than softstop's own: the kernel takes the namespace down, and on a busy machine the
+/// killed wait for a processor to die on. By its own account it must be inside the grace to the millisecond.
+pub const ROOM: Duration = Duration::from_millis(750);
+
 pub const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/child.pl");
 
@@ -450,7 +454,8 @@ impl Running {
         let shown = self.shown.clone();
         let ended = self.wait(grace + SOON);
         let took = asked.elapsed();
-        assert!(took <= grace, "took {took:?} of {grace:?}: {shown}\n{}", ended.all());
+        assert!(took <= grace + ROOM, "took {took:?} of {grace:?}: {shown}\n{}", ended.all());
+        assert!(!ended.all().contains("over the grace"), "{shown}\n{}", ended.all());
         (ended, took)
     }
 
