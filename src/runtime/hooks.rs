@@ -85,8 +85,11 @@ impl Shell {
             // Its leader has not been reaped while it is listed: the group is its own.
             Some(ActiveRun::Exec { pid, .. } | ActiveRun::Resolving { pid, .. }) => {
                 let pid = *pid;
-                let _ = target::signal_group(pid, if kill { Signal::KILL } else { Signal::TERM });
-                let _ = target::signal_group(pid, Signal::CONT);
+                let signal = if kill { Signal::KILL } else { Signal::TERM };
+                // A sandbox that refuses process groups (gVisor) leaves the hook itself.
+                for signal in [signal, Signal::CONT] {
+                    let _ = target::signal_group(pid, signal).or_else(|_| target::signal(pid, signal));
+                }
                 // An address that it has found already is not wanted any more: nobody would ever end the connection.
                 self.runs.insert(run, ActiveRun::Exec { pid, said: None });
             }

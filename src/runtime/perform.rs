@@ -159,8 +159,10 @@ impl Shell {
     fn forward(&mut self, id: ProcId, signal: Signal, sender: Sender) {
         let Some(pid) = self.groups[id.0] else { return };
         let process = self.plan.name(id.0).to_string();
-        let fatal = procfs::default_is_fatal(signal) && procfs::catches(pid, signal) == Some(false);
-        if self.plan.config.forward == Forward::Caught && fatal {
+        let held_back = self.plan.config.forward == Forward::Caught
+            && procfs::default_is_fatal(signal)
+            && procfs::catches(pid, signal) == Some(false);
+        if held_back {
             let why = "the main process does not catch it (forward = \"caught\")";
             self.account.note(Note::SignalIgnored { signal: SignalName(signal), from: sender.to_string(), why });
             return;
