@@ -19,6 +19,8 @@ mod task;
 mod tests;
 mod up;
 
+use std::rc::Rc;
+
 use action::Action;
 use event::{Event, Exit, ProcId, RunId, Sender};
 use process::{Proc, State};
@@ -36,7 +38,7 @@ const TURNS: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Machine {
-    plan: Plan,
+    plan: Rc<Plan>,
     now: At,
     stage: Stage,
     processes: Vec<Proc>,
@@ -66,7 +68,7 @@ impl Machine {
         let processes: Vec<Proc> = plan.config.processes.iter().map(|_| Proc::new()).collect();
         let fx = Effects::new(processes.len());
         Machine {
-            plan,
+            plan: Rc::new(plan),
             now: At::ZERO,
             stage: Stage::New,
             processes,
@@ -77,7 +79,7 @@ impl Machine {
         }
     }
 
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Rc<Plan> {
         &self.plan
     }
 

@@ -27,7 +27,7 @@ use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
-use crate::sys::{process, target, tree};
+use crate::sys::{target, tree};
 
 /// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
 /// have parents of their own.
@@ -91,7 +91,7 @@ impl Shell {
         inherited_fds: Vec<RawFd>,
         sink: Sink,
     ) -> Shell {
-        let plan = Rc::new(machine.borrow().plan().clone());
+        let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
         let captures = Captures::new(sink.clone(), processes.iter().map(|p| p.name.as_str()));
         let sources = processes
@@ -157,7 +157,6 @@ impl Shell {
             Ok(watched) => watched,
             Err(error) => return self.deaf(&error),
         };
-        process::trim_heap();
         while self.exit.is_none() {
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
             tokio::select! {

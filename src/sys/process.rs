@@ -153,30 +153,12 @@ pub(super) fn fd_limit() -> RawFd {
     RawFd::try_from(limit.rlim_cur).unwrap_or(RawFd::MAX)
 }
 
-/// Marks descriptors so that no child gets them. Those that are not open are passed over.
-pub fn set_cloexec(fds: &[RawFd]) {
-    for fd in fds {
-        // SAFETY: F_SETFD takes an integer; a number that is not open fails with EBADF and nothing else.
-        unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-}
-
 /// Closes descriptors that nobody in this program owns: those that the launcher handed on. Numbers below 3 and those that
 /// are not open are passed over.
 pub fn close(fds: &[RawFd]) {
     for fd in fds.iter().filter(|fd| **fd >= 3 && is_open(**fd)) {
         // SAFETY: by this function's contract nobody in this program owns it, so taking ownership is right.
         drop(unsafe { OwnedFd::from_raw_fd(*fd) });
-    }
-}
-
-/// Gives back to the kernel what starting up has allocated and freed: the command line's parser, the configuration's. A
-/// third of the memory that a waiting softstop has to itself; other C libraries than glibc keep less.
-pub fn trim_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: only frees pages of the allocator that hold nothing; it takes the allocator's own lock.
-    unsafe {
-        libc::malloc_trim(0);
     }
 }
 
