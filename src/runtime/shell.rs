@@ -27,7 +27,7 @@ use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
-use crate::sys::{target, tree};
+use crate::sys::{process, target, tree};
 
 /// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
 /// have parents of their own.
@@ -157,6 +157,7 @@ impl Shell {
             Ok(watched) => watched,
             Err(error) => return self.deaf(&error),
         };
+        process::trim_heap();
         while self.exit.is_none() {
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
             tokio::select! {
