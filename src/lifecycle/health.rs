@@ -7,7 +7,7 @@ use super::task::{Effects, SHORTEST};
 use crate::config::Probe;
 use crate::time::{At, Human};
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct ProbeRun {
     pub kind: ProbeKind,
     process: ProcId,

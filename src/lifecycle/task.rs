@@ -14,7 +14,7 @@ use crate::time::At;
 pub(super) const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Where actions are collected, with what every hook is told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Effects {
     pub out: Vec<Action>,
     next_run: u64,
@@ -24,6 +24,12 @@ pub(super) struct Effects {
     pub exit_code: Option<u8>,
     /// Which processes can be signalled: started and not yet seen to end.
     pub alive: Vec<bool>,
+}
+
+impl std::hash::Hash for Effects {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.next_run, self.reason, self.exit_code, &self.alive).hash(state);
+    }
 }
 
 impl Effects {
@@ -44,7 +50,7 @@ impl Effects {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct TaskRun {
     pub what: What,
     pub began: At,
@@ -57,7 +63,7 @@ pub(super) struct TaskRun {
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     Trying(RunId),
     /// The handler is a sleep, until then.

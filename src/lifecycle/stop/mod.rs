@@ -32,7 +32,7 @@ const SLACK: Duration = Duration::from_millis(250);
 const EXIT: Duration = Duration::from_millis(500);
 
 /// What is true from the stop request on.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Stop {
     pub cause: Cause,
     pub t0: At,
@@ -59,7 +59,7 @@ pub(super) struct Stop {
     drain_ended_by: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Stage {
     Draining(Steps),
     Processes { until: At },
@@ -69,7 +69,7 @@ pub(super) enum Stage {
 }
 
 /// A walk over `[[drain]]` or `[[post_stop]]`.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Steps {
     pub kind: StepKind,
     pub index: usize,
@@ -79,7 +79,7 @@ pub(super) struct Steps {
     began: At,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Stragglers {
     began: At,
     pub until: At,
