@@ -139,7 +139,7 @@ impl Machine {
         let why = "the stop was requested";
         let mut interrupted = Vec::new();
         if let Whole::Init { task, index } = &mut self.stage {
-            interrupted.extend(task.cancel(why, false, &mut self.fx).map(|run| (run, task.what)));
+            interrupted.extend(task.cancel(why, false, self.now, &mut self.fx).map(|run| (run, task.what)));
             let (attempts, took) = (task.attempts, Secs(self.now.since(task.began)));
             let name = self.plan.config.init[*index].name.clone();
             if let Some(result @ TaskResult::Cancelled { .. }) = task.result().cloned() {
@@ -151,7 +151,7 @@ impl Machine {
                 State::Waiting | State::Backoff { .. } => p.state = State::Ended(End::NotStarted),
                 State::Running(r) => {
                     if let PostStart::Doing(_, task) = &mut r.post_start {
-                        interrupted.extend(task.cancel(why, false, &mut self.fx).map(|run| (run, task.what)));
+                        interrupted.extend(task.cancel(why, false, self.now, &mut self.fx).map(|run| (run, task.what)));
                     }
                     let ended = |probe: &ProbeRun| probe.kind != super::action::ProbeKind::Readiness;
                     for mut probe in super::drain_where(&mut r.probes, ended) {
