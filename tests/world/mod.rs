@@ -1,7 +1,7 @@
 //! A simulated container around the pure core: which process lives, what is left of its group, which hooks are under way.
 //! [`World`] knows the facts, tells the machine of them, carries out what it says and holds every action against the
 //! invariants of DESIGN section 4 (`checks`), against the documented exit codes (`exit_code`) and against a model of the
-//! parts, written from the documentation alone (`model`). It decides nothing: [`simulate`] plays scenarios drawn from a seed, `explore` everything that
+//! parts, written from the documentation alone (`model`). It decides nothing: [`simulate`] plays scenarios drawn from a seed, [`explore`] everything that
 //! could happen.
 
 // Every target includes this module and uses a part of it.
@@ -11,6 +11,7 @@
 mod checks;
 pub mod draw;
 mod exit_code;
+pub mod explore;
 mod model;
 pub mod scenario;
 pub mod shrink;
@@ -158,6 +159,16 @@ impl World {
     /// The next run of this process will not be ended even by SIGKILL.
     pub fn unkillable_next(&mut self, p: usize, unkillable: bool) {
         self.unkillable[p] = unkillable;
+    }
+
+    /// The process whose start is to be answered before anything else.
+    pub fn to_start(&self) -> Option<usize> {
+        self.spawning
+    }
+
+    /// The latest signal of its ladder that it was sent.
+    pub fn told_by(&self, p: usize) -> Option<Signal> {
+        self.lives[p].sent.last().map(|(signal, _)| *signal)
     }
 
     pub fn age(&self, p: usize) -> std::time::Duration {

@@ -323,7 +323,8 @@ impl World {
             _ => false,
         };
         let squeezed = self.stop.is_some() && stopping.before;
-        if self.now + MS < until && !(exhausted && waited) && !squeezed && !self.all_up() {
+        let due = self.now + MS >= until || (exhausted && waited);
+        if !due && !squeezed && !self.all_up() {
             return broken("model", format!("p{p} is killed {:?} before its time is over", until.left(self.now)));
         }
         Ok(())
