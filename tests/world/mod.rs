@@ -16,6 +16,7 @@ mod model;
 pub mod scenario;
 pub mod shrink;
 pub mod simulate;
+pub mod small;
 pub mod tell;
 
 use std::collections::BTreeMap;
