@@ -8,12 +8,14 @@
 #![allow(dead_code, clippy::disallowed_methods, reason = "tests wait for their own children and read in threads")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+pub mod faults;
 pub mod http;
 pub mod processes;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -71,6 +73,8 @@ impl Dir {
         let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&path).unwrap();
+        // softstop and its children may run as another user.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         Dir(path)
     }
 
@@ -89,7 +93,6 @@ impl Dir {
     }
 
     pub fn script(&self, name: &str, text: &str) -> String {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.write(name, &format!("#!/bin/sh\n{text}\n"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
@@ -146,8 +149,9 @@ impl Launch {
         self
     }
 
+    /// In front of softstop, after what is there already.
     pub fn through(mut self, launcher: &[&str]) -> Launch {
-        self.through = launcher.iter().map(OsString::from).collect();
+        self.through.extend(launcher.iter().map(OsString::from));
         self
     }
 
