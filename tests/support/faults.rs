@@ -2,10 +2,11 @@
 //! number of them before it, so that softstop and everything it starts live under them. How each is made: `fault.pl`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{CHILD, Launch, SOFTSTOP};
+use super::{CHILD, Launch, Running, SOFTSTOP, processes, skip};
 
 const FAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/fault.pl");
 
@@ -21,6 +22,8 @@ pub enum Fault {
     Processes(u32),
     /// `RLIMIT_NOFILE`: EMFILE from that number on.
     Descriptors(u32),
+    /// In this control group: see [`PidsLimit`].
+    Cgroup(PathBuf),
     /// Root without a single capability.
     NoCapabilities,
     /// Calls that answer with this errno: `Refused("ENOSYS", NEWER)`.
@@ -91,6 +94,7 @@ impl Fault {
             }
             Fault::Processes(n) => format!("limit:nproc:{n}"),
             Fault::Descriptors(n) => format!("limit:nofile:{n}"),
+            Fault::Cgroup(dir) => format!("cgroup:{}", dir.display()),
             Fault::NoCapabilities => "no-caps".to_owned(),
             Fault::Refused(errno, calls) => format!("deny:{errno}:{calls}"),
             Fault::Deadly(calls) => format!("kill:{calls}"),
@@ -111,7 +115,7 @@ impl Fault {
     /// What has to come first: /proc is needed to make the others, mounts need rights, a filter outlasts everything.
     fn rank(&self) -> u8 {
         match self {
-            Fault::PidMax(_) | Fault::Stdout(_) | Fault::Stderr(_) => 0,
+            Fault::Cgroup(_) | Fault::PidMax(_) | Fault::Stdout(_) | Fault::Stderr(_) => 0,
             Fault::StdoutGone | Fault::StderrGone | Fault::Stuffed => 0,
             Fault::NoNull => 1,
             Fault::ReadOnly => 2,
@@ -148,9 +152,70 @@ pub fn possible() -> bool {
     }
     let root = nix::unistd::geteuid().is_root();
     if !root {
-        super::skip("faults need root: they mount, change users and limits");
+        skip("faults need root: they mount, change users and limits");
     }
     root
+}
+
+/// Sets a soft limit (`nproc`, `nofile`) of a running softstop alone, up to the hard one.
+pub fn limit(running: &Running, which: &str, soft: u32) {
+    // As its own user and group: to change somebody else's takes a capability that a container's root has not got.
+    let own = |field| processes::status_field(running.pid(), field).unwrap();
+    let (user, group) = (own("Uid"), own("Gid"));
+    let (pid, limit) = (running.pid().to_string(), format!("--{which}={soft}:"));
+    let done = Command::new("setpriv")
+        .args(["--reuid", &user, "--regid", &group, "--clear-groups", "prlimit", "--pid", &pid, &limit])
+        .status();
+    assert!(done.is_ok_and(|s| s.success()), "prlimit {limit}");
+}
+
+/// A pids control group of its own: `pids.max` in the container's cgroup.
+pub struct PidsLimit(PathBuf);
+
+impl PidsLimit {
+    /// `None`, and said, where no such group can be made.
+    pub fn new() -> Option<PidsLimit> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("softstop-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // Version 1 has a hierarchy for each controller, version 2 one for all of them.
+        for hierarchy in ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"] {
+            let dir = Path::new(hierarchy).join(&name);
+            if std::fs::create_dir(&dir).is_ok() {
+                let group = PidsLimit(dir);
+                if group.0.join("pids.max").exists() {
+                    return Some(group);
+                }
+            }
+        }
+        skip("no control group with a pids limit can be made");
+        None
+    }
+
+    pub fn fault(&self) -> Fault {
+        Fault::Cgroup(self.0.clone())
+    }
+
+    /// Not one more process from now on.
+    pub fn close(&self) {
+        // Less than there are is allowed, and means the same.
+        std::fs::write(self.0.join("pids.max"), "0").unwrap();
+    }
+
+    pub fn open(&self) {
+        std::fs::write(self.0.join("pids.max"), "max").unwrap();
+    }
+}
+
+impl Drop for PidsLimit {
+    fn drop(&mut self) {
+        // Busy until the last process in it is gone for good.
+        for _ in 0..500 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
 }
 
 /// A user id that nobody else has: limits count by user, over the whole machine.

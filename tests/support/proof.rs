@@ -92,7 +92,13 @@ impl Stranger {
         let mut command = Command::new("nsenter");
         command.args(["--target", &running.pid().to_string(), "--pid", "setpriv"]);
         // Under softstop's user, or the kernel would keep it safe.
-        command.args(["--reuid", &user, "--clear-groups", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
+        command.args([
+            "--reuid",
+            &user,
+            "--clear-groups",
+            "--inh-caps=+dac_read_search",
+            "--ambient-caps=+dac_read_search",
+        ]);
         let every = format!("journal-all:{}", dir.text("received"));
         command.args(["perl", CHILD, &every, &format!("journal:{}:up", dir.text("up")), "wait"]);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
