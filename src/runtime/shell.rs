@@ -279,6 +279,7 @@ impl Shell {
         self.take_terminal_back();
         self.account.close();
         self.sink.flush_until(now + limit).await;
+        self.sink.tell_losses();
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 

@@ -12,6 +12,7 @@
 #   read-only:PATH     every mount is read-only, but PATH
 #   hide:PATH          an empty read-only directory over PATH (hide:/proc is no /proc)
 #   no-null            /dev without null
+#   full:DIR           a file system without room over DIR, with an empty file termination-log in it
 #   proc:OPTIONS       a /proc of these options (hidepid=2, subset=pid)
 #   pid-max:N          pids of this PID namespace stay below N
 #   out:FILE  err:FILE standard output or error goes to FILE
@@ -116,6 +117,17 @@ sub hide {
     run(qw(mount -t tmpfs -o), 'ro,size=4k,mode=755', 'none', $path);
 }
 
+sub full {
+    my ($dir) = @_;
+    own_mounts();
+    run(qw(mount -t tmpfs -o), 'size=8k,mode=777', 'none', $dir);
+    for my $name (qw(termination-log filler)) {
+        open my $f, '>', "$dir/$name" or die "fault.pl: $dir/$name: $!\n";
+        next if $name ne 'filler';
+        1 while defined syswrite $f, 'x' x 4096;
+    }
+}
+
 # A /dev of everything but null: bind mounts of the others on a fresh tmpfs.
 sub no_null {
     own_mounts();
@@ -174,6 +186,7 @@ while (@ARGV and (my $word = shift @ARGV) ne '--') {
     elsif ($verb eq 'kill')      { filter(0x80000000, $rest) }
     elsif ($verb eq 'read-only') { read_only($rest) }
     elsif ($verb eq 'hide')      { hide($rest) }
+    elsif ($verb eq 'full')      { full($rest) }
     elsif ($verb eq 'no-null')   { no_null() }
     elsif ($verb eq 'proc')      { own_mounts(); run(qw(mount -t proc -o), $rest, qw(proc /proc)) }
     elsif ($verb eq 'pid-max')   { pid_max($rest) }

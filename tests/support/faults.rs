@@ -36,14 +36,16 @@ pub enum Fault {
     NoNull,
     /// The directory is empty and read-only: `/tmp`, `/dev`, `/proc`.
     Empty(&'static str),
+    /// The directory is a file system without room, with an empty file `termination-log` in it.
+    Full(PathBuf),
     /// A `/proc` mounted with these options: `hidepid=2`, `subset=pid`.
     Proc(&'static str),
     /// Pids stay below this (more than 300), so that they are used again soon. In a PID namespace alone.
     PidMax(u32),
     /// Standard output goes to this file: `/dev/full` answers ENOSPC.
-    Stdout(&'static str),
+    Stdout(PathBuf),
     /// Standard error goes to this file.
-    Stderr(&'static str),
+    Stderr(PathBuf),
     /// Standard output is a pipe whose reader has gone: EPIPE.
     StdoutGone,
     /// Standard error is one.
@@ -101,10 +103,11 @@ impl Fault {
             Fault::ReadOnly => format!("read-only:{}", env!("CARGO_TARGET_TMPDIR")),
             Fault::NoNull => "no-null".to_owned(),
             Fault::Empty(path) => format!("hide:{path}"),
+            Fault::Full(dir) => format!("full:{}", dir.display()),
             Fault::Proc(options) => format!("proc:{options}"),
             Fault::PidMax(n) => format!("pid-max:{n}"),
-            Fault::Stdout(path) => format!("out:{path}"),
-            Fault::Stderr(path) => format!("err:{path}"),
+            Fault::Stdout(path) => format!("out:{}", path.display()),
+            Fault::Stderr(path) => format!("err:{}", path.display()),
             Fault::StdoutGone => "gone:out".to_owned(),
             Fault::StderrGone => "gone:err".to_owned(),
             Fault::Stuffed => return vec!["stuff:out".to_owned(), "stuff:err".to_owned()],
@@ -115,8 +118,8 @@ impl Fault {
     /// What has to come first: /proc is needed to make the others, mounts need rights, a filter outlasts everything.
     fn rank(&self) -> u8 {
         match self {
-            Fault::Cgroup(_) | Fault::PidMax(_) | Fault::Stdout(_) | Fault::Stderr(_) => 0,
-            Fault::StdoutGone | Fault::StderrGone | Fault::Stuffed => 0,
+            Fault::Full(_) | Fault::Cgroup(_) | Fault::PidMax(_) => 0,
+            Fault::Stdout(_) | Fault::Stderr(_) | Fault::StdoutGone | Fault::StderrGone | Fault::Stuffed => 1,
             Fault::NoNull => 1,
             Fault::ReadOnly => 2,
             Fault::Empty(path) if *path != "/proc" => 3,
