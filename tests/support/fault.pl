@@ -15,6 +15,7 @@
 #   full:DIR           a file system without room over DIR, with an empty file termination-log in it
 #   proc:OPTIONS       a /proc of these options (hidepid=2, subset=pid)
 #   pid-max:N          pids of this PID namespace stay below N
+#   chroot:DIR         into a directory that holds nothing but what the test put there
 #   out:FILE  err:FILE standard output or error goes to FILE
 #   gone:out gone:err  it goes to a pipe that nobody reads any more
 #   stuff:out stuff:err  the pipe that it is gets filled
@@ -189,6 +190,7 @@ while (@ARGV and (my $word = shift @ARGV) ne '--') {
     elsif ($verb eq 'full')      { full($rest) }
     elsif ($verb eq 'no-null')   { no_null() }
     elsif ($verb eq 'proc')      { own_mounts(); run(qw(mount -t proc -o), $rest, qw(proc /proc)) }
+    elsif ($verb eq 'chroot')    { chroot $rest and chdir '/' or die "fault.pl: $rest: $!\n" }
     elsif ($verb eq 'pid-max')   { pid_max($rest) }
     elsif ($verb eq 'out')       { open STDOUT, '>>', $rest or die "fault.pl: $rest: $!\n" }
     elsif ($verb eq 'err')       { open STDERR, '>>', $rest or die "fault.pl: $rest: $!\n" }

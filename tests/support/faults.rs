@@ -38,6 +38,8 @@ pub enum Fault {
     Empty(&'static str),
     /// The directory is a file system without room, with an empty file `termination-log` in it.
     Full(PathBuf),
+    /// This directory is all there is: see [`scratch`].
+    Chroot(PathBuf),
     /// A `/proc` mounted with these options: `hidepid=2`, `subset=pid`.
     Proc(&'static str),
     /// Pids stay below this (more than 300), so that they are used again soon. In a PID namespace alone.
@@ -104,6 +106,7 @@ impl Fault {
             Fault::NoNull => "no-null".to_owned(),
             Fault::Empty(path) => format!("hide:{path}"),
             Fault::Full(dir) => format!("full:{}", dir.display()),
+            Fault::Chroot(dir) => format!("chroot:{}", dir.display()),
             Fault::Proc(options) => format!("proc:{options}"),
             Fault::PidMax(n) => format!("pid-max:{n}"),
             Fault::Stdout(path) => format!("out:{}", path.display()),
@@ -126,8 +129,10 @@ impl Fault {
             Fault::Proc(_) | Fault::Empty(_) => 4,
             // The kernel looks at RLIMIT_NPROC when the user changes: at exec it is too late to refuse.
             Fault::Processes(_) | Fault::Descriptors(_) => 5,
-            Fault::User(_) | Fault::NoCapabilities => 6,
-            Fault::Refused(..) | Fault::Deadly(_) => 7,
+            // The rights for it go with the user; nothing that an earlier one needs is there any more.
+            Fault::Chroot(_) => 6,
+            Fault::User(_) | Fault::NoCapabilities => 7,
+            Fault::Refused(..) | Fault::Deadly(_) => 8,
         }
     }
 }
@@ -226,6 +231,27 @@ pub fn user() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Other test binaries run at the same time, under other pids.
     200_000 + std::process::id() % 60_000 * 64 + NEXT.fetch_add(1, Ordering::Relaxed) % 64
+}
+
+/// Fills a directory as an image from scratch: softstop under its own path with the libraries it was linked with (the tests'
+/// binary is not static), and busybox. No /proc, /dev, /tmp, /etc, no shell under its name.
+pub fn scratch(dir: &Path) {
+    let busybox = Path::new("/usr/bin/busybox");
+    for program in [Path::new(SOFTSTOP), busybox] {
+        place(dir, program);
+        let listed = Command::new("ldd").arg(program).output().unwrap();
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        text.split_whitespace().filter(|word| word.starts_with('/')).for_each(|library| place(dir, Path::new(library)));
+    }
+}
+
+/// Under the same path. Softstop is found by its inode: a link, not a copy.
+fn place(dir: &Path, file: &Path) {
+    let at = dir.join(file.strip_prefix("/").unwrap());
+    std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+    if !at.exists() && (file != Path::new(SOFTSTOP) || std::fs::hard_link(file, &at).is_err()) {
+        std::fs::copy(file, &at).unwrap();
+    }
 }
 
 /// Whether a PID namespace has a `pid_max` of its own (Linux 6.14); before, it is the machine's.
