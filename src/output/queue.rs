@@ -186,8 +186,8 @@ impl Queue {
         self.lost_begun = false;
     }
 
-    /// A loss is told when it begins and when it is over, at the latest at the end ([`Queue::tell_loss`]). One of standard error itself only when it is over: the telling
-    /// would be lost too, and be a loss to tell of.
+    /// A loss is told when it begins and when it is over, at the latest at the end ([`Queue::tell_loss`]). One of standard
+    /// error itself only when it is over: the telling would be lost too, and be a loss to tell of.
     fn has_notice(&self, stderr_open: bool) -> bool {
         let begins = self.stream == Stream::Stdout && !self.lost_begun;
         let lost = self.lost > 0 && (self.recovered || begins);

@@ -4,6 +4,7 @@ use std::io;
 
 use nix::unistd::getpgrp;
 
+use super::reap;
 use crate::signal::Signal;
 
 /// Signals a direct child that has not been reaped: until then its pid is its own.
@@ -26,7 +27,7 @@ pub fn signal_group(pgid: i32, signal: Signal) -> io::Result<()> {
     super::process::kill(-guard(pgid)?, signal.number())
 }
 
-/// Signals what is left of a group whose leader has been reaped.
+/// Signals what is left of a group whose leader has ended.
 ///
 /// # Errors
 /// As [`signal_group`]; ESRCH also when the number is somebody else's by now: see [`group_exists`].
@@ -34,14 +35,14 @@ pub fn signal_leaderless_group(pgid: i32, signal: Signal) -> io::Result<()> {
     if group_exists(pgid) { signal_group(pgid, signal) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
 }
 
-/// Whether a group whose leader has been reaped has a member. Zombies count until they are reaped, so once orphans have
+/// Whether a group whose leader has ended has a member. Zombies count until they are reaped, so once orphans have
 /// been, this means that somebody lives.
 ///
-/// The kernel gives no process a number that a group still has. So a process of this number, after ours was reaped, means that
-/// our group had ended before, and that the one of today is a stranger's.
+/// The kernel gives no process a number that a group still has. So a process of this number that is not the leader itself, dead
+/// and not reaped yet, means that our group had ended before, and that the one of today is a stranger's.
 pub fn group_exists(pgid: i32) -> bool {
     let Ok(pgid) = guard(pgid) else { return false };
-    exists(-pgid) && !exists(pgid)
+    exists(-pgid) && (!exists(pgid) || reap::peek_at(pgid).is_some())
 }
 
 fn exists(target: i32) -> bool {
