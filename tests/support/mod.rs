@@ -489,7 +489,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended() {
-            // `--kill-child` makes unshare's death the namespace's.
+            // `--kill-child` makes unshare's death the namespace's, unless softstop changed its user on the way: the kernel
+            // forgets the request then. While unshare lives, its child's pid is its own.
+            if self.pid1 && self.init > 1 {
+                processes::send(self.init, libc::SIGKILL);
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
