@@ -78,6 +78,8 @@ pub(super) struct Shell {
     pub children_changed: bool,
     pub alone: bool,
     pub stragglers_told: bool,
+    /// That left-over processes cannot be seen was said.
+    pub blind_told: bool,
     pub exit: Option<u8>,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
@@ -126,6 +128,7 @@ impl Shell {
             children_changed: false,
             alone: false,
             stragglers_told: false,
+            blind_told: false,
             exit: None,
             queue: VecDeque::new(),
             answers: Some(answers),
@@ -279,6 +282,7 @@ impl Shell {
         self.take_terminal_back();
         self.account.close();
         self.sink.flush_until(now + limit).await;
+        self.sink.tell_losses();
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 
