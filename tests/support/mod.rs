@@ -8,6 +8,7 @@
 #![allow(dead_code, clippy::disallowed_methods, reason = "tests wait for their own children and read in threads")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+pub mod cgroup;
 pub mod http;
 pub mod processes;
 
