@@ -165,7 +165,8 @@ impl fmt::Display for Note {
                 write!(f, "out of time: {waiting_for}; sending SIGKILL to everything left")
             }
             Note::LeftBehind { count, which } => {
-                write!(f, "{count} {} cannot be ended: leaving", plural(*count, "process", "processes"))?;
+                let which_ = plural(*count, "process does", "processes do");
+                write!(f, "{count} {which_} not end after SIGKILL: leaving")?;
                 list(f, which)
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),

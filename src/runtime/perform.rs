@@ -16,7 +16,7 @@ use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio};
 use crate::sys::stdio::pipe;
 use crate::sys::tree::Descendant;
 use crate::sys::users::{self, Credentials};
-use crate::sys::{process, target, tree};
+use crate::sys::{process, reap, target, tree};
 
 /// One sweep with SIGKILL over everything takes at most so long; the machine orders the next.
 const SWEEP_LIMIT: Duration = Duration::from_millis(20);
@@ -42,8 +42,13 @@ impl Shell {
             Action::Census => self.census = true,
             // Said only when somebody was told to go.
             Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers_told) => {}
+            // The summary is the last line.
+            Action::Note(note @ Note::Finished(_)) => {
+                self.tell_of_left_behind();
+                self.account.note(note);
+            }
             Action::Note(note) => self.account.note(note),
-            Action::Finish { code } => self.finish(code),
+            Action::Finish { code } => self.exit = Some(code),
         }
         None
     }
@@ -235,15 +240,18 @@ impl Shell {
         tree::signal_all(&alive, signal, signal != Signal::KILL);
     }
 
-    fn finish(&mut self, code: u8) {
-        self.exit = Some(code);
+    /// Who is still there although it was sent SIGKILL: in uninterruptible sleep, frozen, or dead and held by a debugger.
+    fn tell_of_left_behind(&mut self) {
         if self.alone {
             return;
         }
+        let own = process::own_pid();
         let mut left = tree::descendants(&|_| false).unwrap_or_default();
-        left.retain(|t| t.lives);
+        // A zombie of ours that cannot be reaped is one that a debugger has not waited for yet.
+        left.retain(|t| t.lives || t.ppid == own && reap::peek_at(t.pid).is_none());
         if !left.is_empty() {
-            self.account.note(Note::LeftBehind { count: left.len(), which: named(&left) });
+            let which = left.iter().take(NAMED).map(|t| format!("{} (pid {}, {})", t.comm, t.pid, procfs::brief(t.pid)));
+            self.account.note(Note::LeftBehind { count: left.len(), which: which.collect() });
         }
     }
 }

@@ -43,6 +43,19 @@ impl fmt::Display for Connections {
 
 /// Looks at a process. Empty when /proc shows nothing of it.
 pub fn snapshot(pid: i32) -> Snapshot {
+    let brief = brief(pid);
+    if brief == Snapshot::default() {
+        return brief;
+    }
+    Snapshot {
+        open_connections: open_connections(pid).ok(),
+        children: super::tree::children(pid).ok().map(|children| children.len()),
+        ..brief
+    }
+}
+
+/// The part of a snapshot that costs next to nothing: no connections, no children.
+pub fn brief(pid: i32) -> Snapshot {
     if check_namespace().is_err() {
         return Snapshot::default();
     }
@@ -53,8 +66,7 @@ pub fn snapshot(pid: i32) -> Snapshot {
         state: stat.as_ref().map(|stat| stat.state),
         wchan: wchan.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty() && text != "0"),
         threads: stat.as_ref().map(|stat| stat.threads),
-        open_connections: open_connections(pid).ok(),
-        children: super::tree::children(pid).ok().map(|children| children.len()),
+        ..Snapshot::default()
     }
 }
 

@@ -21,7 +21,8 @@
 #   group               prints own-group=yes or no
 #   fds                 prints the open descriptors: fds=0,1,2
 #   until:SIG           waits for SIG
-#   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   fill (writes for ever)
+#   open:FILE           opens FILE, however long that takes
+#   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   stop-again (whenever it is woken)   fill (writes for ever)
 use strict;
 use warnings;
 use Config;
@@ -133,11 +134,13 @@ sub run {
             line("waiting for $a[0]");
             nap(20) until $came;
         }
+        elsif ($verb eq 'open')    { ready(); open my $f, '<', $rest or line("$rest: $!") }
         elsif ($verb eq 'sleep')   { nap($rest) }
         elsif ($verb eq 'wait')    { ready(); nap(50) while 1 } # perl runs handlers between naps
         elsif ($verb eq 'exit')    { POSIX::_exit($rest) }
         elsif ($verb eq 'crash')   { kill 'SEGV', $$; sleep 1 while 1 }
         elsif ($verb eq 'stop-self') { ready(); kill 'STOP', $$ }
+        elsif ($verb eq 'stop-again') { ready(); kill 'STOP', $$ while 1 }
         elsif ($verb eq 'fill')    { ready(); my $text = ('y' x 79 . "\n") x 50; syswrite STDOUT, $text while 1 }
         else                       { die "child.pl: unknown word $words[$i]\n" }
     }
