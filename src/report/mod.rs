@@ -183,6 +183,11 @@ pub enum Note {
         #[serde(rename = "took_seconds")]
         took: Secs,
     },
+    /// softstop itself did not get to run during the stop.
+    HeldUp {
+        #[serde(rename = "lost_seconds")]
+        lost: Secs,
+    },
     OutOfTime {
         waiting_for: String,
     },

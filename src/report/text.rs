@@ -38,6 +38,7 @@ impl Note {
             | Note::SignalIgnored { .. }
             | Note::Killed { .. }
             | Note::NextRung { .. }
+            | Note::HeldUp { .. }
             | Note::OutOfTime { .. }
             | Note::LeftBehind { .. } => Level::Warn,
             Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
@@ -160,6 +161,10 @@ impl fmt::Display for Note {
             }
             Note::StragglersGone { took } => {
                 write!(f, "left-over processes are gone after {}", Human(took.0))
+            }
+            Note::HeldUp { lost } => {
+                write!(f, "softstop itself could not run for {} (paused, or no processor time left); ", Human(lost.0))?;
+                f.write_str("what is being stopped has the lower priority now")
             }
             Note::OutOfTime { waiting_for } => {
                 write!(f, "out of time: {waiting_for}; sending SIGKILL to everything left")

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Clock;
 use super::account::Account;
 use super::hooks::ActiveRun;
+use super::pulse::Pulse;
 use crate::config::Output;
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
@@ -79,6 +80,7 @@ pub(super) struct Shell {
     pub alone: bool,
     pub stragglers_told: bool,
     pub exit: Option<u8>,
+    pub pulse: Pulse,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
 }
@@ -127,6 +129,7 @@ impl Shell {
             alone: false,
             stragglers_told: false,
             exit: None,
+            pulse: Pulse::new(),
             queue: VecDeque::new(),
             answers: Some(answers),
         }
@@ -160,6 +163,7 @@ impl Shell {
         process::trim_heap();
         while self.exit.is_none() {
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
+            let deadline = deadline.into_iter().chain(self.next_beat()).min();
             tokio::select! {
                 biased;
                 () = wait_for(&readable) => self.receive(&signals.drain()),
@@ -171,6 +175,7 @@ impl Shell {
             }
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
+            self.turn_begins(deadline);
             if deadline.is_some_and(|at| at <= now) {
                 self.push(Event::Tick);
             }
@@ -237,6 +242,7 @@ impl Shell {
             let actions = self.machine.borrow_mut().step(self.clock.now(), event);
             for action in actions {
                 next = self.perform(action).or(next);
+                self.check_pulse();
             }
         }
     }

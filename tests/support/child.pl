@@ -12,6 +12,9 @@
 #   fork WORDS end      a child in the same process group does WORDS; goes on once it is `ready`, waits or has ended
 #   session WORDS end   the same, double-forked into a session of its own (a daemon)
 #   ready               tells the process that forked this one that it may go on
+#   many:N WORDS end    N children at once in the same process group, each does WORDS; goes on once all are `ready`
+#   busy                uses all the processor time it can get
+#   eat:MB              takes so much memory
 #   orphans:N           N processes whose parent ends before they do
 #   journal:FILE:TEXT   appends a line to FILE
 #   journal-on:SIG:FILE:TEXT  appends a line to FILE when SIG comes, then exits 0
@@ -45,7 +48,7 @@ sub block_end {
     my ($from, @words) = @_;
     my $depth = 1;
     for my $i ($from .. $#words) {
-        $depth++ if $words[$i] eq 'fork' || $words[$i] eq 'session';
+        $depth++ if $words[$i] =~ /^(fork|session|many:.*)$/;
         $depth-- if $words[$i] eq 'end';
         return $i if $depth == 0;
     }
@@ -72,6 +75,22 @@ sub start {
     }
     run(@words);
     POSIX::_exit(0);
+}
+
+sub many {
+    my ($n, @words) = @_;
+    pipe my $read, my $write or die "pipe: $!";
+    for (1 .. $n) {
+        next if fork // die "fork: $!";
+        close $read;
+        close $ready if $ready;
+        $ready = $write;
+        run(@words);
+        POSIX::_exit(0);
+    }
+    close $write;
+    my $byte;
+    1 until defined sysread $read, $byte, 1;
 }
 
 sub orphans {
@@ -117,6 +136,13 @@ sub run {
             start($verb eq 'session', @words[$i + 1 .. $end - 1]);
             $i = $end;
         }
+        elsif ($verb eq 'many')    {
+            my $end = block_end($i + 1, @words);
+            many($rest, @words[$i + 1 .. $end - 1]);
+            $i = $end;
+        }
+        elsif ($verb eq 'busy')    { ready(); 1 while 1 }
+        elsif ($verb eq 'eat')     { our @eaten; push @eaten, 'x' x 1_000_000 for 1 .. $rest }
         elsif ($verb eq 'ready')   { ready() }
         elsif ($verb eq 'orphans') { orphans($rest) }
         elsif ($verb eq 'status')  {
