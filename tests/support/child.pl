@@ -11,6 +11,7 @@
 #   default:SIG         the default action again
 #   fork WORDS end      a child in the same process group does WORDS; goes on once it is `ready`, waits or has ended
 #   session WORDS end   the same, double-forked into a session of its own (a daemon)
+#   new-session         goes on in a session of its own
 #   ready               tells the process that forked this one that it may go on
 #   many:N WORDS end    N children at once in the same process group, each does WORDS; goes on once all are `ready`
 #   busy                uses all the processor time it can get
@@ -141,6 +142,7 @@ sub run {
             many($rest, @words[$i + 1 .. $end - 1]);
             $i = $end;
         }
+        elsif ($verb eq 'new-session') { POSIX::setsid() }
         elsif ($verb eq 'busy')    { ready(); 1 while 1 }
         elsif ($verb eq 'eat')     { our @eaten; push @eaten, 'x' x 1_000_000 for 1 .. $rest }
         elsif ($verb eq 'ready')   { ready() }
