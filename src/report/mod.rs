@@ -100,6 +100,8 @@ pub enum Note {
         signal: SignalName,
         from: String,
         why: &'static str,
+        /// Since the last such line.
+        times: u64,
     },
     SignalForwarded {
         signal: SignalName,

@@ -112,8 +112,9 @@ impl fmt::Display for Note {
             Note::CannotStart { process, on, why } => {
                 write!(f, "{process}: will never start: {on} {why}")
             }
-            Note::SignalIgnored { signal, from, why } => {
-                write!(f, "{} from {from} not passed on: {why}", signal.0)
+            Note::SignalIgnored { signal, from, why, times } => {
+                write!(f, "{} from {from} not passed on: {why}", signal.0)?;
+                if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
             }
             Note::SignalForwarded { signal, process } => {
                 write!(f, "{process}: {} passed on", signal.0)

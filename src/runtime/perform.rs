@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::shell::{Owner, Shell};
 use crate::config::{Forward, Identity, SignalTo, Stdin};
 use crate::lifecycle::action::{Action, KillReason};
@@ -20,6 +22,8 @@ use crate::sys::{process, reap, target, tree};
 
 /// One sweep with SIGKILL over everything takes at most so long; the machine orders the next.
 const SWEEP_LIMIT: Duration = Duration::from_millis(20);
+/// With less than this left, nobody looks through all processes any more: leaving in time comes first.
+const LOOK: Duration = Duration::from_millis(100);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
 
@@ -36,6 +40,8 @@ impl Shell {
             Action::Run { run, what, told, .. } => self.start_run(run, what, &told),
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
             Action::SignalStragglers { signal } => self.signal_stragglers(signal),
+            // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.
+            Action::KillEverything if process::is_pid1() && self.no_time_to_look() => {}
             Action::KillEverything => {
                 let _swept = tree::kill_everything(SWEEP_LIMIT);
             }
@@ -169,7 +175,8 @@ impl Shell {
             && procfs::catches(pid, signal) == Some(false);
         if held_back {
             let why = "the main process does not catch it (forward = \"caught\")";
-            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from: sender.to_string(), why });
+            let from = sender.to_string();
+            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
             return;
         }
         self.account.note(Note::SignalForwarded { signal: SignalName(signal), process });
@@ -240,9 +247,14 @@ impl Shell {
         tree::signal_all(&alive, signal, signal != Signal::KILL);
     }
 
+    fn no_time_to_look(&self) -> bool {
+        let end = self.machine.borrow().end().map(|at| self.clock.instant(at));
+        end.is_some_and(|end| end.saturating_duration_since(Instant::now()) < LOOK)
+    }
+
     /// Who is still there although it was sent SIGKILL: in uninterruptible sleep, frozen, or dead and held by a debugger.
     fn tell_of_left_behind(&mut self) {
-        if self.alone {
+        if self.alone || self.no_time_to_look() {
             return;
         }
         let own = process::own_pid();

@@ -43,39 +43,48 @@ pub fn descendants(spare: &dyn Fn(i32) -> bool) -> io::Result<Vec<Descendant>> {
     procfs::check_namespace()?;
     let own = own_pid();
     match children(own) {
-        Ok(_) => Ok(walk(own, spare, |pid| children(pid).unwrap_or_default())),
+        Ok(_) => Ok(walk(own, spare, |pid, threads| match threads {
+            1 => children_of(pid, pid).unwrap_or_default(),
+            _ => children(pid).unwrap_or_default(),
+        })),
         // A kernel without CONFIG_PROC_CHILDREN.
         Err(_) => {
             let mut by_parent: HashMap<i32, Vec<i32>> = HashMap::new();
             for stat in every_process()? {
                 by_parent.entry(stat.ppid).or_default().push(stat.pid);
             }
-            Ok(walk(own, spare, |pid| by_parent.remove(&pid).unwrap_or_default()))
+            Ok(walk(own, spare, |pid, _| by_parent.remove(&pid).unwrap_or_default()))
         }
     }
 }
 
-fn walk(own: i32, spare: &dyn Fn(i32) -> bool, mut children: impl FnMut(i32) -> Vec<i32>) -> Vec<Descendant> {
+/// `children` gets a pid and its number of threads, 0 when that is not known.
+fn walk(own: i32, spare: &dyn Fn(i32) -> bool, mut children: impl FnMut(i32, u32) -> Vec<i32>) -> Vec<Descendant> {
     let mut seen = HashSet::from([own]);
     let mut found = Vec::new();
-    let mut parents = vec![own];
-    while let Some(parent) = parents.pop() {
-        for pid in children(parent) {
+    let mut parents = vec![(own, 0)];
+    while let Some((parent, threads)) = parents.pop() {
+        for pid in children(parent, threads) {
             if spare(pid) || !seen.insert(pid) {
                 continue;
             }
-            match read_stat(pid) {
+            let threads = match read_stat(pid) {
                 // Between the listing and this look it may have been orphaned, and so come to us.
-                Ok(stat) if stat.ppid == parent || stat.ppid == own => found.push(Descendant::from_stat(stat)),
+                Ok(stat) if stat.ppid == parent || stat.ppid == own => {
+                    let threads = stat.threads;
+                    found.push(Descendant::from_stat(stat));
+                    threads
+                }
                 // The pid has been reused by somebody else.
                 Ok(_) => continue,
                 // Hidden from us (hidepid), but nobody else can reap it: it is ours.
                 Err(_) if parent == own => {
                     found.push(Descendant { pid, ppid: own, pgid: 0, comm: String::new(), lives: true, started: 0 });
+                    0
                 }
                 Err(_) => continue,
-            }
-            parents.push(pid);
+            };
+            parents.push((pid, threads));
         }
     }
     found
@@ -99,6 +108,12 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
         }
     }
     Ok(pids)
+}
+
+fn children_of(pid: i32, thread: i32) -> io::Result<Vec<i32>> {
+    let bytes = procfs::read_small(&format!("/proc/{pid}/task/{thread}/children"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
 fn every_process() -> io::Result<Vec<Stat>> {
@@ -292,10 +307,10 @@ mod tests {
         // What a listing names may be gone and its pid somebody else's by the time it is looked at: here PID 1, which is
         // nobody's child, and this process itself.
         let own = own_pid();
-        assert!(walk(own, &|_| false, |_| vec![own, 1]).is_empty());
+        assert!(walk(own, &|_| false, |_, _| vec![own, 1]).is_empty());
         // No such process, yet listed as our own child: hidden, but ours. Once, however often it is listed.
-        let hidden = walk(own, &|_| false, |pid| if pid == own { vec![i32::MAX, i32::MAX] } else { vec![] });
+        let hidden = walk(own, &|_| false, |pid, _| if pid == own { vec![i32::MAX, i32::MAX] } else { vec![] });
         assert_eq!(hidden.iter().map(|found| found.pid).collect::<Vec<_>>(), [i32::MAX]);
-        assert!(walk(own, &|pid| pid == i32::MAX, |_| vec![i32::MAX]).is_empty(), "spared");
+        assert!(walk(own, &|pid| pid == i32::MAX, |_, _| vec![i32::MAX]).is_empty(), "spared");
     }
 }
