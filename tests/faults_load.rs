@@ -119,7 +119,7 @@ fn ten_thousand_stop_requests_are_one() {
     }
     let dir = Dir::new();
     let report = dir.text(REPORT);
-    let flags = ["--grace", "6s", "--log-level", "debug", "--report", &report];
+    let flags = ["--grace", "6s", "--report", &report];
     let mut running = Launch::child(&flags, &["exit-on:TERM:4:2000", "say:up", "wait"]).start();
     running.wait_for("up");
     let before = processes::resident_kb(running.pid());

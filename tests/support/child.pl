@@ -19,6 +19,7 @@
 #   orphans:N           N processes whose parent ends before they do
 #   journal:FILE:TEXT   appends a line to FILE
 #   journal-on:SIG:FILE:TEXT  appends a line to FILE when SIG comes, then exits 0
+#   journal-all:FILE    appends a line to FILE for every signal that comes, and goes on
 #   status              prints the signal lines of /proc/self/status
 #   environ:NAME        prints NAME=value
 #   pid                 prints pid=N as the process's own namespace counts
@@ -128,6 +129,12 @@ sub run {
             };
         }
         elsif ($verb eq 'journal') { append($a[0], $a[1]) }
+        elsif ($verb eq 'journal-all') {
+            my $file = $rest;
+            for my $s (grep { !/^(ZERO|KILL|STOP|CHLD|CLD|NUM32|NUM33)$/ } @numbered) {
+                $SIG{$s} = sub { append($file, $s) };
+            }
+        }
         elsif ($verb eq 'journal-on') {
             my ($s, $file, $text) = @a;
             $SIG{ signal_name($s) } = sub { append($file, $text); POSIX::_exit(0) };

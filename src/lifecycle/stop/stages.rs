@@ -15,7 +15,7 @@ use crate::report::{Note, Secs, StepKind, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
-use super::{EXIT, SLACK, SWEEP, Stage, Steps, Stragglers};
+use super::{EXIT, LATE, SLACK, SWEEP, Stage, Steps, Stragglers};
 
 impl Machine {
     pub(in crate::lifecycle) fn stop_deadline(&self) -> Option<At> {
@@ -377,7 +377,12 @@ impl Machine {
         }
         // Left for the report and the exit itself.
         let margin = (self.plan.budget.kill_reserve / 2).min(EXIT);
-        let until = (stop.end - margin).min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve));
+        let until = match stop.end - margin {
+            until if self.now < until => until.min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve)),
+            // Late: softstop was paused or suspended. What is killed only now has a moment to be reaped and its end to be known.
+            _ if self.now >= stop.deadline + LATE => self.now + if self.now < stop.end { stop.end.since(self.now).min(LATE) } else { LATE },
+            _ => self.now,
+        };
         let next = if at_once { self.now } else { self.now + SWEEP };
         self.stage = Whole::Stopping(Stage::Killing { next, until, alone: false });
         // Asked before the first sweep: as a rule there is nobody left to kill.
