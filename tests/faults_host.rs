@@ -186,8 +186,10 @@ fn strangers_in_the_same_pid_namespace_get_no_signal() {
     let entered = Namespace(entered);
     until("the one put in is up", &dir, || dir.lines("out").iter().filter(|l| *l == "stranger").count() == 4);
     let inside = processes::in_namespace_of(init);
-    let softstop = inside.iter().find(|p| processes::program(p.pid).as_deref() == Some(Path::new(SOFTSTOP))).unwrap().pid;
-    let strangers: Vec<i32> = inside.iter().filter(|p| p.pid != softstop && !of(softstop, &inside, p.pid)).map(|p| p.pid).collect();
+    let softstop =
+        inside.iter().find(|p| processes::program(p.pid).as_deref() == Some(Path::new(SOFTSTOP))).unwrap().pid;
+    let strangers: Vec<i32> =
+        inside.iter().filter(|p| p.pid != softstop && !of(softstop, &inside, p.pid)).map(|p| p.pid).collect();
     assert_eq!(strangers.len(), 5, "init, three of its own and one put in: {inside:?}");
     for signal in [libc::SIGUSR1, libc::SIGHUP, libc::SIGTERM] {
         processes::send(softstop, signal);

@@ -1,7 +1,11 @@
 //! Too little of something, too much of everything: processor time, memory, signals, processes. softstop ends in time, says in a few
 //! lines what happened, and does not grow.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests send signals from threads and processes of their own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests send signals from threads and processes of their own"
+)]
 
 mod support;
 
@@ -84,7 +88,10 @@ fn a_child_that_runs_out_of_memory_is_restarted_and_softstop_lives_on() {
         let all = report["timeline"].as_array().unwrap().clone();
         all.into_iter().filter(|e| e["event"] == event && e["process"] == "worker").collect::<Vec<_>>()
     };
-    assert!(status("exited").iter().any(|e| e["exit"]["signal"] == "SIGKILL" && e["exit"]["code"] == 137), "{report:#}");
+    assert!(
+        status("exited").iter().any(|e| e["exit"]["signal"] == "SIGKILL" && e["exit"]["code"] == 137),
+        "{report:#}"
+    );
 }
 
 /// As the only process it is main: 137, as with any other init.
@@ -177,7 +184,11 @@ fn a_storm_of_all_signals_floods_neither_log_nor_memory_and_delays_nothing() {
         ended.expect_code(0);
         assert_eq!(ended.stdout.matches("TERM handled").count(), processes, "{}", ended.all());
         let lines = account::log(&ended.all()).len();
-        assert!(lines < 100, "{lines} lines of log, the last of them:\n{}", account::log(&ended.all())[lines - 20..].join("\n"));
+        assert!(
+            lines < 100,
+            "{lines} lines of log, the last of them:\n{}",
+            account::log(&ended.all())[lines - 20..].join("\n")
+        );
     }
 }
 
@@ -216,7 +227,9 @@ fn two_hundred_configured_processes_stop_at_once() {
     if !support::namespaces() {
         return;
     }
-    for (words, code) in [("\"exit-on:TERM:0\", \"say:up\", \"wait\"", 0), ("\"ignore:TERM\", \"say:up\", \"wait\"", 137)] {
+    for (words, code) in
+        [("\"exit-on:TERM:0\", \"say:up\", \"wait\"", 0), ("\"ignore:TERM\", \"say:up\", \"wait\"", 137)]
+    {
         let dir = Dir::new();
         let running = run(&dir, "grace = \"15s\"", 200, words);
         let (ended, report) = stopped(running, &dir, Duration::from_secs(15));

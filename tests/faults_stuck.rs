@@ -128,7 +128,12 @@ fn a_process_in_uninterruptible_sleep_is_named_and_costs_no_more_than_the_grace(
         let hanging = main_of(&running);
         account_is_out(&mut running, &dir);
         // Measured, not promised: the kernel waits for it before it lets PID 1 go.
-        assert_eq!(processes::look(hanging).map(|p| p.state), Some('D'), "SIGKILL has ended it:\n{}", running.printed());
+        assert_eq!(
+            processes::look(hanging).map(|p| p.state),
+            Some('D'),
+            "SIGKILL has ended it:\n{}",
+            running.printed()
+        );
         assert_eq!(running.code(), None, "{}", running.printed());
         hung.release();
         let (ended, report) = ended(running, &dir);
@@ -146,7 +151,19 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let open = format!("open:{}", hung.file());
-        let words = ["session", "exit-on:TERM:0", "wait", "end", "fork", "say:up", &open, "wait", "end", "exit-on:TERM:3", "wait"];
+        let words = [
+            "session",
+            "exit-on:TERM:0",
+            "wait",
+            "end",
+            "fork",
+            "say:up",
+            &open,
+            "wait",
+            "end",
+            "exit-on:TERM:3",
+            "wait",
+        ];
         let mut running = up(&dir, false, &words);
         running.wait_until("it hangs", |_| hung.asked() > 0);
         let mark = running.mark();
@@ -195,6 +212,36 @@ fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
     });
 }
 
+/// What it depends on is told to stop all the same, and has its time.
+#[test]
+fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
+    if !support::namespaces() {
+        return;
+    }
+    with_hanging_file_system(|hung| {
+        let dir = Dir::new();
+        let config = format!(
+            "grace = \"4s\"\nreport = {:?}\n\
+             [[process]]\nname = \"db\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
+             [[process]]\nname = \"web\"\nafter = {{ db = \"started\" }}\nstop = [{{ signal = \"SIGTERM\", wait = \"300ms\" }}]\n\
+             command = [\"perl\", {child:?}, \"say:up\", \"ignore:TERM\", \"open:{}\"]\n",
+            dir.text(REPORT),
+            hung.file(),
+            child = support::CHILD
+        );
+        let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+        running.wait_for_count("up", 2).wait_until("it hangs", |_| hung.asked() > 0);
+        running.term().wait_for("stopped in");
+        hung.release();
+        let (ended, report) = ended(running, &dir);
+        // Nobody is main: what had to be killed has failed.
+        ended.expect_code(137).expect("TERM handled");
+        assert_eq!(forced(&report), ["web"], "{report:#}");
+        line(&ended.all(), &["web: does not end", "after it was told to stop"]);
+        line(&ended.all(), &["db: stopped after", "exit code 0"]);
+    });
+}
+
 #[test]
 fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
     if !support::namespaces() {
@@ -211,7 +258,7 @@ fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
     let (ended, report) = ended(running, &dir);
     // The daemon, which is not frozen, has been let finish.
     assert_eq!(ended.expect_code(137).stdout.matches("TERM handled").count(), 1, "{}", ended.all());
-    assert!(forced(&report).contains(&"perl"), "{report:#}");
+    assert_eq!(forced(&report), ["perl"], "{report:#}");
     line(&ended.all(), &["perl: still running", "sending SIGKILL", "state: D"]);
     line(&ended.all(), &["1 process does not end after SIGKILL: leaving", "state: D"]);
 }

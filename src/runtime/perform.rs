@@ -262,7 +262,8 @@ impl Shell {
         // A zombie of ours that cannot be reaped is one that a debugger has not waited for yet.
         left.retain(|t| t.lives || t.ppid == own && reap::peek_at(t.pid).is_none());
         if !left.is_empty() {
-            let which = left.iter().take(NAMED).map(|t| format!("{} (pid {}, {})", t.comm, t.pid, procfs::brief(t.pid)));
+            let which =
+                left.iter().take(NAMED).map(|t| format!("{} (pid {}, {})", t.comm, t.pid, procfs::brief(t.pid)));
             self.account.note(Note::LeftBehind { count: left.len(), which: which.collect() });
         }
     }

@@ -78,7 +78,11 @@ impl Machine {
             return false;
         };
         match &mut s.stage {
-            StopStage::Killed => false,
+            StopStage::Killed { until: Some(until) } if now >= *until => {
+                self.unkillable(id);
+                true
+            }
+            StopStage::Killed { .. } => false,
             _ if now >= s.until => {
                 self.kill_process(id);
                 true
@@ -271,7 +275,9 @@ impl Machine {
             s.killed = true;
             self.fx.push(Action::SignalStragglers { signal: Signal::KILL });
             self.fx.push(Action::Census);
-            if let Some(stop) = &mut self.stop {
+            // With one that cannot be ended the census says nothing about others, and somebody is named already.
+            let unkillable = self.processes.iter().any(|p| matches!(p.state, State::Ended(End::Unkillable)));
+            if let Some(stop) = self.stop.as_mut().filter(|_| !unkillable) {
                 stop.forced.push("left-over processes".to_string());
             }
             return true;
@@ -380,7 +386,9 @@ impl Machine {
         let until = match stop.end - margin {
             until if self.now < until => until.min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve)),
             // Late: softstop was paused or suspended. What is killed only now has a moment to be reaped and its end to be known.
-            _ if self.now >= stop.deadline + LATE => self.now + if self.now < stop.end { stop.end.since(self.now).min(LATE) } else { LATE },
+            _ if self.now >= stop.deadline + LATE => {
+                self.now + if self.now < stop.end { stop.end.since(self.now).min(LATE) } else { LATE }
+            }
             _ => self.now,
         };
         let next = if at_once { self.now } else { self.now + SWEEP };
