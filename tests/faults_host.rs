@@ -82,7 +82,7 @@ fn a_pause_past_the_grace_is_said_and_the_end_comes_at_once() {
 // === another clock ===
 
 /// A machine that has just been started, and one that has been up for ten years. `CLOCK_REALTIME` has no namespace, and a test may not
-/// set the machine's: nothing but log lines' time stamps is allowed to read it (clippy.toml).
+/// set the machine's: nothing but log lines' time stamps may read it (tests/layering.rs).
 #[test]
 fn where_the_clock_begins_makes_no_difference() {
     if !support::namespaces() {
