@@ -201,9 +201,9 @@ fn a_thousand_processes_stop_at_once() {
     }
     // In main's group, in sessions of their own, and with a SIGTERM that is ignored.
     let cases: [(&[&str], i32); 3] = [
-        (&["many:1000", "exit-on:TERM:0", "wait", "end", "exit-on:TERM:7", "say:up", "wait"], 7),
-        (&["many:1000", "new-session", "exit-on:TERM:0", "wait", "end", "exit-on:TERM:7", "say:up", "wait"], 7),
-        (&["many:1000", "new-session", "ignore:TERM", "wait", "end", "ignore:TERM", "say:up", "wait"], 137),
+        (&["many:1000", "exit-on:TERM:0", "idle", "end", "exit-on:TERM:7", "say:up", "idle"], 7),
+        (&["many:1000", "new-session", "exit-on:TERM:0", "idle", "end", "exit-on:TERM:7", "say:up", "idle"], 7),
+        (&["many:1000", "new-session", "ignore:TERM", "idle", "end", "ignore:TERM", "say:up", "idle"], 137),
     ];
     for (words, code) in cases {
         let dir = Dir::new();
@@ -228,7 +228,7 @@ fn two_hundred_configured_processes_stop_at_once() {
         return;
     }
     for (words, code) in
-        [("\"exit-on:TERM:0\", \"say:up\", \"wait\"", 0), ("\"ignore:TERM\", \"say:up\", \"wait\"", 137)]
+        [("\"exit-on:TERM:0\", \"say:up\", \"idle\"", 0), ("\"ignore:TERM\", \"say:up\", \"idle\"", 137)]
     {
         let dir = Dir::new();
         let running = run(&dir, "grace = \"15s\"", 200, words);

@@ -27,6 +27,7 @@
 #   fds                 prints the open descriptors: fds=0,1,2
 #   until:SIG           waits for SIG
 #   open:FILE           opens FILE, however long that takes
+#   idle                waits for ever, and costs less than `wait` when there are many
 #   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   stop-again (whenever it is woken)   fill (writes for ever)
 use strict;
 use warnings;
@@ -172,6 +173,8 @@ sub run {
         elsif ($verb eq 'open')    { ready(); open my $f, '<', $rest or line("$rest: $!") }
         elsif ($verb eq 'sleep')   { nap($rest) }
         elsif ($verb eq 'wait')    { ready(); nap(50) while 1 } # perl runs handlers between naps
+        # A handler that comes right before a nap runs after it: in a second at the latest.
+        elsif ($verb eq 'idle')    { ready(); nap(1000) while 1 }
         elsif ($verb eq 'exit')    { POSIX::_exit($rest) }
         elsif ($verb eq 'crash')   { kill 'SEGV', $$; sleep 1 while 1 }
         elsif ($verb eq 'stop-self') { ready(); kill 'STOP', $$ }

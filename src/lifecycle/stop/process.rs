@@ -15,7 +15,7 @@ use crate::report::{Note, Place, Secs, SignalName};
 use crate::signal::Signal;
 use crate::time::At;
 
-use super::Stage;
+use super::{SLACK, Stage};
 
 impl Stopping {
     pub(in crate::lifecycle) fn next_deadline(&self) -> Option<At> {
@@ -152,9 +152,11 @@ impl Machine {
     /// SIGKILL, once, to a process that runs or is being stopped.
     pub(super) fn kill_process(&mut self, id: ProcId) {
         let now = self.now;
-        // Half of what is left for this stage: the rest is for whoever waits for its end.
+        // At most half of what is left for this stage: the rest is for whoever waits for its end. Nobody dies in no time.
         let until = match &self.stage {
-            Whole::Stopping(Stage::Processes { until }) => Some(now + KILL_WAIT.min(until.left(now) / 2)),
+            Whole::Stopping(Stage::Processes { until }) => {
+                Some(now + KILL_WAIT.min(until.left(now) / 2).max(SLACK / 2))
+            }
             _ => None,
         };
         let p = &mut self.processes[id.0];
