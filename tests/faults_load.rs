@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::account::{REPORT, forced, line, stopped};
@@ -56,6 +57,24 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
         account::nothing_left(&mark);
         ended.expect_code(code);
     }
+}
+
+/// It asks for short turns, and its children are scheduled as those of any other init.
+#[test]
+fn how_softstop_is_scheduled_is_not_handed_down() {
+    if !support::namespaces() {
+        return;
+    }
+    let mut running = Launch::child(&["--grace", "4s"], &["exit-on:TERM:0", "say:up", "wait"]).start();
+    running.wait_for("up");
+    let policy = |pid: i32| {
+        let shown = Command::new("chrt").args(["-p", &pid.to_string()]).output().unwrap();
+        String::from_utf8_lossy(&shown.stdout).into_owned()
+    };
+    let child = processes::children(running.pid())[0];
+    assert!(policy(running.pid()).contains("RESET_ON_FORK"), "{}", policy(running.pid()));
+    assert!(!policy(child).contains("RESET_ON_FORK"), "{}", policy(child));
+    running.stop_within(Duration::from_secs(4)).0.expect_code(0);
 }
 
 // === memory ===
