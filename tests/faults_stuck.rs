@@ -162,10 +162,11 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
             "wait",
             "end",
             "exit-on:TERM:3",
+            "say:main is up",
             "wait",
         ];
         let mut running = up(&dir, false, &words);
-        running.wait_until("it hangs", |_| hung.asked() > 0);
+        running.wait_for("main is up").wait_until("it hangs", |_| hung.asked() > 0);
         let mark = running.mark();
         let asked = Instant::now();
         running.term();
