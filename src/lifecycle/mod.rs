@@ -169,7 +169,7 @@ impl Machine {
             return;
         }
         let from = sender.to_string();
-        let ignored = |why| Note::SignalIgnored { signal: SignalName(signal), from, why };
+        let ignored = |why| Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 };
         match self.plan.main {
             Some(main) if self.fx.alive[main] => {
                 self.fx.push(Action::Forward { process: ProcId(main), signal, sender });

@@ -100,6 +100,8 @@ pub enum Note {
         signal: SignalName,
         from: String,
         why: &'static str,
+        /// Since the last such line.
+        times: u64,
     },
     SignalForwarded {
         signal: SignalName,
@@ -182,6 +184,11 @@ pub enum Note {
     StragglersGone {
         #[serde(rename = "took_seconds")]
         took: Secs,
+    },
+    /// softstop itself did not get to run during the stop.
+    HeldUp {
+        #[serde(rename = "lost_seconds")]
+        lost: Secs,
     },
     OutOfTime {
         waiting_for: String,

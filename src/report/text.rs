@@ -38,6 +38,7 @@ impl Note {
             | Note::SignalIgnored { .. }
             | Note::Killed { .. }
             | Note::NextRung { .. }
+            | Note::HeldUp { .. }
             | Note::OutOfTime { .. }
             | Note::LeftBehind { .. } => Level::Warn,
             Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
@@ -111,8 +112,9 @@ impl fmt::Display for Note {
             Note::CannotStart { process, on, why } => {
                 write!(f, "{process}: will never start: {on} {why}")
             }
-            Note::SignalIgnored { signal, from, why } => {
-                write!(f, "{} from {from} not passed on: {why}", signal.0)
+            Note::SignalIgnored { signal, from, why, times } => {
+                write!(f, "{} from {from} not passed on: {why}", signal.0)?;
+                if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
             }
             Note::SignalForwarded { signal, process } => {
                 write!(f, "{process}: {} passed on", signal.0)
@@ -161,11 +163,16 @@ impl fmt::Display for Note {
             Note::StragglersGone { took } => {
                 write!(f, "left-over processes are gone after {}", Human(took.0))
             }
+            Note::HeldUp { lost } => {
+                write!(f, "softstop itself could not run for {} (paused, or no processor time left); ", Human(lost.0))?;
+                f.write_str("what is being stopped has the lower priority now")
+            }
             Note::OutOfTime { waiting_for } => {
                 write!(f, "out of time: {waiting_for}; sending SIGKILL to everything left")
             }
             Note::LeftBehind { count, which } => {
-                write!(f, "{count} {} cannot be ended: leaving", plural(*count, "process", "processes"))?;
+                let which_ = plural(*count, "process does", "processes do");
+                write!(f, "{count} {which_} not end after SIGKILL: leaving")?;
                 list(f, which)
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),

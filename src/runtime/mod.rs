@@ -8,6 +8,7 @@ pub mod files;
 mod hooks;
 mod job_control;
 mod perform;
+mod pulse;
 mod reaper;
 pub mod resolve;
 mod shell;
@@ -110,6 +111,8 @@ fn refuse(why: &str) -> u8 {
 /// Subreaper, parent-death signal: what may be refused and is then said.
 fn settle_in(parent_death_signal: Option<Signal>) -> Vec<String> {
     let mut warnings = Vec::new();
+    // Where it is refused all else works as before.
+    let _ = process::ask_for_short_turns();
     if !process::is_pid1()
         && let Err(error) = process::become_subreaper()
     {

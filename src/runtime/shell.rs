@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Clock;
 use super::account::Account;
 use super::hooks::ActiveRun;
+use super::pulse::Pulse;
 use crate::config::Output;
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
@@ -81,6 +82,7 @@ pub(super) struct Shell {
     /// That left-over processes cannot be seen was said.
     pub blind_told: bool,
     pub exit: Option<u8>,
+    pub pulse: Pulse,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
 }
@@ -130,6 +132,7 @@ impl Shell {
             stragglers_told: false,
             blind_told: false,
             exit: None,
+            pulse: Pulse::new(),
             queue: VecDeque::new(),
             answers: Some(answers),
         }
@@ -163,6 +166,7 @@ impl Shell {
         process::trim_heap();
         while self.exit.is_none() {
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
+            let deadline = deadline.into_iter().chain(self.next_beat()).min();
             tokio::select! {
                 biased;
                 () = wait_for(&readable) => self.receive(&signals.drain()),
@@ -172,6 +176,9 @@ impl Shell {
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
+            self.turn_begins(deadline);
+            // What has happened comes before what is due: who is dead already is not late.
+            self.turn();
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
             if deadline.is_some_and(|at| at <= now) {
@@ -240,6 +247,7 @@ impl Shell {
             let actions = self.machine.borrow_mut().step(self.clock.now(), event);
             for action in actions {
                 next = self.perform(action).or(next);
+                self.check_pulse();
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 
 use crate::signal::Signal;
 
@@ -43,6 +43,19 @@ impl fmt::Display for Connections {
 
 /// Looks at a process. Empty when /proc shows nothing of it.
 pub fn snapshot(pid: i32) -> Snapshot {
+    let brief = brief(pid);
+    if brief == Snapshot::default() {
+        return brief;
+    }
+    Snapshot {
+        open_connections: open_connections(pid).ok(),
+        children: super::tree::children(pid).ok().map(|children| children.len()),
+        ..brief
+    }
+}
+
+/// The part of a snapshot that costs next to nothing: no connections, no children.
+pub fn brief(pid: i32) -> Snapshot {
     if check_namespace().is_err() {
         return Snapshot::default();
     }
@@ -53,8 +66,7 @@ pub fn snapshot(pid: i32) -> Snapshot {
         state: stat.as_ref().map(|stat| stat.state),
         wchan: wchan.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty() && text != "0"),
         threads: stat.as_ref().map(|stat| stat.threads),
-        open_connections: open_connections(pid).ok(),
-        children: super::tree::children(pid).ok().map(|children| children.len()),
+        ..Snapshot::default()
     }
 }
 
@@ -135,8 +147,31 @@ pub(super) fn check_namespace() -> io::Result<()> {
     Err(io::Error::other("/proc shows another pid namespace: mount one for this container"))
 }
 
+/// A small file of /proc, in four system calls where `fs::read` needs six: a walk reads two for each of a thousand processes.
+///
+/// # Errors
+/// As open and read have it.
+pub(super) fn read_small(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; 1024];
+    let mut len = 0;
+    loop {
+        match file.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        if len == bytes.len() {
+            bytes.resize(2 * len, 0);
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
 pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
-    let bytes = fs::read(format!("/proc/{pid}/stat"))?;
+    let bytes = read_small(&format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
 }
 

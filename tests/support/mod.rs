@@ -8,10 +8,14 @@
 #![allow(dead_code, clippy::disallowed_methods, reason = "tests wait for their own children and read in threads")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+pub mod account;
+pub mod cgroup;
 pub mod faults;
+pub mod fuse;
 pub mod http;
 pub mod processes;
 pub mod proof;
+pub mod tracer;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -31,6 +31,9 @@ const SLACK: Duration = Duration::from_millis(250);
 /// Kept free at the very end, for the report, the last lines and the exit itself, on a machine that may be busy.
 const EXIT: Duration = Duration::from_millis(500);
 
+/// Who comes this late to the deadline did not get to run: then the end comes this much later, too.
+const LATE: Duration = Duration::from_millis(100);
+
 /// What is true from the stop request on.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Stop {
