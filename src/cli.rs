@@ -1,6 +1,8 @@
 //! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
 //! `SOFTSTOP_` variables, which clap does.
 
+pub mod reading;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -23,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
 use tokio::time::{Sleep, sleep, timeout};
@@ -165,6 +166,11 @@ impl Connections {
 async fn connection(stream: TcpStream, answer: Answerer, limits: Limits) {
     // Answers are one write each; without this, the second of two pipelined ones could wait for a delayed ACK.
     let _ = stream.set_nodelay(true);
+    converse(stream, answer, limits).await;
+}
+
+/// One connection's whole life, whatever the client sends: requests answered one after the other until either side ends it.
+pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answerer, limits: Limits) {
     let io = ImpatientWriter { io: TokioIo::new(stream), limit: limits.write, stalled: None };
     let service = service_fn(move |request: Request<Incoming>| {
         let response = respond(&answer, &request.into_parts().0);
@@ -201,14 +207,14 @@ fn respond(answer: &Answerer, request: &Parts) -> Response<Full<Bytes>> {
 }
 
 /// A socket whose writes fail when the peer takes nothing for `limit`.
-struct ImpatientWriter {
-    io: TokioIo<TcpStream>,
+struct ImpatientWriter<S> {
+    io: TokioIo<S>,
     limit: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl ImpatientWriter {
+impl<S> ImpatientWriter<S> {
     fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled = None;
@@ -220,13 +226,13 @@ impl ImpatientWriter {
     }
 }
 
-impl Read for ImpatientWriter {
+impl<S: AsyncRead + Unpin> Read for ImpatientWriter<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl Write for ImpatientWriter {
+impl<S: AsyncWrite + Unpin> Write for ImpatientWriter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.bounded(cx, written)
