@@ -125,7 +125,7 @@ pub struct Stat {
 
 impl Stat {
     /// Not merely waiting to be reaped. A process whose first thread has ended shows Z while its other threads run on.
-    pub(super) fn lives(&self) -> bool {
+    pub fn lives(&self) -> bool {
         !matches!(self.state, 'Z' | 'X') || self.threads > 1
     }
 }
