@@ -23,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{Backlog, listen};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
@@ -35,6 +36,10 @@ use super::endpoints::{ALLOWED, Answer};
 const MAX_HEAD: usize = 8192;
 /// The first pause after an accept that failed for want of a descriptor or memory; doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+
+/// Connections that the kernel keeps until they are accepted; /proc/sys/net/core/somaxconn is the limit anyway. std's 128 are
+/// full at once in a flood: then the kernel drops a probe's SYN, and its second try comes after a second, which is too late.
+const QUEUE: Backlog = Backlog::MAXCONN;
 
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +74,11 @@ pub type Answerer = Rc<dyn Fn(&Parts) -> Answer>;
 ///
 /// One line that names the address and what to do: it is in use, not this machine's, or privileged.
 pub fn bind(addr: SocketAddr) -> Result<std::net::TcpListener, String> {
-    let listener = std::net::TcpListener::bind(addr).and_then(|l| l.set_nonblocking(true).map(|()| l));
+    let listener = std::net::TcpListener::bind(addr).and_then(|l| {
+        listen(&l, QUEUE)?;
+        l.set_nonblocking(true)?;
+        Ok(l)
+    });
     listener.map_err(|e| {
         let hint = match e.raw_os_error() {
             Some(libc::EADDRINUSE) => {
@@ -173,8 +182,13 @@ async fn connection(stream: TcpStream, answer: Answerer, limits: Limits) {
 pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answerer, limits: Limits) {
     let io = ImpatientWriter { io: TokioIo::new(stream), limit: limits.write, stalled: None };
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(&answer, &request.into_parts().0);
-        std::future::ready(Ok::<_, Infallible>(response))
+        let answer = Rc::clone(&answer);
+        async move {
+            // One answer a turn: a client that sends hundreds of requests at once would have them all answered before anybody
+            // else is looked at, and 64 such clients would keep a probe waiting for seconds.
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(respond(&answer, &request.into_parts().0))
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

@@ -10,6 +10,7 @@
 
 pub mod http;
 pub mod processes;
+pub mod siege;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
