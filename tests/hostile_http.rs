@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
-use support::siege::survives;
+use support::siege::{survives, survives_through};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -106,6 +106,23 @@ fn ten_thousand_idle_connections() {
         assert!(held == 10_000 || over.load(Ordering::Relaxed), "only {held} got in");
         while !over.load(Ordering::Relaxed) {
             std::thread::sleep(PAUSE);
+        }
+    });
+}
+
+/// With fewer descriptors than places, the places are as many as there are descriptors for.
+#[test]
+fn more_clients_than_descriptors() {
+    let launcher = ["sh", "-c", "ulimit -n 40; exec \"$@\"", "sh"];
+    survives_through(&launcher, 1, |addr, over| {
+        let (_crowd, _) = Crowd::gather(addr, 4, 250);
+        let mut more = std::collections::VecDeque::new();
+        while !over.load(Ordering::Relaxed) {
+            more.extend(connect(addr));
+            if more.len() > 100 {
+                more.pop_front();
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     });
 }

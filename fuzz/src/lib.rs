@@ -15,8 +15,10 @@ pub mod report;
 mod trickle;
 pub mod values;
 
+pub type Target = fn(&[u8]);
+
 /// Every target under the name of its folder in `corpus/`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("command_line", command_line::target),
     ("config", config::target),
     ("expand", expand::target),

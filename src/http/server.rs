@@ -27,7 +27,7 @@ use nix::sys::socket::{Backlog, listen};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::endpoints::{ALLOWED, Answer};
@@ -37,6 +37,8 @@ const MAX_HEAD: usize = 8192;
 /// The first pause after an accept that failed for want of a descriptor or memory; doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
+/// So long after descriptors ran out there are all places again: whoever took them may have given them back.
+const SHORT: Duration = Duration::from_secs(60);
 /// Connections that the kernel keeps until they are accepted; /proc/sys/net/core/somaxconn is the limit anyway. std's 128 are
 /// full at once in a flood: then the kernel drops a probe's SYN, and its second try comes after a second, which is too late.
 const QUEUE: Backlog = Backlog::MAXCONN;
@@ -110,7 +112,8 @@ pub async fn serve(listener: TcpListener, answer: Answerer, limits: Limits) {
 }
 
 async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, limits: Limits) {
-    let mut connections = Connections { running: JoinSet::new(), oldest_first: VecDeque::new() };
+    let mut connections =
+        Connections { running: JoinSet::new(), oldest_first: VecDeque::new(), most: limits.connections, short: None };
     let mut pause = Duration::ZERO;
     loop {
         let accepted = tokio::select! {
@@ -134,7 +137,7 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, 
                     warn!("cannot accept a connection on the http port: {e}; trying again");
                 }
                 // Retrying at once would spin: the connection stays in the queue and the listener stays readable.
-                connections.drop_oldest();
+                connections.fewer();
                 pause = (pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
                 sleep(pause).await;
             }
@@ -155,14 +158,33 @@ struct Connections {
     running: JoinSet<()>,
     /// Some have ended already.
     oldest_first: VecDeque<AbortHandle>,
+    /// Places: the limit, or as many as there were descriptors for but one, which a newcomer needs.
+    most: usize,
+    /// When descriptors ran out last.
+    short: Option<Instant>,
 }
 
 impl Connections {
     fn make_room_for_one(&mut self, limit: usize) {
-        self.oldest_first.retain(|c| !c.is_finished());
-        while self.oldest_first.len() >= limit.max(1) {
+        if self.short.is_some_and(|at| at.elapsed() >= SHORT) {
+            (self.most, self.short) = (limit, None);
+        }
+        self.forget_ended();
+        while self.oldest_first.len() >= self.most.max(1) {
             self.drop_oldest();
         }
+    }
+
+    /// Descriptors have run out: fewer places, so that a newcomer does not have to wait for one again.
+    fn fewer(&mut self) {
+        self.forget_ended();
+        self.most = self.oldest_first.len().saturating_sub(1);
+        self.short = Some(Instant::now());
+        self.drop_oldest();
+    }
+
+    fn forget_ended(&mut self) {
+        self.oldest_first.retain(|c| !c.is_finished());
     }
 
     fn drop_oldest(&mut self) {

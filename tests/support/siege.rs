@@ -23,12 +23,17 @@ const CODE: i32 = 7;
 /// Attacks in as many threads as asked for, each again and again until it is over; the attack looks at the flag at least
 /// every second. Everything that is promised is checked on the way.
 pub fn survives(threads: usize, attack: impl Fn(SocketAddr, &AtomicBool) + Sync) {
+    survives_through(&[], threads, attack);
+}
+
+/// The same for a softstop that is started by way of `launcher`.
+pub fn survives_through(launcher: &[&str], threads: usize, attack: impl Fn(SocketAddr, &AtomicBool) + Sync) {
     if !namespaces() {
         return;
     }
     let addr: SocketAddr = ([127, 0, 0, 1], http::free_port()).into();
     let flags = ["--grace", "6s", "--drain-sleep", DRAIN, "--http", &addr.to_string()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:7", "say:up", "wait"]).start();
+    let mut running = Launch::child(&flags, &["exit-on:TERM:7", "say:up", "wait"]).through(launcher).start();
     running.wait_for("up");
     running.wait_until("ready", |_| http::status_of(addr.port(), "/readyz") == Some(200));
     let calm = Load::of(running.pid());
