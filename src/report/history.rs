@@ -214,3 +214,17 @@ impl fmt::Display for Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program's name is the user's, a reason may quote a child: neither can add a line or drive a terminal.
+    #[test]
+    fn no_name_forges_a_line_of_the_termination_message() {
+        let mut history = History::default();
+        let forged = "web\n+0.0s all is well\x1b[2J";
+        history.push(At::ZERO, Note::StartFailed { process: forged.into(), error: "no".into(), retry_in: None });
+        assert_eq!(history.termination_message(), "+0.0s web\\n+0.0s all is well\\u{1b}[2J: no\n");
+    }
+}
