@@ -39,9 +39,9 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::fro
 
 /// So long after descriptors ran out there are all places again: whoever took them may have given them back.
 const SHORT: Duration = Duration::from_secs(60);
-/// Connections that the kernel keeps until they are accepted; /proc/sys/net/core/somaxconn is the limit anyway. std's 128 are
-/// full at once in a flood: then the kernel drops a probe's SYN, and its second try comes after a second, which is too late.
-const QUEUE: Backlog = Backlog::MAXCONN;
+/// Connections that the kernel keeps until they are accepted. std's 128 are full at once in a flood: then the kernel drops a
+/// probe's SYN, whose second try comes after a second, too late. Many more than these would take too long to get through.
+const QUEUE: i32 = 1024;
 
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ pub type Answerer = Rc<dyn Fn(&Parts) -> Answer>;
 /// One line that names the address and what to do: it is in use, not this machine's, or privileged.
 pub fn bind(addr: SocketAddr) -> Result<std::net::TcpListener, String> {
     let listener = std::net::TcpListener::bind(addr).and_then(|l| {
-        listen(&l, QUEUE)?;
+        listen(&l, Backlog::new(QUEUE)?)?;
         l.set_nonblocking(true)?;
         Ok(l)
     });
