@@ -15,7 +15,7 @@ use crate::lifecycle::event::Exit;
 use crate::signal::Signal;
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
-pub use text::Level;
+pub use text::{Level, one_line};
 
 /// Something that happened and that a user may want to know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

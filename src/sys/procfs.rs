@@ -1,5 +1,8 @@
 //! What /proc says about a process: for the account before a SIGKILL, and whether it catches a signal. Every fact may be
 //! missing (no /proc, hidepid, a sandboxed kernel, a process that is gone); none is waited for.
+//!
+//! What reads a text is a pure function apart from what fetches it: [`parse_stat`], [`status_mask`], [`socket_inode`],
+//! [`established`]. They are public for `fuzz/`, because a process chooses its own name and more in those texts.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -112,27 +115,29 @@ pub fn default_is_fatal(signal: Signal) -> bool {
     !HARMLESS.contains(&signal)
 }
 
-fn status_mask(status: &str, field: &str) -> Option<u64> {
+/// A signal mask in the text of `/proc/<pid>/status`; `field` with its colon: `SigCgt:`. `None` when it is not there or no
+/// hexadecimal number.
+pub fn status_mask(status: &str, field: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(field))?;
     u64::from_str_radix(value.trim(), 16).ok()
 }
 
 /// One line of `/proc/<pid>/stat`, as far as we need it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Stat {
-    pub(super) pid: i32,
-    pub(super) comm: String,
-    pub(super) state: char,
-    pub(super) ppid: i32,
-    pub(super) pgid: i32,
-    pub(super) threads: u32,
+pub struct Stat {
+    pub pid: i32,
+    pub comm: String,
+    pub state: char,
+    pub ppid: i32,
+    pub pgid: i32,
+    pub threads: u32,
     /// In clock ticks since boot: with the pid, the identity of a process.
-    pub(super) started: u64,
+    pub started: u64,
 }
 
 impl Stat {
     /// Not merely waiting to be reaped. A process whose first thread has ended shows Z while its other threads run on.
-    pub(super) fn lives(&self) -> bool {
+    pub fn lives(&self) -> bool {
         !matches!(self.state, 'Z' | 'X') || self.threads > 1
     }
 }
@@ -175,9 +180,11 @@ pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
 }
 
+/// The text of `/proc/<pid>/stat`; `None` when it is not one.
+///
 /// The name stands in parentheses and may itself hold anything, blanks, newlines and parentheses included: the last `)`
 /// ends it.
-fn parse_stat(bytes: &[u8]) -> Option<Stat> {
+pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let open = bytes.iter().position(|b| *b == b'(')?;
     let close = bytes.iter().rposition(|b| *b == b')')?;
     let pid = std::str::from_utf8(&bytes[..open]).ok()?.trim().parse().ok()?;
@@ -228,12 +235,13 @@ fn open_connections(pid: i32) -> io::Result<Connections> {
     Ok(Connections { count, complete })
 }
 
-fn socket_inode(link: &str) -> Option<u64> {
+/// The inode in what a socket's link in `/proc/<pid>/fd` says; `None` for any other file.
+pub fn socket_inode(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// The inode of an established connection in a line of /proc/net/tcp.
-fn established(line: &str) -> Option<u64> {
+/// The inode of an established connection in a line of `/proc/<pid>/net/tcp`; `None` in any other state.
+pub fn established(line: &str) -> Option<u64> {
     let mut fields = line.split_ascii_whitespace();
     let state = fields.nth(3)?;
     let inode = fields.nth(5)?;

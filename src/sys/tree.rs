@@ -112,7 +112,7 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = thread?.path().join("children");
         match fs::read_to_string(&path) {
-            Ok(text) => pids.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
+            Ok(text) => pids.extend(parse_children(&text)),
             // A thread that has ended since; for the first thread it means that there are no such lists.
             Err(error) if pids.is_empty() && path.parent().is_some_and(std::path::Path::exists) => {
                 return Err(error);
@@ -125,8 +125,12 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
 
 fn children_of(pid: i32, thread: i32) -> io::Result<Vec<i32>> {
     let bytes = procfs::read_small(&format!("/proc/{pid}/task/{thread}/children"))?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    Ok(parse_children(&String::from_utf8_lossy(&bytes)).collect())
+}
+
+/// The pids in the text of `/proc/<pid>/task/<tid>/children`; what is no positive number is passed over.
+pub fn parse_children(text: &str) -> impl Iterator<Item = i32> {
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid > 0)
 }
 
 fn every_process() -> io::Result<Vec<Stat>> {

@@ -15,6 +15,7 @@ pub mod fuse;
 pub mod http;
 pub mod processes;
 pub mod proof;
+pub mod siege;
 pub mod tracer;
 
 use std::ffi::OsString;
