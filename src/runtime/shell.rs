@@ -79,6 +79,8 @@ pub(super) struct Shell {
     pub alone: bool,
     pub stragglers_told: bool,
     pub exit: Option<u8>,
+    /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
+    late: bool,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
 }
@@ -127,6 +129,7 @@ impl Shell {
             alone: false,
             stragglers_told: false,
             exit: None,
+            late: false,
             queue: VecDeque::new(),
             answers: Some(answers),
         }
@@ -172,6 +175,12 @@ impl Shell {
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
             if deadline.is_some_and(|at| at <= now) {
+                // First what has happened: who ended in time is not late because softstop is (a busy machine, SIGSTOP).
+                self.late = true;
+                self.receive(&signals.drain());
+                if self.children_changed {
+                    self.reap();
+                }
                 self.push(Event::Tick);
             }
             if !self.watched.is_empty() && self.next_group_look <= now {
@@ -234,7 +243,11 @@ impl Shell {
     pub(super) fn step(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            let actions = self.machine.borrow_mut().step(self.clock.now(), event);
+            let now = self.clock.now();
+            self.late &= event != Event::Tick;
+            let mut machine = self.machine.borrow_mut();
+            let actions = if self.late { machine.tell(now, event) } else { machine.step(now, event) };
+            drop(machine);
             for action in actions {
                 next = self.perform(action).or(next);
             }
