@@ -70,9 +70,8 @@ pub fn run(args: &[String]) -> ! {
         ending: false,
         listeners: Vec::new(),
     };
-    let told = ["REASON", "REMAINING_MS", "EXIT_CODE"].map(|what| {
-        std::env::var(format!("SOFTSTOP_{what}")).map_or_else(|_| "-".to_owned(), |value| value)
-    });
+    let told = ["REASON", "REMAINING_MS", "EXIT_CODE"]
+        .map(|what| std::env::var(format!("SOFTSTOP_{what}")).map_or_else(|_| "-".to_owned(), |value| value));
     actor.started(&format!("main {} {}", born(), told.join(" ")));
     actor.act(&args[1..]);
     actor.end(0)

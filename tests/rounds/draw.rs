@@ -45,7 +45,11 @@ pub fn scenario(seed: u64, able: Able) -> Scenario {
     if r.chance(20) {
         s.kill_reserve = Some(r.between(300, 450));
     }
-    if wrapper { the_wrapper(&mut s, r) } else { a_file(&mut s, r) }
+    if wrapper {
+        the_wrapper(&mut s, r)
+    } else {
+        a_file(&mut s, r)
+    }
     acts(&mut s, r);
     place(&mut s, r, able);
     s
@@ -104,9 +108,18 @@ fn a_file(s: &mut Scenario, r: &mut Random) {
         s.post_stop.push(Step { tasks, reserve, always: r.chance(80) });
     }
     if r.chance(7) {
-        use Broken::{BadSignal, BareNumber, MisspeltKey, MissingCommand, NonsenseDuration, SameName, Unclosed, UnknownDependency};
+        use Broken::{
+            BadSignal, BareNumber, MissingCommand, MisspeltKey, NonsenseDuration, SameName, Unclosed, UnknownDependency,
+        };
         let all = [
-            MisspeltKey, NonsenseDuration, BareNumber, MissingCommand, UnknownDependency, BadSignal, Unclosed, SameName,
+            MisspeltKey,
+            NonsenseDuration,
+            BareNumber,
+            MissingCommand,
+            UnknownDependency,
+            BadSignal,
+            Unclosed,
+            SameName,
         ];
         s.broken = Some(r.one_of(&all));
     }
@@ -122,7 +135,9 @@ fn hooks(p: &mut crate::model::Process, i: usize, r: &mut Random) {
     }
     if r.chance(20) {
         let mut task = exec_or_sleep(&format!("{}.post_start", p.name), false, r);
-        task.timeout = Some(r.between(100, 400));
+        let timeout = r.between(100, 400);
+        // One that is shorter than its sleep is refused.
+        task.timeout = Some(if let What::Sleep(ms) = task.what { timeout.max(ms) } else { timeout });
         task.on_failure = Some(r.one_of(&["ignore", "ignore", "ignore", "restart", "stop"]));
         p.post_start.push(task);
     }
@@ -204,7 +219,11 @@ fn acts(s: &mut Scenario, r: &mut Random) {
             0..=2 => Doing::StopOne(r.next()),
             3..=5 => Doing::KillOne(r.next()),
             6 => Doing::Freeze(r.between(20, 250)),
-            7 => Doing::Storm { signal: s.stop.signal, count: r.between(1, 2000) as u32, senders: r.between(1, 4) as u32 },
+            7 => Doing::Storm {
+                signal: s.stop.signal,
+                count: r.between(1, 2000) as u32,
+                senders: r.between(1, 4) as u32,
+            },
             8 => Doing::Storm { signal: r.one_of(&[libc::SIGTERM, libc::SIGINT]), count: 1, senders: 1 },
             _ => {
                 let signal = r.one_of(&[libc::SIGUSR1, libc::SIGHUP, libc::SIGWINCH, libc::SIGCHLD, libc::SIGCONT]);

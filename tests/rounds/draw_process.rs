@@ -39,7 +39,8 @@ pub fn process(name: &str, alone: bool, received: i32, r: &mut Random) -> Proces
 
 fn ladder(r: &mut Random) -> Vec<(i32, Option<u64>)> {
     let real_time = 37;
-    let (first, second) = (r.one_of(&[libc::SIGTERM, libc::SIGQUIT, libc::SIGINT, real_time]), r.one_of(&[libc::SIGTERM, libc::SIGUSR2]));
+    let (first, second) =
+        (r.one_of(&[libc::SIGTERM, libc::SIGQUIT, libc::SIGINT, real_time]), r.one_of(&[libc::SIGTERM, libc::SIGUSR2]));
     match r.below(4) {
         0 => vec![(first, None)],
         1 => vec![(first, Some(r.between(30, 300)))],

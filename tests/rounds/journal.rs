@@ -17,7 +17,10 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Did {
     Start(Start),
-    Signal { signal: i32, sender: i32 },
+    Signal {
+        signal: i32,
+        sender: i32,
+    },
     /// About to exit with it.
     End(u8),
     /// About to end by this signal's default action.
@@ -25,7 +28,10 @@ pub enum Did {
     /// So many numbered lines have been written.
     Mark(u64),
     /// softstop's answer, and when it was asked.
-    Readyz { status: Option<u16>, asked: Time },
+    Readyz {
+        status: Option<u16>,
+        asked: Time,
+    },
     Tick,
     Up,
     Other(String),

@@ -153,7 +153,8 @@ fn report(results: &Results, rounds: u64, seed: u64) -> bool {
     all.iter().for_each(|(name, n)| println!("{name}: {n} rounds checked it"));
     if let Ok(file) = std::env::var("SOFTSTOP_COUNTS") {
         let counts: serde_json::Map<_, _> = all.iter().map(|(name, n)| (name.clone(), (*n).into())).collect();
-        std::fs::write(&file, format!("{}\n", serde_json::Value::Object(counts))).unwrap_or_else(|e| panic!("{file}: {e}"));
+        std::fs::write(&file, format!("{}\n", serde_json::Value::Object(counts)))
+            .unwrap_or_else(|e| panic!("{file}: {e}"));
     }
     let empty = rounds >= 300 && all.iter().any(|(_, n)| *n == 0);
     if empty {

@@ -100,8 +100,15 @@ pub fn play(s: &Scenario) -> Observed {
     let strangers = if s.strangers { Strangers::start(s.pid1, running.pid(), &journal) } else { Strangers(None) };
     let (mark, softstop) = (running.mark(), running.pid());
     let over = AtomicBool::new(false);
-    let mut player =
-        Player { scenario: s, running, dir: &dir, acts: VecDeque::new(), done: Vec::new(), thaw: None, frozen: Vec::new() };
+    let mut player = Player {
+        scenario: s,
+        running,
+        dir: &dir,
+        acts: VecDeque::new(),
+        done: Vec::new(),
+        thaw: None,
+        frozen: Vec::new(),
+    };
     let (seen, sent, ended) = std::thread::scope(|scope| {
         let watched = scope.spawn(|| watch::watch(softstop, s.http.then_some(places.address.as_str()), &over));
         let (sent, ended) = player.to_the_end();
@@ -233,7 +240,12 @@ impl Player<'_> {
             Doing::Freeze(ms) => {
                 let now = sys::now();
                 self.frozen.push((now, Time::MAX));
-                self.done.push(Done { at: now, text: format!("softstop is stopped for {ms} ms"), pid: 0, signal: libc::SIGSTOP });
+                self.done.push(Done {
+                    at: now,
+                    text: format!("softstop is stopped for {ms} ms"),
+                    pid: 0,
+                    signal: libc::SIGSTOP,
+                });
                 processes::send(self.running.pid(), libc::SIGSTOP);
                 self.thaw = Some(now + *ms as i64 * MS);
             }
@@ -260,7 +272,11 @@ impl Player<'_> {
         // Nobody reaps it meanwhile: its pid is its own.
         std::thread::scope(|scope| {
             for _ in 0..senders {
-                scope.spawn(|| (0..each.max(1)).for_each(|_| drop(sys::kill(pid, signal))));
+                scope.spawn(|| {
+                    for _ in 0..each.max(1) {
+                        sys::kill(pid, signal);
+                    }
+                });
             }
         });
     }

@@ -42,8 +42,8 @@ pub fn toml(s: &Scenario, places: &Places) -> (String, Option<usize>) {
     let _ = writeln!(t, "[log]\nlevel = \"debug\"\nformat = {:?}", if s.json_log { "json" } else { "text" });
     if !s.exit_codes.is_empty() || s.forced.is_some() {
         t += "[exit_codes]\n";
-        s.exit_codes.iter().for_each(|(from, to)| drop(writeln!(t, "{from} = {to}")));
-        s.forced.iter().for_each(|code| drop(writeln!(t, "forced = {code}")));
+        s.exit_codes.iter().for_each(|(from, to)| t += &format!("{from} = {to}\n"));
+        s.forced.iter().for_each(|code| t += &format!("forced = {code}\n"));
     }
     for init in &s.init {
         t += "[[init]]\n";
@@ -194,7 +194,9 @@ fn break_it(text: &str, how: Broken) -> (String, Option<usize>) {
         Broken::BareNumber => (at("grace"), "grace = 2".to_owned()),
         // What is missing is told at the table it is missing from.
         Broken::MissingCommand => (at("command"), String::new()),
-        Broken::UnknownDependency => (at("command"), format!("{}\nafter = {{ nobody = \"ready\" }}", lines[at("command").unwrap_or(0)])),
+        Broken::UnknownDependency => {
+            (at("command"), format!("{}\nafter = {{ nobody = \"ready\" }}", lines[at("command").unwrap_or(0)]))
+        }
         Broken::BadSignal => (at("backoff"), "stop = \"SIGNOTHING\"".to_owned()),
         Broken::Unclosed => (at("name"), "name = \"never closed".to_owned()),
         Broken::SameName => (None, String::new()),
@@ -212,7 +214,11 @@ fn break_it(text: &str, how: Broken) -> (String, Option<usize>) {
             line + 1
         }
         None => {
-            lines.extend(["[[process]]".to_owned(), format!("name = {:?}", name_of_first(text)), "command = [\"true\"]".to_owned()]);
+            lines.extend([
+                "[[process]]".to_owned(),
+                format!("name = {:?}", name_of_first(text)),
+                "command = [\"true\"]".to_owned(),
+            ]);
             lines.len() - 1
         }
     };

@@ -1,7 +1,10 @@
 //! What std does not offer: the monotonic clock as a number that two processes can compare, fork, and signals that are taken one by
 //! one with their sender.
 
-#![expect(unsafe_code, reason = "an actor forks, and takes its signals with sigtimedwait; std and nix's features here have neither")]
+#![expect(
+    unsafe_code,
+    reason = "an actor forks, and takes its signals with sigtimedwait; std and nix's features here have neither"
+)]
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -65,8 +68,19 @@ fn set(signals: &[i32]) -> libc::sigset_t {
 /// Every signal that a process may take its time over: not SIGKILL and SIGSTOP, not the faults, not SIGCHLD, not glibc's own.
 pub fn signals() -> Vec<i32> {
     let never = [
-        libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGABRT, libc::SIGTRAP,
-        libc::SIGSYS, libc::SIGCHLD, libc::SIGPIPE, 32, 33,
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGABRT,
+        libc::SIGTRAP,
+        libc::SIGSYS,
+        libc::SIGCHLD,
+        libc::SIGPIPE,
+        32,
+        33,
     ];
     (1..=64).filter(|signal| !never.contains(signal)).collect()
 }
@@ -96,7 +110,8 @@ pub fn die_of(signal: i32) -> ! {
         let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
         libc::signal(signal, libc::SIG_DFL);
-        hold(&[]);
+        // Not those that wait: one of them might be first.
+        hold(&signals().into_iter().filter(|other| *other != signal).collect::<Vec<_>>());
         libc::raise(signal);
         libc::_exit(99)
     }

@@ -16,12 +16,16 @@ pub fn tell(s: &Scenario, o: &Observed, wrong: &[String]) -> String {
     let how = if s.pid1 { "PID 1" } else { "a subreaper" };
     let place: Vec<String> = s.place.iter().map(ToString::to_string).collect();
     let _ = writeln!(t, "as {how}, unread: {}, traced: {}, place: {place:?}, acts: {:?}", s.unread, s.traced, s.acts);
-    wrong.iter().take(12).for_each(|what| drop(writeln!(t, "* {what}")));
+    wrong.iter().take(12).for_each(|what| t += &format!("* {what}\n"));
     let _ = writeln!(t, "--- configuration\n{}", o.config.trim_end());
     let case = Case::new(s, o);
     let from = o.sent.or(case.t0_between().map(|(t0, _)| t0)).unwrap_or(o.born);
     let zero = case.zero;
-    let _ = writeln!(t, "--- timeline, in ms from the request (softstop's own account within {} ms)", (zero.1 - zero.0) / MS);
+    let _ = writeln!(
+        t,
+        "--- timeline, in ms from the request (softstop's own account within {} ms)",
+        (zero.1 - zero.0) / MS
+    );
     let mut lines: Vec<(Time, String)> = vec![(o.ended, format!("ENDED with {}", o.code))];
     for record in &o.journal {
         let what = match &record.what {
@@ -44,7 +48,7 @@ pub fn tell(s: &Scenario, o: &Observed, wrong: &[String]) -> String {
         lines.push((zero.0 + e.at, format!("SAID: {}", e.value)));
     }
     lines.sort_by_key(|(at, _)| *at);
-    lines.iter().take(LINES).for_each(|(at, text)| drop(writeln!(t, "{:>9} {text}", ms(at - from))));
+    lines.iter().take(LINES).for_each(|(at, text)| t += &format!("{:>9} {text}\n", ms(at - from)));
     let _ = writeln!(t, "--- output\n{}{}", tail(&o.stdout), tail(&o.stderr));
     t
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-const CALLS: &str = "trace=execve,fork,vfork,clone,clone3,wait4,waitid,kill,tkill,tgkill,pidfd_open,pidfd_send_signal,exit_group";
+const CALLS: &str =
+    "trace=execve,fork,vfork,clone,clone3,wait4,waitid,kill,tkill,tgkill,pidfd_open,pidfd_send_signal,exit_group";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
@@ -50,7 +51,8 @@ impl Tracer {
         let text = std::fs::read_to_string(&self.file).map_err(|e| e.to_string())?;
         let calls: Vec<Call> = text.lines().filter_map(call).collect();
         // Up to here it was the gate.
-        let begin = calls.iter().position(|call| call.name == "execve" && call.result == 0).ok_or("no execve was seen")?;
+        let begin =
+            calls.iter().position(|call| call.name == "execve" && call.result == 0).ok_or("no execve was seen")?;
         Ok(calls[begin + 1..].to_vec())
     }
 }
@@ -82,7 +84,9 @@ fn attach(listener: &UnixListener, file: &Path) -> Result<Child, String> {
 
 fn call(line: &str) -> Option<Call> {
     let (name, rest) = line.split_once('(')?;
-    let (arguments, result) = rest.rsplit_once(") = ").or_else(|| rest.rsplit_once(") ").map(|(a, b)| (a, b.trim_start_matches([' ', '=']))))?;
+    let (arguments, result) = rest
+        .rsplit_once(") = ")
+        .or_else(|| rest.rsplit_once(") ").map(|(a, b)| (a, b.trim_start_matches([' ', '=']))))?;
     let result = result.split_whitespace().next()?.parse().unwrap_or(-1);
     let name = name.trim();
     let known = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');

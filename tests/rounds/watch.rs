@@ -46,7 +46,8 @@ pub fn watch(softstop: i32, address: Option<&str>, over: &AtomicBool) -> Seen {
         }
         let children = processes::children(softstop);
         seen.looks += usize::from(!children.is_empty());
-        let zombies: Vec<_> = children.into_iter().filter_map(processes::look).filter(processes::Proc::is_zombie).collect();
+        let zombies: Vec<_> =
+            children.into_iter().filter_map(processes::look).filter(processes::Proc::is_zombie).collect();
         let now = sys::now();
         // One that is not there any more has been reaped; its pid may come again.
         let (still, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =

@@ -6,7 +6,7 @@ use crate::model::{Step, Task, What};
 use crate::sys::{MS, Time};
 
 /// A busy machine may begin a step so much later than the budget would have it.
-const LATE: Time = 200 * MS;
+const LATE: Time = ROOM;
 
 /// I1: from outside, and by softstop's own clock, which knows no excuse.
 pub fn in_time(case: &Case, found: &mut Findings) {
@@ -66,9 +66,10 @@ fn longest(step: &Step) -> Option<u64> {
 /// I7: what each step that was begun got, by the account and by what its hook was told, is what was held for it, unless a busy
 /// machine came to it late.
 pub fn reserves(case: &Case, found: &mut Findings) {
-    let Some(t0) = case.t0 else { return };
+    if case.t0.is_none() {
+        return;
+    }
     let held = held(case);
-    let deadline = t0 + (case.s.grace - case.s.kill_reserve()) as Time * MS;
     let after_stop: u64 = held.post_stop.iter().sum();
     for (kind, steps, holds, behind) in [
         ("drain", &case.s.drain, &held.drain, held.stop + after_stop),
@@ -77,34 +78,42 @@ pub fn reserves(case: &Case, found: &mut Findings) {
         for (i, step) in steps.iter().enumerate() {
             let after: u64 = holds[i + 1..].iter().sum::<u64>() + behind;
             for task in &step.tasks {
-                let due = deadline - (after + holds[i]) as Time * MS;
+                let reserved = (after + holds[i]) as Time * MS;
                 let own = length(task).map_or(holds[i], |ms| ms.min(holds[i])) as Time * MS;
-                got_its_reserve(case, found, kind, task, own, due);
+                got_its_reserve(case, found, kind, task, own, reserved);
             }
         }
     }
 }
 
-/// `held` is its own, if it begins no later than `due`.
-fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, held: Time, due: Time) {
+fn millis(seconds: &serde_json::Value) -> Time {
+    (seconds.as_f64().unwrap_or(0.0) * 1000.0).round() as Time * MS
+}
+
+/// `held` is its own; `reserved` that and what comes after it: so much must be left when it begins.
+fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, held: Time, reserved: Time) {
     let about = |e: &&Event| e.text("kind") == kind && e.text("name") == task.name;
     let who = format!("{kind} {}", task.name);
     let Some(began) = case.named("step_began").find(about) else {
         let skipped = case.named("step_skipped").find(about);
         let starved = skipped.is_some_and(|e| e.text("outcome") == "no_time");
-        let late = skipped.map_or(0, |e| e.at - due);
+        let deadline = case.t0.unwrap_or(0) + (case.s.grace - case.s.kill_reserve()) as Time * MS;
+        let late = skipped.map_or(0, |e| e.at - (deadline - reserved));
         if starved && held > 0 {
-            found.hold(7, late > held, || format!("{who} had no time, though {} ms were held for it", held / MS));
+            found.hold(7, late >= held && late <= held + LATE + case.frozen_after(0), || {
+                format!("{who} had no time {} ms after its turn, though {} ms were held for it", late / MS, held / MS)
+            });
         }
         return;
     };
-    let late = (began.at - due).max(0);
+    // What was left when it began: of everything before it, and of the machine.
+    let late = (reserved - millis(&began.value["left_seconds"])).max(0);
     let noise = case.frozen_after(0) + LATE;
     found.hold(7, held == 0 || late <= noise, || format!("{who} began {} ms too late", late / MS));
     if held == 0 {
         return;
     }
-    let share = (began.value["share_seconds"].as_f64().unwrap_or(0.0) * 1000.0).round() as Time * MS;
+    let share = millis(&began.value["share_seconds"]);
     let least = held - late - 2 * MS;
     found.hold(7, share >= least, || format!("{who} got {} ms, of {} held", share / MS, held / MS));
     let hook = case.lives.iter().find(|l| l.is_main() && l.name == task.name);
@@ -118,13 +127,14 @@ fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, h
 
 /// A hook that was cut lived about as long as it had been told it might.
 fn lived_as_told(case: &Case, found: &mut Findings, who: &str, hook: &Life, began: &Event) {
-    let ended = case.named("step_ended").find(|e| e.text("kind") == began.text("kind") && e.text("name") == began.text("name"));
+    let ended =
+        case.named("step_ended").find(|e| e.text("kind") == began.text("kind") && e.text("name") == began.text("name"));
     let cut = ended.is_some_and(|e| ["cut", "timed_out"].contains(&e.text("outcome")));
     let ticks = hook.records.iter().any(|r| r.what == crate::journal::Did::Tick);
     let hit = case.o.done.iter().any(|done| done.pid == hook.pid);
     let Some(told) = hook.start.remaining_ms.filter(|_| cut && ticks && !hit) else { return };
     let lived = hook.last() - hook.began();
-    found.hold(7, lived + LATE >= told as Time * MS, || {
+    found.hold(7, lived + ROOM / 4 >= told as Time * MS, || {
         format!("{who} was told {told} ms and lived {} ms", lived / MS)
     });
 }

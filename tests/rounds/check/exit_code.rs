@@ -30,7 +30,10 @@ pub fn check(case: &Case, found: &mut Findings) {
     let code = case.o.code;
     found.hold(8, u8::try_from(code).is_ok_and(|code| allowed.contains(&code)), || {
         let cause = case.named("stop_began").next().map_or("", |e| e.text("cause"));
-        format!("exit code {code}, where the table says {allowed:?} ({cause}; SIGKILL: {:?})", must_have_been_forced(case))
+        format!(
+            "exit code {code}, where the table says {allowed:?} ({cause}; SIGKILL: {:?})",
+            must_have_been_forced(case)
+        )
     });
     let said = case.o.report["exit_code"].as_i64();
     found.hold(8, said == Some(i64::from(code)), || format!("exit code {code}, in the report {said:?}"));
@@ -81,7 +84,8 @@ fn own_codes(case: &Case) -> Codes {
         return mapped(all_ended(case));
     }
     // The process whose end was the container's.
-    let ended = if case.s.wrapper { case.s.processes.first() } else { case.s.processes.iter().find(|p| p.name == subject) };
+    let ended =
+        if case.s.wrapper { case.s.processes.first() } else { case.s.processes.iter().find(|p| p.name == subject) };
     let who = case.s.main().map(|main| &case.s.processes[main]).filter(|main| ran(case, main)).or(ended);
     mapped(who.map(|p| last_codes(case, p)).unwrap_or_default())
 }
@@ -110,7 +114,8 @@ fn requested(case: &Case, signal: &str) -> Codes {
 
 /// What the latest run of a process may have ended with.
 fn last_codes(case: &Case, process: &Process) -> Codes {
-    let started = case.events.iter().rfind(|e| e.name == "started" && case.process_of(e).is_some_and(|p| p.name == process.name));
+    let started =
+        case.events.iter().rfind(|e| e.name == "started" && case.process_of(e).is_some_and(|p| p.name == process.name));
     let pid = started.and_then(|e| e.value["pid"].as_i64()).unwrap_or(0);
     match case.lives.iter().rfind(|l| i64::from(l.pid) == pid && l.is_main() && l.name == process.name) {
         Some(life) => codes(case, life, process),
@@ -120,7 +125,9 @@ fn last_codes(case: &Case, process: &Process) -> Codes {
 }
 
 fn codes(case: &Case, life: &Life, process: &Process) -> Codes {
-    let killed = case.named("killed").any(|e| case.process_of(e).is_some_and(|p| p.name == process.name));
+    let leader =
+        |e: &super::Event| e.value["left_overs"] == false && case.process_of(e).is_some_and(|p| p.name == process.name);
+    let killed = case.named("killed").any(leader);
     match life.ended() {
         // SIGKILL may have come between its last word and its end.
         Some((_, code)) if killed || case.killed_by_round(life.pid) => Codes::from([code, 137]),
@@ -133,31 +140,38 @@ fn codes(case: &Case, life: &Life, process: &Process) -> Codes {
 fn first_failure(case: &Case) -> Codes {
     let Some((from, to)) = case.t0_between() else { return Codes::new() };
     let mut failures: Vec<(Time, Codes)> = Vec::new();
+    let mut unknown = Codes::new();
     let mut sure = false;
     for process in &case.s.processes {
         let Some(life) = case.runs(&process.name).last() else {
             if ran(case, process) {
-                failures.push((from, (128..=192).chain([0]).collect()));
+                // Ended by some signal, at some time.
+                unknown.extend((128..=192).chain([0]));
             }
             continue;
         };
-        let at = life.ended().map_or(life.last(), |(at, _)| at);
-        if life.ended().is_some() && at < from - TOGETHER {
+        let by_round =
+            case.o.done.iter().find(|done| done.pid == life.pid && done.signal == libc::SIGKILL).map(|done| done.at);
+        let known = life.ended().map(|(at, _)| at).or(by_round);
+        if known.is_some_and(|at| at < from - TOGETHER) {
             continue;
         }
         let told: Vec<i32> = case.told(life, process).map(|(_, signal)| signal).collect();
-        let failed: Codes = codes(case, life, process)
-            .into_iter()
+        let possible = codes(case, life, process);
+        let failed: Codes = possible
+            .iter()
+            .copied()
             .filter(|code| *code != 0 && !told.iter().any(|signal| 128 + *signal == i32::from(*code)))
             .collect();
         if failed.is_empty() {
             continue;
         }
         // Whether it ended before or after the request only softstop knows; when a killed one ended, its account.
-        let near = life.ended().is_some() && at < to + TOGETHER;
-        let said = case.events.iter().rfind(|e| ["stopped", "exited"].contains(&e.name) && e.text("process") == process.name);
-        let at = if life.ended().is_some() { at } else { said.map_or(case.o.ended, |e| case.zero.0 + e.at) };
-        sure |= !near;
+        let near = known.is_some_and(|at| at < to + TOGETHER);
+        let said =
+            case.events.iter().rfind(|e| ["stopped", "exited"].contains(&e.name) && e.text("process") == process.name);
+        let at = known.unwrap_or_else(|| said.map_or(case.o.ended, |e| case.zero.0 + e.at));
+        sure |= !near && failed.len() == possible.len();
         failures.push((at, failed));
     }
     let first = failures.iter().map(|(at, _)| *at).min().unwrap_or(0);
@@ -166,6 +180,7 @@ fn first_failure(case: &Case) -> Codes {
     if !sure {
         all.insert(0);
     }
+    all.extend(unknown);
     all
 }
 

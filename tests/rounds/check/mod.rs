@@ -126,13 +126,17 @@ impl<'a> Case<'a> {
             match e.name {
                 "started" => drop(pids.insert(process, pid)),
                 "exited" | "stopped" => {
-                    let life = pids.get(&process).and_then(|pid| self.lives.iter().rfind(|l| l.pid == *pid && l.is_main()));
+                    let life =
+                        pids.get(&process).and_then(|pid| self.lives.iter().rfind(|l| l.pid == *pid && l.is_main()));
                     if let Some((at, _)) = life.and_then(Life::ended) {
                         from = from.max(at - e.at - MS);
                     }
                 }
                 "step_began" | "task_began" => {
-                    if let Some(life) = self.lives.iter().find(|l| l.name == e.text("name") && l.is_main()) {
+                    // Only where it is clear which of a hook's runs this was.
+                    let again = self.named(e.name).filter(|other| other.text("name") == e.text("name")).count() > 1;
+                    let life = self.lives.iter().find(|l| l.name == e.text("name") && l.is_main());
+                    if let Some(life) = life.filter(|_| !again) {
                         to = to.min(life.began() - e.at + MS);
                     }
                 }
@@ -156,7 +160,11 @@ impl<'a> Case<'a> {
 
     /// The process that an event of the report is about.
     pub fn process_of(&self, e: &Event) -> Option<&Process> {
-        if self.s.wrapper { self.s.processes.first() } else { self.s.processes.iter().find(|p| p.name == e.text("process")) }
+        if self.s.wrapper {
+            self.s.processes.first()
+        } else {
+            self.s.processes.iter().find(|p| p.name == e.text("process"))
+        }
     }
 
     /// The runs of a process.

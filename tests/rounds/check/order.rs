@@ -55,7 +55,9 @@ pub fn drain_first(case: &Case, found: &mut Findings) {
                         format!("{} {} ms after the request, but the drain slept {} ms", who(), after / MS, slept / MS)
                     });
                 }
-                found.hold(3, said.is_none_or(|said| at >= said), || format!("{} before the drain was said to be over", who()));
+                found.hold(3, said.is_none_or(|said| at >= said), || {
+                    format!("{} before the drain was said to be over", who())
+                });
             }
         }
     }
@@ -65,7 +67,9 @@ pub fn drain_first(case: &Case, found: &mut Findings) {
 /// What the drain's sleeps that were slept to their end take at least.
 fn least_sleep(case: &Case) -> Time {
     let steps = case.o.report["steps"].as_array();
-    let done = |name: &str| steps.into_iter().flatten().any(|s| s["name"] == name && s["kind"] == "drain" && s["outcome"] == "done");
+    let done = |name: &str| {
+        steps.into_iter().flatten().any(|s| s["name"] == name && s["kind"] == "drain" && s["outcome"] == "done")
+    };
     let slept = |task: &crate::model::Task| match task.what {
         What::Sleep(ms) if done(&task.name) => ms as Time * MS,
         _ => 0,
@@ -93,15 +97,18 @@ fn stragglers_last(case: &Case, found: &mut Findings) {
 pub fn dependents_first(case: &Case, found: &mut Findings) {
     let Some((t0, _)) = case.t0_between() else { return };
     for (d, process) in case.s.processes.iter().enumerate() {
-        let first = case.runs(&process.name).flat_map(|run| case.told(run, process)).map(|(at, _)| at).filter(|at| *at >= t0);
+        let first =
+            case.runs(&process.name).flat_map(|run| case.told(run, process)).map(|(at, _)| at).filter(|at| *at >= t0);
         let Some(told) = first.min().filter(|_| !case.unhealthy(process)) else { continue };
         for dependent in case.s.processes.iter().filter(|p| p.after.iter().any(|(on, _)| *on == d)) {
-            let who = |what: &str| format!("{} was told to stop while {what} of {} still ran", process.name, dependent.name);
+            let who =
+                |what: &str| format!("{} was told to stop while {what} of {} still ran", process.name, dependent.name);
             for run in case.runs(&dependent.name) {
                 let ended = run.ended().map_or_else(|| run.last() - MOMENT, |(at, _)| at);
                 found.hold(4, ended <= told, || who("a run"));
             }
-            let forced = case.o.report["forced"].as_array().is_some_and(|f| f.iter().any(|f| f == dependent.name.as_str()));
+            let forced =
+                case.o.report["forced"].as_array().is_some_and(|f| f.iter().any(|f| f == dependent.name.as_str()));
             let group = case.lives.iter().filter(|l| l.start.kind == "fork" && l.root() == dependent.name);
             // In a session of its own after all, when a fork of a daemon.
             for left in group.filter(|l| !forced && !below_a_session(case, l)) {
@@ -120,7 +127,9 @@ fn below_a_session(case: &Case, life: &Life) -> bool {
 pub fn nothing_new(case: &Case, found: &mut Findings) {
     let Some(((_, t0), t0_said)) = case.t0_between().zip(case.t0) else { return };
     let late = case.named("started").find(|e| e.at > t0_said);
-    found.hold(6, late.is_none(), || format!("started after T0: {}", late.map_or(String::new(), |e| e.value.to_string())));
+    found.hold(6, late.is_none(), || {
+        format!("started after T0: {}", late.map_or(String::new(), |e| e.value.to_string()))
+    });
     let all_known = case.o.report["forgotten_records"].is_null();
     let ahead = sys::boot_ahead();
     for life in case.lives.iter().filter(|l| l.is_main() && l.name != "stranger") {
@@ -135,6 +144,8 @@ pub fn nothing_new(case: &Case, found: &mut Findings) {
             format!("{} (pid {}) was started {} ms after T0", life.name, life.pid, (born - t0) / MS)
         });
         let told_of = || case.named("started").any(|e| e.value["pid"] == life.pid);
-        found.hold(6, !is_process || !all_known || told_of(), || format!("{} (pid {}) is in no account", life.name, life.pid));
+        found.hold(6, !is_process || !all_known || told_of(), || {
+            format!("{} (pid {}) is in no account", life.name, life.pid)
+        });
     }
 }

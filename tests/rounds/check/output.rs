@@ -12,7 +12,8 @@ pub fn check(case: &Case, found: &mut Findings) {
         return;
     }
     let mut printed: BTreeMap<(String, i32), Vec<u64>> = BTreeMap::new();
-    for line in case.o.stdout.lines().chain(case.o.stderr.lines()) {
+    // What softstop's own log quotes was printed before.
+    for line in case.o.stdout.lines().chain(case.o.stderr.lines()).filter(|line| !line.contains("last output: ")) {
         if let Some((who, n)) = numbered(line) {
             printed.entry(who).or_default().push(n);
         }

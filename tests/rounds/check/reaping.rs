@@ -57,7 +57,9 @@ pub fn system_calls(case: &Case, found: &mut Findings) {
     let strangers: Vec<i32> = case.lives.iter().filter(|l| l.name == "stranger").map(|l| l.pid).collect();
     found.hold(9, strange.iter().all(|pid| !strangers.contains(pid)), || format!("a stranger's pidfd: {strange:?}"));
     let left = case.named("left_behind").next().is_some();
-    found.hold(5, t.alone || left || case.t0.is_none(), || "it ended without having been told that no child is left".to_owned());
+    found.hold(5, t.alone || left || case.t0.is_none(), || {
+        "it ended without having been told that no child is left".to_owned()
+    });
 }
 
 /// What one softstop has made and reaped so far.
@@ -80,7 +82,9 @@ impl Trace {
                 self.alive.insert(pid);
                 self.alone = false;
             }
-            "waitid" | "wait4" if call.result == 0 && !call.arguments.contains("WNOWAIT") && call.arguments.contains("WEXITED") => {
+            "waitid" | "wait4"
+                if call.result == 0 && !call.arguments.contains("WNOWAIT") && call.arguments.contains("WEXITED") =>
+            {
                 if let Some(pid) = call.field("si_pid").filter(|pid| *pid > 0) {
                     let own = self.alive.remove(&pid);
                     let times = self.reaped.entry(pid).or_default();

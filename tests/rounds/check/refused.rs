@@ -17,7 +17,11 @@ pub fn check(s: &Scenario, o: &Observed, found: &mut Findings) {
     let at = said.lines().filter_map(|line| line.trim_start().strip_prefix("--> ")).find_map(place);
     let wanted = o.wrong_line;
     found.hold(11, at.is_some(), || format!("{how:?}: no file, line and column in:\n{said}"));
-    let right = said.lines().filter_map(|line| line.trim_start().strip_prefix("--> ")).filter_map(place).any(|l| Some(l) == wanted);
+    let right = said
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--> "))
+        .filter_map(place)
+        .any(|l| Some(l) == wanted);
     found.hold(11, right, || format!("{how:?}: the mistake is in line {wanted:?}, not in {at:?}:\n{said}"));
     found.hold(11, said.contains("help: "), || format!("{how:?}: does not say what to do:\n{said}"));
 }
