@@ -198,3 +198,18 @@ fn what_is_told_before_the_clock_was_in_time() {
     told.extend(bench.feed(Event::Tick));
     assert!(sent(&told).is_empty(), "nobody is left to kill: {told:?}");
 }
+
+/// The deadline's SIGKILL to left-overs counts like their own would have, that softstop was too late for.
+#[test]
+fn left_overs_that_the_deadline_kills_were_forced() {
+    let mut bench = Bench::new(config(|c| c.exit_codes.forced = Some(79)));
+    bench.feed(Event::Begin);
+    bench.signal(Signal::TERM, Sender::Outside);
+    bench.ends(0);
+    let actions = bench.feed(Event::NotAlone);
+    assert!(actions.iter().any(|a| matches!(a, Action::SignalStragglers { signal: Signal::TERM })), "{actions:?}");
+    bench.now = At::ZERO + Config::with_defaults().grace - Config::with_defaults().kill_reserve;
+    let actions = bench.feed(Event::Tick);
+    assert!(actions.contains(&Action::KillEverything), "{actions:?}");
+    assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
+}
