@@ -81,7 +81,7 @@ pub fn play(s: &Scenario) -> Observed {
         ["run", "-c", &dir.write("softstop.toml", &config)].map(str::to_owned).to_vec()
     };
     let config = if s.wrapper { format!("softstop {}", args.join(" ")) } else { config };
-    let tracer = s.traced.then(|| Tracer::new(&dir.path("gate"), dir.path("strace")));
+    let tracer = s.traced.then(|| Tracer::new(&dir.path("gate")));
     let mut launch = Launch::new(args).env("TEST_JOURNAL", &journal).env("TEST_ADDRESS", &places.address);
     if s.traced {
         launch = launch.through(&[&places.actor, "gate", &dir.text("gate")]);

@@ -4,10 +4,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
@@ -32,23 +31,17 @@ pub fn gate(args: &[String]) -> ! {
 }
 
 /// strace, waiting for the gate.
-pub struct Tracer {
-    thread: JoinHandle<Result<Child, String>>,
-    file: PathBuf,
-}
+pub struct Tracer(JoinHandle<Result<String, String>>);
 
 impl Tracer {
-    pub fn new(socket: &Path, file: PathBuf) -> Tracer {
+    pub fn new(socket: &Path) -> Tracer {
         let listener = UnixListener::bind(socket).expect("the round's own directory");
-        let output = file.clone();
-        Tracer { thread: std::thread::spawn(move || attach(&listener, &output)), file }
+        Tracer(std::thread::spawn(move || follow(&listener)))
     }
 
     /// Everything that was traced, once softstop has ended.
     pub fn calls(self) -> Result<Vec<Call>, String> {
-        let mut strace = self.thread.join().map_err(|_| "the tracer's thread failed".to_owned())??;
-        let _ = strace.wait();
-        let text = std::fs::read_to_string(&self.file).map_err(|e| e.to_string())?;
+        let text = self.0.join().map_err(|_| "the tracer's thread failed".to_owned())??;
         let calls: Vec<Call> = text.lines().filter_map(call).collect();
         // Up to here it was the gate.
         let begin =
@@ -57,11 +50,12 @@ impl Tracer {
     }
 }
 
-fn attach(listener: &UnixListener, file: &Path) -> Result<Child, String> {
+/// Through a pipe: a file would make softstop wait for a busy disk.
+fn follow(listener: &UnixListener) -> Result<String, String> {
     let (mut gate, _) = listener.accept().map_err(|e| e.to_string())?;
     let peer = getsockopt(&gate, PeerCredentials).map_err(|e| e.to_string())?;
     let mut strace = Command::new("strace")
-        .args(["-o", &file.to_string_lossy(), "-e", CALLS, "-p", &peer.pid().to_string()])
+        .args(["-e", CALLS, "-p", &peer.pid().to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -74,12 +68,11 @@ fn attach(listener: &UnixListener, file: &Path) -> Result<Child, String> {
             return Err(format!("strace: {said}"));
         }
     }
-    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
     gate.write_all(b"g").map_err(|e| e.to_string())?;
-    gate.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
-    // It ends at the exec: from then on Launch finds softstop.
-    let _ = gate.read(&mut [0]);
-    Ok(strace)
+    drop(gate);
+    let read = stderr.read_to_string(&mut said).map_err(|e| e.to_string());
+    let _ = strace.wait();
+    read.map(|_| said)
 }
 
 fn call(line: &str) -> Option<Call> {

@@ -32,6 +32,8 @@ pub struct Seen {
     pub zombies: Vec<Zombie>,
     /// Looks in which it had children.
     pub looks: usize,
+    /// The machine kept the watcher itself from running for so long at once.
+    pub stall: Time,
 }
 
 /// Until `over`. `address`: of its endpoints, if it has any.
@@ -44,7 +46,8 @@ pub fn watch(softstop: i32, address: Option<&str>, over: &AtomicBool) -> Seen {
             let status = crate::http::status(address, "/readyz");
             seen.polls.push(Poll { asked, answered: sys::now(), status });
         }
-        let children = processes::children(softstop);
+        // 0: it had ended before it was found.
+        let children = if softstop > 0 { processes::children(softstop) } else { Vec::new() };
         seen.looks += usize::from(!children.is_empty());
         let zombies: Vec<_> =
             children.into_iter().filter_map(processes::look).filter(processes::Proc::is_zombie).collect();
@@ -58,7 +61,9 @@ pub fn watch(softstop: i32, address: Option<&str>, over: &AtomicBool) -> Seen {
             let known = Zombie { pid: zombie.pid, name: zombie.name, first: now, last: now };
             dead.entry(zombie.pid).or_insert(known).last = now;
         }
+        let before = sys::now();
         std::thread::sleep(EVERY);
+        seen.stall = seen.stall.max(sys::now() - before - EVERY.as_nanos() as Time);
     }
     seen.zombies.extend(dead.into_values());
     seen

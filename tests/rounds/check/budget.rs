@@ -14,7 +14,7 @@ pub fn in_time(case: &Case, found: &mut Findings) {
     let from = if case.by_round || case.t0.is_none() { case.o.sent } else { case.t0_between().map(|(_, t0)| t0) };
     if let Some(from) = from {
         let took = case.o.ended - from;
-        let allowed = grace + ROOM + case.frozen_after(from);
+        let allowed = grace + ROOM + case.frozen_after(from) + case.o.seen.stall;
         found.hold(1, took <= allowed, || format!("took {} of {} ms", took / MS, case.s.grace));
     }
     // Frozen to the end of its time, a softstop can only be late.
@@ -108,7 +108,7 @@ fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, h
     };
     // What was left when it began: of everything before it, and of the machine.
     let late = (reserved - millis(&began.value["left_seconds"])).max(0);
-    let noise = case.frozen_after(0) + LATE;
+    let noise = case.frozen_after(0) + case.o.seen.stall + LATE;
     found.hold(7, held == 0 || late <= noise, || format!("{who} began {} ms too late", late / MS));
     if held == 0 {
         return;

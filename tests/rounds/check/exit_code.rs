@@ -139,14 +139,13 @@ fn codes(case: &Case, life: &Life, process: &Process) -> Codes {
 /// Without a main process: that of the first that failed after the stop was asked for, other than by its own stop.
 fn first_failure(case: &Case) -> Codes {
     let Some((from, to)) = case.t0_between() else { return Codes::new() };
-    let mut failures: Vec<(Time, Codes)> = Vec::new();
-    let mut unknown = Codes::new();
-    let mut sure = false;
+    // Of those that surely failed after the request, the first (and who failed with it); of the others it may be any before that.
+    let (mut sure, mut failures): (Time, Vec<(Time, Codes)>) = (Time::MAX, Vec::new());
     for process in &case.s.processes {
         let Some(life) = case.runs(&process.name).last() else {
             if ran(case, process) {
                 // Ended by some signal, at some time.
-                unknown.extend((128..=192).chain([0]));
+                failures.push((Time::MIN, (128..=192).collect()));
             }
             continue;
         };
@@ -157,31 +156,25 @@ fn first_failure(case: &Case) -> Codes {
             continue;
         }
         let told: Vec<i32> = case.told(life, process).map(|(_, signal)| signal).collect();
+        let by_its_stop = |code: u8| told.iter().any(|signal| 128 + *signal == i32::from(code));
         let possible = codes(case, life, process);
-        let failed: Codes = possible
-            .iter()
-            .copied()
-            .filter(|code| *code != 0 && !told.iter().any(|signal| 128 + *signal == i32::from(*code)))
-            .collect();
+        let failed: Codes = possible.iter().copied().filter(|code| *code != 0 && !by_its_stop(*code)).collect();
         if failed.is_empty() {
             continue;
         }
-        // Whether it ended before or after the request only softstop knows; when a killed one ended, its account.
-        let near = known.is_some_and(|at| at < to + TOGETHER);
+        // When one that was killed ended only softstop can say.
         let said =
             case.events.iter().rfind(|e| ["stopped", "exited"].contains(&e.name) && e.text("process") == process.name);
         let at = known.unwrap_or_else(|| said.map_or(case.o.ended, |e| case.zero.0 + e.at));
-        sure |= !near && failed.len() == possible.len();
+        // Whether it was before or after the request, too.
+        if failed.len() == possible.len() && known.is_none_or(|at| at > to + TOGETHER) {
+            sure = sure.min(at);
+        }
         failures.push((at, failed));
     }
-    let first = failures.iter().map(|(at, _)| *at).min().unwrap_or(0);
-    let mut all: Codes =
-        failures.into_iter().filter(|(at, _)| *at <= first.max(to) + TOGETHER).flat_map(|(_, codes)| codes).collect();
-    if !sure {
-        all.insert(0);
-    }
-    all.extend(unknown);
-    all
+    let first = failures.into_iter().filter(|(at, _)| *at <= sure.saturating_add(TOGETHER));
+    let none = (sure == Time::MAX).then_some(0);
+    first.flat_map(|(_, codes)| codes).chain(none).collect()
 }
 
 /// Everything had ended by itself: that of the first in the file that failed.

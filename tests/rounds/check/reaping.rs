@@ -9,7 +9,7 @@ use crate::trace::Call;
 /// I5, from outside: no dead child stays one, and nothing of the round is left at the end.
 pub fn everything_reaped(case: &Case, found: &mut Findings) {
     for zombie in &case.o.seen.zombies {
-        let lay = zombie.last - zombie.first - case.frozen_after(zombie.first);
+        let lay = zombie.last - zombie.first - case.frozen_after(zombie.first) - case.o.seen.stall;
         found.hold(5, lay <= ROOM, || format!("{} (pid {}) lay dead for {} ms", zombie.name, zombie.pid, lay / MS));
     }
     if case.o.seen.looks > 0 {
@@ -106,9 +106,11 @@ impl Trace {
         if to == -1 {
             found.hold(9, case.s.pid1 && !case.s.strangers, || format!("kill(-1) among strangers: {}", call.arguments));
         } else if to > 0 && !probe {
-            let known = self.alive.contains(&to) || case.lives.iter().any(|l| l.pid == to && l.name != "stranger");
+            let stranger = case.lives.iter().any(|l| l.pid == to && l.name == "stranger");
             let gone = self.reaped.contains_key(&to) && !self.alive.contains(&to);
-            found.hold(9, known && !gone, || format!("kill({}), reaped: {gone}, known: {known}", call.arguments));
+            found.hold(9, !stranger && !gone, || {
+                format!("kill({}), reaped: {gone}, a stranger: {stranger}", call.arguments)
+            });
         } else if !probe {
             // A group that softstop made; it lasts as long as it has a member.
             let made = self.alive.contains(&-to) || self.reaped.contains_key(&-to);
