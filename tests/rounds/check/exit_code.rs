@@ -139,6 +139,8 @@ fn codes(case: &Case, life: &Life, process: &Process) -> Codes {
 /// Without a main process: that of the first that failed after the stop was asked for, other than by its own stop.
 fn first_failure(case: &Case) -> Codes {
     let Some((from, to)) = case.t0_between() else { return Codes::new() };
+    // It may have looked late.
+    let together = TOGETHER + case.o.seen.stall + case.frozen_after(0);
     // Of those that surely failed after the request, the first (and who failed with it); of the others it may be any before that.
     let (mut sure, mut failures): (Time, Vec<(Time, Codes)>) = (Time::MAX, Vec::new());
     for process in &case.s.processes {
@@ -152,7 +154,7 @@ fn first_failure(case: &Case) -> Codes {
         let by_round =
             case.o.done.iter().find(|done| done.pid == life.pid && done.signal == libc::SIGKILL).map(|done| done.at);
         let known = life.ended().map(|(at, _)| at).or(by_round);
-        if known.is_some_and(|at| at < from - TOGETHER) {
+        if known.is_some_and(|at| at < from - together) {
             continue;
         }
         let told: Vec<i32> = case.told(life, process).map(|(_, signal)| signal).collect();
@@ -167,12 +169,12 @@ fn first_failure(case: &Case) -> Codes {
             case.events.iter().rfind(|e| ["stopped", "exited"].contains(&e.name) && e.text("process") == process.name);
         let at = known.unwrap_or_else(|| said.map_or(case.o.ended, |e| case.zero.0 + e.at));
         // Whether it was before or after the request, too.
-        if failed.len() == possible.len() && known.is_none_or(|at| at > to + TOGETHER) {
+        if failed.len() == possible.len() && known.is_none_or(|at| at > to + together) {
             sure = sure.min(at);
         }
         failures.push((at, failed));
     }
-    let first = failures.into_iter().filter(|(at, _)| *at <= sure.saturating_add(TOGETHER));
+    let first = failures.into_iter().filter(|(at, _)| *at <= sure.saturating_add(together));
     let none = (sure == Time::MAX).then_some(0);
     first.flat_map(|(_, codes)| codes).chain(none).collect()
 }
