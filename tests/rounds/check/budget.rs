@@ -5,8 +5,8 @@ use crate::journal::Life;
 use crate::model::{Step, Task, What};
 use crate::sys::{MS, Time};
 
-/// A busy machine may begin a step so much later than the budget would have it.
-const LATE: Time = ROOM;
+/// A busy machine may begin a step so much later than the budget would have it, besides the stall that was measured.
+const LATE: Time = ROOM / 5;
 
 /// I1: from outside, and by softstop's own clock, which knows no excuse.
 pub fn in_time(case: &Case, found: &mut Findings) {
@@ -71,6 +71,7 @@ pub fn reserves(case: &Case, found: &mut Findings) {
     }
     let held = held(case);
     let after_stop: u64 = held.post_stop.iter().sum();
+    processes_leave(case, found, after_stop);
     for (kind, steps, holds, behind) in [
         ("drain", &case.s.drain, &held.drain, held.stop + after_stop),
         ("post_stop", &case.s.post_stop, &held.post_stop, 0),
@@ -78,9 +79,8 @@ pub fn reserves(case: &Case, found: &mut Findings) {
         for (i, step) in steps.iter().enumerate() {
             let after: u64 = holds[i + 1..].iter().sum::<u64>() + behind;
             for task in &step.tasks {
-                let reserved = (after + holds[i]) as Time * MS;
-                let own = length(task).map_or(holds[i], |ms| ms.min(holds[i])) as Time * MS;
-                got_its_reserve(case, found, kind, task, own, reserved);
+                let of = Of { after: after as Time * MS, holds: holds[i] as Time * MS };
+                got_its_reserve(case, found, kind, task, &of);
             }
         }
     }
@@ -90,8 +90,15 @@ fn millis(seconds: &serde_json::Value) -> Time {
     (seconds.as_f64().unwrap_or(0.0) * 1000.0).round() as Time * MS
 }
 
-/// `held` is its own; `reserved` that and what comes after it: so much must be left when it begins.
-fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, held: Time, reserved: Time) {
+/// What is held for a step, and for everything after it.
+struct Of {
+    after: Time,
+    holds: Time,
+}
+
+fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, of: &Of) {
+    let held = length(task).map_or(of.holds, |ms| (ms as Time * MS).min(of.holds));
+    let reserved = of.after + of.holds;
     let about = |e: &&Event| e.text("kind") == kind && e.text("name") == task.name;
     let who = format!("{kind} {}", task.name);
     let Some(began) = case.named("step_began").find(about) else {
@@ -100,7 +107,7 @@ fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, h
         let deadline = case.t0.unwrap_or(0) + (case.s.grace - case.s.kill_reserve()) as Time * MS;
         let late = skipped.map_or(0, |e| e.at - (deadline - reserved));
         if starved && held > 0 {
-            found.hold(7, late >= held && late <= held + LATE + case.frozen_after(0), || {
+            found.hold(7, late >= held && late <= held + LATE + case.o.seen.stall + case.frozen_after(0), || {
                 format!("{who} had no time {} ms after its turn, though {} ms were held for it", late / MS, held / MS)
             });
         }
@@ -110,10 +117,13 @@ fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, h
     let late = (reserved - millis(&began.value["left_seconds"])).max(0);
     let noise = case.frozen_after(0) + case.o.seen.stall + LATE;
     found.hold(7, held == 0 || late <= noise, || format!("{who} began {} ms too late", late / MS));
+    // No more than the arithmetic gives: what it takes beyond that, those after it lack.
+    let share = millis(&began.value["share_seconds"]);
+    let most = (millis(&began.value["left_seconds"]) - of.after).max(0) + 2 * MS;
+    found.hold(7, share <= most, || format!("{who} was given {} ms, of {} there were for it", share / MS, most / MS));
     if held == 0 {
         return;
     }
-    let share = millis(&began.value["share_seconds"]);
     let least = held - late - 2 * MS;
     found.hold(7, share >= least, || format!("{who} got {} ms, of {} held", share / MS, held / MS));
     let hook = case.lives.iter().find(|l| l.is_main() && l.name == task.name);
@@ -122,6 +132,20 @@ fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, h
     }
     if let Some(hook) = hook.filter(|_| task.retries == 0) {
         lived_as_told(case, found, &who, hook, began);
+    }
+}
+
+/// The stop of the processes leaves post_stop what it holds.
+fn processes_leave(case: &Case, found: &mut Findings, after_stop: u64) {
+    let until = case.t0.unwrap_or(0) + (case.s.grace - case.s.kill_reserve() - after_stop) as Time * MS;
+    // The account's stamp comes a moment after the arithmetic.
+    let noise = LATE + case.o.seen.stall + case.frozen_after(0);
+    for e in case.named("stopping").filter(|e| case.t0.is_some_and(|t0| e.at >= t0)) {
+        let end = e.at + millis(&e.value["share_seconds"]);
+        let unwell = case.process_of(e).is_some_and(|p| case.unhealthy(p));
+        found.hold(7, unwell || end <= until + noise, || {
+            format!("{} was given {} ms of what post_stop holds", e.text("process"), (end - until) / MS)
+        });
     }
 }
 

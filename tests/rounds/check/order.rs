@@ -61,7 +61,28 @@ pub fn drain_first(case: &Case, found: &mut Findings) {
             }
         }
     }
+    skipped_for_a_reason(case, found);
     stragglers_last(case, found);
+}
+
+/// A drain step is left out only for a reason that docs/stop.md gives, and that was so.
+fn skipped_for_a_reason(case: &Case, found: &mut Findings) {
+    for skipped in case.named("step_skipped").filter(|e| e.text("kind") == "drain" && e.text("outcome") == "cancelled") {
+        let why = skipped.text("why");
+        let ended_by = || case.s.drain.iter().flat_map(|d| &d.tasks).any(|t| t.on_failure == Some("stop"));
+        let nobody = || {
+            let told_later = |e: &&super::Event| e.name == "stopping" && e.at > skipped.at + MS;
+            !case.events.iter().any(|e| told_later(&e))
+        };
+        let so = if why.starts_with("nobody asked") {
+            !case.requested
+        } else if why.starts_with("no process") {
+            nobody()
+        } else {
+            why.starts_with("an earlier step") && ended_by()
+        };
+        found.hold(3, so, || format!("the drain step {} was skipped: {why}", skipped.text("name")));
+    }
 }
 
 /// What the drain's sleeps that were slept to their end take at least.
