@@ -71,7 +71,7 @@ pub fn run(args: &[String]) -> ! {
         listeners: Vec::new(),
     };
     let told = ["REASON", "REMAINING_MS", "EXIT_CODE"]
-        .map(|what| std::env::var(format!("SOFTSTOP_{what}")).map_or_else(|_| "-".to_owned(), |value| value));
+        .map(|what| std::env::var(format!("SOFTSTOP_{what}")).unwrap_or_else(|_| "-".to_owned()));
     actor.started(&format!("main {} {}", born(), told.join(" ")));
     actor.act(&args[1..]);
     actor.end(0)

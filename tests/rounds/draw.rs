@@ -14,7 +14,7 @@ pub fn scenario(seed: u64, able: Able) -> Scenario {
     let r = &mut Random(seed);
     // In a fixed order, whatever this machine can do: a seed means the same round everywhere it can be played.
     let (pid1, wrapper) = (r.chance(50), r.chance(50));
-    let traced = r.chance(12);
+    let traced = r.chance(20);
     let mut s = Scenario {
         seed,
         pid1: pid1 && able.namespaces,

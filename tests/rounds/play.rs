@@ -70,31 +70,8 @@ struct Player<'a> {
 
 pub fn play(s: &Scenario) -> Observed {
     let dir = Dir::new();
-    let journal = dir.write("journal", "");
-    // Its actors may be of another user.
-    std::fs::set_permissions(&journal, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let places = Places { actor: crate::program(), address: address(), report: dir.text("report.json") };
-    let (config, wrong_line) = render::toml(s, &places);
-    let args = if s.wrapper {
-        render::flags(s, &places)
-    } else {
-        ["run", "-c", &dir.write("softstop.toml", &config)].map(str::to_owned).to_vec()
-    };
-    let config = if s.wrapper { format!("softstop {}", args.join(" ")) } else { config };
+    let Set { launch, places, config, wrong_line, journal } = set(s, &dir);
     let tracer = s.traced.then(|| Tracer::new(&dir.path("gate")));
-    let mut launch = Launch::new(args).env("TEST_JOURNAL", &journal).env("TEST_ADDRESS", &places.address);
-    if s.traced {
-        launch = launch.through(&[&places.actor, "gate", &dir.text("gate")]);
-    }
-    if !s.place.is_empty() {
-        launch = faults::launch(&s.place, launch);
-    }
-    if !s.pid1 {
-        launch = launch.not_pid1();
-    }
-    if s.unread {
-        launch = launch.unread();
-    }
     let born = sys::now();
     let running = launch.start();
     let strangers = if s.strangers { Strangers::start(s.pid1, running.pid(), &journal) } else { Strangers(None) };
@@ -111,7 +88,7 @@ pub fn play(s: &Scenario) -> Observed {
     };
     let (seen, sent, ended) = std::thread::scope(|scope| {
         let watched = scope.spawn(|| watch::watch(softstop, s.http.then_some(places.address.as_str()), &over));
-        let (sent, ended) = player.to_the_end();
+        let (sent, ended) = player.until_it_ends();
         over.store(true, Ordering::Relaxed);
         (watched.join().expect("the watcher only looks"), sent, ended)
     });
@@ -141,6 +118,43 @@ pub fn play(s: &Scenario) -> Observed {
     }
 }
 
+/// A round that is ready to be started.
+struct Set {
+    launch: Launch,
+    places: Places,
+    config: String,
+    wrong_line: Option<usize>,
+    journal: String,
+}
+
+fn set(s: &Scenario, dir: &Dir) -> Set {
+    let journal = dir.write("journal", "");
+    // Its actors may be of another user.
+    std::fs::set_permissions(&journal, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let places = Places { actor: crate::program(), address: address(), report: dir.text("report.json") };
+    let (config, wrong_line) = render::toml(s, &places);
+    let args = if s.wrapper {
+        render::flags(s, &places)
+    } else {
+        ["run", "-c", &dir.write("softstop.toml", &config)].map(str::to_owned).to_vec()
+    };
+    let config = if s.wrapper { format!("softstop {}", args.join(" ")) } else { config };
+    let mut launch = Launch::new(args).env("TEST_JOURNAL", &journal).env("TEST_ADDRESS", &places.address);
+    if s.traced {
+        launch = launch.through(&[&places.actor, "gate", &dir.text("gate")]);
+    }
+    if !s.place.is_empty() {
+        launch = faults::launch(&s.place, launch);
+    }
+    if !s.pid1 {
+        launch = launch.not_pid1();
+    }
+    if s.unread {
+        launch = launch.unread();
+    }
+    Set { launch, places, config, wrong_line, journal }
+}
+
 /// A loopback address that no other round uses at this time, with a port that the kernel gives to nobody by itself.
 fn address() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -162,7 +176,7 @@ fn left(mark: &str) -> Vec<String> {
 
 impl Player<'_> {
     /// When the stop was asked for, and when it was over.
-    fn to_the_end(&mut self) -> (Option<Time>, Time) {
+    fn until_it_ends(&mut self) -> (Option<Time>, Time) {
         let s = self.scenario;
         let began = sys::now();
         let (early, late): (Vec<_>, Vec<_>) = s.acts.iter().partition(|act| act.at <= 0);

@@ -45,7 +45,7 @@ fn held(case: &Case) -> Held {
     let free = s.grace - s.kill_reserve() - drain.iter().sum::<u64>() - stated;
     let pool = s.stop_reserve.unwrap_or(s.grace / 4).min(free);
     let silent = s.post_stop.iter().filter(|p| p.reserve.is_none()).count() as u64;
-    let each = if silent == 0 { 0 } else { pool / 2 / silent };
+    let each = (pool / 2).checked_div(silent).unwrap_or(0);
     let of = |step: &Step| step.reserve.unwrap_or_else(|| longest(step).map_or(each, |ms| ms.min(each)));
     let post_stop: Vec<u64> = s.post_stop.iter().map(of).collect();
     let stop = pool.saturating_sub(post_stop.iter().sum::<u64>() - stated);

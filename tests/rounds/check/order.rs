@@ -67,7 +67,8 @@ pub fn drain_first(case: &Case, found: &mut Findings) {
 
 /// A drain step is left out only for a reason that docs/stop.md gives, and that was so.
 fn skipped_for_a_reason(case: &Case, found: &mut Findings) {
-    for skipped in case.named("step_skipped").filter(|e| e.text("kind") == "drain" && e.text("outcome") == "cancelled") {
+    for skipped in case.named("step_skipped").filter(|e| e.text("kind") == "drain" && e.text("outcome") == "cancelled")
+    {
         let why = skipped.text("why");
         let ended_by = || case.s.drain.iter().flat_map(|d| &d.tasks).any(|t| t.on_failure == Some("stop"));
         let nobody = || {
