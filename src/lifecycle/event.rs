@@ -53,7 +53,7 @@ pub enum Event {
 }
 
 /// Where a signal came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Sender {
     /// From a process inside our PID namespace.
     Process(i32),
@@ -66,7 +66,7 @@ pub enum Sender {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Exit {
     Code(u8),
     Signal { signal: Signal, core: bool },
@@ -146,7 +146,7 @@ impl Outcome {
 }
 
 /// Why the stop began.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Cause {
     /// A stop signal.
     Signal { signal: Signal, sender: Sender },

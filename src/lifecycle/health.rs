@@ -7,7 +7,7 @@ use super::task::{Effects, SHORTEST};
 use crate::config::Probe;
 use crate::time::{At, Human};
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct ProbeRun {
     pub kind: ProbeKind,
     process: ProcId,
@@ -69,7 +69,7 @@ impl ProbeRun {
             None if now >= self.next => {
                 let limit = probe.timeout.max(SHORTEST);
                 self.next = now + probe.period.max(SHORTEST);
-                self.flight = Some((fx.run(What::Probe(self.process, self.kind), limit), now + limit));
+                self.flight = Some((fx.run(What::Probe(self.process, self.kind), limit, fx.reason), now + limit));
                 Some(Step::Nothing)
             }
             _ => None,

@@ -15,7 +15,7 @@ use crate::time::At;
 ///                                        │          ▲       └──► Ended
 ///              unhealthy, or the stop    └► Stopping ┘
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum State {
     /// Never started yet.
     Waiting,
@@ -33,7 +33,7 @@ pub(super) enum State {
     Ended(End),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Running {
     pub pid: i32,
     pub since: At,
@@ -43,14 +43,14 @@ pub(super) struct Running {
     pub probes: Vec<ProbeRun>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum PostStart {
     NotYet,
     Doing(usize, TaskRun),
     Done,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Stopping {
     pub pid: i32,
     pub since: At,
@@ -68,7 +68,7 @@ pub(super) struct Stopping {
     pub probes: Vec<ProbeRun>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum StopStage {
     PreStop(TaskRun),
     /// Waiting after the ladder's rung `index`.
@@ -79,7 +79,7 @@ pub(super) enum StopStage {
     Killed,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Cleaning {
     pub exit: Exit,
     pub began: At,
@@ -91,7 +91,7 @@ pub(super) struct Cleaning {
     pub to_restart: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum End {
     /// Ended by itself, or when told to.
     Exited(Exit),
@@ -108,7 +108,7 @@ pub(super) enum End {
     Unkillable,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Proc {
     pub state: State,
     /// Restarts in all.

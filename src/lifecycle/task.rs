@@ -14,7 +14,7 @@ use crate::time::At;
 pub(super) const SHORTEST: Duration = Duration::from_millis(10);
 
 /// Where actions are collected, with what every hook is told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Effects {
     pub out: Vec<Action>,
     next_run: u64,
@@ -26,6 +26,12 @@ pub(super) struct Effects {
     pub alive: Vec<bool>,
 }
 
+impl std::hash::Hash for Effects {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.next_run, self.reason, self.exit_code, &self.alive).hash(state);
+    }
+}
+
 impl Effects {
     pub fn new(processes: usize) -> Effects {
         Effects { alive: vec![false; processes], reason: "start", ..Effects::default() }
@@ -35,16 +41,16 @@ impl Effects {
         self.out.push(action);
     }
 
-    pub fn run(&mut self, what: What, limit: Duration) -> RunId {
+    pub fn run(&mut self, what: What, limit: Duration, reason: &'static str) -> RunId {
         let run = RunId(self.next_run);
         self.next_run += 1;
-        let told = Told { reason: self.reason, remaining: limit, exit_code: self.exit_code };
+        let told = Told { reason, remaining: limit, exit_code: self.exit_code };
         self.push(Action::Run { run, what, limit, told });
         run
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct TaskRun {
     pub what: What,
     pub began: At,
@@ -53,11 +59,15 @@ pub(super) struct TaskRun {
     /// `until` is where its share of the budget ends, before its own timeout would.
     pub cut: bool,
     pub attempts: u32,
+    /// What every attempt is told.
+    reason: &'static str,
+    /// When its result was known; its beginning until then.
+    pub ended: At,
     last: Option<(String, Option<u8>)>,
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum State {
     Trying(RunId),
     /// The handler is a sleep, until then.
@@ -73,8 +83,17 @@ impl TaskRun {
         let length = plan.task(what).and_then(task_length);
         let limit = length.map_or(share, |t| t.min(share));
         let cut = length.is_none_or(|t| t > share);
-        let mut run =
-            TaskRun { what, began: now, until: now + limit, cut, attempts: 0, last: None, state: State::Pausing(now) };
+        let mut run = TaskRun {
+            what,
+            began: now,
+            until: now + limit,
+            cut,
+            attempts: 0,
+            reason: fx.reason,
+            ended: now,
+            last: None,
+            state: State::Pausing(now),
+        };
         run.attempt(now, plan, fx);
         run
     }
@@ -94,7 +113,7 @@ impl TaskRun {
                     State::Over(TaskResult::Failed { reason, code: None })
                 }
             }
-            Some(_) => State::Trying(fx.run(self.what, self.until.left(now))),
+            Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.reason)),
             None => State::Over(TaskResult::Cancelled { why: "there is nothing to do" }),
         };
     }
@@ -118,6 +137,7 @@ impl TaskRun {
         if self.in_flight() != Some(run) {
             return false;
         }
+        self.ended = now;
         match outcome {
             Outcome::Ok => self.state = State::Over(TaskResult::Done),
             Outcome::Failed { reason, code } => {
@@ -155,22 +175,23 @@ impl TaskRun {
             State::Pausing(end) if now >= end => self.attempt(now, plan, fx),
             _ => return false,
         }
+        self.ended = now;
         true
     }
 
     /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned: it is still
     /// to be waited for.
-    pub fn cancel(&mut self, why: &'static str, kill: bool, fx: &mut Effects) -> Option<RunId> {
-        self.end(TaskResult::Cancelled { why }, kill, fx)
+    pub fn cancel(&mut self, why: &'static str, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
+        self.end(TaskResult::Cancelled { why }, kill, now, fx)
     }
 
     /// End it at once because the budget has.
-    pub fn cut(&mut self, fx: &mut Effects) {
+    pub fn cut(&mut self, now: At, fx: &mut Effects) {
         let reason = self.last.take().map(|(reason, _)| reason);
-        let _killed = self.end(TaskResult::Cut { reason }, true, fx);
+        let _killed = self.end(TaskResult::Cut { reason }, true, now, fx);
     }
 
-    fn end(&mut self, result: TaskResult, kill: bool, fx: &mut Effects) -> Option<RunId> {
+    fn end(&mut self, result: TaskResult, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
         if self.result().is_some() {
             return None;
         }
@@ -179,6 +200,7 @@ impl TaskRun {
             fx.push(Action::Cancel { run, kill });
         }
         self.state = State::Over(result);
+        self.ended = now;
         run
     }
 

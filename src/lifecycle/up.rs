@@ -220,6 +220,8 @@ impl Machine {
         p.state = State::Running(Running { pid, since: self.now, started, post_start: PostStart::NotYet, probes });
         p.unhealthy = false;
         p.last_error = None;
+        // What an earlier run was sent excuses nothing in this one.
+        p.sent.clear();
         self.fx.alive[id.0] = true;
         let restarts = p.restarts;
         let process = self.name(id);
@@ -265,12 +267,12 @@ impl Machine {
                     probe.end(&mut self.fx);
                 }
                 if let PostStart::Doing(_, task) = &mut r.post_start {
-                    task.cancel("the process has ended", true, &mut self.fx);
+                    task.cancel("the process has ended", true, now, &mut self.fx);
                 }
                 (r.since, false, false, now + CLEANING, false)
             }
             State::Stopping(s) => {
-                let killed = s.end(&mut self.fx);
+                let killed = s.end(now, &mut self.fx);
                 // Never in this very turn: whether anything is left of the group shows right after.
                 (s.since, killed, s.to_restart, s.until.max(now + SHORTEST), true)
             }

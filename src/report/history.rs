@@ -165,7 +165,7 @@ pub struct MainExit {
 }
 
 /// One step of the stop, with what it was allowed and what it took.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize)]
 pub struct StepReport {
     pub kind: StepKind,
     pub name: String,

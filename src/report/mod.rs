@@ -194,7 +194,7 @@ pub enum Note {
 }
 
 /// A duration, in JSON as seconds with millisecond precision.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct Secs(pub Duration);
 
 impl From<Duration> for Secs {
@@ -271,7 +271,7 @@ pub enum Place {
     PreStop(String),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepKind {
     Drain,
@@ -279,7 +279,7 @@ pub enum StepKind {
 }
 
 /// How a task ended, all its attempts taken together.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum TaskResult {
     Done,

@@ -32,7 +32,7 @@ const SLACK: Duration = Duration::from_millis(250);
 const EXIT: Duration = Duration::from_millis(500);
 
 /// What is true from the stop request on.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Stop {
     pub cause: Cause,
     pub t0: At,
@@ -59,7 +59,7 @@ pub(super) struct Stop {
     drain_ended_by: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Stage {
     Draining(Steps),
     Processes { until: At },
@@ -69,7 +69,7 @@ pub(super) enum Stage {
 }
 
 /// A walk over `[[drain]]` or `[[post_stop]]`.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Steps {
     pub kind: StepKind,
     pub index: usize,
@@ -79,7 +79,7 @@ pub(super) struct Steps {
     began: At,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Stragglers {
     began: At,
     pub until: At,
@@ -139,7 +139,7 @@ impl Machine {
         let why = "the stop was requested";
         let mut interrupted = Vec::new();
         if let Whole::Init { task, index } = &mut self.stage {
-            interrupted.extend(task.cancel(why, false, &mut self.fx).map(|run| (run, task.what)));
+            interrupted.extend(task.cancel(why, false, self.now, &mut self.fx).map(|run| (run, task.what)));
             let (attempts, took) = (task.attempts, Secs(self.now.since(task.began)));
             let name = self.plan.config.init[*index].name.clone();
             if let Some(result @ TaskResult::Cancelled { .. }) = task.result().cloned() {
@@ -151,7 +151,7 @@ impl Machine {
                 State::Waiting | State::Backoff { .. } => p.state = State::Ended(End::NotStarted),
                 State::Running(r) => {
                     if let PostStart::Doing(_, task) = &mut r.post_start {
-                        interrupted.extend(task.cancel(why, false, &mut self.fx).map(|run| (run, task.what)));
+                        interrupted.extend(task.cancel(why, false, self.now, &mut self.fx).map(|run| (run, task.what)));
                     }
                     let ended = |probe: &ProbeRun| probe.kind != super::action::ProbeKind::Readiness;
                     for mut probe in super::drain_where(&mut r.probes, ended) {

@@ -24,12 +24,12 @@ impl Stopping {
     }
 
     /// The process has ended: nothing of its stop goes on. Says whether it had been killed.
-    pub(in crate::lifecycle) fn end(&mut self, fx: &mut Effects) -> bool {
+    pub(in crate::lifecycle) fn end(&mut self, now: At, fx: &mut Effects) -> bool {
         for probe in &mut self.probes {
             probe.end(fx);
         }
         if let StopStage::PreStop(task) = &mut self.stage {
-            task.cancel("the process has ended", true, fx);
+            task.cancel("the process has ended", true, now, fx);
         }
         matches!(self.stage, StopStage::Killed)
     }
@@ -56,7 +56,7 @@ impl Machine {
             return;
         };
         if let PostStart::Doing(_, task) = &mut r.post_start {
-            task.cancel("the process is being stopped", true, &mut self.fx);
+            task.cancel("the process is being stopped", true, now, &mut self.fx);
         }
         let mut probes = std::mem::take(&mut r.probes);
         if to_restart {
@@ -172,7 +172,7 @@ impl Machine {
             }
             State::Stopping(s) if !matches!(s.stage, StopStage::Killed) => {
                 if let StopStage::PreStop(task) = &mut s.stage {
-                    let _killed = task.cancel("the process is being killed", true, &mut self.fx);
+                    let _killed = task.cancel("the process is being killed", true, now, &mut self.fx);
                 }
                 s.stage = StopStage::Killed;
                 let (after, since) = s.last.map_or((None, s.began), |(signal, at)| (Some(signal), at));

@@ -329,7 +329,7 @@ impl Machine {
         let (mut kind, mut index) = match &mut self.stage {
             Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) => {
                 for task in &mut steps.tasks {
-                    task.cut(&mut self.fx);
+                    task.cut(self.now, &mut self.fx);
                 }
                 let next = (steps.kind, steps.index);
                 if !steps.tasks.is_empty() {

@@ -47,7 +47,7 @@ impl Machine {
         if !steps.tasks.is_empty() {
             if let Some(why) = skip(step) {
                 for task in &mut steps.tasks {
-                    let _killed = task.cancel(why, true, &mut self.fx);
+                    let _killed = task.cancel(why, true, now, &mut self.fx);
                 }
             }
             let over = steps.tasks.iter().all(|t| t.result().is_some());
@@ -121,7 +121,8 @@ impl Machine {
                 continue;
             };
             let own = crate::plan::budget::task_length(task).map_or(share, |t| t.min(share));
-            let took = Secs(now.since(began));
+            // Side by side, each has its own end.
+            let took = Secs(run.ended.since(run.began));
             let ends_drain = kind == StepKind::Drain && on_failure == OnFailure::Stop && !result.ok();
             let report = StepReport { kind, name: name.clone(), share: Secs(own), took, result: result.clone() };
             if let Some(stop) = &mut self.stop {

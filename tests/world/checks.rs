@@ -1,0 +1,435 @@
+//! Every action and note of the machine held against I1 to I7 and I9. I8 is in `exit_code`.
+
+use std::time::Duration;
+
+use softstop::config::{Condition, ReadinessOnDrain, Step, When};
+use softstop::lifecycle::action::{KillReason, ProbeKind, What};
+use softstop::lifecycle::event::Told;
+use softstop::plan::budget::task_length;
+use softstop::report::{Note, StepKind, TaskResult};
+use softstop::signal::Signal;
+use softstop::time::At;
+
+use super::{Checked, World, broken};
+
+pub const MS: Duration = Duration::from_millis(1);
+
+/// What is known of the stop without asking the machine for it.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Stop {
+    pub t0: At,
+    pub cause: String,
+    /// The signal that began it, when one did.
+    pub signal: Option<Signal>,
+    pub anything_ran: bool,
+    /// Drain tasks that have not ended, been cut or been skipped.
+    pub drain_left: usize,
+    /// By the budget's end, or by hand.
+    pub cut: bool,
+    /// SIGKILL went to somebody who needed it.
+    pub killed: bool,
+    /// Or to everybody, at the very end.
+    pub swept: bool,
+    /// The code of the first that failed from T0 on.
+    pub first_failure: Option<u8>,
+    /// When something ended last: a process, a hook, a step.
+    pub last_end: At,
+}
+
+/// `p3` of a note: 3.
+pub fn index(name: &str) -> usize {
+    name[1..].parse().expect("a process is named p and its number")
+}
+
+impl World {
+    pub(super) fn checked(&mut self, invariant: usize) {
+        self.counts[invariant] += 1;
+    }
+
+    pub(super) fn something_ended(&mut self) {
+        if let Some(stop) = &mut self.stop {
+            stop.last_end = self.now;
+        }
+    }
+
+    /// softstop could not act in time at some moment since `since`.
+    pub(super) fn stalled_since(&self, since: At) -> bool {
+        self.stalled_until > since
+    }
+
+    pub(super) fn stalled_in_stop(&self) -> bool {
+        self.stop.as_ref().is_some_and(|s| self.stalled_since(s.t0))
+    }
+
+    /// The processes' stop has had all of its share.
+    fn time_is_up(&self) -> bool {
+        let budget = &self.machine.plan().budget;
+        self.stop.as_ref().is_some_and(|s| s.cut || self.now >= budget.deadline(s.t0) - budget.after_stop())
+    }
+
+    fn end(&self) -> Option<At> {
+        self.stop.as_ref().map(|s| (s.t0 + self.config.grace).max(self.stalled_until))
+    }
+
+    // === processes ===
+
+    pub(super) fn check_spawn(&mut self, p: usize) -> Checked {
+        self.checked(6);
+        if self.stop.is_some() {
+            return broken("I6", format!("p{p} started after T0"));
+        }
+        if self.bodies[p].alive {
+            return broken("contract", format!("p{p} started twice"));
+        }
+        for (on, condition) in &self.config.processes[p].after {
+            let holds = match condition {
+                // Whoever has completed has been started, whatever its probe had to say.
+                Condition::Started => self.lives[*on].ever_started || self.completed(*on),
+                Condition::Ready => self.lives[*on].ever_ready,
+                Condition::Completed => self.completed(*on),
+            };
+            if !holds {
+                return broken("model", format!("p{p} started, and p{on} is not {condition:?}"));
+            }
+        }
+        self.check_restart(p)
+    }
+
+    fn must_live(&mut self, p: usize, why: &str) -> Checked {
+        self.checked(9);
+        if self.bodies[p].alive { Ok(()) } else { broken("I9", format!("{why} to p{p}, which has been reaped")) }
+    }
+
+    pub(super) fn check_forward(&mut self, p: usize, signal: Signal) -> Checked {
+        self.must_live(p, "a forwarded signal")?;
+        if self.config.stop_on.contains(&signal) || [Signal::CHLD, Signal::URG, Signal::KILL].contains(&signal) {
+            return broken("model", format!("{signal} forwarded"));
+        }
+        let main = self.machine.plan().main;
+        if main == Some(p) { Ok(()) } else { broken("model", format!("{signal} forwarded to p{p}, which is not main")) }
+    }
+
+    pub(super) fn check_signal(&mut self, p: usize, signal: Signal, ladder: bool) -> Checked {
+        self.must_live(p, &signal.to_string())?;
+        if !ladder {
+            // Only a hook's signal goes without SIGCONT: what a ladder sends must reach a stopped process too.
+            return self.hook_signals(p, signal);
+        }
+        if self.bodies[p].killed {
+            return broken("model", format!("{signal} to p{p} after SIGKILL"));
+        }
+        self.check_turn(p, &format!("{signal}"))?;
+        self.check_rung(p, signal)
+    }
+
+    /// I3 and I4: whether it is this process's turn to be stopped.
+    fn check_turn(&mut self, p: usize, by: &str) -> Checked {
+        let Some(stop) = &self.stop else { return Ok(()) };
+        if self.lives[p].stopped_before(stop.t0) {
+            return Ok(());
+        }
+        let (drain_left, cut, up) = (stop.drain_left, stop.cut, self.time_is_up());
+        self.checked(3);
+        let draining = self.hooks.values().any(|h| matches!(h.what, What::Drain(..)) && h.cancelled.is_none());
+        if !cut && (drain_left > 0 || draining) {
+            return broken("I3", format!("{by} to p{p} with {drain_left} drain tasks to go"));
+        }
+        for d in 0..self.bodies.len() {
+            if d == p || !self.config.processes[d].after.iter().any(|(on, _)| *on == p) {
+                continue;
+            }
+            self.checked(4);
+            let body = &self.bodies[d];
+            if (body.alive || body.group) && !(up || body.unkillable) {
+                return broken("I4", format!("{by} to p{p} while p{d}, which needs it, lives"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_kill(&mut self, p: usize, because: KillReason) -> Checked {
+        if let Some(stop) = &mut self.stop {
+            stop.killed = true;
+        }
+        if !because.left_overs {
+            self.must_live(p, "SIGKILL")?;
+            if self.bodies[p].killed {
+                return broken("model", format!("SIGKILL to p{p} twice"));
+            }
+            return self.check_kill_time(p, because);
+        }
+        self.checked(9);
+        if self.bodies[p].alive || !self.bodies[p].group {
+            return broken("I9", format!("SIGKILL to the left-overs of p{p}, of which there are none"));
+        }
+        if !std::mem::take(&mut self.lives[p].group_told) {
+            return broken("model", format!("SIGKILL to the left-overs of p{p}, which were not asked to stop"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_group_signal(&mut self, p: usize, signal: Signal) -> Checked {
+        self.checked(9);
+        if self.zombie != Some(p) && !self.bodies[p].group {
+            return broken("I9", format!("{signal} to the group of p{p}, which is gone"));
+        }
+        let wanted = if self.bodies[p].killed { Signal::KILL } else { self.first_signal(p) };
+        if signal != wanted {
+            return broken("model", format!("{signal} to what is left of p{p}, not {wanted}"));
+        }
+        self.lives[p].group_told = true;
+        Ok(())
+    }
+
+    pub(super) fn check_stragglers(&mut self, signal: Signal) -> Checked {
+        let told = self.stragglers.iter().any(|s| s.told);
+        let Some(stop) = &mut self.stop else {
+            return broken("contract", "a signal to the left-overs of a container that goes on");
+        };
+        stop.killed |= signal == Signal::KILL;
+        let draining = stop.drain_left > 0 && !stop.cut;
+        let up = self.time_is_up();
+        self.checked(9);
+        match signal {
+            Signal::KILL if !told && !self.stragglers.is_empty() => {
+                broken("model", "SIGKILL to left-overs that were not asked to stop")
+            }
+            Signal::KILL => Ok(()),
+            _ if draining => broken("I3", "a stop signal to left-overs before the drain is over"),
+            _ if self.bodies.iter().any(|b| b.alive) && !up => {
+                broken("I4", "a stop signal to left-overs while a process lives")
+            }
+            Signal::TERM => Ok(()),
+            other => broken("model", format!("{other} to left-overs")),
+        }
+    }
+
+    pub(super) fn check_sweep(&mut self) -> Checked {
+        let budget = self.machine.plan().budget.clone();
+        self.checked(5);
+        let up = |s: &Stop| s.cut || self.now >= budget.deadline(s.t0);
+        let early = self.stop.as_ref().is_none_or(|s| !up(s));
+        let Some(stop) = &mut self.stop else { return broken("contract", "a sweep before the stop") };
+        stop.swept = true;
+        // Before its time only what has had its own: the stages are over, and somebody is left all the same.
+        if early && self.bodies.iter().any(|b| b.alive && !b.killed) {
+            return broken(
+                "model",
+                "SIGKILL to everything before the deadline, with a process that was not told to end",
+            );
+        }
+        Ok(())
+    }
+
+    // === hooks ===
+
+    pub(super) fn check_run(&mut self, run: u64, what: What, limit: Duration, told: &Told) -> Checked {
+        if let Some(end) = self.end() {
+            let allowed = match what {
+                What::Init(_) | What::PostStart(..) => false,
+                What::Probe(_, kind) => kind == ProbeKind::Readiness,
+                What::PreStop(_) | What::Drain(..) | What::PostStop(..) => true,
+            };
+            self.checked(6);
+            if !allowed {
+                return broken("I6", format!("{what:?} begun after T0"));
+            }
+            self.checked(1);
+            if !matches!(what, What::Probe(..)) && self.now + limit > end {
+                return broken("I1", format!("{what:?} may run past the grace"));
+            }
+        }
+        if let What::PreStop(p) = what {
+            self.check_turn(p.0, "pre_stop")?;
+        }
+        if let What::PostStop(..) = what
+            && (self.bodies.iter().any(|b| b.alive) && !self.time_is_up())
+        {
+            return broken("model", "post_stop while a process lives");
+        }
+        self.check_told(what, limit, told)?;
+        self.hook_begins(run, what, limit)
+    }
+
+    pub(super) fn check_cancel(&mut self, run: u64, kill: bool) -> Checked {
+        self.checked(9);
+        let Some(hook) = self.hooks.get(&run) else {
+            return broken("I9", format!("run {run}, which is over, is cancelled"));
+        };
+        match hook.cancelled {
+            Some(before) if before || !kill => broken("contract", format!("run {run} is cancelled twice")),
+            _ => {
+                let hook = hook.clone();
+                self.hook_cancelled(run, &hook, kill)
+            }
+        }
+    }
+
+    // === notes ===
+
+    pub(super) fn check_note(&mut self, note: &Note) -> Checked {
+        let text = note.to_string();
+        if text.contains('\n') || text.is_empty() {
+            return broken("model", format!("not one line: {text:?}"));
+        }
+        if matches!(note, Note::TaskEnded { .. } | Note::StepEnded { .. } | Note::StepSkipped { .. }) {
+            self.something_ended();
+        }
+        match note {
+            Note::StopBegan { cause, requested, .. } => self.stop_began(cause, *requested)?,
+            Note::StopAgain { .. } if self.stop.is_none() => return broken("contract", "asked again before T0"),
+            Note::StopAgain { effect, .. } => {
+                let hurried = *effect != "changes nothing";
+                self.stop.iter_mut().for_each(|s| s.cut |= hurried);
+            }
+            Note::OutOfTime { .. } => {
+                let early = !self.time_is_up();
+                self.stop.iter_mut().for_each(|s| s.cut = true);
+                if early {
+                    return broken("I7", "out of time, and it is not");
+                }
+            }
+            // A hook of the start that would not end; processes are killed by an action of their own.
+            Note::Killed { .. } => self.stop.iter_mut().for_each(|s| s.killed = true),
+            Note::StepEnded { kind: StepKind::Drain, .. } | Note::StepSkipped { kind: StepKind::Drain, .. } => {
+                let Some(stop) = &mut self.stop else { return broken("contract", "a drain before the stop") };
+                if stop.drain_left == 0 {
+                    return broken("model", "more drain tasks have ended than there are");
+                }
+                stop.drain_left -= 1;
+            }
+            _ => {}
+        }
+        self.check_reserve(note)?;
+        self.model_note(note)
+    }
+
+    fn stop_began(&mut self, cause: &str, requested: bool) -> Checked {
+        if self.stop.is_some() {
+            return broken("contract", "the stop began twice");
+        }
+        let signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
+        if requested != signal.is_some() {
+            return broken("model", format!("requested: {requested}, by {cause:?}"));
+        }
+        let drain_left = self.config.drain.iter().map(|s| s.tasks.len()).sum();
+        let mut stop =
+            Stop { t0: self.now, cause: cause.into(), signal, drain_left, last_end: self.now, ..Stop::default() };
+        stop.anything_ran = self.lives.iter().any(|l| l.ever_ran);
+        self.first_failure_of(&mut stop);
+        self.stop = Some(stop);
+        self.interrupt_hooks();
+        Ok(())
+    }
+
+    /// I7, from the settings alone: what was stated is held for exactly that step, and a quarter for who stops.
+    fn check_reserve(&mut self, note: &Note) -> Checked {
+        let Some(stop) = &self.stop else { return Ok(()) };
+        if stop.cut || self.stalled_in_stop() {
+            return Ok(());
+        }
+        let c = self.config.clone();
+        let reserves = |steps: &[Step]| steps.iter().filter_map(|s| s.reserve).sum::<Duration>();
+        let (drain, post_stop) = (reserves(&c.drain), reserves(&c.post_stop));
+        let Some(free) = c.grace.checked_sub(c.kill_reserve.min(c.grace) + drain + post_stop) else { return Ok(()) };
+        let pool = c.stop_reserve.unwrap_or(c.grace / 4).min(free);
+        let (kind, name, share) = match note {
+            Note::StepBegan { kind, name, share, .. } => (*kind, name, share.0),
+            Note::StepSkipped { kind, name, result: TaskResult::NoTime } => (*kind, name, Duration::ZERO),
+            Note::Stopping { process, .. } => {
+                let p = index(process);
+                let first = !c.processes.iter().any(|other| other.after.iter().any(|(on, _)| *on == p));
+                if !first || self.lives[p].stopped_before(stop.t0) {
+                    return Ok(());
+                }
+                let left = (stop.t0 + (c.grace - c.kill_reserve.min(c.grace) - post_stop)).left(self.now);
+                self.checked(7);
+                return if left + MS >= pool {
+                    Ok(())
+                } else {
+                    broken("I7", format!("{left:?} to stop in, of {pool:?} held"))
+                };
+            }
+            _ => return Ok(()),
+        };
+        let place: Vec<usize> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let step = if kind == StepKind::Drain { &c.drain[place[0]] } else { &c.post_stop[place[0]] };
+        let requested = stop.signal.is_some();
+        if kind == StepKind::Drain
+            && matches!(note, Note::StepBegan { .. })
+            && !requested
+            && step.when == When::Requested
+        {
+            return broken("model", format!("{name:?} begun, and nobody asked for the stop"));
+        }
+        let silent = c.post_stop.iter().filter(|s| s.reserve.is_none()).count() as u32;
+        let held = match (step.reserve, kind) {
+            (Some(reserve), _) => reserve,
+            (None, StepKind::Drain) => Duration::ZERO,
+            (None, StepKind::PostStop) => pool / 2 / silent,
+        };
+        let held = task_length(&step.tasks[place[1]]).map_or(held, |t| t.min(held));
+        self.checked(7);
+        if share + MS < held {
+            return broken("I7", format!("{share:?} for {name:?}, for which {held:?} is held"));
+        }
+        Ok(())
+    }
+
+    // === what holds after every step ===
+
+    pub(super) fn check_state(&mut self, stopping_before: bool) -> Checked {
+        let stopping = self.machine.stopping();
+        if stopping != self.stop.is_some() || (stopping_before && !stopping) {
+            return broken("contract", "a stop that nobody was told of, or one taken back");
+        }
+        self.check_deadline()?;
+        if stopping && self.config.readiness_on_drain == ReadinessOnDrain::Fail {
+            self.checked(2);
+            if self.machine.ready() {
+                return broken("I2", "ready after the stop request");
+            }
+        }
+        if self.spawning.is_none() && self.finished.is_none() { self.check_status() } else { Ok(()) }
+    }
+
+    fn check_deadline(&mut self) -> Checked {
+        if self.finished.is_some() {
+            return match self.machine.next_deadline() {
+                Some(at) => broken("contract", format!("a timer after the end: {at:?}")),
+                None => Ok(()),
+            };
+        }
+        let Some(end) = self.end() else { return Ok(()) };
+        self.checked(1);
+        match self.machine.next_deadline() {
+            None => broken("I1", "stopping, and no deadline is set"),
+            Some(at) if at > end => broken("I1", format!("next deadline {at:?} is after the end, {end:?}")),
+            Some(_) if self.now > end => broken("I1", "still running after T0 + grace"),
+            Some(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn check_end(&mut self, code: u8) -> Checked {
+        let Some(stop) = self.stop.clone() else { return broken("contract", "finished without a stop") };
+        let grace = self.config.grace;
+        self.checked(1);
+        if self.now > (stop.t0 + grace).max(self.stalled_until) {
+            return broken("I1", format!("{:?} after T0, with {grace:?} grace", self.now.since(stop.t0)));
+        }
+        if self.alone() && self.hooks.is_empty() && self.now > stop.last_end + MS && !self.stalled_in_stop() {
+            return broken("model", format!("everything was over at {:?}", stop.last_end));
+        }
+        self.checked(5);
+        if !self.alone() && !stop.swept {
+            return broken("I5", "something is left alive that no SIGKILL was sent to");
+        }
+        let deadline = self.machine.plan().budget.deadline(stop.t0);
+        let unkillable = self.bodies.iter().any(|b| b.unkillable) || self.stragglers.iter().any(|s| s.unkillable);
+        let excused = stop.cut || unkillable;
+        if !self.alone() && self.now < deadline && !excused {
+            return broken("I5", "ended early with something left alive");
+        }
+        self.check_exit_code(&stop, code)
+    }
+}

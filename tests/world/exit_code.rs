@@ -1,0 +1,105 @@
+//! I8: the exit code by the table of docs/exit-codes.md, worked out from what happened.
+
+use softstop::lifecycle::event::Exit;
+use softstop::signal::Signal;
+
+use super::checks::{Stop, index};
+use super::{Checked, World, broken};
+
+impl World {
+    pub(super) fn check_exit_code(&mut self, stop: &Stop, code: u8) -> Checked {
+        self.checked(8);
+        let expected = self.expected_codes(stop);
+        if expected.contains(&code) {
+            Ok(())
+        } else {
+            broken("I8", format!("exit code {code}, where the table says {expected:?}: {stop:?}"))
+        }
+    }
+
+    /// The code, and where the machine may rightly see it either way, both.
+    fn expected_codes(&self, stop: &Stop) -> Vec<u8> {
+        let own = self.own_codes(stop);
+        match self.config.exit_codes.forced {
+            Some(forced) if stop.killed => vec![forced],
+            Some(forced) if stop.swept => [own, vec![forced]].concat(),
+            _ => own,
+        }
+    }
+
+    fn own_codes(&self, stop: &Stop) -> Vec<u8> {
+        let failing = |word: &str| stop.cause.contains(word);
+        let subject = || index(stop.cause.split(' ').next().unwrap_or_default());
+        if failing("could not be started") {
+            return vec![self.lives[subject()].not_started.unwrap_or(0)];
+        }
+        if failing("init task") || failing("a post_start task of") {
+            // The hook's own code, or none of its own: it timed out, or what it was to signal was not there.
+            return vec![5, 1];
+        }
+        if failing("waits for") {
+            return vec![1];
+        }
+        let map = |code: u8| self.config.exit_codes.map.get(&code).copied().unwrap_or(code);
+        if let (Some(signal), false) = (stop.signal, stop.anything_ran) {
+            return vec![map(128 + signal.number() as u8)];
+        }
+        // That of the stop signal, or of the process whose end was the container's.
+        let ended = failing(" ended with ");
+        let of_cause = || match stop.signal {
+            Some(signal) => 128 + signal.number() as u8,
+            None if ended => self.lives[subject()].last_exit.map_or(0, Exit::code),
+            None => stop.first_failure.unwrap_or(0),
+        };
+        let marked = self.config.processes.iter().position(|p| p.main);
+        let Some(main) = marked.or((self.config.processes.len() == 1).then_some(0)) else {
+            let first = stop.first_failure.unwrap_or(0);
+            return vec![map(if ended { of_cause() } else { first })];
+        };
+        let life = &self.lives[main];
+        let code = match (self.bodies[main].alive, life.not_started, life.last_exit) {
+            (true, ..) => 137,
+            (false, Some(code), exit) => {
+                // Its end, unless it was to be tried again when the stop came.
+                return vec![map(code), map(exit.map_or_else(of_cause, Exit::code))];
+            }
+            (false, None, Some(exit)) => exit.code(),
+            (false, None, None) if life.cannot_start => 1,
+            (false, None, None) => of_cause(),
+        };
+        vec![map(code)]
+    }
+
+    /// What counts as a failure from the very beginning of the stop.
+    pub(super) fn first_failure_of(&self, stop: &mut Stop) {
+        if stop.cause.contains(" ended with ") {
+            let exit = self.lives[index(stop.cause.split(' ').next().unwrap_or_default())].last_exit;
+            stop.first_failure = exit.filter(|e| !e.success()).map(Exit::code);
+        }
+        if stop.cause == "every process has ended" {
+            stop.first_failure = self.lives.iter().find_map(|life| match (life.not_started, life.last_exit) {
+                (Some(code), _) => Some(code),
+                (None, Some(exit)) if !exit.success() => Some(exit.code()),
+                (None, None) if life.cannot_start => Some(1),
+                _ => None,
+            });
+        }
+    }
+
+    /// A process has ended while the container stops: a failure, unless it is by a signal that its ladder has sent it.
+    pub(super) fn ended_in_stop(&mut self, p: usize, exit: Exit) {
+        let life = &self.lives[p];
+        let told = life.stopping.is_some() || self.bodies[p].killed;
+        let sent = |code: u8| told && life.sent.iter().any(|(s, _)| 128 + s.number() as u8 == code);
+        let by_us = match exit {
+            Exit::Signal { signal: Signal::KILL, .. } => false,
+            _ => sent(exit.code()),
+        };
+        if let Some(stop) = &mut self.stop
+            && !exit.success()
+            && !by_us
+        {
+            stop.first_failure.get_or_insert(exit.code());
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! A simulated container around the pure core: which process lives, what is left of its group, which hooks are under way.
+//! [`World`] knows the facts, tells the machine of them, carries out what it says and holds every action against the
+//! invariants of DESIGN section 4 (`checks`), against the documented exit codes (`exit_code`) and against a model of the
+//! parts, written from the documentation alone (`model`). It decides nothing: [`simulate`] plays scenarios drawn from a seed, [`explore`] everything that
+//! could happen.
+
+// Every target includes this module and uses a part of it.
+#![allow(dead_code)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod checks;
+pub mod draw;
+mod exit_code;
+pub mod explore;
+mod model;
+pub mod scenario;
+pub mod shrink;
+pub mod simulate;
+pub mod small;
+pub mod tell;
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use softstop::config::Config;
+use softstop::lifecycle::Machine;
+use softstop::lifecycle::action::{Action, What};
+use softstop::lifecycle::event::{Event, Exit, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind};
+use softstop::plan::Plan;
+use softstop::signal::Signal;
+use softstop::time::At;
+
+use checks::Stop;
+use model::{Life, Model};
+
+/// What was broken, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// `I1` … `I9`, or `contract` of the machine, or `model`: another promise of the documentation.
+    pub what: &'static str,
+    pub text: String,
+}
+
+pub type Checked = Result<(), Violation>;
+
+pub fn broken(what: &'static str, text: impl Into<String>) -> Checked {
+    Err(Violation { what, text: text.into() })
+}
+
+/// I1 to I9 by number, and 0 for everything else: how often each was really put to the test.
+pub type Counts = [u64; 10];
+
+/// What the machine has done to the world: whoever drives it decides what follows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// To be answered at once: `World::started` or `World::start_failed`.
+    Spawn(usize),
+    Signalled(usize, Signal),
+    Killed(usize),
+    GroupSignalled(usize, Signal),
+    Ran(u64, What),
+    Cancelled {
+        run: u64,
+        kill: bool,
+    },
+    StragglersSignalled(Signal),
+    Swept,
+}
+
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Body {
+    /// Counted from 1.
+    pub run: u32,
+    pub alive: bool,
+    /// Somebody is left of its group after it has ended.
+    pub group: bool,
+    /// SIGKILL has been sent.
+    pub killed: bool,
+    /// To what it left, too.
+    pub group_killed: bool,
+    /// Not even by SIGKILL.
+    pub unkillable: bool,
+}
+
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Straggler {
+    pub gone: bool,
+    /// Not even by SIGKILL.
+    pub unkillable: bool,
+    pub told: bool,
+    pub killed: bool,
+}
+
+#[derive(Clone, Debug, Hash)]
+pub struct Hook {
+    pub what: What,
+    /// Told to end; `true`: by SIGKILL.
+    pub cancelled: Option<bool>,
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub config: Rc<Config>,
+    pub machine: Machine,
+    pub now: At,
+    pub bodies: Vec<Body>,
+    pub stragglers: Vec<Straggler>,
+    /// Under way.
+    pub hooks: BTreeMap<u64, Hook>,
+    pub stop: Option<Stop>,
+    pub finished: Option<u8>,
+    /// softstop was kept from running until then: what it could not do before is excused.
+    pub stalled_until: At,
+    pub effects: Vec<Effect>,
+    pub counts: Counts,
+    /// What happened, line by line; `None`: nobody will read it.
+    pub timeline: Option<Vec<String>>,
+    lives: Vec<Life>,
+    model: Model,
+    spawning: Option<usize>,
+    census: bool,
+    /// Its group may be signalled in this turn.
+    zombie: Option<usize>,
+    unkillable: Vec<bool>,
+    last_run: Option<u64>,
+}
+
+impl World {
+    pub fn new(config: Config, stragglers: usize) -> World {
+        World {
+            unkillable: vec![false; config.processes.len()],
+            bodies: vec![Body::default(); config.processes.len()],
+            lives: vec![Life::default(); config.processes.len()],
+            stragglers: vec![Straggler::default(); stragglers],
+            machine: Machine::new(Plan::new(config.clone())),
+            model: Model::new(&config),
+            config: Rc::new(config),
+            now: At::ZERO,
+            hooks: BTreeMap::new(),
+            stop: None,
+            finished: None,
+            stalled_until: At::ZERO,
+            effects: Vec::new(),
+            counts: Counts::default(),
+            timeline: None,
+            spawning: None,
+            census: false,
+            zombie: None,
+            last_run: None,
+        }
+    }
+
+    /// What tells this world from others on their way through an exhaustive search.
+    pub fn fingerprint(&self, state: &mut impl Hasher) {
+        (&self.machine, self.now, &self.bodies, &self.stragglers, &self.hooks).hash(state);
+        (&self.stop, self.finished, &self.lives, &self.model).hash(state);
+    }
+
+    /// The next run of this process will not be ended even by SIGKILL.
+    pub fn unkillable_next(&mut self, p: usize, unkillable: bool) {
+        self.unkillable[p] = unkillable;
+    }
+
+    /// The process whose start is to be answered before anything else.
+    pub fn to_start(&self) -> Option<usize> {
+        self.spawning
+    }
+
+    /// The latest signal of its ladder that it was sent.
+    pub fn told_by(&self, p: usize) -> Option<Signal> {
+        self.lives[p].sent.last().map(|(signal, _)| *signal)
+    }
+
+    pub fn age(&self, p: usize) -> std::time::Duration {
+        self.now.since(self.lives[p].since)
+    }
+
+    pub fn alone(&self) -> bool {
+        self.bodies.iter().all(|b| !b.alive && !b.group) && self.stragglers.iter().all(|s| s.gone)
+    }
+
+    // === what may happen ===
+
+    pub fn begin(&mut self) -> Checked {
+        self.feed(Event::Begin)
+    }
+
+    pub fn tick(&mut self) -> Checked {
+        self.feed(Event::Tick)
+    }
+
+    pub fn signal(&mut self, signal: Signal, sender: Sender) -> Checked {
+        self.feed(Event::Signalled { signal, sender })
+    }
+
+    pub fn started(&mut self, p: usize) -> Checked {
+        self.spawning = None;
+        if self.bodies[p].group {
+            // It could not be ended, and was given up: nobody's group from now on.
+            self.stragglers.push(Straggler { told: true, killed: true, unkillable: true, gone: false });
+        }
+        let (run, unkillable) = (self.bodies[p].run + 1, self.unkillable[p]);
+        self.bodies[p] = Body { run, alive: true, unkillable, ..Body::default() };
+        self.has_started(p)?;
+        self.feed(Event::Spawned { process: ProcId(p), pid: pid(p) })?;
+        self.reap_when_answered()
+    }
+
+    pub fn start_failed(&mut self, p: usize, kind: SpawnErrorKind) -> Checked {
+        self.spawning = None;
+        self.bodies[p] = Body { run: self.bodies[p].run + 1, ..Body::default() };
+        self.could_not_start(p, kind);
+        self.feed(Event::SpawnFailed { process: ProcId(p), error: SpawnError { kind, text: "no".into() } })?;
+        self.reap_when_answered()
+    }
+
+    /// A process ends, and leaves somebody in its group or nobody. Reported while it is a zombie, then reaped.
+    pub fn ends(&mut self, p: usize, exit: Exit, leaves: bool) -> Checked {
+        self.bodies[p].alive = false;
+        self.bodies[p].group = leaves;
+        self.has_ended(p, exit);
+        self.zombie = Some(p);
+        self.feed(Event::Exited { process: ProcId(p), status: exit })?;
+        self.reap_when_answered()
+    }
+
+    /// A spawn is answered before anything else happens; a zombie is one until then.
+    fn reap_when_answered(&mut self) -> Checked {
+        if self.spawning.is_some() {
+            return Ok(());
+        }
+        if let Some(p) = self.zombie.take()
+            && !self.bodies[p].group
+            && !self.bodies[p].alive
+        {
+            self.feed(Event::GroupEmpty { process: ProcId(p) })?;
+            self.is_gone(p)?;
+        }
+        self.after_reap()
+    }
+
+    pub fn group_ends(&mut self, p: usize) -> Checked {
+        self.bodies[p].group = false;
+        self.feed(Event::GroupEmpty { process: ProcId(p) })?;
+        self.is_gone(p)?;
+        self.after_reap()
+    }
+
+    pub fn straggler_ends(&mut self, i: usize) -> Checked {
+        self.stragglers[i].gone = true;
+        self.something_ended();
+        self.after_reap()
+    }
+
+    pub fn answers(&mut self, run: u64, ok: bool) -> Checked {
+        let Some(hook) = self.hooks.remove(&run) else {
+            return broken("contract", format!("run {run} answered twice"));
+        };
+        self.has_answered(run, &hook, ok);
+        let outcome = if ok { Outcome::Ok } else { Outcome::Failed { reason: "exit code 5".into(), code: Some(5) } };
+        self.feed(Event::RunDone { run: RunId(run), outcome })?;
+        self.after_reap()
+    }
+
+    /// As the reaper does when no child is left.
+    fn after_reap(&mut self) -> Checked {
+        let tell = self.alone() && self.machine.stopping() && self.finished.is_none() && self.spawning.is_none();
+        if tell { self.feed(Event::Alone) } else { Ok(()) }
+    }
+
+    // === the machine ===
+
+    fn feed(&mut self, event: Event) -> Checked {
+        if self.finished.is_some() {
+            return Ok(());
+        }
+        if self.spawning.is_some() {
+            return broken("contract", format!("{event:?} before a spawn was answered"));
+        }
+        self.tell_event(&event);
+        if !matches!(event, Event::Tick | Event::Alone | Event::NotAlone) {
+            self.something_ended();
+        }
+        let before = self.machine.stopping();
+        let actions = self.machine.step(self.now, event);
+        for action in actions {
+            self.tell_action(&action);
+            self.perform(action)?;
+        }
+        self.check_state(before)?;
+        if self.spawning.is_none() && std::mem::take(&mut self.census) && self.finished.is_none() {
+            let answer = if self.alone() { Event::Alone } else { Event::NotAlone };
+            self.feed(answer)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action) -> Checked {
+        if self.finished.is_some() {
+            return broken("contract", format!("an action after the end: {action:?}"));
+        }
+        match action {
+            Action::Spawn { process } => {
+                self.check_spawn(process.0)?;
+                self.spawning = Some(process.0);
+                self.effects.push(Effect::Spawn(process.0));
+            }
+            Action::Signal { process, signal, wake, .. } => {
+                self.check_signal(process.0, signal, wake)?;
+                if wake {
+                    self.effects.push(Effect::Signalled(process.0, signal));
+                }
+            }
+            Action::Forward { process, signal, .. } => self.check_forward(process.0, signal)?,
+            Action::Kill { process, because } => {
+                self.check_kill(process.0, because)?;
+                self.sigkill(process.0);
+            }
+            Action::SignalGroup { process, signal } => {
+                self.check_group_signal(process.0, signal)?;
+                self.bodies[process.0].group_killed |= signal == Signal::KILL;
+                self.effects.push(Effect::GroupSignalled(process.0, signal));
+            }
+            Action::Run { run, what, limit, told } => {
+                if self.last_run.is_some_and(|last| run.0 <= last) {
+                    return broken("contract", format!("run {} is not a new one", run.0));
+                }
+                self.last_run = Some(run.0);
+                self.check_run(run.0, what, limit, &told)?;
+                self.hooks.insert(run.0, Hook { what, cancelled: None });
+                self.effects.push(Effect::Ran(run.0, what));
+            }
+            Action::Cancel { run, kill } => {
+                self.check_cancel(run.0, kill)?;
+                if let Some(hook) = self.hooks.get_mut(&run.0) {
+                    hook.cancelled = Some(kill);
+                }
+                self.effects.push(Effect::Cancelled { run: run.0, kill });
+            }
+            Action::SignalStragglers { signal } => {
+                self.check_stragglers(signal)?;
+                for s in &mut self.stragglers {
+                    s.told = true;
+                    s.killed |= signal == Signal::KILL;
+                }
+                self.effects.push(Effect::StragglersSignalled(signal));
+            }
+            Action::KillEverything => {
+                self.check_sweep()?;
+                self.stragglers.iter_mut().for_each(|s| s.killed = true);
+                for p in 0..self.bodies.len() {
+                    self.sigkill(p);
+                }
+                self.effects.push(Effect::Swept);
+            }
+            Action::Census => self.census = true,
+            Action::Note(note) => self.check_note(&note)?,
+            Action::Finish { code } => {
+                self.finished = Some(code);
+                self.check_end(code)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sigkill(&mut self, p: usize) {
+        self.bodies[p].killed |= self.bodies[p].alive;
+        self.bodies[p].group_killed = true;
+        self.effects.push(Effect::Killed(p));
+    }
+}
+
+pub fn pid(p: usize) -> i32 {
+    100 + i32::try_from(p).unwrap_or(0)
+}

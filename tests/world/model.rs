@@ -1,0 +1,742 @@
+//! A second opinion on the parts: probes, start-up, restarts with their back-off, the ladder of one process, tasks with their
+//! attempts. Written from the documentation (docs/configuration.md, docs/stop.md), not from the machine's sources.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use softstop::config::{Config, Handler, OnExit, OnFailure, Probe, ReadinessOnDrain, Restart, Retries, Rung, Task};
+use softstop::lifecycle::action::{KillReason, ProbeKind, What};
+use softstop::lifecycle::event::{Exit, SpawnErrorKind, Told};
+use softstop::plan::budget::task_length;
+use softstop::report::{Note, Place, Secs, TaskResult};
+use softstop::signal::Signal;
+use softstop::time::At;
+
+use super::checks::{MS, index};
+use super::{Checked, Hook, World, broken, pid};
+
+/// Nothing that the configuration says makes the machine spin.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// Time counts in microseconds, shares in nanoseconds.
+const TINY: Duration = Duration::from_micros(1);
+
+/// One process, over all its runs.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Life {
+    // Over all its runs.
+    pub ever_ran: bool,
+    pub ever_started: bool,
+    pub ever_ready: bool,
+    pub last_exit: Option<Exit>,
+    /// The code of the latest attempt to start it, when that failed.
+    pub not_started: Option<u8>,
+    pub cannot_start: bool,
+    /// Restarts since it last ran for `backoff.reset`.
+    recent: u32,
+    /// When it is to be started again.
+    due: Option<At>,
+    gave_up: bool,
+    // Of this run.
+    pub since: At,
+    started: bool,
+    post_start: usize,
+    post_start_over: bool,
+    pub stopping: Option<Stopping>,
+    /// What its ladder has sent, and when.
+    pub sent: Vec<(Signal, At)>,
+    /// It was stopped for being no good.
+    unhealthy: bool,
+    pub group_told: bool,
+    ended_at: At,
+}
+
+#[derive(Clone, Debug, Hash)]
+pub struct Stopping {
+    pub at: At,
+    pub share: Duration,
+    /// For a restart, before the container's stop.
+    pub before: bool,
+}
+
+impl Life {
+    /// It was being stopped for a restart when the container's stop began: that stop goes on.
+    pub fn stopped_before(&self, t0: At) -> bool {
+        self.stopping.as_ref().is_some_and(|s| s.before && s.at <= t0)
+    }
+}
+
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Model {
+    probes: BTreeMap<(usize, ProbeKind), ProbeFacts>,
+    /// By name: names are unique in a simulated configuration.
+    tasks: BTreeMap<String, TaskFacts>,
+    /// Signals sent by hooks that have not been told of yet.
+    hook_signals: u32,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct ProbeFacts {
+    /// When the next attempt is due.
+    due: At,
+    flight: Option<(u64, At)>,
+    successes: u32,
+    failures: u32,
+    verdict: Option<bool>,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct TaskFacts {
+    began: At,
+    share: Option<Duration>,
+    ok: bool,
+    failures: u32,
+    failed_at: At,
+    flight: Option<u64>,
+}
+
+impl Model {
+    pub fn new(_: &Config) -> Model {
+        Model::default()
+    }
+}
+
+fn probe_of(config: &Config, p: usize, kind: ProbeKind) -> Option<&Probe> {
+    let process = &config.processes[p];
+    match kind {
+        ProbeKind::Startup => process.startup.as_ref(),
+        ProbeKind::Readiness => process.readiness.as_ref(),
+        ProbeKind::Liveness => process.liveness.as_ref(),
+    }
+}
+
+// === the life of a process ===
+
+impl World {
+    pub(super) fn has_started(&mut self, p: usize) -> Checked {
+        let life = &mut self.lives[p];
+        life.ever_ran = true;
+        (life.since, life.due, life.not_started) = (self.now, None, None);
+        (life.started, life.post_start, life.post_start_over) =
+            (false, 0, self.config.processes[p].post_start.is_empty());
+        (life.stopping, life.unhealthy, life.group_told) = (None, false, false);
+        life.sent.clear();
+        let startup = self.config.processes[p].startup.is_some();
+        if startup {
+            self.begin_probe(p, ProbeKind::Startup);
+        } else {
+            self.started_up(p);
+        }
+        Ok(())
+    }
+
+    fn begin_probe(&mut self, p: usize, kind: ProbeKind) {
+        let Some(probe) = probe_of(&self.config, p, kind) else { return };
+        let due = self.now.max(self.lives[p].since + probe.initial_delay);
+        let facts = ProbeFacts { due, flight: None, successes: 0, failures: 0, verdict: None };
+        self.model.probes.insert((p, kind), facts);
+    }
+
+    fn started_up(&mut self, p: usize) {
+        self.lives[p].started = true;
+        self.lives[p].ever_started = true;
+        self.model.probes.remove(&(p, ProbeKind::Startup));
+        self.begin_probe(p, ProbeKind::Readiness);
+        self.begin_probe(p, ProbeKind::Liveness);
+        self.latch();
+    }
+
+    fn latch(&mut self) {
+        for p in 0..self.lives.len() {
+            self.lives[p].ever_ready |= self.ready(p);
+        }
+    }
+
+    /// Kubernetes' `ready`, of a process that is not told to end.
+    fn ready(&self, p: usize) -> bool {
+        let life = &self.lives[p];
+        let probed = match (&self.config.processes[p].readiness, self.model.probes.get(&(p, ProbeKind::Readiness))) {
+            (None, _) => true,
+            (Some(_), facts) => facts.is_some_and(|f| f.verdict == Some(true)),
+        };
+        let told = life.stopping.is_some() || self.bodies[p].killed;
+        self.bodies[p].alive && !told && life.started && life.post_start_over && probed
+    }
+
+    pub(super) fn could_not_start(&mut self, p: usize, kind: SpawnErrorKind) {
+        let life = &mut self.lives[p];
+        life.not_started = Some(kind.exit_code());
+        life.due = None;
+    }
+
+    pub(super) fn has_ended(&mut self, p: usize, exit: Exit) {
+        self.something_ended();
+        self.ended_in_stop(p, exit);
+        let reset = self.config.processes[p].backoff.reset;
+        let life = &mut self.lives[p];
+        life.last_exit = Some(exit);
+        life.ended_at = self.now;
+        if self.now.since(life.since) >= reset {
+            life.recent = 0;
+        }
+        self.drop_hooks_of(p);
+    }
+
+    /// Nothing of it or its group is there any more: what its policy says comes now.
+    pub(super) fn is_gone(&mut self, p: usize) -> Checked {
+        self.something_ended();
+        let life = &self.lives[p];
+        let Some(exit) = life.last_exit.filter(|_| self.stop.is_none()) else { return Ok(()) };
+        let process = &self.config.processes[p];
+        let again = match process.restart {
+            Restart::Always => true,
+            Restart::OnFailure => !exit.success() || life.unhealthy,
+            Restart::Never => false,
+        };
+        if again && life.due.is_none() && !life.gave_up {
+            return broken("model", format!("p{p} is gone after {exit}, and neither restarted nor given up"));
+        }
+        let fatal = match process.on_exit {
+            OnExit::Stop => true,
+            OnExit::StopOnFailure => !exit.success() || life.unhealthy || again,
+            OnExit::Continue => false,
+        };
+        if fatal && (!again || life.gave_up) {
+            return broken("model", format!("p{p} is gone for good, and the container goes on"));
+        }
+        let completed = self.completed(p);
+        self.lives[p].ever_started |= completed;
+        Ok(())
+    }
+
+    /// A second start, or a later one: allowed by its policy, and after its back-off.
+    pub(super) fn check_restart(&mut self, p: usize) -> Checked {
+        let life = &self.lives[p];
+        if self.bodies[p].run == 0 {
+            return Ok(());
+        }
+        match life.due {
+            None => broken("model", format!("p{p} restarted without a back-off")),
+            Some(due) if self.now < due => broken("model", format!("p{p} restarted before its back-off is over")),
+            Some(due) if self.now > due && !self.stalled_since(due) => {
+                broken("model", format!("p{p} restarted {:?} late", self.now.since(due)))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn backs_off(&mut self, p: usize, delay: Duration) -> Checked {
+        let process = &self.config.processes[p];
+        let factor = 1u32.checked_shl(self.lives[p].recent).unwrap_or(u32::MAX);
+        let expected = process.backoff.initial.saturating_mul(factor).min(process.backoff.max).max(SHORTEST);
+        if delay != expected {
+            return broken("model", format!("p{p}: a back-off of {delay:?}, not {expected:?}"));
+        }
+        let life = &mut self.lives[p];
+        if process.restart == Restart::Never {
+            return broken("model", format!("p{p} is restarted, and its policy says never"));
+        }
+        if process.max_restarts.is_some_and(|max| life.recent >= max) {
+            return broken("model", format!("p{p} is restarted once more than it may be"));
+        }
+        life.recent += 1;
+        life.due = Some(self.now + delay);
+        Ok(())
+    }
+
+    // === its stop ===
+
+    pub(super) fn first_signal(&self, p: usize) -> Signal {
+        let process = &self.config.processes[p];
+        let received = self.stop.as_ref().and_then(|s| s.signal).filter(|_| process.stop_as_received);
+        process.stop.first().map(|r| r.signal).or(received).unwrap_or(Signal::TERM)
+    }
+
+    /// The ladder as configured, and all the time there is for what says nothing.
+    fn ladder(&self, p: usize) -> Vec<Rung> {
+        let ladder = self.config.processes[p].stop.clone();
+        if ladder.is_empty() { vec![Rung { signal: self.first_signal(p), wait: None }] } else { ladder }
+    }
+
+    /// Its waits fit into its share, so that none is scaled down.
+    fn ladder_fits(&self, p: usize, from: At) -> bool {
+        let Some(stopping) = &self.lives[p].stopping else { return false };
+        if stopping.before && self.stop.is_some() {
+            // The container's stop has given it another share.
+            return false;
+        }
+        let waits: Option<Duration> = self.ladder(p).iter().map(|r| r.wait).sum();
+        waits.is_some_and(|waits| waits <= (stopping.at + stopping.share).left(from))
+    }
+
+    pub(super) fn check_rung(&mut self, p: usize, signal: Signal) -> Checked {
+        let ladder = self.ladder(p);
+        let life = &self.lives[p];
+        let n = life.sent.len();
+        let Some(rung) = ladder.get(n) else {
+            return broken("model", format!("{signal} to p{p} after the last of its ladder"));
+        };
+        if rung.signal != signal {
+            return broken("model", format!("{signal} to p{p}, where its ladder says {}", rung.signal));
+        }
+        let pre_stop = &self.config.processes[p].pre_stop;
+        if n == 0
+            && let Some(task) = pre_stop
+            && self.model.tasks.contains_key(&task.name)
+        {
+            return broken("model", format!("{signal} to p{p} while its pre_stop is under way"));
+        }
+        if let Some((_, last)) = life.sent.last() {
+            let (waited, wait) = (self.now.since(*last), ladder[n - 1].wait);
+            let first = life.sent[0].1;
+            let short = waited + MS < wait.unwrap_or_default() && self.ladder_fits(p, first);
+            let long = wait.is_some_and(|w| waited > w + MS) && !self.stalled_since(*last);
+            if short || long {
+                return broken("model", format!("{signal} to p{p} {waited:?} after the one before, not {wait:?}"));
+            }
+        }
+        self.lives[p].sent.push((signal, self.now));
+        Ok(())
+    }
+
+    pub(super) fn check_kill_time(&mut self, p: usize, because: KillReason) -> Checked {
+        let life = &self.lives[p];
+        if because.after != life.sent.last().map(|(signal, _)| *signal) {
+            return broken("model", format!("p{p} is killed, as the account says, after {:?}", because.after));
+        }
+        let since = life.sent.last().map(|(_, at)| *at).or(life.stopping.as_ref().map(|s| s.at)).unwrap_or(self.now);
+        if because.waited != self.now.since(since) {
+            return broken("model", format!("p{p} is killed, as the account says, after {:?}", because.waited));
+        }
+        let cut = self.stop.as_ref().is_some_and(|s| s.cut);
+        let Some(stopping) = life.stopping.clone().filter(|_| !cut) else { return Ok(()) };
+        // In the container's stop a share may turn out smaller (it is then part of a smaller budget), never larger.
+        let until = stopping.at + stopping.share;
+        if self.now > until && !self.stalled_since(stopping.at) {
+            return broken("model", format!("p{p} is killed {:?} late", self.now.since(until)));
+        }
+        let ladder = self.ladder(p);
+        let exhausted = life.sent.len() == ladder.len();
+        let waited = match (life.sent.first(), life.sent.last(), ladder.last().and_then(|r| r.wait)) {
+            (Some(first), Some(last), Some(wait)) => {
+                !self.ladder_fits(p, first.1) || self.now.since(last.1) + MS >= wait
+            }
+            _ => false,
+        };
+        let squeezed = self.stop.is_some() && stopping.before;
+        let due = self.now + MS >= until || (exhausted && waited);
+        if !due && !squeezed && !self.all_up() {
+            return broken("model", format!("p{p} is killed {:?} before its time is over", until.left(self.now)));
+        }
+        Ok(())
+    }
+
+    fn all_up(&self) -> bool {
+        let budget = &self.machine.plan().budget;
+        self.stop.as_ref().is_some_and(|s| self.now + MS >= budget.deadline(s.t0) - budget.after_stop())
+    }
+}
+
+// === hooks and probes ===
+
+impl World {
+    pub(super) fn hook_signals(&mut self, p: usize, signal: Signal) -> Checked {
+        let is = |task: &Task| task.handler == Handler::Signal { process: p, signal };
+        let c = &self.config;
+        let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
+        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop));
+        if !steps.chain(hooks).chain(&c.init).any(is) {
+            return broken("model", format!("{signal} to p{p} without SIGCONT: stopped, it could not act on it"));
+        }
+        self.model.hook_signals += 1;
+        Ok(())
+    }
+
+    fn task(&self, what: What) -> Option<&Task> {
+        let c = &self.config;
+        match what {
+            What::Init(i) => c.init.get(i),
+            What::PostStart(p, i) => c.processes[p.0].post_start.get(i),
+            What::PreStop(p) => c.processes[p.0].pre_stop.as_ref(),
+            What::Drain(s, t) => c.drain[s].tasks.get(t),
+            What::PostStop(s, t) => c.post_stop[s].tasks.get(t),
+            What::Probe(..) => None,
+        }
+    }
+
+    pub(super) fn check_told(&mut self, what: What, limit: Duration, told: &Told) -> Checked {
+        let restart = |p: usize| self.stop.as_ref().is_none_or(|s| self.lives[p].stopped_before(s.t0));
+        let reason = match (what, &self.stop) {
+            (What::PreStop(p), _) if restart(p.0) => "restart",
+            (_, None) => "start",
+            (_, Some(stop)) => match stop.cause.as_str() {
+                _ if stop.signal.is_some() => "signal",
+                c if c.contains(" ended with ") => "process_ended",
+                c if c.contains("could not be started") => "start_failed",
+                c if c.contains("init task") => "init_failed",
+                c if c.contains("a post_start task of") => "post_start_failed",
+                c if c.contains("every process") => "all_ended",
+                _ => "dependency_failed",
+            },
+        };
+        if told.reason != reason || told.remaining != limit {
+            return broken("model", format!("{what:?} is told {told:?}, not {reason} and {limit:?}"));
+        }
+        if told.exit_code.is_some() != matches!(what, What::PostStop(..)) && !matches!(what, What::Probe(..)) {
+            return broken("model", format!("{what:?} is told of an exit code: {:?}", told.exit_code));
+        }
+        Ok(())
+    }
+
+    pub(super) fn hook_begins(&mut self, run: u64, what: What, limit: Duration) -> Checked {
+        if let What::Probe(p, kind) = what {
+            return self.probe_begins(run, p.0, kind);
+        }
+        let Some(task) = self.task(what).cloned() else {
+            return broken("contract", format!("{what:?} is nothing that is configured"));
+        };
+        if !matches!(task.handler, Handler::Exec(_)) {
+            return broken("contract", format!("{what:?} is run, and has nothing to run"));
+        }
+        let now = self.now;
+        let fresh = TaskFacts { began: now, share: None, ok: false, failures: 0, failed_at: now, flight: None };
+        let facts = self.model.tasks.entry(task.name.clone()).or_insert(fresh);
+        if facts.flight.is_some() {
+            return broken("model", format!("{what:?}: two attempts at once"));
+        }
+        facts.flight = Some(run);
+        let facts = facts.clone();
+        let most = match task.retries {
+            Retries::Count(n) => n,
+            Retries::UntilTimeout => u32::MAX,
+        };
+        if facts.failures > most || facts.ok {
+            return broken("model", format!("{what:?}: attempt {} of {most}", facts.failures + 1));
+        }
+        let pause = task.retry_delay.max(SHORTEST);
+        let waited = now.since(facts.failed_at);
+        if facts.failures > 0 && waited != pause && !self.stalled_since(facts.failed_at) {
+            return broken("model", format!("{what:?}: tried again after {waited:?}, not {pause:?}"));
+        }
+        let length = [task.timeout, facts.share].into_iter().flatten().min();
+        let left = length.map(|l| (facts.began + l).left(now));
+        if left.is_some_and(|left| limit > left + TINY) {
+            return broken("model", format!("{what:?}: {limit:?} for an attempt, with {left:?} left"));
+        }
+        Ok(())
+    }
+
+    fn probe_begins(&mut self, run: u64, p: usize, kind: ProbeKind) -> Checked {
+        let (Some(probe), true) = (probe_of(&self.config, p, kind), self.bodies[p].alive) else {
+            return broken("model", format!("a {kind:?} probe of p{p}, which has none or does not live"));
+        };
+        let period = probe.period.max(SHORTEST);
+        let (now, stalled) = (self.now, self.stalled_until);
+        let Some(facts) = self.model.probes.get_mut(&(p, kind)) else {
+            return broken("model", format!("a {kind:?} probe of p{p} out of its time"));
+        };
+        if facts.flight.is_some() {
+            return broken("model", format!("two {kind:?} probes of p{p} at once"));
+        }
+        let due = std::mem::replace(&mut facts.due, now + period);
+        facts.flight = Some((run, now));
+        if now < due || (now > due && stalled <= due) {
+            return broken("model", format!("a {kind:?} probe of p{p} at {now:?}, not at {due:?}"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn has_answered(&mut self, run: u64, hook: &Hook, ok: bool) {
+        if let What::Probe(p, kind) = hook.what {
+            let current = |f: &ProbeFacts| f.flight.is_some_and(|(r, _)| r == run);
+            if self.model.probes.get(&(p.0, kind)).is_some_and(current) {
+                self.probe_answers(p.0, kind, ok);
+            }
+            return;
+        }
+        let Some(name) = self.task(hook.what).map(|t| t.name.clone()) else { return };
+        let now = self.now;
+        if let Some(facts) = self.model.tasks.get_mut(&name)
+            && facts.flight == Some(run)
+        {
+            facts.flight = None;
+            facts.ok |= ok;
+            facts.failures += u32::from(!ok);
+            facts.failed_at = now;
+        }
+    }
+
+    fn probe_answers(&mut self, p: usize, kind: ProbeKind, ok: bool) {
+        let Some(probe) = probe_of(&self.config, p, kind).cloned() else { return };
+        let now = self.now;
+        let Some(facts) = self.model.probes.get_mut(&(p, kind)) else { return };
+        // One at a time: the next is due at once when this one has taken longer than the period.
+        facts.due = facts.due.max(now);
+        facts.flight = None;
+        if ok {
+            (facts.successes, facts.failures) = (facts.successes + 1, 0);
+        } else {
+            (facts.successes, facts.failures) = (0, facts.failures + 1);
+        }
+        if facts.successes >= probe.success_threshold {
+            facts.verdict = Some(true);
+        }
+        if facts.failures >= probe.failure_threshold {
+            facts.verdict = Some(false);
+        }
+        let verdict = facts.verdict;
+        match (kind, verdict) {
+            (ProbeKind::Startup, Some(true)) => self.started_up(p),
+            (ProbeKind::Startup | ProbeKind::Liveness, Some(false)) => self.lives[p].unhealthy = true,
+            _ => {}
+        }
+        self.latch();
+    }
+
+    pub(super) fn hook_cancelled(&mut self, run: u64, hook: &Hook, kill: bool) -> Checked {
+        let What::Probe(p, kind) = hook.what else {
+            let Some(name) = self.task(hook.what).map(|t| t.name.clone()) else { return Ok(()) };
+            if let Some(facts) = self.model.tasks.get_mut(&name) {
+                facts.flight = facts.flight.filter(|r| *r != run);
+            }
+            return Ok(());
+        };
+        let current = self.model.probes.get(&(p.0, kind)).and_then(|f| f.flight).filter(|(r, _)| *r == run);
+        let (Some((_, began)), Some(probe)) = (current, probe_of(&self.config, p.0, kind)) else { return Ok(()) };
+        if !kill {
+            return broken("model", "a probe is asked to end");
+        }
+        let limit = probe.timeout.max(SHORTEST);
+        // Otherwise its process has ended or is told to, or the stop makes it pointless.
+        if self.now >= began + limit {
+            self.probe_answers(p.0, kind, false);
+        }
+        Ok(())
+    }
+
+    fn drop_hooks_of(&mut self, p: usize) {
+        self.model.probes.retain(|(of, _), _| *of != p);
+        let process = &self.config.processes[p];
+        for task in process.post_start.iter().chain(&process.pre_stop) {
+            self.model.tasks.remove(&task.name);
+        }
+    }
+
+    /// At T0 startup and liveness probes end, and what was being done for the start.
+    pub(super) fn interrupt_hooks(&mut self) {
+        self.model.probes.retain(|(_, kind), _| *kind == ProbeKind::Readiness);
+        for process in &self.config.processes {
+            for task in &process.post_start {
+                self.model.tasks.remove(&task.name);
+            }
+        }
+    }
+}
+
+// === what the account says ===
+
+impl World {
+    pub(super) fn model_note(&mut self, note: &Note) -> Checked {
+        match note {
+            Note::StepBegan { name, share, .. } => self.task_begins(name, Some(share.0)),
+            Note::TaskBegan { place: Place::PostStart(process), name } => {
+                let p = index(process);
+                if !self.lives[p].started {
+                    return broken("model", format!("post_start of p{p}, which is not started"));
+                }
+                self.task_begins(name, None)
+            }
+            Note::TaskBegan { name, .. } => self.task_begins(name, None),
+            Note::StepEnded { name, result, took, .. } => self.task_ends(name, took.0, result),
+            Note::TaskEnded { place, name, result, attempts, took } => {
+                let attempts = *attempts;
+                if attempts == 0 {
+                    return broken("model", format!("{name}: ended without an attempt"));
+                }
+                self.task_ends(name, took.0, result)?;
+                if let Place::PostStart(process) = place {
+                    self.post_start_ends(index(process), name, result);
+                }
+                Ok(())
+            }
+            Note::Stopping { process, how, share } => self.stopping_begins(index(process), how, share.0),
+            Note::BackOff { process, delay, .. } => self.backs_off(index(process), delay.0),
+            Note::StartFailed { process, retry_in: Some(Secs(delay)), .. } => self.backs_off(index(process), *delay),
+            Note::GaveUp { process, .. } => {
+                let p = index(process);
+                self.lives[p].gave_up = true;
+                let max = self.config.processes[p].max_restarts;
+                if max.is_none_or(|max| self.lives[p].recent < max) {
+                    return broken("model", format!("p{p} is given up after {} restarts", self.lives[p].recent));
+                }
+                Ok(())
+            }
+            Note::CannotStart { process, .. } => {
+                let p = index(process);
+                self.lives[p].cannot_start = true;
+                if self.bodies[p].run > 0 { broken("model", format!("p{p} has been started")) } else { Ok(()) }
+            }
+            Note::Unhealthy { process, reason } => {
+                let p = index(process);
+                if reason.contains("probe") && !self.lives[p].unhealthy {
+                    return broken("model", format!("p{p} is called unhealthy: {reason}"));
+                }
+                self.lives[p].unhealthy = true;
+                Ok(())
+            }
+            Note::Ready { process, .. } if !self.ready(index(process)) => {
+                broken("model", format!("{process} is called ready"))
+            }
+            Note::NotReady { process, .. } if self.ready(index(process)) => {
+                broken("model", format!("{process} is called not ready"))
+            }
+            Note::ProbeFailed { process, probe, failures, reason, .. } => {
+                let facts = self.model.probes.get(&(index(process), *probe));
+                if reason.is_empty() || facts.is_none_or(|f| f.failures != *failures) {
+                    return broken(
+                        "model",
+                        format!("{process}: {failures} failures are counted: {facts:?}, {reason:?}"),
+                    );
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn stopping_begins(&mut self, p: usize, how: &str, share: Duration) -> Checked {
+        let before = self.stop.is_none();
+        let pre_stop = self.config.processes[p].pre_stop.clone();
+        if (how == "pre_stop") != pre_stop.is_some() {
+            return broken("model", format!("p{p} is stopped by {how}"));
+        }
+        // A share of its own, or all there is.
+        let most = match &self.stop {
+            None => self.config.grace.saturating_sub(self.config.kill_reserve),
+            Some(stop) => {
+                let budget = &self.machine.plan().budget;
+                (budget.deadline(stop.t0) - budget.after_stop()).left(self.now)
+            }
+        };
+        if share > most {
+            return broken("I1", format!("{share:?} to stop p{p} in, of {most:?}"));
+        }
+        for task in &self.config.processes[p].post_start {
+            self.model.tasks.remove(&task.name);
+        }
+        if before {
+            self.model.probes.retain(|(of, _), _| *of != p);
+        }
+        self.lives[p].stopping = Some(Stopping { at: self.now, share, before });
+        match pre_stop {
+            Some(task) => self.task_begins(&task.name, None),
+            None => Ok(()),
+        }
+    }
+
+    fn post_start_ends(&mut self, p: usize, name: &str, result: &TaskResult) {
+        let tasks = &self.config.processes[p].post_start;
+        let fatal = |t: &Task| t.name == name && t.on_failure != OnFailure::Ignore;
+        let over = !result.ok() && tasks.iter().any(fatal);
+        let count = tasks.len();
+        let life = &mut self.lives[p];
+        life.post_start += 1;
+        life.post_start_over = over || life.post_start == count;
+        if over && tasks.iter().any(|t| t.name == name && t.on_failure == OnFailure::Restart) {
+            life.post_start_over = true;
+        }
+        self.latch();
+    }
+
+    fn task_begins(&mut self, name: &str, share: Option<Duration>) -> Checked {
+        let now = self.now;
+        let fresh = TaskFacts { began: now, share, ok: false, failures: 0, failed_at: now, flight: None };
+        let facts = self.model.tasks.entry(name.to_string()).or_insert(fresh);
+        if facts.began == now { Ok(()) } else { broken("model", format!("{name} begins twice")) }
+    }
+
+    fn named(&self, name: &str) -> Option<Task> {
+        let c = &self.config;
+        let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
+        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop));
+        steps.chain(hooks).chain(&c.init).find(|t| t.name == name).cloned()
+    }
+
+    /// A task has ended as the account says.
+    fn task_ends(&mut self, name: &str, took: Duration, result: &TaskResult) -> Checked {
+        let (Some(task), Some(facts)) = (self.named(name), self.model.tasks.remove(name)) else {
+            return broken("model", format!("{name}, which is not under way, has ended"));
+        };
+        let cut = self.stop.as_ref().is_some_and(|s| s.cut);
+        let late = self.stalled_since(facts.began);
+        let wrong = |why: String| broken("model", format!("{name} after {took:?}: {result:?}, and {why}; {facts:?}"));
+        let longest = [task_length(&task), facts.share].into_iter().flatten().min();
+        if longest.is_some_and(|l| took > l) && !late {
+            return wrong(format!("it had {longest:?}"));
+        }
+        match (result, &task.handler) {
+            (TaskResult::Done, Handler::Exec(_)) if !facts.ok => wrong("no attempt succeeded".into()),
+            (TaskResult::Done, Handler::Sleep(d)) if took != *d && !late => wrong(format!("it is to sleep {d:?}")),
+            (TaskResult::Done, Handler::Signal { .. }) => {
+                let sent = self.model.hook_signals;
+                self.model.hook_signals = sent.saturating_sub(1);
+                if sent == 0 { wrong("no signal was sent".into()) } else { Ok(()) }
+            }
+            (TaskResult::Failed { code, .. }, Handler::Exec(_)) => match task.retries {
+                Retries::Count(n) if facts.failures != n + 1 => wrong(format!("it has {n} retries")),
+                Retries::UntilTimeout => wrong("it may try until its timeout".into()),
+                Retries::Count(_) if *code != Some(5) => wrong("its exit code was 5".into()),
+                Retries::Count(_) => Ok(()),
+            },
+            (TaskResult::Failed { .. }, Handler::Signal { process, .. }) if self.bodies[*process].alive => {
+                wrong(format!("p{process} lives"))
+            }
+            (TaskResult::Failed { .. }, Handler::Sleep(_)) => wrong("a sleep cannot fail".into()),
+            (TaskResult::TimedOut { .. }, _) if task.timeout.is_none_or(|t| took < t) => {
+                wrong(format!("its timeout is {:?}", task.timeout))
+            }
+            (TaskResult::Cut { .. }, _) if facts.share.is_some_and(|s| took + TINY < s) && !cut => {
+                wrong(format!("its share is {:?}", facts.share))
+            }
+            (TaskResult::Done | TaskResult::TimedOut { .. } | TaskResult::Cut { .. }, _)
+                if facts.ok && !result.ok() =>
+            {
+                wrong("it had succeeded".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `/status` against the facts.
+    pub(super) fn check_status(&mut self) -> Checked {
+        self.latch();
+        let status = self.machine.status(self.now);
+        let policy = self.stop.is_some() && self.config.readiness_on_drain == ReadinessOnDrain::Fail;
+        for (p, shown) in status.processes.iter().enumerate() {
+            let body = &self.bodies[p];
+            if shown.pid != body.alive.then_some(pid(p)) {
+                return broken("I5", format!("/status says pid {:?} of p{p}: {body:?}", shown.pid));
+            }
+            if shown.ready != self.ready(p) {
+                return broken("I2", format!("/status says p{p} is ready: {}; {:?}", shown.ready, self.lives[p]));
+            }
+        }
+        let everyone = (0..self.bodies.len()).all(|p| self.ready(p) || self.completed(p));
+        if status.ready && (policy || !everyone) {
+            return broken("I2", "/status says ready");
+        }
+        let no_good = |life: &Life, body: &super::Body| life.unhealthy && body.alive && life.stopping.is_none();
+        let cut = self.stop.is_some();
+        if let Some(p) = (0..self.lives.len()).find(|p| no_good(&self.lives[*p], &self.bodies[*p]) && !cut) {
+            return broken("model", format!("p{p} is unhealthy, and nothing is done"));
+        }
+        Ok(())
+    }
+
+    /// It has ended with success, and for good.
+    pub(super) fn completed(&self, p: usize) -> bool {
+        let (life, body) = (&self.lives[p], &self.bodies[p]);
+        // What even SIGKILL does not end is given up.
+        let gone = !body.alive && (!body.group || body.unkillable);
+        life.due.is_none() && gone && life.last_exit.is_some_and(Exit::success)
+    }
+}

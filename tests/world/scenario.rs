@@ -1,0 +1,266 @@
+//! What a simulated container is made of: a configuration, and how everything in it behaves. All of it follows from a seed.
+
+use std::time::Duration;
+
+use softstop::config::{
+    Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung,
+    Step, Task, When,
+};
+use softstop::lifecycle::event::{Exit, Sender};
+use softstop::signal::Signal;
+
+use super::draw::Draw;
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub config: Config,
+    /// Per process, its runs in turn; the last one again and again.
+    pub lives: Vec<Vec<Life>>,
+    /// What hooks answer, in turn, round and round.
+    pub answers: Vec<Answer>,
+    pub requests: Vec<Request>,
+    /// Daemons from other sessions: they live so long after SIGTERM, or until SIGKILL.
+    pub stragglers: Vec<Option<Duration>>,
+    /// softstop itself does not get to run: from when, and for how long.
+    pub stalls: Vec<(Duration, Duration)>,
+}
+
+/// How one run of a process goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Life {
+    pub start: Start,
+    /// Ends by itself after so long.
+    pub ends: Option<(Duration, Exit)>,
+    /// Ends so long after a stop signal; `None`: ignores every one but SIGKILL.
+    pub obeys: Option<(Duration, Obeys)>,
+    /// SIGKILL does not end it either.
+    pub unkillable: bool,
+    /// What it leaves in its group: it goes so long after a signal, or never.
+    pub leaves: Option<Option<Duration>>,
+    pub health: Health,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    Works,
+    /// EAGAIN, EMFILE.
+    Transient,
+    NotFound,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Obeys {
+    Code(u8),
+    /// Of the very signal.
+    Dies,
+}
+
+/// What its probes see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Health {
+    /// They succeed so long after the start; `None`: never.
+    pub from: Option<Duration>,
+    /// And fail again so long after it.
+    pub until: Option<Duration>,
+    /// How long an answer takes; `None`: there is none.
+    pub takes: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    Ok(Duration),
+    Fails(Duration),
+    Hangs,
+}
+
+/// A signal to softstop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Request {
+    pub when: Moment,
+    pub signal: Signal,
+    pub sender: Sender,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Moment {
+    At(Duration),
+    AfterStop(Duration),
+    /// Right after the n-th event, at the same instant.
+    WithEvent(u64),
+}
+
+impl Life {
+    /// Comes up at once, ends at once when told to.
+    pub fn plain() -> Life {
+        Life {
+            start: Start::Works,
+            ends: None,
+            obeys: Some((Duration::ZERO, Obeys::Code(0))),
+            unkillable: false,
+            leaves: None,
+            health: Health::GOOD,
+        }
+    }
+
+    fn draw(d: &mut Draw) -> Life {
+        Life {
+            start: if d.chance(10) { d.pick(&[Start::Transient, Start::NotFound]) } else { Start::Works },
+            ends: d.maybe(45, |d| (d.span(20_000), d.pick(&[Exit::Code(0), Exit::Code(3), Exit::Code(143), crash()]))),
+            obeys: d.maybe(80, |d| {
+                (d.span(5_000), d.pick(&[Obeys::Code(0), Obeys::Dies, Obeys::Code(143), Obeys::Code(3)]))
+            }),
+            unkillable: d.chance(4),
+            leaves: d.maybe(33, |d| d.maybe(60, |d| d.span(3_000))),
+            health: Health::draw(d),
+        }
+    }
+}
+
+pub fn crash() -> Exit {
+    Exit::Signal { signal: Signal::from_number(libc::SIGSEGV).unwrap(), core: true }
+}
+
+impl Health {
+    pub const GOOD: Health = Health { from: Some(Duration::ZERO), until: None, takes: Some(Duration::ZERO) };
+
+    fn draw(d: &mut Draw) -> Health {
+        Health {
+            from: if d.chance(8) { None } else { Some(d.span(6_000)) },
+            until: d.maybe(20, |d| d.span(15_000)),
+            takes: if d.chance(5) { None } else { Some(d.span(1_500)) },
+        }
+    }
+}
+
+impl Scenario {
+    pub fn draw(d: &mut Draw) -> Scenario {
+        let config = config(d);
+        let lives = config.processes.iter().map(|_| d.many(1, 3, |d, _| Life::draw(d))).collect();
+        let answers = d.many(1, 6, |d, _| match d.below(6) {
+            0..3 => Answer::Ok(d.span(4_000)),
+            3 | 4 => Answer::Fails(d.span(4_000)),
+            _ => Answer::Hangs,
+        });
+        Scenario {
+            lives,
+            answers,
+            requests: d.many(0, 4, |d, _| request(d)),
+            stragglers: d.many(0, 2, |d, _| d.maybe(70, |d| d.span(6_000))),
+            stalls: if d.chance(10) { d.many(1, 2, |d, _| (d.span(60_000), d.span(15_000))) } else { Vec::new() },
+            config,
+        }
+    }
+
+    pub fn from_seed(seed: u64) -> Scenario {
+        Scenario::draw(&mut Draw::seed(seed))
+    }
+
+    pub fn life(&self, process: usize, run: u32) -> &Life {
+        let lives = &self.lives[process];
+        &lives[(run as usize).saturating_sub(1).min(lives.len() - 1)]
+    }
+}
+
+fn request(d: &mut Draw) -> Request {
+    let when = match d.below(4) {
+        0 => Moment::At(d.span(60_000)),
+        1 => Moment::At(d.span(3_000)),
+        2 => Moment::AfterStop(d.span(10_000)),
+        _ => Moment::WithEvent(d.below(40)),
+    };
+    let signal = d.pick(&[
+        Signal::TERM,
+        Signal::TERM,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::HUP,
+        Signal::USR1,
+        Signal::URG,
+        Signal::CHLD,
+    ]);
+    Request { when, signal, sender: d.pick(&[Sender::Outside, Sender::Process(7), Sender::Terminal, Sender::Unknown]) }
+}
+
+fn handler(d: &mut Draw, processes: u64) -> Handler {
+    match d.below(4) {
+        0 | 1 => Handler::Exec(vec!["hook".into()]),
+        2 => Handler::Sleep(d.span(8_000)),
+        _ => Handler::Signal { process: d.below(processes) as usize, signal: Signal::USR1 },
+    }
+}
+
+fn task(d: &mut Draw, name: String, processes: u64, on_failure: &[OnFailure]) -> Task {
+    Task {
+        timeout: d.maybe(60, |d| d.span(10_000).max(Duration::from_millis(1))),
+        retries: if d.chance(20) { Retries::UntilTimeout } else { Retries::Count(d.below(3) as u32) },
+        retry_delay: d.span(2_000),
+        on_failure: d.pick(on_failure),
+        ..Task::new(name, handler(d, processes))
+    }
+}
+
+fn steps(d: &mut Draw, kind: &str, processes: u64) -> Vec<Step> {
+    let on_failure = [OnFailure::Ignore, OnFailure::Ignore, OnFailure::Stop];
+    d.many(0, 2, |d, i| Step {
+        tasks: d.many(1, 2, |d, t| task(d, format!("{kind} {i} {t}"), processes, &on_failure)),
+        reserve: d.maybe(50, |d| d.span(5_000)),
+        when: d.pick(&[When::Requested, When::Always]),
+    })
+}
+
+fn probe(d: &mut Draw) -> Probe {
+    Probe {
+        initial_delay: d.span(3_000),
+        period: d.span(5_000).max(Duration::from_millis(100)),
+        timeout: d.span(3_000).max(Duration::from_millis(1)),
+        success_threshold: 1 + d.below(3) as u32,
+        failure_threshold: 1 + d.below(3) as u32,
+        ..Probe::new(Handler::Exec(vec!["probe".into()]))
+    }
+}
+
+fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
+    let on_failure = [OnFailure::Ignore, OnFailure::Restart, OnFailure::Stop];
+    let mut after: Vec<(usize, Condition)> = Vec::new();
+    for on in 0..index {
+        if d.chance(45) {
+            after.push((on, d.pick(&[Condition::Started, Condition::Ready, Condition::Completed])));
+        }
+    }
+    Process {
+        restart: d.pick(&[Restart::OnFailure, Restart::Always, Restart::Never]),
+        on_exit: d.pick(&[OnExit::Stop, OnExit::StopOnFailure, OnExit::Continue]),
+        stop: d.many(0, 2, |d, _| Rung {
+            signal: d.pick(&[Signal::QUIT, Signal::TERM, Signal::INT]),
+            wait: d.maybe(60, |d| d.span(8_000)),
+        }),
+        after,
+        startup: d.maybe(20, |d| Probe { success_threshold: 1, ..probe(d) }),
+        readiness: d.maybe(35, probe),
+        liveness: d.maybe(20, |d| Probe { success_threshold: 1, ..probe(d) }),
+        post_start: d.many(0, 1, |d, i| task(d, format!("post_start {index} {i}"), processes, &on_failure)),
+        pre_stop: d.maybe(30, |d| task(d, format!("pre_stop {index}"), processes, &[OnFailure::Ignore])),
+        max_restarts: d.maybe(40, |d| d.below(4) as u32),
+        stop_as_received: d.chance(50),
+        backoff: Backoff { initial: d.span(3_000), max: d.span(10_000), reset: d.span(15_000) },
+        ..Process::new(format!("p{index}"), vec!["p".into()])
+    }
+}
+
+fn config(d: &mut Draw) -> Config {
+    let n = 1 + d.below(4);
+    let mut c = Config::with_defaults();
+    c.grace = d.span(40_000);
+    c.kill_reserve = if d.chance(80) { d.span(2_000).min(c.grace) } else { Duration::ZERO };
+    c.stop_reserve = d.maybe(40, |d| d.span(10_000));
+    c.processes = (0..n).map(|i| process(d, i as usize, n)).collect();
+    let main = d.below(n) as usize;
+    c.processes[main].main = d.chance(60);
+    c.init = d.many(0, 1, |d, i| task(d, format!("init {i}"), n, &[OnFailure::Ignore, OnFailure::Stop]));
+    c.drain = steps(d, "drain", n);
+    c.post_stop = steps(d, "post_stop", n);
+    c.exit_codes.forced = d.maybe(30, |d| d.below(256) as u8);
+    c.exit_codes.map = if d.chance(50) { [(143, 0), (3, 33)].into() } else { Default::default() };
+    c.readiness_on_drain = if d.chance(30) { ReadinessOnDrain::Keep } else { ReadinessOnDrain::Fail };
+    c
+}

@@ -1,0 +1,291 @@
+//! Plays one scenario in virtual time, as its seed says.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use softstop::lifecycle::action::What;
+use softstop::lifecycle::event::{Exit, SpawnErrorKind};
+use softstop::signal::Signal;
+use softstop::time::At;
+
+use super::checks::MS;
+use super::scenario::{Answer, Moment, Obeys, Scenario, Start};
+use super::{Checked, Effect, Violation, World, broken};
+
+/// A container that nobody stops is stopped then: everything that can happen before has.
+const PATIENCE: At = At::from_millis(90_000);
+/// Or after so many events: crash loops and fast probes show what they have to show long before.
+const PATIENT_EVENTS: u64 = 400;
+/// Far more than any scenario needs.
+const EVENTS: u64 = 10_000;
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Due {
+    Request(usize),
+    Ends(usize, u32, End),
+    GroupEnds(usize, u32),
+    StragglerEnds(usize),
+    Answers(u64, bool),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum End {
+    ByItself,
+    Obeying(Signal),
+    Killed,
+}
+
+pub struct Simulation<'a> {
+    scenario: &'a Scenario,
+    pub world: World,
+    queue: BinaryHeap<Reverse<(At, u64, Due)>>,
+    seq: u64,
+    answered: usize,
+    events: u64,
+    after_stop_queued: bool,
+}
+
+/// What became of a scenario.
+pub fn play(scenario: &Scenario, told: bool) -> (World, Checked) {
+    let mut simulation = Simulation::new(scenario);
+    if told {
+        simulation.world.timeline = Some(Vec::new());
+    }
+    let result = simulation.run();
+    (simulation.world, result)
+}
+
+impl<'a> Simulation<'a> {
+    fn new(scenario: &'a Scenario) -> Simulation<'a> {
+        let world = World::new(scenario.config.clone(), scenario.stragglers.len());
+        let mut simulation = Simulation {
+            scenario,
+            world,
+            queue: BinaryHeap::new(),
+            seq: 0,
+            answered: 0,
+            events: 0,
+            after_stop_queued: false,
+        };
+        for (i, request) in scenario.requests.iter().enumerate() {
+            if let Moment::At(at) = request.when {
+                simulation.after(at, Due::Request(i));
+            }
+        }
+        simulation
+    }
+
+    fn after(&mut self, delay: Duration, due: Due) {
+        self.seq += 1;
+        self.queue.push(Reverse((self.world.now + delay, self.seq, due)));
+    }
+
+    fn run(&mut self) -> Checked {
+        self.world.begin()?;
+        self.react()?;
+        while self.world.finished.is_none() {
+            self.events += 1;
+            if self.events > EVENTS {
+                return broken("I1", format!("livelock: {EVENTS} events"));
+            }
+            self.next()?;
+            self.requests_with_event()?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Checked {
+        let timer = self.world.machine.next_deadline();
+        let next = self.queue.peek().map(|Reverse((at, ..))| *at);
+        let stopping = self.world.stop.is_some();
+        match (next, timer) {
+            _ if !stopping && (self.world.now > PATIENCE || self.events > PATIENT_EVENTS) => {
+                self.request(Signal::TERM)?
+            }
+            (None, None) => self.request(Signal::TERM)?,
+            (Some(at), timer) if timer.is_none_or(|t| at <= t) => {
+                let Some(Reverse((_, _, due))) = self.queue.pop() else { return Ok(()) };
+                self.pass(at);
+                self.happen(due)?;
+            }
+            (_, Some(at)) => {
+                if at < self.world.now && self.events > EVENTS / 2 {
+                    return broken("contract", format!("deadline {at:?} stays in the past"));
+                }
+                self.pass(at);
+                self.world.tick()?;
+            }
+            (Some(_), None) => unreachable!("covered above"),
+        }
+        self.react()
+    }
+
+    /// Time goes on, or jumps: softstop did not get to run.
+    fn pass(&mut self, at: At) {
+        self.world.now = self.world.now.max(at);
+        for (from, length) in &self.scenario.stalls {
+            let (from, until) = (At::ZERO + *from, At::ZERO + *from + *length);
+            if from <= self.world.now && self.world.now < until {
+                self.world.now = until;
+                self.world.stalled_until = self.world.stalled_until.max(until);
+            }
+        }
+    }
+
+    fn request(&mut self, signal: Signal) -> Checked {
+        self.world.signal(signal, softstop::lifecycle::event::Sender::Outside)
+    }
+
+    fn requests_with_event(&mut self) -> Checked {
+        if self.world.stop.is_some() && !std::mem::replace(&mut self.after_stop_queued, true) {
+            for (i, request) in self.scenario.requests.iter().enumerate() {
+                if let Moment::AfterStop(delay) = request.when {
+                    self.after(delay, Due::Request(i));
+                }
+            }
+        }
+        for request in &self.scenario.requests {
+            if request.when == Moment::WithEvent(self.events) && self.world.finished.is_none() {
+                self.world.signal(request.signal, request.sender)?;
+                self.react()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, due: Due) -> Checked {
+        let world = &mut self.world;
+        match due {
+            Due::Request(i) => world.signal(self.scenario.requests[i].signal, self.scenario.requests[i].sender),
+            Due::Ends(p, run, end) => {
+                let body = &world.bodies[p];
+                if !body.alive || body.run != run {
+                    return Ok(());
+                }
+                let life = self.scenario.life(p, run);
+                let killed = Exit::Signal { signal: Signal::KILL, core: false };
+                let exit = match (end, life.ends, life.obeys) {
+                    (End::ByItself, Some((_, exit)), _) => exit,
+                    (End::Obeying(_), _, Some((_, Obeys::Code(code)))) => Exit::Code(code),
+                    (End::Obeying(signal), _, _) => Exit::Signal { signal, core: false },
+                    _ => killed,
+                };
+                world.ends(p, exit, life.leaves.is_some())
+            }
+            Due::GroupEnds(p, run) if world.bodies[p].group && world.bodies[p].run == run => world.group_ends(p),
+            Due::StragglerEnds(i) if !world.stragglers[i].gone => world.straggler_ends(i),
+            Due::Answers(run, ok) if world.hooks.contains_key(&run) => world.answers(run, ok),
+            Due::GroupEnds(..) | Due::StragglerEnds(_) | Due::Answers(..) => Ok(()),
+        }
+    }
+
+    /// What the machine did sets other things in motion.
+    fn react(&mut self) -> Checked {
+        while !self.world.effects.is_empty() {
+            for effect in std::mem::take(&mut self.world.effects) {
+                self.follow(effect)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, effect: Effect) -> Checked {
+        match effect {
+            Effect::Spawn(p) => return self.spawn(p),
+            Effect::Signalled(p, signal) => {
+                let run = self.world.bodies[p].run;
+                if let Some((delay, _)) = self.scenario.life(p, run).obeys {
+                    self.after(delay, Due::Ends(p, run, End::Obeying(signal)));
+                }
+            }
+            Effect::Killed(p) => {
+                if !self.world.bodies[p].unkillable {
+                    let run = self.world.bodies[p].run;
+                    self.after(MS, Due::Ends(p, run, End::Killed));
+                    self.after(2 * MS, Due::GroupEnds(p, run));
+                }
+            }
+            Effect::GroupSignalled(p, signal) => {
+                let run = self.world.bodies[p].run;
+                match (signal == Signal::KILL, self.scenario.life(p, run).leaves) {
+                    (true, Some(_)) => self.after(MS, Due::GroupEnds(p, run)),
+                    (false, Some(Some(delay))) => self.after(delay, Due::GroupEnds(p, run)),
+                    _ => {}
+                }
+            }
+            Effect::Ran(run, what) => self.hook(run, what),
+            // A killed or terminated hook is reaped soon; SIGTERM it may well ignore.
+            Effect::Cancelled { run, kill } if kill || run % 3 != 0 => self.after(2 * MS, Due::Answers(run, false)),
+            Effect::Cancelled { .. } => {}
+            Effect::StragglersSignalled(signal) => {
+                for i in 0..self.scenario.stragglers.len() {
+                    match (signal == Signal::KILL, self.scenario.stragglers[i]) {
+                        (true, _) => self.after(MS, Due::StragglerEnds(i)),
+                        (false, Some(delay)) => self.after(delay, Due::StragglerEnds(i)),
+                        (false, None) => {}
+                    }
+                }
+            }
+            Effect::Swept => {
+                for i in 0..self.scenario.stragglers.len() {
+                    self.after(MS, Due::StragglerEnds(i));
+                }
+                for run in self.world.hooks.keys().copied().collect::<Vec<_>>() {
+                    self.after(MS, Due::Answers(run, false));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, p: usize) -> Checked {
+        let run = self.world.bodies[p].run + 1;
+        let life = self.scenario.life(p, run);
+        match life.start {
+            Start::Transient => self.world.start_failed(p, SpawnErrorKind::Transient),
+            Start::NotFound => self.world.start_failed(p, SpawnErrorKind::NotFound),
+            Start::Works => {
+                self.world.unkillable_next(p, life.unkillable);
+                if let Some((delay, _)) = life.ends {
+                    self.after(delay, Due::Ends(p, run, End::ByItself));
+                }
+                self.world.started(p)
+            }
+        }
+    }
+
+    fn hook(&mut self, run: u64, what: What) {
+        let (ok, takes) = match what {
+            What::Probe(p, _) => self.probe(p.0),
+            _ => {
+                let answer = self.scenario.answers[self.answered % self.scenario.answers.len()];
+                self.answered += 1;
+                match answer {
+                    Answer::Ok(takes) => (true, Some(takes)),
+                    Answer::Fails(takes) => (false, Some(takes)),
+                    Answer::Hangs => (false, None),
+                }
+            }
+        };
+        if let Some(takes) = takes {
+            self.after(takes, Due::Answers(run, ok));
+        }
+    }
+
+    fn probe(&self, p: usize) -> (bool, Option<Duration>) {
+        let body = &self.world.bodies[p];
+        let health = self.scenario.life(p, body.run).health;
+        let age = self.world.age(p);
+        let good = health.from.is_some_and(|from| age >= from && health.until.is_none_or(|until| age < from + until));
+        (good, health.takes)
+    }
+}
+
+/// The first seed from `from` on, of `count`, whose scenario breaks something.
+pub fn first_broken(from: u64, count: u64) -> Option<(u64, Violation)> {
+    (0..count).map(|n| from.wrapping_add(n)).find_map(|seed| {
+        let (_, result) = play(&Scenario::from_seed(seed), false);
+        result.err().map(|violation| (seed, violation))
+    })
+}
