@@ -25,7 +25,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::endpoints::{ALLOWED, Answer};
@@ -34,6 +34,11 @@ use super::endpoints::{ALLOWED, Answer};
 const MAX_HEAD: usize = 8192;
 /// The first pause after an accept that failed for want of a descriptor or memory; doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// A shortage of descriptors is said when it begins, and again this much later if it lasts: each client that makes room for
+/// the next would be a line else.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// Of the descriptors that softstop may have, clients get one in so many: restarts, hooks, probes and the report need theirs.
+const SHARE: usize = 4;
 
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +51,14 @@ pub struct Limits {
     pub write: Duration,
     /// A connection's whole life, whatever it does.
     pub lifetime: Duration,
+}
+
+impl Limits {
+    /// For a process that may have `descriptors` open (RLIMIT_NOFILE).
+    pub fn within(descriptors: usize) -> Limits {
+        let limits = Limits::default();
+        Limits { connections: limits.connections.min(descriptors / SHARE).max(1), ..limits }
+    }
 }
 
 impl Default for Limits {
@@ -102,6 +115,7 @@ pub async fn serve(listener: TcpListener, answer: Answerer, limits: Limits) {
 async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, limits: Limits) {
     let mut connections = Connections { running: JoinSet::new(), oldest_first: VecDeque::new() };
     let mut pause = Duration::ZERO;
+    let mut said: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -120,7 +134,9 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, 
                 tokio::task::yield_now().await;
             }
             Err(e) if out_of_resources(&e) => {
-                if pause.is_zero() {
+                let now = Instant::now();
+                if said.is_none_or(|at| now.duration_since(at) >= SAID_AGAIN) {
+                    said = Some(now);
                     warn!("cannot accept a connection on the http port: {e}; trying again");
                 }
                 // Retrying at once would spin: the connection stays in the queue and the listener stays readable.

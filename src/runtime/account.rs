@@ -1,5 +1,6 @@
 //! The account of what happens: the log line, the history, the termination log, the report.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use super::{Clock, files};
@@ -12,6 +13,8 @@ pub(super) struct Account {
     report: Option<PathBuf>,
     /// Written only when it is there already.
     termination_log: Option<PathBuf>,
+    /// That it cannot be written was said: once is enough.
+    verdict_failed: Cell<bool>,
     /// The log is JSON.
     json: bool,
 }
@@ -23,6 +26,7 @@ impl Account {
             history: History::default(),
             report: config.report.clone(),
             termination_log: config.termination_log.clone(),
+            verdict_failed: Cell::new(false),
             json: config.log.format == LogFormat::Json,
         }
     }
@@ -49,7 +53,9 @@ impl Account {
 
     fn write_termination_log(&self) {
         let Some(path) = self.termination_log.as_ref().filter(|p| p.exists()) else { return };
-        if let Err(error) = files::write(path, false, &self.history.termination_message()) {
+        if let Err(error) = files::write(path, false, &self.history.termination_message())
+            && !self.verdict_failed.replace(true)
+        {
             tracing::warn!("cannot write the verdict to {}: {error}", path.display());
         }
     }

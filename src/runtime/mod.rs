@@ -132,7 +132,8 @@ fn serve(listener: std::net::TcpListener, machine: &Rc<RefCell<Machine>>, clock:
         let status = machine.borrow().status(clock.now());
         endpoints::answer(parts.method.as_str(), parts.uri.path(), parts.uri.query(), &status)
     });
-    tokio::task::spawn_local(server::serve(listener, answer, server::Limits::default()));
+    let limits = server::Limits::within(process::fd_limit().cast_unsigned() as usize);
+    tokio::task::spawn_local(server::serve(listener, answer, limits));
     Ok(())
 }
 

@@ -22,6 +22,8 @@ use crate::sys::{process, target, tree};
 const SWEEP_LIMIT: Duration = Duration::from_millis(20);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
+/// What helps when a process runs as another user.
+const NEEDS: &str = "add the capability KILL or run softstop as that user";
 
 impl Shell {
     /// Carry one action out; a spawn's answer comes back at once.
@@ -184,8 +186,12 @@ impl Shell {
         let process = self.plan.name(id.0).to_string();
         let looked_like = if because.left_overs { String::new() } else { self.looks_like(id, pid) };
         self.account.note(Note::Killed { process, because: because.into(), looked_like });
-        let group = target::signal_group(pid, Signal::KILL);
-        let sent = if because.left_overs { group } else { target::signal(pid, Signal::KILL) };
+        let sent = if because.left_overs {
+            target::signal_leaderless_group(pid, Signal::KILL)
+        } else {
+            let _ = target::signal_group(pid, Signal::KILL);
+            target::signal(pid, Signal::KILL)
+        };
         self.complain(id, Signal::KILL, sent);
     }
 
@@ -200,10 +206,9 @@ impl Shell {
 
     fn complain(&self, id: ProcId, signal: Signal, sent: io::Result<()>) {
         match sent {
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => tracing::warn!(
-                "{}: {signal} is not permitted: it runs as another user; add the capability KILL or run softstop as that user",
-                self.plan.name(id.0)
-            ),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                tracing::warn!("{}: {signal} is not permitted: it runs as another user; {NEEDS}", self.plan.name(id.0));
+            }
             // ESRCH: it has just ended; that will be seen.
             _ => {}
         }
@@ -219,7 +224,9 @@ impl Shell {
                 // Without /proc only an init can reach what it cannot see.
                 let then =
                     if process::is_pid1() { "SIGKILL comes at the deadline" } else { "what daemonised is left behind" };
-                tracing::warn!("left-over processes cannot be seen ({error}); {then}");
+                if !std::mem::replace(&mut self.blind_told, true) {
+                    tracing::warn!("left-over processes cannot be seen ({error}); {then}");
+                }
                 return;
             }
         };
@@ -232,7 +239,13 @@ impl Shell {
         }
         self.stragglers_told = true;
         self.account.note(Note::Stragglers { signal: SignalName(signal), count: alive.len(), which: named(&alive) });
-        tree::signal_all(&alive, signal, signal != Signal::KILL);
+        let signalled = tree::signal_all(&alive, signal, signal != Signal::KILL);
+        if signalled.refused > 0 {
+            let n = signalled.refused;
+            tracing::warn!(
+                "left-over processes: {signal} is not permitted to {n} of them, which run as another user; {NEEDS}"
+            );
+        }
     }
 
     fn finish(&mut self, code: u8) {

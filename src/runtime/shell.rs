@@ -78,6 +78,8 @@ pub(super) struct Shell {
     pub children_changed: bool,
     pub alone: bool,
     pub stragglers_told: bool,
+    /// That left-over processes cannot be seen was said.
+    pub blind_told: bool,
     pub exit: Option<u8>,
     /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
     late: bool,
@@ -128,6 +130,7 @@ impl Shell {
             children_changed: false,
             alone: false,
             stragglers_told: false,
+            blind_told: false,
             exit: None,
             late: false,
             queue: VecDeque::new(),
@@ -292,6 +295,7 @@ impl Shell {
         self.take_terminal_back();
         self.account.close();
         self.sink.flush_until(now + limit).await;
+        self.sink.tell_losses();
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 

@@ -144,7 +144,7 @@ pub fn inherited_fds() -> Vec<RawFd> {
 }
 
 /// The highest number a descriptor may have, plus one. Async-signal-safe.
-pub(super) fn fd_limit() -> RawFd {
+pub fn fd_limit() -> RawFd {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is live memory of the right type.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {

@@ -107,12 +107,28 @@ fn every_process() -> io::Result<Vec<Stat>> {
     Ok(pids.filter_map(|pid| read_stat(pid).ok()).collect())
 }
 
-/// Signals those of `targets` that live; with `wake` SIGCONT follows, so that a stopped process can act. Returns how many
-/// were signalled. Those that may not be signalled (EPERM) or have ended since they were listed are passed over.
-pub fn signal_all(targets: &[Descendant], signal: Signal, wake: bool) -> usize {
+/// What [`signal_all`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Signalled {
+    pub sent: usize,
+    /// Those that may not be signalled (EPERM): they run as another user.
+    pub refused: usize,
+}
+
+/// Signals those of `targets` that live; with `wake` SIGCONT follows, so that a stopped process can act. Those that have ended
+/// since they were listed are passed over.
+pub fn signal_all(targets: &[Descendant], signal: Signal, wake: bool) -> Signalled {
     let signals = [signal, Signal::CONT];
     let signals = if wake { &signals[..] } else { &signals[..1] };
-    targets.iter().filter(|target| target.lives && send(target, signals).is_ok()).count()
+    let mut signalled = Signalled::default();
+    for target in targets.iter().filter(|target| target.lives) {
+        match send(target, signals) {
+            Ok(()) => signalled.sent += 1,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => signalled.refused += 1,
+            Err(_) => {}
+        }
+    }
+    signalled
 }
 
 /// What a sweep of [`kill_everything`] came to.
@@ -187,7 +203,13 @@ fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
     signals.iter().try_for_each(|signal| match &pinned {
-        Some(pidfd) => send_pinned(pidfd.as_raw_fd(), *signal),
+        Some(pidfd) => match send_pinned(pidfd.as_raw_fd(), *signal) {
+            // A sandbox may know the one call and refuse the other. What is truly not permitted is not so by `kill` either.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                kill(target.pid, signal.number())
+            }
+            result => result,
+        },
         None => kill(target.pid, signal.number()),
     })
 }

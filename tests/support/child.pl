@@ -15,6 +15,7 @@
 #   orphans:N           N processes whose parent ends before they do
 #   journal:FILE:TEXT   appends a line to FILE
 #   journal-on:SIG:FILE:TEXT  appends a line to FILE when SIG comes, then exits 0
+#   journal-all:FILE    appends the name of every signal that comes to FILE, and goes on
 #   status              prints the signal lines of /proc/self/status
 #   environ:NAME        prints NAME=value
 #   pid                 prints pid=N as the process's own namespace counts
@@ -110,6 +111,10 @@ sub run {
         elsif ($verb eq 'journal-on') {
             my ($s, $file, $text) = @a;
             $SIG{ signal_name($s) } = sub { append($file, $text); POSIX::_exit(0) };
+        }
+        elsif ($verb eq 'journal-all') {
+            my $file = $rest;
+            for my $s (grep { !/^(?:ZERO|KILL|STOP|CHLD|CLD|NUM3[23]|FPE|SEGV|ILL|BUS)$/ } @numbered) { $SIG{$s} = sub { append($file, $s) } }
         }
         elsif ($verb eq 'fork' || $verb eq 'session') {
             my $end = block_end($i + 1, @words);

@@ -6,13 +6,16 @@
 #   traverse           with `user`: may still go into every directory (for a checkout that only root may enter)
 #   no-caps            no capability, now or by any later exec
 #   limit:nproc:N      at most N processes of this user; limit:nofile:N: at most N open descriptors
+#   cgroup:DIR         into that control group
 #   deny:ERRNO:CALLS   these calls answer ERRNO; CALLS are joined by commas, prctl=36 is prctl with 36 as first argument
 #   kill:CALLS         these calls end the process with SIGSYS
 #   read-only:PATH     every mount is read-only, but PATH
 #   hide:PATH          an empty read-only directory over PATH (hide:/proc is no /proc)
 #   no-null            /dev without null
+#   full:DIR           a file system without room over DIR, with an empty file termination-log in it
 #   proc:OPTIONS       a /proc of these options (hidepid=2, subset=pid)
 #   pid-max:N          pids of this PID namespace stay below N
+#   chroot:DIR         into a directory that holds nothing but what the test put there
 #   out:FILE  err:FILE standard output or error goes to FILE
 #   gone:out gone:err  it goes to a pipe that nobody reads any more
 #   stuff:out stuff:err  the pipe that it is gets filled
@@ -115,6 +118,17 @@ sub hide {
     run(qw(mount -t tmpfs -o), 'ro,size=4k,mode=755', 'none', $path);
 }
 
+sub full {
+    my ($dir) = @_;
+    own_mounts();
+    run(qw(mount -t tmpfs -o), 'size=8k,mode=777', 'none', $dir);
+    for my $name (qw(termination-log filler)) {
+        open my $f, '>', "$dir/$name" or die "fault.pl: $dir/$name: $!\n";
+        next if $name ne 'filler';
+        1 while defined syswrite $f, 'x' x 4096;
+    }
+}
+
 # A /dev of everything but null: bind mounts of the others on a fresh tmpfs.
 sub no_null {
     own_mounts();
@@ -124,6 +138,12 @@ sub no_null {
         run('mount', '--bind', "/dev/$name", "/mnt/$name");
     }
     run(qw(mount --move /mnt /dev));
+}
+
+sub enter {
+    my ($dir) = @_;
+    open my $f, '>', "$dir/cgroup.procs" or die "fault.pl: $dir: $!\n";
+    syswrite($f, '0') or die "fault.pl: $dir: $!\n";
 }
 
 sub pid_max {
@@ -162,12 +182,15 @@ while (@ARGV and (my $word = shift @ARGV) ne '--') {
     elsif ($verb eq 'user')      { become($rest) }
     elsif ($verb eq 'no-caps')   { drop_capabilities() }
     elsif ($verb eq 'limit')     { call('prlimit64', 0, $limit{$first}, pack('QQ', $second, $second), 0) }
+    elsif ($verb eq 'cgroup')    { enter($rest) }
     elsif ($verb eq 'deny')      { filter(0x50000 | Errno->can($first)->(), $second) }
     elsif ($verb eq 'kill')      { filter(0x80000000, $rest) }
     elsif ($verb eq 'read-only') { read_only($rest) }
     elsif ($verb eq 'hide')      { hide($rest) }
+    elsif ($verb eq 'full')      { full($rest) }
     elsif ($verb eq 'no-null')   { no_null() }
     elsif ($verb eq 'proc')      { own_mounts(); run(qw(mount -t proc -o), $rest, qw(proc /proc)) }
+    elsif ($verb eq 'chroot')    { chroot $rest and chdir '/' or die "fault.pl: $rest: $!\n" }
     elsif ($verb eq 'pid-max')   { pid_max($rest) }
     elsif ($verb eq 'out')       { open STDOUT, '>>', $rest or die "fault.pl: $rest: $!\n" }
     elsif ($verb eq 'err')       { open STDERR, '>>', $rest or die "fault.pl: $rest: $!\n" }

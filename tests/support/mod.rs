@@ -11,6 +11,7 @@
 pub mod faults;
 pub mod http;
 pub mod processes;
+pub mod proof;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -330,8 +331,8 @@ impl Running {
             let pid = if self.pid1 { processes::children(outer).first().copied() } else { Some(outer) };
             // The launcher's steps (unshare, env, perl) have the same pid until the last of them execs softstop. What has ended
             // already is as good.
-            match pid.map(|pid| (pid, processes::program(pid))) {
-                Some((pid, Some(program))) if program == Path::new(SOFTSTOP) => return pid,
+            match pid.map(|pid| (pid, processes::runs(pid, Path::new(SOFTSTOP)))) {
+                Some((pid, true)) => return pid,
                 _ if self.ended() => return 0,
                 _ => {}
             }
@@ -355,6 +356,10 @@ impl Running {
     /// softstop's pid as the test sees it; 0 if it ended at once.
     pub fn pid(&self) -> i32 {
         self.init
+    }
+
+    pub fn is_pid1(&self) -> bool {
+        self.pid1
     }
 
     /// Its exit code, if it has ended.
@@ -484,7 +489,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended() {
-            // `--kill-child` makes unshare's death the namespace's.
+            // `--kill-child` makes unshare's death the namespace's, unless softstop changed its user on the way: the kernel
+            // forgets the request then. While unshare lives, its child's pid is its own.
+            if self.pid1 && self.init > 1 {
+                processes::send(self.init, libc::SIGKILL);
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

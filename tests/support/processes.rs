@@ -1,7 +1,8 @@
 //! What runs, as /proc shows it from outside the namespace.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -68,6 +69,19 @@ pub fn below(pid: i32) -> Vec<Proc> {
 
 pub fn program(pid: i32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// Whether it has executed this very file, under whatever name (a bind mount, a chroot).
+pub fn runs(pid: i32, program: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let executed = identity(Path::new(&format!("/proc/{pid}/exe")));
+    executed.is_some() && executed == identity(program)
+}
+
+/// Its number in its own PID namespace.
+pub fn inner_pid(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|l| l.strip_prefix("NSpid:"))?.split_whitespace().next_back()?.parse().ok()
 }
 
 /// A zombie has no namespace link any more; as PID 1's own child it is found by its parent.
