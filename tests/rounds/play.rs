@@ -311,21 +311,27 @@ impl Strangers {
         };
         command.args(["actor", "stranger", "note:15", "note:2", "note:3", "tick", "wait"]).env("TEST_JOURNAL", journal);
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Strangers(command.spawn().ok().filter(|_| softstop > 0))
+        // 0: it has ended already.
+        Strangers(if softstop > 0 { command.spawn().ok() } else { None })
     }
 
     /// In softstop's namespace its end is the stranger's; elsewhere it lives on.
-    fn verdict(self, pid1: bool) -> Result<(), String> {
-        let Some(mut stranger) = self.0 else { return Ok(()) };
+    fn verdict(mut self, pid1: bool) -> Result<(), String> {
+        let Some(stranger) = &mut self.0 else { return Ok(()) };
         let ended = stranger.try_wait().map_err(|e| e.to_string())?;
-        let verdict = match ended {
+        match ended {
             Some(status) if !pid1 => Err(format!("a stranger was ended: {status}")),
             _ => Ok(()),
-        };
-        if !pid1 {
-            let _ = stranger.kill();
         }
-        let _ = stranger.wait();
-        verdict
+    }
+}
+
+impl Drop for Strangers {
+    fn drop(&mut self) {
+        if let Some(stranger) = &mut self.0 {
+            // In a namespace only nsenter is ours to kill; what it started has ended with the namespace.
+            let _ = stranger.kill();
+            let _ = stranger.wait();
+        }
     }
 }
