@@ -137,6 +137,12 @@ pub enum Outcome {
         /// The exit code of an exec handler.
         code: Option<u8>,
     },
+    /// softstop could not even make the attempt (no process, descriptor or memory to be had): that says nothing of who was to be
+    /// asked. A probe's is thrown away, as the kubelet does with an error of its own (prober/worker.go); a task's has failed.
+    NotMade {
+        /// One line.
+        reason: String,
+    },
 }
 
 impl Outcome {

@@ -174,6 +174,32 @@ fn a_probe_turns_at_its_threshold_and_not_before() {
     }
 }
 
+/// What softstop could not even try says nothing of who is probed, and is said once in a row.
+#[test]
+fn a_probe_that_could_not_be_made_counts_for_nothing() {
+    let mut bench = Bench::new(config(|c| {
+        let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
+        c.processes[0].readiness = Some(Probe { failure_threshold: 2, ..probe });
+    }));
+    let not_made = || Outcome::NotMade { reason: "no new process".into() };
+    let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeNotMade { .. })));
+    let mut actions = bench.feed(Event::Begin);
+    for (outcome, ready, told) in [
+        (Outcome::Ok, true, false),
+        (Outcome::failed("no"), true, false),
+        (not_made(), true, true),
+        (not_made(), true, false),
+        // The second failure: what lies between counts for nothing, and does not make it the first again.
+        (Outcome::failed("no"), false, false),
+        (not_made(), false, true),
+    ] {
+        let (run, _) = run_of(&actions);
+        let answered = bench.feed(Event::RunDone { run, outcome });
+        assert_eq!((bench.machine.ready(), said(&answered)), (ready, told));
+        actions = bench.wait().1;
+    }
+}
+
 /// Told of late, when its time is over by the clock: it ended in time all the same, and so did the hook before it.
 #[test]
 fn what_is_told_before_the_clock_was_in_time() {

@@ -152,6 +152,7 @@ impl Machine {
             (_, Step::Failed { failures }) => {
                 self.note(Note::ProbeFailed { process: name, probe: kind, failures, threshold, reason });
             }
+            (_, Step::NotMade(reason)) => self.note(Note::ProbeNotMade { process: name, probe: kind, reason }),
             (ProbeKind::Startup, Step::Turned(true)) => self.started_up(id),
             (ProbeKind::Readiness | ProbeKind::Liveness, Step::Turned(true)) => {}
             (ProbeKind::Readiness, Step::Turned(false)) => {

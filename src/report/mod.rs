@@ -70,6 +70,12 @@ pub enum Note {
         threshold: u32,
         reason: String,
     },
+    /// softstop could not even try: the attempt counts for nothing.
+    ProbeNotMade {
+        process: String,
+        probe: ProbeKind,
+        reason: String,
+    },
     /// A probe's verdict, or a post_start task, ends this run of the process.
     Unhealthy {
         process: String,

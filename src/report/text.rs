@@ -52,6 +52,7 @@ impl Note {
             Note::StartFailed { retry_in: None, .. } | Note::GaveUp { .. } | Note::CannotStart { .. } => Level::Error,
             Note::StartFailed { .. }
             | Note::NotReady { .. }
+            | Note::ProbeNotMade { .. }
             | Note::Unhealthy { .. }
             | Note::SignalIgnored { .. }
             | Note::Killed { .. }
@@ -75,6 +76,7 @@ impl Note {
             | Note::Ready { process, .. }
             | Note::NotReady { process, .. }
             | Note::ProbeFailed { process, .. }
+            | Note::ProbeNotMade { process, .. }
             | Note::Unhealthy { process, .. }
             | Note::Exited { process, .. }
             | Note::BackOff { process, .. }
@@ -115,6 +117,9 @@ impl fmt::Display for Note {
             Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
             Note::ProbeFailed { process, probe, failures, threshold, reason } => {
                 write!(f, "{process}: {} probe failed ({failures} of {threshold}): {reason}", probe.name())
+            }
+            Note::ProbeNotMade { process, probe, reason } => {
+                write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())
             }
             Note::Unhealthy { process, reason } => write!(f, "{process}: {reason}; stopping it"),
             Note::Exited { process, exit, ran } => {
