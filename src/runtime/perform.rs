@@ -44,6 +44,7 @@ impl Shell {
             Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers_told) => {}
             Action::Note(note) => self.account.note(note),
             Action::Finish { code } => self.finish(code),
+            Action::Answer { .. } => {}
         }
         None
     }

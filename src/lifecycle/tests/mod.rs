@@ -1,5 +1,7 @@
 //! What the random worlds of tests/simulation.rs do not count: how often, after how long, in which order.
 
+mod orders;
+
 use std::time::Duration;
 
 use super::Machine;
