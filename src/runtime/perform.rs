@@ -42,9 +42,12 @@ impl Shell {
             Action::Census => self.census = true,
             // Said only when somebody was told to go.
             Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers_told) => {}
-            Action::Note(note) => self.account.note(note),
+            Action::Note(note) => {
+                self.tell_askers(&note);
+                self.account.note(note);
+            }
             Action::Finish { code } => self.finish(code),
-            Action::Answer { .. } => {}
+            Action::Answer { ask, answer } => self.answer(ask, answer),
         }
         None
     }

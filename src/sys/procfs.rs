@@ -135,6 +135,16 @@ pub(super) fn check_namespace() -> io::Result<()> {
     Err(io::Error::other("/proc shows another pid namespace: mount one for this container"))
 }
 
+/// Whether a process lives in a PID namespace below ours, or cannot be seen although /proc can. False without /proc.
+pub fn is_in_namespace_below(pid: i32) -> bool {
+    if check_namespace().is_err() {
+        return false;
+    }
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    pids.is_some_and(|pids| pids.split_ascii_whitespace().count() > 1)
+}
+
 pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
     let bytes = fs::read(format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))

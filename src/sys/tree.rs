@@ -101,6 +101,20 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
+/// Our own parent, its parent and so on, as far as /proc shows them.
+pub fn ancestors() -> Vec<i32> {
+    let mut list = Vec::new();
+    let mut pid = own_pid();
+    while let Ok(stat) = read_stat(pid)
+        && stat.ppid > 0
+        && list.len() < 256
+    {
+        pid = stat.ppid;
+        list.push(pid);
+    }
+    list
+}
+
 fn every_process() -> io::Result<Vec<Stat>> {
     let entries = fs::read_dir("/proc")?;
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
