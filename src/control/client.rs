@@ -36,7 +36,13 @@ fn unavailable(text: impl Into<String>) -> Failure {
 /// Ask the softstop at `control`, show what it says; the exit code. `note` is added when nobody is there.
 #[must_use]
 pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>) -> u8 {
-    let told = find(control).and_then(|place| connect(&place)).and_then(|stream| converse(&stream, request));
+    let told = find(control).and_then(|place| connect(&place)).and_then(|stream| {
+        let told = converse(&stream, request);
+        // Closed by the end of this process and not before: softstop, being PID 1, takes with it who is still there, and so
+        // waits for that.
+        std::mem::forget(stream);
+        told
+    });
     let (code, text) = match told {
         Ok(Reply::Status(status)) if json => {
             let text = serde_json::to_string_pretty(&status).unwrap_or_else(|_| status.to_string());

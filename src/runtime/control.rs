@@ -99,7 +99,9 @@ impl Shell {
 
     /// Who waits sees what goes on.
     pub(super) fn tell_askers(&self, note: &Note) {
-        if self.orders.asking.is_empty() || note.level() > Level::Info {
+        // Its own order is no news to anybody.
+        let news = note.level() <= Level::Info && !matches!(note, Note::Ordered { .. });
+        if self.orders.asking.is_empty() || !news {
             return;
         }
         let text = note.to_string();
