@@ -27,11 +27,13 @@ Examples:
   softstop --grace 30s --drain-sleep 5s --http 9180 --readiness http://localhost:8080/ -- /app
   softstop run -c softstop.toml              several processes, hooks, probes, an ordered drain
   softstop check -c softstop.toml            every mistake in a config, with line, column and fix
+  softstop drain                             in a preStop hook: drain, then return
 
 Durations have a unit: 500ms, 30s, 1m30s. Signals are names or numbers: SIGTERM, TERM, 15.
 
 Exit codes: the main process's own, 128+n when signal n ended it; 64 wrong command line,
-69 no softstop answers, 77 not permitted, 70 softstop's own failure, 78 wrong configuration, 126 not executable, 127 not found.";
+70 softstop's own failure, 78 wrong configuration, 126 not executable, 127 not found.
+Of orders to a running softstop: 0 done, 1 refused, 69 none answers, 77 not permitted.";
 
 // The headings of --help.
 const STOP: &str = "The stop";
@@ -78,7 +80,13 @@ pub enum Command {
     Drain(Waiting),
     /// Stop everything, and wait for the end
     #[command(next_line_help = true)]
-    Stop(Waiting),
+    Stop {
+        #[command(flatten)]
+        waiting: Waiting,
+        /// Where other supervisors take the name of a process.
+        #[arg(hide = true)]
+        name: Option<String>,
+    },
     /// Answer on /readyz as the processes deserve again, after unready
     #[command(next_line_help = true)]
     Ready(Instance),
@@ -119,7 +127,7 @@ pub struct ConfigFile {
 #[derive(Args, Debug)]
 pub struct Instance {
     /// Its control socket: a path, or @name for an abstract address
-    /// [default: what the configuration says, else the softstop of this container]
+    /// [default: as configured, else this container's own]
     #[arg(long, value_name = "SOCKET", env = "SOFTSTOP_CONTROL", hide_env_values = true, value_parser = control)]
     #[arg(verbatim_doc_comment)]
     pub control: Option<Control>,

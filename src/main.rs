@@ -42,7 +42,10 @@ fn dispatch(early: Early) -> u8 {
         }
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
         Some(Command::Drain(a)) => order(&a.instance, Order::Drain { wait: !a.no_wait }, early),
-        Some(Command::Stop(a)) => order(&a.instance, Order::Stop { wait: !a.no_wait }, early),
+        Some(Command::Stop { name: Some(name), .. }) => usage_error(&format!(
+            "softstop stop ends everything; for {name} alone there are softstop restart {name} and softstop signal {name} TERM"
+        )),
+        Some(Command::Stop { waiting: a, name: None }) => order(&a.instance, Order::Stop { wait: !a.no_wait }, early),
         Some(Command::Ready(instance)) => order(&instance, Order::Ready, early),
         Some(Command::Unready(instance)) => order(&instance, Order::Unready, early),
         Some(Command::Restart(a)) => order(&a.instance, Order::Restart { process: a.name }, early),

@@ -199,6 +199,7 @@ fn one_process_of_several_is_restarted_signalled_and_started() {
     running.wait_for_count("job up", 2);
     exec(&running, &["signal", "jb", "HUP"]).expect(1, "did you mean job?");
     exec(&running, &["signal", "web", "TREM"]).expect(64, "did you mean SIGTERM?");
+    exec(&running, &["stop", "web"]).expect(64, "softstop restart web");
     let (ended, _) = running.stop_within(GRACE);
     assert_eq!(ended.stdout.matches("TERM received").count(), 2, "{}", ended.all());
 }

@@ -153,7 +153,8 @@ const TROUBLES: &[Trouble] = &[
         kept.push(stream);
     },
     |mut stream, kept| {
-        let _ = stream.write_all(b"{\"version\":1,\"order\":\"drain\"}\nand more and more and more and more and more and more");
+        let _ = stream
+            .write_all(b"{\"version\":1,\"order\":\"drain\"}\nand more and more and more and more and more and more");
         let _ = stream.shutdown(Shutdown::Write);
         kept.push(stream);
     },

@@ -146,14 +146,11 @@ impl Reply {
             return Ok(Reply::Status(status.clone()));
         }
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_string);
-        let kinds: [(&str, fn(String) -> Reply); 5] = [
-            ("progress", Reply::Progress),
-            ("done", Reply::Done),
-            ("refused", Reply::Refused),
-            ("denied", Reply::Denied),
-            ("malformed", Reply::Malformed),
-        ];
-        let found = kinds.iter().find_map(|(key, kind)| text(key).map(kind));
+        let found = text("progress").map(Reply::Progress);
+        let found = found.or_else(|| text("done").map(Reply::Done));
+        let found = found.or_else(|| text("refused").map(Reply::Refused));
+        let found = found.or_else(|| text("denied").map(Reply::Denied));
+        let found = found.or_else(|| text("malformed").map(Reply::Malformed));
         found.ok_or_else(|| "the answer says nothing that this version knows".to_string())
     }
 }
