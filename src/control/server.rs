@@ -210,6 +210,7 @@ async fn read(stream: UnixStream, by: Asker, desk: Rc<Desk>) {
     match protocol::parse(&line) {
         Err(why) => say(&stream, Reply::Malformed(why)).await,
         Ok(Request::Status) => {
+            tracing::debug!("control: status, asked for by {by}");
             let status = (desk.status)();
             say(&stream, Reply::Status(status)).await;
         }

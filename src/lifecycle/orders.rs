@@ -182,6 +182,8 @@ impl Machine {
             return Err(format!("softstop is stopping ({cause}): nothing is started any more"));
         }
         let limit = self.restart_limit();
+        let after = &self.plan.config.processes[id.0].after;
+        let free = after.iter().all(|(on, condition)| self.fulfilled(*on, *condition));
         let p = &mut self.processes[id.0];
         match &p.state {
             State::Running(r) if !restart => return Ok(Some(format!("{name} is running already (pid {})", r.pid))),
@@ -189,7 +191,7 @@ impl Machine {
                 let why = self.state_words(id).2.unwrap_or_else(|| "init tasks are running".to_string());
                 return Err(format!("{name} has not been started yet: {why}"));
             }
-            State::Ended(End::CannotStart { on }) => {
+            State::Ended(End::CannotStart { on }) if !free => {
                 let on = self.plan.name(on.0);
                 return Err(format!("{name} cannot be started: {on} can never be what it waits for"));
             }
@@ -198,12 +200,15 @@ impl Machine {
                 self.stop_process(id, limit, true);
             }
             State::Stopping(_) | State::Cleaning(_) | State::Waiting | State::Starting => p.again = true,
+            // Somebody has looked at it: its back-off begins anew.
             State::Backoff { .. } => {
                 p.again = true;
+                p.recent = 0;
                 p.state = State::Waiting;
             }
             State::Ended(_) => {
                 p.again = true;
+                p.recent = 0;
                 p.restarts = p.restarts.saturating_add(u32::from(p.was_started));
                 p.state = State::Waiting;
             }
