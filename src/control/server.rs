@@ -187,7 +187,8 @@ async fn accept_all(tasks: &LocalSet, listener: &UnixListener, desk: &Rc<Desk>) 
             }
             Ok((Err(why), stream)) => desk.turn_away(&stream, &why),
             // EMFILE and the like: trying again at once would spin, as the listener stays readable.
-            Err(_) => {
+            Err(error) => {
+                tracing::debug!("control: a client cannot be accepted: {error}");
                 oldest_first.pop_front().inspect(AbortHandle::abort);
                 sleep(BACK_OFF).await;
             }
