@@ -51,7 +51,7 @@ pub(super) struct Stop {
     budget: Budget,
     /// Only the drain was ordered so far: the processes are not to be stopped yet.
     pub hold: bool,
-    /// The first signal that asked for the stop, be it after an order.
+    /// The signal that asked for the stop, be it after a drain by order.
     signal: Option<Signal>,
     /// The drain is over, cut or skipped because somebody asked twice.
     pub hurried: bool,
@@ -204,7 +204,9 @@ impl Machine {
         let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if *signal != Signal::HUP);
         let released = stop.hold && !matches!(cause, Cause::DrainOrdered { .. });
         stop.hold &= !released;
-        stop.signal = stop.signal.or(signal_of(cause));
+        if released {
+            stop.signal = signal_of(cause);
+        }
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
         let kubelet = matches!(cause, Cause::Signal { sender: Sender::Outside | Sender::Unknown, .. });
         let last_call = kubelet && released && draining && waited_for;

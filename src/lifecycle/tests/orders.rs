@@ -222,6 +222,14 @@ fn the_signal_that_follows_a_drain_is_the_one_that_is_passed_on() {
 }
 
 #[test]
+fn a_signal_that_asks_for_a_stop_under_way_is_not_passed_on() {
+    let mut bench = draining_bench(|c| c.processes[0].stop_as_received = true);
+    bench.order(1, Order::Stop { wait: false });
+    bench.signal(Signal::QUIT, Sender::Outside);
+    assert_eq!(sent(&bench.until(S(5))), [Signal::TERM], "the order counts as SIGTERM, and a duplicate changes nothing");
+}
+
+#[test]
 fn without_waiting_an_order_is_answered_at_once() {
     let mut bench = draining_bench(|_| {});
     assert_eq!(done(&bench.order(1, Order::Drain { wait: false }), 1), "draining; SIGKILL to what is left in 29.0s");
