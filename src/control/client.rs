@@ -44,11 +44,8 @@ pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>)
         told
     });
     let (code, text) = match told {
-        Ok(Reply::Status(status)) if json => {
-            let text = serde_json::to_string_pretty(&status).unwrap_or_else(|_| status.to_string());
-            return print(&format!("{text}\n"));
-        }
-        Ok(Reply::Status(status)) => return print(&table::render(&status)),
+        Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
+        Ok(Reply::Status(status)) => return print(&table::render(&serde_json::from_str(&status).unwrap_or_default())),
         Ok(Reply::Done(text)) => return print(&format!("{text}\n")),
         Ok(Reply::Refused(why)) => (exit::FAILED, why),
         Ok(Reply::Denied(why)) => (exit::NO_PERMISSION, why),

@@ -1,6 +1,6 @@
 //! What is said over the control socket: one line of JSON asks, one or more answer. docs/control.md is the user's page. Pure.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::Order;
@@ -28,38 +28,39 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     let value: Value = serde_json::from_slice(line).map_err(|e| {
         format!("the request is not JSON: {e}; send a line such as {{\"version\":1,\"order\":\"status\"}}")
     })?;
-    let Value::Object(mut fields) = value else {
+    let Value::Object(fields) = value else {
         return Err("the request must be a JSON object".to_string());
     };
-    match fields.remove("version") {
+    match fields.get("version") {
         Some(version) if version.as_u64() == Some(VERSION) => {}
         Some(_) => return Err(format!("this softstop speaks version {VERSION} of the protocol alone")),
         None => return Err(format!("the request has no version; add \"version\":{VERSION}")),
     }
-    let order = text(&mut fields, "order")?;
-    let request = match order.as_str() {
-        "status" => Request::Status,
-        "drain" => Request::Order(Order::Drain { wait: flag(&mut fields, "wait")? }),
-        "stop" => Request::Order(Order::Stop { wait: flag(&mut fields, "wait")? }),
-        "ready" => Request::Order(Order::Ready),
-        "unready" => Request::Order(Order::Unready),
-        "restart" => Request::Order(Order::Restart { process: text(&mut fields, "process")? }),
-        "start" => Request::Order(Order::Start { process: text(&mut fields, "process")? }),
-        "signal" => Request::Order(Order::Signal {
-            process: text(&mut fields, "process")?,
-            signal: Signal::parse(&text(&mut fields, "signal")?)?,
-        }),
+    let order = text(&fields, "order")?;
+    let (request, keys): (Request, &[&str]) = match order {
+        "status" => (Request::Status, &[]),
+        "drain" => (Request::Order(Order::Drain { wait: wait(&fields)? }), &["wait"]),
+        "stop" => (Request::Order(Order::Stop { wait: wait(&fields)? }), &["wait"]),
+        "ready" => (Request::Order(Order::Ready), &[]),
+        "unready" => (Request::Order(Order::Unready), &[]),
+        "restart" => (Request::Order(Order::Restart { process: process(&fields)? }), &["process"]),
+        "start" => (Request::Order(Order::Start { process: process(&fields)? }), &["process"]),
+        "signal" => {
+            let signal = Signal::parse(text(&fields, "signal")?)?;
+            (Request::Order(Order::Signal { process: process(&fields)?, signal }), &["process", "signal"])
+        }
         other => return Err(format!("there is no order {other:?} in version {VERSION}")),
     };
-    match fields.keys().next() {
+    let known = |key: &str| ["version", "order"].contains(&key) || keys.contains(&key);
+    match fields.keys().find(|key| !known(key)) {
         Some(key) => Err(format!("{key:?} does not belong to the order {order}")),
         None => Ok(request),
     }
 }
 
 /// What becomes part of log lines: no control characters.
-fn text(fields: &mut Map<String, Value>, key: &str) -> Result<String, String> {
-    match fields.remove(key) {
+fn text<'f>(fields: &'f Map<String, Value>, key: &str) -> Result<&'f str, String> {
+    match fields.get(key) {
         Some(Value::String(text)) if text.chars().any(char::is_control) => {
             Err(format!("{key:?} contains a control character"))
         }
@@ -69,33 +70,39 @@ fn text(fields: &mut Map<String, Value>, key: &str) -> Result<String, String> {
     }
 }
 
+fn process(fields: &Map<String, Value>) -> Result<String, String> {
+    text(fields, "process").map(str::to_string)
+}
+
 /// Unless it says otherwise, a client waits.
-fn flag(fields: &mut Map<String, Value>, key: &str) -> Result<bool, String> {
-    match fields.remove(key) {
+fn wait(fields: &Map<String, Value>) -> Result<bool, String> {
+    match fields.get("wait") {
         None => Ok(true),
-        Some(Value::Bool(value)) => Ok(value),
-        Some(_) => Err(format!("{key:?} must be true or false")),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(_) => Err("\"wait\" must be true or false".to_string()),
     }
 }
 
 /// The line that asks, as [`parse`] reads it.
 pub fn line(request: &Request) -> String {
-    let value = match request {
-        Request::Status => json!({ "version": VERSION, "order": "status" }),
-        Request::Order(Order::Drain { wait }) => json!({ "version": VERSION, "order": "drain", "wait": wait }),
-        Request::Order(Order::Stop { wait }) => json!({ "version": VERSION, "order": "stop", "wait": wait }),
-        Request::Order(Order::Ready) => json!({ "version": VERSION, "order": "ready" }),
-        Request::Order(Order::Unready) => json!({ "version": VERSION, "order": "unready" }),
-        Request::Order(Order::Restart { process }) => {
-            json!({ "version": VERSION, "order": "restart", "process": process })
-        }
-        Request::Order(Order::Start { process }) => json!({ "version": VERSION, "order": "start", "process": process }),
+    let (order, rest) = match request {
+        Request::Status => ("status", String::new()),
+        Request::Order(Order::Drain { wait }) => ("drain", format!(",\"wait\":{wait}")),
+        Request::Order(Order::Stop { wait }) => ("stop", format!(",\"wait\":{wait}")),
+        Request::Order(Order::Ready) => ("ready", String::new()),
+        Request::Order(Order::Unready) => ("unready", String::new()),
+        Request::Order(Order::Restart { process }) => ("restart", format!(",\"process\":{}", quoted(process))),
+        Request::Order(Order::Start { process }) => ("start", format!(",\"process\":{}", quoted(process))),
         Request::Order(Order::Signal { process, signal }) => {
-            let signal = signal.number().to_string();
-            json!({ "version": VERSION, "order": "signal", "process": process, "signal": signal })
+            ("signal", format!(",\"process\":{},\"signal\":\"{}\"", quoted(process), signal.number()))
         }
     };
-    format!("{value}\n")
+    format!("{{\"version\":{VERSION},\"order\":\"{order}\"{rest}}}\n")
+}
+
+/// As a JSON string.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// A line of an answer. All but `Progress` are the last.
@@ -108,7 +115,8 @@ pub enum Reply {
     Denied(String),
     /// The request could not be read.
     Malformed(String),
-    Status(Value),
+    /// A [`crate::status::Status`] as JSON, in one line.
+    Status(String),
 }
 
 impl From<Answer> for Reply {
@@ -121,16 +129,16 @@ impl From<Answer> for Reply {
 }
 
 impl Reply {
-    pub fn line(self) -> String {
+    pub fn line(&self) -> String {
         let (key, value) = match self {
-            Reply::Progress(text) => ("progress", Value::String(text)),
-            Reply::Done(text) => ("done", Value::String(text)),
-            Reply::Refused(text) => ("refused", Value::String(text)),
-            Reply::Denied(text) => ("denied", Value::String(text)),
-            Reply::Malformed(text) => ("malformed", Value::String(text)),
-            Reply::Status(status) => ("status", status),
+            Reply::Progress(text) => ("progress", quoted(text)),
+            Reply::Done(text) => ("done", quoted(text)),
+            Reply::Refused(text) => ("refused", quoted(text)),
+            Reply::Denied(text) => ("denied", quoted(text)),
+            Reply::Malformed(text) => ("malformed", quoted(text)),
+            Reply::Status(json) => ("status", json.clone()),
         };
-        format!("{}\n", json!({ "version": VERSION, key: value }))
+        format!("{{\"version\":{VERSION},\"{key}\":{value}}}\n")
     }
 
     /// Reads one line of an answer.
@@ -142,23 +150,28 @@ impl Reply {
         if value.get("version").and_then(Value::as_u64) != Some(VERSION) {
             return Err(format!("the answer is not of version {VERSION} of the protocol"));
         }
-        if let Some(status) = value.get("status") {
-            return Ok(Reply::Status(status.clone()));
-        }
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_string);
         let found = text("progress").map(Reply::Progress);
         let found = found.or_else(|| text("done").map(Reply::Done));
         let found = found.or_else(|| text("refused").map(Reply::Refused));
         let found = found.or_else(|| text("denied").map(Reply::Denied));
         let found = found.or_else(|| text("malformed").map(Reply::Malformed));
+        let found = found.or_else(|| status(line).map(|json| Reply::Status(json.to_string())));
         found.ok_or_else(|| "the answer says nothing that this version knows".to_string())
     }
+}
+
+/// The status as it was sent, out of a line that is known to be JSON.
+fn status(line: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(line).ok()?.trim_end();
+    line.split_once("\"status\":")?.1.strip_suffix('}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     fn orders() -> impl Strategy<Value = Order> {
         let name = "[a-z][a-z0-9._ -]{0,20}";
@@ -187,7 +200,7 @@ mod tests {
         fn what_is_answered_is_what_is_read(text in ".{0,200}", kind in 0..5usize) {
             let kinds = [Reply::Progress, Reply::Done, Reply::Refused, Reply::Denied, Reply::Malformed];
             let reply = kinds[kind](text);
-            let line = reply.clone().line();
+            let line = reply.line();
             prop_assert_eq!(line.matches('\n').count(), 1, "one line");
             prop_assert_eq!(Reply::parse(line.as_bytes()), Ok(reply));
         }
@@ -207,6 +220,12 @@ mod tests {
                 prop_assert!(!why.contains('\n'));
             }
         }
+    }
+
+    #[test]
+    fn a_status_comes_through_as_it_is() {
+        let reply = Reply::Status(r#"{"a":{"status":1},"b":"}"}"#.to_string());
+        assert_eq!(Reply::parse(reply.line().as_bytes()), Ok(reply));
     }
 
     #[test]

@@ -12,10 +12,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinSet, LocalSet, spawn_local, yield_now};
+use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::protocol::{self, MAX_REQUEST, Reply, Request};
@@ -73,7 +72,7 @@ pub struct Desk {
     owner: u32,
     /// Anybody in the network namespace can connect.
     open_to_all: bool,
-    status: Box<dyn Fn() -> Value>,
+    status: Box<dyn Fn() -> String>,
     orders: mpsc::Sender<Message>,
     next: Cell<u64>,
     waiting: Cell<usize>,
@@ -86,7 +85,7 @@ impl Desk {
     pub fn new(
         owner: u32,
         open_to_all: bool,
-        status: Box<dyn Fn() -> Value>,
+        status: Box<dyn Fn() -> String>,
         orders: mpsc::Sender<Message>,
     ) -> Rc<Desk> {
         Rc::new(Desk {
@@ -162,28 +161,18 @@ impl Drop for Place {
     }
 }
 
-/// Serves until it is dropped. Needs a tokio runtime with I/O and time; it brings its own `LocalSet`.
+/// Serves for ever. Needs a tokio runtime with I/O and time, and a `LocalSet` around it.
 pub async fn serve(listener: UnixListener, desk: Rc<Desk>) {
-    let tasks = LocalSet::new();
-    tasks.run_until(accept_all(&tasks, &listener, &desk)).await;
-}
-
-async fn accept_all(tasks: &LocalSet, listener: &UnixListener, desk: &Rc<Desk>) {
-    let mut reading = JoinSet::new();
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let accepted = tokio::select! {
-            biased;
-            Some(_) = reading.join_next() => continue,
-            accepted = listener.accept() => accepted,
-        };
+        let accepted = listener.accept().await;
         match accepted.map(|(stream, _)| (desk.admit(&stream), stream)) {
             Ok((Ok(by), stream)) => {
                 oldest_first.retain(|c| !c.is_finished());
                 while oldest_first.len() >= READING {
                     oldest_first.pop_front().inspect(AbortHandle::abort);
                 }
-                oldest_first.push_back(reading.spawn_local_on(read(stream, by, Rc::clone(desk)), tasks));
+                oldest_first.push_back(spawn_local(read(stream, by, Rc::clone(&desk))).abort_handle());
             }
             Ok((Err(why), stream)) => desk.turn_away(&stream, &why),
             // EMFILE and the like: trying again at once would spin, as the listener stays readable.

@@ -46,7 +46,7 @@ impl Orders {
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
             let (sender, messages) = mpsc::channel(QUEUE);
             let machine = Rc::clone(machine);
-            let status = move || serde_json::to_value(machine.borrow().status(clock.now())).unwrap_or_default();
+            let status = move || serde_json::to_string(&machine.borrow().status(clock.now())).unwrap_or_default();
             let desk = Desk::new(geteuid().as_raw(), open_to_all, Box::new(status), sender);
             tokio::task::spawn_local(server::serve(listener, Rc::clone(&desk)));
             Ok(Some(Open { messages, desk, remove }))

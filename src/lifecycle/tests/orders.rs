@@ -226,7 +226,11 @@ fn a_signal_that_asks_for_a_stop_under_way_is_not_passed_on() {
     let mut bench = draining_bench(|c| c.processes[0].stop_as_received = true);
     bench.order(1, Order::Stop { wait: false });
     bench.signal(Signal::QUIT, Sender::Outside);
-    assert_eq!(sent(&bench.until(S(5))), [Signal::TERM], "the order counts as SIGTERM, and a duplicate changes nothing");
+    assert_eq!(
+        sent(&bench.until(S(5))),
+        [Signal::TERM],
+        "the order counts as SIGTERM, and a duplicate changes nothing"
+    );
 }
 
 #[test]
