@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -49,20 +49,24 @@ pub enum Message {
     Gone { ask: AskId },
 }
 
-/// The way back to a client.
+/// The way back to a client. Dropped without an answer it says that softstop is ending.
 pub struct ReplyTo {
-    progress: mpsc::Sender<String>,
-    answer: oneshot::Sender<Answer>,
+    lines: mpsc::UnboundedSender<Reply>,
+    /// For so many lines of progress more.
+    room: Rc<Cell<usize>>,
 }
 
 impl ReplyTo {
     /// A line on the way; lost when the client does not read.
     pub fn tell(&self, text: &str) {
-        let _ = self.progress.try_send(text.to_string());
+        if let Some(room) = self.room.get().checked_sub(1) {
+            self.room.set(room);
+            let _ = self.lines.send(Reply::Progress(text.to_string()));
+        }
     }
 
     pub fn answer(self, answer: Answer) {
-        let _ = self.answer.send(answer);
+        let _ = self.lines.send(Reply::from(answer));
     }
 }
 
@@ -73,7 +77,8 @@ pub struct Desk {
     /// Anybody in the network namespace can connect.
     open_to_all: bool,
     status: Box<dyn Fn() -> String>,
-    orders: mpsc::Sender<Message>,
+    /// No longer than twice [`WAITING`]: each who waits sends two messages at most.
+    orders: mpsc::UnboundedSender<Message>,
     next: Cell<u64>,
     waiting: Cell<usize>,
     left: Notify,
@@ -86,7 +91,7 @@ impl Desk {
         owner: u32,
         open_to_all: bool,
         status: Box<dyn Fn() -> String>,
-        orders: mpsc::Sender<Message>,
+        orders: mpsc::UnboundedSender<Message>,
     ) -> Rc<Desk> {
         Rc::new(Desk {
             owner,
@@ -236,33 +241,34 @@ async fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {
 async fn give(stream: UnixStream, order: Order, by: Asker, place: Place) {
     let desk = &place.0;
     let ask = AskId(desk.next.replace(desk.next.get() + 1));
-    let (progress, mut lines) = mpsc::channel(PROGRESS);
-    let (answer, mut answered) = oneshot::channel();
-    let reply = ReplyTo { progress, answer };
-    if desk.orders.send(Message::Ordered { ask, order, by, reply }).await.is_err() {
-        return say(&stream, Reply::Refused("softstop is ending".to_string())).await;
-    }
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    let room = Rc::new(Cell::new(PROGRESS));
+    // When the loop has ended, both this and the way back are dropped.
+    let reply = ReplyTo { lines: sender, room: Rc::clone(&room) };
+    let _ = desk.orders.send(Message::Ordered { ask, order, by, reply });
     let mut trailing = 0;
     let answer = loop {
         tokio::select! {
             biased;
-            Some(line) = lines.recv() => {
-                if write(&stream, &Reply::Progress(line).line()).await.is_err() {
-                    break None;
+            line = lines.recv() => match line {
+                Some(progress @ Reply::Progress(_)) => {
+                    room.set(room.get() + 1);
+                    if write(&stream, &progress.line()).await.is_err() {
+                        break None;
+                    }
                 }
-            }
-            answer = &mut answered => break Some(answer),
+                last => break Some(last.unwrap_or_else(|| Reply::Refused("softstop is ending".to_string()))),
+            },
             () = gone(&stream, &mut trailing) => break None,
         }
     };
     match answer {
         Some(answer) => {
-            let reply = answer.map_or_else(|_| Reply::Refused("softstop is ending".to_string()), Reply::from);
-            say(&stream, reply).await;
+            say(&stream, answer).await;
             let _ = timeout(LEAVE, gone(&stream, &mut trailing)).await;
         }
         // Nobody to tell it when the loop has ended.
-        None => drop(desk.orders.send(Message::Gone { ask }).await),
+        None => drop(desk.orders.send(Message::Gone { ask })),
     }
 }
 

@@ -18,9 +18,6 @@ use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::{AskId, Event};
 use crate::report::{Level, Note};
 
-/// Messages on their way to the loop; each is one of a bounded number of connections.
-const QUEUE: usize = 2 * server::WAITING;
-
 /// Where orders come from, and who waits for an answer.
 #[derive(Default)]
 pub(super) struct Orders {
@@ -30,7 +27,7 @@ pub(super) struct Orders {
 }
 
 struct Open {
-    messages: mpsc::Receiver<Message>,
+    messages: mpsc::UnboundedReceiver<Message>,
     desk: Rc<Desk>,
     remove: Box<dyn FnOnce()>,
 }
@@ -44,7 +41,7 @@ impl Orders {
             let remove = Box::new(listening.removal());
             let open_to_all = listening.open_to_all;
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
-            let (sender, messages) = mpsc::channel(QUEUE);
+            let (sender, messages) = mpsc::unbounded_channel();
             let machine = Rc::clone(machine);
             let status = move || serde_json::to_string(&machine.borrow().status(clock.now())).unwrap_or_default();
             let desk = Desk::new(geteuid().as_raw(), open_to_all, Box::new(status), sender);
