@@ -1,6 +1,8 @@
 //! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
 //! `SOFTSTOP_` variables, which clap does.
 
+pub mod reading;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -334,19 +336,16 @@ fn target(text: &str) -> Result<Handler, String> {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().map_err(|_| wrong())?),
             _ => (text, default.ok_or_else(wrong)?),
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         if port == 0 {
             return Err(wrong());
         }
-        Ok((if host.is_empty() { "localhost" } else { host }.to_string(), port))
+        let host = if host.is_empty() { "localhost" } else { host };
+        Ok((values::host(host).map_err(in_one_line)?, port))
     };
     if let Some(rest) = text.strip_prefix("http://") {
         let (authority, path) = rest.find('/').map_or((rest, "/"), |i| rest.split_at(i));
         let (host, port) = host_and_port(authority, Some(80))?;
-        let path = path.to_string();
-        if path.bytes().any(|b| b <= b' ' || b >= 0x7f) {
-            return Err("the path has a character that must be %-encoded".to_string());
-        }
+        let path = values::url_path(path).map_err(in_one_line)?;
         return Ok(Handler::Http(HttpCall { method: Method::Get, host, port, path, headers: Vec::new(), body: None }));
     }
     if text.starts_with("https://") {
@@ -518,7 +517,19 @@ mod tests {
         assert_eq!(http("http://db"), ("db".into(), 80, "/".into()));
         assert_eq!(target("tcp:5432").unwrap(), Handler::Tcp { host: "localhost".into(), port: 5432 });
         assert_eq!(target("tcp://db:5432").unwrap(), Handler::Tcp { host: "db".into(), port: 5432 });
-        for wrong in ["", "8080", "tcp:", "tcp:0", "http://x:y/", "ftp://x", "https://x/", "http://x:1/a b"] {
+        for wrong in [
+            "",
+            "8080",
+            "tcp:",
+            "tcp:0",
+            "http://x:y/",
+            "ftp://x",
+            "https://x/",
+            "http://x:1/a b",
+            "http://a\u{1f}b/",
+            "http://x?a=b",
+            "tcp:a b:1",
+        ] {
             assert!(target(wrong).is_err(), "{wrong}");
         }
     }

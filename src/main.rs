@@ -5,9 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
-use softstop::cli::{Cli, Command, ConfigFile, Instance, Run};
+use softstop::cli::{Command, ConfigFile, Instance, Run, reading};
 use softstop::config::check;
 use softstop::config::problem::Problems;
 use softstop::config::{Config, Control};
@@ -25,10 +23,17 @@ fn main() {
 }
 
 fn dispatch(early: Early) -> u8 {
-    let parsed = without_empty_variables(Cli::command()).try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
-    let cli = match parsed {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let cli = match reading::read(&args) {
         Ok(cli) => cli,
-        Err(error) => return command_line_error(&error),
+        Err(said) => {
+            if said.code == exit::OK {
+                print(&said.text);
+            } else {
+                say(said.text.trim_end());
+            }
+            return said.code;
+        }
     };
     match cli.command {
         None => match cli.wrapper.config() {
@@ -143,52 +148,6 @@ fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<Strin
     let text = check::decode(&bytes, &name)?;
     let (config, warnings) = check::read_with_grace(text, &name, &|key| std::env::var(key).ok(), grace)?;
     Ok((config, warnings.iter().map(ToString::to_string).collect()))
-}
-
-/// A variable that is set to nothing, as Compose and Kubernetes leave them, says nothing. Only an empty termination log
-/// means something: none.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let silent = |arg: clap::Arg| {
-        let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-        if empty && arg.get_id() != "termination_log" { arg.env(None::<&str>) } else { arg }
-    };
-    command.mut_args(silent).mut_subcommands(move |sub| sub.mut_args(silent))
-}
-
-/// clap's own errors, with softstop's exit code; `--help` and `--version` are none.
-fn command_line_error(error: &clap::Error) -> u8 {
-    let text = error.render().to_string();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            print(&text);
-            exit::OK
-        }
-        _ => {
-            say(text.trim_end());
-            let first = std::env::args().nth(1).filter(|first| !first.starts_with('-'));
-            if let (ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand, Some(program)) = (error.kind(), first) {
-                say(&format!("note: to run {program}, write two dashes before it: softstop -- {program} …"));
-            }
-            if let Some(variable) = variable_behind(error) {
-                say(&format!("note: the value comes from the variable {variable}"));
-            }
-            exit::USAGE
-        }
-    }
-}
-
-/// The `SOFTSTOP_` variable that a wrong value was taken from; clap names only the flag.
-fn variable_behind(error: &clap::Error) -> Option<String> {
-    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
-    let flag = shown.split([' ', '=']).next()?.trim_start_matches('-');
-    let typed = |arg: OsString| arg.to_str().is_some_and(|a| a.trim_start_matches('-').split('=').next() == Some(flag));
-    if std::env::args_os().skip(1).take_while(|a| a != "--").any(typed) {
-        return None;
-    }
-    let command = Cli::command();
-    let all = command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments);
-    let arg = all.into_iter().find(|a| a.get_long() == Some(flag))?;
-    arg.get_env().map(|name| name.to_string_lossy().into_owned())
 }
 
 fn usage_error(why: &str) -> u8 {

@@ -305,6 +305,24 @@ fn an_images_stop_signal_is_the_stop_request() {
     }
 }
 
+#[test]
+fn a_pause_during_the_stop_costs_its_own_length_at_most() {
+    if !able() {
+        return;
+    }
+    let image = wrapper_image("pause", "ENV SOFTSTOP_GRACE=20s\n");
+    let script = "trap 'echo told to stop; sleep 1; exit 3' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    let container = Container::run(&[], &image, &["sh", "-c", script]);
+    container.wait_until("it is up", || container.logs().contains("up"));
+    done(podman().args(["kill", "--signal", "TERM", &container.id]));
+    container.wait_until("it stops", || container.logs().contains("told to stop"));
+    done(podman().args(["pause", &container.id]));
+    std::thread::sleep(Duration::from_secs(2));
+    done(podman().args(["unpause", &container.id]));
+    assert_eq!(container.wait(), 3, "{}", container.logs());
+    assert!(!container.logs().contains("SIGKILL;"), "{}", container.logs());
+}
+
 /// A kubelet mounts one file at /dev/termination-log and shows what is in it as the container's message.
 #[test]
 fn a_mounted_termination_log_has_the_verdict() {

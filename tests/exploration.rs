@@ -6,136 +6,14 @@
 mod world;
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use softstop::config::{
-    Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Rung, Step,
-    Task, When,
-};
-use softstop::lifecycle::event::Sender;
-use softstop::signal::Signal;
-use softstop::time::At;
 use world::Counts;
-use world::explore::{Limits, Small, explore, told};
-
-const S: fn(u64) -> Duration = Duration::from_secs;
-const TERM: (Signal, Sender) = (Signal::TERM, Sender::Outside);
-const CTRL_C: (Signal, Sender) = (Signal::INT, Sender::Terminal);
-
-fn small(name: &'static str, config: Config) -> Small {
-    let deep = u8::from(std::env::var("SOFTSTOP_EXPLORE").is_ok_and(|v| v == "deep"));
-    Small {
-        name,
-        config,
-        limits: Limits { ends: 1 + deep, failed_starts: 1, failures: 1 + deep },
-        signals: vec![TERM],
-        stragglers: 0,
-        unkillable: None,
-        leaves: false,
-        grid: S(1),
-        horizon: At::from_millis(2_000),
-    }
-}
-
-fn config(processes: Vec<Process>) -> Config {
-    let mut c = Config::with_defaults();
-    c.grace = S(4);
-    c.kill_reserve = S(1);
-    c.processes = processes;
-    c
-}
-
-fn process(n: usize) -> Process {
-    let backoff = Backoff { initial: S(1), max: S(1), reset: S(2) };
-    Process { backoff, restart: Restart::Never, ..Process::new(format!("p{n}"), vec!["p".into()]) }
-}
-
-fn exec(name: &str) -> Task {
-    Task { timeout: Some(S(1)), ..Task::new(name, Handler::Exec(vec!["hook".into()])) }
-}
-
-fn step(tasks: Vec<Task>) -> Step {
-    Step { tasks, reserve: None, when: When::Requested }
-}
-
-fn rungs(waits: &[(Signal, Option<Duration>)]) -> Vec<Rung> {
-    waits.iter().map(|(signal, wait)| Rung { signal: *signal, wait: *wait }).collect()
-}
-
-fn probe() -> Probe {
-    let (period, timeout) = (S(1), S(1));
-    Probe { period, timeout, failure_threshold: 1, ..Probe::new(Handler::Exec(vec!["probe".into()])) }
-}
-
-fn worlds() -> Vec<Small> {
-    let mut all = Vec::new();
-
-    let mut c =
-        config(vec![Process { stop: rungs(&[(Signal::QUIT, Some(S(1))), (Signal::TERM, None)]), ..process(0) }]);
-    c.drain = vec![step(vec![exec("drain 0 0")]), Step { reserve: Some(S(1)), ..step(vec![exec("drain 1 0")]) }];
-    c.post_stop = vec![step(vec![exec("post_stop 0 0")])];
-    all.push(Small {
-        signals: vec![TERM, TERM],
-        leaves: true,
-        ..small("one process, two drain steps, post_stop", c.clone())
-    });
-    all.push(Small { signals: vec![CTRL_C, CTRL_C, CTRL_C], ..small("Ctrl-C thrice", c.clone()) });
-    c.readiness_on_drain = ReadinessOnDrain::Keep;
-    c.exit_codes.forced = Some(99);
-    c.kill_reserve = Duration::ZERO;
-    let stuck = Small { unkillable: Some(0), stragglers: 1, ..small("unkillable, with a daemon, nothing reserved", c) };
-    all.push(stuck);
-
-    let pair = vec![
-        Process { stop: rungs(&[(Signal::TERM, Some(S(1)))]), ..process(0) },
-        Process { after: vec![(0, Condition::Started)], pre_stop: Some(exec("pre_stop 1")), ..process(1) },
-    ];
-    let mut c = config(pair);
-    c.drain = vec![step(vec![exec("drain 0 0"), Task::new("drain 0 1", Handler::Sleep(S(1)))])];
-    all.push(Small { stragglers: 1, ..small("two in order, pre_stop, parallel drain, a daemon", c) });
-
-    let chain = vec![
-        Process { on_exit: OnExit::StopOnFailure, ..process(0) },
-        Process { after: vec![(0, Condition::Completed)], ..process(1) },
-        Process { after: vec![(1, Condition::Ready)], readiness: Some(probe()), main: true, ..process(2) },
-    ];
-    let mut c = config(chain);
-    c.drain = vec![step(vec![exec("drain 0 0")])];
-    all.push(small("three: completed, ready", c));
-
-    let crash = Process {
-        restart: Restart::OnFailure,
-        max_restarts: Some(1),
-        on_exit: OnExit::Continue,
-        post_start: vec![Task { on_failure: OnFailure::Restart, ..exec("post_start 0 0") }],
-        ..process(0)
-    };
-    let mut c = config(vec![crash, Process { on_exit: OnExit::Continue, ..process(1) }]);
-    c.exit_codes.map = [(3, 33)].into();
-    all.push(Small {
-        horizon: At::from_millis(3_000),
-        leaves: true,
-        ..small("crash loop, post_start, nobody is main", c)
-    });
-
-    let probed = Process {
-        restart: Restart::Always,
-        startup: Some(probe()),
-        readiness: Some(probe()),
-        liveness: Some(Probe { failure_threshold: 2, ..probe() }),
-        pre_stop: Some(exec("pre_stop 0")),
-        ..process(0)
-    };
-    let mut c = config(vec![probed]);
-    c.init = vec![Task { on_failure: OnFailure::Stop, ..exec("init 0") }];
-    c.drain = vec![step(vec![exec("drain 0 0")])];
-    all.push(Small { signals: vec![TERM, CTRL_C], ..small("init, every probe, a restart in the stop", c) });
-    all
-}
+use world::explore::{explore, told};
 
 #[test]
 fn nothing_that_can_happen_breaks_an_invariant() {
-    let worlds = Mutex::new(worlds());
+    let worlds = Mutex::new(world::small::worlds());
     let total = Mutex::new((0, 0, Counts::default()));
     let broken = Mutex::new(Vec::new());
     let work = || {

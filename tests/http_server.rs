@@ -37,6 +37,11 @@ fn status() -> Status {
 fn answerer() -> Answerer {
     Rc::new(|request| match request.uri.path() {
         "/panic" => panic!("on purpose"),
+        "/slow" => {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(1) {}
+            Answer::text(200, "slow")
+        }
         "/big" => Answer::text(200, "x".repeat(1 << 20)),
         path => endpoints::answer(request.method.as_str(), path, request.uri.query(), &status()),
     })
@@ -335,6 +340,50 @@ fn a_probe_at_the_head_of_a_burst_is_answered() {
         let answer = read_all(&mut first).await;
         assert!(answer.ends_with("ok"), "{answer:?}");
     });
+}
+
+/// A client that asks for many answers at once gets one a turn: here they would keep the thread for 12 s.
+#[test]
+fn many_pipelined_requests_keep_nobody_waiting() {
+    with_server(wide(), async |addr| {
+        let requests = b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
+        let mut longest = Duration::ZERO;
+        let everybody_else = async {
+            loop {
+                let began = Instant::now();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                longest = longest.max(began.elapsed());
+            }
+        };
+        let clients = async {
+            let mut greedy = Vec::new();
+            for _ in 0..60 {
+                let mut stream = TcpStream::connect(addr).await.unwrap();
+                stream.write_all(&requests).await.unwrap();
+                greedy.push(stream);
+            }
+            for _ in 0..3 {
+                probe(addr).await;
+            }
+        };
+        tokio::select! {
+            () = everybody_else => {}
+            () = clients => {}
+        }
+        assert!(longest < Duration::from_secs(1), "the thread was kept for {longest:?}");
+    });
+}
+
+/// What arrives while softstop is busy with something else waits in the kernel's queue; a connection that finds it full is only
+/// tried again after a second, when a probe has failed.
+#[test]
+fn hundreds_of_connections_wait_to_be_accepted() {
+    let most: usize = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let connect = |_| std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(900)).unwrap();
+    let waiting: Vec<_> = (0..most.min(400)).map(connect).collect();
+    assert!(!waiting.is_empty());
 }
 
 #[test]

@@ -131,6 +131,16 @@ fn unsafe_code_stands_below_sys_alone() {
     assert!(found.is_empty(), "unsafe outside src/sys:\n{}", found.join("\n"));
 }
 
+/// A step of the wall clock must not move a deadline: it is read for the time stamps of log lines, by `output`, and for nothing else.
+#[test]
+fn the_wall_clock_is_read_for_time_stamps_alone() {
+    let stamps = ["output/log.rs", "output/mod.rs"].map(|f| src().join(f));
+    let others: Vec<PathBuf> = sources(&src()).into_iter().filter(|f| !stamps.contains(f)).collect();
+    let found = offences(&others, &["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday"]);
+    assert!(found.is_empty(), "the wall clock:\n{}", found.join("\n"));
+    assert!(!offences(&stamps, &["SystemTime"]).is_empty(), "the time stamps are not where this test looks");
+}
+
 #[test]
 fn the_test_itself_can_fail() {
     assert!(names("use std::time::Instant;", "Instant"));

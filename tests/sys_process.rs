@@ -423,12 +423,12 @@ fn descendants() {
     assert_eq!(wait(launcher), Exit::Code(0));
     until(|| (names(&|_| false) == ["a) R 1 (b", "sh", "sleep", "sleep", "sleep"]).then_some(()));
     assert_eq!(names(&|pid| pid == hook), ["a) R 1 (b", "sleep"]);
-    assert_eq!(tree::signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), Signal::STOP, false), 2);
+    assert_eq!(tree::signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), Signal::STOP, false).sent, 2);
     until(|| {
         let found = tree::descendants(&|pid| pid == hook).unwrap();
         found.iter().all(|found| softstop::sys::procfs::snapshot(found.pid).state == Some('T')).then_some(())
     });
-    let signalled = tree::signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), Signal::TERM, true);
+    let signalled = tree::signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), Signal::TERM, true).sent;
     assert_eq!(signalled, 2);
     until(|| names(&|pid| pid == hook).is_empty().then_some(()));
     assert_eq!(names(&|_| false), ["sh", "sleep", "sleep"], "the hook and what is below it were spared");

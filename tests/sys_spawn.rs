@@ -281,7 +281,6 @@ fn a_stopped_child_is_seen_as_one() {
     assert_eq!((seen.comm.as_deref(), seen.threads), (Some("sleep"), Some(1)));
     assert_eq!(seen.open_connections.map(|found| found.count), Some(0));
     assert_eq!(procfs::catches(child.pid, Signal::TERM), Some(false));
-    assert!(target::group_exists(child.pid));
     assert_eq!(reap::reap(child.pid).unwrap(), None, "stopped is not ended");
     target::signal(child.pid, Signal::KILL).unwrap();
     wait(child.pid);

@@ -19,6 +19,7 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -54,39 +55,43 @@ pub fn local_addresses(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
 
 /// Success is an accepted connection, closed at once without a byte.
 pub async fn tcp(addrs: &[SocketAddr]) -> Outcome {
-    match connect(addrs).await {
-        Ok(_) => Outcome::Ok,
-        Err(reason) => Outcome::failed(reason),
-    }
+    outcome(connect(addrs).await.map(drop))
 }
 
 /// Makes the call once. The request goes to the first address that accepts a connection and is never repeated.
 pub async fn call(call: &HttpCall, addrs: &[SocketAddr]) -> Outcome {
-    match try_call(call, addrs).await {
-        Ok(()) => Outcome::Ok,
-        Err(reason) => Outcome::failed(reason),
-    }
+    let judged = async { exchange(request(call)?, connect(addrs).await?).await };
+    outcome(judged.await)
 }
 
-async fn try_call(call: &HttpCall, addrs: &[SocketAddr]) -> Result<(), String> {
-    let request = request(call)?;
-    let stream = connect(addrs).await?;
+/// [`call`] over a connection that is there already: what it makes of whatever a peer may send.
+pub async fn call_over(call: &HttpCall, stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
+    let judged = async { exchange(request(call)?, stream).await };
+    outcome(judged.await)
+}
+
+fn outcome(judged: Result<(), String>) -> Outcome {
+    judged.map_or_else(Outcome::failed, |()| Outcome::Ok)
+}
+
+/// One request over a connection that is open, and the verdict on what it answers.
+async fn exchange(request: Request<Full<Bytes>>, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), String> {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(|e| words(&e))?;
-    let exchange = async {
+    let answer = async {
         let response = sender.send_request(request).await.map_err(|e| words(&e))?;
         judge(response).await
     };
-    tokio::pin!(exchange);
+    tokio::pin!(answer);
     // Not spawned: dropped with this future, so that a call that is cancelled leaves nothing behind.
     let mut connection = Box::pin(connection);
     tokio::select! {
         biased;
-        outcome = &mut exchange => return outcome,
+        outcome = &mut answer => return outcome,
         _ = &mut connection => drop(connection),
     }
     // The connection is over; what had arrived by then can still be read, and the error, if any, comes from here too.
-    exchange.await
+    answer.await
 }
 
 fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {

@@ -23,9 +23,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::socket::{Backlog, listen};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::endpoints::{ALLOWED, Answer};
@@ -34,6 +36,17 @@ use super::endpoints::{ALLOWED, Answer};
 const MAX_HEAD: usize = 8192;
 /// The first pause after an accept that failed for want of a descriptor or memory; doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
+/// A shortage of descriptors is said when it begins, and again this much later if it lasts: each client that makes room for
+/// the next would be a line else.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
+/// Of the descriptors that softstop may have, clients get one in so many: restarts, hooks, probes and the report need theirs.
+const SHARE: usize = 4;
+
+/// So long after descriptors ran out there are all places again: whoever took them may have given them back.
+const SHORT: Duration = Duration::from_secs(60);
+/// Connections that the kernel keeps until they are accepted. std's 128 are full at once in a flood: then the kernel drops a
+/// probe's SYN, whose second try comes after a second, too late. Many more than these would take too long to get through.
+const QUEUE: i32 = 1024;
 
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +59,14 @@ pub struct Limits {
     pub write: Duration,
     /// A connection's whole life, whatever it does.
     pub lifetime: Duration,
+}
+
+impl Limits {
+    /// For a process that may have `descriptors` open (RLIMIT_NOFILE).
+    pub fn within(descriptors: usize) -> Limits {
+        let limits = Limits::default();
+        Limits { connections: limits.connections.min(descriptors / SHARE).max(1), ..limits }
+    }
 }
 
 impl Default for Limits {
@@ -68,7 +89,11 @@ pub type Answerer = Rc<dyn Fn(&Parts) -> Answer>;
 ///
 /// One line that names the address and what to do: it is in use, not this machine's, or privileged.
 pub fn bind(addr: SocketAddr) -> Result<std::net::TcpListener, String> {
-    let listener = std::net::TcpListener::bind(addr).and_then(|l| l.set_nonblocking(true).map(|()| l));
+    let listener = std::net::TcpListener::bind(addr).and_then(|l| {
+        listen(&l, Backlog::new(QUEUE)?)?;
+        l.set_nonblocking(true)?;
+        Ok(l)
+    });
     listener.map_err(|e| {
         let hint = match e.raw_os_error() {
             Some(libc::EADDRINUSE) => {
@@ -100,8 +125,10 @@ pub async fn serve(listener: TcpListener, answer: Answerer, limits: Limits) {
 }
 
 async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, limits: Limits) {
-    let mut connections = Connections { running: JoinSet::new(), oldest_first: VecDeque::new() };
+    let mut connections =
+        Connections { running: JoinSet::new(), oldest_first: VecDeque::new(), most: limits.connections, short: None };
     let mut pause = Duration::ZERO;
+    let mut said: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -120,11 +147,13 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, 
                 tokio::task::yield_now().await;
             }
             Err(e) if out_of_resources(&e) => {
-                if pause.is_zero() {
+                let now = Instant::now();
+                if said.is_none_or(|at| now.duration_since(at) >= SAID_AGAIN) {
+                    said = Some(now);
                     warn!("cannot accept a connection on the http port: {e}; trying again");
                 }
                 // Retrying at once would spin: the connection stays in the queue and the listener stays readable.
-                connections.drop_oldest();
+                connections.fewer();
                 pause = (pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
                 sleep(pause).await;
             }
@@ -145,14 +174,33 @@ struct Connections {
     running: JoinSet<()>,
     /// Some have ended already.
     oldest_first: VecDeque<AbortHandle>,
+    /// Places: the limit, or as many as there were descriptors for but one, which a newcomer needs.
+    most: usize,
+    /// When descriptors ran out last.
+    short: Option<Instant>,
 }
 
 impl Connections {
     fn make_room_for_one(&mut self, limit: usize) {
-        self.oldest_first.retain(|c| !c.is_finished());
-        while self.oldest_first.len() >= limit.max(1) {
+        if self.short.is_some_and(|at| at.elapsed() >= SHORT) {
+            (self.most, self.short) = (limit, None);
+        }
+        self.forget_ended();
+        while self.oldest_first.len() >= self.most.max(1) {
             self.drop_oldest();
         }
+    }
+
+    /// Descriptors have run out: fewer places, so that a newcomer does not have to wait for one again.
+    fn fewer(&mut self) {
+        self.forget_ended();
+        self.most = self.oldest_first.len().saturating_sub(1);
+        self.short = Some(Instant::now());
+        self.drop_oldest();
+    }
+
+    fn forget_ended(&mut self) {
+        self.oldest_first.retain(|c| !c.is_finished());
     }
 
     fn drop_oldest(&mut self) {
@@ -165,10 +213,20 @@ impl Connections {
 async fn connection(stream: TcpStream, answer: Answerer, limits: Limits) {
     // Answers are one write each; without this, the second of two pipelined ones could wait for a delayed ACK.
     let _ = stream.set_nodelay(true);
+    converse(stream, answer, limits).await;
+}
+
+/// One connection's whole life, whatever the client sends: requests answered one after the other until either side ends it.
+pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answerer, limits: Limits) {
     let io = ImpatientWriter { io: TokioIo::new(stream), limit: limits.write, stalled: None };
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = respond(&answer, &request.into_parts().0);
-        std::future::ready(Ok::<_, Infallible>(response))
+        let answer = Rc::clone(&answer);
+        async move {
+            // One answer a turn: a client that sends hundreds of requests at once would have them all answered before anybody
+            // else is looked at, and 64 such clients would keep a probe waiting for seconds.
+            tokio::task::yield_now().await;
+            Ok::<_, Infallible>(respond(&answer, &request.into_parts().0))
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -201,14 +259,14 @@ fn respond(answer: &Answerer, request: &Parts) -> Response<Full<Bytes>> {
 }
 
 /// A socket whose writes fail when the peer takes nothing for `limit`.
-struct ImpatientWriter {
-    io: TokioIo<TcpStream>,
+struct ImpatientWriter<S> {
+    io: TokioIo<S>,
     limit: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl ImpatientWriter {
+impl<S> ImpatientWriter<S> {
     fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             self.stalled = None;
@@ -220,13 +278,13 @@ impl ImpatientWriter {
     }
 }
 
-impl Read for ImpatientWriter {
+impl<S: AsyncRead + Unpin> Read for ImpatientWriter<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl Write for ImpatientWriter {
+impl<S: AsyncWrite + Unpin> Write for ImpatientWriter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.bounded(cx, written)

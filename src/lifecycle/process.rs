@@ -76,7 +76,10 @@ pub(super) enum StopStage {
         index: usize,
         until: At,
     },
-    Killed,
+    /// Not ended by `until`, it is taken for unkillable, and what waits for its end goes on; `None`: it is waited for.
+    Killed {
+        until: Option<At>,
+    },
 }
 
 #[derive(Clone, Debug, Hash)]

@@ -14,6 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::sink::{Sink, Stream};
 use crate::config::{LogFormat, LogLevel};
+use crate::report::one_line;
 
 /// From here on `tracing` events of this process go to the sink's standard error, from this level on.
 ///
@@ -75,20 +76,12 @@ where
         }
         let mut text = TextFields::default();
         event.record(&mut text);
-        write_line(&mut w, &text.message)?;
+        w.write_str(&one_line(&text.message))?;
         if level >= Level::DEBUG {
-            write_line(&mut w, &text.fields)?;
+            w.write_str(&one_line(&text.fields))?;
         }
         w.write_char('\n')
     }
-}
-
-/// Text from a child, a path or a peer may be in it: nothing in it ends the line or drives the terminal.
-fn write_line(w: &mut Writer<'_>, text: &str) -> fmt::Result {
-    text.chars().try_for_each(|c| match c {
-        c if c.is_control() => write!(w, "{}", c.escape_default()),
-        c => w.write_char(c),
-    })
 }
 
 #[derive(Default)]

@@ -46,9 +46,20 @@ impl Stream {
 /// What was lost and must be told, once it can be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notice {
-    Gone { stream: Stream, error: String },
-    Lost { stream: Stream, lines: u64, error: String },
-    LogDropped { lines: u64 },
+    Gone {
+        stream: Stream,
+        error: String,
+    },
+    /// `more`: some have been told already.
+    Lost {
+        stream: Stream,
+        lines: u64,
+        more: bool,
+        error: String,
+    },
+    LogDropped {
+        lines: u64,
+    },
 }
 
 pub(super) struct Queue {
@@ -170,8 +181,13 @@ impl Queue {
         self.torn = self.mid_line;
     }
 
-    /// A loss is told when it begins and when it is over. One of standard error itself only when it is over: the telling
-    /// would be lost too, and be a loss to tell of.
+    /// What was lost since the last notice is told now, though the loss goes on.
+    pub(super) fn tell_loss(&mut self) {
+        self.lost_begun = false;
+    }
+
+    /// A loss is told when it begins and when it is over, at the latest at the end ([`Queue::tell_loss`]). One of standard
+    /// error itself only when it is over: the telling would be lost too, and be a loss to tell of.
     fn has_notice(&self, stderr_open: bool) -> bool {
         let begins = self.stream == Stream::Stdout && !self.lost_begun;
         let lost = self.lost > 0 && (self.recovered || begins);
@@ -226,7 +242,8 @@ pub(super) fn take_notices(queues: &mut [Queue; 2]) -> Vec<Notice> {
         if queue.lost > 0 {
             let error = queue.lost_because.clone();
             queue.lost_begun = !queue.recovered;
-            notices.push(Notice::Lost { stream, lines: mem::take(&mut queue.lost), error });
+            let more = queue.total > queue.lost;
+            notices.push(Notice::Lost { stream, lines: mem::take(&mut queue.lost), more, error });
         }
         if queue.log_dropped > 0 {
             notices.push(Notice::LogDropped { lines: mem::take(&mut queue.log_dropped) });
@@ -242,9 +259,11 @@ impl Notice {
                 let name = stream.long_name();
                 tracing::warn!(error, "{name} cannot be written any more ({error}): what goes there is discarded");
             }
-            Notice::Lost { stream, lines, error } => {
+            Notice::Lost { stream, lines, more, error } => {
                 let name = stream.long_name();
-                tracing::warn!(lines, error, "{lines} lines of {name} were lost: {error}");
+                let more = if more { " more" } else { "" };
+                let (what, were) = if lines == 1 { ("line", "was") } else { ("lines", "were") };
+                tracing::warn!(lines, error, "{lines}{more} {what} of {name} {were} lost: {error}");
             }
             Notice::LogDropped { lines } => {
                 tracing::warn!(lines, "{lines} log lines were dropped because nobody read standard error");

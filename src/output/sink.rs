@@ -122,6 +122,12 @@ impl Sink {
         }
     }
 
+    /// The last word on what was lost: how much it was since it began.
+    pub fn tell_losses(&self) {
+        self.queues()[Stream::Stdout as usize].tell_loss();
+        self.flush_some();
+    }
+
     /// Completes when [`Sink::flush_some`] has something to do; never while nothing is queued. May be dropped at any time.
     pub async fn writable(&self) {
         loop {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{ExitNote, Note, Secs, StepKind, TaskResult};
+use super::{ExitNote, Note, Secs, StepKind, TaskResult, one_line};
 use crate::time::{At, Human};
 
 /// Records kept from before the stop: enough to see a crash loop, little enough for a container that runs for years.
@@ -88,9 +88,11 @@ impl History {
     /// The verdict for the termination log: at most 4096 bytes, the summary first and then what went wrong.
     pub fn termination_message(&self) -> String {
         let mut text = match self.verdict() {
-            Some(verdict) => format!("{verdict}\n"),
+            Some(verdict) => format!("{}\n", one_line(&verdict.to_string())),
             None => match self.stop.first() {
-                Some(r) => format!("{}\n(softstop was ended before it could write more)\n", r.note),
+                Some(r) => {
+                    format!("{}\n(softstop was ended before it could write more)\n", one_line(&r.note.to_string()))
+                }
                 None => String::new(),
             },
         };
@@ -98,7 +100,7 @@ impl History {
             if record.note.level() > super::Level::Warn || matches!(record.note, Note::Finished(_)) {
                 continue;
             }
-            let line = format!("{:+.1}s {}\n", record.at.0.as_secs_f64(), record.note);
+            let line = format!("{:+.1}s {}\n", record.at.0.as_secs_f64(), one_line(&record.note.to_string()));
             if text.len() + line.len() > TERMINATION_MESSAGE_MAX {
                 break;
             }
@@ -211,5 +213,19 @@ impl fmt::Display for Verdict {
             Some(main) => write!(f, "; {} ended with {}; exit code {}", main.process, main.exit, self.exit_code),
             None => write!(f, "; exit code {}", self.exit_code),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program's name is the user's, a reason may quote a child: neither can add a line or drive a terminal.
+    #[test]
+    fn no_name_forges_a_line_of_the_termination_message() {
+        let mut history = History::default();
+        let forged = "web\n+0.0s all is well\x1b[2J";
+        history.push(At::ZERO, Note::StartFailed { process: forged.into(), error: "no".into(), retry_in: None });
+        assert_eq!(history.termination_message(), "+0.0s web\\n+0.0s all is well\\u{1b}[2J: no\n");
     }
 }

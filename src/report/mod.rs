@@ -15,7 +15,7 @@ use crate::lifecycle::event::Exit;
 use crate::signal::Signal;
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
-pub use text::Level;
+pub use text::{Level, one_line};
 
 /// Something that happened and that a user may want to know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -100,6 +100,8 @@ pub enum Note {
         signal: SignalName,
         from: String,
         why: &'static str,
+        /// Since the last such line.
+        times: u64,
     },
     SignalForwarded {
         signal: SignalName,
@@ -195,6 +197,11 @@ pub enum Note {
     StragglersGone {
         #[serde(rename = "took_seconds")]
         took: Secs,
+    },
+    /// softstop itself did not get to run during the stop.
+    HeldUp {
+        #[serde(rename = "lost_seconds")]
+        lost: Secs,
     },
     OutOfTime {
         waiting_for: String,

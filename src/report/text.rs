@@ -1,11 +1,29 @@
 //! The one place that turns what happened into words. Lower case, one line, concrete.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{ExitNote, KillNote, Note, Place, StepKind, TaskResult};
 use crate::lifecycle::event::Order;
 use crate::signal::Signal;
 use crate::time::Human;
+
+/// A text that a child, a path or a peer may have had a say in, as part of one line: what would end the line or drive a
+/// terminal is escaped.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    Cow::Owned(line)
+}
 
 /// How loud a line is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -40,6 +58,7 @@ impl Note {
             | Note::Killed { .. }
             | Note::Ordered { refused: Some(_), .. }
             | Note::NextRung { .. }
+            | Note::HeldUp { .. }
             | Note::OutOfTime { .. }
             | Note::LeftBehind { .. } => Level::Warn,
             Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
@@ -113,8 +132,9 @@ impl fmt::Display for Note {
             Note::CannotStart { process, on, why } => {
                 write!(f, "{process}: will never start: {on} {why}")
             }
-            Note::SignalIgnored { signal, from, why } => {
-                write!(f, "{} from {from} not passed on: {why}", signal.0)
+            Note::SignalIgnored { signal, from, why, times } => {
+                write!(f, "{} from {from} not passed on: {why}", signal.0)?;
+                if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
             }
             Note::SignalForwarded { signal, process } => {
                 write!(f, "{process}: {} passed on", signal.0)
@@ -168,11 +188,16 @@ impl fmt::Display for Note {
             Note::StragglersGone { took } => {
                 write!(f, "left-over processes are gone after {}", Human(took.0))
             }
+            Note::HeldUp { lost } => {
+                write!(f, "softstop itself could not run for {} (paused, or no processor time left); ", Human(lost.0))?;
+                f.write_str("what is being stopped has the lower priority now")
+            }
             Note::OutOfTime { waiting_for } => {
                 write!(f, "out of time: {waiting_for}; sending SIGKILL to everything left")
             }
             Note::LeftBehind { count, which } => {
-                write!(f, "{count} {} cannot be ended: leaving", plural(*count, "process", "processes"))?;
+                let which_ = plural(*count, "process does", "processes do");
+                write!(f, "{count} {which_} not end after SIGKILL: leaving")?;
                 list(f, which)
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),

@@ -9,6 +9,7 @@ pub mod files;
 mod hooks;
 mod job_control;
 mod perform;
+mod pulse;
 mod reaper;
 pub mod resolve;
 mod shell;
@@ -112,6 +113,8 @@ fn refuse(why: &str) -> u8 {
 /// Subreaper, parent-death signal: what may be refused and is then said.
 fn settle_in(parent_death_signal: Option<Signal>) -> Vec<String> {
     let mut warnings = Vec::new();
+    // Where it is refused all else works as before.
+    let _ = process::ask_for_short_turns();
     if !process::is_pid1()
         && let Err(error) = process::become_subreaper()
     {
@@ -134,7 +137,8 @@ fn serve(listener: std::net::TcpListener, machine: &Rc<RefCell<Machine>>, clock:
         let status = machine.borrow().status(clock.now());
         endpoints::answer(parts.method.as_str(), parts.uri.path(), parts.uri.query(), &status)
     });
-    tokio::task::spawn_local(server::serve(listener, answer, server::Limits::default()));
+    let limits = server::Limits::within(process::fd_limit().cast_unsigned() as usize);
+    tokio::task::spawn_local(server::serve(listener, answer, limits));
     Ok(())
 }
 

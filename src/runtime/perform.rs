@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::shell::{Owner, Shell};
 use crate::config::{Forward, Identity, SignalTo, Stdin};
 use crate::lifecycle::action::{Action, KillReason};
@@ -16,12 +18,16 @@ use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio};
 use crate::sys::stdio::pipe;
 use crate::sys::tree::Descendant;
 use crate::sys::users::{self, Credentials};
-use crate::sys::{process, target, tree};
+use crate::sys::{process, reap, target, tree};
 
 /// One sweep with SIGKILL over everything takes at most so long; the machine orders the next.
 const SWEEP_LIMIT: Duration = Duration::from_millis(20);
+/// With less than this left, nobody looks through all processes any more: leaving in time comes first.
+const LOOK: Duration = Duration::from_millis(100);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
+/// What helps when a process runs as another user.
+const NEEDS: &str = "add the capability KILL or run softstop as that user";
 
 impl Shell {
     /// Carry one action out; a spawn's answer comes back at once.
@@ -36,17 +42,24 @@ impl Shell {
             Action::Run { run, what, told, .. } => self.start_run(run, what, &told),
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
             Action::SignalStragglers { signal } => self.signal_stragglers(signal),
+            // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.
+            Action::KillEverything if process::is_pid1() && self.no_time_to_look() => {}
             Action::KillEverything => {
                 let _swept = tree::kill_everything(SWEEP_LIMIT);
             }
             Action::Census => self.census = true,
             // Said only when somebody was told to go.
             Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers_told) => {}
+            // The summary is the last line.
+            Action::Note(note @ Note::Finished(_)) => {
+                self.tell_of_left_behind();
+                self.account.note(note);
+            }
             Action::Note(note) => {
                 self.tell_askers(&note);
                 self.account.note(note);
             }
-            Action::Finish { code } => self.finish(code),
+            Action::Finish { code } => self.exit = Some(code),
             Action::Answer { ask, answer } => self.answer(ask, answer),
         }
         None
@@ -168,7 +181,8 @@ impl Shell {
             && procfs::catches(pid, signal) == Some(false);
         if held_back {
             let why = "the main process does not catch it (forward = \"caught\")";
-            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from: sender.to_string(), why });
+            let from = sender.to_string();
+            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
             return;
         }
         self.account.note(Note::SignalForwarded { signal: SignalName(signal), process });
@@ -188,8 +202,12 @@ impl Shell {
         let process = self.plan.name(id.0).to_string();
         let looked_like = if because.left_overs { String::new() } else { self.looks_like(id, pid) };
         self.account.note(Note::Killed { process, because: because.into(), looked_like });
-        let group = target::signal_group(pid, Signal::KILL);
-        let sent = if because.left_overs { group } else { target::signal(pid, Signal::KILL) };
+        let sent = if because.left_overs {
+            target::signal_leaderless_group(pid, Signal::KILL)
+        } else {
+            let _ = target::signal_group(pid, Signal::KILL);
+            target::signal(pid, Signal::KILL)
+        };
         self.complain(id, Signal::KILL, sent);
     }
 
@@ -204,10 +222,9 @@ impl Shell {
 
     fn complain(&self, id: ProcId, signal: Signal, sent: io::Result<()>) {
         match sent {
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => tracing::warn!(
-                "{}: {signal} is not permitted: it runs as another user; add the capability KILL or run softstop as that user",
-                self.plan.name(id.0)
-            ),
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                tracing::warn!("{}: {signal} is not permitted: it runs as another user; {NEEDS}", self.plan.name(id.0));
+            }
             // ESRCH: it has just ended; that will be seen.
             _ => {}
         }
@@ -223,7 +240,9 @@ impl Shell {
                 // Without /proc only an init can reach what it cannot see.
                 let then =
                     if process::is_pid1() { "SIGKILL comes at the deadline" } else { "what daemonised is left behind" };
-                tracing::warn!("left-over processes cannot be seen ({error}); {then}");
+                if !std::mem::replace(&mut self.blind_told, true) {
+                    tracing::warn!("left-over processes cannot be seen ({error}); {then}");
+                }
                 return;
             }
         };
@@ -236,18 +255,33 @@ impl Shell {
         }
         self.stragglers_told = true;
         self.account.note(Note::Stragglers { signal: SignalName(signal), count: alive.len(), which: named(&alive) });
-        tree::signal_all(&alive, signal, signal != Signal::KILL);
+        let signalled = tree::signal_all(&alive, signal, signal != Signal::KILL);
+        if signalled.refused > 0 {
+            let n = signalled.refused;
+            tracing::warn!(
+                "left-over processes: {signal} is not permitted to {n} of them, which run as another user; {NEEDS}"
+            );
+        }
     }
 
-    fn finish(&mut self, code: u8) {
-        self.exit = Some(code);
-        if self.alone {
+    fn no_time_to_look(&self) -> bool {
+        let end = self.machine.borrow().end().map(|at| self.clock.instant(at));
+        end.is_some_and(|end| end.saturating_duration_since(Instant::now()) < LOOK)
+    }
+
+    /// Who is still there although it was sent SIGKILL: in uninterruptible sleep, frozen, or dead and held by a debugger.
+    fn tell_of_left_behind(&mut self) {
+        if self.alone || self.no_time_to_look() {
             return;
         }
+        let own = process::own_pid();
         let mut left = tree::descendants(&|_| false).unwrap_or_default();
-        left.retain(|t| t.lives);
+        // A zombie of ours that cannot be reaped is one that a debugger has not waited for yet.
+        left.retain(|t| t.lives || t.ppid == own && reap::peek_at(t.pid).is_none());
         if !left.is_empty() {
-            self.account.note(Note::LeftBehind { count: left.len(), which: named(&left) });
+            let which =
+                left.iter().take(NAMED).map(|t| format!("{} (pid {}, {})", t.comm, t.pid, procfs::brief(t.pid)));
+            self.account.note(Note::LeftBehind { count: left.len(), which: which.collect() });
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn command(host: &str, port: u16) -> Vec<OsString> {
     vec![own.into(), "__resolve".into(), host.into(), port.to_string().into()]
 }
 
-/// What the helper printed.
-pub(super) fn parse(output: &str) -> Vec<SocketAddr> {
+/// The addresses in what the helper printed, at most eight; lines that are none are passed over.
+pub fn parse(output: &str) -> Vec<SocketAddr> {
     output.lines().filter_map(|line| line.trim().parse().ok()).take(MOST).collect()
 }

@@ -17,6 +17,7 @@ use super::Clock;
 use super::account::Account;
 use super::control::Orders;
 use super::hooks::ActiveRun;
+use super::pulse::Pulse;
 use crate::config::Output;
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
@@ -79,7 +80,12 @@ pub(super) struct Shell {
     pub children_changed: bool,
     pub alone: bool,
     pub stragglers_told: bool,
+    /// That left-over processes cannot be seen was said.
+    pub blind_told: bool,
     pub exit: Option<u8>,
+    pub pulse: Pulse,
+    /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
+    late: bool,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
     pub orders: Orders,
@@ -129,7 +135,10 @@ impl Shell {
             children_changed: false,
             alone: false,
             stragglers_told: false,
+            blind_told: false,
             exit: None,
+            pulse: Pulse::new(),
+            late: false,
             queue: VecDeque::new(),
             answers: Some(answers),
             orders,
@@ -164,6 +173,7 @@ impl Shell {
         process::trim_heap();
         while self.exit.is_none() {
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
+            let deadline = deadline.into_iter().chain(self.next_beat()).min();
             tokio::select! {
                 biased;
                 () = wait_for(&readable) => self.receive(&signals.drain()),
@@ -174,9 +184,16 @@ impl Shell {
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
+            self.turn_begins(deadline);
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
             if deadline.is_some_and(|at| at <= now) {
+                // First what has happened: who ended in time is not late because softstop is (a busy machine, SIGSTOP).
+                self.late = true;
+                self.receive(&signals.drain());
+                if self.children_changed {
+                    self.reap();
+                }
                 self.push(Event::Tick);
             }
             if !self.watched.is_empty() && self.next_group_look <= now {
@@ -239,9 +256,14 @@ impl Shell {
     pub(super) fn step(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            let actions = self.machine.borrow_mut().step(self.clock.now(), event);
+            let now = self.clock.now();
+            self.late &= event != Event::Tick;
+            let mut machine = self.machine.borrow_mut();
+            let actions = if self.late { machine.tell(now, event) } else { machine.step(now, event) };
+            drop(machine);
             for action in actions {
                 next = self.perform(action).or(next);
+                self.check_pulse();
             }
         }
     }
@@ -285,6 +307,7 @@ impl Shell {
         self.take_terminal_back();
         self.account.close();
         self.sink.flush_until(now + limit).await;
+        self.sink.tell_losses();
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 

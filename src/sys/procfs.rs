@@ -1,10 +1,13 @@
 //! What /proc says about a process: for the account before a SIGKILL, and whether it catches a signal. Every fact may be
 //! missing (no /proc, hidepid, a sandboxed kernel, a process that is gone); none is waited for.
+//!
+//! What reads a text is a pure function apart from what fetches it: [`parse_stat`], [`status_mask`], [`socket_inode`],
+//! [`established`]. They are public for `fuzz/`, because a process chooses its own name and more in those texts.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 
 use crate::signal::Signal;
 
@@ -43,6 +46,19 @@ impl fmt::Display for Connections {
 
 /// Looks at a process. Empty when /proc shows nothing of it.
 pub fn snapshot(pid: i32) -> Snapshot {
+    let brief = brief(pid);
+    if brief == Snapshot::default() {
+        return brief;
+    }
+    Snapshot {
+        open_connections: open_connections(pid).ok(),
+        children: super::tree::children(pid).ok().map(|children| children.len()),
+        ..brief
+    }
+}
+
+/// The part of a snapshot that costs next to nothing: no connections, no children.
+pub fn brief(pid: i32) -> Snapshot {
     if check_namespace().is_err() {
         return Snapshot::default();
     }
@@ -53,8 +69,7 @@ pub fn snapshot(pid: i32) -> Snapshot {
         state: stat.as_ref().map(|stat| stat.state),
         wchan: wchan.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty() && text != "0"),
         threads: stat.as_ref().map(|stat| stat.threads),
-        open_connections: open_connections(pid).ok(),
-        children: super::tree::children(pid).ok().map(|children| children.len()),
+        ..Snapshot::default()
     }
 }
 
@@ -100,27 +115,29 @@ pub fn default_is_fatal(signal: Signal) -> bool {
     !HARMLESS.contains(&signal)
 }
 
-fn status_mask(status: &str, field: &str) -> Option<u64> {
+/// A signal mask in the text of `/proc/<pid>/status`; `field` with its colon: `SigCgt:`. `None` when it is not there or no
+/// hexadecimal number.
+pub fn status_mask(status: &str, field: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(field))?;
     u64::from_str_radix(value.trim(), 16).ok()
 }
 
 /// One line of `/proc/<pid>/stat`, as far as we need it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Stat {
-    pub(super) pid: i32,
-    pub(super) comm: String,
-    pub(super) state: char,
-    pub(super) ppid: i32,
-    pub(super) pgid: i32,
-    pub(super) threads: u32,
+pub struct Stat {
+    pub pid: i32,
+    pub comm: String,
+    pub state: char,
+    pub ppid: i32,
+    pub pgid: i32,
+    pub threads: u32,
     /// In clock ticks since boot: with the pid, the identity of a process.
-    pub(super) started: u64,
+    pub started: u64,
 }
 
 impl Stat {
     /// Not merely waiting to be reaped. A process whose first thread has ended shows Z while its other threads run on.
-    pub(super) fn lives(&self) -> bool {
+    pub fn lives(&self) -> bool {
         !matches!(self.state, 'Z' | 'X') || self.threads > 1
     }
 }
@@ -145,14 +162,39 @@ pub fn is_in_namespace_below(pid: i32) -> bool {
     pids.is_some_and(|pids| pids.split_ascii_whitespace().count() > 1)
 }
 
+/// A small file of /proc, in four system calls where `fs::read` needs six: a walk reads two for each of a thousand processes.
+///
+/// # Errors
+/// As open and read have it.
+pub(super) fn read_small(path: &str) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; 1024];
+    let mut len = 0;
+    loop {
+        match file.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        if len == bytes.len() {
+            bytes.resize(2 * len, 0);
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
 pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
-    let bytes = fs::read(format!("/proc/{pid}/stat"))?;
+    let bytes = read_small(&format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
 }
 
+/// The text of `/proc/<pid>/stat`; `None` when it is not one.
+///
 /// The name stands in parentheses and may itself hold anything, blanks, newlines and parentheses included: the last `)`
 /// ends it.
-fn parse_stat(bytes: &[u8]) -> Option<Stat> {
+pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let open = bytes.iter().position(|b| *b == b'(')?;
     let close = bytes.iter().rposition(|b| *b == b')')?;
     let pid = std::str::from_utf8(&bytes[..open]).ok()?.trim().parse().ok()?;
@@ -203,12 +245,13 @@ fn open_connections(pid: i32) -> io::Result<Connections> {
     Ok(Connections { count, complete })
 }
 
-fn socket_inode(link: &str) -> Option<u64> {
+/// The inode in what a socket's link in `/proc/<pid>/fd` says; `None` for any other file.
+pub fn socket_inode(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// The inode of an established connection in a line of /proc/net/tcp.
-fn established(line: &str) -> Option<u64> {
+/// The inode of an established connection in a line of `/proc/<pid>/net/tcp`; `None` in any other state.
+pub fn established(line: &str) -> Option<u64> {
     let mut fields = line.split_ascii_whitespace();
     let state = fields.nth(3)?;
     let inode = fields.nth(5)?;

@@ -4,6 +4,7 @@ use std::io;
 
 use nix::unistd::getpgrp;
 
+use super::reap;
 use crate::signal::Signal;
 
 /// Signals a direct child that has not been reaped: until then its pid is its own.
@@ -26,11 +27,26 @@ pub fn signal_group(pgid: i32, signal: Signal) -> io::Result<()> {
     super::process::kill(-guard(pgid)?, signal.number())
 }
 
-/// Whether the group has a member. Zombies count until they are reaped, so after its leader was reaped and orphans have
+/// Signals what is left of a group whose leader has ended.
+///
+/// # Errors
+/// As [`signal_group`]; ESRCH also when the number is somebody else's by now: see [`group_exists`].
+pub fn signal_leaderless_group(pgid: i32, signal: Signal) -> io::Result<()> {
+    if group_exists(pgid) { signal_group(pgid, signal) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+}
+
+/// Whether a group whose leader has ended has a member. Zombies count until they are reaped, so once orphans have
 /// been, this means that somebody lives.
+///
+/// The kernel gives no process a number that a group still has. So a process of this number that is not the leader itself, dead
+/// and not reaped yet, means that our group had ended before, and that the one of today is a stranger's.
 pub fn group_exists(pgid: i32) -> bool {
     let Ok(pgid) = guard(pgid) else { return false };
-    match super::process::kill(-pgid, 0) {
+    exists(-pgid) && (!exists(pgid) || reap::peek_at(pgid).is_some())
+}
+
+fn exists(target: i32) -> bool {
+    match super::process::kill(target, 0) {
         Ok(()) => true,
         Err(error) => error.raw_os_error() == Some(libc::EPERM),
     }

@@ -40,42 +40,64 @@ impl Descendant {
 /// # Errors
 /// When there is no /proc, or it shows another PID namespace.
 pub fn descendants(spare: &dyn Fn(i32) -> bool) -> io::Result<Vec<Descendant>> {
+    descendants_until(spare, &|| false)
+}
+
+/// As [`descendants`]; only what has been found until `enough` says so.
+fn descendants_until(spare: &dyn Fn(i32) -> bool, enough: &dyn Fn() -> bool) -> io::Result<Vec<Descendant>> {
     procfs::check_namespace()?;
     let own = own_pid();
     match children(own) {
-        Ok(_) => Ok(walk(own, spare, |pid| children(pid).unwrap_or_default())),
+        Ok(_) => Ok(walk(own, spare, enough, |pid, threads| match threads {
+            1 => children_of(pid, pid).unwrap_or_default(),
+            _ => children(pid).unwrap_or_default(),
+        })),
         // A kernel without CONFIG_PROC_CHILDREN.
         Err(_) => {
             let mut by_parent: HashMap<i32, Vec<i32>> = HashMap::new();
             for stat in every_process()? {
                 by_parent.entry(stat.ppid).or_default().push(stat.pid);
             }
-            Ok(walk(own, spare, |pid| by_parent.remove(&pid).unwrap_or_default()))
+            Ok(walk(own, spare, enough, |pid, _| by_parent.remove(&pid).unwrap_or_default()))
         }
     }
 }
 
-fn walk(own: i32, spare: &dyn Fn(i32) -> bool, mut children: impl FnMut(i32) -> Vec<i32>) -> Vec<Descendant> {
+/// `children` gets a pid and its number of threads, 0 when that is not known.
+fn walk(
+    own: i32,
+    spare: &dyn Fn(i32) -> bool,
+    enough: &dyn Fn() -> bool,
+    mut children: impl FnMut(i32, u32) -> Vec<i32>,
+) -> Vec<Descendant> {
     let mut seen = HashSet::from([own]);
     let mut found = Vec::new();
-    let mut parents = vec![own];
-    while let Some(parent) = parents.pop() {
-        for pid in children(parent) {
+    let mut parents = vec![(own, 0)];
+    while let Some((parent, threads)) = parents.pop() {
+        for pid in children(parent, threads) {
+            if enough() {
+                return found;
+            }
             if spare(pid) || !seen.insert(pid) {
                 continue;
             }
-            match read_stat(pid) {
+            let threads = match read_stat(pid) {
                 // Between the listing and this look it may have been orphaned, and so come to us.
-                Ok(stat) if stat.ppid == parent || stat.ppid == own => found.push(Descendant::from_stat(stat)),
+                Ok(stat) if stat.ppid == parent || stat.ppid == own => {
+                    let threads = stat.threads;
+                    found.push(Descendant::from_stat(stat));
+                    threads
+                }
                 // The pid has been reused by somebody else.
                 Ok(_) => continue,
                 // Hidden from us (hidepid), but nobody else can reap it: it is ours.
                 Err(_) if parent == own => {
                     found.push(Descendant { pid, ppid: own, pgid: 0, comm: String::new(), lives: true, started: 0 });
+                    0
                 }
                 Err(_) => continue,
-            }
-            parents.push(pid);
+            };
+            parents.push((pid, threads));
         }
     }
     found
@@ -90,7 +112,7 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = thread?.path().join("children");
         match fs::read_to_string(&path) {
-            Ok(text) => pids.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
+            Ok(text) => pids.extend(parse_children(&text)),
             // A thread that has ended since; for the first thread it means that there are no such lists.
             Err(error) if pids.is_empty() && path.parent().is_some_and(std::path::Path::exists) => {
                 return Err(error);
@@ -115,19 +137,48 @@ pub fn ancestors() -> Vec<i32> {
     list
 }
 
+fn children_of(pid: i32, thread: i32) -> io::Result<Vec<i32>> {
+    let bytes = procfs::read_small(&format!("/proc/{pid}/task/{thread}/children"))?;
+    Ok(parse_children(&String::from_utf8_lossy(&bytes)).collect())
+}
+
+/// The pids in the text of `/proc/<pid>/task/<tid>/children`; what is no positive number is passed over.
+pub fn parse_children(text: &str) -> impl Iterator<Item = i32> {
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).filter(|pid| *pid > 0)
+}
+
 fn every_process() -> io::Result<Vec<Stat>> {
     let entries = fs::read_dir("/proc")?;
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     Ok(pids.filter_map(|pid| read_stat(pid).ok()).collect())
 }
 
-/// Signals those of `targets` that live; with `wake` SIGCONT follows, so that a stopped process can act. Returns how many
-/// were signalled. Those that may not be signalled (EPERM) or have ended since they were listed are passed over.
-pub fn signal_all(targets: &[Descendant], signal: Signal, wake: bool) -> usize {
+/// What [`signal_all`] came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Signalled {
+    pub sent: usize,
+    /// Those that may not be signalled (EPERM): they run as another user.
+    pub refused: usize,
+}
+
+/// Signals those of `targets` that live; with `wake` SIGCONT follows, so that a stopped process can act. Those that have ended
+/// since they were listed are passed over.
+pub fn signal_all(targets: &[Descendant], signal: Signal, wake: bool) -> Signalled {
     let signals = [signal, Signal::CONT];
     let signals = if wake { &signals[..] } else { &signals[..1] };
-    targets.iter().filter(|target| target.lives && send(target, signals).is_ok()).count()
+    let mut signalled = Signalled::default();
+    for target in targets.iter().filter(|target| target.lives) {
+        match send(target, signals) {
+            Ok(()) => signalled.sent += 1,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => signalled.refused += 1,
+            Err(_) => {}
+        }
+    }
+    signalled
 }
+
+/// A sweep of PID 1 is broken off after so many times its limit: leaving in time comes first.
+const MOST: u32 = 5;
 
 /// What a sweep of [`kill_everything`] came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,16 +190,18 @@ pub struct Killed {
     pub complete: bool,
 }
 
-/// SIGKILL to everything below us but zombies, which are the caller's to reap; again and again until nothing new appears or `limit` has passed (it is overrun by at
-/// most one sweep). Also as PID 1 `kill(-1)` is used only when nothing else helps: without /proc, or against a tree
-/// that outgrows us, and then only where it hits nobody but our own, as far as can be seen: processes of parent 0 belong to
-/// the container runtime or to another container.
+/// SIGKILL to everything below us but zombies, which are the caller's to reap; again and again until nothing new appears or
+/// `limit` has passed. As PID 1 it comes back then, however many there are: the kernel ends whom it has not reached when softstop
+/// leaves. Otherwise the limit is overrun by at most one sweep. Also as PID 1 `kill(-1)` is used only when nothing else helps: without
+/// /proc, or against a tree that outgrows us, and then only where it hits nobody but our own, as far as can be seen: processes of
+/// parent 0 belong to the container runtime or to another container.
 pub fn kill_everything(limit: Duration) -> Killed {
     let start = Instant::now();
     let mut killed = HashSet::new();
     let nobody = |_| false;
-    loop {
-        let Ok(targets) = descendants(&nobody) else {
+    let enough = || is_pid1() && start.elapsed() >= MOST * limit;
+    for sweep in 0.. {
+        let Ok(targets) = descendants_until(&nobody, &enough) else {
             // Blind: as init the kernel can do it for us, otherwise the caller's own pids and groups are all there is.
             let complete = is_pid1() && kill_all().is_ok();
             return Killed { count: killed.len(), complete };
@@ -156,7 +209,7 @@ pub fn kill_everything(limit: Duration) -> Killed {
         let fresh: Vec<&Descendant> =
             targets.iter().filter(|target| target.lives && !killed.contains(&(target.pid, target.started))).collect();
         if fresh.is_empty() {
-            return Killed { count: killed.len(), complete: true };
+            return Killed { count: killed.len(), complete: !enough() };
         }
         for target in fresh {
             // What may not be killed (EPERM) must not keep the loop going either.
@@ -164,10 +217,12 @@ pub fn kill_everything(limit: Duration) -> Killed {
             killed.insert((target.pid, target.started));
         }
         if start.elapsed() >= limit {
-            let complete = is_pid1() && !strangers() && kill_all().is_ok();
+            // More have come since the first sweep; one that has taken too long by itself says nothing of the kind.
+            let complete = sweep > 0 && is_pid1() && !strangers() && kill_all().is_ok();
             return Killed { count: killed.len(), complete };
         }
     }
+    Killed { count: killed.len(), complete: false }
 }
 
 /// SIGKILL to every process of the PID namespace but its init, in one step that no fork can outrun. Only as that init.
@@ -201,7 +256,13 @@ fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
     signals.iter().try_for_each(|signal| match &pinned {
-        Some(pidfd) => send_pinned(pidfd.as_raw_fd(), *signal),
+        Some(pidfd) => match send_pinned(pidfd.as_raw_fd(), *signal) {
+            // A sandbox may know the one call and refuse the other. What is truly not permitted is not so by `kill` either.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                kill(target.pid, signal.number())
+            }
+            result => result,
+        },
         None => kill(target.pid, signal.number()),
     })
 }
@@ -306,10 +367,11 @@ mod tests {
         // What a listing names may be gone and its pid somebody else's by the time it is looked at: here PID 1, which is
         // nobody's child, and this process itself.
         let own = own_pid();
-        assert!(walk(own, &|_| false, |_| vec![own, 1]).is_empty());
+        assert!(walk(own, &|_| false, &|| false, |_, _| vec![own, 1]).is_empty());
         // No such process, yet listed as our own child: hidden, but ours. Once, however often it is listed.
-        let hidden = walk(own, &|_| false, |pid| if pid == own { vec![i32::MAX, i32::MAX] } else { vec![] });
+        let hidden =
+            walk(own, &|_| false, &|| false, |pid, _| if pid == own { vec![i32::MAX, i32::MAX] } else { vec![] });
         assert_eq!(hidden.iter().map(|found| found.pid).collect::<Vec<_>>(), [i32::MAX]);
-        assert!(walk(own, &|pid| pid == i32::MAX, |_| vec![i32::MAX]).is_empty(), "spared");
+        assert!(walk(own, &|pid| pid == i32::MAX, &|| false, |_, _| vec![i32::MAX]).is_empty(), "spared");
     }
 }

@@ -11,17 +11,24 @@
 #   default:SIG         the default action again
 #   fork WORDS end      a child in the same process group does WORDS; goes on once it is `ready`, waits or has ended
 #   session WORDS end   the same, double-forked into a session of its own (a daemon)
+#   new-session         goes on in a session of its own
 #   ready               tells the process that forked this one that it may go on
+#   many:N WORDS end    N children at once in the same process group, each does WORDS; goes on once all are `ready`
+#   busy                uses all the processor time it can get
+#   eat:MB              takes so much memory
 #   orphans:N           N processes whose parent ends before they do
 #   journal:FILE:TEXT   appends a line to FILE
 #   journal-on:SIG:FILE:TEXT  appends a line to FILE when SIG comes, then exits 0
+#   journal-all:FILE    appends the name of every signal that comes to FILE, and goes on
 #   status              prints the signal lines of /proc/self/status
 #   environ:NAME        prints NAME=value
 #   pid                 prints pid=N as the process's own namespace counts
 #   group               prints own-group=yes or no
 #   fds                 prints the open descriptors: fds=0,1,2
 #   until:SIG           waits for SIG
-#   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   fill (writes for ever)
+#   open:FILE           opens FILE, however long that takes
+#   idle                waits for ever, and costs less than `wait` when there are many
+#   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   stop-again (whenever it is woken)   fill (writes for ever)
 use strict;
 use warnings;
 use Config;
@@ -44,7 +51,7 @@ sub block_end {
     my ($from, @words) = @_;
     my $depth = 1;
     for my $i ($from .. $#words) {
-        $depth++ if $words[$i] eq 'fork' || $words[$i] eq 'session';
+        $depth++ if $words[$i] =~ /^(fork|session|many:.*)$/;
         $depth-- if $words[$i] eq 'end';
         return $i if $depth == 0;
     }
@@ -71,6 +78,22 @@ sub start {
     }
     run(@words);
     POSIX::_exit(0);
+}
+
+sub many {
+    my ($n, @words) = @_;
+    pipe my $read, my $write or die "pipe: $!";
+    for (1 .. $n) {
+        next if fork // die "fork: $!";
+        close $read;
+        close $ready if $ready;
+        $ready = $write;
+        run(@words);
+        POSIX::_exit(0);
+    }
+    close $write;
+    my $byte;
+    1 until defined sysread $read, $byte, 1;
 }
 
 sub orphans {
@@ -111,11 +134,23 @@ sub run {
             my ($s, $file, $text) = @a;
             $SIG{ signal_name($s) } = sub { append($file, $text); POSIX::_exit(0) };
         }
+        elsif ($verb eq 'journal-all') {
+            my $file = $rest;
+            for my $s (grep { !/^(?:ZERO|KILL|STOP|CHLD|CLD|NUM3[23]|FPE|SEGV|ILL|BUS)$/ } @numbered) { $SIG{$s} = sub { append($file, $s) } }
+        }
         elsif ($verb eq 'fork' || $verb eq 'session') {
             my $end = block_end($i + 1, @words);
             start($verb eq 'session', @words[$i + 1 .. $end - 1]);
             $i = $end;
         }
+        elsif ($verb eq 'many')    {
+            my $end = block_end($i + 1, @words);
+            many($rest, @words[$i + 1 .. $end - 1]);
+            $i = $end;
+        }
+        elsif ($verb eq 'new-session') { POSIX::setsid() }
+        elsif ($verb eq 'busy')    { ready(); 1 while 1 }
+        elsif ($verb eq 'eat')     { our @eaten; push @eaten, 'x' x 1_000_000 for 1 .. $rest }
         elsif ($verb eq 'ready')   { ready() }
         elsif ($verb eq 'orphans') { orphans($rest) }
         elsif ($verb eq 'status')  {
@@ -133,11 +168,15 @@ sub run {
             line("waiting for $a[0]");
             nap(20) until $came;
         }
+        elsif ($verb eq 'open')    { ready(); open my $f, '<', $rest or line("$rest: $!") }
         elsif ($verb eq 'sleep')   { nap($rest) }
         elsif ($verb eq 'wait')    { ready(); nap(50) while 1 } # perl runs handlers between naps
+        # A handler that comes right before a nap runs after it: in a second at the latest.
+        elsif ($verb eq 'idle')    { ready(); nap(1000) while 1 }
         elsif ($verb eq 'exit')    { POSIX::_exit($rest) }
         elsif ($verb eq 'crash')   { kill 'SEGV', $$; sleep 1 while 1 }
         elsif ($verb eq 'stop-self') { ready(); kill 'STOP', $$ }
+        elsif ($verb eq 'stop-again') { ready(); kill 'STOP', $$ while 1 }
         elsif ($verb eq 'fill')    { ready(); my $text = ('y' x 79 . "\n") x 50; syswrite STDOUT, $text while 1 }
         else                       { die "child.pl: unknown word $words[$i]\n" }
     }

@@ -8,12 +8,20 @@
 #![allow(dead_code, clippy::disallowed_methods, reason = "tests wait for their own children and read in threads")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+pub mod account;
+pub mod cgroup;
+pub mod faults;
+pub mod fuse;
 pub mod http;
 pub mod processes;
+pub mod proof;
+pub mod siege;
+pub mod tracer;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -71,6 +79,8 @@ impl Dir {
         let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&path).unwrap();
+        // softstop and its children may run as another user.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         Dir(path)
     }
 
@@ -89,7 +99,6 @@ impl Dir {
     }
 
     pub fn script(&self, name: &str, text: &str) -> String {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.write(name, &format!("#!/bin/sh\n{text}\n"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
@@ -146,8 +155,9 @@ impl Launch {
         self
     }
 
+    /// In front of softstop, after what is there already.
     pub fn through(mut self, launcher: &[&str]) -> Launch {
-        self.through = launcher.iter().map(OsString::from).collect();
+        self.through.extend(launcher.iter().map(OsString::from));
         self
     }
 
@@ -326,8 +336,8 @@ impl Running {
             let pid = if self.pid1 { processes::children(outer).first().copied() } else { Some(outer) };
             // The launcher's steps (unshare, env, perl) have the same pid until the last of them execs softstop. What has ended
             // already is as good.
-            match pid.map(|pid| (pid, processes::program(pid))) {
-                Some((pid, Some(program))) if program == Path::new(SOFTSTOP) => return pid,
+            match pid.map(|pid| (pid, processes::runs(pid, Path::new(SOFTSTOP)))) {
+                Some((pid, true)) => return pid,
                 _ if self.ended() => return 0,
                 _ => {}
             }
@@ -351,6 +361,10 @@ impl Running {
     /// softstop's pid as the test sees it; 0 if it ended at once.
     pub fn pid(&self) -> i32 {
         self.init
+    }
+
+    pub fn is_pid1(&self) -> bool {
+        self.pid1
     }
 
     /// Its exit code, if it has ended.
@@ -480,7 +494,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended() {
-            // `--kill-child` makes unshare's death the namespace's.
+            // `--kill-child` makes unshare's death the namespace's, unless softstop changed its user on the way: the kernel
+            // forgets the request then. While unshare lives, its child's pid is its own.
+            if self.pid1 && self.init > 1 {
+                processes::send(self.init, libc::SIGKILL);
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -1,7 +1,8 @@
 //! What runs, as /proc shows it from outside the namespace.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -45,11 +46,42 @@ pub fn all() -> Vec<Proc> {
 }
 
 pub fn children(pid: i32) -> Vec<i32> {
-    all().into_iter().filter(|p| p.parent == pid).map(|p| p.pid).collect()
+    // softstop and the launchers have one thread. A kernel without such lists has everybody looked at.
+    match std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+        Ok(list) => list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+        Err(_) => all().into_iter().filter(|p| p.parent == pid).map(|p| p.pid).collect(),
+    }
+}
+
+/// Everything that descends from it and lives.
+pub fn below(pid: i32) -> Vec<Proc> {
+    let (mut found, mut parents) = (Vec::new(), vec![pid]);
+    while let Some(parent) = parents.pop() {
+        for child in children(parent).into_iter().filter_map(look) {
+            parents.push(child.pid);
+            if !child.is_zombie() {
+                found.push(child);
+            }
+        }
+    }
+    found
 }
 
 pub fn program(pid: i32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// Whether it has executed this very file, under whatever name (a bind mount, a chroot).
+pub fn runs(pid: i32, program: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let executed = identity(Path::new(&format!("/proc/{pid}/exe")));
+    executed.is_some() && executed == identity(program)
+}
+
+/// Its number in its own PID namespace.
+pub fn inner_pid(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|l| l.strip_prefix("NSpid:"))?.split_whitespace().next_back()?.parse().ok()
 }
 
 /// A zombie has no namespace link any more; as PID 1's own child it is found by its parent.
@@ -80,6 +112,12 @@ pub fn status_field(pid: i32, field: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|l| l.split(':').next() == Some(field))?;
     line.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// The last number of a field of /proc/PID/status: of `NSpid`, the pid in the innermost namespace.
+pub fn status_last(pid: i32, field: &str) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find(|l| l.split(':').next() == Some(field))?.split_whitespace().last()?.parse().ok()
 }
 
 /// Resident memory in kB.

@@ -12,6 +12,8 @@ use softstop::time::At;
 
 use super::{Checked, World, broken};
 
+/// What is killed only when softstop gets to run again has so long to be reaped.
+const LATE: Duration = Duration::from_millis(100);
 pub const MS: Duration = Duration::from_millis(1);
 
 /// What is known of the stop without asking the machine for it.
@@ -68,7 +70,8 @@ impl World {
     }
 
     fn end(&self) -> Option<At> {
-        self.stop.as_ref().map(|s| (s.t0 + self.config.grace).max(self.stalled_until))
+        let late = if self.stalled_in_stop() { self.stalled_until + LATE } else { At::ZERO };
+        self.stop.as_ref().map(|s| (s.t0 + self.config.grace).max(late))
     }
 
     // === processes ===
@@ -196,7 +199,7 @@ impl World {
             }
             Signal::KILL => Ok(()),
             _ if draining => broken("I3", "a stop signal to left-overs before the drain is over"),
-            _ if self.bodies.iter().any(|b| b.alive) && !up => {
+            _ if self.bodies.iter().any(|b| b.alive && !b.unkillable) && !up => {
                 broken("I4", "a stop signal to left-overs while a process lives")
             }
             Signal::TERM => Ok(()),
@@ -243,7 +246,7 @@ impl World {
             self.check_turn(p.0, "pre_stop")?;
         }
         if let What::PostStop(..) = what
-            && (self.bodies.iter().any(|b| b.alive) && !self.time_is_up())
+            && (self.bodies.iter().any(|b| b.alive && !b.unkillable) && !self.time_is_up())
         {
             return broken("model", "post_stop while a process lives");
         }
@@ -414,7 +417,7 @@ impl World {
         let Some(stop) = self.stop.clone() else { return broken("contract", "finished without a stop") };
         let grace = self.config.grace;
         self.checked(1);
-        if self.now > (stop.t0 + grace).max(self.stalled_until) {
+        if self.end().is_some_and(|end| self.now > end) {
             return broken("I1", format!("{:?} after T0, with {grace:?} grace", self.now.since(stop.t0)));
         }
         if self.alone() && self.hooks.is_empty() && self.now > stop.last_end + MS && !self.stalled_in_stop() {

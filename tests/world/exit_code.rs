@@ -53,8 +53,14 @@ impl World {
         };
         let marked = self.config.processes.iter().position(|p| p.main);
         let Some(main) = marked.or((self.config.processes.len() == 1).then_some(0)) else {
-            let first = stop.first_failure.unwrap_or(0);
-            return vec![map(if ended { of_cause() } else { first })];
+            if ended {
+                return vec![map(of_cause())];
+            }
+            // One that could not be ended has failed too; whether it was given up before it ended after all is the machine's to say.
+            let alive = self.bodies.iter().any(|b| b.alive);
+            let stuck = alive || self.bodies.iter().any(|b| b.unkillable && b.killed);
+            let first = stop.first_failure.or(alive.then_some(137)).unwrap_or(0);
+            return [first].into_iter().chain(stuck.then_some(137)).map(map).collect();
         };
         let life = &self.lives[main];
         let code = match (self.bodies[main].alive, life.not_started, life.last_exit) {

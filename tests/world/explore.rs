@@ -29,6 +29,8 @@ pub struct Small {
     pub grid: Duration,
     /// Somebody asks for the stop by then.
     pub horizon: At,
+    /// Small enough to be searched for every mutant.
+    pub quick: bool,
 }
 
 /// What is still to come at most.

@@ -713,7 +713,8 @@ impl World {
         let policy = self.stop.is_some() && self.config.readiness_on_drain == ReadinessOnDrain::Fail;
         for (p, shown) in status.processes.iter().enumerate() {
             let body = &self.bodies[p];
-            if shown.pid != body.alive.then_some(pid(p)) {
+            let given_up = (body.unkillable || self.stalled_in_stop()) && body.killed && shown.pid.is_none();
+            if shown.pid != body.alive.then_some(pid(p)) && !given_up {
                 return broken("I5", format!("/status says pid {:?} of p{p}: {body:?}", shown.pid));
             }
             if shown.ready != self.ready(p) {

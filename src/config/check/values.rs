@@ -196,9 +196,13 @@ pub fn host(text: &str) -> Result<String, Wrong> {
 /// What is wrong with it, and what to write.
 pub fn url_path(text: &str) -> Result<String, Wrong> {
     if !text.starts_with('/') {
-        return Err(Wrong::new(format!("the path {text:?} does not begin with a slash"), format!("write \"/{text}\"")));
+        return Err(Wrong::new(
+            format!("the path {text:?} does not begin with a slash"),
+            format!("write {:?}", format!("/{text}")),
+        ));
     }
-    match text.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
+    // No URI may hold these (RFC 3986, appendix A), and the client sends none that does.
+    match text.chars().find(|c| !c.is_ascii_graphic() || "#\"<>`".contains(*c)) {
         Some(c) => {
             Err(Wrong::new(format!("the path contains {c:?}"), "write it percent-encoded, such as %20 for a space"))
         }
@@ -415,6 +419,7 @@ mod tests {
             url_path("a").is_err()
                 && url_path("/a b").is_err()
                 && url_path("/é").is_err()
+                && url_path("/a>b").is_err()
                 && url_path("/a\r\nX: y").is_err()
         );
         assert!(header("X-Token", "a b\té").is_ok());

@@ -82,7 +82,11 @@ impl Machine {
         }
         match stop.cause {
             Cause::ProcessEnded { status, .. } => status.code(),
-            _ => stop.first_failure.unwrap_or(exit::OK),
+            _ => stop.first_failure.unwrap_or_else(|| {
+                // One that not even SIGKILL has ended (yet) has failed as well.
+                let killed = exit::for_signal(Signal::KILL.number());
+                if self.fx.alive.contains(&true) { killed } else { exit::OK }
+            }),
         }
     }
 

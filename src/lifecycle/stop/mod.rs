@@ -38,6 +38,9 @@ const EXIT: Duration = Duration::from_millis(500);
 /// (minimumGracePeriodInSeconds, pkg/kubelet/kuberuntime).
 const LAST_CALL: Duration = Duration::from_secs(2);
 
+/// Who comes this late to the deadline did not get to run: then the end comes this much later, too.
+const LATE: Duration = Duration::from_millis(100);
+
 /// What is true from the stop request on.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Stop {

@@ -3,23 +3,26 @@
 use std::time::Duration;
 
 use crate::exit;
-use crate::lifecycle::Machine;
 use crate::lifecycle::action::{Action, KillReason, What};
 use crate::lifecycle::event::{Exit, ProcId};
-use crate::lifecycle::process::{PostStart, State, StopStage, Stopping};
+use crate::lifecycle::process::{End, PostStart, State, StopStage, Stopping};
 use crate::lifecycle::task::{Effects, TaskRun};
+use crate::lifecycle::up::KILL_WAIT;
+use crate::lifecycle::{Machine, Stage as Whole};
 use crate::plan::budget::process_share;
 use crate::plan::order::{Chain, stated};
 use crate::report::{Note, Place, Secs, SignalName};
 use crate::signal::Signal;
 use crate::time::At;
 
+use super::{SLACK, Stage};
+
 impl Stopping {
     pub(in crate::lifecycle) fn next_deadline(&self) -> Option<At> {
         match &self.stage {
             StopStage::PreStop(task) => task.next_deadline().map(|t| t.min(self.until)),
             StopStage::Rung { until, .. } => Some((*until).min(self.until)),
-            StopStage::Killed => None,
+            StopStage::Killed { until } => *until,
         }
     }
 
@@ -31,7 +34,7 @@ impl Stopping {
         if let StopStage::PreStop(task) = &mut self.stage {
             task.cancel("the process has ended", true, now, fx);
         }
-        matches!(self.stage, StopStage::Killed)
+        matches!(self.stage, StopStage::Killed { .. })
     }
 }
 
@@ -149,6 +152,13 @@ impl Machine {
     /// SIGKILL, once, to a process that runs or is being stopped.
     pub(super) fn kill_process(&mut self, id: ProcId) {
         let now = self.now;
+        // At most half of what is left for this stage: the rest is for whoever waits for its end. Nobody dies in no time.
+        let until = match &self.stage {
+            Whole::Stopping(Stage::Processes { until }) => {
+                Some(now + KILL_WAIT.min(until.left(now) / 2).max(SLACK / 2))
+            }
+            _ => None,
+        };
         let p = &mut self.processes[id.0];
         let (after, since, out_of_time) = match &mut p.state {
             State::Running(r) => {
@@ -164,17 +174,17 @@ impl Machine {
                     until: now,
                     short: true,
                     to_restart: false,
-                    stage: StopStage::Killed,
+                    stage: StopStage::Killed { until },
                     last: None,
                     probes: Vec::new(),
                 });
                 (None, now, true)
             }
-            State::Stopping(s) if !matches!(s.stage, StopStage::Killed) => {
+            State::Stopping(s) if !matches!(s.stage, StopStage::Killed { .. }) => {
                 if let StopStage::PreStop(task) = &mut s.stage {
                     let _killed = task.cancel("the process is being killed", true, now, &mut self.fx);
                 }
-                s.stage = StopStage::Killed;
+                s.stage = StopStage::Killed { until };
                 let (after, since) = s.last.map_or((None, s.began), |(signal, at)| (Some(signal), at));
                 (after, since, now >= s.until && s.short)
             }
@@ -183,6 +193,21 @@ impl Machine {
         let because = KillReason { after, waited: now.since(since), out_of_time, left_overs: false };
         self.fx.push(Action::Kill { process: id, because });
         self.mark_forced(id);
+    }
+
+    /// Uninterruptible, frozen or held by a debugger: it may yet end, but nobody waits for that.
+    pub(super) fn unkillable(&mut self, id: ProcId) {
+        let p = &mut self.processes[id.0];
+        let took = Secs(p.stop_began.map_or(Duration::ZERO, |t| self.now.since(t)));
+        if let State::Stopping(s) = &mut p.state {
+            s.end(self.now, &mut self.fx);
+        }
+        p.state = State::Ended(End::Unkillable);
+        if let Some(stop) = &mut self.stop {
+            stop.first_failure.get_or_insert(exit::for_signal(Signal::KILL.number()));
+        }
+        let process = self.name(id);
+        self.note(Note::Stopped { process, exit: None, took, forced: true });
     }
 
     pub(in crate::lifecycle) fn mark_forced(&mut self, id: ProcId) {

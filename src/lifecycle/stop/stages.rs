@@ -15,7 +15,7 @@ use crate::report::{Note, Secs, StepKind, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
-use super::{EXIT, SLACK, SWEEP, Stage, Steps, Stragglers};
+use super::{EXIT, LATE, SLACK, SWEEP, Stage, Steps, Stragglers};
 
 impl Machine {
     pub(in crate::lifecycle) fn stop_deadline(&self) -> Option<At> {
@@ -78,7 +78,11 @@ impl Machine {
             return false;
         };
         match &mut s.stage {
-            StopStage::Killed => false,
+            StopStage::Killed { until: Some(until) } if now >= *until => {
+                self.unkillable(id);
+                true
+            }
+            StopStage::Killed { .. } => false,
             _ if now >= s.until => {
                 self.kill_process(id);
                 true
@@ -263,9 +267,11 @@ impl Machine {
         for i in 0..self.processes.len() {
             let id = ProcId(i);
             self.kill_process(id);
-            let p = &self.processes[i];
+            let p = &mut self.processes[i];
             let took = Secs(p.stop_began.map_or(Duration::ZERO, |t| self.now.since(t)));
-            if matches!(p.state, State::Stopping(_)) {
+            if let State::Stopping(s) = &mut p.state {
+                // Said once.
+                s.stage = StopStage::Killed { until: None };
                 let process = self.name(id);
                 self.note(Note::Stopped { process, exit: None, took, forced: true });
             }
@@ -297,7 +303,9 @@ impl Machine {
             s.killed = true;
             self.fx.push(Action::SignalStragglers { signal: Signal::KILL });
             self.fx.push(Action::Census);
-            if let Some(stop) = &mut self.stop {
+            // With one that cannot be ended the census says nothing about others, and somebody is named already.
+            let unkillable = self.processes.iter().any(|p| matches!(p.state, State::Ended(End::Unkillable)));
+            if let Some(stop) = self.stop.as_mut().filter(|_| !unkillable) {
                 stop.forced.push("left-over processes".to_string());
             }
             return true;
@@ -331,6 +339,11 @@ impl Machine {
         if !alive.is_empty() {
             let names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
             self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
+        }
+        // Softstop itself was late: their own SIGKILL was due before.
+        let left = matches!(&self.stage, Whole::Stopping(Stage::Stragglers(s)) if s.signalled && !s.alone && !s.killed);
+        if let Some(stop) = self.stop.as_mut().filter(|_| left) {
+            stop.forced.push("left-over processes".to_string());
         }
         self.end_steps();
         self.cancel_interrupted();
@@ -403,7 +416,14 @@ impl Machine {
         }
         // Left for the report and the exit itself.
         let margin = (stop.budget.kill_reserve / 2).min(EXIT);
-        let until = (stop.end - margin).min(self.now + KILL_WAIT.max(stop.budget.kill_reserve));
+        let until = match stop.end - margin {
+            until if self.now < until => until.min(self.now + KILL_WAIT.max(stop.budget.kill_reserve)),
+            // Late: softstop was paused or suspended. What is killed only now has a moment to be reaped and its end to be known.
+            _ if self.now >= stop.deadline + LATE => {
+                self.now + if self.now < stop.end { stop.end.since(self.now).min(LATE) } else { LATE }
+            }
+            _ => self.now,
+        };
         let next = if at_once { self.now } else { self.now + SWEEP };
         self.stage = Whole::Stopping(Stage::Killing { next, until, alone: false });
         // Asked before the first sweep: as a rule there is nobody left to kill.

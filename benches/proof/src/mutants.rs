@@ -1,0 +1,295 @@
+//! Builds the core with all of its mutants, and lets the checks loose on each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::mutate::{Mutant, mutate};
+use crate::root;
+
+/// What the core needs of softstop; it is pure, so it builds and runs by itself.
+const CORE: &[&str] = &["config", "plan", "lifecycle", "report", "signal.rs", "status.rs", "time.rs", "exit.rs"];
+/// Mutated are the parts that decide.
+const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/"];
+/// Only shows what is decided elsewhere, and is held against the world's facts by the simulation all the same.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Error = Box<dyn std::error::Error>;
+
+/// What became of each mutant.
+pub struct Outcome {
+    pub mutants: Vec<Mutant>,
+    /// By mutant: what noticed it.
+    pub noticed: BTreeMap<u32, BTreeSet<String>>,
+}
+
+pub fn run() -> Result<Outcome, Error> {
+    let dir = root().join("target/proof/mutants");
+    let mutants = build(&dir)?;
+    println!("{} mutants of {}", mutants.len(), MUTATED.join(" and "));
+    let mut noticed = simulate(&dir, &mutants)?;
+    let left: Vec<&Mutant> = mutants.iter().filter(|m| !noticed.contains_key(&m.id)).collect();
+    println!("{} are left to the unit tests and the scenarios", left.len());
+    for (id, by) in unit_tests(&dir, &left)? {
+        noticed.entry(id).or_default().insert(by);
+    }
+    Ok(Outcome { mutants, noticed })
+}
+
+/// A crate with the core in it, mutated; those that do not compile are left out.
+fn build(dir: &Path) -> Result<Vec<Mutant>, Error> {
+    let mut without = BTreeSet::new();
+    for _ in 0..40 {
+        let mutants = write(dir, &without)?;
+        let output = cargo(dir, &["build", "--release", "--bins", "--message-format=short"]).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            return Ok(mutants);
+        }
+        let broken = culprits(dir, &errors)?;
+        if broken.is_empty() {
+            return Err(format!("the mutated core does not build:\n{errors}").into());
+        }
+        without.extend(broken);
+    }
+    Err("too many mutants that do not compile".into())
+}
+
+fn cargo(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(dir).args(args).env("CARGO_TARGET_DIR", dir.join("target"));
+    command
+}
+
+/// The mutants whose lines the compiler complains of.
+fn culprits(dir: &Path, errors: &str) -> Result<BTreeSet<u32>, Error> {
+    let mut found = BTreeSet::new();
+    for line in errors.lines().filter(|l| l.contains("error")) {
+        let mut parts = line.split(':');
+        let (Some(file), Some(Ok(at))) = (parts.next(), parts.next().map(str::parse::<usize>)) else { continue };
+        let text = std::fs::read_to_string(dir.join(file))?;
+        let before: Vec<&str> = text.lines().take(at).collect();
+        found.extend(before.iter().rev().take(60).find_map(|l| id_in(l)));
+    }
+    Ok(found)
+}
+
+/// `17u32 =>` or `at() != 17u32`.
+fn id_in(line: &str) -> Option<u32> {
+    let (before, _) = line.split_once("u32")?;
+    let digits = before.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let digits = digits.rsplit(|c: char| !c.is_ascii_digit()).next()?;
+    let marked = line.contains("u32 =>") || line.contains("mutant::at() !=");
+    if marked { digits.parse().ok() } else { None }
+}
+
+fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
+    let _ = std::fs::remove_dir_all(dir.join("src"));
+    let mut mutants = Vec::new();
+    let mut next = 1;
+    for part in CORE {
+        for file in sources(&root().join("src").join(part))? {
+            let name = file.strip_prefix(root())?.to_string_lossy().into_owned();
+            let mut text = std::fs::read_to_string(&file)?;
+            if MUTATED.iter().any(|m| name.starts_with(m)) && !name.ends_with("tests.rs") {
+                text = mutate(&name, &text, without, &mut next, &mut mutants)?;
+            }
+            let to = dir.join(&name);
+            std::fs::create_dir_all(to.parent().ok_or("no directory")?)?;
+            std::fs::write(to, text)?;
+        }
+    }
+    std::fs::write(dir.join("src/lib.rs"), LIB)?;
+    std::fs::create_dir_all(dir.join("src/bin"))?;
+    let runner = include_str!("runner.rs").replace("WORLD", &root().join("tests/world/mod.rs").to_string_lossy());
+    std::fs::write(dir.join("src/bin/runner.rs"), runner)?;
+    // Its golden timelines belong to it.
+    std::fs::create_dir_all(dir.join("tests"))?;
+    std::fs::copy(root().join("tests/scenarios.rs"), dir.join("tests/scenarios.rs"))?;
+    let link = dir.join("tests/scenarios");
+    if !link.exists() {
+        std::os::unix::fs::symlink(root().join("tests/scenarios").canonicalize()?, link)?;
+    }
+    std::fs::write(dir.join("Cargo.toml"), MANIFEST)?;
+    std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock"))?;
+    Ok(mutants)
+}
+
+fn sources(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.map(|e| Ok(e?.path())).collect::<Result<_, Error>>()?;
+    entries.sort();
+    let mut files = Vec::new();
+    for entry in entries {
+        files.extend(sources(&entry)?);
+    }
+    Ok(files)
+}
+
+const LIB: &str = r#"#![allow(warnings)]
+pub mod config;
+pub mod exit;
+pub mod lifecycle;
+pub mod plan;
+pub mod report;
+pub mod signal;
+pub mod status;
+pub mod time;
+
+/// Which mutant is in force; 0: none.
+pub mod mutant {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static AT: AtomicU32 = AtomicU32::new(u32::MAX);
+
+    #[inline]
+    pub fn at() -> u32 {
+        match AT.load(Ordering::Relaxed) {
+            u32::MAX => {
+                let id = std::env::var("MUTANT").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+                AT.store(id, Ordering::Relaxed);
+                id
+            }
+            id => id,
+        }
+    }
+
+    pub fn set(id: u32) {
+        AT.store(id, Ordering::Relaxed);
+    }
+}
+"#;
+
+const MANIFEST: &str = r#"[package]
+name = "softstop"
+version = "0.1.0"
+edition = "2024"
+[workspace]
+[dependencies]
+humantime = "2"
+libc = "0.2"
+serde = { version = "1", features = ["derive"] }
+serde_json = "1"
+toml = { version = "1", default-features = false, features = ["parse", "serde", "std"] }
+[dev-dependencies]
+proptest = { version = "1", default-features = false, features = ["std"] }
+[profile.release]
+opt-level = 2
+overflow-checks = true
+incremental = true
+[profile.test]
+opt-level = 1
+"#;
+
+/// The simulation and the exploration, in processes that are ended when a mutant makes them hang.
+fn simulate(dir: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let shares: Vec<Vec<u32>> =
+        (0..threads).map(|t| mutants.iter().skip(t).step_by(threads).map(|m| m.id).collect()).collect();
+    let mut noticed = BTreeMap::new();
+    std::thread::scope(|scope| -> Result<(), Error> {
+        let workers: Vec<_> = shares
+            .into_iter()
+            .map(|ids| scope.spawn(move || simulate_share(dir, ids).map_err(|e| e.to_string())))
+            .collect();
+        for worker in workers {
+            noticed.extend(worker.join().map_err(|_| "a worker panicked")??);
+        }
+        Ok(())
+    })?;
+    if noticed.remove(&0).is_some() {
+        return Err("the checks complain of the core as it is".into());
+    }
+    Ok(noticed)
+}
+
+fn simulate_share(dir: &Path, mut ids: Vec<u32>) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+    // The core as it is, first: it must pass.
+    ids.insert(0, 0);
+    let mut noticed = BTreeMap::new();
+    while !ids.is_empty() {
+        let list = ids.iter().fold(String::new(), |mut list, id| {
+            let _ = write!(list, "{id} ");
+            list
+        });
+        // A mutant may also want all the memory there is.
+        let script = "ulimit -v 8000000; exec \"$0\" \"$@\"";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .arg(dir.join("target/release/runner"))
+            .args(list.split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let (sender, lines) = mpsc::channel();
+        let stdout = child.stdout.take().ok_or("no output")?;
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        loop {
+            match lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    let mut words = line.split_whitespace().map(str::to_string);
+                    let id: u32 = words.next().ok_or("an empty line")?.parse()?;
+                    ids.retain(|i| *i != id);
+                    let by: BTreeSet<String> = words.collect();
+                    if !by.is_empty() {
+                        noticed.insert(id, by);
+                    }
+                }
+                Err(_) if ids.is_empty() => break,
+                // Hung, or ended by itself: the mutant it was at did that.
+                Err(_) => {
+                    noticed.insert(ids.remove(0), ["I1".to_string(), "hang".to_string()].into());
+                    break;
+                }
+            }
+        }
+        let _ = child.kill();
+        child.wait()?;
+    }
+    Ok(noticed)
+}
+
+/// What the simulation has not noticed.
+fn unit_tests(dir: &Path, left: &[&Mutant]) -> Result<BTreeMap<u32, String>, Error> {
+    let output = cargo(dir, &["test", "--no-run", "--lib", "--test", "scenarios", "--message-format=json"])
+        .stderr(Stdio::null())
+        .output()?;
+    let mut programs = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        programs.extend(message["executable"].as_str().map(str::to_string));
+    }
+    if !output.status.success() || programs.len() < 2 {
+        return Err("the unit tests of the mutated core do not build".into());
+    }
+    let mut noticed = BTreeMap::new();
+    for mutant in left {
+        for program in &programs {
+            let status = Command::new("timeout")
+                .arg("60")
+                .arg(program)
+                .arg("-q")
+                .env("MUTANT", mutant.id.to_string())
+                .current_dir(dir)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
+            if !status.success() {
+                let by = if program.contains("scenarios") { "scenarios" } else { "units" };
+                noticed.insert(mutant.id, by.to_string());
+                break;
+            }
+        }
+    }
+    Ok(noticed)
+}

@@ -1,0 +1,32 @@
+//! What a probed server answers, in pieces of any size: a success or a reason that fits a log line.
+
+use softstop::config::{HttpCall, Method};
+use softstop::http::client::call_over;
+use softstop::lifecycle::event::Outcome;
+
+use super::trickle::{Trickle, block_on};
+
+/// Characters of a reason: the server's own words are cut to 120.
+const REASON: usize = 300;
+
+pub fn target(data: &[u8]) {
+    let call = HttpCall {
+        method: Method::Get,
+        host: "localhost".into(),
+        port: 80,
+        path: "/healthz".into(),
+        headers: Vec::new(),
+        body: None,
+    };
+    let mut asked = Vec::new();
+    if let Outcome::Failed { reason, code } = block_on(call_over(&call, Trickle::answering(data, &mut asked))) {
+        super::assert_one_line(&reason);
+        assert!(reason.chars().count() <= REASON, "{reason}");
+        assert_eq!(code, None);
+    }
+    let asked = String::from_utf8(asked).expect("the request is text");
+    assert!(
+        asked.is_empty() || asked.starts_with("GET /healthz HTTP/1.1\r\n") && asked.ends_with("\r\n\r\n"),
+        "{asked:?}"
+    );
+}

@@ -1,0 +1,50 @@
+//! What the fuzzers run: one module a target, each with `pub fn target(data: &[u8])`, which panics when something that must
+//! always hold does not. `fuzz_targets/` hands them to libFuzzer; `tests/fuzz_corpus.rs` includes this file by its path and
+//! replays the corpus through the same functions in every `cargo test`. README.md says how to run and how to add one.
+
+pub mod command_line;
+pub mod config;
+pub mod expand;
+pub mod http_answer;
+pub mod http_request;
+mod life;
+pub mod lines;
+pub mod probe_url;
+pub mod procfs;
+pub mod report;
+mod trickle;
+pub mod values;
+
+pub type Target = fn(&[u8]);
+
+/// Every target under the name of its folder in `corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("command_line", command_line::target),
+    ("config", config::target),
+    ("expand", expand::target),
+    ("http_answer", http_answer::target),
+    ("http_request", http_request::target),
+    ("lines", lines::target),
+    ("probe_url", probe_url::target),
+    ("procfs", procfs::target),
+    ("report", report::target),
+    ("values", values::target),
+];
+
+/// One line that can be printed: what every message has to be.
+#[track_caller]
+fn assert_one_line(text: &str) {
+    assert!(!text.is_empty(), "an empty message");
+    assert!(!text.contains(char::is_control), "not one printable line: {text:?}");
+}
+
+/// What `${…}` finds in the targets.
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "HOST" => Some("db".into()),
+        "N" => Some("7".into()),
+        "EMPTY" => Some(String::new()),
+        "ODD" => Some("${HOST} $$ \u{1b}[2J\n\0é".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,35 @@
+//! Texts from /proc. A process chooses its own name, and a sandboxed kernel what it shows.
+
+use softstop::runtime::resolve;
+use softstop::sys::procfs::{established, parse_stat, socket_inode, status_mask};
+use softstop::sys::tree::parse_children;
+
+pub fn target(data: &[u8]) {
+    if let Some(stat) = parse_stat(data) {
+        let _alive = stat.lives();
+    }
+    the_name_is_not_believed(data);
+    let text = String::from_utf8_lossy(data);
+    for field in ["SigCgt:", "SigIgn:", "SigBlk:"] {
+        let mask = status_mask(&text, field);
+        assert!(mask.is_none() || text.contains(field), "a mask out of nothing");
+    }
+    for line in text.lines() {
+        if let Some(inode) = established(line) {
+            assert!(line.split_ascii_whitespace().nth(3) == Some("01"), "not established: {line:?}");
+            assert_eq!(socket_inode(&format!("socket:[{inode}]")), Some(inode));
+        }
+        let _inode = socket_inode(line);
+    }
+    assert!(parse_children(&text).all(|pid| pid > 0), "kill(0) and kill(-1) mean others");
+    assert!(resolve::parse(&text).len() <= 8);
+}
+
+/// Whatever a process calls itself, the fields behind the name are read from behind it.
+fn the_name_is_not_believed(name: &[u8]) {
+    let tail = b") S 7 8 9 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 12 0 98765 1000 10 18446744073709551615 1 1 0\n";
+    let line = [b"42 (", name, tail].concat();
+    let stat = parse_stat(&line).expect("a whole line");
+    assert_eq!((stat.pid, stat.state, stat.ppid, stat.pgid, stat.threads, stat.started), (42, 'S', 7, 8, 12, 98765));
+    assert_eq!(stat.comm, String::from_utf8_lossy(name));
+}

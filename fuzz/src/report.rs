@@ -1,0 +1,152 @@
+//! What happened, put into words: each note is one line whatever is in its names and reasons, the report is JSON, and the
+//! termination message has at most 4096 bytes and no line that was not meant.
+
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use softstop::lifecycle::action::ProbeKind;
+use softstop::lifecycle::event::Exit;
+use softstop::report::{
+    ExitNote, History, KillNote, MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict,
+    one_line,
+};
+use softstop::signal::Signal;
+use softstop::time::At;
+
+/// The kubelet reads so much.
+const TERMINATION_MESSAGE: usize = 4096;
+
+pub fn target(data: &[u8]) {
+    let mut u = Unstructured::new(data);
+    let mut history = History::default();
+    let (mut at, mut bad, mut records) = (0, 0, 0);
+    while !u.is_empty() {
+        let Ok(note) = note(&mut u) else { break };
+        super::assert_one_line(&one_line(&note.to_string()));
+        let _process = note.process();
+        bad += usize::from(note.level() <= softstop::report::Level::Warn);
+        records += 1;
+        at += u64::from(u8::try_from(u.len() % 251).unwrap_or(0)) * 1000;
+        history.push(At::from_millis(at), note);
+    }
+    let json: serde_json::Value = serde_json::from_str(&history.json()).expect("the report is JSON");
+    let kept = json["timeline"].as_array().map_or(0, Vec::len);
+    assert_eq!(kept as u64 + json["forgotten_records"].as_u64().unwrap_or(0), records, "records are kept or counted");
+    let message = history.termination_message();
+    assert!(message.len() <= TERMINATION_MESSAGE, "{} bytes", message.len());
+    assert!(!message.contains(|c: char| c.is_control() && c != '\n'), "{message:?}");
+    assert!(message.lines().count() <= bad + 2, "a forged line in {message:?}");
+}
+
+fn text(u: &mut Unstructured<'_>) -> Result<String> {
+    let bytes: &[u8] = u.arbitrary()?;
+    Ok(String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn secs(u: &mut Unstructured<'_>) -> Result<Secs> {
+    Ok(Secs(Duration::from_micros(u.arbitrary()?)))
+}
+
+fn signal(u: &mut Unstructured<'_>) -> Result<SignalName> {
+    Ok(SignalName(Signal::from_number(u.int_in_range(1..=64)?).expect("in range")))
+}
+
+fn exit(u: &mut Unstructured<'_>) -> Result<ExitNote> {
+    let signalled: bool = u.arbitrary()?;
+    let exit = if signalled {
+        Exit::Signal { signal: signal(u)?.0, core: u.arbitrary()? }
+    } else {
+        Exit::Code(u.arbitrary()?)
+    };
+    Ok(exit.into())
+}
+
+fn result(u: &mut Unstructured<'_>) -> Result<TaskResult> {
+    Ok(match u.int_in_range(0..=5)? {
+        0 => TaskResult::Done,
+        1 => TaskResult::Failed { reason: text(u)?, code: u.arbitrary()? },
+        2 => TaskResult::TimedOut { reason: Some(text(u)?) },
+        3 => TaskResult::Cut { reason: None },
+        4 => TaskResult::Cancelled { why: "the process has ended" },
+        _ => TaskResult::NoTime,
+    })
+}
+
+fn kind(u: &mut Unstructured<'_>) -> Result<StepKind> {
+    Ok(if u.arbitrary()? { StepKind::Drain } else { StepKind::PostStop })
+}
+
+fn note(u: &mut Unstructured<'_>) -> Result<Note> {
+    let process = text(u)?;
+    Ok(match u.int_in_range(0..=20)? {
+        0 => Note::TaskBegan { place: Place::PostStart(process), name: text(u)? },
+        1 => Note::TaskEnded {
+            place: Place::Init,
+            name: process,
+            attempts: u.arbitrary()?,
+            took: secs(u)?,
+            result: result(u)?,
+        },
+        2 => Note::Started { process, pid: u.arbitrary()?, restarts: u.arbitrary()? },
+        3 => Note::StartFailed { process, error: text(u)?, retry_in: None },
+        4 => Note::NotReady { process, reason: text(u)? },
+        5 => Note::ProbeFailed {
+            process,
+            probe: ProbeKind::Liveness,
+            failures: u.arbitrary()?,
+            threshold: u.arbitrary()?,
+            reason: text(u)?,
+        },
+        6 => Note::Unhealthy { process, reason: text(u)? },
+        7 => Note::Exited { process, exit: exit(u)?, ran: secs(u)? },
+        8 => Note::BackOff { process, restarts: u.arbitrary()?, delay: secs(u)? },
+        9 => Note::GaveUp { process, restarts: u.arbitrary()? },
+        10 => Note::CannotStart { process, on: text(u)?, why: "has failed" },
+        11 => {
+            Note::SignalIgnored { signal: signal(u)?, from: process, why: "the main process is not running", times: 1 }
+        }
+        12 => Note::StopBegan {
+            cause: process,
+            requested: u.arbitrary()?,
+            others: u.arbitrary()?,
+            grace: secs(u)?,
+            deadline: secs(u)?,
+        },
+        13 => Note::StepEnded { kind: kind(u)?, name: process, share: secs(u)?, took: secs(u)?, result: result(u)? },
+        14 => Note::StepSkipped { kind: kind(u)?, name: process, result: result(u)? },
+        15 => Note::Stopping { process, how: text(u)?, share: secs(u)? },
+        16 => {
+            let because = KillNote {
+                after: Some(signal(u)?),
+                waited: secs(u)?,
+                out_of_time: u.arbitrary()?,
+                left_overs: u.arbitrary()?,
+            };
+            Note::Killed { process, because, looked_like: text(u)? }
+        }
+        17 => Note::Stopped { process, exit: Some(exit(u)?), took: secs(u)?, forced: u.arbitrary()? },
+        18 => Note::LeftBehind { count: u.arbitrary()?, which: vec![process, text(u)?] },
+        19 => Note::OutOfTime { waiting_for: process },
+        _ => Note::Finished(Box::new(verdict(process, u)?)),
+    })
+}
+
+fn verdict(name: String, u: &mut Unstructured<'_>) -> Result<Verdict> {
+    let main = u.arbitrary::<bool>()?.then(|| exit(u)).transpose()?;
+    let step = StepReport { kind: kind(u)?, name: text(u)?, share: secs(u)?, took: secs(u)?, result: result(u)? };
+    Ok(Verdict {
+        exit_code: u.arbitrary()?,
+        cause: text(u)?,
+        grace: secs(u)?,
+        took: secs(u)?,
+        within_grace: u.arbitrary()?,
+        main: main.map(|exit| MainExit { process: name.clone(), exit }),
+        steps: vec![step],
+        forced: vec![name],
+        drain_took: None,
+        processes_took: secs(u)?,
+        post_stop_took: Some(secs(u)?),
+        orphans_reaped: u.arbitrary()?,
+        nothing_ran: u.arbitrary()?,
+    })
+}

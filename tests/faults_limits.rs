@@ -1,0 +1,213 @@
+//! Limits that are reached: no more processes (RLIMIT_NPROC, a pids control group), no more descriptors.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::TcpStream;
+use std::time::Duration;
+
+use support::faults::{self, Fault, PidsLimit};
+use support::http::{free_port, status_of};
+use support::proof::Proof;
+use support::{CHILD, Dir, Launch, Running, processes};
+
+const GRACE: Duration = Duration::from_secs(4);
+
+/// A main process and one that crashes on SIGUSR1 and is started again, with exec probes and an exec step in the drain.
+fn config(dir: &Dir, port: u16) -> String {
+    let words = |name: &str| {
+        format!("[\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"exit-on:USR1:9\", \"say:{name} up\", \"wait\"]")
+    };
+    let (main, side) = (words("main"), words("side"));
+    let report = dir.text("report.json");
+    let text = format!(
+        r#"
+grace = "4s"
+report = "{report}"
+[http]
+listen = "127.0.0.1:{port}"
+
+[[process]]
+name = "main"
+main = true
+command = {main}
+
+[[process]]
+name = "side"
+command = {side}
+backoff = {{ initial = "50ms", max = "200ms" }}
+[process.readiness]
+exec = ["true"]
+period = "50ms"
+failure_threshold = 1
+
+[[drain]]
+name = "flush"
+exec = ["true"]
+timeout = "1s"
+
+[[drain]]
+name = "wait"
+sleep = "50ms"
+"#
+    );
+    dir.write("softstop.toml", &text)
+}
+
+/// Makes the other process crash; it is started again, if that can be done.
+fn crash_side(running: &mut Running) {
+    let crashed = running.processes().into_iter().find(|p| {
+        let command = std::fs::read(format!("/proc/{}/cmdline", p.pid)).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains("say:side")
+    });
+    processes::send(crashed.expect("the other process runs").pid, libc::SIGUSR1);
+}
+
+fn no_more_processes(faults: &[Fault], close: &dyn Fn(&Running), open: &dyn Fn(&Running)) {
+    let (dir, port) = (Dir::new(), free_port());
+    let mut running = faults::launch(faults, Launch::new(["run", "-c", &config(&dir, port)])).start();
+    running.wait_for("main up").wait_for("side up");
+    running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
+
+    close(&running);
+    running.wait_for("side: not ready: readiness probe failed 1 times: cannot start \"true\": no new process");
+    assert_eq!(status_of(port, "/livez"), Some(200), "the endpoints need no process");
+    crash_side(&mut running);
+    running.wait_for_count("side: cannot start \"perl\": no new process", 2);
+    open(&running);
+    running.wait_for_count("side up", 2);
+    running.wait_until("ready again", |_| status_of(port, "/readyz") == Some(200));
+
+    close(&running);
+    let ended = Proof::begin(&mut running).stop(running, GRACE);
+    ended
+        .expect_code(0)
+        .expect("drain: flush: failed: cannot start \"true\": no new process")
+        .expect("drain: wait: done");
+    let all = ended.all();
+    let told: Vec<&str> = all.lines().filter(|l| l.contains("pids.max or RLIMIT_NPROC")).collect();
+    assert!(told.len() <= 12, "{} lines about one limit:\n{all}", told.len());
+    let report = dir.read("report.json");
+    assert!(report.contains("\"outcome\": \"failed\"") && report.contains("no new process"), "{report}");
+}
+
+#[test]
+fn the_process_limit_costs_a_restart_a_probe_and_a_hook_but_no_stop() {
+    if !faults::possible() {
+        return;
+    }
+    let faults = [Fault::User(faults::user()), Fault::Processes(1000)];
+    no_more_processes(&faults, &|r| faults::limit(r, "nproc", 1), &|r| faults::limit(r, "nproc", 1000));
+}
+
+#[test]
+fn a_full_pids_group_costs_a_restart_a_probe_and_a_hook_but_no_stop() {
+    if !faults::possible() {
+        return;
+    }
+    let Some(group) = PidsLimit::new() else { return };
+    no_more_processes(&[group.fault()], &|_| group.close(), &|_| group.open());
+}
+
+/// Nothing can be started: that is said in one line, and is softstop's own failure (docs/exit-codes.md).
+#[test]
+fn a_process_limit_reached_at_the_start_is_70_and_one_line() {
+    if !faults::possible() {
+        return;
+    }
+    let faults = [Fault::User(faults::user()), Fault::Processes(1)];
+    let ended = faults::launch(&faults, Launch::child(&["--grace", "3s"], &["say:up"])).run();
+    ended.expect_code(70).expect_not("up\n").expect("error: perl: cannot start \"perl\": no new process");
+    assert_eq!(ended.all().lines().count(), 1, "{}", ended.all());
+}
+
+/// A supervised process is tried again: the limit may have been somebody else's doing.
+#[test]
+fn a_process_limit_that_is_lifted_lets_the_start_go_on() {
+    if !faults::possible() {
+        return;
+    }
+    let Some(group) = PidsLimit::new() else { return };
+    let dir = Dir::new();
+    let config = format!(
+        "grace = \"3s\"\n[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:5\", \"say:web up\", \"wait\"]\n\
+         backoff = {{ initial = \"50ms\", max = \"100ms\" }}\n"
+    );
+    group.close();
+    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]);
+    let mut running = faults::launch(&[group.fault()], launch.clone()).start();
+    running.wait_for_count("trying again in", 3);
+    group.open();
+    running.wait_for("web up");
+    Proof::begin(&mut running).stop(running, Duration::from_secs(3)).expect_code(5);
+    // And a stop request while nothing can be started is honoured at once: the main process never ran, so 128 + n.
+    group.close();
+    let mut running = faults::launch(&[group.fault()], launch).start();
+    running.wait_for("trying again in");
+    let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(3));
+    ended.expect_code(143);
+}
+
+/// However few there are: it works, or says that there are too few and is gone.
+#[test]
+fn any_number_of_descriptors_is_enough_or_said_to_be_too_few() {
+    if !faults::possible() {
+        return;
+    }
+    let mut enough = 0;
+    for descriptors in 4..=24 {
+        let port = free_port().to_string();
+        let flags = ["--grace", "3s", "--output", "prefix", "--http", &format!("127.0.0.1:{port}")];
+        let launch = Launch::child(&flags, &["say:up", "exit:5"]);
+        let ended = faults::launch(&[Fault::Descriptors(descriptors)], launch).run();
+        if ended.code == 5 {
+            enough += 1;
+            assert_eq!(ended.stdout, "perl | up\n", "with {descriptors}: {}", ended.all());
+            continue;
+        }
+        ended.expect_code(70).expect("oo many open files");
+        assert!(ended.all().lines().count() <= 2, "with {descriptors}: {}", ended.all());
+        assert_eq!(enough, 0, "{descriptors} are not enough, though fewer were: {}", ended.all());
+    }
+    assert!(enough > 0, "24 descriptors are not enough");
+}
+
+/// Descriptors of clients, opened again as soon as softstop closes one.
+fn hold_connections(port: u16, clients: &mut Vec<TcpStream>, how_many: usize) {
+    clients.retain(|c| {
+        c.set_nonblocking(true).unwrap();
+        !matches!(c.peek(&mut [0]), Ok(0))
+    });
+    while clients.len() < how_many {
+        let Ok(client) = TcpStream::connect(("127.0.0.1", port)) else { return };
+        clients.push(client);
+    }
+}
+
+/// Clients that ask nothing and go nowhere must not take the descriptors that restarts, probes, hooks and the report need.
+#[test]
+fn clients_that_hold_connections_leave_descriptors_for_everything_else() {
+    if !faults::possible() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let launch = Launch::new(["run", "-c", &config(&dir, port)]);
+    let mut running = faults::launch(&[Fault::Descriptors(48)], launch).start();
+    running.wait_for("main up").wait_for("side up");
+    running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
+    let mut clients = Vec::new();
+    for round in 1..=20 {
+        hold_connections(port, &mut clients, 60);
+        assert_eq!(status_of(port, "/readyz"), Some(200), "round {round}:\n{}", running.printed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    crash_side(&mut running);
+    hold_connections(port, &mut clients, 60);
+    running.wait_for_count("side up", 2);
+    hold_connections(port, &mut clients, 60);
+    let ended = Proof::begin(&mut running).stop(running, GRACE);
+    ended.expect_code(0).expect("drain: flush: done").expect_not("too many open files");
+    assert!(ended.all().matches("Too many open files").count() <= 1, "a flood:\n{}", ended.all());
+    assert!(dir.read("report.json").contains("\"exit_code\": 0"), "no report:\n{}", ended.all());
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/perl
+# crowd.pl PORT COUNT: opens COUNT connections to 127.0.0.1:PORT, says nothing on them, prints how many it has, and holds them
+# until its standard input ends. A process of its own, because one process may not have ten thousand descriptors everywhere.
+use strict;
+use warnings;
+use Socket;
+my ($port, $count) = @ARGV;
+my $to = sockaddr_in($port, INADDR_LOOPBACK);
+my @held;
+for (1 .. $count) {
+    socket my $socket, PF_INET, SOCK_STREAM, 0 or last;
+    connect $socket, $to or last;
+    push @held, $socket;
+}
+$| = 1;
+print scalar(@held), "\n";
+my $byte;
+1 while sysread STDIN, $byte, 1;

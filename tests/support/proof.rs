@@ -1,0 +1,211 @@
+//! What holds of every stop, whatever the fault, asserted in one place: [`Proof::begin`] while softstop runs, [`Proof::stop`] instead of
+//! `Running::stop_within`.
+//!
+//! | | by |
+//! |---|---|
+//! | I1 | gone by T0 + grace from outside (`ROOM` for the kernel), and by its own account without any room |
+//! | I5 | strace: every child reaped once, and nothing to wait for at the exit; nothing with its mark is left |
+//! | I9 | strace: no signal to a pid that was reaped, none to everybody; a stranger in its PID namespace (parent 0, as the runtime's) journals each signal it gets |
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{CHILD, Dir, Ended, ROOM, Running, SOON, processes, skip};
+
+/// Watches a running softstop from outside.
+pub struct Proof {
+    stranger: Option<Stranger>,
+    trace: Option<Trace>,
+    /// Some processes are beyond softstop's reach: they are nobody's failure.
+    out_of_reach: bool,
+    /// softstop sees nobody, so at the deadline it may hit everybody.
+    blind: bool,
+}
+
+impl Proof {
+    /// Once softstop is up. What it does from here on is seen.
+    #[track_caller]
+    pub fn begin(running: &mut Running) -> Proof {
+        let stranger = running.is_pid1().then(|| Stranger::beside(running));
+        Proof { stranger, trace: Trace::attach(running), out_of_reach: false, blind: false }
+    }
+
+    /// Without /proc: as PID 1 the last SIGKILL goes to the whole namespace (docs/containers.md).
+    pub fn blind(mut self) -> Proof {
+        self.blind = true;
+        self
+    }
+
+    /// With processes that softstop may not signal, or cannot see.
+    pub fn but_some_are_out_of_reach(mut self) -> Proof {
+        self.out_of_reach = true;
+        self
+    }
+
+    /// SIGTERM, then everything that must hold. `grace` is softstop's.
+    #[track_caller]
+    pub fn stop(self, mut running: Running, grace: Duration) -> Ended {
+        running.term();
+        self.end(running, grace)
+    }
+
+    /// The same for a stop that has just been asked for, or comes by itself.
+    #[track_caller]
+    pub fn end(self, running: Running, grace: Duration) -> Ended {
+        let (asked, mark, pid1) = (running.age(), running.mark(), running.is_pid1());
+        let ended = running.wait(grace + SOON);
+        let took = ended.lived.saturating_sub(asked);
+        assert!(took <= grace + ROOM, "I1: took {took:?} of {grace:?}:\n{}", ended.all());
+        assert!(!ended.all().contains("over the grace"), "I1, by its own account:\n{}", ended.all());
+        if pid1 || !self.out_of_reach {
+            nothing_left(&mark);
+        }
+        if let Some(stranger) = self.stranger {
+            assert_eq!(stranger.received(), [""; 0], "I9: signals to a stranger:\n{}", ended.all());
+        }
+        if let Some(trace) = self.trace {
+            trace.check(self.out_of_reach, self.blind, &ended);
+        }
+        ended
+    }
+}
+
+/// What has its SIGKILL may need a moment to get to it; what has not will still be there.
+#[track_caller]
+fn nothing_left(mark: &str) {
+    let limit = Instant::now() + SOON;
+    loop {
+        let left = processes::with_environment(mark);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < limit, "I5: left behind: {left:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A process that the container runtime put into the namespace, as `kubectl exec` does: not softstop's.
+struct Stranger {
+    process: Child,
+    dir: Dir,
+}
+
+impl Stranger {
+    #[track_caller]
+    fn beside(running: &mut Running) -> Stranger {
+        let dir = Dir::new();
+        let user = processes::status_field(running.pid(), "Uid").unwrap_or_default();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &running.pid().to_string(), "--pid", "setpriv"]);
+        // Under softstop's user, or the kernel would keep it safe.
+        command.args([
+            "--reuid",
+            &user,
+            "--clear-groups",
+            "--inh-caps=+dac_read_search",
+            "--ambient-caps=+dac_read_search",
+        ]);
+        let every = format!("journal-all:{}", dir.text("received"));
+        command.args(["perl", CHILD, &every, &format!("journal:{}:up", dir.text("up")), "wait"]);
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        running.wait_until("the stranger is up", |_| dir.path("up").exists());
+        Stranger { process, dir }
+    }
+
+    fn received(&self) -> Vec<String> {
+        self.dir.lines("received")
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        // The process itself went with its namespace, and nsenter ends when it does.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Every wait, every signal and every fork of softstop itself, as strace saw them.
+struct Trace {
+    strace: Child,
+    _dir: Dir,
+    file: PathBuf,
+    /// Children that there were already, by softstop's own numbers.
+    children: HashSet<i32>,
+}
+
+const CALLS: &str = "trace=waitid,wait4,kill,tkill,tgkill,pidfd_send_signal,clone,clone3,fork,vfork,exit_group";
+
+impl Trace {
+    #[track_caller]
+    fn attach(running: &mut Running) -> Option<Trace> {
+        let dir = Dir::new();
+        let file = dir.path("strace");
+        let mut command = Command::new("strace");
+        command.args(["-qq", "-e", CALLS, "-e", "signal=none", "-p", &running.pid().to_string(), "-o"]).arg(&file);
+        let Ok(strace) = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn() else {
+            skip("no strace: what softstop waits for and signals is not counted");
+            return None;
+        };
+        let attached = |r: &Running| processes::status_field(r.pid(), "TracerPid").is_some_and(|pid| pid != "0");
+        running.wait_until("strace is attached", attached);
+        let children = processes::children(running.pid()).into_iter().filter_map(processes::inner_pid).collect();
+        Some(Trace { strace, _dir: dir, file, children })
+    }
+
+    #[track_caller]
+    fn check(mut self, out_of_reach: bool, blind: bool, ended: &Ended) {
+        // It ends with softstop.
+        let _ = self.strace.wait();
+        let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+        let shown = || format!("\n{text}\n{}", ended.all());
+        assert!(text.contains("exit_group("), "strace saw no end:{}", shown());
+        let mut reaped = HashSet::new();
+        // Groups that were seen to have ended.
+        let mut ended_groups = HashSet::new();
+        let mut last_look = "";
+        for line in text.lines() {
+            let result = line.rsplit_once(" = ").map_or("", |(_, result)| result);
+            let number = || result.split(' ').next().and_then(|n| n.parse::<i32>().ok());
+            let first = line.split_once('(').and_then(|(_, args)| args.split([',', ')']).next()?.parse::<i32>().ok());
+            if line.starts_with("clone") || line.starts_with("fork") || line.starts_with("vfork") {
+                let Some(pid) = number().filter(|pid| *pid > 0) else { continue };
+                self.children.insert(pid);
+                reaped.remove(&pid);
+                ended_groups.remove(&-pid);
+            } else if line.starts_with("waitid(P_ALL") && line.contains("WEXITED") {
+                last_look = result;
+            } else if line.starts_with("waitid(P_PID") && !line.contains("WNOWAIT") {
+                let pid = line.split("si_pid=").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
+                let Some(pid) = pid else { continue };
+                self.children.remove(&pid);
+                assert!(reaped.insert(pid), "I5: {pid} reaped twice:{}", shown());
+            } else if line.starts_with("kill(") {
+                let Some(pid) = first else { continue };
+                if line.contains(", 0)") {
+                    // Only a look, whose answer binds.
+                    if pid < -1 && result.contains("ESRCH") {
+                        ended_groups.insert(pid);
+                    }
+                    continue;
+                }
+                assert!(!reaped.contains(&pid), "I9: {line}: to a pid that was reaped:{}", shown());
+                assert!(!ended_groups.contains(&pid), "I9: {line}: to a group that had ended:{}", shown());
+                assert!(pid != -1 || blind, "I9: {line}: to everybody:{}", shown());
+            }
+        }
+        if !out_of_reach {
+            assert!(last_look.contains("ECHILD"), "I5: children at the exit ({last_look}):{}", shown());
+            assert!(self.children.is_empty(), "I5: not reaped: {:?}:{}", self.children, shown());
+        }
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        let _ = self.strace.kill();
+        let _ = self.strace.wait();
+    }
+}
