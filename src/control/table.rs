@@ -31,7 +31,7 @@ pub fn render(status: &Value) -> String {
     }
     for p in processes {
         if let Some(message) = p["message"].as_str() {
-            let _ = writeln!(text, "{}: {}", plain(word(&p["name"])), plain(message));
+            let _ = writeln!(text, "{}: {}", word(&p["name"]), plain(message));
         }
     }
     text
@@ -44,7 +44,7 @@ fn summary(status: &Value) -> String {
         (_, Some(true)) => "not ready (softstop unready)",
         _ => "not ready",
     };
-    let phase = if stopping { "Terminating" } else { word(&status["phase"]) };
+    let phase = if stopping { "Terminating".to_string() } else { word(&status["phase"]) };
     let orphans = status["orphans_reaped"].as_u64().unwrap_or(0);
     let mut text = format!(
         "softstop {}: {phase}, {ready}, up {}, grace {}, {orphans} orphans reaped\n",
@@ -58,11 +58,11 @@ fn summary(status: &Value) -> String {
     if stopping {
         let stop = &status["stop"];
         let step = Some(word(&stop["step"])).filter(|s| !s.is_empty());
-        let step = step.map_or_else(String::new, |s| format!(" ({})", plain(s)));
+        let step = step.map_or_else(String::new, |s| format!(" ({s})"));
         let _ = writeln!(
             text,
             "stopping: {}: {}{step}, {} so far, SIGKILL to what is left in {}",
-            plain(word(&stop["cause"])),
+            word(&stop["cause"]),
             word(&stop["stage"]),
             age(&stop["elapsed_seconds"]),
             age(&stop["deadline_in_seconds"]),
@@ -75,9 +75,9 @@ fn summary(status: &Value) -> String {
 fn row(p: &Value) -> [String; 7] {
     let state = match p["reason"].as_str() {
         Some(reason) => format!("{} ({})", word(&p["state"]), plain(reason)),
-        None => word(&p["state"]).to_string(),
+        None => word(&p["state"]),
     };
-    let name = if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]).to_string() };
+    let name = if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]) };
     let yes = |v: &Value| if *v == true { "yes" } else { "no" }.to_string();
     let number = |v: &Value| v.as_i64().map_or_else(|| "-".to_string(), |n| n.to_string());
     let restarts = match p["restart_in_seconds"].as_f64() {
@@ -91,11 +91,12 @@ fn row(p: &Value) -> [String; 7] {
         (None, None) => "-".to_string(),
     };
     let age = if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_string() };
-    [plain(&name), plain(&state), yes(&p["ready"]), number(&p["pid"]), restarts, age, plain(&exit)]
+    [name, state, yes(&p["ready"]), number(&p["pid"]), restarts, age, plain(&exit)]
 }
 
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+/// What an instance, or a process of it, has said must not reach a terminal as more than text.
+fn word(value: &Value) -> String {
+    plain(value.as_str().unwrap_or_default())
 }
 
 fn age(seconds: &Value) -> String {
@@ -103,7 +104,6 @@ fn age(seconds: &Value) -> String {
     Human(seconds).to_string()
 }
 
-/// What a process has said must not reach a terminal as more than text.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
