@@ -18,6 +18,9 @@ const PURE: &[&str] = &[
     "exit.rs",
     "http/metrics.rs",
     "http/endpoints.rs",
+    "control/protocol.rs",
+    "control/address.rs",
+    "control/table.rs",
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.
@@ -51,7 +54,8 @@ const FORBIDDEN: &[&str] = &[
 const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["crate::plan", "crate::lifecycle", "crate::report", "crate::http", "crate::status"]),
     ("plan", &["crate::lifecycle", "crate::report", "crate::http"]),
-    ("lifecycle", &["crate::http"]),
+    ("lifecycle", &["crate::http", "crate::control"]),
+    ("control", &["crate::runtime", "crate::cli", "crate::http"]),
     ("sys", &["crate::runtime", "crate::lifecycle::machine", "crate::http", "crate::cli", "crate::plan"]),
 ];
 

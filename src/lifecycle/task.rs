@@ -182,6 +182,14 @@ impl TaskRun {
         true
     }
 
+    /// Its share of the budget ends then, if not before.
+    pub fn shorten(&mut self, until: At) {
+        if until < self.until {
+            self.until = until;
+            self.cut = true;
+        }
+    }
+
     /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned: it is still
     /// to be waited for.
     pub fn cancel(&mut self, why: &'static str, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {

@@ -44,6 +44,7 @@ impl History {
                 | Note::StopAgain { .. }
                 | Note::ProbeFailed { .. }
                 | Note::ProbeNotMade { .. }
+                | Note::Ordered { .. }
         );
         let room = if chatter { KEPT_OF_STOP / 4 } else { KEPT_OF_STOP };
         let record = Record { at: Secs(at.since_start()), note };

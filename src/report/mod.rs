@@ -128,6 +128,19 @@ pub enum Note {
         cause: String,
         effect: &'static str,
     },
+    /// After a drain by order.
+    Drained {
+        #[serde(rename = "up_to_seconds")]
+        up_to: Secs,
+    },
+    /// Somebody gave an order over the control socket.
+    Ordered {
+        order: String,
+        by: String,
+        /// Why it was not followed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     StepBegan {
         kind: StepKind,
         name: String,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{ExitNote, KillNote, Note, Place, StepKind, TaskResult};
+use crate::lifecycle::event::Order;
 use crate::signal::Signal;
 use crate::time::Human;
 
@@ -56,6 +57,7 @@ impl Note {
             | Note::Unhealthy { .. }
             | Note::SignalIgnored { .. }
             | Note::Killed { .. }
+            | Note::Ordered { refused: Some(_), .. }
             | Note::NextRung { .. }
             | Note::HeldUp { .. }
             | Note::OutOfTime { .. }
@@ -153,6 +155,11 @@ impl fmt::Display for Note {
             Note::StopAgain { cause, effect } => {
                 write!(f, "stop requested again ({cause}): {effect}")
             }
+            Note::Drained { up_to } => {
+                write!(f, "drained; the processes go on until a stop is requested, up to {}", Human(up_to.0))
+            }
+            Note::Ordered { order, by, refused: None } => write!(f, "{order}, ordered by {by}"),
+            Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, ordered by {by}, refused: {why}"),
             Note::StepBegan { kind, name, share, left } => {
                 write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))
             }
@@ -199,6 +206,20 @@ impl fmt::Display for Note {
                 list(f, which)
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Order::Drain { .. } => f.write_str("softstop drain"),
+            Order::Stop { .. } => f.write_str("softstop stop"),
+            Order::Ready => f.write_str("softstop ready"),
+            Order::Unready => f.write_str("softstop unready"),
+            Order::Restart { process } => write!(f, "softstop restart {process}"),
+            Order::Start { process } => write!(f, "softstop start {process}"),
+            Order::Signal { process, signal } => write!(f, "softstop signal {process} {signal}"),
         }
     }
 }

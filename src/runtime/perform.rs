@@ -55,8 +55,12 @@ impl Shell {
                 self.tell_of_left_behind();
                 self.account.note(note);
             }
-            Action::Note(note) => self.account.note(note),
+            Action::Note(note) => {
+                self.tell_askers(&note);
+                self.account.note(note);
+            }
             Action::Finish { code } => self.exit = Some(code),
+            Action::Answer { ask, answer } => self.answer(ask, answer),
         }
         None
     }

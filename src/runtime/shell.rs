@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::account::Account;
+use super::control::Orders;
 use super::hooks::ActiveRun;
 use super::pulse::Pulse;
 use crate::config::Output;
@@ -87,6 +88,7 @@ pub(super) struct Shell {
     late: bool,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
+    pub orders: Orders,
 }
 
 impl Shell {
@@ -96,6 +98,7 @@ impl Shell {
         inherited: Inherited,
         inherited_fds: Vec<RawFd>,
         sink: Sink,
+        orders: Orders,
     ) -> Shell {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
@@ -138,6 +141,7 @@ impl Shell {
             late: false,
             queue: VecDeque::new(),
             answers: Some(answers),
+            orders,
         }
     }
 
@@ -174,6 +178,7 @@ impl Shell {
                 biased;
                 () = wait_for(&readable) => self.receive(&signals.drain()),
                 Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
+                Some(message) = self.orders.next() => self.ordered(message),
                 () = sleep_until(deadline) => {}
                 () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -294,10 +299,11 @@ impl Shell {
     }
 
     /// Last words: what children have written, the report, the log. Bounded, whoever reads them or does not.
-    async fn end(&self) -> u8 {
+    async fn end(&mut self) -> u8 {
         let now = Instant::now();
         let limit = self.last_words(now);
         self.captures.drain(now + limit / 2).await;
+        self.orders.close(now + limit * 3 / 4).await;
         self.take_terminal_back();
         self.account.close();
         self.sink.flush_until(now + limit).await;

@@ -152,6 +152,16 @@ pub(super) fn check_namespace() -> io::Result<()> {
     Err(io::Error::other("/proc shows another pid namespace: mount one for this container"))
 }
 
+/// Whether a process lives in a PID namespace below ours, or cannot be seen although /proc can. False without /proc.
+pub fn is_in_namespace_below(pid: i32) -> bool {
+    if check_namespace().is_err() {
+        return false;
+    }
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    pids.is_some_and(|pids| pids.split_ascii_whitespace().count() > 1)
+}
+
 /// A small file of /proc, in four system calls where `fs::read` needs six: a walk reads two for each of a thousand processes.
 ///
 /// # Errors

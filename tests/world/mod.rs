@@ -393,6 +393,8 @@ impl World {
             }
             Action::Census => self.census = true,
             Action::Note(note) => self.check_note(&note)?,
+            // No orders are given in this world yet.
+            Action::Answer { .. } => return broken("contract", "an answer that nobody asked for".to_string()),
             Action::Finish { code } => {
                 self.finished = Some(code);
                 self.check_end(code)?;

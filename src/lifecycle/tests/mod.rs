@@ -1,5 +1,8 @@
 //! What the random worlds of tests/simulation.rs do not count: how often, after how long, in which order.
 
+mod orders;
+mod random_orders;
+
 use std::time::Duration;
 
 use super::Machine;
