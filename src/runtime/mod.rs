@@ -7,6 +7,7 @@ mod account;
 pub mod files;
 mod hooks;
 mod job_control;
+mod looks;
 mod perform;
 mod pulse;
 mod reaper;

@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use super::Clock;
 use super::account::Account;
 use super::hooks::ActiveRun;
+use super::looks::Looks;
 use super::pulse::Pulse;
-use crate::config::Output;
+use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
 use crate::output::{Capture, Captures, Sink, Source};
@@ -28,6 +29,7 @@ use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
+use crate::sys::users::Credentials;
 use crate::sys::{process, target, tree};
 
 /// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
@@ -67,6 +69,8 @@ pub(super) struct Shell {
     pub watched: BTreeMap<ProcId, Watched>,
     next_group_look: Instant,
     pub pending_exec: HashMap<i32, PendingExec>,
+    /// Whom processes run as, as far as it has been looked up.
+    pub users: Vec<(Identity, Option<Credentials>)>,
     pub runs: HashMap<RunId, ActiveRun>,
     pub done: mpsc::UnboundedSender<(RunId, Outcome)>,
     pub captures: Captures,
@@ -83,6 +87,7 @@ pub(super) struct Shell {
     pub blind_told: bool,
     pub exit: Option<u8>,
     pub pulse: Pulse,
+    pub looks: Looks,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
 }
@@ -119,6 +124,7 @@ impl Shell {
             watched: BTreeMap::new(),
             next_group_look: Instant::now(),
             pending_exec: HashMap::new(),
+            users: Vec::new(),
             runs: HashMap::new(),
             done,
             captures,
@@ -133,6 +139,7 @@ impl Shell {
             blind_told: false,
             exit: None,
             pulse: Pulse::new(),
+            looks: Looks::new(),
             queue: VecDeque::new(),
             answers: Some(answers),
         }
@@ -283,20 +290,26 @@ impl Shell {
     }
 
     /// Last words: what children have written, the report, the log. Bounded, whoever reads them or does not.
-    async fn end(&self) -> u8 {
+    async fn end(&mut self) -> u8 {
         let now = Instant::now();
         let limit = self.last_words(now);
         self.captures.drain(now + limit / 2).await;
         self.take_terminal_back();
-        self.account.close();
-        self.sink.flush_until(now + limit).await;
+        let now = Instant::now();
+        self.account.close(self.left(now).unwrap_or(self.plan.config.grace));
+        let now = Instant::now();
+        self.sink.flush_until(now + self.last_words(now)).await;
         self.sink.tell_losses();
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 
     fn last_words(&self, now: Instant) -> Duration {
-        let left = self.machine.borrow().end().map(|at| self.clock.instant(at).saturating_duration_since(now));
-        left.map_or(LAST_WORDS, |left| (left / 2).min(LAST_WORDS))
+        self.left(now).map_or(LAST_WORDS, |left| (left / 2).min(LAST_WORDS))
+    }
+
+    /// Of the grace, once the stop has begun.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        self.machine.borrow().end().map(|at| self.clock.instant(at).saturating_duration_since(now))
     }
 }
 
