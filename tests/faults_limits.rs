@@ -90,8 +90,8 @@ fn no_more_processes(faults: &[Fault], close: &dyn Fn(&Running), open: &dyn Fn(&
     let all = ended.all();
     let told: Vec<&str> = all.lines().filter(|l| l.contains("pids.max or RLIMIT_NPROC")).collect();
     assert!(told.len() <= 12, "{} lines about one limit:\n{all}", told.len());
-    let report = dir.read("report.json");
-    assert!(report.contains("\"outcome\": \"failed\"") && report.contains("no new process"), "{report}");
+    // Written by softstop itself it could hang, so it is not written at all.
+    ended.expect("cannot write the report to").expect("report.json: no new process: the process limit is reached");
 }
 
 #[test]

@@ -222,7 +222,8 @@ impl Process {
     }
 }
 
-/// Who a process runs as. Names are resolved when it starts, so that they may come from a file an init task writes.
+/// Who a process runs as. Names are resolved when it first starts, so that they may come from a file an init
+/// task writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// A name from /etc/passwd or a number.

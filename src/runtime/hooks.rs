@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use super::perform::{OutputPipes, child_ends, output_pipes, resolve};
+use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::resolve as names;
 use super::shell::{Owner, Shell};
 use crate::config::{Handler, HttpCall, Identity, Output};
@@ -107,13 +107,14 @@ impl Shell {
         let plan = Rc::clone(&self.plan);
         let surroundings = self.surroundings(&plan, what);
         let probe = matches!(what, What::Probe(..));
-        let credentials = resolve(&surroundings.identity).map_err(not_started)?;
+        let credentials = self.resolve(&surroundings.identity).map_err(not_started)?;
         let told = environment(told, probe);
         let env = self.environment_for(credentials.as_ref(), surroundings.env, &told, false);
         let captured = probe || surroundings.output != Output::Inherit;
         let pipes = if captured { Some(output_pipes(credentials.as_ref()).map_err(not_started)?) } else { None };
         let (stdout, stderr) = child_ends(pipes.as_ref());
-        let child = spawn::spawn(&Spawn {
+        let wait = self.exec_wait();
+        let program = Spawn {
             argv: command,
             env: &env,
             working_dir: surroundings.working_dir,
@@ -124,8 +125,8 @@ impl Shell {
             foreground: false,
             keep_fds: false,
             inherited: &self.inherited,
-        });
-        let child = child.map_err(not_started)?;
+        };
+        let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
         let pid = self.started(child);
         self.children.insert(pid, Owner::Run(run));
         let said = match pipes {
@@ -214,7 +215,8 @@ impl Shell {
         }
         let pipes = output_pipes(None).map_err(not_started)?;
         let (stdout, _) = child_ends(Some(&pipes));
-        let child = spawn::spawn(&Spawn {
+        let wait = self.exec_wait();
+        let program = Spawn {
             argv: &names::command(host, port),
             env: &self.environment,
             working_dir: None,
@@ -225,9 +227,9 @@ impl Shell {
             foreground: false,
             keep_fds: false,
             inherited: &self.inherited,
-        });
+        };
         let told = |e: SpawnError| SpawnError { text: format!("{host} cannot be looked up: {}", e.text), ..e };
-        let child = child.map_err(|e| not_started(told(e)))?;
+        let child = spawn::spawn_within(&program, wait).map_err(|e| not_started(told(e)))?;
         let pid = self.started(child);
         self.children.insert(pid, Owner::Run(run));
         self.runs.insert(run, ActiveRun::Resolving { pid, said: Said::listen(pipes), then });

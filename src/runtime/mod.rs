@@ -8,6 +8,7 @@ mod control;
 pub mod files;
 mod hooks;
 mod job_control;
+mod looks;
 mod perform;
 mod pulse;
 mod reaper;
