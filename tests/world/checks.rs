@@ -36,6 +36,12 @@ pub struct Stop {
     pub first_failure: Option<u8>,
     /// When something ended last: a process, a hook, a step.
     pub last_end: At,
+    /// Somebody asked for it.
+    pub requested: bool,
+    /// After `softstop drain`: the processes go on until somebody wants more.
+    pub held: bool,
+    /// The machine's own word on when it is gone.
+    pub end: Option<At>,
 }
 
 /// `p3` of a note: 3.
@@ -84,12 +90,13 @@ impl World {
         if self.bodies[p].alive {
             return broken("contract", format!("p{p} started twice"));
         }
-        for (on, condition) in &self.config.processes[p].after {
+        let after = if self.check_dependencies_of_order(p) { &[][..] } else { &self.config.processes[p].after };
+        for (on, condition) in after {
             let holds = match condition {
                 // Whoever has completed has been started, whatever its probe had to say.
                 Condition::Started => self.lives[*on].ever_started || self.completed(*on),
                 Condition::Ready => self.lives[*on].ever_ready,
-                Condition::Completed => self.completed(*on),
+                Condition::Completed => self.lives[*on].ever_completed || self.completed(*on),
             };
             if !holds {
                 return broken("model", format!("p{p} started, and p{on} is not {condition:?}"));
@@ -137,6 +144,7 @@ impl World {
         if !cut && (drain_left > 0 || draining) {
             return broken("I3", format!("{by} to p{p} with {drain_left} drain tasks to go"));
         }
+        self.check_hold(p, by)?;
         for d in 0..self.bodies.len() {
             if d == p || !self.config.processes[d].after.iter().any(|(on, _)| *on == p) {
                 continue;
@@ -281,10 +289,7 @@ impl World {
         match note {
             Note::StopBegan { cause, requested, .. } => self.stop_began(cause, *requested)?,
             Note::StopAgain { .. } if self.stop.is_none() => return broken("contract", "asked again before T0"),
-            Note::StopAgain { effect, .. } => {
-                let hurried = *effect != "changes nothing";
-                self.stop.iter_mut().for_each(|s| s.cut |= hurried);
-            }
+            Note::StopAgain { cause, effect } => self.asked_again(cause, effect),
             Note::OutOfTime { .. } => {
                 let early = !self.time_is_up();
                 self.stop.iter_mut().for_each(|s| s.cut = true);
@@ -312,12 +317,14 @@ impl World {
             return broken("contract", "the stop began twice");
         }
         let signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
-        if requested != signal.is_some() {
+        if requested != (signal.is_some() || World::is_by_order(cause)) {
             return broken("model", format!("requested: {requested}, by {cause:?}"));
         }
         let drain_left = self.config.drain.iter().map(|s| s.tasks.len()).sum();
         let mut stop =
             Stop { t0: self.now, cause: cause.into(), signal, drain_left, last_end: self.now, ..Stop::default() };
+        (stop.requested, stop.held) = (requested, World::is_held(cause));
+        self.lives.iter_mut().for_each(|l| l.ordered = false);
         stop.anything_ran = self.lives.iter().any(|l| l.ever_ran);
         self.first_failure_of(&mut stop);
         self.stop = Some(stop);
@@ -357,7 +364,7 @@ impl World {
         };
         let place: Vec<usize> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
         let step = if kind == StepKind::Drain { &c.drain[place[0]] } else { &c.post_stop[place[0]] };
-        let requested = stop.signal.is_some();
+        let requested = stop.requested;
         if kind == StepKind::Drain
             && matches!(note, Note::StepBegan { .. })
             && !requested
@@ -387,6 +394,7 @@ impl World {
             return broken("contract", "a stop that nobody was told of, or one taken back");
         }
         self.check_deadline()?;
+        self.check_end_stays()?;
         if stopping && self.config.readiness_on_drain == ReadinessOnDrain::Fail {
             self.checked(2);
             if self.machine.ready() {
@@ -416,6 +424,9 @@ impl World {
     pub(super) fn check_end(&mut self, code: u8) -> Checked {
         let Some(stop) = self.stop.clone() else { return broken("contract", "finished without a stop") };
         let grace = self.config.grace;
+        if let Some((ask, order)) = self.asks.first_key_value() {
+            return broken("contract", format!("{order} (ask {ask}) was never answered"));
+        }
         self.checked(1);
         if self.end().is_some_and(|end| self.now > end) {
             return broken("I1", format!("{:?} after T0, with {grace:?} grace", self.now.since(stop.t0)));

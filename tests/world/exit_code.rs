@@ -3,7 +3,8 @@
 use softstop::lifecycle::event::Exit;
 use softstop::signal::Signal;
 
-use super::checks::{Stop, index};
+use super::checks::Stop;
+use super::orders::subject;
 use super::{Checked, World, broken};
 
 impl World {
@@ -29,7 +30,9 @@ impl World {
 
     fn own_codes(&self, stop: &Stop) -> Vec<u8> {
         let failing = |word: &str| stop.cause.contains(word);
-        let subject = || index(stop.cause.split(' ').next().unwrap_or_default());
+        let subject = || subject(&stop.cause);
+        // An order counts as SIGTERM.
+        let asked = stop.requested.then(|| 128 + stop.signal.unwrap_or(Signal::TERM).number() as u8);
         if failing("could not be started") {
             return vec![self.lives[subject()].not_started.unwrap_or(0)];
         }
@@ -41,13 +44,13 @@ impl World {
             return vec![1];
         }
         let map = |code: u8| self.config.exit_codes.map.get(&code).copied().unwrap_or(code);
-        if let (Some(signal), false) = (stop.signal, stop.anything_ran) {
-            return vec![map(128 + signal.number() as u8)];
+        if let (Some(code), false) = (asked, stop.anything_ran) {
+            return vec![map(code)];
         }
         // That of the stop signal, or of the process whose end was the container's.
         let ended = failing(" ended with ");
-        let of_cause = || match stop.signal {
-            Some(signal) => 128 + signal.number() as u8,
+        let of_cause = || match asked {
+            Some(code) => code,
             None if ended => self.lives[subject()].last_exit.map_or(0, Exit::code),
             None => stop.first_failure.unwrap_or(0),
         };
@@ -79,7 +82,7 @@ impl World {
     /// What counts as a failure from the very beginning of the stop.
     pub(super) fn first_failure_of(&self, stop: &mut Stop) {
         if stop.cause.contains(" ended with ") {
-            let exit = self.lives[index(stop.cause.split(' ').next().unwrap_or_default())].last_exit;
+            let exit = self.lives[subject(&stop.cause)].last_exit;
             stop.first_failure = exit.filter(|e| !e.success()).map(Exit::code);
         }
         if stop.cause == "every process has ended" {

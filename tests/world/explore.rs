@@ -6,10 +6,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use softstop::config::Config;
-use softstop::lifecycle::event::{Exit, Sender, SpawnErrorKind};
+use softstop::lifecycle::event::{Exit, SpawnErrorKind};
 use softstop::signal::Signal;
 use softstop::time::At;
 
+use super::scenario::Wish;
 use super::{Checked, Counts, Violation, World, broken};
 
 /// A configuration, and how often what has no end of its own may happen.
@@ -18,8 +19,8 @@ pub struct Small {
     pub name: &'static str,
     pub config: Config,
     pub limits: Limits,
-    /// Signals to softstop that may come, each at any moment.
-    pub signals: Vec<(Signal, Sender)>,
+    /// What may be wanted of softstop, each at any moment.
+    pub wishes: Vec<Wish>,
     pub stragglers: usize,
     /// Even SIGKILL does not end this process.
     pub unkillable: Option<usize>,
@@ -53,7 +54,7 @@ pub enum Choice {
     GroupEnds(usize),
     StragglerEnds(usize),
     Answers(u64, bool),
-    Signal(usize),
+    Wish(usize),
     /// The machine's next deadline.
     Tick,
     /// Time passes, up to the next multiple of the grid.
@@ -65,7 +66,7 @@ struct Place {
     world: World,
     limits: Limits,
     ends: Vec<u8>,
-    signals_left: Vec<bool>,
+    wishes_left: Vec<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -85,13 +86,13 @@ impl Place {
         }
         world.begin()?;
         let ends = vec![small.limits.ends; small.config.processes.len()];
-        Ok(Place { world, limits: small.limits.clone(), ends, signals_left: vec![true; small.signals.len()] })
+        Ok(Place { world, limits: small.limits.clone(), ends, wishes_left: vec![true; small.wishes.len()] })
     }
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.world.fingerprint(&mut hasher);
-        (&self.limits, &self.ends, &self.signals_left).hash(&mut hasher);
+        (&self.limits, &self.ends, &self.wishes_left).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -125,8 +126,8 @@ impl Place {
             }
         }
         let late = world.stop.is_none() && world.now >= small.horizon;
-        let asked = |i: &usize| self.signals_left[*i];
-        choices.extend((0..small.signals.len()).filter(asked).map(Choice::Signal));
+        let asked = |i: &usize| self.wishes_left[*i];
+        choices.extend((0..small.wishes.len()).filter(asked).map(Choice::Wish));
         if !self.urgent() && !late {
             self.time(small, &mut choices);
         }
@@ -199,10 +200,9 @@ impl Place {
                 }
                 world.answers(run, ok)?;
             }
-            Choice::Signal(i) => {
-                self.signals_left[i] = false;
-                let (signal, sender) = small.signals[i];
-                world.signal(signal, sender)?;
+            Choice::Wish(i) => {
+                self.wishes_left[i] = false;
+                world.wish(&small.wishes[i])?;
             }
             Choice::Tick => {
                 world.now = world.now.max(world.machine.next_deadline().unwrap_or(world.now));

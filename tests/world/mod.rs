@@ -13,6 +13,7 @@ pub mod draw;
 mod exit_code;
 pub mod explore;
 mod model;
+mod orders;
 pub mod scenario;
 pub mod shrink;
 pub mod simulate;
@@ -26,13 +27,16 @@ use std::rc::Rc;
 use softstop::config::Config;
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What};
-use softstop::lifecycle::event::{Event, Exit, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind};
+use softstop::lifecycle::event::{
+    AskId, Asker, Event, Exit, Order, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind,
+};
 use softstop::plan::Plan;
 use softstop::signal::Signal;
 use softstop::time::At;
 
 use checks::Stop;
 use model::{Life, Model};
+use scenario::Wish;
 
 /// What was broken, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,6 +120,13 @@ pub struct World {
     pub counts: Counts,
     /// What happened, line by line; `None`: nobody will read it.
     pub timeline: Option<Vec<String>>,
+    /// Orders that wait for their answers.
+    pub asks: BTreeMap<u64, Order>,
+    next_ask: u64,
+    /// By order.
+    unready: bool,
+    /// By an order that is being taken.
+    ordered_signal: Option<(usize, Signal)>,
     lives: Vec<Life>,
     model: Model,
     spawning: Option<usize>,
@@ -147,6 +158,10 @@ impl World {
             effects: Vec::new(),
             counts: Counts::default(),
             timeline: None,
+            asks: BTreeMap::new(),
+            next_ask: 0,
+            unready: false,
+            ordered_signal: None,
             spawning: None,
             census: false,
             late: false,
@@ -160,6 +175,7 @@ impl World {
     pub fn fingerprint(&self, state: &mut impl Hasher) {
         (&self.machine, self.now, &self.bodies, &self.stragglers, &self.hooks).hash(state);
         (&self.stop, self.finished, &self.lives, &self.model).hash(state);
+        (&self.asks, self.next_ask, self.unready).hash(state);
     }
 
     /// The next run of this process will not be ended even by SIGKILL.
@@ -196,7 +212,38 @@ impl World {
     }
 
     pub fn signal(&mut self, signal: Signal, sender: Sender) -> Checked {
-        self.feed(Event::Signalled { signal, sender })
+        let last_call = self.config.stop_on.contains(&signal) && self.is_last_call(sender);
+        self.feed(Event::Signalled { signal, sender })?;
+        self.check_last_call(last_call)
+    }
+
+    pub fn wish(&mut self, wish: &Wish) -> Checked {
+        match wish {
+            Wish::Signal(signal, sender) => self.signal(*signal, *sender),
+            Wish::Order(order) => self.order(order),
+            Wish::Leave => self.asker_leaves(),
+        }
+    }
+
+    pub fn order(&mut self, order: &Order) -> Checked {
+        if self.finished.is_some() {
+            return Ok(());
+        }
+        let ask = self.next_ask;
+        self.next_ask += 1;
+        self.asks.insert(ask, order.clone());
+        self.is_ordered(order);
+        let by = Asker { uid: 0, pid: 7 };
+        self.feed(Event::Ordered { ask: AskId(ask), order: order.clone(), by })?;
+        self.was_ordered(ask, order);
+        Ok(())
+    }
+
+    pub fn asker_leaves(&mut self) -> Checked {
+        match self.asks.pop_first() {
+            Some((ask, _)) => self.feed(Event::AskerGone { ask: AskId(ask) }),
+            None => Ok(()),
+        }
     }
 
     pub fn started(&mut self, p: usize) -> Checked {
@@ -393,8 +440,11 @@ impl World {
             }
             Action::Census => self.census = true,
             Action::Note(note) => self.check_note(&note)?,
-            // No orders are given in this world yet.
-            Action::Answer { .. } => return broken("contract", "an answer that nobody asked for".to_string()),
+            Action::Answer { ask, .. } => {
+                if self.asks.remove(&ask.0).is_none() {
+                    return broken("contract", format!("{ask:?} is answered, and nobody waits for that"));
+                }
+            }
             Action::Finish { code } => {
                 self.finished = Some(code);
                 self.check_end(code)?;

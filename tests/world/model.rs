@@ -36,6 +36,9 @@ pub struct Life {
     /// When it is to be started again.
     due: Option<At>,
     gave_up: bool,
+    pub ever_completed: bool,
+    /// It is to be started again by order.
+    pub ordered: bool,
     // Of this run.
     pub since: At,
     started: bool,
@@ -59,6 +62,11 @@ pub struct Stopping {
 }
 
 impl Life {
+    /// Somebody has looked at it: its back-off begins anew.
+    pub fn start_over(&mut self) {
+        (self.recent, self.gave_up) = (0, false);
+    }
+
     /// It was being stopped for a restart when the container's stop began: that stop goes on.
     pub fn stopped_before(&self, t0: At) -> bool {
         self.stopping.as_ref().is_some_and(|s| s.before && s.at <= t0)
@@ -120,6 +128,7 @@ impl World {
             (false, 0, self.config.processes[p].post_start.is_empty());
         (life.stopping, life.unhealthy, life.group_told) = (None, false, false);
         life.sent.clear();
+        life.ordered = false;
         let startup = self.config.processes[p].startup.is_some();
         if startup {
             self.begin_probe(p, ProbeKind::Startup);
@@ -165,12 +174,13 @@ impl World {
     pub(super) fn could_not_start(&mut self, p: usize, kind: SpawnErrorKind) {
         let life = &mut self.lives[p];
         life.not_started = Some(kind.exit_code());
-        life.due = None;
+        (life.due, life.ordered) = (None, false);
     }
 
     pub(super) fn has_ended(&mut self, p: usize, exit: Exit) {
         self.something_ended();
         self.ended_in_stop(p, exit);
+        self.ends_the_hold(p, exit);
         let reset = self.config.processes[p].backoff.reset;
         let life = &mut self.lives[p];
         life.last_exit = Some(exit);
@@ -186,6 +196,9 @@ impl World {
         self.something_ended();
         let life = &self.lives[p];
         let Some(exit) = life.last_exit.filter(|_| self.stop.is_none()) else { return Ok(()) };
+        if life.ordered {
+            return Ok(());
+        }
         let process = &self.config.processes[p];
         let again = match process.restart {
             Restart::Always => true,
@@ -205,13 +218,14 @@ impl World {
         }
         let completed = self.completed(p);
         self.lives[p].ever_started |= completed;
+        self.lives[p].ever_completed |= completed;
         Ok(())
     }
 
     /// A second start, or a later one: allowed by its policy, and after its back-off.
     pub(super) fn check_restart(&mut self, p: usize) -> Checked {
         let life = &self.lives[p];
-        if self.bodies[p].run == 0 {
+        if self.bodies[p].run == 0 || life.ordered {
             return Ok(());
         }
         match life.due {
@@ -340,6 +354,9 @@ impl World {
 
 impl World {
     pub(super) fn hook_signals(&mut self, p: usize, signal: Signal) -> Checked {
+        if self.ordered_signal == Some((p, signal)) {
+            return Ok(());
+        }
         let is = |task: &Task| task.handler == Handler::Signal { process: p, signal };
         let c = &self.config;
         let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
@@ -369,7 +386,9 @@ impl World {
             (What::PreStop(p), _) if restart(p.0) => "restart",
             (_, None) => "start",
             (_, Some(stop)) => match stop.cause.as_str() {
-                _ if stop.signal.is_some() => "signal",
+                c if c.starts_with("softstop drain") => "drain_ordered",
+                c if c.starts_with("softstop stop") => "stop_ordered",
+                _ if stop.requested => "signal",
                 c if c.contains(" ended with ") => "process_ended",
                 c if c.contains("could not be started") => "start_failed",
                 c if c.contains("init task") => "init_failed",
@@ -627,6 +646,7 @@ impl World {
         // A share of its own, or all there is.
         let most = match &self.stop {
             None => self.config.grace.saturating_sub(self.config.kill_reserve),
+            Some(stop) if stop.cut => stop.end.unwrap_or_default().left(self.now),
             Some(stop) => {
                 let budget = &self.machine.plan().budget;
                 (budget.deadline(stop.t0) - budget.after_stop()).left(self.now)
@@ -669,7 +689,7 @@ impl World {
         if facts.began == now { Ok(()) } else { broken("model", format!("{name} begins twice")) }
     }
 
-    fn named(&self, name: &str) -> Option<Task> {
+    fn task_named(&self, name: &str) -> Option<Task> {
         let c = &self.config;
         let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
         let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop));
@@ -678,7 +698,7 @@ impl World {
 
     /// A task has ended as the account says.
     fn task_ends(&mut self, name: &str, took: Duration, result: &TaskResult) -> Checked {
-        let (Some(task), Some(facts)) = (self.named(name), self.model.tasks.remove(name)) else {
+        let (Some(task), Some(facts)) = (self.task_named(name), self.model.tasks.remove(name)) else {
             return broken("model", format!("{name}, which is not under way, has ended"));
         };
         let cut = self.stop.as_ref().is_some_and(|s| s.cut);
@@ -732,12 +752,14 @@ impl World {
             if shown.pid != body.alive.then_some(pid(p)) && !given_up {
                 return broken("I5", format!("/status says pid {:?} of p{p}: {body:?}", shown.pid));
             }
-            if shown.ready != self.ready(p) {
+            // Told of its start and of the stop in one go, softstop does not look at it in between.
+            let at_once = self.stop.as_ref().is_some_and(|s| s.t0 == self.stalled_until);
+            if shown.ready != self.ready(p) && !at_once {
                 return broken("I2", format!("/status says p{p} is ready: {}; {:?}", shown.ready, self.lives[p]));
             }
         }
         let everyone = (0..self.bodies.len()).all(|p| self.ready(p) || self.completed(p));
-        if status.ready && (policy || !everyone) {
+        if status.ready && (policy || self.unready || !everyone) {
             return broken("I2", "/status says ready");
         }
         let no_good = |life: &Life, body: &super::Body| life.unhealthy && body.alive && life.stopping.is_none();

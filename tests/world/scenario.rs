@@ -6,7 +6,7 @@ use softstop::config::{
     Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung,
     Step, Task, When,
 };
-use softstop::lifecycle::event::{Exit, Sender};
+use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
 
 use super::draw::Draw;
@@ -73,12 +73,19 @@ pub enum Answer {
     Hangs,
 }
 
-/// A signal to softstop.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Somebody wants something of softstop.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub when: Moment,
-    pub signal: Signal,
-    pub sender: Sender,
+    pub what: Wish,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    Signal(Signal, Sender),
+    Order(Order),
+    /// Whoever has waited longest for an answer goes away.
+    Leave,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,7 +151,7 @@ impl Scenario {
         Scenario {
             lives,
             answers,
-            requests: d.many(0, 4, |d, _| request(d)),
+            requests: d.many(0, 5, |d, _| request(d, &config)),
             stragglers: d.many(0, 2, |d, _| d.maybe(70, |d| d.span(6_000))),
             stalls: if d.chance(10) { d.many(1, 2, |d, _| (d.span(60_000), d.span(15_000))) } else { Vec::new() },
             config,
@@ -161,7 +168,7 @@ impl Scenario {
     }
 }
 
-fn request(d: &mut Draw) -> Request {
+fn request(d: &mut Draw, config: &Config) -> Request {
     let when = match d.below(4) {
         0 => Moment::At(d.span(60_000)),
         1 => Moment::At(d.span(3_000)),
@@ -178,7 +185,28 @@ fn request(d: &mut Draw) -> Request {
         Signal::URG,
         Signal::CHLD,
     ]);
-    Request { when, signal, sender: d.pick(&[Sender::Outside, Sender::Process(7), Sender::Terminal, Sender::Unknown]) }
+    let sender = d.pick(&[Sender::Outside, Sender::Process(7), Sender::Terminal, Sender::Unknown]);
+    let what = match d.below(10) {
+        0..6 => Wish::Signal(signal, sender),
+        6..9 => Wish::Order(order(d, config)),
+        _ => Wish::Leave,
+    };
+    Request { when, what }
+}
+
+fn order(d: &mut Draw, config: &Config) -> Order {
+    let n = d.below(config.processes.len() as u64 + 1);
+    // One more than there are: somebody mistypes.
+    let process = config.processes.get(n as usize).map_or("nobody".to_string(), |p| p.name.clone());
+    match d.below(9) {
+        0..3 => Order::Drain { wait: d.chance(70) },
+        3 => Order::Stop { wait: d.chance(50) },
+        4 => Order::Ready,
+        5 => Order::Unready,
+        6 => Order::Restart { process },
+        7 => Order::Start { process },
+        _ => Order::Signal { process, signal: d.pick(&[Signal::USR2, Signal::HUP]) },
+    }
 }
 
 fn handler(d: &mut Draw, processes: u64) -> Handler {

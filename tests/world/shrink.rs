@@ -42,7 +42,7 @@ fn simpler(s: &Scenario) -> Vec<Scenario> {
     with(&|s| s.config.post_stop.pop().is_some());
     with(&|s| s.config.init.pop().is_some());
     for i in 0..s.requests.len() {
-        with(&|s| s.requests.remove(i).signal.number() > 0);
+        with(&|s| s.requests.remove(i).when != Moment::WithEvent(u64::MAX));
     }
     for i in 0..s.stalls.len() {
         with(&|s| s.stalls.remove(i) >= Default::default());

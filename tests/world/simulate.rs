@@ -168,7 +168,7 @@ impl<'a> Simulation<'a> {
         }
         for request in &self.scenario.requests {
             if request.when == Moment::WithEvent(self.events) && self.world.finished.is_none() {
-                self.world.signal(request.signal, request.sender)?;
+                self.world.wish(&request.what)?;
                 self.react()?;
             }
         }
@@ -178,7 +178,7 @@ impl<'a> Simulation<'a> {
     fn happen(&mut self, due: Due) -> Checked {
         let world = &mut self.world;
         match due {
-            Due::Request(i) => world.signal(self.scenario.requests[i].signal, self.scenario.requests[i].sender),
+            Due::Request(i) => world.wish(&self.scenario.requests[i].what),
             Due::Ends(p, run, end) => {
                 let body = &world.bodies[p];
                 if !body.alive || body.run != run {

@@ -6,15 +6,17 @@ use softstop::config::{
     Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Rung, Step,
     Task, When,
 };
-use softstop::lifecycle::event::Sender;
+use softstop::lifecycle::event::{Order, Sender};
 use softstop::signal::Signal;
 use softstop::time::At;
 
 use super::explore::{Limits, Small};
+use super::scenario::Wish;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
-const TERM: (Signal, Sender) = (Signal::TERM, Sender::Outside);
-const CTRL_C: (Signal, Sender) = (Signal::INT, Sender::Terminal);
+const TERM: Wish = Wish::Signal(Signal::TERM, Sender::Outside);
+const CTRL_C: Wish = Wish::Signal(Signal::INT, Sender::Terminal);
+const DRAIN: Wish = Wish::Order(Order::Drain { wait: true });
 
 fn small(name: &'static str, config: Config) -> Small {
     let deep = u8::from(std::env::var("SOFTSTOP_EXPLORE").is_ok_and(|v| v == "deep"));
@@ -22,7 +24,7 @@ fn small(name: &'static str, config: Config) -> Small {
         name,
         config,
         limits: Limits { ends: 1 + deep, failed_starts: 1, failures: 1 + deep },
-        signals: vec![TERM],
+        wishes: vec![TERM],
         stragglers: 0,
         unkillable: None,
         leaves: false,
@@ -70,11 +72,11 @@ pub fn worlds() -> Vec<Small> {
     c.drain = vec![step(vec![exec("drain 0 0")]), Step { reserve: Some(S(1)), ..step(vec![exec("drain 1 0")]) }];
     c.post_stop = vec![step(vec![exec("post_stop 0 0")])];
     all.push(Small {
-        signals: vec![TERM, TERM],
+        wishes: vec![TERM, TERM],
         leaves: true,
         ..small("one process, two drain steps, post_stop", c.clone())
     });
-    all.push(Small { signals: vec![CTRL_C, CTRL_C, CTRL_C], ..small("Ctrl-C thrice", c.clone()) });
+    all.push(Small { wishes: vec![CTRL_C, CTRL_C, CTRL_C], ..small("Ctrl-C thrice", c.clone()) });
     c.readiness_on_drain = ReadinessOnDrain::Keep;
     c.exit_codes.forced = Some(99);
     c.kill_reserve = Duration::ZERO;
@@ -125,9 +127,17 @@ pub fn worlds() -> Vec<Small> {
     c.init = vec![Task { on_failure: OnFailure::Stop, ..exec("init 0") }];
     c.drain = vec![step(vec![exec("drain 0 0")])];
     all.push(Small {
-        signals: vec![TERM, CTRL_C],
+        wishes: vec![TERM, CTRL_C],
         quick: false,
         ..small("init, every probe, a restart in the stop", c)
     });
+
+    let pair = vec![process(0), Process { after: vec![(0, Condition::Started)], ..process(1) }];
+    let mut c = config(pair);
+    c.grace = S(6);
+    c.drain = vec![step(vec![exec("drain 0 0")])];
+    let restart = Wish::Order(Order::Restart { process: "p0".into() });
+    all.push(Small { wishes: vec![DRAIN, TERM, Wish::Leave], ..small("a drain by order, then SIGTERM", c.clone()) });
+    all.push(Small { wishes: vec![restart, TERM], ..small("a restart by order", c) });
     all
 }

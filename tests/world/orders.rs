@@ -1,0 +1,130 @@
+//! What is ordered over the control socket, and what must follow (docs/control.md).
+
+use std::time::Duration;
+
+use softstop::config::OnExit;
+use softstop::lifecycle::event::{Exit, Order, Sender};
+use softstop::signal::Signal;
+use softstop::time::At;
+
+use super::checks::{MS, index};
+use super::{Checked, World, broken};
+
+/// What is left when the kubelet's timer runs out in the middle of a preStop hook.
+const LAST_CALL: Duration = Duration::from_secs(2);
+
+impl World {
+    fn named(&self, name: &str) -> Option<usize> {
+        self.config.processes.iter().position(|p| p.name == name)
+    }
+
+    /// An order is about to be given.
+    pub(super) fn is_ordered(&mut self, order: &Order) {
+        match order {
+            Order::Unready => self.unready = true,
+            Order::Ready => self.unready &= self.stop.is_some(),
+            Order::Signal { process, signal } => self.ordered_signal = self.named(process).map(|p| (p, *signal)),
+            Order::Restart { process } | Order::Start { process } => {
+                let Some(p) = self.named(process).filter(|_| self.stop.is_none()) else { return };
+                let (life, body) = (&mut self.lives[p], &self.bodies[p]);
+                if body.run > 0 && !body.alive && (!body.group || body.unkillable) {
+                    // Somebody has looked at it.
+                    life.start_over();
+                }
+                life.ordered = true;
+            }
+            Order::Drain { .. } | Order::Stop { .. } => {}
+        }
+    }
+
+    /// An order has been given; when it has its answer already, nothing more follows from it.
+    pub(super) fn was_ordered(&mut self, ask: u64, order: &Order) {
+        self.ordered_signal = None;
+        let answered = !self.asks.contains_key(&ask);
+        if let Order::Restart { process } | Order::Start { process } = order
+            && let Some(p) = self.named(process).filter(|p| answered && self.to_start() != Some(*p))
+        {
+            let others =
+                |o: &Order| matches!(o, Order::Restart { process: n } | Order::Start { process: n } if n == process);
+            self.lives[p].ordered = self.asks.values().any(others);
+        }
+    }
+
+    /// A stop signal from whoever runs the container, with the drain of a preStop hook still waited for.
+    pub(super) fn is_last_call(&self, sender: Sender) -> bool {
+        let held = self.stop.as_ref().is_some_and(|s| s.held && s.drain_left > 0 && !s.cut);
+        let waited = self.asks.values().any(|o| matches!(o, Order::Drain { wait: true }));
+        held && waited && matches!(sender, Sender::Outside | Sender::Unknown) && !self.late
+    }
+
+    pub(super) fn check_last_call(&mut self, last_call: bool) -> Checked {
+        let end = self.machine.end();
+        if last_call && end.is_some_and(|end| end > self.now + LAST_CALL) {
+            return broken("I1", format!("the kubelet's timer has run out, and the end is at {end:?}"));
+        }
+        Ok(())
+    }
+
+    /// The end that was said is never put off.
+    pub(super) fn check_end_stays(&mut self) -> Checked {
+        let end = self.machine.end();
+        let Some(stop) = &mut self.stop else { return Ok(()) };
+        let before = stop.end.replace(end.unwrap_or(At::ZERO));
+        match (before, end) {
+            (Some(before), Some(end)) if end > before => broken("I1", format!("the end is put off to {end:?}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// After a drain by order the processes go on until somebody wants more, or their share of the budget begins.
+    pub(super) fn check_hold(&mut self, p: usize, by: &str) -> Checked {
+        let budget = &self.machine.plan().budget;
+        let Some(stop) = self.stop.as_ref().filter(|s| s.held && !s.cut) else { return Ok(()) };
+        let until = budget.deadline(stop.t0) - (budget.stop + budget.after_stop());
+        if self.now + MS < until {
+            return broken("I3", format!("{by} to p{p}, which was to go on after the drain until {until:?}"));
+        }
+        Ok(())
+    }
+
+    /// Somebody asks again: after a drain by order that is the first request to stop the processes.
+    pub(super) fn asked_again(&mut self, cause: &str, effect: &str) {
+        let Some(stop) = &mut self.stop else { return };
+        if stop.held && !cause.starts_with("softstop drain") {
+            stop.held = false;
+            stop.signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
+        }
+        let cuts = ["skipping", "killing", "the drain was still waited for"];
+        stop.cut |= cuts.iter().any(|c| effect.starts_with(c));
+    }
+
+    /// After a drain by order the others do not go on without one whose end is the container's.
+    pub(super) fn ends_the_hold(&mut self, p: usize, exit: Exit) {
+        let restarted = self.lives[p].stopping.as_ref().is_some_and(|s| s.before);
+        let fatal = match self.config.processes[p].on_exit {
+            OnExit::Stop => true,
+            OnExit::StopOnFailure => !exit.success() || restarted,
+            OnExit::Continue => false,
+        };
+        if let Some(stop) = &mut self.stop {
+            stop.held &= !fatal;
+        }
+    }
+
+    pub(super) fn check_dependencies_of_order(&self, p: usize) -> bool {
+        self.lives[p].ordered && self.bodies[p].run > 0
+    }
+
+    pub(super) fn is_held(cause: &str) -> bool {
+        cause.starts_with("softstop drain")
+    }
+
+    pub(super) fn is_by_order(cause: &str) -> bool {
+        cause.starts_with("softstop ")
+    }
+}
+
+/// The process that a cause begins with.
+pub(super) fn subject(cause: &str) -> usize {
+    index(cause.split(' ').next().unwrap_or_default())
+}
