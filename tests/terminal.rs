@@ -194,3 +194,22 @@ fn closing_the_terminal_stops_run() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// X16: the terminal's signal goes to the foreground group, in which softstop is not: it must not be passed on a second time.
+#[test]
+fn ctrl_c_reaches_the_program_once() {
+    let mut shell = Typed::shell();
+    shell
+        .keys(&format!("{SOFTSTOP} -- perl {} on:INT exit-on:QUIT:4 say:'u''p' wait\n", support::CHILD))
+        .expect("up\r\n");
+    shell
+        .in_foreground("perl")
+        .keys(CTRL_C)
+        .expect("INT received")
+        .keys("\x1c")
+        .expect("QUIT handled")
+        .expect("prompt> ");
+    assert_eq!(shell.shown.matches("INT received").count(), 1, "{}", shell.shown);
+    shell.keys("exit $?\n");
+    assert_eq!(shell.ends(), 4);
+}
