@@ -62,7 +62,8 @@ fn the_invariants_hold_in_any_world() {
         let what = play(&scenario, false).1.unwrap_err().what;
         let small = shrink::shrink(&scenario, what);
         let (world, result) = play(&small, true);
-        panic!("{}", tell::failure(seed, &small, &world, &result));
+        let replay = format!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1 cargo test --test simulation");
+        panic!("{}", tell::failure(&replay, &small, &world, &result));
     }
     println!("{count} scenarios from seed {from}");
     for (i, n) in counts.iter().enumerate().skip(1) {

@@ -259,3 +259,37 @@ fn a_main_process_that_ends_by_itself_drains_nothing() {
     ended.expect_code(2);
     assert!(ended.lived < SOON, "{:?}", ended.lived);
 }
+
+/// A busy machine, or a debugger, keeps softstop from looking: who ended meanwhile ended in time, though its time is over too by then.
+#[test]
+fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let ended = dir.text("ended");
+    let config = format!(
+        "grace = \"20s\"\n[exit_codes]\nforced = 79\n\
+         [[process]]\nname = \"web\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
+         stop = [{{ signal = \"TERM\", wait = \"600ms\" }}]\n\
+         [[drain]]\nname = \"hook\"\nexec = [\"perl\", {child:?}, \"say:begun\", \"sleep:300\", \"journal:{ended}:hook\"]\ntimeout = \"600ms\"\n",
+        child = support::CHILD
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up").term().wait_for("begun");
+    // Stopped until the hook is long over, by the clock and by itself; then the same with the process.
+    held_back_until(&mut running, |_| dir.path("ended").exists());
+    running.wait_for("TERM received");
+    held_back_until(&mut running, |running| running.printed().contains("TERM handled"));
+    let ended = running.wait(SOON);
+    ended.expect("drain: hook: done").expect_not("SIGKILL;").expect_not("needed SIGKILL").expect_code(0);
+}
+
+/// SIGSTOP to softstop until the condition holds and more time has passed than anybody has here.
+fn held_back_until(running: &mut Running, condition: impl FnMut(&Running) -> bool) {
+    running.signal(libc::SIGSTOP);
+    let began = std::time::Instant::now();
+    running.wait_until("what happens meanwhile", condition);
+    running.wait_until("its time is over", |_| began.elapsed() > Duration::from_secs(1));
+    running.signal(libc::SIGCONT);
+}

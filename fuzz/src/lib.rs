@@ -12,6 +12,7 @@ pub mod lines;
 pub mod probe_url;
 pub mod procfs;
 pub mod report;
+pub mod stop;
 mod trickle;
 pub mod values;
 
@@ -28,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("probe_url", probe_url::target),
     ("procfs", procfs::target),
     ("report", report::target),
+    ("stop", stop::target),
     ("values", values::target),
 ];
 

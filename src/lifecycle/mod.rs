@@ -94,6 +94,17 @@ impl Machine {
         std::mem::take(&mut self.fx.out)
     }
 
+    /// An event that came before something that is due by now: it is taken note of, and nothing is due yet. So whoever ended in time
+    /// is not taken for late because it is seen late. [`Machine::step`] with `Event::Tick` must follow at once.
+    #[must_use]
+    pub fn tell(&mut self, at: At, event: Event) -> Vec<Action> {
+        self.now = self.now.max(at);
+        if !matches!(self.stage, Stage::Done) {
+            self.handle(event);
+        }
+        std::mem::take(&mut self.fx.out)
+    }
+
     /// When `step` must be called with `Event::Tick` at the latest; `None`: nothing is timed.
     pub fn next_deadline(&self) -> Option<At> {
         if matches!(self.stage, Stage::Done) {

@@ -173,3 +173,43 @@ fn a_probe_turns_at_its_threshold_and_not_before() {
         }
     }
 }
+
+/// Told of late, when its time is over by the clock: it ended in time all the same, and so did the hook before it.
+#[test]
+fn what_is_told_before_the_clock_was_in_time() {
+    let mut bench = Bench::new(config(|c| {
+        let mut hook = Task::new("hook", Handler::Exec(vec!["hook".into()]));
+        hook.timeout = Some(Duration::from_millis(100));
+        c.drain.push(Step { tasks: vec![hook], reserve: None, when: When::Requested });
+        c.processes[0].stop = vec![Rung { signal: Signal::TERM, wait: Some(Duration::from_millis(100)) }];
+    }));
+    bench.feed(Event::Begin);
+    let actions = bench.signal(Signal::TERM, Sender::Outside);
+    let run = actions.iter().find_map(|a| if let Action::Run { run, .. } = a { Some(*run) } else { None });
+    let run = run.expect("the hook is run");
+    bench.now = At::from_millis(500);
+    let told = bench.machine.tell(bench.now, Event::RunDone { run, outcome: Outcome::Ok });
+    assert!(told.is_empty(), "nothing follows before the clock is asked: {told:?}");
+    let actions = bench.feed(Event::Tick);
+    assert_eq!(sent(&actions), [Signal::TERM], "the hook is done, not cut, and the process has its whole ladder");
+    bench.now = At::from_millis(900);
+    let mut told = bench.machine.tell(bench.now, Event::Exited { process: WEB, status: Exit::Code(0) });
+    told.extend(bench.machine.tell(bench.now, Event::GroupEmpty { process: WEB }));
+    told.extend(bench.feed(Event::Tick));
+    assert!(sent(&told).is_empty(), "nobody is left to kill: {told:?}");
+}
+
+/// The deadline's SIGKILL to left-overs counts like their own would have, that softstop was too late for.
+#[test]
+fn left_overs_that_the_deadline_kills_were_forced() {
+    let mut bench = Bench::new(config(|c| c.exit_codes.forced = Some(79)));
+    bench.feed(Event::Begin);
+    bench.signal(Signal::TERM, Sender::Outside);
+    bench.ends(0);
+    let actions = bench.feed(Event::NotAlone);
+    assert!(actions.iter().any(|a| matches!(a, Action::SignalStragglers { signal: Signal::TERM })), "{actions:?}");
+    bench.now = At::ZERO + Config::with_defaults().grace - Config::with_defaults().kill_reserve;
+    let actions = bench.feed(Event::Tick);
+    assert!(actions.contains(&Action::KillEverything), "{actions:?}");
+    assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
+}

@@ -83,6 +83,8 @@ pub(super) struct Shell {
     pub blind_told: bool,
     pub exit: Option<u8>,
     pub pulse: Pulse,
+    /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
+    late: bool,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
 }
@@ -133,6 +135,7 @@ impl Shell {
             blind_told: false,
             exit: None,
             pulse: Pulse::new(),
+            late: false,
             queue: VecDeque::new(),
             answers: Some(answers),
         }
@@ -177,11 +180,15 @@ impl Shell {
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
             self.turn_begins(deadline);
-            // What has happened comes before what is due: who is dead already is not late.
-            self.turn();
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
             if deadline.is_some_and(|at| at <= now) {
+                // First what has happened: who ended in time is not late because softstop is (a busy machine, SIGSTOP).
+                self.late = true;
+                self.receive(&signals.drain());
+                if self.children_changed {
+                    self.reap();
+                }
                 self.push(Event::Tick);
             }
             if !self.watched.is_empty() && self.next_group_look <= now {
@@ -244,7 +251,11 @@ impl Shell {
     pub(super) fn step(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            let actions = self.machine.borrow_mut().step(self.clock.now(), event);
+            let now = self.clock.now();
+            self.late &= event != Event::Tick;
+            let mut machine = self.machine.borrow_mut();
+            let actions = if self.late { machine.tell(now, event) } else { machine.step(now, event) };
+            drop(machine);
             for action in actions {
                 next = self.perform(action).or(next);
                 self.check_pulse();

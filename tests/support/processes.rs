@@ -46,7 +46,25 @@ pub fn all() -> Vec<Proc> {
 }
 
 pub fn children(pid: i32) -> Vec<i32> {
-    all().into_iter().filter(|p| p.parent == pid).map(|p| p.pid).collect()
+    // softstop and the launchers have one thread. A kernel without such lists has everybody looked at.
+    match std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+        Ok(list) => list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+        Err(_) => all().into_iter().filter(|p| p.parent == pid).map(|p| p.pid).collect(),
+    }
+}
+
+/// Everything that descends from it and lives.
+pub fn below(pid: i32) -> Vec<Proc> {
+    let (mut found, mut parents) = (Vec::new(), vec![pid]);
+    while let Some(parent) = parents.pop() {
+        for child in children(parent).into_iter().filter_map(look) {
+            parents.push(child.pid);
+            if !child.is_zombie() {
+                found.push(child);
+            }
+        }
+    }
+    found
 }
 
 pub fn program(pid: i32) -> Option<PathBuf> {
@@ -94,6 +112,12 @@ pub fn status_field(pid: i32, field: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|l| l.split(':').next() == Some(field))?;
     line.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// The last number of a field of /proc/PID/status: of `NSpid`, the pid in the innermost namespace.
+pub fn status_last(pid: i32, field: &str) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find(|l| l.split(':').next() == Some(field))?.split_whitespace().last()?.parse().ok()
 }
 
 /// Resident memory in kB.

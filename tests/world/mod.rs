@@ -120,6 +120,9 @@ pub struct World {
     model: Model,
     spawning: Option<usize>,
     census: bool,
+    /// Events are told before what is due is done; see `Machine::tell`.
+    pub late: bool,
+    gone_late: Vec<usize>,
     /// Its group may be signalled in this turn.
     zombie: Option<usize>,
     unkillable: Vec<bool>,
@@ -146,6 +149,8 @@ impl World {
             timeline: None,
             spawning: None,
             census: false,
+            late: false,
+            gone_late: Vec::new(),
             zombie: None,
             last_run: None,
         }
@@ -235,15 +240,35 @@ impl World {
             && !self.bodies[p].alive
         {
             self.feed(Event::GroupEmpty { process: ProcId(p) })?;
-            self.is_gone(p)?;
+            self.gone(p)?;
         }
         self.after_reap()
+    }
+
+    fn gone(&mut self, p: usize) -> Checked {
+        if self.late {
+            self.gone_late.push(p);
+            return Ok(());
+        }
+        self.is_gone(p)
+    }
+
+    /// softstop gets to run again: what has happened meanwhile is told, then what is due is done.
+    pub fn catch_up(&mut self) -> Checked {
+        self.late = false;
+        self.tick()?;
+        for p in std::mem::take(&mut self.gone_late) {
+            if !self.bodies[p].alive {
+                self.is_gone(p)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn group_ends(&mut self, p: usize) -> Checked {
         self.bodies[p].group = false;
         self.feed(Event::GroupEmpty { process: ProcId(p) })?;
-        self.is_gone(p)?;
+        self.gone(p)?;
         self.after_reap()
     }
 
@@ -283,13 +308,15 @@ impl World {
             self.something_ended();
         }
         let before = self.machine.stopping();
-        let actions = self.machine.step(self.now, event);
+        let actions = if self.late { self.machine.tell(self.now, event) } else { self.machine.step(self.now, event) };
         for action in actions {
             self.tell_action(&action);
             self.perform(action)?;
         }
-        self.check_state(before)?;
-        if self.spawning.is_none() && std::mem::take(&mut self.census) && self.finished.is_none() {
+        if !self.late {
+            self.check_state(before)?;
+        }
+        if !self.late && self.spawning.is_none() && std::mem::take(&mut self.census) && self.finished.is_none() {
             let answer = if self.alone() { Event::Alone } else { Event::NotAlone };
             self.feed(answer)?;
         }

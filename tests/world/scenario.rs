@@ -117,7 +117,7 @@ impl Life {
 }
 
 pub fn crash() -> Exit {
-    Exit::Signal { signal: Signal::from_number(libc::SIGSEGV).unwrap(), core: true }
+    Exit::Signal { signal: Signal::parse("SEGV").unwrap(), core: true }
 }
 
 impl Health {

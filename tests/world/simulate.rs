@@ -105,15 +105,19 @@ impl<'a> Simulation<'a> {
             }
             (None, None) => self.request(Signal::TERM)?,
             (Some(at), timer) if timer.is_none_or(|t| at <= t) => {
+                if self.pass(at) {
+                    return self.catch_up();
+                }
                 let Some(Reverse((_, _, due))) = self.queue.pop() else { return Ok(()) };
-                self.pass(at);
                 self.happen(due)?;
             }
             (_, Some(at)) => {
                 if at < self.world.now && self.events > EVENTS / 2 {
                     return broken("contract", format!("deadline {at:?} stays in the past"));
                 }
-                self.pass(at);
+                if self.pass(at) {
+                    return self.catch_up();
+                }
                 self.world.tick()?;
             }
             (Some(_), None) => unreachable!("covered above"),
@@ -121,8 +125,23 @@ impl<'a> Simulation<'a> {
         self.react()
     }
 
-    /// Time goes on, or jumps: softstop did not get to run.
-    fn pass(&mut self, at: At) {
+    /// Everything that has happened while softstop did not get to run.
+    fn catch_up(&mut self) -> Checked {
+        self.world.late = true;
+        while let Some(Reverse((at, ..))) = self.queue.peek()
+            && *at <= self.world.now
+        {
+            let Some(Reverse((_, _, due))) = self.queue.pop() else { break };
+            self.happen(due)?;
+            self.react()?;
+        }
+        self.world.catch_up()?;
+        self.react()
+    }
+
+    /// Time goes on, or jumps (`true`): softstop did not get to run.
+    fn pass(&mut self, at: At) -> bool {
+        let before = self.world.stalled_until;
         self.world.now = self.world.now.max(at);
         for (from, length) in &self.scenario.stalls {
             let (from, until) = (At::ZERO + *from, At::ZERO + *from + *length);
@@ -131,6 +150,7 @@ impl<'a> Simulation<'a> {
                 self.world.stalled_until = self.world.stalled_until.max(until);
             }
         }
+        self.world.stalled_until > before
     }
 
     fn request(&mut self, signal: Signal) -> Checked {

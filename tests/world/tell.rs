@@ -87,15 +87,11 @@ fn different(these: &[String], those: &[String]) -> String {
 }
 
 /// What to print of a scenario that breaks something.
-pub fn failure(seed: u64, scenario: &Scenario, world: &World, result: &Checked) -> String {
+pub fn failure(from: &str, scenario: &Scenario, world: &World, result: &Checked) -> String {
     let why = match result {
         Ok(()) => "nothing is broken".to_string(),
         Err(violation) => format!("{}: {}", violation.what, violation.text),
     };
     let timeline = world.timeline.as_ref().map(|lines| lines.join("\n")).unwrap_or_default();
-    format!(
-        "seed {seed}: {why}\n\nreplay: SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1 cargo test --test simulation\n\n\
-         the scenario, shrunk:\n{}\nwhat happened:\n{timeline}\n",
-        scenario.told()
-    )
+    format!("{from}: {why}\n\nthe scenario, shrunk:\n{}\nwhat happened:\n{timeline}\n", scenario.told())
 }

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::scenario::Scenario;
 
 /// So many scenarios each; the explored worlds only for those that survive them.
-const SCENARIOS: u64 = 3_000;
+const SCENARIOS: u64 = 2_000;
 
 fn main() {
     std::panic::set_hook(Box::new(|_| {}));

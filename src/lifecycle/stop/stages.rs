@@ -314,6 +314,11 @@ impl Machine {
             let names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
             self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
         }
+        // Softstop itself was late: their own SIGKILL was due before.
+        let left = matches!(&self.stage, Whole::Stopping(Stage::Stragglers(s)) if s.signalled && !s.alone && !s.killed);
+        if let Some(stop) = self.stop.as_mut().filter(|_| left) {
+            stop.forced.push("left-over processes".to_string());
+        }
         self.end_steps();
         self.cancel_interrupted();
         for id in alive {

@@ -1,0 +1,19 @@
+//! A whole simulated container, drawn from the bytes: its configuration, how everything in it behaves, and who asks for the stop
+//! when. Played in virtual time by `tests/world`, with I1 to I9 checked after every event.
+
+#[path = "../../tests/world/mod.rs"]
+mod world;
+
+use world::draw::Draw;
+use world::scenario::Scenario;
+use world::simulate::play;
+use world::{shrink, tell};
+
+pub fn target(data: &[u8]) {
+    let scenario = Scenario::draw(&mut Draw::Bytes(data));
+    if let (_, Err(violation)) = play(&scenario, false) {
+        let small = shrink::shrink(&scenario, violation.what);
+        let (world, result) = play(&small, true);
+        panic!("{}", tell::failure("these bytes", &small, &world, &result));
+    }
+}
