@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::check::values;
 use crate::config::{
-    Config, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, Method, OnExit, Output, Probe, Process, Restart,
-    Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve,
+    Config, Control, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, Method, OnExit, Output, Probe, Process,
+    Restart, Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve,
 };
 use crate::signal::Signal;
 
@@ -29,16 +29,19 @@ Examples:
   softstop --grace 30s --drain-sleep 5s --http 9180 --readiness http://localhost:8080/ -- /app
   softstop run -c softstop.toml              several processes, hooks, probes, an ordered drain
   softstop check -c softstop.toml            every mistake in a config, with line, column and fix
+  softstop drain                             in a preStop hook: drain, then return
 
 Durations have a unit: 500ms, 30s, 1m30s. Signals are names or numbers: SIGTERM, TERM, 15.
 
 Exit codes: the main process's own, 128+n when signal n ended it; 64 wrong command line,
-70 softstop's own failure, 78 wrong configuration, 126 not executable, 127 not found.";
+70 softstop's own failure, 78 wrong configuration, 126 not executable, 127 not found.
+Of orders to a running softstop: 0 done, 1 refused, 69 none answers, 77 not permitted.";
 
 // The headings of --help.
 const STOP: &str = "The stop";
 const SIGNALS: &str = "Signals";
 const PROBES: &str = "Probes";
+const CONTROL: &str = "Control socket";
 const EXIT: &str = "Exit code";
 const ACCOUNT: &str = "Output, log and report";
 
@@ -47,7 +50,7 @@ const ACCOUNT: &str = "Output, log and report";
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 #[command(next_line_help = true)]
 #[command(
-    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]"
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -64,6 +67,51 @@ pub enum Command {
     #[command(next_line_help = true)]
     /// Say every mistake in a configuration file, with line, column and fix; starts nothing
     Check(ConfigFile),
+    /// Show what runs, how it is and, during a stop, where that is
+    #[command(next_line_help = true)]
+    Status {
+        #[command(flatten)]
+        instance: Instance,
+        /// As JSON, with every field of /status
+        #[arg(long)]
+        json: bool,
+    },
+    /// Begin the stop with its drain and wait for the end of the drain; the processes go on until
+    /// SIGTERM. Made for a preStop exec hook
+    #[command(next_line_help = true, verbatim_doc_comment)]
+    Drain(Waiting),
+    /// Stop everything, and wait for the end
+    #[command(next_line_help = true)]
+    Stop {
+        #[command(flatten)]
+        waiting: Waiting,
+        /// Where other supervisors take the name of a process.
+        #[arg(hide = true)]
+        name: Option<String>,
+    },
+    /// Answer on /readyz as the processes deserve again, after unready
+    #[command(next_line_help = true)]
+    Ready(Instance),
+    /// Answer 503 on /readyz until softstop ready, without a stop
+    #[command(next_line_help = true)]
+    Unready(Instance),
+    /// Stop a process as its ladder says and start it again
+    #[command(next_line_help = true)]
+    Restart(OneProcess),
+    /// Start a process that has ended, or waits to be restarted
+    #[command(next_line_help = true)]
+    Start(OneProcess),
+    /// Send a process a signal
+    #[command(next_line_help = true)]
+    Signal {
+        /// The process, by its name
+        name: String,
+        /// SIGHUP, HUP or 1
+        #[arg(value_name = "SIG", value_parser = Signal::parse)]
+        signal: Signal,
+        #[command(flatten)]
+        instance: Instance,
+    },
     /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
     #[command(name = "__resolve", hide = true)]
     Resolve { host: String, port: u16 },
@@ -75,6 +123,35 @@ pub struct ConfigFile {
     /// [default: ./softstop.toml, else /etc/softstop.toml]
     #[arg(short, long, value_name = "FILE", env = "SOFTSTOP_CONFIG", hide_env_values = true, verbatim_doc_comment)]
     pub config: Option<PathBuf>,
+}
+
+/// Which running softstop is meant.
+#[derive(Args, Debug)]
+pub struct Instance {
+    /// Its control socket: a path, or @name for an abstract address
+    /// [default: as configured, else this container's own]
+    #[arg(long, value_name = "SOCKET", env = "SOFTSTOP_CONTROL", hide_env_values = true, value_parser = control)]
+    #[arg(verbatim_doc_comment)]
+    pub control: Option<Control>,
+    #[command(flatten)]
+    pub file: ConfigFile,
+}
+
+#[derive(Args, Debug)]
+pub struct Waiting {
+    /// Return once the order has been taken
+    #[arg(long)]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub instance: Instance,
+}
+
+#[derive(Args, Debug)]
+pub struct OneProcess {
+    /// The process, by its name
+    pub name: String,
+    #[command(flatten)]
+    pub instance: Instance,
 }
 
 #[derive(Args, Debug)]
@@ -113,6 +190,11 @@ pub struct Common {
     #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", value_parser = listen)]
     #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
     pub http: Option<SocketAddr>,
+    /// Where status is asked and orders are taken: a path, @name for an abstract address, or off
+    /// [default: an abstract address that softstop status finds]
+    #[arg(long, value_name = "SOCKET", env = "SOFTSTOP_CONTROL", value_parser = control)]
+    #[arg(help_heading = CONTROL, hide_env_values = true, verbatim_doc_comment)]
+    pub control: Option<Control>,
     /// The least important line of softstop's own log: error, warn, info or debug
     /// [default: info]
     #[arg(long, value_name = "LEVEL", env = "SOFTSTOP_LOG_LEVEL", value_parser = words(&["error", "warn", "info", "debug"]))]
@@ -227,6 +309,10 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     values::listen(text).map_err(in_one_line)
 }
 
+fn control(text: &str) -> Result<Control, String> {
+    values::control(text).map_err(in_one_line)
+}
+
 fn remap(text: &str) -> Result<(u8, u8), String> {
     let wrong = || "write the code and what to exit with, each 0 to 255: 143=0".to_string();
     let (from, to) = text.split_once('=').unwrap_or((text, "0"));
@@ -310,6 +396,9 @@ impl Common {
         }
         if let Some(listen) = self.http {
             config.http = Some(Http { listen });
+        }
+        if let Some(control) = &self.control {
+            config.control = control.clone();
         }
         if let Some(level) = &self.log_level {
             config.log.level = match level.as_str() {

@@ -5,12 +5,16 @@
 /// Everything went well, or the main process ended with 0.
 pub const OK: u8 = 0;
 /// An init task or a `post_start` task with `on_failure = "stop"` failed without an exit code of its own (a timeout, a
-/// refused connection), or a dependency can never be fulfilled.
+/// refused connection), or a dependency can never be fulfilled. From a client: the running softstop refused the order.
 pub const FAILED: u8 = 1;
 /// The command line is wrong (sysexits' EX_USAGE).
 pub const USAGE: u8 = 64;
+/// No running softstop answers a client's order (sysexits' EX_UNAVAILABLE).
+pub const UNAVAILABLE: u8 = 69;
 /// softstop itself failed (sysexits' EX_SOFTWARE).
 pub const INTERNAL: u8 = 70;
+/// A client may give no orders: it runs as another user, or the address is not softstop's (sysexits' EX_NOPERM).
+pub const NO_PERMISSION: u8 = 77;
 /// The configuration is wrong (sysexits' EX_CONFIG). Nothing was started.
 pub const CONFIG: u8 = 78;
 /// The program was found but cannot be executed, as a shell says it.

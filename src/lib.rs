@@ -6,7 +6,7 @@
 //! ```text
 //! config ──► plan ──► lifecycle ──┐          text → valid settings → intent → (event, time) → actions   all pure
 //!                        sys ─────┼──► runtime    syscalls, the only unsafe; the loop, the only clock
-//!                 output, http ───┘        │
+//!        output, http, control ───┘        │
 //!                                          └──► report   one recorded history → log, termination message, JSON
 //! ```
 //!
@@ -15,6 +15,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod exit;
 pub mod http;
 pub mod lifecycle;

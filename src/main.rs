@@ -5,10 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use softstop::cli::{Command, ConfigFile, Run, reading};
-use softstop::config::Config;
+use softstop::cli::{Command, ConfigFile, Instance, Run, reading};
 use softstop::config::check;
 use softstop::config::problem::Problems;
+use softstop::config::{Config, Control};
+use softstop::control::client;
+use softstop::control::protocol::Request;
+use softstop::lifecycle::event::Order;
 use softstop::sys::signals::{self, Early};
 use softstop::{exit, runtime};
 
@@ -41,6 +44,19 @@ fn dispatch(early: Early) -> u8 {
         Some(Command::Check(args)) => {
             early.restore();
             check(&args)
+        }
+        Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
+        Some(Command::Drain(a)) => order(&a.instance, Order::Drain { wait: !a.no_wait }, early),
+        Some(Command::Stop { name: Some(name), .. }) => usage_error(&format!(
+            "softstop stop ends everything; for {name} alone there are softstop restart {name} and softstop signal {name} TERM"
+        )),
+        Some(Command::Stop { waiting: a, name: None }) => order(&a.instance, Order::Stop { wait: !a.no_wait }, early),
+        Some(Command::Ready(instance)) => order(&instance, Order::Ready, early),
+        Some(Command::Unready(instance)) => order(&instance, Order::Unready, early),
+        Some(Command::Restart(a)) => order(&a.instance, Order::Restart { process: a.name }, early),
+        Some(Command::Start(a)) => order(&a.instance, Order::Start { process: a.name }, early),
+        Some(Command::Signal { name: process, signal, instance }) => {
+            order(&instance, Order::Signal { process, signal }, early)
         }
         Some(Command::Resolve { host, port }) => {
             early.restore();
@@ -88,6 +104,25 @@ fn check(args: &ConfigFile) -> u8 {
             exit::CONFIG
         }
     }
+}
+
+fn order(instance: &Instance, order: Order, early: Early) -> u8 {
+    ask(instance, Request::Order(order), false, early)
+}
+
+/// A client's whole life.
+fn ask(instance: &Instance, request: Request, json: bool, early: Early) -> u8 {
+    early.restore();
+    let (control, note) = match (&instance.control, place(&instance.file)) {
+        (Some(control), _) => (control.clone(), None),
+        (None, path) if instance.file.config.is_none() && !path.exists() => (Control::Own, None),
+        // A mistake in it is no reason to leave a running softstop alone.
+        (None, path) => match load(&instance.file, None) {
+            Ok((config, _)) => (config.control, None),
+            Err(_) => (Control::Own, Some(format!("{} has errors, so its [control] is not known", path.display()))),
+        },
+    };
+    client::ask(&control, &request, json, note.as_deref())
 }
 
 /// `-c`, else `$SOFTSTOP_CONFIG` (clap reads both), else ./softstop.toml, else /etc/softstop.toml.

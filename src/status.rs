@@ -35,6 +35,9 @@ pub struct Status {
     pub started: bool,
     /// `/readyz`.
     pub ready: bool,
+    /// Held unready by `softstop unready`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unready: bool,
     /// `/livez`.
     pub live: bool,
     #[serde(rename = "uptime_seconds", serialize_with = "seconds")]
@@ -101,7 +104,7 @@ pub struct LastExit {
 pub struct StopStatus {
     /// Why, in words.
     pub cause: String,
-    /// Where it is: `drain`, `processes`, `left_overs`, `post_stop`, `kill` or `done`.
+    /// Where it is: `drain`, `drained`, `processes`, `left_overs`, `post_stop`, `kill` or `done`.
     pub stage: &'static str,
     /// The drain or post_stop step under way, by name; empty elsewhere.
     pub step: String,

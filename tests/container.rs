@@ -147,6 +147,17 @@ fn example_image(runtime: &str) -> String {
     tag
 }
 
+/// The two binaries and nothing else.
+fn scratch_image() -> &'static str {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let binaries = binaries_image();
+        let copy = "FROM scratch\nCOPY --from=binaries /out/ /\nENTRYPOINT [\"/softstop\"]\n";
+        build("localhost/softstop-test-scratch", &Dir::new(), &format!("FROM {binaries} AS binaries\n{copy}"), &[]);
+    });
+    "localhost/softstop-test-scratch"
+}
+
 /// The service's port and the probes', where podman likes: see `Container::port`.
 const PUBLISH: [&str; 4] = ["--publish", "127.0.0.1::8080", "--publish", "127.0.0.1::9180"];
 
@@ -227,13 +238,7 @@ fn in_scratch_localhost_resolves_and_missing_programs_are_127() {
     if !able() {
         return;
     }
-    let dir = Dir::new();
-    let image = "localhost/softstop-test-scratch";
-    let text = format!(
-        "FROM {} AS binaries\nFROM scratch\nCOPY --from=binaries /out/ /\nENTRYPOINT [\"/softstop\"]\n",
-        binaries_image()
-    );
-    build(image, &dir, &text, &[]);
+    let image = scratch_image();
     let missing = Container::run(&[], image, &["--", "/no/such/program"]);
     assert_eq!(missing.wait(), 127, "{}", missing.logs());
     // Without /etc/hosts: podman would write one with localhost in it.
@@ -244,6 +249,39 @@ fn in_scratch_localhost_resolves_and_missing_programs_are_127() {
         container.wait_until(target, || status_of(probes, "/readyz") == Some(200));
         assert_eq!(container.stop(20).0, 0, "{}", container.logs());
     }
+}
+
+/// Two containers of a pod share the network namespace, and with it the abstract addresses. Read-only, without a shell, as a
+/// numeric user: orders reach the container that they are for, and root of the other one is nobody here.
+#[test]
+fn orders_by_podman_exec_reach_their_own_container() {
+    if !able() {
+        return;
+    }
+    let image = scratch_image();
+    let options = ["--read-only", "--user", "10001:10001", "--env", "SOFTSTOP_DRAIN_SLEEP=300ms"];
+    let one = Container::run(&options, image, &["--", "/web"]);
+    let network = format!("container:{}", one.id);
+    let two_options = ["--read-only", "--network", &network, "--env", "WEB_LISTEN=127.0.0.1:8081"];
+    let two = Container::run(&two_options, image, &["--", "/web"]);
+    let exec = |container: &Container, args: &[&str]| {
+        let output = podman().args(["exec", &container.id, "/softstop"]).args(args).output().unwrap();
+        (output.status.code(), all(&output))
+    };
+    for container in [&one, &two] {
+        container.wait_until("status answers", || exec(container, &["status"]).1.contains("web *  Running"));
+    }
+    let pid = done(podman().args(["inspect", "--format", "{{.State.Pid}}", &one.id]));
+    let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(format!("/proc/{pid}/ns/pid")).unwrap());
+    let (code, said) = exec(&two, &["stop", "--control", &format!("@softstop/{inode}/1")]);
+    assert_eq!(code, Some(77), "{said}");
+    let (code, said) = exec(&one, &["drain"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("drained in"), "{said}");
+    let (code, said) = exec(&two, &["stop"]);
+    assert!(code == Some(0) && said.contains("exit code 0"), "{code:?} {said}");
+    assert_eq!((two.wait(), one.stop(20).0), (0, 0), "{}\n{}", one.logs(), two.logs());
+    assert!(one.logs().contains("softstop drain by uid 10001"), "{}", one.logs());
 }
 
 #[test]

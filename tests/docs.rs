@@ -112,6 +112,8 @@ fn softstops_own_exit_codes_are_in_the_table() {
     let text = page("docs/exit-codes.md");
     for code in
         [exit::OK, exit::FAILED, exit::USAGE, exit::INTERNAL, exit::CONFIG, exit::NOT_EXECUTABLE, exit::NOT_FOUND]
+            .into_iter()
+            .chain([exit::UNAVAILABLE, exit::NO_PERMISSION])
     {
         assert!(text.lines().any(|l| l.starts_with(&format!("| {code} |"))), "{code}");
     }

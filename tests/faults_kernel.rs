@@ -134,7 +134,7 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
     let mut running = start(&user, Launch::new(["--grace", "2s", "--", &program, "-e", AS_ROOT]));
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(2));
     // As a process that nothing ends (docs/exit-codes.md).
-    ended.expect_code(137).expect("1 process cannot be ended: leaving (perl-as-root");
+    ended.expect_code(137).expect("1 process does not end after SIGKILL: leaving (perl-as-root");
     for signal in ["SIGTERM", "SIGKILL"] {
         let told = format!("{signal} is not permitted: it runs as another user; add the capability KILL");
         assert_eq!(ended.all().matches(&told).count(), 1, "{}", ended.all());
@@ -157,7 +157,7 @@ fn left_overs_that_may_not_be_signalled_are_said_to_be() {
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, GRACE);
     ended.expect_code(143).expect("left-over processes: SIGTERM is not permitted to 1 of them");
     ended.expect("left-over processes: SIGKILL is not permitted to 2 of them");
-    ended.expect("2 processes cannot be ended: leaving");
+    ended.expect("2 processes do not end after SIGKILL: leaving");
     // Under a filter that a user may have, a set-uid program stays that user: everything is within reach.
     let faults = [Fault::User(faults::user()), Fault::Refused("EPERM", NEWER)];
     let mut running = faults::launch(&faults, launch()).start();

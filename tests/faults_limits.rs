@@ -71,8 +71,10 @@ fn no_more_processes(faults: &[Fault], close: &dyn Fn(&Running), open: &dyn Fn(&
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
 
     close(&running);
-    running.wait_for("side: not ready: readiness probe failed 1 times: cannot start \"true\": no new process");
-    assert_eq!(status_of(port, "/livez"), Some(200), "the endpoints need no process");
+    running.wait_for(
+        "side: readiness probe could not be made, which counts for nothing: cannot start \"true\": no new process",
+    );
+    assert_eq!(status_of(port, "/readyz"), Some(200), "what softstop lacks says nothing of who is probed");
     crash_side(&mut running);
     running.wait_for_count("side: cannot start \"perl\": no new process", 2);
     open(&running);
@@ -88,12 +90,12 @@ fn no_more_processes(faults: &[Fault], close: &dyn Fn(&Running), open: &dyn Fn(&
     let all = ended.all();
     let told: Vec<&str> = all.lines().filter(|l| l.contains("pids.max or RLIMIT_NPROC")).collect();
     assert!(told.len() <= 12, "{} lines about one limit:\n{all}", told.len());
-    let report = dir.read("report.json");
-    assert!(report.contains("\"outcome\": \"failed\"") && report.contains("no new process"), "{report}");
+    // Written by softstop itself it could hang, so it is not written at all.
+    ended.expect("cannot write the report to").expect("report.json: no new process: the process limit is reached");
 }
 
 #[test]
-fn the_process_limit_costs_a_restart_a_probe_and_a_hook_but_no_stop() {
+fn the_process_limit_delays_a_restart_and_costs_a_hook_but_no_stop() {
     if !faults::possible() {
         return;
     }
@@ -102,7 +104,7 @@ fn the_process_limit_costs_a_restart_a_probe_and_a_hook_but_no_stop() {
 }
 
 #[test]
-fn a_full_pids_group_costs_a_restart_a_probe_and_a_hook_but_no_stop() {
+fn a_full_pids_group_delays_a_restart_and_costs_a_hook_but_no_stop() {
     if !faults::possible() {
         return;
     }

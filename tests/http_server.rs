@@ -23,6 +23,7 @@ fn status() -> Status {
         phase: Phase::Running,
         started: true,
         ready: true,
+        unready: false,
         live: true,
         uptime: Duration::from_secs(1),
         grace: Duration::from_secs(30),

@@ -18,6 +18,9 @@ const PURE: &[&str] = &[
     "exit.rs",
     "http/metrics.rs",
     "http/endpoints.rs",
+    "control/protocol.rs",
+    "control/address.rs",
+    "control/table.rs",
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.
@@ -51,7 +54,8 @@ const FORBIDDEN: &[&str] = &[
 const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["crate::plan", "crate::lifecycle", "crate::report", "crate::http", "crate::status"]),
     ("plan", &["crate::lifecycle", "crate::report", "crate::http"]),
-    ("lifecycle", &["crate::http"]),
+    ("lifecycle", &["crate::http", "crate::control"]),
+    ("control", &["crate::runtime", "crate::cli", "crate::http"]),
     ("sys", &["crate::runtime", "crate::lifecycle::machine", "crate::http", "crate::cli", "crate::plan"]),
 ];
 
@@ -135,6 +139,29 @@ fn the_wall_clock_is_read_for_time_stamps_alone() {
     let found = offences(&others, &["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday"]);
     assert!(found.is_empty(), "the wall clock:\n{}", found.join("\n"));
     assert!(!offences(&stamps, &["SystemTime"]).is_empty(), "the time stamps are not where this test looks");
+}
+
+/// Reading some of /proc waits for a lock that a process stuck in the kernel may hold for ever: see `sys::procfs`.
+#[test]
+fn of_other_processes_only_those_files_are_read_that_never_wait() {
+    const NEVER_WAIT: [&str; 7] = ["stat", "status", "wchan", "fd", "task", "task/{thread}/children", "net/{table}"];
+    let mut read = Vec::new();
+    for file in sources(&src()) {
+        for (n, line) in code(&file) {
+            for (at, start) in line.match_indices("/proc/{") {
+                let rest = &line[at + start.len()..];
+                let text = &rest[..rest.find('"').unwrap_or(rest.len())];
+                let name = text.split_once('/').map_or("", |(_, name)| name).to_owned();
+                assert!(NEVER_WAIT.contains(&name.as_str()), "{}:{n}: /proc/PID/{name} may wait", file.display());
+                read.push(name);
+            }
+            // Any other way to come by such a path would not be seen here.
+            assert!(!line.contains("\"/proc\").join"), "{}:{n}: write the path as one text", file.display());
+        }
+    }
+    for name in NEVER_WAIT {
+        assert!(read.iter().any(|r| r == name), "/proc/PID/{name} is not read any more: take it off the list");
+    }
 }
 
 #[test]

@@ -122,6 +122,7 @@ impl World<'_> {
             Action::SignalStragglers { .. }
             | Action::SignalGroup { .. }
             | Action::Forward { .. }
+            | Action::Answer { .. }
             | Action::KillEverything
             | Action::Census => {}
         }

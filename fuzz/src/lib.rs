@@ -4,6 +4,7 @@
 
 pub mod command_line;
 pub mod config;
+pub mod control;
 pub mod expand;
 pub mod http_answer;
 pub mod http_request;
@@ -22,6 +23,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("command_line", command_line::target),
     ("config", config::target),
+    ("control", control::target),
     ("expand", expand::target),
     ("http_answer", http_answer::target),
     ("http_request", http_request::target),

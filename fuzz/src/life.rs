@@ -101,7 +101,8 @@ impl World {
             Action::Forward { .. }
             | Action::SignalGroup { .. }
             | Action::SignalStragglers { .. }
-            | Action::Cancel { .. } => {}
+            | Action::Cancel { .. }
+            | Action::Answer { .. } => {}
         }
         None
     }

@@ -37,6 +37,7 @@ pub struct Config {
     pub forward: Forward,
     pub readiness_on_drain: ReadinessOnDrain,
     pub http: Option<Http>,
+    pub control: Control,
     pub log: LogConfig,
     pub exit_codes: ExitCodes,
     /// In order, before any process.
@@ -62,6 +63,7 @@ impl Config {
             forward: Forward::All,
             readiness_on_drain: ReadinessOnDrain::Fail,
             http: None,
+            control: Control::default(),
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
             exit_codes: ExitCodes::default(),
             init: Vec::new(),
@@ -105,6 +107,19 @@ pub enum ReadinessOnDrain {
 pub struct Http {
     /// The address as an IP; `localhost` has been turned into 127.0.0.1.
     pub listen: std::net::SocketAddr,
+}
+
+/// Where orders are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// An abstract address that follows from the PID namespace and softstop's pid, so that a client finds it unaided.
+    #[default]
+    Own,
+    Off,
+    /// An abstract address by name.
+    Abstract(String),
+    /// An absolute path of at most 107 bytes.
+    Path(PathBuf),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +222,8 @@ impl Process {
     }
 }
 
-/// Who a process runs as. Names are resolved when it starts, so that they may come from a file an init task writes.
+/// Who a process runs as. Names are resolved when it first starts, so that they may come from a file an init
+/// task writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// A name from /etc/passwd or a number.

@@ -126,6 +126,8 @@ impl Endpoint {
             checks.push(Check { name: &p.name, failed: failure(self.kind, p) });
         }
         if self.kind == Kind::Readiness {
+            let by_hand = status.unready.then_some(Cow::Borrowed("taken out of service by softstop unready"));
+            checks.extend(by_hand.map(|why| Check { name: "unready", failed: Some(why) }));
             // The API server's name for it. Under `readiness_on_drain = "keep"` the stop alone fails nothing.
             let failed = status.stop.as_ref().filter(|_| !status.ready);
             checks
@@ -326,6 +328,7 @@ mod tests {
             phase: Phase::Running,
             started: true,
             ready: true,
+            unready: false,
             live: true,
             uptime: Duration::from_millis(7412),
             grace: Duration::from_secs(30),

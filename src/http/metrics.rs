@@ -183,6 +183,7 @@ mod tests {
             phase: Phase::Running,
             started: true,
             ready: false,
+            unready: false,
             live: true,
             uptime: Duration::from_millis(7412),
             grace: Duration::from_secs(30),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{ProcId, RunId, Sender, Told};
+use super::event::{AskId, ProcId, RunId, Sender, Told};
 use crate::config::{Handler, Probe, SignalTo, Task};
 use crate::plan::Plan;
 use crate::report::Note;
@@ -31,10 +31,20 @@ pub enum Action {
     KillEverything,
     /// Once this turn's dead are reaped, say whether any child is left: `Event::Alone` or `Event::NotAlone`.
     Census,
+    /// The one answer to an order.
+    Answer { ask: AskId, answer: Answer },
     /// Record and log this.
     Note(Note),
     /// The end: exit with this code.
     Finish { code: u8 },
+}
+
+/// What an order came to: one line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    Done(String),
+    /// Why not.
+    Refused(String),
 }
 
 /// Which task, hook, step or probe a run is for.

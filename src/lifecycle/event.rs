@@ -48,6 +48,16 @@ pub enum Event {
     Alone,
     /// The answer to `Action::Census`: something still lives below softstop.
     NotAlone,
+    /// An order over the control socket; answered by one `Action::Answer`, now or later.
+    Ordered {
+        ask: AskId,
+        order: Order,
+        by: Asker,
+    },
+    /// Who gave the order no longer waits for its answer.
+    AskerGone {
+        ask: AskId,
+    },
     /// Time has passed; nothing else has happened.
     Tick,
 }
@@ -63,6 +73,38 @@ pub enum Sender {
     Terminal,
     /// softstop was told so before it could see by whom, or the kernel does not say.
     Unknown,
+}
+
+/// One order over the control socket: unique over softstop's life.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct AskId(pub u64);
+
+/// Who gave an order, as the kernel says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Asker {
+    pub uid: u32,
+    /// As our PID namespace counts; 0 for a process outside it.
+    pub pid: i32,
+}
+
+/// What can be ordered over the control socket. Processes by name: the machine says which there are.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum Order {
+    /// Begin the stop with its drain, and let the processes go on after it until a stop is requested. `wait`: answer when
+    /// the drain is over.
+    Drain { wait: bool },
+    /// Stop. `wait`: answer at the end.
+    Stop { wait: bool },
+    /// Answer `/readyz` as the processes deserve again.
+    Ready,
+    /// Fail `/readyz` until `Ready`.
+    Unready,
+    /// Stop a process by its ladder and start it again; start it when it does not run.
+    Restart { process: String },
+    /// Start a process that does not run.
+    Start { process: String },
+    /// Send a process a signal.
+    Signal { process: String, signal: Signal },
 }
 
 /// How a process ended.
@@ -137,6 +179,12 @@ pub enum Outcome {
         /// The exit code of an exec handler.
         code: Option<u8>,
     },
+    /// softstop could not even make the attempt (no process, descriptor or memory to be had): that says nothing of who was to be
+    /// asked. A probe's is thrown away, as the kubelet does with an error of its own (prober/worker.go); a task's has failed.
+    NotMade {
+        /// One line.
+        reason: String,
+    },
 }
 
 impl Outcome {
@@ -150,6 +198,10 @@ impl Outcome {
 pub enum Cause {
     /// A stop signal.
     Signal { signal: Signal, sender: Sender },
+    /// `softstop stop`.
+    StopOrdered { by: Asker },
+    /// `softstop drain`.
+    DrainOrdered { by: Asker },
     /// A process whose end ends the container has ended.
     ProcessEnded { process: ProcId, status: Exit },
     /// A process that the container cannot do without could not be started.
@@ -167,7 +219,7 @@ pub enum Cause {
 impl Cause {
     /// Somebody asked for it, as opposed to something having ended or failed by itself.
     pub fn requested(&self) -> bool {
-        matches!(self, Cause::Signal { .. })
+        matches!(self, Cause::Signal { .. } | Cause::StopOrdered { .. } | Cause::DrainOrdered { .. })
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct ProbeRun {
     failures: u32,
     /// `None` until a threshold has been reached.
     pub verdict: Option<bool>,
+    /// The last attempt could not be made.
+    not_made: bool,
     /// Why the last attempt failed.
     pub reason: String,
 }
@@ -32,6 +34,8 @@ pub(super) enum Step {
     },
     /// The verdict has changed.
     Turned(bool),
+    /// It could not be made, and counts for nothing.
+    NotMade(String),
 }
 
 impl ProbeRun {
@@ -45,6 +49,7 @@ impl ProbeRun {
             flight: None,
             successes: 0,
             failures: 0,
+            not_made: false,
             verdict: None,
             reason: "not probed yet".to_string(),
         }
@@ -86,6 +91,7 @@ impl ProbeRun {
     }
 
     fn count(&mut self, outcome: &Outcome, probe: &Probe) -> Step {
+        self.not_made &= matches!(outcome, Outcome::NotMade { .. });
         match outcome {
             Outcome::Ok => {
                 self.failures = 0;
@@ -106,6 +112,11 @@ impl ProbeRun {
                 }
                 Step::Failed { failures: self.failures }
             }
+            // Once in a row: the next is due soon, and may well be short of the same.
+            Outcome::NotMade { reason } if !std::mem::replace(&mut self.not_made, true) => {
+                Step::NotMade(reason.clone())
+            }
+            Outcome::NotMade { .. } => Step::Nothing,
         }
     }
 

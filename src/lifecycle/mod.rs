@@ -11,6 +11,7 @@
 pub mod action;
 pub mod event;
 mod health;
+mod orders;
 mod process;
 mod snapshot;
 mod stop;
@@ -23,6 +24,7 @@ use std::rc::Rc;
 
 use action::Action;
 use event::{Event, Exit, ProcId, RunId, Sender};
+use orders::Pending;
 use process::{Proc, State};
 use stop::Stop;
 use task::{Effects, TaskRun};
@@ -47,6 +49,10 @@ pub struct Machine {
     /// Said once.
     announced_ready: bool,
     orphans_reaped: u64,
+    /// Taken out of service by `softstop unready`.
+    unready: bool,
+    /// Orders that wait for their answers.
+    asks: Vec<Pending>,
 }
 
 /// Where the whole is.
@@ -76,6 +82,8 @@ impl Machine {
             fx,
             announced_ready: false,
             orphans_reaped: 0,
+            unready: false,
+            asks: Vec::new(),
         }
     }
 
@@ -148,6 +156,8 @@ impl Machine {
             Event::RunDone { run, outcome } => self.on_run_done(run, &outcome),
             Event::Alone => self.on_census(true),
             Event::NotAlone => self.on_census(false),
+            Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
+            Event::AskerGone { ask } => self.on_asker_gone(ask),
             Event::Tick => {}
         }
     }
@@ -164,6 +174,7 @@ impl Machine {
             }
         }
         self.announce();
+        self.answer_orders();
     }
 
     /// What every signal to softstop does: the one table.
@@ -212,7 +223,7 @@ impl Machine {
         match condition {
             Condition::Started => p.was_started,
             Condition::Ready => p.was_ready,
-            Condition::Completed => p.completed(),
+            Condition::Completed => p.was_completed,
         }
     }
 
@@ -238,7 +249,16 @@ impl Machine {
 impl std::hash::Hash for Machine {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.now, &self.stage, &self.processes, &self.stop).hash(state);
-        (&self.fx, self.announced_ready, self.orphans_reaped).hash(state);
+        (&self.fx, self.announced_ready, self.orphans_reaped, self.unready, &self.asks).hash(state);
+    }
+}
+
+impl std::fmt::Display for event::Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pid {
+            0 => write!(f, "uid {} outside the container", self.uid),
+            pid => write!(f, "uid {}, pid {pid}", self.uid),
+        }
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) struct Cleaning {
     pub until: At,
     pub killed: bool,
     pub signal: Signal,
-    /// It was stopped on purpose (unhealthy) to be started again.
+    /// It was stopped on purpose (unhealthy, or by order) to be started again.
     pub to_restart: bool,
 }
 
@@ -122,6 +122,9 @@ pub(super) struct Proc {
     pub last_error: Option<String>,
     pub was_started: bool,
     pub was_ready: bool,
+    pub was_completed: bool,
+    /// It is to be started again by order, whatever its policy says, at once.
+    pub again: bool,
     /// What was last announced.
     pub said_ready: bool,
     /// A liveness or startup verdict is being acted on.
@@ -144,6 +147,8 @@ impl Proc {
             last_error: None,
             was_started: false,
             was_ready: false,
+            was_completed: false,
+            again: false,
             said_ready: false,
             unhealthy: false,
             forced: false,

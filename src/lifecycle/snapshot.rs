@@ -15,7 +15,10 @@ impl Machine {
     pub fn ready(&self) -> bool {
         let stopping = self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
         let up = matches!(self.stage, Stage::Up | Stage::Stopping(_));
-        up && !stopping && !self.processes.is_empty() && self.processes.iter().all(|p| p.ready() || p.completed())
+        up && !stopping
+            && !self.unready
+            && !self.processes.is_empty()
+            && self.processes.iter().all(|p| p.ready() || p.completed())
     }
 
     /// `/startupz`: init is done and every process has been started or has completed.
@@ -54,6 +57,7 @@ impl Machine {
             phase: self.phase(),
             started: self.started(),
             ready: self.ready(),
+            unready: self.unready,
             live: self.live(),
             uptime: now.since_start(),
             grace: self.plan.budget.grace,
@@ -94,7 +98,7 @@ impl Machine {
     }
 
     /// State, reason and message in Kubernetes' words (reference/kubernetes-lifecycle.md, section 7).
-    fn state_words(&self, id: ProcId) -> (&'static str, Option<&'static str>, Option<String>) {
+    pub(super) fn state_words(&self, id: ProcId) -> (&'static str, Option<&'static str>, Option<String>) {
         let p = &self.processes[id.0];
         match &p.state {
             State::Waiting if matches!(self.stage, Stage::New | Stage::Init { .. }) => {
@@ -171,6 +175,7 @@ impl stop::Stage {
                 let stage = if steps.kind == StepKind::Drain { "drain" } else { "post_stop" };
                 (stage, names.join(", "), steps.tasks.iter().map(|t| t.until).max())
             }
+            stop::Stage::Drained { until } => ("drained", String::new(), Some(*until)),
             stop::Stage::Processes { until } => ("processes", String::new(), Some(*until)),
             stop::Stage::Stragglers(s) => ("left_overs", String::new(), Some(s.until)),
             stop::Stage::Killing { until, .. } => ("kill", String::new(), Some(*until)),

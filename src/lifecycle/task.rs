@@ -138,23 +138,26 @@ impl TaskRun {
             return false;
         }
         self.ended = now;
-        match outcome {
-            Outcome::Ok => self.state = State::Over(TaskResult::Done),
-            Outcome::Failed { reason, code } => {
-                let retries = plan.task(self.what).map_or(Retries::Count(0), |t| t.retries);
-                let again = match retries {
-                    Retries::Count(n) => self.attempts <= n,
-                    Retries::UntilTimeout => true,
-                };
-                self.last = Some((reason.clone(), *code));
-                self.state = if again {
-                    let pause = plan.task(self.what).map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
-                    State::Pausing(now + pause)
-                } else {
-                    State::Over(TaskResult::Failed { reason: reason.clone(), code: *code })
-                };
+        let (reason, code) = match outcome {
+            Outcome::Ok => {
+                self.state = State::Over(TaskResult::Done);
+                return true;
             }
-        }
+            Outcome::Failed { reason, code } => (reason, *code),
+            Outcome::NotMade { reason } => (reason, None),
+        };
+        let retries = plan.task(self.what).map_or(Retries::Count(0), |t| t.retries);
+        let again = match retries {
+            Retries::Count(n) => self.attempts <= n,
+            Retries::UntilTimeout => true,
+        };
+        self.last = Some((reason.clone(), code));
+        self.state = if again {
+            let pause = plan.task(self.what).map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
+            State::Pausing(now + pause)
+        } else {
+            State::Over(TaskResult::Failed { reason: reason.clone(), code })
+        };
         true
     }
 
@@ -177,6 +180,14 @@ impl TaskRun {
         }
         self.ended = now;
         true
+    }
+
+    /// Its share of the budget ends then, if not before.
+    pub fn shorten(&mut self, until: At) {
+        if until < self.until {
+            self.until = until;
+            self.cut = true;
+        }
     }
 
     /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned: it is still

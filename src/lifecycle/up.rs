@@ -152,6 +152,7 @@ impl Machine {
             (_, Step::Failed { failures }) => {
                 self.note(Note::ProbeFailed { process: name, probe: kind, failures, threshold, reason });
             }
+            (_, Step::NotMade(reason)) => self.note(Note::ProbeNotMade { process: name, probe: kind, reason }),
             (ProbeKind::Startup, Step::Turned(true)) => self.started_up(id),
             (ProbeKind::Readiness | ProbeKind::Liveness, Step::Turned(true)) => {}
             (ProbeKind::Readiness, Step::Turned(false)) => {
@@ -176,8 +177,12 @@ impl Machine {
         let process = self.name(id);
         self.note(Note::Unhealthy { process, reason });
         self.processes[id.0].unhealthy = true;
-        let limit = self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve);
-        self.stop_process(id, limit, true);
+        self.stop_process(id, self.restart_limit(), true);
+    }
+
+    /// What the stop of a process that is started again may take.
+    pub(super) fn restart_limit(&self) -> Duration {
+        self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve)
     }
 
     fn started_up(&mut self, id: ProcId) {
@@ -222,6 +227,7 @@ impl Machine {
         p.last_error = None;
         // What an earlier run was sent excuses nothing in this one.
         p.sent.clear();
+        p.again = false;
         self.fx.alive[id.0] = true;
         let restarts = p.restarts;
         let process = self.name(id);
@@ -237,6 +243,7 @@ impl Machine {
             return;
         }
         p.last_error = Some(error.text.clone());
+        p.again = false;
         let restart = self.plan.config.processes[id.0].restart;
         let worth_it = error.kind == SpawnErrorKind::Transient || p.was_started;
         let process = self.name(id);
@@ -290,8 +297,13 @@ impl Machine {
             self.note(Note::Exited { process, exit: exit.into(), ran: Secs(now.since(since)) });
         }
         self.exited_in_stop(id, exit, told);
-        if self.stop.is_none() && self.ends_container(id, exit, to_restart) {
-            self.request_stop(Cause::ProcessEnded { process: id, status: exit });
+        if !self.ends_container(id, exit, to_restart) {
+            return;
+        }
+        match &mut self.stop {
+            None => self.request_stop(Cause::ProcessEnded { process: id, status: exit }),
+            // After a drain by order the processes go on, but not without this one.
+            Some(stop) => stop.hold = false,
         }
     }
 
@@ -325,6 +337,10 @@ impl Machine {
         if self.stop.is_some() {
             self.processes[id.0].state = State::Ended(End::Exited(exit));
             self.stopped_in_stop(id, exit);
+        } else if self.processes[id.0].again {
+            let p = &mut self.processes[id.0];
+            p.restarts = p.restarts.saturating_add(1);
+            p.state = State::Waiting;
         } else if !self.restarts(id, exit, to_restart) {
             self.processes[id.0].state = State::Ended(End::Exited(exit));
         } else if self.gave_up(id) {
@@ -343,8 +359,11 @@ impl Machine {
         }
     }
 
-    /// Its policy starts it again after such an end.
+    /// Its policy, or an order, starts it again after such an end. Nothing does once the stop was requested.
     fn restarts(&self, id: ProcId, exit: Exit, to_restart: bool) -> bool {
+        if self.stop.is_some() || self.processes[id.0].again {
+            return self.stop.is_none();
+        }
         match self.plan.config.processes[id.0].restart {
             Restart::Always => true,
             Restart::OnFailure => to_restart || !exit.success(),
@@ -418,7 +437,9 @@ impl Machine {
                 continue;
             }
             let after = &self.plan.config.processes[i].after;
-            if after.iter().all(|(on, condition)| self.fulfilled(*on, *condition)) {
+            // Whoever is started again by order has had what it waits for.
+            let free = self.processes[i].again || after.iter().all(|(on, condition)| self.fulfilled(*on, *condition));
+            if free {
                 self.processes[i].state = State::Starting;
                 self.fx.push(Action::Spawn { process: ProcId(i) });
                 return true;
@@ -519,10 +540,12 @@ impl Machine {
     pub(super) fn latch(&mut self) -> bool {
         let mut changed = false;
         for p in &mut self.processes {
-            let (started, ready) = (p.started() || p.completed(), p.ready());
-            changed |= (started && !p.was_started) || (ready && !p.was_ready);
+            let (completed, ready) = (p.completed(), p.ready());
+            let started = p.started() || completed;
+            changed |= (started && !p.was_started) || (ready && !p.was_ready) || (completed && !p.was_completed);
             p.was_started |= started;
             p.was_ready |= ready;
+            p.was_completed |= completed;
         }
         changed
     }

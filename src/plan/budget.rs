@@ -13,7 +13,7 @@ use crate::config::{Config, Step};
 use crate::time::At;
 
 /// Who holds what against the steps before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub grace: Duration,
     pub kill_reserve: Duration,
@@ -54,6 +54,17 @@ impl Budget {
     /// When softstop is gone.
     pub fn end(&self, t0: At) -> At {
         t0 + self.grace
+    }
+
+    /// The deadline has moved up and `left` is all there is from drain step `i` on: reserves that no longer fit are scaled
+    /// down together.
+    pub fn shrink(&mut self, i: usize, left: Duration) {
+        let drain = self.drain.get_mut(i..).unwrap_or_default();
+        let held = sum(drain) + self.stop + sum(&self.post_stop);
+        if held > left {
+            let all = drain.iter_mut().chain([&mut self.stop]).chain(&mut self.post_stop);
+            all.for_each(|part| *part = fraction(left, *part, held));
+        }
     }
 
     /// What everything after drain step `i` holds.
@@ -159,6 +170,22 @@ mod tests {
         let b = Budget::new(&c);
         assert_eq!(b.stop, S(1), "10 s less 1 s to kill and 8 s stated");
         assert_eq!(share(At::ZERO, b.deadline(At::ZERO), b.after_drain(0), None), S(8));
+    }
+
+    #[test]
+    fn a_budget_that_shrinks_keeps_its_proportions_and_leaves_out_what_is_over() {
+        let mut c = config(40);
+        c.drain = vec![step(Some(S(9)), None), step(Some(S(2)), None)];
+        c.post_stop = vec![step(Some(S(2)), None)];
+        c.stop_reserve = Some(S(6));
+        let mut b = Budget::new(&c);
+        b.shrink(1, S(5));
+        assert_eq!((b.drain[1], b.stop, b.after_stop()), (S(1), S(3), S(1)));
+        let same = b.clone();
+        b.shrink(2, S(4));
+        assert_eq!(b, same, "it fits");
+        b.shrink(9, S(0));
+        assert_eq!(b.stop + b.after_stop(), S(0));
     }
 
     #[test]

@@ -43,6 +43,8 @@ impl History {
                 | Note::SignalForwarded { .. }
                 | Note::StopAgain { .. }
                 | Note::ProbeFailed { .. }
+                | Note::ProbeNotMade { .. }
+                | Note::Ordered { .. }
         );
         let room = if chatter { KEPT_OF_STOP / 4 } else { KEPT_OF_STOP };
         let record = Record { at: Secs(at.since_start()), note };

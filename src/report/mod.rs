@@ -70,6 +70,12 @@ pub enum Note {
         threshold: u32,
         reason: String,
     },
+    /// softstop could not even try: the attempt counts for nothing.
+    ProbeNotMade {
+        process: String,
+        probe: ProbeKind,
+        reason: String,
+    },
     /// A probe's verdict, or a post_start task, ends this run of the process.
     Unhealthy {
         process: String,
@@ -121,6 +127,19 @@ pub enum Note {
     StopAgain {
         cause: String,
         effect: &'static str,
+    },
+    /// After a drain by order.
+    Drained {
+        #[serde(rename = "up_to_seconds")]
+        up_to: Secs,
+    },
+    /// Somebody gave an order over the control socket.
+    Ordered {
+        order: String,
+        by: String,
+        /// Why it was not followed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
     },
     StepBegan {
         kind: StepKind,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::{ExitNote, KillNote, Note, Place, StepKind, TaskResult};
+use crate::lifecycle::event::Order;
 use crate::signal::Signal;
 use crate::time::Human;
 
@@ -52,9 +53,11 @@ impl Note {
             Note::StartFailed { retry_in: None, .. } | Note::GaveUp { .. } | Note::CannotStart { .. } => Level::Error,
             Note::StartFailed { .. }
             | Note::NotReady { .. }
+            | Note::ProbeNotMade { .. }
             | Note::Unhealthy { .. }
             | Note::SignalIgnored { .. }
             | Note::Killed { .. }
+            | Note::Ordered { refused: Some(_), .. }
             | Note::NextRung { .. }
             | Note::HeldUp { .. }
             | Note::OutOfTime { .. }
@@ -75,6 +78,7 @@ impl Note {
             | Note::Ready { process, .. }
             | Note::NotReady { process, .. }
             | Note::ProbeFailed { process, .. }
+            | Note::ProbeNotMade { process, .. }
             | Note::Unhealthy { process, .. }
             | Note::Exited { process, .. }
             | Note::BackOff { process, .. }
@@ -116,6 +120,9 @@ impl fmt::Display for Note {
             Note::ProbeFailed { process, probe, failures, threshold, reason } => {
                 write!(f, "{process}: {} probe failed ({failures} of {threshold}): {reason}", probe.name())
             }
+            Note::ProbeNotMade { process, probe, reason } => {
+                write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())
+            }
             Note::Unhealthy { process, reason } => write!(f, "{process}: {reason}; stopping it"),
             Note::Exited { process, exit, ran } => {
                 write!(f, "{process}: ended with {exit} after {}", Human(ran.0))
@@ -148,6 +155,11 @@ impl fmt::Display for Note {
             Note::StopAgain { cause, effect } => {
                 write!(f, "stop requested again ({cause}): {effect}")
             }
+            Note::Drained { up_to } => {
+                write!(f, "drained; the processes go on until a stop is requested, up to {}", Human(up_to.0))
+            }
+            Note::Ordered { order, by, refused: None } => write!(f, "{order}, ordered by {by}"),
+            Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, ordered by {by}, refused: {why}"),
             Note::StepBegan { kind, name, share, left } => {
                 write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))
             }
@@ -194,6 +206,20 @@ impl fmt::Display for Note {
                 list(f, which)
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),
+        }
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Order::Drain { .. } => f.write_str("softstop drain"),
+            Order::Stop { .. } => f.write_str("softstop stop"),
+            Order::Ready => f.write_str("softstop ready"),
+            Order::Unready => f.write_str("softstop unready"),
+            Order::Restart { process } => write!(f, "softstop restart {process}"),
+            Order::Start { process } => write!(f, "softstop start {process}"),
+            Order::Signal { process, signal } => write!(f, "softstop signal {process} {signal}"),
         }
     }
 }

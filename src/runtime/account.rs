@@ -1,11 +1,12 @@
 //! The account of what happens: the log line, the history, the termination log, the report.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Clock, files};
+use super::Clock;
+use super::files::{self, Writers};
 use crate::config::{Config, LogFormat};
 use crate::report::{History, Level, Note};
 use crate::time::At;
@@ -17,7 +18,9 @@ pub(super) struct Account {
     /// Written only when it is there already.
     termination_log: Option<PathBuf>,
     /// That it cannot be written was said: once is enough.
-    verdict_failed: Cell<bool>,
+    verdict_failed: bool,
+    grace: Duration,
+    pub(super) writers: Writers,
     /// The log is JSON.
     json: bool,
     /// Signals that were not passed on: when that was last said, and what has come since. One entry for each signal at most.
@@ -27,6 +30,15 @@ pub(super) struct Account {
 /// Anybody may send signals by the thousand: of those that go nowhere one line each is written in so long.
 const SAID_AGAIN: Duration = Duration::from_secs(10);
 
+/// How long a file may take to be written. It takes a millisecond, unless its file system hangs or there is no processor time: the
+/// first word holds up all that is to be stopped, and what comes last nobody.
+const FIRST_WORD_WAIT: Duration = Duration::from_millis(200);
+const LAST_WORD_WAIT: Duration = Duration::from_secs(1);
+/// Of the time that is left one file gets no more than this part.
+const PART: u32 = 8;
+/// However late it is, a file system that answers at once is given the time to.
+const LEAST_WAIT: Duration = Duration::from_millis(20);
+
 impl Account {
     pub(super) fn new(config: &Config, clock: Clock) -> Account {
         Account {
@@ -34,7 +46,9 @@ impl Account {
             history: History::default(),
             report: config.report.clone(),
             termination_log: config.termination_log.clone(),
-            verdict_failed: Cell::new(false),
+            verdict_failed: false,
+            grace: config.grace,
+            writers: Writers::default(),
             json: config.log.format == LogFormat::Json,
             unsaid: BTreeMap::new(),
         }
@@ -76,25 +90,26 @@ impl Account {
         self.history.push(self.clock.now(), note);
         if first_word {
             // Whatever happens from here on, the kubelet finds at least why.
-            self.write_termination_log();
+            self.write_termination_log((self.grace / PART).min(FIRST_WORD_WAIT));
         }
     }
 
-    /// The last thing that is written.
-    pub(super) fn close(&self) {
-        self.write_termination_log();
+    /// The last thing that is written, with so much of the grace left.
+    pub(super) fn close(&mut self, left: Duration) {
+        let limit = (left / PART).clamp(LEAST_WAIT, LAST_WORD_WAIT);
+        self.write_termination_log(limit);
         if let Some(path) = &self.report
-            && let Err(error) = files::write(path, true, &self.history.json())
+            && let Err(error) = self.writers.write(path, true, &self.history.json(), limit)
         {
             tracing::warn!("cannot write the report to {}: {error}", path.display());
         }
     }
 
-    fn write_termination_log(&self) {
-        let Some(path) = self.termination_log.as_ref().filter(|p| p.exists()) else { return };
-        if let Err(error) = files::write(path, false, &self.history.termination_message())
-            && !self.verdict_failed.replace(true)
-        {
+    fn write_termination_log(&mut self, limit: Duration) {
+        let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) else { return };
+        let Err(error) = self.writers.write(path, false, &self.history.termination_message(), limit) else { return };
+        let no_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+        if !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
             tracing::warn!("cannot write the verdict to {}: {error}", path.display());
         }
     }

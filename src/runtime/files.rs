@@ -1,14 +1,22 @@
-//! Reading and writing the few files softstop touches, without ever waiting: a FIFO that nobody reads, a device that
-//! blocks, a file without end are refused instead.
+//! Reading and writing the few files softstop touches: a FIFO that nobody reads, a device that blocks, a file without end are
+//! refused. The configuration is read before anything runs, so it may take as long as its file system does; what is written once
+//! something runs is written by [`Writers`], which never keep the one thread from the stop.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::Mode;
+
+use crate::sys::spawn::writer::{self, Written};
+use crate::sys::{process, tree};
 
 /// How long a pipe given as a file (`-c <(envsubst …)`) may take to deliver it.
 const PIPE_WAIT: Duration = Duration::from_secs(10);
@@ -49,13 +57,70 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Truncate (never rename: the termination log is a bind mount) and write.
-///
-/// # Errors
-/// As open and write have it; ENXIO for a FIFO that nobody reads.
-pub fn write(path: &Path, create: bool, text: &str) -> io::Result<()> {
-    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
-    let mut file: File =
-        OpenOptions::new().write(true).create(create).truncate(true).custom_flags(flags).mode(0o644).open(path)?;
-    file.write_all(text.as_bytes())
+/// The files that softstop writes, each by a process of its own (see [`writer`]), and those of these processes that a file system
+/// which hangs has not let go of. They are children, but nobody's concern: no orphans, not waited for, not left over.
+#[derive(Debug, Default)]
+pub(super) struct Writers {
+    held: BTreeMap<i32, PathBuf>,
+}
+
+impl Writers {
+    /// Truncates and writes. Waits at most `limit` and a little: see [`writer::write`]. A file whose last writer is still held is
+    /// not tried again.
+    ///
+    /// # Errors
+    /// As there; ETIMEDOUT, in words, when there was no answer.
+    pub(super) fn write(&mut self, path: &Path, create: bool, text: &str, limit: Duration) -> io::Result<()> {
+        if self.held.values().any(|held| held == path) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the last attempt has not been answered yet"));
+        }
+        match writer::write(path, create, text.as_bytes(), limit) {
+            Written::Done(result) => result,
+            Written::Late { held } => {
+                self.held.extend(held.map(|pid| (pid, path.to_owned())));
+                let limit = limit.as_millis();
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no answer within {limit}ms, its file system hangs"),
+                ))
+            }
+        }
+    }
+
+    pub(super) fn owns(&self, pid: i32) -> bool {
+        self.held.contains_key(&pid)
+    }
+
+    /// A child has ended. True: it was one of these.
+    pub(super) fn ended(&mut self, pid: i32) -> bool {
+        self.held.remove(&pid).is_some()
+    }
+
+    /// There are children, and all of them are writers that are held.
+    pub(super) fn are_all(&self) -> bool {
+        !self.held.is_empty()
+            && tree::children(process::own_pid()).is_ok_and(|pids| pids.iter().all(|pid| self.owns(*pid)))
+    }
+}
+
+/// Whether it is certain, without asking a file system that might hang, that there is no such file: of what stands in /dev itself,
+/// which the container's runtime keeps in memory. What is mounted there (the kubelet's termination log) is not looked at but for its
+/// name; only a mount from NFS itself may ask its server even then.
+pub(super) fn is_missing_from_dev(path: &Path) -> bool {
+    let in_dev = path.parent() == Some(Path::new("/dev")) && path.file_name().is_some();
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    in_dev && matches!(open(path, flags, Mode::empty()), Err(Errno::ENOENT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_in_dev_is_missing_from_it() {
+        assert!(is_missing_from_dev(Path::new("/dev/softstop-has-no-such-file")));
+        for path in ["/dev/null", "/dev/fd/0", "/dev", "/nowhere/termination-log", "termination-log", "/dev/.."] {
+            assert!(!is_missing_from_dev(Path::new(path)), "{path}");
+        }
+    }
 }

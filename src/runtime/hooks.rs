@@ -11,13 +11,13 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use super::perform::{OutputPipes, child_ends, output_pipes, resolve};
+use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::resolve as names;
 use super::shell::{Owner, Shell};
 use crate::config::{Handler, HttpCall, Identity, Output};
 use crate::http::client;
 use crate::lifecycle::action::What;
-use crate::lifecycle::event::{Event, Exit, Outcome, RunId, SpawnError, Told};
+use crate::lifecycle::event::{Event, Exit, Outcome, RunId, SpawnError, SpawnErrorKind, Told};
 use crate::signal::Signal;
 use crate::sys::spawn::{self, Spawn, Stdio};
 use crate::sys::stdio::watch;
@@ -66,10 +66,10 @@ impl Shell {
             Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
             Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
             // The machine does these by itself.
-            Some(Handler::Sleep(_) | Handler::Signal { .. }) | None => Err("nothing to do".to_string()),
+            Some(Handler::Sleep(_) | Handler::Signal { .. }) | None => Err(Outcome::failed("nothing to do")),
         };
-        if let Err(reason) = started {
-            self.push(Event::RunDone { run, outcome: Outcome::failed(reason) });
+        if let Err(outcome) = started {
+            self.push(Event::RunDone { run, outcome });
         }
     }
 
@@ -103,17 +103,18 @@ impl Shell {
 
     // === exec ===
 
-    fn start_exec(&mut self, run: RunId, what: What, command: &[OsString], told: &Told) -> Result<(), String> {
+    fn start_exec(&mut self, run: RunId, what: What, command: &[OsString], told: &Told) -> Result<(), Outcome> {
         let plan = Rc::clone(&self.plan);
         let surroundings = self.surroundings(&plan, what);
         let probe = matches!(what, What::Probe(..));
-        let credentials = resolve(&surroundings.identity).map_err(|e| e.text)?;
+        let credentials = self.resolve(&surroundings.identity).map_err(not_started)?;
         let told = environment(told, probe);
         let env = self.environment_for(credentials.as_ref(), surroundings.env, &told, false);
         let captured = probe || surroundings.output != Output::Inherit;
-        let pipes = if captured { Some(output_pipes(credentials.as_ref()).map_err(|e| e.text)?) } else { None };
+        let pipes = if captured { Some(output_pipes(credentials.as_ref()).map_err(not_started)?) } else { None };
         let (stdout, stderr) = child_ends(pipes.as_ref());
-        let child = spawn::spawn(&Spawn {
+        let wait = self.exec_wait();
+        let program = Spawn {
             argv: command,
             env: &env,
             working_dir: surroundings.working_dir,
@@ -124,8 +125,8 @@ impl Shell {
             foreground: false,
             keep_fds: false,
             inherited: &self.inherited,
-        });
-        let child = child.map_err(|e: SpawnError| e.text)?;
+        };
+        let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
         let pid = self.started(child);
         self.children.insert(pid, Owner::Run(run));
         let said = match pipes {
@@ -207,14 +208,15 @@ impl Shell {
 
     // === network ===
 
-    fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), String> {
+    fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), Outcome> {
         if let Some(addrs) = client::local_addresses(host, port) {
             self.connect(run, addrs, then);
             return Ok(());
         }
-        let pipes = output_pipes(None).map_err(|e| e.text)?;
+        let pipes = output_pipes(None).map_err(not_started)?;
         let (stdout, _) = child_ends(Some(&pipes));
-        let child = spawn::spawn(&Spawn {
+        let wait = self.exec_wait();
+        let program = Spawn {
             argv: &names::command(host, port),
             env: &self.environment,
             working_dir: None,
@@ -225,8 +227,9 @@ impl Shell {
             foreground: false,
             keep_fds: false,
             inherited: &self.inherited,
-        });
-        let child = child.map_err(|e| format!("{host} cannot be looked up: {}", e.text))?;
+        };
+        let told = |e: SpawnError| SpawnError { text: format!("{host} cannot be looked up: {}", e.text), ..e };
+        let child = spawn::spawn_within(&program, wait).map_err(|e| not_started(told(e)))?;
         let pid = self.started(child);
         self.children.insert(pid, Owner::Run(run));
         self.runs.insert(run, ActiveRun::Resolving { pid, said: Said::listen(pipes), then });
@@ -244,6 +247,14 @@ impl Shell {
             let _ = done.send((run, outcome));
         });
         self.runs.insert(run, ActiveRun::Task(task.abort_handle()));
+    }
+}
+
+/// What a program that could not be started amounts to: only where the system is short of something is it nobody's fault.
+fn not_started(error: SpawnError) -> Outcome {
+    match error.kind {
+        SpawnErrorKind::Transient => Outcome::NotMade { reason: error.text },
+        _ => Outcome::failed(error.text),
     }
 }
 

@@ -4,9 +4,11 @@
 //! carries its actions out ([`perform`]). Nothing here decides anything.
 
 mod account;
+mod control;
 pub mod files;
 mod hooks;
 mod job_control;
+mod looks;
 mod perform;
 mod pulse;
 mod reaper;
@@ -102,7 +104,8 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
             sink.flush_until(tokio::time::Instant::now() + LAST_WORDS).await;
             return exit::INTERNAL;
         }
-        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink);
+        let orders = control::Orders::take(&machine, clock);
+        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders);
         shell.begin(&early.pending());
         shell.run(early).await
     });

@@ -55,8 +55,12 @@ impl Shell {
                 self.tell_of_left_behind();
                 self.account.note(note);
             }
-            Action::Note(note) => self.account.note(note),
+            Action::Note(note) => {
+                self.tell_askers(&note);
+                self.account.note(note);
+            }
             Action::Finish { code } => self.exit = Some(code),
+            Action::Answer { ask, answer } => self.answer(ask, answer),
         }
         None
     }
@@ -78,14 +82,15 @@ impl Shell {
     fn try_spawn(&mut self, id: ProcId) -> Result<i32, SpawnError> {
         let plan = std::rc::Rc::clone(&self.plan);
         let config = &plan.config.processes[id.0];
-        let credentials = resolve(&config.identity)?;
+        let credentials = self.resolve(&config.identity)?;
         let env = self.environment_for(credentials.as_ref(), &config.env, &[], config.foreground);
         let pipes = match &self.sources[id.0] {
             Some(_) => Some(output_pipes(credentials.as_ref())?),
             None => None,
         };
         let (stdout, stderr) = child_ends(pipes.as_ref());
-        let child = spawn::spawn(&Spawn {
+        let wait = self.exec_wait();
+        let program = Spawn {
             argv: &config.command,
             env: &env,
             working_dir: config.working_dir.as_deref(),
@@ -96,7 +101,8 @@ impl Shell {
             foreground: config.foreground && self.terminal.is_some(),
             keep_fds: config.foreground,
             inherited: &self.inherited,
-        })?;
+        };
+        let child = spawn::spawn_within(&program, wait)?;
         let pid = self.started(child);
         if let (Some(source), Some(pipes)) = (&self.sources[id.0], pipes) {
             match source.capture(pipes.stdout, pipes.stderr) {
@@ -111,6 +117,34 @@ impl Shell {
             process::close(&std::mem::take(&mut self.inherited_fds));
         }
         Ok(pid)
+    }
+
+    /// Whom to run as: looked up at the first start that asks, which may be after an init task has written the file, and kept. A
+    /// look-up waits for the file system of /etc/passwd, and as hooks run as their process does, none is made during a stop.
+    pub(super) fn resolve(&mut self, identity: &Identity) -> Result<Option<Credentials>, SpawnError> {
+        if let Some((_, found)) = self.users.iter().find(|(known, _)| known == identity) {
+            return Ok(found.clone());
+        }
+        let found = users::resolve(identity).map_err(|text| SpawnError { kind: SpawnErrorKind::Setup, text })?;
+        self.users.push((identity.clone(), found.clone()));
+        Ok(found)
+    }
+
+    /// How long to wait for the next exec's result: half as long for each that has none yet, so that any number of programs on a
+    /// file system that hangs costs half a second; and a part of what is left of the grace.
+    pub(super) fn exec_wait(&mut self) -> Duration {
+        self.pending_exec.retain(|_, pending| match pending.finish() {
+            None => true,
+            Some(result) => {
+                if let Err(error) = result {
+                    tracing::warn!("{}", error.text);
+                }
+                false
+            }
+        });
+        let halved = 1u32.checked_shl(u32::try_from(self.pending_exec.len()).unwrap_or(u32::MAX)).unwrap_or(0);
+        let wait = spawn::EXEC_WAIT.checked_div(halved).unwrap_or_default();
+        self.left(Instant::now()).map_or(wait, |left| wait.min(left / 8))
     }
 
     /// Note a child whose exec may not be over; its pid.
@@ -208,8 +242,8 @@ impl Shell {
     }
 
     /// What a process about to be killed is doing, and the last it said.
-    fn looks_like(&self, id: ProcId, pid: i32) -> String {
-        let mut text = procfs::snapshot(pid).to_string();
+    fn looks_like(&mut self, id: ProcId, pid: i32) -> String {
+        let mut text = self.looks.look(pid).to_string();
         if let Some(line) = self.sources[id.0].as_ref().and_then(|s| s.tail().pop()) {
             text.push_str(&format!("{}last output: {line:?}", if text.is_empty() { "" } else { ", " }));
         }
@@ -229,7 +263,7 @@ impl Shell {
     // === what is left over ===
 
     fn signal_stragglers(&mut self, signal: Signal) {
-        let known = |pid: i32| self.children.contains_key(&pid);
+        let known = |pid: i32| self.children.contains_key(&pid) || self.account.writers.owns(pid);
         let targets = match tree::descendants(&known) {
             Ok(targets) => targets,
             Err(error) => {
@@ -261,8 +295,7 @@ impl Shell {
     }
 
     fn no_time_to_look(&self) -> bool {
-        let end = self.machine.borrow().end().map(|at| self.clock.instant(at));
-        end.is_some_and(|end| end.saturating_duration_since(Instant::now()) < LOOK)
+        self.left(Instant::now()).is_some_and(|left| left < LOOK)
     }
 
     /// Who is still there although it was sent SIGKILL: in uninterruptible sleep, frozen, or dead and held by a debugger.
@@ -271,7 +304,7 @@ impl Shell {
             return;
         }
         let own = process::own_pid();
-        let mut left = tree::descendants(&|_| false).unwrap_or_default();
+        let mut left = tree::descendants(&|pid| self.account.writers.owns(pid)).unwrap_or_default();
         // A zombie of ours that cannot be reaped is one that a debugger has not waited for yet.
         left.retain(|t| t.lives || t.ppid == own && reap::peek_at(t.pid).is_none());
         if !left.is_empty() {
@@ -318,8 +351,4 @@ pub(super) fn child_ends(pipes: Option<&OutputPipes>) -> (Stdio<'_>, Stdio<'_>) 
         Some(p) => (Stdio::Fd(p.to_stdout.as_fd()), Stdio::Fd(p.to_stderr.as_fd())),
         None => (Stdio::Inherit, Stdio::Inherit),
     }
-}
-
-pub(super) fn resolve(identity: &Identity) -> Result<Option<Credentials>, SpawnError> {
-    users::resolve(identity).map_err(|text| SpawnError { kind: SpawnErrorKind::Setup, text })
 }

@@ -14,7 +14,7 @@ impl Shell {
             match reap::peek() {
                 Peek::Dead { pid, exit } => self.bury(pid, exit),
                 Peek::Busy => {
-                    self.reaped_all(false);
+                    self.reaped_all(self.account.writers.are_all());
                     return false;
                 }
                 Peek::NoChildren => {
@@ -39,6 +39,7 @@ impl Shell {
         match owner {
             Some(Owner::Process(process)) => self.step(Event::Exited { process, status: exit }),
             Some(Owner::Run(run)) => self.exec_ended(run, exit),
+            None if self.account.writers.ended(pid) => {}
             None => self.machine.borrow_mut().orphan_reaped(),
         }
         if let Err(error) = reap::reap(pid) {

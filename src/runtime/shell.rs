@@ -15,9 +15,11 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::account::Account;
+use super::control::Orders;
 use super::hooks::ActiveRun;
+use super::looks::Looks;
 use super::pulse::Pulse;
-use crate::config::Output;
+use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
 use crate::output::{Capture, Captures, Sink, Source};
@@ -28,6 +30,7 @@ use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
+use crate::sys::users::Credentials;
 use crate::sys::{process, target, tree};
 
 /// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
@@ -67,6 +70,8 @@ pub(super) struct Shell {
     pub watched: BTreeMap<ProcId, Watched>,
     next_group_look: Instant,
     pub pending_exec: HashMap<i32, PendingExec>,
+    /// Whom processes run as, as far as it has been looked up.
+    pub users: Vec<(Identity, Option<Credentials>)>,
     pub runs: HashMap<RunId, ActiveRun>,
     pub done: mpsc::UnboundedSender<(RunId, Outcome)>,
     pub captures: Captures,
@@ -85,8 +90,10 @@ pub(super) struct Shell {
     pub pulse: Pulse,
     /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
     late: bool,
+    pub looks: Looks,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
+    pub orders: Orders,
 }
 
 impl Shell {
@@ -96,6 +103,7 @@ impl Shell {
         inherited: Inherited,
         inherited_fds: Vec<RawFd>,
         sink: Sink,
+        orders: Orders,
     ) -> Shell {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
@@ -121,6 +129,7 @@ impl Shell {
             watched: BTreeMap::new(),
             next_group_look: Instant::now(),
             pending_exec: HashMap::new(),
+            users: Vec::new(),
             runs: HashMap::new(),
             done,
             captures,
@@ -136,8 +145,10 @@ impl Shell {
             exit: None,
             pulse: Pulse::new(),
             late: false,
+            looks: Looks::new(),
             queue: VecDeque::new(),
             answers: Some(answers),
+            orders,
         }
     }
 
@@ -174,6 +185,7 @@ impl Shell {
                 biased;
                 () = wait_for(&readable) => self.receive(&signals.drain()),
                 Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
+                Some(message) = self.orders.next() => self.ordered(message),
                 () = sleep_until(deadline) => {}
                 () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -294,20 +306,27 @@ impl Shell {
     }
 
     /// Last words: what children have written, the report, the log. Bounded, whoever reads them or does not.
-    async fn end(&self) -> u8 {
+    async fn end(&mut self) -> u8 {
         let now = Instant::now();
         let limit = self.last_words(now);
         self.captures.drain(now + limit / 2).await;
+        self.orders.close(now + limit * 3 / 4).await;
         self.take_terminal_back();
-        self.account.close();
-        self.sink.flush_until(now + limit).await;
+        let now = Instant::now();
+        self.account.close(self.left(now).unwrap_or(self.plan.config.grace));
+        let now = Instant::now();
+        self.sink.flush_until(now + self.last_words(now)).await;
         self.sink.tell_losses();
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 
     fn last_words(&self, now: Instant) -> Duration {
-        let left = self.machine.borrow().end().map(|at| self.clock.instant(at).saturating_duration_since(now));
-        left.map_or(LAST_WORDS, |left| (left / 2).min(LAST_WORDS))
+        self.left(now).map_or(LAST_WORDS, |left| (left / 2).min(LAST_WORDS))
+    }
+
+    /// Of the grace, once the stop has begun.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        self.machine.borrow().end().map(|at| self.clock.instant(at).saturating_duration_since(now))
     }
 }
 

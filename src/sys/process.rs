@@ -156,7 +156,8 @@ fn pipe_end_at(fd: RawFd) {
 }
 
 /// A descriptor that stands for "nothing": /dev/null, or without one (an image from scratch, a bare chroot) for reading an
-/// empty pipe, for writing a pipe that takes 64 KiB and then fails with EAGAIN: it neither blocks nor kills the writer.
+/// empty pipe, for writing a pipe that takes 64 KiB and then fails with EAGAIN: it neither blocks nor kills the writer. Opening it never
+/// waits: /dev is in memory.
 ///
 /// # Errors
 /// EMFILE and ENFILE.

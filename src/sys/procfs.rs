@@ -1,6 +1,11 @@
 //! What /proc says about a process: for the account before a SIGKILL, and whether it catches a signal. Every fact may be
 //! missing (no /proc, hidepid, a sandboxed kernel, a process that is gone); none is waited for.
 //!
+//! Of other processes only `stat`, `status`, `wchan`, `fd`, `task`, `children` and `net` are read. The kernel answers these from
+//! its own tables. `cmdline`, `environ`, `maps` and `smaps`, `stack` and `mem` read the process's memory or need a lock (`mmap_lock`,
+//! `exec_update_lock`) that a process which is stuck in the kernel may hold for ever: whoever reads them hangs with it. A test in
+//! `tests/layering.rs` holds all of the sources against this list. For the same reason a link in `fd` is read and never followed.
+//!
 //! What reads a text is a pure function apart from what fetches it: [`parse_stat`], [`status_mask`], [`socket_inode`],
 //! [`established`]. They are public for `fuzz/`, because a process chooses its own name and more in those texts.
 
@@ -150,6 +155,16 @@ pub(super) fn check_namespace() -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other("/proc shows another pid namespace: mount one for this container"))
+}
+
+/// Whether a process lives in a PID namespace below ours, or cannot be seen although /proc can. False without /proc.
+pub fn is_in_namespace_below(pid: i32) -> bool {
+    if check_namespace().is_err() {
+        return false;
+    }
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    pids.is_some_and(|pids| pids.split_ascii_whitespace().count() > 1)
 }
 
 /// A small file of /proc, in four system calls where `fs::read` needs six: a walk reads two for each of a thousand processes.

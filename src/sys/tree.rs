@@ -123,6 +123,20 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
+/// Our own parent, its parent and so on, as far as /proc shows them.
+pub fn ancestors() -> Vec<i32> {
+    let mut list = Vec::new();
+    let mut pid = own_pid();
+    while let Ok(stat) = read_stat(pid)
+        && stat.ppid > 0
+        && list.len() < 256
+    {
+        pid = stat.ppid;
+        list.push(pid);
+    }
+    list
+}
+
 fn children_of(pid: i32, thread: i32) -> io::Result<Vec<i32>> {
     let bytes = procfs::read_small(&format!("/proc/{pid}/task/{thread}/children"))?;
     Ok(parse_children(&String::from_utf8_lossy(&bytes)).collect())

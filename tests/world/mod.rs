@@ -288,6 +288,16 @@ impl World {
         self.after_reap()
     }
 
+    /// softstop itself could not make the attempt.
+    pub fn not_made(&mut self, run: u64) -> Checked {
+        let Some(hook) = self.hooks.remove(&run) else {
+            return broken("contract", format!("run {run} answered twice"));
+        };
+        self.has_not_been_made(run, &hook);
+        self.feed(Event::RunDone { run: RunId(run), outcome: Outcome::NotMade { reason: "no".into() } })?;
+        self.after_reap()
+    }
+
     /// As the reaper does when no child is left.
     fn after_reap(&mut self) -> Checked {
         let tell = self.alone() && self.machine.stopping() && self.finished.is_none() && self.spawning.is_none();
@@ -383,6 +393,8 @@ impl World {
             }
             Action::Census => self.census = true,
             Action::Note(note) => self.check_note(&note)?,
+            // No orders are given in this world yet.
+            Action::Answer { .. } => return broken("contract", "an answer that nobody asked for".to_string()),
             Action::Finish { code } => {
                 self.finished = Some(code);
                 self.check_end(code)?;

@@ -465,6 +465,21 @@ impl World {
         }
     }
 
+    /// A probe's attempt counts for nothing; a task's has failed.
+    pub(super) fn has_not_been_made(&mut self, run: u64, hook: &Hook) {
+        let What::Probe(p, kind) = hook.what else {
+            self.has_answered(run, hook, false);
+            return;
+        };
+        let now = self.now;
+        if let Some(facts) = self.model.probes.get_mut(&(p.0, kind))
+            && facts.flight.is_some_and(|(r, _)| r == run)
+        {
+            facts.due = facts.due.max(now);
+            facts.flight = None;
+        }
+    }
+
     fn probe_answers(&mut self, p: usize, kind: ProbeKind, ok: bool) {
         let Some(probe) = probe_of(&self.config, p, kind).cloned() else { return };
         let now = self.now;

@@ -3,6 +3,8 @@
 //! `cargo run --release --manifest-path benches/proof/Cargo.toml` does all of it; the names of parts as arguments
 //! (`simulation`, `exploration`, `rounds`, `mutants`) do only those.
 
+#![allow(clippy::disallowed_methods, reason = "it runs programs and waits for them: it is no PID 1")]
+
 mod mutants;
 mod mutate;
 mod table;

@@ -15,8 +15,8 @@ use crate::root;
 const CORE: &[&str] = &["config", "plan", "lifecycle", "report", "signal.rs", "status.rs", "time.rs", "exit.rs"];
 /// Mutated are the parts that decide.
 const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/"];
-/// Only shows what is decided elsewhere, and is held against the world's facts by the simulation all the same.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A mutant that takes longer than that hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Error = Box<dyn std::error::Error>;
 
@@ -31,12 +31,19 @@ pub fn run() -> Result<Outcome, Error> {
     let dir = root().join("target/proof/mutants");
     let mutants = build(&dir)?;
     println!("{} mutants of {}", mutants.len(), MUTATED.join(" and "));
-    let mut noticed = simulate(&dir, &mutants)?;
-    let left: Vec<&Mutant> = mutants.iter().filter(|m| !noticed.contains_key(&m.id)).collect();
-    println!("{} are left to the unit tests and the scenarios", left.len());
-    for (id, by) in unit_tests(&dir, &left)? {
-        noticed.entry(id).or_default().insert(by);
+    let all: Vec<&Mutant> = mutants.iter().collect();
+    let mut noticed = simulate(&dir, &all, false)?;
+    let left = |noticed: &BTreeMap<u32, _>| -> Vec<&Mutant> {
+        mutants.iter().filter(|m| !noticed.contains_key(&m.id)).collect()
+    };
+    let to_units = left(&noticed);
+    println!("{} are left to the unit tests and the scenarios", to_units.len());
+    for (id, by) in unit_tests(&dir, &to_units)? {
+        noticed.insert(id, [by].into());
     }
+    let to_deep = left(&noticed);
+    println!("{} are left to more of the simulation and to the exploration", to_deep.len());
+    noticed.extend(simulate(&dir, &to_deep, true)?);
     Ok(Outcome { mutants, noticed })
 }
 
@@ -188,7 +195,7 @@ opt-level = 1
 "#;
 
 /// The simulation and the exploration, in processes that are ended when a mutant makes them hang.
-fn simulate(dir: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+fn simulate(dir: &Path, mutants: &[&Mutant], deep: bool) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let shares: Vec<Vec<u32>> =
         (0..threads).map(|t| mutants.iter().skip(t).step_by(threads).map(|m| m.id).collect()).collect();
@@ -196,7 +203,7 @@ fn simulate(dir: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u32, BTreeSet<Str
     std::thread::scope(|scope| -> Result<(), Error> {
         let workers: Vec<_> = shares
             .into_iter()
-            .map(|ids| scope.spawn(move || simulate_share(dir, ids).map_err(|e| e.to_string())))
+            .map(|ids| scope.spawn(move || simulate_share(dir, ids, deep).map_err(|e| e.to_string())))
             .collect();
         for worker in workers {
             noticed.extend(worker.join().map_err(|_| "a worker panicked")??);
@@ -209,7 +216,7 @@ fn simulate(dir: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u32, BTreeSet<Str
     Ok(noticed)
 }
 
-fn simulate_share(dir: &Path, mut ids: Vec<u32>) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+fn simulate_share(dir: &Path, mut ids: Vec<u32>, deep: bool) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
     // The core as it is, first: it must pass.
     ids.insert(0, 0);
     let mut noticed = BTreeMap::new();
@@ -224,6 +231,7 @@ fn simulate_share(dir: &Path, mut ids: Vec<u32>) -> Result<BTreeMap<u32, BTreeSe
             .args(["-c", script])
             .arg(dir.join("target/release/runner"))
             .args(list.split_whitespace())
+            .envs(deep.then_some(("DEEP", "1")))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;

@@ -7,19 +7,25 @@ mod world;
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use world::scenario::Scenario;
 
-/// So many scenarios each; the explored worlds only for those that survive them.
+/// So many scenarios each, and with DEEP so many more, and the explored worlds: for those that survive all else.
 const SCENARIOS: u64 = 2_000;
+const DEEP: u64 = 20_000;
+const ENOUGH: Duration = Duration::from_secs(1);
 
 fn main() {
     std::panic::set_hook(Box::new(|_| {}));
+    let deep = std::env::var_os("DEEP").is_some();
+    let seeds = if deep { SCENARIOS..DEEP } else { 0..SCENARIOS };
     for id in std::env::args().skip(1).map(|id| id.parse().unwrap()) {
         softstop::mutant::set(id);
         let mut by: BTreeSet<&str> = BTreeSet::new();
         let mut found = 0;
-        for seed in 0..SCENARIOS {
+        let began = Instant::now();
+        for seed in seeds.clone() {
             // Drawn by the core as it is: a mutant must not change what it is tried with.
             let what = catch_unwind(AssertUnwindSafe(|| world::simulate::play(&Scenario::from_seed(seed), false).1));
             match what {
@@ -33,12 +39,12 @@ fn main() {
                     found += 1;
                 }
             }
-            // Whatever notices it so often has been seen.
-            if found >= 200 {
+            // Whatever notices it so often, or at such a cost, has been seen.
+            if found >= 200 || (found > 0 && began.elapsed() > ENOUGH) {
                 break;
             }
         }
-        if by.is_empty() {
+        if deep && by.is_empty() {
             for small in world::small::worlds().iter().filter(|s| s.quick) {
                 let what = catch_unwind(AssertUnwindSafe(|| world::explore::explore(small)));
                 match what {

@@ -50,7 +50,10 @@ impl Table {
             });
             match counted {
                 Some((invariant, count)) => drop(self.cells.entry(column).or_default().insert(invariant, count)),
-                None if line.contains("states, ") || line.contains(" scenarios from") || line.contains(" rounds from") => {
+                None if line.contains("states, ")
+                    || line.contains(" scenarios from")
+                    || line.contains(" rounds from") =>
+                {
                     println!("  {line}");
                     self.notes.push(format!("{column}: {line}"));
                 }

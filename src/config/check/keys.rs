@@ -20,6 +20,7 @@ pub const TOP: Section = Section {
         "report",
         "termination_log",
         "http",
+        "control",
         "log",
         "exit_codes",
         "init",
@@ -30,6 +31,7 @@ pub const TOP: Section = Section {
 };
 
 pub const HTTP: Section = Section { title: "[http]", keys: &["listen"] };
+pub const CONTROL: Section = Section { title: "[control]", keys: &["socket"] };
 pub const LOG: Section = Section { title: "[log]", keys: &["level", "format"] };
 
 pub const PROCESS: Section = Section {
@@ -119,8 +121,22 @@ pub const TCP_SOCKET: Section = Section { title: "tcp_socket", keys: &["host", "
 pub const SIGNAL: Section = Section { title: "signal", keys: &["process", "signal"] };
 
 /// Every table with fixed keys. `[exit_codes]`, `env`, `after` and `headers` have the user's own.
-pub const SECTIONS: &[&Section] =
-    &[&TOP, &HTTP, &LOG, &PROCESS, &BACKOFF, &RUNG, &PROBE, &TASK, &STEP, &HTTP_GET, &HTTP_POST, &TCP_SOCKET, &SIGNAL];
+pub const SECTIONS: &[&Section] = &[
+    &TOP,
+    &HTTP,
+    &CONTROL,
+    &LOG,
+    &PROCESS,
+    &BACKOFF,
+    &RUNG,
+    &PROBE,
+    &TASK,
+    &STEP,
+    &HTTP_GET,
+    &HTTP_POST,
+    &TCP_SOCKET,
+    &SIGNAL,
+];
 
 /// The keys that say what a task does.
 pub const HANDLERS: &[&str] = &["exec", "http_get", "http_post", "tcp_socket", "sleep", "signal"];
@@ -152,6 +168,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("services", "process"),
     ("service", "process"),
     ("address", "listen"),
+    ("path", "socket"),
+    ("listen", "socket"),
     ("http_headers", "headers"),
     ("healthcheck", "liveness"),
 ];

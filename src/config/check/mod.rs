@@ -21,7 +21,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
-use crate::config::{Config, ExitCodes, Http, LogConfig, default_kill_reserve};
+use crate::config::{Config, Control, ExitCodes, Http, LogConfig, default_kill_reserve};
 use crate::signal::Signal;
 use reader::{Field, Reader, Table};
 use task::{Place, Site};
@@ -207,6 +207,7 @@ fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
         config.termination_log = path.unwrap_or_default();
     }
     config.http = top.get("http").and_then(|f| http(reader, &f));
+    config.control = top.get("control").and_then(|f| control(reader, &f)).unwrap_or_default();
     config.log = top.get("log").map_or(config.log, |f| log(reader, &f, config.log));
     config.exit_codes = top.get("exit_codes").map_or_else(ExitCodes::default, |f| exit_codes(reader, &f));
 }
@@ -260,6 +261,13 @@ fn http(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Http> {
         reader.parsed(&listen, example, values::listen)
     };
     listen.map(|listen| Http { listen })
+}
+
+fn control(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Control> {
+    let table =
+        reader.table(field, &keys::CONTROL, "write `[control]` and below it socket = \"/run/softstop.sock\"")?;
+    let socket = table.get("socket")?;
+    reader.parsed(&socket, "write socket = \"/run/softstop.sock\" or socket = \"off\"", values::control)
 }
 
 fn log(reader: &mut Reader<'_>, field: &Field<'_>, defaults: LogConfig) -> LogConfig {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys;
+use crate::config::Control;
 use crate::signal::Signal;
 
 /// Longest time anything may be told to take.
@@ -218,6 +219,35 @@ pub fn path(name: &str, text: &str) -> Result<PathBuf, Wrong> {
         return Err(Wrong::new(format!("`{name}` is empty"), format!("write a path, or leave `{name}` out")));
     }
     Ok(PathBuf::from(text))
+}
+
+/// Where the control socket is: an absolute path, `@name` for an abstract address, or `off`.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn control(text: &str) -> Result<Control, Wrong> {
+    let help = "write a path such as \"/run/softstop.sock\", \"@name\" for an abstract address, or \"off\"";
+    // sun_path has 108 bytes: a path's end with NUL, an abstract name begins with it.
+    let too_long = |what: &str, bytes: usize| {
+        let sentence = format!("{what} has {bytes} bytes, more than the 107 that a socket's address can have");
+        Err(Wrong::new(sentence, "choose a shorter one"))
+    };
+    if text.chars().any(char::is_control) {
+        return Err(Wrong::new(format!("{text:?} contains a control character"), help));
+    }
+    match (text, text.strip_prefix('@')) {
+        ("off", _) => Ok(Control::Off),
+        (_, Some("")) => Err(Wrong::new("the abstract address has no name", help)),
+        (_, Some(name)) if name.len() > 107 => too_long("the abstract address", name.len()),
+        (_, Some(name)) => Ok(Control::Abstract(name.to_string())),
+        _ if text.starts_with('/') && text.ends_with('/') => Err(Wrong::new(
+            format!("{text:?} is a directory"),
+            format!("write the socket's own path: \"{text}softstop.sock\""),
+        )),
+        _ if text.starts_with('/') && text.len() > 107 => too_long("the socket's path", text.len()),
+        _ if text.starts_with('/') => Ok(Control::Path(PathBuf::from(text))),
+        _ => Err(Wrong::new(format!("{text:?} is not an address for the control socket"), help)),
+    }
 }
 
 /// A request header, name and value.

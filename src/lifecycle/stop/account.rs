@@ -12,6 +12,8 @@ impl Machine {
     pub(in crate::lifecycle) fn cause_text(&self, cause: &Cause) -> String {
         match cause {
             Cause::Signal { signal, sender } => format!("{signal} from {sender}"),
+            Cause::StopOrdered { by } => format!("softstop stop by {by}"),
+            Cause::DrainOrdered { by } => format!("softstop drain by {by}"),
             Cause::ProcessEnded { process, status } => {
                 format!("{} ended with {status}", self.name(*process))
             }
@@ -41,7 +43,11 @@ impl Machine {
                 code
             }
             Cause::DependencyFailed { .. } => exit::FAILED,
-            Cause::Signal { .. } | Cause::ProcessEnded { .. } | Cause::AllEnded => {
+            Cause::Signal { .. }
+            | Cause::StopOrdered { .. }
+            | Cause::DrainOrdered { .. }
+            | Cause::ProcessEnded { .. }
+            | Cause::AllEnded => {
                 let code = self.main_code(stop);
                 self.plan.config.exit_codes.map.get(&code).copied().unwrap_or(code)
             }
@@ -53,8 +59,10 @@ impl Machine {
     }
 
     pub(super) fn main_code(&self, stop: &Stop) -> u8 {
-        if let (Cause::Signal { signal, .. }, false) = (&stop.cause, stop.anything_ran) {
-            return exit::for_signal(signal.number());
+        // An order counts as SIGTERM.
+        let asked_by = stop.cause.requested().then(|| exit::for_signal(stop.signal.unwrap_or(Signal::TERM).number()));
+        if let (Some(code), false) = (asked_by, stop.anything_ran) {
+            return code;
         }
         if let Some(main) = self.plan.main {
             let p = &self.processes[main];
@@ -68,8 +76,8 @@ impl Machine {
                 return code;
             }
             // It never ran: then the code is that of what ended the container.
-            if let Cause::Signal { signal, .. } = stop.cause {
-                return exit::for_signal(signal.number());
+            if let Some(code) = asked_by {
+                return code;
             }
         }
         match stop.cause {

@@ -1,10 +1,13 @@
 //! From the stop request to the end: drain, stop of the processes, what they leave behind, post_stop, SIGKILL. Pure.
 //!
 //! ```text
-//! T0 ─ Draining ─ Processes ─ Stragglers ─ PostStop ─ Killing ─ Done
-//!                                                    ▲
-//!          any of them, when `deadline` comes ───────┘
+//! T0 ─ Draining ─┬─────────────► Processes ─ Stragglers ─ PostStop ─ Killing ─ Done
+//!                └─ Drained ─────┘                                   ▲
+//!                   any of them, when `deadline` comes ──────────────┘
 //! ```
+//!
+//! `Drained`: the stop began as `softstop drain`. The processes go on until a stop is requested, as after a preStop hook,
+//! or until what they hold of the budget begins.
 
 mod account;
 mod process;
@@ -20,6 +23,7 @@ use super::process::{End, PostStart, Proc, State};
 use super::task::TaskRun;
 use super::{Machine, Stage as Whole};
 use crate::exit;
+use crate::plan::budget::{Budget, share};
 use crate::report::{Note, Place, Secs, StepKind, StepReport, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
@@ -30,6 +34,9 @@ const SWEEP: Duration = Duration::from_millis(25);
 const SLACK: Duration = Duration::from_millis(250);
 /// Kept free at the very end, for the report, the last lines and the exit itself, on a machine that may be busy.
 const EXIT: Duration = Duration::from_millis(500);
+/// What a kubelet whose timer ran out during the preStop hook leaves between SIGTERM and SIGKILL
+/// (minimumGracePeriodInSeconds, pkg/kubelet/kuberuntime).
+const LAST_CALL: Duration = Duration::from_secs(2);
 
 /// Who comes this late to the deadline did not get to run: then the end comes this much later, too.
 const LATE: Duration = Duration::from_millis(100);
@@ -43,8 +50,14 @@ pub(super) struct Stop {
     pub deadline: At,
     /// softstop is gone then.
     pub end: At,
+    /// Who holds what of it: the plan's, until the deadline moves up.
+    budget: Budget,
+    /// Only the drain was ordered so far: the processes are not to be stopped yet.
+    pub hold: bool,
+    /// The signal that asked for the stop, be it after a drain by order.
+    signal: Option<Signal>,
     /// The drain is over, cut or skipped because somebody asked twice.
-    hurried: bool,
+    pub hurried: bool,
     /// Something was started at some time.
     anything_ran: bool,
     /// Runs that were under way at T0 and have been told to end.
@@ -55,7 +68,7 @@ pub(super) struct Stop {
     forced: Vec<String>,
     processes_began: Option<At>,
     /// What its steps took one after the other, when any was begun.
-    drain_took: Option<Duration>,
+    pub drain_took: Option<Duration>,
     processes_took: Duration,
     post_stop_took: Option<Duration>,
     /// The drain was ended by a step with `on_failure = "stop"`.
@@ -65,10 +78,20 @@ pub(super) struct Stop {
 #[derive(Clone, Debug, Hash)]
 pub(super) enum Stage {
     Draining(Steps),
-    Processes { until: At },
+    /// The drain is over; the processes go on until then at most.
+    Drained {
+        until: At,
+    },
+    Processes {
+        until: At,
+    },
     Stragglers(Stragglers),
     PostStop(Steps),
-    Killing { next: At, until: At, alone: bool },
+    Killing {
+        next: At,
+        until: At,
+        alone: bool,
+    },
 }
 
 /// A walk over `[[drain]]` or `[[post_stop]]`.
@@ -115,12 +138,17 @@ impl Machine {
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
         };
+        let hold = matches!(cause, Cause::DrainOrdered { .. });
+        let signal = signal_of(&cause);
         let anything_ran = self.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
         self.stop = Some(Stop {
             cause,
             t0,
             deadline,
             end: self.plan.budget.end(t0),
+            budget: self.plan.budget.clone(),
+            hold,
+            signal,
             hurried: false,
             anything_ran,
             interrupted: Vec::new(),
@@ -150,6 +178,7 @@ impl Machine {
             }
         }
         for p in &mut self.processes {
+            p.again = false;
             match &mut p.state {
                 State::Waiting | State::Backoff { .. } => p.state = State::Ended(End::NotStarted),
                 State::Running(r) => {
@@ -170,14 +199,29 @@ impl Machine {
     }
 
     /// A duplicate changes nothing: at a node's shutdown every process gets SIGTERM directly. Only Ctrl-C, which a person
-    /// presses, hurries: the second ends the drain, the third kills.
+    /// presses, hurries: the second ends the drain, the third kills. After `softstop drain` the first request is none.
     fn requested_again(&mut self, cause: &Cause, text: String) {
         let draining = matches!(self.stage, Whole::Stopping(Stage::Draining(_)));
+        let waited_for = self.drain_is_waited_for();
         let Some(stop) = &mut self.stop else { return };
         let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if *signal != Signal::HUP);
+        let released = stop.hold && !matches!(cause, Cause::DrainOrdered { .. });
+        stop.hold &= !released;
+        if released {
+            stop.signal = signal_of(cause);
+        }
+        // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
+        let kubelet = matches!(cause, Cause::Signal { sender: Sender::Outside | Sender::Unknown, .. });
+        let last_call = kubelet && released && draining && waited_for;
         let effect = match (by_hand, stop.hurried) {
+            (false, _) if last_call => {
+                "the drain was still waited for, so the time of its preStop hook is up: 2s are left"
+            }
+            (false, _) if released && draining => "the processes stop when the drain is over",
+            (false, _) if released => "stopping the processes",
             (false, _) => "changes nothing",
             (true, false) if draining => "skipping the rest of the drain",
+            (true, false) if released => "stopping the processes; once more kills everything",
             (true, false) => "the drain is over; once more kills everything",
             (true, true) => "killing everything now",
         };
@@ -186,6 +230,43 @@ impl Machine {
         }
         stop.hurried |= by_hand;
         self.note(Note::StopAgain { cause: text, effect });
+        if last_call {
+            self.move_up();
+        }
+    }
+
+    /// What is left from now on is [`LAST_CALL`], if it is not less already. The reserves of what is still to come are scaled
+    /// down together where they no longer fit, and the step under way gets what they leave.
+    fn move_up(&mut self) {
+        let now = self.now;
+        let Some(stop) = &mut self.stop else { return };
+        let Whole::Stopping(Stage::Draining(steps)) = &mut self.stage else { return };
+        let end = now + LAST_CALL;
+        if end >= stop.end {
+            return;
+        }
+        stop.end = end;
+        stop.budget.kill_reserve = stop.budget.kill_reserve.min(LAST_CALL / 4);
+        stop.deadline = stop.deadline.min(end - stop.budget.kill_reserve);
+        stop.budget.shrink(steps.index, stop.deadline.left(now));
+        let room = share(now, stop.deadline, stop.budget.after_drain(steps.index), None);
+        for task in &mut steps.tasks {
+            task.shorten(now + room);
+        }
+    }
+}
+
+impl Stop {
+    /// The account of the drain's steps.
+    pub fn drain_steps(&self) -> impl Iterator<Item = &StepReport> {
+        self.steps.iter().filter(|step| step.kind == StepKind::Drain)
+    }
+}
+
+fn signal_of(cause: &Cause) -> Option<Signal> {
+    match cause {
+        Cause::Signal { signal, .. } => Some(*signal),
+        _ => None,
     }
 }
 
@@ -203,6 +284,8 @@ fn failed(p: &Proc) -> Option<u8> {
 fn reason_word(cause: &Cause) -> &'static str {
     match cause {
         Cause::Signal { .. } => "signal",
+        Cause::StopOrdered { .. } => "stop_ordered",
+        Cause::DrainOrdered { .. } => "drain_ordered",
         Cause::ProcessEnded { .. } => "process_ended",
         Cause::StartFailed { .. } => "start_failed",
         Cause::InitFailed { .. } => "init_failed",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::exit;
 use crate::lifecycle::action::{Action, KillReason, What};
-use crate::lifecycle::event::{Cause, Exit, ProcId};
+use crate::lifecycle::event::{Exit, ProcId};
 use crate::lifecycle::process::{End, PostStart, State, StopStage, Stopping};
 use crate::lifecycle::task::{Effects, TaskRun};
 use crate::lifecycle::up::KILL_WAIT;
@@ -45,8 +45,8 @@ impl Machine {
         if let Some(rung) = process.stop.first() {
             return rung.signal;
         }
-        match self.stop.as_ref().map(|s| &s.cause) {
-            Some(Cause::Signal { signal, .. }) if process.stop_as_received => *signal,
+        match self.stop.as_ref().and_then(|s| s.signal) {
+            Some(signal) if process.stop_as_received => signal,
             _ => Signal::TERM,
         }
     }

@@ -27,7 +27,7 @@ impl Machine {
             Stage::Draining(steps) | Stage::PostStop(steps) => {
                 steps.tasks.iter().filter_map(TaskRun::next_deadline).min()
             }
-            Stage::Processes { until } => Some(*until),
+            Stage::Drained { until } | Stage::Processes { until } => Some(*until),
             Stage::Stragglers(s) if s.killed => Some(s.until),
             Stage::Stragglers(s) => Some(s.kill_at()),
             Stage::Killing { next, until, .. } => return Some((*next).min(*until)),
@@ -125,6 +125,10 @@ impl Machine {
         };
         match stage {
             Stage::Draining(_) => self.advance_drain(),
+            Stage::Drained { until } => {
+                let until = *until;
+                self.advance_drained(until)
+            }
             Stage::Processes { until } => {
                 let until = *until;
                 self.advance_processes(until)
@@ -147,7 +151,7 @@ impl Machine {
     }
 
     pub(super) fn advance_drain(&mut self) -> bool {
-        let nobody = !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)));
+        let nobody = self.nobody_runs();
         let Some(stop) = &self.stop else { return false };
         let skip = match (&stop.drain_ended_by, stop.hurried, nobody) {
             (Some(_), _, _) => Some("an earlier step ended the drain"),
@@ -169,13 +173,35 @@ impl Machine {
         if !self.steps_over() {
             return false;
         }
-        let Some(stop) = &mut self.stop else {
-            return false;
-        };
-        stop.processes_began = Some(self.now);
-        let until = stop.deadline - self.plan.budget.after_stop();
-        self.stage = Whole::Stopping(Stage::Processes { until });
+        // What the stop of the processes and everything after it hold is theirs.
+        let until = self.stop.as_ref().map_or(At::ZERO, |s| s.deadline - (s.budget.stop + s.budget.after_stop()));
+        let on_hold = self.stop.as_ref().is_some_and(|s| s.hold) && !nobody && self.now < until;
+        if on_hold {
+            self.stage = Whole::Stopping(Stage::Drained { until });
+            self.note(Note::Drained { up_to: Secs(until.left(self.now)) });
+        } else {
+            self.begin_processes();
+        }
         true
+    }
+
+    pub(super) fn advance_drained(&mut self, until: At) -> bool {
+        let over = self.now >= until || self.nobody_runs() || self.stop.as_ref().is_none_or(|s| !s.hold);
+        if over {
+            self.begin_processes();
+        }
+        over
+    }
+
+    fn nobody_runs(&self) -> bool {
+        !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)))
+    }
+
+    fn begin_processes(&mut self) {
+        let Some(stop) = &mut self.stop else { return };
+        stop.processes_began = Some(self.now);
+        let until = stop.deadline - stop.budget.after_stop();
+        self.stage = Whole::Stopping(Stage::Processes { until });
     }
 
     pub(super) fn advance_post_stop(&mut self) -> bool {
@@ -389,9 +415,9 @@ impl Machine {
             stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
         }
         // Left for the report and the exit itself.
-        let margin = (self.plan.budget.kill_reserve / 2).min(EXIT);
+        let margin = (stop.budget.kill_reserve / 2).min(EXIT);
         let until = match stop.end - margin {
-            until if self.now < until => until.min(self.now + KILL_WAIT.max(self.plan.budget.kill_reserve)),
+            until if self.now < until => until.min(self.now + KILL_WAIT.max(stop.budget.kill_reserve)),
             // Late: softstop was paused or suspended. What is killed only now has a moment to be reaped and its end to be known.
             _ if self.now >= stop.deadline + LATE => {
                 self.now + if self.now < stop.end { stop.end.since(self.now).min(LATE) } else { LATE }
@@ -414,6 +440,7 @@ impl Machine {
         }
         let code = self.exit_code();
         if let Some(verdict) = self.verdict(code) {
+            self.answer_the_rest(&verdict.to_string());
             self.note(Note::Finished(Box::new(verdict)));
         }
         self.fx.push(Action::Finish { code });

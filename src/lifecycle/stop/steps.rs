@@ -58,8 +58,8 @@ impl Machine {
         }
         let (kind, index) = (steps.kind, steps.index);
         let after = match kind {
-            StepKind::Drain => self.plan.budget.after_drain(index),
-            StepKind::PostStop => self.plan.budget.after_post_stop(index),
+            StepKind::Drain => stop.budget.after_drain(index),
+            StepKind::PostStop => stop.budget.after_post_stop(index),
         };
         let room = share(now, deadline, after, None);
         let result = match skip(step) {

@@ -178,6 +178,8 @@ impl Context {
         self.working_dir.as_deref().map_or_else(|| path.to_owned(), |dir| dir.join(path))
     }
 
+    // What follows asks the file system that has just answered exec. One that begins to hang between the two is taken as it comes.
+
     fn denied(&self, path: &Path) -> String {
         let why = reason(libc::EACCES);
         let who = self.who.as_deref().map_or(String::new(), |who| format!(" for {who}"));

@@ -9,6 +9,7 @@
 mod child;
 mod error;
 mod prepare;
+pub mod writer;
 
 use std::ffi::OsString;
 use std::io;
@@ -28,9 +29,9 @@ use super::users::Credentials;
 use crate::lifecycle::event::SpawnError;
 use error::{Context, Report};
 
-/// How long `spawn` waits for exec's result. It takes 0.2 ms unless the program's filesystem hangs or the machine is short
+/// How long [`spawn`] waits for exec's result. It takes 0.2 ms unless the program's filesystem hangs or the machine is short
 /// of everything; the one thread must not wait for that.
-const EXEC_WAIT: Duration = Duration::from_millis(250);
+pub const EXEC_WAIT: Duration = Duration::from_millis(250);
 /// How long a child that has reported its failure may take to be gone, before it is left to the reaper as an orphan.
 const GONE_WAIT: Duration = Duration::from_millis(100);
 
@@ -116,6 +117,14 @@ impl PendingExec {
 /// # Errors
 /// What failed, in one line, and of which kind: see [`SpawnError`].
 pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
+    spawn_within(spawn, EXEC_WAIT)
+}
+
+/// As [`spawn`], but waits at most `wait` for exec's result.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnError> {
     let context = Context::new(spawn);
     let mut prepared = prepare::prepare(spawn, &context)?;
     let (reports, report_to) =
@@ -140,7 +149,7 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     drop(report_to);
     drop(prepared);
     let pid = Pid::as_raw(pid);
-    match await_report(&reports) {
+    match await_report(&reports, wait) {
         None => Ok(Child { pid, exec: ExecStatus::Pending(PendingExec { reports, context: Box::new(context) }) }),
         Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
         Some(Some(report)) => {
@@ -154,8 +163,8 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
     }
 }
 
-fn await_report(reports: &OwnedFd) -> Option<Option<Report>> {
-    let end = Instant::now() + EXEC_WAIT;
+fn await_report(reports: &OwnedFd, wait: Duration) -> Option<Option<Report>> {
+    let end = Instant::now() + wait;
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);

@@ -1,5 +1,8 @@
 //! What the random worlds of tests/simulation.rs do not count: how often, after how long, in which order.
 
+mod orders;
+mod random_orders;
+
 use std::time::Duration;
 
 use super::Machine;
@@ -174,6 +177,32 @@ fn a_probe_turns_at_its_threshold_and_not_before() {
     }
 }
 
+/// What softstop could not even try says nothing of who is probed, and is said once in a row.
+#[test]
+fn a_probe_that_could_not_be_made_counts_for_nothing() {
+    let mut bench = Bench::new(config(|c| {
+        let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
+        c.processes[0].readiness = Some(Probe { failure_threshold: 2, ..probe });
+    }));
+    let not_made = || Outcome::NotMade { reason: "no new process".into() };
+    let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeNotMade { .. })));
+    let mut actions = bench.feed(Event::Begin);
+    for (outcome, ready, told) in [
+        (Outcome::Ok, true, false),
+        (Outcome::failed("no"), true, false),
+        (not_made(), true, true),
+        (not_made(), true, false),
+        // The second failure: what lies between counts for nothing, and does not make it the first again.
+        (Outcome::failed("no"), false, false),
+        (not_made(), false, true),
+    ] {
+        let (run, _) = run_of(&actions);
+        let answered = bench.feed(Event::RunDone { run, outcome });
+        assert_eq!((bench.machine.ready(), said(&answered)), (ready, told));
+        actions = bench.wait().1;
+    }
+}
+
 /// Told of late, when its time is over by the clock: it ended in time all the same, and so did the hook before it.
 #[test]
 fn what_is_told_before_the_clock_was_in_time() {
@@ -212,4 +241,76 @@ fn left_overs_that_the_deadline_kills_were_forced() {
     let actions = bench.feed(Event::Tick);
     assert!(actions.contains(&Action::KillEverything), "{actions:?}");
     assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
+}
+
+fn hook(name: &str, timeout: u64) -> Task {
+    Task { timeout: Some(Duration::from_secs(timeout)), ..Task::new(name, Handler::Exec(vec!["hook".into()])) }
+}
+
+fn run_of(actions: &[Action]) -> (RunId, &'static str) {
+    let run = |a: &Action| if let Action::Run { run, told, .. } = a { Some((*run, told.reason)) } else { None };
+    actions.iter().find_map(run).expect("a hook is run")
+}
+
+/// Side by side, each task has its own end in the account, not its step's.
+#[test]
+fn of_two_tasks_side_by_side_each_takes_its_own_time() {
+    let mut bench = Bench::new(config(|c| {
+        c.drain.push(Step { tasks: vec![hook("short", 1), hook("long", 5)], reserve: None, when: When::Requested });
+    }));
+    bench.feed(Event::Begin);
+    bench.signal(Signal::TERM, Sender::Outside);
+    bench.wait();
+    let (_, actions) = bench.wait();
+    let took: Vec<(String, u64)> = actions
+        .iter()
+        .filter_map(|a| match a {
+            Action::Note(Note::StepEnded { name, took, .. }) => Some((name.clone(), took.0.as_secs())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(took, [("short".to_string(), 1), ("long".to_string(), 5)]);
+}
+
+/// Every attempt of a restart's pre_stop is told the same.
+#[test]
+fn a_second_attempt_is_told_the_reason_of_the_first() {
+    let mut bench = Bench::new(config(|c| {
+        let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
+        let retries = crate::config::Retries::Count(1);
+        c.processes[0].liveness = Some(Probe { failure_threshold: 1, ..probe });
+        c.processes[0].pre_stop = Some(Task { retries, ..hook("leave", 10) });
+    }));
+    let failed = || Outcome::failed("exit code 1");
+    let (probe, _) = run_of(&bench.feed(Event::Begin));
+    let (first, reason) = run_of(&bench.feed(Event::RunDone { run: probe, outcome: failed() }));
+    assert_eq!(reason, "restart");
+    bench.feed(Event::RunDone { run: first, outcome: failed() });
+    let (_, actions) = bench.wait();
+    assert_eq!(run_of(&actions).1, "restart");
+}
+
+/// What an earlier run was sent is no excuse for how a later one ends.
+#[test]
+fn a_signal_sent_to_an_earlier_run_excuses_nothing() {
+    let mut bench = Bench::new(config(|c| {
+        let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
+        c.processes[0].liveness = Some(Probe { failure_threshold: 1, ..probe });
+        let rung = |signal, secs| Rung { signal, wait: Some(Duration::from_secs(secs)) };
+        c.processes[0].stop = vec![rung(Signal::INT, 1), rung(Signal::TERM, 1)];
+        // A second process, so that there is no main one whose code would count anyway.
+        let never = crate::config::Condition::Completed;
+        c.processes.push(Process { after: vec![(0, never)], ..Process::new("job", vec!["job".into()]) });
+    }));
+    let (probe, _) = run_of(&bench.feed(Event::Begin));
+    bench.feed(Event::RunDone { run: probe, outcome: Outcome::failed("no") });
+    // Its restart takes SIGINT and SIGTERM.
+    assert_eq!(sent(&bench.wait().1), [Signal::TERM]);
+    bench.ends(0);
+    bench.wait();
+    bench.signal(Signal::TERM, Sender::Outside);
+    // Its next run has had SIGINT alone when it ends as if by SIGTERM.
+    bench.ends(143);
+    bench.feed(Event::Alone);
+    assert_eq!(finished(&bench.feed(Event::Alone)), Some(143));
 }

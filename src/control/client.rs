@@ -1,0 +1,186 @@
+//! The other end: `softstop status`, `drain`, `stop` and the rest. An ordinary program that blocks: it supervises nothing.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+
+use super::address::{self, listening, meant};
+use super::protocol::{self, Reply, Request};
+use super::socket::{Address, connect_now, namespace};
+use super::table;
+use crate::config::Control;
+use crate::exit;
+use crate::lifecycle::event::Order;
+use crate::sys::tree;
+
+/// To get a place in the queue of a busy softstop, and to have an answer that needs no waiting.
+const SOON: Duration = Duration::from_secs(5);
+/// The longest line of an answer; a status grows with the configuration.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+
+/// What stands in the way: a line, and the exit code it amounts to.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+fn unavailable(text: impl Into<String>) -> Failure {
+    Failure { code: exit::UNAVAILABLE, text: text.into() }
+}
+
+/// Ask the softstop at `control`, show what it says; the exit code. `note` is added when nobody is there.
+#[must_use]
+pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>) -> u8 {
+    let told = find(control).and_then(|place| connect(&place)).and_then(|stream| {
+        let told = converse(&stream, request);
+        // Closed by the end of this process and not before: softstop, being PID 1, takes with it who is still there, and so
+        // waits for that.
+        std::mem::forget(stream);
+        told
+    });
+    let (code, text) = match told {
+        Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
+        Ok(Reply::Status(status)) => return print(&table::render(&serde_json::from_str(&status).unwrap_or_default())),
+        Ok(Reply::Done(text)) => return print(&format!("{text}\n")),
+        Ok(Reply::Refused(why)) => (exit::FAILED, why),
+        Ok(Reply::Denied(why)) => (exit::NO_PERMISSION, why),
+        Ok(Reply::Malformed(why)) => (exit::UNAVAILABLE, format!("the instance does not understand: {why}")),
+        Ok(Reply::Progress(_)) => (exit::UNAVAILABLE, "the instance ended before it answered".to_string()),
+        Err(Failure { code, text }) => (code, text),
+    };
+    let note = note.filter(|_| code == exit::UNAVAILABLE).map_or_else(String::new, |n| format!(" ({n})"));
+    let _ = writeln!(io::stderr(), "softstop: error: {text}{note}");
+    code
+}
+
+fn print(text: &str) -> u8 {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => exit::INTERNAL,
+        _ => exit::OK,
+    }
+}
+
+/// Where to connect to; for softstop's own address the pid that has to listen there.
+struct Place {
+    address: Address,
+    pid: Option<i32>,
+}
+
+fn find(control: &Control) -> Result<Place, Failure> {
+    match control {
+        Control::Path(path) => Ok(Place { address: Address::Path(path.clone()), pid: None }),
+        Control::Abstract(name) => Ok(Place { address: Address::Abstract(name.clone()), pid: None }),
+        Control::Off => Err(unavailable("the control socket is off, by SOFTSTOP_CONTROL or [control] socket")),
+        Control::Own => find_own(),
+    }
+}
+
+fn find_own() -> Result<Place, Failure> {
+    let namespace = namespace();
+    let mut instances = match fs::read("/proc/net/unix") {
+        Ok(table) => listening(&String::from_utf8_lossy(&table), namespace),
+        // Nothing can be listed: the container's init it is.
+        Err(_) => vec![1],
+    };
+    let place = |pid| Place { address: Address::Abstract(address::name(namespace, pid)), pid: Some(pid) };
+    if instances.is_empty() {
+        return Err(unavailable(
+            "no softstop with a control socket runs in this PID namespace; where it has one of its own, name it with --control",
+        ));
+    }
+    let ancestors = tree::ancestors();
+    if let Some(pid) = meant(&instances, &ancestors) {
+        return Ok(place(pid));
+    }
+    // On a machine of many users one's own are meant.
+    let own = geteuid().as_raw();
+    instances.retain(|pid| own == 0 || fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == own));
+    match meant(&instances, &ancestors) {
+        Some(pid) => Ok(place(pid)),
+        None if instances.is_empty() => Err(Failure {
+            code: exit::NO_PERMISSION,
+            text: "every softstop here belongs to another user; run this as that user or as root".to_string(),
+        }),
+        None => {
+            let list: Vec<String> = instances.iter().map(|pid| place(*pid).address.to_string()).collect();
+            let text = format!("several softstops run here; name one: --control {}", list.join(" or --control "));
+            Err(Failure { code: exit::USAGE, text })
+        }
+    }
+}
+
+fn connect(place: &Place) -> Result<UnixStream, Failure> {
+    let address = &place.address;
+    let limit = Instant::now() + SOON;
+    let stream = loop {
+        match connect_now(address) {
+            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) && Instant::now() < limit => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            connected => break connected.map_err(|e| cannot_connect(address, &e))?,
+        }
+    };
+    // Whoever has taken the address must not be believed: a false "drained" would end a preStop hook at once.
+    let listener = getsockopt(&stream, PeerCredentials).map_err(|e| unavailable(format!("{address}: {e}")))?;
+    let own = geteuid().as_raw();
+    if place.pid.is_some_and(|pid| pid != listener.pid()) || (own != 0 && ![0, own].contains(&listener.uid())) {
+        let text =
+            format!("{address} is held by pid {} of uid {}, which is not softstop", listener.pid(), listener.uid());
+        return Err(Failure { code: exit::NO_PERMISSION, text });
+    }
+    Ok(stream)
+}
+
+fn cannot_connect(address: &Address, error: &io::Error) -> Failure {
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => unavailable(format!(
+            "nobody is there: {address} does not exist; is softstop running, with this as its [control] socket?"
+        )),
+        Some(libc::ECONNREFUSED) => unavailable(format!("nobody listens at {address}; is softstop running?")),
+        Some(libc::EACCES | libc::EPERM) => Failure {
+            code: exit::NO_PERMISSION,
+            text: format!(
+                "no permission to connect to {address}: run this as the user that softstop runs as, or as root"
+            ),
+        },
+        Some(libc::EAGAIN) => {
+            unavailable(format!("softstop at {address} takes no connection for {} s", SOON.as_secs()))
+        }
+        _ => unavailable(format!("cannot connect to {address}: {error}")),
+    }
+}
+
+/// Send the request, show progress, and give back the last line.
+fn converse(mut stream: &UnixStream, request: &Request) -> Result<Reply, Failure> {
+    let waits = match request {
+        Request::Status | Request::Order(Order::Ready | Order::Unready | Order::Signal { .. }) => false,
+        Request::Order(Order::Drain { wait } | Order::Stop { wait }) => *wait,
+        Request::Order(Order::Restart { .. } | Order::Start { .. }) => true,
+    };
+    let lost = |e: io::Error| match e.kind() {
+        io::ErrorKind::WouldBlock => unavailable(format!("softstop does not answer for {} s", SOON.as_secs())),
+        _ => unavailable(format!("the connection was lost: {e}")),
+    };
+    // Whoever waits for an order does so as long as it takes: softstop's own deadlines end it.
+    stream.set_read_timeout((!waits).then_some(SOON)).map_err(lost)?;
+    stream.set_write_timeout(Some(SOON)).map_err(lost)?;
+    // Who is turned away has its answer already, and may not be able to send any more.
+    let _ = stream.write_all(protocol::line(request).as_bytes());
+    let mut lines = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        lines.by_ref().take(MAX_ANSWER).read_until(b'\n', &mut line).map_err(lost)?;
+        if line.is_empty() {
+            return Err(unavailable("softstop ended, or closed the connection, before it answered"));
+        }
+        match Reply::parse(&line).map_err(unavailable)? {
+            Reply::Progress(text) => drop(writeln!(io::stderr(), "{text}")),
+            last => return Ok(last),
+        }
+    }
+}

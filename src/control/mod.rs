@@ -1,0 +1,12 @@
+//! The control socket: orders to a running softstop, and its state for people.
+//!
+//! [`protocol`] (one line of JSON each way), [`address`] and [`table`] are pure; [`socket`] makes the socket and finds it,
+//! [`server`] listens on the one thread with everything bounded, [`client`] is the other end: the same binary, run by
+//! `kubectl exec` or a preStop hook. What an order does is the machine's to decide (`lifecycle::orders`).
+
+pub mod address;
+pub mod client;
+pub mod protocol;
+pub mod server;
+pub mod socket;
+pub mod table;

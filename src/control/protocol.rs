@@ -1,0 +1,254 @@
+//! What is said over the control socket: one line of JSON asks, one or more answer. docs/control.md is the user's page. Pure.
+
+use serde_json::{Map, Value};
+
+use crate::lifecycle::action::Answer;
+use crate::lifecycle::event::Order;
+use crate::signal::Signal;
+
+/// Of requests and answers alike. A change that an old client or server would misunderstand raises it.
+pub const VERSION: u64 = 1;
+/// The longest request, its line feed included, in bytes.
+pub const MAX_REQUEST: usize = 4096;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    Status,
+    Order(Order),
+}
+
+/// Reads one request, with or without its line feed: from anybody, so it never panics and takes no more memory than the text.
+///
+/// # Errors
+/// One line that says what is wrong with it and what to send.
+pub fn parse(line: &[u8]) -> Result<Request, String> {
+    if line.len() > MAX_REQUEST {
+        return Err(format!("the request is longer than {MAX_REQUEST} bytes"));
+    }
+    let value: Value = serde_json::from_slice(line).map_err(|e| {
+        format!("the request is not JSON: {e}; send a line such as {{\"version\":1,\"order\":\"status\"}}")
+    })?;
+    let Value::Object(fields) = value else {
+        return Err("the request must be a JSON object".to_string());
+    };
+    match fields.get("version") {
+        Some(version) if version.as_u64() == Some(VERSION) => {}
+        Some(_) => return Err(format!("this softstop speaks version {VERSION} of the protocol alone")),
+        None => return Err(format!("the request has no version; add \"version\":{VERSION}")),
+    }
+    let order = text(&fields, "order")?;
+    let (request, keys): (Request, &[&str]) = match order {
+        "status" => (Request::Status, &[]),
+        "drain" => (Request::Order(Order::Drain { wait: wait(&fields)? }), &["wait"]),
+        "stop" => (Request::Order(Order::Stop { wait: wait(&fields)? }), &["wait"]),
+        "ready" => (Request::Order(Order::Ready), &[]),
+        "unready" => (Request::Order(Order::Unready), &[]),
+        "restart" => (Request::Order(Order::Restart { process: process(&fields)? }), &["process"]),
+        "start" => (Request::Order(Order::Start { process: process(&fields)? }), &["process"]),
+        "signal" => {
+            let signal = Signal::parse(text(&fields, "signal")?)?;
+            (Request::Order(Order::Signal { process: process(&fields)?, signal }), &["process", "signal"])
+        }
+        other => return Err(format!("there is no order {other:?} in version {VERSION}")),
+    };
+    let known = |key: &str| ["version", "order"].contains(&key) || keys.contains(&key);
+    match fields.keys().find(|key| !known(key)) {
+        Some(key) => Err(format!("{key:?} does not belong to the order {order}")),
+        None => Ok(request),
+    }
+}
+
+/// What becomes part of log lines: no control characters.
+fn text<'f>(fields: &'f Map<String, Value>, key: &str) -> Result<&'f str, String> {
+    match fields.get(key) {
+        Some(Value::String(text)) if text.chars().any(char::is_control) => {
+            Err(format!("{key:?} contains a control character"))
+        }
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(format!("{key:?} must be a string")),
+        None => Err(format!("{key:?} is missing")),
+    }
+}
+
+fn process(fields: &Map<String, Value>) -> Result<String, String> {
+    text(fields, "process").map(str::to_string)
+}
+
+/// Unless it says otherwise, a client waits.
+fn wait(fields: &Map<String, Value>) -> Result<bool, String> {
+    match fields.get("wait") {
+        None => Ok(true),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(_) => Err("\"wait\" must be true or false".to_string()),
+    }
+}
+
+/// The line that asks, as [`parse`] reads it.
+pub fn line(request: &Request) -> String {
+    let (order, rest) = match request {
+        Request::Status => ("status", String::new()),
+        Request::Order(Order::Drain { wait }) => ("drain", format!(",\"wait\":{wait}")),
+        Request::Order(Order::Stop { wait }) => ("stop", format!(",\"wait\":{wait}")),
+        Request::Order(Order::Ready) => ("ready", String::new()),
+        Request::Order(Order::Unready) => ("unready", String::new()),
+        Request::Order(Order::Restart { process }) => ("restart", format!(",\"process\":{}", quoted(process))),
+        Request::Order(Order::Start { process }) => ("start", format!(",\"process\":{}", quoted(process))),
+        Request::Order(Order::Signal { process, signal }) => {
+            ("signal", format!(",\"process\":{},\"signal\":\"{}\"", quoted(process), signal.number()))
+        }
+    };
+    format!("{{\"version\":{VERSION},\"order\":\"{order}\"{rest}}}\n")
+}
+
+/// As a JSON string.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// A line of an answer. All but `Progress` are the last.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    Progress(String),
+    Done(String),
+    Refused(String),
+    /// To somebody who may give no orders.
+    Denied(String),
+    /// The request could not be read.
+    Malformed(String),
+    /// A [`crate::status::Status`] as JSON, in one line.
+    Status(String),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Reply {
+        match answer {
+            Answer::Done(text) => Reply::Done(text),
+            Answer::Refused(why) => Reply::Refused(why),
+        }
+    }
+}
+
+impl Reply {
+    pub fn line(&self) -> String {
+        let (key, value) = match self {
+            Reply::Progress(text) => ("progress", quoted(text)),
+            Reply::Done(text) => ("done", quoted(text)),
+            Reply::Refused(text) => ("refused", quoted(text)),
+            Reply::Denied(text) => ("denied", quoted(text)),
+            Reply::Malformed(text) => ("malformed", quoted(text)),
+            Reply::Status(json) => ("status", json.clone()),
+        };
+        format!("{{\"version\":{VERSION},\"{key}\":{value}}}\n")
+    }
+
+    /// Reads one line of an answer.
+    ///
+    /// # Errors
+    /// One line: it is not what a softstop says.
+    pub fn parse(line: &[u8]) -> Result<Reply, String> {
+        let value: Value = serde_json::from_slice(line).map_err(|e| format!("the answer is not JSON: {e}"))?;
+        if value.get("version").and_then(Value::as_u64) != Some(VERSION) {
+            return Err(format!("the answer is not of version {VERSION} of the protocol"));
+        }
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_string);
+        let found = text("progress").map(Reply::Progress);
+        let found = found.or_else(|| text("done").map(Reply::Done));
+        let found = found.or_else(|| text("refused").map(Reply::Refused));
+        let found = found.or_else(|| text("denied").map(Reply::Denied));
+        let found = found.or_else(|| text("malformed").map(Reply::Malformed));
+        let found = found.or_else(|| status(line).map(|json| Reply::Status(json.to_string())));
+        found.ok_or_else(|| "the answer says nothing that this version knows".to_string())
+    }
+}
+
+/// The status as it was sent, out of a line that is known to be JSON.
+fn status(line: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(line).ok()?.trim_end();
+    line.split_once("\"status\":")?.1.strip_suffix('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn orders() -> impl Strategy<Value = Order> {
+        let name = "[a-z][a-z0-9._ -]{0,20}";
+        prop_oneof![
+            any::<bool>().prop_map(|wait| Order::Drain { wait }),
+            any::<bool>().prop_map(|wait| Order::Stop { wait }),
+            Just(Order::Ready),
+            Just(Order::Unready),
+            name.prop_map(|process| Order::Restart { process }),
+            name.prop_map(|process| Order::Start { process }),
+            (name, 1..=64i32)
+                .prop_map(|(process, n)| Order::Signal { process, signal: Signal::from_number(n).unwrap() }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_asked_is_what_is_read(order in orders()) {
+            let request = Request::Order(order);
+            let line = line(&request);
+            prop_assert!(line.len() <= MAX_REQUEST && line.ends_with('\n'));
+            prop_assert_eq!(parse(line.as_bytes()), Ok(request));
+        }
+
+        #[test]
+        fn what_is_answered_is_what_is_read(text in ".{0,200}", kind in 0..5usize) {
+            let kinds = [Reply::Progress, Reply::Done, Reply::Refused, Reply::Denied, Reply::Malformed];
+            let reply = kinds[kind](text);
+            let line = reply.line();
+            prop_assert_eq!(line.matches('\n').count(), 1, "one line");
+            prop_assert_eq!(Reply::parse(line.as_bytes()), Ok(reply));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused_in_one_line(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            if let Err(why) = parse(&bytes) {
+                prop_assert!(!why.contains('\n') && !why.is_empty());
+            }
+            let _ = Reply::parse(&bytes);
+        }
+
+        #[test]
+        fn any_json_is_read_or_refused_in_one_line(key in "[a-z]{0,8}", text in "\\PC{0,40}", n in any::<i64>()) {
+            let line = json!({ "version": 1, "order": text, key: n }).to_string();
+            if let Err(why) = parse(line.as_bytes()) {
+                prop_assert!(!why.contains('\n'));
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_comes_through_as_it_is() {
+        let reply = Reply::Status(r#"{"a":{"status":1},"b":"}"}"#.to_string());
+        assert_eq!(Reply::parse(reply.line().as_bytes()), Ok(reply));
+    }
+
+    #[test]
+    fn a_wrong_request_is_told_what_is_wrong() {
+        for (line, said) in [
+            ("", "not JSON"),
+            ("{", "not JSON"),
+            ("[]", "must be a JSON object"),
+            ("{}", "no version"),
+            (r#"{"version":2,"order":"status"}"#, "version 1"),
+            (r#"{"version":1}"#, "\"order\" is missing"),
+            (r#"{"version":1,"order":7}"#, "must be a string"),
+            (r#"{"version":1,"order":"explode"}"#, "no order \"explode\""),
+            (r#"{"version":1,"order":"status","x":1}"#, "\"x\" does not belong"),
+            (r#"{"version":1,"order":"drain","wait":"yes"}"#, "true or false"),
+            (r#"{"version":1,"order":"restart"}"#, "\"process\" is missing"),
+            (r#"{"version":1,"order":"restart","process":"a\nb"}"#, "control character"),
+            (r#"{"version":1,"order":"signal","process":"a","signal":"TREM"}"#, "did you mean SIGTERM?"),
+        ] {
+            let why = parse(line.as_bytes()).unwrap_err();
+            assert!(why.contains(said), "{line}: {why}");
+        }
+        assert!(parse(&vec![b' '; MAX_REQUEST + 1]).unwrap_err().contains("4096"));
+        assert!(parse(&[b'['; MAX_REQUEST]).unwrap_err().contains("not JSON"), "nested without end");
+    }
+}

@@ -1,0 +1,322 @@
+//! The control socket's server: on the one thread, everybody bounded. It asks the kernel who is there, reads one request,
+//! hands orders to the loop and passes their answers back. What an order means is not its business.
+//!
+//! A newcomer always gets in, as with the probe endpoints: who has not sent its request yet makes room, oldest first. Who waits
+//! for an answer keeps its place; there are a few of those. Strangers are sent away before they are read from.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, spawn_local, yield_now};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::protocol::{self, MAX_REQUEST, Reply, Request};
+use crate::lifecycle::action::Answer;
+use crate::lifecycle::event::{AskId, Asker, Order};
+use crate::sys::procfs;
+
+/// Connections that have not sent their request; one more closes the oldest.
+const READING: usize = 8;
+/// Orders that may wait for their answers at once; one more is refused.
+pub const WAITING: usize = 16;
+/// To send a request, from the accept on.
+const REQUEST: Duration = Duration::from_secs(2);
+/// To take a line of an answer.
+const WRITE: Duration = Duration::from_secs(2);
+/// For a client to leave after its answer: as PID 1 softstop takes with it who has not.
+const LEAVE: Duration = Duration::from_millis(500);
+/// How often a client that has closed its sending side is looked for. A full close is seen with it, at once.
+const LOOK: Duration = Duration::from_millis(250);
+/// Lines of progress kept for a client that reads slowly; further ones are lost to it.
+const PROGRESS: usize = 64;
+/// What a client may send behind its request, and is not read: a second line feed.
+const TRAILING: usize = 64;
+/// Pause after an accept that failed for want of a descriptor.
+const BACK_OFF: Duration = Duration::from_millis(250);
+/// Strangers are told of in the log once in so long.
+const TOLD: Duration = Duration::from_secs(10);
+
+/// To the loop.
+pub enum Message {
+    Ordered { ask: AskId, order: Order, by: Asker, reply: ReplyTo },
+    Gone { ask: AskId },
+}
+
+/// The way back to a client. Dropped without an answer it says that softstop is ending.
+pub struct ReplyTo {
+    lines: mpsc::UnboundedSender<Reply>,
+    /// For so many lines of progress more.
+    room: Rc<Cell<usize>>,
+}
+
+impl ReplyTo {
+    /// A line on the way; lost when the client does not read.
+    pub fn tell(&self, text: &str) {
+        if let Some(room) = self.room.get().checked_sub(1) {
+            self.room.set(room);
+            let _ = self.lines.send(Reply::Progress(text.to_string()));
+        }
+    }
+
+    pub fn answer(self, answer: Answer) {
+        let _ = self.lines.send(Reply::from(answer));
+    }
+}
+
+/// What the server needs to know, and what the loop can ask of it.
+pub struct Desk {
+    /// Besides root.
+    owner: u32,
+    /// Anybody in the network namespace can connect.
+    open_to_all: bool,
+    status: Box<dyn Fn() -> String>,
+    /// No longer than twice [`WAITING`]: each who waits sends two messages at most.
+    orders: mpsc::UnboundedSender<Message>,
+    next: Cell<u64>,
+    waiting: Cell<usize>,
+    left: Notify,
+    told: Cell<Option<Instant>>,
+    untold: Cell<u64>,
+}
+
+impl Desk {
+    pub fn new(
+        owner: u32,
+        open_to_all: bool,
+        status: Box<dyn Fn() -> String>,
+        orders: mpsc::UnboundedSender<Message>,
+    ) -> Rc<Desk> {
+        Rc::new(Desk {
+            owner,
+            open_to_all,
+            status,
+            orders,
+            next: Cell::new(0),
+            waiting: Cell::new(0),
+            left: Notify::new(),
+            told: Cell::new(None),
+            untold: Cell::new(0),
+        })
+    }
+
+    /// Until everybody has had an answer and left, `until` at the latest.
+    pub async fn everybody_left(&self, until: Instant) {
+        let left = async {
+            while self.waiting.get() > 0 {
+                self.left.notified().await;
+            }
+        };
+        let _ = timeout_at(until, left).await;
+    }
+
+    /// Who it is, or why they may not ask.
+    fn admit(&self, stream: &UnixStream) -> Result<Asker, String> {
+        let peer = stream.peer_cred().map_err(|e| format!("the kernel does not say who you are: {e}"))?;
+        let by = Asker { uid: peer.uid(), pid: peer.pid().unwrap_or(0) };
+        if by.uid != self.owner && by.uid != 0 {
+            let root = if self.owner == 0 { "" } else { " and root" };
+            return Err(format!("orders are taken from uid {}{root} alone, not from uid {}", self.owner, by.uid));
+        }
+        // Root of another container in the pod, or of a container in the host's network (CVE-2020-15257), is not our root.
+        if self.open_to_all && (by.pid == 0 || procfs::is_in_namespace_below(by.pid)) {
+            return Err("an abstract address takes orders from its own PID namespace alone".to_string());
+        }
+        Ok(by)
+    }
+
+    fn turn_away(&self, stream: &UnixStream, why: &str) {
+        // It fits into an empty socket; if not, they see the connection closed.
+        let _ = stream.try_write(Reply::Denied(why.to_string()).line().as_bytes());
+        let now = Instant::now();
+        if self.told.get().is_some_and(|at| now < at + TOLD) {
+            self.untold.set(self.untold.get() + 1);
+            return;
+        }
+        self.told.set(Some(now));
+        let more = match self.untold.replace(0) {
+            0 => String::new(),
+            n => format!(" ({n} more since the last such line)"),
+        };
+        tracing::warn!("control: a client was turned away: {why}{more}");
+    }
+
+    fn take_place(self: &Rc<Desk>) -> Option<Place> {
+        let taken = self.waiting.get();
+        (taken < WAITING).then(|| {
+            self.waiting.set(taken + 1);
+            Place(Rc::clone(self))
+        })
+    }
+}
+
+/// One of those who wait.
+struct Place(Rc<Desk>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+        self.0.left.notify_waiters();
+    }
+}
+
+/// Serves for ever. Needs a tokio runtime with I/O and time, and a `LocalSet` around it.
+pub async fn serve(listener: UnixListener, desk: Rc<Desk>) {
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let accepted = listener.accept().await;
+        match accepted.map(|(stream, _)| (desk.admit(&stream), stream)) {
+            Ok((Ok(by), stream)) => {
+                oldest_first.retain(|c| !c.is_finished());
+                while oldest_first.len() >= READING {
+                    oldest_first.pop_front().inspect(AbortHandle::abort);
+                }
+                oldest_first.push_back(spawn_local(read(stream, by, Rc::clone(&desk))).abort_handle());
+            }
+            Ok((Err(why), stream)) => desk.turn_away(&stream, &why),
+            // EMFILE and the like: trying again at once would spin, as the listener stays readable.
+            Err(error) => {
+                tracing::debug!("control: a client cannot be accepted: {error}");
+                oldest_first.pop_front().inspect(AbortHandle::abort);
+                sleep(BACK_OFF).await;
+            }
+        }
+        // A flood of connects must not keep the connections at hand, or the loop, from their turn.
+        yield_now().await;
+    }
+}
+
+/// From the accept to the request; who then has to wait goes on in a task of its own.
+async fn read(stream: UnixStream, by: Asker, desk: Rc<Desk>) {
+    let line = match timeout(REQUEST, read_line(&stream)).await {
+        Ok(Ok(line)) => line,
+        Ok(Err(_)) => return,
+        Err(_) => {
+            let text = format!("no request within {} s", REQUEST.as_secs());
+            return say(&stream, Reply::Malformed(text)).await;
+        }
+    };
+    match protocol::parse(&line) {
+        Err(why) => say(&stream, Reply::Malformed(why)).await,
+        Ok(Request::Status) => {
+            tracing::debug!("control: status, asked for by {by}");
+            let status = (desk.status)();
+            say(&stream, Reply::Status(status)).await;
+        }
+        Ok(Request::Order(order)) => match desk.take_place() {
+            Some(place) => drop(spawn_local(give(stream, order, by, place))),
+            None => {
+                let text = format!("{WAITING} orders wait for their answers already; try again later");
+                say(&stream, Reply::Refused(text)).await;
+            }
+        },
+    }
+}
+
+/// The first line, at most one byte more than a request may have. Ends also where the client stops sending.
+async fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut chunk = [0; 512];
+    loop {
+        stream.readable().await?;
+        let n = match stream.try_read(&mut chunk) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+            read => read?,
+        };
+        let end = chunk[..n].iter().position(|b| *b == b'\n');
+        line.extend_from_slice(&chunk[..end.unwrap_or(n)]);
+        if end.is_some() || n == 0 || line.len() > MAX_REQUEST {
+            return Ok(line);
+        }
+    }
+}
+
+/// One order, to its answer.
+async fn give(stream: UnixStream, order: Order, by: Asker, place: Place) {
+    let desk = &place.0;
+    let ask = AskId(desk.next.replace(desk.next.get() + 1));
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    let room = Rc::new(Cell::new(PROGRESS));
+    // When the loop has ended, both this and the way back are dropped.
+    let reply = ReplyTo { lines: sender, room: Rc::clone(&room) };
+    let _ = desk.orders.send(Message::Ordered { ask, order, by, reply });
+    let mut trailing = 0;
+    let answer = loop {
+        tokio::select! {
+            biased;
+            line = lines.recv() => match line {
+                Some(progress @ Reply::Progress(_)) => {
+                    room.set(room.get() + 1);
+                    if write(&stream, &progress.line()).await.is_err() {
+                        break None;
+                    }
+                }
+                last => break Some(last.unwrap_or_else(|| Reply::Refused("softstop is ending".to_string()))),
+            },
+            () = gone(&stream, &mut trailing) => break None,
+        }
+    };
+    match answer {
+        Some(answer) => {
+            say(&stream, answer).await;
+            let _ = timeout(LEAVE, gone(&stream, &mut trailing)).await;
+        }
+        // Nobody to tell it when the loop has ended.
+        None => drop(desk.orders.send(Message::Gone { ask })),
+    }
+}
+
+/// The last line.
+async fn say(stream: &UnixStream, reply: Reply) {
+    if write(stream, &reply.line()).await.is_ok() {
+        let _ = nix::sys::socket::shutdown(std::os::fd::AsRawFd::as_raw_fd(stream), nix::sys::socket::Shutdown::Write);
+    }
+}
+
+async fn write(stream: &UnixStream, line: &str) -> io::Result<()> {
+    let all = async {
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            stream.writable().await?;
+            match stream.try_write(rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    };
+    timeout(WRITE, all).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Until the client has gone. One that has closed its sending side alone (`nc -N`) still waits.
+async fn gone(stream: &UnixStream, trailing: &mut usize) {
+    let mut chunk = [0; TRAILING];
+    loop {
+        if stream.readable().await.is_err() {
+            return;
+        }
+        match stream.try_read(&mut chunk) {
+            Ok(0) => break,
+            Ok(n) if *trailing + n <= TRAILING => *trailing += n,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+    while !hung_up(stream) {
+        sleep(LOOK).await;
+    }
+}
+
+/// Both directions are closed.
+fn hung_up(stream: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut fds, PollTimeout::ZERO);
+    polled.is_err() || fds[0].revents().is_some_and(|r| r.intersects(PollFlags::POLLHUP | PollFlags::POLLERR))
+}

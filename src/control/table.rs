@@ -1,0 +1,153 @@
+//! `softstop status` for people: the JSON of a [`crate::status::Status`] as a table. Reads JSON rather than the struct, so that a
+//! client and an instance of different versions understand each other. Pure.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::time::Human;
+
+const HEAD: [&str; 7] = ["NAME", "STATE", "READY", "PID", "RESTARTS", "AGE", "LAST EXIT"];
+
+/// The whole picture: a line on the whole, one on the stop if there is one, a table of the processes and, below it, what keeps
+/// one from being ready.
+pub fn render(status: &Value) -> String {
+    let mut text = summary(status);
+    let none = Vec::new();
+    let processes = status["processes"].as_array().unwrap_or(&none);
+    let rows: Vec<[String; 7]> = processes.iter().map(row).collect();
+    let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).chain([HEAD[i].len()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+    let mut line = |cells: &[&str]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let line = padded.collect::<Vec<_>>().join("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    line(&HEAD);
+    for row in &rows {
+        line(&row.each_ref().map(String::as_str));
+    }
+    for p in processes {
+        if let Some(message) = p["message"].as_str() {
+            let _ = writeln!(text, "{}: {}", word(&p["name"]), plain(message));
+        }
+    }
+    text
+}
+
+fn summary(status: &Value) -> String {
+    let stopping = status["stop"].is_object();
+    let ready = match (status["ready"].as_bool(), status["unready"].as_bool()) {
+        (Some(true), _) => "ready",
+        (_, Some(true)) => "not ready (softstop unready)",
+        _ => "not ready",
+    };
+    let phase = if stopping { "Terminating".to_string() } else { word(&status["phase"]) };
+    let orphans = status["orphans_reaped"].as_u64().unwrap_or(0);
+    let mut text = format!(
+        "softstop {}: {phase}, {ready}, up {}, grace {}, {orphans} orphans reaped\n",
+        word(&status["version"]),
+        age(&status["uptime_seconds"]),
+        age(&status["grace_seconds"]),
+    );
+    if let Some(name) = status["init"]["name"].as_str() {
+        let _ = writeln!(text, "init: {} for {}", plain(name), age(&status["init"]["running_seconds"]));
+    }
+    if stopping {
+        let stop = &status["stop"];
+        let step = Some(word(&stop["step"])).filter(|s| !s.is_empty());
+        let step = step.map_or_else(String::new, |s| format!(" ({s})"));
+        let _ = writeln!(
+            text,
+            "stopping: {}: {}{step}, {} so far, SIGKILL to what is left in {}",
+            word(&stop["cause"]),
+            word(&stop["stage"]),
+            age(&stop["elapsed_seconds"]),
+            age(&stop["deadline_in_seconds"]),
+        );
+    }
+    text.push('\n');
+    text
+}
+
+fn row(p: &Value) -> [String; 7] {
+    let state = match p["reason"].as_str() {
+        Some(reason) => format!("{} ({})", word(&p["state"]), plain(reason)),
+        None => word(&p["state"]),
+    };
+    let name = if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]) };
+    let yes = |v: &Value| if *v == true { "yes" } else { "no" }.to_string();
+    let number = |v: &Value| v.as_i64().map_or_else(|| "-".to_string(), |n| n.to_string());
+    let restarts = match p["restart_in_seconds"].as_f64() {
+        Some(_) => format!("{} (next in {})", number(&p["restarts"]), age(&p["restart_in_seconds"])),
+        None => number(&p["restarts"]),
+    };
+    let exit = &p["last_exit"];
+    let exit = match (exit["signal"].as_str(), exit["exit_code"].as_i64()) {
+        (Some(signal), _) => signal.to_string(),
+        (None, Some(code)) => code.to_string(),
+        (None, None) => "-".to_string(),
+    };
+    let age = if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_string() };
+    [name, state, yes(&p["ready"]), number(&p["pid"]), restarts, age, plain(&exit)]
+}
+
+/// What an instance, or a process of it, has said must not reach a terminal as more than text.
+fn word(value: &Value) -> String {
+    plain(value.as_str().unwrap_or_default())
+}
+
+fn age(seconds: &Value) -> String {
+    let seconds = seconds.as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or_default();
+    Human(seconds).to_string()
+}
+
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn people_see_a_table() {
+        let status = json!({
+            "version": "0.1.0", "phase": "Running", "started": true, "ready": false, "live": true,
+            "uptime_seconds": 125.0, "grace_seconds": 30.0, "orphans_reaped": 2,
+            "processes": [
+                { "name": "web", "state": "Running", "pid": 7, "started": true, "ready": true, "live": true, "main": true,
+                  "restarts": 0, "running_seconds": 125.0 },
+                { "name": "agent", "state": "Waiting", "reason": "CrashLoopBackOff", "message": "no\u{1b}[31m such file",
+                  "started": false, "ready": false, "live": true, "main": false, "restarts": 3,
+                  "restart_in_seconds": 4.0, "last_exit": { "exit_code": 139, "signal": "SIGSEGV", "reason": "Error" } },
+            ],
+        });
+        assert_eq!(
+            render(&status),
+            "softstop 0.1.0: Running, not ready, up 2m05s, grace 30.0s, 2 orphans reaped\n\n\
+             NAME   STATE                       READY  PID  RESTARTS          AGE    LAST EXIT\n\
+             web *  Running                     yes    7    0                 2m05s  -\n\
+             agent  Waiting (CrashLoopBackOff)  no     -    3 (next in 4.0s)  -      SIGSEGV\n\
+             agent: no [31m such file\n"
+        );
+    }
+
+    #[test]
+    fn the_stop_has_a_line_of_its_own_and_anything_is_shown_somehow() {
+        let status = json!({
+            "unready": true, "ready": false,
+            "stop": { "cause": "SIGTERM from outside the container", "stage": "drain", "step": "notice",
+                      "elapsed_seconds": 1.0, "deadline_in_seconds": 28.0 },
+        });
+        let text = render(&status);
+        assert!(text.contains("Terminating, not ready (softstop unready)"), "{text}");
+        let line = "stopping: SIGTERM from outside the container: drain (notice), 1.0s so far, SIGKILL to what is left in 28.0s\n";
+        assert!(text.contains(line), "{text}");
+        render(&json!(null));
+        render(&json!({ "processes": [7, null, { "name": 3 }], "init": { "name": "x" } }));
+    }
+}

@@ -1,0 +1,143 @@
+//! Writing a file in a process of its own. Opening a file, or merely looking at its name, waits in the kernel for as long as
+//! its file system hangs (FUSE, NFS, a disk that is gone), whatever flags are given; only who is killed can be given up.
+//!
+//! The process is a fork without exec, so it needs no program and half a millisecond. What the file system holds even after
+//! SIGKILL stays a child until it is let go, and is then reaped as any other.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{ForkResult, fork};
+
+use crate::lifecycle::event::Exit;
+use crate::signal::Signal;
+use crate::sys::mask::{self, SignalSet};
+use crate::sys::{reap, target};
+
+/// How long a process that was sent SIGKILL may take to be gone, before it counts as one that cannot be ended.
+const GONE_WAIT: Duration = Duration::from_millis(20);
+const SHORTEST_NAP: Duration = Duration::from_micros(20);
+const LONGEST_NAP: Duration = Duration::from_millis(2);
+/// So many numbers in a row that are not open: there are no more descriptors.
+const GAP: u32 = 256;
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Written {
+    Done(io::Result<()>),
+    /// No answer in time. `held` is the process that SIGKILL has not ended (yet), a child to be reaped.
+    Late {
+        held: Option<i32>,
+    },
+}
+
+/// Truncates (never renames: the termination log is a bind mount) and writes; with `create` the file is made if it is not there.
+/// Waits at most `limit`, and 20 ms more for the end of a writer that is late.
+///
+/// # Errors
+/// In [`Written::Done`], as fork, open and write have it: ENXIO for a FIFO that nobody reads; in words when there may be no more
+/// processes: nothing is written then, as doing it without one could hang. A writer that somebody killed is EINTR.
+pub fn write(path: &Path, create: bool, text: &[u8], limit: Duration) -> Written {
+    match start(path, create, text) {
+        Ok(pid) => wait(pid, limit),
+        Err(error) => Written::Done(Err(error)),
+    }
+}
+
+fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // In the child none of our handlers may run; what is blocked does not end it, but for SIGKILL.
+    let before = mask::replace_mask(SignalSet::ALL);
+    // SAFETY: the child makes async-signal-safe calls alone (`run`) and never returns.
+    let forked = unsafe { fork() };
+    if let Ok(ForkResult::Child) = forked {
+        run(&path, create, text);
+    }
+    mask::replace_mask(before);
+    match forked {
+        Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
+        Ok(ForkResult::Child) => unreachable!("it has ended in `run`"),
+        Err(nix::Error::EAGAIN) => {
+            Err(io::Error::other("no new process: the process limit is reached (pids.max or RLIMIT_NPROC)"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn wait(pid: i32, limit: Duration) -> Written {
+    if let Some(end) = end_of(pid, limit) {
+        return Written::Done(end);
+    }
+    let _ = target::signal(pid, Signal::KILL);
+    Written::Late { held: if end_of(pid, GONE_WAIT).is_some() { None } else { Some(pid) } }
+}
+
+/// Reaps it, unless that takes longer. What it says is its exit code: a pipe would need descriptors, of which there may be none.
+fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
+    let began = Instant::now();
+    loop {
+        let error = match reap::reap(pid) {
+            Ok(Some(Exit::Code(0))) => return Some(Ok(())),
+            Ok(Some(Exit::Code(errno))) => i32::from(errno),
+            // Somebody killed it.
+            Ok(Some(Exit::Signal { .. })) => libc::EINTR,
+            Ok(None) if began.elapsed() < limit => {
+                // It takes a fraction of a millisecond, or for ever.
+                std::thread::sleep((began.elapsed() / 4).clamp(SHORTEST_NAP, LONGEST_NAP));
+                continue;
+            }
+            Ok(None) => return None,
+            Err(error) => return Some(Err(error)),
+        };
+        return Some(Err(io::Error::from_raw_os_error(error)));
+    }
+}
+
+// === in the child: async-signal-safe calls alone ===
+
+fn run(path: &CString, create: bool, text: &[u8]) -> ! {
+    close_all();
+    let errno = match open_and_write(path, create, text) {
+        Ok(()) => 0,
+        Err(errno) => errno as i32,
+    };
+    // SAFETY: ends the process, without what the C library would do at an exit, which is the parent's.
+    unsafe { libc::_exit(errno) }
+}
+
+/// A writer that hangs must hold nothing of softstop's open: neither the log's pipe, whose reader waits for its end, nor ports nor
+/// children's pipes. One by one, since close_range is too new for some sandboxes; numbers are given out from the lowest.
+fn close_all() {
+    let mut not_open = 0;
+    for fd in 0.. {
+        // SAFETY: takes an integer; nothing of this process uses a descriptor any more, and one that is not open fails with EBADF.
+        not_open = if unsafe { libc::close(fd) } == 0 { 0 } else { not_open + 1 };
+        if not_open > GAP {
+            return;
+        }
+    }
+}
+
+fn open_and_write(path: &CString, create: bool, text: &[u8]) -> nix::Result<()> {
+    let create = if create { libc::O_CREAT } else { 0 };
+    // A FIFO that nobody reads and a device that blocks are refused.
+    let flags = libc::O_WRONLY | libc::O_TRUNC | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY | create;
+    // SAFETY: a NUL-terminated string that outlives the call.
+    let file = nix::Error::result(unsafe { libc::open(path.as_ptr(), flags, 0o644) })?;
+    // SAFETY: just opened, and never closed but by the end of the process.
+    let file = unsafe { BorrowedFd::borrow_raw(file) };
+    let mut rest = text;
+    while !rest.is_empty() {
+        match nix::unistd::write(file, rest) {
+            Ok(0) => return Err(nix::Error::EIO),
+            Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
