@@ -18,7 +18,7 @@ use softstop::{exit, runtime};
 fn main() {
     // Before anything else: a stop request that comes before a handler exists would be discarded by the kernel.
     let early = signals::block();
-    let code = dispatch(early);
+    let code = runtime::guarded(|| dispatch(early));
     std::process::exit(i32::from(code));
 }
 

@@ -88,7 +88,7 @@ fn every_variable_is_documented_and_none_is_invented() {
     let text = page("docs/command-line.md");
     assert_eq!(named_in_tables(&text, "SOFTSTOP_", 2), variables);
     // What hooks are told, and how the tests are run.
-    let others = ["REASON", "REMAINING_MS", "EXIT_CODE", "ROUNDS", "SEED", "FROM", ""];
+    let others = ["REASON", "REMAINING_MS", "EXIT_CODE", "ROUNDS", "SCENARIOS", "SEED", "FROM", ""];
     for (path, text) in pages() {
         for word in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|w| w.starts_with("SOFTSTOP_")) {
             let known = variables.contains(word) || others.contains(&word.trim_start_matches("SOFTSTOP_"));

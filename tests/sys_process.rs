@@ -78,6 +78,7 @@ const CASES: &[Case] = &[
         launch: Launch::Shell(r#"exec unshare -pfm sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$@""#),
         run: init,
     },
+    Case { name: "a_fault_of_our_own_leaves_nobody_behind", launch: Launch::Plain, run: own_fault },
     Case { name: "a_foreign_proc_is_refused", launch: Launch::Shell(r#"exec unshare -pf "$@""#), run: foreign_proc },
 ];
 
@@ -564,6 +565,28 @@ fn init() {
         }
     }
     assert_eq!(killed, 2);
+}
+
+/// A panic in the loop, as no input is known to make one: exit code 70, and what was started is killed, daemons too.
+fn own_fault() {
+    process::become_subreaper().unwrap();
+    assert_eq!(softstop::runtime::guarded(|| 5), 5);
+    let code = softstop::runtime::guarded(|| {
+        start(&["sleep", "1000"]);
+        let launcher = sh("setsid sleep 1000 & exit 0");
+        assert_eq!(wait(launcher), Exit::Code(0));
+        panic!("a fault");
+    });
+    assert_eq!(code, 70);
+    for _ in 0..2 {
+        let (pid, exit) = until(|| match reap::peek() {
+            Peek::Dead { pid, exit } => Some((pid, exit)),
+            _ => None,
+        });
+        assert_eq!(exit, Exit::Signal { signal: Signal::KILL, core: false });
+        reap::reap(pid).unwrap();
+    }
+    assert_eq!(reap::peek(), Peek::NoChildren);
 }
 
 fn foreign_proc() {

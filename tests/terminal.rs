@@ -194,3 +194,50 @@ fn closing_the_terminal_stops_run() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// X16: the terminal's signal goes to the foreground group, in which softstop is not: it must not be passed on a second time.
+#[test]
+fn ctrl_c_reaches_the_program_once() {
+    let mut shell = Typed::shell();
+    shell
+        .keys(&format!("{SOFTSTOP} -- perl {} on:INT exit-on:QUIT:4 say:'u''p' wait\n", support::CHILD))
+        .expect("up\r\n");
+    shell
+        .in_foreground("perl")
+        .keys(CTRL_C)
+        .expect("INT received")
+        .keys("\x1c")
+        .expect("QUIT handled")
+        .expect("prompt> ");
+    assert_eq!(shell.shown.matches("INT received").count(), 1, "{}", shell.shown);
+    shell.keys("exit $?\n");
+    assert_eq!(shell.ends(), 4);
+}
+
+/// S10: a sandbox's kernel (gVisor) knows terminals but refuses to give them away (TIOCSPGRP). Keys then reach softstop, and a program
+/// that wants to read stays stopped, as in the background, instead of being woken and stopped without end.
+#[test]
+fn a_kernel_that_refuses_job_control_is_no_error() {
+    let refused = concat!("perl ", env!("CARGO_MANIFEST_DIR"), "/tests/support/fault.pl deny:EPERM:ioctl==21520 --");
+    let mut shell = Typed::shell();
+    shell.keys(&format!(
+        "{refused} {SOFTSTOP} -- sh -c 'trap \"echo by''e; exit 5\" INT; echo u''p; read line; echo read'\n"
+    ));
+    shell.expect("up\r\n").in_foreground("softstop");
+    let softstop = nix::unistd::tcgetpgrp(&shell.keys).unwrap().as_raw();
+    let program = processes::children(softstop)[0];
+    let switches = || processes::status_field(softstop, "voluntary_ctxt_switches").unwrap();
+    let limit = Instant::now() + SOON;
+    // At rest: nothing has happened for a fifth of a second, with the program stopped.
+    loop {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(200));
+        if processes::look(program).is_some_and(|p| p.state == 'T') && switches() == before {
+            break;
+        }
+        assert!(Instant::now() < limit, "softstop and its program wake each other:\n{}", shell.shown);
+    }
+    shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("bye").expect("prompt> ");
+    shell.keys("exit $?\n");
+    assert_eq!(shell.ends(), 5);
+}

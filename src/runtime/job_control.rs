@@ -33,19 +33,28 @@ impl Shell {
             // its program reads.
             let wants = signal == Signal::TTIN || signal == Signal::TTOU;
             let has = self.terminal.is_some_and(Terminal::is_ours);
-            if (wants && has) || process::stop_self().is_ok() {
-                self.pass_terminal_on();
+            let wake = if wants && has {
+                // Woken without the terminal it would read, and be stopped, again and again.
+                self.pass_terminal_on()
+            } else {
+                let resumed = process::stop_self().is_ok();
+                if resumed {
+                    let _given = self.pass_terminal_on();
+                }
+                resumed
+            };
+            if wake {
                 let _ = target::signal_group(pid, Signal::CONT);
             }
         }
     }
 
     /// After `fg` the shell has given softstop the terminal; after `bg` it has kept it, and so it must stay.
-    pub(super) fn pass_terminal_on(&self) {
-        if let (Some(terminal), Some(group)) = (self.shared_terminal(), self.foreground_group())
-            && terminal.is_ours()
-        {
-            let _ = terminal.give(group);
+    /// `false`: the program has not got it; a sandbox's kernel may refuse.
+    pub(super) fn pass_terminal_on(&self) -> bool {
+        match (self.shared_terminal(), self.foreground_group()) {
+            (Some(terminal), Some(group)) if terminal.is_ours() => terminal.give(group).is_ok(),
+            _ => false,
         }
     }
 

@@ -16,8 +16,9 @@ pub mod resolve;
 mod shell;
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
@@ -28,8 +29,8 @@ use crate::lifecycle::Machine;
 use crate::output::{Sink, log};
 use crate::plan::Plan;
 use crate::signal::Signal;
-use crate::sys::process;
 use crate::sys::signals::Early;
+use crate::sys::{process, tree};
 use crate::time::At;
 use shell::{LAST_WORDS, Shell};
 
@@ -51,6 +52,16 @@ impl Clock {
     pub(crate) fn instant(self, at: At) -> tokio::time::Instant {
         (self.start + at.since_start()).into()
     }
+}
+
+/// Run `softstop`, all of it. A panic is a fault of ours, and what we started must not go on without an init: it is killed, which
+/// as PID 1 the kernel would do. Exit code 70 then.
+pub fn guarded(softstop: impl FnOnce() -> u8) -> u8 {
+    const LIMIT: Duration = Duration::from_millis(500);
+    catch_unwind(AssertUnwindSafe(softstop)).unwrap_or_else(|_| {
+        let _swept = tree::kill_everything(LIMIT);
+        exit::INTERNAL
+    })
 }
 
 /// Run a configuration from its first process to its last; the exit code.

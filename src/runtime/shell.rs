@@ -234,7 +234,7 @@ impl Shell {
                 signal => self.push(Event::Signalled { signal, sender: received.sender }),
             }
             if received.signal == Signal::CONT {
-                self.pass_terminal_on();
+                let _given = self.pass_terminal_on();
             }
         }
     }

@@ -72,7 +72,7 @@ impl Early {
     }
 
     /// Installs a handler for every signal that can have one, then unblocks all, so that what was pending arrives now.
-    /// URG is among them: softstop's own runtime never sends it, so it is passed on like any other.
+    /// What each then means is the machine's to say.
     ///
     /// # Errors
     /// When no eventfd can be had or a handler is refused. Signals stay blocked then.

@@ -7,7 +7,8 @@
 #   no-caps            no capability, now or by any later exec
 #   limit:nproc:N      at most N processes of this user; limit:nofile:N: at most N open descriptors
 #   cgroup:DIR         into that control group
-#   deny:ERRNO:CALLS   these calls answer ERRNO; CALLS are joined by commas, prctl=36 is prctl with 36 as first argument
+#   deny:ERRNO:CALLS   these calls answer ERRNO; CALLS are joined by commas, prctl=36 is prctl with 36 as first argument,
+#                      ioctl==21520 one with that as its second
 #   kill:CALLS         these calls end the process with SIGSYS
 #   read-only:PATH     every mount is read-only, but PATH
 #   hide:PATH          an empty read-only directory over PATH (hide:/proc is no /proc)
@@ -35,7 +36,7 @@ my %number = map { my ($name, @n) = @$_; ($name => $n[$column]) } (
     [userfaultfd => 323, 282], [bpf => 321, 280], [ptrace => 101, 117], [process_vm_readv => 310, 270], [execveat => 322, 281],
     [openat2 => 437, 437], [faccessat2 => 439, 439], [kcmp => 312, 272], [perf_event_open => 298, 241], [rseq => 334, 293],
     [setns => 308, 268], [mount => 165, 40], [keyctl => 250, 219], [getrandom => 318, 278], [setpgid => 109, 154],
-    [vfork => 58, -1], [memfd_create => 319, 279], [name_to_handle_at => 303, 264], [sched_setscheduler => 144, 119],
+    [ioctl => 16, 29], [vfork => 58, -1], [memfd_create => 319, 279], [name_to_handle_at => 303, 264], [sched_setscheduler => 144, 119],
 );
 my ($PR_CAPBSET_DROP, $PR_SET_NO_NEW_PRIVS, $PR_SET_KEEPCAPS, $PR_CAP_AMBIENT) = (24, 38, 8, 47);
 my $DAC_READ_SEARCH = 2;
@@ -81,11 +82,12 @@ sub filter {
     my ($load, $equal, $return) = (0x20, 0x15, 0x06);
     my @program = ([$load, 0, 0, 4], [$equal, 1, 0, $arch], [$return, 0, 0, 0x7fff0000], [$load, 0, 0, 0]);
     for (split /,/, $calls) {
-        my ($name, $first) = split /=/;
+        my ($name, $first, $second) = split /=/;
         my $n = $number{$name} // die "fault.pl: unknown call $name\n";
         next if $n < 0;
         if (defined $first) {
-            push @program, [$equal, 0, 4, $n], [$load, 0, 0, 16], [$equal, 0, 1, $first], [$return, 0, 0, $verdict], [$load, 0, 0, 0];
+            my ($at, $value) = defined $second ? (24, $second) : (16, $first);
+            push @program, [$equal, 0, 4, $n], [$load, 0, 0, $at], [$equal, 0, 1, $value], [$return, 0, 0, $verdict], [$load, 0, 0, 0];
         } else {
             push @program, [$equal, 0, 1, $n], [$return, 0, 0, $verdict];
         }
