@@ -39,6 +39,8 @@ pub struct Life {
     pub ever_completed: bool,
     /// It is to be started again by order.
     pub ordered: bool,
+    /// `/status` has called this run ready.
+    shown_ready: bool,
     // Of this run.
     pub since: At,
     started: bool,
@@ -128,7 +130,7 @@ impl World {
             (false, 0, self.config.processes[p].post_start.is_empty());
         (life.stopping, life.unhealthy, life.group_told) = (None, false, false);
         life.sent.clear();
-        life.ordered = false;
+        (life.ordered, life.shown_ready) = (false, false);
         let startup = self.config.processes[p].startup.is_some();
         if startup {
             self.begin_probe(p, ProbeKind::Startup);
@@ -646,7 +648,7 @@ impl World {
         // A share of its own, or all there is.
         let most = match &self.stop {
             None => self.config.grace.saturating_sub(self.config.kill_reserve),
-            Some(stop) if stop.cut => stop.end.unwrap_or_default().left(self.now),
+            Some(stop) if stop.cut => self.machine.end().unwrap_or_default().left(self.now),
             Some(stop) => {
                 let budget = &self.machine.plan().budget;
                 (budget.deadline(stop.t0) - budget.after_stop()).left(self.now)
@@ -752,9 +754,10 @@ impl World {
             if shown.pid != body.alive.then_some(pid(p)) && !given_up {
                 return broken("I5", format!("/status says pid {:?} of p{p}: {body:?}", shown.pid));
             }
-            // Told of its start and of the stop in one go, softstop does not look at it in between.
-            let at_once = self.stop.as_ref().is_some_and(|s| s.t0 == self.stalled_until);
-            if shown.ready != self.ready(p) && !at_once {
+            // Started up in the very moment of T0 it never gets as far as being ready: nothing is done for a start any more.
+            let too_late = self.stop.is_some() && !shown.ready && !self.lives[p].shown_ready;
+            self.lives[p].shown_ready |= shown.ready;
+            if shown.ready != self.ready(p) && !too_late {
                 return broken("I2", format!("/status says p{p} is ready: {}; {:?}", shown.ready, self.lives[p]));
             }
         }
