@@ -102,7 +102,9 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
         8 => Note::BackOff { process, restarts: u.arbitrary()?, delay: secs(u)? },
         9 => Note::GaveUp { process, restarts: u.arbitrary()? },
         10 => Note::CannotStart { process, on: text(u)?, why: "has failed" },
-        11 => Note::SignalIgnored { signal: signal(u)?, from: process, why: "the main process is not running", times: 1 },
+        11 => {
+            Note::SignalIgnored { signal: signal(u)?, from: process, why: "the main process is not running", times: 1 }
+        }
         12 => Note::StopBegan {
             cause: process,
             requested: u.arbitrary()?,
