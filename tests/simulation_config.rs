@@ -100,7 +100,9 @@ fn at_site(site: usize, given: &[(&str, &str)]) -> (String, Vec<std::ops::Range<
             text += &format!("{key} = {value}\n");
         }
     }
-    let mut places = Vec::new();
+    // What a table lacks, or holds as a whole, is said at its header.
+    let header = above.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    let mut places = vec![header..header + 1];
     for (key, value) in given {
         places.push(text.len()..text.len() + key.len() + value.len() + 3);
         text += &format!("{key} = {value}\n");
