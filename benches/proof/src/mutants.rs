@@ -12,9 +12,23 @@ use crate::mutate::{Mutant, mutate};
 use crate::root;
 
 /// What the core needs of softstop; it is pure, so it builds and runs by itself.
-const CORE: &[&str] = &["config", "plan", "lifecycle", "report", "signal.rs", "status.rs", "time.rs", "exit.rs"];
+const CORE: &[&str] = &[
+    "config",
+    "plan",
+    "lifecycle",
+    "report",
+    "signal.rs",
+    "status.rs",
+    "time.rs",
+    "exit.rs",
+    "output/lines.rs",
+    "output/queue.rs",
+];
 /// Mutated are the parts that decide.
-const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/"];
+const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/", "src/output/", "src/config/check/", "src/config/expand.rs"];
+/// Which program of the mutated core, with which first argument, tries the mutants of a file.
+const RUNNERS: &[(&str, &[&str])] =
+    &[("src/output/", &["rows", "I10"]), ("src/config/", &["rows", "I11"]), ("src/", &["runner"])];
 /// Only shows what is decided elsewhere, and is held against the world's facts by the simulation all the same.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,7 +45,20 @@ pub fn run() -> Result<Outcome, Error> {
     let dir = root().join("target/proof/mutants");
     let mutants = build(&dir)?;
     println!("{} mutants of {}", mutants.len(), MUTATED.join(" and "));
-    let mut noticed = simulate(&dir, &mutants)?;
+    // SOFTSTOP_MUTANTS=src/output/ looks at those alone.
+    let only = std::env::var("SOFTSTOP_MUTANTS").unwrap_or_default();
+    let mutants: Vec<Mutant> = mutants.into_iter().filter(|m| m.file.starts_with(&only)).collect();
+    let mut noticed = BTreeMap::new();
+    for (part, program) in RUNNERS {
+        let first = |m: &Mutant| RUNNERS.iter().find(|(part, _)| m.file.starts_with(part)).map(|(part, _)| *part);
+        let own: Vec<&Mutant> = mutants.iter().filter(|m| first(m) == Some(*part)).collect();
+        noticed.extend(simulate(&dir, program, &own)?);
+        println!(
+            "{} of {} mutants below {part} are noticed",
+            own.iter().filter(|m| noticed.contains_key(&m.id)).count(),
+            own.len()
+        );
+    }
     let left: Vec<&Mutant> = mutants.iter().filter(|m| !noticed.contains_key(&m.id)).collect();
     println!("{} are left to the unit tests and the scenarios", left.len());
     for (id, by) in unit_tests(&dir, &left)? {
@@ -107,6 +134,9 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     std::fs::create_dir_all(dir.join("src/bin"))?;
     let runner = include_str!("runner.rs").replace("WORLD", &root().join("tests/world/mod.rs").to_string_lossy());
     std::fs::write(dir.join("src/bin/runner.rs"), runner)?;
+    std::fs::write(dir.join("src/output/mod.rs"), "pub mod lines;\npub mod queue;\n")?;
+    let rows = include_str!("rows.rs").replace("TESTS", &root().join("tests").canonicalize()?.to_string_lossy());
+    std::fs::write(dir.join("src/bin/rows.rs"), rows)?;
     // Its golden timelines belong to it.
     std::fs::create_dir_all(dir.join("tests"))?;
     std::fs::copy(root().join("tests/scenarios.rs"), dir.join("tests/scenarios.rs"))?;
@@ -136,6 +166,7 @@ const LIB: &str = r#"#![allow(warnings)]
 pub mod config;
 pub mod exit;
 pub mod lifecycle;
+pub mod output;
 pub mod plan;
 pub mod report;
 pub mod signal;
@@ -177,6 +208,7 @@ libc = "0.2"
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 toml = { version = "1", default-features = false, features = ["parse", "serde", "std"] }
+tracing = { version = "0.1", default-features = false, features = ["std"] }
 [dev-dependencies]
 proptest = { version = "1", default-features = false, features = ["std"] }
 [profile.release]
@@ -188,7 +220,7 @@ opt-level = 1
 "#;
 
 /// The simulation and the exploration, in processes that are ended when a mutant makes them hang.
-fn simulate(dir: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+fn simulate(dir: &Path, program: &[&str], mutants: &[&Mutant]) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let shares: Vec<Vec<u32>> =
         (0..threads).map(|t| mutants.iter().skip(t).step_by(threads).map(|m| m.id).collect()).collect();
@@ -196,7 +228,7 @@ fn simulate(dir: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u32, BTreeSet<Str
     std::thread::scope(|scope| -> Result<(), Error> {
         let workers: Vec<_> = shares
             .into_iter()
-            .map(|ids| scope.spawn(move || simulate_share(dir, ids).map_err(|e| e.to_string())))
+            .map(|ids| scope.spawn(move || simulate_share(dir, program, ids).map_err(|e| e.to_string())))
             .collect();
         for worker in workers {
             noticed.extend(worker.join().map_err(|_| "a worker panicked")??);
@@ -209,7 +241,7 @@ fn simulate(dir: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u32, BTreeSet<Str
     Ok(noticed)
 }
 
-fn simulate_share(dir: &Path, mut ids: Vec<u32>) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+fn simulate_share(dir: &Path, program: &[&str], mut ids: Vec<u32>) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
     // The core as it is, first: it must pass.
     ids.insert(0, 0);
     let mut noticed = BTreeMap::new();
@@ -222,7 +254,8 @@ fn simulate_share(dir: &Path, mut ids: Vec<u32>) -> Result<BTreeMap<u32, BTreeSe
         let script = "ulimit -v 8000000; exec \"$0\" \"$@\"";
         let mut child = Command::new("sh")
             .args(["-c", script])
-            .arg(dir.join("target/release/runner"))
+            .arg(dir.join("target/release").join(program[0]))
+            .args(&program[1..])
             .args(list.split_whitespace())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -248,7 +281,8 @@ fn simulate_share(dir: &Path, mut ids: Vec<u32>) -> Result<BTreeMap<u32, BTreeSe
                 Err(_) if ids.is_empty() => break,
                 // Hung, or ended by itself: the mutant it was at did that.
                 Err(_) => {
-                    noticed.insert(ids.remove(0), ["I1".to_string(), "hang".to_string()].into());
+                    let row = program.get(1).unwrap_or(&"I1");
+                    noticed.insert(ids.remove(0), [row.to_string(), "hang".to_string()].into());
                     break;
                 }
             }

@@ -229,7 +229,8 @@ impl VisitMut for Mutator<'_> {
         visit_mut::visit_block_mut(self, block);
         for (stmt, original) in block.stmts.iter_mut().zip(originals) {
             let Stmt::Expr(expr, Some(_)) = &original else { continue };
-            let assigns = matches!(expr, Expr::Binary(b) if matches!(b.op, BinOp::AddAssign(_) | BinOp::BitOrAssign(_)));
+            let assigns =
+                matches!(expr, Expr::Binary(b) if matches!(b.op, BinOp::AddAssign(_) | BinOp::BitOrAssign(_)));
             if assigns || matches!(expr, Expr::MethodCall(_) | Expr::Call(_) | Expr::Assign(_)) {
                 if let Some(id) = self.register(original.span(), &original, "nothing") {
                     *stmt = parse_quote!(if crate::mutant::at() != #id { #stmt });
