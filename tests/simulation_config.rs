@@ -57,8 +57,11 @@ fn a_configuration_is_refused_where_it_is_wrong_or_can_be_lived() {
     println!("I11: {} scenarios put it to the test", refused.values().map(|[_, yes]| yes).sum::<u64>());
 }
 
+/// A table, what stands above its keys, the keys it needs, and what stands below.
+type Site = (&'static Section, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
 /// Where a key may stand: what is above it, and what its table needs besides.
-const SITES: &[(&Section, &str, &[(&str, &str)], &str)] = &[
+const SITES: &[Site] = &[
     (&keys::TOP, "", &[], PROCESS),
     (&keys::HTTP, "[http]\n", &[("listen", "9180")], PROCESS),
     (&keys::LOG, "[log]\n", &[], PROCESS),
@@ -102,7 +105,7 @@ fn at_site(site: usize, given: &[(&str, &str)]) -> (String, Vec<std::ops::Range<
     }
     // What a table lacks, or holds as a whole, is said at its header.
     let header = above.trim_end().rfind('\n').map_or(0, |at| at + 1);
-    let mut places = vec![header..header + 1];
+    let mut places = Vec::from([header..header + 1]);
     for (key, value) in given {
         places.push(text.len()..text.len() + key.len() + value.len() + 3);
         text += &format!("{key} = {value}\n");
