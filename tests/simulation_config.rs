@@ -105,7 +105,7 @@ fn at_site(site: usize, given: &[(&str, &str)]) -> (String, Vec<std::ops::Range<
     }
     // What a table lacks, or holds as a whole, is said at its header.
     let header = above.trim_end().rfind('\n').map_or(0, |at| at + 1);
-    let mut places = Vec::from([header..header + 1]);
+    let mut places: Vec<_> = std::iter::once(header..header + 1).collect();
     for (key, value) in given {
         places.push(text.len()..text.len() + key.len() + value.len() + 3);
         text += &format!("{key} = {value}\n");

@@ -159,5 +159,5 @@ fn not_text(d: &mut Draw, v: &Valid) -> Option<Mistake> {
     }
     bytes.insert(at, d.pick(&[0xff, 0x80, 0xc3, 0xf8]));
     let valid = std::str::from_utf8(&bytes).is_ok();
-    (!valid).then(|| Mistake { bytes, kind: "not UTF-8", refused: true, places: Vec::from([at..at + 1]) })
+    (!valid).then(|| Mistake { bytes, kind: "not UTF-8", refused: true, places: std::iter::once(at..at + 1).collect() })
 }
