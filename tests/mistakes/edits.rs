@@ -77,6 +77,10 @@ fn of_another_value(d: &mut Draw, v: &Valid) -> Option<Mistake> {
     let (value, _) = d.pick(types::VALUES);
     let mut mistake = mistake("another value", false, replaced(v, slot.value.clone(), value))?;
     mistake.places.push(slot.header..slot.header + 1);
+    // Two keys of one table may contradict each other (`user = "a:b"` and `group`): then the other one is named.
+    let moved = |at: usize| if at > slot.at.start { at + value.len() - slot.value.len() } else { at };
+    let table = v.slots.iter().filter(|s| s.header == slot.header);
+    mistake.places.extend(table.map(|s| moved(s.at.start)..moved(s.at.start) + 1));
     // These may be right by themselves and wrong beside the rest, wherever that stands.
     if ["grace", "kill_reserve", "stop_reserve", "reserve", "name", "main", "listen"].contains(&slot.key) {
         mistake.places.clear();
