@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "control/protocol.rs",
     "control/address.rs",
     "control/table.rs",
+    "output/lines.rs",
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.
@@ -114,6 +115,15 @@ fn the_core_is_pure() {
     }
     let found = offences(&files, FORBIDDEN);
     assert!(found.is_empty(), "pure modules name what they may not:\n{}", found.join("\n"));
+}
+
+/// The queue before a descriptor may know what an error of one is, and nothing else of the world.
+#[test]
+fn the_queue_of_the_output_is_pure() {
+    let words: Vec<&str> = FORBIDDEN.iter().copied().filter(|w| *w != "std::io").collect();
+    let files = sources(&src().join("output/queue.rs"));
+    assert_eq!(files.len(), 1);
+    assert_eq!(offences(&files, &words), Vec::<String>::new());
 }
 
 #[test]

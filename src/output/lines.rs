@@ -57,7 +57,8 @@ impl Splitter {
         let (end, skip, partial) = match found {
             Some(newline) if newline - from <= PIECE_MAX => (newline, 1, false),
             _ if self.buffer.len() - from > PIECE_MAX => (from + cut(&self.buffer[from..]), 0, true),
-            _ if self.ended && (self.buffer.len() > from || self.continued) => (self.buffer.len(), 0, false),
+            // What follows a cut is never empty: a line is cut only when more of it is there.
+            _ if self.ended && self.buffer.len() > from => (self.buffer.len(), 0, false),
             _ => {
                 self.searched = self.buffer.len();
                 return None;

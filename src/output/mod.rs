@@ -1,10 +1,10 @@
 //! Children's output and softstop's own log, neither of which ever blocks the one thread: [`sink`] writes (its queue is
-//! in `queue`), [`lines`] cuts and formats, [`log`] sets up `tracing`, and [`Captures`] here reads what the children write
+//! in [`queue`]), [`lines`] cuts and formats, [`log`] sets up `tracing`, and [`Captures`] here reads what the children write
 //! to their pipes.
 
 pub mod lines;
 pub mod log;
-mod queue;
+pub mod queue;
 pub mod sink;
 
 use std::cell::{Cell, RefCell};

@@ -1,11 +1,11 @@
-//! A bounded queue of whole lines before one descriptor: what is written when, what is lost and how that is told.
+//! A bounded queue of whole lines before one descriptor: what is written when, what is lost and how that is told. Pure: what
+//! it writes to is a [`TryWrite`], so that `tests/simulation_output.rs` can let every descriptor do its worst.
 
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
 
 use super::lines::PIECE_MAX;
-use crate::sys::stdio::Writer;
 
 /// Children wait when this much is queued for one stream, in bytes.
 pub const QUEUE_MAX: usize = 256 * 1024;
@@ -19,6 +19,18 @@ pub const MEMORY_MAX: usize = QUEUE_MAX + LINE_MAX + LOG_RESERVE;
 const TURN_MAX: usize = 64 * 1024;
 /// An empty queue gives memory back when it had grown beyond this, in bytes.
 const KEEP: usize = 16 * 1024;
+
+/// Something to write to that is never waited for.
+pub trait TryWrite {
+    /// Writes what fits right now, at least a byte of `bytes`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing fits now; else what the kernel says (`EPIPE`: nobody reads any more, `ENOSPC`, …).
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// The most that one write should be given, in bytes, from 1.
+    fn chunk(&self) -> usize;
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stream {
@@ -45,7 +57,7 @@ impl Stream {
 
 /// What was lost and must be told, once it can be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Notice {
+pub enum Notice {
     Gone {
         stream: Stream,
         error: String,
@@ -62,20 +74,21 @@ pub(super) enum Notice {
     },
 }
 
-pub(super) struct Queue {
-    pub(super) stream: Stream,
+/// Whole lines on their way to one stream.
+pub struct Queue<W> {
+    pub stream: Stream,
     /// `None`: closed, or its reader has gone. Everything is discarded from then on.
-    pub(super) writer: Option<Writer>,
-    pub(super) bytes: VecDeque<u8>,
+    pub writer: Option<W>,
+    pub bytes: VecDeque<u8>,
     /// The last thing written did not end in a newline.
     mid_line: bool,
     /// The line that was begun cannot be finished: a newline must come first.
     torn: bool,
     /// The last write would have blocked.
-    pub(super) blocked: bool,
+    pub blocked: bool,
     /// Woken as writable since the last write that succeeded, and how often that was not true.
-    pub(super) woken: bool,
-    pub(super) false_wakes: u32,
+    pub woken: bool,
+    pub false_wakes: u32,
     /// Not told yet.
     gone: Option<String>,
     /// Lines lost and not told yet, and why.
@@ -85,14 +98,15 @@ pub(super) struct Queue {
     lost_begun: bool,
     /// Something was written since the last loss.
     recovered: bool,
-    pub(super) log_dropped: u64,
-    pub(super) total: u64,
+    log_dropped: u64,
+    /// Lost since the start: see [`super::Sink::lost`].
+    pub total: u64,
 }
 
 // === impl Queue ===
 
-impl Queue {
-    pub(super) fn new(stream: Stream, writer: Option<Writer>) -> Queue {
+impl<W: TryWrite> Queue<W> {
+    pub fn new(stream: Stream, writer: Option<W>) -> Queue<W> {
         Queue {
             stream,
             writer,
@@ -112,24 +126,48 @@ impl Queue {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    /// Children must wait.
+    pub fn is_full(&self) -> bool {
         self.bytes.len() >= QUEUE_MAX
     }
 
-    pub(super) fn enqueue(&mut self, lines: &[u8]) {
+    /// Takes whole lines of a child, up to [`MEMORY_MAX`], beyond which they are lost and counted.
+    pub fn push(&mut self, lines: &[u8]) {
+        if self.bytes.len() + lines.len() > MEMORY_MAX {
+            self.lose(count_lines(lines), "its queue is full".to_owned());
+        } else {
+            self.enqueue(lines);
+        }
+    }
+
+    /// Takes lines of softstop's own log, up to [`MEMORY_MAX`], beyond which they are dropped and counted; whether it took them.
+    pub fn push_log(&mut self, lines: &[u8]) -> bool {
+        let fits = self.bytes.len() + lines.len() <= MEMORY_MAX;
+        if fits {
+            self.enqueue(lines);
+        } else {
+            let lines = count_lines(lines);
+            self.log_dropped = self.log_dropped.saturating_add(lines);
+            self.total = self.total.saturating_add(lines);
+        }
+        fits
+    }
+
+    fn enqueue(&mut self, lines: &[u8]) {
         if self.writer.is_some() {
             self.bytes.extend(lines);
         }
     }
 
-    pub(super) fn lose(&mut self, lines: u64, because: String) {
+    fn lose(&mut self, lines: u64, because: String) {
         self.lost = self.lost.saturating_add(lines);
         self.total = self.total.saturating_add(lines);
         self.lost_because = because;
         self.recovered = false;
     }
 
-    pub(super) fn flush(&mut self) {
+    /// Writes what can be written now, at most about 64 KiB.
+    pub fn flush(&mut self) {
         let mut written = 0;
         while written < TURN_MAX
             && !self.bytes.is_empty()
@@ -182,7 +220,7 @@ impl Queue {
     }
 
     /// What was lost since the last notice is told now, though the loss goes on.
-    pub(super) fn tell_loss(&mut self) {
+    pub fn tell_loss(&mut self) {
         self.lost_begun = false;
     }
 
@@ -220,18 +258,20 @@ fn is_passing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS))
 }
 
-pub(super) fn count_lines(bytes: &[u8]) -> u64 {
+fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
 }
 
 // === impl Notice ===
 
-pub(super) fn has_notices(queues: &[Queue; 2]) -> bool {
+/// [`take_notices`] has something to say.
+pub fn has_notices<W: TryWrite>(queues: &[Queue<W>; 2]) -> bool {
     let stderr_open = queues[Stream::Stderr as usize].writer.is_some();
     queues.iter().any(|q| q.has_notice(stderr_open))
 }
 
-pub(super) fn take_notices(queues: &mut [Queue; 2]) -> Vec<Notice> {
+/// What was lost since the last time.
+pub fn take_notices<W: TryWrite>(queues: &mut [Queue<W>; 2]) -> Vec<Notice> {
     let stderr_open = queues[Stream::Stderr as usize].writer.is_some();
     let mut notices = Vec::new();
     for queue in queues.iter_mut().filter(|q| q.has_notice(stderr_open)) {
@@ -253,7 +293,8 @@ pub(super) fn take_notices(queues: &mut [Queue; 2]) -> Vec<Notice> {
 }
 
 impl Notice {
-    pub(super) fn log(self) {
+    /// As an event of softstop's own log.
+    pub fn log(self) {
         match self {
             Notice::Gone { stream, error } => {
                 let name = stream.long_name();

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use super::queue::{MEMORY_MAX, QUEUE_MAX, Stream};
-use super::queue::{Queue, count_lines, has_notices, take_notices};
+use super::queue::{Queue, TryWrite, has_notices, take_notices};
 use crate::sys::stdio::{Writer, watch};
 
 /// How often to try again where epoll cannot tell when there is room.
@@ -30,7 +30,7 @@ pub struct Sink {
 }
 
 struct Shared {
-    queues: Mutex<[Queue; 2]>,
+    queues: Mutex<[Queue<Writer>; 2]>,
     /// Something is queued that could not be written at once.
     queued: Notify,
     /// A queue that was full is not any more.
@@ -79,29 +79,17 @@ impl Sink {
     /// Queues whole lines of a child. The caller asks [`Sink::is_full`] before each one; the queue takes it even then, up
     /// to [`MEMORY_MAX`], beyond which it is lost and counted.
     pub fn push(&self, stream: Stream, lines: &[u8]) {
-        let mut queues = self.queues();
-        let queue = &mut queues[stream as usize];
-        if queue.bytes.len() + lines.len() > MEMORY_MAX {
-            queue.lose(count_lines(lines), "its queue is full".to_owned());
-            return;
-        }
-        queue.enqueue(lines);
+        self.queues()[stream as usize].push(lines);
     }
 
     /// Queues lines of softstop's own log and writes what can be written at once. Never waits; drops and counts when even
     /// the reserve is full.
     pub fn push_log(&self, lines: &[u8]) {
         let mut queues = self.queues();
-        let queue = &mut queues[Stream::Stderr as usize];
-        if queue.bytes.len() + lines.len() > MEMORY_MAX {
-            let lines = count_lines(lines);
-            queue.log_dropped = queue.log_dropped.saturating_add(lines);
-            queue.total = queue.total.saturating_add(lines);
-            return;
+        if queues[Stream::Stderr as usize].push_log(lines) {
+            // A notice is not told from here: this is called from within a log event.
+            self.flush(&mut queues);
         }
-        queue.enqueue(lines);
-        // A notice is not told from here: this is called from within a log event.
-        self.flush(&mut queues);
     }
 
     /// How many lines meant for the stream were lost since the start, because the disk was full or, of the log alone,
@@ -188,11 +176,11 @@ impl Sink {
         }
     }
 
-    fn queues(&self) -> MutexGuard<'_, [Queue; 2]> {
+    fn queues(&self) -> MutexGuard<'_, [Queue<Writer>; 2]> {
         self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn flush(&self, queues: &mut [Queue; 2]) {
+    fn flush(&self, queues: &mut [Queue<Writer>; 2]) {
         for queue in queues.iter_mut() {
             let was_full = queue.is_full();
             queue.flush();
@@ -223,6 +211,16 @@ fn colour_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
 }
 
+impl TryWrite for Writer {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Writer::try_write(self, bytes)
+    }
+
+    fn chunk(&self) -> usize {
+        Writer::chunk(self)
+    }
+}
+
 // === impl Wait ===
 
 /// What to wait for until there is room.
@@ -234,7 +232,7 @@ enum Wait {
 }
 
 impl Wait {
-    fn until_room(queue: &Queue) -> Wait {
+    fn until_room(queue: &Queue<Writer>) -> Wait {
         match &queue.writer {
             Some(writer) if !queue.bytes.is_empty() => {
                 let fd = writer.as_fd().try_clone_to_owned().ok().filter(|_| queue.false_wakes < 2);

@@ -22,7 +22,14 @@ fn main() -> ExitCode {
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
     let mut table = table::Table::default();
     let mut fine = true;
-    for (part, target) in [("simulation", "simulation"), ("exploration", "exploration"), ("rounds", "rounds")] {
+    let targets = [
+        ("simulation", "simulation"),
+        ("simulation", "simulation_output"),
+        ("simulation", "simulation_config"),
+        ("exploration", "exploration"),
+        ("rounds", "rounds"),
+    ];
+    for (part, target) in targets {
         if wanted(part) {
             fine &= table.run_tests(part, target);
         }

@@ -12,9 +12,23 @@ use crate::mutate::{Mutant, mutate};
 use crate::root;
 
 /// What the core needs of softstop; it is pure, so it builds and runs by itself.
-const CORE: &[&str] = &["config", "plan", "lifecycle", "report", "signal.rs", "status.rs", "time.rs", "exit.rs"];
+const CORE: &[&str] = &[
+    "config",
+    "plan",
+    "lifecycle",
+    "report",
+    "signal.rs",
+    "status.rs",
+    "time.rs",
+    "exit.rs",
+    "output/lines.rs",
+    "output/queue.rs",
+];
 /// Mutated are the parts that decide.
-const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/"];
+const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/", "src/output/", "src/config/check/", "src/config/expand.rs"];
+/// Which program of the mutated core, with which first argument, tries the mutants of a file.
+const RUNNERS: &[(&str, &[&str])] =
+    &[("src/output/", &["rows", "I10"]), ("src/config/", &["rows", "I11"]), ("src/", &["runner"])];
 /// A mutant that takes longer than that hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,19 +45,31 @@ pub fn run() -> Result<Outcome, Error> {
     let dir = root().join("target/proof/mutants");
     let mutants = build(&dir)?;
     println!("{} mutants of {}", mutants.len(), MUTATED.join(" and "));
-    let all: Vec<&Mutant> = mutants.iter().collect();
-    let mut noticed = simulate(&dir, &all, false)?;
-    let left = |noticed: &BTreeMap<u32, _>| -> Vec<&Mutant> {
+    // SOFTSTOP_MUTANTS=src/output/ looks at those alone.
+    let only = std::env::var("SOFTSTOP_MUTANTS").unwrap_or_default();
+    let mutants: Vec<Mutant> = mutants.into_iter().filter(|m| m.file.starts_with(&only)).collect();
+    let mut noticed: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
+    for (part, program) in RUNNERS {
+        let first = |m: &Mutant| RUNNERS.iter().find(|(part, _)| m.file.starts_with(part)).map(|(part, _)| *part);
+        let own: Vec<&Mutant> = mutants.iter().filter(|m| first(m) == Some(*part)).collect();
+        noticed.extend(simulate(&dir, program, &own, false)?);
+        let count = own.iter().filter(|m| noticed.contains_key(&m.id)).count();
+        println!("{count} of {} mutants below {part} are noticed by the simulation", own.len());
+    }
+    let left = |noticed: &BTreeMap<u32, BTreeSet<String>>| -> Vec<&Mutant> {
         mutants.iter().filter(|m| !noticed.contains_key(&m.id)).collect()
     };
     let to_units = left(&noticed);
     println!("{} are left to the unit tests and the scenarios", to_units.len());
     for (id, by) in unit_tests(&dir, &to_units)? {
-        noticed.insert(id, [by].into());
+        noticed.entry(id).or_default().insert(by);
     }
-    let to_deep = left(&noticed);
+    let to_deep: Vec<&Mutant> = left(&noticed)
+        .into_iter()
+        .filter(|m| ["src/plan/", "src/lifecycle/"].iter().any(|p| m.file.starts_with(p)))
+        .collect();
     println!("{} are left to more of the simulation and to the exploration", to_deep.len());
-    noticed.extend(simulate(&dir, &to_deep, true)?);
+    noticed.extend(simulate(&dir, &["runner"], &to_deep, true)?);
     Ok(Outcome { mutants, noticed })
 }
 
@@ -114,6 +140,9 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     std::fs::create_dir_all(dir.join("src/bin"))?;
     let runner = include_str!("runner.rs").replace("WORLD", &root().join("tests/world/mod.rs").to_string_lossy());
     std::fs::write(dir.join("src/bin/runner.rs"), runner)?;
+    std::fs::write(dir.join("src/output/mod.rs"), "pub mod lines;\npub mod queue;\n")?;
+    let rows = include_str!("rows.rs").replace("TESTS", &root().join("tests").canonicalize()?.to_string_lossy());
+    std::fs::write(dir.join("src/bin/rows.rs"), rows)?;
     // Its golden timelines belong to it.
     std::fs::create_dir_all(dir.join("tests"))?;
     std::fs::copy(root().join("tests/scenarios.rs"), dir.join("tests/scenarios.rs"))?;
@@ -143,6 +172,7 @@ const LIB: &str = r#"#![allow(warnings)]
 pub mod config;
 pub mod exit;
 pub mod lifecycle;
+pub mod output;
 pub mod plan;
 pub mod report;
 pub mod signal;
@@ -184,6 +214,7 @@ libc = "0.2"
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 toml = { version = "1", default-features = false, features = ["parse", "serde", "std"] }
+tracing = { version = "0.1", default-features = false, features = ["std"] }
 [dev-dependencies]
 proptest = { version = "1", default-features = false, features = ["std"] }
 [profile.release]
@@ -195,7 +226,12 @@ opt-level = 1
 "#;
 
 /// The simulation and the exploration, in processes that are ended when a mutant makes them hang.
-fn simulate(dir: &Path, mutants: &[&Mutant], deep: bool) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+fn simulate(
+    dir: &Path,
+    program: &[&str],
+    mutants: &[&Mutant],
+    deep: bool,
+) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let shares: Vec<Vec<u32>> =
         (0..threads).map(|t| mutants.iter().skip(t).step_by(threads).map(|m| m.id).collect()).collect();
@@ -203,7 +239,7 @@ fn simulate(dir: &Path, mutants: &[&Mutant], deep: bool) -> Result<BTreeMap<u32,
     std::thread::scope(|scope| -> Result<(), Error> {
         let workers: Vec<_> = shares
             .into_iter()
-            .map(|ids| scope.spawn(move || simulate_share(dir, ids, deep).map_err(|e| e.to_string())))
+            .map(|ids| scope.spawn(move || simulate_share(dir, program, ids, deep).map_err(|e| e.to_string())))
             .collect();
         for worker in workers {
             noticed.extend(worker.join().map_err(|_| "a worker panicked")??);
@@ -216,7 +252,12 @@ fn simulate(dir: &Path, mutants: &[&Mutant], deep: bool) -> Result<BTreeMap<u32,
     Ok(noticed)
 }
 
-fn simulate_share(dir: &Path, mut ids: Vec<u32>, deep: bool) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
+fn simulate_share(
+    dir: &Path,
+    program: &[&str],
+    mut ids: Vec<u32>,
+    deep: bool,
+) -> Result<BTreeMap<u32, BTreeSet<String>>, Error> {
     // The core as it is, first: it must pass.
     ids.insert(0, 0);
     let mut noticed = BTreeMap::new();
@@ -229,7 +270,8 @@ fn simulate_share(dir: &Path, mut ids: Vec<u32>, deep: bool) -> Result<BTreeMap<
         let script = "ulimit -v 8000000; exec \"$0\" \"$@\"";
         let mut child = Command::new("sh")
             .args(["-c", script])
-            .arg(dir.join("target/release/runner"))
+            .arg(dir.join("target/release").join(program[0]))
+            .args(&program[1..])
             .args(list.split_whitespace())
             .envs(deep.then_some(("DEEP", "1")))
             .stdout(Stdio::piped())
@@ -256,7 +298,8 @@ fn simulate_share(dir: &Path, mut ids: Vec<u32>, deep: bool) -> Result<BTreeMap<
                 Err(_) if ids.is_empty() => break,
                 // Hung, or ended by itself: the mutant it was at did that.
                 Err(_) => {
-                    noticed.insert(ids.remove(0), ["I1".to_string(), "hang".to_string()].into());
+                    let row = program.get(1).unwrap_or(&"I1");
+                    noticed.insert(ids.remove(0), [row.to_string(), "hang".to_string()].into());
                     break;
                 }
             }

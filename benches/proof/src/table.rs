@@ -27,7 +27,8 @@ impl Table {
         println!("{column}: cargo test --test {target}");
         let mut command = Command::new("cargo");
         command.current_dir(root()).args(["test", "--locked", "--test", target, "--", "--nocapture"]);
-        for (variable, value) in [("SOFTSTOP_SCENARIOS", "1000000"), ("SOFTSTOP_ROUNDS", "1000")] {
+        let scenarios = if target == "simulation" { "1000000" } else { "100000" };
+        for (variable, value) in [("SOFTSTOP_SCENARIOS", scenarios), ("SOFTSTOP_ROUNDS", "1000")] {
             if std::env::var_os(variable).is_none() {
                 command.env(variable, value);
             }
@@ -48,6 +49,8 @@ impl Table {
                 let (number, rest) = rest.split_once(": ")?;
                 Some((number.parse().ok()?, rest.split(' ').next()?.parse().ok()?))
             });
+            // A target may do both: I10 and I11 do.
+            let column = if line.contains(" states put ") { "exploration" } else { column };
             match counted {
                 Some((invariant, count)) => drop(self.cells.entry(column).or_default().insert(invariant, count)),
                 None if line.contains("states, ")

@@ -164,8 +164,9 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
             && top.get("process").is_none_or(|f| f.elements().is_some())
             && reader.can_miss(&top, &["process"])
         {
-            let whole = reader.source.whole();
-            reader.error_at(vec![whole], "there is no process to run", MINIMAL);
+            let empty = top.get("process").map(|f| reader.source.place(&f.span(), ""));
+            let place = empty.unwrap_or_else(|| reader.source.whole());
+            reader.error_at(vec![place], "there is no process to run", MINIMAL);
         }
         relations::defaults(reader, &mut processes);
         relations::dependencies(reader, &processes);

@@ -135,11 +135,15 @@ pub fn budget(reader: &mut Reader<'_>, top: &Table<'_>, budget: &Budget<'_>) {
         shares(reader, budget, grace - kill - drained - after);
         return;
     }
-    let order = if kill >= grace { ["kill_reserve", "grace"] } else { ["grace", "stop_reserve"] };
-    let keys = order.into_iter().chain(["kill_reserve", "stop_reserve"]);
-    let field = keys.filter(|k| *k != "grace" || !budget.overridden).find_map(|k| top.get(k));
-    let step = budget.drain.iter().chain(budget.post_stop).find(|s| s.step.reserve.is_some());
-    let span = field.map(|f| f.span()).or_else(|| step.map(|s| s.header.clone())).unwrap_or_default();
+    // At the grace, when it stands in the file and the sum is at fault; else at what holds the most of it.
+    let stated = top.get("grace").filter(|_| kill < grace && !budget.overridden);
+    let own = [("kill_reserve", kill), ("stop_reserve", if kill < grace { held } else { Duration::ZERO })];
+    let own = own.into_iter().filter_map(|(key, reserve)| Some((reserve, top.get(key)?.span())));
+    let steps = budget.drain.iter().chain(budget.post_stop).filter(|_| kill < grace);
+    let steps = steps.filter_map(|s| Some((s.step.reserve?, s.header.clone())));
+    let most = || own.chain(steps).max_by_key(|(reserve, _)| *reserve).map(|(_, span)| span);
+    let span =
+        stated.map(|f| f.span()).or_else(most).or_else(|| top.get("grace").map(|f| f.span())).unwrap_or_default();
     let from = if budget.overridden { ", given by --grace or SOFTSTOP_GRACE" } else { "" };
     if kill >= grace {
         let sentence = format!("kill_reserve ({}) must be less than grace ({}{from})", words(kill), words(grace));

@@ -1,0 +1,195 @@
+//! I11: valid configurations with every key there is, broken in every way there is. Each is refused with its line, column and fix,
+//! or right: then a plan can be made of it and lived. Some go through the real binary, which starts nothing and exits with 78.
+//!
+//! `SOFTSTOP_SCENARIOS` (20,000) says how many, `SOFTSTOP_SEED` (0) from which seed on; the seed alone brings a failure back.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests use every processor")]
+
+mod mistakes;
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mistakes::edits::{Mistake, from_seed};
+use mistakes::types::{VALUES, takes};
+use mistakes::{env, judge};
+use softstop::config::check::keys::{self, Section};
+use softstop::config::check::{decode, read};
+use support::{Dir, Launch};
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    let Ok(text) = std::env::var(variable) else { return otherwise };
+    text.replace('_', "").parse().unwrap_or_else(|e| panic!("{variable}={text}: {e}"))
+}
+
+#[test]
+fn a_configuration_is_refused_where_it_is_wrong_or_can_be_lived() {
+    let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 20_000));
+    let next = AtomicU64::new(0);
+    let refused = Mutex::new(BTreeMap::<&str, [u64; 2]>::new());
+    let work = || {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= count {
+                return;
+            }
+            let seed = from.wrapping_add(n);
+            let mistake = from_seed(seed);
+            let was = judge(&mistake).unwrap_or_else(|wrong| {
+                next.store(count, Ordering::Relaxed);
+                let text = String::from_utf8_lossy(&mistake.bytes);
+                panic!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1: {}: {wrong}\n{text}", mistake.kind)
+            });
+            refused.lock().unwrap().entry(mistake.kind).or_default()[usize::from(was)] += 1;
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    let refused = refused.into_inner().unwrap();
+    println!("{count} scenarios from seed {from}");
+    for (kind, [no, yes]) in &refused {
+        println!("  {kind}: {yes} refused, {no} accepted");
+    }
+    println!("I11: {} scenarios put it to the test", refused.values().map(|[_, yes]| yes).sum::<u64>());
+}
+
+/// A table, what stands above its keys, the keys it needs, and what stands below.
+type Site = (&'static Section, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
+/// Where a key may stand: what is above it, and what its table needs besides.
+const SITES: &[Site] = &[
+    (&keys::TOP, "", &[], PROCESS),
+    (&keys::HTTP, "[http]\n", &[("listen", "9180")], PROCESS),
+    (&keys::LOG, "[log]\n", &[], PROCESS),
+    (&keys::PROCESS, "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
+    (
+        &keys::PROCESS,
+        "[[process]]\nname='db'\ncommand=['x']\n[[process]]\n",
+        &[("name", "'web'"), ("command", "['x']")],
+        "",
+    ),
+    (&keys::BACKOFF, "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
+    (&keys::RUNG, "[[process]]\nname='web'\ncommand=['x']\n[[process.stop]]\n", &[("signal", "'INT'")], ""),
+    (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.startup]\n", EXEC, ""),
+    (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.readiness]\n", EXEC, ""),
+    (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.liveness]\n", EXEC, ""),
+    (&keys::TASK, "[[process]]\nname='web'\ncommand=['x']\n[[process.post_start]]\n", EXEC, ""),
+    (&keys::TASK, "[[process]]\nname='web'\ncommand=['x']\n[process.pre_stop]\n", EXEC, ""),
+    (&keys::TASK, "[[init]]\n", EXEC, PROCESS),
+    (&keys::STEP, "[[drain]]\n", EXEC, PROCESS),
+    (&keys::STEP, "[[post_stop]]\n", EXEC, PROCESS),
+    (&keys::TASK, "[[drain]]\n[[drain.parallel]]\n", EXEC, PROCESS),
+    (&keys::HTTP_GET, "[[init]]\n[init.http_get]\n", PORT, PROCESS),
+    (&keys::HTTP_GET, "[[process]]\nname='web'\ncommand=['x']\n[process.liveness.http_get]\n", PORT, ""),
+    (&keys::HTTP_POST, "[[drain]]\n[drain.http_post]\n", PORT, PROCESS),
+    (&keys::TCP_SOCKET, "[[init]]\n[init.tcp_socket]\n", PORT, PROCESS),
+    (&keys::SIGNAL, "[[drain]]\n[drain.signal]\n", &[("process", "'web'"), ("signal", "'HUP'")], PROCESS),
+];
+const PROCESS: &str = "[[process]]\nname='web'\ncommand=['x']\n";
+const EXEC: &[(&str, &str)] = &[("exec", "['x']")];
+const PORT: &[(&str, &str)] = &[("port", "80")];
+
+/// The table at its site with these keys: the lines that they stand in.
+fn at_site(site: usize, given: &[(&str, &str)]) -> (String, Vec<std::ops::Range<usize>>) {
+    let (_, above, needed, below) = SITES[site];
+    let mut text = above.to_owned();
+    let is_handler = |key: &str| keys::HANDLERS.contains(&key) || key == "parallel";
+    for (key, value) in needed {
+        if !given.iter().any(|(k, _)| k == key || is_handler(k) && is_handler(key)) {
+            text += &format!("{key} = {value}\n");
+        }
+    }
+    // What a table lacks, or holds as a whole, is said at its header.
+    let header = above.trim_end().rfind('\n').map_or(0, |at| at + 1);
+    let mut places: Vec<_> = std::iter::once(header..header + 1).collect();
+    for (key, value) in given {
+        places.push(text.len()..text.len() + key.len() + value.len() + 3);
+        text += &format!("{key} = {value}\n");
+    }
+    // A `process` that is no table is one too many beside one that is.
+    let alone = given.iter().any(|(key, _)| *key == "process") && above.is_empty();
+    (if alone { text } else { text + below }, places)
+}
+
+/// Every key of every table, wherever it may stand, with every value of [`VALUES`]; and every two keys of a table with some.
+#[test]
+fn every_key_with_every_value() {
+    let mut states = 0u64;
+    let mut refused = 0u64;
+    let mut judge = |mistake: Mistake| {
+        states += 1;
+        match judge(&mistake) {
+            Ok(was) => refused += u64::from(was),
+            Err(wrong) => panic!("{wrong}\n{}", String::from_utf8_lossy(&mistake.bytes)),
+        }
+    };
+    for (site, (section, ..)) in SITES.iter().enumerate() {
+        for key in section.keys {
+            for (value, kind) in VALUES {
+                let (text, places) = at_site(site, &[(key, value)]);
+                let must = !takes(section, key, *kind) && !value.contains("${");
+                judge(Mistake { bytes: text.into_bytes(), kind: "a value", refused: must, places });
+            }
+        }
+        for (i, one) in section.keys.iter().enumerate() {
+            for two in &section.keys[..i] {
+                for a in PAIRED {
+                    for b in PAIRED {
+                        let (text, _) = at_site(site, &[(one, a), (two, b)]);
+                        judge(Mistake {
+                            bytes: text.into_bytes(),
+                            kind: "two values",
+                            refused: false,
+                            places: Vec::new(),
+                        });
+                    }
+                }
+            }
+        }
+    }
+    let covered = |s: &&&Section| SITES.iter().any(|(section, ..)| section.title == s.title);
+    assert_eq!(keys::SECTIONS.iter().filter(covered).count(), keys::SECTIONS.len(), "a table has no site");
+    println!("{states} states, {refused} of them refused");
+    println!("I11: {states} states put it to the test");
+}
+
+const PAIRED: &[&str] = &["\"1s\"", "\"2h\"", "1", "[\"x\"]", "{ port = 80 }", "\"web\"", "true"];
+
+/// Some of the random ones, and the one process would leave a mark.
+#[test]
+fn the_binary_starts_nothing() {
+    let from = number("SOFTSTOP_SEED", 0);
+    let dir = Dir::new();
+    let (mark, mut tried) = (dir.text("started"), 0);
+    let command = format!("command = [\"touch\", \"{mark}\"]");
+    for seed in from.. {
+        let mistake = from_seed(seed);
+        let text = String::from_utf8_lossy(&mistake.bytes).into_owned();
+        if !mistake.refused || mistake.kind == "not UTF-8" {
+            continue;
+        }
+        let text: String = text
+            .lines()
+            .map(|l| if l.starts_with("command = [") { &command } else { l })
+            .fold(String::new(), |t, l| t + l + "\n");
+        let at = match decode(text.as_bytes(), "f").and_then(|t| read(t, "f", &env)) {
+            Ok(_) => panic!("seed {seed}: accepted once its commands are others:\n{text}"),
+            Err(problems) => problems.list.iter().flat_map(|p| p.places.clone()).find_map(|p| p.position),
+        };
+        let file = dir.write("softstop.toml", &text);
+        let ended = Launch::new(["run", "-c", &file]).env("HOST", "db").not_pid1().run();
+        ended.expect_code(78).expect("help: ").expect("nothing was started");
+        if let Some(at) = at {
+            ended.expect(&format!("{file}:{}:{}", at.line, at.column));
+        }
+        assert!(!dir.path("started").exists(), "seed {seed}: something was started:\n{text}");
+        tried += 1;
+        if tried == 50 {
+            return;
+        }
+    }
+}
