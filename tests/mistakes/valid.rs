@@ -37,12 +37,17 @@ enum Place {
 pub fn valid(d: &mut Draw) -> Valid {
     let mut b = Builder { d, out: Valid { text: String::new(), slots: Vec::new(), processes: Vec::new() }, header: 0 };
     for key in keys::TOP.keys {
-        if !["http", "log", "exit_codes", "init", "process", "drain", "post_stop"].contains(key) && b.d.chance(50) {
+        if !["http", "control", "log", "exit_codes", "init", "process", "drain", "post_stop"].contains(key)
+            && b.d.chance(50)
+        {
             b.plain(&keys::TOP, key, false);
         }
     }
     if b.d.chance(50) {
         b.table("[http]", &keys::HTTP, &["listen"]);
+    }
+    if b.d.chance(30) {
+        b.table("[control]", &keys::CONTROL, &["socket"]);
     }
     if b.d.chance(30) {
         b.table("[log]", &keys::LOG, &["level", "format"]);
@@ -252,6 +257,7 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "report" | "working_dir") => &["\"/tmp/x\"", "\"relative\""],
         (_, "termination_log") => &["\"\"", "\"/dev/termination-log\""],
         (_, "listen") => &["\"0.0.0.0:9180\"", "9180", "\":9180\"", "\"[::]:9180\"", "\"${NONE:-9180}\""],
+        (_, "socket") => &["\"/run/softstop.sock\"", "\"@name\"", "\"off\""],
         (_, "level") => &["\"error\"", "\"warn\"", "\"info\"", "\"debug\""],
         (_, "format") => &["\"text\"", "\"json\""],
         ("[[process]]", "name") => &["\"web\""],
