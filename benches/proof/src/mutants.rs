@@ -45,9 +45,10 @@ pub fn run() -> Result<Outcome, Error> {
     let dir = root().join("target/proof/mutants");
     let mutants = build(&dir)?;
     println!("{} mutants of {}", mutants.len(), MUTATED.join(" and "));
-    // SOFTSTOP_MUTANTS=src/output/ looks at those alone.
+    // SOFTSTOP_MUTANTS=src/plan/,src/output/ looks at those alone.
     let only = std::env::var("SOFTSTOP_MUTANTS").unwrap_or_default();
-    let mutants: Vec<Mutant> = mutants.into_iter().filter(|m| m.file.starts_with(&only)).collect();
+    let wanted = |m: &Mutant| only.split(',').any(|part| m.file.starts_with(part));
+    let mutants: Vec<Mutant> = mutants.into_iter().filter(wanted).collect();
     let mut noticed: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
     for (part, program) in RUNNERS {
         let first = |m: &Mutant| RUNNERS.iter().find(|(part, _)| m.file.starts_with(part)).map(|(part, _)| *part);
@@ -323,24 +324,32 @@ fn unit_tests(dir: &Path, left: &[&Mutant]) -> Result<BTreeMap<u32, String>, Err
     if !output.status.success() || programs.len() < 2 {
         return Err("the unit tests of the mutated core do not build".into());
     }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut noticed = BTreeMap::new();
-    for mutant in left {
-        for program in &programs {
-            let status = Command::new("timeout")
-                .arg("60")
-                .arg(program)
-                .arg("-q")
-                .env("MUTANT", mutant.id.to_string())
-                .current_dir(dir)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()?;
-            if !status.success() {
-                let by = if program.contains("scenarios") { "scenarios" } else { "units" };
-                noticed.insert(mutant.id, by.to_string());
-                break;
-            }
+    let programs = &programs;
+    std::thread::scope(|scope| -> Result<(), Error> {
+        let share = |t: usize| left.iter().skip(t).step_by(threads).filter_map(move |m| unit_test(dir, programs, m));
+        let workers: Vec<_> = (0..threads).map(|t| scope.spawn(move || share(t).collect::<Vec<_>>())).collect();
+        for worker in workers {
+            noticed.extend(worker.join().map_err(|_| "a worker panicked")?);
         }
-    }
+        Ok(())
+    })?;
     Ok(noticed)
+}
+
+/// The tests of the mutant's own module; the scenarios go through all of it.
+fn unit_test(dir: &Path, programs: &[String], mutant: &Mutant) -> Option<(u32, String)> {
+    let module = mutant.file.split('/').nth(1)?;
+    programs.iter().find_map(|program| {
+        let scenarios = program.contains("scenarios");
+        let mut command = Command::new("timeout");
+        command.arg("60").arg(program).arg("-q").env("MUTANT", mutant.id.to_string()).current_dir(dir);
+        if !scenarios {
+            command.arg(format!("{module}::"));
+        }
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
+        let by = if scenarios { "scenarios" } else { "units" };
+        (!status.success()).then(|| (mutant.id, by.to_string()))
+    })
 }

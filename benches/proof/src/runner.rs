@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use world::scenario::Scenario;
 
 /// So many scenarios each, and with DEEP so many more, and the explored worlds: for those that survive all else.
-const SCENARIOS: u64 = 2_000;
-const DEEP: u64 = 20_000;
-const ENOUGH: Duration = Duration::from_secs(1);
+const SCENARIOS: u64 = 1_000;
+const DEEP: u64 = 10_000;
+const ENOUGH: Duration = Duration::from_millis(300);
 
 fn main() {
     std::panic::set_hook(Box::new(|_| {}));
@@ -40,7 +40,7 @@ fn main() {
                 }
             }
             // Whatever notices it so often, or at such a cost, has been seen.
-            if found >= 200 || (found > 0 && began.elapsed() > ENOUGH) {
+            if found >= 40 || (found > 0 && began.elapsed() > ENOUGH) {
                 break;
             }
         }
