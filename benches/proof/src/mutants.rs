@@ -30,7 +30,7 @@ const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/", "src/output/", "src/co
 const RUNNERS: &[(&str, &[&str])] =
     &[("src/output/", &["rows", "I10"]), ("src/config/", &["rows", "I11"]), ("src/", &["runner"])];
 /// A mutant that takes longer than that hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 type Error = Box<dyn std::error::Error>;
 
