@@ -18,7 +18,7 @@ const PATIENCE: At = At::from_millis(90_000);
 /// Or after so many events: crash loops and fast probes show what they have to show long before.
 const PATIENT_EVENTS: u64 = 400;
 /// Far more than any scenario needs.
-const EVENTS: u64 = 2_500;
+const EVENTS: u64 = 10_000;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Due {

@@ -25,6 +25,9 @@ const LONGEST_NAP: Duration = Duration::from_millis(2);
 /// So many numbers in a row that are not open: there are no more descriptors.
 const GAP: u32 = 256;
 
+/// Paths that name softstop's own descriptors.
+const OWN: [&str; 3] = ["/dev/std", "/dev/fd/", "/proc/self/fd/"];
+
 /// What came of it.
 #[derive(Debug)]
 pub enum Written {
@@ -49,13 +52,15 @@ pub fn write(path: &Path, create: bool, text: &[u8], limit: Duration) -> Written
 }
 
 fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
+    // The likes of /dev/stdout are names of what must not be closed then.
+    let own = OWN.iter().any(|prefix| path.as_os_str().as_bytes().starts_with(prefix.as_bytes()));
     let path = CString::new(path.as_os_str().as_bytes())?;
     // In the child none of our handlers may run; what is blocked does not end it, but for SIGKILL.
     let before = mask::replace_mask(SignalSet::ALL);
     // SAFETY: the child makes async-signal-safe calls alone (`run`) and never returns.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
-        run(&path, create, text);
+        run(&path, own, create, text);
     }
     mask::replace_mask(before);
     match forked {
@@ -99,8 +104,10 @@ fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(path: &CString, create: bool, text: &[u8]) -> ! {
-    close_all();
+fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> ! {
+    if !own {
+        close_all();
+    }
     let errno = match open_and_write(path, create, text) {
         Ok(()) => 0,
         Err(errno) => errno as i32,

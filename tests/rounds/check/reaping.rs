@@ -57,7 +57,8 @@ pub fn system_calls(case: &Case, found: &mut Findings) {
     let strangers: Vec<i32> = case.lives.iter().filter(|l| l.name == "stranger").map(|l| l.pid).collect();
     found.hold(9, strange.iter().all(|pid| !strangers.contains(pid)), || format!("a stranger's pidfd: {strange:?}"));
     let left = case.named("left_behind").next().is_some();
-    found.hold(5, t.alone || left || case.t0.is_none(), || {
+    let alone = t.alone || (t.alone_before && t.alive.is_empty());
+    found.hold(5, alone || left || case.t0.is_none(), || {
         "it ended without having been told that no child is left".to_owned()
     });
 }
@@ -71,6 +72,8 @@ struct Trace {
     pinned: BTreeSet<i32>,
     /// The last thing it heard of its children is that there are none.
     alone: bool,
+    /// It had heard that when it made the child that is still there: at the very end those who write the report and the verdict.
+    alone_before: bool,
 }
 
 impl Trace {
@@ -80,7 +83,7 @@ impl Trace {
                 let pid = call.result as i32;
                 self.reaped.remove(&pid);
                 self.alive.insert(pid);
-                self.alone = false;
+                (self.alone_before, self.alone) = (self.alone || self.alone_before && self.alive.len() == 1, false);
             }
             "waitid" | "wait4"
                 if call.result == 0 && !call.arguments.contains("WNOWAIT") && call.arguments.contains("WEXITED") =>
