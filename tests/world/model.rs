@@ -39,6 +39,8 @@ pub struct Life {
     pub ever_completed: bool,
     /// It is to be started again by order.
     pub ordered: bool,
+    /// How many restarts count is not known here.
+    pub uncertain: bool,
     /// `/status` has called this run ready.
     shown_ready: bool,
     // Of this run.
@@ -244,14 +246,14 @@ impl World {
         let process = &self.config.processes[p];
         let factor = 1u32.checked_shl(self.lives[p].recent).unwrap_or(u32::MAX);
         let expected = process.backoff.initial.saturating_mul(factor).min(process.backoff.max).max(SHORTEST);
-        if delay != expected {
+        if delay != expected && !self.lives[p].uncertain {
             return broken("model", format!("p{p}: a back-off of {delay:?}, not {expected:?}"));
         }
         let life = &mut self.lives[p];
         if process.restart == Restart::Never {
             return broken("model", format!("p{p} is restarted, and its policy says never"));
         }
-        if process.max_restarts.is_some_and(|max| life.recent >= max) {
+        if process.max_restarts.is_some_and(|max| life.recent >= max) && !life.uncertain {
             return broken("model", format!("p{p} is restarted once more than it may be"));
         }
         life.recent += 1;
@@ -601,7 +603,7 @@ impl World {
                 let p = index(process);
                 self.lives[p].gave_up = true;
                 let max = self.config.processes[p].max_restarts;
-                if max.is_none_or(|max| self.lives[p].recent < max) {
+                if max.is_none_or(|max| self.lives[p].recent < max) && !self.lives[p].uncertain {
                     return broken("model", format!("p{p} is given up after {} restarts", self.lives[p].recent));
                 }
                 Ok(())

@@ -27,7 +27,9 @@ impl World {
             Order::Restart { process } | Order::Start { process } => {
                 let Some(p) = self.named(process).filter(|_| self.stop.is_none()) else { return };
                 let (life, body) = (&mut self.lives[p], &self.bodies[p]);
-                if body.run > 0 && !body.alive && (!body.group || body.unkillable) {
+                // Whether its group was given up already is the machine's to say.
+                life.uncertain |= !body.alive && body.group && body.unkillable;
+                if body.run > 0 && !body.alive && !body.group {
                     // Somebody has looked at it.
                     life.start_over();
                 }
