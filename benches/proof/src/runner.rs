@@ -15,7 +15,7 @@ use world::scenario::Scenario;
 const SCENARIOS: u64 = 1_000;
 const DEEP: u64 = 6_000;
 /// Of the worlds that are small enough, so many: they share most of what can happen.
-const WORLDS: usize = 2;
+const SEARCHED: usize = 2;
 const ENOUGH: Duration = Duration::from_millis(300);
 
 fn main() {
@@ -47,7 +47,7 @@ fn main() {
             }
         }
         if deep && by.is_empty() {
-            for small in world::small::worlds().iter().filter(|s| s.quick).take(WORLDS) {
+            for small in world::small::worlds().iter().filter(|s| s.quick).take(SEARCHED) {
                 let what = catch_unwind(AssertUnwindSafe(|| world::explore::explore(small)));
                 match what {
                     Ok(Ok(_)) => {}
