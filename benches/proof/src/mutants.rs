@@ -49,7 +49,7 @@ pub fn run() -> Result<Outcome, Error> {
     let only = std::env::var("SOFTSTOP_MUTANTS").unwrap_or_default();
     // SOFTSTOP_EVERY=4 looks at every fourth of them.
     let every: u32 = std::env::var("SOFTSTOP_EVERY").ok().and_then(|n| n.parse().ok()).unwrap_or(1).max(1);
-    let wanted = |m: &Mutant| only.split(',').any(|part| m.file.starts_with(part)) && m.id % every == 0;
+    let wanted = |m: &Mutant| only.split(',').any(|part| m.file.starts_with(part)) && m.id.is_multiple_of(every);
     let mutants: Vec<Mutant> = mutants.into_iter().filter(wanted).collect();
     let mut noticed: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
     for (part, program) in RUNNERS {
