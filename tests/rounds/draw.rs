@@ -108,20 +108,7 @@ fn a_file(s: &mut Scenario, r: &mut Random) {
         s.post_stop.push(Step { tasks, reserve, always: r.chance(80) });
     }
     if r.chance(7) {
-        use Broken::{
-            BadSignal, BareNumber, MissingCommand, MisspeltKey, NonsenseDuration, SameName, Unclosed, UnknownDependency,
-        };
-        let all = [
-            MisspeltKey,
-            NonsenseDuration,
-            BareNumber,
-            MissingCommand,
-            UnknownDependency,
-            BadSignal,
-            Unclosed,
-            SameName,
-        ];
-        s.broken = Some(r.one_of(&all));
+        s.broken = Some(r.one_of(&Broken::ALL));
     }
 }
 

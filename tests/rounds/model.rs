@@ -141,6 +141,19 @@ pub enum Broken {
     SameName,
 }
 
+impl Broken {
+    pub const ALL: [Broken; 8] = [
+        Broken::MisspeltKey,
+        Broken::NonsenseDuration,
+        Broken::BareNumber,
+        Broken::MissingCommand,
+        Broken::UnknownDependency,
+        Broken::BadSignal,
+        Broken::Unclosed,
+        Broken::SameName,
+    ];
+}
+
 impl Process {
     /// Signals that its stop is made of.
     pub fn ladder_signals(&self, received: i32) -> Vec<i32> {

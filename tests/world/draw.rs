@@ -1,20 +1,12 @@
 //! Where a scenario's choices come from: a seed, or a fuzzer's bytes.
 
+#[path = "random.rs"]
+#[allow(dead_code, reason = "the rounds draw by more of its methods")]
+mod random;
+
 use std::time::Duration;
 
-/// splitmix64 (Steele, Lea and Flood 2014): every seed gives a good sequence, neighbouring ones too.
-#[derive(Clone, Copy)]
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
+use random::Random;
 
 pub enum Draw<'a> {
     Seed(Random),

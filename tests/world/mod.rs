@@ -148,7 +148,7 @@ impl World {
             lives: vec![Life::default(); config.processes.len()],
             stragglers: vec![Straggler::default(); stragglers],
             machine: Machine::new(Plan::new(config.clone())),
-            model: Model::new(&config),
+            model: Model::default(),
             config: Rc::new(config),
             now: At::ZERO,
             hooks: BTreeMap::new(),
@@ -254,7 +254,7 @@ impl World {
         }
         let (run, unkillable) = (self.bodies[p].run + 1, self.unkillable[p]);
         self.bodies[p] = Body { run, alive: true, unkillable, ..Body::default() };
-        self.has_started(p)?;
+        self.has_started(p);
         self.feed(Event::Spawned { process: ProcId(p), pid: pid(p) })?;
         self.reap_when_answered()
     }

@@ -54,7 +54,6 @@ pub struct Life {
     /// It was stopped for being no good.
     unhealthy: bool,
     pub group_told: bool,
-    ended_at: At,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -106,12 +105,6 @@ struct TaskFacts {
     flight: Option<u64>,
 }
 
-impl Model {
-    pub fn new(_: &Config) -> Model {
-        Model::default()
-    }
-}
-
 fn probe_of(config: &Config, p: usize, kind: ProbeKind) -> Option<&Probe> {
     let process = &config.processes[p];
     match kind {
@@ -124,7 +117,7 @@ fn probe_of(config: &Config, p: usize, kind: ProbeKind) -> Option<&Probe> {
 // === the life of a process ===
 
 impl World {
-    pub(super) fn has_started(&mut self, p: usize) -> Checked {
+    pub(super) fn has_started(&mut self, p: usize) {
         let life = &mut self.lives[p];
         life.ever_ran = true;
         (life.since, life.due, life.not_started) = (self.now, None, None);
@@ -139,7 +132,6 @@ impl World {
         } else {
             self.started_up(p);
         }
-        Ok(())
     }
 
     fn begin_probe(&mut self, p: usize, kind: ProbeKind) {
@@ -188,7 +180,6 @@ impl World {
         let reset = self.config.processes[p].backoff.reset;
         let life = &mut self.lives[p];
         life.last_exit = Some(exit);
-        life.ended_at = self.now;
         if self.now.since(life.since) >= reset {
             life.recent = 0;
         }
@@ -680,9 +671,6 @@ impl World {
         let life = &mut self.lives[p];
         life.post_start += 1;
         life.post_start_over = over || life.post_start == count;
-        if over && tasks.iter().any(|t| t.name == name && t.on_failure == OnFailure::Restart) {
-            life.post_start_over = true;
-        }
         self.latch();
     }
 

@@ -108,10 +108,7 @@ const SWAPPED: &[(&str, &str)] = &[
 
 fn variants(expr: &Expr) -> Vec<Expr> {
     match expr {
-        Expr::Binary(b) if has_let(expr) => {
-            let _ = b;
-            Vec::new()
-        }
+        Expr::Binary(_) if has_let(expr) => Vec::new(),
         Expr::Binary(b) => operators(&b.op).into_iter().map(|op| binary(b, op)).collect(),
         Expr::Unary(u) if matches!(u.op, UnOp::Not(_)) => vec![(*u.expr).clone()],
         Expr::Macro(m) if m.mac.path.is_ident("matches") => vec![parse_quote!(!#expr)],
