@@ -1,7 +1,8 @@
 //! Shows what docs/reliability.md claims, and prints its table.
 //!
 //! `cargo run --release --manifest-path benches/proof/Cargo.toml` does all of it; the names of parts as arguments
-//! (`simulation`, `exploration`, `rounds`, `mutants`) do only those.
+//! (`simulation`, `exploration`, `rounds`, `mutants`) do only those. Of the mutants SOFTSTOP_MUTANTS=src/plan/,src/output/ takes
+//! those of some files, SOFTSTOP_EVERY=8 every eighth.
 
 #![allow(clippy::disallowed_methods, reason = "it runs programs and waits for them: it is no PID 1")]
 

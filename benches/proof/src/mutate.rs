@@ -170,13 +170,13 @@ impl Mutator<'_> {
         }
     }
 
-    fn choose_condition(&mut self, cond: &mut Expr, others: &[bool]) {
+    /// `original`: as it stands in the source, before there were mutants in it.
+    fn choose_condition(&mut self, original: &Expr, cond: &mut Expr, others: &[bool]) {
         // A condition that is a literal or has a `let` in it has been seen to, or cannot be.
-        if has_let(cond) || matches!(cond, Expr::Lit(_)) {
+        if has_let(original) || matches!(original, Expr::Lit(_)) {
             return;
         }
-        let original = cond.clone();
-        self.choose(&original, cond, others.iter().map(|b| parse_quote!(#b)).collect());
+        self.choose(original, cond, others.iter().map(|b| parse_quote!(#b)).collect());
     }
 }
 
@@ -237,9 +237,10 @@ impl VisitMut for Mutator<'_> {
     }
 
     fn visit_arm_mut(&mut self, arm: &mut Arm) {
+        let original = arm.guard.clone();
         visit_mut::visit_arm_mut(self, arm);
-        if let Some((_, guard)) = &mut arm.guard {
-            self.choose_condition(guard, &[true, false]);
+        if let (Some((_, original)), Some((_, guard))) = (&original, &mut arm.guard) {
+            self.choose_condition(original, guard, &[true, false]);
         }
     }
 
@@ -250,10 +251,10 @@ impl VisitMut for Mutator<'_> {
     fn visit_expr_mut(&mut self, expr: &mut Expr) {
         let original = expr.clone();
         visit_mut::visit_expr_mut(self, expr);
-        match expr {
-            Expr::If(e) => self.choose_condition(&mut e.cond, &[true, false]),
+        match (&original, &mut *expr) {
+            (Expr::If(o), Expr::If(e)) => self.choose_condition(&o.cond, &mut e.cond, &[true, false]),
             // `true` would never end.
-            Expr::While(e) => self.choose_condition(&mut e.cond, &[false]),
+            (Expr::While(o), Expr::While(e)) => self.choose_condition(&o.cond, &mut e.cond, &[false]),
             _ => {}
         }
         self.choose(&original, expr, variants(&original));
