@@ -8,8 +8,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use softstop::sys::spawn::writer::{self, Written};
 use support::account::{REPORT, line, nothing_left};
 use support::fuse::with_hanging_file_system;
 use support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes};
@@ -100,6 +105,45 @@ fn an_ordinary_process_is_gone_in_time_while_its_files_hang() {
         hung.release();
         nothing_left(&mark);
     });
+}
+
+/// The OOM killer may choose it, and who kills everything left in a container meets it.
+#[test]
+fn a_writer_that_is_killed_is_followed_by_another_and_no_third() {
+    // So much that it is met while it writes.
+    let text = vec![b'x'; 64 << 20];
+    for (kills, fine) in [(1, true), (2, false)] {
+        let dir = Dir::new();
+        let path = dir.path("report");
+        let written = std::thread::scope(|scope| {
+            let (say, said) = std::sync::mpsc::channel();
+            let (path, text) = (&path, &text);
+            let writing = scope.spawn(move || {
+                // Of its own children alone: others of this process are other tests'.
+                let own = nix::unistd::gettid();
+                say.send(PathBuf::from(format!("/proc/self/task/{own}/children"))).unwrap();
+                writer::write(path, true, text, SOON)
+            });
+            let children = said.recv().unwrap();
+            let mut killed = BTreeSet::new();
+            while !writing.is_finished() && killed.len() < kills {
+                for pid in std::fs::read_to_string(&children).unwrap_or_default().split_whitespace() {
+                    let _ = kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL);
+                    killed.insert(pid.to_owned());
+                }
+            }
+            assert_eq!(killed.len(), kills, "not met while it wrote");
+            writing.join().unwrap()
+        });
+        match written {
+            Written::Done(Ok(())) => assert!(fine),
+            Written::Done(Err(error)) => {
+                assert!(!fine && error.to_string().contains("was killed, and so was"), "{error}")
+            }
+            Written::Late { .. } => panic!("late"),
+        }
+        assert_eq!(std::fs::read(&path).unwrap_or_default() == text, fine);
+    }
 }
 
 #[test]

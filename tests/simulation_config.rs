@@ -6,50 +6,40 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests use every processor")]
 
 mod mistakes;
+#[path = "world/seeds.rs"]
+mod seeds;
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use mistakes::edits::{Mistake, from_seed};
 use mistakes::types::{VALUES, takes};
 use mistakes::{env, judge};
+use seeds::{number, play_all};
 use softstop::config::check::keys::{self, Section};
 use softstop::config::check::{decode, read};
 use support::{Dir, Launch};
 
-fn number(variable: &str, otherwise: u64) -> u64 {
-    let Ok(text) = std::env::var(variable) else { return otherwise };
-    text.replace('_', "").parse().unwrap_or_else(|e| panic!("{variable}={text}: {e}"))
-}
-
 #[test]
 fn a_configuration_is_refused_where_it_is_wrong_or_can_be_lived() {
     let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 20_000));
-    let next = AtomicU64::new(0);
-    let refused = Mutex::new(BTreeMap::<&str, [u64; 2]>::new());
-    let work = || {
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= count {
-                return;
-            }
-            let seed = from.wrapping_add(n);
-            let mistake = from_seed(seed);
-            let was = judge(&mistake).unwrap_or_else(|wrong| {
-                next.store(count, Ordering::Relaxed);
-                let text = String::from_utf8_lossy(&mistake.bytes);
-                panic!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1: {}: {wrong}\n{text}", mistake.kind)
-            });
-            refused.lock().unwrap().entry(mistake.kind).or_default()[usize::from(was)] += 1;
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    let (tallies, broken) = play_all(from, count, |seed, refused: &mut BTreeMap<&str, [u64; 2]>| {
+        let mistake = from_seed(seed);
+        let was = judge(&mistake);
+        was.iter().for_each(|was| refused.entry(mistake.kind).or_default()[usize::from(*was)] += 1);
+        was.is_ok()
     });
-    let refused = refused.into_inner().unwrap();
+    if let Some(seed) = broken {
+        let mistake = from_seed(seed);
+        let wrong = judge(&mistake).unwrap_err();
+        let text = String::from_utf8_lossy(&mistake.bytes);
+        panic!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1: {}: {wrong}\n{text}", mistake.kind)
+    }
+    let mut refused = BTreeMap::<&str, [u64; 2]>::new();
+    for (kind, [no, yes]) in tallies.into_iter().flatten() {
+        let sum = refused.entry(kind).or_default();
+        *sum = [sum[0] + no, sum[1] + yes];
+    }
     println!("{count} scenarios from seed {from}");
     for (kind, [no, yes]) in &refused {
         println!("  {kind}: {yes} refused, {no} accepted");

@@ -8,51 +8,30 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests use every processor")]
 
 mod outlet;
-
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "world/seeds.rs"]
+mod seeds;
 
 use outlet::descriptor::Does;
 use outlet::pieces::Style;
 use outlet::play;
 use outlet::scenario::{Child, Op, Scenario};
+use seeds::{number, play_all};
 use softstop::output::queue::Stream;
-
-fn number(variable: &str, otherwise: u64) -> u64 {
-    let Ok(text) = std::env::var(variable) else { return otherwise };
-    text.replace('_', "").parse().unwrap_or_else(|e| panic!("{variable}={text}: {e}"))
-}
 
 #[test]
 fn no_line_is_lost_while_the_output_can_be_written() {
     let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 20_000));
-    let next = AtomicU64::new(0);
-    let tested = AtomicU64::new(0);
-    let broken = AtomicU64::new(u64::MAX);
-    let work = || {
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= count || n > broken.load(Ordering::Relaxed) {
-                return;
-            }
-            let scenario = Scenario::from_seed(from.wrapping_add(n));
-            if play(&scenario).1.is_err() {
-                broken.fetch_min(n, Ordering::Relaxed);
-            }
-            tested.fetch_add(u64::from(scenario.children.iter().any(|c| !c.bytes.is_empty())), Ordering::Relaxed);
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        (0..threads).for_each(|_| drop(scope.spawn(work)));
-    });
-    let (broken, tested) = (broken.into_inner(), tested.into_inner());
-    if broken != u64::MAX {
-        let seed = from.wrapping_add(broken);
+    let (tallies, broken) = play_all(from, count, |seed, tested: &mut u64| {
         let scenario = Scenario::from_seed(seed);
-        let small = scenario.shrink(|s| play(s).1.is_err());
+        *tested += u64::from(scenario.children.iter().any(|c| !c.bytes.is_empty()));
+        play(&scenario).1.is_ok()
+    });
+    if let Some(seed) = broken {
+        let small = Scenario::from_seed(seed).shrink(|s| play(s).1.is_err());
         let what = play(&small).1.unwrap_err();
         panic!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1 brings it back; shrunk: {what}\n{small:?}");
     }
+    let tested: u64 = tallies.iter().sum();
     println!("{count} scenarios from seed {from}");
     println!("I10: {tested} scenarios put it to the test");
 }

@@ -15,6 +15,7 @@ pub mod explore;
 mod model;
 mod orders;
 pub mod scenario;
+pub mod seeds;
 pub mod shrink;
 pub mod simulate;
 pub mod small;

@@ -43,8 +43,24 @@ pub enum Written {
 ///
 /// # Errors
 /// In [`Written::Done`], as fork, open and write have it: ENXIO for a FIFO that nobody reads; in words when there may be no more
-/// processes: nothing is written then, as doing it without one could hang. A writer that somebody killed is EINTR.
+/// processes: nothing is written then, as doing it without one could hang. A writer that somebody killed, as the kernel's OOM killer
+/// may and whoever kills what is left in the container, is followed by a second one, in what is left of `limit`.
 pub fn write(path: &Path, create: bool, text: &[u8], limit: Duration) -> Written {
+    let began = Instant::now();
+    let mut written = try_write(path, create, text, limit);
+    if matches!(&written, Written::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted) {
+        written = try_write(path, create, text, limit.saturating_sub(began.elapsed()));
+    }
+    match written {
+        Written::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+            Written::Done(Err(io::Error::other("the process that wrote it was killed, and so was a second one")))
+        }
+        written => written,
+    }
+}
+
+/// A writer that somebody killed is EINTR.
+fn try_write(path: &Path, create: bool, text: &[u8], limit: Duration) -> Written {
     match start(path, create, text) {
         Ok(pid) => wait(pid, limit),
         Err(error) => Written::Done(Err(error)),
