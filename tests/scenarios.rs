@@ -16,7 +16,7 @@ use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, Answer, What};
 use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, RunId, SpawnError};
 use softstop::plan::Plan;
-use softstop::report::Note;
+use softstop::report::{Level, Note};
 use softstop::signal::Signal;
 use softstop::time::{At, Human};
 use story::{End, Happening, Story};
@@ -100,7 +100,8 @@ impl World {
         }
         // After the end nothing happens any more.
         for event in [Event::Tick, Event::Signalled { signal: Signal::TERM, sender: SENDER }] {
-            assert_eq!(self.machine.step(self.now, event), [], "{}", self.timeline);
+            assert_eq!(self.machine.step(self.now, event.clone()), [], "{}", self.timeline);
+            assert_eq!(self.machine.tell(self.now, event), [], "{}", self.timeline);
         }
         assert_eq!(self.machine.next_deadline(), None);
         self.status();
@@ -123,7 +124,24 @@ impl World {
             Happening::AskerGoes(ask) => self.feed(Event::AskerGone { ask: AskId(ask) }),
             Happening::Orphan => self.machine.orphan_reaped(),
             Happening::Status => self.status(),
+            Happening::Suspended(length) => self.suspended(length),
         }
+    }
+
+    /// softstop does not get to run: what happens meanwhile is told at once afterwards, before anything is due.
+    fn suspended(&mut self, length: Duration) {
+        self.now = self.now + length;
+        self.say("    on again");
+        while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 <= self.now) {
+            if let Due::Event(event) = entry.remove() {
+                if let Event::Exited { process, .. } = event {
+                    self.alive[process.0] = false;
+                    self.group[process.0] = true;
+                }
+                self.machine.tell(self.now, event).into_iter().for_each(|action| self.perform(action));
+            }
+        }
+        self.feed(Event::Tick);
     }
 
     fn find(&self, name: &str) -> ProcId {
@@ -192,7 +210,13 @@ impl World {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Note(note) => {
-                self.say(&note.to_string());
+                let level = match note.level() {
+                    Level::Info => "",
+                    Level::Debug => "debug: ",
+                    Level::Warn => "warning: ",
+                    Level::Error => "error: ",
+                };
+                self.say(&format!("{level}{note}"));
                 if let Note::Finished(verdict) = &note {
                     let words = serde_json::to_string(verdict).unwrap().replace('"', "");
                     self.say(&format!("    verdict {words}"));
@@ -242,7 +266,11 @@ impl World {
             }
             Action::Cancel { run, kill } => {
                 let of = self.running.get(&run).unwrap().clone();
-                self.say(&format!("    {} to {of}", if kill { "SIGKILL" } else { "SIGTERM" }));
+                let signal = if kill { "SIGKILL" } else { "SIGTERM" };
+                self.say(&format!("    {signal} to {of}"));
+                if self.story.next(&format!("{of} at {signal}")).is_some_and(|(_, end)| end == End::Never) {
+                    return;
+                }
                 self.soon(AT_ONCE, Due::Event(Event::RunDone { run, outcome: Outcome::failed("ended") }));
             }
             Action::SignalStragglers { signal } => {

@@ -184,6 +184,8 @@ mod tests {
         let same = b.clone();
         b.shrink(2, S(4));
         assert_eq!(b, same, "it fits");
+        b.shrink(2, S(9));
+        assert_eq!(b, same, "nothing grows");
         b.shrink(9, S(0));
         assert_eq!(b.stop + b.after_stop(), S(0));
     }
@@ -193,6 +195,16 @@ mod tests {
         assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), None), S(15));
         assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), Some(S(3))), S(3));
         assert_eq!(share(At::from_millis(28_000), At::from_millis(29_000), S(10), None), S(0));
+    }
+
+    #[test]
+    fn a_task_takes_no_longer_than_its_sleep_and_its_timeout() {
+        let mut task = Task::new("x", Handler::Sleep(S(5)));
+        assert_eq!(task_length(&task), Some(S(5)));
+        task.timeout = Some(S(2));
+        assert_eq!(task_length(&task), Some(S(2)));
+        task.timeout = Some(S(7));
+        assert_eq!(task_length(&task), Some(S(5)));
     }
 
     #[test]

@@ -117,8 +117,11 @@ impl fmt::Display for Note {
             Note::Ready { process, .. } => write!(f, "{process}: ready"),
             Note::NotReady { process, reason } => write!(f, "{process}: not ready: {reason}"),
             Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
-            Note::ProbeFailed { process, probe, failures, threshold, reason } => {
+            Note::ProbeFailed { process, probe, failures, threshold, reason } if failures <= threshold => {
                 write!(f, "{process}: {} probe failed ({failures} of {threshold}): {reason}", probe.name())
+            }
+            Note::ProbeFailed { process, probe, failures, reason, .. } => {
+                write!(f, "{process}: {} probe failed ({failures} in a row): {reason}", probe.name())
             }
             Note::ProbeNotMade { process, probe, reason } => {
                 write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())

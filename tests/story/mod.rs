@@ -13,6 +13,7 @@
 //! 5s: order restart web            an order over the control socket, as the command line has it
 //! 5s: the first asker goes         (or second, third) without its answer
 //! 5s: orphan                       an adopted process is reaped
+//! 5s: suspended for 1m             softstop does not run for so long
 //! 5s: status                       what /status shows then
 //! ```
 
@@ -38,6 +39,7 @@ pub enum Happening {
     AskerGoes(u64),
     Orphan,
     Status,
+    Suspended(Duration),
 }
 
 #[derive(Default)]
@@ -118,6 +120,7 @@ fn happening(text: &str) -> Happening {
     let words: Vec<&str> = text.split(' ').collect();
     match words.as_slice() {
         ["status"] => Happening::Status,
+        ["suspended", "for", length] => Happening::Suspended(duration(length)),
         ["orphan"] => Happening::Orphan,
         ["the", nth, "asker", "goes"] => {
             let nth = ["first", "second", "third"].iter().position(|n| n == nth).unwrap();

@@ -178,7 +178,6 @@ impl Machine {
             }
         }
         for p in &mut self.processes {
-            p.again = false;
             match &mut p.state {
                 State::Waiting | State::Backoff { .. } => p.state = State::Ended(End::NotStarted),
                 State::Running(r) => {
