@@ -134,14 +134,22 @@ impl World {
         self.say("    on again");
         while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 <= self.now) {
             if let Due::Event(event) = entry.remove() {
-                if let Event::Exited { process, .. } = event {
-                    self.alive[process.0] = false;
-                    self.group[process.0] = true;
+                let gone = self.all_of(&event);
+                for event in [event].into_iter().chain(gone) {
+                    self.machine.tell(self.now, event).into_iter().for_each(|action| self.perform(action));
                 }
-                self.machine.tell(self.now, event).into_iter().for_each(|action| self.perform(action));
             }
         }
         self.feed(Event::Tick);
+    }
+
+    /// A process has ended, and with it all of its group, if nothing else is told.
+    fn all_of(&mut self, event: &Event) -> Option<Event> {
+        let Event::Exited { process, .. } = *event else { return None };
+        self.alive[process.0] = false;
+        let left = self.story.tells_of(&format!("group of {}", self.name(process)));
+        self.group[process.0] = left;
+        (!left).then_some(Event::GroupEmpty { process })
     }
 
     fn find(&self, name: &str) -> ProcId {

@@ -168,7 +168,8 @@ impl Machine {
             if matches!(self.stage, Stage::Done) {
                 return;
             }
-            let changed = self.latch() || self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
+            self.latch();
+            let changed = self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
             if !changed {
                 break;
             }

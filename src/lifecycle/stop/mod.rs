@@ -134,7 +134,6 @@ impl Machine {
             deadline: Secs(deadline.since(t0)),
         });
         let first_failure = match cause {
-            Cause::ProcessEnded { status, .. } if !status.success() => Some(status.code()),
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
         };
