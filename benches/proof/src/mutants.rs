@@ -29,8 +29,9 @@ const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/", "src/output/", "src/co
 /// Which program of the mutated core, with which first argument, tries the mutants of a file.
 const RUNNERS: &[(&str, &[&str])] =
     &[("src/output/", &["rows", "I10"]), ("src/config/", &["rows", "I11"]), ("src/", &["runner"])];
-/// A mutant that takes longer than that hangs.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// A mutant that takes longer than that hangs; more of the simulation takes a while on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(15);
+const DEEP_PATIENCE: Duration = Duration::from_secs(60);
 
 type Error = Box<dyn std::error::Error>;
 
@@ -295,7 +296,7 @@ fn simulate_share(
             }
         });
         loop {
-            match lines.recv_timeout(PATIENCE) {
+            match lines.recv_timeout(if deep { DEEP_PATIENCE } else { PATIENCE }) {
                 Ok(line) => {
                     let mut words = line.split_whitespace().map(str::to_string);
                     let id: u32 = words.next().ok_or("an empty line")?.parse()?;
