@@ -90,7 +90,12 @@ impl World<'_> {
                 self.alive[process.0] = true;
                 self.soon(Duration::ZERO, Event::Spawned { process, pid: 10 + process.0 as i32 });
             }
-            Action::Signal { process, signal, wake, .. } => {
+            Action::Signal { .. } | Action::Diagnose { .. } => {
+                let (process, signal, wake) = match action {
+                    Action::Signal { process, signal, wake, .. } => (process, signal, wake),
+                    Action::Diagnose { process, signal, .. } => (process, signal, true),
+                    _ => return,
+                };
                 let name = name(process);
                 self.say(&format!("    {signal}{} to {name}", if wake { " and SIGCONT" } else { "" }));
                 if let Some((after, code)) = self.behaviour(&format!("{name} at {signal}")) {

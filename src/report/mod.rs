@@ -176,6 +176,18 @@ pub enum Note {
         waited: Secs,
         signal: SignalName,
     },
+    /// Its ladder is over: it is told to say what it is doing before it is killed.
+    Diagnosing {
+        process: String,
+        /// The last signal of its ladder that was sent, if any was.
+        after: Option<SignalName>,
+        #[serde(rename = "waited_seconds")]
+        waited: Secs,
+        signal: SignalName,
+        /// Until SIGKILL.
+        #[serde(rename = "wait_seconds")]
+        wait: Secs,
+    },
     Killed {
         process: String,
         #[serde(flatten)]

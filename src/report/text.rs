@@ -59,6 +59,7 @@ impl Note {
             | Note::Killed { .. }
             | Note::Ordered { refused: Some(_), .. }
             | Note::NextRung { .. }
+            | Note::Diagnosing { .. }
             | Note::HeldUp { .. }
             | Note::OutOfTime { .. }
             | Note::LeftBehind { .. } => Level::Warn,
@@ -87,6 +88,7 @@ impl Note {
             | Note::SignalForwarded { process, .. }
             | Note::Stopping { process, .. }
             | Note::NextRung { process, .. }
+            | Note::Diagnosing { process, .. }
             | Note::Killed { process, .. }
             | Note::GroupLeft { process }
             | Note::Stopped { process, .. } => Some(process),
@@ -174,6 +176,14 @@ impl fmt::Display for Note {
             }
             Note::NextRung { process, after, waited, signal } => {
                 write!(f, "{process}: still running {} after {}; sending {}", Human(waited.0), after.0, signal.0)
+            }
+            Note::Diagnosing { process, after, waited, signal, wait } => {
+                write!(f, "{process}: still running {}", Human(waited.0))?;
+                match after {
+                    Some(after) => write!(f, " after {}", after.0)?,
+                    None => f.write_str(" after its stop began")?,
+                }
+                write!(f, "; sending {} for a diagnosis, up to {} to write it", signal.0, Human(wait.0))
             }
             Note::Killed { process, because, looked_like } => killed(f, process, because, looked_like),
             Note::Stopped { process, exit: Some(exit), took, forced } => {

@@ -35,6 +35,7 @@ impl Shell {
         match action {
             Action::Spawn { process } => return Some(self.spawn_process(process)),
             Action::Signal { process, signal, to, wake } => self.signal_process(process, signal, to, wake),
+            Action::Diagnose { process, signal, to } => self.signal_process(process, signal, to, true),
             Action::Forward { process, signal, sender } => self.forward(process, signal, sender),
             Action::Kill { process, because } => self.kill(process, because),
             Action::SignalGroup { process, signal } => self.signal_group(process, signal),
