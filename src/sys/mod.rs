@@ -10,6 +10,7 @@ pub mod process;
 pub mod procfs;
 pub mod reap;
 pub mod signals;
+pub mod sockets;
 pub mod spawn;
 pub mod stdio;
 pub mod target;
