@@ -87,6 +87,11 @@ impl Writers {
         }
     }
 
+    /// Another of their kind that could not be ended.
+    pub(super) fn hold(&mut self, pid: Option<i32>, what: &str) {
+        self.held.extend(pid.map(|pid| (pid, PathBuf::from(what))));
+    }
+
     pub(super) fn owns(&self, pid: i32) -> bool {
         self.held.contains_key(&pid)
     }

@@ -1,7 +1,7 @@
 //! The loop and what it holds: which pid is whose, which runs are under way, what is being watched.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, RawFd};
@@ -19,6 +19,7 @@ use super::control::Orders;
 use super::hooks::ActiveRun;
 use super::looks::Looks;
 use super::pulse::Pulse;
+use super::sight::Sight;
 use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
@@ -91,6 +92,16 @@ pub(super) struct Shell {
     /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
     late: bool,
     pub looks: Looks,
+    pub sight: Rc<RefCell<Sight>>,
+    /// Children that were sent SIGKILL and have not been reaped.
+    pub killed: HashSet<i32>,
+    /// SIGKILL has gone to everything.
+    pub swept: bool,
+    /// Processes that have ended unasked, and whose last output is still being read.
+    pub awaited: BTreeSet<ProcId>,
+    /// Where that arrives: no more than one for each end of a process.
+    pub said: mpsc::UnboundedSender<(ProcId, Vec<String>)>,
+    words: Option<mpsc::UnboundedReceiver<(ProcId, Vec<String>)>>,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
     pub orders: Orders,
@@ -104,6 +115,7 @@ impl Shell {
         inherited_fds: Vec<RawFd>,
         sink: Sink,
         orders: Orders,
+        sight: Rc<RefCell<Sight>>,
     ) -> Shell {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
@@ -115,6 +127,7 @@ impl Shell {
         let foreground = processes.iter().any(|p| p.foreground);
         // As many answers as there are runs under way, and those the machine bounds.
         let (done, answers) = mpsc::unbounded_channel();
+        let (said, words) = mpsc::unbounded_channel();
         Shell {
             account: Account::new(&plan.config, clock),
             groups: vec![None; processes.len()],
@@ -146,6 +159,12 @@ impl Shell {
             pulse: Pulse::new(),
             late: false,
             looks: Looks::new(),
+            sight,
+            killed: HashSet::new(),
+            swept: false,
+            awaited: BTreeSet::new(),
+            said,
+            words: Some(words),
             queue: VecDeque::new(),
             answers: Some(answers),
             orders,
@@ -168,7 +187,11 @@ impl Shell {
 
     /// The loop. Every arm only makes events.
     pub(super) async fn run(mut self, early: Early) -> u8 {
-        let Some(mut answers) = self.answers.take() else { return crate::exit::INTERNAL };
+        let (Some(mut answers), Some(mut words)) = (self.answers.take(), self.words.take()) else {
+            return crate::exit::INTERNAL;
+        };
+        // After the first start, which need not wait for it.
+        self.sight.borrow_mut().begin();
         let watched = early.install().and_then(|signals| {
             let file = signals.as_fd().try_clone_to_owned().map(File::from)?;
             Ok((signals, watch(file, Interest::READABLE)?))
@@ -186,6 +209,7 @@ impl Shell {
                 () = wait_for(&readable) => self.receive(&signals.drain()),
                 Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
                 Some(message) = self.orders.next() => self.ordered(message),
+                Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
                 () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -209,6 +233,7 @@ impl Shell {
                 self.tell_of_groups();
             }
             self.turn();
+            self.look_around();
         }
         let code = self.end().await;
         // Taking each handler back would take longer than the whole stop of a prompt process.
@@ -310,6 +335,9 @@ impl Shell {
         let now = Instant::now();
         let limit = self.last_words(now);
         self.captures.drain(now + limit / 2).await;
+        self.last_outputs_at_the_end();
+        let orphans = self.sight.borrow().orphans();
+        self.account.set_orphans(orphans);
         self.orders.close(now + limit * 3 / 4).await;
         self.take_terminal_back();
         let now = Instant::now();

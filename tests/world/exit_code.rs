@@ -105,7 +105,7 @@ impl World {
             _ => sent(exit.code()),
         };
         // By the diagnostic signal, or by itself after its ladder was over: SIGKILL was next.
-        let forced = life.diagnosed.is_some() && !exit.success() && !by_us;
+        let forced = life.diagnosed.is_some() && !self.bodies[p].killed && !exit.success() && !by_us;
         if let Some(stop) = &mut self.stop {
             stop.killed |= forced;
         }

@@ -96,13 +96,13 @@ impl Machine {
                 self.kill_process(id);
                 true
             }
-            StopStage::Rung { .. } if now >= ladder_until => {
-                self.ladder_is_over(id);
-                true
-            }
             StopStage::Rung { index, until } if now >= *until => {
                 let next = *index + 1;
                 self.rung(id, next);
+                true
+            }
+            StopStage::Rung { .. } if now >= ladder_until => {
+                self.ladder_is_over(id);
                 true
             }
             StopStage::Rung { .. } | StopStage::Diagnosing { .. } => false,
@@ -413,7 +413,7 @@ impl Machine {
             };
             stop.forced.push(name.clone());
             let looked_like = String::new();
-            self.fx.push(Action::Note(Note::Killed { process: name, because: because.into(), looked_like }));
+            self.fx.push(Action::Note(Note::Killed { process: name, because: because.into(), looked_like, look: None }));
         }
     }
 
