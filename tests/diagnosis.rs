@@ -61,7 +61,15 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     drop(held);
     let log = ended.expect_code(137).all();
-    line(&log, &["web: still running", "after SIGTERM; sending SIGKILL (state: S", "open files: 4, open connections: 1", "last output: \"up\""]);
+    line(
+        &log,
+        &[
+            "web: still running",
+            "after SIGTERM; sending SIGKILL (state: S",
+            "open files: 4, open connections: 1",
+            "last output: \"up\"",
+        ],
+    );
     line(&log, &[&format!("web: connections: {peer} from {here} (established)")]);
     line(&log, &["web: last output: \"one\", \"two\", \"up\""]);
     let killed = &events(&report, "killed")[0];
@@ -326,7 +334,10 @@ fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
     let web = processes::children(running.pid())[0];
     processes::send(web, libc::SIGUSR1);
     running.wait_for("processes and threads that this container may have (pids.max)");
-    line(&running.printed(), &["processes below softstop, 30 of them zombies, most of which perl (pid ", ") does not reap"]);
+    line(
+        &running.printed(),
+        &["processes below softstop, 30 of them zombies, most of which perl (pid ", ") does not reap"],
+    );
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     assert_eq!(events(&report, "pids_near").len(), 1, "{}", ended.all());
 }

@@ -169,7 +169,10 @@ fn of_other_processes_only_those_files_are_read_that_never_wait() {
     ];
     // Its reader is a process of its own, which can be given up.
     let stack = src().join("sys/spawn/stack.rs");
-    assert!(code(&stack).iter().any(|(_, line)| line.contains("/proc/{pid}/stack")), "stack.rs is not where this test looks");
+    assert!(
+        code(&stack).iter().any(|(_, line)| line.contains("/proc/{pid}/stack")),
+        "stack.rs is not where this test looks"
+    );
     let mut read = Vec::new();
     for file in sources(&src()).into_iter().filter(|f| *f != stack) {
         for (n, line) in code(&file) {

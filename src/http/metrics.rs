@@ -53,14 +53,22 @@ fn whole(page: &mut Page, status: &Status) {
 fn seen(page: &mut Page, seen: &Seen) {
     if !seen.orphans.is_empty() {
         let name = "softstop_orphans_by_command_total";
-        page.head(name, "counter", "Processes reaped that softstop did not start itself, by command and the process they came from.");
+        page.head(
+            name,
+            "counter",
+            "Processes reaped that softstop did not start itself, by command and the process they came from.",
+        );
         for leaked in &seen.orphans {
             let process = leaked.process.as_deref().unwrap_or_default();
             page.sample(name, [("command", leaked.command.as_str()), ("process", process)], leaked.count);
         }
     }
     if let Some(kills) = seen.oom_kills {
-        page.head("softstop_oom_kills_total", "counter", "Processes that the kernel killed in this cgroup for want of memory.");
+        page.head(
+            "softstop_oom_kills_total",
+            "counter",
+            "Processes that the kernel killed in this cgroup for want of memory.",
+        );
         page.sample("softstop_oom_kills_total", NO_LABELS, kills);
     }
     if let Some(pids) = seen.pids {

@@ -98,7 +98,8 @@ impl Look {
             None => format!("{} {}", t.name, t.state),
         });
         let connections = self.connections.iter().map(|c| format!("{} from {} ({})", c.local, c.peer, c.state));
-        let stack = (!self.kernel_stack.is_empty()).then(|| format!("in the kernel: {}", self.kernel_stack.join(" < ")));
+        let stack =
+            (!self.kernel_stack.is_empty()).then(|| format!("in the kernel: {}", self.kernel_stack.join(" < ")));
         let output = match self.last_output.as_slice() {
             // Its last line has been told.
             [] | [_] => None,
@@ -146,10 +147,7 @@ mod tests {
             open_connections: count(3),
             ..Look::default()
         };
-        assert_eq!(
-            look.to_string(),
-            "state: D, wchan: nfs_wait, threads: 12, open files: 40, open connections: 3"
-        );
+        assert_eq!(look.to_string(), "state: D, wchan: nfs_wait, threads: 12, open files: 40, open connections: 3");
         assert_eq!(look.details(), Vec::<String>::new());
         assert_eq!(Look { state: Some('T'), ..Look::default() }.to_string(), "state: T");
         assert_eq!(Count { count: 4096, complete: false }.to_string(), "4096 or more");
@@ -159,8 +157,10 @@ mod tests {
 
     #[test]
     fn details_are_a_few_lines_and_say_what_they_leave_out() {
-        let thread = |n: usize| ThreadLook { name: format!("t{n}"), state: 'S', wchan: (n == 0).then(|| "futex".into()) };
-        let connection = Connection { local: "10.0.0.1:80".into(), peer: "10.0.0.2:5".into(), state: "close_wait".into() };
+        let thread =
+            |n: usize| ThreadLook { name: format!("t{n}"), state: 'S', wchan: (n == 0).then(|| "futex".into()) };
+        let connection =
+            Connection { local: "10.0.0.1:80".into(), peer: "10.0.0.2:5".into(), state: "close_wait".into() };
         let look = Look {
             threads: Some(200),
             each_thread: (0..9).map(thread).collect(),

@@ -206,7 +206,10 @@ impl fmt::Display for Note {
             }
             Note::OomKilledOthers { count, limit, kills } => {
                 let processes = plural(usize::try_from(*count).unwrap_or(usize::MAX), "process", "processes");
-                write!(f, "the kernel's OOM killer has killed {count} {processes} that softstop did not start itself (")?;
+                write!(
+                    f,
+                    "the kernel's OOM killer has killed {count} {processes} that softstop did not start itself ("
+                )?;
                 write!(f, "{})", memory(*limit, *kills))
             }
             Note::LastOutput { process, lines } => {
@@ -279,10 +282,8 @@ fn list(f: &mut fmt::Formatter<'_>, which: &[String]) -> fmt::Result {
 
 /// `memory.max 128 MiB, 2 kills in this cgroup`.
 fn memory(limit: Option<MemoryLimit>, kills: u64) -> String {
-    let limit = limit.map_or_else(
-        || "no limit in this cgroup".to_owned(),
-        |limit| format!("{} {}", limit.file, bytes(limit.bytes)),
-    );
+    let limit = limit
+        .map_or_else(|| "no limit in this cgroup".to_owned(), |limit| format!("{} {}", limit.file, bytes(limit.bytes)));
     let word = if kills == 1 { "kill" } else { "kills" };
     format!("{limit}, {kills} {word} in this cgroup")
 }
@@ -367,8 +368,17 @@ mod tests {
             note(limit(128 << 20), 2),
             "web: killed by the kernel's OOM killer (memory.max 128 MiB, 2 kills in this cgroup)"
         );
-        assert_eq!(note(None, 1), "web: killed by the kernel's OOM killer (no limit in this cgroup, 1 kill in this cgroup)");
-        let sizes = [(1 << 30, "1 GiB"), (1536 << 20, "1536 MiB"), (20_000_000, "19 MiB"), (4096, "4 KiB"), (5000, "5000 bytes")];
+        assert_eq!(
+            note(None, 1),
+            "web: killed by the kernel's OOM killer (no limit in this cgroup, 1 kill in this cgroup)"
+        );
+        let sizes = [
+            (1 << 30, "1 GiB"),
+            (1536 << 20, "1536 MiB"),
+            (20_000_000, "19 MiB"),
+            (4096, "4 KiB"),
+            (5000, "5000 bytes"),
+        ];
         for (n, text) in sizes {
             assert_eq!(bytes(n), text);
         }

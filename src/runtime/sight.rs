@@ -188,7 +188,8 @@ impl Shell {
         self.machine.borrow_mut().orphan_reaped();
         let stat = procfs::stat(pid);
         let of = stat.as_ref().and_then(|stat| {
-            let group = self.groups.iter().position(|group| *group == Some(stat.pgid) || *group == Some(stat.session))?;
+            let group =
+                self.groups.iter().position(|group| *group == Some(stat.pgid) || *group == Some(stat.session))?;
             Some(self.plan.name(group))
         });
         let command = stat.as_ref().map_or("(unknown)", |stat| stat.comm.as_str());

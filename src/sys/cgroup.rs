@@ -210,7 +210,8 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let place = |version| Some(Place { dir: dir.clone(), version });
         let two = Cgroup { memory: place(Version::Two), pids: place(Version::Two) };
-        for (file, text) in [("memory.events", "oom_kill 4\n"), ("memory.max", "134217728\n"), ("pids.current", "7\n")] {
+        for (file, text) in [("memory.events", "oom_kill 4\n"), ("memory.max", "134217728\n"), ("pids.current", "7\n")]
+        {
             fs::write(dir.join(file), text).unwrap();
         }
         assert_eq!((two.oom_kills(), two.memory_limit()), (Some(4), Some(("memory.max", 134_217_728))));

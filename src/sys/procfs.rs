@@ -244,12 +244,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_left_out() {
-        let full = Snapshot {
-            comm: Some("web".into()),
-            state: Some('D'),
-            wchan: Some("nfs_wait".into()),
-            threads: Some(12),
-        };
+        let full =
+            Snapshot { comm: Some("web".into()), state: Some('D'), wchan: Some("nfs_wait".into()), threads: Some(12) };
         assert_eq!(full.to_string(), "state: D, wchan: nfs_wait, threads: 12");
         assert_eq!(Snapshot { state: Some('T'), ..Snapshot::default() }.to_string(), "state: T");
         assert_eq!(snapshot(i32::MAX).to_string(), "nothing known: /proc does not show it");

@@ -119,14 +119,16 @@ mod tests {
     fn own_connections_are_found_with_their_peers() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let pairs: Vec<_> = (0..3).map(|_| (TcpStream::connect(address).unwrap(), listener.accept().unwrap())).collect();
+        let pairs: Vec<_> =
+            (0..3).map(|_| (TcpStream::connect(address).unwrap(), listener.accept().unwrap())).collect();
         let own = std::process::id() as i32;
         let files = files(own, soon()).unwrap();
         assert!(files.count >= 10 && files.complete, "{files:?}");
         let found = connections(own, &files, soon()).unwrap();
         // A machine with more connections than are looked at hides ours, and says so.
         for (client, (_, peer)) in &pairs {
-            let seen = found.sockets.iter().any(|s| s.local == address && s.peer == *peer && s.state == TcpState::ESTABLISHED);
+            let seen =
+                found.sockets.iter().any(|s| s.local == address && s.peer == *peer && s.state == TcpState::ESTABLISHED);
             assert!(seen || !found.complete, "{found:?}");
             assert_eq!(client.local_addr().unwrap(), *peer);
         }

@@ -277,7 +277,10 @@ impl World {
             return false;
         }
         let waits: Option<Duration> = self.ladder(p).iter().map(|r| r.wait).sum();
-        waits.is_some_and(|waits| waits <= (stopping.at + stopping.share).left(from))
+        let time = (stopping.at + stopping.share).left(from);
+        // The diagnosis has a quarter of it in any case, if it asks for so much.
+        let diagnosis = self.config.processes[p].diagnose.map_or(Duration::ZERO, |d| d.wait.min(time / 4));
+        waits.is_some_and(|waits| waits + diagnosis <= time)
     }
 
     pub(super) fn check_rung(&mut self, p: usize, signal: Signal) -> Checked {
@@ -360,9 +363,10 @@ impl World {
         let until = stopping.at + stopping.share;
         let ladder = self.ladder(p);
         let over = life.sent.len() == ladder.len()
-            && ladder.last().and_then(|r| r.wait).is_some_and(|wait| {
-                !self.ladder_fits(p, first.1) || self.now.since(last.1) + MS >= wait
-            });
+            && ladder
+                .last()
+                .and_then(|r| r.wait)
+                .is_some_and(|wait| !self.ladder_fits(p, first.1) || self.now.since(last.1) + MS >= wait);
         let squeezed = self.stop.is_some() && stopping.before;
         if !over && !squeezed && until.left(self.now) > diagnose.wait + MS {
             return broken("model", format!("p{p} is diagnosed {:?} before its time is over", until.left(self.now)));

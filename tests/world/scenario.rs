@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use softstop::config::{
-    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung,
-    Step, Task, When,
+    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart,
+    Retries, Rung, Step, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;

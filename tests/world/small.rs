@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use softstop::config::{
-    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Rung, Step,
-    Task, When,
+    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Rung,
+    Step, Task, When,
 };
 use softstop::lifecycle::event::{Order, Sender};
 use softstop::signal::Signal;

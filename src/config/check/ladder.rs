@@ -51,7 +51,8 @@ pub fn diagnose(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Diagnose> 
 fn dump_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
     let signal = reader.signal(field)?;
     if matches!(signal, Signal::KILL | Signal::STOP | Signal::CONT) {
-        let help = "write the signal upon which the program tells what it is doing, such as \"SIGQUIT\" for a JVM or Go";
+        let help =
+            "write the signal upon which the program tells what it is doing, such as \"SIGQUIT\" for a JVM or Go";
         reader.error(&field.span(), format!("{signal} cannot be a diagnostic signal"), help);
         return None;
     }

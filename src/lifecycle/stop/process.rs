@@ -106,19 +106,18 @@ impl Machine {
         } else {
             StopStage::Rung { index: 0, until: now }
         };
-        self.processes[id.0].state =
-            State::Stopping(Stopping {
-                pid,
-                since,
-                began: now,
-                until,
-                short,
-                to_restart,
-                stage,
-                diagnosis: Duration::ZERO,
-                last: None,
-                probes,
-            });
+        self.processes[id.0].state = State::Stopping(Stopping {
+            pid,
+            since,
+            began: now,
+            until,
+            short,
+            to_restart,
+            stage,
+            diagnosis: Duration::ZERO,
+            last: None,
+            probes,
+        });
         let how = if pre_stop { "pre_stop".to_string() } else { self.first_signal(id).to_string() };
         let process = self.name(id);
         self.note(Note::Stopping { process, how, share: Secs(limit) });

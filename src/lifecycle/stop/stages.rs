@@ -413,7 +413,12 @@ impl Machine {
             };
             stop.forced.push(name.clone());
             let looked_like = String::new();
-            self.fx.push(Action::Note(Note::Killed { process: name, because: because.into(), looked_like, look: None }));
+            self.fx.push(Action::Note(Note::Killed {
+                process: name,
+                because: because.into(),
+                looked_like,
+                look: None,
+            }));
         }
     }
 
