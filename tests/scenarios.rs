@@ -236,6 +236,11 @@ impl World {
                 self.say(&format!("    {signal}{} to {name}", if wake { " and SIGCONT" } else { "" }));
                 self.signalled(process, signal);
             }
+            Action::Diagnose { process, signal, .. } => {
+                let name = self.name(process);
+                self.say(&format!("    {signal} to {name}, for a diagnosis"));
+                self.signalled(process, signal);
+            }
             Action::Forward { process, signal, sender } => {
                 let name = self.name(process);
                 self.say(&format!("    {signal} from {sender} passed on to {name}"));

@@ -64,6 +64,7 @@ const SITES: &[Site] = &[
         "",
     ),
     (&keys::BACKOFF, "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
+    (&keys::DIAGNOSE, "[[process]]\nname='web'\ncommand=['x']\n[process.diagnose]\n", &[("signal", "'QUIT'")], ""),
     (&keys::RUNG, "[[process]]\nname='web'\ncommand=['x']\n[[process.stop]]\n", &[("signal", "'INT'")], ""),
     (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.startup]\n", EXEC, ""),
     (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.readiness]\n", EXEC, ""),

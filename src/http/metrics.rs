@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::status::{Phase, ProcessStatus, Status};
+use crate::status::{Phase, ProcessStatus, Seen, Status};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -46,6 +46,35 @@ fn whole(page: &mut Page, status: &Status) {
     page.gauge("softstop_grace_seconds", "The whole budget of a stop.", NO_LABELS, status.grace.as_secs_f64());
     page.head("softstop_orphans_reaped_total", "counter", "Processes reaped that softstop did not start itself.");
     page.sample("softstop_orphans_reaped_total", NO_LABELS, status.orphans_reaped);
+    seen(page, &status.seen);
+}
+
+/// The label `command` has at most 17 values: see [`crate::report::Orphans`].
+fn seen(page: &mut Page, seen: &Seen) {
+    if !seen.orphans.is_empty() {
+        let name = "softstop_orphans_by_command_total";
+        page.head(
+            name,
+            "counter",
+            "Processes reaped that softstop did not start itself, by command and the process they came from.",
+        );
+        for leaked in &seen.orphans {
+            let process = leaked.process.as_deref().unwrap_or_default();
+            page.sample(name, [("command", leaked.command.as_str()), ("process", process)], leaked.count);
+        }
+    }
+    if let Some(kills) = seen.oom_kills {
+        page.head(
+            "softstop_oom_kills_total",
+            "counter",
+            "Processes that the kernel killed in this cgroup for want of memory.",
+        );
+        page.sample("softstop_oom_kills_total", NO_LABELS, kills);
+    }
+    if let Some(pids) = seen.pids {
+        page.gauge("softstop_pids_current", "Processes and threads in this cgroup.", NO_LABELS, pids.current);
+        page.gauge("softstop_pids_max", "How many there may be (pids.max).", NO_LABELS, pids.max);
+    }
 }
 
 fn processes(page: &mut Page, processes: &[ProcessStatus]) {
@@ -174,6 +203,7 @@ mod tests {
             running: Some(Duration::from_millis(5250)),
             restart_in: None,
             last_exit: None,
+            last_output: Vec::new(),
         }
     }
 
@@ -191,6 +221,7 @@ mod tests {
             processes: names.iter().map(|n| process(n, 2)).collect(),
             stop: None,
             orphans_reaped: 10_000,
+            seen: Default::default(),
         }
     }
 

@@ -142,6 +142,11 @@ impl Machine {
         self.stop.as_ref().map(|s| s.end)
     }
 
+    /// It is being stopped: its end, however it comes, is no surprise.
+    pub fn is_being_stopped(&self, process: ProcId) -> bool {
+        matches!(self.processes[process.0].state, State::Stopping(_))
+    }
+
     /// An adopted process has been reaped: counted for `/status` and the report.
     pub fn orphan_reaped(&mut self) {
         self.orphans_reaped = self.orphans_reaped.saturating_add(1);

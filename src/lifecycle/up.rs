@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::action::{Action, ProbeKind, What};
 use super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
 use super::health::{ProbeRun, Step};
-use super::process::{Cleaning, End, PostStart, Proc, Running, State, backoff_delay};
+use super::process::{Cleaning, End, PostStart, Proc, Running, State, StopStage, backoff_delay};
 use super::task::{SHORTEST, TaskRun};
 use super::{Machine, Stage};
 use crate::config::{OnExit, OnFailure, Restart};
@@ -264,6 +264,7 @@ impl Machine {
         let container_stops = self.stop.is_some();
         let p = &mut self.processes[id.0];
         p.last_exit = Some(exit);
+        let diagnosed = matches!(&p.state, State::Stopping(s) if matches!(s.stage, StopStage::Diagnosing { .. }));
         let (since, killed, to_restart, until, told) = match &mut p.state {
             State::Running(r) => {
                 for probe in &mut r.probes {
@@ -291,6 +292,9 @@ impl Machine {
         if !(told && container_stops) {
             let process = self.name(id);
             self.note(Note::Exited { process, exit: exit.into(), ran: Secs(now.since(since)) });
+        }
+        if diagnosed {
+            self.ended_by_diagnosis(id, exit);
         }
         self.exited_in_stop(id, exit, told);
         if !self.ends_container(id, exit, to_restart) {

@@ -43,10 +43,11 @@ impl Chain {
     }
 }
 
-/// How long a process's own stop asks for: pre_stop and ladder, when both say how long they take.
+/// How long a process's own stop asks for: pre_stop, ladder and the diagnosis after it, when all say how long they take.
 pub fn stated(process: &Process) -> Option<Duration> {
     let ladder = process.stop.iter().map(|r| r.wait).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty())?;
-    let total = ladder.iter().fold(Duration::ZERO, |sum, w| sum.saturating_add(*w));
+    let waits = ladder.into_iter().chain(process.diagnose.map(|d| d.wait));
+    let total = waits.fold(Duration::ZERO, Duration::saturating_add);
     match &process.pre_stop {
         None => Some(total),
         Some(task) => task.timeout.map(|t| total.saturating_add(t)),

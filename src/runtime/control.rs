@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::shell::Shell;
+use super::sight::{Audience, Sight};
 use crate::control::server::{self, Desk, Message, ReplyTo};
 use crate::control::socket;
 use crate::lifecycle::Machine;
@@ -34,7 +35,7 @@ struct Open {
 
 impl Orders {
     /// Begins to listen. Orders are a convenience: what stands in their way is said once and nothing more.
-    pub(super) fn take(machine: &Rc<RefCell<Machine>>, clock: Clock) -> Orders {
+    pub(super) fn take(machine: &Rc<RefCell<Machine>>, sight: &Rc<RefCell<Sight>>, clock: Clock) -> Orders {
         let control = machine.borrow().plan().config.control.clone();
         let open = socket::listen(&control).and_then(|listening| {
             let Some(listening) = listening else { return Ok(None) };
@@ -42,8 +43,12 @@ impl Orders {
             let open_to_all = listening.open_to_all;
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
             let (sender, messages) = mpsc::unbounded_channel();
-            let machine = Rc::clone(machine);
-            let status = move || serde_json::to_string(&machine.borrow().status(clock.now())).unwrap_or_default();
+            let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
+            let status = move || {
+                let mut status = machine.borrow().status(clock.now());
+                sight.borrow().show(&mut status, Audience::Owner);
+                serde_json::to_string(&status).unwrap_or_default()
+            };
             let desk = Desk::new(geteuid().as_raw(), open_to_all, Box::new(status), sender);
             tokio::task::spawn_local(server::serve(listener, Rc::clone(&desk)));
             Ok(Some(Open { messages, desk, remove }))

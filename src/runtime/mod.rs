@@ -14,6 +14,7 @@ mod pulse;
 mod reaper;
 pub mod resolve;
 mod shell;
+mod sight;
 pub mod waits;
 
 use std::cell::RefCell;
@@ -34,6 +35,7 @@ use crate::sys::signals::Early;
 use crate::sys::{process, tree};
 use crate::time::At;
 use shell::{LAST_WORDS, Shell};
+use sight::{Audience, Sight};
 
 /// The only clock: CLOCK_MONOTONIC, as the core's time.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +94,7 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
         Err(error) => return refuse(&format!("cannot set up the event loop: {error}")),
     };
     let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config))));
+    let sight = Rc::new(RefCell::new(Sight::new(machine.borrow().plan().config.processes.len())));
     let local = LocalSet::new();
     let code = local.block_on(&runtime, async {
         for warning in warnings {
@@ -99,14 +102,14 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
         }
         tokio::task::spawn_local(sink.clone().pump());
         if let Some(listener) = listener
-            && let Err(why) = serve(listener, &machine, clock)
+            && let Err(why) = serve(listener, &machine, &sight, clock)
         {
             tracing::error!("{why}; nothing was started");
             sink.flush_until(tokio::time::Instant::now() + LAST_WORDS).await;
             return exit::INTERNAL;
         }
-        let orders = control::Orders::take(&machine, clock);
-        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders);
+        let orders = control::Orders::take(&machine, &sight, clock);
+        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, sight);
         shell.begin(&early.pending());
         shell.run(early).await
     });
@@ -143,11 +146,20 @@ fn settle_in(parent_death_signal: Option<Signal>) -> Vec<String> {
     warnings
 }
 
-fn serve(listener: std::net::TcpListener, machine: &Rc<RefCell<Machine>>, clock: Clock) -> Result<(), String> {
+fn serve(
+    listener: std::net::TcpListener,
+    machine: &Rc<RefCell<Machine>>,
+    sight: &Rc<RefCell<Sight>>,
+    clock: Clock,
+) -> Result<(), String> {
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| format!("cannot serve http: {e}"))?;
-    let machine = Rc::clone(machine);
+    let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
     let answer = Rc::new(move |parts: &hyper::http::request::Parts| {
-        let status = machine.borrow().status(clock.now());
+        let mut status = machine.borrow().status(clock.now());
+        // Not for the probes, which are many: reading the counters takes longer than their answer.
+        if ["/status", "/metrics"].contains(&parts.uri.path()) {
+            sight.borrow().show(&mut status, Audience::Anybody);
+        }
         endpoints::answer(parts.method.as_str(), parts.uri.path(), parts.uri.query(), &status)
     });
     let limits = server::Limits::within(process::fd_limit().cast_unsigned() as usize);

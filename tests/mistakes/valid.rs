@@ -168,6 +168,7 @@ impl Builder<'_, '_> {
                     b.out.text += "\"SIGTERM\" ]";
                 }),
                 "backoff" => {}
+                "diagnose" if self.d.chance(30) => self.inline(section, "diagnose", &keys::DIAGNOSE, &["signal"]),
                 _ if self.d.chance(35) => self.plain(section, key, false),
                 _ => {}
             }
@@ -356,7 +357,8 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "initial") => &["\"1s\"", "\"10ms\""],
         (_, "max") => &["\"5m\"", "\"1h\""],
         (_, "reset") => &["\"10m\""],
-        ("signal" | "stop", "signal") => &["\"SIGUSR1\"", "\"HUP\""],
+        (_, "diagnose") => &["\"SIGQUIT\"", "\"3\""],
+        ("signal" | "stop" | "diagnose", "signal") => &["\"SIGUSR1\"", "\"HUP\""],
         (_, "wait") => &["\"1s\""],
         (_, "initial_delay") => &["\"0s\"", "\"3s\""],
         (_, "period" | "retry_delay") => &["\"1s\"", "\"10ms\""],

@@ -189,9 +189,11 @@ impl World {
         self.spawning
     }
 
-    /// The latest signal of its ladder that it was sent.
+    /// The latest signal of its stop that it was sent.
     pub fn told_by(&self, p: usize) -> Option<Signal> {
-        self.lives[p].sent.last().map(|(signal, _)| *signal)
+        let life = &self.lives[p];
+        let diagnose = self.config.processes[p].diagnose.filter(|_| life.diagnosed.is_some()).map(|d| d.signal);
+        diagnose.or(life.sent.last().map(|(signal, _)| *signal))
     }
 
     pub fn age(&self, p: usize) -> std::time::Duration {
@@ -396,6 +398,10 @@ impl World {
                 if wake {
                     self.effects.push(Effect::Signalled(process.0, signal));
                 }
+            }
+            Action::Diagnose { process, signal, .. } => {
+                self.check_diagnose(process.0, signal)?;
+                self.effects.push(Effect::Signalled(process.0, signal));
             }
             Action::Forward { process, signal, .. } => self.check_forward(process.0, signal)?,
             Action::Kill { process, because } => {

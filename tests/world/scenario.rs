@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use softstop::config::{
-    Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung,
-    Step, Task, When,
+    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart,
+    Retries, Rung, Step, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
@@ -270,6 +270,10 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
         pre_stop: d.maybe(30, |d| task(d, format!("pre_stop {index}"), processes, &[OnFailure::Ignore])),
         max_restarts: d.maybe(40, |d| d.below(4) as u32),
         stop_as_received: d.chance(50),
+        diagnose: d.maybe(25, |d| Diagnose {
+            signal: d.pick(&[Signal::QUIT, Signal::USR1]),
+            wait: d.span(4_000).max(Duration::from_millis(1)),
+        }),
         backoff: Backoff { initial: d.span(3_000), max: d.span(10_000), reset: d.span(15_000) },
         ..Process::new(format!("p{index}"), vec!["p".into()])
     }

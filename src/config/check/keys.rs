@@ -52,6 +52,7 @@ pub const PROCESS: Section = Section {
         "on_exit",
         "after",
         "stop",
+        "diagnose",
         "signal_to",
         "startup",
         "readiness",
@@ -62,6 +63,7 @@ pub const PROCESS: Section = Section {
 };
 
 pub const BACKOFF: Section = Section { title: "backoff", keys: &["initial", "max", "reset"] };
+pub const DIAGNOSE: Section = Section { title: "diagnose", keys: &["signal", "wait"] };
 pub const RUNG: Section = Section { title: "stop", keys: &["signal", "wait"] };
 
 pub const PROBE: Section = Section {
@@ -144,6 +146,7 @@ pub const SECTIONS: &[&Section] = &[
     &LOG,
     &PROCESS,
     &BACKOFF,
+    &DIAGNOSE,
     &RUNG,
     &PROBE,
     &TASK,

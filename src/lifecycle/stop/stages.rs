@@ -77,6 +77,7 @@ impl Machine {
         let State::Stopping(s) = &mut self.processes[id.0].state else {
             return false;
         };
+        let ladder_until = s.ladder_until();
         match &mut s.stage {
             StopStage::Killed { until: Some(until) } if now >= *until => {
                 self.unkillable(id);
@@ -91,12 +92,20 @@ impl Machine {
                 let changed = task.on_time(now, &self.plan, &mut self.fx);
                 self.pre_stop_over(id) || changed
             }
+            StopStage::Diagnosing { until } if now >= *until => {
+                self.kill_process(id);
+                true
+            }
             StopStage::Rung { index, until } if now >= *until => {
                 let next = *index + 1;
                 self.rung(id, next);
                 true
             }
-            StopStage::Rung { .. } => false,
+            StopStage::Rung { .. } if now >= ladder_until => {
+                self.ladder_is_over(id);
+                true
+            }
+            StopStage::Rung { .. } | StopStage::Diagnosing { .. } => false,
         }
     }
 
@@ -233,7 +242,7 @@ impl Machine {
             match &mut p.state {
                 State::Running(_) => self.stop_process(ProcId(i), limit, false),
                 // It was being stopped for a restart: that goes on, now within this budget.
-                State::Stopping(s) => s.until = s.until.min(now + limit),
+                State::Stopping(s) => s.shorten(now + limit, now),
                 // Never in the turn its leader ended: whether anything is left of the group shows right after.
                 State::Cleaning(c) if !c.killed => c.until = (now + limit).max(c.began + SHORTEST),
                 _ => {}
@@ -399,7 +408,12 @@ impl Machine {
             };
             stop.forced.push(name.clone());
             let looked_like = String::new();
-            self.fx.push(Action::Note(Note::Killed { process: name, because: because.into(), looked_like }));
+            self.fx.push(Action::Note(Note::Killed {
+                process: name,
+                because: because.into(),
+                looked_like,
+                look: None,
+            }));
         }
     }
 
