@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "exit.rs",
     "http/metrics.rs",
     "http/endpoints.rs",
+    "http/prestop.rs",
     "control/protocol.rs",
     "control/address.rs",
     "control/table.rs",

@@ -30,7 +30,8 @@ pub const TOP: Section = Section {
     ],
 };
 
-pub const HTTP: Section = Section { title: "[http]", keys: &["listen"] };
+pub const HTTP: Section = Section { title: "[http]", keys: &["listen", "prestop"] };
+pub const PRESTOP: Section = Section { title: "[http.prestop]", keys: &["token", "token_file", "from"] };
 pub const CONTROL: Section = Section { title: "[control]", keys: &["socket"] };
 pub const LOG: Section = Section { title: "[log]", keys: &["level", "format"] };
 
@@ -110,6 +111,7 @@ pub const STEP: Section = Section {
         "retry_delay",
         "on_failure",
         "reserve",
+        "essential",
         "when",
         "parallel",
     ],
@@ -124,6 +126,7 @@ pub const SIGNAL: Section = Section { title: "signal", keys: &["process", "signa
 pub const SECTIONS: &[&Section] = &[
     &TOP,
     &HTTP,
+    &PRESTOP,
     &CONTROL,
     &LOG,
     &PROCESS,
