@@ -404,7 +404,9 @@ impl Common {
             None => {}
         }
         if let Some(listen) = self.http {
-            config.http = Some(Http { listen });
+            // Only the address: who may call /prestop is the file's to say.
+            let prestop = config.http.take().and_then(|http| http.prestop);
+            config.http = Some(Http { listen, prestop });
         }
         if let Some(control) = &self.control {
             config.control = control.clone();
@@ -474,7 +476,7 @@ impl Wrapper {
         if let Some(sleep) = self.drain_sleep {
             let name = format!("sleep {}", humantime::format_duration(sleep));
             let task = Task::new(name, Handler::Sleep(sleep));
-            config.drain.push(Step { tasks: vec![task], reserve: None, when: When::Requested });
+            config.drain.push(Step { tasks: vec![task], reserve: None, essential: false, when: When::Requested });
         }
         Ok(config)
     }

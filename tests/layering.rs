@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "http/metrics.rs",
     "http/condition.rs",
     "http/endpoints.rs",
+    "http/prestop.rs",
     "control/protocol.rs",
     "control/address.rs",
     "control/table.rs",

@@ -119,7 +119,7 @@ impl World {
                 self.asked += 1;
                 self.say(&format!("    order {}: {order}", self.asked));
                 let ask = AskId(self.asked);
-                self.feed(Event::Ordered { ask, order, by: Asker { uid: 0, pid: 0 } });
+                self.feed(Event::Ordered { ask, order, by: Asker::Local { uid: 0, pid: 0 } });
             }
             Happening::AskerGoes(ask) => self.feed(Event::AskerGone { ask: AskId(ask) }),
             Happening::Orphan => self.machine.orphan_reaped(),

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod expand;
+pub mod prestop;
 pub mod problem;
 pub mod wait;
 
@@ -108,6 +109,8 @@ pub enum ReadinessOnDrain {
 pub struct Http {
     /// The address as an IP; `localhost` has been turned into 127.0.0.1.
     pub listen: std::net::SocketAddr,
+    /// `GET /prestop`; `None`: it takes no orders.
+    pub prestop: Option<prestop::PreStop>,
 }
 
 /// Where orders are taken.
@@ -461,6 +464,8 @@ pub struct Step {
     pub tasks: Vec<Task>,
     /// What earlier steps may not take from it.
     pub reserve: Option<Duration>,
+    /// When not all reserves fit any more, this step's is kept before those of steps that are not essential. Has a `reserve`.
+    pub essential: bool,
     pub when: When,
 }
 

@@ -265,10 +265,18 @@ impl std::hash::Hash for Machine {
 
 impl std::fmt::Display for event::Asker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.pid {
-            0 => write!(f, "uid {} outside the container", self.uid),
-            pid => write!(f, "uid {}, pid {pid}", self.uid),
+        match self {
+            event::Asker::Local { uid, pid: 0 } => write!(f, "uid {uid} outside the container"),
+            event::Asker::Local { uid, pid } => write!(f, "uid {uid}, pid {pid}"),
+            event::Asker::PreStop(caller) => caller.fmt(f),
         }
+    }
+}
+
+impl std::fmt::Display for event::HookCaller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let who = if self.kubelet { "a kubelet at " } else { "" };
+        write!(f, "{who}{}", self.from)
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod checks;
 pub mod draw;
+mod essential;
 mod exit_code;
 pub mod explore;
 mod model;
@@ -29,7 +30,7 @@ use softstop::config::Config;
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What};
 use softstop::lifecycle::event::{
-    AskId, Asker, Event, Exit, Order, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind,
+    AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind,
 };
 use softstop::plan::Plan;
 use softstop::signal::Signal;
@@ -236,7 +237,13 @@ impl World {
         self.next_ask += 1;
         self.asks.insert(ask, order.clone());
         self.is_ordered(order);
-        let by = Asker { uid: 0, pid: 7 };
+        // Every other drain that is waited for comes over HTTP: the rules are the same.
+        let hook = matches!(order, Order::Drain { wait: true }) && ask % 2 == 1;
+        let by = if hook {
+            Asker::PreStop(HookCaller { from: std::net::Ipv4Addr::LOCALHOST.into(), kubelet: true })
+        } else {
+            Asker::Local { uid: 0, pid: 7 }
+        };
         self.feed(Event::Ordered { ask: AskId(ask), order: order.clone(), by })?;
         self.was_ordered(ask, order);
         Ok(())

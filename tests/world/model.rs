@@ -441,6 +441,7 @@ impl World {
             (_, Some(stop)) => match stop.cause.as_str() {
                 c if c.starts_with("softstop drain") => "drain_ordered",
                 c if c.starts_with("softstop stop") => "stop_ordered",
+                c if c.starts_with("GET /prestop") => "prestop",
                 _ if stop.requested => "signal",
                 c if c.contains(" ended with ") => "process_ended",
                 c if c.contains("could not be started") => "start_failed",
@@ -702,7 +703,10 @@ impl World {
             Some(stop) if stop.cut => self.machine.end().unwrap_or_default().left(self.now),
             Some(stop) => {
                 let budget = &self.machine.plan().budget;
-                (budget.deadline(stop.t0) - budget.after_stop()).left(self.now)
+                // Where not all fits, what is not essential after it may hold less than planned.
+                let fits = !self.config.post_stop.iter().chain(&self.config.drain).any(|s| s.essential);
+                let held = if fits { budget.after_stop() } else { Duration::ZERO };
+                (budget.deadline(stop.t0) - held).left(self.now)
             }
         };
         if share > most {

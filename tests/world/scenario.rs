@@ -229,10 +229,11 @@ fn task(d: &mut Draw, name: String, processes: u64, on_failure: &[OnFailure]) ->
 
 fn steps(d: &mut Draw, kind: &str, processes: u64) -> Vec<Step> {
     let on_failure = [OnFailure::Ignore, OnFailure::Ignore, OnFailure::Stop];
-    d.many(0, 2, |d, i| Step {
-        tasks: d.many(1, 2, |d, t| task(d, format!("{kind} {i} {t}"), processes, &on_failure)),
-        reserve: d.maybe(50, |d| d.span(5_000)),
-        when: d.pick(&[When::Requested, When::Always]),
+    d.many(0, 2, |d, i| {
+        let tasks = d.many(1, 2, |d, t| task(d, format!("{kind} {i} {t}"), processes, &on_failure));
+        let reserve = d.maybe(50, |d| d.span(5_000));
+        let when = d.pick(&[When::Requested, When::Always]);
+        Step { tasks, reserve, essential: reserve.is_some() && d.chance(40), when }
     })
 }
 

@@ -52,7 +52,7 @@ fn exec(name: &str) -> Task {
 }
 
 fn step(tasks: Vec<Task>) -> Step {
-    Step { tasks, reserve: None, when: When::Requested }
+    Step { tasks, reserve: None, essential: false, when: When::Requested }
 }
 
 fn rungs(waits: &[(Signal, Option<Duration>)]) -> Vec<Rung> {

@@ -30,7 +30,8 @@ pub const TOP: Section = Section {
     ],
 };
 
-pub const HTTP: Section = Section { title: "[http]", keys: &["listen"] };
+pub const HTTP: Section = Section { title: "[http]", keys: &["listen", "prestop"] };
+pub const PRESTOP: Section = Section { title: "[http.prestop]", keys: &["token", "token_file", "from"] };
 pub const CONTROL: Section = Section { title: "[control]", keys: &["socket"] };
 pub const LOG: Section = Section { title: "[log]", keys: &["level", "format"] };
 
@@ -120,6 +121,7 @@ pub const STEP: Section = Section {
         "retry_delay",
         "on_failure",
         "reserve",
+        "essential",
         "when",
         "parallel",
     ],
@@ -142,6 +144,7 @@ pub const WAIT_PROCESS: Section = Section { title: "wait_process", keys: &["name
 pub const SECTIONS: &[&Section] = &[
     &TOP,
     &HTTP,
+    &PRESTOP,
     &CONTROL,
     &LOG,
     &PROCESS,

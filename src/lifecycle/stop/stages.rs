@@ -9,7 +9,7 @@ use crate::lifecycle::process::{End, Proc, State, StopStage, Stopping};
 use crate::lifecycle::task::{SHORTEST, TaskRun};
 use crate::lifecycle::up::KILL_WAIT;
 use crate::lifecycle::{Machine, Stage as Whole};
-use crate::plan::budget::process_share;
+use crate::plan::budget::{Part, process_share};
 use crate::plan::order::own;
 use crate::report::{Note, Secs, StepKind, TaskResult};
 use crate::signal::Signal;
@@ -209,6 +209,7 @@ impl Machine {
     fn begin_processes(&mut self) {
         let Some(stop) = &mut self.stop else { return };
         stop.processes_began = Some(self.now);
+        stop.fit_essential(&self.plan.budget, Part::Stop, self.now);
         let until = stop.deadline - stop.budget.after_stop();
         self.stage = Whole::Stopping(Stage::Processes { until });
     }
