@@ -125,6 +125,20 @@ impl<'a> Launch<'a> {
         self.program.is_some() || named || image.contains(NAME)
     }
 
+    /// The value of the variable that stands for the flag which a message about the command line names.
+    pub fn variable_behind(&self, message: &str) -> Option<Span> {
+        let flag = |name: &str| match name.strip_prefix("SOFTSTOP_")? {
+            "EXIT_CODE_MAP" => Some("--exit-code".to_owned()),
+            name => Some(format!("--{}", name.to_lowercase().replace('_', "-"))),
+        };
+        let named = |name: &str| {
+            let Some(flag) = flag(name) else { return false };
+            let given = self.args.iter().flatten().chain(&self.cmd).any(|w| w.starts_with(&flag));
+            !given && message.split([' ', '\'']).any(|word| word == flag)
+        };
+        self.env.0.iter().find(|(name, _)| named(name)).map(|(_, (_, node))| node.mark())
+    }
+
     /// softstop's own arguments, without the program; `run`: whether a configuration is meant where the manifest leaves it open.
     pub fn arguments(&self, run: bool) -> Vec<String> {
         let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();

@@ -170,8 +170,8 @@ const DEFAULT_CONFIG: &str = "/etc/softstop.toml";
 fn cannot_start(source: &Source<'_>, launch: &Launch<'_>, refused: Refused) -> Vec<Finding> {
     let at = |sentence: String, help: String| Problem {
         severity: Severity::Error,
+        places: vec![source.place(&launch.variable_behind(&sentence).unwrap_or(launch.mark.clone()), "")],
         sentence,
-        places: vec![source.place(&launch.mark, "")],
         help,
     };
     match refused {

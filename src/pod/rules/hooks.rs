@@ -176,10 +176,10 @@ pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Images that are known to have no shell.
+/// Images that are known to have no shell, but for their `debug` and `-dev` variants.
 fn has_no_shell(image: &str) -> bool {
-    let name = image.split('@').next().unwrap_or(image);
-    ["distroless", "chainguard", "scratch", "static"].iter().any(|word| name.contains(word)) && !name.contains("debug")
+    let known = ["distroless/", "cgr.dev/chainguard/"].iter().any(|word| image.contains(word));
+    known && !image.contains("debug") && !image.contains("-dev")
 }
 
 pub fn shell(case: &Case<'_>, found: &mut Found<'_>) {

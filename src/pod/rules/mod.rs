@@ -50,6 +50,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "poststart", check: hooks::post_start },
     // Probes
     Rule { name: "probe-port", check: probes::port },
+    Rule { name: "port-taken", check: probes::port_taken },
     Rule { name: "probe-path", check: probes::path },
     Rule { name: "probe-address", check: probes::address },
     Rule { name: "probe-host", check: probes::host },

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Found, said};
 use crate::config::{Config, Handler as Task, Probe as OwnProbe};
 use crate::pod::Case;
+use crate::pod::tree::Node;
 use crate::pod::view::{Container, Handler, Probe, ProbeKind, Role};
 
 /// What answers behind a path of softstop's.
@@ -67,17 +68,16 @@ fn theirs(case: &Case<'_>) -> Vec<u16> {
 }
 
 pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
-    for (container, probe) in http(case) {
+    let container = case.container;
+    for probe in container.probes() {
         let Handler::Http { port: Some(port), path, .. } = probe.handler else { continue };
         let Some(number) = container.port(port) else {
-            if container.name == case.container.name {
-                found.error(
-                    port.mark(),
-                    format!("no port of container {} is named {}", container.name, port.text().unwrap_or_default()),
-                    "the kubelet cannot make the probe: it is neither a success nor a failure, and the container never becomes ready",
-                    "name it under ports, or write its number",
-                );
-            }
+            found.error(
+                port.mark(),
+                format!("no port of container {} is named {}", container.name, port.text().unwrap_or_default()),
+                "the kubelet cannot make the probe: it is neither a success nor a failure, and the container never becomes ready",
+                "name it under ports, or write its number",
+            );
             continue;
         };
         if Some(number) == case.port() || theirs(case).contains(&number) {
@@ -103,6 +103,23 @@ pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
                 ),
             };
             found.error(port.mark(), sentence, effect(&probe), help);
+        }
+    }
+}
+
+/// The containers of a pod share its network.
+pub fn port_taken(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(own) = case.port() else { return };
+    for other in case.workload.pod.containers().iter().filter(|c| c.name != case.container.name) {
+        let ports = other.node.list("ports");
+        let port = |n: &Node<'_>| n.get("containerPort").and_then(|p| p.integer()) == Some(i64::from(own));
+        if let Some(node) = ports.into_iter().find(port) {
+            found.error(
+                node.get("containerPort").unwrap_or(node).mark(),
+                format!("container {} has port {own}, too, where softstop in {} listens", other.name, case.container.name),
+                "the containers of a pod share its network: whichever comes second finds the port taken, and softstop ends with exit code 70",
+                "give one of them another port: listen in [http], SOFTSTOP_HTTP",
+            );
         }
     }
 }
