@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::finding::one_line;
 use super::tree::Node;
 use super::view::{Container, Objects, Workload};
 use crate::config::problem::Span;
@@ -204,7 +205,7 @@ pub fn config_map<'a>(
     let key = item.and_then(|i| i.get("key")?.text()).unwrap_or(file);
     let name = volume.get("name")?.text()?;
     let map = objects.config_maps.iter().find(|m| m.at(&["metadata", "name"]).and_then(|n| n.text()) == Some(name))?;
-    Some((format!("ConfigMap {name}, {key}"), map.get("data")?.get(key)?.text()?))
+    Some((one_line(format!("ConfigMap {name}, {key}")), map.get("data")?.get(key)?.text()?))
 }
 
 #[cfg(test)]

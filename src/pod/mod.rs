@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::config::problem::{Problem, Severity, Source, Span};
-use finding::{ENOUGH, Finding, Report};
+use finding::{ENOUGH, Finding, Report, one_line};
 use launch::{Front, Launch};
 use view::{Container, Objects, Role, Workload};
 
@@ -141,7 +141,7 @@ fn one(
 ) {
     report.checked.push(match container.name {
         "" => workload.title(),
-        name => format!("{}, container {name}", workload.title()),
+        name => one_line(format!("{}, container {name}", workload.title())),
     });
     let launch = Launch::new(container);
     let config_map =
@@ -171,7 +171,7 @@ fn cannot_start(source: &Source<'_>, launch: &Launch<'_>, refused: Refused) -> V
     let at = |sentence: String, help: String| Problem {
         severity: Severity::Error,
         places: vec![source.place(&launch.variable_behind(&sentence).unwrap_or(launch.mark.clone()), "")],
-        sentence,
+        sentence: one_line(sentence),
         help,
     };
     match refused {
@@ -228,7 +228,8 @@ fn nothing(source: &Source<'_>, unclear: Option<&Workload<'_>>, options: &Option
         }
     };
     let place = span.map_or_else(|| source.whole(), |span| source.place(&span, ""));
-    let problem = Problem { severity: Severity::Error, sentence, places: vec![place], help: help.to_owned() };
+    let problem =
+        Problem { severity: Severity::Error, sentence: one_line(sentence), places: vec![place], help: help.to_owned() };
     Finding { rule: "nothing", problem, why: String::new() }
 }
 

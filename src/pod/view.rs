@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::finding::one_line;
 use super::tree::{Node, Stream};
 
 /// Workloads of one file that are looked at.
@@ -146,11 +147,11 @@ impl<'a> Workload<'a> {
 
     /// For messages.
     pub fn title(&self) -> String {
-        match (self.kind, self.name) {
+        one_line(match (self.kind, self.name) {
             ("fragment", _) => "the pod".to_owned(),
             (kind, "") => format!("the {kind}"),
             (kind, name) => format!("{kind} {name}"),
-        }
+        })
     }
 
     pub fn is_job(&self) -> bool {

@@ -13,7 +13,7 @@ mod workload;
 
 pub(super) use probes::longest_start;
 
-use super::finding::{ENOUGH, Finding};
+use super::finding::{ENOUGH, Finding, one_line};
 use super::{ALLOW, Case};
 use crate::config::problem::{Problem, Severity, Span};
 
@@ -106,9 +106,7 @@ impl Found<'_> {
     }
 
     fn note(&mut self, severity: Severity, at: Span, sentence: String, why: String, help: String) {
-        // What is quoted comes from the file: nothing in it may break the line or move the cursor.
-        let line = |text: String| crate::config::problem::printable(text.replace(['\n', '\r'], " "));
-        let (sentence, why, help) = (line(sentence), line(why), line(help));
+        let (sentence, why, help) = (one_line(sentence), one_line(why), one_line(help));
         let places = vec![self.case.source.place(&at, "")];
         let problem = Problem { severity, sentence, places, help };
         self.list.push(Finding { rule: self.rule, problem, why });
