@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
 //! `SOFTSTOP_` variables, which clap does.
 
+pub mod pod;
 pub mod reading;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::config::{
     Config, Control, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, Method, OnExit, Output, Probe, Process,
     Restart, Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve,
 };
+use crate::pod::fragment::Kind;
 use crate::signal::Signal;
 
 const ABOUT: &str = "\
@@ -29,6 +31,7 @@ Examples:
   softstop --grace 30s --drain-sleep 5s --http 9180 --readiness http://localhost:8080/ -- /app
   softstop run -c softstop.toml              several processes, hooks, probes, an ordered drain
   softstop check -c softstop.toml            every mistake in a config, with line, column and fix
+  softstop check --pod deployment.yaml       where a Kubernetes manifest and the config disagree
   softstop drain                             in a preStop hook: drain, then return
 
 Durations have a unit: 500ms, 30s, 1m30s. Signals are names or numbers: SIGTERM, TERM, 15.
@@ -50,7 +53,7 @@ const ACCOUNT: &str = "Output, log and report";
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 #[command(next_line_help = true)]
 #[command(
-    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal"
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE] [--pod FILE]\n       softstop manifest [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -66,7 +69,10 @@ pub enum Command {
     Run(Box<Run>),
     #[command(next_line_help = true)]
     /// Say every mistake in a configuration file, with line, column and fix; starts nothing
-    Check(ConfigFile),
+    Check(Check),
+    /// Print the Kubernetes manifest that agrees with a configuration: probes, grace, preStop
+    #[command(next_line_help = true)]
+    Manifest(Manifest),
     /// Show what runs, how it is and, during a stop, where that is
     #[command(next_line_help = true)]
     Status {
@@ -132,6 +138,35 @@ pub struct ConfigFile {
     /// [default: ./softstop.toml, else /etc/softstop.toml]
     #[arg(short, long, value_name = "FILE", env = "SOFTSTOP_CONFIG", hide_env_values = true, verbatim_doc_comment)]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Also hold it against a Kubernetes manifest; - is standard input:
+    /// helm template CHART | softstop check --pod -
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub pod: Option<PathBuf>,
+    /// The container that runs softstop [default: as its command, args and variables show]
+    #[arg(long, value_name = "NAME", requires = "pod")]
+    pub container: Option<String>,
+    /// Fail on warnings, too: exit code 1 when there is nothing worse
+    #[arg(long)]
+    pub strict: bool,
+    /// What is found in the manifest as JSON, on standard output
+    #[arg(long, requires = "pod")]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Manifest {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// spec (a pod's spec, to be put where it belongs), pod, deployment, statefulset, daemonset
+    /// or job [default: spec]
+    #[arg(long, value_name = "KIND", value_parser = words(&Kind::NAMES), hide_possible_values = true, verbatim_doc_comment)]
+    pub kind: Option<String>,
 }
 
 /// Which running softstop is meant.

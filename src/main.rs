@@ -1,5 +1,7 @@
 //! Table of contents: hold the signals, read the command line, do what it says, exit with its code.
 
+mod checking;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,7 +46,11 @@ fn dispatch(early: Early) -> u8 {
         Some(Command::Run(args)) => run(&args, early),
         Some(Command::Check(args)) => {
             early.restore();
-            check(&args)
+            checking::check(&args)
+        }
+        Some(Command::Manifest(args)) => {
+            early.restore();
+            checking::manifest(&args)
         }
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
         Some(Command::Drain(a)) => order(&a.instance, Order::Drain { wait: !a.no_wait }, early),
@@ -80,29 +86,6 @@ fn run(args: &Run, early: Early) -> u8 {
                 Ok(()) => runtime::run(config, args.common.parent_death_signal, early),
                 Err(why) => usage_error(&why),
             }
-        }
-        Err(problems) => {
-            say(&problems.to_string());
-            exit::CONFIG
-        }
-    }
-}
-
-fn check(args: &ConfigFile) -> u8 {
-    match load(args, None) {
-        Ok((config, warnings)) => {
-            for warning in &warnings {
-                say(warning.trim_end());
-            }
-            let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-            print(&format!(
-                "{}: ok ({}, {}, {} grace)\n",
-                place(args).display(),
-                count(config.processes.len(), "process", "processes"),
-                count(config.drain.len(), "drain step", "drain steps"),
-                humantime::format_duration(config.grace),
-            ));
-            exit::OK
         }
         Err(problems) => {
             say(&problems.to_string());
