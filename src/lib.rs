@@ -21,6 +21,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod output;
 pub mod plan;
+pub mod probe;
 pub mod report;
 pub mod runtime;
 pub mod signal;
