@@ -178,7 +178,9 @@ fn converse(mut stream: &UnixStream, request: &Request, patience: Duration) -> R
         Request::Order(Order::Restart { .. } | Order::Start { .. }) => true,
     };
     let lost = |e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock => unavailable(format!("softstop does not answer for {:.1} s", patience.as_secs_f64())),
+        io::ErrorKind::WouldBlock => {
+            unavailable(format!("softstop does not answer for {:.1} s", patience.as_secs_f64()))
+        }
         _ => unavailable(format!("the connection was lost: {e}")),
     };
     // Whoever waits for an order does so as long as it takes: softstop's own deadlines end it.
