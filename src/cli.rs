@@ -115,7 +115,7 @@ pub enum Command {
     },
     /// Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl
     #[command(next_line_help = true)]
-    Probe(ProbeOnce),
+    Probe(Box<ProbeOnce>),
     /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
     #[command(name = "__resolve", hide = true)]
     Resolve { host: String, port: u16 },
@@ -189,7 +189,7 @@ pub struct ProbeOnce {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Target {
     /// An `Http` or `Tcp` handler.
-    Call(Handler),
+    Call(Box<Handler>),
     Own(Health),
 }
 
@@ -397,7 +397,7 @@ fn probe_target(text: &str) -> Result<Target, String> {
         "live" => Ok(Target::Own(Health::Live)),
         "startup" => Ok(Target::Own(Health::Startup)),
         _ => match target(text) {
-            Ok(handler) => Ok(Target::Call(handler)),
+            Ok(handler) => Ok(Target::Call(Box::new(handler))),
             Err(why) if text.contains(':') => Err(why),
             Err(why) => Err(format!("{why}, or ready, live or startup for softstop's own")),
         },

@@ -66,7 +66,7 @@ fn dispatch(early: Early) -> u8 {
                     .ok()
                     .flatten()
                     .map_or((Control::Own, None), |c| (c.control, c.http.map(|http| http.listen)));
-                probe::Own { control: a.instance.control.unwrap_or(control), http: a.http.or(http) }
+                probe::Own { control: a.instance.control.clone().unwrap_or(control), http: a.http.or(http) }
             })
         }
         Some(Command::Resolve { host, port }) => {

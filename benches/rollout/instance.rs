@@ -21,6 +21,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 struct Said {
     listening: Option<Instant>,
     told: Option<Instant>,
+    /// Nobody is left who could say more.
+    over: bool,
 }
 
 pub struct Instance {
@@ -56,6 +58,8 @@ impl Instance {
                 }
                 heard.1.notify_all();
             }
+            heard.0.lock().unwrap().over = true;
+            heard.1.notify_all();
         });
         let mut instance = Instance { unshare, init: Pid::from_raw(0), said };
         let (lock, changed) = (&instance.said.0, &instance.said.1);
@@ -84,7 +88,10 @@ impl Instance {
             std::thread::sleep(Duration::from_millis(5));
         }
         let now = Instant::now();
-        Ok((now, self.said.0.lock().unwrap().told))
+        // Its last words may not have been read yet.
+        let (said, changed) = (&self.said.0, &self.said.1);
+        let said = changed.wait_timeout_while(said.lock().unwrap(), Duration::from_secs(10), |s| !s.over).unwrap().0;
+        Ok((now, said.told))
     }
 }
 

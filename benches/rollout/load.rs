@@ -105,12 +105,10 @@ async fn client(kind: Kind, number: usize, port: u16, enough: Arc<AtomicBool>, t
                 within(Duration::from_millis(ms), session(port, Duration::from_millis(ms))).await
             }
         };
-        let mut tallies = tallies.borrow_mut();
-        tallies[kind as usize].total += 1;
+        tallies.borrow_mut()[kind as usize].total += 1;
         if let Err(error) = done {
-            tallies[kind as usize].failed.push((Instant::now(), error.to_string()));
+            tallies.borrow_mut()[kind as usize].failed.push((Instant::now(), error.to_string()));
             connection = None;
-            drop(tallies);
             // Who was turned away does not hammer, or one failure would be counted as many.
             sleep(if kind == Kind::Short { EVERY } else { Duration::from_secs(1) }).await;
         }

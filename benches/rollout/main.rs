@@ -42,6 +42,8 @@ const PICTURE: &str = "docs/rollout.svg";
 /// What is to be found out.
 struct Plan {
     lags: Vec<Duration>,
+    /// Lags that are played at the same time; always all inits of one.
+    at_once: usize,
     rounds: usize,
     fixed: Fixed,
 }
@@ -110,21 +112,26 @@ fn find_out(softstop: &Path, quick: bool) -> Result<Results, String> {
     std::fs::create_dir_all(&dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
     let inits = inits::all(softstop, &dir, &plan.fixed);
     let mut outcomes: Vec<Vec<Vec<Outcome>>> = inits.iter().map(|_| vec![Vec::new(); plan.lags.len()]).collect();
+    let count = inits.len();
+    let runs: Vec<(usize, usize)> = (0..plan.lags.len()).flat_map(|l| (0..count).map(move |i| (l, i))).collect();
     for round in 0..plan.rounds {
         // All inits of a lag at the same time: whatever else the machine does happens to all of them.
-        for (l, lag) in plan.lags.iter().enumerate() {
-            eprintln!("rollout: round {} of {}, lag {} s", round + 1, plan.rounds, lag.as_secs());
+        for together in runs.chunks(plan.at_once * count) {
+            let lags = &plan.lags[together[0].0..=together[together.len() - 1].0];
+            eprintln!("rollout: round {} of {}, lag {lags:?}", round + 1, plan.rounds);
             let batch = std::thread::scope(|scope| {
-                let run = |(i, init)| {
-                    let (haproxy, place) = (&haproxy, dir.join(format!("{round}-{l}-{i}")));
-                    let ports = 20_000 + 10 * u16::try_from(i).expect("a few inits");
-                    scope.spawn(move || restart::run(init, *lag, haproxy, ports, &place))
+                let run = |(l, i): &(usize, usize)| {
+                    let number = l * count + i;
+                    let (init, lag, haproxy, place) =
+                        (&inits[*i], plan.lags[*l], &haproxy, dir.join(format!("{round}-{number}")));
+                    let ports = 20_000 + 10 * u16::try_from(number).expect("inits times lags are few");
+                    scope.spawn(move || restart::run(init, lag, haproxy, ports, &place))
                 };
-                let running: Vec<_> = inits.iter().enumerate().map(run).collect();
+                let running: Vec<_> = together.iter().map(run).collect();
                 running.into_iter().map(|r| r.join().expect("it does not panic")).collect::<Result<Vec<_>, _>>()
             })?;
-            for (i, outcome) in batch.into_iter().enumerate() {
-                outcomes[i][l].push(outcome);
+            for ((l, i), outcome) in together.iter().zip(batch) {
+                outcomes[*i][*l].push(outcome);
             }
         }
     }
@@ -141,7 +148,8 @@ fn plan(quick: bool) -> Plan {
     // second for whoever is slow.
     let tail = Duration::from_millis(load::SESSION_MS.1).saturating_sub(app::SHUTDOWN) + Duration::from_secs(1);
     let fixed = Fixed { longest, sleep: longest + tail };
-    Plan { lags, rounds: rounds.unwrap_or(if quick { 1 } else { 3 }), fixed }
+    let at_once = if quick { lags.len() } else { 1 };
+    Plan { lags, at_once, rounds: rounds.unwrap_or(if quick { 1 } else { 3 }), fixed }
 }
 
 fn say(results: &Results, write: bool) -> ExitCode {
