@@ -87,7 +87,6 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
         Handler::Http(call) => format!("http://{}:{port}{}: {why}", call.host, call.path),
         _ => format!("tcp://{host}:{port}: {why}"),
     };
-    let late = || format!("no answer within {}", Human(timeout));
     let addrs = match http::local_addresses(host, port) {
         Some(addrs) => addrs,
         None => look_up(host, port, limit).map_err(&said)?,
@@ -103,7 +102,7 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
     match runtime.block_on(async { tokio::time::timeout_at(limit.into(), attempt).await }) {
         Ok(Outcome::Ok) => Ok(()),
         Ok(Outcome::Failed { reason, .. } | Outcome::NotMade { reason }) => Err(said(reason)),
-        Err(_) => Err(said(late())),
+        Err(_) => Err(said(format!("no answer within {}", Human(timeout)))),
     }
 }
 
@@ -118,7 +117,7 @@ fn look_up(host: &str, port: u16, limit: Instant) -> Result<Vec<SocketAddr>, Str
     match answer.recv_timeout(limit.saturating_duration_since(Instant::now())) {
         Ok(Ok(addrs)) => Ok(addrs),
         Ok(Err(e)) => Err(format!("cannot look up {host}: {e}")),
-        Err(_) => Err(format!("no answer from the name service about {host} in time")),
+        Err(_) => Err("the name service does not answer in time".to_string()),
     }
 }
 

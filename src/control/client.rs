@@ -36,7 +36,8 @@ fn unavailable(text: impl Into<String>) -> Failure {
 /// Ask the softstop at `control`, show what it says; the exit code. `note` is added when nobody is there.
 #[must_use]
 pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>) -> u8 {
-    let (code, text) = match tell(control, request, SOON) {
+    let told = find(control).and_then(|place| connect(&place, SOON)).and_then(|s| converse(s, request, SOON));
+    let (code, text) = match told {
         Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
         Ok(Reply::Status(status)) => return print(&table::render(&serde_json::from_str(&status).unwrap_or_default())),
         Ok(Reply::Done(text)) => return print(&format!("{text}\n")),
@@ -51,26 +52,23 @@ pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>)
     code
 }
 
-/// What the softstop at `control` says of itself: a [`crate::status::Status`] as JSON. Takes about `patience` at the longest.
+/// What the softstop at `control` says of itself: a [`crate::status::Status`] as JSON. Takes `patience` at the longest.
 ///
 /// # Errors
 /// One line: nobody is there, this user may not ask, or the answer did not come in time.
 pub fn status(control: &Control, patience: Duration) -> Result<String, String> {
-    match tell(control, &Request::Status, patience) {
+    let limit = Instant::now() + patience;
+    let told = find(control).and_then(|place| connect(&place, patience)).and_then(|stream| {
+        // No time at all would mean no limit.
+        let left = limit.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        converse(stream, &Request::Status, left)
+    });
+    match told {
         Ok(Reply::Status(status)) => Ok(status),
         Ok(Reply::Refused(why) | Reply::Denied(why) | Reply::Malformed(why)) => Err(why),
         Ok(Reply::Done(_) | Reply::Progress(_)) => Err("the instance answered something else".to_string()),
         Err(failure) => Err(failure.text),
     }
-}
-
-fn tell(control: &Control, request: &Request, patience: Duration) -> Result<Reply, Failure> {
-    let stream = connect(&find(control)?, patience)?;
-    let told = converse(&stream, request, patience);
-    // Closed by the end of this process and not before: softstop, being PID 1, takes with it who is still there, and so
-    // waits for that.
-    std::mem::forget(stream);
-    told
 }
 
 fn print(text: &str) -> u8 {
@@ -170,8 +168,16 @@ fn cannot_connect(address: &Address, patience: Duration, error: &io::Error) -> F
     }
 }
 
+fn converse(stream: UnixStream, request: &Request, patience: Duration) -> Result<Reply, Failure> {
+    let told = ask_over(&stream, request, patience);
+    // Closed by the end of this process and not before: softstop, being PID 1, takes with it who is still there, and so
+    // waits for that.
+    std::mem::forget(stream);
+    told
+}
+
 /// Send the request, show progress, and give back the last line.
-fn converse(mut stream: &UnixStream, request: &Request, patience: Duration) -> Result<Reply, Failure> {
+fn ask_over(mut stream: &UnixStream, request: &Request, patience: Duration) -> Result<Reply, Failure> {
     let waits = match request {
         Request::Status | Request::Order(Order::Ready | Order::Unready | Order::Signal { .. }) => false,
         Request::Order(Order::Drain { wait } | Order::Stop { wait }) => *wait,
