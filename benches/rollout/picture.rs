@@ -128,7 +128,7 @@ fn timeline(out: &mut String, results: &Results) {
     let x = |at: Duration| LEFT + (RIGHT - LEFT) * (at.as_secs_f64() / longest).min(1.0);
     let title = format!("One rolling restart of two instances, lag {} s", lag.as_secs());
     text(out, 20.0, ROWS - 44.0, "head", "start", &title);
-    let key = "full colour: stop asked for, still serving · pale: the application shuts down · black bar: the balancer knows · red: failed requests";
+    let key = "full colour: stop asked for, still serving · pale: the application shuts down · upright bar: the balancer knows · red: failed requests";
     text(out, 20.0, ROWS - 24.0, "small", "start", key);
     let foot = ROWS + ROW * results.inits.len() as f64;
     let step = if longest > 30.0 { 5 } else { 2 };

@@ -9,7 +9,8 @@ use crate::{Results, common};
 
 pub fn median(mut values: Vec<Duration>) -> Duration {
     values.sort_unstable();
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    let middle = |i: usize| values.get(i).copied().unwrap_or_default();
+    (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2
 }
 
 /// By kind, over all rounds.
@@ -35,8 +36,12 @@ fn seconds(d: Duration) -> String {
 
 pub fn markdown(results: &Results) -> String {
     let mut text = format!(
-        "Failed of {} rolling restarts of {INSTANCES} instances: short requests / long requests / WebSocket sessions.\n\n",
-        results.rounds
+        "Failed requests in {} of {INSTANCES} instances: short requests / long requests / WebSocket sessions.\n\n",
+        if results.rounds == 1 {
+            "one rolling restart".to_owned()
+        } else {
+            format!("{} rolling restarts", results.rounds)
+        }
     );
     grid(&mut text, results, |r, i, l| {
         let failed = failed(&r.outcomes[i][l]);
@@ -52,7 +57,8 @@ pub fn markdown(results: &Results) -> String {
     saved(&mut text, results);
     details(&mut text, results);
     let machine = common::machine();
-    text.push_str(&format!("\n{} rounds, one run, all inits of a lag at the same time; {machine}.\n", results.rounds));
+    let rounds = if results.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", results.rounds) };
+    text.push_str(&format!("\n{rounds}, one run, all inits of a lag at the same time; {machine}.\n"));
     text
 }
 
