@@ -732,11 +732,10 @@ impl World {
         match (result, &task.handler) {
             (TaskResult::Done, Handler::WaitProcess { .. }) if just_now && !holds => wrong("it does not hold".into()),
             // What becomes ready in the very moment of the limit comes too late.
-            (TaskResult::TimedOut { .. } | TaskResult::Cut { .. }, Handler::WaitProcess { until: Until::Ended, .. })
-                if just_now && holds && !late && !cut =>
-            {
-                wrong("it holds".into())
-            }
+            (
+                TaskResult::TimedOut { .. } | TaskResult::Cut { .. },
+                Handler::WaitProcess { until: Until::Ended, .. },
+            ) if just_now && holds && !late && !cut => wrong("it holds".into()),
             (TaskResult::Failed { .. }, Handler::WaitProcess { .. }) => {
                 wrong("a wait for a process cannot fail".into())
             }
