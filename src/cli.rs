@@ -33,6 +33,7 @@ Examples:
   softstop check -c softstop.toml            every mistake in a config, with line, column and fix
   softstop check --pod deployment.yaml       where a Kubernetes manifest and the config disagree
   softstop drain                             in a preStop hook: drain, then return
+  softstop probe ready                       as Docker's HEALTHCHECK: exit code 0 or 1
 
 Durations have a unit: 500ms, 30s, 1m30s. Signals are names or numbers: SIGTERM, TERM, 15.
 
@@ -53,7 +54,7 @@ const ACCOUNT: &str = "Output, log and report";
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 #[command(next_line_help = true)]
 #[command(
-    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE] [--pod FILE]\n       softstop manifest [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal"
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE] [--pod FILE]\n       softstop manifest [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -118,6 +119,9 @@ pub enum Command {
         #[command(flatten)]
         instance: Instance,
     },
+    /// Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl
+    #[command(next_line_help = true)]
+    Probe(Box<ProbeOnce>),
     /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
     #[command(name = "__resolve", hide = true)]
     Resolve { host: String, port: u16 },
@@ -196,6 +200,51 @@ pub struct OneProcess {
     pub name: String,
     #[command(flatten)]
     pub instance: Instance,
+}
+
+#[derive(Args, Debug)]
+pub struct ProbeOnce {
+    /// http://HOST:PORT/PATH (200 to 399 is well), tcp:PORT, tcp://HOST:PORT, or ready, live or
+    /// startup: what the softstop of this container answers on /readyz, /livez and /startupz
+    #[arg(value_name = "TARGET", value_parser = probe_target, verbatim_doc_comment)]
+    pub target: Target,
+    /// For the whole of it [default: 1s]
+    #[arg(long, value_name = "DURATION", default_value = "1s", hide_default_value = true, value_parser = timeout)]
+    pub timeout: Duration,
+    /// Where softstop serves its endpoints, for when its control socket does not answer
+    /// [default: as configured]
+    #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", hide_env_values = true, value_parser = listen)]
+    #[arg(verbatim_doc_comment)]
+    pub http: Option<SocketAddr>,
+    #[command(flatten)]
+    pub instance: Instance,
+}
+
+/// What [`Command::Probe`] checks.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Target {
+    /// An `Http` or `Tcp` handler.
+    Call(Box<Handler>),
+    Own(Health),
+}
+
+/// An endpoint of the running softstop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    Ready,
+    Live,
+    Startup,
+}
+
+impl Health {
+    /// Where it is answered over HTTP.
+    pub fn path(self) -> &'static str {
+        match self {
+            Health::Ready => "/readyz",
+            Health::Live => "/livez",
+            Health::Startup => "/startupz",
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -370,6 +419,24 @@ fn rung(text: &str) -> Result<Rung, String> {
     };
     let signal = values::ladder_signal(Signal::parse(signal)?).map_err(in_one_line)?;
     Ok(Rung { signal, wait })
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    values::duration(text, values::LIMIT).map_err(in_one_line)
+}
+
+/// A target as for `--startup`, or an endpoint of softstop's own.
+fn probe_target(text: &str) -> Result<Target, String> {
+    match text {
+        "ready" => Ok(Target::Own(Health::Ready)),
+        "live" => Ok(Target::Own(Health::Live)),
+        "startup" => Ok(Target::Own(Health::Startup)),
+        _ => match target(text) {
+            Ok(handler) => Ok(Target::Call(Box::new(handler))),
+            Err(why) if text.contains(':') => Err(why),
+            Err(why) => Err(format!("{why}, or ready, live or startup for softstop's own")),
+        },
+    }
 }
 
 /// `http://HOST:PORT/PATH`, `tcp:PORT`, `tcp://HOST:PORT`.

@@ -22,6 +22,7 @@ pub mod lifecycle;
 pub mod output;
 pub mod plan;
 pub mod pod;
+pub mod probe;
 pub mod report;
 pub mod runtime;
 pub mod signal;

@@ -110,7 +110,8 @@ fn age(seconds: &Value) -> String {
     Human(seconds).to_string()
 }
 
-fn plain(text: &str) -> String {
+/// On one line, without control characters.
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
