@@ -38,7 +38,7 @@ impl std::hash::Hash for Effects {
 
 impl Effects {
     pub fn new(processes: usize) -> Effects {
-        Effects { alive: vec![false; processes], reason: "start", ..Effects::default() }
+        Effects { alive: vec![false; processes], ready: vec![false; processes], reason: "start", ..Effects::default() }
     }
 
     pub fn push(&mut self, action: Action) {
