@@ -99,6 +99,37 @@ fn lists_of_json_are_manifests_too() {
     );
 }
 
+/// As of a whole chart: what does not run softstop is none of its business.
+#[test]
+fn other_workloads_of_a_chart_are_left_alone() {
+    let dir = Dir::new();
+    let other = "---\n# Source: chart/templates/redis.yaml\nkind: StatefulSet\nmetadata: { name: redis }\nspec: { template: { spec: \
+        { containers: [{ name: redis, image: \"redis:7\" }] } } }\n---\n---\nkind: ServiceAccount\n";
+    let chart = manifest("usage.fixed.yaml") + other;
+    let output = run(&dir, &["check", "--strict", "--pod", "-"], &chart);
+    expect(&output, 0, "stdin: ok (Deployment web, container web); without softstop: StatefulSet redis\n", "");
+    // Alone its image may have softstop as its ENTRYPOINT, as far as anybody can tell.
+    expect(
+        &run(&dir, &["check", "--pod", "-"], other),
+        0,
+        "(StatefulSet redis, container redis)",
+        "(readiness-missing)",
+    );
+}
+
+/// The main container of a pod may have the sidecar's endpoints asked for it: same address, another container.
+#[test]
+fn probes_and_hooks_of_other_containers_are_held_against_softstop_too() {
+    let dir = Dir::new();
+    let pod = manifest("sidecar-startup.fixed.yaml").replace(
+        "    - name: web\n",
+        "    - name: web\n      livenessProbe: { httpGet: { path: /readyz, port: 9180 } }\n      lifecycle: { preStop: { httpGet: { path: /x, port: 9180 } } }\n",
+    );
+    let output = run(&dir, &["check", "--pod", "-"], &pod);
+    expect(&output, 78, "", "(liveness-on-readyz)");
+    expect(&output, 78, "", "softstop does nothing on GET /x (prestop-http)");
+}
+
 #[test]
 fn what_cannot_be_read_is_said() {
     let dir = Dir::new();

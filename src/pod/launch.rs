@@ -44,22 +44,30 @@ impl<'a> Env<'a> {
         let entry = |n: Node<'a>| {
             let name = n.get("name")?.text()?;
             // A variable without a value is an empty one.
+            let refers = |value: &str| value.contains("$(");
             let value = if n.get("valueFrom").is_some() {
                 None
             } else {
-                Some(n.get("value").and_then(|v| v.text()).unwrap_or_default())
+                // What refers to other variables is not put together here.
+                Some(n.get("value").and_then(|v| v.text()).unwrap_or_default()).filter(|v| !refers(v))
             };
             Some((name, (value, n.get("value").unwrap_or(n))))
         };
         Env(container.node.list("env").into_iter().filter_map(entry).collect())
     }
 
-    pub fn value(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).and_then(|(value, _)| *value)
-    }
-
-    pub fn node(&self, name: &str) -> Option<Node<'a>> {
-        self.0.get(name).map(|(_, node)| *node)
+    /// `$(NAME)` as Kubernetes expands it in command and args, where the value is known.
+    fn expand(&self, word: &str) -> String {
+        let mut parts = word.split("$(");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let value = part.split_once(')').and_then(|(name, rest)| Some((self.0.get(name)?.0?, rest)));
+            match value {
+                Some((value, rest)) => text.extend([value, rest]),
+                None => text.extend(["$(", part]),
+            }
+        }
+        text
     }
 }
 
@@ -142,7 +150,7 @@ impl<'a> Launch<'a> {
 
     /// softstop's own arguments, without the program; `run`: whether a configuration is meant where the manifest leaves it open.
     pub fn arguments(&self, run: bool) -> Vec<String> {
-        let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        let own = |words: &[&str]| words.iter().map(|w| self.env.expand(w)).collect::<Vec<_>>();
         if let Some(args) = &self.args
             && !args.is_empty()
         {
@@ -168,11 +176,16 @@ fn mentions(script: &str) -> bool {
     script.split(|c: char| c.is_whitespace() || ";&|\"'".contains(c)).any(is_softstop)
 }
 
-/// The containers of a workload that run softstop.
+/// The containers of a workload that run softstop. `alone`: it is the only workload of its file, so that an only container
+/// is taken for one whose ENTRYPOINT is softstop.
 ///
 /// # Errors
 /// When nothing in the manifest tells and there are several.
-pub fn containers<'a>(workload: &Workload<'a>, wanted: Option<&str>) -> Result<Vec<Container<'a>>, Vec<Container<'a>>> {
+pub fn containers<'a>(
+    workload: &Workload<'a>,
+    wanted: Option<&str>,
+    alone: bool,
+) -> Result<Vec<Container<'a>>, Vec<Container<'a>>> {
     let all = workload.pod.containers();
     if let Some(name) = wanted {
         return Ok(all.into_iter().filter(|c| c.name == name).collect());
@@ -182,7 +195,7 @@ pub fn containers<'a>(workload: &Workload<'a>, wanted: Option<&str>) -> Result<V
     match (evident.is_empty(), all.as_slice()) {
         (false, _) => Ok(evident),
         // Its ENTRYPOINT may be softstop: nothing here says otherwise.
-        (true, [one]) if Launch::new(one).front == Front::Nothing => Ok(vec![*one]),
+        (true, [one]) if alone && Launch::new(one).front == Front::Nothing => Ok(vec![*one]),
         (true, _) => Err(all),
     }
 }
@@ -242,6 +255,11 @@ mod tests {
         expect("command: [/tini, -g, --, /softstop, --, /app]", Front::Init, wrapped);
         expect("command: [sh, -c, 'sleep 1; /softstop -- /app']", Front::Shell { exec: false }, wrapped);
         expect("command: [sh, -c, 'x && exec /softstop -- /app']", Front::Shell { exec: true }, wrapped);
+        expect(
+            "command: [softstop, '--grace=$(G)s', --, x, '$(UNKNOWN)']\nenv: [{ name: G, value: '9' }]",
+            Front::Nothing,
+            &["--grace=9s", "--", "x", "$(UNKNOWN)"],
+        );
         expect("command: [/app, softstop]", Front::Other, &["--", "program"]);
     }
 }

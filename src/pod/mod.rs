@@ -93,15 +93,28 @@ pub fn check(text: &str, file: &str, options: &Options<'_>, interpret: &Interpre
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file, text);
     let stream = yaml::read(&source)?;
-    Ok(review(&source, &Objects::new(&stream), options, interpret))
+    let mut report = review(&source, &Objects::new(&stream), options, interpret);
+    report.findings.extend(stream.duplicates().map(|key| duplicate(&source, &key)));
+    Ok(report)
 }
 
-/// [`check`] of what has been read.
-fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>, interpret: &Interpret<'_>) -> Report {
+fn duplicate(source: &Source<'_>, key: &tree::Node<'_>) -> Finding {
+    let problem = Problem {
+        severity: Severity::Error,
+        sentence: one_line(format!("the key {} stands twice", key.text().unwrap_or_default())),
+        places: vec![source.place(&key.mark(), "")],
+        help: "leave one of them out".to_owned(),
+    };
+    let why = "which one counts depends on who reads it: kubectl refuses it or takes the last, this check the first";
+    Finding { rule: "duplicate-key", problem, why: why.to_owned() }
+}
+
+/// What `check` does with what has been read.
+pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>, interpret: &Interpret<'_>) -> Report {
     let mut report = Report::default();
     let mut unclear = None;
     for workload in &objects.workloads {
-        match launch::containers(workload, options.container) {
+        match launch::containers(workload, options.container, objects.workloads.len() == 1) {
             Ok(containers) if containers.is_empty() => report.skipped.push(workload.title()),
             Ok(containers) => {
                 for container in &containers {

@@ -11,6 +11,8 @@ pub type Id = u32;
 pub struct Stream {
     pub(super) entries: Vec<Entry>,
     pub(super) documents: Vec<Id>,
+    /// Keys that stand in their mapping a second time, as many as are of use.
+    pub(super) duplicates: Vec<Id>,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,13 @@ impl Stream {
     /// Documents that hold something.
     pub fn documents(&self) -> impl Iterator<Item = Node<'_>> {
         self.documents.iter().map(|id| Node { stream: self, id: *id, key: None }).filter(|n| !n.is_null())
+    }
+}
+
+impl Stream {
+    /// Keys that stand in their mapping a second time.
+    pub fn duplicates(&self) -> impl Iterator<Item = Node<'_>> {
+        self.duplicates.iter().map(|id| Node { stream: self, id: *id, key: None })
     }
 }
 

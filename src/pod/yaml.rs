@@ -1,6 +1,6 @@
 //! TEXT → TREE: reads a stream of YAML documents (JSON is YAML, too) within bounds. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
@@ -19,6 +19,8 @@ const MAX_LENGTH: usize = 5000;
 const MAX_ALIASES: usize = 200;
 /// Pairs that merge keys (`<<`) bring in, all together.
 const MAX_MERGED: usize = 50_000;
+/// More are not told.
+const MAX_DUPLICATES: usize = 20;
 
 /// Reads every document of a file without a byte order mark.
 ///
@@ -116,7 +118,10 @@ impl Loader {
                 let Some((open, anchor, span)) = self.open.pop() else { return Err("something ends that never began") };
                 let value = match open {
                     Open::Sequence(items) => Value::Sequence(items),
-                    Open::Mapping { pairs, .. } => Value::Mapping(self.merge(pairs)?),
+                    Open::Mapping { pairs, .. } => {
+                        self.note_duplicates(&pairs);
+                        Value::Mapping(self.merge(pairs)?)
+                    }
                 };
                 self.complete(value, anchor, span)
             }
@@ -183,6 +188,14 @@ impl Loader {
             Value::Scalar { text, .. } => Some(text),
             _ => None,
         }
+    }
+
+    fn note_duplicates(&mut self, pairs: &[(Id, Id)]) {
+        let mut seen = HashSet::new();
+        let twice = |key: &&Id| self.text(**key).is_some_and(|text| text != "<<" && !seen.insert(text));
+        let room = MAX_DUPLICATES - self.stream.duplicates.len();
+        let keys: Vec<Id> = pairs.iter().map(|(key, _)| key).filter(twice).take(room).copied().collect();
+        self.stream.duplicates.extend(keys);
     }
 
     /// Puts what `<<` refers to behind the mapping's own pairs, where `get` finds it last.

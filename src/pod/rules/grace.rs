@@ -42,6 +42,22 @@ pub fn zero(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// Where it is easily put, and means nothing.
+pub fn misplaced(case: &Case<'_>, found: &mut Found<'_>) {
+    let workload = case.workload;
+    let above = (!matches!(workload.kind, "Pod" | "fragment")).then_some(workload.spec);
+    for node in [Some(case.container.node), above].into_iter().flatten() {
+        if let Some(node) = node.get("terminationGracePeriodSeconds") {
+            found.error(
+                node.mark(),
+                "terminationGracePeriodSeconds does not belong here",
+                format!("the field is refused or passed over: {} counts", of_pod(case)),
+                "put it beside `containers`, into the pod's spec",
+            );
+        }
+    }
+}
+
 pub fn too_long(case: &Case<'_>, found: &mut Found<'_>) {
     let (pod, own) = (case.workload.pod.grace(), case.config().grace);
     let Some(left) = left(case).filter(|left| own > *left && !pod.is_zero()) else { return };

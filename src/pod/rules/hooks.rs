@@ -6,7 +6,8 @@ use super::{Found, said};
 use crate::config::Control;
 use crate::pod::Case;
 use crate::pod::launch::{is_shell, is_softstop, program};
-use crate::pod::view::Handler;
+use crate::pod::tree::Node;
+use crate::pod::view::{Container, Handler};
 
 /// The path that a preStop httpGet asks.
 const PRESTOP: &str = "/prestop";
@@ -22,7 +23,7 @@ enum PreStop<'a> {
     /// `softstop drain`: softstop hears of the stop at the kubelet's own beginning.
     Drain(Vec<&'a str>),
     /// A GET to softstop's own port.
-    Http(&'a str),
+    Http,
     Sleep(Duration),
     Other,
 }
@@ -37,9 +38,9 @@ fn pre_stop<'a>(case: &Case<'a>) -> PreStop<'a> {
             PreStop::Drain(words)
         }
         Some(Handler::Exec(words)) => slept(&words).map_or(PreStop::Other, PreStop::Sleep),
-        Some(Handler::Http { port, path, .. }) => {
+        Some(Handler::Http { port, .. }) => {
             let own = port.and_then(|p| case.container.port(p));
-            if own.is_some() && own == case.port() { PreStop::Http(path) } else { PreStop::Other }
+            if own.is_some() && own == case.port() { PreStop::Http } else { PreStop::Other }
         }
         // They fail at once.
         Some(Handler::Tcp(_) | Handler::Grpc | Handler::None) => PreStop::None,
@@ -65,7 +66,7 @@ pub fn before_stop(case: &Case<'_>) -> Before {
     match pre_stop(case) {
         PreStop::None | PreStop::Drain(_) => Before::Known(Duration::ZERO),
         // Answered at once, unless it is the one that drains: then softstop knows.
-        PreStop::Http(_) => Before::Known(Duration::ZERO),
+        PreStop::Http => Before::Known(Duration::ZERO),
         PreStop::Sleep(time) => Before::Known(time),
         PreStop::Other => Before::Unknown,
     }
@@ -75,9 +76,20 @@ pub fn before_stop(case: &Case<'_>) -> Before {
 pub fn is_exact(case: &Case<'_>) -> bool {
     match pre_stop(case) {
         PreStop::Drain(_) => true,
-        PreStop::Http(path) => path_of(path) == PRESTOP && serves_prestop(case),
-        _ => false,
+        _ => serves_prestop(case) && asking(case).iter().any(|(_, path)| path_of(path) == PRESTOP),
     }
+}
+
+/// The preStop hooks of the pod that ask softstop's own port, with their paths: of other containers, too.
+fn asking<'a>(case: &Case<'a>) -> Vec<(Node<'a>, &'a str)> {
+    let hook = |c: Container<'a>| match c.hook("preStop") {
+        Some((node, Handler::Http { port: Some(port), path, .. })) => {
+            let number = c.port(port);
+            (number.is_some() && number == case.port()).then_some((node, path))
+        }
+        _ => None,
+    };
+    case.workload.pod.containers().into_iter().filter_map(hook).collect()
 }
 
 /// Whether softstop answers GET /prestop: never, in a version whose `[http]` has no such key.
@@ -164,9 +176,11 @@ pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
-    let (PreStop::Http(path), Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) else { return };
-    let mark = node.at(&["httpGet", "path"]).unwrap_or(node).mark();
-    if path_of(path) != PRESTOP || !serves_prestop(case) {
+    for (node, path) in asking(case) {
+        if path_of(path) == PRESTOP && serves_prestop(case) {
+            continue;
+        }
+        let mark = node.at(&["httpGet", "path"]).unwrap_or(node).mark();
         found.error(
             mark,
             format!("softstop does nothing on GET {path}"),

@@ -34,6 +34,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "stop-signal", check: launch::stop_signal },
     // The budget
     Rule { name: "grace-zero", check: grace::zero },
+    Rule { name: "grace-misplaced", check: grace::misplaced },
     Rule { name: "grace-too-long", check: grace::too_long },
     Rule { name: "grace-too-short", check: grace::too_short },
     Rule { name: "grace-unknown", check: grace::unknown },

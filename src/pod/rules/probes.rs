@@ -75,7 +75,10 @@ pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
             found.error(
                 port.mark(),
                 format!("no port of container {} is named {}", container.name, port.text().unwrap_or_default()),
-                "the kubelet cannot make the probe: it is neither a success nor a failure, and the container never becomes ready",
+                match probe.kind {
+                    ProbeKind::Liveness => "the kubelet cannot make the probe: nothing that hangs is ever noticed",
+                    _ => "the kubelet cannot make the probe, which is no success: the container never becomes ready",
+                },
                 "name it under ports, or write its number",
             );
             continue;
