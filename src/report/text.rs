@@ -135,8 +135,11 @@ impl fmt::Display for Note {
             Note::Ready { process, .. } => write!(f, "{process}: ready"),
             Note::NotReady { process, reason } => write!(f, "{process}: not ready: {reason}"),
             Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
-            Note::ProbeFailed { process, probe, failures, threshold, reason } => {
+            Note::ProbeFailed { process, probe, failures, threshold, reason } if failures <= threshold => {
                 write!(f, "{process}: {} probe failed ({failures} of {threshold}): {reason}", probe.name())
+            }
+            Note::ProbeFailed { process, probe, failures, reason, .. } => {
+                write!(f, "{process}: {} probe failed ({failures} in a row): {reason}", probe.name())
             }
             Note::ProbeNotMade { process, probe, reason } => {
                 write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())
@@ -180,6 +183,9 @@ impl fmt::Display for Note {
             Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, ordered by {by}, refused: {why}"),
             Note::StepBegan { kind, name, share, left } => {
                 write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))
+            }
+            Note::Waiting { place, name, progress, waited, limit } => {
+                write!(f, "{place}: {name}: {progress}, {} of {}", Human(waited.0), Human(limit.0))
             }
             Note::StepEnded { kind, name, share, took, result } => {
                 write!(f, "{kind}: {name}: {result} after {} of {}", Human(took.0), Human(share.0))

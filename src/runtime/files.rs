@@ -87,9 +87,9 @@ impl Writers {
         }
     }
 
-    /// Another of their kind that could not be ended.
-    pub(super) fn hold(&mut self, pid: Option<i32>, what: &str) {
-        self.held.extend(pid.map(|pid| (pid, PathBuf::from(what))));
+    /// A helper that looks at something, was sent SIGKILL and could not be ended.
+    pub(super) fn hold(&mut self, pid: i32, what: PathBuf) {
+        self.held.insert(pid, what);
     }
 
     pub(super) fn owns(&self, pid: i32) -> bool {

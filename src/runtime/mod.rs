@@ -15,6 +15,7 @@ mod reaper;
 pub mod resolve;
 mod shell;
 mod sight;
+pub mod waits;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -263,7 +263,7 @@ impl Shell {
         if look.state == Some('D') && !self.no_time_to_look() {
             let (functions, held) = self.looks.stack(pid);
             look.kernel_stack = functions;
-            self.account.writers.hold(held, "the kernel stack");
+            held.into_iter().for_each(|pid| self.account.writers.hold(pid, "the kernel stack".into()));
         }
         look.last_output = self.sources[id.0].as_ref().map(|source| source.tail()).unwrap_or_default();
         look

@@ -5,6 +5,7 @@
 //! exist.
 
 pub mod cgroup;
+pub mod commands;
 pub mod early;
 pub mod mask;
 pub mod process;

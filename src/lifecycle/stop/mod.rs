@@ -134,7 +134,6 @@ impl Machine {
             deadline: Secs(deadline.since(t0)),
         });
         let first_failure = match cause {
-            Cause::ProcessEnded { status, .. } if !status.success() => Some(status.code()),
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
         };
@@ -178,7 +177,6 @@ impl Machine {
             }
         }
         for p in &mut self.processes {
-            p.again = false;
             match &mut p.state {
                 State::Waiting | State::Backoff { .. } => p.state = State::Ended(End::NotStarted),
                 State::Running(r) => {

@@ -325,19 +325,14 @@ impl Machine {
     /// The answer to a census.
     pub(in crate::lifecycle) fn on_census(&mut self, now_alone: bool) {
         match &mut self.stage {
-            Whole::Stopping(Stage::Stragglers(s)) if s.asked => {
+            Whole::Stopping(Stage::Stragglers(s)) => {
                 s.alone = now_alone;
                 if !now_alone && !s.signalled {
                     s.signalled = true;
                     self.fx.push(Action::SignalStragglers { signal: Signal::TERM });
                 }
             }
-            Whole::Stopping(Stage::Killing { alone, next, .. }) => {
-                *alone = now_alone;
-                if !now_alone {
-                    *next = (*next).min(self.now + SWEEP);
-                }
-            }
+            Whole::Stopping(Stage::Killing { alone, .. }) => *alone = now_alone,
             _ => {}
         }
     }
@@ -423,7 +418,6 @@ impl Machine {
     }
 
     pub(super) fn enter_killing(&mut self, at_once: bool) {
-        self.fx.exit_code = Some(self.exit_code());
         let Some(stop) = &mut self.stop else { return };
         if stop.processes_took.is_zero() {
             stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
