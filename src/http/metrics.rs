@@ -186,7 +186,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::status::{LastExit, StopStatus, TaskStatus};
+    use crate::report::{Leaked, OTHERS};
+    use crate::status::{LastExit, Pids, StopStatus, TaskStatus};
 
     fn process(name: &str, restarts: u32) -> ProcessStatus {
         ProcessStatus {
@@ -237,6 +238,14 @@ mod tests {
             deadline_in: Duration::from_secs(27),
             step_deadline_in: Duration::ZERO,
         });
+        let leaked = |command: &str, process: Option<&str>| Leaked {
+            command: command.into(),
+            process: process.map(str::to_owned),
+            count: 3,
+        };
+        status.seen.orphans = vec![leaked(name, Some(name)), leaked(name, None), leaked(OTHERS, None)];
+        status.seen.oom_kills = Some(4);
+        status.seen.pids = Some(Pids { current: 80, max: 100 });
         let p = &mut status.processes[1];
         (p.state, p.reason, p.pid, p.running) = ("Waiting", Some("CrashLoopBackOff"), None, None);
         p.last_exit = Some(LastExit { exit_code: 143, signal: Some("SIGTERM".into()), reason: "Error" });
@@ -349,6 +358,8 @@ mod tests {
         let waiting = [("process", "agent"), ("reason", "CrashLoopBackOff")];
         assert_eq!(value(&page, "softstop_process_waiting_reason", &waiting), 1.0);
         assert_eq!(value(&page, "softstop_init_task_running_seconds", &[("task", "agent")]), 3.0);
+        assert_eq!(value(&page, "softstop_oom_kills_total", &[]), 4.0);
+        assert_eq!(value(&page, "softstop_pids_current", &[]) / value(&page, "softstop_pids_max", &[]), 0.8);
     }
 
     proptest! {
@@ -358,6 +369,8 @@ mod tests {
             let page = parse(&render(&everything(&name)));
             prop_assert_eq!(value(&page, "softstop_process_restarts_total", &[("process", &name)]), 2.0);
             prop_assert_eq!(value(&page, "softstop_stop_step_info", &[("step", &name)]), 1.0);
+            let labels = [("command", name.as_str()), ("process", &name)];
+            prop_assert_eq!(value(&page, "softstop_orphans_by_command_total", &labels), 3.0);
         }
     }
 }

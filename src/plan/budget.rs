@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::order::Chain;
-use crate::config::{Config, Step};
+use crate::config::{Config, Diagnose, Rung, Step};
 use crate::time::At;
 
 /// Who holds what against the steps before it.
@@ -168,6 +168,15 @@ pub fn process_share(left: Duration, own: Chain, behind: Chain) -> Duration {
     if own.open > 0 { (left - for_stated) / open } else { fraction(for_stated, own.stated, stated) }
 }
 
+/// What of the `left` of a process's own share is kept for its diagnosis: all that it asks for where the ladder leaves that, and a
+/// quarter of `left` otherwise. It must not cost the process its chance to end by itself.
+pub fn diagnosis_share(left: Duration, ladder: &[Rung], diagnose: Option<Diagnose>) -> Duration {
+    let Some(diagnose) = diagnose else { return Duration::ZERO };
+    let waits = ladder.iter().map(|rung| rung.wait).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty());
+    let free = waits.map_or(Duration::ZERO, |waits| left.saturating_sub(sum(&waits)));
+    diagnose.wait.min(free.max(left / 4))
+}
+
 /// `whole × part ⁄ of`, without overflow; zero of nothing.
 pub fn fraction(whole: Duration, part: Duration, of: Duration) -> Duration {
     if of.is_zero() {
@@ -181,6 +190,7 @@ pub fn fraction(whole: Duration, part: Duration, of: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::config::{Handler, Process, Task, When};
+    use crate::signal::Signal;
 
     const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -321,6 +331,22 @@ mod tests {
         assert_eq!(task_length(&task), Some(S(2)));
         task.timeout = Some(S(7));
         assert_eq!(task_length(&task), Some(S(5)));
+    }
+
+    #[test]
+    fn a_diagnosis_leaves_the_ladder_its_waits_or_three_quarters() {
+        let share = |left, waits: &[Option<u64>], wait| {
+            let rung = |wait: &Option<u64>| Rung { signal: Signal::TERM, wait: wait.map(S) };
+            let ladder: Vec<Rung> = waits.iter().map(rung).collect();
+            diagnosis_share(S(left), &ladder, Some(Diagnose { signal: Signal::QUIT, wait: S(wait) }))
+        };
+        assert_eq!(share(22, &[Some(20)], 2), S(2));
+        assert_eq!(share(30, &[Some(5), Some(5)], 15), S(15), "the ladder needs no more than a third");
+        assert_eq!(share(20, &[Some(20)], 8), S(5));
+        assert_eq!(share(20, &[Some(1), None], 8), S(5), "it waits for all the time there is");
+        assert_eq!(share(20, &[], 2), S(2));
+        assert_eq!(share(0, &[Some(20)], 2), S(0));
+        assert_eq!(diagnosis_share(S(20), &[], None), S(0));
     }
 
     #[test]

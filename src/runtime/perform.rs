@@ -313,7 +313,7 @@ impl Shell {
         }
     }
 
-    fn no_time_to_look(&self) -> bool {
+    pub(super) fn no_time_to_look(&self) -> bool {
         self.left(Instant::now()).is_some_and(|left| left < LOOK)
     }
 

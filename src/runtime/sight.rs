@@ -145,7 +145,7 @@ impl Shell {
     pub(super) fn look_around(&mut self) {
         let now = Instant::now();
         let mut sight = self.sight.borrow_mut();
-        if now < sight.next_look {
+        if now < sight.next_look || self.no_time_to_look() {
             return;
         }
         sight.next_look = now + LOOK;
@@ -186,7 +186,7 @@ impl Shell {
     /// An adopted orphan has died and is a zombie still.
     pub(super) fn bury_orphan(&mut self, pid: i32) {
         self.machine.borrow_mut().orphan_reaped();
-        let stat = procfs::stat(pid);
+        let stat = if self.no_time_to_look() { None } else { procfs::stat(pid) };
         let of = stat.as_ref().and_then(|stat| {
             let group =
                 self.groups.iter().position(|group| *group == Some(stat.pgid) || *group == Some(stat.session))?;

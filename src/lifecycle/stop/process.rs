@@ -9,24 +9,13 @@ use crate::lifecycle::process::{End, PostStart, State, StopStage, Stopping};
 use crate::lifecycle::task::{Effects, TaskRun};
 use crate::lifecycle::up::KILL_WAIT;
 use crate::lifecycle::{Machine, Stage as Whole};
-use crate::plan::budget::process_share;
+use crate::plan::budget::{diagnosis_share, process_share};
 use crate::plan::order::{Chain, stated};
 use crate::report::{Note, Place, Secs, SignalName};
 use crate::signal::Signal;
 use crate::time::At;
 
 use super::{SLACK, Stage};
-use crate::config::Process;
-
-/// What of `left` is kept for the diagnosis: all that it asks for where the ladder leaves that, and a quarter of it otherwise. It must
-/// not cost the process its chance to end by itself.
-fn diagnosis_share(left: Duration, process: &Process) -> Duration {
-    let Some(diagnose) = process.diagnose else { return Duration::ZERO };
-    let waits = process.stop.iter().map(|rung| rung.wait).collect::<Option<Vec<_>>>().filter(|w| !w.is_empty());
-    let ladder = waits.map(|waits| waits.into_iter().fold(Duration::ZERO, Duration::saturating_add));
-    let free = ladder.map_or(Duration::ZERO, |ladder| left.saturating_sub(ladder));
-    diagnose.wait.min(free.max(left / 4))
-}
 
 impl Stopping {
     pub(in crate::lifecycle) fn next_deadline(&self) -> Option<At> {
@@ -160,7 +149,7 @@ impl Machine {
             return;
         };
         if index == 0 {
-            s.diagnosis = diagnosis_share(s.until.left(now), config);
+            s.diagnosis = diagnosis_share(s.until.left(now), &config.stop, config.diagnose);
         }
         let left = s.ladder_until().left(now);
         let wait = match config.stop.get(index).and_then(|r| r.wait) {
