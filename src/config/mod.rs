@@ -41,9 +41,11 @@ pub struct Config {
     pub control: Control,
     pub log: LogConfig,
     pub exit_codes: ExitCodes,
+    /// The processes that matter are another container's.
+    pub sidecar: Option<Sidecar>,
     /// In order, before any process.
     pub init: Vec<Task>,
-    /// At least one. Names are unique.
+    /// At least one, unless this is a sidecar. Names are unique.
     pub processes: Vec<Process>,
     pub drain: Vec<Step>,
     pub post_stop: Vec<Step>,
@@ -67,6 +69,7 @@ impl Config {
             control: Control::default(),
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
             exit_codes: ExitCodes::default(),
+            sidecar: None,
             init: Vec::new(),
             processes: Vec::new(),
             drain: Vec::new(),
@@ -147,6 +150,13 @@ pub enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+/// `[sidecar]`: softstop stands beside a main container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sidecar {
+    /// The command of the main container's process, in a PID namespace that both share: softstop stops when it has ended.
+    pub follow: Option<String>,
 }
 
 /// `[exit_codes]`: what softstop's own exit code is instead of the main process's.

@@ -46,6 +46,8 @@ pub struct Machine {
     processes: Vec<Proc>,
     stop: Option<Stop>,
     fx: Effects,
+    /// The init tasks are done.
+    came_up: bool,
     /// Said once.
     announced_ready: bool,
     orphans_reaped: u64,
@@ -80,6 +82,7 @@ impl Machine {
             processes,
             stop: None,
             fx,
+            came_up: false,
             announced_ready: false,
             orphans_reaped: 0,
             unready: false,
@@ -249,7 +252,7 @@ impl Machine {
 impl std::hash::Hash for Machine {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.now, &self.stage, &self.processes, &self.stop).hash(state);
-        (&self.fx, self.announced_ready, self.orphans_reaped, self.unready, &self.asks).hash(state);
+        (&self.fx, self.came_up, self.announced_ready, self.orphans_reaped, self.unready, &self.asks).hash(state);
     }
 }
 

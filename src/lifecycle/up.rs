@@ -53,7 +53,10 @@ impl Machine {
                 let task = TaskRun::begin(What::Init(index), self.now, FOREVER, &self.plan, &mut self.fx);
                 Stage::Init { index, task }
             }
-            None => Stage::Up,
+            None => {
+                self.came_up = true;
+                Stage::Up
+            }
         };
     }
 
@@ -463,7 +466,7 @@ impl Machine {
     }
 
     fn nothing_left(&mut self) -> bool {
-        if self.processes.iter().all(Proc::ended) {
+        if !self.is_sidecar() && self.processes.iter().all(Proc::ended) {
             self.request_stop(Cause::AllEnded);
             return true;
         }

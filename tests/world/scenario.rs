@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use softstop::config::{
-    Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung,
+    Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung, Sidecar,
     Step, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
@@ -277,14 +277,17 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
 }
 
 fn config(d: &mut Draw) -> Config {
-    let n = 1 + d.below(4);
     let mut c = Config::with_defaults();
+    c.sidecar = d.maybe(20, |_| Sidecar::default());
+    let n = if c.sidecar.is_some() && d.chance(50) { 0 } else { 1 + d.below(4) };
     c.grace = d.span(40_000);
     c.kill_reserve = if d.chance(80) { d.span(2_000).min(c.grace) } else { Duration::ZERO };
     c.stop_reserve = d.maybe(40, |d| d.span(10_000));
     c.processes = (0..n).map(|i| process(d, i as usize, n)).collect();
     let main = d.below(n) as usize;
-    c.processes[main].main = d.chance(60);
+    if let Some(main) = c.processes.get_mut(main) {
+        main.main = d.chance(60);
+    }
     c.init = d.many(0, 1, |d, i| task(d, format!("init {i}"), n, &[OnFailure::Ignore, OnFailure::Stop]));
     c.drain = steps(d, "drain", n);
     c.post_stop = steps(d, "post_stop", n);

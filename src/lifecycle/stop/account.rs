@@ -104,7 +104,7 @@ impl Machine {
             cause: self.cause_text(&stop.cause),
             grace: Secs(self.plan.budget.grace),
             took: Secs(took),
-            within_grace: took <= self.plan.budget.grace,
+            within_grace: took <= self.plan.budget.grace.max(stop.end.since(stop.t0)),
             main,
             steps: stop.steps.clone(),
             forced: stop.forced.clone(),
