@@ -115,6 +115,15 @@ pub enum Command {
     /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
     #[command(name = "__resolve", hide = true)]
     Resolve { host: String, port: u16 },
+    /// Wait for a file: softstop's own helper
+    #[command(name = "__wait_file", hide = true)]
+    WaitFile {
+        #[arg(long)]
+        gone: bool,
+        #[arg(long)]
+        contains: Option<String>,
+        path: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]

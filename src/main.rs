@@ -8,6 +8,7 @@ use std::time::Duration;
 use softstop::cli::{Command, ConfigFile, Instance, Run, reading};
 use softstop::config::check;
 use softstop::config::problem::Problems;
+use softstop::config::wait::WaitFile;
 use softstop::config::{Config, Control};
 use softstop::control::client;
 use softstop::control::protocol::Request;
@@ -61,6 +62,10 @@ fn dispatch(early: Early) -> u8 {
         Some(Command::Resolve { host, port }) => {
             early.restore();
             runtime::resolve::print(&host, port)
+        }
+        Some(Command::WaitFile { gone, contains, path }) => {
+            early.restore();
+            runtime::waits::file::look(&WaitFile { path, exists: !gone, contains })
         }
     }
 }

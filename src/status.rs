@@ -59,6 +59,9 @@ pub struct TaskStatus {
     pub name: String,
     #[serde(rename = "running_seconds", serialize_with = "seconds")]
     pub running: Duration,
+    /// What it still waits for, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -108,6 +111,9 @@ pub struct StopStatus {
     pub stage: &'static str,
     /// The drain or post_stop step under way, by name; empty elsewhere.
     pub step: String,
+    /// What the step still waits for, where it says so: `12 connections`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
     /// Until everything left is killed.

@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "time.rs",
     "exit.rs",
     "http/metrics.rs",
+    "http/condition.rs",
     "http/endpoints.rs",
     "http/prestop.rs",
     "control/protocol.rs",

@@ -80,6 +80,23 @@ const SITES: &[Site] = &[
     (&keys::HTTP_POST, "[[drain]]\n[drain.http_post]\n", PORT, PROCESS),
     (&keys::TCP_SOCKET, "[[init]]\n[init.tcp_socket]\n", PORT, PROCESS),
     (&keys::SIGNAL, "[[drain]]\n[drain.signal]\n", &[("process", "'web'"), ("signal", "'HUP'")], PROCESS),
+    (&keys::SIGNAL, "[[init]]\n[init.signal]\n", &[("command", "'web'"), ("signal", "'HUP'")], PROCESS),
+    (&keys::WAIT_IDLE, "[[drain]]\n[drain.wait_idle]\n", PORT, PROCESS),
+    (&keys::WAIT_HTTP, "[[init]]\n[init.wait_http]\n", PORT, PROCESS),
+    (
+        &keys::JSON,
+        "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.json]\n",
+        &[("pointer", "'/x'"), ("equals", "0")],
+        PROCESS,
+    ),
+    (
+        &keys::METRIC,
+        "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.metric]\n",
+        &[("name", "'x'"), ("at_most", "0")],
+        PROCESS,
+    ),
+    (&keys::WAIT_FILE, "[[init]]\n[init.wait_file]\n", &[("path", "'/x'")], PROCESS),
+    (&keys::WAIT_PROCESS, "[[drain]]\n[drain.wait_process]\n", &[("name", "'web'")], PROCESS),
 ];
 const PROCESS: &str = "[[process]]\nname='web'\ncommand=['x']\n";
 const EXEC: &[(&str, &str)] = &[("exec", "['x']")];

@@ -2,6 +2,7 @@
 
 use softstop::runtime::resolve;
 use softstop::sys::procfs::{established, parse_stat, socket_inode, status_mask};
+use softstop::sys::sockets::{parse_line, parse_messages};
 use softstop::sys::tree::parse_children;
 
 pub fn target(data: &[u8]) {
@@ -20,7 +21,12 @@ pub fn target(data: &[u8]) {
             assert_eq!(socket_inode(&format!("socket:[{inode}]")), Some(inode));
         }
         let _inode = socket_inode(line);
+        if let Some(socket) = parse_line(line) {
+            assert!(line.trim_start().starts_with(|c: char| c.is_ascii_digit()), "a socket out of {socket:?}");
+        }
     }
+    // 72 bytes and their header for each.
+    assert!(parse_messages(data).map_or(0, |answer| answer.sockets.len()) <= data.len() / 88);
     assert!(parse_children(&text).all(|pid| pid > 0), "kill(0) and kill(-1) mean others");
     assert!(resolve::parse(&text).len() <= 8);
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod expand;
 pub mod prestop;
 pub mod problem;
+pub mod wait;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -394,6 +395,43 @@ pub enum Handler {
         process: usize,
         signal: Signal,
     },
+    /// A signal to the processes of that name, whoever started them.
+    SignalCommand {
+        command: String,
+        signal: Signal,
+    },
+    WaitIdle(wait::WaitIdle),
+    WaitHttp(wait::WaitHttp),
+    WaitFile(wait::WaitFile),
+    /// For a process (index into `Config::processes`).
+    WaitProcess {
+        process: usize,
+        until: wait::Until,
+    },
+    /// For the processes of that name, whoever started them.
+    WaitCommand {
+        command: String,
+        until: wait::Found,
+    },
+}
+
+impl Handler {
+    /// It goes on until something holds; an attempt that fails is made again until the time is up.
+    pub fn waits(&self) -> bool {
+        match self {
+            Handler::WaitIdle(_)
+            | Handler::WaitHttp(_)
+            | Handler::WaitFile(_)
+            | Handler::WaitProcess { .. }
+            | Handler::WaitCommand { .. } => true,
+            Handler::Exec(_)
+            | Handler::Http(_)
+            | Handler::Tcp { .. }
+            | Handler::Sleep(_)
+            | Handler::Signal { .. }
+            | Handler::SignalCommand { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

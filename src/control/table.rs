@@ -53,12 +53,13 @@ fn summary(status: &Value) -> String {
         age(&status["grace_seconds"]),
     );
     if let Some(name) = status["init"]["name"].as_str() {
-        let _ = writeln!(text, "init: {} for {}", plain(name), age(&status["init"]["running_seconds"]));
+        let progress = after_colon(&status["init"]["progress"]);
+        let _ = writeln!(text, "init: {}{progress} for {}", plain(name), age(&status["init"]["running_seconds"]));
     }
     if stopping {
         let stop = &status["stop"];
         let step = Some(word(&stop["step"])).filter(|s| !s.is_empty());
-        let step = step.map_or_else(String::new, |s| format!(" ({s})"));
+        let step = step.map_or_else(String::new, |s| format!(" ({s}{})", after_colon(&stop["progress"])));
         let _ = writeln!(
             text,
             "stopping: {}: {}{step}, {} so far, SIGKILL to what is left in {}",
@@ -70,6 +71,11 @@ fn summary(status: &Value) -> String {
     }
     text.push('\n');
     text
+}
+
+/// `: 12 connections`, or nothing.
+fn after_colon(progress: &Value) -> String {
+    progress.as_str().map_or_else(String::new, |text| format!(": {}", plain(text)))
 }
 
 fn row(p: &Value) -> [String; 7] {
@@ -140,12 +146,12 @@ mod tests {
     fn the_stop_has_a_line_of_its_own_and_anything_is_shown_somehow() {
         let status = json!({
             "unready": true, "ready": false,
-            "stop": { "cause": "SIGTERM from outside the container", "stage": "drain", "step": "notice",
+            "stop": { "cause": "SIGTERM from outside the container", "stage": "drain", "step": "notice", "progress": "2\u{7} left",
                       "elapsed_seconds": 1.0, "deadline_in_seconds": 28.0 },
         });
         let text = render(&status);
         assert!(text.contains("Terminating, not ready (softstop unready)"), "{text}");
-        let line = "stopping: SIGTERM from outside the container: drain (notice), 1.0s so far, SIGKILL to what is left in 28.0s\n";
+        let line = "stopping: SIGTERM from outside the container: drain (notice: 2  left), 1.0s so far, SIGKILL to what is left in 28.0s\n";
         assert!(text.contains(line), "{text}");
         render(&json!(null));
         render(&json!({ "processes": [7, null, { "name": 3 }], "init": { "name": "x" } }));

@@ -9,6 +9,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -20,9 +21,10 @@ use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, Header
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::own;
 use crate::config::{HttpCall, Method};
 use crate::lifecycle::event::Outcome;
 
@@ -60,13 +62,28 @@ pub async fn tcp(addrs: &[SocketAddr]) -> Outcome {
 
 /// Makes the call once. The request goes to the first address that accepts a connection and is never repeated.
 pub async fn call(call: &HttpCall, addrs: &[SocketAddr]) -> Outcome {
-    let judged = async { exchange(request(call)?, connect(addrs).await?).await };
+    let judged = async { exchange(request(call)?, connect(addrs).await?, judge).await };
     outcome(judged.await)
+}
+
+/// Makes the call once and gives back the status and the body, of which at most `most` bytes are read.
+///
+/// # Errors
+/// There is no whole answer, or its body is longer: why, in plain words.
+pub async fn fetch(call: &HttpCall, addrs: &[SocketAddr], most: usize) -> Result<(u16, Vec<u8>), String> {
+    let read = async |response: Response<Incoming>| {
+        let code = response.status().as_u16();
+        let (mut body, mut read) = (response.into_body(), Vec::new());
+        // One more, to tell whether it is longer.
+        read_some(&mut body, &mut read, most + 1).await.map_err(|e| format!("answered {code}, then {}", words(&e)))?;
+        if read.len() > most { Err(format!("answered with more than {most} bytes")) } else { Ok((code, read)) }
+    };
+    exchange(request(call)?, connect(addrs).await?, read).await
 }
 
 /// [`call`] over a connection that is there already: what it makes of whatever a peer may send.
 pub async fn call_over(call: &HttpCall, stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
-    let judged = async { exchange(request(call)?, stream).await };
+    let judged = async { exchange(request(call)?, stream, judge).await };
     outcome(judged.await)
 }
 
@@ -74,13 +91,17 @@ fn outcome(judged: Result<(), String>) -> Outcome {
     judged.map_or_else(Outcome::failed, |()| Outcome::Ok)
 }
 
-/// One request over a connection that is open, and the verdict on what it answers.
-async fn exchange(request: Request<Full<Bytes>>, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), String> {
+/// One request over a connection that is open, and what `read` makes of what it answers.
+async fn exchange<T>(
+    request: Request<Full<Bytes>>,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, String>,
+) -> Result<T, String> {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(|e| words(&e))?;
     let answer = async {
         let response = sender.send_request(request).await.map_err(|e| words(&e))?;
-        judge(response).await
+        read(response).await
     };
     tokio::pin!(answer);
     // Not spawned: dropped with this future, so that a call that is cancelled leaves nothing behind.
@@ -152,20 +173,22 @@ async fn judge(response: Response<Incoming>) -> Result<(), String> {
     let mut body = response.into_body();
     let mut read = Vec::new();
     if (200..400).contains(&code) {
-        return read_some(&mut body, &mut read).await.map_err(|e| format!("answered {code}, then {}", words(&e)));
+        return read_some(&mut body, &mut read, MAX_BODY)
+            .await
+            .map_err(|e| format!("answered {code}, then {}", words(&e)));
     }
-    let _ = timeout(QUOTE_WAIT, read_some(&mut body, &mut read)).await;
+    let _ = timeout(QUOTE_WAIT, read_some(&mut body, &mut read, MAX_BODY)).await;
     let said = first_line(&read);
     Err(if said.is_empty() { format!("answered {code}") } else { format!("answered {code}: {said}") })
 }
 
-async fn read_some(body: &mut Incoming, read: &mut Vec<u8>) -> hyper::Result<()> {
-    while read.len() < MAX_BODY {
+async fn read_some(body: &mut Incoming, read: &mut Vec<u8>, most: usize) -> hyper::Result<()> {
+    while read.len() < most {
         match body.frame().await {
             None => break,
             Some(frame) => {
                 if let Ok(data) = frame?.into_data() {
-                    read.extend_from_slice(&data[..data.len().min(MAX_BODY - read.len())]);
+                    read.extend_from_slice(&data[..data.len().min(most - read.len())]);
                 }
             }
         }
@@ -194,7 +217,7 @@ async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
     let mut first_error: Option<io::Error> = None;
     loop {
         match waiting.next() {
-            Some(addr) => under_way.push(Box::pin(TcpStream::connect(*addr))),
+            Some(addr) => under_way.push(Box::pin(open(*addr))),
             None if under_way.is_empty() => {
                 return Err(first_error.map_or_else(|| "no address to connect to".to_string(), |e| io_words(&e)));
             }
@@ -222,6 +245,23 @@ async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
             return Ok(stream);
         }
     }
+}
+
+/// One connection, known as softstop's own before anybody else can see it.
+async fn open(addr: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The future keeps the socket to itself, and its local end is there from its first step on.
+    let mut other = socket.as_fd().try_clone_to_owned().map(std::net::TcpStream::from).ok();
+    let mut connecting = std::pin::pin!(socket.connect(addr));
+    let remember = |end: io::Result<SocketAddr>| end.into_iter().for_each(own::remember);
+    let stream = poll_fn(|cx| {
+        let polled = connecting.as_mut().poll(cx);
+        other.take().into_iter().for_each(|socket| remember(socket.local_addr()));
+        polled
+    });
+    let stream = stream.await?;
+    remember(stream.local_addr());
+    Ok(stream)
 }
 
 /// What went wrong with an exchange, in plain words.

@@ -428,6 +428,7 @@ mod tests {
         let mut status = healthy();
         status.ready = false;
         status.stop = Some(StopStatus {
+            progress: None,
             cause: "SIGTERM from outside the container".into(),
             stage: "drain",
             step: "let the load balancers notice".into(),
@@ -467,7 +468,11 @@ mod tests {
     fn reasons_without_a_message_come_from_the_state() {
         let mut status = healthy();
         status.started = false;
-        status.init = Some(TaskStatus { name: "wait for the database".into(), running: Duration::from_millis(3900) });
+        status.init = Some(TaskStatus {
+            name: "wait for the database".into(),
+            running: Duration::from_millis(3900),
+            progress: None,
+        });
         let p = &mut status.processes;
         (p[0].state, p[0].reason, p[0].started) = ("Waiting", Some("CrashLoopBackOff"), false);
         (p[1].state, p[1].reason, p[1].started) = ("Terminated", Some("Error"), false);

@@ -196,8 +196,9 @@ mod tests {
 
     fn everything(name: &str) -> Status {
         let mut status = status(&["web", name]);
-        status.init = Some(TaskStatus { name: name.into(), running: Duration::from_secs(3) });
+        status.init = Some(TaskStatus { name: name.into(), running: Duration::from_secs(3), progress: None });
         status.stop = Some(StopStatus {
+            progress: None,
             cause: "SIGTERM".into(),
             stage: "drain",
             step: name.into(),

@@ -4,8 +4,10 @@
 //! [`client`] do the I/O, on the one thread, every wait bounded.
 
 pub mod client;
+pub mod condition;
 pub mod endpoints;
 pub mod metrics;
+pub mod own;
 pub mod prestop;
 pub mod server;
 mod shared;

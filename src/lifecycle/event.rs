@@ -45,6 +45,11 @@ pub enum Event {
         run: RunId,
         outcome: Outcome,
     },
+    /// A run under way says how far it is: any number of times before its answer.
+    Progress {
+        run: RunId,
+        progress: Progress,
+    },
     /// The answer to `Action::Census`: softstop has no child left, of whatever origin.
     Alone,
     /// The answer to `Action::Census`: something still lives below softstop.
@@ -180,6 +185,21 @@ impl SpawnErrorKind {
             SpawnErrorKind::NotExecutable | SpawnErrorKind::Setup => crate::exit::NOT_EXECUTABLE,
             SpawnErrorKind::Transient => crate::exit::INTERNAL,
         }
+    }
+}
+
+/// How far a wait is.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct Progress {
+    /// What is still waited for, in a few words: `12 connections`.
+    pub text: String,
+    /// Which ones, for who gives up: `10.0.0.7:41234 and 11 more`.
+    pub detail: Option<String>,
+}
+
+impl Progress {
+    pub fn new(text: impl Into<String>) -> Progress {
+        Progress { text: text.into(), detail: None }
     }
 }
 

@@ -11,8 +11,10 @@
 pub mod action;
 pub mod event;
 mod health;
+pub mod idle;
 mod orders;
 mod process;
+mod progress;
 mod snapshot;
 mod stop;
 mod task;
@@ -157,6 +159,7 @@ impl Machine {
             Event::Exited { process, status } => self.on_exited(process, status),
             Event::GroupEmpty { process } => self.on_group_empty(process),
             Event::RunDone { run, outcome } => self.on_run_done(run, &outcome),
+            Event::Progress { run, progress } => self.on_progress(run, progress),
             Event::Alone => self.on_census(true),
             Event::NotAlone => self.on_census(false),
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
@@ -171,6 +174,7 @@ impl Machine {
             if matches!(self.stage, Stage::Done) {
                 return;
             }
+            self.fx.ready = self.processes.iter().map(Proc::ready).collect();
             let changed = self.latch() || self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
             if !changed {
                 break;

@@ -42,12 +42,11 @@ impl Machine {
 
     pub fn status(&self, now: At) -> Status {
         let init = match &self.stage {
-            Stage::Init { index, task } => self
-                .plan
-                .config
-                .init
-                .get(*index)
-                .map(|t| TaskStatus { name: t.name.clone(), running: now.since(task.began) }),
+            Stage::Init { index, task } => self.plan.config.init.get(*index).map(|t| TaskStatus {
+                name: t.name.clone(),
+                running: now.since(task.began),
+                progress: task.telling.text().map(str::to_owned),
+            }),
             _ => None,
         };
         Status {
@@ -132,8 +131,13 @@ impl Machine {
             Stage::Stopping(stage) => stage.words(&self.plan),
             _ => ("done", String::new(), None),
         };
+        let progress = match &self.stage {
+            Stage::Stopping(stop::Stage::Draining(steps) | stop::Stage::PostStop(steps)) => steps.progress(&self.plan),
+            _ => None,
+        };
         let deadline_in = stop.deadline.left(now);
         Some(StopStatus {
+            progress,
             cause: self.cause_text(&stop.cause),
             stage,
             step,
@@ -150,6 +154,7 @@ fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<
         return Some(format!("startup probe: {}", probe(ProbeKind::Startup)?));
     }
     match post_start {
+        PostStart::Doing(_, task) if let Some(text) = task.telling.text() => Some(format!("post_start: {text}")),
         PostStart::NotYet | PostStart::Doing(..) => Some("post_start tasks are running".to_string()),
         PostStart::Done => Some(format!("readiness probe: {}", probe(ProbeKind::Readiness)?)),
     }
@@ -161,6 +166,19 @@ fn last_exit(exit: Exit) -> LastExit {
         Exit::Signal { signal, .. } => Some(signal.to_string()),
     };
     LastExit { exit_code: exit.code(), signal, reason: if exit.success() { "Completed" } else { "Error" } }
+}
+
+impl stop::Steps {
+    /// How far its waits are; with their names, where several tasks go on side by side.
+    fn progress(&self, plan: &crate::plan::Plan) -> Option<String> {
+        let under_way = self.tasks.iter().filter(|t| t.result().is_none());
+        let words = under_way.filter_map(|task| {
+            let (text, name) = (task.telling.text()?, &plan.task(task.what)?.name);
+            Some(if self.tasks.len() == 1 { text.to_owned() } else { format!("{name}: {text}") })
+        });
+        let words: Vec<String> = words.collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
 }
 
 impl stop::Stage {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::action::{Action, What};
-use super::event::{Outcome, RunId, Told};
+use super::event::{Outcome, Progress, RunId, Told};
+use super::progress::Telling;
+use crate::config::wait::Until;
 use crate::config::{Handler, Retries};
 use crate::plan::Plan;
 use crate::plan::budget::task_length;
@@ -24,6 +26,8 @@ pub(super) struct Effects {
     pub exit_code: Option<u8>,
     /// Which processes can be signalled: started and not yet seen to end.
     pub alive: Vec<bool>,
+    /// Which are ready; as good as the last turn.
+    pub ready: Vec<bool>,
 }
 
 impl std::hash::Hash for Effects {
@@ -64,6 +68,7 @@ pub(super) struct TaskRun {
     /// When its result was known; its beginning until then.
     pub ended: At,
     last: Option<(String, Option<u8>)>,
+    pub telling: Telling,
     state: State,
 }
 
@@ -72,6 +77,11 @@ enum State {
     Trying(RunId),
     /// The handler is a sleep, until then.
     Sleeping(At),
+    /// The handler waits for a process.
+    Awaiting {
+        process: usize,
+        until: Until,
+    },
     /// Before the next attempt.
     Pausing(At),
     Over(TaskResult),
@@ -92,6 +102,7 @@ impl TaskRun {
             reason: fx.reason,
             ended: now,
             last: None,
+            telling: Telling::default(),
             state: State::Pausing(now),
         };
         run.attempt(now, plan, fx);
@@ -112,6 +123,11 @@ impl TaskRun {
                     let reason = format!("{} is not running", plan.name(*process));
                     State::Over(TaskResult::Failed { reason, code: None })
                 }
+            }
+            Some(Handler::WaitProcess { process, until }) => {
+                let is_not = if *until == Until::Ended { "still running" } else { "not ready" };
+                self.telling.hear(Progress::new(format!("{} is {is_not}", plan.name(*process))));
+                State::Awaiting { process: *process, until: *until }
             }
             Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.reason)),
             None => State::Over(TaskResult::Cancelled { why: "there is nothing to do" }),
@@ -167,16 +183,22 @@ impl TaskRun {
             State::Over(_) => return false,
             // A sleep that ends exactly where its limit does has been slept.
             State::Sleeping(end) if now >= end => self.state = State::Over(TaskResult::Done),
+            State::Awaiting { process, until } if holds(process, until, fx) => {
+                self.state = State::Over(TaskResult::Done)
+            }
             _ if now >= self.until => {
                 if let State::Trying(run) = self.state {
                     fx.push(Action::Cancel { run, kill: true });
                 }
-                let reason = self.last.take().map(|(reason, _)| reason);
+                let reason = self.reason();
                 let cut = TaskResult::Cut { reason: reason.clone() };
                 self.state = State::Over(if self.cut { cut } else { TaskResult::TimedOut { reason } });
             }
             State::Pausing(end) if now >= end => self.attempt(now, plan, fx),
-            _ => return false,
+            _ => {
+                self.say(now, plan, fx);
+                return false;
+            }
         }
         self.ended = now;
         true
@@ -198,8 +220,14 @@ impl TaskRun {
 
     /// End it at once because the budget has.
     pub fn cut(&mut self, now: At, fx: &mut Effects) {
-        let reason = self.last.take().map(|(reason, _)| reason);
+        let reason = self.reason();
         let _killed = self.end(TaskResult::Cut { reason }, true, now, fx);
+    }
+
+    /// Why it is not over: what a wait still waits for, or why the last attempt failed.
+    fn reason(&mut self) -> Option<String> {
+        let failed = self.last.take().map(|(reason, _)| reason);
+        self.telling.reason().or(failed)
     }
 
     fn end(&mut self, result: TaskResult, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
@@ -216,10 +244,19 @@ impl TaskRun {
     }
 
     pub fn next_deadline(&self) -> Option<At> {
-        match self.state {
-            State::Over(_) => None,
-            State::Trying(_) => Some(self.until),
-            State::Sleeping(end) | State::Pausing(end) => Some(end.min(self.until)),
-        }
+        let next = match self.state {
+            State::Over(_) => return None,
+            State::Trying(_) | State::Awaiting { .. } => self.until,
+            State::Sleeping(end) | State::Pausing(end) => end.min(self.until),
+        };
+        Some(self.telling.due(self.began).map_or(next, |at| at.min(next)))
+    }
+}
+
+fn holds(process: usize, until: Until, fx: &Effects) -> bool {
+    let is = |list: &[bool]| list.get(process).copied().unwrap_or(false);
+    match until {
+        Until::Ended => !is(&fx.alive),
+        Until::Ready => is(&fx.ready),
     }
 }

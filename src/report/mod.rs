@@ -149,6 +149,17 @@ pub enum Note {
         #[serde(rename = "left_seconds")]
         left: Secs,
     },
+    /// How far a wait is.
+    Waiting {
+        /// `drain`, `init`, `web: post_start`.
+        place: String,
+        name: String,
+        progress: String,
+        #[serde(rename = "waited_seconds")]
+        waited: Secs,
+        #[serde(rename = "limit_seconds")]
+        limit: Secs,
+    },
     StepEnded {
         kind: StepKind,
         name: String,

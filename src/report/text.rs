@@ -163,6 +163,9 @@ impl fmt::Display for Note {
             Note::StepBegan { kind, name, share, left } => {
                 write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))
             }
+            Note::Waiting { place, name, progress, waited, limit } => {
+                write!(f, "{place}: {name}: {progress}, {} of {}", Human(waited.0), Human(limit.0))
+            }
             Note::StepEnded { kind, name, share, took, result } => {
                 write!(f, "{kind}: {name}: {result} after {} of {}", Human(took.0), Human(share.0))
             }

@@ -87,6 +87,11 @@ impl Writers {
         }
     }
 
+    /// A helper that looks at that file and was sent SIGKILL.
+    pub(super) fn hold(&mut self, pid: i32, path: PathBuf) {
+        self.held.insert(pid, path);
+    }
+
     pub(super) fn owns(&self, pid: i32) -> bool {
         self.held.contains_key(&pid)
     }

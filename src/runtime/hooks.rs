@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use tokio::io::Interest;
@@ -14,10 +15,12 @@ use tokio::task::AbortHandle;
 use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::resolve as names;
 use super::shell::{Owner, Shell};
+use super::waits::{self, Teller};
+use crate::config::wait::WaitHttp;
 use crate::config::{Handler, HttpCall, Identity, Output};
 use crate::http::client;
 use crate::lifecycle::action::What;
-use crate::lifecycle::event::{Event, Exit, Outcome, RunId, SpawnError, SpawnErrorKind, Told};
+use crate::lifecycle::event::{Event, Exit, Outcome, Progress, RunId, SpawnError, SpawnErrorKind, Told};
 use crate::signal::Signal;
 use crate::sys::spawn::{self, Spawn, Stdio};
 use crate::sys::stdio::watch;
@@ -40,13 +43,26 @@ pub(super) enum ActiveRun {
         said: Said,
         then: Network,
     },
+    /// A file is being looked at by a helper process.
+    Looking {
+        pid: i32,
+        path: PathBuf,
+        _said: Said,
+    },
     Task(AbortHandle),
+}
+
+/// What comes from the background.
+pub(super) enum News {
+    Progress(RunId, Progress),
+    Answered(RunId, Outcome),
 }
 
 /// What to do with an address.
 pub(super) enum Network {
     Http(HttpCall),
     Tcp,
+    Wait(WaitHttp),
 }
 
 /// Where an exec handler runs: like its process, or like softstop.
@@ -66,10 +82,20 @@ impl Shell {
             Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
             Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
             // The machine does these by itself.
-            Some(Handler::Sleep(_) | Handler::Signal { .. }) | None => Err(Outcome::failed("nothing to do")),
+            Some(Handler::Sleep(_) | Handler::Signal { .. } | Handler::WaitProcess { .. }) | None => {
+                Err(Outcome::failed("nothing to do"))
+            }
+            Some(handler) => self.start_wait(run, handler),
         };
         if let Err(outcome) = started {
             self.push(Event::RunDone { run, outcome });
+        }
+    }
+
+    pub(super) fn heard(&mut self, news: News) {
+        match news {
+            News::Progress(run, progress) => self.push(Event::Progress { run, progress }),
+            News::Answered(run, outcome) => self.run_answered(run, outcome),
         }
     }
 
@@ -92,6 +118,14 @@ impl Shell {
                 }
                 // An address that it has found already is not wanted any more: nobody would ever end the connection.
                 self.runs.insert(run, ActiveRun::Exec { pid, said: None });
+            }
+            Some(ActiveRun::Looking { pid, path, .. }) => {
+                let (pid, path) = (*pid, path.clone());
+                let _ = target::signal(pid, Signal::KILL);
+                // What a file system that hangs holds of it is nobody's concern any more.
+                self.children.remove(&pid);
+                self.account.writers.hold(pid, path);
+                self.run_answered(run, Outcome::failed("cancelled"));
             }
             Some(ActiveRun::Task(task)) => {
                 task.abort();
@@ -199,6 +233,11 @@ impl Shell {
                     self.connect(run, addrs, then);
                 }
             }
+            Some(ActiveRun::Looking { .. }) => {
+                let outcome =
+                    if exit.success() { Outcome::Ok } else { Outcome::failed(format!("the look ended with {exit}")) };
+                self.push(Event::RunDone { run, outcome });
+            }
             Some(task @ ActiveRun::Task(_)) => {
                 self.runs.insert(run, task);
             }
@@ -208,16 +247,30 @@ impl Shell {
 
     // === network ===
 
-    fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), Outcome> {
+    pub(super) fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), Outcome> {
         if let Some(addrs) = client::local_addresses(host, port) {
             self.connect(run, addrs, then);
             return Ok(());
         }
+        let told = |e: Outcome| match e {
+            Outcome::NotMade { reason } => Outcome::NotMade { reason: format!("{host} cannot be looked up: {reason}") },
+            Outcome::Failed { reason, code } => {
+                Outcome::Failed { reason: format!("{host} cannot be looked up: {reason}"), code }
+            }
+            Outcome::Ok => Outcome::Ok,
+        };
+        let (pid, pipes) = self.spawn_helper(run, &names::command(host, port)).map_err(told)?;
+        self.runs.insert(run, ActiveRun::Resolving { pid, said: Said::listen(pipes), then });
+        Ok(())
+    }
+
+    /// softstop itself as a process of its own, for what may hang; and what it says.
+    pub(super) fn spawn_helper(&mut self, run: RunId, argv: &[OsString]) -> Result<(i32, OutputPipes), Outcome> {
         let pipes = output_pipes(None).map_err(not_started)?;
         let (stdout, _) = child_ends(Some(&pipes));
         let wait = self.exec_wait();
         let program = Spawn {
-            argv: &names::command(host, port),
+            argv,
             env: &self.environment,
             working_dir: None,
             credentials: None,
@@ -228,25 +281,21 @@ impl Shell {
             keep_fds: false,
             inherited: &self.inherited,
         };
-        let told = |e: SpawnError| SpawnError { text: format!("{host} cannot be looked up: {}", e.text), ..e };
-        let child = spawn::spawn_within(&program, wait).map_err(|e| not_started(told(e)))?;
+        let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
         let pid = self.started(child);
         self.children.insert(pid, Owner::Run(run));
-        self.runs.insert(run, ActiveRun::Resolving { pid, said: Said::listen(pipes), then });
-        Ok(())
+        Ok((pid, pipes))
     }
 
     fn connect(&mut self, run: RunId, addrs: Vec<SocketAddr>, then: Network) {
-        let done = self.done.clone();
-        let task = tokio::task::spawn_local(async move {
-            let outcome = match &then {
-                Network::Http(call) => client::call(call, &addrs).await,
+        let teller = Teller::new(run, self.done.clone());
+        self.in_background(run, async move {
+            match then {
+                Network::Http(call) => client::call(&call, &addrs).await,
                 Network::Tcp => client::tcp(&addrs).await,
-            };
-            // The loop is gone only when everything is.
-            let _ = done.send((run, outcome));
+                Network::Wait(wait) => waits::http(wait, addrs, teller).await,
+            }
         });
-        self.runs.insert(run, ActiveRun::Task(task.abort_handle()));
     }
 }
 
@@ -287,10 +336,15 @@ pub(super) struct Said {
 
 impl Said {
     fn listen(pipes: OutputPipes) -> Said {
+        Said::listen_and(pipes, None)
+    }
+
+    /// Also passes on the last line of what has just been said.
+    pub(super) fn listen_and(pipes: OutputPipes, heard: Option<Rc<dyn Fn(&str)>>) -> Said {
         let mut said = Said { kept: Rc::default(), pipes: Vec::new(), readers: Vec::new() };
         for fd in [pipes.stdout, pipes.stderr] {
             let Ok(pipe) = watch(File::from(fd), Interest::READABLE).map(Rc::new) else { continue };
-            let reader = tokio::task::spawn_local(read_on(Rc::clone(&pipe), Rc::clone(&said.kept)));
+            let reader = tokio::task::spawn_local(read_on(Rc::clone(&pipe), Rc::clone(&said.kept), heard.clone()));
             said.readers.push(reader.abort_handle());
             said.pipes.push(pipe);
         }
@@ -311,9 +365,13 @@ impl Said {
     /// The last line with something in it, in printable characters and bounded.
     fn last_line(&self) -> String {
         let text = self.text();
-        let line = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-        line.chars().filter(|c| !c.is_control()).take(TOLD_OUTPUT).collect()
+        last_line(&text)
     }
+}
+
+fn last_line(text: &str) -> String {
+    let line = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    line.chars().filter(|c| !c.is_control()).take(TOLD_OUTPUT).collect()
 }
 
 impl Drop for Said {
@@ -328,13 +386,18 @@ fn keep(kept: &RefCell<Vec<u8>>, chunk: &[u8]) {
     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
 }
 
-async fn read_on(pipe: Rc<AsyncFd<File>>, kept: Rc<RefCell<Vec<u8>>>) {
+async fn read_on(pipe: Rc<AsyncFd<File>>, kept: Rc<RefCell<Vec<u8>>>, heard: Option<Rc<dyn Fn(&str)>>) {
     let mut chunk = [0; 4096];
     loop {
         let Ok(mut ready) = pipe.readable().await else { return };
         match ready.try_io(|pipe| pipe.get_ref().read(&mut chunk)) {
             Ok(Ok(0)) => return,
-            Ok(Ok(n)) => keep(&kept, &chunk[..n]),
+            Ok(Ok(n)) => {
+                keep(&kept, &chunk[..n]);
+                if let Some(heard) = &heard {
+                    heard(&last_line(&String::from_utf8_lossy(&chunk[..n])));
+                }
+            }
             Ok(Err(e)) if e.kind() != io::ErrorKind::Interrupted => return,
             Ok(Err(_)) | Err(_) => {}
         }

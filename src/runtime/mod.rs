@@ -15,6 +15,7 @@ mod pulse;
 mod reaper;
 pub mod resolve;
 mod shell;
+pub mod waits;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

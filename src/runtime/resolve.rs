@@ -27,12 +27,16 @@ pub fn print(host: &str, port: u16) -> u8 {
 
 /// The command line of the helper.
 pub(super) fn command(host: &str, port: u16) -> Vec<OsString> {
+    vec![own_program().into(), "__resolve".into(), host.into(), port.to_string().into()]
+}
+
+/// softstop itself, for a helper.
+pub(super) fn own_program() -> PathBuf {
     let own = std::env::current_exe().or_else(|_| {
         let name = std::env::args_os().next().map(PathBuf::from);
         name.ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENOENT))
     });
-    let own = own.unwrap_or_else(|_| PathBuf::from("/softstop"));
-    vec![own.into(), "__resolve".into(), host.into(), port.to_string().into()]
+    own.unwrap_or_else(|_| PathBuf::from("/softstop"))
 }
 
 /// The addresses in what the helper printed, at most eight; lines that are none are passed over.

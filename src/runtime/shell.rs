@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use super::Clock;
 use super::account::Account;
 use super::control::Orders;
-use super::hooks::ActiveRun;
+use super::hooks::{ActiveRun, News};
 use super::looks::Looks;
 use super::pulse::Pulse;
 use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
-use crate::lifecycle::event::{Event, Outcome, ProcId, RunId, Sender};
+use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
 use crate::output::{Capture, Captures, Sink, Source};
 use crate::plan::Plan;
 use crate::report::Note;
@@ -73,7 +73,8 @@ pub(super) struct Shell {
     /// Whom processes run as, as far as it has been looked up.
     pub users: Vec<(Identity, Option<Credentials>)>,
     pub runs: HashMap<RunId, ActiveRun>,
-    pub done: mpsc::UnboundedSender<(RunId, Outcome)>,
+    /// Where what goes on in the background says how far it is, and how it ended.
+    pub done: mpsc::UnboundedSender<News>,
     pub captures: Captures,
     pub sources: Vec<Option<Source>>,
     pub hook_sources: BTreeMap<String, Source>,
@@ -92,7 +93,7 @@ pub(super) struct Shell {
     late: bool,
     pub looks: Looks,
     queue: VecDeque<Event>,
-    answers: Option<mpsc::UnboundedReceiver<(RunId, Outcome)>>,
+    answers: Option<mpsc::UnboundedReceiver<News>>,
     pub orders: Orders,
 }
 
@@ -113,7 +114,8 @@ impl Shell {
             .map(|p| (p.output != Output::Inherit).then(|| captures.source(&p.name, p.output)))
             .collect();
         let foreground = processes.iter().any(|p| p.foreground);
-        // As many answers as there are runs under way, and those the machine bounds.
+        // As many answers as there are runs under way, and those the machine bounds; what a wait says of itself is not much, and the loop
+        // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
         Shell {
             account: Account::new(&plan.config, clock),
@@ -184,7 +186,7 @@ impl Shell {
             tokio::select! {
                 biased;
                 () = wait_for(&readable) => self.receive(&signals.drain()),
-                Some((run, outcome)) = answers.recv() => self.run_answered(run, outcome),
+                Some(news) = answers.recv() => self.heard(news),
                 Some(message) = self.orders.next() => self.ordered(message),
                 () = sleep_until(deadline) => {}
                 () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}

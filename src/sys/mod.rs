@@ -4,12 +4,14 @@
 //! [`tree::kill_everything`] for a tree that keeps growing) state their limit. Nothing here panics or trusts `/proc` to
 //! exist.
 
+pub mod commands;
 pub mod early;
 pub mod mask;
 pub mod process;
 pub mod procfs;
 pub mod reap;
 pub mod signals;
+pub mod sockets;
 pub mod spawn;
 pub mod stdio;
 pub mod target;

@@ -271,7 +271,7 @@ fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// `None` where pidfds cannot be had: an old kernel, or a sandbox that refuses what it does not know with EPERM.
-fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
+pub(super) fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
     if REFUSED.load(Ordering::Relaxed) {
         return Ok(None);
     }
@@ -292,7 +292,7 @@ fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-fn send_pinned(pidfd: RawFd, signal: Signal) -> io::Result<()> {
+pub(super) fn send_pinned(pidfd: RawFd, signal: Signal) -> io::Result<()> {
     let no_info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the descriptor is open for the call; a null siginfo means the same as kill's.
     let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal.number(), no_info, 0) };

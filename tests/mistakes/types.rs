@@ -127,7 +127,7 @@ fn documented(page: &str) -> HashMap<(String, String), Vec<Type>> {
 fn types(column: &str, line: &str) -> Vec<Type> {
     let mut types = Vec::new();
     let mut words = column.to_owned();
-    for of in ["tables", "strings", "signals", "tasks"] {
+    for of in ["tables", "strings", "signals", "tasks", "integers"] {
         words = words.replace(&format!("array of {of}"), "array").replace(&format!("table of {of}"), "table");
     }
     let has = |list: &[&str]| list.iter().any(|w| words.contains(w));
@@ -136,6 +136,9 @@ fn types(column: &str, line: &str) -> Vec<Type> {
     }
     if has(&["integer"]) || line.contains("and `9180` mean") {
         types.push(Type::Integer);
+    }
+    if has(&["number"]) {
+        types.extend([Type::Integer, Type::Float]);
     }
     for (word, kind) in [("boolean", Type::Boolean), ("array", Type::Array), ("table", Type::Table)] {
         if has(&[word]) {

@@ -213,17 +213,19 @@ impl Builder<'_, '_> {
                 b.out.text += "[ ";
                 for _ in 0..2 {
                     b.out.text += "{ ";
-                    b.handler(&keys::TASK, place, true);
-                    b.plain(&keys::TASK, "retries", true);
+                    if !b.handler(&keys::TASK, place, true) {
+                        b.plain(&keys::TASK, "retries", true);
+                    }
                     b.close();
                     b.out.text += ", ";
                 }
                 b.out.text += "]";
             });
         } else {
-            self.handler(section, place, false);
+            let waits = self.handler(section, place, false);
             for key in section.keys {
                 if !keys::HANDLERS.contains(key)
+                    && !(waits && ["retries", "retry_delay"].contains(key))
                     && !["parallel", "reserve", "essential", "when", "name", "on_failure"].contains(key)
                     && self.d.chance(35)
                 {
@@ -251,19 +253,83 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn handler(&mut self, section: &'static Section, place: Place, inside: bool) {
+    /// Whether it is one that waits until something holds.
+    fn handler(&mut self, section: &'static Section, place: Place, inside: bool) -> bool {
         let probe = place == Place::Probe;
         let allowed: &[&'static str] = if probe { keys::PROBE_HANDLERS } else { keys::HANDLERS };
-        match self.d.pick(allowed) {
+        let handler = self.d.pick(allowed);
+        match handler {
             "exec" => self.plain(section, "exec", inside),
             "http_get" => self.inline_in(section, "http_get", &keys::HTTP_GET, &["port"], inside),
             "http_post" => self.inline_in(section, "http_post", &keys::HTTP_POST, &["port"], inside),
             "tcp_socket" => self.inline_in(section, "tcp_socket", &keys::TCP_SOCKET, &["port"], inside),
             "signal" if !matches!(place, Place::Init | Place::PostStop) => {
-                self.inline_in(section, "signal", &keys::SIGNAL, &["process", "signal"], inside);
+                // By its command a process of somebody else is meant.
+                let who = if self.d.chance(70) { "process" } else { "command" };
+                self.some_of(section, "signal", &keys::SIGNAL, &[who, "signal"], &[], inside);
+            }
+            "wait_idle" if matches!(place, Place::Drain | Place::PostStop | Place::PreStop) => {
+                let port = if self.d.chance(50) { "port" } else { "ports" };
+                let more = &["connections", "quiet", "minimum", "ignore"];
+                self.some_of(section, "wait_idle", &keys::WAIT_IDLE, &[port], more, inside);
+                return true;
+            }
+            "wait_http" => {
+                let more: &[&str] = match self.d.below(3) {
+                    0 => &["host", "path", "headers", "status"],
+                    1 => &["host", "json"],
+                    _ => &["path", "metric"],
+                };
+                self.some_of(section, "wait_http", &keys::WAIT_HTTP, &["port"], more, inside);
+                return true;
+            }
+            "wait_file" => {
+                let more = if self.d.chance(50) { "exists" } else { "contains" };
+                self.some_of(section, "wait_file", &keys::WAIT_FILE, &["path"], &[more], inside);
+                return true;
+            }
+            "wait_process" => {
+                // The only process that is there for certain is the one whose hooks these may be.
+                let of_a_process = matches!(place, Place::Drain) && self.d.chance(60);
+                let (who, more): (&str, &[&str]) = if of_a_process { ("name", &["until"]) } else { ("command", &[]) };
+                self.some_of(section, "wait_process", &keys::WAIT_PROCESS, &[who], more, inside);
+                return true;
             }
             _ => self.plain(section, "sleep", inside),
         }
+        false
+    }
+
+    /// A table with all of `always` and some of `sometimes`.
+    fn some_of(
+        &mut self,
+        outer: &'static Section,
+        key: &'static str,
+        section: &'static Section,
+        always: &[&str],
+        sometimes: &[&str],
+        inside: bool,
+    ) {
+        self.put(outer, key, inside, |b| {
+            let header = std::mem::replace(&mut b.header, b.out.text.len());
+            b.out.text += "{ ";
+            for key in section.keys {
+                if always.contains(key) || sometimes.contains(key) && b.d.chance(50) {
+                    match *key {
+                        "json" => {
+                            let is = if b.d.chance(50) { "equals" } else { "at_most" };
+                            b.some_of(section, "json", &keys::JSON, &["pointer", is], &[], true);
+                        }
+                        "metric" => {
+                            b.some_of(section, "metric", &keys::METRIC, &["name", "at_most"], &["labels"], true);
+                        }
+                        _ => b.plain(section, key, true),
+                    }
+                }
+            }
+            b.close();
+            b.header = header;
+        });
     }
 }
 
@@ -286,7 +352,21 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "socket") => &["\"/run/softstop.sock\"", "\"@name\"", "\"off\""],
         (_, "level") => &["\"error\"", "\"warn\"", "\"info\"", "\"debug\""],
         (_, "format") => &["\"text\"", "\"json\""],
-        ("[[process]]", "name") => &["\"web\""],
+        ("[[process]]" | "wait_process", "name") => &["\"web\""],
+        ("metric", "name") => &["\"in_flight\"", "\"a:b_2\""],
+        ("wait_process" | "signal", "command") => &["\"nginx\"", "\"${HOST}\""],
+        (_, "ports") => &["[8080]", "[8080, 8443, 8080]"],
+        (_, "connections") => &["0", "3"],
+        (_, "quiet" | "minimum") => &["\"2s\"", "\"0s\""],
+        (_, "ignore") => &["[]", "[\"10.0.0.0/8\", \"loopback\", \"::1\"]"],
+        (_, "status") => &["200", "\"2xx\"", "\"5xx\""],
+        (_, "pointer") => &["\"\"", "\"/in_flight\"", "\"/a~1b/0\""],
+        (_, "equals") => &["0", "\"done\"", "true", "1.5"],
+        (_, "at_most") => &["0", "2.5", "-1"],
+        (_, "labels") => &["{ method = \"GET\" }", "{ }"],
+        (_, "exists") => &["true", "false"],
+        (_, "contains") => &["\"done\""],
+        (_, "until") => &["\"ended\"", "\"ready\""],
         (_, "name") => &["\"a name\"", "\"é日\""],
         (_, "command" | "exec") => &["[\"true\"]", "['sh', '-c', 'echo $HOME']", "[\"a\", \"${HOST}\"]"],
         (_, "user" | "group") => &["\"www-data\"", "1000", "0"],
@@ -316,6 +396,7 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "host") => &["\"db\"", "\"::1\"", "\"10.0.0.7\""],
         (_, "port") => &["8080", "1", "65535", "\"${NONE:-80}\""],
         (_, "path") => &["\"/\"", "\"/a?b=c\""],
+        (_, "json" | "metric") => panic!("drawn key by key"),
         (_, "body") => &["\"\"", "'{}'"],
         ("signal", "process") => &["\"web\""],
         // Tables: drawn key by key.

@@ -30,7 +30,7 @@ use softstop::config::Config;
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What};
 use softstop::lifecycle::event::{
-    AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, RunId, Sender, SpawnError, SpawnErrorKind,
+    AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RunId, Sender, SpawnError, SpawnErrorKind,
 };
 use softstop::plan::Plan;
 use softstop::signal::Signal;
@@ -347,6 +347,16 @@ impl World {
         let outcome = if ok { Outcome::Ok } else { Outcome::Failed { reason: "exit code 5".into(), code: Some(5) } };
         self.feed(Event::RunDone { run: RunId(run), outcome })?;
         self.after_reap()
+    }
+
+    pub fn waits(&self, what: What) -> bool {
+        self.task(what).is_some_and(|t| t.handler.waits())
+    }
+
+    /// A wait says how far it is.
+    pub fn goes_on(&mut self, run: u64, left: u64) -> Checked {
+        let progress = Progress { text: format!("{left} left"), detail: (left > 1).then(|| "a, b".to_owned()) };
+        self.feed(Event::Progress { run: RunId(run), progress })
     }
 
     /// softstop itself could not make the attempt.

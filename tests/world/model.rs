@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use softstop::config::wait::Until;
 use softstop::config::{Config, Handler, OnExit, OnFailure, Probe, ReadinessOnDrain, Restart, Retries, Rung, Task};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::{Exit, SpawnErrorKind, Told};
@@ -103,6 +104,8 @@ struct TaskFacts {
     failures: u32,
     failed_at: At,
     flight: Option<u64>,
+    /// The last line about how far it is.
+    said: Option<(String, At)>,
 }
 
 fn probe_of(config: &Config, p: usize, kind: ProbeKind) -> Option<&Probe> {
@@ -363,7 +366,7 @@ impl World {
         Ok(())
     }
 
-    fn task(&self, what: What) -> Option<&Task> {
+    pub(super) fn task(&self, what: What) -> Option<&Task> {
         let c = &self.config;
         match what {
             What::Init(i) => c.init.get(i),
@@ -409,11 +412,12 @@ impl World {
         let Some(task) = self.task(what).cloned() else {
             return broken("contract", format!("{what:?} is nothing that is configured"));
         };
-        if !matches!(task.handler, Handler::Exec(_)) {
+        if !matches!(task.handler, Handler::Exec(_) | Handler::WaitFile(_)) {
             return broken("contract", format!("{what:?} is run, and has nothing to run"));
         }
         let now = self.now;
-        let fresh = TaskFacts { began: now, share: None, ok: false, failures: 0, failed_at: now, flight: None };
+        let fresh =
+            TaskFacts { began: now, share: None, ok: false, failures: 0, failed_at: now, flight: None, said: None };
         let facts = self.model.tasks.entry(task.name.clone()).or_insert(fresh);
         if facts.flight.is_some() {
             return broken("model", format!("{what:?}: two attempts at once"));
@@ -577,6 +581,7 @@ impl World {
             }
             Note::TaskBegan { name, .. } => self.task_begins(name, None),
             Note::StepEnded { name, result, took, .. } => self.task_ends(name, took.0, result),
+            Note::Waiting { name, progress, .. } => self.says(name, progress),
             Note::TaskEnded { place, name, result, attempts, took } => {
                 let attempts = *attempts;
                 if attempts == 0 {
@@ -680,9 +685,24 @@ impl World {
 
     fn task_begins(&mut self, name: &str, share: Option<Duration>) -> Checked {
         let now = self.now;
-        let fresh = TaskFacts { began: now, share, ok: false, failures: 0, failed_at: now, flight: None };
+        let fresh = TaskFacts { began: now, share, ok: false, failures: 0, failed_at: now, flight: None, said: None };
         let facts = self.model.tasks.entry(name.to_string()).or_insert(fresh);
         if facts.began == now { Ok(()) } else { broken("model", format!("{name} begins twice")) }
+    }
+
+    /// What is new alone, and one line a second at the most.
+    fn says(&mut self, name: &str, progress: &str) -> Checked {
+        let now = self.now;
+        let waits = self.task_named(name).is_some_and(|t| t.handler.waits());
+        let Some(facts) = self.model.tasks.get_mut(name).filter(|_| waits) else {
+            return broken("model", format!("{name}, which does not wait, says {progress:?}"));
+        };
+        let said = facts.said.replace((progress.to_owned(), now));
+        let too_soon = |(text, at): &(String, At)| text == progress || now.since(*at) < Duration::from_secs(1);
+        match said.filter(too_soon) {
+            Some(before) => broken("model", format!("{name} says {progress:?} after {before:?}")),
+            None => Ok(()),
+        }
     }
 
     fn task_named(&self, name: &str) -> Option<Task> {
@@ -704,15 +724,36 @@ impl World {
         if longest.is_some_and(|l| took > l) && !late {
             return wrong(format!("it had {longest:?}"));
         }
+        // Of a step's tasks side by side, the first to end are told of when the last has.
+        let c = &self.config;
+        let mut steps = c.drain.iter().chain(&c.post_stop).filter(|s| s.tasks.len() > 1).flat_map(|s| &s.tasks);
+        let just_now = facts.began + took == self.now && !steps.any(|t| t.name == name);
+        let holds = match task.handler {
+            Handler::WaitProcess { process, until: Until::Ended } => !self.bodies[process].alive,
+            Handler::WaitProcess { process, until: Until::Ready } => self.ready(process),
+            _ => false,
+        };
         match (result, &task.handler) {
-            (TaskResult::Done, Handler::Exec(_)) if !facts.ok => wrong("no attempt succeeded".into()),
+            (TaskResult::Done, Handler::WaitProcess { .. }) if just_now && !holds => wrong("it does not hold".into()),
+            // What becomes ready in the very moment of the limit comes too late.
+            (TaskResult::TimedOut { .. } | TaskResult::Cut { .. }, Handler::WaitProcess { until: Until::Ended, .. })
+                if just_now && holds && !late && !cut =>
+            {
+                wrong("it holds".into())
+            }
+            (TaskResult::Failed { .. }, Handler::WaitProcess { .. }) => {
+                wrong("a wait for a process cannot fail".into())
+            }
+            (TaskResult::Done, Handler::Exec(_) | Handler::WaitFile(_)) if !facts.ok => {
+                wrong("no attempt succeeded".into())
+            }
             (TaskResult::Done, Handler::Sleep(d)) if took != *d && !late => wrong(format!("it is to sleep {d:?}")),
             (TaskResult::Done, Handler::Signal { .. }) => {
                 let sent = self.model.hook_signals;
                 self.model.hook_signals = sent.saturating_sub(1);
                 if sent == 0 { wrong("no signal was sent".into()) } else { Ok(()) }
             }
-            (TaskResult::Failed { code, .. }, Handler::Exec(_)) => match task.retries {
+            (TaskResult::Failed { code, .. }, Handler::Exec(_) | Handler::WaitFile(_)) => match task.retries {
                 Retries::Count(n) if facts.failures != n + 1 => wrong(format!("it has {n} retries")),
                 Retries::UntilTimeout => wrong("it may try until its timeout".into()),
                 Retries::Count(_) if *code != Some(5) => wrong("its exit code was 5".into()),

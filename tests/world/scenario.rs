@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use softstop::config::wait::{Until, WaitFile};
 use softstop::config::{
     Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung, Sidecar,
     Step, Task, When,
@@ -210,9 +211,14 @@ fn order(d: &mut Draw, config: &Config) -> Order {
 }
 
 fn handler(d: &mut Draw, processes: u64) -> Handler {
-    match d.below(4) {
+    match d.below(6) {
         0 | 1 => Handler::Exec(vec!["hook".into()]),
         2 => Handler::Sleep(d.span(8_000)),
+        // Stands for every wait that softstop does not know the end of by itself.
+        3 => Handler::WaitFile(WaitFile { path: "/done".into(), exists: true, contains: None }),
+        4 => {
+            Handler::WaitProcess { process: d.below(processes) as usize, until: d.pick(&[Until::Ended, Until::Ready]) }
+        }
         _ => Handler::Signal { process: d.below(processes) as usize, signal: Signal::USR1 },
     }
 }

@@ -100,7 +100,7 @@ fn set<T: PartialEq>(place: &mut T, value: T) -> bool {
 
 fn drop_last_process(s: &mut Scenario) -> bool {
     let last = s.config.processes.len() - 1;
-    let aims = |t: &&mut Task| matches!(t.handler, Handler::Signal { process, .. } if process == last);
+    let aims = |t: &&mut Task| matches!(t.handler, Handler::Signal { process, .. } | Handler::WaitProcess { process, .. } if process == last);
     if last == 0 || tasks(&mut s.config).iter().any(aims) {
         return false;
     }

@@ -28,6 +28,7 @@ enum Due {
     StragglerEnds(usize),
     Answers(u64, bool),
     NotMade(u64),
+    GoesOn(u64, u64),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -198,6 +199,8 @@ impl<'a> Simulation<'a> {
             Due::StragglerEnds(i) if !world.stragglers[i].gone => world.straggler_ends(i),
             Due::Answers(run, ok) if world.hooks.contains_key(&run) => world.answers(run, ok),
             Due::NotMade(run) if world.hooks.contains_key(&run) => world.not_made(run),
+            // Also of one that is over by now: on its way when it was cancelled.
+            Due::GoesOn(run, left) => world.goes_on(run, left),
             Due::GroupEnds(..) | Due::StragglerEnds(_) | Due::Answers(..) | Due::NotMade(_) => Ok(()),
         }
     }
@@ -286,6 +289,12 @@ impl<'a> Simulation<'a> {
         let (ok, takes) = match what {
             What::Probe(p, _) => self.probe(p.0),
             _ => {
+                // Not of thousands of attempts: the events are counted.
+                if run < 200 && self.world.waits(what) {
+                    for n in 0..1 + run % 5 {
+                        self.after(Duration::from_millis(n * (40 + run % 7 * 300)), Due::GoesOn(run, 4 - n / 2));
+                    }
+                }
                 let answer = self.scenario.answers[self.answered % self.scenario.answers.len()];
                 self.answered += 1;
                 match answer {

@@ -1,11 +1,12 @@
-//! What a task, hook, step or probe does: `exec`, `http_get`, `http_post`, `tcp_socket`, `sleep`, `signal`. Pure.
+//! What a task, hook, step or probe does: `exec`, `http_get`, `http_post`, `tcp_socket`, `sleep`, `signal`; what it waits for is read in
+//! [`wait`]. Pure.
 
 use std::ffi::OsString;
 
 use super::keys;
 use super::reader::{Field, Reader, Table};
 use super::task::{Names, Place, Site};
-use super::values;
+use super::{values, wait};
 use crate::config::problem::Span;
 use crate::config::{Handler, HttpCall, Method, nearest};
 use crate::signal::Signal;
@@ -68,6 +69,10 @@ fn handler(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>) 
             Some(Handler::Tcp { host: host?, port: port? })
         }
         "sleep" => reader.duration(field, values::LIMIT).map(Handler::Sleep),
+        "wait_idle" => wait::idle(reader, field, site?),
+        "wait_http" => wait::http(reader, field),
+        "wait_file" => wait::file(reader, field),
+        "wait_process" => wait::for_process(reader, field, site?),
         _ => signal(reader, field, site?),
     }
 }
@@ -133,7 +138,7 @@ fn http(reader: &mut Reader<'_>, field: &Field<'_>, method: Method) -> Option<Ha
 }
 
 /// `host`, which is localhost when left out, and `port`.
-fn endpoint(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> (Option<String>, Option<u16>) {
+pub fn endpoint(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> (Option<String>, Option<u16>) {
     let host = match table.get("host") {
         Some(f) => reader.parsed(&f, "write a host in quotes, such as \"db\"", values::host),
         None => Some("localhost".into()),
@@ -150,7 +155,7 @@ fn endpoint(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> (Optio
     (host, port)
 }
 
-fn headers(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, String)> {
+pub fn headers(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, String)> {
     let Some(entries) = reader.map(field, "write headers = { X-Token = \"...\" }") else {
         return Vec::new();
     };
@@ -169,51 +174,63 @@ fn headers(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(String, String)> 
     list
 }
 
-/// `signal = "SIGUSR1"` to the process whose hook it is, or `{ process = "web", signal = "SIGUSR1" }`.
+/// `signal = "SIGUSR1"` to the process whose hook it is, `{ process = "web", signal = "SIGUSR1" }`, or, to processes that others have
+/// started, `{ command = "nginx", signal = "SIGQUIT" }`.
 fn signal(reader: &mut Reader<'_>, field: &Field<'_>, site: &Site<'_>) -> Option<Handler> {
     let full = "write signal = { process = \"web\", signal = \"SIGUSR1\" }";
-    match site.place {
-        Place::Init => {
-            reader.error(
-                &field.key,
-                "`signal` in [[init]]: no process runs yet",
-                "write it as the process's `post_start`",
-            );
-            return None;
-        }
-        Place::PostStop => {
-            reader.error(
-                &field.key,
-                "`signal` in [[post_stop]]: every process has ended",
-                "write it as a `[[drain]]` step or the process's `pre_stop`",
-            );
-            return None;
-        }
-        Place::PostStart | Place::PreStop | Place::Drain => {}
-    }
-    let (process, signal) = if field.value.get_ref().is_str() {
+    if field.value.get_ref().is_str() {
+        process_runs(reader, field, site.place)?;
         let signal = reader.signal(field).and_then(|s| harmless(reader, field, s));
         if site.owner.is_none() {
             reader.error(&field.span(), "`signal` does not say to which process", full);
         }
-        (site.owner, signal)
-    } else {
-        let table = reader.table(field, &keys::SIGNAL, full)?;
-        let process = match (table.get("process"), site.owner) {
-            (Some(f), _) => reader.text(&f, full).and_then(|name| process(reader, &f.span(), &name, site.names)),
-            (None, Some(owner)) => Some(owner),
-            (None, None) => {
-                reader.missing(&table, &["process"], "`signal` does not say to which process", full);
-                None
-            }
-        };
-        let Some(f) = table.get("signal") else {
-            reader.missing(&table, &["signal"], "`signal` does not say which one", full);
+        return Some(Handler::Signal { process: site.owner?, signal: signal? });
+    }
+    let table = reader.table(field, &keys::SIGNAL, full)?;
+    let command = match (table.get("command"), table.get("process")) {
+        (Some(f), None) => Some(reader.parsed(&f, "write a program's name, such as \"nginx\"", wait::command)),
+        (Some(command), Some(process)) => {
+            let help = "keep `process` for one of this file, `command` for one that others have started";
+            wait::beside(reader, &command, &process, "", help);
             return None;
-        };
-        (process, reader.signal(&f).and_then(|s| harmless(reader, &f, s)))
+        }
+        (None, _) => None,
     };
-    Some(Handler::Signal { process: process?, signal: signal? })
+    let process = match (&command, table.get("process"), site.owner) {
+        (Some(_), ..) => None,
+        (None, Some(f), _) => {
+            process_runs(reader, field, site.place)?;
+            reader.text(&f, full).and_then(|name| process(reader, &f.span(), &name, site.names))
+        }
+        (None, None, Some(owner)) => Some(owner),
+        (None, None, None) => {
+            process_runs(reader, field, site.place)?;
+            reader.missing(&table, &["process", "command"], "`signal` does not say to which process", full);
+            None
+        }
+    };
+    let Some(f) = table.get("signal") else {
+        reader.missing(&table, &["signal"], "`signal` does not say which one", full);
+        return None;
+    };
+    let signal = reader.signal(&f).and_then(|s| harmless(reader, &f, s));
+    match command {
+        Some(command) => Some(Handler::SignalCommand { command: command?, signal: signal? }),
+        None => Some(Handler::Signal { process: process?, signal: signal? }),
+    }
+}
+
+fn process_runs(reader: &mut Reader<'_>, field: &Field<'_>, place: Place) -> Option<()> {
+    let (sentence, help) = match place {
+        Place::Init => ("`signal` in [[init]]: no process runs yet", "write it as the process's `post_start`"),
+        Place::PostStop => (
+            "`signal` in [[post_stop]]: every process has ended",
+            "write it as a `[[drain]]` step or the process's `pre_stop`",
+        ),
+        Place::PostStart | Place::PreStop | Place::Drain => return Some(()),
+    };
+    reader.error(&field.key, sentence, help);
+    None
 }
 
 /// SIGKILL and SIGSTOP are softstop's own business: the one ends what a stop leaves, the other would hold it up.

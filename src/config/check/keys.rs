@@ -89,6 +89,10 @@ pub const TASK: Section = Section {
         "tcp_socket",
         "sleep",
         "signal",
+        "wait_idle",
+        "wait_http",
+        "wait_file",
+        "wait_process",
         "timeout",
         "retries",
         "retry_delay",
@@ -106,6 +110,10 @@ pub const STEP: Section = Section {
         "tcp_socket",
         "sleep",
         "signal",
+        "wait_idle",
+        "wait_http",
+        "wait_file",
+        "wait_process",
         "timeout",
         "retries",
         "retry_delay",
@@ -120,9 +128,17 @@ pub const STEP: Section = Section {
 pub const HTTP_GET: Section = Section { title: "http_get", keys: &["host", "port", "path", "headers"] };
 pub const HTTP_POST: Section = Section { title: "http_post", keys: &["host", "port", "path", "headers", "body"] };
 pub const TCP_SOCKET: Section = Section { title: "tcp_socket", keys: &["host", "port"] };
-pub const SIGNAL: Section = Section { title: "signal", keys: &["process", "signal"] };
+pub const SIGNAL: Section = Section { title: "signal", keys: &["process", "command", "signal"] };
+pub const WAIT_IDLE: Section =
+    Section { title: "wait_idle", keys: &["port", "ports", "connections", "quiet", "minimum", "ignore"] };
+pub const WAIT_HTTP: Section =
+    Section { title: "wait_http", keys: &["host", "port", "path", "headers", "status", "json", "metric"] };
+pub const JSON: Section = Section { title: "json", keys: &["pointer", "equals", "at_most"] };
+pub const METRIC: Section = Section { title: "metric", keys: &["name", "labels", "at_most"] };
+pub const WAIT_FILE: Section = Section { title: "wait_file", keys: &["path", "exists", "contains"] };
+pub const WAIT_PROCESS: Section = Section { title: "wait_process", keys: &["name", "command", "until"] };
 
-/// Every table with fixed keys. `[exit_codes]`, `env`, `after` and `headers` have the user's own.
+/// Every table with fixed keys. `[exit_codes]`, `env`, `after` and `headers` and `labels` have the user's own.
 pub const SECTIONS: &[&Section] = &[
     &TOP,
     &HTTP,
@@ -139,15 +155,32 @@ pub const SECTIONS: &[&Section] = &[
     &HTTP_POST,
     &TCP_SOCKET,
     &SIGNAL,
+    &WAIT_IDLE,
+    &WAIT_HTTP,
+    &JSON,
+    &METRIC,
+    &WAIT_FILE,
+    &WAIT_PROCESS,
 ];
 
 /// The keys that say what a task does.
-pub const HANDLERS: &[&str] = &["exec", "http_get", "http_post", "tcp_socket", "sleep", "signal"];
+pub const HANDLERS: &[&str] = &[
+    "exec",
+    "http_get",
+    "http_post",
+    "tcp_socket",
+    "sleep",
+    "signal",
+    "wait_idle",
+    "wait_http",
+    "wait_file",
+    "wait_process",
+];
 /// The handlers that can answer "is it well?".
 pub const PROBE_HANDLERS: &[&str] = &["exec", "http_get", "tcp_socket"];
 
 /// Words of the specification that this version does not have yet.
-const LATER: &[&str] = &["grpc", "wait_idle", "wait_http", "wait_file"];
+const LATER: &[&str] = &["grpc"];
 
 /// What other tools call it.
 const ALIASES: &[(&str, &str)] = &[
@@ -281,7 +314,7 @@ mod tests {
         assert!(unknown("grace", &HTTP).help.contains("top of the file"));
         assert!(unknown("post_start", &TOP).help.contains("[[process.post_start]]"));
         assert!(unknown("command", &TOP).help.contains("[[process]]"));
-        assert!(unknown("wait_idle", &STEP).sentence.contains("not in this version"));
+        assert!(unknown("grpc", &STEP).sentence.contains("not in this version"));
         assert!(unknown("zzz", &LOG).help.contains("`level`, `format`"));
     }
 }

@@ -15,6 +15,7 @@ mod relations;
 mod scalar;
 mod task;
 pub mod values;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

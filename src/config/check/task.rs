@@ -152,6 +152,14 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
             "leave `timeout` out: a sleep ends by itself",
         );
     }
+    if handler.waits() {
+        for key in ["retries", "retry_delay"] {
+            if let Some(field) = table.get(key) {
+                let sentence = format!("`{key}` for a task that waits until something holds");
+                reader.error(&field.key, sentence, "leave it out: it looks again and again until its `timeout`");
+            }
+        }
+    }
     let waits = place == Place::Init
         && matches!(handler, Handler::Tcp { .. } | Handler::Http(HttpCall { method: Method::Get, .. }));
     let default_name = match &handler {
@@ -162,6 +170,7 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
     let mut task = Task::new(name.unwrap_or(default_name), handler);
     task.timeout = timeout.or(default_timeout);
     task.retries = match retries.and_then(|n| u32::try_from(n).ok()) {
+        _ if task.handler.waits() => Retries::UntilTimeout,
         Some(count) => Retries::Count(count),
         None if waits => Retries::UntilTimeout,
         None => Retries::Count(0),

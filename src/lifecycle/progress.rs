@@ -1,0 +1,151 @@
+//! How far a wait is: what it waits for, and how often that is said. Pure.
+
+use std::time::Duration;
+
+use super::action::{Action, What};
+use super::event::{Progress, RunId};
+use super::process::{PostStart, State, StopStage};
+use super::stop;
+use super::task::{Effects, TaskRun};
+use super::{Machine, Stage};
+use crate::plan::Plan;
+use crate::report::{Note, Secs};
+use crate::time::At;
+
+/// Between two lines about one wait, at least; and a twentieth of how long it has taken, so that a wait of an hour makes some
+/// dozens and not thousands of them.
+const RHYTHM: Duration = Duration::from_secs(1);
+const PART: u32 = 20;
+
+/// What is known of a wait, and what of it was said.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Telling {
+    known: Option<Progress>,
+    said: Option<(String, At)>,
+}
+
+impl Telling {
+    pub fn hear(&mut self, progress: Progress) {
+        self.known = Some(progress);
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        self.known.as_ref().map(|p| p.text.as_str())
+    }
+
+    /// Why it has not ended, for who has no more time to wait.
+    pub fn reason(&self) -> Option<String> {
+        self.known.as_ref().map(|p| match &p.detail {
+            Some(detail) => format!("{}: {detail}", p.text),
+            None => p.text.clone(),
+        })
+    }
+
+    /// When the next line is due; `None`: there is nothing new to say.
+    pub fn due(&self, began: At) -> Option<At> {
+        let text = self.text()?;
+        match &self.said {
+            None => Some(began),
+            Some((said, _)) if said == text => None,
+            Some((_, at)) => Some(*at + RHYTHM.max(at.since(began) / PART)),
+        }
+    }
+
+    pub fn said(&mut self, now: At) {
+        self.said = self.text().map(|text| (text.to_owned(), now));
+    }
+}
+
+impl TaskRun {
+    /// A line about how far it is, if one is due.
+    pub(super) fn say(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
+        let due = self.telling.due(self.began).is_some_and(|at| now >= at);
+        let (Some(text), Some(task)) = (self.telling.text().filter(|_| due), plan.task(self.what)) else { return };
+        fx.push(Action::Note(Note::Waiting {
+            place: place(self.what, plan),
+            name: task.name.clone(),
+            progress: text.to_owned(),
+            waited: Secs(now.since(self.began)),
+            limit: Secs(self.until.since(self.began)),
+        }));
+        self.telling.said(now);
+    }
+}
+
+fn place(what: What, plan: &Plan) -> String {
+    match what {
+        What::Init(_) => "init".to_owned(),
+        What::PostStart(p, _) => format!("{}: post_start", plan.name(p.0)),
+        What::PreStop(p) => format!("{}: pre_stop", plan.name(p.0)),
+        What::Drain(..) => "drain".to_owned(),
+        What::PostStop(..) => "post_stop".to_owned(),
+        What::Probe(p, kind) => format!("{}: {} probe", plan.name(p.0), kind.name()),
+    }
+}
+
+impl Machine {
+    /// What a run under way says of itself; of one that is over it is no news.
+    pub(super) fn on_progress(&mut self, run: RunId, progress: Progress) {
+        if let Some(task) = self.tasks_under_way().into_iter().find(|t| t.in_flight() == Some(run)) {
+            task.telling.hear(progress);
+        }
+    }
+
+    fn tasks_under_way(&mut self) -> Vec<&mut TaskRun> {
+        let mut tasks = Vec::new();
+        match &mut self.stage {
+            Stage::Init { task, .. } => tasks.push(task),
+            Stage::Stopping(stop::Stage::Draining(steps) | stop::Stage::PostStop(steps)) => {
+                tasks.extend(&mut steps.tasks)
+            }
+            _ => {}
+        }
+        for process in &mut self.processes {
+            match &mut process.state {
+                State::Running(running) => {
+                    if let PostStart::Doing(_, task) = &mut running.post_start {
+                        tasks.push(task);
+                    }
+                }
+                State::Stopping(stopping) => {
+                    if let StopStage::PreStop(task) = &mut stopping.stage {
+                        tasks.push(task);
+                    }
+                }
+                _ => {}
+            }
+        }
+        tasks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> At {
+        At::from_millis(millis)
+    }
+
+    #[test]
+    fn what_is_new_is_said_and_not_too_often() {
+        let mut telling = Telling::default();
+        assert_eq!(telling.due(at(500)), None);
+        let mut hear = |telling: &mut Telling, n: u32| {
+            telling.hear(Progress { text: format!("{n} connections"), detail: Some("a, b".into()) });
+        };
+        hear(&mut telling, 12);
+        assert_eq!(telling.due(at(500)), Some(at(500)));
+        telling.said(at(600));
+        assert_eq!(telling.due(at(500)), None);
+        hear(&mut telling, 11);
+        hear(&mut telling, 12);
+        assert_eq!(telling.due(at(500)), None, "it is as it was said");
+        hear(&mut telling, 7);
+        assert_eq!(telling.due(at(500)), Some(at(1600)));
+        telling.said(at(60_500));
+        hear(&mut telling, 3);
+        assert_eq!(telling.due(at(500)), Some(at(63_500)), "after a minute, every three seconds");
+        assert_eq!(telling.reason().unwrap(), "3 connections: a, b");
+    }
+}

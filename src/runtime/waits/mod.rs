@@ -1,0 +1,99 @@
+//! The `wait_…` handlers, and signals to processes found by their command. Each is a task that looks again and again until what it waits
+//! for holds, and says how far it is; the machine ends it when its time is up. None fails for what it sees, only for what cannot be
+//! looked at.
+
+mod command;
+pub mod file;
+mod http;
+mod idle;
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::hooks::{ActiveRun, News};
+use super::shell::Shell;
+use crate::config::Handler;
+use crate::lifecycle::event::{Outcome, Progress, RunId};
+
+/// A look may take this part of the one thread's time.
+const PART: u32 = 20;
+
+/// Where a wait tells how far it is: what is not new is not told again.
+pub(super) struct Teller {
+    run: RunId,
+    news: mpsc::UnboundedSender<News>,
+    last: RefCell<Option<Progress>>,
+}
+
+impl Teller {
+    pub(super) fn new(run: RunId, news: mpsc::UnboundedSender<News>) -> Teller {
+        Teller { run, news, last: RefCell::new(None) }
+    }
+
+    /// Nothing has been told yet.
+    pub(super) fn is_silent(&self) -> bool {
+        self.last.borrow().is_none()
+    }
+
+    pub(super) fn tell(&self, progress: Progress) {
+        if self.last.borrow().as_ref() != Some(&progress) {
+            self.last.replace(Some(progress.clone()));
+            // The loop is gone only when everything is.
+            let _ = self.news.send(News::Progress(self.run, progress));
+        }
+    }
+}
+
+/// The pause after a look that took so long of the thread.
+fn pause(took: Duration, least: Duration) -> Duration {
+    const MOST: Duration = Duration::from_secs(2);
+    took.saturating_mul(PART).clamp(least, MOST)
+}
+
+impl Shell {
+    pub(super) fn start_wait(&mut self, run: RunId, handler: &Handler) -> Result<(), Outcome> {
+        let teller = Teller::new(run, self.done.clone());
+        match handler {
+            Handler::WaitIdle(rule) => self.in_background(run, idle::wait(rule.clone(), self.clock, teller)),
+            Handler::WaitHttp(wait) => {
+                let then = super::hooks::Network::Wait(wait.clone());
+                return self.start_network(run, &wait.call.host, wait.call.port, then);
+            }
+            Handler::WaitFile(wait) => return self.start_look(run, wait),
+            Handler::WaitCommand { command, until } => {
+                self.in_background(run, command::wait(command.clone(), *until, teller));
+            }
+            Handler::SignalCommand { command, signal } => {
+                self.in_background(run, command::signal(command.clone(), *signal, teller));
+            }
+            _ => return Err(Outcome::failed("nothing to wait for")),
+        }
+        Ok(())
+    }
+
+    pub(super) fn in_background(&mut self, run: RunId, work: impl Future<Output = Outcome> + 'static) {
+        let news = self.done.clone();
+        let task = tokio::task::spawn_local(async move {
+            let outcome = work.await;
+            // The loop is gone only when everything is.
+            let _ = news.send(News::Answered(run, outcome));
+        });
+        self.runs.insert(run, ActiveRun::Task(task.abort_handle()));
+    }
+}
+
+pub(super) use http::wait as http;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_long_looks_seldom() {
+        let least = Duration::from_millis(50);
+        let ms = Duration::from_millis;
+        assert_eq!((pause(ms(1), least), pause(ms(10), least), pause(ms(900), least)), (ms(50), ms(200), ms(2000)));
+    }
+}
