@@ -156,8 +156,29 @@ pub enum LogFormat {
 /// `[sidecar]`: softstop stands beside a main container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sidecar {
-    /// The command of the main container's process, in a PID namespace that both share: softstop stops when it has ended.
-    pub follow: Option<String>,
+    pub follow: Option<Follow>,
+}
+
+/// The main container's process, in a PID namespace that both share: softstop stops when it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Its name, as `wait_process` has it.
+    pub command: String,
+    /// Until it runs, and until it has ended.
+    pub waits: [Task; 2],
+}
+
+impl Follow {
+    /// `appear_within`: if it has not been seen by then, it counts as one that has ended.
+    pub fn new(command: String, appear_within: Duration) -> Follow {
+        let wait = |what, until, timeout| Task {
+            timeout,
+            retries: Retries::UntilTimeout,
+            ..Task::new(format!("{what} of {command}"), Handler::WaitCommand { command: command.clone(), until })
+        };
+        let waits = [wait("start", wait::Found::Running, Some(appear_within)), wait("end", wait::Found::Ended, None)];
+        Follow { command, waits }
+    }
 }
 
 /// `[exit_codes]`: what softstop's own exit code is instead of the main process's.

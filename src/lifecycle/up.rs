@@ -66,6 +66,7 @@ impl Machine {
         if let Stage::Init { task, .. } = &mut self.stage {
             changed |= task.on_time(self.now, &self.plan, &mut self.fx);
         }
+        changed |= self.due_follow();
         for i in 0..self.processes.len() {
             changed |= self.due_process(ProcId(i));
         }
@@ -413,7 +414,7 @@ impl Machine {
                 }
                 None => false,
             },
-            Stage::Up => self.advance_post_start() || self.start_next() || self.nothing_left(),
+            Stage::Up => self.advance_follow() || self.advance_post_start() || self.start_next() || self.nothing_left(),
             Stage::New | Stage::Stopping(_) | Stage::Done => false,
         }
     }

@@ -244,7 +244,7 @@ impl World {
     pub(super) fn check_run(&mut self, run: u64, what: What, limit: Duration, told: &Told) -> Checked {
         if let Some(end) = self.end() {
             let allowed = match what {
-                What::Init(_) | What::PostStart(..) => false,
+                What::Init(_) | What::PostStart(..) | What::Follow(_) => false,
                 What::Probe(_, kind) => kind == ProbeKind::Readiness,
                 What::PreStop(_) | What::Drain(..) | What::PostStop(..) => true,
             };
@@ -349,6 +349,14 @@ impl World {
         if stop.cut || self.stalled_in_stop() {
             return Ok(());
         }
+        // What a sidecar's stop holds against the drain is the main container's; its own turn may come last of all.
+        let drains = matches!(
+            note,
+            Note::StepBegan { kind: StepKind::Drain, .. } | Note::StepSkipped { kind: StepKind::Drain, .. }
+        );
+        if self.config.sidecar.is_some() && stop.began_held && !drains {
+            return Ok(());
+        }
         let c = self.config.clone();
         let reserves = |steps: &[Step]| steps.iter().filter_map(|s| s.reserve).sum::<Duration>();
         let (drain, post_stop) = (reserves(&c.drain), reserves(&c.post_stop));
@@ -444,7 +452,8 @@ impl World {
         }
         // A sidecar whose turn never came has waited for it.
         let waited = self.config.sidecar.is_some() && stop.held;
-        if !waited && self.alone() && self.hooks.is_empty() && self.now > stop.last_end + MS && !self.stalled_in_stop() {
+        if !waited && self.alone() && self.hooks.is_empty() && self.now > stop.last_end + MS && !self.stalled_in_stop()
+        {
             return broken("model", format!("everything was over at {:?}", stop.last_end));
         }
         self.checked(5);

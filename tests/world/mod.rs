@@ -345,7 +345,11 @@ impl World {
         };
         self.has_answered(run, &hook, ok);
         let outcome = if ok { Outcome::Ok } else { Outcome::Failed { reason: "exit code 5".into(), code: Some(5) } };
+        let over = ok && hook.what == What::Follow(1) && hook.cancelled.is_none() && !self.late;
         self.feed(Event::RunDone { run: RunId(run), outcome })?;
+        if over && self.stop.is_none() {
+            return broken("model", "what the sidecar follows has ended, and the sidecar goes on");
+        }
         self.after_reap()
     }
 

@@ -187,6 +187,10 @@ impl Machine {
                 self.fx.push(Action::Note(Note::TaskEnded { place: Place::Init, name, attempts, took, result }));
             }
         }
+        if let Some(mut task) = self.follow.take() {
+            // A look at others: nothing of it is left to wait for.
+            let _ended = task.cancel(why, true, self.now, &mut self.fx);
+        }
         for p in &mut self.processes {
             p.again = false;
             match &mut p.state {
@@ -316,6 +320,7 @@ fn reason_word(cause: &Cause) -> &'static str {
         Cause::InitFailed { .. } => "init_failed",
         Cause::PostStartFailed { .. } => "post_start_failed",
         Cause::AllEnded => "all_ended",
+        Cause::FollowedEnded { .. } => "followed_ended",
         Cause::DependencyFailed { .. } => "dependency_failed",
     }
 }
