@@ -84,6 +84,34 @@ fn web_drains_with_a_request_under_way() {
 }
 
 #[test]
+fn idle_waits_for_the_connection_and_no_longer() {
+    let dir = Dir::new();
+    let (port, probes) = (free_port().to_string(), free_port());
+    let changes = [
+        ("target/release/examples/web", built_web().to_str().unwrap().to_owned()),
+        ("8080", port.clone()),
+        ("9180", probes.to_string()),
+        // The probe comes often, and is known as softstop's own.
+        ("period = \"2s\"", "period = \"200ms\"".to_owned()),
+    ];
+    let changes: Vec<(&str, &str)> = changes.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    let config = copy(&dir, "idle", &changes);
+    let mut running = start(&config, &[("WEB_LISTEN", &format!("127.0.0.1:{port}"))]);
+    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
+    let port = port.parse().unwrap();
+    let slow = std::thread::spawn(move || get(port, "/slow?4").map(|r| r.status));
+    running.wait_until("the slow request is being served", |_| {
+        let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))
+    });
+    running.term().wait_for("finish open connections: 1 connection");
+    let ended = running.wait(SOON);
+    assert_eq!(slow.join().unwrap(), Some(200), "{}", ended.all());
+    ended.expect_code(0).expect_not("timed out").expect("drain: finish open connections: done");
+    expect_in_order(&ended, &["drain: finish open connections: done", "web: stopping: SIGTERM", "web: stopped"]);
+}
+
+#[test]
 fn worker_finishes_its_job_or_puts_it_back() {
     let config = format!("{ROOT}/examples/worker/softstop.toml");
     for (env, code, said) in [(&[][..], 0, "job 1 done"), (&[("SOFTSTOP_GRACE", "4s")], 1, "job 1 put back")] {

@@ -178,7 +178,7 @@ impl Machine {
             if matches!(self.stage, Stage::Done) {
                 return;
             }
-            self.fx.ready = self.processes.iter().map(Proc::ready).collect();
+            self.fx.ready.iter_mut().zip(&self.processes).for_each(|(ready, p)| *ready = p.ready());
             let changed = self.latch() || self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
             if !changed {
                 break;

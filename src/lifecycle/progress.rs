@@ -132,7 +132,7 @@ mod tests {
     fn what_is_new_is_said_and_not_too_often() {
         let mut telling = Telling::default();
         assert_eq!(telling.due(at(500)), None);
-        let mut hear = |telling: &mut Telling, n: u32| {
+        let hear = |telling: &mut Telling, n: u32| {
             telling.hear(Progress { text: format!("{n} connections"), detail: Some("a, b".into()) });
         };
         hear(&mut telling, 12);

@@ -38,7 +38,7 @@ impl std::hash::Hash for Effects {
 
 impl Effects {
     pub fn new(processes: usize) -> Effects {
-        Effects { alive: vec![false; processes], reason: "start", ..Effects::default() }
+        Effects { alive: vec![false; processes], ready: vec![false; processes], reason: "start", ..Effects::default() }
     }
 
     pub fn push(&mut self, action: Action) {
@@ -68,7 +68,7 @@ pub(super) struct TaskRun {
     /// When its result was known; its beginning until then.
     pub ended: At,
     last: Option<(String, Option<u8>)>,
-    pub telling: Telling,
+    pub telling: Box<Telling>,
     state: State,
 }
 
@@ -102,7 +102,7 @@ impl TaskRun {
             reason: fx.reason,
             ended: now,
             last: None,
-            telling: Telling::default(),
+            telling: Box::default(),
             state: State::Pausing(now),
         };
         run.attempt(now, plan, fx);

@@ -58,6 +58,9 @@ pub(super) enum News {
     Answered(RunId, Outcome),
 }
 
+/// What is done with each line that a helper says.
+pub(super) type Heard = Rc<dyn Fn(&str)>;
+
 /// What to do with an address.
 pub(super) enum Network {
     Http(HttpCall),
@@ -340,7 +343,7 @@ impl Said {
     }
 
     /// Also passes on the last line of what has just been said.
-    pub(super) fn listen_and(pipes: OutputPipes, heard: Option<Rc<dyn Fn(&str)>>) -> Said {
+    pub(super) fn listen_and(pipes: OutputPipes, heard: Option<Heard>) -> Said {
         let mut said = Said { kept: Rc::default(), pipes: Vec::new(), readers: Vec::new() };
         for fd in [pipes.stdout, pipes.stderr] {
             let Ok(pipe) = watch(File::from(fd), Interest::READABLE).map(Rc::new) else { continue };
@@ -386,7 +389,7 @@ fn keep(kept: &RefCell<Vec<u8>>, chunk: &[u8]) {
     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
 }
 
-async fn read_on(pipe: Rc<AsyncFd<File>>, kept: Rc<RefCell<Vec<u8>>>, heard: Option<Rc<dyn Fn(&str)>>) {
+async fn read_on(pipe: Rc<AsyncFd<File>>, kept: Rc<RefCell<Vec<u8>>>, heard: Option<Heard>) {
     let mut chunk = [0; 4096];
     loop {
         let Ok(mut ready) = pipe.readable().await else { return };

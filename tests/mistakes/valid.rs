@@ -226,9 +226,10 @@ impl Builder<'_, '_> {
             });
         } else {
             let waits = self.handler(section, place, false);
+            let no_more: &[&str] = if waits { &["retries", "retry_delay"] } else { &[] };
             for key in section.keys {
                 if !keys::HANDLERS.contains(key)
-                    && !(waits && ["retries", "retry_delay"].contains(key))
+                    && !no_more.contains(key)
                     && !["parallel", "reserve", "essential", "when", "name", "on_failure"].contains(key)
                     && self.d.chance(35)
                 {

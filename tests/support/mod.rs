@@ -13,6 +13,7 @@ pub mod cgroup;
 pub mod faults;
 pub mod fuse;
 pub mod http;
+pub mod idle;
 pub mod processes;
 pub mod proof;
 pub mod siege;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Teller;
 use crate::config::wait::WaitFile;
 use crate::lifecycle::event::{Outcome, Progress, RunId};
-use crate::runtime::hooks::{ActiveRun, Said};
+use crate::runtime::hooks::{ActiveRun, Heard, Said};
 use crate::runtime::resolve;
 use crate::runtime::shell::Shell;
 use crate::signal::Signal;
@@ -40,7 +40,7 @@ impl Shell {
                 }
             }
         });
-        let heard: Rc<dyn Fn(&str)> = Rc::new(move |line| teller.tell(Progress::new(format!("{path} {line}"))));
+        let heard: Heard = Rc::new(move |line| teller.tell(Progress::new(format!("{path} {line}"))));
         let said = Said::listen_and(pipes, Some(heard));
         self.runs.insert(run, ActiveRun::Looking { pid, path: wait.path.clone(), _said: said });
         Ok(())

@@ -1,0 +1,75 @@
+//! A service with connections for `wait_idle`: the test itself, in softstop's network namespace.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Instant;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+
+/// Listens on IPv4 and IPv6.
+pub struct Service {
+    listener: TcpListener,
+    pub port: u16,
+}
+
+/// Both ends of a connection.
+pub struct Held {
+    pub server: TcpStream,
+    pub client: TcpStream,
+}
+
+impl Service {
+    pub fn new() -> Service {
+        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        Service { listener, port }
+    }
+
+    /// A connection that stays open until it is dropped; the client's end is closed first.
+    pub fn connect(&self, to: impl Into<IpAddr>) -> Held {
+        let client = TcpStream::connect(SocketAddr::new(to.into(), self.port)).unwrap();
+        self.accept(client)
+    }
+
+    /// One from another address of the loopback network.
+    pub fn connect_from(&self, from: Ipv4Addr) -> Held {
+        let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        let address = |ip: Ipv4Addr, port: u16| SockaddrIn::from(std::net::SocketAddrV4::new(ip, port));
+        bind(fd.as_raw_fd(), &address(from, 0)).unwrap();
+        connect(fd.as_raw_fd(), &address(Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        self.accept(TcpStream::from(fd))
+    }
+
+    fn accept(&self, client: TcpStream) -> Held {
+        let own = client.local_addr().unwrap();
+        loop {
+            let (server, peer) = self.listener.accept().unwrap();
+            // A probe of softstop's may have come in between.
+            if peer.port() == own.port() {
+                return Held { server, client };
+            }
+        }
+    }
+
+    /// A request of its own connection, which the server closes: it leaves TIME_WAIT. When it was over.
+    pub fn request(&self) -> Instant {
+        let Held { server, client } = self.connect(Ipv4Addr::LOCALHOST);
+        drop(server);
+        drop(client);
+        Instant::now()
+    }
+
+    /// Takes connections and closes them, for as long as the test lives.
+    pub fn answer_probes(&self) {
+        let listener = self.listener.try_clone().unwrap();
+        std::thread::spawn(move || while listener.accept().is_ok() {});
+    }
+}
+
+impl Held {
+    /// How softstop names it.
+    pub fn name(&self) -> String {
+        let address = self.client.local_addr().unwrap();
+        SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+    }
+}
