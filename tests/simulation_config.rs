@@ -56,6 +56,7 @@ const SITES: &[Site] = &[
     (&keys::HTTP, "[http]\n", &[("listen", "9180")], PROCESS),
     (&keys::PRESTOP, "[http]\nlisten = 9180\n[http.prestop]\n", &[("from", "'10.0.0.0/8'")], PROCESS),
     (&keys::CONTROL, "[control]\n", &[("socket", "'off'")], PROCESS),
+    (&keys::SIDECAR, "[sidecar]\n", &[("follow", "'web'")], PROCESS),
     (&keys::LOG, "[log]\n", &[], PROCESS),
     (&keys::PROCESS, "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
     (

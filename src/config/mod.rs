@@ -42,9 +42,11 @@ pub struct Config {
     pub control: Control,
     pub log: LogConfig,
     pub exit_codes: ExitCodes,
+    /// The processes that matter are another container's.
+    pub sidecar: Option<Sidecar>,
     /// In order, before any process.
     pub init: Vec<Task>,
-    /// At least one. Names are unique.
+    /// At least one, unless this is a sidecar. Names are unique.
     pub processes: Vec<Process>,
     pub drain: Vec<Step>,
     pub post_stop: Vec<Step>,
@@ -68,6 +70,7 @@ impl Config {
             control: Control::default(),
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
             exit_codes: ExitCodes::default(),
+            sidecar: None,
             init: Vec::new(),
             processes: Vec::new(),
             drain: Vec::new(),
@@ -148,6 +151,34 @@ pub enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+/// `[sidecar]`: softstop stands beside a main container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sidecar {
+    pub follow: Option<Follow>,
+}
+
+/// The main container's process, in a PID namespace that both share: softstop stops when it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Its name, as `wait_process` has it.
+    pub command: String,
+    /// Until it runs, and until it has ended.
+    pub waits: [Task; 2],
+}
+
+impl Follow {
+    /// `appear_within`: if it has not been seen by then, it counts as one that has ended.
+    pub fn new(command: String, appear_within: Duration) -> Follow {
+        let wait = |what, until, timeout| Task {
+            timeout,
+            retries: Retries::UntilTimeout,
+            ..Task::new(format!("{what} of {command}"), Handler::WaitCommand { command: command.clone(), until })
+        };
+        let waits = [wait("start", wait::Found::Running, Some(appear_within)), wait("end", wait::Found::Ended, None)];
+        Follow { command, waits }
+    }
 }
 
 /// `[exit_codes]`: what softstop's own exit code is instead of the main process's.

@@ -59,6 +59,8 @@ pub enum What {
     Drain(usize, usize),
     PostStop(usize, usize),
     Probe(ProcId, ProbeKind),
+    /// What a sidecar follows: 0 until it runs, 1 until it has ended.
+    Follow(usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, serde::Serialize)]
@@ -104,6 +106,7 @@ impl Plan {
             What::Drain(s, t) => c.drain.get(s).and_then(|s| s.tasks.get(t)),
             What::PostStop(s, t) => c.post_stop.get(s).and_then(|s| s.tasks.get(t)),
             What::Probe(..) => None,
+            What::Follow(i) => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(i),
         }
     }
 

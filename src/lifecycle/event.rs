@@ -248,6 +248,8 @@ pub enum Cause {
     PostStartFailed { process: ProcId, code: u8 },
     /// Every process has ended.
     AllEnded,
+    /// What a sidecar follows has ended, or has not been `seen` in time.
+    FollowedEnded { seen: bool },
     /// A process can never start, because what it waits for can never come true.
     DependencyFailed { process: ProcId, on: ProcId },
 }

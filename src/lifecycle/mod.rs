@@ -10,6 +10,7 @@
 
 pub mod action;
 pub mod event;
+mod follow;
 mod health;
 pub mod idle;
 mod orders;
@@ -48,6 +49,10 @@ pub struct Machine {
     processes: Vec<Proc>,
     stop: Option<Stop>,
     fx: Effects,
+    /// The wait for what a sidecar follows.
+    follow: Option<TaskRun>,
+    /// The init tasks are done.
+    came_up: bool,
     /// Said once.
     announced_ready: bool,
     orphans_reaped: u64,
@@ -82,6 +87,8 @@ impl Machine {
             processes,
             stop: None,
             fx,
+            follow: None,
+            came_up: false,
             announced_ready: false,
             orphans_reaped: 0,
             unready: false,
@@ -126,7 +133,7 @@ impl Machine {
         };
         let stop = self.stop_deadline();
         let processes = self.processes.iter().filter_map(up::next_deadline);
-        stage.into_iter().chain(stop).chain(processes).min()
+        stage.into_iter().chain(stop).chain(processes).chain(self.follow_deadline()).min()
     }
 
     pub fn finished(&self) -> bool {
@@ -215,6 +222,7 @@ impl Machine {
         if let Stage::Init { task, .. } = &mut self.stage {
             task.on_done(run, outcome, self.now, &self.plan);
         }
+        self.follow_done(run, outcome);
         self.run_done_up(run, outcome);
         self.run_done_stop(run, outcome);
     }
@@ -259,7 +267,8 @@ impl Machine {
 impl std::hash::Hash for Machine {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.now, &self.stage, &self.processes, &self.stop).hash(state);
-        (&self.fx, self.announced_ready, self.orphans_reaped, self.unready, &self.asks).hash(state);
+        (&self.fx, &self.follow, self.came_up, self.announced_ready, self.orphans_reaped, self.unready, &self.asks)
+            .hash(state);
     }
 }
 

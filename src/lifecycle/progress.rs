@@ -79,6 +79,7 @@ fn place(what: What, plan: &Plan) -> String {
         What::PreStop(p) => format!("{}: pre_stop", plan.name(p.0)),
         What::Drain(..) => "drain".to_owned(),
         What::PostStop(..) => "post_stop".to_owned(),
+        What::Follow(_) => "sidecar".to_owned(),
         What::Probe(p, kind) => format!("{}: {} probe", plan.name(p.0), kind.name()),
     }
 }

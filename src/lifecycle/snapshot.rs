@@ -14,17 +14,12 @@ impl Machine {
     /// `/readyz`: every process is ready or has completed, and nobody has asked for the stop (policy `fail`).
     pub fn ready(&self) -> bool {
         let stopping = self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
-        let up = matches!(self.stage, Stage::Up | Stage::Stopping(_));
-        up && !stopping
-            && !self.unready
-            && !self.processes.is_empty()
-            && self.processes.iter().all(|p| p.ready() || p.completed())
+        self.came_up && !stopping && !self.unready && self.processes.iter().all(|p| p.ready() || p.completed())
     }
 
     /// `/startupz`: init is done and every process has been started or has completed.
     pub fn started(&self) -> bool {
-        let begun = !matches!(self.stage, Stage::New | Stage::Init { .. });
-        begun && !self.processes.is_empty() && self.processes.iter().all(|p| p.was_started)
+        self.came_up && self.processes.iter().all(|p| p.was_started)
     }
 
     /// `/livez`: no liveness verdict stands against any process. Stays true through the drain.

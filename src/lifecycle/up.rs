@@ -53,7 +53,10 @@ impl Machine {
                 let task = TaskRun::begin(What::Init(index), self.now, FOREVER, &self.plan, &mut self.fx);
                 Stage::Init { index, task }
             }
-            None => Stage::Up,
+            None => {
+                self.came_up = true;
+                Stage::Up
+            }
         };
     }
 
@@ -63,6 +66,7 @@ impl Machine {
         if let Stage::Init { task, .. } = &mut self.stage {
             changed |= task.on_time(self.now, &self.plan, &mut self.fx);
         }
+        changed |= self.due_follow();
         for i in 0..self.processes.len() {
             changed |= self.due_process(ProcId(i));
         }
@@ -407,7 +411,7 @@ impl Machine {
                 }
                 None => false,
             },
-            Stage::Up => self.advance_post_start() || self.start_next() || self.nothing_left(),
+            Stage::Up => self.advance_follow() || self.advance_post_start() || self.start_next() || self.nothing_left(),
             Stage::New | Stage::Stopping(_) | Stage::Done => false,
         }
     }
@@ -460,7 +464,7 @@ impl Machine {
     }
 
     fn nothing_left(&mut self) -> bool {
-        if self.processes.iter().all(Proc::ended) {
+        if !self.is_sidecar() && self.processes.iter().all(Proc::ended) {
             self.request_stop(Cause::AllEnded);
             return true;
         }

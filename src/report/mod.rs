@@ -64,6 +64,10 @@ pub enum Note {
         reason: String,
     },
     /// Every process is ready for the first time.
+    /// What a sidecar follows has been seen.
+    Followed {
+        command: String,
+    },
     AllReady {
         #[serde(rename = "took_seconds")]
         took: Secs,

@@ -134,6 +134,7 @@ impl fmt::Display for Note {
             }
             Note::Ready { process, .. } => write!(f, "{process}: ready"),
             Note::NotReady { process, reason } => write!(f, "{process}: not ready: {reason}"),
+            Note::Followed { command } => write!(f, "sidecar: {command} runs; the stop begins when it has ended"),
             Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
             Note::ProbeFailed { process, probe, failures, threshold, reason } if failures <= threshold => {
                 write!(f, "{process}: {} probe failed ({failures} of {threshold}): {reason}", probe.name())

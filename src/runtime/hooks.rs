@@ -185,7 +185,7 @@ impl Shell {
     fn surroundings<'a>(&self, plan: &'a crate::plan::Plan, what: What) -> Surroundings<'a> {
         let process = match what {
             What::PostStart(p, _) | What::PreStop(p) | What::Probe(p, _) => plan.config.processes.get(p.0),
-            What::Init(_) | What::Drain(..) | What::PostStop(..) => None,
+            What::Init(_) | What::Drain(..) | What::PostStop(..) | What::Follow(_) => None,
         };
         match process {
             Some(p) => Surroundings {
@@ -209,7 +209,7 @@ impl Shell {
             What::PreStop(p) => format!("{} pre_stop", self.plan.name(p.0)),
             What::Init(_) => "init".to_string(),
             What::Drain(..) => "drain".to_string(),
-            What::PostStop(..) | What::Probe(..) => "post_stop".to_string(),
+            What::PostStop(..) | What::Probe(..) | What::Follow(_) => "post_stop".to_string(),
         };
         let captures = &self.captures;
         let source = self.hook_sources.entry(name).or_insert_with_key(|name| captures.source(name, output));

@@ -37,7 +37,7 @@ enum Place {
 pub fn valid(d: &mut Draw) -> Valid {
     let mut b = Builder { d, out: Valid { text: String::new(), slots: Vec::new(), processes: Vec::new() }, header: 0 };
     for key in keys::TOP.keys {
-        if !["http", "control", "log", "exit_codes", "init", "process", "drain", "post_stop"].contains(key)
+        if !["http", "control", "log", "exit_codes", "sidecar", "init", "process", "drain", "post_stop"].contains(key)
             && b.d.chance(50)
         {
             b.plain(&keys::TOP, key, false);
@@ -54,6 +54,9 @@ pub fn valid(d: &mut Draw) -> Valid {
     }
     if b.d.chance(30) {
         b.table("[control]", &keys::CONTROL, &["socket"]);
+    }
+    if b.d.chance(20) {
+        b.table("[sidecar]", &keys::SIDECAR, &["follow"]);
     }
     if b.d.chance(30) {
         b.table("[log]", &keys::LOG, &["level", "format"]);
@@ -350,6 +353,8 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "token") => &["\"0123456789abcdef\"", "\"${NONE:-0123456789abcdef}\""],
         (_, "token_file") => &["\"/run/secrets/prestop\""],
         (_, "from") => &["\"10.244.7.1\"", "[\"10.244.0.0/16\", \"fd00::/8\"]", "\"${NONE:-127.0.0.1}\""],
+        (_, "follow") => &["\"worker\"", "\"${NONE:-nginx}\""],
+        (_, "appear_within") => &["\"5m\"", "\"1ms\""],
         (_, "essential") => &["true", "false"],
         (_, "socket") => &["\"/run/softstop.sock\"", "\"@name\"", "\"off\""],
         (_, "level") => &["\"error\"", "\"warn\"", "\"info\"", "\"debug\""],

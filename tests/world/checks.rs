@@ -6,10 +6,11 @@ use softstop::config::{Condition, ReadinessOnDrain, Step, When};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::Told;
 use softstop::plan::budget::task_length;
-use softstop::report::{Note, StepKind, TaskResult};
+use softstop::report::{Note, Place, StepKind, TaskResult};
 use softstop::signal::Signal;
 use softstop::time::At;
 
+use super::orders::LAST_CALL;
 use super::{Checked, World, broken};
 
 /// What is killed only when softstop gets to run again has so long to be reaped.
@@ -42,6 +43,8 @@ pub struct Stop {
     pub requested: bool,
     /// After `softstop drain`: the processes go on until somebody wants more.
     pub held: bool,
+    /// It was so from the beginning.
+    pub began_held: bool,
     /// The machine's own word on when it is gone.
     pub end: Option<At>,
 }
@@ -79,7 +82,9 @@ impl World {
 
     fn end(&self) -> Option<At> {
         let late = if self.stalled_in_stop() { self.stalled_until + LATE } else { At::ZERO };
-        self.stop.as_ref().map(|s| (s.t0 + self.config.grace).max(late))
+        // A sidecar's own turn may come with the end of the grace, and leaves it two seconds.
+        let turn = |s: &Stop| if self.config.sidecar.is_some() && s.began_held { LAST_CALL } else { Duration::ZERO };
+        self.stop.as_ref().map(|s| (s.t0 + self.config.grace + turn(s)).max(late))
     }
 
     // === processes ===
@@ -239,7 +244,7 @@ impl World {
     pub(super) fn check_run(&mut self, run: u64, what: What, limit: Duration, told: &Told) -> Checked {
         if let Some(end) = self.end() {
             let allowed = match what {
-                What::Init(_) | What::PostStart(..) => false,
+                What::Init(_) | What::PostStart(..) | What::Follow(_) => false,
                 What::Probe(_, kind) => kind == ProbeKind::Readiness,
                 What::PreStop(_) | What::Drain(..) | What::PostStop(..) => true,
             };
@@ -289,6 +294,7 @@ impl World {
             self.something_ended();
         }
         match note {
+            Note::TaskEnded { place: Place::Init, .. } => self.init_over += 1,
             Note::StopBegan { cause, requested, .. } => self.stop_began(cause, *requested)?,
             Note::StopAgain { .. } if self.stop.is_none() => return broken("contract", "asked again before T0"),
             Note::StopAgain { cause, effect } => self.asked_again(cause, effect),
@@ -327,8 +333,10 @@ impl World {
         let mut stop =
             Stop { t0: self.now, cause: cause.into(), signal, drain_left, last_end: self.now, ..Stop::default() };
         (stop.requested, stop.held) = (requested, World::is_held(cause));
+        stop.began_held = stop.held;
         self.lives.iter_mut().for_each(|l| l.ordered = false);
-        stop.anything_ran = self.lives.iter().any(|l| l.ever_ran);
+        let up = self.config.sidecar.is_some() && self.begun && self.init_over == self.config.init.len();
+        stop.anything_ran = up || self.lives.iter().any(|l| l.ever_ran);
         self.first_failure_of(&mut stop);
         self.stop = Some(stop);
         self.interrupt_hooks();
@@ -339,6 +347,14 @@ impl World {
     fn check_reserve(&mut self, note: &Note) -> Checked {
         let Some(stop) = &self.stop else { return Ok(()) };
         if stop.cut || self.stalled_in_stop() {
+            return Ok(());
+        }
+        // What a sidecar's stop holds against the drain is the main container's; its own turn may come last of all.
+        let drains = matches!(
+            note,
+            Note::StepBegan { kind: StepKind::Drain, .. } | Note::StepSkipped { kind: StepKind::Drain, .. }
+        );
+        if self.config.sidecar.is_some() && stop.began_held && !drains {
             return Ok(());
         }
         let c = self.config.clone();
@@ -434,7 +450,10 @@ impl World {
         if self.end().is_some_and(|end| self.now > end) {
             return broken("I1", format!("{:?} after T0, with {grace:?} grace", self.now.since(stop.t0)));
         }
-        if self.alone() && self.hooks.is_empty() && self.now > stop.last_end + MS && !self.stalled_in_stop() {
+        // A sidecar whose turn never came has waited for it.
+        let waited = self.config.sidecar.is_some() && stop.held;
+        if !waited && self.alone() && self.hooks.is_empty() && self.now > stop.last_end + MS && !self.stalled_in_stop()
+        {
             return broken("model", format!("everything was over at {:?}", stop.last_end));
         }
         self.checked(5);

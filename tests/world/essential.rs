@@ -26,7 +26,7 @@ impl World {
         let steps = if kind == StepKind::Drain { &c.drain } else { &c.post_stop };
         let step = &steps[place[0]];
         let Some(reserve) = step.reserve.filter(|_| step.essential) else { return Ok(()) };
-        let left = self.actual_deadline().left(self.now);
+        let left = self.actual_deadline(kind).left(self.now);
         self.checked(7);
         let Some(share) = share else {
             let skipped = format!("{name:?}, which is essential, is skipped with {left:?} left");
@@ -43,13 +43,14 @@ impl World {
         Ok(())
     }
 
-    /// Also after it has moved up.
-    fn actual_deadline(&self) -> At {
+    /// Also after it has moved up, or when a sidecar's own turn comes at the very end.
+    fn actual_deadline(&self, kind: StepKind) -> At {
         let Some(stop) = self.stop.as_ref().filter(|s| !s.by_hand) else { return At::ZERO };
         let (grace, kill) = (self.config.grace, self.config.kill_reserve.min(self.config.grace));
         let planned = stop.t0 + (grace - kill);
         match self.machine.end() {
             Some(end) if end < stop.t0 + grace => planned.min(end - kill.min(LAST_RESERVE)),
+            Some(end) if end > stop.t0 + grace && kind == StepKind::PostStop => end - kill.min(LAST_RESERVE),
             _ => planned,
         }
     }

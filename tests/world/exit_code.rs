@@ -52,7 +52,8 @@ impl World {
         let of_cause = || match asked {
             Some(code) => code,
             None if ended => self.lives[subject()].last_exit.map_or(0, Exit::code),
-            None => stop.first_failure.unwrap_or(0),
+            // What a sidecar followed has ended, and not everything of its own could be ended.
+            None => stop.first_failure.or(self.bodies.iter().any(|b| b.alive).then_some(137)).unwrap_or(0),
         };
         let marked = self.config.processes.iter().position(|p| p.main);
         let Some(main) = marked.or((self.config.processes.len() == 1).then_some(0)) else {
@@ -74,7 +75,11 @@ impl World {
             }
             (false, None, Some(exit)) => exit.code(),
             (false, None, None) if life.cannot_start => 1,
-            (false, None, None) => of_cause(),
+            (false, None, None) => {
+                // Whether one that could not be ended was given up before it ended after all is the machine's to say.
+                let stuck = asked.is_none() && self.bodies.iter().any(|b| b.unkillable && b.killed);
+                return [of_cause()].into_iter().chain(stuck.then_some(137)).map(map).collect();
+            }
         };
         vec![map(code)]
     }

@@ -125,6 +125,9 @@ pub struct World {
     /// Orders that wait for their answers.
     pub asks: BTreeMap<u64, Order>,
     next_ask: u64,
+    begun: bool,
+    /// So many init tasks are over.
+    init_over: usize,
     /// By order.
     unready: bool,
     /// By an order that is being taken.
@@ -162,6 +165,8 @@ impl World {
             timeline: None,
             asks: BTreeMap::new(),
             next_ask: 0,
+            begun: false,
+            init_over: 0,
             unready: false,
             ordered_signal: None,
             spawning: None,
@@ -177,7 +182,7 @@ impl World {
     pub fn fingerprint(&self, state: &mut impl Hasher) {
         (&self.machine, self.now, &self.bodies, &self.stragglers, &self.hooks).hash(state);
         (&self.stop, self.finished, &self.lives, &self.model).hash(state);
-        (&self.asks, self.next_ask, self.unready).hash(state);
+        (&self.asks, self.next_ask, self.unready, self.begun, self.init_over).hash(state);
     }
 
     /// The next run of this process will not be ended even by SIGKILL.
@@ -208,6 +213,7 @@ impl World {
     // === what may happen ===
 
     pub fn begin(&mut self) -> Checked {
+        self.begun = true;
         self.feed(Event::Begin)
     }
 
@@ -341,7 +347,11 @@ impl World {
         };
         self.has_answered(run, &hook, ok);
         let outcome = if ok { Outcome::Ok } else { Outcome::Failed { reason: "exit code 5".into(), code: Some(5) } };
+        let over = ok && hook.what == What::Follow(1) && hook.cancelled.is_none() && !self.late;
         self.feed(Event::RunDone { run: RunId(run), outcome })?;
+        if over && self.stop.is_none() {
+            return broken("model", "what the sidecar follows has ended, and the sidecar goes on");
+        }
         self.after_reap()
     }
 

@@ -433,6 +433,7 @@ impl World {
             What::Drain(s, t) => c.drain[s].tasks.get(t),
             What::PostStop(s, t) => c.post_stop[s].tasks.get(t),
             What::Probe(..) => None,
+            What::Follow(i) => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(i),
         }
     }
 
@@ -450,6 +451,7 @@ impl World {
                 c if c.contains("could not be started") => "start_failed",
                 c if c.contains("init task") => "init_failed",
                 c if c.contains("a post_start task of") => "post_start_failed",
+                c if c.ends_with(" is gone") || c.contains(" was not seen within ") => "followed_ended",
                 c if c.contains("every process") => "all_ended",
                 _ => "dependency_failed",
             },
@@ -470,7 +472,7 @@ impl World {
         let Some(task) = self.task(what).cloned() else {
             return broken("contract", format!("{what:?} is nothing that is configured"));
         };
-        if !matches!(task.handler, Handler::Exec(_) | Handler::WaitFile(_)) {
+        if !matches!(task.handler, Handler::Exec(_) | Handler::WaitFile(_) | Handler::WaitCommand { .. }) {
             return broken("contract", format!("{what:?} is run, and has nothing to run"));
         }
         let now = self.now;
@@ -705,7 +707,10 @@ impl World {
         // A share of its own, or all there is.
         let most = match &self.stop {
             None => self.config.grace.saturating_sub(self.config.kill_reserve),
-            Some(stop) if stop.cut => self.machine.end().unwrap_or_default().left(self.now),
+            // A sidecar's turn may come with the end of the grace.
+            Some(stop) if stop.cut || stop.began_held && self.config.sidecar.is_some() => {
+                self.machine.end().unwrap_or_default().left(self.now)
+            }
             Some(stop) => {
                 let budget = &self.machine.plan().budget;
                 // Where not all fits, what is not essential after it may hold less than planned.

@@ -11,7 +11,7 @@ use super::checks::{MS, index};
 use super::{Checked, World, broken};
 
 /// What is left when the kubelet's timer runs out in the middle of a preStop hook.
-const LAST_CALL: Duration = Duration::from_secs(2);
+pub(super) const LAST_CALL: Duration = Duration::from_secs(2);
 
 impl World {
     fn named(&self, name: &str) -> Option<usize> {
@@ -82,7 +82,10 @@ impl World {
     pub(super) fn check_hold(&mut self, p: usize, by: &str) -> Checked {
         let budget = &self.machine.plan().budget;
         let Some(stop) = self.stop.as_ref().filter(|s| s.held && !s.cut) else { return Ok(()) };
-        let until = budget.deadline(stop.t0) - (budget.stop + budget.after_stop());
+        let until = match self.config.sidecar {
+            Some(_) => stop.t0 + self.config.grace,
+            None => budget.deadline(stop.t0) - (budget.stop + budget.after_stop()),
+        };
         if self.now + MS < until {
             return broken("I3", format!("{by} to p{p}, which was to go on after the drain until {until:?}"));
         }

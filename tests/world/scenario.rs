@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use softstop::config::wait::{Until, WaitFile};
 use softstop::config::{
-    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart,
-    Retries, Rung, Step, Task, When,
+    Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart,
+    Retries, Rung, Sidecar, Step, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
@@ -212,6 +212,8 @@ fn order(d: &mut Draw, config: &Config) -> Order {
 
 fn handler(d: &mut Draw, processes: u64) -> Handler {
     match d.below(6) {
+        // A sidecar may have none.
+        _ if processes == 0 => Handler::Exec(vec!["hook".into()]),
         0 | 1 => Handler::Exec(vec!["hook".into()]),
         2 => Handler::Sleep(d.span(8_000)),
         // Stands for every wait that softstop does not know the end of by itself.
@@ -287,14 +289,20 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
 }
 
 fn config(d: &mut Draw) -> Config {
-    let n = 1 + d.below(4);
     let mut c = Config::with_defaults();
+    c.sidecar = d.maybe(20, |d| {
+        let within = d.span(20_000).max(Duration::from_millis(1));
+        Sidecar { follow: d.maybe(50, |_| Follow::new("main".into(), within)) }
+    });
+    let n = if c.sidecar.is_some() && d.chance(50) { 0 } else { 1 + d.below(4) };
     c.grace = d.span(40_000);
     c.kill_reserve = if d.chance(80) { d.span(2_000).min(c.grace) } else { Duration::ZERO };
     c.stop_reserve = d.maybe(40, |d| d.span(10_000));
     c.processes = (0..n).map(|i| process(d, i as usize, n)).collect();
     let main = d.below(n) as usize;
-    c.processes[main].main = d.chance(60);
+    if let Some(main) = c.processes.get_mut(main) {
+        main.main = d.chance(60);
+    }
     c.init = d.many(0, 1, |d, i| task(d, format!("init {i}"), n, &[OnFailure::Ignore, OnFailure::Stop]));
     c.drain = steps(d, "drain", n);
     c.post_stop = steps(d, "post_stop", n);

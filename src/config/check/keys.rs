@@ -23,6 +23,7 @@ pub const TOP: Section = Section {
         "control",
         "log",
         "exit_codes",
+        "sidecar",
         "init",
         "process",
         "drain",
@@ -33,6 +34,7 @@ pub const TOP: Section = Section {
 pub const HTTP: Section = Section { title: "[http]", keys: &["listen", "prestop"] };
 pub const PRESTOP: Section = Section { title: "[http.prestop]", keys: &["token", "token_file", "from"] };
 pub const CONTROL: Section = Section { title: "[control]", keys: &["socket"] };
+pub const SIDECAR: Section = Section { title: "[sidecar]", keys: &["follow", "appear_within"] };
 pub const LOG: Section = Section { title: "[log]", keys: &["level", "format"] };
 
 pub const PROCESS: Section = Section {
@@ -146,6 +148,7 @@ pub const SECTIONS: &[&Section] = &[
     &HTTP,
     &PRESTOP,
     &CONTROL,
+    &SIDECAR,
     &LOG,
     &PROCESS,
     &BACKOFF,

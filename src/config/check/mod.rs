@@ -13,6 +13,7 @@ mod process;
 mod reader;
 mod relations;
 mod scalar;
+mod sidecar;
 mod task;
 pub mod values;
 mod wait;
@@ -163,8 +164,9 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
 
     if !reader.is_broken() {
         if processes.is_empty()
+            && top.get("sidecar").is_none()
             && top.get("process").is_none_or(|f| f.elements().is_some())
-            && reader.can_miss(&top, &["process"])
+            && reader.can_miss(&top, &["process", "sidecar"])
         {
             let empty = top.get("process").map(|f| reader.source.place(&f.span(), ""));
             let place = empty.unwrap_or_else(|| reader.source.whole());
@@ -212,6 +214,7 @@ fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
     config.http = top.get("http").and_then(|f| http(reader, &f));
     config.control = top.get("control").and_then(|f| control(reader, &f)).unwrap_or_default();
     config.log = top.get("log").map_or(config.log, |f| log(reader, &f, config.log));
+    config.sidecar = top.get("sidecar").and_then(|f| sidecar::sidecar(reader, &f));
     config.exit_codes = top.get("exit_codes").map_or_else(ExitCodes::default, |f| exit_codes(reader, &f));
 }
 

@@ -5,6 +5,7 @@ use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Cause, Exit, ProcId};
 use crate::report::{MainExit, Secs, Verdict};
 use crate::signal::Signal;
+use crate::time::Human;
 
 use super::{Stop, failed};
 
@@ -28,6 +29,16 @@ impl Machine {
                 format!("a post_start task of {} failed", self.name(*process))
             }
             Cause::AllEnded => "every process has ended".to_string(),
+            Cause::FollowedEnded { seen } => {
+                let follow = self.plan.config.sidecar.as_ref().and_then(|s| s.follow.as_ref());
+                let command = follow.map_or("?", |f| f.command.as_str());
+                match (seen, follow.and_then(|f| f.waits[0].timeout)) {
+                    (false, Some(limit)) => {
+                        format!("{command} was not seen within {}: it has ended, or was never started", Human(limit))
+                    }
+                    _ => format!("{command} is gone"),
+                }
+            }
             Cause::DependencyFailed { process, on } => {
                 format!("{} waits for {}, which cannot be", self.name(*process), self.name(*on))
             }
@@ -49,7 +60,8 @@ impl Machine {
             | Cause::DrainOrdered { .. }
             | Cause::PreStopCalled { .. }
             | Cause::ProcessEnded { .. }
-            | Cause::AllEnded => {
+            | Cause::AllEnded
+            | Cause::FollowedEnded { .. } => {
                 let code = self.main_code(stop);
                 self.plan.config.exit_codes.map.get(&code).copied().unwrap_or(code)
             }
@@ -104,7 +116,7 @@ impl Machine {
             cause: self.cause_text(&stop.cause),
             grace: Secs(self.plan.budget.grace),
             took: Secs(took),
-            within_grace: took <= self.plan.budget.grace,
+            within_grace: took <= self.plan.budget.grace.max(stop.end.since(stop.t0)),
             main,
             steps: stop.steps.clone(),
             forced: stop.forced.clone(),

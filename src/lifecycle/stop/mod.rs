@@ -11,6 +11,7 @@
 
 mod account;
 mod process;
+mod sidecar;
 mod stages;
 mod steps;
 
@@ -54,6 +55,8 @@ pub(super) struct Stop {
     budget: Budget,
     /// Only the drain was ordered so far: the processes are not to be stopped yet.
     pub hold: bool,
+    /// A sidecar's own SIGTERM is still to come, and may leave it little.
+    last_turn: bool,
     /// The signal that asked for the stop, be it after a drain by order.
     signal: Option<Signal>,
     /// The drain is over, cut or skipped because somebody asked twice.
@@ -139,14 +142,17 @@ impl Machine {
         };
         let hold = cause.drain_only();
         let signal = signal_of(&cause);
-        let anything_ran = self.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
-        self.stop = Some(Stop {
+        let ran = self.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
+        // A sidecar that is up does what it is for.
+        let anything_ran = ran || self.is_sidecar() && self.came_up;
+        let mut stop = Stop {
             cause,
             t0,
             deadline,
             end: self.plan.budget.end(t0),
             budget: self.plan.budget.clone(),
             hold,
+            last_turn: false,
             signal,
             hurried: false,
             anything_ran,
@@ -159,7 +165,11 @@ impl Machine {
             processes_took: Duration::ZERO,
             post_stop_took: None,
             drain_ended_by: None,
-        });
+        };
+        if hold && self.is_sidecar() {
+            stop.grant_last_turn(&self.plan.budget);
+        }
+        self.stop = Some(stop);
         self.interrupt_start();
         self.stage = Whole::Stopping(Stage::Draining(Steps::new(StepKind::Drain, self.now)));
     }
@@ -175,6 +185,10 @@ impl Machine {
             if let Some(result @ TaskResult::Cancelled { .. }) = task.result().cloned() {
                 self.fx.push(Action::Note(Note::TaskEnded { place: Place::Init, name, attempts, took, result }));
             }
+        }
+        if let Some(mut task) = self.follow.take() {
+            // A look at others: nothing of it is left to wait for.
+            let _ended = task.cancel(why, true, self.now, &mut self.fx);
         }
         for p in &mut self.processes {
             match &mut p.state {
@@ -207,6 +221,7 @@ impl Machine {
         stop.hold &= !released;
         if released {
             stop.signal = signal_of(cause);
+            stop.turn_has_come(&self.plan.budget, self.now);
         }
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
         let kubelet = matches!(cause, Cause::Signal { sender: Sender::Outside | Sender::Unknown, .. });
@@ -262,7 +277,9 @@ impl Stop {
             let kill_reserve = self.budget.kill_reserve;
             self.budget = planned.clone();
             self.budget.kill_reserve = kill_reserve;
-            self.budget.fit(first, self.deadline.left(now));
+            let drains = matches!(first, Part::Drain(_));
+            let deadline = if drains { self.drain_deadline(planned) } else { self.deadline };
+            self.budget.fit(first, deadline.left(now));
         }
     }
 
@@ -301,6 +318,7 @@ fn reason_word(cause: &Cause) -> &'static str {
         Cause::InitFailed { .. } => "init_failed",
         Cause::PostStartFailed { .. } => "post_start_failed",
         Cause::AllEnded => "all_ended",
+        Cause::FollowedEnded { .. } => "followed_ended",
         Cause::DependencyFailed { .. } => "dependency_failed",
     }
 }

@@ -182,8 +182,7 @@ impl Machine {
         if !self.steps_over() {
             return false;
         }
-        // What the stop of the processes and everything after it hold is theirs.
-        let until = self.stop.as_ref().map_or(At::ZERO, |s| s.deadline - (s.budget.stop + s.budget.after_stop()));
+        let until = self.stop.as_ref().map_or(At::ZERO, |s| s.hold_until(&self.plan.budget));
         let on_hold = self.stop.as_ref().is_some_and(|s| s.hold) && !nobody && self.now < until;
         if on_hold {
             self.stage = Whole::Stopping(Stage::Drained { until });
@@ -202,13 +201,15 @@ impl Machine {
         over
     }
 
+    /// A sidecar's processes are in another container, and are not seen here.
     fn nobody_runs(&self) -> bool {
-        !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)))
+        !self.is_sidecar() && !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)))
     }
 
     fn begin_processes(&mut self) {
         let Some(stop) = &mut self.stop else { return };
         stop.processes_began = Some(self.now);
+        stop.fit_late_turn(&self.plan.budget, self.now);
         stop.fit_essential(&self.plan.budget, Part::Stop, self.now);
         let until = stop.deadline - stop.budget.after_stop();
         self.stage = Whole::Stopping(Stage::Processes { until });

@@ -37,7 +37,6 @@ impl Machine {
     pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<&'static str>) -> bool {
         let now = self.now;
         let Some(stop) = &mut self.stop else { return false };
-        let deadline = stop.deadline;
         let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else {
             return false;
         };
@@ -57,8 +56,10 @@ impl Machine {
             return over;
         }
         let (kind, index) = (steps.kind, steps.index);
+        let planned = &self.plan.budget;
+        let deadline = if kind == StepKind::Drain { stop.drain_deadline(planned) } else { stop.deadline };
         let part = if kind == StepKind::Drain { Part::Drain(index) } else { Part::PostStop(index) };
-        stop.fit_essential(&self.plan.budget, part, now);
+        stop.fit_essential(planned, part, now);
         let after = stop.budget.after(part);
         let room = share(now, deadline, after, None);
         let result = match skip(step) {

@@ -1,0 +1,62 @@
+//! What is different for a sidecar (`[sidecar]`, docs/sidecar.md): the processes that the stop is about are another container's. Pure.
+//!
+//! A preStop hook of the main container comes here first; then the kubelet stops that container, with what is left of the one
+//! grace; then, or when the grace is over, it is a native sidecar's turn (kuberuntime_termination_order.go). So after a drain by
+//! order a sidecar waits for its own SIGTERM until the grace is over. When it comes that late, two seconds are left to it.
+
+use super::{LAST_CALL, Stop};
+use crate::lifecycle::Machine;
+use crate::plan::budget::{Budget, Part};
+use crate::time::At;
+
+impl Machine {
+    pub(in crate::lifecycle) fn is_sidecar(&self) -> bool {
+        self.plan.config.sidecar.is_some()
+    }
+}
+
+impl Stop {
+    /// Only the drain was ordered: the end comes as much later as the kubelet leaves a sidecar whose turn comes with the end of
+    /// the grace. The drain has no part in it.
+    pub(super) fn grant_last_turn(&mut self, planned: &Budget) {
+        self.end = planned.end(self.t0) + LAST_CALL;
+        self.deadline = self.end - self.budget.kill_reserve.min(LAST_CALL / 4);
+        self.last_turn = true;
+    }
+
+    /// What the drain's steps count with.
+    pub(super) fn drain_deadline(&self, planned: &Budget) -> At {
+        if self.last_turn { self.deadline.min(planned.deadline(self.t0)) } else { self.deadline }
+    }
+
+    /// SIGTERM or the like: it is this container's turn.
+    pub(super) fn turn_has_come(&mut self, planned: &Budget, now: At) {
+        if std::mem::take(&mut self.last_turn) {
+            let end = self.end.min(planned.end(self.t0).max(now + LAST_CALL));
+            // With time enough the reserve is the configured one.
+            let reserve = if end > planned.end(self.t0) {
+                self.budget.kill_reserve.min(LAST_CALL / 4)
+            } else {
+                self.budget.kill_reserve
+            };
+            (self.end, self.deadline) = (end, self.deadline.min(end - reserve));
+        }
+    }
+
+    /// So long the processes go on after a drain by order.
+    pub(super) fn hold_until(&self, planned: &Budget) -> At {
+        if self.last_turn {
+            planned.end(self.t0)
+        } else {
+            // What the stop of the processes and everything after it hold is theirs.
+            self.deadline - (self.budget.stop + self.budget.after_stop())
+        }
+    }
+
+    /// Less is left than was planned for what comes now.
+    pub(super) fn fit_late_turn(&mut self, planned: &Budget, now: At) {
+        if self.deadline > planned.deadline(self.t0) {
+            self.budget.fit(Part::Stop, self.deadline.left(now));
+        }
+    }
+}
