@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use softstop::config::check::{decode, read, read_with_grace};
+use softstop::config::wait::{Found, Is, Peers, Until, WaitFile};
 use softstop::config::{Config, Handler, Method, OnExit, OnFailure, Output, Retries, When};
 use softstop::signal::Signal;
 
@@ -102,7 +103,7 @@ fn every_example_is_valid() {
     }
 }
 
-/// DESIGN section 2, without `wait_idle`.
+/// DESIGN section 2.
 const DESIGN: &str = include_str!("config_valid/design.toml");
 
 #[test]
@@ -130,7 +131,55 @@ fn the_specification_s_example_means_what_it_says() {
         (c.drain[0].tasks[0].name.as_str(), c.drain[1].reserve.unwrap().as_secs()),
         ("let the load balancers notice", 2)
     );
+    let Handler::WaitIdle(idle) = &c.drain[1].tasks[0].handler else { panic!("{:?}", c.drain[1]) };
+    assert_eq!((idle.ports.as_slice(), idle.connections), (&[8080][..], 0));
+    assert_eq!((idle.quiet, idle.minimum, idle.ignore.len()), (Duration::from_secs(2), Duration::ZERO, 0));
+    assert_eq!(c.drain[1].tasks[0].retries, Retries::UntilTimeout);
     assert_eq!((c.drain[0].when, c.post_stop[0].when), (When::Requested, When::Always));
+}
+
+#[test]
+fn waits_in_every_form() {
+    let c = valid(
+        r#"
+        [[init]]
+        wait_file = { path = "/x", contains = "${HOST}" }
+        [[init]]
+        signal = { command = "nginx", signal = "HUP" }
+        [[process]]
+        name = "web"
+        command = ["x"]
+        [process.pre_stop]
+        wait_idle = { ports = [8443, 8080, 8443], connections = 3, quiet = "0s", minimum = "5s", ignore = ["loopback", "10.0.0.0/8"] }
+        [[drain]]
+        wait_http = { port = 80, status = "5xx", json = { pointer = "/a~1b", equals = 0x10 } }
+        [[drain]]
+        wait_http = { port = 80, status = 204, metric = { name = "a", labels = { b = "${HOST}" }, at_most = "${NONE:-1.5}" } }
+        [[drain]]
+        wait_process = { name = "web", until = "ready" }
+        [[drain]]
+        wait_process = { command = "nginx", until = "running" }
+        "#,
+    );
+    let file = WaitFile { path: "/x".into(), exists: true, contains: Some("db".into()) };
+    assert_eq!(c.init[0].handler, Handler::WaitFile(file));
+    assert_eq!(c.init[0].timeout, Some(Duration::from_secs(300)));
+    assert_eq!(c.init[1].handler, Handler::SignalCommand { command: "nginx".into(), signal: Signal::HUP });
+    assert_eq!(c.init[1].retries, Retries::Count(0), "a signal is no wait");
+    let Handler::WaitIdle(idle) = &c.processes[0].pre_stop.as_ref().unwrap().handler else { panic!() };
+    assert_eq!((idle.ports.as_slice(), idle.connections, idle.quiet), (&[8080, 8443][..], 3, Duration::ZERO));
+    assert_eq!((idle.minimum, idle.ignore[0], idle.ignore.len()), (Duration::from_secs(5), Peers::Loopback, 2));
+    let http = |i: usize| match &c.drain[i].tasks[0].handler {
+        Handler::WaitHttp(wait) => wait.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((http(0).status, http(0).call.path.as_str()), ((500, 599), "/"));
+    assert_eq!(http(0).json.unwrap().is, Is::Equal(16.0.into()));
+    let metric = http(1).metric.unwrap();
+    assert_eq!((http(1).status, metric.at_most.get()), ((204, 204), 1.5));
+    assert_eq!(metric.labels, [("b".to_owned(), "db".to_owned())]);
+    assert_eq!(c.drain[2].tasks[0].handler, Handler::WaitProcess { process: 0, until: Until::Ready });
+    assert_eq!(c.drain[3].tasks[0].handler, Handler::WaitCommand { command: "nginx".into(), until: Found::Running });
 }
 
 #[test]

@@ -2,34 +2,42 @@
 //! these out.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 
 /// So many are remembered. Who counts looks many times a second and needs them at the first look that shows them, so those of
 /// the last second are plenty.
 const MOST: usize = 512;
 
+#[derive(Default)]
+struct Ends {
+    in_order: VecDeque<SocketAddr>,
+    known: HashSet<SocketAddr>,
+}
+
 thread_local! {
-    static ENDS: RefCell<VecDeque<SocketAddr>> = const { RefCell::new(VecDeque::new()) };
+    static ENDS: RefCell<Ends> = RefCell::default();
 }
 
 /// A connection from this address is being made.
 pub(super) fn remember(local: SocketAddr) {
+    let local = canonical(local);
     ENDS.with_borrow_mut(|ends| {
-        if ends.contains(&canonical(local)) {
+        if !ends.known.insert(local) {
             return;
         }
-        if ends.len() == MOST {
-            ends.pop_front();
+        ends.in_order.push_back(local);
+        if ends.in_order.len() > MOST
+            && let Some(oldest) = ends.in_order.pop_front()
+        {
+            ends.known.remove(&oldest);
         }
-        ends.push_back(canonical(local));
     });
 }
 
 /// Whether one of the latest connections was made from there.
 pub fn is_ours(peer: SocketAddr) -> bool {
-    let peer = canonical(peer);
-    ENDS.with_borrow(|ends| ends.contains(&peer))
+    ENDS.with_borrow(|ends| ends.known.contains(&canonical(peer)))
 }
 
 /// Without scope, and IPv4 as such: as a listing of sockets has it.

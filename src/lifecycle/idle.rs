@@ -25,6 +25,16 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Either side may still send: established, or closed by the peer alone. Else it is only a trace.
     pub open: bool,
+    /// softstop has made it itself. It need not be said again at later looks.
+    pub own: bool,
+}
+
+/// What is known of a connection from one look to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Seen {
+    Open,
+    Trace,
+    Own,
 }
 
 /// What a look at the connections has come to.
@@ -45,15 +55,15 @@ pub struct Idle {
     arrival: At,
     /// Those that came since the beginning.
     arrivals: u64,
-    /// At the last look: by the hash of its ends, whether it was open. `None` before the first.
-    before: Option<HashMap<u64, bool>>,
+    /// At the last look, by the hash of its ends. `None` before the first.
+    before: Option<HashMap<u64, Seen>>,
     look: Look,
 }
 
 /// What is being looked at.
 #[derive(Default)]
 struct Look {
-    seen: HashMap<u64, bool>,
+    seen: HashMap<u64, Seen>,
     open: u64,
     /// Of those in `seen`, the open ones and the others.
     known: usize,
@@ -74,10 +84,17 @@ impl Idle {
         }
         let look = &mut self.look;
         let key = key(connection);
-        if let Some(open) = look.seen.get_mut(&key) {
-            // One end and the other's may be of two sockets, the older of which is closed.
-            if connection.open && !*open {
-                *open = true;
+        let before = self.before.as_ref().map(|before| before.get(&key).copied());
+        if connection.own || before == Some(Some(Seen::Own)) {
+            if look.traces < MOST && look.seen.insert(key, Seen::Own).is_none() {
+                look.traces += 1;
+            }
+            return;
+        }
+        if let Some(seen) = look.seen.get_mut(&key) {
+            // The same ends may be of two sockets, the older of which is closed.
+            if connection.open && *seen == Seen::Trace {
+                *seen = Seen::Open;
                 look.open += 1;
             }
             return;
@@ -88,16 +105,17 @@ impl Idle {
             return;
         }
         *known += 1;
-        look.seen.insert(key, connection.open);
+        look.seen.insert(key, if connection.open { Seen::Open } else { Seen::Trace });
         if connection.open && look.named.len() < NAMED {
             look.named.push(connection.peer);
         }
-        // What is there at the first look has come before.
-        let new = self.before.as_ref().is_some_and(|before| match before.get(&key) {
-            None => true,
+        let new = match before {
+            // What is there at the first look has come before.
+            None => false,
+            Some(None) => true,
             // The same two ends once more, after the first had closed.
-            Some(was_open) => connection.open && !was_open,
-        });
+            Some(Some(was)) => connection.open && was == Seen::Trace,
+        };
         look.arrivals += u64::from(new);
     }
 
@@ -177,7 +195,7 @@ mod tests {
     }
 
     fn connection(peer: &str, open: bool) -> Connection {
-        Connection { local: "10.0.0.1:8080".parse().unwrap(), peer: peer.parse().unwrap(), open }
+        Connection { local: "10.0.0.1:8080".parse().unwrap(), peer: peer.parse().unwrap(), open, own: false }
     }
 
     fn look(idle: &mut Idle, at: u64, open: &[&str], closed: &[&str]) -> Verdict {
@@ -257,6 +275,19 @@ mod tests {
         idle.dismiss();
         let seen = look(&mut idle, 500, &["10.0.0.7:1", "10.0.0.7:1"], &["10.0.0.7:1"]);
         assert_eq!(text(&seen), "1 connection, 1 new since the beginning");
+    }
+
+    /// What softstop remembers of its own is less than TCP does.
+    #[test]
+    fn its_own_stay_its_own() {
+        let mut idle = Idle::new(rule(), At::ZERO);
+        look(&mut idle, 0, &[], &[]);
+        idle.see(&Connection { own: true, ..connection("127.0.0.1:5", true) });
+        let quiet = "no connection, to be quiet for 2.0s";
+        assert_eq!(text(&look(&mut idle, 500, &[], &[])), quiet);
+        assert_eq!(text(&look(&mut idle, 600, &["127.0.0.1:5"], &[])), quiet);
+        assert_eq!(text(&look(&mut idle, 1900, &[], &["127.0.0.1:5"])), quiet);
+        assert_eq!(look(&mut idle, 2000, &[], &["127.0.0.1:5"]), Verdict::Idle);
     }
 
     #[test]

@@ -167,6 +167,10 @@ impl TaskRun {
             Retries::Count(n) => self.attempts <= n,
             Retries::UntilTimeout => true,
         };
+        if plan.handler(self.what).is_some_and(Handler::waits) {
+            // It is made again until its time is up, and somebody may want to know why.
+            self.telling.hear(Progress::new(reason.clone()));
+        }
         self.last = Some((reason.clone(), code));
         self.state = if again {
             let pause = plan.task(self.what).map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));

@@ -55,8 +55,9 @@ async fn look(query: &Query, idle: &mut Idle) -> (Duration, io::Result<()>) {
         let piece = walk.get_or_insert_with(|| Walk::begin(query)).piece();
         let more = match piece {
             Ok(Some(sockets)) => {
-                for s in sockets.iter().filter(|s| !own::is_ours(s.peer)) {
-                    idle.see(&Connection { local: s.local, peer: s.peer, open: OPEN.contains(&s.state) });
+                for s in &sockets {
+                    let (open, own) = (OPEN.contains(&s.state), own::is_ours(s.peer));
+                    idle.see(&Connection { local: s.local, peer: s.peer, open, own });
                 }
                 true
             }
