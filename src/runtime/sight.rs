@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Exit, ProcId};
-use crate::report::{Leaked, MemoryLimit, Note, Orphans};
+use crate::report::{Leaked, MemoryLimit, Note, OTHERS, Orphans};
 use crate::signal::Signal;
 use crate::status::{Pids, Status};
 use crate::sys::cgroup::Cgroup;
@@ -24,12 +24,16 @@ const NEAR: [u64; 2] = [80, 95];
 const FAR: u64 = 70;
 /// Counting all processes may take so long.
 const COUNTING: Duration = Duration::from_millis(20);
+/// Of so many orphans in a second the command is looked up, which takes longer than reaping them; a storm of more must starve nobody.
+const ORPHAN_LOOKS: u32 = 256;
 /// Of what a process said before it died, so many lines are told.
 const TOLD: usize = 5;
 
 pub(super) struct Sight {
     cgroup: Cgroup,
     orphans: Orphans,
+    /// When the second began for which orphans are counted, and how many were looked at.
+    orphan_looks: (Instant, u32),
     /// The kernel's counter of kills as far as they have been told. `None`: it does not say.
     told_kills: Option<u64>,
     unexplained_since: Option<Instant>,
@@ -63,6 +67,7 @@ impl Sight {
         Sight {
             cgroup: Cgroup::default(),
             orphans: Orphans::default(),
+            orphan_looks: (now, 0),
             told_kills: None,
             unexplained_since: None,
             next_look: now,
@@ -94,6 +99,15 @@ impl Sight {
 
     pub(super) fn orphans(&self) -> Vec<Leaked> {
         self.orphans.list()
+    }
+
+    /// Whether there is time to look at one more.
+    fn may_look_at_orphan(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.orphan_looks.0) >= Duration::from_secs(1) {
+            self.orphan_looks = (now, 0);
+        }
+        self.orphan_looks.1 += 1;
+        self.orphan_looks.1 <= ORPHAN_LOOKS
     }
 
     fn limit(&self) -> Option<MemoryLimit> {
@@ -186,15 +200,18 @@ impl Shell {
     /// An adopted orphan has died and is a zombie still.
     pub(super) fn bury_orphan(&mut self, pid: i32) {
         self.machine.borrow_mut().orphan_reaped();
-        let stat = if self.no_time_to_look() { None } else { procfs::stat(pid) };
+        let now = Instant::now();
+        let may_look = self.sight.borrow_mut().may_look_at_orphan(now) && !self.no_time_to_look();
+        let stat = if may_look { procfs::stat(pid) } else { None };
         let of = stat.as_ref().and_then(|stat| {
             let group =
                 self.groups.iter().position(|group| *group == Some(stat.pgid) || *group == Some(stat.session))?;
             Some(self.plan.name(group))
         });
-        let command = stat.as_ref().map_or("(unknown)", |stat| stat.comm.as_str());
-        self.sight.borrow_mut().orphans.add(command, of);
-        self.processes_may_be_short();
+        let command = stat.as_ref().map_or(OTHERS, |stat| stat.comm.as_str());
+        let mut sight = self.sight.borrow_mut();
+        sight.orphans.add(command, of);
+        sight.next_pids_look = now;
     }
 
     /// A process of ours has died, of SIGKILL perhaps: if that was not softstop's doing, was it the kernel's?
@@ -261,5 +278,12 @@ mod tests {
         assert!(sight.pids_are_near().is_none());
         sight.begin();
         assert_eq!(sight.take_kill(), None, "what happened before is nobody's of ours");
+    }
+
+    #[test]
+    fn a_storm_of_orphans_is_not_looked_at_one_by_one() {
+        let (mut sight, now) = (Sight::new(0), Instant::now());
+        assert_eq!((0..1000).filter(|_| sight.may_look_at_orphan(now)).count(), ORPHAN_LOOKS as usize);
+        assert!(sight.may_look_at_orphan(now + Duration::from_secs(2)), "another second");
     }
 }
