@@ -299,7 +299,6 @@ mod tests {
             "*x ".repeat(1000),
             "a: \u{0}\n".to_owned(),
             "{{- if x }}\na: 1\n{{- end }}\n".to_owned(),
-            "\t- a".to_owned(),
         ] {
             let said = refused(&text);
             assert!(said.contains(" --> f.yaml:"), "{said}");
