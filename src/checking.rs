@@ -3,8 +3,6 @@
 use std::path::Path;
 
 use softstop::cli::{Check, Manifest};
-use softstop::config::check;
-use softstop::config::problem::Problems;
 use softstop::exit;
 use softstop::pod::fragment::{Kind, write};
 
@@ -69,12 +67,14 @@ mod pod {
     use std::io::{self, Read};
 
     use softstop::cli::pod::{Found, interpret};
+    use softstop::config::check;
+    use softstop::config::problem::Problems;
     use softstop::pod::finding::Report;
     use softstop::pod::yaml::MAX_BYTES;
     use softstop::pod::{Options, check as held};
     use softstop::runtime;
 
-    use super::{Check, Path, Problems, check, exit, place, print, say};
+    use super::{Check, Path, exit, place, print, say};
 
     pub fn run(args: &Check, manifest: &Path) -> u8 {
         let name = if manifest == Path::new("-") { "stdin".to_owned() } else { manifest.display().to_string() };

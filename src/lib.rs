@@ -21,6 +21,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod output;
 pub mod plan;
+#[cfg_attr(not(feature = "yaml"), allow(dead_code, reason = "without a reader of manifests only the writer is used"))]
 pub mod pod;
 pub mod probe;
 pub mod report;
