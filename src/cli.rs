@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
 //! `SOFTSTOP_` variables, which clap does.
 
+pub mod pod;
 pub mod reading;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::config::{
     Config, Control, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, Method, OnExit, Output, Probe, Process,
     Restart, Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve,
 };
+use crate::pod::fragment::Kind;
 use crate::signal::Signal;
 
 const ABOUT: &str = "\
@@ -29,7 +31,9 @@ Examples:
   softstop --grace 30s --drain-sleep 5s --http 9180 --readiness http://localhost:8080/ -- /app
   softstop run -c softstop.toml              several processes, hooks, probes, an ordered drain
   softstop check -c softstop.toml            every mistake in a config, with line, column and fix
+  softstop check --pod deployment.yaml       where a Kubernetes manifest and the config disagree
   softstop drain                             in a preStop hook: drain, then return
+  softstop probe ready                       as Docker's HEALTHCHECK: exit code 0 or 1
 
 Durations have a unit: 500ms, 30s, 1m30s. Signals are names or numbers: SIGTERM, TERM, 15.
 
@@ -50,7 +54,7 @@ const ACCOUNT: &str = "Output, log and report";
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
 #[command(next_line_help = true)]
 #[command(
-    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal"
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE] [--pod FILE]\n       softstop manifest [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -66,7 +70,10 @@ pub enum Command {
     Run(Box<Run>),
     #[command(next_line_help = true)]
     /// Say every mistake in a configuration file, with line, column and fix; starts nothing
-    Check(ConfigFile),
+    Check(Check),
+    /// Print the Kubernetes manifest that agrees with a configuration: probes, grace, preStop
+    #[command(next_line_help = true)]
+    Manifest(Manifest),
     /// Show what runs, how it is and, during a stop, where that is
     #[command(next_line_help = true)]
     Status {
@@ -112,6 +119,9 @@ pub enum Command {
         #[command(flatten)]
         instance: Instance,
     },
+    /// Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl
+    #[command(next_line_help = true)]
+    Probe(Box<ProbeOnce>),
     /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
     #[command(name = "__resolve", hide = true)]
     Resolve { host: String, port: u16 },
@@ -132,6 +142,35 @@ pub struct ConfigFile {
     /// [default: ./softstop.toml, else /etc/softstop.toml]
     #[arg(short, long, value_name = "FILE", env = "SOFTSTOP_CONFIG", hide_env_values = true, verbatim_doc_comment)]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Also hold it against a Kubernetes manifest; - is standard input:
+    /// helm template CHART | softstop check --pod -
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub pod: Option<PathBuf>,
+    /// The container that runs softstop [default: as its command, args and variables show]
+    #[arg(long, value_name = "NAME", requires = "pod")]
+    pub container: Option<String>,
+    /// Fail on warnings, too: exit code 1 when there is nothing worse
+    #[arg(long)]
+    pub strict: bool,
+    /// What is found in the manifest as JSON, on standard output
+    #[arg(long, requires = "pod")]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Manifest {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// spec (a pod's spec, to be put where it belongs), pod, deployment, statefulset, daemonset
+    /// or job [default: spec]
+    #[arg(long, value_name = "KIND", value_parser = words(&Kind::NAMES), hide_possible_values = true, verbatim_doc_comment)]
+    pub kind: Option<String>,
 }
 
 /// Which running softstop is meant.
@@ -161,6 +200,51 @@ pub struct OneProcess {
     pub name: String,
     #[command(flatten)]
     pub instance: Instance,
+}
+
+#[derive(Args, Debug)]
+pub struct ProbeOnce {
+    /// http://HOST:PORT/PATH (200 to 399 is well), tcp:PORT, tcp://HOST:PORT, or ready, live or
+    /// startup: what the softstop of this container answers on /readyz, /livez and /startupz
+    #[arg(value_name = "TARGET", value_parser = probe_target, verbatim_doc_comment)]
+    pub target: Target,
+    /// For the whole of it [default: 1s]
+    #[arg(long, value_name = "DURATION", default_value = "1s", hide_default_value = true, value_parser = timeout)]
+    pub timeout: Duration,
+    /// Where softstop serves its endpoints, for when its control socket does not answer
+    /// [default: as configured]
+    #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", hide_env_values = true, value_parser = listen)]
+    #[arg(verbatim_doc_comment)]
+    pub http: Option<SocketAddr>,
+    #[command(flatten)]
+    pub instance: Instance,
+}
+
+/// What [`Command::Probe`] checks.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Target {
+    /// An `Http` or `Tcp` handler.
+    Call(Box<Handler>),
+    Own(Health),
+}
+
+/// An endpoint of the running softstop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    Ready,
+    Live,
+    Startup,
+}
+
+impl Health {
+    /// Where it is answered over HTTP.
+    pub fn path(self) -> &'static str {
+        match self {
+            Health::Ready => "/readyz",
+            Health::Live => "/livez",
+            Health::Startup => "/startupz",
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -337,6 +421,24 @@ fn rung(text: &str) -> Result<Rung, String> {
     Ok(Rung { signal, wait })
 }
 
+fn timeout(text: &str) -> Result<Duration, String> {
+    values::duration(text, values::LIMIT).map_err(in_one_line)
+}
+
+/// A target as for `--startup`, or an endpoint of softstop's own.
+fn probe_target(text: &str) -> Result<Target, String> {
+    match text {
+        "ready" => Ok(Target::Own(Health::Ready)),
+        "live" => Ok(Target::Own(Health::Live)),
+        "startup" => Ok(Target::Own(Health::Startup)),
+        _ => match target(text) {
+            Ok(handler) => Ok(Target::Call(Box::new(handler))),
+            Err(why) if text.contains(':') => Err(why),
+            Err(why) => Err(format!("{why}, or ready, live or startup for softstop's own")),
+        },
+    }
+}
+
 /// `http://HOST:PORT/PATH`, `tcp:PORT`, `tcp://HOST:PORT`.
 fn target(text: &str) -> Result<Handler, String> {
     let wrong = || "write http://HOST:PORT/PATH, tcp:PORT or tcp://HOST:PORT".to_string();
@@ -404,7 +506,9 @@ impl Common {
             None => {}
         }
         if let Some(listen) = self.http {
-            config.http = Some(Http { listen });
+            // Only the address: who may call /prestop is the file's to say.
+            let prestop = config.http.take().and_then(|http| http.prestop);
+            config.http = Some(Http { listen, prestop });
         }
         if let Some(control) = &self.control {
             config.control = control.clone();
@@ -474,7 +578,7 @@ impl Wrapper {
         if let Some(sleep) = self.drain_sleep {
             let name = format!("sleep {}", humantime::format_duration(sleep));
             let task = Task::new(name, Handler::Sleep(sleep));
-            config.drain.push(Step { tasks: vec![task], reserve: None, when: When::Requested });
+            config.drain.push(Step { tasks: vec![task], reserve: None, essential: false, when: When::Requested });
         }
         Ok(config)
     }

@@ -21,6 +21,8 @@ pub mod http;
 pub mod lifecycle;
 pub mod output;
 pub mod plan;
+pub mod pod;
+pub mod probe;
 pub mod report;
 pub mod runtime;
 pub mod signal;

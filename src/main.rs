@@ -1,5 +1,7 @@
 //! Table of contents: hold the signals, read the command line, do what it says, exit with its code.
 
+mod checking;
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use softstop::control::client;
 use softstop::control::protocol::Request;
 use softstop::lifecycle::event::Order;
 use softstop::sys::signals::{self, Early};
-use softstop::{exit, runtime};
+use softstop::{exit, probe, runtime};
 
 fn main() {
     // Before anything else: a stop request that comes before a handler exists would be discarded by the kernel.
@@ -44,7 +46,11 @@ fn dispatch(early: Early) -> u8 {
         Some(Command::Run(args)) => run(&args, early),
         Some(Command::Check(args)) => {
             early.restore();
-            check(&args)
+            checking::check(&args)
+        }
+        Some(Command::Manifest(args)) => {
+            early.restore();
+            checking::manifest(&args)
         }
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
         Some(Command::Drain(a)) => order(&a.instance, Order::Drain { wait: !a.no_wait }, early),
@@ -58,6 +64,16 @@ fn dispatch(early: Early) -> u8 {
         Some(Command::Start(a)) => order(&a.instance, Order::Start { process: a.name }, early),
         Some(Command::Signal { name: process, signal, instance }) => {
             order(&instance, Order::Signal { process, signal }, early)
+        }
+        Some(Command::Probe(a)) => {
+            early.restore();
+            probe::run(&a.target, a.timeout, || {
+                let (control, http) = settings(&a.instance.file)
+                    .ok()
+                    .flatten()
+                    .map_or((Control::Own, None), |c| (c.control, c.http.map(|http| http.listen)));
+                probe::Own { control: a.instance.control.clone().unwrap_or(control), http: a.http.or(http) }
+            })
         }
         Some(Command::Resolve { host, port }) => {
             early.restore();
@@ -88,29 +104,6 @@ fn run(args: &Run, early: Early) -> u8 {
     }
 }
 
-fn check(args: &ConfigFile) -> u8 {
-    match load(args, None) {
-        Ok((config, warnings)) => {
-            for warning in &warnings {
-                say(warning.trim_end());
-            }
-            let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-            print(&format!(
-                "{}: ok ({}, {}, {} grace)\n",
-                place(args).display(),
-                count(config.processes.len(), "process", "processes"),
-                count(config.drain.len(), "drain step", "drain steps"),
-                humantime::format_duration(config.grace),
-            ));
-            exit::OK
-        }
-        Err(problems) => {
-            say(&problems.to_string());
-            exit::CONFIG
-        }
-    }
-}
-
 fn order(instance: &Instance, order: Order, early: Early) -> u8 {
     ask(instance, Request::Order(order), false, early)
 }
@@ -118,16 +111,25 @@ fn order(instance: &Instance, order: Order, early: Early) -> u8 {
 /// A client's whole life.
 fn ask(instance: &Instance, request: Request, json: bool, early: Early) -> u8 {
     early.restore();
-    let (control, note) = match (&instance.control, place(&instance.file)) {
-        (Some(control), _) => (control.clone(), None),
-        (None, path) if instance.file.config.is_none() && !path.exists() => (Control::Own, None),
-        // A mistake in it is no reason to leave a running softstop alone.
-        (None, path) => match load(&instance.file, None) {
-            Ok((config, _)) => (config.control, None),
-            Err(_) => (Control::Own, Some(format!("{} has errors, so its [control] is not known", path.display()))),
+    let (control, note) = match &instance.control {
+        Some(control) => (control.clone(), None),
+        None => match settings(&instance.file) {
+            Ok(config) => (config.map_or(Control::Own, |c| c.control), None),
+            // A mistake in it is no reason to leave a running softstop alone.
+            Err(note) => (Control::Own, Some(note)),
         },
     };
     client::ask(&control, &request, json, note.as_deref())
+}
+
+/// What the instance that is meant was configured with, if there is such a file; a note when it has mistakes.
+fn settings(file: &ConfigFile) -> Result<Option<Config>, String> {
+    let path = place(file);
+    if file.config.is_none() && !path.exists() {
+        return Ok(None);
+    }
+    let note = |_| format!("{} has errors, so its [control] is not known", path.display());
+    load(file, None).map(|(config, _)| Some(config)).map_err(note)
 }
 
 /// `-c`, else `$SOFTSTOP_CONFIG` (clap reads both), else ./softstop.toml, else /etc/softstop.toml.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::report::Leaked;
+
 /// Seconds with millisecond precision: `7.412`.
 fn seconds<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_f64((d.as_secs_f64() * 1000.0).round() / 1000.0)
@@ -52,6 +54,28 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopStatus>,
     pub orphans_reaped: u64,
+    #[serde(flatten)]
+    pub seen: Seen,
+}
+
+/// What softstop has seen of the container beside its own processes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Seen {
+    #[serde(rename = "orphans_by_command", skip_serializing_if = "Vec::is_empty")]
+    pub orphans: Vec<Leaked>,
+    /// Processes that the kernel has killed in this control group for want of memory; absent where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
+    /// Absent where there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids: Option<Pids>,
+}
+
+/// Processes and threads in the container, and how many there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Pids {
+    pub current: u64,
+    pub max: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -90,6 +114,10 @@ pub struct ProcessStatus {
     pub restart_in: Option<Duration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<LastExit>,
+    /// What it said before its last end, if that was unasked for; oldest first. Told over the control socket alone: the probe port is
+    /// open to everybody, and output may hold anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub last_output: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -99,7 +127,7 @@ pub struct LastExit {
     /// The signal's name; the kubelet leaves it out, we do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
-    /// `Completed` or `Error`.
+    /// `Completed`, `Error`, or `OOMKilled` when the kernel killed it for want of memory.
     pub reason: &'static str,
 }
 

@@ -191,6 +191,10 @@ fn every_example_is_accepted_as_it_stands() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut found = 0;
     for folder in std::fs::read_dir(examples).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
+        // Their configurations stand in ConfigMaps: tests/pod_rules.rs reads them.
+        if folder.ends_with("kubernetes") {
+            continue;
+        }
         let file = folder.join("softstop.toml");
         let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         let name = file.to_str().unwrap();

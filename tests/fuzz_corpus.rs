@@ -1,6 +1,8 @@
 //! The fuzzers' corpus, replayed: every file in `fuzz/corpus/TARGET/` through the same function that libFuzzer calls. So what a
 //! fuzzer once found is a regression test that needs no fuzzer.
 
+#![cfg(feature = "yaml")]
+
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 

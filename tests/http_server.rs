@@ -31,6 +31,7 @@ fn status() -> Status {
         processes: Vec::new(),
         stop: None,
         orphans_reaped: 0,
+        seen: Default::default(),
     }
 }
 

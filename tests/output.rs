@@ -337,12 +337,17 @@ fn a_grandchild_that_holds_the_pipe_is_not_waited_for_and_still_heard() {
             .unwrap();
         let capture = source.capture(out, err).unwrap();
         child.wait().unwrap();
-        capture.process_ended();
-        until("the last words are heard", || source.tail() == ["last"]).await;
+        let (told, tail) = (std::rc::Rc::new(std::cell::RefCell::default()), source.clone());
+        let tell = std::rc::Rc::clone(&told);
+        capture.process_ended(move || *tell.borrow_mut() = tail.tail());
+        until("the last words are heard", || *told.borrow() == ["last"]).await;
+        assert_eq!(source.tail(), ["last"]);
         assert!(captures.drain(soon()).await, "returns although the pipe is open");
 
         go_write.write_all(b"words\n").unwrap();
         until("the grandchild is heard", || source.tail() == ["last", "late words"]).await;
+        source.forget_tail();
+        assert!(source.tail().is_empty(), "another run begins");
         assert!(sink.flush_until(soon()).await);
     });
     drop(sink);

@@ -1,38 +1,76 @@
-//! The stop as a story: a configuration, how everybody behaves, and the timeline that follows, in `scenarios/*.txt`. Virtual
-//! time, the pure core. `BLESS=1 cargo test --test scenarios` writes the timelines anew; read the difference.
+//! The whole life as a story: a configuration, how everybody behaves, and the timeline that follows, in `scenarios/*.txt`
+//! (`story` has their words). Virtual time, the pure core. Every action of the core stands in the timeline, in its order.
+//! `BLESS=1 cargo test --test scenarios` writes the timelines anew; read the difference.
 
 #![allow(clippy::unwrap_used, reason = "a scenario that cannot be read fails its test")]
 
-use std::collections::{BTreeMap, HashMap};
+mod story;
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use softstop::config::check;
 use softstop::lifecycle::Machine;
-use softstop::lifecycle::action::{Action, What};
-use softstop::lifecycle::event::{Event, Exit, Outcome, ProcId, Sender};
+use softstop::lifecycle::action::{Action, Answer, What};
+use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, RunId, SpawnError};
 use softstop::plan::Plan;
+use softstop::report::{Level, Note};
 use softstop::signal::Signal;
-use softstop::time::At;
+use softstop::time::{At, Human};
+use story::{End, Happening, Story};
 
-/// Takes so long, and then: `Some(code)`, or never ends (`None`).
-type Behaviour = Option<(Duration, u8)>;
+/// After SIGKILL.
+const AT_ONCE: Duration = Duration::from_millis(1);
+const LONGEST: At = At::from_millis(24 * 3_600_000);
 
-struct World<'a> {
+enum Due {
+    Event(Event),
+    Happening(Happening),
+    LeftOversEnd,
+}
+
+struct World {
     machine: Machine,
+    story: Story,
     now: At,
     seq: u64,
-    due: BTreeMap<(At, u64), Event>,
-    behaviour: HashMap<&'a str, Behaviour>,
+    asked: u64,
+    due: BTreeMap<(At, u64), Due>,
     alive: Vec<bool>,
+    /// Something of its group is left.
+    group: Vec<bool>,
+    left_overs: bool,
+    /// The attempt that will answer, by run.
+    running: BTreeMap<RunId, String>,
     timeline: String,
 }
 
-impl World<'_> {
-    fn soon(&mut self, after: Duration, event: Event) {
+impl World {
+    fn new(machine: Machine, mut story: Story) -> World {
+        let alive = vec![false; machine.plan().config.processes.len()];
+        let happenings = std::mem::take(&mut story.happenings);
+        let mut world = World {
+            machine,
+            left_overs: story.tells_of("left-overs at SIGTERM"),
+            story,
+            now: At::ZERO,
+            seq: 0,
+            asked: 0,
+            due: BTreeMap::new(),
+            group: alive.clone(),
+            alive,
+            running: BTreeMap::new(),
+            timeline: String::new(),
+        };
+        happenings.into_iter().for_each(|(at, what)| world.soon(at, Due::Happening(what)));
+        world
+    }
+
+    fn soon(&mut self, after: Duration, due: Due) {
         self.seq += 1;
-        self.due.insert((self.now + after, self.seq), event);
+        self.due.insert((self.now + after, self.seq), due);
     }
 
     fn say(&mut self, text: &str) {
@@ -44,107 +82,297 @@ impl World<'_> {
         while !self.machine.finished() {
             let timer = self.machine.next_deadline();
             let next = self.due.first_key_value().map(|((at, _), _)| *at);
-            let event = match (next, timer) {
-                (Some(at), timer) if timer.is_none_or(|t| at <= t) => self.due.pop_first().unwrap(),
-                (_, Some(at)) => ((at, 0), Event::Tick),
+            let (at, due) = match (next, timer) {
+                (Some(at), timer) if timer.is_none_or(|t| at <= t) => (at, self.due.pop_first().unwrap().1),
+                (_, Some(at)) => (at, Due::Event(Event::Tick)),
                 _ => panic!("nothing will ever happen:\n{}", self.timeline),
             };
-            self.now = self.now.max(event.0.0);
-            assert!(self.now < At::from_millis(3_600_000), "no end:\n{}", self.timeline);
-            self.feed(event.1);
+            self.now = self.now.max(at);
+            assert!(self.now < LONGEST, "no end:\n{}", self.timeline);
+            match due {
+                Due::Event(event) => self.feed(event),
+                Due::Happening(what) => self.happen(what),
+                Due::LeftOversEnd => {
+                    self.left_overs = false;
+                    self.census(true);
+                }
+            }
         }
+        // After the end nothing happens any more.
+        for event in [Event::Tick, Event::Signalled { signal: Signal::TERM, sender: SENDER }] {
+            assert_eq!(self.machine.step(self.now, event.clone()), [], "{}", self.timeline);
+            assert_eq!(self.machine.tell(self.now, event), [], "{}", self.timeline);
+        }
+        assert_eq!(self.machine.next_deadline(), None);
+        self.status();
         self.timeline
     }
 
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Signal(signal, sender) => self.feed(Event::Signalled { signal, sender }),
+            Happening::Exit(name, status) => {
+                let process = self.find(&name);
+                self.feed(Event::Exited { process, status });
+            }
+            Happening::Order(order) => {
+                self.asked += 1;
+                self.say(&format!("    order {}: {order}", self.asked));
+                let ask = AskId(self.asked);
+                self.feed(Event::Ordered { ask, order, by: Asker::Local { uid: 0, pid: 0 } });
+            }
+            Happening::AskerGoes(ask) => self.feed(Event::AskerGone { ask: AskId(ask) }),
+            Happening::Orphan => self.machine.orphan_reaped(),
+            Happening::Status => self.status(),
+            Happening::Suspended(length) => self.suspended(length),
+        }
+    }
+
+    /// softstop does not get to run: what happens meanwhile is told at once afterwards, before anything is due.
+    fn suspended(&mut self, length: Duration) {
+        self.now = self.now + length;
+        self.say("    on again");
+        while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 <= self.now) {
+            if let Due::Event(event) = entry.remove() {
+                let gone = self.all_of(&event);
+                for event in [event].into_iter().chain(gone) {
+                    self.machine.tell(self.now, event).into_iter().for_each(|action| self.perform(action));
+                }
+            }
+        }
+        self.feed(Event::Tick);
+    }
+
+    /// A process has ended, and with it all of its group, if nothing else is told.
+    fn all_of(&mut self, event: &Event) -> Option<Event> {
+        let Event::Exited { process, .. } = *event else { return None };
+        self.alive[process.0] = false;
+        let left = self.story.tells_of(&format!("group of {}", self.name(process)));
+        self.group[process.0] = left;
+        (!left).then_some(Event::GroupEmpty { process })
+    }
+
+    fn find(&self, name: &str) -> ProcId {
+        let processes = &self.machine.plan().config.processes;
+        ProcId(processes.iter().position(|p| p.name == name).unwrap_or_else(|| panic!("no process {name:?}")))
+    }
+
     fn feed(&mut self, event: Event) {
-        if let Event::Exited { process, .. } = event
-            && !std::mem::take(&mut self.alive[process.0])
+        let ended = if let Event::Exited { process, .. } = event { Some(process) } else { None };
+        if ended.is_some_and(|process| !std::mem::take(&mut self.alive[process.0])) {
+            return;
+        }
+        if let Event::GroupEmpty { process } = event
+            && !std::mem::take(&mut self.group[process.0])
         {
             return;
         }
-        let ended = if let Event::Exited { process, .. } = event { Some(process) } else { None };
-        // As the reaper has it: the dead, their groups, then whether anybody is left.
-        let group = ended.map(|process| Event::GroupEmpty { process });
-        let mut census = false;
-        for event in [event].into_iter().chain(group) {
-            for action in self.machine.step(self.now, event) {
-                census |= action == Action::Census;
-                self.perform(action);
+        let empty = matches!(event, Event::GroupEmpty { .. });
+        let mut census = self.step(event);
+        if let Some(process) = ended {
+            let who = format!("group of {}", self.name(process));
+            self.group[process.0] = true;
+            match self.story.next(&who) {
+                None => census |= self.group_ends(process),
+                Some((_, End::Never)) => {}
+                Some((after, _)) => self.soon(after, Due::Event(Event::GroupEmpty { process })),
             }
         }
-        let alone = self.alive.iter().all(|a| !a);
-        if !self.machine.finished() && (census || (ended.is_some() && alone)) {
-            self.feed(if alone { Event::Alone } else { Event::NotAlone });
+        self.census(census || ended.is_some() || empty);
+    }
+
+    fn group_ends(&mut self, process: ProcId) -> bool {
+        self.group[process.0] = false;
+        self.step(Event::GroupEmpty { process })
+    }
+
+    /// As the reaper has it: the dead, their groups, then whether anybody is left. `true`: it was asked for.
+    fn step(&mut self, event: Event) -> bool {
+        let mut census = false;
+        for action in self.machine.step(self.now, event) {
+            census |= action == Action::Census;
+            self.perform(action);
+        }
+        census
+    }
+
+    fn census(&mut self, wanted: bool) {
+        let alone = !self.left_overs && !self.alive.iter().chain(&self.group).any(|a| *a);
+        if wanted && !self.machine.finished() {
+            let again = self.step(if alone { Event::Alone } else { Event::NotAlone });
+            self.census(again);
         }
     }
 
-    fn behaviour(&self, of: &str) -> Behaviour {
-        self.behaviour.get(of).copied().unwrap_or(Some((Duration::ZERO, 0)))
+    fn name(&self, id: ProcId) -> String {
+        self.machine.plan().name(id.0).to_string()
+    }
+
+    fn what(&self, what: What) -> String {
+        match what {
+            What::Probe(process, kind) => format!("{} of {}", kind.name(), self.name(process)),
+            what => self.machine.plan().task(what).unwrap().name.clone(),
+        }
     }
 
     fn perform(&mut self, action: Action) {
-        let name = |id: ProcId| self.machine.plan().name(id.0).to_string();
         match action {
-            Action::Note(note) => self.say(&note.to_string()),
-            Action::Spawn { process } => {
-                self.alive[process.0] = true;
-                self.soon(Duration::ZERO, Event::Spawned { process, pid: 10 + process.0 as i32 });
-            }
-            Action::Signal { process, signal, wake, .. } => {
-                let name = name(process);
-                self.say(&format!("    {signal}{} to {name}", if wake { " and SIGCONT" } else { "" }));
-                if let Some((after, code)) = self.behaviour(&format!("{name} at {signal}")) {
-                    self.soon(after, Event::Exited { process, status: Exit::Code(code) });
-                }
-            }
-            Action::Kill { process, .. } => {
-                let name = name(process);
-                self.say(&format!("    SIGKILL to {name}"));
-                let status = Exit::Signal { signal: Signal::KILL, core: false };
-                self.soon(Duration::from_millis(1), Event::Exited { process, status });
-            }
-            Action::Run { run, what, .. } => {
-                let plan = self.machine.plan();
-                let of = match what {
-                    What::Probe(process, kind) => format!("{} of {}", kind.name(), name(process)),
-                    what => plan.task(what).unwrap().name.clone(),
+            Action::Note(note) => {
+                let level = match note.level() {
+                    Level::Info => "",
+                    Level::Debug => "debug: ",
+                    Level::Warn => "warning: ",
+                    Level::Error => "error: ",
                 };
-                if let Some((after, code)) = self.behaviour(&of) {
-                    let failed = Outcome::Failed { reason: format!("exit code {code}"), code: Some(code) };
-                    let outcome = if code == 0 { Outcome::Ok } else { failed };
-                    self.soon(after, Event::RunDone { run, outcome });
+                self.say(&format!("{level}{note}"));
+                if let Note::Finished(verdict) = &note {
+                    let words = serde_json::to_string(verdict).unwrap().replace('"', "");
+                    self.say(&format!("    verdict {words}"));
                 }
             }
-            Action::Cancel { run, .. } => {
-                self.soon(Duration::ZERO, Event::RunDone { run, outcome: Outcome::failed("ended") })
+            Action::Spawn { process } => self.spawn(process),
+            Action::Signal { process, signal, wake, .. } => {
+                let name = self.name(process);
+                self.say(&format!("    {signal}{} to {name}", if wake { " and SIGCONT" } else { "" }));
+                self.signalled(process, signal);
+            }
+            Action::Diagnose { process, signal, .. } => {
+                let name = self.name(process);
+                self.say(&format!("    {signal} to {name}, for a diagnosis"));
+                self.signalled(process, signal);
+            }
+            Action::Forward { process, signal, sender } => {
+                let name = self.name(process);
+                self.say(&format!("    {signal} from {sender} passed on to {name}"));
+                self.signalled(process, signal);
+            }
+            Action::Kill { process, because } => {
+                let waited = Human(because.waited);
+                let after = because.after.map_or_else(|| "nothing".to_string(), |s| s.to_string());
+                let late = if because.out_of_time { ", out of time" } else { "" };
+                let what = if because.left_overs { "what is left of " } else { "" };
+                let name = self.name(process);
+                self.say(&format!("    SIGKILL to {what}{name}, {waited} after {after}{late}"));
+                self.killed(process);
+            }
+            Action::SignalGroup { process, signal } => {
+                let name = self.name(process);
+                if self.story.tells_of(&format!("group of {name}")) {
+                    self.say(&format!("    {signal} to what is left of {name}"));
+                }
+            }
+            Action::Run { run, what, limit, told } => {
+                let of = self.what(what);
+                let code = told.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+                if !matches!(what, What::Probe(..)) {
+                    self.say(&format!("    run {of}: {} for {}{code}", told.reason, Human(limit)));
+                }
+                let (after, end) = self.story.next(&of).unwrap_or((Duration::ZERO, End::Exit(Exit::Code(0))));
+                self.running.insert(run, of);
+                let outcome = match end {
+                    End::Never => return,
+                    End::Exit(Exit::Code(0)) => Outcome::Ok,
+                    End::Exit(exit) => Outcome::Failed { reason: exit.to_string(), code: Some(exit.code()) },
+                    End::NotMade => Outcome::NotMade { reason: "no process to be had".to_string() },
+                };
+                self.soon(after, Due::Event(Event::RunDone { run, outcome }));
+            }
+            Action::Cancel { run, kill } => {
+                let of = self.running.get(&run).unwrap().clone();
+                let signal = if kill { "SIGKILL" } else { "SIGTERM" };
+                self.say(&format!("    {signal} to {of}"));
+                if self.story.next(&format!("{of} at {signal}")).is_some_and(|(_, end)| end == End::Never) {
+                    return;
+                }
+                self.soon(AT_ONCE, Due::Event(Event::RunDone { run, outcome: Outcome::failed("ended") }));
+            }
+            Action::SignalStragglers { signal } => {
+                self.say(&format!("    {signal} to left-overs"));
+                self.left_overs_signalled(signal);
+            }
+            Action::KillEverything => {
+                self.say("    SIGKILL to everything");
+                (0..self.alive.len()).for_each(|i| self.killed(ProcId(i)));
+                self.left_overs_signalled(Signal::KILL);
+            }
+            Action::Census => {}
+            Action::Answer { ask, answer } => {
+                let text = match answer {
+                    Answer::Done(text) => format!("done: {text}"),
+                    Answer::Refused(why) => format!("refused: {why}"),
+                };
+                self.say(&format!("    answer {}, {text}", ask.0));
             }
             Action::Finish { code } => self.say(&format!("    exit {code}")),
-            Action::SignalStragglers { .. }
-            | Action::SignalGroup { .. }
-            | Action::Forward { .. }
-            | Action::Answer { .. }
-            | Action::KillEverything
-            | Action::Census => {}
+        }
+    }
+
+    fn spawn(&mut self, process: ProcId) {
+        let event = match self.story.start(&self.name(process)) {
+            None => {
+                self.alive[process.0] = true;
+                Event::Spawned { process, pid: 10 + process.0 as i32 }
+            }
+            Some(kind) => {
+                Event::SpawnFailed { process, error: SpawnError { kind, text: format!("no start: {kind:?}") } }
+            }
+        };
+        let census = self.step(event);
+        self.census(census);
+    }
+
+    fn signalled(&mut self, process: ProcId, signal: Signal) {
+        let who = format!("{} at {signal}", self.name(process));
+        if let Some((after, End::Exit(status))) = self.story.next(&who) {
+            self.soon(after, Due::Event(Event::Exited { process, status }));
+        }
+    }
+
+    fn killed(&mut self, process: ProcId) {
+        let name = self.name(process);
+        let ends = |world: &World, who: &str| !world.story.tells_of(&format!("{who} at SIGKILL"));
+        if self.alive[process.0] && ends(self, &name) {
+            let status = Exit::Signal { signal: Signal::KILL, core: false };
+            self.soon(AT_ONCE, Due::Event(Event::Exited { process, status }));
+        }
+        if self.group[process.0] && ends(self, &format!("group of {name}")) {
+            self.soon(AT_ONCE, Due::Event(Event::GroupEmpty { process }));
+        }
+    }
+
+    fn left_overs_signalled(&mut self, signal: Signal) {
+        let told = self.story.next(&format!("left-overs at {signal}"));
+        let killed = (signal == Signal::KILL).then_some((AT_ONCE, End::Exit(Exit::Code(0))));
+        if let Some((after, End::Exit(_))) = told.or(killed) {
+            self.soon(after, Due::LeftOversEnd);
+        }
+    }
+
+    fn status(&mut self) {
+        let status = self.machine.status(self.now);
+        let flag = |is: bool, name: &str| if is { format!(", {name}") } else { format!(", not {name}") };
+        let mut text = format!("    status: {:?}", status.phase);
+        text += &(flag(status.started, "started") + &flag(status.ready, "ready") + &flag(status.live, "live"));
+        if status.unready {
+            text += ", held unready";
+        }
+        let _ = write!(text, ", {} orphans", status.orphans_reaped);
+        if let Some(init) = &status.init {
+            let _ = write!(text, ", init {} for {}", init.name, Human(init.running));
+        }
+        self.say(&text);
+        for p in &status.processes {
+            let words = serde_json::to_string(p).unwrap().replace('"', "");
+            self.say(&format!("      {words}"));
+        }
+        if let Some(stop) = &status.stop {
+            let words = serde_json::to_string(stop).unwrap().replace('"', "");
+            self.say(&format!("      stop {words}"));
         }
     }
 }
 
-/// `web at SIGTERM: 2s, 0`, `warm the cache: never`, `30s: SIGTERM`.
-fn story(text: &str) -> (HashMap<&str, Behaviour>, Vec<(Duration, Signal)>) {
-    let (mut behaviour, mut signals) = (HashMap::new(), Vec::new());
-    for line in text.lines().filter(|l| !l.trim().is_empty()) {
-        let (who, what) = line.split_once(": ").unwrap_or_else(|| panic!("not WHO: WHAT: {line:?}"));
-        if let Ok(at) = humantime::parse_duration(who) {
-            signals.push((at, Signal::parse(what).unwrap()));
-        } else if what == "never" {
-            behaviour.insert(who, None);
-        } else {
-            let (after, code) = what.split_once(", ").unwrap_or_else(|| panic!("not DURATION, CODE: {line:?}"));
-            behaviour.insert(who, Some((humantime::parse_duration(after).unwrap(), code.parse().unwrap())));
-        }
-    }
-    (behaviour, signals)
-}
+const SENDER: softstop::lifecycle::event::Sender = softstop::lifecycle::event::Sender::Outside;
 
 fn told(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
@@ -152,17 +380,9 @@ fn told(file: &Path) {
     let (settings, told) = (parts.next().unwrap(), parts.next().expect("CONFIG --- STORY --- TIMELINE"));
     let expected = parts.next().unwrap_or_default();
     let (config, _) = check::read(settings, "scenario", &|_| None).unwrap_or_else(|p| panic!("{file:?}: {p}"));
-    let (behaviour, signals) = story(told);
-    let alive = vec![false; config.processes.len()];
-    let machine = Machine::new(Plan::new(config));
-    let (due, timeline) = (BTreeMap::new(), String::new());
-    let mut world = World { machine, now: At::ZERO, seq: 0, due, behaviour, alive, timeline };
-    for (at, signal) in signals {
-        world.soon(at, Event::Signalled { signal, sender: Sender::Outside });
-    }
-    let timeline = world.run();
+    let timeline = World::new(Machine::new(Plan::new(config)), Story::read(told)).run();
     if std::env::var_os("BLESS").is_some() {
-        std::fs::write(file, format!("{settings}\n---\n{told}\n---\n{timeline}")).unwrap();
+        std::fs::write(file, format!("{settings}\n---\n{}\n---\n{timeline}", told.trim_end())).unwrap();
     } else {
         assert_eq!(expected, timeline, "{file:?}, if that is right: BLESS=1\n{timeline}");
     }

@@ -54,6 +54,7 @@ type Site = (&'static Section, &'static str, &'static [(&'static str, &'static s
 const SITES: &[Site] = &[
     (&keys::TOP, "", &[], PROCESS),
     (&keys::HTTP, "[http]\n", &[("listen", "9180")], PROCESS),
+    (&keys::PRESTOP, "[http]\nlisten = 9180\n[http.prestop]\n", &[("from", "'10.0.0.0/8'")], PROCESS),
     (&keys::CONTROL, "[control]\n", &[("socket", "'off'")], PROCESS),
     (&keys::LOG, "[log]\n", &[], PROCESS),
     (&keys::PROCESS, "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
@@ -64,6 +65,7 @@ const SITES: &[Site] = &[
         "",
     ),
     (&keys::BACKOFF, "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
+    (&keys::DIAGNOSE, "[[process]]\nname='web'\ncommand=['x']\n[process.diagnose]\n", &[("signal", "'QUIT'")], ""),
     (&keys::RUNG, "[[process]]\nname='web'\ncommand=['x']\n[[process.stop]]\n", &[("signal", "'INT'")], ""),
     (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.startup]\n", EXEC, ""),
     (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.readiness]\n", EXEC, ""),

@@ -22,7 +22,7 @@ use softstop::sys::mask::SignalSet;
 use softstop::sys::signals::Inherited;
 use softstop::sys::spawn::{Child, Spawn, Stdio, spawn};
 use softstop::sys::users::Credentials;
-use softstop::sys::{procfs, reap, target};
+use softstop::sys::{procfs, reap, target, tree, victim};
 
 /// What a test varies; the rest is the simplest that works.
 #[derive(Default)]
@@ -239,7 +239,7 @@ fn the_working_directory_is_entered_or_named() {
 
 #[test]
 fn a_failed_start_leaves_no_descriptor_and_no_zombie() {
-    let count = || procfs::snapshot(std::process::id() as i32).children;
+    let count = || tree::children(std::process::id() as i32).map(|pids| pids.len());
     // Tests beside this one have children too, so only growth by all the failures would show.
     for _ in 0..100 {
         let _ = Want::default().fail(&["/no/such/program"]);
@@ -279,7 +279,11 @@ fn a_stopped_child_is_seen_as_one() {
     let seen = procfs::snapshot(child.pid);
     assert!(seen.to_string().starts_with("state: T, "), "{seen}");
     assert_eq!((seen.comm.as_deref(), seen.threads), (Some("sleep"), Some(1)));
-    assert_eq!(seen.open_connections.map(|found| found.count), Some(0));
+    let soon = std::time::Instant::now() + Duration::from_secs(5);
+    let files = victim::files(child.pid, soon).unwrap();
+    assert_eq!((files.count, files.complete), (3, true));
+    assert_eq!(victim::connections(child.pid, &files, soon).unwrap().sockets, []);
+    assert_eq!(victim::threads(child.pid, 9, soon).len(), 1);
     assert_eq!(procfs::catches(child.pid, Signal::TERM), Some(false));
     assert_eq!(reap::reap(child.pid).unwrap(), None, "stopped is not ended");
     target::signal(child.pid, Signal::KILL).unwrap();

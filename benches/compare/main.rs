@@ -11,6 +11,8 @@
 #![expect(unsafe_code, reason = "clock, pidfd, fork and sigwait as raw calls: a bench measures them, not a wrapper")]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::unwrap_used)]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod inside;
 mod measure;
 mod table;
@@ -46,7 +48,7 @@ fn main() -> ExitCode {
     let text = table::markdown(&inits, &results, rounds);
     println!("{text}");
     if args.iter().any(|a| a == "--write")
-        && let Err(error) = table::write_into("docs/performance.md", &text)
+        && let Err(error) = common::write_into("docs/performance.md", "compare", &text)
     {
         eprintln!("compare: {error}");
         return ExitCode::FAILURE;
@@ -57,32 +59,12 @@ fn main() -> ExitCode {
 fn inits() -> Vec<Init> {
     // A page that is not on disk yet counts as dirty, and as nobody else's: a fresh build would look ten times its size.
     let _ = Command::new("sync").status();
-    let mut inits = vec![Init { name: "softstop", path: softstop(), separator: &["--"] }];
+    let mut inits = vec![Init { name: "softstop", path: common::softstop("compare"), separator: &["--"] }];
     for (name, separator) in [("tini-static", &["--"][..]), ("dumb-init", &["--"]), ("catatonit", &["--"])] {
-        let path =
-            ["/usr/bin", "/usr/local/bin", "/bin"].iter().map(|d| PathBuf::from(d).join(name)).find(|p| p.is_file());
-        match path {
+        match common::find(name) {
             Some(path) => inits.push(Init { name, path, separator }),
             None => eprintln!("compare: {name} is not installed and left out"),
         }
     }
     inits
-}
-
-/// The released form: static, optimised. Built apart, so that no other build's flags are in it.
-fn softstop() -> PathBuf {
-    if let Some(path) = std::env::var_os("SOFTSTOP_BENCH_BINARY") {
-        return path.into();
-    }
-    let host = Command::new("rustc").arg("-vV").output().unwrap();
-    let host = String::from_utf8(host.stdout).unwrap();
-    let host = host.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc -vV names its host").to_owned();
-    eprintln!("compare: building the static release binary");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--bin", "softstop", "--target", &host, "--target-dir", "target/static"])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .status()
-        .unwrap();
-    assert!(built.success(), "the static build failed");
-    PathBuf::from(format!("target/static/{host}/release/softstop"))
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::children;
 use crate::{Init, now_ns};
 
 const ORPHANS: u32 = 10_000;
@@ -93,11 +94,6 @@ impl Running {
         self.unshare.kill().unwrap();
         self.unshare.wait().unwrap();
     }
-}
-
-fn children(pid: i32) -> Vec<i32> {
-    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
 }
 
 /// A field of a /proc file with lines `NAME: VALUE kB`.

@@ -1,10 +1,7 @@
 //! The results as a markdown table, and its place in the documentation.
 
-use crate::Init;
 use crate::measure::Results;
-
-const BEGIN: &str = "<!-- compare:begin -->";
-const END: &str = "<!-- compare:end -->";
+use crate::{Init, common};
 
 fn percentile(samples: &[u64], percent: usize) -> u64 {
     let mut sorted = samples.to_vec();
@@ -63,21 +60,9 @@ pub fn markdown(inits: &[Init], results: &[Results], rounds: usize) -> String {
         let shown: Vec<&str> = cells.iter().map(|c| c.0.as_str()).collect();
         text.push_str(&format!("| {label} | {} | {ratio} |\n", shown.join(" | ")));
     }
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let arch = std::env::consts::ARCH;
     text.push_str(&format!(
-        "\n{rounds} rounds, interleaved, each as PID 1 of its own namespace; Linux {}, {arch}, {processors} processors.\n",
-        kernel.trim()
+        "\n{rounds} rounds, interleaved, each as PID 1 of its own namespace; {}.\n",
+        common::machine()
     ));
     text
-}
-
-/// Replaces what stands between the two markers of `file`.
-pub fn write_into(file: &str, table: &str) -> Result<(), String> {
-    let old = std::fs::read_to_string(file).map_err(|e| format!("cannot read {file}: {e}"))?;
-    let marks = old.split_once(BEGIN).and_then(|(head, rest)| rest.split_once(END).map(|(_, tail)| (head, tail)));
-    let (head, tail) = marks.ok_or_else(|| format!("{file} has no {BEGIN} … {END} to write between"))?;
-    let new = format!("{head}{BEGIN}\n{table}{END}{tail}");
-    std::fs::write(file, new).map_err(|e| format!("cannot write {file}: {e}"))
 }

@@ -10,6 +10,7 @@ pub mod http_answer;
 pub mod http_request;
 mod life;
 pub mod lines;
+pub mod manifest;
 pub mod probe_url;
 pub mod procfs;
 pub mod report;
@@ -28,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("http_answer", http_answer::target),
     ("http_request", http_request::target),
     ("lines", lines::target),
+    ("manifest", manifest::target),
     ("probe_url", probe_url::target),
     ("procfs", procfs::target),
     ("report", report::target),

@@ -88,7 +88,9 @@ impl World {
                 assert!(!std::mem::replace(&mut self.alive[process.0], true), "started twice");
                 return Some(Event::Spawned { process, pid: 100 });
             }
-            Action::Signal { process, signal, .. } => self.end(process, signal),
+            Action::Signal { process, signal, .. } | Action::Diagnose { process, signal, .. } => {
+                self.end(process, signal)
+            }
             Action::Kill { process, .. } => self.end(process, Signal::KILL),
             Action::KillEverything => (0..self.alive.len()).for_each(|p| self.end(ProcId(p), Signal::KILL)),
             Action::Run { run, .. } => self.events.push_back(Event::RunDone { run, outcome: Outcome::Ok }),

@@ -122,7 +122,7 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
                 out_of_time: u.arbitrary()?,
                 left_overs: u.arbitrary()?,
             };
-            Note::Killed { process, because, looked_like: text(u)? }
+            Note::Killed { process, because, looked_like: text(u)?, look: None }
         }
         17 => Note::Stopped { process, exit: Some(exit(u)?), took: secs(u)?, forced: u.arbitrary()? },
         18 => Note::LeftBehind { count: u.arbitrary()?, which: vec![process, text(u)?] },

@@ -27,6 +27,35 @@ pub fn read(args: &[OsString]) -> Result<Cli, Said> {
     parsed.map_err(|error| said(&error, args.get(1..).unwrap_or_default()))
 }
 
+/// Reads a command line as another environment would have it read: `env` has the variables, not this process.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Result<Cli, Said> {
+    let deaf = |arg: clap::Arg| arg.env(None::<&str>);
+    let parse = |args: &[OsString]| {
+        let command = Cli::command().mut_args(deaf).mut_subcommands(move |sub| sub.mut_args(deaf));
+        command.try_get_matches_from(args).map_err(|error| said(&error, args.get(1..).unwrap_or_default()))
+    };
+    let matches = parse(args)?;
+    let command = Cli::command();
+    // A variable is the flag that it stands for, where that is not given: before the program, behind the command.
+    let (meant, given, at) = match matches.subcommand() {
+        Some((name, given)) => (command.find_subcommand(name).unwrap_or(&command), given, 2),
+        None => (&command, &matches, 1),
+    };
+    let mut all = args.to_vec();
+    for arg in meant.get_arguments() {
+        let (Some(flag), Some(variable)) = (arg.get_long(), arg.get_env().and_then(OsStr::to_str)) else { continue };
+        let value = env(variable).filter(|v| !v.is_empty() || arg.get_id() == "termination_log");
+        if let (Some(value), None) = (value, given.value_source(arg.get_id().as_str())) {
+            all.insert(at.min(all.len()), OsString::from(format!("--{flag}={value}")));
+        }
+    }
+    let matches = parse(&all)?;
+    Cli::from_arg_matches(&matches).map_err(|error| said(&error, &[]))
+}
+
 /// A variable that is set to nothing, as Compose and Kubernetes leave them, says nothing. Only an empty termination log
 /// means something: none.
 fn without_empty_variables(command: clap::Command) -> clap::Command {

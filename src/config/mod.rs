@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod expand;
+pub mod prestop;
 pub mod problem;
 pub mod wait;
 
@@ -108,6 +109,8 @@ pub enum ReadinessOnDrain {
 pub struct Http {
     /// The address as an IP; `localhost` has been turned into 127.0.0.1.
     pub listen: std::net::SocketAddr,
+    /// `GET /prestop`; `None`: it takes no orders.
+    pub prestop: Option<prestop::PreStop>,
 }
 
 /// Where orders are taken.
@@ -182,6 +185,8 @@ pub struct Process {
     pub stop: Vec<Rung>,
     /// With an empty ladder: pass on the very signal that asked for the stop.
     pub stop_as_received: bool,
+    /// Sent when the ladder has not ended it, so that it writes what it is doing before SIGKILL.
+    pub diagnose: Option<Diagnose>,
     pub signal_to: SignalTo,
     pub startup: Option<Probe>,
     pub readiness: Option<Probe>,
@@ -212,6 +217,7 @@ impl Process {
             after: Vec::new(),
             stop: Vec::new(),
             stop_as_received: false,
+            diagnose: None,
             signal_to: SignalTo::Process,
             startup: None,
             readiness: None,
@@ -308,6 +314,17 @@ pub struct Rung {
     /// `None`: all the time there is.
     pub wait: Option<Duration>,
 }
+
+/// The signal upon which a program writes what its threads are doing (SIGQUIT to a JVM or a Go program), and how long that may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Diagnose {
+    pub signal: Signal,
+    /// Out of the process's own share; more than zero.
+    pub wait: Duration,
+}
+
+/// Enough for the thread dump of a JVM with a thousand threads.
+pub const DEFAULT_DIAGNOSE_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -447,6 +464,8 @@ pub struct Step {
     pub tasks: Vec<Task>,
     /// What earlier steps may not take from it.
     pub reserve: Option<Duration>,
+    /// When not all reserves fit any more, this step's is kept before those of steps that are not essential. Has a `reserve`.
+    pub essential: bool,
     pub when: When,
 }
 

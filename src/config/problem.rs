@@ -190,7 +190,7 @@ fn terminal_width(c: char) -> usize {
 }
 
 /// A message that may quote the file, safe to print.
-pub(super) fn printable(message: String) -> String {
+pub fn printable(message: String) -> String {
     if message.chars().all(|c| c == '\n' || is_safe(c)) {
         return message;
     }

@@ -36,13 +36,7 @@ fn unavailable(text: impl Into<String>) -> Failure {
 /// Ask the softstop at `control`, show what it says; the exit code. `note` is added when nobody is there.
 #[must_use]
 pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>) -> u8 {
-    let told = find(control).and_then(|place| connect(&place)).and_then(|stream| {
-        let told = converse(&stream, request);
-        // Closed by the end of this process and not before: softstop, being PID 1, takes with it who is still there, and so
-        // waits for that.
-        std::mem::forget(stream);
-        told
-    });
+    let told = find(control).and_then(|place| connect(&place, SOON)).and_then(|s| converse(s, request, SOON));
     let (code, text) = match told {
         Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
         Ok(Reply::Status(status)) => return print(&table::render(&serde_json::from_str(&status).unwrap_or_default())),
@@ -56,6 +50,25 @@ pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>)
     let note = note.filter(|_| code == exit::UNAVAILABLE).map_or_else(String::new, |n| format!(" ({n})"));
     let _ = writeln!(io::stderr(), "softstop: error: {text}{note}");
     code
+}
+
+/// What the softstop at `control` says of itself: a [`crate::status::Status`] as JSON. Takes `patience` at the longest.
+///
+/// # Errors
+/// One line: nobody is there, this user may not ask, or the answer did not come in time.
+pub fn status(control: &Control, patience: Duration) -> Result<String, String> {
+    let limit = Instant::now() + patience;
+    let told = find(control).and_then(|place| connect(&place, patience)).and_then(|stream| {
+        // No time at all would mean no limit.
+        let left = limit.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        converse(stream, &Request::Status, left)
+    });
+    match told {
+        Ok(Reply::Status(status)) => Ok(status),
+        Ok(Reply::Refused(why) | Reply::Denied(why) | Reply::Malformed(why)) => Err(why),
+        Ok(Reply::Done(_) | Reply::Progress(_)) => Err("the instance answered something else".to_string()),
+        Err(failure) => Err(failure.text),
+    }
 }
 
 fn print(text: &str) -> u8 {
@@ -114,15 +127,15 @@ fn find_own() -> Result<Place, Failure> {
     }
 }
 
-fn connect(place: &Place) -> Result<UnixStream, Failure> {
+fn connect(place: &Place, patience: Duration) -> Result<UnixStream, Failure> {
     let address = &place.address;
-    let limit = Instant::now() + SOON;
+    let limit = Instant::now() + patience;
     let stream = loop {
         match connect_now(address) {
             Err(e) if e.raw_os_error() == Some(libc::EAGAIN) && Instant::now() < limit => {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            connected => break connected.map_err(|e| cannot_connect(address, &e))?,
+            connected => break connected.map_err(|e| cannot_connect(address, patience, &e))?,
         }
     };
     // Whoever has taken the address must not be believed: a false "drained" would end a preStop hook at once.
@@ -136,7 +149,7 @@ fn connect(place: &Place) -> Result<UnixStream, Failure> {
     Ok(stream)
 }
 
-fn cannot_connect(address: &Address, error: &io::Error) -> Failure {
+fn cannot_connect(address: &Address, patience: Duration, error: &io::Error) -> Failure {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => unavailable(format!(
             "nobody is there: {address} does not exist; is softstop running, with this as its [control] socket?"
@@ -149,26 +162,36 @@ fn cannot_connect(address: &Address, error: &io::Error) -> Failure {
             ),
         },
         Some(libc::EAGAIN) => {
-            unavailable(format!("softstop at {address} takes no connection for {} s", SOON.as_secs()))
+            unavailable(format!("softstop at {address} takes no connection for {:.1} s", patience.as_secs_f64()))
         }
         _ => unavailable(format!("cannot connect to {address}: {error}")),
     }
 }
 
+fn converse(stream: UnixStream, request: &Request, patience: Duration) -> Result<Reply, Failure> {
+    let told = ask_over(&stream, request, patience);
+    // Closed by the end of this process and not before: softstop, being PID 1, takes with it who is still there, and so
+    // waits for that.
+    std::mem::forget(stream);
+    told
+}
+
 /// Send the request, show progress, and give back the last line.
-fn converse(mut stream: &UnixStream, request: &Request) -> Result<Reply, Failure> {
+fn ask_over(mut stream: &UnixStream, request: &Request, patience: Duration) -> Result<Reply, Failure> {
     let waits = match request {
         Request::Status | Request::Order(Order::Ready | Order::Unready | Order::Signal { .. }) => false,
         Request::Order(Order::Drain { wait } | Order::Stop { wait }) => *wait,
         Request::Order(Order::Restart { .. } | Order::Start { .. }) => true,
     };
     let lost = |e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock => unavailable(format!("softstop does not answer for {} s", SOON.as_secs())),
+        io::ErrorKind::WouldBlock => {
+            unavailable(format!("softstop does not answer for {:.1} s", patience.as_secs_f64()))
+        }
         _ => unavailable(format!("the connection was lost: {e}")),
     };
     // Whoever waits for an order does so as long as it takes: softstop's own deadlines end it.
-    stream.set_read_timeout((!waits).then_some(SOON)).map_err(lost)?;
-    stream.set_write_timeout(Some(SOON)).map_err(lost)?;
+    stream.set_read_timeout((!waits).then_some(patience)).map_err(lost)?;
+    stream.set_write_timeout(Some(patience)).map_err(lost)?;
     // Who is turned away has its answer already, and may not be able to send any more.
     let _ = stream.write_all(protocol::line(request).as_bytes());
     let mut lines = BufReader::new(stream);

@@ -2,7 +2,7 @@
 //!
 //! [`protocol`] (one line of JSON each way), [`address`] and [`table`] are pure; [`socket`] makes the socket and finds it,
 //! [`server`] listens on the one thread with everything bounded, [`client`] is the other end: the same binary, run by
-//! `kubectl exec` or a preStop hook. What an order does is the machine's to decide (`lifecycle::orders`).
+//! `kubectl exec` or a preStop hook. [`waiting`] is where orders, also those by `GET /prestop`, meet the loop. What an order does is the machine's to decide (`lifecycle::orders`).
 
 pub mod address;
 pub mod client;
@@ -10,3 +10,5 @@ pub mod protocol;
 pub mod server;
 pub mod socket;
 pub mod table;
+pub mod turned_away;
+pub mod waiting;

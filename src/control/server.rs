@@ -4,7 +4,6 @@
 //! A newcomer always gets in, as with the probe endpoints: who has not sent its request yet makes room, oldest first. Who waits
 //! for an answer keeps its place; there are a few of those. Strangers are sent away before they are read from.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
@@ -13,13 +12,13 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, spawn_local, yield_now};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::protocol::{self, MAX_REQUEST, Reply, Request};
-use crate::lifecycle::action::Answer;
-use crate::lifecycle::event::{AskId, Asker, Order};
+use super::turned_away::TurnedAway;
+use super::waiting::{Asking, WaitingRoom};
+use crate::lifecycle::event::Asker;
 use crate::sys::procfs;
 
 /// Connections that have not sent their request; one more closes the oldest.
@@ -34,135 +33,46 @@ const WRITE: Duration = Duration::from_secs(2);
 const LEAVE: Duration = Duration::from_millis(500);
 /// How often a client that has closed its sending side is looked for. A full close is seen with it, at once.
 const LOOK: Duration = Duration::from_millis(250);
-/// Lines of progress kept for a client that reads slowly; further ones are lost to it.
-const PROGRESS: usize = 64;
 /// What a client may send behind its request, and is not read: a second line feed.
 const TRAILING: usize = 64;
 /// Pause after an accept that failed for want of a descriptor.
 const BACK_OFF: Duration = Duration::from_millis(250);
-/// Strangers are told of in the log once in so long.
-const TOLD: Duration = Duration::from_secs(10);
 
-/// To the loop.
-pub enum Message {
-    Ordered { ask: AskId, order: Order, by: Asker, reply: ReplyTo },
-    Gone { ask: AskId },
-}
-
-/// The way back to a client. Dropped without an answer it says that softstop is ending.
-pub struct ReplyTo {
-    lines: mpsc::UnboundedSender<Reply>,
-    /// For so many lines of progress more.
-    room: Rc<Cell<usize>>,
-}
-
-impl ReplyTo {
-    /// A line on the way; lost when the client does not read.
-    pub fn tell(&self, text: &str) {
-        if let Some(room) = self.room.get().checked_sub(1) {
-            self.room.set(room);
-            let _ = self.lines.send(Reply::Progress(text.to_string()));
-        }
-    }
-
-    pub fn answer(self, answer: Answer) {
-        let _ = self.lines.send(Reply::from(answer));
-    }
-}
-
-/// What the server needs to know, and what the loop can ask of it.
+/// What the server needs to know.
 pub struct Desk {
     /// Besides root.
     owner: u32,
     /// Anybody in the network namespace can connect.
     open_to_all: bool,
     status: Box<dyn Fn() -> String>,
-    /// No longer than twice [`WAITING`]: each who waits sends two messages at most.
-    orders: mpsc::UnboundedSender<Message>,
-    next: Cell<u64>,
-    waiting: Cell<usize>,
-    left: Notify,
-    told: Cell<Option<Instant>>,
-    untold: Cell<u64>,
+    waiting: Rc<WaitingRoom>,
+    turned_away: TurnedAway,
 }
 
 impl Desk {
-    pub fn new(
-        owner: u32,
-        open_to_all: bool,
-        status: Box<dyn Fn() -> String>,
-        orders: mpsc::UnboundedSender<Message>,
-    ) -> Rc<Desk> {
-        Rc::new(Desk {
-            owner,
-            open_to_all,
-            status,
-            orders,
-            next: Cell::new(0),
-            waiting: Cell::new(0),
-            left: Notify::new(),
-            told: Cell::new(None),
-            untold: Cell::new(0),
-        })
-    }
-
-    /// Until everybody has had an answer and left, `until` at the latest.
-    pub async fn everybody_left(&self, until: Instant) {
-        let left = async {
-            while self.waiting.get() > 0 {
-                self.left.notified().await;
-            }
-        };
-        let _ = timeout_at(until, left).await;
+    pub fn new(owner: u32, open_to_all: bool, status: Box<dyn Fn() -> String>, waiting: Rc<WaitingRoom>) -> Rc<Desk> {
+        Rc::new(Desk { owner, open_to_all, status, waiting, turned_away: TurnedAway::default() })
     }
 
     /// Who it is, or why they may not ask.
     fn admit(&self, stream: &UnixStream) -> Result<Asker, String> {
         let peer = stream.peer_cred().map_err(|e| format!("the kernel does not say who you are: {e}"))?;
-        let by = Asker { uid: peer.uid(), pid: peer.pid().unwrap_or(0) };
-        if by.uid != self.owner && by.uid != 0 {
+        let (uid, pid) = (peer.uid(), peer.pid().unwrap_or(0));
+        if uid != self.owner && uid != 0 {
             let root = if self.owner == 0 { "" } else { " and root" };
-            return Err(format!("orders are taken from uid {}{root} alone, not from uid {}", self.owner, by.uid));
+            return Err(format!("orders are taken from uid {}{root} alone, not from uid {uid}", self.owner));
         }
         // Root of another container in the pod, or of a container in the host's network (CVE-2020-15257), is not our root.
-        if self.open_to_all && (by.pid == 0 || procfs::is_in_namespace_below(by.pid)) {
+        if self.open_to_all && (pid == 0 || procfs::is_in_namespace_below(pid)) {
             return Err("an abstract address takes orders from its own PID namespace alone".to_string());
         }
-        Ok(by)
+        Ok(Asker::Local { uid, pid })
     }
 
     fn turn_away(&self, stream: &UnixStream, why: &str) {
         // It fits into an empty socket; if not, they see the connection closed.
         let _ = stream.try_write(Reply::Denied(why.to_string()).line().as_bytes());
-        let now = Instant::now();
-        if self.told.get().is_some_and(|at| now < at + TOLD) {
-            self.untold.set(self.untold.get() + 1);
-            return;
-        }
-        self.told.set(Some(now));
-        let more = match self.untold.replace(0) {
-            0 => String::new(),
-            n => format!(" ({n} more since the last such line)"),
-        };
-        tracing::warn!("control: a client was turned away: {why}{more}");
-    }
-
-    fn take_place(self: &Rc<Desk>) -> Option<Place> {
-        let taken = self.waiting.get();
-        (taken < WAITING).then(|| {
-            self.waiting.set(taken + 1);
-            Place(Rc::clone(self))
-        })
-    }
-}
-
-/// One of those who wait.
-struct Place(Rc<Desk>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.waiting.set(self.0.waiting.get() - 1);
-        self.0.left.notify_waiters();
+        self.turned_away.tell("control", why);
     }
 }
 
@@ -209,8 +119,8 @@ async fn read(stream: UnixStream, by: Asker, desk: Rc<Desk>) {
             let status = (desk.status)();
             say(&stream, Reply::Status(status)).await;
         }
-        Ok(Request::Order(order)) => match desk.take_place() {
-            Some(place) => drop(spawn_local(give(stream, order, by, place))),
+        Ok(Request::Order(order)) => match desk.waiting.enter(WAITING) {
+            Some(place) => drop(spawn_local(give(stream, place.ask(order, by)))),
             None => {
                 let text = format!("{WAITING} orders wait for their answers already; try again later");
                 say(&stream, Reply::Refused(text)).await;
@@ -238,38 +148,24 @@ async fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {
 }
 
 /// One order, to its answer.
-async fn give(stream: UnixStream, order: Order, by: Asker, place: Place) {
-    let desk = &place.0;
-    let ask = AskId(desk.next.replace(desk.next.get() + 1));
-    let (sender, mut lines) = mpsc::unbounded_channel();
-    let room = Rc::new(Cell::new(PROGRESS));
-    // When the loop has ended, both this and the way back are dropped.
-    let reply = ReplyTo { lines: sender, room: Rc::clone(&room) };
-    let _ = desk.orders.send(Message::Ordered { ask, order, by, reply });
+async fn give(stream: UnixStream, mut asking: Asking) {
     let mut trailing = 0;
     let answer = loop {
         tokio::select! {
             biased;
-            line = lines.recv() => match line {
-                Some(progress @ Reply::Progress(_)) => {
-                    room.set(room.get() + 1);
+            line = asking.next() => match line {
+                progress @ Reply::Progress(_) => {
                     if write(&stream, &progress.line()).await.is_err() {
-                        break None;
+                        return;
                     }
                 }
-                last => break Some(last.unwrap_or_else(|| Reply::Refused("softstop is ending".to_string()))),
+                last => break last,
             },
-            () = gone(&stream, &mut trailing) => break None,
+            () = gone(&stream, &mut trailing) => return,
         }
     };
-    match answer {
-        Some(answer) => {
-            say(&stream, answer).await;
-            let _ = timeout(LEAVE, gone(&stream, &mut trailing)).await;
-        }
-        // Nobody to tell it when the loop has ended.
-        None => drop(desk.orders.send(Message::Gone { ask })),
-    }
+    say(&stream, answer).await;
+    let _ = timeout(LEAVE, gone(&stream, &mut trailing)).await;
 }
 
 /// The last line.

@@ -33,7 +33,11 @@ pub fn render(status: &Value) -> String {
         if let Some(message) = p["message"].as_str() {
             let _ = writeln!(text, "{}: {}", word(&p["name"]), plain(message));
         }
+        if let Some(line) = p["last_output"].as_array().and_then(|lines| lines.last()?.as_str()) {
+            let _ = writeln!(text, "{}: its last output: {}", word(&p["name"]), plain(line));
+        }
     }
+    text.push_str(&orphans(status));
     text
 }
 
@@ -73,6 +77,19 @@ fn summary(status: &Value) -> String {
     text
 }
 
+/// Who left children behind, the worst first.
+fn orphans(status: &Value) -> String {
+    const SHOWN: usize = 5;
+    let none = Vec::new();
+    let leaked = status["orphans_by_command"].as_array().unwrap_or(&none);
+    let each = leaked.iter().take(SHOWN).map(|l| match l["process"].as_str() {
+        Some(process) => format!("{} {} from {}", l["count"], word(&l["command"]), plain(process)),
+        None => format!("{} {}", l["count"], word(&l["command"])),
+    });
+    let each: Vec<String> = each.collect();
+    if each.is_empty() { String::new() } else { format!("orphans: {}\n", each.join(", ")) }
+}
+
 /// `: 12 connections`, or nothing.
 fn after_colon(progress: &Value) -> String {
     progress.as_str().map_or_else(String::new, |text| format!(": {}", plain(text)))
@@ -92,6 +109,7 @@ fn row(p: &Value) -> [String; 7] {
     };
     let exit = &p["last_exit"];
     let exit = match (exit["signal"].as_str(), exit["exit_code"].as_i64()) {
+        (Some(signal), _) if exit["reason"] == "OOMKilled" => format!("{signal} (OOMKilled)"),
         (Some(signal), _) => signal.to_string(),
         (None, Some(code)) => code.to_string(),
         (None, None) => "-".to_string(),
@@ -110,7 +128,8 @@ fn age(seconds: &Value) -> String {
     Human(seconds).to_string()
 }
 
-fn plain(text: &str) -> String {
+/// On one line, without control characters.
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -123,22 +142,26 @@ mod tests {
     fn people_see_a_table() {
         let status = json!({
             "version": "0.1.0", "phase": "Running", "started": true, "ready": false, "live": true,
-            "uptime_seconds": 125.0, "grace_seconds": 30.0, "orphans_reaped": 2,
+            "uptime_seconds": 125.0, "grace_seconds": 30.0, "orphans_reaped": 3,
+            "orphans_by_command": [{ "command": "git", "process": "web", "count": 2 }, { "command": "ssh\n", "count": 1 }],
             "processes": [
                 { "name": "web", "state": "Running", "pid": 7, "started": true, "ready": true, "live": true, "main": true,
                   "restarts": 0, "running_seconds": 125.0 },
                 { "name": "agent", "state": "Waiting", "reason": "CrashLoopBackOff", "message": "no\u{1b}[31m such file",
                   "started": false, "ready": false, "live": true, "main": false, "restarts": 3,
-                  "restart_in_seconds": 4.0, "last_exit": { "exit_code": 139, "signal": "SIGSEGV", "reason": "Error" } },
+                  "restart_in_seconds": 4.0, "last_exit": { "exit_code": 137, "signal": "SIGKILL", "reason": "OOMKilled" },
+                  "last_output": ["one", "two\u{1b}"] },
             ],
         });
         assert_eq!(
             render(&status),
-            "softstop 0.1.0: Running, not ready, up 2m05s, grace 30.0s, 2 orphans reaped\n\n\
+            "softstop 0.1.0: Running, not ready, up 2m05s, grace 30.0s, 3 orphans reaped\n\n\
              NAME   STATE                       READY  PID  RESTARTS          AGE    LAST EXIT\n\
              web *  Running                     yes    7    0                 2m05s  -\n\
-             agent  Waiting (CrashLoopBackOff)  no     -    3 (next in 4.0s)  -      SIGSEGV\n\
-             agent: no [31m such file\n"
+             agent  Waiting (CrashLoopBackOff)  no     -    3 (next in 4.0s)  -      SIGKILL (OOMKilled)\n\
+             agent: no [31m such file\n\
+             agent: its last output: two \n\
+             orphans: 2 git from web, 1 ssh \n"
         );
     }
 

@@ -319,6 +319,7 @@ mod tests {
             running: Some(Duration::from_secs(5)),
             restart_in: None,
             last_exit: None,
+            last_output: Vec::new(),
         }
     }
 
@@ -336,6 +337,7 @@ mod tests {
             processes: vec![process("web"), process("db")],
             stop: None,
             orphans_reaped: 3,
+            seen: Default::default(),
         }
     }
 

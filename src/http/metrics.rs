@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::status::{Phase, ProcessStatus, Status};
+use crate::status::{Phase, ProcessStatus, Seen, Status};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -46,6 +46,35 @@ fn whole(page: &mut Page, status: &Status) {
     page.gauge("softstop_grace_seconds", "The whole budget of a stop.", NO_LABELS, status.grace.as_secs_f64());
     page.head("softstop_orphans_reaped_total", "counter", "Processes reaped that softstop did not start itself.");
     page.sample("softstop_orphans_reaped_total", NO_LABELS, status.orphans_reaped);
+    seen(page, &status.seen);
+}
+
+/// The label `command` has at most 17 values: see [`crate::report::Orphans`].
+fn seen(page: &mut Page, seen: &Seen) {
+    if !seen.orphans.is_empty() {
+        let name = "softstop_orphans_by_command_total";
+        page.head(
+            name,
+            "counter",
+            "Processes reaped that softstop did not start itself, by command and the process they came from.",
+        );
+        for leaked in &seen.orphans {
+            let process = leaked.process.as_deref().unwrap_or_default();
+            page.sample(name, [("command", leaked.command.as_str()), ("process", process)], leaked.count);
+        }
+    }
+    if let Some(kills) = seen.oom_kills {
+        page.head(
+            "softstop_oom_kills_total",
+            "counter",
+            "Processes that the kernel killed in this cgroup for want of memory.",
+        );
+        page.sample("softstop_oom_kills_total", NO_LABELS, kills);
+    }
+    if let Some(pids) = seen.pids {
+        page.gauge("softstop_pids_current", "Processes and threads in this cgroup.", NO_LABELS, pids.current);
+        page.gauge("softstop_pids_max", "How many there may be (pids.max).", NO_LABELS, pids.max);
+    }
 }
 
 fn processes(page: &mut Page, processes: &[ProcessStatus]) {
@@ -157,7 +186,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::status::{LastExit, StopStatus, TaskStatus};
+    use crate::report::{Leaked, OTHERS};
+    use crate::status::{LastExit, Pids, StopStatus, TaskStatus};
 
     fn process(name: &str, restarts: u32) -> ProcessStatus {
         ProcessStatus {
@@ -174,6 +204,7 @@ mod tests {
             running: Some(Duration::from_millis(5250)),
             restart_in: None,
             last_exit: None,
+            last_output: Vec::new(),
         }
     }
 
@@ -191,6 +222,7 @@ mod tests {
             processes: names.iter().map(|n| process(n, 2)).collect(),
             stop: None,
             orphans_reaped: 10_000,
+            seen: Default::default(),
         }
     }
 
@@ -206,6 +238,14 @@ mod tests {
             deadline_in: Duration::from_secs(27),
             step_deadline_in: Duration::ZERO,
         });
+        let leaked = |command: &str, process: Option<&str>| Leaked {
+            command: command.into(),
+            process: process.map(str::to_owned),
+            count: 3,
+        };
+        status.seen.orphans = vec![leaked(name, Some(name)), leaked(name, None), leaked(OTHERS, None)];
+        status.seen.oom_kills = Some(4);
+        status.seen.pids = Some(Pids { current: 80, max: 100 });
         let p = &mut status.processes[1];
         (p.state, p.reason, p.pid, p.running) = ("Waiting", Some("CrashLoopBackOff"), None, None);
         p.last_exit = Some(LastExit { exit_code: 143, signal: Some("SIGTERM".into()), reason: "Error" });
@@ -318,6 +358,8 @@ mod tests {
         let waiting = [("process", "agent"), ("reason", "CrashLoopBackOff")];
         assert_eq!(value(&page, "softstop_process_waiting_reason", &waiting), 1.0);
         assert_eq!(value(&page, "softstop_init_task_running_seconds", &[("task", "agent")]), 3.0);
+        assert_eq!(value(&page, "softstop_oom_kills_total", &[]), 4.0);
+        assert_eq!(value(&page, "softstop_pids_current", &[]) / value(&page, "softstop_pids_max", &[]), 0.8);
     }
 
     proptest! {
@@ -327,6 +369,8 @@ mod tests {
             let page = parse(&render(&everything(&name)));
             prop_assert_eq!(value(&page, "softstop_process_restarts_total", &[("process", &name)]), 2.0);
             prop_assert_eq!(value(&page, "softstop_stop_step_info", &[("step", &name)]), 1.0);
+            let labels = [("command", name.as_str()), ("process", &name)];
+            prop_assert_eq!(value(&page, "softstop_orphans_by_command_total", &labels), 3.0);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 in both directions: the probe endpoints that softstop serves, and the calls that its hooks and probes make.
 //!
-//! [`endpoints`] and [`metrics`] are pure: a request and a [`crate::status::Status`] in, an answer out. [`server`] and
+//! [`endpoints`], [`metrics`] and [`prestop`] (who may ask for the drain) are pure: a request and a [`crate::status::Status`] in, an answer out. [`server`] and
 //! [`client`] do the I/O, on the one thread, every wait bounded.
 
 pub mod client;
@@ -8,4 +8,6 @@ pub mod condition;
 pub mod endpoints;
 pub mod metrics;
 pub mod own;
+pub mod prestop;
 pub mod server;
+mod shared;

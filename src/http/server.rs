@@ -4,10 +4,11 @@
 //! a newcomer always gets in: when all places are taken, the connection that has been open longest makes room, because an
 //! honest one has had its answer long ago. What a request means is the caller's: the server knows no path.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
@@ -27,10 +28,11 @@ use nix::sys::socket::{Backlog, listen};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep};
 use tracing::{debug, error, warn};
 
 use super::endpoints::{ALLOWED, Answer};
+use super::shared::{Shared, gone};
 
 /// Request line and headers together, in bytes; what is longer is answered 431 or 414. hyper's smallest.
 const MAX_HEAD: usize = 8192;
@@ -57,7 +59,7 @@ pub struct Limits {
     pub request: Duration,
     /// For a client to take some of the answer before it is given up.
     pub write: Duration,
-    /// A connection's whole life, whatever it does.
+    /// A connection's whole life, whatever it does but wait for an answer that comes later.
     pub lifetime: Duration,
 }
 
@@ -82,6 +84,24 @@ impl Default for Limits {
 
 /// What answers a request's head; it must not block. A panic in it is answered 500 and ends nothing.
 pub type Answerer = Rc<dyn Fn(&Parts) -> Answer>;
+
+/// What answers a request later: it must not block, and ends when there is an answer. `None`: it is not for such. Its waiting is
+/// its own to bound, in number and time: the connection is not closed meanwhile unless the client does.
+pub type Later = Rc<dyn Fn(&Parts, IpAddr) -> Option<Pin<Box<dyn Future<Output = Answer>>>>>;
+
+/// What is served.
+#[derive(Clone)]
+pub struct Site {
+    pub answer: Answerer,
+    /// Asked first.
+    pub later: Option<Later>,
+}
+
+impl From<Answerer> for Site {
+    fn from(answer: Answerer) -> Site {
+        Site { answer, later: None }
+    }
+}
 
 /// Listens on `addr`, with SO_REUSEADDR and close-on-exec, not blocking: `tokio::net::TcpListener::from_std` takes it.
 ///
@@ -119,12 +139,12 @@ pub fn bind(addr: SocketAddr) -> Result<std::net::TcpListener, String> {
 /// Serves until it is dropped, which closes the listener and every connection at once.
 ///
 /// Needs a tokio runtime with I/O and time, and no `LocalSet`: it brings its own.
-pub async fn serve(listener: TcpListener, answer: Answerer, limits: Limits) {
+pub async fn serve(listener: TcpListener, site: impl Into<Site>, limits: Limits) {
     let tasks = LocalSet::new();
-    tasks.run_until(accept_all(&tasks, &listener, answer, limits)).await;
+    tasks.run_until(accept_all(&tasks, &listener, &site.into(), limits)).await;
 }
 
-async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, limits: Limits) {
+async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limits: Limits) {
     let mut connections =
         Connections { running: JoinSet::new(), oldest_first: VecDeque::new(), most: limits.connections, short: None };
     let mut pause = Duration::ZERO;
@@ -137,11 +157,13 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, answer: Answerer, 
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, addr)) => {
                 pause = Duration::ZERO;
                 connections.make_room_for_one(limits.connections);
-                let handle = connections.running.spawn_local_on(connection(stream, Rc::clone(&answer), limits), tasks);
-                connections.oldest_first.push_back(handle);
+                let client = Client { from: addr.ip(), waits: Rc::default(), stream: Rc::new(stream) };
+                let waits = Rc::clone(&client.waits);
+                let handle = connections.running.spawn_local_on(connection(client, site.clone(), limits), tasks);
+                connections.oldest_first.push_back((handle, waits));
                 // Lets the connections at hand have their turn before the next one is taken: a flood of connects cannot
                 // push out a probe whose request has already arrived.
                 tokio::task::yield_now().await;
@@ -172,8 +194,8 @@ fn out_of_resources(e: &io::Error) -> bool {
 
 struct Connections {
     running: JoinSet<()>,
-    /// Some have ended already.
-    oldest_first: VecDeque<AbortHandle>,
+    /// Some have ended already. `true`: it waits for an answer that comes later, and makes room for nobody.
+    oldest_first: VecDeque<(AbortHandle, Rc<Cell<bool>>)>,
     /// Places: the limit, or as many as there were descriptors for but one, which a newcomer needs.
     most: usize,
     /// When descriptors ran out last.
@@ -186,9 +208,7 @@ impl Connections {
             (self.most, self.short) = (limit, None);
         }
         self.forget_ended();
-        while self.oldest_first.len() >= self.most.max(1) {
-            self.drop_oldest();
-        }
+        while self.oldest_first.len() >= self.most.max(1) && self.drop_oldest() {}
     }
 
     /// Descriptors have run out: fewer places, so that a newcomer does not have to wait for one again.
@@ -200,32 +220,67 @@ impl Connections {
     }
 
     fn forget_ended(&mut self) {
-        self.oldest_first.retain(|c| !c.is_finished());
+        self.oldest_first.retain(|(c, _)| !c.is_finished());
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.oldest_first.pop_front() {
-            oldest.abort();
-        }
+    /// `false`: there is none that can make room.
+    fn drop_oldest(&mut self) -> bool {
+        let oldest = self.oldest_first.iter().position(|(_, waits)| !waits.get());
+        oldest.and_then(|i| self.oldest_first.remove(i)).inspect(|(c, _)| c.abort()).is_some()
     }
 }
 
-async fn connection(stream: TcpStream, answer: Answerer, limits: Limits) {
+/// Whom a connection is with.
+#[derive(Clone)]
+struct Client {
+    from: IpAddr,
+    /// It waits for an answer that comes later.
+    waits: Rc<Cell<bool>>,
+    stream: Rc<TcpStream>,
+}
+
+async fn connection(client: Client, site: Site, limits: Limits) {
     // Answers are one write each; without this, the second of two pipelined ones could wait for a delayed ACK.
-    let _ = stream.set_nodelay(true);
-    converse(stream, answer, limits).await;
+    let _ = client.stream.set_nodelay(true);
+    let stream = Shared(Rc::clone(&client.stream));
+    let over = async {
+        loop {
+            sleep(limits.lifetime).await;
+            if !client.waits.get() {
+                return;
+            }
+        }
+    };
+    talk(stream, site, Some(&client), limits, over).await;
 }
 
 /// One connection's whole life, whatever the client sends: requests answered one after the other until either side ends it.
 pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answerer, limits: Limits) {
+    talk(stream, answer.into(), None, limits, sleep(limits.lifetime)).await;
+}
+
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    site: Site,
+    client: Option<&Client>,
+    limits: Limits,
+    over: impl Future<Output = ()>,
+) {
     let io = ImpatientWriter { io: TokioIo::new(stream), limit: limits.write, stalled: None };
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = Rc::clone(&answer);
+        let (site, client) = (site.clone(), client.cloned());
         async move {
             // One answer a turn: a client that sends hundreds of requests at once would have them all answered before anybody
             // else is looked at, and 64 such clients would keep a probe waiting for seconds.
             tokio::task::yield_now().await;
-            Ok::<_, Infallible>(respond(&answer, &request.into_parts().0))
+            let head = request.into_parts().0;
+            Ok::<_, Infallible>(match client {
+                Some(client) => match begin(&site, &head, client.from) {
+                    Some(later) => respond_later(later, &client).await,
+                    None => respond(&site.answer, &head),
+                },
+                None => respond(&site.answer, &head),
+            })
         }
     });
     let mut http = http1::Builder::new();
@@ -234,11 +289,37 @@ pub async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answe
         .max_buf_size(MAX_HEAD)
         // A client may close its sending side once it has asked: `printf 'GET …' | nc`.
         .half_close(true);
-    match timeout(limits.lifetime, http.serve_connection(io, service)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => debug!("an http connection ended early: {e}"),
-        Err(_) => debug!("an http connection was closed after {} s", limits.lifetime.as_secs()),
+    tokio::select! {
+        ended = http.serve_connection(io, service) => {
+            if let Err(e) = ended {
+                debug!("an http connection ended early: {e}");
+            }
+        }
+        () = over => debug!("an http connection was closed after {} s", limits.lifetime.as_secs()),
     }
+}
+
+fn begin(site: &Site, head: &Parts, from: IpAddr) -> Option<Pin<Box<dyn Future<Output = Answer>>>> {
+    let later = site.later.as_ref()?;
+    catch_unwind(AssertUnwindSafe(|| later(head, from))).unwrap_or_else(|_| {
+        error!("answering {} {} panicked; this is a bug in softstop", head.method, head.uri.path());
+        None
+    })
+}
+
+/// The connection keeps its place until the answer, or until the client goes. It ends with it: the kubelet would keep it for later.
+async fn respond_later(later: Pin<Box<dyn Future<Output = Answer>>>, client: &Client) -> Response<Full<Bytes>> {
+    client.waits.set(true);
+    let answer = tokio::select! {
+        biased;
+        answer = later => answer,
+        // Who has closed the sending side alone may see it.
+        () = gone(&client.stream) => Answer::text(202, "not waited for: the connection was closed\n"),
+    };
+    client.waits.set(false);
+    let mut response = shape(answer);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn respond(answer: &Answerer, request: &Parts) -> Response<Full<Bytes>> {
@@ -246,6 +327,10 @@ fn respond(answer: &Answerer, request: &Parts) -> Response<Full<Bytes>> {
         error!("answering {} {} panicked; this is a bug in softstop", request.method, request.uri.path());
         Answer::text(500, "internal error\n")
     });
+    shape(answer)
+}
+
+fn shape(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

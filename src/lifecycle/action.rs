@@ -15,6 +15,8 @@ pub enum Action {
     Spawn { process: ProcId },
     /// Send a signal to a process that has not been reaped; with `wake`, SIGCONT after it so that a stopped process can act.
     Signal { process: ProcId, signal: Signal, to: SignalTo, wake: bool },
+    /// Send a process that is about to be killed the signal upon which it says what it is doing, and SIGCONT.
+    Diagnose { process: ProcId, signal: Signal, to: SignalTo },
     /// Pass on a signal that is not a stop request.
     Forward { process: ProcId, signal: Signal, sender: Sender },
     /// SIGKILL the process and its group, after a look at what it is doing.

@@ -1,5 +1,6 @@
 //! Everything that can happen. Pure.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::signal::Signal;
@@ -53,7 +54,7 @@ pub enum Event {
     Alone,
     /// The answer to `Action::Census`: something still lives below softstop.
     NotAlone,
-    /// An order over the control socket; answered by one `Action::Answer`, now or later.
+    /// An order over the control socket, or `GET /prestop`; answered by one `Action::Answer`, now or later.
     Ordered {
         ask: AskId,
         order: Order,
@@ -80,16 +81,29 @@ pub enum Sender {
     Unknown,
 }
 
-/// One order over the control socket: unique over softstop's life.
+/// One order: unique over softstop's life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct AskId(pub u64);
 
-/// Who gave an order, as the kernel says.
+/// Who gave an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct Asker {
-    pub uid: u32,
-    /// As our PID namespace counts; 0 for a process outside it.
-    pub pid: i32,
+pub enum Asker {
+    /// Over the control socket, as the kernel says.
+    Local {
+        uid: u32,
+        /// As our PID namespace counts; 0 for a process outside it.
+        pid: i32,
+    },
+    /// By `GET /prestop`.
+    PreStop(HookCaller),
+}
+
+/// Who calls a preStop hook over HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct HookCaller {
+    pub from: IpAddr,
+    /// It says so: `User-Agent: kube-lifecycle/1.36`.
+    pub kubelet: bool,
 }
 
 /// What can be ordered over the control socket. Processes by name: the machine says which there are.
@@ -222,6 +236,8 @@ pub enum Cause {
     StopOrdered { by: Asker },
     /// `softstop drain`.
     DrainOrdered { by: Asker },
+    /// `GET /prestop`: a preStop hook of the kind httpGet.
+    PreStopCalled { by: HookCaller },
     /// A process whose end ends the container has ended.
     ProcessEnded { process: ProcId, status: Exit },
     /// A process that the container cannot do without could not be started.
@@ -239,7 +255,12 @@ pub enum Cause {
 impl Cause {
     /// Somebody asked for it, as opposed to something having ended or failed by itself.
     pub fn requested(&self) -> bool {
-        matches!(self, Cause::Signal { .. } | Cause::StopOrdered { .. } | Cause::DrainOrdered { .. })
+        matches!(self, Cause::Signal { .. } | Cause::StopOrdered { .. }) || self.drain_only()
+    }
+
+    /// Only the drain was asked for so far: the processes are not to be stopped yet.
+    pub fn drain_only(&self) -> bool {
+        matches!(self, Cause::DrainOrdered { .. } | Cause::PreStopCalled { .. })
     }
 }
 

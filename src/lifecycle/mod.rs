@@ -142,6 +142,11 @@ impl Machine {
         self.stop.as_ref().map(|s| s.end)
     }
 
+    /// It is being stopped: its end, however it comes, is no surprise.
+    pub fn is_being_stopped(&self, process: ProcId) -> bool {
+        matches!(self.processes[process.0].state, State::Stopping(_))
+    }
+
     /// An adopted process has been reaped: counted for `/status` and the report.
     pub fn orphan_reaped(&mut self) {
         self.orphans_reaped = self.orphans_reaped.saturating_add(1);
@@ -171,8 +176,9 @@ impl Machine {
             if matches!(self.stage, Stage::Done) {
                 return;
             }
+            self.latch();
             self.fx.ready.iter_mut().zip(&self.processes).for_each(|(ready, p)| *ready = p.ready());
-            let changed = self.latch() || self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
+            let changed = self.due_stop() || self.due_up() || self.advance_up() || self.advance_stop();
             if !changed {
                 break;
             }
@@ -259,10 +265,18 @@ impl std::hash::Hash for Machine {
 
 impl std::fmt::Display for event::Asker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.pid {
-            0 => write!(f, "uid {} outside the container", self.uid),
-            pid => write!(f, "uid {}, pid {pid}", self.uid),
+        match self {
+            event::Asker::Local { uid, pid: 0 } => write!(f, "uid {uid} outside the container"),
+            event::Asker::Local { uid, pid } => write!(f, "uid {uid}, pid {pid}"),
+            event::Asker::PreStop(caller) => caller.fmt(f),
         }
+    }
+}
+
+impl std::fmt::Display for event::HookCaller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let who = if self.kubelet { "a kubelet at " } else { "" };
+        write!(f, "{who}{}", self.from)
     }
 }
 

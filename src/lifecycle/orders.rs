@@ -1,6 +1,6 @@
-//! What can be ordered while softstop runs: stop, drain, restart, start, signal, ready, unready. Pure.
+//! What can be ordered while softstop runs: stop, drain (also as `GET /prestop`), restart, start, signal, ready, unready. Pure.
 //!
-//! Each order gets one answer: at once, or when what it set in motion is over. How many may wait is the control socket's to
+//! Each order gets one answer: at once, or when what it set in motion is over. How many may wait is `control::waiting`'s to
 //! bound.
 
 use super::action::{Action, Answer};
@@ -104,7 +104,10 @@ impl Machine {
     // === drain and stop ===
 
     fn order_drain(&mut self, ask: AskId, wait: bool, by: Asker) -> Heard {
-        self.request_stop(Cause::DrainOrdered { by });
+        self.request_stop(match by {
+            Asker::Local { .. } => Cause::DrainOrdered { by },
+            Asker::PreStop(by) => Cause::PreStopCalled { by },
+        });
         if wait { self.wait(ask, Until::Drained) } else { Ok(Some(self.deadline_text("draining"))) }
     }
 

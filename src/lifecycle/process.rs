@@ -62,6 +62,8 @@ pub(super) struct Stopping {
     /// It is being stopped to be started again, not because the container stops.
     pub to_restart: bool,
     pub stage: StopStage,
+    /// Of the time until `until` so much is kept for the diagnosis: the ladder ends this much earlier. Zero: there is none.
+    pub diagnosis: Duration,
     /// The last signal of its ladder, and when it was sent.
     pub last: Option<(Signal, At)>,
     /// Its readiness probe goes on while it drains.
@@ -74,6 +76,10 @@ pub(super) enum StopStage {
     /// Waiting after the ladder's rung `index`.
     Rung {
         index: usize,
+        until: At,
+    },
+    /// Its ladder is over; it has been told to say what it is doing.
+    Diagnosing {
         until: At,
     },
     /// Not ended by `until`, it is taken for unkillable, and what waits for its end goes on; `None`: it is waited for.

@@ -7,7 +7,7 @@ use super::{Machine, Stage};
 use crate::config::ReadinessOnDrain;
 use crate::lifecycle::action::ProbeKind;
 use crate::report::StepKind;
-use crate::status::{LastExit, Phase, ProcessStatus, Status, StopStatus, TaskStatus};
+use crate::status::{LastExit, Phase, ProcessStatus, Seen, Status, StopStatus, TaskStatus};
 use crate::time::At;
 
 impl Machine {
@@ -64,6 +64,7 @@ impl Machine {
             processes: (0..self.processes.len()).map(|i| self.process_status(ProcId(i), now)).collect(),
             stop: self.stop_status(now),
             orphans_reaped: self.orphans_reaped,
+            seen: Seen::default(),
         }
     }
 
@@ -93,6 +94,7 @@ impl Machine {
             running: since.map(|t| now.since(t)),
             restart_in,
             last_exit: p.last_exit.map(last_exit),
+            last_output: Vec::new(),
         }
     }
 

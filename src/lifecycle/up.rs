@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::action::{Action, ProbeKind, What};
 use super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
 use super::health::{ProbeRun, Step};
-use super::process::{Cleaning, End, PostStart, Proc, Running, State, backoff_delay};
+use super::process::{Cleaning, End, PostStart, Proc, Running, State, StopStage, backoff_delay};
 use super::task::{SHORTEST, TaskRun};
 use super::{Machine, Stage};
 use crate::config::{OnExit, OnFailure, Restart};
@@ -191,13 +191,9 @@ impl Machine {
             return;
         };
         r.started = true;
-        for ended in &mut super::drain_where(&mut r.probes, |p| p.kind == ProbeKind::Startup) {
-            ended.end(&mut self.fx);
-        }
+        r.probes.retain(|p| p.kind != ProbeKind::Startup);
         let took = Secs(self.now.since(r.since));
-        if self.plan.probe(id.0, ProbeKind::Startup).is_some() {
-            self.note(Note::StartedUp { process, took });
-        }
+        self.note(Note::StartedUp { process, took });
         self.begin_probes(id);
     }
 
@@ -268,6 +264,7 @@ impl Machine {
         let container_stops = self.stop.is_some();
         let p = &mut self.processes[id.0];
         p.last_exit = Some(exit);
+        let diagnosed = matches!(&p.state, State::Stopping(s) if matches!(s.stage, StopStage::Diagnosing { .. }));
         let (since, killed, to_restart, until, told) = match &mut p.state {
             State::Running(r) => {
                 for probe in &mut r.probes {
@@ -295,6 +292,9 @@ impl Machine {
         if !(told && container_stops) {
             let process = self.name(id);
             self.note(Note::Exited { process, exit: exit.into(), ran: Secs(now.since(since)) });
+        }
+        if diagnosed {
+            self.ended_by_diagnosis(id, exit);
         }
         self.exited_in_stop(id, exit, told);
         if !self.ends_container(id, exit, to_restart) {
@@ -398,9 +398,6 @@ impl Machine {
 
     /// What follows without any time passing: the next init task, a start, the next post_start task.
     pub(super) fn advance_up(&mut self) -> bool {
-        if self.stop.is_some() {
-            return false;
-        }
         match &self.stage {
             Stage::Init { task, index } => match task.result().cloned() {
                 Some(result) => {
@@ -525,29 +522,20 @@ impl Machine {
         match on_failure {
             _ if ok => self.next_post_start(id, index + 1),
             OnFailure::Ignore => self.next_post_start(id, index + 1),
-            OnFailure::Restart => {
-                self.next_post_start(id, usize::MAX);
-                self.unhealthy(id, format!("post_start {name} failed"));
-            }
-            OnFailure::Stop => {
-                self.next_post_start(id, usize::MAX);
-                self.request_stop(Cause::PostStartFailed { process: id, code });
-            }
+            OnFailure::Restart => self.unhealthy(id, format!("post_start {name} failed")),
+            OnFailure::Stop => self.request_stop(Cause::PostStartFailed { process: id, code }),
         }
     }
 
     /// Remember who has ever been started and ready: what `after` asks for.
-    pub(super) fn latch(&mut self) -> bool {
-        let mut changed = false;
+    pub(super) fn latch(&mut self) {
         for p in &mut self.processes {
             let (completed, ready) = (p.completed(), p.ready());
             let started = p.started() || completed;
-            changed |= (started && !p.was_started) || (ready && !p.was_ready) || (completed && !p.was_completed);
             p.was_started |= started;
             p.was_ready |= ready;
             p.was_completed |= completed;
         }
-        changed
     }
 
     /// Say who has become ready.
@@ -561,7 +549,7 @@ impl Machine {
                 let config = &self.plan.config.processes[i];
                 let probed = config.readiness.is_some() || config.startup.is_some() || !config.post_start.is_empty();
                 self.note(Note::Ready { process, probed });
-            } else if !ready && p.said_ready && !matches!(p.state, State::Running(_)) {
+            } else if !matches!(p.state, State::Running(_)) {
                 p.said_ready = false;
             }
         }
@@ -579,7 +567,7 @@ impl Machine {
 /// The exit code that a failed task stands for: its program's own, if it had one.
 fn own_code(result: &TaskResult) -> u8 {
     match result {
-        TaskResult::Failed { code: Some(code), .. } if *code != 0 => *code,
+        TaskResult::Failed { code: Some(code), .. } => *code,
         _ => crate::exit::FAILED,
     }
 }

@@ -124,6 +124,11 @@ impl Source {
         Ok(Capture { pipes })
     }
 
+    /// What it says from now on is another run's.
+    pub fn forget_tail(&self) {
+        *self.tail.borrow_mut() = Tail::default();
+    }
+
     /// The last lines of the process, of both streams in the order they were read, oldest first: at most ten, each at
     /// most 256 bytes, without control characters.
     pub fn tail(&self) -> Vec<String> {
@@ -146,13 +151,18 @@ impl Source {
 
 impl Capture {
     /// The process itself has ended: its last words are passed on even without a newline, though a grandchild may hold
-    /// the pipe and go on writing to it. Returns at once; the work is done beside the loop.
-    pub fn process_ended(self) {
-        for pipe in self.pipes {
-            if !pipe.ended.get() {
-                tokio::task::spawn_local(async move { pipe.drain().await });
-            }
-        }
+    /// the pipe and go on writing to it. Returns at once; the work is done beside the loop, and `then` follows it.
+    pub fn process_ended(self, then: impl FnOnce() + 'static) {
+        tokio::task::spawn_local(async move {
+            // Side by side: nobody may read the one stream while the other is read.
+            let drain = async |pipe: &Pipe| {
+                if !pipe.ended.get() {
+                    pipe.drain().await;
+                }
+            };
+            tokio::join!(drain(&self.pipes[0]), drain(&self.pipes[1]));
+            then();
+        });
     }
 
     /// Nobody holds either pipe any more.

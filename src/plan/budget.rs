@@ -5,11 +5,14 @@
 //! ├─ drain 1 ─┬─ drain 2 ─┬─ stop of processes ─┬─ post_stop ─┼─ kill_reserve ─┤
 //!     share = min(its timeout, what is left − the reserves of everything after it)
 //! ```
+//!
+//! When less is left than is held, because the deadline has moved up or softstop itself could not run, [`Budget::fit`] says who
+//! gives way: first who is not essential.
 
 use std::time::Duration;
 
 use super::order::Chain;
-use crate::config::{Config, Step};
+use crate::config::{Config, Diagnose, Rung, Step};
 use crate::time::At;
 
 /// Who holds what against the steps before it.
@@ -23,6 +26,17 @@ pub struct Budget {
     pub stop: Duration,
     /// Per post_stop step.
     pub post_stop: Vec<Duration>,
+    /// Which of the steps are essential.
+    essential_drain: Vec<bool>,
+    essential_post_stop: Vec<bool>,
+}
+
+/// A part of the stop: who holds something of the budget, in the order of their turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Drain(usize),
+    Stop,
+    PostStop(usize),
 }
 
 impl Budget {
@@ -43,7 +57,9 @@ impl Budget {
             .map(|s| s.reserve.unwrap_or_else(|| longest(s).map_or(each, |t| t.min(each))))
             .collect();
         let stop = pool.saturating_sub(sum(&post_stop).saturating_sub(sum(&stated)));
-        Budget { grace, kill_reserve, drain, stop, post_stop }
+        let essential = |steps: &[Step]| steps.iter().map(|s| s.essential).collect();
+        let (essential_drain, essential_post_stop) = (essential(&config.drain), essential(&config.post_stop));
+        Budget { grace, kill_reserve, drain, stop, post_stop, essential_drain, essential_post_stop }
     }
 
     /// When everything that still lives is killed.
@@ -56,20 +72,51 @@ impl Budget {
         t0 + self.grace
     }
 
-    /// The deadline has moved up and `left` is all there is from drain step `i` on: reserves that no longer fit are scaled
-    /// down together.
-    pub fn shrink(&mut self, i: usize, left: Duration) {
-        let drain = self.drain.get_mut(i..).unwrap_or_default();
-        let held = sum(drain) + self.stop + sum(&self.post_stop);
-        if held > left {
-            let all = drain.iter_mut().chain([&mut self.stop]).chain(&mut self.post_stop);
-            all.for_each(|part| *part = fraction(left, *part, held));
+    /// `left` is all there is from `first` on. When what is held no longer fits into it, the essential steps keep theirs and the
+    /// rest shares what remains, each group scaled down together. Only one thing comes before the essential steps: of a
+    /// quarter of what is left the stop of the processes, if it holds so much, is never deprived.
+    pub fn fit(&mut self, first: Part, left: Duration) {
+        let (mut essential, mut rest) = (Vec::new(), Vec::new());
+        let drain = self.drain.iter_mut().zip(&self.essential_drain).enumerate();
+        let post_stop = self.post_stop.iter_mut().zip(&self.essential_post_stop).enumerate();
+        let floor = if first <= Part::Stop { self.stop.min(left / 4) } else { Duration::ZERO };
+        let drain = drain.map(|(i, (held, essential))| (Part::Drain(i), held, *essential));
+        let post_stop = post_stop.map(|(i, (held, essential))| (Part::PostStop(i), held, *essential));
+        for (part, held, is_essential) in drain.chain([(Part::Stop, &mut self.stop, false)]).chain(post_stop) {
+            if part >= first {
+                if is_essential { essential.push(held) } else { rest.push(held) }
+            }
         }
+        let total = |parts: &[&mut Duration]| parts.iter().fold(Duration::ZERO, |sum, d| sum.saturating_add(**d));
+        let (first_held, rest_held) = (total(&essential), total(&rest));
+        if first_held.saturating_add(rest_held) <= left {
+            return;
+        }
+        let kept = first_held.min(left - floor);
+        essential.into_iter().for_each(|part| *part = fraction(kept, *part, first_held));
+        let kept = rest_held.min(left - kept);
+        rest.into_iter().for_each(|part| *part = fraction(kept, *part, rest_held));
+    }
+
+    /// An essential step is still to come, at `first` or after it.
+    pub fn has_essential(&self, first: Part) -> bool {
+        let drain = self.essential_drain.iter().enumerate().map(|(i, e)| (Part::Drain(i), *e));
+        let post_stop = self.essential_post_stop.iter().enumerate().map(|(i, e)| (Part::PostStop(i), *e));
+        drain.chain(post_stop).any(|(part, essential)| essential && part >= first)
     }
 
     /// What everything after drain step `i` holds.
     pub fn after_drain(&self, i: usize) -> Duration {
         sum(self.drain.get(i + 1..).unwrap_or_default()) + self.stop + self.after_stop()
+    }
+
+    /// What everything after a part holds.
+    pub fn after(&self, part: Part) -> Duration {
+        match part {
+            Part::Drain(i) => self.after_drain(i),
+            Part::Stop => self.after_stop(),
+            Part::PostStop(i) => self.after_post_stop(i),
+        }
     }
 
     /// What everything after the stop of the processes holds.
@@ -121,6 +168,15 @@ pub fn process_share(left: Duration, own: Chain, behind: Chain) -> Duration {
     if own.open > 0 { (left - for_stated) / open } else { fraction(for_stated, own.stated, stated) }
 }
 
+/// What of the `left` of a process's own share is kept for its diagnosis: all that it asks for where the ladder leaves that, and a
+/// quarter of `left` otherwise. It must not cost the process its chance to end by itself.
+pub fn diagnosis_share(left: Duration, ladder: &[Rung], diagnose: Option<Diagnose>) -> Duration {
+    let Some(diagnose) = diagnose else { return Duration::ZERO };
+    let waits = ladder.iter().map(|rung| rung.wait).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty());
+    let free = waits.map_or(Duration::ZERO, |waits| left.saturating_sub(sum(&waits)));
+    diagnose.wait.min(free.max(left / 4))
+}
+
 /// `whole × part ⁄ of`, without overflow; zero of nothing.
 pub fn fraction(whole: Duration, part: Duration, of: Duration) -> Duration {
     if of.is_zero() {
@@ -134,13 +190,14 @@ pub fn fraction(whole: Duration, part: Duration, of: Duration) -> Duration {
 mod tests {
     use super::*;
     use crate::config::{Handler, Process, Task, When};
+    use crate::signal::Signal;
 
     const S: fn(u64) -> Duration = Duration::from_secs;
 
     fn step(reserve: Option<Duration>, timeout: Option<Duration>) -> Step {
         let mut task = Task::new("x", Handler::Exec(vec!["x".into()]));
         task.timeout = timeout;
-        Step { tasks: vec![task], reserve, when: When::Requested }
+        Step { tasks: vec![task], reserve, essential: false, when: When::Requested }
     }
 
     fn config(grace: u64) -> Config {
@@ -179,13 +236,84 @@ mod tests {
         c.post_stop = vec![step(Some(S(2)), None)];
         c.stop_reserve = Some(S(6));
         let mut b = Budget::new(&c);
-        b.shrink(1, S(5));
+        b.fit(Part::Drain(1), S(5));
         assert_eq!((b.drain[1], b.stop, b.after_stop()), (S(1), S(3), S(1)));
         let same = b.clone();
-        b.shrink(2, S(4));
+        b.fit(Part::Stop, S(4));
         assert_eq!(b, same, "it fits");
-        b.shrink(9, S(0));
+        b.fit(Part::Stop, S(9));
+        assert_eq!(b, same, "nothing grows");
+        b.fit(Part::Stop, S(0));
         assert_eq!(b.stop + b.after_stop(), S(0));
+    }
+
+    /// The table in docs/stop.md: 30 s of grace, and what is left of it at a last call.
+    #[test]
+    fn what_is_essential_gives_way_last() {
+        let ms = Duration::from_millis;
+        let essential = |reserve| Step { essential: true, ..step(Some(ms(reserve)), None) };
+        let mut c = config(30);
+        c.drain = vec![step(Some(S(6)), None), essential(1000)];
+        c.post_stop = vec![step(Some(S(2)), None)];
+        c.stop_reserve = Some(S(4));
+        let kept = |left: u64| {
+            let mut b = Budget::new(&c);
+            b.fit(Part::Drain(0), ms(left));
+            [b.drain[0], b.drain[1], b.stop, b.post_stop[0]].map(|d| d.as_millis())
+        };
+        assert_eq!(kept(29_000), [6000, 1000, 4000, 2000], "it fits");
+        assert_eq!(kept(7000), [3000, 1000, 2000, 1000]);
+        assert_eq!(kept(1500), [250, 1000, 166, 83]);
+        assert_eq!(kept(1000), [125, 750, 83, 41], "a quarter of a second for whoever is not essential");
+        assert_eq!(kept(0), [0; 4]);
+        c.drain[1].essential = false;
+        let mut b = Budget::new(&c);
+        b.fit(Part::Drain(0), ms(1500));
+        assert_eq!(b.drain[1].as_millis(), 115, "among equals");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_held_fits_and_the_essential_give_way_last(
+            drain in proptest::collection::vec((0u64..9000, proptest::bool::ANY), 0..5),
+            post_stop in proptest::collection::vec((0u64..9000, proptest::bool::ANY), 0..5),
+            stop in 0u64..9000, first in 0usize..12, left in 0u64..30_000,
+        ) {
+            let ms = Duration::from_millis;
+            let steps = |of: &[(u64, bool)]| of.iter().map(|(r, e)| Step { essential: *e, ..step(Some(ms(*r)), None) }).collect();
+            let mut c = config(600);
+            (c.drain, c.post_stop, c.stop_reserve) = (steps(&drain), steps(&post_stop), Some(ms(stop)));
+            let parts = |b: &Budget| {
+                let drain = b.drain.iter().zip(&drain).enumerate().map(|(i, (d, s))| (Part::Drain(i), *d, s.1));
+                let post = b.post_stop.iter().zip(&post_stop).enumerate().map(|(i, (d, s))| (Part::PostStop(i), *d, s.1));
+                drain.chain([(Part::Stop, b.stop, false)]).chain(post).collect::<Vec<_>>()
+            };
+            let mut b = Budget::new(&c);
+            let before = parts(&b);
+            let (first, left) = (before[first % before.len()].0, ms(left));
+            b.fit(first, left);
+            let after = parts(&b);
+            let sum = |of: &[(Part, Duration, bool)], which: &dyn Fn(bool) -> bool| -> Duration {
+                of.iter().filter(|(part, _, e)| *part >= first && which(*e)).map(|(_, d, _)| *d).sum()
+            };
+            proptest::prop_assert!(sum(&after, &|_| true) <= left, "more is held than there is");
+            let essential = sum(&before, &|e| e);
+            let stop = before.iter().find(|(part, ..)| *part == Part::Stop).map_or(S(0), |(_, d, _)| *d);
+            let floor = if first <= Part::Stop { stop.min(left / 4) } else { S(0) };
+            for ((part, was, is_essential), (_, is, _)) in before.iter().zip(&after) {
+                proptest::prop_assert!(is <= was && (*part >= first || is == was), "{part:?}");
+                let fair = if *is_essential && *part >= first {
+                    fraction(essential.min(left - floor), *was, essential)
+                } else {
+                    S(0)
+                };
+                proptest::prop_assert!(*is >= fair, "{part:?}: {is:?}, not {fair:?}");
+            }
+            let fits = sum(&before, &|_| true) <= left;
+            proptest::prop_assert!(!fits || before == after, "nobody gives way when it fits");
+            let given_way = sum(&after, &|e| e) + ms(1) < essential;
+            proptest::prop_assert!(!given_way || sum(&after, &|e| !e) <= floor, "the essential give way last");
+        }
     }
 
     #[test]
@@ -193,6 +321,32 @@ mod tests {
         assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), None), S(15));
         assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), Some(S(3))), S(3));
         assert_eq!(share(At::from_millis(28_000), At::from_millis(29_000), S(10), None), S(0));
+    }
+
+    #[test]
+    fn a_task_takes_no_longer_than_its_sleep_and_its_timeout() {
+        let mut task = Task::new("x", Handler::Sleep(S(5)));
+        assert_eq!(task_length(&task), Some(S(5)));
+        task.timeout = Some(S(2));
+        assert_eq!(task_length(&task), Some(S(2)));
+        task.timeout = Some(S(7));
+        assert_eq!(task_length(&task), Some(S(5)));
+    }
+
+    #[test]
+    fn a_diagnosis_leaves_the_ladder_its_waits_or_three_quarters() {
+        let share = |left, waits: &[Option<u64>], wait| {
+            let rung = |wait: &Option<u64>| Rung { signal: Signal::TERM, wait: wait.map(S) };
+            let ladder: Vec<Rung> = waits.iter().map(rung).collect();
+            diagnosis_share(S(left), &ladder, Some(Diagnose { signal: Signal::QUIT, wait: S(wait) }))
+        };
+        assert_eq!(share(22, &[Some(20)], 2), S(2));
+        assert_eq!(share(30, &[Some(5), Some(5)], 15), S(15), "the ladder needs no more than a third");
+        assert_eq!(share(20, &[Some(20)], 8), S(5));
+        assert_eq!(share(20, &[Some(1), None], 8), S(5), "it waits for all the time there is");
+        assert_eq!(share(20, &[], 2), S(2));
+        assert_eq!(share(0, &[Some(20)], 2), S(0));
+        assert_eq!(diagnosis_share(S(20), &[], None), S(0));
     }
 
     #[test]

@@ -43,10 +43,11 @@ impl Chain {
     }
 }
 
-/// How long a process's own stop asks for: pre_stop and ladder, when both say how long they take.
+/// How long a process's own stop asks for: pre_stop, ladder and the diagnosis after it, when all say how long they take.
 pub fn stated(process: &Process) -> Option<Duration> {
     let ladder = process.stop.iter().map(|r| r.wait).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty())?;
-    let total = ladder.iter().fold(Duration::ZERO, |sum, w| sum.saturating_add(*w));
+    let waits = ladder.into_iter().chain(process.diagnose.map(|d| d.wait));
+    let total = waits.fold(Duration::ZERO, Duration::saturating_add);
     match &process.pre_stop {
         None => Some(total),
         Some(task) => task.timeout.map(|t| total.saturating_add(t)),
@@ -78,5 +79,51 @@ impl Order {
             }
         }
         Order { dependents, behind }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Condition, Rung};
+    use crate::signal::Signal;
+
+    /// A stop of so many seconds, or one that says nothing; after those.
+    fn process(name: &str, wait: Option<u64>, after: &[usize]) -> Process {
+        let mut process = Process::new(name, vec![name.into()]);
+        process.stop =
+            wait.iter().map(|s| Rung { signal: Signal::TERM, wait: Some(Duration::from_secs(*s)) }).collect();
+        process.after = after.iter().map(|on| (*on, Condition::Started)).collect();
+        process
+    }
+
+    #[test]
+    fn the_weightiest_chain_behind_each_counts() {
+        // One that says nothing outweighs seven seconds, but not twelve; the first in the file may stop first.
+        let order = Order::new(&[
+            process("web", None, &[1, 2]),
+            process("silent", None, &[3]),
+            process("long", Some(7), &[4]),
+            process("db", None, &[]),
+            process("log", Some(8), &[]),
+        ]);
+        assert_eq!(order.behind[0], Chain { stated: Duration::ZERO, open: 2 });
+        assert_eq!(order.behind[2], Chain { stated: Duration::from_secs(8), open: 0 });
+        assert_eq!(order.dependents[3], [1]);
+        let order = Order::new(&[
+            process("web", None, &[1, 2]),
+            process("silent", None, &[]),
+            process("long", Some(7), &[3]),
+            process("log", Some(8), &[]),
+        ]);
+        assert_eq!(order.behind[0], Chain { stated: Duration::from_secs(15), open: 0 });
+        // Both count together.
+        let order = Order::new(&[
+            process("web", None, &[1, 2]),
+            process("mixed", Some(4), &[3]),
+            process("stated", Some(12), &[]),
+            process("db", None, &[]),
+        ]);
+        assert_eq!(order.behind[0], Chain { stated: Duration::from_secs(4), open: 1 });
     }
 }

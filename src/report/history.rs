@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{ExitNote, Note, Secs, StepKind, TaskResult, one_line};
+use super::{ExitNote, Leaked, Note, Secs, StepKind, TaskResult, one_line};
 use crate::time::{At, Human};
 
 /// Records kept from before the stop: enough to see a crash loop, little enough for a container that runs for years.
@@ -31,6 +31,7 @@ pub struct History {
     stop: Vec<Record>,
     forgotten: u64,
     stopping: bool,
+    orphans: Vec<Leaked>,
 }
 
 impl History {
@@ -61,6 +62,11 @@ impl History {
         }
     }
 
+    /// What was adopted and reaped, by command.
+    pub fn set_orphans(&mut self, orphans: Vec<Leaked>) {
+        self.orphans = orphans;
+    }
+
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.before.iter().chain(&self.stop)
     }
@@ -77,6 +83,7 @@ impl History {
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             verdict: self.verdict(),
+            orphans: &self.orphans,
             timeline: self.records().collect(),
             forgotten: self.forgotten,
         };
@@ -121,6 +128,8 @@ struct Report<'a> {
     version: &'static str,
     #[serde(flatten)]
     verdict: Option<&'a Verdict>,
+    #[serde(rename = "orphans_by_command", skip_serializing_if = "<[Leaked]>::is_empty")]
+    orphans: &'a [Leaked],
     timeline: Vec<&'a Record>,
     #[serde(rename = "forgotten_records", skip_serializing_if = "is_zero")]
     forgotten: u64,

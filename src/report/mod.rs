@@ -4,6 +4,8 @@
 //! about a run comes from here.
 
 mod history;
+mod look;
+mod orphans;
 mod text;
 
 use std::time::Duration;
@@ -13,6 +15,9 @@ use serde::{Serialize, Serializer};
 use crate::lifecycle::action::{KillReason, ProbeKind};
 use crate::lifecycle::event::Exit;
 use crate::signal::Signal;
+
+pub use look::{Connection, Count, Look, ThreadLook};
+pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
 pub use text::{Level, one_line};
@@ -187,11 +192,55 @@ pub enum Note {
         waited: Secs,
         signal: SignalName,
     },
+    /// Its ladder is over: it is told to say what it is doing before it is killed.
+    Diagnosing {
+        process: String,
+        /// The last signal of its ladder that was sent, if any was.
+        after: Option<SignalName>,
+        #[serde(rename = "waited_seconds")]
+        waited: Secs,
+        signal: SignalName,
+        /// Until SIGKILL.
+        #[serde(rename = "wait_seconds")]
+        wait: Secs,
+    },
     Killed {
         process: String,
         #[serde(flatten)]
         because: KillNote,
         looked_like: String,
+        /// All that was seen, where there was time for a closer look.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        look: Option<Box<Look>>,
+    },
+    /// The kernel killed it for want of memory. `kills`: how many it has killed in this control group in all.
+    OomKilled {
+        process: String,
+        pid: i32,
+        limit: Option<MemoryLimit>,
+        kills: u64,
+    },
+    /// It killed so many that are no children of softstop's.
+    OomKilledOthers {
+        count: u64,
+        limit: Option<MemoryLimit>,
+        kills: u64,
+    },
+    /// What a process said before it ended unasked, oldest first; bounded.
+    LastOutput {
+        process: String,
+        lines: Vec<String>,
+    },
+    /// Soon nothing can be started any more.
+    PidsNear {
+        current: u64,
+        max: u64,
+        /// Below softstop, as far as there was time to count.
+        processes: usize,
+        zombies: usize,
+        /// Whose children most of the zombies are, who does not reap them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        parent: Option<String>,
     },
     Stopped {
         process: String,
@@ -254,6 +303,13 @@ impl Serialize for SignalName {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(&self.0)
     }
+}
+
+/// The limit of memory of a control group: the name of its file, and bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct MemoryLimit {
+    pub file: &'static str,
+    pub bytes: u64,
 }
 
 /// How a process ended, in JSON with the code a shell would give and the signal's name.

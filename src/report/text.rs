@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{ExitNote, KillNote, Note, Place, StepKind, TaskResult};
+use super::{ExitNote, KillNote, MemoryLimit, Note, Place, StepKind, TaskResult};
 use crate::lifecycle::event::Order;
 use crate::signal::Signal;
 use crate::time::Human;
@@ -59,13 +59,28 @@ impl Note {
             | Note::Killed { .. }
             | Note::Ordered { refused: Some(_), .. }
             | Note::NextRung { .. }
+            | Note::Diagnosing { .. }
             | Note::HeldUp { .. }
             | Note::OutOfTime { .. }
+            | Note::OomKilled { .. }
+            | Note::OomKilledOthers { .. }
+            | Note::LastOutput { .. }
+            | Note::PidsNear { .. }
             | Note::LeftBehind { .. } => Level::Warn,
             Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
             Note::Finished(v) if v.nothing_ran => Level::Debug,
             Note::Finished(v) if v.failed() => Level::Warn,
             _ => Level::Info,
+        }
+    }
+
+    /// More lines on the same, for the log alone: the report has them all.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Note::Killed { process, look: Some(look), .. } => {
+                look.details().into_iter().map(|line| format!("{process}: {line}")).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -87,7 +102,10 @@ impl Note {
             | Note::SignalForwarded { process, .. }
             | Note::Stopping { process, .. }
             | Note::NextRung { process, .. }
+            | Note::Diagnosing { process, .. }
             | Note::Killed { process, .. }
+            | Note::OomKilled { process, .. }
+            | Note::LastOutput { process, .. }
             | Note::GroupLeft { process }
             | Note::Stopped { process, .. } => Some(process),
             _ => None,
@@ -117,8 +135,11 @@ impl fmt::Display for Note {
             Note::Ready { process, .. } => write!(f, "{process}: ready"),
             Note::NotReady { process, reason } => write!(f, "{process}: not ready: {reason}"),
             Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
-            Note::ProbeFailed { process, probe, failures, threshold, reason } => {
+            Note::ProbeFailed { process, probe, failures, threshold, reason } if failures <= threshold => {
                 write!(f, "{process}: {} probe failed ({failures} of {threshold}): {reason}", probe.name())
+            }
+            Note::ProbeFailed { process, probe, failures, reason, .. } => {
+                write!(f, "{process}: {} probe failed ({failures} in a row): {reason}", probe.name())
             }
             Note::ProbeNotMade { process, probe, reason } => {
                 write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())
@@ -178,7 +199,37 @@ impl fmt::Display for Note {
             Note::NextRung { process, after, waited, signal } => {
                 write!(f, "{process}: still running {} after {}; sending {}", Human(waited.0), after.0, signal.0)
             }
-            Note::Killed { process, because, looked_like } => killed(f, process, because, looked_like),
+            Note::Diagnosing { process, after, waited, signal, wait } => {
+                write!(f, "{process}: still running {}", Human(waited.0))?;
+                match after {
+                    Some(after) => write!(f, " after {}", after.0)?,
+                    None => f.write_str(" after its stop began")?,
+                }
+                write!(f, "; sending {} for a diagnosis, up to {} to write it", signal.0, Human(wait.0))
+            }
+            Note::OomKilled { process, limit, kills, .. } => {
+                write!(f, "{process}: killed by the kernel's OOM killer ({})", memory(*limit, *kills))
+            }
+            Note::OomKilledOthers { count, limit, kills } => {
+                let processes = plural(usize::try_from(*count).unwrap_or(usize::MAX), "process", "processes");
+                write!(
+                    f,
+                    "the kernel's OOM killer has killed {count} {processes} that softstop did not start itself ("
+                )?;
+                write!(f, "{})", memory(*limit, *kills))
+            }
+            Note::LastOutput { process, lines } => {
+                write!(f, "{process}: its last output: {}", super::look::quoted(lines))
+            }
+            Note::PidsNear { current, max, processes, zombies, parent } => {
+                write!(f, "{current} of the {max} processes and threads that this container may have (pids.max); ")?;
+                write!(f, "{processes} processes below softstop, {zombies} of them zombies")?;
+                match parent {
+                    Some(parent) => write!(f, ", most of which {parent} does not reap"),
+                    None => Ok(()),
+                }
+            }
+            Note::Killed { process, because, looked_like, .. } => killed(f, process, because, looked_like),
             Note::Stopped { process, exit: Some(exit), took, forced } => {
                 let how = if *forced { "killed" } else { "stopped" };
                 write!(f, "{process}: {how} after {} with {exit}", Human(took.0))
@@ -235,6 +286,24 @@ fn list(f: &mut fmt::Formatter<'_>, which: &[String]) -> fmt::Result {
     if which.is_empty() { Ok(()) } else { write!(f, " ({})", which.join(", ")) }
 }
 
+/// `memory.max 128 MiB, 2 kills in this cgroup`.
+fn memory(limit: Option<MemoryLimit>, kills: u64) -> String {
+    let limit = limit
+        .map_or_else(|| "no limit in this cgroup".to_owned(), |limit| format!("{} {}", limit.file, bytes(limit.bytes)));
+    let word = if kills == 1 { "kill" } else { "kills" };
+    format!("{limit}, {kills} {word} in this cgroup")
+}
+
+fn bytes(n: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    // The largest in which it is a whole number, or at least ten.
+    let unit = UNITS.iter().find(|(unit, _)| n >= *unit && (n.is_multiple_of(*unit) || n / unit >= 10));
+    match unit {
+        Some((unit, name)) => format!("{} {name}", n / unit),
+        None => format!("{n} bytes"),
+    }
+}
+
 fn killed(f: &mut fmt::Formatter<'_>, process: &str, because: &KillNote, looked_like: &str) -> fmt::Result {
     let what = if because.left_overs { "left-overs still running" } else { "still running" };
     match because.after {
@@ -289,6 +358,35 @@ impl fmt::Display for TaskResult {
             }
             TaskResult::Cancelled { why } => f.write_str(why),
             TaskResult::NoTime => f.write_str("no time is left for it"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_oom_kill_names_its_limit() {
+        let note = |limit, kills| Note::OomKilled { process: "web".into(), pid: 7, limit, kills }.to_string();
+        let limit = |bytes| Some(MemoryLimit { file: "memory.max", bytes });
+        assert_eq!(
+            note(limit(128 << 20), 2),
+            "web: killed by the kernel's OOM killer (memory.max 128 MiB, 2 kills in this cgroup)"
+        );
+        assert_eq!(
+            note(None, 1),
+            "web: killed by the kernel's OOM killer (no limit in this cgroup, 1 kill in this cgroup)"
+        );
+        let sizes = [
+            (1 << 30, "1 GiB"),
+            (1536 << 20, "1536 MiB"),
+            (20_000_000, "19 MiB"),
+            (4096, "4 KiB"),
+            (5000, "5000 bytes"),
+        ];
+        for (n, text) in sizes {
+            assert_eq!(bytes(n), text);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Clock;
 use super::files::{self, Writers};
 use crate::config::{Config, LogFormat};
-use crate::report::{History, Level, Note};
+use crate::report::{History, Leaked, Level, Note};
 use crate::time::At;
 
 pub(super) struct Account {
@@ -94,6 +94,15 @@ impl Account {
         }
     }
 
+    /// For the report and the termination log alone.
+    pub(super) fn record(&mut self, note: Note) {
+        self.history.push(self.clock.now(), note);
+    }
+
+    pub(super) fn set_orphans(&mut self, orphans: Vec<Leaked>) {
+        self.history.set_orphans(orphans);
+    }
+
     /// The last thing that is written, with so much of the grace left.
     pub(super) fn close(&mut self, left: Duration) {
         let limit = (left / PART).clamp(LEAST_WAIT, LAST_WORD_WAIT);
@@ -125,5 +134,8 @@ fn log(note: &Note, json: bool) {
         Level::Warn => tracing::warn!(event = kind, process, "{note}"),
         Level::Info => tracing::info!(event = kind, process, "{note}"),
         Level::Debug => tracing::debug!(event = kind, process, "{note}"),
+    }
+    for detail in note.details() {
+        tracing::warn!(process, "{detail}");
     }
 }

@@ -1,4 +1,4 @@
-//! The control socket's orders as events, and their answers on the way back.
+//! Orders, over the control socket or by `GET /prestop`, as events, and their answers on the way back.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,66 +11,73 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::shell::Shell;
-use crate::control::server::{self, Desk, Message, ReplyTo};
+use super::sight::{Audience, Sight};
+use crate::control::server::{self, Desk};
 use crate::control::socket;
+use crate::control::waiting::{Message, ReplyTo, WaitingRoom};
 use crate::lifecycle::Machine;
 use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::{AskId, Event};
 use crate::report::{Level, Note};
 
 /// Where orders come from, and who waits for an answer.
-#[derive(Default)]
 pub(super) struct Orders {
-    /// `None`: nothing listens.
-    open: Option<Open>,
-    asking: BTreeMap<AskId, ReplyTo>,
-}
-
-struct Open {
     messages: mpsc::UnboundedReceiver<Message>,
-    desk: Rc<Desk>,
-    remove: Box<dyn FnOnce()>,
+    room: Rc<WaitingRoom>,
+    asking: BTreeMap<AskId, ReplyTo>,
+    /// What removes the control socket's file.
+    remove: Option<Box<dyn FnOnce()>>,
 }
 
 impl Orders {
-    /// Begins to listen. Orders are a convenience: what stands in their way is said once and nothing more.
-    pub(super) fn take(machine: &Rc<RefCell<Machine>>, clock: Clock) -> Orders {
+    /// With nowhere to give one yet but [`Orders::room`].
+    pub(super) fn new() -> Orders {
+        let (sender, messages) = mpsc::unbounded_channel();
+        Orders { messages, room: WaitingRoom::new(sender), asking: BTreeMap::new(), remove: None }
+    }
+
+    /// Where who orders something waits.
+    pub(super) fn room(&self) -> &Rc<WaitingRoom> {
+        &self.room
+    }
+
+    /// Begins to listen at the control socket. It is a convenience: what stands in its way is said once and nothing more.
+    pub(super) fn listen(&mut self, machine: &Rc<RefCell<Machine>>, sight: &Rc<RefCell<Sight>>, clock: Clock) {
         let control = machine.borrow().plan().config.control.clone();
         let open = socket::listen(&control).and_then(|listening| {
             let Some(listening) = listening else { return Ok(None) };
-            let remove = Box::new(listening.removal());
+            let remove: Box<dyn FnOnce()> = Box::new(listening.removal());
             let open_to_all = listening.open_to_all;
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
-            let (sender, messages) = mpsc::unbounded_channel();
-            let machine = Rc::clone(machine);
-            let status = move || serde_json::to_string(&machine.borrow().status(clock.now())).unwrap_or_default();
-            let desk = Desk::new(geteuid().as_raw(), open_to_all, Box::new(status), sender);
-            tokio::task::spawn_local(server::serve(listener, Rc::clone(&desk)));
-            Ok(Some(Open { messages, desk, remove }))
+            let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
+            let status = move || {
+                let mut status = machine.borrow().status(clock.now());
+                sight.borrow().show(&mut status, Audience::Owner);
+                serde_json::to_string(&status).unwrap_or_default()
+            };
+            let desk = Desk::new(geteuid().as_raw(), open_to_all, Box::new(status), Rc::clone(&self.room));
+            tokio::task::spawn_local(server::serve(listener, desk));
+            Ok(Some(remove))
         });
-        let open = open.unwrap_or_else(|why| {
+        self.remove = open.unwrap_or_else(|why| {
             tracing::warn!("control: {why}; going on without softstop status, drain and the like");
             None
         });
-        Orders { open, asking: BTreeMap::new() }
     }
 
-    /// `None` when nothing listens: then it is not worth waiting for.
     pub(super) async fn next(&mut self) -> Option<Message> {
-        match &mut self.open {
-            Some(open) => open.messages.recv().await,
-            None => None,
-        }
+        self.messages.recv().await
     }
 
     /// The end: who still waits for an answer gets it and may leave, until `until` at the latest.
     pub(super) async fn close(&mut self, until: Instant) {
         self.asking.clear();
-        if let Some(open) = self.open.take() {
-            drop(open.messages);
-            (open.remove)();
-            open.desk.everybody_left(until).await;
+        self.messages.close();
+        while self.messages.try_recv().is_ok() {}
+        if let Some(remove) = self.remove.take() {
+            remove();
         }
+        self.room.everybody_left(until).await;
     }
 }
 

@@ -87,9 +87,9 @@ impl Writers {
         }
     }
 
-    /// A helper that looks at that file and was sent SIGKILL.
-    pub(super) fn hold(&mut self, pid: i32, path: PathBuf) {
-        self.held.insert(pid, path);
+    /// A helper that looks at something, was sent SIGKILL and could not be ended.
+    pub(super) fn hold(&mut self, pid: i32, what: PathBuf) {
+        self.held.insert(pid, what);
     }
 
     pub(super) fn owns(&self, pid: i32) -> bool {

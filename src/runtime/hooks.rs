@@ -115,6 +115,9 @@ impl Shell {
             Some(ActiveRun::Exec { pid, .. } | ActiveRun::Resolving { pid, .. }) => {
                 let pid = *pid;
                 let signal = if kill { Signal::KILL } else { Signal::TERM };
+                if kill {
+                    self.killed.insert(pid);
+                }
                 // A sandbox that refuses process groups (gVisor) leaves the hook itself.
                 for signal in [signal, Signal::CONT] {
                     let _ = target::signal_group(pid, signal).or_else(|_| target::signal(pid, signal));

@@ -2,40 +2,85 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sys::procfs::{self, Snapshot};
+use crate::report::{Connection, Count, Look, ThreadLook};
+use crate::sys::spawn::stack::kernel_stack;
+use crate::sys::{procfs, tree, victim};
 
 /// So many are looked at closely within [`WINDOW`], for so long in all; of the others only state, wait channel and threads are said.
-/// One close look takes 0.1 ms, and up to 20 ms where there are many connections: two hundred processes that are killed at once would
-/// take seconds.
+/// One close look takes 0.3 ms, and up to [`ONE`] where there is much to see: two hundred processes that are killed at once would take
+/// seconds.
 const CLOSELY: u32 = 32;
 const CLOSELY_FOR: Duration = Duration::from_millis(50);
+const ONE: Duration = Duration::from_millis(20);
 /// Longer than SIGKILL to everybody takes, and far shorter than between two processes that fail one after the other.
 const WINDOW: Duration = Duration::from_secs(10);
+/// So many of a process's threads and connections are listed.
+const THREADS: usize = 16;
+const CONNECTIONS: usize = 16;
+/// The functions in the kernel are read of so many, for so long each: half a millisecond as a rule, and never if it hangs.
+const STACKS: u32 = 8;
+const STACK: Duration = Duration::from_millis(20);
 
 pub(super) struct Looks {
     began: Instant,
     count: u32,
     took: Duration,
+    stacks: u32,
 }
 
 impl Looks {
     pub(super) fn new() -> Looks {
-        Looks { began: Instant::now(), count: 0, took: Duration::ZERO }
+        Looks { began: Instant::now(), count: 0, took: Duration::ZERO, stacks: 0 }
     }
 
-    pub(super) fn look(&mut self, pid: i32) -> Snapshot {
+    pub(super) fn look(&mut self, pid: i32) -> Look {
         let now = Instant::now();
         if now.saturating_duration_since(self.began) >= WINDOW {
             *self = Looks::new();
         }
-        if self.count >= CLOSELY || self.took >= CLOSELY_FOR {
-            return procfs::brief(pid);
+        let mut look = glance(pid);
+        let left = CLOSELY_FOR.saturating_sub(self.took).min(ONE);
+        if self.count < CLOSELY && !left.is_zero() && look.state.is_some() {
+            closely(pid, &mut look, now + left);
+            self.count += 1;
+            self.took += now.elapsed();
         }
-        let snapshot = procfs::snapshot(pid);
-        self.count += 1;
-        self.took += now.elapsed();
-        snapshot
+        look
     }
+
+    /// The kernel functions that it is in. With a reader that could not be ended, if it has come to that; it is the only one then.
+    pub(super) fn stack(&mut self, pid: i32) -> (Vec<String>, Option<i32>) {
+        if self.stacks >= STACKS {
+            return (Vec::new(), None);
+        }
+        let stack = kernel_stack(pid, STACK);
+        self.stacks = if stack.held.is_some() { STACKS } else { self.stacks + 1 };
+        (stack.functions, stack.held)
+    }
+}
+
+/// What costs next to nothing.
+fn glance(pid: i32) -> Look {
+    let seen = procfs::snapshot(pid);
+    Look { state: seen.state, wchan: seen.wchan, threads: seen.threads, ..Look::default() }
+}
+
+fn closely(pid: i32, look: &mut Look, until: Instant) {
+    look.children = tree::children(pid).ok().map(|children| children.len());
+    if look.threads.is_some_and(|n| n > 1) {
+        let thread = |t: victim::Thread| ThreadLook { name: t.comm, state: t.state, wchan: t.wchan };
+        look.each_thread = victim::threads(pid, THREADS, until).into_iter().map(thread).collect();
+    }
+    let Some(files) = victim::files(pid, until) else { return };
+    look.open_files = Some(Count { count: files.count, complete: files.complete });
+    let Some(connections) = victim::connections(pid, &files, until) else { return };
+    look.open_connections = Some(Count { count: connections.sockets.len(), complete: connections.complete });
+    let connection = |s: &crate::sys::sockets::Socket| Connection {
+        local: s.local.to_string(),
+        peer: s.peer.to_string(),
+        state: s.state.to_string(),
+    };
+    look.connections = connections.sockets.iter().take(CONNECTIONS).map(connection).collect();
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ mod hooks;
 mod job_control;
 mod looks;
 mod perform;
+mod prestop;
 mod pulse;
 mod reaper;
 pub mod resolve;
 mod shell;
+mod sight;
 pub mod waits;
 
 use std::cell::RefCell;
@@ -34,6 +36,7 @@ use crate::sys::signals::Early;
 use crate::sys::{process, tree};
 use crate::time::At;
 use shell::{LAST_WORDS, Shell};
+use sight::{Audience, Sight};
 
 /// The only clock: CLOCK_MONOTONIC, as the core's time.
 #[derive(Clone, Copy, Debug)]
@@ -77,36 +80,44 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
         // The wrapper passes them through to its program and lets go of them then.
         process::close(&inherited_fds);
     }
+    let prestop = config.http.as_ref().and_then(|http| http.prestop.as_ref());
+    let guard = match prestop.map(prestop::guard).transpose() {
+        Ok(guard) => guard,
+        Err(why) => return refuse(&why, exit::CONFIG),
+    };
     let listener = match config.http.as_ref().map(|http| server::bind(http.listen)).transpose() {
         Ok(listener) => listener,
-        Err(why) => return refuse(&why),
+        Err(why) => return refuse(&why, exit::INTERNAL),
     };
     let sink = Sink::new();
     if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
-        return refuse(&format!("cannot set up the log: {error}"));
+        return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
     }
     panics_go_to_the_log();
     let warnings = settle_in(parent_death_signal);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("cannot set up the event loop: {error}")),
+        Err(error) => return refuse(&format!("cannot set up the event loop: {error}"), exit::INTERNAL),
     };
     let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config))));
+    let sight = Rc::new(RefCell::new(Sight::new(machine.borrow().plan().config.processes.len())));
     let local = LocalSet::new();
     let code = local.block_on(&runtime, async {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         tokio::task::spawn_local(sink.clone().pump());
+        let mut orders = control::Orders::new();
+        let prestop = guard.map(|guard| prestop::later(guard, Rc::clone(orders.room())));
         if let Some(listener) = listener
-            && let Err(why) = serve(listener, &machine, clock)
+            && let Err(why) = serve(listener, &machine, &sight, clock, prestop)
         {
             tracing::error!("{why}; nothing was started");
             sink.flush_until(tokio::time::Instant::now() + LAST_WORDS).await;
             return exit::INTERNAL;
         }
-        let orders = control::Orders::take(&machine, clock);
-        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders);
+        orders.listen(&machine, &sight, clock);
+        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, sight);
         shell.begin(&early.pending());
         shell.run(early).await
     });
@@ -117,10 +128,10 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
     code
 }
 
-fn refuse(why: &str) -> u8 {
+fn refuse(why: &str, code: u8) -> u8 {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "softstop: error: {why}; nothing was started");
-    exit::INTERNAL
+    code
 }
 
 /// Subreaper, parent-death signal: what may be refused and is then said.
@@ -143,15 +154,25 @@ fn settle_in(parent_death_signal: Option<Signal>) -> Vec<String> {
     warnings
 }
 
-fn serve(listener: std::net::TcpListener, machine: &Rc<RefCell<Machine>>, clock: Clock) -> Result<(), String> {
+fn serve(
+    listener: std::net::TcpListener,
+    machine: &Rc<RefCell<Machine>>,
+    sight: &Rc<RefCell<Sight>>,
+    clock: Clock,
+    prestop: Option<server::Later>,
+) -> Result<(), String> {
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| format!("cannot serve http: {e}"))?;
-    let machine = Rc::clone(machine);
-    let answer = Rc::new(move |parts: &hyper::http::request::Parts| {
-        let status = machine.borrow().status(clock.now());
+    let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
+    let answer: server::Answerer = Rc::new(move |parts: &hyper::http::request::Parts| {
+        let mut status = machine.borrow().status(clock.now());
+        // Not for the probes, which are many: reading the counters takes longer than their answer.
+        if ["/status", "/metrics"].contains(&parts.uri.path()) {
+            sight.borrow().show(&mut status, Audience::Anybody);
+        }
         endpoints::answer(parts.method.as_str(), parts.uri.path(), parts.uri.query(), &status)
     });
     let limits = server::Limits::within(process::fd_limit().cast_unsigned() as usize);
-    tokio::task::spawn_local(server::serve(listener, answer, limits));
+    tokio::task::spawn_local(server::serve(listener, server::Site { answer, later: prestop }, limits));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::shell::{Owner, Shell};
 use crate::config::{Forward, Identity, SignalTo, Stdin};
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::event::{Event, ProcId, Sender, SpawnError, SpawnErrorKind};
-use crate::report::{Note, SignalName};
+use crate::report::{Look, Note, SignalName};
 use crate::signal::Signal;
 use crate::sys::procfs;
 use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio};
@@ -35,6 +35,7 @@ impl Shell {
         match action {
             Action::Spawn { process } => return Some(self.spawn_process(process)),
             Action::Signal { process, signal, to, wake } => self.signal_process(process, signal, to, wake),
+            Action::Diagnose { process, signal, to } => self.signal_process(process, signal, to, true),
             Action::Forward { process, signal, sender } => self.forward(process, signal, sender),
             Action::Kill { process, because } => self.kill(process, because),
             Action::SignalGroup { process, signal } => self.signal_group(process, signal),
@@ -45,6 +46,7 @@ impl Shell {
             // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.
             Action::KillEverything if process::is_pid1() && self.no_time_to_look() => {}
             Action::KillEverything => {
+                self.swept = true;
                 let _swept = tree::kill_everything(SWEEP_LIMIT);
             }
             Action::Census => self.census = true,
@@ -75,7 +77,12 @@ impl Shell {
                 self.watched.remove(&id);
                 Event::Spawned { process: id, pid }
             }
-            Err(error) => Event::SpawnFailed { process: id, error },
+            Err(error) => {
+                if error.kind == SpawnErrorKind::Transient {
+                    self.processes_may_be_short();
+                }
+                Event::SpawnFailed { process: id, error }
+            }
         }
     }
 
@@ -105,6 +112,7 @@ impl Shell {
         let child = spawn::spawn_within(&program, wait)?;
         let pid = self.started(child);
         if let (Some(source), Some(pipes)) = (&self.sources[id.0], pipes) {
+            source.forget_tail();
             match source.capture(pipes.stdout, pipes.stderr) {
                 Ok(capture) => {
                     self.capturing.insert(pid, capture);
@@ -190,6 +198,9 @@ impl Shell {
 
     fn signal_process(&mut self, id: ProcId, signal: Signal, to: SignalTo, wake: bool) {
         let Some(pid) = self.groups[id.0] else { return };
+        if signal == Signal::KILL {
+            self.killed.insert(pid);
+        }
         let sent = match to {
             SignalTo::Process => target::signal(pid, signal),
             SignalTo::Group => target::signal_group(pid, signal),
@@ -230,8 +241,12 @@ impl Shell {
     fn kill(&mut self, id: ProcId, because: KillReason) {
         let Some(pid) = self.groups[id.0] else { return };
         let process = self.plan.name(id.0).to_string();
-        let looked_like = if because.left_overs { String::new() } else { self.looks_like(id, pid) };
-        self.account.note(Note::Killed { process, because: because.into(), looked_like });
+        let look = (!because.left_overs).then(|| self.look_at(id, pid));
+        let looked_like = look.as_ref().map(Look::to_string).unwrap_or_default();
+        self.account.note(Note::Killed { process, because: because.into(), looked_like, look: look.map(Box::new) });
+        if !because.left_overs {
+            self.killed.insert(pid);
+        }
         let sent = if because.left_overs {
             target::signal_leaderless_group(pid, Signal::KILL)
         } else {
@@ -242,12 +257,16 @@ impl Shell {
     }
 
     /// What a process about to be killed is doing, and the last it said.
-    fn looks_like(&mut self, id: ProcId, pid: i32) -> String {
-        let mut text = self.looks.look(pid).to_string();
-        if let Some(line) = self.sources[id.0].as_ref().and_then(|s| s.tail().pop()) {
-            text.push_str(&format!("{}last output: {line:?}", if text.is_empty() { "" } else { ", " }));
+    fn look_at(&mut self, id: ProcId, pid: i32) -> Look {
+        let mut look = self.looks.look(pid);
+        // What sleeps otherwise has its wait channel.
+        if look.state == Some('D') && !self.no_time_to_look() {
+            let (functions, held) = self.looks.stack(pid);
+            look.kernel_stack = functions;
+            held.into_iter().for_each(|pid| self.account.writers.hold(pid, "the kernel stack".into()));
         }
-        text
+        look.last_output = self.sources[id.0].as_ref().map(|source| source.tail()).unwrap_or_default();
+        look
     }
 
     fn complain(&self, id: ProcId, signal: Signal, sent: io::Result<()>) {
@@ -294,7 +313,7 @@ impl Shell {
         }
     }
 
-    fn no_time_to_look(&self) -> bool {
+    pub(super) fn no_time_to_look(&self) -> bool {
         self.left(Instant::now()).is_some_and(|left| left < LOOK)
     }
 
@@ -309,7 +328,7 @@ impl Shell {
         left.retain(|t| t.lives || t.ppid == own && reap::peek_at(t.pid).is_none());
         if !left.is_empty() {
             let which =
-                left.iter().take(NAMED).map(|t| format!("{} (pid {}, {})", t.comm, t.pid, procfs::brief(t.pid)));
+                left.iter().take(NAMED).map(|t| format!("{} (pid {}, {})", t.comm, t.pid, procfs::snapshot(t.pid)));
             self.account.note(Note::LeftBehind { count: left.len(), which: which.collect() });
         }
     }

@@ -36,11 +36,19 @@ impl Shell {
         if let Some(Err(error)) = self.pending_exec.remove(&pid).and_then(|pending| pending.finish()) {
             tracing::warn!("{}", error.text);
         }
+        self.look_at_death(pid, owner, exit);
+        // An end that nobody asked for, and that is no success: what it said before says why.
+        let unasked = match owner {
+            Some(Owner::Process(process)) if !exit.success() => {
+                (!self.machine.borrow().is_being_stopped(process)).then_some(process)
+            }
+            _ => None,
+        };
         match owner {
             Some(Owner::Process(process)) => self.step(Event::Exited { process, status: exit }),
             Some(Owner::Run(run)) => self.exec_ended(run, exit),
             None if self.account.writers.ended(pid) => {}
-            None => self.machine.borrow_mut().orphan_reaped(),
+            None => self.bury_orphan(pid),
         }
         if let Err(error) = reap::reap(pid) {
             tracing::debug!("pid {pid}: cannot be reaped: {error}");
@@ -49,7 +57,15 @@ impl Shell {
             self.watch_group(process);
         }
         if let Some(capture) = self.capturing.remove(&pid) {
-            capture.process_ended();
+            let source = unasked.and_then(|process| self.sources[process.0].clone());
+            let (said, awaited) = (self.said.clone(), unasked.zip(source));
+            self.awaited.extend(unasked);
+            capture.process_ended(move || {
+                if let Some((process, source)) = awaited {
+                    // The loop is gone only when everything is.
+                    let _ = said.send((process, source.tail()));
+                }
+            });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The loop and what it holds: which pid is whose, which runs are under way, what is being watched.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, RawFd};
@@ -19,6 +19,7 @@ use super::control::Orders;
 use super::hooks::{ActiveRun, News};
 use super::looks::Looks;
 use super::pulse::Pulse;
+use super::sight::Sight;
 use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
@@ -92,6 +93,16 @@ pub(super) struct Shell {
     /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
     late: bool,
     pub looks: Looks,
+    pub sight: Rc<RefCell<Sight>>,
+    /// Children that were sent SIGKILL and have not been reaped.
+    pub killed: HashSet<i32>,
+    /// SIGKILL has gone to everything.
+    pub swept: bool,
+    /// Processes that have ended unasked, and whose last output is still being read.
+    pub awaited: BTreeSet<ProcId>,
+    /// Where that arrives: no more than one for each end of a process.
+    pub said: mpsc::UnboundedSender<(ProcId, Vec<String>)>,
+    words: Option<mpsc::UnboundedReceiver<(ProcId, Vec<String>)>>,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<News>>,
     pub orders: Orders,
@@ -105,6 +116,7 @@ impl Shell {
         inherited_fds: Vec<RawFd>,
         sink: Sink,
         orders: Orders,
+        sight: Rc<RefCell<Sight>>,
     ) -> Shell {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
@@ -117,6 +129,7 @@ impl Shell {
         // As many answers as there are runs under way, and those the machine bounds; what a wait says of itself is not much, and the loop
         // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
+        let (said, words) = mpsc::unbounded_channel();
         Shell {
             account: Account::new(&plan.config, clock),
             groups: vec![None; processes.len()],
@@ -148,6 +161,12 @@ impl Shell {
             pulse: Pulse::new(),
             late: false,
             looks: Looks::new(),
+            sight,
+            killed: HashSet::new(),
+            swept: false,
+            awaited: BTreeSet::new(),
+            said,
+            words: Some(words),
             queue: VecDeque::new(),
             answers: Some(answers),
             orders,
@@ -170,7 +189,11 @@ impl Shell {
 
     /// The loop. Every arm only makes events.
     pub(super) async fn run(mut self, early: Early) -> u8 {
-        let Some(mut answers) = self.answers.take() else { return crate::exit::INTERNAL };
+        let (Some(mut answers), Some(mut words)) = (self.answers.take(), self.words.take()) else {
+            return crate::exit::INTERNAL;
+        };
+        // After the first start, which need not wait for it.
+        self.sight.borrow_mut().begin();
         let watched = early.install().and_then(|signals| {
             let file = signals.as_fd().try_clone_to_owned().map(File::from)?;
             Ok((signals, watch(file, Interest::READABLE)?))
@@ -188,6 +211,7 @@ impl Shell {
                 () = wait_for(&readable) => self.receive(&signals.drain()),
                 Some(news) = answers.recv() => self.heard(news),
                 Some(message) = self.orders.next() => self.ordered(message),
+                Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
                 () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -211,6 +235,7 @@ impl Shell {
                 self.tell_of_groups();
             }
             self.turn();
+            self.look_around();
         }
         let code = self.end().await;
         // Taking each handler back would take longer than the whole stop of a prompt process.
@@ -312,6 +337,9 @@ impl Shell {
         let now = Instant::now();
         let limit = self.last_words(now);
         self.captures.drain(now + limit / 2).await;
+        self.last_outputs_at_the_end();
+        let orphans = self.sight.borrow().orphans();
+        self.account.set_orphans(orphans);
         self.orders.close(now + limit * 3 / 4).await;
         self.take_terminal_back();
         let now = Instant::now();

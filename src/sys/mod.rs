@@ -4,6 +4,7 @@
 //! [`tree::kill_everything`] for a tree that keeps growing) state their limit. Nothing here panics or trusts `/proc` to
 //! exist.
 
+pub mod cgroup;
 pub mod commands;
 pub mod early;
 pub mod mask;
@@ -18,3 +19,4 @@ pub mod target;
 pub mod terminal;
 pub mod tree;
 pub mod users;
+pub mod victim;

@@ -1,25 +1,20 @@
 //! What /proc says about a process: for the account before a SIGKILL, and whether it catches a signal. Every fact may be
 //! missing (no /proc, hidepid, a sandboxed kernel, a process that is gone); none is waited for.
 //!
-//! Of other processes only `stat`, `status`, `wchan`, `fd`, `task`, `children` and `net` are read. The kernel answers these from
+//! Of other processes only `stat`, `status`, `wchan`, `fd`, `task`, `children` and `ns` are read. The kernel answers these from
 //! its own tables. `cmdline`, `environ`, `maps` and `smaps`, `stack` and `mem` read the process's memory or need a lock (`mmap_lock`,
 //! `exec_update_lock`) that a process which is stuck in the kernel may hold for ever: whoever reads them hangs with it. A test in
-//! `tests/layering.rs` holds all of the sources against this list. For the same reason a link in `fd` is read and never followed.
+//! `tests/layering.rs` holds all of the sources against this list. For the same reason a link in `fd` or `ns` is read and never followed.
+//! `stack` alone is read all the same, by a process of its own that can be given up: `sys::spawn::stack`.
 //!
-//! What reads a text is a pure function apart from what fetches it: [`parse_stat`], [`status_mask`], [`socket_inode`],
-//! [`established`]. They are public for `fuzz/`, because a process chooses its own name and more in those texts.
+//! What reads a text is a pure function apart from what fetches it: [`parse_stat`], [`status_mask`], [`socket_inode`]. They are public
+//! for `fuzz/`, because a process chooses its own name and more in those texts.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 
 use crate::signal::Signal;
-
-/// At most this much is looked at for one snapshot, so that a victim with a million connections costs 20 ms and not the
-/// rest of the budget.
-const MAX_FDS: usize = 4096;
-const MAX_CONNECTIONS: usize = 4096;
 
 /// What a process is doing at the moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -30,63 +25,30 @@ pub struct Snapshot {
     /// The kernel function it sleeps in.
     pub wchan: Option<String>,
     pub threads: Option<u32>,
-    pub open_connections: Option<Connections>,
-    pub children: Option<usize>,
 }
 
-/// Established TCP connections that a process holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Connections {
-    pub count: usize,
-    /// False: there was too much to look at all of it, so there may be more.
-    pub complete: bool,
-}
-
-impl fmt::Display for Connections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let more = if self.complete { "" } else { " or more" };
-        write!(f, "{}{more}", self.count)
-    }
-}
-
-/// Looks at a process. Empty when /proc shows nothing of it.
+/// Looks at a process; it costs next to nothing. Empty when /proc shows nothing of it. A closer look is `sys::victim`'s.
 pub fn snapshot(pid: i32) -> Snapshot {
-    let brief = brief(pid);
-    if brief == Snapshot::default() {
-        return brief;
-    }
-    Snapshot {
-        open_connections: open_connections(pid).ok(),
-        children: super::tree::children(pid).ok().map(|children| children.len()),
-        ..brief
-    }
-}
-
-/// The part of a snapshot that costs next to nothing: no connections, no children.
-pub fn brief(pid: i32) -> Snapshot {
     if check_namespace().is_err() {
         return Snapshot::default();
     }
     let stat = read_stat(pid).ok();
-    let wchan = fs::read_to_string(format!("/proc/{pid}/wchan")).ok();
+    let wchan = read_small(&format!("/proc/{pid}/wchan")).ok();
     Snapshot {
         comm: stat.as_ref().map(|stat| stat.comm.clone()),
         state: stat.as_ref().map(|stat| stat.state),
-        wchan: wchan.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty() && text != "0"),
+        wchan: wchan.and_then(|text| super::victim::wait_channel(&text)),
         threads: stat.as_ref().map(|stat| stat.threads),
-        ..Snapshot::default()
     }
 }
 
-/// `state: D, wchan: nfs_wait, threads: 12, children: 2, open connections: 3`; what is not known is left out.
+/// `state: D, wchan: nfs_wait, threads: 12`; what is not known is left out.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = [
             self.state.map(|state| format!("state: {state}")),
             self.wchan.as_ref().map(|wchan| format!("wchan: {wchan}")),
             self.threads.map(|n| format!("threads: {n}")),
-            self.children.filter(|n| *n > 0).map(|n| format!("children: {n}")),
-            self.open_connections.map(|n| format!("open connections: {n}")),
         ];
         let known: Vec<String> = facts.into_iter().flatten().collect();
         if known.is_empty() {
@@ -135,6 +97,7 @@ pub struct Stat {
     pub state: char,
     pub ppid: i32,
     pub pgid: i32,
+    pub session: i32,
     pub threads: u32,
     /// In clock ticks since boot: with the pid, the identity of a process.
     pub started: u64,
@@ -190,6 +153,12 @@ pub(super) fn read_small(path: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A process, or a zombie that has not been reaped yet. `None` when /proc does not show it.
+pub fn stat(pid: i32) -> Option<Stat> {
+    check_namespace().ok()?;
+    read_stat(pid).ok()
+}
+
 pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
     let bytes = read_small(&format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
@@ -213,54 +182,15 @@ pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         state: field(3)?.chars().next()?,
         ppid: field(4)?.parse().ok()?,
         pgid: field(5)?.parse().ok()?,
+        session: field(6)?.parse().ok()?,
         threads: field(20)?.parse().ok()?,
         started: field(22)?.parse().ok()?,
     })
 }
 
-fn open_connections(pid: i32) -> io::Result<Connections> {
-    let mut sockets = HashSet::new();
-    let mut complete = true;
-    for (n, entry) in fs::read_dir(format!("/proc/{pid}/fd"))?.enumerate() {
-        if n >= MAX_FDS {
-            complete = false;
-            break;
-        }
-        let link = entry.and_then(|entry| fs::read_link(entry.path()));
-        sockets.extend(link.ok().and_then(|link| socket_inode(link.to_str()?)));
-    }
-    let mut count = 0;
-    if sockets.is_empty() {
-        return Ok(Connections { count, complete });
-    }
-    for table in ["tcp", "tcp6"] {
-        // No tcp6 means a kernel without IPv6.
-        let Ok(file) = File::open(format!("/proc/{pid}/net/{table}")) else {
-            continue;
-        };
-        // The table is the whole network namespace's, and connections in TIME_WAIT fill it by the ten thousand.
-        for (n, line) in BufReader::new(file).lines().skip(1).map_while(Result::ok).enumerate() {
-            if n >= MAX_CONNECTIONS {
-                complete = false;
-                break;
-            }
-            count += usize::from(established(&line).is_some_and(|inode| sockets.contains(&inode)));
-        }
-    }
-    Ok(Connections { count, complete })
-}
-
 /// The inode in what a socket's link in `/proc/<pid>/fd` says; `None` for any other file.
 pub fn socket_inode(link: &str) -> Option<u64> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-}
-
-/// The inode of an established connection in a line of `/proc/<pid>/net/tcp`; `None` in any other state.
-pub fn established(line: &str) -> Option<u64> {
-    let mut fields = line.split_ascii_whitespace();
-    let state = fields.nth(3)?;
-    let inode = fields.nth(5)?;
-    if state == "01" { inode.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -307,44 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn only_established_connections_count() {
-        let line = |state: &str| {
-            format!(
-                "   0: 0100007F:1F90 0100007F:9C40 {state} 00000000:00000000 00:00000000 00000000     0        0 4711 1"
-            )
-        };
-        assert_eq!(established(&line("01")), Some(4711));
-        assert_eq!(established(&line("0A")), None);
-        assert_eq!(established("garbage"), None);
+    fn a_socket_is_told_from_other_files() {
         assert_eq!(socket_inode("socket:[4711]"), Some(4711));
         assert_eq!(socket_inode("pipe:[4711]"), None);
     }
 
     #[test]
-    fn own_connections_are_counted() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let pairs: Vec<_> =
-            (0..3).map(|_| (std::net::TcpStream::connect(address).unwrap(), listener.accept().unwrap())).collect();
-        let found = open_connections(std::process::id() as i32).unwrap();
-        // Other tests of this process may have connections of their own; a machine full of them hides ours, and says so.
-        assert!(found.count >= 6 || !found.complete, "{found}");
-        drop(pairs);
-    }
-
-    #[test]
     fn what_is_missing_is_left_out() {
-        let full = Snapshot {
-            comm: Some("web".into()),
-            state: Some('D'),
-            wchan: Some("nfs_wait".into()),
-            threads: Some(12),
-            open_connections: Some(Connections { count: 3, complete: true }),
-            children: Some(0),
-        };
-        assert_eq!(full.to_string(), "state: D, wchan: nfs_wait, threads: 12, open connections: 3");
+        let full =
+            Snapshot { comm: Some("web".into()), state: Some('D'), wchan: Some("nfs_wait".into()), threads: Some(12) };
+        assert_eq!(full.to_string(), "state: D, wchan: nfs_wait, threads: 12");
         assert_eq!(Snapshot { state: Some('T'), ..Snapshot::default() }.to_string(), "state: T");
-        assert_eq!(Connections { count: 4096, complete: false }.to_string(), "4096 or more");
         assert_eq!(snapshot(i32::MAX).to_string(), "nothing known: /proc does not show it");
     }
 

@@ -63,6 +63,32 @@ fn descendants_until(spare: &dyn Fn(i32) -> bool, enough: &dyn Fn() -> bool) -> 
     }
 }
 
+/// How many processes there are below us.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    pub processes: usize,
+    pub zombies: usize,
+    /// Name and pid of the one with the most zombies among its children: it does not reap them.
+    pub worst_parent: Option<(String, i32)>,
+}
+
+/// Counts everything below us, as far as `limit` allows. Without /proc: nobody.
+pub fn census(limit: Duration) -> Census {
+    let start = Instant::now();
+    let all = descendants_until(&|_| false, &|| start.elapsed() >= limit).unwrap_or_default();
+    let mut zombies_of: HashMap<i32, usize> = HashMap::new();
+    for zombie in all.iter().filter(|d| !d.lives) {
+        *zombies_of.entry(zombie.ppid).or_default() += 1;
+    }
+    let worst = zombies_of.iter().filter(|(parent, _)| **parent != own_pid()).max_by_key(|(_, count)| **count);
+    let worst_parent = worst.and_then(|(parent, _)| all.iter().find(|d| d.pid == *parent));
+    Census {
+        processes: all.len(),
+        zombies: zombies_of.values().sum(),
+        worst_parent: worst_parent.map(|parent| (parent.comm.clone(), parent.pid)),
+    }
+}
+
 /// `children` gets a pid and its number of threads, 0 when that is not known.
 fn walk(
     own: i32,

@@ -44,7 +44,13 @@ pub fn valid(d: &mut Draw) -> Valid {
         }
     }
     if b.d.chance(50) {
-        b.table("[http]", &keys::HTTP, &["listen"]);
+        b.head("[http]");
+        b.plain(&keys::HTTP, "listen", false);
+        if b.d.chance(50) {
+            // One token at the most, and a guard in any case.
+            let token = b.d.pick(&["token", "token_file", "from"]);
+            b.inline_of(&keys::HTTP, "prestop", &keys::PRESTOP, &["from", token]);
+        }
     }
     if b.d.chance(30) {
         b.table("[control]", &keys::CONTROL, &["socket"]);
@@ -135,6 +141,19 @@ impl Builder<'_, '_> {
         });
     }
 
+    /// With these keys alone, each once.
+    fn inline_of(&mut self, outer: &'static Section, key: &'static str, section: &'static Section, these: &[&str]) {
+        self.put(outer, key, false, |b| {
+            let header = std::mem::replace(&mut b.header, b.out.text.len());
+            b.out.text += "{ ";
+            for key in section.keys.iter().filter(|k| these.contains(k)) {
+                b.plain(section, key, true);
+            }
+            b.close();
+            b.header = header;
+        });
+    }
+
     fn close(&mut self) {
         if self.out.text.ends_with(", ") {
             self.out.text.truncate(self.out.text.len() - 2);
@@ -168,6 +187,7 @@ impl Builder<'_, '_> {
                     b.out.text += "\"SIGTERM\" ]";
                 }),
                 "backoff" => {}
+                "diagnose" if self.d.chance(30) => self.inline(section, "diagnose", &keys::DIAGNOSE, &["signal"]),
                 _ if self.d.chance(35) => self.plain(section, key, false),
                 _ => {}
             }
@@ -208,7 +228,7 @@ impl Builder<'_, '_> {
             for key in section.keys {
                 if !keys::HANDLERS.contains(key)
                     && !no_more.contains(key)
-                    && !["parallel", "reserve", "when", "name", "on_failure"].contains(key)
+                    && !["parallel", "reserve", "essential", "when", "name", "on_failure"].contains(key)
                     && self.d.chance(35)
                 {
                     self.plain(section, key, false);
@@ -225,8 +245,11 @@ impl Builder<'_, '_> {
                 self.put(section, "on_failure", false, |b| b.out.text += &format!("\"{word}\""));
             }
         }
-        for key in ["name", "reserve", "when"] {
-            if (is_step || key == "name" && place != Place::Probe) && self.d.chance(40) {
+        let essential = is_step && self.d.chance(20);
+        for key in ["name", "reserve", "essential", "when"] {
+            let needed = essential && key == "reserve";
+            let allowed = is_step && (key != "essential" || essential) || key == "name" && place != Place::Probe;
+            if allowed && (needed || self.d.chance(40)) {
                 self.plain(section, key, false);
             }
         }
@@ -324,6 +347,10 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "report" | "working_dir") => &["\"/tmp/x\"", "\"relative\""],
         (_, "termination_log") => &["\"\"", "\"/dev/termination-log\""],
         (_, "listen") => &["\"0.0.0.0:9180\"", "9180", "\":9180\"", "\"[::]:9180\"", "\"${NONE:-9180}\""],
+        (_, "token") => &["\"0123456789abcdef\"", "\"${NONE:-0123456789abcdef}\""],
+        (_, "token_file") => &["\"/run/secrets/prestop\""],
+        (_, "from") => &["\"10.244.7.1\"", "[\"10.244.0.0/16\", \"fd00::/8\"]", "\"${NONE:-127.0.0.1}\""],
+        (_, "essential") => &["true", "false"],
         (_, "socket") => &["\"/run/softstop.sock\"", "\"@name\"", "\"off\""],
         (_, "level") => &["\"error\"", "\"warn\"", "\"info\"", "\"debug\""],
         (_, "format") => &["\"text\"", "\"json\""],
@@ -357,7 +384,8 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "initial") => &["\"1s\"", "\"10ms\""],
         (_, "max") => &["\"5m\"", "\"1h\""],
         (_, "reset") => &["\"10m\""],
-        ("signal" | "stop", "signal") => &["\"SIGUSR1\"", "\"HUP\""],
+        (_, "diagnose") => &["\"SIGQUIT\"", "\"3\""],
+        ("signal" | "stop" | "diagnose", "signal") => &["\"SIGUSR1\"", "\"HUP\""],
         (_, "wait") => &["\"1s\""],
         (_, "initial_delay") => &["\"0s\"", "\"3s\""],
         (_, "period" | "retry_delay") => &["\"1s\"", "\"10ms\""],

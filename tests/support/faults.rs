@@ -212,6 +212,16 @@ impl PidsLimit {
     pub fn open(&self) {
         std::fs::write(self.0.join("pids.max"), "max").unwrap();
     }
+
+    /// So many, and no more.
+    pub fn allow(&self, processes: u64) {
+        std::fs::write(self.0.join("pids.max"), processes.to_string()).unwrap();
+    }
+
+    /// How many there are.
+    pub fn current(&self) -> u64 {
+        std::fs::read_to_string(self.0.join("pids.current")).unwrap().trim().parse().unwrap()
+    }
 }
 
 impl Drop for PidsLimit {

@@ -28,6 +28,8 @@ pub struct Stop {
     pub drain_left: usize,
     /// By the budget's end, or by hand.
     pub cut: bool,
+    /// Somebody wants everything killed now.
+    pub by_hand: bool,
     /// SIGKILL went to somebody who needed it.
     pub killed: bool,
     /// Or to everybody, at the very end.
@@ -309,6 +311,7 @@ impl World {
             _ => {}
         }
         self.check_reserve(note)?;
+        self.check_essential(note)?;
         self.model_note(note)
     }
 

@@ -104,6 +104,11 @@ impl World {
             Exit::Signal { signal: Signal::KILL, .. } => false,
             _ => sent(exit.code()),
         };
+        // By the diagnostic signal, or by itself after its ladder was over: SIGKILL was next.
+        let forced = life.diagnosed.is_some() && !self.bodies[p].killed && !exit.success() && !by_us;
+        if let Some(stop) = &mut self.stop {
+            stop.killed |= forced;
+        }
         if let Some(stop) = &mut self.stop
             && !exit.success()
             && !by_us

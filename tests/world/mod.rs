@@ -10,6 +10,7 @@
 
 mod checks;
 pub mod draw;
+mod essential;
 mod exit_code;
 pub mod explore;
 mod model;
@@ -29,7 +30,7 @@ use softstop::config::Config;
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What};
 use softstop::lifecycle::event::{
-    AskId, Asker, Event, Exit, Order, Outcome, ProcId, Progress, RunId, Sender, SpawnError, SpawnErrorKind,
+    AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RunId, Sender, SpawnError, SpawnErrorKind,
 };
 use softstop::plan::Plan;
 use softstop::signal::Signal;
@@ -189,9 +190,11 @@ impl World {
         self.spawning
     }
 
-    /// The latest signal of its ladder that it was sent.
+    /// The latest signal of its stop that it was sent.
     pub fn told_by(&self, p: usize) -> Option<Signal> {
-        self.lives[p].sent.last().map(|(signal, _)| *signal)
+        let life = &self.lives[p];
+        let diagnose = self.config.processes[p].diagnose.filter(|_| life.diagnosed.is_some()).map(|d| d.signal);
+        diagnose.or(life.sent.last().map(|(signal, _)| *signal))
     }
 
     pub fn age(&self, p: usize) -> std::time::Duration {
@@ -234,7 +237,13 @@ impl World {
         self.next_ask += 1;
         self.asks.insert(ask, order.clone());
         self.is_ordered(order);
-        let by = Asker { uid: 0, pid: 7 };
+        // Every other drain that is waited for comes over HTTP: the rules are the same.
+        let hook = matches!(order, Order::Drain { wait: true }) && ask % 2 == 1;
+        let by = if hook {
+            Asker::PreStop(HookCaller { from: std::net::Ipv4Addr::LOCALHOST.into(), kubelet: true })
+        } else {
+            Asker::Local { uid: 0, pid: 7 }
+        };
         self.feed(Event::Ordered { ask: AskId(ask), order: order.clone(), by })?;
         self.was_ordered(ask, order);
         Ok(())
@@ -406,6 +415,10 @@ impl World {
                 if wake {
                     self.effects.push(Effect::Signalled(process.0, signal));
                 }
+            }
+            Action::Diagnose { process, signal, .. } => {
+                self.check_diagnose(process.0, signal)?;
+                self.effects.push(Effect::Signalled(process.0, signal));
             }
             Action::Forward { process, signal, .. } => self.check_forward(process.0, signal)?,
             Action::Kill { process, because } => {

@@ -52,6 +52,8 @@ pub struct Life {
     pub stopping: Option<Stopping>,
     /// What its ladder has sent, and when.
     pub sent: Vec<(Signal, At)>,
+    /// When it was told to say what it is doing.
+    pub diagnosed: Option<At>,
     /// It was stopped for being no good.
     unhealthy: bool,
     pub group_told: bool,
@@ -128,6 +130,7 @@ impl World {
             (false, 0, self.config.processes[p].post_start.is_empty());
         (life.stopping, life.unhealthy, life.group_told) = (None, false, false);
         life.sent.clear();
+        life.diagnosed = None;
         (life.ordered, life.shown_ready) = (false, false);
         let startup = self.config.processes[p].startup.is_some();
         if startup {
@@ -277,7 +280,10 @@ impl World {
             return false;
         }
         let waits: Option<Duration> = self.ladder(p).iter().map(|r| r.wait).sum();
-        waits.is_some_and(|waits| waits <= (stopping.at + stopping.share).left(from))
+        let time = (stopping.at + stopping.share).left(from);
+        // The diagnosis has a quarter of it in any case, if it asks for so much.
+        let diagnosis = self.config.processes[p].diagnose.map_or(Duration::ZERO, |d| d.wait.min(time / 4));
+        waits.is_some_and(|waits| waits + diagnosis <= time)
     }
 
     pub(super) fn check_rung(&mut self, p: usize, signal: Signal) -> Checked {
@@ -328,18 +334,70 @@ impl World {
         }
         let ladder = self.ladder(p);
         let exhausted = life.sent.len() == ladder.len();
+        let squeezed = self.stop.is_some() && stopping.before;
+        self.check_diagnosed(p, until, squeezed)?;
+        let life = &self.lives[p];
         let waited = match (life.sent.first(), life.sent.last(), ladder.last().and_then(|r| r.wait)) {
             (Some(first), Some(last), Some(wait)) => {
                 !self.ladder_fits(p, first.1) || self.now.since(last.1) + MS >= wait
             }
             _ => false,
         };
-        let squeezed = self.stop.is_some() && stopping.before;
         let due = self.now + MS >= until || (exhausted && waited);
         if !due && !squeezed && !self.all_up() {
             return broken("model", format!("p{p} is killed {:?} before its time is over", until.left(self.now)));
         }
         Ok(())
+    }
+
+    /// After the ladder, once, and in time that is the process's own.
+    pub(super) fn check_diagnose(&mut self, p: usize, signal: Signal) -> Checked {
+        let life = &self.lives[p];
+        if self.bodies[p].killed || !self.bodies[p].alive {
+            return broken("I9", format!("the diagnostic {signal} to p{p}, which is killed or gone"));
+        }
+        let diagnose = self.config.processes[p].diagnose.filter(|d| d.signal == signal);
+        let (Some(diagnose), None, Some(stopping)) = (diagnose, life.diagnosed, life.stopping.clone()) else {
+            return broken("model", format!("a diagnostic {signal} to p{p}, which was to get none, or has had it"));
+        };
+        let (Some(first), Some(last)) = (life.sent.first(), life.sent.last()) else {
+            return broken("model", format!("p{p} is diagnosed before it was asked to stop"));
+        };
+        let until = stopping.at + stopping.share;
+        let ladder = self.ladder(p);
+        let over = life.sent.len() == ladder.len()
+            && ladder
+                .last()
+                .and_then(|r| r.wait)
+                .is_some_and(|wait| !self.ladder_fits(p, first.1) || self.now.since(last.1) + MS >= wait);
+        let squeezed = self.stop.is_some() && stopping.before;
+        if !over && !squeezed && until.left(self.now) > diagnose.wait + MS {
+            return broken("model", format!("p{p} is diagnosed {:?} before its time is over", until.left(self.now)));
+        }
+        // Where it could not have all it asks for, the ladder has had three quarters.
+        let quarter = until.left(first.1) / 4;
+        if !over && !squeezed && until.left(self.now) > quarter + MS && !self.stalled_since(stopping.at) {
+            return broken("model", format!("p{p}'s diagnosis takes more than a quarter of its time from the ladder"));
+        }
+        self.lives[p].diagnosed = Some(self.now);
+        Ok(())
+    }
+
+    /// Killed: not before the diagnosis that it was to give, if there was any time for one.
+    fn check_diagnosed(&self, p: usize, until: At, squeezed: bool) -> Checked {
+        let life = &self.lives[p];
+        let Some(diagnose) = self.config.processes[p].diagnose else { return Ok(()) };
+        let Some(first) = life.sent.first() else { return Ok(()) };
+        if squeezed || self.all_up() || self.stalled_since(first.1) || until.left(first.1) < MS * 100 {
+            return Ok(());
+        }
+        match life.diagnosed {
+            None => broken("model", format!("p{p} is killed without the diagnosis it was to give")),
+            Some(at) if self.now + MS < (at + diagnose.wait).min(until) => {
+                broken("model", format!("p{p} is killed {:?} after it was told to say why", self.now.since(at)))
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     fn all_up(&self) -> bool {
@@ -386,6 +444,7 @@ impl World {
             (_, Some(stop)) => match stop.cause.as_str() {
                 c if c.starts_with("softstop drain") => "drain_ordered",
                 c if c.starts_with("softstop stop") => "stop_ordered",
+                c if c.starts_with("GET /prestop") => "prestop",
                 _ if stop.requested => "signal",
                 c if c.contains(" ended with ") => "process_ended",
                 c if c.contains("could not be started") => "start_failed",
@@ -649,7 +708,10 @@ impl World {
             Some(stop) if stop.cut => self.machine.end().unwrap_or_default().left(self.now),
             Some(stop) => {
                 let budget = &self.machine.plan().budget;
-                (budget.deadline(stop.t0) - budget.after_stop()).left(self.now)
+                // Where not all fits, what is not essential after it may hold less than planned.
+                let fits = !self.config.post_stop.iter().chain(&self.config.drain).any(|s| s.essential);
+                let held = if fits { budget.after_stop() } else { Duration::ZERO };
+                (budget.deadline(stop.t0) - held).left(self.now)
             }
         };
         if share > most {

@@ -92,11 +92,12 @@ impl World {
     /// Somebody asks again: after a drain by order that is the first request to stop the processes.
     pub(super) fn asked_again(&mut self, cause: &str, effect: &str) {
         let Some(stop) = &mut self.stop else { return };
-        if stop.held && !cause.starts_with("softstop drain") {
+        if stop.held && !World::is_held(cause) {
             stop.held = false;
             stop.signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
         }
         let cuts = ["skipping", "killing", "the drain was still waited for"];
+        stop.by_hand |= effect.starts_with("killing everything now");
         stop.cut |= cuts.iter().any(|c| effect.starts_with(c));
     }
 
@@ -118,11 +119,11 @@ impl World {
     }
 
     pub(super) fn is_held(cause: &str) -> bool {
-        cause.starts_with("softstop drain")
+        cause.starts_with("softstop drain") || cause.starts_with("GET /prestop")
     }
 
     pub(super) fn is_by_order(cause: &str) -> bool {
-        cause.starts_with("softstop ")
+        cause.starts_with("softstop ") || cause.starts_with("GET /prestop")
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use softstop::config::wait::{Until, WaitFile};
 use softstop::config::{
-    Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Retries, Rung,
-    Step, Task, When,
+    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart,
+    Retries, Rung, Step, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
@@ -235,10 +235,11 @@ fn task(d: &mut Draw, name: String, processes: u64, on_failure: &[OnFailure]) ->
 
 fn steps(d: &mut Draw, kind: &str, processes: u64) -> Vec<Step> {
     let on_failure = [OnFailure::Ignore, OnFailure::Ignore, OnFailure::Stop];
-    d.many(0, 2, |d, i| Step {
-        tasks: d.many(1, 2, |d, t| task(d, format!("{kind} {i} {t}"), processes, &on_failure)),
-        reserve: d.maybe(50, |d| d.span(5_000)),
-        when: d.pick(&[When::Requested, When::Always]),
+    d.many(0, 2, |d, i| {
+        let tasks = d.many(1, 2, |d, t| task(d, format!("{kind} {i} {t}"), processes, &on_failure));
+        let reserve = d.maybe(50, |d| d.span(5_000));
+        let when = d.pick(&[When::Requested, When::Always]);
+        Step { tasks, reserve, essential: reserve.is_some() && d.chance(40), when }
     })
 }
 
@@ -276,6 +277,10 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
         pre_stop: d.maybe(30, |d| task(d, format!("pre_stop {index}"), processes, &[OnFailure::Ignore])),
         max_restarts: d.maybe(40, |d| d.below(4) as u32),
         stop_as_received: d.chance(50),
+        diagnose: d.maybe(25, |d| Diagnose {
+            signal: d.pick(&[Signal::QUIT, Signal::USR1]),
+            wait: d.span(4_000).max(Duration::from_millis(1)),
+        }),
         backoff: Backoff { initial: d.span(3_000), max: d.span(10_000), reset: d.span(15_000) },
         ..Process::new(format!("p{index}"), vec!["p".into()])
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use softstop::config::{
-    Backoff, Condition, Config, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Rung, Step,
-    Task, When,
+    Backoff, Condition, Config, Diagnose, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart, Rung,
+    Step, Task, When,
 };
 use softstop::lifecycle::event::{Order, Sender};
 use softstop::signal::Signal;
@@ -52,7 +52,7 @@ fn exec(name: &str) -> Task {
 }
 
 fn step(tasks: Vec<Task>) -> Step {
-    Step { tasks, reserve: None, when: When::Requested }
+    Step { tasks, reserve: None, essential: false, when: When::Requested }
 }
 
 fn rungs(waits: &[(Signal, Option<Duration>)]) -> Vec<Rung> {
@@ -82,6 +82,17 @@ pub fn worlds() -> Vec<Small> {
     c.kill_reserve = Duration::ZERO;
     let stuck = Small { unkillable: Some(0), stragglers: 1, ..small("unkillable, with a daemon, nothing reserved", c) };
     all.push(stuck);
+
+    let diagnose = Some(Diagnose { signal: Signal::QUIT, wait: S(1) });
+    let pair = vec![
+        Process { stop: rungs(&[(Signal::TERM, Some(S(1)))]), diagnose, ..process(0) },
+        Process { after: vec![(0, Condition::Started)], diagnose, ..process(1) },
+    ];
+    let mut c = config(pair);
+    c.grace = S(6);
+    c.exit_codes.forced = Some(99);
+    let restart = Wish::Order(Order::Restart { process: "p0".into() });
+    all.push(Small { wishes: vec![restart, TERM], ..small("a diagnosis before SIGKILL", c) });
 
     let pair = vec![
         Process { stop: rungs(&[(Signal::TERM, Some(S(1)))]), ..process(0) },

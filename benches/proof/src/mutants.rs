@@ -29,8 +29,9 @@ const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/", "src/output/", "src/co
 /// Which program of the mutated core, with which first argument, tries the mutants of a file.
 const RUNNERS: &[(&str, &[&str])] =
     &[("src/output/", &["rows", "I10"]), ("src/config/", &["rows", "I11"]), ("src/", &["runner"])];
-/// A mutant that takes longer than that hangs.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// A mutant that takes longer than that hangs; more of the simulation takes a while on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(15);
+const DEEP_PATIENCE: Duration = Duration::from_secs(60);
 
 type Error = Box<dyn std::error::Error>;
 
@@ -45,11 +46,16 @@ pub fn run() -> Result<Outcome, Error> {
     let dir = root().join("target/proof/mutants");
     let mutants = build(&dir)?;
     println!("{} mutants of {}", mutants.len(), MUTATED.join(" and "));
-    // SOFTSTOP_MUTANTS=src/plan/,src/output/ looks at those alone.
+    // SOFTSTOP_MUTANTS=src/plan/,src/output/ looks at those alone, @FILE at those that an earlier run printed as survivors.
     let only = std::env::var("SOFTSTOP_MUTANTS").unwrap_or_default();
+    let again = only.strip_prefix('@').map(std::fs::read_to_string).transpose()?;
     // SOFTSTOP_EVERY=4 looks at every fourth of them.
     let every: u32 = std::env::var("SOFTSTOP_EVERY").ok().and_then(|n| n.parse().ok()).unwrap_or(1).max(1);
-    let wanted = |m: &Mutant| only.split(',').any(|part| m.file.starts_with(part)) && m.id.is_multiple_of(every);
+    let chosen = |m: &Mutant| match &again {
+        Some(printed) => printed.contains(&format!("survives: {}  (", m.key())),
+        None => only.split(',').any(|part| m.file.starts_with(part)),
+    };
+    let wanted = |m: &Mutant| chosen(m) && m.id.is_multiple_of(every);
     let mutants: Vec<Mutant> = mutants.into_iter().filter(wanted).collect();
     let mut noticed: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
     for (part, program) in RUNNERS {
@@ -149,9 +155,11 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     // Its golden timelines belong to it.
     std::fs::create_dir_all(dir.join("tests"))?;
     std::fs::copy(root().join("tests/scenarios.rs"), dir.join("tests/scenarios.rs"))?;
-    let link = dir.join("tests/scenarios");
-    if !link.exists() {
-        std::os::unix::fs::symlink(root().join("tests/scenarios").canonicalize()?, link)?;
+    for part in ["scenarios", "story"] {
+        let link = dir.join("tests").join(part);
+        if !link.exists() {
+            std::os::unix::fs::symlink(root().join("tests").join(part).canonicalize()?, link)?;
+        }
     }
     std::fs::write(dir.join("Cargo.toml"), MANIFEST)?;
     std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock"))?;
@@ -288,7 +296,7 @@ fn simulate_share(
             }
         });
         loop {
-            match lines.recv_timeout(PATIENCE) {
+            match lines.recv_timeout(if deep { DEEP_PATIENCE } else { PATIENCE }) {
                 Ok(line) => {
                     let mut words = line.split_whitespace().map(str::to_string);
                     let id: u32 = words.next().ok_or("an empty line")?.parse()?;

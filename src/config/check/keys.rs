@@ -30,7 +30,8 @@ pub const TOP: Section = Section {
     ],
 };
 
-pub const HTTP: Section = Section { title: "[http]", keys: &["listen"] };
+pub const HTTP: Section = Section { title: "[http]", keys: &["listen", "prestop"] };
+pub const PRESTOP: Section = Section { title: "[http.prestop]", keys: &["token", "token_file", "from"] };
 pub const CONTROL: Section = Section { title: "[control]", keys: &["socket"] };
 pub const LOG: Section = Section { title: "[log]", keys: &["level", "format"] };
 
@@ -52,6 +53,7 @@ pub const PROCESS: Section = Section {
         "on_exit",
         "after",
         "stop",
+        "diagnose",
         "signal_to",
         "startup",
         "readiness",
@@ -62,6 +64,7 @@ pub const PROCESS: Section = Section {
 };
 
 pub const BACKOFF: Section = Section { title: "backoff", keys: &["initial", "max", "reset"] };
+pub const DIAGNOSE: Section = Section { title: "diagnose", keys: &["signal", "wait"] };
 pub const RUNG: Section = Section { title: "stop", keys: &["signal", "wait"] };
 
 pub const PROBE: Section = Section {
@@ -118,6 +121,7 @@ pub const STEP: Section = Section {
         "retry_delay",
         "on_failure",
         "reserve",
+        "essential",
         "when",
         "parallel",
     ],
@@ -140,10 +144,12 @@ pub const WAIT_PROCESS: Section = Section { title: "wait_process", keys: &["name
 pub const SECTIONS: &[&Section] = &[
     &TOP,
     &HTTP,
+    &PRESTOP,
     &CONTROL,
     &LOG,
     &PROCESS,
     &BACKOFF,
+    &DIAGNOSE,
     &RUNG,
     &PROBE,
     &TASK,

@@ -1,9 +1,9 @@
-//! `stop`: the ladder of signals that ends a process. Pure.
+//! `stop`: the ladder of signals that ends a process, and `diagnose`: the signal before SIGKILL. Pure.
 
 use super::keys;
 use super::reader::{Field, Reader};
 use super::values;
-use crate::config::Rung;
+use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
 use crate::signal::Signal;
 
 /// `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
@@ -31,6 +31,32 @@ fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<R
         return None;
     };
     stop_signal(reader, &signal).map(|signal| Rung { signal, wait })
+}
+
+/// `"SIGQUIT"`, or `{ signal = "SIGQUIT", wait = "1s" }`.
+pub fn diagnose(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Diagnose> {
+    let example = "write diagnose = { signal = \"SIGQUIT\", wait = \"1s\" }";
+    if field.value.get_ref().is_str() {
+        return dump_signal(reader, field).map(|signal| Diagnose { signal, wait: DEFAULT_DIAGNOSE_WAIT });
+    }
+    let table = reader.table(field, &keys::DIAGNOSE, example)?;
+    let wait = table.get("wait").and_then(|f| reader.duration(&f, values::LIMIT)).unwrap_or(DEFAULT_DIAGNOSE_WAIT);
+    let Some(signal) = table.get("signal") else {
+        reader.missing(&table, &["signal"], "`diagnose` has no signal", example);
+        return None;
+    };
+    dump_signal(reader, &signal).map(|signal| Diagnose { signal, wait })
+}
+
+fn dump_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
+    let signal = reader.signal(field)?;
+    if matches!(signal, Signal::KILL | Signal::STOP | Signal::CONT) {
+        let help =
+            "write the signal upon which the program tells what it is doing, such as \"SIGQUIT\" for a JVM or Go";
+        reader.error(&field.span(), format!("{signal} cannot be a diagnostic signal"), help);
+        return None;
+    }
+    Some(signal)
 }
 
 fn stop_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {

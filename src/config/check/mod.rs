@@ -7,6 +7,7 @@
 mod handler;
 pub mod keys;
 mod ladder;
+mod prestop;
 mod probe;
 mod process;
 mod reader;
@@ -262,7 +263,8 @@ fn http(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Http> {
     } else {
         reader.parsed(&listen, example, values::listen)
     };
-    listen.map(|listen| Http { listen })
+    let prestop = table.get("prestop").and_then(|f| prestop::prestop(reader, &f));
+    listen.map(|listen| Http { listen, prestop })
 }
 
 fn control(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Control> {

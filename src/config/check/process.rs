@@ -77,6 +77,7 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
         .and_then(|f| reader.integer(&f, 0..=1_000_000, "write a number such as 5, or leave it out to never give up"));
     p.max_restarts = restarts.and_then(|n| u32::try_from(n).ok());
     p.stop = table.get("stop").map_or_else(Vec::new, |f| ladder::ladder(reader, &f));
+    p.diagnose = table.get("diagnose").and_then(|f| ladder::diagnose(reader, &f));
     let site =
         |place, fallback: &str| Site { place, names, owner: Some(index), fallback: format!("{} {fallback}", p.name) };
     let (post_start, pre_stop) = (site(Place::PostStart, "post_start"), site(Place::PreStop, "pre_stop"));

@@ -188,7 +188,9 @@ fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
 pub fn plausible(reader: &mut Reader<'_>, config: &Config, processes: &[ReadProcess]) {
     let deadline = config.grace.saturating_sub(config.kill_reserve);
     for p in processes {
-        let waits = p.process.stop.iter().filter_map(|r| r.wait).fold(Duration::ZERO, |a, b| a.saturating_add(b));
+        let diagnosis = p.process.diagnose.map(|d| d.wait);
+        let waits = p.process.stop.iter().filter_map(|r| r.wait).chain(diagnosis);
+        let waits = waits.fold(Duration::ZERO, Duration::saturating_add);
         if let Some(span) = p.stop.as_ref().filter(|_| waits > deadline) {
             let sentence = format!(
                 "the waits of {:?} add up to {}, more than the {} before the kill",

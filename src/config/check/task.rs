@@ -97,25 +97,30 @@ pub fn steps(reader: &mut Reader<'_>, field: Option<Field<'_>>, place: Place, na
     for (i, table) in tables.iter().enumerate() {
         let site = Site { place, names, owner: None, fallback: format!("{word} {}", i + 1) };
         let reserve = table.get("reserve").and_then(|f| reader.duration(&f, values::PAUSE));
+        let essential = table.get("essential").and_then(|f| reader.boolean(&f)).unwrap_or(false);
+        if essential && table.get("reserve").is_none() && reader.can_miss(table, &["reserve"]) {
+            let sentence = "an essential step does not say how much is to be kept for it";
+            reader.error(&table.header, sentence, "add reserve = \"1s\": what it needs when little is left");
+        }
         let when = table.get("when").and_then(|f| reader.word(&f)).unwrap_or(place.when());
         let tasks = match table.get("parallel") {
             Some(field) => parallel(reader, table, &field, &site),
             None => task(reader, table, &site).into_iter().collect(),
         };
         if !tasks.is_empty() {
-            list.push(ReadStep { step: Step { tasks, reserve, when }, header: table.header.clone() });
+            list.push(ReadStep { step: Step { tasks, reserve, essential, when }, header: table.header.clone() });
         }
     }
     list
 }
 
-/// The members of `parallel`. Only `name`, `reserve` and `when` are the step's own then.
+/// The members of `parallel`. Only `name`, `reserve`, `essential` and `when` are the step's own then.
 fn parallel(reader: &mut Reader<'_>, table: &Table<'_>, field: &Field<'_>, site: &Site<'_>) -> Vec<Task> {
     for own in table.present(keys::TASK.keys).iter().filter(|f| f.name != "name") {
         reader.error(
             &own.key,
             format!("`{}` beside `parallel`", own.name),
-            "write it in the members of `parallel`; name, reserve and when stay with the step",
+            "write it in the members of `parallel`; name, reserve, essential and when stay with the step",
         );
     }
     let name = table.get("name").and_then(|f| reader.parsed(&f, "write a name in quotes", values::task_name));

@@ -14,6 +14,7 @@ impl Machine {
             Cause::Signal { signal, sender } => format!("{signal} from {sender}"),
             Cause::StopOrdered { by } => format!("softstop stop by {by}"),
             Cause::DrainOrdered { by } => format!("softstop drain by {by}"),
+            Cause::PreStopCalled { by } => format!("GET /prestop by {by}"),
             Cause::ProcessEnded { process, status } => {
                 format!("{} ended with {status}", self.name(*process))
             }
@@ -46,6 +47,7 @@ impl Machine {
             Cause::Signal { .. }
             | Cause::StopOrdered { .. }
             | Cause::DrainOrdered { .. }
+            | Cause::PreStopCalled { .. }
             | Cause::ProcessEnded { .. }
             | Cause::AllEnded => {
                 let code = self.main_code(stop);

@@ -6,7 +6,7 @@
 //!                   any of them, when `deadline` comes ──────────────┘
 //! ```
 //!
-//! `Drained`: the stop began as `softstop drain`. The processes go on until a stop is requested, as after a preStop hook,
+//! `Drained`: the stop began as a preStop hook, `softstop drain` or `GET /prestop`. The processes go on until a stop is requested, as after a preStop hook,
 //! or until what they hold of the budget begins.
 
 mod account;
@@ -23,7 +23,7 @@ use super::process::{End, PostStart, Proc, State};
 use super::task::TaskRun;
 use super::{Machine, Stage as Whole};
 use crate::exit;
-use crate::plan::budget::{Budget, share};
+use crate::plan::budget::{Budget, Part, share};
 use crate::report::{Note, Place, Secs, StepKind, StepReport, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
@@ -134,11 +134,10 @@ impl Machine {
             deadline: Secs(deadline.since(t0)),
         });
         let first_failure = match cause {
-            Cause::ProcessEnded { status, .. } if !status.success() => Some(status.code()),
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
         };
-        let hold = matches!(cause, Cause::DrainOrdered { .. });
+        let hold = cause.drain_only();
         let signal = signal_of(&cause);
         let anything_ran = self.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
         self.stop = Some(Stop {
@@ -178,7 +177,6 @@ impl Machine {
             }
         }
         for p in &mut self.processes {
-            p.again = false;
             match &mut p.state {
                 State::Waiting | State::Backoff { .. } => p.state = State::Ended(End::NotStarted),
                 State::Running(r) => {
@@ -205,7 +203,7 @@ impl Machine {
         let waited_for = self.drain_is_waited_for();
         let Some(stop) = &mut self.stop else { return };
         let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if *signal != Signal::HUP);
-        let released = stop.hold && !matches!(cause, Cause::DrainOrdered { .. });
+        let released = stop.hold && !cause.drain_only();
         stop.hold &= !released;
         if released {
             stop.signal = signal_of(cause);
@@ -235,8 +233,8 @@ impl Machine {
         }
     }
 
-    /// What is left from now on is [`LAST_CALL`], if it is not less already. The reserves of what is still to come are scaled
-    /// down together where they no longer fit, and the step under way gets what they leave.
+    /// What is left from now on is [`LAST_CALL`], if it is not less already. The reserves of what is still to come are fitted
+    /// into it, and the step under way gets what they leave.
     fn move_up(&mut self) {
         let now = self.now;
         let Some(stop) = &mut self.stop else { return };
@@ -248,7 +246,7 @@ impl Machine {
         stop.end = end;
         stop.budget.kill_reserve = stop.budget.kill_reserve.min(LAST_CALL / 4);
         stop.deadline = stop.deadline.min(end - stop.budget.kill_reserve);
-        stop.budget.shrink(steps.index, stop.deadline.left(now));
+        stop.budget.fit(Part::Drain(steps.index), stop.deadline.left(now));
         let room = share(now, stop.deadline, stop.budget.after_drain(steps.index), None);
         for task in &mut steps.tasks {
             task.shorten(now + room);
@@ -257,6 +255,17 @@ impl Machine {
 }
 
 impl Stop {
+    /// The deadline may have moved up, or softstop itself may have been late: what is `planned` is fitted into what is left now.
+    /// Where nothing is essential each part gets what the earlier ones have left.
+    fn fit_essential(&mut self, planned: &Budget, first: Part, now: At) {
+        if planned.has_essential(first) {
+            let kill_reserve = self.budget.kill_reserve;
+            self.budget = planned.clone();
+            self.budget.kill_reserve = kill_reserve;
+            self.budget.fit(first, self.deadline.left(now));
+        }
+    }
+
     /// The account of the drain's steps.
     pub fn drain_steps(&self) -> impl Iterator<Item = &StepReport> {
         self.steps.iter().filter(|step| step.kind == StepKind::Drain)
@@ -286,6 +295,7 @@ fn reason_word(cause: &Cause) -> &'static str {
         Cause::Signal { .. } => "signal",
         Cause::StopOrdered { .. } => "stop_ordered",
         Cause::DrainOrdered { .. } => "drain_ordered",
+        Cause::PreStopCalled { .. } => "prestop",
         Cause::ProcessEnded { .. } => "process_ended",
         Cause::StartFailed { .. } => "start_failed",
         Cause::InitFailed { .. } => "init_failed",

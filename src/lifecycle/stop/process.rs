@@ -9,7 +9,7 @@ use crate::lifecycle::process::{End, PostStart, State, StopStage, Stopping};
 use crate::lifecycle::task::{Effects, TaskRun};
 use crate::lifecycle::up::KILL_WAIT;
 use crate::lifecycle::{Machine, Stage as Whole};
-use crate::plan::budget::process_share;
+use crate::plan::budget::{diagnosis_share, process_share};
 use crate::plan::order::{Chain, stated};
 use crate::report::{Note, Place, Secs, SignalName};
 use crate::signal::Signal;
@@ -21,8 +21,22 @@ impl Stopping {
     pub(in crate::lifecycle) fn next_deadline(&self) -> Option<At> {
         match &self.stage {
             StopStage::PreStop(task) => task.next_deadline().map(|t| t.min(self.until)),
-            StopStage::Rung { until, .. } => Some((*until).min(self.until)),
+            StopStage::Rung { until, .. } => Some((*until).min(self.ladder_until())),
+            StopStage::Diagnosing { until } => Some((*until).min(self.until)),
             StopStage::Killed { until } => *until,
+        }
+    }
+
+    /// When the ladder is over at the latest.
+    pub(super) fn ladder_until(&self) -> At {
+        self.until - self.diagnosis
+    }
+
+    /// Its share has become less: so has the diagnosis's.
+    pub(super) fn shorten(&mut self, until: At, now: At) {
+        if until < self.until {
+            self.until = until;
+            self.diagnosis = self.diagnosis.min(until.left(now) / 4);
         }
     }
 
@@ -81,8 +95,18 @@ impl Machine {
         } else {
             StopStage::Rung { index: 0, until: now }
         };
-        self.processes[id.0].state =
-            State::Stopping(Stopping { pid, since, began: now, until, short, to_restart, stage, last: None, probes });
+        self.processes[id.0].state = State::Stopping(Stopping {
+            pid,
+            since,
+            began: now,
+            until,
+            short,
+            to_restart,
+            stage,
+            diagnosis: Duration::ZERO,
+            last: None,
+            probes,
+        });
         let how = if pre_stop { "pre_stop".to_string() } else { self.first_signal(id).to_string() };
         let process = self.name(id);
         self.note(Note::Stopping { process, how, share: Secs(limit) });
@@ -109,7 +133,7 @@ impl Machine {
         true
     }
 
-    /// Send the ladder's rung `index`, or SIGKILL after the last.
+    /// Send the ladder's rung `index`; after the last comes the diagnosis, or SIGKILL.
     pub(super) fn rung(&mut self, id: ProcId, index: usize) {
         let now = self.now;
         let config = &self.plan.config.processes[id.0];
@@ -117,14 +141,17 @@ impl Machine {
             Some(rung) => rung.signal,
             None if index == 0 => self.first_signal(id),
             None => {
-                self.kill_process(id);
+                self.ladder_is_over(id);
                 return;
             }
         };
         let State::Stopping(s) = &mut self.processes[id.0].state else {
             return;
         };
-        let left = s.until.left(now);
+        if index == 0 {
+            s.diagnosis = diagnosis_share(s.until.left(now), &config.stop, config.diagnose);
+        }
+        let left = s.ladder_until().left(now);
         let wait = match config.stop.get(index).and_then(|r| r.wait) {
             None => left,
             Some(wait) => {
@@ -147,6 +174,32 @@ impl Machine {
                 signal: SignalName(signal),
             });
         }
+    }
+
+    /// It has not ended by its ladder: it is told to say what it is doing, where there is time for that, and then killed.
+    pub(super) fn ladder_is_over(&mut self, id: ProcId) {
+        let now = self.now;
+        let config = &self.plan.config.processes[id.0];
+        let State::Stopping(s) = &mut self.processes[id.0].state else {
+            return;
+        };
+        let left = s.until.left(now);
+        let Some(diagnose) = config.diagnose.filter(|_| !s.diagnosis.is_zero() && !left.is_zero()) else {
+            self.kill_process(id);
+            return;
+        };
+        let wait = diagnose.wait.min(left);
+        s.stage = StopStage::Diagnosing { until: now + wait };
+        let (after, since) = s.last.map_or((None, s.began), |(signal, at)| (Some(SignalName(signal)), at));
+        self.fx.push(Action::Diagnose { process: id, signal: diagnose.signal, to: config.signal_to });
+        let process = self.name(id);
+        self.note(Note::Diagnosing {
+            process,
+            after,
+            waited: Secs(now.since(since)),
+            signal: SignalName(diagnose.signal),
+            wait: Secs(wait),
+        });
     }
 
     /// SIGKILL, once, to a process that runs or is being stopped.
@@ -175,6 +228,7 @@ impl Machine {
                     short: true,
                     to_restart: false,
                     stage: StopStage::Killed { until },
+                    diagnosis: Duration::ZERO,
                     last: None,
                     probes: Vec::new(),
                 });
@@ -210,6 +264,22 @@ impl Machine {
         self.note(Note::Stopped { process, exit: None, took, forced: true });
     }
 
+    /// Whoever ends upon the diagnostic signal, as a Go program does, has not ended by its ladder: SIGKILL was next.
+    pub(in crate::lifecycle) fn ended_by_diagnosis(&mut self, id: ProcId, exit: Exit) {
+        if !exit.success() && !self.by_its_ladder(id, exit) {
+            self.mark_forced(id);
+        }
+    }
+
+    /// It has ended by, or with the code of, a signal that its ladder has sent it.
+    fn by_its_ladder(&self, id: ProcId, exit: Exit) -> bool {
+        let sent = &self.processes[id.0].sent;
+        match exit {
+            Exit::Signal { signal, .. } => sent.contains(&signal),
+            Exit::Code(code) => sent.iter().any(|s| exit::for_signal(s.number()) == code),
+        }
+    }
+
     pub(in crate::lifecycle) fn mark_forced(&mut self, id: ProcId) {
         let name = self.name(id);
         if let Some(stop) = &mut self.stop {
@@ -222,12 +292,7 @@ impl Machine {
 
     /// A process has ended while the container stops: does its exit count as a failure?
     pub(in crate::lifecycle) fn exited_in_stop(&mut self, id: ProcId, exit: Exit, told: bool) {
-        let p = &self.processes[id.0];
-        let by_us = told
-            && match exit {
-                Exit::Signal { signal, .. } => p.sent.contains(&signal),
-                Exit::Code(code) => p.sent.iter().any(|s| exit::for_signal(s.number()) == code),
-            };
+        let by_us = told && self.by_its_ladder(id, exit);
         if let Some(stop) = &mut self.stop
             && stop.first_failure.is_none()
             && !exit.success()

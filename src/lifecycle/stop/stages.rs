@@ -9,7 +9,7 @@ use crate::lifecycle::process::{End, Proc, State, StopStage, Stopping};
 use crate::lifecycle::task::{SHORTEST, TaskRun};
 use crate::lifecycle::up::KILL_WAIT;
 use crate::lifecycle::{Machine, Stage as Whole};
-use crate::plan::budget::process_share;
+use crate::plan::budget::{Part, process_share};
 use crate::plan::order::own;
 use crate::report::{Note, Secs, StepKind, TaskResult};
 use crate::signal::Signal;
@@ -77,6 +77,7 @@ impl Machine {
         let State::Stopping(s) = &mut self.processes[id.0].state else {
             return false;
         };
+        let ladder_until = s.ladder_until();
         match &mut s.stage {
             StopStage::Killed { until: Some(until) } if now >= *until => {
                 self.unkillable(id);
@@ -91,12 +92,20 @@ impl Machine {
                 let changed = task.on_time(now, &self.plan, &mut self.fx);
                 self.pre_stop_over(id) || changed
             }
+            StopStage::Diagnosing { until } if now >= *until => {
+                self.kill_process(id);
+                true
+            }
             StopStage::Rung { index, until } if now >= *until => {
                 let next = *index + 1;
                 self.rung(id, next);
                 true
             }
-            StopStage::Rung { .. } => false,
+            StopStage::Rung { .. } if now >= ladder_until => {
+                self.ladder_is_over(id);
+                true
+            }
+            StopStage::Rung { .. } | StopStage::Diagnosing { .. } => false,
         }
     }
 
@@ -200,6 +209,7 @@ impl Machine {
     fn begin_processes(&mut self) {
         let Some(stop) = &mut self.stop else { return };
         stop.processes_began = Some(self.now);
+        stop.fit_essential(&self.plan.budget, Part::Stop, self.now);
         let until = stop.deadline - stop.budget.after_stop();
         self.stage = Whole::Stopping(Stage::Processes { until });
     }
@@ -233,7 +243,7 @@ impl Machine {
             match &mut p.state {
                 State::Running(_) => self.stop_process(ProcId(i), limit, false),
                 // It was being stopped for a restart: that goes on, now within this budget.
-                State::Stopping(s) => s.until = s.until.min(now + limit),
+                State::Stopping(s) => s.shorten(now + limit, now),
                 // Never in the turn its leader ended: whether anything is left of the group shows right after.
                 State::Cleaning(c) if !c.killed => c.until = (now + limit).max(c.began + SHORTEST),
                 _ => {}
@@ -316,19 +326,14 @@ impl Machine {
     /// The answer to a census.
     pub(in crate::lifecycle) fn on_census(&mut self, now_alone: bool) {
         match &mut self.stage {
-            Whole::Stopping(Stage::Stragglers(s)) if s.asked => {
+            Whole::Stopping(Stage::Stragglers(s)) => {
                 s.alone = now_alone;
                 if !now_alone && !s.signalled {
                     s.signalled = true;
                     self.fx.push(Action::SignalStragglers { signal: Signal::TERM });
                 }
             }
-            Whole::Stopping(Stage::Killing { alone, next, .. }) => {
-                *alone = now_alone;
-                if !now_alone {
-                    *next = (*next).min(self.now + SWEEP);
-                }
-            }
+            Whole::Stopping(Stage::Killing { alone, .. }) => *alone = now_alone,
             _ => {}
         }
     }
@@ -404,12 +409,16 @@ impl Machine {
             };
             stop.forced.push(name.clone());
             let looked_like = String::new();
-            self.fx.push(Action::Note(Note::Killed { process: name, because: because.into(), looked_like }));
+            self.fx.push(Action::Note(Note::Killed {
+                process: name,
+                because: because.into(),
+                looked_like,
+                look: None,
+            }));
         }
     }
 
     pub(super) fn enter_killing(&mut self, at_once: bool) {
-        self.fx.exit_code = Some(self.exit_code());
         let Some(stop) = &mut self.stop else { return };
         if stop.processes_took.is_zero() {
             stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));

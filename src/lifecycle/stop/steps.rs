@@ -6,7 +6,7 @@ use crate::config::{OnFailure, Step};
 use crate::lifecycle::action::{Action, What};
 use crate::lifecycle::task::TaskRun;
 use crate::lifecycle::{Machine, Stage as Whole};
-use crate::plan::budget::{longest, share};
+use crate::plan::budget::{Part, longest, share};
 use crate::report::{Note, Secs, StepKind, StepReport, TaskResult};
 use crate::time::At;
 
@@ -36,7 +36,7 @@ impl Machine {
     /// Begin, end or skip steps; `true` when something changed. `skip` says why a step is not (or no longer) to be done.
     pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<&'static str>) -> bool {
         let now = self.now;
-        let Some(stop) = &self.stop else { return false };
+        let Some(stop) = &mut self.stop else { return false };
         let deadline = stop.deadline;
         let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else {
             return false;
@@ -57,10 +57,9 @@ impl Machine {
             return over;
         }
         let (kind, index) = (steps.kind, steps.index);
-        let after = match kind {
-            StepKind::Drain => stop.budget.after_drain(index),
-            StepKind::PostStop => stop.budget.after_post_stop(index),
-        };
+        let part = if kind == StepKind::Drain { Part::Drain(index) } else { Part::PostStop(index) };
+        stop.fit_essential(&self.plan.budget, part, now);
+        let after = stop.budget.after(part);
         let room = share(now, deadline, after, None);
         let result = match skip(step) {
             Some(why) => Some(TaskResult::Cancelled { why }),

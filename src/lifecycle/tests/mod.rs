@@ -142,6 +142,7 @@ fn a_duplicate_changes_nothing_the_second_ctrl_c_hurries_the_third_kills() {
     let drain = Step {
         tasks: vec![Task::new("notice", Handler::Sleep(Duration::from_secs(5)))],
         reserve: None,
+        essential: false,
         when: When::Requested,
     };
     let mut bench = Bench::new(config(|c| c.drain.push(drain)));
@@ -209,7 +210,7 @@ fn what_is_told_before_the_clock_was_in_time() {
     let mut bench = Bench::new(config(|c| {
         let mut hook = Task::new("hook", Handler::Exec(vec!["hook".into()]));
         hook.timeout = Some(Duration::from_millis(100));
-        c.drain.push(Step { tasks: vec![hook], reserve: None, when: When::Requested });
+        c.drain.push(Step { tasks: vec![hook], reserve: None, essential: false, when: When::Requested });
         c.processes[0].stop = vec![Rung { signal: Signal::TERM, wait: Some(Duration::from_millis(100)) }];
     }));
     bench.feed(Event::Begin);
@@ -256,7 +257,12 @@ fn run_of(actions: &[Action]) -> (RunId, &'static str) {
 #[test]
 fn of_two_tasks_side_by_side_each_takes_its_own_time() {
     let mut bench = Bench::new(config(|c| {
-        c.drain.push(Step { tasks: vec![hook("short", 1), hook("long", 5)], reserve: None, when: When::Requested });
+        c.drain.push(Step {
+            tasks: vec![hook("short", 1), hook("long", 5)],
+            reserve: None,
+            essential: false,
+            when: When::Requested,
+        });
     }));
     bench.feed(Event::Begin);
     bench.signal(Signal::TERM, Sender::Outside);

@@ -9,7 +9,7 @@ use crate::config::{Config, Handler, OnExit, ReadinessOnDrain, Restart, Rung, St
 use crate::report::Note;
 use crate::signal::Signal;
 
-const ROOT: Asker = Asker { uid: 0, pid: 12 };
+const ROOT: Asker = Asker::Local { uid: 0, pid: 12 };
 const S: fn(u64) -> Duration = Duration::from_secs;
 
 impl Bench {
@@ -62,7 +62,12 @@ fn effect(actions: &[Action]) -> Option<&'static str> {
 }
 
 fn sleep(name: &str, seconds: u64) -> Step {
-    Step { tasks: vec![Task::new(name, Handler::Sleep(S(seconds)))], reserve: None, when: When::Requested }
+    Step {
+        tasks: vec![Task::new(name, Handler::Sleep(S(seconds)))],
+        reserve: None,
+        essential: false,
+        when: When::Requested,
+    }
 }
 
 /// A drain of five seconds in a grace of thirty, up and running.

@@ -49,6 +49,7 @@ fn step(seconds: u64) -> Step {
     Step {
         tasks: vec![Task::new("s", Handler::Sleep(Duration::from_secs(seconds)))],
         reserve: None,
+        essential: false,
         when: When::Requested,
     }
 }
@@ -152,7 +153,7 @@ impl World {
         match happening {
             Happening::Ordered(order) => {
                 self.waiting.insert(n);
-                let by = Asker { uid: 0, pid: 9 };
+                let by = Asker::Local { uid: 0, pid: 9 };
                 self.feed(Event::Ordered { ask: AskId(n), order: order.clone(), by });
             }
             Happening::Gone(which) => {

@@ -9,6 +9,7 @@
 mod child;
 mod error;
 mod prepare;
+pub mod stack;
 pub mod writer;
 
 use std::ffi::OsString;

@@ -19,7 +19,7 @@ use crate::sys::mask::{self, SignalSet};
 use crate::sys::{reap, target};
 
 /// How long a process that was sent SIGKILL may take to be gone, before it counts as one that cannot be ended.
-const GONE_WAIT: Duration = Duration::from_millis(20);
+pub(super) const GONE_WAIT: Duration = Duration::from_millis(20);
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 const LONGEST_NAP: Duration = Duration::from_millis(2);
 /// So many numbers in a row that are not open: there are no more descriptors.
@@ -98,7 +98,7 @@ fn wait(pid: i32, limit: Duration) -> Written {
 }
 
 /// Reaps it, unless that takes longer. What it says is its exit code: a pipe would need descriptors, of which there may be none.
-fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
+pub(super) fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
     let began = Instant::now();
     loop {
         let error = match reap::reap(pid) {
@@ -122,7 +122,7 @@ fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
 
 fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> ! {
     if !own {
-        close_all();
+        close_all(0);
     }
     let errno = match open_and_write(path, create, text) {
         Ok(()) => 0,
@@ -134,9 +134,9 @@ fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> ! {
 
 /// A writer that hangs must hold nothing of softstop's open: neither the log's pipe, whose reader waits for its end, nor ports nor
 /// children's pipes. One by one, since close_range is too new for some sandboxes; numbers are given out from the lowest.
-fn close_all() {
+pub(super) fn close_all(first: i32) {
     let mut not_open = 0;
-    for fd in 0.. {
+    for fd in first.. {
         // SAFETY: takes an integer; nothing of this process uses a descriptor any more, and one that is not open fails with EBADF.
         not_open = if unsafe { libc::close(fd) } == 0 { 0 } else { not_open + 1 };
         if not_open > GAP {

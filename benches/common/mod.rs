@@ -1,0 +1,51 @@
+//! What the benches have in common.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// softstop as it is released: static, optimised, built here unless `SOFTSTOP_BENCH_BINARY` names one. Built apart, so that no other
+/// build's flags are in it. `bench` is who says so.
+pub fn softstop(bench: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os("SOFTSTOP_BENCH_BINARY") {
+        return path.into();
+    }
+    let host = Command::new("rustc").arg("-vV").output().unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
+    let host = host.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc -vV names its host").to_owned();
+    eprintln!("{bench}: building the static release binary");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--bin", "softstop", "--target", &host, "--target-dir", "target/static"])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .status()
+        .unwrap();
+    assert!(built.success(), "the static build failed");
+    PathBuf::from(format!("target/static/{host}/release/softstop"))
+}
+
+/// Where a program is, if it is installed.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let directories = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/sbin"];
+    directories.iter().map(|d| PathBuf::from(d).join(name)).find(|p| p.is_file())
+}
+
+pub fn children(pid: i32) -> Vec<i32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
+}
+
+/// Linux and the machine, for the line below a table.
+pub fn machine() -> String {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("Linux {}, {}, {processors} processors", kernel.trim(), std::env::consts::ARCH)
+}
+
+/// Replaces what stands between `<!-- MARK:begin -->` and `<!-- MARK:end -->` of `file`.
+pub fn write_into(file: &str, mark: &str, table: &str) -> Result<(), String> {
+    let (begin, end) = (format!("<!-- {mark}:begin -->"), format!("<!-- {mark}:end -->"));
+    let old = std::fs::read_to_string(file).map_err(|e| format!("cannot read {file}: {e}"))?;
+    let marks = old.split_once(&begin).and_then(|(head, rest)| rest.split_once(&end).map(|(_, tail)| (head, tail)));
+    let (head, tail) = marks.ok_or_else(|| format!("{file} has no {begin} … {end} to write between"))?;
+    let new = format!("{head}{begin}\n{table}{end}{tail}");
+    std::fs::write(file, new).map_err(|e| format!("cannot write {file}: {e}"))
+}

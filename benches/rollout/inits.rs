@@ -1,0 +1,119 @@
+//! Who is PID 1, and what the runtime does before its SIGTERM.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::common;
+
+pub enum How {
+    /// The application itself.
+    Bare,
+    /// `INIT -- APP`.
+    Wrapper(PathBuf),
+    /// s6-svscan over a directory with one service.
+    S6(PathBuf),
+    /// `softstop run` with this drain step.
+    Softstop { binary: PathBuf, drain: String },
+}
+
+pub struct Init {
+    pub name: String,
+    pub how: How,
+    /// `preStop: sleep`: between the stop request and SIGTERM.
+    pub pre_stop: Duration,
+    /// In the picture, as a class of its style sheet.
+    pub class: &'static str,
+}
+
+/// What a step is configured with for lags up to `longest`, and how long anything may then still be under way.
+pub struct Fixed {
+    pub longest: Duration,
+    pub sleep: Duration,
+}
+
+/// The rows. What is not installed is left out and said so; so is `wait_idle` where `softstop` does not have it.
+pub fn all(softstop: &Path, dir: &Path, fixed: &Fixed) -> Vec<Init> {
+    let none = Duration::ZERO;
+    let mut inits = vec![Init { name: "bare".into(), how: How::Bare, pre_stop: none, class: "bare" }];
+    let first = |names: &[&str]| names.iter().find_map(|n| common::find(n));
+    let tini = first(&["tini-static", "tini"]);
+    let wrappers = [("tini", tini.clone(), "tini"), ("dumb-init", first(&["dumb-init"]), "dumb")];
+    for (name, path, class) in wrappers {
+        match path {
+            Some(path) => inits.push(Init { name: name.into(), how: How::Wrapper(path), pre_stop: none, class }),
+            None => eprintln!("rollout: {name} is not installed and left out: apt-get install {name}"),
+        }
+    }
+    match first(&["s6-svscan"]) {
+        Some(path) => inits.push(Init { name: "s6".into(), how: How::S6(path), pre_stop: none, class: "s6" }),
+        None => eprintln!("rollout: s6 is not installed and left out: apt-get install s6"),
+    }
+    if let Some(tini) = tini {
+        let name = format!("tini, preStop sleep {}s", fixed.longest.as_secs());
+        inits.push(Init { name, how: How::Wrapper(tini), pre_stop: fixed.longest, class: "prestop" });
+    }
+    let drains = [
+        (format!("sleep = \"{}s\"", fixed.sleep.as_secs()), "sleep"),
+        (
+            "wait_idle = { port = PORT, connections = 0, quiet = \"2s\", minimum = \"1s\" }\ntimeout = \"30s\"".into(),
+            "idle",
+        ),
+    ];
+    for (drain, class) in drains {
+        let word = drain.split(" =").next().unwrap_or_default().to_owned();
+        let name = if class == "sleep" {
+            format!("softstop, sleep {}s", fixed.sleep.as_secs())
+        } else {
+            format!("softstop, {word}")
+        };
+        let how = How::Softstop { binary: softstop.to_owned(), drain };
+        let init = Init { name, how, pre_stop: none, class };
+        if init.accepted(dir) {
+            inits.push(init);
+        } else {
+            eprintln!("rollout: this softstop has no {word}: that row is left out");
+        }
+    }
+    inits
+}
+
+impl Init {
+    /// The command line that runs `app`, which listens on `port`; files it needs are made in `dir`.
+    pub fn command(&self, app: &[String], port: u16, dir: &Path) -> Vec<String> {
+        let text = |path: &Path| path.to_str().expect("paths of the bench are text").to_owned();
+        match &self.how {
+            How::Bare => app.to_vec(),
+            How::Wrapper(init) => [&[text(init), "--".to_owned()], app].concat(),
+            How::S6(svscan) => {
+                let scan = dir.join(format!("s6-{port}"));
+                script(&scan.join("app/run"), &format!("exec {}", app.join(" ")));
+                script(&scan.join(".s6-svscan/finish"), "exit 0");
+                vec![text(svscan), text(&scan)]
+            }
+            How::Softstop { binary, drain } => {
+                let words: Vec<String> = app.iter().map(|w| format!("{w:?}")).collect();
+                let config = format!(
+                    "grace = \"45s\"\n\n[[process]]\nname = \"app\"\ncommand = [{}]\n\n[[drain]]\n{}\n",
+                    words.join(", "),
+                    drain.replace("PORT", &port.to_string())
+                );
+                let file = dir.join(format!("softstop-{port}.toml"));
+                std::fs::write(&file, config).unwrap();
+                vec![text(binary), "run".into(), "-c".into(), text(&file)]
+            }
+        }
+    }
+
+    fn accepted(&self, dir: &Path) -> bool {
+        let mut command = self.command(&["/bin/true".to_owned()], 1, dir);
+        command[1] = "check".into();
+        std::process::Command::new(&command[0]).args(&command[1..]).output().is_ok_and(|o| o.status.success())
+    }
+}
+
+fn script(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().expect("it is in a directory")).unwrap();
+    std::fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}

@@ -1,0 +1,104 @@
+//! One instance of the application, its init being PID 1 of a PID namespace.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::app::{LISTENING, TOLD};
+use crate::common::children;
+use crate::inits::Init;
+
+/// For an instance to listen, and for one that was told to stop to end. No row needs it.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// When the application said what.
+#[derive(Default)]
+struct Said {
+    listening: Option<Instant>,
+    told: Option<Instant>,
+    /// Nobody is left who could say more.
+    over: bool,
+}
+
+pub struct Instance {
+    unshare: Child,
+    init: Pid,
+    said: Arc<(Mutex<Said>, Condvar)>,
+}
+
+impl Instance {
+    /// Returns once it listens on `port`.
+    pub fn start(init: &Init, port: u16, dir: &Path) -> Result<Instance, String> {
+        let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+        let app = [this.display().to_string(), "app".to_owned(), port.to_string()];
+        let log = std::fs::File::create(dir.join(format!("{port}.log"))).map_err(|e| format!("{port}.log: {e}"))?;
+        let mut unshare = Command::new("unshare")
+            .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+            .args(init.command(&app, port, dir))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .map_err(|e| format!("unshare, of util-linux: {e}"))?;
+        let said = Arc::new((Mutex::new(Said::default()), Condvar::new()));
+        let lines = BufReader::new(unshare.stdout.take().expect("it is a pipe")).lines();
+        let heard = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let mut said = heard.0.lock().unwrap();
+                match line.as_str() {
+                    LISTENING => said.listening = Some(Instant::now()),
+                    TOLD => said.told = Some(Instant::now()),
+                    _ => {}
+                }
+                heard.1.notify_all();
+            }
+            heard.0.lock().unwrap().over = true;
+            heard.1.notify_all();
+        });
+        let mut instance = Instance { unshare, init: Pid::from_raw(0), said };
+        let (lock, changed) = (&instance.said.0, &instance.said.1);
+        let waited = changed.wait_timeout_while(lock.lock().unwrap(), LIMIT, |s| s.listening.is_none()).unwrap();
+        if waited.1.timed_out() {
+            return Err(format!("the application under {} does not listen; see {}", init.name, dir.display()));
+        }
+        drop(waited);
+        let first = children(instance.unshare.id() as i32).first().copied();
+        instance.init = Pid::from_raw(first.ok_or_else(|| format!("{} has ended early", init.name))?);
+        Ok(instance)
+    }
+
+    /// SIGTERM to PID 1, as a runtime sends it.
+    pub fn stop(&self) -> Result<(), String> {
+        kill(self.init, Signal::SIGTERM).map_err(|e| format!("SIGTERM: {e}"))
+    }
+
+    /// Waits for the end; when it came, and when the application itself was told.
+    pub fn ended(mut self) -> Result<(Instant, Option<Instant>), String> {
+        let limit = Instant::now() + LIMIT;
+        while self.unshare.try_wait().map_err(|e| e.to_string())?.is_none() {
+            if Instant::now() > limit {
+                return Err(format!("an instance does not end within {} s of SIGTERM", LIMIT.as_secs()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let now = Instant::now();
+        // Its last words may not have been read yet.
+        let (said, changed) = (&self.said.0, &self.said.1);
+        let said = changed.wait_timeout_while(said.lock().unwrap(), Duration::from_secs(10), |s| !s.over).unwrap().0;
+        Ok((now, said.told))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // Its child, and with that the namespace, goes with it.
+        let _ = self.unshare.kill();
+        let _ = self.unshare.wait();
+    }
+}

@@ -1,0 +1,77 @@
+//! One rolling restart of two instances under traffic, and what it cost.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::balancer::Balancer;
+use crate::inits::Init;
+use crate::instance::Instance;
+use crate::load::{Load, Tallies};
+
+/// Instances that serve, each of which is replaced.
+pub const INSTANCES: usize = 2;
+/// Traffic before the first stop.
+const BEFORE: Duration = Duration::from_millis(1500);
+/// Between the end of one instance and the start of the next one's successor.
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// The stop of one instance; durations since it was asked for.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    pub asked: Instant,
+    /// When the application itself got SIGTERM.
+    pub told: Duration,
+    pub ended: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub tallies: Tallies,
+    pub stops: Vec<Stop>,
+    /// From the start of the first new instance to the end of the last old one.
+    pub took: Duration,
+}
+
+/// Restarts every instance under `init`: a new one is started and added first (a surge of one), then the old one is stopped. Whoever
+/// keeps the balancer's list removes the old one `lag` after its stop was asked for, whatever else happens. Ports from `ports` on.
+pub fn run(init: &Init, lag: Duration, haproxy: &Path, ports: u16, dir: &Path) -> Result<Outcome, String> {
+    std::fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
+    let port = |slot: usize| ports + 1 + u16::try_from(slot).expect("there are four");
+    let servers: Vec<u16> = (0..2 * INSTANCES).map(port).collect();
+    let balancer = Balancer::start(haproxy, dir, ports, &servers)?;
+    let start = |slot: usize| {
+        let instance = Instance::start(init, port(slot), dir)?;
+        balancer.add(slot)?;
+        Ok::<Instance, String>(instance)
+    };
+    let old = (0..INSTANCES).map(start).collect::<Result<Vec<_>, _>>()?;
+    let load = Load::begin(ports);
+    std::thread::sleep(BEFORE);
+    let begun = Instant::now();
+    let (stops, took) = std::thread::scope(|scope| {
+        let (mut new, mut stops, mut removals) = (Vec::new(), Vec::new(), Vec::new());
+        for (slot, old) in old.into_iter().enumerate() {
+            if slot > 0 {
+                std::thread::sleep(BETWEEN);
+            }
+            new.push(start(slot + INSTANCES)?);
+            let (asked, balancer) = (Instant::now(), &balancer);
+            removals.push(scope.spawn(move || {
+                std::thread::sleep(lag);
+                balancer.remove(slot)
+            }));
+            std::thread::sleep(init.pre_stop);
+            old.stop()?;
+            let (ended, told) = old.ended()?;
+            let told = told.ok_or_else(|| format!("the application under {} was not told to stop", init.name))?;
+            stops.push(Stop { asked, told: told - asked, ended: ended - asked });
+        }
+        let took = begun.elapsed();
+        removals.into_iter().try_for_each(|r| r.join().expect("it does not panic"))?;
+        // What is under way is finished while the new instances live.
+        let tallies = load.end();
+        Ok::<_, String>(((stops, tallies), took))
+    })?;
+    let (stops, tallies) = stops;
+    Ok(Outcome { tallies, stops, took })
+}

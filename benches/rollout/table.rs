@@ -1,0 +1,115 @@
+//! The results as markdown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::load::KINDS;
+use crate::restart::{INSTANCES, Outcome};
+use crate::{Results, common};
+
+pub fn median(mut values: Vec<Duration>) -> Duration {
+    values.sort_unstable();
+    let middle = |i: usize| values.get(i).copied().unwrap_or_default();
+    (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2
+}
+
+/// By kind, over all rounds.
+fn failed(outcomes: &[Outcome]) -> [usize; 3] {
+    KINDS.map(|k| outcomes.iter().map(|o| o.tallies[k as usize].failed.len()).sum())
+}
+
+fn total(outcomes: &[Outcome]) -> [usize; 3] {
+    KINDS.map(|k| outcomes.iter().map(|o| o.tallies[k as usize].total).sum())
+}
+
+pub fn stop(outcomes: &[Outcome]) -> Duration {
+    median(outcomes.iter().flat_map(|o| o.stops.iter().map(|s| s.ended)).collect())
+}
+
+pub fn rollout(outcomes: &[Outcome]) -> Duration {
+    median(outcomes.iter().map(|o| o.took).collect())
+}
+
+fn seconds(d: Duration) -> String {
+    format!("{:.1}", d.as_secs_f64())
+}
+
+pub fn markdown(results: &Results) -> String {
+    let mut text = format!(
+        "Failed requests in {} of {INSTANCES} instances: short requests / long requests / WebSocket sessions.\n\n",
+        if results.rounds == 1 {
+            "one rolling restart".to_owned()
+        } else {
+            format!("{} rolling restarts", results.rounds)
+        }
+    );
+    grid(&mut text, results, |r, i, l| {
+        let failed = failed(&r.outcomes[i][l]);
+        match failed.iter().sum() {
+            0 => "**0**".to_owned(),
+            _ => failed.map(|n| n.to_string()).join(" / "),
+        }
+    });
+    text.push_str("\nSeconds from an instance's stop request to its end (of a whole rolling restart), medians.\n\n");
+    grid(&mut text, results, |r, i, l| {
+        format!("{} ({})", seconds(stop(&r.outcomes[i][l])), seconds(rollout(&r.outcomes[i][l])))
+    });
+    saved(&mut text, results);
+    details(&mut text, results);
+    let machine = common::machine();
+    let rounds = if results.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", results.rounds) };
+    text.push_str(&format!("\n{rounds}, one run, all inits of a lag at the same time; {machine}.\n"));
+    text
+}
+
+/// A row an init, a column a lag.
+fn grid(text: &mut String, results: &Results, cell: impl Fn(&Results, usize, usize) -> String) {
+    let lags: Vec<String> = results.lags.iter().map(|l| format!("lag {} s", l.as_secs())).collect();
+    text.push_str(&format!("| | {} |\n|---|{}\n", lags.join(" | "), "---|".repeat(lags.len())));
+    for (i, init) in results.inits.iter().enumerate() {
+        let cells: Vec<String> = (0..results.lags.len()).map(|l| cell(results, i, l)).collect();
+        text.push_str(&format!("| {} | {} |\n", init.name, cells.join(" | ")));
+    }
+}
+
+/// What a drain that knows saves beside those that sleep.
+fn saved(text: &mut String, results: &Results) {
+    let Some(idle) = results.inits.iter().position(|i| i.class == "idle") else { return };
+    text.push_str(&format!("\nSeconds that {} saves per rolling restart, medians.\n\n", results.inits[idle].name));
+    let lags: Vec<String> = results.lags.iter().map(|l| format!("lag {} s", l.as_secs())).collect();
+    text.push_str(&format!("| beside | {} |\n|---|{}\n", lags.join(" | "), "---|".repeat(lags.len())));
+    for (i, init) in results.inits.iter().enumerate().filter(|(_, i)| ["prestop", "sleep"].contains(&i.class)) {
+        let cells = (0..results.lags.len()).map(|l| {
+            let (other, own) = (rollout(&results.outcomes[i][l]), rollout(&results.outcomes[idle][l]));
+            format!("{:.1}", other.as_secs_f64() - own.as_secs_f64())
+        });
+        text.push_str(&format!("| {} | {} |\n", init.name, cells.collect::<Vec<_>>().join(" | ")));
+    }
+}
+
+/// Every count, and of what requests failed.
+fn details(text: &mut String, results: &Results) {
+    text.push_str("\n<details><summary>Every count</summary>\n\n");
+    text.push_str("| | lag | short: failed of | long: failed of | sessions: failed of | failed of what |\n|---|---|---|---|---|---|\n");
+    for (init, by_lag) in results.inits.iter().zip(&results.outcomes) {
+        for (lag, outcomes) in results.lags.iter().zip(by_lag) {
+            let (failed, total) = (failed(outcomes), total(outcomes));
+            let counts: Vec<String> = failed.iter().zip(total).map(|(f, t)| format!("{f} of {t}")).collect();
+            let line =
+                format!("| {} | {} s | {} | {} |\n", init.name, lag.as_secs(), counts.join(" | "), why(outcomes));
+            text.push_str(&line);
+        }
+    }
+    text.push_str("\n</details>\n");
+}
+
+fn why(outcomes: &[Outcome]) -> String {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, reason) in outcomes.iter().flat_map(|o| o.tallies.iter().flat_map(|t| &t.failed)) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let words: Vec<String> = reasons.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+    if words.is_empty() { "–".to_owned() } else { words.join(", ") }
+}

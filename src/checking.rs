@@ -1,0 +1,155 @@
+//! `softstop check` and `softstop manifest`: read files, print what is found, start nothing.
+
+use std::path::Path;
+
+use softstop::cli::{Check, Manifest};
+use softstop::config::check;
+use softstop::config::problem::Problems;
+use softstop::exit;
+use softstop::pod::fragment::{Kind, write};
+
+use super::{load, place, print, say};
+
+pub fn check(args: &Check) -> u8 {
+    match &args.pod {
+        Some(manifest) => pod::run(args, manifest),
+        None => config(args),
+    }
+}
+
+fn config(args: &Check) -> u8 {
+    match load(&args.file, None) {
+        Ok((config, warnings)) => {
+            for warning in &warnings {
+                say(warning.trim_end());
+            }
+            let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+            print(&format!(
+                "{}: ok ({}, {}, {} grace)\n",
+                place(&args.file).display(),
+                count(config.processes.len(), "process", "processes"),
+                count(config.drain.len(), "drain step", "drain steps"),
+                humantime::format_duration(config.grace),
+            ));
+            if args.strict && !warnings.is_empty() { exit::FAILED } else { exit::OK }
+        }
+        Err(problems) => {
+            say(&problems.to_string());
+            exit::CONFIG
+        }
+    }
+}
+
+pub fn manifest(args: &Manifest) -> u8 {
+    match load(&args.file, None) {
+        Ok((config, _)) => {
+            let kind = args.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec);
+            print(&write(&config, &place(&args.file).display().to_string(), kind));
+            exit::OK
+        }
+        Err(problems) => {
+            say(&problems.to_string());
+            exit::CONFIG
+        }
+    }
+}
+
+#[cfg(not(feature = "yaml"))]
+mod pod {
+    use super::{Check, Path, exit, say};
+
+    pub fn run(_: &Check, _: &Path) -> u8 {
+        say("error: this softstop was built without YAML; build it with --features yaml for check --pod");
+        exit::USAGE
+    }
+}
+
+#[cfg(feature = "yaml")]
+mod pod {
+    use std::io::{self, Read};
+
+    use softstop::cli::pod::{Found, interpret};
+    use softstop::pod::finding::Report;
+    use softstop::pod::yaml::MAX_BYTES;
+    use softstop::pod::{Options, check as held};
+    use softstop::runtime;
+
+    use super::{Check, Path, Problems, check, exit, place, print, say};
+
+    pub fn run(args: &Check, manifest: &Path) -> u8 {
+        let name = if manifest == Path::new("-") { "stdin".to_owned() } else { manifest.display().to_string() };
+        let report = text(manifest, &name).and_then(|text| report(args, &text, &name));
+        match report {
+            Ok(report) => said(args, &report, &name),
+            Err(problems) => {
+                for problem in &problems.list {
+                    say(&problem.to_string());
+                }
+                say(&format!("{}: cannot be checked", problems.file));
+                exit::CONFIG
+            }
+        }
+    }
+
+    fn report(args: &Check, manifest: &str, name: &str) -> Result<Report, Problems> {
+        let path = place(&args.file);
+        let file = path.display().to_string();
+        let named = args.file.config.is_some();
+        // Without one the manifest may hold it in a ConfigMap, or need none.
+        let bytes = if named || path.exists() {
+            let cannot = |e: io::Error| {
+                let help = "is the path right, and may this user read it?";
+                Problems::of_file(&file, format!("the configuration cannot be read: {e}"), help)
+            };
+            Some(runtime::files::read(&path, check::MAX_BYTES).map_err(cannot)?)
+        } else {
+            None
+        };
+        let config = bytes.as_deref().map(|bytes| check::decode(bytes, &file)).transpose()?;
+        let found = config.map(|text| Found { name: &file, text, named });
+        let options = Options { container: args.container.as_deref(), run: config.is_some() };
+        let own = |name: &str| std::env::var(name).ok();
+        held(manifest, name, &options, &|start| interpret(start, found.as_ref(), &own))
+            .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })
+    }
+
+    /// The manifest's text; `-` is standard input.
+    fn text(path: &Path, name: &str) -> Result<String, Problems> {
+        let read = if path == Path::new("-") {
+            let mut bytes = Vec::new();
+            io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
+        } else {
+            runtime::files::read(path, MAX_BYTES)
+        };
+        let help = "is the path right, and may this user read it?";
+        let bytes = read.map_err(|e| Problems::of_file(name, format!("the manifest cannot be read: {e}"), help))?;
+        if bytes.len() > MAX_BYTES {
+            let help = "check the manifests of one application at a time";
+            return Err(Problems::of_file(name, format!("the manifest has more than {MAX_BYTES} bytes"), help));
+        }
+        String::from_utf8(bytes).map_err(|_| Problems::of_file(name, "the manifest is not UTF-8", "save it as UTF-8"))
+    }
+
+    fn said(args: &Check, report: &Report, name: &str) -> u8 {
+        if args.json {
+            print(&format!("{}\n", report.json(name)));
+        } else {
+            for finding in &report.findings {
+                say(&finding.to_string());
+            }
+            let summary = report.summary(name);
+            if report.errors() > 0 { say(&summary) } else { print(&format!("{summary}\n")) }
+        }
+        match (report.errors(), report.warnings()) {
+            (0, 0) => exit::OK,
+            (0, _) => {
+                if args.strict {
+                    exit::FAILED
+                } else {
+                    exit::OK
+                }
+            }
+            _ => exit::CONFIG,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a container's start in a manifest amounts to: its arguments and variables read as softstop would read them there, its
+//! configuration as far as it is at hand. Pure: the files have been read, the variables of this process are asked of the caller.
+
+use std::ffi::OsString;
+
+use super::{Cli, Command, Run, reading};
+use crate::config::check;
+use crate::pod::{Refused, Settings, Start};
+
+/// Where `softstop run` looks in a container whose working directory has no configuration.
+const DEFAULT: &str = "/etc/softstop.toml";
+/// Stands for what the manifest does not say (a Secret's value): a number, which most places take.
+const UNKNOWN: &str = "1";
+
+/// A configuration that was found here.
+pub struct Found<'a> {
+    /// For messages.
+    pub name: &'a str,
+    pub text: &'a str,
+    /// It was asked for by name, so that it counts for more than what the manifest holds.
+    pub named: bool,
+}
+
+/// # Errors
+/// When softstop would refuse to start so, or its configuration is not at hand.
+pub fn interpret(
+    start: &Start<'_>,
+    found: Option<&Found<'_>>,
+    own: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, Refused> {
+    let known = |name: &str| start.env.get(name).and_then(|v| v.map(str::to_owned));
+    let args: Vec<OsString> =
+        std::iter::once("softstop").chain(start.arguments.iter().map(String::as_str)).map(OsString::from).collect();
+    let Cli { wrapper, command } =
+        reading::read_with(&args, &known).map_err(|said| Refused::Usage(first_line(&said.text)))?;
+    match command {
+        None => {
+            let config = wrapper.config().map_err(Refused::Usage)?;
+            Ok(Settings { config, warnings: Vec::new(), file: None, path: None, grace_given: true })
+        }
+        Some(Command::Run(run)) => configured(start, &run, found, own),
+        Some(_) => Err(Refused::Nothing),
+    }
+}
+
+fn configured(
+    start: &Start<'_>,
+    run: &Run,
+    found: Option<&Found<'_>>,
+    own: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, Refused> {
+    let path = run.file.config.as_ref().map_or(DEFAULT.to_owned(), |p| p.display().to_string());
+    let here = found.map(|f| (f.name.to_owned(), f.text.to_owned()));
+    let (name, text) = match found {
+        Some(Found { named: true, .. }) => here,
+        _ => (start.config_map)(&path).or(here),
+    }
+    .ok_or_else(|| Refused::Unknown(path.clone()))?;
+    // A variable of the image is not in the manifest, and may be here.
+    let variable = |name: &str| match start.env.get(name) {
+        Some(Some(value)) => Some((*value).to_owned()),
+        Some(None) => Some(own(name).unwrap_or_else(|| UNKNOWN.to_owned())),
+        None => own(name),
+    };
+    let read = check::read_with_grace(&text, &name, &variable, run.common.grace);
+    let (mut config, warnings) = read.map_err(|problems| Refused::Config(problems.list))?;
+    run.common.apply(&mut config).map_err(Refused::Usage)?;
+    Ok(Settings { config, warnings, file: Some(name), path: Some(path), grace_given: run.common.grace.is_some() })
+}
+
+/// clap's message has a line that says it all, and advice below.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}

@@ -1,0 +1,136 @@
+//! What `softstop check --pod` says: a problem with its rule and with what comes of it in production. Pure.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::config::problem::{Place, Problem, Severity, printable};
+
+/// What quotes a manifest, as one line that can be printed: nothing in it may break the line or move the cursor.
+pub fn one_line(text: String) -> String {
+    printable(text.replace(['\n', '\r'], " "))
+}
+
+/// More findings than this are not looked for: nobody reads them.
+pub const ENOUGH: usize = 200;
+
+/// One thing that goes wrong, or may.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// The rule's name: docs/kubernetes.md has them all.
+    pub rule: &'static str,
+    /// What is wrong, where, and (as its help) what to write instead.
+    pub problem: Problem,
+    /// What happens in production. One line, lower case.
+    pub why: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bare = Problem { help: String::new(), ..self.problem.clone() }.to_string();
+        let (first, excerpt) = bare.split_once('\n').unwrap_or((&bare, ""));
+        writeln!(f, "{first} ({})", self.rule)?;
+        write!(f, "{excerpt}")?;
+        if !self.why.is_empty() {
+            writeln!(f, "why: {}", self.why)?;
+        }
+        writeln!(f, "help: {}", self.problem.help)
+    }
+}
+
+/// Everything that was found, and what was looked at.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    /// The containers that were held against a configuration: `Deployment web, container app`.
+    pub checked: Vec<String>,
+    /// Workloads none of whose containers runs softstop.
+    pub skipped: Vec<String>,
+}
+
+impl Report {
+    pub fn errors(&self) -> usize {
+        self.findings.iter().filter(|f| f.problem.severity == Severity::Error).count()
+    }
+
+    pub fn warnings(&self) -> usize {
+        self.findings.len() - self.errors()
+    }
+
+    /// The last line: `deploy.yaml: 2 problems and 1 warning`.
+    pub fn summary(&self, file: &str) -> String {
+        let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        let found = match (self.errors(), self.warnings()) {
+            (0, 0) => "ok".to_owned(),
+            (0, warnings) => count(warnings, "warning"),
+            (errors, 0) => count(errors, "problem"),
+            (errors, warnings) => format!("{} and {}", count(errors, "problem"), count(warnings, "warning")),
+        };
+        let mut line = format!("{file}: {found}");
+        if !self.checked.is_empty() {
+            line.push_str(&format!(" ({})", self.checked.join("; ")));
+        }
+        if !self.skipped.is_empty() {
+            line.push_str(&format!("; without softstop: {}", self.skipped.join(", ")));
+        }
+        line
+    }
+
+    /// For machines: one object.
+    pub fn json(&self, file: &str) -> String {
+        let finding = |f: &Finding| Machine {
+            rule: f.rule,
+            severity: if f.problem.severity == Severity::Error { "error" } else { "warning" },
+            message: f.problem.sentence.clone(),
+            why: f.why.clone(),
+            help: f.problem.help.clone(),
+            places: f.problem.places.iter().map(Where::new).collect(),
+        };
+        let whole = Whole {
+            file,
+            errors: self.errors(),
+            warnings: self.warnings(),
+            checked: &self.checked,
+            skipped: &self.skipped,
+            findings: self.findings.iter().map(finding).collect(),
+        };
+        serde_json::to_string(&whole).expect("strings and numbers are JSON")
+    }
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    file: &'a str,
+    errors: usize,
+    warnings: usize,
+    checked: &'a [String],
+    skipped: &'a [String],
+    findings: Vec<Machine>,
+}
+
+#[derive(Serialize)]
+struct Machine {
+    rule: &'static str,
+    severity: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    why: String,
+    help: String,
+    places: Vec<Where>,
+}
+
+#[derive(Serialize)]
+struct Where {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+}
+
+impl Where {
+    fn new(place: &Place) -> Where {
+        let at = place.position.as_ref();
+        Where { file: place.file.clone(), line: at.map(|p| p.line), column: at.map(|p| p.column) }
+    }
+}

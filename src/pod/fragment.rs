@@ -1,0 +1,199 @@
+//! The manifest that agrees with a configuration: what `softstop manifest` prints, and `softstop check --pod` finds nothing in. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::rules::{longest_start, whole_seconds};
+use crate::config::{Config, Control, TERMINATION_LOG};
+
+/// Where softstop's endpoints are when the configuration does not say.
+const PORT: u16 = 9180;
+/// Attempts of the startup probe, one a second, at the least.
+const STARTUP: u64 = 60;
+
+/// What is to be printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A pod's spec, to be put into something that is there.
+    Spec,
+    Pod,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    Job,
+}
+
+impl Kind {
+    /// As `--kind` takes them.
+    pub const NAMES: [&'static str; 6] = ["spec", "pod", "deployment", "statefulset", "daemonset", "job"];
+
+    /// `None` for a name that is none of [`NAMES`](Self::NAMES).
+    pub fn parse(name: &str) -> Option<Kind> {
+        Some(match name {
+            "spec" => Kind::Spec,
+            "pod" => Kind::Pod,
+            "deployment" => Kind::Deployment,
+            "statefulset" => Kind::StatefulSet,
+            "daemonset" => Kind::DaemonSet,
+            "job" => Kind::Job,
+            _ => return None,
+        })
+    }
+}
+
+/// The manifest in YAML. `file` is the configuration's name for the comment at the top.
+///
+/// ```
+/// use softstop::config::check::read;
+/// use softstop::pod::fragment::{Kind, write};
+///
+/// let (config, _) = read("grace = '45s'\n[[process]]\nname = 'web'\ncommand = ['nginx']", "a.toml", &|_| None).expect("valid");
+/// assert!(write(&config, "a.toml", Kind::Spec).contains("terminationGracePeriodSeconds: 45\n"));
+/// ```
+pub fn write(config: &Config, file: &str, kind: Kind) -> String {
+    let name = dns_label(config.processes.iter().find(|p| p.main).or(config.processes.first()).map_or("", |p| &p.name));
+    let spec = spec(config, &name, kind);
+    let file = file.replace(char::is_control, " ");
+    let head = format!("# Agrees with {file}. When it stands where it belongs: softstop check -c {file} --pod FILE\n");
+    let labels = format!("{{ app: {name} }}");
+    let (api, word, own) = match kind {
+        Kind::Spec => return head + &spec,
+        Kind::Pod => {
+            return format!(
+                "{head}apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name} }}\nspec:\n{}",
+                indented(&spec, 2)
+            );
+        }
+        Kind::Deployment => {
+            ("apps/v1", "Deployment", "replicas: 2\nstrategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } }\n")
+        }
+        Kind::StatefulSet => ("apps/v1", "StatefulSet", "replicas: 2\n"),
+        Kind::DaemonSet => ("apps/v1", "DaemonSet", ""),
+        Kind::Job => (
+            "batch/v1",
+            "Job",
+            "podFailurePolicy: { rules: [{ action: Ignore, onPodConditions: [{ type: DisruptionTarget }] }] }\n",
+        ),
+    };
+    let mut own = own.to_owned();
+    if kind == Kind::StatefulSet {
+        let _ = writeln!(own, "serviceName: {name}");
+    }
+    if kind != Kind::Job {
+        let _ = writeln!(own, "selector: {{ matchLabels: {labels} }}");
+    }
+    let template = format!("template:\n  metadata: {{ labels: {labels} }}\n  spec:\n{}", indented(&spec, 4));
+    format!(
+        "{head}apiVersion: {api}\nkind: {word}\nmetadata: {{ name: {name} }}\nspec:\n{}{}",
+        indented(&own, 2),
+        indented(&template, 2)
+    )
+}
+
+fn spec(config: &Config, name: &str, kind: Kind) -> String {
+    let mut text = format!("terminationGracePeriodSeconds: {}\n", whole_seconds(config.grace));
+    if kind == Kind::Job {
+        text.push_str("restartPolicy: Never\n");
+    }
+    let folders = folders(config);
+    let read_only = !folders.contains("/");
+    text.push_str("containers:\n");
+    text.push_str(&indented(&container(config, name, kind), 4).replacen("    ", "  - ", 1));
+    text.push_str(&indented(&security(config, read_only), 4));
+    if read_only && !folders.is_empty() {
+        text.push_str("    volumeMounts:\n");
+        for (i, folder) in folders.iter().enumerate() {
+            let _ = writeln!(text, "      - {{ name: softstop-{i}, mountPath: {} }}", quoted(folder));
+        }
+        text.push_str("volumes:\n");
+        for i in 0..folders.len() {
+            let _ = writeln!(text, "  - {{ name: softstop-{i}, emptyDir: {{}} }}");
+        }
+    }
+    text
+}
+
+fn container(config: &Config, name: &str, kind: Kind) -> String {
+    let mut text = format!("name: {name}\n");
+    text.push_str("image: IMAGE                      # with /softstop, and the configuration at /etc/softstop.toml\n");
+    text.push_str("command: [\"/softstop\", \"run\"]\n");
+    let reachable = config.http.as_ref().filter(|http| !http.listen.ip().is_loopback());
+    let port = config.http.as_ref().map_or(PORT, |http| http.listen.port());
+    text.push_str("env:\n");
+    let _ = writeln!(text, "  - {{ name: SOFTSTOP_GRACE, value: {} }}", humantime::format_duration(config.grace));
+    if reachable.is_none() {
+        let _ = writeln!(text, "  - {{ name: SOFTSTOP_HTTP, value: \"0.0.0.0:{port}\" }}");
+    }
+    let _ = writeln!(
+        text,
+        "ports:                            # and the program's own\n  - {{ name: softstop, containerPort: {port} }}"
+    );
+    let attempts = longest_start(config).as_secs().saturating_add(1).max(STARTUP);
+    let probe = |name: &str, path: &str, rest: &str| {
+        format!("{name}: {{ httpGet: {{ path: {path}, port: softstop }}{rest} }}\n")
+    };
+    text.push_str(&probe("startupProbe", "/startupz", &format!(", periodSeconds: 1, failureThreshold: {attempts}")));
+    if kind != Kind::Job {
+        // Noticed within the grace, or it would be of no use to a drain.
+        let rest =
+            if whole_seconds(config.grace) > 6 { "periodSeconds: 2" } else { "periodSeconds: 1, failureThreshold: 1" };
+        text.push_str(&probe("readinessProbe", "/readyz", &format!(", {rest}")));
+    }
+    text.push_str(&probe("livenessProbe", "/livez", ""));
+    if !config.drain.is_empty() && config.control != Control::Off {
+        text.push_str("lifecycle: { preStop: { exec: { command: [\"/softstop\", \"drain\"] } } }\n");
+    }
+    if let Some(path) = config.termination_log.as_deref().and_then(Path::to_str).filter(|p| *p != TERMINATION_LOG) {
+        let _ = writeln!(text, "terminationMessagePath: {}", quoted(path));
+    }
+    text
+}
+
+fn security(config: &Config, read_only: bool) -> String {
+    let mut text = "securityContext:\n".to_owned();
+    if read_only {
+        text.push_str("  readOnlyRootFilesystem: true    # if the programs write nowhere else\n");
+    }
+    let programs = config.processes.iter().filter_map(|p| p.command.first().and_then(|c| c.to_str()));
+    if !programs.into_iter().any(|p| matches!(super::launch::program(p), "su" | "sudo" | "doas")) {
+        text.push_str("  allowPrivilegeEscalation: false\n");
+    }
+    if config.processes.iter().any(|p| p.identity.user.is_some() || p.identity.group.is_some()) {
+        text.push_str("  capabilities: { drop: [ALL], add: [SETUID, SETGID, KILL] }\n");
+    } else {
+        text.push_str("  runAsNonRoot: true              # with USER in the image as a number, or runAsUser\n");
+        text.push_str("  capabilities: { drop: [ALL] }\n");
+    }
+    text
+}
+
+/// Where softstop itself writes files: with a read-only root each needs a volume.
+fn folders(config: &Config) -> BTreeSet<&str> {
+    let socket = match &config.control {
+        Control::Path(path) => Some(path.as_path()),
+        Control::Own | Control::Off | Control::Abstract(_) => None,
+    };
+    let folder = |path: &'_ Path| {
+        path.parent().and_then(Path::to_str).filter(|f| !f.starts_with("/dev/shm") && *f != "/dev").map(str::len)
+    };
+    let paths = [socket, config.report.as_deref()].into_iter().flatten();
+    paths.filter_map(|p| p.to_str().and_then(|text| text.get(..folder(p)?))).collect()
+}
+
+/// What Kubernetes takes for a container's name.
+fn dns_label(name: &str) -> String {
+    let label: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).take(63).collect();
+    let label = label.trim_matches('-');
+    if label.is_empty() { "app".to_owned() } else { label.to_owned() }
+}
+
+/// A YAML string for any path: JSON's strings are YAML's.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string is JSON")
+}
+
+fn indented(text: &str, columns: usize) -> String {
+    text.lines().map(|line| format!("{:columns$}{line}\n", "")).collect()
+}

@@ -1,0 +1,286 @@
+//! A Kubernetes manifest held against a configuration: where the two disagree, what comes of it, and what to write instead
+//! (`softstop check --pod`); and the fragment that agrees (`softstop manifest`). Pure.
+//!
+//! `yaml` makes a [`tree`] of the text, [`view`] finds the pods in it, [`launch`] the container that runs softstop and
+//! how it does; what that amounts to is asked of the caller, who knows the command line and the files. [`rules`] is the table of
+//! everything that is then looked at, each rule a small function over a [`Case`]. [`fragment`] writes what passes them.
+
+pub mod finding;
+pub mod fragment;
+pub mod launch;
+pub mod rules;
+pub mod tree;
+pub mod view;
+#[cfg(feature = "yaml")]
+pub mod yaml;
+
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::config::problem::{Problem, Severity, Source, Span};
+use finding::{ENOUGH, Finding, Report, one_line};
+use launch::{Front, Launch};
+use view::{Container, Objects, Role, Workload};
+
+/// Rules that a pod's owner has decided against: names with commas between them.
+pub const ALLOW: &str = "softstop/allow";
+
+/// softstop as a container starts it: what its settings follow from.
+pub struct Start<'a> {
+    /// Behind the program.
+    pub arguments: Vec<String>,
+    /// The container's variables; `None` for a value that the manifest does not say.
+    pub env: BTreeMap<&'a str, Option<&'a str>>,
+    /// What a ConfigMap of the same file mounts at a path: its name for messages, and its text.
+    pub config_map: &'a dyn Fn(&str) -> Option<(String, String)>,
+}
+
+/// What such a start amounts to.
+#[derive(Debug)]
+pub struct Settings {
+    pub config: Config,
+    /// What is to be said of the configuration itself.
+    pub warnings: Vec<Problem>,
+    /// The configuration's name for messages; `None` for the wrapper, which has none.
+    pub file: Option<String>,
+    /// Its path in the container.
+    pub path: Option<String>,
+    /// `--grace` or `SOFTSTOP_GRACE` says the grace, not the file.
+    pub grace_given: bool,
+}
+
+/// Why such a start fails, or cannot be judged.
+#[derive(Debug)]
+pub enum Refused {
+    /// The command line or a variable is wrong, in one line.
+    Usage(String),
+    /// The configuration is: problems at their places in it.
+    Config(Vec<Problem>),
+    /// The configuration is not at hand: its path in the container.
+    Unknown(String),
+    /// It is a command that runs nothing: `softstop check` in an init container.
+    Nothing,
+}
+
+/// Says what a start amounts to.
+pub type Interpret<'a> = dyn Fn(&Start<'_>) -> Result<Settings, Refused> + 'a;
+
+/// What the caller was asked for.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// The container that runs softstop, by name.
+    pub container: Option<&'a str>,
+    /// There is a configuration, so that a container whose ENTRYPOINT is not known is taken for `softstop run`.
+    pub run: bool,
+}
+
+/// One container held against its settings: what every rule looks at.
+pub struct Case<'a> {
+    pub source: &'a Source<'a>,
+    pub objects: &'a Objects<'a>,
+    pub workload: &'a Workload<'a>,
+    pub container: &'a Container<'a>,
+    pub launch: &'a Launch<'a>,
+    pub settings: &'a Settings,
+}
+
+/// Reads a manifest and holds every container that runs softstop against its settings. `file` is the manifest's name for messages.
+///
+/// # Errors
+/// When the text is no YAML, at its place.
+#[cfg(feature = "yaml")]
+pub fn check(text: &str, file: &str, options: &Options<'_>, interpret: &Interpret<'_>) -> Result<Report, Problem> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = Source::new(file, text);
+    let stream = yaml::read(&source)?;
+    let mut report = review(&source, &Objects::new(&stream), options, interpret);
+    report.findings.extend(stream.duplicates().map(|key| duplicate(&source, &key)));
+    Ok(report)
+}
+
+fn duplicate(source: &Source<'_>, key: &tree::Node<'_>) -> Finding {
+    let problem = Problem {
+        severity: Severity::Error,
+        sentence: one_line(format!("the key {} stands twice", key.text().unwrap_or_default())),
+        places: vec![source.place(&key.mark(), "")],
+        help: "leave one of them out".to_owned(),
+    };
+    let why = "which one counts depends on who reads it: kubectl refuses it or takes the last, this check the first";
+    Finding { rule: "duplicate-key", problem, why: why.to_owned() }
+}
+
+/// What `check` does with what has been read.
+pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>, interpret: &Interpret<'_>) -> Report {
+    let mut report = Report::default();
+    let mut unclear = None;
+    for workload in &objects.workloads {
+        match launch::containers(workload, options.container, objects.workloads.len() == 1) {
+            Ok(containers) if containers.is_empty() => report.skipped.push(workload.title()),
+            Ok(containers) => {
+                for container in &containers {
+                    if report.findings.len() < ENOUGH {
+                        one(source, objects, workload, container, options, interpret, &mut report);
+                    }
+                }
+            }
+            Err(_) => {
+                unclear.get_or_insert(workload);
+                report.skipped.push(workload.title());
+            }
+        }
+    }
+    if report.checked.is_empty() {
+        let finding = nothing(source, unclear, options);
+        report.findings.push(finding);
+    }
+    let place = |f: &Finding| {
+        let first = f.problem.places.first();
+        let at = first.and_then(|p| p.position.as_ref());
+        (first.is_none_or(|p| p.file != source.file), at.map_or((usize::MAX, 0), |p| (p.line, p.column)))
+    };
+    report.findings.sort_by_key(place);
+    report.findings.dedup();
+    report
+}
+
+fn one(
+    source: &Source<'_>,
+    objects: &Objects<'_>,
+    workload: &Workload<'_>,
+    container: &Container<'_>,
+    options: &Options<'_>,
+    interpret: &Interpret<'_>,
+    report: &mut Report,
+) {
+    report.checked.push(match container.name {
+        "" => workload.title(),
+        name => one_line(format!("{}, container {name}", workload.title())),
+    });
+    let launch = Launch::new(container);
+    let config_map =
+        |path: &str| launch::config_map(objects, workload, container, path).map(|(name, text)| (name, text.to_owned()));
+    let run = options.run || config_map(DEFAULT_CONFIG).is_some();
+    let start = Start {
+        arguments: launch.arguments(run),
+        env: launch.env.0.iter().map(|(name, (value, _))| (*name, *value)).collect(),
+        config_map: &config_map,
+    };
+    match interpret(&start) {
+        Ok(mut settings) => {
+            let warnings = std::mem::take(&mut settings.warnings);
+            report.findings.extend(cannot_start(source, &launch, Refused::Config(warnings)));
+            let case = Case { source, objects, workload, container, launch: &launch, settings: &settings };
+            rules::all(&case, &mut report.findings);
+        }
+        Err(refused) => report.findings.extend(cannot_start(source, &launch, refused)),
+    }
+}
+
+/// Where `softstop run` looks in an image.
+const DEFAULT_CONFIG: &str = "/etc/softstop.toml";
+
+/// What a refusal means for the container.
+fn cannot_start(source: &Source<'_>, launch: &Launch<'_>, refused: Refused) -> Vec<Finding> {
+    let at = |sentence: String, help: String| Problem {
+        severity: Severity::Error,
+        places: vec![source.place(&launch.variable_behind(&sentence).unwrap_or(launch.mark.clone()), "")],
+        sentence: one_line(sentence),
+        help,
+    };
+    match refused {
+        Refused::Usage(why) => vec![Finding {
+            rule: "usage",
+            problem: at(
+                format!("softstop refuses this command line: {why}"),
+                "softstop --help has every flag and variable".to_owned(),
+            ),
+            why: "the container ends with exit code 64 at once and goes into CrashLoopBackOff".to_owned(),
+        }],
+        Refused::Unknown(path) => vec![Finding {
+            rule: "config",
+            problem: at(
+                format!("the configuration of this container, {path}, is not known here"),
+                "name the file: softstop check -c softstop.toml --pod FILE".to_owned(),
+            ),
+            why: String::new(),
+        }],
+        Refused::Nothing => Vec::new(),
+        Refused::Config(problems) => problems
+            .into_iter()
+            .map(|problem| Finding {
+                rule: "config",
+                why: match problem.severity {
+                    Severity::Error => {
+                        "the container ends with exit code 78 at once and goes into CrashLoopBackOff".into()
+                    }
+                    Severity::Warning => String::new(),
+                },
+                problem,
+            })
+            .collect(),
+    }
+}
+
+/// Nothing was held against anything, which must not look like success.
+fn nothing(source: &Source<'_>, unclear: Option<&Workload<'_>>, options: &Options<'_>) -> Finding {
+    let (sentence, span): (String, Option<Span>) = match (options.container, unclear) {
+        (Some(name), _) => (format!("no pod in this file has a container {name}"), None),
+        (None, Some(workload)) => (
+            format!("it is not clear which container of {} runs softstop", workload.title()),
+            workload.pod.0.get("containers").map(|n| n.mark()),
+        ),
+        (None, None) => ("there is no pod in this file".to_owned(), None),
+    };
+    let help = match (options.container, unclear) {
+        (Some(_), _) => "--container takes the name of a container or an init container",
+        (None, Some(_)) => {
+            "name it with --container NAME; its command or args begin with softstop, or it has a SOFTSTOP_ variable"
+        }
+        (None, None) => {
+            "it reads Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs, Pods, lists of them, and a pod's spec alone"
+        }
+    };
+    let place = span.map_or_else(|| source.whole(), |span| source.place(&span, ""));
+    let problem =
+        Problem { severity: Severity::Error, sentence: one_line(sentence), places: vec![place], help: help.to_owned() };
+    Finding { rule: "nothing", problem, why: String::new() }
+}
+
+impl Case<'_> {
+    /// Where to mark what is missing from the container.
+    pub fn here(&self) -> Span {
+        self.container.node.get("name").unwrap_or(self.container.node).mark()
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.settings.config
+    }
+
+    /// The port of softstop's own endpoints.
+    pub fn port(&self) -> Option<u16> {
+        self.config().http.as_ref().map(|http| http.listen.port())
+    }
+
+    pub fn is_sidecar(&self) -> bool {
+        self.container.role == Role::Sidecar
+    }
+
+    /// It takes requests, as far as the manifest shows: a Service selects it, or it has ports beside softstop's own.
+    pub fn serves(&self) -> bool {
+        let selected = self.objects.services.iter().any(|s| self.workload.is_selected_by(s.at(&["spec", "selector"])));
+        let ports = self.container.ports();
+        self.workload.is_service() && (selected || ports.iter().any(|(_, port)| *port != self.port()))
+    }
+
+    /// How to write a setting of softstop's in this container.
+    pub fn setting(&self, key: &str, variable: &str, value: &str) -> String {
+        match &self.settings.file {
+            Some(file) if !(key == "grace" && self.settings.grace_given) => format!("{key} = \"{value}\" in {file}"),
+            _ => format!("{variable}={value}"),
+        }
+    }
+
+    pub fn is_front(&self, front: Front) -> bool {
+        self.launch.front == front
+    }
+}

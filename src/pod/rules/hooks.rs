@@ -1,0 +1,256 @@
+//! Hooks: what the kubelet does before SIGTERM and after the start (kubernetes-lifecycle.md, section 2).
+
+use std::time::Duration;
+
+use super::{Found, said};
+use crate::config::Control;
+use crate::pod::Case;
+use crate::pod::launch::{is_shell, is_softstop, program};
+use crate::pod::tree::Node;
+use crate::pod::view::{Container, Handler};
+
+/// The path that a preStop httpGet asks.
+const PRESTOP: &str = "/prestop";
+
+/// What the preStop hook takes of the pod's grace before softstop hears of the stop.
+pub enum Before {
+    Known(Duration),
+    Unknown,
+}
+
+enum PreStop<'a> {
+    None,
+    /// `softstop drain`: softstop hears of the stop at the kubelet's own beginning.
+    Drain(Vec<&'a str>),
+    /// A GET to softstop's own port.
+    Http,
+    Sleep(Duration),
+    Other,
+}
+
+fn pre_stop<'a>(case: &Case<'a>) -> PreStop<'a> {
+    match case.container.hook("preStop").map(|(_, handler)| handler) {
+        None => PreStop::None,
+        Some(Handler::Sleep(time)) => PreStop::Sleep(time),
+        Some(Handler::Exec(words))
+            if words.first().is_some_and(|w| is_softstop(w)) && words.get(1) == Some(&"drain") =>
+        {
+            PreStop::Drain(words)
+        }
+        Some(Handler::Exec(words)) => slept(&words).map_or(PreStop::Other, PreStop::Sleep),
+        Some(Handler::Http { port, .. }) => {
+            let own = port.and_then(|p| case.container.port(p));
+            if own.is_some() && own == case.port() { PreStop::Http } else { PreStop::Other }
+        }
+        // They fail at once.
+        Some(Handler::Tcp(_) | Handler::Grpc | Handler::None) => PreStop::None,
+    }
+}
+
+/// `["sleep", "5"]`, `["sh", "-c", "sleep 5"]` and nothing else.
+fn slept(words: &[&str]) -> Option<Duration> {
+    let script: Vec<&str> = match words {
+        [shell, "-c", script] if is_shell(shell) => script.split_whitespace().collect(),
+        other => other.to_vec(),
+    };
+    match script.as_slice() {
+        [sleep, time] if program(sleep) == "sleep" => {
+            let seconds: f64 = time.trim_end_matches('s').parse().ok()?;
+            Duration::try_from_secs_f64(seconds).ok()
+        }
+        _ => None,
+    }
+}
+
+pub fn before_stop(case: &Case<'_>) -> Before {
+    match pre_stop(case) {
+        PreStop::None | PreStop::Drain(_) => Before::Known(Duration::ZERO),
+        // Answered at once, unless it is the one that drains: then softstop knows.
+        PreStop::Http => Before::Known(Duration::ZERO),
+        PreStop::Sleep(time) => Before::Known(time),
+        PreStop::Other => Before::Unknown,
+    }
+}
+
+/// softstop's budget begins where the kubelet's does.
+pub fn is_exact(case: &Case<'_>) -> bool {
+    match pre_stop(case) {
+        PreStop::Drain(_) => true,
+        _ => serves_prestop(case) && asking(case).iter().any(|(_, path)| path_of(path) == PRESTOP),
+    }
+}
+
+/// The preStop hooks of the pod that ask softstop's own port, with their paths: of other containers, too.
+fn asking<'a>(case: &Case<'a>) -> Vec<(Node<'a>, &'a str)> {
+    let hook = |c: Container<'a>| match c.hook("preStop") {
+        Some((node, Handler::Http { port: Some(port), path, .. })) => {
+            let number = c.port(port);
+            (number.is_some() && number == case.port()).then_some((node, path))
+        }
+        _ => None,
+    };
+    case.workload.pod.containers().into_iter().filter_map(hook).collect()
+}
+
+/// Whether softstop answers GET /prestop: never, in a version whose `[http]` has no such key.
+fn serves_prestop(_case: &Case<'_>) -> bool {
+    false
+}
+
+fn path_of(path: &str) -> &str {
+    path.split(['?', '#']).next().unwrap_or(path)
+}
+
+pub fn sleep(case: &Case<'_>, found: &mut Found<'_>) {
+    let (PreStop::Sleep(time), Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) else { return };
+    let pod = case.workload.pod.grace();
+    if time >= pod {
+        found.error(
+            node.mark(),
+            format!("preStop sleeps {}, the whole of the pod's grace ({})", said(time), said(pod)),
+            "SIGTERM comes when the grace is over, with two seconds to SIGKILL",
+            "remove preStop and let softstop wait: a [[drain]] step with sleep, or SOFTSTOP_DRAIN_SLEEP",
+        );
+        return;
+    }
+    let instead = match &case.settings.file {
+        Some(file) => format!("a [[drain]] step with sleep = \"{}\" in {file}", said(time)),
+        None => format!("SOFTSTOP_DRAIN_SLEEP={}", said(time)),
+    };
+    found.warn(
+        node.mark(),
+        format!("preStop sleeps {} of the pod's grace before softstop hears of the stop", said(time)),
+        "/readyz answers 200 meanwhile, nothing else is done in that time, and it is slept for a delete alone, not for other stops",
+        format!("remove preStop and write {instead}"),
+    );
+}
+
+pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
+    if let (PreStop::Other, Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) {
+        found.warn(
+            node.mark(),
+            "preStop takes an unknown time of the pod's grace before softstop hears of the stop",
+            "softstop counts its grace from SIGTERM: what the hook took is missing at the end, where SIGKILL comes",
+            "make it a [[drain]] step (exec, http_get), where it is inside softstop's budget",
+        );
+    }
+}
+
+/// `softstop drain` must find the running softstop: docs/control.md, "Where the socket is".
+pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
+    let (PreStop::Drain(words), Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) else { return };
+    let mark = node.at(&["exec", "command"]).unwrap_or(node).mark();
+    let fails =
+        "the hook fails (event FailedPreStopHook, exit code 69), SIGTERM follows at once: the drain begins there";
+    if case.config().control == Control::Off {
+        found.error(
+            mark,
+            "preStop asks softstop to drain, and its control socket is off",
+            fails,
+            "leave [control] and SOFTSTOP_CONTROL out, or remove preStop: SIGTERM begins the same drain",
+        );
+        return;
+    }
+    let (env, path) = (&case.launch.env, case.settings.path.as_deref());
+    let told = words.iter().any(|w| w.starts_with("--control") || w.starts_with("--config") || w.starts_with("-c"));
+    let found_unaided = path.is_none_or(|p| p == super::super::DEFAULT_CONFIG)
+        || env.0.contains_key("SOFTSTOP_CONFIG")
+        || env.0.contains_key("SOFTSTOP_CONTROL");
+    let by_flag = case.launch.args.as_ref().is_some_and(|a| a.iter().any(|w| w.starts_with("--control")));
+    if case.config().control != Control::Own && !told && (by_flag || !found_unaided) {
+        found.error(
+            mark,
+            "`softstop drain` does not find the control socket: it is named in the arguments of the container alone",
+            fails,
+            "set SOFTSTOP_CONTROL (or SOFTSTOP_CONFIG) as a variable of the container instead: hooks get it, too",
+        );
+    }
+    if let Some(binary) = case.launch.program.filter(|binary| Some(binary) != words.first()) {
+        found.warn(
+            node.at(&["exec", "command"]).unwrap_or(node).mark(),
+            format!("preStop runs {}, the container {binary}", words.first().copied().unwrap_or_default()),
+            "where there is no such file the hook fails, and SIGTERM follows at once",
+            format!("write command: [\"{binary}\", \"drain\"]"),
+        );
+    }
+}
+
+pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
+    for (node, path) in asking(case) {
+        if path_of(path) == PRESTOP && serves_prestop(case) {
+            continue;
+        }
+        let mark = node.at(&["httpGet", "path"]).unwrap_or(node).mark();
+        found.error(
+            mark,
+            format!("softstop does nothing on GET {path}"),
+            "the kubelet takes any answer, 404 too, for a success: SIGTERM follows at once, and nobody sees that the hook did nothing",
+            "write preStop: { exec: { command: [\"/softstop\", \"drain\"] } }, or remove preStop",
+        );
+    }
+}
+
+/// Images that are known to have no shell, but for their `debug` and `-dev` variants.
+fn has_no_shell(image: &str) -> bool {
+    let known = ["distroless/", "cgr.dev/chainguard/"].iter().any(|word| image.contains(word));
+    known && !image.contains("debug") && !image.contains("-dev")
+}
+
+pub fn shell(case: &Case<'_>, found: &mut Found<'_>) {
+    let image = case.container.text("image").unwrap_or_default();
+    if !has_no_shell(image) {
+        return;
+    }
+    let hooks = ["preStop", "postStart"].into_iter().filter_map(|name| case.container.hook(name));
+    let probes = case.container.probes().map(|p| (p.node, p.handler));
+    for (node, handler) in hooks.chain(probes) {
+        let Handler::Exec(words) = handler else { continue };
+        let Some(first) = words.first().filter(|w| is_shell(w) || ["sleep", "curl", "wget"].contains(&program(w)))
+        else {
+            continue;
+        };
+        found.error(
+            node.at(&["exec", "command"]).unwrap_or(node).mark(),
+            format!("the image {image} has no {first}"),
+            "the exec fails each time: a hook does nothing, a probe is never a success",
+            "write httpGet, or use the binary that is there: command: [\"/softstop\", …]",
+        );
+    }
+}
+
+/// kubernetes-lifecycle.md, section 0: the API takes it, the kubelet has no such handler.
+pub fn tcp(case: &Case<'_>, found: &mut Found<'_>) {
+    for name in ["preStop", "postStart"] {
+        if let Some((_, Handler::Tcp(node))) = case.container.hook(name) {
+            found.error(
+                node.mark(),
+                format!("the kubelet has no tcpSocket handler for {name}"),
+                if name == "postStart" {
+                    "the container is killed right after its start"
+                } else {
+                    "the hook fails each time"
+                },
+                "remove it",
+            );
+        }
+    }
+}
+
+/// kubernetes-observed.md, "An early SIGTERM is real"; kubernetes-lifecycle.md, section 2, items 6 to 10.
+pub fn post_start(case: &Case<'_>, found: &mut Found<'_>) {
+    match case.container.hook("postStart") {
+        Some((node, Handler::Http { .. })) => found.error(
+            node.mark(),
+            "postStart asks by HTTP some 5 ms after the start, once and without a retry",
+            "nothing listens by then: the hook fails, the container is stopped and restarted, and so on",
+            "remove it; a startupProbe waits, a [[process.post_start]] task does what is to be done",
+        ),
+        Some((node, Handler::Exec(words))) if !words.is_empty() => found.warn(
+            node.mark(),
+            "postStart runs beside the start, in no order with it, and holds up everything else of the pod",
+            "until it returns there is no probe, no next container, and no delete: a hook that hangs makes a pod that cannot be deleted",
+            "make it an [[init]] or a [[process.post_start]] task: in order, with a timeout, in the log",
+        ),
+        _ => {}
+    }
+}

@@ -1,0 +1,99 @@
+//! How softstop is started: in front of it, instead of it, around it.
+
+use super::Found;
+use crate::pod::Case;
+use crate::pod::launch::Front;
+use crate::signal::Signal;
+
+/// `command` replaces the image's ENTRYPOINT.
+pub fn entrypoint(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.is_front(Front::Other) {
+        found.error(
+            case.launch.mark.clone(),
+            "`command` replaces the image's ENTRYPOINT, and softstop is not in it",
+            "softstop does not run: no drain, no probe endpoints, no order; the program is PID 1 and has to do all of that itself",
+            "put the program into args and leave command out, or write command: [\"/softstop\", \"--\", …]",
+        );
+    }
+}
+
+pub fn shell_form(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.is_front(Front::Shell { exec: false }) {
+        found.error(
+            case.launch.mark.clone(),
+            "a shell is PID 1 in front of softstop",
+            "SIGTERM goes to the shell, which does not pass it on: softstop hears of no stop, and everything gets SIGKILL when the \
+             grace is over",
+            "write the command without a shell: command: [\"/softstop\", …]; or let the shell make room: sh -c 'exec /softstop …'",
+        );
+    }
+}
+
+pub fn init_in_front(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.is_front(Front::Init) {
+        found.warn(
+            case.launch.mark.clone(),
+            "another init runs in front of softstop",
+            "softstop is not PID 1; when it ends, the init ends too and the kernel kills what is left; the init forwards SIGTERM and does nothing else",
+            "leave it out: command: [\"/softstop\", …]",
+        );
+    }
+}
+
+/// A terminal is one stream for both outputs, and a peer that can hang.
+pub fn terminal(case: &Case<'_>, found: &mut Found<'_>) {
+    let node = |key| case.container.node.get(key).filter(|n| n.is_true());
+    if let Some(tty) = node("tty") {
+        found.warn(
+            tty.mark(),
+            "the container has a terminal",
+            "stdout and stderr become one stream with CR LF line ends in the container's log, and whoever attaches can type Ctrl-C, a stop request",
+            "remove tty: true",
+        );
+    } else if let Some(stdin) = node("stdin") {
+        found.warn(
+            stdin.mark(),
+            "the container's stdin is kept open",
+            "a program that reads it waits for ever instead of seeing the end of its input",
+            "remove stdin: true",
+        );
+    }
+}
+
+/// kubernetes-lifecycle.md, section 5, items 6 to 8.
+pub fn shared_pids(case: &Case<'_>, found: &mut Found<'_>) {
+    let pod = case.workload.pod;
+    if let Some(node) = pod.0.get("hostPID").filter(|n| n.is_true()) {
+        found.warn(
+            node.mark(),
+            "the pod is in the node's PID namespace",
+            "softstop is not PID 1: orphans of exec probes and hooks go to the node's init, and what daemonises outlives the container's own end",
+            "remove hostPID: true",
+        );
+    }
+    // With other containers it may be what the pod is for; alone it only takes PID 1 away.
+    if pod.containers().len() == 1
+        && let Some(node) = pod.0.get("shareProcessNamespace").filter(|n| n.is_true())
+    {
+        found.warn(
+            node.mark(),
+            "the only container of the pod shares its PID namespace with nobody but the pause process",
+            "softstop is not PID 1: orphans of exec probes and hooks go to the pause process, and no SIGKILL of the kernel's ends what softstop missed",
+            "remove shareProcessNamespace: true",
+        );
+    }
+}
+
+/// `lifecycle.stopSignal` wins over the image's STOPSIGNAL.
+pub fn stop_signal(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(node) = case.container.node.at(&["lifecycle", "stopSignal"]) else { return };
+    let Some(Ok(signal)) = node.text().map(Signal::parse) else { return };
+    if !case.config().stop_on.contains(&signal) {
+        found.error(
+            node.mark(),
+            format!("{signal} is no stop request to softstop"),
+            "the kubelet sends it for SIGTERM: softstop passes it on and waits, and everything gets SIGKILL when the grace is over",
+            format!("remove stopSignal, or add \"{signal}\" to stop_on (SOFTSTOP_STOP_ON)"),
+        );
+    }
+}

@@ -1,0 +1,385 @@
+//! Probes: whether they reach softstop's endpoints, and the right one (docs/endpoints.md; kubernetes-lifecycle.md, section 1).
+
+use std::time::Duration;
+
+use super::{Found, said};
+use crate::config::{Config, Handler as Task, Probe as OwnProbe};
+use crate::pod::Case;
+use crate::pod::tree::Node;
+use crate::pod::view::{Container, Handler, Probe, ProbeKind, Role};
+
+/// What answers behind a path of softstop's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    Startup,
+    Ready,
+    Live,
+    /// Always 200: /status, /metrics, /.
+    Always,
+}
+
+/// `None` for a path that softstop answers with 404, whatever the name of the check below it.
+pub fn endpoint(path: &str) -> Option<Endpoint> {
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let mut parts = path.trim_start_matches('/').splitn(2, '/');
+    let (first, check) = (parts.next().unwrap_or_default(), parts.next());
+    match first {
+        "startupz" => Some(Endpoint::Startup),
+        "readyz" => Some(Endpoint::Ready),
+        "livez" | "healthz" => Some(Endpoint::Live),
+        "status" | "metrics" | "" if check.is_none() => Some(Endpoint::Always),
+        _ => None,
+    }
+}
+
+/// Each HTTP probe of the pod with its container: those of other containers may ask softstop, too.
+fn http<'a>(case: &Case<'a>) -> Vec<(Container<'a>, Probe<'a>)> {
+    let containers = case.workload.pod.containers().into_iter();
+    let all = containers.flat_map(|c| c.probes().map(move |p| (c, p)).collect::<Vec<_>>());
+    all.filter(|(_, p)| matches!(p.handler, Handler::Http { .. })).collect()
+}
+
+/// The probes that ask softstop, with what they ask for: `None` for a path it does not have.
+pub fn asking<'a>(case: &Case<'a>) -> Vec<(Container<'a>, Probe<'a>, Option<Endpoint>)> {
+    let own = |(c, p): (Container<'a>, Probe<'a>)| {
+        let Handler::Http { port, path, .. } = &p.handler else { return None };
+        let (number, path) = (c.port((*port)?), *path);
+        (number.is_some() && number == case.port()).then(|| (c, p, endpoint(path)))
+    };
+    http(case).into_iter().filter_map(own).collect()
+}
+
+/// What the probe asks of softstop, if it does.
+pub fn asks(case: &Case<'_>, probe: &Probe<'_>) -> Option<Option<Endpoint>> {
+    let Handler::Http { port, path, .. } = &probe.handler else { return None };
+    let number = case.container.port((*port)?);
+    (number.is_some() && number == case.port()).then(|| endpoint(path))
+}
+
+/// The ports that softstop itself asks its processes on: theirs.
+fn theirs(case: &Case<'_>) -> Vec<u16> {
+    let port = |probe: &OwnProbe| match &probe.handler {
+        Task::Http(call) => Some(call.port),
+        Task::Tcp { port, .. } => Some(*port),
+        _ => None,
+    };
+    let probes = case.config().processes.iter().flat_map(|p| [&p.startup, &p.readiness, &p.liveness]);
+    probes.flatten().filter_map(port).collect()
+}
+
+pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
+    let container = case.container;
+    for probe in container.probes() {
+        let Handler::Http { port: Some(port), path, .. } = probe.handler else { continue };
+        let Some(number) = container.port(port) else {
+            found.error(
+                port.mark(),
+                format!("no port of container {} is named {}", container.name, port.text().unwrap_or_default()),
+                match probe.kind {
+                    ProbeKind::Liveness => "the kubelet cannot make the probe: nothing that hangs is ever noticed",
+                    _ => "the kubelet cannot make the probe, which is no success: the container never becomes ready",
+                },
+                "name it under ports, or write its number",
+            );
+            continue;
+        };
+        if Some(number) == case.port() || theirs(case).contains(&number) {
+            continue;
+        }
+        let meant = endpoint(path).is_some_and(|e| e != Endpoint::Always);
+        let named = port.text() == Some("softstop") || number == 9180;
+        let declared = container.ports().iter().any(|(_, p)| *p == Some(number));
+        if meant && (named || (case.port().is_some() && !declared)) {
+            let (sentence, help) = match case.port() {
+                Some(own) => (
+                    format!("nothing answers {path} on port {number}: softstop listens on {own}"),
+                    format!("write port: {own}"),
+                ),
+                None => (
+                    format!("nothing answers {path} on port {number}: softstop does not listen"),
+                    match &case.settings.file {
+                        Some(file) => {
+                            format!("add [http] listen = \"0.0.0.0:{number}\" to {file}, or SOFTSTOP_HTTP={number}")
+                        }
+                        None => format!("add SOFTSTOP_HTTP={number}"),
+                    },
+                ),
+            };
+            found.error(port.mark(), sentence, effect(&probe), help);
+        }
+    }
+}
+
+/// The containers of a pod share its network.
+pub fn port_taken(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(own) = case.port() else { return };
+    for other in case.workload.pod.containers().iter().filter(|c| c.name != case.container.name) {
+        let ports = other.node.list("ports");
+        let port = |n: &Node<'_>| n.get("containerPort").and_then(|p| p.integer()) == Some(i64::from(own));
+        if let Some(node) = ports.into_iter().find(port) {
+            found.error(
+                node.get("containerPort").unwrap_or(node).mark(),
+                format!("container {} has port {own}, too, where softstop in {} listens", other.name, case.container.name),
+                "the containers of a pod share its network: whichever comes second finds the port taken, and softstop ends with exit code 70",
+                "give one of them another port: listen in [http], SOFTSTOP_HTTP",
+            );
+        }
+    }
+}
+
+/// What a probe that never succeeds does.
+fn effect(probe: &Probe<'_>) -> &'static str {
+    match probe.kind {
+        ProbeKind::Startup => "the container is killed and restarted again and again before it has started",
+        ProbeKind::Readiness => "the pod never becomes ready: no traffic, and the rollout stops here",
+        ProbeKind::Liveness => "the container is killed and restarted again and again while all is well",
+    }
+}
+
+pub fn path(case: &Case<'_>, found: &mut Found<'_>) {
+    for (_, probe, endpoint) in asking(case) {
+        let Handler::Http { node, path, .. } = &probe.handler else { continue };
+        let mark = node.get("path").unwrap_or(*node).mark();
+        let right = match probe.kind {
+            ProbeKind::Startup => "/startupz",
+            ProbeKind::Readiness => "/readyz",
+            ProbeKind::Liveness => "/livez",
+        };
+        match endpoint {
+            None => found.error(
+                mark,
+                format!("softstop answers 404 on {path}"),
+                effect(&probe),
+                format!("write path: {right}"),
+            ),
+            Some(Endpoint::Always) => found.error(
+                mark,
+                format!("{path} answers 200 whatever happens"),
+                "the probe never fails: nothing that goes wrong is ever noticed",
+                format!("write path: {right}"),
+            ),
+            Some(_) => {
+                let check = path.trim_start_matches('/').split(['?', '#']).next().and_then(|p| p.split_once('/'));
+                let known = |name: &str| {
+                    matches!(name, "init" | "shutdown" | "")
+                        || name.contains('%')
+                        || case.config().processes.iter().any(|p| p.name == name)
+                };
+                if let Some((_, name)) = check.filter(|(_, name)| !known(name)) {
+                    found.error(
+                        mark,
+                        format!("softstop has no check {name}: it answers 404 on {path}"),
+                        effect(&probe),
+                        format!("name a process of the configuration, or write path: {right}"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The kubelet asks the pod's address.
+pub fn address(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(http) = case.config().http.as_ref().filter(|http| http.listen.ip().is_loopback()) else { return };
+    for (_, probe, _) in asking(case) {
+        let Handler::Http { node, .. } = &probe.handler else { continue };
+        let on_node = case.workload.pod.has("hostNetwork") && node.get("host").is_some();
+        if !on_node {
+            let any = if http.listen.is_ipv4() { "0.0.0.0" } else { "[::]" };
+            let listen = format!("{any}:{}", http.listen.port());
+            found.error(
+                probe.node.mark(),
+                format!("softstop listens on {} alone, and the kubelet asks the pod's address", http.listen),
+                effect(&probe),
+                match &case.settings.file {
+                    Some(file) => format!("write listen = \"{listen}\" in {file}, or SOFTSTOP_HTTP={listen}"),
+                    None => format!("write SOFTSTOP_HTTP={listen}"),
+                },
+            );
+        }
+    }
+}
+
+/// kubernetes-lifecycle.md, section 1, item 19.
+pub fn host(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.workload.pod.has("hostNetwork") {
+        return;
+    }
+    for probe in case.container.probes() {
+        let Handler::Http { node, .. } = &probe.handler else { continue };
+        let Some(host) = node.get("host") else { continue };
+        if host.text().is_some_and(|h| h == "localhost" || h.starts_with("127.") || h == "::1") {
+            found.error(
+                host.mark(),
+                format!("host: {} is the node, not the pod", host.text().unwrap_or_default()),
+                effect(&probe),
+                "remove host: the kubelet asks the pod's address then",
+            );
+        }
+    }
+}
+
+pub fn scheme(case: &Case<'_>, found: &mut Found<'_>) {
+    for (_, probe, _) in asking(case) {
+        let Handler::Http { node, .. } = &probe.handler else { continue };
+        if let Some(scheme) = node.get("scheme").filter(|s| s.text() == Some("HTTPS")) {
+            found.error(scheme.mark(), "softstop's endpoints speak no TLS", effect(&probe), "remove scheme: HTTPS");
+        }
+    }
+}
+
+pub fn timeout(case: &Case<'_>, found: &mut Found<'_>) {
+    for probe in case.container.probes() {
+        if matches!(probe.handler, Handler::Exec(_)) && probe.timeout() <= Duration::from_secs(1) {
+            found.warn(
+                probe.node.get("timeoutSeconds").unwrap_or(probe.node).mark(),
+                format!("an exec {} has one second", probe.name()),
+                "starting a process in a container takes that long on a busy node: a node under load kills and unreadies what is well",
+                "write timeoutSeconds: 5, or make it httpGet to softstop's endpoints",
+            );
+        }
+        if probe.timeout() > probe.period() {
+            found.warn(
+                probe.node.get("timeoutSeconds").unwrap_or(probe.node).mark(),
+                format!(
+                    "a {} has {} for an answer, and is due every {}",
+                    probe.name(),
+                    said(probe.timeout()),
+                    said(probe.period())
+                ),
+                "what hangs is noticed later than the period says: one probe waits for the one before it",
+                format!("write timeoutSeconds: {}", probe.period().as_secs()),
+            );
+        }
+    }
+}
+
+pub fn liveness_on_readyz(case: &Case<'_>, found: &mut Found<'_>) {
+    for (_, probe, endpoint) in asking(case) {
+        if probe.kind == ProbeKind::Liveness && matches!(endpoint, Some(Endpoint::Ready | Endpoint::Startup)) {
+            let Handler::Http { node, path, .. } = &probe.handler else { continue };
+            found.error(
+                node.get("path").unwrap_or(*node).mark(),
+                format!("the livenessProbe asks {path}"),
+                "what is not ready is killed: during a drain, after `softstop unready`, while a database is away",
+                "write path: /livez",
+            );
+        }
+    }
+}
+
+/// softstop's own /livez is 200 from its first moment: nothing is killed there for a slow start.
+pub fn liveness_without_startup(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(probe) = case.container.probe(ProbeKind::Liveness) else { return };
+    if asks(case, &probe).is_some() || case.container.probe(ProbeKind::Startup).is_some() {
+        return;
+    }
+    found.warn(
+        probe.node.mark(),
+        format!("a start that takes longer than {} is killed by the livenessProbe", said(probe.patience())),
+        "on a busy node or with a long migration the container is restarted before it has started, again and again",
+        match case.port() {
+            Some(port) => format!("add startupProbe: {{ httpGet: {{ path: /startupz, port: {port} }}, periodSeconds: 1, failureThreshold: 60 }}"),
+            None => "add a startupProbe with the same handler and a higher failureThreshold".to_owned(),
+        },
+    );
+}
+
+pub fn startup_path(case: &Case<'_>, found: &mut Found<'_>) {
+    for (_, probe, endpoint) in asking(case) {
+        if probe.kind == ProbeKind::Startup && endpoint == Some(Endpoint::Live) {
+            let Handler::Http { node, path, .. } = &probe.handler else { continue };
+            found.warn(
+                node.get("path").unwrap_or(*node).mark(),
+                format!("the startupProbe asks {path}, which answers 200 from the first moment"),
+                "it holds nothing back: a sidecar's main container starts before the init tasks are done",
+                "write path: /startupz",
+            );
+        }
+    }
+}
+
+/// How long softstop itself gives the start: init tasks one after the other, then the slowest startup probe.
+pub fn longest_start(config: &Config) -> Duration {
+    let init: Duration = config.init.iter().filter_map(|t| t.timeout).sum();
+    let window = |p: &OwnProbe| p.initial_delay.saturating_add(p.period.saturating_mul(p.failure_threshold));
+    let startup = config.processes.iter().filter_map(|p| p.startup.as_ref()).map(window).max();
+    init.saturating_add(startup.unwrap_or_default())
+}
+
+pub fn startup_too_short(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(probe) = case.container.probe(ProbeKind::Startup) else { return };
+    if asks(case, &probe) != Some(Some(Endpoint::Startup)) {
+        return;
+    }
+    let (has, needs) = (probe.patience(), longest_start(case.config()));
+    // The wrapper's default of five minutes is nobody's decision.
+    if has < needs && case.settings.file.is_some() {
+        let period = probe.period().as_secs().max(1);
+        let threshold = needs.as_secs().div_ceil(period);
+        found.warn(
+            probe.node.get("failureThreshold").unwrap_or(probe.node).mark(),
+            format!("the startupProbe gives the start {}, softstop's own settings {}", said(has), said(needs)),
+            "the kubelet kills the container in the middle of init tasks and startup probes that softstop still waits for",
+            format!("write failureThreshold: {threshold}"),
+        );
+    }
+}
+
+/// kubernetes-lifecycle.md, section 1, item 4.
+pub fn init_container(case: &Case<'_>, found: &mut Found<'_>) {
+    let container = case.container;
+    if container.role != Role::Init {
+        return;
+    }
+    if let Some(node) = container.probes().next().map(|p| p.node).or_else(|| container.node.get("lifecycle")) {
+        found.error(
+            node.mark(),
+            "an init container has no probes and no hooks",
+            "the API server refuses the manifest",
+            "make it a sidecar: restartPolicy: Always in the init container",
+        );
+    } else if !case.config().processes.is_empty() && case.settings.file.is_some() {
+        found.warn(
+            case.here(),
+            "softstop runs as an init container, which has to end before the pod starts",
+            "when its processes go on, the main containers never start",
+            "make it a sidecar: restartPolicy: Always in the init container",
+        );
+    }
+}
+
+pub fn sidecar_startup(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.is_sidecar() && case.container.probe(ProbeKind::Startup).is_none() {
+        found.warn(
+            case.here(),
+            "this sidecar has no startupProbe",
+            "the main containers start as soon as its process does: init tasks and processes of the sidecar are not waited for",
+            match case.port() {
+                Some(port) => format!("add startupProbe: {{ httpGet: {{ path: /startupz, port: {port} }}, periodSeconds: 1, failureThreshold: 60 }}"),
+                None => "add [http] to the configuration and a startupProbe on /startupz".to_owned(),
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_softstops_endpoints() {
+        for (path, expected) in [
+            ("/readyz", Some(Endpoint::Ready)),
+            ("/readyz/web?verbose", Some(Endpoint::Ready)),
+            ("/healthz", Some(Endpoint::Live)),
+            ("/startupz?x", Some(Endpoint::Startup)),
+            ("/", Some(Endpoint::Always)),
+            ("/status", Some(Endpoint::Always)),
+            ("/status/x", None),
+            ("/ready", None),
+        ] {
+            assert_eq!(endpoint(path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Readiness: whether the pod leaves the load balancers when softstop drains (kubernetes-lifecycle.md, section 6, item 9).
+
+use std::time::Duration;
+
+use super::probes::{Endpoint, asking, asks};
+use super::{Found, said};
+use crate::config::ReadinessOnDrain;
+use crate::pod::Case;
+use crate::pod::view::{Handler, ProbeKind, Role};
+
+/// "add readinessProbe …"
+fn advice(case: &Case<'_>) -> String {
+    match case.port() {
+        Some(port) => format!("readinessProbe: {{ httpGet: {{ path: /readyz, port: {port} }}, periodSeconds: 2 }}"),
+        None => "SOFTSTOP_HTTP=9180 and readinessProbe: { httpGet: { path: /readyz, port: 9180 }, periodSeconds: 2 }"
+            .to_owned(),
+    }
+}
+
+pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
+    let main = case.container.role == Role::Main && case.workload.is_service();
+    if main && case.container.probe(ProbeKind::Readiness).is_none() {
+        found.warn(
+            case.here(),
+            "there is no readinessProbe",
+            "the pod gets traffic as soon as its process runs, a rollout goes on over pods that serve nothing, and no drain is ever seen",
+            format!("add {}", advice(case)),
+        );
+    }
+}
+
+pub fn on_livez(case: &Case<'_>, found: &mut Found<'_>) {
+    for (_, probe, endpoint) in asking(case) {
+        if probe.kind == ProbeKind::Readiness && matches!(endpoint, Some(Endpoint::Live | Endpoint::Startup)) {
+            let Handler::Http { node, path, .. } = &probe.handler else { continue };
+            found.error(
+                node.get("path").unwrap_or(*node).mark(),
+                format!("the readinessProbe asks {path}, which stays 200 in a drain"),
+                "on a restart by the kubelet, `softstop unready` or a process that is not ready the pod stays in every load balancer",
+                "write path: /readyz",
+            );
+        }
+    }
+}
+
+/// The program's own endpoint knows of no drain.
+pub fn elsewhere(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(probe) = case.container.probe(ProbeKind::Readiness) else { return };
+    if asks(case, &probe).is_some() || case.container.role != Role::Main {
+        return;
+    }
+    // One that reaches nothing has been said.
+    if matches!(&probe.handler, Handler::Http { port: Some(port), .. } if case.container.port(*port).is_none()) {
+        return;
+    }
+    // An endpoint of softstop's behind a port that is none of its own has been said, too.
+    let is_own = matches!(&probe.handler, Handler::Http { port: Some(port), .. }
+        if case.container.port(*port) == Some(9180) || port.text() == Some("softstop"));
+    if !is_own {
+        found.warn(
+            probe.node.mark(),
+            "the readinessProbe asks the program and not softstop",
+            "it does not fail in the drain, nor after `softstop unready`: connections still come while softstop waits for them to go",
+            format!("write {}; softstop asks the program: [process.readiness], SOFTSTOP_READINESS", advice(case)),
+        );
+    }
+}
+
+pub fn kept(case: &Case<'_>, found: &mut Found<'_>) {
+    if case.config().readiness_on_drain != ReadinessOnDrain::Keep {
+        return;
+    }
+    if let Some((_, probe, _)) = asking(case).into_iter().find(|(_, p, _)| p.kind == ProbeKind::Readiness) {
+        found.warn(
+            probe.node.mark(),
+            "readiness never fails in the drain: readiness_on_drain = \"keep\"",
+            "a deleted pod leaves the endpoints without it; one that is restarted by the kubelet, or drained by hand, gets traffic to the end",
+            format!("write readiness_on_drain = \"fail\", or say that it is meant: annotation {}: readiness-kept", crate::pod::ALLOW),
+        );
+    }
+}
+
+pub fn slow(case: &Case<'_>, found: &mut Found<'_>) {
+    let grace = case.config().grace;
+    for (_, probe, endpoint) in asking(case) {
+        let noticed = probe.patience().saturating_sub(initial(&probe));
+        if probe.kind == ProbeKind::Readiness && endpoint == Some(Endpoint::Ready) && noticed >= grace {
+            found.warn(
+                probe.node.get("periodSeconds").unwrap_or(probe.node).mark(),
+                format!(
+                    "the readinessProbe needs {} to notice the drain, softstop's whole grace is {}",
+                    said(noticed),
+                    said(grace)
+                ),
+                "a restart by the kubelet or a drain by hand is over before the pod has left the load balancers",
+                "write periodSeconds: 2",
+            );
+        }
+    }
+}
+
+fn initial(probe: &crate::pod::view::Probe<'_>) -> Duration {
+    let stated = probe.node.get("initialDelaySeconds").and_then(|n| n.integer());
+    Duration::from_secs(stated.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+}

@@ -1,0 +1,130 @@
+//! What the container may do, against what softstop is to do in it (kubernetes-lifecycle.md, section 5, items 11 to 15).
+
+use std::path::Path;
+
+use super::Found;
+use crate::config::Control;
+use crate::pod::Case;
+
+/// Writable in every container, as the runtime mounts it.
+const ALWAYS_WRITABLE: [&str; 2] = ["/dev/shm", "/dev/termination-log"];
+
+pub fn read_only_root(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(node) = case.container.security(case.workload.pod, "readOnlyRootFilesystem").filter(|n| n.is_true())
+    else {
+        return;
+    };
+    let socket = match &case.config().control {
+        Control::Path(path) => Some(path.as_path()),
+        Control::Own | Control::Off | Control::Abstract(_) => None,
+    };
+    let report = case.config().report.as_deref();
+    let files = [
+        (
+            socket,
+            "the control socket",
+            "softstop goes on without one: no status, and a preStop hook `softstop drain` fails",
+        ),
+        (report, "the report", "it is not written: the account of the stop is lost"),
+    ];
+    for (path, what, why) in files {
+        let Some(path) = path.and_then(Path::to_str) else { continue };
+        let always = ALWAYS_WRITABLE.iter().any(|dir| path.starts_with(dir));
+        let writable = always || case.container.mount(path).is_some_and(|(_, writable)| writable);
+        if !writable {
+            let folder = Path::new(path).parent().and_then(Path::to_str).unwrap_or("/");
+            found.error(
+                node.mark(),
+                format!("the root file system is read-only, and {what} is to be at {path}"),
+                why,
+                format!("mount an emptyDir at {folder}, or leave the path out"),
+            );
+        }
+    }
+}
+
+/// Only root with these capabilities can run a process as another user and signal it.
+pub fn user(case: &Case<'_>, found: &mut Found<'_>) {
+    let identities = case.config().processes.iter().filter(|p| p.identity.user.is_some() || p.identity.group.is_some());
+    let Some(process) = identities.into_iter().next() else { return };
+    let (container, pod) = (case.container, case.workload.pod);
+    let user = process.identity.user.as_deref().unwrap_or_default();
+    let run_as = container.security(pod, "runAsUser").filter(|n| n.integer() != Some(0));
+    let non_root = container.security(pod, "runAsNonRoot").filter(|n| n.is_true());
+    if let Some(node) = run_as.or(non_root) {
+        if node.text() != Some(user) || user.is_empty() {
+            found.error(
+                node.mark(),
+                format!("softstop does not run as root here, and is to run {} as another user ({user})", process.name),
+                "the process cannot be started: exit code 126, CrashLoopBackOff",
+                "remove user and group from the configuration, or let the container run as root with SETUID, SETGID and KILL",
+            );
+        }
+        return;
+    }
+    let list =
+        |key| container.node.at(&["securityContext", "capabilities", key]).map(|n| n.texts()).unwrap_or_default();
+    let (dropped, added) = (list("drop"), list("add"));
+    let is = |list: &[&str], name: &str| list.iter().any(|c| c.trim_start_matches("CAP_").eq_ignore_ascii_case(name));
+    let lacks = |name: &&str| (is(&dropped, "ALL") || is(&dropped, name)) && !is(&added, name) && !is(&added, "ALL");
+    let lacking: Vec<&str> = ["SETUID", "SETGID", "KILL"].into_iter().filter(lacks).collect();
+    if let (false, Some(node)) = (lacking.is_empty(), container.node.at(&["securityContext", "capabilities", "drop"])) {
+        found.error(
+            node.mark(),
+            format!("softstop is to run {} as {user} without the capabilities {}", process.name, lacking.join(", ")),
+            "without SETUID and SETGID the process cannot be started (exit code 126); without KILL no signal reaches it, the stop signal neither",
+            format!("write capabilities: {{ drop: [ALL], add: [{}] }}, or remove user from the configuration", lacking.join(", ")),
+        );
+    }
+}
+
+pub fn privilege_escalation(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(node) = case.container.node.at(&["securityContext", "allowPrivilegeEscalation"]).filter(|n| n.is_false())
+    else {
+        return;
+    };
+    let programs = case.config().processes.iter().filter_map(|p| p.command.first().and_then(|c| c.to_str()));
+    if let Some(helper) =
+        programs.into_iter().find(|p| matches!(crate::pod::launch::program(p), "su" | "sudo" | "doas"))
+    {
+        found.error(
+            node.mark(),
+            format!("{helper} cannot change the user without privilege escalation"),
+            "the process ends at once, or runs as the wrong user",
+            "run the program itself, with user in the configuration or runAsUser in the pod",
+        );
+    }
+}
+
+pub fn termination_log(case: &Case<'_>, found: &mut Found<'_>) {
+    let stated = case.container.node.get("terminationMessagePath");
+    let pod = stated.and_then(|n| n.text()).filter(|p| !p.is_empty()).unwrap_or(crate::config::TERMINATION_LOG);
+    let own = case.config().termination_log.as_deref().and_then(Path::to_str);
+    if own.is_some_and(|own| own != pod) {
+        let own = own.unwrap_or_default();
+        found.warn(
+            stated.map_or_else(|| case.here(), |n| n.mark()),
+            format!("the kubelet reads the termination message from {pod}, softstop writes it to {own}"),
+            "kubectl describe shows no verdict of the stop",
+            format!(
+                "write {}, or terminationMessagePath: {own}",
+                case.setting("termination_log", "SOFTSTOP_TERMINATION_LOG", pod)
+            ),
+        );
+    }
+}
+
+/// Two pods on one node, which a rolling update makes, want the same port of it.
+pub fn host_network(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some(node) = case.workload.pod.0.get("hostNetwork").filter(|n| n.is_true()) else { return };
+    let Some(port) = case.port() else { return };
+    // With the port declared the scheduler keeps two such pods apart.
+    if !case.container.ports().iter().any(|(_, p)| *p == Some(port)) {
+        found.error(
+            node.mark(),
+            format!("softstop listens on port {port} of the node, and the scheduler does not know"),
+            "a second pod on the same node, as a rolling update makes it, ends with exit code 70: the port is taken",
+            format!("declare it: ports: [{{ name: softstop, containerPort: {port} }}]"),
+        );
+    }
+}

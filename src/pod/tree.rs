@@ -1,0 +1,145 @@
+//! A YAML stream as a tree whose every node knows its place. What an alias stands for is there once, however often it is
+//! named: a hundred lines cannot become a gigabyte. Pure.
+
+use crate::config::problem::Span;
+
+/// Index into [`Stream`]'s nodes.
+pub type Id = u32;
+
+/// The documents of one file.
+#[derive(Debug, Default)]
+pub struct Stream {
+    pub(super) entries: Vec<Entry>,
+    pub(super) documents: Vec<Id>,
+    /// Keys that stand in their mapping a second time, as many as are of use.
+    pub(super) duplicates: Vec<Id>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub span: Span,
+    pub value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    /// `plain`: written without quotes, so that it may mean a number, a truth value or nothing.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    Sequence(Vec<Id>),
+    Mapping(Vec<(Id, Id)>),
+}
+
+/// A node of a [`Stream`], and the key it stands behind.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'a> {
+    stream: &'a Stream,
+    id: Id,
+    key: Option<Id>,
+}
+
+impl Stream {
+    /// Documents that hold something.
+    pub fn documents(&self) -> impl Iterator<Item = Node<'_>> {
+        self.documents.iter().map(|id| Node { stream: self, id: *id, key: None }).filter(|n| !n.is_null())
+    }
+}
+
+impl Stream {
+    /// Keys that stand in their mapping a second time.
+    pub fn duplicates(&self) -> impl Iterator<Item = Node<'_>> {
+        self.duplicates.iter().map(|id| Node { stream: self, id: *id, key: None })
+    }
+}
+
+impl<'a> Node<'a> {
+    fn entry(&self) -> &'a Entry {
+        &self.stream.entries[self.id as usize]
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(&self.entry().value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// The value of a key; what is null counts as absent, as it does to Kubernetes.
+    pub fn get(&self, key: &str) -> Option<Node<'a>> {
+        self.pairs().find(|(name, _)| *name == key).map(|(_, node)| node).filter(|n| !n.is_null())
+    }
+
+    /// [`get`](Self::get), and again in what it found.
+    pub fn at(&self, keys: &[&str]) -> Option<Node<'a>> {
+        keys.iter().try_fold(*self, |node, key| node.get(key))
+    }
+
+    /// Keys with their values; none when it is no mapping.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+        let stream = self.stream;
+        let pairs: &'a [(Id, Id)] = match &self.entry().value {
+            Value::Mapping(pairs) => pairs,
+            _ => &[],
+        };
+        pairs.iter().filter_map(move |(key, id)| {
+            let name = Node { stream, id: *key, key: None }.text()?;
+            Some((name, Node { stream, id: *id, key: Some(*key) }))
+        })
+    }
+
+    /// The elements of a sequence; none when it is no sequence.
+    pub fn elements(&self) -> impl Iterator<Item = Node<'a>> {
+        let stream = self.stream;
+        let items: &'a [Id] = match &self.entry().value {
+            Value::Sequence(items) => items,
+            _ => &[],
+        };
+        items.iter().map(move |id| Node { stream, id: *id, key: None })
+    }
+
+    /// The elements of the sequence behind a key.
+    pub fn list(&self, key: &str) -> Vec<Node<'a>> {
+        self.get(key).map(|n| n.elements().collect()).unwrap_or_default()
+    }
+
+    pub fn is_mapping(&self) -> bool {
+        matches!(self.entry().value, Value::Mapping(_))
+    }
+
+    /// A scalar as it is written.
+    pub fn text(&self) -> Option<&'a str> {
+        match &self.entry().value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The scalars of a sequence.
+    pub fn texts(&self) -> Vec<&'a str> {
+        self.elements().filter_map(|n| n.text()).collect()
+    }
+
+    pub fn integer(&self) -> Option<i64> {
+        match &self.entry().value {
+            Value::Scalar { text, plain: true } => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    pub fn is_true(&self) -> bool {
+        matches!(&self.entry().value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "True" | "TRUE"))
+    }
+
+    pub fn is_false(&self) -> bool {
+        matches!(&self.entry().value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE"))
+    }
+
+    /// What to mark: a value, or the key of what has several lines.
+    pub fn mark(&self) -> Span {
+        let entry = self.entry();
+        match (&entry.value, self.key) {
+            (Value::Scalar { .. }, _) => entry.span.clone(),
+            (_, Some(key)) => self.stream.entries[key as usize].span.clone(),
+            _ => entry.span.start..entry.span.start + 1,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! TREE → PODS: what of a manifest softstop looks at, by Kubernetes' names and with its defaults. Pure.
+
+use std::time::Duration;
+
+use super::finding::one_line;
+use super::tree::{Node, Stream};
+
+/// Workloads of one file that are looked at.
+const MAX_WORKLOADS: usize = 500;
+/// Containers of one pod that are looked at.
+const MAX_CONTAINERS: usize = 50;
+/// Lists in lists.
+const MAX_LISTS: usize = 4;
+
+/// What the documents of a file hold.
+#[derive(Default)]
+pub struct Objects<'a> {
+    pub workloads: Vec<Workload<'a>>,
+    pub services: Vec<Node<'a>>,
+    pub budgets: Vec<Node<'a>>,
+    pub config_maps: Vec<Node<'a>>,
+}
+
+/// Something that runs pods.
+pub struct Workload<'a> {
+    /// `Deployment`, `Pod` …; `fragment` for a pod's spec alone.
+    pub kind: &'a str,
+    pub name: &'a str,
+    /// The whole object.
+    pub root: Node<'a>,
+    /// Its spec: the pod's own for a Pod, the Job's for a CronJob.
+    pub spec: Node<'a>,
+    /// The pods' labels.
+    pub labels: Option<Node<'a>>,
+    pub annotations: Option<Node<'a>>,
+    pub pod: Pod<'a>,
+}
+
+/// A pod's spec.
+#[derive(Clone, Copy)]
+pub struct Pod<'a>(pub Node<'a>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    Main,
+    /// Ends before the main containers start.
+    Init,
+    /// An init container with `restartPolicy: Always`.
+    Sidecar,
+}
+
+#[derive(Clone, Copy)]
+pub struct Container<'a> {
+    pub node: Node<'a>,
+    pub name: &'a str,
+    pub role: Role,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProbeKind {
+    Startup,
+    Readiness,
+    Liveness,
+}
+
+/// What a probe or a hook does.
+pub enum Handler<'a> {
+    Http { port: Option<Node<'a>>, path: &'a str, node: Node<'a> },
+    Tcp(Node<'a>),
+    Exec(Vec<&'a str>),
+    Sleep(Duration),
+    Grpc,
+    None,
+}
+
+pub struct Probe<'a> {
+    pub kind: ProbeKind,
+    pub node: Node<'a>,
+    pub handler: Handler<'a>,
+}
+
+impl<'a> Objects<'a> {
+    pub fn new(stream: &'a Stream) -> Objects<'a> {
+        let mut objects = Objects::default();
+        for document in stream.documents() {
+            objects.add(document, 0);
+        }
+        objects
+    }
+
+    fn add(&mut self, node: Node<'a>, depth: usize) {
+        let kind = node.get("kind").and_then(|k| k.text()).unwrap_or_default();
+        match kind {
+            "Service" => self.services.push(node),
+            "PodDisruptionBudget" => self.budgets.push(node),
+            "ConfigMap" => self.config_maps.push(node),
+            "" if node.get("items").is_none() => self.workloads.extend(fragment(node)),
+            _ if kind.ends_with("List") || kind.is_empty() => {
+                if depth < MAX_LISTS {
+                    node.list("items").into_iter().for_each(|item| self.add(item, depth + 1));
+                }
+            }
+            _ => self.workloads.extend(Workload::new(kind, node)),
+        }
+        self.workloads.truncate(MAX_WORKLOADS);
+    }
+}
+
+/// A pod's spec alone, as `softstop manifest` prints it.
+fn fragment(node: Node<'_>) -> Option<Workload<'_>> {
+    node.get("containers").or(node.get("initContainers"))?;
+    Some(Workload {
+        kind: "fragment",
+        name: "",
+        root: node,
+        spec: node,
+        labels: None,
+        annotations: None,
+        pod: Pod(node),
+    })
+}
+
+impl<'a> Workload<'a> {
+    fn new(kind: &'a str, root: Node<'a>) -> Option<Workload<'a>> {
+        let spec = root.get("spec")?;
+        let (spec, pod, metadata) = match kind {
+            "Pod" => (spec, Some(spec), root.get("metadata")),
+            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => {
+                (spec, spec.at(&["template", "spec"]), spec.at(&["template", "metadata"]))
+            }
+            "CronJob" => {
+                let job = spec.at(&["jobTemplate", "spec"])?;
+                (job, job.at(&["template", "spec"]), job.at(&["template", "metadata"]))
+            }
+            _ => return None,
+        };
+        Some(Workload {
+            kind,
+            name: root.at(&["metadata", "name"]).and_then(|n| n.text()).unwrap_or_default(),
+            root,
+            spec,
+            labels: metadata.and_then(|m| m.get("labels")),
+            annotations: metadata.and_then(|m| m.get("annotations")),
+            pod: Pod(pod?),
+        })
+    }
+
+    /// For messages.
+    pub fn title(&self) -> String {
+        one_line(match (self.kind, self.name) {
+            ("fragment", _) => "the pod".to_owned(),
+            (kind, "") => format!("the {kind}"),
+            (kind, name) => format!("{kind} {name}"),
+        })
+    }
+
+    pub fn is_job(&self) -> bool {
+        matches!(self.kind, "Job" | "CronJob")
+    }
+
+    /// Its pods are replaced one after the other and serve in between.
+    pub fn is_service(&self) -> bool {
+        matches!(self.kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+    }
+
+    pub fn replicas(&self) -> i64 {
+        self.spec.get("replicas").and_then(|n| n.integer()).unwrap_or(1)
+    }
+
+    /// Whether a selector's labels are all among the pods'.
+    pub fn is_selected_by(&self, selector: Option<Node<'_>>) -> bool {
+        let (Some(selector), Some(labels)) = (selector, self.labels) else { return false };
+        let mut wanted = selector.pairs().peekable();
+        wanted.peek().is_some()
+            && wanted.all(|(key, value)| labels.get(key).is_some_and(|label| label.text() == value.text()))
+    }
+}
+
+impl<'a> Pod<'a> {
+    /// `terminationGracePeriodSeconds`, as the kubelet takes it: a negative one is 1.
+    pub fn grace(&self) -> Duration {
+        let stated = self.0.get("terminationGracePeriodSeconds").and_then(|n| n.integer()).unwrap_or(30);
+        Duration::from_secs(u64::try_from(stated).unwrap_or(1))
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(|n| n.is_true())
+    }
+
+    pub fn containers(&self) -> Vec<Container<'a>> {
+        let of = |key: &str, init: bool| {
+            self.0.list(key).into_iter().take(MAX_CONTAINERS).map(move |node| {
+                let always = node.get("restartPolicy").and_then(|n| n.text()) == Some("Always");
+                let role = match (init, always) {
+                    (false, _) => Role::Main,
+                    (true, true) => Role::Sidecar,
+                    (true, false) => Role::Init,
+                };
+                Container { node, name: node.get("name").and_then(|n| n.text()).unwrap_or_default(), role }
+            })
+        };
+        of("initContainers", true).chain(of("containers", false)).collect()
+    }
+
+    /// The volume of a name.
+    pub fn volume(&self, name: &str) -> Option<Node<'a>> {
+        self.0.list("volumes").into_iter().find(|v| v.get("name").and_then(|n| n.text()) == Some(name))
+    }
+}
+
+impl<'a> Container<'a> {
+    pub fn text(&self, key: &str) -> Option<&'a str> {
+        self.node.get(key).and_then(|n| n.text())
+    }
+
+    pub fn probes(&self) -> impl Iterator<Item = Probe<'a>> + use<'a> {
+        let node = self.node;
+        let kinds = [
+            (ProbeKind::Startup, "startupProbe"),
+            (ProbeKind::Readiness, "readinessProbe"),
+            (ProbeKind::Liveness, "livenessProbe"),
+        ];
+        kinds.into_iter().filter_map(move |(kind, key)| {
+            let node = node.get(key)?;
+            Some(Probe { kind, node, handler: Handler::new(node) })
+        })
+    }
+
+    pub fn probe(&self, kind: ProbeKind) -> Option<Probe<'a>> {
+        self.probes().find(|p| p.kind == kind)
+    }
+
+    pub fn hook(&self, name: &str) -> Option<(Node<'a>, Handler<'a>)> {
+        let node = self.node.at(&["lifecycle", name])?;
+        Some((node, Handler::new(node)))
+    }
+
+    /// Every port with its name.
+    pub fn ports(&self) -> Vec<(Option<&'a str>, Option<u16>)> {
+        let port = |n: Node<'a>| u16::try_from(n.get("containerPort")?.integer()?).ok();
+        self.node.list("ports").into_iter().map(|n| (n.get("name").and_then(|n| n.text()), port(n))).collect()
+    }
+
+    /// The number behind a port or its name: as probes and hooks name them.
+    pub fn port(&self, port: Node<'_>) -> Option<u16> {
+        let text = port.text()?;
+        if let Ok(number) = text.parse() {
+            return Some(number);
+        }
+        self.ports().into_iter().find(|(name, _)| *name == Some(text)).and_then(|(_, number)| number)
+    }
+
+    /// A security setting: the container's own, else the pod's.
+    pub fn security(&self, pod: Pod<'a>, key: &str) -> Option<Node<'a>> {
+        self.node.at(&["securityContext", key]).or_else(|| pod.0.at(&["securityContext", key]))
+    }
+
+    /// The volume mount that a path is on, and whether it can be written to.
+    pub fn mount(&self, path: &str) -> Option<(Node<'a>, bool)> {
+        let below = |mount: &str| {
+            let mount = mount.trim_end_matches('/');
+            path == mount || path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let mounts = self.node.list("volumeMounts").into_iter();
+        let at = |n: &Node<'a>| n.get("mountPath").and_then(|p| p.text()).filter(|p| below(p)).map(str::len);
+        let mount = mounts.filter_map(|n| Some((at(&n)?, n))).max_by_key(|(length, _)| *length)?.1;
+        Some((mount, !mount.get("readOnly").is_some_and(|n| n.is_true())))
+    }
+}
+
+impl<'a> Handler<'a> {
+    fn new(node: Node<'a>) -> Handler<'a> {
+        if let Some(http) = node.get("httpGet") {
+            let path = http.get("path").and_then(|p| p.text()).unwrap_or("/");
+            return Handler::Http { port: http.get("port"), path, node: http };
+        }
+        if let Some(tcp) = node.get("tcpSocket") {
+            return Handler::Tcp(tcp);
+        }
+        if let Some(exec) = node.get("exec") {
+            return Handler::Exec(exec.get("command").map(|c| c.texts()).unwrap_or_default());
+        }
+        if let Some(sleep) = node.get("sleep") {
+            return Handler::Sleep(seconds(sleep, "seconds", 0));
+        }
+        if node.get("grpc").is_some() { Handler::Grpc } else { Handler::None }
+    }
+}
+
+impl Probe<'_> {
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            ProbeKind::Startup => "startupProbe",
+            ProbeKind::Readiness => "readinessProbe",
+            ProbeKind::Liveness => "livenessProbe",
+        }
+    }
+
+    pub fn timeout(&self) -> Duration {
+        seconds(self.node, "timeoutSeconds", 1)
+    }
+
+    pub fn period(&self) -> Duration {
+        seconds(self.node, "periodSeconds", 10)
+    }
+
+    /// From the container's start until this many failures in a row are noticed at the latest.
+    pub fn patience(&self) -> Duration {
+        let threshold = self.node.get("failureThreshold").and_then(|n| n.integer()).filter(|n| *n > 0).unwrap_or(3);
+        let threshold = u32::try_from(threshold).unwrap_or(u32::MAX);
+        seconds(self.node, "initialDelaySeconds", 0).saturating_add(self.period().saturating_mul(threshold))
+    }
+}
+
+/// A count of seconds; 0 and what is none are the default, as Kubernetes has it.
+fn seconds(node: Node<'_>, key: &str, default: u64) -> Duration {
+    let stated = node.get(key).and_then(|n| n.integer()).and_then(|n| u64::try_from(n).ok());
+    Duration::from_secs(stated.filter(|n| *n > 0).unwrap_or(default))
+}

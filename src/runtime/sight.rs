@@ -1,0 +1,265 @@
+//! What softstop sees of the container beside what it does itself: whom the kernel killed for want of memory, whose orphans it reaps,
+//! what a process said before it died, how near the limit of processes is. Nothing is decided by it, so the machine does not know of
+//! it: it is told in the log and the report, and shown in the status.
+
+use std::time::{Duration, Instant};
+
+use super::shell::{Owner, Shell};
+use crate::lifecycle::event::{Exit, ProcId};
+use crate::report::{Leaked, MemoryLimit, Note, Orphans};
+use crate::signal::Signal;
+use crate::status::{Pids, Status};
+use crate::sys::cgroup::Cgroup;
+use crate::sys::{procfs, tree};
+
+/// The counters are looked at when softstop is awake anyway, and no more often than this.
+const LOOK: Duration = Duration::from_secs(1);
+/// The number of processes, when nothing points to a want of them.
+const PIDS_LOOK: Duration = Duration::from_secs(10);
+/// A kill that has been counted is somebody else's when no child of softstop's has died of it after so long: what has much memory
+/// takes long to die.
+const UNEXPLAINED: Duration = Duration::from_secs(5);
+/// Warned of at these parts of pids.max, in per cent, once each until it has fallen well below.
+const NEAR: [u64; 2] = [80, 95];
+const FAR: u64 = 70;
+/// Counting all processes may take so long.
+const COUNTING: Duration = Duration::from_millis(20);
+/// Of what a process said before it died, so many lines are told.
+const TOLD: usize = 5;
+
+pub(super) struct Sight {
+    cgroup: Cgroup,
+    orphans: Orphans,
+    /// The kernel's counter of kills as far as they have been told. `None`: it does not say.
+    told_kills: Option<u64>,
+    unexplained_since: Option<Instant>,
+    next_look: Instant,
+    next_pids_look: Instant,
+    /// How many of [`NEAR`] have been warned of.
+    warned: usize,
+    /// Per process.
+    deaths: Vec<Death>,
+}
+
+/// The last end of a process.
+#[derive(Clone, Default)]
+struct Death {
+    oom: bool,
+    last_output: Vec<String>,
+}
+
+/// Who is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Everybody who can reach the probe port.
+    Anybody,
+    /// The owner, over the control socket.
+    Owner,
+}
+
+impl Sight {
+    pub(super) fn new(processes: usize) -> Sight {
+        let now = Instant::now();
+        Sight {
+            cgroup: Cgroup::default(),
+            orphans: Orphans::default(),
+            told_kills: None,
+            unexplained_since: None,
+            next_look: now,
+            next_pids_look: now,
+            warned: 0,
+            deaths: vec![Death::default(); processes],
+        }
+    }
+
+    /// Finds softstop's own control group. What has happened in it before is nobody's of ours.
+    pub(super) fn begin(&mut self) {
+        self.cgroup = Cgroup::find();
+        self.told_kills = self.cgroup.oom_kills();
+    }
+
+    pub(super) fn show(&self, status: &mut Status, audience: Audience) {
+        status.seen.orphans = self.orphans.list();
+        status.seen.oom_kills = self.cgroup.oom_kills();
+        status.seen.pids = self.cgroup.pids().map(|pids| Pids { current: pids.current, max: pids.max });
+        for (process, death) in status.processes.iter_mut().zip(&self.deaths) {
+            if let Some(exit) = process.last_exit.as_mut().filter(|_| death.oom) {
+                exit.reason = "OOMKilled";
+            }
+            if audience == Audience::Owner {
+                process.last_output.clone_from(&death.last_output);
+            }
+        }
+    }
+
+    pub(super) fn orphans(&self) -> Vec<Leaked> {
+        self.orphans.list()
+    }
+
+    fn limit(&self) -> Option<MemoryLimit> {
+        self.cgroup.memory_limit().map(|(file, bytes)| MemoryLimit { file, bytes })
+    }
+
+    /// The kernel has killed somebody of whom nothing has been told yet: how many in all.
+    fn take_kill(&mut self) -> Option<u64> {
+        let (kills, told) = (self.cgroup.oom_kills()?, self.told_kills.as_mut()?);
+        if kills <= *told {
+            return None;
+        }
+        *told += 1;
+        self.unexplained_since = None;
+        Some(kills)
+    }
+
+    /// Kills that no child of softstop's has died of: how many, and in all.
+    fn kills_of_others(&mut self, now: Instant) -> Option<(u64, u64)> {
+        let (kills, told) = (self.cgroup.oom_kills()?, self.told_kills.as_mut()?);
+        if kills <= *told {
+            self.unexplained_since = None;
+            return None;
+        }
+        if now.saturating_duration_since(*self.unexplained_since.get_or_insert(now)) < UNEXPLAINED {
+            return None;
+        }
+        self.unexplained_since = None;
+        let count = kills - std::mem::replace(told, kills);
+        Some((count, kills))
+    }
+
+    /// Nearer to pids.max than has been said.
+    fn pids_are_near(&mut self) -> Option<Pids> {
+        let pids = self.cgroup.pids()?;
+        let is_at = |percent: u64| pids.current.saturating_mul(100) >= pids.max.saturating_mul(percent);
+        let near = NEAR.iter().filter(|percent| is_at(**percent)).count();
+        if near == 0 && !is_at(FAR) {
+            self.warned = 0;
+        }
+        let news = near > self.warned;
+        self.warned = self.warned.max(near);
+        news.then_some(Pids { current: pids.current, max: pids.max })
+    }
+}
+
+impl Shell {
+    /// Whatever woke softstop.
+    pub(super) fn look_around(&mut self) {
+        let now = Instant::now();
+        let mut sight = self.sight.borrow_mut();
+        if now < sight.next_look || self.no_time_to_look() {
+            return;
+        }
+        sight.next_look = now + LOOK;
+        let others = sight.kills_of_others(now);
+        let pids = if now >= sight.next_pids_look {
+            sight.next_pids_look = now + PIDS_LOOK;
+            sight.pids_are_near()
+        } else {
+            None
+        };
+        let limit = others.and_then(|_| sight.limit());
+        drop(sight);
+        if let Some((count, kills)) = others {
+            self.account.note(Note::OomKilledOthers { count, limit, kills });
+        }
+        if let Some(pids) = pids {
+            self.tell_of_pids(pids);
+        }
+    }
+
+    /// Something points to a want of processes: the next look at the counters is at these, too.
+    pub(super) fn processes_may_be_short(&mut self) {
+        self.sight.borrow_mut().next_pids_look = Instant::now();
+    }
+
+    fn tell_of_pids(&mut self, pids: Pids) {
+        let census = tree::census(COUNTING);
+        let parent = census.worst_parent.map(|(comm, pid)| format!("{comm} (pid {pid})"));
+        self.account.note(Note::PidsNear {
+            current: pids.current,
+            max: pids.max,
+            processes: census.processes,
+            zombies: census.zombies,
+            parent,
+        });
+    }
+
+    /// An adopted orphan has died and is a zombie still.
+    pub(super) fn bury_orphan(&mut self, pid: i32) {
+        self.machine.borrow_mut().orphan_reaped();
+        let stat = if self.no_time_to_look() { None } else { procfs::stat(pid) };
+        let of = stat.as_ref().and_then(|stat| {
+            let group =
+                self.groups.iter().position(|group| *group == Some(stat.pgid) || *group == Some(stat.session))?;
+            Some(self.plan.name(group))
+        });
+        let command = stat.as_ref().map_or("(unknown)", |stat| stat.comm.as_str());
+        self.sight.borrow_mut().orphans.add(command, of);
+        self.processes_may_be_short();
+    }
+
+    /// A process of ours has died, of SIGKILL perhaps: if that was not softstop's doing, was it the kernel's?
+    pub(super) fn look_at_death(&mut self, pid: i32, owner: Option<Owner>, exit: Exit) {
+        let by_softstop = self.killed.remove(&pid) || self.swept;
+        if let Some(Owner::Process(process)) = owner {
+            self.sight.borrow_mut().deaths[process.0] = Death::default();
+        }
+        if by_softstop || owner.is_none() || !matches!(exit, Exit::Signal { signal: Signal::KILL, .. }) {
+            return;
+        }
+        let mut sight = self.sight.borrow_mut();
+        let Some(kills) = sight.take_kill() else { return };
+        let limit = sight.limit();
+        let name = match owner {
+            Some(Owner::Process(process)) => {
+                sight.deaths[process.0].oom = true;
+                self.plan.name(process.0).to_owned()
+            }
+            _ => procfs::stat(pid).map_or_else(|| "a hook".to_owned(), |stat| format!("hook {}", stat.comm)),
+        };
+        drop(sight);
+        self.account.note(Note::OomKilled { process: name, pid, limit, kills });
+    }
+
+    /// All that a process said before it ended unasked has been read.
+    pub(super) fn last_output(&mut self, process: ProcId, lines: Vec<String>) {
+        if self.awaited.remove(&process)
+            && let Some(note) = self.note_of_last_output(process, lines)
+        {
+            self.account.note(note);
+        }
+    }
+
+    /// The end has come first. The summary is the log's last line, and the output stands above it: this is for the report.
+    pub(super) fn last_outputs_at_the_end(&mut self) {
+        for process in std::mem::take(&mut self.awaited) {
+            let lines = self.sources[process.0].as_ref().map(|source| source.tail()).unwrap_or_default();
+            if let Some(note) = self.note_of_last_output(process, lines) {
+                self.account.record(note);
+            }
+        }
+    }
+
+    fn note_of_last_output(&mut self, process: ProcId, mut lines: Vec<String>) -> Option<Note> {
+        lines.retain(|line| !line.trim().is_empty());
+        if lines.is_empty() {
+            return None;
+        }
+        self.sight.borrow_mut().deaths[process.0].last_output.clone_from(&lines);
+        let lines = lines.split_off(lines.len().saturating_sub(TOLD));
+        Some(Note::LastOutput { process: self.plan.name(process.0).to_owned(), lines })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_where_nothing_is_known() {
+        let mut sight = Sight::new(1);
+        assert_eq!((sight.take_kill(), sight.kills_of_others(Instant::now())), (None, None));
+        assert!(sight.pids_are_near().is_none());
+        sight.begin();
+        assert_eq!(sight.take_kill(), None, "what happened before is nobody's of ours");
+    }
+}

@@ -1,0 +1,229 @@
+//! softstop's own control group: how often the kernel has killed inside for want of memory, and how near the limit of processes is.
+//! Version 1 and 2, read only; a container sees these files even where the cgroup file system is mounted read-only. Whatever is not
+//! there (no such mount, a controller that is not enabled, a sandboxed kernel) is not known, and nothing is said of it.
+//!
+//! Nothing is remembered but the place: limits change while a container runs. The kernel answers every one of these files from its own
+//! counters. [`own_path`], [`mounts`] and [`number`] read texts and are public for `fuzz/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::procfs::read_small;
+
+/// Where the two controllers that softstop asks are, if anywhere.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Cgroup {
+    memory: Option<Place>,
+    pids: Option<Place>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Place {
+    dir: PathBuf,
+    version: Version,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    One,
+    Two,
+}
+
+/// How many tasks there are in the group and how many there may be; threads count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pids {
+    pub current: u64,
+    pub max: u64,
+}
+
+impl Cgroup {
+    /// Looks for it: `/proc/self/cgroup` and the mounts. Nothing found is no error.
+    pub fn find() -> Cgroup {
+        let text = |path| String::from_utf8_lossy(&read_small(path).unwrap_or_default()).into_owned();
+        let (own, mounted) = (text("/proc/self/cgroup"), text("/proc/self/mountinfo"));
+        let place = |controller: &str, one: &str, two: &str| {
+            let found = |version| {
+                let file = if version == Version::One { one } else { two };
+                let dirs = dirs(&own, &mounted, controller, version).into_iter();
+                let dir = dirs.into_iter().find(|dir| fs::read(dir.join(file)).is_ok())?;
+                Some(Place { dir, version })
+            };
+            // A controller belongs to one hierarchy; where version 1 has it, version 2 does not.
+            found(Version::One).or_else(|| found(Version::Two))
+        };
+        Cgroup {
+            memory: place("memory", "memory.oom_control", "memory.events"),
+            pids: place("pids", "pids.current", "pids.current"),
+        }
+    }
+
+    /// How many processes in the group the kernel has killed for want of memory, for whatever limit, since the group was made. Below
+    /// it, too, with version 2.
+    pub fn oom_kills(&self) -> Option<u64> {
+        let memory = self.memory.as_ref()?;
+        let file = if memory.version == Version::One { "memory.oom_control" } else { "memory.events" };
+        number(&memory.read(file)?, "oom_kill")
+    }
+
+    /// The group's own limit of memory by the name of its file, in bytes. `None`: there is none here, though there may be one above.
+    pub fn memory_limit(&self) -> Option<(&'static str, u64)> {
+        let memory = self.memory.as_ref()?;
+        let file = if memory.version == Version::One { "memory.limit_in_bytes" } else { "memory.max" };
+        // Version 1 writes "no limit" as the greatest number of pages; version 2 as "max".
+        let bytes = memory.read(file)?.trim().parse().ok().filter(|bytes: &u64| *bytes < 1 << 62)?;
+        Some((file, bytes))
+    }
+
+    /// `None` where there is no limit.
+    pub fn pids(&self) -> Option<Pids> {
+        let pids = self.pids.as_ref()?;
+        let read = |file| pids.read(file)?.trim().parse::<u64>().ok();
+        Some(Pids { current: read("pids.current")?, max: read("pids.max")? })
+    }
+}
+
+impl Place {
+    fn read(&self, file: &str) -> Option<String> {
+        let bytes = read_small(self.dir.join(file).to_str()?).ok()?;
+        String::from_utf8(bytes).ok()
+    }
+}
+
+/// The directories that may be the group's, the likeliest first.
+fn dirs(own: &str, mountinfo: &str, controller: &str, version: Version) -> Vec<PathBuf> {
+    let Some(path) = own_path(own, controller, version) else { return Vec::new() };
+    let all = mounts(mountinfo, controller, version).into_iter();
+    // A mount shows the tree from its root on: what lies outside of that cannot be seen in it.
+    all.filter_map(|(root, at)| Some(at.join(Path::new(path).strip_prefix(&root).ok()?))).collect()
+}
+
+/// The group's path in the text of `/proc/self/cgroup`, as its hierarchy counts: `/` in a cgroup namespace of its own.
+pub fn own_path<'t>(text: &'t str, controller: &str, version: Version) -> Option<&'t str> {
+    let path = text.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let it = match version {
+            Version::One => controllers.split(',').any(|c| c == controller),
+            Version::Two => number == "0" && controllers.is_empty(),
+        };
+        it.then_some(path)
+    })?;
+    // Above the namespace's root: it cannot be seen from here.
+    (path.starts_with('/') && !path.starts_with("/..")).then_some(path)
+}
+
+/// The mounts of the hierarchy in the text of `/proc/self/mountinfo`: the root that each shows, and where it is.
+pub fn mounts(text: &str, controller: &str, version: Version) -> Vec<(PathBuf, PathBuf)> {
+    let mount = |line: &str| {
+        let (front, back) = line.split_once(" - ")?;
+        let mut front = front.split(' ').skip(3);
+        let (root, at) = (unescaped(front.next()?), unescaped(front.next()?));
+        let mut back = back.split(' ');
+        let (fs_type, options) = (back.next()?, back.nth(1)?);
+        let it = match version {
+            Version::One => fs_type == "cgroup" && options.split(',').any(|o| o == controller),
+            Version::Two => fs_type == "cgroup2",
+        };
+        it.then_some((PathBuf::from(root), PathBuf::from(at)))
+    };
+    text.lines().filter_map(mount).collect()
+}
+
+/// The kernel writes blanks and the like in a path as `\040`.
+fn unescaped(path: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(path.to_owned(), |path, (from, to)| path.replace(from, to))
+}
+
+/// The number after `key` in a file of lines such as `oom_kill 3`.
+pub fn number(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Docker on a machine with version 1, no cgroup namespace: the mount shows the container's own group as its root.
+    const DOCKER_V1: (&str, &str) = (
+        "12:pids:/docker/8f2c\n9:memory:/docker/8f2c\n4:cpu,cpuacct:/docker/8f2c\n1:name=systemd:/docker/8f2c\n",
+        "661 660 0:29 /docker/8f2c /sys/fs/cgroup/memory ro,nosuid,nodev,noexec,relatime master:16 - cgroup cgroup rw,memory\n\
+         662 660 0:30 /docker/8f2c /sys/fs/cgroup/cpu,cpuacct ro,relatime master:17 - cgroup cgroup rw,cpu,cpuacct\n",
+    );
+    /// containerd with version 2 and a cgroup namespace.
+    const KUBERNETES_V2: (&str, &str) = (
+        "0::/\n",
+        "1013 1006 0:26 / /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw,nsdelegate,memory_recursiveprot\n",
+    );
+    /// A machine with systemd and both (hybrid): memory is version 1's.
+    const HYBRID: (&str, &str) = (
+        "4:memory:/user.slice/a b\n0::/user.slice/session.scope\n",
+        "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
+         41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw,relatime - cgroup2 cgroup2 rw\n",
+    );
+
+    fn found((own, mounts): (&str, &str), version: Version) -> Vec<PathBuf> {
+        dirs(own, mounts, "memory", version)
+    }
+
+    #[test]
+    fn the_group_is_found_wherever_it_is_mounted() {
+        assert_eq!(found(DOCKER_V1, Version::One), [PathBuf::from("/sys/fs/cgroup/memory/")]);
+        assert_eq!(found(DOCKER_V1, Version::Two), Vec::<PathBuf>::new());
+        assert_eq!(found(KUBERNETES_V2, Version::Two), [PathBuf::from("/sys/fs/cgroup/")]);
+        assert_eq!(found(KUBERNETES_V2, Version::One), Vec::<PathBuf>::new());
+        assert_eq!(found(HYBRID, Version::One), [PathBuf::from("/sys/fs/cgroup/memory/user.slice/a b")]);
+        assert_eq!(found(HYBRID, Version::Two), [PathBuf::from("/sys/fs/cgroup/uni fied/user.slice/session.scope")]);
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_seen_is_not_guessed() {
+        let above = ("4:memory:/../other\n0::/../..\n", HYBRID.1);
+        assert_eq!(found(above, Version::One), Vec::<PathBuf>::new());
+        assert_eq!(found(above, Version::Two), Vec::<PathBuf>::new());
+        let elsewhere = ("9:memory:/kubepods/pod1/main\n", DOCKER_V1.1);
+        assert_eq!(found(elsewhere, Version::One), Vec::<PathBuf>::new(), "the mount shows another group");
+        for damaged in ["", "\n", "::", "4:memory", "0::relative", "x"] {
+            assert_eq!(found((damaged, damaged), Version::One), Vec::<PathBuf>::new());
+            assert_eq!(found((damaged, damaged), Version::Two), Vec::<PathBuf>::new());
+        }
+    }
+
+    #[test]
+    fn counters_of_both_versions_are_read() {
+        let two = "low 0\nhigh 0\nmax 57\noom 3\noom_kill 2\noom_group_kill 1\nsock_throttled 0\n";
+        assert_eq!(number(two, "oom_kill"), Some(2));
+        assert_eq!(number(two, "oom"), Some(3));
+        let one = "oom_kill_disable 0\nunder_oom 0\noom_kill 7\n";
+        assert_eq!(number(one, "oom_kill"), Some(7));
+        // A kernel before 4.13 has no such line.
+        assert_eq!(number("oom_kill_disable 0\nunder_oom 0\n", "oom_kill"), None);
+        assert_eq!(number("oom_kill x\n", "oom_kill"), None);
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_not_known() {
+        let nowhere = Cgroup::default();
+        assert_eq!((nowhere.oom_kills(), nowhere.memory_limit(), nowhere.pids()), (None, None, None));
+        let dir = std::env::temp_dir().join(format!("softstop-cgroup-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let place = |version| Some(Place { dir: dir.clone(), version });
+        let two = Cgroup { memory: place(Version::Two), pids: place(Version::Two) };
+        for (file, text) in [("memory.events", "oom_kill 4\n"), ("memory.max", "134217728\n"), ("pids.current", "7\n")]
+        {
+            fs::write(dir.join(file), text).unwrap();
+        }
+        assert_eq!((two.oom_kills(), two.memory_limit()), (Some(4), Some(("memory.max", 134_217_728))));
+        assert_eq!(two.pids(), None, "no pids.max");
+        fs::write(dir.join("pids.max"), "100\n").unwrap();
+        assert_eq!(two.pids(), Some(Pids { current: 7, max: 100 }));
+        fs::write(dir.join("pids.max"), "max\n").unwrap();
+        fs::write(dir.join("memory.max"), "max\n").unwrap();
+        assert_eq!((two.pids(), two.memory_limit()), (None, None), "no limits");
+        let one = Cgroup { memory: place(Version::One), pids: None };
+        fs::write(dir.join("memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
+        assert_eq!((one.memory_limit(), one.oom_kills()), (None, None));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

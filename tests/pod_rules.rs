@@ -1,0 +1,152 @@
+//! Manifests that go wrong and what is said about them: `tests/pod_rules/RULE.yaml` beside its `RULE.stderr`, and
+//! `RULE.fixed.yaml`, the same after the fix, in which nothing is found. A configuration stands in a ConfigMap of the same file.
+//! `BLESS=1 cargo test --test pod_rules` rewrites what is expected; read the difference before you commit it.
+
+#![cfg(feature = "yaml")]
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use softstop::cli::pod::{Found, interpret};
+use softstop::config::check::read;
+use softstop::pod::finding::Report;
+use softstop::pod::fragment::{Kind, write};
+use softstop::pod::rules::RULES;
+use softstop::pod::{Options, check};
+
+/// Those that are no row of the table: they say that nothing could be held against the rules.
+const BESIDES: [&str; 4] = ["duplicate-key", "usage", "config", "nothing"];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pod_rules")
+}
+
+/// What `softstop check --pod` finds where no configuration is at hand but the file's own.
+fn report(text: &str) -> Report {
+    check(text, "pod.yaml", &Options::default(), &|start| interpret(start, None, &|_| None))
+        .unwrap_or_else(|p| panic!("{p}"))
+}
+
+fn said(report: &Report) -> String {
+    let findings: String = report.findings.iter().map(|f| format!("{f}\n")).collect();
+    format!("{findings}{}\n", report.summary("pod.yaml"))
+}
+
+fn rules() -> BTreeSet<&'static str> {
+    RULES.iter().map(|r| r.name).chain(BESIDES).collect()
+}
+
+#[test]
+fn each_rule_says_what_is_expected() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut different = Vec::new();
+    for rule in rules() {
+        let text = fs::read_to_string(folder().join(format!("{rule}.yaml"))).unwrap_or_else(|e| panic!("{rule}: {e}"));
+        let report = report(&text);
+        let said = said(&report);
+        assert!(report.findings.iter().any(|f| f.rule == rule), "{rule} is not found in its manifest:\n{said}");
+        let expected = folder().join(format!("{rule}.stderr"));
+        if bless {
+            fs::write(&expected, &said).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != said {
+            different.push(format!("=== {rule}\n{said}"));
+        }
+    }
+    assert!(different.is_empty(), "not as expected (BLESS=1 rewrites):\n{}", different.join("\n"));
+}
+
+#[test]
+fn after_the_fix_nothing_is_found() {
+    for rule in rules() {
+        let text = fs::read_to_string(folder().join(format!("{rule}.fixed.yaml"))).unwrap();
+        let report = report(&text);
+        assert!(report.findings.is_empty() && !report.checked.is_empty(), "{rule}:\n{}", said(&report));
+    }
+}
+
+#[test]
+fn every_file_belongs_to_a_rule() {
+    for entry in fs::read_dir(folder()).unwrap().map(|e| e.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(rules().contains(name.split('.').next().unwrap()), "{name}");
+    }
+}
+
+#[test]
+fn every_finding_has_a_place_a_sentence_a_reason_and_a_help() {
+    for rule in rules() {
+        let text = fs::read_to_string(folder().join(format!("{rule}.yaml"))).unwrap();
+        for finding in report(&text).findings {
+            let problem = &finding.problem;
+            assert!(!problem.places.is_empty() && !problem.help.is_empty(), "{finding}");
+            assert!(!finding.why.is_empty() || BESIDES.contains(&rule), "{finding}");
+            for line in [&problem.sentence, &finding.why, &problem.help] {
+                assert!(!line.contains('\n') || BESIDES.contains(&rule), "{finding}");
+                assert!(!line.ends_with('.'), "{finding}");
+            }
+            assert!(problem.places.iter().all(|p| p.position.is_some()), "{finding}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_is_documented_and_none_is_invented() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/kubernetes.md")).unwrap();
+    let table = page.split("<!-- rules -->").nth(1).expect("the table of rules").split("\n\n").nth(1).unwrap();
+    let documented: Vec<&str> = table.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
+    let all: Vec<&str> = RULES.iter().map(|r| r.name).chain(BESIDES).collect();
+    assert_eq!(documented, all);
+}
+
+/// Configurations of examples/, with their paths.
+fn configurations() -> Vec<(String, String)> {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let folders = fs::read_dir(&examples).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
+    let mut files: Vec<PathBuf> = folders.map(|f| f.join("softstop.toml")).filter(|f| f.is_file()).collect();
+    files.push(examples.join("softstop.toml"));
+    assert!(files.len() >= 5, "{files:?}");
+    files.into_iter().map(|f| (f.display().to_string(), fs::read_to_string(f).unwrap())).collect()
+}
+
+#[test]
+fn what_manifest_prints_passes() {
+    for (name, text) in configurations() {
+        let (config, _) = read(&text, &name, &|_| None).unwrap_or_else(|p| panic!("{p}"));
+        let found = Found { name: &name, text: &text, named: true };
+        for kind in Kind::NAMES {
+            let printed = write(&config, &name, Kind::parse(kind).unwrap());
+            let options = Options { container: None, run: true };
+            let report = check(&printed, "printed.yaml", &options, &|start| interpret(start, Some(&found), &|_| None))
+                .unwrap_or_else(|p| panic!("{p}\n{printed}"));
+            let wrong: Vec<_> = report
+                .findings
+                .iter()
+                // A mapping of 143 to 0 is wrong in every Job, whatever the manifest.
+                .filter(|f| !(f.rule == "job-success" && kind == "job" && config.exit_codes.map.contains_key(&143)))
+                .map(ToString::to_string)
+                .collect();
+            assert!(
+                wrong.is_empty() && report.checked.len() == 1,
+                "{name} as {kind}:\n{}\n{printed}",
+                wrong.join("\n")
+            );
+        }
+    }
+}
+
+#[test]
+fn kubernetes_examples_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes");
+    let mut checked = 0;
+    for path in
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "yaml"))
+    {
+        let report = report(&fs::read_to_string(&path).unwrap());
+        assert!(report.findings.is_empty(), "{}:\n{}", path.display(), said(&report));
+        assert!(!report.checked.is_empty(), "{} runs no softstop", path.display());
+        checked += 1;
+    }
+    assert!(checked >= 4, "{checked} examples");
+}

@@ -1,0 +1,56 @@
+//! What is kept for essential steps (docs/stop.md, "When little is left"), from the settings alone: whatever moved the deadline or
+//! kept softstop from running, such a step gets its reserve or its part of three quarters of what is left.
+
+use std::time::Duration;
+
+use softstop::config::Step;
+use softstop::plan::budget::{fraction, task_length};
+use softstop::report::{Note, StepKind, TaskResult};
+use softstop::time::At;
+
+use super::checks::MS;
+use super::{Checked, World, broken};
+
+/// Of `kill_reserve`, once the kubelet's last two seconds have begun.
+const LAST_RESERVE: Duration = Duration::from_millis(500);
+
+impl World {
+    pub(super) fn check_essential(&mut self, note: &Note) -> Checked {
+        let (kind, name, share) = match note {
+            Note::StepBegan { kind, name, share, .. } => (*kind, name, Some(share.0)),
+            Note::StepSkipped { kind, name, result: TaskResult::NoTime } => (*kind, name, None),
+            _ => return Ok(()),
+        };
+        let c = self.config.clone();
+        let place: Vec<usize> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let steps = if kind == StepKind::Drain { &c.drain } else { &c.post_stop };
+        let step = &steps[place[0]];
+        let Some(reserve) = step.reserve.filter(|_| step.essential) else { return Ok(()) };
+        let left = self.actual_deadline().left(self.now);
+        self.checked(7);
+        let Some(share) = share else {
+            let skipped = format!("{name:?}, which is essential, is skipped with {left:?} left");
+            return if left > MS && reserve > MS { broken("I7", skipped) } else { Ok(()) };
+        };
+        let held = |steps: &[Step]| steps.iter().filter(|s| s.essential).filter_map(|s| s.reserve).sum::<Duration>();
+        let later = if kind == StepKind::Drain { held(&c.post_stop) } else { Duration::ZERO };
+        let essential = held(&steps[place[0]..]) + later;
+        let kept = reserve.min(fraction(left - left / 4, reserve, essential));
+        let kept = task_length(&step.tasks[place[1]]).map_or(kept, |t| t.min(kept));
+        if share + MS < kept {
+            return broken("I7", format!("{share:?} for {name:?}, which is essential, of {kept:?} kept for it"));
+        }
+        Ok(())
+    }
+
+    /// Also after it has moved up.
+    fn actual_deadline(&self) -> At {
+        let Some(stop) = self.stop.as_ref().filter(|s| !s.by_hand) else { return At::ZERO };
+        let (grace, kill) = (self.config.grace, self.config.kill_reserve.min(self.config.grace));
+        let planned = stop.t0 + (grace - kill);
+        match self.machine.end() {
+            Some(end) if end < stop.t0 + grace => planned.min(end - kill.min(LAST_RESERVE)),
+            _ => planned,
+        }
+    }
+}
