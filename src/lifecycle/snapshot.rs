@@ -14,7 +14,8 @@ impl Machine {
     /// `/readyz`: every process is ready or has completed, and nobody has asked for the stop (policy `fail`).
     pub fn ready(&self) -> bool {
         let stopping = self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
-        self.came_up && !stopping && !self.unready && self.processes.iter().all(|p| p.ready() || p.completed())
+        let up = self.came_up && !matches!(self.stage, Stage::Done);
+        up && !stopping && !self.unready && self.processes.iter().all(|p| p.ready() || p.completed())
     }
 
     /// `/startupz`: init is done and every process has been started or has completed.

@@ -6,8 +6,8 @@
 //!                   any of them, when `deadline` comes ──────────────┘
 //! ```
 //!
-//! `Drained`: the stop began as a preStop hook, `softstop drain` or `GET /prestop`. The processes go on until a stop is requested, as after a preStop hook,
-//! or until what they hold of the budget begins.
+//! `Drained`: the stop began as a preStop hook, `softstop drain` or `GET /prestop`. The processes go on until a stop is
+//! requested, or until what they hold of the budget begins.
 
 mod account;
 mod process;
