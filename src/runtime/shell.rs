@@ -204,6 +204,8 @@ impl Shell {
         };
         process::trim_heap();
         while self.exit.is_none() {
+            // A turn is over: a pause in its last moments is known by nothing else.
+            self.check_pulse();
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
             let deadline = deadline.into_iter().chain(self.next_beat()).min();
             tokio::select! {
