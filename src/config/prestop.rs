@@ -96,6 +96,15 @@ impl Network {
         self.prefix == 0
     }
 
+    pub fn is_ipv4(self) -> bool {
+        self.address.is_ipv4()
+    }
+
+    /// Nobody from elsewhere is in it.
+    pub fn is_loopback(self) -> bool {
+        self.address.is_loopback() && (self.prefix >= 8)
+    }
+
     /// An IPv4 address that comes as IPv6 (`::ffff:10.0.0.1`, on a socket for both) counts as IPv4.
     pub fn contains(self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use softstop::config::wait::{Until, WaitFile};
 use softstop::config::{
-    Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain, Restart,
-    Retries, Rung, Sidecar, Step, Task, When,
+    Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain,
+    Restart, Retries, Rung, Sidecar, Step, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;

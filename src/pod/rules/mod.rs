@@ -6,6 +6,7 @@
 mod grace;
 mod hooks;
 mod launch;
+mod prestop;
 mod probes;
 mod readiness;
 mod security;
@@ -45,7 +46,8 @@ pub const RULES: &[Rule] = &[
     Rule { name: "prestop-sleep", check: hooks::sleep },
     Rule { name: "prestop-unknown", check: hooks::unknown },
     Rule { name: "prestop-drain", check: hooks::drain },
-    Rule { name: "prestop-http", check: hooks::http },
+    Rule { name: "prestop-http", check: prestop::http },
+    Rule { name: "prestop-guard", check: prestop::guarded },
     Rule { name: "hook-shell", check: hooks::shell },
     Rule { name: "hook-tcp", check: hooks::tcp },
     Rule { name: "poststart", check: hooks::post_start },
