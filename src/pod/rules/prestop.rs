@@ -70,7 +70,8 @@ fn calls<'a>(case: &Case<'a>) -> Vec<Call<'a>> {
     case.workload.pod.containers().into_iter().filter_map(Call::new).collect()
 }
 
-fn guard<'a>(case: &'a Case<'_>) -> Option<(&'a Http, &'a PreStop)> {
+/// softstop listens, and answers GET /prestop.
+pub fn guard<'a>(case: &'a Case<'_>) -> Option<(&'a Http, &'a PreStop)> {
     let http = case.config().http.as_ref()?;
     Some((http, http.prestop.as_ref()?))
 }
@@ -107,7 +108,7 @@ pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 /// "add [http.prestop] …"
-fn enable(case: &Case<'_>) -> String {
+pub fn enable(case: &Case<'_>) -> String {
     let file = case.settings.file.as_deref().unwrap_or("a configuration (softstop run)");
     format!("add to {file}: [http.prestop] from = \"10.244.0.0/16\", the network that the kubelet calls from")
 }
