@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Found;
 use crate::config::Http;
+use crate::config::network::Network;
 use crate::config::prestop::PreStop;
 use crate::config::problem::Span;
 use crate::pod::Case;
@@ -191,9 +192,7 @@ fn turned_away(case: &Case<'_>, call: &Call<'_>, http: &Http, prestop: &PreStop)
             help: "add httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }] beside the path".to_owned(),
         });
     }
-    let possible = |network: &crate::config::prestop::Network| {
-        on_node || !network.is_loopback() && (network.is_ipv4() || !listen.is_ipv4())
-    };
+    let possible = |network: &Network| on_node || !network.is_loopback() && (network.is_ipv4() || !listen.is_ipv4());
     if !prestop.from.is_empty() && !prestop.from.iter().any(possible) {
         return Some(Wrong {
             at: call.mark(),
