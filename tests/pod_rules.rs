@@ -107,7 +107,17 @@ fn configurations() -> Vec<(String, String)> {
     let mut files: Vec<PathBuf> = folders.map(|f| f.join("softstop.toml")).filter(|f| f.is_file()).collect();
     files.push(examples.join("softstop.toml"));
     assert!(files.len() >= 5, "{files:?}");
-    files.into_iter().map(|f| (f.display().to_string(), fs::read_to_string(f).unwrap())).collect()
+    let mut found: Vec<_> =
+        files.into_iter().map(|f| (f.display().to_string(), fs::read_to_string(f).unwrap())).collect();
+    let drain = "[http.prestop]\ntoken = '0123456789abcdef'\n[[drain]]\nwait_idle = { port = 80 }\ntimeout = '5s'";
+    for (name, follow, rest) in [
+        ("sidecar", "", drain),
+        ("alone", "", ""),
+        ("follow", "follow = 'web'", "[[init]]\nexec = ['a']\ntimeout = '2m'"),
+    ] {
+        found.push((name.to_owned(), format!("[sidecar]\n{follow}\n[http]\nlisten = '0.0.0.0:9180'\n{rest}\n")));
+    }
+    found
 }
 
 #[test]

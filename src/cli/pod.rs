@@ -9,9 +9,6 @@ use crate::pod::{Refused, Settings, Start};
 
 /// Where `softstop run` looks in a container whose working directory has no configuration.
 const DEFAULT: &str = "/etc/softstop.toml";
-/// Stands for what the manifest does not say (a Secret's value): a number, which most places take.
-const UNKNOWN: &str = "1";
-
 /// A configuration that was found here.
 pub struct Found<'a> {
     /// For messages.
@@ -59,7 +56,7 @@ fn configured(
     // A variable of the image is not in the manifest, and may be here.
     let variable = |name: &str| match start.env.get(name) {
         Some(Some(value)) => Some((*value).to_owned()),
-        Some(None) => Some(own(name).unwrap_or_else(|| UNKNOWN.to_owned())),
+        Some(None) => Some(own(name).unwrap_or_else(|| (start.stand_in)(name).to_owned())),
         None => own(name),
     };
     let read = check::read_with_grace(&text, &name, &variable, run.common.grace);

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod expand;
+pub mod network;
 pub mod prestop;
 pub mod problem;
 pub mod wait;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::HttpCall;
+use super::network::Network;
 
 /// Long enough to see that clients and load balancers have stopped coming, shorter than the pause between two probes of a kubelet
 /// (10 s by default), which would otherwise count as arrivals.
@@ -32,47 +33,30 @@ pub struct WaitIdle {
 pub enum Peers {
     /// 127.0.0.0/8 and ::1.
     Loopback,
-    /// Those whose first `prefix` bits are the address's.
-    Network { address: IpAddr, prefix: u8 },
+    Network(Network),
 }
 
 impl Peers {
-    /// `loopback`, `10.0.0.0/8`, `fd00::/8`, or one address.
-    pub fn parse(text: &str) -> Option<Peers> {
+    /// `loopback`, or what [`Network::parse`] takes.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write.
+    pub fn parse(text: &str) -> Result<Peers, (String, String)> {
         if text == "loopback" {
-            return Some(Peers::Loopback);
+            return Ok(Peers::Loopback);
         }
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => bits,
-            Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok()?,
-            Some(_) => return None,
-        };
-        (prefix <= bits).then_some(Peers::Network { address, prefix })
+        Network::parse(text)
+            .map(Peers::Network)
+            .map_err(|(sentence, help)| (sentence, format!("{help}; \"loopback\" for 127.0.0.0/8 and ::1")))
     }
 
     /// An IPv4 peer is one, also where an IPv6 socket holds it.
     pub fn contains(&self, peer: IpAddr) -> bool {
-        match (*self, peer.to_canonical()) {
-            (Peers::Loopback, peer) => peer.is_loopback(),
-            (Peers::Network { address: IpAddr::V4(address), prefix }, IpAddr::V4(peer)) => {
-                same_prefix(u128::from(address.to_bits()) << 96, u128::from(peer.to_bits()) << 96, prefix)
-            }
-            (Peers::Network { address: IpAddr::V6(address), prefix }, IpAddr::V6(peer)) => {
-                same_prefix(address.to_bits(), peer.to_bits(), prefix)
-            }
-            (Peers::Network { .. }, _) => false,
+        match self {
+            Peers::Loopback => peer.to_canonical().is_loopback(),
+            Peers::Network(network) => network.contains(peer),
         }
     }
-}
-
-fn same_prefix(a: u128, b: u128, prefix: u8) -> bool {
-    (a ^ b).checked_shr(128 - u32::from(prefix)).is_none_or(|different| different == 0)
 }
 
 /// `wait_http`: until the answer to a GET is as it should be. All that is given must hold.
@@ -173,15 +157,24 @@ mod tests {
             ("::/0", "fd00::1", "10.0.0.1"),
             ("fd00::/8", "fdff::1", "fe00::1"),
             ("fd00::1/128", "fd00::1", "fd00::2"),
-            ("192.168.1.77/31", "192.168.1.76", "192.168.1.78"),
+            ("192.168.1.76/31", "192.168.1.77", "192.168.1.78"),
         ] {
             assert!(is(peers, inside), "{peers} {inside}");
             assert!(!is(peers, outside), "{peers} {outside}");
         }
-        for wrong in
-            ["", "localhost", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/", "fd00::/129", "10/8", "/8"]
-        {
-            assert_eq!(Peers::parse(wrong), None, "{wrong}");
+        for wrong in [
+            "",
+            "localhost",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "fd00::/129",
+            "10/8",
+            "/8",
+            "192.168.1.77/31",
+        ] {
+            assert!(Peers::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

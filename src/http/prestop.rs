@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use subtle::ConstantTimeEq;
 
-use crate::config::prestop::{Network, Secret};
+use crate::config::network::Network;
+use crate::config::prestop::Secret;
 use crate::lifecycle::event::HookCaller;
 
 /// The path, as it stands in a pod's `preStop.httpGet.path`.

@@ -52,7 +52,8 @@ impl Kind {
 /// assert!(write(&config, "a.toml", Kind::Spec).contains("terminationGracePeriodSeconds: 45\n"));
 /// ```
 pub fn write(config: &Config, file: &str, kind: Kind) -> String {
-    let name = dns_label(config.processes.iter().find(|p| p.main).or(config.processes.first()).map_or("", |p| &p.name));
+    let main = config.processes.iter().find(|p| p.main).or(config.processes.first());
+    let name = if config.sidecar.is_some() { "softstop".to_owned() } else { dns_label(main.map_or("", |p| &p.name)) };
     let spec = spec(config, &name, kind);
     let file = file.replace(char::is_control, " ");
     let head = format!("# Agrees with {file}. When it stands where it belongs: softstop check -c {file} --pod FILE\n");
@@ -96,9 +97,12 @@ fn spec(config: &Config, name: &str, kind: Kind) -> String {
     if kind == Kind::Job {
         text.push_str("restartPolicy: Never\n");
     }
+    if config.sidecar.as_ref().is_some_and(|s| s.follow.is_some()) {
+        text.push_str("shareProcessNamespace: true\n");
+    }
     let folders = folders(config);
     let read_only = !folders.contains("/");
-    text.push_str("containers:\n");
+    text.push_str(if config.sidecar.is_some() { "initContainers:\n" } else { "containers:\n" });
     text.push_str(&indented(&container(config, name, kind), 4).replacen("    ", "  - ", 1));
     text.push_str(&indented(&security(config, read_only), 4));
     if read_only && !folders.is_empty() {
@@ -106,6 +110,16 @@ fn spec(config: &Config, name: &str, kind: Kind) -> String {
         for (i, folder) in folders.iter().enumerate() {
             let _ = writeln!(text, "      - {{ name: softstop-{i}, mountPath: {} }}", quoted(folder));
         }
+    }
+    if config.sidecar.is_some() {
+        text.push_str(
+            "containers:\n  - name: main\n    image: MAIN                       # yours, with its ports and probes\n",
+        );
+        if let Some(call) = prestop(config) {
+            let _ = writeln!(text, "    {call}");
+        }
+    }
+    if read_only && !folders.is_empty() {
         text.push_str("volumes:\n");
         for i in 0..folders.len() {
             let _ = writeln!(text, "  - {{ name: softstop-{i}, emptyDir: {{}} }}");
@@ -114,8 +128,22 @@ fn spec(config: &Config, name: &str, kind: Kind) -> String {
     text
 }
 
+/// The hook that calls `GET /prestop`, of this or another container, as its guard wants it.
+fn prestop(config: &Config) -> Option<String> {
+    let http = config.http.as_ref()?;
+    let header = match http.prestop.as_ref()?.token {
+        Some(_) => ", httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }]",
+        None => "",
+    };
+    let port = http.listen.port();
+    Some(format!("lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {port}{header} }} }} }}"))
+}
+
 fn container(config: &Config, name: &str, kind: Kind) -> String {
     let mut text = format!("name: {name}\n");
+    if config.sidecar.is_some() {
+        text.push_str("restartPolicy: Always            # a native sidecar\n");
+    }
     text.push_str("image: IMAGE                      # with /softstop, and the configuration at /etc/softstop.toml\n");
     text.push_str("command: [\"/softstop\", \"run\"]\n");
     let reachable = config.http.as_ref().filter(|http| !http.listen.ip().is_loopback());
@@ -141,7 +169,11 @@ fn container(config: &Config, name: &str, kind: Kind) -> String {
         text.push_str(&probe("readinessProbe", "/readyz", &format!(", {rest}")));
     }
     text.push_str(&probe("livenessProbe", "/livez", ""));
-    if !config.drain.is_empty() && config.control != Control::Off {
+    if config.sidecar.is_some()
+        && let Some(call) = prestop(config)
+    {
+        let _ = writeln!(text, "{call}");
+    } else if (!config.drain.is_empty() || config.sidecar.is_some()) && config.control != Control::Off {
         text.push_str("lifecycle: { preStop: { exec: { command: [\"/softstop\", \"drain\"] } } }\n");
     }
     if let Some(path) = config.termination_log.as_deref().and_then(Path::to_str).filter(|p| *p != TERMINATION_LOG) {

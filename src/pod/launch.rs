@@ -56,6 +56,18 @@ impl<'a> Env<'a> {
         Env(container.node.list("env").into_iter().filter_map(entry).collect())
     }
 
+    /// For a value that the manifest does not say: an address (of a documentation's network), something as long as a token, else a
+    /// number, which most places take.
+    pub fn stand_in(&self, name: &str) -> &'static str {
+        let from = self.0.get(name).and_then(|(_, node)| node.get("valueFrom"));
+        let field = from.and_then(|f| f.at(&["fieldRef", "fieldPath"])).and_then(|f| f.text());
+        match field {
+            Some("status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs") => "192.0.2.1",
+            _ if from.is_some_and(|f| f.get("secretKeyRef").is_some()) => "1111111111111111",
+            _ => "1",
+        }
+    }
+
     /// `$(NAME)` as Kubernetes expands it in command and args, where the value is known.
     fn expand(&self, word: &str) -> String {
         let mut parts = word.split("$(");

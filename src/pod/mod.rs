@@ -31,6 +31,8 @@ pub struct Start<'a> {
     pub arguments: Vec<String>,
     /// The container's variables; `None` for a value that the manifest does not say.
     pub env: BTreeMap<&'a str, Option<&'a str>>,
+    /// What to read instead of such a value, by the variable's name: of the same kind, so that what needs an address or a token takes it.
+    pub stand_in: &'a dyn Fn(&str) -> &'static str,
     /// What a ConfigMap of the same file mounts at a path: its name for messages, and its text.
     pub config_map: &'a dyn Fn(&str) -> Option<(String, String)>,
 }
@@ -163,6 +165,7 @@ fn one(
     let start = Start {
         arguments: launch.arguments(run),
         env: launch.env.0.iter().map(|(name, (value, _))| (*name, *value)).collect(),
+        stand_in: &|name| launch.env.stand_in(name),
         config_map: &config_map,
     };
     match interpret(&start) {

@@ -3,7 +3,8 @@
 use super::keys;
 use super::reader::{Field, Reader};
 use super::values::Wrong;
-use crate::config::prestop::{Network, PreStop, Secret, Token};
+use crate::config::network::Network;
+use crate::config::prestop::{PreStop, Secret, Token};
 
 const GUARD: &str = "add a guard: from = \"10.244.0.0/16\" (who may call), token = \"${PRESTOP_TOKEN}\", or token_file";
 

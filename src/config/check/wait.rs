@@ -95,10 +95,7 @@ fn ignored(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<Peers>> {
         reader.error(&field.span(), sentence, format!("write at most {MOST_PEERS}: networks can be joined"));
         return None;
     }
-    let one = |text: &str| {
-        let help = "write an address, a network such as \"10.0.0.0/8\", or \"loopback\"";
-        Peers::parse(text).ok_or_else(|| Wrong::new(format!("{text:?} is neither an address nor a network"), help))
-    };
+    let one = |text: &str| Peers::parse(text).map_err(|(sentence, help)| Wrong::new(sentence, help));
     let read: Vec<Option<Peers>> = elements.iter().map(|f| reader.parsed(f, example, one)).collect();
     read.into_iter().collect()
 }

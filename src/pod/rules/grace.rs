@@ -122,7 +122,13 @@ pub fn sidecar(case: &Case<'_>, found: &mut Found<'_>) {
             case.here(),
             "this sidecar hears of the stop when the main containers have ended, and not how much of the grace is left then",
             "its turn may come with two seconds left: what it still does then is cut off by SIGKILL",
-            "add lifecycle: { preStop: { exec: { command: [\"/softstop\", \"drain\"] } } }, which tells it at the beginning",
+            match case.config().http.as_ref().filter(|http| http.prestop.is_some()) {
+                Some(http) => format!(
+                    "add lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {} }} }} }} to it and the main containers, which tells it at the beginning",
+                    http.listen.port()
+                ),
+                None => "add lifecycle: { preStop: { exec: { command: [\"/softstop\", \"drain\"] } } }, which tells it at the beginning".to_owned(),
+            },
         );
     }
 }

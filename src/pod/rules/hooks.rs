@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Found, said};
+use super::{Found, prestop, said};
 use crate::config::Control;
 use crate::pod::Case;
 use crate::pod::launch::{is_shell, is_softstop, program};
-use crate::pod::tree::Node;
-use crate::pod::view::{Container, Handler};
-
-/// The path that a preStop httpGet asks.
-const PRESTOP: &str = "/prestop";
+use crate::pod::view::Handler;
 
 /// What the preStop hook takes of the pod's grace before softstop hears of the stop.
 pub enum Before {
@@ -63,6 +59,10 @@ fn slept(words: &[&str]) -> Option<Duration> {
 }
 
 pub fn before_stop(case: &Case<'_>) -> Before {
+    // All hooks of a pod run at once: another container's may be the one that tells softstop.
+    if is_exact(case) {
+        return Before::Known(Duration::ZERO);
+    }
     match pre_stop(case) {
         PreStop::None | PreStop::Drain(_) => Before::Known(Duration::ZERO),
         // Answered at once, unless it is the one that drains: then softstop knows.
@@ -74,35 +74,14 @@ pub fn before_stop(case: &Case<'_>) -> Before {
 
 /// softstop's budget begins where the kubelet's does.
 pub fn is_exact(case: &Case<'_>) -> bool {
-    match pre_stop(case) {
-        PreStop::Drain(_) => true,
-        _ => serves_prestop(case) && asking(case).iter().any(|(_, path)| path_of(path) == PRESTOP),
-    }
-}
-
-/// The preStop hooks of the pod that ask softstop's own port, with their paths: of other containers, too.
-fn asking<'a>(case: &Case<'a>) -> Vec<(Node<'a>, &'a str)> {
-    let hook = |c: Container<'a>| match c.hook("preStop") {
-        Some((node, Handler::Http { port: Some(port), path, .. })) => {
-            let number = c.port(port);
-            (number.is_some() && number == case.port()).then_some((node, path))
-        }
-        _ => None,
-    };
-    case.workload.pod.containers().into_iter().filter_map(hook).collect()
-}
-
-/// Whether softstop answers GET /prestop: never, in a version whose `[http]` has no such key.
-fn serves_prestop(_case: &Case<'_>) -> bool {
-    false
-}
-
-fn path_of(path: &str) -> &str {
-    path.split(['?', '#']).next().unwrap_or(path)
+    matches!(pre_stop(case), PreStop::Drain(_)) || prestop::is_called(case)
 }
 
 pub fn sleep(case: &Case<'_>, found: &mut Found<'_>) {
     let (PreStop::Sleep(time), Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) else { return };
+    if is_exact(case) {
+        return;
+    }
     let pod = case.workload.pod.grace();
     if time >= pod {
         found.error(
@@ -126,7 +105,7 @@ pub fn sleep(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
-    if let (PreStop::Other, Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) {
+    if let (PreStop::Other, false, Some((node, _))) = (pre_stop(case), is_exact(case), case.container.hook("preStop")) {
         found.warn(
             node.mark(),
             "preStop takes an unknown time of the pod's grace before softstop hears of the stop",
@@ -171,21 +150,6 @@ pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
             format!("preStop runs {}, the container {binary}", words.first().copied().unwrap_or_default()),
             "where there is no such file the hook fails, and SIGTERM follows at once",
             format!("write command: [\"{binary}\", \"drain\"]"),
-        );
-    }
-}
-
-pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
-    for (node, path) in asking(case) {
-        if path_of(path) == PRESTOP && serves_prestop(case) {
-            continue;
-        }
-        let mark = node.at(&["httpGet", "path"]).unwrap_or(node).mark();
-        found.error(
-            mark,
-            format!("softstop does nothing on GET {path}"),
-            "the kubelet takes any answer, 404 too, for a success: SIGTERM follows at once, and nobody sees that the hook did nothing",
-            "write preStop: { exec: { command: [\"/softstop\", \"drain\"] } }, or remove preStop",
         );
     }
 }

@@ -6,9 +6,11 @@
 mod grace;
 mod hooks;
 mod launch;
+mod prestop;
 mod probes;
 mod readiness;
 mod security;
+mod sidecar;
 mod workload;
 
 pub(super) use probes::longest_start;
@@ -32,6 +34,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "terminal", check: launch::terminal },
     Rule { name: "shared-pids", check: launch::shared_pids },
     Rule { name: "stop-signal", check: launch::stop_signal },
+    Rule { name: "sidecar-follow", check: sidecar::follow },
     // The budget
     Rule { name: "grace-zero", check: grace::zero },
     Rule { name: "grace-misplaced", check: grace::misplaced },
@@ -45,7 +48,9 @@ pub const RULES: &[Rule] = &[
     Rule { name: "prestop-sleep", check: hooks::sleep },
     Rule { name: "prestop-unknown", check: hooks::unknown },
     Rule { name: "prestop-drain", check: hooks::drain },
-    Rule { name: "prestop-http", check: hooks::http },
+    Rule { name: "prestop-http", check: prestop::http },
+    Rule { name: "prestop-guard", check: prestop::guarded },
+    Rule { name: "sidecar-hook", check: sidecar::hook },
     Rule { name: "hook-shell", check: hooks::shell },
     Rule { name: "hook-tcp", check: hooks::tcp },
     Rule { name: "poststart", check: hooks::post_start },

@@ -350,7 +350,9 @@ pub fn init_container(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn sidecar_startup(case: &Case<'_>, found: &mut Found<'_>) {
-    if case.is_sidecar() && case.container.probe(ProbeKind::Startup).is_none() {
+    let config = case.config();
+    let nothing_to_wait_for = config.sidecar.is_some() && config.init.is_empty() && config.processes.is_empty();
+    if case.is_sidecar() && case.container.probe(ProbeKind::Startup).is_none() && !nothing_to_wait_for {
         found.warn(
             case.here(),
             "this sidecar has no startupProbe",

@@ -62,15 +62,33 @@ pub fn job_success(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn job_sidecar(case: &Case<'_>, found: &mut Found<'_>) {
+    if !case.workload.is_job() || case.container.role != Role::Main {
+        return;
+    }
+    let native = "make it a sidecar: an init container with restartPolicy: Always is stopped when the main containers have ended";
     let main = |c: &&Container<'_>| c.role == Role::Main;
-    let mains = case.workload.pod.containers();
-    if case.workload.is_job() && case.container.role == Role::Main && mains.iter().filter(main).count() > 1 {
-        found.warn(
+    let several = case.workload.pod.containers().iter().filter(main).count() > 1;
+    let policy = case.workload.pod.0.get("restartPolicy");
+    match &case.config().sidecar {
+        None if several => found.warn(
             case.here(),
             "a Job is done when all of its containers have ended",
             "as long as this one runs beside the others the Job never completes",
-            "make it a sidecar: an init container with restartPolicy: Always is stopped when the main containers have ended",
-        );
+            native,
+        ),
+        Some(sidecar) if sidecar.follow.is_none() => found.error(
+            case.here(),
+            "a Job is done when all of its containers have ended, and softstop with [sidecar] stays until it is told to stop",
+            "the Job never completes",
+            format!("{native}; or write follow = \"PROGRAM\" below [sidecar], with shareProcessNamespace: true"),
+        ),
+        Some(_) if policy.is_some_and(|p| p.text() == Some("OnFailure")) => found.warn(
+            policy.map_or_else(|| case.here(), |p| p.mark()),
+            "restartPolicy: OnFailure starts a main container that failed again, but not the sidecar that has followed it to its end",
+            "the second attempt runs without its sidecar",
+            format!("write restartPolicy: Never, or {native}"),
+        ),
+        None | Some(_) => {}
     }
 }
 

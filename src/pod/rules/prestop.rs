@@ -1,0 +1,212 @@
+//! preStop hooks of the kind httpGet that mean softstop, in any container of the pod (docs/control.md, "As a preStop hook over HTTP").
+
+use std::net::IpAddr;
+
+use super::Found;
+use crate::config::Http;
+use crate::config::network::Network;
+use crate::config::prestop::PreStop;
+use crate::config::problem::Span;
+use crate::pod::Case;
+use crate::pod::launch;
+use crate::pod::tree::Node;
+use crate::pod::view::{Container, Handler};
+
+const PATH: &str = "/prestop";
+/// kubernetes-lifecycle.md, section 2: the hook's status is never looked at.
+const ANSWERED: &str = "the kubelet takes any answer, 404 too, for a success: SIGTERM follows at once, and nobody sees that the hook did nothing";
+const UNANSWERED: &str = "the hook fails (event FailedPreStopHook), SIGTERM follows at once";
+
+/// A preStop hook that makes a GET.
+struct Call<'a> {
+    container: Container<'a>,
+    port: Node<'a>,
+    /// `None` for a name that its own container does not have.
+    number: Option<u16>,
+    path: &'a str,
+    /// Below `httpGet`.
+    node: Node<'a>,
+}
+
+impl<'a> Call<'a> {
+    fn new(container: Container<'a>) -> Option<Call<'a>> {
+        match container.hook("preStop") {
+            Some((_, Handler::Http { port: Some(port), path, node })) => {
+                Some(Call { container, port, number: container.port(port), path, node })
+            }
+            _ => None,
+        }
+    }
+
+    fn asks_prestop(&self) -> bool {
+        self.path.split(['?', '#']).next() == Some(PATH)
+    }
+
+    fn mark(&self) -> Span {
+        self.node.get("path").unwrap_or(self.node).mark()
+    }
+
+    /// To softstop's own port.
+    fn arrives(&self, case: &Case<'_>) -> bool {
+        self.number.is_some() && self.number == case.port()
+    }
+
+    fn is_own(&self, case: &Case<'_>) -> bool {
+        self.container.name == case.container.name
+    }
+
+    /// The scheme's name in any case (RFC 6750, section 2.1).
+    fn has_token(&self) -> bool {
+        let is = |node: Option<Node<'_>>, what: fn(&str) -> bool| node.and_then(|n| n.text()).is_some_and(what);
+        self.node.list("httpHeaders").into_iter().any(|header| {
+            is(header.get("name"), |name| name.eq_ignore_ascii_case("authorization"))
+                && is(header.get("value"), |value| {
+                    value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "))
+                })
+        })
+    }
+}
+
+fn calls<'a>(case: &Case<'a>) -> Vec<Call<'a>> {
+    case.workload.pod.containers().into_iter().filter_map(Call::new).collect()
+}
+
+/// softstop listens, and answers GET /prestop.
+pub fn guard<'a>(case: &'a Case<'_>) -> Option<(&'a Http, &'a PreStop)> {
+    let http = case.config().http.as_ref()?;
+    Some((http, http.prestop.as_ref()?))
+}
+
+/// softstop hears of the stop at the kubelet's own beginning, as far as the manifest tells.
+pub fn is_called(case: &Case<'_>) -> bool {
+    guard(case).is_some_and(|(http, prestop)| {
+        calls(case).iter().any(|c| c.asks_prestop() && c.arrives(case) && turned_away(case, c, http, prestop).is_none())
+    })
+}
+
+pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
+    for call in calls(case) {
+        if !call.arrives(case) {
+            misses(case, &call, found);
+        } else if !call.asks_prestop() {
+            let help = match (guard(case), call.is_own(case)) {
+                (Some(_), _) => "write path: /prestop, or remove preStop".to_owned(),
+                (None, true) => {
+                    "write preStop: { exec: { command: [\"/softstop\", \"drain\"] } }, or remove preStop".to_owned()
+                }
+                (None, false) => format!("write path: /prestop and {}, or remove preStop", enable(case)),
+            };
+            found.error(call.mark(), format!("softstop does nothing on GET {}", call.path), ANSWERED, help);
+        } else if guard(case).is_none() {
+            let sentence = "softstop answers 404 on /prestop: the configuration has no [http.prestop]";
+            let help = match (&case.settings.file, call.is_own(case)) {
+                (None, true) => "write preStop: { exec: { command: [\"/softstop\", \"drain\"] } }".to_owned(),
+                _ => enable(case),
+            };
+            found.error(call.mark(), sentence, ANSWERED, help);
+        }
+    }
+}
+
+/// "add [http.prestop] …"
+pub fn enable(case: &Case<'_>) -> String {
+    let file = case.settings.file.as_deref().unwrap_or("a configuration (softstop run)");
+    format!("add to {file}: [http.prestop] from = \"10.244.0.0/16\", the network that the kubelet calls from")
+}
+
+/// Asks for /prestop where nobody has it: unless another softstop of the pod may.
+fn misses(case: &Case<'_>, call: &Call<'_>, found: &mut Found<'_>) {
+    let several = launch::containers(case.workload, None, true).is_ok_and(|containers| containers.len() > 1);
+    if !call.asks_prestop() || (several && !call.is_own(case)) {
+        return;
+    }
+    let Some(number) = call.number else {
+        let own = case.port().map_or_else(|| "number".to_owned(), |own| format!("number, port: {own}"));
+        found.error(
+            call.port.mark(),
+            format!("no port of container {} is named {}", call.container.name, call.port.text().unwrap_or_default()),
+            UNANSWERED,
+            format!("write its {own}: a name is looked up among the ports of the hook's own container"),
+        );
+        return;
+    };
+    let declared = |c: Container<'_>| c.ports().iter().any(|(_, port)| *port == Some(number));
+    // A program may have such a path itself.
+    if case.workload.pod.containers().into_iter().any(declared) && !(call.is_own(case) && case.port().is_none()) {
+        return;
+    }
+    let (state, help) = match case.port() {
+        Some(own) => (format!("softstop listens on {own}"), format!("write port: {own}")),
+        None => (
+            "softstop does not listen".to_owned(),
+            format!("add [http] listen = \"0.0.0.0:{number}\", and {}", enable(case)),
+        ),
+    };
+    found.error(call.port.mark(), format!("nothing answers /prestop on port {number}: {state}"), UNANSWERED, help);
+}
+
+pub fn guarded(case: &Case<'_>, found: &mut Found<'_>) {
+    let Some((http, prestop)) = guard(case) else { return };
+    for call in calls(case).iter().filter(|c| c.asks_prestop() && c.arrives(case)) {
+        if let Some(wrong) = turned_away(case, call, http, prestop) {
+            found.error(wrong.at, wrong.sentence, wrong.why, wrong.help);
+        }
+    }
+}
+
+struct Wrong {
+    at: Span,
+    sentence: String,
+    why: &'static str,
+    help: String,
+}
+
+/// What can be known: where the kubelet calls from is the network's business, and a header's token is not compared with a secret.
+fn turned_away(case: &Case<'_>, call: &Call<'_>, http: &Http, prestop: &PreStop) -> Option<Wrong> {
+    let file = case.settings.file.as_deref().unwrap_or("the configuration");
+    let on_node = case.workload.pod.has("hostNetwork");
+    let listen = http.listen;
+    let host = call.node.get("host").filter(|_| !on_node);
+    if let Some(host) = host.filter(|h| h.text().is_some_and(is_loopback)) {
+        return Some(Wrong {
+            at: host.mark(),
+            sentence: format!("host: {} is the node, not the pod", host.text().unwrap_or_default()),
+            why: UNANSWERED,
+            help: "remove host: the kubelet asks the pod's address then".to_owned(),
+        });
+    }
+    if listen.ip().is_loopback() && !(on_node && call.node.get("host").is_some()) {
+        let any = if listen.is_ipv4() { "0.0.0.0" } else { "[::]" };
+        return Some(Wrong {
+            at: call.mark(),
+            sentence: format!("softstop listens on {listen} alone, and the kubelet calls the pod's address"),
+            why: UNANSWERED,
+            help: format!("write listen = \"{any}:{}\" in {file}", listen.port()),
+        });
+    }
+    if prestop.token.is_some() && !call.has_token() {
+        return Some(Wrong {
+            at: call.mark(),
+            sentence: "softstop turns this hook away: it wants a token, and the hook sends none".to_owned(),
+            why: ANSWERED,
+            help: "add httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }] beside the path".to_owned(),
+        });
+    }
+    let possible = |network: &Network| on_node || !network.is_loopback() && (network.is_ipv4() || !listen.is_ipv4());
+    if !prestop.from.is_empty() && !prestop.from.iter().any(possible) {
+        return Some(Wrong {
+            at: call.mark(),
+            sentence: "softstop turns this hook away: no network of `from` can have the kubelet in it".to_owned(),
+            why: ANSWERED,
+            help: format!(
+                "write the network that the kubelet calls from into {file}: from = \"10.244.0.0/16\", or the node's address; \
+                 loopback is the pod itself, and on an IPv4 address nobody calls from IPv6"
+            ),
+        });
+    }
+    None
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
