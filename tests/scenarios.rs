@@ -14,7 +14,7 @@ use std::time::Duration;
 use softstop::config::check;
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, Answer, What};
-use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, RunId, SpawnError};
+use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, Progress, RunId, SpawnError};
 use softstop::plan::Plan;
 use softstop::report::{Level, Note};
 use softstop::signal::Signal;
@@ -125,6 +125,12 @@ impl World {
             Happening::Orphan => self.machine.orphan_reaped(),
             Happening::Status => self.status(),
             Happening::Suspended(length) => self.suspended(length),
+            Happening::Says(task, text) => {
+                let run = self.running.iter().rfind(|(_, of)| **of == task).map(|(run, _)| *run);
+                let run = run.unwrap_or_else(|| panic!("{task:?} has not begun"));
+                let progress = Progress { text, detail: Some("10.0.0.7:41234".to_string()) };
+                self.feed(Event::Progress { run, progress });
+            }
         }
     }
 

@@ -272,6 +272,7 @@ mod tests {
         let mut idle = Idle::new(rule(), At::ZERO);
         look(&mut idle, 0, &[], &[]);
         idle.see(&connection("10.0.0.7:1", true));
+        idle.see(&connection("10.0.0.7:2", true));
         idle.dismiss();
         let seen = look(&mut idle, 500, &["10.0.0.7:1", "10.0.0.7:1"], &["10.0.0.7:1"]);
         assert_eq!(text(&seen), "1 connection, 1 new since the beginning");
@@ -288,6 +289,26 @@ mod tests {
         assert_eq!(text(&look(&mut idle, 600, &["127.0.0.1:5"], &[])), quiet);
         assert_eq!(text(&look(&mut idle, 1900, &[], &["127.0.0.1:5"])), quiet);
         assert_eq!(look(&mut idle, 2000, &[], &["127.0.0.1:5"]), Verdict::Idle);
+    }
+
+    #[test]
+    fn one_socket_closed_and_one_open_of_the_same_ends_count_once() {
+        let mut idle = Idle::new(rule(), At::ZERO);
+        let both = |idle: &mut Idle| {
+            idle.see(&connection("10.0.0.7:1", false));
+            idle.see(&connection("10.0.0.7:1", true));
+        };
+        both(&mut idle);
+        assert_eq!(text(&idle.judge(At::ZERO)), "1 connection");
+        both(&mut idle);
+        assert_eq!(text(&idle.judge(At::from_millis(1000))), "1 connection", "it was open before");
+    }
+
+    #[test]
+    fn those_of_another_order_are_named_in_one_order() {
+        let mut idle = Idle::new(rule(), At::ZERO);
+        let Verdict::NotYet { progress, .. } = look(&mut idle, 0, &["10.0.0.9:1", "10.0.0.7:1"], &[]) else { panic!() };
+        assert_eq!(progress.detail.as_deref(), Some("10.0.0.7:1, 10.0.0.9:1"));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! 5s: SIGHUP from the terminal     or `from pid 7`, or from outside the container
 //! 5s: order restart web            an order over the control socket, as the command line has it
 //! 5s: the first asker goes         (or second, third) without its answer
+//! 5s: finish says 3 connections    a wait under way says how far it is; `finish` is its task
 //! 5s: orphan                       an adopted process is reaped
 //! 5s: suspended for 1m             softstop does not run for so long
 //! 5s: status                       what /status shows then
@@ -40,6 +41,8 @@ pub enum Happening {
     Orphan,
     Status,
     Suspended(Duration),
+    /// Of a task: how far it is.
+    Says(String, String),
 }
 
 #[derive(Default)]
@@ -117,6 +120,9 @@ fn exit(text: &str) -> Exit {
 }
 
 fn happening(text: &str) -> Happening {
+    if let Some((task, progress)) = text.split_once(" says ") {
+        return Happening::Says(task.to_string(), progress.to_string());
+    }
     let words: Vec<&str> = text.split(' ').collect();
     match words.as_slice() {
         ["status"] => Happening::Status,
