@@ -173,7 +173,7 @@ fn an_oom_kill_is_told_from_any_other_sigkill() {
     let launcher = memory.launcher();
     let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
     let mut running = config(&dir, &text).through(&launcher).start();
-    running.wait_for("up").wait_for("waits");
+    running.wait_for("up").wait_for("waits").wait_for("waiting for USR1");
     let find = |running: &Running, word: &str| {
         let is = |pid: i32| {
             String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).contains(word)
@@ -330,6 +330,7 @@ fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
     let metrics = get(port, "/metrics").unwrap().body;
     assert!(metrics.contains(&format!("softstop_pids_current {current}\n")), "{metrics}");
     assert!(metrics.contains(&format!("softstop_pids_max {}\n", current * 10 / 9)), "{metrics}");
+    running.wait_for("waiting for USR1");
     // An orphan wakes softstop.
     let web = processes::children(running.pid())[0];
     processes::send(web, libc::SIGUSR1);
