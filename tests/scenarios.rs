@@ -367,9 +367,10 @@ impl World {
             let _ = write!(text, ", init {} for {}", init.name, Human(init.running));
         }
         self.say(&text);
-        for p in &status.processes {
+        for (i, p) in status.processes.iter().enumerate() {
             let words = serde_json::to_string(p).unwrap().replace('"', "");
-            self.say(&format!("      {words}"));
+            let stopping = if self.machine.is_being_stopped(ProcId(i)) { " is being stopped" } else { "" };
+            self.say(&format!("      {words}{stopping}"));
         }
         if let Some(stop) = &status.stop {
             let words = serde_json::to_string(stop).unwrap().replace('"', "");

@@ -297,11 +297,33 @@ mod tests {
         let both = |idle: &mut Idle| {
             idle.see(&connection("10.0.0.7:1", false));
             idle.see(&connection("10.0.0.7:1", true));
+            idle.see(&connection("10.0.0.7:1", true));
         };
         both(&mut idle);
         assert_eq!(text(&idle.judge(At::ZERO)), "1 connection");
         both(&mut idle);
         assert_eq!(text(&idle.judge(At::from_millis(1000))), "1 connection", "it was open before");
+    }
+
+    #[test]
+    fn its_own_are_remembered_up_to_the_bound() {
+        let mut idle = Idle::new(rule(), At::ZERO);
+        for n in 0..MOST + 1000 {
+            let peer = format!("10.{}.1.1:{}", n / 60_000, 1 + n % 60_000);
+            let own = Connection { own: true, ..connection(&peer, true) };
+            idle.see(&own);
+            idle.see(&own);
+        }
+        assert_eq!(idle.look.seen.len(), MOST);
+    }
+
+    #[test]
+    fn one_more_than_are_named_is_said() {
+        let mut idle = Idle::new(rule(), At::ZERO);
+        let peers: Vec<String> = (1..=NAMED + 1).map(|n| format!("10.0.0.7:{n}")).collect();
+        peers.iter().for_each(|peer| idle.see(&connection(peer, true)));
+        let Verdict::NotYet { progress, .. } = idle.judge(At::ZERO) else { panic!() };
+        assert!(progress.detail.unwrap().ends_with(" and 1 more"));
     }
 
     #[test]

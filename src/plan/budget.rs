@@ -272,6 +272,16 @@ mod tests {
         assert_eq!(b.drain[1].as_millis(), 115, "among equals");
     }
 
+    #[test]
+    fn the_stop_of_the_processes_has_its_quarter_at_its_own_turn_too() {
+        let mut c = config(30);
+        c.post_stop = vec![Step { essential: true, ..step(Some(S(5)), None) }];
+        c.stop_reserve = Some(S(4));
+        let mut b = Budget::new(&c);
+        b.fit(Part::Stop, S(4));
+        assert_eq!((b.stop, b.after_stop()), (S(1), S(3)));
+    }
+
     proptest::proptest! {
         #[test]
         fn whatever_is_held_fits_and_the_essential_give_way_last(
