@@ -312,7 +312,10 @@ mod tests {
             let peer = format!("10.{}.1.1:{}", n / 60_000, 1 + n % 60_000);
             let own = Connection { own: true, ..connection(&peer, true) };
             idle.see(&own);
-            idle.see(&own);
+            // Twice the same is one.
+            if n < 1000 {
+                idle.see(&own);
+            }
         }
         assert_eq!(idle.look.seen.len(), MOST);
     }
