@@ -3,11 +3,10 @@
 
 use std::fs::{self, ReadDir};
 use std::io;
-use std::os::fd::AsRawFd;
 
-use super::process::{kill, own_pid};
+use super::process::own_pid;
 use super::procfs::{self, Stat, read_stat};
-use super::tree::{pin, send_pinned};
+use super::tree::send_to_found;
 use crate::signal::Signal;
 
 /// The kernel keeps so many bytes of a name (TASK_COMM_LEN less the NUL).
@@ -66,26 +65,15 @@ pub struct Named {
     started: u64,
 }
 
-/// Sends a signal to a process that was found, and to no other that has got its number since: it is pinned first, then looked at
-/// again. Where pidfds are refused a moment remains between the look and the signal.
+/// Sends a signal to a process that was found, and to no other that has got its number since: see [`send_to_found`].
 ///
 /// # Errors
-/// ESRCH: it has ended. EPERM: it runs as another user. EINVAL for softstop itself.
+/// ESRCH or what /proc says: it has ended. EPERM: it runs as another user. EINVAL for softstop itself.
 pub fn signal(process: &Named, signal: Signal) -> io::Result<()> {
     if process.pid < 1 || process.pid == own_pid() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let pinned = pin(process.pid)?;
-    let stat = read_stat(process.pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
-    if stat.started != process.started {
-        return Err(io::Error::from_raw_os_error(libc::ESRCH));
-    }
-    match pinned.map(|pidfd| send_pinned(pidfd.as_raw_fd(), signal)) {
-        // A sandbox may know the one call and refuse the other.
-        Some(Err(error)) if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Err(error),
-        Some(Ok(())) => Ok(()),
-        _ => kill(process.pid, signal.number()),
-    }
+    send_to_found(process.pid, process.started, &[signal])
 }
 
 #[cfg(test)]

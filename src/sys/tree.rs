@@ -268,8 +268,7 @@ fn strangers() -> bool {
     every_process().is_ok_and(|all| all.iter().any(|stat| stat.ppid == 0 && stat.pid != own))
 }
 
-/// A direct child is ours until we reap it. Anything deeper is reaped by others, so its pid may change hands: a pidfd pins
-/// the process, and its start time, looked at after pinning, proves that it is the one that was found.
+/// A direct child is ours until we reap it. Anything deeper is reaped by others.
 fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
     if target.pid <= 1 || target.pid == own_pid() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -277,19 +276,28 @@ fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
     if target.ppid == own_pid() {
         return signals.iter().try_for_each(|signal| kill(target.pid, signal.number()));
     }
-    let pinned = pin(target.pid)?;
-    if read_stat(target.pid)?.started != target.started {
+    send_to_found(target.pid, target.started, signals)
+}
+
+/// To a process that others reap, so that its pid may change hands: a pidfd pins it, and its start time, looked at after pinning,
+/// proves that it is the one that was found. Where pidfds are refused a moment remains between the look and the signal.
+///
+/// # Errors
+/// ESRCH when it is another by now; else what /proc and the kernel say.
+pub(super) fn send_to_found(pid: i32, started: u64, signals: &[Signal]) -> io::Result<()> {
+    let pinned = pin(pid)?;
+    if read_stat(pid)?.started != started {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
     signals.iter().try_for_each(|signal| match &pinned {
         Some(pidfd) => match send_pinned(pidfd.as_raw_fd(), *signal) {
             // A sandbox may know the one call and refuse the other. What is truly not permitted is not so by `kill` either.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-                kill(target.pid, signal.number())
+                kill(pid, signal.number())
             }
             result => result,
         },
-        None => kill(target.pid, signal.number()),
+        None => kill(pid, signal.number()),
     })
 }
 
@@ -297,7 +305,7 @@ fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// `None` where pidfds cannot be had: an old kernel, or a sandbox that refuses what it does not know with EPERM.
-pub(super) fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
+fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
     if REFUSED.load(Ordering::Relaxed) {
         return Ok(None);
     }
@@ -318,7 +326,7 @@ pub(super) fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-pub(super) fn send_pinned(pidfd: RawFd, signal: Signal) -> io::Result<()> {
+fn send_pinned(pidfd: RawFd, signal: Signal) -> io::Result<()> {
     let no_info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the descriptor is open for the call; a null siginfo means the same as kill's.
     let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal.number(), no_info, 0) };
