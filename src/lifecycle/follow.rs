@@ -2,17 +2,13 @@
 //!
 //! Two waits one after the other: until it runs, then until it has ended.
 
-use std::time::Duration;
-
+use super::Machine;
 use super::action::What;
 use super::event::{Cause, Outcome, RunId};
 use super::task::TaskRun;
-use super::{Machine, Stage};
+use super::up::FOREVER;
 use crate::report::Note;
 use crate::time::At;
-
-/// It may run as long as it likes.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Machine {
     /// Begins with the end of the init tasks, goes on from one wait to the next; `true` when something changed.
@@ -38,26 +34,22 @@ impl Machine {
         self.follow = Some(TaskRun::begin(What::Follow(stage), self.now, FOREVER, &self.plan, &mut self.fx));
     }
 
-    fn follows(&mut self) -> Option<&mut TaskRun> {
-        if matches!(self.stage, Stage::Up) { self.follow.as_mut() } else { None }
-    }
-
     pub(super) fn due_follow(&mut self) -> bool {
         let (now, plan) = (self.now, std::rc::Rc::clone(&self.plan));
         match &mut self.follow {
-            Some(task) if matches!(self.stage, Stage::Up) => task.on_time(now, &plan, &mut self.fx),
-            _ => false,
+            Some(task) => task.on_time(now, &plan, &mut self.fx),
+            None => false,
         }
     }
 
     pub(super) fn follow_done(&mut self, run: RunId, outcome: &Outcome) {
         let (now, plan) = (self.now, std::rc::Rc::clone(&self.plan));
-        if let Some(task) = self.follows() {
+        if let Some(task) = &mut self.follow {
             task.on_done(run, outcome, now, &plan);
         }
     }
 
     pub(super) fn follow_deadline(&self) -> Option<At> {
-        self.follow.as_ref().filter(|_| matches!(self.stage, Stage::Up)).and_then(TaskRun::next_deadline)
+        self.follow.as_ref().and_then(TaskRun::next_deadline)
     }
 }

@@ -49,7 +49,7 @@ pub struct Machine {
     processes: Vec<Proc>,
     stop: Option<Stop>,
     fx: Effects,
-    /// The wait for what a sidecar follows.
+    /// The wait for what a sidecar follows, from the end of the init tasks to the stop request.
     follow: Option<TaskRun>,
     /// The init tasks are done.
     came_up: bool,

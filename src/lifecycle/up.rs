@@ -17,8 +17,9 @@ use crate::time::At;
 const CLEANING: Duration = Duration::from_secs(10);
 /// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(1);
-/// An init or post_start task with no timeout of its own: the reader gives every one a timeout, this is the backstop.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// An init or post_start task with no timeout of its own: the reader gives every one a timeout, this is the backstop. What a sidecar
+/// follows may really run so long.
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The earliest timer of one process.
 pub(super) fn next_deadline(p: &Proc) -> Option<At> {

@@ -89,9 +89,7 @@ impl Budget {
         }
         let total = |parts: &[&mut Duration]| parts.iter().fold(Duration::ZERO, |sum, d| sum.saturating_add(**d));
         let (first_held, rest_held) = (total(&essential), total(&rest));
-        if first_held.saturating_add(rest_held) <= left {
-            return;
-        }
+        // Where everything fits, everybody keeps what it holds.
         let kept = first_held.min(left - floor);
         essential.into_iter().for_each(|part| *part = fraction(kept, *part, first_held));
         let kept = rest_held.min(left - kept);
