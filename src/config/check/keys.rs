@@ -83,50 +83,35 @@ pub const PROBE: Section = Section {
     ],
 };
 
-pub const TASK: Section = Section {
-    title: "a task",
-    keys: &[
-        "name",
-        "exec",
-        "http_get",
-        "http_post",
-        "tcp_socket",
-        "sleep",
-        "signal",
-        "wait_idle",
-        "wait_http",
-        "wait_file",
-        "wait_process",
-        "timeout",
-        "retries",
-        "retry_delay",
-        "on_failure",
-    ],
-};
+/// A list of keys with the handlers in its middle.
+macro_rules! with_handlers {
+    ([$($before:literal),*], [$($after:literal),*]) => {
+        &[
+            $($before,)*
+            "exec",
+            "http_get",
+            "http_post",
+            "tcp_socket",
+            "sleep",
+            "signal",
+            "wait_idle",
+            "wait_http",
+            "wait_file",
+            "wait_process",
+            $($after,)*
+        ]
+    };
+}
+
+pub const TASK: Section =
+    Section { title: "a task", keys: with_handlers!(["name"], ["timeout", "retries", "retry_delay", "on_failure"]) };
 
 pub const STEP: Section = Section {
     title: "a step",
-    keys: &[
-        "name",
-        "exec",
-        "http_get",
-        "http_post",
-        "tcp_socket",
-        "sleep",
-        "signal",
-        "wait_idle",
-        "wait_http",
-        "wait_file",
-        "wait_process",
-        "timeout",
-        "retries",
-        "retry_delay",
-        "on_failure",
-        "reserve",
-        "essential",
-        "when",
-        "parallel",
-    ],
+    keys: with_handlers!(
+        ["name"],
+        ["timeout", "retries", "retry_delay", "on_failure", "reserve", "essential", "when", "parallel"]
+    ),
 };
 
 pub const HTTP_GET: Section = Section { title: "http_get", keys: &["host", "port", "path", "headers"] };
@@ -170,18 +155,7 @@ pub const SECTIONS: &[&Section] = &[
 ];
 
 /// The keys that say what a task does.
-pub const HANDLERS: &[&str] = &[
-    "exec",
-    "http_get",
-    "http_post",
-    "tcp_socket",
-    "sleep",
-    "signal",
-    "wait_idle",
-    "wait_http",
-    "wait_file",
-    "wait_process",
-];
+pub const HANDLERS: &[&str] = with_handlers!([], []);
 /// The handlers that can answer "is it well?".
 pub const PROBE_HANDLERS: &[&str] = &["exec", "http_get", "tcp_socket"];
 
