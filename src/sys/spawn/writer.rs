@@ -47,16 +47,13 @@ pub enum Written {
 /// may and whoever kills what is left in the container, is followed by a second one, in what is left of `limit`.
 pub fn write(path: &Path, create: bool, text: &[u8], limit: Duration) -> Written {
     let began = Instant::now();
-    let mut written = try_write(path, create, text, limit);
-    if matches!(&written, Written::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted) {
-        written = try_write(path, create, text, limit.saturating_sub(began.elapsed()));
-    }
-    match written {
-        Written::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-            Written::Done(Err(io::Error::other("the process that wrote it was killed, and so was a second one")))
+    for _ in 0..2 {
+        match try_write(path, create, text, limit.saturating_sub(began.elapsed())) {
+            Written::Done(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
         }
-        written => written,
     }
+    Written::Done(Err(io::Error::other("the process that wrote it was killed, and so was a second one")))
 }
 
 /// A writer that somebody killed is EINTR.
