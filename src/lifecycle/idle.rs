@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use super::event::Progress;
 use crate::config::wait::WaitIdle;
+use crate::report::and_more;
 use crate::time::{At, Human};
 
 /// So many connections are known one by one, and as many traces of closed ones. Of more only the number of the open ones is: a
@@ -164,9 +165,7 @@ impl Idle {
 fn named(peers: &[SocketAddr], open: u64) -> String {
     let mut words: Vec<String> = peers.iter().map(ToString::to_string).collect();
     words.sort();
-    let more = open.saturating_sub(u64::try_from(peers.len()).unwrap_or(u64::MAX));
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", words.join(", "))
+    and_more(&words, usize::try_from(open).unwrap_or(usize::MAX))
 }
 
 fn key(connection: &Connection) -> u64 {

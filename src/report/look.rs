@@ -112,14 +112,19 @@ impl Look {
     }
 }
 
+/// `a, b and 7 more`: some of `all`.
+pub fn and_more(some: &[String], all: usize) -> String {
+    let (told, more) = (some.join(", "), all.saturating_sub(some.len()));
+    if more > 0 { format!("{told} and {more} more") } else { told }
+}
+
 /// `threads: a, b and 7 more`.
 fn listed(what: &str, list: Vec<String>, all: usize) -> Option<String> {
     if list.is_empty() {
         return None;
     }
-    let told = list[..list.len().min(TOLD)].join(", ");
-    let more = all.max(list.len()).saturating_sub(TOLD);
-    Some(if more > 0 { format!("{what}: {told} and {more} more") } else { format!("{what}: {told}") })
+    let all = all.max(list.len());
+    Some(format!("{what}: {}", and_more(&list[..list.len().min(TOLD)], all)))
 }
 
 /// The last few lines of an output, as one.

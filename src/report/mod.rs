@@ -16,7 +16,7 @@ use crate::lifecycle::action::{KillReason, ProbeKind};
 use crate::lifecycle::event::Exit;
 use crate::signal::Signal;
 
-pub use look::{Connection, Count, Look, ThreadLook};
+pub use look::{Connection, Count, Look, ThreadLook, and_more};
 pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{Teller, pause};
 use crate::config::wait::Found;
 use crate::lifecycle::event::{Outcome, Progress};
+use crate::report::and_more;
 use crate::signal::Signal;
 use crate::sys::commands::{self, Named, search};
 
@@ -77,6 +78,5 @@ async fn look(command: &str) -> (Duration, io::Result<Vec<Named>>) {
 fn pids<'a>(processes: impl ExactSizeIterator<Item = &'a Named>) -> String {
     let count = processes.len();
     let pids: Vec<String> = processes.take(NAMED).map(|n| n.pid.to_string()).collect();
-    let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
-    format!("pid {}{more}", pids.join(", "))
+    format!("pid {}", and_more(&pids, count))
 }
