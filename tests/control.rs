@@ -61,18 +61,6 @@ fn own_address(running: &Running, pid: i32) -> String {
     format!("@softstop/{inode}/{pid}")
 }
 
-/// Entering another process's namespaces takes root.
-fn able() -> bool {
-    if !support::namespaces() {
-        return false;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        support::skip("nsenter into a softstop's namespaces needs root");
-        return false;
-    }
-    true
-}
-
 fn up(flags: &[&str], words: &[&str]) -> Running {
     let mut running = Launch::child(flags, words).start();
     running.wait_for("up");
@@ -85,7 +73,7 @@ const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
 
 #[test]
 fn status_is_a_table_or_json() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let running = up(&["--grace", "8s"], PROMPT);
@@ -101,7 +89,7 @@ fn status_is_a_table_or_json() {
 /// A preStop exec hook as the kubelet runs it, SIGTERM after it.
 #[test]
 fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let mut running = up(&["--grace", "8s", "--drain-sleep", "700ms"], PROMPT);
@@ -122,7 +110,7 @@ fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
 /// The kubelet's timer has run out: SIGTERM, and SIGKILL two seconds later. Nothing of the thirty seconds counts any more.
 #[test]
 fn sigterm_while_the_drain_is_waited_for_leaves_two_seconds() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let mut running = up(&["--grace", "60s", "--drain-sleep", "40s"], &["on:TERM", "say:up", "wait"]);
@@ -140,7 +128,7 @@ fn sigterm_while_the_drain_is_waited_for_leaves_two_seconds() {
 /// The client is in the PID namespace that ends with softstop, and must not be killed with it.
 #[test]
 fn stop_waits_for_the_end_and_is_told_of_it_before() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let running = up(&["--grace", "8s"], &["exit-on:TERM:5:300", "say:up", "wait"]);
@@ -151,7 +139,7 @@ fn stop_waits_for_the_end_and_is_told_of_it_before() {
 
 #[test]
 fn an_order_need_not_be_waited_for() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let running = up(&["--grace", "8s", "--drain-sleep", "1s"], PROMPT);
@@ -161,7 +149,7 @@ fn an_order_need_not_be_waited_for() {
 
 #[test]
 fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let port = free_port();
@@ -176,7 +164,7 @@ fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
 
 #[test]
 fn one_process_of_several_is_restarted_signalled_and_started() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let dir = Dir::new();
@@ -208,7 +196,7 @@ fn one_process_of_several_is_restarted_signalled_and_started() {
 
 #[test]
 fn another_user_is_turned_away_and_the_log_says_so_once() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let mut running = up(&["--grace", "8s"], PROMPT);
@@ -225,7 +213,7 @@ fn another_user_is_turned_away_and_the_log_says_so_once() {
 
 #[test]
 fn the_user_softstop_runs_as_may_ask_and_root_may() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let through = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
@@ -242,7 +230,7 @@ fn the_user_softstop_runs_as_may_ask_and_root_may() {
 /// CVE-2020-15257: an abstract address is visible to every container of the pod, and root there is uid 0 here.
 #[test]
 fn root_in_another_pid_namespace_is_turned_away_from_an_abstract_address() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let running = up(&["--grace", "8s"], PROMPT);
@@ -256,7 +244,7 @@ fn root_in_another_pid_namespace_is_turned_away_from_an_abstract_address() {
 /// Below softstop's own namespace it is the same: a pid can be seen, but not one of ours.
 #[test]
 fn root_in_a_pid_namespace_below_is_turned_away_too() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let running = up(&["--grace", "8s"], PROMPT);
@@ -269,7 +257,7 @@ fn root_in_a_pid_namespace_below_is_turned_away_too() {
 
 #[test]
 fn an_address_that_somebody_else_holds_is_not_believed() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let running = up(&["--grace", "8s", "--control", "off"], PROMPT);
@@ -304,7 +292,7 @@ fn two_on_one_machine_have_addresses_of_their_own() {
 
 #[test]
 fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let read_only = "mount --rbind / / && mount -o remount,ro,bind / && cd / && exec \"$@\"";
@@ -382,7 +370,7 @@ fn what_is_in_the_way_is_a_warning_and_stays() {
 
 #[test]
 fn off_is_off_and_nonsense_is_refused() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let running = up(&["--grace", "8s", "--control", "off"], PROMPT);

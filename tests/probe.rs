@@ -54,17 +54,6 @@ fn ill(verdict: &Verdict, word: &str) {
     assert!(err.starts_with("softstop: error: ") && err.contains(word) && err.lines().count() == 1, "{word:?}: {err}");
 }
 
-fn able() -> bool {
-    if !support::namespaces() {
-        return false;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        support::skip("nsenter into a softstop's namespaces needs root");
-        return false;
-    }
-    true
-}
-
 /// Answers one request with `answer`, as it stands.
 fn answers_once(answer: &'static str) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -129,7 +118,7 @@ fn a_wrong_command_line_is_64() {
 /// No port: the question goes over the control socket.
 #[test]
 fn softstops_own_endpoints_are_asked_without_a_port() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let dir = Dir::new();
@@ -157,7 +146,7 @@ fn softstops_own_endpoints_are_asked_without_a_port() {
 
 #[test]
 fn before_the_start_is_over_startup_says_what_runs() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let dir = Dir::new();
@@ -173,7 +162,7 @@ fn before_the_start_is_over_startup_says_what_runs() {
 /// The variables that the container was started with are the probe's, too.
 #[test]
 fn without_a_control_socket_the_probe_port_is_asked() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let listen = format!("0.0.0.0:{}", free_port());
@@ -192,7 +181,7 @@ fn without_a_control_socket_the_probe_port_is_asked() {
 
 #[test]
 fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
-    if !able() {
+    if !support::may_enter_namespaces() {
         return;
     }
     let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).start();

@@ -62,6 +62,18 @@ pub fn namespaces() -> bool {
     able
 }
 
+/// Whether this user may also enter the PID namespace of a softstop that runs, which takes root.
+pub fn may_enter_namespaces() -> bool {
+    if !namespaces() {
+        return false;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        skip("nsenter into a softstop's namespaces needs root");
+        return false;
+    }
+    true
+}
+
 fn unshare() -> Command {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
