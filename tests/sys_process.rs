@@ -103,6 +103,11 @@ fn main() -> ExitCode {
 
 fn run_all(cases: &[Case]) -> ExitCode {
     let mut failed = 0;
+    // What whoever launched the tests ignores is no case's.
+    let ignored = mask::ignored().without(SignalSet::of(&[libc::SIGPIPE]));
+    ignored.iter().for_each(|signal| {
+        mask::set_ignored(signal, false);
+    });
     // What a failing case leaves behind comes to us and goes.
     process::become_subreaper().unwrap();
     for case in cases {

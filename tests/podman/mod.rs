@@ -11,10 +11,11 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::support::{Dir, SOON, skip};
+use crate::support::{Dir, SOON, skip, with_default_signals};
 
 /// Rootful podman with runc is what CI has; limits are set because a build machine may not allow raising podman's own.
 pub fn podman() -> Command {
+    with_default_signals();
     let mut command = Command::new("podman");
     command.args(["--runtime", "runc"]);
     command

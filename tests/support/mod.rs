@@ -27,10 +27,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, Once, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use processes::Proc;
+use softstop::sys::mask::{self, SignalSet};
 
 /// For what should take milliseconds, on a machine that may be busy.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -50,8 +51,21 @@ pub fn skip(reason: &str) {
     let _ = std::io::stderr().write_all(format!("\n{test} skipped: {reason}\n").as_bytes());
 }
 
+/// What whoever launched the tests ignores (a background job INT and QUIT, nohup HUP) is nothing to what the tests start. Of SIGPIPE
+/// std takes care.
+pub fn with_default_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let inherited = mask::ignored().without(SignalSet::of(&[libc::SIGPIPE]));
+        inherited.iter().for_each(|signal| {
+            mask::set_ignored(signal, false);
+        });
+    });
+}
+
 /// Whether this user may make a PID namespace here; the reason is printed when not.
 pub fn namespaces() -> bool {
+    with_default_signals();
     static ABLE: OnceLock<bool> = OnceLock::new();
     let able = *ABLE.get_or_init(|| {
         unshare().arg("true").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
@@ -192,6 +206,7 @@ impl Launch {
     }
 
     pub fn start(self) -> Running {
+        with_default_signals();
         let mut command = if self.pid1 { unshare() } else { Command::new("env") };
         command.args(&self.through).arg(SOFTSTOP).args(&self.args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
