@@ -30,8 +30,8 @@ pub(super) struct Account {
 /// Anybody may send signals by the thousand: of those that go nowhere one line each is written in so long.
 const SAID_AGAIN: Duration = Duration::from_secs(10);
 
-/// How long a file may take to be written. It takes a millisecond, unless its file system hangs or there is no processor time: the
-/// first word holds up all that is to be stopped, and what comes last nobody.
+/// How long a file may take to be written. It takes a millisecond, unless its file system hangs: the first word holds up all that is
+/// to be stopped, and what comes last nobody. (Without processor time it may take a little longer: see the writer.)
 const FIRST_WORD_WAIT: Duration = Duration::from_millis(200);
 const LAST_WORD_WAIT: Duration = Duration::from_secs(1);
 /// Of the time that is left one file gets no more than this part.

@@ -76,13 +76,10 @@ impl Writers {
         }
         match writer::write(path, create, text.as_bytes(), limit) {
             Written::Done(result) => result,
-            Written::Late { held } => {
+            Written::Late { held, starved } => {
                 self.held.extend(held.map(|pid| (pid, path.to_owned())));
-                let limit = limit.as_millis();
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("no answer within {limit}ms, its file system hangs"),
-                ))
+                let why = if starved { "no processor time was left for it" } else { "its file system hangs" };
+                Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}ms, {why}", limit.as_millis())))
             }
         }
     }

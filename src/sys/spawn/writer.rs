@@ -16,10 +16,13 @@ use nix::unistd::{ForkResult, fork};
 use crate::lifecycle::event::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::{self, SignalSet};
-use crate::sys::{reap, target};
+use crate::sys::{procfs, reap, target};
 
 /// How long a process that was sent SIGKILL may take to be gone, before it counts as one that cannot be ended.
 pub(super) const GONE_WAIT: Duration = Duration::from_millis(20);
+/// A writer that only waits for a processor gets this long at least, however little time is left: the machine is busy then, and a
+/// file is worth more than being late by less than anybody notices.
+const STARVED_WAIT: Duration = Duration::from_millis(250);
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 const LONGEST_NAP: Duration = Duration::from_millis(2);
 /// So many numbers in a row that are not open: there are no more descriptors.
@@ -32,14 +35,17 @@ const OWN: [&str; 3] = ["/dev/std", "/dev/fd/", "/proc/self/fd/"];
 #[derive(Debug)]
 pub enum Written {
     Done(io::Result<()>),
-    /// No answer in time. `held` is the process that SIGKILL has not ended (yet), a child to be reaped.
+    /// No answer in time. `held` is the process that SIGKILL has not ended (yet), a child to be reaped; `starved`: it was ready to
+    /// run all the time, so the processor was busy and no file system hung.
     Late {
         held: Option<i32>,
+        starved: bool,
     },
 }
 
 /// Truncates (never renames: the termination log is a bind mount) and writes; with `create` the file is made if it is not there.
-/// Waits at most `limit`, and 20 ms more for the end of a writer that is late.
+/// Waits at most `limit`, and 20 ms more for the end of a writer that is late; 250 ms at least for one that is ready to run and only
+/// gets no processor time.
 ///
 /// # Errors
 /// In [`Written::Done`], as fork, open and write have it: ENXIO for a FIFO that nobody reads; in words when there may be no more
@@ -87,11 +93,25 @@ fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
 }
 
 fn wait(pid: i32, limit: Duration) -> Written {
+    let began = Instant::now();
     if let Some(end) = end_of(pid, limit) {
         return Written::Done(end);
     }
+    let mut starved = is_runnable(pid);
+    while starved && began.elapsed() < STARVED_WAIT {
+        if let Some(end) = end_of(pid, GONE_WAIT) {
+            return Written::Done(end);
+        }
+        starved = is_runnable(pid);
+    }
     let _ = target::signal(pid, Signal::KILL);
-    Written::Late { held: if end_of(pid, GONE_WAIT).is_some() { None } else { Some(pid) } }
+    let held = end_of(pid, GONE_WAIT).is_none().then_some(pid);
+    Written::Late { held, starved }
+}
+
+/// It waits for a processor, not for a file system. False where /proc does not say.
+fn is_runnable(pid: i32) -> bool {
+    procfs::snapshot(pid).state == Some('R')
 }
 
 /// Reaps it, unless that takes longer. What it says is its exit code: a pipe would need descriptors, of which there may be none.
