@@ -11,7 +11,7 @@
 #                      ioctl==21520 one with that as its second
 #   kill:CALLS         these calls end the process with SIGSYS
 #   read-only:PATH     every mount is read-only, but PATH
-#   hide:PATH          an empty read-only directory over PATH (hide:/proc is no /proc)
+#   hide:PATH[:KEEP…]  an empty read-only directory over PATH (hide:/proc is no /proc); directories KEEP below it stay
 #   no-null            /dev without null
 #   full:DIR           a file system without room over DIR, with an empty file termination-log in it
 #   proc:OPTIONS       a /proc of these options (hidepid=2, subset=pid)
@@ -115,9 +115,17 @@ sub read_only {
 }
 
 sub hide {
-    my ($path) = @_;
+    my ($path, @keep) = @_;
     own_mounts();
-    run(qw(mount -t tmpfs -o), 'ro,size=4k,mode=755', 'none', $path);
+    # What is covered can still be reached by a descriptor.
+    my %kept = map { open my $f, '<', $_ or die "fault.pl: $_: $!\n"; fcntl $f, F_SETFD, 0; ($_ => $f) } @keep;
+    run(qw(mount -t tmpfs -o), 'size=4k,mode=755', 'none', $path);
+    for my $keep (sort keys %kept) {
+        run(qw(mkdir -p), $keep);
+        run(qw(mount --rbind), '/proc/self/fd/' . fileno($kept{$keep}), $keep);
+        close $kept{$keep};
+    }
+    run(qw(mount -o), 'remount,ro', $path);
 }
 
 sub full {
@@ -188,7 +196,7 @@ while (@ARGV and (my $word = shift @ARGV) ne '--') {
     elsif ($verb eq 'deny')      { filter(0x50000 | Errno->can($first)->(), $second) }
     elsif ($verb eq 'kill')      { filter(0x80000000, $rest) }
     elsif ($verb eq 'read-only') { read_only($rest) }
-    elsif ($verb eq 'hide')      { hide($rest) }
+    elsif ($verb eq 'hide')      { hide(split /:/, $rest) }
     elsif ($verb eq 'full')      { full($rest) }
     elsif ($verb eq 'no-null')   { no_null() }
     elsif ($verb eq 'proc')      { own_mounts(); run(qw(mount -t proc -o), $rest, qw(proc /proc)) }

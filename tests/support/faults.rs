@@ -104,7 +104,13 @@ impl Fault {
             Fault::Deadly(calls) => format!("kill:{calls}"),
             Fault::ReadOnly => format!("read-only:{}", env!("CARGO_TARGET_TMPDIR")),
             Fault::NoNull => "no-null".to_owned(),
-            Fault::Empty(path) => format!("hide:{path}"),
+            Fault::Empty(path) => {
+                // A clone below /tmp, or what is built there, is not hidden with it.
+                let built = Path::new(SOFTSTOP).parent().unwrap_or(Path::new("/"));
+                let needed = [Path::new(env!("CARGO_MANIFEST_DIR")), built, Path::new(env!("CARGO_TARGET_TMPDIR"))];
+                let below = needed.iter().filter(|dir| dir.starts_with(path));
+                below.fold(format!("hide:{path}"), |word, dir| format!("{word}:{}", dir.display()))
+            }
             Fault::Full(dir) => format!("full:{}", dir.display()),
             Fault::Chroot(dir) => format!("chroot:{}", dir.display()),
             Fault::Proc(options) => format!("proc:{options}"),

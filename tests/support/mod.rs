@@ -17,6 +17,7 @@ pub mod idle;
 pub mod processes;
 pub mod proof;
 pub mod siege;
+pub mod starvation;
 pub mod tracer;
 
 use std::ffi::OsString;
