@@ -27,6 +27,7 @@ struct Typed {
 
 impl Typed {
     fn start(command: &[&str]) -> Typed {
+        support::with_default_signals();
         let pty = nix::pty::openpty(None, None).unwrap();
         let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let child = Command::new("setsid")
