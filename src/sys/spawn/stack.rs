@@ -6,11 +6,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::unistd::{ForkResult, fork};
-
 use super::writer;
 use crate::signal::Signal;
-use crate::sys::mask::{self, SignalSet};
 use crate::sys::target;
 use crate::sys::{procfs, stdio};
 
@@ -66,33 +63,16 @@ pub fn parse_stack(text: &str) -> Vec<String> {
 fn start(pid: i32, to: &OwnedFd) -> io::Result<i32> {
     let path = CString::new(format!("/proc/{pid}/stack"))?;
     let to = to.as_raw_fd();
-    // In the child none of our handlers may run; what is blocked does not end it, but for SIGKILL.
-    let before = mask::replace_mask(SignalSet::ALL);
-    // SAFETY: the child makes async-signal-safe calls alone (`run`) and never returns.
-    let forked = unsafe { fork() };
-    if let Ok(ForkResult::Child) = forked {
-        run(&path, to);
-    }
-    mask::replace_mask(before);
-    match forked {
-        Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
-        Ok(ForkResult::Child) => unreachable!("it has ended in `run`"),
-        Err(error) => Err(error.into()),
-    }
+    Ok(writer::in_child(|| run(&path, to))?)
 }
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(path: &CString, to: i32) -> ! {
+fn run(path: &CString, to: i32) -> nix::Result<()> {
     // SAFETY: two integers; what was descriptor 0 is nothing to this process.
-    let moved = unsafe { libc::dup2(to, 0) };
+    nix::Error::result(unsafe { libc::dup2(to, 0) })?;
     writer::close_all(1);
-    let errno = match nix::Error::result(moved).and_then(|_| pass_on(path)) {
-        Ok(()) => 0,
-        Err(errno) => errno as i32,
-    };
-    // SAFETY: ends the process, without what the C library would do at an exit, which is the parent's.
-    unsafe { libc::_exit(errno) }
+    pass_on(path)
 }
 
 fn pass_on(path: &CString) -> nix::Result<()> {

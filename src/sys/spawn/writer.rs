@@ -74,21 +74,29 @@ fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
     // The likes of /dev/stdout are names of what must not be closed then.
     let own = OWN.iter().any(|prefix| path.as_os_str().as_bytes().starts_with(prefix.as_bytes()));
     let path = CString::new(path.as_os_str().as_bytes())?;
-    // In the child none of our handlers may run; what is blocked does not end it, but for SIGKILL.
-    let before = mask::replace_mask(SignalSet::ALL);
-    // SAFETY: the child makes async-signal-safe calls alone (`run`) and never returns.
-    let forked = unsafe { fork() };
-    if let Ok(ForkResult::Child) = forked {
-        run(&path, own, create, text);
-    }
-    mask::replace_mask(before);
-    match forked {
-        Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
-        Ok(ForkResult::Child) => unreachable!("it has ended in `run`"),
+    match in_child(|| run(&path, own, create, text)) {
         Err(nix::Error::EAGAIN) => {
             Err(io::Error::other("no new process: the process limit is reached (pids.max or RLIMIT_NPROC)"))
         }
-        Err(error) => Err(error.into()),
+        started => Ok(started?),
+    }
+}
+
+/// A fork without exec; its pid. `child` makes async-signal-safe calls alone, and what it fails with is the exit code.
+pub(super) fn in_child(child: impl FnOnce() -> nix::Result<()>) -> nix::Result<i32> {
+    // In the child none of our handlers may run; what is blocked does not end it, but for SIGKILL.
+    let before = mask::replace_mask(SignalSet::ALL);
+    // SAFETY: the child makes async-signal-safe calls alone, by this function's contract, and never returns.
+    let forked = unsafe { fork() };
+    if let Ok(ForkResult::Child) = forked {
+        let errno = child().err().map_or(0, |errno| errno as i32);
+        // SAFETY: ends the process, without what the C library would do at an exit, which is the parent's.
+        unsafe { libc::_exit(errno) }
+    }
+    mask::replace_mask(before);
+    match forked? {
+        ForkResult::Parent { child } => Ok(child.as_raw()),
+        ForkResult::Child => unreachable!("it has ended above"),
     }
 }
 
@@ -137,16 +145,11 @@ pub(super) fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> ! {
+fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> nix::Result<()> {
     if !own {
         close_all(0);
     }
-    let errno = match open_and_write(path, create, text) {
-        Ok(()) => 0,
-        Err(errno) => errno as i32,
-    };
-    // SAFETY: ends the process, without what the C library would do at an exit, which is the parent's.
-    unsafe { libc::_exit(errno) }
+    open_and_write(path, create, text)
 }
 
 /// A writer that hangs must hold nothing of softstop's open: neither the log's pipe, whose reader waits for its end, nor ports nor
