@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::check::values;
 use crate::config::{
     Config, Control, Forward, Handler, Http, HttpCall, LogFormat, LogLevel, Method, OnExit, Output, Probe, Process,
-    Restart, Rung, SignalTo, Stdin, Step, Task, When, default_kill_reserve,
+    Restart, Rung, SignalTo, Stdin, Step, StopOn, Task, When, default_kill_reserve,
 };
 use crate::pod::fragment::Kind;
 use crate::signal::Signal;
@@ -268,13 +268,13 @@ pub struct Common {
     #[arg(long, value_name = "DURATION", env = "SOFTSTOP_KILL_RESERVE", value_parser = duration)]
     #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub kill_reserve: Option<Duration>,
-    /// The signals that ask for a stop, with commas between them
-    /// [default: SIGTERM,SIGINT,SIGQUIT]
+    /// The signals that ask for a stop, with commas between them [default: SIGTERM, SIGINT and,
+    /// from outside, SIGQUIT and the program's own stop signal]
     #[arg(long, value_name = "SIGNALS", env = "SOFTSTOP_STOP_ON", value_delimiter = ',', value_parser = stop_on)]
     #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub stop_on: Option<Vec<Signal>>,
     /// Which other signals are passed on: all, or (caught) only those that the process catches
-    /// or that would not end it [default: all]
+    /// or that would not end it [default: all; softstop run: caught]
     #[arg(long, value_name = "WHICH", env = "SOFTSTOP_FORWARD", value_parser = words(&["all", "caught"]))]
     #[arg(help_heading = SIGNALS, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
     pub forward: Option<String>,
@@ -498,7 +498,7 @@ impl Common {
             ));
         }
         if let Some(stop_on) = &self.stop_on {
-            config.stop_on.clone_from(stop_on);
+            config.stop_on = StopOn::Only(stop_on.clone());
         }
         match self.forward.as_deref() {
             Some("caught") => config.forward = Forward::Caught,

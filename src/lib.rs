@@ -24,6 +24,7 @@ pub mod plan;
 #[cfg_attr(not(feature = "yaml"), allow(dead_code, reason = "without a reader of manifests only the writer is used"))]
 pub mod pod;
 pub mod probe;
+pub mod programs;
 pub mod report;
 pub mod runtime;
 pub mod signal;

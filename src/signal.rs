@@ -61,6 +61,8 @@ impl Signal {
     pub const USR1: Signal = Signal(libc::SIGUSR1 as u8);
     pub const USR2: Signal = Signal(libc::SIGUSR2 as u8);
     pub const PIPE: Signal = Signal(libc::SIGPIPE as u8);
+    /// `SIGRTMIN+3`: an order to systemd to halt, and the STOPSIGNAL of images with it in them.
+    pub const SYSTEMD_HALT: Signal = Signal(RTMIN + 3);
 
     /// `None` outside 1 to 64.
     pub fn from_number(n: i32) -> Option<Signal> {

@@ -97,6 +97,18 @@ fn every_variable_is_documented_and_none_is_invented() {
     }
 }
 
+/// Whoever adds a program documents it; the message of a failure is the table.
+#[test]
+fn every_program_with_signals_of_its_own_is_documented() {
+    let row = |p: &softstop::programs::Program| {
+        let dumps = p.dumps_on.map(|s| s.to_string()).unwrap_or_default();
+        let term = p.upon_term.unwrap_or("ends it gracefully");
+        format!("| {} | {} | {term} | {dumps} |\n", p.names().join(", "), p.stop).replace("|  |", "| |")
+    };
+    let table: String = softstop::programs::all().map(row).collect();
+    assert!(page("docs/signals.md").contains(&table), "docs/signals.md should have:\n{table}");
+}
+
 #[test]
 fn help_fits_a_terminal() {
     for mut command in commands() {

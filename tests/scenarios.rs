@@ -99,7 +99,7 @@ impl World {
             }
         }
         // After the end nothing happens any more.
-        for event in [Event::Tick, Event::Signalled { signal: Signal::TERM, sender: SENDER }] {
+        for event in [Event::Tick, Event::Signalled { signal: Signal::TERM, sender: SENDER, program: None }] {
             assert_eq!(self.machine.step(self.now, event.clone()), [], "{}", self.timeline);
             assert_eq!(self.machine.tell(self.now, event), [], "{}", self.timeline);
         }
@@ -110,7 +110,11 @@ impl World {
 
     fn happen(&mut self, what: Happening) {
         match what {
-            Happening::Signal(signal, sender) => self.feed(Event::Signalled { signal, sender }),
+            Happening::Signal(signal, sender) => {
+                let asked = self.machine.asks_for_program(signal, sender);
+                let program = asked.and_then(|id| self.machine.plan().config.processes[id.0].program());
+                self.feed(Event::Signalled { signal, sender, program });
+            }
             Happening::Exit(name, status) => {
                 let process = self.find(&name);
                 self.feed(Event::Exited { process, status });

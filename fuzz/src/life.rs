@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use softstop::config::Config;
+use softstop::config::{Config, StopOn};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::Action;
 use softstop::lifecycle::event::{Event, Exit, Outcome, ProcId, Sender};
@@ -44,10 +44,14 @@ pub fn live(config: Config) {
             world.events.push_back(Event::Tick);
         } else {
             assert!(!world.machine.stopping(), "stopping, and no deadline is set");
-            world.events.push_back(Event::Signalled { signal: Signal::TERM, sender: Sender::Outside });
+            world.events.push_back(Event::Signalled { signal: Signal::TERM, sender: Sender::Outside, program: None });
             // Where SIGTERM is no stop request, the configuration's own first one is.
-            let first = world.machine.plan().config.stop_on.first().copied().unwrap_or(Signal::TERM);
-            world.events.push_back(Event::Signalled { signal: first, sender: Sender::Unknown });
+            let first = match &world.machine.plan().config.stop_on {
+                StopOn::Only(list) => list.first().copied(),
+                StopOn::Customary => None,
+            };
+            let signal = first.unwrap_or(Signal::TERM);
+            world.events.push_back(Event::Signalled { signal, sender: Sender::Unknown, program: None });
         }
     }
     let since = world.stopping_since.unwrap_or(world.now);

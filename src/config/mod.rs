@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::programs::{self, Program};
 use crate::signal::Signal;
 
 /// `terminationGracePeriodSeconds`' default in Kubernetes.
@@ -35,8 +36,8 @@ pub struct Config {
     pub kill_reserve: Duration,
     /// What the stop of the processes and `post_stop` hold together against the drain; `None`: a quarter of the grace.
     pub stop_reserve: Option<Duration>,
-    /// Signals to softstop that ask for a stop. Every other one is forwarded.
-    pub stop_on: Vec<Signal>,
+    /// Which signals to softstop ask for a stop. Every other one is forwarded.
+    pub stop_on: StopOn,
     pub forward: Forward,
     pub readiness_on_drain: ReadinessOnDrain,
     pub http: Option<Http>,
@@ -64,7 +65,7 @@ impl Config {
             grace: DEFAULT_GRACE,
             kill_reserve: DEFAULT_KILL_RESERVE,
             stop_reserve: None,
-            stop_on: vec![Signal::TERM, Signal::INT, Signal::QUIT],
+            stop_on: StopOn::Customary,
             forward: Forward::All,
             readiness_on_drain: ReadinessOnDrain::Fail,
             http: None,
@@ -80,11 +81,51 @@ impl Config {
             termination_log: Some(PathBuf::from(TERMINATION_LOG)),
         }
     }
+
+    /// The process whose exit code is the container's: the one marked, or the only one.
+    pub fn main(&self) -> Option<usize> {
+        let marked = self.processes.iter().position(|p| p.main);
+        marked.or((self.processes.len() == 1).then_some(0))
+    }
 }
 
 /// The default `kill_reserve` for a grace: one second, but never more than a quarter of it.
 pub fn default_kill_reserve(grace: Duration) -> Duration {
     DEFAULT_KILL_RESERVE.min(grace / 4)
+}
+
+/// Which signals ask for a stop.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Hash)]
+pub enum StopOn {
+    /// What is customary: SIGTERM and SIGINT, and from outside the container SIGQUIT and the main program's own stop signal.
+    /// `lifecycle::signals` has the table.
+    #[default]
+    Customary,
+    /// Just these, whoever sends them.
+    Only(Vec<Signal>),
+}
+
+impl StopOn {
+    /// Whether it asks for a stop when whoever runs the container sends it; `program`: the main process's, if it is a known one.
+    pub fn asks_from_outside(&self, signal: Signal, program: Option<&Program>) -> bool {
+        match self {
+            StopOn::Only(list) => list.contains(&signal),
+            StopOn::Customary => match signal {
+                Signal::TERM | Signal::INT => true,
+                _ if program.is_some_and(|p| p.stop == signal) => true,
+                Signal::QUIT => program.is_none_or(|p| p.dumps_on != Some(signal)),
+                _ => false,
+            },
+        }
+    }
+
+    /// Those that ask for a stop before there is a main program, whose own stop signal would count, too.
+    pub fn before_the_start(&self, signal: Signal) -> bool {
+        match self {
+            StopOn::Customary => [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal),
+            StopOn::Only(list) => list.contains(&signal),
+        }
+    }
 }
 
 /// Which signals that are not a stop request reach the process.
@@ -231,6 +272,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// The program that it is started with, if that is one that takes signals its own way.
+    pub fn program(&self) -> Option<&'static Program> {
+        self.command.first()?.to_str().and_then(programs::named)
+    }
+
     /// A process with every default, as the wrapper and the file's reader start from.
     pub fn new(name: impl Into<String>, command: Vec<OsString>) -> Process {
         Process {

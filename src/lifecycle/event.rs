@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::programs::Program;
 use crate::signal::Signal;
 
 /// Index of a process in the plan.
@@ -21,6 +22,8 @@ pub enum Event {
     Signalled {
         signal: Signal,
         sender: Sender,
+        /// What the main process is, where `Machine::asks_for_program` says that it matters.
+        program: Option<&'static Program>,
     },
     /// The answer to `Action::Spawn`, in the same turn.
     Spawned {
@@ -73,6 +76,8 @@ pub enum Event {
 pub enum Sender {
     /// From a process inside our PID namespace.
     Process(i32),
+    /// From the process that started softstop: another init in front of it, a service manager, a shell.
+    Parent(i32),
     /// From outside the PID namespace: the container runtime, the kubelet, an operator's `kill`.
     Outside,
     /// From the kernel on behalf of the terminal (Ctrl-C).

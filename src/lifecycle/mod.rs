@@ -16,6 +16,7 @@ pub mod idle;
 mod orders;
 mod process;
 mod progress;
+mod signals;
 mod snapshot;
 mod stop;
 mod task;
@@ -34,7 +35,7 @@ use task::{Effects, TaskRun};
 
 use crate::config::Condition;
 use crate::plan::Plan;
-use crate::report::{Note, SignalName};
+use crate::report::{Note, SignalMeaning};
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -60,6 +61,10 @@ pub struct Machine {
     unready: bool,
     /// Orders that wait for their answers.
     asks: Vec<Pending>,
+    /// What the log has said of signals; each once.
+    explained: Vec<SignalMeaning>,
+    /// The signal with which the main process's program is customarily stopped, once it has asked for the stop.
+    own_stop_signal: Option<Signal>,
 }
 
 /// Where the whole is.
@@ -93,6 +98,8 @@ impl Machine {
             orphans_reaped: 0,
             unready: false,
             asks: Vec::new(),
+            explained: Vec::new(),
+            own_stop_signal: None,
         }
     }
 
@@ -162,7 +169,7 @@ impl Machine {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Begin => self.begin(),
-            Event::Signalled { signal, sender } => self.on_signal(signal, sender),
+            Event::Signalled { signal, sender, program } => self.on_signal(signal, sender, program),
             Event::Spawned { process, pid } => self.on_spawned(process, pid),
             Event::SpawnFailed { process, error } => self.on_spawn_failed(process, &error),
             Event::Exited { process, status } => self.on_exited(process, status),
@@ -192,30 +199,6 @@ impl Machine {
         }
         self.announce();
         self.answer_orders();
-    }
-
-    /// What every signal to softstop does: the one table.
-    fn on_signal(&mut self, signal: Signal, sender: Sender) {
-        // Whoever closes the terminal ends what runs in it. A program in the foreground is told so by the kernel itself.
-        let foreground = self.plan.config.processes.iter().any(|p| p.foreground);
-        let hang_up = signal == Signal::HUP && sender == Sender::Terminal && !foreground;
-        if hang_up || self.plan.config.stop_on.contains(&signal) {
-            self.request_stop(event::Cause::Signal { signal, sender });
-            return;
-        }
-        // CHLD is the reaper's; nobody sends URG to be understood, and Go's runtime sends it all the time.
-        if signal == Signal::CHLD || signal == Signal::URG {
-            return;
-        }
-        let from = sender.to_string();
-        let ignored = |why| Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 };
-        match self.plan.main {
-            Some(main) if self.fx.alive[main] => {
-                self.fx.push(Action::Forward { process: ProcId(main), signal, sender });
-            }
-            Some(_) => self.fx.push(Action::Note(ignored("the main process is not running"))),
-            None => self.fx.push(Action::Note(ignored("there are several processes and none is marked main = true"))),
-        }
     }
 
     fn on_run_done(&mut self, run: RunId, outcome: &event::Outcome) {
@@ -269,6 +252,7 @@ impl std::hash::Hash for Machine {
         (self.now, &self.stage, &self.processes, &self.stop).hash(state);
         (&self.fx, &self.follow, self.came_up, self.announced_ready, self.orphans_reaped, self.unready, &self.asks)
             .hash(state);
+        (&self.explained, self.own_stop_signal).hash(state);
     }
 }
 
@@ -293,6 +277,7 @@ impl std::fmt::Display for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Sender::Process(pid) => write!(f, "pid {pid}"),
+            Sender::Parent(pid) => write!(f, "its parent, pid {pid}"),
             Sender::Outside => f.write_str("outside the container"),
             Sender::Terminal => f.write_str("the terminal"),
             Sender::Unknown => f.write_str("an unknown sender"),

@@ -21,8 +21,7 @@ impl Plan {
     pub fn new(config: Config) -> Plan {
         let order = Order::new(&config.processes);
         let budget = Budget::new(&config);
-        let marked = config.processes.iter().position(|p| p.main);
-        let main = marked.or((config.processes.len() == 1).then_some(0));
+        let main = config.main();
         Plan { config, order, budget, main }
     }
 

@@ -122,6 +122,13 @@ pub enum Note {
         signal: SignalName,
         process: String,
     },
+    /// A signal that means one thing to one program and another to others: what it is taken for.
+    SignalMeans {
+        signal: SignalName,
+        from: String,
+        #[serde(flatten)]
+        meaning: SignalMeaning,
+    },
     StopBegan {
         cause: String,
         requested: bool,
@@ -297,6 +304,20 @@ impl Serialize for Secs {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_f64((self.0.as_secs_f64() * 1000.0).round() / 1000.0)
     }
+}
+
+/// What a signal is taken for where `stop_on` says nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
+#[serde(tag = "meaning", rename_all = "snake_case")]
+pub enum SignalMeaning {
+    /// A stop request: the program's images have it as STOPSIGNAL.
+    OwnStopSignal { program: &'static str },
+    /// A stop request, because it comes from outside the container.
+    FromOutside,
+    /// Passed on, because it does not.
+    FromInside,
+    /// Passed on: the program answers with a dump and goes on.
+    AsksForDump { program: &'static str },
 }
 
 /// A signal, in JSON by name.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{ExitNote, KillNote, MemoryLimit, Note, Place, StepKind, TaskResult};
+use super::{ExitNote, KillNote, MemoryLimit, Note, Place, SignalMeaning, StepKind, TaskResult};
 use crate::lifecycle::event::Order;
 use crate::signal::Signal;
 use crate::time::Human;
@@ -165,6 +165,27 @@ impl fmt::Display for Note {
             }
             Note::SignalForwarded { signal, process } => {
                 write!(f, "{process}: {} passed on", signal.0)
+            }
+            Note::SignalMeans { signal, from, meaning } => {
+                write!(f, "{} from {from}: ", signal.0)?;
+                match meaning {
+                    SignalMeaning::OwnStopSignal { program } => {
+                        write!(f, "{program}'s stop signal, so this is a stop; --stop-on (stop_on) says otherwise")
+                    }
+                    SignalMeaning::FromOutside => f.write_str(
+                        "from whoever runs the container, so this is a stop; --stop-on SIGTERM,SIGINT (stop_on) has it passed on",
+                    ),
+                    SignalMeaning::FromInside => write!(
+                        f,
+                        "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
+                        signal.0
+                    ),
+                    SignalMeaning::AsksForDump { program } => write!(
+                        f,
+                        "{program} answers it with a dump and goes on, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
+                        signal.0
+                    ),
+                }
             }
             Note::StopBegan { cause, grace, deadline, .. } => {
                 write!(

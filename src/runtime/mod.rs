@@ -11,6 +11,7 @@ mod job_control;
 mod looks;
 mod perform;
 mod prestop;
+mod program;
 mod pulse;
 mod reaper;
 pub mod resolve;

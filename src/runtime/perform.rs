@@ -221,7 +221,7 @@ impl Shell {
             && procfs::default_is_fatal(signal)
             && procfs::catches(pid, signal) == Some(false);
         if held_back {
-            let why = "the main process does not catch it (forward = \"caught\")";
+            let why = "the main process does not catch it, and would end; forward = \"all\" passes it on";
             let from = sender.to_string();
             self.account.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
             return;

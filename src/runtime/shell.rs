@@ -18,6 +18,7 @@ use super::account::Account;
 use super::control::Orders;
 use super::hooks::{ActiveRun, News};
 use super::looks::Looks;
+use super::program::{self, Recognised};
 use super::pulse::Pulse;
 use super::sight::Sight;
 use crate::config::{Identity, Output};
@@ -93,6 +94,7 @@ pub(super) struct Shell {
     /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
     late: bool,
     pub looks: Looks,
+    pub recognised: Option<Recognised>,
     pub sight: Rc<RefCell<Sight>>,
     /// Children that were sent SIGKILL and have not been reaped.
     pub killed: HashSet<i32>,
@@ -161,6 +163,7 @@ impl Shell {
             pulse: Pulse::new(),
             late: false,
             looks: Looks::new(),
+            recognised: None,
             sight,
             killed: HashSet::new(),
             swept: false,
@@ -180,8 +183,9 @@ impl Shell {
     /// The first start, with signals still blocked: installing their handlers takes longer than everything before it, and
     /// need not be waited for. A stop that was requested already (`pending`) comes first: no half start.
     pub(super) fn begin(&mut self, pending: &[Signal]) {
-        for signal in pending.iter().filter(|s| self.plan.config.stop_on.contains(s)) {
-            self.queue.push_back(Event::Signalled { signal: *signal, sender: Sender::Unknown });
+        for signal in pending.iter().filter(|s| self.plan.config.stop_on.before_the_start(**s)) {
+            let (signal, sender) = (*signal, Sender::Unknown);
+            self.queue.push_back(Event::Signalled { signal, sender, program: None });
         }
         self.push(Event::Begin);
         self.turn();
@@ -260,7 +264,9 @@ impl Shell {
                 Signal::TSTP if self.suspended(received) => {}
                 // `nohup softstop run`.
                 Signal::HUP if received.sender == Sender::Terminal && self.inherited.ignored.contains(Signal::HUP) => {}
-                signal => self.push(Event::Signalled { signal, sender: received.sender }),
+                signal => {
+                    self.push(Event::Signalled { signal, sender: program::known(received.sender), program: None })
+                }
             }
             if received.signal == Signal::CONT {
                 let _given = self.pass_terminal_on();
@@ -292,6 +298,7 @@ impl Shell {
     pub(super) fn step(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
+            let event = self.with_program(event);
             let now = self.clock.now();
             self.late &= event != Event::Tick;
             let mut machine = self.machine.borrow_mut();

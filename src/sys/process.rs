@@ -19,6 +19,11 @@ pub fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
+/// Whoever started softstop; 0 when that is outside its PID namespace.
+pub fn parent_pid() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
 /// Has orphaned descendants handed to us although we are not PID 1. Covers those orphaned from now on, so: before the
 /// first spawn.
 ///

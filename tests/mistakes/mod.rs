@@ -99,7 +99,7 @@ fn live(config: Config) {
             return;
         }
         if turn == 25 {
-            events.push_back(Event::Signalled { signal: Signal::TERM, sender: Sender::Outside });
+            events.push_back(Event::Signalled { signal: Signal::TERM, sender: Sender::Outside, program: None });
         }
         let event = events.pop_front().unwrap_or_else(|| {
             at = at.max(machine.next_deadline().unwrap_or(at));

@@ -119,7 +119,7 @@ impl World {
 
     pub(super) fn check_forward(&mut self, p: usize, signal: Signal) -> Checked {
         self.must_live(p, "a forwarded signal")?;
-        if self.config.stop_on.contains(&signal) || [Signal::CHLD, Signal::URG, Signal::KILL].contains(&signal) {
+        if [Signal::TERM, Signal::CHLD, Signal::URG, Signal::KILL].contains(&signal) {
             return broken("model", format!("{signal} forwarded"));
         }
         let main = self.machine.plan().main;
@@ -295,9 +295,15 @@ impl World {
         }
         match note {
             Note::TaskEnded { place: Place::Init, .. } => self.init_over += 1,
-            Note::StopBegan { cause, requested, .. } => self.stop_began(cause, *requested)?,
+            Note::StopBegan { cause, requested, .. } => {
+                self.heard(cause);
+                self.stop_began(cause, *requested)?;
+            }
             Note::StopAgain { .. } if self.stop.is_none() => return broken("contract", "asked again before T0"),
-            Note::StopAgain { cause, effect } => self.asked_again(cause, effect),
+            Note::StopAgain { cause, effect } => {
+                self.heard(cause);
+                self.asked_again(cause, effect);
+            }
             Note::OutOfTime { .. } => {
                 let early = !self.time_is_up();
                 self.stop.iter_mut().for_each(|s| s.cut = true);
@@ -319,6 +325,12 @@ impl World {
         self.check_reserve(note)?;
         self.check_essential(note)?;
         self.model_note(note)
+    }
+
+    fn heard(&mut self, cause: &str) {
+        if cause.split(' ').next().is_some_and(|word| Signal::parse(word).is_ok()) {
+            self.understood = Some(super::signals::Meaning::Stop);
+        }
     }
 
     fn stop_began(&mut self, cause: &str, requested: bool) -> Checked {

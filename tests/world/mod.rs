@@ -18,6 +18,7 @@ mod orders;
 pub mod scenario;
 pub mod seeds;
 pub mod shrink;
+mod signals;
 pub mod simulate;
 pub mod small;
 pub mod tell;
@@ -30,7 +31,7 @@ use softstop::config::Config;
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What};
 use softstop::lifecycle::event::{
-    AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RunId, Sender, SpawnError, SpawnErrorKind,
+    AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RunId, SpawnError, SpawnErrorKind,
 };
 use softstop::plan::Plan;
 use softstop::signal::Signal;
@@ -139,6 +140,10 @@ pub struct World {
     /// Events are told before what is due is done; see `Machine::tell`.
     pub late: bool,
     gone_late: Vec<usize>,
+    /// The main program's, when that is what asked for the stop.
+    own_stop_signal: Option<Signal>,
+    /// What the machine has made of the signal that was fed last.
+    understood: Option<signals::Meaning>,
     /// Its group may be signalled in this turn.
     zombie: Option<usize>,
     unkillable: Vec<bool>,
@@ -173,6 +178,8 @@ impl World {
             census: false,
             late: false,
             gone_late: Vec::new(),
+            own_stop_signal: None,
+            understood: None,
             zombie: None,
             last_run: None,
         }
@@ -219,12 +226,6 @@ impl World {
 
     pub fn tick(&mut self) -> Checked {
         self.feed(Event::Tick)
-    }
-
-    pub fn signal(&mut self, signal: Signal, sender: Sender) -> Checked {
-        let last_call = self.config.stop_on.contains(&signal) && self.is_last_call(sender);
-        self.feed(Event::Signalled { signal, sender })?;
-        self.check_last_call(last_call)
     }
 
     pub fn wish(&mut self, wish: &Wish) -> Checked {
@@ -430,7 +431,10 @@ impl World {
                 self.check_diagnose(process.0, signal)?;
                 self.effects.push(Effect::Signalled(process.0, signal));
             }
-            Action::Forward { process, signal, .. } => self.check_forward(process.0, signal)?,
+            Action::Forward { process, signal, .. } => {
+                self.understood = Some(signals::Meaning::PassOn);
+                self.check_forward(process.0, signal)?;
+            }
             Action::Kill { process, because } => {
                 self.check_kill(process.0, because)?;
                 self.sigkill(process.0);

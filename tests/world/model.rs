@@ -262,7 +262,9 @@ impl World {
 
     pub(super) fn first_signal(&self, p: usize) -> Signal {
         let process = &self.config.processes[p];
-        let received = self.stop.as_ref().and_then(|s| s.signal).filter(|_| process.stop_as_received);
+        let own = self.own_stop_signal.filter(|_| self.machine.plan().main == Some(p));
+        let received = self.stop.as_ref().and_then(|s| s.signal);
+        let received = received.filter(|signal| process.stop_as_received || own == Some(*signal));
         process.stop.first().map(|r| r.signal).or(received).unwrap_or(Signal::TERM)
     }
 

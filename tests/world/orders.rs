@@ -56,7 +56,7 @@ impl World {
     pub(super) fn is_last_call(&self, sender: Sender) -> bool {
         let held = self.stop.as_ref().is_some_and(|s| s.held && s.drain_left > 0 && !s.cut);
         let waited = self.asks.values().any(|o| matches!(o, Order::Drain { wait: true }));
-        held && waited && matches!(sender, Sender::Outside | Sender::Unknown) && !self.late
+        held && waited && matches!(sender, Sender::Outside | Sender::Parent(_) | Sender::Unknown) && !self.late
     }
 
     pub(super) fn check_last_call(&mut self, last_call: bool) -> Checked {

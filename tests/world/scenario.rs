@@ -5,7 +5,7 @@ use std::time::Duration;
 use softstop::config::wait::{Until, WaitFile};
 use softstop::config::{
     Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain,
-    Restart, Retries, Rung, Sidecar, Step, Task, When,
+    Restart, Retries, Rung, Sidecar, Step, StopOn, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
@@ -183,10 +183,12 @@ fn request(d: &mut Draw, config: &Config) -> Request {
         Signal::QUIT,
         Signal::HUP,
         Signal::USR1,
+        Signal::WINCH,
+        Signal::QUIT,
         Signal::URG,
         Signal::CHLD,
     ]);
-    let sender = d.pick(&[Sender::Outside, Sender::Process(7), Sender::Terminal, Sender::Unknown]);
+    let sender = d.pick(&[Sender::Outside, Sender::Process(7), Sender::Parent(9), Sender::Terminal, Sender::Unknown]);
     let what = match d.below(10) {
         0..6 => Wish::Signal(signal, sender),
         6..9 => Wish::Order(order(d, config)),
@@ -264,6 +266,8 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
             after.push((on, d.pick(&[Condition::Started, Condition::Ready, Condition::Completed])));
         }
     }
+    // Some programs have a stop signal of their own.
+    let program = d.pick(&["p", "p", "nginx", "haproxy", "httpd", "postgres", "java"]);
     Process {
         restart: d.pick(&[Restart::OnFailure, Restart::Always, Restart::Never]),
         on_exit: d.pick(&[OnExit::Stop, OnExit::StopOnFailure, OnExit::Continue]),
@@ -284,7 +288,7 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
             wait: d.span(4_000).max(Duration::from_millis(1)),
         }),
         backoff: Backoff { initial: d.span(3_000), max: d.span(10_000), reset: d.span(15_000) },
-        ..Process::new(format!("p{index}"), vec!["p".into()])
+        ..Process::new(format!("p{index}"), vec![program.into()])
     }
 }
 
@@ -295,6 +299,9 @@ fn config(d: &mut Draw) -> Config {
         Sidecar { follow: d.maybe(50, |_| Follow::new("main".into(), within)) }
     });
     let n = if c.sidecar.is_some() && d.chance(50) { 0 } else { 1 + d.below(4) };
+    if d.chance(20) {
+        c.stop_on = StopOn::Only(vec![Signal::TERM, d.pick(&[Signal::USR1, Signal::QUIT, Signal::WINCH])]);
+    }
     c.grace = d.span(40_000);
     c.kill_reserve = if d.chance(80) { d.span(2_000).min(c.grace) } else { Duration::ZERO };
     c.stop_reserve = d.maybe(40, |d| d.span(10_000));

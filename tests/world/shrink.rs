@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::config::{Backoff, Config, ExitCodes, Handler, OnExit, ReadinessOnDrain, Restart, Retries, Task};
+use softstop::config::{Backoff, Config, ExitCodes, Handler, OnExit, ReadinessOnDrain, Restart, Retries, StopOn, Task};
 
 use super::scenario::{Answer, Health, Life, Moment, Scenario};
 use super::simulate::play;
@@ -112,6 +112,7 @@ fn settings(with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bool)) {
     with(&|s| s.config.stop_reserve.take().is_some());
     with(&|s| set(&mut s.config.exit_codes, ExitCodes::default()));
     with(&|s| set(&mut s.config.readiness_on_drain, ReadinessOnDrain::Fail));
+    with(&|s| set(&mut s.config.stop_on, StopOn::Customary));
 }
 
 fn process(p: usize, with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bool)) {
@@ -124,6 +125,7 @@ fn process(p: usize, with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bool)) {
     with(&|s| s.config.processes[p].pre_stop.take().is_some());
     with(&|s| s.config.processes[p].max_restarts.take().is_some());
     with(&|s| set(&mut s.config.processes[p].stop_as_received, false));
+    with(&|s| set(&mut s.config.processes[p].command, vec!["p".into()]));
     with(&|s| set(&mut s.config.processes[p].backoff, Backoff::default()));
     with(&|s| set(&mut s.config.processes[p].restart, Restart::Never));
     with(&|s| set(&mut s.config.processes[p].on_exit, OnExit::Stop));

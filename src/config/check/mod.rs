@@ -24,7 +24,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
-use crate::config::{Config, Control, ExitCodes, Http, LogConfig, default_kill_reserve};
+use crate::config::{Config, Control, ExitCodes, Forward, Http, LogConfig, StopOn, default_kill_reserve};
 use crate::signal::Signal;
 use reader::{Field, Reader, Table};
 use task::{Place, Site};
@@ -198,9 +198,9 @@ fn budget(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config, grace: 
 
 /// Everything else at the top that is no list of processes, tasks or steps.
 fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
-    config.stop_on =
-        top.get("stop_on").and_then(|f| stop_on(reader, &f)).unwrap_or(std::mem::take(&mut config.stop_on));
-    config.forward = top.get("forward").and_then(|f| reader.word(&f)).unwrap_or(config.forward);
+    config.stop_on = top.get("stop_on").and_then(|f| stop_on(reader, &f)).map(StopOn::Only).unwrap_or_default();
+    // The wrapper is as transparent as tini; what is written down here need not die of a stray SIGHUP.
+    config.forward = top.get("forward").and_then(|f| reader.word(&f)).unwrap_or(Forward::Caught);
     config.readiness_on_drain =
         top.get("readiness_on_drain").and_then(|f| reader.word(&f)).unwrap_or(config.readiness_on_drain);
     config.report = top.get("report").and_then(|f| reader.path(&f));

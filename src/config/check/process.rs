@@ -77,6 +77,9 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
         .and_then(|f| reader.integer(&f, 0..=1_000_000, "write a number such as 5, or leave it out to never give up"));
     p.max_restarts = restarts.and_then(|n| u32::try_from(n).ok());
     p.stop = table.get("stop").map_or_else(Vec::new, |f| ladder::ladder(reader, &f));
+    if table.get("stop").is_none() {
+        not_by_sigterm(reader, table, &p);
+    }
     p.diagnose = table.get("diagnose").and_then(|f| ladder::diagnose(reader, &f));
     let site =
         |place, fallback: &str| Site { place, names, owner: Some(index), fallback: format!("{} {fallback}", p.name) };
@@ -100,6 +103,18 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
         probed,
         process: p,
     }
+}
+
+/// Who says nothing has SIGTERM sent, and not everybody ends gracefully upon that.
+fn not_by_sigterm(reader: &mut Reader<'_>, table: &Table<'_>, process: &Process) {
+    let Some(program) = process.program() else { return };
+    let (Some(effect), Some(command)) = (program.upon_term, table.get("command")) else { return };
+    let (name, signal) = (program.name(), program.stop);
+    reader.warn(
+        &command.span(),
+        format!("{name} is stopped with SIGTERM, which {effect}"),
+        format!("its graceful stop is {signal}: stop = \"{signal}\""),
+    );
 }
 
 fn hook<'t>(reader: &mut Reader<'_>, field: &Field<'t>) -> Option<Table<'t>> {

@@ -224,7 +224,8 @@ impl Machine {
             stop.turn_has_come(&self.plan.budget, self.now);
         }
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
-        let kubelet = matches!(cause, Cause::Signal { sender: Sender::Outside | Sender::Unknown, .. });
+        let kubelet =
+            matches!(cause, Cause::Signal { sender, .. } if sender.is_from_outside() || *sender == Sender::Unknown);
         let last_call = kubelet && released && draining && waited_for;
         let effect = match (by_hand, stop.hurried) {
             (false, _) if last_call => {

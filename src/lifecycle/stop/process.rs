@@ -60,7 +60,7 @@ impl Machine {
             return rung.signal;
         }
         match self.stop.as_ref().and_then(|s| s.signal) {
-            Some(signal) if process.stop_as_received => signal,
+            Some(signal) if process.stop_as_received || self.is_own_stop_signal(id, signal) => signal,
             _ => Signal::TERM,
         }
     }

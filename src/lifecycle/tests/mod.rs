@@ -51,7 +51,7 @@ impl Bench {
     }
 
     fn signal(&mut self, signal: Signal, sender: Sender) -> Vec<Action> {
-        self.feed(Event::Signalled { signal, sender })
+        self.feed(Event::Signalled { signal, sender, program: None })
     }
 }
 

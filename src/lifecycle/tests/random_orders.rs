@@ -162,7 +162,9 @@ impl World {
                     self.feed(Event::AskerGone { ask: AskId(n) });
                 }
             }
-            Happening::Signalled(sender) => self.feed(Event::Signalled { signal: Signal::TERM, sender: *sender }),
+            Happening::Signalled(sender) => {
+                self.feed(Event::Signalled { signal: Signal::TERM, sender: *sender, program: None })
+            }
             Happening::Ends(process, code) => self.ends(*process, Exit::Code(*code)),
             Happening::Passes(ms) => self.pass(self.now + Duration::from_millis(*ms)),
         }
@@ -190,7 +192,7 @@ proptest! {
             world.happens(n as u64, happening);
         }
         if world.finished.is_none() {
-            world.feed(Event::Signalled { signal: Signal::TERM, sender: Sender::Process(7) });
+            world.feed(Event::Signalled { signal: Signal::TERM, sender: Sender::Process(7), program: None });
             let end = world.end.expect("it stops");
             world.pass(end);
         }

@@ -84,16 +84,50 @@ pub fn shared_pids(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// `lifecycle.stopSignal` wins over the image's STOPSIGNAL.
+/// `lifecycle.stopSignal` wins over the image's STOPSIGNAL (Kubernetes 1.33 and later).
 pub fn stop_signal(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(node) = case.container.node.at(&["lifecycle", "stopSignal"]) else { return };
-    let Some(Ok(signal)) = node.text().map(Signal::parse) else { return };
-    if !case.config().stop_on.contains(&signal) {
+    if case.workload.pod.0.at(&["os", "name"]).is_none() {
         found.error(
             node.mark(),
-            format!("{signal} is no stop request to softstop"),
-            "the kubelet sends it for SIGTERM: softstop passes it on and waits, and everything gets SIGKILL when the grace is over",
-            format!("remove stopSignal, or add \"{signal}\" to stop_on (SOFTSTOP_STOP_ON)"),
+            "stopSignal without `os.name` in the pod's spec",
+            "the API server refuses such a pod: which signals there are depends on the operating system",
+            "add os: { name: linux } to the spec",
         );
     }
+    let Some(text) = node.text() else { return };
+    let signal = match Signal::parse(text) {
+        Ok(signal) if text == signal.to_string() => signal,
+        parsed => {
+            let name = parsed.map_or_else(|why| why, |signal| format!("write {signal}"));
+            found.error(
+                node.mark(),
+                format!("{text:?} is no signal to Kubernetes"),
+                "the API server refuses such a pod",
+                name,
+            );
+            return;
+        }
+    };
+    let config = case.config();
+    let program = config.main().and_then(|main| config.processes[main].program());
+    if config.stop_on.asks_from_outside(signal, program) {
+        return;
+    }
+    let why = match program.filter(|p| p.dumps_on == Some(signal)) {
+        Some(program) => format!(
+            "the kubelet sends it for SIGTERM: {} writes a dump and goes on, and everything gets SIGKILL when the grace is over",
+            program.name()
+        ),
+        None => "the kubelet sends it for SIGTERM: softstop passes it on and waits, and everything gets SIGKILL when the grace is over"
+            .to_owned(),
+    };
+    found.error(
+        node.mark(),
+        format!("{signal} is no stop request to softstop"),
+        why,
+        format!(
+            "remove stopSignal, or write stop_on = [\"SIGTERM\", \"{signal}\"] (SOFTSTOP_STOP_ON=SIGTERM,{signal})"
+        ),
+    );
 }

@@ -8,6 +8,7 @@
 
 mod child;
 mod error;
+pub mod maps;
 mod prepare;
 pub mod stack;
 pub mod writer;

@@ -1,0 +1,137 @@
+//! What every signal to softstop does: the one table. docs/signals.md shows it to users. Pure.
+//!
+//! Signals mean different things to different people: SIGQUIT is the stop signal of nginx's image and asks a JVM for a thread dump,
+//! SIGUSR1 stops haproxy and has others reopen their logs. So two facts decide where nobody has said it with `stop_on`: whether the
+//! signal comes from whoever runs the container, and which program the main process is.
+
+use super::Machine;
+use super::action::Action;
+use super::event::{Cause, ProcId, Sender};
+use crate::config::StopOn;
+use crate::programs::{self, Program};
+use crate::report::{Note, SignalMeaning, SignalName};
+use crate::signal::Signal;
+
+/// What a signal means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    Stop,
+    PassOn,
+    /// Nobody means anything by it.
+    Drop,
+}
+
+impl Sender {
+    /// Whoever runs the container: the runtime, or the process that started softstop (another init in front of it, a service manager),
+    /// which passes on what it is sent.
+    pub fn is_from_outside(self) -> bool {
+        matches!(self, Sender::Outside | Sender::Parent(_))
+    }
+}
+
+impl Machine {
+    /// The process whose program decides what the signal means: `Event::Signalled` is to say which it is. `None`: no matter.
+    pub fn asks_for_program(&self, signal: Signal, sender: Sender) -> Option<ProcId> {
+        if self.plan.config.stop_on != StopOn::Customary {
+            return None;
+        }
+        let main = self.plan.main.filter(|main| self.fx.alive[*main])?;
+        let asked = match sender {
+            // SIGTERM is a stop to everybody; SIGQUIT may ask for a dump.
+            _ if sender.is_from_outside() => {
+                signal == Signal::QUIT || signal != Signal::TERM && programs::is_a_stop_signal(signal)
+            }
+            // The window has another size, which ends some.
+            Sender::Terminal => signal == Signal::WINCH,
+            _ => false,
+        };
+        asked.then_some(ProcId(main))
+    }
+
+    /// `program`: the main process's, where [`Machine::asks_for_program`] says that it matters and it is a known one.
+    pub(super) fn on_signal(&mut self, signal: Signal, sender: Sender, program: Option<&'static Program>) {
+        let (verdict, meaning) = self.taken_for(signal, sender, program);
+        // Each is said once: whoever asks for a dump every minute knows it by then, and a second stop request changes nothing.
+        let again = verdict == Verdict::Stop && self.stop.is_some();
+        if let Some(meaning) = meaning.filter(|meaning| !again && !self.explained.contains(meaning)) {
+            self.explained.push(meaning);
+            self.note(Note::SignalMeans { signal: SignalName(signal), from: sender.to_string(), meaning });
+        }
+        match verdict {
+            Verdict::Stop => {
+                self.own_stop_signal = program.filter(|p| p.stop == signal).map(|_| signal).or(self.own_stop_signal);
+                self.request_stop(Cause::Signal { signal, sender });
+            }
+            Verdict::PassOn => self.pass_on(signal, sender),
+            Verdict::Drop => {}
+        }
+    }
+
+    fn taken_for(
+        &self,
+        signal: Signal,
+        sender: Sender,
+        program: Option<&'static Program>,
+    ) -> (Verdict, Option<SignalMeaning>) {
+        // Whoever closes the terminal ends what runs in it. A program in the foreground is told so by the kernel itself.
+        let foreground = self.plan.config.processes.iter().any(|p| p.foreground);
+        if signal == Signal::HUP && sender == Sender::Terminal && !foreground {
+            return (Verdict::Stop, None);
+        }
+        if let StopOn::Only(list) = &self.plan.config.stop_on
+            && list.contains(&signal)
+        {
+            return (Verdict::Stop, None);
+        }
+        // CHLD is the reaper's; nobody sends URG to be understood, and Go's runtime sends it all the time.
+        if signal == Signal::CHLD || signal == Signal::URG {
+            return (Verdict::Drop, None);
+        }
+        if self.plan.config.stop_on == StopOn::Customary {
+            customary(signal, sender, program)
+        } else {
+            (Verdict::PassOn, None)
+        }
+    }
+
+    fn pass_on(&mut self, signal: Signal, sender: Sender) {
+        let why = match self.plan.main {
+            Some(main) if self.fx.alive[main] => {
+                self.fx.push(Action::Forward { process: ProcId(main), signal, sender });
+                return;
+            }
+            Some(_) => "the main process is not running",
+            None => "there are several processes and none is marked main = true",
+        };
+        // These come by themselves: SIGCONT behind every SIGTERM of timeout(1) and with `fg`, SIGWINCH with every resize.
+        if signal != Signal::CONT && !(signal == Signal::WINCH && sender == Sender::Terminal) {
+            let from = sender.to_string();
+            self.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
+        }
+    }
+
+    /// Its program is customarily stopped with this signal, and somebody has used it for that.
+    pub(super) fn is_own_stop_signal(&self, id: ProcId, signal: Signal) -> bool {
+        self.plan.main == Some(id.0) && self.own_stop_signal == Some(signal)
+    }
+}
+
+/// Where the user has said nothing.
+fn customary(signal: Signal, sender: Sender, program: Option<&'static Program>) -> (Verdict, Option<SignalMeaning>) {
+    let outside = sender.is_from_outside();
+    let own = program.is_some_and(|p| p.stop == signal);
+    match signal {
+        Signal::TERM | Signal::INT => (Verdict::Stop, None),
+        _ if outside && StopOn::Customary.asks_from_outside(signal, program) => {
+            let own = program.filter(|_| own).map(|p| SignalMeaning::OwnStopSignal { program: p.name() });
+            (Verdict::Stop, own.or(Some(SignalMeaning::FromOutside)))
+        }
+        Signal::QUIT if outside => (Verdict::PassOn, program.map(|p| SignalMeaning::AsksForDump { program: p.name() })),
+        Signal::QUIT if matches!(sender, Sender::Process(_)) => (Verdict::PassOn, Some(SignalMeaning::FromInside)),
+        // Ctrl-\ in a terminal ends things, and so does what cannot be told.
+        Signal::QUIT => (Verdict::Stop, None),
+        // apache2 stops when its terminal's window changes: nobody meant that.
+        Signal::WINCH if own && sender == Sender::Terminal => (Verdict::Drop, None),
+        _ => (Verdict::PassOn, None),
+    }
+}

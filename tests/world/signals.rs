@@ -1,0 +1,77 @@
+//! What signals mean, from docs/signals.md alone: what asks for a stop, what is passed on, what is dropped.
+
+use softstop::config::StopOn;
+use softstop::lifecycle::event::{Event, Sender};
+use softstop::programs::Program;
+use softstop::signal::Signal;
+
+use super::{Checked, World, broken};
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Meaning {
+    Stop,
+    PassOn,
+    Drop,
+}
+
+impl World {
+    pub fn signal(&mut self, signal: Signal, sender: Sender) -> Checked {
+        if self.finished.is_some() {
+            return Ok(());
+        }
+        // Who the program is, is said where it is asked, and by the name alone.
+        let asked = self.machine.asks_for_program(signal, sender);
+        let program = asked.and_then(|id| self.program(id.0));
+        let right = self.meaning(signal, sender);
+        let last_call = right == Meaning::Stop && self.is_last_call(sender);
+        if right == Meaning::Stop && self.stop.as_ref().is_none_or(|s| s.held) {
+            self.own_stop_signal =
+                self.main_program().filter(|p| p.stop == signal && from_outside(sender)).map(|p| p.stop);
+        }
+        self.understood = None;
+        self.feed(Event::Signalled { signal, sender, program })?;
+        let main = self.machine.plan().main;
+        let right = match right {
+            // Nobody is there to get it; the process may also have ended in this very step.
+            Meaning::PassOn if !main.is_some_and(|p| self.bodies[p].alive) => None,
+            Meaning::Drop => None,
+            right => Some(right),
+        };
+        if self.understood != right {
+            return broken("model", format!("{signal} from {sender} is {right:?}, not {:?}", self.understood));
+        }
+        self.check_last_call(last_call)
+    }
+
+    fn program(&self, p: usize) -> Option<&'static Program> {
+        self.config.processes[p].program()
+    }
+
+    fn main_program(&self) -> Option<&'static Program> {
+        self.machine.plan().main.filter(|p| self.bodies[*p].alive).and_then(|p| self.program(p))
+    }
+
+    fn meaning(&self, signal: Signal, sender: Sender) -> Meaning {
+        let own = self.main_program().is_some_and(|p| p.stop == signal);
+        let dumps = self.main_program().is_some_and(|p| p.dumps_on == Some(signal));
+        match &self.config.stop_on {
+            StopOn::Only(list) if list.contains(&signal) => Meaning::Stop,
+            _ if signal == Signal::HUP && sender == Sender::Terminal => Meaning::Stop,
+            _ if signal == Signal::CHLD || signal == Signal::URG => Meaning::Drop,
+            StopOn::Only(_) => Meaning::PassOn,
+            StopOn::Customary if signal == Signal::TERM || signal == Signal::INT => Meaning::Stop,
+            StopOn::Customary if signal == Signal::QUIT => match sender {
+                Sender::Process(_) => Meaning::PassOn,
+                _ if from_outside(sender) && dumps => Meaning::PassOn,
+                _ => Meaning::Stop,
+            },
+            StopOn::Customary if own && from_outside(sender) => Meaning::Stop,
+            StopOn::Customary if own && signal == Signal::WINCH && sender == Sender::Terminal => Meaning::Drop,
+            StopOn::Customary => Meaning::PassOn,
+        }
+    }
+}
+
+fn from_outside(sender: Sender) -> bool {
+    matches!(sender, Sender::Outside | Sender::Parent(_))
+}
