@@ -5,6 +5,7 @@
 mod support;
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -225,6 +226,41 @@ fn the_user_softstop_runs_as_may_ask_and_root_may() {
     let third = ["--setuid", "12345", "--setgid", "12345"];
     Told::new(exec_with(&running, &third, &["status"]).output().unwrap()).expect(77, "");
     running.stop_within(GRACE).0.expect_code(0);
+}
+
+/// Everybody without a mapping in softstop's user namespace has the same uid there, softstop included.
+#[test]
+fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
+    if !support::may_enter_namespaces() {
+        return;
+    }
+    let flags = ["--grace", "8s", "--control", "@softstop-unmapped"];
+    let mut running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).start();
+    running.wait_for("up");
+    let to = ["--control", "@softstop-unmapped"];
+    let other = ["--setuid", "2000", "--setgid", "2000"];
+    for order in ["status", "stop"] {
+        let asked = exec_with(&running, &other, &[order, to[0], to[1]]).output().unwrap();
+        Told::new(asked).expect(77, "without a mapping in this user namespace");
+    }
+    // Who started it is as unmapped, and is the same user.
+    exec(&running, &["status", to[0], to[1]]).expect(0, "Running, ready");
+    running.stop_within(GRACE).0.expect_code(0).expect("SIGTERM from outside the container");
+}
+
+/// The other way round: a client in such a place does not take somebody else's listener for its own user's.
+#[test]
+fn a_client_without_a_mapping_believes_no_other_user() {
+    if !support::may_enter_namespaces() {
+        return;
+    }
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("softstop-squatter-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _squatter = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let client = Launch::new(["drain", "--control", &format!("@{name}")]).not_pid1().current_dir(Path::new("/"));
+    let other = ["setpriv", "--reuid", "2000", "--regid", "2000", "--clear-groups"];
+    client.through(&other).through(&["unshare", "--user"]).run().expect_code(77).expect("which is not softstop");
 }
 
 /// CVE-2020-15257: an abstract address is visible to every container of the pod, and root there is uid 0 here.

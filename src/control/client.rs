@@ -16,7 +16,7 @@ use super::table;
 use crate::config::Control;
 use crate::exit;
 use crate::lifecycle::event::Order;
-use crate::sys::tree;
+use crate::sys::{ids, tree};
 
 /// To get a place in the queue of a busy softstop, and to have an answer that needs no waiting.
 const SOON: Duration = Duration::from_secs(5);
@@ -112,7 +112,8 @@ fn find_own() -> Result<Place, Failure> {
     }
     // On a machine of many users one's own are meant.
     let own = geteuid().as_raw();
-    instances.retain(|pid| own == 0 || fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == own));
+    let mine = |pid: i32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == own) && ids::runs_as(pid, own);
+    instances.retain(|pid| own == 0 || mine(*pid));
     match meant(&instances, &ancestors) {
         Some(pid) => Ok(place(pid)),
         None if instances.is_empty() => Err(Failure {
@@ -141,7 +142,8 @@ fn connect(place: &Place, patience: Duration) -> Result<UnixStream, Failure> {
     // Whoever has taken the address must not be believed: a false "drained" would end a preStop hook at once.
     let listener = getsockopt(&stream, PeerCredentials).map_err(|e| unavailable(format!("{address}: {e}")))?;
     let own = geteuid().as_raw();
-    if place.pid.is_some_and(|pid| pid != listener.pid()) || (own != 0 && ![0, own].contains(&listener.uid())) {
+    let trusted = own == 0 || [0, own].contains(&listener.uid()) && ids::runs_as(listener.pid(), listener.uid());
+    if !trusted || place.pid.is_some_and(|pid| pid != listener.pid()) {
         let text =
             format!("{address} is held by pid {} of uid {}, which is not softstop", listener.pid(), listener.uid());
         return Err(Failure { code: exit::NO_PERMISSION, text });

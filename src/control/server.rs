@@ -19,7 +19,7 @@ use super::protocol::{self, MAX_REQUEST, Reply, Request};
 use super::turned_away::TurnedAway;
 use super::waiting::{Asking, WaitingRoom};
 use crate::lifecycle::event::Asker;
-use crate::sys::procfs;
+use crate::sys::{ids, procfs};
 
 /// Connections that have not sent their request; one more closes the oldest.
 const READING: usize = 8;
@@ -61,6 +61,9 @@ impl Desk {
         if uid != self.owner && uid != 0 {
             let root = if self.owner == 0 { "" } else { " and root" };
             return Err(format!("orders are taken from uid {}{root} alone, not from uid {uid}", self.owner));
+        }
+        if !ids::runs_as(pid, uid) {
+            return Err(format!("orders are taken from known users alone: uid {uid} stands for everybody without a mapping in this user namespace"));
         }
         // Root of another container in the pod, or of a container in the host's network (CVE-2020-15257), is not our root.
         if self.open_to_all && (pid == 0 || procfs::is_in_namespace_below(pid)) {

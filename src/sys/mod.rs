@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod commands;
 pub mod early;
+pub mod ids;
 pub mod mask;
 pub mod process;
 pub mod procfs;

@@ -9,7 +9,7 @@ use nix::unistd::{getegid, geteuid, getgroups};
 use super::error::{Context, Errno};
 use super::{Spawn, Stdio};
 use crate::lifecycle::event::SpawnError;
-use crate::sys::process;
+use crate::sys::{ids, process};
 use crate::sys::signals::Inherited;
 use crate::sys::terminal::{Terminal, terminal};
 
@@ -158,8 +158,13 @@ fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 
 
 fn identity(wanted: &crate::sys::users::Credentials) -> Identity {
     let current = getgroups().unwrap_or_default();
-    let already = geteuid().as_raw() == wanted.uid && getegid().as_raw() == wanted.gid;
-    let kept = |group: &nix::unistd::Gid| wanted.groups.contains(&group.as_raw()) || group.as_raw() == wanted.gid;
+    // Where an id may be anybody's (a user namespace), having it is not being it: the kernel has to say so.
+    let same = geteuid().as_raw() == wanted.uid && getegid().as_raw() == wanted.gid;
+    let already = same && ids::is_certain_user(wanted.uid) && ids::is_certain_group(wanted.gid);
+    let kept = |group: &nix::unistd::Gid| {
+        let group = group.as_raw();
+        (wanted.groups.contains(&group) || group == wanted.gid) && ids::is_certain_group(group)
+    };
     Identity {
         uid: wanted.uid,
         gid: wanted.gid,
