@@ -18,6 +18,7 @@ pub mod config;
 pub mod control;
 pub mod exit;
 pub mod http;
+pub mod json;
 pub mod lifecycle;
 pub mod output;
 pub mod plan;

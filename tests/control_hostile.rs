@@ -81,6 +81,17 @@ fn every_wrong_request_is_answered_in_one_line_and_closed() {
     running.stop_within(Duration::from_secs(5)).0.expect_code(0);
 }
 
+/// Whoever checks requests on the way may have seen the first, and let it pass.
+#[test]
+fn an_order_with_a_key_twice_is_no_order() {
+    let dir = Dir::new();
+    let (running, path) = start(&dir, &["--grace", "5s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let answer = exchange(&path, b"{\"version\":1,\"order\":\"status\",\"order\":\"stop\"}\n");
+    assert!(answer.contains("malformed") && answer.contains("the key \\\"order\\\" stands twice"), "{answer}");
+    assert!(exchange(&path, STATUS).contains("\"phase\":\"Running\""));
+    running.stop_within(Duration::from_secs(5)).0.expect_code(0);
+}
+
 #[test]
 fn a_half_closed_client_still_gets_its_answer() {
     let dir = Dir::new();

@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "status.rs",
     "signal.rs",
     "programs.rs",
+    "json.rs",
     "time.rs",
     "exit.rs",
     "http/metrics.rs",

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::json;
 use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::Order;
 use crate::signal::Signal;
@@ -25,8 +26,8 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     if line.len() > MAX_REQUEST {
         return Err(format!("the request is longer than {MAX_REQUEST} bytes"));
     }
-    let value: Value = serde_json::from_slice(line).map_err(|e| {
-        format!("the request is not JSON: {e}; send a line such as {{\"version\":1,\"order\":\"status\"}}")
+    let value = json::parse(line).map_err(|e| {
+        format!("the request is refused: {e}; send a line such as {{\"version\":1,\"order\":\"status\"}}")
     })?;
     let Value::Object(fields) = value else {
         return Err("the request must be a JSON object".to_string());
@@ -146,7 +147,7 @@ impl Reply {
     /// # Errors
     /// One line: it is not what a softstop says.
     pub fn parse(line: &[u8]) -> Result<Reply, String> {
-        let value: Value = serde_json::from_slice(line).map_err(|e| format!("the answer is not JSON: {e}"))?;
+        let value = json::parse(line).map_err(|e| format!("the answer cannot be read: {e}"))?;
         if value.get("version").and_then(Value::as_u64) != Some(VERSION) {
             return Err(format!("the answer is not of version {VERSION} of the protocol"));
         }
@@ -234,6 +235,8 @@ mod tests {
             ("", "not JSON"),
             ("{", "not JSON"),
             ("[]", "must be a JSON object"),
+            (r#"{"version":1,"order":"status","order":"stop"}"#, "the key \"order\" stands twice"),
+            (r#"{"version":1,"order":"drain","wait":true,"wait":false}"#, "the key \"wait\" stands twice"),
             ("{}", "no version"),
             (r#"{"version":2,"order":"status"}"#, "version 1"),
             (r#"{"version":1}"#, "\"order\" is missing"),

@@ -63,7 +63,9 @@ impl Desk {
             return Err(format!("orders are taken from uid {}{root} alone, not from uid {uid}", self.owner));
         }
         if !ids::runs_as(pid, uid) {
-            return Err(format!("orders are taken from known users alone: uid {uid} stands for everybody without a mapping in this user namespace"));
+            return Err(format!(
+                "orders are taken from known users alone: uid {uid} stands for everybody without a mapping in this user namespace"
+            ));
         }
         // Root of another container in the pod, or of a container in the host's network (CVE-2020-15257), is not our root.
         if self.open_to_all && (pid == 0 || procfs::is_in_namespace_below(pid)) {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::config::wait::{Is, JsonValue, Metric, WaitHttp};
+use crate::json;
 
 /// Of a value that is not as it should be, so much is quoted, in characters.
 const QUOTED: usize = 60;
@@ -25,7 +26,7 @@ pub fn check(wait: &WaitHttp, status: u16, body: &[u8]) -> Result<(), String> {
 }
 
 fn check_json(wanted: &JsonValue, body: &[u8]) -> Result<(), String> {
-    let answer: Value = serde_json::from_slice(body).map_err(|error| format!("answers no JSON: {error}"))?;
+    let answer = json::parse(body).map_err(|error| format!("answers what cannot be read: {error}"))?;
     let pointer = if wanted.pointer.is_empty() { "the value" } else { &wanted.pointer };
     let Some(value) = answer.pointer(&wanted.pointer) else { return Err(format!("there is no {pointer}")) };
     let holds = match &wanted.is {
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(check(&json("/nothing", at_most(0.0)), 200, body).unwrap_err(), "there is no /nothing");
         assert_eq!(check(&json("/a~1b/m~0n/1", at_most(9.0)), 200, body).unwrap_err(), "/a~1b/m~0n/1 is \"x\"");
         assert_eq!(check(&json("", Is::Equal(7.into())), 200, b"7"), Ok(()));
-        assert!(check(&json("/x", at_most(0.0)), 200, b"<html>").unwrap_err().starts_with("answers no JSON"));
+        assert!(check(&json("/x", at_most(0.0)), 200, b"<html>").unwrap_err().contains("not JSON"));
         let deep = "[".repeat(100_000);
         assert!(check(&json("/0", at_most(0.0)), 200, deep.as_bytes()).is_err());
     }

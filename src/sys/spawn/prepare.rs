@@ -9,9 +9,9 @@ use nix::unistd::{getegid, geteuid, getgroups};
 use super::error::{Context, Errno};
 use super::{Spawn, Stdio};
 use crate::lifecycle::event::SpawnError;
-use crate::sys::{ids, process};
 use crate::sys::signals::Inherited;
 use crate::sys::terminal::{Terminal, terminal};
+use crate::sys::{ids, process};
 
 /// Where a program is looked for when the environment has no PATH: what container runtimes set.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
