@@ -7,6 +7,32 @@ mod support;
 
 use support::{Dir, Launch};
 
+/// A megabyte of text that names a variable of 100 kB two hundred thousand times would be 26 GB.
+#[test]
+fn a_configuration_that_grows_without_bound_by_its_variables_is_refused() {
+    let dir = Dir::new();
+    let long = "x".repeat(100_000);
+    let one = format!("[[process]]\nname = \"a\"\ncommand = [\"true\", \"{}\"]\n", "${V}".repeat(250_000));
+    let many = format!("[[process]]\nname = \"a\"\ncommand = [\"true\", {}]\n", "\"${V}\", ".repeat(100_000));
+    for text in [one, many] {
+        let file = dir.write("softstop.toml", &text);
+        for command in ["check", "run"] {
+            // 600 MB of address space: without a bound the allocation fails and aborts.
+            let limited = ["sh", "-c", "ulimit -v 600000; exec \"$@\"", "sh"];
+            let ended = Launch::new([command, "-c", &file]).not_pid1().through(&limited).env("V", &long).run();
+            ended
+                .expect_code(78)
+                .expect("`${V}`, 100000 bytes long")
+                .expect("softstop.toml:3:")
+                .expect("help: leave long");
+            assert_eq!(ended.all().matches("100000 bytes long").count(), 1, "{}", ended.all());
+        }
+    }
+    // What is no more than programs can take is no matter.
+    let few = format!("[[process]]\nname = \"a\"\ncommand = [\"true\", \"{}\"]\n", "${V}");
+    Launch::new(["run", "-c", &dir.write("softstop.toml", &few)]).not_pid1().env("V", &long).run().expect_code(0);
+}
+
 /// Everybody without a mapping is uid 65534 there; that softstop already is it says nothing.
 #[test]
 fn a_user_that_has_no_mapping_cannot_be_become() {

@@ -14,18 +14,29 @@ pub struct Unexpandable {
     pub help: String,
 }
 
-/// The text with its variables replaced.
+/// What the variables of one configuration may amount to, in bytes: a short text that names a long variable again and again would
+/// take all memory there is.
+pub const MOST: usize = 4 * 1024 * 1024;
+/// So many mistakes of one string are told.
+const TOLD: usize = 100;
+
+/// The text with its variables replaced. `room`: so many bytes may be put in for them; `None` once it was not enough.
 ///
 /// # Errors
-/// Every undefined variable and every form that is not understood.
-pub fn expand<'t>(text: &'t str, env: &dyn Fn(&str) -> Option<String>) -> Result<Cow<'t, str>, Vec<Unexpandable>> {
+/// Every undefined variable and every form that is not understood, a hundred at most; the variable that there was no room for, once:
+/// after that, what contains variables is refused without a word.
+pub fn expand<'t>(
+    text: &'t str,
+    env: &dyn Fn(&str) -> Option<String>,
+    room: &mut Option<usize>,
+) -> Result<Cow<'t, str>, Vec<Unexpandable>> {
     if !text.contains('$') {
         return Ok(Cow::Borrowed(text));
     }
     let mut out = String::with_capacity(text.len());
     let mut wrong = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find('$') {
+    while let Some(at) = rest.find('$').filter(|_| wrong.len() < TOLD) {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
         if let Some(after) = rest.strip_prefix('$') {
@@ -40,8 +51,16 @@ pub fn expand<'t>(text: &'t str, env: &dyn Fn(&str) -> Option<String>) -> Result
                 });
                 break;
             };
+            let Some(left) = *room else { return Err(wrong) };
             match reference(&inside[..end], env) {
-                Ok(value) => out.push_str(&value),
+                Ok(value) => {
+                    *room = left.checked_sub(value.len());
+                    if room.is_none() {
+                        wrong.push(too_long(&inside[..end], value.len()));
+                        break;
+                    }
+                    out.push_str(&value);
+                }
                 Err(problem) => wrong.push(problem),
             }
             rest = &inside[end + 1..];
@@ -51,6 +70,18 @@ pub fn expand<'t>(text: &'t str, env: &dyn Fn(&str) -> Option<String>) -> Result
     }
     out.push_str(rest);
     if wrong.is_empty() { Ok(Cow::Owned(out)) } else { Err(wrong) }
+}
+
+fn too_long(inside: &str, length: usize) -> Unexpandable {
+    let piece = format!("${{{inside}}}");
+    Unexpandable {
+        sentence: format!(
+            "with `{piece}`, {length} bytes long, the variables make more than {MOST} bytes of the configuration"
+        ),
+        help: "leave long variables out: a program inherits them by itself, or put them into a file that it reads"
+            .into(),
+        piece,
+    }
 }
 
 /// What stands for `${inside}`.
@@ -102,6 +133,24 @@ mod tests {
         }
     }
 
+    fn plenty(text: &str) -> Result<Cow<'_, str>, Vec<Unexpandable>> {
+        expand(text, &env, &mut Some(MOST))
+    }
+
+    #[test]
+    fn what_variables_amount_to_is_bounded_and_said_once() {
+        let mut room = Some(5);
+        assert_eq!(expand("${HOST}-${EMPTY}${HOST}", &env, &mut room).unwrap(), "db-db");
+        assert_eq!(expand("${NOPE:-x}", &env, &mut room).unwrap(), "x");
+        assert_eq!(expand("${EMPTY}", &env, &mut room).unwrap(), "");
+        let wrong = expand("a${HOST}${HOST}", &env, &mut room).unwrap_err();
+        assert_eq!(wrong.len(), 1);
+        assert!(wrong[0].sentence.contains("`${HOST}`, 2 bytes long"), "{}", wrong[0].sentence);
+        assert_eq!(expand("${HOST}", &env, &mut room), Err(Vec::new()), "said already");
+        assert_eq!(expand("$$5", &env, &mut room).unwrap(), "$5");
+        assert_eq!(plenty(&"${NOPE}".repeat(10_000)).unwrap_err().len(), TOLD);
+    }
+
     #[test]
     fn variables_defaults_and_dollar_signs() {
         for (text, expanded) in [
@@ -113,18 +162,18 @@ mod tests {
             ("${HOST:-a:-b}${NOPE:-http://x/?a=b}", "dbhttp://x/?a=b"),
             ("é${HOST}é", "édbé"),
         ] {
-            assert_eq!(expand(text, &env).unwrap(), expanded, "{text}");
+            assert_eq!(plenty(text).unwrap(), expanded, "{text}");
         }
     }
 
     #[test]
     fn values_are_not_expanded_again() {
-        assert_eq!(expand("${MONEY}", &env).unwrap(), "${HOST}$$");
+        assert_eq!(plenty("${MONEY}").unwrap(), "${HOST}$$");
     }
 
     #[test]
     fn every_mistake_is_named() {
-        let wrong = expand("${NOPE} ${} ${1} ${A:?x} ${A:-${B}} ${open", &env).unwrap_err();
+        let wrong = plenty("${NOPE} ${} ${1} ${A:?x} ${A:-${B}} ${open").unwrap_err();
         let pieces: Vec<&str> = wrong.iter().map(|w| w.piece.as_str()).collect();
         assert_eq!(pieces, ["${NOPE}", "${}", "${1}", "${A:?x}", "${A:-${B}", "${open"]);
         assert!(wrong[0].sentence.contains("`NOPE` is not set"));

@@ -12,6 +12,8 @@ const NAME: &str = "softstop";
 /// Inits that somebody may have left in front of it.
 const INITS: [&str; 5] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit"];
 const SHELLS: [&str; 6] = ["sh", "bash", "ash", "dash", "zsh", "busybox"];
+/// The kernel gives a program no longer argument (MAX_ARG_STRLEN).
+const LONGEST_WORD: usize = 128 * 1024;
 /// Variables that mean something to the wrapper alone.
 const WRAPPERS: [&str; 7] = [
     "SOFTSTOP_DRAIN_SLEEP",
@@ -73,6 +75,10 @@ impl<'a> Env<'a> {
         let mut parts = word.split("$(");
         let mut text = parts.next().unwrap_or_default().to_owned();
         for part in parts {
+            // A text that names a long variable again and again would take all memory there is; a program could not be given it, either.
+            if text.len() > LONGEST_WORD {
+                break;
+            }
             let value = part.split_once(')').and_then(|(name, rest)| Some((self.0.get(name)?.0?, rest)));
             match value {
                 Some((value, rest)) => text.extend([value, rest]),

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::keys::{self, Section};
+use crate::config::expand;
 use crate::config::problem::{Place, Problem, Severity, Source, Span, printable};
 
 /// So many problems are enough: what follows is not looked at, so that no file is slow to refuse.
@@ -80,13 +81,15 @@ pub struct Reader<'a> {
     pub source: &'a Source<'a>,
     pub env: &'a dyn Fn(&str) -> Option<String>,
     pub problems: Vec<Problem>,
+    /// See [`expand::expand`].
+    pub(super) room: Option<usize>,
     /// Lines with a syntax error: what was recovered of them is not judged again.
     broken: HashSet<usize>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a Source<'a>, env: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
-        Reader { source, env, problems: Vec::new(), broken: HashSet::new() }
+        Reader { source, env, problems: Vec::new(), room: Some(expand::MOST), broken: HashSet::new() }
     }
 
     // === Problems ===

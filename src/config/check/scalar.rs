@@ -24,7 +24,7 @@ impl Reader<'_> {
             self.wrong_type(field, "a string", example);
             return None;
         };
-        match expand::expand(text, self.env) {
+        match expand::expand(text, self.env, &mut self.room) {
             Ok(text) if text.contains('\0') => {
                 self.error(
                     &field.span(),
