@@ -8,6 +8,7 @@ pub mod expand;
 pub mod network;
 pub mod prestop;
 pub mod problem;
+pub mod secrets;
 pub mod wait;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::secrets;
+
 /// Bytes into the configuration's text.
 pub type Span = Range<usize>;
 
@@ -62,12 +64,14 @@ pub struct Source<'a> {
     pub text: &'a str,
     /// Where each line starts.
     lines: Vec<usize>,
+    /// What no excerpt shows.
+    secrets: Vec<Span>,
 }
 
 impl<'a> Source<'a> {
     pub fn new(file: &'a str, text: &'a str) -> Source<'a> {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Source { file, text, lines }
+        Source { file, text, lines, secrets: secrets::spans(text) }
     }
 
     /// The place of `span`, cut to its first line. Spans past the end mean the end.
@@ -82,7 +86,11 @@ impl<'a> Source<'a> {
         let text = &text[bom..];
         let begin = start.saturating_sub(line_start + bom).min(text.len());
         let end = floor_boundary(self.text, span.end).saturating_sub(line_start + bom).clamp(begin, text.len());
-        let (excerpt, indent, width) = excerpt(&text[..begin], &text[begin..end], &text[end..]);
+        let at = line_start + bom;
+        let pieces = near(&text[..begin], &text[begin..end], &text[end..]);
+        let starts = [at + begin - pieces[0].len(), at + begin, at + end];
+        let [before, marked, after] = [0, 1, 2].map(|i| secrets::masked(pieces[i], starts[i], &self.secrets));
+        let (excerpt, indent, width) = excerpt(&before, &marked, &after);
         let column = text[..begin].chars().count() + 1;
         Place {
             file: self.file.to_owned(),
@@ -118,12 +126,17 @@ fn ceil_boundary(text: &str, byte: usize) -> usize {
     byte
 }
 
+/// Of the parts of a line what can be shown at most: no character has more than four bytes.
+fn near<'t>(before: &'t str, marked: &'t str, after: &'t str) -> [&'t str; 3] {
+    [
+        &before[ceil_boundary(before, before.len().saturating_sub(4 * EXCERPT))..],
+        &marked[..floor_boundary(marked, 4 * EXCERPT + 4)],
+        &after[..floor_boundary(after, 4 * EXCERPT + 4)],
+    ]
+}
+
 /// The line with a mark's indent and width in terminal columns; a long one is cut to about [`EXCERPT`] around the mark.
 fn excerpt(before: &str, marked: &str, after: &str) -> (String, usize, usize) {
-    // No character has more than four bytes: what is cut off here could not be shown.
-    let before = &before[ceil_boundary(before, before.len().saturating_sub(4 * EXCERPT))..];
-    let marked = &marked[..floor_boundary(marked, 4 * EXCERPT + 4)];
-    let after = &after[..floor_boundary(after, 4 * EXCERPT + 4)];
     let (mut before, marked, after) = (shown(before), shown(marked), shown(after));
     let room = if columns(&before) + columns(&marked) + columns(&after) > EXCERPT { EXCERPT } else { usize::MAX };
     let mut line = String::new();
@@ -209,7 +222,7 @@ impl fmt::Display for Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        writeln!(f, "{word}: {}", self.sentence)?;
+        writeln!(f, "{word}: {}", secrets::mask(&self.sentence))?;
         let gutter =
             self.places.iter().filter_map(|p| p.position.as_ref()).map(|p| p.line.to_string().len()).max().unwrap_or(1);
         for (i, place) in self.places.iter().enumerate() {
@@ -229,7 +242,7 @@ impl fmt::Display for Problem {
             )?;
         }
         if !self.help.is_empty() {
-            writeln!(f, "help: {}", self.help)?;
+            writeln!(f, "help: {}", secrets::mask(&self.help))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::config::problem::{Place, Problem, Severity, printable};
+use crate::config::secrets;
 
 /// What quotes a manifest, as one line that can be printed: nothing in it may break the line or move the cursor.
 pub fn one_line(text: String) -> String {
@@ -81,7 +82,7 @@ impl Report {
         let finding = |f: &Finding| Machine {
             rule: f.rule,
             severity: if f.problem.severity == Severity::Error { "error" } else { "warning" },
-            message: f.problem.sentence.clone(),
+            message: secrets::mask(&f.problem.sentence).into_owned(),
             why: f.why.clone(),
             help: f.problem.help.clone(),
             places: f.problem.places.iter().map(Where::new).collect(),
