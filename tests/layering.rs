@@ -27,6 +27,7 @@ const PURE: &[&str] = &[
     "control/address.rs",
     "control/table.rs",
     "output/lines.rs",
+    "sys/users/files.rs",
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::lifecycle::event::{Event, ProcId, Sender, SpawnError, SpawnErrorKind}
 use crate::report::{Look, Note, SignalName};
 use crate::signal::Signal;
 use crate::sys::procfs;
-use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio};
+use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio, reader};
 use crate::sys::stdio::pipe;
 use crate::sys::tree::Descendant;
 use crate::sys::users::{self, Credentials};
@@ -28,6 +29,20 @@ const LOOK: Duration = Duration::from_millis(100);
 const NAMED: usize = 10;
 /// What helps when a process runs as another user.
 const NEEDS: &str = "add the capability KILL or run softstop as that user";
+
+/// Files read by a process of its own; and those of them that a file system which hangs has not let go of.
+struct Aside {
+    wait: Duration,
+    held: Vec<(i32, PathBuf)>,
+}
+
+impl users::Files for Aside {
+    fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
+        let read = reader::read(Path::new(path), users::files::MAX_FILE, self.wait);
+        self.held.extend(read.held.map(|pid| (pid, path.into())));
+        read.bytes
+    }
+}
 
 impl Shell {
     /// Carry one action out; a spawn's answer comes back at once.
@@ -127,15 +142,22 @@ impl Shell {
         Ok(pid)
     }
 
-    /// Whom to run as: looked up at the first start that asks, which may be after an init task has written the file, and kept. A
-    /// look-up waits for the file system of /etc/passwd, and as hooks run as their process does, none is made during a stop.
+    /// Whom to run as: looked up at the first start that asks, which may be after an init task has written the file, and kept. The
+    /// files are read by a process of its own, as their file system may hang; as hooks run as their process does, none is read during
+    /// a stop.
     pub(super) fn resolve(&mut self, identity: &Identity) -> Result<Option<Credentials>, SpawnError> {
         if let Some((_, found)) = self.users.iter().find(|(known, _)| known == identity) {
             return Ok(found.clone());
         }
-        let found = users::resolve(identity).map_err(|text| SpawnError { kind: SpawnErrorKind::Setup, text })?;
-        self.users.push((identity.clone(), found.clone()));
-        Ok(found)
+        let mut files = Aside { wait: self.exec_wait(), held: Vec::new() };
+        let found = users::resolve(identity, &mut files);
+        files.held.into_iter().for_each(|(pid, path)| self.account.writers.hold(pid, path));
+        let found = found?;
+        if let Some(warning) = found.warning {
+            tracing::warn!("{warning}");
+        }
+        self.users.push((identity.clone(), found.credentials.clone()));
+        Ok(found.credentials)
     }
 
     /// How long to wait for the next exec's result: half as long for each that has none yet, so that any number of programs on a

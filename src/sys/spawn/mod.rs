@@ -10,6 +10,7 @@ mod child;
 mod error;
 pub mod maps;
 mod prepare;
+pub mod reader;
 pub mod stack;
 pub mod writer;
 

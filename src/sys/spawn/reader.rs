@@ -1,0 +1,231 @@
+//! Reading a file in a process of its own, for files whose file system may hang: to open one, or merely to look at its name, waits in the
+//! kernel whatever flags are given. The process is a fork without exec, as in [`writer`], and hands the bytes over through a pipe.
+
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{ForkResult, fork};
+
+use super::writer;
+use crate::signal::Signal;
+use crate::sys::mask::{self, SignalSet};
+use crate::sys::{stdio, target};
+
+/// A reader that nobody ends any more ends itself after so many seconds, unless it is in a sleep that no signal ends.
+const LIFE: u32 = 5;
+const CHUNK: usize = 4096;
+
+/// What was read.
+#[derive(Debug)]
+pub struct Read {
+    /// At most one byte more than asked for, so that the caller can tell that there is more.
+    pub bytes: io::Result<Vec<u8>>,
+    /// The reader that SIGKILL has not ended (yet), a child to be reaped.
+    pub held: Option<i32>,
+}
+
+/// Waits at most `limit`, and 20 ms more for the end of a reader that is late.
+///
+/// # Errors
+/// In [`Read::bytes`], as fork, open and read have it; ETIMEDOUT, in words, when there was no answer; a FIFO is refused.
+pub fn read(path: &Path, most: usize, limit: Duration) -> Read {
+    let until = Instant::now() + limit;
+    let mut read = try_read(path, most, until);
+    if matches!(&read.bytes, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+        // Somebody killed it, as the kernel's OOM killer may.
+        read = try_read(path, most, until);
+    }
+    read
+}
+
+fn try_read(path: &Path, most: usize, until: Instant) -> Read {
+    let Reader { pid, pipe } = match start(path, most) {
+        Ok(reader) => reader,
+        Err(error) => return Read { bytes: Err(error), held: None },
+    };
+    let bytes = collect(&pipe, most, until);
+    let end = if bytes.is_some() { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+    match writer::end_of(pid, end) {
+        Some(Ok(())) => Read { bytes: Ok(bytes.unwrap_or_default()), held: None },
+        Some(Err(error)) => Read { bytes: Err(in_words(error)), held: None },
+        None => {
+            let _ = target::signal(pid, Signal::KILL);
+            let held = writer::end_of(pid, writer::GONE_WAIT).is_none().then_some(pid);
+            let late = io::Error::new(io::ErrorKind::TimedOut, "no answer in time, its file system hangs");
+            Read { bytes: Err(late), held }
+        }
+    }
+}
+
+/// Everything until the pipe's end; `None` when that has not come in time.
+fn collect(pipe: &OwnedFd, most: usize, until: Instant) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; CHUNK];
+    loop {
+        match nix::unistd::read(pipe, &mut chunk) {
+            Ok(0) => return Some(bytes),
+            Ok(n) => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+            Err(nix::Error::EINTR) => {}
+            Err(nix::Error::EAGAIN) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+                let _ = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout);
+            }
+            Err(_) => return None,
+        }
+        if bytes.len() > most {
+            return Some(bytes);
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+    }
+}
+
+fn in_words(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ESPIPE) => io::Error::new(io::ErrorKind::InvalidInput, "it is a FIFO, not a file"),
+        _ => error,
+    }
+}
+
+/// A reader that is under way.
+#[derive(Debug)]
+pub struct Reader {
+    /// A child to be reaped by whoever started it. It ends by itself: in 5 s if its file system hangs.
+    pub pid: i32,
+    /// The file's bytes and then the end, which is all that is there when it cannot be read. Never blocks.
+    pub pipe: OwnedFd,
+}
+
+/// Begins to read at most `most` bytes, and one more.
+///
+/// # Errors
+/// As pipe and fork have it: EMFILE, EAGAIN, ENOMEM.
+pub fn start(path: &Path, most: usize) -> io::Result<Reader> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let (pipe, to) = stdio::pipe()?;
+    let to_fd = to.as_raw_fd();
+    // In the child none of our handlers may run.
+    let before = mask::replace_mask(SignalSet::ALL);
+    // SAFETY: the child makes async-signal-safe calls alone (`run`) and never returns.
+    let forked = unsafe { fork() };
+    if let Ok(ForkResult::Child) = forked {
+        run(&path, to_fd, most + 1);
+    }
+    mask::replace_mask(before);
+    match forked {
+        Ok(ForkResult::Parent { child }) => Ok(Reader { pid: child.as_raw(), pipe }),
+        Ok(ForkResult::Child) => unreachable!("it has ended in `run`"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+// === in the child: async-signal-safe calls alone ===
+
+fn run(path: &CString, to: i32, most: usize) -> ! {
+    // SAFETY: integers alone; what was descriptor 0 is nothing to this process, and SIGALRM's default action is to end it.
+    let moved = unsafe {
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::alarm(LIFE);
+        libc::dup2(to, 0)
+    };
+    mask::replace_mask(SignalSet::ALL.without(SignalSet::of(&[libc::SIGALRM])));
+    writer::close_all(1);
+    let errno = match nix::Error::result(moved).and_then(|_| pass_on(path, most)) {
+        Ok(()) => 0,
+        Err(errno) => errno as i32,
+    };
+    // SAFETY: ends the process, without what the C library would do at an exit, which is the parent's.
+    unsafe { libc::_exit(errno) }
+}
+
+fn pass_on(path: &CString, most: usize) -> nix::Result<()> {
+    // A FIFO that nobody writes is not waited for.
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
+    // SAFETY: a NUL-terminated string that outlives the call.
+    let file = nix::Error::result(unsafe { libc::open(path.as_ptr(), flags) })?;
+    let mut status = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the descriptor is open, and `status` is a valid place for what the call writes.
+    nix::Error::result(unsafe { libc::fstat(file, status.as_mut_ptr()) })?;
+    // SAFETY: all of it is integers, zeroed above and filled in by the call.
+    if unsafe { status.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFIFO {
+        return Err(nix::Error::ESPIPE);
+    }
+    // SAFETY: just opened, and never closed but by the end of the process.
+    let file = unsafe { BorrowedFd::borrow_raw(file) };
+    // SAFETY: descriptor 0 is the pipe, moved there above, and is never closed but by the end of the process.
+    let to = unsafe { BorrowedFd::borrow_raw(0) };
+    let mut left = most;
+    let mut chunk = [0; CHUNK];
+    while left > 0 {
+        let room = chunk.get_mut(..left.min(CHUNK)).unwrap_or_default();
+        let n = match nix::unistd::read(file, room) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(error),
+        };
+        let mut rest = chunk.get(..n).unwrap_or_default();
+        while !rest.is_empty() {
+            match nix::unistd::write(to, rest) {
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        left -= n;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn place(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("softstop-reader-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_file_is_read_whole_or_until_one_byte_more_than_asked_for() {
+        let path = place("file");
+        let text: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(read(&path, 1 << 20, SOON).bytes.unwrap(), text);
+        assert_eq!(read(&path, 300_000, SOON).bytes.unwrap(), text);
+        assert_eq!(read(&path, 99_999, SOON).bytes.unwrap(), text[..100_000]);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let path = place("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let fifo = read(&path, 100, SOON).bytes.unwrap_err();
+        assert!(fifo.to_string().contains("FIFO"), "{fifo}");
+        std::fs::remove_file(&path).unwrap();
+        let missing = read(&path, 100, SOON).bytes.unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let folder = read(Path::new("/"), 100, SOON).bytes.unwrap_err();
+        assert_eq!(folder.raw_os_error(), Some(libc::EISDIR));
+        assert_eq!(read(Path::new("/dev/null"), 100, SOON).bytes.unwrap(), b"");
+        assert_eq!(read(Path::new("/dev/zero"), 100, SOON).bytes.unwrap(), [0; 101]);
+    }
+
+    #[test]
+    fn one_that_is_late_is_given_up() {
+        let began = Instant::now();
+        let late = read(Path::new("/dev/zero"), usize::MAX / 2, Duration::from_millis(50));
+        assert_eq!(late.bytes.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() < SOON);
+    }
+}
