@@ -159,6 +159,7 @@ pub struct Launch {
     pid1: bool,
     read_output: bool,
     current_dir: Option<PathBuf>,
+    program: PathBuf,
 }
 
 impl Launch {
@@ -170,6 +171,7 @@ impl Launch {
             pid1: true,
             read_output: true,
             current_dir: None,
+            program: SOFTSTOP.into(),
         }
     }
 
@@ -187,6 +189,12 @@ impl Launch {
     /// In front of softstop, after what is there already.
     pub fn through(mut self, launcher: &[&str]) -> Launch {
         self.through.extend(launcher.iter().map(OsString::from));
+        self
+    }
+
+    /// Another build of softstop.
+    pub fn program(mut self, program: &Path) -> Launch {
+        self.program = program.to_owned();
         self
     }
 
@@ -210,7 +218,7 @@ impl Launch {
     pub fn start(self) -> Running {
         with_default_signals();
         let mut command = if self.pid1 { unshare() } else { Command::new("env") };
-        command.args(&self.through).arg(SOFTSTOP).args(&self.args);
+        command.args(&self.through).arg(&self.program).args(&self.args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Marks everything that comes of this start, wherever it moves: see `Running::marked`.
         let mark = mark();
@@ -247,7 +255,7 @@ impl Launch {
             started: Instant::now(),
             _unread: unread,
         };
-        running.init = running.find_init();
+        running.init = running.find_init(&self.program);
         running
     }
 
@@ -359,14 +367,14 @@ impl Ended {
 }
 
 impl Running {
-    fn find_init(&mut self) -> i32 {
+    fn find_init(&mut self, program: &Path) -> i32 {
         let outer = self.child.id() as i32;
         let limit = Instant::now() + SOON;
         loop {
             let pid = if self.pid1 { processes::children(outer).first().copied() } else { Some(outer) };
             // The launcher's steps (unshare, env, perl) have the same pid until the last of them execs softstop. What has ended
             // already is as good.
-            match pid.map(|pid| (pid, processes::runs(pid, Path::new(SOFTSTOP)))) {
+            match pid.map(|pid| (pid, processes::runs(pid, program))) {
                 Some((pid, true)) => return pid,
                 _ if self.ended() => return 0,
                 _ => {}

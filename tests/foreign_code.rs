@@ -1,0 +1,136 @@
+//! Names of users and hosts are looked up by softstop itself, whatever /etc/nsswitch.conf says: nothing is loaded into PID 1.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use support::faults;
+use support::fuse::with_hanging_file_system;
+use support::{Dir, Launch};
+
+/// Users as an image has them.
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\nwww-data:x:33:\nssl-cert:x:110:postgres,www-data\nlogs:x:4321:www-data\n";
+/// Who it is, as the kernel has it.
+const WHO: &str = r#"grep -E '^(Uid|Gid|Groups)' /proc/self/status | tr -s '\t ' ' '; echo "HOME=$HOME USER=$USER LOGNAME=$LOGNAME"; trap 'exit 0' TERM"#;
+const GRACE: Duration = Duration::from_secs(5);
+
+/// An /etc of the test's own.
+fn etc(dir: &Dir) -> String {
+    let etc = dir.path("etc");
+    std::fs::create_dir(&etc).unwrap();
+    std::fs::write(etc.join("passwd"), PASSWD).unwrap();
+    std::fs::write(etc.join("group"), GROUP).unwrap();
+    etc.to_str().unwrap().to_owned()
+}
+
+/// In a mount namespace in which this is /etc.
+fn with_etc(launch: Launch, etc: &str) -> Launch {
+    launch.through(&["unshare", "--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\"", etc])
+}
+
+/// A database that is ready once it can be told to stop, and `web` after it, as `user`.
+fn start(dir: &Dir, etc: &str, user: &str) -> Launch {
+    let up = dir.text("up");
+    let text = format!(
+        "grace = \"5s\"\n[[process]]\nname = \"db\"\noutput = \"prefix\"\n\
+         command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up >{up}; while :; do sleep 0.05; done\"]\n\
+         [process.readiness]\nexec = [\"test\", \"-s\", \"{up}\"]\nperiod = \"50ms\"\n\
+         [[process]]\nname = \"web\"\nmain = true\nuser = \"{user}\"\noutput = \"prefix\"\nafter = {{ db = \"ready\" }}\n\
+         command = [\"sh\", \"-c\", '''{WHO}''']\n"
+    );
+    with_etc(Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]), etc)
+}
+
+#[test]
+fn user_group_home_and_further_groups_come_from_the_two_files() {
+    if !faults::possible() {
+        return;
+    }
+    let dir = Dir::new();
+    let etc = etc(&dir);
+    for (user, uid, gid, groups, home) in [
+        ("www-data", "33", "33", "33 110 4321", "HOME=/var/www USER=www-data LOGNAME=www-data"),
+        ("33", "33", "33", "33 110 4321", "HOME=/var/www USER=www-data LOGNAME=www-data"),
+        ("www-data:logs", "33", "4321", "110 4321", "HOME=/var/www USER=www-data LOGNAME=www-data"),
+        ("10001", "10001", "0", "", "HOME=/ "),
+        ("10001:10002", "10001", "10002", "", "HOME=/ "),
+    ] {
+        let ended = start(&dir, &etc, user).run();
+        ended.expect_code(0);
+        ended.expect(&format!("web | Uid: {uid} {uid} {uid} {uid}\n"));
+        ended.expect(&format!("web | Gid: {gid} {gid} {gid} {gid}\n"));
+        ended.expect(&format!("web | Groups: {groups}")).expect(home).expect_not("warning");
+    }
+}
+
+/// No /etc/passwd at all, as in an image from scratch.
+#[test]
+fn a_number_needs_no_file() {
+    if !faults::possible() {
+        return;
+    }
+    let dir = Dir::new();
+    let etc = etc(&dir);
+    std::fs::remove_file(dir.path("etc/passwd")).unwrap();
+    std::fs::remove_file(dir.path("etc/group")).unwrap();
+    let ended = start(&dir, &etc, "10001:10001").run();
+    ended.expect_code(0).expect("web | Uid: 10001 10001").expect("HOME=/ ").expect_not("warning");
+    let ended = start(&dir, &etc, "www-data").run();
+    ended.expect_code(126).expect("unknown user \"www-data\": there is no /etc/passwd").expect("db  | told");
+}
+
+#[test]
+fn an_unknown_user_stops_in_order_what_runs_already() {
+    if !faults::possible() {
+        return;
+    }
+    let dir = Dir::new();
+    let etc = etc(&dir);
+    let ended = start(&dir, &etc, "nobody-here").run();
+    ended.expect_code(126).expect("unknown user \"nobody-here\": not in /etc/passwd").expect("write its number");
+    ended.expect("db  | told").expect_not("web | ").expect_not("SIGKILL");
+    let ended = start(&dir, &etc, "www-data:nobody-here").run();
+    ended.expect_code(126).expect("unknown group \"nobody-here\": not in /etc/group").expect("db  | told");
+}
+
+#[test]
+fn what_stands_in_the_place_of_passwd_holds_nobody_up() {
+    if !faults::possible() {
+        return;
+    }
+    let dir = Dir::new();
+    let etc = etc(&dir);
+    let passwd = dir.path("etc/passwd");
+    std::fs::remove_file(&passwd).unwrap();
+    nix::unistd::mkfifo(&passwd, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let ended = start(&dir, &etc, "www-data").run();
+    ended.expect_code(126).expect("\"www-data\": /etc/passwd: it is a FIFO, not a file").expect("db  | told");
+    let ended = start(&dir, &etc, "10001").run();
+    ended.expect_code(0).expect("user 10001: /etc/passwd cannot be read").expect("web | Uid: 10001 10001");
+    std::fs::remove_file(&passwd).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &passwd).unwrap();
+    let ended = start(&dir, &etc, "www-data").run();
+    ended.expect_code(126).expect("longer than 4 MiB").expect("db  | told");
+}
+
+/// It is tried again: the file system may come back.
+#[test]
+fn a_passwd_whose_file_system_hangs_holds_up_neither_the_others_nor_the_stop() {
+    if !faults::possible() {
+        return;
+    }
+    with_hanging_file_system(|hung| {
+        let dir = Dir::new();
+        let etc = etc(&dir);
+        std::fs::remove_file(dir.path("etc/passwd")).unwrap();
+        std::os::unix::fs::symlink(hung.file(), dir.path("etc/passwd")).unwrap();
+        // As PID 1 it would be gone only when the kernel has got rid of the reader, which no signal ends.
+        let mut running = start(&dir, &etc, "www-data").not_pid1().start();
+        running.wait_for("cannot look up user \"www-data\": /etc/passwd: no answer in time");
+        let (ended, _) = running.stop_within(GRACE);
+        ended.expect("db  | told").expect_not("web | ");
+    });
+}
