@@ -122,9 +122,6 @@ pub enum Command {
     /// Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl
     #[command(next_line_help = true)]
     Probe(Box<ProbeOnce>),
-    /// Print the addresses of a host, one a line (softstop's own helper for hooks and probes)
-    #[command(name = "__resolve", hide = true)]
-    Resolve { host: String, port: u16 },
     /// Wait for a file: softstop's own helper
     #[command(name = "__wait_file", hide = true)]
     WaitFile {

@@ -27,6 +27,7 @@ pub mod pod;
 pub mod probe;
 pub mod programs;
 pub mod report;
+pub mod resolver;
 pub mod runtime;
 pub mod signal;
 pub mod status;

@@ -75,10 +75,6 @@ fn dispatch(early: Early) -> u8 {
                 probe::Own { control: a.instance.control.clone().unwrap_or(control), http: a.http.or(http) }
             })
         }
-        Some(Command::Resolve { host, port }) => {
-            early.restore();
-            runtime::resolve::print(&host, port)
-        }
         Some(Command::WaitFile { gone, contains, path }) => {
             early.restore();
             runtime::waits::file::look(&WaitFile { path, exists: !gone, contains })

@@ -2,8 +2,7 @@
 //! program that ends with its answer or with its timeout, whichever comes first: it supervises nothing.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -15,6 +14,7 @@ use crate::control::table::plain;
 use crate::exit;
 use crate::http::client as http;
 use crate::lifecycle::event::Outcome;
+use crate::resolver::{self, NoAddress};
 use crate::time::Human;
 
 /// Processes named in a verdict: it is one line, and Docker keeps 4096 bytes of it.
@@ -87,13 +87,16 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
         Handler::Http(call) => format!("http://{}:{port}{}: {why}", call.host, call.path),
         _ => format!("tcp://{host}:{port}: {why}"),
     };
-    let addrs = match http::local_addresses(host, port) {
-        Some(addrs) => addrs,
-        None => look_up(host, port, limit).map_err(&said)?,
-    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.map_err(|e| said(format!("cannot set up the event loop: {e}")))?;
     let attempt = async {
+        let addrs = match http::local_addresses(host, port) {
+            Some(addrs) => addrs,
+            None => match look_up(host, port).await {
+                Ok(addrs) => addrs,
+                Err(why) => return Outcome::failed(format!("cannot look up {host}: {why}")),
+            },
+        };
         match handler {
             Handler::Http(call) => http::call(call, &addrs).await,
             _ => http::tcp(&addrs).await,
@@ -106,19 +109,12 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
     }
 }
 
-/// The C library's look-up cannot be cut short: it is left behind when time is up, and ends with this process.
-#[expect(clippy::disallowed_methods, reason = "a client that forks nothing and reaps nobody")]
-fn look_up(host: &str, port: u16, limit: Instant) -> Result<Vec<SocketAddr>, String> {
-    let (found, answer) = mpsc::channel();
-    let name = host.to_string();
-    std::thread::spawn(move || {
-        let _ = found.send((name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>));
-    });
-    match answer.recv_timeout(limit.saturating_duration_since(Instant::now())) {
-        Ok(Ok(addrs)) => Ok(addrs),
-        Ok(Err(e)) => Err(format!("cannot look up {host}: {e}")),
-        Err(_) => Err("the name service does not answer in time".to_string()),
-    }
+/// The readers of the files end by themselves, or with this process's namespace.
+async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let (files, _readers) = resolver::Files::open().map_err(|error| error.to_string())?;
+    resolver::look_up(host, port, files).await.map_err(|error| match error {
+        NoAddress::NotAsked(why) | NoAddress::NotFound(why) => why,
+    })
 }
 
 /// The verdict of one endpoint out of a [`crate::status::Status`] as JSON: what `/readyz`, `/livez` and `/startupz` answer, and why

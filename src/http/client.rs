@@ -248,7 +248,7 @@ async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
 }
 
 /// One connection, known as softstop's own before anybody else can see it.
-async fn open(addr: SocketAddr) -> io::Result<TcpStream> {
+pub(crate) async fn open(addr: SocketAddr) -> io::Result<TcpStream> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // The future keeps the socket to itself, and its local end is there from its first step on.
     let mut other = socket.as_fd().try_clone_to_owned().map(std::net::TcpStream::from).ok();

@@ -84,9 +84,14 @@ impl Writers {
         }
     }
 
-    /// A helper that looks at something, was sent SIGKILL and could not be ended.
+    /// A helper that looks at something and is waited for by nobody: it ends by itself, or could not be ended.
     pub(super) fn hold(&mut self, pid: i32, what: PathBuf) {
         self.held.insert(pid, what);
+    }
+
+    /// How many are held for this.
+    pub(super) fn holding(&self, what: &str) -> usize {
+        self.held.values().filter(|held| held.as_os_str() == what).count()
     }
 
     pub(super) fn owns(&self, pid: i32) -> bool {

@@ -13,7 +13,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
 use super::perform::{OutputPipes, child_ends, output_pipes};
-use super::resolve as names;
 use super::shell::{Owner, Shell};
 use super::waits::{self, Teller};
 use crate::config::wait::WaitHttp;
@@ -21,13 +20,16 @@ use crate::config::{Handler, HttpCall, Identity, Output};
 use crate::http::client;
 use crate::lifecycle::action::What;
 use crate::lifecycle::event::{Event, Exit, Outcome, Progress, RunId, SpawnError, SpawnErrorKind, Told};
+use crate::resolver::{self, NoAddress};
 use crate::signal::Signal;
 use crate::sys::spawn::{self, Spawn, Stdio};
 use crate::sys::stdio::watch;
 use crate::sys::target;
 
-/// Of a probe's or a look-up's output so much is kept, as by the kubelet; the rest is read and dropped.
+/// Of a probe's output so much is kept, as by the kubelet; the rest is read and dropped.
 const KEPT_OUTPUT: usize = 10 * 1024;
+/// So many processes may be reading the files of names: some may be held by a file system that hangs, and each probe would add to them.
+const READERS: usize = 64;
 /// Of a failed probe's output so much is told.
 const TOLD_OUTPUT: usize = 200;
 
@@ -36,12 +38,6 @@ pub(super) enum ActiveRun {
     Exec {
         pid: i32,
         said: Option<Said>,
-    },
-    /// The host's name is being looked up by a helper process.
-    Resolving {
-        pid: i32,
-        said: Said,
-        then: Network,
     },
     /// A file is being looked at by a helper process.
     Looking {
@@ -112,7 +108,7 @@ impl Shell {
     pub(super) fn cancel_run(&mut self, run: RunId, kill: bool) {
         match self.runs.get(&run) {
             // Its leader has not been reaped while it is listed: the group is its own.
-            Some(ActiveRun::Exec { pid, .. } | ActiveRun::Resolving { pid, .. }) => {
+            Some(ActiveRun::Exec { pid, .. }) => {
                 let pid = *pid;
                 let signal = if kill { Signal::KILL } else { Signal::TERM };
                 if kill {
@@ -122,7 +118,7 @@ impl Shell {
                 for signal in [signal, Signal::CONT] {
                     let _ = target::signal_group(pid, signal).or_else(|_| target::signal(pid, signal));
                 }
-                // An address that it has found already is not wanted any more: nobody would ever end the connection.
+                // What it says is not wanted any more.
                 self.runs.insert(run, ActiveRun::Exec { pid, said: None });
             }
             Some(ActiveRun::Looking { pid, path, .. }) => {
@@ -228,17 +224,6 @@ impl Shell {
                 let outcome = exec_outcome(exit, said.as_ref().map(Said::last_line).unwrap_or_default());
                 self.push(Event::RunDone { run, outcome });
             }
-            Some(ActiveRun::Resolving { said, then, .. }) => {
-                let addrs = names::parse(&said.text());
-                if addrs.is_empty() {
-                    let why = said.last_line();
-                    let why = if why.is_empty() { format!("the look-up ended with {exit}") } else { why };
-                    let outcome = Outcome::failed(format!("the host's name cannot be resolved: {why}"));
-                    self.push(Event::RunDone { run, outcome });
-                } else {
-                    self.connect(run, addrs, then);
-                }
-            }
             Some(ActiveRun::Looking { .. }) => {
                 let outcome =
                     if exit.success() { Outcome::Ok } else { Outcome::failed(format!("the look ended with {exit}")) };
@@ -254,20 +239,37 @@ impl Shell {
     // === network ===
 
     pub(super) fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), Outcome> {
+        let teller = Teller::new(run, self.done.clone());
         if let Some(addrs) = client::local_addresses(host, port) {
-            self.connect(run, addrs, then);
+            self.in_background(run, then.call(addrs, teller));
             return Ok(());
         }
-        let told = |e: Outcome| match e {
-            Outcome::NotMade { reason } => Outcome::NotMade { reason: format!("{host} cannot be looked up: {reason}") },
-            Outcome::Failed { reason, code } => {
-                Outcome::Failed { reason: format!("{host} cannot be looked up: {reason}"), code }
+        let files = self.open_names(host)?;
+        let host = host.to_owned();
+        self.in_background(run, async move {
+            match resolver::look_up(&host, port, files).await {
+                Ok(addrs) => then.call(addrs, teller).await,
+                Err(NoAddress::NotFound(why)) => Outcome::failed(format!("the host's name cannot be resolved: {why}")),
+                Err(NoAddress::NotAsked(why)) => not_looked_up(&host, &why),
             }
-            Outcome::Ok => Outcome::Ok,
-        };
-        let (pid, pipes) = self.spawn_helper(run, &names::command(host, port)).map_err(told)?;
-        self.runs.insert(run, ActiveRun::Resolving { pid, said: Said::listen(pipes), then });
+        });
         Ok(())
+    }
+
+    /// The files that names are looked up in, read by processes of their own, as their file system may hang.
+    fn open_names(&mut self, host: &str) -> Result<resolver::Files, Outcome> {
+        if self.account.writers.holding(resolver::HOSTS) + self.account.writers.holding(resolver::CONF) > READERS {
+            return Err(not_looked_up(host, "/etc does not answer, its file system hangs"));
+        }
+        let opened = resolver::Files::open();
+        if opened.is_err() {
+            self.processes_may_be_short();
+        }
+        let (files, readers) = opened.map_err(|error| not_looked_up(host, &error.to_string()))?;
+        for (pid, path) in readers {
+            self.account.writers.hold(pid, path.into());
+        }
+        Ok(files)
     }
 
     /// softstop itself as a process of its own, for what may hang; and what it says.
@@ -292,17 +294,21 @@ impl Shell {
         self.children.insert(pid, Owner::Run(run));
         Ok((pid, pipes))
     }
+}
 
-    fn connect(&mut self, run: RunId, addrs: Vec<SocketAddr>, then: Network) {
-        let teller = Teller::new(run, self.done.clone());
-        self.in_background(run, async move {
-            match then {
-                Network::Http(call) => client::call(&call, &addrs).await,
-                Network::Tcp => client::tcp(&addrs).await,
-                Network::Wait(wait) => waits::http(wait, addrs, teller).await,
-            }
-        });
+impl Network {
+    async fn call(self, addrs: Vec<SocketAddr>, teller: Teller) -> Outcome {
+        match self {
+            Network::Http(call) => client::call(&call, &addrs).await,
+            Network::Tcp => client::tcp(&addrs).await,
+            Network::Wait(wait) => waits::http(wait, addrs, teller).await,
+        }
     }
+}
+
+/// That nobody could be asked is nobody's fault.
+fn not_looked_up(host: &str, why: &str) -> Outcome {
+    Outcome::NotMade { reason: format!("{host} cannot be looked up: {why}") }
 }
 
 /// What a program that could not be started amounts to: only where the system is short of something is it nobody's fault.

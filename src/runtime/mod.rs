@@ -14,7 +14,6 @@ mod prestop;
 mod program;
 mod pulse;
 mod reaper;
-pub mod resolve;
 mod shell;
 mod sight;
 pub mod waits;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use super::Teller;
 use crate::config::wait::WaitFile;
 use crate::lifecycle::event::{Outcome, Progress, RunId};
 use crate::runtime::hooks::{ActiveRun, Heard, Said};
-use crate::runtime::resolve;
 use crate::runtime::shell::Shell;
 use crate::signal::Signal;
 use crate::sys::process;
@@ -48,7 +48,7 @@ impl Shell {
 }
 
 fn command(wait: &WaitFile) -> Vec<OsString> {
-    let mut command: Vec<OsString> = vec![resolve::own_program().into(), "__wait_file".into()];
+    let mut command: Vec<OsString> = vec![own_program().into(), "__wait_file".into()];
     if !wait.exists {
         command.push("--gone".into());
     }
@@ -58,6 +58,15 @@ fn command(wait: &WaitFile) -> Vec<OsString> {
     command.push("--".into());
     command.push(wait.path.clone().into());
     command
+}
+
+/// softstop itself.
+fn own_program() -> PathBuf {
+    let own = std::env::current_exe().or_else(|_| {
+        let name = std::env::args_os().next().map(PathBuf::from);
+        name.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    });
+    own.unwrap_or_else(|_| PathBuf::from("/softstop"))
 }
 
 /// The helper's whole life. It ends with softstop.
