@@ -28,6 +28,9 @@ const PURE: &[&str] = &[
     "control/table.rs",
     "output/lines.rs",
     "sys/users/files.rs",
+    "resolver/name.rs",
+    "resolver/message.rs",
+    "resolver/conf.rs",
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.
@@ -63,6 +66,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plan", &["crate::lifecycle", "crate::report", "crate::http"]),
     ("pod", &["crate::plan", "crate::lifecycle", "crate::report", "crate::http", "crate::control", "crate::status"]),
     ("lifecycle", &["crate::http", "crate::control"]),
+    (
+        "resolver",
+        &["crate::runtime", "crate::lifecycle", "crate::control", "crate::cli", "crate::plan", "crate::config"],
+    ),
     ("control", &["crate::runtime", "crate::cli", "crate::http"]),
     ("sys", &["crate::runtime", "crate::lifecycle::machine", "crate::http", "crate::cli", "crate::plan"]),
 ];

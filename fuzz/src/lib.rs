@@ -2,6 +2,7 @@
 //! always hold does not. `fuzz_targets/` hands them to libFuzzer; `tests/fuzz_corpus.rs` includes this file by its path and
 //! replays the corpus through the same functions in every `cargo test`. README.md says how to run and how to add one.
 
+pub mod accounts;
 pub mod command_line;
 pub mod config;
 pub mod control;
@@ -14,6 +15,7 @@ pub mod manifest;
 pub mod probe_url;
 pub mod procfs;
 pub mod report;
+pub mod resolver;
 pub mod stop;
 mod trickle;
 pub mod values;
@@ -22,6 +24,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target under the name of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("accounts", accounts::target),
     ("command_line", command_line::target),
     ("config", config::target),
     ("control", control::target),
@@ -33,6 +36,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("probe_url", probe_url::target),
     ("procfs", procfs::target),
     ("report", report::target),
+    ("resolver", resolver::target),
     ("stop", stop::target),
     ("values", values::target),
 ];

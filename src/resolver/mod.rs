@@ -252,11 +252,11 @@ mod tests {
     #[test]
     fn families_take_turns_and_what_is_in_reach_comes_first() {
         let ips = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<IpAddr>>();
-        // 0.0.0.0/8 but for 0.0.0.0 has no route.
-        let found = likeliest_first(ips(&["0.0.0.1", "127.0.0.1", "127.0.0.2"]), 80);
+        // Nobody may connect to it without asking for broadcasts.
+        let found = likeliest_first(ips(&["255.255.255.255", "127.0.0.1", "127.0.0.2"]), 80);
         assert_eq!(
             found.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["127.0.0.1:80", "127.0.0.2:80", "0.0.0.1:80"]
+            ["127.0.0.1:80", "127.0.0.2:80", "255.255.255.255:80"]
         );
         let turns: Vec<SocketAddr> = in_turn(
             ips(&["10.0.0.1", "10.0.0.2", "10.0.0.3", "::1"]).into_iter().map(|ip| SocketAddr::new(ip, 1)).collect(),

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{ForkResult, fork};
 
 use super::writer;
 use crate::signal::Signal;
@@ -112,38 +111,24 @@ pub fn start(path: &Path, most: usize) -> io::Result<Reader> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let (pipe, to) = stdio::pipe()?;
     let to_fd = to.as_raw_fd();
-    // In the child none of our handlers may run.
-    let before = mask::replace_mask(SignalSet::ALL);
-    // SAFETY: the child makes async-signal-safe calls alone (`run`) and never returns.
-    let forked = unsafe { fork() };
-    if let Ok(ForkResult::Child) = forked {
-        run(&path, to_fd, most + 1);
-    }
-    mask::replace_mask(before);
-    match forked {
-        Ok(ForkResult::Parent { child }) => Ok(Reader { pid: child.as_raw(), pipe }),
-        Ok(ForkResult::Child) => unreachable!("it has ended in `run`"),
-        Err(error) => Err(error.into()),
-    }
+    let pid = writer::in_child(|| run(&path, to_fd, most + 1))?;
+    drop(to);
+    Ok(Reader { pid, pipe })
 }
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(path: &CString, to: i32, most: usize) -> ! {
+fn run(path: &CString, to: i32, most: usize) -> nix::Result<()> {
     // SAFETY: integers alone; what was descriptor 0 is nothing to this process, and SIGALRM's default action is to end it.
     let moved = unsafe {
         libc::signal(libc::SIGALRM, libc::SIG_DFL);
         libc::alarm(LIFE);
         libc::dup2(to, 0)
     };
+    nix::Error::result(moved)?;
     mask::replace_mask(SignalSet::ALL.without(SignalSet::of(&[libc::SIGALRM])));
     writer::close_all(1);
-    let errno = match nix::Error::result(moved).and_then(|_| pass_on(path, most)) {
-        Ok(()) => 0,
-        Err(errno) => errno as i32,
-    };
-    // SAFETY: ends the process, without what the C library would do at an exit, which is the parent's.
-    unsafe { libc::_exit(errno) }
+    pass_on(path, most)
 }
 
 fn pass_on(path: &CString, most: usize) -> nix::Result<()> {
