@@ -97,7 +97,7 @@ async fn read(pipe: OwnedFd, path: &str) -> Result<Vec<u8>, NoAddress> {
     };
     match timeout(FILE_WAIT, collect).await {
         Ok(result) => result.map_err(|error| not_asked(&error)),
-        Err(_) => Err(not_asked(&"no answer in time, its file system hangs")),
+        Err(_) => Err(not_asked(&"no answer in time: its file system hangs, or the machine is busy")),
     }
 }
 

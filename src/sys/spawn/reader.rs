@@ -56,7 +56,10 @@ fn try_read(path: &Path, most: usize, until: Instant) -> Read {
         None => {
             let _ = target::signal(pid, Signal::KILL);
             let held = writer::end_of(pid, writer::GONE_WAIT).is_none().then_some(pid);
-            let late = io::Error::new(io::ErrorKind::TimedOut, "no answer in time, its file system hangs");
+            let late = io::Error::new(
+                io::ErrorKind::TimedOut,
+                "no answer in time: its file system hangs, or the machine is busy",
+            );
             Read { bytes: Err(late), held }
         }
     }
