@@ -23,8 +23,11 @@ use support::{Dir, Launch, SOFTSTOP, faults};
 
 // === a name server ===
 
+/// Aliases, and the addresses of the last.
+type Entry = (Vec<(&'static str, &'static str)>, Vec<IpAddr>);
+
 /// What the server knows: everything below `.test` is NXDOMAIN but for these.
-fn known(name: &str) -> Option<(Vec<(&'static str, &'static str)>, Vec<IpAddr>)> {
+fn known(name: &str) -> Option<Entry> {
     let v4 = |n: u8| IpAddr::from(Ipv4Addr::new(10, 0, 0, n));
     let v6 = |n: u16| IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n));
     let chain = vec![("alias.test", "mid.test"), ("mid.test", "both.test")];
