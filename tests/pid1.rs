@@ -40,6 +40,22 @@ fn death_by_signal_n_is_exit_code_128_plus_n() {
     }
 }
 
+/// A background job ignores SIGINT and SIGQUIT, nohup SIGHUP: what the tests start must not inherit that.
+#[test]
+fn tests_in_the_background_under_nohup_and_nice_see_what_others_see() {
+    if !support::namespaces() {
+        return;
+    }
+    let again = Command::new("sh")
+        .args(["-c", "trap '' INT QUIT HUP; exec nice \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .arg("death_by_signal_n_is_exit_code_128_plus_n")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&again.stdout);
+    assert!(again.status.success() && printed.contains("1 passed"), "{printed}");
+}
+
 #[test]
 fn a_missing_program_is_127_and_one_line() {
     if !support::namespaces() {

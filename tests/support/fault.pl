@@ -122,7 +122,7 @@ sub hide {
     run(qw(mount -t tmpfs -o), 'size=4k,mode=755', 'none', $path);
     for my $keep (sort keys %kept) {
         run(qw(mkdir -p), $keep);
-        run(qw(mount --rbind), '/proc/self/fd/' . fileno($kept{$keep}), $keep);
+        run(qw(mount --no-canonicalize --rbind), '/proc/self/fd/' . fileno($kept{$keep}), $keep);
         close $kept{$keep};
     }
     run(qw(mount -o), 'remount,ro', $path);

@@ -117,9 +117,9 @@ fn wait(pid: i32, limit: Duration) -> Written {
     Written::Late { held, starved }
 }
 
-/// It waits for a processor, not for a file system. False where /proc does not say.
+/// It waits for a processor, not for a file system, or has just ended. False where /proc does not say.
 fn is_runnable(pid: i32) -> bool {
-    procfs::snapshot(pid).state == Some('R')
+    matches!(procfs::snapshot(pid).state, Some('R' | 'Z'))
 }
 
 /// Reaps it, unless that takes longer. What it says is its exit code: a pipe would need descriptors, of which there may be none.
