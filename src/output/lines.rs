@@ -7,6 +7,8 @@ use serde::Serialize;
 
 /// A line longer than this is passed on in pieces, so that memory stays bounded; in bytes, without the newline.
 pub const PIECE_MAX: usize = 16 * 1024;
+/// Behind a piece that is not the end of its line, where a person reads it.
+pub const CUT: &[u8] = b" [cut]";
 /// How many of a process's last lines are kept for the account of its death, and how many bytes of each.
 pub const TAIL_LINES: usize = 10;
 pub const TAIL_BYTES: usize = 256;
@@ -81,7 +83,8 @@ fn cut(line: &[u8]) -> usize {
 /// How the lines of one process are printed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Format {
-    /// `web | text`; the rest of a line that is too long as `web + text`. The bytes of the text are the child's own.
+    /// `web | text`; the rest of a line that is too long as `web + text`, and [`CUT`] behind each piece that more follows. The bytes of
+    /// the text are the child's own.
     Prefix {
         name: String,
         /// Names are padded to this many characters.
@@ -89,8 +92,8 @@ pub enum Format {
         /// An SGR colour number (31 to 36), when the output is a terminal.
         colour: Option<u8>,
     },
-    /// `{"timestamp":"…","process":"web","stream":"stdout","line":"…"}`, with `"partial":true` when more of the line follows.
-    /// Bytes that are not UTF-8 become U+FFFD.
+    /// `{"timestamp":"…","process":"web","stream":"stdout","line":"…"}`, with `"partial":true` when more of the line follows and
+    /// `"continued":true` when this is more of the one before. Bytes that are not UTF-8 become U+FFFD.
     Json { process: String },
 }
 
@@ -108,11 +111,15 @@ impl Format {
                 };
                 out.extend_from_slice(head.as_bytes());
                 out.extend_from_slice(piece.bytes);
+                if piece.partial {
+                    out.extend_from_slice(CUT);
+                }
             }
             Format::Json { process } => {
                 let line = String::from_utf8_lossy(piece.bytes);
-                let object = JsonLine { timestamp: ts, process, stream, line: &line, partial: piece.partial };
-                // Strings and a boolean into a Vec: nothing here can fail.
+                let Piece { partial, continued, .. } = piece;
+                let object = JsonLine { timestamp: ts, process, stream, line: &line, partial, continued };
+                // Strings and booleans into a Vec: nothing here can fail.
                 let _ = serde_json::to_writer(&mut *out, &object);
             }
         }
@@ -128,6 +135,8 @@ struct JsonLine<'a> {
     line: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continued: bool,
 }
 
 /// The last lines of a process: what it said before it had to be killed.
@@ -146,7 +155,10 @@ impl Tail {
             _ => Vec::new(),
         };
         line.clear();
-        line.extend_from_slice(&piece.bytes[..piece.bytes.len().min(TAIL_BYTES)]);
+        match piece.bytes.split_at_checked(TAIL_BYTES - CUT.len()) {
+            Some((begin, rest)) if rest.len() > CUT.len() => line.extend(begin.iter().chain(CUT)),
+            _ => line.extend_from_slice(piece.bytes),
+        }
         self.lines.push_back(line);
     }
 
@@ -277,6 +289,8 @@ mod tests {
     fn a_prefix_is_padded_and_leaves_the_bytes_alone() {
         let plain = Format::Prefix { name: "web".into(), width: 5, colour: None };
         assert_eq!(written(&plain, b"a\0\xff\r", false, false), b"web   | a\0\xff\r\n");
+        assert_eq!(written(&plain, b"begin", false, true), b"web   | begin [cut]\n");
+        assert_eq!(written(&plain, b"middle", true, true), b"web   + middle [cut]\n");
         assert_eq!(written(&plain, b"rest", true, false), b"web   + rest\n");
         let colour = Format::Prefix { name: "web".into(), width: 3, colour: Some(36) };
         assert_eq!(written(&colour, b"", false, false), b"\x1b[36mweb |\x1b[0m \n");
@@ -292,6 +306,9 @@ mod tests {
         assert_eq!(value["stream"], "stderr");
         assert_eq!(value["line"], "\u{fffd}\0\n\"x\"\x1b");
         assert_eq!(value["partial"], true);
+        assert!(value.get("continued").is_none());
+        let rest: serde_json::Value = serde_json::from_slice(&written(&json, b"x", true, false)).unwrap();
+        assert!(rest["continued"] == true && rest.get("partial").is_none());
         let whole = String::from_utf8(written(&json, b"x", false, false)).unwrap();
         assert_eq!(
             whole,
@@ -310,6 +327,6 @@ mod tests {
         let lines = tail.lines();
         assert_eq!(lines.len(), TAIL_LINES);
         assert!(lines[0].starts_with("15 [31m x") && lines[9].starts_with("24"), "{lines:?}");
-        assert!(lines.iter().all(|l| l.len() == TAIL_BYTES));
+        assert!(lines.iter().all(|l| l.len() == TAIL_BYTES && l.ends_with("x [cut]")), "{lines:?}");
     }
 }

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::AbortHandle;
 
 use self::lines::{Format, Splitter, Tail};
 pub use self::sink::{Sink, Stream};
@@ -35,9 +35,11 @@ pub struct Captures {
     /// Names are padded to this many characters.
     width: usize,
     sources: Cell<usize>,
-    /// Pipes that have not ended, and those that ended since the last look.
-    pipes: Rc<RefCell<Vec<Rc<Pipe>>>>,
+    readers: Readers,
 }
+
+/// Pipes that have not ended, each with what reads it.
+type Readers = Rc<RefCell<Vec<(Rc<Pipe>, AbortHandle)>>>;
 
 /// One process (or hook) under its name, over all its restarts.
 #[derive(Clone)]
@@ -45,7 +47,7 @@ pub struct Source {
     sink: Sink,
     format: Rc<[Format; 2]>,
     tail: Rc<RefCell<Tail>>,
-    pipes: Rc<RefCell<Vec<Rc<Pipe>>>>,
+    readers: Readers,
 }
 
 /// The two pipes of one run of a process.
@@ -72,7 +74,7 @@ impl Captures {
     /// `names`: of all processes, to pad their prefixes to one width.
     pub fn new<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>) -> Captures {
         let width = names.into_iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        Captures { sink, width, sources: Cell::new(0), pipes: Rc::default() }
+        Captures { sink, width, sources: Cell::new(0), readers: Rc::default() }
     }
 
     /// A process whose output is captured, in the next colour. [`Output::Inherit`] needs none and is taken as prefix.
@@ -87,21 +89,43 @@ impl Captures {
                 colour: self.sink.is_coloured(stream).then_some(colour),
             },
         });
-        Source { sink: self.sink.clone(), format: Rc::new(format), tail: Rc::default(), pipes: Rc::clone(&self.pipes) }
+        Source {
+            sink: self.sink.clone(),
+            format: Rc::new(format),
+            tail: Rc::default(),
+            readers: Rc::clone(&self.readers),
+        }
     }
 
-    /// Hands to the sink what the children have written until now, also what has no newline, and whether it is all. What
-    /// a survivor goes on writing is not waited for. Follow it with [`Sink::flush_until`].
-    pub async fn drain(&self, deadline: Instant) -> bool {
-        let pipes = self.pipes.borrow().clone();
+    /// The end: hands to the sink what the children have written until now, also what has no newline. What a survivor writes from
+    /// here on is not read, so that it cannot keep the sink busy for ever. May be dropped and called again. Follow it with
+    /// [`Sink::flushed`].
+    pub async fn finish(&self) {
+        let pipes: Vec<Rc<Pipe>> = self
+            .readers
+            .borrow()
+            .iter()
+            .map(|(pipe, reader)| {
+                reader.abort();
+                Rc::clone(pipe)
+            })
+            .collect();
         // Side by side: nobody may read the one stream while the other is read.
         let drain = async |stream| {
             for pipe in pipes.iter().filter(|pipe| pipe.stream == stream) {
                 pipe.drain().await;
             }
         };
-        let both = async { tokio::join!(drain(Stream::Stdout), drain(Stream::Stderr)) };
-        timeout_at(deadline, both).await.is_ok()
+        tokio::join!(drain(Stream::Stdout), drain(Stream::Stderr));
+    }
+
+    /// [`Captures::finish`] was not waited for to its end: takes what is left and counts it, in lines of standard output and error.
+    pub fn discard(&self) -> [u64; 2] {
+        let mut lines = [0; 2];
+        for (pipe, _) in self.readers.borrow().iter() {
+            lines[pipe.stream as usize] += pipe.discard();
+        }
+        lines
     }
 }
 
@@ -114,12 +138,12 @@ impl Source {
     pub fn capture(&self, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Capture> {
         let pipes = [self.pipe(stdout, Stream::Stdout)?, self.pipe(stderr, Stream::Stderr)?];
         for pipe in &pipes {
-            self.pipes.borrow_mut().push(Rc::clone(pipe));
-            let (pipe, all) = (Rc::clone(pipe), Rc::clone(&self.pipes));
-            tokio::task::spawn_local(async move {
-                pipe.read_to_end().await;
-                all.borrow_mut().retain(|other| !Rc::ptr_eq(other, &pipe));
+            let (read, all) = (Rc::clone(pipe), Rc::clone(&self.readers));
+            let reader = tokio::task::spawn_local(async move {
+                read.read_to_end().await;
+                all.borrow_mut().retain(|(other, _)| !Rc::ptr_eq(other, &read));
             });
+            self.readers.borrow_mut().push((Rc::clone(pipe), reader.abort_handle()));
         }
         Ok(Capture { pipes })
     }
@@ -189,18 +213,43 @@ impl Pipe {
 
     /// Reads what is in the pipe now, and no more; then ends the line that was begun.
     async fn drain(&self) {
-        let held = readable_bytes(self.fd.get_ref().as_fd()).unwrap_or(0);
-        let target = self.read.get() + held as u64;
-        while self.read.get() < target && !self.ended.get() {
-            let left = usize::try_from(target - self.read.get()).unwrap_or(READ_MAX);
-            if self.read_once(left.min(READ_MAX)).is_err() {
-                break;
-            }
+        let target = self.all_of_now();
+        while self.read_towards(target) {
             self.deliver().await;
             tokio::task::yield_now().await;
         }
         self.splitter.borrow_mut().end();
         self.deliver().await;
+    }
+
+    /// As [`Pipe::drain`], but for nobody: how many lines it was.
+    fn discard(&self) -> u64 {
+        let target = self.all_of_now();
+        let mut lines = 0;
+        let mut more = true;
+        while more {
+            more = self.read_towards(target);
+            let mut splitter = self.splitter.borrow_mut();
+            if !more {
+                splitter.end();
+            }
+            while let Some(piece) = splitter.next_piece() {
+                self.tail.borrow_mut().add(piece);
+                lines += 1;
+            }
+        }
+        lines
+    }
+
+    /// What [`Pipe::read`] will be when all that is in the pipe now is read.
+    fn all_of_now(&self) -> u64 {
+        self.read.get() + readable_bytes(self.fd.get_ref().as_fd()).unwrap_or(0) as u64
+    }
+
+    /// One read of what is missing to the target; `false` when nothing is.
+    fn read_towards(&self, target: u64) -> bool {
+        let left = usize::try_from(target.saturating_sub(self.read.get())).unwrap_or(READ_MAX);
+        left > 0 && !self.ended.get() && self.read_once(left.min(READ_MAX)).is_ok()
     }
 
     /// One read, kept for [`Pipe::deliver`], which must follow: it waits for room, and so memory stays bounded.

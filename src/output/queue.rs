@@ -47,7 +47,8 @@ impl Stream {
         }
     }
 
-    fn long_name(self) -> &'static str {
+    /// As people do.
+    pub fn long_name(self) -> &'static str {
         match self {
             Stream::Stdout => "standard output",
             Stream::Stderr => "standard error",
@@ -99,8 +100,13 @@ pub struct Queue<W> {
     /// Something was written since the last loss.
     recovered: bool,
     log_dropped: u64,
-    /// Lost since the start: see [`super::Sink::lost`].
+    /// Lost since the start and told of, or to be.
     pub total: u64,
+    /// Lines for a stream that is gone, which is told of once and not for each, and why it is.
+    pub discarded: u64,
+    gone_because: String,
+    /// Bytes written since the start.
+    pub written: u64,
 }
 
 // === impl Queue ===
@@ -123,6 +129,9 @@ impl<W: TryWrite> Queue<W> {
             recovered: true,
             log_dropped: 0,
             total: 0,
+            discarded: 0,
+            gone_because: String::new(),
+            written: 0,
         }
     }
 
@@ -156,6 +165,8 @@ impl<W: TryWrite> Queue<W> {
     fn enqueue(&mut self, lines: &[u8]) {
         if self.writer.is_some() {
             self.bytes.extend(lines);
+        } else {
+            self.discarded = self.discarded.saturating_add(count_lines(lines));
         }
     }
 
@@ -182,6 +193,7 @@ impl<W: TryWrite> Queue<W> {
                     (self.blocked, self.woken, self.false_wakes) = (false, false, 0);
                     self.recovered = true;
                     self.lost_begun &= self.lost > 0;
+                    self.written += n as u64;
                     written += n.max(1);
                     if !mem::take(&mut self.torn) {
                         self.bytes.drain(..n);
@@ -208,15 +220,36 @@ impl<W: TryWrite> Queue<W> {
         if !matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG | libc::EMSGSIZE)) {
             self.writer = None;
             self.blocked = false;
-            self.bytes = VecDeque::new();
+            self.discarded = self.discarded.saturating_add(newlines(mem::take(&mut self.bytes)));
             self.gone = Some(error.to_string());
+            self.gone_because = error.to_string();
             return;
         }
         let rest = self.bytes.iter().skip(tried.saturating_sub(1)).position(|b| *b == b'\n');
         let end = rest.map_or(self.bytes.len(), |i| tried.saturating_sub(1) + i + 1);
-        let lines = self.bytes.drain(..end).map(|b| u64::from(b == b'\n')).sum();
+        let lines = newlines(self.bytes.drain(..end));
         self.lose(lines, error.to_string());
         self.torn = self.mid_line;
+    }
+
+    /// The end: what is still queued is lost, and with it so many lines that were not even queued.
+    pub fn give_up(&mut self, unqueued: u64, because: &str) {
+        let lines = newlines(mem::take(&mut self.bytes)) + unqueued;
+        if lines > 0 {
+            self.lose(lines, because.to_owned());
+        }
+        self.torn = self.mid_line;
+    }
+
+    /// It is there, and took what it was given last.
+    pub fn works(&self) -> bool {
+        self.writer.is_some() && self.recovered
+    }
+
+    /// Every line that was not written since the start, and why the last one was not.
+    pub fn losses(&self) -> (u64, &str) {
+        let because = if self.discarded > 0 { &self.gone_because } else { &self.lost_because };
+        (self.total.saturating_add(self.discarded), because)
     }
 
     /// What was lost since the last notice is told now, though the loss goes on.
@@ -224,13 +257,13 @@ impl<W: TryWrite> Queue<W> {
         self.lost_begun = false;
     }
 
-    /// A loss is told when it begins and when it is over, at the latest at the end ([`Queue::tell_loss`]). One of standard
-    /// error itself only when it is over: the telling would be lost too, and be a loss to tell of.
-    fn has_notice(&self, stderr_open: bool) -> bool {
-        let begins = self.stream == Stream::Stdout && !self.lost_begun;
+    /// A loss is told when it begins and when it is over, at the latest at the end ([`Queue::tell_loss`]). One of the stream
+    /// that the log goes to only when it is over: the telling would be lost too, and be a loss to tell of.
+    fn has_notice(&self, log: Stream) -> bool {
+        let begins = self.stream != log && !self.lost_begun;
         let lost = self.lost > 0 && (self.recovered || begins);
         let dropped = self.log_dropped > 0 && self.bytes.is_empty();
-        stderr_open && (self.gone.is_some() || lost || dropped)
+        self.gone.is_some() || lost || dropped
     }
 }
 
@@ -259,22 +292,27 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
+    newlines(bytes.iter().copied())
+}
+
+fn newlines(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().map(|b| u64::from(b == b'\n')).sum()
 }
 
 // === impl Notice ===
 
-/// [`take_notices`] has something to say.
-pub fn has_notices<W: TryWrite>(queues: &[Queue<W>; 2]) -> bool {
-    let stderr_open = queues[Stream::Stderr as usize].writer.is_some();
-    queues.iter().any(|q| q.has_notice(stderr_open))
+/// [`take_notices`] has something to say. `log`: where it would be said.
+pub fn has_notices<W: TryWrite>(queues: &[Queue<W>; 2], log: Stream) -> bool {
+    queues[log as usize].writer.is_some() && queues.iter().any(|q| q.has_notice(log))
 }
 
-/// What was lost since the last time.
-pub fn take_notices<W: TryWrite>(queues: &mut [Queue<W>; 2]) -> Vec<Notice> {
-    let stderr_open = queues[Stream::Stderr as usize].writer.is_some();
+/// What was lost since the last time; nothing while nobody could be told.
+pub fn take_notices<W: TryWrite>(queues: &mut [Queue<W>; 2], log: Stream) -> Vec<Notice> {
+    if queues[log as usize].writer.is_none() {
+        return Vec::new();
+    }
     let mut notices = Vec::new();
-    for queue in queues.iter_mut().filter(|q| q.has_notice(stderr_open)) {
+    for queue in queues.iter_mut().filter(|q| q.has_notice(log)) {
         let stream = queue.stream;
         if let Some(error) = queue.gone.take() {
             notices.push(Notice::Gone { stream, error });

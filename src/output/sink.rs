@@ -3,17 +3,19 @@
 //!
 //! Children and softstop's own log differ in one thing. Children wait for room ([`Sink::room`]), so their pipes fill and
 //! they block as they would on the real output: none of their lines is lost. The log never waits: the queue keeps a
-//! reserve for it, and what does not even fit there is dropped and counted.
+//! reserve for it, and what does not even fit there is dropped and counted. At the end a reader that is slow is waited for, and one
+//! that has stopped reading is not ([`Sink::stalled`]).
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub use super::queue::{MEMORY_MAX, QUEUE_MAX, Stream};
 use super::queue::{Queue, TryWrite, has_notices, take_notices};
@@ -21,6 +23,8 @@ use crate::sys::stdio::{Writer, watch};
 
 /// How often to try again where epoll cannot tell when there is room.
 const RETRY: Duration = Duration::from_millis(50);
+/// How often to look whether anybody reads, at the end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A handle; clones are the same sink. `Send + Sync` only because `tracing` asks for it: the mutex is never contended
 /// and never held across an await.
@@ -36,6 +40,18 @@ struct Shared {
     /// A queue that was full is not any more.
     room: [Notify; 2],
     colour: [bool; 2],
+    /// The log goes to standard output: see [`Sink::tell_losses`].
+    diverted: AtomicBool,
+}
+
+/// How far a stream's reader is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    /// Something is queued.
+    waits: bool,
+    written: u64,
+    /// Written and not read yet, as far as the kernel says.
+    unread: usize,
 }
 
 impl Sink {
@@ -53,7 +69,15 @@ impl Sink {
     pub fn over(stdout: Option<Writer>, stderr: Option<Writer>) -> Sink {
         let queues = Mutex::new([Queue::new(Stream::Stdout, stdout), Queue::new(Stream::Stderr, stderr)]);
         let room = [Notify::new(), Notify::new()];
-        Sink { shared: Arc::new(Shared { queues, queued: Notify::new(), room, colour: [false; 2] }) }
+        Sink {
+            shared: Arc::new(Shared {
+                queues,
+                queued: Notify::new(),
+                room,
+                colour: [false; 2],
+                diverted: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// The stream is a terminal whose user did not turn colours off (`NO_COLOR`, `TERM=dumb`).
@@ -86,16 +110,21 @@ impl Sink {
     /// the reserve is full.
     pub fn push_log(&self, lines: &[u8]) {
         let mut queues = self.queues();
-        if queues[Stream::Stderr as usize].push_log(lines) {
+        if queues[self.log_stream() as usize].push_log(lines) {
             // A notice is not told from here: this is called from within a log event.
             self.flush(&mut queues);
         }
     }
 
-    /// How many lines meant for the stream were lost since the start, because the disk was full or, of the log alone,
-    /// because nobody read. Lines for a stream that is closed are not counted.
+    /// How many lines meant for the stream were lost since the start: the disk was full, its reader has gone or, of the log and at
+    /// the end, does not read.
     pub fn lost(&self, stream: Stream) -> u64 {
-        self.queues()[stream as usize].total
+        self.queues()[stream as usize].losses().0
+    }
+
+    /// Why the last of them was.
+    pub fn lost_because(&self, stream: Stream) -> String {
+        self.queues()[stream as usize].losses().1.to_owned()
     }
 
     /// Writes what can be written now, at most 64 KiB a stream, and logs what was lost in the meantime.
@@ -103,17 +132,29 @@ impl Sink {
         let notices = {
             let mut queues = self.queues();
             self.flush(&mut queues);
-            take_notices(&mut queues)
+            take_notices(&mut queues, self.log_stream())
         };
         for notice in notices {
             notice.log();
         }
     }
 
-    /// The last word on what was lost: how much it was since it began.
-    pub fn tell_losses(&self) {
-        self.queues()[Stream::Stdout as usize].tell_loss();
+    /// The last word on what was lost: how much it was since it began. Where the log cannot be written any more it is said on standard
+    /// output, if that works and carries lines that say whose they are (`stdout_too`), never in the middle of a program's own bytes.
+    pub fn tell_losses(&self, stdout_too: bool) {
+        let mut queues = self.queues();
+        let [stdout, stderr] = &*queues;
+        if stdout_too && stdout.works() && !stderr.works() {
+            self.shared.diverted.store(true, Ordering::Relaxed);
+        }
+        queues.iter_mut().for_each(Queue::tell_loss);
+        drop(queues);
         self.flush_some();
+    }
+
+    /// The end: what is queued is lost and counted, and so many lines of each stream that were not even queued.
+    pub fn give_up(&self, unqueued: [u64; 2], because: &str) {
+        self.queues().iter_mut().zip(unqueued).for_each(|(queue, lines)| queue.give_up(lines, because));
     }
 
     /// Completes when [`Sink::flush_some`] has something to do; never while nothing is queued. May be dropped at any time.
@@ -124,7 +165,7 @@ impl Sink {
                 if queues.iter().any(|q| !q.bytes.is_empty() && !q.blocked) {
                     return;
                 }
-                (queues.each_ref().map(Wait::until_room), has_notices(&queues))
+                (queues.each_ref().map(Wait::until_room), has_notices(&queues, self.log_stream()))
             };
             if notices {
                 return;
@@ -160,20 +201,49 @@ impl Sink {
         }
     }
 
-    /// Writes until everything is out or the deadline has come; whether everything is out.
-    pub async fn flush_until(&self, deadline: Instant) -> bool {
+    /// Writes until everything is out.
+    pub async fn flushed(&self) {
         loop {
             self.flush_some();
             if self.is_empty() {
-                return true;
-            }
-            let now = Instant::now();
-            if now >= deadline {
-                return false;
+                return;
             }
             // A pump beside this may have written the rest, which `writable` would not tell.
-            let _ = timeout_at(deadline.min(now + RETRY), self.writable()).await;
+            let _ = timeout(RETRY, self.writable()).await;
+            tokio::task::yield_now().await;
         }
+    }
+
+    /// Writes until everything is out or the deadline has come; whether everything is out.
+    pub async fn flush_until(&self, deadline: Instant) -> bool {
+        timeout_at(deadline, self.flushed()).await.is_ok()
+    }
+
+    /// Completes when something is queued and nobody has read anything for `patience`. Counted in looks, not in time: while softstop
+    /// itself is suspended (a paused container, a busy machine), so may be its reader.
+    pub async fn stalled(&self, patience: Duration) {
+        let most = patience.as_millis().div_ceil(LOOK.as_millis()).max(1);
+        let (mut before, mut idle) = (self.standings(), 0);
+        while idle < most {
+            sleep(LOOK).await;
+            let now = self.standings();
+            let moved = |(b, n): (&Standing, &Standing)| n.waits && (n.written > b.written || n.unread < b.unread);
+            let progress = before.iter().zip(&now).any(moved) || !now.iter().any(|n| n.waits);
+            idle = if progress { 0 } else { idle + 1 };
+            before = now;
+        }
+    }
+
+    fn standings(&self) -> [Standing; 2] {
+        self.queues().each_ref().map(|q| Standing {
+            waits: !q.bytes.is_empty(),
+            written: q.written,
+            unread: q.writer.as_ref().map_or(0, Writer::unread),
+        })
+    }
+
+    fn log_stream(&self) -> Stream {
+        if self.shared.diverted.load(Ordering::Relaxed) { Stream::Stdout } else { Stream::Stderr }
     }
 
     fn queues(&self) -> MutexGuard<'_, [Queue<Writer>; 2]> {

@@ -292,6 +292,13 @@ pub enum Note {
 
 /// A duration, in JSON as seconds with millisecond precision.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
+    /// Lines for one of softstop's own outputs that could not be written, since the start.
+    OutputLost {
+        /// `standard output` or `standard error`.
+        stream: &'static str,
+        lines: u64,
+        why: String,
+    },
 pub struct Secs(pub Duration);
 
 impl From<Duration> for Secs {

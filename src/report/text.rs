@@ -66,6 +66,7 @@ impl Note {
             | Note::OomKilledOthers { .. }
             | Note::LastOutput { .. }
             | Note::PidsNear { .. }
+            | Note::OutputLost { .. }
             | Note::LeftBehind { .. } => Level::Warn,
             Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
             Note::Finished(v) if v.nothing_ran => Level::Debug,
@@ -275,6 +276,10 @@ impl fmt::Display for Note {
             }
             Note::OutOfTime { waiting_for } => {
                 write!(f, "out of time: {waiting_for}; sending SIGKILL to everything left")
+            }
+            Note::OutputLost { stream, lines, why } => {
+                let (what, were) = if *lines == 1 { ("line", "was") } else { ("lines", "were") };
+                write!(f, "{lines} {what} of {stream} {were} lost: {why}")
             }
             Note::LeftBehind { count, which } => {
                 let which_ = plural(*count, "process does", "processes do");

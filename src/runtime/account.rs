@@ -34,7 +34,7 @@ const SAID_AGAIN: Duration = Duration::from_secs(10);
 /// to be stopped, and what comes last nobody. (Without processor time it may take a little longer: see the writer.)
 const FIRST_WORD_WAIT: Duration = Duration::from_millis(200);
 const LAST_WORD_WAIT: Duration = Duration::from_secs(1);
-/// Of the time that is left one file gets no more than this part.
+/// Of the grace one file gets no more than this part.
 const PART: u32 = 8;
 /// However late it is, a file system that answers at once is given the time to.
 const LEAST_WAIT: Duration = Duration::from_millis(20);
@@ -103,9 +103,20 @@ impl Account {
         self.history.set_orphans(orphans);
     }
 
+    /// Both files as they stand, with so much of the grace left; [`Account::close`] follows, and says what went wrong.
+    pub(super) fn write_early(&mut self, left: Duration) {
+        let limit = last_word_wait(left, self.grace);
+        if let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) {
+            let _ = self.writers.write(path, false, &self.history.termination_message(), limit);
+        }
+        if let Some(path) = &self.report {
+            let _ = self.writers.write(path, true, &self.history.json(), limit);
+        }
+    }
+
     /// The last thing that is written, with so much of the grace left.
     pub(super) fn close(&mut self, left: Duration) {
-        let limit = (left / PART).clamp(LEAST_WAIT, LAST_WORD_WAIT);
+        let limit = last_word_wait(left, self.grace);
         self.write_termination_log(limit);
         if let Some(path) = &self.report
             && let Err(error) = self.writers.write(path, true, &self.history.json(), limit)
@@ -122,6 +133,11 @@ impl Account {
             tracing::warn!("cannot write the verdict to {}: {error}", path.display());
         }
     }
+}
+
+/// An eighth of the grace, and of what is left of it no more than half for both files.
+fn last_word_wait(left: Duration, grace: Duration) -> Duration {
+    (left / 4).min(grace / PART).clamp(LEAST_WAIT, LAST_WORD_WAIT)
 }
 
 fn log(note: &Note, json: bool) {

@@ -35,7 +35,7 @@ use crate::signal::Signal;
 use crate::sys::signals::Early;
 use crate::sys::{process, tree};
 use crate::time::At;
-use shell::{LAST_WORDS, Shell};
+use shell::{PATIENCE, Shell};
 use sight::{Audience, Sight};
 
 /// The only clock: CLOCK_MONOTONIC, as the core's time.
@@ -113,7 +113,10 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
             && let Err(why) = serve(listener, &machine, &sight, clock, prestop)
         {
             tracing::error!("{why}; nothing was started");
-            sink.flush_until(tokio::time::Instant::now() + LAST_WORDS).await;
+            tokio::select! {
+                () = sink.flushed() => {}
+                () = sink.stalled(PATIENCE) => {}
+            }
             return exit::INTERNAL;
         }
         orders.listen(&machine, &sight, clock);

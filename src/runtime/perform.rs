@@ -19,7 +19,7 @@ use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio, reader};
 use crate::sys::stdio::pipe;
 use crate::sys::tree::Descendant;
 use crate::sys::users::{self, Credentials};
-use crate::sys::{process, reap, target, tree};
+use crate::sys::{by_name, process, reap, target, tree};
 
 /// One sweep with SIGKILL over everything takes at most so long; the machine orders the next.
 const SWEEP_LIMIT: Duration = Duration::from_millis(20);
@@ -111,6 +111,9 @@ impl Shell {
             None => None,
         };
         let (stdout, stderr) = child_ends(pipes.as_ref());
+        if let Some(user) = &credentials {
+            allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, pipes.is_none());
+        }
         let wait = self.exec_wait();
         let program = Spawn {
             argv: &config.command,
@@ -363,6 +366,20 @@ fn named(processes: &[Descendant]) -> Vec<String> {
 
 /// The reading ends stay here, the writing ends go to the child and are dropped here.
 pub(super) struct OutputPipes {
+/// What a process of another user inherits it may open by name, as far as softstop may allow that.
+fn allow_by_name(name: &str, uid: u32, input: bool, outputs: bool) {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let streams =
+        [("stdin", stdin.as_fd(), input), ("stdout", stdout.as_fd(), outputs), ("stderr", stderr.as_fd(), outputs)];
+    for (stream, fd, _) in streams.into_iter().filter(|(.., inherited)| *inherited) {
+        if let Err(error) = by_name::allow(fd, uid, stream == "stdin") {
+            tracing::debug!(
+                "{name}: uid {uid} may not open /dev/{stream} by name ({error}); output = \"prefix\" gives it pipes of its own"
+            );
+        }
+    }
+}
+
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
     to_stdout: OwnedFd,

@@ -24,7 +24,7 @@ use super::sight::Sight;
 use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
-use crate::output::{Capture, Captures, Sink, Source};
+use crate::output::{Capture, Captures, Sink, Source, Stream};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -38,8 +38,13 @@ use crate::sys::{process, target, tree};
 /// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
 /// have parents of their own.
 const GROUP_LOOK: Duration = Duration::from_millis(100);
-/// After the end: how long children's last words and the log may take, if somebody reads them.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+/// After the end what children and softstop have written is waited for as long as somebody reads it and the grace lasts. A reader
+/// that reads nothing for so long has gone, for all we know: a container that is to be restarted must not wait longer for it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// So long it may take before the verdict is written a first time, so that whoever is cut short has left it.
+const QUICK: Duration = Duration::from_millis(500);
+/// Of the grace so much is kept for what comes after it: the verdict, the report, and the exit itself on a busy machine.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// Whose child a pid is. One that is not listed is an adopted orphan.
 #[derive(Clone, Copy, Debug)]
@@ -341,26 +346,67 @@ impl Shell {
         self.groups[id.0].is_some_and(target::group_exists)
     }
 
-    /// Last words: what children have written, the report, the log. Bounded, whoever reads them or does not.
+    /// The last lines: what children have written, the report, the log. Bounded, whoever reads them or does not.
     async fn end(&mut self) -> u8 {
-        let now = Instant::now();
-        let limit = self.last_words(now);
-        self.captures.drain(now + limit / 2).await;
+        let until = self.output_until();
+        let mut all_out = self.deliver(until.min(Instant::now() + QUICK)).await;
         self.last_outputs_at_the_end();
         let orphans = self.sight.borrow().orphans();
         self.account.set_orphans(orphans);
-        self.orders.close(now + limit * 3 / 4).await;
+        self.orders.close(until.min(Instant::now() + QUICK / 2)).await;
         self.take_terminal_back();
-        let now = Instant::now();
-        self.account.close(self.left(now).unwrap_or(self.plan.config.grace));
-        let now = Instant::now();
-        self.sink.flush_until(now + self.last_words(now)).await;
-        self.sink.tell_losses();
+        if !all_out {
+            let left = self.left_or_grace();
+            self.account.write_early(left);
+            all_out = self.deliver(until).await;
+        }
+        if !all_out {
+            let late = Instant::now() >= until;
+            let why = if late { "not read before the grace was over" } else { "nobody reads them" };
+            self.sink.give_up(self.captures.discard(), why);
+        }
+        // Between lines that say whose they are a line of ours is none of a program's.
+        let named = self.plan.config.processes.iter().any(|p| p.output != Output::Inherit);
+        self.sink.tell_losses(named);
+        self.record_losses();
+        let left = self.left_or_grace();
+        self.account.close(left);
+        // What that had to say.
+        self.sink.flush_until(Instant::now() + (self.left_or_grace() / 4).min(QUICK)).await;
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 
-    fn last_words(&self, now: Instant) -> Duration {
-        self.left(now).map_or(LAST_WORDS, |left| (left / 2).min(LAST_WORDS))
+    /// Hands out all that was written; `false` when it was not read in time.
+    async fn deliver(&self, until: Instant) -> bool {
+        let all = async {
+            self.captures.finish().await;
+            self.sink.flushed().await;
+        };
+        tokio::select! {
+            biased;
+            () = all => true,
+            () = self.sink.stalled(PATIENCE) => false,
+            () = tokio::time::sleep_until(until) => false,
+        }
+    }
+
+    fn record_losses(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let lines = self.sink.lost(stream);
+            if lines > 0 {
+                let why = self.sink.lost_because(stream);
+                self.account.record(Note::OutputLost { stream: stream.long_name(), lines, why });
+            }
+        }
+    }
+
+    fn output_until(&self) -> Instant {
+        let left = self.left_or_grace();
+        Instant::now() + (left - LEAVE.min(left / 2))
+    }
+
+    fn left_or_grace(&self) -> Duration {
+        self.left(Instant::now()).unwrap_or(self.plan.config.grace)
     }
 
     /// Of the grace, once the stop has begun.

@@ -131,6 +131,17 @@ impl Writer {
         }
     }
 
+    /// How many bytes were written, by whomever, and have not been read, or shown by a terminal, yet; 0 where the kernel does not say.
+    pub fn unread(&self) -> usize {
+        let request = match self.kind {
+            Kind::Pipe => libc::FIONREAD,
+            // Of a socket: SIOCOUTQ, the same number.
+            Kind::CharDevice | Kind::Socket => libc::TIOCOUTQ,
+            Kind::File => return 0,
+        };
+        ask_bytes(self.as_fd(), request).unwrap_or(0)
+    }
+
     /// To wait on for writability; epoll refuses regular files (`EPERM`), which are always writable.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -188,9 +199,14 @@ pub fn watch(file: File, interest: Interest) -> io::Result<AsyncFd<File>> {
 /// # Errors
 /// What `FIONREAD` says of something that is not a pipe, socket or terminal.
 pub fn readable_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    ask_bytes(fd, libc::FIONREAD)
+}
+
+/// `FIONREAD` or `TIOCOUTQ`.
+fn ask_bytes(fd: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
     let mut n: libc::c_int = 0;
-    // SAFETY: the descriptor is open for as long as it is borrowed, and FIONREAD writes one int to a valid place.
-    let rc = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut n) };
+    // SAFETY: the descriptor is open for as long as it is borrowed, and both requests write one int to a valid place.
+    let rc = unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut n) };
     if rc < 0 {
         return Err(io::Error::last_os_error());
     }

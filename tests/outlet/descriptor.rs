@@ -35,6 +35,8 @@ pub struct Tape {
     torn: bool,
     pub lost: u64,
     pub gone: bool,
+    /// Lines for a stream that is gone: lost, and not said one by one.
+    pub discarded: u64,
     /// The last write succeeded, if there was one since the last loss.
     pub recovered: bool,
     /// Runs of losses without a successful write in between.
@@ -124,7 +126,8 @@ impl Tape {
             }
             Does::Gone(errno) => {
                 self.gone = true;
-                self.pending.clear();
+                let lines = self.pending.drain(..).filter(|b| *b == b'\n').count();
+                self.discarded += lines as u64;
                 return Err(io::Error::from_raw_os_error(errno));
             }
         };
@@ -137,6 +140,22 @@ impl Tape {
             self.mid_line = bytes[n - 1] != b'\n';
         }
         Ok(n)
+    }
+
+    /// The end: nobody reads what is queued, nor so many lines more.
+    pub fn give_up(&mut self, unqueued: u64) {
+        let lines = self.pending.drain(..).filter(|b| *b == b'\n').count() as u64 + unqueued;
+        if lines > 0 {
+            self.lost += lines;
+            self.losses += u64::from(self.recovered);
+            self.recovered = false;
+        }
+        self.torn = self.mid_line;
+    }
+
+    /// It is there, and took what it was given last.
+    pub fn works(&self) -> bool {
+        !self.gone && self.recovered
     }
 
     /// The lines that the write touched are lost, and no others; of a newline that did not even fit, the line behind it.

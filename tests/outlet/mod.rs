@@ -49,6 +49,9 @@ pub struct World<'a> {
     told: [u64; 2],
     times_told: [u64; 2],
     gone_told: [u64; 2],
+    /// Where softstop's own lines go.
+    log: Stream,
+    abandoned: bool,
     /// Events checked.
     pub steps: u64,
 }
@@ -99,6 +102,8 @@ impl<'a> World<'a> {
             told: [0; 2],
             times_told: [0; 2],
             gone_told: [0; 2],
+            log: Stream::Stderr,
+            abandoned: scenario.abandoned,
             steps: 0,
         };
         for i in 0..2 {
@@ -182,7 +187,9 @@ impl<'a> World<'a> {
             *passed += 1;
             self.queues[i].push(&line);
             let mut tape = self.descriptors[i].tape.borrow_mut();
-            if !tape.gone {
+            if tape.gone {
+                tape.discarded += 1;
+            } else {
                 tape.pending.extend(line);
             }
         }
@@ -192,14 +199,17 @@ impl<'a> World<'a> {
     fn log(&mut self, length: usize) -> Checked {
         let mut line = vec![b'L'; length];
         line.push(b'\n');
-        let fits = self.queues[1].bytes.len() + line.len() <= MEMORY_MAX;
-        if self.queues[1].push_log(&line) != fits {
+        let i = number(self.log);
+        let fits = self.queues[i].bytes.len() + line.len() <= MEMORY_MAX;
+        if self.queues[i].push_log(&line) != fits {
             return Err(format!("a log line of {length} bytes: taken {}, room {fits}", !fits));
         }
         if !fits {
             self.dropped += 1;
-        } else if self.queues[1].writer.is_some() {
-            self.descriptors[1].tape.borrow_mut().pending.extend(line);
+        } else if self.queues[i].writer.is_some() {
+            self.descriptors[i].tape.borrow_mut().pending.extend(line);
+        } else {
+            self.descriptors[i].tape.borrow_mut().discarded += 1;
         }
         if fits { (0..2).try_for_each(|i| self.flush(i)) } else { Ok(()) }
     }
@@ -236,8 +246,8 @@ impl<'a> World<'a> {
     fn flush_some(&mut self) -> Checked {
         self.flush(0)?;
         self.flush(1)?;
-        let announced = has_notices(&self.queues);
-        let notices = take_notices(&mut self.queues);
+        let announced = has_notices(&self.queues, self.log);
+        let notices = take_notices(&mut self.queues, self.log);
         if announced == notices.is_empty() {
             return Err(format!("notices announced: {announced}, and there are {}", notices.len()));
         }
@@ -259,7 +269,8 @@ impl<'a> World<'a> {
             Notice::Lost { stream, lines, more, error } => {
                 let i = number(*stream);
                 let before = self.told[i] + if i == 1 { self.dropped_told } else { 0 };
-                if *lines == 0 || error.is_empty() || (*more != (before > 0) && i == 0) {
+                let counted = i == 0 && !self.abandoned;
+                if *lines == 0 || error.is_empty() || (*more != (before > 0) && counted) {
                     return Err(format!("{notice:?} after {before} lines were told of"));
                 }
                 self.told[i] += lines;
@@ -272,12 +283,12 @@ impl<'a> World<'a> {
 
     /// A loss is told of when it begins, unless it is one of standard error itself, and when it is over.
     fn told_enough(&self) -> Checked {
-        if self.queues[1].writer.is_none() {
+        if self.queues[number(self.log)].writer.is_none() {
             return Ok(());
         }
         for i in 0..2 {
             let tape = self.descriptors[i].tape.borrow();
-            let never = self.told[i] == 0 && i == 0;
+            let never = self.told[i] == 0 && i != number(self.log);
             if tape.lost > self.told[i] && (tape.recovered || never) {
                 return Err(format!("{} lines were lost and {} told of", tape.lost, self.told[i]));
             }
@@ -289,7 +300,7 @@ impl<'a> World<'a> {
                 return Err("a stream is gone and nobody is told".into());
             }
         }
-        if self.dropped_told != self.dropped && self.queues[1].bytes.is_empty() {
+        if self.dropped_told != self.dropped && self.queues[1].bytes.is_empty() && self.queues[0].bytes.is_empty() {
             return Err(format!("{} log lines were dropped and {} told of", self.dropped, self.dropped_told));
         }
         Ok(())
@@ -307,8 +318,9 @@ impl<'a> World<'a> {
                 return Err(format!("{held} bytes are queued where {} wait to be written", tape.pending.len()));
             }
             let lost = tape.lost + if i == 1 { self.dropped } else { 0 };
-            if queue.total != lost {
-                return Err(format!("{lost} lines were lost, {} counted", queue.total));
+            let counted = (queue.total, queue.losses().0);
+            if counted != (lost, lost + tape.discarded) {
+                return Err(format!("{lost} and {} lines were lost, {counted:?} counted", tape.discarded));
             }
             if queue.writer.is_none() != tape.gone {
                 return Err(format!("gone: {}, and it is written to: {}", tape.gone, queue.writer.is_some()));
@@ -322,6 +334,9 @@ impl<'a> World<'a> {
 
     /// The descriptors have done their worst: the rest is read, and everything comes out.
     fn finish(&mut self) -> Checked {
+        if self.abandoned {
+            return self.give_up();
+        }
         for c in 0..self.children.len() {
             // Once around for each time that the queue fills up.
             for _ in 0..10_000 {
@@ -351,10 +366,39 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// Nobody reads any more: what is queued and what would still have come is lost, counted, and said where that can be read.
+    fn give_up(&mut self) -> Checked {
+        let mut unqueued = [0; 2];
+        for reading in &self.children {
+            unqueued[number(reading.child.stream)] += (reading.expected.len() - reading.passed) as u64;
+        }
+        for (i, lines) in unqueued.into_iter().enumerate() {
+            self.queues[i].give_up(lines, "nobody reads them");
+            let mut tape = self.descriptors[i].tape.borrow_mut();
+            tape.give_up(lines);
+            if self.queues[i].works() != tape.works() {
+                return Err(format!("works: {}, and should: {}", self.queues[i].works(), tape.works()));
+            }
+        }
+        self.check()?;
+        if self.queues[0].works() && !self.queues[1].works() {
+            self.log = Stream::Stdout;
+        }
+        self.queues.iter_mut().for_each(Queue::tell_loss);
+        self.settle()?;
+        for i in (0..2).filter(|i| *i != number(self.log)) {
+            let lost = self.descriptors[i].tape.borrow().lost;
+            if self.queues[number(self.log)].writer.is_some() && self.told[i] != lost {
+                return Err(format!("in the end {lost} lines were lost and {} told of", self.told[i]));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes until nothing is queued and nothing has to be said.
     fn settle(&mut self) -> Checked {
         for _ in 0..10_000 {
-            if self.queues.iter().all(|q| q.bytes.is_empty()) && !has_notices(&self.queues) {
+            if self.queues.iter().all(|q| q.bytes.is_empty()) && !has_notices(&self.queues, self.log) {
                 return Ok(());
             }
             self.flush_some()?;

@@ -69,22 +69,26 @@ pub fn printed(piece: &Expected, style: Style, name: &str, width: usize, stream:
             let text = String::from_utf8_lossy(&piece.bytes);
             let (name, text) = (to_string(name).unwrap(), to_string(&text).unwrap());
             let partial = if piece.partial { ",\"partial\":true" } else { "" };
-            format!("{{\"timestamp\":\"{STAMP}\",\"process\":{name},\"stream\":\"{stream}\",\"line\":{text}{partial}}}")
+            let more = if piece.continued { ",\"continued\":true" } else { "" };
+            format!("{{\"timestamp\":\"{STAMP}\",\"process\":{name},\"stream\":\"{stream}\",\"line\":{text}{partial}{more}}}")
                 .into_bytes()
         }
     };
     if style != Style::Json {
         line.extend(&piece.bytes);
+        line.extend(if piece.partial { " [cut]" } else { "" }.bytes());
     }
     line.push(b'\n');
     line
 }
 
-/// The last ten lines of a process, 256 bytes of each, with nothing in them that moves a cursor.
+/// The last ten lines of a process, 256 bytes of each at most, with nothing in them that moves a cursor.
 pub fn tail(pieces: &[Expected]) -> Vec<String> {
     let lines: Vec<&Expected> = pieces.iter().filter(|p| !p.continued).collect();
     let text = |p: &&Expected| {
-        let text = String::from_utf8_lossy(&p.bytes[..p.bytes.len().min(256)]).into_owned();
+        let long = p.bytes.len() > 256;
+        let mut text = String::from_utf8_lossy(&p.bytes[..if long { 250 } else { p.bytes.len() }]).into_owned();
+        text.push_str(if long { " [cut]" } else { "" });
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim_end().to_owned()
     };
     lines.iter().skip(lines.len().saturating_sub(10)).map(text).collect()

@@ -15,6 +15,8 @@ pub struct Scenario {
     pub scripts: [Vec<Does>; 2],
     pub chunks: [usize; 2],
     pub closed: [bool; 2],
+    /// In the end nobody reads, and it is given up.
+    pub abandoned: bool,
 }
 
 #[derive(Clone)]
@@ -106,7 +108,7 @@ impl Scenario {
         if big {
             chunks = chunks.map(|chunk| chunk.max(256));
         }
-        Scenario { children, ops, scripts, chunks, closed: [d.chance(3), d.chance(3)] }
+        Scenario { children, ops, scripts, chunks, closed: [d.chance(3), d.chance(3)], abandoned: d.chance(20) }
     }
 
     /// The same with less in it that fails too.
