@@ -93,7 +93,8 @@ pub struct ProcessStatus {
     pub name: String,
     /// `Waiting`, `Running` or `Terminated`, as in a pod's container status.
     pub state: &'static str,
-    /// Kubernetes' reason where there is one: `Dependency`, `CrashLoopBackOff`, `Stopping`, `Completed`, `Error`, `StartError`.
+    /// Kubernetes' reason where there is one: `Dependency`, `CrashLoopBackOff`, `Stopping`, `Completed`, `Error`, `StartError`; of one
+    /// that runs and was stopped by a signal `Stopped`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// What it waits for, or what went wrong.
@@ -103,6 +104,9 @@ pub struct ProcessStatus {
     pub pid: Option<i32>,
     pub started: bool,
     pub ready: bool,
+    /// By a signal, and not continued yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     pub live: bool,
     pub main: bool,
     pub restarts: u32,

@@ -352,8 +352,11 @@ fn everything_reaped() {
     ]);
     let stopped = start(&["sleep", "1000"]);
     target::signal(stopped, Signal::STOP).unwrap();
-    assert_eq!(until(reap::stopped), (stopped, Signal::STOP));
-    assert_eq!(reap::stopped(), None, "a stop is told once");
+    assert_eq!(until(reap::stopped_or_continued), (stopped, Some(Signal::STOP)));
+    assert_eq!(reap::stopped_or_continued(), None, "a stop is told once");
+    target::signal(stopped, Signal::CONT).unwrap();
+    assert_eq!(until(reap::stopped_or_continued), (stopped, None));
+    assert_eq!(reap::stopped_or_continued(), None, "and so is its end");
     expected.insert(stopped, Exit::Signal { signal: Signal::KILL, core: false });
     let parent = sh("(sleep 0.05; exit 9) & (sleep 0.05; exit 9) & exit 0");
     expected.insert(parent, Exit::Code(0));
@@ -556,7 +559,7 @@ fn given() {
 
 fn init() {
     assert!(process::is_pid1());
-    process::stop_self().unwrap();
+    assert!(!process::stop_self().unwrap(), "there is nobody who could continue it");
     let launcher = sh("setsid sleep 1000 & setsid sleep 1000 & exit 0");
     assert_eq!(wait(launcher), Exit::Code(0));
     assert_eq!(reap::peek(), Peek::Busy);

@@ -27,12 +27,21 @@ struct Typed {
 
 impl Typed {
     fn start(command: &[&str]) -> Typed {
+        Typed::spawn(&[&["setsid", "--ctty", "--wait"], command].concat())
+    }
+
+    /// As a container runtime does: PID 1 leads the session whose terminal it is.
+    fn container(command: &[&str]) -> Typed {
+        let unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "setsid", "--ctty"];
+        Typed::spawn(&[&unshare, command].concat())
+    }
+
+    fn spawn(command: &[&str]) -> Typed {
         support::with_default_signals();
         let pty = nix::pty::openpty(None, None).unwrap();
         let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
-        let child = Command::new("setsid")
-            .args(["--ctty", "--wait"])
-            .args(command)
+        let child = Command::new(command[0])
+            .args(&command[1..])
             .env("PS1", "prompt> ")
             .stdin(stdio(&pty.slave))
             .stdout(stdio(&pty.slave))
@@ -64,6 +73,19 @@ impl Typed {
             }
             assert!(Instant::now() < limit && self.read(), "never shown: {text:?}; shown:\n{}", self.shown);
         }
+    }
+
+    /// In any order.
+    #[track_caller]
+    fn expect_both(&mut self, one: &str, other: &str) -> &mut Typed {
+        let (begin, mut end) = (self.seen, 0);
+        for text in [one, other] {
+            self.seen = begin;
+            self.expect(text);
+            end = end.max(self.seen);
+        }
+        self.seen = end;
+        self
     }
 
     /// Waits until the leader of the terminal's foreground group runs this program: what is typed reaches it from now on.
@@ -106,7 +128,10 @@ impl Typed {
 
 impl Drop for Typed {
     fn drop(&mut self) {
+        // softstop is not PID 1 here: what it started outlives it.
+        let below = processes::below(self.child.id().cast_signed());
         let _ = self.child.kill();
+        below.iter().for_each(|p| processes::send(p.pid, libc::SIGKILL));
         let _ = self.child.wait();
     }
 }
@@ -241,4 +266,174 @@ fn a_kernel_that_refuses_job_control_is_no_error() {
     shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("bye").expect("prompt> ");
     shell.keys("exit $?\n");
     assert_eq!(shell.ends(), 5);
+}
+
+/// `console` is typed to; `web` is beside it.
+fn console(dir: &Dir, console: &str) -> String {
+    let config = format!(
+        "grace = \"60s\"\n[control]\nsocket = \"{}\"\n[[drain]]\nname = \"long\"\nsleep = \"40s\"\n\
+         [[process]]\nname = \"console\"\nstdin = \"inherit\"\ncommand = {console}\n\
+         [[process]]\nname = \"web\"\ncommand = [\"sh\", \"-c\", \"echo web-u''p; while :; do sleep 0.1; done\"]\n",
+        dir.text("socket"),
+    );
+    dir.write("console.toml", &config)
+}
+
+const READS: &str = r#"["sh", "-c", "echo u''p; while read line; do echo \"got: $line\"; done"]"#;
+
+fn softstop(args: &[&str]) -> String {
+    let output = Command::new(SOFTSTOP).args(args).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The sample of issue 8 (there it was Python's `input()`): stopped for ever at its first read, "Running, ready yes".
+#[test]
+fn under_run_the_process_that_inherits_standard_input_reads_the_terminal() {
+    let dir = Dir::new();
+    let config = dir.write(
+        "reads.toml",
+        "[[process]]\nname = \"reads\"\ncommand = [\"perl\", \"-e\", \"print 'got: ', scalar <STDIN>\"]\nstdin = \"inherit\"\n",
+    );
+    let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config]);
+    typed.keys("words\n").expect("got: words");
+    assert_eq!(typed.ends(), 0);
+    if support::namespaces() {
+        let mut typed = Typed::container(&[SOFTSTOP, "run", "-c", &config]);
+        typed.keys("words\n").expect("got: words");
+        assert_eq!(typed.ends(), 0);
+    }
+}
+
+/// The keys go to the program in the foreground alone: that it ends of one is the request, and the next are softstop's.
+#[test]
+fn ctrl_c_in_the_program_that_is_typed_to_drains_hurries_and_kills() {
+    let dir = Dir::new();
+    let config = console(&dir, READS);
+    let mut shell = Typed::shell();
+    shell.keys(&format!("{SOFTSTOP} run -c {config}\n")).expect_both(" up\r\n", "web-up");
+    shell.in_foreground("dash").keys("words\n").expect("got: words");
+    shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("drain: long");
+    shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
+    shell.keys("exit 3\n");
+    assert_eq!(shell.ends(), 3);
+}
+
+/// A debugger, a shell, psql: Ctrl-C is theirs.
+#[test]
+fn ctrl_c_that_the_program_handles_stops_nothing() {
+    let dir = Dir::new();
+    let handles = r#"["perl", "-e", "$SIG{INT} = sub { print \"INT\\n\" }; $| = 1; print \"up\\n\"; print \"got: $_\" while <STDIN>"]"#;
+    let config = console(&dir, handles);
+    let mut shell = Typed::shell();
+    shell.keys(&format!("{SOFTSTOP} run -c {config}\n")).expect_both(" up\r\n", "web-up").in_foreground("perl");
+    shell.keys(CTRL_C).expect("INT").keys("words\n").expect("got: words");
+    assert!(softstop(&["status", "-c", &config]).contains("Running, ready"), "{}", shell.shown);
+    // Its end with 0 is none of the container's, and the keys are softstop's from then on.
+    softstop(&["stop", "-c", &config, "--no-wait"]);
+    shell.expect("drain: long").keys("\x04");
+    shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
+    shell.keys("exit 3\n");
+    assert_eq!(shell.ends(), 3);
+}
+
+#[test]
+fn sigint_by_order_restarts_the_program_and_it_has_the_terminal_again() {
+    let dir = Dir::new();
+    let config = console(&dir, READS);
+    let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config]);
+    typed.expect(" up\r\n").in_foreground("dash");
+    softstop(&["signal", "-c", &config, "console", "INT"]);
+    typed
+        .expect("console: ended with SIGINT")
+        .expect(" up\r\n")
+        .in_foreground("dash")
+        .keys("words\n")
+        .expect("got: words");
+    assert!(!typed.shown.contains("stopping:"), "{}", typed.shown);
+}
+
+#[test]
+fn ctrl_z_in_the_program_that_is_typed_to_suspends_run_and_all_it_runs() {
+    let dir = Dir::new();
+    let config = console(&dir, READS);
+    let mut shell = Typed::shell();
+    shell.keys(&format!("{SOFTSTOP} run -c {config}\n")).expect_both(" up\r\n", "web-up").in_foreground("dash");
+    shell.keys(CTRL_Z).expect("Stopped").expect("prompt> ");
+    shell.keys("fg\n").in_foreground("dash").keys("words\n").expect("got: words");
+    assert!(!shell.shown.contains("stopped by"), "that was the shell's doing, and it is over: {}", shell.shown);
+    shell.keys(CTRL_C).expect("drain: long").keys(CTRL_C).expect("prompt> ").keys("exit 3\n");
+    assert_eq!(shell.ends(), 3);
+}
+
+/// As any job that reads from the background: the shell says so, and `fg` lets it.
+#[test]
+fn run_in_the_background_is_stopped_when_its_program_reads() {
+    let dir = Dir::new();
+    let config = console(&dir, READS);
+    let mut shell = Typed::shell();
+    shell.keys(&format!("{SOFTSTOP} run -c {config} &\n")).expect("ready after");
+    let limit = Instant::now() + SOON;
+    while !shell.shown.contains("Stopped") {
+        shell.keys("jobs\n").expect("prompt> ");
+        assert!(Instant::now() < limit, "{}", shell.shown);
+    }
+    shell.keys("fg\n").in_foreground("dash").keys("words\n").expect("got: words");
+}
+
+#[test]
+fn closing_the_terminal_of_the_program_that_is_typed_to_stops_run() {
+    let dir = Dir::new();
+    let config = console(&dir, READS);
+    let report = dir.text("report.json");
+    let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config, "--report", &report, "--grace", "4s"]);
+    typed.expect(" up\r\n").in_foreground("dash");
+    typed.keys = File::open("/dev/null").unwrap();
+    let limit = Instant::now() + SOON;
+    while !dir.read("report.json").contains("SIGHUP from the terminal") {
+        assert!(Instant::now() < limit, "softstop outlives its terminal");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Nobody types to it, and it reads all the same: it is stopped by the kernel, and that shows.
+#[test]
+fn a_process_that_reads_a_terminal_it_has_not_got_shows_as_stopped_and_is_warned_of() {
+    let dir = Dir::new();
+    let socket = dir.text("socket");
+    let config = dir.write(
+        "tty.toml",
+        &format!(
+            "grace = \"20s\"\n[control]\nsocket = \"{socket}\"\n[[process]]\nname = \"web\"\n\
+             command = [\"sh\", \"-c\", \"read line < /dev/tty\"]\n"
+        ),
+    );
+    let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config]);
+    typed.expect("web: stopped by SIGTTIN: it reads from a terminal that it has not got");
+    let status = softstop(&["status", "-c", &config]);
+    assert!(status.contains("Running (Stopped)  no ") && status.contains("web: stopped by SIGTTIN"), "{status}");
+    // The stop wakes it, and it ends in time.
+    typed.keys(CTRL_C).expect("web ended with SIGTERM");
+    assert_eq!(typed.ends(), 143);
+}
+
+/// `(softstop -- cat &)` in a subshell that is gone: there is no shell that could continue it, and nothing wakes it in vain.
+#[test]
+fn a_program_that_reads_where_no_shell_is_left_is_stopped_once_and_warned_of() {
+    let mut shell = Typed::shell();
+    shell.keys(&format!("({SOFTSTOP} -- sh -c 'echo u''p $$; read line' < /dev/tty &)\n")).expect("up ");
+    shell.expect("stopped by SIGTTIN").keys("echo still-$((1+1))\n").expect("still-2");
+    let pid: i32 = shell.shown.split("up ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let softstop = processes::look(pid).unwrap().parent;
+    let switches = || processes::status_field(softstop, "voluntary_ctxt_switches").unwrap();
+    let limit = Instant::now() + SOON;
+    loop {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(200));
+        if processes::look(pid).is_some_and(|p| p.state == 'T') && switches() == before {
+            break;
+        }
+        assert!(Instant::now() < limit, "softstop and its program wake each other:\n{}", shell.shown);
+    }
+    processes::send(softstop, libc::SIGTERM);
+    shell.expect("ended with SIGTERM");
 }

@@ -268,8 +268,20 @@ pub struct Process {
     /// In order, once it has started.
     pub post_start: Vec<Task>,
     pub pre_stop: Option<Task>,
-    /// Hand it the terminal and softstop's inherited descriptors: the wrapper's transparency.
+    /// Hand it softstop's inherited descriptors, and leave what happens in the terminal to it: the wrapper's transparency.
     pub foreground: bool,
+}
+
+impl Config {
+    /// The process that reads softstop's own standard input, and has the terminal when that is one. There is one at most.
+    pub fn reader(&self) -> Option<usize> {
+        self.processes.iter().position(|p| p.stdin == Stdin::Inherit)
+    }
+
+    /// `softstop -- CMD`.
+    pub fn is_wrapper(&self) -> bool {
+        self.processes.iter().any(|p| p.foreground)
+    }
 }
 
 impl Process {

@@ -313,6 +313,7 @@ mod tests {
             pid: Some(7),
             started: true,
             ready: true,
+            stopped: false,
             live: true,
             main: false,
             restarts: 0,

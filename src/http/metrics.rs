@@ -79,10 +79,13 @@ fn seen(page: &mut Page, seen: &Seen) {
 
 fn processes(page: &mut Page, processes: &[ProcessStatus]) {
     type Read = fn(&ProcessStatus) -> Option<f64>;
-    let table: [(&str, &str, &str, Read); 7] = [
+    let table: [(&str, &str, &str, Read); 8] = [
         ("softstop_process_up", "gauge", "1 when the process is running.", |p| bit(p.state == "Running")),
         ("softstop_process_started", "gauge", "1 when the process counts as started.", |p| bit(p.started)),
         ("softstop_process_ready", "gauge", "1 when the process counts as ready.", |p| bit(p.ready)),
+        ("softstop_process_stopped", "gauge", "1 when a signal has stopped the process (SIGSTOP, SIGTTIN).", |p| {
+            bit(p.stopped)
+        }),
         ("softstop_process_live", "gauge", "1 when the process counts as live.", |p| bit(p.live)),
         ("softstop_process_restarts_total", "counter", "How often the process was restarted.", |p| {
             Some(f64::from(p.restarts))
@@ -198,6 +201,7 @@ mod tests {
             pid: Some(7),
             started: true,
             ready: true,
+            stopped: false,
             live: true,
             main: false,
             restarts,

@@ -39,6 +39,15 @@ pub enum Event {
         process: ProcId,
         status: Exit,
     },
+    /// A process was stopped by a signal (SIGSTOP, Ctrl-Z, a terminal that it may not use): it does nothing until it is continued.
+    Suspended {
+        process: ProcId,
+        signal: Signal,
+    },
+    /// It goes on.
+    Resumed {
+        process: ProcId,
+    },
     /// Nothing is left of the process group of a process that has ended.
     GroupEmpty {
         process: ProcId,

@@ -173,6 +173,8 @@ impl Machine {
             Event::Spawned { process, pid } => self.on_spawned(process, pid),
             Event::SpawnFailed { process, error } => self.on_spawn_failed(process, &error),
             Event::Exited { process, status } => self.on_exited(process, status),
+            Event::Suspended { process, signal } => self.on_suspended(process, signal),
+            Event::Resumed { process } => self.on_resumed(process),
             Event::GroupEmpty { process } => self.on_group_empty(process),
             Event::RunDone { run, outcome } => self.on_run_done(run, &outcome),
             Event::Progress { run, progress } => self.on_progress(run, progress),

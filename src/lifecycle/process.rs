@@ -141,6 +141,10 @@ pub(super) struct Proc {
     pub sent: Vec<Signal>,
     /// When its part of the container's stop began.
     pub stop_began: Option<At>,
+    /// A signal has stopped it, and none has continued it yet.
+    pub suspended: Option<Signal>,
+    /// When that was last said: whoever stops and continues it a thousand times a second is told of once in a while.
+    pub said_suspended: Option<At>,
 }
 
 impl Proc {
@@ -160,6 +164,8 @@ impl Proc {
             forced: false,
             sent: Vec::new(),
             stop_began: None,
+            suspended: None,
+            said_suspended: None,
         }
     }
 
@@ -208,12 +214,13 @@ impl Proc {
         matches!(&self.state, State::Running(r) if r.started)
     }
 
-    /// Started, its post_start tasks done, its readiness probe, if any, succeeding.
+    /// Started, its post_start tasks done, its readiness probe, if any, succeeding; without one, not stopped by a signal.
     pub fn ready(&self) -> bool {
         let State::Running(r) = &self.state else {
             return false;
         };
-        let probed = self.probe(ProbeKind::Readiness).is_none_or(|p| p.verdict == Some(true));
+        let probed =
+            self.probe(ProbeKind::Readiness).map_or(self.suspended.is_none(), |probe| probe.verdict == Some(true));
         r.started && matches!(r.post_start, PostStart::Done) && probed
     }
 }

@@ -74,8 +74,7 @@ impl Machine {
         program: Option<&'static Program>,
     ) -> (Verdict, Option<SignalMeaning>) {
         // Whoever closes the terminal ends what runs in it. A program in the foreground is told so by the kernel itself.
-        let foreground = self.plan.config.processes.iter().any(|p| p.foreground);
-        if signal == Signal::HUP && sender == Sender::Terminal && !foreground {
+        if signal == Signal::HUP && sender == Sender::Terminal && !self.plan.config.is_wrapper() {
             return (Verdict::Stop, None);
         }
         if let StopOn::Only(list) = &self.plan.config.stop_on

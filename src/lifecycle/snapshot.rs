@@ -6,7 +6,7 @@ use super::stop;
 use super::{Machine, Stage};
 use crate::config::ReadinessOnDrain;
 use crate::lifecycle::action::ProbeKind;
-use crate::report::StepKind;
+use crate::report::{StepKind, suspended_because};
 use crate::status::{LastExit, Phase, ProcessStatus, Seen, Status, StopStatus, TaskStatus};
 use crate::time::At;
 
@@ -84,6 +84,7 @@ impl Machine {
             pid: p.pid(),
             started: p.started() || p.completed(),
             ready: p.ready(),
+            stopped: p.suspended.is_some(),
             live: !p.unhealthy,
             main: self.plan.main == Some(id.0),
             restarts: p.restarts,
@@ -111,8 +112,9 @@ impl Machine {
             }
             State::Starting => ("Waiting", Some("Starting"), None),
             State::Backoff { .. } => ("Waiting", Some("CrashLoopBackOff"), p.last_error.clone()),
+            State::Running(_) if p.suspended.is_some() => ("Running", Some("Stopped"), suspended(p)),
             State::Running(r) => ("Running", None, not_ready_because(p, r.started, &r.post_start)),
-            State::Stopping(_) => ("Running", Some("Stopping"), None),
+            State::Stopping(_) => ("Running", Some("Stopping"), suspended(p)),
             State::Cleaning(_) => ("Running", Some("Stopping"), Some("waiting for what it left behind".to_string())),
             State::Ended(End::Exited(exit)) if exit.success() => ("Terminated", Some("Completed"), None),
             State::Ended(End::Exited(exit)) => ("Terminated", Some("Error"), Some(format!("ended with {exit}"))),
@@ -146,6 +148,10 @@ impl Machine {
             step_deadline_in: until.map_or(deadline_in, |t| t.left(now)),
         })
     }
+}
+
+fn suspended(p: &Proc) -> Option<String> {
+    p.suspended.map(|signal| format!("stopped by {signal}{}", suspended_because(signal)))
 }
 
 fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<String> {

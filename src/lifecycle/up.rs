@@ -9,12 +9,14 @@ use super::process::{Cleaning, End, PostStart, Proc, Running, State, StopStage, 
 use super::task::{SHORTEST, TaskRun};
 use super::{Machine, Stage};
 use crate::config::{OnExit, OnFailure, Restart};
-use crate::report::{Note, Place, Secs, TaskResult};
+use crate::report::{Note, Place, Secs, SignalName, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
 /// How long what a process leaves in its group has to end before it is killed, outside the container's stop.
 const CLEANING: Duration = Duration::from_secs(10);
+/// That a process was stopped is said again no sooner.
+const SAID_AGAIN: Duration = Duration::from_secs(10);
 /// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(1);
 /// An init or post_start task with no timeout of its own: the reader gives every one a timeout, this is the backstop. What a sidecar
@@ -229,6 +231,7 @@ impl Machine {
         // What an earlier run was sent excuses nothing in this one.
         p.sent.clear();
         p.again = false;
+        p.suspended = None;
         self.fx.alive[id.0] = true;
         let restarts = p.restarts;
         let process = self.name(id);
@@ -269,6 +272,7 @@ impl Machine {
         let container_stops = self.stop.is_some();
         let p = &mut self.processes[id.0];
         p.last_exit = Some(exit);
+        p.suspended = None;
         let diagnosed = matches!(&p.state, State::Stopping(s) if matches!(s.stage, StopStage::Diagnosing { .. }));
         let (since, killed, to_restart, until, told) = match &mut p.state {
             State::Running(r) => {
@@ -310,6 +314,24 @@ impl Machine {
             // After a drain by order the processes go on, but not without this one.
             Some(stop) => stop.hold = false,
         }
+    }
+
+    pub(super) fn on_suspended(&mut self, id: ProcId, signal: Signal) {
+        let now = self.now;
+        let p = &mut self.processes[id.0];
+        if p.pid().is_none() {
+            return;
+        }
+        p.suspended = Some(signal);
+        if p.said_suspended.is_none_or(|said| now.since(said) >= SAID_AGAIN) {
+            p.said_suspended = Some(now);
+            let process = self.name(id);
+            self.note(Note::Suspended { process, signal: SignalName(signal) });
+        }
+    }
+
+    pub(super) fn on_resumed(&mut self, id: ProcId) {
+        self.processes[id.0].suspended = None;
     }
 
     pub(super) fn on_group_empty(&mut self, id: ProcId) {

@@ -43,6 +43,7 @@ impl History {
             Note::SignalIgnored { .. }
                 | Note::SignalForwarded { .. }
                 | Note::StopAgain { .. }
+                | Note::Suspended { .. }
                 | Note::ProbeFailed { .. }
                 | Note::ProbeNotMade { .. }
                 | Note::Ordered { .. }

@@ -20,7 +20,7 @@ pub use look::{Connection, Count, Look, ThreadLook, and_more};
 pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
-pub use text::{Level, one_line};
+pub use text::{Level, one_line, suspended_because};
 
 /// Something that happened and that a user may want to know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -95,6 +95,11 @@ pub enum Note {
         exit: ExitNote,
         #[serde(rename = "ran_seconds")]
         ran: Secs,
+    },
+    /// A signal has stopped it: it does nothing until it is continued.
+    Suspended {
+        process: String,
+        signal: SignalName,
     },
     BackOff {
         process: String,
@@ -287,11 +292,6 @@ pub enum Note {
         count: usize,
         which: Vec<String>,
     },
-    Finished(Box<Verdict>),
-}
-
-/// A duration, in JSON as seconds with millisecond precision.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
     /// Lines for one of softstop's own outputs that could not be written, since the start.
     OutputLost {
         /// `standard output` or `standard error`.
@@ -299,6 +299,11 @@ pub enum Note {
         lines: u64,
         why: String,
     },
+    Finished(Box<Verdict>),
+}
+
+/// A duration, in JSON as seconds with millisecond precision.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct Secs(pub Duration);
 
 impl From<Duration> for Secs {

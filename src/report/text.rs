@@ -67,6 +67,7 @@ impl Note {
             | Note::LastOutput { .. }
             | Note::PidsNear { .. }
             | Note::OutputLost { .. }
+            | Note::Suspended { .. }
             | Note::LeftBehind { .. } => Level::Warn,
             Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
             Note::Finished(v) if v.nothing_ran => Level::Debug,
@@ -97,6 +98,7 @@ impl Note {
             | Note::ProbeNotMade { process, .. }
             | Note::Unhealthy { process, .. }
             | Note::Exited { process, .. }
+            | Note::Suspended { process, .. }
             | Note::BackOff { process, .. }
             | Note::GaveUp { process, .. }
             | Note::CannotStart { process, .. }
@@ -111,6 +113,19 @@ impl Note {
             | Note::Stopped { process, .. } => Some(process),
             _ => None,
         }
+    }
+}
+
+/// What a signal that stops says of its reason, and what helps; nothing of those that anybody may send.
+pub fn suspended_because(signal: Signal) -> &'static str {
+    match signal {
+        Signal::TTIN => {
+            ": it reads from a terminal that it has not got (with stdin = \"inherit\" one process has it, while softstop does)"
+        }
+        Signal::TTOU => {
+            ": it writes to a terminal that it has not got, or sets it up (stty -tostop allows the first, stdin = \"inherit\" both)"
+        }
+        _ => "",
     }
 }
 
@@ -276,6 +291,14 @@ impl fmt::Display for Note {
             }
             Note::OutOfTime { waiting_for } => {
                 write!(f, "out of time: {waiting_for}; sending SIGKILL to everything left")
+            }
+            Note::Suspended { process, signal } => {
+                let why = suspended_because(signal.0);
+                write!(
+                    f,
+                    "{process}: stopped by {}{why}; it does nothing until SIGCONT: softstop signal {process} CONT",
+                    signal.0
+                )
             }
             Note::OutputLost { stream, lines, why } => {
                 let (what, were) = if *lines == 1 { ("line", "was") } else { ("lines", "were") };

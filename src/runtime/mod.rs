@@ -75,8 +75,7 @@ pub fn guarded(softstop: impl FnOnce() -> u8) -> u8 {
 pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) -> u8 {
     let clock = Clock::start();
     let inherited_fds = process::inherited_fds();
-    let wrapper = config.processes.iter().any(|p| p.foreground);
-    if !wrapper {
+    if !config.is_wrapper() {
         // The wrapper passes them through to its program and lets go of them then.
         process::close(&inherited_fds);
     }

@@ -123,7 +123,7 @@ impl Shell {
             stdin: if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null },
             stdout,
             stderr,
-            foreground: config.foreground && self.terminal.is_some(),
+            foreground: config.stdin == Stdin::Inherit && self.terminal.is_some(),
             keep_fds: config.foreground,
             inherited: &self.inherited,
         };
@@ -138,6 +138,7 @@ impl Shell {
                 Err(error) => tracing::warn!("{}: its output cannot be read: {error}", config.name),
             }
         }
+        self.sent_interrupt &= config.stdin != Stdin::Inherit;
         if config.foreground {
             // The program has its own; held here too they would keep pipes and sockets of others open.
             process::close(&std::mem::take(&mut self.inherited_fds));
@@ -226,6 +227,7 @@ impl Shell {
         if signal == Signal::KILL {
             self.killed.insert(pid);
         }
+        self.sent_interrupt |= signal == Signal::INT && self.plan.config.reader() == Some(id.0);
         let sent = match to {
             SignalTo::Process => target::signal(pid, signal),
             SignalTo::Group => target::signal_group(pid, signal),
@@ -364,8 +366,6 @@ fn named(processes: &[Descendant]) -> Vec<String> {
     processes.iter().take(NAMED).map(|t| format!("{} (pid {})", t.comm, t.pid)).collect()
 }
 
-/// The reading ends stay here, the writing ends go to the child and are dropped here.
-pub(super) struct OutputPipes {
 /// What a process of another user inherits it may open by name, as far as softstop may allow that.
 fn allow_by_name(name: &str, uid: u32, input: bool, outputs: bool) {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
@@ -380,6 +380,8 @@ fn allow_by_name(name: &str, uid: u32, input: bool, outputs: bool) {
     }
 }
 
+/// The reading ends stay here, the writing ends go to the child and are dropped here.
+pub(super) struct OutputPipes {
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
     to_stdout: OwnedFd,

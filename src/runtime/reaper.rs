@@ -45,7 +45,13 @@ impl Shell {
             _ => None,
         };
         match owner {
-            Some(Owner::Process(process)) => self.step(Event::Exited { process, status: exit }),
+            Some(Owner::Process(process)) => {
+                if let Some(request) = self.ended_by_key(process, exit) {
+                    self.step(request);
+                }
+                self.step(Event::Exited { process, status: exit });
+                self.reader_ended(process);
+            }
             Some(Owner::Run(run)) => self.exec_ended(run, exit),
             None if self.account.writers.ended(pid) => {}
             None => self.bury_orphan(pid),

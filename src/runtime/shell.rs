@@ -86,7 +86,10 @@ pub(super) struct Shell {
     pub sources: Vec<Option<Source>>,
     pub hook_sources: BTreeMap<String, Source>,
     pub capturing: HashMap<i32, Capture>,
+    /// There is one, and a process that reads it.
     pub terminal: Option<Terminal>,
+    /// softstop itself has sent that process SIGINT in this run of it.
+    pub sent_interrupt: bool,
     pub sink: Sink,
     pub census: bool,
     pub children_changed: bool,
@@ -132,7 +135,9 @@ impl Shell {
             .iter()
             .map(|p| (p.output != Output::Inherit).then(|| captures.source(&p.name, p.output)))
             .collect();
-        let foreground = processes.iter().any(|p| p.foreground);
+        let reader = plan.config.reader();
+        // With `run` Ctrl-C is softstop's unless a process reads what is typed.
+        let given = |t: &Terminal| plan.config.is_wrapper() || t.is_standard_input();
         // As many answers as there are runs under way, and those the machine bounds; what a wait says of itself is not much, and the loop
         // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
@@ -140,7 +145,7 @@ impl Shell {
         Shell {
             account: Account::new(&plan.config, clock),
             groups: vec![None; processes.len()],
-            terminal: if foreground { terminal::terminal() } else { None },
+            terminal: reader.and_then(|_| terminal::terminal()).filter(given),
             machine,
             plan,
             clock,
@@ -158,6 +163,7 @@ impl Shell {
             sources,
             hook_sources: BTreeMap::new(),
             capturing: HashMap::new(),
+            sent_interrupt: false,
             sink,
             census: false,
             children_changed: false,
@@ -291,11 +297,10 @@ impl Shell {
             if !(self.children_changed || self.census) {
                 return;
             }
-            if self.reap() {
+            if self.reap() || self.follow_stopped() {
                 // The rest in the next turn: signals and probes come in between.
                 return;
             }
-            self.follow_stopped();
         }
     }
 

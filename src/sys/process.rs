@@ -8,6 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::mask;
 use crate::signal::Signal;
 
 /// Whether softstop is the init of its PID namespace: the kernel hands it every orphan, and ends the namespace with it.
@@ -100,21 +101,26 @@ pub fn lower_priority(pid: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Stops softstop itself, for a terminal's job control; returns after SIGCONT. Where no shell could wake it (an orphaned
-/// process group) the kernel drops SIGTSTP and this returns at once, as for PID 1.
+/// Stops softstop itself, for a terminal's job control; `true` after SIGCONT. Where no shell could wake it (an orphaned process group)
+/// the kernel drops SIGTSTP, as for PID 1, and this returns at once: `false`.
 ///
 /// # Errors
 /// None known.
-pub fn stop_self() -> io::Result<()> {
+pub fn stop_self() -> io::Result<bool> {
     // SAFETY: zeroed is a valid sigaction: the default action, no flags, an empty mask.
     let default: libc::sigaction = unsafe { std::mem::zeroed() };
     let mut handler = default;
     // SAFETY: both are live and of the right type. Our handler is away for the one statement between the two calls.
     check(unsafe { libc::sigaction(libc::SIGTSTP, &raw const default, &raw mut handler) })?;
-    let stopped = kill(own_pid(), libc::SIGTSTP);
+    // Blocked, the SIGCONT that wakes us stays to be seen; its handler runs when the mask is what it was.
+    let before = mask::current_mask();
+    mask::replace_mask(before.with(Signal::CONT));
+    let sent = kill(own_pid(), libc::SIGTSTP);
+    let woken = mask::pending().contains(Signal::CONT);
+    mask::replace_mask(before);
     // SAFETY: puts back what the call above has filled in.
     check(unsafe { libc::sigaction(libc::SIGTSTP, &raw const handler, std::ptr::null_mut()) })?;
-    stopped
+    sent.map(|()| woken)
 }
 
 /// `kill` as the kernel has it. The callers guard against pids that mean many.

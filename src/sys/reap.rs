@@ -53,11 +53,12 @@ pub fn reap(pid: i32) -> io::Result<Option<Exit>> {
     })
 }
 
-/// A child that was stopped (SIGSTOP, SIGTSTP, a terminal's) since the last call, and by which signal. Each stop is
-/// reported once. Stopped is not ended: nothing is reaped.
-pub fn stopped() -> Option<(i32, Signal)> {
-    match wait(libc::P_ALL, 0, libc::WSTOPPED | libc::WNOHANG) {
-        Ok(Some(Change { pid, state: State::Stopped(signal) })) => Some((pid, signal)),
+/// A child that was stopped since the last call, by that signal (SIGSTOP, SIGTSTP, a terminal's), or that was continued (`None`).
+/// Each change is reported once, and of those that follow each other at once only the last. Stopped is not ended: nothing is reaped.
+pub fn stopped_or_continued() -> Option<(i32, Option<Signal>)> {
+    match wait(libc::P_ALL, 0, libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG) {
+        Ok(Some(Change { pid, state: State::Stopped(signal) })) => Some((pid, Some(signal))),
+        Ok(Some(Change { pid, .. })) => Some((pid, None)),
         _ => None,
     }
 }

@@ -23,6 +23,11 @@ impl Terminal {
         self.fd
     }
 
+    /// What is typed there comes in on standard input.
+    pub fn is_standard_input(&self) -> bool {
+        self.fd == 0
+    }
+
     /// The process group in the foreground; `None` when this is not our controlling terminal (any more).
     pub fn foreground(self) -> Option<i32> {
         standard_descriptor(self.fd, |fd| tcgetpgrp(fd)).ok().map(Pid::as_raw)

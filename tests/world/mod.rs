@@ -88,6 +88,8 @@ pub struct Body {
     pub group_killed: bool,
     /// Not even by SIGKILL.
     pub unkillable: bool,
+    /// Stopped by a signal: it does nothing.
+    pub suspended: bool,
 }
 
 #[derive(Clone, Debug, Default, Hash)]
@@ -232,8 +234,23 @@ impl World {
         match wish {
             Wish::Signal(signal, sender) => self.signal(*signal, *sender),
             Wish::Order(order) => self.order(order),
+            Wish::Suspend(p, resume) => self.suspended(*p, !resume),
             Wish::Leave => self.asker_leaves(),
         }
+    }
+
+    /// Somebody stops a process by a signal, or continues it.
+    pub fn suspended(&mut self, p: usize, suspended: bool) -> Checked {
+        if !self.bodies[p].alive || self.bodies[p].suspended == suspended {
+            return Ok(());
+        }
+        self.bodies[p].suspended = suspended;
+        let process = ProcId(p);
+        self.feed(if suspended {
+            Event::Suspended { process, signal: Signal::TTIN }
+        } else {
+            Event::Resumed { process }
+        })
     }
 
     pub fn order(&mut self, order: &Order) -> Checked {
@@ -287,6 +304,7 @@ impl World {
     /// A process ends, and leaves somebody in its group or nobody. Reported while it is a zombie, then reaped.
     pub fn ends(&mut self, p: usize, exit: Exit, leaves: bool) -> Checked {
         self.bodies[p].alive = false;
+        self.bodies[p].suspended = false;
         self.bodies[p].group = leaves;
         self.has_ended(p, exit);
         self.zombie = Some(p);

@@ -166,7 +166,7 @@ impl World {
     fn ready(&self, p: usize) -> bool {
         let life = &self.lives[p];
         let probed = match (&self.config.processes[p].readiness, self.model.probes.get(&(p, ProbeKind::Readiness))) {
-            (None, _) => true,
+            (None, _) => !self.bodies[p].suspended,
             (Some(_), facts) => facts.is_some_and(|f| f.verdict == Some(true)),
         };
         let told = life.stopping.is_some() || self.bodies[p].killed;
@@ -679,6 +679,9 @@ impl World {
                 }
                 self.lives[p].unhealthy = true;
                 Ok(())
+            }
+            Note::Suspended { process, .. } if !self.bodies[index(process)].suspended => {
+                broken("model", format!("{process} is called stopped"))
             }
             Note::Ready { process, .. } if !self.ready(index(process)) => {
                 broken("model", format!("{process} is called ready"))

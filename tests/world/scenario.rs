@@ -85,6 +85,8 @@ pub struct Request {
 pub enum Wish {
     Signal(Signal, Sender),
     Order(Order),
+    /// A process is sent SIGSTOP, and the machine sees that; or, `true`, SIGCONT.
+    Suspend(usize, bool),
     /// Whoever has waited longest for an answer goes away.
     Leave,
 }
@@ -189,9 +191,12 @@ fn request(d: &mut Draw, config: &Config) -> Request {
         Signal::CHLD,
     ]);
     let sender = d.pick(&[Sender::Outside, Sender::Process(7), Sender::Parent(9), Sender::Terminal, Sender::Unknown]);
-    let what = match d.below(10) {
+    let what = match d.below(12) {
         0..6 => Wish::Signal(signal, sender),
         6..9 => Wish::Order(order(d, config)),
+        9..11 if !config.processes.is_empty() => {
+            Wish::Suspend(d.below(config.processes.len() as u64) as usize, d.chance(35))
+        }
         _ => Wish::Leave,
     };
     Request { when, what }

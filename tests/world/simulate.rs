@@ -219,6 +219,8 @@ impl<'a> Simulation<'a> {
         match effect {
             Effect::Spawn(p) => return self.spawn(p),
             Effect::Signalled(p, signal) => {
+                // SIGCONT comes behind it.
+                self.world.suspended(p, false)?;
                 let run = self.world.bodies[p].run;
                 if let Some((delay, _)) = self.scenario.life(p, run).obeys {
                     self.after(delay, Due::Ends(p, run, End::Obeying(signal)));

@@ -94,6 +94,9 @@ pub fn worlds() -> Vec<Small> {
     let restart = Wish::Order(Order::Restart { process: "p0".into() });
     all.push(Small { wishes: vec![restart, TERM], ..small("a diagnosis before SIGKILL", c) });
 
+    let wishes = vec![Wish::Suspend(0, false), Wish::Suspend(0, true), Wish::Suspend(0, false), TERM];
+    all.push(Small { wishes, ..small("stopped by a signal, and continued", config(vec![process(0), process(1)])) });
+
     let pair = vec![
         Process { stop: rungs(&[(Signal::TERM, Some(S(1)))]), ..process(0) },
         Process { after: vec![(0, Condition::Started)], pre_stop: Some(exec("pre_stop 1")), ..process(1) },

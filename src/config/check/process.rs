@@ -9,12 +9,14 @@ use super::task::{self, Names, Place, Site};
 use super::values;
 use super::{handler, keys, ladder, probe};
 use crate::config::problem::Span;
-use crate::config::{Backoff, Condition, Identity, OnExit, Output, Process};
+use crate::config::{Backoff, Condition, Identity, OnExit, Output, Process, Stdin};
 
 /// A process as far as it alone can be judged, and where its parts stand for judging them together.
 pub struct ReadProcess {
     pub process: Process,
     pub main: Option<Span>,
+    /// Where it says that it reads softstop's own standard input.
+    pub stdin: Option<Span>,
     pub on_exit: Option<OnExit>,
     pub output: Option<Output>,
     /// What it waits for, with the place of the key.
@@ -94,8 +96,10 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
 
     let main = table.get("main").filter(|f| reader.boolean(f) == Some(true)).map(|f| f.span());
     p.main = main.is_some();
+    let stdin = table.get("stdin").filter(|_| p.stdin == Stdin::Inherit).map(|f| f.span());
     ReadProcess {
         main,
+        stdin,
         on_exit: table.get("on_exit").and_then(|f| reader.word(&f)),
         output: table.get("output").and_then(|f| reader.word(&f)),
         after: table.get("after").map_or_else(Vec::new, |f| after(reader, &f, index, names)),

@@ -6,22 +6,24 @@ use super::process::ReadProcess;
 use super::reader::{Reader, Table};
 use super::task::ReadStep;
 use super::values::words;
+use crate::config::problem::Span;
 use crate::config::{Condition, Config, OnExit, Output, Restart};
 
 /// Who is main, and what that and their number mean for the others' defaults.
 pub fn defaults(reader: &mut Reader<'_>, processes: &mut [ReadProcess]) {
     let marked: Vec<usize> = (0..processes.len()).filter(|i| processes[*i].main.is_some()).collect();
-    if let [first, rest @ ..] = marked.as_slice() {
-        for second in rest {
-            let span = |i: usize| processes[i].main.clone().unwrap_or_default();
-            let places = vec![reader.source.place(&span(*second), ""), reader.source.place(&span(*first), "the first")];
-            reader.error_at(
-                places,
-                "two processes are marked as main",
-                "keep `main = true` on the one whose exit code is the container's",
-            );
-        }
-    }
+    at_most_one(
+        reader,
+        processes.iter().filter_map(|p| p.main.as_ref()),
+        "two processes are marked as main",
+        "keep `main = true` on the one whose exit code is the container's",
+    );
+    at_most_one(
+        reader,
+        processes.iter().filter_map(|p| p.stdin.as_ref()),
+        "two processes read softstop's standard input: each would get a part of it, and only one can have the terminal",
+        "keep `stdin = \"inherit\"` on the one that is typed to, and leave it out of the other",
+    );
     let several = processes.len() > 1;
     for p in processes.iter_mut() {
         let silent = match (several, p.process.main, marked.is_empty()) {
@@ -32,6 +34,20 @@ pub fn defaults(reader: &mut Reader<'_>, processes: &mut [ReadProcess]) {
         p.process.on_exit = p.on_exit.unwrap_or(silent);
         p.process.output = p.output.unwrap_or(if several { Output::Prefix } else { Output::Inherit });
         p.process.after = p.after.iter().map(|(other, condition, _)| (*other, *condition)).collect();
+    }
+}
+
+/// Each but the first of these places is a mistake.
+fn at_most_one<'s>(
+    reader: &mut Reader<'_>,
+    mut places: impl Iterator<Item = &'s Span>,
+    sentence: &'static str,
+    help: &'static str,
+) {
+    let Some(first) = places.next() else { return };
+    for second in places {
+        let places = vec![reader.source.place(second, ""), reader.source.place(first, "the first")];
+        reader.error_at(places, sentence, help);
     }
 }
 
