@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::faults;
 use support::fuse::with_hanging_file_system;
-use support::{Dir, Launch};
+use support::{Dir, Launch, processes};
 
 /// Users as an image has them.
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n";
@@ -114,6 +114,33 @@ fn what_stands_in_the_place_of_passwd_holds_nobody_up() {
     std::os::unix::fs::symlink("/dev/zero", &passwd).unwrap();
     let ended = start(&dir, &etc, "www-data").run();
     ended.expect_code(126).expect("longer than 4 MiB").expect("db  | told");
+}
+
+/// Nobody could be asked, which says nothing about the process: it is not restarted. The readers are held, and no end of them is made.
+#[test]
+fn a_hosts_file_whose_file_system_hangs_is_not_the_probed_processs_fault() {
+    if !faults::possible() {
+        return;
+    }
+    with_hanging_file_system(|hung| {
+        let dir = Dir::new();
+        let etc = etc(&dir);
+        std::os::unix::fs::symlink(hung.file(), dir.path("etc/hosts")).unwrap();
+        let text = "grace = \"5s\"\n[[process]]\nname = \"web\"\noutput = \"prefix\"\n\
+            command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.05; done\"]\n\
+            [process.liveness]\ntcp_socket = { host = \"web.internal\", port = 1 }\nperiod = \"50ms\"\nfailure_threshold = 1\n";
+        let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]);
+        let mut running = with_etc(launch, &etc).not_pid1().start();
+        running.wait_for("web | up").wait_until("it hangs", |_| hung.asked() > 0);
+        running.wait_for(
+            "liveness probe could not be made, which counts for nothing: web.internal cannot be looked up: /etc/hosts:",
+        );
+        // The program and the readers of three attempts.
+        running.wait_until("asked again and again", |r| processes::children(r.pid()).len() >= 4);
+        let (ended, _) = running.stop_within(GRACE);
+        ended.expect("web | told").expect_not("liveness probe failed");
+        assert_eq!(ended.stdout.matches("web | up").count(), 1, "{}", ended.all());
+    });
 }
 
 /// It is tried again: the file system may come back.

@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod commands;
 pub mod early;
 pub mod ids;
+mod loading;
 pub mod mask;
 pub mod process;
 pub mod procfs;

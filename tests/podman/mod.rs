@@ -58,13 +58,28 @@ pub fn all(output: &Output) -> String {
 
 /// The static softstop and the example service.
 pub fn static_binaries() -> (PathBuf, PathBuf) {
-    static BUILT: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        if let (Some(softstop), Some(web)) =
-            (std::env::var_os("SOFTSTOP_STATIC"), std::env::var_os("SOFTSTOP_STATIC_WEB"))
-        {
-            return (softstop.into(), web.into());
-        }
+    match named() {
+        Some(named) => named,
+        None => (STRIPPED.map(|name| static_folder().join("stripped").join(name))).into(),
+    }
+}
+
+/// The static softstop as the linker made it, with its symbols. `None` when somebody else built it.
+pub fn static_with_symbols() -> Option<PathBuf> {
+    named().is_none().then(|| static_folder().join("softstop"))
+}
+
+const STRIPPED: [&str; 2] = ["softstop", "web"];
+
+fn named() -> Option<(PathBuf, PathBuf)> {
+    let (softstop, web) = (std::env::var_os("SOFTSTOP_STATIC")?, std::env::var_os("SOFTSTOP_STATIC_WEB")?);
+    Some((softstop.into(), web.into()))
+}
+
+/// Where they are built: once, with symbols, which `stripped` is without as the release profile has it.
+fn static_folder() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
         let version = done(Command::new("rustc").arg("-vV"));
         let host = version.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc names its host").to_owned();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -75,12 +90,20 @@ pub fn static_binaries() -> (PathBuf, PathBuf) {
                 .args(["build", "--locked", "--release", "--bin", "softstop", "--example", "web", "--target", &host])
                 .arg("--target-dir")
                 .arg(&target)
+                .env("CARGO_PROFILE_RELEASE_STRIP", "none")
                 .env("RUSTFLAGS", "-C target-feature=+crt-static"),
         );
         let release = target.join(host).join("release");
-        (release.join("softstop"), release.join("examples/web"))
-    });
-    built.clone()
+        let stripped = release.join("stripped");
+        std::fs::create_dir_all(&stripped).unwrap();
+        for (built, name) in [release.join("softstop"), release.join("examples/web")].iter().zip(STRIPPED) {
+            // Beside it and then in its place: another test may be running the last one.
+            let new = stripped.join(format!("{name}.{}", std::process::id()));
+            done(Command::new("strip").arg("-o").arg(&new).arg(built));
+            std::fs::rename(&new, stripped.join(name)).unwrap();
+        }
+        release
+    })
 }
 
 /// Builds `dockerfile` over the files in `dir`.
