@@ -15,6 +15,7 @@ use crate::exit;
 use crate::http::client as http;
 use crate::lifecycle::event::Outcome;
 use crate::resolver::{self, NoAddress};
+use crate::sys::spawn::reader;
 use crate::time::Human;
 
 /// Processes named in a verdict: it is one line, and Docker keeps 4096 bytes of it.
@@ -109,10 +110,12 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
     }
 }
 
-/// The readers of the files end by themselves, or with this process's namespace.
+/// The readers of the files end by themselves. They are reaped here, so that they are no orphans of the container's softstop.
 async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let (files, _readers) = resolver::Files::open().map_err(|error| error.to_string())?;
-    resolver::look_up(host, port, files).await.map_err(|error| match error {
+    let (files, readers) = resolver::Files::open().map_err(|error| error.to_string())?;
+    let found = resolver::look_up(host, port, files).await;
+    readers.into_iter().for_each(|(pid, _)| reader::reap(pid));
+    found.map_err(|error| match error {
         NoAddress::NotAsked(why) | NoAddress::NotFound(why) => why,
     })
 }
