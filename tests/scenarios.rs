@@ -142,6 +142,8 @@ impl World {
     fn suspended(&mut self, length: Duration) {
         self.now = self.now + length;
         self.say("    on again");
+        let late = self.machine.tell(self.now, Event::Late { lost: length });
+        late.into_iter().for_each(|action| self.perform(action));
         while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 <= self.now) {
             if let Due::Event(event) = entry.remove() {
                 let gone = self.all_of(&event);

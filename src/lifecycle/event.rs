@@ -76,8 +76,22 @@ pub enum Event {
     AskerGone {
         ask: AskId,
     },
+    /// softstop itself did not get to run: paused, or no processor time left. Told before anything that has happened meanwhile.
+    Late {
+        /// For so long until now, as far as it knows.
+        lost: Duration,
+    },
     /// Time has passed; nothing else has happened.
     Tick,
+}
+
+impl Event {
+    pub(super) fn lost(&self) -> Duration {
+        match self {
+            Event::Late { lost } => *lost,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// Where a signal came from.

@@ -1,6 +1,8 @@
 //! The life of one probe: when it is made, and what its answers add up to. The kubelet's rules (prober/worker.go): one
 //! attempt at a time, equal answers in a row counted against the threshold. Pure.
 
+use std::time::Duration;
+
 use super::action::{Action, ProbeKind, What};
 use super::event::{Outcome, ProcId, RunId};
 use super::task::{Effects, SHORTEST};
@@ -117,6 +119,13 @@ impl ProbeRun {
                 Step::NotMade(reason.clone())
             }
             Outcome::NotMade { .. } => Step::Nothing,
+        }
+    }
+
+    /// softstop lost so much time: the attempt under way gets it back.
+    pub fn give_back(&mut self, lost: Duration) {
+        if let Some((_, end)) = &mut self.flight {
+            *end = *end + lost;
         }
     }
 

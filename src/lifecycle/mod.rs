@@ -13,6 +13,7 @@ pub mod event;
 mod follow;
 mod health;
 pub mod idle;
+mod late;
 mod orders;
 mod process;
 mod progress;
@@ -110,8 +111,8 @@ impl Machine {
     /// One event. Time never runs backwards: an `at` before an earlier one counts as that one.
     #[must_use]
     pub fn step(&mut self, at: At, event: Event) -> Vec<Action> {
-        self.now = self.now.max(at);
         if !matches!(self.stage, Stage::Done) {
+            self.time_passes(at, event.lost());
             self.handle(event);
             self.settle();
         }
@@ -122,8 +123,8 @@ impl Machine {
     /// is not taken for late because it is seen late. [`Machine::step`] with `Event::Tick` must follow at once.
     #[must_use]
     pub fn tell(&mut self, at: At, event: Event) -> Vec<Action> {
-        self.now = self.now.max(at);
         if !matches!(self.stage, Stage::Done) {
+            self.time_passes(at, event.lost());
             self.handle(event);
         }
         std::mem::take(&mut self.fx.out)
@@ -149,6 +150,12 @@ impl Machine {
 
     pub fn stopping(&self) -> bool {
         self.stop.is_some()
+    }
+
+    /// Somebody has a certain time to end in: all of them in the stop, one that is being restarted before.
+    pub fn waits_for_ends(&self) -> bool {
+        let ending = |p: &Proc| matches!(p.state, State::Stopping(_) | State::Cleaning(_));
+        self.stopping() || self.processes.iter().any(ending)
     }
 
     /// When softstop must be gone; `None` before the stop is requested.
@@ -182,7 +189,8 @@ impl Machine {
             Event::NotAlone => self.on_census(false),
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
             Event::AskerGone { ask } => self.on_asker_gone(ask),
-            Event::Tick => {}
+            // What follows from it is done by now.
+            Event::Late { .. } | Event::Tick => {}
         }
     }
 

@@ -216,6 +216,16 @@ impl TaskRun {
         }
     }
 
+    /// softstop lost so much time: an attempt gets it back, as far as it has `most` from now on. A sleep has passed.
+    pub fn give_back(&mut self, lost: Duration, now: At, most: Duration) {
+        if matches!(self.state, State::Over(_) | State::Sleeping(_)) {
+            return;
+        }
+        let had = self.until.left(now - lost);
+        self.cut |= had > most;
+        self.until = self.until.max(now + had.min(most));
+    }
+
     /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned: it is still
     /// to be waited for.
     pub fn cancel(&mut self, why: &'static str, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {

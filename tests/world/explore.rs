@@ -28,6 +28,8 @@ pub struct Small {
     pub leaves: bool,
     /// Things happen at deadlines of the machine and at multiples of this.
     pub grid: Duration,
+    /// So long softstop may not get to run.
+    pub pauses: Vec<Duration>,
     /// Somebody asks for the stop by then.
     pub horizon: At,
     /// Small enough to be searched for every mutant.
@@ -42,6 +44,8 @@ pub struct Limits {
     pub failed_starts: u8,
     /// Failures of hooks and probes that were not cancelled.
     pub failures: u8,
+    /// softstop does not get to run.
+    pub pauses: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +63,9 @@ pub enum Choice {
     Tick,
     /// Time passes, up to the next multiple of the grid.
     Pass(At),
+    /// softstop does not get to run for so long; what happens meanwhile follows, and then it does.
+    Pause(Duration),
+    Resume,
 }
 
 #[derive(Clone)]
@@ -128,8 +135,12 @@ impl Place {
         let late = world.stop.is_none() && world.now >= small.horizon;
         let asked = |i: &usize| self.wishes_left[*i];
         choices.extend((0..small.wishes.len()).filter(asked).map(Choice::Wish));
-        if !self.urgent() && !late {
+        if world.late {
+            choices.push(Choice::Resume);
+        } else if !self.urgent() && !late {
             self.time(small, &mut choices);
+            let pauses = small.pauses.iter().filter(|_| self.limits.pauses > 0);
+            choices.extend(pauses.map(|length| Choice::Pause(*length)));
         }
         choices
     }
@@ -209,6 +220,14 @@ impl Place {
                 world.tick()?;
             }
             Choice::Pass(at) => world.now = at,
+            Choice::Pause(length) => {
+                self.limits.pauses -= 1;
+                let since = world.now;
+                world.now = since + length;
+                world.stalled_until = world.now;
+                world.resumes(since, true)?;
+            }
+            Choice::Resume => world.catch_up()?,
         }
         self.world.effects.clear();
         Ok(())

@@ -13,6 +13,7 @@ pub mod draw;
 mod essential;
 mod exit_code;
 pub mod explore;
+mod late;
 mod model;
 mod orders;
 pub mod scenario;
@@ -44,7 +45,7 @@ use scenario::Wish;
 /// What was broken, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Violation {
-    /// `I1` … `I9`, or `contract` of the machine, or `model`: another promise of the documentation.
+    /// `I1` … `I13`, or `contract` of the machine, or `model`: another promise of the documentation.
     pub what: &'static str,
     pub text: String,
 }
@@ -55,8 +56,11 @@ pub fn broken(what: &'static str, text: impl Into<String>) -> Checked {
     Err(Violation { what, text: text.into() })
 }
 
-/// I1 to I9 by number, and 0 for everything else: how often each was really put to the test.
-pub type Counts = [u64; 10];
+/// I1 to I13 by number, and 0 for everything else: how often each was really put to the test.
+pub type Counts = [u64; 14];
+
+/// Those that can be tested here: I10 to I12 are not the machine's.
+pub const INVARIANTS: [usize; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 13];
 
 /// What the machine has done to the world: whoever drives it decides what follows.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +125,8 @@ pub struct World {
     pub finished: Option<u8>,
     /// softstop was kept from running until then: what it could not do before is excused.
     pub stalled_until: At,
+    /// When that was, as far as softstop can know.
+    pub pauses: Vec<(At, At)>,
     pub effects: Vec<Effect>,
     pub counts: Counts,
     /// What happened, line by line; `None`: nobody will read it.
@@ -167,6 +173,7 @@ impl World {
             stop: None,
             finished: None,
             stalled_until: At::ZERO,
+            pauses: Vec::new(),
             effects: Vec::new(),
             counts: Counts::default(),
             timeline: None,
@@ -192,6 +199,7 @@ impl World {
         (&self.machine, self.now, &self.bodies, &self.stragglers, &self.hooks).hash(state);
         (&self.stop, self.finished, &self.lives, &self.model).hash(state);
         (&self.asks, self.next_ask, self.unready, self.begun, self.init_over).hash(state);
+        (&self.pauses, self.late, &self.gone_late).hash(state);
     }
 
     /// The next run of this process will not be ended even by SIGKILL.

@@ -93,6 +93,8 @@ struct ProbeFacts {
     /// When the next attempt is due.
     due: At,
     flight: Option<(u64, At)>,
+    /// The latest attempt.
+    began: At,
     successes: u32,
     failures: u32,
     verdict: Option<bool>,
@@ -143,7 +145,7 @@ impl World {
     fn begin_probe(&mut self, p: usize, kind: ProbeKind) {
         let Some(probe) = probe_of(&self.config, p, kind) else { return };
         let due = self.now.max(self.lives[p].since + probe.initial_delay);
-        let facts = ProbeFacts { due, flight: None, successes: 0, failures: 0, verdict: None };
+        let facts = ProbeFacts { due, flight: None, began: due, successes: 0, failures: 0, verdict: None };
         self.model.probes.insert((p, kind), facts);
     }
 
@@ -275,7 +277,7 @@ impl World {
     }
 
     /// Its waits fit into its share, so that none is scaled down.
-    fn ladder_fits(&self, p: usize, from: At) -> bool {
+    pub(super) fn ladder_fits(&self, p: usize, from: At) -> bool {
         let Some(stopping) = &self.lives[p].stopping else { return false };
         if stopping.before && self.stop.is_some() {
             // The container's stop has given it another share.
@@ -308,10 +310,15 @@ impl World {
         if let Some((_, last)) = life.sent.last() {
             let (waited, wait) = (self.now.since(*last), ladder[n - 1].wait);
             let first = life.sent[0].1;
-            let short = waited + MS < wait.unwrap_or_default() && self.ladder_fits(p, first);
+            let fits = self.ladder_fits(p, first) && self.room_for_all();
+            let short = self.ran(*last, self.now) + MS < wait.unwrap_or_default() && fits;
             let long = wait.is_some_and(|w| waited > w + MS) && !self.stalled_since(*last);
+            if self.stalled_since(*last) {
+                self.checked(13);
+            }
             if short || long {
-                return broken("model", format!("{signal} to p{p} {waited:?} after the one before, not {wait:?}"));
+                let what = if short && self.stalled_since(first) { "I13" } else { "model" };
+                return broken(what, format!("{signal} to p{p} {waited:?} after the one before, not {wait:?}"));
             }
         }
         self.lives[p].sent.push((signal, self.now));
@@ -337,6 +344,9 @@ impl World {
         let ladder = self.ladder(p);
         let exhausted = life.sent.len() == ladder.len();
         let squeezed = self.stop.is_some() && stopping.before;
+        if !self.at_the_deadline() {
+            self.check_ladder_done(p, ladder.len(), ladder.last().and_then(|r| r.wait))?;
+        }
         self.check_diagnosed(p, until, squeezed)?;
         let life = &self.lives[p];
         let waited = match (life.sent.first(), life.sent.last(), ladder.last().and_then(|r| r.wait)) {
@@ -390,13 +400,15 @@ impl World {
         let life = &self.lives[p];
         let Some(diagnose) = self.config.processes[p].diagnose else { return Ok(()) };
         let Some(first) = life.sent.first() else { return Ok(()) };
-        if squeezed || self.all_up() || self.stalled_since(first.1) || until.left(first.1) < MS * 100 {
+        let stalled = self.stalled_since(first.1);
+        if squeezed || self.all_up() || stalled && !self.room_for_all() || until.left(first.1) < MS * 100 {
             return Ok(());
         }
+        let what = if stalled { "I13" } else { "model" };
         match life.diagnosed {
-            None => broken("model", format!("p{p} is killed without the diagnosis it was to give")),
-            Some(at) if self.now + MS < (at + diagnose.wait).min(until) => {
-                broken("model", format!("p{p} is killed {:?} after it was told to say why", self.now.since(at)))
+            None => broken(what, format!("p{p} is killed without the diagnosis it was to give")),
+            Some(at) if self.ran(at, self.now) + MS < diagnose.wait.min(until.left(at)) => {
+                broken(what, format!("p{p} is killed {:?} after it was told to say why", self.now.since(at)))
             }
             Some(_) => Ok(()),
         }
@@ -499,7 +511,8 @@ impl World {
             return broken("model", format!("{what:?}: tried again after {waited:?}, not {pause:?}"));
         }
         let length = [task.timeout, facts.share].into_iter().flatten().min();
-        let left = length.map(|l| (facts.began + l).left(now));
+        let paused = now.since(facts.began).saturating_sub(self.ran(facts.began, now));
+        let left = length.map(|l| (facts.began + l + paused).left(now));
         if left.is_some_and(|left| limit > left + TINY) {
             return broken("model", format!("{what:?}: {limit:?} for an attempt, with {left:?} left"));
         }
@@ -520,6 +533,7 @@ impl World {
         }
         let due = std::mem::replace(&mut facts.due, now + period);
         facts.flight = Some((run, now));
+        facts.began = now;
         if now < due || (now > due && stalled <= due) {
             return broken("model", format!("a {kind:?} probe of p{p} at {now:?}, not at {due:?}"));
         }
@@ -690,7 +704,14 @@ impl World {
                 broken("model", format!("{process} is called not ready"))
             }
             Note::ProbeFailed { process, probe, failures, reason, .. } => {
-                let facts = self.model.probes.get(&(index(process), *probe));
+                let (p, kind) = (index(process), *probe);
+                let facts = self.model.probes.get(&(p, kind));
+                let began = facts.map(|f| f.began);
+                let limit = probe_of(&self.config, p, kind).map(|probe| probe.timeout.max(SHORTEST));
+                if let (true, Some(began), Some(limit)) = (reason.starts_with("no answer within"), began, limit) {
+                    self.check_waited(&format!("{probe:?} of {process}"), began, self.now, limit)?;
+                }
+                let facts = self.model.probes.get(&(p, kind));
                 if reason.is_empty() || facts.is_none_or(|f| f.failures != *failures) {
                     return broken(
                         "model",
@@ -719,7 +740,9 @@ impl World {
             Some(stop) => {
                 let budget = &self.machine.plan().budget;
                 // Where not all fits, what is not essential after it may hold less than planned.
-                let fits = !self.config.post_stop.iter().chain(&self.config.drain).any(|s| s.essential);
+                let held: Duration = budget.drain.iter().chain(&budget.post_stop).sum();
+                let fits = held + budget.stop + budget.kill_reserve <= budget.grace && !self.stalled_in_stop();
+                let fits = fits && !self.config.post_stop.iter().chain(&self.config.drain).any(|s| s.essential);
                 let held = if fits { budget.after_stop() } else { Duration::ZERO };
                 (budget.deadline(stop.t0) - held).left(self.now)
             }
@@ -799,6 +822,11 @@ impl World {
         };
         let cut = self.stop.as_ref().is_some_and(|s| s.cut);
         let late = self.stalled_since(facts.began);
+        if let (TaskResult::TimedOut { .. }, Some(timeout)) = (result, task.timeout)
+            && !matches!(task.handler, Handler::Sleep(_))
+        {
+            self.check_waited(name, facts.began, facts.began + took, timeout)?;
+        }
         let wrong = |why: String| broken("model", format!("{name} after {took:?}: {result:?}, and {why}; {facts:?}"));
         let longest = [task_length(&task), facts.share].into_iter().flatten().min();
         if longest.is_some_and(|l| took > l) && !late {

@@ -22,8 +22,20 @@ pub struct Scenario {
     pub requests: Vec<Request>,
     /// Daemons from other sessions: they live so long after SIGTERM, or until SIGKILL.
     pub stragglers: Vec<Option<Duration>>,
-    /// softstop itself does not get to run: from when, and for how long.
-    pub stalls: Vec<(Duration, Duration)>,
+    pub stalls: Vec<Stall>,
+}
+
+/// softstop itself does not get to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stall {
+    pub from: Duration,
+    /// That counts from the stop request.
+    pub of_stop: bool,
+    pub length: Duration,
+    /// Nobody else does, either.
+    pub all: bool,
+    /// softstop will know since when.
+    pub told: bool,
 }
 
 /// How one run of a process goes.
@@ -156,7 +168,7 @@ impl Scenario {
             answers,
             requests: d.many(0, 5, |d, _| request(d, &config)),
             stragglers: d.many(0, 2, |d, _| d.maybe(70, |d| d.span(6_000))),
-            stalls: if d.chance(10) { d.many(1, 2, |d, _| (d.span(60_000), d.span(15_000))) } else { Vec::new() },
+            stalls: if d.chance(25) { d.many(1, 3, |d, _| stall(d)) } else { Vec::new() },
             config,
         }
     }
@@ -168,6 +180,20 @@ impl Scenario {
     pub fn life(&self, process: usize, run: u32) -> &Life {
         let lives = &self.lives[process];
         &lives[(run as usize).saturating_sub(1).min(lives.len() - 1)]
+    }
+}
+
+fn stall(d: &mut Draw) -> Stall {
+    let of_stop = d.chance(70);
+    let all = d.chance(50);
+    let longest = if d.chance(30) { 30_000 } else { 6_000 };
+    Stall {
+        from: d.span(if of_stop { 15_000 } else { 60_000 }),
+        of_stop,
+        length: d.span(longest),
+        all,
+        // Who else has lost the same time shows in nothing but what softstop knows of its own.
+        told: all || d.chance(50),
     }
 }
 

@@ -45,7 +45,8 @@ fn simpler(s: &Scenario) -> Vec<Scenario> {
         with(&|s| s.requests.remove(i).when != Moment::WithEvent(u64::MAX));
     }
     for i in 0..s.stalls.len() {
-        with(&|s| s.stalls.remove(i) >= Default::default());
+        with(&|s| s.stalls.remove(i).length >= Duration::ZERO);
+        with(&|s| std::mem::take(&mut s.stalls[i].all));
     }
     with(&|s| s.stragglers.pop().is_some());
     with(&|s| s.answers.len() > 1 && s.answers.pop().is_some());
@@ -172,7 +173,7 @@ fn durations(s: &mut Scenario) -> Vec<&mut Duration> {
         all.extend(life.health.from.iter_mut().chain(&mut life.health.until).chain(&mut life.health.takes));
     }
     all.extend(s.stragglers.iter_mut().flatten());
-    all.extend(s.stalls.iter_mut().flat_map(|(from, length)| [from, length]));
+    all.extend(s.stalls.iter_mut().flat_map(|stall| [&mut stall.from, &mut stall.length]));
     let c = &mut s.config;
     for p in &mut c.processes {
         all.extend(p.stop.iter_mut().filter_map(|r| r.wait.as_mut()));

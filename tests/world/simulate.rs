@@ -38,6 +38,13 @@ enum End {
     Killed,
 }
 
+/// softstop did not get to run until now.
+struct Pause {
+    since: At,
+    all: bool,
+    told: bool,
+}
+
 pub struct Simulation<'a> {
     scenario: &'a Scenario,
     pub world: World,
@@ -107,8 +114,8 @@ impl<'a> Simulation<'a> {
             }
             (None, None) => self.request(Signal::TERM)?,
             (Some(at), timer) if timer.is_none_or(|t| at <= t) => {
-                if self.pass(at) {
-                    return self.catch_up();
+                if let Some(pause) = self.pass(at) {
+                    return self.catch_up(&pause);
                 }
                 let Some(Reverse((_, _, due))) = self.queue.pop() else { return Ok(()) };
                 self.happen(due)?;
@@ -117,8 +124,8 @@ impl<'a> Simulation<'a> {
                 if at < self.world.now && self.events > EVENTS / 2 {
                     return broken("contract", format!("deadline {at:?} stays in the past"));
                 }
-                if self.pass(at) {
-                    return self.catch_up();
+                if let Some(pause) = self.pass(at) {
+                    return self.catch_up(&pause);
                 }
                 self.world.tick()?;
             }
@@ -128,8 +135,11 @@ impl<'a> Simulation<'a> {
     }
 
     /// Everything that has happened while softstop did not get to run.
-    fn catch_up(&mut self) -> Checked {
-        self.world.late = true;
+    fn catch_up(&mut self, pause: &Pause) -> Checked {
+        if pause.all {
+            self.put_off(pause.since);
+        }
+        self.world.resumes(pause.since, pause.told)?;
         while let Some(Reverse((at, ..))) = self.queue.peek()
             && *at <= self.world.now
         {
@@ -141,18 +151,39 @@ impl<'a> Simulation<'a> {
         self.react()
     }
 
-    /// Time goes on, or jumps (`true`): softstop did not get to run.
-    fn pass(&mut self, at: At) -> bool {
-        let before = self.world.stalled_until;
+    /// Time goes on, or jumps: softstop did not get to run.
+    fn pass(&mut self, at: At) -> Option<Pause> {
+        let (before, t0) = (self.world.now, self.world.stop.as_ref().map(|s| s.t0));
         self.world.now = self.world.now.max(at);
-        for (from, length) in &self.scenario.stalls {
-            let (from, until) = (At::ZERO + *from, At::ZERO + *from + *length);
-            if from <= self.world.now && self.world.now < until {
+        let mut pause: Option<Pause> = None;
+        for stall in &self.scenario.stalls {
+            let Some(base) = (if stall.of_stop { t0 } else { Some(At::ZERO) }) else { continue };
+            let (from, until) = (base + stall.from, base + stall.from + stall.length);
+            if from <= self.world.now && self.world.now < until && self.world.stalled_until < until {
                 self.world.now = until;
-                self.world.stalled_until = self.world.stalled_until.max(until);
+                self.world.stalled_until = until;
+                let one = Pause { since: from.max(before), all: stall.all, told: stall.told };
+                // One follows on the other: all that softstop knows is that it did not get to run.
+                pause = Some(match pause {
+                    None => one,
+                    Some(p) => Pause { since: p.since.min(one.since), all: p.all && one.all, told: p.told && one.told },
+                });
             }
         }
-        self.world.stalled_until > before
+        pause
+    }
+
+    /// Nobody got to run: everything comes so much later. Only who wants something of softstop is outside of it all.
+    fn put_off(&mut self, since: At) {
+        let lost = self.world.now.since(since);
+        let queue = std::mem::take(&mut self.queue);
+        self.queue = queue
+            .into_iter()
+            .map(|Reverse((at, seq, due))| {
+                let outside = matches!(due, Due::Request(_)) || at <= since;
+                Reverse((if outside { at } else { at + lost }, seq, due))
+            })
+            .collect();
     }
 
     fn request(&mut self, signal: Signal) -> Checked {

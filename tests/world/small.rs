@@ -23,13 +23,14 @@ fn small(name: &'static str, config: Config) -> Small {
     Small {
         name,
         config,
-        limits: Limits { ends: 1 + deep, failed_starts: 1, failures: 1 + deep },
+        limits: Limits { ends: 1 + deep, failed_starts: 1, failures: 1 + deep, pauses: 0 },
         wishes: vec![TERM],
         stragglers: 0,
         unkillable: None,
         leaves: false,
         grid: S(1),
         horizon: At::from_millis(2_000),
+        pauses: vec![Duration::from_millis(1500), S(3)],
         quick: true,
     }
 }
@@ -153,5 +154,25 @@ pub fn worlds() -> Vec<Small> {
     let restart = Wish::Order(Order::Restart { process: "p0".into() });
     all.push(Small { wishes: vec![DRAIN, TERM, Wish::Leave], ..small("a drain by order, then SIGTERM", c.clone()) });
     all.push(Small { wishes: vec![restart, TERM], ..small("a restart by order", c) });
+
+    let pauses = |n| Limits { pauses: n, ..Limits::default() };
+    let ladder = rungs(&[(Signal::QUIT, Some(S(1))), (Signal::TERM, Some(S(1)))]);
+    let mut c = config(vec![Process { stop: ladder.clone(), diagnose, ..process(0) }]);
+    c.grace = S(10);
+    c.exit_codes.forced = Some(99);
+    c.drain = vec![step(vec![exec("drain 0 0")])];
+    c.post_stop = vec![step(vec![exec("post_stop 0 0")])];
+    all.push(Small { limits: pauses(2), ..small("paused in a ladder", c.clone()) });
+    c.processes.push(Process { stop: ladder, after: vec![(0, Condition::Started)], ..process(1) });
+    c.drain.clear();
+    all.push(Small { limits: pauses(1), ..small("paused, two in order", c.clone()) });
+    c.processes = vec![Process { readiness: Some(probe()), liveness: Some(probe()), ..process(0) }];
+    c.grace = S(4);
+    all.push(Small {
+        limits: pauses(1),
+        stragglers: 1,
+        leaves: true,
+        ..small("paused with probes, left-overs and a daemon", c)
+    });
     all
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::action::{Action, What};
 use super::event::{Cause, RunId, Sender};
 use super::health::ProbeRun;
+use super::late::LATE;
 use super::process::{End, PostStart, Proc, State};
 use super::task::TaskRun;
 use super::{Machine, Stage as Whole};
@@ -32,15 +33,12 @@ use crate::time::At;
 /// Between two sweeps with SIGKILL at the very end: what forks faster than that is caught by the next.
 const SWEEP: Duration = Duration::from_millis(25);
 /// Kept free at the end of a phase, so that what is killed at its end is reaped within it.
-const SLACK: Duration = Duration::from_millis(250);
+pub(super) const SLACK: Duration = Duration::from_millis(250);
 /// Kept free at the very end, for the report, the last lines and the exit itself, on a machine that may be busy.
 const EXIT: Duration = Duration::from_millis(500);
 /// What a kubelet whose timer ran out during the preStop hook leaves between SIGTERM and SIGKILL
 /// (minimumGracePeriodInSeconds, pkg/kubelet/kuberuntime).
 const LAST_CALL: Duration = Duration::from_secs(2);
-
-/// Who comes this late to the deadline did not get to run: then the end comes this much later, too.
-const LATE: Duration = Duration::from_millis(100);
 
 /// What is true from the stop request on.
 #[derive(Clone, Debug, Hash)]
@@ -52,7 +50,7 @@ pub(super) struct Stop {
     /// softstop is gone then.
     pub end: At,
     /// Who holds what of it: the plan's, until the deadline moves up.
-    budget: Budget,
+    pub budget: Budget,
     /// Only the drain was ordered so far: the processes are not to be stopped yet.
     pub hold: bool,
     /// A sidecar's own SIGTERM is still to come, and may leave it little.
@@ -272,16 +270,23 @@ impl Machine {
 
 impl Stop {
     /// The deadline may have moved up, or softstop itself may have been late: what is `planned` is fitted into what is left now.
-    /// Where nothing is essential each part gets what the earlier ones have left.
-    fn fit_essential(&mut self, planned: &Budget, first: Part, now: At) {
-        if planned.has_essential(first) {
-            let kill_reserve = self.budget.kill_reserve;
-            self.budget = planned.clone();
-            self.budget.kill_reserve = kill_reserve;
-            let drains = matches!(first, Part::Drain(_));
-            let deadline = if drains { self.drain_deadline(planned) } else { self.deadline };
-            self.budget.fit(first, deadline.left(now));
-        }
+    pub fn fit(&mut self, planned: &Budget, first: Part, now: At) {
+        let kill_reserve = self.budget.kill_reserve;
+        self.budget = planned.clone();
+        self.budget.kill_reserve = kill_reserve;
+        let drains = matches!(first, Part::Drain(_));
+        let deadline = if drains { self.drain_deadline(planned) } else { self.deadline };
+        self.budget.fit(first, deadline.left(now));
+    }
+
+    /// What is left after it is for the report and the exit itself.
+    pub fn exit_by(&self) -> At {
+        self.end - (self.budget.kill_reserve / 2).min(EXIT)
+    }
+
+    /// After the deadline: what is killed only now has a moment to be reaped and its end to be known, until then.
+    pub fn moment(&self, now: At) -> At {
+        now + if now < self.end { self.end.since(now).min(LATE) } else { LATE }
     }
 
     /// The account of the drain's steps.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::config::Process;
 use crate::exit;
 use crate::lifecycle::action::{Action, KillReason, What};
 use crate::lifecycle::event::{Exit, ProcId};
+use crate::lifecycle::late::ladder_from;
 use crate::lifecycle::process::{End, PostStart, State, StopStage, Stopping};
 use crate::lifecycle::task::{Effects, TaskRun};
 use crate::lifecycle::up::KILL_WAIT;
@@ -28,15 +30,22 @@ impl Stopping {
     }
 
     /// When the ladder is over at the latest.
-    pub(super) fn ladder_until(&self) -> At {
+    pub(in crate::lifecycle) fn ladder_until(&self) -> At {
         self.until - self.diagnosis
     }
 
     /// Its share has become less: so has the diagnosis's.
-    pub(super) fn shorten(&mut self, until: At, now: At) {
-        if until < self.until {
-            self.until = until;
-            self.diagnosis = self.diagnosis.min(until.left(now) / 4);
+    pub(super) fn shorten(&mut self, until: At, now: At, config: &Process) {
+        if until >= self.until {
+            return;
+        }
+        self.until = until;
+        self.diagnosis = self.diagnosis.min(until.left(now) / 4);
+        let fair = now + self.fair(now, Duration::ZERO, config);
+        match &mut self.stage {
+            StopStage::PreStop(task) => task.shorten(fair),
+            StopStage::Rung { until, .. } => *until = fair,
+            StopStage::Diagnosing { .. } | StopStage::Killed { .. } => {}
         }
     }
 
@@ -84,9 +93,7 @@ impl Machine {
         let short = stated(&self.plan.config.processes[id.0]).is_none_or(|asked| asked > limit);
         let pre_stop = self.plan.config.processes[id.0].pre_stop.is_some();
         let stage = if pre_stop {
-            // A pre_stop that states no length leaves half of the time to the signals.
-            let stated = self.plan.task(What::PreStop(id)).and_then(|t| t.timeout);
-            let share = if stated.is_some() { limit } else { limit / 2 };
+            let share = self.pre_stop_share(id, limit);
             let reason = if to_restart { "restart" } else { self.fx.reason };
             let whole = std::mem::replace(&mut self.fx.reason, reason);
             let task = TaskRun::begin(What::PreStop(id), now, share, &self.plan, &mut self.fx);
@@ -152,14 +159,9 @@ impl Machine {
             s.diagnosis = diagnosis_share(s.until.left(now), &config.stop, config.diagnose);
         }
         let left = s.ladder_until().left(now);
-        let wait = match config.stop.get(index).and_then(|r| r.wait) {
-            None => left,
-            Some(wait) => {
-                // What the ladder still asks for is scaled down together when it no longer fits.
-                let rest = config.stop[index + 1..].iter().fold(Chain::default(), |sum, r| sum.and(Chain::of(r.wait)));
-                process_share(left, Chain::of(Some(wait)), rest)
-            }
-        };
+        // What the ladder still asks for is scaled down together when it no longer fits.
+        let own = Chain::of(config.stop.get(index).and_then(|r| r.wait));
+        let wait = process_share(left, own, ladder_from(config, index + 1));
         let previous = s.last.replace((signal, now));
         s.stage = StopStage::Rung { index, until: now + wait };
         let to = config.signal_to;

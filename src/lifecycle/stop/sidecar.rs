@@ -6,7 +6,7 @@
 
 use super::{LAST_CALL, Stop};
 use crate::lifecycle::Machine;
-use crate::plan::budget::{Budget, Part};
+use crate::plan::budget::Budget;
 use crate::time::At;
 
 impl Machine {
@@ -25,7 +25,7 @@ impl Stop {
     }
 
     /// What the drain's steps count with.
-    pub(super) fn drain_deadline(&self, planned: &Budget) -> At {
+    pub fn drain_deadline(&self, planned: &Budget) -> At {
         if self.last_turn { self.deadline.min(planned.deadline(self.t0)) } else { self.deadline }
     }
 
@@ -50,13 +50,6 @@ impl Stop {
         } else {
             // What the stop of the processes and everything after it hold is theirs.
             self.deadline - (self.budget.stop + self.budget.after_stop())
-        }
-    }
-
-    /// Less is left than was planned for what comes now.
-    pub(super) fn fit_late_turn(&mut self, planned: &Budget, now: At) {
-        if self.deadline > planned.deadline(self.t0) {
-            self.budget.fit(Part::Stop, self.deadline.left(now));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::{Step, When};
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::event::{Outcome, ProcId, RunId};
+use crate::lifecycle::late::LATE;
 use crate::lifecycle::process::{End, Proc, State, StopStage, Stopping};
 use crate::lifecycle::task::{SHORTEST, TaskRun};
 use crate::lifecycle::up::KILL_WAIT;
@@ -15,7 +16,7 @@ use crate::report::{Note, Secs, StepKind, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
-use super::{EXIT, LATE, SLACK, SWEEP, Stage, Steps, Stragglers};
+use super::{SLACK, SWEEP, Stage, Steps, Stragglers};
 
 impl Machine {
     pub(in crate::lifecycle) fn stop_deadline(&self) -> Option<At> {
@@ -77,36 +78,26 @@ impl Machine {
         let State::Stopping(s) = &mut self.processes[id.0].state else {
             return false;
         };
-        let ladder_until = s.ladder_until();
+        let (until, ladder_until) = (s.until, s.ladder_until());
         match &mut s.stage {
-            StopStage::Killed { until: Some(until) } if now >= *until => {
-                self.unkillable(id);
-                true
-            }
-            StopStage::Killed { .. } => false,
-            _ if now >= s.until => {
-                self.kill_process(id);
-                true
-            }
+            StopStage::Killed { until: Some(until) } if now >= *until => self.unkillable(id),
             StopStage::PreStop(task) => {
+                task.shorten(until);
+                let late = now.since(task.until);
                 let changed = task.on_time(now, &self.plan, &mut self.fx);
-                self.pre_stop_over(id) || changed
+                self.extend_stop(id, late);
+                return self.pre_stop_over(id) || changed;
             }
-            StopStage::Diagnosing { until } if now >= *until => {
-                self.kill_process(id);
-                true
-            }
-            StopStage::Rung { index, until } if now >= *until => {
-                let next = *index + 1;
+            // Whatever is still to come of its ladder comes, however late it is: SIGKILL is the last.
+            StopStage::Rung { index, until } if now >= (*until).min(ladder_until) => {
+                let (next, late) = (*index + 1, now.since((*until).min(ladder_until)));
+                self.extend_stop(id, late);
                 self.rung(id, next);
-                true
             }
-            StopStage::Rung { .. } if now >= ladder_until => {
-                self.ladder_is_over(id);
-                true
-            }
-            StopStage::Rung { .. } | StopStage::Diagnosing { .. } => false,
+            StopStage::Diagnosing { until: end } if now >= (*end).min(until) => self.kill_process(id),
+            _ => return false,
         }
+        true
     }
 
     pub(in crate::lifecycle) fn run_done_stop(&mut self, run: RunId, outcome: &Outcome) {
@@ -209,8 +200,7 @@ impl Machine {
     fn begin_processes(&mut self) {
         let Some(stop) = &mut self.stop else { return };
         stop.processes_began = Some(self.now);
-        stop.fit_late_turn(&self.plan.budget, self.now);
-        stop.fit_essential(&self.plan.budget, Part::Stop, self.now);
+        stop.fit(&self.plan.budget, Part::Stop, self.now);
         let until = stop.deadline - stop.budget.after_stop();
         self.stage = Whole::Stopping(Stage::Processes { until });
     }
@@ -237,14 +227,14 @@ impl Machine {
             }
             p.stop_began = Some(self.now);
             changed = true;
-            let left = until.left(self.now);
-            let left = left.saturating_sub(SLACK.min(left / 8));
+            let left = self.stop_room().unwrap_or_default();
+            let p = &mut self.processes[i];
             let limit = process_share(left, own(&self.plan.config.processes[i]), self.plan.order.behind[i]);
             let now = self.now;
             match &mut p.state {
                 State::Running(_) => self.stop_process(ProcId(i), limit, false),
                 // It was being stopped for a restart: that goes on, now within this budget.
-                State::Stopping(s) => s.shorten(now + limit, now),
+                State::Stopping(s) => s.shorten(now + limit, now, &self.plan.config.processes[i]),
                 // Never in the turn its leader ended: whether anything is left of the group shows right after.
                 State::Cleaning(c) if !c.killed => c.until = (now + limit).max(c.began + SHORTEST),
                 _ => {}
@@ -424,14 +414,10 @@ impl Machine {
         if stop.processes_took.is_zero() {
             stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
         }
-        // Left for the report and the exit itself.
-        let margin = (stop.budget.kill_reserve / 2).min(EXIT);
-        let until = match stop.end - margin {
+        let until = match stop.exit_by() {
             until if self.now < until => until.min(self.now + KILL_WAIT.max(stop.budget.kill_reserve)),
-            // Late: softstop was paused or suspended. What is killed only now has a moment to be reaped and its end to be known.
-            _ if self.now >= stop.deadline + LATE => {
-                self.now + if self.now < stop.end { stop.end.since(self.now).min(LATE) } else { LATE }
-            }
+            // Late: softstop was paused or suspended.
+            _ if self.now >= stop.deadline + LATE => stop.moment(self.now),
             _ => self.now,
         };
         let next = if at_once { self.now } else { self.now + SWEEP };

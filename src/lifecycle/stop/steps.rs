@@ -59,7 +59,7 @@ impl Machine {
         let planned = &self.plan.budget;
         let deadline = if kind == StepKind::Drain { stop.drain_deadline(planned) } else { stop.deadline };
         let part = if kind == StepKind::Drain { Part::Drain(index) } else { Part::PostStop(index) };
-        stop.fit_essential(planned, part, now);
+        stop.fit(planned, part, now);
         let after = stop.budget.after(part);
         let room = share(now, deadline, after, None);
         let result = match skip(step) {
