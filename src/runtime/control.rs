@@ -69,6 +69,11 @@ impl Orders {
         self.messages.recv().await
     }
 
+    /// What has arrived already.
+    pub(super) fn next_now(&mut self) -> Option<Message> {
+        self.messages.try_recv().ok()
+    }
+
     /// The end: who still waits for an answer gets it and may leave, until `until` at the latest.
     pub(super) async fn close(&mut self, until: Instant) {
         self.asking.clear();

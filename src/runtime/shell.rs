@@ -45,6 +45,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const QUICK: Duration = Duration::from_millis(500);
 /// Of the grace so much is kept for what comes after it: the verdict, the report, and the exit itself on a busy machine.
 const LEAVE: Duration = Duration::from_millis(500);
+/// Before something is due, so many times whatever has arrived is asked for: an answer that is there is read in the first, and its
+/// reader heard in the second. After a pause also who is yet to be accepted, sends what it wants, and is answered: a few more.
+const ROUNDS: u32 = 3;
+const ROUNDS_LATE: u32 = 16;
 
 /// Whose child a pid is. One that is not listed is an adopted orphan.
 #[derive(Clone, Copy, Debug)]
@@ -234,16 +238,27 @@ impl Shell {
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
-            self.turn_begins(deadline);
+            let paused = self.turn_begins(deadline);
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
             if deadline.is_some_and(|at| at <= now) {
-                // First what has happened: who ended in time is not late because softstop is (a busy machine, SIGSTOP).
+                // First what has happened: who ended or answered in time is not late because softstop is (a busy machine, SIGSTOP).
                 self.late = true;
+                for _ in 0..if paused { ROUNDS_LATE } else { ROUNDS } {
+                    // What has arrived is read by tasks of its own: they get to run, and say what it was.
+                    tokio::task::yield_now().await;
+                    while let Ok(news) = answers.try_recv() {
+                        self.heard(news);
+                    }
+                    while let Some(message) = self.orders.next_now() {
+                        self.ordered(message);
+                    }
+                }
                 self.receive(&signals.drain());
                 if self.children_changed {
                     self.reap();
                 }
+                self.look_at_groups();
                 self.push(Event::Tick);
             }
             if !self.watched.is_empty() && self.next_group_look <= now {
