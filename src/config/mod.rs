@@ -285,6 +285,10 @@ impl Config {
 }
 
 impl Process {
+    pub fn is_probed(&self) -> bool {
+        self.startup.is_some() || self.readiness.is_some() || self.liveness.is_some()
+    }
+
     /// The program that it is started with, if that is one that takes signals its own way.
     pub fn program(&self) -> Option<&'static Program> {
         self.command.first()?.to_str().and_then(programs::named)

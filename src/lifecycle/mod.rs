@@ -163,6 +163,14 @@ impl Machine {
         self.stop.as_ref().map(|s| s.end)
     }
 
+    /// How long it has run, if it does and is not told to end.
+    pub fn ran(&self, process: ProcId, now: At) -> Option<std::time::Duration> {
+        match &self.processes[process.0].state {
+            State::Running(r) => Some(now.since(r.since)),
+            _ => None,
+        }
+    }
+
     /// It is being stopped: its end, however it comes, is no surprise.
     pub fn is_being_stopped(&self, process: ProcId) -> bool {
         matches!(self.processes[process.0].state, State::Stopping(_))

@@ -149,7 +149,7 @@ impl Machine {
         }
         self.unready = false;
         let waited_for: Vec<&str> = (0..self.processes.len())
-            .filter(|i| !self.processes[*i].ready() && !self.processes[*i].completed())
+            .filter(|i| !self.processes[*i].ready() && !self.completed(*i))
             .map(|i| self.plan.name(i))
             .collect();
         Ok(Some(match waited_for.as_slice() {

@@ -131,6 +131,8 @@ pub(super) struct Proc {
     pub was_completed: bool,
     /// It is to be started again by order, whatever its policy says, at once.
     pub again: bool,
+    /// It has ended with success, unasked, and is a service.
+    pub fell_silent: bool,
     /// What was last announced.
     pub said_ready: bool,
     /// A liveness or startup verdict is being acted on.
@@ -159,6 +161,7 @@ impl Proc {
             was_ready: false,
             was_completed: false,
             again: false,
+            fell_silent: false,
             said_ready: false,
             unhealthy: false,
             forced: false,
@@ -181,7 +184,8 @@ impl Proc {
         }
     }
 
-    pub fn completed(&self) -> bool {
+    /// It has ended, and its last exit code was 0.
+    pub fn succeeded(&self) -> bool {
         matches!(self.state, State::Ended(End::Exited(exit)) if exit.success())
     }
 

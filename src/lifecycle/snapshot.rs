@@ -15,7 +15,9 @@ impl Machine {
     pub fn ready(&self) -> bool {
         let stopping = self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
         let up = self.came_up && !matches!(self.stage, Stage::Done);
-        up && !stopping && !self.unready && self.processes.iter().all(|p| p.ready() || p.completed())
+        up && !stopping
+            && !self.unready
+            && (0..self.processes.len()).all(|i| self.processes[i].ready() || self.completed(i))
     }
 
     /// `/startupz`: init is done and every process has been started or has completed.
@@ -23,13 +25,27 @@ impl Machine {
         self.came_up && self.processes.iter().all(|p| p.was_started)
     }
 
-    /// `/livez`: no liveness verdict stands against any process. Stays true through the drain.
+    /// `/livez`: no liveness verdict stands against any process, and none with a liveness probe has ended for good. Stays true
+    /// through the drain.
     pub fn live(&self) -> bool {
-        self.stop.is_some() || self.processes.iter().all(|p| !p.unhealthy)
+        self.stop.is_some() || (0..self.processes.len()).all(|i| self.is_live(i))
+    }
+
+    fn is_live(&self, process: usize) -> bool {
+        let p = &self.processes[process];
+        let probed = self.plan.probe(process, ProbeKind::Liveness).is_some() && self.plan.is_service(process);
+        let ended = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable));
+        !(p.unhealthy || probed && ended && self.stop.is_none())
+    }
+
+    /// It has done what it was to do, by itself: a service never has.
+    pub(super) fn completed(&self, process: usize) -> bool {
+        let p = &self.processes[process];
+        p.succeeded() && p.stop_began.is_none() && !self.plan.is_service(process)
     }
 
     fn phase(&self) -> Phase {
-        let failed = |p: &Proc| !p.completed() && p.ended();
+        let failed = |p: &Proc| !p.succeeded() && p.ended();
         match &self.stage {
             Stage::Done if self.processes.iter().any(failed) => Phase::Failed,
             Stage::Done => Phase::Succeeded,
@@ -82,10 +98,10 @@ impl Machine {
             reason,
             message,
             pid: p.pid(),
-            started: p.started() || p.completed(),
+            started: p.started() || p.succeeded(),
             ready: p.ready(),
             stopped: p.suspended.is_some(),
-            live: !p.unhealthy,
+            live: self.is_live(id.0),
             main: self.plan.main == Some(id.0),
             restarts: p.restarts,
             running: since.map(|t| now.since(t)),
@@ -116,6 +132,10 @@ impl Machine {
             State::Running(r) => ("Running", None, not_ready_because(p, r.started, &r.post_start)),
             State::Stopping(_) => ("Running", Some("Stopping"), suspended(p)),
             State::Cleaning(_) => ("Running", Some("Stopping"), Some("waiting for what it left behind".to_string())),
+            State::Ended(End::Exited(exit)) if p.fell_silent => {
+                let message = format!("ended with {exit}; with probes it is a service, and is to go on");
+                ("Terminated", Some("Error"), Some(message))
+            }
             State::Ended(End::Exited(exit)) if exit.success() => ("Terminated", Some("Completed"), None),
             State::Ended(End::Exited(exit)) => ("Terminated", Some("Error"), Some(format!("ended with {exit}"))),
             State::Ended(End::StartFailed { .. }) => ("Terminated", Some("StartError"), p.last_error.clone()),

@@ -232,6 +232,7 @@ impl Machine {
         p.sent.clear();
         p.again = false;
         p.suspended = None;
+        p.fell_silent = false;
         self.fx.alive[id.0] = true;
         let restarts = p.restarts;
         let process = self.name(id);
@@ -301,6 +302,11 @@ impl Machine {
         if !(told && container_stops) {
             let process = self.name(id);
             self.note(Note::Exited { process, exit: exit.into(), ran: Secs(now.since(since)) });
+        }
+        if !told && !container_stops && exit.success() && self.plan.is_service(id.0) {
+            self.processes[id.0].fell_silent = true;
+            let process = self.name(id);
+            self.note(Note::ServiceEnded { process });
         }
         if diagnosed {
             self.ended_by_diagnosis(id, exit);
@@ -393,9 +399,14 @@ impl Machine {
         }
         match self.plan.config.processes[id.0].restart {
             Restart::Always => true,
-            Restart::OnFailure => to_restart || !exit.success(),
+            Restart::OnFailure => to_restart || self.is_failure(id, exit),
             Restart::Never => false,
         }
+    }
+
+    /// Such an end, unasked, is a failure: of a service any is.
+    fn is_failure(&self, id: ProcId, exit: Exit) -> bool {
+        !exit.success() || self.plan.is_service(id.0)
     }
 
     fn gave_up(&self, id: ProcId) -> bool {
@@ -418,7 +429,7 @@ impl Machine {
         }
         match self.plan.config.processes[id.0].on_exit {
             OnExit::Stop => true,
-            OnExit::StopOnFailure => !exit.success() || to_restart,
+            OnExit::StopOnFailure => self.is_failure(id, exit) || to_restart,
             OnExit::Continue => false,
         }
     }
@@ -556,8 +567,10 @@ impl Machine {
 
     /// Remember who has ever been started and ready: what `after` asks for.
     pub(super) fn latch(&mut self) {
-        for p in &mut self.processes {
-            let (completed, ready) = (p.completed(), p.ready());
+        for i in 0..self.processes.len() {
+            let completed = self.completed(i);
+            let p = &mut self.processes[i];
+            let ready = p.ready();
             let started = p.started() || completed;
             p.was_started |= started;
             p.was_ready |= ready;

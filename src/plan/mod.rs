@@ -3,7 +3,7 @@
 pub mod budget;
 pub mod order;
 
-use crate::config::Config;
+use crate::config::{Condition, Config, Process};
 use budget::Budget;
 use order::Order;
 
@@ -23,6 +23,13 @@ impl Plan {
         let budget = Budget::new(&config);
         let main = config.main();
         Plan { config, order, budget, main }
+    }
+
+    /// Its end is never expected: it is probed, and nobody waits for its completion. Others may be one-shot.
+    pub fn is_service(&self, process: usize) -> bool {
+        let waited_for = |p: &Process| p.after.contains(&(process, Condition::Completed));
+        self.config.processes.get(process).is_some_and(Process::is_probed)
+            && !self.config.processes.iter().any(waited_for)
     }
 
     pub fn name(&self, process: usize) -> &str {

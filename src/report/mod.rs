@@ -101,6 +101,18 @@ pub enum Note {
         process: String,
         signal: SignalName,
     },
+    /// With success, and unasked: of a process with probes that is no success.
+    ServiceEnded {
+        process: String,
+    },
+    /// What it has left behind bears its name.
+    InBackground {
+        process: String,
+        command: String,
+        pid: i32,
+        /// What to write instead.
+        instead: Option<&'static str>,
+    },
     BackOff {
         process: String,
         restarts: u32,

@@ -55,6 +55,8 @@ impl Note {
             | Note::NotReady { .. }
             | Note::ProbeNotMade { .. }
             | Note::Unhealthy { .. }
+            | Note::ServiceEnded { .. }
+            | Note::InBackground { .. }
             | Note::SignalIgnored { .. }
             | Note::Killed { .. }
             | Note::Ordered { refused: Some(_), .. }
@@ -99,6 +101,8 @@ impl Note {
             | Note::Unhealthy { process, .. }
             | Note::Exited { process, .. }
             | Note::Suspended { process, .. }
+            | Note::ServiceEnded { process }
+            | Note::InBackground { process, .. }
             | Note::BackOff { process, .. }
             | Note::GaveUp { process, .. }
             | Note::CannotStart { process, .. }
@@ -164,6 +168,22 @@ impl fmt::Display for Note {
             Note::Unhealthy { process, reason } => write!(f, "{process}: {reason}; stopping it"),
             Note::Exited { process, exit, ran } => {
                 write!(f, "{process}: ended with {exit} after {}", Human(ran.0))
+            }
+            Note::ServiceEnded { process } => {
+                write!(
+                    f,
+                    "{process}: it has probes, so it is a service: its end counts as a failure, whatever its exit code"
+                )
+            }
+            Note::InBackground { process, command, pid, instead } => {
+                write!(
+                    f,
+                    "{process}: {command} goes on in the background (pid {pid}), where softstop neither restarts it nor waits for it: "
+                )?;
+                match instead {
+                    Some(instead) => write!(f, "run it in the foreground, {instead}"),
+                    None => f.write_str("run it in the foreground"),
+                }
             }
             Note::BackOff { process, restarts, delay } => {
                 write!(f, "{process}: restart {restarts} in {}", Human(delay.0))

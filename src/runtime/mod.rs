@@ -4,6 +4,7 @@
 //! carries its actions out ([`perform`]). Nothing here decides anything.
 
 mod account;
+mod background;
 mod control;
 pub mod files;
 mod hooks;

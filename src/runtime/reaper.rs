@@ -44,6 +44,12 @@ impl Shell {
             }
             _ => None,
         };
+        if let Some(Owner::Process(process)) = owner
+            && exit.success()
+            && !self.machine.borrow().stopping()
+        {
+            self.look_for_its_daemon(process, pid);
+        }
         match owner {
             Some(Owner::Process(process)) => {
                 if let Some(request) = self.ended_by_key(process, exit) {

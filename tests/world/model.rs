@@ -205,7 +205,7 @@ impl World {
         let process = &self.config.processes[p];
         let again = match process.restart {
             Restart::Always => true,
-            Restart::OnFailure => !exit.success() || life.unhealthy,
+            Restart::OnFailure => !exit.success() || life.unhealthy || self.is_service(p),
             Restart::Never => false,
         };
         if again && life.due.is_none() && !life.gave_up {
@@ -213,7 +213,7 @@ impl World {
         }
         let fatal = match process.on_exit {
             OnExit::Stop => true,
-            OnExit::StopOnFailure => !exit.success() || life.unhealthy || again,
+            OnExit::StopOnFailure => !exit.success() || life.unhealthy || again || self.is_service(p),
             OnExit::Continue => false,
         };
         if fatal && (!again || life.gave_up) {
@@ -915,11 +915,20 @@ impl World {
         Ok(())
     }
 
+    /// A process with probes is one, unless somebody waits for its completion (docs/configuration.md).
+    pub(super) fn is_service(&self, p: usize) -> bool {
+        let waits =
+            |other: &softstop::config::Process| other.after.contains(&(p, softstop::config::Condition::Completed));
+        let process = &self.config.processes[p];
+        let probed = process.startup.is_some() || process.readiness.is_some() || process.liveness.is_some();
+        probed && !self.config.processes.iter().any(waits)
+    }
+
     /// It has ended with success, and for good.
     pub(super) fn completed(&self, p: usize) -> bool {
         let (life, body) = (&self.lives[p], &self.bodies[p]);
         // What even SIGKILL does not end is given up.
         let gone = !body.alive && (!body.group || body.unkillable);
-        life.due.is_none() && gone && life.last_exit.is_some_and(Exit::success)
+        life.due.is_none() && gone && life.last_exit.is_some_and(Exit::success) && !self.is_service(p)
     }
 }

@@ -109,7 +109,7 @@ impl World {
         let restarted = self.lives[p].stopping.as_ref().is_some_and(|s| s.before);
         let fatal = match self.config.processes[p].on_exit {
             OnExit::Stop => true,
-            OnExit::StopOnFailure => !exit.success() || restarted,
+            OnExit::StopOnFailure => !exit.success() || restarted || self.is_service(p),
             OnExit::Continue => false,
         };
         if let Some(stop) = &mut self.stop {
