@@ -1,4 +1,6 @@
-//! Table of contents: hold the signals, read the command line, do what it says, exit with its code.
+//! Table of contents: read the command line, do what it says, exit with its code. What comes before it: `softstop::sys::entry`.
+
+#![no_main]
 
 mod checking;
 
@@ -15,19 +17,17 @@ use softstop::config::{Config, Control};
 use softstop::control::client;
 use softstop::control::protocol::Request;
 use softstop::lifecycle::event::Order;
-use softstop::sys::signals::{self, Early};
+use softstop::sys::signals::Early;
 use softstop::{exit, probe, runtime};
 
-fn main() {
-    // Before anything else: a stop request that comes before a handler exists would be discarded by the kernel.
-    let early = signals::block();
-    let code = runtime::guarded(|| dispatch(early));
-    std::process::exit(i32::from(code));
+softstop::entry!(program);
+
+fn program(args: Vec<OsString>, early: Early) -> u8 {
+    runtime::guarded(|| dispatch(&args, early))
 }
 
-fn dispatch(early: Early) -> u8 {
-    let args: Vec<OsString> = std::env::args_os().collect();
-    let cli = match reading::read(&args) {
+fn dispatch(args: &[OsString], early: Early) -> u8 {
+    let cli = match reading::read(args) {
         Ok(cli) => cli,
         Err(said) => {
             if said.code == exit::OK {

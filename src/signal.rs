@@ -63,6 +63,8 @@ impl Signal {
     pub const PIPE: Signal = Signal(libc::SIGPIPE as u8);
     /// `SIGRTMIN+3`: an order to systemd to halt, and the STOPSIGNAL of images with it in them.
     pub const SYSTEMD_HALT: Signal = Signal(RTMIN + 3);
+    pub const XCPU: Signal = Signal(libc::SIGXCPU as u8);
+    pub const XFSZ: Signal = Signal(libc::SIGXFSZ as u8);
 
     /// `None` outside 1 to 64.
     pub fn from_number(n: i32) -> Option<Signal> {

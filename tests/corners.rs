@@ -79,10 +79,8 @@ fn sigkill_and_sigstop_from_inside_do_not_reach_pid_1() {
 /// S17: a fault of softstop's own ends it with its signal, and the program hears nothing of it.
 #[test]
 fn the_signals_of_faults_are_left_to_the_kernel() {
-    // SIGSEGV and SIGBUS: Rust's runtime looks whether its stack has overflowed, and leaves the next one to the kernel.
-    let faults =
-        [("ABRT", 6, 1), ("FPE", 8, 1), ("ILL", 4, 1), ("TRAP", 5, 1), ("SYS", 31, 1), ("SEGV", 11, 2), ("BUS", 7, 2)];
-    for (name, number, times) in faults {
+    let faults = [("ABRT", 6), ("FPE", 8), ("ILL", 4), ("TRAP", 5), ("SYS", 31), ("SEGV", 11), ("BUS", 7)];
+    for (name, number) in faults {
         let dir = Dir::new();
         let journal = dir.text("journal");
         let words =
@@ -90,14 +88,8 @@ fn the_signals_of_faults_are_left_to_the_kernel() {
         let through = ["sh", "-c", "ulimit -c 0; exec \"$@\"", "sh"];
         let mut running = Launch::child(&["--grace", "3s"], &words).not_pid1().through(&through).start();
         running.wait_for("up");
-        let caught = processes::status_field(running.pid(), "SigBlk").unwrap();
-        assert_eq!(u64::from_str_radix(&caught, 16).unwrap(), 0, "signals are blocked");
         let mark = running.mark();
-        for n in 0..times {
-            running.signal(number);
-            // The first one must have been taken before the second is sent, or they are one.
-            running.wait_until("it is taken", |r| n + 1 == times || !processes::holds(r.pid(), number));
-        }
+        running.signal(number);
         let limit = std::time::Instant::now() + support::SOON;
         while running.code().is_none() {
             assert!(std::time::Instant::now() < limit, "{name} has not ended softstop");

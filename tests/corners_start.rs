@@ -8,6 +8,7 @@ mod support;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use support::faults::{Fault, NEWER};
 use support::{CHILD, Dir, Launch, SOFTSTOP, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -26,8 +27,7 @@ fn traced(dir: &Dir, command: &[&str]) -> Option<Vec<(String, String)>> {
     Some(lines.iter().filter_map(|l| l.split_once(' ').map(|(pid, call)| (pid.into(), call.trim().into()))).collect())
 }
 
-/// S2, Q3, Q4, Q5: a real fork (no memory shared); all signals blocked across it and up to the exec, our handlers gone before they are
-/// let in; and in between nothing that allocates or locks. An exec that fails says so through a pipe.
+/// S2, Q3, Q4, Q5: a real fork (no memory shared); all signals blocked across it and up to the exec, with no handler anywhere; and in between nothing that allocates or locks. An exec that fails says so through a pipe.
 #[test]
 fn between_fork_and_exec_only_what_is_safe_there_happens() {
     let dir = Dir::new();
@@ -56,14 +56,16 @@ fn between_fork_and_exec_only_what_is_safe_there_happens() {
         let of_child: Vec<&str> = of_child.filter(|c| !c.starts_with("<...")).collect();
         let exec = of_child.iter().position(|c| c.starts_with("execve(")).expect("an exec");
         let allowed = "set_robust_list rseq rt_sigaction rt_sigprocmask setpgid getpid ioctl fcntl dup2 dup3 chdir close_range \
-                       setgroups setresgid setresuid setuid geteuid getegid";
+                       setgroups setresgid setresuid setuid geteuid getegid prlimit64";
         for call in &of_child[..exec] {
             assert!(allowed.split(' ').any(|a| a == name(call)), "between fork and exec: {call}");
         }
         let masks: Vec<usize> = (0..exec).filter(|i| of_child[*i].starts_with("rt_sigprocmask(")).collect();
         assert_eq!(masks, [exec - 1], "signals are let in once, right before exec: {:?}", &of_child[..=exec]);
-        let reset = |n: i32| of_child[..exec].iter().any(|c| c.starts_with(&format!("rt_sigaction({},", signal(n))));
-        assert!([libc::SIGTERM, libc::SIGCHLD, libc::SIGPIPE].into_iter().all(reset), "{:?}", &of_child[..exec]);
+        assert!(
+            !calls[..forked].iter().any(|(_, c)| c.starts_with("rt_sigaction(") && handles(c)),
+            "a handler: {calls:?}"
+        );
         if !found {
             let report = of_child[exec..].iter().position(|c| c.starts_with("write(")).expect("a report");
             assert!(of_child[exec + report..].iter().any(|c| c.starts_with("exit_group(127")), "{of_child:?}");
@@ -71,13 +73,9 @@ fn between_fork_and_exec_only_what_is_safe_there_happens() {
     }
 }
 
-/// As strace writes it.
-fn signal(number: i32) -> &'static str {
-    match number {
-        libc::SIGTERM => "SIGTERM",
-        libc::SIGCHLD => "SIGCHLD",
-        _ => "SIGPIPE",
-    }
+/// `rt_sigaction(SIGTERM, {sa_handler=0x…`: not one that only asks, ignores or restores the default.
+fn handles(call: &str) -> bool {
+    call.contains("{sa_handler=0x") && !call.contains(", NULL, {sa_handler=0x")
 }
 
 /// S12: a session of its own would take the terminal from the child, which the kernel follows with SIGHUP and SIGCONT. The child gets a
@@ -155,6 +153,92 @@ fn umask_limits_priority_and_other_variables_are_as_launched() {
                     NOTIFY_SOCKET=/run/notify WATCHDOG_PID=77 exec nice -n 3 \"$@\"";
     let ended = Launch::new(["--", "sh", "-c", look]).through(&["sh", "-c", launcher, "sh"]).run();
     assert_eq!(ended.expect_code(0).stdout, format!("0027\n321\n0\n{nice}\n321\n/run/notify 77\n"), "{}", ended.all());
+}
+
+/// softstop raises its own limits, of descriptors and of the stack. Whatever it starts gets what it was started with.
+#[test]
+fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >{}\"]", dir.text(name));
+    let text = format!(
+        "grace = \"3s\"\n[[init]]\nname = \"i\"\nexec = {}\n[[process]]\nname = \"web\"\n\
+         command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
+         [process.readiness]\nexec = {}\n[process.pre_stop]\nexec = {}\n[[drain]]\nname = \"d\"\nexec = {}\n",
+        look("init"),
+        look("probe"),
+        look("pre_stop"),
+        look("drain"),
+    );
+    let through = ["sh", "-c", "ulimit -Sn 234; ulimit -Ss 4321; exec \"$@\"", "sh"];
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).through(&through).start();
+    running.wait_for("up").wait_until("it was probed", |_| !dir.read("probe").is_empty());
+    // [soft, hard], as the kernel shows them.
+    let limits = |pid: i32, name: &str| {
+        let all = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = all.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (own, child) = (running.pid(), processes::children(running.pid())[0]);
+    let [descriptors, stack] = ["Max open files", "Max stack size"];
+    assert_eq!(limits(own, descriptors)[0], limits(own, descriptors)[1], "softstop's own are as many as may be");
+    assert_eq!((limits(child, descriptors)[0].as_str(), limits(child, stack)[0].as_str()), ("234", "4424704"));
+    assert_eq!(limits(own, stack)[0], "8388608");
+    assert_eq!([descriptors, stack].map(|name| limits(child, name)[1] == limits(own, name)[1]), [true; 2]);
+    running.stop_within(GRACE).0.expect_code(0);
+    for name in ["init", "probe", "pre_stop", "drain"] {
+        assert_eq!(dir.read(name), "234 4321\n", "{name}");
+    }
+}
+
+/// Every limit there is, compared as the kernel shows them; and what the scheduler goes by.
+#[test]
+fn affinity_io_priority_and_every_limit_are_as_launched() {
+    if !support::namespaces() {
+        return;
+    }
+    let look = "cat /proc/self/limits; grep Cpus_allowed: /proc/self/status; ionice";
+    let launcher = format!(
+        "ulimit -Sn 222; ulimit -Ss 5000; ulimit -Sc 10; ulimit -Sf 100000; ulimit -St 1000; ulimit -Sv 9000000; ulimit -Sd 8000000; \
+         {look}; echo; exec \"$@\""
+    );
+    let through = ["taskset", "-c", "0", "ionice", "-c", "2", "-n", "6", "sh", "-c", &launcher, "sh"];
+    let ended = Launch::new(["--", "sh", "-c", look]).through(&through).run();
+    let (launched, child) = ended.expect_code(0).stdout.split_once("\n\n").expect("two looks");
+    assert_eq!(launched.trim(), child.trim());
+    assert!(child.contains("222") && child.contains("prio 6"), "{child}");
+}
+
+/// As many as the kernel allows, with neither close_range nor /proc to tell which are open.
+#[test]
+fn a_very_large_limit_of_descriptors_costs_nothing() {
+    if !support::faults::possible() {
+        return;
+    }
+    let most = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
+    let most = format!("--nofile=1024:{}", most.trim());
+    if !Command::new("prlimit").args([&most, "true"]).stderr(Stdio::null()).status().unwrap().success() {
+        return support::skip("the hard limit of descriptors cannot be raised");
+    }
+    let faults = [Fault::Refused("ENOSYS", NEWER), Fault::Empty("/proc")];
+    for faults in [&faults[..0], &faults[..]] {
+        let dir = Dir::new();
+        let report = dir.text("report.json");
+        let launch =
+            Launch::child(&["--grace", "3s", "--report", &report], &["say:up", "exit:5"]).through(&["prlimit", &most]);
+        let ended = support::faults::launch(faults, launch).run();
+        ended.expect_code(5).expect("up");
+        let report: serde_json::Value = serde_json::from_str(&dir.read("report.json")).unwrap();
+        assert_eq!(report["exit_code"], 5);
+    }
+    let mut running =
+        Launch::child(&["--grace", "3s"], &["exit-on:TERM:0", "say:up", "wait"]).through(&["prlimit", &most]).start();
+    running.wait_for("up");
+    let rss = processes::resident_kb(running.pid());
+    assert!(rss < 30_000, "{rss} kB");
+    running.stop_within(GRACE).0.expect_code(0);
 }
 
 /// Q11: HOME, USER and LOGNAME are those of the user that the process becomes.

@@ -1,4 +1,4 @@
-//! Limits that are reached: no more processes (RLIMIT_NPROC, a pids control group), no more descriptors.
+//! Limits that are reached: no more processes (RLIMIT_NPROC, a pids control group), no more descriptors, a file's length, processor time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::faults::{self, Fault, PidsLimit};
 use support::http::{free_port, status_of};
 use support::proof::Proof;
-use support::{CHILD, Dir, Launch, Running, processes};
+use support::{CHILD, Dir, Launch, Running, SOON, processes};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -212,4 +212,128 @@ fn clients_that_hold_connections_leave_descriptors_for_everything_else() {
     ended.expect_code(0).expect("drain: flush: done").expect_not("too many open files");
     assert!(ended.all().matches("Too many open files").count() <= 1, "a flood:\n{}", ended.all());
     assert!(dir.read("report.json").contains("\"exit_code\": 0"), "no report:\n{}", ended.all());
+}
+
+/// The limit was set for programs that use `select`; softstop's own is the hard one.
+#[test]
+fn a_soft_limit_of_256_descriptors_is_enough_for_150_processes_with_prefixed_output() {
+    const HOW_MANY: usize = 150;
+    if !support::namespaces() {
+        return;
+    }
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    if hard < 1000 {
+        return support::skip("a hard limit of 1000 descriptors is needed");
+    }
+    let dir = Dir::new();
+    let one = |n| {
+        format!(
+            "[[process]]\nname = \"p{n}\"\ncommand = [\"sh\", \"-c\", \"echo $(ulimit -Sn) up; exec sleep 1000\"]\n"
+        )
+    };
+    let text: String = ["grace = \"10s\"\n".to_owned()].into_iter().chain((0..HOW_MANY).map(one)).collect();
+    let through = ["sh", "-c", "ulimit -Sn 256; exec \"$@\"", "sh"];
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).through(&through).start();
+    running.wait_for_count_within("256 up", HOW_MANY, 3 * SOON);
+    running.stop_within(Duration::from_secs(10)).0.expect_code(0).expect_not("too many open files");
+}
+
+/// SIGXFSZ comes with the write that fails. It is about softstop, whose lines are lost and counted; the program hears nothing of it.
+#[test]
+fn a_log_file_at_its_limit_loses_lines_and_ends_nobody() {
+    const LINES: usize = 300;
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    // In blocks of 512 bytes.
+    let script = format!("ulimit -f 16; exec \"$@\" >{}", dir.text("log"));
+    let said: Vec<String> = (0..LINES).map(|n| format!("say:{n:080}")).collect();
+    let words: Vec<&str> =
+        ["on:XFSZ", "exit-on:TERM:5"].into_iter().chain(said.iter().map(String::as_str)).chain(["wait"]).collect();
+    let report = dir.text("report.json");
+    let flags = ["--grace", "4s", "--output", "prefix", "--report", &report];
+    let mut running = Launch::child(&flags, &words).through(&["sh", "-c", &script, "sh"]).start();
+    running.wait_for("a file that softstop writes has reached the longest that is allowed (RLIMIT_FSIZE");
+    let ended = running.stop_within(GRACE).0;
+    ended.expect_code(5).expect_not("SIGXFSZ");
+    assert_eq!(ended.stderr.matches("RLIMIT_FSIZE").count(), 1, "{}", ended.stderr);
+    let written = dir.lines("log");
+    assert_eq!(dir.path("log").metadata().unwrap().len(), 16 * 512);
+    let lost: Vec<usize> = ended
+        .stderr
+        .lines()
+        .filter(|line| line.contains("of standard output") && line.contains("lost: File too large"))
+        .filter_map(|line| line.split("warning: ").nth(1)?.split(' ').next()?.parse().ok())
+        .collect();
+    // The last one that was written is cut, and counts as lost. "TERM received" and "TERM handled" are two more.
+    assert_eq!(written.len() - 1 + lost.iter().sum::<usize>(), LINES + 2, "{lost:?} lost:\n{}", ended.stderr);
+    assert!(dir.read("report.json").contains("\"limit\": \"file_size\""), "{}", dir.read("report.json"));
+}
+
+/// SIGXCPU, each second. What softstop has used says nothing of its program.
+#[test]
+fn softstops_own_processor_time_is_no_signal_to_the_program() {
+    if !faults::possible() {
+        return;
+    }
+    let words = ["on:XCPU", "exit-on:TERM:5", "say:up", "fill"];
+    let mut running = Launch::child(&["--grace", "4s", "--output", "prefix"], &words).start();
+    running.wait_for("up");
+    // After the start: the program, too, would get it.
+    let used = |pid: i32| -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // utime and stime, in hundredths of a second.
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    faults::limit(&running, "cpu", u32::try_from(used(running.pid()) / 100).unwrap() + 1);
+    running.wait_for("softstop itself has used up the processor time that it was started with (RLIMIT_CPU");
+    let told_at = used(running.pid());
+    // Two more seconds, and the kernel says it again.
+    running.wait_until("it goes on", |r| used(r.pid()) > told_at + 200);
+    let ended = running.stop_within(GRACE).0;
+    ended.expect_code(5).expect_not("XCPU received");
+    assert_eq!(ended.stderr.matches("RLIMIT_CPU").count(), 1, "{}", ended.stderr);
+}
+
+/// Only the kernel's are softstop's own.
+#[test]
+fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let sender = "kill $_, 1 for 13, 24, 25";
+    let text = format!(
+        "grace = \"4s\"\n[[process]]\nname = \"main\"\nmain = true\n\
+         command = [\"perl\", {CHILD:?}, \"on:PIPE\", \"on:XCPU\", \"on:XFSZ\", \"exit-on:TERM:5\", \"say:up\", \"wait\"]\n\
+         [process.readiness]\nexec = [\"test\", \"-e\", {up:?}]\nperiod = \"20ms\"\n\
+         [[process]]\nname = \"sender\"\ncommand = [\"perl\", \"-e\", {sender:?}]\nrestart = \"never\"\nafter = {{ main = \"ready\" }}\n",
+        up = dir.text("up"),
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    running.wait_for("main | up");
+    let signals = [(13, "PIPE"), (24, "XCPU"), (25, "XFSZ")];
+    for (number, name) in signals {
+        running.signal(number).wait_for(&format!("{name} received"));
+    }
+    // And from inside.
+    dir.write("up", "");
+    for (_, name) in signals {
+        running.wait_for_count(&format!("{name} received"), 2);
+    }
+    running.stop_within(GRACE).0.expect_code(5).expect_not("RLIMIT_");
+}
+
+/// RLIMIT_SIGPENDING: what is sent has no room for its sender; what it means is there.
+#[test]
+fn without_room_for_pending_signals_a_stop_is_a_stop() {
+    if !support::namespaces() {
+        return;
+    }
+    let words = ["on:USR1", "on:40", "exit-on:TERM:5", "say:up", "wait"];
+    let mut running = Launch::child(&["--grace", "4s"], &words).through(&["prlimit", "--sigpending=0"]).start();
+    running.wait_for("up").signal(10).wait_for("USR1 received").signal(40).wait_for("40 received");
+    running.stop_within(GRACE).0.expect_code(5);
 }

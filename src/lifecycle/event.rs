@@ -105,6 +105,8 @@ pub enum Sender {
     Outside,
     /// From the kernel on behalf of the terminal (Ctrl-C).
     Terminal,
+    /// From the kernel, about something that softstop itself did: a limit that it has reached, a pipe that nobody reads.
+    Kernel,
     /// softstop was told so before it could see by whom, or the kernel does not say.
     Unknown,
 }

@@ -66,6 +66,8 @@ pub struct Machine {
     explained: Vec<SignalMeaning>,
     /// The signal with which the main process's program is customarily stopped, once it has asked for the stop.
     own_stop_signal: Option<Signal>,
+    /// Limits of softstop's own that were reached and said, by their signals: two at the most.
+    limits_said: Vec<Signal>,
 }
 
 /// Where the whole is.
@@ -101,6 +103,7 @@ impl Machine {
             asks: Vec::new(),
             explained: Vec::new(),
             own_stop_signal: None,
+            limits_said: Vec::new(),
         }
     }
 
@@ -298,6 +301,7 @@ impl std::fmt::Display for Sender {
             Sender::Parent(pid) => write!(f, "its parent, pid {pid}"),
             Sender::Outside => f.write_str("outside the container"),
             Sender::Terminal => f.write_str("the terminal"),
+            Sender::Kernel => f.write_str("the kernel"),
             Sender::Unknown => f.write_str("an unknown sender"),
         }
     }

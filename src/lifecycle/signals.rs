@@ -9,7 +9,7 @@ use super::action::Action;
 use super::event::{Cause, ProcId, Sender};
 use crate::config::StopOn;
 use crate::programs::{self, Program};
-use crate::report::{Note, SignalMeaning, SignalName};
+use crate::report::{Note, OwnLimit, SignalMeaning, SignalName};
 use crate::signal::Signal;
 
 /// What a signal means.
@@ -50,6 +50,10 @@ impl Machine {
 
     /// `program`: the main process's, where [`Machine::asks_for_program`] says that it matters and it is a known one.
     pub(super) fn on_signal(&mut self, signal: Signal, sender: Sender, program: Option<&'static Program>) {
+        // About softstop, not about what it runs: passed on it would end a program that has done nothing.
+        if sender == Sender::Kernel {
+            return self.on_own_limit(signal);
+        }
         let (verdict, meaning) = self.taken_for(signal, sender, program);
         // Each is said once: whoever asks for a dump every minute knows it by then, and a second stop request changes nothing.
         let again = verdict == Verdict::Stop && self.stop.is_some();
@@ -64,6 +68,20 @@ impl Machine {
             }
             Verdict::PassOn => self.pass_on(signal, sender),
             Verdict::Drop => {}
+        }
+    }
+
+    /// The kernel repeats itself, every second or with every write: once is enough.
+    fn on_own_limit(&mut self, signal: Signal) {
+        let limit = match signal {
+            Signal::XCPU => OwnLimit::ProcessorTime,
+            Signal::XFSZ => OwnLimit::FileSize,
+            // Whoever wrote to the pipe knows.
+            _ => return,
+        };
+        if !self.limits_said.contains(&signal) {
+            self.limits_said.push(signal);
+            self.note(Note::OwnLimitReached { limit });
         }
     }
 

@@ -146,6 +146,10 @@ pub enum Note {
         #[serde(flatten)]
         meaning: SignalMeaning,
     },
+    /// softstop itself has reached a limit that it was started with; said once for each.
+    OwnLimitReached {
+        limit: OwnLimit,
+    },
     StopBegan {
         cause: String,
         requested: bool,
@@ -411,6 +415,16 @@ pub enum Place {
     /// Of a process, by name.
     PostStart(String),
     PreStop(String),
+}
+
+/// A limit of softstop's own process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnLimit {
+    /// RLIMIT_CPU or RLIMIT_RTTIME.
+    ProcessorTime,
+    /// RLIMIT_FSIZE.
+    FileSize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]

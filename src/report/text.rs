@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{ExitNote, KillNote, MemoryLimit, Note, Place, SignalMeaning, StepKind, TaskResult};
+use super::{ExitNote, KillNote, MemoryLimit, Note, OwnLimit, Place, SignalMeaning, StepKind, TaskResult};
 use crate::lifecycle::event::Order;
 use crate::signal::Signal;
 use crate::time::Human;
@@ -58,6 +58,7 @@ impl Note {
             | Note::ServiceEnded { .. }
             | Note::InBackground { .. }
             | Note::SignalIgnored { .. }
+            | Note::OwnLimitReached { .. }
             | Note::Killed { .. }
             | Note::Ordered { refused: Some(_), .. }
             | Note::NextRung { .. }
@@ -223,6 +224,14 @@ impl fmt::Display for Note {
                     ),
                 }
             }
+            Note::OwnLimitReached { limit: OwnLimit::ProcessorTime } => f.write_str(
+                "softstop itself has used up the processor time that it was started with (RLIMIT_CPU, ulimit -t); \
+                 at the hard limit the kernel kills it: raise or remove the limit",
+            ),
+            Note::OwnLimitReached { limit: OwnLimit::FileSize } => f.write_str(
+                "a file that softstop writes has reached the longest that is allowed (RLIMIT_FSIZE, ulimit -f); \
+                 what does not fit is lost and counted: raise or remove the limit",
+            ),
             Note::StopBegan { cause, grace, deadline, .. } => {
                 write!(
                     f,

@@ -34,7 +34,7 @@ use crate::output::{Sink, log};
 use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::sys::signals::Early;
-use crate::sys::{process, tree};
+use crate::sys::{limits, process, tree};
 use crate::time::At;
 use shell::{PATIENCE, Shell};
 use sight::{Audience, Sight};
@@ -174,7 +174,7 @@ fn serve(
         }
         endpoints::answer(parts.method.as_str(), parts.uri.path(), parts.uri.query(), &status)
     });
-    let limits = server::Limits::within(process::fd_limit().cast_unsigned() as usize);
+    let limits = server::Limits::within(usize::try_from(limits::descriptors()).unwrap_or(usize::MAX));
     tokio::task::spawn_local(server::serve(listener, server::Site { answer, later: prestop }, limits));
     Ok(())
 }

@@ -28,6 +28,7 @@ use crate::output::{Capture, Captures, Sink, Source, Stream};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
+use crate::sys::mask::{self, Disposition};
 use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
@@ -195,8 +196,8 @@ impl Shell {
         self.queue.push_back(event);
     }
 
-    /// The first start, with signals still blocked: installing their handlers takes longer than everything before it, and
-    /// need not be waited for. A stop that was requested already (`pending`) comes first: no half start.
+    /// The first start, before anything that need not be waited for. A stop that was requested already (`pending`) comes first: no half
+    /// start.
     pub(super) fn begin(&mut self, pending: &[Signal]) {
         for signal in pending.iter().filter(|s| self.plan.config.stop_on.before_the_start(**s)) {
             let (signal, sender) = (*signal, Sender::Unknown);
@@ -213,7 +214,7 @@ impl Shell {
         };
         // After the first start, which need not wait for it.
         self.sight.borrow_mut().begin();
-        let watched = early.install().and_then(|signals| {
+        let watched = early.receive().and_then(|signals| {
             let file = signals.as_fd().try_clone_to_owned().map(File::from)?;
             Ok((signals, watch(file, Interest::READABLE)?))
         });
@@ -229,7 +230,7 @@ impl Shell {
             let deadline = deadline.into_iter().chain(self.next_beat()).min();
             tokio::select! {
                 biased;
-                () = wait_for(&readable) => self.receive(&signals.drain()),
+                () = wait_for(&readable, signals.more()) => self.receive(&signals.drain()),
                 Some(news) = answers.recv() => self.heard(news),
                 Some(message) = self.orders.next() => self.ordered(message),
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
@@ -269,10 +270,7 @@ impl Shell {
             self.turn();
             self.look_around();
         }
-        let code = self.end().await;
-        // Taking each handler back would take longer than the whole stop of a prompt process.
-        std::mem::forget(signals);
-        code
+        self.end().await
     }
 
     /// Without signals there is neither a stop nor a child's end: give up at once.
@@ -289,7 +287,7 @@ impl Shell {
                 Signal::CHLD => self.children_changed = true,
                 Signal::TSTP if self.suspended(received) => {}
                 // `nohup softstop run`.
-                Signal::HUP if received.sender == Sender::Terminal && self.inherited.ignored.contains(Signal::HUP) => {}
+                Signal::HUP if received.sender == Sender::Terminal && is_ignored(Signal::HUP) => {}
                 signal => {
                     self.push(Event::Signalled { signal, sender: program::known(received.sender), program: None })
                 }
@@ -435,7 +433,16 @@ impl Shell {
     }
 }
 
-async fn wait_for(fd: &AsyncFd<File>) {
+/// As softstop was started: it changes none but SIGCHLD's.
+fn is_ignored(signal: Signal) -> bool {
+    mask::disposition(signal) == Some(Disposition::Ignored)
+}
+
+/// `more`: the last time something was left, of which the descriptor does not tell again. Everybody else gets a turn in between.
+async fn wait_for(fd: &AsyncFd<File>, more: bool) {
+    if more {
+        return tokio::task::yield_now().await;
+    }
     match fd.readable().await {
         // Emptied by `Signals::drain` right after.
         Ok(mut ready) => ready.clear_ready(),

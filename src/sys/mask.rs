@@ -9,8 +9,7 @@ use std::mem::MaybeUninit;
 
 use crate::signal::Signal;
 
-/// Signals that a fault of the program itself raises. They stay unblocked and unhandled: blocking them turns a fault into
-/// a kill without a trace, handling them into an endless loop.
+/// Signals that a fault of the program itself raises. They stay unblocked and unhandled.
 pub const FAULTS: SignalSet = SignalSet::of(&[
     libc::SIGSEGV,
     libc::SIGBUS,
@@ -60,12 +59,12 @@ impl SignalSet {
     }
 
     #[must_use]
-    pub fn without(self, other: SignalSet) -> SignalSet {
+    pub const fn without(self, other: SignalSet) -> SignalSet {
         SignalSet(self.0 & !other.0)
     }
 
     #[must_use]
-    pub fn union(self, other: SignalSet) -> SignalSet {
+    pub const fn union(self, other: SignalSet) -> SignalSet {
         SignalSet(self.0 | other.0)
     }
 

@@ -7,8 +7,9 @@
 pub mod by_name;
 pub mod cgroup;
 pub mod commands;
-pub mod early;
+pub mod entry;
 pub mod ids;
+pub mod limits;
 mod loading;
 pub mod mask;
 pub mod process;

@@ -8,7 +8,8 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::mask;
+use super::limits;
+use super::mask::{self, Disposition, SignalSet};
 use crate::signal::Signal;
 
 /// Whether softstop is the init of its PID namespace: the kernel hands it every orphan, and ends the namespace with it.
@@ -107,19 +108,16 @@ pub fn lower_priority(pid: i32) -> io::Result<()> {
 /// # Errors
 /// None known.
 pub fn stop_self() -> io::Result<bool> {
-    // SAFETY: zeroed is a valid sigaction: the default action, no flags, an empty mask.
-    let default: libc::sigaction = unsafe { std::mem::zeroed() };
-    let mut handler = default;
-    // SAFETY: both are live and of the right type. Our handler is away for the one statement between the two calls.
-    check(unsafe { libc::sigaction(libc::SIGTSTP, &raw const default, &raw mut handler) })?;
-    // Blocked, the SIGCONT that wakes us stays to be seen; its handler runs when the mask is what it was.
-    let before = mask::current_mask();
-    mask::replace_mask(before.with(Signal::CONT));
+    let ignored = mask::disposition(Signal::TSTP) == Some(Disposition::Ignored);
+    mask::set_ignored(Signal::TSTP, false);
     let sent = kill(own_pid(), libc::SIGTSTP);
+    // It is pending, and taken when it is let in: softstop stops here. The SIGCONT that wakes it stays blocked, to be seen.
+    let before = mask::current_mask();
+    let let_in = SignalSet::of(&[libc::SIGTSTP]);
+    mask::replace_mask(before.with(Signal::CONT).without(let_in));
     let woken = mask::pending().contains(Signal::CONT);
     mask::replace_mask(before);
-    // SAFETY: puts back what the call above has filled in.
-    check(unsafe { libc::sigaction(libc::SIGTSTP, &raw const handler, std::ptr::null_mut()) })?;
+    mask::set_ignored(Signal::TSTP, ignored);
     sent.map(|()| woken)
 }
 
@@ -130,7 +128,7 @@ pub(super) fn kill(pid: i32, signal: i32) -> io::Result<()> {
 }
 
 /// Fills descriptors 0 to 2 that are closed, so that nothing we open lands there: with /dev/null, or where there is
-/// none with the end of a pipe. Async-signal-safe; called before `main` by [`super::early`].
+/// none with the end of a pipe. Called by [`super::entry`], before anything is opened.
 pub fn reopen_closed_stdio() {
     for fd in 0..=2 {
         if !is_open(fd) {
@@ -200,23 +198,13 @@ pub(super) fn is_open(fd: RawFd) -> bool {
 /// handed on. From /proc, else by trying the first 65,536.
 pub fn inherited_fds() -> Vec<RawFd> {
     let Ok(list) = fs::read_dir("/proc/self/fd") else {
-        return (3..fd_limit().min(65_536)).filter(|fd| is_open(*fd)).collect();
+        return (3..limits::highest_descriptor_tried()).filter(|fd| is_open(*fd)).collect();
     };
     let mut fds: Vec<RawFd> = list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     // The listing's own descriptor is among them; it is closed by now.
     fds.retain(|fd| *fd >= 3 && is_open(*fd));
     fds.sort_unstable();
     fds
-}
-
-/// The highest number a descriptor may have, plus one. Async-signal-safe.
-pub fn fd_limit() -> RawFd {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is live memory of the right type.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return 1024;
-    }
-    RawFd::try_from(limit.rlim_cur).unwrap_or(RawFd::MAX)
 }
 
 /// Closes descriptors that nobody in this program owns: those that the launcher handed on. Numbers below 3 and those that

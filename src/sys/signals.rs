@@ -1,56 +1,66 @@
-//! Signals sent to softstop: held back from the first statement of `main`, then received through signal-hook.
+//! Signals sent to softstop: blocked from the first instruction to the last, and read from a signalfd. No handler is ever installed.
 //!
-//! As PID 1 a signal without a handler is discarded by the kernel, so a stop request that comes before the handlers
-//! are installed would be lost; blocked it stays pending. In steady state nothing is blocked: a blocked mask leaks into
-//! children.
+//! So nothing that a process sends can make softstop run code at an instant, or on a stack, that the sender picks: there is nothing to
+//! nest, nothing to overflow, no system call to interrupt. What is blocked waits in the kernel, a signal that comes twice counting once
+//! (real-time ones queue, up to RLIMIT_SIGPENDING), with who sent it and why.
 //!
-//! signal-hook's ready-made iterator keeps five whole siginfo records for each of 128 signals, 90 kB in every container; what
-//! is wanted of them is how often and from whom, so its registry calls a handler of our own that notes just that.
+//! The signals of faults are not blocked, so that `kill -ABRT` still ends a softstop that is not PID 1. As PID 1 the kernel drops them: they
+//! have their default action, whatever they come after. A fault of softstop's own ends it in any case; blocked or not makes no difference.
+//!
+//! Children get the mask that softstop was started with, between fork and exec. The processes that fork and do not exec
+//! ([`super::spawn::writer`], [`super::spawn::stack`]) keep all blocked: they end by themselves or by SIGKILL.
 
-#![expect(unsafe_code, reason = "a signal handler, and the sender's pid in siginfo's union")]
+#![expect(unsafe_code, reason = "signalfd's records are read into memory of ours; nix's reader gives one a call")]
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-use super::early;
-use super::mask::{self, FAULTS, SignalSet};
-use super::process::check;
+use signal_hook::consts::{SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ};
+
+use super::limits::{self, Raised};
+use super::mask::{self, Disposition, FAULTS, SignalSet};
+use super::process::{self, check};
 use crate::lifecycle::event::Sender;
 use crate::signal::Signal;
 
-/// The state that softstop was started with and that its children get.
+/// The state that softstop was started with and that its children get. All else that a process inherits (ignored signals, umask, niceness,
+/// hard limits, …) softstop leaves as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Inherited {
     /// Signals that were blocked.
     pub mask: SignalSet,
-    /// Signals that were ignored.
-    pub ignored: SignalSet,
+    /// SIGCHLD was ignored: the one disposition that softstop changes.
+    pub ignores_chld: bool,
+    /// The limits that softstop has raised for itself.
+    pub limits: Raised,
 }
 
-/// Ignored by softstop itself: reading or setting the terminal from the background must not stop it.
-const IGNORED: SignalSet = SignalSet::of(&[libc::SIGTTIN, libc::SIGTTOU]);
-/// Not to be caught: the kernel's, and what the C library keeps for its threads.
-const RESERVED: SignalSet = SignalSet::of(&[libc::SIGKILL, libc::SIGSTOP, 32, 33]);
+/// Blocked as long as softstop runs.
+const HELD: SignalSet = SignalSet::ALL.without(FAULTS).without(SignalSet::of(&[SIGKILL, SIGSTOP]));
+/// Read and forgotten: reading or setting the terminal from the background must not stop softstop, and means nothing to its program, which is
+/// in a group of its own; 32 and 33 are what the C libraries keep for their threads.
+const DROPPED: SignalSet = SignalSet::of(&[SIGTTIN, SIGTTOU, 32, 33]);
+/// What the kernel sends a process about what it does itself: too much processor time, too long a file, a pipe that nobody reads, faults.
+const OWN: SignalSet = SignalSet::of(&[SIGXCPU, SIGXFSZ, libc::SIGPIPE]).union(FAULTS);
 
-/// Signals are blocked; nothing is installed yet.
+/// Signals are blocked; nothing is received yet.
 #[derive(Debug)]
-#[must_use = "signals stay blocked until they are installed"]
+#[must_use = "signals stay blocked until they are received"]
 pub struct Early {
     inherited: Inherited,
 }
 
-/// Blocks every signal but the faults. The very first statement of `main`.
+/// Blocks every signal but the faults, and raises softstop's own limits. The very first statement.
 pub fn block() -> Early {
-    let mask = mask::replace_mask(SignalSet::ALL.without(FAULTS));
-    let mut ignored = mask::ignored();
-    if !early::pipe_was_ignored() {
-        ignored = ignored.without(SignalSet::of(&[libc::SIGPIPE]));
-    }
+    let mask = mask::replace_mask(HELD);
     // A launcher that ignores SIGCHLD hands that on, and the kernel then reaps children by itself: no status for anyone.
-    mask::set_ignored(Signal::CHLD, false);
-    Early { inherited: Inherited { mask, ignored } }
+    let ignores_chld = mask::disposition(Signal::CHLD) == Some(Disposition::Ignored);
+    if ignores_chld {
+        mask::set_ignored(Signal::CHLD, false);
+    }
+    Early { inherited: Inherited { mask, ignores_chld, limits: limits::raise() } }
 }
 
 impl Early {
@@ -63,74 +73,37 @@ impl Early {
         mask::pending().iter().collect()
     }
 
-    /// Puts the mask and the dispositions back as they were found, for a command that needs no signal handling.
+    /// Puts the mask and SIGCHLD back as they were found, for a command that needs no signal handling. Such a command starts nothing, and
+    /// ignores SIGPIPE: what it says with its exit code does not depend on who reads its output.
     pub fn restore(self) {
-        if self.inherited.ignored.contains(Signal::CHLD) {
+        if self.inherited.ignores_chld {
             mask::set_ignored(Signal::CHLD, true);
         }
+        mask::set_ignored(Signal::PIPE, true);
         mask::replace_mask(self.inherited.mask);
     }
 
-    /// Installs a handler for every signal that can have one, then unblocks all, so that what was pending arrives now.
-    /// What each then means is the machine's to say.
+    /// From now on what was sent can be taken, also what is pending. What each means is the machine's to say.
     ///
     /// # Errors
-    /// When no eventfd can be had or a handler is refused. Signals stay blocked then.
-    pub fn install(self) -> io::Result<Signals> {
-        // SAFETY: no pointers are passed.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+    /// When no signalfd can be had: EMFILE, ENFILE, ENOMEM.
+    pub fn receive(self) -> io::Result<Signals> {
+        let set = HELD.bits();
+        // SAFETY: the kernel reads eight bytes, which is its sigset_t, from live memory; -1 asks for a new descriptor.
+        let fd = unsafe {
+            libc::syscall(
+                libc::SYS_signalfd4,
+                -1,
+                &raw const set,
+                size_of_val(&set),
+                libc::SFD_NONBLOCK | libc::SFD_CLOEXEC,
+            )
+        };
+        let fd = RawFd::try_from(fd).unwrap_or(-1);
         check(fd)?;
         // SAFETY: just opened, so nobody else owns it.
-        let wake = unsafe { File::from_raw_fd(fd) };
-        WAKE.store(wake.as_raw_fd(), Ordering::Release);
-        for signal in IGNORED.iter() {
-            mask::set_ignored(signal, true);
-        }
-        let forbidden = SignalSet::of(signal_hook::consts::FORBIDDEN);
-        let wanted = SignalSet::ALL.without(FAULTS).without(IGNORED).without(RESERVED).without(forbidden);
-        for signal in wanted.iter() {
-            // SAFETY: `arrived` is async-signal-safe: atomics and one write; it allocates nothing, locks nothing, cannot panic.
-            match unsafe { signal_hook_registry::register_sigaction(signal.number(), arrived) } {
-                // musl keeps 34 for itself.
-                Err(e) if signal.is_realtime() && e.raw_os_error() == Some(libc::EINVAL) => {}
-                result => drop(result?),
-            }
-        }
-        mask::replace_mask(SignalSet::EMPTY);
-        Ok(Signals { wake })
+        Ok(Signals { file: unsafe { File::from_raw_fd(fd) }, more: false })
     }
-}
-
-// === what the handler leaves behind: written by `arrived` alone, taken by `Signals::drain` alone ===
-
-const SLOTS: usize = 65;
-/// One bit for each signal, number 1 in the lowest.
-static ARRIVED: AtomicU64 = AtomicU64::new(0);
-/// How often since it was last taken.
-static COUNT: [AtomicU32; SLOTS] = [const { AtomicU32::new(0) }; SLOTS];
-/// The latest one's sender: pid in the upper half, `si_code` in the lower.
-static FROM: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
-/// The eventfd that tells the loop.
-static WAKE: AtomicI32 = AtomicI32::new(-1);
-
-/// The handler, in the middle of anything.
-fn arrived(info: &libc::siginfo_t) {
-    let Some(slot) = usize::try_from(info.si_signo).ok().filter(|n| (1..SLOTS).contains(n)) else { return };
-    // SAFETY: for the codes that `sender` reads the pid for (kill, tgkill, sigqueue, SIGCHLD) the kernel fills it in;
-    // for the others the bytes are zero or another integer, which is read as one and not used.
-    let pid = unsafe { info.si_pid() };
-    FROM[slot].store(u64::from(pid.cast_unsigned()) << 32 | u64::from(info.si_code.cast_unsigned()), Ordering::Relaxed);
-    COUNT[slot].fetch_add(1, Ordering::Relaxed);
-    ARRIVED.fetch_or(1 << (slot - 1), Ordering::Release);
-    let one = 1u64.to_ne_bytes();
-    // SAFETY: errno is this thread's own; what was interrupted may be about to look at it.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
-    let before = unsafe { *errno };
-    // SAFETY: eight bytes of our own, as an eventfd wants them. Full (2^64 - 1 arrivals) is as readable as can be.
-    unsafe { libc::write(WAKE.load(Ordering::Acquire), one.as_ptr().cast(), one.len()) };
-    // SAFETY: as above.
-    unsafe { *errno = before };
 }
 
 /// A signal that softstop was sent.
@@ -140,55 +113,72 @@ pub struct Received {
     pub sender: Sender,
 }
 
-/// So many of one signal are handed on at most, each time: real-time signals queue in the kernel, and each counts.
-pub const MOST_OF_ONE: u32 = 64;
+/// So many are read at once, of 128 bytes each.
+const RECORDS: usize = 32;
+/// So many are handed on each time at most: whoever queues real-time signals without end keeps nobody else waiting.
+pub const MOST: usize = 256;
 
-/// The handlers' receiving end. Its descriptor is readable when something has arrived.
+/// The receiving end. Its descriptor is readable when something has arrived.
 #[derive(Debug)]
 pub struct Signals {
-    wake: File,
+    file: File,
+    more: bool,
 }
 
 impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
-        self.wake.as_raw_fd()
+        self.file.as_raw_fd()
     }
 }
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.file.as_fd()
     }
 }
 
 impl Signals {
-    /// What has arrived, sorted by number, not by arrival, and empties the descriptor. Of many of one signal the sender is
-    /// the latest one's, so a storm costs no memory; SIGCHLD means no more than "some child may have changed". softstop's own
-    /// writes to a closed pipe raise SIGPIPE too: those are left out.
+    /// What has arrived, the lower numbers first, [`MOST`] at the most. A signal that came twice before it was taken is one, with its first
+    /// sender; each real-time one counts. SIGCHLD means no more than "some child may have changed".
     pub fn drain(&mut self) -> Vec<Received> {
-        let mut count = [0; 8];
-        // EAGAIN: nothing has arrived since.
-        let _ = (&self.wake).read(&mut count);
-        let own_pipe = Received { signal: Signal::PIPE, sender: Sender::Process(super::process::own_pid()) };
-        let bits = ARRIVED.swap(0, Ordering::Acquire);
+        let own_pid = process::own_pid();
         let mut list = Vec::new();
-        for signal in (1..=64).filter(|n| bits & 1 << (n - 1) != 0).filter_map(Signal::from_number) {
-            let slot = signal.number().unsigned_abs() as usize;
-            let times = COUNT[slot].swap(0, Ordering::Relaxed).min(MOST_OF_ONE);
-            let from = FROM[slot].load(Ordering::Relaxed);
-            let (pid, code) = ((from >> 32) as u32, from as u32);
-            let received = Received { signal, sender: sender(signal, code.cast_signed(), pid.cast_signed()) };
-            if received != own_pipe {
-                list.extend(std::iter::repeat_n(received, times as usize));
+        self.more = true;
+        for _ in 0..MOST / RECORDS {
+            let mut records = [const { MaybeUninit::<libc::signalfd_siginfo>::uninit() }; RECORDS];
+            // SAFETY: the kernel writes whole records into live memory, no more than fit.
+            let n = unsafe { libc::read(self.file.as_raw_fd(), records.as_mut_ptr().cast(), size_of_val(&records)) };
+            let n = usize::try_from(n).unwrap_or(0) / size_of::<libc::signalfd_siginfo>();
+            for record in records.iter().take(n) {
+                // SAFETY: the kernel has filled the first n.
+                let record = unsafe { record.assume_init_ref() };
+                let Some(signal) = i32::try_from(record.ssi_signo).ok().and_then(Signal::from_number) else { continue };
+                if !DROPPED.contains(signal) {
+                    let sender = sender(signal, record.ssi_code, record.ssi_pid.cast_signed(), own_pid);
+                    list.push(Received { signal, sender });
+                }
+            }
+            if n < RECORDS {
+                // The kernel had no more to give.
+                self.more = false;
+                break;
             }
         }
         list
     }
+
+    /// The last [`Signals::drain`] has left something behind: come again without waiting for the descriptor, which tells of arrivals alone.
+    pub fn more(&self) -> bool {
+        self.more
+    }
 }
 
-fn sender(signal: Signal, code: i32, pid: i32) -> Sender {
+fn sender(signal: Signal, code: i32, pid: i32, own_pid: i32) -> Sender {
     const SI_KERNEL: i32 = 0x80;
     match code {
+        // For a pipe and a file the kernel says that softstop has sent it to itself.
+        libc::SI_USER if OWN.contains(signal) && pid == own_pid => Sender::Kernel,
+        code if code > 0 && OWN.contains(signal) => Sender::Kernel,
         libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => match pid {
             // The kernel shows no pid for a sender that our PID namespace cannot see.
             0 => Sender::Outside,
@@ -206,6 +196,12 @@ fn sender(signal: Signal, code: i32, pid: i32) -> Sender {
 mod tests {
     use super::*;
 
+    const OWN_PID: i32 = 1;
+
+    fn sender(signal: Signal, code: i32, pid: i32) -> Sender {
+        super::sender(signal, code, pid, OWN_PID)
+    }
+
     #[test]
     fn the_sender_follows_from_code_and_pid() {
         assert_eq!(sender(Signal::TERM, libc::SI_USER, 0), Sender::Outside);
@@ -216,5 +212,31 @@ mod tests {
         assert_eq!(sender(Signal::TERM, 0x80, 0), Sender::Unknown);
         assert_eq!(sender(Signal::CHLD, libc::CLD_EXITED, 7), Sender::Process(7));
         assert_eq!(sender(Signal::USR1, libc::SI_TIMER, 3), Sender::Unknown);
+    }
+
+    /// As Linux 6.18 tells them: `send_sig(SIGXFSZ, current, 0)`, `SEND_SIG_PRIV` for the processor time, a positive code for faults.
+    #[test]
+    fn what_the_kernel_sends_about_softstop_itself_is_told_from_what_others_send() {
+        let [xfsz, xcpu, segv] = [SIGXFSZ, SIGXCPU, libc::SIGSEGV].map(|n| Signal::from_number(n).unwrap());
+        for signal in [Signal::PIPE, xfsz] {
+            assert_eq!(sender(signal, libc::SI_USER, OWN_PID), Sender::Kernel);
+            assert_eq!(sender(signal, libc::SI_USER, 42), Sender::Process(42));
+            assert_eq!(sender(signal, libc::SI_USER, 0), Sender::Outside);
+        }
+        assert_eq!(sender(xcpu, 0x80, 0), Sender::Kernel);
+        assert_eq!(sender(xcpu, libc::SI_USER, 0), Sender::Outside);
+        assert_eq!(sender(xcpu, libc::SI_TKILL, 42), Sender::Process(42));
+        assert_eq!(sender(segv, 1, 0), Sender::Kernel);
+        let alarm = Signal::from_number(libc::SIGALRM).unwrap();
+        assert_eq!(sender(alarm, 0x80, 0), Sender::Unknown, "a timer that the launcher has set for its program");
+    }
+
+    #[test]
+    fn nothing_that_is_blocked_is_a_fault_and_nothing_else_is_let_in() {
+        let let_in = SignalSet::ALL.without(HELD);
+        assert_eq!(let_in, FAULTS.union(SignalSet::of(&[SIGKILL, SIGSTOP])));
+        assert!(
+            signal_hook::consts::FORBIDDEN.iter().all(|n| SignalSet::of(&[*n]).without(let_in) == SignalSet::EMPTY)
+        );
     }
 }

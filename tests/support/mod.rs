@@ -427,7 +427,13 @@ impl Running {
     /// Waits until `text` has been printed `count` times.
     #[track_caller]
     pub fn wait_for_count(&mut self, text: &str, count: usize) -> &mut Running {
-        let limit = Instant::now() + SOON;
+        self.wait_for_count_within(text, count, SOON)
+    }
+
+    /// For what takes long.
+    #[track_caller]
+    pub fn wait_for_count_within(&mut self, text: &str, count: usize, limit: Duration) -> &mut Running {
+        let limit = Instant::now() + limit;
         let mut printed = self.seen.text.lock().unwrap();
         loop {
             let found = count_in(&printed.out, text) + count_in(&printed.err, text);

@@ -9,8 +9,7 @@ use super::error::{Report, Stage};
 use super::prepare::{Identity, Prepared};
 use crate::exit;
 use crate::signal::Signal;
-use crate::sys::mask;
-use crate::sys::process::fd_limit;
+use crate::sys::{limits, mask};
 
 struct Failure {
     stage: Stage,
@@ -45,7 +44,10 @@ pub(super) fn run(prepared: &mut Prepared, report_to: RawFd) -> ! {
 }
 
 fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, Failure> {
-    reset_dispositions(prepared);
+    // softstop's own at its default must not be the program's. Nothing else has changed, and handlers there are none.
+    if prepared.inherited.ignores_chld {
+        mask::set_ignored(Signal::CHLD, true);
+    }
     // SAFETY: getpid and setpgid take integers. A sandbox may refuse a group of its own; the child then runs in ours.
     let pid = unsafe {
         libc::setpgid(0, 0);
@@ -74,15 +76,10 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
         },
     )?;
     prepared.write_listen_pid(pid.unsigned_abs());
+    // Last, as what has been opened here may be above the limit that the program gets.
+    prepared.inherited.limits.give_back();
     mask::replace_mask(prepared.inherited.mask);
     Err(execute(prepared))
-}
-
-/// Handlers would go with exec, but a signal that arrives before it must not run ours; what we ignore would stay ignored.
-fn reset_dispositions(prepared: &Prepared) {
-    for signal in mask::SignalSet::ALL.iter() {
-        mask::set_ignored(signal, prepared.inherited.ignored.contains(signal));
-    }
 }
 
 fn errno() -> i32 {
@@ -134,10 +131,7 @@ fn hide_descriptors() {
     // SAFETY: takes three integers and changes flags of this process's descriptors alone.
     let rc = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
     if rc != 0 && !hide_listed_descriptors() {
-        // Without a bound a limit of a thousand million descriptors would take minutes.
-        for fd in 3..fd_limit().min(1 << 20) {
-            hide(fd);
-        }
+        (3..limits::highest_descriptor_tried()).for_each(hide);
     }
 }
 

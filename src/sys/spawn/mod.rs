@@ -67,7 +67,7 @@ pub struct Spawn<'a> {
     pub foreground: bool,
     /// Descriptors from 3 up that are not close-on-exec reach the program (socket activation); else none does.
     pub keep_fds: bool,
-    /// The signal mask and the ignored signals it gets.
+    /// The signal mask and the limits it gets.
     pub inherited: &'a Inherited,
 }
 
@@ -132,8 +132,7 @@ pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnErr
     let mut prepared = prepare::prepare(spawn, &context)?;
     let (reports, report_to) =
         pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| context.no_resources("no pipe", e as i32))?;
-    // In the child none of our handlers may run, and no signal may be lost: it stays pending until the child has put
-    // dispositions and mask in order.
+    // No signal to the child may be lost or end it too early: it stays pending until the child is in order.
     let before = mask::replace_mask(SignalSet::ALL);
     // SAFETY: in the child only `child::run` runs, which makes async-signal-safe calls alone and never returns.
     let forked = unsafe { fork() };

@@ -84,7 +84,7 @@ fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
 
 /// A fork without exec; its pid. `child` makes async-signal-safe calls alone, and what it fails with is the exit code.
 pub(super) fn in_child(child: impl FnOnce() -> nix::Result<()>) -> nix::Result<i32> {
-    // In the child none of our handlers may run; what is blocked does not end it, but for SIGKILL.
+    // What is blocked does not end the child; SIGKILL does.
     let before = mask::replace_mask(SignalSet::ALL);
     // SAFETY: the child makes async-signal-safe calls alone, by this function's contract, and never returns.
     let forked = unsafe { fork() };

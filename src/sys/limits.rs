@@ -1,0 +1,73 @@
+//! The limits that softstop raises for itself, and gives back to what it starts. Both are limits of what a *process* may do by
+//! accident, set for programs that softstop is not one of: how many descriptors `select` can take, and how deep a recursion may go.
+
+#![expect(
+    unsafe_code,
+    reason = "between fork and exec only system calls, and nix refuses a soft limit above the hard one by panicking"
+)]
+
+use std::os::fd::RawFd;
+
+/// Enough for whatever softstop does, and what most machines give.
+const STACK: libc::rlim_t = 8 << 20;
+
+/// The soft limits that softstop was started with, of those that it has raised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Raised {
+    descriptors: Option<libc::rlim_t>,
+    stack: Option<libc::rlim_t>,
+}
+
+/// Raises the soft limits of descriptors, to the hard one, and of the stack, to 8 MiB if that is allowed. What is refused stays as it is.
+pub fn raise() -> Raised {
+    Raised {
+        descriptors: raise_one(libc::RLIMIT_NOFILE, libc::RLIM_INFINITY),
+        stack: raise_one(libc::RLIMIT_STACK, STACK),
+    }
+}
+
+impl Raised {
+    pub const NONE: Raised = Raised { descriptors: None, stack: None };
+
+    /// Gives the calling process the soft limits back, and leaves the hard ones as they are now. Async-signal-safe.
+    pub(super) fn give_back(self) {
+        for (resource, soft) in [(libc::RLIMIT_NOFILE, self.descriptors), (libc::RLIMIT_STACK, self.stack)] {
+            if let (Some(soft), Some(now)) = (soft, get(resource)) {
+                set(resource, libc::rlimit { rlim_cur: soft.min(now.rlim_max), ..now });
+            }
+        }
+    }
+}
+
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+fn raise_one(resource: Resource, to: libc::rlim_t) -> Option<libc::rlim_t> {
+    let found = get(resource)?;
+    let wanted = found.rlim_max.min(to);
+    (found.rlim_cur < wanted && set(resource, libc::rlimit { rlim_cur: wanted, ..found })).then_some(found.rlim_cur)
+}
+
+/// The soft limit of descriptors as it is now: the highest number that one may have, plus one. Async-signal-safe.
+pub fn descriptors() -> u64 {
+    get(libc::RLIMIT_NOFILE).map_or(1024, |limit| limit.rlim_cur)
+}
+
+/// Where it has to be tried which numbers are open, it is from 3 up to this one, which is left out: a limit of a thousand million would take
+/// minutes. Async-signal-safe.
+pub(super) fn highest_descriptor_tried() -> RawFd {
+    RawFd::try_from(descriptors().min(65_536)).unwrap_or(0)
+}
+
+fn get(resource: Resource) -> Option<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is live memory of the right type.
+    (unsafe { libc::getrlimit(resource, &raw mut limit) } == 0).then_some(limit)
+}
+
+fn set(resource: Resource, limit: libc::rlimit) -> bool {
+    // SAFETY: `limit` is live memory of the right type, and only read.
+    unsafe { libc::setrlimit(resource, &raw const limit) == 0 }
+}
