@@ -313,7 +313,7 @@ fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
         up = dir.text("up"),
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
-    running.wait_for("main | up");
+    running.wait_for("| up");
     let signals = [(13, "PIPE"), (24, "XCPU"), (25, "XFSZ")];
     for (number, name) in signals {
         running.signal(number).wait_for(&format!("{name} received"));

@@ -136,6 +136,7 @@ fn happening(text: &str) -> Happening {
         [process, "ends", "with", how] => Happening::Exit((*process).to_string(), exit(how)),
         [signal, "from", "the", "terminal"] => Happening::Signal(Signal::parse(signal).unwrap(), Sender::Terminal),
         [signal, "from", "its", "parent"] => Happening::Signal(Signal::parse(signal).unwrap(), Sender::Parent(1)),
+        [signal, "from", "the", "kernel"] => Happening::Signal(Signal::parse(signal).unwrap(), Sender::Kernel),
         [signal, "from", "pid", pid] => {
             Happening::Signal(Signal::parse(signal).unwrap(), Sender::Process(pid.parse().unwrap()))
         }

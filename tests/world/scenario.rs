@@ -216,7 +216,14 @@ fn request(d: &mut Draw, config: &Config) -> Request {
         Signal::URG,
         Signal::CHLD,
     ]);
-    let sender = d.pick(&[Sender::Outside, Sender::Process(7), Sender::Parent(9), Sender::Terminal, Sender::Unknown]);
+    let sender = d.pick(&[
+        Sender::Outside,
+        Sender::Process(7),
+        Sender::Parent(9),
+        Sender::Terminal,
+        Sender::Kernel,
+        Sender::Unknown,
+    ]);
     let what = match d.below(12) {
         0..6 => Wish::Signal(signal, sender),
         6..9 => Wish::Order(order(d, config)),

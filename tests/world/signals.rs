@@ -55,6 +55,8 @@ impl World {
         let own = self.main_program().is_some_and(|p| p.stop == signal);
         let dumps = self.main_program().is_some_and(|p| p.dumps_on == Some(signal));
         match &self.config.stop_on {
+            // About softstop itself.
+            _ if sender == Sender::Kernel => Meaning::Drop,
             StopOn::Only(list) if list.contains(&signal) => Meaning::Stop,
             _ if signal == Signal::HUP && sender == Sender::Terminal => Meaning::Stop,
             _ if signal == Signal::CHLD || signal == Signal::URG => Meaning::Drop,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Machine;
 use super::action::{Action, ProbeKind, What};
 use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
-use crate::config::{Config, Handler, Probe, Process, Rung, Step, Task, When};
+use crate::config::{Config, Handler, Probe, Process, Rung, Step, StopOn, Task, When};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -227,6 +227,24 @@ fn what_is_told_before_the_clock_was_in_time() {
     told.extend(bench.machine.tell(bench.now, Event::GroupEmpty { process: WEB }));
     told.extend(bench.feed(Event::Tick));
     assert!(sent(&told).is_empty(), "nobody is left to kill: {told:?}");
+}
+
+/// Whatever the kernel sends about softstop itself is no word to the program, whoever asks for it to be one, and is said once.
+#[test]
+fn a_signal_of_the_kernel_about_softstop_is_nobody_elses() {
+    for number in 1..=64 {
+        let signal = Signal::from_number(number).unwrap();
+        let mut bench = Bench::new(config(|c| c.stop_on = StopOn::Only(vec![Signal::TERM, signal])));
+        bench.feed(Event::Begin);
+        let said = bench.signal(signal, Sender::Kernel);
+        let limit = [Signal::XCPU, Signal::XFSZ].contains(&signal);
+        assert_eq!(said.len(), usize::from(limit), "{signal}: {said:?}");
+        assert!(said.iter().all(|a| matches!(a, Action::Note(Note::OwnLimitReached { .. }))), "{signal}: {said:?}");
+        assert_eq!(bench.signal(signal, Sender::Kernel), [], "{signal} again");
+        assert!(!bench.machine.stopping(), "{signal}");
+        assert_eq!(sent(&bench.signal(Signal::TERM, Sender::Outside)), [Signal::TERM]);
+        assert_eq!(bench.signal(signal, Sender::Kernel), [], "{signal} during the stop");
+    }
 }
 
 /// The deadline's SIGKILL to left-overs counts like their own would have, that softstop was too late for.
