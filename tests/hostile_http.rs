@@ -111,6 +111,27 @@ fn ten_thousand_idle_connections() {
     });
 }
 
+/// The places are all taken anew within milliseconds: less than a probe may need from its connect to its request.
+#[test]
+fn thousands_of_connects_a_second_with_forty_descriptors() {
+    let launcher = ["sh", "-c", "ulimit -n 40; exec \"$@\"", "sh"];
+    survives_through(&launcher, 1, |addr, over| {
+        let began = Instant::now();
+        let mut silent = std::collections::VecDeque::new();
+        for n in 1.. {
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            silent.extend(connect(addr));
+            if silent.len() > 400 {
+                silent.pop_front();
+            }
+            // 4,000 a second at the most.
+            std::thread::sleep((Duration::from_micros(250) * n).saturating_sub(began.elapsed()));
+        }
+    });
+}
+
 /// With fewer descriptors than places, the places are as many as there are descriptors for.
 #[test]
 fn more_clients_than_descriptors() {

@@ -134,6 +134,29 @@ fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|l| l.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name))).map(|(_, value)| value)
 }
 
+/// A connection from another address of the loopback, which asks for nothing.
+async fn silent_from(source: [u8; 4], addr: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    socket.connect(addr).await.unwrap()
+}
+
+/// A node's probe that is a little slow to ask, and a crowd from elsewhere.
+#[test]
+fn a_crowd_from_one_address_pushes_out_nobody_else() {
+    with_server(Limits { connections: 4, ..wide() }, async |addr| {
+        let mut slow = silent_from([127, 0, 0, 1], addr).await;
+        let mut crowd = Vec::new();
+        for _ in 0..40 {
+            crowd.push(silent_from([127, 0, 0, 2], addr).await);
+        }
+        // The first of the crowd have been cut off, so the later ones have got in.
+        assert_eq!(read_all(&mut crowd[0]).await, "");
+        slow.write_all(&kubelet("/readyz")).await.unwrap();
+        assert!(read_all(&mut slow).await.starts_with("HTTP/1.1 200"));
+    });
+}
+
 #[test]
 fn the_kubelets_probe_gets_a_whole_answer_and_the_connection_closed() {
     with_server(Limits::default(), async |addr| {

@@ -1,14 +1,17 @@
 //! The probe endpoints' server: hyper's HTTP/1.1 on the one thread, every client bounded.
 //!
 //! The kubelet opens a fresh connection for each probe, and a probe that does not get in within a second counts as failed. So
-//! a newcomer always gets in: when all places are taken, the connection that has been open longest makes room, because an
-//! honest one has had its answer long ago. What a request means is the caller's: the server knows no path.
+//! a newcomer always gets in: when all places are taken, one makes room for it. It is of the address that has most of the places, so that
+//! a crowd from elsewhere does not push out a node's probe; and of its connections the one that has been open longest, because an
+//! honest one has had its answer long ago. Whose first request has been read is answered before it makes room, however many come. What a
+//! request means is the caller's: the server knows no path.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -53,7 +56,7 @@ const QUEUE: i32 = 1024;
 /// What one client, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at once; at least 1. One more closes the oldest.
+    /// Connections open at once; at least 1. One more closes the oldest of the address that has most.
     pub connections: usize,
     /// To send a whole request head, from the accept or from the previous answer: so an idle connection lasts no longer.
     pub request: Duration,
@@ -160,10 +163,12 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limit
             Ok((stream, addr)) => {
                 pause = Duration::ZERO;
                 connections.make_room_for_one(limits.connections);
-                let client = Client { from: addr.ip(), waits: Rc::default(), stream: Rc::new(stream) };
+                let client =
+                    Client { from: addr.ip(), waits: Rc::default(), asked: Rc::default(), stream: Rc::new(stream) };
                 let waits = Rc::clone(&client.waits);
                 let handle = connections.running.spawn_local_on(connection(client, site.clone(), limits), tasks);
-                connections.oldest_first.push_back((handle, waits));
+                let open = Open { task: handle, from: source(addr.ip()), waits };
+                connections.oldest_first.push_back(open);
                 // Lets the connections at hand have their turn before the next one is taken: a flood of connects cannot
                 // push out a probe whose request has already arrived.
                 tokio::task::yield_now().await;
@@ -192,10 +197,25 @@ fn out_of_resources(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
+/// An address as far as it tells one client from another: who has an IPv6 network has any number of addresses in it.
+fn source(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(from) => Ipv6Addr::from_bits(from.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+struct Open {
+    task: AbortHandle,
+    from: IpAddr,
+    /// For an answer: it makes room for nobody.
+    waits: Rc<Cell<bool>>,
+}
+
 struct Connections {
     running: JoinSet<()>,
-    /// Some have ended already. `true`: it waits for an answer that comes later, and makes room for nobody.
-    oldest_first: VecDeque<(AbortHandle, Rc<Cell<bool>>)>,
+    /// Some have ended already.
+    oldest_first: VecDeque<Open>,
     /// Places: the limit, or as many as there were descriptors for but one, which a newcomer needs.
     most: usize,
     /// When descriptors ran out last.
@@ -208,7 +228,11 @@ impl Connections {
             (self.most, self.short) = (limit, None);
         }
         self.forget_ended();
-        while self.oldest_first.len() >= self.most.max(1) && self.drop_oldest() {}
+        while self.is_full() && self.drop_one() {}
+    }
+
+    fn is_full(&self) -> bool {
+        self.oldest_first.len() >= self.most.max(1)
     }
 
     /// Descriptors have run out: fewer places, so that a newcomer does not have to wait for one again.
@@ -216,17 +240,25 @@ impl Connections {
         self.forget_ended();
         self.most = self.oldest_first.len().saturating_sub(1);
         self.short = Some(Instant::now());
-        self.drop_oldest();
+        self.drop_one();
     }
 
     fn forget_ended(&mut self) {
-        self.oldest_first.retain(|(c, _)| !c.is_finished());
+        self.oldest_first.retain(|open| !open.task.is_finished());
+    }
+
+    /// The oldest of those from where most are. `None`: there is none that can make room.
+    fn next_to_go(&self) -> Option<usize> {
+        let mut from: HashMap<IpAddr, (usize, usize)> = HashMap::new();
+        for (i, open) in self.oldest_first.iter().enumerate().filter(|(_, open)| !open.waits.get()) {
+            from.entry(open.from).or_insert((0, i)).0 += 1;
+        }
+        from.into_values().max_by_key(|(count, oldest)| (*count, Reverse(*oldest))).map(|(_, oldest)| oldest)
     }
 
     /// `false`: there is none that can make room.
-    fn drop_oldest(&mut self) -> bool {
-        let oldest = self.oldest_first.iter().position(|(_, waits)| !waits.get());
-        oldest.and_then(|i| self.oldest_first.remove(i)).inspect(|(c, _)| c.abort()).is_some()
+    fn drop_one(&mut self) -> bool {
+        self.next_to_go().and_then(|i| self.oldest_first.remove(i)).inspect(|open| open.task.abort()).is_some()
     }
 }
 
@@ -234,8 +266,10 @@ impl Connections {
 #[derive(Clone)]
 struct Client {
     from: IpAddr,
-    /// It waits for an answer that comes later.
+    /// It waits for an answer.
     waits: Rc<Cell<bool>>,
+    /// It has sent a request.
+    asked: Rc<Cell<bool>>,
     stream: Rc<TcpStream>,
 }
 
@@ -270,17 +304,22 @@ async fn talk(
     let service = service_fn(move |request: Request<Incoming>| {
         let (site, client) = (site.clone(), client.cloned());
         async move {
+            // In a flood dozens are accepted in that turn, and one of them would push it out. Further requests have no such right: who
+            // sends them without end would keep its place.
+            if let Some(client) = client.as_ref().filter(|client| !client.asked.replace(true)) {
+                client.waits.set(true);
+            }
             // One answer a turn: a client that sends hundreds of requests at once would have them all answered before anybody
             // else is looked at, and 64 such clients would keep a probe waiting for seconds.
             tokio::task::yield_now().await;
             let head = request.into_parts().0;
-            Ok::<_, Infallible>(match client {
-                Some(client) => match begin(&site, &head, client.from) {
-                    Some(later) => respond_later(later, &client).await,
-                    None => respond(&site.answer, &head),
-                },
+            let Some(client) = client else { return Ok::<_, Infallible>(respond(&site.answer, &head)) };
+            let response = match begin(&site, &head, client.from) {
+                Some(later) => respond_later(later, &client).await,
                 None => respond(&site.answer, &head),
-            })
+            };
+            client.waits.set(false);
+            Ok(response)
         }
     });
     let mut http = http1::Builder::new();
@@ -316,7 +355,6 @@ async fn respond_later(later: Pin<Box<dyn Future<Output = Answer>>>, client: &Cl
         // Who has closed the sending side alone may see it.
         () = gone(&client.stream) => Answer::text(202, "not waited for: the connection was closed\n"),
     };
-    client.waits.set(false);
     let mut response = shape(answer);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
