@@ -75,7 +75,7 @@ impl Writers {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the last attempt has not been answered yet"));
         }
         match writer::write(path, create, text.as_bytes(), limit) {
-            Written::Done(result) => result,
+            Written::Done(result) => result.map_err(in_words),
             Written::Late { held, starved } => {
                 self.held.extend(held.map(|pid| (pid, path.to_owned())));
                 let why = if starved { "no processor time was left for it" } else { "its file system hangs" };
@@ -108,6 +108,16 @@ impl Writers {
         !self.held.is_empty()
             && tree::children(process::own_pid()).is_ok_and(|pids| pids.iter().all(|pid| self.owns(*pid)))
     }
+}
+
+/// What the kernel's own words do not say.
+fn in_words(error: io::Error) -> io::Error {
+    let text = match error.raw_os_error() {
+        Some(libc::ELOOP) => "a symbolic link on the way is another user's, and not followed",
+        Some(libc::EMLINK) => "the file has a second name (a hard link), in a folder that others may change",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), text)
 }
 
 /// Whether it is certain, without asking a file system that might hang, that there is no such file: of what stands in /dev itself,

@@ -552,6 +552,11 @@ impl Drop for Running {
     }
 }
 
+/// A test's own child.
+pub fn reap(child: &mut Child) {
+    let _ = child.wait();
+}
+
 fn code_of(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

@@ -60,13 +60,15 @@ fn command(wait: &WaitFile) -> Vec<OsString> {
     command
 }
 
-/// softstop itself.
+/// softstop itself: the file that runs, not whatever has its name by now (an update in place, a child that may write there).
 fn own_program() -> PathBuf {
-    let own = std::env::current_exe().or_else(|_| {
-        let name = std::env::args_os().next().map(PathBuf::from);
-        name.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
-    });
-    own.unwrap_or_else(|_| PathBuf::from("/softstop"))
+    // In a child that has not executed anything yet it leads there, too.
+    let running = PathBuf::from("/proc/self/exe");
+    if running.read_link().is_ok() {
+        return running;
+    }
+    // Without /proc only a name is left.
+    std::env::args_os().next().map_or_else(|| PathBuf::from("/softstop"), PathBuf::from)
 }
 
 /// The helper's whole life. It ends with softstop.
@@ -74,6 +76,8 @@ fn own_program() -> PathBuf {
 pub fn look(wait: &WaitFile) -> u8 {
     let parent = std::os::unix::process::parent_id();
     let _ = process::parent_death_signal(Signal::KILL);
+    // The kernel has named it `exe`, after the link that it was started by.
+    let _ = std::fs::write("/proc/self/comm", "softstop");
     let mut last = String::new();
     loop {
         let Err(why) = holds(wait) else { return crate::exit::OK };

@@ -9,6 +9,7 @@
 mod child;
 mod error;
 pub mod maps;
+mod place;
 mod prepare;
 pub mod reader;
 pub mod stack;

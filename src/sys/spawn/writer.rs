@@ -4,15 +4,18 @@
 //! The process is a fork without exec, so it needs no program and half a millisecond. What the file system holds even after
 //! SIGKILL stays a child until it is let go, and is then reaped as any other.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, fork};
 
+use super::place;
 use crate::lifecycle::event::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::{self, SignalSet};
@@ -43,12 +46,12 @@ pub enum Written {
     },
 }
 
-/// Truncates (never renames: the termination log is a bind mount) and writes; with `create` the file is made if it is not there.
+/// Replaces its content, and follows nobody else's links: see [`place`]. With `create` the file is made if it is not there.
 /// Waits at most `limit`, and 20 ms more for the end of a writer that is late; 250 ms at least for one that is ready to run and only
 /// gets no processor time.
 ///
 /// # Errors
-/// In [`Written::Done`], as fork, open and write have it: ENXIO for a FIFO that nobody reads; in words when there may be no more
+/// In [`Written::Done`], as fork and [`place::write`] have it; in words when there may be no more
 /// processes: nothing is written then, as doing it without one could hang. A writer that somebody killed, as the kernel's OOM killer
 /// may and whoever kills what is left in the container, is followed by a second one, in what is left of `limit`.
 pub fn write(path: &Path, create: bool, text: &[u8], limit: Duration) -> Written {
@@ -149,7 +152,7 @@ fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> nix::Result<()> 
     if !own {
         close_all(0);
     }
-    open_and_write(path, create, text)
+    if own { write_own(path, text) } else { place::write(path, create, text) }
 }
 
 /// A writer that hangs must hold nothing of softstop's open: neither the log's pipe, whose reader waits for its end, nor ports nor
@@ -165,17 +168,16 @@ pub(super) fn close_all(first: i32) {
     }
 }
 
-fn open_and_write(path: &CString, create: bool, text: &[u8]) -> nix::Result<()> {
-    let create = if create { libc::O_CREAT } else { 0 };
-    // A FIFO that nobody reads and a device that blocks are refused.
-    let flags = libc::O_WRONLY | libc::O_TRUNC | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY | create;
-    // SAFETY: a NUL-terminated string that outlives the call.
-    let file = nix::Error::result(unsafe { libc::open(path.as_ptr(), flags, 0o644) })?;
-    // SAFETY: just opened, and never closed but by the end of the process.
-    let file = unsafe { BorrowedFd::borrow_raw(file) };
+/// A name of softstop's own descriptors: what is open there is meant, whoever made the link.
+fn write_own(path: &CStr, text: &[u8]) -> nix::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    write_all(&open(path, flags, Mode::empty())?, text)
+}
+
+pub(super) fn write_all(file: impl AsFd, text: &[u8]) -> nix::Result<()> {
     let mut rest = text;
     while !rest.is_empty() {
-        match nix::unistd::write(file, rest) {
+        match nix::unistd::write(&file, rest) {
             Ok(0) => return Err(nix::Error::EIO),
             Ok(n) => rest = rest.get(n..).unwrap_or_default(),
             Err(nix::Error::EINTR) => {}

@@ -1,0 +1,248 @@
+//! Writing a file where others may have a hand in. softstop often runs as root, and the folder belongs to a process of another user: a
+//! symbolic link there, a hard link, or a folder that is exchanged for a link would make it write wherever that user likes.
+//!
+//! So the path is walked one name at a time, and a symbolic link is followed only if root or softstop's own user made it. In a folder that
+//! others may change, a file is not opened but replaced: a new one is renamed over its name, which replaces links of either kind. What
+//! cannot be replaced is written in place: a FIFO, a device, and a mount (the kubelet's termination log), which nobody but root puts there.
+//!
+//! (`openat2` can refuse all links or none; whose they are it does not ask.) Async-signal-safe: it allocates nothing.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use super::writer::write_all;
+use nix::Error;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{UnlinkatFlags, ftruncate, geteuid, unlinkat};
+
+/// The kernel's limits: of a path with its NUL, of a name with its NUL, of links in a row.
+const PATH: usize = 4096;
+const NAME: usize = 256;
+const LINKS: u32 = 40;
+
+/// Replaces the content of the file; with `create` it is made if it is not there.
+///
+/// # Errors
+/// As open and write have it. ELOOP: a symbolic link on the way is another user's. EMLINK: the file has another name, too, in a folder
+/// that others may change. ENXIO: a FIFO that nobody reads.
+pub(super) fn write(path: &CStr, create: bool, text: &[u8]) -> nix::Result<()> {
+    let place = Place::find(path)?;
+    if place.is_others() && place.is_file(create)? && place.replace(text)? {
+        return Ok(());
+    }
+    place.write_in_place(create, text)
+}
+
+/// A name in a folder.
+struct Place {
+    folder: OwnedFd,
+    name: Text<NAME>,
+    /// A link of /proc to an open file: it leads to the file, not to a path.
+    magic: bool,
+}
+
+impl Place {
+    fn find(path: &CStr) -> nix::Result<Place> {
+        let mut rest = Text::<PATH>::new(path.to_bytes())?;
+        let mut folder = enter(AT_FDCWD, c".")?;
+        let mut links = 0;
+        loop {
+            if rest.bytes().starts_with(b"/") {
+                folder = enter(AT_FDCWD, c"/")?;
+            }
+            let (name, last) = rest.take_name()?;
+            if name.bytes().is_empty() || last && [&b"."[..], b".."].contains(&name.bytes()) {
+                return Err(Error::EISDIR);
+            }
+            let found = match fstatat(&folder, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Error::ENOENT) if last => return Ok(Place { folder, name, magic: false }),
+                found => found?,
+            };
+            if kind(&found) == SFlag::S_IFLNK {
+                links += 1;
+                if fstatfs(&folder)?.filesystem_type() == PROC_SUPER_MAGIC {
+                    if last {
+                        return Ok(Place { folder, name, magic: true });
+                    }
+                    folder = enter_by(&folder, name.as_c_str(), OFlag::empty())?;
+                    continue;
+                }
+                if links > LINKS || !is_trusted(found.st_uid) {
+                    return Err(Error::ELOOP);
+                }
+                rest.put_in_front(&link(&folder, name.as_c_str())?)?;
+            } else if last {
+                return Ok(Place { folder, name, magic: false });
+            } else {
+                folder = enter(&folder, name.as_c_str())?;
+            }
+        }
+    }
+
+    /// Others may put something else at the name.
+    fn is_others(&self) -> bool {
+        let others = Mode::S_IWGRP | Mode::S_IWOTH;
+        !self.magic
+            && fstat(&self.folder).is_ok_and(|folder| {
+                !is_trusted(folder.st_uid) || Mode::from_bits_truncate(folder.st_mode).intersects(others)
+            })
+    }
+
+    /// A regular file, or one that may be made.
+    fn is_file(&self, create: bool) -> nix::Result<bool> {
+        match fstatat(&self.folder, self.name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) if kind(&found) == SFlag::S_IFLNK => Err(Error::ELOOP),
+            Ok(found) => Ok(kind(&found) == SFlag::S_IFREG),
+            Err(Error::ENOENT) if create => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// False: it cannot be replaced here, and nothing has changed.
+    fn replace(&self, text: &[u8]) -> nix::Result<bool> {
+        // Nobody needs to find it. One that is left was a killed writer's, or somebody's who is in for mischief.
+        const NEW: &CStr = c".softstop-is-writing";
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let make = || openat(&self.folder, NEW, flags, Mode::from_bits_truncate(0o644));
+        let made = match make() {
+            Err(Error::EEXIST) => {
+                let _ = unlinkat(&self.folder, NEW, UnlinkatFlags::NoRemoveDir);
+                make()
+            }
+            made => made,
+        };
+        let file = match made {
+            Err(Error::EACCES | Error::EPERM | Error::EROFS | Error::EEXIST) => return Ok(false),
+            made => made?,
+        };
+        let written =
+            write_all(&file, text).and_then(|()| renameat(&self.folder, NEW, &self.folder, self.name.as_c_str()));
+        if written.is_err() {
+            let _ = unlinkat(&self.folder, NEW, UnlinkatFlags::NoRemoveDir);
+        }
+        match written {
+            // A mount, or somebody else's file in a folder such as /tmp.
+            Err(Error::EBUSY | Error::EXDEV | Error::EACCES | Error::EPERM) => Ok(false),
+            written => written.map(|()| true),
+        }
+    }
+
+    fn write_in_place(&self, create: bool, text: &[u8]) -> nix::Result<()> {
+        // A FIFO that nobody reads and a device that blocks are refused.
+        let mut flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        flags.set(OFlag::O_CREAT, create);
+        flags.set(OFlag::O_NOFOLLOW, !self.magic);
+        let file = openat(&self.folder, self.name.as_c_str(), flags, Mode::from_bits_truncate(0o644))?;
+        let found = fstat(&file)?;
+        if kind(&found) == SFlag::S_IFREG {
+            if found.st_nlink > 1 && self.is_others() {
+                return Err(Error::EMLINK);
+            }
+            ftruncate(&file, 0)?;
+        }
+        write_all(&file, text)
+    }
+}
+
+fn enter(folder: impl AsFd, name: &CStr) -> nix::Result<OwnedFd> {
+    enter_by(folder, name, OFlag::O_NOFOLLOW)
+}
+
+fn enter_by(folder: impl AsFd, name: &CStr, follow: OFlag) -> nix::Result<OwnedFd> {
+    openat(folder, name, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | follow, Mode::empty())
+}
+
+fn kind(found: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT
+}
+
+/// Root or softstop's own user; not the uid that everybody without a mapping has in a user namespace.
+fn is_trusted(uid: u32) -> bool {
+    const OVERFLOW: u32 = 65_534;
+    uid == 0 || uid == geteuid().as_raw() && uid != OVERFLOW
+}
+
+/// What the link says.
+fn link(folder: &OwnedFd, name: &CStr) -> nix::Result<Text<PATH>> {
+    let mut text = Text::<PATH> { bytes: [0; PATH], len: 0 };
+    // SAFETY: a NUL-terminated name, and room for one byte less than the buffer has.
+    let n = unsafe { libc::readlinkat(folder.as_raw_fd(), name.as_ptr(), text.bytes.as_mut_ptr().cast(), PATH - 1) };
+    text.len = usize::try_from(Error::result(n)?).unwrap_or_default();
+    // As long as the buffer: there may be more.
+    if text.len == PATH - 1 { Err(Error::ENAMETOOLONG) } else { Ok(text) }
+}
+
+/// Bytes and a NUL, on the stack.
+struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Text<N> {
+    fn new(text: &[u8]) -> nix::Result<Text<N>> {
+        let mut bytes = [0; N];
+        let room = bytes.get_mut(..N - 1).and_then(|room| room.get_mut(..text.len()));
+        room.ok_or(Error::ENAMETOOLONG)?.copy_from_slice(text);
+        Ok(Text { bytes, len: text.len() })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+    }
+}
+
+impl Text<PATH> {
+    /// The first name, and whether it is the last.
+    fn take_name(&mut self) -> nix::Result<(Text<NAME>, bool)> {
+        let slashes = |bytes: &[u8]| bytes.iter().take_while(|b| **b == b'/').count();
+        let start = slashes(self.bytes());
+        let end = start + self.bytes()[start..].iter().take_while(|b| **b != b'/').count();
+        let name = Text::new(&self.bytes()[start..end])?;
+        let rest = end + slashes(&self.bytes()[end..]);
+        self.bytes.copy_within(rest..self.len, 0);
+        self.len -= rest;
+        Ok((name, self.len == 0))
+    }
+
+    fn put_in_front(&mut self, front: &Text<PATH>) -> nix::Result<()> {
+        let at = front.len + 1;
+        if at + self.len >= PATH {
+            return Err(Error::ENAMETOOLONG);
+        }
+        self.bytes.copy_within(..self.len, at);
+        self.bytes[..front.len].copy_from_slice(front.bytes());
+        self.bytes[front.len] = b'/';
+        self.len += at;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_apart_name_by_name() {
+        let mut path = Text::<PATH>::new(b"//a/./bc//d/").unwrap();
+        let mut names = Vec::new();
+        loop {
+            let (name, last) = path.take_name().unwrap();
+            names.push(String::from_utf8(name.bytes().to_vec()).unwrap());
+            if last {
+                break;
+            }
+        }
+        assert_eq!(names, ["a", ".", "bc", "d"]);
+        let mut path = Text::<PATH>::new(b"rest/of").unwrap();
+        path.put_in_front(&Text::new(b"/to").unwrap()).unwrap();
+        assert_eq!(path.bytes(), b"/to/rest/of");
+        assert!(Text::<NAME>::new(&[b'x'; NAME - 1]).is_ok() && Text::<NAME>::new(&[b'x'; NAME]).is_err());
+        assert!(Text::<PATH>::new(&[b'x'; PATH - 4]).unwrap().put_in_front(&Text::new(b"abcd").unwrap()).is_err());
+    }
+}
