@@ -141,6 +141,19 @@ async fn silent_from(source: [u8; 4], addr: SocketAddr) -> TcpStream {
     socket.connect(addr).await.unwrap()
 }
 
+/// A client that asks again and again takes one place, not one for each time.
+#[test]
+fn connections_that_have_ended_take_no_place() {
+    with_server(Limits { connections: 4, ..wide() }, async |addr| {
+        let mut slow = TcpStream::connect(addr).await.unwrap();
+        for _ in 0..20 {
+            probe(addr).await;
+        }
+        slow.write_all(&kubelet("/readyz")).await.unwrap();
+        assert!(read_all(&mut slow).await.starts_with("HTTP/1.1 200"));
+    });
+}
+
 /// A node's probe that is a little slow to ask, and a crowd from elsewhere.
 #[test]
 fn a_crowd_from_one_address_pushes_out_nobody_else() {

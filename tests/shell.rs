@@ -115,3 +115,24 @@ fn what_run_was_started_with_is_not_kept_open() {
     assert!(!open.iter().any(|(_, path)| *path == Path::new(&held)), "{open:?}");
     running.stop_within(Duration::from_secs(5));
 }
+
+/// A helper whose wait is over, long before softstop's end.
+#[test]
+fn a_helper_that_is_not_waited_for_any_more_is_gone() {
+    let dir = Dir::new();
+    let text = format!(
+        "grace = \"60s\"\n[[process]]\nname = \"a\"\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1000; done\"]\n\
+         [[drain]]\nname = \"flag\"\nwait_file = {{ path = {:?} }}\ntimeout = \"300ms\"\n",
+        dir.text("never")
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
+    running.wait_for("a: started").term().wait_for("a: stopping");
+    let helper = |r: &Running| {
+        r.marked().iter().any(|p| {
+            let line = std::fs::read(format!("/proc/{}/cmdline", p.pid)).unwrap_or_default();
+            line.windows(11).any(|w| w == b"__wait_file")
+        })
+    };
+    running.wait_until("the helper is gone", |r| !helper(r));
+    assert_eq!(running.code(), None, "it ended with softstop, not with its wait");
+}
