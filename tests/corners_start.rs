@@ -40,10 +40,13 @@ fn between_fork_and_exec_only_what_is_safe_there_happens() {
         [(&["--", "true"][..], true), (&["--", "/no/such/program"], false), (&["run", "-c", &config], true)]
     {
         let Some(calls) = traced(&dir, command) else { return };
-        let forked = calls.iter().position(|(_, c)| c.starts_with("clone(")).expect("a fork");
+        // Others read /etc/passwd and /etc/group, and execute nothing.
+        let is_child = |(pid, c): &&(String, String)| *pid != calls[0].0 && c.starts_with("execve(");
+        let child = &calls.iter().find(is_child).expect("a child").0;
+        let begins = calls.iter().position(|(pid, _)| pid == child).expect("its first call");
+        let forked = calls[..begins].iter().rposition(|(_, c)| c.starts_with("clone(")).expect("a fork");
         let fork = &calls[forked].1;
         assert!(!fork.contains("CLONE_VM") && !fork.contains("CLONE_VFORK"), "{fork}");
-        let child = calls.iter().map(|(pid, _)| pid).find(|pid| **pid != calls[0].0).expect("a child");
         let name = |call: &str| call.split('(').next().unwrap_or_default().to_owned();
         let blocked = calls[..forked].iter().rev().find(|(_, c)| c.starts_with("rt_sigprocmask(")).unwrap();
         assert!(
