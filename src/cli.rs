@@ -3,6 +3,7 @@
 
 pub mod pod;
 pub mod reading;
+pub mod variables;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -33,3 +33,4 @@ pub mod signal;
 pub mod status;
 pub mod sys;
 pub mod time;
+pub mod variables;

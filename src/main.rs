@@ -4,13 +4,17 @@
 
 mod checking;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use softstop::cli::variables::{Environment, Who};
 use softstop::cli::{Command, ConfigFile, Instance, Run, reading};
-use softstop::config::check;
+use softstop::config::check::{self, values};
 use softstop::config::problem::Problems;
 use softstop::config::wait::WaitFile;
 use softstop::config::{Config, Control};
@@ -18,7 +22,7 @@ use softstop::control::client;
 use softstop::control::protocol::Request;
 use softstop::lifecycle::event::Order;
 use softstop::sys::signals::Early;
-use softstop::{exit, probe, runtime};
+use softstop::{exit, probe, runtime, variables};
 
 softstop::entry!(program);
 
@@ -40,7 +44,10 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
     };
     match cli.command {
         None => match cli.wrapper.config() {
-            Ok(config) => runtime::run(config, cli.wrapper.common.parent_death_signal, early),
+            Ok(config) => {
+                let environment = Environment::new(std::env::vars_os(), Who::Wrapper, &|_| false);
+                runtime::run(config, environment, cli.wrapper.common.parent_death_signal, early)
+            }
             Err(why) => usage_error(&why),
         },
         Some(Command::Run(args)) => run(&args, early),
@@ -68,11 +75,8 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
         Some(Command::Probe(a)) => {
             early.restore();
             probe::run(&a.target, a.timeout, || {
-                let (control, http) = settings(&a.instance.file)
-                    .ok()
-                    .flatten()
-                    .map_or((Control::Own, None), |c| (c.control, c.http.map(|http| http.listen)));
-                probe::Own { control: a.instance.control.clone().unwrap_or(control), http: a.http.or(http) }
+                let Whereabouts { control, http, .. } = whereabouts(&a.instance, true);
+                probe::Own { control, http: a.http.or(http) }
             })
         }
         Some(Command::WaitFile { gone, contains, path }) => {
@@ -83,13 +87,18 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
 }
 
 fn run(args: &Run, early: Early) -> u8 {
-    match load(&args.file, args.common.grace) {
+    let used = RefCell::new(BTreeSet::new());
+    match load_using(&args.file, args.common.grace, &used) {
         Ok((mut config, warnings)) => {
             for warning in warnings {
                 say(warning.trim_end());
             }
             match args.common.apply(&mut config) {
-                Ok(()) => runtime::run(config, args.common.parent_death_signal, early),
+                Ok(()) => {
+                    let used = |name: &str| used.borrow().contains(name);
+                    let environment = Environment::new(std::env::vars_os(), Who::Run, &used);
+                    runtime::run(config, environment, args.common.parent_death_signal, early)
+                }
                 Err(why) => usage_error(&why),
             }
         }
@@ -107,15 +116,40 @@ fn order(instance: &Instance, order: Order, early: Early) -> u8 {
 /// A client's whole life.
 fn ask(instance: &Instance, request: Request, json: bool, early: Early) -> u8 {
     early.restore();
-    let (control, note) = match &instance.control {
-        Some(control) => (control.clone(), None),
-        None => match settings(&instance.file) {
-            Ok(config) => (config.map_or(Control::Own, |c| c.control), None),
-            // A mistake in it is no reason to leave a running softstop alone.
-            Err(note) => (Control::Own, Some(note)),
-        },
-    };
+    let Whereabouts { control, note, .. } = whereabouts(instance, false);
     client::ask(&control, &request, json, note.as_deref())
+}
+
+/// Where the instance that is meant can be reached.
+struct Whereabouts {
+    control: Control,
+    http: Option<SocketAddr>,
+    /// Why less is known than could be.
+    note: Option<String>,
+}
+
+/// What the command line says, else what the softstop that started this has said of itself, else its configuration. `http`: that is
+/// wanted, too.
+fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
+    let file = &instance.file;
+    let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    // Of clap's value nobody can say where it comes from.
+    let by_flag = file
+        .config
+        .as_ref()
+        .is_some_and(|file| std::env::var_os("SOFTSTOP_CONFIG").as_deref() != Some(file.as_os_str()));
+    let told = |name| var(name).filter(|_| !by_flag);
+    let told_control = told(variables::INSTANCE).and_then(|text| values::control(&text).ok());
+    let told_http = told(variables::INSTANCE_HTTP).and_then(|text| text.parse().ok());
+    if let Some(control) = instance.control.clone().or(told_control) {
+        let configured = || settings(file).ok().flatten()?.http.map(|http| http.listen);
+        let http = told_http.or_else(|| if http { configured() } else { None });
+        return Whereabouts { control, http, note: None };
+    }
+    // A mistake in it is no reason to leave a running softstop alone.
+    let (config, note) = settings(file).map_or_else(|note| (None, Some(note)), |config| (config, None));
+    let (control, http) = config.map_or((Control::Own, None), |c| (c.control, c.http.map(|http| http.listen)));
+    Whereabouts { control, http: told_http.or(http), note }
 }
 
 /// What the instance that is meant was configured with, if there is such a file; a note when it has mistakes.
@@ -138,6 +172,15 @@ fn place(args: &ConfigFile) -> PathBuf {
 
 /// `grace`: from the command line, which wins over the file; everything in the file is held against it.
 fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<String>), Problems> {
+    load_using(args, grace, &RefCell::default())
+}
+
+/// `used`: the variables that the configuration refers to.
+fn load_using(
+    args: &ConfigFile,
+    grace: Option<Duration>,
+    used: &RefCell<BTreeSet<String>>,
+) -> Result<(Config, Vec<String>), Problems> {
     let path = place(args);
     let name = path.display().to_string();
     let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
@@ -149,7 +192,11 @@ fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<Strin
         Problems::of_file(&name, format!("the configuration cannot be read: {error}"), help)
     })?;
     let text = check::decode(&bytes, &name)?;
-    let (config, warnings) = check::read_with_grace(text, &name, &|key| std::env::var(key).ok(), grace)?;
+    let variable = |key: &str| {
+        used.borrow_mut().insert(key.to_owned());
+        std::env::var(key).ok()
+    };
+    let (config, warnings) = check::read_with_grace(text, &name, &variable, grace)?;
     Ok((config, warnings.iter().map(ToString::to_string).collect()))
 }
 

@@ -88,7 +88,19 @@ fn every_variable_is_documented_and_none_is_invented() {
     let text = page("docs/command-line.md");
     assert_eq!(named_in_tables(&text, "SOFTSTOP_", 2), variables);
     // What hooks are told, and how the tests are run.
-    let others = ["REASON", "REMAINING_MS", "EXIT_CODE", "ROUNDS", "SCENARIOS", "SEED", "FROM", ""];
+    let others = [
+        "REASON",
+        "REMAINING_MS",
+        "EXIT_CODE",
+        "INSTANCE",
+        "INSTANCE_HTTP",
+        "GARCE",
+        "ROUNDS",
+        "SCENARIOS",
+        "SEED",
+        "FROM",
+        "",
+    ];
     for (path, text) in pages() {
         for word in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|w| w.starts_with("SOFTSTOP_")) {
             let known = variables.contains(word) || others.contains(&word.trim_start_matches("SOFTSTOP_"));
@@ -107,6 +119,13 @@ fn every_program_with_signals_of_its_own_is_documented() {
     };
     let table: String = softstop::programs::all().map(row).collect();
     assert!(page("docs/signals.md").contains(&table), "docs/signals.md should have:\n{table}");
+}
+
+#[test]
+fn what_a_manifest_is_read_by_are_the_wrappers_own_variables() {
+    let declared = softstop::cli::variables::Variables::declared();
+    let own: BTreeSet<&str> = declared.of_the_wrapper_alone().collect();
+    assert_eq!(own, BTreeSet::from(softstop::pod::launch::WRAPPERS));
 }
 
 #[test]

@@ -17,6 +17,7 @@ const PURE: &[&str] = &[
     "signal.rs",
     "programs.rs",
     "json.rs",
+    "variables.rs",
     "time.rs",
     "exit.rs",
     "http/metrics.rs",

@@ -1,8 +1,11 @@
 //! What a container's start in a manifest amounts to: its arguments and variables read as softstop would read them there, its
 //! configuration as far as it is at hand. Pure: the files have been read, the variables of this process are asked of the caller.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
+use super::variables::{Variables, Who};
 use super::{Cli, Command, Run, reading};
 use crate::config::check;
 use crate::pod::{Refused, Settings, Start};
@@ -33,7 +36,8 @@ pub fn interpret(
     match command {
         None => {
             let config = wrapper.config().map_err(Refused::Usage)?;
-            Ok(Settings { config, warnings: Vec::new(), file: None, path: None, grace_given: true })
+            let unread = unread(start, Who::Wrapper, &BTreeSet::new());
+            Ok(Settings { config, warnings: Vec::new(), file: None, path: None, grace_given: true, unread })
         }
         Some(Command::Run(run)) => configured(start, &run, found, own),
         Some(_) => Err(Refused::Nothing),
@@ -54,15 +58,28 @@ fn configured(
     }
     .ok_or_else(|| Refused::Unknown(path.clone()))?;
     // A variable of the image is not in the manifest, and may be here.
-    let variable = |name: &str| match start.env.get(name) {
-        Some(Some(value)) => Some((*value).to_owned()),
-        Some(None) => Some(own(name).unwrap_or_else(|| (start.stand_in)(name).to_owned())),
-        None => own(name),
+    let used = RefCell::new(BTreeSet::new());
+    let variable = |name: &str| {
+        used.borrow_mut().insert(name.to_owned());
+        match start.env.get(name) {
+            Some(Some(value)) => Some((*value).to_owned()),
+            Some(None) => Some(own(name).unwrap_or_else(|| (start.stand_in)(name).to_owned())),
+            None => own(name),
+        }
     };
     let read = check::read_with_grace(&text, &name, &variable, run.common.grace);
     let (mut config, warnings) = read.map_err(|problems| Refused::Config(problems.list))?;
     run.common.apply(&mut config).map_err(Refused::Usage)?;
-    Ok(Settings { config, warnings, file: Some(name), path: Some(path), grace_given: run.common.grace.is_some() })
+    let (unread, grace_given) = (unread(start, Who::Run, &used.into_inner()), run.common.grace.is_some());
+    Ok(Settings { config, warnings, file: Some(name), path: Some(path), grace_given, unread })
+}
+
+/// `used`: the variables that the configuration refers to.
+fn unread(start: &Start<'_>, who: Who, used: &BTreeSet<String>) -> Vec<(String, String, String)> {
+    let declared = Variables::declared();
+    let names = start.env.keys().filter(|name| !used.contains(**name));
+    let wrong = |name: &&str| declared.wrong(who, name).map(|(what, help)| ((*name).to_owned(), what, help));
+    names.filter_map(wrong).collect()
 }
 
 /// clap's message has a line that says it all, and advice below.

@@ -88,7 +88,9 @@ fn find(control: &Control) -> Result<Place, Failure> {
     match control {
         Control::Path(path) => Ok(Place { address: Address::Path(path.clone()), pid: None }),
         Control::Abstract(name) => Ok(Place { address: Address::Abstract(name.clone()), pid: None }),
-        Control::Off => Err(unavailable("the control socket is off, by SOFTSTOP_CONTROL or [control] socket")),
+        Control::Off => {
+            Err(unavailable("the control socket is off, by --control, SOFTSTOP_CONTROL or [control] socket"))
+        }
         Control::Own => find_own(),
     }
 }

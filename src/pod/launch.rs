@@ -14,8 +14,8 @@ const INITS: [&str; 5] = ["tini", "tini-static", "docker-init", "dumb-init", "ca
 const SHELLS: [&str; 6] = ["sh", "bash", "ash", "dash", "zsh", "busybox"];
 /// The kernel gives a program no longer argument (MAX_ARG_STRLEN).
 const LONGEST_WORD: usize = 128 * 1024;
-/// Variables that mean something to the wrapper alone.
-const WRAPPERS: [&str; 7] = [
+/// Variables that mean something to the wrapper alone. A test holds them against the flags' declarations.
+pub const WRAPPERS: [&str; 7] = [
     "SOFTSTOP_DRAIN_SLEEP",
     "SOFTSTOP_STARTUP",
     "SOFTSTOP_READINESS",

@@ -49,6 +49,8 @@ pub struct Settings {
     pub path: Option<String>,
     /// `--grace` or `SOFTSTOP_GRACE` says the grace, not the file.
     pub grace_given: bool,
+    /// Variables of the container that nobody reads: the name, what is wrong with it, what to do.
+    pub unread: Vec<(String, String, String)>,
 }
 
 /// Why such a start fails, or cannot be judged.

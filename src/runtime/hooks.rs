@@ -25,6 +25,7 @@ use crate::signal::Signal;
 use crate::sys::spawn::{self, Spawn, Stdio};
 use crate::sys::stdio::watch;
 use crate::sys::target;
+use crate::variables;
 
 /// Of a probe's output so much is kept, as by the kubelet; the rest is read and dropped.
 const KEPT_OUTPUT: usize = 10 * 1024;
@@ -323,10 +324,10 @@ fn not_started(error: SpawnError) -> Outcome {
 fn environment(told: &Told, probe: bool) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
     if !probe {
-        env.push(("SOFTSTOP_REASON".into(), told.reason.into()));
-        env.push(("SOFTSTOP_REMAINING_MS".into(), told.remaining.as_millis().to_string().into()));
+        env.push((variables::REASON.into(), told.reason.into()));
+        env.push((variables::REMAINING_MS.into(), told.remaining.as_millis().to_string().into()));
     }
-    env.extend(told.exit_code.map(|code| ("SOFTSTOP_EXIT_CODE".into(), code.to_string().into())));
+    env.extend(told.exit_code.map(|code| (variables::EXIT_CODE.into(), code.to_string().into())));
     env
 }
 

@@ -20,12 +20,14 @@ mod sight;
 pub mod waits;
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
+use crate::cli::variables::Environment;
 use crate::config::Config;
 use crate::exit;
 use crate::http::{endpoints, server};
@@ -36,6 +38,7 @@ use crate::signal::Signal;
 use crate::sys::signals::Early;
 use crate::sys::{limits, process, tree};
 use crate::time::At;
+use crate::variables;
 use shell::{PATIENCE, Shell};
 use sight::{Audience, Sight};
 
@@ -73,7 +76,7 @@ pub fn guarded(softstop: impl FnOnce() -> u8) -> u8 {
 ///
 /// Nothing is started when a port cannot be had or a stop was requested before; both are said on standard error.
 #[must_use]
-pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) -> u8 {
+pub fn run(config: Config, environment: Environment, parent_death_signal: Option<Signal>, early: Early) -> u8 {
     let clock = Clock::start();
     let inherited_fds = process::inherited_fds();
     if !config.is_wrapper() {
@@ -94,7 +97,12 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
         return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
     }
     panics_go_to_the_log();
-    let warnings = settle_in(parent_death_signal);
+    let warnings: Vec<String> = environment.warnings.into_iter().chain(settle_in(parent_death_signal)).collect();
+    let mut environment = environment.handed_down;
+    for (name, value) in variables::of_instance(&config) {
+        environment.retain(|(key, _)| key != name);
+        environment.extend(value.map(|value| (OsString::from(name), value)));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot set up the event loop: {error}"), exit::INTERNAL),
@@ -121,6 +129,7 @@ pub fn run(config: Config, parent_death_signal: Option<Signal>, early: Early) ->
         }
         orders.listen(&machine, &sight, clock);
         let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, sight);
+        shell.environment = environment;
         shell.begin(&early.pending());
         shell.run(early).await
     });

@@ -74,6 +74,7 @@ pub(super) struct Shell {
     pub inherited: Inherited,
     /// Descriptors from 3 up that softstop was started with and has not let go of yet.
     pub inherited_fds: Vec<RawFd>,
+    /// What children get, before what they are given themselves.
     pub environment: Vec<(OsString, OsString)>,
     pub children: HashMap<i32, Owner>,
     /// The group of each process's latest run.
@@ -156,7 +157,7 @@ impl Shell {
             clock,
             inherited,
             inherited_fds,
-            environment: std::env::vars_os().collect(),
+            environment: Vec::new(),
             children: HashMap::new(),
             watched: BTreeMap::new(),
             next_group_look: Instant::now(),

@@ -131,3 +131,18 @@ pub fn stop_signal(case: &Case<'_>, found: &mut Found<'_>) {
         ),
     );
 }
+
+/// A misspelt variable is another variable, and softstop goes on with its default.
+pub fn unread_variable(case: &Case<'_>, found: &mut Found<'_>) {
+    for (name, sentence, help) in &case.settings.unread {
+        let entries = case.container.node.list("env").into_iter();
+        let named = entries.filter_map(|n| n.get("name")).find(|n| n.text() == Some(name));
+        let at = named.map_or_else(|| case.launch.mark.clone(), |n| n.mark());
+        found.warn(
+            at,
+            sentence.clone(),
+            "it is handed on to the program, and softstop goes on without it",
+            help.clone(),
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! The `SOFTSTOP_` variables, as the flags declare them: which are settings of a softstop that runs something, and which are none at all.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+
+use clap::{ArgAction, CommandFactory};
+
+use super::Cli;
+use crate::config::nearest;
+use crate::report::one_line;
+use crate::variables;
+
+const PREFIX: &str = "SOFTSTOP_";
+/// So many are warned of one by one.
+const NAMED: usize = 10;
+
+/// Who runs something, and so has settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    Wrapper,
+    Run,
+}
+
+/// Every variable that softstop reads, by what reads it.
+#[derive(Clone, Default, Debug)]
+pub struct Variables {
+    wrapper: BTreeSet<String>,
+    run: BTreeSet<String>,
+    /// Of clients and other commands alone.
+    others: BTreeSet<String>,
+}
+
+impl Variables {
+    pub fn declared() -> Variables {
+        let command = Cli::command();
+        let names = |command: &clap::Command| -> BTreeSet<String> {
+            let args = command.get_arguments().filter(|a| !matches!(a.get_action(), ArgAction::Help));
+            args.filter_map(|a| a.get_env()?.to_str().map(str::to_owned)).collect()
+        };
+        let run = command.find_subcommand("run").map(names).unwrap_or_default();
+        Variables { wrapper: names(&command), run, others: command.get_subcommands().flat_map(names).collect() }
+    }
+
+    /// What that one reads.
+    fn of(&self, who: Who) -> &BTreeSet<String> {
+        match who {
+            Who::Wrapper => &self.wrapper,
+            Who::Run => &self.run,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &str> {
+        self.wrapper.union(&self.run).chain(self.others.iter()).map(String::as_str)
+    }
+
+    /// They mean something to the wrapper and nothing to `run`.
+    pub fn of_the_wrapper_alone(&self) -> impl Iterator<Item = &str> {
+        self.wrapper.difference(&self.run).map(String::as_str)
+    }
+
+    /// A setting of this softstop, or of one like it: not handed down to what it runs. What the wrapper does not read itself it passes
+    /// on: `softstop run` behind it may have nothing else to find its configuration by.
+    fn is_own(&self, who: Who, name: &str) -> bool {
+        self.of(who).contains(name) || who == Who::Run && self.wrapper.contains(name)
+    }
+
+    /// What is wrong with a variable of that name, and what to do, each without a full stop; `None`: nothing, or it is none of ours.
+    pub fn wrong(&self, who: Who, name: &str) -> Option<(String, String)> {
+        let bare = name.strip_prefix(PREFIX)?;
+        if variables::ALL.contains(&name) || self.of(who).contains(name) || is_service_link(bare) {
+            return None;
+        }
+        if self.all().any(|known| known == name) {
+            // Clients of the wrapper read others.
+            return (who == Who::Run).then(|| {
+                let sentence = format!("{name} is a setting of the wrapper alone: softstop run does not read it");
+                (sentence, "write it into the configuration".to_owned())
+            });
+        }
+        let known = self.all().filter_map(|known| known.strip_prefix(PREFIX));
+        let help = match nearest(bare, known) {
+            Some(near) => format!("did you mean {PREFIX}{near}?"),
+            None => {
+                "softstop --help has those that there are; a variable of your own is better called otherwise".to_owned()
+            }
+        };
+        Some((format!("{} is no variable of softstop", one_line(name)), help))
+    }
+}
+
+/// What Kubernetes sets for a Service whose name begins with `softstop`.
+fn is_service_link(bare: &str) -> bool {
+    let ends = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
+    let parts: Vec<&str> = bare.split('_').collect();
+    let port = parts.iter().rposition(|part| *part == "PORT");
+    // NAME_PORT_80_TCP, NAME_PORT_80_TCP_ADDR, NAME_SERVICE_PORT_HTTP.
+    let of_port = port.is_some_and(|at| parts.get(at + 1).is_some_and(|n| n.parse::<u16>().is_ok()));
+    let named = bare.contains("SERVICE_PORT_");
+    of_port || named || ends.iter().any(|end| bare == *end || bare.ends_with(&format!("_{end}")))
+}
+
+/// What softstop hands down of its environment, and what is to be said of it.
+#[derive(Default, Debug)]
+pub struct Environment {
+    /// Without its own settings.
+    pub handed_down: Vec<(OsString, OsString)>,
+    /// Of variables that nobody reads: a line each.
+    pub warnings: Vec<String>,
+}
+
+impl Environment {
+    /// `used`: what the configuration refers to as `${NAME}`, which is the user's own by that.
+    pub fn new(all: impl Iterator<Item = (OsString, OsString)>, who: Who, used: &dyn Fn(&str) -> bool) -> Environment {
+        let all: Vec<_> = all.collect();
+        // To look through what is declared takes a moment, and most environments have nothing of it.
+        if !all.iter().any(|(name, _)| is_ours(name)) {
+            return Environment { handed_down: all, warnings: Vec::new() };
+        }
+        let declared = Variables::declared();
+        let mut warnings: Vec<String> = Vec::new();
+        let mut more = 0;
+        for name in all.iter().filter_map(|(name, _)| name.to_str()).filter(|name| !used(name)) {
+            let Some((sentence, help)) = declared.wrong(who, name) else { continue };
+            if warnings.len() < NAMED {
+                warnings.push(format!("{sentence}; {help}"));
+            } else {
+                more += 1;
+            }
+        }
+        if more > 0 {
+            warnings.push(format!("{more} more variables begin with {PREFIX} and are none of softstop's"));
+        }
+        let is_own = |name: &OsStr| name.to_str().is_some_and(|name| declared.is_own(who, name));
+        let handed_down = all.into_iter().filter(|(name, _)| !is_own(name)).collect();
+        Environment { handed_down, warnings }
+    }
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(who: Who, names: &[&str]) -> Environment {
+        let all = names.iter().map(|name| (OsString::from(name), OsString::from("1")));
+        Environment::new(all, who, &|name| name == "SOFTSTOP_OF_MINE")
+    }
+
+    fn handed_down(who: Who, names: &[&str]) -> Vec<String> {
+        environment(who, names).handed_down.into_iter().map(|(name, _)| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn settings_are_not_handed_down_and_everything_else_is() {
+        let all =
+            ["PATH", "SOFTSTOP_GRACE", "SOFTSTOP_DRAIN_SLEEP", "SOFTSTOP_CONFIG", "SOFTSTOP_TEAM", "SOFTSTOP_REASON"];
+        // The wrapper reads no configuration: whoever does may be behind it.
+        let wrapper = handed_down(Who::Wrapper, &all);
+        assert_eq!(wrapper, ["PATH", "SOFTSTOP_CONFIG", "SOFTSTOP_TEAM", "SOFTSTOP_REASON"]);
+        assert_eq!(handed_down(Who::Run, &all), ["PATH", "SOFTSTOP_TEAM", "SOFTSTOP_REASON"]);
+        let declared = Variables::declared();
+        for name in declared.wrapper.iter().chain(&declared.run) {
+            assert_eq!(handed_down(Who::Run, &[name]), [""; 0]);
+        }
+        assert!(declared.wrapper.len() > 15 && declared.run.contains("SOFTSTOP_CONFIG"), "{declared:?}");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_warned_of_with_the_nearest_name() {
+        let warned = |who, name| environment(who, &[name]).warnings.concat();
+        let garce = warned(Who::Wrapper, "SOFTSTOP_GARCE");
+        assert_eq!(garce, "SOFTSTOP_GARCE is no variable of softstop; did you mean SOFTSTOP_GRACE?");
+        assert!(warned(Who::Run, "SOFTSTOP_DRAINSLEEP").contains("did you mean SOFTSTOP_DRAIN_SLEEP?"));
+        assert!(warned(Who::Wrapper, "SOFTSTOP_TEAM_COLOUR").contains("softstop --help"));
+        assert!(warned(Who::Run, "SOFTSTOP_READINESS").contains("softstop run does not read it"));
+        assert_eq!(warned(Who::Wrapper, "SOFTSTOP_OF_MINE"), "", "the configuration uses it");
+        for fine in [
+            "SOFTSTOP_GRACE",
+            "SOFTSTOP_CONFIG",
+            "SOFTSTOP_INSTANCE",
+            "SOFTSTOP_SERVICE_HOST",
+            "SOFTSTOP_PORT",
+            "SOFTSTOP_PORT_80_TCP_ADDR",
+            "SOFTSTOP_WEB_SERVICE_PORT_HTTP",
+            "softstop_grace",
+            "GRACE",
+        ] {
+            assert_eq!(warned(Who::Wrapper, fine), "", "{fine}");
+        }
+        let many: Vec<String> = (0..30).map(|n| format!("SOFTSTOP_X{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(environment(Who::Wrapper, &many).warnings.len(), NAMED + 1);
+    }
+}

@@ -1,0 +1,31 @@
+//! The variables that softstop sets for what it runs. Those that it reads are declared with the flags, in [`crate::cli`]. Pure.
+
+use std::ffi::OsString;
+
+use crate::config::{Config, Control};
+
+/// Why the stop began, in one word; for hooks and steps.
+pub const REASON: &str = "SOFTSTOP_REASON";
+/// What a hook or step may take.
+pub const REMAINING_MS: &str = "SOFTSTOP_REMAINING_MS";
+/// What softstop is about to exit with; for `post_stop`.
+pub const EXIT_CODE: &str = "SOFTSTOP_EXIT_CODE";
+/// Where the softstop that started this takes orders, as `--control` has it, unless a client finds that unaided.
+pub const INSTANCE: &str = "SOFTSTOP_INSTANCE";
+/// Where it serves its endpoints, as `--http` has it.
+pub const INSTANCE_HTTP: &str = "SOFTSTOP_INSTANCE_HTTP";
+
+pub const ALL: [&str; 5] = [REASON, REMAINING_MS, EXIT_CODE, INSTANCE, INSTANCE_HTTP];
+
+/// How clients among softstop's children find it: its own settings are not handed down to them. `None`: the variable is not set, and one
+/// that was inherited is removed.
+pub fn of_instance(config: &Config) -> [(&'static str, Option<OsString>); 2] {
+    let control = match &config.control {
+        Control::Own => None,
+        Control::Off => Some("off".into()),
+        Control::Abstract(name) => Some(format!("@{name}").into()),
+        Control::Path(path) => Some(path.clone().into_os_string()),
+    };
+    let http = config.http.as_ref().map(|http| http.listen.to_string().into());
+    [(INSTANCE, control), (INSTANCE_HTTP, http)]
+}
