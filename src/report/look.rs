@@ -13,6 +13,9 @@ pub struct Look {
     /// The kernel's letter: R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<char>,
+    /// Its control group, or one above, is frozen (version 2's cgroup.freeze): it gets no signal but SIGKILL.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
     /// The kernel function it sleeps in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wchan: Option<String>,
@@ -75,6 +78,7 @@ impl fmt::Display for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = [
             self.state.map(|state| format!("state: {state}")),
+            self.frozen.then(|| "frozen by cgroup.freeze".to_owned()),
             self.wchan.as_ref().map(|wchan| format!("wchan: {wchan}")),
             self.threads.map(|n| format!("threads: {n}")),
             self.children.filter(|n| *n > 0).map(|n| format!("children: {n}")),
@@ -154,6 +158,8 @@ mod tests {
         };
         assert_eq!(look.to_string(), "state: D, wchan: nfs_wait, threads: 12, open files: 40, open connections: 3");
         assert_eq!(look.details(), Vec::<String>::new());
+        let frozen = Look { state: Some('S'), frozen: true, wchan: Some("get_signal".into()), ..Look::default() };
+        assert_eq!(frozen.to_string(), "state: S, frozen by cgroup.freeze, wchan: get_signal");
         assert_eq!(Look { state: Some('T'), ..Look::default() }.to_string(), "state: T");
         assert_eq!(Count { count: 4096, complete: false }.to_string(), "4096 or more");
         let silent = Look { last_output: vec!["a \"b\"".into()], ..Look::default() };

@@ -267,7 +267,9 @@ pub enum Note {
     PidsNear {
         current: u64,
         max: u64,
-        /// Below softstop, as far as there was time to count.
+        /// False: there may be more processes and zombies, there was no time to count them, or no /proc.
+        complete: bool,
+        /// Below softstop.
         processes: usize,
         zombies: usize,
         /// Whose children most of the zombies are, who does not reap them.

@@ -288,9 +288,14 @@ impl fmt::Display for Note {
             Note::LastOutput { process, lines } => {
                 write!(f, "{process}: its last output: {}", super::look::quoted(lines))
             }
-            Note::PidsNear { current, max, processes, zombies, parent } => {
-                write!(f, "{current} of the {max} processes and threads that this container may have (pids.max); ")?;
-                write!(f, "{processes} processes below softstop, {zombies} of them zombies")?;
+            Note::PidsNear { current, max, complete, processes, zombies, parent } => {
+                write!(f, "{current} of the {max} processes and threads that this container may have (pids.max)")?;
+                if *processes == 0 && !complete {
+                    return Ok(());
+                }
+                let (at_least, word) =
+                    (if *complete { "" } else { "at least " }, plural(*processes, "process", "processes"));
+                write!(f, "; {at_least}{processes} {word} below softstop, {at_least}{zombies} of them zombies")?;
                 match parent {
                     Some(parent) => write!(f, ", most of which {parent} does not reap"),
                     None => Ok(()),
@@ -444,6 +449,18 @@ impl fmt::Display for TaskResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_counted_is_not_said_to_be_nothing() {
+        let note = |complete, processes, zombies| {
+            let note = Note::PidsNear { current: 23, max: 24, complete, processes, zombies, parent: None };
+            note.to_string().split_once("(pids.max)").expect("the counters come first").1.to_owned()
+        };
+        assert_eq!(note(true, 22, 1), "; 22 processes below softstop, 1 of them zombies");
+        assert_eq!(note(true, 1, 0), "; 1 process below softstop, 0 of them zombies");
+        assert_eq!(note(false, 9, 8), "; at least 9 processes below softstop, at least 8 of them zombies");
+        assert_eq!(note(false, 0, 0), "", "nothing is known");
+    }
 
     #[test]
     fn an_oom_kill_names_its_limit() {

@@ -21,6 +21,10 @@ const CONNECTIONS: usize = 16;
 const STACKS: u32 = 8;
 const STACK: Duration = Duration::from_millis(20);
 
+/// Who sleeps here is frozen by version 2's cgroup.freeze: whatever else waits in these is stopped or traced, not asleep. Its /proc/PID/cgroup
+/// would say so, too, but is read under a lock of the whole machine's.
+const FREEZER: [&str; 2] = ["get_signal", "do_freezer_trap"];
+
 pub(super) struct Looks {
     began: Instant,
     count: u32,
@@ -62,7 +66,8 @@ impl Looks {
 /// What costs next to nothing.
 fn glance(pid: i32) -> Look {
     let seen = procfs::snapshot(pid);
-    Look { state: seen.state, wchan: seen.wchan, threads: seen.threads, ..Look::default() }
+    let frozen = seen.state == Some('S') && seen.wchan.as_deref().is_some_and(|wchan| FREEZER.contains(&wchan));
+    Look { state: seen.state, frozen, wchan: seen.wchan, threads: seen.threads, ..Look::default() }
 }
 
 fn closely(pid: i32, look: &mut Look, until: Instant) {

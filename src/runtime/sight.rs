@@ -191,6 +191,7 @@ impl Shell {
         self.account.note(Note::PidsNear {
             current: pids.current,
             max: pids.max,
+            complete: census.complete,
             processes: census.processes,
             zombies: census.zombies,
             parent,

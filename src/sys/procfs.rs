@@ -113,7 +113,10 @@ impl Stat {
 /// # Errors
 /// When /proc is not there or was mounted for another PID namespace, whose numbers mean other processes.
 pub(super) fn check_namespace() -> io::Result<()> {
-    let own = fs::read_link("/proc/self")?;
+    let own = fs::read_link("/proc/self").map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), "there is no /proc: mount one for this container"),
+        _ => error,
+    })?;
     if own.to_str().and_then(|pid| pid.parse().ok()) == Some(super::process::own_pid()) {
         return Ok(());
     }

@@ -66,6 +66,8 @@ fn descendants_until(spare: &dyn Fn(i32) -> bool, enough: &dyn Fn() -> bool) -> 
 /// How many processes there are below us.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Census {
+    /// False: there may be more, there was no time to count them.
+    pub complete: bool,
     pub processes: usize,
     pub zombies: usize,
     /// Name and pid of the one with the most zombies among its children: it does not reap them.
@@ -75,7 +77,14 @@ pub struct Census {
 /// Counts everything below us, as far as `limit` allows. Without /proc: nobody.
 pub fn census(limit: Duration) -> Census {
     let start = Instant::now();
-    let all = descendants_until(&|_| false, &|| start.elapsed() >= limit).unwrap_or_default();
+    let cut = std::cell::Cell::new(false);
+    let late = || {
+        cut.set(cut.get() || start.elapsed() >= limit);
+        cut.get()
+    };
+    let all = descendants_until(&|_| false, &late);
+    let complete = all.is_ok() && !cut.get();
+    let all = all.unwrap_or_default();
     let mut zombies_of: HashMap<i32, usize> = HashMap::new();
     for zombie in all.iter().filter(|d| !d.lives) {
         *zombies_of.entry(zombie.ppid).or_default() += 1;
@@ -83,6 +92,7 @@ pub fn census(limit: Duration) -> Census {
     let worst = zombies_of.iter().filter(|(parent, _)| **parent != own_pid()).max_by_key(|(_, count)| **count);
     let worst_parent = worst.and_then(|(parent, _)| all.iter().find(|d| d.pid == *parent));
     Census {
+        complete,
         processes: all.len(),
         zombies: zombies_of.values().sum(),
         worst_parent: worst_parent.map(|parent| (parent.comm.clone(), parent.pid)),
