@@ -271,6 +271,27 @@ pub struct Common {
     #[arg(long, value_name = "SIGNALS", env = "SOFTSTOP_STOP_ON", value_delimiter = ',', value_parser = stop_on)]
     #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub stop_on: Option<Vec<Signal>>,
+    /// What it leaves behind may end by itself for so long before it is signalled: jobs of a cron
+    /// daemon, ssh sessions
+    /// [default: 0s]
+    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_STRAGGLERS_WAIT", value_parser = duration)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub stragglers_wait: Option<Duration>,
+    /// The signal that it gets then; what is in its group, the process's own first stop signal
+    /// [default: SIGTERM]
+    #[arg(long, value_name = "SIGNAL", env = "SOFTSTOP_STRAGGLERS_SIGNAL", value_parser = straggler_signal)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub stragglers_signal: Option<Signal>,
+    /// SIGKILL follows so long after that signal
+    /// [default: all the time there is]
+    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_STRAGGLERS_TIMEOUT", value_parser = duration)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub stragglers_timeout: Option<Duration>,
+    /// The same where nobody asked for the stop: the process has ended by itself
+    /// [default: 3s]
+    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_STRAGGLERS_TIMEOUT_WHEN_ENDED", value_parser = duration)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub stragglers_timeout_when_ended: Option<Duration>,
     /// Which other signals are passed on: all, or (caught) only those that the process catches
     /// or that would not end it [default: all; softstop run: caught]
     #[arg(long, value_name = "WHICH", env = "SOFTSTOP_FORWARD", value_parser = words(&["all", "caught"]))]
@@ -419,6 +440,10 @@ fn rung(text: &str) -> Result<Rung, String> {
     Ok(Rung { signal, wait })
 }
 
+fn straggler_signal(text: &str) -> Result<Signal, String> {
+    values::ladder_signal(Signal::parse(text)?).map_err(in_one_line)
+}
+
 fn timeout(text: &str) -> Result<Duration, String> {
     values::duration(text, values::LIMIT).map_err(in_one_line)
 }
@@ -498,6 +523,11 @@ impl Common {
         if let Some(stop_on) = &self.stop_on {
             config.stop_on = StopOn::Only(stop_on.clone());
         }
+        let stragglers = &mut config.stragglers;
+        stragglers.wait = self.stragglers_wait.or(stragglers.wait);
+        stragglers.signal = self.stragglers_signal.or(stragglers.signal);
+        stragglers.timeout = self.stragglers_timeout.or(stragglers.timeout);
+        stragglers.timeout_when_ended = self.stragglers_timeout_when_ended.or(stragglers.timeout_when_ended);
         match self.forward.as_deref() {
             Some("caught") => config.forward = Forward::Caught,
             Some(_) => config.forward = Forward::All,

@@ -11,6 +11,8 @@ pub struct At(u64);
 
 impl At {
     pub const ZERO: At = At(0);
+    /// Later than anything.
+    pub const NEVER: At = At(u64::MAX);
 
     pub const fn from_micros(micros: u64) -> At {
         At(micros)

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use softstop::config::check;
 use softstop::lifecycle::Machine;
-use softstop::lifecycle::action::{Action, Answer, What};
+use softstop::lifecycle::action::{Action, Answer, What, Whom};
 use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, Progress, RunId, SpawnError};
 use softstop::plan::Plan;
 use softstop::report::{Level, Note};
@@ -267,10 +267,18 @@ impl World {
                 self.say(&format!("    SIGKILL to {what}{name}, {waited} after {after}{late}"));
                 self.killed(process);
             }
-            Action::SignalGroup { process, signal } => {
+            Action::SignalByOrder { ask, process, signal, .. } => {
+                let name = self.name(process);
+                self.say(&format!("    {signal} to {name}"));
+                self.signalled(process, signal);
+                self.soon(Duration::ZERO, Due::Event(Event::SignalAnswered { ask, process, signal, error: None }));
+            }
+            Action::SignalGroup { process, signal, whom } => {
                 let name = self.name(process);
                 if self.story.tells_of(&format!("group of {name}")) {
-                    self.say(&format!("    {signal} to what is left of {name}"));
+                    let whom =
+                        if whom == Whom::Everybody && signal != Signal::KILL { "all that is" } else { "what is" };
+                    self.say(&format!("    {signal} to {whom} left of {name}"));
                 }
             }
             Action::Run { run, what, limit, told } => {
@@ -298,9 +306,13 @@ impl World {
                 }
                 self.soon(AT_ONCE, Due::Event(Event::RunDone { run, outcome: Outcome::failed("ended") }));
             }
-            Action::SignalStragglers { signal } => {
-                self.say(&format!("    {signal} to left-overs"));
-                self.left_overs_signalled(signal);
+            Action::SignalStragglers { signal, whom } => {
+                let all = whom == Whom::Everybody && signal != Signal::KILL;
+                self.say(&format!("    {signal} to {}left-overs", if all { "all " } else { "" }));
+                // Of whoever has been asked nobody is asked again.
+                if !all {
+                    self.left_overs_signalled(signal);
+                }
             }
             Action::KillEverything => {
                 self.say("    SIGKILL to everything");

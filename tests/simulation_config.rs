@@ -57,6 +57,8 @@ const SITES: &[Site] = &[
     (&keys::PRESTOP, "[http]\nlisten = 9180\n[http.prestop]\n", &[("from", "'10.0.0.0/8'")], PROCESS),
     (&keys::CONTROL, "[control]\n", &[("socket", "'off'")], PROCESS),
     (&keys::SIDECAR, "[sidecar]\n", &[("follow", "'web'")], PROCESS),
+    (&keys::STRAGGLERS, "[stragglers]\n", &[], PROCESS),
+    (&keys::STRAGGLERS, "[[process]]\nname='web'\ncommand=['x']\n[process.stragglers]\n", &[], ""),
     (&keys::LOG, "[log]\n", &[], PROCESS),
     (&keys::PROCESS, "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
     (

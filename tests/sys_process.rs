@@ -189,6 +189,11 @@ fn launch(case: &Case) -> Result<(), String> {
     if exit.success() { Ok(()) } else { Err(format!("{exit}\n{}", String::from_utf8_lossy(&text))) }
 }
 
+/// How many of those that live were reached.
+fn signal_all(targets: &[tree::Descendant], signals: &[Signal]) -> usize {
+    targets.iter().filter(|t| t.lives && tree::signal(t, signals).is_ok()).count()
+}
+
 fn plain<'a>(argv: &'a [OsString], output: Stdio<'a>) -> Spawn<'a> {
     Spawn {
         argv,
@@ -465,12 +470,12 @@ fn descendants() {
     assert_eq!(wait(launcher), Exit::Code(0));
     until(|| (names(&|_| false) == ["a) R 1 (b", "sh", "sleep", "sleep", "sleep"]).then_some(()));
     assert_eq!(names(&|pid| pid == hook), ["a) R 1 (b", "sleep"]);
-    assert_eq!(tree::signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), Signal::STOP, false).sent, 2);
+    assert_eq!(signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), &[Signal::STOP]), 2);
     until(|| {
         let found = tree::descendants(&|pid| pid == hook).unwrap();
         found.iter().all(|found| softstop::sys::procfs::snapshot(found.pid).state == Some('T')).then_some(())
     });
-    let signalled = tree::signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), Signal::TERM, true).sent;
+    let signalled = signal_all(&tree::descendants(&|pid| pid == hook).unwrap(), &[Signal::TERM, Signal::CONT]);
     assert_eq!(signalled, 2);
     until(|| names(&|pid| pid == hook).is_empty().then_some(()));
     assert_eq!(names(&|_| false), ["sh", "sleep", "sleep"], "the hook and what is below it were spared");

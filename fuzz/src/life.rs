@@ -105,6 +105,7 @@ impl World {
             Action::Note(note) => look_at(&note),
             Action::Finish { .. } => self.finished = true,
             Action::Forward { .. }
+            | Action::SignalByOrder { .. }
             | Action::SignalGroup { .. }
             | Action::SignalStragglers { .. }
             | Action::Cancel { .. }

@@ -53,6 +53,8 @@ pub struct Config {
     pub processes: Vec<Process>,
     pub drain: Vec<Step>,
     pub post_stop: Vec<Step>,
+    /// What happens to what the processes leave behind; a process may say otherwise for its group.
+    pub stragglers: Stragglers,
     /// Where the JSON report goes at exit.
     pub report: Option<PathBuf>,
     /// Where the verdict goes when the file exists. `None` never writes one.
@@ -78,6 +80,7 @@ impl Config {
             processes: Vec::new(),
             drain: Vec::new(),
             post_stop: Vec::new(),
+            stragglers: Stragglers::default(),
             report: None,
             termination_log: Some(PathBuf::from(TERMINATION_LOG)),
         }
@@ -224,6 +227,36 @@ impl Follow {
     }
 }
 
+/// `[stragglers]` and `[process.stragglers]`: processes that live on when those that softstop started have ended. What is `None` is the
+/// container's, and there the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stragglers {
+    /// They may end by themselves for so long before they are signalled. Default: not at all.
+    pub wait: Option<Duration>,
+    /// Default: SIGTERM; for a process's group the first signal of its ladder.
+    pub signal: Option<Signal>,
+    /// From that signal to SIGKILL. Default: all the time that the stop of the processes has; 10 s while the container goes on.
+    pub timeout: Option<Duration>,
+    /// The same when nobody asked for the stop. Default: [`DEFAULT_TIMEOUT_WHEN_ENDED`].
+    pub timeout_when_ended: Option<Duration>,
+}
+
+impl Stragglers {
+    /// A process's own words, and the container's where it has none.
+    #[must_use]
+    pub fn or(self, container: Stragglers) -> Stragglers {
+        Stragglers {
+            wait: self.wait.or(container.wait),
+            signal: self.signal.or(container.signal),
+            timeout: self.timeout.or(container.timeout),
+            timeout_when_ended: self.timeout_when_ended.or(container.timeout_when_ended),
+        }
+    }
+}
+
+/// A container that ended by itself is to be restarted soon.
+pub const DEFAULT_TIMEOUT_WHEN_ENDED: Duration = Duration::from_secs(3);
+
 /// `[exit_codes]`: what softstop's own exit code is instead of the main process's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExitCodes {
@@ -262,6 +295,8 @@ pub struct Process {
     /// Sent when the ladder has not ended it, so that it writes what it is doing before SIGKILL.
     pub diagnose: Option<Diagnose>,
     pub signal_to: SignalTo,
+    /// For what it leaves in its process group.
+    pub stragglers: Stragglers,
     pub startup: Option<Probe>,
     pub readiness: Option<Probe>,
     pub liveness: Option<Probe>,
@@ -314,6 +349,7 @@ impl Process {
             stop_as_received: false,
             diagnose: None,
             signal_to: SignalTo::Process,
+            stragglers: Stragglers::default(),
             startup: None,
             readiness: None,
             liveness: None,

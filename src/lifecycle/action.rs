@@ -13,7 +13,8 @@ use crate::signal::Signal;
 pub enum Action {
     /// Start the process; answered by `Event::Spawned` or `Event::SpawnFailed` in the same turn.
     Spawn { process: ProcId },
-    /// Send a signal to a process that has not been reaped; with `wake`, SIGCONT after it so that a stopped process can act.
+    /// Send a signal to a process that has not been reaped; with `wake`, SIGCONT after it so that a stopped process can act. Answered by
+    /// `Event::NotSent` when it reached nobody.
     Signal { process: ProcId, signal: Signal, to: SignalTo, wake: bool },
     /// Send a process that is about to be killed the signal upon which it says what it is doing, and SIGCONT.
     Diagnose { process: ProcId, signal: Signal, to: SignalTo },
@@ -21,14 +22,18 @@ pub enum Action {
     Forward { process: ProcId, signal: Signal, sender: Sender },
     /// SIGKILL the process and its group, after a look at what it is doing.
     Kill { process: ProcId, because: KillReason },
-    /// Send a signal, and SIGCONT, to what is left of the group of a process that has ended.
-    SignalGroup { process: ProcId, signal: Signal },
+    /// Send what the operator ordered; answered by `Event::SignalAnswered`.
+    SignalByOrder { ask: AskId, process: ProcId, signal: Signal, to: SignalTo },
+    /// Send a signal, and SIGCONT, to what is left of the group of a process that has ended. Whoever has had a stop signal is passed
+    /// over, but for SIGKILL.
+    SignalGroup { process: ProcId, signal: Signal, whom: Whom },
     /// Do a task's or probe's handler once; answered by `Event::RunDone`, also after a `Cancel`.
     Run { run: RunId, what: What, limit: Duration, told: Told },
     /// End a run. `kill`: at once; else an exec handler gets SIGTERM.
     Cancel { run: RunId, kill: bool },
-    /// Signal every descendant that is neither a known process nor a running hook.
-    SignalStragglers { signal: Signal },
+    /// Signal what is left behind elsewhere: descendants that are neither known processes nor running hooks, nor of a group that is
+    /// being waited for, which has its own time. Whoever has had a stop signal is passed over, but for SIGKILL.
+    SignalStragglers { signal: Signal, whom: Whom },
     /// SIGKILL to everything that still lives below us.
     KillEverything,
     /// Once this turn's dead are reaped, say whether any child is left: `Event::Alone` or `Event::NotAlone`.
@@ -39,6 +44,14 @@ pub enum Action {
     Note(Note),
     /// The end: exit with this code.
     Finish { code: u8 },
+}
+
+/// Which of the stragglers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Whom {
+    /// Those whose parent has ended: what they have started is theirs to stop.
+    Outermost,
+    Everybody,
 }
 
 /// What an order came to: one line.

@@ -66,6 +66,27 @@ pub enum Event {
     Alone,
     /// The answer to `Action::Census`: something still lives below softstop.
     NotAlone,
+    /// There are stragglers that have had no stop signal: they have just been orphaned or started. `group`: of the group of a process
+    /// that has ended. Told once some of them have been signalled, as long as it is so.
+    Unsignalled {
+        group: Option<ProcId>,
+    },
+    /// A signal of an `Action::Signal` or `Action::Diagnose` has reached nobody.
+    NotSent {
+        process: ProcId,
+        signal: Signal,
+    },
+    /// The answer to `Action::SignalByOrder`. `error`: it reached nobody, and why.
+    SignalAnswered {
+        ask: AskId,
+        process: ProcId,
+        signal: Signal,
+        error: Option<&'static str>,
+    },
+    /// So many processes live below softstop: ending them takes time.
+    Crowd {
+        processes: usize,
+    },
     /// An order over the control socket, or `GET /prestop`; answered by one `Action::Answer`, now or later.
     Ordered {
         ask: AskId,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::action::What;
 use super::event::ProcId;
-use super::process::{Cleaning, PostStart, State, StopStage, Stopping};
+use super::process::{Cleaning, PostStart, Rest, State, StopStage, Stopping};
 use super::{Machine, Stage as Whole, stop};
 use crate::config::Process;
 use crate::plan::budget::{Part, process_share, share};
@@ -77,7 +77,7 @@ impl Machine {
                 steps.tasks.iter_mut().for_each(|task| task.give_back(lost, now, room));
             }
             stop::Stage::Processes { until } => *until = stop_until.max(*until),
-            stop::Stage::Stragglers(s) => s.until = stop_until.max(s.until),
+            stop::Stage::Stragglers(s) => s.give_back(lost, stop_until),
             stop::Stage::Killing { until, .. } => *until = (*until + lost).min(stop.exit_by()).max(*until),
             stop::Stage::Drained { .. } => {}
         }
@@ -114,7 +114,10 @@ impl Machine {
                     StopStage::Killed { until: None } => {}
                 }
             }
-            State::Cleaning(Cleaning { until, .. }) => *until = (*until + lost).min(most).max(*until),
+            State::Cleaning(Cleaning { rest, .. }) => match rest {
+                Rest::Asked(asking) => asking.give_back(lost, most),
+                Rest::Over { until } => *until = (*until + lost).min(most).max(*until),
+            },
             State::Waiting | State::Starting | State::Backoff { .. } | State::Ended(_) => {}
         }
     }

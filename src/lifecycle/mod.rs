@@ -9,6 +9,8 @@
 //! reaped; `step` is called with `Event::Tick` no later than `next_deadline`.
 
 pub mod action;
+mod asking;
+mod cleaning;
 pub mod event;
 mod follow;
 mod health;
@@ -198,6 +200,11 @@ impl Machine {
             Event::Progress { run, progress } => self.on_progress(run, progress),
             Event::Alone => self.on_census(true),
             Event::NotAlone => self.on_census(false),
+            Event::Unsignalled { group: Some(process) } => self.group_grew(process),
+            Event::Unsignalled { group: None } => self.stragglers_grew(),
+            Event::NotSent { process, signal } => self.not_sent(process, signal),
+            Event::SignalAnswered { ask, process, signal, error } => self.signal_answered(ask, process, signal, error),
+            Event::Crowd { processes } => self.on_crowd(processes),
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
             Event::AskerGone { ask } => self.on_asker_gone(ask),
             // What follows from it is done by now.

@@ -24,6 +24,8 @@ enum Until {
     Drained,
     Ended,
     Started(ProcId),
+    /// A signal that was ordered; answered in the same turn.
+    Sent(ProcId),
 }
 
 /// `Ok(None)`: the answer comes later. `Err`: why it is not done.
@@ -39,7 +41,7 @@ impl Machine {
             Order::Unready => self.order_unready(),
             Order::Restart { process } => self.order_start(ask, process, true),
             Order::Start { process } => self.order_start(ask, process, false),
-            Order::Signal { process, signal } => self.order_signal(process, *signal),
+            Order::Signal { process, signal } => self.order_signal(ask, process, *signal),
         };
         // Of a stop the line that says why it began says this, too.
         if !matches!(order, Order::Drain { .. } | Order::Stop { .. }) || heard.is_err() {
@@ -79,7 +81,7 @@ impl Machine {
             let answer = match until {
                 Until::Drained => self.drained(),
                 Until::Ended => Answer::Done(verdict.to_string()),
-                Until::Started(_) => Answer::Refused("softstop has stopped".to_string()),
+                Until::Started(_) | Until::Sent(_) => Answer::Refused("softstop has stopped".to_string()),
             };
             self.fx.push(Action::Answer { ask, answer });
         }
@@ -91,7 +93,7 @@ impl Machine {
                 let draining = matches!(self.stage, Stage::Stopping(stop::Stage::Draining(_)));
                 (!draining).then(|| self.drained())
             }
-            Until::Ended => None,
+            Until::Ended | Until::Sent(_) => None,
             Until::Started(id) => self.started_again(id),
         }
     }
@@ -168,14 +170,28 @@ impl Machine {
         })
     }
 
-    fn order_signal(&mut self, name: &str, signal: Signal) -> Heard {
+    fn order_signal(&mut self, ask: AskId, name: &str, signal: Signal) -> Heard {
         let process = self.find(name)?;
-        let Some(pid) = self.processes[process.0].pid().filter(|_| self.fx.alive[process.0]) else {
+        if !self.fx.alive[process.0] {
             return Err(format!("{name} is not running"));
-        };
+        }
         let to = self.plan.config.processes[process.0].signal_to;
-        self.fx.push(Action::Signal { process, signal, to, wake: false });
-        Ok(Some(format!("{name}: {signal} sent (pid {pid})")))
+        self.fx.push(Action::SignalByOrder { ask, process, signal, to });
+        self.wait(ask, Until::Sent(process))
+    }
+
+    pub(super) fn signal_answered(&mut self, ask: AskId, id: ProcId, signal: Signal, error: Option<&'static str>) {
+        let waits = self.asks.iter().any(|p| p.ask == ask);
+        self.asks.retain(|p| p.ask != ask);
+        let name = self.name(id);
+        let answer = match (error, self.processes[id.0].pid()) {
+            (Some(error), _) => Answer::Refused(format!("{name}: {signal} was not sent: {error}")),
+            (None, Some(pid)) => Answer::Done(format!("{name}: {signal} sent (pid {pid})")),
+            (None, None) => Answer::Done(format!("{name}: {signal} sent; it has ended")),
+        };
+        if waits {
+            self.fx.push(Action::Answer { ask, answer });
+        }
     }
 
     fn order_start(&mut self, ask: AskId, name: &str, restart: bool) -> Heard {

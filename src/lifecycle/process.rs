@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::action::ProbeKind;
+use super::asking::Asking;
 use super::event::{Exit, ProcId};
 use super::health::ProbeRun;
 use super::task::TaskRun;
@@ -92,12 +93,20 @@ pub(super) enum StopStage {
 pub(super) struct Cleaning {
     pub exit: Exit,
     pub began: At,
-    /// SIGKILL to the rest of the group comes then; after `killed`, giving up on it does.
-    pub until: At,
-    pub killed: bool,
+    pub rest: Rest,
     pub signal: Signal,
     /// It was stopped on purpose (unhealthy, or by order) to be started again.
     pub to_restart: bool,
+}
+
+/// What is left of its group.
+#[derive(Clone, Debug, Hash)]
+pub(super) enum Rest {
+    Asked(Asking),
+    /// Sent SIGKILL, or gone: it is no longer waited for then.
+    Over {
+        until: At,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

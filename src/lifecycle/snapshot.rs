@@ -219,7 +219,7 @@ impl stop::Stage {
             }
             stop::Stage::Drained { until } => ("drained", String::new(), Some(*until)),
             stop::Stage::Processes { until } => ("processes", String::new(), Some(*until)),
-            stop::Stage::Stragglers(s) => ("left_overs", String::new(), Some(s.until)),
+            stop::Stage::Stragglers(s) => ("left_overs", String::new(), Some(s.ends())),
             stop::Stage::Killing { until, .. } => ("kill", String::new(), Some(*until)),
         }
     }

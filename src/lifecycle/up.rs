@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::action::{Action, ProbeKind, What};
 use super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
 use super::health::{ProbeRun, Step};
-use super::process::{Cleaning, End, PostStart, Proc, Running, State, StopStage, backoff_delay};
+use super::process::{End, PostStart, Proc, Running, State, StopStage, backoff_delay};
 use super::task::{SHORTEST, TaskRun};
 use super::{Machine, Stage};
 use crate::config::{OnExit, OnFailure, Restart};
@@ -13,8 +13,6 @@ use crate::report::{Note, Place, Secs, SignalName, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
-/// How long what a process leaves in its group has to end before it is killed, outside the container's stop.
-const CLEANING: Duration = Duration::from_secs(10);
 /// That a process was stopped is said again no sooner.
 const SAID_AGAIN: Duration = Duration::from_secs(10);
 /// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
@@ -36,7 +34,7 @@ pub(super) fn next_deadline(p: &Proc) -> Option<At> {
             post_start.into_iter().chain(probes(&r.probes)).min()
         }
         State::Stopping(s) => s.next_deadline().into_iter().chain(probes(&s.probes)).min(),
-        State::Cleaning(c) => Some(c.until),
+        State::Cleaning(c) => Some(c.next_deadline()),
         State::Backoff { until } => Some(*until),
     }
 }
@@ -87,8 +85,8 @@ impl Machine {
                     return true;
                 }
             }
-            State::Cleaning(c) if now >= c.until => {
-                self.cleaning_is_over(id);
+            State::Cleaning(c) if now >= c.next_deadline() => {
+                self.due_cleaning(id);
                 return true;
             }
             State::Backoff { until } if now >= *until => {
@@ -269,7 +267,6 @@ impl Machine {
     pub(super) fn on_exited(&mut self, id: ProcId, exit: Exit) {
         self.fx.alive[id.0] = false;
         let now = self.now;
-        let stop_signal = self.first_signal(id);
         let container_stops = self.stop.is_some();
         let p = &mut self.processes[id.0];
         p.last_exit = Some(exit);
@@ -283,22 +280,19 @@ impl Machine {
                 if let PostStart::Doing(_, task) = &mut r.post_start {
                     task.cancel("the process has ended", true, now, &mut self.fx);
                 }
-                (r.since, false, false, now + CLEANING, false)
+                (r.since, false, false, None, false)
             }
             State::Stopping(s) => {
                 let killed = s.end(now, &mut self.fx);
                 // Never in this very turn: whether anything is left of the group shows right after.
-                (s.since, killed, s.to_restart, s.until.max(now + SHORTEST), true)
+                (s.since, killed, s.to_restart, Some(s.until), true)
             }
             _ => return,
         };
         if now.since(since) >= self.plan.config.processes[id.0].backoff.reset {
             p.recent = 0;
         }
-        let signal = if killed { Signal::KILL } else { stop_signal };
-        let until = if killed { now + KILL_WAIT } else { until };
-        p.state = State::Cleaning(Cleaning { exit, began: now, until, killed, signal, to_restart });
-        self.fx.push(Action::SignalGroup { process: id, signal });
+        self.begin_cleaning(id, exit, until, killed, to_restart);
         if !(told && container_stops) {
             let process = self.name(id);
             self.note(Note::Exited { process, exit: exit.into(), ran: Secs(now.since(since)) });
@@ -340,33 +334,8 @@ impl Machine {
         self.processes[id.0].suspended = None;
     }
 
-    pub(super) fn on_group_empty(&mut self, id: ProcId) {
-        if let State::Cleaning(c) = &mut self.processes[id.0].state {
-            c.until = self.now;
-            c.killed = true;
-        }
-    }
-
-    /// The group is empty, or has had all the time it gets.
-    fn cleaning_is_over(&mut self, id: ProcId) {
-        let now = self.now;
-        let State::Cleaning(c) = &mut self.processes[id.0].state else {
-            return;
-        };
-        if !c.killed {
-            let because = super::action::KillReason {
-                after: Some(c.signal),
-                waited: now.since(c.began),
-                out_of_time: false,
-                left_overs: true,
-            };
-            c.killed = true;
-            c.until = now + KILL_WAIT;
-            self.fx.push(Action::Kill { process: id, because });
-            self.mark_forced(id);
-            return;
-        }
-        let (exit, to_restart) = (c.exit, c.to_restart);
+    /// Nothing is left of its group, or nothing that could be ended.
+    pub(super) fn cleaned_up(&mut self, id: ProcId, exit: Exit, to_restart: bool) {
         if self.stop.is_some() {
             self.processes[id.0].state = State::Ended(End::Exited(exit));
             self.stopped_in_stop(id, exit);

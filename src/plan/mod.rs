@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod order;
+pub mod stragglers;
 
 use crate::config::{Condition, Config, Process};
 use budget::Budget;

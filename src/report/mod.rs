@@ -283,9 +283,10 @@ pub enum Note {
         took: Secs,
         forced: bool,
     },
-    /// Its leader has ended and been followed by its first stop signal to the others of its group, who still run.
+    /// Its leader has ended, and others of its group still run; so many of them have been sent a stop signal since.
     GroupLeft {
         process: String,
+        signalled: usize,
     },
     /// Processes that no longer belong to any known one.
     Stragglers {

@@ -114,7 +114,7 @@ impl Note {
             | Note::Killed { process, .. }
             | Note::OomKilled { process, .. }
             | Note::LastOutput { process, .. }
-            | Note::GroupLeft { process }
+            | Note::GroupLeft { process, .. }
             | Note::Stopped { process, .. } => Some(process),
             _ => None,
         }
@@ -313,8 +313,13 @@ impl fmt::Display for Note {
                 write!(f, "{count} left-over {}: sending {}", plural(*count, "process", "processes"), signal.0)?;
                 list(f, which)
             }
-            Note::GroupLeft { process } => {
-                write!(f, "{process}: others of its process group still run; they were sent its stop signal")
+            Note::GroupLeft { process, signalled: 0 } => {
+                write!(f, "{process}: others of its process group still run")
+            }
+            Note::GroupLeft { process, signalled } => {
+                write!(f, "{process}: others of its process group still run; {signalled} of them ")?;
+                f.write_str(if *signalled == 1 { "was" } else { "were" })?;
+                f.write_str(" sent a stop signal")
             }
             Note::StragglersGone { took } => {
                 write!(f, "left-over processes are gone after {}", Human(took.0))

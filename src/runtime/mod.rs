@@ -17,6 +17,7 @@ mod pulse;
 mod reaper;
 mod shell;
 mod sight;
+mod stragglers;
 pub mod waits;
 
 use std::cell::RefCell;

@@ -11,13 +11,12 @@ use tokio::time::Instant;
 use super::shell::{Owner, Shell};
 use crate::config::{Forward, Identity, SignalTo, Stdin};
 use crate::lifecycle::action::{Action, KillReason};
-use crate::lifecycle::event::{Event, ProcId, Sender, SpawnError, SpawnErrorKind};
+use crate::lifecycle::event::{AskId, Event, ProcId, Sender, SpawnError, SpawnErrorKind};
 use crate::report::{Look, Note, SignalName};
 use crate::signal::Signal;
 use crate::sys::procfs;
 use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio, reader};
 use crate::sys::stdio::pipe;
-use crate::sys::tree::Descendant;
 use crate::sys::users::{self, Credentials};
 use crate::sys::{by_name, process, reap, target, tree};
 
@@ -28,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
 /// What helps when a process runs as another user.
-const NEEDS: &str = "add the capability KILL or run softstop as that user";
+pub(super) const NEEDS: &str = "add the capability KILL or run softstop as that user";
 
 /// Files read by a process of its own; and those of them that a file system which hangs has not let go of.
 struct Aside {
@@ -50,14 +49,15 @@ impl Shell {
         match action {
             Action::Spawn { process } => return Some(self.spawn_process(process)),
             Action::Signal { process, signal, to, wake } => self.signal_process(process, signal, to, wake),
-            Action::Diagnose { process, signal, to } => self.signal_process(process, signal, to, true),
+            Action::Diagnose { process, signal, to } => self.diagnose(process, signal, to),
             Action::Forward { process, signal, sender } => self.forward(process, signal, sender),
             Action::Kill { process, because } => self.kill(process, because),
-            Action::SignalGroup { process, signal } => self.signal_group(process, signal),
+            Action::SignalByOrder { ask, process, signal, to } => self.signal_by_order(ask, process, signal, to),
+            Action::SignalGroup { process, signal, whom } => self.signal_group(process, signal, whom),
             // Its limit is the machine's to watch: it cancels.
             Action::Run { run, what, told, .. } => self.start_run(run, what, &told),
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
-            Action::SignalStragglers { signal } => self.signal_stragglers(signal),
+            Action::SignalStragglers { signal, whom } => self.signal_stragglers(None, signal, whom),
             // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.
             Action::KillEverything if process::is_pid1() && self.no_time_to_look() => {}
             Action::KillEverything => {
@@ -66,7 +66,7 @@ impl Shell {
             }
             Action::Census => self.census = true,
             // Said only when somebody was told to go.
-            Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers_told) => {}
+            Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers.told) => {}
             // The summary is the last line.
             Action::Note(note @ Note::Finished(_)) => {
                 self.tell_of_left_behind();
@@ -90,6 +90,7 @@ impl Shell {
                 self.children.insert(pid, Owner::Process(id));
                 self.groups[id.0] = Some(pid);
                 self.watched.remove(&id);
+                self.stragglers.forget(id);
                 Event::Spawned { process: id, pid }
             }
             Err(error) => {
@@ -222,23 +223,57 @@ impl Shell {
 
     // === signals ===
 
+    /// A rung of a process's ladder (`wake`), or a signal that a hook or a diagnosis wants.
     fn signal_process(&mut self, id: ProcId, signal: Signal, to: SignalTo, wake: bool) {
         let Some(pid) = self.groups[id.0] else { return };
+        self.sent_interrupt |= signal == Signal::INT && self.plan.config.reader() == Some(id.0);
+        let sent = match (to, wake) {
+            (SignalTo::Group, true) => self.signal_members(pid, signal),
+            (SignalTo::Process, true) => {
+                let sent = target::signal(pid, signal);
+                let _ = target::signal(pid, Signal::CONT);
+                sent
+            }
+            (_, false) => self.send(id, pid, signal, to),
+        };
+        self.complain(id, signal, &sent);
+        if sent.is_err() {
+            self.push(Event::NotSent { process: id, signal });
+        }
+    }
+
+    fn send(&mut self, id: ProcId, pid: i32, signal: Signal, to: SignalTo) -> io::Result<()> {
+        self.sent_interrupt |= signal == Signal::INT && self.plan.config.reader() == Some(id.0);
         if signal == Signal::KILL {
             self.killed.insert(pid);
         }
-        self.sent_interrupt |= signal == Signal::INT && self.plan.config.reader() == Some(id.0);
-        let sent = match to {
+        match to {
             SignalTo::Process => target::signal(pid, signal),
-            SignalTo::Group => target::signal_group(pid, signal),
-        };
-        self.complain(id, signal, sent);
-        if wake {
-            let _ = match to {
-                SignalTo::Process => target::signal(pid, Signal::CONT),
-                SignalTo::Group => target::signal_group(pid, Signal::CONT),
-            };
+            SignalTo::Group => target::signal_with_group(pid, signal),
         }
+    }
+
+    fn diagnose(&mut self, id: ProcId, signal: Signal, to: SignalTo) {
+        let Some(pid) = self.groups[id.0] else { return };
+        let sent = self.send(id, pid, signal, to);
+        let _ = self.send(id, pid, Signal::CONT, to);
+        self.complain(id, signal, &sent);
+        if sent.is_err() {
+            self.push(Event::NotSent { process: id, signal });
+        }
+    }
+
+    fn signal_by_order(&mut self, ask: AskId, id: ProcId, signal: Signal, to: SignalTo) {
+        let sent = match self.groups[id.0] {
+            Some(pid) => self.send(id, pid, signal, to),
+            None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        };
+        self.complain(id, signal, &sent);
+        let error = sent.err().map(|error| match error.raw_os_error() {
+            Some(libc::EPERM) => "it runs as another user, which softstop may not signal",
+            _ => "it has ended",
+        });
+        self.push(Event::SignalAnswered { ask, process: id, signal, error });
     }
 
     fn forward(&mut self, id: ProcId, signal: Signal, sender: Sender) {
@@ -253,15 +288,11 @@ impl Shell {
             self.account.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
             return;
         }
-        self.account.note(Note::SignalForwarded { signal: SignalName(signal), process });
         let to = self.plan.config.processes[id.0].signal_to;
-        self.signal_process(id, signal, to, false);
-    }
-
-    fn signal_group(&mut self, id: ProcId, signal: Signal) {
-        if let Some(pgid) = self.groups[id.0] {
-            let _ = target::signal_group(pgid, signal);
-            let _ = target::signal_group(pgid, Signal::CONT);
+        let sent = self.send(id, pid, signal, to);
+        self.complain(id, signal, &sent);
+        if sent.is_ok() {
+            self.account.note(Note::SignalForwarded { signal: SignalName(signal), process });
         }
     }
 
@@ -280,7 +311,7 @@ impl Shell {
             let _ = target::signal_group(pid, Signal::KILL);
             target::signal(pid, Signal::KILL)
         };
-        self.complain(id, Signal::KILL, sent);
+        self.complain(id, Signal::KILL, &sent);
     }
 
     /// What a process about to be killed is doing, and the last it said.
@@ -296,7 +327,7 @@ impl Shell {
         look
     }
 
-    fn complain(&self, id: ProcId, signal: Signal, sent: io::Result<()>) {
+    fn complain(&self, id: ProcId, signal: Signal, sent: &io::Result<()>) {
         match sent {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
                 tracing::warn!("{}: {signal} is not permitted: it runs as another user; {NEEDS}", self.plan.name(id.0));
@@ -307,38 +338,6 @@ impl Shell {
     }
 
     // === what is left over ===
-
-    fn signal_stragglers(&mut self, signal: Signal) {
-        let known = |pid: i32| self.children.contains_key(&pid) || self.account.writers.owns(pid);
-        let targets = match tree::descendants(&known) {
-            Ok(targets) => targets,
-            Err(error) => {
-                // Without /proc only an init can reach what it cannot see.
-                let then =
-                    if process::is_pid1() { "SIGKILL comes at the deadline" } else { "what daemonised is left behind" };
-                if !std::mem::replace(&mut self.blind_told, true) {
-                    tracing::warn!("left-over processes cannot be seen ({error}); {then}");
-                }
-                return;
-            }
-        };
-        // What is left in a process's own group has had its signal when its leader ended.
-        let told = |pgid: i32| self.watched.keys().any(|id| self.groups[id.0] == Some(pgid));
-        let told = |t: &Descendant| signal != Signal::KILL && told(t.pgid);
-        let alive: Vec<Descendant> = targets.into_iter().filter(|t| t.lives && !told(t)).collect();
-        if alive.is_empty() {
-            return;
-        }
-        self.stragglers_told = true;
-        self.account.note(Note::Stragglers { signal: SignalName(signal), count: alive.len(), which: named(&alive) });
-        let signalled = tree::signal_all(&alive, signal, signal != Signal::KILL);
-        if signalled.refused > 0 {
-            let n = signalled.refused;
-            tracing::warn!(
-                "left-over processes: {signal} is not permitted to {n} of them, which run as another user; {NEEDS}"
-            );
-        }
-    }
 
     pub(super) fn no_time_to_look(&self) -> bool {
         self.left(Instant::now()).is_some_and(|left| left < LOOK)
@@ -359,11 +358,6 @@ impl Shell {
             self.account.note(Note::LeftBehind { count: left.len(), which: which.collect() });
         }
     }
-}
-
-/// The first few, by name and pid.
-fn named(processes: &[Descendant]) -> Vec<String> {
-    processes.iter().take(NAMED).map(|t| format!("{} (pid {})", t.comm, t.pid)).collect()
 }
 
 /// What a process of another user inherits it may open by name, as far as softstop may allow that.

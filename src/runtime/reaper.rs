@@ -65,6 +65,7 @@ impl Shell {
         if let Err(error) = reap::reap(pid) {
             tracing::debug!("pid {pid}: cannot be reaped: {error}");
         }
+        self.stragglers.asked.forget(pid);
         if let Some(Owner::Process(process)) = owner {
             self.watch_group(process);
         }

@@ -21,6 +21,7 @@ use super::looks::Looks;
 use super::program::{self, Recognised};
 use super::pulse::Pulse;
 use super::sight::Sight;
+use super::stragglers::Stragglers;
 use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
@@ -100,9 +101,7 @@ pub(super) struct Shell {
     pub census: bool,
     pub children_changed: bool,
     pub alone: bool,
-    pub stragglers_told: bool,
-    /// That left-over processes cannot be seen was said.
-    pub blind_told: bool,
+    pub stragglers: Stragglers,
     pub exit: Option<u8>,
     pub pulse: Pulse,
     /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
@@ -174,8 +173,7 @@ impl Shell {
             census: false,
             children_changed: false,
             alone: false,
-            stragglers_told: false,
-            blind_told: false,
+            stragglers: Stragglers::new(),
             exit: None,
             pulse: Pulse::new(),
             late: false,
@@ -237,6 +235,9 @@ impl Shell {
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
                 () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}
+                () = sleep_until(self.stragglers.next_look()) => {}
+                // More stragglers than are signalled in one turn.
+                () = tokio::task::yield_now(), if self.stragglers.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
@@ -268,6 +269,9 @@ impl Shell {
                 self.look_at_groups();
                 self.tell_of_groups();
             }
+            self.go_on_signalling();
+            self.look_for_stragglers();
+            self.count_the_crowd();
             self.turn();
             self.look_around();
         }
@@ -339,6 +343,7 @@ impl Shell {
         for process in self.watched.keys().copied().collect::<Vec<_>>() {
             if !self.group_exists(process) {
                 self.watched.remove(&process);
+                self.stragglers.forget(process);
                 self.push(Event::GroupEmpty { process });
             }
         }
@@ -348,8 +353,9 @@ impl Shell {
     fn tell_of_groups(&mut self) {
         for (process, watched) in &mut self.watched {
             if std::mem::replace(watched, Watched::Told) == Watched::New {
+                let signalled = self.stragglers.signalled(*process);
                 let process = self.plan.name(process.0).to_string();
-                self.account.note(Note::GroupLeft { process });
+                self.account.note(Note::GroupLeft { process, signalled });
             }
         }
     }

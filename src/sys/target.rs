@@ -27,6 +27,21 @@ pub fn signal_group(pgid: i32, signal: Signal) -> io::Result<()> {
     super::process::kill(-guard(pgid)?, signal.number())
 }
 
+/// Whether a child that has not been reaped has left the group that it leads, for one of another number.
+pub fn has_left_its_group(pid: i32) -> bool {
+    nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).is_ok_and(|pgid| pgid.as_raw() != pid)
+}
+
+/// Signals a direct child that has not been reaped and everybody in its group. The child may have gone to another group, or may never have
+/// had one (a sandbox that refuses setpgid): then it is signalled itself, too.
+///
+/// # Errors
+/// As [`signal`]: when nobody was reached.
+pub fn signal_with_group(pid: i32, what: Signal) -> io::Result<()> {
+    let group = signal_group(pid, what);
+    if group.is_err() || has_left_its_group(pid) { signal(pid, what).or(group) } else { group }
+}
+
 /// Signals what is left of a group whose leader has ended.
 ///
 /// # Errors

@@ -25,10 +25,19 @@ pub struct Descendant {
     pub comm: String,
     /// False for a zombie.
     pub lives: bool,
-    started: u64,
+    /// With the pid, its identity.
+    pub started: u64,
 }
 
 impl Descendant {
+    /// A process by its number, whoever's it is.
+    ///
+    /// # Errors
+    /// It has ended, or cannot be seen.
+    pub fn read(pid: i32) -> io::Result<Descendant> {
+        read_stat(pid).map(Descendant::from_stat)
+    }
+
     fn from_stat(stat: Stat) -> Descendant {
         let lives = stat.lives();
         Descendant { pid: stat.pid, ppid: stat.ppid, pgid: stat.pgid, comm: stat.comm, lives, started: stat.started }
@@ -45,22 +54,14 @@ pub fn descendants(spare: &dyn Fn(i32) -> bool) -> io::Result<Vec<Descendant>> {
 
 /// As [`descendants`]; only what has been found until `enough` says so.
 fn descendants_until(spare: &dyn Fn(i32) -> bool, enough: &dyn Fn() -> bool) -> io::Result<Vec<Descendant>> {
-    procfs::check_namespace()?;
-    let own = own_pid();
-    match children(own) {
-        Ok(_) => Ok(walk(own, spare, enough, |pid, threads| match threads {
-            1 => children_of(pid, pid).unwrap_or_default(),
-            _ => children(pid).unwrap_or_default(),
-        })),
-        // A kernel without CONFIG_PROC_CHILDREN.
-        Err(_) => {
-            let mut by_parent: HashMap<i32, Vec<i32>> = HashMap::new();
-            for stat in every_process()? {
-                by_parent.entry(stat.ppid).or_default().push(stat.pid);
-            }
-            Ok(walk(own, spare, enough, |pid, _| by_parent.remove(&pid).unwrap_or_default()))
-        }
+    let mut walk = Walk::begin(true)?;
+    let mut found = Vec::new();
+    while !enough()
+        && let Some(descendant) = walk.next(spare)
+    {
+        found.push(descendant);
     }
+    Ok(found)
 }
 
 /// How many processes there are below us.
@@ -99,44 +100,92 @@ pub fn census(limit: Duration) -> Census {
     }
 }
 
-/// `children` gets a pid and its number of threads, 0 when that is not known.
-fn walk(
+/// A pid and its number of threads, 0 when that is not known, to its children.
+type Children = Box<dyn FnMut(i32, u32) -> Vec<i32>>;
+
+/// A walk through the tree below us, one process after the other, parents before their children, so that thousands can be looked at
+/// piece by piece. What is started meanwhile may be missed.
+pub struct Walk {
     own: i32,
-    spare: &dyn Fn(i32) -> bool,
-    enough: &dyn Fn() -> bool,
-    mut children: impl FnMut(i32, u32) -> Vec<i32>,
-) -> Vec<Descendant> {
-    let mut seen = HashSet::from([own]);
-    let mut found = Vec::new();
-    let mut parents = vec![(own, 0)];
-    while let Some((parent, threads)) = parents.pop() {
-        for pid in children(parent, threads) {
-            if enough() {
-                return found;
+    /// Not only our own children.
+    deep: bool,
+    children: Children,
+    seen: HashSet<i32>,
+    parent: i32,
+    /// Children of `parent` that are still to be looked at.
+    pids: std::vec::IntoIter<i32>,
+    /// Whose children are still to be listed.
+    parents: Vec<(i32, u32)>,
+}
+
+impl std::fmt::Debug for Walk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walk").field("parent", &self.parent).finish_non_exhaustive()
+    }
+}
+
+impl Walk {
+    /// Through everything below us, or (`deep`: false) our own children alone.
+    ///
+    /// # Errors
+    /// When there is no /proc, or it shows another PID namespace.
+    pub fn begin(deep: bool) -> io::Result<Walk> {
+        procfs::check_namespace()?;
+        let children: Children = match children(own_pid()) {
+            Ok(_) => Box::new(|pid, threads| match threads {
+                1 => children_of(pid, pid).unwrap_or_default(),
+                _ => children(pid).unwrap_or_default(),
+            }),
+            // A kernel without CONFIG_PROC_CHILDREN.
+            Err(_) => {
+                let mut by_parent: HashMap<i32, Vec<i32>> = HashMap::new();
+                for stat in every_process()? {
+                    by_parent.entry(stat.ppid).or_default().push(stat.pid);
+                }
+                Box::new(move |pid, _| by_parent.remove(&pid).unwrap_or_default())
             }
-            if spare(pid) || !seen.insert(pid) {
+        };
+        Ok(Walk::through(own_pid(), deep, children))
+    }
+
+    fn through(own: i32, deep: bool, children: Children) -> Walk {
+        let (pids, parents) = (Vec::new().into_iter(), vec![(own, 0)]);
+        Walk { own, deep, children, seen: HashSet::from([own]), parent: own, pids, parents }
+    }
+
+    /// The next one, but for those that `spare` names and what is below *them*.
+    pub fn next(&mut self, spare: &dyn Fn(i32) -> bool) -> Option<Descendant> {
+        loop {
+            let Some(pid) = self.pids.next() else {
+                let (parent, threads) = self.parents.pop()?;
+                self.parent = parent;
+                self.pids = (self.children)(parent, threads).into_iter();
+                continue;
+            };
+            if spare(pid) || !self.seen.insert(pid) {
                 continue;
             }
-            let threads = match read_stat(pid) {
+            let (found, threads) = match read_stat(pid) {
                 // Between the listing and this look it may have been orphaned, and so come to us.
-                Ok(stat) if stat.ppid == parent || stat.ppid == own => {
+                Ok(stat) if stat.ppid == self.parent || stat.ppid == self.own => {
                     let threads = stat.threads;
-                    found.push(Descendant::from_stat(stat));
-                    threads
+                    (Descendant::from_stat(stat), threads)
                 }
                 // The pid has been reused by somebody else.
                 Ok(_) => continue,
                 // Hidden from us (hidepid), but nobody else can reap it: it is ours.
-                Err(_) if parent == own => {
-                    found.push(Descendant { pid, ppid: own, pgid: 0, comm: String::new(), lives: true, started: 0 });
-                    0
+                Err(_) if self.parent == self.own => {
+                    let (ppid, comm) = (self.own, String::new());
+                    (Descendant { pid, ppid, pgid: 0, comm, lives: true, started: 0 }, 0)
                 }
                 Err(_) => continue,
             };
-            parents.push((pid, threads));
+            if self.deep {
+                self.parents.push((pid, threads));
+            }
+            return Some(found);
         }
     }
-    found
 }
 
 /// The children of a process, zombies included, from the lists of its threads.
@@ -189,29 +238,16 @@ fn every_process() -> io::Result<Vec<Stat>> {
     Ok(pids.filter_map(|pid| read_stat(pid).ok()).collect())
 }
 
-/// What [`signal_all`] came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Signalled {
-    pub sent: usize,
-    /// Those that may not be signalled (EPERM): they run as another user.
-    pub refused: usize,
+/// Signals a process below us, with the signals one after the other.
+///
+/// # Errors
+/// ESRCH or what /proc says: it has ended. EPERM: it runs as another user. EINVAL for PID 1 and softstop itself.
+pub fn signal(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
+    send(target, signals)
 }
 
-/// Signals those of `targets` that live; with `wake` SIGCONT follows, so that a stopped process can act. Those that have ended
-/// since they were listed are passed over.
-pub fn signal_all(targets: &[Descendant], signal: Signal, wake: bool) -> Signalled {
-    let signals = [signal, Signal::CONT];
-    let signals = if wake { &signals[..] } else { &signals[..1] };
-    let mut signalled = Signalled::default();
-    for target in targets.iter().filter(|target| target.lives) {
-        match send(target, signals) {
-            Ok(()) => signalled.sent += 1,
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) => signalled.refused += 1,
-            Err(_) => {}
-        }
-    }
-    signalled
-}
+/// Processes looked at before PID 1 kills them all in one step: some ten milliseconds.
+const LOOKED_AT: usize = 2000;
 
 /// A sweep of PID 1 is broken off after so many times its limit: leaving in time comes first.
 const MOST: u32 = 5;
@@ -226,17 +262,21 @@ pub struct Killed {
     pub complete: bool,
 }
 
-/// SIGKILL to everything below us but zombies, which are the caller's to reap; again and again until nothing new appears or
-/// `limit` has passed. As PID 1 it comes back then, however many there are: the kernel ends whom it has not reached when softstop
-/// leaves. Otherwise the limit is overrun by at most one sweep. Also as PID 1 `kill(-1)` is used only when nothing else helps: without
-/// /proc, or against a tree that outgrows us, and then only where it hits nobody but our own, as far as can be seen: processes of
-/// parent 0 belong to the container runtime or to another container.
+/// SIGKILL to everything below us but zombies, which are the caller's to reap.
+///
+/// As PID 1, where it hits nobody but our own (processes of parent 0 belong to the container runtime or to another container), the kernel
+/// does it in one step that no fork can outrun: `kill(-1)`. There may be too many to know that ([`LOOKED_AT`]): then, too, as leaving
+/// in time comes first, and whoever is left when PID 1 leaves is killed anyway. Otherwise they are looked for again and again until
+/// nothing new appears or `limit` has passed, which is overrun by at most one sweep.
 pub fn kill_everything(limit: Duration) -> Killed {
     let start = Instant::now();
-    let mut killed = HashSet::new();
     let nobody = |_| false;
+    if is_pid1() && !strangers() && kill_all().is_ok() {
+        return Killed { count: children(own_pid()).map_or(0, |pids| pids.len()), complete: true };
+    }
+    let mut killed = HashSet::new();
     let enough = || is_pid1() && start.elapsed() >= MOST * limit;
-    for sweep in 0.. {
+    loop {
         let Ok(targets) = descendants_until(&nobody, &enough) else {
             // Blind: as init the kernel can do it for us, otherwise the caller's own pids and groups are all there is.
             let complete = is_pid1() && kill_all().is_ok();
@@ -253,12 +293,9 @@ pub fn kill_everything(limit: Duration) -> Killed {
             killed.insert((target.pid, target.started));
         }
         if start.elapsed() >= limit {
-            // More have come since the first sweep; one that has taken too long by itself says nothing of the kind.
-            let complete = sweep > 0 && is_pid1() && !strangers() && kill_all().is_ok();
-            return Killed { count: killed.len(), complete };
+            return Killed { count: killed.len(), complete: false };
         }
     }
-    Killed { count: killed.len(), complete: false }
 }
 
 /// SIGKILL to every process of the PID namespace but its init, in one step that no fork can outrun. Only as that init.
@@ -272,10 +309,13 @@ fn kill_all() -> io::Result<()> {
     }
 }
 
-/// Whether our PID namespace holds processes that came in from outside.
+/// Whether our PID namespace holds processes that came in from outside, as far as [`LOOKED_AT`] shows.
 fn strangers() -> bool {
     let own = own_pid();
-    every_process().is_ok_and(|all| all.iter().any(|stat| stat.ppid == 0 && stat.pid != own))
+    // Where nobody can be seen nobody is seen to be one.
+    let Some(entries) = procfs::check_namespace().ok().and_then(|()| fs::read_dir("/proc").ok()) else { return false };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.take(LOOKED_AT).any(|pid| pid != own && read_stat(pid).is_ok_and(|stat| stat.ppid == 0))
 }
 
 /// A direct child is ours until we reap it. Anything deeper is reaped by others.
@@ -411,11 +451,14 @@ mod tests {
         // What a listing names may be gone and its pid somebody else's by the time it is looked at: here PID 1, which is
         // nobody's child, and this process itself.
         let own = own_pid();
-        assert!(walk(own, &|_| false, &|| false, |_, _| vec![own, 1]).is_empty());
+        let all = |spare: &dyn Fn(i32) -> bool, children: Children| {
+            let mut walk = Walk::through(own, true, children);
+            std::iter::from_fn(|| walk.next(spare)).map(|found| found.pid).collect::<Vec<_>>()
+        };
+        assert!(all(&|_| false, Box::new(move |_, _| vec![own, 1])).is_empty());
         // No such process, yet listed as our own child: hidden, but ours. Once, however often it is listed.
-        let hidden =
-            walk(own, &|_| false, &|| false, |pid, _| if pid == own { vec![i32::MAX, i32::MAX] } else { vec![] });
-        assert_eq!(hidden.iter().map(|found| found.pid).collect::<Vec<_>>(), [i32::MAX]);
-        assert!(walk(own, &|pid| pid == i32::MAX, &|| false, |_, _| vec![i32::MAX]).is_empty(), "spared");
+        let twice = move |pid, _| if pid == own { vec![i32::MAX, i32::MAX] } else { vec![] };
+        assert_eq!(all(&|_| false, Box::new(twice)), [i32::MAX]);
+        assert!(all(&|pid| pid == i32::MAX, Box::new(twice)).is_empty(), "spared");
     }
 }

@@ -37,7 +37,8 @@ enum Place {
 pub fn valid(d: &mut Draw) -> Valid {
     let mut b = Builder { d, out: Valid { text: String::new(), slots: Vec::new(), processes: Vec::new() }, header: 0 };
     for key in keys::TOP.keys {
-        if !["http", "control", "log", "exit_codes", "sidecar", "init", "process", "drain", "post_stop"].contains(key)
+        if !["http", "control", "log", "exit_codes", "stragglers", "sidecar", "init", "process", "drain", "post_stop"]
+            .contains(key)
             && b.d.chance(50)
         {
             b.plain(&keys::TOP, key, false);
@@ -60,6 +61,9 @@ pub fn valid(d: &mut Draw) -> Valid {
     }
     if b.d.chance(30) {
         b.table("[log]", &keys::LOG, &["level", "format"]);
+    }
+    if b.d.chance(30) {
+        b.table("[stragglers]", &keys::STRAGGLERS, &["wait", "signal", "timeout", "timeout_when_ended"]);
     }
     if b.d.chance(30) {
         b.out.text += "[exit_codes]\n143 = 0\nforced = 79\n";
@@ -191,6 +195,8 @@ impl Builder<'_, '_> {
                 }),
                 "backoff" => {}
                 "diagnose" if self.d.chance(30) => self.inline(section, "diagnose", &keys::DIAGNOSE, &["signal"]),
+                "stragglers" if self.d.chance(30) => self.inline(section, "stragglers", &keys::STRAGGLERS, &["wait"]),
+                "stragglers" => {}
                 _ if self.d.chance(35) => self.plain(section, key, false),
                 _ => {}
             }
@@ -390,10 +396,12 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         (_, "max") => &["\"5m\"", "\"1h\""],
         (_, "reset") => &["\"10m\""],
         (_, "diagnose") => &["\"SIGQUIT\"", "\"3\""],
-        ("signal" | "stop" | "diagnose", "signal") => &["\"SIGUSR1\"", "\"HUP\""],
+        (_, "timeout_when_ended") => &["\"3s\"", "\"0s\""],
+        ("signal" | "stop" | "diagnose" | "stragglers", "signal") => &["\"SIGUSR1\"", "\"HUP\""],
         (_, "wait") => &["\"1s\""],
         (_, "initial_delay") => &["\"0s\"", "\"3s\""],
         (_, "period" | "retry_delay") => &["\"1s\"", "\"10ms\""],
+        ("stragglers", "timeout") => &["\"5s\"", "\"0s\""],
         (_, "timeout") => &["\"5s\"", "\"1m30s\""],
         (_, "success_threshold") => &["1"],
         (_, "failure_threshold") => &["1", "30"],

@@ -27,6 +27,8 @@ pub struct Stop {
     pub anything_ran: bool,
     /// Drain tasks that have not ended, been cut or been skipped.
     pub drain_left: usize,
+    /// When the last of them did.
+    pub drain_ended: At,
     /// By the budget's end, or by hand.
     pub cut: bool,
     /// Somebody wants everything killed now.
@@ -191,7 +193,10 @@ impl World {
         if self.zombie != Some(p) && !self.bodies[p].group {
             return broken("I9", format!("{signal} to the group of p{p}, which is gone"));
         }
-        let wanted = if self.bodies[p].killed { Signal::KILL } else { self.first_signal(p) };
+        let own = self.config.processes[p].stragglers.or(self.config.stragglers).signal;
+        let wanted = if self.bodies[p].killed { Signal::KILL } else { own.unwrap_or(self.first_signal(p)) };
+        let wanted = self.lives[p].group_signal.unwrap_or(wanted);
+        self.lives[p].group_signal = Some(signal);
         if signal != wanted {
             return broken("model", format!("{signal} to what is left of p{p}, not {wanted}"));
         }
@@ -200,7 +205,9 @@ impl World {
     }
 
     pub(super) fn check_stragglers(&mut self, signal: Signal) -> Checked {
-        let told = self.stragglers.iter().any(|s| s.told);
+        let untold = self.stragglers.iter().any(|s| !s.told && !s.gone && !s.absent);
+        let wanted = self.config.stragglers.signal.unwrap_or(Signal::TERM);
+        self.check_straggler_times(signal)?;
         let Some(stop) = &mut self.stop else {
             return broken("contract", "a signal to the left-overs of a container that goes on");
         };
@@ -209,16 +216,53 @@ impl World {
         let up = self.time_is_up();
         self.checked(9);
         match signal {
-            Signal::KILL if !told && !self.stragglers.is_empty() => {
-                broken("model", "SIGKILL to left-overs that were not asked to stop")
-            }
+            // However late softstop is.
+            Signal::KILL if untold => broken("I13", "SIGKILL to left-overs that were not asked to stop"),
             Signal::KILL => Ok(()),
             _ if draining => broken("I3", "a stop signal to left-overs before the drain is over"),
             _ if self.bodies.iter().any(|b| b.alive && !b.unkillable) && !up => {
                 broken("I4", "a stop signal to left-overs while a process lives")
             }
-            Signal::TERM => Ok(()),
+            signal if signal == wanted => Ok(()),
             other => broken("model", format!("{other} to left-overs")),
+        }
+    }
+
+    /// `[stragglers]`, where the budget has room for it: a wait before the signal, a time after it.
+    fn check_straggler_times(&mut self, signal: Signal) -> Checked {
+        let Some(stop) = &self.stop else { return Ok(()) };
+        let (stated, budget) = (self.config.stragglers, &self.machine.plan().budget);
+        let wait = stated.wait.unwrap_or_default();
+        let ended = stated.timeout_when_ended.unwrap_or(Duration::from_secs(3));
+        // Whoever obeys at once is seen to.
+        let timeout = if stop.requested { stated.timeout } else { Some(ended) }.map(|t| t.max(MS * 10));
+        let until = budget.deadline(stop.t0) - budget.after_stop();
+        let began = self.leader_ended.max(stop.t0).max(stop.drain_ended);
+        let room = until.left(began);
+        let essential = budget.has_essential(softstop::plan::budget::Part::Stop);
+        let fits = wait * 4 / 3 + timeout.unwrap_or_default() + Duration::from_secs(1) < room;
+        let unkillable = self.bodies.iter().any(|b| b.unkillable);
+        if !fits || unkillable || essential || stop.cut || stop.began_held || self.stalled_in_stop() {
+            self.stragglers_asked.get_or_insert(self.now);
+            return Ok(());
+        }
+        let Some(asked) = self.stragglers_asked else {
+            self.stragglers_asked = Some(self.now);
+            let early = (began + wait).left(self.now);
+            if !early.is_zero() {
+                return broken("model", format!("left-overs are signalled {early:?} before their wait is over"));
+            }
+            return Ok(());
+        };
+        let had = self.now.since(asked);
+        match timeout {
+            Some(timeout) if signal == Signal::KILL && had + MS < timeout => {
+                broken("model", format!("left-overs are killed after {had:?}, not {timeout:?}"))
+            }
+            Some(timeout) if had > timeout + MS => {
+                broken("model", format!("left-overs are sent {signal} after {had:?}, and have {timeout:?}"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -319,6 +363,7 @@ impl World {
                     return broken("model", "more drain tasks have ended than there are");
                 }
                 stop.drain_left -= 1;
+                stop.drain_ended = self.now;
             }
             _ => {}
         }

@@ -30,7 +30,7 @@ use std::rc::Rc;
 
 use softstop::config::Config;
 use softstop::lifecycle::Machine;
-use softstop::lifecycle::action::{Action, What};
+use softstop::lifecycle::action::{Action, What, Whom};
 use softstop::lifecycle::event::{
     AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RunId, SpawnError, SpawnErrorKind,
 };
@@ -75,7 +75,7 @@ pub enum Effect {
         run: u64,
         kill: bool,
     },
-    StragglersSignalled(Signal),
+    StragglerSignalled(usize, Signal),
     Swept,
 }
 
@@ -103,6 +103,10 @@ pub struct Straggler {
     pub unkillable: bool,
     pub told: bool,
     pub killed: bool,
+    /// Not there yet.
+    pub absent: bool,
+    /// Started by this one of the stragglers: while that lives it is not among the outermost.
+    pub parent: Option<usize>,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -152,6 +156,12 @@ pub struct World {
     own_stop_signal: Option<Signal>,
     /// What the machine has made of the signal that was fed last.
     understood: Option<signals::Meaning>,
+    answered_signal: Option<Event>,
+    /// Whom of the stragglers the machine has ordered to be signalled.
+    standing: Option<Whom>,
+    /// When the last process or interrupted task ended, and when a straggler was first signalled.
+    leader_ended: At,
+    stragglers_asked: Option<At>,
     /// Its group may be signalled in this turn.
     zombie: Option<usize>,
     unkillable: Vec<bool>,
@@ -189,6 +199,10 @@ impl World {
             gone_late: Vec::new(),
             own_stop_signal: None,
             understood: None,
+            answered_signal: None,
+            standing: None,
+            leader_ended: At::ZERO,
+            stragglers_asked: None,
             zombie: None,
             last_run: None,
         }
@@ -200,6 +214,7 @@ impl World {
         (&self.stop, self.finished, &self.lives, &self.model).hash(state);
         (&self.asks, self.next_ask, self.unready, self.begun, self.init_over).hash(state);
         (&self.pauses, self.late, &self.gone_late).hash(state);
+        (self.standing, self.leader_ended, self.stragglers_asked).hash(state);
     }
 
     /// The next run of this process will not be ended even by SIGKILL.
@@ -224,7 +239,7 @@ impl World {
     }
 
     pub fn alone(&self) -> bool {
-        self.bodies.iter().all(|b| !b.alive && !b.group) && self.stragglers.iter().all(|s| s.gone)
+        self.bodies.iter().all(|b| !b.alive && !b.group) && self.stragglers.iter().all(|s| s.gone || s.absent)
     }
 
     // === what may happen ===
@@ -292,7 +307,7 @@ impl World {
         self.spawning = None;
         if self.bodies[p].group {
             // It could not be ended, and was given up: nobody's group from now on.
-            self.stragglers.push(Straggler { told: true, killed: true, unkillable: true, gone: false });
+            self.stragglers.push(Straggler { told: true, killed: true, unkillable: true, ..Straggler::default() });
         }
         let (run, unkillable) = (self.bodies[p].run + 1, self.unkillable[p]);
         self.bodies[p] = Body { run, alive: true, unkillable, ..Body::default() };
@@ -313,6 +328,7 @@ impl World {
     pub fn ends(&mut self, p: usize, exit: Exit, leaves: bool) -> Checked {
         self.bodies[p].alive = false;
         self.bodies[p].suspended = false;
+        self.leader_ended = self.now;
         self.bodies[p].group = leaves;
         self.has_ended(p, exit);
         self.zombie = Some(p);
@@ -365,7 +381,39 @@ impl World {
     pub fn straggler_ends(&mut self, i: usize) -> Checked {
         self.stragglers[i].gone = true;
         self.something_ended();
-        self.after_reap()
+        self.after_reap()?;
+        self.look()
+    }
+
+    /// One more has been started or orphaned, by somebody who lives.
+    pub fn straggler_appears(&mut self, i: usize) -> Checked {
+        if self.alone() {
+            return Ok(());
+        }
+        self.stragglers[i].absent = false;
+        self.look()
+    }
+
+    /// Another of a group whose leader has ended.
+    pub fn group_grows(&mut self, p: usize) -> Checked {
+        if self.bodies[p].alive || !self.bodies[p].group || self.spawning.is_some() {
+            return Ok(());
+        }
+        self.feed(Event::Unsignalled { group: Some(ProcId(p)) })
+    }
+
+    fn is_meant(&self, i: usize, whom: Whom) -> bool {
+        let s = &self.stragglers[i];
+        let outermost = s.parent.is_none_or(|parent| self.stragglers[parent].gone);
+        !s.absent && !s.gone && !s.told && (whom == Whom::Everybody || outermost)
+    }
+
+    /// As the shell does all the time once it has signalled stragglers.
+    fn look(&mut self) -> Checked {
+        let Some(whom) = self.standing else { return Ok(()) };
+        let unsignalled = (0..self.stragglers.len()).any(|i| self.is_meant(i, whom));
+        let busy = self.finished.is_some() || self.spawning.is_some();
+        if busy || !unsignalled { Ok(()) } else { self.feed(Event::Unsignalled { group: None }) }
     }
 
     pub fn answers(&mut self, run: u64, ok: bool) -> Checked {
@@ -373,6 +421,10 @@ impl World {
             return broken("contract", format!("run {run} answered twice"));
         };
         self.has_answered(run, &hook, ok);
+        // What the stop has interrupted is waited for as a process is.
+        if matches!(hook.what, What::Init(_) | What::PostStart(..)) && hook.cancelled == Some(false) {
+            self.leader_ended = self.now;
+        }
         let outcome = if ok { Outcome::Ok } else { Outcome::Failed { reason: "exit code 5".into(), code: Some(5) } };
         let over = ok && hook.what == What::Follow(1) && hook.cancelled.is_none() && !self.late;
         self.feed(Event::RunDone { run: RunId(run), outcome })?;
@@ -427,6 +479,9 @@ impl World {
             self.tell_action(&action);
             self.perform(action)?;
         }
+        if let Some(answer) = self.answered_signal.take() {
+            self.feed(answer)?;
+        }
         if !self.late {
             self.check_state(before)?;
         }
@@ -465,7 +520,11 @@ impl World {
                 self.check_kill(process.0, because)?;
                 self.sigkill(process.0);
             }
-            Action::SignalGroup { process, signal } => {
+            Action::SignalByOrder { ask, process, signal, .. } => {
+                self.check_signal(process.0, signal, false)?;
+                self.answered_signal = Some(Event::SignalAnswered { ask, process, signal, error: None });
+            }
+            Action::SignalGroup { process, signal, .. } => {
                 self.check_group_signal(process.0, signal)?;
                 self.bodies[process.0].group_killed |= signal == Signal::KILL;
                 self.effects.push(Effect::GroupSignalled(process.0, signal));
@@ -486,13 +545,18 @@ impl World {
                 }
                 self.effects.push(Effect::Cancelled { run: run.0, kill });
             }
-            Action::SignalStragglers { signal } => {
+            Action::SignalStragglers { signal, whom } => {
                 self.check_stragglers(signal)?;
-                for s in &mut self.stragglers {
-                    s.told = true;
-                    s.killed |= signal == Signal::KILL;
+                let kill = signal == Signal::KILL;
+                self.standing = Some(whom).filter(|_| !kill);
+                for i in 0..self.stragglers.len() {
+                    let lives = !self.stragglers[i].gone && !self.stragglers[i].absent;
+                    if kill && lives || self.is_meant(i, whom) {
+                        self.stragglers[i].told = true;
+                        self.stragglers[i].killed |= kill;
+                        self.effects.push(Effect::StragglerSignalled(i, signal));
+                    }
                 }
-                self.effects.push(Effect::StragglersSignalled(signal));
             }
             Action::KillEverything => {
                 self.check_sweep()?;

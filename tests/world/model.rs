@@ -57,6 +57,8 @@ pub struct Life {
     /// It was stopped for being no good.
     unhealthy: bool,
     pub group_told: bool,
+    /// By which signal: the others of the group get the same.
+    pub group_signal: Option<Signal>,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -131,6 +133,7 @@ impl World {
         (life.started, life.post_start, life.post_start_over) =
             (false, 0, self.config.processes[p].post_start.is_empty());
         (life.stopping, life.unhealthy, life.group_told) = (None, false, false);
+        life.group_signal = None;
         life.sent.clear();
         life.diagnosed = None;
         (life.ordered, life.shown_ready) = (false, false);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use softstop::config::wait::{Until, WaitFile};
 use softstop::config::{
     Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain,
-    Restart, Retries, Rung, Sidecar, Step, StopOn, Task, When,
+    Restart, Retries, Rung, Sidecar, Step, StopOn, Stragglers, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
@@ -20,8 +20,8 @@ pub struct Scenario {
     /// What hooks answer, in turn, round and round.
     pub answers: Vec<Answer>,
     pub requests: Vec<Request>,
-    /// Daemons from other sessions: they live so long after SIGTERM, or until SIGKILL.
-    pub stragglers: Vec<Option<Duration>>,
+    /// Daemons from other sessions.
+    pub stragglers: Vec<Kin>,
     pub stalls: Vec<Stall>,
 }
 
@@ -36,6 +36,17 @@ pub struct Stall {
     pub all: bool,
     /// softstop will know since when.
     pub told: bool,
+}
+
+/// One of the stragglers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kin {
+    /// It lives so long after its signal, or until SIGKILL.
+    pub obeys: Option<Duration>,
+    /// The one before it has started it.
+    pub below: bool,
+    /// It is not there before.
+    pub appears: Option<Duration>,
 }
 
 /// How one run of a process goes.
@@ -167,7 +178,11 @@ impl Scenario {
             lives,
             answers,
             requests: d.many(0, 5, |d, _| request(d, &config)),
-            stragglers: d.many(0, 2, |d, _| d.maybe(70, |d| d.span(6_000))),
+            stragglers: d.many(0, 3, |d, _| Kin {
+                obeys: d.maybe(70, |d| d.span(6_000)),
+                below: d.chance(30),
+                appears: d.maybe(30, |d| d.span(40_000)),
+            }),
             stalls: if d.chance(25) { d.many(1, 3, |d, _| stall(d)) } else { Vec::new() },
             config,
         }
@@ -326,7 +341,17 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
             wait: d.span(4_000).max(Duration::from_millis(1)),
         }),
         backoff: Backoff { initial: d.span(3_000), max: d.span(10_000), reset: d.span(15_000) },
+        stragglers: if d.chance(20) { stragglers(d) } else { Stragglers::default() },
         ..Process::new(format!("p{index}"), vec![program.into()])
+    }
+}
+
+fn stragglers(d: &mut Draw) -> Stragglers {
+    Stragglers {
+        wait: d.maybe(50, |d| d.span(6_000)),
+        signal: d.maybe(40, |d| d.pick(&[Signal::HUP, Signal::TERM, Signal::USR1])),
+        timeout: d.maybe(50, |d| d.span(6_000)),
+        timeout_when_ended: d.maybe(50, |d| d.span(6_000)),
     }
 }
 
@@ -353,6 +378,7 @@ fn config(d: &mut Draw) -> Config {
     c.post_stop = steps(d, "post_stop", n);
     c.exit_codes.forced = d.maybe(30, |d| d.below(256) as u8);
     c.exit_codes.map = if d.chance(50) { [(143, 0), (3, 33)].into() } else { Default::default() };
+    c.stragglers = if d.chance(40) { stragglers(d) } else { Stragglers::default() };
     c.readiness_on_drain = if d.chance(30) { ReadinessOnDrain::Keep } else { ReadinessOnDrain::Fail };
     c
 }

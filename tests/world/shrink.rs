@@ -100,7 +100,7 @@ fn set<T: PartialEq>(place: &mut T, value: T) -> bool {
 }
 
 fn drop_last_process(s: &mut Scenario) -> bool {
-    let last = s.config.processes.len() - 1;
+    let Some(last) = s.config.processes.len().checked_sub(1) else { return false };
     let aims = |t: &&mut Task| matches!(t.handler, Handler::Signal { process, .. } | Handler::WaitProcess { process, .. } if process == last);
     if last == 0 || tasks(&mut s.config).iter().any(aims) {
         return false;
@@ -172,7 +172,7 @@ fn durations(s: &mut Scenario) -> Vec<&mut Duration> {
         all.extend(life.leaves.iter_mut().flatten());
         all.extend(life.health.from.iter_mut().chain(&mut life.health.until).chain(&mut life.health.takes));
     }
-    all.extend(s.stragglers.iter_mut().flatten());
+    all.extend(s.stragglers.iter_mut().flat_map(|kin| [kin.obeys.as_mut(), kin.appears.as_mut()]).flatten());
     all.extend(s.stalls.iter_mut().flat_map(|stall| [&mut stall.from, &mut stall.length]));
     let c = &mut s.config;
     for p in &mut c.processes {

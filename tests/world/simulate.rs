@@ -26,6 +26,8 @@ enum Due {
     Ends(usize, u32, End),
     GroupEnds(usize, u32),
     StragglerEnds(usize),
+    StragglerAppears(usize),
+    GroupGrows(usize, u32),
     Answers(u64, bool),
     NotMade(u64),
     GoesOn(u64, u64),
@@ -77,6 +79,14 @@ impl<'a> Simulation<'a> {
             events: 0,
             after_stop_queued: false,
         };
+        for (i, kin) in scenario.stragglers.iter().enumerate() {
+            let straggler = &mut simulation.world.stragglers[i];
+            straggler.parent = i.checked_sub(1).filter(|_| kin.below);
+            straggler.absent = kin.appears.is_some();
+            if let Some(at) = kin.appears {
+                simulation.after(at, Due::StragglerAppears(i));
+            }
+        }
         for (i, request) in scenario.requests.iter().enumerate() {
             if let Moment::At(at) = request.when {
                 simulation.after(at, Due::Request(i));
@@ -228,11 +238,15 @@ impl<'a> Simulation<'a> {
             }
             Due::GroupEnds(p, run) if world.bodies[p].group && world.bodies[p].run == run => world.group_ends(p),
             Due::StragglerEnds(i) if !world.stragglers[i].gone => world.straggler_ends(i),
+            Due::StragglerAppears(i) => world.straggler_appears(i),
+            Due::GroupGrows(p, run) if world.bodies[p].run == run => world.group_grows(p),
             Due::Answers(run, ok) if world.hooks.contains_key(&run) => world.answers(run, ok),
             Due::NotMade(run) if world.hooks.contains_key(&run) => world.not_made(run),
             // Also of one that is over by now: on its way when it was cancelled.
             Due::GoesOn(run, left) => world.goes_on(run, left),
-            Due::GroupEnds(..) | Due::StragglerEnds(_) | Due::Answers(..) | Due::NotMade(_) => Ok(()),
+            Due::GroupEnds(..) | Due::GroupGrows(..) | Due::StragglerEnds(_) | Due::Answers(..) | Due::NotMade(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -268,7 +282,10 @@ impl<'a> Simulation<'a> {
                 let run = self.world.bodies[p].run;
                 match (signal == Signal::KILL, self.scenario.life(p, run).leaves) {
                     (true, Some(_)) => self.after(MS, Due::GroupEnds(p, run)),
-                    (false, Some(Some(delay))) => self.after(delay, Due::GroupEnds(p, run)),
+                    (false, Some(Some(delay))) => {
+                        self.after(delay / 2, Due::GroupGrows(p, run));
+                        self.after(delay, Due::GroupEnds(p, run));
+                    }
                     _ => {}
                 }
             }
@@ -276,13 +293,12 @@ impl<'a> Simulation<'a> {
             // A killed or terminated hook is reaped soon; SIGTERM it may well ignore.
             Effect::Cancelled { run, kill } if kill || run % 3 != 0 => self.after(2 * MS, Due::Answers(run, false)),
             Effect::Cancelled { .. } => {}
-            Effect::StragglersSignalled(signal) => {
-                for i in 0..self.scenario.stragglers.len() {
-                    match (signal == Signal::KILL, self.scenario.stragglers[i]) {
-                        (true, _) => self.after(MS, Due::StragglerEnds(i)),
-                        (false, Some(delay)) => self.after(delay, Due::StragglerEnds(i)),
-                        (false, None) => {}
-                    }
+            Effect::StragglerSignalled(i, signal) => {
+                let obeys = self.scenario.stragglers.get(i).and_then(|kin| kin.obeys);
+                match (signal == Signal::KILL, obeys) {
+                    (true, _) if i < self.scenario.stragglers.len() => self.after(MS, Due::StragglerEnds(i)),
+                    (false, Some(delay)) => self.after(delay, Due::StragglerEnds(i)),
+                    _ => {}
                 }
             }
             Effect::Swept => {

@@ -23,6 +23,7 @@ pub const TOP: Section = Section {
         "control",
         "log",
         "exit_codes",
+        "stragglers",
         "sidecar",
         "init",
         "process",
@@ -57,6 +58,7 @@ pub const PROCESS: Section = Section {
         "stop",
         "diagnose",
         "signal_to",
+        "stragglers",
         "startup",
         "readiness",
         "liveness",
@@ -67,6 +69,8 @@ pub const PROCESS: Section = Section {
 
 pub const BACKOFF: Section = Section { title: "backoff", keys: &["initial", "max", "reset"] };
 pub const DIAGNOSE: Section = Section { title: "diagnose", keys: &["signal", "wait"] };
+pub const STRAGGLERS: Section =
+    Section { title: "stragglers", keys: &["wait", "signal", "timeout", "timeout_when_ended"] };
 pub const RUNG: Section = Section { title: "stop", keys: &["signal", "wait"] };
 
 pub const PROBE: Section = Section {
@@ -139,6 +143,7 @@ pub const SECTIONS: &[&Section] = &[
     &BACKOFF,
     &DIAGNOSE,
     &RUNG,
+    &STRAGGLERS,
     &PROBE,
     &TASK,
     &STEP,

@@ -59,7 +59,7 @@ fn dump_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
     Some(signal)
 }
 
-fn stop_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
+pub fn stop_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
     let signal = reader.signal(field)?;
     match values::ladder_signal(signal) {
         Ok(signal) => Some(signal),

@@ -14,6 +14,7 @@ mod reader;
 mod relations;
 mod scalar;
 mod sidecar;
+mod stragglers;
 mod task;
 pub mod values;
 mod wait;
@@ -179,7 +180,7 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
             let budget = relations::Budget { config: &config, overridden, drain: &drain, post_stop: &post_stop };
             relations::budget(reader, &top, &budget);
         }
-        relations::plausible(reader, &config, &processes);
+        relations::plausible(reader, &top, &config, &processes);
     }
     config.processes = processes.into_iter().map(|p| p.process).collect();
     config.drain = drain.into_iter().map(|s| s.step).collect();
@@ -215,6 +216,7 @@ fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
     config.control = top.get("control").and_then(|f| control(reader, &f)).unwrap_or_default();
     config.log = top.get("log").map_or(config.log, |f| log(reader, &f, config.log));
     config.sidecar = top.get("sidecar").and_then(|f| sidecar::sidecar(reader, &f));
+    config.stragglers = top.get("stragglers").map_or(config.stragglers, |f| stragglers::stragglers(reader, &f));
     config.exit_codes = top.get("exit_codes").map_or_else(ExitCodes::default, |f| exit_codes(reader, &f));
 }
 

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::reader::{Field, Reader, Table};
 use super::task::{self, Names, Place, Site};
 use super::values;
-use super::{handler, keys, ladder, probe};
+use super::{handler, keys, ladder, probe, stragglers};
 use crate::config::problem::Span;
 use crate::config::{Backoff, Condition, Identity, OnExit, Output, Process, Stdin};
 
@@ -22,6 +22,7 @@ pub struct ReadProcess {
     /// What it waits for, with the place of the key.
     pub after: Vec<(usize, Condition, Span)>,
     pub stop: Option<Span>,
+    pub stragglers: Option<Span>,
     /// Ports on this host that its probes ask.
     pub probed: Vec<(u16, Span)>,
 }
@@ -83,6 +84,7 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
         not_by_sigterm(reader, table, &p);
     }
     p.diagnose = table.get("diagnose").and_then(|f| ladder::diagnose(reader, &f));
+    p.stragglers = table.get("stragglers").map_or(p.stragglers, |f| stragglers::stragglers(reader, &f));
     let site =
         |place, fallback: &str| Site { place, names, owner: Some(index), fallback: format!("{} {fallback}", p.name) };
     let (post_start, pre_stop) = (site(Place::PostStart, "post_start"), site(Place::PreStop, "pre_stop"));
@@ -104,6 +106,7 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
         output: table.get("output").and_then(|f| reader.word(&f)),
         after: table.get("after").map_or_else(Vec::new, |f| after(reader, &f, index, names)),
         stop: table.get("stop").map(|f| f.span()),
+        stragglers: table.get("stragglers").map(|f| f.key.clone()),
         probed,
         process: p,
     }

@@ -7,7 +7,7 @@ use super::reader::{Reader, Table};
 use super::task::ReadStep;
 use super::values::words;
 use crate::config::problem::Span;
-use crate::config::{Condition, Config, OnExit, Output, Restart};
+use crate::config::{Condition, Config, OnExit, Output, Restart, Stragglers};
 
 /// Who is main, and what that and their number mean for the others' defaults.
 pub fn defaults(reader: &mut Reader<'_>, processes: &mut [ReadProcess]) {
@@ -200,10 +200,31 @@ fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
     }
 }
 
-/// Ladders that are longer than the time there is, probes that softstop would answer itself.
-pub fn plausible(reader: &mut Reader<'_>, config: &Config, processes: &[ReadProcess]) {
+/// What stragglers are to get, against the time before the kill.
+fn stragglers(reader: &mut Reader<'_>, span: &Span, stated: Stragglers, config: &Config) {
     let deadline = config.grace.saturating_sub(config.kill_reserve);
+    let asked = stated.wait.unwrap_or_default().saturating_add(stated.timeout.unwrap_or_default());
+    if asked > deadline {
+        let sentence =
+            format!("stragglers may take {}, more than the {} before the kill", words(asked), words(deadline));
+        reader.warn(
+            span,
+            sentence,
+            "shorten `wait` and `timeout`, or raise grace: both are scaled down to what is left",
+        );
+    }
+}
+
+/// Ladders that are longer than the time there is, probes that softstop would answer itself.
+pub fn plausible(reader: &mut Reader<'_>, top: &Table<'_>, config: &Config, processes: &[ReadProcess]) {
+    let deadline = config.grace.saturating_sub(config.kill_reserve);
+    if let Some(field) = top.get("stragglers") {
+        stragglers(reader, &field.key, config.stragglers, config);
+    }
     for p in processes {
+        if let Some(span) = &p.stragglers {
+            stragglers(reader, span, p.process.stragglers.or(config.stragglers), config);
+        }
         let diagnosis = p.process.diagnose.map(|d| d.wait);
         let waits = p.process.stop.iter().filter_map(|r| r.wait).chain(diagnosis);
         let waits = waits.fold(Duration::ZERO, Duration::saturating_add);

@@ -14,6 +14,7 @@ mod process;
 mod sidecar;
 mod stages;
 mod steps;
+mod stragglers;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::plan::budget::{Budget, Part, share};
 use crate::report::{Note, Place, Secs, StepKind, StepReport, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
+use stragglers::Stragglers;
 
 /// Between two sweeps with SIGKILL at the very end: what forks faster than that is caught by the next.
 const SWEEP: Duration = Duration::from_millis(25);
@@ -104,16 +106,6 @@ pub(super) struct Steps {
     pub tasks: Vec<TaskRun>,
     share: Duration,
     began: At,
-}
-
-#[derive(Clone, Debug, Hash)]
-pub(super) struct Stragglers {
-    began: At,
-    pub until: At,
-    asked: bool,
-    signalled: bool,
-    killed: bool,
-    alone: bool,
 }
 
 impl Machine {

@@ -204,6 +204,22 @@ impl Machine {
         });
     }
 
+    /// The signal has reached nobody: nothing is to be said of it.
+    pub(in crate::lifecycle) fn not_sent(&mut self, id: ProcId, signal: Signal) {
+        let p = &mut self.processes[id.0];
+        let State::Stopping(s) = &mut p.state else { return };
+        match &mut s.stage {
+            StopStage::Diagnosing { until } => *until = self.now,
+            StopStage::Rung { .. } if s.last.is_some_and(|(last, _)| last == signal) => {
+                s.last = None;
+                if p.sent.last() == Some(&signal) {
+                    p.sent.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// SIGKILL, once, to a process that runs or is being stopped.
     pub(super) fn kill_process(&mut self, id: ProcId) {
         let now = self.now;

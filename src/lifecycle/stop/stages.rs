@@ -16,7 +16,7 @@ use crate::report::{Note, Secs, StepKind, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
-use super::{SLACK, SWEEP, Stage, Steps, Stragglers};
+use super::{SWEEP, Stage};
 
 impl Machine {
     pub(in crate::lifecycle) fn stop_deadline(&self) -> Option<At> {
@@ -29,8 +29,7 @@ impl Machine {
                 steps.tasks.iter().filter_map(TaskRun::next_deadline).min()
             }
             Stage::Drained { until } | Stage::Processes { until } => Some(*until),
-            Stage::Stragglers(s) if s.killed => Some(s.until),
-            Stage::Stragglers(s) => Some(s.kill_at()),
+            Stage::Stragglers(s) => Some(s.next_deadline(self.now)),
             Stage::Killing { next, until, .. } => return Some((*next).min(*until)),
         };
         stage.into_iter().chain([stop.deadline]).min()
@@ -236,7 +235,7 @@ impl Machine {
                 // It was being stopped for a restart: that goes on, now within this budget.
                 State::Stopping(s) => s.shorten(now + limit, now, &self.plan.config.processes[i]),
                 // Never in the turn its leader ended: whether anything is left of the group shows right after.
-                State::Cleaning(c) if !c.killed => c.until = (now + limit).max(c.began + SHORTEST),
+                State::Cleaning(_) => self.replan_cleaning(ProcId(i), now + limit),
                 _ => {}
             }
         }
@@ -251,14 +250,7 @@ impl Machine {
             return false;
         }
         self.give_up_on_the_rest();
-        self.stage = Whole::Stopping(Stage::Stragglers(Stragglers {
-            began: self.now,
-            until,
-            asked: false,
-            signalled: false,
-            killed: false,
-            alone: false,
-        }));
+        self.begin_stragglers(until);
         true
     }
 
@@ -279,56 +271,6 @@ impl Machine {
         }
     }
 
-    pub(super) fn advance_stragglers(&mut self) -> bool {
-        let Whole::Stopping(Stage::Stragglers(s)) = &mut self.stage else {
-            return false;
-        };
-        if !s.asked {
-            s.asked = true;
-            self.fx.push(Action::Census);
-            return true;
-        }
-        if s.alone || self.now >= s.until {
-            let (signalled, took) = (s.signalled && s.alone, Secs(self.now.since(s.began)));
-            if signalled {
-                self.note(Note::StragglersGone { took });
-            }
-            if let Some(stop) = &mut self.stop {
-                stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
-            }
-            self.fx.exit_code = Some(self.exit_code());
-            self.stage = Whole::Stopping(Stage::PostStop(Steps::new(StepKind::PostStop, self.now)));
-            return true;
-        }
-        if s.signalled && !s.killed && self.now >= s.kill_at() {
-            s.killed = true;
-            self.fx.push(Action::SignalStragglers { signal: Signal::KILL });
-            self.fx.push(Action::Census);
-            // With one that cannot be ended the census says nothing about others, and somebody is named already.
-            let unkillable = self.processes.iter().any(|p| matches!(p.state, State::Ended(End::Unkillable)));
-            if let Some(stop) = self.stop.as_mut().filter(|_| !unkillable) {
-                stop.forced.push("left-over processes".to_string());
-            }
-            return true;
-        }
-        false
-    }
-
-    /// The answer to a census.
-    pub(in crate::lifecycle) fn on_census(&mut self, now_alone: bool) {
-        match &mut self.stage {
-            Whole::Stopping(Stage::Stragglers(s)) => {
-                s.alone = now_alone;
-                if !now_alone && !s.signalled {
-                    s.signalled = true;
-                    self.fx.push(Action::SignalStragglers { signal: Signal::TERM });
-                }
-            }
-            Whole::Stopping(Stage::Killing { alone, .. }) => *alone = now_alone,
-            _ => {}
-        }
-    }
-
     /// The deadline has come in the middle of something: account for every step, kill everything.
     pub(super) fn out_of_time(&mut self) {
         let alive: Vec<ProcId> = (0..self.processes.len()).filter(|i| self.processes[*i].lives()).map(ProcId).collect();
@@ -337,9 +279,9 @@ impl Machine {
             self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
         }
         // Softstop itself was late: their own SIGKILL was due before.
-        let left = matches!(&self.stage, Whole::Stopping(Stage::Stragglers(s)) if s.signalled && !s.alone && !s.killed);
-        if let Some(stop) = self.stop.as_mut().filter(|_| left) {
-            stop.forced.push("left-over processes".to_string());
+        let left = matches!(&self.stage, Whole::Stopping(Stage::Stragglers(s)) if s.live());
+        if left {
+            self.stragglers_forced();
         }
         self.end_steps();
         self.cancel_interrupted();
@@ -441,12 +383,5 @@ impl Machine {
         }
         self.fx.push(Action::Finish { code });
         self.stage = Whole::Done;
-    }
-}
-
-impl Stragglers {
-    pub(super) fn kill_at(&self) -> At {
-        let room = self.until.since(self.began);
-        self.until - SLACK.min(room / 8)
     }
 }

@@ -255,7 +255,7 @@ fn left_overs_that_the_deadline_kills_were_forced() {
     bench.signal(Signal::TERM, Sender::Outside);
     bench.ends(0);
     let actions = bench.feed(Event::NotAlone);
-    assert!(actions.iter().any(|a| matches!(a, Action::SignalStragglers { signal: Signal::TERM })), "{actions:?}");
+    assert!(actions.iter().any(|a| matches!(a, Action::SignalStragglers { signal: Signal::TERM, .. })), "{actions:?}");
     bench.now = At::ZERO + Config::with_defaults().grace - Config::with_defaults().kill_reserve;
     let actions = bench.feed(Event::Tick);
     assert!(actions.contains(&Action::KillEverything), "{actions:?}");

@@ -93,6 +93,35 @@ fn start(name: &str) -> Order {
 // === drain ===
 
 #[test]
+fn a_signal_that_reached_nobody_is_refused() {
+    let mut bench = Bench::new(config(|_| {}));
+    bench.feed(Event::Begin);
+    let order = Order::Signal { process: "web".into(), signal: Signal::HUP };
+    let by = Asker::Local { uid: 0, pid: 1 };
+    let asked = bench.feed(Event::Ordered { ask: AskId(9), order, by });
+    assert!(asked.iter().any(|a| matches!(a, Action::SignalByOrder { ask: AskId(9), .. })), "{asked:?}");
+    assert!(!asked.iter().any(|a| matches!(a, Action::Answer { .. })), "not before it is known: {asked:?}");
+    let error = Some("it runs as another user");
+    let answered = bench.feed(Event::SignalAnswered { ask: AskId(9), process: WEB, signal: Signal::HUP, error });
+    let refused =
+        |a: &Action| matches!(a, Action::Answer { answer: Answer::Refused(why), .. } if why.contains("was not sent"));
+    assert!(answered.iter().any(refused), "{answered:?}");
+}
+
+/// The ladder goes on, and nothing says that it was sent.
+#[test]
+fn a_rung_that_reached_nobody_is_not_named() {
+    let mut bench = Bench::new(config(|_| {}));
+    bench.feed(Event::Begin);
+    bench.signal(Signal::TERM, Sender::Outside);
+    bench.feed(Event::NotSent { process: WEB, signal: Signal::TERM });
+    let (_, actions) = bench.wait();
+    let after =
+        actions.iter().find_map(|a| if let Action::Kill { because, .. } = a { Some(because.after) } else { None });
+    assert_eq!(after, Some(None), "{actions:?}");
+}
+
+#[test]
 fn a_drain_answers_when_it_is_over_and_the_processes_go_on_until_sigterm() {
     let mut bench = draining_bench(|_| {});
     let begun = bench.order(1, DRAIN);
@@ -379,7 +408,10 @@ fn a_signal_goes_to_a_running_process_alone() {
     let order = |name: &str| Order::Signal { process: name.into(), signal: Signal::USR1 };
     bench.feed(Event::Begin);
     let given = bench.order(1, order("web"));
-    assert_eq!((sent(&given), done(&given, 1)), (vec![Signal::USR1], "web: SIGUSR1 sent (pid 101)".to_string()));
+    let by_order = |a: &Action| matches!(a, Action::SignalByOrder { process: WEB, signal: Signal::USR1, .. });
+    assert!(given.iter().any(by_order), "{given:?}");
+    let sent = Event::SignalAnswered { ask: AskId(1), process: WEB, signal: Signal::USR1, error: None };
+    assert_eq!(done(&bench.feed(sent), 1), "web: SIGUSR1 sent (pid 101)");
     assert_eq!(refused(&bench.order(2, order("wbe")), 2), "there is no process \"wbe\": did you mean web?");
     bench.ends(1);
     assert_eq!(refused(&bench.order(3, order("web")), 3), "web is not running");

@@ -89,7 +89,7 @@ impl World {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             let stopping = self.machine.stopping();
-            let mut spawned = None;
+            let (mut spawned, mut answered) = (None, None);
             let actions = self.machine.step(self.now, event);
             assert!(!actions.iter().any(|a| stopping && matches!(a, Action::Spawn { .. })), "I6: {actions:?}");
             let mut census = false;
@@ -105,6 +105,13 @@ impl World {
                             self.dying.insert(process.0);
                         }
                     }
+                    Action::SignalByOrder { ask, process, signal, .. } => {
+                        assert!(self.alive[process.0], "I9: an ordered signal to what has ended");
+                        if signal == Signal::TERM && self.obeys[process.0] {
+                            self.dying.insert(process.0);
+                        }
+                        answered = Some(Event::SignalAnswered { ask, process, signal, error: None });
+                    }
                     Action::Kill { process, .. } => drop(self.dying.insert(process.0)),
                     Action::KillEverything => self.dying.extend([0, 1]),
                     Action::Census => census = true,
@@ -116,7 +123,7 @@ impl World {
             if census {
                 events.insert(0, if self.alive == [false; 2] { Event::Alone } else { Event::NotAlone });
             }
-            events.extend(spawned);
+            events.extend(answered.into_iter().chain(spawned));
             let end = self.machine.end();
             assert!(self.end.is_none() || end <= self.end, "the end moved from {:?} to {end:?}", self.end);
             self.end = end;

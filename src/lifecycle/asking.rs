@@ -1,0 +1,152 @@
+//! How stragglers are asked to end: after a wait the outermost of each tree, then, when time gets short, whoever has not been asked yet,
+//! then SIGKILL. The same for what a process leaves in its group and for what the whole container leaves behind. Pure.
+
+use std::time::Duration;
+
+use super::action::Whom;
+use crate::plan::stragglers::{Occasion, Policy, Times};
+use crate::time::At;
+
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Asking {
+    from: At,
+    pub asked: Option<Whom>,
+    times: Times,
+    /// Nobody is killed later than this, unless softstop itself was late.
+    last: At,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Ask(Whom),
+    Kill,
+}
+
+impl Asking {
+    pub fn begin(policy: Policy, now: At, last: At, occasion: Occasion) -> Asking {
+        Asking { from: now, asked: None, times: policy.times(now, last, occasion), last }
+    }
+
+    /// What they get has changed: the container has begun to stop. Whoever was asked is not asked again.
+    pub fn replan(&mut self, policy: Policy, last: At, occasion: Occasion) {
+        self.last = last;
+        self.times = match self.asked {
+            None => policy.times(self.from, last, occasion),
+            Some(_) => policy.times_signalled(self.times.signal_at, last, occasion),
+        };
+    }
+
+    /// softstop `lost` so much: what is still to come comes as much later, as far as there is room until `most`.
+    pub fn give_back(&mut self, lost: Duration, most: At) {
+        self.last = (self.last + lost).min(most).max(self.last);
+        let later = |at: At| (at + lost).min(self.last).max(at);
+        let Times { signal_at, all_at, kill_at } = self.times;
+        let kill_at = later(kill_at);
+        let signal_at = if self.asked.is_none() { later(signal_at) } else { signal_at };
+        let all_at = (kill_at - self.times.kill_at.since(all_at)).max(all_at);
+        self.times = Times { signal_at, all_at, kill_at };
+    }
+
+    /// When something is to be done next.
+    pub fn next(&self) -> At {
+        match self.asked {
+            None => self.times.signal_at,
+            Some(Whom::Outermost) => self.times.all_at,
+            Some(Whom::Everybody) => self.times.kill_at,
+        }
+    }
+
+    pub fn kill_at(&self) -> At {
+        self.times.kill_at
+    }
+
+    /// When they were signalled; `None`: not yet.
+    pub fn since(&self) -> Option<At> {
+        self.asked.map(|_| self.times.signal_at)
+    }
+
+    /// What is due now, one thing after the other. Whoever comes late (softstop was paused) does all of it in order, each with the time
+    /// that was meant for it as far as there is any: no more than to `last`, or else a quarter of what is left until `hard`.
+    pub fn due(&mut self, now: At, hard: At) -> Option<Due> {
+        if now < self.next() {
+            return None;
+        }
+        let Times { signal_at, all_at, kill_at } = self.times;
+        match self.asked {
+            None => {
+                self.asked = Some(Whom::Outermost);
+                let kill_at = self.shifted(now, kill_at.since(signal_at), hard);
+                self.times = Times { signal_at: now, all_at: kill_at - kill_at.since(now) / 4, kill_at };
+                Some(Due::Ask(Whom::Outermost))
+            }
+            Some(Whom::Outermost) => {
+                self.asked = Some(Whom::Everybody);
+                self.times.kill_at = kill_at.max(self.shifted(now, kill_at.since(all_at), hard));
+                Some(Due::Ask(Whom::Everybody))
+            }
+            Some(Whom::Everybody) => Some(Due::Kill),
+        }
+    }
+
+    /// `meant` from now on, where it fits.
+    fn shifted(&self, now: At, meant: Duration, hard: At) -> At {
+        let least = now + meant.min(hard.left(now) / 4);
+        (now + meant).min(self.last).max(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const AT: fn(u64) -> At = At::from_millis;
+
+    fn asking(now: u64, last: u64) -> Asking {
+        let policy = Policy::of_container(&Config::with_defaults());
+        Asking::begin(policy, AT(now), AT(last), Occasion::Requested)
+    }
+
+    fn all_due(asking: &mut Asking, now: u64, hard: u64) -> Vec<Due> {
+        let mut all = Vec::new();
+        while let Some(due) = asking.due(AT(now), AT(hard)) {
+            all.push(due);
+            if due == Due::Kill {
+                break;
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn in_time_each_is_asked_at_its_own() {
+        let mut a = asking(0, 4000);
+        assert_eq!(all_due(&mut a, 0, 9000), [Due::Ask(Whom::Outermost)]);
+        assert_eq!((a.next(), a.since()), (AT(3000), Some(AT(0))));
+        assert_eq!(all_due(&mut a, 2999, 9000), []);
+        assert_eq!(all_due(&mut a, 3000, 9000), [Due::Ask(Whom::Everybody)]);
+        assert_eq!(a.next(), AT(4000));
+        assert_eq!(all_due(&mut a, 4000, 9000), [Due::Kill]);
+    }
+
+    #[test]
+    fn whoever_comes_late_drops_nothing() {
+        for late in [0, 2500, 3500, 4500, 8000] {
+            let mut a = asking(0, 4000);
+            let (mut now, mut order) = (late, Vec::new());
+            while order.last() != Some(&Due::Kill) {
+                order.extend(all_due(&mut a, now, 9000));
+                now = now.max(a.next().as_micros().div_ceil(1000));
+                assert!(now < 9000, "{late}: {a:?}");
+            }
+            assert_eq!(order, [Due::Ask(Whom::Outermost), Due::Ask(Whom::Everybody), Due::Kill], "{late}");
+            assert!(a.kill_at() > AT(late), "{late}: killed in the turn in which it was asked");
+        }
+        // Between two of them.
+        let mut a = asking(0, 4000);
+        assert_eq!(all_due(&mut a, 0, 9000), [Due::Ask(Whom::Outermost)]);
+        assert_eq!(all_due(&mut a, 4400, 9000), [Due::Ask(Whom::Everybody)]);
+        assert_eq!(a.next(), AT(5400));
+    }
+}

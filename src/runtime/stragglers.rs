@@ -1,0 +1,326 @@
+//! What processes leave behind: looked for, signalled, each once. Whom, when and with what is the machine's to say.
+//!
+//! Thousands are signalled piece by piece, so that the loop turns in between; and looked for less often the longer that takes.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::perform::NEEDS;
+use super::shell::Shell;
+use crate::lifecycle::action::Whom;
+use crate::lifecycle::event::{Event, ProcId};
+use crate::report::{Note, SignalName};
+use crate::signal::Signal;
+use crate::sys::asked::Asked;
+use crate::sys::tree::{self, Descendant, Walk};
+use crate::sys::{process, procfs, target};
+
+/// New ones are looked for this often: an orphan whose parent was no child of ours comes without a signal.
+const LOOK: Duration = Duration::from_millis(100);
+/// Or less often: looking takes no more than this part of the time.
+const PART: u32 = 20;
+/// The loop is not held longer than this by one piece.
+const PIECE: Duration = Duration::from_millis(10);
+/// Who is in a process's group is looked for so long; after that the kernel signals them all.
+const MEMBERS: Duration = Duration::from_millis(50);
+/// Of the stragglers, so many are named.
+const NAMED: usize = 10;
+/// More processes than this are a crowd, which the machine has to know of.
+const CROWD: usize = 50;
+/// Counted this often during the stop.
+const COUNT: Duration = Duration::from_millis(250);
+
+/// `None`: those that belong to no group that is waited for.
+type Of = Option<ProcId>;
+
+pub(super) struct Stragglers {
+    pub asked: Asked,
+    /// Whom the machine has ordered to be signalled: those who come later are told of.
+    standing: BTreeMap<Of, Whom>,
+    under_way: Vec<Round>,
+    next_look: Instant,
+    next_count: Instant,
+    /// The crowd that the machine knows of.
+    crowd: usize,
+    /// Somebody was told to go.
+    pub told: bool,
+    /// That they cannot be seen was said.
+    blind_told: bool,
+    /// How many of each group that is waited for have been sent a signal.
+    signalled: BTreeMap<ProcId, usize>,
+    /// Groups whose members were signalled without being seen.
+    unseen: HashSet<i32>,
+}
+
+/// One order that is being carried out.
+struct Round {
+    of: Of,
+    signal: Signal,
+    whom: Whom,
+    walk: Walk,
+    reached: usize,
+    named: Vec<String>,
+    refused: usize,
+}
+
+impl Stragglers {
+    pub(super) fn new() -> Stragglers {
+        let now = Instant::now();
+        Stragglers {
+            asked: Asked::default(),
+            standing: BTreeMap::new(),
+            under_way: Vec::new(),
+            next_look: now,
+            next_count: now,
+            crowd: 0,
+            told: false,
+            blind_told: false,
+            signalled: BTreeMap::new(),
+            unseen: HashSet::new(),
+        }
+    }
+
+    /// When to look for new ones; `None`: not at all.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        (!self.standing.is_empty()).then_some(self.next_look)
+    }
+
+    /// How many of its group have been sent a signal since it ended.
+    pub(super) fn signalled(&self, process: ProcId) -> usize {
+        self.signalled.get(&process).copied().unwrap_or_default()
+    }
+
+    pub(super) fn under_way(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
+    /// The process is started again, or nothing is left of its group.
+    pub(super) fn forget(&mut self, process: ProcId) {
+        self.standing.remove(&Some(process));
+        self.signalled.remove(&process);
+        self.under_way.retain(|round| round.of != Some(process));
+    }
+}
+
+impl Shell {
+    /// Every member of a process's group, and the process itself wherever it is, gets a rung of its ladder.
+    pub(super) fn signal_members(&mut self, pid: i32, signal: Signal) -> io::Result<()> {
+        let mut all: Vec<Descendant> = Vec::new();
+        let mut known = HashSet::from([pid]);
+        let began = Instant::now();
+        let mut seen = true;
+        // What is started while they are signalled is found by the next look.
+        for _ in 0..3 {
+            let members = members(pid, began + MEMBERS);
+            seen &= members.is_ok();
+            let (members, complete) = members.unwrap_or_default();
+            seen &= complete;
+            let fresh: Vec<Descendant> = members.into_iter().filter(|m| known.insert(m.pid)).collect();
+            if !seen || fresh.is_empty() {
+                break;
+            }
+            all.extend(fresh);
+        }
+        if !seen {
+            all.iter().for_each(|member| self.stragglers.asked.add(member));
+            self.stragglers.unseen.insert(pid);
+            let sent = target::signal_with_group(pid, signal);
+            let _ = target::signal_with_group(pid, Signal::CONT);
+            return sent;
+        }
+        // Its leader first: a shell must not see its child die before it is told itself.
+        let sent = target::signal(pid, signal);
+        let _ = target::signal(pid, Signal::CONT);
+        let mut reached = sent.is_ok();
+        for member in &all {
+            reached |= tree::signal(member, &[signal, Signal::CONT]).is_ok();
+            self.stragglers.asked.add(member);
+        }
+        if reached { Ok(()) } else { sent }
+    }
+
+    /// What is left of the group of a process that has ended.
+    pub(super) fn signal_group(&mut self, id: ProcId, signal: Signal, whom: Whom) {
+        let Some(pgid) = self.groups[id.0] else { return };
+        if signal == Signal::KILL {
+            let _ = target::signal_group(pgid, signal);
+            return;
+        }
+        self.signal_stragglers(Some(id), signal, whom);
+    }
+
+    pub(super) fn signal_stragglers(&mut self, of: Of, signal: Signal, whom: Whom) {
+        let walk = match Walk::begin(whom == Whom::Everybody) {
+            Ok(walk) => walk,
+            Err(error) => return self.signal_unseen(of, signal, &error),
+        };
+        if signal == Signal::KILL {
+            self.stragglers.standing.remove(&of);
+            self.stragglers.under_way.retain(|round| round.of != of);
+        } else {
+            self.stragglers.standing.insert(of, whom);
+            self.stragglers.next_look = Instant::now() + LOOK;
+        }
+        let round = Round { of, signal, whom, walk, reached: 0, named: Vec::new(), refused: 0 };
+        self.stragglers.under_way.push(round);
+        self.go_on_signalling();
+    }
+
+    /// Without /proc a group can be signalled unseen, once; of the others only an init can reach any.
+    fn signal_unseen(&mut self, of: Of, signal: Signal, error: &io::Error) {
+        match of {
+            Some(id) => {
+                if let Some(pgid) = self.groups[id.0].filter(|pgid| self.stragglers.unseen.insert(*pgid)) {
+                    let _ = target::signal_group(pgid, signal);
+                    let _ = target::signal_group(pgid, Signal::CONT);
+                }
+            }
+            None => {
+                let then =
+                    if process::is_pid1() { "SIGKILL comes at the deadline" } else { "what daemonised is left behind" };
+                if !std::mem::replace(&mut self.stragglers.blind_told, true) {
+                    tracing::warn!("left-over processes cannot be seen ({error}); {then}");
+                }
+            }
+        }
+    }
+
+    /// One piece of what is under way.
+    pub(super) fn go_on_signalling(&mut self) {
+        let until = Instant::now() + PIECE;
+        while let Some(mut round) = self.stragglers.under_way.pop() {
+            if self.go_on_with(&mut round, until) {
+                self.said_of(round);
+            } else {
+                // First what was ordered first.
+                self.stragglers.under_way.push(round);
+                return;
+            }
+        }
+    }
+
+    /// `true`: everybody has been looked at.
+    fn go_on_with(&mut self, round: &mut Round, until: Instant) -> bool {
+        let began = Instant::now();
+        let (signal, outermost) = (round.signal, round.whom == Whom::Outermost);
+        let signals = [signal, Signal::CONT];
+        let signals = if signal == Signal::KILL { &signals[..1] } else { &signals[..] };
+        let over = loop {
+            let asked = &self.stragglers.asked;
+            let spare = |pid: i32| {
+                self.children.contains_key(&pid)
+                    || self.account.writers.owns(pid)
+                    || outermost && signal != Signal::KILL && asked.has_child(pid)
+            };
+            let Some(found) = round.walk.next(&spare) else { break true };
+            let again = signal == Signal::KILL || !asked.has(&found);
+            if found.lives && again && self.is_meant(round.of, &found) {
+                match tree::signal(&found, signals) {
+                    Ok(()) => {
+                        round.reached += 1;
+                        if round.named.len() < NAMED {
+                            round.named.push(format!("{} (pid {})", found.comm, found.pid));
+                        }
+                        self.stragglers.asked.add(&found);
+                    }
+                    Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                        round.refused += 1;
+                        self.stragglers.asked.add(&found);
+                    }
+                    // It has ended since.
+                    Err(_) => {}
+                }
+            }
+            if Instant::now() >= until {
+                break false;
+            }
+        };
+        self.stragglers.next_look =
+            self.stragglers.next_look.max(Instant::now() + LOOK.max(began.elapsed().saturating_mul(PART)));
+        over
+    }
+
+    /// Of the group, or (`None`) of none that is waited for: those have their own time.
+    fn is_meant(&self, of: Of, found: &Descendant) -> bool {
+        match of {
+            Some(id) => self.groups[id.0] == Some(found.pgid),
+            None => !self.watched.keys().any(|id| self.groups[id.0] == Some(found.pgid)),
+        }
+    }
+
+    fn said_of(&mut self, round: Round) {
+        let Round { of, signal, reached, named, refused, .. } = round;
+        if refused > 0 {
+            tracing::warn!(
+                "left-over processes: {signal} is not permitted to {refused} of them, which run as another user; {NEEDS}"
+            );
+        }
+        match of {
+            Some(id) => *self.stragglers.signalled.entry(id).or_default() += reached,
+            None if reached > 0 => {
+                self.stragglers.told = true;
+                self.account.note(Note::Stragglers { signal: SignalName(signal), count: reached, which: named });
+            }
+            None => {}
+        }
+    }
+
+    /// Whether there is somebody who has had no signal.
+    pub(super) fn look_for_stragglers(&mut self) {
+        let began = Instant::now();
+        if self.stragglers.next_look().is_none_or(|at| at > began) || self.stragglers.under_way() {
+            return;
+        }
+        let mut of: BTreeSet<Of> = BTreeSet::new();
+        // The orders' own walk finds out.
+        of.extend(self.stragglers.standing.iter().filter(|(_, whom)| **whom == Whom::Everybody).map(|(of, _)| *of));
+        if let Ok(mut walk) = Walk::begin(false) {
+            let asked = &self.stragglers.asked;
+            let spare =
+                |pid: i32| self.children.contains_key(&pid) || self.account.writers.owns(pid) || asked.has_child(pid);
+            // As soon as one is found for each, the rest is the orders' to find.
+            while of.len() < self.stragglers.standing.len()
+                && let Some(found) = walk.next(&spare)
+            {
+                let whose = self.stragglers.standing.keys().find(|of| self.is_meant(**of, &found));
+                of.extend(whose.filter(|_| found.lives));
+            }
+        }
+        self.stragglers.next_look = Instant::now() + LOOK.max(began.elapsed().saturating_mul(PART));
+        for group in of {
+            self.push(Event::Unsignalled { group });
+        }
+    }
+
+    /// During the stop: how many processes will have to be ended.
+    pub(super) fn count_the_crowd(&mut self) {
+        let now = Instant::now();
+        if now < self.stragglers.next_count || !process::is_pid1() || !self.machine.borrow().stopping() {
+            return;
+        }
+        self.stragglers.next_count = now + COUNT;
+        let processes = procfs::count_processes().unwrap_or_default();
+        if processes > CROWD && processes > self.stragglers.crowd {
+            self.stragglers.crowd = processes;
+            self.push(Event::Crowd { processes });
+        }
+    }
+}
+
+/// The living members of a group below us, but for its leader; whether all could be looked at before `until`.
+fn members(pgid: i32, until: Instant) -> io::Result<(Vec<Descendant>, bool)> {
+    let mut walk = Walk::begin(true)?;
+    let mut members = Vec::new();
+    while let Some(found) = walk.next(&|_| false) {
+        if found.pgid == pgid && found.lives {
+            members.push(found);
+        }
+        if Instant::now() >= until {
+            return Ok((members, false));
+        }
+    }
+    Ok((members, true))
+}

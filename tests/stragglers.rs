@@ -1,0 +1,244 @@
+//! What processes leave behind, with the binary as PID 1: who is signalled, once, and how long it gets. Each test is named by its
+//! situation.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run softstop as a client and pause it")]
+
+mod support;
+
+use std::process::Command;
+use std::time::Duration;
+
+use support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON};
+
+fn up(flags: &[&str], command: &[&str]) -> Running {
+    let mut running = Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).start();
+    running.wait_for("up");
+    running
+}
+
+fn stop(mut running: Running, grace: u64) -> Ended {
+    running.term();
+    running.wait(Duration::from_secs(grace) + SOON)
+}
+
+fn times(ended: &Ended, text: &str) -> usize {
+    ended.stdout.matches(text).count()
+}
+
+// === who ===
+
+#[test]
+fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let ready = dir.text("ready");
+    let daemon = dir
+        .script("daemon", &format!("trap 'echo daemon told; exit 0' TERM\ntouch {ready}\nwhile :; do sleep 0.1; done"));
+    let late = dir.script(
+        "late",
+        &format!(
+            "( trap 'sleep 0.5; setsid {daemon} & until [ -e {ready} ]; do sleep 0.05; done; exit 0' TERM; while :; do sleep 0.1; done ) &\n\
+             trap 'exit 0' TERM\necho up\nwhile :; do sleep 0.1; done"
+        ),
+    );
+    let ended = stop(up(&["--grace", "8s"], &[&late]), 8);
+    ended.expect_code(0).expect("1 left-over process: sending SIGTERM (daemon").expect_not("SIGKILL (");
+    assert_eq!(times(&ended, "daemon told"), 1, "{}", ended.all());
+}
+
+/// Many programs take a second SIGTERM for "at once".
+#[test]
+fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_has_died() {
+    if !support::namespaces() {
+        return;
+    }
+    let command = format!("perl {CHILD} on:TERM say:up sleep:3000; true");
+    let ended = stop(up(&["-g", "--grace", "8s"], &["sh", "-c", &command]), 8);
+    assert_eq!(times(&ended, "TERM received"), 1, "{}", ended.all());
+}
+
+#[test]
+fn a_restart_by_group_signals_nobody_twice() {
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let socket = dir.text("sock");
+    let config = format!(
+        "grace = '8s'\n[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\nsignal_to = 'group'\noutput = 'inherit'\n\
+         command = ['sh', '-c', 'perl {CHILD} on:TERM say:up sleep:2500; true']\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
+    running.wait_for("up");
+    let restart = Command::new(SOFTSTOP).args(["restart", "web", "--control", &socket]).output().unwrap();
+    assert!(restart.status.success(), "{restart:?}");
+    running.wait_for_count("up", 2);
+    assert_eq!(running.printed().matches("TERM received").count(), 1, "{}", running.printed());
+    stop(running, 8);
+}
+
+#[test]
+fn a_process_that_moved_from_the_group_to_a_session_of_its_own_is_not_signalled_again() {
+    if !support::namespaces() {
+        return;
+    }
+    let moves = "$SIG{TERM} = sub { syswrite STDOUT, qq(told\\n); POSIX::setsid() }; syswrite STDOUT, qq(up\\n); \
+                 for (1 .. 30) { select undef, undef, undef, 0.1 }";
+    let command = format!("perl -MPOSIX -e '{moves}'; true");
+    let ended = stop(up(&["-g", "--grace", "8s"], &["sh", "-c", &command]), 8);
+    assert_eq!(times(&ended, "told"), 1, "{}", ended.all());
+}
+
+const MASTER: &str = "my $w = fork // die; unless ($w) { %WORKER%; POSIX::_exit(0) } \
+                      $SIG{TERM} = sub { syswrite STDOUT, qq(master told\\n); %MASTER% }; syswrite STDOUT, qq(up\\n); \
+                      1 until waitpid($w, 0) == $w; syswrite STDOUT, qq(worker ended with $?\\n)";
+
+/// A master and its worker, left behind by a shell that SIGTERM ends.
+fn prefork(master: &str, worker: &str) -> String {
+    let program = MASTER.replace("%MASTER%", master).replace("%WORKER%", worker);
+    format!("perl -MPOSIX -e '{program}'; true")
+}
+
+#[test]
+fn a_worker_is_its_masters_to_stop() {
+    if !support::namespaces() {
+        return;
+    }
+    let nap = "for (1 .. 20) { select undef, undef, undef, 0.1 }";
+    let ended = stop(up(&["--grace", "8s"], &["sh", "-c", &prefork("", nap)]), 8);
+    assert_eq!(times(&ended, "master told"), 1, "{}", ended.all());
+    ended.expect("worker ended with 0");
+}
+
+#[test]
+fn the_worker_of_a_master_that_has_ended_is_told_then() {
+    if !support::namespaces() {
+        return;
+    }
+    let worker = "$SIG{TERM} = sub { syswrite STDOUT, qq(worker told\\n); POSIX::_exit(0) }; 1 while sleep 1";
+    let ended = stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("POSIX::_exit(0)", worker)]), 30);
+    assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
+    ended.expect_not("SIGKILL;").expect_not("sending SIGKILL");
+    assert!(ended.lived < Duration::from_secs(15), "not before time got short: {:?}", ended.lived);
+}
+
+#[test]
+fn the_worker_of_a_master_that_does_not_stop_it_is_told_when_time_gets_short() {
+    if !support::namespaces() {
+        return;
+    }
+    let worker = "$SIG{TERM} = sub { syswrite STDOUT, qq(worker told\\n); POSIX::_exit(0) }; 1 while sleep 1";
+    let ended = stop(up(&["--grace", "6s"], &["sh", "-c", &prefork("", worker)]), 6);
+    assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
+    ended.expect("worker ended with 0").expect_not("sending SIGKILL");
+}
+
+#[test]
+fn a_main_process_that_moved_to_another_group_is_signalled_with_its_group() {
+    if !support::namespaces() {
+        return;
+    }
+    let program = "my $c = fork // die; unless ($c) { setpgrp 0, 0; 1 while sleep 1 } \
+                   1 until getpgrp($c) == $c; setpgrp 0, $c or die; \
+                   $SIG{TERM} = sub { syswrite STDOUT, qq(told\\n); exit 5 }; syswrite STDOUT, qq(up\\n); 1 while sleep 1";
+    let ended = stop(up(&["-g", "--grace", "6s"], &["perl", "-e", program]), 6);
+    ended.expect_code(5).expect_not("perl: still running");
+    assert_eq!(times(&ended, "told"), 1, "{}", ended.all());
+}
+
+// === how long ===
+
+const IGNORES: &[&str] = &["sh", "-c", "(trap '' TERM; exec sleep 100) & sleep 0.3; exit 3"];
+
+#[test]
+fn a_container_that_ended_by_itself_is_gone_after_seconds() {
+    if !support::namespaces() {
+        return;
+    }
+    let launch = |flags: &[&str]| Launch::new(flags.iter().chain(&["--"]).chain(IGNORES).copied()).run();
+    let ended = launch(&["--grace", "60s"]);
+    ended.expect_code(3).expect("sending SIGKILL");
+    assert!((Duration::from_secs(3)..Duration::from_secs(20)).contains(&ended.lived), "{:?}", ended.lived);
+    let ended = launch(&["--grace", "60s", "--stragglers-timeout-when-ended", "8s"]);
+    ended.expect_code(3).expect("left-overs still running 8.");
+}
+
+#[test]
+fn jobs_of_a_cron_daemon_are_waited_for_before_they_are_told() {
+    if !support::namespaces() {
+        return;
+    }
+    let job = ["session", "say:job", "ready", "sleep:1500", "say:job done", "end", "exit-on:TERM:0", "say:up", "wait"];
+    let mut command = vec!["perl", CHILD];
+    command.extend(job);
+    let ended = stop(up(&["--grace", "20s", "--stragglers-wait", "15s"], &command), 20);
+    ended.expect_code(0).expect("job done").expect_not("sending SIGTERM (");
+}
+
+#[test]
+fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
+    if !support::namespaces() {
+        return;
+    }
+    let words = ["session", "exit-on:HUP:0", "on:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
+    let dir = Dir::new();
+    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
+    let config = format!(
+        "grace = '10s'\n[stragglers]\nwait = '300ms'\nsignal = 'SIGHUP'\n[[process]]\nname = 'sshd'\noutput = 'inherit'\n\
+         command = {command:?}\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up");
+    let ended = stop(running, 10);
+    ended.expect_code(0).expect("1 left-over process: sending SIGHUP").expect("HUP handled");
+    assert_eq!(times(&ended, "TERM received"), 1, "the session, too:\n{}", ended.all());
+}
+
+/// I13: softstop is paused when the SIGKILL of the stragglers is due, until after the end of their share.
+#[test]
+fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let words = ["session", "ignore:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
+    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
+    let config = format!(
+        "grace = '6s'\n[exit_codes]\nforced = 79\n[[process]]\nname = 'web'\ncommand = {command:?}\n\
+         [[post_stop]]\nname = 'after'\nexec = ['true']\nreserve = '2s'\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up");
+    running.term().wait_for("sending SIGTERM (perl");
+    // The pause itself is the subject: from before the kill (2.75 s) to after the share's end (3 s).
+    std::thread::sleep(Duration::from_millis(2200));
+    running.signal(libc::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(1200));
+    running.signal(libc::SIGCONT);
+    let ended = running.wait(SOON);
+    ended.expect_code(79).expect("1 left-over process: sending SIGKILL").expect("needed SIGKILL: left-over processes");
+    let all = ended.all();
+    let (kill, after) = (all.find("sending SIGKILL").unwrap(), all.find("post_stop: after").unwrap());
+    assert!(kill < after, "post_stop began beside what was to be killed:\n{all}");
+}
+
+// === how many ===
+
+/// Thousands that live on: each is told, none twice, and softstop is gone in time.
+#[test]
+fn thousands_of_stragglers_are_each_told_once_and_end_in_time() {
+    if !support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let journal = dir.text("told");
+    // A thousand here; docs/reliability.md says what more was measured.
+    let word = format!("journal-on:TERM:{journal}:told");
+    let words = ["session", "many:1000", &word, "idle", "end", "exit:0", "end", "exit-on:TERM:0", "say:up", "wait"];
+    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
+    let ended = stop(up(&["--grace", "20s"], &command), 20);
+    ended.expect_code(0).expect_not("sending SIGKILL").expect_not("over the grace");
+    assert_eq!(dir.lines("told").len(), 1000);
+}
