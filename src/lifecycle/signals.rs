@@ -63,7 +63,10 @@ impl Machine {
         }
         match verdict {
             Verdict::Stop => {
-                self.own_stop_signal = program.filter(|p| p.stop == signal).map(|_| signal).or(self.own_stop_signal);
+                // Whoever asks again changes nothing of what the processes are sent.
+                if self.stop.as_ref().is_none_or(|stop| stop.hold) {
+                    self.own_stop_signal = program.filter(|p| p.stop == signal).map(|_| signal);
+                }
                 self.request_stop(Cause::Signal { signal, sender });
             }
             Verdict::PassOn => self.pass_on(signal, sender),

@@ -25,8 +25,10 @@ impl World {
         let right = self.meaning(signal, sender);
         let last_call = right == Meaning::Stop && self.is_last_call(sender);
         if right == Meaning::Stop && self.stop.as_ref().is_none_or(|s| s.held) {
+            // Where `stop_on` is written, it alone counts.
+            let customary = self.config.stop_on == StopOn::Customary;
             self.own_stop_signal =
-                self.main_program().filter(|p| p.stop == signal && from_outside(sender)).map(|p| p.stop);
+                self.main_program().filter(|p| customary && p.stop == signal && from_outside(sender)).map(|p| p.stop);
         }
         self.understood = None;
         self.feed(Event::Signalled { signal, sender, program })?;

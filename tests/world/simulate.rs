@@ -252,12 +252,17 @@ impl<'a> Simulation<'a> {
 
     /// What the machine did sets other things in motion.
     fn react(&mut self) -> Checked {
-        while !self.world.effects.is_empty() {
-            for effect in std::mem::take(&mut self.world.effects) {
-                self.follow(effect)?;
+        let mut effects = Vec::new();
+        loop {
+            effects.append(&mut self.world.effects);
+            if effects.is_empty() {
+                return Ok(());
             }
+            // A spawn is answered before anything else is told.
+            let next = effects.iter().position(|effect| matches!(effect, Effect::Spawn(_))).unwrap_or(0);
+            let effect = effects.remove(next);
+            self.follow(effect)?;
         }
-        Ok(())
     }
 
     fn follow(&mut self, effect: Effect) -> Checked {
