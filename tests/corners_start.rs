@@ -220,11 +220,11 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
     if !support::faults::possible() {
         return;
     }
-    let most = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
-    let most = format!("--nofile=1024:{}", most.trim());
-    if !Command::new("prlimit").args([&most, "true"]).stderr(Stdio::null()).status().unwrap().success() {
-        return support::skip("the hard limit of descriptors cannot be raised");
-    }
+    // As large as the machine has it: a container's root may not raise its own.
+    let largest = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
+    let largest = format!("--nofile=1024:{}", largest.trim());
+    let raised = Command::new("prlimit").args([&largest, "true"]).stderr(Stdio::null()).status().unwrap().success();
+    let most = if raised { largest } else { "--nofile=1024:".to_owned() };
     let faults = [Fault::Refused("ENOSYS", NEWER), Fault::Empty("/proc")];
     for faults in [&faults[..0], &faults[..]] {
         let dir = Dir::new();

@@ -91,9 +91,14 @@ impl Machine {
         let now = self.now;
         // Outside the container's stop nothing is lost by being late.
         let hard = self.stop.as_ref().map_or(At::NEVER, |stop| stop.deadline);
+        let first = self.policy_of(id).signal.unwrap_or(self.first_signal(id));
         let State::Cleaning(c) = &mut self.processes[id.0].state else {
             return;
         };
+        // The signal that asked for the container's stop may have come while they were waited for.
+        if matches!(&c.rest, Rest::Asked(asking) if asking.asked.is_none()) {
+            c.signal = first;
+        }
         let (began, signal) = (c.began, c.signal);
         match &mut c.rest {
             Rest::Asked(asking) => match asking.due(now, hard) {
