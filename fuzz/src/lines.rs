@@ -1,6 +1,6 @@
 //! A child's bytes into lines: whatever the chunks, every byte comes out (I10), and no piece is longer than it may be.
 
-use softstop::output::lines::{Format, PIECE_MAX, Piece, Splitter, Tail};
+use softstop::output::lines::{CUT, Format, PIECE_MAX, Piece, Splitter, Tail};
 
 /// In the data, a byte that stands for a run of letters about as long as the longest piece; the next byte says how long.
 const LONG: u8 = 0xf5;
@@ -88,7 +88,8 @@ fn print(piece: &Owned) {
     let mut plain = Vec::new();
     Format::Prefix { name: "web".into(), width: 5, colour: None }.write(&mut plain, piece, "stdout", "");
     let mark = if piece.continued { "web   + " } else { "web   | " };
-    assert_eq!(plain, [mark.as_bytes(), piece.bytes, b"\n"].concat(), "a prefix leaves the bytes alone");
+    let cut = if piece.partial { CUT } else { b"" };
+    assert_eq!(plain, [mark.as_bytes(), piece.bytes, cut, b"\n"].concat(), "prefix and mark leave the bytes alone");
     let mut json = Vec::new();
     Format::Json { process: "web".into() }.write(&mut json, piece, "stderr", "2026-11-22T10:00:00.000Z");
     assert_eq!(json.iter().filter(|b| **b == b'\n').count(), 1, "one line");
