@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::{Launch, ROOM, Running, SOON, http, namespaces, starvation};
 
-/// docs/endpoints.md, "Limits": what all clients together can make softstop take.
-const DESCRIPTORS: usize = 64 + 2;
+/// docs/endpoints.md, "Limits": what all clients together can make softstop take. Beyond the 64 places are those whose request is being
+/// answered in this very turn, which make no room, and those that have just made room and are about to be closed.
+const DESCRIPTORS: usize = 64 + 8;
 const PRIVATE_KB: u64 = 2 * 1024;
 
 /// The kubelet's default `timeoutSeconds`.
