@@ -268,6 +268,7 @@ impl World {
             return Ok(());
         }
         self.bodies[p].suspended = suspended;
+        self.latch();
         let process = ProcId(p);
         self.feed(if suspended {
             Event::Suspended { process, signal: Signal::TTIN }

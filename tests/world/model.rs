@@ -161,7 +161,7 @@ impl World {
         self.latch();
     }
 
-    fn latch(&mut self) {
+    pub(super) fn latch(&mut self) {
         for p in 0..self.lives.len() {
             self.lives[p].ever_ready |= self.ready(p);
         }
