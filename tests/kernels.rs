@@ -53,6 +53,16 @@ fn a_container_whose_pids_are_used_up_stops_in_time() {
     }
 }
 
+/// Each of its processes is in a session of its own and ignores SIGTERM.
+#[test]
+fn a_fork_bomb_is_gone_inside_the_grace() {
+    for seen in on(&KERNELS, "fork-bomb") {
+        seen.expect("stopped in").expect("container: exit code 137").expect_not("over the grace");
+        assert!(seen.number("took") < 5000, "{} ms of 5 s", seen.number("took"));
+        assert_eq!(seen.number("left"), 0);
+    }
+}
+
 #[test]
 fn a_container_without_processor_time_is_ended_in_time_and_said_to_be_starved() {
     for seen in on(&KERNELS, "cpu-max") {

@@ -8,6 +8,7 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
+use support::cgroup::{Cgroup, Kind};
 use support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
@@ -241,4 +242,36 @@ fn thousands_of_stragglers_are_each_told_once_and_end_in_time() {
     let ended = stop(up(&["--grace", "20s"], &command), 20);
     ended.expect_code(0).expect_not("sending SIGKILL").expect_not("over the grace");
     assert_eq!(dir.lines("told").len(), 1000);
+}
+
+/// It ignores SIGTERM and forks wherever there is room; each is in a session of its own, so that no signal to a group reaches two.
+const FORK_BOMB: &str = "$SIG{TERM} = 'IGNORE'; syswrite STDOUT, qq(up\\n); \
+                         while (1) { my $p = fork; POSIX::setsid() if defined $p && !$p }";
+
+/// 200 processes at most, with one processor: the machine has other things to do. softstop has what is left.
+fn fork_bomb(launch: impl FnOnce(Launch) -> Launch) {
+    if !support::namespaces() {
+        return;
+    }
+    let (Some(room), Some(time)) = (Cgroup::new(Kind::Pids), Cgroup::new(Kind::Cpu)) else { return };
+    room.limit_pids(200);
+    time.limit_cpu(100);
+    let (room_for, time_for) = (room.launcher(), time.launcher());
+    let softstop = ["--grace", "5s", "--"].into_iter();
+    let args = softstop.chain(time_for.iter().map(String::as_str)).chain(["perl", "-MPOSIX", "-e", FORK_BOMB]);
+    let mut running = launch(Launch::new(args).through(&room_for.each_ref().map(String::as_str))).start();
+    running.wait_for("up").wait_until("as many as may be", |_| room.count() >= 200);
+    let (ended, _) = running.stop_within(Duration::from_secs(5));
+    ended.expect_code(137).expect("stopped in");
+    assert_eq!((room.pids(), room.count()), (Vec::new(), 0), "{}", ended.all());
+}
+
+#[test]
+fn a_fork_bomb_of_200_processes_is_gone_inside_the_grace() {
+    fork_bomb(|launch| launch);
+}
+
+#[test]
+fn a_fork_bomb_of_200_processes_is_gone_inside_the_grace_below_a_subreaper() {
+    fork_bomb(Launch::not_pid1);
 }

@@ -22,6 +22,8 @@ use crate::sys::{by_name, process, reap, target, tree};
 
 /// One sweep with SIGKILL over everything takes at most so long; the machine orders the next.
 const SWEEP_LIMIT: Duration = Duration::from_millis(20);
+/// Sweeps take no more than this part of the time once one has reached everybody.
+const SWEEP_PART: u32 = 20;
 /// With less than this left, nobody looks through all processes any more: leaving in time comes first.
 const LOOK: Duration = Duration::from_millis(100);
 /// Of the processes left over, so many are named.
@@ -60,9 +62,13 @@ impl Shell {
             Action::SignalStragglers { signal, whom } => self.signal_stragglers(None, signal, whom),
             // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.
             Action::KillEverything if process::is_pid1() && self.no_time_to_look() => {}
+            // Who is left when PID 1 leaves is killed anyway: a crowd needs the processor to end, more than to be killed again.
+            Action::KillEverything if process::is_pid1() && self.next_sweep.is_some_and(|at| Instant::now() < at) => {}
             Action::KillEverything => {
                 self.swept = true;
-                let _swept = tree::kill_everything(SWEEP_LIMIT);
+                let began = Instant::now();
+                let swept = tree::kill_everything(SWEEP_LIMIT);
+                self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
             }
             Action::Census => self.census = true,
             // Said only when somebody was told to go.

@@ -113,6 +113,8 @@ pub(super) struct Shell {
     pub killed: HashSet<i32>,
     /// SIGKILL has gone to everything.
     pub swept: bool,
+    /// Not before then again: that one reached everybody.
+    pub next_sweep: Option<Instant>,
     /// Processes that have ended unasked, and whose last output is still being read.
     pub awaited: BTreeSet<ProcId>,
     /// Where that arrives: no more than one for each end of a process.
@@ -182,6 +184,7 @@ impl Shell {
             sight,
             killed: HashSet::new(),
             swept: false,
+            next_sweep: None,
             awaited: BTreeSet::new(),
             said,
             words: Some(words),

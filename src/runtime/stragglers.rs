@@ -43,6 +43,8 @@ pub(super) struct Stragglers {
     under_way: Vec<Round>,
     next_look: Instant,
     next_count: Instant,
+    /// A count that is under way, and how many so far.
+    counting: Option<(Walk, usize)>,
     /// The crowd that the machine knows of.
     crowd: usize,
     /// Somebody was told to go.
@@ -75,6 +77,7 @@ impl Stragglers {
             under_way: Vec::new(),
             next_look: now,
             next_count: now,
+            counting: None,
             crowd: 0,
             told: false,
             blind_told: false,
@@ -94,7 +97,7 @@ impl Stragglers {
     }
 
     pub(super) fn under_way(&self) -> bool {
-        !self.under_way.is_empty()
+        !self.under_way.is_empty() || self.counting.is_some()
     }
 
     /// The process is started again, or nothing is left of its group.
@@ -298,11 +301,33 @@ impl Shell {
     /// During the stop: how many processes will have to be ended.
     pub(super) fn count_the_crowd(&mut self) {
         let now = Instant::now();
-        if now < self.stragglers.next_count || !process::is_pid1() || !self.machine.borrow().stopping() {
+        if !self.machine.borrow().stopping() {
             return;
         }
-        self.stragglers.next_count = now + COUNT;
-        let processes = procfs::count_processes().unwrap_or_default();
+        if self.stragglers.counting.is_none() {
+            if now < self.stragglers.next_count {
+                return;
+            }
+            self.stragglers.next_count = now + COUNT;
+            if process::is_pid1() {
+                // All of the namespace are ours.
+                return self.counted(procfs::count_processes().unwrap_or_default());
+            }
+            self.stragglers.counting = Walk::begin(true).ok().map(|walk| (walk, 0));
+        }
+        let Some((mut walk, mut count)) = self.stragglers.counting.take() else { return };
+        while walk.next(&|_| false).is_some() {
+            count += 1;
+            if now.elapsed() >= PIECE {
+                self.stragglers.counting = Some((walk, count));
+                return;
+            }
+        }
+        self.stragglers.next_count = Instant::now() + COUNT;
+        self.counted(count);
+    }
+
+    fn counted(&mut self, processes: usize) {
         if processes > CROWD && processes > self.stragglers.crowd {
             self.stragglers.crowd = processes;
             self.push(Event::Crowd { processes });

@@ -252,6 +252,9 @@ const LOOKED_AT: usize = 2000;
 /// A sweep of PID 1 is broken off after so many times its limit: leaving in time comes first.
 const MOST: u32 = 5;
 
+/// More than this may be a fork bomb.
+const CROWD: usize = 50;
+
 /// What a sweep of [`kill_everything`] came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Killed {
@@ -266,36 +269,45 @@ pub struct Killed {
 ///
 /// As PID 1, where it hits nobody but our own (processes of parent 0 belong to the container runtime or to another container), the kernel
 /// does it in one step that no fork can outrun: `kill(-1)`. There may be too many to know that ([`LOOKED_AT`]): then, too, as leaving
-/// in time comes first, and whoever is left when PID 1 leaves is killed anyway. Otherwise they are looked for again and again until
-/// nothing new appears or `limit` has passed, which is overrun by at most one sweep.
+/// in time comes first, and whoever is left when PID 1 leaves is killed anyway.
+///
+/// Otherwise everybody is stopped before anybody is killed: who is stopped does not fork, and keeps the place (`pids.max`) that a fork
+/// bomb fills again as soon as a dead one has left it. They are looked for again and again until nothing new appears or `limit` has passed,
+/// which is overrun by at most one sweep; a crowd has [`MOST`] times as long.
 pub fn kill_everything(limit: Duration) -> Killed {
-    let start = Instant::now();
-    let nobody = |_| false;
     if is_pid1() && !strangers() && kill_all().is_ok() {
         return Killed { count: children(own_pid()).map_or(0, |pids| pids.len()), complete: true };
     }
-    let mut killed = HashSet::new();
+    let start = Instant::now();
     let enough = || is_pid1() && start.elapsed() >= MOST * limit;
-    loop {
-        let Ok(targets) = descendants_until(&nobody, &enough) else {
+    let mut found: HashMap<(i32, u64), Descendant> = HashMap::new();
+    let mut complete = false;
+    while !complete {
+        let Ok(mut walk) = Walk::begin(true) else {
             // Blind: as init the kernel can do it for us, otherwise the caller's own pids and groups are all there is.
-            let complete = is_pid1() && kill_all().is_ok();
-            return Killed { count: killed.len(), complete };
+            complete = is_pid1() && kill_all().is_ok();
+            break;
         };
-        let fresh: Vec<&Descendant> =
-            targets.iter().filter(|target| target.lives && !killed.contains(&(target.pid, target.started))).collect();
-        if fresh.is_empty() {
-            return Killed { count: killed.len(), complete: !enough() };
+        let known = found.len();
+        while !enough()
+            && let Some(target) = walk.next(&|_| false)
+        {
+            // At once, before its children are listed. What may not be signalled (EPERM) must not keep the loop going either.
+            if target.lives && !found.contains_key(&(target.pid, target.started)) {
+                let _ = send(&target, &[Signal::STOP]);
+                found.insert((target.pid, target.started), target);
+            }
         }
-        for target in fresh {
-            // What may not be killed (EPERM) must not keep the loop going either.
-            let _ = send(target, &[Signal::KILL]);
-            killed.insert((target.pid, target.started));
-        }
+        complete = found.len() == known && !enough();
+        let limit = if found.len() > CROWD { MOST * limit } else { limit };
         if start.elapsed() >= limit {
-            return Killed { count: killed.len(), complete: false };
+            break;
         }
     }
+    for target in found.values() {
+        let _ = send(target, &[Signal::KILL]);
+    }
+    Killed { count: found.len(), complete }
 }
 
 /// SIGKILL to every process of the PID namespace but its init, in one step that no fork can outrun. Only as that init.

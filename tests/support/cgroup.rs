@@ -21,6 +21,7 @@ pub enum Kind {
     Freeze,
     Cpu,
     Memory,
+    Pids,
 }
 
 pub struct Cgroup {
@@ -103,6 +104,17 @@ impl Cgroup {
         }
     }
 
+    /// At most so many processes and threads.
+    #[track_caller]
+    pub fn limit_pids(&self, most: u32) {
+        self.write("pids.max", &most.to_string());
+    }
+
+    /// How many processes and threads there are, those that nobody has reaped yet included.
+    pub fn count(&self) -> u32 {
+        self.read("pids.current").trim().parse().unwrap_or_default()
+    }
+
     /// How many periods of 100 ms had their processor time used up.
     pub fn throttled(&self) -> u64 {
         self.number_in("cpu.stat", "nr_throttled")
@@ -181,6 +193,7 @@ fn root(kind: Kind) -> Result<(PathBuf, bool), String> {
         Kind::Freeze => ("", "cgroup.freeze"),
         Kind::Cpu => ("cpu", "cpu.max"),
         Kind::Memory => ("memory", "memory.max"),
+        Kind::Pids => ("pids", "pids.max"),
     };
     if let Some(at) = Some(controller).filter(|c| !c.is_empty()).and_then(|c| mounted("cgroup", c)) {
         return Ok((at, true));

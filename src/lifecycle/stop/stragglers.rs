@@ -15,7 +15,7 @@ use crate::time::At;
 use super::{SLACK, Stage, Steps, Stop};
 
 /// What it takes to end one process of a crowd, on a machine that they keep busy.
-const EACH: Duration = Duration::from_millis(2);
+const EACH: Duration = Duration::from_millis(4);
 
 impl Stop {
     /// The deadline moves up by what it takes to end so many, at most by a quarter of the grace.
