@@ -245,7 +245,7 @@ fn thousands_of_stragglers_are_each_told_once_and_end_in_time() {
 }
 
 /// It ignores SIGTERM and forks wherever there is room; each is in a session of its own, so that no signal to a group reaches two.
-const FORK_BOMB: &str = "$SIG{TERM} = 'IGNORE'; syswrite STDOUT, qq(up\\n); \
+const FORK_BOMB: &str = "$SIG{TERM} = $SIG{CHLD} = 'IGNORE'; syswrite STDOUT, qq(up\\n); \
                          while (1) { my $p = fork; POSIX::setsid() if defined $p && !$p }";
 
 /// 200 processes at most, with one processor: the machine has other things to do. softstop has what is left.

@@ -61,6 +61,7 @@ const CASES: &[Case] = &[
     Case { name: "everything_is_reaped_once", launch: Launch::Plain, run: everything_reaped },
     Case { name: "a_thousand_zombies", launch: Launch::Plain, run: many_zombies },
     Case { name: "descendants_are_found_and_spared", launch: Launch::Plain, run: descendants },
+    Case { name: "nobody_sees_another_killed_and_acts", launch: Launch::Plain, run: nobody_acts },
     Case { name: "a_growing_tree_is_killed", launch: Launch::Unprivileged, run: growing_tree },
     Case { name: "standard_descriptors_may_be_swapped", launch: Launch::Plain, run: swapped },
     Case {
@@ -483,6 +484,25 @@ fn descendants() {
     assert_eq!((killed.count, killed.complete), (3, true));
     reap_all();
     assert_eq!(tree::kill_everything(Duration::ZERO).count, 0);
+}
+
+/// Many in a ring, each of whom sees the end of the one before it, as a supervisor does that starts it again.
+const RING: &str = "my @pipes = map { pipe my $r, my $w; [$r, $w] } 0 .. 119; \
+                    for my $i (0 .. 119) { next if fork; my ($r, $w) = ($pipes[$i - 1][0], $pipes[$i][1]); @pipes = (); \
+                    open my $to, '>>', $ARGV[0]; syswrite $to, '.'; sysread $r, my $byte, 1; syswrite $to, 'saw'; exit }";
+
+fn nobody_acts() {
+    process::become_subreaper().unwrap();
+    let file = std::env::temp_dir().join(format!("softstop-ring-{}", process::own_pid()));
+    let parent = start(&["perl", "-e", RING, file.to_str().unwrap()]);
+    let written = || fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(wait(parent), Exit::Code(0));
+    until(|| (written().len() >= 120).then_some(()));
+    let killed = tree::kill_everything(Duration::from_secs(5));
+    reap_all();
+    let written = written();
+    let _ = fs::remove_file(&file);
+    assert_eq!((killed.count, killed.complete, written), (120, true, ".".repeat(120)));
 }
 
 fn growing_tree() {
