@@ -250,3 +250,30 @@ fn thousands_of_connections_hold_up_nothing_else() {
     assert!(answers.len() > 20 && median < Duration::from_millis(100), "{} answers, {median:?}", answers.len());
     drop(held);
 }
+
+/// While connections cannot be seen clients may come and go: the quiet window is one in which they could be.
+#[test]
+fn after_a_time_without_sight_the_quiet_window_begins_anew() {
+    if !faults::possible() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let quiet = Duration::from_millis(1500);
+    let held = service.connect(Ipv4Addr::LOCALHOST);
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"1500ms\" }}\ntimeout = \"35s\"", service.port);
+    let mut running = Launch::new(["run", "-c", &config(&dir, &step_, "")]).not_pid1().start();
+    running.wait_for("up").term().wait_for("1 connection");
+    let began = Instant::now();
+    faults::limit(&running, "nofile", 3);
+    drop(held);
+    running
+        .wait_until("more than the quiet window has passed", |_| began.elapsed() > quiet + Duration::from_millis(500));
+    assert_eq!(running.code(), None);
+    let again = Instant::now();
+    faults::limit(&running, "nofile", 256);
+    let ended = running.wait(SOON);
+    // Its last look without sight may have been a little before.
+    assert!(again.elapsed() > quiet / 2, "{:?}: {}", again.elapsed(), ended.all());
+    let (_, outcome, reason) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done", "{reason}: {}", ended.all());
+}

@@ -120,9 +120,10 @@ impl Idle {
         look.arrivals += u64::from(new);
     }
 
-    /// Forget the look under way: it has failed.
-    pub fn dismiss(&mut self) {
+    /// Forget the look under way: it has failed. Who has come and gone meanwhile nobody knows, so the quiet window begins anew.
+    pub fn dismiss(&mut self, now: At) {
         self.look = Look::default();
+        self.arrival = now;
     }
 
     /// The look is complete. The time is that of its end.
@@ -272,9 +273,18 @@ mod tests {
         look(&mut idle, 0, &[], &[]);
         idle.see(&connection("10.0.0.7:1", true));
         idle.see(&connection("10.0.0.7:2", true));
-        idle.dismiss();
+        idle.dismiss(At::ZERO);
         let seen = look(&mut idle, 500, &["10.0.0.7:1", "10.0.0.7:1"], &["10.0.0.7:1"]);
         assert_eq!(text(&seen), "1 connection, 1 new since the beginning");
+    }
+
+    #[test]
+    fn the_quiet_window_is_one_in_which_all_could_be_seen() {
+        let mut idle = Idle::new(rule(), At::ZERO);
+        look(&mut idle, 0, &[], &[]);
+        idle.dismiss(At::from_millis(1900));
+        let Verdict::NotYet { at, .. } = look(&mut idle, 2000, &[], &[]) else { panic!("nobody looked") };
+        assert_eq!(at, Some(At::from_millis(3900)));
     }
 
     /// What softstop remembers of its own is less than TCP does.

@@ -38,7 +38,7 @@ pub(super) async fn wait(rule: WaitIdle, clock: Clock, teller: Teller) -> Outcom
             }
             // Nobody knows whether anybody is still served: as good as a connection that stays.
             Err(error) => {
-                idle.dismiss();
+                idle.dismiss(clock.now());
                 teller.tell(Progress::new(format!("connections cannot be seen: {error}")));
             }
         }
