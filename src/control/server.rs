@@ -221,3 +221,20 @@ fn hung_up(stream: &UnixStream) -> bool {
     let polled = poll(&mut fds, PollTimeout::ZERO);
     polled.is_err() || fds[0].revents().is_some_and(|r| r.intersects(PollFlags::POLLHUP | PollFlags::POLLERR))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_nobody_takes_is_given_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (stream, client) = UnixStream::pair().unwrap();
+            // More than a socket holds.
+            let written = timeout(10 * WRITE, write(&stream, &"x".repeat(8 << 20))).await;
+            assert_eq!(written.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+            drop(client);
+        });
+    }
+}
