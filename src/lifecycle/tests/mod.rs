@@ -262,6 +262,24 @@ fn left_overs_that_the_deadline_kills_were_forced() {
     assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
 }
 
+/// 4 ms for each, a quarter of the grace at most.
+#[test]
+fn what_kills_a_crowd_begins_earlier_by_number() {
+    for (processes, earlier) in [(0, 0), (200, 800), (1000, 4000), (100_000, 7500)] {
+        let mut bench = Bench::new(config(|c| c.grace = Duration::from_secs(30)));
+        bench.feed(Event::Begin);
+        bench.signal(Signal::TERM, Sender::Outside);
+        bench.ends(0);
+        bench.feed(Event::NotAlone);
+        bench.feed(Event::Crowd { processes });
+        let at = At::from_millis(30_000) - bench.machine.plan.config.kill_reserve - Duration::from_millis(earlier);
+        bench.now = at - Duration::from_micros(1);
+        assert!(!bench.feed(Event::Tick).contains(&Action::KillEverything), "{processes}");
+        bench.now = at;
+        assert!(bench.feed(Event::Tick).contains(&Action::KillEverything), "{processes}");
+    }
+}
+
 fn hook(name: &str, timeout: u64) -> Task {
     Task { timeout: Some(Duration::from_secs(timeout)), ..Task::new(name, Handler::Exec(vec!["hook".into()])) }
 }
