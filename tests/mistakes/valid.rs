@@ -177,7 +177,7 @@ impl Builder<'_, '_> {
         self.plain(section, "command", false);
         for key in section.keys {
             match *key {
-                "main" if i > 0 => {}
+                "main" | "stdin" if i > 0 => {}
                 "name" | "command" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop" => {}
                 "after" if i == 0 || !self.d.chance(60) => {}
                 "after" => self.put(section, "after", false, |b| b.out.text += "{ web = \"ready\" }"),

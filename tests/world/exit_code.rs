@@ -67,17 +67,18 @@ impl World {
             return [first].into_iter().chain(stuck.then_some(137)).map(map).collect();
         };
         let life = &self.lives[main];
+        // Whether one that could not be ended was given up before it ended after all is the machine's to say.
+        let stuck = asked.is_none() && self.bodies.iter().any(|b| b.unkillable && b.killed);
         let code = match (self.bodies[main].alive, life.not_started, life.last_exit) {
             (true, ..) => 137,
             (false, Some(code), exit) => {
                 // Its end, unless it was to be tried again when the stop came.
-                return vec![map(code), map(exit.map_or_else(of_cause, Exit::code))];
+                let own = exit.map_or_else(of_cause, Exit::code);
+                return [code, own].into_iter().chain((stuck && exit.is_none()).then_some(137)).map(map).collect();
             }
             (false, None, Some(exit)) => exit.code(),
             (false, None, None) if life.cannot_start => 1,
             (false, None, None) => {
-                // Whether one that could not be ended was given up before it ended after all is the machine's to say.
-                let stuck = asked.is_none() && self.bodies.iter().any(|b| b.unkillable && b.killed);
                 return [of_cause()].into_iter().chain(stuck.then_some(137)).map(map).collect();
             }
         };

@@ -480,7 +480,9 @@ impl World {
             self.tell_action(&action);
             self.perform(action)?;
         }
-        if let Some(answer) = self.answered_signal.take() {
+        if self.spawning.is_none()
+            && let Some(answer) = self.answered_signal.take()
+        {
             self.feed(answer)?;
         }
         if !self.late {

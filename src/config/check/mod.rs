@@ -39,7 +39,7 @@ const MINIMAL: &str = "add one:\n\n    [[process]]\n    name = \"web\"\n    comm
 /// Reads and validates a configuration. `file` is its name for messages, `env` looks up the variables in its strings.
 ///
 /// ```
-/// let text = "[[process]]\nname = 'web'\ncommand = ['nginx', '-g', 'daemon off;']";
+/// let text = "[[process]]\nname = 'web'\ncommand = ['/app/server']";
 /// let (config, warnings) = softstop::config::check::read(text, "softstop.toml", &|_| None).expect("it is valid");
 /// assert_eq!((config.processes.len(), warnings.len()), (1, 0));
 /// ```

@@ -25,7 +25,7 @@ use crate::sys::{procfs, reap, target};
 pub(super) const GONE_WAIT: Duration = Duration::from_millis(20);
 /// A writer that only waits for a processor gets this long at least, however little time is left: the machine is busy then, and a
 /// file is worth more than being late by less than anybody notices.
-const STARVED_WAIT: Duration = Duration::from_millis(250);
+const STARVED_WAIT: Duration = Duration::from_millis(100);
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 const LONGEST_NAP: Duration = Duration::from_millis(2);
 /// So many numbers in a row that are not open: there are no more descriptors.
@@ -47,7 +47,7 @@ pub enum Written {
 }
 
 /// Replaces its content, and follows nobody else's links: see [`place`]. With `create` the file is made if it is not there.
-/// Waits at most `limit`, and 20 ms more for the end of a writer that is late; 250 ms at least for one that is ready to run and only
+/// Waits at most `limit`, and 20 ms more for the end of a writer that is late; 100 ms at least for one that is ready to run and only
 /// gets no processor time.
 ///
 /// # Errors

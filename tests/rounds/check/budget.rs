@@ -118,8 +118,10 @@ fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, o
     let noise = case.frozen_after(0) + case.o.seen.stall + LATE;
     found.hold(7, held == 0 || late <= noise, || format!("{who} began {} ms too late", late / MS));
     // No more than the arithmetic gives: what it takes beyond that, those after it lack.
-    let share = millis(&began.value["share_seconds"]);
-    let most = (millis(&began.value["left_seconds"]) - of.after).max(0) + 2 * MS;
+    // Where less is left than is held, what is held for all of them is scaled down together.
+    let (share, left) = (millis(&began.value["share_seconds"]), millis(&began.value["left_seconds"]));
+    let after = if left < reserved { of.after * left / reserved } else { of.after };
+    let most = (left - after).max(0) + 2 * MS;
     found.hold(7, share <= most, || format!("{who} was given {} ms, of {} there were for it", share / MS, most / MS));
     if held == 0 {
         return;
