@@ -194,10 +194,15 @@ fn who_orders_something_when_all_is_over_is_answered() {
     running.wait_until("it runs", |_| path.exists() && dir.path("up").exists());
     let others = |r: &Running| r.marked().iter().any(|p| p.pid != r.pid());
     running.wait_until("it is seen", others);
+    let child = running.marked().iter().find(|p| p.pid != running.pid()).unwrap().pid;
+    // More than two pipes hold: its own, and the one that nobody reads.
+    running.wait_until("output waits in softstop", |_| {
+        let io = std::fs::read_to_string(format!("/proc/{child}/io")).unwrap_or_default();
+        let written = io.lines().find_map(|line| line.strip_prefix("wchar: ")?.parse().ok());
+        written.unwrap_or(0) > 140_000
+    });
     let mut client = UnixStream::connect(&path).unwrap();
     client.set_read_timeout(Some(SOON)).unwrap();
-    // Its default action: the handler would wait for the pipe.
-    let child = running.marked().iter().find(|p| p.pid != running.pid()).unwrap().pid;
     processes::send(child, libc::SIGKILL);
     running.wait_until("it has ended", |r| !others(r));
     client.write_all(b"{\"version\":1,\"order\":\"drain\"}\n").unwrap();
