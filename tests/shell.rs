@@ -204,7 +204,7 @@ fn who_orders_something_when_all_is_over_is_answered() {
     let mut client = UnixStream::connect(&path).unwrap();
     client.set_read_timeout(Some(SOON)).unwrap();
     processes::send(child, libc::SIGKILL);
-    running.wait_until("it has ended", |r| !others(r));
+    running.wait_until("it has been reaped", |_| processes::look(child).is_none());
     client.write_all(b"{\"version\":1,\"order\":\"drain\"}\n").unwrap();
     let mut answer = String::new();
     let _ = client.read_to_string(&mut answer);
