@@ -206,6 +206,16 @@ fn ctrl_z_suspends_run_and_all_it_runs() {
     assert_eq!(shell.ends(), 3);
 }
 
+/// The terminal goes away: a softstop that writes `report.json` stops, and says why.
+fn hangs_up(mut typed: Typed, dir: &Dir) {
+    typed.keys = File::open("/dev/null").unwrap();
+    let limit = Instant::now() + SOON;
+    while !dir.read("report.json").contains("SIGHUP from the terminal") {
+        assert!(Instant::now() < limit, "softstop outlives its terminal");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn closing_the_terminal_stops_run() {
     let dir = Dir::new();
@@ -213,12 +223,7 @@ fn closing_the_terminal_stops_run() {
     let report = dir.text("report.json");
     let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config, "--report", &report, "--grace", "4s"]);
     typed.expect(" up\r\n").expect(" up\r\n");
-    typed.keys = File::open("/dev/null").unwrap();
-    let limit = Instant::now() + SOON;
-    while !dir.read("report.json").contains("SIGHUP from the terminal") {
-        assert!(Instant::now() < limit, "softstop outlives its terminal");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    hangs_up(typed, &dir);
 }
 
 /// X16: the terminal's signal goes to the foreground group, in which softstop is not: it must not be passed on a second time.
@@ -387,12 +392,7 @@ fn closing_the_terminal_of_the_program_that_is_typed_to_stops_run() {
     let report = dir.text("report.json");
     let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config, "--report", &report, "--grace", "4s"]);
     typed.expect(" up\r\n").in_foreground("dash");
-    typed.keys = File::open("/dev/null").unwrap();
-    let limit = Instant::now() + SOON;
-    while !dir.read("report.json").contains("SIGHUP from the terminal") {
-        assert!(Instant::now() < limit, "softstop outlives its terminal");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    hangs_up(typed, &dir);
 }
 
 /// Nobody types to it, and it reads all the same: it is stopped by the kernel, and that shows.
