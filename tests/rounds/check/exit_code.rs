@@ -107,6 +107,8 @@ fn requested(case: &Case, signal: &str) -> Codes {
     }
     match case.s.main().map(|main| &case.s.processes[main]) {
         Some(main) if ran(case, main) => last_codes(case, main),
+        // What it waits for can never hold any more.
+        Some(main) if case.named("cannot_start").any(|e| e.text("process") == main.name) => Codes::from([1]),
         Some(_) => by_signal,
         None => first_failure(case),
     }
