@@ -1,6 +1,6 @@
-//! Whether softstop itself gets to run: paused, starved, suspended it is late, and the machine is told (I13). In a container whose processor time is used up (a CPU limit, fifty
-//! busy workers) the kernel shares evenly, and one of fifty has too little to end the others in time. What is being stopped is then
-//! given the lower priority, which needs no privilege.
+//! Whether softstop itself gets to run: paused, starved or suspended it is late, and the machine is told (I13). In a container whose
+//! processor time is used up (a CPU limit, fifty busy workers) the kernel shares evenly, and one of fifty has too little to end the
+//! others in time. What is being stopped is then given the lower priority, which needs no privilege.
 
 use std::time::Duration;
 
