@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::faults;
 use support::fuse::with_hanging_file_system;
-use support::{Dir, Launch, processes};
+use support::{Dir, Launch, database_before_web, processes};
 
 /// Users as an image has them.
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n";
@@ -33,15 +33,8 @@ fn with_etc(launch: Launch, etc: &str) -> Launch {
 
 /// A database that is ready once it can be told to stop, and `web` after it, as `user`.
 fn start(dir: &Dir, etc: &str, user: &str) -> Launch {
-    let up = dir.text("up");
-    let text = format!(
-        "grace = \"5s\"\n[[process]]\nname = \"db\"\noutput = \"prefix\"\n\
-         command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up >{up}; while :; do sleep 0.05; done\"]\n\
-         [process.readiness]\nexec = [\"test\", \"-s\", \"{up}\"]\nperiod = \"50ms\"\n\
-         [[process]]\nname = \"web\"\nmain = true\nuser = \"{user}\"\noutput = \"prefix\"\nafter = {{ db = \"ready\" }}\n\
-         command = [\"sh\", \"-c\", '''{WHO}''']\n"
-    );
-    with_etc(Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]), etc)
+    let config = database_before_web(dir, user, &format!("[\"sh\", \"-c\", '''{WHO}''']"));
+    with_etc(Launch::new(["run", "-c", &config]), etc)
 }
 
 #[test]

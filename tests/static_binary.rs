@@ -11,7 +11,7 @@ use std::process::Command;
 
 use podman::{done, find, static_binaries, static_with_symbols};
 use support::faults;
-use support::{Dir, Launch, skip};
+use support::{Dir, Launch, database_before_web, skip};
 
 /// Names that lead to NSS modules, to other shared objects, or to a character set's.
 const ENTRIES: &[&str] = &[
@@ -160,16 +160,9 @@ fn with_systemd_in_nsswitch_a_static_softstop_starts_its_users_and_finds_its_hos
             ("10001:10001", 0, "web | 10001 10001 - - /"),
             ("nobody-here", 126, "unknown user \"nobody-here\": not in /etc/passwd"),
         ] {
-            let up = dir.text("up");
-            let _ = std::fs::remove_file(&up);
-            let text = format!(
-                "grace = \"5s\"\n[[process]]\nname = \"db\"\noutput = \"prefix\"\n\
-                 command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up >{up}; while :; do sleep 0.05; done\"]\n\
-                 [process.readiness]\nexec = [\"test\", \"-s\", \"{up}\"]\nperiod = \"50ms\"\n\
-                 [[process]]\nname = \"web\"\nmain = true\nuser = \"{user}\"\noutput = \"prefix\"\nafter = {{ db = \"ready\" }}\n\
-                 command = [\"{web}\"]\n"
-            );
-            let ended = launch(&["run", "-c", &dir.write("softstop.toml", &text)], &etc, modules).run();
+            let _ = std::fs::remove_file(dir.path("up"));
+            let config = database_before_web(&dir, user, &format!("[\"{web}\"]"));
+            let ended = launch(&["run", "-c", &config], &etc, modules).run();
             ended.expect_code(code).expect(says).expect("db  | told");
         }
         for (host, says) in [("web.internal", "connection refused"), ("no-such.internal", "is not in /etc/hosts")] {

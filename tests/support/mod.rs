@@ -149,6 +149,20 @@ impl Drop for Dir {
     }
 }
 
+/// A configuration in `dir`: a database that is ready (it makes the file `up`) once it can be told to stop, and `web` after it, as `user`.
+/// `command` as TOML has it.
+pub fn database_before_web(dir: &Dir, user: &str, command: &str) -> String {
+    let up = dir.text("up");
+    let text = format!(
+        "grace = \"5s\"\n[[process]]\nname = \"db\"\noutput = \"prefix\"\n\
+         command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up >{up}; while :; do sleep 0.05; done\"]\n\
+         [process.readiness]\nexec = [\"test\", \"-s\", \"{up}\"]\nperiod = \"50ms\"\n\
+         [[process]]\nname = \"web\"\nmain = true\nuser = \"{user}\"\noutput = \"prefix\"\nafter = {{ db = \"ready\" }}\n\
+         command = {command}\n"
+    );
+    dir.write("softstop.toml", &text)
+}
+
 /// How softstop is to be started.
 #[derive(Clone)]
 pub struct Launch {
