@@ -1,0 +1,154 @@
+//! From flags to settings: what `run` lays over its file, and the configuration that the wrapper's amount to. Pure.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::flags::{Common, Wrapper};
+use crate::config::{
+    Config, Forward, Handler, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin,
+    Step, StopOn, Task, When, default_kill_reserve,
+};
+
+impl Common {
+    /// Lay the flags over a configuration.
+    ///
+    /// # Errors
+    /// When together they contradict each other; one line.
+    pub fn apply(&self, config: &mut Config) -> Result<(), String> {
+        if let Some(grace) = self.grace {
+            // A default reserve follows the grace; a stated one stays, if it can.
+            if config.kill_reserve == default_kill_reserve(config.grace) {
+                config.kill_reserve = default_kill_reserve(grace);
+            }
+            config.grace = grace;
+        }
+        if let Some(reserve) = self.kill_reserve {
+            config.kill_reserve = reserve;
+        }
+        if config.kill_reserve >= config.grace {
+            return Err(format!(
+                "kill_reserve ({}) must be less than the grace ({}): nothing would be left to stop in",
+                humantime::format_duration(config.kill_reserve),
+                humantime::format_duration(config.grace)
+            ));
+        }
+        if let Some(stop_on) = &self.stop_on {
+            config.stop_on = StopOn::Only(stop_on.clone());
+        }
+        let stragglers = &mut config.stragglers;
+        stragglers.wait = self.stragglers_wait.or(stragglers.wait);
+        stragglers.signal = self.stragglers_signal.or(stragglers.signal);
+        stragglers.timeout = self.stragglers_timeout.or(stragglers.timeout);
+        stragglers.timeout_when_ended = self.stragglers_timeout_when_ended.or(stragglers.timeout_when_ended);
+        match self.forward.as_deref() {
+            Some("caught") => config.forward = Forward::Caught,
+            Some(_) => config.forward = Forward::All,
+            None => {}
+        }
+        if let Some(listen) = self.http {
+            // Only the address: who may call /prestop is the file's to say.
+            let prestop = config.http.take().and_then(|http| http.prestop);
+            config.http = Some(Http { listen, prestop });
+        }
+        if let Some(control) = &self.control {
+            config.control = control.clone();
+        }
+        if let Some(level) = &self.log_level {
+            config.log.level = match level.as_str() {
+                "error" => LogLevel::Error,
+                "warn" => LogLevel::Warn,
+                "debug" => LogLevel::Debug,
+                _ => LogLevel::Info,
+            };
+        }
+        if let Some(format) = &self.log_format {
+            config.log.format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
+        }
+        config.exit_codes.map.extend(self.exit_codes.iter().copied().collect::<BTreeMap<_, _>>());
+        config.exit_codes.forced = self.forced_exit_code.or(config.exit_codes.forced);
+        if let Some(report) = &self.report {
+            config.report = Some(report.clone());
+        }
+        if let Some(file) = &self.termination_log {
+            config.termination_log = Some(file.clone()).filter(|f| !f.as_os_str().is_empty());
+        }
+        Ok(())
+    }
+}
+
+impl Wrapper {
+    /// The configuration that the flags amount to: one process, in the foreground, whose end is the container's.
+    ///
+    /// # Errors
+    /// When flags contradict each other; one line.
+    pub fn config(&self) -> Result<Config, String> {
+        let mut config = Config::with_defaults();
+        self.common.apply(&mut config)?;
+        if let Some(endless) = self.stop_signal.iter().rev().skip(1).find(|r| r.wait.is_none()) {
+            let signal = endless.signal;
+            return Err(format!("--stop-signal: what follows {signal} never comes; give it a wait: {signal}:10s"));
+        }
+        let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
+        let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
+        let group = self.group || self.signal_to.as_deref() == Some("group");
+        let process = Process {
+            stdin: Stdin::Inherit,
+            output: match self.output.as_deref() {
+                Some("prefix") => Output::Prefix,
+                Some("json") => Output::Json,
+                _ => Output::Inherit,
+            },
+            restart: Restart::Never,
+            main: true,
+            on_exit: OnExit::Stop,
+            stop: self.stop_signal.clone(),
+            stop_as_received: self.stop_signal.is_empty(),
+            signal_to: if group { SignalTo::Group } else { SignalTo::Process },
+            startup: self.startup.clone().map(|h| Probe {
+                period: Duration::from_secs(1),
+                failure_threshold: 300,
+                ..Probe::new(h)
+            }),
+            readiness: self.readiness.clone().map(|h| Probe { period: Duration::from_secs(5), ..Probe::new(h) }),
+            liveness: self.liveness.clone().map(Probe::new),
+            foreground: true,
+            ..Process::new(name, self.cmd.clone())
+        };
+        config.processes.push(process);
+        if let Some(sleep) = self.drain_sleep {
+            let name = format!("sleep {}", humantime::format_duration(sleep));
+            let task = Task::new(name, Handler::Sleep(sleep));
+            config.drain.push(Step { tasks: vec![task], reserve: None, essential: false, when: When::Requested });
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Cli;
+    use super::*;
+    use crate::config::Rung;
+    use crate::signal::Signal;
+
+    fn wrap(args: &[&str]) -> Config {
+        let all = ["softstop"].iter().chain(args).chain(&["--", "/bin/app", "-x"]);
+        Cli::try_parse_from(all).unwrap().wrapper.config().unwrap()
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let c = wrap(&["--grace", "8s", "-s", "QUIT:5s,TERM", "--http", ":9180", "--readiness", "tcp:80", "-e", "143"]);
+        assert_eq!(c.grace, Duration::from_secs(8));
+        assert_eq!(c.kill_reserve, Duration::from_secs(1));
+        assert_eq!(c.processes[0].name, "app");
+        let wait = Some(Duration::from_secs(5));
+        assert_eq!(c.processes[0].stop[0], Rung { signal: Signal::QUIT, wait });
+        assert_eq!(c.http.unwrap().listen.port(), 9180);
+        assert_eq!(c.exit_codes.map.get(&143), Some(&0));
+        assert_eq!(wrap(&["--grace", "2s"]).kill_reserve, Duration::from_millis(500));
+    }
+}

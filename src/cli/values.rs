@@ -1,0 +1,148 @@
+//! What a value after a flag may be, and what it means. Pure.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+
+use super::{Health, Target};
+use crate::config::check::values;
+use crate::config::{Control, Handler, HttpCall, Method, Rung};
+use crate::signal::Signal;
+
+pub(super) fn words(list: &'static [&'static str]) -> PossibleValuesParser {
+    PossibleValuesParser::new(list)
+}
+
+/// A path that may be empty, which means none.
+pub(super) fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
+pub(super) fn in_one_line(wrong: values::Wrong) -> String {
+    format!("{}; {}", wrong.sentence, wrong.help)
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    values::duration(text, values::PAUSE).map_err(in_one_line)
+}
+
+pub(super) fn grace(text: &str) -> Result<Duration, String> {
+    values::duration(text, values::LIMIT).map_err(in_one_line)
+}
+
+pub(super) fn stop_on(text: &str) -> Result<Signal, String> {
+    values::stop_request(Signal::parse(text)?).map_err(in_one_line)
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    values::listen(text).map_err(in_one_line)
+}
+
+pub(super) fn control(text: &str) -> Result<Control, String> {
+    values::control(text).map_err(in_one_line)
+}
+
+pub(super) fn remap(text: &str) -> Result<(u8, u8), String> {
+    let wrong = || "write the code and what to exit with, each 0 to 255: 143=0".to_string();
+    let (from, to) = text.split_once('=').unwrap_or((text, "0"));
+    Ok((from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?))
+}
+
+pub(super) fn rung(text: &str) -> Result<Rung, String> {
+    let (signal, wait) = match text.split_once(':') {
+        Some((signal, wait)) => (signal, Some(duration(wait)?)),
+        None => (text, None),
+    };
+    let signal = values::ladder_signal(Signal::parse(signal)?).map_err(in_one_line)?;
+    Ok(Rung { signal, wait })
+}
+
+pub(super) fn straggler_signal(text: &str) -> Result<Signal, String> {
+    values::ladder_signal(Signal::parse(text)?).map_err(in_one_line)
+}
+
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    values::duration(text, values::LIMIT).map_err(in_one_line)
+}
+
+/// A target as for `--startup`, or an endpoint of softstop's own.
+pub(super) fn probe_target(text: &str) -> Result<Target, String> {
+    match text {
+        "ready" => Ok(Target::Own(Health::Ready)),
+        "live" => Ok(Target::Own(Health::Live)),
+        "startup" => Ok(Target::Own(Health::Startup)),
+        _ => match target(text) {
+            Ok(handler) => Ok(Target::Call(Box::new(handler))),
+            Err(why) if text.contains(':') => Err(why),
+            Err(why) => Err(format!("{why}, or ready, live or startup for softstop's own")),
+        },
+    }
+}
+
+/// `http://HOST:PORT/PATH`, `tcp:PORT`, `tcp://HOST:PORT`.
+pub(super) fn target(text: &str) -> Result<Handler, String> {
+    let wrong = || "write http://HOST:PORT/PATH, tcp:PORT or tcp://HOST:PORT".to_string();
+    let host_and_port = |text: &str, default: Option<u16>| -> Result<(String, u16), String> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().map_err(|_| wrong())?),
+            _ => (text, default.ok_or_else(wrong)?),
+        };
+        if port == 0 {
+            return Err(wrong());
+        }
+        let host = if host.is_empty() { "localhost" } else { host };
+        Ok((values::host(host).map_err(in_one_line)?, port))
+    };
+    if let Some(rest) = text.strip_prefix("http://") {
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |i| rest.split_at(i));
+        let (host, port) = host_and_port(authority, Some(80))?;
+        let path = values::url_path(path).map_err(in_one_line)?;
+        return Ok(Handler::Http(HttpCall { method: Method::Get, host, port, path, headers: Vec::new(), body: None }));
+    }
+    if text.starts_with("https://") {
+        return Err("TLS is not in this version; probe the plain port, or with tcp:PORT".to_string());
+    }
+    let rest = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("tcp:")).ok_or_else(wrong)?;
+    if let Ok(port) = rest.parse::<u16>()
+        && port > 0
+    {
+        return Ok(Handler::Tcp { host: "localhost".to_string(), port });
+    }
+    let (host, port) = host_and_port(rest, None)?;
+    Ok(Handler::Tcp { host, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_as_people_write_them() {
+        let http = |text| match target(text).unwrap() {
+            Handler::Http(call) => (call.host, call.port, call.path),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(http("http://localhost:8080/healthz"), ("localhost".into(), 8080, "/healthz".into()));
+        assert_eq!(http("http://[::1]:80"), ("::1".into(), 80, "/".into()));
+        assert_eq!(http("http://db"), ("db".into(), 80, "/".into()));
+        assert_eq!(target("tcp:5432").unwrap(), Handler::Tcp { host: "localhost".into(), port: 5432 });
+        assert_eq!(target("tcp://db:5432").unwrap(), Handler::Tcp { host: "db".into(), port: 5432 });
+        for wrong in [
+            "",
+            "8080",
+            "tcp:",
+            "tcp:0",
+            "http://x:y/",
+            "ftp://x",
+            "https://x/",
+            "http://x:1/a b",
+            "http://a\u{1f}b/",
+            "http://x?a=b",
+            "tcp:a b:1",
+        ] {
+            assert!(target(wrong).is_err(), "{wrong}");
+        }
+    }
+}
