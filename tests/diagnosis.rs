@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use support::account::{REPORT, forced, line, stopped};
+use support::account::{self, REPORT, forced, line, stopped};
 use support::cgroup::{Cgroup, Kind};
 use support::faults::{self, PidsLimit};
 use support::fuse::with_hanging_file_system;
@@ -221,6 +221,32 @@ fn an_oom_kill_of_somebody_else_is_told_as_well() {
     running.wait_for("the kernel's OOM killer has killed 1 process that softstop did not start itself (memory.");
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     ended.expect_code(0).expect_not("web: killed by the kernel");
+    assert_eq!(events(&report, "oom_killed_others").len(), 1, "{report:#}");
+}
+
+/// The main process ends because of it: nobody has had a reason to look at the counter again.
+#[test]
+fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_message() {
+    if !support::namespaces() {
+        return;
+    }
+    let Some(memory) = Cgroup::new(Kind::Memory) else { return };
+    let dir = Dir::new();
+    let message = dir.write("message", "");
+    let text = format!(
+        "grace = \"4s\"\nreport = \"{{report}}\"\ntermination_log = {message:?}\n[[process]]\nname = \"web\"\nrestart = \"never\"\n\
+         command = [{{child}}, \"fork\", \"eat:1000\", \"wait\", \"end\", \"exit:3\"]\n"
+    );
+    memory.limit_memory(64 << 20);
+    let launcher = memory.launcher();
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let ended = config(&dir, &text).through(&launcher).start().wait(SOON);
+    ended.expect_code(3);
+    let told = ["the kernel's OOM killer has killed 1 process that softstop did not start itself (memory.", " 64 MiB"];
+    line(&ended.all(), &told);
+    let message = std::fs::read_to_string(&message).unwrap();
+    assert!(told.iter().all(|part| message.contains(part)), "{message}");
+    let report = account::report(&dir, &ended.all());
     assert_eq!(events(&report, "oom_killed_others").len(), 1, "{report:#}");
 }
 

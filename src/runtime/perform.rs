@@ -76,6 +76,7 @@ impl Shell {
             // The summary is the last line.
             Action::Note(note @ Note::Finished(_)) => {
                 self.tell_of_left_behind();
+                self.last_kills();
                 self.account.note(note);
             }
             Action::Note(note) => {

@@ -135,9 +135,16 @@ impl Sight {
         if now.saturating_duration_since(*self.unexplained_since.get_or_insert(now)) < UNEXPLAINED {
             return None;
         }
+        self.kills_untold()
+    }
+
+    /// Kills of which nothing has been told: how many, and in all. From now on they have been. At the end of softstop nobody can die of
+    /// them any more.
+    fn kills_untold(&mut self) -> Option<(u64, u64)> {
+        let (kills, told) = (self.cgroup.oom_kills()?, self.told_kills.as_mut()?);
         self.unexplained_since = None;
-        let count = kills - std::mem::replace(told, kills);
-        Some((count, kills))
+        let count = kills.saturating_sub(std::mem::replace(told, kills));
+        (count > 0).then_some((count, kills))
     }
 
     /// Nearer to pids.max than has been said.
@@ -170,14 +177,23 @@ impl Shell {
         } else {
             None
         };
-        let limit = others.and_then(|_| sight.limit());
         drop(sight);
-        if let Some((count, kills)) = others {
-            self.account.note(Note::OomKilledOthers { count, limit, kills });
-        }
+        self.tell_of_kills(others);
         if let Some(pids) = pids {
             self.tell_of_pids(pids);
         }
+    }
+
+    /// Before the summary: a worker's death may have been what ended the container, and nobody had time to look.
+    pub(super) fn last_kills(&mut self) {
+        let others = self.sight.borrow_mut().kills_untold();
+        self.tell_of_kills(others);
+    }
+
+    fn tell_of_kills(&mut self, others: Option<(u64, u64)>) {
+        let Some((count, kills)) = others else { return };
+        let limit = self.sight.borrow().limit();
+        self.account.note(Note::OomKilledOthers { count, limit, kills });
     }
 
     /// Something points to a want of processes: the next look at the counters is at these, too.
@@ -275,7 +291,10 @@ mod tests {
     #[test]
     fn nothing_is_said_where_nothing_is_known() {
         let mut sight = Sight::new(1);
-        assert_eq!((sight.take_kill(), sight.kills_of_others(Instant::now())), (None, None));
+        assert_eq!(
+            (sight.take_kill(), sight.kills_of_others(Instant::now()), sight.kills_untold()),
+            (None, None, None)
+        );
         assert!(sight.pids_are_near().is_none());
         sight.begin();
         assert_eq!(sight.take_kill(), None, "what happened before is nobody's of ours");
