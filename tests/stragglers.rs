@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use support::cgroup::{Cgroup, Kind};
+use support::proof::attach;
 use support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
@@ -27,6 +28,26 @@ fn times(ended: &Ended, text: &str) -> usize {
 }
 
 // === who ===
+
+/// On a busy machine one piece of the signalling may be over with the first of them, and it has ended before the next piece.
+#[test]
+fn a_straggler_that_ends_before_the_signalling_is_over_is_told_of() {
+    if !support::namespaces() {
+        return;
+    }
+    let words =
+        ["session", "fork", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0:600", "ready", "wait", "end"];
+    let mut running =
+        Launch::child(&["--grace", "8s"], &[&words[..], &["exit-on:TERM:0", "say:up", "wait"]].concat()).start();
+    running.wait_for("up");
+    // Each `kill` takes longer than a piece; and a turn so long that the daemon's end and its child are seen in one.
+    let slow = ["-e", "inject=kill:delay_exit=30000", "-e", "inject=?epoll_wait,epoll_pwait:delay_enter=150000"];
+    let Some(mut strace) = attach(&mut running, &slow) else { return };
+    let ended = stop(running, 8);
+    strace.wait().unwrap();
+    ended.expect_code(0).expect("left-over processes are gone");
+    assert_eq!(ended.all().matches("1 left-over process: sending SIGTERM (").count(), 2, "{}", ended.all());
+}
 
 #[test]
 fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {

@@ -71,10 +71,10 @@ impl Shell {
                 self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
             }
             Action::Census => self.census = true,
-            // Said only when somebody was told to go.
-            Action::Note(Note::StragglersGone { .. }) if !std::mem::take(&mut self.stragglers.told) => {}
+            Action::Note(Note::StragglersGone { .. }) if !self.stragglers_were_told() => {}
             // The summary is the last line.
             Action::Note(note @ Note::Finished(_)) => {
+                self.break_off_signalling(None);
                 self.tell_of_left_behind();
                 self.last_kills();
                 self.account.note(note);

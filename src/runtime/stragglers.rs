@@ -20,7 +20,7 @@ use crate::sys::{process, procfs, target};
 
 /// New ones are looked for this often: an orphan whose parent was no child of ours comes without a signal.
 const LOOK: Duration = Duration::from_millis(100);
-/// Or less often: looking takes no more than this part of the time.
+/// Or less often: looking takes no more than this part of a processor. A pause of the machine's own is not looking.
 const PART: u32 = 20;
 /// The loop is not held longer than this by one piece.
 const PIECE: Duration = Duration::from_millis(10);
@@ -48,7 +48,7 @@ pub(super) struct Stragglers {
     /// The crowd that the machine knows of.
     crowd: usize,
     /// Somebody was told to go.
-    pub told: bool,
+    told: bool,
     /// That they cannot be seen was said.
     blind_told: bool,
     /// How many of each group that is waited for have been sent a signal.
@@ -162,7 +162,7 @@ impl Shell {
         };
         if signal == Signal::KILL {
             self.stragglers.standing.remove(&of);
-            self.stragglers.under_way.retain(|round| round.of != of);
+            self.break_off_signalling(of);
         } else {
             self.stragglers.standing.insert(of, whom);
             self.stragglers.next_look = Instant::now() + LOOK;
@@ -205,9 +205,21 @@ impl Shell {
         }
     }
 
+    /// What is under way goes no further, and what it came to is said: its stragglers may all have ended before it was done with them.
+    pub(super) fn break_off_signalling(&mut self, of: Of) {
+        let over: Vec<Round> = self.stragglers.under_way.extract_if(.., |round| round.of == of).collect();
+        over.into_iter().for_each(|round| self.said_of(round));
+    }
+
+    /// Now that they are gone; `false`: nobody had to be told to go, which is no news.
+    pub(super) fn stragglers_were_told(&mut self) -> bool {
+        self.break_off_signalling(None);
+        std::mem::take(&mut self.stragglers.told)
+    }
+
     /// `true`: everybody has been looked at.
     fn go_on_with(&mut self, round: &mut Round, until: Instant) -> bool {
-        let began = Instant::now();
+        let cpu = process::cpu_time();
         let (signal, outermost) = (round.signal, round.whom == Whom::Outermost);
         let signals = [signal, Signal::CONT];
         let signals = if signal == Signal::KILL { &signals[..1] } else { &signals[..] };
@@ -241,8 +253,7 @@ impl Shell {
                 break false;
             }
         };
-        self.stragglers.next_look =
-            self.stragglers.next_look.max(Instant::now() + LOOK.max(began.elapsed().saturating_mul(PART)));
+        self.stragglers.next_look = self.stragglers.next_look.max(after_a_look(cpu));
         over
     }
 
@@ -273,8 +284,8 @@ impl Shell {
 
     /// Whether there is somebody who has had no signal.
     pub(super) fn look_for_stragglers(&mut self) {
-        let began = Instant::now();
-        if self.stragglers.next_look().is_none_or(|at| at > began) || self.stragglers.under_way() {
+        let cpu = process::cpu_time();
+        if self.stragglers.next_look().is_none_or(|at| at > Instant::now()) || self.stragglers.under_way() {
             return;
         }
         let mut of: BTreeSet<Of> = BTreeSet::new();
@@ -292,7 +303,7 @@ impl Shell {
                 of.extend(whose.filter(|_| found.lives));
             }
         }
-        self.stragglers.next_look = Instant::now() + LOOK.max(began.elapsed().saturating_mul(PART));
+        self.stragglers.next_look = after_a_look(cpu);
         for group in of {
             self.push(Event::Unsignalled { group });
         }
@@ -333,6 +344,11 @@ impl Shell {
             self.push(Event::Crowd { processes });
         }
     }
+}
+
+/// When to look again after one that began at this [`process::cpu_time`].
+fn after_a_look(began: Duration) -> Instant {
+    Instant::now() + LOOK.max(process::cpu_time().saturating_sub(began).saturating_mul(PART))
 }
 
 /// The living members of a group below us, but for its leader; whether all could be looked at before `until`.

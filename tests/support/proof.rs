@@ -29,7 +29,7 @@ impl Proof {
     #[track_caller]
     pub fn begin(running: &mut Running) -> Proof {
         let stranger = running.is_pid1().then(|| Stranger::beside(running));
-        Proof { stranger, trace: Trace::attach(running), out_of_reach: false, blind: false }
+        Proof { stranger, trace: Trace::begin(running), out_of_reach: false, blind: false }
     }
 
     /// Without /proc: as PID 1 the last SIGKILL goes to the whole namespace (docs/containers.md).
@@ -138,19 +138,26 @@ struct Trace {
 
 const CALLS: &str = "trace=waitid,wait4,kill,tkill,tgkill,pidfd_send_signal,clone,clone3,fork,vfork,exit_group";
 
+/// `strace` with these options on softstop itself; it ends with it. `None`, and said, where there is none.
+#[track_caller]
+pub fn attach(running: &mut Running, options: &[&str]) -> Option<Child> {
+    let mut command = Command::new("strace");
+    command.arg("-qq").args(options).args(["-p", &running.pid().to_string()]);
+    let Ok(strace) = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn() else {
+        skip("no strace: what softstop waits for and signals is neither counted nor delayed");
+        return None;
+    };
+    let attached = |r: &Running| processes::status_field(r.pid(), "TracerPid").is_some_and(|pid| pid != "0");
+    running.wait_until("strace is attached", attached);
+    Some(strace)
+}
+
 impl Trace {
     #[track_caller]
-    fn attach(running: &mut Running) -> Option<Trace> {
+    fn begin(running: &mut Running) -> Option<Trace> {
         let dir = Dir::new();
         let file = dir.path("strace");
-        let mut command = Command::new("strace");
-        command.args(["-qq", "-e", CALLS, "-e", "signal=none", "-p", &running.pid().to_string(), "-o"]).arg(&file);
-        let Ok(strace) = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn() else {
-            skip("no strace: what softstop waits for and signals is not counted");
-            return None;
-        };
-        let attached = |r: &Running| processes::status_field(r.pid(), "TracerPid").is_some_and(|pid| pid != "0");
-        running.wait_until("strace is attached", attached);
+        let strace = attach(running, &["-e", CALLS, "-e", "signal=none", "-o", file.to_str()?])?;
         let children = processes::children(running.pid()).into_iter().filter_map(processes::inner_pid).collect();
         Some(Trace { strace, _dir: dir, file, children })
     }
