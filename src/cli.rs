@@ -8,12 +8,12 @@ mod settings;
 mod values;
 pub mod variables;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::listen::Listen;
 use crate::config::{Control, Handler};
 use crate::pod::fragment::Kind;
 use crate::signal::Signal;
@@ -203,7 +203,7 @@ pub struct ProbeOnce {
     /// [default: as configured]
     #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", hide_env_values = true, value_parser = listen)]
     #[arg(verbatim_doc_comment)]
-    pub http: Option<SocketAddr>,
+    pub http: Option<Listen>,
     #[command(flatten)]
     pub instance: Instance,
 }

@@ -8,13 +8,13 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use softstop::cli::variables::{Environment, Who};
 use softstop::cli::{Command, ConfigFile, Instance, Run, reading};
 use softstop::config::check::{self, values};
+use softstop::config::listen::Listen;
 use softstop::config::problem::Problems;
 use softstop::config::wait::WaitFile;
 use softstop::config::{Config, Control};
@@ -123,7 +123,7 @@ fn ask(instance: &Instance, request: Request, json: bool, early: Early) -> u8 {
 /// Where the instance that is meant can be reached.
 struct Whereabouts {
     control: Control,
-    http: Option<SocketAddr>,
+    http: Option<Listen>,
     /// Why less is known than could be.
     note: Option<String>,
 }
@@ -140,7 +140,7 @@ fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
         .is_some_and(|file| std::env::var_os("SOFTSTOP_CONFIG").as_deref() != Some(file.as_os_str()));
     let told = |name| var(name).filter(|_| !by_flag);
     let told_control = told(variables::INSTANCE).and_then(|text| values::control(&text).ok());
-    let told_http = told(variables::INSTANCE_HTTP).and_then(|text| text.parse().ok());
+    let told_http = told(variables::INSTANCE_HTTP).and_then(|text| values::listen(&text).ok());
     if let Some(control) = instance.control.clone().or(told_control) {
         let configured = || settings(file).ok().flatten()?.http.map(|http| http.listen);
         let http = told_http.or_else(|| if http { configured() } else { None });

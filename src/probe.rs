@@ -2,12 +2,13 @@
 //! program that ends with its answer or with its timeout, whichever comes first: it supervises nothing.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::cli::{Health, Target};
+use crate::config::listen::Listen;
 use crate::config::{Control, Handler, HttpCall, Method};
 use crate::control::client;
 use crate::control::table::plain;
@@ -25,7 +26,7 @@ const MAX_NAMED: usize = 4;
 pub struct Own {
     pub control: Control,
     /// Where it serves its endpoints, as far as that can be known here: asked when the control socket does not answer.
-    pub http: Option<SocketAddr>,
+    pub http: Option<Listen>,
 }
 
 /// Check `target` once and say what came of it in one line; 0 or 1. `own` is called for softstop's own endpoints alone: it reads
@@ -57,7 +58,7 @@ fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Resu
         (Err(_), Some(listen)) => {
             let call = HttpCall {
                 method: Method::Get,
-                host: reachable(listen.ip()).to_string(),
+                host: listen.host_here(),
                 port: listen.port(),
                 path: health.path().to_string(),
                 headers: Vec::new(),
@@ -66,15 +67,6 @@ fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Resu
             ask(&Handler::Http(call), limit, timeout)
         }
         (Err(why), None) => Err(why),
-    }
-}
-
-/// What listens on every address is asked on this machine's own.
-fn reachable(listen: IpAddr) -> IpAddr {
-    match listen {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
     }
 }
 
@@ -186,13 +178,6 @@ mod tests {
         assert!(why.starts_with("not live: p0: not running; ") && why.ends_with("; 5 more"), "{why}");
         for nonsense in [json!(null), json!(7), json!({ "ready": "yes", "processes": [7, null] })] {
             assert!(judge(&nonsense, Health::Ready).is_err(), "{nonsense}");
-        }
-    }
-
-    #[test]
-    fn what_listens_everywhere_is_asked_here() {
-        for (listen, asked) in [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.1.2.3", "10.1.2.3")] {
-            assert_eq!(reachable(listen.parse().unwrap()).to_string(), asked);
         }
     }
 }

@@ -48,7 +48,7 @@ fn with_server(connections: usize, test: impl AsyncFnOnce(SocketAddr, Rc<Bell>))
     let site = Site { answer: Rc::new(|_| Answer::text(200, "ok")), later: Some(later) };
     let limits = Limits { connections, lifetime: LIFETIME, request: LIFETIME, ..Limits::default() };
     runtime.block_on(async {
-        let listener = TcpListener::from_std(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let listener = TcpListener::from_std(bind(SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::select! {
             () = serve(listener, site, limits) => panic!("the server ended"),

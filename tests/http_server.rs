@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use softstop::config::listen::Listen;
 use softstop::http::endpoints::{self, Answer};
 use softstop::http::server::{Answerer, Limits, bind, serve};
 use softstop::status::{Phase, Status};
@@ -19,6 +20,11 @@ use tokio::time::timeout;
 
 /// Far beyond anything that should happen; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Any port with 0, which no configuration may say.
+fn at(address: &str) -> Listen {
+    address.parse::<SocketAddr>().unwrap().into()
+}
 
 fn status() -> Status {
     Status {
@@ -55,7 +61,7 @@ fn answerer() -> Answerer {
 fn with_server(limits: Limits, test: impl AsyncFnOnce(SocketAddr)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let listener = TcpListener::from_std(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let listener = TcpListener::from_std(bind(at("127.0.0.1:0")).unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::select! {
             () = serve(listener, answerer(), limits) => panic!("the server ended"),
@@ -436,7 +442,7 @@ fn many_pipelined_requests_keep_nobody_waiting() {
 #[test]
 fn hundreds_of_connections_wait_to_be_accepted() {
     let most: usize = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
-    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = bind(at("127.0.0.1:0")).unwrap();
     let addr = listener.local_addr().unwrap();
     let connect = |_| std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(900)).unwrap();
     let waiting: Vec<_> = (0..most.min(400)).map(connect).collect();
@@ -503,7 +509,7 @@ fn a_burst_of_connects_that_go_away_at_once_is_survived() {
 fn dropping_the_server_closes_everything() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let listener = TcpListener::from_std(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let listener = TcpListener::from_std(bind(at("127.0.0.1:0")).unwrap()).unwrap();
         let addr = listener.local_addr().unwrap();
         let mut kept = TcpStream::connect(addr).await.unwrap();
         tokio::select! {
@@ -517,11 +523,11 @@ fn dropping_the_server_closes_everything() {
 
 #[test]
 fn an_address_that_cannot_be_listened_on_says_what_to_do() {
-    let taken = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let taken = bind(at("127.0.0.1:0")).unwrap();
     let addr = taken.local_addr().unwrap();
-    let error = bind(addr).unwrap_err();
+    let error = bind(addr.into()).unwrap_err();
     assert!(error.starts_with(&format!("cannot listen on {addr}: another process has this port: choose")), "{error}");
-    let error = bind("192.0.2.1:9180".parse().unwrap()).unwrap_err();
+    let error = bind(at("192.0.2.1:9180")).unwrap_err();
     assert!(error.starts_with("cannot listen on 192.0.2.1:9180: no interface here has this address:"), "{error}");
     assert!(!error.contains('\n'));
 }
@@ -533,7 +539,7 @@ fn a_port_can_be_taken_again_at_once() {
     runtime.block_on(async {
         let mut addr: SocketAddr = "127.0.0.1:0".parse().unwrap();
         for _ in 0..3 {
-            let listener = TcpListener::from_std(bind(addr).unwrap()).unwrap();
+            let listener = TcpListener::from_std(bind(addr.into()).unwrap()).unwrap();
             addr = listener.local_addr().unwrap();
             tokio::select! {
                 () = serve(listener, answerer(), wide()) => panic!("the server ended"),

@@ -115,7 +115,7 @@ fn configurations() -> Vec<(String, String)> {
         ("alone", "", ""),
         ("follow", "follow = 'web'", "[[init]]\nexec = ['a']\ntimeout = '2m'"),
     ] {
-        found.push((name.to_owned(), format!("[sidecar]\n{follow}\n[http]\nlisten = '0.0.0.0:9180'\n{rest}\n")));
+        found.push((name.to_owned(), format!("[sidecar]\n{follow}\n[http]\nlisten = ':9180'\n{rest}\n")));
     }
     found
 }

@@ -6,7 +6,7 @@ use softstop::config::problem::Place;
 use softstop::pod::finding::Finding;
 use softstop::pod::{Options, check};
 
-const CONFIG: &str = "grace = '30s'\n[http]\nlisten = '0.0.0.0:9180'\n[control]\nsocket = '/run/s'\n[[process]]\nname = 'web'\ncommand = ['web']\nuser = 'web'\n";
+const CONFIG: &str = "grace = '30s'\n[http]\nlisten = ':9180'\n[control]\nsocket = '/run/s'\n[[process]]\nname = 'web'\ncommand = ['web']\nuser = 'web'\n";
 
 pub fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);

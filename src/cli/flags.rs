@@ -1,7 +1,6 @@
 //! The flags of the wrapper and of `run`, each with its `SOFTSTOP_` variable.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use clap::Args;
 use super::values::{
     any_path, control, duration, grace, listen, remap, rung, stop_on, straggler_signal, target, words,
 };
+use crate::config::listen::Listen;
 use crate::config::{Control, Handler, Rung};
 use crate::signal::Signal;
 
@@ -65,11 +65,12 @@ pub struct Common {
     #[arg(long, value_name = "WHICH", env = "SOFTSTOP_FORWARD", value_parser = words(&["all", "caught"]))]
     #[arg(help_heading = SIGNALS, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
     pub forward: Option<String>,
-    /// Serve /startupz /readyz /livez /healthz /status /metrics here: ADDRESS:PORT, :PORT or PORT
+    /// Serve /startupz /readyz /livez /healthz /status /metrics here: PORT or :PORT for every
+    /// address, IPv4 and IPv6; else ADDRESS:PORT
     /// [default: nothing listens]
     #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", value_parser = listen)]
     #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
-    pub http: Option<SocketAddr>,
+    pub http: Option<Listen>,
     /// Where status is asked and orders are taken: a path, @name for an abstract address, or off
     /// [default: an abstract address that softstop status finds]
     #[arg(long, value_name = "SOCKET", env = "SOFTSTOP_CONTROL", value_parser = control)]

@@ -1,6 +1,5 @@
 //! What a value after a flag may be, and what it means. Pure.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser}
 
 use super::{Health, Target};
 use crate::config::check::values;
+use crate::config::listen::Listen;
 use crate::config::{Control, Handler, HttpCall, Method, Rung};
 use crate::signal::Signal;
 
@@ -36,7 +36,7 @@ pub(super) fn stop_on(text: &str) -> Result<Signal, String> {
     values::stop_request(Signal::parse(text)?).map_err(in_one_line)
 }
 
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn listen(text: &str) -> Result<Listen, String> {
     values::listen(text).map_err(in_one_line)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod expand;
+pub mod listen;
 pub mod network;
 pub mod prestop;
 pub mod problem;
@@ -156,8 +157,7 @@ pub enum ReadinessOnDrain {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
-    /// The address as an IP; `localhost` has been turned into 127.0.0.1.
-    pub listen: std::net::SocketAddr,
+    pub listen: listen::Listen,
     /// `GET /prestop`; `None`: it takes no orders.
     pub prestop: Option<prestop::PreStop>,
 }

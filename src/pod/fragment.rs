@@ -146,12 +146,12 @@ fn container(config: &Config, name: &str, kind: Kind) -> String {
     }
     text.push_str("image: IMAGE                      # with /softstop, and the configuration at /etc/softstop.toml\n");
     text.push_str("command: [\"/softstop\", \"run\"]\n");
-    let reachable = config.http.as_ref().filter(|http| !http.listen.ip().is_loopback());
+    let reachable = config.http.as_ref().filter(|http| !http.listen.is_loopback());
     let port = config.http.as_ref().map_or(PORT, |http| http.listen.port());
     text.push_str("env:\n");
     let _ = writeln!(text, "  - {{ name: SOFTSTOP_GRACE, value: {} }}", humantime::format_duration(config.grace));
     if reachable.is_none() {
-        let _ = writeln!(text, "  - {{ name: SOFTSTOP_HTTP, value: \"0.0.0.0:{port}\" }}");
+        let _ = writeln!(text, "  - {{ name: SOFTSTOP_HTTP, value: \":{port}\" }}");
     }
     let _ = writeln!(
         text,

@@ -251,17 +251,17 @@ fn stop_on(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<Signal>> {
 }
 
 fn http(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Http> {
-    let table = reader.table(field, &keys::HTTP, "write `[http]` and below it listen = \"0.0.0.0:9180\"")?;
+    let table = reader.table(field, &keys::HTTP, "write `[http]` and below it listen = \":9180\"")?;
     let Some(listen) = table.get("listen") else {
         reader.missing(
             &table,
             &["listen"],
             "[http] does not say where to listen",
-            "add listen = \"0.0.0.0:9180\", or leave [http] out",
+            "add listen = \":9180\", or leave [http] out",
         );
         return None;
     };
-    let example = "write listen = \"0.0.0.0:9180\"";
+    let example = "write listen = \":9180\"";
     let listen = if listen.value.get_ref().is_integer() {
         let port = reader.integer(&listen, 1..=65535, example)?;
         values::listen(&port.to_string()).ok()

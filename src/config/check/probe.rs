@@ -1,5 +1,6 @@
 //! `startup`, `readiness` and `liveness`: the kubelet's probes. Pure.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::reader::{Field, Reader};
@@ -39,7 +40,8 @@ pub fn probe(reader: &mut Reader<'_>, field: &Field<'_>, probed: &mut Vec<(u16, 
         Handler::Tcp { host, port } => (host.as_str(), *port),
         _ => return Some(p),
     };
-    if ["localhost", "127.0.0.1", "::1", "0.0.0.0"].contains(&host) {
+    let own = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
+    if host == "localhost" || host.parse().is_ok_and(own) {
         probed.push((port, field.span()));
     }
     Some(p)

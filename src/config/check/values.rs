@@ -1,11 +1,12 @@
 //! What a string in the configuration, or after a flag, may mean: durations, addresses, hosts, paths, headers. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys;
 use crate::config::Control;
+use crate::config::listen::Listen;
 use crate::signal::Signal;
 
 /// Longest time anything may be told to take.
@@ -191,39 +192,12 @@ pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
     }
 }
 
-/// Where to listen: `0.0.0.0:9180`, `[::]:9180`, `localhost:9180`, `:9180` or `9180` (both on every IPv4 address).
+/// Where to listen.
 ///
 /// # Errors
 /// What is wrong with it, and what to write.
-pub fn listen(text: &str) -> Result<SocketAddr, Wrong> {
-    let help = "write an address and a port: \"0.0.0.0:9180\", \"127.0.0.1:9180\" or \"[::]:9180\"";
-    let (host, port) = text.trim().rsplit_once(':').unwrap_or(("", text.trim()));
-    let port = port_number(port)
-        .ok_or_else(|| Wrong::new(format!("{text:?} does not end in a port from 1 to 65535"), help))?;
-    let ip = match host {
-        "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        _ => {
-            let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-            let ip = match bare {
-                Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-                None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-            };
-            ip.ok_or_else(|| match host.parse::<Ipv6Addr>() {
-                Ok(_) => Wrong::new(
-                    format!("{text:?}: an IPv6 address needs brackets"),
-                    format!("write \"[{host}]:{port}\""),
-                ),
-                Err(_) => Wrong::new(format!("{text:?}: {host:?} is not an IP address"), help),
-            })?
-        }
-    };
-    Ok(SocketAddr::new(ip, port))
-}
-
-fn port_number(text: &str) -> Option<u16> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port != 0)
+pub fn listen(text: &str) -> Result<Listen, Wrong> {
+    Listen::parse(text).map_err(|(sentence, help)| Wrong::new(sentence, help))
 }
 
 /// A host to connect to: a name, an IPv4 address, or an IPv6 address with or without brackets (given back without).
@@ -458,35 +432,6 @@ mod tests {
         // Nine digits of everything: no sum can overflow.
         assert!(duration(&"999999999y".repeat(6), LIMIT).is_err());
         assert!(duration(&"999999999s1000ms".repeat(4), LIMIT).is_err());
-    }
-
-    #[test]
-    fn listen_addresses() {
-        for (text, address) in [
-            ("0.0.0.0:9180", "0.0.0.0:9180"),
-            (":9180", "0.0.0.0:9180"),
-            ("9180", "0.0.0.0:9180"),
-            ("localhost:9180", "127.0.0.1:9180"),
-            ("[::]:9180", "[::]:9180"),
-            ("[::1]:1", "[::1]:1"),
-        ] {
-            assert_eq!(listen(text).unwrap().to_string(), address, "{text}");
-        }
-        for text in [
-            "",
-            ":",
-            "host:80",
-            "0.0.0.0",
-            "1.2.3.4:0",
-            "1.2.3.4:65536",
-            "1.2.3.4:+1",
-            "[::]",
-            "http://0.0.0.0:80",
-            "[1.2.3.4]:80",
-        ] {
-            assert!(listen(text).is_err(), "{text}");
-        }
-        assert_eq!(listen("::1:9180").unwrap_err().help, "write \"[::1]:9180\"");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Found;
 use crate::config::Http;
+use crate::config::listen::Listen;
 use crate::config::network::Network;
 use crate::config::prestop::PreStop;
 use crate::config::problem::Span;
@@ -137,10 +138,9 @@ fn misses(case: &Case<'_>, call: &Call<'_>, found: &mut Found<'_>) {
     }
     let (state, help) = match case.port() {
         Some(own) => (format!("softstop listens on {own}"), format!("write port: {own}")),
-        None => (
-            "softstop does not listen".to_owned(),
-            format!("add [http] listen = \"0.0.0.0:{number}\", and {}", enable(case)),
-        ),
+        None => {
+            ("softstop does not listen".to_owned(), format!("add [http] listen = \":{number}\", and {}", enable(case)))
+        }
     };
     found.error(call.port.mark(), format!("nothing answers /prestop on port {number}: {state}"), UNANSWERED, help);
 }
@@ -175,13 +175,12 @@ fn turned_away(case: &Case<'_>, call: &Call<'_>, http: &Http, prestop: &PreStop)
             help: "remove host: the kubelet asks the pod's address then".to_owned(),
         });
     }
-    if listen.ip().is_loopback() && !(on_node && call.node.get("host").is_some()) {
-        let any = if listen.is_ipv4() { "0.0.0.0" } else { "[::]" };
+    if listen.is_loopback() && !(on_node && call.node.get("host").is_some()) {
         return Some(Wrong {
             at: call.mark(),
             sentence: format!("softstop listens on {listen} alone, and the kubelet calls the pod's address"),
             why: UNANSWERED,
-            help: format!("write listen = \"{any}:{}\" in {file}", listen.port()),
+            help: format!("write listen = \"{}\" in {file}", Listen::everywhere(listen.port())),
         });
     }
     if prestop.token.is_some() && !call.has_token() {
@@ -192,7 +191,8 @@ fn turned_away(case: &Case<'_>, call: &Call<'_>, http: &Http, prestop: &PreStop)
             help: "add httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }] beside the path".to_owned(),
         });
     }
-    let possible = |network: &Network| on_node || !network.is_loopback() && (network.is_ipv4() || !listen.is_ipv4());
+    let possible =
+        |network: &Network| on_node || !network.is_loopback() && (network.is_ipv4() || !listen.is_ipv4_alone());
     if !prestop.from.is_empty() && !prestop.from.iter().any(possible) {
         return Some(Wrong {
             at: call.mark(),

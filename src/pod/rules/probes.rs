@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Found, said};
+use crate::config::listen::Listen;
 use crate::config::{Config, Handler as Task, Probe as OwnProbe};
 use crate::pod::Case;
 use crate::pod::tree::Node;
@@ -99,7 +100,7 @@ pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
                     format!("nothing answers {path} on port {number}: softstop does not listen"),
                     match &case.settings.file {
                         Some(file) => {
-                            format!("add [http] listen = \"0.0.0.0:{number}\" to {file}, or SOFTSTOP_HTTP={number}")
+                            format!("add [http] listen = \":{number}\" to {file}, or SOFTSTOP_HTTP={number}")
                         }
                         None => format!("add SOFTSTOP_HTTP={number}"),
                     },
@@ -180,23 +181,48 @@ pub fn path(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// The kubelet asks the pod's address.
 pub fn address(case: &Case<'_>, found: &mut Found<'_>) {
-    let Some(http) = case.config().http.as_ref().filter(|http| http.listen.ip().is_loopback()) else { return };
+    let Some(http) = case.config().http.as_ref() else { return };
+    if !http.listen.is_loopback() {
+        return ipv4_alone(case, http.listen, found);
+    }
     for (_, probe, _) in asking(case) {
         let Handler::Http { node, .. } = &probe.handler else { continue };
         let on_node = case.workload.pod.has("hostNetwork") && node.get("host").is_some();
         if !on_node {
-            let any = if http.listen.is_ipv4() { "0.0.0.0" } else { "[::]" };
-            let listen = format!("{any}:{}", http.listen.port());
             found.error(
                 probe.node.mark(),
                 format!("softstop listens on {} alone, and the kubelet asks the pod's address", http.listen),
                 effect(&probe),
-                match &case.settings.file {
-                    Some(file) => format!("write listen = \"{listen}\" in {file}, or SOFTSTOP_HTTP={listen}"),
-                    None => format!("write SOFTSTOP_HTTP={listen}"),
-                },
+                listen_everywhere(case, http.listen),
             );
         }
+    }
+}
+
+/// Which family the cluster's pods have first, the manifest does not say; a Service of IPv6 gives it away.
+fn ipv4_alone(case: &Case<'_>, listen: Listen, found: &mut Found<'_>) {
+    let of_ipv6 = |s: &Node<'_>| {
+        case.workload.is_selected_by(s.at(&["spec", "selector"]))
+            && s.at(&["spec", "ipFamilies"]).and_then(|f| f.elements().next()?.text()) == Some("IPv6")
+    };
+    if !listen.is_ipv4_alone() || !case.objects.services.iter().any(of_ipv6) {
+        return;
+    }
+    if let Some((_, probe, _)) = asking(case).into_iter().next() {
+        found.warn(
+            probe.node.mark(),
+            format!("softstop listens on {listen}, IPv4 alone, and a Service of these pods is of IPv6"),
+            "the kubelet asks the pod's first address: where that is one of IPv6, every probe is refused",
+            listen_everywhere(case, listen),
+        );
+    }
+}
+
+fn listen_everywhere(case: &Case<'_>, listen: Listen) -> String {
+    let port = listen.port();
+    match &case.settings.file {
+        Some(file) => format!("write listen = \"{}\" in {file}, or SOFTSTOP_HTTP={port}", Listen::everywhere(port)),
+        None => format!("write SOFTSTOP_HTTP={port}"),
     }
 }
 
