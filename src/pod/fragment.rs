@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use super::rules::{longest_start, whole_seconds};
+use super::rules::{longest_drain, longest_start, whole_seconds};
 use crate::config::{Config, Control, TERMINATION_LOG};
 
 /// Where softstop's endpoints are when the configuration does not say.
@@ -163,10 +164,10 @@ fn container(config: &Config, name: &str, kind: Kind) -> String {
     };
     text.push_str(&probe("startupProbe", "/startupz", &format!(", periodSeconds: 1, failureThreshold: {attempts}")));
     if kind != Kind::Job {
-        // Noticed within the grace, or it would be of no use to a drain.
-        let rest =
-            if whole_seconds(config.grace) > 6 { "periodSeconds: 2" } else { "periodSeconds: 1, failureThreshold: 1" };
-        text.push_str(&probe("readinessProbe", "/readyz", &format!(", {rest}")));
+        // Noticed within the drain, or it would be of no use to it: one failure counts, softstop itself has counted those of the programs.
+        let period = if longest_drain(config) > Duration::from_secs(2) { 2 } else { 1 };
+        let rest = format!(", periodSeconds: {period}, failureThreshold: 1");
+        text.push_str(&probe("readinessProbe", "/readyz", &rest));
     }
     text.push_str(&probe("livenessProbe", "/livez", ""));
     if config.sidecar.is_some()

@@ -304,11 +304,20 @@ impl Probe<'_> {
         seconds(self.node, "periodSeconds", 10)
     }
 
-    /// From the container's start until this many failures in a row are noticed at the latest.
+    /// Failures in a row that count.
+    pub fn threshold(&self) -> u32 {
+        let stated = self.node.get("failureThreshold").and_then(|n| n.integer()).filter(|n| *n > 0).unwrap_or(3);
+        u32::try_from(stated).unwrap_or(u32::MAX)
+    }
+
+    /// Until a failure that lasts is noticed at the latest.
+    pub fn noticed(&self) -> Duration {
+        self.period().saturating_mul(self.threshold())
+    }
+
+    /// The same, from the container's start.
     pub fn patience(&self) -> Duration {
-        let threshold = self.node.get("failureThreshold").and_then(|n| n.integer()).filter(|n| *n > 0).unwrap_or(3);
-        let threshold = u32::try_from(threshold).unwrap_or(u32::MAX);
-        seconds(self.node, "initialDelaySeconds", 0).saturating_add(self.period().saturating_mul(threshold))
+        seconds(self.node, "initialDelaySeconds", 0).saturating_add(self.noticed())
     }
 }
 

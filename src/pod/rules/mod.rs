@@ -14,6 +14,7 @@ mod sidecar;
 mod workload;
 
 pub(super) use probes::longest_start;
+pub(super) use readiness::longest_drain;
 
 use super::finding::{ENOUGH, Finding, one_line};
 use super::{ALLOW, Case};

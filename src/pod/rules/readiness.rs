@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::probes::{Endpoint, asking, asks};
 use super::{Found, said};
-use crate::config::ReadinessOnDrain;
+use crate::config::{Config, Handler, ReadinessOnDrain, Step, Task};
 use crate::pod::Case;
-use crate::pod::view::{Handler, ProbeKind, Role};
+use crate::pod::view::{Handler as Ask, ProbeKind, Role};
 
 /// "add readinessProbe …"
 fn advice(case: &Case<'_>) -> String {
     match case.port() {
-        Some(port) => format!("readinessProbe: {{ httpGet: {{ path: /readyz, port: {port} }}, periodSeconds: 2 }}"),
-        None => "SOFTSTOP_HTTP=9180 and readinessProbe: { httpGet: { path: /readyz, port: 9180 }, periodSeconds: 2 }"
+        Some(port) => format!("readinessProbe: {{ httpGet: {{ path: /readyz, port: {port} }}, periodSeconds: 2, failureThreshold: 1 }}"),
+        None => "SOFTSTOP_HTTP=9180 and readinessProbe: { httpGet: { path: /readyz, port: 9180 }, periodSeconds: 2, failureThreshold: 1 }"
             .to_owned(),
     }
 }
@@ -32,7 +32,7 @@ pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
 pub fn on_livez(case: &Case<'_>, found: &mut Found<'_>) {
     for (_, probe, endpoint) in asking(case) {
         if probe.kind == ProbeKind::Readiness && matches!(endpoint, Some(Endpoint::Live | Endpoint::Startup)) {
-            let Handler::Http { node, path, .. } = &probe.handler else { continue };
+            let Ask::Http { node, path, .. } = &probe.handler else { continue };
             found.error(
                 node.get("path").unwrap_or(*node).mark(),
                 format!("the readinessProbe asks {path}, which stays 200 in a drain"),
@@ -50,11 +50,11 @@ pub fn elsewhere(case: &Case<'_>, found: &mut Found<'_>) {
         return;
     }
     // One that reaches nothing has been said.
-    if matches!(&probe.handler, Handler::Http { port: Some(port), .. } if case.container.port(*port).is_none()) {
+    if matches!(&probe.handler, Ask::Http { port: Some(port), .. } if case.container.port(*port).is_none()) {
         return;
     }
     // An endpoint of softstop's behind a port that is none of its own has been said, too.
-    let is_own = matches!(&probe.handler, Handler::Http { port: Some(port), .. }
+    let is_own = matches!(&probe.handler, Ask::Http { port: Some(port), .. }
         if case.container.port(*port) == Some(9180) || port.text() == Some("softstop"));
     if !is_own {
         found.warn(
@@ -81,25 +81,48 @@ pub fn kept(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn slow(case: &Case<'_>, found: &mut Found<'_>) {
-    let grace = case.config().grace;
+    let (drain, grace) = (longest_drain(case.config()), case.config().grace);
+    let (until, what) = if drain.is_zero() { (grace, "whole grace") } else { (drain, "drain") };
     for (_, probe, endpoint) in asking(case) {
-        let noticed = probe.patience().saturating_sub(initial(&probe));
-        if probe.kind == ProbeKind::Readiness && endpoint == Some(Endpoint::Ready) && noticed >= grace {
-            found.warn(
-                probe.node.get("periodSeconds").unwrap_or(probe.node).mark(),
-                format!(
-                    "the readinessProbe needs {} to notice the drain, softstop's whole grace is {}",
-                    said(noticed),
-                    said(grace)
-                ),
-                "a restart by the kubelet or a drain by hand is over before the pod has left the load balancers",
-                "write periodSeconds: 2",
-            );
+        let noticed = probe.noticed();
+        if probe.kind != ProbeKind::Readiness || endpoint != Some(Endpoint::Ready) || noticed < until {
+            continue;
         }
+        let help = match probe.period() {
+            period if period < until => "write failureThreshold: 1".to_owned(),
+            _ if until > SHORTEST => "write periodSeconds: 1, failureThreshold: 1".to_owned(),
+            _ => format!(
+                "write periodSeconds: 1, failureThreshold: 1, and let the drain take longer: {}",
+                case.setting("sleep", "SOFTSTOP_DRAIN_SLEEP", "5s")
+            ),
+        };
+        found.warn(
+            probe.node.get("periodSeconds").unwrap_or(probe.node).mark(),
+            format!(
+                "the readinessProbe needs {} to notice the drain (periodSeconds {} × failureThreshold {}), softstop's {what} is {}",
+                said(noticed),
+                probe.period().as_secs(),
+                probe.threshold(),
+                said(until)
+            ),
+            "a restart by the kubelet or a drain by hand is over before the pod has left the load balancers",
+            help,
+        );
     }
 }
 
-fn initial(probe: &crate::pod::view::Probe<'_>) -> Duration {
-    let stated = probe.node.get("initialDelaySeconds").and_then(|n| n.integer());
-    Duration::from_secs(stated.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+/// Nothing is noticed sooner.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// What the drain takes at the most: what waits, and programs, which may. What only asks or signals takes next to nothing.
+pub fn longest_drain(config: &Config) -> Duration {
+    let length = |task: &Task| match task.handler {
+        Handler::Http(_) | Handler::Tcp { .. } | Handler::Signal { .. } | Handler::SignalCommand { .. } => {
+            Duration::ZERO
+        }
+        Handler::Sleep(time) => task.timeout.map_or(time, |limit| limit.min(time)),
+        _ => task.timeout.unwrap_or(config.grace),
+    };
+    let step = |step: &Step| step.tasks.iter().map(length).max().unwrap_or_default();
+    config.drain.iter().map(step).fold(Duration::ZERO, Duration::saturating_add).min(config.grace)
 }
