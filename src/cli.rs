@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
 //! `SOFTSTOP_` variables, which clap does.
 
+pub mod drain;
 pub mod flags;
 pub mod pod;
 pub mod reading;
@@ -27,7 +28,7 @@ and ends everything inside the grace budget, in order, with an account of what h
 const AFTER: &str = "\
 Examples:
   softstop -- nginx -g 'daemon off;'         as an entrypoint, in place of tini
-  softstop --grace 30s --drain-sleep 5s --http 9180 --readiness http://localhost:8080/ -- /app
+  softstop --grace 30s --drain auto --http 9180 --readiness http://localhost:8080/ -- /app
   softstop run -c softstop.toml              several processes, hooks, probes, an ordered drain
   softstop check -c softstop.toml            every mistake in a config, with line, column and fix
   softstop check --pod deployment.yaml       where a Kubernetes manifest and the config disagree

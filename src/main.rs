@@ -15,6 +15,7 @@ use softstop::cli::variables::{Environment, Who};
 use softstop::cli::{Command, ConfigFile, Instance, Run, reading};
 use softstop::config::check::{self, values};
 use softstop::config::listen::Listen;
+use softstop::config::platform::Platform;
 use softstop::config::problem::Problems;
 use softstop::config::wait::WaitFile;
 use softstop::config::{Config, Control};
@@ -43,7 +44,7 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
         }
     };
     match cli.command {
-        None => match cli.wrapper.config() {
+        None => match cli.wrapper.config(platform()) {
             Ok(config) => {
                 let environment = Environment::new(std::env::vars_os(), Who::Wrapper, &|_| false);
                 runtime::run(config, environment, cli.wrapper.common.parent_death_signal, early)
@@ -86,6 +87,11 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
     }
 }
 
+/// Who runs this container.
+fn platform() -> Platform {
+    Platform::of(&|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 fn run(args: &Run, early: Early) -> u8 {
     let used = RefCell::new(BTreeSet::new());
     match load_using(&args.file, args.common.grace, &used) {
@@ -95,6 +101,7 @@ fn run(args: &Run, early: Early) -> u8 {
             }
             match args.common.apply(&mut config) {
                 Ok(()) => {
+                    config.platform = platform();
                     let used = |name: &str| used.borrow().contains(name);
                     let environment = Environment::new(std::env::vars_os(), Who::Run, &used);
                     runtime::run(config, environment, args.common.parent_death_signal, early)

@@ -245,6 +245,17 @@ fn ctrl_c_reaches_the_program_once() {
     assert_eq!(shell.ends(), 4);
 }
 
+/// A drain is for whoever stops a container from outside: what a person types is the program's.
+#[test]
+fn ctrl_c_at_a_laptop_waits_for_nothing() {
+    let mut shell = Typed::shell();
+    let child = format!("perl {} exit-on:INT:5 listen say:'u''p' serve", support::CHILD);
+    shell.keys(&format!("{SOFTSTOP} --drain auto --drain-sleep 50s --grace 100s -- {child}\n")).expect("up\r\n");
+    shell.in_foreground("perl").keys(CTRL_C).expect("INT handled").expect("no process is left to drain for");
+    shell.expect("prompt> ").keys("exit $?\n");
+    assert_eq!(shell.ends(), 5);
+}
+
 /// S10: a sandbox's kernel (gVisor) knows terminals but refuses to give them away (TIOCSPGRP). Keys then reach softstop, and a program
 /// that wants to read stays stopped, as in the background, instead of being woken and stopped without end.
 #[test]

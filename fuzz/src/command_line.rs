@@ -24,7 +24,7 @@ pub fn target(data: &[u8]) {
     let config = match &cli.command {
         None => {
             assert!(!cli.wrapper.cmd.is_empty(), "nothing to run");
-            cli.wrapper.config()
+            cli.wrapper.config(Default::default())
         }
         Some(Command::Run(run)) => {
             let mut config = Config::with_defaults();

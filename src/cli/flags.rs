@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::drain::{Hidden, Ports, diagnose, hidden, ports};
 use super::values::{
-    any_path, control, duration, grace, listen, remap, rung, stop_on, straggler_signal, target, words,
+    any_path, control, duration, grace, listen, remap, rung, stop_on, straggler_signal, target, timeout, words,
 };
 use crate::config::listen::Listen;
-use crate::config::{Control, Handler, Rung};
+use crate::config::{Control, Diagnose, Handler, Rung};
 use crate::signal::Signal;
 
 // The headings of --help.
@@ -129,11 +130,35 @@ pub struct Wrapper {
     /// Short for --signal-to group
     #[arg(short = 'g', long = "group", conflicts_with = "signal_to", help_heading = SIGNALS)]
     pub group: bool,
+    /// At a stop request, answer 503 on /readyz and tell the process only when no client comes
+    /// any more and no connection is active: on the TCP ports that it listens on (auto), or on
+    /// these, with commas between them [default: it is told at once]
+    #[arg(long, value_name = "PORTS", env = "SOFTSTOP_DRAIN", value_delimiter = ',', value_parser = ports)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub drain: Vec<Ports>,
     /// At a stop request, answer 503 on /readyz and wait this long before the process is told to
-    /// stop [default: 0s]
+    /// stop; with --drain, at least this long [default: 0s; with --drain in Kubernetes and ECS
+    /// 5s, or a third of the grace if that is less]
     #[arg(long, value_name = "DURATION", env = "SOFTSTOP_DRAIN_SLEEP", value_parser = duration)]
     #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
     pub drain_sleep: Option<Duration>,
+    /// The wait of --drain takes no longer than this [default: what the grace leaves to it; 6s
+    /// where neither the grace nor the platform is known]
+    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_DRAIN_TIMEOUT", value_parser = timeout)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub drain_timeout: Option<Duration>,
+    /// Let a preStop hook over HTTP begin the stop, by GET /prestop: from these networks, with
+    /// token:TEXT, or with token-file:FILE; several with commas, and all must hold. Needs --http
+    /// [default: nobody; softstop drain as an exec hook needs nothing]
+    #[arg(long, value_name = "GUARD", env = "SOFTSTOP_PRESTOP", value_parser = hidden)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub prestop: Option<Hidden>,
+    /// Before SIGKILL, send this and wait a moment for what the process writes upon it: SIGQUIT
+    /// for the thread dump of a JVM or a Go program, SIGQUIT:3s with the time for it (1s)
+    /// [default: none]
+    #[arg(long, value_name = "SIGNAL", env = "SOFTSTOP_DIAGNOSE", value_parser = diagnose)]
+    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
+    pub diagnose: Option<Diagnose>,
     /// The process has started once this answers: http://HOST:PORT/PATH, tcp:PORT or
     /// tcp://HOST:PORT; asked every second, for five minutes
     #[arg(long, value_name = "TARGET", env = "SOFTSTOP_STARTUP", value_parser = target)]

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use super::variables::{Variables, Who};
 use super::{Cli, Command, Run, reading};
 use crate::config::check;
+use crate::config::platform::Platform;
 use crate::pod::{Refused, Settings, Start};
 
 /// Where `softstop run` looks in a container whose working directory has no configuration.
@@ -35,7 +36,7 @@ pub fn interpret(
         reading::read_with(&args, &known).map_err(|said| Refused::Usage(first_line(&said.text)))?;
     match command {
         None => {
-            let config = wrapper.config().map_err(Refused::Usage)?;
+            let config = wrapper.config(Platform::Kubernetes).map_err(Refused::Usage)?;
             let unread = unread(start, Who::Wrapper, &BTreeSet::new());
             Ok(Settings { config, warnings: Vec::new(), file: None, path: None, grace_given: true, unread })
         }

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::flags::{Common, Wrapper};
+use crate::config::platform::Platform;
 use crate::config::{
-    Config, Forward, Handler, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin,
-    Step, StopOn, Task, When, default_kill_reserve,
+    Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin, StopOn,
+    default_kill_reserve,
 };
 
 impl Common {
@@ -78,13 +79,16 @@ impl Common {
 }
 
 impl Wrapper {
-    /// The configuration that the flags amount to: one process, in the foreground, whose end is the container's.
+    /// The configuration that the flags amount to on a `platform`: one process, in the foreground, whose end is the container's.
     ///
     /// # Errors
     /// When flags contradict each other; one line.
-    pub fn config(&self) -> Result<Config, String> {
-        let mut config = Config::with_defaults();
+    pub fn config(&self, platform: Platform) -> Result<Config, String> {
+        let mut config = Config { platform, ..Config::with_defaults() };
         self.common.apply(&mut config)?;
+        if let (Some(http), prestop @ Some(_)) = (&mut config.http, self.prestop()?) {
+            http.prestop = prestop;
+        }
         if let Some(endless) = self.stop_signal.iter().rev().skip(1).find(|r| r.wait.is_none()) {
             let signal = endless.signal;
             return Err(format!("--stop-signal: what follows {signal} never comes; give it a wait: {signal}:10s"));
@@ -104,6 +108,7 @@ impl Wrapper {
             on_exit: OnExit::Stop,
             stop: self.stop_signal.clone(),
             stop_as_received: self.stop_signal.is_empty(),
+            diagnose: self.diagnose,
             signal_to: if group { SignalTo::Group } else { SignalTo::Process },
             startup: self.startup.clone().map(|h| Probe {
                 period: Duration::from_secs(1),
@@ -116,11 +121,7 @@ impl Wrapper {
             ..Process::new(name, self.cmd.clone())
         };
         config.processes.push(process);
-        if let Some(sleep) = self.drain_sleep {
-            let name = format!("sleep {}", humantime::format_duration(sleep));
-            let task = Task::new(name, Handler::Sleep(sleep));
-            config.drain.push(Step { tasks: vec![task], reserve: None, essential: false, when: When::Requested });
-        }
+        config.drain = self.drain_steps(config.grace, platform)?;
         Ok(config)
     }
 }
@@ -136,7 +137,7 @@ mod tests {
 
     fn wrap(args: &[&str]) -> Config {
         let all = ["softstop"].iter().chain(args).chain(&["--", "/bin/app", "-x"]);
-        Cli::try_parse_from(all).unwrap().wrapper.config().unwrap()
+        Cli::try_parse_from(all).unwrap().wrapper.config(Platform::Unknown).unwrap()
     }
 
     #[test]

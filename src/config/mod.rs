@@ -7,6 +7,7 @@ pub mod check;
 pub mod expand;
 pub mod listen;
 pub mod network;
+pub mod platform;
 pub mod prestop;
 pub mod problem;
 pub mod secrets;
@@ -60,6 +61,8 @@ pub struct Config {
     pub report: Option<PathBuf>,
     /// Where the verdict goes when the file exists. `None` never writes one.
     pub termination_log: Option<PathBuf>,
+    /// Who runs the container.
+    pub platform: platform::Platform,
 }
 
 impl Config {
@@ -84,6 +87,7 @@ impl Config {
             stragglers: Stragglers::default(),
             report: None,
             termination_log: Some(PathBuf::from(TERMINATION_LOG)),
+            platform: platform::Platform::default(),
         }
     }
 

@@ -16,8 +16,10 @@ pub const DEFAULT_QUIET: Duration = Duration::from_secs(2);
 /// `wait_idle`: until the connections of a service are over and no new ones come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitIdle {
-    /// Local ports, at least one.
+    /// Local ports; at least one, unless `listening`.
     pub ports: Vec<u16>,
+    /// Also the ports that softstop's own processes listen on when the wait begins.
+    pub listening: bool,
     /// So many may be left open.
     pub connections: u32,
     /// No new connection for so long.

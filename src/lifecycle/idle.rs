@@ -187,6 +187,7 @@ mod tests {
     fn rule() -> WaitIdle {
         WaitIdle {
             ports: vec![8080],
+            listening: false,
             connections: 0,
             quiet: Duration::from_secs(2),
             minimum: Duration::ZERO,

@@ -15,7 +15,11 @@ const SHELLS: [&str; 6] = ["sh", "bash", "ash", "dash", "zsh", "busybox"];
 /// The kernel gives a program no longer argument (MAX_ARG_STRLEN).
 const LONGEST_WORD: usize = 128 * 1024;
 /// Variables that mean something to the wrapper alone. A test holds them against the flags' declarations.
-pub const WRAPPERS: [&str; 7] = [
+pub const WRAPPERS: [&str; 11] = [
+    "SOFTSTOP_DRAIN",
+    "SOFTSTOP_DRAIN_TIMEOUT",
+    "SOFTSTOP_PRESTOP",
+    "SOFTSTOP_DIAGNOSE",
     "SOFTSTOP_DRAIN_SLEEP",
     "SOFTSTOP_STARTUP",
     "SOFTSTOP_READINESS",
@@ -65,6 +69,7 @@ impl<'a> Env<'a> {
         let field = from.and_then(|f| f.at(&["fieldRef", "fieldPath"])).and_then(|f| f.text());
         match field {
             Some("status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs") => "192.0.2.1",
+            _ if name == "SOFTSTOP_PRESTOP" => "token:1111111111111111",
             _ if from.is_some_and(|f| f.get("secretKeyRef").is_some()) => "1111111111111111",
             _ => "1",
         }

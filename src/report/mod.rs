@@ -161,6 +161,8 @@ pub enum Note {
         #[serde(rename = "deadline_in_seconds")]
         deadline: Secs,
     },
+    /// A drain begins in a pod, and no preStop hook of softstop's came before the kubelet's SIGTERM.
+    NoHook,
     StopAgain {
         cause: String,
         effect: &'static str,

@@ -240,6 +240,10 @@ impl fmt::Display for Note {
                     Human(deadline.0)
                 )
             }
+            Note::NoHook => f.write_str(
+                "no preStop hook has announced this stop, so the pod's grace may be shorter than softstop's (2s after an eviction): \
+                 make softstop drain its preStop hook",
+            ),
             Note::StopAgain { cause, effect } => {
                 write!(f, "stop requested again ({cause}): {effect}")
             }

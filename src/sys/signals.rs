@@ -19,7 +19,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 use signal_hook::consts::{SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ};
 
-use super::first;
 use super::limits::{self, Raised};
 use super::mask::{self, Disposition, FAULTS, SignalSet};
 use super::process::{self, check};
@@ -39,7 +38,7 @@ pub struct Inherited {
 }
 
 /// Blocked as long as softstop runs.
-pub(super) const HELD: SignalSet = SignalSet::ALL.without(FAULTS).without(SignalSet::of(&[SIGKILL, SIGSTOP]));
+const HELD: SignalSet = SignalSet::ALL.without(FAULTS).without(SignalSet::of(&[SIGKILL, SIGSTOP]));
 /// Read and forgotten: reading or setting the terminal from the background must not stop softstop, and means nothing to its program, which is
 /// in a group of its own; 32 and 33 are what the C libraries keep for their threads.
 const DROPPED: SignalSet = SignalSet::of(&[SIGTTIN, SIGTTOU, 32, 33]);
@@ -53,11 +52,9 @@ pub struct Early {
     inherited: Inherited,
 }
 
-/// Blocks every signal but the faults, where the entry point ([`super::first`]) has not, and raises softstop's own limits. The very first
-/// statement.
+/// Blocks every signal but the faults, and raises softstop's own limits. The very first statement.
 pub fn block() -> Early {
-    let replaced = mask::replace_mask(HELD);
-    let mask = first::found().unwrap_or(replaced);
+    let mask = mask::replace_mask(HELD);
     // A launcher that ignores SIGCHLD hands that on, and the kernel then reaps children by itself: no status for anyone.
     let ignores_chld = mask::disposition(Signal::CHLD) == Some(Disposition::Ignored);
     if ignores_chld {

@@ -26,6 +26,10 @@
 #   group               prints own-group=yes or no
 #   fds                 prints the open descriptors: fds=0,1,2
 #   until:SIG           waits for SIG
+#   listen, listen6     listens on a TCP port of every IPv4 or IPv6 address, and prints port=N
+#   udp                 binds a UDP port and prints udp=N
+#   serve               answers every line of whoever connects with the same line, for ever
+#   hide                hides its files from everybody but a tracer, as a program with capabilities of its file does
 #   open:FILE           opens FILE, however long that takes
 #   idle                waits for ever, and costs less than `wait` when there are many
 #   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   stop-again (whenever it is woken)   fill (writes for ever)
@@ -109,6 +113,51 @@ sub orphans {
     }
 }
 
+my @listening;
+
+sub listening {
+    my ($verb) = @_;
+    require Socket;
+    my $family = $verb eq 'listen6' ? Socket::AF_INET6() : Socket::AF_INET();
+    my $kind = $verb eq 'udp' ? Socket::SOCK_DGRAM() : Socket::SOCK_STREAM();
+    socket my $socket, $family, $kind, 0 or die "socket: $!";
+    my $any = $verb eq 'listen6' ? Socket::pack_sockaddr_in6(0, Socket::inet_pton($family, '::'))
+        : Socket::pack_sockaddr_in(0, Socket::inet_aton('0.0.0.0'));
+    bind $socket, $any or die "bind: $!";
+    push @listening, $socket;
+    my $own = getsockname $socket;
+    my ($port) = $verb eq 'listen6' ? Socket::unpack_sockaddr_in6($own) : Socket::unpack_sockaddr_in($own);
+    return line("udp=$port") if $verb eq 'udp';
+    listen $socket, 1024 or die "listen: $!";
+    line("port=$port");
+}
+
+sub serve {
+    my %clients;
+    ready();
+    while (1) {
+        my $bits = '';
+        vec($bits, fileno $_, 1) = 1 for @listening, values %clients;
+        next if select($bits, undef, undef, 1) <= 0;
+        for (@listening) {
+            next unless vec $bits, fileno $_, 1;
+            accept my $client, $_ or next;
+            $clients{ fileno $client } = $client;
+        }
+        for (keys %clients) {
+            next unless vec $bits, $_, 1;
+            my $n = sysread $clients{$_}, my $text, 4096;
+            if ($n) { syswrite $clients{$_}, $text } else { delete $clients{$_} }
+        }
+    }
+}
+
+sub hide {
+    # PR_SET_DUMPABLE by its number: perl-base has no header files.
+    my $prctl = { x86_64 => 157, aarch64 => 167 }->{ (POSIX::uname())[4] } // die "child.pl: prctl's number is not known here\n";
+    syscall($prctl, 4, 0, 0, 0, 0) == 0 or die "prctl: $!";
+}
+
 sub run {
     my @words = @_;
     for (my $i = 0; $i <= $#words; $i++) {
@@ -168,6 +217,9 @@ sub run {
             line("waiting for $a[0]");
             nap(20) until $came;
         }
+        elsif ($verb eq 'listen' || $verb eq 'listen6' || $verb eq 'udp') { listening($verb) }
+        elsif ($verb eq 'serve')   { serve() }
+        elsif ($verb eq 'hide')    { hide() }
         elsif ($verb eq 'open')    { ready(); open my $f, '<', $rest or line("$rest: $!") }
         elsif ($verb eq 'sleep')   { nap($rest) }
         elsif ($verb eq 'wait')    { ready(); nap(50) while 1 } # perl runs handlers between naps

@@ -2,7 +2,7 @@
 
 use super::keys;
 use super::reader::{Field, Reader};
-use super::values;
+use super::values::{self, Wrong};
 use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
 use crate::signal::Signal;
 
@@ -50,18 +50,16 @@ pub fn diagnose(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Diagnose> 
 
 fn dump_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
     let signal = reader.signal(field)?;
-    if matches!(signal, Signal::KILL | Signal::STOP | Signal::CONT) {
-        let help =
-            "write the signal upon which the program tells what it is doing, such as \"SIGQUIT\" for a JVM or Go";
-        reader.error(&field.span(), format!("{signal} cannot be a diagnostic signal"), help);
-        return None;
-    }
-    Some(signal)
+    allowed(reader, field, values::dump_signal(signal))
 }
 
 pub fn stop_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
     let signal = reader.signal(field)?;
-    match values::ladder_signal(signal) {
+    allowed(reader, field, values::ladder_signal(signal))
+}
+
+fn allowed(reader: &mut Reader<'_>, field: &Field<'_>, signal: Result<Signal, Wrong>) -> Option<Signal> {
+    match signal {
         Ok(signal) => Some(signal),
         Err(wrong) => {
             reader.error(&field.span(), wrong.sentence, wrong.help);

@@ -177,6 +177,19 @@ pub fn ladder_signal(signal: Signal) -> Result<Signal, Wrong> {
     Err(Wrong::new(format!("{signal} cannot be a stop signal"), help))
 }
 
+/// What may be asked of a process before SIGKILL, so that it says what it is doing.
+///
+/// # Errors
+/// No process can answer to it.
+pub fn dump_signal(signal: Signal) -> Result<Signal, Wrong> {
+    if matches!(signal, Signal::KILL | Signal::STOP | Signal::CONT) {
+        let help =
+            "write the signal upon which the program tells what it is doing, such as \"SIGQUIT\" for a JVM or Go";
+        return Err(Wrong::new(format!("{signal} cannot be a diagnostic signal"), help));
+    }
+    Ok(signal)
+}
+
 /// A duration as people write it: `1m 30s` without the space.
 pub fn words(duration: Duration) -> String {
     if duration == DAY { "24h".into() } else { humantime::format_duration(duration).to_string().replace(' ', "") }

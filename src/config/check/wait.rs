@@ -46,20 +46,22 @@ pub fn idle(reader: &mut Reader<'_>, field: &Field<'_>, site: &Site<'_>) -> Opti
     let minimum = table.get("minimum").map_or(Some(std::time::Duration::ZERO), |f| reader.duration(&f, values::PAUSE));
     let ignore = table.get("ignore").map_or(Some(Vec::new()), |f| ignored(reader, &f));
     let connections = u32::try_from(connections).ok()?;
-    let (ports, quiet, minimum, ignore) = (ports?, quiet?, minimum?, ignore?);
-    Some(Handler::WaitIdle(WaitIdle { ports, connections, quiet, minimum, ignore }))
+    let ((ports, listening), quiet, minimum, ignore) = (ports?, quiet?, minimum?, ignore?);
+    Some(Handler::WaitIdle(WaitIdle { ports, listening, connections, quiet, minimum, ignore }))
 }
 
-/// `port`, or `ports`.
-fn ports(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> Option<Vec<u16>> {
+/// `port`, or `ports`; and whether those that are listened on are meant.
+fn ports(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> Option<(Vec<u16>, bool)> {
     let number = |reader: &mut Reader<'_>, f: &Field<'_>| {
         reader.integer(f, 1..=65535, "write a port's number, such as 8080").and_then(|n| u16::try_from(n).ok())
     };
     match (table.get("port"), table.get("ports")) {
-        (Some(one), None) => Some(vec![number(reader, &one)?]),
+        (Some(one), None) => Some((vec![number(reader, &one)?], false)),
+        (None, Some(several)) if several.value.get_ref().as_str() == Some("auto") => Some((Vec::new(), true)),
         (None, Some(several)) => {
             let Some(elements) = several.elements() else {
-                reader.wrong_type(&several, "an array of integers", "write ports = [8080, 8443]");
+                let help = "write ports = [8080, 8443], or ports = \"auto\" for those that the processes listen on";
+                reader.wrong_type(&several, "an array of integers", help);
                 return None;
             };
             if elements.is_empty() || elements.len() > MOST_PORTS {
@@ -71,7 +73,7 @@ fn ports(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> Option<Ve
             let mut ports: Vec<u16> = read.into_iter().collect::<Option<_>>()?;
             ports.sort_unstable();
             ports.dedup();
-            Some(ports)
+            Some((ports, false))
         }
         (Some(one), Some(several)) => {
             beside(reader, &several, &one, "", "write all of them in `ports`, and leave `port` out");

@@ -25,6 +25,7 @@ use super::late::LATE;
 use super::process::{End, PostStart, Proc, State};
 use super::task::TaskRun;
 use super::{Machine, Stage as Whole};
+use crate::config::platform::Platform;
 use crate::exit;
 use crate::plan::budget::{Budget, Part, share};
 use crate::report::{Note, Place, Secs, StepKind, StepReport, TaskResult};
@@ -126,6 +127,9 @@ impl Machine {
             grace: Secs(self.plan.budget.grace),
             deadline: Secs(deadline.since(t0)),
         });
+        if self.hook_is_missing(&cause) {
+            self.note(Note::NoHook);
+        }
         let first_failure = match cause {
             Cause::AllEnded => self.processes.iter().find_map(failed),
             _ => None,
@@ -162,6 +166,15 @@ impl Machine {
         self.stop = Some(stop);
         self.interrupt_start();
         self.stage = Whole::Stopping(Stage::Draining(Steps::new(StepKind::Drain, self.now)));
+    }
+
+    /// The kubelet's SIGTERM is the first that is heard of the stop, and a drain is to come. Only a hook shows how much of the grace there
+    /// really is: it is still waited for when the kubelet's timer runs out.
+    fn hook_is_missing(&self, cause: &Cause) -> bool {
+        let config = &self.plan.config;
+        let by_kubelet =
+            matches!(cause, Cause::Signal { sender, .. } if sender.is_from_outside() || *sender == Sender::Unknown);
+        config.platform == Platform::Kubernetes && by_kubelet && !config.drain.is_empty() && !self.is_sidecar()
     }
 
     /// Nothing is started or restarted any more: what was about to be, is not; what was being done for it, ends.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::action::{Action, Answer};
 use super::super::event::{AskId, Asker, Event, Exit, Order, Sender};
 use super::{Bench, WEB, config, finished, sent, spawns};
+use crate::config::platform::Platform;
 use crate::config::{Config, Handler, OnExit, ReadinessOnDrain, Restart, Rung, Step, Task, When};
 use crate::report::Note;
 use crate::signal::Signal;
@@ -423,4 +424,33 @@ fn an_order_before_the_start_is_over_says_what_is_waited_for() {
     let mut bench = Bench::new(config(|c| c.init.push(task)));
     bench.feed(Event::Begin);
     assert!(refused(&bench.order(1, restart("web")), 1).contains("init tasks are running"));
+}
+
+/// Only a hook shows when the kubelet's timer has run out: without one nobody inside can know how much there is.
+#[test]
+fn a_pod_whose_drain_no_hook_has_announced_is_told_so_once() {
+    let says = |platform, steps: bool, hook: bool, sender| {
+        let mut bench = draining_bench(|c| {
+            c.platform = platform;
+            if !steps {
+                c.drain.clear();
+            }
+        });
+        let mut actions = if hook { bench.order(1, Order::Drain { wait: true }) } else { Vec::new() };
+        for _ in 0..2 {
+            actions.extend(bench.feed(Event::Signalled { signal: Signal::TERM, sender, program: None }));
+        }
+        actions.iter().filter(|a| matches!(a, Action::Note(Note::NoHook))).count()
+    };
+    use Platform::{Kubernetes, Unknown};
+    assert_eq!(says(Kubernetes, true, false, Sender::Outside), 1);
+    for (platform, steps, hook, sender) in [
+        (Kubernetes, true, true, Sender::Outside),
+        (Kubernetes, false, false, Sender::Outside),
+        (Kubernetes, true, false, Sender::Terminal),
+        (Kubernetes, true, false, Sender::Process(7)),
+        (Unknown, true, false, Sender::Outside),
+    ] {
+        assert_eq!(says(platform, steps, hook, sender), 0, "{platform:?} {steps} {hook} {sender:?}");
+    }
 }

@@ -6,6 +6,7 @@ mod command;
 pub mod file;
 mod http;
 mod idle;
+mod listening;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -56,7 +57,15 @@ impl Shell {
     pub(super) fn start_wait(&mut self, run: RunId, handler: &Handler) -> Result<(), Outcome> {
         let teller = Teller::new(run, self.done.clone());
         match handler {
-            Handler::WaitIdle(rule) => self.in_background(run, idle::wait(rule.clone(), self.clock, teller)),
+            Handler::WaitIdle(rule) => {
+                let (rule, clock) = (rule.clone(), self.clock);
+                if rule.listening {
+                    let own: Vec<u16> = self.plan.config.http.iter().map(|http| http.listen.port()).collect();
+                    self.in_background(run, listening::wait(rule, own, clock, teller));
+                } else {
+                    self.in_background(run, idle::wait(rule, clock, teller));
+                }
+            }
             Handler::WaitHttp(wait) => {
                 let then = super::hooks::Network::Wait(wait.clone());
                 return self.start_network(run, &wait.call.host, wait.call.port, then);
