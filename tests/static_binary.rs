@@ -171,3 +171,24 @@ fn with_systemd_in_nsswitch_a_static_softstop_starts_its_users_and_finds_its_hos
         }
     }
 }
+
+/// Until they are held, the kernel drops a SIGTERM to PID 1; with a small CPU limit what a C library does before `main` can take tenths of a second.
+#[test]
+fn a_sigterm_milliseconds_after_the_start_under_a_tight_cpu_limit_meets_signals_that_are_held() {
+    let dir = Dir::new();
+    let calls = dir.path("calls");
+    let mut strace = Command::new("strace");
+    strace.arg("-o").arg(&calls).arg(&static_binaries().0).arg("--version");
+    if strace.output().is_err() {
+        return skip("no strace");
+    }
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    let mut calls = calls.lines();
+    let (exec, first) = (calls.next().unwrap_or_default(), calls.next().unwrap_or_default());
+    assert!(exec.starts_with("execve("), "{exec}");
+    // Before the C library's first one.
+    assert!(
+        first.starts_with("rt_sigprocmask(SIG_SETMASK, ~[ILL TRAP ABRT BUS FPE KILL SEGV STOP SYS], []"),
+        "{first}"
+    );
+}

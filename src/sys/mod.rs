@@ -9,6 +9,7 @@ pub mod by_name;
 pub mod cgroup;
 pub mod commands;
 pub mod entry;
+mod first;
 pub mod ids;
 pub mod limits;
 pub mod listening;

@@ -19,6 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 use signal_hook::consts::{SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ};
 
+use super::first;
 use super::limits::{self, Raised};
 use super::mask::{self, Disposition, FAULTS, SignalSet};
 use super::process::{self, check};
@@ -38,7 +39,7 @@ pub struct Inherited {
 }
 
 /// Blocked as long as softstop runs.
-const HELD: SignalSet = SignalSet::ALL.without(FAULTS).without(SignalSet::of(&[SIGKILL, SIGSTOP]));
+pub(super) const HELD: SignalSet = SignalSet::ALL.without(FAULTS).without(SignalSet::of(&[SIGKILL, SIGSTOP]));
 /// Read and forgotten: reading or setting the terminal from the background must not stop softstop, and means nothing to its program, which is
 /// in a group of its own; 32 and 33 are what the C libraries keep for their threads.
 const DROPPED: SignalSet = SignalSet::of(&[SIGTTIN, SIGTTOU, 32, 33]);
@@ -52,9 +53,11 @@ pub struct Early {
     inherited: Inherited,
 }
 
-/// Blocks every signal but the faults, and raises softstop's own limits. The very first statement.
+/// Blocks every signal but the faults, where the entry point ([`super::first`]) has not, and raises softstop's own limits. The very first
+/// statement.
 pub fn block() -> Early {
-    let mask = mask::replace_mask(HELD);
+    let replaced = mask::replace_mask(HELD);
+    let mask = first::found().unwrap_or(replaced);
     // A launcher that ignores SIGCHLD hands that on, and the kernel then reaps children by itself: no status for anyone.
     let ignores_chld = mask::disposition(Signal::CHLD) == Some(Disposition::Ignored);
     if ignores_chld {
