@@ -131,3 +131,110 @@ impl Drop for Asking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn room() -> (Rc<WaitingRoom>, mpsc::UnboundedReceiver<Message>) {
+        let (orders, given) = mpsc::unbounded_channel();
+        (WaitingRoom::new(orders), given)
+    }
+
+    fn ask(room: &Rc<WaitingRoom>) -> Asking {
+        room.enter(8).unwrap().ask(Order::Ready, Asker::Local { uid: 0, pid: 1 })
+    }
+
+    fn reply_to(given: &mut mpsc::UnboundedReceiver<Message>) -> (AskId, ReplyTo) {
+        match given.try_recv() {
+            Ok(Message::Ordered { ask, reply, .. }) => (ask, reply),
+            _ => panic!("no order has arrived"),
+        }
+    }
+
+    fn run(future: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future);
+    }
+
+    async fn lines(asking: &mut Asking) -> usize {
+        let mut lines = 0;
+        while let Reply::Progress(_) = asking.next().await {
+            lines += 1;
+        }
+        lines
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_loses_what_is_beyond_the_bound() {
+        run(async {
+            let (room, mut given) = room();
+            let mut asking = ask(&room);
+            let (_, reply) = reply_to(&mut given);
+            (0..PROGRESS + 10).for_each(|_| reply.tell("still at it"));
+            reply.answer(Answer::Done("done".to_string()));
+            assert_eq!(lines(&mut asking).await, PROGRESS);
+        });
+    }
+
+    #[test]
+    fn a_client_that_reads_loses_nothing_however_much_there_is() {
+        run(async {
+            let (room, mut given) = room();
+            let mut asking = ask(&room);
+            let (_, reply) = reply_to(&mut given);
+            for _ in 0..PROGRESS + 10 {
+                reply.tell("still at it");
+                assert!(matches!(asking.next().await, Reply::Progress(_)));
+            }
+            (0..PROGRESS).for_each(|_| reply.tell("still at it"));
+            reply.answer(Answer::Done("done".to_string()));
+            assert_eq!(lines(&mut asking).await, PROGRESS);
+        });
+    }
+
+    #[test]
+    fn there_are_so_many_places_and_each_is_given_back() {
+        let (room, _given) = room();
+        let (first, second) = (room.enter(2), room.enter(2));
+        assert!(first.is_some() && second.is_some() && room.enter(2).is_none());
+        drop(first);
+        let third = room.enter(2);
+        assert!(third.is_some() && room.enter(2).is_none());
+    }
+
+    #[test]
+    fn who_leaves_before_the_answer_is_told_of_and_who_has_had_it_is_not() {
+        run(async {
+            let (room, mut given) = room();
+            let gone = ask(&room);
+            let (id, _reply) = reply_to(&mut given);
+            drop(gone);
+            assert!(matches!(given.try_recv(), Ok(Message::Gone { ask }) if ask == id));
+            let mut answered = ask(&room);
+            let (another, reply) = reply_to(&mut given);
+            assert_ne!(another, id);
+            reply.answer(Answer::Done("done".to_string()));
+            assert_eq!(lines(&mut answered).await, 0);
+            drop(answered);
+            assert!(given.try_recv().is_err());
+        });
+    }
+
+    #[test]
+    fn the_end_goes_on_as_soon_as_the_last_has_left_and_waits_for_nobody_beyond_its_time() {
+        run(async {
+            let (room, _given) = room();
+            let places = [room.enter(2), room.enter(2)];
+            let began = Instant::now();
+            let leaving = async { drop(places) };
+            tokio::join!(room.everybody_left(began + Duration::from_secs(30)), leaving);
+            assert!(began.elapsed() < Duration::from_secs(10), "nobody woke it: {:?}", began.elapsed());
+            let _stays = room.enter(1);
+            let until = Instant::now() + Duration::from_millis(20);
+            room.everybody_left(until).await;
+            assert!(Instant::now() >= until);
+        });
+    }
+}
