@@ -6,11 +6,11 @@
 mod support;
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::cgroup::{Cgroup, Kind};
 use support::proof::attach;
-use support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON};
+use support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON, processes};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
     let mut running = Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).start();
@@ -244,6 +244,24 @@ fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
     let all = ended.all();
     let (kill, after) = (all.find("sending SIGKILL").unwrap(), all.find("post_stop: after").unwrap());
     assert!(kill < after, "post_stop began beside what was to be killed:\n{all}");
+}
+
+/// Nobody tells softstop of the end of those whose parent is another's: it looks ten times a second, and not only when it wakes anyway.
+#[test]
+fn what_is_left_of_a_group_is_looked_at_while_its_end_is_waited_for() {
+    let dir = Dir::new();
+    let text = "grace = \"5s\"\n[[process]]\nname = \"a\"\ncommand = [\"sh\", \"-c\", \"sleep 1000 & exit 1\"]\nrestart = \"always\"\n\
+                [process.stragglers]\nwait = \"50s\"\n[[process]]\nname = \"b\"\ncommand = [\"sleep\", \"1000\"]\n";
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]).not_pid1().start();
+    running.wait_for("others of its process group still run");
+    let woken = |r: &Running| -> u64 {
+        processes::status_field(r.pid(), "voluntary_ctxt_switches").and_then(|n| n.parse().ok()).unwrap_or(0)
+    };
+    let (began, before) = (Instant::now(), woken(&running));
+    running.wait_until("it has looked twenty times", |r| woken(r) >= before + 20);
+    // By its beat alone it would take ten.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    running.stop_within(Duration::from_secs(5));
 }
 
 // === how many ===

@@ -18,7 +18,7 @@ impl Shell {
 
     /// The group of the program that has the terminal when softstop has been given it.
     fn reader_group(&self) -> Option<i32> {
-        self.groups[self.plan.config.reader()?]
+        self.groups.of(ProcId(self.plan.config.reader()?))
     }
 
     fn reads_terminal(&self, process: ProcId) -> bool {

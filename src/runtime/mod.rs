@@ -7,6 +7,7 @@ mod account;
 mod background;
 mod control;
 pub mod files;
+mod groups;
 mod hooks;
 mod job_control;
 mod looks;

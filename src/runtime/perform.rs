@@ -95,8 +95,7 @@ impl Shell {
         match self.try_spawn(id) {
             Ok(pid) => {
                 self.children.insert(pid, Owner::Process(id));
-                self.groups[id.0] = Some(pid);
-                self.watched.remove(&id);
+                self.groups.begin(id, pid);
                 self.stragglers.forget(id);
                 Event::Spawned { process: id, pid }
             }
@@ -232,7 +231,7 @@ impl Shell {
 
     /// A rung of a process's ladder (`wake`), or a signal that a hook or a diagnosis wants.
     fn signal_process(&mut self, id: ProcId, signal: Signal, to: SignalTo, wake: bool) {
-        let Some(pid) = self.groups[id.0] else { return };
+        let Some(pid) = self.groups.of(id) else { return };
         self.sent_interrupt |= signal == Signal::INT && self.plan.config.reader() == Some(id.0);
         let sent = match (to, wake) {
             (SignalTo::Group, true) => self.signal_members(pid, signal),
@@ -261,7 +260,7 @@ impl Shell {
     }
 
     fn diagnose(&mut self, id: ProcId, signal: Signal, to: SignalTo) {
-        let Some(pid) = self.groups[id.0] else { return };
+        let Some(pid) = self.groups.of(id) else { return };
         let sent = self.send(id, pid, signal, to);
         let _ = self.send(id, pid, Signal::CONT, to);
         self.complain(id, signal, &sent);
@@ -271,7 +270,7 @@ impl Shell {
     }
 
     fn signal_by_order(&mut self, ask: AskId, id: ProcId, signal: Signal, to: SignalTo) {
-        let sent = match self.groups[id.0] {
+        let sent = match self.groups.of(id) {
             Some(pid) => self.send(id, pid, signal, to),
             None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
         };
@@ -284,7 +283,7 @@ impl Shell {
     }
 
     fn forward(&mut self, id: ProcId, signal: Signal, sender: Sender) {
-        let Some(pid) = self.groups[id.0] else { return };
+        let Some(pid) = self.groups.of(id) else { return };
         let process = self.plan.name(id.0).to_string();
         let held_back = self.plan.config.forward == Forward::Caught
             && procfs::default_is_fatal(signal)
@@ -304,7 +303,7 @@ impl Shell {
     }
 
     fn kill(&mut self, id: ProcId, because: KillReason) {
-        let Some(pid) = self.groups[id.0] else { return };
+        let Some(pid) = self.groups.of(id) else { return };
         let process = self.plan.name(id.0).to_string();
         let look = (!because.left_overs).then(|| self.look_at(id, pid));
         let looked_like = look.as_ref().map(Look::to_string).unwrap_or_default();

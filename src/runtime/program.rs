@@ -42,7 +42,7 @@ impl Shell {
     }
 
     fn program(&mut self, id: ProcId, signal: Signal) -> Option<&'static Program> {
-        let pid = self.groups[id.0]?;
+        let pid = self.groups.of(id)?;
         let fresh =
             |r: &&Recognised| r.pid == pid && (r.signal == signal || r.program.is_some()) && r.at.elapsed() < KNOWN_FOR;
         if let Some(known) = self.recognised.as_ref().filter(fresh) {

@@ -67,7 +67,7 @@ impl Shell {
         }
         self.stragglers.asked.forget(pid);
         if let Some(Owner::Process(process)) = owner {
-            self.watch_group(process);
+            self.groups.watch(process);
         }
         if let Some(capture) = self.capturing.remove(&pid) {
             let source = unasked.and_then(|process| self.sources[process.0].clone());

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Clock;
 use super::account::Account;
 use super::control::Orders;
+use super::groups::Groups;
 use super::hooks::{ActiveRun, News};
 use super::looks::Looks;
 use super::program::{self, Recognised};
@@ -35,11 +36,10 @@ use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
 use crate::sys::users::Credentials;
-use crate::sys::{process, target, tree};
+use crate::sys::{process, tree};
 
-/// Groups of processes that have ended are looked at this often, besides whenever a child of ours ends: their members may
-/// have parents of their own.
-const GROUP_LOOK: Duration = Duration::from_millis(100);
+/// Without signals all that was started is killed, in so long.
+const LAST_SWEEP: Duration = Duration::from_millis(100);
 /// After the end what children and softstop have written is waited for as long as somebody reads it and the grace lasts. A reader
 /// that reads nothing for so long has gone, for all we know: a container that is to be restarted must not wait longer for it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,14 +59,6 @@ pub(super) enum Owner {
     Run(RunId),
 }
 
-/// What is left of a process's group, after its leader.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Watched {
-    New,
-    /// The log knows.
-    Told,
-}
-
 pub(super) struct Shell {
     pub machine: Rc<RefCell<Machine>>,
     pub plan: Rc<Plan>,
@@ -78,11 +70,7 @@ pub(super) struct Shell {
     /// What children get, before what they are given themselves.
     pub environment: Vec<(OsString, OsString)>,
     pub children: HashMap<i32, Owner>,
-    /// The group of each process's latest run.
-    pub groups: Vec<Option<i32>>,
-    /// Processes whose group is being waited for.
-    pub watched: BTreeMap<ProcId, Watched>,
-    next_group_look: Instant,
+    pub groups: Groups,
     pub pending_exec: HashMap<i32, PendingExec>,
     /// Whom processes run as, as far as it has been looked up.
     pub users: Vec<(Identity, Option<Credentials>)>,
@@ -151,7 +139,7 @@ impl Shell {
         let (said, words) = mpsc::unbounded_channel();
         Shell {
             account: Account::new(&plan.config, clock),
-            groups: vec![None; processes.len()],
+            groups: Groups::new(processes.len()),
             terminal: reader.and_then(|_| terminal::terminal()).filter(given),
             machine,
             plan,
@@ -160,8 +148,6 @@ impl Shell {
             inherited_fds,
             environment: Vec::new(),
             children: HashMap::new(),
-            watched: BTreeMap::new(),
-            next_group_look: Instant::now(),
             pending_exec: HashMap::new(),
             users: Vec::new(),
             runs: HashMap::new(),
@@ -237,7 +223,7 @@ impl Shell {
                 Some(message) = self.orders.next() => self.ordered(message),
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
-                () = tokio::time::sleep_until(self.next_group_look), if !self.watched.is_empty() => {}
+                () = sleep_until(self.groups.next_look()) => {}
                 () = sleep_until(self.stragglers.next_look()) => {}
                 // More stragglers than are signalled in one turn.
                 () = tokio::task::yield_now(), if self.stragglers.under_way() => {}
@@ -267,11 +253,7 @@ impl Shell {
                 self.look_at_groups();
                 self.push(Event::Tick);
             }
-            if !self.watched.is_empty() && self.next_group_look <= now {
-                self.next_group_look = now + GROUP_LOOK;
-                self.look_at_groups();
-                self.tell_of_groups();
-            }
+            self.look_at_groups_again(now);
             self.go_on_signalling();
             self.look_for_stragglers();
             self.count_the_crowd();
@@ -284,7 +266,7 @@ impl Shell {
     /// Without signals there is neither a stop nor a child's end: give up at once.
     fn deaf(self, error: &std::io::Error) -> u8 {
         tracing::error!("cannot receive signals: {error}; killing what was started");
-        let _swept = tree::kill_everything(GROUP_LOOK);
+        let _swept = tree::kill_everything(LAST_SWEEP);
         self.sink.flush_some();
         crate::exit::INTERNAL
     }
@@ -340,38 +322,6 @@ impl Shell {
                 self.check_pulse();
             }
         }
-    }
-
-    pub(super) fn look_at_groups(&mut self) {
-        for process in self.watched.keys().copied().collect::<Vec<_>>() {
-            if !self.group_exists(process) {
-                self.watched.remove(&process);
-                self.stragglers.forget(process);
-                self.push(Event::GroupEmpty { process });
-            }
-        }
-    }
-
-    /// What is still there after a while is worth a line; most are gone at once.
-    fn tell_of_groups(&mut self) {
-        for (process, watched) in &mut self.watched {
-            if std::mem::replace(watched, Watched::Told) == Watched::New {
-                let signalled = self.stragglers.signalled(*process);
-                let process = self.plan.name(process.0).to_string();
-                self.account.note(Note::GroupLeft { process, signalled });
-            }
-        }
-    }
-
-    pub(super) fn watch_group(&mut self, process: ProcId) {
-        if self.watched.is_empty() {
-            self.next_group_look = Instant::now() + GROUP_LOOK;
-        }
-        self.watched.insert(process, Watched::New);
-    }
-
-    pub(super) fn group_exists(&self, id: ProcId) -> bool {
-        self.groups[id.0].is_some_and(target::group_exists)
     }
 
     /// The last lines: what children have written, the report, the log. Bounded, whoever reads them or does not.

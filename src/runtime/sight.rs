@@ -221,9 +221,8 @@ impl Shell {
         let may_look = self.sight.borrow_mut().may_look_at_orphan(now) && !self.no_time_to_look();
         let stat = if may_look { procfs::stat(pid) } else { None };
         let of = stat.as_ref().and_then(|stat| {
-            let group =
-                self.groups.iter().position(|group| *group == Some(stat.pgid) || *group == Some(stat.session))?;
-            Some(self.plan.name(group))
+            let owner = self.groups.owner(stat.pgid).or_else(|| self.groups.owner(stat.session))?;
+            Some(self.plan.name(owner.0))
         });
         let command = stat.as_ref().map_or(OTHERS, |stat| stat.comm.as_str());
         let mut sight = self.sight.borrow_mut();

@@ -147,7 +147,7 @@ impl Shell {
 
     /// What is left of the group of a process that has ended.
     pub(super) fn signal_group(&mut self, id: ProcId, signal: Signal, whom: Whom) {
-        let Some(pgid) = self.groups[id.0] else { return };
+        let Some(pgid) = self.groups.of(id) else { return };
         if signal == Signal::KILL {
             let _ = target::signal_group(pgid, signal);
             return;
@@ -176,7 +176,7 @@ impl Shell {
     fn signal_unseen(&mut self, of: Of, signal: Signal, error: &io::Error) {
         match of {
             Some(id) => {
-                if let Some(pgid) = self.groups[id.0].filter(|pgid| self.stragglers.unseen.insert(*pgid)) {
+                if let Some(pgid) = self.groups.of(id).filter(|pgid| self.stragglers.unseen.insert(*pgid)) {
                     let _ = target::signal_group(pgid, signal);
                     let _ = target::signal_group(pgid, Signal::CONT);
                 }
@@ -260,8 +260,8 @@ impl Shell {
     /// Of the group, or (`None`) of none that is waited for: those have their own time.
     fn is_meant(&self, of: Of, found: &Descendant) -> bool {
         match of {
-            Some(id) => self.groups[id.0] == Some(found.pgid),
-            None => !self.watched.keys().any(|id| self.groups[id.0] == Some(found.pgid)),
+            Some(id) => self.groups.of(id) == Some(found.pgid),
+            None => !self.groups.is_watched(found.pgid),
         }
     }
 
