@@ -98,13 +98,22 @@ impl<'a> Env<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Front {
     Nothing,
-    /// `sh -c "… softstop …"`; `exec` says whether the shell makes room for it.
-    Shell {
-        exec: bool,
-    },
+    /// `sh -c "… softstop …"`.
+    Shell(Room),
     Init,
     /// `command` names a program, and softstop is nowhere in it.
     Other,
+}
+
+/// Whether a shell makes room for softstop: it has to, or it is PID 1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// By `exec`, or because this shell does so for a script that is one plain command.
+    Made,
+    /// softstop is the script's last command: bash 5.2 and busybox 1.35 make room then, dash 0.5.12 (Debian's sh) does not.
+    Perhaps,
+    /// Something comes after it.
+    No,
 }
 
 /// How softstop is started in a container.
@@ -135,11 +144,7 @@ impl<'a> Launch<'a> {
             launch.front = if at > 0 { Front::Init } else { Front::Nothing };
             launch.args = Some(words[at + 1..].to_vec());
         } else if let Some(script) = words.iter().find(|w| shell && mentions(w)) {
-            let exec = script.split([';', '&', '|', '\n']).any(|part| {
-                let mut words = part.split_whitespace();
-                words.next() == Some("exec") && words.next().is_some_and(is_softstop)
-            });
-            launch.front = Front::Shell { exec };
+            launch.front = Front::Shell(room(words[0], script));
             let mut behind = script.split_whitespace().skip_while(|w| !is_softstop(w));
             launch.program = behind.next();
             launch.args = Some(behind.map(|w| w.trim_matches(['"', '\''])).collect());
@@ -189,6 +194,46 @@ impl<'a> Launch<'a> {
         let program = if self.cmd.is_empty() { vec!["program"] } else { self.cmd.clone() };
         std::iter::once("--".to_owned()).chain(own(&program)).collect()
     }
+}
+
+fn room(shell: &str, script: &str) -> Room {
+    let commands = commands(script);
+    let Some(at) = commands.iter().position(|c| c.split_whitespace().any(is_softstop)) else { return Room::Perhaps };
+    if commands[at].split_whitespace().take_while(|w| !is_softstop(w)).any(|w| w == "exec") {
+        return Room::Made;
+    }
+    let plain = commands.len() == 1 && !script.contains(['<', '>', '&', '|', '(', '{', '`']);
+    match (at + 1 == commands.len(), plain && !matches!(program(shell), "sh" | "dash")) {
+        (true, true) => Room::Made,
+        (true, false) => Room::Perhaps,
+        (false, _) => Room::No,
+    }
+}
+
+/// A script's commands, as far as its operators tell; what is in quotes is no operator. One in the background, or in a pipe, is not the
+/// last: an empty one follows it.
+fn commands(script: &str) -> Vec<&str> {
+    let (mut commands, mut begin, mut quote, mut before) = (Vec::new(), 0, None, ' ');
+    for (at, c) in script.char_indices() {
+        let operator = matches!(c, ';' | '&' | '|' | '\n') && before != '\\';
+        // `2>&1`, `>|`
+        if quote.is_none() && operator && !matches!(before, '>' | '<') && !script[at..].starts_with("&>") {
+            commands.push(&script[begin..at]);
+            begin = at + 1;
+        }
+        match (quote, c) {
+            (None, '"' | '\'') if before != '\\' => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+        before = c;
+    }
+    let rest = &script[begin..];
+    let ends = script[..begin].trim_end().ends_with('&') && !script[..begin].trim_end().ends_with("&&");
+    if !rest.trim().is_empty() || ends {
+        commands.push(rest);
+    }
+    commands
 }
 
 fn has_init(words: &[&str]) -> bool {
@@ -265,6 +310,31 @@ mod tests {
         assert_eq!(launch.arguments(false), arguments, "{text}");
     }
 
+    /// As bash 5.2, busybox 1.35 and dash 0.5.12 did.
+    #[test]
+    fn a_shell_makes_room_or_may_or_does_not() {
+        for (shell, script, expected) in [
+            ("sh", "/softstop -- /app", Room::Perhaps),
+            ("/bin/bash", "/softstop -- /app", Room::Made),
+            ("ash", "/softstop -- nginx -g 'daemon off;'", Room::Made),
+            ("sh", "/softstop -- nginx -g 'daemon off;'", Room::Perhaps),
+            ("bash", "/softstop -- /app >/log 2>&1", Room::Perhaps),
+            ("bash", "cd /app && /softstop -- /app", Room::Perhaps),
+            ("bash", "/softstop -- /app;", Room::Made),
+            ("sh", "set -e\n. /env\nexec /softstop -- /app\n", Room::Made),
+            ("sh", "if x; then exec env A=1 /softstop -- /app; fi", Room::Made),
+            ("sh", "if x; then /softstop -- /app; fi", Room::No),
+            ("bash", "/softstop -- /app; echo done", Room::No),
+            ("bash", "/softstop -- /app | tee /log", Room::No),
+            ("bash", "/softstop -- /app &", Room::No),
+            ("bash", "/softstop -- /app & wait", Room::No),
+            ("bash", "/softstop -- /app || exit 0", Room::No),
+            ("sh", "/softstop -- sh -c \"a; b\"", Room::Perhaps),
+        ] {
+            assert_eq!(room(shell, script), expected, "{shell} {script:?}: {:?}", commands(script));
+        }
+    }
+
     #[test]
     fn every_way_to_start_it_is_understood() {
         let wrapped = &["--", "/app"][..];
@@ -276,8 +346,8 @@ mod tests {
         expect("env: [{ name: SOFTSTOP_CONFIG, value: /a }]", Front::Nothing, &["run"]);
         expect("image: x", Front::Nothing, &["--", "program"]);
         expect("command: [/tini, -g, --, /softstop, --, /app]", Front::Init, wrapped);
-        expect("command: [sh, -c, 'sleep 1; /softstop -- /app']", Front::Shell { exec: false }, wrapped);
-        expect("command: [sh, -c, 'x && exec /softstop -- /app']", Front::Shell { exec: true }, wrapped);
+        expect("command: [sh, -c, 'sleep 1; /softstop -- /app']", Front::Shell(Room::Perhaps), wrapped);
+        expect("command: [sh, -c, 'x && exec /softstop -- /app']", Front::Shell(Room::Made), wrapped);
         expect(
             "command: [softstop, '--grace=$(G)s', --, x, '$(UNKNOWN)']\nenv: [{ name: G, value: '9' }]",
             Front::Nothing,

@@ -2,7 +2,7 @@
 
 use super::Found;
 use crate::pod::Case;
-use crate::pod::launch::Front;
+use crate::pod::launch::{Front, Room};
 use crate::signal::Signal;
 
 /// `command` replaces the image's ENTRYPOINT.
@@ -18,14 +18,23 @@ pub fn entrypoint(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn shell_form(case: &Case<'_>, found: &mut Found<'_>) {
-    if case.is_front(Front::Shell { exec: false }) {
-        found.error(
+    let help = "write the command without a shell: command: [\"/softstop\", …]; or let the shell make room: sh -c 'exec /softstop …'";
+    match case.launch.front {
+        Front::Shell(Room::No) => found.error(
             case.launch.mark.clone(),
             "a shell is PID 1 in front of softstop",
             "SIGTERM goes to the shell, which does not pass it on: softstop hears of no stop, and everything gets SIGKILL when the \
              grace is over",
-            "write the command without a shell: command: [\"/softstop\", …]; or let the shell make room: sh -c 'exec /softstop …'",
-        );
+            help,
+        ),
+        Front::Shell(Room::Perhaps) => found.warn(
+            case.launch.mark.clone(),
+            "whether a shell is PID 1 in front of softstop depends on the shell",
+            "bash and busybox make room for the last command of a script; Debian's and Ubuntu's sh (dash) stays and keeps SIGTERM: \
+             softstop hears of no stop, and everything gets SIGKILL when the grace is over",
+            help,
+        ),
+        _ => {}
     }
 }
 

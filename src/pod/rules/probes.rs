@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{Found, said};
 use crate::config::listen::Listen;
-use crate::config::{Config, Handler as Task, Probe as OwnProbe};
+use crate::config::problem::Span;
+use crate::config::{Config, Control, Handler as Task, Probe as OwnProbe};
 use crate::pod::Case;
+use crate::pod::launch::is_softstop;
 use crate::pod::tree::Node;
 use crate::pod::view::{Container, Handler, Probe, ProbeKind, Role};
 
@@ -33,28 +35,90 @@ pub fn endpoint(path: &str) -> Option<Endpoint> {
     }
 }
 
-/// Each HTTP probe of the pod with its container: those of other containers may ask softstop, too.
-fn http<'a>(case: &Case<'a>) -> Vec<(Container<'a>, Probe<'a>)> {
-    let containers = case.workload.pod.containers().into_iter();
-    let all = containers.flat_map(|c| c.probes().map(move |p| (c, p)).collect::<Vec<_>>());
-    all.filter(|(_, p)| matches!(p.handler, Handler::Http { .. })).collect()
+/// A probe that asks softstop.
+pub struct Asking<'a> {
+    pub probe: Probe<'a>,
+    /// `None`: a path that softstop does not have.
+    pub endpoint: Option<Endpoint>,
+    /// How it asks, for messages: `/readyz`, `softstop probe ready`.
+    pub shown: &'a str,
+    /// Where it says so.
+    pub mark: Span,
+    /// A program in the container asks, and not the kubelet.
+    by_program: bool,
 }
 
-/// The probes that ask softstop, with what they ask for: `None` for a path it does not have.
-pub fn asking<'a>(case: &Case<'a>) -> Vec<(Container<'a>, Probe<'a>, Option<Endpoint>)> {
-    let own = |(c, p): (Container<'a>, Probe<'a>)| {
-        let Handler::Http { port, path, .. } = &p.handler else { return None };
-        let (number, path) = (c.port((*port)?), *path);
-        (number.is_some() && number == case.port()).then(|| (c, p, endpoint(path)))
-    };
-    http(case).into_iter().filter_map(own).collect()
+impl<'a> Asking<'a> {
+    fn new(case: &Case<'a>, container: Container<'a>, probe: Probe<'a>) -> Option<Asking<'a>> {
+        let is_own = |number: Option<u16>| number.is_some() && number == case.port();
+        let (endpoint, shown, mark, by_program) = match &probe.handler {
+            Handler::Http { port, path, node } => {
+                let mark = node.get("path").unwrap_or(*node).mark();
+                is_own(container.port((*port)?)).then(|| (endpoint(path), *path, mark, false))?
+            }
+            Handler::Exec(words) => {
+                let mark = probe.node.at(&["exec", "command"]).unwrap_or(probe.node).mark();
+                let (endpoint, shown) = by_words(words, container.name == case.container.name, case.port())?;
+                (endpoint, shown, mark, true)
+            }
+            Handler::Tcp(_) | Handler::Sleep(_) | Handler::Grpc | Handler::None => return None,
+        };
+        Some(Asking { probe, endpoint, shown, mark, by_program })
+    }
+
+    /// What to write for this kind of question instead.
+    pub fn instead(&self, right: &str) -> String {
+        if !self.by_program {
+            return format!("write path: {right}");
+        }
+        let target = match endpoint(right) {
+            Some(Endpoint::Startup) => "startup",
+            Some(Endpoint::Live) => "live",
+            _ => "ready",
+        };
+        format!("write exec: {{ command: [\"/softstop\", \"probe\", \"{target}\"] }}, or httpGet with path: {right}")
+    }
 }
 
-/// What the probe asks of softstop, if it does.
-pub fn asks(case: &Case<'_>, probe: &Probe<'_>) -> Option<Option<Endpoint>> {
-    let Handler::Http { port, path, .. } = &probe.handler else { return None };
-    let number = case.container.port((*port)?);
-    (number.is_some() && number == case.port()).then(|| endpoint(path))
+/// `softstop probe ready`, alone or in a shell's script, and what asks softstop's port by a URL (`curl localhost:9180/readyz`).
+/// `own`: in softstop's own container, where its control socket is.
+fn by_words<'a>(words: &[&'a str], own: bool, port: Option<u16>) -> Option<(Option<Endpoint>, &'a str)> {
+    let pieces: Vec<&str> = words.iter().flat_map(|w| w.split_whitespace()).collect();
+    let bare = |word: &'a str| word.trim_matches(['"', '\'', ';', ')']);
+    let asks = pieces.windows(2).position(|pair| is_softstop(pair[0]) && pair[1] == "probe");
+    let behind = asks.map_or(&pieces[..], |at| &pieces[at + 2..]);
+    if asks.is_some()
+        && let Some(named) = behind.iter().find_map(|w| match bare(w) {
+            "ready" => Some((Endpoint::Ready, "softstop probe ready")),
+            "live" => Some((Endpoint::Live, "softstop probe live")),
+            "startup" => Some((Endpoint::Startup, "softstop probe startup")),
+            _ => None,
+        })
+    {
+        return own.then_some((Some(named.0), named.1));
+    }
+    behind.iter().find_map(|word| {
+        let rest = bare(word).strip_prefix("http://").unwrap_or(bare(word));
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
+        let number = authority.rsplit_once(':')?.1.parse::<u16>().ok()?;
+        (Some(number) == port).then(|| (endpoint(path), path))
+    })
+}
+
+/// The probes of the pod that ask softstop: those of other containers may, too.
+pub fn asking<'a>(case: &Case<'a>) -> Vec<Asking<'a>> {
+    let all = case.workload.pod.containers().into_iter().flat_map(|c| c.probes().map(move |p| (c, p)));
+    all.filter_map(|(container, probe)| Asking::new(case, container, probe)).collect()
+}
+
+/// Those of the kubelet, over HTTP.
+fn by_kubelet<'a>(case: &Case<'a>) -> impl Iterator<Item = Asking<'a>> {
+    asking(case).into_iter().filter(|a| !a.by_program)
+}
+
+/// The same of one probe of softstop's own container.
+pub fn own<'a>(case: &Case<'a>, kind: ProbeKind) -> Option<Asking<'a>> {
+    Asking::new(case, *case.container, case.container.probe(kind)?)
 }
 
 /// The ports that softstop itself asks its processes on: theirs.
@@ -106,7 +170,7 @@ pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
                     },
                 ),
             };
-            found.error(port.mark(), sentence, effect(&probe), help);
+            found.error(port.mark(), sentence, effect(probe.kind), help);
         }
     }
 }
@@ -128,9 +192,18 @@ pub fn port_taken(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// The endpoint for a kind of probe.
+fn right(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Startup => "/startupz",
+        ProbeKind::Readiness => "/readyz",
+        ProbeKind::Liveness => "/livez",
+    }
+}
+
 /// What a probe that never succeeds does.
-fn effect(probe: &Probe<'_>) -> &'static str {
-    match probe.kind {
+fn effect(kind: ProbeKind) -> &'static str {
+    match kind {
         ProbeKind::Startup => "the container is killed and restarted again and again before it has started",
         ProbeKind::Readiness => "the pod never becomes ready: no traffic, and the rollout stops here",
         ProbeKind::Liveness => "the container is killed and restarted again and again while all is well",
@@ -138,26 +211,30 @@ fn effect(probe: &Probe<'_>) -> &'static str {
 }
 
 pub fn path(case: &Case<'_>, found: &mut Found<'_>) {
-    for (_, probe, endpoint) in asking(case) {
-        let Handler::Http { node, path, .. } = &probe.handler else { continue };
-        let mark = node.get("path").unwrap_or(*node).mark();
-        let right = match probe.kind {
-            ProbeKind::Startup => "/startupz",
-            ProbeKind::Readiness => "/readyz",
-            ProbeKind::Liveness => "/livez",
-        };
-        match endpoint {
+    for asking in asking(case) {
+        let (path, kind) = (asking.shown, asking.probe.kind);
+        let right = right(kind);
+        if asking.by_program && case.config().control == Control::Off && case.port().is_none() {
+            found.error(
+                asking.mark.clone(),
+                format!("`{path}` reaches nobody: the control socket is off, and softstop does not listen"),
+                effect(kind),
+                "leave [control] and SOFTSTOP_CONTROL out, or add SOFTSTOP_HTTP=9180",
+            );
+            continue;
+        }
+        match asking.endpoint {
             None => found.error(
-                mark,
+                asking.mark.clone(),
                 format!("softstop answers 404 on {path}"),
-                effect(&probe),
-                format!("write path: {right}"),
+                effect(kind),
+                asking.instead(right),
             ),
             Some(Endpoint::Always) => found.error(
-                mark,
+                asking.mark.clone(),
                 format!("{path} answers 200 whatever happens"),
                 "the probe never fails: nothing that goes wrong is ever noticed",
-                format!("write path: {right}"),
+                asking.instead(right),
             ),
             Some(_) => {
                 let check = path.trim_start_matches('/').split(['?', '#']).next().and_then(|p| p.split_once('/'));
@@ -168,14 +245,32 @@ pub fn path(case: &Case<'_>, found: &mut Found<'_>) {
                 };
                 if let Some((_, name)) = check.filter(|(_, name)| !known(name)) {
                     found.error(
-                        mark,
+                        asking.mark.clone(),
                         format!("softstop has no check {name}: it answers 404 on {path}"),
-                        effect(&probe),
-                        format!("name a process of the configuration, or write path: {right}"),
+                        effect(kind),
+                        format!("name a process of the configuration, or {}", asking.instead(right)),
                     );
                 }
             }
         }
+    }
+    connects_alone(case, found);
+}
+
+/// Who only connects learns that softstop runs, which says nothing of what it runs.
+fn connects_alone(case: &Case<'_>, found: &mut Found<'_>) {
+    for (container, probe) in case.workload.pod.containers().into_iter().flat_map(|c| c.probes().map(move |p| (c, p))) {
+        let Handler::Tcp(node) = probe.handler else { continue };
+        let Some(port) = node.get("port").and_then(|p| container.port(p)).filter(|p| Some(*p) == case.port()) else {
+            continue;
+        };
+        let right = right(probe.kind);
+        found.error(
+            node.mark(),
+            format!("a tcpSocket probe of softstop's port {port} succeeds as long as softstop runs"),
+            "the probe never fails: nothing that goes wrong is ever noticed, and no drain is",
+            format!("write httpGet: {{ path: {right}, port: {port} }}"),
+        );
     }
 }
 
@@ -185,14 +280,14 @@ pub fn address(case: &Case<'_>, found: &mut Found<'_>) {
     if !http.listen.is_loopback() {
         return ipv4_alone(case, http.listen, found);
     }
-    for (_, probe, _) in asking(case) {
+    for Asking { probe, .. } in by_kubelet(case) {
         let Handler::Http { node, .. } = &probe.handler else { continue };
         let on_node = case.workload.pod.has("hostNetwork") && node.get("host").is_some();
         if !on_node {
             found.error(
                 probe.node.mark(),
                 format!("softstop listens on {} alone, and the kubelet asks the pod's address", http.listen),
-                effect(&probe),
+                effect(probe.kind),
                 listen_everywhere(case, http.listen),
             );
         }
@@ -208,7 +303,7 @@ fn ipv4_alone(case: &Case<'_>, listen: Listen, found: &mut Found<'_>) {
     if !listen.is_ipv4_alone() || !case.objects.services.iter().any(of_ipv6) {
         return;
     }
-    if let Some((_, probe, _)) = asking(case).into_iter().next() {
+    if let Some(Asking { probe, .. }) = by_kubelet(case).next() {
         found.warn(
             probe.node.mark(),
             format!("softstop listens on {listen}, IPv4 alone, and a Service of these pods is of IPv6"),
@@ -238,7 +333,7 @@ pub fn host(case: &Case<'_>, found: &mut Found<'_>) {
             found.error(
                 host.mark(),
                 format!("host: {} is the node, not the pod", host.text().unwrap_or_default()),
-                effect(&probe),
+                effect(probe.kind),
                 "remove host: the kubelet asks the pod's address then",
             );
         }
@@ -246,10 +341,10 @@ pub fn host(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn scheme(case: &Case<'_>, found: &mut Found<'_>) {
-    for (_, probe, _) in asking(case) {
+    for Asking { probe, .. } in by_kubelet(case) {
         let Handler::Http { node, .. } = &probe.handler else { continue };
         if let Some(scheme) = node.get("scheme").filter(|s| s.text() == Some("HTTPS")) {
-            found.error(scheme.mark(), "softstop's endpoints speak no TLS", effect(&probe), "remove scheme: HTTPS");
+            found.error(scheme.mark(), "softstop's endpoints speak no TLS", effect(probe.kind), "remove scheme: HTTPS");
         }
     }
 }
@@ -281,14 +376,15 @@ pub fn timeout(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn liveness_on_readyz(case: &Case<'_>, found: &mut Found<'_>) {
-    for (_, probe, endpoint) in asking(case) {
-        if probe.kind == ProbeKind::Liveness && matches!(endpoint, Some(Endpoint::Ready | Endpoint::Startup)) {
-            let Handler::Http { node, path, .. } = &probe.handler else { continue };
+    for asking in asking(case) {
+        if asking.probe.kind == ProbeKind::Liveness
+            && matches!(asking.endpoint, Some(Endpoint::Ready | Endpoint::Startup))
+        {
             found.error(
-                node.get("path").unwrap_or(*node).mark(),
-                format!("the livenessProbe asks {path}"),
+                asking.mark.clone(),
+                format!("the livenessProbe asks {}", asking.shown),
                 "what is not ready is killed: during a drain, after `softstop unready`, while a database is away",
-                "write path: /livez",
+                asking.instead("/livez"),
             );
         }
     }
@@ -297,7 +393,7 @@ pub fn liveness_on_readyz(case: &Case<'_>, found: &mut Found<'_>) {
 /// softstop's own /livez is 200 from its first moment: nothing is killed there for a slow start.
 pub fn liveness_without_startup(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(probe) = case.container.probe(ProbeKind::Liveness) else { return };
-    if asks(case, &probe).is_some() || case.container.probe(ProbeKind::Startup).is_some() {
+    if own(case, ProbeKind::Liveness).is_some() || case.container.probe(ProbeKind::Startup).is_some() {
         return;
     }
     found.warn(
@@ -312,14 +408,13 @@ pub fn liveness_without_startup(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn startup_path(case: &Case<'_>, found: &mut Found<'_>) {
-    for (_, probe, endpoint) in asking(case) {
-        if probe.kind == ProbeKind::Startup && endpoint == Some(Endpoint::Live) {
-            let Handler::Http { node, path, .. } = &probe.handler else { continue };
+    for asking in asking(case) {
+        if asking.probe.kind == ProbeKind::Startup && asking.endpoint == Some(Endpoint::Live) {
             found.warn(
-                node.get("path").unwrap_or(*node).mark(),
-                format!("the startupProbe asks {path}, which answers 200 from the first moment"),
+                asking.mark.clone(),
+                format!("the startupProbe asks {}, which succeeds from the first moment", asking.shown),
                 "it holds nothing back: a sidecar's main container starts before the init tasks are done",
-                "write path: /startupz",
+                asking.instead("/startupz"),
             );
         }
     }
@@ -334,13 +429,13 @@ pub fn longest_start(config: &Config) -> Duration {
 }
 
 pub fn startup_too_short(case: &Case<'_>, found: &mut Found<'_>) {
-    let Some(probe) = case.container.probe(ProbeKind::Startup) else { return };
-    if asks(case, &probe) != Some(Some(Endpoint::Startup)) {
+    let Some(Asking { probe, endpoint, .. }) = own(case, ProbeKind::Startup) else { return };
+    // /readyz is 200 after /startupz.
+    if !matches!(endpoint, Some(Endpoint::Startup | Endpoint::Ready)) {
         return;
     }
     let (has, needs) = (probe.patience(), longest_start(case.config()));
-    // The wrapper's default of five minutes is nobody's decision.
-    if has < needs && case.settings.file.is_some() {
+    if has < needs {
         let period = probe.period().as_secs().max(1);
         let threshold = needs.as_secs().div_ceil(period);
         found.warn(

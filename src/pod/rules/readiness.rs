@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::probes::{Endpoint, asking, asks};
+use super::probes::{Asking, Endpoint, asking, own};
 use super::{Found, said};
 use crate::config::{Config, Handler, ReadinessOnDrain, Step, Task};
 use crate::pod::Case;
@@ -30,14 +30,15 @@ pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn on_livez(case: &Case<'_>, found: &mut Found<'_>) {
-    for (_, probe, endpoint) in asking(case) {
-        if probe.kind == ProbeKind::Readiness && matches!(endpoint, Some(Endpoint::Live | Endpoint::Startup)) {
-            let Ask::Http { node, path, .. } = &probe.handler else { continue };
+    for asking in asking(case) {
+        if asking.probe.kind == ProbeKind::Readiness
+            && matches!(asking.endpoint, Some(Endpoint::Live | Endpoint::Startup))
+        {
             found.error(
-                node.get("path").unwrap_or(*node).mark(),
-                format!("the readinessProbe asks {path}, which stays 200 in a drain"),
+                asking.mark.clone(),
+                format!("the readinessProbe asks {}, which succeeds in a drain, too", asking.shown),
                 "on a restart by the kubelet, `softstop unready` or a process that is not ready the pod stays in every load balancer",
-                "write path: /readyz",
+                asking.instead("/readyz"),
             );
         }
     }
@@ -46,33 +47,38 @@ pub fn on_livez(case: &Case<'_>, found: &mut Found<'_>) {
 /// The program's own endpoint knows of no drain.
 pub fn elsewhere(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(probe) = case.container.probe(ProbeKind::Readiness) else { return };
-    if asks(case, &probe).is_some() || case.container.role != Role::Main {
+    if own(case, ProbeKind::Readiness).is_some() || case.container.role != Role::Main {
         return;
     }
-    // One that reaches nothing has been said.
-    if matches!(&probe.handler, Ask::Http { port: Some(port), .. } if case.container.port(*port).is_none()) {
-        return;
+    let port = match &probe.handler {
+        Ask::Http { port: Some(port), .. } => Some(*port),
+        Ask::Tcp(node) => node.get("port"),
+        _ => None,
+    };
+    if let Some(port) = port {
+        // One that reaches nothing has been said; so has an endpoint of softstop's behind a port that is none of its own.
+        let number = case.container.port(port);
+        if number.is_none() || number == Some(9180) || number == case.port() || port.text() == Some("softstop") {
+            return;
+        }
     }
-    // An endpoint of softstop's behind a port that is none of its own has been said, too.
-    let is_own = matches!(&probe.handler, Ask::Http { port: Some(port), .. }
-        if case.container.port(*port) == Some(9180) || port.text() == Some("softstop"));
-    if !is_own {
-        found.warn(
-            probe.node.mark(),
-            "the readinessProbe asks the program and not softstop",
-            "it does not fail in the drain, nor after `softstop unready`: connections still come while softstop waits for them to go",
-            format!("write {}; softstop asks the program: [process.readiness], SOFTSTOP_READINESS", advice(case)),
-        );
-    }
+    let softstop_asks = case.config().processes.iter().any(|p| p.readiness.is_some());
+    let rest = if softstop_asks { "" } else { "; softstop asks the program: [process.readiness], SOFTSTOP_READINESS" };
+    found.warn(
+        probe.node.mark(),
+        "the readinessProbe asks the program and not softstop",
+        "it does not fail in the drain, nor after `softstop unready`: connections still come while softstop waits for them to go",
+        format!("write {}{rest}", advice(case)),
+    );
 }
 
 pub fn kept(case: &Case<'_>, found: &mut Found<'_>) {
     if case.config().readiness_on_drain != ReadinessOnDrain::Keep {
         return;
     }
-    if let Some((_, probe, _)) = asking(case).into_iter().find(|(_, p, _)| p.kind == ProbeKind::Readiness) {
+    if let Some(asking) = asking(case).into_iter().find(|a| a.probe.kind == ProbeKind::Readiness) {
         found.warn(
-            probe.node.mark(),
+            asking.probe.node.mark(),
             "readiness never fails in the drain: readiness_on_drain = \"keep\"",
             "a deleted pod leaves the endpoints without it; one that is restarted by the kubelet, or drained by hand, gets traffic to the end",
             format!("write readiness_on_drain = \"fail\", or say that it is meant: annotation {}: readiness-kept", crate::pod::ALLOW),
@@ -83,7 +89,7 @@ pub fn kept(case: &Case<'_>, found: &mut Found<'_>) {
 pub fn slow(case: &Case<'_>, found: &mut Found<'_>) {
     let (drain, grace) = (longest_drain(case.config()), case.config().grace);
     let (until, what) = if drain.is_zero() { (grace, "whole grace") } else { (drain, "drain") };
-    for (_, probe, endpoint) in asking(case) {
+    for Asking { probe, endpoint, .. } in asking(case) {
         let noticed = probe.noticed();
         if probe.kind != ProbeKind::Readiness || endpoint != Some(Endpoint::Ready) || noticed < until {
             continue;
