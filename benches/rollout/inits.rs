@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::common;
+use crate::edge::Behind;
 
+#[derive(Clone)]
 pub enum How {
     /// The application itself.
     Bare,
@@ -15,8 +17,18 @@ pub enum How {
     S6(PathBuf),
     /// `softstop run` with this drain step.
     Softstop { binary: PathBuf, drain: String },
+    /// `softstop -- APP` with `SOFTSTOP_DRAIN=auto` and nothing else.
+    Auto(PathBuf),
 }
 
+/// What is measured at each lag.
+#[derive(Clone)]
+pub struct Row {
+    pub behind: Behind,
+    pub init: Init,
+}
+
+#[derive(Clone)]
 pub struct Init {
     pub name: String,
     pub how: How,
@@ -53,26 +65,28 @@ pub fn all(softstop: &Path, dir: &Path, fixed: &Fixed) -> Vec<Init> {
         let name = format!("tini, preStop sleep {}s", fixed.longest.as_secs());
         inits.push(Init { name, how: How::Wrapper(tini), pre_stop: fixed.longest, class: "prestop" });
     }
-    let drains = [
-        (format!("sleep = \"{}s\"", fixed.sleep.as_secs()), "sleep"),
+    let softstops = [
         (
-            "wait_idle = { port = PORT, connections = 0, quiet = \"2s\", minimum = \"1s\" }\ntimeout = \"30s\"".into(),
-            "idle",
+            format!("softstop, sleep {}s", fixed.sleep.as_secs()),
+            "sleep",
+            How::Softstop { binary: softstop.to_owned(), drain: format!("sleep = \"{}s\"", fixed.sleep.as_secs()) },
         ),
+        (
+            "softstop, wait_idle".to_owned(),
+            "idle",
+            How::Softstop {
+                binary: softstop.to_owned(),
+                drain: "wait_idle = { port = PORT }\ntimeout = \"30s\"".to_owned(),
+            },
+        ),
+        ("softstop, SOFTSTOP_DRAIN=auto".to_owned(), "auto", How::Auto(softstop.to_owned())),
     ];
-    for (drain, class) in drains {
-        let word = drain.split(" =").next().unwrap_or_default().to_owned();
-        let name = if class == "sleep" {
-            format!("softstop, sleep {}s", fixed.sleep.as_secs())
-        } else {
-            format!("softstop, {word}")
-        };
-        let how = How::Softstop { binary: softstop.to_owned(), drain };
+    for (name, class, how) in softstops {
         let init = Init { name, how, pre_stop: none, class };
         if init.accepted(dir) {
             inits.push(init);
         } else {
-            eprintln!("rollout: this softstop has no {word}: that row is left out");
+            eprintln!("rollout: this softstop does not know {}: that row is left out", init.name);
         }
     }
     inits
@@ -102,12 +116,25 @@ impl Init {
                 std::fs::write(&file, config).unwrap();
                 vec![text(binary), "run".into(), "-c".into(), text(&file)]
             }
+            How::Auto(binary) => {
+                let words = ["env", "SOFTSTOP_DRAIN=auto", &text(binary), "--"].map(ToOwned::to_owned);
+                [&words[..], app].concat()
+            }
         }
     }
 
     fn accepted(&self, dir: &Path) -> bool {
-        let mut command = self.command(&["/bin/true".to_owned()], 1, dir);
-        command[1] = "check".into();
+        let command = match &self.how {
+            How::Softstop { .. } => {
+                let mut command = self.command(&["/bin/true".to_owned()], 1, dir);
+                command[1] = "check".into();
+                command
+            }
+            How::Auto(binary) => {
+                [&binary.display().to_string(), "--drain", "auto", "--", "/bin/true"].map(str::to_owned).into()
+            }
+            _ => return true,
+        };
         std::process::Command::new(&command[0]).args(&command[1..]).output().is_ok_and(|o| o.status.success())
     }
 }

@@ -11,7 +11,11 @@ use nix::unistd::Pid;
 
 use crate::app::{LISTENING, TOLD};
 use crate::common::children;
-use crate::inits::Init;
+use crate::edge::{Behind, Tools};
+use crate::grpc;
+use crate::haproxy::Haproxy;
+use crate::inits::Row;
+use crate::restart::INSTANCES;
 
 /// For an instance to listen, and for one that was told to stop to end. No row needs it.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -29,15 +33,27 @@ pub struct Instance {
     unshare: Child,
     init: Pid,
     said: Arc<(Mutex<Said>, Condvar)>,
+    /// Outlives it, as a mesh's does.
+    _beside: Option<Haproxy>,
 }
 
 impl Instance {
-    /// Returns once it listens on `port`.
-    pub fn start(init: &Init, port: u16, dir: &Path) -> Result<Instance, String> {
-        let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
-        let app = [this.display().to_string(), "app".to_owned(), port.to_string()];
+    /// Returns once it can be reached at `entry`.
+    pub fn start(row: &Row, tools: &Tools, entry: u16, dir: &Path) -> Result<Instance, String> {
+        let (init, sidecar) = (&row.init, row.behind == Behind::Sidecar);
+        // The application is at a port of its own where there is a proxy before it.
+        let port = if sidecar { entry + 2 * INSTANCES as u16 } else { entry };
+        let app = match (row.behind, &tools.python) {
+            (Behind::Grpc, Some(python)) => grpc::service(python, port),
+            _ => {
+                let this = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+                vec![this.display().to_string(), "app".to_owned(), port.to_string()]
+            }
+        };
         let log = std::fs::File::create(dir.join(format!("{port}.log"))).map_err(|e| format!("{port}.log: {e}"))?;
         let mut unshare = Command::new("unshare")
+            // None of the bench's own.
+            .env_remove("SOFTSTOP_BENCH_BINARY")
             .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
             .args(init.command(&app, port, dir))
             .stdin(Stdio::null())
@@ -61,7 +77,7 @@ impl Instance {
             heard.0.lock().unwrap().over = true;
             heard.1.notify_all();
         });
-        let mut instance = Instance { unshare, init: Pid::from_raw(0), said };
+        let mut instance = Instance { unshare, init: Pid::from_raw(0), said, _beside: None };
         let (lock, changed) = (&instance.said.0, &instance.said.1);
         let waited = changed.wait_timeout_while(lock.lock().unwrap(), LIMIT, |s| s.listening.is_none()).unwrap();
         if waited.1.timed_out() {
@@ -70,6 +86,9 @@ impl Instance {
         drop(waited);
         let first = children(instance.unshare.id() as i32).first().copied();
         instance.init = Pid::from_raw(first.ok_or_else(|| format!("{} has ended early", init.name))?);
+        if sidecar {
+            instance._beside = Some(Haproxy::start(&tools.haproxy, dir, entry, &[port], "")?);
+        }
         Ok(instance)
     }
 

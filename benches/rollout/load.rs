@@ -1,5 +1,5 @@
-//! The traffic: three kinds of clients at the same time, from before the first stop until after the last. They repeat nothing: what
-//! does not get its whole answer has failed.
+//! The traffic: kinds of clients at the same time, from before the first stop until after the last. They repeat nothing: what does not get
+//! its whole answer has failed.
 
 use std::cell::RefCell;
 use std::io;
@@ -14,9 +14,12 @@ use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use crate::edge::Serving;
+use crate::grpc;
+use crate::nginx::NAMED;
 use crate::websocket::{self, CLOSE, KEY, TEXT};
 
-/// Clients that keep their connection and send a request every so often.
+/// Clients that send a request every so often, and keep their connection where somebody stands between them and the instance.
 const SHORT: usize = 6;
 const EVERY: Duration = Duration::from_millis(100);
 /// Clients whose requests take so many milliseconds, each over a new connection.
@@ -49,14 +52,57 @@ pub struct Tally {
 /// By [`Kind`], in the order of [`KINDS`].
 pub type Tallies = [Tally; 3];
 
-/// Traffic to the port of a load balancer, until [`Load::end`].
-pub struct Load {
-    enough: Arc<AtomicBool>,
-    thread: JoinHandle<Tallies>,
+/// Where requests go.
+#[derive(Clone)]
+pub enum Target {
+    /// To the port of one that decides by itself.
+    Balancer(u16),
+    /// To the port of one that is told which instance is meant.
+    Named(u16, Serving),
+    /// To the instances themselves, each over a connection of its own.
+    Direct(Vec<u16>, Serving),
 }
 
-impl Load {
-    pub fn begin(port: u16) -> Load {
+impl Target {
+    /// The port for the next request of a client, and the header for it. The clients take turns.
+    fn next(&self, turn: &mut usize) -> (u16, String) {
+        *turn += 1;
+        let pick = |serving: &Serving| {
+            let serving = serving.lock().unwrap();
+            serving[*turn % serving.len()]
+        };
+        match self {
+            Target::Balancer(port) => (*port, String::new()),
+            Target::Named(port, serving) => (*port, format!("{NAMED}: {}\r\n", pick(serving))),
+            Target::Direct(ports, serving) => (ports[pick(serving)], String::new()),
+        }
+    }
+
+    fn keeps_connections(&self) -> bool {
+        !matches!(self, Target::Direct(..))
+    }
+
+    fn clients(&self, kind: Kind) -> usize {
+        match (kind, self) {
+            (Kind::Short, _) => SHORT,
+            // Nothing that lasts: a drain has no more to go by than a few milliseconds of each request.
+            (Kind::Long, Target::Direct(..)) => 0,
+            (Kind::Long, _) => LONG,
+            // The others speak no WebSocket here.
+            (Kind::Session, Target::Balancer(_)) => SESSIONS,
+            (Kind::Session, _) => 0,
+        }
+    }
+}
+
+/// Traffic, until [`Load::end`].
+pub enum Load<'a> {
+    Http { enough: Arc<AtomicBool>, thread: JoinHandle<Tallies> },
+    Grpc(&'a grpc::Clients),
+}
+
+impl Load<'_> {
+    pub fn begin(target: Target) -> Load<'static> {
         let enough = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&enough);
         let thread = std::thread::spawn(move || {
@@ -64,41 +110,49 @@ impl Load {
             let tallies = Rc::new(RefCell::new(Tallies::default()));
             let local = LocalSet::new();
             for kind in KINDS {
-                let clients = [SHORT, LONG, SESSIONS][kind as usize];
-                for number in 0..clients {
-                    local.spawn_local(client(kind, number, port, Arc::clone(&seen), Rc::clone(&tallies)));
+                for number in 0..target.clients(kind) {
+                    local.spawn_local(client(kind, number, target.clone(), Arc::clone(&seen), Rc::clone(&tallies)));
                 }
             }
             runtime.block_on(local);
             Rc::try_unwrap(tallies).expect("every client has ended").into_inner()
         });
-        Load { enough, thread }
+        Load::Http { enough, thread }
     }
 
     /// What is under way is finished, nothing new is begun.
-    pub fn end(self) -> Tallies {
-        self.enough.store(true, Ordering::SeqCst);
-        self.thread.join().expect("the clients do not panic")
+    pub fn end(self) -> Result<Tallies, String> {
+        match self {
+            Load::Http { enough, thread } => {
+                enough.store(true, Ordering::SeqCst);
+                Ok(thread.join().expect("the clients do not panic"))
+            }
+            Load::Grpc(clients) => clients.end(),
+        }
     }
 }
 
-async fn client(kind: Kind, number: usize, port: u16, enough: Arc<AtomicBool>, tallies: Rc<RefCell<Tallies>>) {
+async fn client(kind: Kind, number: usize, target: Target, enough: Arc<AtomicBool>, tallies: Rc<RefCell<Tallies>>) {
     let mut random = Random(number as u64 * 1000 + kind as u64);
-    let mut connection = None;
+    let (mut connection, mut turn) = (None, number);
     // Not all at the same moment.
     sleep(EVERY.mul_f64(random.between(0, 1000) as f64 / 1000.0)).await;
     let mut next = tokio::time::Instant::now();
     while !enough.load(Ordering::SeqCst) {
+        let (port, header) = target.next(&mut turn);
         let done = match kind {
             Kind::Short => {
                 next += EVERY;
-                let done = within(Duration::ZERO, short(&mut connection, port)).await;
+                let done = within(Duration::ZERO, short(&mut connection, port, &header)).await;
+                if !target.keeps_connections() {
+                    connection = None;
+                }
                 sleep_until(next).await;
                 done
             }
             Kind::Long => {
                 let ms = random.between(LONG_MS.0, LONG_MS.1);
-                within(Duration::from_millis(ms), long(port, ms)).await
+                within(Duration::from_millis(ms), long(port, ms, &header)).await
             }
             Kind::Session => {
                 let ms = random.between(SESSION_MS.0, SESSION_MS.1);
@@ -125,7 +179,7 @@ async fn connect(port: u16) -> io::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(stream))
 }
 
-async fn short(connection: &mut Option<BufReader<TcpStream>>, port: u16) -> io::Result<()> {
+async fn short(connection: &mut Option<BufReader<TcpStream>>, port: u16, header: &str) -> io::Result<()> {
     // What the balancer has closed meanwhile is no failure: the request has not been sent yet.
     let closed = |c: &BufReader<TcpStream>| !matches!(c.get_ref().try_read(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
     if connection.as_ref().is_some_and(closed) {
@@ -135,16 +189,16 @@ async fn short(connection: &mut Option<BufReader<TcpStream>>, port: u16) -> io::
         Some(stream) => stream,
         None => connection.insert(connect(port).await?),
     };
-    stream.write_all(b"GET /short HTTP/1.1\r\nHost: bench\r\n\r\n").await?;
+    stream.write_all(format!("GET /short HTTP/1.1\r\nHost: bench\r\n{header}\r\n").as_bytes()).await?;
     if answered(stream, 200).await? {
         *connection = None;
     }
     Ok(())
 }
 
-async fn long(port: u16, ms: u64) -> io::Result<()> {
+async fn long(port: u16, ms: u64, header: &str) -> io::Result<()> {
     let mut stream = connect(port).await?;
-    let request = format!("GET /long?{ms} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+    let request = format!("GET /long?{ms} HTTP/1.1\r\nHost: bench\r\n{header}\r\n");
     stream.write_all(request.as_bytes()).await?;
     answered(&mut stream, 200).await.map(drop)
 }

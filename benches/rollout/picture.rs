@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use crate::Results;
-use crate::inits::Init;
+use crate::inits::Row;
 use crate::restart::Outcome;
 
 const WIDTH: f64 = 900.0;
@@ -24,18 +24,18 @@ const STYLE: &str = "
 text { font: 12px system-ui, sans-serif; fill: #1f2328 } .small { font-size: 10px } .head { font-size: 15px; font-weight: 600 }
 .axis { stroke: #8c959f } .grid { stroke: #8c959f; stroke-opacity: .3 } .fail { stroke: #cf222e; stroke-opacity: .7 }
 .bare { fill: #8c959f } .tini { fill: #bf8700 } .dumb { fill: #bc4c00 } .s6 { fill: #8250df } .prestop { fill: #0969da }
-.sleep { fill: #4ac26b } .idle { fill: #1a7f37 } .shutdown { fill-opacity: .45 } .known { stroke: #1f2328; stroke-width: 2 }
+.sleep { fill: #4ac26b } .idle { fill: #1a7f37 } .auto { fill: #0f5132 } .shutdown { fill-opacity: .45 } .known { stroke: #1f2328; stroke-width: 2 }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .known { stroke: #e6edf3 } .fail { stroke: #ff7b72 }
-.prestop { fill: #58a6ff } .s6 { fill: #a371f7 } .idle { fill: #3fb950 } .sleep { fill: #7ee2a8 } .dumb { fill: #f0883e } .tini { fill: #d29922 } }
+.prestop { fill: #58a6ff } .s6 { fill: #a371f7 } .idle { fill: #3fb950 } .sleep { fill: #7ee2a8 } .auto { fill: #aff5b4 } .dumb { fill: #f0883e } .tini { fill: #d29922 } }
 ";
 
 pub fn svg(results: &Results) -> String {
-    let height = ROWS + ROW * results.inits.len() as f64 + 56.0;
+    let height = ROWS + ROW * results.rows.len() as f64 + 56.0;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          aria-label=\"failed requests by lag, and one rolling restart\">\n<style>{STYLE}</style>\n"
     );
-    legend(&mut out, &results.inits);
+    legend(&mut out, &results.rows);
     bars(&mut out, results);
     timeline(&mut out, results);
     out.push_str("</svg>\n");
@@ -63,7 +63,7 @@ fn put(out: &mut String, element: &str) {
     writeln!(out, "{element}").expect("writing to a String cannot fail");
 }
 
-fn legend(out: &mut String, inits: &[Init]) {
+fn legend(out: &mut String, rows: &[Row]) {
     text(
         out,
         20.0,
@@ -74,7 +74,7 @@ fn legend(out: &mut String, inits: &[Init]) {
     );
     let mut x = 20.0;
     let mut y = 48.0;
-    for init in inits {
+    for init in rows.iter().map(|row| &row.init) {
         let needs = 34.0 + 6.6 * init.name.len() as f64;
         if x + needs > RIGHT {
             (x, y) = (20.0, y + 18.0);
@@ -96,7 +96,7 @@ fn bars(out: &mut String, results: &Results) {
     let highest = all.fold(1.0, f64::max);
     let left = 60.0;
     let group = (RIGHT - left) / results.lags.len() as f64;
-    let width = (group - 24.0) / results.inits.len() as f64;
+    let width = (group - 24.0) / results.rows.len() as f64;
     for part in [0.5, 1.0] {
         let y = BASE - (BASE - TOP) * part;
         line(out, (left, y), (RIGHT, y), "grid");
@@ -104,11 +104,11 @@ fn bars(out: &mut String, results: &Results) {
     }
     for (l, lag) in results.lags.iter().enumerate() {
         let begin = left + group * l as f64 + 12.0;
-        for (i, init) in results.inits.iter().enumerate() {
+        for (i, row) in results.rows.iter().enumerate() {
             let count = failed(&results.outcomes[i][l]);
             let high = (BASE - TOP) * count / highest;
             let x = begin + width * i as f64;
-            rect(out, (x, BASE - high), (width - 2.0, high), init.class);
+            rect(out, (x, BASE - high), (width - 2.0, high), row.init.class);
             let label = if count > 0.0 && count < 10.0 { format!("{count:.1}") } else { format!("{count:.0}") };
             text(out, x + width / 2.0 - 1.0, BASE - high - 4.0, "small", "middle", &label);
         }
@@ -130,14 +130,15 @@ fn timeline(out: &mut String, results: &Results) {
     text(out, 20.0, ROWS - 44.0, "head", "start", &title);
     let key = "full colour: stop asked for, still serving · pale: the application shuts down · upright bar: the balancer knows · red: failed requests";
     text(out, 20.0, ROWS - 24.0, "small", "start", key);
-    let foot = ROWS + ROW * results.inits.len() as f64;
+    let foot = ROWS + ROW * results.rows.len() as f64;
     let step = if longest > 30.0 { 5 } else { 2 };
     for second in (0..).step_by(step).take_while(|s| (*s as f64) < longest) {
         let at = x(Duration::from_secs(second));
         line(out, (at, ROWS - 8.0), (at, foot), "grid");
         text(out, at, foot + 16.0, "small", "middle", &format!("{second} s"));
     }
-    for (i, (init, outcome)) in results.inits.iter().zip(shown).enumerate() {
+    for (i, (row, outcome)) in results.rows.iter().zip(shown).enumerate() {
+        let init = &row.init;
         let y = ROWS + ROW * i as f64;
         text(out, LEFT - 10.0, y + 14.0, "", "end", &init.name);
         for (number, stop) in outcome.stops.iter().enumerate() {

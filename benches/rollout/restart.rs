@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::balancer::Balancer;
-use crate::inits::Init;
+use crate::edge::{Edge, Tools};
+use crate::inits::Row;
 use crate::instance::Instance;
-use crate::load::{Load, Tallies};
+use crate::load::Tallies;
 
 /// Instances that serve, each of which is replaced.
 pub const INSTANCES: usize = 2;
+/// One for the edge, one for each instance, and one for each application that has a proxy beside it.
+pub const PORTS: u16 = 1 + 4 * INSTANCES as u16;
 /// Traffic before the first stop.
 const BEFORE: Duration = Duration::from_millis(1500);
 /// Between the end of one instance and the start of the next one's successor.
@@ -32,20 +34,21 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-/// Restarts every instance under `init`: a new one is started and added first (a surge of one), then the old one is stopped. Whoever
-/// keeps the balancer's list removes the old one `lag` after its stop was asked for, whatever else happens. Ports from `ports` on.
-pub fn run(init: &Init, lag: Duration, haproxy: &Path, ports: u16, dir: &Path) -> Result<Outcome, String> {
+/// Restarts every instance under the row's init: a new one is started and added first (a surge of one), then the old one is stopped.
+/// Whoever keeps the list of those that serve removes the old one `lag` after its stop was asked for, whatever else happens. Ports from
+/// `ports` on, [`PORTS`] of them.
+pub fn run(row: &Row, lag: Duration, tools: &Tools, ports: u16, dir: &Path) -> Result<Outcome, String> {
     std::fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
     let port = |slot: usize| ports + 1 + u16::try_from(slot).expect("there are four");
     let servers: Vec<u16> = (0..2 * INSTANCES).map(port).collect();
-    let balancer = Balancer::start(haproxy, dir, ports, &servers)?;
+    let edge = Edge::start(row.behind, tools, dir, ports, &servers)?;
     let start = |slot: usize| {
-        let instance = Instance::start(init, port(slot), dir)?;
-        balancer.add(slot)?;
+        let instance = Instance::start(row, tools, port(slot), dir)?;
+        edge.add(slot)?;
         Ok::<Instance, String>(instance)
     };
     let old = (0..INSTANCES).map(start).collect::<Result<Vec<_>, _>>()?;
-    let load = Load::begin(ports);
+    let load = edge.load()?;
     std::thread::sleep(BEFORE);
     let begun = Instant::now();
     let (stops, took) = std::thread::scope(|scope| {
@@ -55,21 +58,21 @@ pub fn run(init: &Init, lag: Duration, haproxy: &Path, ports: u16, dir: &Path) -
                 std::thread::sleep(BETWEEN);
             }
             new.push(start(slot + INSTANCES)?);
-            let (asked, balancer) = (Instant::now(), &balancer);
+            let (asked, edge) = (Instant::now(), &edge);
             removals.push(scope.spawn(move || {
                 std::thread::sleep(lag);
-                balancer.remove(slot)
+                edge.remove(slot)
             }));
-            std::thread::sleep(init.pre_stop);
+            std::thread::sleep(row.init.pre_stop);
             old.stop()?;
             let (ended, told) = old.ended()?;
-            let told = told.ok_or_else(|| format!("the application under {} was not told to stop", init.name))?;
+            let told = told.ok_or_else(|| format!("the application under {} was not told to stop", row.init.name))?;
             stops.push(Stop { asked, told: told - asked, ended: ended - asked });
         }
         let took = begun.elapsed();
         removals.into_iter().try_for_each(|r| r.join().expect("it does not panic"))?;
         // What is under way is finished while the new instances live.
-        let tallies = load.end();
+        let tallies = load.end()?;
         Ok::<_, String>(((stops, tallies), took))
     })?;
     let (stops, tallies) = stops;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::edge::Behind;
+use crate::inits::Row;
 use crate::load::KINDS;
 use crate::restart::{INSTANCES, Outcome};
 use crate::{Results, common};
@@ -35,26 +37,42 @@ fn seconds(d: Duration) -> String {
 }
 
 pub fn markdown(results: &Results) -> String {
-    let mut text = format!(
-        "Failed requests in {} of {INSTANCES} instances: short requests / long requests / WebSocket sessions.\n\n",
-        if results.rounds == 1 {
-            "one rolling restart".to_owned()
-        } else {
-            format!("{} rolling restarts", results.rounds)
-        }
-    );
-    grid(&mut text, results, |r, i, l| {
-        let failed = failed(&r.outcomes[i][l]);
-        match failed.iter().sum() {
-            0 => "**0**".to_owned(),
-            _ => failed.map(|n| n.to_string()).join(" / "),
-        }
-    });
-    text.push_str("\nSeconds from an instance's stop request to its end (of a whole rolling restart), medians.\n\n");
-    grid(&mut text, results, |r, i, l| {
-        format!("{} ({})", seconds(stop(&r.outcomes[i][l])), seconds(rollout(&r.outcomes[i][l])))
-    });
-    saved(&mut text, results);
+    let restarts = if results.rounds == 1 {
+        "one rolling restart".to_owned()
+    } else {
+        format!("{} rolling restarts", results.rounds)
+    };
+    let mut text = String::new();
+    let (first, edges) = (results.first(), results.only(|row| row.behind != Behind::Haproxy));
+    if !first.rows.is_empty() {
+        text.push_str(&format!(
+            "Failed requests in {restarts} of {INSTANCES} instances: short requests / long requests / WebSocket sessions.\n\n"
+        ));
+        grid(&mut text, &first, |r, i, l| {
+            let failed = failed(&r.outcomes[i][l]);
+            match failed.iter().sum() {
+                0 => "**0**".to_owned(),
+                _ => failed.map(|n| n.to_string()).join(" / "),
+            }
+        });
+        text.push_str(
+            "\nSeconds from an instance's stop request to its end (of a whole rolling restart), medians.\n\n",
+        );
+        grid(&mut text, &first, |r, i, l| {
+            format!("{} ({})", seconds(stop(&r.outcomes[i][l])), seconds(rollout(&r.outcomes[i][l])))
+        });
+        saved(&mut text, &first);
+    }
+    if !edges.rows.is_empty() {
+        text.push_str(&format!(
+            "\nBehind other edges: failed requests in {restarts} of {INSTANCES} instances; seconds from a stop request to the end, median.\n\n"
+        ));
+        grid(&mut text, &edges, |r, i, l| {
+            let failed: usize = failed(&r.outcomes[i][l]).iter().sum();
+            let failed = if failed == 0 { "**0**".to_owned() } else { failed.to_string() };
+            format!("{failed}; {} s", seconds(stop(&r.outcomes[i][l])))
+        });
+    }
     details(&mut text, results);
     let machine = common::machine();
     let rounds = if results.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", results.rounds) };
@@ -62,28 +80,37 @@ pub fn markdown(results: &Results) -> String {
     text
 }
 
-/// A row an init, a column a lag.
+/// As the tables name it.
+fn name(row: &Row) -> String {
+    if row.behind == Behind::Haproxy {
+        return row.init.name.clone();
+    }
+    format!("{}: {}", row.behind.name(), row.init.name)
+}
+
+/// A row each, a column a lag.
 fn grid(text: &mut String, results: &Results, cell: impl Fn(&Results, usize, usize) -> String) {
     let lags: Vec<String> = results.lags.iter().map(|l| format!("lag {} s", l.as_secs())).collect();
     text.push_str(&format!("| | {} |\n|---|{}\n", lags.join(" | "), "---|".repeat(lags.len())));
-    for (i, init) in results.inits.iter().enumerate() {
+    for (i, row) in results.rows.iter().enumerate() {
         let cells: Vec<String> = (0..results.lags.len()).map(|l| cell(results, i, l)).collect();
-        text.push_str(&format!("| {} | {} |\n", init.name, cells.join(" | ")));
+        text.push_str(&format!("| {} | {} |\n", name(row), cells.join(" | ")));
     }
 }
 
 /// What a drain that knows saves beside those that sleep.
 fn saved(text: &mut String, results: &Results) {
-    let Some(idle) = results.inits.iter().position(|i| i.class == "idle") else { return };
-    text.push_str(&format!("\nSeconds that {} saves per rolling restart, medians.\n\n", results.inits[idle].name));
+    let Some(idle) = results.rows.iter().position(|row| row.init.class == "idle") else { return };
+    text.push_str(&format!("\nSeconds that {} saves per rolling restart, medians.\n\n", results.rows[idle].init.name));
     let lags: Vec<String> = results.lags.iter().map(|l| format!("lag {} s", l.as_secs())).collect();
     text.push_str(&format!("| beside | {} |\n|---|{}\n", lags.join(" | "), "---|".repeat(lags.len())));
-    for (i, init) in results.inits.iter().enumerate().filter(|(_, i)| ["prestop", "sleep"].contains(&i.class)) {
+    let sleepers = ["prestop", "sleep"];
+    for (i, row) in results.rows.iter().enumerate().filter(|(_, row)| sleepers.contains(&row.init.class)) {
         let cells = (0..results.lags.len()).map(|l| {
             let (other, own) = (rollout(&results.outcomes[i][l]), rollout(&results.outcomes[idle][l]));
             format!("{:.1}", other.as_secs_f64() - own.as_secs_f64())
         });
-        text.push_str(&format!("| {} | {} |\n", init.name, cells.collect::<Vec<_>>().join(" | ")));
+        text.push_str(&format!("| {} | {} |\n", row.init.name, cells.collect::<Vec<_>>().join(" | ")));
     }
 }
 
@@ -91,12 +118,12 @@ fn saved(text: &mut String, results: &Results) {
 fn details(text: &mut String, results: &Results) {
     text.push_str("\n<details><summary>Every count</summary>\n\n");
     text.push_str("| | lag | short: failed of | long: failed of | sessions: failed of | failed of what |\n|---|---|---|---|---|---|\n");
-    for (init, by_lag) in results.inits.iter().zip(&results.outcomes) {
+    for (row, by_lag) in results.rows.iter().zip(&results.outcomes) {
         for (lag, outcomes) in results.lags.iter().zip(by_lag) {
             let (failed, total) = (failed(outcomes), total(outcomes));
             let counts: Vec<String> = failed.iter().zip(total).map(|(f, t)| format!("{f} of {t}")).collect();
             let line =
-                format!("| {} | {} s | {} | {} |\n", init.name, lag.as_secs(), counts.join(" | "), why(outcomes));
+                format!("| {} | {} s | {} | {} |\n", name(row), lag.as_secs(), counts.join(" | "), why(outcomes));
             text.push_str(&line);
         }
     }

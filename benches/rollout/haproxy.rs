@@ -1,8 +1,7 @@
-//! The load balancer: haproxy, with an administration socket over which servers come and go. It hides nothing: no retry, no other
-//! server for a request that failed, no health checks, so that only [`Balancer::remove`] takes a server out.
+//! haproxy, as the load balancer and as the proxy beside an instance. It hides nothing: no retry, no other server for a request that
+//! failed, no health checks.
 //!
-//! Its pool of idle connections to a server is emptied by half every `pool-purge-delay`, also of a server that was taken out. With the
-//! default of 5 s a wait for no connection at all lasts 20 s longer than the traffic; see docs/rollout.md.
+//! Its pool of idle connections to a server is emptied by half every `pool-purge-delay`, 5 s by default, also of a server that was taken out.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,20 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub struct Balancer {
+pub struct Haproxy {
     haproxy: Child,
     socket: PathBuf,
 }
 
-impl Balancer {
-    /// Listens on `port`; `servers` are the ports of those that [`Balancer::add`] will name by their place in this list.
-    pub fn start(haproxy: &Path, dir: &Path, port: u16, servers: &[u16]) -> Result<Balancer, String> {
-        let socket = dir.join("haproxy.sock");
-        let lines: String = servers
-            .iter()
-            .enumerate()
-            .map(|(i, p)| format!("    server s{i} 127.0.0.1:{p} pool-purge-delay 1s disabled\n"))
-            .collect();
+impl Haproxy {
+    /// Listens on `port`; `servers` are the ports of those that [`Haproxy::add`] will name by their place in this list. `of_server` stands
+    /// behind each of them.
+    pub fn start(haproxy: &Path, dir: &Path, port: u16, servers: &[u16], of_server: &str) -> Result<Haproxy, String> {
+        let place = |what: &str| dir.join(format!("haproxy-{port}.{what}"));
+        let socket = place("sock");
+        let lines: String =
+            servers.iter().enumerate().map(|(i, p)| format!("    server s{i} 127.0.0.1:{p} {of_server}\n")).collect();
         let text = format!(
             "global\n    nbthread 1\n    maxconn 1000\n    stats socket {} mode 600 level admin\n\
              defaults\n    mode http\n    retries 0\n    no option redispatch\n    timeout connect 2s\n\
@@ -32,9 +30,9 @@ impl Balancer {
              backend pods\n    balance roundrobin\n{lines}",
             socket.display()
         );
-        let file = dir.join("haproxy.cfg");
+        let file = place("cfg");
         std::fs::write(&file, text).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
-        let log = std::fs::File::create(dir.join("haproxy.log")).map_err(|e| format!("haproxy.log: {e}"))?;
+        let log = std::fs::File::create(place("log")).map_err(|e| format!("haproxy's log: {e}"))?;
         let haproxy = Command::new(haproxy)
             .args(["-db", "-f"])
             .arg(&file)
@@ -43,16 +41,16 @@ impl Balancer {
             .stderr(log)
             .spawn()
             .map_err(|e| format!("cannot start haproxy: {e}"))?;
-        let balancer = Balancer { haproxy, socket };
+        let started = Haproxy { haproxy, socket };
         let limit = Instant::now() + Duration::from_secs(10);
-        while balancer.order("show info").is_err() {
+        while started.order("show info").is_err() {
             if Instant::now() > limit {
-                let said = std::fs::read_to_string(dir.join("haproxy.log")).unwrap_or_default();
+                let said = std::fs::read_to_string(place("log")).unwrap_or_default();
                 return Err(format!("haproxy does not start: {said}"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(balancer)
+        Ok(started)
     }
 
     pub fn add(&self, server: usize) -> Result<(), String> {
@@ -82,7 +80,7 @@ impl Balancer {
     }
 }
 
-impl Drop for Balancer {
+impl Drop for Haproxy {
     fn drop(&mut self) {
         let _ = self.haproxy.kill();
         let _ = self.haproxy.wait();
