@@ -165,9 +165,10 @@ pub fn no_drain(case: &Case<'_>, found: &mut Found<'_>) {
             "endpoints leave them seconds after the delete: until then new connections come, and are refused",
             match &case.settings.file {
                 Some(file) => format!(
-                    "add a drain step to {file}: [[drain]] name = \"let the load balancers notice\" sleep = \"5s\""
+                    "add a drain step to {file}: [[drain]] wait_idle = {{ ports = \"auto\", minimum = \"5s\" }}, and {}",
+                    super::hooks::drain_hook(case)
                 ),
-                None => "add SOFTSTOP_DRAIN_SLEEP=5s".to_owned(),
+                None => format!("add SOFTSTOP_DRAIN=auto, and {}", super::hooks::drain_hook(case)),
             },
         );
     }

@@ -77,30 +77,60 @@ pub fn is_exact(case: &Case<'_>) -> bool {
     matches!(pre_stop(case), PreStop::Drain(_)) || prestop::is_called(case)
 }
 
+/// For sentences: what makes `softstop drain` the hook.
+pub fn drain_hook(case: &Case<'_>) -> String {
+    let binary = case.launch.program.unwrap_or("/softstop");
+    format!("lifecycle: {{ preStop: {{ exec: {{ command: [\"{binary}\", \"drain\"] }} }} }}")
+}
+
+/// stop.md, "A grace that nobody knows"; kubernetes-observed.md: `--grace-period=1`, `--force`.
+pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
+    let config = case.config();
+    // A sidecar's SIGTERM comes after the main containers' end, and its own rule asks for their hooks.
+    if config.drain.is_empty() || config.sidecar.is_some() || is_exact(case) || case.container.hook("preStop").is_some()
+    {
+        return;
+    }
+    let help = match (config.control == Control::Off, prestop::guard(case)) {
+        (_, Some((http, _))) => {
+            format!("add lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {} }} }} }}", http.listen.port())
+        }
+        (false, None) => format!("add {}", drain_hook(case)),
+        (true, None) => format!("let the control socket be, and add {}", drain_hook(case)),
+    };
+    found.warn(
+        case.here(),
+        "softstop drains, and no preStop hook shows it how long the pod's grace really is",
+        "an eviction under pressure, --grace-period=1 and --force leave 2s from SIGTERM to SIGKILL: the drain goes on, and the \
+         processes are killed without ever having been told to stop",
+        help,
+    );
+}
+
 pub fn sleep(case: &Case<'_>, found: &mut Found<'_>) {
     let (PreStop::Sleep(time), Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) else { return };
     if is_exact(case) {
         return;
     }
     let pod = case.workload.pod.grace();
+    let instead = match &case.settings.file {
+        Some(file) => format!("a [[drain]] step with sleep = \"{}\" in {file}", said(time.min(pod / 4))),
+        None => "SOFTSTOP_DRAIN=auto".to_owned(),
+    };
     if time >= pod {
         found.error(
             node.mark(),
             format!("preStop sleeps {}, the whole of the pod's grace ({})", said(time), said(pod)),
             "SIGTERM comes when the grace is over, with two seconds to SIGKILL",
-            "remove preStop and let softstop wait: a [[drain]] step with sleep, or SOFTSTOP_DRAIN_SLEEP",
+            format!("let softstop wait, with {instead}, and write {}", drain_hook(case)),
         );
         return;
     }
-    let instead = match &case.settings.file {
-        Some(file) => format!("a [[drain]] step with sleep = \"{}\" in {file}", said(time)),
-        None => format!("SOFTSTOP_DRAIN_SLEEP={}", said(time)),
-    };
     found.warn(
         node.mark(),
         format!("preStop sleeps {} of the pod's grace before softstop hears of the stop", said(time)),
         "/readyz answers 200 meanwhile, nothing else is done in that time, and it is slept for a delete alone, not for other stops",
-        format!("remove preStop and write {instead}"),
+        format!("let softstop wait, with {instead}, and write {}", drain_hook(case)),
     );
 }
 
@@ -110,7 +140,10 @@ pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
             node.mark(),
             "preStop takes an unknown time of the pod's grace before softstop hears of the stop",
             "softstop counts its grace from SIGTERM: what the hook took is missing at the end, where SIGKILL comes",
-            "make it a [[drain]] step (exec, http_get), where it is inside softstop's budget",
+            format!(
+                "make it a [[drain]] step (exec, http_get), where it is inside softstop's budget, and write {}",
+                drain_hook(case)
+            ),
         );
     }
 }

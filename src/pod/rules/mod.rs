@@ -50,6 +50,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "prestop-sleep", check: hooks::sleep },
     Rule { name: "prestop-unknown", check: hooks::unknown },
     Rule { name: "prestop-drain", check: hooks::drain },
+    Rule { name: "prestop-missing", check: hooks::missing },
     Rule { name: "prestop-http", check: prestop::http },
     Rule { name: "prestop-guard", check: prestop::guarded },
     Rule { name: "sidecar-hook", check: sidecar::hook },

@@ -99,7 +99,7 @@ pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
             };
             found.error(call.mark(), format!("softstop does nothing on GET {}", call.path), ANSWERED, help);
         } else if guard(case).is_none() {
-            let sentence = "softstop answers 404 on /prestop: the configuration has no [http.prestop]";
+            let sentence = "softstop answers 404 on /prestop: it is not enabled";
             let help = match (&case.settings.file, call.is_own(case)) {
                 (None, true) => "write preStop: { exec: { command: [\"/softstop\", \"drain\"] } }".to_owned(),
                 _ => enable(case),
@@ -111,8 +111,12 @@ pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// "add [http.prestop] …"
 pub fn enable(case: &Case<'_>) -> String {
-    let file = case.settings.file.as_deref().unwrap_or("a configuration (softstop run)");
-    format!("add to {file}: [http.prestop] from = \"10.244.0.0/16\", the network that the kubelet calls from")
+    match &case.settings.file {
+        Some(file) => {
+            format!("add to {file}: [http.prestop] from = \"10.244.0.0/16\", the network that the kubelet calls from")
+        }
+        None => "set SOFTSTOP_PRESTOP=10.244.0.0/16, the network that the kubelet calls from".to_owned(),
+    }
 }
 
 /// Asks for /prestop where nobody has it: unless another softstop of the pod may.
