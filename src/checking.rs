@@ -1,12 +1,17 @@
 //! `softstop check` and `softstop manifest`: read files, print what is found, start nothing.
 
+mod here;
+
+use std::cell::RefCell;
 use std::path::Path;
 
 use softstop::cli::{Check, Manifest};
+use softstop::config::check::Here;
 use softstop::exit;
+use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, write};
 
-use super::{load, place, print, say};
+use super::{load, load_using, place, print, say};
 
 pub fn check(args: &Check) -> u8 {
     match &args.pod {
@@ -16,10 +21,22 @@ pub fn check(args: &Check) -> u8 {
 }
 
 fn config(args: &Check) -> u8 {
-    match load(&args.file, None) {
+    let here = (args.here || is_the_image(&place(&args.file))).then_some(&here::Machine as &dyn Here);
+    let read = load_using(&args.file, None, &RefCell::default(), here);
+    if args.json {
+        let name = place(&args.file).display().to_string();
+        let list = read.as_ref().map_or_else(|problems| problems.list.clone(), |(_, warnings)| warnings.clone());
+        print(&format!("{}\n", Report::of_config(list).json(&name)));
+        return match read {
+            Ok((_, warnings)) if args.strict && !warnings.is_empty() => exit::FAILED,
+            Ok(_) => exit::OK,
+            Err(_) => exit::CONFIG,
+        };
+    }
+    match read {
         Ok((config, warnings)) => {
             for warning in &warnings {
-                say(warning.trim_end());
+                say(warning.to_string().trim_end());
             }
             let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
             print(&format!(
@@ -36,6 +53,12 @@ fn config(args: &Check) -> u8 {
             exit::CONFIG
         }
     }
+}
+
+/// This is most likely the image that the configuration is for: it stands where an image has it, or softstop does.
+fn is_the_image(config: &Path) -> bool {
+    let own = std::env::current_exe().is_ok_and(|exe| exe.parent() == Some(Path::new("/")));
+    own || config == Path::new("/etc/softstop.toml")
 }
 
 pub fn manifest(args: &Manifest) -> u8 {

@@ -1,14 +1,16 @@
 //! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
 //! `SOFTSTOP_` variables, which clap does.
 
+mod advice;
 pub mod drain;
 pub mod flags;
 pub mod pod;
 pub mod reading;
-mod settings;
+pub mod settings;
 mod values;
 pub mod variables;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,8 +31,8 @@ const AFTER: &str = "\
 Examples:
   softstop -- nginx -g 'daemon off;'         as an entrypoint, in place of tini
   softstop --grace 30s --drain auto --http 9180 --readiness http://localhost:8080/ -- /app
-  softstop run -c softstop.toml              several processes, hooks, probes, an ordered drain
-  softstop check -c softstop.toml            every mistake in a config, with line, column and fix
+  softstop run softstop.toml                 several processes, hooks, probes, an ordered drain
+  softstop check softstop.toml               every mistake in a config, with line, column and fix
   softstop check --pod deployment.yaml       where a Kubernetes manifest and the config disagree
   softstop drain                             in a preStop hook: drain, then return
   softstop probe ready                       as Docker's HEALTHCHECK: exit code 0 or 1
@@ -43,10 +45,10 @@ Of orders to a running softstop: 0 done, 1 refused, 69 none answers, 77 not perm
 
 #[derive(Parser, Debug)]
 #[command(name = "softstop", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(next_line_help = true)]
 #[command(
-    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [-c FILE]\n       softstop check [-c FILE] [--pod FILE]\n       softstop manifest [-c FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET"
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [FILE]\n       softstop check [FILE] [--pod FILE]\n       softstop manifest [FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -133,10 +135,20 @@ pub struct ConfigFile {
     pub config: Option<PathBuf>,
 }
 
+/// The configuration file as many people name it, without a flag.
+#[derive(Args, Debug)]
+pub struct Named {
+    /// The same without -c
+    #[arg(value_name = "FILE")]
+    named: Option<PathBuf>,
+}
+
 #[derive(Args, Debug)]
 pub struct Check {
     #[command(flatten)]
     pub file: ConfigFile,
+    #[command(flatten)]
+    named: Named,
     /// Also hold it against a Kubernetes manifest; - is standard input:
     /// helm template CHART | softstop check --pod -
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
@@ -144,11 +156,15 @@ pub struct Check {
     /// The container that runs softstop [default: as its command, args and variables show]
     #[arg(long, value_name = "NAME", requires = "pod")]
     pub container: Option<String>,
+    /// It is to run where this is checked: also look for the programs, users and folders that it
+    /// names [default: when softstop is /softstop, or the file /etc/softstop.toml]
+    #[arg(long, conflicts_with = "pod", verbatim_doc_comment)]
+    pub here: bool,
     /// Fail on warnings, too: exit code 1 when there is nothing worse
     #[arg(long)]
     pub strict: bool,
-    /// What is found in the manifest as JSON, on standard output
-    #[arg(long, requires = "pod")]
+    /// What is found as JSON, on standard output
+    #[arg(long)]
     pub json: bool,
 }
 
@@ -156,6 +172,8 @@ pub struct Check {
 pub struct Manifest {
     #[command(flatten)]
     pub file: ConfigFile,
+    #[command(flatten)]
+    named: Named,
     /// spec (a pod's spec, to be put where it belongs), pod, deployment, statefulset, daemonset
     /// or job [default: spec]
     #[arg(long, value_name = "KIND", value_parser = words(&Kind::NAMES), hide_possible_values = true, verbatim_doc_comment)]
@@ -241,7 +259,12 @@ pub struct Run {
     #[command(flatten)]
     pub file: ConfigFile,
     #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
     pub common: Common,
+    /// Nothing yet: refused with what to type.
+    #[arg(last = true, hide = true)]
+    cmd: Vec<OsString>,
 }
 
 #[cfg(test)]

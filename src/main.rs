@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use softstop::cli::variables::{Environment, Who};
-use softstop::cli::{Command, ConfigFile, Instance, Run, reading};
-use softstop::config::check::{self, values};
+use softstop::cli::{Command, ConfigFile, Instance, Run, reading, settings};
+use softstop::config::check::{self, Here, values};
 use softstop::config::listen::Listen;
 use softstop::config::platform::Platform;
-use softstop::config::problem::Problems;
+use softstop::config::problem::{Problem, Problems};
 use softstop::config::wait::WaitFile;
 use softstop::config::{Config, Control};
-use softstop::control::client;
+use softstop::control::client::{self, Meant};
 use softstop::control::protocol::Request;
 use softstop::lifecycle::event::Order;
 use softstop::sys::signals::Early;
@@ -46,7 +46,8 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
     match cli.command {
         None => match cli.wrapper.config(platform()) {
             Ok(config) => {
-                let environment = Environment::new(std::env::vars_os(), Who::Wrapper, &|_| false);
+                let mut environment = Environment::new(std::env::vars_os(), Who::Wrapper, &|_| false);
+                environment.warnings.extend(settings::warnings(&config));
                 runtime::run(config, environment, cli.wrapper.common.parent_death_signal, early)
             }
             Err(why) => usage_error(&why),
@@ -76,8 +77,8 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
         Some(Command::Probe(a)) => {
             early.restore();
             probe::run(&a.target, a.timeout, || {
-                let Whereabouts { control, http, .. } = whereabouts(&a.instance, true);
-                probe::Own { control, http: a.http.or(http) }
+                let Whereabouts { meant, http, .. } = whereabouts(&a.instance, true);
+                probe::Own { meant, http: a.http.or(http) }
             })
         }
         Some(Command::WaitFile { gone, contains, path }) => {
@@ -94,10 +95,11 @@ fn platform() -> Platform {
 
 fn run(args: &Run, early: Early) -> u8 {
     let used = RefCell::new(BTreeSet::new());
-    match load_using(&args.file, args.common.grace, &used) {
+    match load_using(&args.file, args.common.grace, &used, None) {
         Ok((mut config, warnings)) => {
+            config.source = std::path::absolute(place(&args.file)).ok();
             for warning in warnings {
-                say(warning.trim_end());
+                say(warning.to_string().trim_end());
             }
             match args.common.apply(&mut config) {
                 Ok(()) => {
@@ -123,13 +125,13 @@ fn order(instance: &Instance, order: Order, early: Early) -> u8 {
 /// A client's whole life.
 fn ask(instance: &Instance, request: Request, json: bool, early: Early) -> u8 {
     early.restore();
-    let Whereabouts { control, note, .. } = whereabouts(instance, false);
-    client::ask(&control, &request, json, note.as_deref())
+    let Whereabouts { meant, note, .. } = whereabouts(instance, false);
+    client::ask(&meant, &request, json, note.as_deref())
 }
 
 /// Where the instance that is meant can be reached.
 struct Whereabouts {
-    control: Control,
+    meant: Meant,
     http: Option<Listen>,
     /// Why less is known than could be.
     note: Option<String>,
@@ -149,18 +151,21 @@ fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
     let told_control = told(variables::INSTANCE).and_then(|text| values::control(&text).ok());
     let told_http = told(variables::INSTANCE_HTTP).and_then(|text| values::listen(&text).ok());
     if let Some(control) = instance.control.clone().or(told_control) {
-        let configured = || settings(file).ok().flatten()?.http.map(|http| http.listen);
-        let http = told_http.or_else(|| if http { configured() } else { None });
-        return Whereabouts { control, http, note: None };
+        let listens = || configured(file).ok().flatten()?.http.map(|http| http.listen);
+        let http = told_http.or_else(|| if http { listens() } else { None });
+        return Whereabouts { meant: Meant { control, config: None, named: false }, http, note: None };
     }
     // A mistake in it is no reason to leave a running softstop alone.
-    let (config, note) = settings(file).map_or_else(|note| (None, Some(note)), |config| (config, None));
+    let (config, note) = configured(file).map_or_else(|note| (None, Some(note)), |config| (config, None));
     let (control, http) = config.map_or((Control::Own, None), |c| (c.control, c.http.map(|http| http.listen)));
-    Whereabouts { control, http: told_http.or(http), note }
+    let path = place(file);
+    let config = if path.exists() { std::path::absolute(path).ok() } else { None };
+    let meant = Meant { control, config, named: file.config.is_some() };
+    Whereabouts { meant, http: told_http.or(http), note }
 }
 
 /// What the instance that is meant was configured with, if there is such a file; a note when it has mistakes.
-fn settings(file: &ConfigFile) -> Result<Option<Config>, String> {
+fn configured(file: &ConfigFile) -> Result<Option<Config>, String> {
     let path = place(file);
     if file.config.is_none() && !path.exists() {
         return Ok(None);
@@ -178,33 +183,42 @@ fn place(args: &ConfigFile) -> PathBuf {
 }
 
 /// `grace`: from the command line, which wins over the file; everything in the file is held against it.
-fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<String>), Problems> {
-    load_using(args, grace, &RefCell::default())
+fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<Problem>), Problems> {
+    load_using(args, grace, &RefCell::default(), None)
 }
 
-/// `used`: the variables that the configuration refers to.
+/// `used`: the variables that the configuration refers to. `here`: where it is to run, if that is here.
 fn load_using(
     args: &ConfigFile,
     grace: Option<Duration>,
     used: &RefCell<BTreeSet<String>>,
-) -> Result<(Config, Vec<String>), Problems> {
+    here: Option<&dyn Here>,
+) -> Result<(Config, Vec<Problem>), Problems> {
     let path = place(args);
     let name = path.display().to_string();
     let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
-        let help = if args.config.is_none() {
-            "name the configuration with -c FILE or $SOFTSTOP_CONFIG, or put it at ./softstop.toml or /etc/softstop.toml"
-        } else {
-            "is the path right, and may this user read it?"
-        };
-        Problems::of_file(&name, format!("the configuration cannot be read: {error}"), help)
+        Problems::of_file(&name, format!("the configuration cannot be read: {error}"), unreadable(args, &path))
     })?;
     let text = check::decode(&bytes, &name)?;
     let variable = |key: &str| {
         used.borrow_mut().insert(key.to_owned());
         std::env::var(key).ok()
     };
-    let (config, warnings) = check::read_with_grace(text, &name, &variable, grace)?;
-    Ok((config, warnings.iter().map(ToString::to_string).collect()))
+    check::read_here(text, &name, &variable, grace, here)
+}
+
+/// What helps when there is no such configuration.
+fn unreadable(args: &ConfigFile, path: &Path) -> String {
+    if args.config.is_none() {
+        let places = "put it at ./softstop.toml or /etc/softstop.toml";
+        return format!("name the configuration (softstop run FILE, -c FILE or $SOFTSTOP_CONFIG), or {places}");
+    }
+    let here = std::env::current_dir().ok().filter(|_| path.is_relative());
+    let seen = here.map_or_else(String::new, |dir| format!(", seen from {}", dir.display()));
+    let help = format!("is the path right{seen}, and may this user read it?");
+    // As `docker run` has it.
+    let program = path.components().count() == 1 && path.extension().is_none();
+    if program { format!("{help} to run a program: softstop -- {}", path.display()) } else { help }
 }
 
 fn usage_error(why: &str) -> u8 {

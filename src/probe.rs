@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::cli::{Health, Target};
 use crate::config::listen::Listen;
-use crate::config::{Control, Handler, HttpCall, Method};
-use crate::control::client;
+use crate::config::{Handler, HttpCall, Method};
+use crate::control::client::{self, Meant};
 use crate::control::table::plain;
 use crate::exit;
 use crate::http::client as http;
@@ -24,7 +24,7 @@ const MAX_NAMED: usize = 4;
 
 /// Which running softstop is meant when the target is one of its own endpoints.
 pub struct Own {
-    pub control: Control,
+    pub meant: Meant,
     /// Where it serves its endpoints, as far as that can be known here: asked when the control socket does not answer.
     pub http: Option<Listen>,
 }
@@ -51,7 +51,7 @@ pub fn run(target: &Target, timeout: Duration, own: impl FnOnce() -> Own) -> u8 
 }
 
 fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Result<(), String> {
-    let told = client::status(&own.control, limit.saturating_duration_since(Instant::now()));
+    let told = client::status(&own.meant, limit.saturating_duration_since(Instant::now()));
     match (told, own.http) {
         (Ok(status), _) => judge(&serde_json::from_str(&status).unwrap_or_default(), health),
         // Off, or another user's: the probe port answers everybody.

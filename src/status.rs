@@ -32,6 +32,9 @@ pub enum Phase {
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     pub version: &'static str,
+    /// The file that it was started with. Told over the control socket alone: the probe port is open to everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     pub phase: Phase,
     /// `/startupz`: init tasks are done and every process is started (a one-shot one: started or completed).
     pub started: bool,

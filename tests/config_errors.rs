@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use softstop::config::check::{decode, read, read_with_grace};
+use softstop::config::fit::{Slices, cuts};
 use softstop::config::wait::{Found, Is, Peers, Until, WaitFile};
-use softstop::config::{Config, Handler, Method, OnExit, OnFailure, Output, Retries, When};
+use softstop::config::{
+    Config, Handler, Method, OnExit, OnFailure, Output, Retries, Step, Task, When, default_kill_reserve,
+};
+use softstop::plan::budget::{Budget, share};
 use softstop::signal::Signal;
+use softstop::time::At;
 
 fn env(name: &str) -> Option<String> {
     match name {
@@ -288,6 +293,11 @@ fn a_hostile_megabyte_is_refused_in_bounded_time_and_space() {
     assert!(read(&ring, "f", &env).unwrap_err().list[0].sentence.starts_with("the processes wait for each other"));
 }
 
+fn sleep_step(sleep: Duration, reserve: Option<Duration>) -> Step {
+    let tasks = vec![Task::new("sleep", Handler::Sleep(sleep))];
+    Step { tasks, reserve, essential: false, when: When::Requested }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -321,5 +331,38 @@ proptest! {
         let duration = Duration::from_millis(millis);
         let text = softstop::config::check::values::words(duration);
         prop_assert_eq!(softstop::config::check::values::duration(&text, softstop::config::check::values::LIMIT).unwrap(), duration);
+    }
+
+    /// The plan's own arithmetic, and the advice: with the grace that is named it fits.
+    #[test]
+    fn the_time_a_step_gets_is_the_plans_and_the_grace_that_is_named_is_enough(
+        grace in 1u64..120,
+        stop in prop::option::of(0u64..10),
+        sleeps in prop::collection::vec((0u64..60, prop::option::of(0u64..4)), 1..5),
+    ) {
+        let s = Duration::from_secs;
+        let steps: Vec<Step> = sleeps.iter().map(|(sleep, held)| sleep_step(s(*sleep), held.map(s))).collect();
+        let all: Vec<&Step> = steps.iter().collect();
+        let of = |grace: u64| {
+            let (grace, stop_reserve) = (s(grace), stop.map(s));
+            Slices { grace, kill_reserve: default_kill_reserve(grace), stop_reserve }
+        };
+        let reserves: u64 = sleeps.iter().filter_map(|(_, held)| *held).sum();
+        // What cannot hold its reserves is refused before.
+        prop_assume!(grace > 1 + reserves + stop.unwrap_or(0));
+        let cut = cuts(of(grace), &all, &[]);
+        let mut config = Config::with_defaults();
+        (config.grace, config.kill_reserve, config.stop_reserve) = (s(grace), of(grace).kill_reserve, stop.map(s));
+        config.drain.clone_from(&steps);
+        let budget = Budget::new(&config);
+        let mut at = At::ZERO;
+        for (i, step) in steps.iter().enumerate() {
+            let Handler::Sleep(wants) = step.tasks[0].handler else { unreachable!() };
+            let gets = share(at, budget.deadline(At::ZERO), budget.after_drain(i), None);
+            prop_assert_eq!(cut[i].map(|c| c.gets), (gets < wants).then_some(gets), "step {} of {:?}", i, config.drain);
+            at = at + gets.min(wants);
+        }
+        let needed = cut.iter().flatten().map(|c| c.grace.as_secs()).max().unwrap_or(grace);
+        prop_assert_eq!(cuts(of(needed), &all, &[]), vec![None; steps.len()], "grace {}", needed);
     }
 }

@@ -29,6 +29,7 @@ fn at(address: &str) -> Listen {
 fn status() -> Status {
     Status {
         version: "0.1.0",
+        config: None,
         phase: Phase::Running,
         started: true,
         ready: true,

@@ -185,7 +185,8 @@ fn what_is_not_there_is_127() {
     assert_eq!((error.kind, error.kind.exit_code()), (SpawnErrorKind::NotFound, 127));
     assert_eq!(error.text, r#"cannot start "/no/such/program": no such file or directory"#);
     let error = Want { working_dir: Some(&folder.0), ..Want::default() }.fail(&["./here"]);
-    assert!(error.text.contains("in its working directory"), "{}", error.text);
+    let text = format!("cannot start \"./here\" in {:?}: no such file or directory", folder.0);
+    assert_eq!(error.text, text);
     assert_eq!(Want::default().fail(&["/etc/passwd/x"]).kind, SpawnErrorKind::NotFound);
     assert_eq!(Want::default().fail(&[""]).kind, SpawnErrorKind::NotFound);
     assert_eq!(Want::default().fail(&[]).kind, SpawnErrorKind::NotFound);
@@ -232,6 +233,9 @@ fn the_working_directory_is_entered_or_named() {
     folder.file("script", "#!/bin/sh\npwd\n", 0o755);
     let (_, text) = Want { working_dir: Some(&folder.0), ..Want::default() }.run(&["./script"]);
     assert_eq!(text.trim(), fs::canonicalize(&folder.0).unwrap().to_str().unwrap());
+    let here = std::env::current_dir().unwrap();
+    let text = format!("cannot start \"./no-such\" in {here:?}: no such file or directory");
+    assert_eq!(Want::default().fail(&["./no-such"]).text, text, "where softstop itself was started");
     let error = Want { working_dir: Some(Path::new("/no/such/place")), ..Want::default() }.fail(&["true"]);
     assert_eq!(error.kind, SpawnErrorKind::Setup);
     let text = r#"cannot start "true": cannot enter its working directory "/no/such/place": no such file or directory"#;

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::flags::{Common, Wrapper};
+use crate::config::check::values::words;
+use crate::config::fit::{self, Cut, Slices};
 use crate::config::platform::Platform;
 use crate::config::{
     Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin, StopOn,
@@ -126,6 +128,20 @@ impl Wrapper {
     }
 }
 
+/// What can be lived with, and is hardly meant; a line each.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let Config { grace, kill_reserve, stop_reserve, drain, .. } = config;
+    let slices = Slices { grace: *grace, kill_reserve: *kill_reserve, stop_reserve: *stop_reserve };
+    let cuts = fit::cuts(slices, &drain.iter().collect::<Vec<_>>(), &[]);
+    let line = |Cut { wants, gets, grace: enough }: Cut| {
+        let [wants, gets, grace, enough] = [wants, gets, *grace, enough].map(words);
+        format!(
+            "the drain takes at least {wants}, and can have {gets} of a grace of {grace}; shorten it, or raise --grace to at least {enough}"
+        )
+    };
+    cuts.into_iter().flatten().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -138,6 +154,14 @@ mod tests {
     fn wrap(args: &[&str]) -> Config {
         let all = ["softstop"].iter().chain(args).chain(&["--", "/bin/app", "-x"]);
         Cli::try_parse_from(all).unwrap().wrapper.config(Platform::Unknown).unwrap()
+    }
+
+    #[test]
+    fn a_drain_that_does_not_fit_into_the_grace_is_warned_of() {
+        let said = warnings(&wrap(&["--grace", "5s", "--drain-sleep", "10s"]));
+        let line = "the drain takes at least 10s, and can have 2s750ms of a grace of 5s; shorten it, or raise --grace to at least 15s";
+        assert_eq!(said, [line]);
+        assert_eq!(warnings(&wrap(&["--grace", "15s", "--drain-sleep", "10s"])), [""; 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod expand;
+pub mod fit;
 pub mod listen;
 pub mod network;
 pub mod platform;
@@ -33,6 +34,8 @@ pub const TERMINATION_LOG: &str = "/dev/termination-log";
 /// Everything softstop needs to know before it starts anything.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file it was read from, absolute; `None`: flags.
+    pub source: Option<PathBuf>,
     /// The whole budget from the first stop request to softstop's own end.
     pub grace: Duration,
     /// The last slice of `grace`, for SIGKILL, reaping and the report. Less than `grace`.
@@ -69,6 +72,7 @@ impl Config {
     /// A configuration with every default and no process: the base that the file's and the flags' readers fill in.
     pub fn with_defaults() -> Config {
         Config {
+            source: None,
             grace: DEFAULT_GRACE,
             kill_reserve: DEFAULT_KILL_RESERVE,
             stop_reserve: None,

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -20,6 +21,10 @@ use crate::sys::{ids, tree};
 
 /// To get a place in the queue of a busy softstop, and to have an answer that needs no waiting.
 const SOON: Duration = Duration::from_secs(5);
+/// For one of several to say which it is.
+const FIRST: Duration = Duration::from_secs(1);
+/// So many are asked.
+const MOST_ASKED: usize = 16;
 /// The longest line of an answer; a status grows with the configuration.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
@@ -33,10 +38,20 @@ fn unavailable(text: impl Into<String>) -> Failure {
     Failure { code: exit::UNAVAILABLE, text: text.into() }
 }
 
-/// Ask the softstop at `control`, show what it says; the exit code. `note` is added when nobody is there.
+/// Which running softstop is meant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Meant {
+    pub control: Control,
+    /// The configuration that it was started with, absolute: of several that are found, which.
+    pub config: Option<PathBuf>,
+    /// That configuration was asked for, and does not only lie beside who asks.
+    pub named: bool,
+}
+
+/// Ask the softstop that is meant, show what it says; the exit code. `note` is added when nobody is there.
 #[must_use]
-pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>) -> u8 {
-    let told = find(control).and_then(|place| connect(&place, SOON)).and_then(|s| converse(s, request, SOON));
+pub fn ask(meant: &Meant, request: &Request, json: bool, note: Option<&str>) -> u8 {
+    let told = find(meant).and_then(|place| connect(&place, SOON)).and_then(|s| converse(s, request, SOON));
     let (code, text) = match told {
         Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
         Ok(Reply::Status(status)) => return print(&table::render(&serde_json::from_str(&status).unwrap_or_default())),
@@ -52,13 +67,13 @@ pub fn ask(control: &Control, request: &Request, json: bool, note: Option<&str>)
     code
 }
 
-/// What the softstop at `control` says of itself: a [`crate::status::Status`] as JSON. Takes `patience` at the longest.
+/// What the softstop that is meant says of itself: a [`crate::status::Status`] as JSON. Takes `patience` at the longest.
 ///
 /// # Errors
 /// One line: nobody is there, this user may not ask, or the answer did not come in time.
-pub fn status(control: &Control, patience: Duration) -> Result<String, String> {
+pub fn status(meant: &Meant, patience: Duration) -> Result<String, String> {
     let limit = Instant::now() + patience;
-    let told = find(control).and_then(|place| connect(&place, patience)).and_then(|stream| {
+    let told = find(meant).and_then(|place| connect(&place, patience)).and_then(|stream| {
         // No time at all would mean no limit.
         let left = limit.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         converse(stream, &Request::Status, left)
@@ -84,18 +99,18 @@ struct Place {
     pid: Option<i32>,
 }
 
-fn find(control: &Control) -> Result<Place, Failure> {
-    match control {
+fn find(meant: &Meant) -> Result<Place, Failure> {
+    match &meant.control {
         Control::Path(path) => Ok(Place { address: Address::Path(path.clone()), pid: None }),
         Control::Abstract(name) => Ok(Place { address: Address::Abstract(name.clone()), pid: None }),
         Control::Off => {
             Err(unavailable("the control socket is off, by --control, SOFTSTOP_CONTROL or [control] socket"))
         }
-        Control::Own => find_own(),
+        Control::Own => find_own(meant),
     }
 }
 
-fn find_own() -> Result<Place, Failure> {
+fn find_own(wanted: &Meant) -> Result<Place, Failure> {
     let namespace = namespace();
     let mut instances = match fs::read("/proc/net/unix") {
         Ok(table) => listening(&String::from_utf8_lossy(&table), namespace),
@@ -107,6 +122,13 @@ fn find_own() -> Result<Place, Failure> {
         return Err(unavailable(
             "no softstop with a control socket runs in this PID namespace; where it has one of its own, name it with --control",
         ));
+    }
+    let config_of = |pid: i32| configuration(&place(pid));
+    if wanted.named
+        && instances.len() > 1
+        && let Some(pid) = started_with(wanted, &instances, &config_of)
+    {
+        return Ok(place(pid));
     }
     let ancestors = tree::ancestors();
     if let Some(pid) = meant(&instances, &ancestors) {
@@ -122,12 +144,38 @@ fn find_own() -> Result<Place, Failure> {
             code: exit::NO_PERMISSION,
             text: "every softstop here belongs to another user; run this as that user or as root".to_string(),
         }),
-        None => {
-            let list: Vec<String> = instances.iter().map(|pid| place(*pid).address.to_string()).collect();
-            let text = format!("several softstops run here; name one: --control {}", list.join(" or --control "));
-            Err(Failure { code: exit::USAGE, text })
-        }
+        None => match started_with(wanted, &instances, &config_of) {
+            Some(pid) => Ok(place(pid)),
+            None => {
+                let named = |pid: &i32| {
+                    let config = config_of(*pid).map_or_else(String::new, |file| format!(" ({})", table::plain(&file)));
+                    format!("{}{config}", place(*pid).address)
+                };
+                let list: Vec<String> = instances.iter().take(MOST_ASKED).map(named).collect();
+                let how = "name one by its configuration (-c FILE), or";
+                let text = format!("several softstops run here; {how} --control {}", list.join(" or --control "));
+                Err(Failure { code: exit::USAGE, text })
+            }
+        },
     }
+}
+
+/// The one of them that was started with the configuration that is wanted; `None`: none, or several.
+fn started_with(wanted: &Meant, instances: &[i32], config_of: &dyn Fn(i32) -> Option<String>) -> Option<i32> {
+    let file = wanted.config.as_ref()?;
+    // A mounted ConfigMap is a symbolic link that changes: the name counts, too.
+    let real = fs::canonicalize(file).ok();
+    let same = |other: &str| file == Path::new(other) || real.is_some() && fs::canonicalize(other).ok() == real;
+    let mut found = instances.iter().copied().take(MOST_ASKED).filter(|pid| config_of(*pid).is_some_and(|c| same(&c)));
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// What a running softstop was started with, if it says so.
+fn configuration(place: &Place) -> Option<String> {
+    let stream = connect(place, FIRST).ok()?;
+    let Ok(Reply::Status(status)) = converse(stream, &Request::Status, FIRST) else { return None };
+    let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+    status["config"].as_str().map(str::to_owned)
 }
 
 fn connect(place: &Place, patience: Duration) -> Result<UnixStream, Failure> {

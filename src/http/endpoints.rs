@@ -327,6 +327,7 @@ mod tests {
     fn healthy() -> Status {
         Status {
             version: "0.1.0",
+            config: None,
             phase: Phase::Running,
             started: true,
             ready: true,

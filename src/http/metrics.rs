@@ -215,6 +215,7 @@ mod tests {
     fn status(names: &[&str]) -> Status {
         Status {
             version: "0.1.0",
+            config: None,
             phase: Phase::Running,
             started: true,
             ready: false,

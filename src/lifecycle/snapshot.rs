@@ -65,6 +65,7 @@ impl Machine {
         };
         Status {
             version: env!("CARGO_PKG_VERSION"),
+            config: None,
             phase: self.phase(),
             started: self.started(),
             ready: self.ready(),

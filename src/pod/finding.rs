@@ -50,6 +50,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// What is wrong with a configuration alone, for [`Report::json`].
+    pub fn of_config(list: Vec<Problem>) -> Report {
+        let finding = |problem| Finding { rule: "config", problem, why: String::new() };
+        Report { findings: list.into_iter().map(finding).collect(), ..Report::default() }
+    }
+
     pub fn errors(&self) -> usize {
         self.findings.iter().filter(|f| f.problem.severity == Severity::Error).count()
     }

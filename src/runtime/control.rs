@@ -51,7 +51,10 @@ impl Orders {
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
             let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
             let status = move || {
-                let mut status = machine.borrow().status(clock.now());
+                let machine = machine.borrow();
+                let mut status = machine.status(clock.now());
+                let source = machine.plan().config.source.as_ref();
+                status.config = source.map(|file| file.display().to_string());
                 sight.borrow().show(&mut status, Audience::Owner);
                 serde_json::to_string(&status).unwrap_or_default()
             };

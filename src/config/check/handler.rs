@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use super::keys;
 use super::reader::{Field, Reader, Table};
 use super::task::{Names, Place, Site};
-use super::{values, wait};
+use super::{shell_syntax, values, wait};
 use crate::config::problem::Span;
 use crate::config::{Handler, HttpCall, Method, nearest};
 use crate::signal::Signal;
@@ -108,14 +108,22 @@ pub fn command(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<OsStrin
             );
             return None;
         }
+        Some(Some(line)) if words.len() == 1 && shell_syntax::is_command_line(line) => {
+            let help = format!("write {name} = {}", values::for_a_shell(line));
+            reader.error(&elements[0].span(), "a shell's command line in one element: no shell runs it", help);
+            return None;
+        }
         Some(Some(program)) if words.len() == 1 && program.contains(char::is_whitespace) => {
             let help =
                 format!("write each argument as an element of its own: {name} = {}", values::command_as_array(program));
             reader.warn(&elements[0].span(), "the program's name contains a space", help);
         }
-        Some(_) => {}
+        Some(_) => shell_syntax::check(reader, name, &elements, &words),
     }
     let words: Vec<OsString> = words.into_iter().collect::<Option<Vec<_>>>()?.into_iter().map(OsString::from).collect();
+    if let (Some(element), Some(program)) = (elements.first(), words.first()) {
+        reader.expect_program(&element.span(), program);
+    }
     (!words.is_empty()).then_some(words)
 }
 

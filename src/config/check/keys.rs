@@ -1,6 +1,8 @@
 //! Every key a configuration may have, table by table: one list for the reader, its "did you mean" and the documentation's
 //! test (`tests/config_docs.rs`).
 
+use super::other_tools;
+
 /// A kind of table and what may stand in it.
 pub struct Section {
     /// As it is written in a file, for messages.
@@ -167,34 +169,6 @@ pub const PROBE_HANDLERS: &[&str] = &["exec", "http_get", "tcp_socket"];
 /// Words of the specification that this version does not have yet.
 const LATER: &[&str] = &["grpc"];
 
-/// What other tools call it.
-const ALIASES: &[(&str, &str)] = &[
-    ("termination_grace_period", "grace"),
-    ("grace_period", "grace"),
-    ("timeout_stop", "grace"),
-    ("cmd", "command"),
-    ("run", "command"),
-    ("args", "command"),
-    ("cwd", "working_dir"),
-    ("dir", "working_dir"),
-    ("directory", "working_dir"),
-    ("workdir", "working_dir"),
-    ("environment", "env"),
-    ("depends_on", "after"),
-    ("requires", "after"),
-    ("stop_signal", "stop"),
-    ("stopsignal", "stop"),
-    ("restart_policy", "restart"),
-    ("interval", "period"),
-    ("services", "process"),
-    ("service", "process"),
-    ("address", "listen"),
-    ("path", "socket"),
-    ("listen", "socket"),
-    ("http_headers", "headers"),
-    ("healthcheck", "liveness"),
-];
-
 /// What is said about a key that does not belong.
 pub struct Unknown {
     pub sentence: String,
@@ -222,9 +196,11 @@ pub fn unknown(key: &str, section: &'static Section) -> Unknown {
     let snake = snake_case(key);
     let without_unit = snake.strip_suffix("_seconds");
     let same = |k: &&str| *k == snake || Some(*k) == without_unit;
-    let meant = alias(&snake, section)
-        .or_else(|| section.keys.iter().copied().find(same))
-        .or_else(|| crate::config::nearest(&snake, section.keys.iter().copied()));
+    let meant = other_tools::alias(&snake, section).or_else(|| section.keys.iter().copied().find(same));
+    if let Some(help) = other_tools::instead(&snake, section).filter(|_| meant.is_none()) {
+        return Unknown { sentence, help: help.to_owned(), meant: &[] };
+    }
+    let meant = meant.or_else(|| crate::config::nearest(&snake, section.keys.iter().copied()));
     match meant.and_then(|meant| section.keys.iter().position(|k| *k == meant)) {
         Some(i) => {
             Unknown { sentence, help: format!("did you mean `{}`?", section.keys[i]), meant: &section.keys[i..=i] }
@@ -254,11 +230,6 @@ fn belongs_elsewhere(key: &str, section: &Section) -> Option<String> {
         _ => return Some(format!("`{key}` belongs in a `[[process]]`")),
     };
     Some(format!("`{key}` belongs to a process: write `{header}` below its `[[process]]`"))
-}
-
-fn alias(snake: &str, section: &Section) -> Option<&'static str> {
-    let bare = snake.strip_suffix("_seconds").unwrap_or(snake);
-    ALIASES.iter().find(|(from, to)| *from == bare && section.keys.contains(to)).map(|(_, to)| *to)
 }
 
 /// `failureThreshold` as Kubernetes writes it, `failure-threshold` as other tools do.

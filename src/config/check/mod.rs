@@ -5,14 +5,18 @@
 //! table each, `relations` judges them together.
 
 mod handler;
+mod here;
 pub mod keys;
 mod ladder;
+mod other_formats;
+mod other_tools;
 mod prestop;
 mod probe;
 mod process;
 mod reader;
 mod relations;
 mod scalar;
+mod shell_syntax;
 mod sidecar;
 mod stragglers;
 mod task;
@@ -27,6 +31,7 @@ use toml::de::DeTable;
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
 use crate::config::{Config, Control, ExitCodes, Forward, Http, LogConfig, StopOn, default_kill_reserve};
 use crate::signal::Signal;
+pub use here::Here;
 use reader::{Field, Reader, Table};
 use task::{Place, Site};
 
@@ -61,10 +66,28 @@ pub fn read_with_grace(
     env: &dyn Fn(&str) -> Option<String>,
     grace: Option<Duration>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
+    read_here(text, file, env, grace, None)
+}
+
+/// [`read_with_grace`] where it is to run: what it names and `here` does not have is warned of.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_here(
+    text: &str,
+    file: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    grace: Option<Duration>,
+    here: Option<&dyn Here>,
+) -> Result<(Config, Vec<Problem>), Problems> {
     bounded(text.len(), file)?;
     let source = Source::new(file, text);
-    let mut reader = Reader::new(&source, env);
+    let mut reader = Reader::new(&source, env, here);
     let (document, errors) = DeTable::parse_recoverable(text);
+    if let Some(other) = other_formats::recognise(text).filter(|_| !errors.is_empty()) {
+        reader.error(&other.span, other.sentence, other.help);
+        return finish(reader, Config::with_defaults());
+    }
     let mut headers_broken = false;
     for error in &errors {
         let span = error.span().unwrap_or_default();

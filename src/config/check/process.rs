@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use toml::de::DeValue;
 
+use super::here::Surroundings;
 use super::reader::{Field, Reader, Table};
 use super::task::{self, Names, Place, Site};
 use super::values;
@@ -22,6 +23,7 @@ pub struct ReadProcess {
     /// What it waits for, with the place of the key.
     pub after: Vec<(usize, Condition, Span)>,
     pub stop: Option<Span>,
+    pub pre_stop: Option<Span>,
     pub stragglers: Option<Span>,
     /// Ports on this host that its probes ask.
     pub probed: Vec<(u16, Span)>,
@@ -55,6 +57,13 @@ pub fn names(reader: &mut Reader<'_>, tables: &[Table<'_>]) -> Names {
 
 pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: &Names) -> ReadProcess {
     let name = names.list[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
+    let env = table.get("env").map_or_else(Vec::new, |f| env(reader, &f));
+    let working_dir = table.get("working_dir").and_then(|f| reader.path(&f).map(|dir| (dir, f.span())));
+    if let Some((dir, span)) = &working_dir {
+        reader.expect_directory(span, dir);
+    }
+    let working_dir = working_dir.map(|(dir, _)| dir);
+    reader.surroundings = Surroundings::new(&env, working_dir.as_deref());
     let command = match table.get("command") {
         Some(f) => handler::command(reader, &f),
         None => {
@@ -69,8 +78,7 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
     };
     let mut p = Process::new(name, command.unwrap_or_default());
     p.identity = identity(reader, table);
-    p.working_dir = table.get("working_dir").and_then(|f| reader.path(&f));
-    p.env = table.get("env").map_or_else(Vec::new, |f| env(reader, &f));
+    (p.working_dir, p.env) = (working_dir, env);
     p.stdin = table.get("stdin").and_then(|f| reader.word(&f)).unwrap_or(p.stdin);
     p.restart = table.get("restart").and_then(|f| reader.word(&f)).unwrap_or(p.restart);
     p.signal_to = table.get("signal_to").and_then(|f| reader.word(&f)).unwrap_or(p.signal_to);
@@ -96,6 +104,8 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
     p.readiness = table.get("readiness").and_then(|f| probe::probe(reader, &f, &mut probed));
     p.liveness = table.get("liveness").and_then(|f| probe::probe(reader, &f, &mut probed));
 
+    reader.surroundings = Surroundings::default();
+
     let main = table.get("main").filter(|f| reader.boolean(f) == Some(true)).map(|f| f.span());
     p.main = main.is_some();
     let stdin = table.get("stdin").filter(|_| p.stdin == Stdin::Inherit).map(|f| f.span());
@@ -106,6 +116,7 @@ pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: 
         output: table.get("output").and_then(|f| reader.word(&f)),
         after: table.get("after").map_or_else(Vec::new, |f| after(reader, &f, index, names)),
         stop: table.get("stop").map(|f| f.span()),
+        pre_stop: table.get("pre_stop").map(|f| f.span()),
         stragglers: table.get("stragglers").map(|f| f.key.clone()),
         probed,
         process: p,
@@ -157,6 +168,9 @@ fn identity(reader: &mut Reader<'_>, table: &Table<'_>) -> Identity {
     }
     if let Some((text, span)) = &group {
         identity.group = account(reader, text, span);
+    }
+    if let Some((_, span)) = user.as_ref().or(group.as_ref()) {
+        reader.expect_identity(span, &identity);
     }
     identity
 }

@@ -7,12 +7,16 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::here::{Here, Surroundings};
 use super::keys::{self, Section};
 use crate::config::expand;
 use crate::config::problem::{Place, Problem, Severity, Source, Span, printable};
 
 /// So many problems are enough: what follows is not looked at, so that no file is slow to refuse.
 const ENOUGH: usize = 1000;
+
+/// A mistake that is made again and again is shown in so many places.
+const PLACES: usize = 4;
 
 pub type Value<'t> = Spanned<DeValue<'t>>;
 
@@ -81,15 +85,34 @@ pub struct Reader<'a> {
     pub source: &'a Source<'a>,
     pub env: &'a dyn Fn(&str) -> Option<String>,
     pub problems: Vec<Problem>,
+    /// `None`: it is to run elsewhere.
+    pub(super) here: Option<&'a dyn Here>,
+    pub(super) surroundings: Surroundings,
     /// See [`expand::expand`].
     pub(super) room: Option<usize>,
+    /// How many unknown keys were judged.
+    unknown: usize,
     /// Lines with a syntax error: what was recovered of them is not judged again.
     broken: HashSet<usize>,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(source: &'a Source<'a>, env: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
-        Reader { source, env, problems: Vec::new(), room: Some(expand::MOST), broken: HashSet::new() }
+    pub fn new(
+        source: &'a Source<'a>,
+        env: &'a dyn Fn(&str) -> Option<String>,
+        here: Option<&'a dyn Here>,
+    ) -> Reader<'a> {
+        let surroundings = Surroundings::default();
+        Reader {
+            source,
+            env,
+            problems: Vec::new(),
+            here,
+            surroundings,
+            room: Some(expand::MOST),
+            unknown: 0,
+            broken: HashSet::new(),
+        }
     }
 
     // === Problems ===
@@ -108,6 +131,19 @@ impl<'a> Reader<'a> {
         if !self.has_enough() {
             let place = self.source.place(span, "");
             self.error_at(vec![place], sentence, help);
+        }
+    }
+
+    /// What was said before, in the same words, gets one more place, up to [`PLACES`].
+    fn error_once(&mut self, span: &Span, sentence: &str, help: &str) {
+        let same = |p: &&mut Problem| p.severity == Severity::Error && p.sentence == sentence && p.help == help;
+        match self.problems.iter_mut().find(same) {
+            Some(said) if said.places.len() < PLACES => {
+                said.places.push(self.source.place(span, ""));
+                said.places.sort_by_key(|place| place.position.as_ref().map(|at| at.line));
+            }
+            Some(_) => {}
+            None => self.error(span, sentence, help),
         }
     }
 
@@ -207,10 +243,11 @@ impl<'a> Reader<'a> {
 
     fn known<'t>(&mut self, entries: &'t DeTable<'t>, header: Span, section: &'static Section) -> Table<'t> {
         let mut meant = Vec::new();
-        let judged = if self.has_enough() { 0 } else { ENOUGH };
+        let judged = if self.has_enough() { 0 } else { ENOUGH.saturating_sub(self.unknown) };
         for key in entries.keys().filter(|k| !section.keys.contains(&k.get_ref().as_ref())).take(judged) {
             let unknown = keys::unknown(key.get_ref(), section);
-            self.error(&key.span(), unknown.sentence, unknown.help);
+            self.unknown += 1;
+            self.error_once(&key.span(), &unknown.sentence, &unknown.help);
             meant.extend(unknown.meant);
         }
         Table { entries, header, section, meant }

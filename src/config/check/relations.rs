@@ -6,8 +6,9 @@ use super::process::ReadProcess;
 use super::reader::{Reader, Table};
 use super::task::ReadStep;
 use super::values::words;
+use crate::config::fit;
 use crate::config::problem::Span;
-use crate::config::{Condition, Config, OnExit, Output, Restart, Stragglers};
+use crate::config::{Condition, Config, Handler, OnExit, Output, Restart, Stragglers};
 
 /// Who is main, and what that and their number mean for the others' defaults.
 pub fn defaults(reader: &mut Reader<'_>, processes: &mut [ReadProcess]) {
@@ -180,6 +181,7 @@ fn reserves(steps: &[ReadStep]) -> Duration {
 
 /// Steps that can never get anything. `free` is what no reserve of a step and not the kill holds.
 fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
+    let before = reader.problems.len();
     let deadline = budget.config.grace.saturating_sub(budget.config.kill_reserve);
     let stop = budget.config.stop_reserve.unwrap_or(budget.config.grace / 4).min(free);
     let mut later = stop.saturating_add(reserves(budget.post_stop));
@@ -197,6 +199,29 @@ fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
     if let Some(step) = silent.filter(|_| stop.is_zero()) {
         let sentence = "nothing of the grace is held for this step";
         reader.warn(&step.header, sentence, "give it a `reserve`, or raise stop_reserve");
+    }
+    if reader.problems.len() == before {
+        lengths(reader, budget);
+    }
+}
+
+/// Steps that are longer than the time that they can have.
+fn lengths(reader: &mut Reader<'_>, budget: &Budget<'_>) {
+    let Config { grace, kill_reserve, stop_reserve, .. } = *budget.config;
+    let steps = |list: &'_ [ReadStep]| list.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
+    let (drain, post_stop) = (steps(budget.drain), steps(budget.post_stop));
+    let (drain, post_stop): (Vec<_>, Vec<_>) = (drain.iter().collect(), post_stop.iter().collect());
+    let cuts = fit::cuts(fit::Slices { grace, kill_reserve, stop_reserve }, &drain, &post_stop);
+    for (step, cut) in budget.drain.iter().chain(budget.post_stop).zip(cuts) {
+        let Some(fit::Cut { wants, gets, grace: enough }) = cut else { continue };
+        let sentence = format!(
+            "this step takes at least {}, and can have {} of a grace of {}{}",
+            words(wants),
+            words(gets),
+            words(grace),
+            if budget.overridden { ", given by --grace or SOFTSTOP_GRACE" } else { "" },
+        );
+        reader.warn(&step.header, sentence, format!("shorten it, or raise grace to at least \"{}\"", words(enough)));
     }
 }
 
@@ -226,16 +251,20 @@ pub fn plausible(reader: &mut Reader<'_>, top: &Table<'_>, config: &Config, proc
             stragglers(reader, span, p.process.stragglers.or(config.stragglers), config);
         }
         let diagnosis = p.process.diagnose.map(|d| d.wait);
-        let waits = p.process.stop.iter().filter_map(|r| r.wait).chain(diagnosis);
+        let pre_stop = p.process.pre_stop.as_ref().and_then(|task| match task.handler {
+            Handler::Sleep(sleep) => Some(sleep),
+            _ => None,
+        });
+        let waits = p.process.stop.iter().filter_map(|r| r.wait).chain(diagnosis).chain(pre_stop);
         let waits = waits.fold(Duration::ZERO, Duration::saturating_add);
-        if let Some(span) = p.stop.as_ref().filter(|_| waits > deadline) {
+        if let Some(span) = p.stop.as_ref().or(p.pre_stop.as_ref()).filter(|_| waits > deadline) {
             let sentence = format!(
                 "the waits of {:?} add up to {}, more than the {} before the kill",
                 p.process.name,
                 words(waits),
                 words(deadline)
             );
-            reader.warn(span, sentence, "shorten them or raise grace: the ladder is cut short at the deadline");
+            reader.warn(span, sentence, "shorten them or raise grace: what is left at the deadline is cut short");
         }
         for (port, span) in &p.probed {
             if config.http.as_ref().is_some_and(|http| http.listen.port() == *port) {

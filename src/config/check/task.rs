@@ -152,6 +152,14 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
             "leave `timeout` out: a sleep ends by itself",
         );
     }
+    if let (Handler::WaitIdle(idle), Some(timeout), Some(field)) = (&handler, timeout, table.get("timeout"))
+        && idle.minimum.max(idle.quiet) > timeout
+    {
+        let least = values::words(idle.minimum.max(idle.quiet));
+        let sentence =
+            format!("the timeout is shorter than the least that wait_idle takes, {least}: it can never succeed");
+        reader.error(&field.span(), sentence, "raise `timeout`, or lower `quiet` and `minimum`");
+    }
     if handler.waits() {
         for key in ["retries", "retry_delay"] {
             if let Some(field) = table.get(key) {

@@ -195,10 +195,23 @@ pub fn words(duration: Duration) -> String {
     if duration == DAY { "24h".into() } else { humantime::format_duration(duration).to_string().replace(' ', "") }
 }
 
+/// Words of Compose, Kubernetes and systemd.
+const WORDS_OF_OTHERS: &[(&str, &str)] = &[
+    ("unless_stopped", "always"),
+    ("no", "never"),
+    ("onfailure", "on_failure"),
+    ("service_started", "started"),
+    ("service_healthy", "ready"),
+    ("healthy", "ready"),
+    ("running", "started"),
+    ("service_completed_successfully", "completed"),
+];
+
 /// An enum's word that is not one of its words.
 pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
     let sentence = format!("`{name}` cannot be {text:?}");
     let lower = text.to_ascii_lowercase().replace('-', "_");
+    let lower = WORDS_OF_OTHERS.iter().find(|(theirs, _)| *theirs == lower).map_or(lower.as_str(), |(_, ours)| ours);
     match words.iter().copied().find(|w| *w == lower).or_else(|| crate::config::nearest(text, words.iter().copied())) {
         Some(word) => Wrong::new(sentence, format!("did you mean \"{word}\"? it is one of {}", keys::list(words))),
         None => Wrong::new(sentence, format!("write one of {}", keys::list(words))),
@@ -375,9 +388,16 @@ pub fn account(text: &str) -> Result<String, Wrong> {
 /// The array that a command written as one string most likely means.
 pub fn command_as_array(text: &str) -> String {
     let plain = !text.trim().is_empty() && text.chars().all(|c| c.is_alphanumeric() || " ./_-=:,@%+".contains(c));
-    let parts: Vec<&str> = if plain { text.split_whitespace().collect() } else { vec!["sh", "-c", text] };
-    let quoted: Vec<String> = parts.iter().map(|p| format!("{p:?}")).collect();
+    if !plain {
+        return for_a_shell(text);
+    }
+    let quoted: Vec<String> = text.split_whitespace().map(|p| format!("{p:?}")).collect();
     format!("[{}]", quoted.join(", "))
+}
+
+/// The array that has a shell run the line.
+pub fn for_a_shell(line: &str) -> String {
+    format!("[\"sh\", \"-c\", {line:?}]")
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl Context {
 
     fn error(&self, kind: SpawnErrorKind, text: &str) -> SpawnError {
         let program = self.program.to_string_lossy();
-        SpawnError { kind, text: format!("cannot start {program:?}: {text}") }
+        SpawnError { kind, text: format!("cannot start {program:?}{}: {text}", self.seen_from()) }
     }
 
     pub(super) fn setup(&self, text: &str) -> SpawnError {
@@ -152,7 +152,7 @@ impl Context {
             }
             libc::ENOENT | libc::ENOTDIR => match &self.path {
                 Some(path) => self.error(NotFound, &format!("not found in PATH {:?}", path.to_string_lossy())),
-                None => self.error(NotFound, &format!("{why}{}", self.seen_from())),
+                None => self.error(NotFound, &why),
             },
             libc::ENOEXEC => self.error(
                 NotExecutable,
@@ -165,12 +165,14 @@ impl Context {
         }
     }
 
+    /// Where a relative path to a program begins; nothing for one that is absolute or searched for.
     fn seen_from(&self) -> String {
-        let relative = Path::new(&self.program).is_relative();
-        match self.working_dir.as_deref().filter(|_| relative) {
-            Some(dir) => format!(" in its working directory {:?}", dir.to_string_lossy()),
-            None => String::new(),
+        if self.path.is_some() || self.program.is_empty() || Path::new(&self.program).is_absolute() {
+            return String::new();
         }
+        // Asked of the kernel's own tables: no file system is waited for.
+        let dir = self.working_dir.clone().or_else(|| std::env::current_dir().ok());
+        dir.map_or_else(String::new, |dir| format!(" in {:?}", dir.to_string_lossy()))
     }
 
     /// A candidate as softstop itself sees it.

@@ -32,6 +32,7 @@ use super::terminal;
 use super::users::Credentials;
 use crate::lifecycle::event::SpawnError;
 use error::{Context, Report};
+pub use prepare::DEFAULT_PATH;
 
 /// How long [`spawn`] waits for exec's result. It takes 0.2 ms unless the program's filesystem hangs or the machine is short
 /// of everything; the one thread must not wait for that.

@@ -14,7 +14,7 @@ use crate::sys::terminal::{Terminal, terminal};
 use crate::sys::{ids, process};
 
 /// Where a program is looked for when the environment has no PATH: what container runtimes set.
-pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const LISTEN_PID: &str = "LISTEN_PID";
 /// Digits of the highest pid there can be, with room to spare.
 const PID_DIGITS: usize = 10;

@@ -1,0 +1,75 @@
+//! What this machine has of what a configuration names.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use softstop::config::Identity;
+use softstop::config::check::Here;
+use softstop::runtime;
+use softstop::sys::spawn::DEFAULT_PATH;
+use softstop::sys::users::{self, files::MAX_FILE};
+
+pub struct Machine;
+
+impl Here for Machine {
+    fn program(&self, program: &OsStr, path: Option<&OsStr>, dir: Option<&Path>) -> Option<String> {
+        let below = |file: &Path| dir.map_or_else(|| file.to_owned(), |dir| dir.join(file));
+        if program.as_bytes().contains(&b'/') {
+            return runnable(&below(Path::new(program))).err();
+        }
+        let own = std::env::var_os("PATH");
+        let path = path.or(own.as_deref()).unwrap_or(OsStr::new(DEFAULT_PATH));
+        let mut why = format!("not found in PATH {path:?}");
+        for folder in path.as_bytes().split(|b| *b == b':') {
+            match runnable(&below(&Path::new(OsStr::from_bytes(folder)).join(program))) {
+                Ok(()) => return None,
+                // What is there and cannot run explains more.
+                Err(other) if other != NOT_THERE => why = other,
+                Err(_) => {}
+            }
+        }
+        Some(why)
+    }
+
+    fn identity(&self, identity: &Identity) -> Option<String> {
+        users::resolve(identity, &mut Plain).err().map(|error| error.text)
+    }
+
+    fn directory(&self, dir: &Path) -> Option<String> {
+        match fs::metadata(dir) {
+            Ok(meta) if meta.is_dir() => None,
+            Ok(_) => Some("it is no folder".to_owned()),
+            Err(error) => Some(words(&error)),
+        }
+    }
+}
+
+const NOT_THERE: &str = "no such file";
+
+fn runnable(file: &PathBuf) -> Result<(), String> {
+    match fs::metadata(file) {
+        Ok(meta) if !meta.is_file() => Err(format!("{file:?} is no file")),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Err(format!("{file:?} is not executable: chmod +x it")),
+        Ok(_) => Ok(()),
+        Err(error) => Err(words(&error)),
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => NOT_THERE.to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+struct Plain;
+
+impl users::Files for Plain {
+    fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
+        runtime::files::read(Path::new(path), MAX_FILE)
+    }
+}

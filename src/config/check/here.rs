@@ -1,0 +1,60 @@
+//! What a configuration names and the machine has to have: programs, users, folders. Asked for only where it is to run. Pure: the
+//! caller looks.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::reader::Reader;
+use crate::config::Identity;
+use crate::config::problem::Span;
+
+/// The machine that the configuration is to run on. Each answers why it cannot be had, in one line; `None`: it can.
+pub trait Here {
+    /// `path`: the PATH that it is looked up on; `None`: softstop's own. `dir`: where a relative one is looked for.
+    fn program(&self, program: &OsStr, path: Option<&OsStr>, dir: Option<&Path>) -> Option<String>;
+    fn identity(&self, identity: &Identity) -> Option<String>;
+    fn directory(&self, dir: &Path) -> Option<String>;
+}
+
+/// What the process that is being read gives its programs.
+#[derive(Default)]
+pub struct Surroundings {
+    path: Option<OsString>,
+    dir: Option<PathBuf>,
+}
+
+impl Surroundings {
+    pub fn new(env: &[(OsString, OsString)], dir: Option<&Path>) -> Surroundings {
+        let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+        Surroundings { path, dir: dir.map(Path::to_owned) }
+    }
+}
+
+const ELSE: &str = "if an init task or a volume brings it, all is well";
+
+impl Reader<'_> {
+    pub fn expect_program(&mut self, span: &Span, program: &OsStr) {
+        let Surroundings { path, dir } = &self.surroundings;
+        let missing = self.here.and_then(|here| here.program(program, path.as_deref(), dir.as_deref()));
+        if let Some(why) = missing {
+            let sentence = format!("{program:?} cannot be started here: {why}");
+            self.warn(span, sentence, format!("install it or correct its name; {ELSE}"));
+        }
+    }
+
+    pub fn expect_identity(&mut self, span: &Span, identity: &Identity) {
+        if let Some(why) = self.here.and_then(|here| here.identity(identity)) {
+            self.warn(span, why, "add it to the image, or write a number");
+        }
+    }
+
+    pub fn expect_directory(&mut self, span: &Span, dir: &Path) {
+        if let Some(why) = self.here.and_then(|here| here.directory(dir)) {
+            self.warn(
+                span,
+                format!("{dir:?} cannot be entered here: {why}"),
+                format!("make it, or correct its name; {ELSE}"),
+            );
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A file that is no TOML at all: what it looks like, said once instead of once a line. Pure.
+
+use super::keys::{PROCESS, TOP};
+use super::values::command_as_array;
+use crate::config::problem::Span;
+
+/// So many lines tell what a file is.
+const LINES: usize = 200;
+/// What the first lines of every configuration may be.
+const EXAMPLE: &str =
+    "write grace = \"30s\" where YAML has grace: 30s, and [[process]] with name = \"web\" below it where it has a list";
+
+/// What a text that is not TOML looks like.
+pub struct Other {
+    /// Its first line that says something.
+    pub span: Span,
+    pub sentence: &'static str,
+    pub help: String,
+}
+
+/// `None`: it looks like TOML with mistakes in it, or like nothing in particular.
+pub fn recognise(text: &str) -> Option<Other> {
+    let lines: Vec<&str> = text.lines().filter(says_something).take(LINES).collect();
+    let first = lines.first()?;
+    let found = json(first).or_else(|| ini(&lines)).or_else(|| yaml(text, &lines));
+    let (sentence, help) = found?;
+    let start = first.as_ptr() as usize - text.as_ptr() as usize;
+    Some(Other { span: start..start + first.len(), sentence, help })
+}
+
+fn says_something(line: &&str) -> bool {
+    let line = line.trim_start_matches('\u{feff}').trim();
+    !line.is_empty() && !line.starts_with(['#', ';']) && line != "---"
+}
+
+fn json(first: &str) -> Option<(&'static str, String)> {
+    let json = first.trim_start_matches('\u{feff}').trim_start().starts_with('{');
+    let help =
+        "write grace = \"30s\" where JSON has \"grace\": \"30s\", and [[process]] where it has an array of objects";
+    json.then(|| ("this looks like JSON; a configuration is TOML", help.to_owned()))
+}
+
+fn ini(lines: &[&str]) -> Option<(&'static str, String)> {
+    let program = lines.iter().find_map(|line| line.strip_prefix("[program:")?.trim_end().strip_suffix(']'));
+    if let Some(name) = program {
+        let command = lines.iter().find_map(|line| line.strip_prefix("command")?.trim_start().strip_prefix('='));
+        let command = command.map_or("[\"program\", \"argument\"]".to_owned(), |text| command_as_array(text.trim()));
+        let help = format!("write [[process]], and below it name = {name:?} and command = {command}");
+        return Some(("this looks like a configuration of supervisord", help));
+    }
+    let command = lines.iter().find_map(|line| line.strip_prefix("ExecStart="))?;
+    let help =
+        format!("write [[process]], and below it name = \"main\" and command = {}", command_as_array(command.trim()));
+    Some(("this looks like a unit of systemd", help))
+}
+
+/// The key and the value of `key: value` or `- key: value`.
+fn pair(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("- ").map_or(line, str::trim_start);
+    let (key, value) = line.split_once(':')?;
+    let key = key.trim_matches(['"', '\'']);
+    let word = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+    (word && (value.is_empty() || value.starts_with([' ', '\t', '\r']))).then_some((key, value.trim()))
+}
+
+fn yaml(text: &str, lines: &[&str]) -> Option<(&'static str, String)> {
+    let is_yaml = |line: &&&str| pair(line).is_some() || line.trim_start().starts_with("- ");
+    let yaml = lines.iter().filter(is_yaml).count();
+    let toml = lines
+        .iter()
+        .filter(|line| !is_yaml(line) && (line.contains('=') || line.trim_start().starts_with('[')))
+        .count();
+    if lines.first().filter(is_yaml).is_none() || yaml <= toml {
+        return None;
+    }
+    let at_start =
+        |key: &str| text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
+    if at_start("apiVersion") && at_start("kind") {
+        let help = "softstop check --pod FILE holds a manifest against a configuration; softstop manifest prints one";
+        return Some(("this is a Kubernetes manifest, no configuration of softstop", help.to_owned()));
+    }
+    if at_start("services") {
+        let help =
+            "write a [[process]] for each service that is to run in this container; https://toml.io has the rules";
+        return Some(("this looks like YAML, a Compose file; a configuration is TOML", help.to_owned()));
+    }
+    let commands = lines.iter().map(|line| {
+        pair(line).filter(|(key, value)| {
+            let ours = TOP.keys.contains(key) || PROCESS.keys.contains(key);
+            !line.starts_with([' ', '\t', '-'])
+                && !ours
+                && value.starts_with(|c: char| c.is_alphanumeric() || "./$".contains(c))
+        })
+    });
+    match commands.collect::<Option<Vec<_>>>() {
+        Some(all) if all.iter().any(|(_, value)| value.contains(' ')) => {
+            let (name, command) = all[0];
+            let help =
+                format!("write [[process]], and below it name = {name:?} and command = {}", command_as_array(command));
+            Some(("this looks like a Procfile; a configuration is TOML", help))
+        }
+        _ => Some(("this looks like YAML; a configuration is TOML", EXAMPLE.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_formats_are_called_by_their_names() {
+        for (text, name) in [
+            ("grace: 30s\nprocess:\n  - name: web\n    command: [\"x\"]\n", "YAML;"),
+            ("# mine\n---\nprocess:\n- name: web\n  command:\n    - x\n", "YAML;"),
+            ("apiVersion: v1\nkind: Pod\nspec: {}\n", "Kubernetes manifest"),
+            ("services:\n  web:\n    image: x\n", "Compose"),
+            ("web: node server.js\nworker: node w.js\n", "Procfile"),
+            ("{\n  \"grace\": \"30s\"\n}\n", "JSON"),
+            ("[program:web]\ncommand=/bin/x -a\nautostart=true\n", "supervisord"),
+            ("[Unit]\nDescription=x\n[Service]\nExecStart=/bin/x -a\n", "systemd"),
+        ] {
+            let other = recognise(text).unwrap_or_else(|| panic!("{text}"));
+            assert!(other.sentence.contains(name), "{text}: {}", other.sentence);
+            assert!(!text[other.span].starts_with('#'));
+        }
+        assert!(recognise("web: node server.js").unwrap().help.ends_with("command = [\"node\", \"server.js\"]"));
+        assert!(recognise("[program:a]\ncommand = /x -a\n").unwrap().help.contains("[\"/x\", \"-a\"]"));
+    }
+
+    #[test]
+    fn toml_with_mistakes_is_toml() {
+        for text in [
+            "",
+            "#\n",
+            "grace = \"30s\"\nx: y\n",
+            "[[process]\nname = 'a'\n",
+            "x\n",
+            "[a]\nb: c\n",
+            "a = 'b: c'",
+            "url = http://x",
+        ] {
+            assert!(recognise(text).is_none(), "{text}");
+        }
+    }
+}

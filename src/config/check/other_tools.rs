@@ -1,0 +1,176 @@
+//! Keys of Kubernetes, Compose, systemd, supervisord, s6 and others: what they are called here, or what to do instead. Pure.
+
+use super::keys::{PROCESS, Section, TOP};
+
+/// The key of ours that does the same, where the table has it.
+const ALIASES: &[(&str, &str)] = &[
+    ("termination_grace_period", "grace"),
+    ("grace_period", "grace"),
+    ("stop_grace_period", "grace"),
+    ("timeout_stop", "grace"),
+    ("timeout_stop_sec", "grace"),
+    ("cmd", "command"),
+    ("run", "command"),
+    ("args", "command"),
+    ("entrypoint", "command"),
+    ("exec_start", "command"),
+    ("cwd", "working_dir"),
+    ("dir", "working_dir"),
+    ("directory", "working_dir"),
+    ("workdir", "working_dir"),
+    ("working_directory", "working_dir"),
+    ("environment", "env"),
+    ("depends_on", "after"),
+    ("requires", "after"),
+    ("wants", "after"),
+    ("stop_signal", "stop"),
+    ("stopsignal", "stop"),
+    ("kill_signal", "stop"),
+    ("kill_mode", "signal_to"),
+    ("restart_policy", "restart"),
+    ("autorestart", "restart"),
+    ("restart_sec", "backoff"),
+    ("startretries", "max_restarts"),
+    ("interval", "period"),
+    ("start_period", "initial_delay"),
+    ("services", "process"),
+    ("service", "process"),
+    ("containers", "process"),
+    ("programs", "process"),
+    ("program", "process"),
+    ("init_containers", "init"),
+    ("pre_start", "init"),
+    ("exec_start_pre", "init"),
+    ("exec_stop_post", "post_stop"),
+    ("address", "listen"),
+    ("path", "socket"),
+    ("listen", "socket"),
+    ("http_headers", "headers"),
+    ("url", "path"),
+    ("healthcheck", "liveness"),
+    ("health_check", "liveness"),
+    ("liveness_probe", "liveness"),
+    ("readiness_probe", "readiness"),
+    ("startup_probe", "startup"),
+    ("tty", "stdin"),
+    ("stdin_open", "stdin"),
+    ("logging", "log"),
+    ("command", "exec"),
+    ("test", "exec"),
+];
+
+const NO_ENV_FILE: &str = "softstop reads no file of variables: write env = { NAME = \"value\" }, or set them where the container is started (--env-file, envFrom)";
+const HANDED_DOWN: &str = "softstop hands its own down: set it where the container is started";
+const NO_LOG_FILES: &str = "softstop writes no log files: what a process says is the container's output; output = \"prefix\" or \"json\" marks it";
+const ONE_EACH: &str = "write a [[process]] for each, with a name of its own";
+const THE_RUNTIMES: &str = "that is for whoever starts the container (the pod, Compose, docker run) to say";
+const HOOKS: &str =
+    "write [process.pre_stop] and [[process.post_start]], each with what it does: exec, http_get, sleep";
+const FOREGROUND: &str =
+    "leave it out and have the program stay in the foreground: what goes into the background has ended for softstop";
+const NO_SCHEDULE: &str = "there are no schedules in this version: run a cron daemon as a [[process]]";
+const SIGNALS_TO_GROUP: &str = "write signal_to = \"group\"";
+
+/// What there is no key for.
+const INSTEAD: &[(&str, &str)] = &[
+    ("env_file", NO_ENV_FILE),
+    ("envfile", NO_ENV_FILE),
+    ("env_from", NO_ENV_FILE),
+    ("environment_file", NO_ENV_FILE),
+    ("dotenv", NO_ENV_FILE),
+    ("umask", "softstop hands its own down; for another: command = [\"sh\", \"-c\", \"umask 027; exec /app/server\"]"),
+    ("nice", HANDED_DOWN),
+    ("niceness", HANDED_DOWN),
+    ("limits", HANDED_DOWN),
+    ("rlimits", HANDED_DOWN),
+    ("ulimits", HANDED_DOWN),
+    ("ulimit", HANDED_DOWN),
+    ("nofile", HANDED_DOWN),
+    ("limit_nofile", HANDED_DOWN),
+    ("oom_score_adj", HANDED_DOWN),
+    ("cpu", THE_RUNTIMES),
+    ("memory", THE_RUNTIMES),
+    ("mem_limit", THE_RUNTIMES),
+    ("resources", THE_RUNTIMES),
+    ("deploy", THE_RUNTIMES),
+    ("image", THE_RUNTIMES),
+    ("build", THE_RUNTIMES),
+    ("ports", THE_RUNTIMES),
+    ("expose", THE_RUNTIMES),
+    ("volumes", THE_RUNTIMES),
+    ("volume_mounts", THE_RUNTIMES),
+    ("networks", THE_RUNTIMES),
+    ("hostname", THE_RUNTIMES),
+    ("security_context", THE_RUNTIMES),
+    ("cap_add", THE_RUNTIMES),
+    ("lifecycle", HOOKS),
+    ("exec_stop", HOOKS),
+    ("pre_start", "write an [[init]] task: it runs before any process"),
+    ("exec_start_pre", "write an [[init]] task: it runs before any process"),
+    ("exec_reload", "softstop signal NAME HUP does it"),
+    ("reload", "softstop signal NAME HUP does it"),
+    ("finish", "write a [[post_stop]] step at the top level, or on_exit for the process"),
+    ("priority", "write after = { other = \"ready\" } for who starts later"),
+    ("startsecs", "write [process.startup] with what shows that it has started"),
+    ("autostart", "leave it out: every process is started"),
+    ("enabled", "leave it out: every process is started"),
+    ("exitcodes", "write `[exit_codes]` at the top level, or restart = \"always\""),
+    ("stopwaitsecs", "write stop = [ { signal = \"SIGTERM\", wait = \"10s\" } ]"),
+    ("stop_timeout", "write stop = [ { signal = \"SIGTERM\", wait = \"10s\" } ]"),
+    ("kill_timeout", "write stop = [ { signal = \"SIGTERM\", wait = \"10s\" } ]"),
+    ("stopasgroup", SIGNALS_TO_GROUP),
+    ("killasgroup", SIGNALS_TO_GROUP),
+    ("process_group", SIGNALS_TO_GROUP),
+    ("redirect_stderr", NO_LOG_FILES),
+    ("stdout_logfile", NO_LOG_FILES),
+    ("stderr_logfile", NO_LOG_FILES),
+    ("logfile", NO_LOG_FILES),
+    ("log_file", NO_LOG_FILES),
+    ("stdout", NO_LOG_FILES),
+    ("stderr", NO_LOG_FILES),
+    ("numprocs", ONE_EACH),
+    ("replicas", ONE_EACH),
+    ("instances", ONE_EACH),
+    ("scale", ONE_EACH),
+    ("daemon", FOREGROUND),
+    ("daemonize", FOREGROUND),
+    ("nodaemon", FOREGROUND),
+    ("pidfile", FOREGROUND),
+    ("pid_file", FOREGROUND),
+    ("cron", NO_SCHEDULE),
+    ("schedule", NO_SCHEDULE),
+    ("watch", "softstop restart NAME, by whatever sees the change"),
+    ("shell", "write command = [\"sh\", \"-c\", \"...\"]"),
+    ("type", "leave it out: a process stays in the foreground"),
+    ("include", "a configuration is one file"),
+    ("version", "leave it out: there is one version of the format"),
+];
+
+pub fn alias(snake: &str, section: &Section) -> Option<&'static str> {
+    let bare = snake.strip_suffix("_seconds").unwrap_or(snake);
+    ALIASES.iter().find(|(from, to)| *from == bare && section.keys.contains(to)).map(|(_, to)| *to)
+}
+
+/// What to do instead, for a key of a process, or of the whole.
+pub fn instead(snake: &str, section: &Section) -> Option<&'static str> {
+    let here = section.title == PROCESS.title || section.title == TOP.title;
+    INSTEAD.iter().find(|(key, _)| here && *key == snake).map(|(_, help)| *help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::{PROBE, SECTIONS, TASK};
+    use super::*;
+
+    #[test]
+    fn the_words_of_others_are_none_of_ours() {
+        for (key, ours) in ALIASES {
+            assert!(SECTIONS.iter().any(|s| s.keys.contains(ours)), "{key}: there is no {ours}");
+        }
+        for (key, _) in INSTEAD {
+            assert!(!TOP.keys.contains(key) && !PROCESS.keys.contains(key), "{key}");
+        }
+        assert_eq!(alias("command", &PROBE), Some("exec"));
+        assert_eq!(alias("args", &TASK), None);
+    }
+}
