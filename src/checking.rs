@@ -8,10 +8,11 @@ use std::path::Path;
 use softstop::cli::{Check, Manifest};
 use softstop::config::check::Here;
 use softstop::exit;
+use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
-use softstop::pod::fragment::{Kind, write};
+use softstop::pod::fragment::{Kind, Variables, write};
 
-use super::{load, load_using, place, print, say};
+use super::{load_using, place, print, say};
 
 pub fn check(args: &Check) -> u8 {
     match &args.pod {
@@ -22,7 +23,7 @@ pub fn check(args: &Check) -> u8 {
 
 fn config(args: &Check) -> u8 {
     let here = (args.here || is_the_image(&place(&args.file))).then_some(&here::Machine as &dyn Here);
-    let read = load_using(&args.file, None, &RefCell::default(), here);
+    let read = load_using(&args.file, None, &|name| std::env::var(name).ok(), here);
     if args.json {
         let name = place(&args.file).display().to_string();
         let list = read.as_ref().map_or_else(|problems| problems.list.clone(), |(_, warnings)| warnings.clone());
@@ -62,10 +63,20 @@ fn is_the_image(config: &Path) -> bool {
 }
 
 pub fn manifest(args: &Manifest) -> u8 {
-    match load(&args.file, None) {
+    let used = RefCell::new(Variables::new());
+    let variable = |name: &str| {
+        let here = std::env::var(name).ok();
+        used.borrow_mut().insert(name.to_owned(), here.clone());
+        match Origin::of(name) {
+            // The pod has its own.
+            origin @ (Origin::Field(_) | Origin::Secret) => Some(origin.stand_in(name).to_owned()),
+            Origin::Runtime | Origin::Other => here,
+        }
+    };
+    match load_using(&args.file, None, &variable, None) {
         Ok((config, _)) => {
             let kind = args.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec);
-            print(&write(&config, &place(&args.file).display().to_string(), kind));
+            print(&write(&config, &used.into_inner(), &place(&args.file).display().to_string(), kind));
             exit::OK
         }
         Err(problems) => {
@@ -131,8 +142,7 @@ mod pod {
         let config = bytes.as_deref().map(|bytes| check::decode(bytes, &file)).transpose()?;
         let found = config.map(|text| Found { name: &file, text, named });
         let options = Options { container: args.container.as_deref(), run: config.is_some() };
-        let own = |name: &str| std::env::var(name).ok();
-        held(manifest, name, &options, &|start| interpret(start, found.as_ref(), &own))
+        held(manifest, name, &options, &|start| interpret(start, found.as_ref()))
             .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })
     }
 

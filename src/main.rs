@@ -95,7 +95,11 @@ fn platform() -> Platform {
 
 fn run(args: &Run, early: Early) -> u8 {
     let used = RefCell::new(BTreeSet::new());
-    match load_using(&args.file, args.common.grace, &used, None) {
+    let variable = |name: &str| {
+        used.borrow_mut().insert(name.to_owned());
+        std::env::var(name).ok()
+    };
+    match load_using(&args.file, args.common.grace, &variable, None) {
         Ok((mut config, warnings)) => {
             config.source = std::path::absolute(place(&args.file)).ok();
             for warning in warnings {
@@ -184,14 +188,14 @@ fn place(args: &ConfigFile) -> PathBuf {
 
 /// `grace`: from the command line, which wins over the file; everything in the file is held against it.
 fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<Problem>), Problems> {
-    load_using(args, grace, &RefCell::default(), None)
+    load_using(args, grace, &|name| std::env::var(name).ok(), None)
 }
 
-/// `used`: the variables that the configuration refers to. `here`: where it is to run, if that is here.
+/// `variable`: the value of one that the configuration refers to. `here`: where it is to run, if that is here.
 fn load_using(
     args: &ConfigFile,
     grace: Option<Duration>,
-    used: &RefCell<BTreeSet<String>>,
+    variable: &dyn Fn(&str) -> Option<String>,
     here: Option<&dyn Here>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
     let path = place(args);
@@ -200,11 +204,7 @@ fn load_using(
         Problems::of_file(&name, format!("the configuration cannot be read: {error}"), unreadable(args, &path))
     })?;
     let text = check::decode(&bytes, &name)?;
-    let variable = |key: &str| {
-        used.borrow_mut().insert(key.to_owned());
-        std::env::var(key).ok()
-    };
-    check::read_here(text, &name, &variable, grace, here)
+    check::read_here(text, &name, variable, grace, here)
 }
 
 /// What helps when there is no such configuration.

@@ -22,7 +22,7 @@ fn run(dir: &Dir, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(SOFTSTOP);
     command.args(args).current_dir(dir.path(".")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A variable of this machine's is none of the manifest's.
-    command.env("SOFTSTOP_GRACE", "7s");
+    command.env("SOFTSTOP_GRACE", "7s").env("PRESTOP_TOKEN", "the-token-of-this-shell").env("PORT", "8080");
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
@@ -142,7 +142,7 @@ fn what_cannot_be_read_is_said() {
     );
     expect(&run(&dir, &["check", "--pod", "-"], &"# \n".repeat(2_000_000)), 78, "", "more than 4194304 bytes");
     expect(&run(&dir, &["check", "--pod", "-"], ""), 78, "", "there is no pod in this file");
-    expect(&run(&dir, &["check", "--json"], ""), 64, "", "--pod");
+    expect(&run(&dir, &["check", "--json"], ""), 78, "the configuration cannot be read", "");
     let unknown = "kind: Pod\nspec: { containers: [{ name: a, command: [/softstop, run, -c, /a.toml] }] }\n";
     expect(
         &run(&dir, &["check", "--pod", "-"], unknown),
@@ -163,4 +163,41 @@ fn manifest_prints_what_check_accepts() {
     expect(&checked, 0, "stdin: ok (Deployment web, container web)", "");
     expect(&run(&dir, &["manifest"], ""), 78, "", "the configuration cannot be read");
     expect(&run(&dir, &["manifest", "--kind", "cronjob"], ""), 64, "", "--kind");
+}
+
+const WITH_VARIABLES: &str = "grace = '20s'\n[http]\nlisten = ':9180'\n[http.prestop]\ntoken = '${PRESTOP_TOKEN}'\n[[process]]\nname = 'web'\n\
+    command = ['web', '${PORT}', '${HOST_IP:-loopback}', '${HOME}', '${LEVEL:-info}']\n[[drain]]\nsleep = '5s'\n";
+
+#[test]
+fn manifest_prints_the_variables_that_the_configuration_refers_to_and_no_secret() {
+    let dir = Dir::new();
+    let config = dir.write("softstop.toml", WITH_VARIABLES);
+    let printed = run(&dir, &["manifest", "-c", &config, "--kind", "deployment"], "");
+    for line in [
+        "- { name: PRESTOP_TOKEN, valueFrom: { secretKeyRef: { name: web, key: PRESTOP_TOKEN } } }",
+        "- { name: PORT, value: \"8080\" }",
+        "- { name: HOST_IP, valueFrom: { fieldRef: { fieldPath: status.hostIP } } }",
+        "terminationMessagePolicy: FallbackToLogsOnError\n",
+    ] {
+        expect(&printed, 0, line, "");
+    }
+    let printed = text(&printed.stdout);
+    for never in ["of-this-shell", "name: HOME", "name: LEVEL"] {
+        assert!(!printed.contains(never), "{never}:\n{printed}");
+    }
+    let checked = run(&dir, &["check", "--strict", "-c", &config, "--pod", "-"], &printed);
+    expect(&checked, 0, "stdin: ok (Deployment web, container web)", "");
+}
+
+#[test]
+fn a_variable_of_this_shell_is_none_of_the_pods() {
+    let dir = Dir::new();
+    let config = dir.write("softstop.toml", WITH_VARIABLES);
+    let printed = run(&dir, &["manifest", "-c", &config], "");
+    let without: String =
+        text(&printed.stdout).lines().filter(|l| !l.contains("TOKEN")).map(|l| format!("{l}\n")).collect();
+    let checked = run(&dir, &["check", "-c", &config, "--pod", "-"], &without);
+    expect(&checked, 78, "", "refers to ${PRESTOP_TOKEN}, and the container has no such variable (unset-variable)");
+    let of_a_secret = without.replace("    env:\n", "    envFrom: [{ secretRef: { name: web } }]\n    env:\n");
+    expect(&run(&dir, &["check", "-c", &config, "--pod", "-"], &of_a_secret), 0, "stdin: ok", "");
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use softstop::cli::pod::{Found, interpret};
 use softstop::config::check::read;
 use softstop::pod::finding::Report;
-use softstop::pod::fragment::{Kind, write};
+use softstop::pod::fragment::{Kind, Variables, write};
 use softstop::pod::rules::RULES;
 use softstop::pod::{Options, check};
 
@@ -25,8 +25,7 @@ fn folder() -> PathBuf {
 
 /// What `softstop check --pod` finds where no configuration is at hand but the file's own.
 fn report(text: &str) -> Report {
-    check(text, "pod.yaml", &Options::default(), &|start| interpret(start, None, &|_| None))
-        .unwrap_or_else(|p| panic!("{p}"))
+    check(text, "pod.yaml", &Options::default(), &|start| interpret(start, None)).unwrap_or_else(|p| panic!("{p}"))
 }
 
 fn said(report: &Report) -> String {
@@ -126,9 +125,11 @@ fn what_manifest_prints_passes() {
         let (config, _) = read(&text, &name, &|_| None).unwrap_or_else(|p| panic!("{p}"));
         let found = Found { name: &name, text: &text, named: true };
         for kind in Kind::NAMES {
-            let printed = write(&config, &name, Kind::parse(kind).unwrap());
+            // The token is put in by hand, as the image is.
+            let printed = write(&config, &Variables::new(), &name, Kind::parse(kind).unwrap())
+                .replace("Bearer TOKEN", "Bearer 0123456789abcdef");
             let options = Options { container: None, run: true };
-            let report = check(&printed, "printed.yaml", &options, &|start| interpret(start, Some(&found), &|_| None))
+            let report = check(&printed, "printed.yaml", &options, &|start| interpret(start, Some(&found)))
                 .unwrap_or_else(|p| panic!("{p}\n{printed}"));
             let wrong: Vec<_> = report
                 .findings

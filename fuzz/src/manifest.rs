@@ -13,7 +13,7 @@ pub fn target(data: &[u8]) {
     let run = text.starts_with("#! run");
     let found = run.then_some(Found { name: "softstop.toml", text: CONFIG, named: true });
     let options = Options { container: None, run };
-    match check(&text, "fuzz.yaml", &options, &|start| interpret(start, found.as_ref(), &super::variable)) {
+    match check(&text, "fuzz.yaml", &options, &|start| interpret(start, found.as_ref())) {
         Ok(report) => {
             assert!(!report.checked.is_empty() || report.errors() > 0, "nothing was checked and nobody told");
             report.findings.iter().for_each(|f| check_finding(f, &text));

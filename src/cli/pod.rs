@@ -1,18 +1,26 @@
 //! What a container's start in a manifest amounts to: its arguments and variables read as softstop would read them there, its
-//! configuration as far as it is at hand. Pure: the files have been read, the variables of this process are asked of the caller.
+//! configuration as far as it is at hand. Pure: the files have been read, and this process's own variables are nobody's.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::variables::{Variables, Who};
 use super::{Cli, Command, Run, reading};
-use crate::config::check;
 use crate::config::platform::Platform;
+use crate::config::problem::{Problem, Problems};
+use crate::config::{Config, check, expand};
+use crate::pod::env::{GUESSES, Origin};
 use crate::pod::{Refused, Settings, Start};
 
 /// Where `softstop run` looks in a container whose working directory has no configuration.
 const DEFAULT: &str = "/etc/softstop.toml";
+/// Without these softstop would look as if it did not listen, or served no hook.
+const ASSUMED: [&str; 2] = ["SOFTSTOP_HTTP", "SOFTSTOP_PRESTOP"];
+/// Variables of one configuration for which several guesses are tried.
+const TRIED: usize = 10;
+
 /// A configuration that was found here.
 pub struct Found<'a> {
     /// For messages.
@@ -24,33 +32,39 @@ pub struct Found<'a> {
 
 /// # Errors
 /// When softstop would refuse to start so, or its configuration is not at hand.
-pub fn interpret(
-    start: &Start<'_>,
-    found: Option<&Found<'_>>,
-    own: &dyn Fn(&str) -> Option<String>,
-) -> Result<Settings, Refused> {
-    let known = |name: &str| start.env.get(name).and_then(|v| v.map(str::to_owned));
+pub fn interpret(start: &Start<'_>, found: Option<&Found<'_>>) -> Result<Settings, Refused> {
+    let assumed = RefCell::new(BTreeSet::new());
+    let known = |name: &str| match start.env.get(name)? {
+        Some(value) => Some((*value).to_owned()),
+        // Not to know these would look as if they were not there.
+        None if ASSUMED.contains(&name) => {
+            let stand_in = (start.stand_in)(name);
+            assumed.borrow_mut().insert(stand_in.trim_start_matches("token:"));
+            Some(stand_in.to_owned())
+        }
+        None => None,
+    };
     let args: Vec<OsString> =
         std::iter::once("softstop").chain(start.arguments.iter().map(String::as_str)).map(OsString::from).collect();
     let Cli { wrapper, command } =
         reading::read_with(&args, &known).map_err(|said| Refused::Usage(first_line(&said.text)))?;
     match command {
-        None => {
-            let config = wrapper.config(Platform::Kubernetes).map_err(Refused::Usage)?;
-            let unread = unread(start, Who::Wrapper, &BTreeSet::new());
-            Ok(Settings { config, warnings: Vec::new(), file: None, path: None, grace_given: true, unread })
-        }
-        Some(Command::Run(run)) => configured(start, &run, found, own),
+        None => Ok(Settings {
+            config: wrapper.config(Platform::Kubernetes).map_err(Refused::Usage)?,
+            warnings: Vec::new(),
+            file: None,
+            path: None,
+            grace_given: true,
+            unset: Vec::new(),
+            assumed: assumed.into_inner().into_iter().collect(),
+            unread: unread(start, Who::Wrapper, &BTreeSet::new()),
+        }),
+        Some(Command::Run(run)) => configured(start, &run, found),
         Some(_) => Err(Refused::Nothing),
     }
 }
 
-fn configured(
-    start: &Start<'_>,
-    run: &Run,
-    found: Option<&Found<'_>>,
-    own: &dyn Fn(&str) -> Option<String>,
-) -> Result<Settings, Refused> {
+fn configured(start: &Start<'_>, run: &Run, found: Option<&Found<'_>>) -> Result<Settings, Refused> {
     let path = run.file.config.as_ref().map_or(DEFAULT.to_owned(), |p| p.display().to_string());
     let here = found.map(|f| (f.name.to_owned(), f.text.to_owned()));
     let (name, text) = match found {
@@ -58,21 +72,78 @@ fn configured(
         _ => (start.config_map)(&path).or(here),
     }
     .ok_or_else(|| Refused::Unknown(path.clone()))?;
-    // A variable of the image is not in the manifest, and may be here.
-    let used = RefCell::new(BTreeSet::new());
-    let variable = |name: &str| {
-        used.borrow_mut().insert(name.to_owned());
-        match start.env.get(name) {
-            Some(Some(value)) => Some((*value).to_owned()),
-            Some(None) => Some(own(name).unwrap_or_else(|| (start.stand_in)(name).to_owned())),
-            None => own(name),
-        }
-    };
-    let read = check::read_with_grace(&text, &name, &variable, run.common.grace);
-    let (mut config, warnings) = read.map_err(|problems| Refused::Config(problems.list))?;
+    let reading = Reading::new(start, &text, &name, run.common.grace);
+    let (mut config, warnings) = reading.outcome.map_err(|problems| Refused::Config(problems.list))?;
     run.common.apply(&mut config).map_err(Refused::Usage)?;
-    let (unread, grace_given) = (unread(start, Who::Run, &used.into_inner()), run.common.grace.is_some());
-    Ok(Settings { config, warnings, file: Some(name), path: Some(path), grace_given, unread })
+    Ok(Settings {
+        config,
+        warnings,
+        file: Some(name),
+        path: Some(path),
+        grace_given: run.common.grace.is_some(),
+        unset: reading.unset,
+        assumed: reading.assumed.into_values().collect(),
+        unread: unread(start, Who::Run, &reading.used),
+    })
+}
+
+/// A configuration, read with a container's variables. This process's own are none of its business.
+struct Reading {
+    outcome: Result<(Config, Vec<Problem>), Problems>,
+    /// The variables that it refers to.
+    used: BTreeSet<String>,
+    /// Those of them that the container does not have.
+    unset: Vec<String>,
+    /// What was read in the place of a value that is not known.
+    assumed: BTreeMap<String, &'static str>,
+}
+
+impl Reading {
+    fn new(start: &Start<'_>, text: &str, file: &str, grace: Option<Duration>) -> Reading {
+        let used = RefCell::new(BTreeSet::new());
+        let read = |assumed: &BTreeMap<String, &'static str>| {
+            let variable = |name: &str| {
+                used.borrow_mut().insert(name.to_owned());
+                let known = start.env.get(name).copied().flatten();
+                known.or_else(|| assumed.get(name).copied()).map(str::to_owned)
+            };
+            check::read_with_grace(text, file, &variable, grace)
+        };
+        // What the container has for certain has a value, if an unknown one; of the rest the configuration's default is the best guess.
+        let there = start.env.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| *name);
+        let mut assumed: BTreeMap<String, &'static str> =
+            there.map(|name| (name.to_owned(), (start.stand_in)(name))).collect();
+        let mut outcome = read(&assumed);
+        let problems = outcome.as_ref().err().map(|problems| problems.list.as_slice()).unwrap_or_default();
+        let said: BTreeSet<&str> = problems.iter().map(|p| p.sentence.as_str()).collect();
+        let missing: Vec<String> =
+            used.borrow().iter().filter(|name| said.contains(expand::not_set(name).as_str())).cloned().collect();
+        if !missing.is_empty() {
+            assumed.extend(missing.iter().map(|name| (name.clone(), (start.stand_in)(name))));
+            outcome = read(&assumed);
+        }
+        assumed.retain(|name, _| used.borrow().contains(name));
+        // What takes no number may take an address, or a duration.
+        let wrong = |outcome: &Result<_, Problems>| outcome.as_ref().err().map_or(0, |problems| problems.list.len());
+        let names: Vec<String> = assumed.keys().take(TRIED).cloned().collect();
+        for name in names {
+            for guess in GUESSES {
+                if wrong(&outcome) == 0 {
+                    break;
+                }
+                let before = assumed.insert(name.clone(), guess);
+                let other = read(&assumed);
+                if wrong(&other) < wrong(&outcome) {
+                    outcome = other;
+                } else if let Some(before) = before {
+                    assumed.insert(name.clone(), before);
+                }
+            }
+        }
+        let is_unset = |name: &String| !start.open && Origin::of(name) != Origin::Runtime;
+        let unset = missing.into_iter().filter(is_unset).collect();
+        Reading { outcome, used: used.into_inner(), unset, assumed }
+    }
 }
 
 /// `used`: the variables that the configuration refers to.

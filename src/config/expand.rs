@@ -84,6 +84,11 @@ fn too_long(inside: &str, length: usize) -> Unexpandable {
     }
 }
 
+/// What is said of a variable that is needed and not there.
+pub fn not_set(name: &str) -> String {
+    format!("the environment variable `{name}` is not set")
+}
+
 /// What stands for `${inside}`.
 fn reference(inside: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, Unexpandable> {
     let end = inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len());
@@ -111,7 +116,7 @@ fn reference(inside: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Strin
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
         (None, None) => Err(Unexpandable {
-            sentence: format!("the environment variable `{name}` is not set"),
+            sentence: not_set(name),
             help: format!(
                 "set it, give a default as in `${{{name}:-default}}`, or write `${piece}` for the text itself"
             ),

@@ -107,7 +107,8 @@ fn is_name(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"_-.".contains(&b)
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether what has this name, in lower case, is one.
+pub fn is_secret(name: &str) -> bool {
     WORDS.iter().any(|word| name.contains(word)) && !PLACES.iter().any(|place| name.ends_with(place))
 }
 

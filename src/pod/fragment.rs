@@ -1,10 +1,11 @@
 //! The manifest that agrees with a configuration: what `softstop manifest` prints, and `softstop check --pod` finds nothing in. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use super::env::{Origin, entry};
 use super::rules::{longest_drain, longest_start, whole_seconds};
 use crate::config::{Config, Control, TERMINATION_LOG};
 
@@ -43,19 +44,23 @@ impl Kind {
     }
 }
 
+/// The variables that a configuration refers to, each with its value here: what the configuration was read with. `None`: it is not set,
+/// and its default was read.
+pub type Variables = BTreeMap<String, Option<String>>;
+
 /// The manifest in YAML. `file` is the configuration's name for the comment at the top.
 ///
 /// ```
 /// use softstop::config::check::read;
-/// use softstop::pod::fragment::{Kind, write};
+/// use softstop::pod::fragment::{Kind, Variables, write};
 ///
 /// let (config, _) = read("grace = '45s'\n[[process]]\nname = 'web'\ncommand = ['nginx']", "a.toml", &|_| None).expect("valid");
-/// assert!(write(&config, "a.toml", Kind::Spec).contains("terminationGracePeriodSeconds: 45\n"));
+/// assert!(write(&config, &Variables::new(), "a.toml", Kind::Spec).contains("terminationGracePeriodSeconds: 45\n"));
 /// ```
-pub fn write(config: &Config, file: &str, kind: Kind) -> String {
+pub fn write(config: &Config, variables: &Variables, file: &str, kind: Kind) -> String {
     let main = config.processes.iter().find(|p| p.main).or(config.processes.first());
     let name = if config.sidecar.is_some() { "softstop".to_owned() } else { dns_label(main.map_or("", |p| &p.name)) };
-    let spec = spec(config, &name, kind);
+    let spec = spec(config, variables, &name, kind);
     let file = file.replace(char::is_control, " ");
     let head = format!("# Agrees with {file}. When it stands where it belongs: softstop check -c {file} --pod FILE\n");
     let labels = format!("{{ app: {name} }}");
@@ -93,7 +98,7 @@ pub fn write(config: &Config, file: &str, kind: Kind) -> String {
     )
 }
 
-fn spec(config: &Config, name: &str, kind: Kind) -> String {
+fn spec(config: &Config, variables: &Variables, name: &str, kind: Kind) -> String {
     let mut text = format!("terminationGracePeriodSeconds: {}\n", whole_seconds(config.grace));
     if kind == Kind::Job {
         text.push_str("restartPolicy: Never\n");
@@ -104,7 +109,7 @@ fn spec(config: &Config, name: &str, kind: Kind) -> String {
     let folders = folders(config);
     let read_only = !folders.contains("/");
     text.push_str(if config.sidecar.is_some() { "initContainers:\n" } else { "containers:\n" });
-    text.push_str(&indented(&container(config, name, kind), 4).replacen("    ", "  - ", 1));
+    text.push_str(&indented(&container(config, variables, name, kind), 4).replacen("    ", "  - ", 1));
     text.push_str(&indented(&security(config, read_only), 4));
     if read_only && !folders.is_empty() {
         text.push_str("    volumeMounts:\n");
@@ -117,7 +122,7 @@ fn spec(config: &Config, name: &str, kind: Kind) -> String {
             "containers:\n  - name: main\n    image: MAIN                       # yours, with its ports and probes\n",
         );
         if let Some(call) = prestop(config) {
-            let _ = writeln!(text, "    {call}");
+            text.push_str(&indented(&call, 4));
         }
     }
     if read_only && !folders.is_empty() {
@@ -129,18 +134,21 @@ fn spec(config: &Config, name: &str, kind: Kind) -> String {
     text
 }
 
-/// The hook that calls `GET /prestop`, of this or another container, as its guard wants it.
+/// The hook that calls `GET /prestop`, of this or another container, as its guard wants it; lines.
 fn prestop(config: &Config) -> Option<String> {
     let http = config.http.as_ref()?;
-    let header = match http.prestop.as_ref()?.token {
-        Some(_) => ", httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }]",
-        None => "",
+    let (note, header) = match http.prestop.as_ref()?.token {
+        Some(_) => (
+            "# TOKEN: the token itself, as the kubelet puts no variables into headers\n",
+            ", httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }]",
+        ),
+        None => ("", ""),
     };
     let port = http.listen.port();
-    Some(format!("lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {port}{header} }} }} }}"))
+    Some(format!("{note}lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {port}{header} }} }} }}"))
 }
 
-fn container(config: &Config, name: &str, kind: Kind) -> String {
+fn container(config: &Config, variables: &Variables, name: &str, kind: Kind) -> String {
     let mut text = format!("name: {name}\n");
     if config.sidecar.is_some() {
         text.push_str("restartPolicy: Always            # a native sidecar\n");
@@ -153,6 +161,17 @@ fn container(config: &Config, name: &str, kind: Kind) -> String {
     let _ = writeln!(text, "  - {{ name: SOFTSTOP_GRACE, value: {} }}", humantime::format_duration(config.grace));
     if reachable.is_none() {
         let _ = writeln!(text, "  - {{ name: SOFTSTOP_HTTP, value: \":{port}\" }}");
+    }
+    let said = |variable: &str| variable == "SOFTSTOP_GRACE" || variable == "SOFTSTOP_HTTP" && reachable.is_none();
+    for (variable, value) in variables.iter().filter(|(variable, _)| !said(variable)) {
+        let why = match (Origin::of(variable), value) {
+            (Origin::Runtime, _) => continue,
+            (Origin::Field(_), _) => "",
+            (Origin::Secret, _) => " # a Secret, to be made",
+            (Origin::Other, Some(_)) => " # as it is here",
+            (Origin::Other, None) => continue,
+        };
+        let _ = writeln!(text, "  - {}{why}", entry(variable, name, value.as_deref()));
     }
     let _ = writeln!(
         text,
@@ -180,6 +199,8 @@ fn container(config: &Config, name: &str, kind: Kind) -> String {
     if let Some(path) = config.termination_log.as_deref().and_then(Path::to_str).filter(|p| *p != TERMINATION_LOG) {
         let _ = writeln!(text, "terminationMessagePath: {}", quoted(path));
     }
+    // Where softstop could not say a word.
+    text.push_str("terminationMessagePolicy: FallbackToLogsOnError\n");
     text
 }
 

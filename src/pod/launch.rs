@@ -1,9 +1,7 @@
 //! Which container of a pod runs softstop, and how it is started there. Pure.
 
-use std::collections::BTreeMap;
-
+use super::env::Env;
 use super::finding::one_line;
-use super::tree::Node;
 use super::view::{Container, Objects, Workload};
 use crate::config::problem::Span;
 
@@ -12,8 +10,6 @@ const NAME: &str = "softstop";
 /// Inits that somebody may have left in front of it.
 const INITS: [&str; 5] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit"];
 const SHELLS: [&str; 6] = ["sh", "bash", "ash", "dash", "zsh", "busybox"];
-/// The kernel gives a program no longer argument (MAX_ARG_STRLEN).
-const LONGEST_WORD: usize = 128 * 1024;
 /// Variables that mean something to the wrapper alone. A test holds them against the flags' declarations.
 pub const WRAPPERS: [&str; 11] = [
     "SOFTSTOP_DRAIN",
@@ -40,58 +36,6 @@ pub fn is_softstop(word: &str) -> bool {
 
 pub fn is_shell(word: &str) -> bool {
     SHELLS.contains(&program(word))
-}
-
-/// The container's variables: `None` for a value that the manifest does not say.
-pub struct Env<'a>(pub BTreeMap<&'a str, (Option<&'a str>, Node<'a>)>);
-
-impl<'a> Env<'a> {
-    fn new(container: &Container<'a>) -> Env<'a> {
-        let entry = |n: Node<'a>| {
-            let name = n.get("name")?.text()?;
-            // A variable without a value is an empty one.
-            let refers = |value: &str| value.contains("$(");
-            let value = if n.get("valueFrom").is_some() {
-                None
-            } else {
-                // What refers to other variables is not put together here.
-                Some(n.get("value").and_then(|v| v.text()).unwrap_or_default()).filter(|v| !refers(v))
-            };
-            Some((name, (value, n.get("value").unwrap_or(n))))
-        };
-        Env(container.node.list("env").into_iter().filter_map(entry).collect())
-    }
-
-    /// For a value that the manifest does not say: an address (of a documentation's network), something as long as a token, else a
-    /// number, which most places take.
-    pub fn stand_in(&self, name: &str) -> &'static str {
-        let from = self.0.get(name).and_then(|(_, node)| node.get("valueFrom"));
-        let field = from.and_then(|f| f.at(&["fieldRef", "fieldPath"])).and_then(|f| f.text());
-        match field {
-            Some("status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs") => "192.0.2.1",
-            _ if name == "SOFTSTOP_PRESTOP" => "token:1111111111111111",
-            _ if from.is_some_and(|f| f.get("secretKeyRef").is_some()) => "1111111111111111",
-            _ => "1",
-        }
-    }
-
-    /// `$(NAME)` as Kubernetes expands it in command and args, where the value is known.
-    fn expand(&self, word: &str) -> String {
-        let mut parts = word.split("$(");
-        let mut text = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            // A text that names a long variable again and again would take all memory there is; a program could not be given it, either.
-            if text.len() > LONGEST_WORD {
-                break;
-            }
-            let value = part.split_once(')').and_then(|(name, rest)| Some((self.0.get(name)?.0?, rest)));
-            match value {
-                Some((value, rest)) => text.extend([value, rest]),
-                None => text.extend(["$(", part]),
-            }
-        }
-        text
-    }
 }
 
 /// What stands between the runtime and softstop.
@@ -130,8 +74,8 @@ pub struct Launch<'a> {
 }
 
 impl<'a> Launch<'a> {
-    pub fn new(container: &Container<'a>) -> Launch<'a> {
-        let env = Env::new(container);
+    pub fn new(container: &Container<'a>, objects: &Objects<'a>) -> Launch<'a> {
+        let env = Env::new(container, objects);
         let (command, args) = (container.node.get("command"), container.node.get("args"));
         let mark = command.or(args).or(container.node.get("name")).unwrap_or(container.node).mark();
         let words: Vec<&str> = command.into_iter().chain(args).flat_map(|n| n.texts()).collect();
@@ -158,7 +102,7 @@ impl<'a> Launch<'a> {
 
     /// What the manifest alone says for softstop in this container.
     pub fn is_evident(&self, image: &str) -> bool {
-        let named = self.env.0.keys().any(|name| name.starts_with("SOFTSTOP_"));
+        let named = self.env.values.keys().any(|name| name.starts_with("SOFTSTOP_"));
         self.program.is_some() || named || image.contains(NAME)
     }
 
@@ -173,7 +117,7 @@ impl<'a> Launch<'a> {
             let given = self.args.iter().flatten().chain(&self.cmd).any(|w| w.starts_with(&flag));
             !given && message.split([' ', '\'']).any(|word| word == flag)
         };
-        self.env.0.iter().find(|(name, _)| named(name)).map(|(_, (_, node))| node.mark())
+        self.env.values.iter().find(|(name, _)| named(name)).map(|(_, (_, node))| node.mark())
     }
 
     /// softstop's own arguments, without the program; `run`: whether a configuration is meant where the manifest leaves it open.
@@ -187,8 +131,8 @@ impl<'a> Launch<'a> {
         if self.cmd.first().is_some_and(|first| *first == "run" || first.starts_with('-')) {
             return own(&self.cmd);
         }
-        let run = run && !WRAPPERS.iter().any(|name| self.env.0.contains_key(name));
-        if run || self.env.0.contains_key("SOFTSTOP_CONFIG") {
+        let run = run && !WRAPPERS.iter().any(|name| self.env.values.contains_key(name));
+        if run || self.env.values.contains_key("SOFTSTOP_CONFIG") {
             return vec!["run".to_owned()];
         }
         let program = if self.cmd.is_empty() { vec!["program"] } else { self.cmd.clone() };
@@ -244,26 +188,28 @@ fn mentions(script: &str) -> bool {
     script.split(|c: char| c.is_whitespace() || ";&|\"'".contains(c)).any(is_softstop)
 }
 
-/// The containers of a workload that run softstop. `alone`: it is the only workload of its file, so that an only container
-/// is taken for one whose ENTRYPOINT is softstop.
+/// The containers of a workload that run softstop. Where it is the only workload of its file, an only container is taken for one whose
+/// ENTRYPOINT is softstop.
 ///
 /// # Errors
 /// When nothing in the manifest tells and there are several.
 pub fn containers<'a>(
+    objects: &Objects<'a>,
     workload: &Workload<'a>,
     wanted: Option<&str>,
-    alone: bool,
 ) -> Result<Vec<Container<'a>>, Vec<Container<'a>>> {
     let all = workload.pod.containers();
     if let Some(name) = wanted {
         return Ok(all.into_iter().filter(|c| c.name == name).collect());
     }
     let image = |c: &Container<'a>| c.text("image").map_or("", |i| program(i).split([':', '@']).next().unwrap_or(""));
-    let evident: Vec<_> = all.iter().copied().filter(|c| Launch::new(c).is_evident(image(c))).collect();
+    let evident: Vec<_> = all.iter().copied().filter(|c| Launch::new(c, objects).is_evident(image(c))).collect();
     match (evident.is_empty(), all.as_slice()) {
         (false, _) => Ok(evident),
         // Its ENTRYPOINT may be softstop: nothing here says otherwise.
-        (true, [one]) if alone && Launch::new(one).front == Front::Nothing => Ok(vec![*one]),
+        (true, [one]) if objects.workloads.len() == 1 && Launch::new(one, objects).front == Front::Nothing => {
+            Ok(vec![*one])
+        }
         (true, _) => Err(all),
     }
 }
@@ -285,7 +231,7 @@ pub fn config_map<'a>(
     let item = volume.list("items").into_iter().find(|i| i.get("path").and_then(|p| p.text()) == Some(file));
     let key = item.and_then(|i| i.get("key")?.text()).unwrap_or(file);
     let name = volume.get("name")?.text()?;
-    let map = objects.config_maps.iter().find(|m| m.at(&["metadata", "name"]).and_then(|n| n.text()) == Some(name))?;
+    let map = objects.config_map(name)?;
     Some((one_line(format!("ConfigMap {name}, {key}")), map.get("data")?.get(key)?.text()?))
 }
 
@@ -305,7 +251,7 @@ mod tests {
     fn expect(text: &str, front: Front, arguments: &[&str]) {
         let stream = stream(text);
         let node = stream.documents().next().unwrap();
-        let launch = Launch::new(&Container { node, name: "x", role: Role::Main });
+        let launch = Launch::new(&Container { node, name: "x", role: Role::Main }, &Objects::default());
         assert_eq!(launch.front, front, "{text}");
         assert_eq!(launch.arguments(false), arguments, "{text}");
     }

@@ -5,6 +5,7 @@
 //! how it does; what that amounts to is asked of the caller, who knows the command line and the files. [`rules`] is the table of
 //! everything that is then looked at, each rule a small function over a [`Case`]. [`fragment`] writes what passes them.
 
+pub mod env;
 pub mod finding;
 pub mod fragment;
 pub mod launch;
@@ -31,6 +32,8 @@ pub struct Start<'a> {
     pub arguments: Vec<String>,
     /// The container's variables; `None` for a value that the manifest does not say.
     pub env: BTreeMap<&'a str, Option<&'a str>>,
+    /// There are more that the manifest does not name.
+    pub open: bool,
     /// What to read instead of such a value, by the variable's name: of the same kind, so that what needs an address or a token takes it.
     pub stand_in: &'a dyn Fn(&str) -> &'static str,
     /// What a ConfigMap of the same file mounts at a path: its name for messages, and its text.
@@ -49,6 +52,10 @@ pub struct Settings {
     pub path: Option<String>,
     /// `--grace` or `SOFTSTOP_GRACE` says the grace, not the file.
     pub grace_given: bool,
+    /// Variables that the configuration refers to, and that the container does not have, as far as the manifest says.
+    pub unset: Vec<String>,
+    /// What was read in the place of values that are not known: what contains one of them is not known, either.
+    pub assumed: Vec<&'static str>,
     /// Variables of the container that nobody reads: the name, what is wrong with it, what to do.
     pub unread: Vec<(String, String, String)>,
 }
@@ -118,7 +125,7 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
     let mut report = Report::default();
     let mut unclear = None;
     for workload in &objects.workloads {
-        match launch::containers(workload, options.container, objects.workloads.len() == 1) {
+        match launch::containers(objects, workload, options.container) {
             Ok(containers) if containers.is_empty() => report.skipped.push(workload.title()),
             Ok(containers) => {
                 for container in &containers {
@@ -160,13 +167,14 @@ fn one(
         "" => workload.title(),
         name => one_line(format!("{}, container {name}", workload.title())),
     });
-    let launch = Launch::new(container);
+    let launch = Launch::new(container, objects);
     let config_map =
         |path: &str| launch::config_map(objects, workload, container, path).map(|(name, text)| (name, text.to_owned()));
     let run = options.run || config_map(DEFAULT_CONFIG).is_some();
     let start = Start {
         arguments: launch.arguments(run),
-        env: launch.env.0.iter().map(|(name, (value, _))| (*name, *value)).collect(),
+        env: launch.env.values.iter().map(|(name, (value, _))| (*name, *value)).collect(),
+        open: launch.env.open,
         stand_in: &|name| launch.env.stand_in(name),
         config_map: &config_map,
     };

@@ -88,6 +88,12 @@ impl<'a> Objects<'a> {
         objects
     }
 
+    /// Of a name.
+    pub fn config_map(&self, name: &str) -> Option<Node<'a>> {
+        let is = |m: &&Node<'a>| m.at(&["metadata", "name"]).and_then(|n| n.text()) == Some(name);
+        self.config_maps.iter().find(is).copied()
+    }
+
     fn add(&mut self, node: Node<'a>, depth: usize) {
         let kind = node.get("kind").and_then(|k| k.text()).unwrap_or_default();
         match kind {

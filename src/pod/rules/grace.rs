@@ -105,7 +105,7 @@ pub fn too_short(case: &Case<'_>, found: &mut Found<'_>) {
 /// The grace is one of the few things that the downward API cannot say.
 pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
     let env = &case.launch.env;
-    if let Some((None, node)) = env.0.get("SOFTSTOP_GRACE") {
+    if let Some((None, node)) = env.values.get("SOFTSTOP_GRACE") {
         found.warn(
             node.mark(),
             "SOFTSTOP_GRACE comes from elsewhere, so that it cannot be held against the pod's grace",

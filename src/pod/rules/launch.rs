@@ -1,8 +1,9 @@
 //! How softstop is started: in front of it, instead of it, around it.
 
 use super::Found;
-use crate::pod::Case;
+use crate::pod::env::entry;
 use crate::pod::launch::{Front, Room};
+use crate::pod::{ALLOW, Case};
 use crate::signal::Signal;
 
 /// `command` replaces the image's ENTRYPOINT.
@@ -152,6 +153,22 @@ pub fn unread_variable(case: &Case<'_>, found: &mut Found<'_>) {
             sentence.clone(),
             "it is handed on to the program, and softstop goes on without it",
             help.clone(),
+        );
+    }
+}
+
+/// The image may set it, which no manifest shows; what is secret it should not.
+pub fn unset_variable(case: &Case<'_>, found: &mut Found<'_>) {
+    let file = case.settings.file.as_deref().unwrap_or_default();
+    for name in &case.settings.unset {
+        found.error(
+            case.container.node.get("env").map_or_else(|| case.here(), |n| n.mark()),
+            format!("{file} refers to ${{{name}}}, and the container has no such variable"),
+            "unless the image sets it, the container ends with exit code 78 at once and goes into CrashLoopBackOff",
+            format!(
+                "add to env: {}; where the image sets it (ENV), say so: annotation {ALLOW}: unset-variable",
+                entry(name, if case.container.name.is_empty() { "web" } else { case.container.name }, None)
+            ),
         );
     }
 }

@@ -36,6 +36,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "shared-pids", check: launch::shared_pids },
     Rule { name: "stop-signal", check: launch::stop_signal },
     Rule { name: "unread-variable", check: launch::unread_variable },
+    Rule { name: "unset-variable", check: launch::unset_variable },
     Rule { name: "sidecar-follow", check: sidecar::follow },
     // The budget
     Rule { name: "grace-zero", check: grace::zero },

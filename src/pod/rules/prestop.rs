@@ -6,7 +6,7 @@ use super::Found;
 use crate::config::Http;
 use crate::config::listen::Listen;
 use crate::config::network::Network;
-use crate::config::prestop::PreStop;
+use crate::config::prestop::{PreStop, Secret, Token};
 use crate::config::problem::Span;
 use crate::pod::Case;
 use crate::pod::launch;
@@ -56,14 +56,14 @@ impl<'a> Call<'a> {
         self.container.name == case.container.name
     }
 
-    /// The scheme's name in any case (RFC 6750, section 2.1).
-    fn has_token(&self) -> bool {
-        let is = |node: Option<Node<'_>>, what: fn(&str) -> bool| node.and_then(|n| n.text()).is_some_and(what);
-        self.node.list("httpHeaders").into_iter().any(|header| {
-            is(header.get("name"), |name| name.eq_ignore_ascii_case("authorization"))
-                && is(header.get("value"), |value| {
-                    value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "))
-                })
+    /// The header's value and the token in it; the scheme's name in any case (RFC 6750, section 2.1).
+    fn token(&self) -> Option<(Node<'a>, &'a str)> {
+        self.node.list("httpHeaders").into_iter().find_map(|header| {
+            let name = header.get("name")?.text()?;
+            let value = header.get("value")?;
+            let (scheme, token) = value.text()?.split_at_checked(7)?;
+            let is = name.eq_ignore_ascii_case("authorization") && scheme.eq_ignore_ascii_case("bearer ");
+            is.then_some((value, token))
         })
     }
 }
@@ -121,7 +121,7 @@ pub fn enable(case: &Case<'_>) -> String {
 
 /// Asks for /prestop where nobody has it: unless another softstop of the pod may.
 fn misses(case: &Case<'_>, call: &Call<'_>, found: &mut Found<'_>) {
-    let several = launch::containers(case.workload, None, true).is_ok_and(|containers| containers.len() > 1);
+    let several = launch::containers(case.objects, case.workload, None).is_ok_and(|containers| containers.len() > 1);
     if !call.asks_prestop() || (several && !call.is_own(case)) {
         return;
     }
@@ -165,7 +165,53 @@ struct Wrong {
     help: String,
 }
 
-/// What can be known: where the kubelet calls from is the network's business, and a header's token is not compared with a secret.
+/// The header beside the configuration's token, where that is known: a Secret's is not. Neither is ever shown.
+fn wrong_token(case: &Case<'_>, call: &Call<'_>, token: &Token) -> Option<Wrong> {
+    let Some((node, sent)) = call.token() else {
+        return Some(Wrong {
+            at: call.mark(),
+            sentence: "softstop turns this hook away: it wants a token, and the hook sends none".to_owned(),
+            why: ANSWERED,
+            help: "add httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }] beside the path".to_owned(),
+        });
+    };
+    let known = match token {
+        Token::Value(secret) => Some(secret.bytes()).filter(|bytes| {
+            let holds = |part: &&str| bytes.windows(part.len()).any(|piece| piece == part.as_bytes());
+            !case.settings.assumed.iter().any(|part| holds(part))
+        }),
+        Token::File(_) => None,
+    };
+    // As the header's reader takes it.
+    let sent = sent.trim();
+    if known == Some(sent.as_bytes()) {
+        return None;
+    }
+    let file = case.settings.file.as_deref().unwrap_or("SOFTSTOP_PRESTOP");
+    let (sentence, help) = if sent.contains("$(") || sent.contains("${") {
+        (
+            "softstop turns this hook away: the kubelet puts no variables into httpHeaders and sends this as it stands"
+                .to_owned(),
+            "write the token itself (helm or kustomize can put it in), or guard the endpoint by `from` instead"
+                .to_owned(),
+        )
+    } else if known.is_some() {
+        (
+            format!("softstop turns this hook away: the token in its header is not that of {file}"),
+            format!("write the same token into the header and {file}"),
+        )
+    } else if let Err(why) = Secret::new(sent) {
+        (
+            format!("softstop turns this hook away: what stands for the token in its header {why}"),
+            "write the token itself behind \"Bearer \"".to_owned(),
+        )
+    } else {
+        return None;
+    };
+    Some(Wrong { at: node.mark(), sentence, why: ANSWERED, help })
+}
+
+/// What can be known: where the kubelet calls from is the network's business.
 fn turned_away(case: &Case<'_>, call: &Call<'_>, http: &Http, prestop: &PreStop) -> Option<Wrong> {
     let file = case.settings.file.as_deref().unwrap_or("the configuration");
     let on_node = case.workload.pod.has("hostNetwork");
@@ -187,13 +233,10 @@ fn turned_away(case: &Case<'_>, call: &Call<'_>, http: &Http, prestop: &PreStop)
             help: format!("write listen = \"{}\" in {file}", Listen::everywhere(listen.port())),
         });
     }
-    if prestop.token.is_some() && !call.has_token() {
-        return Some(Wrong {
-            at: call.mark(),
-            sentence: "softstop turns this hook away: it wants a token, and the hook sends none".to_owned(),
-            why: ANSWERED,
-            help: "add httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }] beside the path".to_owned(),
-        });
+    if let Some(token) = &prestop.token
+        && let Some(wrong) = wrong_token(case, call, token)
+    {
+        return Some(wrong);
     }
     let possible =
         |network: &Network| on_node || !network.is_loopback() && (network.is_ipv4() || !listen.is_ipv4_alone());
