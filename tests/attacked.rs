@@ -125,7 +125,7 @@ fn a_report_follows_no_symlink_of_another_user() {
     // Those that root has made are what root wants.
     symlink(dir.path("folder"), dir.path("link")).unwrap();
     symlink("link/../folder/report", dir.path("indirect")).unwrap();
-    report_to(&dir.path("indirect")).expect_code(0).expect_not("warning");
+    report_to(&dir.path("indirect")).expect_code(0).expect_no_warning();
     assert!(dir.read("folder/report").ends_with("}\n"));
 }
 
@@ -139,7 +139,7 @@ fn a_report_leaves_what_another_user_has_hard_linked_as_it_is() {
     let victim = dir.write("victim", "as it was");
     let report = others.join("report");
     std::fs::hard_link(&victim, &report).unwrap();
-    report_to(&report).expect_code(0).expect_not("warning");
+    report_to(&report).expect_code(0).expect_no_warning();
     assert_eq!(dir.read("victim"), "as it was");
     let written = std::fs::symlink_metadata(&report).unwrap();
     assert_eq!((written.nlink(), written.uid(), written.mode() & 0o7777), (1, 0, 0o644));
@@ -166,9 +166,9 @@ fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
         log.display(),
         report.display()
     );
-    let flags = ["--grace", "5s", "--report", report.to_str().unwrap(), "--termination-log", log.to_str().unwrap()];
+    let flags = ["--grace", "30s", "--report", report.to_str().unwrap(), "--termination-log", log.to_str().unwrap()];
     let ended = Launch::child(&flags, &["exit:0"]).through(&["sh", "-c", &script, "sh"]).run();
-    ended.expect_code(0).expect_not("warning");
+    ended.expect_code(0).expect_no_warning();
     assert!(
         !dir.read("outside").contains("before") && dir.read("outside").contains("exit code 0"),
         "{}",

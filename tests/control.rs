@@ -10,9 +10,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use support::http::{free_port, status_of};
-use support::{Dir, Launch, ROOM, Running, SOFTSTOP, SOON, processes};
+use support::{Dir, Launch, Running, SOFTSTOP, SOON, processes};
 
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// What a client came to.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ fn status_is_a_table_or_json() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "8s"], PROMPT);
+    let running = up(&["--grace", "30s"], PROMPT);
     let table = exec(&running, &["status"]).expect(0, "NAME").out;
     assert!(table.starts_with("softstop ") && table.contains("Running, ready"), "{table}");
     assert!(table.lines().any(|l| l.starts_with("perl *") && l.contains("yes")), "{table}");
@@ -93,7 +93,7 @@ fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let mut running = up(&["--grace", "8s", "--drain-sleep", "700ms"], PROMPT);
+    let mut running = up(&["--grace", "30s", "--drain-sleep", "700ms"], PROMPT);
     let asked = Instant::now();
     exec(&running, &["drain"]).expect(0, "drained in");
     assert!(asked.elapsed() >= Duration::from_millis(700), "{:?}", asked.elapsed());
@@ -117,12 +117,12 @@ fn sigterm_while_the_drain_is_waited_for_leaves_two_seconds() {
     let mut running = up(&["--grace", "60s", "--drain-sleep", "40s"], &["on:TERM", "say:up", "wait"]);
     let client = exec_with(&running, &[], &["drain"]).spawn().unwrap();
     running.wait_for("drain: sleep 40s");
-    let asked = Instant::now();
+    let asked = running.age();
     running.term();
     let told = Told::new(client.wait_with_output().unwrap());
     told.expect(1, "cut short");
     let ended = running.wait(SOON);
-    assert!(asked.elapsed() <= Duration::from_secs(2) + ROOM, "{:?}\n{}", asked.elapsed(), ended.all());
+    ended.expect_in_time(asked, Duration::from_secs(2), "");
     ended.expect_code(137).expect("2s are left").expect("TERM received");
 }
 
@@ -132,7 +132,7 @@ fn stop_waits_for_the_end_and_is_told_of_it_before() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "8s"], &["exit-on:TERM:5:300", "say:up", "wait"]);
+    let running = up(&["--grace", "30s"], &["exit-on:TERM:5:300", "say:up", "wait"]);
     let told = exec(&running, &["stop"]).expect(0, "exit code 5");
     assert!(told.err.contains("stopping: SIGTERM"), "no progress was shown: {told:?}");
     running.wait(GRACE).expect_code(5).expect("softstop stop by uid 0");
@@ -143,7 +143,7 @@ fn an_order_need_not_be_waited_for() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "8s", "--drain-sleep", "1s"], PROMPT);
+    let running = up(&["--grace", "30s", "--drain-sleep", "1s"], PROMPT);
     exec(&running, &["stop", "--no-wait"]).expect(0, "stopping; SIGKILL to what is left in");
     running.wait(GRACE).expect_code(0);
 }
@@ -154,7 +154,7 @@ fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
         return;
     }
     let port = free_port();
-    let mut running = up(&["--grace", "8s", "--http", &port.to_string()], PROMPT);
+    let mut running = up(&["--grace", "30s", "--http", &port.to_string()], PROMPT);
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
     exec(&running, &["unready"]).expect(0, "unready");
     assert_eq!((status_of(port, "/readyz"), status_of(port, "/livez")), (Some(503), Some(200)));
@@ -173,7 +173,7 @@ fn one_process_of_several_is_restarted_signalled_and_started() {
         format!("[[process]]\nname = '{name}'\ncommand = ['perl', '{}', {words}]\n", support::CHILD)
     };
     let config = format!(
-        "grace = '8s'\n{}{}on_exit = 'continue'\nrestart = 'never'\n",
+        "grace = '30s'\n{}{}on_exit = 'continue'\nrestart = 'never'\n",
         process("web", "'exit-on:TERM:0', 'on:USR1', 'say:web up', 'wait'"),
         process("job", "'say:job up'"),
     );
@@ -200,7 +200,7 @@ fn another_user_is_turned_away_and_the_log_says_so_once() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let mut running = up(&["--grace", "8s"], PROMPT);
+    let mut running = up(&["--grace", "30s"], PROMPT);
     for _ in 0..5 {
         let other = ["--setuid", "65534", "--setgid", "65534"];
         let told = Told::new(exec_with(&running, &other, &["stop"]).output().unwrap());
@@ -218,7 +218,7 @@ fn the_user_softstop_runs_as_may_ask_and_root_may() {
         return;
     }
     let through = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let mut running = Launch::child(&["--grace", "8s"], PROMPT).through(&through).start();
+    let mut running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).start();
     running.wait_for("up");
     let same = ["--setuid", "65534", "--setgid", "65534"];
     Told::new(exec_with(&running, &same, &["status"]).output().unwrap()).expect(0, "Running, ready");
@@ -234,7 +234,7 @@ fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let flags = ["--grace", "8s", "--control", "@softstop-unmapped"];
+    let flags = ["--grace", "30s", "--control", "@softstop-unmapped"];
     let mut running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).start();
     running.wait_for("up");
     let to = ["--control", "@softstop-unmapped"];
@@ -269,7 +269,7 @@ fn root_in_another_pid_namespace_is_turned_away_from_an_abstract_address() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "8s"], PROMPT);
+    let running = up(&["--grace", "30s"], PROMPT);
     let address = own_address(&running, 1);
     // From outside the address cannot be softstop's own either: nobody outside has that pid.
     from_here(&["stop", "--control", &address]).expect(77, "its own PID namespace alone");
@@ -283,7 +283,7 @@ fn root_in_a_pid_namespace_below_is_turned_away_too() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "8s"], PROMPT);
+    let running = up(&["--grace", "30s"], PROMPT);
     let address = own_address(&running, 1);
     let nested = ["unshare", "--pid", "--fork", "--mount-proc"];
     Told::new(exec_with(&running, &nested, &["stop", "--control", &address]).output().unwrap())
@@ -296,7 +296,7 @@ fn an_address_that_somebody_else_holds_is_not_believed() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "8s", "--control", "off"], PROMPT);
+    let running = up(&["--grace", "30s", "--control", "off"], PROMPT);
     let inode = std::fs::metadata(format!("/proc/{}/ns/pid", running.pid())).unwrap().ino();
     use std::os::linux::net::SocketAddrExt;
     let name = format!("softstop/{inode}/1");
@@ -312,7 +312,7 @@ fn an_address_that_somebody_else_holds_is_not_believed() {
 fn two_on_one_machine_have_addresses_of_their_own() {
     let start = |name: &str| {
         let words = ["exit-on:TERM:0", "say:up", "wait"];
-        let mut running = Launch::child(&["--grace", "8s", "--log-format", name], &words).not_pid1().start();
+        let mut running = Launch::child(&["--grace", "30s", "--log-format", name], &words).not_pid1().start();
         running.wait_for("up");
         running
     };
@@ -332,7 +332,7 @@ fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
         return;
     }
     let read_only = "mount --rbind / / && mount -o remount,ro,bind / && cd / && exec \"$@\"";
-    for (flags, warned) in [(&["--grace", "8s"][..], false), (&["--grace", "8s", "--control", "/s.sock"], true)] {
+    for (flags, warned) in [(&["--grace", "30s"][..], false), (&["--grace", "30s", "--control", "/s.sock"], true)] {
         let mut running = Launch::child(flags, PROMPT).through(&["sh", "-c", read_only, "sh"]).start();
         running.wait_for("up");
         if warned {
@@ -348,7 +348,7 @@ fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
 fn a_path_is_private_and_goes_with_softstop() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
-    let mut running = Launch::child(&["--grace", "8s", "--control", &path], PROMPT).not_pid1().start();
+    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
     running.wait_for("up");
     let file = std::fs::symlink_metadata(&path).unwrap();
     assert!(file.file_type().is_socket());
@@ -368,7 +368,7 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
     let start = || {
-        let mut running = Launch::child(&["--grace", "8s", "--control", &path], PROMPT).not_pid1().start();
+        let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
         running.wait_for("up");
         running
     };
@@ -396,7 +396,7 @@ fn what_is_in_the_way_is_a_warning_and_stays() {
         (dir.text("link"), "what is there is a symbolic link"),
         (dir.text("missing/s.sock"), "its directory does not exist"),
     ] {
-        let running = Launch::child(&["--grace", "8s", "--control", &path], &["say:up", "exit:7"]).not_pid1().start();
+        let running = Launch::child(&["--grace", "30s", "--control", &path], &["say:up", "exit:7"]).not_pid1().start();
         running.wait(GRACE).expect_code(7).expect(said).expect("going on without");
     }
     assert_eq!(dir.read("file"), "mine");
@@ -409,7 +409,7 @@ fn off_is_off_and_nonsense_is_refused() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "8s", "--control", "off"], PROMPT);
+    let running = up(&["--grace", "30s", "--control", "off"], PROMPT);
     exec(&running, &["status"]).expect(69, "no softstop with a control socket runs");
     from_here(&["status", "--control", "off"]).expect(69, "is off");
     let long = format!("/{}", "x".repeat(107));
@@ -423,7 +423,7 @@ fn off_is_off_and_nonsense_is_refused() {
 fn memory_and_descriptors_are_as_before_after_many_orders() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
-    let mut running = Launch::child(&["--grace", "8s", "--control", &path], PROMPT).not_pid1().start();
+    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
     running.wait_for("up");
     let fds = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     from_here(&["status", "--control", &path]).expect(0, "");

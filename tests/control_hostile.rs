@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use softstop::control::protocol::{MAX_REQUEST, Reply};
-use support::{Dir, Launch, ROOM, Running, SOON, processes};
+use support::{Dir, Launch, Running, SOON, processes};
 
 const STATUS: &[u8] = b"{\"version\":1,\"order\":\"status\"}\n";
 
@@ -74,8 +74,8 @@ fn every_wrong_request_is_answered_in_one_line_and_closed() {
     (&half_closed).write_all(&STATUS[..STATUS.len() - 1]).unwrap();
     half_closed.shutdown(Shutdown::Write).unwrap();
     assert!(read_all(half_closed).contains("\"status\""));
-    let silent = connect(&path);
     let asked = Instant::now();
+    let silent = connect(&path);
     assert!(read_all(silent).contains("no request within 2 s"));
     assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
     running.stop_within(Duration::from_secs(5)).0.expect_code(0);
@@ -85,23 +85,23 @@ fn every_wrong_request_is_answered_in_one_line_and_closed() {
 #[test]
 fn an_order_with_a_key_twice_is_no_order() {
     let dir = Dir::new();
-    let (running, path) = start(&dir, &["--grace", "5s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let (running, path) = start(&dir, &["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]);
     let answer = exchange(&path, b"{\"version\":1,\"order\":\"status\",\"order\":\"stop\"}\n");
     assert!(answer.contains("malformed") && answer.contains("the key \\\"order\\\" stands twice"), "{answer}");
     assert!(exchange(&path, STATUS).contains("\"phase\":\"Running\""));
-    running.stop_within(Duration::from_secs(5)).0.expect_code(0);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
 }
 
 #[test]
 fn a_half_closed_client_still_gets_its_answer() {
     let dir = Dir::new();
-    let (running, path) = start(&dir, &["--grace", "5s"], &["exit-on:TERM:3:300", "say:up", "wait"]);
+    let (running, path) = start(&dir, &["--grace", "30s"], &["exit-on:TERM:3:300", "say:up", "wait"]);
     let client = connect(&path);
     (&client).write_all(b"{\"version\":1,\"order\":\"stop\"}\n").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let answer = read_all(client);
     assert!(answer.lines().last().unwrap().contains("exit code 3"), "{answer}");
-    running.wait(Duration::from_secs(5)).expect_code(3);
+    running.wait(Duration::from_secs(30)).expect_code(3);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_drain_goes_on_when_its_client_has_gone_and_sigterm_is_no_last_call_then()
 fn one_order_too_many_is_refused_and_the_others_have_their_answers() {
     let dir = Dir::new();
     let (mut running, path) =
-        start(&dir, &["--grace", "8s", "--drain-sleep", "1500ms"], &["exit-on:TERM:0", "say:up", "wait"]);
+        start(&dir, &["--grace", "30s", "--drain-sleep", "1500ms"], &["exit-on:TERM:0", "say:up", "wait"]);
     let mut clients = Vec::new();
     for n in 0..20 {
         let client = connect(&path);
@@ -136,7 +136,7 @@ fn one_order_too_many_is_refused_and_the_others_have_their_answers() {
     let answers: Vec<String> = clients.into_iter().map(read_all).collect();
     let ended = |word: &str| answers.iter().filter(|a| a.lines().last().is_some_and(|l| l.contains(word))).count();
     assert_eq!((ended("\"done\""), ended("\"refused\"")), (16, 4), "{answers:#?}");
-    running.stop_within(Duration::from_secs(8)).0.expect_code(0);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
 }
 
 /// Every kind of trouble at once, from many threads, until told to end.
@@ -225,21 +225,20 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
     // The mob stops it by itself: one of its orders is to stop.
     let mob = Mob::gather(SocketAddr::from_pathname(&path).unwrap());
     running.wait_for("stopping: softstop");
-    let asked = Instant::now();
+    let asked = running.age();
     running.term();
     let (mut most_memory, mut most_open) = (0, 0);
     while running.code().is_none() {
         most_memory = most_memory.max(processes::resident_kb(running.pid()));
         most_open = most_open.max(descriptors(running.pid()));
-        assert!(asked.elapsed() < grace + SOON, "{}", running.printed());
+        assert!(running.age() < asked + grace + SOON, "{}", running.printed());
         std::thread::sleep(Duration::from_millis(5));
     }
-    let took = asked.elapsed();
     let connects = mob.connects();
     drop(mob);
     let ended = running.wait(SOON);
-    ended.expect_code(3).expect("drain: sleep 1s: done").expect_not("over the grace");
-    assert!(took <= grace + ROOM, "{took:?}");
+    ended.expect_code(3).expect("drain: sleep 1s: done");
+    ended.expect_in_time(asked, grace, "");
     assert!(connects > 100, "{connects} connects were no crowd");
     // Eight are being read from, sixteen wait, and one or two are on their way out.
     assert!(most_open <= open + 30, "{open} descriptors became {most_open}");

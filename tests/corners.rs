@@ -69,11 +69,11 @@ fn sigkill_and_sigstop_from_inside_do_not_reach_pid_1() {
         return;
     }
     let script = "kill -KILL 1; kill -STOP 1; trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done";
-    let mut running = Launch::new(["--grace", "3s", "--", "sh", "-c", script]).start();
+    let mut running = Launch::new(["--grace", "30s", "--", "sh", "-c", script]).start();
     running.wait_for("up");
     let state = processes::look(running.pid()).unwrap().state;
     assert_ne!(state, 'T', "softstop was stopped from inside");
-    running.stop_within(Duration::from_secs(3)).0.expect_code(6);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(6);
 }
 
 /// S17: a fault of softstop's own ends it with its signal, and the program hears nothing of it.
@@ -110,9 +110,9 @@ fn sigurg_is_dropped_and_sigwinch_passed_on() {
         return;
     }
     let words = ["on:URG", "on:WINCH", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "3s"], &words).start();
+    let mut running = Launch::child(&["--grace", "30s"], &words).start();
     running.wait_for("up").signal(libc::SIGURG).signal(libc::SIGWINCH).wait_for("WINCH received");
-    running.stop_within(Duration::from_secs(3)).0.expect_code(0).expect_not("URG received");
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("URG received");
 }
 
 /// S22: nothing runs, so nothing is drained or waited for.
@@ -124,7 +124,7 @@ fn a_stop_while_everything_is_down_ends_at_once() {
     let mut running = run(&dir, config).start();
     running.wait_for("restart 1 in");
     let (ended, took) = running.stop_within(Duration::from_secs(30));
-    assert!(took < Duration::from_secs(5), "{took:?} with nothing to stop:\n{}", ended.all());
+    assert!(took < Duration::from_secs(15), "{took:?} with nothing to stop:\n{}", ended.all());
     // Its latest exit code counts (docs/exit-codes.md).
     ended.expect_code(3);
 }
@@ -192,11 +192,11 @@ fn a_process_without_its_first_thread_has_not_ended() {
     let Some(program) = threads(&dir) else { return };
     // As main, as a member of its group, and as a daemon: each is told, and can finish.
     let script = format!("setsid {program} & {program} & exec {program}");
-    let mut running = Launch::new(["--grace", "5s", "--", "sh", "-c", &script]).start();
+    let mut running = Launch::new(["--grace", "30s", "--", "sh", "-c", &script]).start();
     running.wait_for_count("up\n", 3);
     running
         .wait_until("their first threads have ended", |r| r.processes().iter().filter(|p| p.is_zombie()).count() == 3);
-    let (ended, _) = running.stop_within(Duration::from_secs(5));
+    let (ended, _) = running.stop_within(Duration::from_secs(30));
     assert_eq!(ended.expect_code(6).stdout.matches("TERM received").count(), 3, "{}", ended.all());
     ended.expect_not("needed SIGKILL");
 }
@@ -210,9 +210,9 @@ fn an_exec_by_another_thread_changes_nothing() {
     let dir = Dir::new();
     let Some(program) = threads(&dir) else { return };
     let script = "trap 'exit 8' TERM; echo up; while :; do sleep 0.05; done";
-    let mut running = Launch::new(["--grace", "3s", "--", &program, "/bin/sh", "-c", script]).start();
+    let mut running = Launch::new(["--grace", "30s", "--", &program, "/bin/sh", "-c", script]).start();
     running.wait_for("up");
-    running.stop_within(Duration::from_secs(3)).0.expect_code(8);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(8);
 }
 
 /// R9: an init of a PID namespace inside ours, which SIGTERM cannot end as it does not catch it; its SIGKILL ends all it has.
@@ -262,7 +262,7 @@ fn probes_are_answered_until_the_end() {
     let dir = Dir::new();
     let port = support::http::free_port();
     let config = format!(
-        "grace = \"10s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"a\"\n\
+        "grace = \"30s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"a\"\n\
          command = [\"perl\", {:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
          [[post_stop]]\nname = \"last\"\nexec = [\"sh\", \"-c\", \"echo last words; until [ -e {} ]; do sleep 0.02; done\"]\n",
         support::CHILD,
@@ -285,10 +285,10 @@ fn in_a_user_namespace_the_whole_stop_works() {
     }
     let words = ["session", "exit-on:TERM:0:100", "wait", "end", "orphans:3", "exit-on:TERM:7", "say:up", "wait"];
     for namespace in [&["unshare", "--user", "--map-root-user"][..], &["unshare", "--user"]] {
-        let mut running = Launch::child(&["--grace", "3s"], &words).through(namespace).start();
+        let mut running = Launch::child(&["--grace", "30s"], &words).through(namespace).start();
         running.wait_for("up");
-        let (ended, _) = running.stop_within(Duration::from_secs(3));
-        ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect_not("warning");
+        let (ended, _) = running.stop_within(Duration::from_secs(30));
+        ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect_no_warning();
         assert_eq!(ended.stdout.matches("TERM handled").count(), 2, "{}", ended.all());
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use support::faults::{Fault, NEWER};
 use support::{CHILD, Dir, Launch, SOFTSTOP, processes};
 
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Every system call of softstop and its child, as `PID CALL`. `None`, and said, without strace.
 fn traced(dir: &Dir, command: &[&str]) -> Option<Vec<(String, String)>> {
@@ -91,7 +91,7 @@ fn the_child_stays_in_the_session_that_softstop_was_started_in() {
     let session = |pid: i32| nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
     for pid1 in [true, false] {
         let words = ["on:HUP", "on:CONT", "exit-on:TERM:0", "say:up", "wait"];
-        let launch = Launch::child(&["--grace", "3s"], &words);
+        let launch = Launch::child(&["--grace", "30s"], &words);
         let mut running = if pid1 { launch } else { launch.not_pid1() }.start();
         running.wait_for("up");
         let child = processes::children(running.pid())[0];
@@ -109,7 +109,7 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
     let through = ["sh", "-c", "exec \"$@\" 7</dev/zero", "sh"];
     let holds = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/7")).is_ok_and(|to| to.ends_with("zero"));
     let words = ["exit-on:TERM:0", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "3s"], &words).through(&through).start();
+    let mut running = Launch::child(&["--grace", "30s"], &words).through(&through).start();
     running.wait_for("up");
     let child = processes::children(running.pid())[0];
     assert!(holds(child) && !holds(running.pid()));
@@ -167,7 +167,7 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
     let dir = Dir::new();
     let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >{}\"]", dir.text(name));
     let text = format!(
-        "grace = \"3s\"\n[[init]]\nname = \"i\"\nexec = {}\n[[process]]\nname = \"web\"\n\
+        "grace = \"30s\"\n[[init]]\nname = \"i\"\nexec = {}\n[[process]]\nname = \"web\"\n\
          command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
          [process.readiness]\nexec = {}\n[process.pre_stop]\nexec = {}\n[[drain]]\nname = \"d\"\nexec = {}\n",
         look("init"),
@@ -230,14 +230,14 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
         let dir = Dir::new();
         let report = dir.text("report.json");
         let launch =
-            Launch::child(&["--grace", "3s", "--report", &report], &["say:up", "exit:5"]).through(&["prlimit", &most]);
+            Launch::child(&["--grace", "30s", "--report", &report], &["say:up", "exit:5"]).through(&["prlimit", &most]);
         let ended = support::faults::launch(faults, launch).run();
         ended.expect_code(5).expect("up");
         let report: serde_json::Value = serde_json::from_str(&dir.read("report.json")).unwrap();
         assert_eq!(report["exit_code"], 5);
     }
     let mut running =
-        Launch::child(&["--grace", "3s"], &["exit-on:TERM:0", "say:up", "wait"]).through(&["prlimit", &most]).start();
+        Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).through(&["prlimit", &most]).start();
     running.wait_for("up");
     let rss = processes::resident_kb(running.pid());
     assert!(rss < 30_000, "{rss} kB");

@@ -14,6 +14,8 @@ use support::proof::Proof;
 use support::{CHILD, Dir, Launch, Running, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
+/// Where nobody is to need all of it, under strace on a busy machine either.
+const AMPLE: Duration = Duration::from_secs(30);
 
 /// A daemon and the grandchild of a daemon, so that pids are pinned before they are signalled; nothing ignores SIGTERM.
 const DEEP: &[&str] = &[
@@ -45,19 +47,19 @@ fn each_newer_system_call_may_be_refused() {
     if !faults::possible() {
         return;
     }
-    for errno in ["ENOSYS", "EPERM"] {
+    support::at_once(["ENOSYS", "EPERM"], |errno| {
         for calls in NEWER.split(',').chain([NEWER, "statx", "rseq", "pwritev2,splice"]) {
             let refused = Fault::Refused(errno, calls);
-            let mut running = start(std::slice::from_ref(&refused), Launch::child(&["--grace", "3s"], DEEP));
-            let ended = Proof::begin(&mut running).stop(running, GRACE);
+            let mut running = start(std::slice::from_ref(&refused), Launch::child(&["--grace", "30s"], DEEP));
+            let ended = Proof::begin(&mut running).stop(running, AMPLE);
             let shown = format!("{refused:?}\n{}", ended.all());
             assert_eq!(ended.code, 7, "{shown}");
-            assert!(!ended.all().contains("warning"), "{shown}");
+            assert!(!ended.calm().contains("warning"), "{shown}");
             // The daemon was told, its child once the daemon had ended, and nobody was only killed in the end.
             assert_eq!(ended.all().matches("1 left-over process: sending SIGTERM").count(), 2, "{shown}");
             assert_eq!(ended.stdout.matches("TERM handled").count(), 3, "{shown}");
         }
-    }
+    });
 }
 
 /// gVisor refuses a group of its own to a child now and then; then the process itself is all there is to signal.
@@ -66,17 +68,17 @@ fn groups_and_subreaping_may_be_refused() {
     if !faults::possible() {
         return;
     }
-    let mut running = start(&[Fault::Refused("EPERM", "setpgid")], Launch::child(&["--grace", "3s"], DEEP));
-    Proof::begin(&mut running).stop(running, GRACE).expect_code(7);
+    let mut running = start(&[Fault::Refused("EPERM", "setpgid")], Launch::child(&["--grace", "30s"], DEEP));
+    Proof::begin(&mut running).stop(running, AMPLE).expect_code(7);
     let words = ["ignore:TERM", "say:up", "wait"];
     let mut running = start(&[Fault::Refused("EPERM", "setpgid")], Launch::child(&["--grace", "2s"], &words));
     Proof::begin(&mut running).stop(running, Duration::from_secs(2)).expect_code(137);
     // PR_SET_CHILD_SUBREAPER: AWS Lambda refuses it. Said once, and the rest goes on.
-    let launch = Launch::child(&["--grace", "3s"], &["exit-on:TERM:7", "say:up", "wait"]).not_pid1();
+    let launch = Launch::child(&["--grace", "30s"], &["exit-on:TERM:7", "say:up", "wait"]).not_pid1();
     let mut running = start(&[Fault::Refused("EPERM", "prctl=36")], launch);
-    let ended = Proof::begin(&mut running).stop(running, GRACE);
+    let ended = Proof::begin(&mut running).stop(running, AMPLE);
     ended.expect_code(7).expect("cannot become a child subreaper");
-    assert_eq!(ended.all().matches("warning").count(), 1, "{}", ended.all());
+    assert_eq!(ended.calm().matches("warning").count(), 1, "{}", ended.all());
 }
 
 /// Corner V13: a profile that kills for what it does not know. The wrapper makes none of these calls while it starts, runs and
@@ -91,10 +93,10 @@ fn no_exotic_call_is_made_without_need() {
                   name_to_handle_at,sched_setscheduler,seccomp,capset,setgroups,setresuid,setresgid";
     for output in ["inherit", "prefix"] {
         let http = format!("127.0.0.1:{}", support::http::free_port());
-        let flags = ["--grace", "3s", "--output", output, "--http", &http];
+        let flags = ["--grace", "30s", "--output", output, "--http", &http];
         let launch = Launch::child(&flags, &["orphans:3", "exit-on:TERM:7", "say:up", "wait"]);
         let mut running = start(&[Fault::Deadly(exotic)], launch);
-        Proof::begin(&mut running).stop(running, GRACE).expect_code(7).expect("perl ended with exit code 7");
+        Proof::begin(&mut running).stop(running, AMPLE).expect_code(7).expect("perl ended with exit code 7");
     }
 }
 
@@ -139,7 +141,7 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
         let told = format!("{signal} is not permitted: it runs as another user; add the capability KILL");
         assert_eq!(ended.all().matches(&told).count(), 1, "{}", ended.all());
     }
-    assert!(ended.all().lines().count() <= 10, "{}", ended.all());
+    assert!(ended.calm().lines().count() <= 10, "{}", ended.all());
 }
 
 /// The same for what is left over: a member of the group and a daemon.
@@ -211,7 +213,7 @@ fn told_pid(running: &mut Running, after: &str) -> i32 {
 fn two_processes(dir: &Dir, side: &[&str]) -> Launch {
     let words = |words: &[&str]| words.iter().map(|w| format!(", {w:?}")).collect::<String>();
     let text = format!(
-        "grace = \"3s\"\n[[process]]\nname = \"main\"\nmain = true\ncommand = [\"perl\", {CHILD:?}{}]\n\
+        "grace = \"30s\"\n[[process]]\nname = \"main\"\nmain = true\ncommand = [\"perl\", {CHILD:?}{}]\n\
          [[process]]\nname = \"side\"\nrestart = \"never\"\non_exit = \"continue\"\ncommand = [\"perl\", {CHILD:?}{}]\n",
         words(&["exit-on:TERM:7:300", "say:main up", "wait"]),
         words(side),
@@ -233,7 +235,7 @@ fn the_new_owner_of_a_pid_gets_no_signal() {
     let side = running.processes().into_iter().find(|p| processes::inner_pid(p.pid) == Some(pid)).unwrap();
     processes::send(side.pid, libc::SIGUSR1);
     running.wait_for("side: ended").wait_until("the pid is a stranger's", |_| dir.path("taken").exists());
-    let ended = Proof::begin(&mut running).stop(running, GRACE);
+    let ended = Proof::begin(&mut running).stop(running, AMPLE);
     ended.expect_code(7).expect_not("left-over").expect_not("SIGKILL:");
     assert_eq!(dir.lines("thief"), [""; 0], "{}", ended.all());
     drop(thief);
@@ -296,9 +298,9 @@ fn a_small_pid_max_mixes_nobody_up() {
     let words =
         ["session", "exit-on:TERM:0:100", "ready", "wait", "end", "orphans:400", "say:up", "exit-on:TERM:7", "wait"];
     for faults in [vec![Fault::PidMax(320)], vec![Fault::PidMax(320), Fault::Refused("ENOSYS", NEWER)]] {
-        let mut running = start(&faults, Launch::child(&["--grace", "3s"], &words));
+        let mut running = start(&faults, Launch::child(&["--grace", "30s"], &words));
         running.wait_until("no zombie", |r| !r.processes().iter().any(support::Proc::is_zombie));
-        let ended = Proof::begin(&mut running).stop(running, GRACE);
-        ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect_not("warning");
+        let ended = Proof::begin(&mut running).stop(running, AMPLE);
+        ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect_no_warning();
     }
 }

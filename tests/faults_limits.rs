@@ -12,7 +12,7 @@ use support::http::{free_port, status_of};
 use support::proof::Proof;
 use support::{CHILD, Dir, Launch, Running, SOON, processes};
 
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// A main process and one that crashes on SIGUSR1 and is started again, with exec probes and an exec step in the drain.
 fn config(dir: &Dir, port: u16) -> String {
@@ -23,7 +23,7 @@ fn config(dir: &Dir, port: u16) -> String {
     let report = dir.text("report.json");
     let text = format!(
         r#"
-grace = "4s"
+grace = "30s"
 report = "{report}"
 [http]
 listen = "127.0.0.1:{port}"
@@ -133,7 +133,7 @@ fn a_process_limit_that_is_lifted_lets_the_start_go_on() {
     let Some(group) = PidsLimit::new() else { return };
     let dir = Dir::new();
     let config = format!(
-        "grace = \"3s\"\n[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:5\", \"say:web up\", \"wait\"]\n\
+        "grace = \"30s\"\n[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:5\", \"say:web up\", \"wait\"]\n\
          backoff = {{ initial = \"50ms\", max = \"100ms\" }}\n"
     );
     group.close();
@@ -142,12 +142,12 @@ fn a_process_limit_that_is_lifted_lets_the_start_go_on() {
     running.wait_for_count("trying again in", 3);
     group.open();
     running.wait_for("web up");
-    Proof::begin(&mut running).stop(running, Duration::from_secs(3)).expect_code(5);
+    Proof::begin(&mut running).stop(running, Duration::from_secs(30)).expect_code(5);
     // And a stop request while nothing can be started is honoured at once: the main process never ran, so 128 + n.
     group.close();
     let mut running = faults::launch(&[group.fault()], launch).start();
     running.wait_for("trying again in");
-    let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(3));
+    let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(30));
     ended.expect_code(143);
 }
 
@@ -231,11 +231,11 @@ fn a_soft_limit_of_256_descriptors_is_enough_for_150_processes_with_prefixed_out
             "[[process]]\nname = \"p{n}\"\ncommand = [\"sh\", \"-c\", \"echo $(ulimit -Sn) up; exec sleep 1000\"]\n"
         )
     };
-    let text: String = ["grace = \"10s\"\n".to_owned()].into_iter().chain((0..HOW_MANY).map(one)).collect();
+    let text: String = ["grace = \"30s\"\n".to_owned()].into_iter().chain((0..HOW_MANY).map(one)).collect();
     let through = ["sh", "-c", "ulimit -Sn 256; exec \"$@\"", "sh"];
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).through(&through).start();
     running.wait_for_count_within("256 up", HOW_MANY, 3 * SOON);
-    running.stop_within(Duration::from_secs(10)).0.expect_code(0).expect_not("too many open files");
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("too many open files");
 }
 
 /// SIGXFSZ comes with the write that fails. It is about softstop, whose lines are lost and counted; the program hears nothing of it.
@@ -252,7 +252,7 @@ fn a_log_file_at_its_limit_loses_lines_and_ends_nobody() {
     let words: Vec<&str> =
         ["on:XFSZ", "exit-on:TERM:5"].into_iter().chain(said.iter().map(String::as_str)).chain(["wait"]).collect();
     let report = dir.text("report.json");
-    let flags = ["--grace", "4s", "--output", "prefix", "--report", &report];
+    let flags = ["--grace", "30s", "--output", "prefix", "--report", &report];
     let mut running = Launch::child(&flags, &words).through(&["sh", "-c", &script, "sh"]).start();
     running.wait_for("a file that softstop writes has reached the longest that is allowed (RLIMIT_FSIZE");
     let ended = running.stop_within(GRACE).0;
@@ -278,7 +278,7 @@ fn softstops_own_processor_time_is_no_signal_to_the_program() {
         return;
     }
     let words = ["on:XCPU", "exit-on:TERM:5", "say:up", "fill"];
-    let mut running = Launch::child(&["--grace", "4s", "--output", "prefix"], &words).start();
+    let mut running = Launch::child(&["--grace", "30s", "--output", "prefix"], &words).start();
     running.wait_for("up");
     // After the start: the program, too, would get it.
     let used = |pid: i32| -> u64 {
@@ -288,10 +288,12 @@ fn softstops_own_processor_time_is_no_signal_to_the_program() {
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     };
     faults::limit(&running, "cpu", u32::try_from(used(running.pid()) / 100).unwrap() + 1);
-    running.wait_for("softstop itself has used up the processor time that it was started with (RLIMIT_CPU");
+    // A whole second of processor time, of which a busy machine has little.
+    let told = "softstop itself has used up the processor time that it was started with (RLIMIT_CPU";
+    running.wait_for_count_within(told, 1, SOON * 5);
+    // Beyond the next second, of which the kernel says it again.
     let told_at = used(running.pid());
-    // Two more seconds, and the kernel says it again.
-    running.wait_until("it goes on", |r| used(r.pid()) > told_at + 200);
+    running.wait_until_within("it goes on", SOON * 5, |r| used(r.pid()) > told_at + 110);
     let ended = running.stop_within(GRACE).0;
     ended.expect_code(5).expect_not("XCPU received");
     assert_eq!(ended.stderr.matches("RLIMIT_CPU").count(), 1, "{}", ended.stderr);
@@ -306,7 +308,7 @@ fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
     let dir = Dir::new();
     let sender = "kill $_, 1 for 13, 24, 25";
     let text = format!(
-        "grace = \"4s\"\n[[process]]\nname = \"main\"\nmain = true\n\
+        "grace = \"30s\"\n[[process]]\nname = \"main\"\nmain = true\n\
          command = [\"perl\", {CHILD:?}, \"on:PIPE\", \"on:XCPU\", \"on:XFSZ\", \"exit-on:TERM:5\", \"say:up\", \"wait\"]\n\
          [process.readiness]\nexec = [\"test\", \"-e\", {up:?}]\nperiod = \"20ms\"\n\
          [[process]]\nname = \"sender\"\ncommand = [\"perl\", \"-e\", {sender:?}]\nrestart = \"never\"\nafter = {{ main = \"ready\" }}\n",
@@ -333,7 +335,7 @@ fn without_room_for_pending_signals_a_stop_is_a_stop() {
         return;
     }
     let words = ["on:USR1", "on:40", "exit-on:TERM:5", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "4s"], &words).through(&["prlimit", "--sigpending=0"]).start();
+    let mut running = Launch::child(&["--grace", "30s"], &words).through(&["prlimit", "--sigpending=0"]).start();
     running.wait_for("up").signal(10).wait_for("USR1 received").signal(40).wait_for("40 received");
     running.stop_within(GRACE).0.expect_code(5);
 }

@@ -65,7 +65,7 @@ fn how_softstop_is_scheduled_is_not_handed_down() {
     if !support::namespaces() {
         return;
     }
-    let mut running = Launch::child(&["--grace", "4s"], &["exit-on:TERM:0", "say:up", "wait"]).start();
+    let mut running = Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).start();
     running.wait_for("up");
     let policy = |pid: i32| {
         let shown = Command::new("chrt").args(["-p", &pid.to_string()]).output().unwrap();
@@ -74,7 +74,7 @@ fn how_softstop_is_scheduled_is_not_handed_down() {
     let child = processes::children(running.pid())[0];
     assert!(policy(running.pid()).contains("RESET_ON_FORK"), "{}", policy(running.pid()));
     assert!(!policy(child).contains("RESET_ON_FORK"), "{}", policy(child));
-    running.stop_within(Duration::from_secs(4)).0.expect_code(0);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
 }
 
 // === memory ===
@@ -251,7 +251,8 @@ fn two_hundred_configured_processes_stop_at_once() {
         [("\"exit-on:TERM:0\", \"say:up\", \"idle\"", 0), ("\"ignore:TERM\", \"say:up\", \"idle\"", 137)]
     {
         let dir = Dir::new();
-        let running = run(&dir, "grace = \"15s\"", 200, words);
+        // So many need more than a second to be ended where others keep the machine busy.
+        let running = run(&dir, "grace = \"15s\"\nkill_reserve = \"5s\"", 200, words);
         let (ended, report) = stopped(running, &dir, Duration::from_secs(15));
         ended.expect_code(code).expect_not("leaving");
         assert_eq!(forced(&report).len(), if code == 0 { 0 } else { 200 });

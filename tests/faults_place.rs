@@ -63,10 +63,8 @@ exec = {post_stop}
     assert_eq!(dir.lines("journal"), ["init", "drain", "pre_stop", "post_stop"], "{shown}");
     assert!(ended.stdout.contains("web  | fds=0,1,2\n"), "descriptors leak: {shown}");
     assert!(ended.stdout.contains("\"line\":\"side up\""), "{shown}");
-    // That the machine was busy is no fault of the place.
-    let complaints =
-        |line: &&str| (line.contains("warning") || line.contains("error")) && !line.contains("could not run for");
-    assert_eq!(ended.all().lines().find(complaints), None, "{shown}");
+    let complaints = |line: &&str| line.contains("warning") || line.contains("error");
+    assert_eq!(ended.calm().lines().find(complaints), None, "{shown}");
     let report = dir.read("report.json");
     assert!(report.contains("\"exit_code\": 7") && report.contains("\"forced\": []"), "{report}\n{shown}");
 }
@@ -78,8 +76,8 @@ fn whatever_leaves_the_whole_job_possible_changes_nothing_of_it() {
         return;
     }
     whole_job(&[]);
-    for faults in Fault::harmless_as_pid1(faults::user()) {
-        whole_job(&faults);
+    for some in Fault::harmless_as_pid1(faults::user()).chunks(4) {
+        support::at_once(some, |faults| whole_job(faults));
     }
 }
 
@@ -93,7 +91,7 @@ fn without_dev_there_is_nothing_to_complain_of() {
     // Its own standard descriptors closed as well, which std would open from /dev/null, or abort.
     let through = ["sh", "-c", "exec \"$@\" <&- >&-", "sh"];
     let launch =
-        faults::launch(&[Fault::Empty("/dev")], Launch::child(&["--grace", "3s"], &["exit:4"])).through(&through);
+        faults::launch(&[Fault::Empty("/dev")], Launch::child(&["--grace", "30s"], &["exit:4"])).through(&through);
     launch.run().expect_code(4).expect("perl: ended with exit code 4");
 }
 
@@ -127,7 +125,7 @@ fn an_image_from_scratch_is_enough() {
         let port = free_port();
         let http = format!("127.0.0.1:{port}");
         let flags =
-            ["--grace", "3s", "--output", "prefix", "--http", &http, "--", "/usr/bin/busybox", "sh", "-c", script];
+            ["--grace", "30s", "--output", "prefix", "--http", &http, "--", "/usr/bin/busybox", "sh", "-c", script];
         let mut running = faults::launch(&faults, Launch::new(flags)).start();
         running.wait_for("up");
         assert_eq!(status_of(port, "/readyz"), Some(200));
@@ -211,10 +209,8 @@ fn hidepid_hides_nothing_that_is_ours() {
             // The proof's stranger has a capability more than softstop, so it is hidden; were it seen, the last SIGKILL would pass it by.
             let ended = Proof::begin(&mut running).blind().stop(running, GRACE);
             // The daemon ignores SIGTERM: it is seen, told, and killed when its time is up.
-            ended
-                .expect_code(7)
-                .expect("1 left-over process: sending SIGTERM")
-                .expect("1 left-over process: sending SIGKILL");
+            ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect("sending SIGKILL");
+            ended.expect("needed SIGKILL: left-over processes");
             ended.expect_not("cannot be seen");
         }
     }

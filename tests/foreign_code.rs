@@ -55,7 +55,7 @@ fn user_group_home_and_further_groups_come_from_the_two_files() {
         ended.expect_code(0);
         ended.expect(&format!("web | Uid: {uid} {uid} {uid} {uid}\n"));
         ended.expect(&format!("web | Gid: {gid} {gid} {gid} {gid}\n"));
-        ended.expect(&format!("web | Groups: {groups}")).expect(home).expect_not("warning");
+        ended.expect(&format!("web | Groups: {groups}")).expect(home).expect_no_warning();
     }
 }
 
@@ -70,7 +70,7 @@ fn a_number_needs_no_file() {
     std::fs::remove_file(dir.path("etc/passwd")).unwrap();
     std::fs::remove_file(dir.path("etc/group")).unwrap();
     let ended = start(&dir, &etc, "10001:10001").run();
-    ended.expect_code(0).expect("web | Uid: 10001 10001").expect("HOME=/ ").expect_not("warning");
+    ended.expect_code(0).expect("web | Uid: 10001 10001").expect("HOME=/ ").expect_no_warning();
     let ended = start(&dir, &etc, "www-data").run();
     ended.expect_code(126).expect("unknown user \"www-data\": there is no /etc/passwd").expect("db  | told");
 }

@@ -8,6 +8,8 @@ mod support;
 use std::fs::File;
 use std::io::{PipeReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::http::{free_port, get, status_json, status_of};
@@ -134,11 +136,12 @@ fn the_end_of_the_grace_ends_the_wait_for_a_slow_reader() {
     let dir = Dir::new();
     let mut crashed = start(&dir, "4s", &crash(3_500));
     let mut out = crashed.out.try_clone().unwrap();
+    let gone = Arc::new(AtomicBool::new(false));
+    let until = Arc::clone(&gone);
     let reader = std::thread::spawn(move || {
         let mut all = Vec::new();
         let mut bite = [0; 500];
-        let until = Instant::now() + Duration::from_secs(4);
-        while Instant::now() < until {
+        while !until.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(100));
             let n = out.read(&mut bite).unwrap();
             all.extend(&bite[..n]);
@@ -147,7 +150,10 @@ fn the_end_of_the_grace_ends_the_wait_for_a_slow_reader() {
         all
     });
     let (code, took) = crashed.ended();
-    assert!(code == 1 && took < Duration::from_secs(4) + support::ROOM, "{took:?}");
+    gone.store(true, Ordering::Relaxed);
+    assert!(code == 1 && took < SOON, "{took:?}");
+    // The grace begins with the crash, which takes its time on a busy machine.
+    assert!(dir.read("report.json").contains("\"within_grace\": true"), "{}", dir.read("report.json"));
     let kept = String::from_utf8(reader.join().unwrap()).unwrap().matches('\n').count() as u64;
     let (lines, why) = lost(&dir, "standard output");
     assert_eq!((kept + lines, why.as_str()), (3_501, "not read before the grace was over"));

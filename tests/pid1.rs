@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use support::{Dir, Launch, SOON, processes};
 
-const GRACE_3S: &[&str] = &["--grace", "3s"];
+/// Nobody needs all of it.
+const AMPLE: &[&str] = &["--grace", "30s"];
 
 #[test]
 fn every_exit_code_is_passed_on() {
@@ -141,16 +142,16 @@ fn a_sigterm_that_comes_first_of_all_is_held_and_honoured() {
         return;
     }
     for round in 0..25 {
-        let running = Launch::new(["--grace", "5s", "--", "sleep", "1000"]).start();
+        let running = Launch::new(["--grace", "60s", "--", "sleep", "1000"]).start();
         // From the very first moment at which the kernel would not throw it away; later rounds a little later.
         let limit = Instant::now() + SOON;
         while !processes::holds(running.pid(), libc::SIGTERM) {
             assert!(Instant::now() < limit, "softstop neither blocks nor handles SIGTERM");
         }
         std::thread::sleep(Duration::from_micros(200 * round));
-        let (ended, took) = running.stop_within(Duration::from_secs(5));
+        let (ended, took) = running.stop_within(Duration::from_secs(60));
         assert!([0, 143].contains(&ended.code), "round {round}: exit code {}:\n{}", ended.code, ended.all());
-        assert!(took < Duration::from_secs(3), "round {round}: the signal was lost for {took:?}:\n{}", ended.all());
+        assert!(took < Duration::from_secs(30), "round {round}: the signal was lost for {took:?}:\n{}", ended.all());
     }
 }
 
@@ -170,10 +171,10 @@ fn signals_are_held_before_the_configuration_is_read() {
     let mark = dir.text("started");
     std::fs::write(
         &config,
-        format!("grace = \"3s\"\n[[process]]\nname = \"web\"\ncommand = [\"touch\", \"{mark}\"]\n"),
+        format!("grace = \"30s\"\n[[process]]\nname = \"web\"\ncommand = [\"touch\", \"{mark}\"]\n"),
     )
     .unwrap();
-    running.wait(Duration::from_secs(10));
+    running.wait(Duration::from_secs(30));
     assert!(!dir.path("started").exists(), "a half start after a stop request");
 }
 
@@ -187,12 +188,12 @@ fn every_forwardable_signal_reaches_the_child() {
     let words: Vec<String> = numbers.iter().map(|n| format!("on:{n}")).collect();
     let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
     words.extend(["exit-on:TERM:0", "say:up", "wait"]);
-    let mut running = Launch::child(GRACE_3S, &words).start();
+    let mut running = Launch::child(AMPLE, &words).start();
     running.wait_for("up");
     for n in numbers {
         running.signal(n).wait_for(&format!("{n} received\n"));
     }
-    running.stop_within(Duration::from_secs(3)).0.expect_code(0);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn the_stop_signal_is_passed_on_as_it_came() {
     }
     for (number, name) in [(libc::SIGTERM, "TERM"), (libc::SIGINT, "INT"), (libc::SIGQUIT, "QUIT")] {
         let word = format!("exit-on:{name}:7");
-        let mut running = Launch::child(GRACE_3S, &[&word, "say:up", "wait"]).start();
+        let mut running = Launch::child(AMPLE, &[&word, "say:up", "wait"]).start();
         running.wait_for("up").signal(number);
         running.wait(SOON).expect_code(7).expect(&format!("{name} received"));
     }
@@ -213,7 +214,7 @@ fn any_signal_can_be_the_stop_request() {
     if !support::namespaces() {
         return;
     }
-    let flags = ["--stop-on", "SIGRTMIN+3,SIGTERM", "--stop-signal", "SIGQUIT:2s,SIGTERM", "--grace", "5s"];
+    let flags = ["--stop-on", "SIGRTMIN+3,SIGTERM", "--stop-signal", "SIGQUIT:2s,SIGTERM", "--grace", "30s"];
     let mut running = Launch::child(&flags, &["on:TERM", "exit-on:QUIT:0", "say:up", "wait"]).start();
     running.wait_for("up").signal(37);
     running.wait(SOON).expect_code(0).expect("QUIT received").expect_not("TERM received");
@@ -224,12 +225,12 @@ fn with_forward_caught_a_signal_the_child_does_not_catch_is_held_back() {
     if !support::namespaces() {
         return;
     }
-    let flags = ["--forward", "caught", "--grace", "3s"];
+    let flags = ["--forward", "caught", "--grace", "30s"];
     let mut running = Launch::child(&flags, &["on:USR2", "exit-on:TERM:0", "say:up", "wait"]).start();
     running.wait_for("up").signal(libc::SIGUSR1).signal(libc::SIGHUP).signal(libc::SIGUSR2).wait_for("USR2 received");
-    running.stop_within(Duration::from_secs(3)).0.expect_code(0);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
     // And without it, it does what it does to any process.
-    let mut running = Launch::child(GRACE_3S, &["say:up", "wait"]).start();
+    let mut running = Launch::child(AMPLE, &["say:up", "wait"]).start();
     running.wait_for("up").signal(libc::SIGUSR1);
     running.wait(SOON).expect_code(128 + libc::SIGUSR1);
 }
@@ -251,10 +252,10 @@ fn a_signal_can_go_to_the_whole_group() {
         "say:up",
         "wait",
     ];
-    for flags in [&["-g", "--grace", "3s"][..], &["--signal-to", "group", "--grace", "3s"]] {
+    for flags in [&["-g", "--grace", "30s"][..], &["--signal-to", "group", "--grace", "30s"]] {
         let mut running = Launch::child(flags, &words).start();
         running.wait_for("up").signal(libc::SIGUSR1).wait_for_count("USR1 received", 2);
-        let (ended, _) = running.stop_within(Duration::from_secs(3));
+        let (ended, _) = running.stop_within(Duration::from_secs(30));
         assert_eq!(ended.expect_code(0).stdout.matches("TERM received").count(), 2, "{}", ended.all());
     }
 }
@@ -362,7 +363,7 @@ fn a_config_of_the_same_wrapper_can_be_looked_at_over_http() {
     }
     let port = support::http::free_port();
     let http = format!("127.0.0.1:{port}");
-    let flags = ["--http", &http, "--drain-sleep", "1s", "--grace", "5s", "--log-format", "json"];
+    let flags = ["--http", &http, "--drain-sleep", "1s", "--grace", "30s", "--log-format", "json"];
     let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).start();
     running
         .wait_for("up")
@@ -377,7 +378,7 @@ fn a_config_of_the_same_wrapper_can_be_looked_at_over_http() {
     assert_eq!(status["processes"][0]["state"], "Running");
     running.term().wait_until("/readyz answers 503", |_| support::http::status_of(port, "/readyz") == Some(503));
     assert_eq!(support::http::status_of(port, "/livez"), Some(200), "liveness stays while draining");
-    let ended = running.wait(Duration::from_secs(5));
+    let ended = running.wait(Duration::from_secs(30));
     ended.expect_code(0);
     let log = ended.all();
     let json = log.lines().filter(|l| l.starts_with('{'));

@@ -28,7 +28,7 @@ fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
 /// Who is stopped acts on nothing: SIGCONT goes to the group, too.
 #[test]
 fn a_group_that_is_stopped_is_woken_to_act_on_its_stop_signal() {
-    let flags = ["--grace", "8s", "--signal-to", "group"];
+    let flags = ["--grace", "30s", "--signal-to", "group"];
     let mut running = Launch::child(&flags, &["exit-on:TERM:3", "say:up", "stop-self", "wait"]).not_pid1().start();
     running.wait_for("up");
     running.wait_until("the child is stopped", |r| {
@@ -37,7 +37,7 @@ fn a_group_that_is_stopped_is_woken_to_act_on_its_stop_signal() {
                 && std::fs::read_to_string(format!("/proc/{}/stat", p.pid)).is_ok_and(|s| s.contains(") T "))
         })
     });
-    running.stop_within(Duration::from_secs(8)).0.expect_code(3).expect("TERM handled").expect_not("SIGKILL:");
+    running.stop_within(Duration::from_secs(30)).0.expect_code(3).expect("TERM handled").expect_not("SIGKILL:");
 }
 
 /// Longer than one read gives.
@@ -45,12 +45,12 @@ fn a_group_that_is_stopped_is_woken_to_act_on_its_stop_signal() {
 fn a_request_of_several_reads_is_read_to_its_end() {
     let dir = Dir::new();
     let path = dir.path("s.sock");
-    let flags = ["--grace", "5s", "--control", path.to_str().unwrap()];
+    let flags = ["--grace", "30s", "--control", path.to_str().unwrap()];
     let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().start();
     running.wait_for("up");
     let answer = exchange(&path, &format!("{{\"version\":1,{}\"order\":\"status\"}}\n", " ".repeat(3000)));
     assert!(answer.contains("\"phase\":\"Running\""), "{answer}");
-    running.stop_within(Duration::from_secs(5)).0.expect_code(0);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
 }
 
 fn exchange(path: &Path, request: &str) -> String {
@@ -82,7 +82,7 @@ fn a_probe_whose_grandchild_holds_its_pipe_leaks_no_descriptor() {
     let dir = Dir::new();
     let count = dir.text("count");
     let text = format!(
-        "grace = \"5s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n[process.readiness]\n\
+        "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n[process.readiness]\n\
          exec = [\"sh\", \"-c\", \"sleep 1000 & echo >> {count}\"]\nperiod = \"50ms\"\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
@@ -110,14 +110,14 @@ fn a_configuration_from_a_fifo_is_read_to_its_end() {
 fn what_run_was_started_with_is_not_kept_open() {
     let dir = Dir::new();
     let held = dir.write("held", "");
-    let text = "grace = \"5s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n";
+    let text = "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n";
     let script = format!("exec 7< {held}; exec \"$@\"");
     let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]).not_pid1();
     let mut running = launch.through(&["sh", "-c", &script, "sh"]).start();
     running.wait_for("a: started");
     let open = descriptors(running.pid());
     assert!(!open.iter().any(|(_, path)| *path == Path::new(&held)), "{open:?}");
-    running.stop_within(Duration::from_secs(5));
+    running.stop_within(Duration::from_secs(30));
 }
 
 /// A helper whose wait is over, long before softstop's end.
@@ -171,11 +171,9 @@ fn a_client_that_cannot_be_accepted_is_tried_again_after_a_pause() {
     let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().start();
     running.wait_for("up");
     faults::limit(&running, "nofile", 3);
-    let client = UnixStream::connect(&path).unwrap();
-    let tried = "a client cannot be accepted";
-    running.wait_for(tried);
     let began = Instant::now();
-    running.wait_for_count(tried, 4);
+    let client = UnixStream::connect(&path).unwrap();
+    running.wait_for_count("a client cannot be accepted", 4);
     assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
     faults::limit(&running, "nofile", 256);
     drop(client);
@@ -220,7 +218,7 @@ fn a_client_in_the_container_outlives_its_answer() {
     let dir = Dir::new();
     let (path, left) = (dir.text("s.sock"), dir.path("left"));
     let mut running =
-        Launch::child(&["--grace", "8s", "--control", &path], &["exit-on:TERM:0", "say:up", "wait"]).start();
+        Launch::child(&["--grace", "30s", "--control", &path], &["exit-on:TERM:0", "say:up", "wait"]).start();
     running.wait_for("up");
     let client = format!(
         "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => '{path}') or die; \
@@ -231,7 +229,7 @@ fn a_client_in_the_container_outlives_its_answer() {
     let mut entered = Command::new("nsenter");
     entered.args(["--target", &running.pid().to_string(), "--pid", "--mount", "perl", "-e", &client]);
     let mut entered = entered.spawn().unwrap();
-    running.wait(Duration::from_secs(8)).expect_code(0);
+    running.wait(Duration::from_secs(30)).expect_code(0);
     let _ = entered.wait();
     assert_eq!(std::fs::read_to_string(left).unwrap_or_default(), "left");
 }
@@ -242,7 +240,7 @@ fn what_watched_a_slow_exec_is_gone_once_it_is_over() {
     let dir = Dir::new();
     let slow = dir.script("slow", "exec sleep 1000");
     let text = format!(
-        "grace = \"5s\"\n[[process]]\nname = \"slow\"\ncommand = [{slow:?}]\n\
+        "grace = \"30s\"\n[[process]]\nname = \"slow\"\ncommand = [{slow:?}]\n\
          [[process]]\nname = \"b\"\ncommand = [\"sleep\", \"1000\"]\nafter = {{ slow = \"started\" }}\n\
          [process.readiness]\nexec = [\"true\"]\nperiod = \"50ms\"\n"
     );
@@ -272,7 +270,7 @@ fn what_watched_a_slow_exec_is_gone_once_it_is_over() {
     drop(holder.stdin.take());
     holder.wait().unwrap();
     running.wait_until("it is watched no longer", |r| pipes(r.pid(), false).is_disjoint(&watched));
-    running.stop_within(Duration::from_secs(5));
+    running.stop_within(Duration::from_secs(30));
 }
 
 /// Each look at a name has processes of its own that read /etc. They are forgotten when they have ended, so there may be any number.
@@ -280,7 +278,7 @@ fn what_watched_a_slow_exec_is_gone_once_it_is_over() {
 fn a_probe_by_name_goes_on_for_ever() {
     let (dir, listener) = (Dir::new(), TcpListener::bind("127.0.0.1:0").unwrap());
     let text = format!(
-        "grace = \"5s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n[process.readiness]\n\
+        "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n[process.readiness]\n\
          tcp_socket = {{ host = \"here.test\", port = {} }}\nperiod = \"20ms\"\n",
         listener.local_addr().unwrap().port()
     );
@@ -300,7 +298,7 @@ fn a_probe_by_name_goes_on_for_ever() {
         probes += usize::from(listener.accept().is_ok());
         probes >= 100
     });
-    running.stop_within(Duration::from_secs(5)).0.expect_not("does not answer");
+    running.stop_within(Duration::from_secs(30)).0.expect_not("does not answer");
 }
 
 /// Nobody tells softstop of the end of those whose parent is another's: it looks.
@@ -346,7 +344,7 @@ fn sigkill_goes_to_the_group_at_once() {
 fn what_an_end_asks_for_is_done_before_it_is_reaped() {
     let dir = Dir::new();
     let words = ["fork", "exit-on:TERM:0", "wait", "end", "exit-on:TERM:3", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "8s"], &words).not_pid1().start();
+    let mut running = Launch::child(&["--grace", "30s"], &words).not_pid1().start();
     running.wait_for("up");
     let leader = processes::children(running.pid())[0];
     let file = dir.path("strace");
@@ -358,7 +356,7 @@ fn what_an_end_asks_for_is_done_before_it_is_reaped() {
     running.wait_until("strace is attached", |r| {
         processes::status_field(r.pid(), "TracerPid").is_some_and(|pid| pid != "0")
     });
-    running.stop_within(Duration::from_secs(8)).0.expect_code(3);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(3);
     let _ = strace.wait();
     let text = std::fs::read_to_string(&file).unwrap();
     let after = |from: usize, what: &dyn Fn(&str) -> bool| {

@@ -41,13 +41,13 @@ fn a_quit_from_inside_the_container_is_passed_on() {
     if !support::namespaces() {
         return;
     }
-    let mut running = wrapped(&["--grace", "5s"], "perl", THREAD_DUMP).start();
+    let mut running = wrapped(&["--grace", "30s"], "perl", THREAD_DUMP).start();
     running.wait_for("up");
     kill_from_inside(&running, "QUIT");
     running.wait_for("QUIT received");
     kill_from_inside(&running, "3");
     running.wait_for_count("QUIT received", 2);
-    let (ended, _) = running.stop_within(Duration::from_secs(5));
+    let (ended, _) = running.stop_within(Duration::from_secs(30));
     ended.expect_code(143).expect("stopping: SIGTERM from outside the container");
     let said =
         "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,SIGQUIT (stop_on) makes it a stop";
@@ -60,7 +60,7 @@ fn a_quit_from_outside_is_a_stop_and_drains_first() {
         return;
     }
     let words = ["exit-on:QUIT:0", "say:up", "wait"];
-    let mut running = wrapped(&["--grace", "8s", "--drain-sleep", "300ms"], "perl", &words).start();
+    let mut running = wrapped(&["--grace", "30s", "--drain-sleep", "300ms"], "perl", &words).start();
     running.wait_for("up").signal(libc::SIGQUIT);
     let ended = running.wait(SOON);
     ended.expect_code(0).expect("drain: sleep 300ms: done").expect("QUIT handled");
@@ -76,11 +76,11 @@ fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
     let java = stand_in(&dir, "java");
     // As an entrypoint script starts it, too: by then another program runs than was started.
     let exec = format!("exec {java} {CHILD} {}", THREAD_DUMP.join(" "));
-    let direct = wrapped(&["--grace", "5s"], &java, THREAD_DUMP);
-    for launch in [direct, Launch::new(["--grace", "5s", "--", "sh", "-c", &exec])] {
+    let direct = wrapped(&["--grace", "30s"], &java, THREAD_DUMP);
+    for launch in [direct, Launch::new(["--grace", "30s", "--", "sh", "-c", &exec])] {
         let mut running = launch.start();
         running.wait_for("up").signal(libc::SIGQUIT).wait_for("QUIT received");
-        let (ended, _) = running.stop_within(Duration::from_secs(5));
+        let (ended, _) = running.stop_within(Duration::from_secs(30));
         ended.expect_code(143).expect("stopping: SIGTERM").expect(
             "SIGQUIT from outside the container: java answers it with a dump and goes on, so it is passed on; \
              --stop-on SIGTERM,SIGINT,SIGQUIT (stop_on) makes it a stop",
@@ -102,11 +102,11 @@ fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
     let load = "require DynaLoader; DynaLoader::dl_load_file($ARGV[0]) or die DynaLoader::dl_error(); ";
     let wait = "syswrite STDOUT, \"up\\n\"; select undef, undef, undef, 60 while 1";
     let (with, without) = (format!("{dump}{load}{wait}"), format!("{dump}{wait}"));
-    let mut running = Launch::new(["--grace", "5s", "--", "perl", "-e", &with, &library]).start();
+    let mut running = Launch::new(["--grace", "30s", "--", "perl", "-e", &with, &library]).start();
     running.wait_for("up").signal(libc::SIGQUIT).wait_for("QUIT received");
-    running.stop_within(Duration::from_secs(5)).0.expect_code(143).expect("java answers it with a dump");
+    running.stop_within(Duration::from_secs(30)).0.expect_code(143).expect("java answers it with a dump");
     // The same program without it.
-    let flags = ["--grace", "5s", "--stop-signal", "SIGTERM"];
+    let flags = ["--grace", "30s", "--stop-signal", "SIGTERM"];
     let mut running = Launch::new(flags.into_iter().chain(["--", "perl", "-e", &without])).start();
     running.wait_for("up").signal(libc::SIGQUIT);
     running.wait(SOON).expect_code(143).expect_not("QUIT received").expect("so this is a stop");
@@ -119,7 +119,7 @@ fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
     }
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
-    let flags = ["--grace", "5s", "--stop-on", "SIGTERM,SIGINT,SIGQUIT", "--stop-signal", "SIGTERM"];
+    let flags = ["--grace", "30s", "--stop-on", "SIGTERM,SIGINT,SIGQUIT", "--stop-signal", "SIGTERM"];
     for inside in [false, true] {
         let mut running = wrapped(&flags, &java, THREAD_DUMP).start();
         running.wait_for("up");
@@ -139,14 +139,14 @@ fn a_quit_that_another_init_passes_on_is_from_outside() {
         return;
     }
     let inner =
-        [SOFTSTOP, "--grace", "5s", "--drain-sleep", "100ms", "--", "perl", CHILD, "exit-on:QUIT:0", "say:up", "wait"];
+        [SOFTSTOP, "--grace", "30s", "--drain-sleep", "100ms", "--", "perl", CHILD, "exit-on:QUIT:0", "say:up", "wait"];
     let expect = |code: Option<i32>, log: &str| {
         assert_eq!(code, Some(0), "{log}");
         for text in ["stopping: SIGQUIT from its parent, pid 1;", "drain: sleep 100ms: done", "QUIT handled"] {
             assert!(log.contains(text), "{text:?}:\n{log}");
         }
     };
-    let mut running = Launch::new(["--grace", "9s", "--"].iter().chain(&inner).copied()).start();
+    let mut running = Launch::new(["--grace", "30s", "--"].iter().chain(&inner).copied()).start();
     running.wait_for("up").signal(libc::SIGQUIT);
     let ended = running.wait(SOON);
     expect(Some(ended.code), &ended.all());
@@ -192,7 +192,7 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
         let http = format!("127.0.0.1:{port}");
         let words = [&format!("exit-on:{signal}:0"), "say:up", "wait"];
         let exec = format!("exec {program} {CHILD} {}", words.join(" "));
-        let flags = ["--grace", "9s", "--drain-sleep", "1s", "--http", &http, "--", "sh", "-c", &exec];
+        let flags = ["--grace", "30s", "--drain-sleep", "1s", "--http", &http, "--", "sh", "-c", &exec];
         let mut running = Launch::new(flags).start();
         running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
         running.signal(number).wait_until("not ready any more", |_| status_of(port, "/readyz") == Some(503));
@@ -213,11 +213,11 @@ fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = wrapped(&["--grace", "5s"], &haproxy, &words).start();
+    let mut running = wrapped(&["--grace", "30s"], &haproxy, &words).start();
     running.wait_for("up");
     kill_from_inside(&running, "USR1");
     running.wait_for("USR1 received");
-    running.stop_within(Duration::from_secs(5)).0.expect_code(0).expect("stopping: SIGTERM");
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect("stopping: SIGTERM");
 }
 
 #[test]
@@ -228,9 +228,9 @@ fn with_stop_on_the_stop_signal_of_the_program_counts_no_more() {
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = wrapped(&["--grace", "5s", "--stop-on", "SIGTERM"], &haproxy, &words).start();
+    let mut running = wrapped(&["--grace", "30s", "--stop-on", "SIGTERM"], &haproxy, &words).start();
     running.wait_for("up").signal(libc::SIGUSR1).wait_for("USR1 received");
-    running.stop_within(Duration::from_secs(5)).0.expect_code(0).expect_not("haproxy's stop signal");
+    running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("haproxy's stop signal");
 }
 
 /// The main process gets the signal that it is customarily stopped with; the others, theirs.
@@ -242,7 +242,7 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let config = format!(
-        "grace = '9s'\n[[drain]]\nsleep = '100ms'\n\
+        "grace = '30s'\n[[drain]]\nsleep = '100ms'\n\
          [[process]]\nname = 'lb'\nmain = true\ncommand = ['{haproxy}', '{CHILD}', 'exit-on:USR1:0', 'say:lb up', 'wait']\n\
          [[process]]\nname = 'side'\ncommand = ['perl', '{CHILD}', 'on:USR1', 'exit-on:TERM:0', 'say:side up', 'wait']\n"
     );
@@ -267,7 +267,7 @@ fn nginx_stops_gracefully_by_its_images_stop_signal() {
          scgi_temp_path {0}/e; server {{ listen 127.0.0.1:{port}; location / {{ return 200; }} }} }}",
         dir.path(".").display()
     );
-    let flags = ["--grace", "9s", "--drain-sleep", "100ms", "--", "nginx", "-c", &dir.write("nginx.conf", &config)];
+    let flags = ["--grace", "30s", "--drain-sleep", "100ms", "--", "nginx", "-c", &dir.write("nginx.conf", &config)];
     let mut running = Launch::new(flags).start();
     running.wait_until("nginx answers", |_| status_of(port, "/") == Some(200)).signal(libc::SIGQUIT);
     let ended = running.wait(SOON);
@@ -284,13 +284,13 @@ fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
     let dir = Dir::new();
     let (haproxy, java) = (stand_in(&dir, "haproxy"), stand_in(&dir, "java"));
     let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
-    let flags = ["--grace", "5s"];
+    let flags = ["--grace", "30s"];
     let mut running = wrapped(&flags, &haproxy, &["exit-on:USR1:0", "say:up", "wait"]).through(&hide).start();
     running.wait_for("up").signal(libc::SIGUSR1);
     running.wait(SOON).expect_code(0).expect("haproxy's stop signal, so this is a stop");
     let mut running = wrapped(&flags, &java, THREAD_DUMP).through(&hide).start();
     running.wait_for("up").signal(libc::SIGQUIT).wait_for("QUIT received");
-    running.stop_within(Duration::from_secs(5)).0.expect_code(143);
+    running.stop_within(Duration::from_secs(30)).0.expect_code(143);
     let mut running = wrapped(&flags, "perl", &["exit-on:QUIT:0", "say:up", "wait"]).through(&hide).start();
     running.wait_for("up").signal(libc::SIGQUIT);
     running.wait(SOON).expect_code(0).expect("so this is a stop");

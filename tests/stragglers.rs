@@ -65,7 +65,7 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
              trap 'exit 0' TERM\necho up\nwhile :; do sleep 0.1; done"
         ),
     );
-    let ended = stop(up(&["--grace", "8s"], &[&late]), 8);
+    let ended = stop(up(&["--grace", "30s"], &[&late]), 8);
     ended.expect_code(0).expect("1 left-over process: sending SIGTERM (daemon").expect_not("SIGKILL (");
     assert_eq!(times(&ended, "daemon told"), 1, "{}", ended.all());
 }
@@ -77,7 +77,7 @@ fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_
         return;
     }
     let command = format!("perl {CHILD} on:TERM say:up sleep:3000; true");
-    let ended = stop(up(&["-g", "--grace", "8s"], &["sh", "-c", &command]), 8);
+    let ended = stop(up(&["-g", "--grace", "30s"], &["sh", "-c", &command]), 8);
     assert_eq!(times(&ended, "TERM received"), 1, "{}", ended.all());
 }
 
@@ -89,7 +89,7 @@ fn a_restart_by_group_signals_nobody_twice() {
     let dir = Dir::new();
     let socket = dir.text("sock");
     let config = format!(
-        "grace = '8s'\n[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\nsignal_to = 'group'\noutput = 'inherit'\n\
+        "grace = '30s'\n[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\nsignal_to = 'group'\noutput = 'inherit'\n\
          command = ['sh', '-c', 'perl {CHILD} on:TERM say:up sleep:2500; true']\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
@@ -109,7 +109,7 @@ fn a_process_that_moved_from_the_group_to_a_session_of_its_own_is_not_signalled_
     let moves = "$SIG{TERM} = sub { syswrite STDOUT, qq(told\\n); POSIX::setsid() }; syswrite STDOUT, qq(up\\n); \
                  for (1 .. 30) { select undef, undef, undef, 0.1 }";
     let command = format!("perl -MPOSIX -e '{moves}'; true");
-    let ended = stop(up(&["-g", "--grace", "8s"], &["sh", "-c", &command]), 8);
+    let ended = stop(up(&["-g", "--grace", "30s"], &["sh", "-c", &command]), 8);
     assert_eq!(times(&ended, "told"), 1, "{}", ended.all());
 }
 
@@ -129,7 +129,7 @@ fn a_worker_is_its_masters_to_stop() {
         return;
     }
     let nap = "for (1 .. 20) { select undef, undef, undef, 0.1 }";
-    let ended = stop(up(&["--grace", "8s"], &["sh", "-c", &prefork("", nap)]), 8);
+    let ended = stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("", nap)]), 8);
     assert_eq!(times(&ended, "master told"), 1, "{}", ended.all());
     ended.expect("worker ended with 0");
 }
@@ -165,7 +165,7 @@ fn a_main_process_that_moved_to_another_group_is_signalled_with_its_group() {
     let program = "my $c = fork // die; unless ($c) { setpgrp 0, 0; 1 while sleep 1 } \
                    1 until getpgrp($c) == $c; setpgrp 0, $c or die; \
                    $SIG{TERM} = sub { syswrite STDOUT, qq(told\\n); exit 5 }; syswrite STDOUT, qq(up\\n); 1 while sleep 1";
-    let ended = stop(up(&["-g", "--grace", "6s"], &["perl", "-e", program]), 6);
+    let ended = stop(up(&["-g", "--grace", "30s"], &["perl", "-e", program]), 6);
     ended.expect_code(5).expect_not("perl: still running");
     assert_eq!(times(&ended, "told"), 1, "{}", ended.all());
 }
@@ -208,7 +208,7 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
     let dir = Dir::new();
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
     let config = format!(
-        "grace = '10s'\n[stragglers]\nwait = '300ms'\nsignal = 'SIGHUP'\n[[process]]\nname = 'sshd'\noutput = 'inherit'\n\
+        "grace = '30s'\n[stragglers]\nwait = '300ms'\nsignal = 'SIGHUP'\n[[process]]\nname = 'sshd'\noutput = 'inherit'\n\
          command = {command:?}\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();

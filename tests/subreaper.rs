@@ -56,7 +56,7 @@ fn daemons_are_adopted_and_ended_and_strangers_are_not_touched() {
 
 #[test]
 fn orphans_are_reaped() {
-    let mut running = up(&["--grace", "4s"], &["orphans:500", "exit-on:TERM:0", "say:up", "wait"]);
+    let mut running = up(&["--grace", "30s"], &["orphans:500", "exit-on:TERM:0", "say:up", "wait"]);
     running.wait_until("softstop has no zombie among its children", |r| {
         !processes::all().iter().any(|p| p.parent == r.pid() && p.is_zombie())
     });

@@ -37,7 +37,7 @@ impl Typed {
     }
 
     fn spawn(command: &[&str]) -> Typed {
-        support::with_default_signals();
+        support::as_launched_by_hand();
         let pty = nix::pty::openpty(None, None).unwrap();
         let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let child = Command::new(command[0])

@@ -85,7 +85,7 @@ fn an_answer_is_waited_for_by_status_json_and_metric() {
     json.say(200, "{\"in\":{\"flight\":0}}");
     running.wait_for("drain: three: jobs is 3, ");
     metrics.say(200, &metric(0));
-    running.wait(SOON).expect_code(0).expect("drain: three: done").expect_not("warning");
+    running.wait(SOON).expect_code(0).expect("drain: three: done").expect_no_warning();
 }
 
 /// It begins before there is a server, and a body without end is not read to it.
@@ -140,7 +140,7 @@ fn a_file_is_waited_for_until_it_is_there_has_a_text_and_is_gone() {
     dir.write("done", "it is --all done now");
     running.wait_for("drain: text: done").wait_for(&format!("post_stop: gone: {path} is still there, "));
     std::fs::remove_file(&path).unwrap();
-    running.wait(SOON).expect_code(0).expect("post_stop: gone: done").expect_not("warning");
+    running.wait(SOON).expect_code(0).expect("post_stop: gone: done").expect_no_warning();
 }
 
 /// The one who looks hangs, nobody else; it is given up at the limit, and the end is not held up by it.

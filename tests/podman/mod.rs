@@ -11,11 +11,11 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::support::{Dir, SOON, skip, with_default_signals};
+use crate::support::{Dir, SOON, as_launched_by_hand, skip};
 
 /// Rootful podman with runc is what CI has; limits are set because a build machine may not allow raising podman's own.
 pub fn podman() -> Command {
-    with_default_signals();
+    as_launched_by_hand();
     let mut command = Command::new("podman");
     command.args(["--runtime", "runc"]);
     command

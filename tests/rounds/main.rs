@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     if filters.peek().is_some() && !filters.any(|filter| NAME.contains(filter.as_str())) {
         return ExitCode::SUCCESS;
     }
-    support::with_default_signals();
+    support::as_launched_by_hand();
     if run() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -2,6 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -11,9 +14,28 @@ pub struct Response {
     pub body: String,
 }
 
-/// A port nobody listens on at this moment.
+/// A port that nobody listens on and that no other test is given while this one's program runs. None of those that the kernel hands
+/// out: until softstop listens there, somebody's connection may have got it.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let first_of_the_kernels = range.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(32768);
+    let (least, most) = (10_000, u32::max(first_of_the_kernels, 20_000));
+    // Other programs begin elsewhere.
+    let begin = std::process::id().wrapping_mul(97);
+    loop {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = (least + number % (most - least)) as u16;
+        let name = format!("softstop-test-port-{port}");
+        // An abstract address is one program's on the whole machine, and goes with it.
+        let Ok(taken) = SocketAddr::from_abstract_name(&name).and_then(|name| UnixListener::bind_addr(&name)) else {
+            continue;
+        };
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            std::mem::forget(taken);
+            return port;
+        }
+    }
 }
 
 /// One request over a fresh connection, as the kubelet probes; `None` when there was no whole answer.

@@ -53,6 +53,23 @@ pub fn children(pid: i32) -> Vec<i32> {
     }
 }
 
+/// Whether it has begun to exit, or is gone: as PID 1 it has then still to take its namespace down.
+pub fn exits(pid: i32) -> bool {
+    const PF_EXITING: u64 = 4;
+    stat_field(&format!("/proc/{pid}/stat"), 9)
+        .is_none_or(|flags| flags.parse().is_ok_and(|f: u64| f & PF_EXITING != 0))
+}
+
+pub fn niceness_of_this_thread() -> i32 {
+    stat_field("/proc/thread-self/stat", 19).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// A field behind the name, by its number in proc(5).
+fn stat_field(path: &str, number: usize) -> Option<String> {
+    let stat = std::fs::read_to_string(path).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(number - 3).map(str::to_owned)
+}
+
 /// Everything that descends from it and lives.
 pub fn below(pid: i32) -> Vec<Proc> {
     let (mut found, mut parents) = (Vec::new(), vec![pid]);

@@ -3,7 +3,7 @@
 //!
 //! | | by |
 //! |---|---|
-//! | I1 | gone by T0 + grace from outside (`ROOM` for the kernel), and by its own account without any room |
+//! | I1 | gone by T0 + grace from outside (with some `ROOM`), and by its own account without any room |
 //! | I5 | strace: every child reaped once, and nothing to wait for at the exit; nothing with its mark is left |
 //! | I9 | strace: no signal to a pid that was reaped, none to everybody; a stranger in its PID namespace (parent 0, as the runtime's) journals each signal it gets |
 
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{CHILD, Dir, Ended, ROOM, Running, SOON, processes, skip};
+use super::{CHILD, Dir, Ended, Running, SOON, processes, skip};
 
 /// Watches a running softstop from outside.
 pub struct Proof {
@@ -56,9 +56,7 @@ impl Proof {
     pub fn end(self, running: Running, grace: Duration) -> Ended {
         let (asked, mark, pid1) = (running.age(), running.mark(), running.is_pid1());
         let ended = running.wait(grace + SOON);
-        let took = ended.lived.saturating_sub(asked);
-        assert!(took <= grace + ROOM, "I1: took {took:?} of {grace:?}:\n{}", ended.all());
-        assert!(!ended.all().contains("over the grace"), "I1, by its own account:\n{}", ended.all());
+        ended.expect_in_time(asked, grace, "");
         if pid1 || !self.out_of_reach {
             nothing_left(&mark);
         }

@@ -60,9 +60,8 @@ pub fn survives_through(launcher: &[&str], threads: usize, attack: impl Fn(Socke
         stop_under_attack(addr, &mut running)
     });
     let ended = running.wait(GRACE + SOON);
-    let took = asked.elapsed();
-    assert!(took <= GRACE + ROOM, "I1: {took:?} of {GRACE:?}\n{}", ended.all());
-    ended.expect_code(CODE).expect_not("over the grace").expect_not("SIGKILL:").expect_not("panicked");
+    ended.expect_in_time(asked, GRACE, "");
+    ended.expect_code(CODE).expect_not("SIGKILL:").expect_not("panicked");
 }
 
 struct Over<'a>(&'a AtomicBool);
@@ -128,10 +127,10 @@ pub fn probe_under_attack(addr: SocketAddr, running: &Running) -> Load {
     worst
 }
 
-/// SIGTERM; from then on readiness is 503 (I2), until softstop is gone. Gives back when it was asked.
+/// SIGTERM; from then on readiness is 503 (I2), until softstop is gone. Gives back how old it was when asked.
 #[track_caller]
-fn stop_under_attack(addr: SocketAddr, running: &mut Running) -> Instant {
-    let asked = Instant::now();
+fn stop_under_attack(addr: SocketAddr, running: &mut Running) -> Duration {
+    let (age, asked) = (running.age(), Instant::now());
     running.term().wait_for("softstop: stopping: ");
     let mut unready = 0;
     while running.code().is_none() && asked.elapsed() < GRACE + ROOM {
@@ -143,7 +142,7 @@ fn stop_under_attack(addr: SocketAddr, running: &mut Running) -> Instant {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(unready > 0, "no probe was answered during the drain");
-    asked
+    age
 }
 
 /// The status of `/readyz`; `None` without a whole answer within `limit`.

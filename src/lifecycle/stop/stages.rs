@@ -274,14 +274,15 @@ impl Machine {
     /// The deadline has come in the middle of something: account for every step, kill everything.
     pub(super) fn out_of_time(&mut self) {
         let alive: Vec<ProcId> = (0..self.processes.len()).filter(|i| self.processes[*i].lives()).map(ProcId).collect();
-        if !alive.is_empty() {
-            let names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
-            self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
-        }
+        let mut names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
         // Softstop itself was late: their own SIGKILL was due before.
         let left = matches!(&self.stage, Whole::Stopping(Stage::Stragglers(s)) if s.live());
-        if left {
+        if left && !self.a_victim_lingers() {
             self.stragglers_forced();
+            names.push("left-over processes".to_string());
+        }
+        if !names.is_empty() {
+            self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
         }
         self.end_steps();
         self.cancel_interrupted();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::lifecycle::action::{Action, Whom};
 use crate::lifecycle::asking::{Asking, Due};
-use crate::lifecycle::process::{End, Proc, Rest, State};
+use crate::lifecycle::process::{End, Proc, Rest, State, StopStage};
 use crate::lifecycle::up::KILL_WAIT;
 use crate::lifecycle::{Machine, Stage as Whole};
 use crate::plan::stragglers::Policy;
@@ -121,9 +121,7 @@ impl Machine {
                 s.killed = Some(s.until.min(now + KILL_WAIT).max(now + moment));
                 self.fx.push(Action::SignalStragglers { signal: Signal::KILL, whom: Whom::Everybody });
                 self.fx.push(Action::Census);
-                // With one that cannot be ended the census says nothing about others, and somebody is named already.
-                let unkillable = self.processes.iter().any(|p| matches!(p.state, State::Ended(End::Unkillable)));
-                if !unkillable {
+                if !self.a_victim_lingers() {
                     self.stragglers_forced();
                 }
             }
@@ -151,6 +149,15 @@ impl Machine {
             }
             _ => {}
         }
+    }
+
+    /// With one that has had its SIGKILL and has not ended the census says nothing about others, and somebody is named already.
+    pub(super) fn a_victim_lingers(&self) -> bool {
+        let victim = |state: &State| {
+            matches!(state, State::Ended(End::Unkillable))
+                || matches!(state, State::Stopping(s) if matches!(s.stage, StopStage::Killed { .. }))
+        };
+        self.processes.iter().any(|p| victim(&p.state))
     }
 
     pub(super) fn stragglers_forced(&mut self) {
