@@ -247,7 +247,7 @@ fn a_signal_of_the_kernel_about_softstop_is_nobody_elses() {
     }
 }
 
-/// The deadline's SIGKILL to left-overs counts like their own would have, that softstop was too late for.
+/// The deadline's SIGKILL to left-overs is said and counts like their own would have, that softstop was too late for.
 #[test]
 fn left_overs_that_the_deadline_kills_were_forced() {
     let mut bench = Bench::new(config(|c| c.exit_codes.forced = Some(79)));
@@ -259,6 +259,9 @@ fn left_overs_that_the_deadline_kills_were_forced() {
     bench.now = At::ZERO + Config::with_defaults().grace - Config::with_defaults().kill_reserve;
     let actions = bench.feed(Event::Tick);
     assert!(actions.contains(&Action::KillEverything), "{actions:?}");
+    let said =
+        |a: &Action| matches!(a, Action::Note(Note::OutOfTime { waiting_for }) if waiting_for.contains("left-over"));
+    assert!(actions.iter().any(said), "{actions:?}");
     assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
 }
 
