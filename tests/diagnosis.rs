@@ -212,7 +212,7 @@ fn an_oom_kill_of_somebody_else_is_told_as_well() {
     let dir = Dir::new();
     let text = "grace = \"4s\"\nreport = \"{report}\"\n[[process]]\nname = \"web\"\n\
         command = [{child}, \"exit-on:TERM:0\", \"fork\", \"eat:1000\", \"wait\", \"end\", \"say:up\", \"wait\"]\n\
-        [process.liveness]\nexec = [\"true\"]\nperiod = \"1s\"\n";
+        [process.liveness]\nexec = [\"true\"]\nperiod = \"1s\"\ntimeout = \"20s\"\n";
     memory.limit_memory(64 << 20);
     let launcher = memory.launcher();
     let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();

@@ -40,6 +40,7 @@ backoff = {{ initial = "50ms", max = "200ms" }}
 [process.readiness]
 exec = ["true"]
 period = "50ms"
+timeout = "20s"
 failure_threshold = 1
 
 [[drain]]

@@ -38,6 +38,7 @@ command = ["perl", {CHILD:?}, "session", "exit-on:TERM:0:100", "ready", "wait", 
 [process.readiness]
 exec = ["perl", {CHILD:?}, "exit:0"]
 period = "50ms"
+timeout = "20s"
 [process.pre_stop]
 exec = {pre_stop}
 [[process]]

@@ -193,7 +193,7 @@ fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let config = format!(
-            "grace = \"8s\"\nreport = {:?}\n[[process]]\nname = \"web\"\n\
+            "grace = \"4s\"\nreport = {:?}\n[[process]]\nname = \"web\"\n\
              command = [\"perl\", {child:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
              [[drain]]\nname = \"flush\"\nexec = [\"cat\", \"{}\"]\ntimeout = \"1500ms\"\n\
              [[post_stop]]\nname = \"ship\"\nexec = [\"echo\", \"shipped\"]\n",

@@ -134,6 +134,9 @@ fn softstops_own_endpoints_are_asked_without_a_port() {
     );
     let mut running = Launch::new(["run", "-c", &config]).start();
     running.wait_for("up");
+    // Once it has been probed.
+    running
+        .wait_until("web's own probe has failed", |r| probe_inside(r, &[], &["ready"]).2.contains("readiness probe"));
     ill(&probe_inside(&running, &[], &["ready"]), "not ready: web: readiness probe");
     well(&probe_inside(&running, &[], &["live"]));
     well(&probe_inside(&running, &[], &["startup"]));

@@ -209,8 +209,8 @@ fn the_readiness_probe_flips_readyz_and_the_liveness_probe_restarts() {
     let setup = Setup::new("grace = \"30s\"");
     let (ready, sick) = (setup.dir.text("ready"), setup.dir.text("sick"));
     let probes = format!(
-        "[process.readiness]\nexec = [\"test\", \"-e\", {ready:?}]\nperiod = \"1s\"\nfailure_threshold = 1\n\
-         [process.liveness]\nexec = [\"test\", \"!\", \"-e\", {sick:?}]\nperiod = \"1s\"\nfailure_threshold = 1"
+        "[process.readiness]\nexec = [\"test\", \"-e\", {ready:?}]\nperiod = \"1s\"\ntimeout = \"20s\"\nfailure_threshold = 1\n\
+         [process.liveness]\nexec = [\"test\", \"!\", \"-e\", {sick:?}]\nperiod = \"1s\"\ntimeout = \"20s\"\nfailure_threshold = 1"
     );
     let setup = setup.noted("web", &format!("restart = \"always\"\n{probes}"));
     let mut running = setup.start();

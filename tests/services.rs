@@ -16,7 +16,8 @@ fn start(dir: &Dir, port: u16, web: &str) -> Running {
         "[http]\nlisten = \"127.0.0.1:{port}\"\n\
          [[process]]\nname = \"side\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"wait\"]\n\
          [[process]]\nname = \"web\"\ncommand = [{server:?}]\n{web}\n\
-         readiness = {{ exec = [\"true\"], period = \"100ms\" }}\nliveness = {{ exec = [\"true\"], period = \"100ms\" }}\n"
+         readiness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n\
+         liveness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
     running.wait_for("up");
