@@ -234,10 +234,12 @@ fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
     if !support::may_enter_namespaces() {
         return;
     }
-    let flags = ["--grace", "30s", "--control", "@softstop-unmapped"];
+    // Its own: abstract addresses are the whole machine's.
+    let address = format!("@softstop-unmapped-{}", std::process::id());
+    let flags = ["--grace", "30s", "--control", &address];
     let mut running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).start();
     running.wait_for("up");
-    let to = ["--control", "@softstop-unmapped"];
+    let to = ["--control", address.as_str()];
     let other = ["--setuid", "2000", "--setgid", "2000"];
     for order in ["status", "stop"] {
         let asked = exec_with(&running, &other, &[order, to[0], to[1]]).output().unwrap();
