@@ -18,17 +18,18 @@ use softstop::config::listen::Listen;
 use softstop::config::platform::Platform;
 use softstop::config::problem::{Problem, Problems};
 use softstop::config::wait::WaitFile;
-use softstop::config::{Config, Control};
+use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
 use softstop::control::protocol::Request;
 use softstop::lifecycle::event::Order;
+use softstop::runtime::refusal;
 use softstop::sys::signals::Early;
 use softstop::{exit, probe, runtime, variables};
 
 softstop::entry!(program);
 
 fn program(args: Vec<OsString>, early: Early) -> u8 {
-    runtime::guarded(|| dispatch(&args, early))
+    refusal::guarded(None, || dispatch(&args, early))
 }
 
 fn dispatch(args: &[OsString], early: Early) -> u8 {
@@ -37,10 +38,9 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
         Err(said) => {
             if said.code == exit::OK {
                 print(&said.text);
-            } else {
-                say(said.text.trim_end());
+                return said.code;
             }
-            return said.code;
+            return refuse(args, None, said.code, said.text.trim_end());
         }
     };
     match cli.command {
@@ -50,9 +50,9 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
                 environment.warnings.extend(settings::warnings(&config));
                 runtime::run(config, environment, cli.wrapper.common.parent_death_signal, early)
             }
-            Err(why) => usage_error(&why),
+            Err(why) => refuse(args, None, exit::USAGE, &in_usage(&why)),
         },
-        Some(Command::Run(args)) => run(&args, early),
+        Some(Command::Run(its)) => run(args, &its, early),
         Some(Command::Check(args)) => {
             early.restore();
             checking::check(&args)
@@ -93,13 +93,20 @@ fn platform() -> Platform {
     Platform::of(&|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-fn run(args: &Run, early: Early) -> u8 {
+/// `typed`: the whole command line.
+fn run(typed: &[OsString], args: &Run, early: Early) -> u8 {
     let used = RefCell::new(BTreeSet::new());
     let variable = |name: &str| {
         used.borrow_mut().insert(name.to_owned());
         std::env::var(name).ok()
     };
-    match load_using(&args.file, args.common.grace, &variable, None) {
+    let mut termination_log = None;
+    let read = source(&args.file).and_then(|(name, bytes)| {
+        let text = check::decode(&bytes, &name)?;
+        termination_log = check::termination_log(text);
+        check::read_with_grace(text, &name, &variable, args.common.grace)
+    });
+    match read {
         Ok((mut config, warnings)) => {
             config.source = std::path::absolute(place(&args.file)).ok();
             for warning in warnings {
@@ -112,14 +119,23 @@ fn run(args: &Run, early: Early) -> u8 {
                     let environment = Environment::new(std::env::vars_os(), Who::Run, &used);
                     runtime::run(config, environment, args.common.parent_death_signal, early)
                 }
-                Err(why) => usage_error(&why),
+                Err(why) => refuse(typed, termination_log, exit::USAGE, &in_usage(&why)),
             }
         }
-        Err(problems) => {
-            say(&problems.to_string());
-            exit::CONFIG
-        }
+        Err(problems) => refuse(typed, termination_log, exit::CONFIG, &problems.to_string()),
     }
+}
+
+/// Nothing is started: that is said on standard error, and in the termination log of what would have run, which is where the user of a pod
+/// looks. `configured`: where the configuration has it.
+fn refuse(typed: &[OsString], configured: Option<String>, code: u8, text: &str) -> u8 {
+    say(text);
+    if reading::would_run(typed) {
+        let place = reading::termination_log(typed).or(configured.map(PathBuf::from));
+        let place = place.unwrap_or_else(|| PathBuf::from(TERMINATION_LOG));
+        refusal::record(Some(place.as_path()).filter(|p| !p.as_os_str().is_empty()), code, text);
+    }
+    code
 }
 
 fn order(instance: &Instance, order: Order, early: Early) -> u8 {
@@ -198,13 +214,18 @@ fn load_using(
     variable: &dyn Fn(&str) -> Option<String>,
     here: Option<&dyn Here>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
+    let (name, bytes) = source(args)?;
+    check::read_here(check::decode(&bytes, &name)?, &name, variable, grace, here)
+}
+
+/// A configuration's name for messages, and its text.
+fn source(args: &ConfigFile) -> Result<(String, Vec<u8>), Problems> {
     let path = place(args);
     let name = path.display().to_string();
     let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
         Problems::of_file(&name, format!("the configuration cannot be read: {error}"), unreadable(args, &path))
     })?;
-    let text = check::decode(&bytes, &name)?;
-    check::read_here(text, &name, variable, grace, here)
+    Ok((name, bytes))
 }
 
 /// What helps when there is no such configuration.
@@ -222,8 +243,12 @@ fn unreadable(args: &ConfigFile, path: &Path) -> String {
 }
 
 fn usage_error(why: &str) -> u8 {
-    say(&format!("error: {why}\n\nFor more information, try 'softstop --help'."));
+    say(&in_usage(why));
     exit::USAGE
+}
+
+fn in_usage(why: &str) -> String {
+    format!("error: {why}\n\nFor more information, try 'softstop --help'.")
 }
 
 /// To standard error; if nobody can read it there is nobody to tell.

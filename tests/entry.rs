@@ -40,7 +40,7 @@ const CASES: &[Case] = &[
 fn program(args: Vec<OsString>, early: Early) -> u8 {
     let words: Vec<String> = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     if let Some((_, what)) = words.iter().position(|word| word == "play").map(|at| words.split_at(at + 1)) {
-        return runtime::guarded(|| play(&what[0], &args, early));
+        return runtime::refusal::guarded(None, || play(&what[0], &args, early));
     }
     // Nothing is started that must not inherit it.
     early.restore();

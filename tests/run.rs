@@ -440,3 +440,44 @@ fn a_port_that_is_taken_is_said_and_nothing_is_started() {
     let ended = Launch::child(&["--http", &http], &["say:here I am"]).not_pid1().run();
     ended.expect_code(70).expect(&http).expect_not("here I am");
 }
+
+/// Where the user of a pod looks: `kubectl describe` shows it, and the container has no log of ours that would be kept.
+#[test]
+fn what_refuses_to_start_is_in_the_termination_message() {
+    let dir = Dir::new();
+    let (log, by_file) = (dir.write("message", ""), dir.write("by-file", ""));
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let http = taken.local_addr().unwrap().to_string();
+    let broken = dir.write("broken.toml", "graze = '5s'\n");
+    let by_key = dir.write("key.toml", &format!("termination_log = '{by_file}'\ngraze = '5s'\n"));
+    let fine = dir.write("fine.toml", "[[process]]\nname = 'a'\ncommand = ['true']\n");
+    let with = |args: &[&str]| Launch::new(args.iter().copied()).not_pid1().env("SOFTSTOP_TERMINATION_LOG", &log);
+    for (launch, code, words) in [
+        (with(&["--nonsense", "--", "true"]), 64, "--nonsense"),
+        (with(&["--", "true"]).env("SOFTSTOP_GRACE", "soon"), 64, "soon"),
+        (with(&["run", &fine, "--http", "nowhere"]), 64, "nowhere"),
+        (with(&["run", "-c", &broken]), 78, "broken.toml:1:1"),
+        (with(&["run", "-c", "/no/such/softstop.toml"]), 78, "/no/such/softstop.toml"),
+        (with(&["--http", &http, "--", "true"]), 70, &http),
+        (with(&["run", "-c", &fine, "--http", &http]), 70, &http),
+    ] {
+        dir.write("message", "");
+        launch.run().expect_code(code);
+        let message = dir.read("message");
+        let first = format!("exit code {code}: ");
+        assert!(message.starts_with(&first) && message.contains(words), "{code}, {words}: {message}");
+    }
+    // The configuration says where, and nothing else does.
+    Launch::new(["run", "-c", &by_key]).not_pid1().run().expect_code(78);
+    assert!(dir.read("by-file").contains("key.toml:2:1"), "{}", dir.read("by-file"));
+    // A question about another softstop, as in an exec probe or by hand, is no verdict on this container; an empty path is none, either.
+    for launch in [
+        with(&["status", "--nonsense"]),
+        with(&["probe", "nonsense"]),
+        with(&["--nonsense"]).env("SOFTSTOP_TERMINATION_LOG", ""),
+    ] {
+        dir.write("message", "");
+        launch.run().expect_code(64);
+        assert_eq!(dir.read("message"), "");
+    }
+}

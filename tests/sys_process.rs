@@ -642,14 +642,19 @@ fn init() {
 /// A panic in the loop, as no input is known to make one: exit code 70, and what was started is killed, daemons too.
 fn own_fault() {
     process::become_subreaper().unwrap();
-    assert_eq!(softstop::runtime::guarded(|| 5), 5);
-    let code = softstop::runtime::guarded(|| {
+    use softstop::runtime::refusal::guarded;
+    assert_eq!(guarded(None, || 5), 5);
+    let message = std::env::temp_dir().join(format!("softstop-fault-{}", std::process::id()));
+    std::fs::write(&message, "").unwrap();
+    let code = guarded(Some(message.clone()), || {
         start(&["sleep", "1000"]);
         let launcher = sh("setsid sleep 1000 & exit 0");
         assert_eq!(wait(launcher), Exit::Code(0));
         panic!("a fault");
     });
     assert_eq!(code, 70);
+    assert!(std::fs::read_to_string(&message).unwrap().starts_with("exit code 70: softstop itself failed\n"));
+    std::fs::remove_file(&message).unwrap();
     for _ in 0..2 {
         let (pid, exit) = until(|| match reap::peek() {
             Peek::Dead { pid, exit } => Some((pid, exit)),

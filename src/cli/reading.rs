@@ -112,6 +112,28 @@ fn without_variables() -> clap::Command {
     Cli::command().mut_args(deaf).mut_subcommands(move |sub| sub.mut_args(deaf))
 }
 
+/// Whether what was typed, which may be refused, is to run something: it is no order to, and no question about, another softstop.
+pub fn would_run(args: &[OsString]) -> bool {
+    let command = Cli::command();
+    let is_other = |arg: &OsString| command.get_subcommands().any(|c| c.get_name() != "run" && c.get_name() == arg);
+    !args.iter().skip(1).take_while(|arg| *arg != "--").any(is_other)
+}
+
+/// Where the verdict goes when what was typed is refused: as the flag or its variable has it, if they say.
+pub fn termination_log(args: &[OsString]) -> Option<PathBuf> {
+    const FLAG: &str = "--termination-log";
+    let mut own = args.iter().skip(1).take_while(|arg| *arg != "--");
+    let flag = own.find_map(|arg| match arg.to_str()?.strip_prefix(FLAG)? {
+        "" => Some(None),
+        rest => rest.strip_prefix('=').map(|value| Some(OsString::from(value))),
+    });
+    let value = match flag {
+        Some(inline) => inline.or_else(|| own.next().cloned()),
+        None => std::env::var_os("SOFTSTOP_TERMINATION_LOG"),
+    };
+    value.map(PathBuf::from)
+}
+
 /// A variable that is set to nothing, as Compose and Kubernetes leave them, says nothing. Only an empty termination log
 /// means something: none.
 fn without_empty_variables(command: clap::Command) -> clap::Command {
@@ -200,6 +222,23 @@ mod tests {
             Command::Check(check) => check.file.config,
             Command::Manifest(manifest) => manifest.file.config,
             other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_refused_has_its_verdict_where_the_flag_says_and_orders_have_none() {
+        let typed = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, run, expected) in [
+            ("softstop --nonsense -- x", true, None),
+            ("softstop run --termination-log /a --nonsense", true, Some("/a")),
+            ("softstop --termination-log=/b -- status", true, Some("/b")),
+            ("softstop --termination-log= -- x", true, Some("")),
+            ("softstop status --nonsense", false, None),
+            ("softstop strat", true, None),
+            ("softstop -- x --termination-log /c", true, None),
+        ] {
+            assert_eq!(would_run(&typed(line)), run, "{line}");
+            assert_eq!(termination_log(&typed(line)).as_deref(), expected.map(std::path::Path::new), "{line}");
         }
     }
 

@@ -13,7 +13,7 @@ const KEPT_BEFORE_STOP: usize = 256;
 /// Records kept of the stop itself. Its length is bounded by the grace, its notes by the configuration; this is the backstop.
 const KEPT_OF_STOP: usize = 4096;
 /// The kubelet reads the last 4096 bytes of the termination log.
-const TERMINATION_MESSAGE_MAX: usize = 4096;
+pub(super) const TERMINATION_MESSAGE_MAX: usize = 4096;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
@@ -115,13 +115,14 @@ impl History {
             }
             text.push_str(&line);
         }
-        let mut end = text.len().min(TERMINATION_MESSAGE_MAX);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text
+        cut(text, TERMINATION_MESSAGE_MAX)
     }
+}
+
+/// The text with so many bytes at the most.
+pub(super) fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,7 @@
 mod history;
 mod look;
 mod orphans;
+mod refusal;
 mod text;
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::signal::Signal;
 
 pub use look::{Connection, Count, Look, ThreadLook, and_more};
 pub use orphans::{Leaked, OTHERS, Orphans};
+
+pub use refusal::refusal;
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
 pub use text::{Level, one_line, suspended_because};

@@ -16,6 +16,7 @@ mod prestop;
 mod program;
 mod pulse;
 mod reaper;
+pub mod refusal;
 mod shell;
 mod sight;
 mod stragglers;
@@ -23,9 +24,9 @@ pub mod waits;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Write;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::task::LocalSet;
 
@@ -38,7 +39,7 @@ use crate::output::{Sink, log};
 use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::sys::signals::Early;
-use crate::sys::{limits, process, tree};
+use crate::sys::{limits, process};
 use crate::time::At;
 use crate::variables;
 use shell::{PATIENCE, Shell};
@@ -64,21 +65,23 @@ impl Clock {
     }
 }
 
-/// Run `softstop`, all of it. A panic is a fault of ours, and what we started must not go on without an init: it is killed, which
-/// as PID 1 the kernel would do. Exit code 70 then.
-pub fn guarded(softstop: impl FnOnce() -> u8) -> u8 {
-    const LIMIT: Duration = Duration::from_millis(500);
-    catch_unwind(AssertUnwindSafe(softstop)).unwrap_or_else(|_| {
-        let _swept = tree::kill_everything(LIMIT);
-        exit::INTERNAL
-    })
-}
-
 /// Run a configuration from its first process to its last; the exit code.
 ///
-/// Nothing is started when a port cannot be had or a stop was requested before; both are said on standard error.
+/// Nothing is started when a port cannot be had or a stop was requested before; both are said on standard error, and the first in the
+/// termination log. A fault of softstop's own ends what was started, with exit code 70.
 #[must_use]
 pub fn run(config: Config, environment: Environment, parent_death_signal: Option<Signal>, early: Early) -> u8 {
+    refusal::guarded(config.termination_log.clone(), || start(config, environment, parent_death_signal, early))
+}
+
+fn start(config: Config, environment: Environment, parent_death_signal: Option<Signal>, early: Early) -> u8 {
+    let termination_log = config.termination_log.clone();
+    let refuse = |why: &str, code: u8| {
+        let why = format!("{why}; nothing was started");
+        let _ = writeln!(std::io::stderr(), "softstop: error: {why}");
+        refusal::record(termination_log.as_deref(), code, &why);
+        code
+    };
     let clock = Clock::start();
     let inherited_fds = process::inherited_fds();
     if !config.is_wrapper() {
@@ -98,7 +101,7 @@ pub fn run(config: Config, environment: Environment, parent_death_signal: Option
     if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
         return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
     }
-    panics_go_to_the_log();
+    refusal::panics_go_to_the_log();
     let warnings: Vec<String> = environment.warnings.into_iter().chain(settle_in(parent_death_signal)).collect();
     let mut environment = environment.handed_down;
     for (name, value) in variables::of_instance(&config) {
@@ -127,6 +130,7 @@ pub fn run(config: Config, environment: Environment, parent_death_signal: Option
                 () = sink.flushed() => {}
                 () = sink.stalled(PATIENCE) => {}
             }
+            refusal::record(termination_log.as_deref(), exit::INTERNAL, &format!("{why}; nothing was started"));
             return exit::INTERNAL;
         }
         orders.listen(&machine, &sight, clock);
@@ -139,12 +143,6 @@ pub fn run(config: Config, environment: Environment, parent_death_signal: Option
     // putting everything away first.
     std::mem::forget(local);
     std::mem::forget(runtime);
-    code
-}
-
-fn refuse(why: &str, code: u8) -> u8 {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "softstop: error: {why}; nothing was started");
     code
 }
 
@@ -188,9 +186,4 @@ fn serve(
     let limits = server::Limits::within(usize::try_from(limits::descriptors()).unwrap_or(usize::MAX));
     tokio::task::spawn_local(server::serve(listener, server::Site { answer, later: prestop }, limits));
     Ok(())
-}
-
-/// The default hook writes to standard error directly, and that can block.
-fn panics_go_to_the_log() {
-    std::panic::set_hook(Box::new(|info| tracing::error!("softstop has a fault, please report it: {info}")));
 }

@@ -41,6 +41,12 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// What to add to a file that starts nothing.
 const MINIMAL: &str = "add one:\n\n    [[process]]\n    name = \"web\"\n    command = [\"/app/server\"]";
 
+/// Where the verdict goes as a text has it that may be refused for something else: only its syntax has to be right.
+pub fn termination_log(text: &str) -> Option<String> {
+    let document = DeTable::parse(text).ok()?;
+    Some(document.get_ref().get("termination_log")?.get_ref().as_str()?.to_owned())
+}
+
 /// Reads and validates a configuration. `file` is its name for messages, `env` looks up the variables in its strings.
 ///
 /// ```
