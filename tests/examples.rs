@@ -8,8 +8,12 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use softstop::config::check::read;
 use support::http::{free_port, get, status_of};
@@ -186,6 +190,77 @@ fn nginx_and_php_fpm_answer_a_request_that_was_under_way() {
     expect_in_order(&ended, &["drain: let", "nginx: stopping: SIGQUIT", "nginx: stopped", "php-fpm: stopped"]);
 }
 
+/// Requests over one connection until an answer says that it was the last, then over the next one, until `enough`; a connection that is
+/// closed without having said so is an error, whether a request was on its way or not.
+fn never_closes(port: u16, enough: &AtomicBool) -> Result<usize, String> {
+    let mut answers = 0;
+    while !enough.load(Ordering::SeqCst) {
+        let mut stream =
+            TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("after {answers} answers: {e}"))?;
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        loop {
+            let (mut answer, mut part) = (Vec::new(), [0; 1024]);
+            let sent = stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            while !answer.ends_with(b"ok\n") {
+                match sent
+                    .as_ref()
+                    .map_err(ToString::to_string)
+                    .and_then(|()| stream.read(&mut part).map_err(|e| e.to_string()))
+                {
+                    Ok(n) if n > 0 => answer.extend_from_slice(&part[..n]),
+                    closed => return Err(format!("closed without a word after {answers} answers: {closed:?}")),
+                }
+            }
+            answers += 1;
+            if String::from_utf8_lossy(&answer).to_ascii_lowercase().contains("\r\nconnection: close\r\n") {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    Ok(answers)
+}
+
+/// Nothing but an answer can make such a client go, and a server that closes by itself may cut off a request that is on its way.
+#[test]
+fn clients_that_never_close_are_sent_elsewhere_by_nginx_and_lose_nothing() {
+    let able = ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().any(|path| Path::new(path).is_file());
+    if !able {
+        return skip("nginx is not installed");
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let (flag, number, here) = (dir.text("draining"), port.to_string(), dir.text("."));
+    // As root its workers would be somebody else, who may not look into the test's folder.
+    let changes = [
+        ("8080", number.as_str()),
+        ("/run/draining", &flag),
+        ("/app", &here),
+        ("daemon off;", "daemon off;\nuser root;"),
+    ];
+    let config = copy(&dir, "connection-close/nginx", &changes);
+    let mut running = start(&config, &[]);
+    running.wait_until("nginx listens", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
+    // Whoever keeps the list of those that serve takes this one out a second after the stop has begun.
+    let out = AtomicBool::new(false);
+    let (stopped, results) = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..6).map(|_| scope.spawn(|| never_closes(port, &out))).collect();
+        std::thread::sleep(Duration::from_millis(300));
+        running.term().wait_for("every answer the last of its connection: done");
+        std::thread::sleep(Duration::from_secs(1));
+        out.store(true, Ordering::SeqCst);
+        let stopped = Instant::now();
+        let results: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        (stopped, results)
+    });
+    let ended = running.wait(SOON);
+    let took = stopped.elapsed();
+    ended.expect_code(0).expect("until the clients are elsewhere: done").expect_not("timed out");
+    for result in results {
+        assert!(result.as_ref().is_ok_and(|answers| *answers > 10), "{result:?}\n{}", ended.all());
+    }
+    assert!(took < Duration::from_secs(10), "{took:?} after the last client\n{}", ended.all());
+}
+
 #[test]
 fn every_example_is_accepted_as_it_stands() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -195,17 +270,23 @@ fn every_example_is_accepted_as_it_stands() {
         if folder.ends_with("kubernetes") {
             continue;
         }
-        let file = folder.join("softstop.toml");
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        let name = file.to_str().unwrap();
-        match read(&text, name, &|_| None) {
-            Ok((_, warnings)) => {
-                assert!(warnings.is_empty(), "{name}: {}", warnings.iter().map(|w| w.to_string()).collect::<String>())
+        let below = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
+        let files: Vec<_> = [folder.clone()].into_iter().chain(below).map(|f| f.join("softstop.toml")).collect();
+        let files: Vec<_> = files.into_iter().filter(|file| file.exists()).collect();
+        assert!(!files.is_empty(), "{} has no softstop.toml", folder.display());
+        assert!(folder.join("README.md").is_file(), "{} has no README.md", folder.display());
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let name = file.to_str().unwrap();
+            match read(&text, name, &|_| None) {
+                Ok((_, warnings)) => {
+                    let warnings: String = warnings.iter().map(|w| w.to_string()).collect();
+                    assert!(warnings.is_empty(), "{name}: {warnings}");
+                }
+                Err(problems) => panic!("{problems}"),
             }
-            Err(problems) => panic!("{problems}"),
+            found += 1;
         }
-        assert!(folder.join("README.md").is_file(), "{name} has no README.md beside it");
-        found += 1;
     }
-    assert!(found >= 4, "{found} examples");
+    assert!(found >= 9, "{found} examples");
 }

@@ -23,6 +23,8 @@ pub enum Behind {
     Sidecar,
     /// A long-lived channel from each client to each instance.
     Grpc,
+    /// Clients that keep their connection to an instance, balancers or not, until it is closed; that is a failure unless an answer has said so.
+    Endless,
 }
 
 impl Behind {
@@ -38,6 +40,7 @@ impl Behind {
             Behind::Direct => "connection per request",
             Behind::Sidecar => "proxy on loopback",
             Behind::Grpc => "gRPC",
+            Behind::Endless => "endless connections",
         }
     }
 }
@@ -56,7 +59,7 @@ pub type Serving = Arc<Mutex<Vec<usize>>>;
 pub enum Edge {
     Haproxy { haproxy: Haproxy, port: u16 },
     Nginx { _nginx: Nginx, port: u16, serving: Serving },
-    Direct { ports: Vec<u16>, serving: Serving },
+    Direct { ports: Vec<u16>, serving: Serving, endless: bool },
     Grpc { clients: grpc::Clients, ports: Vec<u16> },
 }
 
@@ -74,8 +77,9 @@ impl Edge {
                 let nginx = tools.nginx.as_ref().ok_or("nginx is not installed")?;
                 Ok(Edge::Nginx { _nginx: Nginx::start(nginx, dir, port, servers)?, port, serving: Serving::default() })
             }
-            Behind::Direct | Behind::Sidecar => {
-                Ok(Edge::Direct { ports: servers.to_vec(), serving: Serving::default() })
+            Behind::Direct | Behind::Sidecar | Behind::Endless => {
+                let endless = behind == Behind::Endless;
+                Ok(Edge::Direct { ports: servers.to_vec(), serving: Serving::default(), endless })
             }
             Behind::Grpc => {
                 let python = tools.python.as_ref().ok_or("there is no grpcio")?;
@@ -111,7 +115,10 @@ impl Edge {
         Ok(match self {
             Edge::Haproxy { port, .. } => Load::begin(Target::Balancer(*port)),
             Edge::Nginx { port, serving, .. } => Load::begin(Target::Named(*port, Arc::clone(serving))),
-            Edge::Direct { ports, serving } => Load::begin(Target::Direct(ports.clone(), Arc::clone(serving))),
+            Edge::Direct { ports, serving, endless } => {
+                let target = if *endless { Target::Endless } else { Target::Direct };
+                Load::begin(target(ports.clone(), Arc::clone(serving)))
+            }
             Edge::Grpc { clients, .. } => {
                 clients.order("begin")?;
                 Load::Grpc(clients)

@@ -9,18 +9,20 @@ use std::time::{Duration, Instant};
 use crate::load::{Kind, Tallies};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rollout/calls.py");
-/// A virtual environment with grpcio, beside what cargo builds.
-const VENV: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/rollout-venv");
+/// A virtual environment with grpcio and gunicorn, beside what cargo builds.
+pub const VENV: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/rollout-venv");
 
 /// The python that has grpcio. It is made here if need be; the reason when that is not possible.
 pub fn python() -> Result<PathBuf, String> {
     let python = Path::new(VENV).join("bin/python");
-    let has = || Command::new(&python).args(["-c", "import grpc"]).output().is_ok_and(|o| o.status.success());
+    let has = || Command::new(&python).args(["-c", "import grpc, gunicorn"]).output().is_ok_and(|o| o.status.success());
     if has() {
         return Ok(python);
     }
-    eprintln!("rollout: installing grpcio from PyPI into {VENV}");
-    for command in [&["python3", "-m", "venv", VENV][..], &[&format!("{VENV}/bin/pip"), "install", "-q", "grpcio"]] {
+    eprintln!("rollout: installing grpcio and gunicorn from PyPI into {VENV}");
+    for command in
+        [&["python3", "-m", "venv", VENV][..], &[&format!("{VENV}/bin/pip"), "install", "-q", "grpcio", "gunicorn"]]
+    {
         let done = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).status();
         if !done.as_ref().is_ok_and(std::process::ExitStatus::success) {
             return Err(format!("{}: {done:?}", command.join(" ")));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::common;
 use crate::edge::Behind;
+use crate::recipes::{self, Recipe};
 
 #[derive(Clone)]
 pub enum How {
@@ -19,6 +20,8 @@ pub enum How {
     Softstop { binary: PathBuf, drain: String },
     /// `softstop -- APP` with `SOFTSTOP_DRAIN=auto` and nothing else.
     Auto(PathBuf),
+    /// Another application, whose drain may tell it to have connections end.
+    Recipe { binary: PathBuf, recipe: Recipe, tells: bool },
 }
 
 /// What is measured at each lag.
@@ -92,6 +95,24 @@ pub fn all(softstop: &Path, dir: &Path, fixed: &Fixed) -> Vec<Init> {
     inits
 }
 
+/// Each recipe that is possible here, without its first step and with it.
+pub fn recipes(softstop: &Path) -> Vec<Init> {
+    let mut inits = Vec::new();
+    for recipe in recipes::ALL {
+        if let Err(why) = recipe.build() {
+            eprintln!("rollout: the rows of {} are left out: {why}", recipe.name);
+            continue;
+        }
+        for tells in [false, true] {
+            let name =
+                if tells { "{}, told to answer with Connection: close" } else { "{}" }.replace("{}", recipe.name);
+            let how = How::Recipe { binary: softstop.to_owned(), recipe, tells };
+            inits.push(Init { name, how, pre_stop: Duration::ZERO, class: "recipe" });
+        }
+    }
+    inits
+}
+
 impl Init {
     /// The command line that runs `app`, which listens on `port`; files it needs are made in `dir`.
     pub fn command(&self, app: &[String], port: u16, dir: &Path) -> Vec<String> {
@@ -117,9 +138,12 @@ impl Init {
                 vec![text(binary), "run".into(), "-c".into(), text(&file)]
             }
             How::Auto(binary) => {
-                let words = ["env", "SOFTSTOP_DRAIN=auto", &text(binary), "--"].map(ToOwned::to_owned);
+                // As a pod has it: endpoints are some seconds in leaving.
+                let words = ["env", "KUBERNETES_SERVICE_HOST=10.96.0.1", "SOFTSTOP_DRAIN=auto", &text(binary), "--"]
+                    .map(ToOwned::to_owned);
                 [&words[..], app].concat()
             }
+            How::Recipe { binary, recipe, tells } => recipe.command(binary, *tells, port, dir),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One instance of the application, its init being PID 1 of a PID namespace.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,7 +15,7 @@ use crate::common::children;
 use crate::edge::{Behind, Tools};
 use crate::grpc;
 use crate::haproxy::Haproxy;
-use crate::inits::Row;
+use crate::inits::{How, Row};
 use crate::restart::INSTANCES;
 
 /// For an instance to listen, and for one that was told to stop to end. No row needs it.
@@ -79,11 +80,16 @@ impl Instance {
         });
         let mut instance = Instance { unshare, init: Pid::from_raw(0), said, _beside: None };
         let (lock, changed) = (&instance.said.0, &instance.said.1);
-        let waited = changed.wait_timeout_while(lock.lock().unwrap(), LIMIT, |s| s.listening.is_none()).unwrap();
-        if waited.1.timed_out() {
-            return Err(format!("the application under {} does not listen; see {}", init.name, dir.display()));
+        // Applications of others do not say that they listen.
+        let limit = Instant::now() + LIMIT;
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let tick = Duration::from_millis(if matches!(init.how, How::Recipe { .. }) { 20 } else { 1000 });
+        while lock.lock().unwrap().listening.is_none() && !(matches!(init.how, How::Recipe { .. }) && listens()) {
+            if Instant::now() > limit {
+                return Err(format!("the application under {} does not listen; see {}", init.name, dir.display()));
+            }
+            let _ = changed.wait_timeout_while(lock.lock().unwrap(), tick, |s| s.listening.is_none()).unwrap();
         }
-        drop(waited);
         let first = children(instance.unshare.id() as i32).first().copied();
         instance.init = Pid::from_raw(first.ok_or_else(|| format!("{} has ended early", init.name))?);
         if sidecar {
@@ -97,7 +103,7 @@ impl Instance {
         kill(self.init, Signal::SIGTERM).map_err(|e| format!("SIGTERM: {e}"))
     }
 
-    /// Waits for the end; when it came, and when the application itself was told.
+    /// Waits for the end; when it came, and when the application itself was told, if it has said so.
     pub fn ended(mut self) -> Result<(Instant, Option<Instant>), String> {
         let limit = Instant::now() + LIMIT;
         while self.unshare.try_wait().map_err(|e| e.to_string())?.is_none() {

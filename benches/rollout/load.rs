@@ -61,6 +61,8 @@ pub enum Target {
     Named(u16, Serving),
     /// To the instances themselves, each over a connection of its own.
     Direct(Vec<u16>, Serving),
+    /// The same, over one that is kept as long as the instance lets it.
+    Endless(Vec<u16>, Serving),
 }
 
 impl Target {
@@ -74,7 +76,7 @@ impl Target {
         match self {
             Target::Balancer(port) => (*port, String::new()),
             Target::Named(port, serving) => (*port, format!("{NAMED}: {}\r\n", pick(serving))),
-            Target::Direct(ports, serving) => (ports[pick(serving)], String::new()),
+            Target::Direct(ports, serving) | Target::Endless(ports, serving) => (ports[pick(serving)], String::new()),
         }
     }
 
@@ -86,7 +88,7 @@ impl Target {
         match (kind, self) {
             (Kind::Short, _) => SHORT,
             // Nothing that lasts: a drain has no more to go by than a few milliseconds of each request.
-            (Kind::Long, Target::Direct(..)) => 0,
+            (Kind::Long, Target::Direct(..) | Target::Endless(..)) => 0,
             (Kind::Long, _) => LONG,
             // The others speak no WebSocket here.
             (Kind::Session, Target::Balancer(_)) => SESSIONS,
@@ -143,7 +145,8 @@ async fn client(kind: Kind, number: usize, target: Target, enough: Arc<AtomicBoo
         let done = match kind {
             Kind::Short => {
                 next += EVERY;
-                let done = within(Duration::ZERO, short(&mut connection, port, &header)).await;
+                let strict = matches!(target, Target::Endless(..));
+                let done = within(Duration::ZERO, short(&mut connection, port, &header, strict)).await;
                 if !target.keeps_connections() {
                     connection = None;
                 }
@@ -179,10 +182,10 @@ async fn connect(port: u16) -> io::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(stream))
 }
 
-async fn short(connection: &mut Option<BufReader<TcpStream>>, port: u16, header: &str) -> io::Result<()> {
-    // What the balancer has closed meanwhile is no failure: the request has not been sent yet.
+async fn short(connection: &mut Option<BufReader<TcpStream>>, port: u16, header: &str, strict: bool) -> io::Result<()> {
+    // What the balancer has closed meanwhile is no failure: the request has not been sent yet. Who is strict is not as lucky.
     let closed = |c: &BufReader<TcpStream>| !matches!(c.get_ref().try_read(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
-    if connection.as_ref().is_some_and(closed) {
+    if !strict && connection.as_ref().is_some_and(closed) {
         *connection = None;
     }
     let stream = match connection {

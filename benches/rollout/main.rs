@@ -25,6 +25,7 @@ mod instance;
 mod load;
 mod nginx;
 mod picture;
+mod recipes;
 mod restart;
 mod table;
 mod websocket;
@@ -153,13 +154,14 @@ fn rows(softstop: &Path, dir: &Path, plan: &Plan, tools: &Tools) -> Vec<Row> {
         let shown = inits.iter().filter(|init| ["tini", "idle", "auto"].contains(&init.class));
         shown.map(move |init| Row { behind, init: init.clone() })
     });
+    let recipes = inits::recipes(softstop).into_iter().map(|init| Row { behind: Behind::Endless, init });
     let possible = |row: &Row| match row.behind {
         Behind::NginxPool => tools.nginx.is_some(),
         Behind::Grpc => tools.python.is_some(),
         _ => true,
     };
     let wanted = |row: &Row| row.init.name.contains(&plan.only) || row.behind.name().contains(&plan.only);
-    first.chain(others).filter(|row| possible(row) && wanted(row)).collect()
+    first.chain(others).chain(recipes).filter(|row| possible(row) && wanted(row)).collect()
 }
 
 fn find_out(softstop: &Path, options: &Options) -> Result<Results, String> {
@@ -182,11 +184,19 @@ fn find_out(softstop: &Path, options: &Options) -> Result<Results, String> {
     std::fs::create_dir_all(&dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
     let rows = rows(softstop, &dir, &plan, &tools);
     let mut outcomes: Vec<Vec<Vec<Outcome>>> = rows.iter().map(|_| vec![Vec::new(); plan.lags.len()]).collect();
-    // All inits behind an edge at the same time: whatever else the machine does happens to all of them. The first table by itself.
-    let (first, others): (Vec<_>, Vec<_>) = (0..rows.len()).partition(|i| rows[*i].behind == Behind::Haproxy);
+    // All rows of a table at the same time: whatever else the machine does happens to all of them.
+    let mut groups = [const { Vec::new() }; 3];
+    for (i, row) in rows.iter().enumerate() {
+        let group = match row.behind {
+            Behind::Haproxy => 0,
+            Behind::Endless => 1,
+            _ => 2,
+        };
+        groups[group].push(i);
+    }
     for round in 0..plan.rounds {
         for lags in (0..plan.lags.len()).collect::<Vec<_>>().chunks(plan.at_once) {
-            for group in [&first, &others].into_iter().filter(|group| !group.is_empty()) {
+            for group in groups.iter().filter(|group| !group.is_empty()) {
                 let shown: Vec<_> = lags.iter().map(|l| plan.lags[*l]).collect();
                 eprintln!("rollout: round {} of {}, lag {shown:?}, {} rows", round + 1, plan.rounds, group.len());
                 let together: Vec<_> = lags.iter().flat_map(|l| group.iter().map(move |i| (*l, *i))).collect();

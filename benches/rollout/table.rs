@@ -43,7 +43,9 @@ pub fn markdown(results: &Results) -> String {
         format!("{} rolling restarts", results.rounds)
     };
     let mut text = String::new();
-    let (first, edges) = (results.first(), results.only(|row| row.behind != Behind::Haproxy));
+    let first = results.first();
+    let edges = results.only(|row| ![Behind::Haproxy, Behind::Endless].contains(&row.behind));
+    let endless = results.only(|row| row.behind == Behind::Endless);
     if !first.rows.is_empty() {
         text.push_str(&format!(
             "Failed requests in {restarts} of {INSTANCES} instances: short requests / long requests / WebSocket sessions.\n\n"
@@ -63,11 +65,14 @@ pub fn markdown(results: &Results) -> String {
         });
         saved(&mut text, &first);
     }
-    if !edges.rows.is_empty() {
+    for (what, results) in [("Behind other edges", edges), ("Clients that never close", endless)] {
+        if results.rows.is_empty() {
+            continue;
+        }
         text.push_str(&format!(
-            "\nBehind other edges: failed requests in {restarts} of {INSTANCES} instances; seconds from a stop request to the end, median.\n\n"
+            "\n{what}: failed requests in {restarts} of {INSTANCES} instances; seconds from a stop request to the end, median.\n\n"
         ));
-        grid(&mut text, &edges, |r, i, l| {
+        grid(&mut text, &results, |r, i, l| {
             let failed: usize = failed(&r.outcomes[i][l]).iter().sum();
             let failed = if failed == 0 { "**0**".to_owned() } else { failed.to_string() };
             format!("{failed}; {} s", seconds(stop(&r.outcomes[i][l])))
@@ -82,7 +87,7 @@ pub fn markdown(results: &Results) -> String {
 
 /// As the tables name it.
 fn name(row: &Row) -> String {
-    if row.behind == Behind::Haproxy {
+    if [Behind::Haproxy, Behind::Endless].contains(&row.behind) {
         return row.init.name.clone();
     }
     format!("{}: {}", row.behind.name(), row.init.name)
