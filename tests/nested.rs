@@ -10,6 +10,11 @@ use std::time::Duration;
 use support::http::{free_port, status_of};
 use support::{CHILD, Dir, Launch, SOFTSTOP, SOON};
 
+/// An abstract one is the whole machine's, and the tests may run twice at a time.
+fn address(name: &str) -> String {
+    format!("@{name}-{}", std::process::id())
+}
+
 #[test]
 fn a_softstop_below_another_takes_none_of_its_settings() {
     if !support::namespaces() {
@@ -22,7 +27,7 @@ fn a_softstop_below_another_takes_none_of_its_settings() {
         .env("SOFTSTOP_HTTP", &format!("127.0.0.1:{port}"))
         .env("SOFTSTOP_DRAIN_SLEEP", "300ms")
         .env("SOFTSTOP_GRACE", "9s")
-        .env("SOFTSTOP_CONTROL", "@one-for-both")
+        .env("SOFTSTOP_CONTROL", &address("one-for-both"))
         .env("SOFTSTOP_REPORT", &report)
         .start();
     running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
@@ -94,17 +99,18 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
     };
     let file = config(&socket);
     let by_variable = Launch::new(["run"]).env("SOFTSTOP_CONFIG", &file);
-    let by_flag = Launch::new(["run", "-c", &file, "--control", "@named"]);
-    for launch in [by_variable, by_flag, Launch::new(["run", "-c", &file]).env("SOFTSTOP_CONTROL", "@named")] {
+    let by_flag = Launch::new(["run", "-c", &file, "--control", &address("named")]);
+    for launch in [by_variable, by_flag, Launch::new(["run", "-c", &file]).env("SOFTSTOP_CONTROL", &address("named"))] {
         let mut running = launch.start();
         running.wait_for("up").term();
         running.wait(SOON).expect_code(0).expect("drain: ask: done");
     }
     // The program of the wrapper, below another that has an address of its own.
     let ask = format!("{SOFTSTOP} status | grep -c '^Stopping\\|Running'; exit 0");
+    let (outer, inner) = (address("outer"), address("inner"));
     let nested =
-        ["--control", "@outer", "--", SOFTSTOP, "--control", "@inner", "--", "sh", "-c", "echo $SOFTSTOP_INSTANCE"];
-    assert_eq!(Launch::new(nested).run().expect_code(0).stdout, "@inner\n");
+        ["--control", &outer, "--", SOFTSTOP, "--control", &inner, "--", "sh", "-c", "echo $SOFTSTOP_INSTANCE"];
+    assert_eq!(Launch::new(nested).run().expect_code(0).stdout, format!("{inner}\n"));
     let ended = Launch::new(["--control", &socket, "--", "sh", "-c", &ask]).run();
     assert!(ended.stdout.trim().parse::<u32>().is_ok_and(|n| n > 0), "{}", ended.all());
     // Off: it says so, and the endpoints still answer.

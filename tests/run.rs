@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use support::http::{free_port, status_json, status_of};
-use support::{CHILD, Dir, Launch, Running};
+use support::{CHILD, Dir, Launch, Running, SOON};
 
 /// A config and everything it refers to, in a directory of its own.
 struct Setup {
@@ -236,7 +236,7 @@ fn the_stop_goes_step_by_step_in_order_and_says_so() {
     if !support::namespaces() {
         return;
     }
-    let setup = Setup::new("grace = \"10s\"\nkill_reserve = \"1s\"");
+    let setup = Setup::new("grace = \"60s\"\nkill_reserve = \"1s\"");
     let note = "remaining $SOFTSTOP_REMAINING_MS because $SOFTSTOP_REASON";
     let first = setup.script("first", &format!("echo drain one; echo {note} >{}", setup.dir.text("one")));
     let second = setup.script("second", &format!("sleep 0.3; echo drain two; echo {note} >{}", setup.dir.text("two")));
@@ -251,7 +251,7 @@ fn the_stop_goes_step_by_step_in_order_and_says_so() {
         )
         .add(&format!(
             "[[drain]]\nname = \"tell the load balancer\"\nexec = [{first:?}]\n\
-             [[drain]]\nname = \"let it notice\"\nsleep = \"1s\"\n\
+             [[drain]]\nname = \"let it notice\"\nsleep = \"2s\"\n\
              [[drain]]\nname = \"flush the queue\"\nexec = [{second:?}]\n\
              [[post_stop]]\nname = \"ship the logs\"\nexec = [{after:?}]"
         ));
@@ -262,14 +262,14 @@ fn the_stop_goes_step_by_step_in_order_and_says_so() {
     running.wait_until("/status names the step", |_| status_json(setup.port)["stop"]["step"] == "let it notice");
     let stop = status_json(setup.port)["stop"].clone();
     let left = stop["deadline_in_seconds"].as_f64().unwrap();
-    assert!((6.0..=9.0).contains(&left), "{stop}");
-    let ended = running.wait(Duration::from_secs(10));
+    assert!((30.0..=59.0).contains(&left), "{stop}");
+    let ended = running.wait(SOON * 2);
     ended.expect_code(0);
     assert_eq!(setup.journal(), ["drain one", "drain two", "pre_stop", "web stopped", "post_stop with 0"]);
     let remaining = |file| -> u64 { setup.dir.read(file).split_whitespace().nth(1).unwrap().parse().unwrap() };
-    // Nine seconds to the deadline; the first step is told nearly all of it, the second at least a second less.
-    assert!((5_000..=9_000).contains(&remaining("one")), "{}", setup.dir.read("one"));
-    assert!(remaining("two") + 1_000 <= remaining("one"), "{} {}", setup.dir.read("one"), setup.dir.read("two"));
+    // Nearly a minute to the deadline; the first step is told nearly all of it, the second at least two seconds less.
+    assert!((30_000..=59_000).contains(&remaining("one")), "{}", setup.dir.read("one"));
+    assert!(remaining("two") + 2_000 <= remaining("one"), "{} {}", setup.dir.read("one"), setup.dir.read("two"));
     assert!(setup.dir.read("one").split_whitespace().count() > 3, "no reason was told: {}", setup.dir.read("one"));
     let log = ended.all();
     let at: Vec<usize> = ["tell the load balancer", "let it notice", "flush the queue", "ship the logs"]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -40,6 +41,9 @@ pub struct Observed {
     pub softstop: i32,
     /// When the first stop signal was sent.
     pub sent: Option<Time>,
+    /// When softstop was last seen at work: it had not begun to exit.
+    pub at_work: Time,
+    /// When all that was in its namespace had ended, too.
     pub ended: Time,
     pub code: i32,
     pub stdout: String,
@@ -66,6 +70,7 @@ struct Player<'a> {
     done: Vec<Done>,
     thaw: Option<Time>,
     frozen: Vec<(Time, Time)>,
+    at_work: Time,
 }
 
 pub fn play(s: &Scenario) -> Observed {
@@ -85,6 +90,7 @@ pub fn play(s: &Scenario) -> Observed {
         done: Vec::new(),
         thaw: None,
         frozen: Vec::new(),
+        at_work: born,
     };
     let (seen, sent, ended) = std::thread::scope(|scope| {
         let watched = scope.spawn(|| watch::watch(softstop, s.http.then_some(places.address.as_str()), &over));
@@ -92,7 +98,7 @@ pub fn play(s: &Scenario) -> Observed {
         over.store(true, Ordering::Relaxed);
         (watched.join().expect("the watcher only looks"), sent, ended)
     });
-    let Player { running, done, frozen, .. } = player;
+    let Player { running, done, frozen, at_work, .. } = player;
     let stranger_ends = strangers.0.is_some();
     let all = running.wait(Duration::from_secs(5));
     let left = left(&mark);
@@ -103,6 +109,7 @@ pub fn play(s: &Scenario) -> Observed {
         born,
         softstop: if s.pid1 { 1 } else { softstop },
         sent,
+        at_work,
         ended,
         code: all.code,
         stdout: all.stdout,
@@ -229,6 +236,9 @@ impl Player<'_> {
     /// One look at the clock.
     fn turn(&mut self) {
         let now = sys::now();
+        if !processes::exits(self.running.pid()) {
+            self.at_work = now;
+        }
         if let Some(at) = self.thaw.filter(|at| now >= *at) {
             self.thaw = None;
             processes::send(self.running.pid(), libc::SIGCONT);
@@ -266,9 +276,11 @@ impl Player<'_> {
         }
     }
 
-    /// A signal to one of the processes below softstop, if there are any.
+    /// A signal to one of the processes below softstop, if there are any. Not to a fork of its own: without the one that writes it there
+    /// is no report to hold anything against.
     fn hit(&mut self, n: u64, signal: i32) {
-        let below = processes::below(self.running.pid());
+        let mut below = processes::below(self.running.pid());
+        below.retain(|p| !processes::runs(p.pid, Path::new(support::SOFTSTOP)));
         let Some(chosen) = below.get((n % below.len().max(1) as u64) as usize) else { return };
         let inside = processes::status_last(chosen.pid, "NSpid").unwrap_or(chosen.pid);
         let at = sys::now();

@@ -13,7 +13,7 @@ pub fn in_time(case: &Case, found: &mut Findings) {
     let grace = case.s.grace as Time * MS;
     let from = if case.by_round || case.t0.is_none() { case.o.sent } else { case.t0_between().map(|(_, t0)| t0) };
     if let Some(from) = from {
-        let took = case.o.ended - from;
+        let took = case.o.at_work - from;
         let allowed = grace + ROOM + case.frozen_after(from) + case.o.seen.stall;
         found.hold(1, took <= allowed, || format!("took {} of {} ms", took / MS, case.s.grace));
     }
