@@ -3,14 +3,16 @@
 mod here;
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::path::Path;
 
-use softstop::cli::{Check, Manifest};
+use softstop::cli::{Check, Cli, Manifest, reading};
 use softstop::config::check::Here;
+use softstop::config::platform::Platform;
 use softstop::exit;
 use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
-use softstop::pod::fragment::{Kind, Variables, write};
+use softstop::pod::fragment::{Kind, Start, Variables, write};
 
 use super::{load_using, place, print, say};
 
@@ -63,6 +65,9 @@ fn is_the_image(config: &Path) -> bool {
 }
 
 pub fn manifest(args: &Manifest) -> u8 {
+    if !args.args.is_empty() {
+        return of_wrapper(args);
+    }
     let used = RefCell::new(Variables::new());
     let variable = |name: &str| {
         let here = std::env::var(name).ok();
@@ -75,14 +80,44 @@ pub fn manifest(args: &Manifest) -> u8 {
     };
     match load_using(&args.file, None, &variable, None) {
         Ok((config, _)) => {
-            let kind = args.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec);
-            print(&write(&config, &used.into_inner(), &place(&args.file).display().to_string(), kind));
+            let (file, variables) = (place(&args.file).display().to_string(), used.into_inner());
+            print(&write(&config, &Start::Run { file: &file, variables: &variables }, kind(args)));
             exit::OK
         }
         Err(problems) => {
             say(&problems.to_string());
             exit::CONFIG
         }
+    }
+}
+
+fn kind(args: &Manifest) -> Kind {
+    args.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec)
+}
+
+/// Of what is typed alone: a variable of this shell is none of the pod's.
+fn of_wrapper(args: &Manifest) -> u8 {
+    let dashes = args.args.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-"));
+    let words = dashes.then(|| OsString::from("--")).into_iter().chain(args.args.iter().cloned());
+    let all: Vec<OsString> = std::iter::once(OsString::from("softstop")).chain(words).collect();
+    let settings = match reading::read_with(&all, &|_| None) {
+        Ok(Cli { command: None, wrapper }) => wrapper.config(Platform::Kubernetes),
+        Ok(_) => {
+            Err("only the wrapper can be said behind the two dashes; for softstop run: softstop manifest -c FILE"
+                .into())
+        }
+        Err(said) => {
+            say(said.text.trim_end());
+            return said.code;
+        }
+    };
+    match settings {
+        Ok(config) => {
+            let words: Vec<String> = all.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            print(&write(&config, &Start::Wrapper { args: &words }, kind(args)));
+            exit::OK
+        }
+        Err(why) => super::usage_error(&why),
     }
 }
 

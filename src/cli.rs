@@ -48,7 +48,7 @@ Of orders to a running softstop: 0 done, 1 refused, 69 none answers, 77 not perm
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(next_line_help = true)]
 #[command(
-    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [FILE]\n       softstop check [FILE] [--pod FILE]\n       softstop manifest [FILE]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET"
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [FILE]\n       softstop check [FILE] [--pod FILE]\n       softstop manifest [FILE | -- ARGS]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -178,6 +178,10 @@ pub struct Manifest {
     /// or job [default: spec]
     #[arg(long, value_name = "KIND", value_parser = words(&Kind::NAMES), hide_possible_values = true, verbatim_doc_comment)]
     pub kind: Option<String>,
+    /// For the wrapper instead of a configuration: what follows /softstop in the container, as in
+    /// softstop manifest -- --drain auto --http 9180 -- /app/server
+    #[arg(last = true, value_name = "ARGS", verbatim_doc_comment)]
+    pub args: Vec<OsString>,
 }
 
 /// Which running softstop is meant.

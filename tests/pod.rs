@@ -161,6 +161,24 @@ fn manifest_prints_what_check_accepts() {
     expect(&printed, 0, "terminationGracePeriodSeconds: 15\n", "");
     let checked = run(&dir, &["check", "-c", config, "--pod", "-"], &text(&printed.stdout));
     expect(&checked, 0, "stdin: ok (Deployment web, container web)", "");
+    let wrapper = ["manifest", "--kind", "deployment", "--", "--drain", "auto", "--grace", "20s", "--", "/app/server"];
+    let printed = run(&dir, &wrapper, "");
+    expect(
+        &printed,
+        0,
+        "command: [\"/softstop\", \"--drain\", \"auto\", \"--grace\", \"20s\", \"--\", \"/app/server\"]",
+        "",
+    );
+    let checked = run(&dir, &["check", "--pod", "-"], &text(&printed.stdout));
+    expect(&checked, 0, "stdin: ok (Deployment server, container server)", "");
+    expect(
+        &run(&dir, &["manifest", "--", "/app/server"], ""),
+        0,
+        "command: [\"/softstop\", \"--\", \"/app/server\"]",
+        "",
+    );
+    expect(&run(&dir, &["manifest", "--", "--drain", "all", "--", "/app"], ""), 64, "", "write auto, or ports");
+    expect(&run(&dir, &["manifest", "--", "--prestop", "10.0.0.0/8", "--", "/app"], ""), 64, "", "without --http");
     expect(&run(&dir, &["manifest"], ""), 78, "", "the configuration cannot be read");
     expect(&run(&dir, &["manifest", "--kind", "cronjob"], ""), 64, "", "--kind");
 }

@@ -10,9 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use softstop::cli::pod::{Found, interpret};
+use softstop::cli::reading;
 use softstop::config::check::read;
+use softstop::config::platform::Platform;
 use softstop::pod::finding::Report;
-use softstop::pod::fragment::{Kind, Variables, write};
+use softstop::pod::fragment::{Kind, Start, Variables, write};
 use softstop::pod::rules::RULES;
 use softstop::pod::{Options, check};
 
@@ -125,9 +127,10 @@ fn what_manifest_prints_passes() {
         let (config, _) = read(&text, &name, &|_| None).unwrap_or_else(|p| panic!("{p}"));
         let found = Found { name: &name, text: &text, named: true };
         for kind in Kind::NAMES {
+            let run = Start::Run { file: &name, variables: &Variables::new() };
             // The token is put in by hand, as the image is.
-            let printed = write(&config, &Variables::new(), &name, Kind::parse(kind).unwrap())
-                .replace("Bearer TOKEN", "Bearer 0123456789abcdef");
+            let printed =
+                write(&config, &run, Kind::parse(kind).unwrap()).replace("Bearer TOKEN", "Bearer 0123456789abcdef");
             let options = Options { container: None, run: true };
             let report = check(&printed, "printed.yaml", &options, &|start| interpret(start, Some(&found)))
                 .unwrap_or_else(|p| panic!("{p}\n{printed}"));
@@ -143,6 +146,32 @@ fn what_manifest_prints_passes() {
                 "{name} as {kind}:\n{}\n{printed}",
                 wrong.join("\n")
             );
+        }
+    }
+}
+
+/// What `softstop manifest -- ARGS` prints for the wrapper.
+#[test]
+fn what_manifest_prints_for_the_wrapper_passes() {
+    for args in [
+        &["--", "/app/server"][..],
+        &["--drain", "auto", "--http", "9180", "--readiness", "tcp:8080", "--", "/app/server", "--listen", "$(PORT)"],
+        &["--drain", "8080,8443", "--drain-timeout", "10s", "--diagnose", "QUIT:2s", "--grace", "45s", "--", "java"],
+        &["--drain-sleep", "5s", "--http", "9180", "--prestop", "token:0123456789abcdef", "--", "/app/\"quoted\""],
+    ] {
+        let words: Vec<String> = args.iter().map(ToString::to_string).collect();
+        let typed: Vec<_> = std::iter::once("softstop".into()).chain(words.iter().map(Into::into)).collect();
+        let cli = reading::read_with(&typed, &|_| None).unwrap();
+        let config = cli.wrapper.config(Platform::Kubernetes).unwrap();
+        for kind in Kind::NAMES {
+            let printed = write(&config, &Start::Wrapper { args: &words }, Kind::parse(kind).unwrap());
+            let report = report(&printed);
+            // A program without a drain is told at once, which is said of pods that serve.
+            let found = report.findings.iter().filter(|f| f.rule != "no-drain" || !config.drain.is_empty());
+            assert_eq!(found.map(ToString::to_string).collect::<String>(), "", "{args:?} as {kind}:\n{printed}");
+            assert_eq!(report.checked.len(), 1, "{printed}");
+            let hook = printed.contains("preStop: { exec: { command: [\"/softstop\", \"drain\"] } }");
+            assert_eq!(hook, !config.drain.is_empty(), "{printed}");
         }
     }
 }

@@ -48,21 +48,36 @@ impl Kind {
 /// and its default was read.
 pub type Variables = BTreeMap<String, Option<String>>;
 
-/// The manifest in YAML. `file` is the configuration's name for the comment at the top.
+/// How softstop is started in the container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start<'a> {
+    /// `softstop run`, with the configuration of that name, which refers to these.
+    Run { file: &'a str, variables: &'a Variables },
+    /// The wrapper, with everything that follows the program.
+    Wrapper { args: &'a [String] },
+}
+
+/// The manifest in YAML.
 ///
 /// ```
 /// use softstop::config::check::read;
-/// use softstop::pod::fragment::{Kind, Variables, write};
+/// use softstop::pod::fragment::{Kind, Start, Variables, write};
 ///
 /// let (config, _) = read("grace = '45s'\n[[process]]\nname = 'web'\ncommand = ['nginx']", "a.toml", &|_| None).expect("valid");
-/// assert!(write(&config, &Variables::new(), "a.toml", Kind::Spec).contains("terminationGracePeriodSeconds: 45\n"));
+/// let start = Start::Run { file: "a.toml", variables: &Variables::new() };
+/// assert!(write(&config, &start, Kind::Spec).contains("terminationGracePeriodSeconds: 45\n"));
 /// ```
-pub fn write(config: &Config, variables: &Variables, file: &str, kind: Kind) -> String {
+pub fn write(config: &Config, start: &Start<'_>, kind: Kind) -> String {
     let main = config.processes.iter().find(|p| p.main).or(config.processes.first());
     let name = if config.sidecar.is_some() { "softstop".to_owned() } else { dns_label(main.map_or("", |p| &p.name)) };
-    let spec = spec(config, variables, &name, kind);
-    let file = file.replace(char::is_control, " ");
-    let head = format!("# Agrees with {file}. When it stands where it belongs: softstop check -c {file} --pod FILE\n");
+    let spec = spec(config, &name, start, kind);
+    let head = match start {
+        Start::Run { file, .. } => {
+            let file = file.replace(char::is_control, " ");
+            format!("# Agrees with {file}. When it stands where it belongs: softstop check -c {file} --pod FILE\n")
+        }
+        Start::Wrapper { .. } => "# When it stands where it belongs: softstop check --pod FILE\n".to_owned(),
+    };
     let labels = format!("{{ app: {name} }}");
     let (api, word, own) = match kind {
         Kind::Spec => return head + &spec,
@@ -98,7 +113,7 @@ pub fn write(config: &Config, variables: &Variables, file: &str, kind: Kind) -> 
     )
 }
 
-fn spec(config: &Config, variables: &Variables, name: &str, kind: Kind) -> String {
+fn spec(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> String {
     let mut text = format!("terminationGracePeriodSeconds: {}\n", whole_seconds(config.grace));
     if kind == Kind::Job {
         text.push_str("restartPolicy: Never\n");
@@ -109,7 +124,7 @@ fn spec(config: &Config, variables: &Variables, name: &str, kind: Kind) -> Strin
     let folders = folders(config);
     let read_only = !folders.contains("/");
     text.push_str(if config.sidecar.is_some() { "initContainers:\n" } else { "containers:\n" });
-    text.push_str(&indented(&container(config, variables, name, kind), 4).replacen("    ", "  - ", 1));
+    text.push_str(&indented(&container(config, name, start, kind), 4).replacen("    ", "  - ", 1));
     text.push_str(&indented(&security(config, read_only), 4));
     if read_only && !folders.is_empty() {
         text.push_str("    volumeMounts:\n");
@@ -148,13 +163,23 @@ fn prestop(config: &Config) -> Option<String> {
     Some(format!("{note}lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {port}{header} }} }} }}"))
 }
 
-fn container(config: &Config, variables: &Variables, name: &str, kind: Kind) -> String {
+fn container(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> String {
     let mut text = format!("name: {name}\n");
     if config.sidecar.is_some() {
         text.push_str("restartPolicy: Always            # a native sidecar\n");
     }
-    text.push_str("image: IMAGE                      # with /softstop, and the configuration at /etc/softstop.toml\n");
-    text.push_str("command: [\"/softstop\", \"run\"]\n");
+    match start {
+        Start::Run { .. } => text.push_str(
+            "image: IMAGE                      # with /softstop, and the configuration at /etc/softstop.toml\n\
+             command: [\"/softstop\", \"run\"]\n",
+        ),
+        Start::Wrapper { args } => {
+            // Kubernetes puts variables into these words.
+            let words: Vec<String> = args.iter().map(|word| quoted(&word.replace("$(", "$$("))).collect();
+            text.push_str("image: IMAGE                      # with /softstop\n");
+            let _ = writeln!(text, "command: [\"/softstop\", {}]", words.join(", "));
+        }
+    }
     let reachable = config.http.as_ref().filter(|http| !http.listen.is_loopback());
     let port = config.http.as_ref().map_or(PORT, |http| http.listen.port());
     text.push_str("env:\n");
@@ -163,6 +188,8 @@ fn container(config: &Config, variables: &Variables, name: &str, kind: Kind) -> 
         let _ = writeln!(text, "  - {{ name: SOFTSTOP_HTTP, value: \":{port}\" }}");
     }
     let said = |variable: &str| variable == "SOFTSTOP_GRACE" || variable == "SOFTSTOP_HTTP" && reachable.is_none();
+    let none = Variables::new();
+    let variables = if let Start::Run { variables, .. } = start { variables } else { &none };
     for (variable, value) in variables.iter().filter(|(variable, _)| !said(variable)) {
         let why = match (Origin::of(variable), value) {
             (Origin::Runtime, _) => continue,
