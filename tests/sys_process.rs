@@ -85,6 +85,9 @@ const CASES: &[Case] = &[
         run: init,
     },
     Case { name: "a_fault_of_our_own_leaves_nobody_behind", launch: Launch::Plain, run: own_fault },
+    Case { name: "a_group_outlives_its_leader", launch: Launch::Plain, run: leaderless_group },
+    Case { name: "who_left_its_group_is_signalled_with_it", launch: Launch::Plain, run: left_group },
+    Case { name: "who_is_in_its_group_is_signalled_once", launch: Launch::Unprivileged, run: signalled_once },
     Case { name: "a_foreign_proc_is_refused", launch: Launch::Shell(r#"exec unshare -pf "$@""#), run: foreign_proc },
 ];
 
@@ -427,6 +430,64 @@ fn everything_reaped() {
     }
     assert!(expected.is_empty(), "not reaped: {expected:?}");
     assert_eq!(orphans, 2);
+}
+
+/// The next child that has ended, reaped.
+fn next_dead() -> (i32, Exit) {
+    until(|| match reap::peek() {
+        Peek::Dead { pid, .. } => Some((pid, reap::reap(pid).unwrap()?)),
+        _ => None,
+    })
+}
+
+const TERMINATED: Exit = Exit::Signal { signal: Signal::TERM, core: false };
+
+fn leaderless_group() {
+    process::become_subreaper().unwrap();
+    let lives = start(&["sleep", "1000"]);
+    assert!(!target::group_exists(lives), "who lives has left no group: that number is another's by now");
+    let leader = sh("sleep 1000 & exit 3");
+    assert_eq!(until(|| reap::peek_at(leader)), Exit::Code(3));
+    assert!(target::group_exists(leader), "the leader is a zombie");
+    assert_eq!(wait(leader), Exit::Code(3));
+    assert!(target::group_exists(leader), "a member lives");
+    target::signal_leaderless_group(leader, Signal::TERM).unwrap();
+    assert_eq!(next_dead().1, TERMINATED);
+    assert!(!target::group_exists(leader));
+    let error = target::signal_leaderless_group(leader, Signal::TERM).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+}
+
+fn left_group() {
+    process::become_subreaper().unwrap();
+    let script = "my $m = fork // die; unless ($m) { sleep 1000; exit } my $q = fork // die; \
+                  unless ($q) { setpgrp 0, 0; sleep 1000; exit } \
+                  select undef, undef, undef, 0.01 until eval { setpgrp 0, $q }; sleep 1000";
+    let leader = start(&["perl", "-e", script]);
+    until(|| target::has_left_its_group(leader).then_some(()));
+    target::signal_with_group(leader, Signal::TERM).unwrap();
+    assert_eq!(wait(leader), TERMINATED);
+    let (member, exit) = next_dead();
+    assert_eq!(exit, TERMINATED, "of the member, pid {member}");
+    assert_eq!(reap::peek(), Peek::Busy, "the other group was not meant");
+}
+
+/// Signals of real time are queued, each time they are sent: nobody else has this user.
+fn signalled_once() {
+    let inherited = Inherited { mask: SignalSet::of(&[40]), ..Inherited::default() };
+    let argv = ["sleep", "1000"].map(OsString::from);
+    let child = spawn(&Spawn { inherited: &inherited, ..plain(&argv, Stdio::Inherit) }).unwrap().pid;
+    let queued = || -> i32 {
+        let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+        let queue = status.lines().find_map(|line| line.strip_prefix("SigQ:")).unwrap();
+        queue.trim().split('/').next().unwrap().parse().unwrap()
+    };
+    let before = queued();
+    assert!(!target::has_left_its_group(child));
+    target::signal_with_group(child, Signal::from_number(40).unwrap()).unwrap();
+    assert_eq!(queued() - before, 1);
+    target::signal(child, Signal::KILL).unwrap();
+    wait(child);
 }
 
 fn many_zombies() {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::shell::Shell;
 use crate::lifecycle::event::ProcId;
 use crate::report::Note;
-use crate::sys::{process, procfs, tree};
+use crate::sys::procfs::{self, Stat};
+use crate::sys::{process, tree};
 
 /// Who does so does it within seconds.
 const SOON: Duration = Duration::from_secs(10);
@@ -35,19 +36,27 @@ impl Shell {
     /// A process has ended with 0, unasked; it is a zombie still, and what it left behind is softstop's by now.
     pub(super) fn look_for_its_daemon(&mut self, id: ProcId, pid: i32) {
         let ran = self.machine.borrow().ran(id, self.clock.now());
-        if ran.is_none_or(|ran| ran > SOON) || self.no_time_to_look() {
+        if !is_soon(ran) {
             return;
         }
         let Some(comm) = procfs::stat(pid).map(|stat| stat.comm) else { return };
         let left = tree::children(process::own_pid()).unwrap_or_default();
-        let others = left.into_iter().filter(|p| *p != pid && !self.children.contains_key(p)).take(LOOKS);
-        let same = others.filter_map(procfs::stat).find(|stat| stat.comm == comm && stat.lives());
-        if let Some(daemon) = same {
+        let others = left.into_iter().filter(|p| !self.children.contains_key(p)).take(LOOKS);
+        if let Some(daemon) = others.filter_map(procfs::stat).find(|stat| is_its_daemon(&comm, stat)) {
             let process = self.plan.name(id.0).to_owned();
             let instead = instead(&comm);
             self.account.note(Note::InBackground { process, command: comm, pid: daemon.pid, instead });
         }
     }
+}
+
+fn is_soon(ran: Option<Duration>) -> bool {
+    ran.is_some_and(|ran| ran <= SOON)
+}
+
+/// The process itself is a zombie.
+fn is_its_daemon(comm: &str, left: &Stat) -> bool {
+    left.comm == comm && left.lives()
 }
 
 /// Names end in versions: `php-fpm8.4`.
@@ -59,6 +68,25 @@ fn instead(comm: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_is_of_that_name_lives_and_was_made_at_the_start() {
+        let stat = |comm: &str, state| Stat {
+            pid: 9,
+            comm: comm.to_owned(),
+            state,
+            ppid: 1,
+            pgid: 9,
+            session: 9,
+            threads: 1,
+            started: 1,
+        };
+        assert!(is_its_daemon("nginx", &stat("nginx", 'S')));
+        assert!(!is_its_daemon("nginx", &stat("nginx", 'Z')), "itself");
+        assert!(!is_its_daemon("nginx", &stat("logger", 'S')));
+        assert!(is_soon(Some(Duration::ZERO)) && is_soon(Some(SOON)));
+        assert!(!is_soon(Some(SOON + Duration::from_millis(1))) && !is_soon(None));
+    }
 
     #[test]
     fn a_version_makes_no_other_program() {

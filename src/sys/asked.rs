@@ -54,6 +54,7 @@ mod tests {
             asked.add(&Descendant { pid, ..itself.clone() });
             assert!(asked.started.len() <= MORE + 2, "{}", asked.started.len());
         }
+        assert_eq!(asked.after_pruning, 1, "else everybody is looked at for each that is added");
         assert!(asked.has(&itself) && asked.has_child(own));
         let another = Descendant { started: itself.started + 1, ..itself.clone() };
         assert!(!asked.has(&another), "its number has been given again");
