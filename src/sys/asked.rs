@@ -26,7 +26,7 @@ impl Asked {
     }
 
     pub fn add(&mut self, process: &Descendant) {
-        if self.started.len() >= (self.after_pruning * 2).max(self.after_pruning + MORE) {
+        if are_many(self.started.len(), self.after_pruning) {
             self.started.retain(|pid, started| read_stat(*pid).is_ok_and(|stat| stat.started == *started));
             self.after_pruning = self.started.len();
         }
@@ -39,9 +39,20 @@ impl Asked {
     }
 }
 
+fn are_many(entries: usize, after_pruning: usize) -> bool {
+    entries >= (after_pruning * 2).max(after_pruning + MORE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn they_are_looked_through_when_there_are_so_many_more_or_twice_as_many() {
+        for (after_pruning, many) in [(0, MORE), (1, 1 + MORE), (MORE, 2 * MORE), (1000, 2000)] {
+            assert!(are_many(many, after_pruning) && !are_many(many - 1, after_pruning), "{after_pruning}");
+        }
+    }
 
     #[test]
     fn those_that_have_ended_are_forgotten_and_those_that_live_are_not() {

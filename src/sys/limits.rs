@@ -71,3 +71,15 @@ fn set(resource: Resource, limit: libc::rlimit) -> bool {
     // SAFETY: `limit` is live memory of the right type, and only read.
     unsafe { libc::setrlimit(resource, &raw const limit) == 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_tried_up_to_the_soft_limit_and_no_further_than_65536() {
+        let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(descriptors(), soft);
+        assert_eq!(highest_descriptor_tried(), i32::try_from(soft.min(65_536)).unwrap());
+    }
+}

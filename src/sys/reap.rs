@@ -75,8 +75,8 @@ enum State {
 }
 
 fn wait_one(pid: i32, flags: i32) -> io::Result<Option<Change>> {
-    // 0 and below mean groups or anybody to waitid's relatives: never by mistake.
-    let id = u32::try_from(pid).ok().filter(|id| *id > 0).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    // Below 0 are groups to waitid's relatives: never by mistake. 0 it refuses itself.
+    let id = libc::id_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     wait(libc::P_PID, id, libc::WEXITED | flags)
 }
 
