@@ -130,6 +130,21 @@ fn a_reader_that_never_reads_is_given_up_and_what_it_lost_is_counted_and_said() 
     assert!(dir.read("termination-log").contains(&said), "{}", dir.read("termination-log"));
 }
 
+/// Whoever is ended by SIGKILL while its last lines wait has left its account.
+#[test]
+fn verdict_and_report_are_there_while_the_last_lines_wait_for_a_reader() {
+    let dir = Dir::new();
+    let mut crashed = start(&dir, "60s", &crash(3_500));
+    let limit = Instant::now() + SOON;
+    while [dir.read("termination-log"), dir.read("report.json")].iter().any(String::is_empty) {
+        assert!(Instant::now() < limit && crashed.child.try_wait().unwrap().is_none(), "not there");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(lost(&dir, "standard output").0, 0, "they are not lost yet: this was written at the end");
+    crashed.child.kill().unwrap();
+    crashed.child.wait().unwrap();
+}
+
 /// A reader that goes on, but too slowly for the grace.
 #[test]
 fn the_end_of_the_grace_ends_the_wait_for_a_slow_reader() {

@@ -7,11 +7,12 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use support::cgroup::{Cgroup, Kind};
-use support::{CHILD, Dir, Launch, Running, SOON, account, processes};
+use support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account, processes};
 
 /// A second is the probe's: each of these is three.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -73,6 +74,27 @@ fn an_answer_that_came_while_softstop_was_paused_is_in_time() {
     running.term();
     let ended = running.wait(SOON);
     ended.expect_code(0).expect_not("probe failed").expect_not("started again");
+}
+
+/// Whoever gives an order while softstop is paused has given it before what became due meanwhile.
+#[test]
+fn a_stop_ordered_while_softstop_was_paused_comes_before_the_restart_that_was_due() {
+    let dir = Dir::new();
+    let socket = dir.text("socket");
+    let config = format!(
+        "[control]\nsocket = \"{socket}\"\n[[process]]\nname = \"fails\"\ncommand = [\"false\"]\nrestart = \"always\"\n\
+         backoff = {{ initial = \"2500ms\" }}\n[[process]]\nname = \"web\"\ncommand = [\"sleep\", \"1000\"]\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
+    running.wait_for("fails: restart 1 in");
+    processes::send(running.pid(), libc::SIGSTOP);
+    let stop = Command::new(SOFTSTOP).args(["stop", "--control", &socket]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(PAUSE);
+    processes::send(running.pid(), libc::SIGCONT);
+    let stop = stop.wait_with_output().unwrap();
+    assert!(stop.status.success(), "{stop:?}");
+    let ended = running.wait(SOON);
+    ended.expect_not("fails: started again");
 }
 
 /// Everything is stopped together: who was asked has not had its time either.

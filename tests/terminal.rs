@@ -226,6 +226,20 @@ fn closing_the_terminal_stops_run() {
     hangs_up(typed, &dir);
 }
 
+#[test]
+fn run_under_nohup_outlives_its_terminal() {
+    let dir = Dir::new();
+    let socket = dir.text("socket");
+    let text =
+        format!("[control]\nsocket = \"{socket}\"\n[[process]]\nname = \"web\"\ncommand = [\"sleep\", \"1000\"]\n");
+    let config = dir.write("nohup.toml", &text);
+    let mut typed = Typed::start(&["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", SOFTSTOP, "run", "-c", &config]);
+    typed.expect("web: started").keys = File::open("/dev/null").unwrap();
+    // Closing it has sent the signal.
+    let status = softstop(&["status", "-c", &config]);
+    assert!(status.contains(": Running, "), "{status}");
+}
+
 /// X16: the terminal's signal goes to the foreground group, in which softstop is not: it must not be passed on a second time.
 #[test]
 fn ctrl_c_reaches_the_program_once() {
@@ -394,6 +408,22 @@ fn run_in_the_background_is_stopped_when_its_program_reads() {
         assert!(Instant::now() < limit, "{}", shell.shown);
     }
     shell.keys("fg\n").in_foreground("dash").keys("words\n").expect("got: words");
+}
+
+/// Only softstop was stopped: when it goes on, the program has nothing that shows that it wants the terminal.
+#[test]
+fn a_softstop_that_was_stopped_and_brought_back_hands_the_terminal_on() {
+    let mut shell = Typed::shell();
+    shell
+        .keys(&format!("{SOFTSTOP} -- sh -c 'echo u''p $$ r''eady; exec sleep 1000'\n"))
+        .expect("up ")
+        .expect(" ready");
+    shell.in_foreground("sleep");
+    let pid: i32 = shell.shown.split("up ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    processes::send(processes::look(pid).unwrap().parent, libc::SIGSTOP);
+    shell.expect("Stopped").expect("prompt> ").keys("fg\n").in_foreground("sleep");
+    shell.keys(CTRL_C).expect("prompt> ").keys("exit $?\n");
+    assert_eq!(shell.ends(), 130);
 }
 
 #[test]
