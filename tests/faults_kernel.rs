@@ -7,7 +7,7 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::faults::{self, Fault, NEWER};
 use support::proof::Proof;
@@ -83,6 +83,21 @@ fn groups_and_subreaping_may_be_refused() {
 
 /// Corner V13: a profile that kills for what it does not know. The wrapper makes none of these calls while it starts, runs and
 /// stops a program that leaves nothing behind.
+/// There is neither a stop nor an end without signals: what was started before that showed does not run on alone.
+#[test]
+fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
+    if !faults::possible() {
+        return;
+    }
+    let began = Instant::now();
+    let launch = Launch::child(&["--grace", "3s"], &["sleep:50000"]).not_pid1();
+    let mut running = faults::launch(&[Fault::Refused("ENOSYS", "signalfd4")], launch).start();
+    running.wait_until("it has ended", |r| r.printed().contains("cannot receive signals") && r.marked().is_empty());
+    assert_eq!(running.code(), Some(70));
+    let lived = began.elapsed();
+    assert!(lived < Duration::from_secs(30), "the program ended by itself: {lived:?}");
+}
+
 #[test]
 fn no_exotic_call_is_made_without_need() {
     if !faults::possible() {

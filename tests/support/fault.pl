@@ -37,6 +37,7 @@ my %number = map { my ($name, @n) = @$_; ($name => $n[$column]) } (
     [openat2 => 437, 437], [faccessat2 => 439, 439], [kcmp => 312, 272], [perf_event_open => 298, 241], [rseq => 334, 293],
     [setns => 308, 268], [mount => 165, 40], [keyctl => 250, 219], [getrandom => 318, 278], [setpgid => 109, 154], [socket => 41, 198],
     [ioctl => 16, 29], [vfork => 58, -1], [memfd_create => 319, 279], [name_to_handle_at => 303, 264], [sched_setscheduler => 144, 119],
+    [signalfd4 => 289, 74],
 );
 my ($PR_CAPBSET_DROP, $PR_SET_NO_NEW_PRIVS, $PR_SET_KEEPCAPS, $PR_CAP_AMBIENT) = (24, 38, 8, 47);
 my $DAC_READ_SEARCH = 2;
