@@ -175,6 +175,7 @@ fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
         dir.read("outside")
     );
     assert!(dir.read("reported").ends_with("}\n"));
+    assert!(!others.join(".softstop-is-writing").exists(), "what could not be renamed is left");
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Place {
     /// A regular file, or one that may be made.
     fn is_file(&self, create: bool) -> nix::Result<bool> {
         match fstatat(&self.folder, self.name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(found) if kind(&found) == SFlag::S_IFLNK => Err(Error::ELOOP),
+            // A link that was put there just now is refused when it is opened.
             Ok(found) => Ok(kind(&found) == SFlag::S_IFREG),
             Err(Error::ENOENT) if create => Ok(true),
             Err(error) => Err(error),
@@ -225,7 +225,112 @@ impl Text<PATH> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::{Path, PathBuf};
+
     use super::*;
+
+    /// A folder that only its owner may change, and one that everybody may; both gone with it.
+    struct Folders(PathBuf);
+
+    impl Folders {
+        fn new(name: &str) -> Folders {
+            let path = std::env::temp_dir().join(format!("softstop-place-{}-{name}", std::process::id()));
+            for (folder, mode) in [("own", 0o755), ("shared", 0o777)] {
+                fs::create_dir_all(path.join(folder)).unwrap();
+                fs::set_permissions(path.join(folder), fs::Permissions::from_mode(mode)).unwrap();
+            }
+            Folders(path.canonicalize().unwrap())
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        fn text(&self, name: &str) -> String {
+            fs::read_to_string(self.path(name)).unwrap()
+        }
+    }
+
+    impl Drop for Folders {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn write_to(path: &Path, create: bool) -> nix::Result<()> {
+        write(&CString::new(path.as_os_str().as_encoded_bytes()).unwrap(), create, b"new")
+    }
+
+    fn inode(path: &Path) -> u64 {
+        fs::symlink_metadata(path).unwrap().ino()
+    }
+
+    #[test]
+    fn a_file_is_written_in_place_where_nobody_else_may_change_its_folder_and_replaced_elsewhere() {
+        let folders = Folders::new("place");
+        for (file, stays) in [("own/file", true), ("shared/file", false)] {
+            let path = folders.path(file);
+            fs::write(&path, "old and longer").unwrap();
+            let before = inode(&path);
+            write_to(&path, false).unwrap();
+            assert_eq!((folders.text(file).as_str(), inode(&path) == before), ("new", stays), "{file}");
+        }
+        // What a writer that was killed has left.
+        fs::write(folders.path("shared/.softstop-is-writing"), "left").unwrap();
+        let before = inode(&folders.path("shared/file"));
+        write_to(&folders.path("shared/file"), false).unwrap();
+        assert_ne!(inode(&folders.path("shared/file")), before);
+        assert!(!folders.path("shared/.softstop-is-writing").exists());
+        for folder in ["own", "shared"] {
+            let path = folders.path(folder).join("made");
+            assert_eq!(write_to(&path, false), Err(Error::ENOENT));
+            write_to(&path, true).unwrap();
+            assert_eq!(fs::read_to_string(path).unwrap(), "new");
+            assert_eq!(write_to(&folders.path(folder).join("no/made"), true), Err(Error::ENOENT));
+            assert!(!folders.path(folder).join("no").exists());
+        }
+    }
+
+    #[test]
+    fn links_of_our_own_are_followed_but_not_for_ever() {
+        let folders = Folders::new("links");
+        fs::write(folders.path("own/file"), "old").unwrap();
+        symlink("file", folders.path("own/link")).unwrap();
+        symlink(folders.path("own"), folders.path("shared/folder")).unwrap();
+        write_to(&folders.path("shared/folder/link"), false).unwrap();
+        assert_eq!(folders.text("own/file"), "new");
+        assert!(fs::symlink_metadata(folders.path("own/link")).unwrap().is_symlink());
+        symlink("b", folders.path("own/a")).unwrap();
+        symlink("a", folders.path("own/b")).unwrap();
+        assert_eq!(write_to(&folders.path("own/a"), true), Err(Error::ELOOP));
+        // One that is put there after the look at it.
+        let place = Place::find(&CString::new(folders.path("own/file").into_os_string().into_encoded_bytes()).unwrap());
+        let place = place.unwrap();
+        fs::rename(folders.path("own/link"), folders.path("own/file")).unwrap();
+        symlink("other", folders.path("own/link")).unwrap();
+        fs::write(folders.path("own/other"), "old").unwrap();
+        fs::rename(folders.path("own/link"), folders.path("own/file")).unwrap();
+        assert_eq!(place.write_in_place(true, b"new"), Err(Error::ELOOP));
+        assert_eq!(folders.text("own/other"), "old");
+    }
+
+    /// `/dev/stderr` is such a link, and `/proc/self/cwd` leads to a folder.
+    #[test]
+    fn links_of_proc_lead_to_what_is_open() {
+        let folders = Folders::new("proc");
+        let folder = fs::File::open(folders.path("own")).unwrap();
+        let path = PathBuf::from(format!("/proc/self/fd/{}/file", folder.as_raw_fd()));
+        write_to(&path, true).unwrap();
+        assert_eq!(folders.text("own/file"), "new");
+        fs::write(folders.path("own/file"), "old").unwrap();
+        let file = fs::File::options().write(true).open(folders.path("own/file")).unwrap();
+        fs::rename(folders.path("own/file"), folders.path("own/moved")).unwrap();
+        write_to(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())), false).unwrap();
+        assert_eq!(folders.text("own/moved"), "new");
+    }
 
     #[test]
     fn a_path_is_taken_apart_name_by_name() {
