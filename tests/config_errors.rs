@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use softstop::config::check::{decode, read, read_with_grace};
 use softstop::config::fit::{Slices, cuts};
-use softstop::config::wait::{Found, Is, Peers, Until, WaitFile};
+use softstop::config::wait::{Found, Is, Until, WaitFile};
 use softstop::config::{
     Config, Handler, Method, OnExit, OnFailure, Output, Retries, Step, Task, When, default_kill_reserve,
 };
@@ -138,6 +138,7 @@ fn the_specification_s_example_means_what_it_says() {
     );
     let Handler::WaitIdle(idle) = &c.drain[1].tasks[0].handler else { panic!("{:?}", c.drain[1]) };
     assert_eq!((idle.ports.as_slice(), idle.connections), (&[8080][..], 0));
+    assert_eq!((idle.silent, idle.served), (Duration::from_secs(2), true));
     assert_eq!((idle.quiet, idle.minimum, idle.ignore.len()), (Duration::from_secs(2), Duration::ZERO, 0));
     assert_eq!(c.drain[1].tasks[0].retries, Retries::UntilTimeout);
     assert_eq!((c.drain[0].when, c.post_stop[0].when), (When::Requested, When::Always));
@@ -155,7 +156,11 @@ fn waits_in_every_form() {
         name = "web"
         command = ["x"]
         [process.pre_stop]
-        wait_idle = { ports = [8443, 8080, 8443], connections = 3, quiet = "0s", minimum = "5s", ignore = ["loopback", "10.0.0.0/8"] }
+        wait_idle = { ports = [8443, 8080, 8443], connections = 3, silent = "30s", quiet = "0s", minimum = "5s", ignore = ["loopback", "10.0.0.0/8"] }
+        [[drain]]
+        wait_idle = { ports = "auto", ignore = "[::ffff:10.0.0.7],fe80::1%eth0" }
+        [[post_stop]]
+        wait_idle = { port = 8080 }
         [[drain]]
         wait_http = { port = 80, status = "5xx", json = { pointer = "/a~1b", equals = 0x10 } }
         [[drain]]
@@ -173,18 +178,24 @@ fn waits_in_every_form() {
     assert_eq!(c.init[1].retries, Retries::Count(0), "a signal is no wait");
     let Handler::WaitIdle(idle) = &c.processes[0].pre_stop.as_ref().unwrap().handler else { panic!() };
     assert_eq!((idle.ports.as_slice(), idle.connections, idle.quiet), (&[8080, 8443][..], 3, Duration::ZERO));
-    assert_eq!((idle.minimum, idle.ignore[0], idle.ignore.len()), (Duration::from_secs(5), Peers::Loopback, 2));
+    assert_eq!((idle.silent, idle.minimum), (Duration::from_secs(30), Duration::from_secs(5)));
+    assert_eq!((idle.ignore.len(), idle.served), (3, true), "loopback is of two families");
+    let Handler::WaitIdle(idle) = &c.drain[0].tasks[0].handler else { panic!() };
+    assert_eq!((idle.listening, idle.ports.len(), idle.ignore.len()), (true, 0, 2));
+    assert!(idle.ignore[0].contains([10, 0, 0, 7].into()) && idle.ignore[1].contains("fe80::1".parse().unwrap()));
+    let Handler::WaitIdle(idle) = &c.post_stop[0].tasks[0].handler else { panic!() };
+    assert!(!idle.served, "every process has ended");
     let http = |i: usize| match &c.drain[i].tasks[0].handler {
         Handler::WaitHttp(wait) => wait.clone(),
         other => panic!("{other:?}"),
     };
-    assert_eq!((http(0).status, http(0).call.path.as_str()), ((500, 599), "/"));
-    assert_eq!(http(0).json.unwrap().is, Is::Equal(16.0.into()));
-    let metric = http(1).metric.unwrap();
-    assert_eq!((http(1).status, metric.at_most.get()), ((204, 204), 1.5));
+    assert_eq!((http(1).status, http(1).call.path.as_str()), ((500, 599), "/"));
+    assert_eq!(http(1).json.unwrap().is, Is::Equal(16.0.into()));
+    let metric = http(2).metric.unwrap();
+    assert_eq!((http(2).status, metric.at_most.get()), ((204, 204), 1.5));
     assert_eq!(metric.labels, [("b".to_owned(), "db".to_owned())]);
-    assert_eq!(c.drain[2].tasks[0].handler, Handler::WaitProcess { process: 0, until: Until::Ready });
-    assert_eq!(c.drain[3].tasks[0].handler, Handler::WaitCommand { command: "nginx".into(), until: Found::Running });
+    assert_eq!(c.drain[3].tasks[0].handler, Handler::WaitProcess { process: 0, until: Until::Ready });
+    assert_eq!(c.drain[4].tasks[0].handler, Handler::WaitCommand { command: "nginx".into(), until: Found::Running });
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl World {
             Happening::Says(task, text) => {
                 let run = self.running.iter().rfind(|(_, of)| **of == task).map(|(run, _)| *run);
                 let run = run.unwrap_or_else(|| panic!("{task:?} has not begun"));
-                let progress = Progress { text, detail: Some("10.0.0.7:41234".to_string()) };
+                let progress = Progress { detail: Some("10.0.0.7:41234".to_string()), ..Progress::new(text) };
                 self.feed(Event::Progress { run, progress });
             }
         }

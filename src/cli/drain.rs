@@ -9,7 +9,7 @@ use crate::config::check::values;
 use crate::config::network::Network;
 use crate::config::platform::Platform;
 use crate::config::prestop::{PreStop, Secret, Token};
-use crate::config::wait::{DEFAULT_QUIET, WaitIdle};
+use crate::config::wait::WaitIdle;
 use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Handler, Step, Task, When};
 use crate::signal::Signal;
 
@@ -82,7 +82,7 @@ fn guard(text: &str) -> Result<PreStop, String> {
                 return Err("--prestop: there is one token; leave the others out".into());
             }
             Some(token) => guard.token = Some(token),
-            None => guard.from.push(network(word)?),
+            None => guard.from.extend(networks(word)?),
         }
     }
     if guard.token.is_none() && (guard.from.is_empty() || guard.from.iter().any(|n| n.is_everybody())) {
@@ -96,9 +96,9 @@ fn guard(text: &str) -> Result<PreStop, String> {
 }
 
 /// What is no network may be a token whose prefix was forgotten, so it is not shown.
-fn network(word: &str) -> Result<Network, String> {
+fn networks(word: &str) -> Result<Vec<Network>, String> {
     let wrong = "--prestop: neither a network (10.244.0.0/16) nor token:TEXT or token-file:FILE";
-    Network::parse(word).map_err(|_| wrong.to_owned())
+    Network::parse_list(word).map_err(|_| wrong.to_owned())
 }
 
 impl Wrapper {
@@ -137,14 +137,7 @@ impl Wrapper {
         ports.sort_unstable();
         ports.dedup();
         let minimum = self.drain_sleep.unwrap_or_else(|| platform.lag().min(grace / PART));
-        let idle = WaitIdle {
-            ports,
-            listening: self.drain.contains(&Ports::Auto),
-            connections: 0,
-            quiet: DEFAULT_QUIET,
-            minimum,
-            ignore: Vec::new(),
-        };
+        let idle = WaitIdle { listening: self.drain.contains(&Ports::Auto), minimum, ..WaitIdle::on(ports) };
         let unstated = self.common.grace.is_none() && self.drain_sleep.is_none();
         let longest = if unstated { platform.longest_drain() } else { None };
         let timeout = self.drain_timeout.or(longest);

@@ -321,6 +321,13 @@ impl Config {
         self.processes.iter().position(|p| p.stdin == Stdin::Inherit)
     }
 
+    /// Something in the stop waits for connections.
+    pub fn waits_for_idle(&self) -> bool {
+        let steps = self.drain.iter().chain(&self.post_stop).flat_map(|step| &step.tasks);
+        let mut tasks = steps.chain(self.processes.iter().filter_map(|p| p.pre_stop.as_ref()));
+        tasks.any(|task| matches!(task.handler, Handler::WaitIdle(_)))
+    }
+
     /// `softstop -- CMD`.
     pub fn is_wrapper(&self) -> bool {
         self.processes.iter().any(|p| p.foreground)

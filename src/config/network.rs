@@ -1,6 +1,6 @@
 //! Addresses and networks that somebody calls from. Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A CIDR block: `10.244.0.0/16`, `fd00::/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,14 +10,46 @@ pub struct Network {
     prefix: u8,
 }
 
+/// What `loopback` stands for.
+const LOOPBACK: [Network; 2] = [
+    Network { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
+    Network { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+];
+
 impl Network {
+    /// One entry of a list, in whatever form somebody has it: an address or a CIDR block, `loopback`, or several with commas between them, as
+    /// Kubernetes writes `status.hostIPs`. An address may be written as access logs print it: see [`address`].
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to write.
+    pub fn parse_list(text: &str) -> Result<Vec<Network>, (String, String)> {
+        let mut networks = Vec::new();
+        for one in text.split(',') {
+            match one.trim() {
+                "loopback" => networks.extend(LOOPBACK),
+                // `::1` and nothing more, after a list was cut: a comma too many is a mistake.
+                one => networks.push(Network::parse(one)?),
+            }
+        }
+        Ok(networks)
+    }
+
     /// # Errors
     /// What is wrong with it, and what to write.
     pub fn parse(text: &str) -> Result<Network, (String, String)> {
-        let example = "write an address or a network: \"10.244.7.1\", \"10.244.0.0/16\" or \"fd00::/8\"".to_string();
-        let (address, prefix) = text.trim().split_once('/').map_or((text.trim(), None), |(a, p)| (a, Some(p)));
-        let Ok(address) = address.parse::<IpAddr>() else {
-            return Err((format!("{text:?} is neither an IP address nor a network"), example));
+        let example =
+            "write an address or a network: \"10.244.7.1\", \"10.244.0.0/16\" or \"fd00::/8\", or \"loopback\""
+                .to_string();
+        let (written, prefix) = text.trim().split_once('/').map_or((text.trim(), None), |(a, p)| (a, Some(p)));
+        let Some(address) = address(written) else {
+            let help = match without_port(written) {
+                Some(host) => format!("write \"{host}\": the port of a client is another each time"),
+                None if has_leading_zeros(written) => {
+                    "write it without leading zeros: to some programs they mean octal numbers".to_string()
+                }
+                None => example,
+            };
+            return Err((format!("{text:?} is neither an IP address nor a network"), help));
         };
         let most = if address.is_ipv4() { 32 } else { 128 };
         let digits = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit());
@@ -38,7 +70,18 @@ impl Network {
             let sentence = format!("{text:?} has bits set behind its first {prefix}");
             return Err((sentence, format!("write \"{base}/{prefix}\" for the network, or the address alone")));
         }
-        Ok(network)
+        Ok(network.canonical())
+    }
+
+    /// IPv4 written as IPv6 (`::ffff:10.0.0.0/104`) is IPv4.
+    fn canonical(self) -> Network {
+        const MAPPED: u8 = 96;
+        match self.address.to_canonical() {
+            address @ IpAddr::V4(_) if self.address.is_ipv6() && self.prefix >= MAPPED => {
+                Network { address, prefix: self.prefix - MAPPED }
+            }
+            _ => self,
+        }
     }
 
     /// Nobody is left out.
@@ -66,6 +109,43 @@ impl Network {
         let all = if width == 32 { u128::from(u32::MAX) } else { u128::MAX };
         all & !all.checked_shr(u32::from(self.prefix)).unwrap_or(0)
     }
+}
+
+/// An address as people and programs write it: with brackets (`[fd00::1]`, a URL's), with the interface it was seen on (`fe80::1%eth0`), in full
+/// (`2001:0db8:0000:…`), each number of IPv4 filled up to three digits (`010.000.000.007`).
+pub fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+    let bare = match bare {
+        // In brackets stands IPv6.
+        Some(bare) if bare.contains(':') => bare,
+        Some(_) => return None,
+        None => text,
+    };
+    let (bare, zone) = bare.split_once('%').map_or((bare, None), |(b, zone)| (b, Some(zone)));
+    if zone.is_some_and(|zone| zone.is_empty() || !bare.contains(':')) {
+        return None;
+    }
+    bare.parse().ok().or_else(|| filled_up(bare).map(IpAddr::V4))
+}
+
+/// All of the numbers alike, so that it is no octal number of who meant one.
+fn filled_up(text: &str) -> Option<Ipv4Addr> {
+    let octet =
+        |part: &str| (part.len() == 3 && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok())?;
+    let octets: Vec<u8> = text.split('.').map(octet).collect::<Option<_>>()?;
+    <[u8; 4]>::try_from(octets).ok().map(Ipv4Addr::from)
+}
+
+fn has_leading_zeros(text: &str) -> bool {
+    let part = |p: &str| !p.is_empty() && p.len() <= 3 && p.bytes().all(|b| b.is_ascii_digit());
+    text.split('.').count() == 4 && text.split('.').all(part)
+}
+
+/// `10.0.0.7:41234` and `[fd00::1]:41234`, as some logs have clients.
+fn without_port(text: &str) -> Option<IpAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    port.parse::<u16>().ok()?;
+    address(host)
 }
 
 fn bits(address: IpAddr) -> u128 {
@@ -100,7 +180,44 @@ mod tests {
             assert!(!network(text).contains(ip(outside)), "{text} {outside}");
         }
         assert!(network("0.0.0.0/0").is_everybody() && !network("10.0.0.0/8").is_everybody());
+        // As people write them, and logs print them.
+        for (text, inside) in [
+            ("::ffff:10.0.0.7", "10.0.0.7"),
+            ("::FFFF:0a00:0007", "10.0.0.7"),
+            ("0000:0000:0000:0000:0000:ffff:0a00:0007", "10.0.0.7"),
+            ("::ffff:10.0.0.0/104", "10.9.9.9"),
+            ("::ffff:0:0/96", "1.2.3.4"),
+            ("[::1]", "::1"),
+            ("[::ffff:10.0.0.7]", "10.0.0.7"),
+            ("[fd00::]/8", "fdff::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%2]", "fe80::1"),
+            ("2001:0DB8:0000:0000:0000:0000:0000:0007", "2001:db8::7"),
+            ("010.000.000.007", "10.0.0.7"),
+            ("010.244.000.000/16", "10.244.9.9"),
+            (" 10.0.0.7 ", "::ffff:10.0.0.7"),
+        ] {
+            assert!(network(text).contains(ip(inside)), "{text} {inside}");
+        }
+        assert!(network("::ffff:0.0.0.0/96").is_everybody() && network("::ffff:127.0.0.1").is_loopback());
+        let list = |text: &str| Network::parse_list(text).unwrap().len();
+        assert_eq!((list("10.0.0.7"), list("10.0.0.7,fd00::7"), list("loopback, 10.0.0.7")), (1, 2, 3));
+        assert!(LOOPBACK.iter().all(|n| n.is_loopback()));
+        let help = |text: &str| Network::parse_list(text).unwrap_err().1;
+        assert!(help("10.0.0.7:41234").contains("write \"10.0.0.7\""), "{}", help("10.0.0.7:41234"));
+        assert!(help("[fd00::7]:41234").contains("write \"fd00::7\""));
+        assert!(help("010.0.0.7").contains("leading zeros"));
         for text in [
+            "10.0.0.7,",
+            ",",
+            "[10.0.0.7]",
+            "[::1",
+            "::1]",
+            "10.0.0.7%eth0",
+            "fe80::1%",
+            "010.000.000.0007",
+            "256.000.000.001",
+            "0x0a.0.0.7",
             "",
             "node",
             "10.0.0.0/33",

@@ -1,6 +1,5 @@
 //! What the `wait_…` handlers wait for, as valid settings. Pure.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,51 +11,42 @@ use super::network::Network;
 /// Long enough to see that clients and load balancers have stopped coming, shorter than the pause between two probes of a kubelet
 /// (10 s by default), which would otherwise count as arrivals.
 pub const DEFAULT_QUIET: Duration = Duration::from_secs(2);
+/// A client that is being served hears or says something within this time as a rule.
+pub const DEFAULT_SILENT: Duration = Duration::from_secs(2);
 
-/// `wait_idle`: until the connections of a service are over and no new ones come.
+/// `wait_idle`: until the connections of a service are idle and no new ones come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitIdle {
     /// Local ports; at least one, unless `listening`.
     pub ports: Vec<u16>,
-    /// Also the ports that softstop's own processes listen on when the wait begins.
+    /// Also the ports that softstop's own processes listen on when the stop begins.
     pub listening: bool,
-    /// So many may be left open.
+    /// So many may be left active.
     pub connections: u32,
-    /// No new connection for so long.
+    /// A connection on which nothing has been sent or received for so long, and no answer is due, is not active.
+    pub silent: Duration,
+    /// No new connection, and no request on one that is open, for so long.
     pub quiet: Duration,
     /// Never done earlier than this.
     pub minimum: Duration,
     /// Peers whose connections count for nothing.
-    pub ignore: Vec<Peers>,
+    pub ignore: Vec<Network>,
+    /// Somebody is expected to listen: not where every process has ended.
+    pub served: bool,
 }
 
-/// Whose connections a `wait_idle` passes over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Peers {
-    /// 127.0.0.0/8 and ::1.
-    Loopback,
-    Network(Network),
-}
-
-impl Peers {
-    /// `loopback`, or what [`Network::parse`] takes.
-    ///
-    /// # Errors
-    /// What is wrong with it, and what to write.
-    pub fn parse(text: &str) -> Result<Peers, (String, String)> {
-        if text == "loopback" {
-            return Ok(Peers::Loopback);
-        }
-        Network::parse(text)
-            .map(Peers::Network)
-            .map_err(|(sentence, help)| (sentence, format!("{help}; \"loopback\" for 127.0.0.0/8 and ::1")))
-    }
-
-    /// An IPv4 peer is one, also where an IPv6 socket holds it.
-    pub fn contains(&self, peer: IpAddr) -> bool {
-        match self {
-            Peers::Loopback => peer.to_canonical().is_loopback(),
-            Peers::Network(network) => network.contains(peer),
+impl WaitIdle {
+    /// As it is when nothing but the ports is said.
+    pub fn on(ports: Vec<u16>) -> WaitIdle {
+        WaitIdle {
+            ports,
+            listening: false,
+            connections: 0,
+            silent: DEFAULT_SILENT,
+            quiet: DEFAULT_QUIET,
+            minimum: Duration::ZERO,
+            ignore: Vec::new(),
+            served: true,
         }
     }
 }
@@ -139,44 +129,4 @@ pub enum Found {
     Ended,
     /// There is at least one.
     Running,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn peers_are_told_apart() {
-        let is = |peers: &str, peer: &str| Peers::parse(peers).unwrap().contains(peer.parse().unwrap());
-        for (peers, inside, outside) in [
-            ("loopback", "127.0.0.6", "128.0.0.1"),
-            ("loopback", "::1", "::2"),
-            ("loopback", "::ffff:127.0.0.1", "::ffff:1.0.0.1"),
-            ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
-            ("10.0.0.7", "10.0.0.7", "10.0.0.6"),
-            ("10.0.0.7", "::ffff:10.0.0.7", "::10.0.0.7"),
-            ("0.0.0.0/0", "255.255.255.255", "::1"),
-            ("::/0", "fd00::1", "10.0.0.1"),
-            ("fd00::/8", "fdff::1", "fe00::1"),
-            ("fd00::1/128", "fd00::1", "fd00::2"),
-            ("192.168.1.76/31", "192.168.1.77", "192.168.1.78"),
-        ] {
-            assert!(is(peers, inside), "{peers} {inside}");
-            assert!(!is(peers, outside), "{peers} {outside}");
-        }
-        for wrong in [
-            "",
-            "localhost",
-            "10.0.0.0/33",
-            "10.0.0.0/-1",
-            "10.0.0.0/+8",
-            "10.0.0.0/",
-            "fd00::/129",
-            "10/8",
-            "/8",
-            "192.168.1.77/31",
-        ] {
-            assert!(Peers::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 }

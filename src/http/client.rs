@@ -253,7 +253,7 @@ pub(crate) async fn open(addr: SocketAddr) -> io::Result<TcpStream> {
     // The future keeps the socket to itself, and its local end is there from its first step on.
     let mut other = socket.as_fd().try_clone_to_owned().map(std::net::TcpStream::from).ok();
     let mut connecting = std::pin::pin!(socket.connect(addr));
-    let remember = |end: io::Result<SocketAddr>| end.into_iter().for_each(own::remember);
+    let remember = |end: io::Result<SocketAddr>| end.into_iter().for_each(|end| own::remember(end, addr));
     let stream = poll_fn(|cx| {
         let polled = connecting.as_mut().poll(cx);
         other.take().into_iter().for_each(|socket| remember(socket.local_addr()));

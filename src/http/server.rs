@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
@@ -38,6 +38,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tracing::{debug, error, warn};
 
 use super::endpoints::{ALLOWED, Answer};
+use super::own;
 use super::shared::{Shared, gone};
 use crate::config::listen::Listen;
 
@@ -191,6 +192,7 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limit
         match accepted {
             Ok((stream, addr)) => {
                 pause = Duration::ZERO;
+                own::count_accepted();
                 connections.make_room_for_one(limits.connections);
                 let client =
                     Client { from: addr.ip(), waits: Rc::default(), asked: Rc::default(), stream: Rc::new(stream) };
@@ -342,6 +344,9 @@ async fn talk(
             // else is looked at, and 64 such clients would keep a probe waiting for seconds.
             tokio::task::yield_now().await;
             let head = request.into_parts().0;
+            if let (Some(client), Some(agent)) = (&client, head.headers.get(USER_AGENT)) {
+                own::asked(client.from, agent.as_bytes());
+            }
             let Some(client) = client else { return Ok::<_, Infallible>(respond(&site.answer, &head)) };
             let response = match begin(&site, &head, client.from) {
                 Some(later) => respond_later(later, &client).await,

@@ -246,11 +246,19 @@ pub struct Progress {
     pub text: String,
     /// Which ones, for who gives up: `10.0.0.7:41234 and 11 more`.
     pub detail: Option<String>,
+    /// Somebody ought to do something about it.
+    pub alarming: bool,
+    /// It is over with this: said at once.
+    pub last: bool,
 }
 
 impl Progress {
     pub fn new(text: impl Into<String>) -> Progress {
-        Progress { text: text.into(), detail: None }
+        Progress { text: text.into(), detail: None, alarming: false, last: false }
+    }
+
+    pub fn alarm(text: impl Into<String>) -> Progress {
+        Progress { alarming: true, ..Progress::new(text) }
     }
 }
 

@@ -33,6 +33,10 @@ impl Telling {
         self.known.as_ref().map(|p| p.text.as_str())
     }
 
+    fn is_alarming(&self) -> bool {
+        self.known.as_ref().is_some_and(|p| p.alarming)
+    }
+
     /// Why it has not ended, for who has no more time to wait.
     pub fn reason(&self) -> Option<String> {
         self.known.as_ref().map(|p| match &p.detail {
@@ -47,6 +51,7 @@ impl Telling {
         match &self.said {
             None => Some(began),
             Some((said, _)) if said == text => None,
+            Some(_) if self.known.as_ref().is_some_and(|p| p.last) => Some(began),
             Some((_, at)) => Some(*at + RHYTHM.max(at.since(began) / PART)),
         }
     }
@@ -59,16 +64,24 @@ impl Telling {
 impl TaskRun {
     /// A line about how far it is, if one is due.
     pub(super) fn say(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
+        if let Some(note) = self.progress(now, plan) {
+            fx.push(Action::Note(note));
+        }
+    }
+
+    fn progress(&mut self, now: At, plan: &Plan) -> Option<Note> {
         let due = self.telling.due(self.began).is_some_and(|at| now >= at);
-        let (Some(text), Some(task)) = (self.telling.text().filter(|_| due), plan.task(self.what)) else { return };
-        fx.push(Action::Note(Note::Waiting {
+        let (text, task) = (self.telling.text().filter(|_| due)?, plan.task(self.what)?);
+        let note = Note::Waiting {
             place: place(self.what, plan),
             name: task.name.clone(),
             progress: text.to_owned(),
+            alarming: self.telling.is_alarming(),
             waited: Secs(now.since(self.began)),
             limit: Secs(self.until.since(self.began)),
-        }));
+        };
         self.telling.said(now);
+        Some(note)
     }
 }
 
@@ -87,8 +100,14 @@ fn place(what: What, plan: &Plan) -> String {
 impl Machine {
     /// What a run under way says of itself; of one that is over it is no news.
     pub(super) fn on_progress(&mut self, run: RunId, progress: Progress) {
-        if let Some(task) = self.tasks_under_way().into_iter().find(|t| t.in_flight() == Some(run)) {
-            task.telling.hear(progress);
+        let (now, plan) = (self.now, std::rc::Rc::clone(&self.plan));
+        let tasks = self.tasks_under_way();
+        let Some(task) = tasks.into_iter().find(|t| t.in_flight() == Some(run)) else { return };
+        let last = progress.last;
+        task.telling.hear(progress);
+        // The run's answer may come in the same turn.
+        if last && let Some(note) = task.progress(now, &plan) {
+            self.note(note);
         }
     }
 
@@ -133,7 +152,7 @@ mod tests {
         let mut telling = Telling::default();
         assert_eq!(telling.due(at(500)), None);
         let hear = |telling: &mut Telling, n: u32| {
-            telling.hear(Progress { text: format!("{n} connections"), detail: Some("a, b".into()) });
+            telling.hear(Progress { detail: Some("a, b".into()), ..Progress::new(format!("{n} connections")) });
         };
         hear(&mut telling, 12);
         assert_eq!(telling.due(at(500)), Some(at(500)));
@@ -142,6 +161,8 @@ mod tests {
         hear(&mut telling, 11);
         hear(&mut telling, 12);
         assert_eq!(telling.due(at(500)), None, "it is as it was said");
+        telling.hear(Progress { last: true, ..Progress::new("14 open, 0 active") });
+        assert_eq!(telling.due(at(500)), Some(at(500)), "there is no later");
         hear(&mut telling, 7);
         assert_eq!(telling.due(at(500)), Some(at(1600)));
         telling.said(at(60_500));

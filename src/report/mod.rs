@@ -197,6 +197,8 @@ pub enum Note {
         place: String,
         name: String,
         progress: String,
+        #[serde(skip)]
+        alarming: bool,
         #[serde(rename = "waited_seconds")]
         waited: Secs,
         #[serde(rename = "limit_seconds")]

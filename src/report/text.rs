@@ -51,7 +51,8 @@ impl Note {
             Note::Exited { exit, .. } if exit.code != 0 => Level::Warn,
             Note::Stopped { forced: true, .. } => Level::Warn,
             Note::StartFailed { retry_in: None, .. } | Note::GaveUp { .. } | Note::CannotStart { .. } => Level::Error,
-            Note::StartFailed { .. }
+            Note::Waiting { alarming: true, .. }
+            | Note::StartFailed { .. }
             | Note::NotReady { .. }
             | Note::ProbeNotMade { .. }
             | Note::Unhealthy { .. }
@@ -255,7 +256,7 @@ impl fmt::Display for Note {
             Note::StepBegan { kind, name, share, left } => {
                 write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))
             }
-            Note::Waiting { place, name, progress, waited, limit } => {
+            Note::Waiting { place, name, progress, waited, limit, .. } => {
                 write!(f, "{place}: {name}: {progress}, {} of {}", Human(waited.0), Human(limit.0))
             }
             Note::StepEnded { kind, name, share, took, result } => {

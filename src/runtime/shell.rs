@@ -23,6 +23,7 @@ use super::program::{self, Recognised};
 use super::pulse::Pulse;
 use super::sight::Sight;
 use super::stragglers::Stragglers;
+use super::waits::listening::Found;
 use crate::config::{Identity, Output};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
@@ -99,6 +100,8 @@ pub(super) struct Shell {
     pub sight: Rc<RefCell<Sight>>,
     /// Children that were sent SIGKILL and have not been reaped.
     pub killed: HashSet<i32>,
+    /// Who listened when the stop began, if a step is to wait for connections.
+    pub listening: Option<Found>,
     /// SIGKILL has gone to everything.
     pub swept: bool,
     /// Not before then again: that one reached everybody.
@@ -169,6 +172,7 @@ impl Shell {
             recognised: None,
             sight,
             killed: HashSet::new(),
+            listening: None,
             swept: false,
             next_sweep: None,
             awaited: BTreeSet::new(),
@@ -318,7 +322,11 @@ impl Shell {
             self.late &= event != Event::Tick;
             let mut machine = self.machine.borrow_mut();
             let actions = if self.late { machine.tell(now, event) } else { machine.step(now, event) };
+            let stopping = machine.end().is_some();
             drop(machine);
+            if stopping {
+                self.look_who_listens();
+            }
             for action in actions {
                 next = self.perform(action).or(next);
                 self.check_pulse();

@@ -5,7 +5,9 @@
 //! Nothing is remembered but the place: limits change while a container runs. The kernel answers every one of these files from its own
 //! counters. [`own_path`], [`mounts`] and [`number`] read texts and are public for `fuzz/`.
 
+use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::procfs::read_small;
@@ -80,6 +82,29 @@ impl Cgroup {
         let read = |file| pids.read(file)?.trim().parse::<u64>().ok();
         Some(Pids { current: read("pids.current")?, max: read("pids.max")? })
     }
+}
+
+/// So many groups are looked at: a container has one, or a few below it.
+const MOST_GROUPS: usize = 64;
+
+/// The numbers, as sock_diag has them, of softstop's own group and of those below it (version 2). `None`: it cannot be seen, or is the root's,
+/// in which everybody may be.
+pub fn numbers() -> Option<HashSet<u64>> {
+    const ROOT: u64 = 1;
+    let text = |path| String::from_utf8_lossy(&read_small(path).unwrap_or_default()).into_owned();
+    let own = dirs(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"), "", Version::Two);
+    let mut pending: Vec<PathBuf> = own.into_iter().find(|dir| dir.is_dir()).into_iter().collect();
+    let mut numbers = HashSet::new();
+    while let Some(dir) = pending.pop() {
+        let number = fs::metadata(&dir).ok()?.ino();
+        if number == ROOT || numbers.len() == MOST_GROUPS {
+            return None;
+        }
+        numbers.insert(number);
+        let entries = fs::read_dir(&dir).ok()?.flatten();
+        pending.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
+    }
+    (!numbers.is_empty()).then_some(numbers)
 }
 
 impl Place {

@@ -3,12 +3,13 @@
 //! as another user, or with capabilities that we do not have, are hidden from us, and so may be the process (hidepid) or all of them
 //! (no /proc). Then whatever listens and is not our own is taken for theirs, and it is said that it was.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, ReadDir};
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::procfs::{read_stat, socket_inode};
-use super::sockets::{self, Query, TcpState};
+use super::sockets::{self, Query, Socket, TcpState};
 use super::tree;
 
 /// Files looked at in one piece: a fraction of a millisecond.
@@ -16,20 +17,30 @@ const PIECE: usize = 128;
 /// So many files are looked at in all: some two hundred milliseconds. A server has its listening sockets among its first.
 const MOST_FILES: usize = 65_536;
 
-/// A port that somebody listens on.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// A socket that somebody listens on.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listener {
-    pub port: u16,
-    /// Name and pid of the outermost process that holds it; `None`: that cannot be seen.
-    pub holder: Option<(String, i32)>,
+    pub socket: Socket,
+    pub holder: Holder,
+}
+
+/// Who has a socket.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Holder {
+    /// The outermost process below us that holds it: name and pid.
+    Process(String, i32),
+    /// None below us.
+    Others,
+    /// It cannot be seen.
+    Unknown,
 }
 
 /// What a search has found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Listening {
-    /// By port, each once.
+    /// By port.
     pub listeners: Vec<Listener>,
-    /// Why for some of them it is not known whether they are ours, in a few words.
+    /// Why it cannot be seen whose some of them are, in a few words.
     pub unsure: Option<String>,
 }
 
@@ -38,10 +49,10 @@ pub struct Search {
     sockets: sockets::Walk,
     /// softstop's own ports.
     own: Vec<u16>,
-    /// Inode to port, without our own.
-    listening: HashMap<u64, u16>,
+    /// By inode, without our own.
+    listening: HashMap<u64, Socket>,
     stage: Stage,
-    holders: BTreeMap<u16, (String, i32)>,
+    holders: HashMap<u64, (String, i32)>,
     /// Those whose holder is still to be found.
     missing: HashSet<u64>,
     looked_at: usize,
@@ -65,11 +76,11 @@ struct Files {
 /// Begins to look. `own`: the ports that softstop itself listens on.
 pub fn search(own: &[u16]) -> Search {
     Search {
-        sockets: sockets::Walk::begin(&Query { states: TcpState::LISTEN.bit(), ports: Vec::new() }),
+        sockets: sockets::Walk::begin(&Query { states: TcpState::LISTEN.bit(), ports: Vec::new(), flow: false }),
         own: own.to_vec(),
         listening: HashMap::new(),
         stage: Stage::Sockets,
-        holders: BTreeMap::new(),
+        holders: HashMap::new(),
         missing: HashSet::new(),
         looked_at: 0,
         hidden: Vec::new(),
@@ -87,7 +98,7 @@ impl Search {
             Stage::Sockets => match self.sockets.piece()? {
                 Some(piece) => {
                     let theirs = piece.iter().filter(|s| !self.own.contains(&s.local.port()));
-                    self.listening.extend(theirs.map(|s| (s.inode, s.local.port())));
+                    self.listening.extend(theirs.map(|s| (s.inode, *s)));
                 }
                 None => self.begin_processes(),
             },
@@ -145,9 +156,8 @@ impl Search {
             self.looked_at += 1;
             let link = entry.and_then(|entry| fs::read_link(entry.path()));
             let Some(inode) = link.ok().and_then(|link| socket_inode(link.to_str()?)) else { continue };
-            if let Some(port) = self.listening.get(&inode) {
-                self.holders.entry(*port).or_insert_with(|| (open.comm.clone(), open.pid));
-                self.missing.remove(&inode);
+            if self.missing.remove(&inode) {
+                self.holders.insert(inode, (open.comm.clone(), open.pid));
             }
         }
         if self.looked_at >= MOST_FILES {
@@ -156,14 +166,33 @@ impl Search {
         }
     }
 
+    /// Goes on for so long, to the end of a piece.
+    ///
+    /// # Errors
+    /// As [`Search::go_on`].
+    pub fn go_on_for(&mut self, limit: Duration) -> io::Result<()> {
+        let until = Instant::now() + limit;
+        while !self.go_on()? && Instant::now() < until {}
+        Ok(())
+    }
+
     /// Everything found so far.
-    pub fn found(self) -> Listening {
+    pub fn found(&self) -> Listening {
+        let late = (!matches!(self.stage, Stage::Over)).then(|| "there was no time to look at all files".to_owned());
         let hidden = self.hidden.first().map(|(comm, pid)| format!("the files of {} are hidden", named(comm, *pid)));
-        let unsure = self.unsure.or(hidden).filter(|_| !self.missing.is_empty());
-        let missing = self.missing.iter().filter_map(|inode| self.listening.get(inode)).filter(|_| unsure.is_some());
-        let ports: BTreeSet<u16> = self.holders.keys().chain(missing).copied().collect();
-        let listener = |port: u16| Listener { port, holder: self.holders.get(&port).cloned() };
-        Listening { listeners: ports.into_iter().map(listener).collect(), unsure }
+        let missing = !self.missing.is_empty() || matches!(self.stage, Stage::Sockets);
+        let unsure = self.unsure.clone().or(hidden).or(late).filter(|_| missing);
+        let listener = |socket: &Socket| {
+            let holder = match self.holders.get(&socket.inode) {
+                Some((comm, pid)) => Holder::Process(comm.clone(), *pid),
+                None if unsure.is_some() => Holder::Unknown,
+                None => Holder::Others,
+            };
+            Listener { socket: *socket, holder }
+        };
+        let mut listeners: Vec<Listener> = self.listening.values().map(listener).collect();
+        listeners.sort_by_key(|l| (l.socket.local.port(), l.socket.inode));
+        Listening { listeners, unsure }
     }
 }
 
@@ -197,11 +226,17 @@ mod tests {
         let port = |l: &TcpListener| l.local_addr().unwrap().port();
         let mut child = holder(&held);
         let found = listening(&[]);
-        let of = |found: &Listening, port| found.listeners.iter().find(|l| l.port == port).cloned();
-        assert_eq!(of(&found, port(&held)).unwrap().holder.unwrap().1, child.id() as i32);
-        assert_eq!(of(&found, port(&not_held)), None, "{found:?}");
+        let of = |found: &Listening, port| {
+            found.listeners.iter().find(|l| l.socket.local.port() == port).map(|l| l.holder.clone())
+        };
+        assert_eq!(of(&found, port(&held)), Some(Holder::Process("sleep".into(), child.id() as i32)));
+        assert_eq!(of(&found, port(&not_held)), Some(Holder::Others), "{found:?}");
         assert_eq!(found.unsure, None, "{found:?}");
         assert_eq!(of(&listening(&[port(&held)]), port(&held)), None, "softstop's own");
+        let mut late = search(&[]);
+        late.go_on_for(Duration::ZERO).unwrap();
+        let late = late.found();
+        assert!(late.listeners.iter().all(|l| l.holder == Holder::Unknown), "{late:?}");
         child.kill().unwrap();
         child.wait().unwrap();
     }

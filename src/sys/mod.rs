@@ -18,6 +18,7 @@ pub mod mask;
 pub mod process;
 pub mod procfs;
 pub mod reap;
+pub mod routes;
 pub mod signals;
 pub mod sockets;
 pub mod spawn;

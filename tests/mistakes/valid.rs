@@ -281,7 +281,7 @@ impl Builder<'_, '_> {
             }
             "wait_idle" if matches!(place, Place::Drain | Place::PostStop | Place::PreStop) => {
                 let port = if self.d.chance(50) { "port" } else { "ports" };
-                let more = &["connections", "quiet", "minimum", "ignore"];
+                let more = &["connections", "silent", "quiet", "minimum", "ignore"];
                 self.some_of(section, "wait_idle", &keys::WAIT_IDLE, &[port], more, inside);
                 return true;
             }
@@ -368,10 +368,10 @@ pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
         ("[[process]]" | "wait_process", "name") => &["\"web\""],
         ("metric", "name") => &["\"in_flight\"", "\"a:b_2\""],
         ("wait_process" | "signal", "command") => &["\"nginx\"", "\"${HOST}\""],
-        (_, "ports") => &["[8080]", "[8080, 8443, 8080]"],
+        (_, "ports") => &["[8080]", "[8080, 8443, 8080]", "\"auto\""],
         (_, "connections") => &["0", "3"],
-        (_, "quiet" | "minimum") => &["\"2s\"", "\"0s\""],
-        (_, "ignore") => &["[]", "[\"10.0.0.0/8\", \"loopback\", \"::1\"]"],
+        (_, "silent" | "quiet" | "minimum") => &["\"2s\"", "\"0s\""],
+        (_, "ignore") => &["[]", "[\"10.0.0.0/8\", \"loopback\", \"::1\"]", "\"::ffff:10.0.0.7,[fd00::7]\""],
         (_, "status") => &["200", "\"2xx\"", "\"5xx\""],
         (_, "pointer") => &["\"\"", "\"/in_flight\"", "\"/a~1b/0\""],
         (_, "equals") => &["0", "\"done\"", "true", "1.5"],

@@ -27,6 +27,8 @@
 #   fds                 prints the open descriptors: fds=0,1,2
 #   until:SIG           waits for SIG
 #   listen, listen6     listens on a TCP port of every IPv4 or IPv6 address, and prints port=N
+#   listen:HOST:PORT    listens on that port of that IPv4 address, and prints port=N
+#   unlisten-on:SIG     listens no more once SIG comes, and prints "listens no more"
 #   udp                 binds a UDP port and prints udp=N
 #   serve               answers every line of whoever connects with the same line, for ever
 #   hide                hides its files from everybody but a tracer, as a program with capabilities of its file does
@@ -116,17 +118,18 @@ sub orphans {
 my @listening;
 
 sub listening {
-    my ($verb) = @_;
+    my ($verb, $host, $port) = @_;
     require Socket;
     my $family = $verb eq 'listen6' ? Socket::AF_INET6() : Socket::AF_INET();
     my $kind = $verb eq 'udp' ? Socket::SOCK_DGRAM() : Socket::SOCK_STREAM();
     socket my $socket, $family, $kind, 0 or die "socket: $!";
     my $any = $verb eq 'listen6' ? Socket::pack_sockaddr_in6(0, Socket::inet_pton($family, '::'))
-        : Socket::pack_sockaddr_in(0, Socket::inet_aton('0.0.0.0'));
+        : Socket::pack_sockaddr_in($port // 0, Socket::inet_aton($host // '0.0.0.0'));
+    setsockopt $socket, Socket::SOL_SOCKET(), Socket::SO_REUSEADDR(), 1;
     bind $socket, $any or die "bind: $!";
     push @listening, $socket;
     my $own = getsockname $socket;
-    my ($port) = $verb eq 'listen6' ? Socket::unpack_sockaddr_in6($own) : Socket::unpack_sockaddr_in($own);
+    ($port) = $verb eq 'listen6' ? Socket::unpack_sockaddr_in6($own) : Socket::unpack_sockaddr_in($own);
     return line("udp=$port") if $verb eq 'udp';
     listen $socket, 1024 or die "listen: $!";
     line("port=$port");
@@ -217,7 +220,8 @@ sub run {
             line("waiting for $a[0]");
             nap(20) until $came;
         }
-        elsif ($verb eq 'listen' || $verb eq 'listen6' || $verb eq 'udp') { listening($verb) }
+        elsif ($verb eq 'listen' || $verb eq 'listen6' || $verb eq 'udp') { listening($verb, @a) }
+        elsif ($verb eq 'unlisten-on') { $SIG{ signal_name($a[0]) } = sub { close $_ for @listening; @listening = (); line('listens no more') } }
         elsif ($verb eq 'serve')   { serve() }
         elsif ($verb eq 'hide')    { hide() }
         elsif ($verb eq 'open')    { ready(); open my $f, '<', $rest or line("$rest: $!") }

@@ -35,7 +35,7 @@ my %number = map { my ($name, @n) = @$_; ($name => $n[$column]) } (
     [pidfd_getfd => 438, 438], [statx => 332, 291], [pwritev2 => 328, 287], [splice => 275, 76], [io_uring_setup => 425, 425],
     [userfaultfd => 323, 282], [bpf => 321, 280], [ptrace => 101, 117], [process_vm_readv => 310, 270], [execveat => 322, 281],
     [openat2 => 437, 437], [faccessat2 => 439, 439], [kcmp => 312, 272], [perf_event_open => 298, 241], [rseq => 334, 293],
-    [setns => 308, 268], [mount => 165, 40], [keyctl => 250, 219], [getrandom => 318, 278], [setpgid => 109, 154], [socket => 41, 198],
+    [setns => 308, 268], [mount => 165, 40], [keyctl => 250, 219], [getrandom => 318, 278], [setpgid => 109, 154], [socket => 41, 198], [bind => 49, 200],
     [ioctl => 16, 29], [vfork => 58, -1], [memfd_create => 319, 279], [name_to_handle_at => 303, 264], [sched_setscheduler => 144, 119],
     [signalfd4 => 289, 74],
 );

@@ -441,7 +441,12 @@ impl World {
 
     /// A wait says how far it is.
     pub fn goes_on(&mut self, run: u64, left: u64) -> Checked {
-        let progress = Progress { text: format!("{left} left"), detail: (left > 1).then(|| "a, b".to_owned()) };
+        let progress = Progress {
+            text: format!("{left} left"),
+            detail: (left > 1).then(|| "a, b".to_owned()),
+            alarming: left > 5,
+            last: left == 0,
+        };
         self.feed(Event::Progress { run: RunId(run), progress })
     }
 

@@ -125,7 +125,7 @@ pub const HTTP_POST: Section = Section { title: "http_post", keys: &["host", "po
 pub const TCP_SOCKET: Section = Section { title: "tcp_socket", keys: &["host", "port"] };
 pub const SIGNAL: Section = Section { title: "signal", keys: &["process", "command", "signal"] };
 pub const WAIT_IDLE: Section =
-    Section { title: "wait_idle", keys: &["port", "ports", "connections", "quiet", "minimum", "ignore"] };
+    Section { title: "wait_idle", keys: &["port", "ports", "connections", "silent", "quiet", "minimum", "ignore"] };
 pub const WAIT_HTTP: Section =
     Section { title: "wait_http", keys: &["host", "port", "path", "headers", "status", "json", "metric"] };
 pub const JSON: Section = Section { title: "json", keys: &["pointer", "equals", "at_most"] };

@@ -8,6 +8,7 @@ mod handler;
 mod here;
 pub mod keys;
 mod ladder;
+mod networks;
 mod other_formats;
 mod other_tools;
 mod prestop;

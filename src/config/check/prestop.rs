@@ -1,8 +1,7 @@
 //! `[http.prestop]`. Pure.
 
-use super::keys;
 use super::reader::{Field, Reader};
-use super::values::Wrong;
+use super::{keys, networks};
 use crate::config::network::Network;
 use crate::config::prestop::{PreStop, Secret, Token};
 
@@ -26,7 +25,7 @@ pub fn prestop(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<PreStop> {
     if let (Some(_), Some(second)) = (table.get("token"), table.get("token_file")) {
         reader.error(&second.key, "`token_file` beside `token`: there is one token", "leave one of them out");
     }
-    let from = table.get("from").map(|f| networks(reader, &f));
+    let from = table.get("from").map(|f| callers(reader, &f));
     if reader.problems.len() > before {
         return None;
     }
@@ -47,20 +46,12 @@ pub fn prestop(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<PreStop> {
     Some(PreStop { token, from })
 }
 
-fn networks(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Network> {
+/// At least one.
+fn callers(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Network> {
     let example = "write from = [\"10.244.0.0/16\"]";
-    let elements = match field.elements() {
-        Some(elements) if elements.is_empty() => {
-            reader.error(&field.span(), "`from` is empty: nobody could call", example);
-            return Vec::new();
-        }
-        Some(elements) => elements,
-        None if field.value.get_ref().is_str() => vec![field.clone()],
-        None => {
-            reader.wrong_type(field, "an array of networks", example);
-            return Vec::new();
-        }
-    };
-    let parse = |text: &str| Network::parse(text).map_err(|(sentence, help)| Wrong::new(sentence, help));
-    elements.iter().filter_map(|e| reader.parsed(e, example, parse)).collect()
+    if field.elements().is_some_and(|elements| elements.is_empty()) {
+        reader.error(&field.span(), "`from` is empty: nobody could call", example);
+        return Vec::new();
+    }
+    networks::networks(reader, field, example).unwrap_or_default()
 }

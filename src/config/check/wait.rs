@@ -3,16 +3,17 @@
 use toml::de::DeValue;
 
 use super::handler::{endpoint, headers, process};
-use super::keys;
 use super::reader::{Field, Reader, Table};
 use super::task::{Place, Site};
 use super::values::{self, Wrong};
-use crate::config::wait::{DEFAULT_QUIET, Finite, Is, JsonValue, Metric, Peers, Until, WaitFile, WaitHttp, WaitIdle};
+use super::{keys, networks};
+use crate::config::wait::{
+    DEFAULT_QUIET, DEFAULT_SILENT, Finite, Is, JsonValue, Metric, Until, WaitFile, WaitHttp, WaitIdle,
+};
 use crate::config::{Handler, HttpCall, Method};
 
 /// Ports of one `wait_idle`: the kernel compares each socket with each of them.
 const MOST_PORTS: usize = 32;
-const MOST_PEERS: usize = 64;
 /// Of the text to look for in a file.
 const MOST_TEXT: usize = 1024;
 
@@ -36,18 +37,44 @@ pub fn idle(reader: &mut Reader<'_>, field: &Field<'_>, site: &Site<'_>) -> Opti
         return None;
     }
     let example = "write wait_idle = { port = 8080 }";
+    no_other_socket(reader, field)?;
     let table = reader.table(field, &keys::WAIT_IDLE, example)?;
     let ports = ports(reader, &table, example);
     let connections = match table.get("connections") {
-        Some(f) => reader.integer(&f, 0..=1_000_000, "write how many may be left open, such as 0")?,
-        None => 0,
+        Some(f) => reader.integer(&f, 0..=1_000_000, "write how many may be left active, such as 0"),
+        None => Some(0),
     };
+    let silent = table.get("silent").map_or(Some(DEFAULT_SILENT), |f| reader.duration(&f, values::PAUSE));
     let quiet = table.get("quiet").map_or(Some(DEFAULT_QUIET), |f| reader.duration(&f, values::PAUSE));
     let minimum = table.get("minimum").map_or(Some(std::time::Duration::ZERO), |f| reader.duration(&f, values::PAUSE));
-    let ignore = table.get("ignore").map_or(Some(Vec::new()), |f| ignored(reader, &f));
-    let connections = u32::try_from(connections).ok()?;
-    let ((ports, listening), quiet, minimum, ignore) = (ports?, quiet?, minimum?, ignore?);
-    Some(Handler::WaitIdle(WaitIdle { ports, listening, connections, quiet, minimum, ignore }))
+    let example = "write ignore = [\"10.0.0.0/8\", \"loopback\"]";
+    let ignore = table.get("ignore").map_or(Some(Vec::new()), |f| networks::networks(reader, &f, example));
+    let connections = u32::try_from(connections?).ok()?;
+    let ((ports, listening), silent, quiet, minimum, ignore) = (ports?, silent?, quiet?, minimum?, ignore?);
+    let served = site.place != Place::PostStop;
+    Some(Handler::WaitIdle(WaitIdle { ports, listening, connections, silent, quiet, minimum, ignore, served }))
+}
+
+/// What people write for sockets of other kinds, and why there is no such key.
+fn no_other_socket(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<()> {
+    const UDP: (&str, &str) = (
+        "cannot see UDP: the kernel counts datagrams for all of a network namespace, not for a port, and nobody's end is known",
+        "wait for what the server itself says, with `wait_http` and a metric, or `sleep` as long as load balancers take",
+    );
+    const UNIX: (&str, &str) = (
+        "cannot see unix sockets: the kernel does not count who comes, nor tell when something was last sent",
+        "wait for the TCP port of whoever passes requests on to it, or for what the server says itself, with `wait_http`",
+    );
+    let others =
+        [("udp_port", UDP), ("udp_ports", UDP), ("udp", UDP), ("socket", UNIX), ("unix", UNIX), ("path", UNIX)];
+    let Some(entries) = field.value.get_ref().as_table() else { return Some(()) };
+    let found = entries.keys().find_map(|key| {
+        let (_, why) = others.iter().find(|(name, _)| key.get_ref().as_ref() == *name)?;
+        Some((key.span(), key.get_ref().to_string(), *why))
+    });
+    let Some((span, key, (why, help))) = found else { return Some(()) };
+    reader.error(&span, format!("`{key}`: wait_idle {why}"), help);
+    None
 }
 
 /// `port`, or `ports`; and whether those that are listened on are meant.
@@ -55,12 +82,18 @@ fn ports(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> Option<(V
     let number = |reader: &mut Reader<'_>, f: &Field<'_>| {
         reader.integer(f, 1..=65535, "write a port's number, such as 8080").and_then(|n| u16::try_from(n).ok())
     };
+    let help = "write ports = [8080, 8443], or ports = \"auto\" for those that the processes listen on";
     match (table.get("port"), table.get("ports")) {
         (Some(one), None) => Some((vec![number(reader, &one)?], false)),
-        (None, Some(several)) if several.value.get_ref().as_str() == Some("auto") => Some((Vec::new(), true)),
+        (None, Some(several)) if several.value.get_ref().is_str() => {
+            let auto = |text: &str| match text {
+                "auto" => Ok((Vec::new(), true)),
+                _ => Err(Wrong::new(format!("`ports` is {text:?}"), help)),
+            };
+            reader.parsed(&several, help, auto)
+        }
         (None, Some(several)) => {
             let Some(elements) = several.elements() else {
-                let help = "write ports = [8080, 8443], or ports = \"auto\" for those that the processes listen on";
                 reader.wrong_type(&several, "an array of integers", help);
                 return None;
             };
@@ -84,22 +117,6 @@ fn ports(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> Option<(V
             None
         }
     }
-}
-
-fn ignored(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<Peers>> {
-    let example = "write ignore = [\"10.0.0.0/8\", \"loopback\"]";
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of strings", example);
-        return None;
-    };
-    if elements.len() > MOST_PEERS {
-        let sentence = format!("`ignore` has {} elements", elements.len());
-        reader.error(&field.span(), sentence, format!("write at most {MOST_PEERS}: networks can be joined"));
-        return None;
-    }
-    let one = |text: &str| Peers::parse(text).map_err(|(sentence, help)| Wrong::new(sentence, help));
-    let read: Vec<Option<Peers>> = elements.iter().map(|f| reader.parsed(f, example, one)).collect();
-    read.into_iter().collect()
 }
 
 // === wait_http ===

@@ -1,36 +1,78 @@
 //! `wait_idle`: looks at the connections, and lets [`Idle`] judge.
 
+use std::collections::HashSet;
+use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep_until};
 
+use super::listening::{self, Found};
 use super::{Teller, pause};
 use crate::config::wait::WaitIdle;
 use crate::http::own;
 use crate::lifecycle::event::{Outcome, Progress};
-use crate::lifecycle::idle::{Connection, Idle, Verdict};
+use crate::lifecycle::idle::{Connection, Ended, Flow, Idle, Stage, Verdict};
 use crate::runtime::Clock;
-use crate::sys::sockets::{Query, TcpState, Walk};
+use crate::sys::sockets::ended::Endings;
+use crate::sys::sockets::{self, Query, Socket, TIME_WAIT, TcpState, Walk};
+use crate::sys::stdio::watch;
 
-/// Between two looks at least. A connection that comes, is closed by its client and leaves no trace in between is not seen.
+/// Between two looks at least.
 const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks the ends of connections wake us so often at most: when each came tells a kubelet's probes, which are few.
+const WAKES: u32 = 8;
+/// Of so many that begin to listen meanwhile it is found out whose they are.
+const LISTENERS: usize = 256;
 
-/// Either side may still send.
-const OPEN: [TcpState; 2] = [TcpState::ESTABLISHED, TcpState::CLOSE_WAIT];
-/// What is left of a connection once this side has closed it.
-const TRACES: [TcpState; 5] =
-    [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK, TcpState::TIME_WAIT];
+const LOOKED_AT: [TcpState; 9] = [
+    TcpState::LISTEN,
+    TcpState::SYN_RECV,
+    TcpState::ESTABLISHED,
+    TcpState::CLOSE_WAIT,
+    TcpState::FIN_WAIT1,
+    TcpState::FIN_WAIT2,
+    TcpState::CLOSING,
+    TcpState::LAST_ACK,
+    TcpState::TIME_WAIT,
+];
 
-pub(super) async fn wait(rule: WaitIdle, clock: Clock, teller: Teller) -> Outcome {
-    let states = OPEN.iter().chain(&TRACES).fold(0, |bits, state| bits | state.bit());
-    let query = Query { states, ports: rule.ports.clone() };
-    let mut idle = Idle::new(rule, clock.now());
+/// What the wait begins with.
+pub(super) struct Beginning {
+    /// Who has listened since the stop began.
+    pub found: Found,
+    /// Addresses of the node.
+    pub node: Vec<IpAddr>,
+}
+
+pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, teller: Teller) -> Outcome {
+    let began = clock.now();
+    let found = beginning.found.all(rule.listening, &teller).await;
+    let listeners = listening::owned(&found);
+    let ports = listening::ports(&rule.ports, rule.listening, &listeners);
+    if ports.is_empty() {
+        teller.tell(Progress::new("nothing here listens on TCP, so there is nothing to wait for"));
+        return Outcome::Ok;
+    }
+    if rule.listening {
+        teller.tell(Progress::new(listening::words(&found, &listeners)));
+    }
+    let watched = Watched::begin(&ports);
+    let idle = Idle::new(rule, ports.clone(), listeners, &beginning.node, began);
+    let states = LOOKED_AT.iter().fold(0, |bits, state| bits | state.bit());
+    let query = Query { states, ports, flow: true };
+    let mut looks = Looks { query, idle, watched, found: beginning.found, listening: HashSet::new(), clock };
     loop {
-        let (took, seen) = look(&query, &mut idle).await;
+        let (took, seen) = looks.look().await;
         let mut next = Instant::now() + pause(took, LOOK);
-        match seen.map(|()| idle.judge(clock.now())) {
-            Ok(Verdict::Idle) => return Outcome::Ok,
+        match seen.map(|()| looks.idle.judge(clock.now())) {
+            Ok(Verdict::Idle) => {
+                looks.idle.conclusion().into_iter().for_each(|progress| teller.tell(progress));
+                return Outcome::Ok;
+            }
             Ok(Verdict::NotYet { progress, at }) => {
                 teller.tell(progress);
                 // Not a whole pause too late.
@@ -38,36 +80,165 @@ pub(super) async fn wait(rule: WaitIdle, clock: Clock, teller: Teller) -> Outcom
             }
             // Nobody knows whether anybody is still served: as good as a connection that stays.
             Err(error) => {
-                idle.dismiss(clock.now());
-                teller.tell(Progress::new(format!("connections cannot be seen: {error}")));
+                looks.idle.dismiss(clock.now());
+                teller.tell(Progress::alarm(format!("connections cannot be seen: {error}")));
             }
         }
-        tokio::time::sleep_until(next.max(Instant::now() + Duration::from_millis(1))).await;
+        looks.rest(next.max(Instant::now() + Duration::from_millis(1))).await;
     }
 }
 
-/// One look, and how long it took of the one thread: whoever else has something to do gets a turn after every piece.
-async fn look(query: &Query, idle: &mut Idle) -> (Duration, io::Result<()>) {
-    let mut took = Duration::ZERO;
-    let mut walk = None;
-    loop {
-        let began = Instant::now();
-        let piece = walk.get_or_insert_with(|| Walk::begin(query)).piece();
-        let more = match piece {
-            Ok(Some(sockets)) => {
-                for s in &sockets {
-                    let (open, own) = (OPEN.contains(&s.state), own::is_ours(s.peer));
-                    idle.see(&Connection { local: s.local, peer: s.peer, open, own });
+struct Looks {
+    query: Query,
+    idle: Idle,
+    watched: Watched,
+    found: Found,
+    /// Those that listen since, and have been looked for.
+    listening: HashSet<u64>,
+    clock: Clock,
+}
+
+impl Looks {
+    /// One look, and how long it took of the one thread: whoever else has something to do gets a turn after every piece.
+    async fn look(&mut self) -> (Duration, io::Result<()>) {
+        let mut took = Duration::ZERO;
+        let mut walk = None;
+        let mut more_listen = false;
+        let accepted = self.watched.accepted();
+        loop {
+            let began = Instant::now();
+            // Before each piece: what is listed as gone has been told of.
+            self.take_ended();
+            let piece = match walk.get_or_insert_with(|| Walk::begin(&self.query)).piece() {
+                Ok(piece) => piece,
+                Err(error) => return (took + began.elapsed(), Err(error)),
+            };
+            let over = piece.is_none();
+            for socket in piece.iter().flatten() {
+                if socket.state == TcpState::LISTEN {
+                    let new = !self.idle.knows(socket.local, socket.inode) && self.listening.len() < LISTENERS;
+                    more_listen |= new && self.listening.insert(socket.inode);
+                } else {
+                    self.idle.see(&connection(socket), self.clock.now());
                 }
-                true
             }
-            Ok(None) => false,
-            Err(error) => return (took + began.elapsed(), Err(error)),
-        };
-        took += began.elapsed();
-        if !more {
-            return (took, Ok(()));
+            if over {
+                if more_listen {
+                    self.idle.listen(listening::owned(&self.found.now()));
+                }
+                if let (Watched::Count { others }, Some(accepted)) = (&mut self.watched, accepted) {
+                    // Meanwhile softstop has accepted its own, which the kernel counts first.
+                    let now = accepted.saturating_sub(own::accepted());
+                    self.idle.missed(now.saturating_sub(*others));
+                    *others = now.max(*others);
+                }
+            }
+            took += began.elapsed();
+            if over {
+                return (took, Ok(()));
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
+    }
+
+    /// Until the next look.
+    async fn rest(&mut self, until: Instant) {
+        for _ in 0..WAKES {
+            let Some(readable) = self.watched.readable() else { break };
+            tokio::select! {
+                biased;
+                () = sleep_until(until) => return,
+                ready = readable.readable() => match ready {
+                    Ok(mut ready) => ready.clear_ready(),
+                    Err(_) => break,
+                },
+            }
+            self.take_ended();
+        }
+        sleep_until(until).await;
+    }
+
+    fn take_ended(&mut self) {
+        let Watched::Ends { endings, .. } = &self.watched else { return };
+        let now = self.clock.now();
+        match endings.piece() {
+            Ok(piece) => {
+                // The rest later: the kernel keeps some thousand.
+                self.idle.missed(u64::from(piece.lost));
+                piece.sockets.iter().for_each(|socket| self.idle.ended(&ended(socket), now));
+            }
+            Err(_) => self.watched = Watched::Nothing,
+        }
+    }
+}
+
+/// How connections are known that come and go between two looks.
+enum Watched {
+    /// Each by its end.
+    Ends { endings: Endings, readable: Option<AsyncFd<File>> },
+    /// By the number that the kernel counts for the whole network namespace, without those that are softstop's.
+    Count { others: u64 },
+    /// Only by the traces that some of them leave.
+    Nothing,
+}
+
+impl Watched {
+    fn begin(ports: &[u16]) -> Watched {
+        match Endings::watch(ports) {
+            Ok(endings) => {
+                let readable = endings.duplicate().and_then(|file| watch(file, Interest::READABLE)).ok();
+                Watched::Ends { endings, readable }
+            }
+            Err(_) => sockets::accepted().map_or(Watched::Nothing, |accepted| Watched::Count {
+                others: accepted.saturating_sub(own::accepted()),
+            }),
+        }
+    }
+
+    fn accepted(&self) -> Option<u64> {
+        if matches!(self, Watched::Count { .. }) { sockets::accepted() } else { None }
+    }
+
+    fn readable(&self) -> Option<&AsyncFd<File>> {
+        match self {
+            Watched::Ends { readable, .. } => readable.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+fn connection(socket: &Socket) -> Connection {
+    let has_process = socket.inode != 0;
+    let flow = socket.flow.map(|f| Flow { received: f.received, sent: f.sent, heard: f.heard });
+    let stage = match socket.state {
+        TcpState::SYN_RECV => Stage::Arriving,
+        TcpState::ESTABLISHED | TcpState::CLOSE_WAIT => Stage::Open,
+        // This side has said all that it had to say; the process may still listen.
+        TcpState::FIN_WAIT2 if has_process && flow.is_some() => Stage::Open,
+        TcpState::FIN_WAIT1 | TcpState::CLOSING | TcpState::LAST_ACK => Stage::Closing,
+        _ => Stage::Trace,
+    };
+    // The peer's end of the connection, that the process has not noticed, is nothing to be answered.
+    let end = u32::from(socket.state == TcpState::CLOSE_WAIT);
+    Connection {
+        local: socket.local,
+        peer: socket.peer,
+        stage,
+        flow,
+        unread: socket.unread > end,
+        unsent: socket.unsent > 0,
+        accepted: has_process,
+        cgroup: socket.cgroup,
+        own: own::is_ours(socket.peer),
+        closed: socket.remains.map(|left| TIME_WAIT.saturating_sub(left)),
+    }
+}
+
+fn ended(socket: &Socket) -> Ended {
+    Ended {
+        local: socket.local,
+        peer: socket.peer,
+        own: own::is_ours(socket.peer),
+        received: socket.flow.map(|flow| flow.received),
     }
 }

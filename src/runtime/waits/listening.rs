@@ -1,70 +1,156 @@
-//! `wait_idle` on whatever softstop's own processes listen on: finds the ports first.
+//! Who listens on TCP ports here, and whose each is: for `wait_idle`. It is looked at when the stop begins, before any step of it: one may
+//! tell a server to listen no more.
 
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Teller, idle, pause};
-use crate::config::wait::WaitIdle;
-use crate::lifecycle::event::{Outcome, Progress};
+use super::{Teller, pause};
+use crate::config::network::address;
+use crate::http::own;
+use crate::lifecycle::event::Progress;
+use crate::lifecycle::idle::listeners::{self, Listeners, Owner};
 use crate::report::{and_more, one_line};
-use crate::runtime::Clock;
-use crate::sys::listening::{Listener, Listening, search};
+use crate::runtime::shell::Shell;
+use crate::sys::listening::{Holder, Listener, Listening, Search, search};
+use crate::sys::{cgroup, routes};
 
 /// Before the next look where nothing can be seen, at least.
 const LOOK: Duration = Duration::from_millis(500);
+/// At once so much is looked at; the rest when a step waits for it.
+const AT_ONCE: Duration = Duration::from_millis(10);
 /// So many ports are waited for: the kernel compares each socket with each of them.
 const MOST: usize = 256;
 /// So many are named.
 const NAMED: usize = 5;
+/// Variables that are given `status.hostIP` and `status.hostIPs` in this documentation's manifests.
+const HOST: [&str; 2] = ["HOST_IP", "HOST_IPS"];
 
-/// `own`: the ports that softstop itself listens on.
-pub(super) async fn wait(mut rule: WaitIdle, own: Vec<u16>, clock: Clock, teller: Teller) -> Outcome {
-    let listening = loop {
-        let began = Instant::now();
-        match look(&own).await {
-            Ok(listening) => break listening,
-            // As good as a connection that stays: nobody knows whether anybody is served.
-            Err(error) => teller.tell(Progress::new(format!("what listens cannot be seen: {error}"))),
+/// A search that steps share, and softstop's own ports, which are none of it.
+#[derive(Clone)]
+pub(in crate::runtime) struct Found {
+    search: Rc<RefCell<Search>>,
+    own: Vec<u16>,
+}
+
+impl Found {
+    fn begin(own: Vec<u16>) -> Found {
+        let mut search = search(&own);
+        // What fails is tried again by who needs it.
+        let _ = search.go_on_for(AT_ONCE);
+        Found { search: Rc::new(RefCell::new(search)), own }
+    }
+
+    /// All there was, however long it takes: whoever else has something to do gets a turn after every piece. What cannot be seen is
+    /// waited for if it is `needed`.
+    pub(super) async fn all(&self, needed: bool, teller: &Teller) -> Listening {
+        loop {
+            let began = Instant::now();
+            let went_on = self.search.borrow_mut().go_on();
+            match went_on {
+                Ok(true) => return self.search.borrow().found(),
+                Ok(false) => tokio::task::yield_now().await,
+                Err(_) if !needed => return Listening::default(),
+                // As good as a connection that stays: nobody knows whether anybody is served.
+                Err(error) => {
+                    teller.tell(Progress::alarm(format!("what listens cannot be seen: {error}")));
+                    sleep(pause(began.elapsed(), LOOK)).await;
+                    self.search.replace(search(&self.own));
+                }
+            }
         }
-        sleep(pause(began.elapsed(), LOOK)).await;
-    };
-    if listening.listeners.is_empty() && rule.ports.is_empty() {
-        teller.tell(Progress::new("nothing here listens on TCP, so there is nothing to wait for"));
-        return Outcome::Ok;
     }
-    teller.tell(Progress::new(words(&listening)));
-    rule.ports.extend(listening.listeners.iter().map(|l| l.port));
-    rule.ports.sort_unstable();
-    rule.ports.dedup();
-    rule.ports.truncate(MOST);
-    idle::wait(rule, clock, teller).await
+
+    /// A look at those that listen now, as far as it gets at once.
+    pub(super) fn now(&self) -> Listening {
+        Found::begin(self.own.clone()).search.borrow().found()
+    }
 }
 
-/// Whoever else has something to do gets a turn after every piece.
-async fn look(own: &[u16]) -> std::io::Result<Listening> {
-    let mut search = search(own);
-    while !search.go_on()? {
-        tokio::task::yield_now().await;
+impl Shell {
+    /// Once, when the stop begins.
+    pub(in crate::runtime) fn look_who_listens(&mut self) {
+        if self.listening.is_none() && self.plan.config.waits_for_idle() {
+            self.listening = Some(Found::begin(self.own_ports()));
+        }
     }
-    Ok(search.found())
+
+    pub(super) fn who_listens(&self) -> Found {
+        self.listening.clone().unwrap_or_else(|| Found::begin(self.own_ports()))
+    }
+
+    fn own_ports(&self) -> Vec<u16> {
+        self.plan.config.http.iter().map(|http| http.listen.port()).collect()
+    }
+
+    /// Addresses that the node's probes may come from: as a kubelet has asked softstop, as `HOST_IP` says, and the gateways.
+    pub(super) fn node(&self) -> Vec<IpAddr> {
+        let said = self.environment.iter().filter(|(name, _)| HOST.iter().any(|host| name == host));
+        let texts = said.filter_map(|(_, value)| value.to_str());
+        let said = texts.flat_map(|text| text.split(',')).filter_map(|one| address(one.trim()));
+        own::kubelets().into_iter().chain(said).chain(routes::gateways()).collect()
+    }
 }
 
-/// `waiting for 8080 (node, pid 7), 9229 (node, pid 7)`.
-fn words(listening: &Listening) -> String {
-    let name = |l: &Listener| match &l.holder {
-        Some((comm, pid)) => format!("{} ({}, pid {pid})", l.port, one_line(comm)),
-        None => l.port.to_string(),
+/// Whose each is: held by a process below us, or made in our control group; else somebody else's, if that can be known.
+pub(super) fn owned(found: &Listening) -> Listeners {
+    let groups = found.unsure.as_ref().and_then(|_| cgroup::numbers());
+    let owner = |listener: &Listener| match (&listener.holder, listener.socket.cgroup, &groups) {
+        (Holder::Process(..), ..) => Owner::Ours,
+        (Holder::Others, ..) => Owner::Others,
+        (Holder::Unknown, Some(group), Some(groups)) => {
+            if groups.contains(&group) {
+                Owner::Ours
+            } else {
+                Owner::Others
+            }
+        }
+        (Holder::Unknown, ..) => Owner::Unknown,
     };
-    let count = listening.listeners.len();
-    let mut text: Vec<String> = listening.listeners.iter().take(NAMED).map(name).collect();
+    let mut all = Listeners::default();
+    for listener in &found.listeners {
+        let (local, inode, cgroup) = (listener.socket.local, listener.socket.inode, listener.socket.cgroup);
+        all.add(listeners::Listener { local, inode, cgroup, owner: owner(listener) });
+    }
+    all
+}
+
+/// The ports of the rule, and with `auto` those that are ours.
+pub(super) fn ports(rule: &[u16], auto: bool, listeners: &Listeners) -> Vec<u16> {
+    let mut ports = rule.to_vec();
+    if auto {
+        ports.extend(listeners.own_ports());
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    ports.truncate(MOST);
+    ports
+}
+
+/// `listening on TCP 8080 (node, pid 7), 9229 (node, pid 7)`.
+pub(super) fn words(found: &Listening, listeners: &Listeners) -> String {
+    let ports = listeners.own_ports();
+    let count = ports.len();
+    let name = |port: &u16| {
+        let of_port = found.listeners.iter().filter(|l| l.socket.local.port() == *port);
+        match of_port.map(|l| &l.holder).min() {
+            Some(Holder::Process(comm, pid)) => format!("{port} ({}, pid {pid})", one_line(comm)),
+            _ => port.to_string(),
+        }
+    };
+    let mut text: Vec<String> = ports.iter().take(NAMED).map(name).collect();
     if count > MOST {
         text.truncate(1);
     }
     let ports = and_more(&text, count);
-    let unsure = match &listening.unsure {
-        Some(why) => format!("; {why}, so this is all that listens in the network namespace"),
-        None => String::new(),
+    let unsure = match &found.unsure {
+        Some(why) if listeners.any_unknown() => {
+            format!("; {why}, so this is all that listens in the network namespace")
+        }
+        _ => String::new(),
     };
     let most = if count > MOST { format!("; only the first {MOST} are waited for") } else { String::new() };
     format!("listening on TCP {ports}{unsure}{most}")

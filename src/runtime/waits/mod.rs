@@ -6,7 +6,7 @@ mod command;
 pub mod file;
 mod http;
 mod idle;
-mod listening;
+pub(super) mod listening;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -58,13 +58,8 @@ impl Shell {
         let teller = Teller::new(run, self.done.clone());
         match handler {
             Handler::WaitIdle(rule) => {
-                let (rule, clock) = (rule.clone(), self.clock);
-                if rule.listening {
-                    let own: Vec<u16> = self.plan.config.http.iter().map(|http| http.listen.port()).collect();
-                    self.in_background(run, listening::wait(rule, own, clock, teller));
-                } else {
-                    self.in_background(run, idle::wait(rule, clock, teller));
-                }
+                let beginning = idle::Beginning { found: self.who_listens(), node: self.node() };
+                self.in_background(run, idle::wait(rule.clone(), beginning, self.clock, teller));
             }
             Handler::WaitHttp(wait) => {
                 let then = super::hooks::Network::Wait(wait.clone());

@@ -7,16 +7,23 @@
 //!
 //! Neither way waits: the kernel writes a dump into its answer when it is read. What reads a text or an answer is a pure function,
 //! public for `fuzz/`: [`parse_line`] and [`parse_messages`].
+//!
+//! What comes and goes between two walks is in none of them: [`ended`] tells of it.
+
+mod diag;
+pub mod ended;
+mod table;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+use diag::Diag;
+pub use diag::{Answer, parse_messages};
+use table::Proc;
+pub use table::parse_line;
 
 /// A connection's state by the kernel's number (include/net/tcp_states.h).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -70,7 +77,32 @@ pub struct Socket {
     pub peer: SocketAddr,
     /// As in a link of `/proc/<pid>/fd`; 0 for one that no process holds: not accepted yet, or closed already.
     pub inode: u64,
+    /// Bytes that have come and that no process has read, the peer's end of the connection as one of them. Of one that listens: connections
+    /// that wait to be accepted.
+    pub unread: u32,
+    /// Bytes, our end as one of them, that the peer has not acknowledged.
+    pub unsent: u32,
+    /// How much longer a timer runs, for one in TIME_WAIT.
+    pub remains: Option<Duration>,
+    /// The number of the control group that it was made in (version 2 of them; sock_diag of Linux 5.7 and later).
+    pub cgroup: Option<u64>,
+    /// As asked for, and where it can be had.
+    pub flow: Option<Flow>,
 }
+
+/// How long ago something last moved on a connection, as TCP_INFO has it: in steps of the kernel's tick (1 to 10 ms).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Flow {
+    /// Data was sent.
+    pub sent: Duration,
+    /// Data came.
+    pub received: Duration,
+    /// The peer acknowledged anything.
+    pub heard: Duration,
+}
+
+/// Between the end of a connection and that of its TIME_WAIT.
+pub const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// Which sockets.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,6 +111,8 @@ pub struct Query {
     pub states: u32,
     /// Local ports; empty: every one.
     pub ports: Vec<u16>,
+    /// With [`Socket::flow`], for which the kernel looks into each socket. Only sock_diag has it.
+    pub flow: bool,
 }
 
 impl Query {
@@ -112,6 +146,18 @@ pub fn list(query: &Query, most: usize, limit: Duration) -> io::Result<Listing> 
         }
     }
     Ok(Listing { sockets, complete: true })
+}
+
+/// How many connections have been accepted in this network namespace, on whatever port. `None` where /proc does not say.
+pub fn accepted() -> Option<u64> {
+    passive_opens(&String::from_utf8_lossy(&super::procfs::read_small("/proc/net/snmp").ok()?))
+}
+
+/// In the text of `/proc/net/snmp`: a line of names and one of numbers for each protocol.
+pub fn passive_opens(text: &str) -> Option<u64> {
+    let mut tcp = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let place = tcp.next()?.split(' ').position(|name| name == "PassiveOpens")?;
+    tcp.next()?.split(' ').nth(place)?.parse().ok()
 }
 
 /// One walk over the tables.
@@ -182,273 +228,27 @@ fn refused(error: &io::Error) {
     }
 }
 
-// === sock_diag ===
-
-/// What of a dump is read at once: the kernel writes no longer answers than this.
-const ANSWER: usize = 32 * 1024;
-const HEADER: usize = 16;
-/// `struct inet_diag_msg`.
-const MESSAGE: usize = 72;
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const INET_DIAG_REQ_BYTECODE: u16 = 1;
-/// Operations of `struct inet_diag_bc_op` (linux/inet_diag.h). The newer one for "equal" is not needed.
-const BC_JMP: u8 = 1;
-const BC_S_GE: u8 = 2;
-const BC_S_LE: u8 = 3;
-
-struct Diag {
-    socket: OwnedFd,
-    family: u8,
-    /// Some answer has come that was no refusal.
-    answered: bool,
-}
-
-impl Diag {
-    fn ask(query: &Query) -> io::Result<Diag> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkSockDiag)?;
-        let diag = Diag { socket, family: family_number(libc::AF_INET), answered: false };
-        diag.request(query)?;
-        Ok(diag)
-    }
-
-    fn request(&self, query: &Query) -> io::Result<()> {
-        send(self.socket.as_raw_fd(), &request(self.family, query), MsgFlags::MSG_DONTWAIT)?;
-        Ok(())
-    }
-
-    fn piece(&mut self, query: &Query) -> io::Result<Option<Vec<Socket>>> {
-        let mut buffer = vec![0; ANSWER];
-        let n = loop {
-            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                Err(nix::errno::Errno::EINTR) => {}
-                result => break result?,
-            }
-        };
-        let answer = parse_messages(buffer.get(..n).unwrap_or_default())?;
-        self.answered = true;
-        if answer.over {
-            if self.family == family_number(libc::AF_INET6) {
-                return Ok(if answer.sockets.is_empty() { None } else { Some(answer.sockets) });
-            }
-            self.family = family_number(libc::AF_INET6);
-            self.request(query)?;
-        }
-        Ok(Some(answer.sockets))
-    }
-}
-
-fn family_number(family: libc::c_int) -> u8 {
-    u8::try_from(family).unwrap_or_default()
-}
-
-/// `nlmsghdr`, `inet_diag_req_v2` and the filter by port.
-fn request(family: u8, query: &Query) -> Vec<u8> {
-    const REQUEST: usize = 56;
-    let filter = port_filter(&query.ports);
-    let attribute = if filter.is_empty() { 0 } else { 4 + filter.len() };
-    let mut bytes = Vec::with_capacity(HEADER + REQUEST + attribute);
-    let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
-    bytes.extend(u32::try_from(HEADER + REQUEST + attribute).unwrap_or_default().to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(u16::try_from(flags).unwrap_or_default().to_ne_bytes());
-    // Sequence number and sender, which the kernel fills in.
-    bytes.extend([0; 8]);
-    bytes.extend([family, family_number(libc::IPPROTO_TCP), 0, 0]);
-    bytes.extend(query.states.to_ne_bytes());
-    // The address of one socket: any.
-    bytes.resize(HEADER + REQUEST, 0);
-    if !filter.is_empty() {
-        bytes.extend(u16::try_from(attribute).unwrap_or_default().to_ne_bytes());
-        bytes.extend(INET_DIAG_REQ_BYTECODE.to_ne_bytes());
-        bytes.extend(filter);
-    }
-    bytes
-}
-
-/// The kernel's little program for "the local port is one of these": for each at least it, at most it, and a jump to the end, which
-/// accepts; who falls through the last comparison jumps four bytes beyond the end, which refuses.
-fn port_filter(ports: &[u16]) -> Vec<u8> {
-    const EACH: usize = 20;
-    const COMPARISON: usize = 8;
-    let mut program = Vec::new();
-    let Some(last) = ports.len().checked_sub(1) else { return program };
-    // The last needs no jump.
-    let length = ports.len() * EACH - 4;
-    let mut operation = |code: u8, yes: u8, no: usize| {
-        program.extend([code, yes]);
-        program.extend(u16::try_from(no).unwrap_or(u16::MAX).to_ne_bytes());
-    };
-    for (i, port) in ports.iter().enumerate() {
-        let left = length - i * EACH;
-        let next = if i == last { left + 4 } else { EACH };
-        for (code, no) in [(BC_S_GE, next), (BC_S_LE, next - COMPARISON)] {
-            operation(code, 8, no);
-            operation(0, 0, usize::from(*port));
-        }
-        if i != last {
-            operation(BC_JMP, 4, left - 2 * COMPARISON);
-        }
-    }
-    program
-}
-
-/// A piece of a dump.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Answer {
-    pub sockets: Vec<Socket>,
-    /// It was the last piece.
-    pub over: bool,
-}
-
-/// The messages of one answer of sock_diag.
-///
-/// # Errors
-/// The error that the kernel answers with; InvalidData for what is no answer.
-pub fn parse_messages(mut bytes: &[u8]) -> io::Result<Answer> {
-    let mut answer = Answer::default();
-    while bytes.len() >= HEADER {
-        let length = usize::try_from(u32_at(bytes, 0)).unwrap_or(usize::MAX);
-        if length < HEADER || length > bytes.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a damaged answer of sock_diag"));
-        }
-        let body = &bytes[HEADER..length];
-        match libc::c_int::from(u16::from_ne_bytes([bytes[4], bytes[5]])) {
-            libc::NLMSG_ERROR | libc::NLMSG_DONE if body.len() >= 4 && u32_at(body, 0) != 0 => {
-                // Negative, as inside the kernel.
-                let errno = 0u32.wrapping_sub(u32_at(body, 0)).cast_signed();
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-            libc::NLMSG_ERROR | libc::NLMSG_DONE => answer.over = true,
-            kind if kind == libc::c_int::from(SOCK_DIAG_BY_FAMILY) => answer.sockets.extend(parse_message(body)),
-            _ => {}
-        }
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Ok(answer)
-}
-
-/// `struct inet_diag_msg`.
-fn parse_message(body: &[u8]) -> Option<Socket> {
-    if body.len() < MESSAGE {
-        return None;
-    }
-    let port = |at: usize| u16::from_be_bytes([body[at], body[at + 1]]);
-    let address = |at: usize| {
-        let octets: [u8; 16] = body[at..at + 16].try_into().ok()?;
-        match libc::c_int::from(body[0]) {
-            libc::AF_INET => Some(IpAddr::from([octets[0], octets[1], octets[2], octets[3]])),
-            libc::AF_INET6 => Some(Ipv6Addr::from(octets).to_canonical()),
-            _ => None,
-        }
-    };
-    Some(Socket {
-        state: TcpState(body[1]),
-        local: SocketAddr::new(address(8)?, port(4)),
-        peer: SocketAddr::new(address(24)?, port(6)),
-        inode: u32_at(body, 68).into(),
-    })
-}
-
-/// 0 beyond the end.
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let word = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
-    word.map_or(0, u32::from_ne_bytes)
-}
-
-// === /proc/net ===
-
-const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
-/// Of a table so much is read at once: two hundred lines.
-const CHUNK: usize = 32 * 1024;
-
-#[derive(Default)]
-struct Proc {
-    file: Option<File>,
-    /// How many of [`TABLES`] have been opened.
-    opened: usize,
-    /// A line that goes on in the next chunk.
-    rest: Vec<u8>,
-}
-
-impl Proc {
-    fn piece(&mut self) -> io::Result<Option<Vec<Socket>>> {
-        let Some(file) = &mut self.file else {
-            let Some(table) = TABLES.get(self.opened) else { return Ok(None) };
-            match File::open(table) {
-                Ok(file) => self.file = Some(file),
-                // No tcp6 means a kernel without IPv6.
-                Err(error) if self.opened > 0 && error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let text = format!("sock_diag is refused, and {table} cannot be opened: {error}");
-                    return Err(io::Error::new(error.kind(), text));
-                }
-            }
-            self.opened += 1;
-            return Ok(Some(Vec::new()));
-        };
-        let mut chunk = vec![0; CHUNK];
-        let n = match file.read(&mut chunk) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Some(Vec::new())),
-            result => result?,
-        };
-        self.rest.extend_from_slice(&chunk[..n]);
-        if n == 0 {
-            self.file = None;
-        }
-        // A table's lines are 150 bytes long and padded to it; what is none of them must not pile up.
-        let whole = if n == 0 || self.rest.len() > 2 * CHUNK {
-            self.rest.len()
-        } else {
-            self.rest.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1)
-        };
-        let lines: Vec<u8> = self.rest.drain(..whole).collect();
-        Ok(Some(String::from_utf8_lossy(&lines).lines().filter_map(parse_line).collect()))
-    }
-}
-
-/// The socket in a line of `/proc/net/tcp` or `tcp6`; `None` for the heading and for what is no such line.
-pub fn parse_line(line: &str) -> Option<Socket> {
-    let mut fields = line.split_ascii_whitespace();
-    let number = fields.next()?;
-    number.strip_suffix(':')?.parse::<u64>().ok()?;
-    let local = parse_address(fields.next()?)?;
-    let peer = parse_address(fields.next()?)?;
-    let state = hex(fields.next()?, 2)?;
-    let inode = fields.nth(5)?.parse().ok()?;
-    Some(Socket { state: TcpState(u8::try_from(state).ok()?), local, peer, inode })
-}
-
-/// `0100007F:1F90`: the address in words of the machine's own order, the port as a number.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::try_from(hex(port, 4)?).ok()?;
-    let ip = if address.len() == 8 {
-        IpAddr::V4(Ipv4Addr::from(hex(address, 8)?.to_ne_bytes()))
-    } else {
-        let mut octets = [0; 16];
-        for (i, word) in octets.chunks_exact_mut(4).enumerate() {
-            word.copy_from_slice(&hex(address.get(8 * i..8 * i + 8)?, 8)?.to_ne_bytes());
-        }
-        if address.len() != 32 {
-            return None;
-        }
-        Ipv6Addr::from(octets).to_canonical()
-    };
-    Some(SocketAddr::new(ip, port))
-}
-
-fn hex(text: &str, digits: usize) -> Option<u32> {
-    let valid = text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if valid { u32::from_str_radix(text, 16).ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    #[test]
+    fn the_counter_of_accepted_connections_is_read() {
+        let text = "Ip: Forwarding\nIp: 1\nTcp: RtoMin ActiveOpens PassiveOpens X\nTcp: 1 -1 77 3\n";
+        assert_eq!(passive_opens(text), Some(77));
+        assert_eq!(
+            (passive_opens("Tcp: A\nTcp: 1\n"), passive_opens("Tcp: PassiveOpens\n"), passive_opens("")),
+            (None, None, None)
+        );
+        let before = accepted().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.accept().unwrap();
+        assert!(accepted().unwrap() > before);
+    }
 
     const OPEN: u32 = TcpState::ESTABLISHED.bit() | TcpState::LISTEN.bit();
 
@@ -473,7 +273,7 @@ mod tests {
             kept.push((listener.accept().unwrap().0, client, listener));
             ports.push(port);
         }
-        let query = Query { states: OPEN, ports: ports.clone() };
+        let query = Query { states: OPEN, ports: ports.clone(), flow: false };
         // Others on this machine may have these port numbers on other loopback addresses.
         let ours = |walk: Walk| {
             let ends = |s: &Socket| {
@@ -482,7 +282,9 @@ mod tests {
                     s.local == SocketAddr::new(local.ip().to_canonical(), local.port()) || s.local == listens
                 })
             };
-            all(walk).into_iter().filter(ends).collect::<HashSet<Socket>>()
+            // /proc does not say the group.
+            let all = all(walk).into_iter().filter(ends).map(|s| Socket { cgroup: None, ..s });
+            all.collect::<HashSet<Socket>>()
         };
         let (diag, proc) = (ours(Walk::begin(&query)), ours(Walk::by_proc(&query)));
         assert_eq!(diag, proc);
@@ -496,12 +298,12 @@ mod tests {
             assert_eq!(found.local.ip(), local.ip().to_canonical());
             assert!(found.inode > 0);
         }
-        let one = Query { states: TcpState::ESTABLISHED.bit(), ports: vec![ports[1]] };
+        let one = Query { states: TcpState::ESTABLISHED.bit(), ports: vec![ports[1]], flow: false };
         assert_eq!(ours(Walk::begin(&one)).len(), 1);
         assert!(list(&query, 100, Duration::from_secs(10)).unwrap().sockets.len() >= 6);
         let some = list(&query, 2, Duration::from_secs(10)).unwrap();
         assert!(some.sockets.len() == 2 && !some.complete, "{some:?}");
-        let none = Query { states: OPEN, ports: vec![1] };
+        let none = Query { states: OPEN, ports: vec![1], flow: false };
         assert!(list(&none, 100, Duration::from_secs(10)).unwrap().complete);
     }
 
@@ -514,7 +316,7 @@ mod tests {
             for at in 0..count {
                 let mut ports: Vec<u16> = (1..=count).collect();
                 ports[usize::from(at)] = port;
-                let query = Query { states: OPEN, ports };
+                let query = Query { states: OPEN, ports, flow: false };
                 let mut diag = Diag::ask(&query).unwrap();
                 let mut found = Vec::new();
                 while let Some(piece) = diag.piece(&query).unwrap() {
