@@ -1,7 +1,7 @@
 """The gRPC service and its clients. `calls.py server PORT` is an ordinary service: SIGTERM stops it with three seconds for what is in flight.
 `calls.py clients` keeps a channel to each server and reads orders: `add PORT`, `remove PORT` (nothing new goes there, the channel stays open, as
-it does behind whatever balances connections and not calls), `begin`, `end`. Each is answered by a line; `end` with what failed, and how many
-seconds before."""
+it does behind whatever balances connections and not calls), `begin 1` (with streams) or `begin 0`, `end`. Each is answered by a line; `end` with
+what failed, and how many seconds before."""
 
 import json
 import random
@@ -64,8 +64,8 @@ class Clients:
         with self.lock:
             self.serving.remove(port)
 
-    def begin(self):
-        for number in range(self.UNARY + self.STREAMS):
+    def begin(self, streams):
+        for number in range(self.UNARY + (self.STREAMS if streams else 0)):
             self.threads.append(threading.Thread(target=self.client, args=(number,)))
             self.threads[-1].start()
 

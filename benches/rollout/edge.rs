@@ -111,16 +111,17 @@ impl Edge {
         }
     }
 
-    pub fn load(&self) -> Result<Load<'_>, String> {
+    /// The traffic begins; `long`: not short requests alone.
+    pub fn load(&self, long: bool) -> Result<Load<'_>, String> {
         Ok(match self {
-            Edge::Haproxy { port, .. } => Load::begin(Target::Balancer(*port)),
-            Edge::Nginx { port, serving, .. } => Load::begin(Target::Named(*port, Arc::clone(serving))),
+            Edge::Haproxy { port, .. } => Load::begin(Target::Balancer(*port), long),
+            Edge::Nginx { port, serving, .. } => Load::begin(Target::Named(*port, Arc::clone(serving)), long),
             Edge::Direct { ports, serving, endless } => {
                 let target = if *endless { Target::Endless } else { Target::Direct };
-                Load::begin(target(ports.clone(), Arc::clone(serving)))
+                Load::begin(target(ports.clone(), Arc::clone(serving)), long)
             }
             Edge::Grpc { clients, .. } => {
-                clients.order("begin")?;
+                clients.order(&format!("begin {}", u8::from(long)))?;
                 Load::Grpc(clients)
             }
         })

@@ -29,6 +29,8 @@ pub enum How {
 pub struct Row {
     pub behind: Behind,
     pub init: Init,
+    /// Beside short requests there are some of seconds, streams and sessions.
+    pub long: bool,
 }
 
 #[derive(Clone)]

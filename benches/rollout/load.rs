@@ -87,8 +87,6 @@ impl Target {
     fn clients(&self, kind: Kind) -> usize {
         match (kind, self) {
             (Kind::Short, _) => SHORT,
-            // Nothing that lasts: a drain has no more to go by than a few milliseconds of each request.
-            (Kind::Long, Target::Direct(..) | Target::Endless(..)) => 0,
             (Kind::Long, _) => LONG,
             // The others speak no WebSocket here.
             (Kind::Session, Target::Balancer(_)) => SESSIONS,
@@ -104,14 +102,14 @@ pub enum Load<'a> {
 }
 
 impl Load<'_> {
-    pub fn begin(target: Target) -> Load<'static> {
+    pub fn begin(target: Target, long: bool) -> Load<'static> {
         let enough = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&enough);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let tallies = Rc::new(RefCell::new(Tallies::default()));
             let local = LocalSet::new();
-            for kind in KINDS {
+            for kind in KINDS.into_iter().filter(|kind| long || *kind == Kind::Short) {
                 for number in 0..target.clients(kind) {
                     local.spawn_local(client(kind, number, target.clone(), Arc::clone(&seen), Rc::clone(&tallies)));
                 }

@@ -148,13 +148,17 @@ fn go_inside(args: &[String]) -> String {
 /// The rows of the first table, and those behind other edges.
 fn rows(softstop: &Path, dir: &Path, plan: &Plan, tools: &Tools) -> Vec<Row> {
     let inits = inits::all(softstop, dir, &plan.fixed);
-    let first = inits.iter().map(|init| Row { behind: Behind::Haproxy, init: init.clone() });
+    let first = inits.iter().map(|init| Row { behind: Behind::Haproxy, init: init.clone(), long: true });
     // The one beside them shows that there would be something to lose.
     let others = Behind::EDGES.into_iter().flat_map(|behind| {
         let shown = inits.iter().filter(|init| ["tini", "idle", "auto"].contains(&init.class));
-        shown.map(move |init| Row { behind, init: init.clone() })
+        // How soon a drain is over after the last request shows where none takes long; that those which do are waited for, in a row more.
+        let short = shown.map(move |init| Row { behind, init: init.clone(), long: false });
+        let keeps = [Behind::NginxPool, Behind::HaproxyPool, Behind::Grpc].contains(&behind);
+        let long = inits.iter().filter(move |init| keeps && init.class == "idle");
+        short.chain(long.map(move |init| Row { behind, init: init.clone(), long: true }))
     });
-    let recipes = inits::recipes(softstop).into_iter().map(|init| Row { behind: Behind::Endless, init });
+    let recipes = inits::recipes(softstop).into_iter().map(|init| Row { behind: Behind::Endless, init, long: false });
     let possible = |row: &Row| match row.behind {
         Behind::NginxPool => tools.nginx.is_some(),
         Behind::Grpc => tools.python.is_some(),

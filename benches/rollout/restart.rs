@@ -48,7 +48,7 @@ pub fn run(row: &Row, lag: Duration, tools: &Tools, ports: u16, dir: &Path) -> R
         Ok::<Instance, String>(instance)
     };
     let old = (0..INSTANCES).map(start).collect::<Result<Vec<_>, _>>()?;
-    let load = edge.load()?;
+    let load = edge.load(row.long)?;
     std::thread::sleep(BEFORE);
     let begun = Instant::now();
     let (stops, took) = std::thread::scope(|scope| {

@@ -90,7 +90,8 @@ fn name(row: &Row) -> String {
     if [Behind::Haproxy, Behind::Endless].contains(&row.behind) {
         return row.init.name.clone();
     }
-    format!("{}: {}", row.behind.name(), row.init.name)
+    let long = if row.long { ", long requests" } else { "" };
+    format!("{}{long}: {}", row.behind.name(), row.init.name)
 }
 
 /// A row each, a column a lag.
