@@ -176,6 +176,25 @@ fn what_manifest_prints_for_the_wrapper_passes() {
     }
 }
 
+/// Whole manifests in README.md and docs/, which people copy.
+#[test]
+fn documented_manifests_pass() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path());
+    let pages = docs.filter(|p| p.extension().is_some_and(|e| e == "md")).chain([root.join("README.md")]);
+    let mut checked = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for block in blocks.filter(|b| b.contains("apiVersion:") && b.contains("containers:")) {
+            let report = report(block);
+            assert!(report.findings.is_empty(), "{}:\n{}", page.display(), said(&report));
+            checked += report.checked.len();
+        }
+    }
+    assert!(checked >= 1, "no manifest is where this test looks");
+}
+
 #[test]
 fn kubernetes_examples_pass() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/kubernetes");
