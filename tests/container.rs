@@ -35,6 +35,8 @@ fn the_example_image_runs_read_only_as_a_numeric_user_and_drains() {
         let (code, took) = container.stop(20);
         assert_eq!(code, 0, "{}", container.logs());
         assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(15), "{took:?}: {}", container.logs());
+        // The image has SOFTSTOP_DRAIN=auto, and knows no port.
+        assert!(container.logs().contains("listening on TCP 8080 (web, pid "), "{}", container.logs());
     }
 }
 
