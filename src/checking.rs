@@ -209,6 +209,7 @@ mod pod {
             if report.errors() > 0 { say(&summary) } else { print(&format!("{summary}\n")) }
         }
         match (report.errors(), report.warnings()) {
+            (0, _) if !report.unread.is_empty() => exit::UNREAD,
             (0, 0) => exit::OK,
             (0, _) => {
                 if args.strict {

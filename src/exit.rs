@@ -9,6 +9,8 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line is wrong (sysexits' EX_USAGE).
 pub const USAGE: u8 = 64;
+/// Of `softstop check --pod`: nothing is wrong in what was read, and something was not (sysexits' EX_DATAERR).
+pub const UNREAD: u8 = 65;
 /// No running softstop answers a client's order (sysexits' EX_UNAVAILABLE).
 pub const UNAVAILABLE: u8 = 69;
 /// softstop itself failed (sysexits' EX_SOFTWARE).

@@ -117,6 +117,36 @@ fn other_workloads_of_a_chart_are_left_alone() {
     );
 }
 
+/// An exit code of 0 beside something that nobody has read would be a lie.
+#[test]
+fn what_runs_containers_and_was_not_read_has_an_exit_code_of_its_own() {
+    let dir = Dir::new();
+    let unread = manifest("unread.yaml");
+    let output = run(&dir, &["check", "--pod", "-"], &unread);
+    expect(
+        &output,
+        65,
+        "; not checked: Workflow report, Deployment patch, Rollout shop\n",
+        "Workflow report is not checked",
+    );
+    expect(&run(&dir, &["check", "--strict", "--pod", "-"], &unread), 65, "", "");
+    let wrong = unread.replace("SOFTSTOP_GRACE, value: 45s", "SOFTSTOP_GRACE, value: 50s");
+    expect(&run(&dir, &["check", "--pod", "-"], &wrong), 78, "", "not checked: Workflow report");
+    let alone = unread.split("---\n").nth(1).unwrap();
+    expect(&run(&dir, &["check", "--pod", "-"], alone), 65, "not checked: Workflow report", "(unread)");
+    let json = run(&dir, &["check", "--json", "--pod", "-"], &unread);
+    expect(&json, 65, "\"not_checked\":[\"Workflow report\",\"Deployment patch\",\"Rollout shop\"]", "");
+    let many =
+        "kind: Pod\nspec: { containers: [{ name: a, image: i, env: [{ name: SOFTSTOP_GRACE, value: 30s }] }] }\n---\n"
+            .repeat(501);
+    expect(
+        &run(&dir, &["check", "--pod", "-"], &many),
+        65,
+        "not checked: the Pod and what follows it",
+        "500 workloads",
+    );
+}
+
 /// The main container of a pod may have the sidecar's endpoints asked for it: same address, another container.
 #[test]
 fn probes_and_hooks_of_other_containers_are_held_against_softstop_too() {

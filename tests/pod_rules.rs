@@ -19,7 +19,7 @@ use softstop::pod::rules::RULES;
 use softstop::pod::{Options, check};
 
 /// Those that are no row of the table: they say that nothing could be held against the rules.
-const BESIDES: [&str; 4] = ["duplicate-key", "usage", "config", "nothing"];
+const BESIDES: [&str; 5] = ["duplicate-key", "usage", "config", "unread", "nothing"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pod_rules")
@@ -99,6 +99,60 @@ fn every_rule_is_documented_and_none_is_invented() {
     let documented: Vec<&str> = table.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
     let all: Vec<&str> = RULES.iter().map(|r| r.name).chain(BESIDES).collect();
     assert_eq!(documented, all);
+}
+
+/// Of operators that people run, and of one that nobody knows.
+#[test]
+fn whatever_has_a_pod_template_is_checked() {
+    let of = |grace: &str| {
+        format!(
+            "{{ spec: {{ {grace}: 20, restartPolicy: POLICY, containers: [{{ name: web, image: i, command: [/softstop, --, /app], \
+             env: [{{ name: SOFTSTOP_GRACE, value: 30s }}] }}] }} }}"
+        )
+    };
+    let pod = &of("terminationGracePeriodSeconds");
+    for (api, kind, spec, policy, titles) in [
+        ("argoproj.io/v1alpha1", "Rollout", format!("template: {pod}"), "Always", &["Rollout a"][..]),
+        ("apps.kruise.io/v1alpha1", "CloneSet", format!("template: {pod}"), "Always", &["CloneSet a"]),
+        ("apps.kruise.io/v1beta1", "StatefulSet", format!("template: {pod}"), "Always", &["StatefulSet a"]),
+        ("serving.knative.dev/v1", "Service", format!("template: {}", of("timeoutSeconds")), "Always", &["Service a"]),
+        ("keda.sh/v1alpha1", "ScaledJob", format!("jobTargetRef: {{ template: {pod} }}"), "Never", &["ScaledJob a"]),
+        ("apps.openshift.io/v1", "DeploymentConfig", format!("template: {pod}"), "Always", &["DeploymentConfig a"]),
+        ("v1", "ReplicationController", format!("template: {pod}"), "Always", &["ReplicationController a"]),
+        (
+            "leaderworkerset.x-k8s.io/v1",
+            "LeaderWorkerSet",
+            format!("leaderWorkerTemplate: {{ leaderTemplate: {pod}, workerTemplate: {pod} }}"),
+            "Always",
+            &["LeaderWorkerSet a (leaderTemplate 1 of 2)", "LeaderWorkerSet a (workerTemplate 2 of 2)"],
+        ),
+        (
+            "jobset.x-k8s.io/v1alpha2",
+            "JobSet",
+            format!("replicatedJobs: [{{ name: a, template: {{ spec: {{ template: {pod} }} }} }}]"),
+            "Never",
+            &["JobSet a"],
+        ),
+        ("example.com/v1", "Anything", format!("deep: [{{ down: {{ inside: {pod} }} }}]"), "Always", &["Anything a"]),
+    ] {
+        let text = format!("apiVersion: {api}\nkind: {kind}\nmetadata: {{ name: a }}\nspec: {{ {spec} }}\n");
+        let report = report(&text.replace("POLICY", policy));
+        let checked: Vec<String> = titles.iter().map(|title| format!("{title}, container web")).collect();
+        assert_eq!(report.checked, checked, "{}", said(&report));
+        let wrong = report.findings.iter().filter(|f| f.rule == "grace-too-long").count();
+        assert!(wrong == titles.len() && report.errors() == wrong && report.unread.is_empty(), "{}", said(&report));
+    }
+}
+
+/// Knative refuses hooks, has a probe and a drain of its own, and a grace by another name.
+#[test]
+fn of_knative_only_what_it_does_not_do_itself_is_asked() {
+    let text = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: { name: a }\nspec: { template: { spec: { containers: \
+        [{ image: i, command: [/softstop, --, /app], env: [{ name: SOFTSTOP_GRACE, value: 250s }, { name: SOFTSTOP_DRAIN_SLEEP, value: 5s }] }] } } }\n";
+    let fine = report(text);
+    assert!(fine.findings.is_empty() && fine.checked == ["Service a"], "{}", said(&fine));
+    let long = report(&text.replace("250s", "400s"));
+    assert!(said(&long).contains("help: write timeoutSeconds: 400"), "{}", said(&long));
 }
 
 /// Configurations of examples/, with their paths.

@@ -47,6 +47,8 @@ pub struct Report {
     pub checked: Vec<String>,
     /// Workloads none of whose containers runs softstop.
     pub skipped: Vec<String>,
+    /// What runs containers, or may, and was not read.
+    pub unread: Vec<String>,
 }
 
 impl Report {
@@ -68,6 +70,8 @@ impl Report {
     pub fn summary(&self, file: &str) -> String {
         let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
         let found = match (self.errors(), self.warnings()) {
+            // What was not read may be anything.
+            (0, 0) if self.checked.is_empty() => "nothing found".to_owned(),
             (0, 0) => "ok".to_owned(),
             (0, warnings) => count(warnings, "warning"),
             (errors, 0) => count(errors, "problem"),
@@ -79,6 +83,9 @@ impl Report {
         }
         if !self.skipped.is_empty() {
             line.push_str(&format!("; without softstop: {}", self.skipped.join(", ")));
+        }
+        if !self.unread.is_empty() {
+            line.push_str(&format!("; not checked: {}", self.unread.join(", ")));
         }
         line
     }
@@ -99,6 +106,7 @@ impl Report {
             warnings: self.warnings(),
             checked: &self.checked,
             skipped: &self.skipped,
+            not_checked: &self.unread,
             findings: self.findings.iter().map(finding).collect(),
         };
         serde_json::to_string(&whole).expect("strings and numbers are JSON")
@@ -112,6 +120,7 @@ struct Whole<'a> {
     warnings: usize,
     checked: &'a [String],
     skipped: &'a [String],
+    not_checked: &'a [String],
     findings: Vec<Machine>,
 }
 

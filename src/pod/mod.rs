@@ -10,6 +10,7 @@ pub mod finding;
 pub mod fragment;
 pub mod launch;
 pub mod rules;
+pub mod templates;
 pub mod tree;
 pub mod view;
 #[cfg(feature = "yaml")]
@@ -21,7 +22,7 @@ use crate::config::Config;
 use crate::config::problem::{Problem, Severity, Source, Span};
 use finding::{ENOUGH, Finding, Report, one_line};
 use launch::{Front, Launch};
-use view::{Container, Objects, Role, Workload};
+use view::{Container, Objects, Role, Unread, Workload};
 
 /// Rules that a pod's owner has decided against: names with commas between them.
 pub const ALLOW: &str = "softstop/allow";
@@ -129,7 +130,9 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
             Ok(containers) if containers.is_empty() => report.skipped.push(workload.title()),
             Ok(containers) => {
                 for container in &containers {
-                    if report.findings.len() < ENOUGH {
+                    if report.findings.len() >= ENOUGH {
+                        report.unread.push(checked_as(workload, container));
+                    } else {
                         one(source, objects, workload, container, options, interpret, &mut report);
                     }
                 }
@@ -140,7 +143,14 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
             }
         }
     }
-    if report.checked.is_empty() {
+    for unread in &objects.unread {
+        let annotations = unread.root.at(&["metadata", "annotations"]);
+        if !rules::allowed(annotations).any(|name| name == UNREAD) {
+            report.unread.push(unread.title.clone());
+            report.findings.extend((report.findings.len() < ENOUGH).then(|| not_read(source, unread)));
+        }
+    }
+    if report.checked.is_empty() && report.unread.is_empty() {
         let finding = nothing(source, unclear, options);
         report.findings.push(finding);
     }
@@ -163,10 +173,7 @@ fn one(
     interpret: &Interpret<'_>,
     report: &mut Report,
 ) {
-    report.checked.push(match container.name {
-        "" => workload.title(),
-        name => one_line(format!("{}, container {name}", workload.title())),
-    });
+    report.checked.push(checked_as(workload, container));
     let launch = Launch::new(container, objects);
     let config_map =
         |path: &str| launch::config_map(objects, workload, container, path).map(|(name, text)| (name, text.to_owned()));
@@ -187,6 +194,29 @@ fn one(
         }
         Err(refused) => report.findings.extend(cannot_start(source, &launch, refused)),
     }
+}
+
+fn checked_as(workload: &Workload<'_>, container: &Container<'_>) -> String {
+    match container.name {
+        "" => workload.title(),
+        name => one_line(format!("{}, container {name}", workload.title())),
+    }
+}
+
+/// The rule's name, as an annotation of the object allows it.
+const UNREAD: &str = "unread";
+
+fn not_read(source: &Source<'_>, unread: &Unread<'_>) -> Finding {
+    let problem = Problem {
+        severity: Severity::Warning,
+        sentence: one_line(format!("{} is not checked: {}", unread.title, unread.why)),
+        places: vec![source.place(&unread.at.mark(), "")],
+        help: format!(
+            "hand the spec of its pod to softstop check --pod - by itself; where no softstop runs in it, say so: annotation {ALLOW}: {UNREAD}"
+        ),
+    };
+    let why = "what is wrong there is found by nobody; the exit code is 65, or 78 if something else is wrong";
+    Finding { rule: UNREAD, problem, why: why.to_owned() }
 }
 
 /// Where `softstop run` looks in an image.
@@ -250,7 +280,7 @@ fn nothing(source: &Source<'_>, unclear: Option<&Workload<'_>>, options: &Option
             "name it with --container NAME; its command or args begin with softstop, or it has a SOFTSTOP_ variable"
         }
         (None, None) => {
-            "it reads Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs, Pods, lists of them, and a pod's spec alone"
+            "it reads Deployments, Jobs, Pods and whatever else has a pod template, lists of them, and a pod's spec alone"
         }
     };
     let place = span.map_or_else(|| source.whole(), |span| source.place(&span, ""));

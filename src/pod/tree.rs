@@ -74,7 +74,7 @@ impl<'a> Node<'a> {
     }
 
     /// Keys with their values; none when it is no mapping.
-    pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> {
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> + use<'a> {
         let stream = self.stream;
         let pairs: &'a [(Id, Id)] = match &self.entry().value {
             Value::Mapping(pairs) => pairs,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::finding::one_line;
+use super::templates::{Search, Template};
 use super::tree::{Node, Stream};
 
 /// Workloads of one file that are looked at.
@@ -19,6 +20,32 @@ pub struct Objects<'a> {
     pub services: Vec<Node<'a>>,
     pub budgets: Vec<Node<'a>>,
     pub config_maps: Vec<Node<'a>>,
+    /// What runs containers, or may, and was not read.
+    pub unread: Vec<Unread<'a>>,
+    /// Kinds whose pod template is another object's: the kind, the object, and what it says of the other.
+    references: Vec<(&'a str, Node<'a>, Node<'a>)>,
+    /// Nodes that the search for pod templates has looked at.
+    nodes: usize,
+}
+
+/// An object, or the rest of a file, that was not read.
+pub struct Unread<'a> {
+    /// For messages.
+    pub title: String,
+    pub why: &'static str,
+    pub root: Node<'a>,
+    /// What to mark.
+    pub at: Node<'a>,
+}
+
+/// What becomes of the pods of a workload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sort {
+    /// They are replaced one after the other and serve in between.
+    Service,
+    /// They end; what the workload's spec says is a Job's.
+    Job,
+    Other,
 }
 
 /// Something that runs pods.
@@ -26,6 +53,9 @@ pub struct Workload<'a> {
     /// `Deployment`, `Pod` …; `fragment` for a pod's spec alone.
     pub kind: &'a str,
     pub name: &'a str,
+    pub sort: Sort,
+    /// Which of its pod templates, if it has several.
+    part: String,
     /// The whole object.
     pub root: Node<'a>,
     /// Its spec: the pod's own for a Pod, the Job's for a CronJob.
@@ -38,7 +68,15 @@ pub struct Workload<'a> {
 
 /// A pod's spec.
 #[derive(Clone, Copy)]
-pub struct Pod<'a>(pub Node<'a>);
+pub struct Pod<'a>(pub Node<'a>, pub Owner);
+
+/// Who makes the pod of its spec.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    Kubernetes,
+    /// Which has the grace from a key of its own, and hooks, probes and a drain of its own.
+    Knative,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
@@ -85,6 +123,17 @@ impl<'a> Objects<'a> {
         for document in stream.documents() {
             objects.add(document, 0);
         }
+        objects.look_up_references();
+        if let Some(first) = objects.workloads.get(MAX_WORKLOADS) {
+            let title = format!("{} and what follows it", first.title());
+            objects.unread.push(Unread {
+                title,
+                why: "one file may have 500 workloads",
+                root: first.root,
+                at: first.root,
+            });
+            objects.workloads.truncate(MAX_WORKLOADS);
+        }
         objects
     }
 
@@ -96,20 +145,104 @@ impl<'a> Objects<'a> {
 
     fn add(&mut self, node: Node<'a>, depth: usize) {
         let kind = node.get("kind").and_then(|k| k.text()).unwrap_or_default();
+        if self.workloads.len() > MAX_WORKLOADS || self.unread.len() > MAX_WORKLOADS {
+            return;
+        }
+        let items = match kind {
+            "Template" => "objects",
+            _ => "items",
+        };
         match kind {
+            _ if is_knative(node) => self.search(kind, node, depth),
             "Service" => self.services.push(node),
             "PodDisruptionBudget" => self.budgets.push(node),
             "ConfigMap" => self.config_maps.push(node),
             "" if node.get("items").is_none() => self.workloads.extend(fragment(node)),
-            _ if kind.ends_with("List") || kind.is_empty() => {
-                if depth < MAX_LISTS {
-                    node.list("items").into_iter().for_each(|item| self.add(item, depth + 1));
+            _ if depth >= MAX_LISTS => self.unread(kind, node, node, "it stands in too many lists"),
+            _ if kind.ends_with("List") || matches!(kind, "" | "Template") => {
+                node.list(items).into_iter().for_each(|item| self.add(item, depth + 1));
+            }
+            "Pod" | "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" => {
+                match Workload::new(kind, node) {
+                    Some(workload) => self.push(workload),
+                    None => self.unread(kind, node, node, "it has no pod template"),
                 }
             }
-            _ => self.workloads.extend(Workload::new(kind, node)),
+            _ => self.search(kind, node, depth),
         }
-        self.workloads.truncate(MAX_WORKLOADS);
     }
+
+    fn unread(&mut self, kind: &str, root: Node<'a>, at: Node<'a>, why: &'static str) {
+        self.unread.push(Unread { title: title(kind, name_of(root), ""), why, root, at });
+    }
+
+    /// An object of a kind that is not known here.
+    fn search(&mut self, kind: &'a str, root: Node<'a>, depth: usize) {
+        let search = Search::new(kind, root, &mut self.nodes);
+        let count = search.templates.len();
+        for (i, template) in search.templates.into_iter().enumerate() {
+            let part = if count > 1 { format!("{} {} of {count}", template.key, i + 1) } else { String::new() };
+            self.push(Workload::of_template(kind, root, template, part));
+        }
+        search.objects.into_iter().for_each(|object| self.add(object, depth + 1));
+        if let Some((at, why)) = search.unread {
+            self.unread(kind, root, at, why);
+        } else if let Some(reference) = root.at(&["spec", "workloadRef"]).filter(|_| count == 0) {
+            self.references.push((kind, root, reference));
+        }
+    }
+
+    fn push(&mut self, workload: Workload<'a>) {
+        let lists = ["initContainers", "containers"].map(|key| workload.pod.0.list(key));
+        if let Some(first) = lists.iter().find_map(|list| list.get(MAX_CONTAINERS)) {
+            let title = format!("{}, all of its containers", workload.title());
+            let why = "one pod may have 50 of a kind";
+            self.unread.push(Unread { title, why, root: workload.root, at: *first });
+        }
+        self.workloads.push(workload);
+    }
+
+    /// A Rollout may take the pod template of a Deployment, which is checked where it stands.
+    fn look_up_references(&mut self) {
+        for (kind, root, reference) in std::mem::take(&mut self.references) {
+            let text = |key| reference.get(key).and_then(|n| n.text()).unwrap_or_default();
+            if !self.workloads.iter().any(|w| w.kind == text("kind") && w.name == text("name")) {
+                self.unread(kind, root, reference, "the workload whose pods it runs does not stand in this file");
+            }
+        }
+    }
+}
+
+/// Kinds whose pods serve.
+const SERVICES: [&str; 10] = [
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "ReplicationController",
+    "DeploymentConfig",
+    "Rollout",
+    "CloneSet",
+    "UnitedDeployment",
+    "Service",
+];
+
+/// Its kinds have names that others have, too.
+fn is_knative(node: Node<'_>) -> bool {
+    node.get("apiVersion").and_then(|v| v.text()).is_some_and(|v| v.starts_with("serving.knative.dev/"))
+}
+
+fn name_of(root: Node<'_>) -> &str {
+    root.at(&["metadata", "name"]).and_then(|n| n.text()).unwrap_or_default()
+}
+
+fn title(kind: &str, name: &str, part: &str) -> String {
+    let title = match (kind, name) {
+        ("fragment", _) => "the pod".to_owned(),
+        (kind, "") => format!("the {kind}"),
+        (kind, name) => format!("{kind} {name}"),
+    };
+    one_line(if part.is_empty() { title } else { format!("{title} ({part})") })
 }
 
 /// A pod's spec alone, as `softstop manifest` prints it.
@@ -118,11 +251,13 @@ fn fragment(node: Node<'_>) -> Option<Workload<'_>> {
     Some(Workload {
         kind: "fragment",
         name: "",
+        sort: Sort::Other,
+        part: String::new(),
         root: node,
         spec: node,
         labels: None,
         annotations: None,
-        pod: Pod(node),
+        pod: Pod(node, Owner::Kubernetes),
     })
 }
 
@@ -142,31 +277,58 @@ impl<'a> Workload<'a> {
         };
         Some(Workload {
             kind,
-            name: root.at(&["metadata", "name"]).and_then(|n| n.text()).unwrap_or_default(),
+            name: name_of(root),
+            sort: match kind {
+                "Job" | "CronJob" => Sort::Job,
+                _ if SERVICES.contains(&kind) => Sort::Service,
+                _ => Sort::Other,
+            },
+            part: String::new(),
             root,
             spec,
             labels: metadata.and_then(|m| m.get("labels")),
             annotations: metadata.and_then(|m| m.get("annotations")),
-            pod: Pod(pod?),
+            pod: Pod(pod?, Owner::Kubernetes),
         })
+    }
+
+    /// Of an object of any kind.
+    fn of_template(kind: &'a str, root: Node<'a>, template: Template<'a>, part: String) -> Workload<'a> {
+        let Template { pod, metadata, owner, in_job, .. } = template;
+        let sort = match in_job {
+            true => Sort::Job,
+            false if SERVICES.contains(&kind) || is_knative(root) => Sort::Service,
+            false => Sort::Other,
+        };
+        Workload {
+            kind,
+            name: name_of(root),
+            sort,
+            part,
+            root,
+            spec: owner,
+            labels: metadata.and_then(|m| m.get("labels")),
+            annotations: metadata.and_then(|m| m.get("annotations")),
+            pod: Pod(pod, if is_knative(root) { Owner::Knative } else { Owner::Kubernetes }),
+        }
     }
 
     /// For messages.
     pub fn title(&self) -> String {
-        one_line(match (self.kind, self.name) {
-            ("fragment", _) => "the pod".to_owned(),
-            (kind, "") => format!("the {kind}"),
-            (kind, name) => format!("{kind} {name}"),
-        })
+        title(self.kind, self.name, &self.part)
     }
 
     pub fn is_job(&self) -> bool {
-        matches!(self.kind, "Job" | "CronJob")
+        self.sort == Sort::Job
     }
 
     /// Its pods are replaced one after the other and serve in between.
     pub fn is_service(&self) -> bool {
-        matches!(self.kind, "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+        self.sort == Sort::Service
+    }
+
+    pub fn is_knative(&self) -> bool {
+        self.pod.1 == Owner::Knative
     }
 
     pub fn replicas(&self) -> i64 {
@@ -183,9 +345,26 @@ impl<'a> Workload<'a> {
 }
 
 impl<'a> Pod<'a> {
-    /// `terminationGracePeriodSeconds`, as the kubelet takes it: a negative one is 1.
+    /// The key of the grace, and its default in seconds.
+    fn budget(&self) -> (&'static str, i64) {
+        match self.1 {
+            Owner::Kubernetes => ("terminationGracePeriodSeconds", 30),
+            Owner::Knative => ("timeoutSeconds", 300),
+        }
+    }
+
+    pub fn grace_key(&self) -> &'static str {
+        self.budget().0
+    }
+
+    /// Where it is stated.
+    pub fn stated_grace(&self) -> Option<Node<'a>> {
+        self.0.get(self.grace_key())
+    }
+
+    /// As the kubelet takes it: a negative one is 1.
     pub fn grace(&self) -> Duration {
-        let stated = self.0.get("terminationGracePeriodSeconds").and_then(|n| n.integer()).unwrap_or(30);
+        let stated = self.stated_grace().and_then(|n| n.integer()).unwrap_or(self.budget().1);
         Duration::from_secs(u64::try_from(stated).unwrap_or(1))
     }
 

@@ -14,12 +14,12 @@ const FLOOR: Duration = Duration::from_secs(2);
 const ROOM: Duration = Duration::from_secs(5);
 
 fn here(case: &Case<'_>) -> Span {
-    case.workload.pod.0.get("terminationGracePeriodSeconds").map_or_else(|| case.here(), |n| n.mark())
+    case.workload.pod.stated_grace().map_or_else(|| case.here(), |n| n.mark())
 }
 
 /// "the pod's grace (30s, the default)"
 fn of_pod(case: &Case<'_>) -> String {
-    let stated = case.workload.pod.0.get("terminationGracePeriodSeconds").is_some();
+    let stated = case.workload.pod.stated_grace().is_some();
     format!("the pod's grace ({}{})", said(case.workload.pod.grace()), if stated { "" } else { ", the default" })
 }
 
@@ -35,9 +35,9 @@ pub fn zero(case: &Case<'_>, found: &mut Found<'_>) {
     if case.workload.pod.grace().is_zero() {
         found.error(
             here(case),
-            "terminationGracePeriodSeconds: 0 leaves no time to stop in",
+            format!("{}: 0 leaves no time to stop in", case.workload.pod.grace_key()),
             "the pod is removed at once, as by a forced delete: SIGKILL two seconds after SIGTERM, and a new pod of its name may run beside it",
-            format!("write terminationGracePeriodSeconds: {}", whole_seconds(case.config().grace)),
+            format!("write {}: {}", case.workload.pod.grace_key(), whole_seconds(case.config().grace)),
         );
     }
 }
@@ -81,7 +81,8 @@ pub fn too_long(case: &Case<'_>, found: &mut Found<'_>) {
             said(own - left)
         ),
         format!(
-            "write terminationGracePeriodSeconds: {needed}, or {}",
+            "write {}: {needed}, or {}",
+            case.workload.pod.grace_key(),
             case.setting("grace", "SOFTSTOP_GRACE", &said(left))
         ),
     );

@@ -6,6 +6,7 @@
 mod grace;
 mod hooks;
 mod launch;
+mod mesh;
 mod prestop;
 mod probes;
 mod readiness;
@@ -17,6 +18,7 @@ pub(super) use probes::longest_start;
 pub(super) use readiness::longest_drain;
 
 use super::finding::{ENOUGH, Finding, one_line};
+use super::tree::Node;
 use super::{ALLOW, Case};
 use crate::config::problem::{Problem, Severity, Span};
 
@@ -55,6 +57,8 @@ pub const RULES: &[Rule] = &[
     Rule { name: "prestop-http", check: prestop::http },
     Rule { name: "prestop-guard", check: prestop::guarded },
     Rule { name: "sidecar-hook", check: sidecar::hook },
+    Rule { name: "mesh-hook", check: mesh::hook },
+    Rule { name: "mesh-drain", check: mesh::drain },
     Rule { name: "hook-shell", check: hooks::shell },
     Rule { name: "hook-tcp", check: hooks::tcp },
     Rule { name: "poststart", check: hooks::post_start },
@@ -123,11 +127,32 @@ impl Found<'_> {
     }
 }
 
+/// Knative has hooks, probes, a drain and a restart of its own and refuses others: what is left.
+const FOR_KNATIVE: [&str; 12] = [
+    "entrypoint",
+    "shell-form",
+    "init-in-front",
+    "unread-variable",
+    "unset-variable",
+    "grace-zero",
+    "grace-too-long",
+    "grace-unknown",
+    "read-only-root",
+    "user",
+    "privilege-escalation",
+    "termination-log",
+];
+
+/// The rules that an object's annotation allows to be broken.
+pub(super) fn allowed<'a>(annotations: Option<Node<'a>>) -> impl Iterator<Item = &'a str> {
+    annotations.and_then(|a| a.get(ALLOW)?.text()).unwrap_or_default().split(',').map(str::trim)
+}
+
 /// Every rule over one container, but those that the pod's annotation allows to be broken.
 pub(super) fn all(case: &Case<'_>, list: &mut Vec<Finding>) {
-    let allowed = case.workload.annotations.and_then(|a| a.get(ALLOW)?.text()).unwrap_or_default();
     for rule in RULES {
-        if list.len() < ENOUGH && !allowed.split(',').any(|name| name.trim() == rule.name) {
+        let meant = !case.workload.is_knative() || FOR_KNATIVE.contains(&rule.name);
+        if list.len() < ENOUGH && meant && !allowed(case.workload.annotations).any(|name| name == rule.name) {
             (rule.check)(case, &mut Found { rule: rule.name, case, list });
         }
     }

@@ -85,6 +85,11 @@ pub fn is_called(case: &Case<'_>) -> bool {
     })
 }
 
+/// Where a hook of the pod asks softstop for /prestop.
+pub fn called_at(case: &Case<'_>) -> Option<Span> {
+    calls(case).iter().find(|c| c.asks_prestop() && c.arrives(case)).map(Call::mark)
+}
+
 pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
     for call in calls(case) {
         if !call.arrives(case) {

@@ -235,7 +235,7 @@ pub fn not_ready_addresses(case: &Case<'_>, found: &mut Found<'_>) {
 
 pub fn disruption_budget(case: &Case<'_>, found: &mut Found<'_>) {
     let (workload, replicas) = (case.workload, case.workload.replicas());
-    if !matches!(workload.kind, "Deployment" | "StatefulSet" | "ReplicaSet") {
+    if !workload.is_service() || workload.kind == "DaemonSet" {
         return;
     }
     for budget in &case.objects.budgets {
