@@ -72,10 +72,8 @@ fn guard(text: &str) -> Result<PreStop, String> {
                 format!("--prestop: the token {why}; make one with `head -c 24 /dev/urandom | base64`")
             })?;
             Some(Token::Value(secret))
-        } else if let Some(file) = word.strip_prefix("token-file:") {
-            Some(Token::File(PathBuf::from(file)))
         } else {
-            None
+            word.strip_prefix("token-file:").map(|file| Token::File(PathBuf::from(file)))
         };
         match token {
             Some(_) if guard.token.is_some() => {

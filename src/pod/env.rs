@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::objects::Objects;
 use super::tree::Node;
-use super::view::{Container, Objects};
+use super::view::Container;
 use crate::config::secrets;
 
 /// The kernel gives a program no longer argument (MAX_ARG_STRLEN).

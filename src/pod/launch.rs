@@ -2,7 +2,8 @@
 
 use super::env::Env;
 use super::finding::one_line;
-use super::view::{Container, Objects, Workload};
+use super::objects::Objects;
+use super::view::{Container, Workload};
 use crate::config::problem::Span;
 
 /// The names under which softstop is known.

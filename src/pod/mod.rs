@@ -1,14 +1,16 @@
 //! A Kubernetes manifest held against a configuration: where the two disagree, what comes of it, and what to write instead
 //! (`softstop check --pod`); and the fragment that agrees (`softstop manifest`). Pure.
 //!
-//! `yaml` makes a [`tree`] of the text, [`view`] finds the pods in it, [`launch`] the container that runs softstop and
-//! how it does; what that amounts to is asked of the caller, who knows the command line and the files. [`rules`] is the table of
-//! everything that is then looked at, each rule a small function over a [`Case`]. [`fragment`] writes what passes them.
+//! `yaml` makes a [`tree`] of the text, [`objects`] finds the pods in it (with [`templates`] in objects of any kind), [`view`] says what they
+//! are, [`launch`] which container runs softstop and how it does; what that amounts to is asked of the caller, who knows the command line and
+//! the files. [`rules`] is the table of everything that is then looked at, each rule a small function over a [`Case`]. [`fragment`] writes what
+//! passes them.
 
 pub mod env;
 pub mod finding;
 pub mod fragment;
 pub mod launch;
+pub mod objects;
 pub mod rules;
 pub mod templates;
 pub mod tree;
@@ -22,7 +24,8 @@ use crate::config::Config;
 use crate::config::problem::{Problem, Severity, Source, Span};
 use finding::{ENOUGH, Finding, Report, one_line};
 use launch::{Front, Launch};
-use view::{Container, Objects, Role, Unread, Workload};
+use objects::{Objects, Unread};
+use view::{Container, Role, Workload};
 
 /// Rules that a pod's owner has decided against: names with commas between them.
 pub const ALLOW: &str = "softstop/allow";

@@ -3,40 +3,11 @@
 use std::time::Duration;
 
 use super::finding::one_line;
-use super::templates::{Search, Template};
-use super::tree::{Node, Stream};
+use super::templates::Template;
+use super::tree::Node;
 
-/// Workloads of one file that are looked at.
-const MAX_WORKLOADS: usize = 500;
 /// Containers of one pod that are looked at.
-const MAX_CONTAINERS: usize = 50;
-/// Lists in lists.
-const MAX_LISTS: usize = 4;
-
-/// What the documents of a file hold.
-#[derive(Default)]
-pub struct Objects<'a> {
-    pub workloads: Vec<Workload<'a>>,
-    pub services: Vec<Node<'a>>,
-    pub budgets: Vec<Node<'a>>,
-    pub config_maps: Vec<Node<'a>>,
-    /// What runs containers, or may, and was not read.
-    pub unread: Vec<Unread<'a>>,
-    /// Kinds whose pod template is another object's: the kind, the object, and what it says of the other.
-    references: Vec<(&'a str, Node<'a>, Node<'a>)>,
-    /// Nodes that the search for pod templates has looked at.
-    nodes: usize,
-}
-
-/// An object, or the rest of a file, that was not read.
-pub struct Unread<'a> {
-    /// For messages.
-    pub title: String,
-    pub why: &'static str,
-    pub root: Node<'a>,
-    /// What to mark.
-    pub at: Node<'a>,
-}
+pub(super) const MAX_CONTAINERS: usize = 50;
 
 /// What becomes of the pods of a workload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,102 +88,6 @@ pub struct Probe<'a> {
     pub handler: Handler<'a>,
 }
 
-impl<'a> Objects<'a> {
-    pub fn new(stream: &'a Stream) -> Objects<'a> {
-        let mut objects = Objects::default();
-        for document in stream.documents() {
-            objects.add(document, 0);
-        }
-        objects.look_up_references();
-        if let Some(first) = objects.workloads.get(MAX_WORKLOADS) {
-            let title = format!("{} and what follows it", first.title());
-            objects.unread.push(Unread {
-                title,
-                why: "one file may have 500 workloads",
-                root: first.root,
-                at: first.root,
-            });
-            objects.workloads.truncate(MAX_WORKLOADS);
-        }
-        objects
-    }
-
-    /// Of a name.
-    pub fn config_map(&self, name: &str) -> Option<Node<'a>> {
-        let is = |m: &&Node<'a>| m.at(&["metadata", "name"]).and_then(|n| n.text()) == Some(name);
-        self.config_maps.iter().find(is).copied()
-    }
-
-    fn add(&mut self, node: Node<'a>, depth: usize) {
-        let kind = node.get("kind").and_then(|k| k.text()).unwrap_or_default();
-        if self.workloads.len() > MAX_WORKLOADS || self.unread.len() > MAX_WORKLOADS {
-            return;
-        }
-        let items = match kind {
-            "Template" => "objects",
-            _ => "items",
-        };
-        match kind {
-            _ if is_knative(node) => self.search(kind, node, depth),
-            "Service" => self.services.push(node),
-            "PodDisruptionBudget" => self.budgets.push(node),
-            "ConfigMap" => self.config_maps.push(node),
-            "" if node.get("items").is_none() => self.workloads.extend(fragment(node)),
-            _ if depth >= MAX_LISTS => self.unread(kind, node, node, "it stands in too many lists"),
-            _ if kind.ends_with("List") || matches!(kind, "" | "Template") => {
-                node.list(items).into_iter().for_each(|item| self.add(item, depth + 1));
-            }
-            "Pod" | "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" => {
-                match Workload::new(kind, node) {
-                    Some(workload) => self.push(workload),
-                    None => self.unread(kind, node, node, "it has no pod template"),
-                }
-            }
-            _ => self.search(kind, node, depth),
-        }
-    }
-
-    fn unread(&mut self, kind: &str, root: Node<'a>, at: Node<'a>, why: &'static str) {
-        self.unread.push(Unread { title: title(kind, name_of(root), ""), why, root, at });
-    }
-
-    /// An object of a kind that is not known here.
-    fn search(&mut self, kind: &'a str, root: Node<'a>, depth: usize) {
-        let search = Search::new(kind, root, &mut self.nodes);
-        let count = search.templates.len();
-        for (i, template) in search.templates.into_iter().enumerate() {
-            let part = if count > 1 { format!("{} {} of {count}", template.key, i + 1) } else { String::new() };
-            self.push(Workload::of_template(kind, root, template, part));
-        }
-        search.objects.into_iter().for_each(|object| self.add(object, depth + 1));
-        if let Some((at, why)) = search.unread {
-            self.unread(kind, root, at, why);
-        } else if let Some(reference) = root.at(&["spec", "workloadRef"]).filter(|_| count == 0) {
-            self.references.push((kind, root, reference));
-        }
-    }
-
-    fn push(&mut self, workload: Workload<'a>) {
-        let lists = ["initContainers", "containers"].map(|key| workload.pod.0.list(key));
-        if let Some(first) = lists.iter().find_map(|list| list.get(MAX_CONTAINERS)) {
-            let title = format!("{}, all of its containers", workload.title());
-            let why = "one pod may have 50 of a kind";
-            self.unread.push(Unread { title, why, root: workload.root, at: *first });
-        }
-        self.workloads.push(workload);
-    }
-
-    /// A Rollout may take the pod template of a Deployment, which is checked where it stands.
-    fn look_up_references(&mut self) {
-        for (kind, root, reference) in std::mem::take(&mut self.references) {
-            let text = |key| reference.get(key).and_then(|n| n.text()).unwrap_or_default();
-            if !self.workloads.iter().any(|w| w.kind == text("kind") && w.name == text("name")) {
-                self.unread(kind, root, reference, "the workload whose pods it runs does not stand in this file");
-            }
-        }
-    }
-}
-
 /// Kinds whose pods serve.
 const SERVICES: [&str; 10] = [
     "Deployment",
@@ -228,15 +103,15 @@ const SERVICES: [&str; 10] = [
 ];
 
 /// Its kinds have names that others have, too.
-fn is_knative(node: Node<'_>) -> bool {
+pub(super) fn is_knative(node: Node<'_>) -> bool {
     node.get("apiVersion").and_then(|v| v.text()).is_some_and(|v| v.starts_with("serving.knative.dev/"))
 }
 
-fn name_of(root: Node<'_>) -> &str {
+pub(super) fn name_of(root: Node<'_>) -> &str {
     root.at(&["metadata", "name"]).and_then(|n| n.text()).unwrap_or_default()
 }
 
-fn title(kind: &str, name: &str, part: &str) -> String {
+pub(super) fn title(kind: &str, name: &str, part: &str) -> String {
     let title = match (kind, name) {
         ("fragment", _) => "the pod".to_owned(),
         (kind, "") => format!("the {kind}"),
@@ -246,7 +121,7 @@ fn title(kind: &str, name: &str, part: &str) -> String {
 }
 
 /// A pod's spec alone, as `softstop manifest` prints it.
-fn fragment(node: Node<'_>) -> Option<Workload<'_>> {
+pub(super) fn fragment(node: Node<'_>) -> Option<Workload<'_>> {
     node.get("containers").or(node.get("initContainers"))?;
     Some(Workload {
         kind: "fragment",
@@ -262,7 +137,7 @@ fn fragment(node: Node<'_>) -> Option<Workload<'_>> {
 }
 
 impl<'a> Workload<'a> {
-    fn new(kind: &'a str, root: Node<'a>) -> Option<Workload<'a>> {
+    pub(super) fn new(kind: &'a str, root: Node<'a>) -> Option<Workload<'a>> {
         let spec = root.get("spec")?;
         let (spec, pod, metadata) = match kind {
             "Pod" => (spec, Some(spec), root.get("metadata")),
@@ -293,7 +168,7 @@ impl<'a> Workload<'a> {
     }
 
     /// Of an object of any kind.
-    fn of_template(kind: &'a str, root: Node<'a>, template: Template<'a>, part: String) -> Workload<'a> {
+    pub(super) fn of_template(kind: &'a str, root: Node<'a>, template: Template<'a>, part: String) -> Workload<'a> {
         let Template { pod, metadata, owner, in_job, .. } = template;
         let sort = match in_job {
             true => Sort::Job,

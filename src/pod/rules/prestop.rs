@@ -183,7 +183,7 @@ fn wrong_token(case: &Case<'_>, call: &Call<'_>, token: &Token) -> Option<Wrong>
     let known = match token {
         Token::Value(secret) => Some(secret.bytes()).filter(|bytes| {
             let holds = |part: &&str| bytes.windows(part.len()).any(|piece| piece == part.as_bytes());
-            !case.settings.assumed.iter().any(|part| holds(part))
+            !case.settings.assumed.iter().any(holds)
         }),
         Token::File(_) => None,
     };
