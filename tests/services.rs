@@ -37,6 +37,26 @@ fn web(port: u16) -> serde_json::Value {
     status_json(port)["processes"].as_array().unwrap().iter().find(|p| p["name"] == "web").unwrap().clone()
 }
 
+/// README's own snippet was ready after its period of ten seconds; with an hour nothing but an attempt between two periods comes in time.
+#[test]
+fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period() {
+    if !support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let server = dir.script("web", &format!("sleep 1; touch {}; echo up; exec sleep 1000", dir.text("up")));
+    let probe = format!("{{ exec = [\"test\", \"-e\", {:?}], period = \"1h\" }}", dir.text("up"));
+    let config = format!(
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"web\"\ncommand = [{server:?}]\n\
+         startup = {probe}\nreadiness = {probe}\n"
+    );
+    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up");
+    until("ready", || status_of(port, "/readyz") == Some(200));
+    running.term();
+    running.wait(SOON).expect("web: startup probe succeeded after");
+}
+
 #[test]
 fn a_probed_process_that_ends_with_0_is_not_ready_and_started_again() {
     if !support::namespaces() {

@@ -133,7 +133,7 @@ impl Machine {
                 let Some(probe) = self.plan.probe(i, probe_run.kind) else {
                     continue;
                 };
-                if let Some(step) = probe_run.on_done(run, outcome, probe) {
+                if let Some(step) = probe_run.on_done(run, outcome, self.now, probe) {
                     answered = Some((probe_run.kind, step));
                     break;
                 }

@@ -94,7 +94,13 @@ pub struct Model {
 struct ProbeFacts {
     /// When the next attempt is due.
     due: At,
+    /// When one before it is: there was no success yet.
+    early: Option<At>,
+    pause: Duration,
+    succeeded: bool,
     flight: Option<(u64, At)>,
+    /// It was begun before it was due.
+    between: bool,
     /// The latest attempt.
     began: At,
     successes: u32,
@@ -148,7 +154,18 @@ impl World {
     fn begin_probe(&mut self, p: usize, kind: ProbeKind) {
         let Some(probe) = probe_of(&self.config, p, kind) else { return };
         let due = self.now.max(self.lives[p].since + probe.initial_delay);
-        let facts = ProbeFacts { due, flight: None, began: due, successes: 0, failures: 0, verdict: None };
+        let facts = ProbeFacts {
+            due,
+            early: None,
+            pause: Duration::from_millis(100),
+            succeeded: kind == ProbeKind::Liveness,
+            flight: None,
+            between: false,
+            began: due,
+            successes: 0,
+            failures: 0,
+            verdict: None,
+        };
         self.model.probes.insert((p, kind), facts);
     }
 
@@ -534,7 +551,12 @@ impl World {
         if facts.flight.is_some() {
             return broken("model", format!("two {kind:?} probes of p{p} at once"));
         }
-        let due = std::mem::replace(&mut facts.due, now + period);
+        facts.between = now < facts.due;
+        let early = facts.early.take();
+        let due = early.filter(|early| *early < facts.due).unwrap_or(facts.due);
+        if !facts.between {
+            facts.due = now + period;
+        }
         facts.flight = Some((run, now));
         facts.began = now;
         if now < due || (now > due && stalled <= due) {
@@ -575,6 +597,7 @@ impl World {
         {
             facts.due = facts.due.max(now);
             facts.flight = None;
+            facts.between = false;
         }
     }
 
@@ -582,12 +605,22 @@ impl World {
         let Some(probe) = probe_of(&self.config, p, kind).cloned() else { return };
         let now = self.now;
         let Some(facts) = self.model.probes.get_mut(&(p, kind)) else { return };
+        let period = probe.period.max(SHORTEST);
+        let between = std::mem::take(&mut facts.between);
+        if between && ok {
+            facts.due = now + period;
+        }
+        facts.succeeded |= ok;
+        if !facts.succeeded {
+            facts.early = Some(now + facts.pause).filter(|early| *early < facts.due);
+            facts.pause = (facts.pause * 2).min(period);
+        }
         // One at a time: the next is due at once when this one has taken longer than the period.
         facts.due = facts.due.max(now);
         facts.flight = None;
         if ok {
             (facts.successes, facts.failures) = (facts.successes + 1, 0);
-        } else {
+        } else if !between {
             (facts.successes, facts.failures) = (0, facts.failures + 1);
         }
         if facts.successes >= probe.success_threshold {
@@ -619,6 +652,12 @@ impl World {
             return broken("model", "a probe is asked to end");
         }
         let limit = probe.timeout.max(SHORTEST);
+        let now = self.now;
+        if let Some(facts) = self.model.probes.get_mut(&(p.0, kind)).filter(|f| f.between && now >= f.due) {
+            // It makes room for the one that is due.
+            (facts.flight, facts.between) = (None, false);
+            return Ok(());
+        }
         // Otherwise its process has ended or is told to, or the stop makes it pointless.
         if self.now >= began + limit {
             self.probe_answers(p.0, kind, false);
