@@ -32,9 +32,9 @@ pub fn agrees(report: &Value, ended: &Ended, grace: Duration) {
 #[track_caller]
 pub fn agrees_but_for_the_last_line(report: &Value, ended: &Ended, grace: Duration) {
     assert_eq!(report["exit_code"], ended.code, "{report:#}\n{}", ended.all());
-    assert_eq!(report["within_grace"], true, "{report:#}\n{}", ended.all());
     let took = report["took_seconds"].as_f64().unwrap();
-    assert!(took <= grace.as_secs_f64(), "{report:#}\n{}", ended.all());
+    let in_time = report["within_grace"] == true && took <= grace.as_secs_f64();
+    assert!(in_time || ended.was_starved(), "{report:#}\n{}", ended.all());
 }
 
 #[track_caller]

@@ -279,6 +279,7 @@ impl Launch {
             status: None,
             started: Instant::now(),
             at_work: Duration::ZERO,
+            starved: Duration::ZERO,
             _unread: unread,
         };
         running.init = running.find_init(&self.program);
@@ -427,6 +428,8 @@ pub struct Running {
     started: Instant,
     /// So long after its start it was seen at work.
     at_work: Duration,
+    /// So long it waited for a processor until then.
+    starved: Duration,
     _unread: Vec<Box<dyn Send>>,
 }
 
@@ -442,6 +445,8 @@ pub struct Ended {
     pub lived: Duration,
     /// From the start to when softstop was last seen at work: it had not begun to exit.
     pub at_work: Duration,
+    /// So long softstop was ready to run and had no processor.
+    pub starved: Duration,
 }
 
 impl Ended {
@@ -466,14 +471,26 @@ impl Ended {
     #[track_caller]
     pub fn expect_in_time(&self, asked: Duration, grace: Duration, shown: &str) {
         let took = self.at_work.saturating_sub(asked);
-        assert!(took <= grace + ROOM, "I1: took {took:?} of {grace:?}: {shown}\n{}", self.all());
-        assert!(!self.all().contains("over the grace"), "I1, by its own account: {shown}\n{}", self.all());
+        assert!(took <= grace + ROOM + self.starved, "I1: took {took:?} of {grace:?}: {shown}\n{}", self.all());
+        let said = self.all().contains("over the grace");
+        assert!(!said || self.was_starved(), "I1, by its own account: {shown}\n{}", self.all());
+    }
+
+    /// The machine kept a processor from it for so long that its budget cannot be held against it. On one that is not overloaded it
+    /// is a few milliseconds. Where the test itself makes the load, that is no excuse.
+    pub fn was_starved(&self) -> bool {
+        self.starved >= Duration::from_millis(400)
     }
 
     /// As [`Ended::expect_in_time`], for an end by its own rules: so long after its start.
     #[track_caller]
     pub fn expect_gone_by(&self, age: Duration) {
-        assert!(self.at_work <= age + ROOM, "gone after {:?}, not {age:?}:\n{}", self.at_work, self.all());
+        assert!(
+            self.at_work <= age + ROOM + self.starved,
+            "gone after {:?}, not {age:?}:\n{}",
+            self.at_work,
+            self.all()
+        );
     }
 
     #[track_caller]
@@ -518,6 +535,7 @@ impl Running {
             let now = self.started.elapsed();
             if self.init > 0 && !processes::exits(self.init) {
                 self.at_work = now;
+                self.starved = self.starved();
             }
             self.status = self.child.try_wait().unwrap();
         }
@@ -536,6 +554,11 @@ impl Running {
 
     pub fn is_pid1(&self) -> bool {
         self.pid1
+    }
+
+    /// So long softstop has been ready to run and had no processor: what the machine took.
+    pub fn starved(&self) -> Duration {
+        self.starved.max(starvation::of(self.init))
     }
 
     /// Its exit code, if it has ended.
@@ -674,6 +697,7 @@ impl Running {
             stdout_bytes: printed.out.bytes.clone(),
             lived,
             at_work: self.at_work,
+            starved: self.starved,
         }
     }
 }

@@ -201,7 +201,8 @@ impl Trace {
                 assert!(pid != -1 || blind, "I9: {line}: to everybody:{}", shown());
             }
         }
-        if !out_of_reach {
+        // Without a processor it leaves the last of them to the kernel, rather than to be late.
+        if !out_of_reach && !ended.was_starved() {
             assert!(last_look.contains("ECHILD"), "I5: children at the exit ({last_look}):{}", shown());
             assert!(self.children.is_empty(), "I5: not reaped: {:?}:{}", self.children, shown());
         }
