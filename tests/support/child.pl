@@ -29,6 +29,7 @@
 #   listen, listen6     listens on a TCP port of every IPv4 or IPv6 address, and prints port=N
 #   listen:HOST:PORT    listens on that port of that IPv4 address, and prints port=N
 #   unlisten-on:SIG     listens no more once SIG comes, and prints "listens no more"
+#   keep-lock           sends on a connection to its own first port from memory that never comes, so that the kernel keeps its lock
 #   udp                 binds a UDP port and prints udp=N
 #   serve               answers every line of whoever connects with the same line, for ever
 #   hide                hides its files from everybody but a tracer, as a program with capabilities of its file does
@@ -155,6 +156,24 @@ sub serve {
     }
 }
 
+sub keep_lock {
+    my $machine = (POSIX::uname())[4];
+    my ($mmap, $userfaultfd, $ioctl, $sendto) = @{ { x86_64 => [9, 323, 16, 44], aarch64 => [222, 282, 29, 206] }->{$machine} // die "child.pl: $machine?\n" };
+    my ($UFFDIO_API, $UFFDIO_REGISTER, $SIZE) = (0xc018aa3f, 0xc020aa00, 65536);
+    my $faults = syscall $userfaultfd, 0;
+    return line("no userfaultfd: $!") if $faults < 0;
+    my $api = pack 'QQQ', 0xAA, 0, 0;
+    syscall($ioctl, $faults, $UFFDIO_API, $api) == 0 or die "UFFDIO_API: $!";
+    my $memory = syscall $mmap, 0, $SIZE, 3, 0x22, -1, 0;
+    my $register = pack 'QQQQ', $memory, $SIZE, 1, 0;
+    syscall($ioctl, $faults, $UFFDIO_REGISTER, $register) == 0 or die "UFFDIO_REGISTER: $!";
+    socket my $client, Socket::AF_INET(), Socket::SOCK_STREAM(), 0 or die "socket: $!";
+    connect $client, getsockname $listening[0] or die "connect: $!";
+    accept my $server, $listening[0] or die "accept: $!";
+    line('keeps the lock');
+    syscall $sendto, fileno $server, $memory, $SIZE, 0, 0, 0;
+}
+
 sub hide {
     # PR_SET_DUMPABLE by its number: perl-base has no header files.
     my $prctl = { x86_64 => 157, aarch64 => 167 }->{ (POSIX::uname())[4] } // die "child.pl: prctl's number is not known here\n";
@@ -224,6 +243,7 @@ sub run {
         elsif ($verb eq 'unlisten-on') { $SIG{ signal_name($a[0]) } = sub { close $_ for @listening; @listening = (); line('listens no more') } }
         elsif ($verb eq 'serve')   { serve() }
         elsif ($verb eq 'hide')    { hide() }
+        elsif ($verb eq 'keep-lock') { keep_lock() }
         elsif ($verb eq 'open')    { ready(); open my $f, '<', $rest or line("$rest: $!") }
         elsif ($verb eq 'sleep')   { nap($rest) }
         elsif ($verb eq 'wait')    { ready(); nap(50) while 1 } # perl runs handlers between naps

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listening::{self, Found};
 use super::{Teller, pause};
@@ -18,6 +18,7 @@ use crate::lifecycle::event::{Outcome, Progress};
 use crate::lifecycle::idle::{Connection, Ended, Flow, Idle, Stage, Verdict};
 use crate::runtime::Clock;
 use crate::sys::sockets::ended::Endings;
+use crate::sys::sockets::relay::Relay;
 use crate::sys::sockets::{self, Query, Socket, TIME_WAIT, TcpState, Walk};
 use crate::sys::stdio::watch;
 
@@ -25,6 +26,10 @@ use crate::sys::stdio::watch;
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two looks the ends of connections wake us so often at most: when each came tells a kubelet's probes, which are few.
 const WAKES: u32 = 8;
+/// Who asks the kernel has so long for a piece of the answer: it takes a fraction of a millisecond, on a machine that is starved a second.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// So often it is tried once more; then what moves on connections is not asked any more, and every open one counts.
+const HELD: u32 = 2;
 /// Of so many that begin to listen meanwhile it is found out whose they are.
 const LISTENERS: usize = 256;
 
@@ -64,7 +69,8 @@ pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, tel
     let idle = Idle::new(rule, ports.clone(), listeners, &beginning.node, began);
     let states = LOOKED_AT.iter().fold(0, |bits, state| bits | state.bit());
     let query = Query { states, ports, flow: true };
-    let mut looks = Looks { query, idle, watched, found: beginning.found, listening: HashSet::new(), clock };
+    let mut looks =
+        Looks { query, idle, watched, found: beginning.found, relay: None, held: 0, listening: HashSet::new(), clock };
     loop {
         let (took, seen) = looks.look().await;
         let mut next = Instant::now() + pause(took, LOOK);
@@ -93,6 +99,10 @@ struct Looks {
     idle: Idle,
     watched: Watched,
     found: Found,
+    /// Who asks the kernel, between two looks.
+    relay: Option<Relay>,
+    /// How often it had to be given up.
+    held: u32,
     /// Those that listen since, and have been looked for.
     listening: HashSet<u64>,
     clock: Clock,
@@ -102,14 +112,14 @@ impl Looks {
     /// One look, and how long it took of the one thread: whoever else has something to do gets a turn after every piece.
     async fn look(&mut self) -> (Duration, io::Result<()>) {
         let mut took = Duration::ZERO;
-        let mut walk = None;
+        let mut walk: Option<Listing> = None;
         let mut more_listen = false;
         let accepted = self.watched.accepted();
         loop {
             let began = Instant::now();
             // Before each piece: what is listed as gone has been told of.
             self.take_ended();
-            let piece = match walk.get_or_insert_with(|| Walk::begin(&self.query)).piece() {
+            let piece = match self.piece(&mut walk).await {
                 Ok(piece) => piece,
                 Err(error) => return (took + began.elapsed(), Err(error)),
             };
@@ -141,6 +151,44 @@ impl Looks {
         }
     }
 
+    /// Begins the walk, if need be, and goes on with it.
+    async fn piece(&mut self, walk: &mut Option<Listing>) -> io::Result<Option<Vec<Socket>>> {
+        let mut listing = match walk.take() {
+            Some(listing) => listing,
+            None => self.list(),
+        };
+        let piece = match &mut listing {
+            Listing::Relay(relay) => match timeout(PATIENCE, relay.piece(&self.query)).await {
+                Ok(piece) => piece,
+                Err(_) => {
+                    let why = "a process keeps the kernel from looking at one of them";
+                    Err(io::Error::new(io::ErrorKind::TimedOut, why))
+                }
+            },
+            Listing::Walk(walk) => walk.piece(),
+        };
+        match (&piece, listing) {
+            (Ok(Some(_)), listing) => *walk = Some(listing),
+            (Ok(None), Listing::Relay(relay)) => self.relay = Some(relay),
+            // What else refuses does not change its mind.
+            (Err(error), Listing::Relay(_)) if !may_pass(error) => self.held = HELD,
+            (Err(_), Listing::Relay(_)) => self.held += 1,
+            _ => {}
+        }
+        piece
+    }
+
+    fn list(&mut self) -> Listing {
+        if self.held < HELD {
+            let relay = self.relay.take().map_or_else(Relay::start, Ok);
+            // For want of a process or a descriptor there is none: the next look may have it.
+            if let Ok(relay) = relay.and_then(|mut relay| relay.begin(&self.query).map(|()| relay)) {
+                return Listing::Relay(relay);
+            }
+        }
+        Listing::Walk(Walk::begin(&Query { flow: false, ..self.query.clone() }))
+    }
+
     /// Until the next look.
     async fn rest(&mut self, until: Instant) {
         for _ in 0..WAKES {
@@ -170,6 +218,19 @@ impl Looks {
             Err(_) => self.watched = Watched::Nothing,
         }
     }
+}
+
+/// Who asks was held, or has been killed: the next one may find it better.
+fn may_pass(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::UnexpectedEof)
+}
+
+/// How they are listed.
+enum Listing {
+    /// With what moves on them.
+    Relay(Relay),
+    /// Without.
+    Walk(Walk),
 }
 
 /// How connections are known that come and go between two looks.

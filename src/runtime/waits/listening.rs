@@ -27,7 +27,7 @@ const MOST: usize = 256;
 /// So many are named.
 const NAMED: usize = 5;
 /// Variables that are given `status.hostIP` and `status.hostIPs` in this documentation's manifests.
-const HOST: [&str; 2] = ["HOST_IP", "HOST_IPS"];
+const HOST: [&str; 3] = ["HOST_IP", "HOST_IPS", "NODE_IP"];
 
 /// A search that steps share, and softstop's own ports, which are none of it.
 #[derive(Clone)]

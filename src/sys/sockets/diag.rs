@@ -10,8 +10,8 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 use super::{Flow, Query, Socket, TcpState};
 
 /// What of a dump is read at once: the kernel writes no longer answers than this.
-const ANSWER: usize = 32 * 1024;
-const HEADER: usize = 16;
+pub(super) const ANSWER: usize = 32 * 1024;
+pub(super) const HEADER: usize = 16;
 /// `struct inet_diag_msg`.
 const MESSAGE: usize = 72;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -28,25 +28,30 @@ const BC_S_LE: u8 = 3;
 
 pub(super) struct Diag {
     socket: OwnedFd,
-    family: u8,
+    /// `None`: all of it has come.
+    request: Option<Request>,
     /// Some answer has come that was no refusal.
     pub answered: bool,
 }
 
 impl Diag {
     pub fn ask(query: &Query) -> io::Result<Diag> {
-        let socket = open()?;
-        let diag = Diag { socket, family: family_number(libc::AF_INET), answered: false };
-        diag.request(query)?;
+        let socket = open(SockFlag::SOCK_NONBLOCK)?;
+        let mut diag = Diag { socket, request: None, answered: false };
+        diag.ask_on(Some(Request::first()), query)?;
         Ok(diag)
     }
 
-    fn request(&self, query: &Query) -> io::Result<()> {
-        send(self.socket.as_raw_fd(), &request(self.family, query), MsgFlags::MSG_DONTWAIT)?;
+    fn ask_on(&mut self, request: Option<Request>, query: &Query) -> io::Result<()> {
+        self.request = request;
+        if let Some(request) = request {
+            send(self.socket.as_raw_fd(), &request.bytes(query), MsgFlags::MSG_DONTWAIT)?;
+        }
         Ok(())
     }
 
     pub fn piece(&mut self, query: &Query) -> io::Result<Option<Vec<Socket>>> {
+        let Some(request) = self.request else { return Ok(None) };
         let mut buffer = vec![0; ANSWER];
         let n = loop {
             match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
@@ -57,19 +62,36 @@ impl Diag {
         let answer = parse_messages(buffer.get(..n).unwrap_or_default())?;
         self.answered = true;
         if answer.over {
-            if self.family == family_number(libc::AF_INET6) {
-                return Ok(if answer.sockets.is_empty() { None } else { Some(answer.sockets) });
-            }
-            self.family = family_number(libc::AF_INET6);
-            self.request(query)?;
+            self.ask_on(request.next(), query)?;
         }
         Ok(Some(answer.sockets))
     }
 }
 
-pub(super) fn open() -> nix::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkSockDiag)
+/// `flags`: beside close-on-exec.
+pub(super) fn open(flags: SockFlag) -> nix::Result<OwnedFd> {
+    socket(AddressFamily::Netlink, SockType::Raw, flags | SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)
+}
+
+/// A walk is one request for each family.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    family: u8,
+}
+
+impl Request {
+    pub fn first() -> Request {
+        Request { family: family_number(libc::AF_INET) }
+    }
+
+    pub fn next(self) -> Option<Request> {
+        let last = family_number(libc::AF_INET6);
+        (self.family != last).then_some(Request { family: last })
+    }
+
+    pub fn bytes(self, query: &Query) -> Vec<u8> {
+        request(self.family, query)
+    }
 }
 
 fn family_number(family: libc::c_int) -> u8 {

@@ -8,12 +8,12 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use nix::sys::socket::{MsgFlags, NetlinkAddr, bind, recv};
+use nix::sys::socket::{MsgFlags, NetlinkAddr, SockFlag, bind, recv};
 
 use super::{Socket, diag, parse_messages};
 
-/// `SKNLGRP_INET_TCP_DESTROY` and `SKNLGRP_INET6_TCP_DESTROY`, one bit for each group's number.
-const GROUPS: u32 = 1 << (1 - 1) | 1 << (3 - 1);
+/// The groups `SKNLGRP_INET_TCP_DESTROY`, the first, and `SKNLGRP_INET6_TCP_DESTROY`, the third: a bit for each.
+const GROUPS: u32 = 0b101;
 /// One message has 380 bytes.
 const MESSAGE: usize = 4096;
 /// So many are taken at once; the others stay where they are.
@@ -38,7 +38,7 @@ impl Endings {
     /// # Errors
     /// The kernel is older, a sandbox refuses it, or there is no descriptor to be had.
     pub fn watch(ports: &[u16]) -> io::Result<Endings> {
-        let socket = diag::open()?;
+        let socket = diag::open(SockFlag::SOCK_NONBLOCK)?;
         // Where the kernel takes no filter it is made here.
         let _ = filter(&socket, ports);
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;

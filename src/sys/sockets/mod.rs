@@ -12,6 +12,7 @@
 
 mod diag;
 pub mod ended;
+pub mod relay;
 mod table;
 
 use std::fmt;

@@ -22,7 +22,7 @@ use crate::sys::mask::{self, SignalSet};
 use crate::sys::{procfs, reap, target};
 
 /// How long a process that was sent SIGKILL may take to be gone, before it counts as one that cannot be ended.
-pub(super) const GONE_WAIT: Duration = Duration::from_millis(20);
+pub(in crate::sys) const GONE_WAIT: Duration = Duration::from_millis(20);
 /// A writer that only waits for a processor gets this long at least, however little time is left: the machine is busy then, and a
 /// file is worth more than being late by less than anybody notices.
 const STARVED_WAIT: Duration = Duration::from_millis(100);
@@ -86,7 +86,7 @@ fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
 }
 
 /// A fork without exec; its pid. `child` makes async-signal-safe calls alone, and what it fails with is the exit code.
-pub(super) fn in_child(child: impl FnOnce() -> nix::Result<()>) -> nix::Result<i32> {
+pub(in crate::sys) fn in_child(child: impl FnOnce() -> nix::Result<()>) -> nix::Result<i32> {
     // What is blocked does not end the child; SIGKILL does.
     let before = mask::replace_mask(SignalSet::ALL);
     // SAFETY: the child makes async-signal-safe calls alone, by this function's contract, and never returns.
@@ -126,7 +126,7 @@ fn is_runnable(pid: i32) -> bool {
 }
 
 /// Reaps it, unless that takes longer. What it says is its exit code: a pipe would need descriptors, of which there may be none.
-pub(super) fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
+pub(in crate::sys) fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
     let began = Instant::now();
     loop {
         let error = match reap::reap(pid) {
@@ -157,7 +157,7 @@ fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> nix::Result<()> 
 
 /// A writer that hangs must hold nothing of softstop's open: neither the log's pipe, whose reader waits for its end, nor ports nor
 /// children's pipes. One by one, since close_range is too new for some sandboxes; numbers are given out from the lowest.
-pub(super) fn close_all(first: i32) {
+pub(in crate::sys) fn close_all(first: i32) {
     let mut not_open = 0;
     for fd in first.. {
         // SAFETY: takes an integer; nothing of this process uses a descriptor any more, and one that is not open fails with EBADF.
