@@ -3,6 +3,7 @@
 //! A rule notes what it finds with a sentence (what is wrong), a reason (what happens in production; where the reference has it) and
 //! the exact change. docs/kubernetes.md lists them (a test compares), `tests/pod_rules/` has a manifest for each.
 
+mod asking;
 mod grace;
 mod hooks;
 mod launch;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::probes::{Asking, Endpoint, asking, own};
+use super::asking::{Asking, Endpoint, asking, own};
 use super::{Found, said};
 use crate::config::{Config, Handler, ReadinessOnDrain, Step, Task};
 use crate::pod::Case;

@@ -1,0 +1,137 @@
+//! Probes of the pod that ask softstop, and what they ask: by httpGet, by `softstop probe`, by curl. Pure.
+
+use crate::config::problem::Span;
+use crate::pod::Case;
+use crate::pod::launch::is_softstop;
+use crate::pod::view::{Container, Handler, Probe, ProbeKind};
+
+/// What answers behind a path of softstop's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    Startup,
+    Ready,
+    Live,
+    /// Always 200: /status, /metrics, /.
+    Always,
+}
+
+/// `None` for a path that softstop answers with 404, whatever the name of the check below it.
+pub fn endpoint(path: &str) -> Option<Endpoint> {
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let mut parts = path.trim_start_matches('/').splitn(2, '/');
+    let (first, check) = (parts.next().unwrap_or_default(), parts.next());
+    match first {
+        "startupz" => Some(Endpoint::Startup),
+        "readyz" => Some(Endpoint::Ready),
+        "livez" | "healthz" => Some(Endpoint::Live),
+        "status" | "metrics" | "" if check.is_none() => Some(Endpoint::Always),
+        _ => None,
+    }
+}
+
+/// A probe that asks softstop.
+pub struct Asking<'a> {
+    pub probe: Probe<'a>,
+    /// `None`: a path that softstop does not have.
+    pub endpoint: Option<Endpoint>,
+    /// How it asks, for messages: `/readyz`, `softstop probe ready`.
+    pub shown: &'a str,
+    /// Where it says so.
+    pub mark: Span,
+    /// A program in the container asks, and not the kubelet.
+    pub by_program: bool,
+}
+
+impl<'a> Asking<'a> {
+    fn new(case: &Case<'a>, container: Container<'a>, probe: Probe<'a>) -> Option<Asking<'a>> {
+        let is_own = |number: Option<u16>| number.is_some() && number == case.port();
+        let (endpoint, shown, mark, by_program) = match &probe.handler {
+            Handler::Http { port, path, node } => {
+                let mark = node.get("path").unwrap_or(*node).mark();
+                is_own(container.port((*port)?)).then(|| (endpoint(path), *path, mark, false))?
+            }
+            Handler::Exec(words) => {
+                let mark = probe.node.at(&["exec", "command"]).unwrap_or(probe.node).mark();
+                let (endpoint, shown) = by_words(words, container.name == case.container.name, case.port())?;
+                (endpoint, shown, mark, true)
+            }
+            Handler::Tcp(_) | Handler::Sleep(_) | Handler::Grpc | Handler::None => return None,
+        };
+        Some(Asking { probe, endpoint, shown, mark, by_program })
+    }
+
+    /// What to write for this kind of question instead.
+    pub fn instead(&self, right: &str) -> String {
+        if !self.by_program {
+            return format!("write path: {right}");
+        }
+        let target = match endpoint(right) {
+            Some(Endpoint::Startup) => "startup",
+            Some(Endpoint::Live) => "live",
+            _ => "ready",
+        };
+        format!("write exec: {{ command: [\"/softstop\", \"probe\", \"{target}\"] }}, or httpGet with path: {right}")
+    }
+}
+
+/// `softstop probe ready`, alone or in a shell's script, and what asks softstop's port by a URL (`curl localhost:9180/readyz`).
+/// `own`: in softstop's own container, where its control socket is.
+fn by_words<'a>(words: &[&'a str], own: bool, port: Option<u16>) -> Option<(Option<Endpoint>, &'a str)> {
+    let pieces: Vec<&str> = words.iter().flat_map(|w| w.split_whitespace()).collect();
+    let bare = |word: &'a str| word.trim_matches(['"', '\'', ';', ')']);
+    let asks = pieces.windows(2).position(|pair| is_softstop(pair[0]) && pair[1] == "probe");
+    let behind = asks.map_or(&pieces[..], |at| &pieces[at + 2..]);
+    if asks.is_some()
+        && let Some(named) = behind.iter().find_map(|w| match bare(w) {
+            "ready" => Some((Endpoint::Ready, "softstop probe ready")),
+            "live" => Some((Endpoint::Live, "softstop probe live")),
+            "startup" => Some((Endpoint::Startup, "softstop probe startup")),
+            _ => None,
+        })
+    {
+        return own.then_some((Some(named.0), named.1));
+    }
+    behind.iter().find_map(|word| {
+        let rest = bare(word).strip_prefix("http://").unwrap_or(bare(word));
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
+        let number = authority.rsplit_once(':')?.1.parse::<u16>().ok()?;
+        (Some(number) == port).then(|| (endpoint(path), path))
+    })
+}
+
+/// The probes of the pod that ask softstop: those of other containers may, too.
+pub fn asking<'a>(case: &Case<'a>) -> Vec<Asking<'a>> {
+    let all = case.workload.pod.containers().into_iter().flat_map(|c| c.probes().map(move |p| (c, p)));
+    all.filter_map(|(container, probe)| Asking::new(case, container, probe)).collect()
+}
+
+/// Those of the kubelet, over HTTP.
+pub fn by_kubelet<'a>(case: &Case<'a>) -> impl Iterator<Item = Asking<'a>> {
+    asking(case).into_iter().filter(|a| !a.by_program)
+}
+
+/// The same of one probe of softstop's own container.
+pub fn own<'a>(case: &Case<'a>, kind: ProbeKind) -> Option<Asking<'a>> {
+    Asking::new(case, *case.container, case.container.probe(kind)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_softstops_endpoints() {
+        for (path, expected) in [
+            ("/readyz", Some(Endpoint::Ready)),
+            ("/readyz/web?verbose", Some(Endpoint::Ready)),
+            ("/healthz", Some(Endpoint::Live)),
+            ("/startupz?x", Some(Endpoint::Startup)),
+            ("/", Some(Endpoint::Always)),
+            ("/status", Some(Endpoint::Always)),
+            ("/status/x", None),
+            ("/ready", None),
+        ] {
+            assert_eq!(endpoint(path), expected, "{path}");
+        }
+    }
+}
