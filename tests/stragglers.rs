@@ -70,6 +70,15 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
     assert_eq!(times(&ended, "daemon told"), 1, "{}", ended.all());
 }
 
+/// Not only once their leader has ended, as stragglers: they have their time beside it.
+#[test]
+fn the_members_of_a_group_are_told_while_its_leader_goes_on() {
+    let command = format!("trap '' TERM; perl {CHILD} exit-on:TERM:0 say:up wait; exit 5");
+    let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).not_pid1().start();
+    running.wait_for("up");
+    stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
+}
+
 /// Many programs take a second SIGTERM for "at once".
 #[test]
 fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_has_died() {
