@@ -279,6 +279,28 @@ fn what_is_left_of_a_group_is_looked_at_while_its_end_is_waited_for() {
     running.stop_within(Duration::from_secs(5));
 }
 
+/// Nor is anything looked at once the group is empty and nobody is left to be told.
+#[test]
+fn an_empty_group_is_looked_at_no_more() {
+    let dir = Dir::new();
+    let text = format!(
+        "grace = \"5s\"\n[[process]]\nname = \"a\"\ncommand = [\"sh\", \"-c\", \"sleep 1000 & exit 1\"]\nrestart = \"never\"\n\
+         on_exit = \"continue\"\n[[process]]\nname = \"clock\"\n\
+         command = [\"sh\", \"-c\", \"while sleep 0.2; do echo >> {}; done\"]\n",
+        dir.text("clock")
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
+    running.wait_for("a: ended").wait_until("some time has passed", |_| dir.lines("clock").len() >= 5);
+    let woken = |r: &Running| -> u64 {
+        processes::status_field(r.pid(), "voluntary_ctxt_switches").and_then(|n| n.parse().ok()).unwrap_or(0)
+    };
+    let (ticks, before) = (dir.lines("clock").len(), woken(&running));
+    running.wait_until("two seconds have passed", |_| dir.lines("clock").len() >= ticks + 10);
+    let wakes = woken(&running) - before;
+    assert!(wakes < 10, "{wakes}");
+    running.stop_within(Duration::from_secs(5));
+}
+
 // === how many ===
 
 /// Thousands that live on: each is told, none twice, and softstop is gone in time.

@@ -70,6 +70,6 @@ mod tests {
         let another = Descendant { started: itself.started + 1, ..itself.clone() };
         assert!(!asked.has(&another), "its number has been given again");
         asked.forget(own);
-        assert!(!asked.has(&itself));
+        assert!(!asked.has(&itself) && !asked.has_child(own));
     }
 }
