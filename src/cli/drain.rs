@@ -9,14 +9,16 @@ use crate::config::check::values;
 use crate::config::network::Network;
 use crate::config::platform::Platform;
 use crate::config::prestop::{PreStop, Secret, Token};
-use crate::config::wait::WaitIdle;
+use crate::config::wait::{DEFAULT_QUIET, WaitIdle};
 use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Handler, Step, Task, When};
 use crate::signal::Signal;
 
 /// The step's name in the log.
 const NAME: &str = "open connections";
-/// The default minimum takes no more than this part of the grace.
-const PART: u32 = 3;
+/// The default minimum takes no more than this part of the grace, and the quiet window than that: with a short grace there is still to be
+/// an end of the wait that is no timeout.
+const MINIMUM: u32 = 3;
+const QUIET: u32 = 6;
 
 /// One word of `--drain`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -134,11 +136,81 @@ impl Wrapper {
             self.drain.iter().filter_map(|p| if let Ports::One(port) = p { Some(*port) } else { None }).collect();
         ports.sort_unstable();
         ports.dedup();
-        let minimum = self.drain_sleep.unwrap_or_else(|| platform.lag().min(grace / PART));
-        let idle = WaitIdle { listening: self.drain.contains(&Ports::Auto), minimum, ..WaitIdle::on(ports) };
         let unstated = self.common.grace.is_none() && self.drain_sleep.is_none();
         let longest = if unstated { platform.longest_drain() } else { None };
         let timeout = self.drain_timeout.or(longest);
+        let most = timeout.unwrap_or(grace);
+        let quiet = DEFAULT_QUIET.min(grace / QUIET);
+        let minimum = self.drain_sleep.unwrap_or_else(|| platform.lag().min(grace / MINIMUM).min(most));
+        let least = minimum.max(quiet);
+        if least > most {
+            return Err(format!(
+                "{} ({}) is less than the least that the wait of --drain takes ({}): it can never succeed",
+                if self.drain_timeout.is_some() { "--drain-timeout" } else { "the grace" },
+                humantime::format_duration(most),
+                humantime::format_duration(least)
+            ));
+        }
+        let listening = self.drain.contains(&Ports::Auto);
+        let idle = WaitIdle { listening, quiet, minimum, ..WaitIdle::on(ports) };
         Ok(step(Task { timeout, ..Task::new(NAME, Handler::WaitIdle(idle)) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn steps(platform: Platform, flags: &[&str]) -> Result<Vec<Step>, String> {
+        let all = ["softstop"].iter().chain(flags).chain(&["--", "/bin/app"]);
+        Cli::try_parse_from(all).unwrap().wrapper.config(platform).map(|config| config.drain)
+    }
+
+    /// Least, quiet, most.
+    fn times(platform: Platform, flags: &[&str]) -> (Duration, Duration, Option<Duration>) {
+        let steps = steps(platform, &[&["--drain", "auto"], flags].concat()).unwrap();
+        let [Step { tasks, .. }] = steps.as_slice() else { panic!("{steps:?}") };
+        let Handler::WaitIdle(idle) = &tasks[0].handler else { panic!("{tasks:?}") };
+        assert!(idle.listening && idle.ports.is_empty());
+        (idle.minimum, idle.quiet, tasks[0].timeout)
+    }
+
+    #[test]
+    fn what_a_platform_is_known_for_is_the_default() {
+        use Platform::{Ecs, Kubernetes, Unknown};
+        let s = Duration::from_secs;
+        for platform in [Kubernetes, Ecs] {
+            assert_eq!(times(platform, &[]), (s(5), s(2), None));
+        }
+        assert_eq!(times(Unknown, &[]), (s(0), s(2), Some(s(6))));
+        assert_eq!(times(Unknown, &["--grace", "40s"]), (s(0), s(2), None), "who says the grace knows");
+        assert_eq!(times(Unknown, &["--drain-sleep", "9s"]), (s(9), s(2), None));
+        assert_eq!(times(Kubernetes, &["--grace", "6s"]), (s(2), s(1), None));
+        assert_eq!(times(Kubernetes, &["--drain-timeout", "3s"]), (s(3), s(2), Some(s(3))));
+        assert_eq!(times(Kubernetes, &["--drain-sleep", "0s"]), (s(0), s(2), None));
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        for (flags, said) in [
+            (&["--drain-timeout", "3s"][..], "--drain-timeout without --drain"),
+            (&["--drain", "auto", "--drain-timeout", "1s"], "can never succeed"),
+            (&["--drain", "80", "--drain-sleep", "9s", "--drain-timeout", "8s"], "can never succeed"),
+            (&["--drain", "80", "--drain-sleep", "31s"], "can never succeed"),
+        ] {
+            let why = steps(Platform::Unknown, flags).unwrap_err();
+            assert!(why.contains(said), "{flags:?}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_platform_is_known_by_what_it_sets() {
+        let of = |name: &str| Platform::of(&|asked| asked == name);
+        assert_eq!(of("KUBERNETES_SERVICE_HOST"), Platform::Kubernetes);
+        assert_eq!(of("ECS_CONTAINER_METADATA_URI_V4"), Platform::Ecs);
+        assert_eq!(of("PATH"), Platform::Unknown);
     }
 }
