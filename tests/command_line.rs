@@ -109,9 +109,10 @@ fn what_is_wrong_with_a_configuration_is_told_as_json_too() {
 fn in_the_image_check_says_what_is_not_there() {
     let dir = Dir::new();
     dir.write("plain", "no program");
-    let config = "[[process]]\nname = 'a'\ncommand = ['no-such-program']\nuser = 'nobody-of-that-name'\nworking_dir = '/no/such/folder'\n\
+    // Below a file there is no folder, either.
+    let config = "[[process]]\nname = 'a'\ncommand = ['no-such-program']\nuser = 'nobody-of-that-name'\nworking_dir = 'plain/folder'\n\
         [[process]]\nname = 'b'\ncommand = ['./plain']\n[process.pre_stop]\nexec = ['no-such-hook']\n\
-        [[process]]\nname = 'c'\ncommand = ['tool']\nenv = { PATH = '/no/such/folder' }\n\
+        [[process]]\nname = 'c'\ncommand = ['tool']\nenv = { PATH = 'plain/folder' }\n\
         [[process]]\nname = 'fine'\ncommand = ['sh']\nuser = 'root'\nworking_dir = '/tmp'\n[[post_stop]]\nexec = ['/bin/true']\n";
     dir.write("my.toml", config);
     let said = softstop(&dir, &["check", "--here", "my.toml"]).expect(
@@ -119,10 +120,10 @@ fn in_the_image_check_says_what_is_not_there() {
         &[
             "\"no-such-program\" cannot be started here: not found in PATH",
             "unknown user \"nobody-of-that-name\"",
-            "\"/no/such/folder\" cannot be entered here: no such file",
+            "\"plain/folder\" cannot be entered here: no such file",
             "\"./plain\" is not executable: chmod +x it",
             "\"no-such-hook\" cannot be started here",
-            "\"tool\" cannot be started here: not found in PATH \"/no/such/folder\"",
+            "\"tool\" cannot be started here: not found in PATH \"plain/folder\"",
         ],
     );
     assert_eq!(said.err.matches("warning:").count(), 6, "{}", said.err);

@@ -61,7 +61,8 @@ fn runnable(file: &PathBuf) -> Result<(), String> {
 
 fn words(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => NOT_THERE.to_owned(),
+        // A file stands where a folder would have to be: PATH goes on past it.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NOT_THERE.to_owned(),
         _ => error.to_string(),
     }
 }
