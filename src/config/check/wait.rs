@@ -47,6 +47,10 @@ pub fn idle(reader: &mut Reader<'_>, field: &Field<'_>, site: &Site<'_>) -> Opti
     let silent = table.get("silent").map_or(Some(DEFAULT_SILENT), |f| reader.duration(&f, values::PAUSE));
     let quiet = table.get("quiet").map_or(Some(DEFAULT_QUIET), |f| reader.duration(&f, values::PAUSE));
     let minimum = table.get("minimum").map_or(Some(std::time::Duration::ZERO), |f| reader.duration(&f, values::PAUSE));
+    if let (Some(f), None, Some(1..)) = (table.get("connections"), table.get("minimum"), connections) {
+        let why = "`connections` without `minimum`: while those that may stay are active nobody sees who still comes";
+        reader.warn(&f.key, why, "add the time that load balancers take, such as minimum = \"5s\"");
+    }
     let example = "write ignore = [\"10.0.0.0/8\", \"loopback\"]";
     let ignore = table.get("ignore").map_or(Some(Vec::new()), |f| networks::networks(reader, &f, example));
     let connections = u32::try_from(connections?).ok()?;

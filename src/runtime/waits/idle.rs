@@ -170,9 +170,13 @@ impl Looks {
         match (&piece, listing) {
             (Ok(Some(_)), listing) => *walk = Some(listing),
             (Ok(None), Listing::Relay(relay)) => self.relay = Some(relay),
-            // What else refuses does not change its mind.
-            (Err(error), Listing::Relay(_)) if !may_pass(error) => self.held = HELD,
-            (Err(_), Listing::Relay(_)) => self.held += 1,
+            (Err(error), Listing::Relay(_)) if may_pass(error) => self.held += 1,
+            // A kernel that refuses does not change its mind; what has been seen may be seen again.
+            (Err(_), Listing::Relay(_)) => {
+                self.held = HELD;
+                *walk = Some(self.list());
+                return Ok(Some(Vec::new()));
+            }
             _ => {}
         }
         piece
