@@ -108,7 +108,7 @@ fn idle_waits_for_the_connection_and_no_longer() {
         let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
         tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))
     });
-    running.term().wait_for("finish open connections: 1 connection");
+    running.term().wait_for("finish open connections: 1 open, 1 active, ");
     let ended = running.wait(SOON);
     assert_eq!(slow.join().unwrap(), Some(200), "{}", ended.all());
     ended.expect_code(0).expect_not("timed out").expect("drain: finish open connections: done");

@@ -598,5 +598,5 @@ fn a_process_that_keeps_a_connection_s_lock_holds_nobody() {
     let ended = running.wait(GRACE);
     let (took, outcome, _) = step(&dir, &ended.all());
     assert_eq!(outcome, "timed_out");
-    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }
