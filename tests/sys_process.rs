@@ -48,6 +48,7 @@ struct Case {
     run: fn(),
 }
 
+const SOON: Duration = Duration::from_secs(5);
 const BLOCKED: SignalSet = SignalSet::of(&[libc::SIGUSR2, libc::SIGCHLD, 33, 50]);
 const IGNORED: SignalSet = SignalSet::of(&[libc::SIGHUP, libc::SIGPIPE, libc::SIGCHLD]);
 
@@ -120,7 +121,7 @@ fn run_all(cases: &[Case]) -> ExitCode {
     process::become_subreaper().unwrap();
     for case in cases {
         let result = launch(case);
-        tree::kill_everything(Duration::from_secs(5));
+        tree::kill_everything(SOON, SOON);
         reap_all();
         match result {
             Ok(()) => println!("test {} ... ok", case.name),
@@ -541,10 +542,10 @@ fn descendants() {
     assert_eq!(signalled, 2);
     until(|| names(&|pid| pid == hook).is_empty().then_some(()));
     assert_eq!(names(&|_| false), ["sh", "sleep", "sleep"], "the hook and what is below it were spared");
-    let killed = tree::kill_everything(Duration::from_secs(5));
+    let killed = tree::kill_everything(SOON, SOON);
     assert_eq!((killed.count, killed.complete), (3, true));
     reap_all();
-    assert_eq!(tree::kill_everything(Duration::ZERO).count, 0);
+    assert_eq!(tree::kill_everything(Duration::ZERO, Duration::ZERO).count, 0);
 }
 
 /// Many in a ring, each of whom sees the end of the one before it, as a supervisor does that starts it again.
@@ -559,7 +560,7 @@ fn nobody_acts() {
     let written = || fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(wait(parent), Exit::Code(0));
     until(|| (written().len() >= 120).then_some(()));
-    let killed = tree::kill_everything(Duration::from_secs(5));
+    let killed = tree::kill_everything(SOON, SOON);
     reap_all();
     let written = written();
     let _ = fs::remove_file(&file);
@@ -573,7 +574,7 @@ fn growing_tree() {
     sh("exec 2>/dev/null; f() { f & f & wait; }; while :; do f; done");
     until(|| (tree::descendants(&|_| false).unwrap().len() > 20).then_some(()));
     until(|| {
-        let killed = tree::kill_everything(Duration::from_millis(50));
+        let killed = tree::kill_everything(Duration::from_millis(50), SOON);
         while let Peek::Dead { pid, .. } = reap::peek() {
             reap::reap(pid).unwrap();
         }
@@ -688,7 +689,7 @@ fn init() {
     let launcher = sh("setsid sleep 1000 & setsid sleep 1000 & exit 0");
     assert_eq!(wait(launcher), Exit::Code(0));
     assert_eq!(reap::peek(), Peek::Busy);
-    assert!(tree::kill_everything(Duration::from_secs(5)).complete);
+    assert!(tree::kill_everything(SOON, SOON).complete);
     let mut killed = 0;
     while reap::peek() != Peek::NoChildren {
         if let Peek::Dead { pid, exit } = reap::peek() {
@@ -734,6 +735,6 @@ fn foreign_proc() {
     assert!(error.to_string().contains("another pid namespace"), "{error}");
     assert!(tree::descendants(&|_| false).is_err());
     assert_eq!(softstop::sys::procfs::snapshot(child).state, None, "that would be another process");
-    assert!(tree::kill_everything(Duration::ZERO).complete);
+    assert!(tree::kill_everything(Duration::ZERO, Duration::ZERO).complete);
     assert_eq!(wait(child), Exit::Signal { signal: Signal::KILL, core: false });
 }

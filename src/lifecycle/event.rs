@@ -86,6 +86,8 @@ pub enum Event {
     /// So many processes live below softstop: ending them takes time.
     Crowd {
         processes: usize,
+        /// The longest that softstop has been ready and was not given the processor, from the stop request on.
+        waited: Duration,
     },
     /// An order over the control socket, or `GET /prestop`; answered by one `Action::Answer`, now or later.
     Ordered {

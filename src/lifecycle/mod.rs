@@ -204,7 +204,7 @@ impl Machine {
             Event::Unsignalled { group: None } => self.stragglers_grew(),
             Event::NotSent { process, signal } => self.not_sent(process, signal),
             Event::SignalAnswered { ask, process, signal, error } => self.signal_answered(ask, process, signal, error),
-            Event::Crowd { processes } => self.on_crowd(processes),
+            Event::Crowd { processes, waited } => self.on_crowd(processes, waited),
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
             Event::AskerGone { ask } => self.on_asker_gone(ask),
             // What follows from it is done by now.

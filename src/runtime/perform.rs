@@ -20,8 +20,10 @@ use crate::sys::stdio::pipe;
 use crate::sys::users::{self, Credentials};
 use crate::sys::{by_name, process, reap, target, tree};
 
-/// One sweep with SIGKILL over everything takes at most so long; the machine orders the next.
-const SWEEP_LIMIT: Duration = Duration::from_millis(20);
+/// One sweep with SIGKILL over everything takes so much of our processor time, and of what is left of the grace no more than this
+/// part; the machine orders the next.
+const SWEEP_WORK: Duration = Duration::from_millis(20);
+const SWEEP_LIMIT: u32 = 2;
 /// Sweeps take no more than this part of the time once one has reached everybody.
 const SWEEP_PART: u32 = 20;
 /// With less than this left, nobody looks through all processes any more: leaving in time comes first.
@@ -66,8 +68,10 @@ impl Shell {
             Action::KillEverything if process::is_pid1() && self.next_sweep.is_some_and(|at| Instant::now() < at) => {}
             Action::KillEverything => {
                 self.swept = true;
+                // Whatever it took from others they have no use for any more.
+                let _ = process::raise_priority();
                 let began = Instant::now();
-                let swept = tree::kill_everything(SWEEP_LIMIT);
+                let swept = tree::kill_everything(SWEEP_WORK, self.left_or_grace() / SWEEP_LIMIT);
                 self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
             }
             Action::Census => self.census = true,

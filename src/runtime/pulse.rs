@@ -1,6 +1,7 @@
 //! Whether softstop itself gets to run: paused, starved or suspended it is late, and the machine is told (I13). In a container whose
-//! processor time is used up (a CPU limit, fifty busy workers) the kernel shares evenly, and one of fifty has too little to end the
-//! others in time. What is being stopped is then given the lower priority, which needs no privilege.
+//! processor time is used up (a CPU limit, fifty busy workers, a fork bomb) the kernel shares evenly, and one of fifty has too little to
+//! end the others in time. softstop then takes the highest priority, where that is permitted, and gives what is being stopped the lowest,
+//! which needs no privilege: everybody below it, however many they are and wherever they have moved.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use tokio::time::Instant;
 use super::shell::Shell;
 use crate::lifecycle::event::Event;
 use crate::report::{Note, Secs};
-use crate::sys::{process, tree};
+use crate::sys::process::{self, Waited};
+use crate::sys::tree::Walk;
 
 /// Lost in one piece before anything is done about it: more than a busy machine costs now and then.
 const LOST: Duration = Duration::from_millis(250);
@@ -27,14 +29,48 @@ pub(super) struct Pulse {
     cpu: Duration,
     /// When the loop went to sleep last.
     slept: Instant,
-    /// Done, once for good.
-    lowered: bool,
+    waited: Waited,
+    /// When the loop went to sleep last.
+    waited_before: Duration,
+    /// Before a turn: the longest in this stop, or the last.
+    longest_wait: Duration,
+    /// That priorities were changed was said.
+    told: bool,
+    /// Everybody below us, as far as they have been given the lower priority.
+    lowering: Option<Walk>,
+    /// Not before then again: who has it hands it down, so few are left.
+    next_lowering: Instant,
 }
+
+/// Giving the lower priority to thousands takes this much of our processor time in one turn: by the clock it may take long.
+const LOWERING: Duration = Duration::from_millis(1);
+/// And is begun again after so long, if softstop is late again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Pulse {
     pub(super) fn new() -> Pulse {
         let now = Instant::now();
-        Pulse { began: now, cpu: process::cpu_time(), slept: now, lowered: false }
+        Pulse {
+            began: now,
+            cpu: process::cpu_time(),
+            slept: now,
+            waited: Waited::open(),
+            waited_before: Duration::ZERO,
+            longest_wait: Duration::ZERO,
+            told: false,
+            lowering: None,
+            next_lowering: now,
+        }
+    }
+
+    /// The longest that softstop was ready for a turn and did not get to run, from the stop request on; zero when a busy machine may
+    /// cost that now and then.
+    pub(super) fn waited(&self) -> Duration {
+        if self.longest_wait >= LOST { self.longest_wait } else { Duration::ZERO }
+    }
+
+    pub(super) fn under_way(&self) -> bool {
+        self.lowering.is_some()
     }
 }
 
@@ -42,6 +78,7 @@ impl Shell {
     /// The loop goes to sleep. When its next turn is due at the latest, whatever else is waited for.
     pub(super) fn next_beat(&mut self) -> Option<Instant> {
         self.pulse.slept = Instant::now();
+        self.pulse.waited_before = self.pulse.waited.so_far();
         let beats = !self.runs.is_empty() || self.machine.borrow().waits_for_ends();
         beats.then(|| self.pulse.slept + BEAT)
     }
@@ -50,6 +87,11 @@ impl Shell {
     pub(super) fn turn_begins(&mut self, due: Option<Instant>) -> bool {
         let now = Instant::now();
         (self.pulse.began, self.pulse.cpu) = (now, process::cpu_time());
+        let waited = self.pulse.waited.so_far();
+        let wait = waited.saturating_sub(self.pulse.waited_before);
+        // The last turn before the stop is the one in which it was requested.
+        let longest = if self.machine.borrow().stopping() { self.pulse.longest_wait } else { Duration::ZERO };
+        self.pulse.longest_wait = wait.max(longest);
         let late = due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
         if late < LATE {
             return false;
@@ -84,19 +126,35 @@ impl Shell {
     }
 
     fn make_room(&mut self, lost: Duration) {
-        if !self.machine.borrow().stopping() || std::mem::replace(&mut self.pulse.lowered, true) {
+        if !self.machine.borrow().stopping() {
             return;
         }
-        // None of these has been reaped: the groups are their own. One call each, as there is no time for more.
+        let _ = process::raise_priority();
+        // At once, and without /proc: none of these has been reaped, so the groups are their own.
         for pid in self.children.keys() {
             let _ = process::lower_priority(*pid);
         }
-        // And what has daemonised, each with its own group.
-        let mut adopted = tree::children(process::own_pid()).unwrap_or_default();
-        adopted.retain(|pid| !self.children.contains_key(pid));
-        for pid in adopted {
-            let _ = process::lower_priority(pid);
+        let now = Instant::now();
+        if self.pulse.lowering.is_none() && now >= self.pulse.next_lowering {
+            self.pulse.next_lowering = now + AGAIN;
+            self.pulse.lowering = Walk::begin(true).ok();
+            self.go_on_lowering();
         }
-        self.account.note(Note::HeldUp { lost: Secs(lost) });
+        if !std::mem::replace(&mut self.pulse.told, true) {
+            self.account.note(Note::HeldUp { lost: Secs(lost) });
+        }
+    }
+
+    /// One piece of what is under way; our own children are the first.
+    pub(super) fn go_on_lowering(&mut self) {
+        let Some(mut walk) = self.pulse.lowering.take() else { return };
+        let began = process::cpu_time();
+        while let Some(found) = walk.next(&|pid| self.account.writers.owns(pid)) {
+            let _ = process::lower_priority(found.pid);
+            if process::cpu_time().saturating_sub(began) >= LOWERING {
+                self.pulse.lowering = Some(walk);
+                return;
+            }
+        }
     }
 }

@@ -30,9 +30,9 @@ thread_local! {
 /// Run `softstop`, or a part of it. A panic is a fault of ours, and what we started must not go on without an init: it is killed, which
 /// as PID 1 the kernel would do. Exit code 70 then, and the termination log has it.
 pub fn guarded(termination_log: Option<PathBuf>, softstop: impl FnOnce() -> u8) -> u8 {
-    const LIMIT: Duration = Duration::from_millis(500);
+    const WORK: Duration = Duration::from_millis(100);
     catch_unwind(AssertUnwindSafe(softstop)).unwrap_or_else(|_| {
-        let _swept = tree::kill_everything(LIMIT);
+        let _swept = tree::kill_everything(WORK, LIMIT);
         let why = FAULT.take();
         record(termination_log.as_deref(), exit::INTERNAL, if why.is_empty() { "softstop has a fault" } else { &why });
         exit::INTERNAL

@@ -228,9 +228,9 @@ impl Shell {
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
                 () = sleep_until(self.groups.next_look()) => {}
-                () = sleep_until(self.stragglers.next_look()) => {}
-                // More stragglers than are signalled in one turn.
-                () = tokio::task::yield_now(), if self.stragglers.under_way() => {}
+                () = sleep_until(self.stragglers.next()) => {}
+                // More processes than are signalled, or given another priority, in one turn.
+                () = tokio::task::yield_now(), if self.stragglers.under_way() || self.pulse.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
@@ -258,6 +258,7 @@ impl Shell {
                 self.push(Event::Tick);
             }
             self.look_at_groups_again(now);
+            self.go_on_lowering();
             self.go_on_signalling();
             self.look_for_stragglers();
             self.count_the_crowd();
@@ -271,7 +272,7 @@ impl Shell {
     fn deaf(self, error: &std::io::Error) -> u8 {
         let why = format!("cannot receive signals: {error}; killing what was started");
         tracing::error!("{why}");
-        let _swept = tree::kill_everything(LAST_SWEEP);
+        let _swept = tree::kill_everything(LAST_SWEEP, PATIENCE);
         super::refusal::record(self.plan.config.termination_log.as_deref(), crate::exit::INTERNAL, &why);
         self.sink.flush_some();
         crate::exit::INTERNAL
@@ -393,7 +394,7 @@ impl Shell {
         Instant::now() + (left - LEAVE.min(left / 2))
     }
 
-    fn left_or_grace(&self) -> Duration {
+    pub(super) fn left_or_grace(&self) -> Duration {
         self.left(Instant::now()).unwrap_or(self.plan.config.grace)
     }
 

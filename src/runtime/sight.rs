@@ -202,7 +202,9 @@ impl Shell {
     }
 
     fn tell_of_pids(&mut self, pids: Pids) {
-        let census = tree::census(COUNTING);
+        // In the stop the processor time is better spent, and a crowd is counted anyway.
+        let stopping = self.machine.borrow().stopping();
+        let census = if stopping { tree::Census::default() } else { tree::census(COUNTING) };
         let parent = census.worst_parent.map(|(comm, pid)| format!("{comm} (pid {pid})"));
         self.account.note(Note::PidsNear {
             current: pids.current,

@@ -30,8 +30,10 @@ const MEMBERS: Duration = Duration::from_millis(50);
 const NAMED: usize = 10;
 /// More processes than this are a crowd, which the machine has to know of.
 const CROWD: usize = 50;
-/// Counted this often during the stop.
+/// Counted this often during the stop, or less often: counting takes no more than [`PART`] of the time.
 const COUNT: Duration = Duration::from_millis(250);
+/// And no more of our processor time at once: whoever has had much must wait long for more, where there is little.
+const COUNTED: Duration = Duration::from_millis(1);
 
 /// `None`: those that belong to no group that is waited for.
 type Of = Option<ProcId>;
@@ -45,8 +47,8 @@ pub(super) struct Stragglers {
     next_count: Instant,
     /// A count that is under way, and how many so far.
     counting: Option<(Walk, usize)>,
-    /// The crowd that the machine knows of.
-    crowd: usize,
+    /// The crowd that the machine knows of, and how long softstop had waited for the processor.
+    crowd: (usize, Duration),
     /// Somebody was told to go.
     told: bool,
     /// That they cannot be seen was said.
@@ -78,7 +80,7 @@ impl Stragglers {
             next_look: now,
             next_count: now,
             counting: None,
-            crowd: 0,
+            crowd: (0, Duration::ZERO),
             told: false,
             blind_told: false,
             signalled: BTreeMap::new(),
@@ -87,8 +89,14 @@ impl Stragglers {
     }
 
     /// When to look for new ones; `None`: not at all.
-    pub(super) fn next_look(&self) -> Option<Instant> {
+    fn next_look(&self) -> Option<Instant> {
         (!self.standing.is_empty()).then_some(self.next_look)
+    }
+
+    /// When to look or count next; `None`: not at all, or whenever softstop is awake.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let count = self.counting.is_some().then_some(self.next_count);
+        self.next_look().into_iter().chain(count).min()
     }
 
     /// How many of its group have been sent a signal since it ended.
@@ -97,7 +105,7 @@ impl Stragglers {
     }
 
     pub(super) fn under_way(&self) -> bool {
-        !self.under_way.is_empty() || self.counting.is_some()
+        !self.under_way.is_empty()
     }
 
     /// The process is started again, or nothing is left of its group.
@@ -309,40 +317,45 @@ impl Shell {
         }
     }
 
-    /// During the stop: how many processes will have to be ended.
+    /// During the stop: how many processes will have to be ended, and how long that may have to wait for the processor.
     pub(super) fn count_the_crowd(&mut self) {
-        let now = Instant::now();
         if !self.machine.borrow().stopping() {
             return;
         }
-        if self.stragglers.counting.is_none() {
-            if now < self.stragglers.next_count {
-                return;
-            }
-            self.stragglers.next_count = now + COUNT;
-            if process::is_pid1() {
-                // All of the namespace are ours.
-                return self.counted(procfs::count_processes().unwrap_or_default());
-            }
-            self.stragglers.counting = Walk::begin(true).ok().map(|walk| (walk, 0));
+        let (known, count) = (self.stragglers.crowd, self.count());
+        let (processes, waited) = (count.map_or(known.0, |count| count.max(known.0)), self.pulse.waited());
+        if processes > CROWD && (processes > known.0 || waited > known.1) {
+            // Before they keep the processor from us.
+            let _ = process::raise_priority();
+            self.stragglers.crowd = (processes, waited);
+            self.push(Event::Crowd { processes, waited });
         }
-        let Some((mut walk, mut count)) = self.stragglers.counting.take() else { return };
-        while walk.next(&|_| false).is_some() {
-            count += 1;
-            if now.elapsed() >= PIECE {
-                self.stragglers.counting = Some((walk, count));
-                return;
-            }
-        }
-        self.stragglers.next_count = Instant::now() + COUNT;
-        self.counted(count);
     }
 
-    fn counted(&mut self, processes: usize) {
-        if processes > CROWD && processes > self.stragglers.crowd {
-            self.stragglers.crowd = processes;
-            self.push(Event::Crowd { processes });
+    /// One piece of it, and how many are known now; `None`: not due.
+    fn count(&mut self) -> Option<usize> {
+        let (now, cpu) = (Instant::now(), process::cpu_time());
+        if now < self.stragglers.next_count {
+            return None;
         }
+        let begun = self.stragglers.counting.take();
+        let (over, counted) = if process::is_pid1() {
+            // All of the namespace are ours.
+            (true, procfs::count_processes())
+        } else if let Some((mut walk, mut count)) = begun.or_else(|| Some((Walk::begin(true).ok()?, 0))) {
+            let mut over = false;
+            while !over && process::cpu_time().saturating_sub(cpu) < COUNTED {
+                over = walk.next(&|_| false).is_none();
+                count += usize::from(!over);
+            }
+            self.stragglers.counting = (!over).then_some((walk, count));
+            (over, Some(count))
+        } else {
+            (true, None)
+        };
+        let pause = now.elapsed().saturating_mul(PART);
+        self.stragglers.next_count = Instant::now() + if over { COUNT.max(pause) } else { COUNT.min(pause) };
+        counted
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use super::limits;
@@ -59,6 +60,28 @@ pub fn cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// How long softstop has been ready to run and was not given a processor, since it began: the kernel counts it, a processor limit that
+/// is used up included. Not while it is stopped or frozen. Kept open, as it is read often.
+#[derive(Debug)]
+pub struct Waited(Option<fs::File>);
+
+impl Waited {
+    pub fn open() -> Waited {
+        Waited(fs::File::open("/proc/thread-self/schedstat").ok())
+    }
+
+    /// Zero where the kernel does not say.
+    pub fn so_far(&self) -> Duration {
+        use std::os::unix::fs::FileExt;
+        let mut text = [0; 96];
+        let len = self.0.as_ref().and_then(|file| file.read_at(&mut text, 0).ok()).unwrap_or(0);
+        let text = text.get(..len).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default();
+        // Nanoseconds on a processor, nanoseconds waited, turns.
+        let waited = text.split_ascii_whitespace().nth(1).and_then(|n| n.parse().ok());
+        Duration::from_nanos(waited.unwrap_or(0))
+    }
+}
+
 /// Asks to be scheduled soon rather than long: turns of 0.1 ms, which Linux 6.12 and later honour by waking us before those that
 /// compute. Needs no privilege, takes nothing from anybody, and is not handed down to children.
 ///
@@ -89,16 +112,52 @@ fn check_long(rc: libc::c_long) -> io::Result<()> {
     if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Gives a child that has not been reaped, and everybody in its group, the lowest priority (nice 19).
+/// The lowest of all priorities, and the highest.
+const LOWEST: libc::c_int = 19;
+const HIGHEST: libc::c_int = -20;
+
+/// The niceness that softstop was started with, once its own is another.
+static STARTED_WITH: AtomicI32 = AtomicI32::new(HIGHEST);
+
+/// Gives softstop itself the highest priority (nice -20): whoever has to end the others must get to run. What is started from now on
+/// gets the niceness that softstop was started with.
+///
+/// # Errors
+/// EACCES and EPERM without the capability `SYS_NICE`, which containers rarely have; go on without.
+pub fn raise_priority() -> io::Result<()> {
+    if STARTED_WITH.load(Ordering::Relaxed) != HIGHEST {
+        return Ok(());
+    }
+    // SAFETY: takes two integers and touches no memory; of ourselves it does not fail.
+    let own = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    // SAFETY: takes three integers and touches no memory.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, HIGHEST) })?;
+    STARTED_WITH.store(own, Ordering::Relaxed);
+    Ok(())
+}
+
+/// In a child, between fork and exec: the niceness that softstop was started with. Never a better one than it has, so it is permitted.
+pub(super) fn give_back_priority() {
+    let own = STARTED_WITH.load(Ordering::Relaxed);
+    if own != HIGHEST {
+        // SAFETY: takes three integers and touches no memory.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, own) };
+    }
+}
+
+/// Gives a process below us, and everybody in the group that it leads, the lowest priority (nice 19). That needs no privilege.
+///
+/// A process that others reap may have ended, and its pid be somebody else's: all pids would have to have been given out since it was
+/// looked at, and he would lose priority and nothing else.
 ///
 /// # Errors
 /// EPERM when it runs as somebody else and we may not; ESRCH when there is no such process.
 pub fn lower_priority(pid: i32) -> io::Result<()> {
     let pid = libc::id_t::try_from(pid).ok().filter(|pid| *pid > 1).ok_or(io::ErrorKind::InvalidInput)?;
-    // SAFETY: takes three integers and touches no memory. The child is not always its group's leader.
-    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 19) })?;
+    // SAFETY: takes three integers and touches no memory. It is not always its group's leader.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, LOWEST) })?;
     // SAFETY: as above.
-    let _members = unsafe { libc::setpriority(libc::PRIO_PGRP, pid, 19) };
+    let _members = unsafe { libc::setpriority(libc::PRIO_PGRP, pid, LOWEST) };
     Ok(())
 }
 

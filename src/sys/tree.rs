@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::process::{check, is_pid1, kill, own_pid};
+use super::process::{check, cpu_time, is_pid1, kill, own_pid};
 use super::procfs::{self, Stat, read_stat};
 use crate::signal::Signal;
 
@@ -249,11 +249,11 @@ pub fn signal(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
 /// Processes looked at before PID 1 kills them all in one step: some ten milliseconds.
 const LOOKED_AT: usize = 2000;
 
-/// A sweep of PID 1 is broken off after so many times its limit: leaving in time comes first.
-const MOST: u32 = 5;
-
 /// More than this may be a fork bomb.
 const CROWD: usize = 50;
+
+/// A crowd may take so many times as much processor time of ours: leaving in time comes first.
+const MOST: u32 = 5;
 
 /// What a sweep of [`kill_everything`] came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -269,38 +269,46 @@ pub struct Killed {
 ///
 /// As PID 1, where it hits nobody but our own (processes of parent 0 belong to the container runtime or to another container), the kernel
 /// does it in one step that no fork can outrun: `kill(-1)`. There may be too many to know that ([`LOOKED_AT`]): then, too, as leaving
-/// in time comes first, and whoever is left when PID 1 leaves is killed anyway.
+/// in time comes first, and whoever is left when PID 1 leaves is killed anyway. A crowd keeps the processor from whoever looks, so
+/// it is stopped first, in one step as well; whoever is not ours goes on after the look.
 ///
 /// Otherwise everybody is stopped before anybody is killed: who is stopped does not fork, and keeps the place (`pids.max`) that a fork
-/// bomb fills again as soon as a dead one has left it. They are looked for again and again until nothing new appears or `limit` has passed,
-/// which is overrun by at most one sweep; a crowd has [`MOST`] times as long.
-pub fn kill_everything(limit: Duration) -> Killed {
-    if is_pid1() && !strangers() && kill_all().is_ok() {
+/// bomb fills again as soon as a dead one has left it. They are looked for again and again until nothing new appears, or that has taken
+/// `work` of our processor time (a crowd: [`MOST`] times as much) or the time `limit`, but twice at least: whoever's parent dies during a
+/// look may be missed by it. It is processor time because the more of them still run, the longer a look takes, and the worse it is to
+/// leave the rest running.
+pub fn kill_everything(work: Duration, limit: Duration) -> Killed {
+    if is_pid1() && !beside_strangers() && kill_all().is_ok() {
         return Killed { count: children(own_pid()).map_or(0, |pids| pids.len()), complete: true };
     }
-    let start = Instant::now();
-    let enough = || is_pid1() && start.elapsed() >= MOST * limit;
+    let (began, worked) = (Instant::now(), cpu_time());
     let mut found: HashMap<(i32, u64), Descendant> = HashMap::new();
+    let over = |found: &HashMap<_, _>| {
+        let work = if found.len() > CROWD { MOST * work } else { work };
+        cpu_time().saturating_sub(worked) >= work || began.elapsed() >= limit
+    };
     let mut complete = false;
+    let mut looks = 0;
     while !complete {
+        looks += 1;
         let Ok(mut walk) = Walk::begin(true) else {
             // Blind: as init the kernel can do it for us, otherwise the caller's own pids and groups are all there is.
             complete = is_pid1() && kill_all().is_ok();
             break;
         };
         let known = found.len();
-        while !enough()
-            && let Some(target) = walk.next(&|_| false)
-        {
+        let mut late = false;
+        while !late && let Some(target) = walk.next(&|_| false) {
             // At once, before its children are listed. What may not be signalled (EPERM) must not keep the loop going either.
             if target.lives && !found.contains_key(&(target.pid, target.started)) {
                 let _ = send(&target, &[Signal::STOP]);
                 found.insert((target.pid, target.started), target);
+                // When PID 1 leaves, whoever is left goes; others owe each at least a look.
+                late = is_pid1() && over(&found);
             }
         }
-        complete = found.len() == known && !enough();
-        let limit = if found.len() > CROWD { MOST * limit } else { limit };
-        if start.elapsed() >= limit {
+        complete = found.len() == known && !late;
+        if late || looks >= 2 && over(&found) {
             break;
         }
     }
@@ -312,22 +320,38 @@ pub fn kill_everything(limit: Duration) -> Killed {
 
 /// SIGKILL to every process of the PID namespace but its init, in one step that no fork can outrun. Only as that init.
 fn kill_all() -> io::Result<()> {
+    signal_all(Signal::KILL)
+}
+
+fn signal_all(signal: Signal) -> io::Result<()> {
     if !is_pid1() {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
-    match kill(-1, libc::SIGKILL) {
+    match kill(-1, signal.number()) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         result => result,
     }
 }
 
-/// Whether our PID namespace holds processes that came in from outside, as far as [`LOOKED_AT`] shows.
-fn strangers() -> bool {
+/// As PID 1: whether our PID namespace holds processes that came in from outside, as far as [`LOOKED_AT`] shows. A crowd is stopped
+/// then; they are not.
+fn beside_strangers() -> bool {
     let own = own_pid();
     // Where nobody can be seen nobody is seen to be one.
     let Some(entries) = procfs::check_namespace().ok().and_then(|()| fs::read_dir("/proc").ok()) else { return false };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.take(LOOKED_AT).any(|pid| pid != own && read_stat(pid).is_ok_and(|stat| stat.ppid == 0))
+    let pids: Vec<i32> = pids.take(LOOKED_AT).collect();
+    if pids.len() > CROWD {
+        let _ = signal_all(Signal::STOP);
+    }
+    let is_stranger = |pid: &&i32| **pid != own && read_stat(**pid).is_ok_and(|stat| stat.ppid == 0);
+    let strangers: Vec<&i32> = pids.iter().filter(is_stranger).collect();
+    if pids.len() > CROWD {
+        for pid in &strangers {
+            let _ = kill(**pid, libc::SIGCONT);
+        }
+    }
+    !strangers.is_empty()
 }
 
 /// A direct child is ours until we reap it. Anything deeper is reaped by others.

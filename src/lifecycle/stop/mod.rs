@@ -24,6 +24,7 @@ use super::health::ProbeRun;
 use super::late::LATE;
 use super::process::{End, PostStart, Proc, State};
 use super::task::TaskRun;
+use super::up::KILL_WAIT;
 use super::{Machine, Stage as Whole};
 use crate::config::platform::Platform;
 use crate::exit;
@@ -52,6 +53,8 @@ pub(super) struct Stop {
     pub deadline: At,
     /// softstop is gone then.
     pub end: At,
+    /// By so much the deadline has moved up, for a crowd.
+    for_crowd: Duration,
     /// Who holds what of it: the plan's, until the deadline moves up.
     pub budget: Budget,
     /// Only the drain was ordered so far: the processes are not to be stopped yet.
@@ -144,6 +147,7 @@ impl Machine {
             t0,
             deadline,
             end: self.plan.budget.end(t0),
+            for_crowd: Duration::ZERO,
             budget: self.plan.budget.clone(),
             hold,
             last_turn: false,
@@ -292,6 +296,16 @@ impl Stop {
     /// After the deadline: what is killed only now has a moment to be reaped and its end to be known, until then.
     pub fn moment(&self, now: At) -> At {
         now + if now < self.end { self.end.since(now).min(LATE) } else { LATE }
+    }
+
+    /// Who is sent SIGKILL now, at the deadline or with nothing else left to do, is waited for until then.
+    fn kill_until(&self, now: At) -> At {
+        match self.exit_by() {
+            until if now < until => until.min(now + KILL_WAIT.max(self.budget.kill_reserve) + self.for_crowd),
+            // Late: softstop was paused or suspended.
+            _ if now >= self.deadline + LATE => self.moment(now),
+            _ => now,
+        }
     }
 
     /// The account of the drain's steps.

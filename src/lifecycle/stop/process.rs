@@ -223,9 +223,13 @@ impl Machine {
     /// SIGKILL, once, to a process that runs or is being stopped.
     pub(super) fn kill_process(&mut self, id: ProcId) {
         let now = self.now;
-        // At most half of what is left for this stage: the rest is for whoever waits for its end. Nobody dies in no time.
-        let until = match &self.stage {
-            Whole::Stopping(Stage::Processes { until }) => {
+        let until = match (&self.stage, &self.stop) {
+            // Nobody waits for its end but softstop itself.
+            (Whole::Stopping(Stage::Processes { .. }), Some(stop)) if now >= stop.deadline => {
+                Some(stop.kill_until(now))
+            }
+            // At most half of what is left for this stage: the rest is for whoever waits for its end. Nobody dies in no time.
+            (Whole::Stopping(Stage::Processes { until }), _) => {
                 Some(now + KILL_WAIT.min(until.left(now) / 2).max(SLACK / 2))
             }
             _ => None,

@@ -5,10 +5,8 @@ use std::time::Duration;
 use crate::config::{Step, When};
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::event::{Outcome, ProcId, RunId};
-use crate::lifecycle::late::LATE;
 use crate::lifecycle::process::{End, Proc, State, StopStage, Stopping};
 use crate::lifecycle::task::{SHORTEST, TaskRun};
-use crate::lifecycle::up::KILL_WAIT;
 use crate::lifecycle::{Machine, Stage as Whole};
 use crate::plan::budget::{Part, process_share};
 use crate::plan::order::own;
@@ -357,12 +355,7 @@ impl Machine {
         if stop.processes_took.is_zero() {
             stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
         }
-        let until = match stop.exit_by() {
-            until if self.now < until => until.min(self.now + KILL_WAIT.max(stop.budget.kill_reserve)),
-            // Late: softstop was paused or suspended.
-            _ if self.now >= stop.deadline + LATE => stop.moment(self.now),
-            _ => self.now,
-        };
+        let until = stop.kill_until(self.now);
         let next = if at_once { self.now } else { self.now + SWEEP };
         self.stage = Whole::Stopping(Stage::Killing { next, until, alone: false });
         // Asked before the first sweep: as a rule there is nobody left to kill.

@@ -16,12 +16,18 @@ use super::{SLACK, Stage, Steps, Stop};
 
 /// What it takes to end one process of a crowd, on a machine that they keep busy.
 const EACH: Duration = Duration::from_millis(4);
+/// Whoever had to wait for the processor will have to again: to kill them, and to leave.
+const WAITS: u32 = 2;
+/// Neither takes more than this part of the grace.
+const PART: u32 = 4;
 
 impl Stop {
-    /// The deadline moves up by what it takes to end so many, at most by a quarter of the grace.
-    fn make_room_for(&mut self, processes: usize) {
+    /// The deadline moves up by what it takes to end so many.
+    fn make_room_for(&mut self, processes: usize, waited: Duration) {
         let count = u32::try_from(processes).unwrap_or(u32::MAX);
-        let margin = EACH.saturating_mul(count).min(self.budget.grace / 4);
+        let most = self.budget.grace / PART;
+        let margin = EACH.saturating_mul(count).min(most) + waited.saturating_mul(WAITS).min(most);
+        self.for_crowd = self.for_crowd.max(margin);
         self.deadline = self.deadline.min(self.end - self.budget.kill_reserve - margin);
     }
 }
@@ -130,12 +136,12 @@ impl Machine {
     }
 
     /// Ending so many takes time, and the end of the grace does not move: what comes at the end begins earlier.
-    pub(in crate::lifecycle) fn on_crowd(&mut self, processes: usize) {
+    pub(in crate::lifecycle) fn on_crowd(&mut self, processes: usize, waited: Duration) {
         let policy = Policy::of_container(&self.plan.config);
         let occasion = self.occasion();
         let Some(stop) = &mut self.stop else { return };
         let before = stop.deadline;
-        stop.make_room_for(processes);
+        stop.make_room_for(processes, waited);
         let moved = before.since(stop.deadline);
         if moved.is_zero() {
             return;

@@ -265,21 +265,51 @@ fn left_overs_that_the_deadline_kills_were_forced() {
     assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
 }
 
-/// 4 ms for each, a quarter of the grace at most.
+/// 4 ms for each, a quarter of the grace at most; and twice what softstop has waited for the processor, likewise.
 #[test]
-fn what_kills_a_crowd_begins_earlier_by_number() {
-    for (processes, earlier) in [(0, 0), (200, 800), (1000, 4000), (100_000, 7500)] {
+fn what_kills_a_crowd_begins_earlier_by_number_and_by_want_of_processor_time() {
+    for (processes, waited, earlier) in [
+        (0, 0, 0),
+        (200, 0, 800),
+        (1000, 0, 4000),
+        (100_000, 0, 7500),
+        (200, 1000, 2800),
+        (200, 4000, 8300),
+        (100_000, 100_000, 15_000),
+    ] {
         let mut bench = Bench::new(config(|c| c.grace = Duration::from_secs(30)));
         bench.feed(Event::Begin);
         bench.signal(Signal::TERM, Sender::Outside);
         bench.ends(0);
         bench.feed(Event::NotAlone);
-        bench.feed(Event::Crowd { processes });
+        bench.feed(Event::Crowd { processes, waited: Duration::from_millis(waited) });
+        // One that has shrunk, or got the processor since, gives nothing back.
+        bench.feed(Event::Crowd { processes: processes / 2, waited: Duration::ZERO });
         let at = At::from_millis(30_000) - bench.machine.plan.config.kill_reserve - Duration::from_millis(earlier);
         bench.now = at - Duration::from_micros(1);
-        assert!(!bench.feed(Event::Tick).contains(&Action::KillEverything), "{processes}");
+        assert!(!bench.feed(Event::Tick).contains(&Action::KillEverything), "{processes} {waited}");
         bench.now = at;
+        assert!(bench.feed(Event::Tick).contains(&Action::KillEverything), "{processes} {waited}");
+    }
+}
+
+/// Of a crowd some take long to die: they are waited for as long as was set aside for that, and not past the end.
+#[test]
+fn a_crowd_has_the_time_that_was_set_aside_for_its_end() {
+    for (processes, waited) in [(0, 1000), (200, 1800), (1000, 5000)] {
+        let mut bench = Bench::new(config(|c| c.grace = Duration::from_secs(30)));
+        bench.feed(Event::Begin);
+        bench.signal(Signal::TERM, Sender::Outside);
+        bench.feed(Event::Crowd { processes, waited: Duration::ZERO });
+        bench.now = At::from_millis(30_000 - 1000 - 4 * processes as u64);
         assert!(bench.feed(Event::Tick).contains(&Action::KillEverything), "{processes}");
+        let end = (bench.now + Duration::from_millis(waited)).min(At::from_millis(29_500));
+        while bench.now + Duration::from_millis(100) < end {
+            bench.now = bench.now + Duration::from_millis(100);
+            assert_eq!(finished(&bench.feed(Event::Tick)), None, "{processes}");
+        }
+        bench.now = end;
+        assert!(finished(&bench.feed(Event::Tick)).is_some(), "{processes}");
     }
 }
 

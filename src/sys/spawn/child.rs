@@ -9,7 +9,7 @@ use super::error::{Report, Stage};
 use super::prepare::{Identity, Prepared};
 use crate::exit;
 use crate::signal::Signal;
-use crate::sys::{limits, mask};
+use crate::sys::{limits, mask, process};
 
 struct Failure {
     stage: Stage,
@@ -78,6 +78,7 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     prepared.write_listen_pid(pid.unsigned_abs());
     // Last, as what has been opened here may be above the limit that the program gets.
     prepared.inherited.limits.give_back();
+    process::give_back_priority();
     mask::replace_mask(prepared.inherited.mask);
     Err(execute(prepared))
 }
