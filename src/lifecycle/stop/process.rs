@@ -224,8 +224,10 @@ impl Machine {
     pub(super) fn kill_process(&mut self, id: ProcId) {
         let now = self.now;
         let until = match (&self.stage, &self.stop) {
-            // Nobody waits for its end but softstop itself.
-            (Whole::Stopping(Stage::Processes { .. }), Some(stop)) if now >= stop.deadline => {
+            // Of a crowd many die slowly, and after the deadline nobody waits for their end but softstop itself.
+            (Whole::Stopping(Stage::Processes { .. }), Some(stop))
+                if now >= stop.deadline && !stop.for_crowd.is_zero() =>
+            {
                 Some(stop.kill_until(now))
             }
             // At most half of what is left for this stage: the rest is for whoever waits for its end. Nobody dies in no time.
