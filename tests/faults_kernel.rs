@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use support::faults::{self, Fault, NEWER};
 use support::proof::Proof;
-use support::{CHILD, Dir, Launch, Running, processes};
+use support::{CHILD, Dir, Launch, Running, SOON, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// Where nobody is to need all of it, under strace on a busy machine either.
@@ -92,8 +92,10 @@ fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
     let began = Instant::now();
     let launch = Launch::child(&["--grace", "3s"], &["sleep:50000"]).not_pid1();
     let mut running = faults::launch(&[Fault::Refused("ENOSYS", "signalfd4")], launch).start();
-    running.wait_until("it has ended", |r| r.printed().contains("cannot receive signals") && r.marked().is_empty());
-    assert_eq!(running.code(), Some(70));
+    running.wait_until("what it started has ended", |r| {
+        r.printed().contains("cannot receive signals") && r.marked().is_empty()
+    });
+    running.wait(SOON).expect_code(70);
     let lived = began.elapsed();
     assert!(lived < Duration::from_secs(30), "the program ended by itself: {lived:?}");
 }

@@ -162,7 +162,7 @@ fn the_worker_of_a_master_that_does_not_stop_it_is_told_when_time_gets_short() {
         return;
     }
     let worker = "$SIG{TERM} = sub { syswrite STDOUT, qq(worker told\\n); POSIX::_exit(0) }; 1 while sleep 1";
-    let ended = stop(up(&["--grace", "6s"], &["sh", "-c", &prefork("", worker)]), 6);
+    let ended = stop(up(&["--grace", "12s"], &["sh", "-c", &prefork("", worker)]), 12);
     assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
     ended.expect("worker ended with 0").expect_not("sending SIGKILL");
 }
