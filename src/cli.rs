@@ -1,5 +1,5 @@
-//! The command line: what can be typed, and the [`Config`] that the wrapper's flags amount to. Pure, but for reading the
-//! `SOFTSTOP_` variables, which clap does.
+//! The command line: what can be typed, and the [`Config`](crate::config::Config) that the wrapper's flags amount to. Pure, but for
+//! reading the `SOFTSTOP_` variables, which clap does.
 
 mod advice;
 pub mod drain;

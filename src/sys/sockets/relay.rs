@@ -1,7 +1,7 @@
 //! sock_diag asked by a process of its own. To say what moves on a connection (TCP_INFO) the kernel takes that socket's lock, and a process
 //! may hold it for as long as it likes: it sends from memory that a file system or a debugger does not bring in, and whoever asks waits with
 //! it, in a sleep that no signal ends. So who asks must be somebody who can be given up. It is a fork without exec, as in
-//! [`writer`](crate::sys::spawn::writer); it passes requests to the kernel and the answers on, and ends with its end of the socket.
+//! [`writer`]; it passes requests to the kernel and the answers on, and ends with its end of the socket.
 
 #![expect(unsafe_code, reason = "dup2 in a forked child")]
 
