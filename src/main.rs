@@ -100,12 +100,13 @@ fn run(typed: &[OsString], args: &Run, early: Early) -> u8 {
         used.borrow_mut().insert(name.to_owned());
         std::env::var(name).ok()
     };
-    let mut termination_log = None;
-    let read = source(&args.file).and_then(|(name, bytes)| {
-        let text = check::decode(&bytes, &name)?;
-        termination_log = check::termination_log(text);
-        check::read_with_grace(text, &name, &variable, args.common.grace)
-    });
+    let (name, bytes) = match source(&args.file) {
+        Ok(source) => source,
+        Err(problems) => return refuse(typed, None, exit::CONFIG, &problems.to_string()),
+    };
+    let text = check::decode(&bytes, &name);
+    let termination_log = || text.as_ref().ok().and_then(|text| check::termination_log(text));
+    let read = text.clone().and_then(|text| check::read_with_grace(text, &name, &variable, args.common.grace));
     match read {
         Ok((mut config, warnings)) => {
             config.source = std::path::absolute(place(&args.file)).ok();
@@ -119,10 +120,10 @@ fn run(typed: &[OsString], args: &Run, early: Early) -> u8 {
                     let environment = Environment::new(std::env::vars_os(), Who::Run, &used);
                     runtime::run(config, environment, args.common.parent_death_signal, early)
                 }
-                Err(why) => refuse(typed, termination_log, exit::USAGE, &in_usage(&why)),
+                Err(why) => refuse(typed, termination_log(), exit::USAGE, &in_usage(&why)),
             }
         }
-        Err(problems) => refuse(typed, termination_log, exit::CONFIG, &problems.to_string()),
+        Err(problems) => refuse(typed, termination_log(), exit::CONFIG, &problems.to_string()),
     }
 }
 
