@@ -1,6 +1,7 @@
 //! The probes of the node, known by how they come. A kubelet asks at whole seconds by a clock that does not drift, each time over a short
 //! connection of its own, from an address of the node. What the node passes on for clients comes from there, too, but not like that. Pure.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ pub struct Probes {
     of: Vec<(IpAddr, Vec<At>)>,
     /// So far what comes is history: it restarts nothing.
     began: At,
-    sums: Sums,
+    /// Until another comes: it is a look at each for each, and thousands may come between two questions.
+    sums: Cell<Option<Sums>>,
 }
 
 /// What they come to.
@@ -42,7 +44,7 @@ pub struct Sums {
 impl Probes {
     pub fn new(node: &[IpAddr], began: At) -> Probes {
         let of = node.iter().take(ADDRESSES).map(|ip| (ip.to_canonical(), Vec::new())).collect();
-        Probes { of, began, sums: Sums::default() }
+        Probes { of, began, sums: Cell::default() }
     }
 
     pub fn is_node(&self, peer: IpAddr) -> bool {
@@ -57,11 +59,13 @@ impl Probes {
         if times.len() > MOST {
             times.remove(0);
         }
-        self.sums = self.add_up();
+        self.sums.take();
     }
 
     pub fn sums(&self) -> Sums {
-        self.sums
+        let sums = self.sums.get().unwrap_or_else(|| self.add_up());
+        self.sums.set(Some(sums));
+        sums
     }
 
     fn add_up(&self) -> Sums {
