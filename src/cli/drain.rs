@@ -142,17 +142,16 @@ impl Wrapper {
         let most = timeout.unwrap_or(grace);
         let quiet = DEFAULT_QUIET.min(grace / QUIET);
         let minimum = self.drain_sleep.unwrap_or_else(|| platform.lag().min(grace / MINIMUM).min(most));
-        let least = minimum.max(quiet);
-        if least > most {
+        let listening = self.drain.contains(&Ports::Auto);
+        let idle = WaitIdle { listening, quiet, minimum, ..WaitIdle::on(ports) };
+        if idle.least() > most {
             return Err(format!(
                 "{} ({}) is less than the least that the wait of --drain takes ({}): it can never succeed",
                 if self.drain_timeout.is_some() { "--drain-timeout" } else { "the grace" },
                 humantime::format_duration(most),
-                humantime::format_duration(least)
+                humantime::format_duration(idle.least())
             ));
         }
-        let listening = self.drain.contains(&Ports::Auto);
-        let idle = WaitIdle { listening, quiet, minimum, ..WaitIdle::on(ports) };
         Ok(step(Task { timeout, ..Task::new(NAME, Handler::WaitIdle(idle)) }))
     }
 }

@@ -60,7 +60,7 @@ pub fn cuts(slices: Slices, drain: &[&Step], post_stop: &[&Step]) -> Vec<Option<
 fn least(step: &Step) -> Duration {
     let task = |handler: &Handler| match handler {
         Handler::Sleep(sleep) => *sleep,
-        Handler::WaitIdle(idle) => idle.minimum.max(idle.quiet),
+        Handler::WaitIdle(idle) => idle.least(),
         _ => Duration::ZERO,
     };
     step.tasks.iter().map(|t| task(&t.handler)).max().unwrap_or_default()

@@ -203,6 +203,10 @@ mod tests {
         let list = |text: &str| Network::parse_list(text).unwrap().len();
         assert_eq!((list("10.0.0.7"), list("10.0.0.7,fd00::7"), list("loopback, 10.0.0.7")), (1, 2, 3));
         assert!(LOOPBACK.iter().all(|n| n.is_loopback()));
+        let loopback = Network::parse_list("loopback").unwrap();
+        let is_in = |peer: &str| loopback.iter().any(|n| n.contains(ip(peer)));
+        assert!(["127.0.0.6", "::1", "::ffff:127.0.0.1"].into_iter().all(is_in));
+        assert!(!["128.0.0.1", "::2", "::ffff:1.0.0.1"].into_iter().any(is_in));
         let help = |text: &str| Network::parse_list(text).unwrap_err().1;
         assert!(help("10.0.0.7:41234").contains("write \"10.0.0.7\""), "{}", help("10.0.0.7:41234"));
         assert!(help("[fd00::7]:41234").contains("write \"fd00::7\""));

@@ -36,6 +36,11 @@ pub struct WaitIdle {
 }
 
 impl WaitIdle {
+    /// It takes so long however idle everything is.
+    pub fn least(&self) -> Duration {
+        self.minimum.max(self.quiet)
+    }
+
     /// As it is when nothing but the ports is said.
     pub fn on(ports: Vec<u16>) -> WaitIdle {
         WaitIdle {

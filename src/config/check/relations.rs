@@ -208,9 +208,8 @@ fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
 /// Steps that are longer than the time that they can have.
 fn lengths(reader: &mut Reader<'_>, budget: &Budget<'_>) {
     let Config { grace, kill_reserve, stop_reserve, .. } = *budget.config;
-    let steps = |list: &'_ [ReadStep]| list.iter().map(|s| s.step.clone()).collect::<Vec<_>>();
-    let (drain, post_stop) = (steps(budget.drain), steps(budget.post_stop));
-    let (drain, post_stop): (Vec<_>, Vec<_>) = (drain.iter().collect(), post_stop.iter().collect());
+    let [drain, post_stop] =
+        [budget.drain, budget.post_stop].map(|list| list.iter().map(|s| &s.step).collect::<Vec<_>>());
     let cuts = fit::cuts(fit::Slices { grace, kill_reserve, stop_reserve }, &drain, &post_stop);
     for (step, cut) in budget.drain.iter().chain(budget.post_stop).zip(cuts) {
         let Some(fit::Cut { wants, gets, grace: enough }) = cut else { continue };

@@ -153,9 +153,9 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
         );
     }
     if let (Handler::WaitIdle(idle), Some(timeout), Some(field)) = (&handler, timeout, table.get("timeout"))
-        && idle.minimum.max(idle.quiet) > timeout
+        && idle.least() > timeout
     {
-        let least = values::words(idle.minimum.max(idle.quiet));
+        let least = values::words(idle.least());
         let sentence =
             format!("the timeout is shorter than the least that wait_idle takes, {least}: it can never succeed");
         reader.error(&field.span(), sentence, "raise `timeout`, or lower `quiet` and `minimum`");
