@@ -30,9 +30,9 @@ pub(super) struct Pulse {
     /// When the loop went to sleep last.
     slept: Instant,
     waited: Waited,
-    /// When the loop went to sleep last.
+    /// So far, when the loop went to sleep last.
     waited_before: Duration,
-    /// Before a turn: the longest in this stop, or the last.
+    /// Of the waits before each turn: during a stop the longest of it, else the last.
     longest_wait: Duration,
     /// That priorities were changed was said.
     told: bool,

@@ -15,7 +15,7 @@ use crate::lifecycle::event::{Event, ProcId};
 use crate::report::{Note, SignalName};
 use crate::signal::Signal;
 use crate::sys::asked::Asked;
-use crate::sys::tree::{self, Descendant, Walk};
+use crate::sys::tree::{self, CROWD, Descendant, Walk};
 use crate::sys::{process, procfs, target};
 
 /// New ones are looked for this often: an orphan whose parent was no child of ours comes without a signal.
@@ -28,8 +28,6 @@ const PIECE: Duration = Duration::from_millis(10);
 const MEMBERS: Duration = Duration::from_millis(50);
 /// Of the stragglers, so many are named.
 const NAMED: usize = 10;
-/// More processes than this are a crowd, which the machine has to know of.
-const CROWD: usize = 50;
 /// Counted this often during the stop, or less often: counting takes no more than [`PART`] of the time.
 const COUNT: Duration = Duration::from_millis(250);
 /// And no more of our processor time at once: whoever has had much must wait long for more, where there is little.

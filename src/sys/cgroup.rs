@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::procfs::read_small;
+use super::procfs::{read_small, read_text};
 
 /// Where the two controllers that softstop asks are, if anywhere.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,8 +41,7 @@ pub struct Pids {
 impl Cgroup {
     /// Looks for it: `/proc/self/cgroup` and the mounts. Nothing found is no error.
     pub fn find() -> Cgroup {
-        let text = |path| String::from_utf8_lossy(&read_small(path).unwrap_or_default()).into_owned();
-        let (own, mounted) = (text("/proc/self/cgroup"), text("/proc/self/mountinfo"));
+        let (own, mounted) = (read_text("/proc/self/cgroup"), read_text("/proc/self/mountinfo"));
         let place = |controller: &str, one: &str, two: &str| {
             let found = |version| {
                 let file = if version == Version::One { one } else { two };
@@ -91,8 +90,7 @@ const MOST_GROUPS: usize = 64;
 /// in which everybody may be.
 pub fn numbers() -> Option<HashSet<u64>> {
     const ROOT: u64 = 1;
-    let text = |path| String::from_utf8_lossy(&read_small(path).unwrap_or_default()).into_owned();
-    let own = dirs(&text("/proc/self/cgroup"), &text("/proc/self/mountinfo"), "", Version::Two);
+    let own = dirs(&read_text("/proc/self/cgroup"), &read_text("/proc/self/mountinfo"), "", Version::Two);
     let mut pending: Vec<PathBuf> = own.into_iter().find(|dir| dir.is_dir()).into_iter().collect();
     let mut numbers = HashSet::new();
     while let Some(dir) = pending.pop() {

@@ -113,15 +113,10 @@ impl Search {
         if self.listening.is_empty() {
             return;
         }
+        self.missing = self.listening.keys().copied().collect();
         match tree::Walk::begin(true) {
-            Ok(walk) => {
-                self.missing = self.listening.keys().copied().collect();
-                self.stage = Stage::Processes { walk, files: None };
-            }
-            Err(error) => {
-                self.missing = self.listening.keys().copied().collect();
-                self.unsure = Some(error.to_string());
-            }
+            Ok(walk) => self.stage = Stage::Processes { walk, files: None },
+            Err(error) => self.unsure = Some(error.to_string()),
         }
     }
 

@@ -140,6 +140,11 @@ pub fn is_in_namespace_below(pid: i32) -> bool {
     pids.is_some_and(|pids| pids.split_ascii_whitespace().count() > 1)
 }
 
+/// The text of a small file of /proc; empty where it cannot be had.
+pub(super) fn read_text(path: &str) -> String {
+    String::from_utf8_lossy(&read_small(path).unwrap_or_default()).into_owned()
+}
+
 /// A small file of /proc, in four system calls where `fs::read` needs six: a walk reads two for each of a thousand processes.
 ///
 /// # Errors

@@ -3,17 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::procfs::read_small;
+use super::procfs::read_text;
 
-/// Of a table so many bytes are looked at: a pod's has a few lines.
-const FILES: [&str; 2] = ["/proc/net/route", "/proc/net/ipv6_route"];
 /// `RTF_UP` and `RTF_GATEWAY`.
 const GATEWAY: u32 = 0x1 | 0x2;
 
 /// The default gateways; none where /proc does not say.
 pub fn gateways() -> Vec<IpAddr> {
-    let text = |path| String::from_utf8_lossy(&read_small(path).unwrap_or_default()).into_owned();
-    let [v4, v6] = FILES.map(text);
+    let (v4, v6) = (read_text("/proc/net/route"), read_text("/proc/net/ipv6_route"));
     gateways_v4(&v4).chain(gateways_v6(&v6)).collect()
 }
 

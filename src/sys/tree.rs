@@ -249,8 +249,8 @@ pub fn signal(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
 /// Processes looked at before PID 1 kills them all in one step: some ten milliseconds.
 const LOOKED_AT: usize = 2000;
 
-/// More than this may be a fork bomb.
-const CROWD: usize = 50;
+/// More processes than this are a crowd, and may be a fork bomb: ending them takes time.
+pub const CROWD: usize = 50;
 
 /// A crowd may take so many times as much processor time of ours: leaving in time comes first.
 const MOST: u32 = 5;

@@ -97,8 +97,7 @@ pub fn connections(pid: i32, files: &Files, until: Instant) -> Option<Connection
         TcpState::LAST_ACK,
         TcpState::CLOSING,
     ];
-    let query =
-        Query { states: states.iter().fold(0, |bits, state| bits | state.bit()), ports: Vec::new(), flow: false };
+    let query = Query { states: TcpState::bits(&states), ports: Vec::new(), flow: false };
     let listing = sockets::list(&query, MOST_SOCKETS, until.saturating_duration_since(Instant::now())).ok()?;
     let mut sockets = listing.sockets;
     sockets.retain(|socket| files.sockets.contains(&socket.inode));

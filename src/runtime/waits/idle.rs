@@ -67,8 +67,7 @@ pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, tel
     }
     let watched = Watched::begin(&ports);
     let idle = Idle::new(rule, ports.clone(), listeners, &beginning.node, began);
-    let states = LOOKED_AT.iter().fold(0, |bits, state| bits | state.bit());
-    let query = Query { states, ports, flow: true };
+    let query = Query { states: TcpState::bits(&LOOKED_AT), ports, flow: true };
     let mut looks =
         Looks { query, idle, watched, found: beginning.found, relay: None, held: 0, listening: HashSet::new(), clock };
     loop {

@@ -48,6 +48,11 @@ impl TcpState {
         // Nothing has a higher number than 12, and what has none has no bit.
         if self.0 < 32 { 1 << self.0 } else { 0 }
     }
+
+    /// The bits of all of these.
+    pub fn bits(states: &[TcpState]) -> u32 {
+        states.iter().fold(0, |bits, state| bits | state.bit())
+    }
 }
 
 impl fmt::Display for TcpState {
@@ -151,7 +156,7 @@ pub fn list(query: &Query, most: usize, limit: Duration) -> io::Result<Listing> 
 
 /// How many connections have been accepted in this network namespace, on whatever port. `None` where /proc does not say.
 pub fn accepted() -> Option<u64> {
-    passive_opens(&String::from_utf8_lossy(&super::procfs::read_small("/proc/net/snmp").ok()?))
+    passive_opens(&super::procfs::read_text("/proc/net/snmp"))
 }
 
 /// In the text of `/proc/net/snmp`: a line of names and one of numbers for each protocol.
