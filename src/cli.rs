@@ -138,7 +138,7 @@ pub struct ConfigFile {
 /// The configuration file as many people name it, without a flag.
 #[derive(Args, Debug)]
 pub struct Named {
-    /// The same without -c
+    /// The configuration file; the same as -c FILE
     #[arg(value_name = "FILE")]
     named: Option<PathBuf>,
 }
