@@ -164,6 +164,8 @@ impl Drop for Dir {
 /// `command` as TOML has it.
 pub fn database_before_web(dir: &Dir, user: &str, command: &str) -> String {
     let up = dir.text("up");
+    // One that was started before in this directory has made it.
+    let _ = std::fs::remove_file(&up);
     let text = format!(
         "grace = \"5s\"\n[[process]]\nname = \"db\"\noutput = \"prefix\"\n\
          command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up >{up}; while :; do sleep 0.05; done\"]\n\
