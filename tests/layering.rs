@@ -30,6 +30,8 @@ const PURE: &[&str] = &[
     "output/lines.rs",
     "sys/users/files.rs",
     "resolver/name.rs",
+    "runtime/waits/idle/rule.rs",
+    "runtime/waits/idle/rule",
     "resolver/message.rs",
     "resolver/conf.rs",
 ];

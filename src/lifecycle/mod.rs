@@ -14,7 +14,6 @@ mod cleaning;
 pub mod event;
 mod follow;
 mod health;
-pub mod idle;
 mod late;
 mod orders;
 mod process;

@@ -23,9 +23,18 @@ const CORE: &[&str] = &[
     "exit.rs",
     "output/lines.rs",
     "output/queue.rs",
+    "runtime/waits/idle/rule.rs",
+    "runtime/waits/idle/rule",
 ];
 /// Mutated are the parts that decide.
-const MUTATED: &[&str] = &["src/plan/", "src/lifecycle/", "src/output/", "src/config/check/", "src/config/expand.rs"];
+const MUTATED: &[&str] = &[
+    "src/plan/",
+    "src/lifecycle/",
+    "src/output/",
+    "src/config/check/",
+    "src/config/expand.rs",
+    "src/runtime/waits/idle/rule",
+];
 /// Which program of the mutated core, with which first argument, tries the mutants of a file.
 const RUNNERS: &[(&str, &[&str])] =
     &[("src/output/", &["rows", "I10"]), ("src/config/", &["rows", "I11"]), ("src/", &["runner"])];
@@ -186,6 +195,13 @@ pub mod lifecycle;
 pub mod output;
 pub mod plan;
 pub mod report;
+pub mod runtime {
+    pub mod waits {
+        pub mod idle {
+            pub mod rule;
+        }
+    }
+}
 pub mod signal;
 pub mod status;
 pub mod time;

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::idle::rule::listeners::{self, Listeners, Owner};
 use super::{Teller, pause};
 use crate::config::network::address;
 use crate::http::own;
 use crate::lifecycle::event::Progress;
-use crate::lifecycle::idle::listeners::{self, Listeners, Owner};
 use crate::report::{and_more, one_line};
 use crate::runtime::shell::Shell;
 use crate::sys::listening::{Holder, Listener, Listening, Search, search};

@@ -1,5 +1,7 @@
 //! `wait_idle`: looks at the connections, and lets [`Idle`] judge.
 
+pub(super) mod rule;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
@@ -15,12 +17,12 @@ use super::{Teller, pause};
 use crate::config::wait::WaitIdle;
 use crate::http::own;
 use crate::lifecycle::event::{Outcome, Progress};
-use crate::lifecycle::idle::{Connection, Ended, Flow, Idle, Stage, Verdict};
 use crate::runtime::Clock;
 use crate::sys::sockets::ended::Endings;
 use crate::sys::sockets::relay::Relay;
 use crate::sys::sockets::{self, Query, Socket, TIME_WAIT, TcpState, Walk};
 use crate::sys::stdio::watch;
+use rule::{Connection, Ended, Flow, Idle, Stage, Verdict};
 
 /// Between two looks at least.
 const LOOK: Duration = Duration::from_millis(50);

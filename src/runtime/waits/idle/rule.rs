@@ -14,8 +14,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::event::Progress;
 use crate::config::wait::WaitIdle;
+use crate::lifecycle::event::Progress;
 use crate::report::and_more;
 use crate::time::{At, Human};
 use listeners::Listeners;
