@@ -1,6 +1,6 @@
 //! softstop: the first process in a container.
 //!
-//! A functional core in an imperative shell. Arrows go one way; `tests/layering.rs` reads the sources and fails when
+//! A functional core in an imperative shell. Arrows go one way; `tests/pages/layering.rs` reads the sources and fails when
 //! one does not.
 //!
 //! ```text

@@ -1,5 +1,5 @@
 //! What the fuzzers run: one module a target, each with `pub fn target(data: &[u8])`, which panics when something that must
-//! always hold does not. `fuzz_targets/` hands them to libFuzzer; `tests/fuzz_corpus.rs` includes this file by its path and
+//! always hold does not. `fuzz_targets/` hands them to libFuzzer; `tests/pages/fuzz_corpus.rs` includes this file by its path and
 //! replays the corpus through the same functions in every `cargo test`. README.md says how to run and how to add one.
 
 pub mod accounts;

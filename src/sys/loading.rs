@@ -1,6 +1,6 @@
 //! Nothing is loaded into softstop. In a static binary glibc keeps a dynamic loader for its own needs (character sets, NSS), which loads
 //! files of the image into the process and ends it with SIGSEGV when they are of another version. These stand in its place, so that
-//! the linker takes none of it: `tests/static_binary.rs` reads the symbols.
+//! the linker takes none of it: `tests/image/static_binary.rs` reads the symbols.
 //!
 //! What is left to ask for them: character sets other than the C locale's, which is never left; and the standard library, which asks
 //! `dlsym` for what newer C libraries have and does without.

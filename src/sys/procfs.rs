@@ -4,7 +4,7 @@
 //! Of other processes only `stat`, `status`, `wchan`, `fd`, `task`, `children` and `ns` are read. The kernel answers these from
 //! its own tables. `cmdline`, `environ`, `maps` and `smaps`, `stack` and `mem` read the process's memory or need a lock (`mmap_lock`,
 //! `exec_update_lock`) that a process which is stuck in the kernel may hold for ever: whoever reads them hangs with it. A test in
-//! `tests/layering.rs` holds all of the sources against this list. For the same reason a link in `fd` or `ns` is read and never followed.
+//! `tests/pages/layering.rs` holds all of the sources against this list. For the same reason a link in `fd` or `ns` is read and never followed.
 //! `stack` alone is read all the same, by a process of its own that can be given up: `sys::spawn::stack`.
 //!
 //! What reads a text is a pure function apart from what fetches it: [`parse_stat`], [`status_mask`], [`socket_inode`]. They are public

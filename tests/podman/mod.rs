@@ -198,6 +198,13 @@ impl Container {
         all(&podman().args(["logs", &self.id]).output().unwrap())
     }
 
+    /// Whether a line is this word, or has it behind the name of a process.
+    pub fn said(&self, word: &str) -> bool {
+        self.logs()
+            .lines()
+            .any(|line| line.strip_suffix(word).is_some_and(|name| name.is_empty() || name.ends_with("| ")))
+    }
+
     #[track_caller]
     pub fn wait_until(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let limit = Instant::now() + SOON;

@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::{processes, skip};
 
-const PREFIX: &str = "softstop-test-";
+/// A pid says nothing of another PID namespace, where tests may run at the same time: its number is a part of the name.
+fn prefix() -> String {
+    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |m| std::os::unix::fs::MetadataExt::ino(&m));
+    format!("softstop-test-{namespace}-")
+}
 
 /// What the group is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +45,7 @@ impl Cgroup {
         };
         thaw_what_dead_runs_left(&root);
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let dir = root.join(format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        let dir = root.join(format!("{}{}-{}", prefix(), std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         if let Err(e) = fs::create_dir(&dir) {
             skip(&format!("no cgroup ({kind:?}): {}: {e}", dir.display()));
             return None;
@@ -213,9 +217,10 @@ fn root(kind: Kind) -> Result<(PathBuf, bool), String> {
 }
 
 fn thaw_what_dead_runs_left(root: &Path) {
+    let prefix = prefix();
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let run = name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.split('-').next()?.parse::<i32>().ok());
+        let run = name.to_str().and_then(|n| n.strip_prefix(&prefix)?.split('-').next()?.parse::<i32>().ok());
         if run.is_some_and(|run| processes::look(run).is_none()) {
             thaw(&entry.path());
             let _ = fs::remove_dir(entry.path());

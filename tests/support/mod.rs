@@ -52,9 +52,8 @@ pub const CHILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/chil
 /// Says why a test cannot run on this machine: in the list that `tests/zz_not_run.rs` prints at the end. In CI nothing may be skipped.
 pub fn skip(reason: &str) {
     assert!(std::env::var_os("CI").is_none_or(|v| v.is_empty()), "cannot run in CI: {reason}");
-    let file = env!("CARGO_CRATE_NAME");
     let test = std::thread::current().name().unwrap_or_default().to_owned();
-    not_run::add(&format!("{file}.rs: {test}: {reason}"));
+    not_run::add(&format!("{}: {test}: {reason}", env!("CARGO_CRATE_NAME")));
 }
 
 /// What whoever launched the tests ignores (a background job INT and QUIT, nohup HUP) is nothing to what the tests start, nor is their
@@ -363,9 +362,11 @@ impl Text {
     }
 }
 
-/// Counts how often a text is there, in bytes that become more.
+/// Counts how often a text is there, in bytes that become more. A single word is what a child says, alone in its line or behind its
+/// name: softstop's own lines and the paths in them have such words, too ("up to 5s", "/tmp/upload").
 struct Search<'a> {
     needle: &'a [u8],
+    is_word: bool,
     found: usize,
     /// So many bytes of the stream have been looked at.
     seen: usize,
@@ -373,7 +374,8 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn new(text: &str) -> Search<'_> {
-        Search { needle: text.as_bytes(), found: 0, seen: 0 }
+        let is_word = text.bytes().all(|b| b.is_ascii_lowercase());
+        Search { needle: text.as_bytes(), is_word, found: 0, seen: 0 }
     }
 
     /// How often by now.
@@ -381,12 +383,15 @@ impl Search<'_> {
         // What is thrown away stood behind the first megabyte.
         let kept = self.seen.min(MEGABYTE);
         let mut at = self.seen.saturating_sub(text.thrown_away).max(kept);
-        while let Some(rest) = text.bytes.get(at..).filter(|rest| rest.len() >= self.needle.len()) {
-            let Some(first) = rest[..=rest.len() - self.needle.len()].iter().position(|b| *b == self.needle[0]) else {
-                at += rest.len() + 1 - self.needle.len();
+        // Of a word also what stands behind it.
+        let length = self.needle.len() + usize::from(self.is_word);
+        while let Some(rest) = text.bytes.get(at..).filter(|rest| rest.len() >= length) {
+            let Some(first) = rest[..=rest.len() - length].iter().position(|b| *b == self.needle[0]) else {
+                at += rest.len() + 1 - length;
                 break;
             };
-            if rest[first..].starts_with(self.needle) {
+            let is_there = rest[first..].starts_with(self.needle);
+            if is_there && (!self.is_word || is_line(&text.bytes[..at + first], rest[first + self.needle.len()])) {
                 self.found += 1;
                 at += first + self.needle.len();
             } else {
@@ -396,6 +401,11 @@ impl Search<'_> {
         self.seen = at + text.thrown_away;
         self.found
     }
+}
+
+/// Whether what stands between these is a line, or all of one behind the name of the process.
+fn is_line(before: &[u8], next: u8) -> bool {
+    next == b'\n' && (before.is_empty() || before.ends_with(b"\n") || before.ends_with(b"| "))
 }
 
 fn read_in_thread(mut from: impl Read + Send + 'static, seen: &Arc<Seen>, stream: Stream) {

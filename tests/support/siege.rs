@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Launch, ROOM, Running, SOON, http, namespaces, starvation};
@@ -22,8 +22,11 @@ const DRAIN: &str = "1s";
 /// What the child exits with when it is told to stop.
 const CODE: i32 = 7;
 
-/// One siege at a time: two would each measure the other.
-static ALONE: Mutex<()> = Mutex::new(());
+/// One siege or fork bomb at a time: two would each measure the other, and wait for each other's locks in the kernel.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Attacks in as many threads as asked for, each again and again until it is over; the attack looks at the flag at least
 /// every second. Everything that is promised is checked on the way.
@@ -36,7 +39,7 @@ pub fn survives_through(launcher: &[&str], threads: usize, attack: impl Fn(Socke
     if !namespaces() {
         return;
     }
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let addr: SocketAddr = ([127, 0, 0, 1], http::free_port()).into();
     let flags = ["--grace", "6s", "--drain-sleep", DRAIN, "--http", &addr.to_string()];
     let mut running = Launch::child(&flags, &["exit-on:TERM:7", "say:up", "wait"]).through(launcher).start();

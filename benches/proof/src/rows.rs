@@ -50,7 +50,7 @@ fn golden() -> Vec<(String, String)> {
     files.map(|path| (read(&path), read(&path.with_extension("stderr")))).collect()
 }
 
-/// As tests/config_errors.rs has it.
+/// As tests/pages/config_errors.rs has it.
 fn said(text: &str) -> String {
     let env = |name: &str| match name {
         "HOST" => Some("db".to_string()),

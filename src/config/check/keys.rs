@@ -1,5 +1,5 @@
 //! Every key a configuration may have, table by table: one list for the reader, its "did you mean" and the documentation's
-//! test (`tests/config_docs.rs`).
+//! test (`tests/pages/config_docs.rs`).
 
 use super::other_tools;
 

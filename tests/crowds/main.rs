@@ -1,0 +1,11 @@
+//! Many of something: processes, signals, clients. They need the machine, so nothing that watches the clock stands here.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attacked;
+mod control_hostile;
+mod hostile_http;
+mod load;
+mod signal_storms;
+mod stragglers;

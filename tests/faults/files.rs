@@ -1,0 +1,236 @@
+//! Files that do not answer: a file system that hangs (FUSE, NFS) under the report, the termination log, or a program that is to be
+//! started; a FIFO that nobody reads. The stop ends inside the grace, with the exit code, and says which file it was.
+//!
+//! As PID 1 softstop's own exit then takes until the kernel has ended whom the file system holds (docs/stop.md): such tests let go
+//! once the account is out.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::account::{REPORT, line, nothing_left};
+use crate::support::fuse::with_hanging_file_system;
+use crate::support::{Dir, Ended, Launch, ROOM, Running, SOON, account, processes};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use softstop::sys::spawn::writer::{self, Written};
+
+const GRACE: Duration = Duration::from_secs(4);
+
+fn up(flags: &[&str], pid1: bool) -> Running {
+    let launch = Launch::child(&[&["--grace", "4s"], flags].concat(), &["exit-on:TERM:3", "say:up", "wait"]);
+    let mut running = if pid1 { launch } else { launch.not_pid1() }.start();
+    running.wait_for("up");
+    running
+}
+
+/// SIGTERM; returns when `text` has been said, which must be inside the grace.
+#[track_caller]
+fn said_in_time(running: &mut Running, text: &str) {
+    let asked = Instant::now();
+    running.term().wait_for(text);
+    let took = asked.elapsed();
+    assert!(took <= GRACE + running.starved(), "took {took:?}:\n{}", running.printed());
+}
+
+/// Its end, once the file system has let go; nothing stays behind.
+#[track_caller]
+fn ended(running: Running) -> Ended {
+    let mark = running.mark();
+    let ended = running.wait(SOON);
+    nothing_left(&mark);
+    ended
+}
+
+// === what softstop writes ===
+
+#[test]
+fn a_report_on_a_file_system_that_hangs_is_given_up_and_said() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    with_hanging_file_system(|hung| {
+        let mut running = up(&["--report", hung.file()], true);
+        let said = format!("cannot write the report to {}: no answer within", hung.file());
+        said_in_time(&mut running, &said);
+        assert!(hung.asked() > 0, "it never hung");
+        hung.release();
+        let ended = ended(running);
+        ended.expect_code(3).expect("TERM handled").expect_not("leaving");
+        line(&ended.all(), &["stopped in", "exit code 3"]);
+        line(&ended.all(), &[&said, "its file system hangs"]);
+    });
+}
+
+#[test]
+fn a_termination_log_on_a_file_system_that_hangs_keeps_nobody_from_the_stop() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    with_hanging_file_system(|hung| {
+        let dir = Dir::new();
+        let mut running = up(&["--termination-log", hung.file(), "--report", &dir.text(REPORT)], true);
+        said_in_time(&mut running, "stopped in");
+        running.wait_until("the report is written", |_| dir.read(REPORT).ends_with("}\n"));
+        assert!(hung.asked() > 0, "it never hung");
+        hung.release();
+        let ended = ended(running);
+        // The writer that hangs is nobody's left-over, and not waited for until the deadline.
+        ended.expect_code(3).expect("TERM handled").expect_not("leaving").expect_not("left-over");
+        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
+        let report = account::report(&dir, &ended.all());
+        account::agrees_but_for_the_last_line(&report, &ended, GRACE);
+        assert_eq!(report["orphans_reaped"], 0, "{report:#}");
+        assert!(report["took_seconds"].as_f64().unwrap() < 2.0, "{report:#}");
+    });
+}
+
+/// Not PID 1, softstop itself is gone in time whatever the file system does.
+#[test]
+fn an_ordinary_process_is_gone_in_time_while_its_files_hang() {
+    with_hanging_file_system(|hung| {
+        let running = up(&["--termination-log", hung.file(), "--report", hung.file()], false);
+        let mark = running.mark();
+        let (ended, _) = running.stop_within(GRACE);
+        ended.expect_code(3).expect("TERM handled").expect_not("leaving");
+        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
+        // The writer of the verdict is held: a second one would be, too.
+        line(&ended.all(), &["cannot write the report to", hung.file(), "not been answered yet"]);
+        assert!(hung.asked() > 0, "it never hung");
+        assert_eq!(processes::with_environment(&mark).len(), 1, "the one writer that is held");
+        hung.release();
+        nothing_left(&mark);
+    });
+}
+
+/// The OOM killer may choose it, and who kills everything left in a container meets it.
+#[test]
+fn a_writer_that_is_killed_is_followed_by_another_and_no_third() {
+    // So much that it is met while it writes.
+    let text = vec![b'x'; 64 << 20];
+    for (kills, fine) in [(1, true), (2, false)] {
+        let dir = Dir::new();
+        let path = dir.path("report");
+        let written = std::thread::scope(|scope| {
+            let (say, said) = std::sync::mpsc::channel();
+            let (path, text) = (&path, &text);
+            let writing = scope.spawn(move || {
+                // Of its own children alone: others of this process are other tests'.
+                let own = nix::unistd::gettid();
+                say.send(PathBuf::from(format!("/proc/self/task/{own}/children"))).unwrap();
+                writer::write(path, true, text, SOON)
+            });
+            let children = said.recv().unwrap();
+            let mut killed = BTreeSet::new();
+            while !writing.is_finished() && killed.len() < kills {
+                for pid in std::fs::read_to_string(&children).unwrap_or_default().split_whitespace() {
+                    let _ = kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL);
+                    killed.insert(pid.to_owned());
+                }
+            }
+            assert_eq!(killed.len(), kills, "not met while it wrote");
+            writing.join().unwrap()
+        });
+        match written {
+            Written::Done(Ok(())) => assert!(fine),
+            Written::Done(Err(error)) => {
+                assert!(!fine && error.to_string().contains("was killed, and so was"), "{error}")
+            }
+            Written::Late { .. } => panic!("late"),
+        }
+        assert_eq!(std::fs::read(&path).unwrap_or_default() == text, fine);
+    }
+}
+
+/// No time at all is left, so the writer is still waiting for a processor: that is not a file system that hangs.
+#[test]
+fn a_writer_that_only_waits_for_a_processor_is_waited_for_and_no_file_system_blamed() {
+    let dir = Dir::new();
+    let path = dir.path("report.json");
+    let all = || (0..20).map(|_| writer::write(&path, true, b"text", Duration::ZERO));
+    let blamed = all().filter(|written| matches!(written, Written::Late { starved: false, .. })).count();
+    // A disk that is busy may have had some of them to itself for a moment.
+    assert!(blamed < 10, "{blamed} of 20");
+    assert_eq!(std::fs::read(&path).unwrap(), b"text");
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_is_refused_at_once() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    for pid1 in [true, false] {
+        let dir = Dir::new();
+        for name in ["report", "verdict"] {
+            nix::unistd::mkfifo(&dir.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
+        let running = up(&["--termination-log", &dir.text("verdict"), "--report", &dir.text("report")], pid1);
+        let mark = running.mark();
+        let (ended, took) = running.stop_within(GRACE);
+        nothing_left(&mark);
+        ended.expect_code(3);
+        line(&ended.all(), &["cannot write the verdict to", "/verdict", "No such device"]);
+        line(&ended.all(), &["cannot write the report to", "/report", "No such device"]);
+        assert!(took < GRACE / 2 + ROOM, "took {took:?}");
+    }
+}
+
+// === what softstop starts ===
+
+/// Many hooks and probes, each of whose exec hangs: looking on must not add up to more than the grace.
+#[test]
+fn programs_on_a_file_system_that_hangs_do_not_add_up() {
+    const PROCESSES: usize = 24;
+    if !crate::support::namespaces() {
+        return;
+    }
+    with_hanging_file_system(|hung| {
+        let dir = Dir::new();
+        let mut config = format!("grace = \"4s\"\nreport = {:?}\n", dir.text(REPORT));
+        for n in 0..PROCESSES {
+            config.push_str(&format!(
+                "[[process]]\nname = \"p{n}\"\ncommand = [\"perl\", {:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
+                 [process.liveness]\nexec = [{hung:?}]\nperiod = \"1s\"\ntimeout = \"1s\"\nfailure_threshold = 1000\n\
+                 [process.pre_stop]\nexec = [{hung:?}]\ntimeout = \"500ms\"\n",
+                crate::support::CHILD,
+                hung = hung.file()
+            ));
+        }
+        let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+        running.wait_for_count("up", PROCESSES).wait_until("a probe hangs", |_| hung.asked() > 0);
+        said_in_time(&mut running, "stopped in");
+        running.wait_until("the report is written", |_| dir.read(REPORT).ends_with("}\n"));
+        hung.release();
+        let ended = ended(running);
+        assert_eq!(ended.stdout.matches("TERM handled").count(), PROCESSES, "{}", ended.all());
+        let report = account::report(&dir, &ended.all());
+        account::agrees(&report, &ended, GRACE);
+    });
+}
+
+#[test]
+fn a_main_process_that_never_gets_through_exec_costs_no_more_than_the_grace() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    for pid1 in [true, false] {
+        with_hanging_file_system(|hung| {
+            let dir = Dir::new();
+            let launch = Launch::new(["--grace", "4s", "--report", &dir.text(REPORT), "--", hung.file()]);
+            let mut running = if pid1 { launch } else { launch.not_pid1() }.start();
+            running.wait_until("it hangs", |_| hung.asked() > 0);
+            said_in_time(&mut running, "stopped in");
+            running.wait_until("the report is written", |_| dir.read(REPORT).ends_with("}\n"));
+            if !pid1 {
+                running.wait_until("softstop is gone", |r| processes::look(r.pid()).is_none_or(|p| p.is_zombie()));
+            }
+            hung.release();
+            let ended = ended(running);
+            ended.expect_code(137);
+            line(&ended.all(), &["1 process does not end after SIGKILL: leaving", "state: D"]);
+            account::agrees(&account::report(&dir, &ended.all()), &ended, GRACE);
+        });
+    }
+}

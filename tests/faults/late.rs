@@ -1,0 +1,188 @@
+//! softstop is late: stopped alone, or with everything else. What had happened before counts as before, whatever its source; what was to
+//! be done comes later, and comes (I13).
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a server in a thread of its own")]
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::support::cgroup::{Cgroup, Kind};
+use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account, processes};
+
+/// A second is the probe's: each of these is three.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Takes `answered` to answer each request; says when one has come.
+fn server(answered: Duration) -> (u16, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (came, requests) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let came = came.clone();
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = came.send(());
+                std::thread::sleep(answered);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            });
+        }
+    });
+    (port, requests)
+}
+
+/// softstop alone does not get to run.
+fn pause(running: &Running, length: Duration) {
+    processes::send(running.pid(), libc::SIGSTOP);
+    // The pause itself is the subject: its length is not a wait for something.
+    std::thread::sleep(length);
+    processes::send(running.pid(), libc::SIGCONT);
+}
+
+fn start(dir: &Dir, config: &str) -> Running {
+    Launch::new(["run", "-c", &dir.write("softstop.toml", config)]).start()
+}
+
+#[test]
+fn an_answer_that_came_while_softstop_was_paused_is_in_time() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (port, requests) = server(Duration::from_millis(300));
+    let dir = Dir::new();
+    let config = format!(
+        "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
+         [process.liveness]\nhttp_get = {{ port = {port} }}\nperiod = \"500ms\"\ntimeout = \"1s\"\nfailure_threshold = 1\n"
+    );
+    let mut running = start(&dir, &config);
+    running.wait_for("up");
+    for _ in 0..2 {
+        while requests.try_recv().is_ok() {}
+        // Just asked: the answer comes while softstop is stopped, and its second is over when it goes on.
+        requests.recv_timeout(SOON).unwrap();
+        pause(&running, PAUSE);
+    }
+    // It goes on to ask.
+    while requests.try_recv().is_ok() {}
+    requests.recv_timeout(SOON).unwrap();
+    running.term();
+    let ended = running.wait(SOON);
+    ended.expect_code(0).expect_not("probe failed").expect_not("started again");
+}
+
+/// Whoever gives an order while softstop is paused has given it before what became due meanwhile.
+#[test]
+fn a_stop_ordered_while_softstop_was_paused_comes_before_the_restart_that_was_due() {
+    let dir = Dir::new();
+    let socket = dir.text("socket");
+    let config = format!(
+        "[control]\nsocket = \"{socket}\"\n[[process]]\nname = \"fails\"\ncommand = [\"false\"]\nrestart = \"always\"\n\
+         backoff = {{ initial = \"2500ms\" }}\n[[process]]\nname = \"web\"\ncommand = [\"sleep\", \"1000\"]\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
+    running.wait_for("fails: restart 1 in");
+    processes::send(running.pid(), libc::SIGSTOP);
+    let stop = Command::new(SOFTSTOP).args(["stop", "--control", &socket]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(PAUSE);
+    processes::send(running.pid(), libc::SIGCONT);
+    let stop = stop.wait_with_output().unwrap();
+    assert!(stop.status.success(), "{stop:?}");
+    let ended = running.wait(SOON);
+    ended.expect_not("fails: started again");
+}
+
+/// Everything is stopped together: who was asked has not had its time either.
+#[test]
+fn a_probe_whose_server_was_paused_too_has_the_rest_of_its_time() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let probe = dir.script("probe", &format!("touch {}; sleep 0.4", dir.text("asked")));
+    let config = format!(
+        "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
+         [process.liveness]\nexec = [{probe:?}]\nperiod = \"500ms\"\ntimeout = \"2s\"\nfailure_threshold = 1\n"
+    );
+    for kind in [Kind::Freezer, Kind::Freeze] {
+        let Some(freezer) = Cgroup::new(kind) else { continue };
+        let mut running = start(&dir, &config);
+        running.wait_for("up");
+        running.processes().iter().for_each(|p| freezer.add(p.pid));
+        let _ = std::fs::remove_file(dir.path("asked"));
+        let limit = Instant::now() + SOON;
+        while !dir.path("asked").exists() {
+            assert!(Instant::now() < limit, "never probed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        freezer.freeze();
+        std::thread::sleep(PAUSE);
+        freezer.thaw();
+        let _ = std::fs::remove_file(dir.path("asked"));
+        while !dir.path("asked").exists() {
+            assert!(Instant::now() < limit, "never probed again");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        running.term();
+        running.wait(SOON).expect_code(0).expect_not("probe failed").expect_not("started again");
+    }
+}
+
+#[test]
+fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    for kind in [Kind::Freezer, Kind::Freeze] {
+        let Some(freezer) = Cgroup::new(kind) else { continue };
+        let dir = Dir::new();
+        let config = format!(
+            "grace = \"10s\"\nreport = {:?}\n\
+             [[process]]\nname = \"web\"\n\
+             command = [\"perl\", {CHILD:?}, \"on:QUIT\", \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
+             stop = [{{ signal = \"SIGQUIT\", wait = \"1s\" }}, {{ signal = \"SIGTERM\", wait = \"1s\" }}]\n",
+            dir.text(account::REPORT)
+        );
+        let mut running = start(&dir, &config);
+        running.wait_for("up");
+        running.processes().iter().for_each(|p| freezer.add(p.pid));
+        let asked = Instant::now();
+        running.term().wait_for("QUIT received");
+        freezer.freeze();
+        std::thread::sleep(Duration::from_millis(2500));
+        freezer.thaw();
+        let ended = running.wait(SOON);
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}:\n{}", asked.elapsed(), ended.all());
+        ended.expect_code(0).expect_not("sending SIGKILL");
+        assert!(ended.stdout.contains("TERM handled"), "{}", ended.all());
+        let report = account::report(&dir, &ended.all());
+        assert_eq!(report["forced"].as_array().map(Vec::len), Some(0), "{report:#}");
+    }
+}
+
+/// A process that asks for two seconds has them, whatever the pause has cost, where the budget has room; and SIGKILL comes last.
+#[test]
+fn who_ignores_the_ladder_is_killed_after_all_of_it_however_late() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let config = format!(
+        "grace = \"10s\"\nreport = {:?}\n[exit_codes]\nforced = 79\n\
+         [[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"on:QUIT\", \"on:TERM\", \"say:up\", \"wait\"]\n\
+         stop = [{{ signal = \"SIGQUIT\", wait = \"1s\" }}, {{ signal = \"SIGTERM\", wait = \"1s\" }}]\n",
+        dir.text(account::REPORT)
+    );
+    let mut running = start(&dir, &config);
+    running.wait_for("up").term().wait_for("QUIT received");
+    pause(&running, PAUSE);
+    let resumed = Instant::now();
+    running.wait_for("TERM received");
+    let ended = running.wait(SOON);
+    assert!(resumed.elapsed() >= Duration::from_millis(900), "{:?}:\n{}", resumed.elapsed(), ended.all());
+    ended.expect_code(79);
+    assert!(ended.all().contains("sending SIGKILL"), "{}", ended.all());
+}

@@ -1,0 +1,16 @@
+//! One fault at a time, made on purpose: files, kernel, limits, output, places, processes that do not react, foreign code, a softstop that is late.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod files;
+mod foreign_code;
+mod host;
+mod kernel;
+mod last_lines;
+mod late;
+mod limits;
+mod nested;
+mod output;
+mod place;
+mod stuck;

@@ -1,0 +1,354 @@
+//! The example image and nginx in real containers: `podman` has the harness.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and load in threads"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::podman::*;
+use crate::support::http::status_of;
+use crate::support::{Dir, skip};
+
+#[test]
+fn the_example_image_runs_read_only_as_a_numeric_user_and_drains() {
+    if !able() {
+        return;
+    }
+    for runtime in ["scratch", busybox_image()] {
+        let image = example_image(runtime);
+        let options = ["--read-only", "--env", "SOFTSTOP_DRAIN_SLEEP=1s"];
+        let container = Container::run(&[&options, &PUBLISH[..]].concat(), &image, &[]);
+        let (web, probes) = (container.port(8080), container.port(9180));
+        container.wait_until("/readyz answers 200", || status_of(probes, "/readyz") == Some(200));
+        assert_eq!(status_of(web, "/healthz"), Some(200));
+        let (code, took) = container.stop(20);
+        assert_eq!(code, 0, "{}", container.logs());
+        assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(15), "{took:?}: {}", container.logs());
+        // The image has SOFTSTOP_DRAIN=auto, and knows no port.
+        assert!(container.logs().contains("listening on TCP 8080 (web, pid "), "{}", container.logs());
+    }
+}
+
+#[test]
+fn in_scratch_localhost_resolves_and_missing_programs_are_127() {
+    if !able() {
+        return;
+    }
+    let image = scratch_image();
+    let missing = Container::run(&[], image, &["--", "/no/such/program"]);
+    assert_eq!(missing.wait(), 127, "{}", missing.logs());
+    // Without /etc/hosts: podman would write one with localhost in it.
+    for target in ["http://localhost:8080/healthz", "tcp://localhost:8080"] {
+        let flags = ["--http", "0.0.0.0:9180", "--readiness", target, "--", "/web"];
+        let container = Container::run(&[&["--no-hosts"], &PUBLISH[..]].concat(), image, &flags);
+        let probes = container.port(9180);
+        container.wait_until(target, || status_of(probes, "/readyz") == Some(200));
+        assert_eq!(container.stop(20).0, 0, "{}", container.logs());
+    }
+}
+
+/// Two containers of a pod share the network namespace, and with it the abstract addresses. Read-only, without a shell, as a
+/// numeric user: orders reach the container that they are for, and root of the other one is nobody here.
+#[test]
+fn orders_by_podman_exec_reach_their_own_container() {
+    if !able() {
+        return;
+    }
+    let image = scratch_image();
+    let options = ["--read-only", "--user", "10001:10001", "--env", "SOFTSTOP_DRAIN_SLEEP=300ms"];
+    let one = Container::run(&options, image, &["--", "/web"]);
+    let network = format!("container:{}", one.id);
+    let two_options = ["--read-only", "--network", &network, "--env", "WEB_LISTEN=127.0.0.1:8081"];
+    let two = Container::run(&two_options, image, &["--", "/web"]);
+    let exec = |container: &Container, args: &[&str]| {
+        let output = podman().args(["exec", &container.id, "/softstop"]).args(args).output().unwrap();
+        (output.status.code(), all(&output))
+    };
+    for container in [&one, &two] {
+        container.wait_until("status answers", || exec(container, &["status"]).1.contains("web *  Running"));
+    }
+    let pid = done(podman().args(["inspect", "--format", "{{.State.Pid}}", &one.id]));
+    let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(format!("/proc/{pid}/ns/pid")).unwrap());
+    let (code, said) = exec(&two, &["stop", "--control", &format!("@softstop/{inode}/1")]);
+    assert_eq!(code, Some(77), "{said}");
+    let (code, said) = exec(&one, &["drain"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("drained in"), "{said}");
+    let (code, said) = exec(&two, &["stop"]);
+    assert!(code == Some(0) && said.contains("exit code 0"), "{code:?} {said}");
+    assert_eq!((two.wait(), one.stop(20).0), (0, 0), "{}\n{}", one.logs(), two.logs());
+    assert!(one.logs().contains("softstop drain by uid 10001"), "{}", one.logs());
+}
+
+#[test]
+fn an_images_stop_signal_is_the_stop_request() {
+    if !able() {
+        return;
+    }
+    // SIGQUIT is one of those that ask for a stop by default, a real-time signal has to be named.
+    for (signal, variables) in [("SIGRTMIN+3", "SOFTSTOP_STOP_ON=SIGRTMIN+3 "), ("SIGQUIT", "")] {
+        let image = wrapper_image(
+            &format!("stopsignal-{}", signal.trim_end_matches("+3").to_ascii_lowercase()),
+            &format!("STOPSIGNAL {signal}\nENV {variables}SOFTSTOP_STOP_SIGNAL=SIGTERM\n"),
+        );
+        let script = "trap 'echo told to stop; exit 0' TERM; echo up; while :; do sleep 1 & wait $!; done";
+        let container = Container::run(&[], &image, &["sh", "-c", script]);
+        container.wait_until("it is up", || container.said("up"));
+        let (code, took) = container.stop(20);
+        assert_eq!(code, 0, "{signal}: {}", container.logs());
+        assert!(container.logs().contains("told to stop"), "{signal}: {}", container.logs());
+        assert!(took < Duration::from_secs(10), "{signal}: {took:?}");
+    }
+}
+
+#[test]
+fn a_pause_during_the_stop_costs_its_own_length_at_most() {
+    if !able() {
+        return;
+    }
+    let image = wrapper_image("pause", "ENV SOFTSTOP_GRACE=20s\n");
+    let script = "trap 'echo told to stop; sleep 1; exit 3' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    let container = Container::run(&[], &image, &["sh", "-c", script]);
+    container.wait_until("it is up", || container.said("up"));
+    done(podman().args(["kill", "--signal", "TERM", &container.id]));
+    container.wait_until("it stops", || container.logs().contains("told to stop"));
+    done(podman().args(["pause", &container.id]));
+    std::thread::sleep(Duration::from_secs(2));
+    done(podman().args(["unpause", &container.id]));
+    assert_eq!(container.wait(), 3, "{}", container.logs());
+    assert!(!container.logs().contains("SIGKILL;"), "{}", container.logs());
+}
+
+/// A kubelet mounts one file at /dev/termination-log and shows what is in it as the container's message.
+#[test]
+fn a_mounted_termination_log_has_the_verdict() {
+    if !able() {
+        return;
+    }
+    let dir = Dir::new();
+    let file = dir.write("termination-log", &"what an earlier container left here\n".repeat(1000));
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let image = wrapper_image("termination", "ENV SOFTSTOP_GRACE=4s\n");
+    let mount = format!("{file}:/dev/termination-log");
+    let options = ["--read-only", "--user", "10001:10001", "--volume", mount.as_str()];
+    let script = "trap 'echo not now' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    let container = Container::run(&options, &image, &["sh", "-c", script]);
+    container.wait_until("it is up", || container.said("up"));
+    // Who is killed from outside during the stop has left word that it was stopping.
+    let (stop, first) = std::thread::scope(|scope| {
+        let stop = scope.spawn(|| container.stop(20));
+        container.wait_until("a first version when the stop begins", || dir.read("termination-log").contains("stop"));
+        let first = dir.read("termination-log");
+        (stop.join().unwrap(), first)
+    });
+    let verdict = dir.read("termination-log");
+    assert_eq!(stop.0, 137, "{}", container.logs());
+    assert_ne!(first, verdict);
+    assert!(verdict.contains("SIGKILL"), "{verdict:?}\n{}", container.logs());
+    assert!(!verdict.contains("an earlier container") && verdict.len() <= 4096, "{verdict:?}");
+}
+
+#[test]
+fn daemons_and_exec_sessions_do_not_outlive_the_grace() {
+    if !able() {
+        return;
+    }
+    let image = wrapper_image("daemons", "ENV SOFTSTOP_GRACE=3s\n");
+    let script = "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' & trap 'exit 5' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    let container = Container::run(&[], &image, &["sh", "-c", script]);
+    container.wait_until("it is up", || container.said("up"));
+    done(podman().args(["exec", "--detach", &container.id, "sleep", "1000"]));
+    let (code, took) = container.stop(20);
+    assert_eq!(code, 5, "{}", container.logs());
+    // podman itself takes a moment on top of softstop's three seconds.
+    assert!(took < Duration::from_secs(6), "{took:?}: {}", container.logs());
+}
+
+/// nginx of this machine with every library it needs: no registry, no debootstrap.
+fn nginx_image(dir: &Dir) -> &'static str {
+    let nginx = find("nginx").expect("checked by the caller");
+    let root = dir.path("root");
+    let libraries = done(Command::new("ldd").arg(&nginx));
+    let paths = libraries.lines().filter_map(|l| l.split_whitespace().find(|w| w.starts_with('/')));
+    for path in paths.chain([nginx.to_str().unwrap()]) {
+        let to = root.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(path, to).unwrap();
+    }
+    let image = "localhost/softstop-test-nginx";
+    dir.write("nginx.conf", NGINX);
+    dir.write("softstop.toml", NGINX_UNDER_SOFTSTOP);
+    let text = format!(
+        "FROM {} AS binaries\nFROM {}\nCOPY root/ /\nCOPY nginx.conf softstop.toml /etc/\n\
+         COPY --from=binaries /out/softstop /softstop\n\
+         ENTRYPOINT [\"/softstop\", \"run\", \"-c\", \"/etc/softstop.toml\"]\n",
+        binaries_image(),
+        busybox_image()
+    );
+    build(image, dir, &text, &[]);
+    image
+}
+
+const NGINX: &str = "
+pid /tmp/nginx.pid;
+error_log stderr warn;
+events { worker_connections 256; }
+http {
+    access_log off;
+    client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+    scgi_temp_path /tmp/scgi; uwsgi_temp_path /tmp/uwsgi;
+    keepalive_requests 100000;
+    server { listen 8080; location / { return 200 'hello\\n'; } }
+}
+";
+
+const NGINX_UNDER_SOFTSTOP: &str = "
+grace = \"15s\"
+report = \"/report/report.json\"
+
+[http]
+listen = \"0.0.0.0:9180\"
+
+[[process]]
+name = \"nginx\"
+command = [\"nginx\", \"-c\", \"/etc/nginx.conf\", \"-g\", \"daemon off;\"]
+stop = [{ signal = \"SIGQUIT\", wait = \"8s\" }, { signal = \"SIGTERM\" }]
+
+  [process.readiness]
+  http_get = { port = 8080, path = \"/\" }
+  period = \"1s\"
+
+[[drain]]
+name = \"let the load balancers notice\"
+sleep = \"2s\"
+
+[[post_stop]]
+name = \"last words\"
+exec = [\"true\"]
+";
+
+/// Clients behind a load balancer that looks at /readyz ten times a second: each keeps its connection and sends a request every
+/// `pause`; once the balancer says so it finishes the request it has and goes away.
+struct Load {
+    answered: AtomicU64,
+    failed: Mutex<Vec<String>>,
+    in_service: AtomicBool,
+}
+
+impl Load {
+    fn client(&self, port: u16, pause: Duration) {
+        let mut connection: Option<BufReader<TcpStream>> = None;
+        let mut next = Instant::now();
+        while self.in_service.load(Ordering::SeqCst) {
+            match Load::request(&mut connection, port) {
+                Ok(()) => _ = self.answered.fetch_add(1, Ordering::SeqCst),
+                Err(error) => {
+                    self.failed.lock().unwrap().push(error.to_string());
+                    connection = None;
+                }
+            }
+            next += pause;
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    fn request(connection: &mut Option<BufReader<TcpStream>>, port: u16) -> std::io::Result<()> {
+        let reader = match connection {
+            Some(reader) => reader,
+            None => {
+                let stream = TcpStream::connect(("127.0.0.1", port))?;
+                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+                stream.set_nodelay(true)?;
+                connection.insert(BufReader::new(stream))
+            }
+        };
+        reader.get_mut().write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")?;
+        let (mut line, mut length, mut close) = (String::new(), 0, false);
+        reader.read_line(&mut line)?;
+        if !line.starts_with("HTTP/1.1 200") {
+            return Err(std::io::Error::other(format!("answered {line:?}")));
+        }
+        loop {
+            line.clear();
+            reader.read_line(&mut line)?;
+            let header = line.trim().to_ascii_lowercase();
+            if header.is_empty() {
+                break;
+            }
+            if let Some(value) = header.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
+            }
+            close |= header == "connection: close";
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        if close {
+            *connection = None;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn nginx_under_load_is_stopped_without_a_failed_request() {
+    if !able() {
+        return;
+    }
+    if find("nginx").is_none() {
+        return skip("nginx is not installed");
+    }
+    let dir = Dir::new();
+    let image = nginx_image(&dir);
+    let report = dir.text("report");
+    std::fs::create_dir(&report).unwrap();
+    std::fs::set_permissions(&report, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let volume = format!("{report}:/report");
+    // nginx as root would look for a user to change to; there is no /etc/passwd to find one in.
+    let options = ["--read-only", "--tmpfs", "/tmp", "--user", "10001:10001", "--volume", volume.as_str()];
+    let options = [&options[..], &PUBLISH[..]].concat();
+    let container = Container::run(&options, image, &[]);
+    let (web, probes) = (container.port(8080), container.port(9180));
+    container.wait_until("/readyz answers 200", || status_of(probes, "/readyz") == Some(200));
+
+    let load = Load { answered: AtomicU64::new(0), failed: Mutex::new(Vec::new()), in_service: AtomicBool::new(true) };
+    let (code, before) = std::thread::scope(|scope| {
+        // Twenty clients, each ten requests a second.
+        for _ in 0..20 {
+            scope.spawn(|| load.client(web, Duration::from_millis(100)));
+        }
+        scope.spawn(|| {
+            while status_of(probes, "/readyz") == Some(200) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            load.in_service.store(false, Ordering::SeqCst);
+        });
+        container.wait_until("400 requests were answered", || load.answered.load(Ordering::SeqCst) >= 400);
+        let before = load.answered.load(Ordering::SeqCst);
+        (container.stop(20).0, before)
+    });
+    let failed = load.failed.into_inner().unwrap();
+    let answered = load.answered.into_inner();
+    println!("{answered} requests answered, {before} of them before the stop, {} failed", failed.len());
+    assert!(failed.is_empty(), "{} failed of {answered}: {:?}\n{}", failed.len(), failed.first(), container.logs());
+    assert_eq!(code, 0, "{}", container.logs());
+    let text = dir.read("report/report.json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let steps: Vec<_> = report["steps"].as_array().unwrap().iter().map(|s| (&s["name"], &s["outcome"])).collect();
+    assert!(
+        steps.len() == 2
+            && steps[0] == (&"let the load balancers notice".into(), &"done".into())
+            && steps[1] == (&"last words".into(), &"done".into()),
+        "{steps:?}: {text}"
+    );
+    let stopped = report["timeline"].as_array().unwrap().iter().find(|e| e["event"] == "stopped").unwrap();
+    assert_eq!((&stopped["process"], &stopped["forced"]), (&"nginx".into(), &false.into()), "{text}");
+    assert_eq!((&report["exit_code"], &report["within_grace"]), (&0.into(), &true.into()), "{text}");
+}

@@ -1,0 +1,123 @@
+//! The recipes of docs/platforms.md that podman can play: stop timeouts, health checks by `softstop probe`, stop signals as systemd
+//! expects them, an init outside of softstop.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
+
+use std::time::Duration;
+
+use crate::podman::*;
+use crate::support::Dir;
+
+/// Says that it is up and, when told to stop, that it was; whether it then ends is `on_term`.
+fn shell(on_term: &str) -> String {
+    format!("trap 'echo told to stop; {on_term}' TERM; echo up; while :; do sleep 1 & wait $!; done")
+}
+
+/// What `podman healthcheck run` comes to: whether it was healthy, and what Docker's `inspect` would show of the last one.
+fn health(container: &Container) -> (bool, String) {
+    let output = podman().args(["healthcheck", "run", &container.id]).output().unwrap();
+    let log = done(podman().args(["inspect", "--format", "{{json .State.Health.Log}}", &container.id]));
+    let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+    let last = log.as_array().and_then(|l| l.last()).map(|l| l["Output"].to_string()).unwrap_or_default();
+    (output.status.success(), last)
+}
+
+/// The service in an image with nothing else in it.
+fn healthcheck_image() -> String {
+    let text = format!(
+        "FROM {}\nENV SOFTSTOP_READINESS=tcp:8080 SOFTSTOP_GRACE=5s\n\
+         HEALTHCHECK --interval=10s --timeout=3s CMD [\"/softstop\", \"probe\", \"ready\"]\n\
+         ENTRYPOINT [\"/softstop\", \"--\"]\nCMD [\"/web\"]\n",
+        scratch_image()
+    );
+    let tag = "localhost/softstop-test-healthcheck";
+    // The other format knows no HEALTHCHECK.
+    build(tag, &Dir::new(), &text, &["--format", "docker"]);
+    tag.to_owned()
+}
+
+#[test]
+fn a_grace_below_the_stop_timeout_ends_with_an_account() {
+    if !able() {
+        return;
+    }
+    let image = wrapper_image("grace", "ENV SOFTSTOP_GRACE=2s\n");
+    let container = Container::run(&["--stop-timeout", "60"], &image, &["sh", "-c", &shell("")]);
+    container.wait_until("it is up", || container.said("up"));
+    let (code, took) = container.stop_as_configured();
+    assert_eq!(code, 137, "{}", container.logs());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(container.logs().contains("needed SIGKILL: sh"), "{}", container.logs());
+}
+
+/// softstop cannot know what the runtime was told: this is what the page warns of.
+#[test]
+fn a_grace_above_the_stop_timeout_is_cut_without_a_word() {
+    if !able() {
+        return;
+    }
+    let image = wrapper_image("no-grace", "ENV SOFTSTOP_GRACE=60s\n");
+    let container = Container::run(&["--stop-timeout", "2"], &image, &["sh", "-c", &shell("")]);
+    container.wait_until("it is up", || container.said("up"));
+    let (code, took) = container.stop_as_configured();
+    assert_eq!(code, 137, "{}", container.logs());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let logs = container.logs();
+    assert!(logs.contains("told to stop") && !logs.contains("stopped in"), "{logs}");
+}
+
+#[test]
+fn a_healthcheck_needs_no_port_shell_or_curl() {
+    if !able() {
+        return;
+    }
+    // There is no systemd here whose timers would run it: it is run by hand.
+    let options = ["--read-only", "--user", "10001:10001", "--health-interval", "disable"];
+    let container = Container::run(&options, &healthcheck_image(), &[]);
+    container.wait_until("it is ready", || {
+        podman().args(["healthcheck", "run", &container.id]).output().unwrap().status.success()
+    });
+    assert_eq!(health(&container), (true, "\"ok\"".to_owned()));
+    done(podman().args(["exec", &container.id, "/softstop", "unready"]));
+    let (healthy, said) = health(&container);
+    assert!(!healthy && said.contains("not ready: softstop unready"), "{said}");
+    done(podman().args(["exec", &container.id, "/softstop", "ready"]));
+    assert!(health(&container).0);
+    assert_eq!(container.stop(20).0, 0, "{}", container.logs());
+}
+
+/// `docker run --init`, `init: true` in Compose, `initProcessEnabled` in ECS.
+#[test]
+fn an_init_outside_of_softstop_changes_nothing() {
+    if !able() {
+        return;
+    }
+    let options = ["--init", "--health-interval", "disable"];
+    let container = Container::run(&options, &healthcheck_image(), &[]);
+    container.wait_until("it is ready", || {
+        podman().args(["healthcheck", "run", &container.id]).output().unwrap().status.success()
+    });
+    let (code, took) = container.stop(60);
+    assert_eq!(code, 0, "{}", container.logs());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(container.logs().contains("stopped in"), "{}", container.logs());
+}
+
+/// What podman does for a program called /sbin/init, and systemd-nspawn with `--boot`: SIGRTMIN+3.
+#[test]
+fn the_stop_signal_of_systemd_mode_is_a_stop_request() {
+    if !able() {
+        return;
+    }
+    let image = wrapper_image("systemd", "ENV SOFTSTOP_STOP_ON=SIGTERM,SIGRTMIN+3 SOFTSTOP_STOP_SIGNAL=SIGTERM\n");
+    let container = Container::run(&["--stop-signal", "SIGRTMIN+3"], &image, &["sh", "-c", &shell("exit 0")]);
+    container.wait_until("it is up", || container.said("up"));
+    let (code, took) = container.stop(60);
+    assert_eq!(code, 0, "{}", container.logs());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(
+        container.logs().contains("told to stop") && container.logs().contains("SIGRTMIN+3"),
+        "{}",
+        container.logs()
+    );
+}

@@ -1,0 +1,191 @@
+//! The static build, which is what images get: nothing of NSS, of the dynamic loader or of `iconv` is in it, and nothing of an image's
+//! libraries gets into it.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use crate::podman::{done, find, static_binaries, static_with_symbols};
+use crate::support::faults;
+use crate::support::{Dir, Launch, database_before_web, skip};
+
+/// Names that lead to NSS modules, to other shared objects, or to a character set's.
+const ENTRIES: &[&str] = &[
+    "getaddrinfo",
+    "getnameinfo",
+    "gethostbyname",
+    "gethostbyname_r",
+    "gethostbyname2_r",
+    "gethostbyaddr_r",
+    "getservbyname_r",
+    "getpwnam",
+    "getpwnam_r",
+    "getpwuid",
+    "getpwuid_r",
+    "getpwent_r",
+    "getgrnam",
+    "getgrnam_r",
+    "getgrgid",
+    "getgrgid_r",
+    "getgrouplist",
+    "initgroups",
+    "dlopen",
+    "dlmopen",
+    "dlvsym",
+    "_dl_open",
+    "_dl_sym",
+    "dl_open_worker",
+    "iconv",
+    "iconv_open",
+    "setlocale",
+    "newlocale",
+    "__libc_unwind_link_get",
+];
+const FAMILIES: &[&str] = &["__nss_", "_nss_", "__nscd_", "nscd_", "__res_", "_dl_open"];
+/// The C library's, in whose place stand functions that answer "not there": src/sys/loading.rs.
+const OURS: &[&str] = &["dlsym", "__libc_dlopen_mode", "__libc_dlsym", "__libc_dlvsym", "__libc_dlclose"];
+/// In bytes: two instructions.
+const SMALL: u64 = 16;
+
+/// Defined symbols with their sizes.
+fn symbols(file: &std::path::Path) -> BTreeMap<String, u64> {
+    let listed = done(Command::new("nm").args(["--format=posix", "--defined-only"]).arg(file));
+    let lines = listed.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let size = |words: &[&str]| words.get(3).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    lines.map(|words| (words[0].to_owned(), size(&words))).collect()
+}
+
+fn leads_to_foreign_code(name: &str) -> bool {
+    ENTRIES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+#[test]
+fn no_name_service_no_loader_and_no_character_sets_are_in_the_static_file() {
+    if find("nm").is_none() {
+        return skip("nm is not installed");
+    }
+    let Some(file) = static_with_symbols() else {
+        return skip("SOFTSTOP_STATIC has no symbols");
+    };
+    let symbols = symbols(&file);
+    for name in ["main", "malloc", "fork"] {
+        assert!(symbols.contains_key(name), "{name} is not among the {} symbols: what is read here?", symbols.len());
+    }
+    let found: Vec<&String> = symbols.keys().filter(|name| leads_to_foreign_code(name)).collect();
+    assert!(found.is_empty(), "foreign code can be reached by {found:?}");
+    for name in OURS {
+        if let Some(size) = symbols.get(*name) {
+            assert!(*size <= SMALL, "{name} has {size} bytes: it is the C library's, not ours");
+        }
+    }
+    let bytes = std::fs::read(&file).unwrap();
+    for text in ["nsswitch.conf", "libnss_", "libgcc_s.so"] {
+        let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(!found, "{text:?} stands in the static file");
+    }
+}
+
+#[test]
+fn the_test_itself_can_fail() {
+    for name in ["getaddrinfo", "__nss_module_load", "_nss_files_getpwnam_r", "_dl_open", "iconv_open"] {
+        assert!(leads_to_foreign_code(name), "{name}");
+    }
+    for name in ["getgroups", "main", "_dl_relocate_static_pie", "_dl_find_object"] {
+        assert!(!leads_to_foreign_code(name), "{name}");
+    }
+}
+
+const NSSWITCH: &str =
+    "passwd: files systemd\ngroup: files systemd\nshadow: files systemd\nhosts: files resolve mymachines dns\n";
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\nwww-data:x:33:\nlogs:x:4321:www-data\n";
+
+/// Modules that end whoever loads them with 99.
+fn traps(dir: &Dir) -> Option<String> {
+    let source = dir
+        .write("trap.c", "#include <unistd.h>\n__attribute__((constructor)) static void sprung(void) { _exit(99); }\n");
+    std::fs::create_dir(dir.path("traps")).unwrap();
+    for module in ["systemd", "resolve", "mymachines", "dns", "files", "compat"] {
+        let to = dir.text(&format!("traps/libnss_{module}.so.2"));
+        if !Command::new("cc").args(["-shared", "-fPIC", "-o", &to, &source]).status().is_ok_and(|s| s.success()) {
+            skip("no C compiler");
+            return None;
+        }
+    }
+    Some(dir.text("traps"))
+}
+
+/// The static build with this /etc, and the traps where a loader would look first.
+fn launch(args: &[&str], etc: &str, traps: Option<&str>) -> Launch {
+    let path = format!("LD_LIBRARY_PATH={}", traps.unwrap_or("/nowhere"));
+    Launch::new(args.iter().copied())
+        .program(&static_binaries().0)
+        .through(&["unshare", "--mount", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\"", etc])
+        .through(&["env", &path])
+}
+
+#[test]
+fn with_systemd_in_nsswitch_a_static_softstop_starts_its_users_and_finds_its_hosts() {
+    if !faults::possible() {
+        return;
+    }
+    let dir = Dir::new();
+    let Some(traps) = traps(&dir) else { return };
+    std::fs::create_dir(dir.path("etc")).unwrap();
+    for (name, text) in [
+        ("nsswitch.conf", NSSWITCH),
+        ("passwd", PASSWD),
+        ("group", GROUP),
+        ("hosts", "127.0.0.1 localhost web.internal\n"),
+    ] {
+        std::fs::write(dir.path("etc").join(name), text).unwrap();
+    }
+    let etc = dir.text("etc");
+    // Nothing but the shell's own words: a program of the image may load what it likes.
+    let who = "while read -r k a b; do case $k in Uid:) u=$a;; Gid:) g=$a;; Groups:) s=\"$a $b\";; esac; done </proc/self/status; \
+        echo $u $g - $s - $HOME $USER";
+    let web = dir.script("web", who);
+    // The traps are real: a dynamic program runs into them.
+    let script = "mount --bind \"$0\" /etc && LD_LIBRARY_PATH=\"$1\" getent passwd nobody-here";
+    let sprung = Command::new("unshare").args(["--mount", "sh", "-c", script, &etc, &traps]).status().unwrap();
+    assert_eq!(sprung.code(), Some(99));
+    for modules in [None, Some(traps.as_str())] {
+        for (user, code, says) in [
+            ("www-data", 0, "web | 33 33 - 33 4321 - /var/www www-data"),
+            ("10001", 0, "web | 10001 0 - - /"),
+            ("10001:10001", 0, "web | 10001 10001 - - /"),
+            ("nobody-here", 126, "unknown user \"nobody-here\": not in /etc/passwd"),
+        ] {
+            let _ = std::fs::remove_file(dir.path("up"));
+            let config = database_before_web(&dir, user, &format!("[\"{web}\"]"));
+            let ended = launch(&["run", "-c", &config], &etc, modules).run();
+            ended.expect_code(code).expect(says).expect("db  | told");
+        }
+        for (host, says) in [("web.internal", "connection refused"), ("no-such.internal", "is not in /etc/hosts")] {
+            let target = format!("tcp://{host}:1");
+            launch(&["probe", &target, "--timeout", "5s"], &etc, modules).run().expect_code(1).expect(says);
+        }
+    }
+}
+
+/// Until they are held, the kernel drops a SIGTERM to PID 1; with a small CPU limit what a C library does before `main` can take tenths of a second.
+#[test]
+fn a_sigterm_milliseconds_after_the_start_under_a_tight_cpu_limit_meets_signals_that_are_held() {
+    let dir = Dir::new();
+    let calls = dir.path("calls");
+    let mut strace = Command::new("strace");
+    strace.arg("-o").arg(&calls).arg(&static_binaries().0).arg("--version");
+    if strace.output().is_err() {
+        return skip("no strace");
+    }
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    let mut calls = calls.lines();
+    let (exec, first) = (calls.next().unwrap_or_default(), calls.next().unwrap_or_default());
+    assert!(exec.starts_with("execve("), "{exec}");
+    // Before the C library's first one.
+    assert!(
+        first.starts_with("rt_sigprocmask(SIG_SETMASK, ~[ILL TRAP ABRT BUS FPE KILL SEGV STOP SYS], []"),
+        "{first}"
+    );
+}

@@ -1,0 +1,18 @@
+//! The life of the real binary with real processes, from the first start to the exit code.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod corners;
+mod corners_start;
+mod diagnosis;
+mod pid1;
+mod run;
+mod services;
+mod shell;
+mod sidecar;
+mod signals;
+mod stop;
+mod subreaper;
+mod terminal;
+mod waits;

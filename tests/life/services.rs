@@ -1,0 +1,147 @@
+//! A process with probes is a service: its end is never expected, whatever its exit code.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for conditions")]
+
+use std::time::{Duration, Instant};
+
+use crate::support::http::{free_port, status_json, status_of};
+use crate::support::{CHILD, Dir, Launch, Running, SOON};
+
+/// `web`, probed, ends with 0 once the file `end` is there; `side` goes on.
+fn start(dir: &Dir, port: u16, web: &str) -> Running {
+    let server = dir.script("web", &format!("echo up; while [ ! -e {} ]; do sleep 0.02; done", dir.text("end")));
+    let config = format!(
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[process]]\nname = \"side\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"wait\"]\n\
+         [[process]]\nname = \"web\"\ncommand = [{server:?}]\n{web}\n\
+         readiness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n\
+         liveness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up");
+    until("ready", || status_of(port, "/readyz") == Some(200));
+    running
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let limit = Instant::now() + SOON;
+    while !condition() {
+        assert!(Instant::now() < limit, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn web(port: u16) -> serde_json::Value {
+    status_json(port)["processes"].as_array().unwrap().iter().find(|p| p["name"] == "web").unwrap().clone()
+}
+
+/// README's own snippet was ready after its period of ten seconds; with an hour nothing but an attempt between two periods comes in time.
+#[test]
+fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let server = dir.script("web", &format!("sleep 1; touch {}; echo up; exec sleep 1000", dir.text("up")));
+    let probe = format!("{{ exec = [\"test\", \"-e\", {:?}], period = \"1h\" }}", dir.text("up"));
+    let config = format!(
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"web\"\ncommand = [{server:?}]\n\
+         startup = {probe}\nreadiness = {probe}\n"
+    );
+    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up");
+    until("ready", || status_of(port, "/readyz") == Some(200));
+    running.term();
+    running.wait(SOON).expect("web: startup probe succeeded after");
+}
+
+#[test]
+fn a_probed_process_that_ends_with_0_is_not_ready_and_started_again() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let mut running = start(&dir, port, "backoff = { initial = \"1s\" }");
+    dir.write("end", "");
+    running.wait_for("web: ended with exit code 0");
+    running.wait_for("web: it has probes, so it is a service");
+    until("unready", || status_of(port, "/readyz") == Some(503));
+    // softstop brings it back: nothing that a restart of the container would do better.
+    assert_eq!(status_of(port, "/livez"), Some(200));
+    std::fs::remove_file(dir.path("end")).unwrap();
+    running.wait_for("web: started again");
+    until("ready again", || status_of(port, "/readyz") == Some(200));
+    running.term();
+    running.wait(SOON).expect_code(0);
+}
+
+#[test]
+fn a_probed_process_that_has_ended_for_good_is_neither_ready_nor_alive() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let mut running = start(&dir, port, "restart = \"never\"\non_exit = \"continue\"");
+    dir.write("end", "");
+    running.wait_for("web: ended with exit code 0");
+    until("unready", || status_of(port, "/readyz") == Some(503));
+    until("not live", || status_of(port, "/livez") == Some(503));
+    let web = web(port);
+    assert_eq!((&web["ready"], &web["live"]), (&false.into(), &false.into()), "{web:#}");
+    let why = crate::support::http::get(port, "/readyz").unwrap().body;
+    assert!(why.contains("[-]web failed: ended with exit code 0; with probes it is a service"), "{why}");
+    // Neither does it stand for an end of the container by order.
+    running.term();
+    running.wait(SOON).expect_code(0);
+}
+
+#[test]
+fn a_probed_process_that_ends_with_0_stops_the_container_where_its_policy_says_so() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let running = start(&dir, port, "restart = \"never\"\non_exit = \"stop_on_failure\"");
+    dir.write("end", "");
+    running.wait(SOON).expect_code(0).expect("stopping: web ended with exit code 0");
+}
+
+#[test]
+fn a_one_shot_process_without_probes_completes_as_ever() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let config = format!(
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[process]]\nname = \"once\"\ncommand = [\"true\"]\non_exit = \"continue\"\n\
+         [[process]]\nname = \"side\"\nafter = {{ once = \"completed\" }}\n\
+         command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up");
+    until("ready", || status_of(port, "/readyz") == Some(200));
+    running.term();
+    running.wait(SOON).expect_code(0).expect_not("it is a service");
+}
+
+/// nginx without `daemon off;`: what softstop started ends with 0 at once, and the server goes on where nobody sees it.
+#[test]
+fn nginx_without_daemon_off_is_told_to_run_in_the_foreground() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let nginx = dir.script("nginx", "(trap '' HUP; while :; do sleep 0.1; done) >/dev/null 2>&1 &\nsleep 0.2; exit 0");
+    let config = format!(
+        "grace = \"4s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[process]]\nname = \"side\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"wait\"]\n\
+         [[process]]\nname = \"web\"\ncommand = [{nginx:?}]\nreadiness = {{ exec = [\"true\"], period = \"100ms\" }}\n"
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("web: nginx goes on in the background (pid ");
+    running.wait_for("run it in the foreground, nginx -g 'daemon off;'");
+    until("unready", || status_of(port, "/readyz") == Some(503));
+    running.term();
+    running.wait(SOON);
+}

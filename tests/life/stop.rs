@@ -1,0 +1,297 @@
+//! The wrapper's stop as a real PID 1: the budget, the escalation to SIGKILL, and what the main process leaves behind.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use crate::support::{Dir, Launch, Running, SOON, processes};
+
+const GRACE: Duration = Duration::from_secs(3);
+const FLAGS: &[&str] = &["--grace", "3s"];
+/// Nobody needs all of it.
+const AMPLE: Duration = Duration::from_secs(30);
+const AMPLE_FLAGS: &[&str] = &["--grace", "30s"];
+
+fn up(flags: &[&str], words: &[&str]) -> Running {
+    let mut running = Launch::child(flags, words).start();
+    running.wait_for("up");
+    running
+}
+
+/// The issue's own command line.
+#[test]
+fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let mut running = Launch::new(["--grace", "3s", "--", "sh", "-c", "trap '' TERM; echo up; sleep 1000"]).start();
+    running.wait_for("up");
+    let (ended, _) = running.stop_within(GRACE);
+    ended.expect_code(137).expect("SIGKILL").expect("SIGTERM");
+    assert!(
+        ended.all().lines().any(|l| l.contains("SIGKILL") && l.contains("sh")),
+        "no line says who was killed:\n{}",
+        ended.all()
+    );
+}
+
+#[test]
+fn the_ladder_goes_from_rung_to_rung() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let flags = ["--grace", "5s", "--stop-signal", "SIGQUIT:300ms,SIGINT:300ms,SIGTERM"];
+    let (ended, took) =
+        up(&flags, &["on:QUIT", "on:INT", "exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(5));
+    ended.expect_code(0);
+    let order: Vec<&str> = ended.stdout.lines().filter(|l| l.ends_with("received")).collect();
+    assert_eq!(order, ["QUIT received", "INT received", "TERM received"], "{}", ended.all());
+    assert!(took >= Duration::from_millis(600), "the rungs' waits were cut: {took:?}");
+}
+
+/// Corner X12: who is done early leaves early.
+#[test]
+fn a_prompt_child_ends_softstop_at_once() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (ended, took) =
+        up(&["--grace", "60s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(60));
+    ended.expect_code(0);
+    assert!(took < Duration::from_secs(30), "{took:?} for a child that ends at once");
+}
+
+#[test]
+fn a_stopped_child_is_woken_to_act() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let mut running = up(AMPLE_FLAGS, &["exit-on:TERM:5", "say:up", "stop-self", "wait"]);
+    running.wait_until("the child is stopped", |r| r.processes().iter().any(|p| p.state == 'T'));
+    running.stop_within(AMPLE).0.expect_code(5).expect("TERM received");
+}
+
+#[test]
+fn a_duplicate_stop_request_changes_nothing() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let mut running = up(&["--grace", "30s"], &["exit-on:TERM:0:800", "say:up", "wait"]);
+    running.term().wait_for("TERM received");
+    for _ in 0..3 {
+        running.term();
+    }
+    let ended = running.wait(Duration::from_secs(30));
+    ended.expect_code(0).expect("TERM handled");
+}
+
+/// No peer does this: the kernel kills what is left with PID 1.
+#[test]
+fn a_straggler_in_the_same_group_may_finish_when_main_ends_by_itself() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let words = ["fork", "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
+    Launch::child(&["--grace", "30s"], &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
+}
+
+#[test]
+fn a_straggler_in_another_session_may_finish_when_main_ends_by_itself() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let words = ["session", "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
+    Launch::child(&["--grace", "30s"], &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
+}
+
+#[test]
+fn stragglers_may_finish_after_a_requested_stop_too() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let words = [
+        "fork",
+        "exit-on:TERM:0:600",
+        "wait",
+        "end", // in the group
+        "session",
+        "exit-on:TERM:0:600",
+        "wait",
+        "end", // a daemon
+        "exit-on:TERM:0",
+        "say:up",
+        "wait",
+    ];
+    let (ended, _) = up(&["--grace", "30s"], &words).stop_within(Duration::from_secs(30));
+    ended.expect_code(0);
+    assert_eq!(ended.stdout.matches("TERM handled").count(), 3, "somebody was not let finish:\n{}", ended.all());
+}
+
+#[test]
+fn a_daemon_that_ignores_everything_costs_no_more_than_the_grace() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let words = ["session", "ignore:TERM", "ignore:HUP", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
+    up(FLAGS, &words).stop_within(GRACE).0.expect("SIGKILL");
+}
+
+#[test]
+fn nobody_reading_the_output_delays_no_stop() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    for output in ["inherit", "prefix", "json"] {
+        for words in [&["exit-on:TERM:0", "fill"][..], &["ignore:TERM", "fill"]] {
+            let flags = ["--grace", "3s", "--output", output, "--log-level", "debug"];
+            let mut running = Launch::child(&flags, words).unread().start();
+            // Both pipes, or softstop's own queue, are full once the child sleeps in its write.
+            running.wait_until("the child is held up by the full pipe", |r| {
+                r.processes().iter().any(|p| p.pid != r.pid() && p.name == "perl" && waits_in_write(p.pid))
+            });
+            running.stop_within(GRACE);
+        }
+    }
+}
+
+fn waits_in_write(pid: i32) -> bool {
+    // The system call's number comes first; 1 is write on x86-64, 64 on the generic table.
+    let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    let number = call.split_whitespace().next().unwrap_or_default();
+    number == if cfg!(target_arch = "x86_64") { "1" } else { "64" }
+}
+
+#[test]
+fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let words = ["orphans:1000", "say:up", "until:USR1", "orphans:9000", "say:all made", "exit-on:TERM:0", "wait"];
+    let mut running = up(AMPLE_FLAGS, &words);
+    let no_zombie = |r: &Running| !r.processes().iter().any(crate::support::Proc::is_zombie);
+    running.wait_for("waiting for USR1").wait_until("no zombie after the first 1000", no_zombie);
+    let before = processes::resident_kb(running.pid());
+    running.signal(libc::SIGUSR1).wait_for_count_within("all made", 1, SOON * 5);
+    running.wait_until("no zombie after 10,000", no_zombie);
+    let after = processes::resident_kb(running.pid());
+    assert!(before > 0 && after <= before + 128, "memory grew from {before} kB to {after} kB over 9000 orphans");
+    running.stop_within(AMPLE).0.expect_code(0);
+}
+
+#[test]
+fn the_report_is_valid_json_and_names_what_happened() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let report = dir.text("report.json");
+    let flags = ["--grace", "2s", "--drain-sleep", "200ms", "--report", &report];
+    let (ended, _) = up(&flags, &["ignore:TERM", "say:up", "wait"]).stop_within(Duration::from_secs(2));
+    ended.expect_code(137);
+    let text = dir.read("report.json");
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    assert!(report.is_object(), "{text}");
+    for word in ["SIGTERM", "SIGKILL", "perl", "137"] {
+        assert!(text.contains(word), "{word} is not in the report: {text}");
+    }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_changes_no_exit_code() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    Launch::child(&["--report", "/no/such/directory/report.json"], &["exit:3"])
+        .run()
+        .expect_code(3)
+        .expect("/no/such/directory");
+}
+
+#[test]
+fn the_termination_log_has_a_first_version_when_the_stop_begins() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let log = dir.write("termination-log", &"an earlier container's words\n".repeat(500));
+    let mut running = Launch::child(&["--grace", "30s"], &["on:TERM", "until:USR1", "exit:3"])
+        .env("SOFTSTOP_TERMINATION_LOG", &log)
+        .start();
+    running.wait_for("waiting for USR1").term().wait_for("TERM received");
+    running.wait_until("the first version is there", |_| {
+        let text = dir.read("termination-log");
+        !text.is_empty() && !text.contains("earlier container")
+    });
+    let first = dir.read("termination-log");
+    assert!(first.contains("SIGTERM"), "{first}");
+    running.signal(libc::SIGUSR1);
+    running.wait(Duration::from_secs(30)).expect_code(3);
+    let last = dir.read("termination-log");
+    assert!(last.len() <= 4096 && last != first && last.contains('3'), "{last}");
+}
+
+#[test]
+fn a_termination_log_that_is_not_there_is_not_made() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let log = dir.text("termination-log");
+    Launch::child(&[], &["exit:0"]).env("SOFTSTOP_TERMINATION_LOG", &log).run().expect_code(0);
+    assert!(!dir.path("termination-log").exists());
+}
+
+#[test]
+fn the_drain_comes_before_any_stop_signal() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (ended, took) = up(&["--grace", "6s", "--drain-sleep", "1s"], &["exit-on:TERM:0", "say:up", "wait"])
+        .stop_within(Duration::from_secs(6));
+    ended.expect_code(0);
+    assert!(took >= Duration::from_secs(1), "the drain was cut: {took:?}");
+}
+
+#[test]
+fn a_main_process_that_ends_by_itself_drains_nothing() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let ended = Launch::child(&["--grace", "60s", "--drain-sleep", "40s"], &["exit:2"]).run();
+    ended.expect_code(2);
+    assert!(ended.lived < SOON, "{:?}", ended.lived);
+}
+
+/// A busy machine, or a debugger, keeps softstop from looking: who ended meanwhile ended in time, though its time is over too by then.
+#[test]
+fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let ended = dir.text("ended");
+    let config = format!(
+        "grace = \"30s\"\n[exit_codes]\nforced = 79\n\
+         [[process]]\nname = \"web\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
+         stop = [{{ signal = \"TERM\", wait = \"2s\" }}]\n\
+         [[drain]]\nname = \"hook\"\nexec = [\"perl\", {child:?}, \"say:begun\", \"sleep:300\", \"journal:{ended}:hook\"]\ntimeout = \"2s\"\n",
+        child = crate::support::CHILD
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("up").term().wait_for("begun");
+    // Stopped until the hook is long over, by the clock and by itself; then the same with the process.
+    held_back_until(&mut running, |_| dir.path("ended").exists());
+    running.wait_for("TERM received");
+    held_back_until(&mut running, |running| running.printed().contains("TERM handled"));
+    let ended = running.wait(SOON);
+    ended.expect("drain: hook: done").expect_not("SIGKILL;").expect_not("needed SIGKILL").expect_code(0);
+}
+
+/// SIGSTOP to softstop until the condition holds and more time has passed than anybody has here.
+fn held_back_until(running: &mut Running, condition: impl FnMut(&Running) -> bool) {
+    running.signal(libc::SIGSTOP);
+    let began = std::time::Instant::now();
+    running.wait_until("what happens meanwhile", condition);
+    running.wait_until("its time is over", |_| began.elapsed() > Duration::from_millis(2500));
+    running.signal(libc::SIGCONT);
+}

@@ -1,0 +1,119 @@
+//! softstop as an ordinary process: it adopts what its child leaves behind, and touches nobody else.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Launch, Running, processes};
+
+const GRACE: Duration = Duration::from_secs(4);
+
+fn up(flags: &[&str], words: &[&str]) -> Running {
+    let mut running = Launch::child(flags, words).not_pid1().start();
+    running.wait_for("up");
+    running
+}
+
+fn nothing_left(mark: &str) {
+    let left = processes::with_environment(mark);
+    assert!(left.is_empty(), "left behind: {}", left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+}
+
+#[test]
+fn daemons_are_adopted_and_ended_and_strangers_are_not_touched() {
+    let mut stranger = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
+    let words = [
+        "session",
+        "exit-on:TERM:0:300",
+        "wait",
+        "end", //
+        "session",
+        "ignore:TERM",
+        "wait",
+        "end", //
+        "fork",
+        "ignore:TERM",
+        "wait",
+        "end", //
+        "exit-on:TERM:0",
+        "say:up",
+        "wait",
+    ];
+    let running = up(&["--grace", "4s"], &words);
+    let mark = running.mark();
+    assert_eq!(running.marked().len(), 5, "softstop, its child and three more: {:?}", running.marked());
+    let (ended, _) = running.stop_within(GRACE);
+    assert_eq!(ended.stdout.matches("TERM handled").count(), 2, "{}", ended.all());
+    nothing_left(&mark);
+    let alive = stranger.try_wait().unwrap().is_none();
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert!(alive, "a process that is not softstop's own was ended");
+}
+
+#[test]
+fn orphans_are_reaped() {
+    let mut running = up(&["--grace", "30s"], &["orphans:500", "exit-on:TERM:0", "say:up", "wait"]);
+    running.wait_until("softstop has no zombie among its children", |r| {
+        !processes::all().iter().any(|p| p.parent == r.pid() && p.is_zombie())
+    });
+    running.stop_within(GRACE).0.expect_code(0);
+}
+
+#[test]
+fn ladder_and_sigkill_work_as_they_do_for_pid_1() {
+    let running = up(&["--grace", "2s"], &["ignore:TERM", "say:up", "wait"]);
+    let mark = running.mark();
+    running.stop_within(Duration::from_secs(2)).0.expect_code(137).expect("SIGKILL");
+    nothing_left(&mark);
+}
+
+#[test]
+fn the_parents_death_can_be_the_stop_request() {
+    // The shell starts softstop, says its own pid and is killed.
+    let script = format!(
+        "\"$@\" --grace 3s --parent-death-signal SIGTERM -- perl {} exit-on:TERM:0 say:up wait & wait",
+        crate::support::CHILD
+    );
+    let mut shell = Command::new("sh")
+        .args(["-c", &script, "sh", crate::support::SOFTSTOP])
+        .env("TEST_MARK", "parent-death")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(shell.stdout.take().unwrap()));
+    assert_eq!(lines.find(|l| l.as_ref().is_ok_and(|l| l == "up")).map(Result::unwrap).as_deref(), Some("up"));
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    // The pipe ends when the last of them has ended.
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(rest.iter().any(|l| l == "TERM received"), "{rest:?}");
+    let limit = std::time::Instant::now() + crate::support::SOON;
+    while !processes::with_environment("TEST_MARK=parent-death").is_empty() {
+        assert!(std::time::Instant::now() < limit, "softstop outlives its parent");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_sleeping_softstop_does_not_wake_up() {
+    let running = up(&["--grace", "4s"], &["exit-on:TERM:0", "say:up", "wait"]);
+    let switches = || -> u64 {
+        let of = |field| processes::status_field(running.pid(), field).unwrap().parse::<u64>().unwrap();
+        of("voluntary_ctxt_switches") + of("nonvoluntary_ctxt_switches")
+    };
+    // Until it has come to rest after the start; then two seconds in which nothing happens are the subject itself.
+    let limit = std::time::Instant::now() + crate::support::SOON;
+    let settled = loop {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(200));
+        if switches() == before {
+            break before;
+        }
+        assert!(std::time::Instant::now() < limit, "softstop never comes to rest");
+    };
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(switches(), settled, "wake-ups with nothing to do");
+    running.stop_within(GRACE).0.expect_code(0);
+}

@@ -1,0 +1,439 @@
+//! The control socket of the real binary: who finds it, who may ask, what the orders do, and what is in its way.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::http::{free_port, status_of};
+use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes};
+
+const GRACE: Duration = Duration::from_secs(30);
+
+/// What a client came to.
+#[derive(Debug)]
+struct Told {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Told {
+    fn new(output: Output) -> Told {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn expect(self, code: i32, word: &str) -> Told {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(format!("{}{}", self.out, self.err).contains(word), "{word:?}: {self:?}");
+        self
+    }
+}
+
+/// The client as `kubectl exec` runs it: in the container's namespaces, without a parent in it. `args` of nsenter come first.
+fn exec_with(running: &Running, nsenter: &[&str], args: &[&str]) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &running.pid().to_string(), "--pid", "--mount"]).args(nsenter).arg(SOFTSTOP).args(args);
+    command.env_remove("SOFTSTOP_CONTROL").env_remove("SOFTSTOP_CONFIG").current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn exec(running: &Running, args: &[&str]) -> Told {
+    Told::new(exec_with(running, &[], args).output().unwrap())
+}
+
+/// The client in the test's own namespaces.
+fn from_here(args: &[&str]) -> Told {
+    let mut command = Command::new(SOFTSTOP);
+    command.args(args).env_remove("SOFTSTOP_CONTROL").env_remove("SOFTSTOP_CONFIG").current_dir("/");
+    Told::new(command.output().unwrap())
+}
+
+/// Its own address, as the test sees it: only the PID namespace's inode says whose it is.
+fn own_address(running: &Running, pid: i32) -> String {
+    let inode = std::fs::metadata(format!("/proc/{}/ns/pid", running.pid())).unwrap().ino();
+    format!("@softstop/{inode}/{pid}")
+}
+
+fn up(flags: &[&str], words: &[&str]) -> Running {
+    let mut running = Launch::child(flags, words).start();
+    running.wait_for("up");
+    running
+}
+
+const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
+
+// === orders ===
+
+#[test]
+fn status_is_a_table_or_json() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let running = up(&["--grace", "30s"], PROMPT);
+    let table = exec(&running, &["status"]).expect(0, "NAME").out;
+    assert!(table.starts_with("softstop ") && table.contains("Running, ready"), "{table}");
+    assert!(table.lines().any(|l| l.starts_with("perl *") && l.contains("yes")), "{table}");
+    let json = exec(&running, &["status", "--json"]).expect(0, "").out;
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&status["ready"], &status["processes"][0]["name"]), (&true.into(), &"perl".into()), "{json}");
+    running.stop_within(GRACE).0.expect_code(0);
+}
+
+/// A preStop exec hook as the kubelet runs it, SIGTERM after it.
+#[test]
+fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let mut running = up(&["--grace", "30s", "--drain-sleep", "700ms"], PROMPT);
+    let asked = Instant::now();
+    exec(&running, &["drain"]).expect(0, "drained in");
+    assert!(asked.elapsed() >= Duration::from_millis(700), "{:?}", asked.elapsed());
+    // A hook may be run twice.
+    exec(&running, &["drain"]).expect(0, "drained in");
+    exec(&running, &["ready"]).expect(1, "nothing brings readiness back");
+    exec(&running, &["restart", "perl"]).expect(1, "nothing is started any more");
+    exec(&running, &["status"]).expect(0, "drained");
+    assert!(!running.printed().contains("TERM received"), "{}", running.printed());
+    running.term();
+    let ended = running.wait(GRACE);
+    ended.expect_code(0).expect("TERM received").expect("softstop drain by uid 0").expect("stopping the processes");
+}
+
+/// The kubelet's timer has run out: SIGTERM, and SIGKILL two seconds later. Nothing of the thirty seconds counts any more.
+#[test]
+fn sigterm_while_the_drain_is_waited_for_leaves_two_seconds() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let mut running = up(&["--grace", "60s", "--drain-sleep", "40s"], &["on:TERM", "say:up", "wait"]);
+    let client = exec_with(&running, &[], &["drain"]).spawn().unwrap();
+    running.wait_for("drain: sleep 40s");
+    let asked = running.age();
+    running.term();
+    let told = Told::new(client.wait_with_output().unwrap());
+    told.expect(1, "cut short");
+    let ended = running.wait(SOON);
+    ended.expect_in_time(asked, Duration::from_secs(2), "");
+    ended.expect_code(137).expect("2s are left").expect("TERM received");
+}
+
+/// The client is in the PID namespace that ends with softstop, and must not be killed with it.
+#[test]
+fn stop_waits_for_the_end_and_is_told_of_it_before() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let running = up(&["--grace", "30s"], &["exit-on:TERM:5:300", "say:up", "wait"]);
+    let told = exec(&running, &["stop"]).expect(0, "exit code 5");
+    assert!(told.err.contains("stopping: SIGTERM"), "no progress was shown: {told:?}");
+    running.wait(GRACE).expect_code(5).expect("softstop stop by uid 0");
+}
+
+#[test]
+fn an_order_need_not_be_waited_for() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let running = up(&["--grace", "30s", "--drain-sleep", "1s"], PROMPT);
+    exec(&running, &["stop", "--no-wait"]).expect(0, "stopping; SIGKILL to what is left in");
+    running.wait(GRACE).expect_code(0);
+}
+
+#[test]
+fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let port = free_port();
+    let mut running = up(&["--grace", "30s", "--http", &port.to_string()], PROMPT);
+    running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
+    exec(&running, &["unready"]).expect(0, "unready");
+    assert_eq!((status_of(port, "/readyz"), status_of(port, "/livez")), (Some(503), Some(200)));
+    exec(&running, &["ready"]).expect(0, "ready");
+    assert_eq!(status_of(port, "/readyz"), Some(200));
+    running.stop_within(GRACE).0.expect_code(0).expect("softstop unready, ordered by uid 0, pid");
+}
+
+#[test]
+fn one_process_of_several_is_restarted_signalled_and_started() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let process = |name: &str, words: &str| {
+        format!("[[process]]\nname = '{name}'\ncommand = ['perl', '{}', {words}]\n", crate::support::CHILD)
+    };
+    let config = format!(
+        "grace = '30s'\n{}{}on_exit = 'continue'\nrestart = 'never'\n",
+        process("web", "'exit-on:TERM:0', 'on:USR1', 'say:web up', 'wait'"),
+        process("job", "'say:job up'"),
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("web up").wait_for("job up").wait_for("job: ended");
+    exec(&running, &["signal", "web", "USR1"]).expect(0, "SIGUSR1 sent");
+    running.wait_for("USR1 received");
+    exec(&running, &["restart", "web"]).expect(0, "web: started (pid");
+    running.wait_for_count("web up", 2);
+    exec(&running, &["start", "web"]).expect(0, "running already");
+    exec(&running, &["start", "job"]).expect(0, "job: started");
+    running.wait_for_count("job up", 2);
+    exec(&running, &["signal", "jb", "HUP"]).expect(1, "did you mean job?");
+    exec(&running, &["signal", "web", "TREM"]).expect(64, "did you mean SIGTERM?");
+    exec(&running, &["stop", "web"]).expect(64, "softstop restart web");
+    let (ended, _) = running.stop_within(GRACE);
+    assert_eq!(ended.stdout.matches("TERM received").count(), 2, "{}", ended.all());
+}
+
+// === who may ask ===
+
+#[test]
+fn another_user_is_turned_away_and_the_log_says_so_once() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let mut running = up(&["--grace", "30s"], PROMPT);
+    for _ in 0..5 {
+        let other = ["--setuid", "65534", "--setgid", "65534"];
+        let told = Told::new(exec_with(&running, &other, &["stop"]).output().unwrap());
+        told.expect(77, "not from uid 65534");
+    }
+    running.wait_for("a client was turned away");
+    let (ended, _) = running.stop_within(GRACE);
+    ended.expect_code(0).expect("SIGTERM from outside the container");
+    assert_eq!(ended.all().matches("turned away").count(), 1, "{}", ended.all());
+}
+
+#[test]
+fn the_user_softstop_runs_as_may_ask_and_root_may() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let through = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let mut running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).start();
+    running.wait_for("up");
+    let same = ["--setuid", "65534", "--setgid", "65534"];
+    Told::new(exec_with(&running, &same, &["status"]).output().unwrap()).expect(0, "Running, ready");
+    exec(&running, &["status"]).expect(0, "Running, ready");
+    let third = ["--setuid", "12345", "--setgid", "12345"];
+    Told::new(exec_with(&running, &third, &["status"]).output().unwrap()).expect(77, "");
+    running.stop_within(GRACE).0.expect_code(0);
+}
+
+/// Everybody without a mapping in softstop's user namespace has the same uid there, softstop included.
+#[test]
+fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    // Its own: abstract addresses are the whole machine's.
+    let address = format!("@softstop-unmapped-{}", std::process::id());
+    let flags = ["--grace", "30s", "--control", &address];
+    let mut running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).start();
+    running.wait_for("up");
+    let to = ["--control", address.as_str()];
+    let other = ["--setuid", "2000", "--setgid", "2000"];
+    for order in ["status", "stop"] {
+        let asked = exec_with(&running, &other, &[order, to[0], to[1]]).output().unwrap();
+        Told::new(asked).expect(77, "without a mapping in this user namespace");
+    }
+    // Who started it is as unmapped, and is the same user.
+    exec(&running, &["status", to[0], to[1]]).expect(0, "Running, ready");
+    running.stop_within(GRACE).0.expect_code(0).expect("SIGTERM from outside the container");
+}
+
+/// The other way round: a client in such a place does not take somebody else's listener for its own user's.
+#[test]
+fn a_client_without_a_mapping_believes_no_other_user() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("softstop-squatter-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _squatter = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    let client = Launch::new(["drain", "--control", &format!("@{name}")]).not_pid1().current_dir(Path::new("/"));
+    let other = ["setpriv", "--reuid", "2000", "--regid", "2000", "--clear-groups"];
+    client.through(&other).through(&["unshare", "--user"]).run().expect_code(77).expect("which is not softstop");
+}
+
+/// CVE-2020-15257: an abstract address is visible to every container of the pod, and root there is uid 0 here.
+#[test]
+fn root_in_another_pid_namespace_is_turned_away_from_an_abstract_address() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let running = up(&["--grace", "30s"], PROMPT);
+    let address = own_address(&running, 1);
+    // From outside the address cannot be softstop's own either: nobody outside has that pid.
+    from_here(&["stop", "--control", &address]).expect(77, "its own PID namespace alone");
+    exec(&running, &["status", "--control", &address]).expect(0, "Running, ready");
+    running.stop_within(GRACE).0.expect_code(0).expect("SIGTERM from outside the container");
+}
+
+/// Below softstop's own namespace it is the same: a pid can be seen, but not one of ours.
+#[test]
+fn root_in_a_pid_namespace_below_is_turned_away_too() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let running = up(&["--grace", "30s"], PROMPT);
+    let address = own_address(&running, 1);
+    let nested = ["unshare", "--pid", "--fork", "--mount-proc"];
+    Told::new(exec_with(&running, &nested, &["stop", "--control", &address]).output().unwrap())
+        .expect(77, "its own PID namespace alone");
+    running.stop_within(GRACE).0.expect_code(0).expect("SIGTERM from outside the container");
+}
+
+#[test]
+fn an_address_that_somebody_else_holds_is_not_believed() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let running = up(&["--grace", "30s", "--control", "off"], PROMPT);
+    let inode = std::fs::metadata(format!("/proc/{}/ns/pid", running.pid())).unwrap().ino();
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("softstop/{inode}/1");
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let _squatter = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    exec(&running, &["drain"]).expect(77, "which is not softstop");
+    running.stop_within(GRACE).0.expect_code(0);
+}
+
+// === where it is ===
+
+#[test]
+fn two_on_one_machine_have_addresses_of_their_own() {
+    let start = |name: &str| {
+        let words = ["exit-on:TERM:0", "say:up", "wait"];
+        let mut running = Launch::child(&["--grace", "30s", "--log-format", name], &words).not_pid1().start();
+        running.wait_for("up");
+        running
+    };
+    let (one, two) = (start("text"), start("json"));
+    let (first, second) = (own_address(&one, one.pid()), own_address(&two, two.pid()));
+    from_here(&["unready", "--control", &first]).expect(0, "unready");
+    from_here(&["status", "--control", &first]).expect(0, "softstop unready");
+    from_here(&["status", "--control", &second]).expect(0, "Running, ready");
+    from_here(&["stop", "--control", &second]).expect(0, "exit code 0");
+    two.wait(GRACE).expect_code(0);
+    one.stop_within(GRACE).0.expect_code(0);
+}
+
+#[test]
+fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let read_only = "mount --rbind / / && mount -o remount,ro,bind / && cd / && exec \"$@\"";
+    for (flags, warned) in [(&["--grace", "30s"][..], false), (&["--grace", "30s", "--control", "/s.sock"], true)] {
+        let mut running = Launch::child(flags, PROMPT).through(&["sh", "-c", read_only, "sh"]).start();
+        running.wait_for("up");
+        if warned {
+            running.wait_for("the file system is read-only");
+        } else {
+            exec(&running, &["status"]).expect(0, "Running, ready");
+        }
+        running.stop_within(GRACE).0.expect_code(0);
+    }
+}
+
+#[test]
+fn a_path_is_private_and_goes_with_softstop() {
+    let dir = Dir::new();
+    let path = dir.text("s.sock");
+    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
+    running.wait_for("up");
+    let file = std::fs::symlink_metadata(&path).unwrap();
+    assert!(file.file_type().is_socket());
+    assert_eq!(file.mode() & 0o777, 0o600);
+    // By the variable, and by the configuration.
+    let mut command = Command::new(SOFTSTOP);
+    Told::new(command.arg("status").env("SOFTSTOP_CONTROL", &path).output().unwrap()).expect(0, "Running, ready");
+    let config = format!("[control]\nsocket = '{path}'\n[[process]]\nname = 'x'\ncommand = ['x']\n");
+    from_here(&["status", "-c", &dir.write("c.toml", &config)]).expect(0, "Running, ready");
+    running.stop_within(GRACE).0.expect_code(0);
+    assert!(!dir.path("s.sock").exists(), "the socket was left behind");
+    from_here(&["status", "--control", &path]).expect(69, "does not exist");
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    let dir = Dir::new();
+    let path = dir.text("s.sock");
+    let start = || {
+        let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
+        running.wait_for("up");
+        running
+    };
+    let mut killed = start();
+    killed.signal(libc::SIGKILL);
+    killed.wait(SOON);
+    assert!(dir.path("s.sock").exists());
+    from_here(&["status", "--control", &path]).expect(69, "nobody listens");
+    let first = start();
+    from_here(&["status", "--control", &path]).expect(0, "Running, ready");
+    let mut second = start();
+    second.wait_for("another process listens there");
+    second.stop_within(GRACE).0.expect_code(0);
+    from_here(&["stop", "--control", &path]).expect(0, "exit code 0");
+    first.wait(GRACE).expect_code(0);
+}
+
+#[test]
+fn what_is_in_the_way_is_a_warning_and_stays() {
+    let dir = Dir::new();
+    dir.write("file", "mine");
+    symlink(dir.path("target"), dir.path("link")).unwrap();
+    for (path, said) in [
+        (dir.text("file"), "what is there is no socket"),
+        (dir.text("link"), "what is there is a symbolic link"),
+        (dir.text("missing/s.sock"), "its directory does not exist"),
+    ] {
+        let running = Launch::child(&["--grace", "30s", "--control", &path], &["say:up", "exit:7"]).not_pid1().start();
+        running.wait(GRACE).expect_code(7).expect(said).expect("going on without");
+    }
+    assert_eq!(dir.read("file"), "mine");
+    assert!(!dir.path("target").exists(), "the link was followed");
+    assert!(std::fs::symlink_metadata(dir.path("link")).unwrap().is_symlink());
+}
+
+#[test]
+fn off_is_off_and_nonsense_is_refused() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let running = up(&["--grace", "30s", "--control", "off"], PROMPT);
+    exec(&running, &["status"]).expect(69, "no softstop with a control socket runs");
+    from_here(&["status", "--control", "off"]).expect(69, "is off");
+    let long = format!("/{}", "x".repeat(107));
+    for (address, said) in [("relative", "is not an address"), (long.as_str(), "more than the 107"), ("@", "no name")] {
+        from_here(&["status", "--control", address]).expect(64, said);
+    }
+    running.stop_within(GRACE).0.expect_code(0);
+}
+
+#[test]
+fn memory_and_descriptors_are_as_before_after_many_orders() {
+    let dir = Dir::new();
+    let path = dir.text("s.sock");
+    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
+    running.wait_for("up");
+    let fds = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    from_here(&["status", "--control", &path]).expect(0, "");
+    let (memory, open) = (processes::resident_kb(running.pid()), fds(running.pid()));
+    for _ in 0..50 {
+        from_here(&["unready", "--control", &path]).expect(0, "unready");
+        from_here(&["ready", "--control", &path]).expect(0, "ready");
+    }
+    running.wait_until("every connection is closed", |r| fds(r.pid()) <= open);
+    let grown = processes::resident_kb(running.pid()).saturating_sub(memory);
+    assert!(grown < 2048, "{grown} kB more");
+    running.stop_within(GRACE).0.expect_code(0);
+}

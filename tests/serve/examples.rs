@@ -1,0 +1,290 @@
+//! Every configuration in `examples/` is one that softstop accepts, without a warning, and does what its README says.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and ask in threads"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::http::{free_port, get, status_of};
+use crate::support::{Dir, Ended, Launch, SOON, skip};
+use softstop::config::check::read;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A copy of the example's files in `dir`, with `changes` for what cannot be as it stands beside other tests: ports, paths.
+fn copy(dir: &Dir, example: &str, changes: &[(&str, &str)]) -> String {
+    for file in std::fs::read_dir(Path::new(ROOT).join("examples").join(example)).unwrap().map(|e| e.unwrap().path()) {
+        let mut text = std::fs::read_to_string(&file).unwrap();
+        for (from, to) in changes {
+            text = text.replace(from, to);
+        }
+        dir.write(file.file_name().unwrap().to_str().unwrap(), &text);
+    }
+    dir.text("softstop.toml")
+}
+
+fn start(config: &str, env: &[(&str, &str)]) -> crate::support::Running {
+    let launch = Launch::new(["run", "-c", config]).not_pid1().current_dir(Path::new(ROOT));
+    env.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start()
+}
+
+/// The lines of softstop's own log that begin so, in this order.
+#[track_caller]
+fn expect_in_order(ended: &Ended, lines: &[&str]) {
+    let mut from = 0;
+    for line in lines {
+        let at = ended.stderr[from..].find(line);
+        from += at.unwrap_or_else(|| panic!("{line:?} is missing or out of order:\n{}", ended.all()));
+    }
+}
+
+/// cargo builds the examples with the tests, beside the binary.
+fn built_web() -> PathBuf {
+    Path::new(crate::support::SOFTSTOP).with_file_name("examples").join("web")
+}
+
+#[test]
+fn web_drains_with_a_request_under_way() {
+    let dir = Dir::new();
+    let (port, probes) = (free_port().to_string(), free_port());
+    let config = copy(
+        &dir,
+        "web",
+        &[
+            ("target/release/examples/web", built_web().to_str().unwrap()),
+            ("8080", &port),
+            ("9180", &probes.to_string()),
+        ],
+    );
+    let mut running = start(&config, &[("WEB_LISTEN", &format!("127.0.0.1:{port}"))]);
+    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
+    let port = port.parse().unwrap();
+    let slow = std::thread::spawn(move || get(port, "/slow?4").map(|r| r.status));
+    // The request is under way once its connection is there; the probes' own are closed by then.
+    running.wait_until("the slow request is being served", |_| {
+        let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))
+    });
+    running.term();
+    running.wait_until("/readyz answers 503", |_| status_of(probes, "/readyz") == Some(503));
+    assert_eq!(status_of(port, "/healthz"), Some(200), "the service goes on while it drains");
+    let ended = running.wait(SOON);
+    assert_eq!(slow.join().unwrap(), Some(200), "{}", ended.all());
+    ended.expect_code(0).expect("web: done");
+    expect_in_order(
+        &ended,
+        &["stopping: SIGTERM", "drain: let the load balancers notice: done", "web: stopping: SIGTERM", "web: stopped"],
+    );
+}
+
+#[test]
+fn idle_waits_for_the_connection_and_no_longer() {
+    let dir = Dir::new();
+    let (port, probes) = (free_port().to_string(), free_port());
+    let changes = [
+        ("target/release/examples/web", built_web().to_str().unwrap().to_owned()),
+        ("8080", port.clone()),
+        ("9180", probes.to_string()),
+        // The probe comes often, and is known as softstop's own.
+        ("period = \"2s\"", "period = \"200ms\"".to_owned()),
+    ];
+    let changes: Vec<(&str, &str)> = changes.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    let config = copy(&dir, "idle", &changes);
+    let mut running = start(&config, &[("WEB_LISTEN", &format!("127.0.0.1:{port}"))]);
+    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
+    let port = port.parse().unwrap();
+    let slow = std::thread::spawn(move || get(port, "/slow?4").map(|r| r.status));
+    running.wait_until("the slow request is being served", |_| {
+        let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))
+    });
+    running.term().wait_for("finish open connections: 1 open, 1 active, ");
+    let ended = running.wait(SOON);
+    assert_eq!(slow.join().unwrap(), Some(200), "{}", ended.all());
+    ended.expect_code(0).expect_not("timed out").expect("drain: finish open connections: done");
+    expect_in_order(&ended, &["drain: finish open connections: done", "web: stopping: SIGTERM", "web: stopped"]);
+}
+
+#[test]
+fn worker_finishes_its_job_or_puts_it_back() {
+    let config = format!("{ROOT}/examples/worker/softstop.toml");
+    for (env, code, said) in [(&[][..], 0, "job 1 done"), (&[("SOFTSTOP_GRACE", "4s")], 1, "job 1 put back")] {
+        let mut running = start(&config, env);
+        running.wait_for("job 1 begun").term();
+        let ended = running.wait(SOON);
+        ended.expect_code(code).expect(said).expect(&format!("worker ended with {code}"));
+        expect_in_order(
+            &ended,
+            &[
+                "worker: stopping: pre_stop",
+                "worker: pre_stop: pause the queue: done",
+                "worker: stopped",
+                "say goodbye",
+            ],
+        );
+    }
+}
+
+#[test]
+fn job_has_its_exit_codes() {
+    let dir = Dir::new();
+    let config = copy(&dir, "job", &[("/tmp/softstop-job", &dir.text("work"))]);
+    let failed = start(&config, &[("JOB_FAILS", "yes")]).wait(SOON);
+    failed.expect_code(3);
+    expect_in_order(&failed, &["init: make the work directory: done", "job: started", "post_stop: clean up: done"]);
+    let mut running = start(&config, &[]);
+    running.wait_for("job: step 2").term();
+    let stopped = running.wait(SOON);
+    stopped.expect_code(75);
+    expect_in_order(&stopped, &["stopping: SIGTERM", "job: stopping: SIGTERM", "post_stop: clean up: done"]);
+    assert!(!dir.path("work").exists(), "{}", stopped.all());
+}
+
+#[test]
+fn nginx_and_php_fpm_answer_a_request_that_was_under_way() {
+    for program in ["nginx", "php-fpm8.2"] {
+        if !Command::new(program).arg("-v").output().is_ok_and(|o| o.status.success()) {
+            return skip(&format!("{program} is not installed"));
+        }
+    }
+    let dir = Dir::new();
+    let ports: Vec<String> = (0..3).map(|_| free_port().to_string()).collect();
+    let changes = [
+        ("8080", ports[0].as_str()),
+        ("9180", &ports[1]),
+        ("127.0.0.1:9000", &format!("127.0.0.1:{}", ports[2])),
+        ("port = 9000", &format!("port = {}", ports[2])),
+        ("/tmp/nginx", &dir.text("nginx")),
+        ("/etc/softstop/index.php", &dir.text("index.php")),
+        // An ordinary user's, says the README; CI is root.
+        ("\"--nodaemonize\"", "\"--nodaemonize\", \"--allow-to-run-as-root\""),
+        ("[www]", "[www]\nuser = root\ngroup = root"),
+    ];
+    let config = copy(&dir, "nginx-php-fpm", &changes);
+    let (web, probes): (u16, u16) = (ports[0].parse().unwrap(), ports[1].parse().unwrap());
+    let mut running = start(&config, &[("EXAMPLE", &dir.text("."))]);
+    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
+    // Five seconds of drain are before the stop of nginx, so seven of work are under way then.
+    let (sent, is_sent) = std::sync::mpsc::channel();
+    let request = std::thread::spawn(move || {
+        sent.send(()).unwrap();
+        let address = format!("http://127.0.0.1:{web}/?sleep=7");
+        Command::new("curl").args(["-s", "-S", "-f", &address]).output().unwrap()
+    });
+    is_sent.recv().unwrap();
+    running.term();
+    let ended = running.wait(SOON * 2);
+    let answer = request.join().unwrap();
+    assert!(String::from_utf8_lossy(&answer.stdout).contains("after 7s"), "{answer:?}\n{}", ended.all());
+    ended.expect_code(0);
+    expect_in_order(&ended, &["drain: let", "nginx: stopping: SIGQUIT", "nginx: stopped", "php-fpm: stopped"]);
+}
+
+/// Requests over one connection until an answer says that it was the last, then over the next one, until `enough`; a connection that is
+/// closed without having said so is an error, whether a request was on its way or not.
+fn never_closes(port: u16, enough: &AtomicBool) -> Result<usize, String> {
+    let mut answers = 0;
+    while !enough.load(Ordering::SeqCst) {
+        let mut stream =
+            TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("after {answers} answers: {e}"))?;
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        loop {
+            let (mut answer, mut part) = (Vec::new(), [0; 1024]);
+            let sent = stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            while !answer.ends_with(b"ok\n") {
+                match sent
+                    .as_ref()
+                    .map_err(ToString::to_string)
+                    .and_then(|()| stream.read(&mut part).map_err(|e| e.to_string()))
+                {
+                    Ok(n) if n > 0 => answer.extend_from_slice(&part[..n]),
+                    closed => return Err(format!("closed without a word after {answers} answers: {closed:?}")),
+                }
+            }
+            answers += 1;
+            if String::from_utf8_lossy(&answer).to_ascii_lowercase().contains("\r\nconnection: close\r\n") {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    Ok(answers)
+}
+
+/// Nothing but an answer can make such a client go, and a server that closes by itself may cut off a request that is on its way.
+#[test]
+fn clients_that_never_close_are_sent_elsewhere_by_nginx_and_lose_nothing() {
+    let able = ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().any(|path| Path::new(path).is_file());
+    if !able {
+        return skip("nginx is not installed");
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let (flag, number, here) = (dir.text("draining"), port.to_string(), dir.text("."));
+    // As root its workers would be somebody else, who may not look into the test's folder.
+    let changes = [
+        ("8080", number.as_str()),
+        ("/run/draining", &flag),
+        ("/app", &here),
+        ("daemon off;", "daemon off;\nuser root;"),
+    ];
+    let config = copy(&dir, "connection-close/nginx", &changes);
+    let mut running = start(&config, &[]);
+    running.wait_until("nginx listens", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
+    // Whoever keeps the list of those that serve takes this one out a second after the stop has begun.
+    let out = AtomicBool::new(false);
+    let (stopped, results) = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..6).map(|_| scope.spawn(|| never_closes(port, &out))).collect();
+        std::thread::sleep(Duration::from_millis(300));
+        running.term().wait_for("every answer the last of its connection: done");
+        std::thread::sleep(Duration::from_secs(1));
+        out.store(true, Ordering::SeqCst);
+        let stopped = Instant::now();
+        let results: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        (stopped, results)
+    });
+    let ended = running.wait(SOON);
+    let took = stopped.elapsed();
+    ended.expect_code(0).expect("until the clients are elsewhere: done").expect_not("timed out");
+    for result in results {
+        assert!(result.as_ref().is_ok_and(|answers| *answers > 10), "{result:?}\n{}", ended.all());
+    }
+    assert!(took < Duration::from_secs(10), "{took:?} after the last client\n{}", ended.all());
+}
+
+#[test]
+fn every_example_is_accepted_as_it_stands() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut found = 0;
+    for folder in std::fs::read_dir(examples).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
+        // Their configurations stand in ConfigMaps: tests/pages/pod_rules.rs reads them.
+        if folder.ends_with("kubernetes") {
+            continue;
+        }
+        let below = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
+        let files: Vec<_> = [folder.clone()].into_iter().chain(below).map(|f| f.join("softstop.toml")).collect();
+        let files: Vec<_> = files.into_iter().filter(|file| file.exists()).collect();
+        assert!(!files.is_empty(), "{} has no softstop.toml", folder.display());
+        assert!(folder.join("README.md").is_file(), "{} has no README.md", folder.display());
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let name = file.to_str().unwrap();
+            match read(&text, name, &|_| None) {
+                Ok((_, warnings)) => {
+                    let warnings: String = warnings.iter().map(|w| w.to_string()).collect();
+                    assert!(warnings.is_empty(), "{name}: {warnings}");
+                }
+                Err(problems) => panic!("{problems}"),
+            }
+            found += 1;
+        }
+    }
+    assert!(found >= 9, "{found} examples");
+}

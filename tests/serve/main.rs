@@ -1,0 +1,15 @@
+//! What people and platforms meet of the real binary: its command line, its endpoints, its drains.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod addresses;
+mod command_line;
+mod control;
+mod drain_auto;
+mod edges;
+mod examples;
+mod pod;
+mod prestop;
+mod probe;
+mod wait_idle;

@@ -1,0 +1,204 @@
+//! `softstop probe` with real processes: what it asks, what it makes of the answer, and that its timeout holds for all of it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and serve in threads"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::http::{free_port, status_of};
+use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes};
+
+/// Exit code, standard output, standard error.
+type Verdict = (Option<i32>, String, String);
+
+fn verdict(mut command: Command, env: &[(&str, &str)]) -> Verdict {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SOFTSTOP_")) {
+        command.env_remove(name);
+    }
+    let output = command.envs(env.iter().copied()).current_dir("/").stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn probe(args: &[&str]) -> Verdict {
+    let mut command = Command::new(SOFTSTOP);
+    command.arg("probe").args(args);
+    verdict(command, &[])
+}
+
+/// As an exec probe or a `HEALTHCHECK` runs: in the container's namespaces, with the environment that the container has.
+fn probe_inside(running: &Running, env: &[(&str, &str)], args: &[&str]) -> Verdict {
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &running.pid().to_string(), "--pid", "--mount", SOFTSTOP, "probe"]).args(args);
+    verdict(command, env)
+}
+
+#[track_caller]
+fn well(verdict: &Verdict) {
+    assert_eq!((verdict.0, verdict.1.as_str(), verdict.2.as_str()), (Some(0), "ok\n", ""));
+}
+
+/// Exit code 1 and one line that holds `word`.
+#[track_caller]
+fn ill(verdict: &Verdict, word: &str) {
+    let (code, out, err) = verdict;
+    assert_eq!((*code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.starts_with("softstop: error: ") && err.contains(word) && err.lines().count() == 1, "{word:?}: {err}");
+}
+
+/// Answers one request with `answer`, as it stands.
+fn answers_once(answer: &'static str) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request);
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    port
+}
+
+#[test]
+fn http_is_judged_as_the_kubelet_does() {
+    for (answer, code) in [("204 No Content", 0), ("302 Found", 0), ("400 Bad Request", 1), ("503 Unavailable", 1)] {
+        let whole = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nLocation: /elsewhere\r\n\r\n");
+        let port = answers_once(whole.leak());
+        let told = probe(&[&format!("http://127.0.0.1:{port}/healthz")]);
+        if code == 0 {
+            well(&told);
+        } else {
+            ill(&told, &format!("http://127.0.0.1:{port}/healthz: answered {}", &answer[..3]));
+        }
+    }
+    ill(&probe(&[&format!("http://localhost:{}/", answers_once("hello\r\n\r\n"))]), "not HTTP/1.1");
+}
+
+#[test]
+fn tcp_is_well_when_somebody_accepts() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    well(&probe(&[&format!("tcp:{port}")]));
+    well(&probe(&[&format!("tcp://127.0.0.1:{port}")]));
+    drop(listener);
+    ill(&probe(&[&format!("tcp://127.0.0.1:{port}")]), "connection refused");
+}
+
+#[test]
+fn what_never_answers_is_given_up_at_the_timeout() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let target = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
+    let begun = Instant::now();
+    ill(&probe(&[&target, "--timeout", "300ms"]), "no answer within 300ms");
+    assert!((Duration::from_millis(300)..SOON).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_name_that_cannot_be_looked_up_is_a_failure() {
+    ill(&probe(&["tcp://nobody.invalid:80", "--timeout", "10s"]), "nobody.invalid");
+}
+
+#[test]
+fn a_wrong_command_line_is_64() {
+    for wrong in [&["8080"][..], &["alive"], &[], &["ready", "--timeout", "0s"], &["tcp:0"], &["https://x/"]] {
+        let (code, out, err) = probe(wrong);
+        assert!(code == Some(64) && out.is_empty() && err.starts_with("error: "), "{wrong:?}: {code:?} {err}");
+    }
+    assert!(probe(&["alive"]).2.contains("ready, live or startup"));
+}
+
+/// No port: the question goes over the control socket.
+#[test]
+fn softstops_own_endpoints_are_asked_without_a_port() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let config = dir.write(
+        "softstop.toml",
+        &format!(
+            "grace = '60s'\n[[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n\
+             [process.readiness]\nexec = ['test', '-e', '{}']\nperiod = '50ms'\nfailure_threshold = 1\n\
+             [[drain]]\nsleep = '30s'\n",
+            crate::support::CHILD,
+            dir.text("ready")
+        ),
+    );
+    let mut running = Launch::new(["run", "-c", &config]).start();
+    running.wait_for("up");
+    // Once it has been probed.
+    running
+        .wait_until("web's own probe has failed", |r| probe_inside(r, &[], &["ready"]).2.contains("readiness probe"));
+    ill(&probe_inside(&running, &[], &["ready"]), "not ready: web: readiness probe");
+    well(&probe_inside(&running, &[], &["live"]));
+    well(&probe_inside(&running, &[], &["startup"]));
+    dir.write("ready", "");
+    running.wait_until("ready", |r| probe_inside(r, &[], &["ready"]).0 == Some(0));
+    running.term().wait_for("drain: ");
+    ill(&probe_inside(&running, &[], &["ready"]), "not ready: stopping (SIGTERM from outside the container)");
+    well(&probe_inside(&running, &[], &["live"]));
+}
+
+#[test]
+fn before_the_start_is_over_startup_says_what_runs() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let text = "[[init]]\nname = 'migrate'\nexec = ['sleep', '1000']\n[[process]]\nname = 'web'\ncommand = ['true']\n";
+    let config = dir.write("softstop.toml", text);
+    let running = Launch::new(["run", "-c", &config]).start();
+    let limit = Instant::now() + SOON;
+    while !probe_inside(&running, &[], &["startup"]).2.contains("not started: init: migrate is running") {
+        assert!(Instant::now() < limit, "{:?}", probe_inside(&running, &[], &["startup"]));
+    }
+}
+
+/// The variables that the container was started with are the probe's, too.
+#[test]
+fn without_a_control_socket_the_probe_port_is_asked() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let listen = format!("0.0.0.0:{}", free_port());
+    let env = [("SOFTSTOP_CONTROL", "off"), ("SOFTSTOP_HTTP", listen.as_str())];
+    let launch = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]);
+    let mut running = env.iter().fold(launch, |l, (name, value)| l.env(name, value)).start();
+    running.wait_for("up");
+    well(&probe_inside(&running, &env, &["ready"]));
+    ill(&probe_inside(&running, &env[..1], &["ready"]), "the control socket is off");
+    let port = listen.rsplit_once(':').unwrap().1.parse().unwrap();
+    assert_eq!(status_of(port, "/readyz"), Some(200));
+    running.term();
+    running.wait(SOON);
+    ill(&probe(&["ready", "--http", &listen, "--control", "@softstop-test-nobody"]), "connection refused");
+}
+
+#[test]
+fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).start();
+    running.wait_for("up");
+    processes::send(running.pid(), libc::SIGSTOP);
+    let begun = Instant::now();
+    ill(&probe_inside(&running, &[], &["live", "--timeout", "500ms"]), "does not answer for 0.");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    processes::send(running.pid(), libc::SIGCONT);
+    well(&probe_inside(&running, &[], &["live", "--timeout", "20s"]));
+    // SIGTERM while nobody is there any more to ask.
+    running.term();
+    running.wait(SOON).expect_code(0);
+}
+
+#[test]
+fn nobody_there_is_a_failure() {
+    ill(&probe(&["ready", "--control", "/no/such/socket"]), "nobody is there");
+}

@@ -1,0 +1,600 @@
+//! `wait_idle` with real connections: what holds a drain up, what does not, and what is said about it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use crate::support::faults::{self, Fault};
+use crate::support::idle::{Held, Service};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, account, starvation};
+
+const GRACE: Duration = Duration::from_secs(40);
+
+/// A process that ends at once, and a drain step with these keys; `more` stands below the process.
+fn config(dir: &Dir, step: &str, more: &str) -> String {
+    let text = format!(
+        "grace = \"40s\"\nreport = {:?}\n\
+         [[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n{more}\n\
+         [[drain]]\nname = \"finish\"\n{step}\n",
+        dir.text(account::REPORT),
+    );
+    dir.write("softstop.toml", &text)
+}
+
+fn start(file: &str, faults: &[Fault]) -> Running {
+    let launch = Launch::new(["run", "-c", file]);
+    let mut running = if faults.is_empty() { launch.start() } else { faults::launch(faults, launch).start() };
+    running.wait_for("up");
+    running
+}
+
+/// The drain step's own time and outcome, by the report.
+fn step(dir: &Dir, printed: &str) -> (Duration, String, String) {
+    let report = account::report(dir, printed);
+    let step = &report["steps"][0];
+    let took = Duration::from_secs_f64(step["took_seconds"].as_f64().unwrap_or_else(|| panic!("{report:#}")));
+    let text = |key: &str| step[key].as_str().unwrap_or_default().to_owned();
+    (took, text("outcome"), text("reason"))
+}
+
+#[test]
+fn without_traffic_it_takes_the_quiet_window_and_no_longer() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    // Older than the stop: no arrivals.
+    service.request();
+    let file = config(&dir, &format!("wait_idle = {{ port = {}, quiet = \"400ms\" }}", service.port), "");
+    let (ended, _) = start(&file, &[]).stop_within(GRACE);
+    ended.expect_code(0).expect("drain: finish: no connection, to be quiet for 400ms");
+    let (took, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done");
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(5), "{took:?}");
+}
+
+/// IPv4, IPv6, and IPv4 that an IPv6 socket holds; then the ways that a kernel may refuse to tell.
+fn connections_hold_it_up(faults: &[Fault]) -> crate::support::Ended {
+    let (dir, service) = (Dir::new(), Service::new());
+    let mut held = vec![service.connect(Ipv4Addr::LOCALHOST), service.connect(Ipv6Addr::LOCALHOST)];
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"100ms\" }}\ntimeout = \"30s\"", service.port);
+    let mut running = start(&config(&dir, &step_, ""), faults);
+    running.term().wait_for("drain: finish: 2 open, ");
+    held.pop();
+    running.wait_for("drain: finish: 1 open, ");
+    // Half closed by the client, it may still wait for its answer.
+    held[0].client.shutdown(std::net::Shutdown::Write).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!running.printed().contains("finish: done"), "{}", running.printed());
+    let closed = Instant::now();
+    held.pop();
+    let ended = running.wait(SOON);
+    let late = closed.elapsed();
+    ended.expect_code(0).expect("drain: finish: done");
+    assert!(late < Duration::from_secs(5), "{late:?} after the last connection: {faults:?}");
+    let (_, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done", "{faults:?}");
+    ended
+}
+
+#[test]
+fn connections_of_both_families_hold_it_up() {
+    if crate::support::namespaces() {
+        connections_hold_it_up(&[]).expect("2 open, 2 active, ").expect_not("unknown");
+    }
+}
+
+/// seccomp profiles refuse netlink, gVisor does not know sock_diag: then /proc/net says it.
+#[test]
+fn where_sock_diag_is_refused_proc_is_read() {
+    if !faults::possible() {
+        return;
+    }
+    for errno in ["EPERM", "EAFNOSUPPORT"] {
+        connections_hold_it_up(&[Fault::Refused(errno, "socket=16")]).expect("2 open, activity unknown, ");
+    }
+}
+
+/// Nobody knows whether anybody is still served, so the step takes what time it has, and says why.
+#[test]
+fn where_nothing_can_be_seen_it_waits_its_time() {
+    if !faults::possible() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"700ms\"", service.port);
+    let faults = [Fault::Refused("EPERM", "socket=16"), Fault::Empty("/proc")];
+    let mut running = start(&config(&dir, &step_, ""), &faults);
+    running.term();
+    let ended = running.wait(SOON);
+    let (took, outcome, reason) = step(&dir, &ended.all());
+    assert_eq!(outcome, "timed_out", "{}", ended.all());
+    assert!(reason.starts_with("connections cannot be seen: sock_diag is refused, and /proc/net/tcp"), "{reason}");
+    assert!(took >= Duration::from_millis(700), "{took:?}");
+}
+
+/// Each restarts the quiet window, also those that have come and gone between two looks.
+#[test]
+fn while_clients_come_it_goes_on() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let other = Service::new();
+    let step_ =
+        format!("wait_idle = {{ ports = [{}, {}], quiet = \"2s\" }}\ntimeout = \"35s\"", service.port, other.port);
+    let mut running = start(&config(&dir, &step_, ""), &[]);
+    running.term().wait_for("no connection, to be quiet for 2.0s");
+    let quiet = Duration::from_secs(2);
+    let began = Instant::now();
+    let mut last = began;
+    while began.elapsed() < quiet * 2 {
+        last = Instant::now();
+        service.request();
+        std::thread::sleep(Duration::from_millis(250));
+        // A busy machine may itself leave a time without clients that is long enough.
+        let over = running.printed().contains("finish: done");
+        assert!(!over || last.elapsed() >= quiet, "{}", running.printed());
+    }
+    let ended = running.wait(GRACE);
+    let quiet = last.elapsed();
+    ended.expect_code(0).expect(" new since the beginning, to be quiet for 2.0s").expect("drain: finish: done");
+    assert!(quiet >= Duration::from_secs(2), "over {quiet:?} after the last one came\n{}", ended.all());
+    assert!(quiet < Duration::from_secs(10), "{quiet:?}\n{}", ended.all());
+    // A line a second, not one for each connection.
+    let lines = account::log(&ended.all()).into_iter().filter(|l| l.contains("drain: finish: ")).count();
+    assert!(lines <= 12, "{lines} lines\n{}", ended.all());
+}
+
+#[test]
+fn a_minimum_is_waited_for_and_some_may_stay() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let held: Vec<Held> = (0..2).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
+    let port = service.port;
+    let step_ = format!("wait_idle = {{ port = {port}, connections = 2, quiet = \"0s\", minimum = \"900ms\" }}");
+    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
+    let (took, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done");
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(6), "{took:?}");
+    drop(held);
+}
+
+/// The connections of sidecars, of the node, and of softstop's own probes.
+#[test]
+fn peers_that_do_not_count_do_not_hold_it_up() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let held: Vec<Held> = (2..5).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 0, n))).collect();
+    let ignored = service.connect_from(Ipv4Addr::new(127, 0, 9, 1));
+    let step_ = format!(
+        "wait_idle = {{ port = {}, quiet = \"200ms\", ignore = [\"127.0.0.3/32\", \"127.0.0.4\", \"127.0.9.0/24\"] }}",
+        service.port
+    );
+    let mut running = start(&config(&dir, &step_, ""), &[]);
+    running.term().wait_for("drain: finish: 1 open, ");
+    drop(held);
+    let ended = running.wait(GRACE);
+    ended.expect("drain: finish: done").expect_not("2 open");
+    drop(ignored);
+}
+
+#[test]
+fn softstop_s_own_probes_do_not_count() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    service.answer_probes();
+    let probe =
+        |host: &str| format!("tcp_socket = {{ host = \"{host}\", port = {} }}\nperiod = \"20ms\"\n", service.port);
+    let probes = format!("[process.readiness]\n{}[process.startup]\n{}", probe("127.0.0.1"), probe("::1"));
+    let file = config(&dir, &format!("wait_idle = {{ port = {}, quiet = \"2s\" }}", service.port), &probes);
+    let mut running = start(&file, &[]);
+    running.wait_for("web: ready");
+    let (ended, _) = running.stop_within(GRACE);
+    let (took, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done", "{}", ended.all());
+    ended.expect_not("new since the beginning");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+}
+
+/// Who is cut says what was left.
+#[test]
+fn what_is_left_when_it_is_cut_is_named() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let held: Vec<Held> = (0..7).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"600ms\"", service.port);
+    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
+    let (took, outcome, reason) = step(&dir, &ended.all());
+    assert_eq!(outcome, "timed_out");
+    assert!(took >= Duration::from_millis(600) && took < Duration::from_secs(4), "{took:?}");
+    assert!(reason.starts_with("7 open, 7 active: 127.0.0.1:") && reason.ends_with(" and 2 more"), "{reason}");
+    assert_eq!(held.iter().filter(|h| reason.contains(&h.name())).count(), 5, "{reason}");
+    account::line(&ended.all(), &["warning", "drain: finish: timed out", &reason]);
+}
+
+/// The dump is taken in pieces: a table of thousands delays neither probes nor the end.
+#[test]
+fn thousands_of_connections_hold_up_nothing_else() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    const MANY: usize = 4000;
+    let (dir, service) = (Dir::new(), Service::new());
+    let held: Vec<Held> =
+        (0..MANY).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 1, (n % 100) as u8 + 1))).collect();
+    let http = crate::support::http::free_port();
+    let step_ = format!("wait_idle = {{ port = {} }}\ntimeout = \"3s\"", service.port);
+    let file = config(&dir, &step_, "");
+    let text = std::fs::read_to_string(&file).unwrap() + &format!("[http]\nlisten = \"127.0.0.1:{http}\"\n");
+    let mut running = start(&dir.write("softstop.toml", &text), &[]);
+    running.term().wait_for(&format!("drain: finish: {MANY} open, {MANY} active, "));
+    let mut answers: Vec<Duration> = Vec::new();
+    // What softstop or this thread waited for a processor is the machine's.
+    let starved = |r: &Running| starvation::of(r.pid()) + starvation::own();
+    while !running.printed().contains("finish: timed out") {
+        let (asked, before) = (Instant::now(), starved(&running));
+        if crate::support::http::status_of(http, "/livez") == Some(200) {
+            answers.push(asked.elapsed().saturating_sub(starved(&running).saturating_sub(before)));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ended = running.wait(GRACE);
+    let (took, _, reason) = step(&dir, &ended.all());
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert!(reason.starts_with(&format!("{MANY} open, {MANY} active: ")), "{reason}");
+    answers.sort();
+    let median = answers[answers.len() / 2];
+    assert!(answers.len() > 5 && median < Duration::from_millis(100), "{} answers, {median:?}", answers.len());
+    drop(held);
+}
+
+/// While connections cannot be seen clients may come and go: the quiet window is one in which they could be.
+#[test]
+fn after_a_time_without_sight_the_quiet_window_begins_anew() {
+    if !faults::possible() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let quiet = Duration::from_millis(1500);
+    let held = service.connect(Ipv4Addr::LOCALHOST);
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"1500ms\" }}\ntimeout = \"35s\"", service.port);
+    let mut running = Launch::new(["run", "-c", &config(&dir, &step_, "")]).not_pid1().start();
+    running.wait_for("up").term().wait_for("1 open");
+    let began = Instant::now();
+    faults::limit(&running, "nofile", 3);
+    // As the kernel's OOM killer may: nobody asks any more, and nobody can be started who does.
+    let asks = |p: &crate::support::Proc| p.parent == running.pid() && p.name == "softstop";
+    for asking in running.marked().into_iter().filter(asks) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(asking.pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    }
+    drop(held);
+    running
+        .wait_until("more than the quiet window has passed", |_| began.elapsed() > quiet + Duration::from_millis(500));
+    assert_eq!(running.code(), None);
+    let again = Instant::now();
+    faults::limit(&running, "nofile", 256);
+    let ended = running.wait(SOON);
+    // Its last look without sight may have been a little before.
+    assert!(again.elapsed() > quiet / 2, "{:?}: {}", again.elapsed(), ended.all());
+    let (_, outcome, reason) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done", "{reason}: {}", ended.all());
+}
+
+/// Ten a second, each opened, asked and closed by the client within a millisecond: no look shows any of them. With the end of each told, with the
+/// kernel's counter alone, and with /proc alone.
+#[test]
+fn connections_too_short_to_be_seen_count() {
+    if !faults::possible() {
+        return;
+    }
+    for faults in [&[][..], &[Fault::Refused("EPERM", "bind")], &[Fault::Refused("EPERM", "socket=16")]] {
+        let (dir, service) = (Dir::new(), Service::new());
+        let step_ = format!("wait_idle = {{ port = {}, quiet = \"1s\" }}\ntimeout = \"35s\"", service.port);
+        let mut running = start(&config(&dir, &step_, ""), faults);
+        running.term().wait_for("no connection, to be quiet for 1.0s");
+        let began = Instant::now();
+        let mut last = began;
+        while began.elapsed() < Duration::from_secs(3) {
+            last = service.short_request(Ipv4Addr::LOCALHOST);
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!running.printed().contains("finish: done"), "{faults:?}: {}", running.printed());
+        }
+        if !faults.is_empty() {
+            // The counter is the whole network namespace's, and other tests go on in it.
+            assert!(
+                running.printed().contains(" new since the beginning, to be quiet for 1.0s"),
+                "{}",
+                running.printed()
+            );
+            continue;
+        }
+        let ended = running.wait(SOON);
+        assert!(last.elapsed() >= Duration::from_secs(1), "{faults:?}: {}", ended.all());
+        ended.expect_code(0).expect(" new since the beginning, to be quiet for 1.0s");
+        let (took, outcome, _) = step(&dir, &ended.all());
+        assert_eq!(outcome, "done", "{faults:?}");
+        assert!(took < Duration::from_secs(20), "{faults:?}: {took:?}");
+    }
+}
+
+/// What nginx, haproxy, a mesh or a gRPC client keep for the next request.
+#[test]
+fn a_pool_of_idle_connections_ends_with_its_silence() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let pool: Vec<Held> = (0..14).map(|_| service.open(Ipv4Addr::LOCALHOST).served()).collect();
+    // One that was only opened, and one that its client has closed after its answer.
+    let unused = service.open(Ipv6Addr::LOCALHOST);
+    let closed = service.open(Ipv4Addr::LOCALHOST).served();
+    closed.client.shutdown(std::net::Shutdown::Write).unwrap();
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"300ms\" }}\ntimeout = \"35s\"", service.port);
+    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
+    ended.expect_code(0).expect("drain: finish: 16 open, 16 active, ").expect("drain: finish: 16 open, 0 active, ");
+    let (took, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    drop((pool, unused, closed));
+}
+
+/// A request that is worked on for long, on a connection of that pool.
+#[test]
+fn an_answer_that_takes_long_is_waited_for() {
+    use std::io::{Read, Write};
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let mut held = service.open(Ipv4Addr::LOCALHOST).served();
+    std::thread::sleep(Duration::from_millis(50));
+    held.client.write_all(b"?").unwrap();
+    held.server.read_exact(&mut [0]).unwrap();
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\", silent = \"500ms\" }}", service.port);
+    let mut running = start(&config(&dir, &step_, ""), &[]);
+    running.term().wait_for("drain: finish: 1 open, 1 active, ");
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(!running.printed().contains("finish: done"), "{}", running.printed());
+    held.server.write_all(b"!").unwrap();
+    let answered = Instant::now();
+    let ended = running.wait(SOON);
+    assert!(answered.elapsed() > Duration::from_millis(450), "the client is to get it: {:?}", answered.elapsed());
+    assert_eq!(step(&dir, &ended.all()).1, "done");
+}
+
+#[test]
+fn a_stream_that_pauses_for_less_than_silent_is_active() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let stream = service.open(Ipv4Addr::LOCALHOST).served();
+    let step_ =
+        format!("wait_idle = {{ port = {}, quiet = \"0s\", silent = \"30s\" }}\ntimeout = \"3s\"", service.port);
+    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
+    let (_, outcome, reason) = step(&dir, &ended.all());
+    assert_eq!(
+        (outcome.as_str(), reason.as_str()),
+        ("timed_out", format!("1 open, 1 active: {}", stream.name()).as_str())
+    );
+}
+
+/// LAST_ACK and FIN_WAIT1: the process has closed it, and the client does not have all of it yet.
+#[test]
+fn what_the_client_has_not_received_yet_is_waited_for() {
+    use std::io::{Read, Write};
+    if !crate::support::namespaces() {
+        return;
+    }
+    for client_closes_first in [false, true] {
+        let (dir, service) = (Dir::new(), Service::new());
+        let Held { mut server, mut client } = service.open(Ipv4Addr::LOCALHOST).served();
+        if client_closes_first {
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        server.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while let Ok(n) = server.write(&[b'x'; 65536]) {
+            written += n;
+        }
+        drop(server);
+        let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"30s\"", service.port);
+        let mut running = start(&config(&dir, &step_, ""), &[]);
+        running.term().wait_for("drain: finish: 1 open, 1 active, ");
+        std::thread::sleep(Duration::from_millis(2500));
+        assert!(!running.printed().contains("finish: done"), "{}", running.printed());
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).unwrap();
+        assert_eq!(read.len(), written);
+        drop(client);
+        let ended = running.wait(SOON);
+        assert_eq!(step(&dir, &ended.all()).1, "done", "{}", ended.all());
+    }
+}
+
+#[test]
+fn a_port_nobody_listens_on_is_said_and_takes_the_time_there_is() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, unused) = (Dir::new(), crate::support::http::free_port());
+    let step_ = format!("wait_idle = {{ port = {unused}, quiet = \"0s\" }}\ntimeout = \"900ms\"");
+    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
+    let (took, outcome, reason) = step(&dir, &ended.all());
+    assert_eq!(outcome, "timed_out");
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    let said = format!("nothing listens on TCP {unused}");
+    assert!(reason.starts_with(&said), "{reason}");
+    account::line(&ended.all(), &["warning", "drain: finish: ", &said, "or leave it out, "]);
+}
+
+/// As nginx does at SIGQUIT: whoever listened when the stop began did not write a wrong port.
+#[test]
+fn a_server_that_a_step_before_has_told_to_listen_no_more_is_no_mistake() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let file = config(&dir, "signal = { process = \"web\", signal = \"USR1\" }", "");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let port = crate::support::http::free_port();
+    let text = text.replace("\"say:up\"", &format!("\"listen:127.0.0.1:{port}\", \"unlisten-on:USR1\", \"say:up\""));
+    let wait = format!("[[drain]]\nname = \"idle\"\nwait_idle = {{ port = {port}, quiet = \"500ms\" }}\n");
+    let between = "[[drain]]\nname = \"so that it has\"\nsleep = \"500ms\"\n";
+    let (ended, _) = start(&dir.write("softstop.toml", &(text + between + &wait)), &[]).stop_within(GRACE);
+    ended.expect_code(0).expect("listens no more").expect_not("nothing listens");
+    account::line(&ended.all(), &["drain: idle: done"]);
+}
+
+/// Another container of the pod, another softstop on the machine: its connections are not ours.
+#[test]
+fn connections_of_another_instance_in_the_same_network_do_not_count() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let other = Service::at((Ipv4Addr::new(127, 0, 0, 2), 0));
+    let held = other.connect_from(Ipv4Addr::LOCALHOST);
+    let port = other.port;
+    let step_ = format!("wait_idle = {{ port = {port}, quiet = \"300ms\" }}\ntimeout = \"20s\"");
+    let text = std::fs::read_to_string(config(&dir, &step_, "")).unwrap();
+    let text = text.replace("\"say:up\"", &format!("\"listen:127.0.0.3:{port}\", \"say:up\""));
+    let mut running = start(&dir.write("softstop.toml", &text), &[]);
+    running.term();
+    // Nor do they restart the window.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(600) {
+        other.short_request(Ipv4Addr::LOCALHOST);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let ended = running.wait(SOON);
+    ended.expect("drain: finish: no connection, to be quiet for 300ms").expect_not(" open, ").expect_not(" new since");
+    assert_eq!(step(&dir, &ended.all()).1, "done", "{}", ended.all());
+    drop(held);
+}
+
+#[test]
+fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, other) = (Dir::new(), Service::new());
+    let held = other.connect(Ipv4Addr::LOCALHOST);
+    let text = std::fs::read_to_string(config(
+        &dir,
+        "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"20s\"",
+        "",
+    ));
+    let own = crate::support::http::free_port();
+    let listen = format!("\"fork\", \"listen:127.0.0.3:{own}\", \"wait\", \"end\", \"say:up\"");
+    let text = text.unwrap().replace("\"say:up\"", &listen);
+    let mut running = start(&dir.write("softstop.toml", &text), &[]);
+    let client = std::net::TcpStream::connect((Ipv4Addr::new(127, 0, 0, 3), own)).unwrap();
+    // Nobody accepts it: it has not been served.
+    running.term().wait_for("drain: finish: listening on TCP ").wait_for("drain: finish: 1 open, 1 active, ");
+    drop(client);
+    // The kernel keeps what is not accepted until somebody does.
+    let (ended, _) = running.stop_within(GRACE);
+    ended.expect_not("2 open");
+    drop(held);
+}
+
+#[test]
+fn without_a_port_auto_has_nothing_to_wait_for() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let (ended, _) = start(&config(&dir, "wait_idle = { ports = \"auto\" }", ""), &[]).stop_within(GRACE);
+    ended.expect_code(0).expect("drain: finish: nothing here listens on TCP");
+    let (took, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+/// As logs print it, with brackets, with an interface, as a downward API's list.
+#[test]
+fn a_peer_is_ignored_however_its_address_is_written() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let held: Vec<Held> = (2..6).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 0, n))).collect();
+    let v6 = service.connect(Ipv6Addr::LOCALHOST);
+    let step_ = format!(
+        "wait_idle = {{ port = {}, quiet = \"200ms\", ignore = [\"::ffff:127.0.0.2\", \"::ffff:7f00:3,127.0.0.4\", \"127.000.000.005\", \"[::1%lo]\"] }}",
+        service.port
+    );
+    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
+    ended.expect("drain: finish: no connection, to be quiet").expect("drain: finish: done").expect_not(" open, ");
+    drop((held, v6));
+}
+
+/// A kubelet's, of the kinds httpGet and tcpSocket, every second: shorter than the quiet window.
+#[test]
+fn the_node_s_probes_are_known_without_being_told() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let node = Ipv4Addr::new(127, 0, 0, 5);
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"2s\" }}\ntimeout = \"35s\"", service.port);
+    let file = config(&dir, &step_, "");
+    let known = || {
+        let mut running = Launch::new(["run", "-c", &file]).env("HOST_IP", &node.to_string()).start();
+        running.wait_for("up").term().wait_for("to be quiet for 2.0s");
+        let began = Instant::now();
+        let mut next = began;
+        while running.code().is_none() && began.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            service.short_request(node);
+            next += Duration::from_secs(1);
+        }
+        let ended = running.wait(SOON);
+        let (took, outcome, _) = step(&dir, &ended.all());
+        assert_eq!(outcome, "done", "{}", ended.all());
+        let said = ended.all().contains("no connection, the node's probes aside, ");
+        assert_eq!(said, took < Duration::from_secs(10), "{took:?}: {}", ended.all());
+        said
+    };
+    // On a busy machine this clock is not a kubelet's.
+    assert!((0..4).any(|_| known()));
+}
+
+/// To say what moves on a connection the kernel takes its lock, which a process may keep: whoever asks is held with it. PID 1 is not.
+#[test]
+fn a_process_that_keeps_a_connection_s_lock_holds_nobody() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, http) = (Dir::new(), crate::support::http::free_port());
+    let step_ = "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"9s\"";
+    let text =
+        std::fs::read_to_string(config(&dir, step_, "stop = [{ signal = \"SIGTERM\", wait = \"500ms\" }]\n")).unwrap();
+    let words = "\"fork\", \"listen:127.0.0.1:0\", \"ready\", \"keep-lock\", \"end\", \"say:up\"";
+    let text = text.replace("\"say:up\"", words) + &format!("[http]\nlisten = \"127.0.0.1:{http}\"\n");
+    let mut running = start(&dir.write("softstop.toml", &text), &[]);
+    running
+        .wait_until("it sends", |r| r.printed().contains("keeps the lock") || r.printed().contains("no userfaultfd"));
+    if running.printed().contains("no userfaultfd") {
+        running.stop_within(GRACE);
+        return crate::support::skip("userfaultfd is not permitted");
+    }
+    running.term().wait_for("connections cannot be seen: a process keeps the kernel from looking at one of them");
+    assert_eq!(crate::support::http::status_of(http, "/livez"), Some(200));
+    running.wait_for(" open, activity unknown");
+    let ended = running.wait(GRACE);
+    let (took, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "timed_out");
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}
