@@ -32,5 +32,6 @@ pub mod runtime;
 pub mod signal;
 pub mod status;
 pub mod sys;
+pub mod text;
 pub mod time;
 pub mod variables;

@@ -11,12 +11,12 @@ use crate::cli::{Health, Target};
 use crate::config::listen::Listen;
 use crate::config::{Handler, HttpCall, Method};
 use crate::control::client::{self, Meant};
-use crate::control::table::plain;
 use crate::exit;
 use crate::http::client as http;
 use crate::lifecycle::event::Outcome;
 use crate::resolver::{self, NoAddress};
 use crate::sys::spawn::reader;
+use crate::text::one_line;
 use crate::time::Human;
 
 /// Processes named in a verdict: it is one line, and Docker keeps 4096 bytes of it.
@@ -44,7 +44,7 @@ pub fn run(target: &Target, timeout: Duration, own: impl FnOnce() -> Own) -> u8 
             exit::OK
         }
         Err(why) => {
-            let _ = writeln!(std::io::stderr(), "softstop: error: {}", plain(&why));
+            let _ = writeln!(std::io::stderr(), "softstop: error: {}", one_line(&why));
             exit::FAILED
         }
     }

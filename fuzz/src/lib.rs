@@ -45,7 +45,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 #[track_caller]
 fn assert_one_line(text: &str) {
     assert!(!text.is_empty(), "an empty message");
-    assert!(!text.contains(char::is_control), "not one printable line: {text:?}");
+    assert!(text.chars().all(softstop::text::is_plain), "not one printable line: {text:?}");
 }
 
 /// What `${…}` finds in the targets.

@@ -8,8 +8,9 @@ use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::Action;
 use softstop::lifecycle::event::{Event, Exit, Outcome, ProcId, Sender};
 use softstop::plan::Plan;
-use softstop::report::{Note, one_line};
+use softstop::report::Note;
 use softstop::signal::Signal;
+use softstop::text::one_line;
 use softstop::time::At;
 
 /// Deadlines before the stop request, when none comes by itself.

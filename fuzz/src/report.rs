@@ -8,9 +8,9 @@ use softstop::lifecycle::action::ProbeKind;
 use softstop::lifecycle::event::Exit;
 use softstop::report::{
     ExitNote, History, KillNote, MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict,
-    one_line,
 };
 use softstop::signal::Signal;
+use softstop::text::one_line;
 use softstop::time::At;
 
 /// The kubelet reads so much.

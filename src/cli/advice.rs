@@ -8,8 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Cli;
 use crate::config::nearest;
-use crate::config::problem::printable;
 use crate::config::secrets;
+use crate::text;
 
 /// Commands as other tools call them, and what to type for it.
 const COMMANDS: &[(&str, &str)] = &[
@@ -131,7 +131,7 @@ pub(super) fn line(words: &[OsString]) -> String {
             format!("'{}'", word.replace('\'', "'\\''"))
         }
     });
-    let all = printable(quoted.collect::<Vec<_>>().join(" ")).replace('\n', " ");
+    let all = text::sentence(&quoted.collect::<Vec<_>>().join(" "));
     if all.chars().count() <= SHOWN { all } else { all.chars().take(SHOWN).chain(" …".chars()).collect() }
 }
 
@@ -169,7 +169,7 @@ pub(super) fn instead(error: &clap::Error, typed: &[OsString]) -> Option<String>
     };
     let (first, more) = lines.split_first()?;
     let notes: String = more.iter().map(|line| format!("note: {line}\n")).collect();
-    let first = printable(first.clone()).replace('\n', " ");
+    let first = text::sentence(first);
     // What was typed is shown again, and may have a token in it.
     Some(secrets::mask(&format!("error: {first}\n{notes}\nFor more information, try '{help}'.\n")).into_owned())
 }

@@ -7,7 +7,7 @@ use clap::{ArgAction, CommandFactory};
 
 use super::Cli;
 use crate::config::nearest;
-use crate::report::one_line;
+use crate::text::one_line;
 use crate::variables;
 
 const PREFIX: &str = "SOFTSTOP_";

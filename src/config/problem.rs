@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::secrets;
+use crate::text::is_plain;
 
 /// Bytes into the configuration's text.
 pub type Span = Range<usize>;
@@ -179,7 +180,7 @@ fn shown(text: &str) -> Vec<(char, usize)> {
     for c in text.chars() {
         match c {
             '\t' => list.extend([(' ', 1); 4]),
-            c if !is_safe(c) => list.push(('\u{fffd}', 1)),
+            c if !is_plain(c) => list.push(('\u{fffd}', 1)),
             c => list.push((c, terminal_width(c))),
         }
     }
@@ -200,20 +201,6 @@ fn terminal_width(c: char) -> usize {
         | 0x20000..=0x3fffd => 2,
         _ => 1,
     }
-}
-
-/// A message that may quote the file, safe to print.
-pub fn printable(message: String) -> String {
-    if message.chars().all(|c| c == '\n' || is_safe(c)) {
-        return message;
-    }
-    message.chars().map(|c| if c == '\n' || is_safe(c) { c } else { '\u{fffd}' }).collect()
-}
-
-/// Whether a character neither moves the cursor nor turns the text around it.
-fn is_safe(c: char) -> bool {
-    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !c.is_control() && !turns
 }
 
 impl fmt::Display for Problem {

@@ -18,6 +18,7 @@ use crate::config::Control;
 use crate::exit;
 use crate::lifecycle::event::Order;
 use crate::sys::{ids, tree};
+use crate::text;
 
 /// To get a place in the queue of a busy softstop, and to have an answer that needs no waiting.
 const SOON: Duration = Duration::from_secs(5);
@@ -148,7 +149,8 @@ fn find_own(wanted: &Meant) -> Result<Place, Failure> {
             Some(pid) => Ok(place(pid)),
             None => {
                 let named = |pid: &i32| {
-                    let config = config_of(*pid).map_or_else(String::new, |file| format!(" ({})", table::plain(&file)));
+                    let config =
+                        config_of(*pid).map_or_else(String::new, |file| format!(" ({})", text::one_line(&file)));
                     format!("{}{config}", place(*pid).address)
                 };
                 let list: Vec<String> = instances.iter().take(MOST_ASKED).map(named).collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::text::plain;
 use crate::time::Human;
 
 const HEAD: [&str; 7] = ["NAME", "STATE", "READY", "PID", "RESTARTS", "AGE", "LAST EXIT"];
@@ -31,10 +32,10 @@ pub fn render(status: &Value) -> String {
     }
     for p in processes {
         if let Some(message) = p["message"].as_str() {
-            let _ = writeln!(text, "{}: {}", word(&p["name"]), plain(message));
+            let _ = writeln!(text, "{}: {}", word(&p["name"]), plain(message, ' '));
         }
         if let Some(line) = p["last_output"].as_array().and_then(|lines| lines.last()?.as_str()) {
-            let _ = writeln!(text, "{}: its last output: {}", word(&p["name"]), plain(line));
+            let _ = writeln!(text, "{}: its last output: {}", word(&p["name"]), plain(line, ' '));
         }
     }
     text.push_str(&orphans(status));
@@ -58,7 +59,7 @@ fn summary(status: &Value) -> String {
     );
     if let Some(name) = status["init"]["name"].as_str() {
         let progress = after_colon(&status["init"]["progress"]);
-        let _ = writeln!(text, "init: {}{progress} for {}", plain(name), age(&status["init"]["running_seconds"]));
+        let _ = writeln!(text, "init: {}{progress} for {}", plain(name, ' '), age(&status["init"]["running_seconds"]));
     }
     if stopping {
         let stop = &status["stop"];
@@ -83,7 +84,7 @@ fn orphans(status: &Value) -> String {
     let none = Vec::new();
     let leaked = status["orphans_by_command"].as_array().unwrap_or(&none);
     let each = leaked.iter().take(SHOWN).map(|l| match l["process"].as_str() {
-        Some(process) => format!("{} {} from {}", l["count"], word(&l["command"]), plain(process)),
+        Some(process) => format!("{} {} from {}", l["count"], word(&l["command"]), plain(process, ' ')),
         None => format!("{} {}", l["count"], word(&l["command"])),
     });
     let each: Vec<String> = each.collect();
@@ -92,12 +93,12 @@ fn orphans(status: &Value) -> String {
 
 /// `: 12 connections`, or nothing.
 fn after_colon(progress: &Value) -> String {
-    progress.as_str().map_or_else(String::new, |text| format!(": {}", plain(text)))
+    progress.as_str().map_or_else(String::new, |text| format!(": {}", plain(text, ' ')))
 }
 
 fn row(p: &Value) -> [String; 7] {
     let state = match p["reason"].as_str() {
-        Some(reason) => format!("{} ({})", word(&p["state"]), plain(reason)),
+        Some(reason) => format!("{} ({})", word(&p["state"]), plain(reason, ' ')),
         None => word(&p["state"]),
     };
     let name = if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]) };
@@ -115,22 +116,17 @@ fn row(p: &Value) -> [String; 7] {
         (None, None) => "-".to_string(),
     };
     let age = if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_string() };
-    [name, state, yes(&p["ready"]), number(&p["pid"]), restarts, age, plain(&exit)]
+    [name, state, yes(&p["ready"]), number(&p["pid"]), restarts, age, plain(&exit, ' ').into_owned()]
 }
 
 /// What an instance, or a process of it, has said must not reach a terminal as more than text.
 fn word(value: &Value) -> String {
-    plain(value.as_str().unwrap_or_default())
+    plain(value.as_str().unwrap_or_default(), ' ').into_owned()
 }
 
 fn age(seconds: &Value) -> String {
     let seconds = seconds.as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or_default();
     Human(seconds).to_string()
-}
-
-/// On one line, without control characters.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use super::own;
 use crate::config::{HttpCall, Method};
 use crate::lifecycle::event::Outcome;
+use crate::text::plain;
 
 /// Of an answer's body, in bytes; the kubelet's limit.
 const MAX_BODY: usize = 10 * 1024;
@@ -200,7 +201,7 @@ async fn read_some(body: &mut Incoming, read: &mut Vec<u8>, most: usize) -> hype
 fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-    let quote: String = line.chars().take(MAX_QUOTE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let quote: String = plain(line, ' ').chars().take(MAX_QUOTE).collect();
     let mut quote = quote.trim_end().to_string();
     if line.chars().nth(MAX_QUOTE).is_some() {
         quote.push('…');

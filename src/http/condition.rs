@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::config::wait::{Is, JsonValue, Metric, WaitHttp};
 use crate::json;
+use crate::text::plain;
 
 /// Of a value that is not as it should be, so much is quoted, in characters.
 const QUOTED: usize = 60;
@@ -38,7 +39,7 @@ fn check_json(wanted: &JsonValue, body: &[u8]) -> Result<(), String> {
     if holds {
         return Ok(());
     }
-    let text: String = value.to_string().chars().filter(|c| !c.is_control()).take(QUOTED).collect();
+    let text: String = plain(&value.to_string(), ' ').chars().take(QUOTED).collect();
     Err(format!("{pointer} is {text}"))
 }
 

@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 use super::metrics;
 use crate::status::{ProcessStatus, Status};
+use crate::text::plain;
 
 /// The only methods answered, as the `Allow` header lists them.
 pub const ALLOWED: &str = "GET, HEAD";
@@ -145,10 +146,10 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn write(&self, body: &mut String) {
-        let name = one_line(self.name);
+        let name = plain(self.name, ' ');
         match &self.failed {
             None => line(body, format_args!("[+]{name} ok")),
-            Some(why) => line(body, format_args!("[-]{name} failed: {}", one_line(why))),
+            Some(why) => line(body, format_args!("[-]{name} failed: {}", plain(why, ' '))),
         }
     }
 }
@@ -190,7 +191,7 @@ fn all_checks(endpoint: Endpoint, query: Query<'_>, status: &Status) -> Answer {
     let mut failing = 0;
     for check in &checks {
         if excluded.iter().any(|e| e == check.name) {
-            line(&mut body, format_args!("[+]{} excluded: ok", one_line(check.name)));
+            line(&mut body, format_args!("[+]{} excluded: ok", plain(check.name, ' ')));
             continue;
         }
         failing += usize::from(check.failed.is_some());
@@ -238,11 +239,6 @@ fn verdict(endpoint: Endpoint, passed: bool, query: Query<'_>, mut body: String)
 
 fn line(body: &mut String, text: std::fmt::Arguments<'_>) {
     writeln!(body, "{text}").expect("writing to a String cannot fail");
-}
-
-/// A text that came from elsewhere (a probed server, a file) kept to one line, so that it cannot forge a second one.
-fn one_line(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) { Cow::Owned(text.replace(char::is_control, " ")) } else { Cow::Borrowed(text) }
 }
 
 /// The part of a request after `?`.

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
+use crate::text::plain;
+
 use serde::Serialize;
 
 /// A line longer than this is passed on in pieces, so that memory stays bounded; in bytes, without the newline.
@@ -164,9 +166,8 @@ impl Tail {
 
     /// Oldest first, as text: no control characters, no trailing white space.
     pub fn lines(&self) -> Vec<String> {
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
-        let text = |line: &Vec<u8>| String::from_utf8_lossy(line).chars().map(clean).collect::<String>();
-        self.lines.iter().map(|line| text(line).trim_end().to_owned()).collect()
+        let text = |line: &Vec<u8>| plain(&String::from_utf8_lossy(line), ' ').trim_end().to_owned();
+        self.lines.iter().map(text).collect()
     }
 }
 

@@ -14,7 +14,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::sink::{Sink, Stream};
 use crate::config::{LogFormat, LogLevel};
-use crate::report::one_line;
+use crate::text::one_line;
 
 /// From here on `tracing` events of this process go to the sink's standard error, from this level on.
 ///

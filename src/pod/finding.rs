@@ -4,13 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::problem::{Place, Problem, Severity, printable};
+use crate::config::problem::{Place, Problem, Severity};
 use crate::config::secrets;
-
-/// What quotes a manifest, as one line that can be printed: nothing in it may break the line or move the cursor.
-pub fn one_line(text: String) -> String {
-    printable(text.replace(['\n', '\r'], " "))
-}
 
 /// More findings than this are not looked for: nobody reads them.
 pub const ENOUGH: usize = 200;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::env::{Origin, entry};
 use super::rules::{longest_drain, longest_start, whole_seconds};
 use crate::config::{Config, Control, TERMINATION_LOG};
+use crate::text::plain;
 
 /// Where softstop's endpoints are when the configuration does not say.
 const PORT: u16 = 9180;
@@ -73,7 +74,7 @@ pub fn write(config: &Config, start: &Start<'_>, kind: Kind) -> String {
     let spec = spec(config, &name, start, kind);
     let head = match start {
         Start::Run { file, .. } => {
-            let file = file.replace(char::is_control, " ");
+            let file = plain(file, ' ');
             format!("# Agrees with {file}. When it stands where it belongs: softstop check -c {file} --pod FILE\n")
         }
         Start::Wrapper { .. } => "# When it stands where it belongs: softstop check --pod FILE\n".to_owned(),

@@ -1,10 +1,10 @@
 //! Which container of a pod runs softstop, and how it is started there. Pure.
 
 use super::env::Env;
-use super::finding::one_line;
 use super::objects::Objects;
 use super::view::{Container, Workload};
 use crate::config::problem::Span;
+use crate::text;
 
 /// The names under which softstop is known.
 const NAME: &str = "softstop";
@@ -233,7 +233,7 @@ pub fn config_map<'a>(
     let key = item.and_then(|i| i.get("key")?.text()).unwrap_or(file);
     let name = volume.get("name")?.text()?;
     let map = objects.config_map(name)?;
-    Some((one_line(format!("ConfigMap {name}, {key}")), map.get("data")?.get(key)?.text()?))
+    Some((text::sentence(&format!("ConfigMap {name}, {key}")), map.get("data")?.get(key)?.text()?))
 }
 
 #[cfg(test)]

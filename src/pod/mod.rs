@@ -18,11 +18,12 @@ pub mod view;
 #[cfg(feature = "yaml")]
 pub mod yaml;
 
+use crate::text;
 use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::config::problem::{Problem, Severity, Source, Span};
-use finding::{ENOUGH, Finding, Report, one_line};
+use finding::{ENOUGH, Finding, Report};
 use launch::{Front, Launch};
 use objects::{Objects, Unread};
 use view::{Container, Role, Workload};
@@ -116,7 +117,7 @@ pub fn check(text: &str, file: &str, options: &Options<'_>, interpret: &Interpre
 fn duplicate(source: &Source<'_>, key: &tree::Node<'_>) -> Finding {
     let problem = Problem {
         severity: Severity::Error,
-        sentence: one_line(format!("the key {} stands twice", key.text().unwrap_or_default())),
+        sentence: text::sentence(&format!("the key {} stands twice", key.text().unwrap_or_default())),
         places: vec![source.place(&key.mark(), "")],
         help: "leave one of them out".to_owned(),
     };
@@ -202,7 +203,7 @@ fn one(
 fn checked_as(workload: &Workload<'_>, container: &Container<'_>) -> String {
     match container.name {
         "" => workload.title(),
-        name => one_line(format!("{}, container {name}", workload.title())),
+        name => text::sentence(&format!("{}, container {name}", workload.title())),
     }
 }
 
@@ -212,7 +213,7 @@ const UNREAD: &str = "unread";
 fn not_read(source: &Source<'_>, unread: &Unread<'_>) -> Finding {
     let problem = Problem {
         severity: Severity::Warning,
-        sentence: one_line(format!("{} is not checked: {}", unread.title, unread.why)),
+        sentence: text::sentence(&format!("{} is not checked: {}", unread.title, unread.why)),
         places: vec![source.place(&unread.at.mark(), "")],
         help: format!(
             "hand the spec of its pod to softstop check --pod - by itself; where no softstop runs in it, say so: annotation {ALLOW}: {UNREAD}"
@@ -230,7 +231,7 @@ fn cannot_start(source: &Source<'_>, launch: &Launch<'_>, refused: Refused) -> V
     let at = |sentence: String, help: String| Problem {
         severity: Severity::Error,
         places: vec![source.place(&launch.variable_behind(&sentence).unwrap_or(launch.mark.clone()), "")],
-        sentence: one_line(sentence),
+        sentence: text::sentence(&sentence),
         help,
     };
     match refused {
@@ -287,8 +288,12 @@ fn nothing(source: &Source<'_>, unclear: Option<&Workload<'_>>, options: &Option
         }
     };
     let place = span.map_or_else(|| source.whole(), |span| source.place(&span, ""));
-    let problem =
-        Problem { severity: Severity::Error, sentence: one_line(sentence), places: vec![place], help: help.to_owned() };
+    let problem = Problem {
+        severity: Severity::Error,
+        sentence: text::sentence(&sentence),
+        places: vec![place],
+        help: help.to_owned(),
+    };
     Finding { rule: "nothing", problem, why: String::new() }
 }
 

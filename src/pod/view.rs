@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::finding::one_line;
 use super::templates::Template;
 use super::tree::Node;
+use crate::text;
 
 /// Containers of one pod that are looked at.
 pub(super) const MAX_CONTAINERS: usize = 50;
@@ -117,7 +117,7 @@ pub(super) fn title(kind: &str, name: &str, part: &str) -> String {
         (kind, "") => format!("the {kind}"),
         (kind, name) => format!("{kind} {name}"),
     };
-    one_line(if part.is_empty() { title } else { format!("{title} ({part})") })
+    text::sentence(&if part.is_empty() { title } else { format!("{title} ({part})") })
 }
 
 /// A pod's spec alone, as `softstop manifest` prints it.

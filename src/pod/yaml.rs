@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::tree::{Entry, Id, Stream, Value};
-use crate::config::problem::{Problem, Severity, Source, Span, printable};
+use crate::config::problem::{Problem, Severity, Source, Span};
+use crate::text;
 
 /// Whole charts are read, not whole clusters.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -36,7 +37,7 @@ pub fn read(source: &Source<'_>) -> Result<Stream, Problem> {
             }
             Err(error) => {
                 let at = loader.offsets.byte(error.marker());
-                Err((at..at + 1, printable(error.info().replace('\n', " "))))
+                Err((at..at + 1, text::sentence(error.info())))
             }
         };
         if let Err((span, wrong)) = read {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{ExitNote, Leaked, Note, Secs, StepKind, TaskResult, one_line};
+use super::{ExitNote, Leaked, Note, Secs, StepKind, TaskResult};
+use crate::text::one_line;
 use crate::time::{At, Human};
 
 /// Records kept from before the stop: enough to see a crash loop, little enough for a container that runs for years.

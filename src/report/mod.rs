@@ -23,7 +23,7 @@ pub use orphans::{Leaked, OTHERS, Orphans};
 pub use refusal::refusal;
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
-pub use text::{Level, one_line, suspended_because};
+pub use text::{Level, suspended_because};
 
 /// Something that happened and that a user may want to know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

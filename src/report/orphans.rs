@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::text::plain;
+
 use serde::Serialize;
 
 /// So many commands are counted one by one, the first to come; a process chooses its own name, so there may be any number.
@@ -28,7 +30,7 @@ pub struct Orphans {
 
 impl Orphans {
     pub fn add(&mut self, command: &str, process: Option<&str>) {
-        let command: String = command.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let command = plain(command, '?').into_owned();
         // A process that calls itself so must not stand in a metric twice.
         let is_others = command == OTHERS;
         let key = (command, process.map(str::to_owned));

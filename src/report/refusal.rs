@@ -1,8 +1,8 @@
 //! The termination message of a softstop that has no history to tell. Pure.
 
 use super::history::{TERMINATION_MESSAGE_MAX, cut};
-use crate::config::problem::printable;
 use crate::exit;
+use crate::text;
 
 /// What happened in one line, and then why: as on standard error, which may have several lines.
 pub fn refusal(code: u8, why: &str) -> String {
@@ -11,7 +11,7 @@ pub fn refusal(code: u8, why: &str) -> String {
         exit::CONFIG => "the configuration is wrong, nothing was started",
         _ => "softstop itself failed",
     };
-    let text = printable(format!("exit code {code}: {what}\n{}\n", why.trim_end()));
+    let text = text::lines(&format!("exit code {code}: {what}\n{}\n", why.trim_end()));
     cut(text, TERMINATION_MESSAGE_MAX)
 }
 

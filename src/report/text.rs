@@ -1,29 +1,11 @@
 //! The one place that turns what happened into words. Lower case, one line, concrete.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use super::{ExitNote, KillNote, MemoryLimit, Note, OwnLimit, Place, SignalMeaning, StepKind, TaskResult};
 use crate::lifecycle::event::Order;
 use crate::signal::Signal;
 use crate::time::Human;
-
-/// A text that a child, a path or a peer may have had a say in, as part of one line: what would end the line or drive a
-/// terminal is escaped.
-pub fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return Cow::Borrowed(text);
-    }
-    let mut line = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    Cow::Owned(line)
-}
 
 /// How loud a line is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

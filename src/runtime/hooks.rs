@@ -25,6 +25,7 @@ use crate::signal::Signal;
 use crate::sys::spawn::{self, Spawn, Stdio};
 use crate::sys::stdio::watch;
 use crate::sys::target;
+use crate::text::plain;
 use crate::variables;
 
 /// Of a probe's output so much is kept, as by the kubelet; the rest is read and dropped.
@@ -384,7 +385,7 @@ impl Said {
 
 fn last_line(text: &str) -> String {
     let line = text.lines().rev().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(TOLD_OUTPUT).collect()
+    plain(line, ' ').chars().take(TOLD_OUTPUT).collect()
 }
 
 impl Drop for Said {

@@ -10,7 +10,8 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::here::{Here, Surroundings};
 use super::keys::{self, Section};
 use crate::config::expand;
-use crate::config::problem::{Place, Problem, Severity, Source, Span, printable};
+use crate::config::problem::{Place, Problem, Severity, Source, Span};
+use crate::text;
 
 /// So many problems are enough: what follows is not looked at, so that no file is slow to refuse.
 const ENOUGH: usize = 1000;
@@ -174,7 +175,7 @@ impl<'a> Reader<'a> {
     fn push(&mut self, severity: Severity, places: Vec<Place>, sentence: String, help: String) {
         let line = places.first().and_then(|p| p.position.as_ref()).map(|p| p.line - 1);
         if line.is_none_or(|line| !self.broken.contains(&line)) {
-            let (sentence, help) = (printable(sentence).replace('\n', " "), printable(help));
+            let (sentence, help) = (text::sentence(&sentence), text::lines(&help));
             self.problems.push(Problem { severity, sentence, places, help });
         }
     }

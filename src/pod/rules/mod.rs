@@ -18,10 +18,11 @@ mod workload;
 pub(super) use probes::longest_start;
 pub(super) use readiness::longest_drain;
 
-use super::finding::{ENOUGH, Finding, one_line};
+use super::finding::{ENOUGH, Finding};
 use super::tree::Node;
 use super::{ALLOW, Case};
 use crate::config::problem::{Problem, Severity, Span};
+use crate::text;
 
 /// One thing that is looked at.
 pub struct Rule {
@@ -121,7 +122,7 @@ impl Found<'_> {
     }
 
     fn note(&mut self, severity: Severity, at: Span, sentence: String, why: String, help: String) {
-        let (sentence, why, help) = (one_line(sentence), one_line(why), one_line(help));
+        let (sentence, why, help) = (text::sentence(&sentence), text::sentence(&why), text::sentence(&help));
         let places = vec![self.case.source.place(&at, "")];
         let problem = Problem { severity, sentence, places, help };
         self.list.push(Finding { rule: self.rule, problem, why });

@@ -13,10 +13,11 @@ use super::{Teller, pause};
 use crate::config::network::address;
 use crate::http::own;
 use crate::lifecycle::event::Progress;
-use crate::report::{and_more, one_line};
+use crate::report::and_more;
 use crate::runtime::shell::Shell;
 use crate::sys::listening::{Holder, Listener, Listening, Search, search};
 use crate::sys::{cgroup, routes};
+use crate::text::one_line;
 
 /// Before the next look where nothing can be seen, at least.
 const LOOK: Duration = Duration::from_millis(500);
