@@ -126,7 +126,8 @@ impl Shell {
     }
 
     fn make_room(&mut self, lost: Duration) {
-        if !self.machine.borrow().stopping() {
+        // Once it is over the summary has been said, and is the last line.
+        if !self.machine.borrow().stopping() || self.machine.borrow().finished() {
             return;
         }
         let _ = process::raise_priority();

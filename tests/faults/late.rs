@@ -10,9 +10,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::support::cgroup::{Cgroup, Kind};
+use crate::support::proof::attach;
 use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account, processes};
 
-/// A second is the probe's: each of these is three.
+/// Two seconds are the probe's: the server answers after a third of one, and each of these is three.
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// Takes `answered` to answer each request; says when one has come.
@@ -56,13 +57,13 @@ fn an_answer_that_came_while_softstop_was_paused_is_in_time() {
     let dir = Dir::new();
     let config = format!(
         "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [process.liveness]\nhttp_get = {{ port = {port} }}\nperiod = \"500ms\"\ntimeout = \"1s\"\nfailure_threshold = 1\n"
+         [process.liveness]\nhttp_get = {{ port = {port} }}\nperiod = \"500ms\"\ntimeout = \"2s\"\nfailure_threshold = 1\n"
     );
     let mut running = start(&dir, &config);
     running.wait_for("up");
     for _ in 0..2 {
         while requests.try_recv().is_ok() {}
-        // Just asked: the answer comes while softstop is stopped, and its second is over when it goes on.
+        // Just asked: the answer comes while softstop is stopped, and its time is over when it goes on.
         requests.recv_timeout(SOON).unwrap();
         pause(&running, PAUSE);
     }
@@ -163,7 +164,26 @@ fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
     }
 }
 
-/// A process that asks for two seconds has them, whatever the pause has cost, where the budget has room; and SIGKILL comes last.
+/// Writing the summary takes longer than softstop may lose without a word: that word does not follow it.
+#[test]
+fn a_softstop_that_is_late_with_its_summary_ends_its_log_with_it() {
+    if !support::namespaces() {
+        return;
+    }
+    let words = ["say:up", "until:USR1", "exit:3"];
+    let mut running = Launch::child(&["--grace", "30s"], &words).start();
+    running.wait_for("waiting for USR1");
+    // The first is that the program has ended, the second the summary.
+    let slow = ["-e", "inject=write:delay_exit=400000:when=2+"];
+    let Some(mut strace) = attach(&mut running, &slow) else { return };
+    running.signal(libc::SIGUSR1);
+    let ended = running.wait(SOON);
+    strace.wait().unwrap();
+    let last = ended.expect_code(3).stderr.lines().last().unwrap_or_default().to_owned();
+    assert!(last.contains("stopped in"), "{}", ended.all());
+}
+
+/// A process that asks for a second after SIGTERM has it, whatever the pause has cost, where the budget has room; and SIGKILL comes last.
 #[test]
 fn who_ignores_the_ladder_is_killed_after_all_of_it_however_late() {
     if !crate::support::namespaces() {
@@ -171,12 +191,13 @@ fn who_ignores_the_ladder_is_killed_after_all_of_it_however_late() {
     }
     let dir = Dir::new();
     let config = format!(
-        "grace = \"10s\"\nreport = {:?}\n[exit_codes]\nforced = 79\n\
+        "grace = \"12s\"\nreport = {:?}\n[exit_codes]\nforced = 79\n\
          [[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"on:QUIT\", \"on:TERM\", \"say:up\", \"wait\"]\n\
-         stop = [{{ signal = \"SIGQUIT\", wait = \"1s\" }}, {{ signal = \"SIGTERM\", wait = \"1s\" }}]\n",
+         stop = [{{ signal = \"SIGQUIT\", wait = \"2500ms\" }}, {{ signal = \"SIGTERM\", wait = \"1s\" }}]\n",
         dir.text(account::REPORT)
     );
     let mut running = start(&dir, &config);
+    // The pause begins in the first wait, however late this thread is, and ends after it.
     running.wait_for("up").term().wait_for("QUIT received");
     pause(&running, PAUSE);
     let resumed = Instant::now();
