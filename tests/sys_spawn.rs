@@ -276,15 +276,19 @@ fn another_user_is_become_for_good() {
 
 #[test]
 fn a_stopped_child_is_seen_as_one() {
-    let child = Want::default().start(&["sleep", "1000"], Stdio::Null).unwrap();
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    // Past its own start, in which a program has libraries open.
+    let child =
+        Want::default().start(&["sh", "-c", "echo ready; while :; do :; done"], Stdio::Fd(write.as_fd())).unwrap();
+    fs::File::from(read).read_exact(&mut [0]).unwrap();
     target::signal(child.pid, Signal::STOP).unwrap();
     while procfs::snapshot(child.pid).state != Some('T') {
         std::thread::sleep(Duration::from_millis(1));
     }
     let seen = procfs::snapshot(child.pid);
     assert!(seen.to_string().starts_with("state: T, "), "{seen}");
-    assert_eq!((seen.comm.as_deref(), seen.threads), (Some("sleep"), Some(1)));
-    let soon = std::time::Instant::now() + Duration::from_secs(5);
+    assert_eq!((seen.comm.as_deref(), seen.threads), (Some("sh"), Some(1)));
+    let soon = std::time::Instant::now() + Duration::from_secs(60);
     let files = victim::files(child.pid, soon).unwrap();
     assert_eq!((files.count, files.complete), (3, true));
     assert_eq!(victim::connections(child.pid, &files, soon).unwrap().sockets, []);

@@ -56,11 +56,12 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
     let ready = dir.text("ready");
     let daemon = dir
         .script("daemon", &format!("trap 'echo daemon told; exit 0' TERM\ntouch {ready}\nwhile :; do sleep 0.1; done"));
+    let armed = dir.text("armed");
     let late = dir.script(
         "late",
         &format!(
-            "( trap 'sleep 0.5; setsid {daemon} & until [ -e {ready} ]; do sleep 0.05; done; exit 0' TERM; while :; do sleep 0.1; done ) &\n\
-             trap 'exit 0' TERM\necho up\nwhile :; do sleep 0.1; done"
+            "( trap 'sleep 0.5; setsid {daemon} & until [ -e {ready} ]; do sleep 0.05; done; exit 0' TERM; : >{armed}; while :; do sleep 0.1; done ) &\n\
+             trap 'exit 0' TERM\nuntil [ -e {armed} ]; do sleep 0.02; done\necho up\nwhile :; do sleep 0.1; done"
         ),
     );
     let ended = stop(up(&["--grace", "30s"], &[&late]), 8);
@@ -120,15 +121,20 @@ fn a_process_that_moved_from_the_group_to_a_session_of_its_own_is_not_signalled_
     assert_eq!(times(&ended, "told"), 1, "{}", ended.all());
 }
 
-const MASTER: &str = "my $w = fork // die; unless ($w) { %WORKER%; POSIX::_exit(0) } \
+/// The worker's handler is there before the master says that it is up.
+const MASTER: &str = "pipe my $ready, my $armed or die; \
+                      my $w = fork // die; unless ($w) { $SIG{TERM} = %ONTERM%; close $armed; %WORKER%; POSIX::_exit(0) } \
+                      close $armed; sysread $ready, my $nothing, 1; \
                       $SIG{TERM} = sub { syswrite STDOUT, qq(master told\\n); %MASTER% }; syswrite STDOUT, qq(up\\n); \
                       1 until waitpid($w, 0) == $w; syswrite STDOUT, qq(worker ended with $?\\n)";
 
 /// A master and its worker, left behind by a shell that SIGTERM ends.
-fn prefork(master: &str, worker: &str) -> String {
-    let program = MASTER.replace("%MASTER%", master).replace("%WORKER%", worker);
+fn prefork(master: &str, on_term: &str, worker: &str) -> String {
+    let program = MASTER.replace("%MASTER%", master).replace("%ONTERM%", on_term).replace("%WORKER%", worker);
     format!("perl -MPOSIX -e '{program}'; true")
 }
+
+const WORKER_TOLD: &str = "sub { syswrite STDOUT, qq(worker told\\n); POSIX::_exit(0) }";
 
 #[test]
 fn a_worker_is_its_masters_to_stop() {
@@ -136,7 +142,7 @@ fn a_worker_is_its_masters_to_stop() {
         return;
     }
     let nap = "for (1 .. 20) { select undef, undef, undef, 0.1 }";
-    let ended = stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("", nap)]), 8);
+    let ended = stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("", "qq(DEFAULT)", nap)]), 8);
     assert_eq!(times(&ended, "master told"), 1, "{}", ended.all());
     ended.expect("worker ended with 0");
 }
@@ -146,8 +152,8 @@ fn the_worker_of_a_master_that_has_ended_is_told_then() {
     if !crate::support::namespaces() {
         return;
     }
-    let worker = "$SIG{TERM} = sub { syswrite STDOUT, qq(worker told\\n); POSIX::_exit(0) }; 1 while sleep 1";
-    let ended = stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("POSIX::_exit(0)", worker)]), 30);
+    let ended =
+        stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("POSIX::_exit(0)", WORKER_TOLD, "1 while sleep 1")]), 30);
     assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
     ended.expect_not("SIGKILL;").expect_not("sending SIGKILL");
     assert!(ended.lived < Duration::from_secs(15), "not before time got short: {:?}", ended.lived);
@@ -158,8 +164,7 @@ fn the_worker_of_a_master_that_does_not_stop_it_is_told_when_time_gets_short() {
     if !crate::support::namespaces() {
         return;
     }
-    let worker = "$SIG{TERM} = sub { syswrite STDOUT, qq(worker told\\n); POSIX::_exit(0) }; 1 while sleep 1";
-    let ended = stop(up(&["--grace", "12s"], &["sh", "-c", &prefork("", worker)]), 12);
+    let ended = stop(up(&["--grace", "12s"], &["sh", "-c", &prefork("", WORKER_TOLD, "1 while sleep 1")]), 12);
     assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
     ended.expect("worker ended with 0").expect_not("sending SIGKILL");
 }
@@ -179,7 +184,8 @@ fn a_main_process_that_moved_to_another_group_is_signalled_with_its_group() {
 
 // === how long ===
 
-const IGNORES: &[&str] = &["sh", "-c", "(trap '' TERM; exec sleep 100) & sleep 0.3; exit 3"];
+/// What the shell ignores the other does from its first moment.
+const IGNORES: &[&str] = &["sh", "-c", "trap '' TERM; sleep 100 & exit 3"];
 
 #[test]
 fn a_container_that_ended_by_itself_is_gone_after_seconds() {

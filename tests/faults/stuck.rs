@@ -33,10 +33,10 @@ fn main_of(running: &Running) -> i32 {
 /// SIGTERM; returns when softstop's account, log and report, is complete, which must be inside the grace.
 #[track_caller]
 fn account_is_out(running: &mut Running, dir: &Dir) {
-    let asked = Instant::now();
+    let (asked, before) = (Instant::now(), running.held_up());
     running.term().wait_for("stopped in").wait_until("the report is written", |_| dir.read(REPORT).ends_with("}\n"));
     let took = asked.elapsed();
-    assert!(took <= GRACE + running.starved(), "the account took {took:?}:\n{}", running.printed());
+    assert!(took <= GRACE + running.held_up_since(before), "the account took {took:?}:\n{}", running.printed());
 }
 
 /// Its end after the account, and that all of it agrees.
@@ -166,11 +166,11 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
         let mut running = up(&dir, false, &words);
         running.wait_for("main is up").wait_until("it hangs", |_| hung.asked() > 0);
         let mark = running.mark();
-        let asked = Instant::now();
+        let (asked, before) = (Instant::now(), running.held_up());
         running.term();
         while running.code().is_none() {
             assert!(
-                asked.elapsed() <= GRACE + ROOM + running.starved(),
+                asked.elapsed() <= GRACE + ROOM + running.held_up_since(before),
                 "not gone after {:?}:\n{}",
                 asked.elapsed(),
                 running.printed()

@@ -9,7 +9,7 @@ use softstop::config::{HttpCall, Method};
 use softstop::http::client::{call, local_addresses, tcp};
 use softstop::lifecycle::event::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,9 +36,12 @@ async fn listen() -> (TcpListener, SocketAddr) {
     (listener, addr)
 }
 
-/// An address that refuses: it was free a moment ago.
-async fn refusing() -> SocketAddr {
-    listen().await.1
+/// An address that refuses, for as long as the socket lives: nobody else gets it, and nobody listens there.
+fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
 }
 
 /// Reads one request whole, body too.
@@ -229,8 +232,11 @@ fn a_reset_is_called_so() {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 read_request(&mut stream).await;
                 stream.write_all(answer.as_bytes()).await.unwrap();
-                // Lets the client read what was written, which a reset would throw away.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Lets the client read what was written, which a reset would throw away. In pieces: between two of them it has its turn,
+                // also when this thread has had none for so long.
+                for _ in 0..10 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
                 stream.set_zero_linger().unwrap();
             };
             let (request, addrs) = (get(addr), [addr]);
@@ -243,7 +249,7 @@ fn a_reset_is_called_so() {
 #[test]
 fn a_refused_connection_is_called_so() {
     block_on(async {
-        let addr = refusing().await;
+        let (_held, addr) = refusing();
         assert_eq!(call(&get(addr), &[addr]).await, Outcome::failed("connection refused"));
         assert_eq!(tcp(&[addr, addr]).await, Outcome::failed("connection refused"));
         assert_eq!(tcp(&[]).await, Outcome::failed("no address to connect to"));
@@ -254,7 +260,7 @@ fn a_refused_connection_is_called_so() {
 fn the_next_address_is_tried() {
     block_on(async {
         let (listener, addr) = listen().await;
-        let refused = refusing().await;
+        let (_held, refused) = refusing();
         assert_eq!(tcp(&[refused, addr]).await, Outcome::Ok);
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut sent = Vec::new();
@@ -267,7 +273,7 @@ fn the_next_address_is_tried() {
 #[test]
 fn a_silent_address_holds_up_the_next_only_briefly() {
     block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let full = socket.listen(1).unwrap();
         let silent = full.local_addr().unwrap();
@@ -284,7 +290,7 @@ fn a_silent_address_holds_up_the_next_only_briefly() {
 #[test]
 fn what_cannot_be_sent_is_said_before_anything_is() {
     block_on(async {
-        let addr = refusing().await;
+        let (_held, addr) = refusing();
         for (request, expected) in [
             (HttpCall { path: "/a b".into(), ..get(addr) }, "path \"/a b\" is not valid in a request: "),
             (HttpCall { headers: vec![("a b".into(), "c".into())], ..get(addr) }, "header \"a b\" is not valid: "),

@@ -105,7 +105,7 @@ fn an_images_stop_signal_is_the_stop_request() {
         let (code, took) = container.stop(20);
         assert_eq!(code, 0, "{signal}: {}", container.logs());
         assert!(container.logs().contains("told to stop"), "{signal}: {}", container.logs());
-        assert!(took < Duration::from_secs(10), "{signal}: {took:?}");
+        assert!(took < Duration::from_secs(15), "{signal}: {took:?}");
     }
 }
 
@@ -168,8 +168,8 @@ fn daemons_and_exec_sessions_do_not_outlive_the_grace() {
     done(podman().args(["exec", "--detach", &container.id, "sleep", "1000"]));
     let (code, took) = container.stop(20);
     assert_eq!(code, 5, "{}", container.logs());
-    // podman itself takes a moment on top of softstop's three seconds.
-    assert!(took < Duration::from_secs(6), "{took:?}: {}", container.logs());
+    // podman itself takes a moment on top of softstop's three seconds, and seconds on a busy machine; it would kill after twenty.
+    assert!(took < Duration::from_secs(15), "{took:?}: {}", container.logs());
 }
 
 /// nginx of this machine with every library it needs: no registry, no debootstrap.

@@ -115,24 +115,23 @@ fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
         return;
     }
     let dir = Dir::new();
-    let text = "grace = \"6s\"\nreport = \"{report}\"\n[[process]]\nname = \"api\"\noutput = \"prefix\"\n\
+    let text = "grace = \"8s\"\nreport = \"{report}\"\n[[process]]\nname = \"api\"\noutput = \"prefix\"\n\
         command = [{child}, \"ignore:TERM\", \"on:QUIT\", \"say:up\", \"wait\"]\n\
-        stop = { signal = \"SIGTERM\", wait = \"400ms\" }\ndiagnose = { signal = \"SIGQUIT\", wait = \"700ms\" }\n";
+        stop = { signal = \"SIGTERM\", wait = \"400ms\" }\ndiagnose = { signal = \"SIGQUIT\", wait = \"2500ms\" }\n";
     let mut running = config(&dir, text).start();
     running.wait_for("up");
-    let (ended, report) = stopped(running, &dir, Duration::from_secs(6));
+    let (ended, report) = stopped(running, &dir, Duration::from_secs(8));
     let log = ended.expect_code(137).all();
     line(&log, &["api: still running", "after SIGTERM; sending SIGQUIT for a diagnosis, up to"]);
     line(&log, &["api: still running", "after SIGTERM; sending SIGKILL", "last output: \"QUIT received\""]);
     assert_eq!(log.matches("api | QUIT received").count(), 1, "{log}");
     assert_eq!(forced(&report), ["api"]);
+    // A machine that lets softstop look late costs the dump that much: its share is the process's own.
+    let waited = |event: &str| events(&report, event)[0]["waited_seconds"].as_f64().unwrap();
+    assert!(waited("diagnosing") >= 0.399, "for the ladder: {report:#}");
+    assert!(waited("killed") >= 2.899, "in all: {report:#}");
     let at = |event: &str| events(&report, event)[0]["at_seconds"].as_f64().unwrap();
-    // A machine that lets softstop look late costs the dump that much: its share is the process's own. The time of an event is that of
-    // its line, which on such a machine comes some milliseconds after the signal.
-    let waited = at("killed") - at("stopping");
-    assert!(waited >= 0.9 && at("killed") > at("diagnosing"), "{waited} s in all: {report:#}");
-    let asked = at("diagnosing") - at("stopping");
-    assert!(asked >= 0.3, "{asked} s for the ladder: {report:#}");
+    assert!(at("killed") > at("diagnosing"), "{report:#}");
 }
 
 /// A Go program writes its goroutines upon SIGQUIT and ends with 2: its ladder has not ended it, so that counts as forced.

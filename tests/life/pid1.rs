@@ -361,7 +361,7 @@ fn a_config_of_the_same_wrapper_can_be_looked_at_over_http() {
     }
     let port = crate::support::http::free_port();
     let http = format!("127.0.0.1:{port}");
-    let flags = ["--http", &http, "--drain-sleep", "1s", "--grace", "30s", "--log-format", "json"];
+    let flags = ["--http", &http, "--drain-sleep", "3s", "--grace", "30s", "--log-format", "json"];
     let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).start();
     running
         .wait_for("up")

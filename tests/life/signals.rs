@@ -179,28 +179,29 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
         return;
     }
     let dir = Dir::new();
-    for (name, signal, number) in [
+    let images = [
         ("haproxy", "USR1", libc::SIGUSR1),
         ("apache2", "WINCH", libc::SIGWINCH),
         ("postgres", "INT", libc::SIGINT),
         ("php-fpm8.4", "QUIT", libc::SIGQUIT),
         ("systemd", "37", 37),
-    ] {
+    ];
+    support::at_once(images, |(name, signal, number)| {
         let (program, port) = (stand_in(&dir, name), free_port());
         let http = format!("127.0.0.1:{port}");
         let words = [&format!("exit-on:{signal}:0"), "say:up", "wait"];
         let exec = format!("exec {program} {CHILD} {}", words.join(" "));
-        let flags = ["--grace", "30s", "--drain-sleep", "1s", "--http", &http, "--", "sh", "-c", &exec];
+        let flags = ["--grace", "30s", "--drain-sleep", "3s", "--http", &http, "--", "sh", "-c", &exec];
         let mut running = Launch::new(flags).start();
         running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
         running.signal(number).wait_until("not ready any more", |_| status_of(port, "/readyz") == Some(503));
         assert!(!running.printed().contains("received"), "{name}: before the drain:\n{}", running.printed());
         let ended = running.wait(SOON);
-        ended.expect_code(0).expect("drain: sleep 1s: done").expect(&format!("{signal} handled"));
+        ended.expect_code(0).expect("drain: sleep 3s: done").expect(&format!("{signal} handled"));
         if !["INT"].contains(&signal) {
             ended.expect("'s stop signal, so this is a stop; --stop-on (stop_on) says otherwise");
         }
-    }
+    });
 }
 
 #[test]
@@ -312,7 +313,7 @@ fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
     running.wait_for("one up").wait_for("two up").signal(libc::SIGCONT).term().signal(libc::SIGCONT);
     running.wait(SOON).expect_code(0).expect_not("SIGCONT");
     // timeout(1) itself.
-    let running = Launch::new(["run", "-c", &config]).not_pid1().through(&["timeout", "2"]).start();
+    let running = Launch::new(["run", "-c", &config]).not_pid1().through(&["timeout", "5"]).start();
     running.wait(SOON).expect("stopping: SIGTERM from its parent").expect_not("SIGCONT");
 }
 

@@ -40,12 +40,13 @@ fn the_ladder_goes_from_rung_to_rung() {
     if !crate::support::namespaces() {
         return;
     }
-    let flags = ["--grace", "5s", "--stop-signal", "SIGQUIT:300ms,SIGINT:300ms,SIGTERM"];
+    // Of signals that wait for a process the lower comes first: who gets no processor for longer than a rung sees this order, too.
+    let flags = ["--grace", "6s", "--stop-signal", "SIGINT:300ms,SIGQUIT:300ms,SIGTERM"];
     let (ended, took) =
-        up(&flags, &["on:QUIT", "on:INT", "exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(5));
+        up(&flags, &["on:QUIT", "on:INT", "exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(6));
     ended.expect_code(0);
     let order: Vec<&str> = ended.stdout.lines().filter(|l| l.ends_with("received")).collect();
-    assert_eq!(order, ["QUIT received", "INT received", "TERM received"], "{}", ended.all());
+    assert_eq!(order, ["INT received", "QUIT received", "TERM received"], "{}", ended.all());
     assert!(took >= Duration::from_millis(600), "the rungs' waits were cut: {took:?}");
 }
 
@@ -76,13 +77,15 @@ fn a_duplicate_stop_request_changes_nothing() {
     if !crate::support::namespaces() {
         return;
     }
-    let mut running = up(&["--grace", "30s"], &["exit-on:TERM:0:800", "say:up", "wait"]);
-    running.term().wait_for("TERM received");
+    let mut running = up(&["--grace", "60s"], &["on:TERM", "say:up", "until:USR1", "say:TERM handled", "exit:0"]);
+    running.wait_for("waiting for USR1").term().wait_for("TERM received");
     for _ in 0..3 {
         running.term();
     }
-    let ended = running.wait(Duration::from_secs(30));
+    running.signal(libc::SIGUSR1);
+    let ended = running.wait(SOON);
     ended.expect_code(0).expect("TERM handled");
+    assert_eq!(ended.stdout.matches("TERM received").count(), 1, "{}", ended.all());
 }
 
 /// No peer does this: the kernel kills what is left with PID 1.
@@ -272,7 +275,7 @@ fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
     let ended = dir.text("ended");
     let config = format!(
         "grace = \"30s\"\n[exit_codes]\nforced = 79\n\
-         [[process]]\nname = \"web\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
+         [[process]]\nname = \"web\"\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0:1500\", \"say:up\", \"wait\"]\n\
          stop = [{{ signal = \"TERM\", wait = \"2s\" }}]\n\
          [[drain]]\nname = \"hook\"\nexec = [\"perl\", {child:?}, \"say:begun\", \"sleep:300\", \"journal:{ended}:hook\"]\ntimeout = \"2s\"\n",
         child = crate::support::CHILD

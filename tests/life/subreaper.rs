@@ -5,6 +5,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::account::nothing_left;
 use crate::support::{Launch, Running, processes};
 
 const GRACE: Duration = Duration::from_secs(4);
@@ -13,11 +14,6 @@ fn up(flags: &[&str], words: &[&str]) -> Running {
     let mut running = Launch::child(flags, words).not_pid1().start();
     running.wait_for("up");
     running
-}
-
-fn nothing_left(mark: &str) {
-    let left = processes::with_environment(mark);
-    assert!(left.is_empty(), "left behind: {}", left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
 }
 
 #[test]
@@ -76,9 +72,11 @@ fn the_parents_death_can_be_the_stop_request() {
         "\"$@\" --grace 3s --parent-death-signal SIGTERM -- perl {} exit-on:TERM:0 say:up wait & wait",
         crate::support::CHILD
     );
+    // The tests may run twice on a machine.
+    let mark = format!("parent-death-{}", std::process::id());
     let mut shell = Command::new("sh")
         .args(["-c", &script, "sh", crate::support::SOFTSTOP])
-        .env("TEST_MARK", "parent-death")
+        .env("TEST_MARK", &mark)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -90,7 +88,7 @@ fn the_parents_death_can_be_the_stop_request() {
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert!(rest.iter().any(|l| l == "TERM received"), "{rest:?}");
     let limit = std::time::Instant::now() + crate::support::SOON;
-    while !processes::with_environment("TEST_MARK=parent-death").is_empty() {
+    while !processes::with_environment(&format!("TEST_MARK={mark}")).is_empty() {
         assert!(std::time::Instant::now() < limit, "softstop outlives its parent");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -103,17 +101,15 @@ fn a_sleeping_softstop_does_not_wake_up() {
         let of = |field| processes::status_field(running.pid(), field).unwrap().parse::<u64>().unwrap();
         of("voluntary_ctxt_switches") + of("nonvoluntary_ctxt_switches")
     };
-    // Until it has come to rest after the start; then two seconds in which nothing happens are the subject itself.
+    // Two seconds in which nothing happens are the subject itself; the first may be those in which it still has its start to finish.
     let limit = std::time::Instant::now() + crate::support::SOON;
-    let settled = loop {
+    loop {
         let before = switches();
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_secs(2));
         if switches() == before {
-            break before;
+            break;
         }
-        assert!(std::time::Instant::now() < limit, "softstop never comes to rest");
-    };
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(switches(), settled, "wake-ups with nothing to do");
+        assert!(std::time::Instant::now() < limit, "wake-ups with nothing to do");
+    }
     running.stop_within(GRACE).0.expect_code(0);
 }

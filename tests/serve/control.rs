@@ -207,7 +207,9 @@ fn another_user_is_turned_away_and_the_log_says_so_once() {
     running.wait_for("a client was turned away");
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("SIGTERM from outside the container");
-    assert_eq!(ended.all().matches("turned away").count(), 1, "{}", ended.all());
+    // Once in ten seconds.
+    let told = ended.all().matches("turned away").count() as u64;
+    assert!(told <= 1 + ended.lived.as_secs() / 10, "{}", ended.all());
 }
 
 #[test]

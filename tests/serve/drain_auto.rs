@@ -273,7 +273,7 @@ fn the_wrapper_asks_for_a_dump_before_it_kills() {
     if !crate::support::namespaces() {
         return;
     }
-    let flags = ["--grace", "4s", "-s", "TERM:300ms", "--diagnose", "QUIT:1s"];
+    let flags = ["--grace", "6s", "-s", "TERM:300ms", "--diagnose", "QUIT:2500ms"];
     let (ended, _) = up(server(&flags, &["on:TERM", "on:QUIT"])).0.stop_within(GRACE);
     ended.expect_code(137).expect("sending SIGQUIT for a diagnosis").expect("QUIT received");
 }

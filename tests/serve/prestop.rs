@@ -138,10 +138,10 @@ fn a_client_that_goes_away_stops_nothing_and_is_no_hook_any_more() {
     if !namespaces() {
         return;
     }
-    let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("2s"), PROMPT);
+    let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("4s"), PROMPT);
     let asked = Instant::now();
     let hook = Asking::kubelet(port, "");
-    running.wait_for("drain: sleep 2s");
+    running.wait_for("drain: sleep 4s");
     drop(hook);
     // Once one that came and went after it has been seen to go, it has been, too: SIGTERM is then one like any other.
     let mut second = Asking::kubelet(port, "");
@@ -149,8 +149,8 @@ fn a_client_that_goes_away_stops_nothing_and_is_no_hook_any_more() {
     second.expect(202, "not waited for");
     running.term().wait_for("the processes stop when the drain is over");
     let ended = running.wait(GRACE);
-    assert!(asked.elapsed() >= Duration::from_secs(2), "the drain was cut:\n{}", ended.all());
-    ended.expect_code(0).expect_not("2s are left").expect("sleep 2s: done");
+    assert!(asked.elapsed() >= Duration::from_secs(4), "the drain was cut:\n{}", ended.all());
+    ended.expect_code(0).expect_not("2s are left").expect("sleep 4s: done");
 }
 
 /// The answer is written before PID 1 goes, also when the drain's end is the end of everything.
@@ -170,8 +170,8 @@ fn the_answer_is_out_before_the_end() {
         running.wait(GRACE).expect_code(0);
     }
     // And when SIGTERM came before it.
-    let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("1s"), PROMPT);
-    running.term().wait_for("drain: sleep 1s");
+    let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("3s"), PROMPT);
+    running.term().wait_for("drain: sleep 3s");
     Asking::kubelet(port, "").expect(200, "drained in");
     running.wait(GRACE).expect_code(0);
 }
@@ -203,7 +203,9 @@ fn nobody_is_let_in_without_the_guards_leave() {
     let status = crate::support::http::status_json(port).to_string();
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("stopping: GET /prestop by 127.0.0.1").expect("a client was turned away: 127.0.0.1");
-    assert_eq!(ended.all().matches("turned away").count(), 1, "{}", ended.all());
+    // Once in ten seconds.
+    let told = ended.all().matches("turned away").count() as u64;
+    assert!(told <= 1 + ended.lived.as_secs() / 10, "{}", ended.all());
     for shown in [ended.all(), status] {
         assert!(!shown.contains("-token") && !shown.contains("-tokem"), "the token is shown:\n{shown}");
     }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::support::faults::{self, Fault};
-use crate::support::idle::{Held, Service};
+use crate::support::idle::{Held, Service, in_a_network_of_its_own};
 use crate::support::{CHILD, Dir, Launch, Running, SOON, account, starvation};
 
 const GRACE: Duration = Duration::from_secs(40);
@@ -92,7 +92,10 @@ fn where_sock_diag_is_refused_proc_is_read() {
         return;
     }
     for errno in ["EPERM", "EAFNOSUPPORT"] {
-        connections_hold_it_up(&[Fault::Refused(errno, "socket=16")]).expect("2 open, activity unknown, ");
+        // The kernel's counter of connections is the whole network's, and other tests go on in the machine's.
+        in_a_network_of_its_own(|| {
+            connections_hold_it_up(&[Fault::Refused(errno, "socket=16")]).expect("2 open, activity unknown, ");
+        });
     }
 }
 
@@ -297,34 +300,38 @@ fn connections_too_short_to_be_seen_count() {
     if !faults::possible() {
         return;
     }
-    for faults in [&[][..], &[Fault::Refused("EPERM", "bind")], &[Fault::Refused("EPERM", "socket=16")]] {
-        let (dir, service) = (Dir::new(), Service::new());
-        let step_ = format!("wait_idle = {{ port = {}, quiet = \"1s\" }}\ntimeout = \"35s\"", service.port);
-        let mut running = start(&config(&dir, &step_, ""), faults);
-        running.term().wait_for("no connection, to be quiet for 1.0s");
-        let began = Instant::now();
-        let mut last = began;
-        while began.elapsed() < Duration::from_secs(3) {
-            last = service.short_request(Ipv4Addr::LOCALHOST);
-            std::thread::sleep(Duration::from_millis(100));
-            assert!(!running.printed().contains("finish: done"), "{faults:?}: {}", running.printed());
-        }
-        if !faults.is_empty() {
-            // The counter is the whole network namespace's, and other tests go on in it.
-            assert!(
-                running.printed().contains(" new since the beginning, to be quiet for 1.0s"),
-                "{}",
-                running.printed()
-            );
-            continue;
-        }
-        let ended = running.wait(SOON);
-        assert!(last.elapsed() >= Duration::from_secs(1), "{faults:?}: {}", ended.all());
-        ended.expect_code(0).expect(" new since the beginning, to be quiet for 1.0s");
-        let (took, outcome, _) = step(&dir, &ended.all());
-        assert_eq!(outcome, "done", "{faults:?}");
-        assert!(took < Duration::from_secs(20), "{faults:?}: {took:?}");
+    // The counter is the whole network's.
+    support::at_once(
+        [&[][..], &[Fault::Refused("EPERM", "bind")], &[Fault::Refused("EPERM", "socket=16")]],
+        |faults| {
+            in_a_network_of_its_own(|| too_short_to_be_seen(faults));
+        },
+    );
+}
+
+fn too_short_to_be_seen(faults: &[Fault]) {
+    let (dir, service) = (Dir::new(), Service::new());
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"1s\" }}\ntimeout = \"35s\"", service.port);
+    let mut running = start(&config(&dir, &step_, ""), faults);
+    running.term().wait_for("no connection, to be quiet for 1.0s");
+    let began = Instant::now();
+    let mut last = began;
+    let mut over = false;
+    while began.elapsed() < Duration::from_secs(3) && !over {
+        last = Instant::now();
+        service.short_request(Ipv4Addr::LOCALHOST);
+        std::thread::sleep(Duration::from_millis(100));
+        // A busy machine may itself leave a time without clients that is long enough.
+        over = running.printed().contains("finish: done");
+        assert!(!over || last.elapsed() >= Duration::from_secs(1), "{faults:?}: {}", running.printed());
     }
+    let ended = running.wait(SOON);
+    assert!(last.elapsed() >= Duration::from_secs(1), "{faults:?}: {}", ended.all());
+    assert!(over || ended.all().contains(" new since the beginning, to be quiet for 1.0s"), "{}", ended.all());
+    ended.expect_code(0);
+    let (took, outcome, _) = step(&dir, &ended.all());
+    assert_eq!(outcome, "done", "{faults:?}");
+    assert!(took < Duration::from_secs(20), "{faults:?}: {took:?}");
 }
 
 /// What nginx, haproxy, a mesh or a gRPC client keep for the next request.
@@ -365,8 +372,8 @@ fn an_answer_that_takes_long_is_waited_for() {
     running.term().wait_for("drain: finish: 1 open, 1 active, ");
     std::thread::sleep(Duration::from_millis(2500));
     assert!(!running.printed().contains("finish: done"), "{}", running.printed());
-    held.server.write_all(b"!").unwrap();
     let answered = Instant::now();
+    held.server.write_all(b"!").unwrap();
     let ended = running.wait(SOON);
     assert!(answered.elapsed() > Duration::from_millis(450), "the client is to get it: {:?}", answered.elapsed());
     assert_eq!(step(&dir, &ended.all()).1, "done");
@@ -564,7 +571,7 @@ fn the_node_s_probes_are_known_without_being_told() {
         let (took, outcome, _) = step(&dir, &ended.all());
         assert_eq!(outcome, "done", "{}", ended.all());
         let said = ended.all().contains("no connection, the node's probes aside, ");
-        assert_eq!(said, took < Duration::from_secs(10), "{took:?}: {}", ended.all());
+        assert!(!said || took < Duration::from_secs(10), "{took:?}: {}", ended.all());
         said
     };
     // On a busy machine this clock is not a kubelet's.

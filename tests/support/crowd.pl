@@ -3,13 +3,20 @@
 # until its standard input ends. A process of its own, because one process may not have ten thousand descriptors everywhere.
 use strict;
 use warnings;
+use Errno;
 use Socket;
 my ($port, $count) = @ARGV;
 my $to = sockaddr_in($port, INADDR_LOOPBACK);
 my @held;
 for (1 .. $count) {
     socket my $socket, PF_INET, SOCK_STREAM, 0 or last;
-    connect $socket, $to or last;
+    # The machine may be out of ports for a moment.
+    my ($connected, $tries) = (connect($socket, $to), 0);
+    while (!$connected && $!{EADDRNOTAVAIL} && ++$tries < 50) {
+        select undef, undef, undef, 0.1;
+        $connected = connect $socket, $to;
+    }
+    last unless $connected;
     push @held, $socket;
 }
 $| = 1;

@@ -3,9 +3,20 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::time::Instant;
+use std::process::Command;
 
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+
+/// Runs `test`, and whatever it starts, in a network namespace of its own, which takes root.
+pub fn in_a_network_of_its_own(test: impl FnOnce() + Send) {
+    // A thread of its own: its namespace ends with it.
+    super::at_once([test], |test| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+        test();
+    });
+}
 
 /// Listens on IPv4 and IPv6.
 pub struct Service {
@@ -72,22 +83,20 @@ impl Service {
         }
     }
 
-    /// A request of its own connection, which the server closes: it leaves TIME_WAIT. When it was over.
-    pub fn request(&self) -> Instant {
+    /// A request of its own connection, which the server closes: it leaves TIME_WAIT.
+    pub fn request(&self) {
         let Held { server, client } = self.connect(Ipv4Addr::LOCALHOST);
         drop(server);
         drop(client);
-        Instant::now()
     }
 
-    /// A request of its own connection, which the client closes first: nothing is left of it. When it was over.
-    pub fn short_request(&self, from: Ipv4Addr) -> Instant {
+    /// A request of its own connection, which the client closes first: nothing is left of it.
+    pub fn short_request(&self, from: Ipv4Addr) {
         let Held { mut server, client } = self.open_from(from);
         drop(client);
         // Its end has come.
         assert_eq!(server.read(&mut [0]).unwrap(), 0);
         drop(server);
-        Instant::now()
     }
 
     /// Takes connections and closes them, for as long as the test lives.

@@ -335,6 +335,8 @@ struct Printed {
     out: Text,
     err: Text,
     ended: u8,
+    /// So long each of its readers waited for a processor.
+    starved: [Duration; 2],
 }
 
 impl Printed {
@@ -418,6 +420,7 @@ fn read_in_thread(mut from: impl Read + Send + 'static, seen: &Arc<Seen>, stream
             let text = if stream == Stream::Out { &mut printed.out } else { &mut printed.err };
             text.add(&buffer[..n]);
             printed.ended += u8::from(n == 0);
+            printed.starved[stream as usize] = starvation::own();
             drop(printed);
             seen.more.notify_all();
             if n == 0 {
@@ -573,6 +576,17 @@ impl Running {
         self.starved.max(starvation::of(self.init))
     }
 
+    /// So long whoever has a part in it has been ready to run and had no processor: softstop, the threads that read what it prints, and
+    /// this one. What it has become more by comes off a time that this thread has measured: see [`Running::held_up_since`].
+    pub fn held_up(&self) -> Duration {
+        let readers: Duration = self.seen.text.lock().unwrap().starved.iter().sum();
+        self.starved() + readers + starvation::own()
+    }
+
+    pub fn held_up_since(&self, before: Duration) -> Duration {
+        self.held_up().saturating_sub(before)
+    }
+
     /// Its exit code, if it has ended.
     pub fn code(&mut self) -> Option<i32> {
         self.ended().then(|| self.status.map_or(0, code_of))
@@ -685,12 +699,14 @@ impl Running {
     /// SIGTERM, then the end, which has to come within `grace`. Gives back how long it took, too.
     #[track_caller]
     pub fn stop_within(mut self, grace: Duration) -> (Ended, Duration) {
-        let asked = self.age();
+        let before = self.age();
         self.term();
+        // What this thread took to get to it is not softstop's.
+        let asked = self.age();
         let shown = self.shown.clone();
         let ended = self.wait(grace + SOON);
         ended.expect_in_time(asked, grace, &shown);
-        let took = ended.lived.saturating_sub(asked);
+        let took = ended.lived.saturating_sub(before);
         (ended, took)
     }
 
