@@ -167,7 +167,7 @@ fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
 /// Writing the summary takes longer than softstop may lose without a word: that word does not follow it.
 #[test]
 fn a_softstop_that_is_late_with_its_summary_ends_its_log_with_it() {
-    if !support::namespaces() {
+    if !crate::support::namespaces() {
         return;
     }
     let words = ["say:up", "until:USR1", "exit:3"];

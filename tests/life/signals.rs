@@ -186,7 +186,7 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
         ("php-fpm8.4", "QUIT", libc::SIGQUIT),
         ("systemd", "37", 37),
     ];
-    support::at_once(images, |(name, signal, number)| {
+    crate::support::at_once(images, |(name, signal, number)| {
         let (program, port) = (stand_in(&dir, name), free_port());
         let http = format!("127.0.0.1:{port}");
         let words = [&format!("exit-on:{signal}:0"), "say:up", "wait"];

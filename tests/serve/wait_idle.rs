@@ -301,7 +301,7 @@ fn connections_too_short_to_be_seen_count() {
         return;
     }
     // The counter is the whole network's.
-    support::at_once(
+    crate::support::at_once(
         [&[][..], &[Fault::Refused("EPERM", "bind")], &[Fault::Refused("EPERM", "socket=16")]],
         |faults| {
             in_a_network_of_its_own(|| too_short_to_be_seen(faults));

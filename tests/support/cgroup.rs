@@ -73,14 +73,19 @@ impl Cgroup {
     /// Returns when everything inside is frozen.
     #[track_caller]
     pub fn freeze(&self) {
-        if self.v1 {
-            self.write("freezer.state", "FROZEN");
-        } else {
-            self.write("cgroup.freeze", "1");
-        }
         let limit = Instant::now() + super::SOON;
-        while !self.frozen() {
-            assert!(Instant::now() < limit, "never frozen: {}", self.dir.display());
+        let state = || -> Vec<_> { self.pids().into_iter().filter_map(processes::look).collect() };
+        loop {
+            // Version 1 may have to be told again (cgroup-v1/freezer-subsystem.txt: what is still FREEZING).
+            if self.v1 {
+                self.write("freezer.state", "FROZEN");
+            } else {
+                self.write("cgroup.freeze", "1");
+            }
+            if self.frozen() {
+                return;
+            }
+            assert!(Instant::now() < limit, "never frozen: {}: {:?}", self.dir.display(), state());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
