@@ -32,7 +32,9 @@ impl Origin {
         match name {
             "PATH" | "HOME" | "HOSTNAME" => Origin::Runtime,
             "HOST_IP" | "NODE_IP" => Origin::Field("status.hostIP"),
+            "HOST_IPS" => Origin::Field("status.hostIPs"),
             "POD_IP" => Origin::Field("status.podIP"),
+            "POD_IPS" => Origin::Field("status.podIPs"),
             "POD_NAME" => Origin::Field("metadata.name"),
             "POD_NAMESPACE" => Origin::Field("metadata.namespace"),
             "POD_UID" => Origin::Field("metadata.uid"),
@@ -46,7 +48,7 @@ impl Origin {
     /// What to read where the value is not known.
     pub fn stand_in(self, name: &str) -> &'static str {
         match self {
-            Origin::Field("status.hostIP" | "status.podIP") => ADDRESS,
+            Origin::Field("status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs") => ADDRESS,
             Origin::Secret => SECRET,
             Origin::Runtime if name.ends_with("_HOST") => ADDRESS,
             _ => GUESSES[0],
@@ -195,6 +197,7 @@ spec:
     fn what_a_pod_has_a_variable_from_follows_from_its_name() {
         for (name, value, expected) in [
             ("HOST_IP", None, "{ name: HOST_IP, valueFrom: { fieldRef: { fieldPath: status.hostIP } } }"),
+            ("POD_IPS", None, "{ name: POD_IPS, valueFrom: { fieldRef: { fieldPath: status.podIPs } } }"),
             (
                 "PRESTOP_TOKEN",
                 Some("x"),
