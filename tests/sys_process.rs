@@ -27,6 +27,7 @@ use softstop::sys::mask::{self, SignalSet};
 use softstop::sys::reap::{self, Peek};
 use softstop::sys::signals::{self, Inherited, Received, Signals};
 use softstop::sys::spawn::{Child, Spawn, Stdio, spawn};
+use softstop::sys::strangers::Strangers;
 use softstop::sys::users::Credentials;
 use softstop::sys::{process, target, terminal, tree};
 
@@ -121,7 +122,7 @@ fn run_all(cases: &[Case]) -> ExitCode {
     process::become_subreaper().unwrap();
     for case in cases {
         let result = launch(case);
-        tree::kill_everything(SOON, SOON);
+        tree::kill_everything(SOON, SOON, &mut Strangers::default());
         reap_all();
         match result {
             Ok(()) => println!("test {} ... ok", case.name),
@@ -542,10 +543,10 @@ fn descendants() {
     assert_eq!(signalled, 2);
     until(|| names(&|pid| pid == hook).is_empty().then_some(()));
     assert_eq!(names(&|_| false), ["sh", "sleep", "sleep"], "the hook and what is below it were spared");
-    let killed = tree::kill_everything(SOON, SOON);
+    let killed = tree::kill_everything(SOON, SOON, &mut Strangers::default());
     assert_eq!((killed.count, killed.complete), (3, true));
     reap_all();
-    assert_eq!(tree::kill_everything(Duration::ZERO, Duration::ZERO).count, 0);
+    assert_eq!(tree::kill_everything(Duration::ZERO, Duration::ZERO, &mut Strangers::default()).count, 0);
 }
 
 /// Many in a ring, each of whom sees the end of the one before it, as a supervisor does that starts it again.
@@ -560,7 +561,7 @@ fn nobody_acts() {
     let written = || fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(wait(parent), Exit::Code(0));
     until(|| (written().len() >= 120).then_some(()));
-    let killed = tree::kill_everything(SOON, SOON);
+    let killed = tree::kill_everything(SOON, SOON, &mut Strangers::default());
     reap_all();
     let written = written();
     let _ = fs::remove_file(&file);
@@ -574,7 +575,7 @@ fn growing_tree() {
     sh("exec 2>/dev/null; f() { f & f & wait; }; while :; do f; done");
     until(|| (tree::descendants(&|_| false).unwrap().len() > 20).then_some(()));
     until(|| {
-        let killed = tree::kill_everything(Duration::from_millis(50), SOON);
+        let killed = tree::kill_everything(Duration::from_millis(50), SOON, &mut Strangers::default());
         while let Peek::Dead { pid, .. } = reap::peek() {
             reap::reap(pid).unwrap();
         }
@@ -689,7 +690,7 @@ fn init() {
     let launcher = sh("setsid sleep 1000 & setsid sleep 1000 & exit 0");
     assert_eq!(wait(launcher), Exit::Code(0));
     assert_eq!(reap::peek(), Peek::Busy);
-    assert!(tree::kill_everything(SOON, SOON).complete);
+    assert!(tree::kill_everything(SOON, SOON, &mut Strangers::default()).complete);
     let mut killed = 0;
     while reap::peek() != Peek::NoChildren {
         if let Peek::Dead { pid, exit } = reap::peek() {
@@ -735,6 +736,6 @@ fn foreign_proc() {
     assert!(error.to_string().contains("another pid namespace"), "{error}");
     assert!(tree::descendants(&|_| false).is_err());
     assert_eq!(softstop::sys::procfs::snapshot(child).state, None, "that would be another process");
-    assert!(tree::kill_everything(Duration::ZERO, Duration::ZERO).complete);
+    assert!(tree::kill_everything(Duration::ZERO, Duration::ZERO, &mut Strangers::default()).complete);
     assert_eq!(wait(child), Exit::Signal { signal: Signal::KILL, core: false });
 }

@@ -71,7 +71,8 @@ impl Shell {
                 // Whatever it took from others they have no use for any more.
                 let _ = process::raise_priority();
                 let began = Instant::now();
-                let swept = tree::kill_everything(SWEEP_WORK, self.left_or_grace() / SWEEP_LIMIT);
+                let limit = self.left_or_grace() / SWEEP_LIMIT;
+                let swept = tree::kill_everything(SWEEP_WORK, limit, &mut self.stragglers.strangers);
                 self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
             }
             Action::Census => self.census = true,

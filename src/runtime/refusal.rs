@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::files::{self, Writers};
 use crate::exit;
 use crate::report::refusal;
+use crate::sys::strangers::Strangers;
 use crate::sys::tree;
 
 /// Nothing runs that could be held up; a file takes a millisecond, unless its file system hangs.
@@ -32,7 +33,7 @@ thread_local! {
 pub fn guarded(termination_log: Option<PathBuf>, softstop: impl FnOnce() -> u8) -> u8 {
     const WORK: Duration = Duration::from_millis(100);
     catch_unwind(AssertUnwindSafe(softstop)).unwrap_or_else(|_| {
-        let _swept = tree::kill_everything(WORK, LIMIT);
+        let _swept = tree::kill_everything(WORK, LIMIT, &mut Strangers::default());
         let why = FAULT.take();
         record(termination_log.as_deref(), exit::INTERNAL, if why.is_empty() { "softstop has a fault" } else { &why });
         exit::INTERNAL

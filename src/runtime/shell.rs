@@ -269,10 +269,10 @@ impl Shell {
     }
 
     /// Without signals there is neither a stop nor a child's end: give up at once.
-    fn deaf(self, error: &std::io::Error) -> u8 {
+    fn deaf(mut self, error: &std::io::Error) -> u8 {
         let why = format!("cannot receive signals: {error}; killing what was started");
         tracing::error!("{why}");
-        let _swept = tree::kill_everything(LAST_SWEEP, PATIENCE);
+        let _swept = tree::kill_everything(LAST_SWEEP, PATIENCE, &mut self.stragglers.strangers);
         super::refusal::record(self.plan.config.termination_log.as_deref(), crate::exit::INTERNAL, &why);
         self.sink.flush_some();
         crate::exit::INTERNAL

@@ -15,8 +15,9 @@ use crate::lifecycle::event::{Event, ProcId};
 use crate::report::{Note, SignalName};
 use crate::signal::Signal;
 use crate::sys::asked::Asked;
+use crate::sys::strangers::Strangers;
 use crate::sys::tree::{self, CROWD, Descendant, Walk};
-use crate::sys::{process, procfs, target};
+use crate::sys::{process, target};
 
 /// New ones are looked for this often: an orphan whose parent was no child of ours comes without a signal.
 const LOOK: Duration = Duration::from_millis(100);
@@ -43,8 +44,11 @@ pub(super) struct Stragglers {
     under_way: Vec<Round>,
     next_look: Instant,
     next_count: Instant,
-    /// A count that is under way, and how many so far.
+    count_under_way: bool,
+    /// Not as PID 1: a count that is under way, and how many so far.
     counting: Option<(Walk, usize)>,
+    /// As PID 1: whom the count has found beside us.
+    pub strangers: Strangers,
     /// The crowd that the machine knows of, and how long softstop had waited for the processor.
     crowd: (usize, Duration),
     /// Somebody was told to go.
@@ -77,7 +81,9 @@ impl Stragglers {
             under_way: Vec::new(),
             next_look: now,
             next_count: now,
+            count_under_way: false,
             counting: None,
+            strangers: Strangers::default(),
             crowd: (0, Duration::ZERO),
             told: false,
             blind_told: false,
@@ -93,7 +99,7 @@ impl Stragglers {
 
     /// When to look or count next; `None`: not at all, or whenever softstop is awake.
     pub(super) fn next(&self) -> Option<Instant> {
-        let count = self.counting.is_some().then_some(self.next_count);
+        let count = self.count_under_way.then_some(self.next_count);
         self.next_look().into_iter().chain(count).min()
     }
 
@@ -338,8 +344,15 @@ impl Shell {
         }
         let begun = self.stragglers.counting.take();
         let (over, counted) = if process::is_pid1() {
-            // All of the namespace are ours.
-            (true, procfs::count_processes())
+            // All of the namespace are ours, but for strangers, whom the last SIGKILL has to pass by.
+            let strangers = &mut self.stragglers.strangers;
+            let counted = strangers.list().ok();
+            // Listing all takes its time, too. Who is starved has none to look ahead: ending the others in time comes first.
+            let used = || process::cpu_time().saturating_sub(cpu);
+            let starved = || !self.pulse.waited().is_zero() || now.elapsed() >= PIECE.max(2 * used());
+            let room = COUNTED.max(2 * used());
+            while !starved() && used() < room && strangers.look_at_one().is_some() {}
+            (starved() || strangers.unknown() == 0, counted)
         } else if let Some((mut walk, mut count)) = begun.or_else(|| Some((Walk::begin(true).ok()?, 0))) {
             let mut over = false;
             while !over && process::cpu_time().saturating_sub(cpu) < COUNTED {
@@ -352,6 +365,7 @@ impl Shell {
             (true, None)
         };
         let pause = now.elapsed().saturating_mul(PART);
+        self.stragglers.count_under_way = !over;
         self.stragglers.next_count = Instant::now() + if over { COUNT.max(pause) } else { COUNT.min(pause) };
         counted
     }

@@ -23,6 +23,7 @@ pub mod signals;
 pub mod sockets;
 pub mod spawn;
 pub mod stdio;
+pub mod strangers;
 pub mod target;
 pub mod terminal;
 pub mod tree;

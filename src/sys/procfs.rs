@@ -123,11 +123,13 @@ pub(super) fn check_namespace() -> io::Result<()> {
     Err(io::Error::other("/proc shows another pid namespace: mount one for this container"))
 }
 
-/// How many processes /proc shows: those of the PID namespace. `None` when it does not.
-pub fn count_processes() -> Option<usize> {
-    check_namespace().ok()?;
-    let is_pid = |name: &std::ffi::OsStr| name.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
-    Some(fs::read_dir("/proc").ok()?.filter(|entry| entry.as_ref().is_ok_and(|e| is_pid(&e.file_name()))).count())
+/// The processes that /proc shows: those of the PID namespace.
+///
+/// # Errors
+/// When there is no /proc, or it shows another PID namespace.
+pub(super) fn pids() -> io::Result<impl Iterator<Item = i32>> {
+    check_namespace()?;
+    Ok(fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
 }
 
 /// Whether a process lives in a PID namespace below ours, or cannot be seen although /proc can. False without /proc.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::process::{check, cpu_time, is_pid1, kill, own_pid};
 use super::procfs::{self, Stat, read_stat};
+use super::strangers::Strangers;
 use crate::signal::Signal;
 
 /// A process below us.
@@ -130,6 +131,10 @@ impl Walk {
     /// # Errors
     /// When there is no /proc, or it shows another PID namespace.
     pub fn begin(deep: bool) -> io::Result<Walk> {
+        Walk::below(own_pid(), deep)
+    }
+
+    fn below(root: i32, deep: bool) -> io::Result<Walk> {
         procfs::check_namespace()?;
         let children: Children = match children(own_pid()) {
             Ok(_) => Box::new(|pid, threads| match threads {
@@ -145,7 +150,7 @@ impl Walk {
                 Box::new(move |pid, _| by_parent.remove(&pid).unwrap_or_default())
             }
         };
-        Ok(Walk::through(own_pid(), deep, children))
+        Ok(Walk::through(root, deep, children))
     }
 
     fn through(own: i32, deep: bool, children: Children) -> Walk {
@@ -233,9 +238,7 @@ pub fn parse_children(text: &str) -> impl Iterator<Item = i32> {
 }
 
 fn every_process() -> io::Result<Vec<Stat>> {
-    let entries = fs::read_dir("/proc")?;
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    Ok(pids.filter_map(|pid| read_stat(pid).ok()).collect())
+    Ok(procfs::pids()?.filter_map(|pid| read_stat(pid).ok()).collect())
 }
 
 /// Signals a process below us, with the signals one after the other.
@@ -246,7 +249,7 @@ pub fn signal(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
     send(target, signals)
 }
 
-/// Processes looked at before PID 1 kills them all in one step: some ten milliseconds.
+/// So many processes that are not known yet are looked at before PID 1 kills all in one step: some ten milliseconds.
 const LOOKED_AT: usize = 2000;
 
 /// More processes than this are a crowd, and may be a fork bomb: ending them takes time.
@@ -267,18 +270,17 @@ pub struct Killed {
 
 /// SIGKILL to everything below us but zombies, which are the caller's to reap.
 ///
-/// As PID 1, where it hits nobody but our own (processes of parent 0 belong to the container runtime or to another container), the kernel
-/// does it in one step that no fork can outrun: `kill(-1)`. There may be too many to know that ([`LOOKED_AT`]): then, too, as leaving
-/// in time comes first, and whoever is left when PID 1 leaves is killed anyway. A crowd keeps the processor from whoever looks, so
-/// it is stopped first, in one step as well; whoever is not ours goes on after the look.
+/// As PID 1, where it hits nobody but our own (no `strangers`: they belong to the container runtime or to another container), the kernel
+/// does it in one step that no fork can outrun: `kill(-1)`. There may be too many new ones to know that ([`LOOKED_AT`]): then, too, unless
+/// a stranger is known, as leaving in time comes first, and whoever is left when PID 1 leaves is killed anyway.
 ///
 /// Otherwise everybody is stopped before anybody is killed: who is stopped does not fork, and keeps the place (`pids.max`) that a fork
 /// bomb fills again as soon as a dead one has left it. They are looked for again and again until nothing new appears, or that has taken
 /// `work` of our processor time (a crowd: [`MOST`] times as much) or the time `limit`, but twice at least: whoever's parent dies during a
 /// look may be missed by it. It is processor time because the more of them still run, the longer a look takes, and the worse it is to
 /// leave the rest running.
-pub fn kill_everything(work: Duration, limit: Duration) -> Killed {
-    if is_pid1() && !beside_strangers() && kill_all().is_ok() {
+pub fn kill_everything(work: Duration, limit: Duration, strangers: &mut Strangers) -> Killed {
+    if is_pid1() && !beside_any(strangers) && kill_all().is_ok() {
         return Killed { count: children(own_pid()).map_or(0, |pids| pids.len()), complete: true };
     }
     let (began, worked) = (Instant::now(), cpu_time());
@@ -333,25 +335,34 @@ fn signal_all(signal: Signal) -> io::Result<()> {
     }
 }
 
-/// As PID 1: whether our PID namespace holds processes that came in from outside, as far as [`LOOKED_AT`] shows. A crowd is stopped
-/// then; they are not.
-fn beside_strangers() -> bool {
-    let own = own_pid();
+/// As PID 1: whether there is a stranger in our namespace, as far as is known, and as [`LOOKED_AT`] of the unknown show.
+///
+/// The unknown are a crowd only where softstop has had no processor time to look before. It would have none now, so it has everybody
+/// stopped first; a stranger among the unknown goes on as soon as he is found, and what is below him.
+fn beside_any(strangers: &mut Strangers) -> bool {
     // Where nobody can be seen nobody is seen to be one.
-    let Some(entries) = procfs::check_namespace().ok().and_then(|()| fs::read_dir("/proc").ok()) else { return false };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    let pids: Vec<i32> = pids.take(LOOKED_AT).collect();
-    if pids.len() > CROWD {
-        let _ = signal_all(Signal::STOP);
+    if strangers.list().is_err() || strangers.any() {
+        return strangers.any();
     }
-    let is_stranger = |pid: &&i32| **pid != own && read_stat(**pid).is_ok_and(|stat| stat.ppid == 0);
-    let strangers: Vec<&i32> = pids.iter().filter(is_stranger).collect();
-    if pids.len() > CROWD {
-        for pid in &strangers {
-            let _ = kill(**pid, libc::SIGCONT);
+    let stopped = strangers.unknown() > CROWD && signal_all(Signal::STOP).is_ok();
+    for _ in 0..LOOKED_AT {
+        match strangers.look_at_one() {
+            Some((pid, true)) if stopped => wake(pid),
+            Some(_) => {}
+            None => break,
         }
     }
-    !strangers.is_empty()
+    strangers.any()
+}
+
+/// A stranger who has just been looked at, and everybody below him.
+fn wake(pid: i32) {
+    let _ = kill(pid, libc::SIGCONT);
+    if let Ok(mut walk) = Walk::below(pid, true) {
+        while let Some(found) = walk.next(&|_| false) {
+            let _ = send(&found, &[Signal::CONT]);
+        }
+    }
 }
 
 /// A direct child is ours until we reap it. Anything deeper is reaped by others.

@@ -6,8 +6,13 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
 use crate::support::cgroup::{Cgroup, Kind};
-use crate::support::proof::attach;
+use crate::support::proof::{Proof, attach};
 use crate::support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON, processes, siege};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
@@ -417,44 +422,94 @@ fn a_post_stop_after_a_crowd_has_the_priority_that_softstop_was_launched_with() 
     ended.expect_code(0).expect(&format!("post_stop: {own}")).expect("softstop: -20");
 }
 
-/// Somebody whom the runtime put into the container (`kubectl exec`) is not ours. A crowd is stopped for the look that finds him; he is
-/// woken and goes on until softstop leaves.
+// === strangers ===
+
+/// Somebody whom the runtime put into the container (`kubectl exec`), and a child of his: neither is softstop's. Both journal each signal
+/// that they get; who put him in sees when he is stopped (nsenter then stops itself, and reaps nobody).
+struct PutIn {
+    dir: Dir,
+    waits: std::thread::JoinHandle<Vec<WaitStatus>>,
+}
+
+impl PutIn {
+    /// `None`, and said, where that needs root.
+    fn into(running: &mut Running) -> Option<PutIn> {
+        if !nix::unistd::geteuid().is_root() {
+            crate::support::skip("entering a softstop's namespace needs root");
+            return None;
+        }
+        let dir = Dir::new();
+        let (his, childs) = (dir.text("his"), dir.text("childs"));
+        let namespace = std::fs::File::open(format!("/proc/{}/ns/pid", running.pid())).unwrap();
+        let mut command = Command::new("perl");
+        command.args([
+            CHILD,
+            "fork",
+            &format!("journal-all:{childs}"),
+            &format!("journal:{childs}:in"),
+            "ready",
+            "wait",
+        ]);
+        command.args(["end", &format!("journal-all:{his}"), &format!("journal:{his}:in"), "wait"]);
+        // Whoever a thread starts after this is in the namespace; the thread is not.
+        let waits = std::thread::spawn(move || {
+            nix::sched::setns(namespace, CloneFlags::CLONE_NEWPID).unwrap();
+            let pid = Pid::from_raw(command.spawn().unwrap().id().cast_signed());
+            let mut seen = Vec::new();
+            while !matches!(seen.last(), Some(WaitStatus::Exited(..) | WaitStatus::Signaled(..))) {
+                seen.push(waitpid(pid, Some(WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED)).unwrap());
+            }
+            seen
+        });
+        running.wait_until("both are in", |_| ["his", "childs"].iter().all(|file| !dir.lines(file).is_empty()));
+        Some(PutIn { dir, waits })
+    }
+}
+
 #[test]
-fn whoever_was_put_into_a_crowded_container_is_not_killed_with_the_crowd() {
+fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_the_crowd() {
     if !crate::support::namespaces() {
         return;
     }
-    if !nix::unistd::geteuid().is_root() {
-        return crate::support::skip("nsenter into a softstop's namespaces needs root");
-    }
-    let dir = Dir::new();
-    let journal = dir.text("journal");
+    // Seven seconds for the end of so many, however busy the machine.
     let many = ["ignore:TERM", "many:60", "idle", "end", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "3s"], &many).start();
+    let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "7s"], &many).start();
     running.wait_for("up");
-    let mut put_in = Command::new("nsenter")
-        .args(["--target", &running.pid().to_string(), "--pid", "--mount", "perl", CHILD])
-        .args([&format!("journal-all:{journal}"), &format!("journal:{journal}:in"), "wait"])
-        .spawn()
-        .unwrap();
-    running.wait_until("he is in", |_| !dir.lines("journal").is_empty());
-    running.term().wait_for("stopped in");
-    // Unlike a container runtime, nsenter stops itself when it sees its child stopped, and then reaps nobody.
-    let nsenter = nix::unistd::Pid::from_raw(put_in.id().cast_signed());
-    let status = loop {
-        if let Some(status) = put_in.try_wait().unwrap() {
-            break status;
-        }
-        let _ = nix::sys::signal::kill(nsenter, nix::sys::signal::Signal::SIGCONT);
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    let ended = running.wait(SOON);
+    let Some(put_in) = PutIn::into(&mut running) else { return };
+    // strace sees no signal to everybody.
+    let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(9));
     ended.expect_code(137).expect("sending SIGKILL to everything left").expect_not("over the grace");
-    let journal = dir.lines("journal");
-    assert!(
-        journal.len() > 1 && journal[0] == "in" && journal[1..].iter().all(|s| s == "CONT"),
-        "{journal:?}\n{}",
-        ended.all()
-    );
-    assert!(!status.success(), "he goes with the container: {status}");
+    let seen = put_in.waits.join().unwrap();
+    assert!(matches!(seen[..], [WaitStatus::Signaled(_, Signal::SIGKILL, _)]), "{seen:?}\n{}", ended.all());
+    let journals = ["his", "childs"].map(|file| put_in.dir.lines(file));
+    assert_eq!(journals, [["in"], ["in"]], "{}", ended.all());
+}
+
+/// The deadline comes before softstop has looked at the crowd, as when it is starved: only then are all stopped for the look. Those who were
+/// put in are found in it.
+#[test]
+fn whoever_was_put_into_a_crowd_that_nobody_could_look_at_goes_on_at_once() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let many = ["ignore:TERM", "say:up", "until:USR1", "many:300", "idle", "end", "say:all made", "wait"];
+    let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "8990ms"], &many).start();
+    running.wait_for("up");
+    let Some(put_in) = PutIn::into(&mut running) else { return };
+    // The newest are looked at first, so these come after him.
+    running.signal(libc::SIGUSR1);
+    running.wait_for("all made");
+    let trace = put_in.dir.text("trace");
+    let calls = ["-e", "trace=kill,pidfd_send_signal", "-e", "signal=none", "-o", &trace];
+    let Some(mut strace) = attach(&mut running, &calls) else { return };
+    let ended = stop(running, 9);
+    strace.wait().unwrap();
+    ended.expect_code(137).expect_not("over the grace");
+    let seen = put_in.waits.join().unwrap();
+    assert!(matches!(seen.last(), Some(WaitStatus::Signaled(_, Signal::SIGKILL, _))), "{seen:?}\n{}", ended.all());
+    let calls = put_in.dir.lines("trace");
+    let after: Vec<&String> = calls.iter().skip_while(|call| !call.starts_with("kill(-1, SIGSTOP)")).collect();
+    let woken = |call: &str| after.iter().position(|line| line.starts_with(call) && line.contains(", SIGCONT"));
+    assert_eq!([woken("kill("), woken("pidfd_send_signal(")], [Some(1), Some(2)], "{calls:#?}\n{}", ended.all());
+    assert!(!calls.iter().any(|call| call.starts_with("kill(-1, SIGKILL)")), "{calls:#?}");
 }
