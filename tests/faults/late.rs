@@ -141,10 +141,10 @@ fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
         let Some(freezer) = Cgroup::new(kind) else { continue };
         let dir = Dir::new();
         let config = format!(
-            "grace = \"10s\"\nreport = {:?}\n\
+            "grace = \"20s\"\nreport = {:?}\n\
              [[process]]\nname = \"web\"\n\
              command = [\"perl\", {CHILD:?}, \"on:QUIT\", \"exit-on:TERM:0:300\", \"say:up\", \"wait\"]\n\
-             stop = [{{ signal = \"SIGQUIT\", wait = \"1s\" }}, {{ signal = \"SIGTERM\", wait = \"1s\" }}]\n",
+             stop = [{{ signal = \"SIGQUIT\", wait = \"1s\" }}, {{ signal = \"SIGTERM\", wait = \"8s\" }}]\n",
             dir.text(account::REPORT)
         );
         let mut running = start(&dir, &config);
@@ -156,7 +156,7 @@ fn a_tree_paused_in_its_ladder_gets_every_signal_of_it_and_time_after_each() {
         std::thread::sleep(Duration::from_millis(2500));
         freezer.thaw();
         let ended = running.wait(SOON);
-        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}:\n{}", asked.elapsed(), ended.all());
+        assert!(asked.elapsed() < Duration::from_secs(20), "{:?}:\n{}", asked.elapsed(), ended.all());
         ended.expect_code(0).expect_not("sending SIGKILL");
         assert!(ended.stdout.contains("TERM handled"), "{}", ended.all());
         let report = account::report(&dir, &ended.all());

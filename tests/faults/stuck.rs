@@ -260,9 +260,13 @@ fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
     account_is_out(&mut running, &dir);
     freezer.thaw();
     let (ended, report) = ended(running, &dir);
-    // The daemon, which is not frozen, has been let finish.
-    assert_eq!(ended.expect_code(137).stdout.matches("TERM handled").count(), 1, "{}", ended.all());
-    assert_eq!(forced(&report), ["perl"], "{report:#}");
+    // The daemon, which is not frozen, has been let finish, if it got to run in the half second that there was.
+    ended.expect_code(137).expect("1 left-over process: sending SIGTERM");
+    if ended.stdout.contains("TERM handled") {
+        assert_eq!(forced(&report), ["perl"], "{report:#}");
+    } else {
+        ended.expect("1 left-over process: sending SIGKILL");
+    }
     line(&ended.all(), &["perl: still running", "sending SIGKILL", "state: D"]);
     line(&ended.all(), &["1 process does not end after SIGKILL: leaving", "state: D"]);
 }

@@ -107,7 +107,7 @@ fn after_the_hook_it_lives_until_its_own_sigterm_and_works_after_the_main_contai
     let ended = running.wait(SOON);
     let took = ended.at_work.saturating_sub(turn);
     assert!(took < Duration::from_millis(2400), "{took:?}\n{}", ended.all());
-    ended.expect_code(0).expect("GET /prestop by a kubelet").expect_not("over the grace").expect_not("not done");
+    ended.expect_code(0).expect("GET /prestop by a kubelet").expect_within_the_grace().expect_not("not done");
     assert_eq!(dir.read("done"), "post_stop 0\n");
 }
 

@@ -389,7 +389,7 @@ fn ctrl_z_in_the_program_that_is_typed_to_suspends_run_and_all_it_runs() {
     shell.keys(CTRL_Z).expect("Stopped").expect("prompt> ");
     shell.keys("fg\n").in_foreground("dash").keys("words\n").expect("got: words");
     assert!(!shell.shown.contains("stopped by"), "that was the shell's doing, and it is over: {}", shell.shown);
-    shell.keys(CTRL_C).expect("drain: long").keys(CTRL_C).expect("prompt> ").keys("exit 3\n");
+    shell.keys(CTRL_C).expect("drain: long").in_foreground("softstop").keys(CTRL_C).expect("prompt> ").keys("exit 3\n");
     assert_eq!(shell.ends(), 3);
 }
 
@@ -458,9 +458,14 @@ fn a_process_that_reads_a_terminal_it_has_not_got_shows_as_stopped_and_is_warned
 /// `(softstop -- cat &)` in a subshell that is gone: there is no shell that could continue it, and nothing wakes it in vain.
 #[test]
 fn a_program_that_reads_where_no_shell_is_left_is_stopped_once_and_warned_of() {
+    let dir = Dir::new();
     let mut shell = Typed::shell();
-    shell.keys(&format!("({SOFTSTOP} -- sh -c 'echo u''p $$; read line' < /dev/tty &)\n")).expect("up ");
-    shell.expect("stopped by SIGTTIN").keys("echo still-$((1+1))\n").expect("still-2");
+    // The subshell has the terminal until it is gone, and the prompt is there when the shell has it back.
+    let wait = format!("until [ -e {} ]; do sleep 0.02; done", dir.text("go"));
+    let softstop = format!("exec {SOFTSTOP} -- sh -c \"echo u\"\"p \\$\\$; read line\"");
+    shell.keys(&format!("(sh -c '{wait}; {softstop}' < /dev/tty &)\n")).expect("prompt> ");
+    dir.write("go", "");
+    shell.expect("up ").expect("stopped by SIGTTIN").keys("echo still-$((1+1))\n").expect("still-2");
     let pid: i32 = shell.shown.split("up ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
     let softstop = processes::look(pid).unwrap().parent;
     let switches = || processes::status_field(softstop, "voluntary_ctxt_switches").unwrap();

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{CHILD, Dir, Ended, Running, SOON, processes, skip};
+use super::{CHILD, Dir, Ended, Running, SOON, processes, skip, starvation};
 
 /// Watches a running softstop from outside.
 pub struct Proof {
@@ -55,7 +55,9 @@ impl Proof {
     #[track_caller]
     pub fn end(self, running: Running, grace: Duration) -> Ended {
         let (asked, mark, pid1) = (running.age(), running.mark(), running.is_pid1());
-        let ended = running.wait(grace + SOON);
+        let mut ended = running.wait(grace + SOON);
+        // Between two of its calls softstop stands still until strace has had its turn.
+        ended.starved += self.trace.as_ref().map_or(Duration::ZERO, |t| starvation::of(t.strace.id().cast_signed()));
         ended.expect_in_time(asked, grace, "");
         if pid1 || !self.out_of_reach {
             nothing_left(&mark);
