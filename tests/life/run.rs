@@ -249,7 +249,7 @@ fn the_stop_goes_step_by_step_in_order_and_says_so() {
         )
         .add(&format!(
             "[[drain]]\nname = \"tell the load balancer\"\nexec = [{first:?}]\n\
-             [[drain]]\nname = \"let it notice\"\nsleep = \"2s\"\n\
+             [[drain]]\nname = \"let it notice\"\nsleep = \"4s\"\n\
              [[drain]]\nname = \"flush the queue\"\nexec = [{second:?}]\n\
              [[post_stop]]\nname = \"ship the logs\"\nexec = [{after:?}]"
         ));

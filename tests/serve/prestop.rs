@@ -276,7 +276,7 @@ fn hostile_hooks_harm_nobody() {
     if !namespaces() {
         return;
     }
-    let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("2s"), PROMPT);
+    let Pod { mut running, port, .. } = pod_with(LOCAL, &sleep("3s"), PROMPT);
     let agent = "Host: x\r\nUser-Agent: kube-lifecycle/1.36\r\n";
     let _half = Asking::send(port, &format!("GET /prestop HTTP/1.1\r\n{agent}"));
     let _body = Asking::send(port, &format!("GET /prestop HTTP/1.1\r\n{agent}Content-Length: 99999999999\r\n\r\nabc"));

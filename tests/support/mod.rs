@@ -43,6 +43,9 @@ pub const SOON: Duration = Duration::from_secs(60);
 /// softstop's. By its own account it must be inside the grace to the millisecond.
 pub const ROOM: Duration = Duration::from_millis(750);
 
+/// On a machine that is not overloaded it is a few milliseconds.
+const STARVED: Duration = Duration::from_millis(400);
+
 /// What softstop says of a machine that did not let it run, whatever it was doing.
 const BUSY: &str = "softstop itself could not run for";
 
@@ -501,7 +504,7 @@ impl Ended {
     /// The machine kept a processor from it for so long that its budget cannot be held against it. On one that is not overloaded it
     /// is a few milliseconds. Where the test itself makes the load, that is no excuse.
     pub fn was_starved(&self) -> bool {
-        self.starved >= Duration::from_millis(400)
+        self.starved >= STARVED
     }
 
     /// As [`Ended::expect_in_time`], for an end by its own rules: so long after its start.
@@ -589,6 +592,11 @@ impl Running {
     pub fn held_up(&self) -> Duration {
         let readers: Duration = self.seen.text.lock().unwrap().starved.iter().sum();
         self.starved() + readers + starvation::own()
+    }
+
+    /// As [`Ended::was_starved`], of one whose files are waited for; a report's writer is a process of its own.
+    pub fn was_starved(&self) -> bool {
+        self.starved() >= STARVED || self.printed().contains("no processor time was left for it")
     }
 
     pub fn held_up_since(&self, before: Duration) -> Duration {
