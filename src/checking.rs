@@ -14,7 +14,8 @@ use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 
-use super::{load_using, place, print, say};
+use crate::console::{print, say, usage_error};
+use crate::loading::{load_using, place};
 
 pub fn check(args: &Check) -> u8 {
     match &args.pod {
@@ -117,7 +118,7 @@ fn of_wrapper(args: &Manifest) -> u8 {
             print(&write(&config, &Start::Wrapper { args: &words }, kind(args)));
             exit::OK
         }
-        Err(why) => super::usage_error(&why),
+        Err(why) => usage_error(&why),
     }
 }
 

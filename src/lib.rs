@@ -17,9 +17,11 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod exit;
+pub mod facts;
 pub mod http;
 pub mod json;
 pub mod lifecycle;
+pub mod nearest;
 pub mod output;
 pub mod plan;
 #[cfg_attr(not(feature = "yaml"), allow(dead_code, reason = "without a reader of manifests only the writer is used"))]

@@ -3,20 +3,21 @@
 #![no_main]
 
 mod checking;
+mod console;
+mod loading;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
+use console::{in_usage, print, say, usage_error};
+use loading::{load, place, source};
 use softstop::cli::variables::{Environment, Who};
 use softstop::cli::{Command, ConfigFile, Instance, Run, reading, settings};
-use softstop::config::check::{self, Here, values};
+use softstop::config::check::{self, values};
 use softstop::config::listen::Listen;
 use softstop::config::platform::Platform;
-use softstop::config::problem::{Problem, Problems};
 use softstop::config::wait::WaitFile;
 use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
@@ -193,70 +194,4 @@ fn configured(file: &ConfigFile) -> Result<Option<Config>, String> {
     }
     let note = |_| format!("{} has errors, so its [control] is not known", path.display());
     load(file, None).map(|(config, _)| Some(config)).map_err(note)
-}
-
-/// `-c`, else `$SOFTSTOP_CONFIG` (clap reads both), else ./softstop.toml, else /etc/softstop.toml.
-fn place(args: &ConfigFile) -> PathBuf {
-    args.config.clone().unwrap_or_else(|| {
-        let here = Path::new("softstop.toml");
-        if here.exists() { here.to_path_buf() } else { PathBuf::from("/etc/softstop.toml") }
-    })
-}
-
-/// `grace`: from the command line, which wins over the file; everything in the file is held against it.
-fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<Problem>), Problems> {
-    load_using(args, grace, &|name| std::env::var(name).ok(), None)
-}
-
-/// `variable`: the value of one that the configuration refers to. `here`: where it is to run, if that is here.
-fn load_using(
-    args: &ConfigFile,
-    grace: Option<Duration>,
-    variable: &dyn Fn(&str) -> Option<String>,
-    here: Option<&dyn Here>,
-) -> Result<(Config, Vec<Problem>), Problems> {
-    let (name, bytes) = source(args)?;
-    check::read_here(check::decode(&bytes, &name)?, &name, variable, grace, here)
-}
-
-/// A configuration's name for messages, and its text.
-fn source(args: &ConfigFile) -> Result<(String, Vec<u8>), Problems> {
-    let path = place(args);
-    let name = path.display().to_string();
-    let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
-        Problems::of_file(&name, format!("the configuration cannot be read: {error}"), unreadable(args, &path))
-    })?;
-    Ok((name, bytes))
-}
-
-/// What helps when there is no such configuration.
-fn unreadable(args: &ConfigFile, path: &Path) -> String {
-    if args.config.is_none() {
-        let places = "put it at ./softstop.toml or /etc/softstop.toml";
-        return format!("name the configuration (softstop run FILE, -c FILE or $SOFTSTOP_CONFIG), or {places}");
-    }
-    let here = std::env::current_dir().ok().filter(|_| path.is_relative());
-    let seen = here.map_or_else(String::new, |dir| format!(", seen from {}", dir.display()));
-    let help = format!("is the path right{seen}, and may this user read it?");
-    // As `docker run` has it.
-    let program = path.components().count() == 1 && path.extension().is_none();
-    if program { format!("{help} to run a program: softstop -- {}", path.display()) } else { help }
-}
-
-fn usage_error(why: &str) -> u8 {
-    say(&in_usage(why));
-    exit::USAGE
-}
-
-fn in_usage(why: &str) -> String {
-    format!("error: {why}\n\nFor more information, try 'softstop --help'.")
-}
-
-/// To standard error; if nobody can read it there is nobody to tell.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

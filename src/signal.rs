@@ -110,7 +110,7 @@ impl Signal {
             if bare.starts_with("RT") {
                 return format!("unknown signal {text:?}: real-time signals are SIGRTMIN to SIGRTMIN+30");
             }
-            match crate::config::nearest(bare, NAMES.iter().map(|(name, _)| *name)) {
+            match crate::nearest::nearest(bare, NAMES.iter().map(|(name, _)| *name)) {
                 Some(name) => format!("unknown signal {text:?}: did you mean SIG{name}?"),
                 None => format!("unknown signal {text:?}: write a name like SIGTERM or a number from 1 to 64"),
             }

@@ -7,8 +7,8 @@ use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::Cli;
-use crate::config::nearest;
 use crate::config::secrets;
+use crate::nearest::nearest;
 use crate::text;
 
 /// Commands as other tools call them, and what to type for it.

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{ArgAction, CommandFactory};
 
 use super::Cli;
-use crate::config::nearest;
+use crate::nearest::nearest;
 use crate::text::one_line;
 use crate::variables;
 

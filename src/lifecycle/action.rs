@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::event::{AskId, ProcId, RunId, Sender, Told};
 use crate::config::{Handler, Probe, SignalTo, Task};
+pub use crate::facts::{KillReason, ProbeKind};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -74,37 +75,6 @@ pub enum What {
     Probe(ProcId, ProbeKind),
     /// What a sidecar follows: 0 until it runs, 1 until it has ended.
     Follow(usize),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeKind {
-    Startup,
-    Readiness,
-    Liveness,
-}
-
-impl ProbeKind {
-    pub fn name(self) -> &'static str {
-        match self {
-            ProbeKind::Startup => "startup",
-            ProbeKind::Readiness => "readiness",
-            ProbeKind::Liveness => "liveness",
-        }
-    }
-}
-
-/// Why a process has to be killed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct KillReason {
-    /// The last signal of its ladder that was sent, if any was.
-    pub after: Option<Signal>,
-    /// How long it has had since then.
-    pub waited: Duration,
-    /// The budget's end, rather than the ladder's.
-    pub out_of_time: bool,
-    /// Only its group's left-overs are concerned; the process itself has ended.
-    pub left_overs: bool,
 }
 
 /// What an action's names stand for.

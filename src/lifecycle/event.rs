@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use crate::facts::{Exit, Order, Sender, SpawnError, SpawnErrorKind};
 use crate::programs::Program;
 use crate::signal::Signal;
 
@@ -117,23 +118,6 @@ impl Event {
     }
 }
 
-/// Where a signal came from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Sender {
-    /// From a process inside our PID namespace.
-    Process(i32),
-    /// From the process that started softstop: another init in front of it, a service manager, a shell.
-    Parent(i32),
-    /// From outside the PID namespace: the container runtime, the kubelet, an operator's `kill`.
-    Outside,
-    /// From the kernel on behalf of the terminal (Ctrl-C).
-    Terminal,
-    /// From the kernel, about something that softstop itself did: a limit that it has reached, a pipe that nobody reads.
-    Kernel,
-    /// softstop was told so before it could see by whom, or the kernel does not say.
-    Unknown,
-}
-
 /// One order: unique over softstop's life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct AskId(pub u64);
@@ -157,88 +141,6 @@ pub struct HookCaller {
     pub from: IpAddr,
     /// It says so: `User-Agent: kube-lifecycle/1.36`.
     pub kubelet: bool,
-}
-
-/// What can be ordered over the control socket. Processes by name: the machine says which there are.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub enum Order {
-    /// Begin the stop with its drain, and let the processes go on after it until a stop is requested. `wait`: answer when
-    /// the drain is over.
-    Drain { wait: bool },
-    /// Stop. `wait`: answer at the end.
-    Stop { wait: bool },
-    /// Answer `/readyz` as the processes deserve again.
-    Ready,
-    /// Fail `/readyz` until `Ready`.
-    Unready,
-    /// Stop a process by its ladder and start it again; start it when it does not run.
-    Restart { process: String },
-    /// Start a process that does not run.
-    Start { process: String },
-    /// Send a process a signal.
-    Signal { process: String, signal: Signal },
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Exit {
-    Code(u8),
-    Signal { signal: Signal, core: bool },
-}
-
-impl Exit {
-    pub fn success(self) -> bool {
-        self == Exit::Code(0)
-    }
-
-    /// The code a shell would report: 128 + n for a signal.
-    pub fn code(self) -> u8 {
-        match self {
-            Exit::Code(code) => code,
-            Exit::Signal { signal, .. } => crate::exit::for_signal(signal.number()),
-        }
-    }
-}
-
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Exit::Code(code) => write!(f, "exit code {code}"),
-            Exit::Signal { signal, core: true } => write!(f, "{signal}, core dumped"),
-            Exit::Signal { signal, core: false } => write!(f, "{signal}"),
-        }
-    }
-}
-
-/// Why a process could not be started.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SpawnError {
-    pub kind: SpawnErrorKind,
-    /// What, where, and what to do: one line.
-    pub text: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SpawnErrorKind {
-    /// No such program: exit code 127.
-    NotFound,
-    /// There, but not executable (permission, format, missing interpreter): exit code 126.
-    NotExecutable,
-    /// The system is short of something (EAGAIN, ENOMEM, EMFILE): worth another try.
-    Transient,
-    /// A user, group or directory that does not exist or is not permitted: exit code 126.
-    Setup,
-}
-
-impl SpawnErrorKind {
-    /// The exit code that a failed start amounts to.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            SpawnErrorKind::NotFound => crate::exit::NOT_FOUND,
-            SpawnErrorKind::NotExecutable | SpawnErrorKind::Setup => crate::exit::NOT_EXECUTABLE,
-            SpawnErrorKind::Transient => crate::exit::INTERNAL,
-        }
-    }
 }
 
 /// How far a wait is.

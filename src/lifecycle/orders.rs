@@ -7,7 +7,7 @@ use super::action::{Action, Answer};
 use super::event::{AskId, Asker, Cause, Order, ProcId};
 use super::process::{End, State};
 use super::{Machine, Stage, stop};
-use crate::config::nearest;
+use crate::nearest::nearest;
 use crate::report::{Note, TaskResult};
 use crate::signal::Signal;
 use crate::time::Human;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::lifecycle::action::{KillReason, ProbeKind};
-use crate::lifecycle::event::Exit;
+use crate::facts::Exit;
+use crate::facts::{KillReason, ProbeKind};
 use crate::signal::Signal;
 
 pub use look::{Connection, Count, Look, ThreadLook, and_more};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{ExitNote, KillNote, MemoryLimit, Note, OwnLimit, Place, SignalMeaning, StepKind, TaskResult};
-use crate::lifecycle::event::Order;
+use crate::facts::Order;
 use crate::signal::Signal;
 use crate::time::Human;
 

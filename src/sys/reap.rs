@@ -9,7 +9,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 
-use crate::lifecycle::event::Exit;
+use crate::facts::Exit;
 use crate::signal::Signal;
 
 /// What a look at our children shows.

@@ -23,7 +23,7 @@ use super::first;
 use super::limits::{self, Raised};
 use super::mask::{self, Disposition, FAULTS, SignalSet};
 use super::process::{self, check};
-use crate::lifecycle::event::Sender;
+use crate::facts::Sender;
 use crate::signal::Signal;
 
 /// The state that softstop was started with and that its children get. All else that a process inherits (ignored signals, umask, niceness,

@@ -1,39 +1,55 @@
-//! Reads the sources and fails when an arrow of the picture in `src/lib.rs` points the wrong way: the pure modules know no clock,
-//! no file, no socket, no process and no runtime; `unsafe` stands in `src/sys` alone.
+//! Reads the sources and fails when an arrow of the picture in `src/lib.rs` points the wrong way: each module has its place in one table;
+//! the pure ones know no clock, no file, no socket, no process and no runtime; `unsafe` stands in `src/sys` alone.
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Files, or folders with all that is below them.
-const PURE: &[&str] = &[
-    "config",
-    "plan",
-    "pod",
-    "lifecycle",
-    "report",
-    "report.rs",
-    "status.rs",
-    "signal.rs",
-    "programs.rs",
-    "json.rs",
-    "variables.rs",
-    "time.rs",
-    "exit.rs",
-    "http/metrics.rs",
-    "http/condition.rs",
-    "http/endpoints.rs",
-    "http/prestop.rs",
-    "control/protocol.rs",
-    "control/address.rs",
-    "control/table.rs",
-    "output/lines.rs",
-    "sys/users/files.rs",
-    "resolver/name.rs",
-    "runtime/waits/idle/rule.rs",
-    "runtime/waits/idle/rule",
-    "resolver/message.rs",
-    "resolver/conf.rs",
+use crate::module_graph::{circle, edges, module_of, modules, sources, src};
+
+#[derive(PartialEq)]
+enum Kind {
+    /// All that is below it. In the others a file is pure when its header says so: `Pure.`, or `Pure:` and how.
+    Pure,
+    Impure,
+}
+use Kind::{Impure, Pure};
+
+/// The modules at the root, from the bottom to the top, and which ones each may name: none but those above it in this table.
+const LAYERS: &[(&str, Kind, &str)] = &[
+    ("exit", Pure, ""),
+    ("json", Pure, ""),
+    ("nearest", Pure, ""),
+    ("text", Pure, ""),
+    ("time", Pure, ""),
+    ("signal", Pure, "nearest"),
+    ("facts", Pure, "exit signal"),
+    ("programs", Pure, "signal"),
+    ("config", Pure, "nearest programs signal text"),
+    ("variables", Pure, "config"),
+    ("pod", Pure, "config signal text"),
+    ("plan", Pure, "config signal time"),
+    ("report", Pure, "exit facts signal text time"),
+    ("status", Pure, "report"),
+    ("lifecycle", Pure, "config exit facts nearest plan programs report signal status time"),
+    ("sys", Impure, "config exit facts signal"),
+    ("output", Impure, "config sys text"),
+    ("control", Impure, "config exit json lifecycle signal sys text time"),
+    ("http", Impure, "config json lifecycle status text"),
+    ("resolver", Impure, "http sys"),
+    ("cli", Impure, "config exit nearest pod signal text variables"),
+    ("probe", Impure, "cli config control exit http lifecycle resolver sys text time"),
+    (
+        "runtime",
+        Impure,
+        "cli config control exit http lifecycle output plan programs report resolver signal status sys text time variables",
+    ),
+    // The binary.
+    ("console", Impure, "exit"),
+    ("loading", Impure, "cli config runtime"),
+    ("checking", Impure, "cli config console exit loading pod runtime sys"),
+    ("main", Impure, "checking cli config console control exit lifecycle loading probe runtime sys variables"),
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.
@@ -55,42 +71,9 @@ const FORBIDDEN: &[&str] = &[
     "TcpListener",
     "Instant",
     "SystemTime",
-    "crate::sys",
-    "crate::runtime",
-    "crate::output",
-    "crate::cli",
     // Grouped imports would hide a name from this test.
     "std::{",
 ];
-
-/// What no core module may use of a module further along the arrows.
-const ARROWS: &[(&str, &[&str])] = &[
-    ("config", &["crate::plan", "crate::lifecycle", "crate::report", "crate::http", "crate::status"]),
-    ("plan", &["crate::lifecycle", "crate::report", "crate::http"]),
-    ("pod", &["crate::plan", "crate::lifecycle", "crate::report", "crate::http", "crate::control", "crate::status"]),
-    ("lifecycle", &["crate::http", "crate::control"]),
-    (
-        "resolver",
-        &["crate::runtime", "crate::lifecycle", "crate::control", "crate::cli", "crate::plan", "crate::config"],
-    ),
-    ("control", &["crate::runtime", "crate::cli", "crate::http"]),
-    ("sys", &["crate::runtime", "crate::lifecycle::machine", "crate::http", "crate::cli", "crate::plan"]),
-];
-
-fn sources(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return vec![path.to_owned()];
-    }
-    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.flatten().flat_map(|e| sources(&e.path())).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "rs"));
-    files.sort();
-    files
-}
-
-fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
 
 /// The lines of code with their numbers: comments are prose, and a file's tests (from the first `#[cfg(test)]` on) may do as they like.
 fn code(file: &Path) -> Vec<(usize, String)> {
@@ -125,13 +108,75 @@ fn offences(files: &[PathBuf], words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_core_is_pure() {
-    let files: Vec<PathBuf> = PURE.iter().flat_map(|p| sources(&src().join(p))).collect();
-    for folder in ["config", "plan", "pod", "lifecycle"] {
-        assert!(files.iter().any(|f| f.starts_with(src().join(folder))), "src/{folder} is not where this test looks");
+fn every_module_has_its_place_and_none_is_named_that_is_not_there() {
+    let modules = modules();
+    let rows: BTreeSet<String> = LAYERS.iter().map(|(module, ..)| (*module).to_owned()).collect();
+    assert_eq!(rows.len(), LAYERS.len(), "a module stands in two rows");
+    let strange: Vec<&String> = rows.symmetric_difference(&modules).collect();
+    assert!(strange.is_empty(), "in LAYERS alone, or in src alone: {strange:?}");
+    let nowhere: Vec<_> = edges().into_iter().filter(|((_, to), _)| !modules.contains(to)).collect();
+    assert!(nowhere.is_empty(), "no module of src: {nowhere:?}");
+}
+
+#[test]
+fn no_modules_go_round_in_a_circle() {
+    let edges = edges();
+    assert!(edges.len() > 50, "this test finds hardly any: {}", edges.len());
+    let pairs = edges.keys().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    let Some(circle) = circle(&pairs) else { return };
+    let places = circle.iter().zip(circle.iter().cycle().skip(1));
+    let places: Vec<String> =
+        places.map(|(a, b)| format!("{a} names {b}: src/{}", edges[&(a.clone(), b.clone())])).collect();
+    panic!("move what they share to a module below both:\n{}", places.join("\n"));
+}
+
+#[test]
+fn arrows_go_one_way() {
+    let edges = edges();
+    let mut wrong = Vec::new();
+    for (n, (module, _, uses)) in LAYERS.iter().enumerate() {
+        for used in uses.split_ascii_whitespace() {
+            let below = LAYERS[..n].iter().any(|(below, ..)| *below == used);
+            assert!(below, "LAYERS: {module} may not name {used}, which is not above it in the table");
+            if !edges.contains_key(&((*module).to_owned(), used.to_owned())) {
+                wrong.push(format!("LAYERS: {module} does not name {used} any more: take it off"));
+            }
+        }
+        for ((_, to), at) in edges.iter().filter(|((from, _), _)| from == module) {
+            if !uses.split_ascii_whitespace().any(|used| used == to) {
+                wrong.push(format!("src/{at}: {module} names {to}"));
+            }
+        }
     }
+    assert!(wrong.is_empty(), "not what LAYERS says:\n{}", wrong.join("\n"));
+}
+
+/// Files of pure modules, and those that say that they are pure, with what is below them.
+fn pure() -> Vec<PathBuf> {
+    let all = sources(&src());
+    let says_so = |file: &&PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let header = text.lines().map_while(|line| line.strip_prefix("//!")).collect::<Vec<_>>().join(" ");
+        header.split([' ', '(']).any(|word| ["Pure.", "Pure:"].contains(&word))
+    };
+    let mut pure: Vec<Vec<String>> = all.iter().filter(says_so).map(|file| module_of(file)).collect();
+    pure.extend(LAYERS.iter().filter(|row| row.1 == Pure).map(|row| vec![row.0.to_owned()]));
+    all.into_iter().filter(|file| pure.iter().any(|pure| module_of(file).starts_with(pure))).collect()
+}
+
+#[test]
+fn what_is_pure_names_nothing_of_the_world() {
+    let files = pure();
     let found = offences(&files, FORBIDDEN);
     assert!(found.is_empty(), "pure modules name what they may not:\n{}", found.join("\n"));
+    // Its files would be pure only as long as nobody looks.
+    let impure: Vec<String> =
+        LAYERS.iter().filter(|row| row.1 == Impure).map(|row| format!("crate::{}", row.0)).collect();
+    let impure: Vec<&str> = impure.iter().map(String::as_str).collect();
+    let of_pure_modules = |file: &&PathBuf| LAYERS.iter().any(|row| row.1 == Pure && module_of(file)[0] == row.0);
+    let of_pure_modules: Vec<PathBuf> = files.iter().filter(of_pure_modules).cloned().collect();
+    assert_eq!(offences(&of_pure_modules, &impure), Vec::<String>::new());
+    assert!(files.len() > of_pure_modules.len() + 10, "hardly any file elsewhere is pure: {files:?}");
 }
 
 /// The queue before a descriptor may know what an error of one is, and nothing else of the world.
@@ -141,13 +186,6 @@ fn the_queue_of_the_output_is_pure() {
     let files = sources(&src().join("output/queue.rs"));
     assert_eq!(files.len(), 1);
     assert_eq!(offences(&files, &words), Vec::<String>::new());
-}
-
-#[test]
-fn arrows_go_one_way() {
-    let found: Vec<String> =
-        ARROWS.iter().flat_map(|(folder, words)| offences(&sources(&src().join(folder)), words)).collect();
-    assert!(found.is_empty(), "an arrow points backwards:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -217,5 +255,4 @@ fn the_test_itself_can_fail() {
     assert!(names("use std::net::TcpStream;", "std::net::Tcp"));
     assert!(!names("let instantly = Instantly::new();", "Instant"));
     assert!(!names("use std::net::SocketAddr;", "std::net::Tcp"));
-    assert!(!names("use crate::systems::x;", "crate::sys"));
 }

@@ -5,5 +5,6 @@ mod config_errors;
 mod docs;
 mod fuzz_corpus;
 mod layering;
+mod module_graph;
 mod pod_rules;
 mod reliability;

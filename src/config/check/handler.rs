@@ -8,7 +8,8 @@ use super::reader::{Field, Reader, Table};
 use super::task::{Names, Place, Site};
 use super::{shell_syntax, values, wait};
 use crate::config::problem::Span;
-use crate::config::{Handler, HttpCall, Method, nearest};
+use crate::config::{Handler, HttpCall, Method};
+use crate::nearest::nearest;
 use crate::signal::Signal;
 
 /// The one key among `allowed` that says what to do. `site` is a task's; probes have none.

@@ -200,7 +200,7 @@ pub fn unknown(key: &str, section: &'static Section) -> Unknown {
     if let Some(help) = other_tools::instead(&snake, section).filter(|_| meant.is_none()) {
         return Unknown { sentence, help: help.to_owned(), meant: &[] };
     }
-    let meant = meant.or_else(|| crate::config::nearest(&snake, section.keys.iter().copied()));
+    let meant = meant.or_else(|| crate::nearest::nearest(&snake, section.keys.iter().copied()));
     match meant.and_then(|meant| section.keys.iter().position(|k| *k == meant)) {
         Some(i) => {
             Unknown { sentence, help: format!("did you mean `{}`?", section.keys[i]), meant: &section.keys[i..=i] }

@@ -212,7 +212,7 @@ pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
     let sentence = format!("`{name}` cannot be {text:?}");
     let lower = text.to_ascii_lowercase().replace('-', "_");
     let lower = WORDS_OF_OTHERS.iter().find(|(theirs, _)| *theirs == lower).map_or(lower.as_str(), |(_, ours)| ours);
-    match words.iter().copied().find(|w| *w == lower).or_else(|| crate::config::nearest(text, words.iter().copied())) {
+    match words.iter().copied().find(|w| *w == lower).or_else(|| crate::nearest::nearest(text, words.iter().copied())) {
         Some(word) => Wrong::new(sentence, format!("did you mean \"{word}\"? it is one of {}", keys::list(words))),
         None => Wrong::new(sentence, format!("write one of {}", keys::list(words))),
     }

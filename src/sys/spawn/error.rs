@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Spawn;
 use super::prepare::DEFAULT_PATH;
-use crate::lifecycle::event::{SpawnError, SpawnErrorKind};
+use crate::facts::{SpawnError, SpawnErrorKind};
 
 /// More places than any real PATH has.
 const MAX_CANDIDATES: usize = 4096;

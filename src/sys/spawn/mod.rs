@@ -30,7 +30,7 @@ use super::reap;
 use super::signals::Inherited;
 use super::terminal;
 use super::users::Credentials;
-use crate::lifecycle::event::SpawnError;
+use crate::facts::SpawnError;
 use error::{Context, Report};
 pub use prepare::DEFAULT_PATH;
 
@@ -219,7 +219,7 @@ mod tests {
     use std::os::unix::fs::OpenOptionsExt;
 
     use super::*;
-    use crate::lifecycle::event::{Exit, SpawnErrorKind};
+    use crate::facts::{Exit, SpawnErrorKind};
 
     /// Not in the libc crate.
     const F_SETSIG: i32 = 10;

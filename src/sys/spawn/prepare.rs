@@ -8,7 +8,7 @@ use nix::unistd::{getegid, geteuid, getgroups};
 
 use super::error::{Context, Errno};
 use super::{Spawn, Stdio};
-use crate::lifecycle::event::SpawnError;
+use crate::facts::SpawnError;
 use crate::sys::signals::Inherited;
 use crate::sys::terminal::{Terminal, terminal};
 use crate::sys::{ids, process};

@@ -16,7 +16,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, fork};
 
 use super::place;
-use crate::lifecycle::event::Exit;
+use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::{self, SignalSet};
 use crate::sys::{procfs, reap, target};

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use nix::unistd::{Gid, getegid, geteuid, getgroups};
 
 use crate::config::Identity;
-use crate::lifecycle::event::{SpawnError, SpawnErrorKind};
+use crate::facts::{SpawnError, SpawnErrorKind};
 use files::MAX_FILE;
 
 const PASSWD: &str = "/etc/passwd";
