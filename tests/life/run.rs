@@ -282,15 +282,16 @@ fn a_step_that_takes_too_long_is_cut_and_the_rest_still_happens() {
     if !crate::support::namespaces() {
         return;
     }
-    let setup = Setup::new("grace = \"4s\"");
+    // The steps behind it are not what is cut.
+    let setup = Setup::new("grace = \"7s\"");
     let stuck = setup.script("stuck", "trap '' TERM; echo stuck; while :; do sleep 1; done");
     let after = setup.script("after", "echo post_stop");
     let setup = setup.noted("web", "").add(&format!(
-        "[[drain]]\nname = \"stuck\"\nexec = [{stuck:?}]\n[[post_stop]]\nname = \"last\"\nexec = [{after:?}]"
+        "[[drain]]\nname = \"stuck\"\nexec = [{stuck:?}]\n[[post_stop]]\nname = \"last\"\nexec = [{after:?}]\nreserve = \"2500ms\""
     ));
     let mut running = setup.ready();
     setup.wait_for_journal(&mut running, "web up");
-    running.stop_within(Duration::from_secs(4)).0.expect_code(0).expect("stuck");
+    running.stop_within(Duration::from_secs(7)).0.expect_code(0).expect("stuck");
     in_order(&setup.journal(), &["web up", "stuck", "web stopped", "post_stop"]);
 }
 

@@ -81,7 +81,7 @@ fn a_probe_whose_grandchild_holds_its_pipe_leaks_no_descriptor() {
     let count = dir.text("count");
     let text = format!(
         "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n[process.readiness]\n\
-         exec = [\"sh\", \"-c\", \"sleep 1000 & echo >> {count}\"]\nperiod = \"50ms\"\n"
+         exec = [\"sh\", \"-c\", \"sleep 1000 & echo >> {count}\"]\nperiod = \"50ms\"\ntimeout = \"20s\"\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
     running.wait_until("three probes", |_| dir.lines("count").len() > 3);
@@ -123,12 +123,12 @@ fn what_run_was_started_with_is_not_kept_open() {
 fn a_helper_that_is_not_waited_for_any_more_is_gone() {
     let dir = Dir::new();
     let text = format!(
-        "grace = \"60s\"\n[[process]]\nname = \"a\"\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1000; done\"]\n\
+        "grace = \"60s\"\n[[process]]\nname = \"a\"\ncommand = [\"sh\", \"-c\", \"trap '' TERM; echo up; while :; do sleep 1000; done\"]\n\
          [[drain]]\nname = \"flag\"\nwait_file = {{ path = {:?} }}\ntimeout = \"300ms\"\n",
         dir.text("never")
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
-    running.wait_for("a: started").term().wait_for("a: stopping");
+    running.wait_for("| up").term().wait_for("a: stopping");
     let helper = |r: &Running| {
         r.marked().iter().any(|p| {
             let line = std::fs::read(format!("/proc/{}/cmdline", p.pid)).unwrap_or_default();

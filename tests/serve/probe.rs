@@ -133,7 +133,7 @@ fn softstops_own_endpoints_are_asked_without_a_port() {
         "softstop.toml",
         &format!(
             "grace = '60s'\n[[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n\
-             [process.readiness]\nexec = ['test', '-e', '{}']\nperiod = '50ms'\nfailure_threshold = 1\n\
+             [process.readiness]\nexec = ['test', '-e', '{}']\nperiod = '50ms'\ntimeout = '20s'\nfailure_threshold = 1\n\
              [[drain]]\nsleep = '30s'\n",
             crate::support::CHILD,
             dir.text("ready")

@@ -501,6 +501,11 @@ impl Ended {
         self
     }
 
+    /// softstop says that it could not run for a while.
+    pub fn was_held_up(&self) -> bool {
+        self.all().contains(BUSY)
+    }
+
     /// The machine kept a processor from it for so long that its budget cannot be held against it. On one that is not overloaded it
     /// is a few milliseconds. Where the test itself makes the load, that is no excuse.
     pub fn was_starved(&self) -> bool {

@@ -19,6 +19,8 @@ use crate::sys::{stdio, target};
 /// A reader that nobody ends any more ends itself after so many seconds, unless it is in a sleep that no signal ends.
 const LIFE: u32 = 5;
 const CHUNK: usize = 4096;
+/// More than anybody reads.
+const ENDLESS: usize = 16 << 20;
 
 /// What was read.
 #[derive(Debug)]
@@ -29,63 +31,80 @@ pub struct Read {
     pub held: Option<i32>,
 }
 
-/// Waits at most `limit`, and 20 ms more for the end of a reader that is late.
+/// Waits at most `limit`, so much longer as `starved` for a reader that has not begun and only waits for a processor, and 20 ms more
+/// for the end of one that is late.
 ///
 /// # Errors
 /// In [`Read::bytes`], as fork, open and read have it; ETIMEDOUT, in words, when there was no answer; a FIFO is refused.
-pub fn read(path: &Path, most: usize, limit: Duration) -> Read {
+pub fn read(path: &Path, most: usize, limit: Duration, starved: Duration) -> Read {
     let until = Instant::now() + limit;
-    let mut read = try_read(path, most, until);
+    let mut read = try_read(path, most, until, starved);
     if matches!(&read.bytes, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
         // Somebody killed it, as the kernel's OOM killer may.
-        read = try_read(path, most, until);
+        read = try_read(path, most, until, starved);
     }
     read
 }
 
-fn try_read(path: &Path, most: usize, until: Instant) -> Read {
+fn try_read(path: &Path, most: usize, mut until: Instant, starved: Duration) -> Read {
     let Reader { pid, pipe } = match start(path, most) {
         Ok(reader) => reader,
         Err(error) => return Read { bytes: Err(error), held: None },
     };
-    let bytes = collect(&pipe, most, until);
-    let end = if bytes.is_some() { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+    let mut bytes = Vec::new();
+    let mut whole = collect(&pipe, most, until, &mut bytes);
+    let patience = until + starved;
+    // It is the machine that is slow, and not the file system: who hangs is in a sleep.
+    while !whole && bytes.is_empty() && Instant::now() < patience && writer::is_runnable(pid) {
+        until = Instant::now() + writer::GONE_WAIT;
+        whole = collect(&pipe, most, until, &mut bytes);
+    }
+    // With the end of its pipe it is about to end itself.
+    let left = until.saturating_duration_since(Instant::now()) + writer::GONE_WAIT + starved;
+    let end = if whole { left } else { Duration::ZERO };
     match writer::end_of(pid, end) {
-        Some(Ok(())) => Read { bytes: Ok(bytes.unwrap_or_default()), held: None },
+        Some(Ok(())) => {
+            // It has handed everything over, and softstop itself was late: all of it is in the pipe.
+            whole = whole || collect(&pipe, most, Instant::now() + writer::GONE_WAIT, &mut bytes);
+            Read { bytes: if whole { Ok(bytes) } else { Err(late()) }, held: None }
+        }
         Some(Err(error)) => Read { bytes: Err(in_words(error)), held: None },
         None => {
             let _ = target::signal(pid, Signal::KILL);
             let held = writer::end_of(pid, writer::GONE_WAIT).is_none().then_some(pid);
-            let late = io::Error::new(
-                io::ErrorKind::TimedOut,
-                "no answer in time: its file system hangs, or the machine is busy",
-            );
-            Read { bytes: Err(late), held }
+            Read { bytes: Err(late()), held }
         }
     }
 }
 
-/// Everything until the pipe's end; `None` when that has not come in time.
-fn collect(pipe: &OwnedFd, most: usize, until: Instant) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time: its file system hangs, or the machine is busy")
+}
+
+/// Adds everything until the pipe's end; `false` when that has not come in time.
+fn collect(pipe: &OwnedFd, most: usize, until: Instant, bytes: &mut Vec<u8>) -> bool {
     let mut chunk = [0; CHUNK];
     loop {
         match nix::unistd::read(pipe, &mut chunk) {
-            Ok(0) => return Some(bytes),
+            Ok(0) => return true,
             Ok(n) => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
             Err(nix::Error::EINTR) => {}
             Err(nix::Error::EAGAIN) => {
                 let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return false;
+                }
                 let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
                 let _ = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout);
             }
-            Err(_) => return None,
+            Err(_) => return false,
         }
         if bytes.len() > most {
-            return Some(bytes);
+            return true;
         }
-        if Instant::now() >= until {
-            return None;
+        // What is there is taken, however late softstop comes to it. Only a device has no end of it.
+        if bytes.len() > ENDLESS && Instant::now() >= until {
+            return false;
         }
     }
 }
@@ -181,6 +200,7 @@ fn pass_on(path: &CString, most: usize) -> nix::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::reap;
 
     const SOON: Duration = Duration::from_secs(20);
 
@@ -193,9 +213,9 @@ mod tests {
         let path = place("file");
         let text: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
         std::fs::write(&path, &text).unwrap();
-        assert_eq!(read(&path, 1 << 20, SOON).bytes.unwrap(), text);
-        assert_eq!(read(&path, 300_000, SOON).bytes.unwrap(), text);
-        assert_eq!(read(&path, 99_999, SOON).bytes.unwrap(), text[..100_000]);
+        assert_eq!(read(&path, 1 << 20, SOON, Duration::ZERO).bytes.unwrap(), text);
+        assert_eq!(read(&path, 300_000, SOON, Duration::ZERO).bytes.unwrap(), text);
+        assert_eq!(read(&path, 99_999, SOON, Duration::ZERO).bytes.unwrap(), text[..100_000]);
         std::fs::remove_file(&path).unwrap();
     }
 
@@ -203,21 +223,48 @@ mod tests {
     fn what_is_no_file_is_refused_at_once() {
         let path = place("fifo");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let fifo = read(&path, 100, SOON).bytes.unwrap_err();
+        let fifo = read(&path, 100, SOON, Duration::ZERO).bytes.unwrap_err();
         assert!(fifo.to_string().contains("FIFO"), "{fifo}");
         std::fs::remove_file(&path).unwrap();
-        let missing = read(&path, 100, SOON).bytes.unwrap_err();
+        let missing = read(&path, 100, SOON, Duration::ZERO).bytes.unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        let folder = read(Path::new("/"), 100, SOON).bytes.unwrap_err();
+        let folder = read(Path::new("/"), 100, SOON, Duration::ZERO).bytes.unwrap_err();
         assert_eq!(folder.raw_os_error(), Some(libc::EISDIR));
-        assert_eq!(read(Path::new("/dev/null"), 100, SOON).bytes.unwrap(), b"");
-        assert_eq!(read(Path::new("/dev/zero"), 100, SOON).bytes.unwrap(), [0; 101]);
+        assert_eq!(read(Path::new("/dev/null"), 100, SOON, Duration::ZERO).bytes.unwrap(), b"");
+        assert_eq!(read(Path::new("/dev/zero"), 100, SOON, Duration::ZERO).bytes.unwrap(), [0; 101]);
+    }
+
+    #[test]
+    fn what_was_handed_over_is_taken_however_late_softstop_comes_to_it() {
+        let path = place("late");
+        let text = [b'x'; 20_000];
+        std::fs::write(&path, text).unwrap();
+        let Reader { pid, pipe } = start(&path, 1 << 20).unwrap();
+        while reap::peek_at(pid).is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut bytes = Vec::new();
+        assert!(collect(&pipe, 1 << 20, Instant::now(), &mut bytes), "{} bytes", bytes.len());
+        assert_eq!(bytes, text);
+        super::reap(pid);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn one_that_only_waits_for_a_processor_is_waited_for() {
+        let path = place("starved");
+        std::fs::write(&path, b"text").unwrap();
+        let all = (0..20).map(|_| read(&path, 100, Duration::ZERO, SOON).bytes);
+        let late = all.filter(|bytes| !matches!(bytes, Ok(text) if text == b"text")).count();
+        // A disk that is busy may have had some of them to itself for a moment.
+        assert!(late < 10, "{late} of 20");
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn one_that_is_late_is_given_up() {
         let began = Instant::now();
-        let late = read(Path::new("/dev/zero"), usize::MAX / 2, Duration::from_millis(50));
+        let late = read(Path::new("/dev/zero"), usize::MAX / 2, Duration::from_millis(50), Duration::from_millis(50));
         assert_eq!(late.bytes.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() < SOON);
     }

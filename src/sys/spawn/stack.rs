@@ -26,7 +26,7 @@ pub fn kernel_stack(pid: i32, limit: Duration) -> Stack {
     if procfs::check_namespace().is_err() {
         return Stack::default();
     }
-    let read = reader::read(Path::new(&format!("/proc/{pid}/stack")), TEXT, limit);
+    let read = reader::read(Path::new(&format!("/proc/{pid}/stack")), TEXT, limit, Duration::ZERO);
     let functions = read.bytes.map(|text| parse_stack(&String::from_utf8_lossy(&text)));
     Stack { functions: functions.unwrap_or_default(), held: read.held }
 }

@@ -121,7 +121,7 @@ fn wait(pid: i32, limit: Duration) -> Written {
 }
 
 /// It waits for a processor, not for a file system, or has just ended. False where /proc does not say.
-fn is_runnable(pid: i32) -> bool {
+pub(super) fn is_runnable(pid: i32) -> bool {
     matches!(procfs::snapshot(pid).state, Some('R' | 'Z'))
 }
 
