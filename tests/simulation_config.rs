@@ -5,33 +5,44 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests use every processor")]
 
+mod declared;
 mod mistakes;
+#[path = "declared/schema.rs"]
+mod schema;
 #[path = "world/seeds.rs"]
 mod seeds;
 mod support;
 
 use std::collections::BTreeMap;
 
+use declared::{section_of, takes};
 use mistakes::edits::{Mistake, from_seed};
-use mistakes::types::{VALUES, takes};
+use mistakes::types::VALUES;
+use mistakes::valid::handlers;
 use mistakes::{env, judge};
+use schema::{Checker, schema};
 use seeds::{number, play_all};
-use softstop::config::check::keys::{self, Section};
+use softstop::config::check::declare::tables;
 use softstop::config::check::{decode, read};
 use support::{Dir, Launch};
+
+thread_local! {
+    static CHECKER: Checker = Checker::new(schema());
+}
 
 #[test]
 fn a_configuration_is_refused_where_it_is_wrong_or_can_be_lived() {
     let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 20_000));
     let (tallies, broken) = play_all(from, count, |seed, refused: &mut BTreeMap<&str, [u64; 2]>| {
         let mistake = from_seed(seed);
-        let was = judge(&mistake);
+        let was = CHECKER.with(|checker| judge(&mistake).and_then(|was| as_the_schema_has_it(checker, &mistake, was)));
         was.iter().for_each(|was| refused.entry(mistake.kind).or_default()[usize::from(*was)] += 1);
         was.is_ok()
     });
     if let Some(seed) = broken {
         let mistake = from_seed(seed);
-        let wrong = judge(&mistake).unwrap_err();
+        let was = judge(&mistake);
+        let wrong = CHECKER.with(|c| was.and_then(|was| as_the_schema_has_it(c, &mistake, was))).unwrap_err();
         let text = String::from_utf8_lossy(&mistake.bytes);
         panic!("SOFTSTOP_SEED={seed} SOFTSTOP_SCENARIOS=1: {}: {wrong}\n{text}", mistake.kind)
     }
@@ -48,59 +59,59 @@ fn a_configuration_is_refused_where_it_is_wrong_or_can_be_lived() {
 }
 
 /// A table, what stands above its keys, the keys it needs, and what stands below.
-type Site = (&'static Section, &'static str, &'static [(&'static str, &'static str)], &'static str);
+type Site = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
 
 /// Where a key may stand: what is above it, and what its table needs besides.
 const SITES: &[Site] = &[
-    (&keys::TOP, "", &[], PROCESS),
-    (&keys::HTTP, "[http]\n", &[("listen", "9180")], PROCESS),
-    (&keys::PRESTOP, "[http]\nlisten = 9180\n[http.prestop]\n", &[("from", "'10.0.0.0/8'")], PROCESS),
-    (&keys::CONTROL, "[control]\n", &[("socket", "'off'")], PROCESS),
-    (&keys::SIDECAR, "[sidecar]\n", &[("follow", "'web'")], PROCESS),
-    (&keys::STRAGGLERS, "[stragglers]\n", &[], PROCESS),
-    (&keys::STRAGGLERS, "[[process]]\nname='web'\ncommand=['x']\n[process.stragglers]\n", &[], ""),
-    (&keys::LOG, "[log]\n", &[], PROCESS),
-    (&keys::PROCESS, "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
+    ("the top level", "", &[], PROCESS),
+    ("[http]", "[http]\n", &[("listen", "9180")], PROCESS),
+    ("[http.prestop]", "[http]\nlisten = 9180\n[http.prestop]\n", &[("from", "'10.0.0.0/8'")], PROCESS),
+    ("[control]", "[control]\n", &[("socket", "'off'")], PROCESS),
+    ("[sidecar]", "[sidecar]\n", &[("follow", "'web'")], PROCESS),
+    ("stragglers", "[stragglers]\n", &[], PROCESS),
+    ("stragglers", "[[process]]\nname='web'\ncommand=['x']\n[process.stragglers]\n", &[], ""),
+    ("[log]", "[log]\n", &[], PROCESS),
+    ("[[process]]", "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
     (
-        &keys::PROCESS,
+        "[[process]]",
         "[[process]]\nname='db'\ncommand=['x']\n[[process]]\n",
         &[("name", "'web'"), ("command", "['x']")],
         "",
     ),
-    (&keys::BACKOFF, "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
-    (&keys::DIAGNOSE, "[[process]]\nname='web'\ncommand=['x']\n[process.diagnose]\n", &[("signal", "'QUIT'")], ""),
-    (&keys::RUNG, "[[process]]\nname='web'\ncommand=['x']\n[[process.stop]]\n", &[("signal", "'INT'")], ""),
-    (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.startup]\n", EXEC, ""),
-    (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.readiness]\n", EXEC, ""),
-    (&keys::PROBE, "[[process]]\nname='web'\ncommand=['x']\n[process.liveness]\n", EXEC, ""),
-    (&keys::TASK, "[[process]]\nname='web'\ncommand=['x']\n[[process.post_start]]\n", EXEC, ""),
-    (&keys::TASK, "[[process]]\nname='web'\ncommand=['x']\n[process.pre_stop]\n", EXEC, ""),
-    (&keys::TASK, "[[init]]\n", EXEC, PROCESS),
-    (&keys::STEP, "[[drain]]\n", EXEC, PROCESS),
-    (&keys::STEP, "[[post_stop]]\n", EXEC, PROCESS),
-    (&keys::TASK, "[[drain]]\n[[drain.parallel]]\n", EXEC, PROCESS),
-    (&keys::HTTP_GET, "[[init]]\n[init.http_get]\n", PORT, PROCESS),
-    (&keys::HTTP_GET, "[[process]]\nname='web'\ncommand=['x']\n[process.liveness.http_get]\n", PORT, ""),
-    (&keys::HTTP_POST, "[[drain]]\n[drain.http_post]\n", PORT, PROCESS),
-    (&keys::TCP_SOCKET, "[[init]]\n[init.tcp_socket]\n", PORT, PROCESS),
-    (&keys::SIGNAL, "[[drain]]\n[drain.signal]\n", &[("process", "'web'"), ("signal", "'HUP'")], PROCESS),
-    (&keys::SIGNAL, "[[init]]\n[init.signal]\n", &[("command", "'web'"), ("signal", "'HUP'")], PROCESS),
-    (&keys::WAIT_IDLE, "[[drain]]\n[drain.wait_idle]\n", PORT, PROCESS),
-    (&keys::WAIT_HTTP, "[[init]]\n[init.wait_http]\n", PORT, PROCESS),
+    ("backoff", "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
+    ("diagnose", "[[process]]\nname='web'\ncommand=['x']\n[process.diagnose]\n", &[("signal", "'QUIT'")], ""),
+    ("stop", "[[process]]\nname='web'\ncommand=['x']\n[[process.stop]]\n", &[("signal", "'INT'")], ""),
+    ("a probe", "[[process]]\nname='web'\ncommand=['x']\n[process.startup]\n", EXEC, ""),
+    ("a probe", "[[process]]\nname='web'\ncommand=['x']\n[process.readiness]\n", EXEC, ""),
+    ("a probe", "[[process]]\nname='web'\ncommand=['x']\n[process.liveness]\n", EXEC, ""),
+    ("a task", "[[process]]\nname='web'\ncommand=['x']\n[[process.post_start]]\n", EXEC, ""),
+    ("a task", "[[process]]\nname='web'\ncommand=['x']\n[process.pre_stop]\n", EXEC, ""),
+    ("a task", "[[init]]\n", EXEC, PROCESS),
+    ("a step", "[[drain]]\n", EXEC, PROCESS),
+    ("a step", "[[post_stop]]\n", EXEC, PROCESS),
+    ("a task", "[[drain]]\n[[drain.parallel]]\n", EXEC, PROCESS),
+    ("http_get", "[[init]]\n[init.http_get]\n", PORT, PROCESS),
+    ("http_get", "[[process]]\nname='web'\ncommand=['x']\n[process.liveness.http_get]\n", PORT, ""),
+    ("http_post", "[[drain]]\n[drain.http_post]\n", PORT, PROCESS),
+    ("tcp_socket", "[[init]]\n[init.tcp_socket]\n", PORT, PROCESS),
+    ("signal", "[[drain]]\n[drain.signal]\n", &[("process", "'web'"), ("signal", "'HUP'")], PROCESS),
+    ("signal", "[[init]]\n[init.signal]\n", &[("command", "'web'"), ("signal", "'HUP'")], PROCESS),
+    ("wait_idle", "[[drain]]\n[drain.wait_idle]\n", PORT, PROCESS),
+    ("wait_http", "[[init]]\n[init.wait_http]\n", PORT, PROCESS),
     (
-        &keys::JSON,
+        "json",
         "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.json]\n",
         &[("pointer", "'/x'"), ("equals", "0")],
         PROCESS,
     ),
     (
-        &keys::METRIC,
+        "metric",
         "[[drain]]\n[drain.wait_http]\nport = 80\n[drain.wait_http.metric]\n",
         &[("name", "'x'"), ("at_most", "0")],
         PROCESS,
     ),
-    (&keys::WAIT_FILE, "[[init]]\n[init.wait_file]\n", &[("path", "'/x'")], PROCESS),
-    (&keys::WAIT_PROCESS, "[[drain]]\n[drain.wait_process]\n", &[("name", "'web'")], PROCESS),
+    ("wait_file", "[[init]]\n[init.wait_file]\n", &[("path", "'/x'")], PROCESS),
+    ("wait_process", "[[drain]]\n[drain.wait_process]\n", &[("name", "'web'")], PROCESS),
 ];
 const PROCESS: &str = "[[process]]\nname='web'\ncommand=['x']\n";
 const EXEC: &[(&str, &str)] = &[("exec", "['x']")];
@@ -108,9 +119,10 @@ const PORT: &[(&str, &str)] = &[("port", "80")];
 
 /// The table at its site with these keys: the lines that they stand in.
 fn at_site(site: usize, given: &[(&str, &str)]) -> (String, Vec<std::ops::Range<usize>>) {
-    let (_, above, needed, below) = SITES[site];
+    let (title, above, needed, below) = SITES[site];
+    let handlers = handlers(title);
     let mut text = above.to_owned();
-    let is_handler = |key: &str| keys::HANDLERS.contains(&key) || key == "parallel";
+    let is_handler = |key: &str| handlers.contains(&key) || key == "parallel";
     for (key, value) in needed {
         if !given.iter().any(|(k, _)| k == key || is_handler(k) && is_handler(key)) {
             text += &format!("{key} = {value}\n");
@@ -135,12 +147,13 @@ fn every_key_with_every_value() {
     let mut refused = 0u64;
     let mut judge = |mistake: Mistake| {
         states += 1;
-        match judge(&mistake) {
+        match CHECKER.with(|c| judge(&mistake).and_then(|was| as_the_schema_has_it(c, &mistake, was))) {
             Ok(was) => refused += u64::from(was),
             Err(wrong) => panic!("{wrong}\n{}", String::from_utf8_lossy(&mistake.bytes)),
         }
     };
-    for (site, (section, ..)) in SITES.iter().enumerate() {
+    for (site, (title, ..)) in SITES.iter().enumerate() {
+        let section = section_of(title);
         for key in section.keys {
             for (value, kind) in VALUES {
                 let (text, places) = at_site(site, &[(key, value)]);
@@ -164,10 +177,23 @@ fn every_key_with_every_value() {
             }
         }
     }
-    let covered = |s: &&&Section| SITES.iter().any(|(section, ..)| section.title == s.title);
-    assert_eq!(keys::SECTIONS.iter().filter(covered).count(), keys::SECTIONS.len(), "a table has no site");
+    for table in tables() {
+        assert!(SITES.iter().any(|(title, ..)| *title == table.section.title), "{} has no site", table.section.title);
+    }
     println!("{states} states, {refused} of them refused");
     println!("I11: {states} states put it to the test");
+}
+
+/// An editor that goes by docs/softstop.schema.json marks nothing that is right, and every value of another type.
+fn as_the_schema_has_it(checker: &Checker, mistake: &Mistake, refused: bool) -> Result<bool, String> {
+    let another_type = mistake.refused && ["a value", "a value of another type"].contains(&mistake.kind);
+    if refused && !another_type {
+        return Ok(refused);
+    }
+    match checker.accepts(std::str::from_utf8(&mistake.bytes).unwrap_or_default()) {
+        Some(accepted) if accepted == refused => Err(format!("the schema says {accepted}, the reader {}", !refused)),
+        _ => Ok(refused),
+    }
 }
 
 const PAIRED: &[&str] = &["\"1s\"", "\"2h\"", "1", "[\"x\"]", "{ port = 80 }", "\"web\"", "true"];

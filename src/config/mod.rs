@@ -8,6 +8,7 @@ pub mod expand;
 pub mod fit;
 pub mod listen;
 pub mod network;
+pub mod place;
 pub mod platform;
 pub mod prestop;
 pub mod problem;
@@ -423,9 +424,15 @@ pub struct Backoff {
     pub reset: Duration,
 }
 
+impl Backoff {
+    pub const INITIAL: Duration = Duration::from_secs(1);
+    pub const MAX: Duration = Duration::from_secs(300);
+    pub const RESET: Duration = Duration::from_secs(600);
+}
+
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(300), reset: Duration::from_secs(600) }
+        Backoff { initial: Backoff::INITIAL, max: Backoff::MAX, reset: Backoff::RESET }
     }
 }
 
@@ -496,13 +503,15 @@ pub struct Task {
 }
 
 impl Task {
+    pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+
     pub fn new(name: impl Into<String>, handler: Handler) -> Task {
         Task {
             name: name.into(),
             handler,
             timeout: None,
             retries: Retries::Count(0),
-            retry_delay: Duration::from_secs(1),
+            retry_delay: Task::RETRY_DELAY,
             on_failure: OnFailure::Ignore,
         }
     }
@@ -637,14 +646,20 @@ pub struct Probe {
 }
 
 impl Probe {
+    pub const INITIAL_DELAY: Duration = Duration::ZERO;
+    pub const PERIOD: Duration = Duration::from_secs(10);
+    pub const TIMEOUT: Duration = Duration::from_secs(1);
+    pub const SUCCESS_THRESHOLD: u32 = 1;
+    pub const FAILURE_THRESHOLD: u32 = 3;
+
     pub fn new(handler: Handler) -> Probe {
         Probe {
             handler,
-            initial_delay: Duration::ZERO,
-            period: Duration::from_secs(10),
-            timeout: Duration::from_secs(1),
-            success_threshold: 1,
-            failure_threshold: 3,
+            initial_delay: Probe::INITIAL_DELAY,
+            period: Probe::PERIOD,
+            timeout: Probe::TIMEOUT,
+            success_threshold: Probe::SUCCESS_THRESHOLD,
+            failure_threshold: Probe::FAILURE_THRESHOLD,
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use softstop::config::check::keys::{self, Section};
-
+use super::super::declared::{is_needed, takes};
 use super::draw::Draw;
 use super::types;
 use super::valid::{Valid, valid};
@@ -66,7 +65,7 @@ fn misspelt(d: &mut Draw, v: &Valid) -> Option<Mistake> {
 fn of_another_type(d: &mut Draw, v: &Valid) -> Option<Mistake> {
     let slot = &v.slots[d.below(v.slots.len() as u64) as usize];
     let (value, kind) = d.pick(types::VALUES);
-    if types::takes(slot.section, slot.key, kind) || value.contains("${") {
+    if takes(slot.section, slot.key, kind) || value.contains("${") {
         return None;
     }
     mistake("a value of another type", true, replaced(v, slot.value.clone(), value))
@@ -90,19 +89,11 @@ fn of_another_value(d: &mut Draw, v: &Valid) -> Option<Mistake> {
 
 fn missing(d: &mut Draw, v: &Valid) -> Option<Mistake> {
     let slot = &v.slots[d.below(v.slots.len() as u64) as usize];
-    let required = |section: &Section| match section.title {
-        "[[process]]" => ["name", "command"].contains(&slot.key),
-        "[http]" => slot.key == "listen",
-        "http_get" | "http_post" | "tcp_socket" => slot.key == "port",
-        "signal" | "stop" => slot.key == "signal",
-        "a probe" | "a task" | "a step" => keys::HANDLERS.contains(&slot.key) || slot.key == "parallel",
-        _ => false,
-    };
     let mut end = slot.at.end;
     if slot.inline {
         end += usize::from(v.text[end..].starts_with(", ")) * 2;
     }
-    let mut mistake = mistake("a key missing", required(slot.section), replaced(v, slot.at.start..end, ""))?;
+    let mut mistake = mistake("a key missing", is_needed(slot.section, slot.key), replaced(v, slot.at.start..end, ""))?;
     mistake.places.push(slot.header..slot.header + 1);
     if !mistake.refused {
         mistake.places.clear();

@@ -1,20 +1,6 @@
-//! Of which TOML types a key's value may be, as docs/configuration.md has it; and values of every type, edges first of all.
+//! Values of every type, edges first of all.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
-
-use softstop::config::check::keys::Section;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Type {
-    String,
-    Integer,
-    Float,
-    Boolean,
-    Date,
-    Array,
-    Table,
-}
+use super::super::declared::Type;
 
 /// A value of each type at its edges, and what people write by mistake.
 pub const VALUES: &[(&str, Type)] = &[
@@ -94,56 +80,3 @@ pub const VALUES: &[(&str, Type)] = &[
     ("{ A = \"b\\n\" }", Type::Table),
     ("{ initial = \"1m\", max = \"1s\" }", Type::Table),
 ];
-
-/// Whether the documentation lets the key have a value of that type.
-pub fn takes(section: &Section, key: &str, kind: Type) -> bool {
-    static PAGE: OnceLock<HashMap<(String, String), Vec<Type>>> = OnceLock::new();
-    let page = PAGE.get_or_init(|| documented(include_str!("../../docs/configuration.md")));
-    let types = page.get(&(section.title.to_owned(), key.to_owned())).or_else(|| {
-        // A step has the keys of a task, http_post those of http_get.
-        let base = if section.title == "a step" { "a task" } else { "http_get" };
-        page.get(&(base.to_owned(), key.to_owned()))
-    });
-    types
-        .unwrap_or_else(|| panic!("docs/configuration.md does not say the type of `{key}` in {}", section.title))
-        .contains(&kind)
-}
-
-fn documented(page: &str) -> HashMap<(String, String), Vec<Type>> {
-    let mut found = HashMap::new();
-    let mut title = String::new();
-    for line in page.lines() {
-        if let Some(rest) = line.strip_prefix("<!-- keys: ") {
-            title = rest.trim_end_matches(" -->").to_owned();
-        } else if let Some(rest) = line.strip_prefix("| `") {
-            let columns: Vec<&str> = rest.split(" | ").collect();
-            let key = columns[0].trim_end_matches('`').to_owned();
-            found.entry((title.clone(), key)).or_insert_with(|| types(columns[1], line));
-        }
-    }
-    found
-}
-
-fn types(column: &str, line: &str) -> Vec<Type> {
-    let mut types = Vec::new();
-    let mut words = column.to_owned();
-    for of in ["tables", "strings", "signals", "tasks", "integers"] {
-        words = words.replace(&format!("array of {of}"), "array").replace(&format!("table of {of}"), "table");
-    }
-    let has = |list: &[&str]| list.iter().any(|w| words.contains(w));
-    if has(&["duration", "string", "signal", "path", "word", "address", "\"", "name"]) {
-        types.push(Type::String);
-    }
-    if has(&["integer"]) || line.contains("and `9180` mean") {
-        types.push(Type::Integer);
-    }
-    if has(&["number"]) {
-        types.extend([Type::Integer, Type::Float]);
-    }
-    for (word, kind) in [("boolean", Type::Boolean), ("array", Type::Array), ("table", Type::Table)] {
-        if has(&[word]) {
-            types.push(kind);
-        }
-    }
-    types
-}

@@ -1,9 +1,10 @@
-//! Valid configurations: every table and every key that `config::check::keys` knows, drawn from a seed, and where each stands.
+//! Valid configurations: every table and every key that there is, drawn from a seed, and where each stands.
 
 use std::ops::Range;
 
-use softstop::config::check::keys::{self, Section};
+use softstop::config::check::keys::Section;
 
+use super::super::declared::{is_table, row, section_of, table, values};
 use super::draw::Draw;
 
 pub struct Valid {
@@ -36,51 +37,54 @@ enum Place {
 
 pub fn valid(d: &mut Draw) -> Valid {
     let mut b = Builder { d, out: Valid { text: String::new(), slots: Vec::new(), processes: Vec::new() }, header: 0 };
-    for key in keys::TOP.keys {
-        if !["http", "control", "log", "exit_codes", "stragglers", "sidecar", "init", "process", "drain", "post_stop"]
-            .contains(key)
-            && b.d.chance(50)
-        {
-            b.plain(&keys::TOP, key, false);
+    let top = table("the top level");
+    for row in top.rows().into_iter().filter(|row| !is_table(row) && row.name != "exit_codes") {
+        if b.d.chance(50) {
+            b.plain(top.section, row.name, false);
         }
     }
     if b.d.chance(50) {
         b.head("[http]");
-        b.plain(&keys::HTTP, "listen", false);
+        b.plain(section_of("[http]"), "listen", false);
         if b.d.chance(50) {
             // One token at the most, and a guard in any case.
             let token = b.d.pick(&["token", "token_file", "from"]);
-            b.inline_of(&keys::HTTP, "prestop", &keys::PRESTOP, &["from", token]);
+            b.inline_of(section_of("[http]"), "prestop", section_of("[http.prestop]"), &["from", token]);
         }
     }
     if b.d.chance(30) {
-        b.table("[control]", &keys::CONTROL, &["socket"]);
+        b.table("[control]", section_of("[control]"), &["socket"]);
     }
     if b.d.chance(20) {
-        b.table("[sidecar]", &keys::SIDECAR, &["follow"]);
+        b.table("[sidecar]", section_of("[sidecar]"), &["follow"]);
     }
     if b.d.chance(30) {
-        b.table("[log]", &keys::LOG, &["level", "format"]);
+        b.table("[log]", section_of("[log]"), &["level", "format"]);
     }
     if b.d.chance(30) {
-        b.table("[stragglers]", &keys::STRAGGLERS, &["wait", "signal", "timeout", "timeout_when_ended"]);
+        b.table("[stragglers]", section_of("stragglers"), &["wait", "signal", "timeout", "timeout_when_ended"]);
     }
     if b.d.chance(30) {
         b.out.text += "[exit_codes]\n143 = 0\nforced = 79\n";
     }
     for _ in 0..b.d.below(3) {
-        b.task("[[init]]", &keys::TASK, Place::Init);
+        b.task("[[init]]", section_of("a task"), Place::Init);
     }
     for i in 0..1 + b.d.below(3) as usize {
         b.process(i);
     }
     for _ in 0..b.d.below(3) {
-        b.task("[[drain]]", &keys::STEP, Place::Drain);
+        b.task("[[drain]]", section_of("a step"), Place::Drain);
     }
     for _ in 0..b.d.below(2) {
-        b.task("[[post_stop]]", &keys::STEP, Place::PostStop);
+        b.task("[[post_stop]]", section_of("a step"), Place::PostStop);
     }
     b.out
+}
+
+/// Those of its keys that say what to do.
+pub fn handlers(title: &str) -> &'static [&'static str] {
+    table(if title == "a step" { "a task" } else { title }).one_of
 }
 
 struct Builder<'a, 'd> {
@@ -110,7 +114,9 @@ impl Builder<'_, '_> {
     }
 
     fn plain(&mut self, section: &'static Section, key: &'static str, inline: bool) {
-        let value = self.d.pick(values(section, key));
+        let values = values(row(section, key));
+        assert!(!values.is_empty(), "give `{key}` of {} some examples", section.title);
+        let value = &values[self.d.below(values.len() as u64) as usize];
         self.put(section, key, inline, |b| b.out.text += value);
     }
 
@@ -170,7 +176,7 @@ impl Builder<'_, '_> {
 
     fn process(&mut self, i: usize) {
         let begin = self.out.text.len();
-        let section = &keys::PROCESS;
+        let section = section_of("[[process]]");
         self.head("[[process]]");
         let name = ["web", "agent", "worker"][i];
         self.put(section, "name", false, |b| b.out.text += &format!("\"{name}\""));
@@ -181,21 +187,25 @@ impl Builder<'_, '_> {
                 "name" | "command" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop" => {}
                 "after" if i == 0 || !self.d.chance(60) => {}
                 "after" => self.put(section, "after", false, |b| b.out.text += "{ web = \"ready\" }"),
-                "backoff" if self.d.chance(30) => self.inline(section, "backoff", &keys::BACKOFF, &[]),
+                "backoff" if self.d.chance(30) => self.inline(section, "backoff", section_of("backoff"), &[]),
                 "stop" if self.d.chance(30) => self.put(section, "stop", false, |b| {
                     b.out.text += "[ ";
                     for signal in ["\"SIGQUIT\"", "\"INT\""] {
                         b.out.text += "{ ";
-                        b.put(&keys::RUNG, "signal", true, |b| b.out.text += signal);
-                        b.put(&keys::RUNG, "wait", true, |b| b.out.text += "\"2s\"");
+                        b.put(section_of("stop"), "signal", true, |b| b.out.text += signal);
+                        b.put(section_of("stop"), "wait", true, |b| b.out.text += "\"2s\"");
                         b.close();
                         b.out.text += ", ";
                     }
                     b.out.text += "\"SIGTERM\" ]";
                 }),
                 "backoff" => {}
-                "diagnose" if self.d.chance(30) => self.inline(section, "diagnose", &keys::DIAGNOSE, &["signal"]),
-                "stragglers" if self.d.chance(30) => self.inline(section, "stragglers", &keys::STRAGGLERS, &["wait"]),
+                "diagnose" if self.d.chance(30) => {
+                    self.inline(section, "diagnose", section_of("diagnose"), &["signal"])
+                }
+                "stragglers" if self.d.chance(30) => {
+                    self.inline(section, "stragglers", section_of("stragglers"), &["wait"])
+                }
                 "stragglers" => {}
                 _ if self.d.chance(35) => self.plain(section, key, false),
                 _ => {}
@@ -203,14 +213,14 @@ impl Builder<'_, '_> {
         }
         for kind in ["startup", "readiness", "liveness"] {
             if self.d.chance(35) {
-                self.task(&format!("[process.{kind}]"), &keys::PROBE, Place::Probe);
+                self.task(&format!("[process.{kind}]"), section_of("a probe"), Place::Probe);
             }
         }
         if self.d.chance(35) {
-            self.task("[[process.post_start]]", &keys::TASK, Place::PostStart);
+            self.task("[[process.post_start]]", section_of("a task"), Place::PostStart);
         }
         if self.d.chance(35) {
-            self.task("[process.pre_stop]", &keys::TASK, Place::PreStop);
+            self.task("[process.pre_stop]", section_of("a task"), Place::PreStop);
         }
         self.out.processes.push(begin..self.out.text.len());
     }
@@ -223,8 +233,8 @@ impl Builder<'_, '_> {
                 b.out.text += "[ ";
                 for _ in 0..2 {
                     b.out.text += "{ ";
-                    if !b.handler(&keys::TASK, place, true) {
-                        b.plain(&keys::TASK, "retries", true);
+                    if !b.handler(section_of("a task"), place, true) {
+                        b.plain(section_of("a task"), "retries", true);
                     }
                     b.close();
                     b.out.text += ", ";
@@ -235,7 +245,7 @@ impl Builder<'_, '_> {
             let waits = self.handler(section, place, false);
             let no_more: &[&str] = if waits { &["retries", "retry_delay"] } else { &[] };
             for key in section.keys {
-                if !keys::HANDLERS.contains(key)
+                if !handlers(section.title).contains(key)
                     && !no_more.contains(key)
                     && !["parallel", "reserve", "essential", "when", "name", "on_failure"].contains(key)
                     && self.d.chance(35)
@@ -266,23 +276,21 @@ impl Builder<'_, '_> {
 
     /// Whether it is one that waits until something holds.
     fn handler(&mut self, section: &'static Section, place: Place, inside: bool) -> bool {
-        let probe = place == Place::Probe;
-        let allowed: &[&'static str] = if probe { keys::PROBE_HANDLERS } else { keys::HANDLERS };
-        let handler = self.d.pick(allowed);
+        let handler = self.d.pick(handlers(section.title));
         match handler {
             "exec" => self.plain(section, "exec", inside),
-            "http_get" => self.inline_in(section, "http_get", &keys::HTTP_GET, &["port"], inside),
-            "http_post" => self.inline_in(section, "http_post", &keys::HTTP_POST, &["port"], inside),
-            "tcp_socket" => self.inline_in(section, "tcp_socket", &keys::TCP_SOCKET, &["port"], inside),
+            "http_get" => self.inline_in(section, "http_get", section_of("http_get"), &["port"], inside),
+            "http_post" => self.inline_in(section, "http_post", section_of("http_post"), &["port"], inside),
+            "tcp_socket" => self.inline_in(section, "tcp_socket", section_of("tcp_socket"), &["port"], inside),
             "signal" if !matches!(place, Place::Init | Place::PostStop) => {
                 // By its command a process of somebody else is meant.
                 let who = if self.d.chance(70) { "process" } else { "command" };
-                self.some_of(section, "signal", &keys::SIGNAL, &[who, "signal"], &[], inside);
+                self.some_of(section, "signal", section_of("signal"), &[who, "signal"], &[], inside);
             }
             "wait_idle" if matches!(place, Place::Drain | Place::PostStop | Place::PreStop) => {
                 let port = if self.d.chance(50) { "port" } else { "ports" };
                 let more = &["connections", "silent", "quiet", "minimum", "ignore"];
-                self.some_of(section, "wait_idle", &keys::WAIT_IDLE, &[port], more, inside);
+                self.some_of(section, "wait_idle", section_of("wait_idle"), &[port], more, inside);
                 return true;
             }
             "wait_http" => {
@@ -291,19 +299,19 @@ impl Builder<'_, '_> {
                     1 => &["host", "json"],
                     _ => &["path", "metric"],
                 };
-                self.some_of(section, "wait_http", &keys::WAIT_HTTP, &["port"], more, inside);
+                self.some_of(section, "wait_http", section_of("wait_http"), &["port"], more, inside);
                 return true;
             }
             "wait_file" => {
                 let more = if self.d.chance(50) { "exists" } else { "contains" };
-                self.some_of(section, "wait_file", &keys::WAIT_FILE, &["path"], &[more], inside);
+                self.some_of(section, "wait_file", section_of("wait_file"), &["path"], &[more], inside);
                 return true;
             }
             "wait_process" => {
                 // The only process that is there for certain is the one whose hooks these may be.
                 let of_a_process = matches!(place, Place::Drain) && self.d.chance(60);
                 let (who, more): (&str, &[&str]) = if of_a_process { ("name", &["until"]) } else { ("command", &[]) };
-                self.some_of(section, "wait_process", &keys::WAIT_PROCESS, &[who], more, inside);
+                self.some_of(section, "wait_process", section_of("wait_process"), &[who], more, inside);
                 return true;
             }
             _ => self.plain(section, "sleep", inside),
@@ -329,10 +337,10 @@ impl Builder<'_, '_> {
                     match *key {
                         "json" => {
                             let is = if b.d.chance(50) { "equals" } else { "at_most" };
-                            b.some_of(section, "json", &keys::JSON, &["pointer", is], &[], true);
+                            b.some_of(section, "json", section_of("json"), &["pointer", is], &[], true);
                         }
                         "metric" => {
-                            b.some_of(section, "metric", &keys::METRIC, &["name", "at_most"], &["labels"], true);
+                            b.some_of(section, "metric", section_of("metric"), &["name", "at_most"], &["labels"], true);
                         }
                         _ => b.plain(section, key, true),
                     }
@@ -341,81 +349,5 @@ impl Builder<'_, '_> {
             b.close();
             b.header = header;
         });
-    }
-}
-
-/// Values that any key of that name takes. A new key must be given some: the test fails without.
-pub fn values(section: &Section, key: &str) -> &'static [&'static str] {
-    match (section.title, key) {
-        (_, "grace") => &["\"30s\"", "\"1m\"", "'45s'"],
-        (_, "kill_reserve") => &["\"1s\"", "\"500ms\""],
-        (_, "stop_reserve") => &["\"2s\"", "\"0s\""],
-        (_, "stop_on") => &["[\"SIGTERM\", \"SIGINT\"]", "[\"SIGRTMIN+3\"]"],
-        (_, "forward") => &["\"all\"", "\"caught\""],
-        (_, "readiness_on_drain") => &["\"fail\"", "\"keep\""],
-        (_, "report" | "working_dir") => &["\"/tmp/x\"", "\"relative\""],
-        (_, "termination_log") => &["\"\"", "\"/dev/termination-log\""],
-        (_, "listen") => &["\"0.0.0.0:9180\"", "9180", "\":9180\"", "\"[::]:9180\"", "\"${NONE:-9180}\""],
-        (_, "token") => &["\"0123456789abcdef\"", "\"${NONE:-0123456789abcdef}\""],
-        (_, "token_file") => &["\"/run/secrets/prestop\""],
-        (_, "from") => &["\"10.244.7.1\"", "[\"10.244.0.0/16\", \"fd00::/8\"]", "\"${NONE:-127.0.0.1}\""],
-        (_, "follow") => &["\"worker\"", "\"${NONE:-nginx}\""],
-        (_, "appear_within") => &["\"5m\"", "\"1ms\""],
-        (_, "essential") => &["true", "false"],
-        (_, "socket") => &["\"/run/softstop.sock\"", "\"@name\"", "\"off\""],
-        (_, "level") => &["\"error\"", "\"warn\"", "\"info\"", "\"debug\""],
-        (_, "format") => &["\"text\"", "\"json\""],
-        ("[[process]]" | "wait_process", "name") => &["\"web\""],
-        ("metric", "name") => &["\"in_flight\"", "\"a:b_2\""],
-        ("wait_process" | "signal", "command") => &["\"nginx\"", "\"${HOST}\""],
-        (_, "ports") => &["[8080]", "[8080, 8443, 8080]", "\"auto\""],
-        (_, "connections") => &["0", "3"],
-        (_, "silent" | "quiet" | "minimum") => &["\"2s\"", "\"0s\""],
-        (_, "ignore") => &["[]", "[\"10.0.0.0/8\", \"loopback\", \"::1\"]", "\"::ffff:10.0.0.7,[fd00::7]\""],
-        (_, "status") => &["200", "\"2xx\"", "\"5xx\""],
-        (_, "pointer") => &["\"\"", "\"/in_flight\"", "\"/a~1b/0\""],
-        (_, "equals") => &["0", "\"done\"", "true", "1.5"],
-        (_, "at_most") => &["0", "2.5", "-1"],
-        (_, "labels") => &["{ method = \"GET\" }", "{ }"],
-        (_, "exists") => &["true", "false"],
-        (_, "contains") => &["\"done\""],
-        (_, "until") => &["\"ended\"", "\"ready\""],
-        (_, "name") => &["\"a name\"", "\"é日\""],
-        (_, "command" | "exec") => &["[\"true\"]", "['sh', '-c', 'echo $HOME']", "[\"a\", \"${HOST}\"]"],
-        (_, "user" | "group") => &["\"www-data\"", "1000", "0"],
-        (_, "env" | "headers") => &["{ A = \"b\", TOKEN = \"${HOST:-none}\" }", "{ }"],
-        (_, "stdin") => &["\"null\"", "\"inherit\""],
-        (_, "output") => &["\"inherit\"", "\"prefix\"", "\"json\""],
-        (_, "restart") => &["\"always\"", "\"on_failure\"", "\"never\""],
-        (_, "max_restarts") => &["0", "5", "1000000"],
-        (_, "main") => &["true", "false"],
-        (_, "on_exit") => &["\"stop\"", "\"stop_on_failure\"", "\"continue\""],
-        (_, "stop") => &["\"SIGTERM\"", "\"15\"", "[\"SIGQUIT\"]"],
-        (_, "signal_to") => &["\"process\"", "\"group\""],
-        (_, "initial") => &["\"1s\"", "\"10ms\""],
-        (_, "max") => &["\"5m\"", "\"1h\""],
-        (_, "reset") => &["\"10m\""],
-        (_, "diagnose") => &["\"SIGQUIT\"", "\"3\""],
-        (_, "timeout_when_ended") => &["\"3s\"", "\"0s\""],
-        ("signal" | "stop" | "diagnose" | "stragglers", "signal") => &["\"SIGUSR1\"", "\"HUP\""],
-        (_, "wait") => &["\"1s\""],
-        (_, "initial_delay") => &["\"0s\"", "\"3s\""],
-        (_, "period" | "retry_delay") => &["\"1s\"", "\"10ms\""],
-        ("stragglers", "timeout") => &["\"5s\"", "\"0s\""],
-        (_, "timeout") => &["\"5s\"", "\"1m30s\""],
-        (_, "success_threshold") => &["1"],
-        (_, "failure_threshold") => &["1", "30"],
-        (_, "retries") => &["0", "3", "1000"],
-        (_, "reserve") => &["\"1s\"", "\"0s\""],
-        (_, "when") => &["\"requested\"", "\"always\""],
-        (_, "sleep") => &["\"1s\"", "\"2s\""],
-        (_, "host") => &["\"db\"", "\"::1\"", "\"10.0.0.7\""],
-        (_, "port") => &["8080", "1", "65535", "\"${NONE:-80}\""],
-        (_, "path") => &["\"/\"", "\"/a?b=c\""],
-        (_, "json" | "metric") => panic!("drawn key by key"),
-        (_, "body") => &["\"\"", "'{}'"],
-        ("signal", "process") => &["\"web\""],
-        // Tables: drawn key by key.
-        _ => panic!("give `{key}` of {} some values", section.title),
     }
 }

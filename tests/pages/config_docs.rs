@@ -1,36 +1,23 @@
-//! docs/configuration.md against the reader: every key is documented, none is invented, every example is valid.
+//! docs/configuration.md against the reader: its tables are made of the declared keys, every example is valid.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use softstop::config::check::{keys, read};
+use softstop::config::check::read;
+
+use crate::declared::page::{is_complete, with_tables};
+use crate::declared::{is_as_made, words};
 
 const DOC: &str = include_str!("../../docs/configuration.md");
 
-/// The keys of each table in the page: the first column of the rows that follow `<!-- keys: TITLE -->`.
-fn documented() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let mut tables = BTreeMap::new();
-    for part in DOC.split("<!-- keys: ").skip(1) {
-        let (title, rest) = part.split_once(" -->").expect("a marker ends");
-        let rows = rest.trim_start().lines().take_while(|line| line.starts_with('|')).skip(2);
-        let keys = rows.filter_map(|row| row.split('`').nth(1)).collect();
-        assert!(tables.insert(title, keys).is_none(), "{title} is there twice");
-    }
-    tables
+#[test]
+fn the_tables_of_the_page_are_made_of_the_declared_keys() {
+    is_complete(DOC);
+    is_as_made("docs/configuration.md", &with_tables(DOC));
 }
 
 #[test]
-fn every_key_is_documented_and_none_is_invented() {
-    let mut documented = documented();
-    // Said once: what a step shares with a task and a POST with a GET.
-    for (title, base) in [(keys::STEP.title, keys::TASK.title), (keys::HTTP_POST.title, keys::HTTP_GET.title)] {
-        let base = documented[base].clone();
-        documented.get_mut(title).expect("it is documented").extend(base);
-    }
-    for section in keys::SECTIONS {
-        let known: BTreeSet<&str> = section.keys.iter().copied().collect();
-        assert_eq!(documented.remove(section.title), Some(known), "{}", section.title);
-    }
-    assert_eq!(documented, BTreeMap::new());
+fn the_words_of_the_fuzzers_are_made_of_the_declared_keys() {
+    is_as_made("fuzz/dict/config.dict", &words::dictionary());
 }
 
 #[test]

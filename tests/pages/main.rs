@@ -2,9 +2,14 @@
 
 mod config_docs;
 mod config_errors;
+mod config_schema;
+#[path = "../declared/mod.rs"]
+mod declared;
 mod docs;
 mod fuzz_corpus;
 mod layering;
 mod module_graph;
 mod pod_rules;
 mod reliability;
+#[path = "../declared/schema.rs"]
+mod schema;

@@ -3,6 +3,8 @@
 
 #![allow(warnings)]
 
+#[path = "TESTS/declared/mod.rs"]
+mod declared;
 #[path = "TESTS/mistakes/mod.rs"]
 mod mistakes;
 #[path = "TESTS/outlet/mod.rs"]

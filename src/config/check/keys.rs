@@ -1,170 +1,18 @@
-//! Every key a configuration may have, table by table: one list for the reader, its "did you mean" and the documentation's
-//! test (`tests/pages/config_docs.rs`).
+//! A key that is none: what it was meant to be, or where it belongs. Pure.
 
+use super::declare::Declared;
+use super::handler::Handlers;
 use super::other_tools;
+use super::process::ProcessKeys;
+use super::settings::TopKeys;
+use super::task::{StepKeys, TaskKeys};
 
-/// A kind of table and what may stand in it.
+/// A kind of table and what may stand in it: made where the table is declared.
 pub struct Section {
     /// As it is written in a file, for messages.
     pub title: &'static str,
     pub keys: &'static [&'static str],
 }
-
-pub const TOP: Section = Section {
-    title: "the top level",
-    keys: &[
-        "grace",
-        "kill_reserve",
-        "stop_reserve",
-        "stop_on",
-        "forward",
-        "readiness_on_drain",
-        "report",
-        "termination_log",
-        "http",
-        "control",
-        "log",
-        "exit_codes",
-        "stragglers",
-        "sidecar",
-        "init",
-        "process",
-        "drain",
-        "post_stop",
-    ],
-};
-
-pub const HTTP: Section = Section { title: "[http]", keys: &["listen", "prestop"] };
-pub const PRESTOP: Section = Section { title: "[http.prestop]", keys: &["token", "token_file", "from"] };
-pub const CONTROL: Section = Section { title: "[control]", keys: &["socket"] };
-pub const SIDECAR: Section = Section { title: "[sidecar]", keys: &["follow", "appear_within"] };
-pub const LOG: Section = Section { title: "[log]", keys: &["level", "format"] };
-
-pub const PROCESS: Section = Section {
-    title: "[[process]]",
-    keys: &[
-        "name",
-        "command",
-        "user",
-        "group",
-        "working_dir",
-        "env",
-        "stdin",
-        "output",
-        "restart",
-        "backoff",
-        "max_restarts",
-        "main",
-        "on_exit",
-        "after",
-        "stop",
-        "diagnose",
-        "signal_to",
-        "stragglers",
-        "startup",
-        "readiness",
-        "liveness",
-        "post_start",
-        "pre_stop",
-    ],
-};
-
-pub const BACKOFF: Section = Section { title: "backoff", keys: &["initial", "max", "reset"] };
-pub const DIAGNOSE: Section = Section { title: "diagnose", keys: &["signal", "wait"] };
-pub const STRAGGLERS: Section =
-    Section { title: "stragglers", keys: &["wait", "signal", "timeout", "timeout_when_ended"] };
-pub const RUNG: Section = Section { title: "stop", keys: &["signal", "wait"] };
-
-pub const PROBE: Section = Section {
-    title: "a probe",
-    keys: &[
-        "exec",
-        "http_get",
-        "tcp_socket",
-        "initial_delay",
-        "period",
-        "timeout",
-        "success_threshold",
-        "failure_threshold",
-    ],
-};
-
-/// A list of keys with the handlers in its middle.
-macro_rules! with_handlers {
-    ([$($before:literal),*], [$($after:literal),*]) => {
-        &[
-            $($before,)*
-            "exec",
-            "http_get",
-            "http_post",
-            "tcp_socket",
-            "sleep",
-            "signal",
-            "wait_idle",
-            "wait_http",
-            "wait_file",
-            "wait_process",
-            $($after,)*
-        ]
-    };
-}
-
-pub const TASK: Section =
-    Section { title: "a task", keys: with_handlers!(["name"], ["timeout", "retries", "retry_delay", "on_failure"]) };
-
-pub const STEP: Section = Section {
-    title: "a step",
-    keys: with_handlers!(
-        ["name"],
-        ["timeout", "retries", "retry_delay", "on_failure", "reserve", "essential", "when", "parallel"]
-    ),
-};
-
-pub const HTTP_GET: Section = Section { title: "http_get", keys: &["host", "port", "path", "headers"] };
-pub const HTTP_POST: Section = Section { title: "http_post", keys: &["host", "port", "path", "headers", "body"] };
-pub const TCP_SOCKET: Section = Section { title: "tcp_socket", keys: &["host", "port"] };
-pub const SIGNAL: Section = Section { title: "signal", keys: &["process", "command", "signal"] };
-pub const WAIT_IDLE: Section =
-    Section { title: "wait_idle", keys: &["port", "ports", "connections", "silent", "quiet", "minimum", "ignore"] };
-pub const WAIT_HTTP: Section =
-    Section { title: "wait_http", keys: &["host", "port", "path", "headers", "status", "json", "metric"] };
-pub const JSON: Section = Section { title: "json", keys: &["pointer", "equals", "at_most"] };
-pub const METRIC: Section = Section { title: "metric", keys: &["name", "labels", "at_most"] };
-pub const WAIT_FILE: Section = Section { title: "wait_file", keys: &["path", "exists", "contains"] };
-pub const WAIT_PROCESS: Section = Section { title: "wait_process", keys: &["name", "command", "until"] };
-
-/// Every table with fixed keys. `[exit_codes]`, `env`, `after` and `headers` and `labels` have the user's own.
-pub const SECTIONS: &[&Section] = &[
-    &TOP,
-    &HTTP,
-    &PRESTOP,
-    &CONTROL,
-    &SIDECAR,
-    &LOG,
-    &PROCESS,
-    &BACKOFF,
-    &DIAGNOSE,
-    &RUNG,
-    &STRAGGLERS,
-    &PROBE,
-    &TASK,
-    &STEP,
-    &HTTP_GET,
-    &HTTP_POST,
-    &TCP_SOCKET,
-    &SIGNAL,
-    &WAIT_IDLE,
-    &WAIT_HTTP,
-    &JSON,
-    &METRIC,
-    &WAIT_FILE,
-    &WAIT_PROCESS,
-];
-
-/// The keys that say what a task does.
-pub const HANDLERS: &[&str] = with_handlers!([], []);
-/// The handlers that can answer "is it well?".
-pub const PROBE_HANDLERS: &[&str] = &["exec", "http_get", "tcp_socket"];
 
 /// Words of the specification that this version does not have yet.
 const LATER: &[&str] = &["grpc"];
@@ -180,10 +28,10 @@ pub struct Unknown {
 /// What to write instead of an unknown key.
 pub fn unknown(key: &str, section: &'static Section) -> Unknown {
     if LATER.contains(&key) {
-        let handlers: Vec<&str> = section.keys.iter().filter(|k| HANDLERS.contains(k)).copied().collect();
+        let handlers: Vec<&str> = section.keys.iter().filter(|k| Handlers::SECTION.keys.contains(k)).copied().collect();
         let instead = if handlers.is_empty() { String::new() } else { format!("; write one of {}", list(&handlers)) };
         let sentence = format!("`{key}` is not in this version");
-        return Unknown { sentence, help: format!("leave it out{instead}"), meant: HANDLERS };
+        return Unknown { sentence, help: format!("leave it out{instead}"), meant: Handlers::SECTION.keys };
     }
     if key == "scheme" && section.keys.contains(&"port") {
         let sentence = "`scheme` is not in this version: requests are plain HTTP".into();
@@ -211,17 +59,17 @@ pub fn unknown(key: &str, section: &'static Section) -> Unknown {
 
 /// For a key that is right, but in another table.
 fn belongs_elsewhere(key: &str, section: &Section) -> Option<String> {
-    let at_top = section.title == TOP.title;
-    if !at_top && TOP.keys.contains(&key) {
+    let at_top = section.title == TopKeys::SECTION.title;
+    if !at_top && TopKeys::SECTION.keys.contains(&key) {
         let why = "what follows a header belongs to that table";
         return Some(format!("`{key}` belongs at the top of the file, before the first `[table]`: {why}"));
     }
-    if section.title == TASK.title && STEP.keys.contains(&key) {
+    if section.title == TaskKeys::SECTION.title && StepKeys::SECTION.keys.contains(&key) {
         return Some(format!(
             "`{key}` belongs to a `[[drain]]` or `[[post_stop]]` step, beside `parallel` if it has one"
         ));
     }
-    if !at_top || !PROCESS.keys.contains(&key) {
+    if !at_top || !ProcessKeys::SECTION.keys.contains(&key) {
         return None;
     }
     let header = match key {
@@ -251,26 +99,28 @@ pub fn list(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::probe::ProbeKeys;
+    use super::super::settings::{HttpKeys, LogKeys};
     use super::*;
 
     #[test]
     fn an_unknown_key_says_what_was_meant() {
         for (key, section, meant) in [
-            ("gracee", &TOP, "`grace`"),
-            ("terminationGracePeriodSeconds", &TOP, "`grace`"),
-            ("failureThreshold", &PROBE, "`failure_threshold`"),
-            ("initialDelaySeconds", &PROBE, "`initial_delay`"),
-            ("working-dir", &PROCESS, "`working_dir`"),
-            ("depends_on", &PROCESS, "`after`"),
-            ("processes", &TOP, "`process`"),
-            ("httpGet", &TASK, "`http_get`"),
+            ("gracee", TopKeys::SECTION, "`grace`"),
+            ("terminationGracePeriodSeconds", TopKeys::SECTION, "`grace`"),
+            ("failureThreshold", ProbeKeys::SECTION, "`failure_threshold`"),
+            ("initialDelaySeconds", ProbeKeys::SECTION, "`initial_delay`"),
+            ("working-dir", ProcessKeys::SECTION, "`working_dir`"),
+            ("depends_on", ProcessKeys::SECTION, "`after`"),
+            ("processes", TopKeys::SECTION, "`process`"),
+            ("httpGet", TaskKeys::SECTION, "`http_get`"),
         ] {
             assert_eq!(unknown(key, section).help, format!("did you mean {meant}?"), "{key}");
         }
-        assert!(unknown("grace", &HTTP).help.contains("top of the file"));
-        assert!(unknown("post_start", &TOP).help.contains("[[process.post_start]]"));
-        assert!(unknown("command", &TOP).help.contains("[[process]]"));
-        assert!(unknown("grpc", &STEP).sentence.contains("not in this version"));
-        assert!(unknown("zzz", &LOG).help.contains("`level`, `format`"));
+        assert!(unknown("grace", HttpKeys::SECTION).help.contains("top of the file"));
+        assert!(unknown("post_start", TopKeys::SECTION).help.contains("[[process.post_start]]"));
+        assert!(unknown("command", TopKeys::SECTION).help.contains("[[process]]"));
+        assert!(unknown("grpc", StepKeys::SECTION).sentence.contains("not in this version"));
+        assert!(unknown("zzz", LogKeys::SECTION).help.contains("`level`, `format`"));
     }
 }

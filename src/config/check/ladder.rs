@@ -1,69 +1,87 @@
 //! `stop`: the ladder of signals that ends a process, and `diagnose`: the signal before SIGKILL. Pure.
 
-use super::keys;
+use super::declare::{Declared, Shape, table};
+use super::kinds::{DumpSignal, Kind, Limit, Pause, Shaped, StopSignal};
 use super::reader::{Field, Reader};
-use super::values::{self, Wrong};
 use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
-use crate::signal::Signal;
 
-/// `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
-pub fn ladder(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<Rung> {
-    let example = "write stop = [ { signal = \"SIGQUIT\", wait = \"20s\" }, \"SIGTERM\" ]";
-    let rungs = field.elements().unwrap_or_else(|| vec![field.clone()]);
-    if rungs.is_empty() {
-        reader.error(&field.span(), "`stop` is empty", "leave it out for SIGTERM, or write stop = \"SIGQUIT\"");
+table! {
+    pub struct RungKeys in "stop" {
+        /// What is sent.
+        signal: StopSignal { required: true };
+        /// How long before the next one. Needed in all but the last.
+        wait: Pause { unset: "all the time there is", examples: &["\"1s\""] };
     }
-    for endless in rungs.iter().rev().skip(1).filter(|e| e.value.get_ref().get("wait").is_none()) {
-        let sentence = "the next signal never comes: this one waits for all the time there is";
-        reader.error(&endless.span(), sentence, "give it a `wait`: { signal = \"SIGQUIT\", wait = \"10s\" }");
+}
+
+/// `"SIGQUIT"`, a table, or an array of both.
+pub struct Ladder;
+
+const RUNG: &Shape = &Shape::Any(&[StopSignal::SHAPE, &Shape::Table(RungKeys::DESCRIBED)]);
+
+impl Shaped for Ladder {
+    const SHAPE: &'static Shape =
+        &Shape::Any(&[StopSignal::SHAPE, &Shape::Table(RungKeys::DESCRIBED), &Shape::Array(RUNG)]);
+}
+
+impl Kind for Ladder {
+    type Value = Vec<Rung>;
+
+    /// `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<Rung>> {
+        let rungs = field.elements().unwrap_or_else(|| vec![field.clone()]);
+        if rungs.is_empty() {
+            reader.error(&field.span(), "`stop` is empty", "leave it out for SIGTERM, or write stop = \"SIGQUIT\"");
+        }
+        for endless in rungs.iter().rev().skip(1).filter(|e| e.value.get_ref().get("wait").is_none()) {
+            let sentence = "the next signal never comes: this one waits for all the time there is";
+            reader.error(&endless.span(), sentence, "give it a `wait`: { signal = \"SIGQUIT\", wait = \"10s\" }");
+        }
+        Some(rungs.iter().filter_map(|element| rung(reader, element, help)).collect())
     }
-    rungs.iter().filter_map(|element| rung(reader, element, example)).collect()
 }
 
 fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<Rung> {
     if element.value.get_ref().is_str() {
-        return stop_signal(reader, element).map(|signal| Rung { signal, wait: None });
+        return StopSignal::read(reader, element, "").map(|signal| Rung { signal, wait: None });
     }
-    let table = reader.table(element, &keys::RUNG, example)?;
-    let wait = table.get("wait").and_then(|f| reader.duration(&f, values::PAUSE));
-    let Some(signal) = table.get("signal") else {
-        reader.missing(&table, &["signal"], "this step of `stop` has no signal", example);
-        return None;
-    };
-    stop_signal(reader, &signal).map(|signal| Rung { signal, wait })
+    let keys = reader.table::<RungKeys<'_>>(element, example)?;
+    let wait = keys.wait.read(reader);
+    if !keys.signal.is_given() {
+        reader.missing(&keys.table, &["signal"], "this step of `stop` has no signal", example);
+    }
+    keys.signal.read(reader).map(|signal| Rung { signal, wait })
+}
+
+table! {
+    pub struct DiagnoseKeys in "diagnose" {
+        /// What is sent, to whom `signal_to` says. Not SIGKILL, SIGSTOP or SIGCONT.
+        signal: DumpSignal { required: true };
+        /// How long it has to write. Out of the process's own share: its stop asks for the ladder's waits and this. Where that does not
+        /// fit, or the ladder waits for all the time there is, no more than a quarter of the share.
+        wait: Limit { examples: &["\"1s\""] } = DEFAULT_DIAGNOSE_WAIT;
+    }
 }
 
 /// `"SIGQUIT"`, or `{ signal = "SIGQUIT", wait = "1s" }`.
-pub fn diagnose(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Diagnose> {
-    let example = "write diagnose = { signal = \"SIGQUIT\", wait = \"1s\" }";
-    if field.value.get_ref().is_str() {
-        return dump_signal(reader, field).map(|signal| Diagnose { signal, wait: DEFAULT_DIAGNOSE_WAIT });
-    }
-    let table = reader.table(field, &keys::DIAGNOSE, example)?;
-    let wait = table.get("wait").and_then(|f| reader.duration(&f, values::LIMIT)).unwrap_or(DEFAULT_DIAGNOSE_WAIT);
-    let Some(signal) = table.get("signal") else {
-        reader.missing(&table, &["signal"], "`diagnose` has no signal", example);
-        return None;
-    };
-    dump_signal(reader, &signal).map(|signal| Diagnose { signal, wait })
+pub struct Dump;
+
+impl Shaped for Dump {
+    const SHAPE: &'static Shape = &Shape::Any(&[DumpSignal::SHAPE, &Shape::Table(DiagnoseKeys::DESCRIBED)]);
 }
 
-fn dump_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
-    let signal = reader.signal(field)?;
-    allowed(reader, field, values::dump_signal(signal))
-}
+impl Kind for Dump {
+    type Value = Diagnose;
 
-pub fn stop_signal(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Signal> {
-    let signal = reader.signal(field)?;
-    allowed(reader, field, values::ladder_signal(signal))
-}
-
-fn allowed(reader: &mut Reader<'_>, field: &Field<'_>, signal: Result<Signal, Wrong>) -> Option<Signal> {
-    match signal {
-        Ok(signal) => Some(signal),
-        Err(wrong) => {
-            reader.error(&field.span(), wrong.sentence, wrong.help);
-            None
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Diagnose> {
+        if field.value.get_ref().is_str() {
+            return DumpSignal::read(reader, field, "").map(|signal| Diagnose { signal, wait: DEFAULT_DIAGNOSE_WAIT });
         }
+        let keys = reader.table::<DiagnoseKeys<'_>>(field, help)?;
+        let wait = keys.wait.read(reader).unwrap_or(DEFAULT_DIAGNOSE_WAIT);
+        if !keys.signal.is_given() {
+            reader.missing(&keys.table, &["signal"], "`diagnose` has no signal", help);
+        }
+        keys.signal.read(reader).map(|signal| Diagnose { signal, wait })
     }
 }

@@ -1,12 +1,15 @@
 //! TEXT → VALID SETTINGS: reads a configuration and finds every mistake in it, not only the first. Pure.
 //!
-//! [`keys`] lists what may stand where, `reader` finds fields and notes what is wrong with its place, `scalar` gets typed
-//! values out of them, [`values`] knows what a string may mean; `task`, `handler`, `process`, `probe` and `ladder` read one
-//! table each, `relations` judges them together.
+//! Each table of the file is declared with its keys ([`declare`]) in the file that reads it: `settings` is the top, `process`, `task`,
+//! `probe` and `handler` are what stands below. `kinds` are what a value may be, [`values`] knows what a string may mean, `reader`
+//! notes what is wrong with its place, [`keys`] what an unknown key was meant to be; `relations` judges all together.
 
+mod backoff;
+pub mod declare;
 mod handler;
 mod here;
 pub mod keys;
+mod kinds;
 mod ladder;
 mod networks;
 mod other_formats;
@@ -17,24 +20,24 @@ mod process;
 mod reader;
 mod relations;
 mod scalar;
+mod settings;
 mod shell_syntax;
 mod sidecar;
 mod stragglers;
 mod task;
 pub mod values;
-mod wait;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use toml::de::DeTable;
 
+use crate::config::place::Place;
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
-use crate::config::{Config, Control, ExitCodes, Forward, Http, LogConfig, StopOn, default_kill_reserve};
-use crate::signal::Signal;
+use crate::config::{Config, default_kill_reserve};
 pub use here::Here;
-use reader::{Field, Reader, Table};
-use task::{Place, Site};
+use reader::Reader;
+use settings::TopKeys;
+use task::Site;
 
 /// A configuration is a page; a megabyte is a mistake, and would be a slow one.
 pub const MAX_BYTES: usize = 1024 * 1024;
@@ -176,30 +179,30 @@ fn syntax_error(reader: &mut Reader<'_>, span: &Span, message: &str) -> bool {
 }
 
 fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duration>) -> Config {
-    let top = reader.top(document);
+    let top = reader.top::<TopKeys<'_>>(document);
     let mut config = Config::with_defaults();
     // Reserves are not held against a grace that was refused.
     let before = reader.problems.len();
     budget(reader, &top, &mut config, grace);
     let sound = reader.problems.len() == before;
-    settings(reader, &top, &mut config);
+    settings::settings(reader, &top, &mut config);
 
-    let tables = reader.tables(top.get("process"), &keys::PROCESS, "[[process]]");
+    let tables = top.process.open(reader, "[[process]]");
     let names = process::names(reader, &tables);
     let mut processes: Vec<_> =
         tables.iter().enumerate().map(|(i, table)| process::process(reader, table, i, &names)).collect();
     let site = Site { place: Place::Init, names: &names, owner: None, fallback: "init".into() };
-    config.init = task::tasks(reader, top.get("init"), &site);
-    let drain = task::steps(reader, top.get("drain"), Place::Drain, &names);
-    let post_stop = task::steps(reader, top.get("post_stop"), Place::PostStop, &names);
+    config.init = task::tasks(reader, &top.init, &site);
+    let drain = task::steps(reader, &top.drain, Place::Drain, &names);
+    let post_stop = task::steps(reader, &top.post_stop, Place::PostStop, &names);
 
     if !reader.is_broken() {
         if processes.is_empty()
-            && top.get("sidecar").is_none()
-            && top.get("process").is_none_or(|f| f.elements().is_some())
-            && reader.can_miss(&top, &["process", "sidecar"])
+            && !top.sidecar.is_given()
+            && top.process.field.as_ref().is_none_or(|f| f.elements().is_some())
+            && reader.can_miss(&top.table, &["process", "sidecar"])
         {
-            let empty = top.get("process").map(|f| reader.source.place(&f.span(), ""));
+            let empty = top.process.span().map(|span| reader.source.place(&span, ""));
             let place = empty.unwrap_or_else(|| reader.source.whole());
             reader.error_at(vec![place], "there is no process to run", MINIMAL);
         }
@@ -219,125 +222,9 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
 }
 
 /// The grace and the reserves at the top.
-fn budget(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config, grace: Option<Duration>) {
-    let stated = top.get("grace").and_then(|f| reader.duration(&f, values::LIMIT));
+fn budget(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config, grace: Option<Duration>) {
+    let stated = top.grace.read(reader);
     config.grace = grace.or(stated).unwrap_or(config.grace);
-    let kill_reserve = top.get("kill_reserve").and_then(|f| reader.duration(&f, values::LIMIT));
-    config.kill_reserve = kill_reserve.unwrap_or(default_kill_reserve(config.grace));
-    config.stop_reserve = top.get("stop_reserve").and_then(|f| reader.duration(&f, values::PAUSE));
-}
-
-/// Everything else at the top that is no list of processes, tasks or steps.
-fn settings(reader: &mut Reader<'_>, top: &Table<'_>, config: &mut Config) {
-    config.stop_on = top.get("stop_on").and_then(|f| stop_on(reader, &f)).map(StopOn::Only).unwrap_or_default();
-    // The wrapper is as transparent as tini; what is written down here need not die of a stray SIGHUP.
-    config.forward = top.get("forward").and_then(|f| reader.word(&f)).unwrap_or(Forward::Caught);
-    config.readiness_on_drain =
-        top.get("readiness_on_drain").and_then(|f| reader.word(&f)).unwrap_or(config.readiness_on_drain);
-    config.report = top.get("report").and_then(|f| reader.path(&f));
-    if let Some(field) = top.get("termination_log") {
-        let example = "write a path, or \"\" to write none";
-        let path = reader.parsed(&field, example, |text| {
-            if text.is_empty() { Ok(None) } else { values::path("termination_log", text).map(Some) }
-        });
-        config.termination_log = path.unwrap_or_default();
-    }
-    config.http = top.get("http").and_then(|f| http(reader, &f));
-    config.control = top.get("control").and_then(|f| control(reader, &f)).unwrap_or_default();
-    config.log = top.get("log").map_or(config.log, |f| log(reader, &f, config.log));
-    config.sidecar = top.get("sidecar").and_then(|f| sidecar::sidecar(reader, &f));
-    config.stragglers = top.get("stragglers").map_or(config.stragglers, |f| stragglers::stragglers(reader, &f));
-    config.exit_codes = top.get("exit_codes").map_or_else(ExitCodes::default, |f| exit_codes(reader, &f));
-}
-
-fn stop_on(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Vec<Signal>> {
-    let example = "write stop_on = [\"SIGTERM\", \"SIGINT\", \"SIGQUIT\"]";
-    let elements = match field.elements() {
-        Some(elements) if elements.is_empty() => {
-            reader.error(&field.span(), "`stop_on` is empty: no signal could stop the container", example);
-            return None;
-        }
-        Some(elements) => elements,
-        None if field.value.get_ref().is_str() => vec![field.clone()],
-        None => {
-            reader.error(&field.span(), "`stop_on` must be an array of signals", example);
-            return None;
-        }
-    };
-    let mut list = Vec::with_capacity(elements.len());
-    for element in &elements {
-        let Some(signal) = reader.signal(element) else {
-            continue;
-        };
-        if let Err(wrong) = values::stop_request(signal) {
-            reader.error(&element.span(), wrong.sentence, wrong.help);
-        } else if list.contains(&signal) {
-            reader.warn(&element.span(), format!("{signal} is listed twice"), "leave one of them out");
-        } else {
-            list.push(signal);
-        }
-    }
-    Some(list)
-}
-
-fn http(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Http> {
-    let table = reader.table(field, &keys::HTTP, "write `[http]` and below it listen = \":9180\"")?;
-    let Some(listen) = table.get("listen") else {
-        reader.missing(
-            &table,
-            &["listen"],
-            "[http] does not say where to listen",
-            "add listen = \":9180\", or leave [http] out",
-        );
-        return None;
-    };
-    let example = "write listen = \":9180\"";
-    let listen = if listen.value.get_ref().is_integer() {
-        let port = reader.integer(&listen, 1..=65535, example)?;
-        values::listen(&port.to_string()).ok()
-    } else {
-        reader.parsed(&listen, example, values::listen)
-    };
-    let prestop = table.get("prestop").and_then(|f| prestop::prestop(reader, &f));
-    listen.map(|listen| Http { listen, prestop })
-}
-
-fn control(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Control> {
-    let table =
-        reader.table(field, &keys::CONTROL, "write `[control]` and below it socket = \"/run/softstop.sock\"")?;
-    let socket = table.get("socket")?;
-    reader.parsed(&socket, "write socket = \"/run/softstop.sock\" or socket = \"off\"", values::control)
-}
-
-fn log(reader: &mut Reader<'_>, field: &Field<'_>, defaults: LogConfig) -> LogConfig {
-    let Some(table) = reader.table(field, &keys::LOG, "write `[log]` and below it level = \"info\"") else {
-        return defaults;
-    };
-    LogConfig {
-        level: table.get("level").and_then(|f| reader.word(&f)).unwrap_or(defaults.level),
-        format: table.get("format").and_then(|f| reader.word(&f)).unwrap_or(defaults.format),
-    }
-}
-
-fn exit_codes(reader: &mut Reader<'_>, field: &Field<'_>) -> ExitCodes {
-    let example = "write `[exit_codes]` and below it 143 = 0";
-    let Some(entries) = reader.map(field, example) else {
-        return ExitCodes::default();
-    };
-    let mut codes = ExitCodes { map: BTreeMap::new(), forced: None };
-    for (key, value) in entries {
-        let name: &str = key.get_ref();
-        let from = name.parse::<u8>().ok().filter(|n| n.to_string() == name);
-        if from.is_none() && name != "forced" {
-            let help = "write a code from 0 to 255, or `forced`, the code of a stop that needed SIGKILL";
-            reader.error(&key.span(), format!("`{name}` is not an exit code"), help);
-        }
-        let to = reader.integer(&Field::new(key, value), 0..=255, "write a code from 0 to 255: 143 = 0");
-        match (from, to.and_then(|n| u8::try_from(n).ok())) {
-            (Some(from), Some(to)) => drop(codes.map.insert(from, to)),
-            (None, Some(to)) if name == "forced" => codes.forced = Some(to),
-            _ => {}
-        }
-    }
-    codes
+    config.kill_reserve = top.kill_reserve.read(reader).unwrap_or(default_kill_reserve(config.grace));
+    config.stop_reserve = top.stop_reserve.read(reader);
 }

@@ -1,6 +1,8 @@
 //! A file that is no TOML at all: what it looks like, said once instead of once a line. Pure.
 
-use super::keys::{PROCESS, TOP};
+use super::declare::Declared;
+use super::process::ProcessKeys;
+use super::settings::TopKeys;
 use super::values::command_as_array;
 use crate::config::problem::Span;
 
@@ -87,7 +89,7 @@ fn yaml(text: &str, lines: &[&str]) -> Option<(&'static str, String)> {
     }
     let commands = lines.iter().map(|line| {
         pair(line).filter(|(key, value)| {
-            let ours = TOP.keys.contains(key) || PROCESS.keys.contains(key);
+            let ours = TopKeys::SECTION.keys.contains(key) || ProcessKeys::SECTION.keys.contains(key);
             !line.starts_with([' ', '\t', '-'])
                 && !ours
                 && value.starts_with(|c: char| c.is_alphanumeric() || "./$".contains(c))

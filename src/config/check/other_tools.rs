@@ -1,6 +1,9 @@
 //! Keys of Kubernetes, Compose, systemd, supervisord, s6 and others: what they are called here, or what to do instead. Pure.
 
-use super::keys::{PROCESS, Section, TOP};
+use super::declare::Declared;
+use super::keys::Section;
+use super::process::ProcessKeys;
+use super::settings::TopKeys;
 
 /// The key of ours that does the same, where the table has it.
 const ALIASES: &[(&str, &str)] = &[
@@ -153,24 +156,26 @@ pub fn alias(snake: &str, section: &Section) -> Option<&'static str> {
 
 /// What to do instead, for a key of a process, or of the whole.
 pub fn instead(snake: &str, section: &Section) -> Option<&'static str> {
-    let here = section.title == PROCESS.title || section.title == TOP.title;
+    let here = section.title == ProcessKeys::SECTION.title || section.title == TopKeys::SECTION.title;
     INSTEAD.iter().find(|(key, _)| here && *key == snake).map(|(_, help)| *help)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::{PROBE, SECTIONS, TASK};
+    use super::super::declare::tables;
+    use super::super::probe::ProbeKeys;
+    use super::super::task::TaskKeys;
     use super::*;
 
     #[test]
     fn the_words_of_others_are_none_of_ours() {
         for (key, ours) in ALIASES {
-            assert!(SECTIONS.iter().any(|s| s.keys.contains(ours)), "{key}: there is no {ours}");
+            assert!(tables().iter().any(|t| t.section.keys.contains(ours)), "{key}: there is no {ours}");
         }
         for (key, _) in INSTEAD {
-            assert!(!TOP.keys.contains(key) && !PROCESS.keys.contains(key), "{key}");
+            assert!(!TopKeys::SECTION.keys.contains(key) && !ProcessKeys::SECTION.keys.contains(key), "{key}");
         }
-        assert_eq!(alias("command", &PROBE), Some("exec"));
-        assert_eq!(alias("args", &TASK), None);
+        assert_eq!(alias("command", ProbeKeys::SECTION), Some("exec"));
+        assert_eq!(alias("args", TaskKeys::SECTION), None);
     }
 }

@@ -3,38 +3,58 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::declare::table;
+use super::handler::{ProbeHandlers, one_handler};
+use super::kinds::{Int, Limit, Pause, Round};
 use super::reader::{Field, Reader};
-use super::{handler, keys, values};
 use crate::config::problem::Span;
 use crate::config::{Handler, Probe};
 
+table! {
+    pub struct ProbeKeys in "a probe" from [ProbeHandlers<'static>] one of (ProbeHandlers::SECTION.keys) {
+        /// Pause before the first attempt.
+        initial_delay: Pause = Probe::INITIAL_DELAY;
+        /// From one attempt to the next. Until their first success startup and readiness are
+        /// [tried in between](#until-the-first-success), too.
+        period: Round = Probe::PERIOD;
+        /// For one attempt.
+        timeout: Limit = Probe::TIMEOUT;
+        /// Successes in a row until it counts as well. More than 1 for readiness alone.
+        success_threshold: Threshold { help: THRESHOLD, examples: &["1"] } = Probe::SUCCESS_THRESHOLD;
+        /// Failures in a row until it counts as ill.
+        failure_threshold: Threshold { help: THRESHOLD, examples: &["1", "30"] } = Probe::FAILURE_THRESHOLD;
+    }
+}
+
+type Threshold = Int<1, 1_000_000>;
+const THRESHOLD: &str = "write a number such as 3";
+
 /// A probe; the port it asks, when that is on this host, goes to `probed`.
-pub fn probe(reader: &mut Reader<'_>, field: &Field<'_>, probed: &mut Vec<(u16, Span)>) -> Option<Probe> {
-    let table = reader.table(
-        field,
-        &keys::PROBE,
-        &format!("write `[process.{}]` and below it http_get = {{ port = 8080 }}", field.name),
-    )?;
-    let handler = handler::one_handler(reader, &table, keys::PROBE_HANDLERS, None);
-    let mut p = Probe::new(handler.clone().unwrap_or(Handler::Sleep(Duration::ZERO)));
-    p.initial_delay =
-        table.get("initial_delay").and_then(|f| reader.duration(&f, values::PAUSE)).unwrap_or(p.initial_delay);
-    p.period = table.get("period").and_then(|f| reader.duration(&f, values::ROUND)).unwrap_or(p.period);
-    p.timeout = table.get("timeout").and_then(|f| reader.duration(&f, values::LIMIT)).unwrap_or(p.timeout);
-    let threshold = |reader: &mut Reader<'_>, key: &str| {
-        let field = table.get(key)?;
-        reader.integer(&field, 1..=1_000_000, "write a number such as 3").and_then(|n| u32::try_from(n).ok())
+pub fn probe(
+    reader: &mut Reader<'_>,
+    field: &Field<'_>,
+    keys: &ProbeKeys<'_>,
+    probed: &mut Vec<(u16, Span)>,
+) -> Option<Probe> {
+    let handler = one_handler::<ProbeHandlers<'_>>(reader, &keys.table, None);
+    let p = Probe {
+        handler: handler.clone().unwrap_or(Handler::Sleep(Duration::ZERO)),
+        initial_delay: keys.initial_delay.read(reader).unwrap_or(ProbeKeys::initial_delay),
+        period: keys.period.read(reader).unwrap_or(ProbeKeys::period),
+        timeout: keys.timeout.read(reader).unwrap_or(ProbeKeys::timeout),
+        failure_threshold: keys.failure_threshold.read(reader).unwrap_or(ProbeKeys::failure_threshold),
+        success_threshold: keys.success_threshold.read(reader).unwrap_or(ProbeKeys::success_threshold),
     };
-    p.failure_threshold = threshold(reader, "failure_threshold").unwrap_or(p.failure_threshold);
-    p.success_threshold = threshold(reader, "success_threshold").unwrap_or(p.success_threshold);
-    if let Some(f) = table.get("success_threshold").filter(|_| field.name != "readiness" && p.success_threshold != 1) {
+    if let Some(f) =
+        keys.success_threshold.field.as_ref().filter(|_| field.name != "readiness" && p.success_threshold != 1)
+    {
         reader.error(
             &f.span(),
             format!("`success_threshold` must be 1 for {}", field.name),
             "leave it out, as Kubernetes has it; only readiness may ask for more",
         );
     }
-    p.handler = handler?;
+    handler?;
     let (host, port) = match &p.handler {
         Handler::Http(call) => (call.host.as_str(), call.port),
         Handler::Tcp { host, port } => (host.as_str(), *port),

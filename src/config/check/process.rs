@@ -1,16 +1,105 @@
 //! `[[process]]`: one supervised process. Pure.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::backoff::{BackoffKeys, backoff};
+use super::declare::{Form, Key, Shape, table};
+use super::handler::{self, exec::Command};
 use super::here::Surroundings;
-use super::reader::{Field, Reader, Table};
-use super::task::{self, Names, Place, Site};
+use super::kinds::{Bool, FilePath, Int, Kind, Many, MapOf, Shaped, Sub, Word, strings};
+use super::ladder::{Dump, Ladder};
+use super::probe::{self, ProbeKeys};
+use super::reader::{Field, Reader};
+use super::stragglers::{self, StragglersKeys};
+use super::task::{self, Names, Site, TaskKeys};
 use super::values;
-use super::{handler, keys, ladder, probe, stragglers};
+use crate::config::place::Place;
 use crate::config::problem::Span;
-use crate::config::{Backoff, Condition, Identity, OnExit, Output, Process, Stdin};
+use crate::config::{Condition, Identity, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin};
+
+table! {
+    pub struct ProcessKeys in "[[process]]" {
+        /// Letters, digits, `.`, `_`, `-`, at most 63. Each process has its own.
+        name: ProcessName { required: true };
+        /// Program and arguments. A program without a slash is looked up on the PATH the process gets.
+        command: Command { required: true, examples: &["[\"true\"]", "['sh', '-c', 'echo $HOME']", "[\"a\", \"${HOST}\"]"] };
+        /// A name, a number, or both parts as `"user:group"`. Looked up when the process first starts, and kept for its restarts and hooks:
+        /// [below](#user-and-group).
+        user: Account { unset: "softstop's own" };
+        /// A name or a number.
+        group: Account { unset: "the user's group" };
+        /// Where it starts. A relative path is taken from there.
+        working_dir: FilePath { unset: "softstop's own" };
+        /// Added to softstop's own environment ([without its settings](signals.md#settings-are-not-handed-down)), and winning over it.
+        env: Variables { unset: "none" };
+        /// What it reads: nothing, or softstop's own standard input. One process at most inherits; on a terminal it is in the foreground, and
+        /// Ctrl-C is its: [signals.md](signals.md#terminals).
+        stdin: Word<Stdin> = Stdin::Null;
+        /// softstop's own descriptors; each line with the process's name in front; each line as a JSON object: [below](#output).
+        output: Word<Output> { unset: "`\"inherit\"` for one process, `\"prefix\"` for several" };
+        /// Whether it is started again when it ends. With probes any end is a [failure](#probes), also with 0. Nothing is started again once a
+        /// stop was asked for.
+        restart: Word<Restart> = Restart::OnFailure;
+        /// The delay before a restart: [below](#backoff).
+        backoff: Sub<BackoffKeys<'static>> { help: "write backoff = { initial = \"1s\", max = \"5m\", reset = \"10m\" }" };
+        /// After so many restarts, without having run for `backoff.reset` in between, it is not started again; unless `on_exit` is
+        /// `"continue"` that ends the container, whatever the exit code.
+        max_restarts: Int<0, 1_000_000> {
+            unset: "no limit",
+            help: "write a number such as 5, or leave it out to never give up",
+            examples: &["0", "5", "1000000"],
+        };
+        /// Its exit code is the container's. At most one.
+        main: Bool = false;
+        /// What its end, when it is not restarted, means for the container: it stops; it stops unless the end was a success; it goes on.
+        on_exit: Word<OnExit> { unset: "see below" };
+        /// What must hold before it starts: `{ web = "ready" }`. Conditions are `started`, `ready` and `completed` (ended with 0 and not
+        /// restarted). One that has held once counts, also when the other is restarted later. It stops before what it waits for.
+        after: MapOf<Word<Condition>> {
+            unset: "none",
+            help: "write after = { web = \"ready\" }; conditions are started, ready and completed",
+        };
+        /// The ladder of stop signals: [below](#stop). SIGKILL follows.
+        stop: Ladder {
+            unset: "`\"SIGTERM\"`",
+            words: "signal, table or array",
+            help: "write stop = [ { signal = \"SIGQUIT\", wait = \"20s\" }, \"SIGTERM\" ]",
+            examples: &["\"SIGTERM\"", "\"15\"", "[\"SIGQUIT\"]"],
+        };
+        /// A signal upon which the program writes what it is doing, sent before SIGKILL: [below](#diagnose).
+        diagnose: Dump {
+            unset: "none",
+            help: "write diagnose = { signal = \"SIGQUIT\", wait = \"1s\" }",
+            examples: &["\"SIGQUIT\"", "\"3\""],
+        };
+        /// Whether signals go to it alone or to its process group.
+        signal_to: Word<SignalTo> = SignalTo::Process;
+        /// The same for what it leaves in its process group: [below](#stragglers).
+        stragglers: Sub<StragglersKeys<'static>> { unset: "the container's", help: stragglers::HELP };
+        /// A [probe](#probes): until it succeeds the other two wait and it has not `started`; when it fails the process is stopped and
+        /// restarted.
+        startup: Sub<ProbeKeys<'static>> { unset: "none", help: PROBE };
+        /// A [probe](#probes): whether `/readyz` counts it as ready.
+        readiness: Sub<ProbeKeys<'static>> { unset: "none", help: PROBE };
+        /// A [probe](#probes): when it fails the process is stopped and restarted, even if it then ends with 0; with `restart = "never"` its
+        /// `on_exit` decides.
+        liveness: Sub<ProbeKeys<'static>> { unset: "none", help: PROBE };
+        /// [Tasks](#tasks) once it has started; it is not ready before they are done.
+        post_start: Many<TaskKeys<'static>> { unset: "none" };
+        /// One [task](#tasks) right before its own stop signal.
+        pre_stop: Sub<TaskKeys<'static>> { unset: "none", help: "write `[process.pre_stop]` and below it exec = [\"/app/deregister\"]" };
+    }
+}
+
+const PROBE: &str = "write `[process.{name}]` and below it http_get = { port = 8080 }";
+
+strings! {
+    ProcessName String, "string", "[A-Za-z0-9._-]{1,63}", ["\"web\""],
+        |reader, field, _| reader.parsed(field, "write a name in quotes, such as \"web\"", values::process_name);
+}
 
 /// A process as far as it alone can be judged, and where its parts stand for judging them together.
 pub struct ReadProcess {
@@ -30,18 +119,16 @@ pub struct ReadProcess {
 }
 
 /// Every process's name, checked, in order; read first because hooks and `after` refer to them.
-pub fn names(reader: &mut Reader<'_>, tables: &[Table<'_>]) -> Names {
+pub fn names(reader: &mut Reader<'_>, tables: &[ProcessKeys<'_>]) -> Names {
     let mut names = Names::default();
     let mut spans: Vec<Span> = Vec::with_capacity(tables.len());
-    for (i, table) in tables.iter().enumerate() {
-        let field = table.get("name");
-        spans.push(field.as_ref().map_or(table.header.clone(), Field::span));
-        let Some(field) = field else {
+    for (i, keys) in tables.iter().enumerate() {
+        let table = &keys.table;
+        spans.push(keys.name.field.as_ref().map_or(table.header.clone(), Field::span));
+        if !keys.name.is_given() {
             reader.missing(table, &["name"], "the process has no name", "add name = \"web\" below `[[process]]`");
-            names.list.push(None);
-            continue;
-        };
-        let name = reader.parsed(&field, "write a name in quotes, such as \"web\"", values::process_name);
+        }
+        let name = keys.name.read(reader);
         if let Some(name) = &name {
             let first = *names.index.entry(name.clone()).or_insert(i);
             if first != i && !reader.has_enough() {
@@ -55,105 +142,123 @@ pub fn names(reader: &mut Reader<'_>, tables: &[Table<'_>]) -> Names {
     names
 }
 
-pub fn process(reader: &mut Reader<'_>, table: &Table<'_>, index: usize, names: &Names) -> ReadProcess {
+pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, names: &Names) -> ReadProcess {
     let name = names.list[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
-    let env = table.get("env").map_or_else(Vec::new, |f| env(reader, &f));
-    let working_dir = table.get("working_dir").and_then(|f| reader.path(&f).map(|dir| (dir, f.span())));
-    if let Some((dir, span)) = &working_dir {
-        reader.expect_directory(span, dir);
-    }
-    let working_dir = working_dir.map(|(dir, _)| dir);
+    let env = keys.env.read(reader).unwrap_or_default();
+    let working_dir = working_dir(reader, keys);
     reader.surroundings = Surroundings::new(&env, working_dir.as_deref());
-    let command = match table.get("command") {
-        Some(f) => handler::command(reader, &f),
-        None => {
-            reader.missing(
-                table,
-                &["command"],
-                format!("the process {name:?} has no command"),
-                "add command = [\"/app/server\", \"--port\", \"8080\"]",
-            );
-            None
-        }
-    };
-    let mut p = Process::new(name, command.unwrap_or_default());
-    p.identity = identity(reader, table);
-    (p.working_dir, p.env) = (working_dir, env);
-    p.stdin = table.get("stdin").and_then(|f| reader.word(&f)).unwrap_or(p.stdin);
-    p.restart = table.get("restart").and_then(|f| reader.word(&f)).unwrap_or(p.restart);
-    p.signal_to = table.get("signal_to").and_then(|f| reader.word(&f)).unwrap_or(p.signal_to);
-    p.backoff = table.get("backoff").map_or(p.backoff, |f| backoff(reader, &f));
-    let restarts = table
-        .get("max_restarts")
-        .and_then(|f| reader.integer(&f, 0..=1_000_000, "write a number such as 5, or leave it out to never give up"));
-    p.max_restarts = restarts.and_then(|n| u32::try_from(n).ok());
-    p.stop = table.get("stop").map_or_else(Vec::new, |f| ladder::ladder(reader, &f));
-    if table.get("stop").is_none() {
-        not_by_sigterm(reader, table, &p);
+    if !keys.command.is_given() {
+        reader.missing(
+            &keys.table,
+            &["command"],
+            format!("the process {name:?} has no command"),
+            "add command = [\"/app/server\", \"--port\", \"8080\"]",
+        );
     }
-    p.diagnose = table.get("diagnose").and_then(|f| ladder::diagnose(reader, &f));
-    p.stragglers = table.get("stragglers").map_or(p.stragglers, |f| stragglers::stragglers(reader, &f));
+    let command = keys.command.read(reader);
+    let mut p = Process::new(name, command.unwrap_or_default());
+    p.identity = identity(reader, keys);
+    (p.working_dir, p.env) = (working_dir, env);
+    p.stdin = keys.stdin.read(reader).unwrap_or(ProcessKeys::stdin);
+    p.restart = keys.restart.read(reader).unwrap_or(ProcessKeys::restart);
+    p.signal_to = keys.signal_to.read(reader).unwrap_or(ProcessKeys::signal_to);
+    p.backoff = keys.backoff.open(reader).map_or(p.backoff, |keys| backoff(reader, &keys));
+    p.max_restarts = keys.max_restarts.read(reader);
+    p.stop = keys.stop.read(reader).unwrap_or_default();
+    if !keys.stop.is_given() {
+        not_by_sigterm(reader, keys, &p);
+    }
+    p.diagnose = keys.diagnose.read(reader);
+    p.stragglers = keys.stragglers.open(reader).map_or(p.stragglers, |keys| stragglers::stragglers(reader, &keys));
     let site =
-        |place, fallback: &str| Site { place, names, owner: Some(index), fallback: format!("{} {fallback}", p.name) };
-    let (post_start, pre_stop) = (site(Place::PostStart, "post_start"), site(Place::PreStop, "pre_stop"));
-    p.post_start = task::tasks(reader, table.get("post_start"), &post_start);
-    p.pre_stop = table.get("pre_stop").and_then(|f| hook(reader, &f)).and_then(|t| task::task(reader, &t, &pre_stop));
+        |place: Place| Site { place, names, owner: Some(index), fallback: format!("{} {}", p.name, place.key()) };
+    let (post_start, pre_stop) = (site(Place::PostStart), site(Place::PreStop));
+    p.post_start = task::tasks(reader, &keys.post_start, &post_start);
+    p.pre_stop = hook(reader, keys).and_then(|keys| task::task(reader, &keys, &pre_stop));
 
     let mut probed = Vec::new();
-    p.startup = table.get("startup").and_then(|f| probe::probe(reader, &f, &mut probed));
-    p.readiness = table.get("readiness").and_then(|f| probe::probe(reader, &f, &mut probed));
-    p.liveness = table.get("liveness").and_then(|f| probe::probe(reader, &f, &mut probed));
+    p.startup = probe(reader, &keys.startup, &mut probed);
+    p.readiness = probe(reader, &keys.readiness, &mut probed);
+    p.liveness = probe(reader, &keys.liveness, &mut probed);
 
     reader.surroundings = Surroundings::default();
 
-    let main = table.get("main").filter(|f| reader.boolean(f) == Some(true)).map(|f| f.span());
-    p.main = main.is_some();
-    let stdin = table.get("stdin").filter(|_| p.stdin == Stdin::Inherit).map(|f| f.span());
+    p.main = keys.main.read(reader).unwrap_or(ProcessKeys::main);
     ReadProcess {
-        main,
-        stdin,
-        on_exit: table.get("on_exit").and_then(|f| reader.word(&f)),
-        output: table.get("output").and_then(|f| reader.word(&f)),
-        after: table.get("after").map_or_else(Vec::new, |f| after(reader, &f, index, names)),
-        stop: table.get("stop").map(|f| f.span()),
-        pre_stop: table.get("pre_stop").map(|f| f.span()),
-        stragglers: table.get("stragglers").map(|f| f.key.clone()),
+        main: keys.main.span().filter(|_| p.main),
+        stdin: keys.stdin.span().filter(|_| p.stdin == Stdin::Inherit),
+        on_exit: keys.on_exit.read(reader),
+        output: keys.output.read(reader),
+        after: after(reader, keys, index, names),
+        stop: keys.stop.span(),
+        pre_stop: keys.pre_stop.span(),
+        stragglers: keys.stragglers.field.as_ref().map(|f| f.key.clone()),
         probed,
         process: p,
     }
 }
 
+fn working_dir(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>) -> Option<PathBuf> {
+    let dir = keys.working_dir.read(reader)?;
+    reader.expect_directory(&keys.working_dir.span()?, &dir);
+    Some(dir)
+}
+
+fn probe(
+    reader: &mut Reader<'_>,
+    key: &Key<'_, Sub<ProbeKeys<'static>>>,
+    probed: &mut Vec<(u16, Span)>,
+) -> Option<Probe> {
+    let keys = key.open(reader)?;
+    probe::probe(reader, key.field.as_ref()?, &keys, probed)
+}
+
 /// Who says nothing has SIGTERM sent, and not everybody ends gracefully upon that.
-fn not_by_sigterm(reader: &mut Reader<'_>, table: &Table<'_>, process: &Process) {
+fn not_by_sigterm(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, process: &Process) {
     let Some(program) = process.program() else { return };
-    let (Some(effect), Some(command)) = (program.upon_term, table.get("command")) else { return };
+    let (Some(effect), Some(command)) = (program.upon_term, keys.command.span()) else { return };
     let (name, signal) = (program.name(), program.stop);
     reader.warn(
-        &command.span(),
+        &command,
         format!("{name} is stopped with SIGTERM, which {effect}"),
         format!("its graceful stop is {signal}: stop = \"{signal}\""),
     );
 }
 
-fn hook<'t>(reader: &mut Reader<'_>, field: &Field<'t>) -> Option<Table<'t>> {
+fn hook<'t>(reader: &mut Reader<'_>, keys: &ProcessKeys<'t>) -> Option<TaskKeys<'t>> {
+    let field = keys.pre_stop.field.as_ref()?;
     if field.value.get_ref().is_array() {
         let help = "write `[process.pre_stop]` once; what it does may be a script";
         reader.error(&field.span(), "`pre_stop` is one task, not an array", help);
         return None;
     }
-    reader.table(field, &keys::TASK, "write `[process.pre_stop]` and below it exec = [\"/app/deregister\"]")
+    keys.pre_stop.open(reader)
 }
 
-fn identity(reader: &mut Reader<'_>, table: &Table<'_>) -> Identity {
-    let text = |reader: &mut Reader<'_>, key: &str| {
-        let field = table.get(key)?;
+/// A name, or a number with quotes or without.
+pub struct Account;
+
+impl Shaped for Account {
+    const SHAPE: &'static Shape = &Shape::Any(&[
+        &Shape::Text(Form { name: "string", pattern: r"\S+", examples: &["\"www-data\"", "\"1000\""] }),
+        &Shape::Integer(0, 4_294_967_294),
+    ]);
+}
+
+impl Kind for Account {
+    type Value = String;
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<String> {
         if let DeValue::Integer(n) = field.value.get_ref() {
-            let number = i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
-            return number.map(|n| (n, field.span()));
+            return i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
         }
-        reader.text(&field, "write a name or a number, such as \"www-data\" or 1000").map(|t| (t, field.span()))
-    };
-    let (user, group) = (text(reader, "user"), text(reader, "group"));
+        reader.text(field, "write a name or a number, such as \"www-data\" or 1000")
+    }
+}
+
+fn identity(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>) -> Identity {
+    let text = |reader: &mut Reader<'_>, key: &Key<'_, Account>| Some((key.read(reader)?, key.span()?));
+    let (user, group) = (text(reader, &keys.user), text(reader, &keys.group));
     let account = |reader: &mut Reader<'_>, text: &str, span: &Span| {
         values::account(text).map_err(|wrong| reader.error(span, wrong.sentence, wrong.help)).ok()
     };
@@ -175,58 +280,49 @@ fn identity(reader: &mut Reader<'_>, table: &Table<'_>) -> Identity {
     identity
 }
 
-fn env(reader: &mut Reader<'_>, field: &Field<'_>) -> Vec<(OsString, OsString)> {
-    let Some(entries) = reader.map(field, "write env = { LOG_LEVEL = \"debug\" }") else {
-        return Vec::new();
-    };
-    let mut list = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        let name: &str = key.get_ref();
-        if name.is_empty() || name.contains(['=', '\0']) {
-            reader.error(
-                &key.span(),
-                format!("{name:?} cannot be a variable's name"),
-                "leave out `=` and NUL, and write at least one character",
-            );
-            continue;
-        }
-        let variable = Field::new(key, value);
-        if let Some(text) = reader.text(&variable, "write the value in quotes") {
-            list.push((OsString::from(name), OsString::from(text)));
-        }
-    }
-    list
+/// Of the environment.
+pub struct Variables;
+
+impl Shaped for Variables {
+    const SHAPE: &'static Shape = &Shape::Map(
+        Form { name: "", pattern: "[^=]+", examples: &["A", "TOKEN"] },
+        &Shape::Text(Form { name: "string", pattern: "", examples: &["\"b\"", "\"${HOST:-none}\""] }),
+    );
 }
 
-fn backoff(reader: &mut Reader<'_>, field: &Field<'_>) -> Backoff {
-    let defaults = Backoff::default();
-    let Some(table) =
-        reader.table(field, &keys::BACKOFF, "write backoff = { initial = \"1s\", max = \"5m\", reset = \"10m\" }")
-    else {
-        return defaults;
-    };
-    let initial = table.get("initial").and_then(|f| reader.duration(&f, values::ROUND)).unwrap_or(defaults.initial);
-    let max = table.get("max").and_then(|f| reader.duration(&f, values::ROUND));
-    let reset = table.get("reset").and_then(|f| reader.duration(&f, values::LIMIT)).unwrap_or(defaults.reset);
-    if let (Some(max), Some(f)) = (max, table.get("max"))
-        && max < initial
-    {
-        reader.error(
-            &f.span(),
-            format!("`max` is less than `initial`, which is {}", values::words(initial)),
-            "raise `max` or lower `initial`",
-        );
+impl Kind for Variables {
+    type Value = Vec<(OsString, OsString)>;
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<(OsString, OsString)>> {
+        let entries = reader.map(field, "write env = { LOG_LEVEL = \"debug\" }")?;
+        let mut list = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let name: &str = key.get_ref();
+            if name.is_empty() || name.contains(['=', '\0']) {
+                reader.error(
+                    &key.span(),
+                    format!("{name:?} cannot be a variable's name"),
+                    "leave out `=` and NUL, and write at least one character",
+                );
+                continue;
+            }
+            let variable = Field::new(key, value);
+            if let Some(text) = reader.text(&variable, "write the value in quotes") {
+                list.push((OsString::from(name), OsString::from(text)));
+            }
+        }
+        Some(list)
     }
-    Backoff { initial, max: max.unwrap_or(defaults.max.max(initial)), reset }
 }
 
 /// `after = { web = "ready" }`.
-fn after(reader: &mut Reader<'_>, field: &Field<'_>, index: usize, names: &Names) -> Vec<(usize, Condition, Span)> {
-    let Some(entries) =
-        reader.map(field, "write after = { web = \"ready\" }; conditions are started, ready and completed")
-    else {
-        return Vec::new();
-    };
+fn after(
+    reader: &mut Reader<'_>,
+    keys: &ProcessKeys<'_>,
+    index: usize,
+    names: &Names,
+) -> Vec<(usize, Condition, Span)> {
+    let Some(entries) = keys.after.entries(reader) else { return Vec::new() };
     let mut list = Vec::with_capacity(entries.len());
     for (key, value) in entries {
         let name: &str = key.get_ref();

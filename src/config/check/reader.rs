@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::declare::Declared;
 use super::here::{Here, Surroundings};
 use super::keys::{self, Section};
 use crate::config::expand;
@@ -55,6 +56,7 @@ impl<'t> Field<'t> {
 }
 
 /// A table whose keys are known to be among its section's.
+#[derive(Clone)]
 pub struct Table<'t> {
     entries: &'t DeTable<'t>,
     /// Where its header, its `{` or its dotted key stands: the place of what is missing from it.
@@ -190,17 +192,22 @@ impl<'a> Reader<'a> {
             DeValue::Datetime(_) => "a date",
             DeValue::Table(_) => "a table",
         };
-        self.error(&field.span(), format!("{} must be {wanted}, not {is}", field.title()), example.to_owned());
+        let help = example.replace("{name}", field.name);
+        self.error(&field.span(), format!("{} must be {wanted}, not {is}", field.title()), help);
     }
 
     // === Tables ===
 
     /// The file's top table, with its unknown keys noted.
-    pub fn top<'t>(&mut self, entries: &'t DeTable<'t>) -> Table<'t> {
-        self.known(entries, 0..0, &keys::TOP)
+    pub fn top<'t, T: Declared>(&mut self, entries: &'t DeTable<'t>) -> T::Keys<'t> {
+        T::keys(self.known(entries, 0..0, T::SECTION))
     }
 
-    pub fn table<'t>(&mut self, field: &Field<'t>, section: &'static Section, example: &str) -> Option<Table<'t>> {
+    pub fn table<'t, T: Declared>(&mut self, field: &Field<'t>, example: &str) -> Option<T::Keys<'t>> {
+        self.table_of(field, T::SECTION, example).map(T::keys)
+    }
+
+    fn table_of<'t>(&mut self, field: &Field<'t>, section: &'static Section, example: &str) -> Option<Table<'t>> {
         let entries = self.map(field, example)?;
         Some(self.known(entries, field.span(), section))
     }
@@ -215,7 +222,11 @@ impl<'a> Reader<'a> {
     }
 
     /// `[[name]]` or an array of inline tables. A single `[name]` is an error, but is read all the same.
-    pub fn tables<'t>(&mut self, field: Option<Field<'t>>, section: &'static Section, header: &str) -> Vec<Table<'t>> {
+    pub fn tables<'t, T: Declared>(&mut self, field: Option<&Field<'t>>, header: &str) -> Vec<T::Keys<'t>> {
+        self.tables_of(field, T::SECTION, header).into_iter().map(T::keys).collect()
+    }
+
+    fn tables_of<'t>(&mut self, field: Option<&Field<'t>>, section: &'static Section, header: &str) -> Vec<Table<'t>> {
         let Some(field) = field else {
             return Vec::new();
         };
@@ -226,17 +237,17 @@ impl<'a> Reader<'a> {
                     format!("`{}` can stand more than once and is an array of tables", field.name),
                     format!("write `{header}`"),
                 );
-                self.table(&field, section, header).into_iter().collect()
+                self.table_of(field, section, header).into_iter().collect()
             }
             DeValue::Array(_) => {
                 let elements = field.elements().unwrap_or_default();
                 elements
                     .iter()
-                    .filter_map(|e| self.table(e, section, &format!("write `{header}`, or an array of `{{ ... }}`")))
+                    .filter_map(|e| self.table_of(e, section, &format!("write `{header}`, or an array of `{{ ... }}`")))
                     .collect()
             }
             _ => {
-                self.wrong_type(&field, "an array of tables", &format!("write `{header}` and the keys below it"));
+                self.wrong_type(field, "an array of tables", &format!("write `{header}` and the keys below it"));
                 Vec::new()
             }
         }

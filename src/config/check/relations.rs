@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::process::ReadProcess;
-use super::reader::{Reader, Table};
+use super::reader::Reader;
+use super::settings::TopKeys;
 use super::task::ReadStep;
 use super::values::words;
 use crate::config::fit;
@@ -142,7 +143,7 @@ pub struct Budget<'b> {
 
 /// Grace against everything that holds a part of it. The rule is the plan's own: a drain step gets what is left less the
 /// reserves of everything after it.
-pub fn budget(reader: &mut Reader<'_>, top: &Table<'_>, budget: &Budget<'_>) {
+pub fn budget(reader: &mut Reader<'_>, top: &TopKeys<'_>, budget: &Budget<'_>) {
     let (grace, kill) = (budget.config.grace, budget.config.kill_reserve);
     let (drained, after) = (reserves(budget.drain), reserves(budget.post_stop));
     let held = budget.config.stop_reserve.unwrap_or_default();
@@ -153,14 +154,14 @@ pub fn budget(reader: &mut Reader<'_>, top: &Table<'_>, budget: &Budget<'_>) {
         return;
     }
     // At the grace, when it stands in the file and the sum is at fault; else at what holds the most of it.
-    let stated = top.get("grace").filter(|_| kill < grace && !budget.overridden);
-    let own = [("kill_reserve", kill), ("stop_reserve", if kill < grace { held } else { Duration::ZERO })];
-    let own = own.into_iter().filter_map(|(key, reserve)| Some((reserve, top.get(key)?.span())));
+    let stated = top.grace.span().filter(|_| kill < grace && !budget.overridden);
+    let held_so = if kill < grace { held } else { Duration::ZERO };
+    let own = [(kill, top.kill_reserve.span()), (held_so, top.stop_reserve.span())];
+    let own = own.into_iter().filter_map(|(reserve, span)| Some((reserve, span?)));
     let steps = budget.drain.iter().chain(budget.post_stop).filter(|_| kill < grace);
     let steps = steps.filter_map(|s| Some((s.step.reserve?, s.header.clone())));
     let most = || own.chain(steps).max_by_key(|(reserve, _)| *reserve).map(|(_, span)| span);
-    let span =
-        stated.map(|f| f.span()).or_else(most).or_else(|| top.get("grace").map(|f| f.span())).unwrap_or_default();
+    let span = stated.or_else(most).or_else(|| top.grace.span()).unwrap_or_default();
     let from = if budget.overridden { ", given by --grace or SOFTSTOP_GRACE" } else { "" };
     if kill >= grace {
         let sentence = format!("kill_reserve ({}) must be less than grace ({}{from})", words(kill), words(grace));
@@ -240,9 +241,9 @@ fn stragglers(reader: &mut Reader<'_>, span: &Span, stated: Stragglers, config: 
 }
 
 /// Ladders that are longer than the time there is, probes that softstop would answer itself.
-pub fn plausible(reader: &mut Reader<'_>, top: &Table<'_>, config: &Config, processes: &[ReadProcess]) {
+pub fn plausible(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &Config, processes: &[ReadProcess]) {
     let deadline = config.grace.saturating_sub(config.kill_reserve);
-    if let Some(field) = top.get("stragglers") {
+    if let Some(field) = &top.stragglers.field {
         stragglers(reader, &field.key, config.stragglers, config);
     }
     for p in processes {

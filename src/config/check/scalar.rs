@@ -2,7 +2,6 @@
 //!
 //! `None` stands for what has been refused: the caller takes a default, so that one mistake does not hide the next.
 
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,7 +85,7 @@ impl Reader<'_> {
     }
 
     /// A whole number, or a string that was one once its variables were expanded.
-    pub fn integer(&mut self, field: &Field<'_>, range: RangeInclusive<i64>, example: &str) -> Option<i64> {
+    pub fn integer(&mut self, field: &Field<'_>, min: u32, max: u32, example: &str) -> Option<u32> {
         let number = match field.value.get_ref() {
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok(),
             DeValue::String(text) if text.contains("${") => self.text(field, example)?.trim().parse().ok(),
@@ -103,14 +102,10 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let inside = number.filter(|n| range.contains(n));
+        let inside = number.and_then(|n| u32::try_from(n).ok()).filter(|n| (min..=max).contains(n));
         if inside.is_none() {
-            let (low, high) = range.into_inner();
-            self.error(
-                &field.span(),
-                format!("`{}` must be a whole number from {low} to {high}", field.name),
-                example.to_owned(),
-            );
+            let sentence = format!("`{}` must be a whole number from {min} to {max}", field.name);
+            self.error(&field.span(), sentence, example.to_owned());
         }
         inside
     }
@@ -142,6 +137,12 @@ impl Reader<'_> {
         let example = "write a path such as \"/run/report.json\"";
         self.parsed(field, example, |text| values::path(name, text))
     }
+}
+
+/// The words of an enum.
+pub fn words<T: DeserializeOwned>() -> &'static [&'static str] {
+    let reader: StrDeserializer<'_, Words> = "".into_deserializer();
+    T::deserialize(reader).map_or_else(|words| words.0, |_| &[])
 }
 
 /// The words an enum has, caught from serde's own complaint about one that it has not.

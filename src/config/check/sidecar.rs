@@ -2,22 +2,29 @@
 
 use std::time::Duration;
 
-use super::reader::{Field, Reader};
-use super::{keys, values, wait};
+use super::declare::table;
+use super::kinds::{Limit, ProgramName};
+use super::reader::Reader;
 use crate::config::{Follow, Sidecar};
+
+table! {
+    pub struct SidecarKeys in "[sidecar]" {
+        /// The name of the main container's program, in a shared PID namespace: when it has run and ended, softstop stops. As for
+        /// [`wait_process`](#wait_process).
+        follow: ProgramName { unset: "none", help: "write a program's name, such as follow = \"worker\"" };
+        /// What has not been seen by then counts as ended.
+        appear_within: Limit { examples: &["\"5m\"", "\"1ms\""] } = APPEAR_WITHIN;
+    }
+}
 
 /// An image of the main container that is still to be pulled takes minutes.
 const APPEAR_WITHIN: Duration = Duration::from_secs(5 * 60);
 
-pub fn sidecar(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Sidecar> {
-    let table =
-        reader.table(field, &keys::SIDECAR, "write `[sidecar]`, and below it follow = \"worker\" if need be")?;
-    let command = table
-        .get("follow")
-        .and_then(|f| reader.parsed(&f, "write a program's name, such as follow = \"worker\"", wait::command));
-    let appear_within = table.get("appear_within").and_then(|f| reader.duration(&f, values::LIMIT));
-    if let (Some(own), None) = (table.get("appear_within"), table.get("follow"))
-        && reader.can_miss(&table, &["follow"])
+pub fn sidecar(reader: &mut Reader<'_>, keys: &SidecarKeys<'_>) -> Sidecar {
+    let command = keys.follow.read(reader);
+    let appear_within = keys.appear_within.read(reader);
+    if let (Some(own), None) = (&keys.appear_within.field, &keys.follow.field)
+        && reader.can_miss(&keys.table, &["follow"])
     {
         reader.error(
             &own.key,
@@ -25,6 +32,5 @@ pub fn sidecar(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Sidecar> {
             "add follow, or leave it out",
         );
     }
-    let follow = command.map(|command| Follow::new(command, appear_within.unwrap_or(APPEAR_WITHIN)));
-    Some(Sidecar { follow })
+    Sidecar { follow: command.map(|command| Follow::new(command, appear_within.unwrap_or(APPEAR_WITHIN))) }
 }

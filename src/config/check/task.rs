@@ -1,59 +1,62 @@
 //! Tasks and steps: `[[init]]`, `post_start`, `pre_stop`, `[[drain]]`, `[[post_stop]]`. Pure.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use super::handler::one_handler;
+use super::declare::{Declared, Key, joined, table};
+use super::handler::{Handlers, one_handler};
 use super::keys;
-use super::reader::{Field, Reader, Table};
+use super::kinds::{Bool, Int, Limit, Many, Pause, Round, TaskName, Word};
+use super::reader::Reader;
 use super::values;
+use crate::config::place::Place;
 use crate::config::problem::Span;
 use crate::config::{Handler, HttpCall, Method, OnFailure, Retries, Step, Task, When};
 
-/// Where a task stands. It decides what failure may mean and what holds when nothing is said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    Init,
-    PostStart,
-    PreStop,
-    Drain,
-    PostStop,
-}
-
-impl Place {
-    fn header(self) -> &'static str {
-        match self {
-            Place::Init => "[[init]]",
-            Place::PostStart => "[[process.post_start]]",
-            Place::PreStop => "[process.pre_stop]",
-            Place::Drain => "[[drain]]",
-            Place::PostStop => "[[post_stop]]",
-        }
-    }
-
-    /// The default first.
-    fn on_failure(self) -> &'static [OnFailure] {
-        match self {
-            Place::Init => &[OnFailure::Stop, OnFailure::Ignore],
-            Place::PostStart => &[OnFailure::Restart, OnFailure::Ignore, OnFailure::Stop],
-            Place::Drain => &[OnFailure::Ignore, OnFailure::Stop],
-            Place::PreStop | Place::PostStop => &[OnFailure::Ignore],
-        }
-    }
-
-    /// `None`: its share of the budget.
-    fn timeout(self) -> Option<Duration> {
-        match self {
-            Place::Init => Some(Duration::from_secs(5 * 60)),
-            Place::PostStart => Some(Duration::from_secs(60)),
-            Place::PreStop | Place::Drain | Place::PostStop => None,
-        }
-    }
-
-    fn when(self) -> When {
-        if self == Place::PostStop { When::Always } else { When::Requested }
+table! {
+    /// What a task and a step with `parallel` have.
+    pub struct NamedKeys in "what has a name" {
+        /// For the log and the report.
+        name: TaskName { unset: "such as `init 1`, `sleep 5s`, `web pre_stop`" };
     }
 }
+
+table! {
+    pub struct TaskKeys in "a task" from [NamedKeys<'static>, Handlers<'static>] one of (Handlers::SECTION.keys) {
+        /// For all attempts together.
+        timeout: Limit {
+            unset: "`init` 5m, `post_start` 1m, else its share of the budget; a sleep has none",
+            examples: &["\"5s\"", "\"1m30s\""],
+        };
+        /// Further attempts after a failed one. Not for the `wait_` handlers, which look again and again until their time is up.
+        retries: Int<0, 1000> {
+            unset: "`0`; in `init`, `tcp_socket` and `http_get` try until the timeout",
+            help: "write how often to try again, such as 3",
+            examples: &["0", "3", "1000"],
+        };
+        /// Pause between two attempts. Not for the `wait_` handlers.
+        retry_delay: Round = Task::RETRY_DELAY;
+        /// What a failure means, after the last attempt or at the timeout.
+        on_failure: Word<OnFailure> { unset: "see below", examples: &["\"ignore\""] };
+    }
+}
+
+table! {
+    pub struct StepKeys in "a step" from [TaskKeys<'static>] one of (HANDLERS_OR_PARALLEL) {
+        /// What earlier steps may not take from it.
+        reserve: Pause { unset: "nothing (in `post_stop`, a part of `stop_reserve`)", examples: &["\"1s\"", "\"0s\""] };
+        /// When not all reserves fit any more (an eviction leaves two seconds), this one is kept
+        /// [before the others](stop.md#when-little-is-left). Needs `reserve`.
+        essential: Bool = false;
+        /// `requested`: not when the stop began because the main process ended by itself; then there is no traffic to drain.
+        when: Word<When> { unset: "`drain`: `\"requested\"`, `post_stop`: `\"always\"`" };
+        /// Several tasks side by side instead of one; `name`, `reserve`, `essential` and `when` stay with the step, everything else with its
+        /// members.
+        parallel: Many<TaskKeys<'static>> { words: "array of tasks" };
+    }
+}
+
+const HANDLERS_OR_PARALLEL: &[&str] =
+    &joined::<{ Handlers::SECTION.keys.len() + 1 }>(&[Handlers::SECTION.keys, &["parallel"]]);
 
 /// The processes' names, for finding them.
 #[derive(Default)]
@@ -79,33 +82,39 @@ pub struct ReadStep {
     pub header: Span,
 }
 
-pub fn tasks(reader: &mut Reader<'_>, field: Option<Field<'_>>, site: &Site<'_>) -> Vec<Task> {
-    let tables = reader.tables(field, &keys::TASK, site.place.header());
+pub fn tasks(reader: &mut Reader<'_>, key: &Key<'_, Many<TaskKeys<'static>>>, site: &Site<'_>) -> Vec<Task> {
+    let tables = key.open(reader, site.place.header());
     each(reader, &tables, site)
 }
 
-fn each(reader: &mut Reader<'_>, tables: &[Table<'_>], site: &Site<'_>) -> Vec<Task> {
+fn each(reader: &mut Reader<'_>, tables: &[TaskKeys<'_>], site: &Site<'_>) -> Vec<Task> {
     let site = |i: usize| Site { fallback: format!("{} {}", site.fallback, i + 1), ..*site };
     let numbered = tables.iter().enumerate();
     numbered.filter_map(|(i, table)| task(reader, table, &site(i))).collect()
 }
 
-pub fn steps(reader: &mut Reader<'_>, field: Option<Field<'_>>, place: Place, names: &Names) -> Vec<ReadStep> {
-    let word = if place == Place::Drain { "drain" } else { "post_stop" };
-    let tables = reader.tables(field, &keys::STEP, place.header());
+pub fn steps(
+    reader: &mut Reader<'_>,
+    key: &Key<'_, Many<StepKeys<'static>>>,
+    place: Place,
+    names: &Names,
+) -> Vec<ReadStep> {
+    let tables = key.open(reader, place.header());
     let mut list = Vec::with_capacity(tables.len());
-    for (i, table) in tables.iter().enumerate() {
-        let site = Site { place, names, owner: None, fallback: format!("{word} {}", i + 1) };
-        let reserve = table.get("reserve").and_then(|f| reader.duration(&f, values::PAUSE));
-        let essential = table.get("essential").and_then(|f| reader.boolean(&f)).unwrap_or(false);
-        if essential && table.get("reserve").is_none() && reader.can_miss(table, &["reserve"]) {
+    for (i, keys) in tables.iter().enumerate() {
+        let table = &keys.table;
+        let site = Site { place, names, owner: None, fallback: format!("{} {}", place.key(), i + 1) };
+        let reserve = keys.reserve.read(reader);
+        let essential = keys.essential.read(reader).unwrap_or(StepKeys::essential);
+        if essential && !keys.reserve.is_given() && reader.can_miss(table, &["reserve"]) {
             let sentence = "an essential step does not say how much is to be kept for it";
             reader.error(&table.header, sentence, "add reserve = \"1s\": what it needs when little is left");
         }
-        let when = table.get("when").and_then(|f| reader.word(&f)).unwrap_or(place.when());
-        let tasks = match table.get("parallel") {
-            Some(field) => parallel(reader, table, &field, &site),
-            None => task(reader, table, &site).into_iter().collect(),
+        let when = keys.when.read(reader).unwrap_or(place.when());
+        let tasks = if keys.parallel.is_given() {
+            parallel(reader, keys, &site)
+        } else {
+            task(reader, &TaskKeys::keys(table.clone()), &site).into_iter().collect()
         };
         if !tasks.is_empty() {
             list.push(ReadStep { step: Step { tasks, reserve, essential, when }, header: table.header.clone() });
@@ -115,35 +124,35 @@ pub fn steps(reader: &mut Reader<'_>, field: Option<Field<'_>>, place: Place, na
 }
 
 /// The members of `parallel`. Only `name`, `reserve`, `essential` and `when` are the step's own then.
-fn parallel(reader: &mut Reader<'_>, table: &Table<'_>, field: &Field<'_>, site: &Site<'_>) -> Vec<Task> {
-    for own in table.present(keys::TASK.keys).iter().filter(|f| f.name != "name") {
+fn parallel(reader: &mut Reader<'_>, keys: &StepKeys<'_>, site: &Site<'_>) -> Vec<Task> {
+    let own = NamedKeys::keys(keys.table.clone());
+    let of_members = TaskKeys::SECTION.keys.iter().filter(|key| !NamedKeys::SECTION.keys.contains(key));
+    for field in of_members.filter_map(|key| keys.table.get(key)) {
         reader.error(
-            &own.key,
-            format!("`{}` beside `parallel`", own.name),
+            &field.key,
+            format!("`{}` beside `parallel`", field.name),
             "write it in the members of `parallel`; name, reserve, essential and when stay with the step",
         );
     }
-    let name = table.get("name").and_then(|f| reader.parsed(&f, "write a name in quotes", values::task_name));
-    let fallback = name.unwrap_or_else(|| site.fallback.clone());
-    if field.elements().is_some_and(|members| members.is_empty()) {
+    let fallback = own.name.read(reader).unwrap_or_else(|| site.fallback.clone());
+    if let Some(field) = keys.parallel.field.as_ref().filter(|f| f.elements().is_some_and(|m| m.is_empty())) {
         let help = "write at least one task: parallel = [ { sleep = \"5s\" } ]";
         reader.error(&field.span(), "`parallel` is empty", help);
     }
-    let members = reader.tables(Some(field.clone()), &keys::TASK, "parallel = [ { ... }, { ... } ]");
+    let members = keys.parallel.open(reader, "parallel = [ { ... }, { ... } ]");
     each(reader, &members, &Site { fallback, ..*site })
 }
 
-pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Option<Task> {
+pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Option<Task> {
     let place = site.place;
-    let name = table.get("name").and_then(|f| reader.parsed(&f, "write a name in quotes", values::task_name));
-    let timeout = table.get("timeout").and_then(|f| reader.duration(&f, values::LIMIT));
-    let retries =
-        table.get("retries").and_then(|f| reader.integer(&f, 0..=1000, "write how often to try again, such as 3"));
-    let retry_delay = table.get("retry_delay").and_then(|f| reader.duration(&f, values::ROUND));
-    let on_failure = table.get("on_failure").and_then(|f| on_failure(reader, &f, place));
-    let handler = one_handler(reader, table, keys::HANDLERS, Some(site))?;
+    let name = NamedKeys::keys(keys.table.clone()).name.read(reader);
+    let timeout = keys.timeout.read(reader);
+    let retries = keys.retries.read(reader);
+    let retry_delay = keys.retry_delay.read(reader).unwrap_or(TaskKeys::retry_delay);
+    let on_failure = on_failure(reader, &keys.on_failure, place).unwrap_or(place.on_failure()[0]);
+    let handler = one_handler::<Handlers<'_>>(reader, &keys.table, Some(site))?;
 
-    if let (Handler::Sleep(sleep), Some(timeout), Some(field)) = (&handler, timeout, table.get("timeout"))
+    if let (Handler::Sleep(sleep), Some(timeout), Some(field)) = (&handler, timeout, &keys.timeout.field)
         && *sleep > timeout
     {
         reader.error(
@@ -152,7 +161,7 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
             "leave `timeout` out: a sleep ends by itself",
         );
     }
-    if let (Handler::WaitIdle(idle), Some(timeout), Some(field)) = (&handler, timeout, table.get("timeout"))
+    if let (Handler::WaitIdle(idle), Some(timeout), Some(field)) = (&handler, timeout, &keys.timeout.field)
         && idle.least() > timeout
     {
         let least = values::words(idle.least());
@@ -161,11 +170,9 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
         reader.error(&field.span(), sentence, "raise `timeout`, or lower `quiet` and `minimum`");
     }
     if handler.waits() {
-        for key in ["retries", "retry_delay"] {
-            if let Some(field) = table.get(key) {
-                let sentence = format!("`{key}` for a task that waits until something holds");
-                reader.error(&field.key, sentence, "leave it out: it looks again and again until its `timeout`");
-            }
+        for field in [&keys.retries.field, &keys.retry_delay.field].into_iter().flatten() {
+            let sentence = format!("`{}` for a task that waits until something holds", field.name);
+            reader.error(&field.key, sentence, "leave it out: it looks again and again until its `timeout`");
         }
     }
     let waits = place == Place::Init
@@ -177,19 +184,19 @@ pub fn task(reader: &mut Reader<'_>, table: &Table<'_>, site: &Site<'_>) -> Opti
     let default_timeout = if matches!(handler, Handler::Sleep(_)) { None } else { place.timeout() };
     let mut task = Task::new(name.unwrap_or(default_name), handler);
     task.timeout = timeout.or(default_timeout);
-    task.retries = match retries.and_then(|n| u32::try_from(n).ok()) {
+    task.retries = match retries {
         _ if task.handler.waits() => Retries::UntilTimeout,
         Some(count) => Retries::Count(count),
         None if waits => Retries::UntilTimeout,
         None => Retries::Count(0),
     };
-    task.retry_delay = retry_delay.unwrap_or(task.retry_delay);
-    task.on_failure = on_failure.unwrap_or(place.on_failure()[0]);
+    task.retry_delay = retry_delay;
+    task.on_failure = on_failure;
     Some(task)
 }
 
-fn on_failure(reader: &mut Reader<'_>, field: &Field<'_>, place: Place) -> Option<OnFailure> {
-    let chosen: OnFailure = reader.word(field)?;
+fn on_failure(reader: &mut Reader<'_>, key: &Key<'_, Word<OnFailure>>, place: Place) -> Option<OnFailure> {
+    let chosen = key.read(reader)?;
     if place.on_failure().contains(&chosen) {
         return Some(chosen);
     }
@@ -201,7 +208,7 @@ fn on_failure(reader: &mut Reader<'_>, field: &Field<'_>, place: Place) -> Optio
     let allowed: Vec<&str> = place.on_failure().iter().map(word).collect();
     let sentence = format!("`on_failure` cannot be \"{}\" in {}", word(&chosen), place.header());
     reader.error(
-        &field.span(),
+        &key.span()?,
         sentence,
         format!(
             "write {}",

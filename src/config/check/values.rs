@@ -350,6 +350,18 @@ pub fn process_name(text: &str) -> Result<String, Wrong> {
     Err(Wrong::new(format!("{text:?} cannot be a process's name"), format!("names are {what}: \"{safe}\"")))
 }
 
+/// A process's name as the kernel has it.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn program_name(text: &str) -> Result<String, Wrong> {
+    let help = "write the program's name as `ps -o comm` shows it, such as \"nginx\"";
+    if text.is_empty() || text.len() > 255 || text.contains(|c: char| c == '/' || c.is_control()) {
+        return Err(Wrong::new(format!("{text:?} is no program's name"), help));
+    }
+    Ok(text.to_owned())
+}
+
 /// A task's name: any line of text.
 ///
 /// # Errors

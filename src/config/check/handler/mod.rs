@@ -1,0 +1,155 @@
+//! What a task, hook, step or probe does. A handler is a file here, its keys and checks, and its lines in the list below. Pure.
+
+pub mod exec;
+pub mod http;
+mod signal;
+mod tcp_socket;
+mod wait_file;
+pub mod wait_http;
+mod wait_idle;
+mod wait_process;
+
+use super::declare::{Declared, table};
+use super::keys;
+use super::kinds::{Kind, Limit, Sub};
+use super::reader::{Field, Reader, Table};
+use super::task::{Names, Site};
+use crate::config::Handler;
+use crate::config::place::Place;
+use crate::config::problem::Span;
+use crate::nearest::nearest;
+use exec::Command;
+use http::{GetKeys, PostKeys};
+use signal::SignalOrTable;
+use tcp_socket::TcpSocketKeys;
+use wait_file::WaitFileKeys;
+use wait_http::WaitHttpKeys;
+use wait_idle::WaitIdleKeys;
+use wait_process::WaitProcessKeys;
+
+/// Keys of a task of which there is one, and the function that reads it.
+macro_rules! handlers {
+    ($($(#[doc = $doc:literal])+ $key:ident: $kind:ty { $($part:ident: $value:expr),* $(,)? } => $read:path;)+) => {
+        table! {
+            #[allow(dead_code, reason = "read by name")]
+            pub struct Handlers in "a handler" {
+                $($(#[doc = $doc])+ $key: $kind { $($part: $value),* };)+
+            }
+        }
+
+        fn handler(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>) -> Option<Handler> {
+            match field.name {
+                $(stringify!($key) => $read(reader, field, site),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+handlers! {
+    /// Runs a program; success is exit code 0.
+    exec: Command {} => exec::read;
+    /// Success is a status from 200 to 399.
+    http_get: Sub<GetKeys<'static>> {} => http::get;
+    /// The same, with a body.
+    http_post: Sub<PostKeys<'static>> {} => http::post;
+    /// Success is an accepted connection, closed at once.
+    tcp_socket: Sub<TcpSocketKeys<'static>> {} => tcp_socket::read;
+    /// Waits.
+    sleep: Limit { examples: &["\"1s\"", "\"2s\""] } => sleep;
+    /// Sends a signal: in a process's hook, to that process; elsewhere `{ process = "web", signal = "SIGUSR1" }`, which is not possible in
+    /// `init` and `post_stop`, where no process runs.
+    signal: SignalOrTable {} => signal::read;
+    /// [Waits](#wait_idle) until the connections on a port are over and no new ones come. Not in `init` and `post_start`.
+    wait_idle: Sub<WaitIdleKeys<'static>> {} => wait_idle::read;
+    /// [Waits](#wait_http) until an answer has a status, a value in its JSON, a sum of Prometheus samples.
+    wait_http: Sub<WaitHttpKeys<'static>> {} => wait_http::read;
+    /// [Waits](#wait_file) until a file is there, is gone, or has a text in it.
+    wait_file: Sub<WaitFileKeys<'static>> {} => wait_file::read;
+    /// [Waits](#wait_process) for a process.
+    wait_process: Sub<WaitProcessKeys<'static>> {} => wait_process::read;
+}
+
+table! {
+    /// Those that can answer "is it well?".
+    #[allow(dead_code, reason = "read by name")]
+    pub struct ProbeHandlers in "a handler of a probe" {
+        /// Well, when the program ends with 0.
+        exec: Command;
+        /// Well, when the answer's status is 200 to 399.
+        http_get: Sub<GetKeys<'static>>;
+        /// Well, when the connection is accepted.
+        tcp_socket: Sub<TcpSocketKeys<'static>>;
+    }
+}
+
+fn sleep(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) -> Option<Handler> {
+    Limit::read(reader, field, "").map(Handler::Sleep)
+}
+
+/// The one key of `H` that says what to do. `site` is a task's; probes have none.
+pub fn one_handler<H: Declared>(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    site: Option<&Site<'_>>,
+) -> Option<Handler> {
+    let allowed = H::SECTION.keys;
+    let mut present = table.present(allowed);
+    if present.len() > 1 {
+        present.sort_by_key(|f| f.key.start);
+        let named: Vec<&str> = present.iter().map(|f| f.name).collect();
+        let places = present.iter().map(|f| reader.source.place(&f.key, "")).collect();
+        let more = match site.map(|s| s.place) {
+            Some(Place::Init | Place::PostStart) => "; for both, write two tasks",
+            Some(Place::Drain | Place::PostStop) => "; for both, write two steps, or `parallel = [ { ... }, { ... } ]`",
+            Some(Place::PreStop) | None => "",
+        };
+        reader.error_at(
+            places,
+            format!("{} in one table: which is it to do", keys::list(&named)),
+            format!("keep one{more}"),
+        );
+    }
+    let handlers: Vec<Option<Handler>> = present.iter().map(|f| handler(reader, f, site)).collect();
+    if handlers.is_empty() {
+        let what = site.map_or("the probe", |s| if s.place.has_steps() { "the step" } else { "the task" });
+        reader.missing(
+            table,
+            allowed,
+            format!("{what} does not say what to do"),
+            format!(
+                "add one of {}, such as {}",
+                keys::list(allowed),
+                if site.is_some() {
+                    "exec = [\"/app/hook\"]"
+                } else {
+                    "http_get = { port = 8080, path = \"/healthz\" }"
+                }
+            ),
+        );
+    }
+    if handlers.len() == 1 { handlers.into_iter().next().flatten() } else { None }
+}
+
+/// Two keys of which one is too many; both are shown.
+pub fn beside(reader: &mut Reader<'_>, one: &Field<'_>, other: &Field<'_>, why: &str, help: &str) {
+    let places = vec![reader.source.place(&one.key, ""), reader.source.place(&other.key, "")];
+    reader.error_at(places, format!("`{}` beside `{}`{why}", one.name, other.name), help);
+}
+
+/// The index of a process by its name.
+pub fn process(reader: &mut Reader<'_>, span: &Span, name: &str, names: &Names) -> Option<usize> {
+    let index = names.index.get(name).copied();
+    // Behind a syntax error, or a name that was refused, the process may well be there.
+    if index.is_some() || reader.is_broken() || reader.has_enough() || names.list.iter().any(Option::is_none) {
+        return index;
+    }
+    let known: Vec<&str> = names.list.iter().flatten().map(String::as_str).take(100).collect();
+    let help = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if known.is_empty() => "there is no process yet: add a `[[process]]`".into(),
+        None => format!("the processes are {}", keys::list(&known[..known.len().min(20)])),
+    };
+    reader.error(span, format!("there is no process named {name:?}"), help);
+    None
+}

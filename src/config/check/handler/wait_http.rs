@@ -1,0 +1,225 @@
+//! `wait_http`: until an answer has a status, a value in its JSON, a sum of Prometheus samples. Pure.
+
+use toml::de::DeValue;
+
+use super::super::declare::{Form, Shape, table};
+use super::super::kinds::{Kind, MapOf, Shaped, Sub, Text, UrlPath, strings};
+use super::super::reader::{Field, Reader};
+use super::super::task::Site;
+use super::super::values::Wrong;
+use super::beside;
+use super::http::{EndpointKeys, Headers, endpoint};
+use crate::config::wait::{Finite, Is, JsonValue, Metric, WaitHttp};
+use crate::config::{Handler, HttpCall, Method};
+
+table! {
+    pub struct WaitHttpKeys in "wait_http" from [EndpointKeys<'static>] {
+        /// As in `http_get`.
+        path: UrlPath { help: "write a path such as \"/idle\"" } = "/";
+        /// As in `http_get`.
+        headers: Headers { unset: "none" };
+        /// The answer's.
+        status: Status { unset: "200 to 399", words: "integer, or a string such as `\"2xx\"`" };
+        /// A value in the body, which is JSON of at most 256 KiB.
+        json: Sub<JsonKeys<'static>> { help: JSON };
+        /// The sum of a metric's samples in the body, which is Prometheus' text format, at most 1 MiB. Not beside `json`.
+        metric: Sub<MetricKeys<'static>> { help: METRIC };
+    }
+}
+
+table! {
+    pub struct JsonKeys in "json" one of (&["equals", "at_most"]) {
+        /// Where the value is, by RFC 6901: `"/queue/in_flight"`, `"/workers/0"`; `""` is the whole body.
+        pointer: Pointer { required: true };
+        /// What it is to be.
+        equals: Scalar { unset: "this or `at_most` is required" };
+        /// As much or less.
+        at_most: Number;
+    }
+}
+
+table! {
+    pub struct MetricKeys in "metric" {
+        /// Without labels.
+        name: MetricName { required: true };
+        /// Samples with at least these labels count.
+        labels: MapOf<Text> { unset: "none", help: "write labels = { method = \"GET\" }", examples: &["{ method = \"GET\" }", "{ }"] };
+        /// What the sum of the samples may be. Where there is no sample it does not hold: the name may be wrong.
+        at_most: Number { required: true };
+    }
+}
+
+const JSON: &str = "write json = { pointer = \"/in_flight\", at_most = 0 }";
+const METRIC: &str = "write metric = { name = \"http_requests_in_flight\", at_most = 0 }";
+
+pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) -> Option<Handler> {
+    let example = "write wait_http = { port = 8080, path = \"/idle\" }";
+    let keys = reader.table::<WaitHttpKeys<'_>>(field, example)?;
+    let (host, port) = endpoint(reader, &keys.table, example);
+    let path = keys.path.read_or(reader, WaitHttpKeys::path);
+    let headers = keys.headers.read(reader).unwrap_or_default();
+    let status = keys.status.read_or(reader, (200, 399));
+    // What was refused is no condition that is left out.
+    let json = if keys.json.is_given() { json(reader, &keys).map(Some) } else { Some(None) };
+    let metric = if keys.metric.is_given() { metric(reader, &keys).map(Some) } else { Some(None) };
+    if let (Some(one), Some(other)) = (&keys.metric.field, &keys.json.field) {
+        beside(reader, one, other, ": an answer is one or the other", "write two steps");
+        return None;
+    }
+    let call = HttpCall { method: Method::Get, host: host?, port: port?, path: path?, headers, body: None };
+    Some(Handler::WaitHttp(WaitHttp { call, status: status?, json: json?, metric: metric? }))
+}
+
+fn json(reader: &mut Reader<'_>, keys: &WaitHttpKeys<'_>) -> Option<JsonValue> {
+    let keys = keys.json.open(reader)?;
+    let pointer = keys.pointer.required(reader, &keys.table, "pointer", JSON);
+    let is = match (&keys.equals.field, &keys.at_most.field) {
+        (Some(_), None) => keys.equals.read(reader).map(Is::Equal),
+        (None, Some(_)) => keys.at_most.read(reader).map(Is::AtMost),
+        (Some(one), Some(other)) => {
+            beside(reader, one, other, ": which is it to be", "keep one");
+            None
+        }
+        (None, None) => {
+            let sentence = "`json` does not say what the value is to be";
+            reader.missing(&keys.table, &["equals", "at_most"], sentence, JSON);
+            None
+        }
+    };
+    Some(JsonValue { pointer: pointer?, is: is? })
+}
+
+fn metric(reader: &mut Reader<'_>, keys: &WaitHttpKeys<'_>) -> Option<Metric> {
+    let keys = keys.metric.open(reader)?;
+    let name = keys.name.required(reader, &keys.table, "name", METRIC);
+    let labels = if keys.labels.is_given() { labels(reader, &keys) } else { Some(Vec::new()) };
+    if !keys.at_most.is_given() {
+        reader.missing(&keys.table, &["at_most"], "`metric` does not say how much it may be", METRIC);
+    }
+    let at_most = keys.at_most.read(reader);
+    Some(Metric { name: name?, labels: labels?, at_most: at_most? })
+}
+
+fn labels(reader: &mut Reader<'_>, keys: &MetricKeys<'_>) -> Option<Vec<(String, String)>> {
+    let entries = keys.labels.entries(reader)?;
+    let mut labels = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let field = Field::new(key, value);
+        labels.push((field.name.to_owned(), reader.text(&field, "write the label's value in quotes")?));
+    }
+    Some(labels)
+}
+
+/// `200`, or `"2xx"`: the lowest and the highest.
+pub struct Status;
+
+impl Shaped for Status {
+    const SHAPE: &'static Shape = &Shape::Any(&[
+        &Shape::Integer(100, 599),
+        &Shape::Text(Form { name: "string", pattern: "[1-5]xx", examples: &["\"2xx\"", "\"5xx\""] }),
+    ]);
+}
+
+impl Kind for Status {
+    type Value = (u16, u16);
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(u16, u16)> {
+        let example = "write a status such as 200, or \"2xx\" for all from 200 to 299";
+        let class = field.value.get_ref().as_str().filter(|text| text.ends_with("xx"));
+        if let Some(text) = class {
+            let hundreds = match text {
+                "1xx" => 100,
+                "2xx" => 200,
+                "3xx" => 300,
+                "4xx" => 400,
+                "5xx" => 500,
+                _ => {
+                    reader.error(&field.span(), format!("{text:?} is no class of status"), example);
+                    return None;
+                }
+            };
+            return Some((hundreds, hundreds + 99));
+        }
+        let status = reader.integer(field, 100, 599, example).and_then(|n| u16::try_from(n).ok())?;
+        Some((status, status))
+    }
+}
+
+strings! {
+    Pointer String, "string", r"(/[\s\S]*)?", ["\"\"", "\"/in_flight\"", "\"/a~1b/0\""],
+        |reader, field, _| reader.parsed(field, JSON, pointer);
+    MetricName String, "string", "[A-Za-z_:][A-Za-z0-9_:]*", ["\"in_flight\"", "\"a:b_2\""],
+        |reader, field, _| reader.parsed(field, METRIC, metric_name);
+}
+
+/// RFC 6901: empty, or `/` before each name, in which `~` is written `~0` and `/` is written `~1`.
+fn pointer(text: &str) -> Result<String, Wrong> {
+    if !text.is_empty() && !text.starts_with('/') {
+        let sentence = format!("the pointer {text:?} does not begin with a slash");
+        return Err(Wrong::new(sentence, format!("write {:?}", format!("/{text}"))));
+    }
+    if text.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
+        return Err(Wrong::new(format!("the pointer {text:?} has a bare `~`"), "write ~0 for `~` and ~1 for `/`"));
+    }
+    Ok(text.to_owned())
+}
+
+fn metric_name(text: &str) -> Result<String, Wrong> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    if text.is_empty() || !text.chars().all(valid) || text.starts_with(|c: char| c.is_ascii_digit()) {
+        let help = "write a name alone, such as \"http_requests_in_flight\"; labels are a key of their own";
+        return Err(Wrong::new(format!("{text:?} is no metric's name"), help));
+    }
+    Ok(text.to_owned())
+}
+
+/// A string, a number or a boolean.
+pub struct Scalar;
+
+impl Shaped for Scalar {
+    const SHAPE: &'static Shape = &Shape::Any(&[Text::SHAPE, &Shape::Number, &Shape::Boolean]);
+}
+
+impl Kind for Scalar {
+    type Value = serde_json::Value;
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<serde_json::Value> {
+        match field.value.get_ref() {
+            DeValue::String(_) => reader.text(field, "write the text in quotes").map(Into::into),
+            DeValue::Boolean(value) => Some((*value).into()),
+            DeValue::Integer(_) | DeValue::Float(_) => Number::read(reader, field, "").map(|n| n.get().into()),
+            _ => {
+                reader.wrong_type(field, "a string, a number or a boolean", "write equals = 0, \"done\" or true");
+                None
+            }
+        }
+    }
+}
+
+pub struct Number;
+
+impl Shaped for Number {
+    const SHAPE: &'static Shape = &Shape::Number;
+}
+
+impl Kind for Number {
+    type Value = Finite;
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Finite> {
+        let example = "write a number such as 0";
+        let number = match field.value.get_ref() {
+            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+            DeValue::Float(n) => n.as_str().parse::<f64>().ok(),
+            DeValue::String(text) if text.contains("${") => reader.text(field, example)?.trim().parse::<f64>().ok(),
+            _ => {
+                reader.wrong_type(field, "a number", example);
+                return None;
+            }
+        };
+        let finite = number.and_then(Finite::new);
+        if finite.is_none() {
+            reader.error(&field.span(), format!("`{}` is not a number", field.name), example);
+        }
+        finite
+    }
+}

@@ -1,0 +1,232 @@
+//! What the value of a key may be, and how it is read: a kind for each. Pure.
+//!
+//! `None` stands for what has been refused: the caller takes a default, so that one mistake does not hide the next.
+
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::declare::{Declared, Form, Shape};
+use super::reader::{Field, Reader};
+use super::scalar;
+use super::values::{self, DurationRange, Wrong};
+use crate::signal::Signal;
+
+/// A kind as it is explained.
+pub trait Shaped {
+    const SHAPE: &'static Shape;
+}
+
+/// A kind that is read on its own.
+pub trait Kind: Shaped {
+    type Value;
+    /// `help`: what to write instead of a value of another type.
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Self::Value>;
+}
+
+/// A kind whose default can be written down.
+pub trait Constant: Shaped {
+    type Const;
+    /// As TOML.
+    fn show(value: &Self::Const) -> String;
+}
+
+// === Durations, numbers, words ===
+
+macro_rules! durations {
+    ($($(#[$doc:meta])+ $Kind:ident $range:path;)+) => {$(
+        $(#[$doc])+
+        pub struct $Kind;
+
+        impl Shaped for $Kind {
+            const SHAPE: &'static Shape = &Shape::Duration($range);
+        }
+
+        impl Kind for $Kind {
+            type Value = Duration;
+            fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Duration> {
+                const RANGE: DurationRange = $range;
+                reader.duration(field, RANGE)
+            }
+        }
+
+        impl Constant for $Kind {
+            type Const = Duration;
+            fn show(value: &Duration) -> String {
+                format!("{:?}", values::words(*value))
+            }
+        }
+    )+};
+}
+
+durations! {
+    /// A time limit.
+    Limit values::LIMIT;
+    /// A pause or a reserve, which may be nothing.
+    Pause values::PAUSE;
+    /// What comes round again.
+    Round values::ROUND;
+}
+
+/// A whole number, both ends included; none is negative.
+pub struct Int<const MIN: u32, const MAX: u32>;
+
+impl<const MIN: u32, const MAX: u32> Shaped for Int<MIN, MAX> {
+    const SHAPE: &'static Shape = &Shape::Integer(MIN as i64, MAX as i64);
+}
+
+impl<const MIN: u32, const MAX: u32> Kind for Int<MIN, MAX> {
+    type Value = u32;
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<u32> {
+        reader.integer(field, MIN, MAX, help)
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> Constant for Int<MIN, MAX> {
+    type Const = u32;
+    fn show(value: &u32) -> String {
+        value.to_string()
+    }
+}
+
+pub struct Port;
+
+impl Shaped for Port {
+    const SHAPE: &'static Shape = &Shape::Integer(1, 65535);
+}
+
+impl Kind for Port {
+    type Value = u16;
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u16> {
+        reader.integer(field, 1, 65535, "write a port's number, such as 8080").and_then(|n| u16::try_from(n).ok())
+    }
+}
+
+pub struct Bool;
+
+impl Shaped for Bool {
+    const SHAPE: &'static Shape = &Shape::Boolean;
+}
+
+impl Kind for Bool {
+    type Value = bool;
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<bool> {
+        reader.boolean(field)
+    }
+}
+
+impl Constant for Bool {
+    type Const = bool;
+    fn show(value: &bool) -> String {
+        value.to_string()
+    }
+}
+
+/// One of an enum's words, as serde knows them.
+pub struct Word<T>(PhantomData<T>);
+
+impl<T: DeserializeOwned + 'static> Shaped for Word<T> {
+    const SHAPE: &'static Shape = &Shape::Words(scalar::words::<T>);
+}
+
+impl<T: DeserializeOwned + 'static> Kind for Word<T> {
+    type Value = T;
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<T> {
+        reader.word(field)
+    }
+}
+
+impl<T: DeserializeOwned + Serialize + 'static> Constant for Word<T> {
+    type Const = T;
+    fn show(value: &T) -> String {
+        serde_json::to_string(value).unwrap_or_default()
+    }
+}
+
+// === Strings ===
+
+/// Kinds that are written as a string: name, what is read, the form, and the function that reads it.
+macro_rules! strings {
+    ($($(#[$doc:meta])* $Kind:ident $Value:ty, $name:literal, $pattern:expr, [$($example:literal),+], $read:expr;)+) => {$(
+        $(#[$doc])*
+        pub struct $Kind;
+
+        impl $crate::config::check::kinds::Shaped for $Kind {
+            const SHAPE: &'static $crate::config::check::declare::Shape =
+                &$crate::config::check::declare::Shape::Text($crate::config::check::declare::Form { name: $name, pattern: $pattern, examples: &[$($example),+] });
+        }
+
+        impl $crate::config::check::kinds::Kind for $Kind {
+            type Value = $Value;
+            fn read(reader: &mut $crate::config::check::reader::Reader<'_>, field: &$crate::config::check::reader::Field<'_>, help: &str) -> Option<$Value> {
+                let read: fn(&mut $crate::config::check::reader::Reader<'_>, &$crate::config::check::reader::Field<'_>, &str) -> Option<$Value> = $read;
+                read(reader, field, help)
+            }
+        }
+
+        impl $crate::config::check::kinds::Constant for $Kind {
+            type Const = &'static str;
+            fn show(value: &&'static str) -> String {
+                format!("{value:?}")
+            }
+        }
+    )+};
+}
+
+pub(super) use strings;
+
+const SIGNAL: &str = r"\s*[A-Za-z0-9+-]+\s*";
+
+strings! {
+    Text String, "string", "", ["\"\"", "\"a b\"", "'${NONE:-x}'"], |reader, field, help| reader.text(field, help);
+    FilePath PathBuf, "path", r"[\s\S]+", ["\"/tmp/x\"", "\"relative\""], |reader, field, _| reader.path(field);
+    AnySignal Signal, "signal", SIGNAL, ["\"SIGUSR1\"", "\"HUP\"", "\"15\""], |reader, field, _| reader.signal(field);
+    /// What a stop may begin with.
+    StopSignal Signal, "signal", SIGNAL, ["\"SIGTERM\"", "\"15\"", "\"QUIT\""],
+        |reader, field, _| { let signal = reader.signal(field)?; reader.allowed(field, values::ladder_signal(signal)) };
+    /// What a process may be asked to say with.
+    DumpSignal Signal, "signal", SIGNAL, ["\"SIGQUIT\"", "\"3\""],
+        |reader, field, _| { let signal = reader.signal(field)?; reader.allowed(field, values::dump_signal(signal)) };
+    Host String, "name or IP address", r"[A-Za-z0-9._:\[\]-]+", ["\"db\"", "\"::1\"", "\"10.0.0.7\""],
+        |reader, field, _| reader.parsed(field, "write a host in quotes, such as \"db\"", values::host);
+    UrlPath String, "string", r"/[!-~]*", ["\"/\"", "\"/a?b=c\""],
+        |reader, field, help| reader.parsed(field, help, values::url_path);
+    TaskName String, "string, one line", r"[^\r\n]{1,200}", ["\"a name\"", "\"é日\""],
+        |reader, field, _| reader.parsed(field, "write a name in quotes", values::task_name);
+    /// As the kernel has it.
+    ProgramName String, "string", r"[^/]{1,255}", ["\"nginx\"", "\"${HOST}\""],
+        |reader, field, help| reader.parsed(field, help, values::program_name);
+}
+
+impl Reader<'_> {
+    /// What stands against the value, said at it.
+    pub fn allowed<T>(&mut self, field: &Field<'_>, value: Result<T, Wrong>) -> Option<T> {
+        value.map_err(|wrong| self.error(&field.span(), wrong.sentence, wrong.help)).ok()
+    }
+}
+
+// === Tables ===
+
+/// A table with fixed keys. What is read is the table, not yet its keys.
+pub struct Sub<T>(PhantomData<T>);
+
+impl<T: Declared> Shaped for Sub<T> {
+    const SHAPE: &'static Shape = &Shape::Table(T::DESCRIBED);
+}
+
+/// An array of tables with fixed keys.
+pub struct Many<T>(PhantomData<T>);
+
+impl<T: Declared> Shaped for Many<T> {
+    const SHAPE: &'static Shape = &Shape::Tables(T::DESCRIBED);
+}
+
+/// `name = value` with the user's own names, each of whose values is of the kind.
+pub struct MapOf<K>(PhantomData<K>);
+
+impl<K: Shaped> Shaped for MapOf<K> {
+    const SHAPE: &'static Shape = &Shape::Map(Form { name: "", pattern: "", examples: &[] }, K::SHAPE);
+}

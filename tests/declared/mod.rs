@@ -1,0 +1,121 @@
+//! What is made of the declared keys (`softstop::config::check::declare`): the page's tables, the schema, the fuzzers' words, values
+//! that are right and the types that are not wrong.
+
+// Each target uses a part of it.
+#![allow(dead_code)]
+
+pub mod page;
+pub mod words;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use softstop::config::check::declare::{Described, Row, Shape, tables};
+use softstop::config::check::keys::Section;
+
+static TABLES: LazyLock<HashMap<&str, &Described>> =
+    LazyLock::new(|| tables().into_iter().map(|table| (table.section.title, table)).collect());
+static ROWS: LazyLock<HashMap<(&str, &str), &Row>> = LazyLock::new(|| {
+    let rows = |table: &&'static Described| table.rows().into_iter().map(|row| ((table.section.title, row.name), row));
+    TABLES.values().flat_map(|table| rows(table).collect::<Vec<_>>()).collect()
+});
+
+/// The table of this title.
+pub fn table(title: &str) -> &'static Described {
+    TABLES.get(title).unwrap_or_else(|| panic!("there is no table {title:?}"))
+}
+
+pub fn section_of(title: &str) -> &'static Section {
+    table(title).section
+}
+
+pub fn row(section: &Section, key: &str) -> &'static Row {
+    let found = ROWS.get(&(section.title, key));
+    found.unwrap_or_else(|| panic!("there is no `{key}` in {}", section.title))
+}
+
+/// Whether the table is refused without the key, when no other stands for it.
+pub fn is_needed(section: &Section, key: &str) -> bool {
+    row(section, key).required || table(section.title).one_of.contains(&key)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Type {
+    String,
+    Integer,
+    Float,
+    Boolean,
+    Date,
+    Array,
+    Table,
+}
+
+/// Whether the key may have a value of that type.
+pub fn takes(section: &Section, key: &str, kind: Type) -> bool {
+    is_of(row(section, key).shape, kind)
+}
+
+fn is_of(shape: &Shape, kind: Type) -> bool {
+    match shape {
+        Shape::Boolean => kind == Type::Boolean,
+        Shape::Integer(..) => kind == Type::Integer,
+        Shape::Number => matches!(kind, Type::Integer | Type::Float),
+        Shape::Duration(_) | Shape::Words(_) | Shape::Text(_) => kind == Type::String,
+        Shape::Array(_) | Shape::Tables(_) => kind == Type::Array,
+        Shape::Table(_) | Shape::Map(..) => kind == Type::Table,
+        Shape::Any(shapes) => shapes.iter().any(|shape| is_of(shape, kind)),
+    }
+}
+
+/// It has keys of its own to be drawn one by one.
+pub fn is_table(row: &Row) -> bool {
+    matches!(row.shape, Shape::Table(_) | Shape::Tables(_))
+}
+
+/// Values that are right for the key.
+pub fn values(row: &Row) -> Vec<String> {
+    if row.examples.is_empty() { right(row.shape) } else { row.examples.iter().map(|v| (*v).to_owned()).collect() }
+}
+
+fn right(shape: &Shape) -> Vec<String> {
+    match shape {
+        Shape::Boolean => vec!["true".into(), "false".into()],
+        Shape::Integer(min, max) => vec![min.to_string(), max.to_string()],
+        Shape::Number => ["0", "2.5", "-1"].map(String::from).to_vec(),
+        Shape::Duration(range) => [range.min.as_millis(), 1000, 2000].map(|ms| format!("\"{ms}ms\"")).to_vec(),
+        Shape::Words(words) => words().iter().map(|word| format!("{word:?}")).collect(),
+        Shape::Text(form) => form.examples.iter().map(|v| (*v).to_owned()).collect(),
+        Shape::Array(of) => {
+            let all = right(of);
+            vec![format!("[{}]", all[0]), format!("[{}]", all.join(", "))]
+        }
+        Shape::Any(shapes) => shapes.iter().flat_map(|shape| right(shape)).collect(),
+        Shape::Map(name, of) => {
+            let values = right(of);
+            let pairs = name.examples.iter().zip(values.iter().cycle());
+            let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name} = {value}")).collect();
+            vec!["{ }".into(), format!("{{ {} }}", pairs.join(", "))]
+        }
+        Shape::Table(_) | Shape::Tables(_) => Vec::new(),
+    }
+}
+
+/// Compares a file of the repository with what is made; with `BLESS=1` it is rewritten.
+pub fn is_as_made(path: &str, made: &str) {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let is = std::fs::read_to_string(&file).unwrap_or_default();
+    if is == made {
+        return;
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&file, made).expect("it can be written");
+        return;
+    }
+    let line = is.lines().zip(made.lines()).position(|(is, made)| is != made).unwrap_or(is.lines().count());
+    panic!(
+        "{path}:{}: it is made of the keys' declarations, and is not as they say; BLESS=1 cargo test --test pages config_ rewrites it\n is: {}\nnot: {}",
+        line + 1,
+        is.lines().nth(line).unwrap_or_default(),
+        made.lines().nth(line).unwrap_or_default(),
+    );
+}

@@ -1,0 +1,89 @@
+//! docs/softstop.schema.json: made of the declared keys, and right where editors go by it.
+
+use std::path::Path;
+
+use softstop::config::check::read;
+
+use crate::declared::is_as_made;
+use crate::schema::{Checker, schema};
+
+#[test]
+fn the_schema_is_made_of_the_declared_keys() {
+    let made = serde_json::to_string_pretty(&schema()).expect("it can be written") + "\n";
+    is_as_made("docs/softstop.schema.json", &made);
+}
+
+fn texts(folder: &str, found: &mut Vec<(String, String)>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
+        if path.is_dir() {
+            texts(path.to_str().expect("UTF-8"), found);
+        } else if path.extension().is_some_and(|e| e == "toml") && name != "Cargo.toml" {
+            found.push((name, std::fs::read_to_string(&path).expect("a text")));
+        }
+    }
+    found.sort();
+}
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "HOST" => Some("db".into()),
+        "GOOD_PORT" => Some("5432".into()),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_schema_takes_every_configuration_that_is_right() {
+    let checker = Checker::new(schema());
+    let mut all = Vec::new();
+    ["examples", "tests/config_valid", "tests/config_errors"].iter().for_each(|folder| texts(folder, &mut all));
+    let page = include_str!("../../docs/configuration.md");
+    let blocks = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
+    all.extend(blocks.map(|block| ("docs/configuration.md".to_owned(), block.to_owned())));
+    let right = |text: &str| read(text, "f", &env).is_ok() || read(&format!("{text}\n[sidecar]\n"), "f", &env).is_ok();
+    let taken = all.iter().filter(|(_, text)| right(text));
+    let taken = taken.map(|(name, text)| assert_eq!(checker.accepts(text), Some(true), "{name}:\n{text}")).count();
+    assert!(taken >= 30, "{taken}");
+}
+
+/// Broken configurations with which an editor sees nothing wrong: what is wrong with them shows beside another key, or is the meaning of
+/// a text.
+const UNSEEN: &[&str] = &[
+    "05-no-process.toml",
+    "06-empty-file.toml",
+    "09-duplicate-process-names.toml",
+    "15-bad-signals.toml",
+    "16-stop-on-empty.toml",
+    "19-cycle.toml",
+    "21-completed-never-holds.toml",
+    "24-reserves-exceed-grace.toml",
+    "25-step-never-runs.toml",
+    "26-kill-reserve-not-less.toml",
+    "30-listen-names.toml",
+    "32-undefined-variables.toml",
+    "54-two-cycles.toml",
+    "56-control-too-long.toml",
+    "58-control-directory.toml",
+    "70-prestop-without-a-guard.toml",
+    "73-prestop-two-tokens.toml",
+    "74-prestop-everybody.toml",
+    "75-essential-without-reserve.toml",
+    "78-sidecar-appears.toml",
+    "80-two-read-standard-input.toml",
+    "95-shell-syntax.toml",
+    "97-wait-idle-longer-than-its-timeout.toml",
+];
+
+#[test]
+fn the_schema_refuses_what_is_wrong_with_one_value_or_key() {
+    let checker = Checker::new(schema());
+    let mut all = Vec::new();
+    texts("tests/config_errors", &mut all);
+    let wrong = all.iter().filter(|(_, text)| read(text, "f", &env).is_err());
+    let unseen: Vec<&str> =
+        wrong.filter(|(_, text)| checker.accepts(text) == Some(true)).map(|(n, _)| n.as_str()).collect();
+    assert_eq!(unseen, UNSEEN);
+}
