@@ -160,7 +160,7 @@ fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
     }
     let reported = dir.write("reported", "");
     let script = format!(
-        "mount --bind {outside} {} && mount --bind {reported} {} && exec \"$@\"",
+        "mount --bind '{outside}' '{}' && mount --bind '{reported}' '{}' && exec \"$@\"",
         log.display(),
         report.display()
     );
@@ -223,7 +223,7 @@ fn a_binary_that_is_replaced_or_gone_still_waits_for_files() {
         };
         wait_for("a: started");
         if replaced {
-            let script = dir.script("other", &format!("touch {marker}"));
+            let script = dir.script("other", &format!("touch '{marker}'"));
             std::fs::rename(script, &copy).unwrap();
         } else {
             std::fs::remove_file(&copy).unwrap();

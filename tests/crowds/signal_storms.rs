@@ -20,8 +20,8 @@ fn config(dir: &Dir, storm: &str) -> String {
     let up = dir.text("up");
     // Perl needs more of a stack than softstop may be given here.
     let perl = "ulimit -Ss 8192\nexec perl";
-    let main = dir.script("main", &format!("{perl} {CHILD} {ignored} exit-on:{STOP}:0 journal:{up}: wait"));
-    let storm = dir.script("storm", &format!("{perl} {STORM} {storm} {up}"));
+    let main = dir.script("main", &format!("{perl} '{CHILD}' {ignored} exit-on:{STOP}:0 'journal:{up}:' wait"));
+    let storm = dir.script("storm", &format!("{perl} '{STORM}' {storm} '{up}'"));
     let text = format!(
         r#"
 grace = "6s"

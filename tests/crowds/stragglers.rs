@@ -60,13 +60,13 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
     let dir = Dir::new();
     let ready = dir.text("ready");
     let daemon = dir
-        .script("daemon", &format!("trap 'echo daemon told; exit 0' TERM\ntouch {ready}\nwhile :; do sleep 0.1; done"));
+        .script("daemon", &format!("trap 'echo daemon told; exit 0' TERM\ntouch '{ready}'\nwhile :; do sleep 0.1; done"));
     let armed = dir.text("armed");
     let late = dir.script(
         "late",
         &format!(
-            "( trap 'sleep 0.5; setsid {daemon} & until [ -e {ready} ]; do sleep 0.05; done; exit 0' TERM; : >{armed}; while :; do sleep 0.1; done ) &\n\
-             trap 'exit 0' TERM\nuntil [ -e {armed} ]; do sleep 0.02; done\necho up\nwhile :; do sleep 0.1; done"
+            "( trap 'sleep 0.5; setsid \"{daemon}\" & until [ -e \"{ready}\" ]; do sleep 0.05; done; exit 0' TERM; : >'{armed}'; while :; do sleep 0.1; done ) &\n\
+             trap 'exit 0' TERM\nuntil [ -e '{armed}' ]; do sleep 0.02; done\necho up\nwhile :; do sleep 0.1; done"
         ),
     );
     let ended = stop(up(&["--grace", "30s"], &[&late]), 8);
@@ -77,7 +77,7 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
 /// Not only once their leader has ended, as stragglers: they have their time beside it.
 #[test]
 fn the_members_of_a_group_are_told_while_its_leader_goes_on() {
-    let command = format!("trap '' TERM; perl {CHILD} exit-on:TERM:0 say:up wait; exit 5");
+    let command = format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5");
     let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).not_pid1().start();
     running.wait_for("up");
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
@@ -89,7 +89,7 @@ fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_
     if !crate::support::namespaces() {
         return;
     }
-    let command = format!("perl {CHILD} on:TERM say:up sleep:3000; true");
+    let command = format!("perl '{CHILD}' on:TERM say:up sleep:3000; true");
     let ended = stop(up(&["-g", "--grace", "30s"], &["sh", "-c", &command]), 8);
     assert_eq!(times(&ended, "TERM received"), 1, "{}", ended.all());
 }
@@ -103,7 +103,7 @@ fn a_restart_by_group_signals_nobody_twice() {
     let socket = dir.text("sock");
     let config = format!(
         "grace = '30s'\n[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\nsignal_to = 'group'\noutput = 'inherit'\n\
-         command = ['sh', '-c', 'perl {CHILD} on:TERM say:up sleep:2500; true']\n"
+         command = ['sh', '-c', 'perl \"{CHILD}\" on:TERM say:up sleep:2500; true']\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
     running.wait_for("up");
@@ -271,7 +271,7 @@ fn what_is_left_of_a_group_is_looked_at_while_its_end_is_waited_for() {
     let text = format!(
         "grace = \"5s\"\n[[process]]\nname = \"a\"\ncommand = [\"sh\", \"-c\", \"sleep 1000 & exit 1\"]\nrestart = \"always\"\n\
          [process.stragglers]\nwait = \"50s\"\n[[process]]\nname = \"clock\"\n\
-         command = [\"sh\", \"-c\", \"while sleep 0.2; do echo >> {}; done\"]\n",
+         command = [\"sh\", \"-c\", \"while sleep 0.2; do echo >> '{}'; done\"]\n",
         dir.text("clock")
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
@@ -295,7 +295,7 @@ fn an_empty_group_is_looked_at_no_more() {
     let text = format!(
         "grace = \"5s\"\n[[process]]\nname = \"a\"\ncommand = [\"sh\", \"-c\", \"sleep 1000 & exit 1\"]\nrestart = \"never\"\n\
          on_exit = \"continue\"\n[[process]]\nname = \"clock\"\n\
-         command = [\"sh\", \"-c\", \"while sleep 0.2; do echo >> {}; done\"]\n",
+         command = [\"sh\", \"-c\", \"while sleep 0.2; do echo >> '{}'; done\"]\n",
         dir.text("clock")
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();

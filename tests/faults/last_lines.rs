@@ -77,7 +77,7 @@ fn lost(dir: &Dir, stream: &str) -> (u64, String) {
 #[test]
 fn a_reader_that_begins_after_three_seconds_gets_the_last_line_of_a_crash() {
     for lines in [2_000, 3_500] {
-        let command = format!("{SOFTSTOP} --grace 30s --output prefix -- sh -c \"$0\" | (sleep 3; cat) | tail -1");
+        let command = format!("'{SOFTSTOP}' --grace 30s --output prefix -- sh -c \"$0\" | (sleep 3; cat) | tail -1");
         let output = Command::new("sh").args(["-c", &command, &crash(lines)]).stderr(Stdio::null()).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), "sh | FATAL\n", "{lines} lines");
     }

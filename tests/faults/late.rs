@@ -103,7 +103,7 @@ fn a_probe_whose_server_was_paused_too_has_the_rest_of_its_time() {
         return;
     }
     let dir = Dir::new();
-    let probe = dir.script("probe", &format!("touch {}; sleep 0.4", dir.text("asked")));
+    let probe = dir.script("probe", &format!("touch '{}'; sleep 0.4", dir.text("asked")));
     let config = format!(
         "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
          [process.liveness]\nexec = [{probe:?}]\nperiod = \"500ms\"\ntimeout = \"2s\"\nfailure_threshold = 1\n"

@@ -246,7 +246,7 @@ fn a_log_file_at_its_limit_loses_lines_and_ends_nobody() {
     }
     let dir = Dir::new();
     // In blocks of 512 bytes.
-    let script = format!("ulimit -f 16; exec \"$@\" >{}", dir.text("log"));
+    let script = format!("ulimit -f 16; exec \"$@\" >'{}'", dir.text("log"));
     let said: Vec<String> = (0..LINES).map(|n| format!("say:{n:080}")).collect();
     let words: Vec<&str> =
         ["on:XFSZ", "exit-on:TERM:5"].into_iter().chain(said.iter().map(String::as_str)).chain(["wait"]).collect();

@@ -59,7 +59,7 @@ fn settings_are_not_handed_down_and_the_users_own_variables_are() {
     let seen = dir.text("seen");
     let config = format!(
         "[[process]]\nname = 'web'\nrestart = 'never'\ncommand = ['sh', '-c', '{see}']\nenv = {{ SOFTSTOP_KILL_RESERVE = '2s' }}\n\
-         [[post_stop]]\nname = 'see'\nexec = ['sh', '-c', '{see} >{seen}']\n"
+         [[post_stop]]\nname = 'see'\nexec = ['sh', '-c', '{see} >\"{seen}\"']\n"
     );
     let ended = with(Launch::new(["run", "-c", &dir.write("softstop.toml", &config)])).run();
     assert_eq!(ended.expect_code(0).stdout, format!("SOFTSTOP_KILL_RESERVE=2s\n{own}"), "{}", ended.all());
@@ -91,7 +91,7 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
     let config = |socket: &str| {
         let text = format!(
             "[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'say:up', 'wait']\n\
-             [[drain]]\nname = 'ask'\nexec = ['sh', '-c', 'cd /; {SOFTSTOP} status']\n"
+             [[drain]]\nname = 'ask'\nexec = ['sh', '-c', 'cd /; \"{SOFTSTOP}\" status']\n"
         );
         dir.write("elsewhere.toml", &text)
     };
@@ -104,7 +104,7 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
         running.wait(SOON).expect_code(0).expect("drain: ask: done");
     }
     // The program of the wrapper, below another that has an address of its own.
-    let ask = format!("{SOFTSTOP} status | grep -c '^Stopping\\|Running'; exit 0");
+    let ask = format!("'{SOFTSTOP}' status | grep -c '^Stopping\\|Running'; exit 0");
     let (outer, inner) = (address("outer"), address("inner"));
     let nested =
         ["--control", &outer, "--", SOFTSTOP, "--control", &inner, "--", "sh", "-c", "echo $SOFTSTOP_INSTANCE"];
@@ -114,7 +114,7 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
     // Off: it says so, and the endpoints still answer.
     let port = free_port();
     let flags = ["--control", "off", "--http", &format!("127.0.0.1:{port}"), "--", "sh", "-c"];
-    let ask = format!("{SOFTSTOP} probe --timeout 20s ready; {SOFTSTOP} status; exit 0");
+    let ask = format!("'{SOFTSTOP}' probe --timeout 20s ready; '{SOFTSTOP}' status; exit 0");
     let ended = Launch::new(flags.into_iter().chain([ask.as_str()])).run();
     ended.expect_code(0).expect("ok\n").expect("the control socket is off");
 }

@@ -190,7 +190,7 @@ fn a_process_without_its_first_thread_has_not_ended() {
     let dir = Dir::new();
     let Some(program) = threads(&dir) else { return };
     // As main, as a member of its group, and as a daemon: each is told, and can finish.
-    let script = format!("setsid {program} & {program} & exec {program}");
+    let script = format!("setsid '{program}' & '{program}' & exec '{program}'");
     let mut running = Launch::new(["--grace", "30s", "--", "sh", "-c", &script]).start();
     running.wait_for_count("up\n", 3);
     running

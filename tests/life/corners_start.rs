@@ -163,7 +163,7 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
         return;
     }
     let dir = Dir::new();
-    let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >{}\"]", dir.text(name));
+    let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >'{}'\"]", dir.text(name));
     let text = format!(
         "grace = \"30s\"\n[[init]]\nname = \"i\"\nexec = {}\n[[process]]\nname = \"web\"\n\
          command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\

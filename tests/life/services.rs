@@ -42,7 +42,7 @@ fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period
         return;
     }
     let (dir, port) = (Dir::new(), free_port());
-    let server = dir.script("web", &format!("sleep 1; touch {}; echo up; exec sleep 1000", dir.text("up")));
+    let server = dir.script("web", &format!("sleep 1; touch '{}'; echo up; exec sleep 1000", dir.text("up")));
     let probe = format!("{{ exec = [\"test\", \"-e\", {:?}], period = \"1h\" }}", dir.text("up"));
     let config = format!(
         "[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"web\"\ncommand = [{server:?}]\n\

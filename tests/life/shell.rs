@@ -81,7 +81,7 @@ fn a_probe_whose_grandchild_holds_its_pipe_leaks_no_descriptor() {
     let count = dir.text("count");
     let text = format!(
         "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n[process.readiness]\n\
-         exec = [\"sh\", \"-c\", \"sleep 1000 & echo >> {count}\"]\nperiod = \"50ms\"\ntimeout = \"20s\"\n"
+         exec = [\"sh\", \"-c\", \"sleep 1000 & echo >> '{count}'\"]\nperiod = \"50ms\"\ntimeout = \"20s\"\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
     running.wait_until("three probes", |_| dir.lines("count").len() > 3);
@@ -99,7 +99,7 @@ fn a_configuration_from_a_fifo_is_read_to_its_end() {
     let file = dir.write("softstop.toml", &text);
     let fifo = dir.text("fifo");
     let script =
-        format!("mkfifo {fifo}; (head -c 5000 {file}; sleep 0.1; tail -c +5001 {file}) > {fifo} & exec \"$@\"");
+        format!("mkfifo '{fifo}'; (head -c 5000 '{file}'; sleep 0.1; tail -c +5001 '{file}') > '{fifo}' & exec \"$@\"");
     let ended = Launch::new(["run", "-c", &fifo]).not_pid1().through(&["sh", "-c", &script, "sh"]).run();
     ended.expect_code(0).expect("last: started");
 }
@@ -109,7 +109,7 @@ fn what_run_was_started_with_is_not_kept_open() {
     let dir = Dir::new();
     let held = dir.write("held", "");
     let text = "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n";
-    let script = format!("exec 7< {held}; exec \"$@\"");
+    let script = format!("exec 7< '{held}'; exec \"$@\"");
     let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]).not_pid1();
     let mut running = launch.through(&["sh", "-c", &script, "sh"]).start();
     running.wait_for("a: started");

@@ -50,7 +50,7 @@ fn hook(port: u16) -> String {
 }
 
 const POST_STOP: &str =
-    "[[post_stop]]\nname = 'last'\nexec = ['sh', '-c', 'echo post_stop $SOFTSTOP_EXIT_CODE >>DIR/done']\n";
+    "[[post_stop]]\nname = 'last'\nexec = ['sh', '-c', 'echo post_stop $SOFTSTOP_EXIT_CODE >>\"DIR/done\"']\n";
 
 /// The kubelet starts the main container when `/startupz` answers 200.
 #[test]
@@ -58,7 +58,7 @@ fn it_is_not_started_before_its_init_tasks_are_done_and_needs_no_process() {
     if !namespaces() {
         return;
     }
-    let init = "[[init]]\nname = 'migrate'\nexec = ['sh', '-c', 'until [ -e DIR/go ]; do sleep 0.02; done']\n";
+    let init = "[[init]]\nname = 'migrate'\nexec = ['sh', '-c', 'until [ -e \"DIR/go\" ]; do sleep 0.02; done']\n";
     let (launch, port, dir) = launch(&format!("{init}{POST_STOP}"));
     let mut running = launch.start();
     running.wait_until("served", |_| status_of(port, "/livez") == Some(200));

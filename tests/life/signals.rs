@@ -73,7 +73,7 @@ fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
     // As an entrypoint script starts it, too: by then another program runs than was started.
-    let exec = format!("exec {java} {CHILD} {}", THREAD_DUMP.join(" "));
+    let exec = format!("exec '{java}' '{CHILD}' {}", THREAD_DUMP.join(" "));
     let direct = wrapped(&["--grace", "30s"], &java, THREAD_DUMP);
     for launch in [direct, Launch::new(["--grace", "30s", "--", "sh", "-c", &exec])] {
         let mut running = launch.start();
@@ -190,7 +190,7 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
         let (program, port) = (stand_in(&dir, name), free_port());
         let http = format!("127.0.0.1:{port}");
         let words = [&format!("exit-on:{signal}:0"), "say:up", "wait"];
-        let exec = format!("exec {program} {CHILD} {}", words.join(" "));
+        let exec = format!("exec '{program}' '{CHILD}' {}", words.join(" "));
         let flags = ["--grace", "30s", "--drain-sleep", "3s", "--http", &http, "--", "sh", "-c", &exec];
         let mut running = Launch::new(flags).start();
         running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
@@ -261,9 +261,9 @@ fn nginx_stops_gracefully_by_its_images_stop_signal() {
     }
     let (dir, port) = (Dir::new(), free_port());
     let config = format!(
-        "daemon off; user root; pid {0}/pid; error_log stderr; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path {0}/b; fastcgi_temp_path {0}/c; uwsgi_temp_path {0}/d; \
-         scgi_temp_path {0}/e; server {{ listen 127.0.0.1:{port}; location / {{ return 200; }} }} }}",
+        "daemon off; user root; pid \"{0}/pid\"; error_log stderr; events {{}}\n\
+         http {{ access_log off; client_body_temp_path \"{0}/a\"; proxy_temp_path \"{0}/b\"; fastcgi_temp_path \"{0}/c\"; uwsgi_temp_path \"{0}/d\"; \
+         scgi_temp_path \"{0}/e\"; server {{ listen 127.0.0.1:{port}; location / {{ return 200; }} }} }}",
         dir.path(".").display()
     );
     let flags = ["--grace", "30s", "--drain-sleep", "100ms", "--", "nginx", "-c", &dir.write("nginx.conf", &config)];

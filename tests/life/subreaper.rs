@@ -69,7 +69,7 @@ fn ladder_and_sigkill_work_as_they_do_for_pid_1() {
 fn the_parents_death_can_be_the_stop_request() {
     // The shell starts softstop, says its own pid and is killed.
     let script = format!(
-        "\"$@\" --grace 3s --parent-death-signal SIGTERM -- perl {} exit-on:TERM:0 say:up wait & wait",
+        "\"$@\" --grace 3s --parent-death-signal SIGTERM -- perl '{}' exit-on:TERM:0 say:up wait & wait",
         crate::support::CHILD
     );
     // The tests may run twice on a machine.

@@ -137,7 +137,7 @@ impl Drop for Typed {
 #[test]
 fn ctrl_z_gives_the_prompt_back_and_fg_the_program() {
     let mut shell = Typed::shell();
-    shell.keys(&format!("{SOFTSTOP} -- sh -c 'echo u''p; exec cat'\n")).expect("up\r\n");
+    shell.keys(&format!("'{SOFTSTOP}' -- sh -c 'echo u''p; exec cat'\n")).expect("up\r\n");
     shell.keys(CTRL_Z).expect("Stopped").expect("prompt> ");
     shell.keys("fg\n").in_foreground("cat").keys("typed\n").expect("typed\r\ntyped\r\n");
     shell.keys(CTRL_C).expect("SIGINT").expect("prompt> ");
@@ -149,7 +149,7 @@ fn ctrl_z_gives_the_prompt_back_and_fg_the_program() {
 #[test]
 fn in_the_background_the_terminal_stays_with_the_shell() {
     let mut shell = Typed::shell();
-    shell.keys(&format!("{SOFTSTOP} -- sh -c 'echo u''p; exec sleep 1000' &\n")).expect("up\r\n");
+    shell.keys(&format!("'{SOFTSTOP}' -- sh -c 'echo u''p; exec sleep 1000' &\n")).expect("up\r\n");
     shell.keys("echo still-$((1+1))\n").expect("still-2").keys("fg\n").in_foreground("softstop");
     shell.keys(CTRL_Z).expect("Stopped").expect("prompt> ");
     shell.keys("bg\n").expect("prompt> ").keys("echo again-$((1+1))\n").expect("again-2");
@@ -163,8 +163,8 @@ fn a_program_brought_to_the_foreground_can_read() {
     let dir = Dir::new();
     let go = dir.text("go");
     let mut shell = Typed::shell();
-    let program = format!("echo u''p; until [ -e {go} ]; do sleep 0.02; done; exec cat");
-    shell.keys(&format!("{SOFTSTOP} -- sh -c \"{program}\" &\n")).expect("up\r\n");
+    let program = format!("echo u''p; until [ -e '{go}' ]; do sleep 0.02; done; exec cat");
+    shell.keys(&format!("'{SOFTSTOP}' -- sh -c \"{program}\" &\n")).expect("up\r\n");
     shell.keys("fg\n").in_foreground("softstop");
     dir.write("go", "");
     shell.in_foreground("cat").keys("typed\n").expect("typed\r\ntyped\r\n").keys(CTRL_C).expect("prompt> ");
@@ -174,7 +174,7 @@ fn a_program_brought_to_the_foreground_can_read() {
 
 #[test]
 fn a_script_can_read_from_the_terminal_afterwards() {
-    let script = format!("{SOFTSTOP} -- true; echo next; read line; echo \"got: $line\"; exit 5");
+    let script = format!("'{SOFTSTOP}' -- true; echo next; read line; echo \"got: $line\"; exit 5");
     let mut typed = Typed::start(&["sh", "-c", &script]);
     typed.expect("next").keys("words\n").expect("got: words");
     assert_eq!(typed.ends(), 5);
@@ -195,7 +195,7 @@ fn ctrl_z_suspends_run_and_all_it_runs() {
     let dir = Dir::new();
     let config = two(&dir);
     let mut shell = Typed::shell();
-    shell.keys(&format!("{SOFTSTOP} run -c {config}\n")).expect(" up\r\n").expect(" up\r\n");
+    shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect(" up\r\n").expect(" up\r\n");
     shell.keys(CTRL_Z).expect("Stopped").expect("prompt> ");
     shell.keys("fg\n").in_foreground("softstop").keys(CTRL_C).expect("drain: long");
     shell.keys(CTRL_C).expect("skipping the rest of the drain").expect("a: stopped");
@@ -243,7 +243,7 @@ fn run_under_nohup_outlives_its_terminal() {
 fn ctrl_c_reaches_the_program_once() {
     let mut shell = Typed::shell();
     shell
-        .keys(&format!("{SOFTSTOP} -- perl {} on:INT exit-on:QUIT:4 say:'u''p' wait\n", crate::support::CHILD))
+        .keys(&format!("'{SOFTSTOP}' -- perl '{}' on:INT exit-on:QUIT:4 say:'u''p' wait\n", crate::support::CHILD))
         .expect("up\r\n");
     shell
         .in_foreground("perl")
@@ -261,8 +261,8 @@ fn ctrl_c_reaches_the_program_once() {
 #[test]
 fn ctrl_c_at_a_laptop_waits_for_nothing() {
     let mut shell = Typed::shell();
-    let child = format!("perl {} exit-on:INT:5 listen say:'u''p' serve", crate::support::CHILD);
-    shell.keys(&format!("{SOFTSTOP} --drain auto --drain-sleep 50s --grace 100s -- {child}\n")).expect("up\r\n");
+    let child = format!("perl '{}' exit-on:INT:5 listen say:'u''p' serve", crate::support::CHILD);
+    shell.keys(&format!("'{SOFTSTOP}' --drain auto --drain-sleep 50s --grace 100s -- {child}\n")).expect("up\r\n");
     shell.in_foreground("perl").keys(CTRL_C).expect("INT handled").expect("no process is left to drain for");
     shell.expect("prompt> ").keys("exit $?\n");
     assert_eq!(shell.ends(), 5);
@@ -272,10 +272,10 @@ fn ctrl_c_at_a_laptop_waits_for_nothing() {
 /// that wants to read stays stopped, as in the background, instead of being woken and stopped without end.
 #[test]
 fn a_kernel_that_refuses_job_control_is_no_error() {
-    let refused = concat!("perl ", env!("CARGO_MANIFEST_DIR"), "/tests/support/fault.pl deny:EPERM:ioctl==21520 --");
+    let refused = concat!("perl '", env!("CARGO_MANIFEST_DIR"), "/tests/support/fault.pl' deny:EPERM:ioctl==21520 --");
     let mut shell = Typed::shell();
     shell.keys(&format!(
-        "{refused} {SOFTSTOP} -- sh -c 'trap \"echo by''e; exit 5\" INT; echo u''p; read line; echo read'\n"
+        "{refused} '{SOFTSTOP}' -- sh -c 'trap \"echo by''e; exit 5\" INT; echo u''p; read line; echo read'\n"
     ));
     shell.expect("up\r\n").in_foreground("softstop");
     let softstop = nix::unistd::tcgetpgrp(&shell.keys).unwrap().as_raw();
@@ -338,7 +338,7 @@ fn ctrl_c_in_the_program_that_is_typed_to_drains_hurries_and_kills() {
     let dir = Dir::new();
     let config = console(&dir, READS);
     let mut shell = Typed::shell();
-    shell.keys(&format!("{SOFTSTOP} run -c {config}\n")).expect_both(" up\r\n", "web-up");
+    shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect_both(" up\r\n", "web-up");
     shell.in_foreground("dash").keys("words\n").expect("got: words");
     shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("drain: long");
     shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
@@ -353,7 +353,7 @@ fn ctrl_c_that_the_program_handles_stops_nothing() {
     let handles = r#"["perl", "-e", "$SIG{INT} = sub { print \"INT\\n\" }; $| = 1; print \"up\\n\"; print \"got: $_\" while <STDIN>"]"#;
     let config = console(&dir, handles);
     let mut shell = Typed::shell();
-    shell.keys(&format!("{SOFTSTOP} run -c {config}\n")).expect_both(" up\r\n", "web-up").in_foreground("perl");
+    shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect_both(" up\r\n", "web-up").in_foreground("perl");
     shell.keys(CTRL_C).expect("INT").keys("words\n").expect("got: words");
     assert!(softstop(&["status", "-c", &config]).contains("Running, ready"), "{}", shell.shown);
     // Its end with 0 is none of the container's, and the keys are softstop's from then on.
@@ -385,7 +385,7 @@ fn ctrl_z_in_the_program_that_is_typed_to_suspends_run_and_all_it_runs() {
     let dir = Dir::new();
     let config = console(&dir, READS);
     let mut shell = Typed::shell();
-    shell.keys(&format!("{SOFTSTOP} run -c {config}\n")).expect_both(" up\r\n", "web-up").in_foreground("dash");
+    shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect_both(" up\r\n", "web-up").in_foreground("dash");
     shell.keys(CTRL_Z).expect("Stopped").expect("prompt> ");
     shell.keys("fg\n").in_foreground("dash").keys("words\n").expect("got: words");
     assert!(!shell.shown.contains("stopped by"), "that was the shell's doing, and it is over: {}", shell.shown);
@@ -399,7 +399,7 @@ fn run_in_the_background_is_stopped_when_its_program_reads() {
     let dir = Dir::new();
     let config = console(&dir, READS);
     let mut shell = Typed::shell();
-    shell.keys(&format!("{SOFTSTOP} run -c {config} &\n")).expect("ready after");
+    shell.keys(&format!("'{SOFTSTOP}' run -c '{config}' &\n")).expect("ready after");
     let limit = Instant::now() + SOON;
     while !shell.shown.contains("Stopped") {
         shell.keys("jobs\n").expect("prompt> ");
@@ -413,7 +413,7 @@ fn run_in_the_background_is_stopped_when_its_program_reads() {
 fn a_softstop_that_was_stopped_and_brought_back_hands_the_terminal_on() {
     let mut shell = Typed::shell();
     shell
-        .keys(&format!("{SOFTSTOP} -- sh -c 'echo u''p $$ r''eady; exec sleep 1000'\n"))
+        .keys(&format!("'{SOFTSTOP}' -- sh -c 'echo u''p $$ r''eady; exec sleep 1000'\n"))
         .expect("up ")
         .expect(" ready");
     shell.in_foreground("sleep");
@@ -462,7 +462,7 @@ fn a_program_that_reads_where_no_shell_is_left_is_stopped_once_and_warned_of() {
     let mut shell = Typed::shell();
     // The subshell has the terminal until it is gone, and the prompt is there when the shell has it back.
     let wait = format!("until [ -e {} ]; do sleep 0.02; done", dir.text("go"));
-    let softstop = format!("exec {SOFTSTOP} -- sh -c \"echo u\"\"p \\$\\$; read line\"");
+    let softstop = format!("exec '{SOFTSTOP}' -- sh -c \"echo u\"\"p \\$\\$; read line\"");
     shell.keys(&format!("(sh -c '{wait}; {softstop}' < /dev/tty &)\n")).expect("prompt> ");
     dir.write("go", "");
     shell.expect("up ").expect("stopped by SIGTTIN").keys("echo still-$((1+1))\n").expect("still-2");

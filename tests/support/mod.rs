@@ -170,7 +170,7 @@ pub fn database_before_web(dir: &Dir, user: &str, command: &str) -> String {
     let _ = std::fs::remove_file(&up);
     let text = format!(
         "grace = \"5s\"\n[[process]]\nname = \"db\"\noutput = \"prefix\"\n\
-         command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up >{up}; while :; do sleep 0.05; done\"]\n\
+         command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up >'{up}'; while :; do sleep 0.05; done\"]\n\
          [process.readiness]\nexec = [\"test\", \"-s\", \"{up}\"]\nperiod = \"50ms\"\n\
          [[process]]\nname = \"web\"\nmain = true\nuser = \"{user}\"\noutput = \"prefix\"\nafter = {{ db = \"ready\" }}\n\
          command = {command}\n"
