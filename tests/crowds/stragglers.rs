@@ -59,8 +59,10 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
     }
     let dir = Dir::new();
     let ready = dir.text("ready");
-    let daemon = dir
-        .script("daemon", &format!("trap 'echo daemon told; exit 0' TERM\ntouch '{ready}'\nwhile :; do sleep 0.1; done"));
+    let daemon = dir.script(
+        "daemon",
+        &format!("trap 'echo daemon told; exit 0' TERM\ntouch '{ready}'\nwhile :; do sleep 0.1; done"),
+    );
     let armed = dir.text("armed");
     let late = dir.script(
         "late",

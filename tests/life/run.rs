@@ -237,7 +237,8 @@ fn the_stop_goes_step_by_step_in_order_and_says_so() {
     let setup = Setup::new("grace = \"60s\"\nkill_reserve = \"1s\"");
     let note = "remaining $SOFTSTOP_REMAINING_MS because $SOFTSTOP_REASON";
     let first = setup.script("first", &format!("echo drain one; echo {note} >'{}'", setup.dir.text("one")));
-    let second = setup.script("second", &format!("sleep 0.3; echo drain two; echo {note} >'{}'", setup.dir.text("two")));
+    let second =
+        setup.script("second", &format!("sleep 0.3; echo drain two; echo {note} >'{}'", setup.dir.text("two")));
     let before = setup.script("before", "echo pre_stop");
     let after = setup.script("after", "echo post_stop with $SOFTSTOP_EXIT_CODE");
     let journal = setup.dir.text("journal");

@@ -461,8 +461,8 @@ fn a_program_that_reads_where_no_shell_is_left_is_stopped_once_and_warned_of() {
     let dir = Dir::new();
     let mut shell = Typed::shell();
     // The subshell has the terminal until it is gone, and the prompt is there when the shell has it back.
-    let wait = format!("until [ -e {} ]; do sleep 0.02; done", dir.text("go"));
-    let softstop = format!("exec '{SOFTSTOP}' -- sh -c \"echo u\"\"p \\$\\$; read line\"");
+    let wait = format!("until [ -e \"{}\" ]; do sleep 0.02; done", dir.text("go"));
+    let softstop = format!("exec \"{SOFTSTOP}\" -- sh -c \"echo u\"\"p \\$\\$; read line\"");
     shell.keys(&format!("(sh -c '{wait}; {softstop}' < /dev/tty &)\n")).expect("prompt> ");
     dir.write("go", "");
     shell.expect("up ").expect("stopped by SIGTTIN").keys("echo still-$((1+1))\n").expect("still-2");

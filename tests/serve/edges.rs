@@ -17,10 +17,10 @@ use crate::support::{Dir, Launch, SOON, skip};
 fn nginx_conf(place: &str, upstream: &str, server: &str) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
-        .map(|what| format!("{what}_temp_path {place}/{what};\n"))
+        .map(|what| format!("{what}_temp_path \"{place}/{what}\";\n"))
         .collect();
     format!(
-        "daemon off;\nuser root;\npid {place}/pid;\nerror_log {place}/error.log;\nevents {{}}\n\
+        "daemon off;\nuser root;\npid \"{place}/pid\";\nerror_log \"{place}/error.log\";\nevents {{}}\n\
          http {{ access_log off;\n{temporary}{upstream}\nserver {{ {server} }} }}\n"
     )
 }
