@@ -14,7 +14,17 @@ pub fn softstop(bench: &str) -> PathBuf {
     let host = host.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc -vV names its host").to_owned();
     eprintln!("{bench}: building the static release binary");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--bin", "softstop", "--target", &host, "--target-dir", "target/static"])
+        .args([
+            "build",
+            "--release",
+            "--no-default-features",
+            "--bin",
+            "softstop",
+            "--target",
+            &host,
+            "--target-dir",
+            "target/static",
+        ])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .status()
         .unwrap();

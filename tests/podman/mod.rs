@@ -87,7 +87,18 @@ fn static_folder() -> &'static Path {
         done(
             Command::new(env!("CARGO"))
                 .current_dir(root)
-                .args(["build", "--locked", "--release", "--bin", "softstop", "--example", "web", "--target", &host])
+                // As Dockerfile.example builds it: what is tested here is what ships.
+                .args([
+                    "build",
+                    "--locked",
+                    "--release",
+                    "--no-default-features",
+                    "--bin",
+                    "softstop",
+                    "--example",
+                    "web",
+                ])
+                .args(["--target", &host])
                 .arg("--target-dir")
                 .arg(&target)
                 .env("CARGO_PROFILE_RELEASE_STRIP", "none")
