@@ -45,6 +45,8 @@ const NAMES: &[(&str, i32)] = &[
 ];
 
 impl Signal {
+    /// The highest number.
+    pub const MAX: u8 = RTMAX;
     pub const HUP: Signal = Signal(libc::SIGHUP as u8);
     pub const INT: Signal = Signal(libc::SIGINT as u8);
     pub const QUIT: Signal = Signal(libc::SIGQUIT as u8);
@@ -60,6 +62,7 @@ impl Signal {
     pub const WINCH: Signal = Signal(libc::SIGWINCH as u8);
     pub const USR1: Signal = Signal(libc::SIGUSR1 as u8);
     pub const USR2: Signal = Signal(libc::SIGUSR2 as u8);
+    pub const ALRM: Signal = Signal(libc::SIGALRM as u8);
     pub const PIPE: Signal = Signal(libc::SIGPIPE as u8);
     /// `SIGRTMIN+3`: an order to systemd to halt, and the STOPSIGNAL of images with it in them.
     pub const SYSTEMD_HALT: Signal = Signal(RTMIN + 3);

@@ -12,6 +12,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
@@ -34,6 +35,7 @@ const CASES: &[Case] = &[
     Case { name: "an_abort_ends_even_pid_1", run: aborts_as_pid_1 },
     Case { name: "a_reader_that_goes_away_changes_no_exit_code", run: broken_pipe },
     Case { name: "closed_descriptors_are_filled", run: closed },
+    Case { name: "descriptors_of_the_launcher_are_owned_and_closed", run: handed_on },
     Case { name: "closed_descriptors_are_filled_without_dev_null", run: closed_without_dev_null },
 ];
 
@@ -87,6 +89,21 @@ fn play(what: &str, args: &[OsString], early: Early) -> u8 {
             // An end of file at once, and writing neither blocks nor kills.
             assert_eq!(std::io::Read::read(&mut std::io::stdin(), &mut [0]).unwrap(), 0);
             let _ = std::io::stdout().write_all(b"lost\n");
+        }
+        "handed-on" => {
+            let open = |fd: i32| std::fs::exists(format!("/proc/self/fd/{fd}")).unwrap();
+            let mut early = early;
+            let fds = early.take_descriptors();
+            let numbers: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+            assert!(numbers.contains(&7) && numbers.contains(&9) && numbers.is_sorted(), "{numbers:?}");
+            assert!(numbers.iter().all(|fd| *fd >= 3 && open(*fd)), "{numbers:?}");
+            drop(fds);
+            assert!(!open(7) && !open(9));
+            early.restore();
+        }
+        "left-open" => {
+            early.restore();
+            assert!(std::fs::exists("/proc/self/fd/7").unwrap());
         }
         what => panic!("no such thing: {what}"),
     }
@@ -143,6 +160,13 @@ fn broken_pipe() {
 fn closed() {
     let said = closed_through("exec \"$@\" <&- >&- 2>&-");
     assert_eq!(said, "/dev/null /dev/null /dev/null");
+}
+
+fn handed_on() {
+    for what in ["handed-on", "left-open"] {
+        let output = run(&["sh", "-c", "exec \"$@\" 7</dev/null 9</dev/null", "sh"], what, &[]);
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 fn closed_without_dev_null() {

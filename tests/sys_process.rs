@@ -76,7 +76,6 @@ const CASES: &[Case] = &[
         launch: Launch::Shell("ulimit -Sn 77; ulimit -Ss 200; exec \"$@\""),
         run: limits,
     },
-    Case { name: "inherited_descriptors_are_listed", launch: Launch::Shell(r#"exec "$@" 7</dev/null"#), run: fds },
     Case { name: "same_user_without_rights", launch: Launch::Unprivileged, run: same_user },
     Case { name: "no_more_processes_is_transient", launch: Launch::Unprivileged, run: no_more_processes },
     Case { name: "the_terminal_is_given", launch: Launch::Shell(r#"exec script -qec "$1 $2" /dev/null"#), run: given },
@@ -632,12 +631,6 @@ fn limits() {
     let argv = ["sh", "-c", "test $(ulimit -Sn) = 60"].map(OsString::from);
     let child = spawn(&Spawn { inherited: &inherited, ..plain(&argv, Stdio::Inherit) }).unwrap();
     assert_eq!(wait(child.pid), Exit::Code(0));
-}
-
-fn fds() {
-    assert!(process::inherited_fds().contains(&7));
-    process::close(&[7, 1000]);
-    assert!(!process::inherited_fds().contains(&7));
 }
 
 fn same_user() {

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
+use nix::sys::signal::{SigSet, Signal};
+
 use crate::now_ns;
 
 pub fn run(args: &[String]) -> ExitCode {
@@ -40,19 +42,11 @@ fn say(number: u64) {
 
 /// Says when each SIGUSR1 came.
 fn answer_usr1() -> ExitCode {
-    // SAFETY: the set is initialised by sigemptyset before use; all pointers are to values of our own.
-    let set = unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGUSR1);
-        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-        set
-    };
+    let set = SigSet::from(Signal::SIGUSR1);
+    set.thread_block().unwrap();
     say(0);
     loop {
-        let mut signal = 0;
-        // SAFETY: both pointers are to values of our own.
-        unsafe { libc::sigwait(&raw const set, &raw mut signal) };
+        set.wait().unwrap();
         say(now_ns());
     }
 }
@@ -61,20 +55,21 @@ fn answer_usr1() -> ExitCode {
 fn orphans(count: u32) -> ExitCode {
     say(now_ns());
     for _ in 0..count {
-        // SAFETY: this process has one thread; the children do nothing but fork and _exit.
-        unsafe {
-            let pid = loop {
-                match libc::fork() {
-                    -1 => std::thread::yield_now(),
-                    pid => break pid,
-                }
-            };
-            if pid == 0 {
-                while libc::fork() == -1 {}
-                libc::_exit(0);
+        let pid = loop {
+            // SAFETY: this process has one thread; the child does nothing but fork and _exit.
+            match unsafe { libc::fork() } {
+                -1 => std::thread::yield_now(),
+                pid => break pid,
             }
-            libc::waitpid(pid, std::ptr::null_mut(), 0);
+        };
+        if pid == 0 {
+            // SAFETY: as above.
+            while unsafe { libc::fork() } == -1 {}
+            // SAFETY: ends this process without the parent's exit handlers.
+            unsafe { libc::_exit(0) };
         }
+        // SAFETY: a null pointer asks for no status.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
     }
     say(now_ns());
     loop {

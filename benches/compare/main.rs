@@ -8,7 +8,7 @@
 //! Needs root (or user namespaces) and Debian's `tini`, `dumb-init` and `catatonit`; one that is missing is left out and said so.
 //! softstop is the static release build, made here unless `SOFTSTOP_BENCH_BINARY` names one. `SOFTSTOP_BENCH_ROUNDS` (100).
 
-#![expect(unsafe_code, reason = "clock, pidfd, fork and sigwait as raw calls: a bench measures them, not a wrapper")]
+#![expect(unsafe_code, reason = "clock, pidfd, fork as raw calls: a bench measures them, not a wrapper")]
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, clippy::unwrap_used)]
 
 #[path = "../common/mod.rs"]

@@ -74,7 +74,7 @@ pub fn run(config: Config, environment: Environment, parent_death_signal: Option
     refusal::guarded(config.termination_log.clone(), || start(config, environment, parent_death_signal, early))
 }
 
-fn start(config: Config, environment: Environment, parent_death_signal: Option<Signal>, early: Early) -> u8 {
+fn start(config: Config, environment: Environment, parent_death_signal: Option<Signal>, mut early: Early) -> u8 {
     let termination_log = config.termination_log.clone();
     let refuse = |why: &str, code: u8| {
         let why = format!("{why}; nothing was started");
@@ -83,10 +83,10 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         code
     };
     let clock = Clock::start();
-    let inherited_fds = process::inherited_fds();
+    let mut inherited_fds = early.take_descriptors();
     if !config.is_wrapper() {
         // The wrapper passes them through to its program and lets go of them then.
-        process::close(&inherited_fds);
+        inherited_fds.clear();
     }
     let prestop = config.http.as_ref().and_then(|http| http.prestop.as_ref());
     let guard = match prestop.map(prestop::guard).transpose() {

@@ -158,7 +158,7 @@ impl Shell {
         self.sent_interrupt &= config.stdin != Stdin::Inherit;
         if config.foreground {
             // The program has its own; held here too they would keep pipes and sockets of others open.
-            process::close(&std::mem::take(&mut self.inherited_fds));
+            self.inherited_fds.clear();
         }
         Ok(pid)
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub(super) struct Shell {
     pub account: Account,
     pub inherited: Inherited,
     /// Descriptors from 3 up that softstop was started with and has not let go of yet.
-    pub inherited_fds: Vec<RawFd>,
+    pub inherited_fds: Vec<OwnedFd>,
     /// What children get, before what they are given themselves.
     pub environment: Vec<(OsString, OsString)>,
     pub children: HashMap<i32, Owner>,
@@ -121,7 +121,7 @@ impl Shell {
         machine: Rc<RefCell<Machine>>,
         clock: Clock,
         inherited: Inherited,
-        inherited_fds: Vec<RawFd>,
+        inherited_fds: Vec<OwnedFd>,
         sink: Sink,
         orders: Orders,
         sight: Rc<RefCell<Sight>>,

@@ -161,7 +161,7 @@ impl Shell {
     pub(super) fn signal_group(&mut self, id: ProcId, signal: Signal, whom: Whom) {
         let Some(pgid) = self.groups.of(id) else { return };
         if signal == Signal::KILL {
-            let _ = target::signal_group(pgid, signal);
+            let _ = target::signal_leaderless_group(pgid, signal);
             return;
         }
         self.signal_stragglers(Some(id), signal, whom);

@@ -34,15 +34,20 @@ macro_rules! entry {
 /// Holds the signals, gets the process into order, runs `program` with the arguments and ends with its exit code.
 ///
 /// # Safety
-/// To be called with what the C library has called `main` with: `argv` has `argc` pointers to NUL-terminated strings.
+/// To be called with what the C library has called `main` with, and before anything is opened: `argv` has `argc` pointers to NUL-terminated
+/// strings.
 #[expect(clippy::exit, reason = "the end of main")]
 pub unsafe fn start(argc: c_int, argv: *const *const c_char, program: fn(Vec<OsString>, Early) -> u8) -> c_int {
     // Before anything else: a stop request that comes before it can be received would be discarded by the kernel.
     let early = signals::block();
+    // SAFETY: nothing has been opened yet.
+    let early = early.with_descriptors(unsafe { process::take_inherited_fds() });
     process::reopen_closed_stdio();
-    let args = (0..usize::try_from(argc).unwrap_or(0)).map(|n| {
+    // SAFETY: by this function's contract, and changed by nobody.
+    let pointers = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
+    let args = pointers.iter().map(|arg| {
         // SAFETY: by this function's contract; they live as long as the process and are changed by nobody.
-        let arg = unsafe { CStr::from_ptr(*argv.add(n)) };
+        let arg = unsafe { CStr::from_ptr(*arg) };
         OsStr::from_bytes(arg.to_bytes()).to_os_string()
     });
     let code = program(args.collect(), early);

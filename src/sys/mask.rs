@@ -82,6 +82,10 @@ pub enum Disposition {
     Handled,
 }
 
+// The kernel has 64 signals, one for each bit, everywhere but on MIPS, where it has 128 and reads sets of twice the size.
+const _: () = assert!(u64::BITS == Signal::MAX as u32, "a set has a bit for each signal");
+const _: () = assert!(cfg!(not(any(target_arch = "mips", target_arch = "mips64"))), "this kernel has 128 signals");
+
 /// Makes `set` the calling thread's mask and returns the former one. Async-signal-safe. KILL and STOP are never blocked,
 /// whatever the set says.
 pub fn replace_mask(set: SignalSet) -> SignalSet {

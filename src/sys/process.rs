@@ -4,10 +4,15 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::time::ClockId;
+use nix::unistd::{dup2_stderr, dup2_stdout};
 
 use super::limits;
 use super::mask::{self, Disposition, SignalSet};
@@ -33,7 +38,7 @@ pub fn parent_pid() -> i32 {
 /// # Errors
 /// EPERM or ENOSYS on platforms that refuse it (AWS Lambda, old sandboxes): go on without.
 pub fn become_subreaper() -> io::Result<()> {
-    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
 /// Has `signal` sent to softstop when its parent ends. A parent that has ended before this call goes unnoticed.
@@ -41,23 +46,14 @@ pub fn become_subreaper() -> io::Result<()> {
 /// # Errors
 /// Only on kernels that refuse it.
 pub fn parent_death_signal(signal: Signal) -> io::Result<()> {
-    prctl(libc::PR_SET_PDEATHSIG, signal.number())
-}
-
-fn prctl(option: i32, value: i32) -> io::Result<()> {
-    let value = libc::c_ulong::try_from(value).unwrap_or(0);
-    // SAFETY: both options used above take an integer and touch no memory of ours.
-    check(unsafe { libc::prctl(option, value, 0, 0, 0) })
+    let number = libc::c_ulong::try_from(signal.number()).unwrap_or(0);
+    // SAFETY: this option takes an integer and touches no memory of ours. (nix has no real-time signals.)
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number, 0, 0, 0) })
 }
 
 /// The processor time that this thread has used. Zero where the kernel does not say.
 pub fn cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is live memory of the right type.
-    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
-        return Duration::ZERO;
-    }
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().map_or(Duration::ZERO, Duration::from)
 }
 
 /// How long softstop has been ready to run and was not given a processor, since it began: the kernel counts it, a processor limit that
@@ -192,11 +188,13 @@ pub fn reopen_closed_stdio() {
     for fd in 0..=2 {
         if !is_open(fd) {
             // The lowest free number is this one. Not close-on-exec: children inherit their standard descriptors.
-            let flags = if fd == 0 { libc::O_RDONLY } else { libc::O_WRONLY };
-            // SAFETY: the path is a NUL-terminated constant.
-            let opened = unsafe { libc::open(c"/dev/null".as_ptr(), flags) };
-            if opened < 0 {
-                pipe_end_at(fd);
+            let flags = if fd == 0 { OFlag::O_RDONLY } else { OFlag::O_WRONLY };
+            match open(c"/dev/null", flags, Mode::empty()) {
+                // It stays open for good.
+                Ok(null) => {
+                    let _open = null.into_raw_fd();
+                }
+                Err(_) => pipe_end_at(fd),
             }
         }
     }
@@ -204,23 +202,14 @@ pub fn reopen_closed_stdio() {
 
 /// Reading from it shows the end of file; writing to it fails instead of blocking.
 fn pipe_end_at(fd: RawFd) {
-    let mut ends = [-1; 2];
-    // SAFETY: `ends` is room for the two descriptors that pipe2 writes.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) } < 0 {
-        return;
-    }
-    // The first end is `fd` itself, being the lowest free number; for output the other end has to go there.
-    let [read, write] = ends;
-    if fd != 0 {
-        // SAFETY: both are open descriptors that nobody else knows of yet.
-        unsafe { libc::dup2(write, fd) };
-    }
-    for end in [read, write] {
-        if end != fd {
-            // SAFETY: opened above and known to nobody else.
-            unsafe { libc::close(end) };
-        }
-    }
+    let Ok((read, write)) = nix::unistd::pipe2(OFlag::O_NONBLOCK) else { return };
+    // The first end is `fd` itself, being the lowest free number, and stays open for good; for output the other end goes there.
+    let _open = read.into_raw_fd();
+    let _ = match fd {
+        0 => Ok(()),
+        1 => dup2_stdout(&write),
+        _ => dup2_stderr(&write),
+    };
 }
 
 /// A descriptor that stands for "nothing": /dev/null, or without one (an image from scratch, a bare chroot) for reading an
@@ -235,7 +224,7 @@ pub fn open_null(for_reading: bool) -> io::Result<OwnedFd> {
         Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => return Err(e),
         Err(_) => {}
     }
-    let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK);
+    let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK);
     if for_reading {
         return Ok(pipe()?.0);
     }
@@ -253,26 +242,21 @@ pub(super) fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// The descriptors from 3 up that are open, rising. Called before anything is opened, it gives those that the launcher
-/// handed on. From /proc, else by trying the first 65,536.
-pub fn inherited_fds() -> Vec<RawFd> {
-    let Ok(list) = fs::read_dir("/proc/self/fd") else {
-        return (3..limits::highest_descriptor_tried()).filter(|fd| is_open(*fd)).collect();
-    };
-    let mut fds: Vec<RawFd> = list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+/// The descriptors from 3 up that the launcher handed on, rising. From /proc, else by trying the first 65,536.
+///
+/// # Safety
+/// Whatever is open from 3 up is taken for the launcher's: nothing in this program may own a descriptor yet.
+pub(super) unsafe fn take_inherited_fds() -> Vec<OwnedFd> {
+    let listed = fs::read_dir("/proc/self/fd").map(|list| {
+        let mut fds: Vec<RawFd> = list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        fds.sort_unstable();
+        fds
+    });
+    let fds = listed.unwrap_or_else(|_| (3..limits::highest_descriptor_tried()).collect());
     // The listing's own descriptor is among them; it is closed by now.
-    fds.retain(|fd| *fd >= 3 && is_open(*fd));
-    fds.sort_unstable();
-    fds
-}
-
-/// Closes descriptors that nobody in this program owns: those that the launcher handed on. Numbers below 3 and those that
-/// are not open are passed over.
-pub fn close(fds: &[RawFd]) {
-    for fd in fds.iter().filter(|fd| **fd >= 3 && is_open(**fd)) {
-        // SAFETY: by this function's contract nobody in this program owns it, so taking ownership is right.
-        drop(unsafe { OwnedFd::from_raw_fd(*fd) });
-    }
+    let open = fds.into_iter().filter(|fd| *fd >= 3 && is_open(*fd));
+    // SAFETY: by this function's contract nobody owns it.
+    open.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect()
 }
 
 /// Gives back to the kernel what starting up has allocated and freed: the command line's parser, the configuration's. Some

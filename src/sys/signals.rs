@@ -15,7 +15,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use signal_hook::consts::{SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ};
 
@@ -51,6 +51,7 @@ const OWN: SignalSet = SignalSet::of(&[SIGXCPU, SIGXFSZ, libc::SIGPIPE]).union(F
 #[must_use = "signals stay blocked until they are received"]
 pub struct Early {
     inherited: Inherited,
+    descriptors: Vec<OwnedFd>,
 }
 
 /// Blocks every signal but the faults, where the entry point ([`super::first`]) has not, and raises softstop's own limits. The very first
@@ -63,7 +64,7 @@ pub fn block() -> Early {
     if ignores_chld {
         mask::set_ignored(Signal::CHLD, false);
     }
-    Early { inherited: Inherited { mask, ignores_chld, limits: limits::raise() } }
+    Early { inherited: Inherited { mask, ignores_chld, limits: limits::raise() }, descriptors: Vec::new() }
 }
 
 impl Early {
@@ -71,12 +72,22 @@ impl Early {
         self.inherited
     }
 
+    pub(super) fn with_descriptors(self, descriptors: Vec<OwnedFd>) -> Early {
+        Early { descriptors, ..self }
+    }
+
+    /// The descriptors from 3 up that the launcher handed on, as [`super::entry`] has found them; none where the program has another `main`.
+    /// Whoever drops them closes them.
+    pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.descriptors)
+    }
+
     /// What has arrived since `block`, in order of number; it stays pending.
     pub fn pending(&self) -> Vec<Signal> {
         mask::pending().iter().collect()
     }
 
-    /// Puts the mask and SIGCHLD back as they were found, for a command that needs no signal handling. Such a command starts nothing, and
+    /// Puts the mask and SIGCHLD back as they were found, and leaves the launcher's descriptors open, for a command that needs no signal handling. Such a command starts nothing, and
     /// ignores SIGPIPE: what it says with its exit code does not depend on who reads its output.
     pub fn restore(self) {
         if self.inherited.ignores_chld {
@@ -84,6 +95,9 @@ impl Early {
         }
         mask::set_ignored(Signal::PIPE, true);
         mask::replace_mask(self.inherited.mask);
+        for descriptor in self.descriptors {
+            let _open = descriptor.into_raw_fd();
+        }
     }
 
     /// From now on what was sent can be taken, also what is pending. What each means is the machine's to say.

@@ -4,16 +4,15 @@
 
 #![expect(
     unsafe_code,
-    reason = "pwritev2, splice and FIONREAD have no safe wrapper; registering a descriptor with tokio has none"
+    reason = "pwritev2 and FIONREAD have no safe wrapper; registering a descriptor with tokio has none"
 )]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::ptr;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 use tokio::io::Interest;
@@ -250,18 +249,7 @@ fn splicing() -> Option<How> {
 /// All or nothing: up to `PIPE_CHUNK` bytes written to an empty pipe are one buffer, and splice moves whole buffers.
 fn write_spliced(read: &mut File, write: &mut File, to: &File, bytes: &[u8]) -> io::Result<usize> {
     let staged = write.write(bytes)?;
-    // SAFETY: both descriptors are open, null offsets are what pipes ask for, and no memory is handed over.
-    let n = unsafe {
-        libc::splice(
-            read.as_raw_fd(),
-            ptr::null_mut(),
-            to.as_raw_fd(),
-            ptr::null_mut(),
-            staged,
-            libc::SPLICE_F_NONBLOCK,
-        )
-    };
-    let result = usize::try_from(n).map_err(|_| io::Error::last_os_error());
+    let result = splice(&*read, None, to, None, staged, SpliceFFlags::SPLICE_F_NONBLOCK).map_err(io::Error::from);
     let moved = *result.as_ref().unwrap_or(&0);
     if moved < staged {
         // The pipe must be empty again; the caller still has the bytes.

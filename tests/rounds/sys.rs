@@ -54,15 +54,13 @@ pub fn wait(pid: i32) {
 }
 
 fn set(signals: &[i32]) -> libc::sigset_t {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset fills it whole; sigaddset takes any valid set and number.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        signals.iter().for_each(|signal| {
-            libc::sigaddset(set.as_mut_ptr(), *signal);
-        });
-        set.assume_init()
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    for signal in signals {
+        // SAFETY: all-zero is the empty set on Linux, and sigaddset takes any number.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), *signal) };
     }
+    // SAFETY: as above.
+    unsafe { set.assume_init() }
 }
 
 /// Every signal that a process may take its time over: not SIGKILL and SIGSTOP, not the faults, not SIGCHLD, not glibc's own.
@@ -99,22 +97,25 @@ pub fn next_signal(signals: &[i32], wait: Duration) -> Option<(i32, i32)> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: all three are live for the call; a zeroed siginfo is valid and is overwritten when a signal is taken.
     let signal = unsafe { libc::sigtimedwait(&raw const set, info.as_mut_ptr(), &raw const limit) };
-    // SAFETY: as above; a signal sent by kill has a pid in it, for others the field is not used.
-    (signal > 0).then(|| (signal, unsafe { info.assume_init().si_pid() }))
+    // SAFETY: as above.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: a signal sent by kill has a pid in it, for others the field is not used.
+    (signal > 0).then(|| (signal, unsafe { info.si_pid() }))
 }
 
 /// Ends the process by that signal's default action.
 pub fn die_of(signal: i32) -> ! {
-    // SAFETY: SIG_DFL is no handler; the mask and the limit are plain values; the process ends here.
-    unsafe {
-        let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core);
-        libc::signal(signal, libc::SIG_DFL);
-        // Not those that wait: one of them might be first.
-        hold(&signals().into_iter().filter(|other| *other != signal).collect::<Vec<_>>());
-        libc::raise(signal);
-        libc::_exit(99)
-    }
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is live for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const no_core) };
+    // SAFETY: SIG_DFL is no handler.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // Not those that wait: one of them might be first.
+    hold(&signals().into_iter().filter(|other| *other != signal).collect::<Vec<_>>());
+    // SAFETY: raise touches no memory.
+    unsafe { libc::raise(signal) };
+    // SAFETY: ends the process without exit handlers.
+    unsafe { libc::_exit(99) }
 }
 
 pub fn stop_self() {

@@ -3,13 +3,14 @@
 //! it, in a sleep that no signal ends. So who asks must be somebody who can be given up. It is a fork without exec, as in
 //! [`writer`]; it passes requests to the kernel and the answers on, and ends with its end of the socket.
 
-#![expect(unsafe_code, reason = "dup2 in a forked child")]
+#![expect(unsafe_code, reason = "fork without exec")]
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::unistd::{dup2_stdin, dup2_stdout};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -37,8 +38,8 @@ impl Relay {
         let (ours, theirs) = socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_CLOEXEC)?;
         // Before the fork: an error of it has no other way to be said.
         let netlink = diag::open(SockFlag::empty())?;
-        let (to, kernel) = (theirs.as_raw_fd(), netlink.as_raw_fd());
-        let pid = writer::in_child(|| run(to, kernel))?;
+        // SAFETY: `run` is made for that: async-signal-safe calls alone.
+        let pid = unsafe { writer::in_child(|| run(&theirs, &netlink)) }?;
         match stdio::watch(File::from(ours), Interest::READABLE) {
             Ok(socket) => Ok(Relay { pid, socket, request: None }),
             Err(error) => {
@@ -104,19 +105,17 @@ fn end(pid: i32) {
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(to: i32, kernel: i32) -> nix::Result<()> {
+fn run(to: &OwnedFd, kernel: &OwnedFd) -> nix::Result<()> {
     const PLACES: [i32; 2] = [0, 1];
-    // Out of the way of the places that they are moved to.
-    let from = [to, kernel].map(|fd| {
-        // SAFETY: descriptors and integers alone.
-        unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 2) }
-    });
-    for (fd, place) in from.into_iter().zip(PLACES) {
-        // SAFETY: descriptors alone; what was there is nothing to this process.
-        nix::Error::result(unsafe { libc::dup2(fd, place) })?;
-    }
+    // Out of the way of the places that they are moved to: a copy has 3 or more.
+    let copy = |fd: &OwnedFd| fd.try_clone().map_err(|e| nix::Error::try_from(e).unwrap_or(nix::Error::EIO));
+    let copies = [copy(to)?, copy(kernel)?];
+    dup2_stdin(&copies[0])?;
+    dup2_stdout(&copies[1])?;
+    drop(copies);
     mask::replace_mask(SignalSet::ALL);
-    writer::close_all(2);
+    // SAFETY: in the child; the two places are all that is used.
+    unsafe { writer::close_all(2) };
     let mut buffer = [0; ANSWER];
     loop {
         let n = received(PLACES[0], &mut buffer)?;

@@ -1,9 +1,19 @@
 //! The child between fork and exec. Async-signal-safe calls alone: no allocation, no lock, no panic, no formatting. All
 //! signals are blocked until the end.
 
-#![expect(unsafe_code, reason = "system calls between fork and exec must not go through anything that allocates")]
+#![expect(
+    unsafe_code,
+    reason = "between fork and exec nothing may allocate, and descriptors are numbers: nix has no call for the rest"
+)]
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{
+    AccessFlags, Pid, Uid, access, chdir, getegid, geteuid, getpid, setgroups, setpgid, setresgid, setresuid, setuid,
+};
 
 use super::error::{Report, Stage};
 use super::prepare::{Identity, Prepared};
@@ -27,7 +37,10 @@ impl Failure {
 }
 
 /// Becomes the program, or reports why not and ends.
-pub(super) fn run(prepared: &mut Prepared, report_to: RawFd) -> ! {
+///
+/// # Safety
+/// In a forked child alone, and with every signal blocked: standard descriptors, user and signal mask are the program's from here on.
+pub(super) unsafe fn run(prepared: &mut Prepared, report_to: RawFd) -> ! {
     let Err(failure) = become_program(prepared);
     let not_found =
         failure.stage == Stage::Exec && matches!(failure.errno, libc::ENOENT | libc::ENOTDIR) && !failure.exists;
@@ -48,11 +61,9 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     if prepared.inherited.ignores_chld {
         mask::set_ignored(Signal::CHLD, true);
     }
-    // SAFETY: getpid and setpgid take integers. A sandbox may refuse a group of its own; the child then runs in ours.
-    let pid = unsafe {
-        libc::setpgid(0, 0);
-        libc::getpid()
-    };
+    // A sandbox may refuse a group of its own; the child then runs in ours.
+    let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+    let pid = getpid().as_raw();
     if let Some(terminal) = prepared.terminal {
         // SAFETY: takes two integers. TTOU is blocked; ENOTTY, ENXIO, EPERM and EINVAL mean that there is no job control
         // to be had, which the program can live without.
@@ -83,14 +94,9 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     Err(execute(prepared))
 }
 
-fn errno() -> i32 {
-    // SAFETY: the C library's pointer to this thread's errno is always valid.
-    unsafe { *libc::__errno_location() }
-}
-
 /// -1 becomes its errno.
 fn check(rc: libc::c_int) -> Result<libc::c_int, i32> {
-    if rc < 0 { Err(errno()) } else { Ok(rc) }
+    Errno::result(rc).map_err(|errno| errno as i32)
 }
 
 /// A source that is itself one of 0 to 2 is moved out of the way first, so that no order of targets overwrites it.
@@ -119,8 +125,7 @@ fn set_stdio(stdio: [Option<RawFd>; 3]) -> Result<(), i32> {
 
 fn change_dir(prepared: &Prepared) -> Result<(), i32> {
     match &prepared.working_dir {
-        // SAFETY: a NUL-terminated string that outlives the call.
-        Some(dir) => check(unsafe { libc::chdir(dir.as_ptr()) }).map(drop),
+        Some(dir) => chdir(dir.as_c_str()).map_err(|errno| errno as i32),
         None => Ok(()),
     }
 }
@@ -148,20 +153,16 @@ fn hide_listed_descriptors() -> bool {
     const NAME_AT: usize = 19;
     #[repr(align(8))]
     struct Buffer([u8; 4096]);
-    // SAFETY: a NUL-terminated constant.
-    let dir = unsafe { libc::open(c"/proc/self/fd".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) };
-    if dir < 0 {
-        return false;
-    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(dir) = open(c"/proc/self/fd", flags, Mode::empty()) else { return false };
     let mut buffer = Buffer([0; 4096]);
     loop {
         // SAFETY: the kernel writes at most the length given into the live buffer.
-        let n = unsafe { libc::syscall(libc::SYS_getdents64, dir, buffer.0.as_mut_ptr(), buffer.0.len()) };
+        let n = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.0.as_mut_ptr(), buffer.0.len()) };
         let Some(mut records) = usize::try_from(n).ok().and_then(|n| buffer.0.get(..n)) else {
             return false;
         };
         if records.is_empty() {
-            // Left open: it is close-on-exec.
             return true;
         }
         while let Some(&[low, high]) = records.get(LENGTH_AT..LENGTH_AT + 2) {
@@ -186,32 +187,17 @@ fn leading_number(name: &[u8]) -> Option<RawFd> {
 /// Groups, group, user: each step needs rights that a later one takes away. All three ids of each, so that no way back is
 /// left; that is checked, as a kernel or sandbox that pretends would leave a root process behind.
 fn change_identity(identity: &Identity) -> Result<(), Failure> {
-    let groups = &identity.groups;
-    // SAFETY: pointer and length are those of a live slice of gid_t.
-    if let Err(errno) = check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
-        && !(errno == libc::EPERM && identity.groups_harmless)
-    {
-        return Err(Failure::new(Stage::Groups, errno));
-    }
+    let refused = |stage: Stage, result: nix::Result<()>, harmless: bool| match result {
+        Err(errno) if !(errno == Errno::EPERM && harmless) => Err(Failure::new(stage, errno as i32)),
+        _ => Ok(()),
+    };
     let (uid, gid) = (identity.uid, identity.gid);
-    // SAFETY: takes integers.
-    if let Err(errno) = check(unsafe { libc::setresgid(gid, gid, gid) })
-        && !(errno == libc::EPERM && identity.already)
-    {
-        return Err(Failure::new(Stage::Gid, errno));
-    }
-    // SAFETY: takes integers.
-    if let Err(errno) = check(unsafe { libc::setresuid(uid, uid, uid) })
-        && !(errno == libc::EPERM && identity.already)
-    {
-        return Err(Failure::new(Stage::Uid, errno));
-    }
-    // SAFETY: takes integers. Going back to root must be refused; where nothing was changed there is nothing to check.
-    if !identity.already && uid != 0 && unsafe { libc::setuid(0) } == 0 {
-        return Err(Failure::new(Stage::WayBack, libc::EPERM));
-    }
-    // SAFETY: takes no arguments.
-    if unsafe { libc::geteuid() } != uid || unsafe { libc::getegid() } != gid {
+    refused(Stage::Groups, setgroups(&identity.groups), identity.groups_harmless)?;
+    refused(Stage::Gid, setresgid(gid, gid, gid), identity.already)?;
+    refused(Stage::Uid, setresuid(uid, uid, uid), identity.already)?;
+    // Going back to root must be refused; where nothing was changed there is nothing to check.
+    let back = !identity.already && !uid.is_root() && setuid(Uid::from_raw(0)).is_ok();
+    if back || geteuid() != uid || getegid() != gid {
         return Err(Failure::new(Stage::WayBack, libc::EPERM));
     }
     Ok(())
@@ -225,9 +211,8 @@ fn execute(prepared: &Prepared) -> Failure {
         // SAFETY: a NUL-terminated path and NULL-terminated arrays of NUL-terminated strings, all owned by `prepared`. On
         // success it does not return.
         unsafe { libc::execve(path.as_ptr(), prepared.argv.as_ptr(), prepared.envp.as_ptr()) };
-        let errno = errno();
-        // SAFETY: a NUL-terminated path.
-        let exists = errno == libc::ENOENT && unsafe { libc::access(path.as_ptr(), libc::F_OK) } == 0;
+        let errno = Errno::last_raw();
+        let exists = errno == libc::ENOENT && access(path.as_c_str(), AccessFlags::F_OK).is_ok();
         let this = Failure { stage: Stage::Exec, errno, candidate: n, exists };
         match errno {
             libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT if !exists => {
@@ -260,10 +245,10 @@ mod tests {
 
     #[test]
     fn without_close_range_the_listing_does() {
-        use std::os::fd::AsRawFd;
+        use nix::fcntl::{FcntlArg, fcntl};
+        use std::os::fd::{FromRawFd, OwnedFd};
         let null = std::fs::File::open("/dev/null").unwrap();
-        // SAFETY: takes integers; the copy is closed below.
-        let copies = [800, 950].map(|at| unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD, at) });
+        let copies = [800, 950].map(|at| fcntl(&null, FcntlArg::F_DUPFD(at)).unwrap());
         // SAFETY: takes integers.
         let hidden = |fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == libc::FD_CLOEXEC;
         assert!(!copies.iter().any(|fd| hidden(*fd)));
@@ -272,6 +257,9 @@ mod tests {
         for fd in 0..=2 {
             assert!(!hidden(fd), "the standard descriptors stay");
         }
-        crate::sys::process::close(&copies);
+        for fd in copies {
+            // SAFETY: made above, and nobody else's.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+        }
     }
 }

@@ -2,8 +2,10 @@
 //! kernel may hold for ever (`mmap_lock`), so a process of its own reads it, a fork without exec, and can be given up: see [`writer`].
 
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 use super::writer;
 use crate::signal::Signal;
@@ -32,7 +34,8 @@ pub fn is_mapped(pid: i32, name: &str, limit: Duration) -> Mapped {
         return not_known;
     }
     let Ok(path) = CString::new(format!("/proc/{pid}/maps")) else { return not_known };
-    let Ok(reader) = writer::in_child(|| look(&path, name.as_bytes())) else { return not_known };
+    // SAFETY: `look` is made for that: async-signal-safe calls alone.
+    let Ok(reader) = (unsafe { writer::in_child(|| look(&path, name.as_bytes())) }) else { return not_known };
     match writer::end_of(reader, limit) {
         Some(end) => Mapped { found: end.is_ok(), held: None },
         None => {
@@ -46,12 +49,10 @@ pub fn is_mapped(pid: i32, name: &str, limit: Duration) -> Mapped {
 // === in the child: async-signal-safe calls alone ===
 
 fn look(path: &CString, name: &[u8]) -> nix::Result<()> {
-    writer::close_all(0);
-    // SAFETY: a NUL-terminated string that outlives the call.
-    let file = nix::Error::result(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
-    // SAFETY: just opened, and never closed but by the end of the process.
-    let file = unsafe { BorrowedFd::borrow_raw(file) };
-    search(name, |buffer| nix::unistd::read(file, buffer))
+    // SAFETY: in the child; what is read is opened after this.
+    unsafe { writer::close_all(0) };
+    let file = open(path.as_c_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    search(name, |buffer| nix::unistd::read(&file, buffer))
 }
 
 /// ENOENT when the text ends, or goes on for too long, without it.

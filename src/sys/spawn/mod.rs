@@ -139,7 +139,8 @@ pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnErr
     // SAFETY: in the child only `child::run` runs, which makes async-signal-safe calls alone and never returns.
     let forked = unsafe { fork() };
     let pid = match forked {
-        Ok(ForkResult::Child) => child::run(&mut prepared, report_to.as_raw_fd()),
+        // SAFETY: this is the forked child, and all signals are blocked.
+        Ok(ForkResult::Child) => unsafe { child::run(&mut prepared, report_to.as_raw_fd()) },
         Ok(ForkResult::Parent { child }) => child,
         Err(e) => {
             mask::replace_mask(before);

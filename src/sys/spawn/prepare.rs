@@ -4,7 +4,7 @@ use std::ffi::{CString, OsStr, OsString, c_char};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use nix::unistd::{getegid, geteuid, getgroups};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups};
 
 use super::error::{Context, Errno};
 use super::{Spawn, Stdio};
@@ -38,9 +38,9 @@ impl Strings {
 
 /// Who to become.
 pub(super) struct Identity {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) groups: Vec<u32>,
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+    pub(super) groups: Vec<Gid>,
     /// We are that user and group already, so being refused changes nothing.
     pub(super) already: bool,
     /// We are in no supplementary group that is not wanted, so being refused setgroups takes no right away.
@@ -161,14 +161,14 @@ fn identity(wanted: &crate::sys::users::Credentials) -> Identity {
     // Where an id may be anybody's (a user namespace), having it is not being it: the kernel has to say so.
     let same = geteuid().as_raw() == wanted.uid && getegid().as_raw() == wanted.gid;
     let already = same && ids::is_certain_user(wanted.uid) && ids::is_certain_group(wanted.gid);
-    let kept = |group: &nix::unistd::Gid| {
+    let kept = |group: &Gid| {
         let group = group.as_raw();
         (wanted.groups.contains(&group) || group == wanted.gid) && ids::is_certain_group(group)
     };
     Identity {
-        uid: wanted.uid,
-        gid: wanted.gid,
-        groups: wanted.groups.clone(),
+        uid: Uid::from_raw(wanted.uid),
+        gid: Gid::from_raw(wanted.gid),
+        groups: wanted.groups.iter().copied().map(Gid::from_raw).collect(),
         already,
         groups_harmless: already || current.iter().all(kept),
     }

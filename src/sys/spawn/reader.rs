@@ -3,13 +3,15 @@
 
 use std::ffi::CString;
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{alarm, dup2_stdin};
 
 use super::writer;
 use crate::signal::Signal;
@@ -132,8 +134,8 @@ pub struct Reader {
 pub fn start(path: &Path, most: usize) -> io::Result<Reader> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let (pipe, to) = stdio::pipe()?;
-    let to_fd = to.as_raw_fd();
-    let pid = writer::in_child(|| run(&path, to_fd, most + 1))?;
+    // SAFETY: `run` is made for that: async-signal-safe calls alone.
+    let pid = unsafe { writer::in_child(|| run(&path, to.as_fd(), most + 1)) }?;
     drop(to);
     Ok(Reader { pid, pipe })
 }
@@ -145,40 +147,31 @@ pub fn reap(pid: i32) {
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(path: &CString, to: i32, most: usize) -> nix::Result<()> {
-    // SAFETY: integers alone; what was descriptor 0 is nothing to this process, and SIGALRM's default action is to end it.
-    let moved = unsafe {
-        libc::signal(libc::SIGALRM, libc::SIG_DFL);
-        libc::alarm(LIFE);
-        libc::dup2(to, 0)
-    };
-    nix::Error::result(moved)?;
+fn run(path: &CString, to: BorrowedFd<'_>, most: usize) -> nix::Result<()> {
+    // Its default action is to end the process.
+    mask::set_ignored(Signal::ALRM, false);
+    alarm::set(LIFE);
+    dup2_stdin(to)?;
     mask::replace_mask(SignalSet::ALL.without(SignalSet::of(&[libc::SIGALRM])));
-    writer::close_all(1);
+    // SAFETY: in the child; 0 is all that is used of what is open.
+    unsafe { writer::close_all(1) };
     pass_on(path, most)
 }
 
 fn pass_on(path: &CString, most: usize) -> nix::Result<()> {
     // A FIFO that nobody writes is not waited for.
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
-    // SAFETY: a NUL-terminated string that outlives the call.
-    let file = nix::Error::result(unsafe { libc::open(path.as_ptr(), flags) })?;
-    let mut status = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the descriptor is open, and `status` is a valid place for what the call writes.
-    nix::Error::result(unsafe { libc::fstat(file, status.as_mut_ptr()) })?;
-    // SAFETY: all of it is integers, zeroed above and filled in by the call.
-    if unsafe { status.assume_init() }.st_mode & libc::S_IFMT == libc::S_IFIFO {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let file = open(path.as_c_str(), flags, Mode::empty())?;
+    if fstat(&file)?.st_mode & libc::S_IFMT == libc::S_IFIFO {
         return Err(nix::Error::ESPIPE);
     }
-    // SAFETY: just opened, and never closed but by the end of the process.
-    let file = unsafe { BorrowedFd::borrow_raw(file) };
     // SAFETY: descriptor 0 is the pipe, moved there above, and is never closed but by the end of the process.
     let to = unsafe { BorrowedFd::borrow_raw(0) };
     let mut left = most;
     let mut chunk = [0; CHUNK];
     while left > 0 {
         let room = chunk.get_mut(..left.min(CHUNK)).unwrap_or_default();
-        let n = match nix::unistd::read(file, room) {
+        let n = match nix::unistd::read(&file, room) {
             Ok(0) => break,
             Ok(n) => n,
             Err(nix::Error::EINTR) => continue,

@@ -77,7 +77,8 @@ fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
     // The likes of /dev/stdout are names of what must not be closed then.
     let own = OWN.iter().any(|prefix| path.as_os_str().as_bytes().starts_with(prefix.as_bytes()));
     let path = CString::new(path.as_os_str().as_bytes())?;
-    match in_child(|| run(&path, own, create, text)) {
+    // SAFETY: `run` is made for that: async-signal-safe calls alone.
+    match unsafe { in_child(|| run(&path, own, create, text)) } {
         Err(nix::Error::EAGAIN) => {
             Err(io::Error::other("no new process: the process limit is reached (pids.max or RLIMIT_NPROC)"))
         }
@@ -85,8 +86,11 @@ fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
     }
 }
 
-/// A fork without exec; its pid. `child` makes async-signal-safe calls alone, and what it fails with is the exit code.
-pub(in crate::sys) fn in_child(child: impl FnOnce() -> nix::Result<()>) -> nix::Result<i32> {
+/// A fork without exec; its pid. What `child` fails with is the exit code.
+///
+/// # Safety
+/// `child` makes async-signal-safe calls alone: it allocates nothing and takes no lock.
+pub(in crate::sys) unsafe fn in_child(child: impl FnOnce() -> nix::Result<()>) -> nix::Result<i32> {
     // What is blocked does not end the child; SIGKILL does.
     let before = mask::replace_mask(SignalSet::ALL);
     // SAFETY: the child makes async-signal-safe calls alone, by this function's contract, and never returns.
@@ -150,17 +154,21 @@ pub(in crate::sys) fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>
 
 fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> nix::Result<()> {
     if !own {
-        close_all(0);
+        // SAFETY: in the child; what is written to is opened after this.
+        unsafe { close_all(0) };
     }
     if own { write_own(path, text) } else { place::write(path, create, text) }
 }
 
 /// A writer that hangs must hold nothing of softstop's open: neither the log's pipe, whose reader waits for its end, nor ports nor
 /// children's pipes. One by one, since close_range is too new for some sandboxes; numbers are given out from the lowest.
-pub(in crate::sys) fn close_all(first: i32) {
+///
+/// # Safety
+/// In a child of [`in_child`] alone, which uses no descriptor from `first` on afterwards but those that it opens.
+pub(in crate::sys) unsafe fn close_all(first: i32) {
     let mut not_open = 0;
     for fd in first.. {
-        // SAFETY: takes an integer; nothing of this process uses a descriptor any more, and one that is not open fails with EBADF.
+        // SAFETY: by this function's contract nobody uses it any more; one that is not open fails with EBADF.
         not_open = if unsafe { libc::close(fd) } == 0 { 0 } else { not_open + 1 };
         if not_open > GAP {
             return;
