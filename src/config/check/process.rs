@@ -250,7 +250,12 @@ impl Kind for Account {
 
     fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<String> {
         if let DeValue::Integer(n) = field.value.get_ref() {
-            return i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
+            let number = i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
+            if number.is_none() {
+                let sentence = format!("`{}` must be a whole number from 0 to 4294967294", field.name);
+                reader.error(&field.span(), sentence, "write \"www-data\" or a number such as 1000");
+            }
+            return number;
         }
         reader.text(field, "write a name or a number, such as \"www-data\" or 1000")
     }
