@@ -247,9 +247,6 @@ fn http(reader: &mut Reader<'_>, keys: &HttpKeys<'_>) -> Option<Http> {
         return None;
     }
     let listen = keys.listen.read(reader);
-    if listen.is_none() && keys.listen.field.as_ref().is_some_and(|f| f.value.get_ref().is_integer()) {
-        return None;
-    }
     let prestop = keys.prestop.open(reader).and_then(|keys| prestop::prestop(reader, &keys));
     listen.map(|listen| Http { listen, prestop })
 }
