@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod page;
+pub mod sites;
 pub mod words;
 
 use std::collections::HashMap;

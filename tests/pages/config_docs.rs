@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use softstop::config::check::declare::tables;
 use softstop::config::check::read;
 
 use crate::declared::page::{is_complete, with_tables};
-use crate::declared::{is_as_made, words};
+use crate::declared::sites::SITES;
+use crate::declared::{is_as_made, table, words};
 
 const DOC: &str = include_str!("../../docs/configuration.md");
 
@@ -13,6 +15,31 @@ const DOC: &str = include_str!("../../docs/configuration.md");
 fn the_tables_of_the_page_are_made_of_the_declared_keys() {
     is_complete(DOC);
     is_as_made("docs/configuration.md", &with_tables(DOC));
+}
+
+/// With the default written down a configuration means what it means without.
+#[test]
+fn a_default_on_the_page_is_what_holds_without_the_key() {
+    let mut seen = BTreeSet::new();
+    for (title, above, needed, below) in SITES {
+        for row in table(title).rows() {
+            let Some(default) = row.default.first() else { continue };
+            let needed = needed.iter().filter(|(key, _)| *key != row.name);
+            let needed: String = needed.map(|(key, value)| format!("{key} = {value}\n")).collect();
+            let means = |line: &str| match read(&format!("{above}{needed}{line}{below}"), "f", &|_| None) {
+                Ok((config, _)) => format!("{config:?}"),
+                Err(problems) => panic!("{problems}"),
+            };
+            let line = format!("{} = {}\n", row.name, default());
+            let (with, without) = (means(&line), means(""));
+            // What says nothing about stragglers has the container's: that is put together later.
+            assert!(with == without || *title == "stragglers", "{title}: {line}{with}\n{without}");
+            seen.insert((title, row.name));
+        }
+    }
+    let all =
+        tables().into_iter().flat_map(|t| t.rows().into_iter().map(|row| (t.section.title, row)).collect::<Vec<_>>());
+    assert_eq!(seen.len(), all.filter(|(_, row)| !row.default.is_empty()).count(), "a table has no site");
 }
 
 #[test]
