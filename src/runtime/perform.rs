@@ -28,9 +28,9 @@ const SWEEP_LIMIT: u32 = 2;
 const SWEEP_PART: u32 = 20;
 /// With less than this left, nobody looks through all processes any more: leaving in time comes first.
 const LOOK: Duration = Duration::from_millis(100);
-/// Whoever reads /etc/passwd and /etc/group is given so much longer while it only waits for a processor: softstop does, too, and a process
-/// without its further groups is a process that cannot read its files.
-const STARVED_WAIT: Duration = Duration::from_secs(1);
+/// Whoever reads for softstop what it has to know is given so much longer while it only waits for a processor, outside of a stop: a process
+/// without its further groups cannot read its files, and a JVM that is not known is stopped by the signal that asks for its dump.
+pub(super) const STARVED_WAIT: Duration = Duration::from_secs(1);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
 /// What helps when a process runs as another user.

@@ -124,6 +124,16 @@ fn wait(pid: i32, limit: Duration) -> Written {
     Written::Late { held, starved }
 }
 
+/// [`end_of`], and so much longer as `starved` for one that is ready to run: the machine is slow then, and nothing hangs.
+pub(super) fn end_of_starved(pid: i32, limit: Duration, starved: Duration) -> Option<io::Result<()>> {
+    let began = Instant::now();
+    let mut end = end_of(pid, limit);
+    while end.is_none() && began.elapsed() < limit + starved && is_runnable(pid) {
+        end = end_of(pid, GONE_WAIT);
+    }
+    end
+}
+
 /// It waits for a processor, not for a file system, or has just ended. False where /proc does not say.
 pub(super) fn is_runnable(pid: i32) -> bool {
     matches!(procfs::snapshot(pid).state, Some('R' | 'Z'))
