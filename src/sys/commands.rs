@@ -4,9 +4,9 @@
 use std::fs::{self, ReadDir};
 use std::io;
 
+use super::pidfd::send_to_found;
 use super::process::own_pid;
 use super::procfs::{self, Stat, read_stat};
-use super::tree::send_to_found;
 use crate::signal::Signal;
 
 /// The kernel keeps so many bytes of a name (TASK_COMM_LEN less the NUL).

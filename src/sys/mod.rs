@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listening;
 mod loading;
 pub mod mask;
+mod pidfd;
 pub mod process;
 pub mod procfs;
 pub mod reap;

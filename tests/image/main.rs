@@ -1,5 +1,11 @@
 //! The static binary in real containers and on other kernels.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests run containers and machines, and fail by panicking"
+)]
+
 #[path = "../podman/mod.rs"]
 mod podman;
 #[path = "../support/mod.rs"]
