@@ -23,8 +23,7 @@ use mistakes::valid::handlers;
 use mistakes::{env, judge};
 use schema::{Checker, schema};
 use seeds::{number, play_all};
-use softstop::config::check::declare::tables;
-use softstop::config::check::{decode, read};
+use softstop::config::check::{decode, read, tables};
 use support::{Dir, Launch};
 
 thread_local! {

@@ -11,8 +11,9 @@ pub mod words;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use softstop::config::check::declare::{Described, Row, Shape, tables};
+use softstop::config::check::declare::{Described, Row, Shape};
 use softstop::config::check::keys::Section;
+use softstop::config::check::tables;
 
 static TABLES: LazyLock<HashMap<&str, &Described>> =
     LazyLock::new(|| tables().into_iter().map(|table| (table.section.title, table)).collect());

@@ -1,6 +1,7 @@
 //! The tables of docs/configuration.md.
 
-use softstop::config::check::declare::{Row, Shape, tables};
+use softstop::config::check::declare::{Row, Shape};
+use softstop::config::check::tables;
 use softstop::config::check::values::words;
 
 use super::table;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
-use softstop::config::check::declare::{Described, Row, Shape, tables};
+use softstop::config::check::declare::{Described, Row, Shape};
+use softstop::config::check::tables;
 
 use crate::declared::page::meaning;
 

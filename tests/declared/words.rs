@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use softstop::config::check::declare::{Shape, tables};
+use softstop::config::check::declare::Shape;
+use softstop::config::check::tables;
 
 use super::values;
 

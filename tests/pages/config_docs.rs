@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use softstop::config::check::declare::tables;
-use softstop::config::check::read;
+use softstop::config::check::{read, tables};
 
 use crate::declared::page::{is_complete, with_tables};
 use crate::declared::sites::SITES;

@@ -10,7 +10,6 @@ use toml::de::DeTable;
 use super::keys::Section;
 use super::kinds::{Kind, Many, MapOf, Sub};
 use super::reader::{Field, Reader, Table};
-use super::settings::TopKeys;
 use super::values::DurationRange;
 use crate::config::problem::Span;
 
@@ -91,17 +90,17 @@ impl Described {
     pub fn rows(&self) -> Vec<&'static Row> {
         self.from.iter().flat_map(|base| base.rows()).chain(self.own).collect()
     }
-}
 
-/// Every table of a configuration, each once, as they are found from the top.
-pub fn tables() -> Vec<&'static Described> {
-    let mut found = vec![TopKeys::DESCRIBED];
-    let mut i = 0;
-    while i < found.len() {
-        found[i].rows().iter().for_each(|row| below(row.shape, &mut found));
-        i += 1;
+    /// Itself, and every table that stands below it, each once.
+    pub fn with_those_below(&'static self) -> Vec<&'static Described> {
+        let mut found = vec![self];
+        let mut i = 0;
+        while i < found.len() {
+            found[i].rows().iter().for_each(|row| below(row.shape, &mut found));
+            i += 1;
+        }
+        found
     }
-    found
 }
 
 fn below(shape: &Shape, found: &mut Vec<&'static Described>) {

@@ -34,6 +34,7 @@ use toml::de::DeTable;
 use crate::config::place::Place;
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
 use crate::config::{Config, default_kill_reserve};
+use declare::{Declared, Described};
 pub use here::Here;
 use reader::Reader;
 use settings::TopKeys;
@@ -44,6 +45,11 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// What to add to a file that starts nothing.
 const MINIMAL: &str = "add one:\n\n    [[process]]\n    name = \"web\"\n    command = [\"/app/server\"]";
+
+/// Every table of a configuration, as it is explained.
+pub fn tables() -> Vec<&'static Described> {
+    TopKeys::DESCRIBED.with_those_below()
+}
 
 /// Where the verdict goes as a text has it that may be refused for something else: only its syntax has to be right.
 pub fn termination_log(text: &str) -> Option<String> {

@@ -162,8 +162,8 @@ pub fn instead(snake: &str, section: &Section) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::declare::tables;
     use super::super::probe::ProbeKeys;
+    use super::super::tables;
     use super::super::task::TaskKeys;
     use super::*;
 
