@@ -182,8 +182,7 @@ impl Shell {
         Ok(found.credentials)
     }
 
-    /// How long to wait for the next exec's result: half as long for each that has none yet, so that any number of programs on a
-    /// file system that hangs costs half a second; and a part of what is left of the grace.
+    /// How long to wait for the next exec's result.
     pub(super) fn exec_wait(&mut self) -> Duration {
         self.pending_exec.retain(|_, pending| match pending.finish() {
             None => true,
@@ -194,9 +193,7 @@ impl Shell {
                 false
             }
         });
-        let halved = 1u32.checked_shl(u32::try_from(self.pending_exec.len()).unwrap_or(u32::MAX)).unwrap_or(0);
-        let wait = spawn::EXEC_WAIT.checked_div(halved).unwrap_or_default();
-        self.left(Instant::now()).map_or(wait, |left| wait.min(left / 8))
+        share_of_exec_wait(self.pending_exec.len(), self.left(Instant::now()))
     }
 
     /// Note a child whose exec may not be over; its pid.
@@ -243,7 +240,6 @@ impl Shell {
     /// A rung of a process's ladder (`wake`), or a signal that a hook or a diagnosis wants.
     fn signal_process(&mut self, id: ProcId, signal: Signal, to: SignalTo, wake: bool) {
         let Some(pid) = self.groups.of(id) else { return };
-        self.sent_interrupt |= signal == Signal::INT && self.plan.config.reader() == Some(id.0);
         let sent = match (to, wake) {
             (SignalTo::Group, true) => self.signal_members(pid, signal),
             (SignalTo::Process, true) => {
@@ -377,6 +373,14 @@ impl Shell {
     }
 }
 
+/// Half as long for each that has none yet, so that any number of programs on a file system that hangs costs half a second; and no more
+/// than a part of what is left of the grace.
+fn share_of_exec_wait(pending: usize, left: Option<Duration>) -> Duration {
+    let halved = 1u32.checked_shl(u32::try_from(pending).unwrap_or(u32::MAX)).unwrap_or(0);
+    let wait = spawn::EXEC_WAIT.checked_div(halved).unwrap_or_default();
+    left.map_or(wait, |left| wait.min(left / 8))
+}
+
 /// What a process of another user inherits it may open by name, as far as softstop may allow that.
 fn allow_by_name(name: &str, uid: u32, input: bool, outputs: bool) {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
@@ -421,5 +425,26 @@ pub(super) fn child_ends(pipes: Option<&OutputPipes>) -> (Stdio<'_>, Stdio<'_>) 
     match pipes {
         Some(p) => (Stdio::Fd(p.to_stdout.as_fd()), Stdio::Fd(p.to_stderr.as_fd())),
         None => (Stdio::Inherit, Stdio::Inherit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exec_is_waited_for_half_as_long_beside_each_that_hangs_and_for_an_eighth_of_what_is_left() {
+        let ms = Duration::from_millis;
+        for (pending, left, wait) in [
+            (0, None, ms(250)),
+            (1, None, ms(125)),
+            (3, Some(ms(60_000)), Duration::from_micros(31_250)),
+            (0, Some(ms(800)), ms(100)),
+            (0, Some(Duration::ZERO), Duration::ZERO),
+            (32, None, Duration::ZERO),
+            (usize::MAX, None, Duration::ZERO),
+        ] {
+            assert_eq!(share_of_exec_wait(pending, left), wait, "{pending} pending, {left:?} left");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::faults::{self, Fault, NEWER};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Running, SOON, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// Where nobody is to need all of it, under strace on a busy machine either.
@@ -148,15 +148,21 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
     let dir = Dir::new();
     let Some(program) = set_uid_perl(&dir) else { return };
     let user = [Fault::User(faults::user())];
-    let mut running = start(&user, Launch::new(["--grace", "2s", "--", &program, "-e", AS_ROOT]));
+    let socket = dir.text("socket");
+    let launch = Launch::new(["--grace", "2s", "--control", &socket, "--", &program, "-e", AS_ROOT]);
+    let mut running = start(&user, launch);
+    let order = ["signal", "perl-as-root", "USR1", "--control", &socket];
+    let answer = Command::new(SOFTSTOP).args(order).output().unwrap();
+    let answer = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(answer.contains("it runs as another user, which softstop may not signal"), "{answer}");
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(2));
     // As a process that nothing ends (docs/exit-codes.md).
     ended.expect_code(137).expect("1 process does not end after SIGKILL: leaving (perl-as-root");
-    for signal in ["SIGTERM", "SIGKILL"] {
+    for signal in ["SIGUSR1", "SIGTERM", "SIGKILL"] {
         let told = format!("{signal} is not permitted: it runs as another user; add the capability KILL");
         assert_eq!(ended.all().matches(&told).count(), 1, "{}", ended.all());
     }
-    assert!(ended.calm().lines().count() <= 10, "{}", ended.all());
+    assert!(ended.calm().lines().count() <= 12, "{}", ended.all());
 }
 
 /// The same for what is left over: a member of the group and a daemon.

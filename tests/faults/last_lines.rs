@@ -233,6 +233,24 @@ fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
     }
 }
 
+/// The same for what it reads: of the one process that inherits it.
+#[test]
+fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
+    if !root() || !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let config = dir.write(
+        "c.toml",
+        "[[process]]\nname = \"reader\"\nuser = \"4711:4711\"\nstdin = \"inherit\"\nrestart = \"never\"\n\
+         command = [\"cat\", \"/dev/stdin\"]\n",
+    );
+    let typed = ["sh", "-c", "echo typed | exec \"$@\"", "sh"];
+    // The pipe's owner is root, and it goes through no shell that is PID 1.
+    let ended = Launch::new(["run", "-c", &config]).not_pid1().through(&typed).run();
+    ended.expect_code(0).expect("typed\n").expect_not("denied");
+}
+
 /// It refuses to start when it cannot open its log.
 #[test]
 fn php_fpm_with_a_user_logs_to_dev_stderr() {

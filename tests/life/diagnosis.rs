@@ -70,6 +70,8 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
     );
     line(&log, &[&format!("web: connections: {peer} from {here} (established)")]);
     line(&log, &["web: last output: \"one\", \"two\", \"up\""]);
+    // It only sleeps, so nobody had to read what it waits for in there.
+    ended.expect_not("in the kernel");
     let killed = &events(&report, "killed")[0];
     assert_eq!(killed["look"]["open_connections"]["count"], 1, "{killed:#}");
     assert_eq!(killed["look"]["connections"][0]["peer"], here.to_string(), "{killed:#}");
@@ -220,6 +222,38 @@ fn an_oom_kill_of_somebody_else_is_told_as_well() {
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     ended.expect_code(0).expect_not("web: killed by the kernel");
     assert_eq!(events(&report, "oom_killed_others").len(), 1, "{report:#}");
+}
+
+/// The kernel's kill of a worker is not told yet when the process above it ends, of softstop's own SIGKILL: of its ladder, and by order.
+#[test]
+fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_killed() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let Some(memory) = Cgroup::new(Kind::Memory) else { return };
+    let (dir, socket) = (Dir::new(), Dir::new());
+    let socket = socket.text("socket");
+    let text = format!(
+        "grace = \"4s\"\nreport = \"{{report}}\"\n[control]\nsocket = \"{socket}\"\n[[process]]\nname = \"web\"\n\
+         command = [{{child}}, \"ignore:TERM\", \"fork\", \"eat:1000\", \"wait\", \"end\", \"say:up\", \"wait\"]\n\
+         stop = {{ signal = \"SIGTERM\", wait = \"100ms\" }}\n"
+    );
+    memory.limit_memory(64 << 20);
+    let launcher = memory.launcher();
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let mut running = config(&dir, &text).through(&launcher).start();
+    running.wait_for("up");
+    let order = |words: &[&str]| {
+        let done = Command::new(SOFTSTOP).args(words).args(["--control", &socket]).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    order(&["restart", "web"]);
+    running.wait_for("sending SIGKILL").wait_for_count("up", 2);
+    order(&["signal", "web", "KILL"]);
+    running.wait_for("web: ended with SIGKILL");
+    let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
+    ended.expect_not("web: killed by the kernel");
+    assert!(events(&report, "oom_killed").is_empty(), "{report:#}");
 }
 
 /// The main process ends because of it: nobody has had a reason to look at the counter again.

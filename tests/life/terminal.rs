@@ -296,12 +296,12 @@ fn a_kernel_that_refuses_job_control_is_no_error() {
     assert_eq!(shell.ends(), 5);
 }
 
-/// `console` is typed to; `web` is beside it.
+/// `console` is typed to; `web` is beside it, and is started first: the terminal is none of its.
 fn console(dir: &Dir, console: &str) -> String {
     let config = format!(
         "grace = \"60s\"\n[control]\nsocket = \"{}\"\n[[drain]]\nname = \"long\"\nsleep = \"40s\"\n\
-         [[process]]\nname = \"console\"\nstdin = \"inherit\"\ncommand = {console}\n\
-         [[process]]\nname = \"web\"\ncommand = [\"sh\", \"-c\", \"echo web-u''p; while :; do sleep 0.1; done\"]\n",
+         [[process]]\nname = \"web\"\ncommand = [\"sh\", \"-c\", \"echo web-u''p; while :; do sleep 0.1; done\"]\n\
+         [[process]]\nname = \"console\"\nstdin = \"inherit\"\ncommand = {console}\n",
         dir.text("socket"),
     );
     dir.write("console.toml", &config)
@@ -340,6 +340,8 @@ fn ctrl_c_in_the_program_that_is_typed_to_drains_hurries_and_kills() {
     let mut shell = Typed::shell();
     shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect_both(" up\r\n", "web-up");
     shell.in_foreground("dash").keys("words\n").expect("got: words");
+    // Another signal by order is no SIGINT by order.
+    softstop(&["signal", "-c", &config, "console", "CONT"]);
     shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("drain: long");
     shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
     shell.keys("exit 3\n");

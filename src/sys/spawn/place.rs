@@ -306,6 +306,14 @@ mod tests {
         symlink("b", folders.path("own/a")).unwrap();
         symlink("a", folders.path("own/b")).unwrap();
         assert_eq!(write_to(&folders.path("own/a"), true), Err(Error::ELOOP));
+        // As many in a row as the kernel follows, and one more.
+        fs::write(folders.path("own/0"), "old").unwrap();
+        for n in 0..=LINKS {
+            symlink(n.to_string(), folders.path("own").join((n + 1).to_string())).unwrap();
+        }
+        write_to(&folders.path("own").join(LINKS.to_string()), false).unwrap();
+        assert_eq!(folders.text("own/0"), "new");
+        assert_eq!(write_to(&folders.path("own").join((LINKS + 1).to_string()), false), Err(Error::ELOOP));
         // One that is put there after the look at it.
         let place = Place::find(&CString::new(folders.path("own/file").into_os_string().into_encoded_bytes()).unwrap());
         let place = place.unwrap();
@@ -330,6 +338,15 @@ mod tests {
         fs::rename(folders.path("own/file"), folders.path("own/moved")).unwrap();
         write_to(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())), false).unwrap();
         assert_eq!(folders.text("own/moved"), "new");
+    }
+
+    #[test]
+    fn a_path_that_names_a_folder_is_no_file() {
+        let folders = Folders::new("folder");
+        let no_file = ["own/.", "own/..", ""].map(|name| folders.path(name));
+        for path in no_file.iter().map(PathBuf::as_path).chain([Path::new("/"), Path::new("")]) {
+            assert_eq!(write_to(path, true), Err(Error::EISDIR), "{path:?}");
+        }
     }
 
     #[test]
