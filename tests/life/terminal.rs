@@ -380,6 +380,8 @@ fn sigint_by_order_restarts_the_program_and_it_has_the_terminal_again() {
         .keys("words\n")
         .expect("got: words");
     assert!(!typed.shown.contains("stopping:"), "{}", typed.shown);
+    // What was sent to the run before is nothing to this one.
+    typed.keys(CTRL_C).expect("stopping: SIGINT from the terminal");
 }
 
 #[test]

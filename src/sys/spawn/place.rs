@@ -160,18 +160,22 @@ fn kind(found: &FileStat) -> SFlag {
 
 /// Root or softstop's own user; not the uid that everybody without a mapping has in a user namespace.
 fn is_trusted(uid: u32) -> bool {
+    is_trusted_by(geteuid().as_raw(), uid)
+}
+
+fn is_trusted_by(own: u32, uid: u32) -> bool {
     const OVERFLOW: u32 = 65_534;
-    uid == 0 || uid == geteuid().as_raw() && uid != OVERFLOW
+    uid == 0 || uid == own && uid != OVERFLOW
 }
 
 /// What the link says.
 fn link(folder: &OwnedFd, name: &CStr) -> nix::Result<Text<PATH>> {
     let mut text = Text::<PATH> { bytes: [0; PATH], len: 0 };
-    // SAFETY: a NUL-terminated name, and room for one byte less than the buffer has.
-    let n = unsafe { libc::readlinkat(folder.as_raw_fd(), name.as_ptr(), text.bytes.as_mut_ptr().cast(), PATH - 1) };
+    // SAFETY: a NUL-terminated name, and as much room as the buffer has.
+    let n = unsafe { libc::readlinkat(folder.as_raw_fd(), name.as_ptr(), text.bytes.as_mut_ptr().cast(), PATH) };
+    // One that fills the buffer, and so may be longer, fits in front of nothing.
     text.len = usize::try_from(Error::result(n)?).unwrap_or_default();
-    // As long as the buffer: there may be more.
-    if text.len == PATH - 1 { Err(Error::ENAMETOOLONG) } else { Ok(text) }
+    Ok(text)
 }
 
 /// Bytes and a NUL, on the stack.
@@ -340,6 +344,44 @@ mod tests {
         assert_eq!(folders.text("own/moved"), "new");
     }
 
+    /// It cannot be replaced where a file is a mount, or another user's in a folder such as /tmp.
+    #[test]
+    fn in_place_nothing_is_written_into_a_file_of_two_names_in_a_folder_that_others_may_change() {
+        let folders = Folders::new("names");
+        for (folder, result) in [("own", Ok(())), ("shared", Err(Error::EMLINK))] {
+            let path = folders.path(folder).join("file");
+            fs::write(&path, "old").unwrap();
+            fs::hard_link(&path, folders.path(folder).join("other")).unwrap();
+            let place = Place::find(&CString::new(path.into_os_string().into_encoded_bytes()).unwrap()).unwrap();
+            assert_eq!(place.write_in_place(false, b"new"), result, "{folder}");
+            let text = if result.is_ok() { "new" } else { "old" };
+            assert_eq!(folders.text(&format!("{folder}/other")), text);
+        }
+    }
+
+    #[test]
+    fn only_a_folder_is_entered_and_a_link_to_one_only_where_it_is_to_be_followed() {
+        let folders = Folders::new("enter");
+        fs::write(folders.path("own/file"), "").unwrap();
+        symlink(".", folders.path("own/link")).unwrap();
+        let own = fs::File::open(folders.path("own")).unwrap();
+        assert_eq!(enter(&own, c"file").unwrap_err(), Error::ENOTDIR);
+        assert!(enter(&own, c"link").is_err());
+        let entered = enter_by(&own, c"link", OFlag::empty()).unwrap();
+        assert_eq!(fstat(&entered).unwrap().st_ino, own.metadata().unwrap().ino());
+        assert_eq!(enter_by(&own, c"file", OFlag::empty()).unwrap_err(), Error::ENOTDIR);
+    }
+
+    #[test]
+    fn root_and_softstops_own_user_are_trusted_and_nobody_without_a_mapping() {
+        for (own, uid, trusted) in
+            [(0, 0, true), (1000, 0, true), (1000, 1000, true), (0, 1000, false), (1000, 1001, false)]
+        {
+            assert_eq!(is_trusted_by(own, uid), trusted, "{uid} by {own}");
+        }
+        assert!(!is_trusted_by(65_534, 65_534));
+    }
+
     #[test]
     fn a_path_that_names_a_folder_is_no_file() {
         let folders = Folders::new("folder");
@@ -364,6 +406,8 @@ mod tests {
         let mut path = Text::<PATH>::new(b"rest/of").unwrap();
         path.put_in_front(&Text::new(b"/to").unwrap()).unwrap();
         assert_eq!(path.bytes(), b"/to/rest/of");
+        path.put_in_front(&Text::new(&[b'x'; 1000]).unwrap()).unwrap();
+        assert_eq!(path.bytes().len(), 1012);
         assert!(Text::<NAME>::new(&[b'x'; NAME - 1]).is_ok() && Text::<NAME>::new(&[b'x'; NAME]).is_err());
         assert!(Text::<PATH>::new(&[b'x'; PATH - 4]).unwrap().put_in_front(&Text::new(b"abcd").unwrap()).is_err());
     }
