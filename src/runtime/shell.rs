@@ -390,8 +390,7 @@ impl Shell {
     }
 
     fn output_until(&self) -> Instant {
-        let left = self.left_or_grace();
-        Instant::now() + (left - LEAVE.min(left / 2))
+        Instant::now() + output_time(self.left_or_grace())
     }
 
     pub(super) fn left_or_grace(&self) -> Duration {
@@ -402,6 +401,11 @@ impl Shell {
     pub(super) fn left(&self, now: Instant) -> Option<Duration> {
         self.machine.borrow().end().map(|at| self.clock.instant(at).saturating_duration_since(now))
     }
+}
+
+/// How much of what is left of the grace the output may take.
+fn output_time(left: Duration) -> Duration {
+    left - LEAVE.min(left / 2)
 }
 
 /// As softstop was started: it changes none but SIGCHLD's.
@@ -425,5 +429,18 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_grace_something_is_kept_for_what_comes_after_the_output() {
+        let ms = Duration::from_millis;
+        for (left, output) in [(ms(4000), ms(3500)), (ms(1000), ms(500)), (ms(400), ms(200)), (ms(0), ms(0))] {
+            assert_eq!(output_time(left), output, "{left:?} left");
+        }
     }
 }

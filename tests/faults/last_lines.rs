@@ -182,6 +182,8 @@ fn lines_lost_on_standard_error_are_said_on_standard_output() {
     let said = format!("softstop: warning: {lines} lines of standard error were lost: nobody reads them\n");
     assert!(lines > 0);
     assert_eq!(text(&mut crashed.out), said);
+    // Of the other stream nothing was lost, which is nothing to report.
+    assert_eq!(dir.read("report.json").matches("output_lost").count(), 1);
 }
 
 /// A program's own bytes are nobody's to write between.
