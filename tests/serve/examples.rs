@@ -158,7 +158,7 @@ fn nginx_and_php_fpm_answer_a_request_that_was_under_way() {
             return skip(&format!("{program} is not installed"));
         }
     }
-    let dir = Dir::new();
+    let dir = Dir::without_spaces();
     let ports: Vec<String> = (0..3).map(|_| free_port().to_string()).collect();
     let changes = [
         ("8080", ports[0].as_str()),
@@ -229,7 +229,7 @@ fn clients_that_never_close_are_sent_elsewhere_by_nginx_and_lose_nothing() {
     if !able {
         return skip("nginx is not installed");
     }
-    let (dir, port) = (Dir::new(), free_port());
+    let (dir, port) = (Dir::without_spaces(), free_port());
     let (flag, number, here) = (dir.text("draining"), port.to_string(), dir.text("."));
     // As root its workers would be somebody else, who may not look into the test's folder.
     let changes = [

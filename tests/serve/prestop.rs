@@ -118,7 +118,7 @@ fn sigterm_during_the_hook_leaves_two_seconds_to_what_is_essential_first() {
     }
     let steps = "[[drain]]\nsleep = '40s'\nreserve = '2s'\n\
                  [[drain]]\nname = 'not needed'\nexec = ['sleep', '30']\nreserve = '1s'\n\
-                 [[drain]]\nname = 'flush'\nexec = ['sh', '-c', 'echo flushed >>DIR/flushed']\n\
+                 [[drain]]\nname = 'flush'\nexec = ['sh', '-c', 'echo flushed >>\"DIR/flushed\"']\n\
                  reserve = '1s'\nessential = true\n";
     let Pod { mut running, port, dir } = pod_with(LOCAL, steps, &["on:TERM", "say:up", "wait"]);
     let mut hook = Asking::kubelet(port, "");

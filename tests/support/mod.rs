@@ -116,10 +116,20 @@ fn unshare() -> Command {
 pub struct Dir(PathBuf);
 
 impl Dir {
+    /// With a space in its path, as a stranger's clone may have one.
     pub fn new() -> Dir {
+        Dir::make(Path::new(env!("CARGO_TARGET_TMPDIR")), "t ")
+    }
+
+    /// For an example's configuration of a program whose paths stand without quotes.
+    pub fn without_spaces() -> Dir {
+        Dir::make(&std::env::temp_dir(), "softstop-test-")
+    }
+
+    fn make(parent: &Path, prefix: &str) -> Dir {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let name = format!("{prefix}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = parent.join(name);
         std::fs::create_dir_all(&path).unwrap();
         // softstop and its children may run as another user.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
