@@ -174,15 +174,16 @@ fn of_two_softstops_side_by_side_the_configuration_says_which() {
         let config = format!("[[process]]\nname = 'of-{name}'\ncommand = ['sleep', '1000']\n");
         dir.write(&format!("{name}/softstop.toml"), &config);
     }
-    let script = "softstop=$1; (cd a && exec $softstop run) & a=$!; (cd b && exec $softstop run softstop.toml) & b=$!
-        until $softstop status --control @softstop/$(readlink /proc/self/ns/pid | tr -dc 0-9)/$a; do sleep 0.05; done >/dev/null 2>&1
-        until $softstop status --control @softstop/$(readlink /proc/self/ns/pid | tr -dc 0-9)/$b; do sleep 0.05; done >/dev/null 2>&1
-        echo beside; (cd b && $softstop status)
-        echo named; $softstop status -c a/softstop.toml
-        echo neither; $softstop status 2>&1; echo code $?
-        $softstop stop -c a/softstop.toml; (cd b && $softstop stop)
+    let script = "softstop=$1; (cd a && exec \"$softstop\" run) & a=$!; (cd b && exec \"$softstop\" run softstop.toml) & b=$!
+        until \"$softstop\" status --control @softstop/$(readlink /proc/self/ns/pid | tr -dc 0-9)/$a; do sleep 0.05; done >/dev/null 2>&1
+        until \"$softstop\" status --control @softstop/$(readlink /proc/self/ns/pid | tr -dc 0-9)/$b; do sleep 0.05; done >/dev/null 2>&1
+        echo beside; (cd b && \"$softstop\" status)
+        echo named; \"$softstop\" status -c a/softstop.toml
+        echo neither; \"$softstop\" status 2>&1; echo code $?
+        \"$softstop\" stop -c a/softstop.toml; (cd b && \"$softstop\" stop)
         wait; echo over";
-    let mut command = Command::new("unshare");
+    let mut command = Command::new("timeout");
+    command.args(["120", "unshare"]);
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
