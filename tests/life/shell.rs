@@ -128,7 +128,7 @@ fn a_helper_that_is_not_waited_for_any_more_is_gone() {
         dir.text("never")
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
-    running.wait_for("| up").term().wait_for("a: stopping");
+    running.wait_for("up\n").term().wait_for("a: stopping");
     let helper = |r: &Running| {
         r.marked().iter().any(|p| {
             let line = std::fs::read(format!("/proc/{}/cmdline", p.pid)).unwrap_or_default();
