@@ -126,7 +126,7 @@ impl World {
                 self.feed(Event::Ordered { ask, order, by: Asker::Local { uid: 0, pid: 0 } });
             }
             Happening::AskerGoes(ask) => self.feed(Event::AskerGone { ask: AskId(ask) }),
-            Happening::Orphan => self.machine.orphan_reaped(),
+            Happening::Orphan => self.feed(Event::OrphanReaped),
             Happening::Status => self.status(),
             Happening::Suspended(length) => self.suspended(length),
             Happening::Says(task, text) => {

@@ -100,6 +100,8 @@ pub enum Event {
     AskerGone {
         ask: AskId,
     },
+    /// An adopted process has been reaped.
+    OrphanReaped,
     /// softstop itself did not get to run: paused, or no processor time left. Told before anything that has happened meanwhile.
     Late {
         /// For so long until now, as far as it knows.
@@ -141,6 +143,36 @@ pub struct HookCaller {
     pub from: IpAddr,
     /// It says so: `User-Agent: kube-lifecycle/1.36`.
     pub kubelet: bool,
+}
+
+impl std::fmt::Display for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Asker::Local { uid, pid: 0 } => write!(f, "uid {uid} outside the container"),
+            Asker::Local { uid, pid } => write!(f, "uid {uid}, pid {pid}"),
+            Asker::PreStop(caller) => caller.fmt(f),
+        }
+    }
+}
+
+impl std::fmt::Display for HookCaller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let who = if self.kubelet { "a kubelet at " } else { "" };
+        write!(f, "{who}{}", self.from)
+    }
+}
+
+impl std::fmt::Display for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Sender::Process(pid) => write!(f, "pid {pid}"),
+            Sender::Parent(pid) => write!(f, "its parent, pid {pid}"),
+            Sender::Outside => f.write_str("outside the container"),
+            Sender::Terminal => f.write_str("the terminal"),
+            Sender::Kernel => f.write_str("the kernel"),
+            Sender::Unknown => f.write_str("an unknown sender"),
+        }
+    }
 }
 
 /// How far a wait is.

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use super::action::{Action, ProbeKind, What};
+use super::effects::Effects;
 use super::event::{Outcome, ProcId, RunId};
-use super::task::{Effects, SHORTEST};
+use super::task::SHORTEST;
 use crate::config::Probe;
 use crate::time::{At, Human};
 
@@ -196,7 +197,7 @@ mod tests {
     }
 
     fn live(kind: ProbeKind, probe: &Probe, eager: bool, takes: Duration, answers_from: Duration, until: At) -> Told {
-        let mut fx = Effects::default();
+        let mut fx = Effects::new();
         let mut run = ProbeRun::begin(kind, ProcId(0), probe, At::ZERO, At::ZERO);
         run.eager &= eager;
         let mut told = Told { attempts: Vec::new(), verdict: None };

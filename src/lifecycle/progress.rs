@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::action::{Action, What};
+use super::Machine;
+use super::action::What;
+use super::effects::Effects;
 use super::event::{Progress, RunId};
-use super::process::{PostStart, State, StopStage};
-use super::stop;
-use super::task::{Effects, TaskRun};
-use super::{Machine, Stage};
+use super::task::TaskRun;
 use crate::plan::Plan;
 use crate::report::{Note, Secs};
 use crate::time::At;
@@ -65,7 +64,7 @@ impl TaskRun {
     /// A line about how far it is, if one is due.
     pub(super) fn say(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
         if let Some(note) = self.progress(now, plan) {
-            fx.push(Action::Note(note));
+            fx.note(note);
         }
     }
 
@@ -100,42 +99,17 @@ fn place(what: What, plan: &Plan) -> String {
 impl Machine {
     /// What a run under way says of itself; of one that is over it is no news.
     pub(super) fn on_progress(&mut self, run: RunId, progress: Progress) {
-        let (now, plan) = (self.now, std::rc::Rc::clone(&self.plan));
-        let tasks = self.tasks_under_way();
-        let Some(task) = tasks.into_iter().find(|t| t.in_flight() == Some(run)) else { return };
+        let (now, plan) = (self.core.now, std::rc::Rc::clone(&self.core.plan));
+        // What a sidecar follows is not said: it takes as long as all else, and has lines of its own.
+        let owner = self.core.fx.runs.owner(run).filter(|what| !matches!(what, What::Follow(_)));
+        let task = owner.and_then(|what| self.task(what));
+        let Some(task) = task.filter(|task| task.in_flight() == Some(run)) else { return };
         let last = progress.last;
         task.telling.hear(progress);
         // The run's answer may come in the same turn.
         if last && let Some(note) = task.progress(now, &plan) {
-            self.note(note);
+            self.core.note(note);
         }
-    }
-
-    fn tasks_under_way(&mut self) -> Vec<&mut TaskRun> {
-        let mut tasks = Vec::new();
-        match &mut self.stage {
-            Stage::Init { task, .. } => tasks.push(task),
-            Stage::Stopping(stop::Stage::Draining(steps) | stop::Stage::PostStop(steps)) => {
-                tasks.extend(&mut steps.tasks)
-            }
-            _ => {}
-        }
-        for process in &mut self.processes {
-            match &mut process.state {
-                State::Running(running) => {
-                    if let PostStart::Doing(_, task) = &mut running.post_start {
-                        tasks.push(task);
-                    }
-                }
-                State::Stopping(stopping) => {
-                    if let StopStage::PreStop(task) = &mut stopping.stage {
-                        tasks.push(task);
-                    }
-                }
-                _ => {}
-            }
-        }
-        tasks
     }
 }
 

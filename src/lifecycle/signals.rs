@@ -32,10 +32,10 @@ impl Sender {
 impl Machine {
     /// The process whose program decides what the signal means: `Event::Signalled` is to say which it is. `None`: no matter.
     pub fn asks_for_program(&self, signal: Signal, sender: Sender) -> Option<ProcId> {
-        if self.plan.config.stop_on != StopOn::Customary {
+        if self.core.plan.config.stop_on != StopOn::Customary {
             return None;
         }
-        let main = self.plan.main.filter(|main| self.fx.alive[*main])?;
+        let main = self.core.plan.main.filter(|main| self.core.processes[*main].alive())?;
         let asked = match sender {
             // SIGTERM is a stop to everybody; SIGQUIT may ask for a dump.
             _ if sender.is_from_outside() => {
@@ -56,16 +56,16 @@ impl Machine {
         }
         let (verdict, meaning) = self.taken_for(signal, sender, program);
         // Each is said once: whoever asks for a dump every minute knows it by then, and a second stop request changes nothing.
-        let again = verdict == Verdict::Stop && self.stop.is_some();
-        if let Some(meaning) = meaning.filter(|meaning| !again && !self.explained.contains(meaning)) {
-            self.explained.push(meaning);
-            self.note(Note::SignalMeans { signal: SignalName(signal), from: sender.to_string(), meaning });
+        let again = verdict == Verdict::Stop && self.stopping();
+        if let Some(meaning) = meaning.filter(|meaning| !again && !self.core.explained.contains(meaning)) {
+            self.core.explained.push(meaning);
+            self.core.note(Note::SignalMeans { signal: SignalName(signal), from: sender.to_string(), meaning });
         }
         match verdict {
             Verdict::Stop => {
                 // Whoever asks again changes nothing of what the processes are sent.
-                if self.stop.as_ref().is_none_or(|stop| stop.hold) {
-                    self.own_stop_signal = program.filter(|p| p.stop == signal).map(|_| signal);
+                if self.phase.stop().is_none_or(|stop| stop.hold) {
+                    self.core.own_stop_signal = program.filter(|p| p.stop == signal).map(|_| signal);
                 }
                 self.request_stop(Cause::Signal { signal, sender });
             }
@@ -82,9 +82,9 @@ impl Machine {
             // Whoever wrote to the pipe knows.
             _ => return,
         };
-        if !self.limits_said.contains(&signal) {
-            self.limits_said.push(signal);
-            self.note(Note::OwnLimitReached { limit });
+        if !self.core.limits_said.contains(&signal) {
+            self.core.limits_said.push(signal);
+            self.core.note(Note::OwnLimitReached { limit });
         }
     }
 
@@ -95,10 +95,10 @@ impl Machine {
         program: Option<&'static Program>,
     ) -> (Verdict, Option<SignalMeaning>) {
         // Whoever closes the terminal ends what runs in it. A program in the foreground is told so by the kernel itself.
-        if signal == Signal::HUP && sender == Sender::Terminal && !self.plan.config.is_wrapper() {
+        if signal == Signal::HUP && sender == Sender::Terminal && !self.core.plan.config.is_wrapper() {
             return (Verdict::Stop, None);
         }
-        if let StopOn::Only(list) = &self.plan.config.stop_on
+        if let StopOn::Only(list) = &self.core.plan.config.stop_on
             && list.contains(&signal)
         {
             return (Verdict::Stop, None);
@@ -107,7 +107,7 @@ impl Machine {
         if signal == Signal::CHLD || signal == Signal::URG {
             return (Verdict::Drop, None);
         }
-        if self.plan.config.stop_on == StopOn::Customary {
+        if self.core.plan.config.stop_on == StopOn::Customary {
             customary(signal, sender, program)
         } else {
             (Verdict::PassOn, None)
@@ -115,9 +115,9 @@ impl Machine {
     }
 
     fn pass_on(&mut self, signal: Signal, sender: Sender) {
-        let why = match self.plan.main {
-            Some(main) if self.fx.alive[main] => {
-                self.fx.push(Action::Forward { process: ProcId(main), signal, sender });
+        let why = match self.core.plan.main {
+            Some(main) if self.core.processes[main].alive() => {
+                self.core.fx.push(Action::Forward { process: ProcId(main), signal, sender });
                 return;
             }
             Some(_) => "the main process is not running",
@@ -126,13 +126,8 @@ impl Machine {
         // These come by themselves: SIGCONT behind every SIGTERM of timeout(1) and with `fg`, SIGWINCH with every resize.
         if signal != Signal::CONT && !(signal == Signal::WINCH && sender == Sender::Terminal) {
             let from = sender.to_string();
-            self.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
+            self.core.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
         }
-    }
-
-    /// Its program is customarily stopped with this signal, and somebody has used it for that.
-    pub(super) fn is_own_stop_signal(&self, id: ProcId, signal: Signal) -> bool {
-        self.plan.main == Some(id.0) && self.own_stop_signal == Some(signal)
     }
 }
 

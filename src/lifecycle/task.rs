@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::action::{Action, What};
-use super::event::{Outcome, Progress, RunId, Told};
+use super::effects::Effects;
+use super::event::{Outcome, ProcId, Progress, RunId};
 use super::progress::Telling;
 use crate::config::wait::Until;
 use crate::config::{Handler, Retries};
@@ -12,47 +13,11 @@ use crate::plan::budget::task_length;
 use crate::report::TaskResult;
 use crate::time::At;
 
+/// An init or post_start task with no timeout of its own: the reader gives every one a timeout, this is the backstop. What a sidecar
+/// follows may really run so long.
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The shortest pause between attempts, restarts or probes: nothing the configuration says makes the loop spin.
 pub(super) const SHORTEST: Duration = Duration::from_millis(10);
-
-/// Where actions are collected, with what every hook is told.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Effects {
-    pub out: Vec<Action>,
-    next_run: u64,
-    /// `SOFTSTOP_REASON`.
-    pub reason: &'static str,
-    /// `SOFTSTOP_EXIT_CODE`, once it is known.
-    pub exit_code: Option<u8>,
-    /// Which processes can be signalled: started and not yet seen to end.
-    pub alive: Vec<bool>,
-    /// Which are ready; as good as the last turn.
-    pub ready: Vec<bool>,
-}
-
-impl std::hash::Hash for Effects {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.next_run, self.reason, self.exit_code, &self.alive).hash(state);
-    }
-}
-
-impl Effects {
-    pub fn new(processes: usize) -> Effects {
-        Effects { alive: vec![false; processes], ready: vec![false; processes], reason: "start", ..Effects::default() }
-    }
-
-    pub fn push(&mut self, action: Action) {
-        self.out.push(action);
-    }
-
-    pub fn run(&mut self, what: What, limit: Duration, reason: &'static str) -> RunId {
-        let run = RunId(self.next_run);
-        self.next_run += 1;
-        let told = Told { reason, remaining: limit, exit_code: self.exit_code };
-        self.push(Action::Run { run, what, limit, told });
-        run
-    }
-}
 
 #[derive(Clone, Debug, Hash)]
 pub(super) struct TaskRun {
@@ -114,10 +79,9 @@ impl TaskRun {
         self.state = match plan.handler(self.what) {
             Some(Handler::Sleep(d)) => State::Sleeping(now + *d),
             Some(Handler::Signal { process, signal }) => {
-                if fx.alive.get(*process).copied().unwrap_or(false) {
+                if fx.seen.alive(*process) {
                     let to = plan.config.processes[*process].signal_to;
-                    let process = super::event::ProcId(*process);
-                    fx.push(Action::Signal { process, signal: *signal, to, wake: false });
+                    fx.push(Action::Signal { process: ProcId(*process), signal: *signal, to, wake: false });
                     State::Over(TaskResult::Done)
                 } else {
                     let reason = format!("{} is not running", plan.name(*process));
@@ -138,6 +102,15 @@ impl TaskRun {
         match &self.state {
             State::Over(result) => Some(result),
             _ => None,
+        }
+    }
+
+    /// It waits for a process that is as it should be by now.
+    pub fn holds(&self, fx: &Effects) -> bool {
+        match self.state {
+            State::Awaiting { process, until: Until::Ended } => !fx.seen.alive(process),
+            State::Awaiting { process, until: Until::Ready } => fx.seen.ready(process),
+            _ => false,
         }
     }
 
@@ -187,9 +160,7 @@ impl TaskRun {
             State::Over(_) => return false,
             // A sleep that ends exactly where its limit does has been slept.
             State::Sleeping(end) if now >= end => self.state = State::Over(TaskResult::Done),
-            State::Awaiting { process, until } if holds(process, until, fx) => {
-                self.state = State::Over(TaskResult::Done)
-            }
+            State::Awaiting { .. } if self.holds(fx) => self.state = State::Over(TaskResult::Done),
             _ if now >= self.until => {
                 if let State::Trying(run) = self.state {
                     fx.push(Action::Cancel { run, kill: true });
@@ -257,7 +228,7 @@ impl TaskRun {
         run
     }
 
-    pub fn next_deadline(&self) -> Option<At> {
+    pub fn timer(&self) -> Option<At> {
         let next = match self.state {
             State::Over(_) => return None,
             State::Trying(_) | State::Awaiting { .. } => self.until,
@@ -267,10 +238,10 @@ impl TaskRun {
     }
 }
 
-fn holds(process: usize, until: Until, fx: &Effects) -> bool {
-    let is = |list: &[bool]| list.get(process).copied().unwrap_or(false);
-    match until {
-        Until::Ended => !is(&fx.alive),
-        Until::Ready => is(&fx.ready),
+/// The exit code that a failed task stands for: its program's own, if it had one.
+pub(super) fn own_code(result: &TaskResult) -> u8 {
+    match result {
+        TaskResult::Failed { code: Some(code), .. } => *code,
+        _ => crate::exit::FAILED,
     }
 }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::shell::{Owner, Shell};
-use crate::lifecycle::event::{Exit, ProcId};
+use crate::lifecycle::event::{Event, Exit, ProcId};
 use crate::report::{Leaked, MemoryLimit, Note, OTHERS, Orphans};
 use crate::signal::Signal;
 use crate::status::{Pids, Status};
@@ -218,7 +218,7 @@ impl Shell {
 
     /// An adopted orphan has died and is a zombie still.
     pub(super) fn bury_orphan(&mut self, pid: i32) {
-        self.machine.borrow_mut().orphan_reaped();
+        self.push(Event::OrphanReaped);
         let now = Instant::now();
         let may_look = self.sight.borrow_mut().may_look_at_orphan(now) && !self.no_time_to_look();
         let stat = if may_look { procfs::stat(pid) } else { None };

@@ -5,15 +5,8 @@
 //! order a sidecar waits for its own SIGTERM until the grace is over. When it comes that late, two seconds are left to it.
 
 use super::{LAST_CALL, Stop};
-use crate::lifecycle::Machine;
 use crate::plan::budget::Budget;
 use crate::time::At;
-
-impl Machine {
-    pub(in crate::lifecycle) fn is_sidecar(&self) -> bool {
-        self.plan.config.sidecar.is_some()
-    }
-}
 
 impl Stop {
     /// Only the drain was ordered: the end comes as much later as the kubelet leaves a sidecar whose turn comes with the end of
@@ -25,7 +18,7 @@ impl Stop {
     }
 
     /// What the drain's steps count with.
-    pub fn drain_deadline(&self, planned: &Budget) -> At {
+    pub(super) fn drain_deadline(&self, planned: &Budget) -> At {
         if self.last_turn { self.deadline.min(planned.deadline(self.t0)) } else { self.deadline }
     }
 

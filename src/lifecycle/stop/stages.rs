@@ -1,323 +1,157 @@
-//! From one stage of the stop to the next, and what is due in each. Pure.
+//! From one stage of the stop to the next. Pure.
 
 use std::time::Duration;
 
+use super::{Forced, SWEEP, Stage, Steps, Stop};
 use crate::config::{Step, When};
 use crate::lifecycle::action::{Action, KillReason};
-use crate::lifecycle::event::{Outcome, ProcId, RunId};
-use crate::lifecycle::process::{End, Proc, State, StopStage, Stopping};
-use crate::lifecycle::task::{SHORTEST, TaskRun};
-use crate::lifecycle::{Machine, Stage as Whole};
+use crate::lifecycle::core::Core;
+use crate::lifecycle::event::ProcId;
+use crate::lifecycle::process::{Input, State};
 use crate::plan::budget::{Part, process_share};
 use crate::plan::order::own;
 use crate::report::{Note, Secs, StepKind, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
-use super::{SWEEP, Stage};
-
-impl Machine {
-    pub(in crate::lifecycle) fn stop_deadline(&self) -> Option<At> {
-        let stop = self.stop.as_ref()?;
-        let Whole::Stopping(stage) = &self.stage else {
-            return Some(stop.deadline);
-        };
-        let stage = match stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => {
-                steps.tasks.iter().filter_map(TaskRun::next_deadline).min()
-            }
-            Stage::Drained { until } | Stage::Processes { until } => Some(*until),
-            Stage::Stragglers(s) => Some(s.next_deadline(self.now)),
-            Stage::Killing { next, until, .. } => return Some((*next).min(*until)),
-        };
-        stage.into_iter().chain([stop.deadline]).min()
-    }
-
-    pub(in crate::lifecycle) fn due_stop(&mut self) -> bool {
-        let Some(stop) = &self.stop else {
-            return self.due_process_stops();
-        };
-        let now = self.now;
-        let killing = matches!(self.stage, Whole::Stopping(Stage::Killing { .. }));
-        if now >= stop.deadline && !killing {
-            self.out_of_time();
-            return true;
-        }
-        let Whole::Stopping(stage) = &mut self.stage else {
-            return false;
-        };
-        let changed = match stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => {
-                steps.tasks.iter_mut().any(|t| t.on_time(now, &self.plan, &mut self.fx))
-            }
-            Stage::Killing { next, until, alone } if now >= *next && now < *until && !*alone => {
-                *next = now + SWEEP;
-                self.fx.push(Action::KillEverything);
-                self.fx.push(Action::Census);
-                true
-            }
-            _ => false,
-        };
-        changed || self.due_process_stops()
-    }
-
-    pub(super) fn due_process_stops(&mut self) -> bool {
-        for i in 0..self.processes.len() {
-            if self.due_process_stop(ProcId(i)) {
-                return true;
-            }
-        }
-        false
-    }
-
-    pub(super) fn due_process_stop(&mut self, id: ProcId) -> bool {
-        let now = self.now;
-        let State::Stopping(s) = &mut self.processes[id.0].state else {
-            return false;
-        };
-        let (until, ladder_until) = (s.until, s.ladder_until());
-        match &mut s.stage {
-            StopStage::Killed { until: Some(until) } if now >= *until => self.unkillable(id),
-            StopStage::PreStop(task) => {
-                task.shorten(until);
-                let late = now.since(task.until);
-                let changed = task.on_time(now, &self.plan, &mut self.fx);
-                self.extend_stop(id, late);
-                return self.pre_stop_over(id) || changed;
-            }
-            // Whatever is still to come of its ladder comes, however late it is: SIGKILL is the last.
-            StopStage::Rung { index, until } if now >= (*until).min(ladder_until) => {
-                let (next, late) = (*index + 1, now.since((*until).min(ladder_until)));
-                self.extend_stop(id, late);
-                self.rung(id, next);
-            }
-            StopStage::Diagnosing { until: end } if now >= (*end).min(until) => self.kill_process(id),
-            _ => return false,
-        }
-        true
-    }
-
-    pub(in crate::lifecycle) fn run_done_stop(&mut self, run: RunId, outcome: &Outcome) {
-        let now = self.now;
-        if let Some(stop) = &mut self.stop {
-            stop.interrupted.retain(|(r, _)| *r != run);
-        }
-        if let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage {
-            for task in &mut steps.tasks {
-                task.on_done(run, outcome, now, &self.plan);
-            }
-        }
-        for p in &mut self.processes {
-            if let State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) = &mut p.state {
-                task.on_done(run, outcome, now, &self.plan);
-            }
-        }
-    }
-}
-
-impl Machine {
-    pub(in crate::lifecycle) fn advance_stop(&mut self) -> bool {
-        let Whole::Stopping(stage) = &self.stage else {
-            return false;
-        };
-        match stage {
-            Stage::Draining(_) => self.advance_drain(),
-            Stage::Drained { until } => {
-                let until = *until;
-                self.advance_drained(until)
-            }
-            Stage::Processes { until } => {
-                let until = *until;
-                self.advance_processes(until)
-            }
-            Stage::Stragglers(_) => self.advance_stragglers(),
-            Stage::PostStop(_) => self.advance_post_stop(),
-            Stage::Killing { until, alone, .. } => {
-                let (alone, over) = (*alone, self.now >= *until);
-                let over = alone || over;
-                if over && !alone {
-                    // There may have been no time for a sweep: no kill_reserve, or softstop itself was late (suspended).
-                    self.fx.push(Action::KillEverything);
-                }
-                if over {
-                    self.finish();
-                }
-                over
-            }
+impl Stop {
+    /// What follows without any time passing; `true` when something changed.
+    pub fn advance(&mut self, core: &mut Core) -> bool {
+        match self.stage {
+            Stage::Draining(_) => self.advance_drain(core),
+            Stage::Drained { until } => self.advance_drained(until, core),
+            Stage::Processes { until } => self.advance_processes(until, core),
+            Stage::Stragglers(_) => self.advance_stragglers(core),
+            Stage::PostStop(_) => self.advance_post_stop(core),
+            Stage::Killing { until, alone, .. } => self.advance_killing(until, alone, core),
+            Stage::Over => false,
         }
     }
 
-    pub(super) fn advance_drain(&mut self) -> bool {
-        let nobody = self.nobody_runs();
-        let Some(stop) = &self.stop else { return false };
-        let skip = match (&stop.drain_ended_by, stop.hurried, nobody) {
-            (Some(_), _, _) => Some("an earlier step ended the drain"),
-            (None, true, _) => Some("hurried by a second stop request"),
-            (None, false, true) => Some("no process is left to drain for"),
-            _ => None,
+    fn advance_drain(&mut self, core: &mut Core) -> bool {
+        let nobody = core.nobody_runs();
+        let skip = match (self.drain_ended, self.hurried, nobody) {
+            (true, _, _) => Some("an earlier step ended the drain"),
+            (false, true, _) => Some("hurried by a second stop request"),
+            (false, false, true) => Some("no process is left to drain for"),
+            (false, false, false) => None,
         };
-        let even_always = stop.hurried || stop.drain_ended_by.is_some();
-        let requested = stop.cause.requested();
+        let even_always = self.hurried || self.drain_ended;
+        let requested = self.cause.requested();
         let skip = move |step: &Step| match (step.when, skip) {
             (When::Always, Some(why)) => even_always.then_some(why),
             (When::Requested, Some(why)) => Some(why),
             (When::Requested, None) if !requested => Some("nobody asked for the stop (when = \"requested\")"),
             _ => None,
         };
-        if self.advance_steps(&skip) {
+        if self.advance_steps(&skip, core) {
             return true;
         }
-        if !self.steps_over() {
+        if !self.steps_over(core) {
             return false;
         }
-        let until = self.stop.as_ref().map_or(At::ZERO, |s| s.hold_until(&self.plan.budget));
-        let on_hold = self.stop.as_ref().is_some_and(|s| s.hold) && !nobody && self.now < until;
-        if on_hold {
-            self.stage = Whole::Stopping(Stage::Drained { until });
-            self.note(Note::Drained { up_to: Secs(until.left(self.now)) });
+        let until = self.hold_until(&core.plan.budget);
+        if self.hold && !nobody && core.now < until {
+            self.stage = Stage::Drained { until };
+            core.note(Note::Drained { up_to: Secs(until.left(core.now)) });
         } else {
-            self.begin_processes();
+            self.begin_processes(core);
         }
         true
     }
 
-    pub(super) fn advance_drained(&mut self, until: At) -> bool {
-        let over = self.now >= until || self.nobody_runs() || self.stop.as_ref().is_none_or(|s| !s.hold);
+    fn advance_drained(&mut self, until: At, core: &Core) -> bool {
+        let over = core.now >= until || core.nobody_runs() || !self.hold;
         if over {
-            self.begin_processes();
+            self.begin_processes(core);
         }
         over
     }
 
-    /// A sidecar's processes are in another container, and are not seen here.
-    fn nobody_runs(&self) -> bool {
-        !self.is_sidecar() && !self.processes.iter().any(|p| matches!(p.state, State::Running(_) | State::Stopping(_)))
+    fn begin_processes(&mut self, core: &Core) {
+        self.processes_began = Some(core.now);
+        self.fit(&core.plan.budget, Part::Stop, core.now);
+        self.stage = Stage::Processes { until: self.deadline - self.budget.after_stop() };
     }
 
-    fn begin_processes(&mut self) {
-        let Some(stop) = &mut self.stop else { return };
-        stop.processes_began = Some(self.now);
-        stop.fit(&self.plan.budget, Part::Stop, self.now);
-        let until = stop.deadline - stop.budget.after_stop();
-        self.stage = Whole::Stopping(Stage::Processes { until });
-    }
-
-    pub(super) fn advance_post_stop(&mut self) -> bool {
-        if self.advance_steps(&|_: &Step| None) {
+    fn advance_post_stop(&mut self, core: &mut Core) -> bool {
+        if self.advance_steps(&|_: &Step| None, core) {
             return true;
         }
-        if !self.steps_over() {
-            return false;
+        let over = self.steps_over(core);
+        if over {
+            self.enter_killing(false, core);
+            // Asked before the first sweep: as a rule there is nobody left to kill.
+            core.fx.push(Action::Census);
         }
-        self.enter_killing(false);
-        true
+        over
     }
 
-    pub(super) fn advance_processes(&mut self, until: At) -> bool {
+    fn advance_processes(&mut self, until: At, core: &mut Core) -> bool {
         let mut changed = false;
-        for i in 0..self.processes.len() {
-            let mut dependents = self.plan.order.dependents[i].iter();
-            let free = dependents.all(|d| self.processes[*d].ended());
-            let p = &mut self.processes[i];
+        for id in core.ids() {
+            let free = core.plan.order.dependents[id.0].iter().all(|d| core.processes[*d].ended());
+            let p = &core.processes[id.0];
             if !free || p.ended() || p.stop_began.is_some() || matches!(p.state, State::Starting) {
                 continue;
             }
-            p.stop_began = Some(self.now);
-            changed = true;
-            let left = self.stop_room().unwrap_or_default();
-            let p = &mut self.processes[i];
-            let limit = process_share(left, own(&self.plan.config.processes[i]), self.plan.order.behind[i]);
-            let now = self.now;
-            match &mut p.state {
-                State::Running(_) => self.stop_process(ProcId(i), limit, false),
-                // It was being stopped for a restart: that goes on, now within this budget.
-                State::Stopping(s) => s.shorten(now + limit, now, &self.plan.config.processes[i]),
-                // Never in the turn its leader ended: whether anything is left of the group shows right after.
-                State::Cleaning(_) => self.replan_cleaning(ProcId(i), now + limit),
-                _ => {}
-            }
+            let left = self.room(core.now).unwrap_or_default();
+            let limit = process_share(left, own(&core.plan.config.processes[id.0]), core.plan.order.behind[id.0]);
+            changed |= core.take(id, Input::Stop { limit }, Some(self)).any;
         }
         if changed {
             return true;
         }
-        let interrupted = self.stop.as_ref().is_some_and(|s| !s.interrupted.is_empty());
-        let over = self.now >= until;
         // Once every leader has ended, what they leave behind, in whatever session, shares the rest of the time.
-        let gone = |p: &Proc| matches!(p.state, State::Cleaning(_) | State::Ended(_));
-        if !over && (interrupted || !self.processes.iter().all(gone)) {
-            return false;
-        }
-        self.give_up_on_the_rest();
-        self.begin_stragglers(until);
-        true
-    }
-
-    /// The stop's share of the budget is over: what is still there is killed, and no longer waited for one by one.
-    pub(super) fn give_up_on_the_rest(&mut self) {
-        self.cancel_interrupted();
-        for i in 0..self.processes.len() {
-            let id = ProcId(i);
-            self.kill_process(id);
-            let p = &mut self.processes[i];
-            let took = Secs(p.stop_began.map_or(Duration::ZERO, |t| self.now.since(t)));
-            if let State::Stopping(s) = &mut p.state {
-                // Said once.
-                s.stage = StopStage::Killed { until: None };
-                let process = self.name(id);
-                self.note(Note::Stopped { process, exit: None, took, forced: true });
+        let gone = core.processes.iter().all(|p| matches!(p.state, State::Cleaning(_) | State::Ended(_)));
+        let over = core.now >= until || self.interrupted.is_empty() && gone;
+        if over {
+            // What is still there is killed, and no longer waited for one by one.
+            self.cancel_interrupted(core);
+            for id in core.ids() {
+                core.take(id, Input::GiveUp, Some(self));
             }
+            self.begin_stragglers(until, core);
         }
+        over
     }
 
     /// The deadline has come in the middle of something: account for every step, kill everything.
-    pub(super) fn out_of_time(&mut self) {
-        let alive: Vec<ProcId> = (0..self.processes.len()).filter(|i| self.processes[*i].lives()).map(ProcId).collect();
-        let mut names: Vec<String> = alive.iter().map(|id| self.name(*id)).collect();
+    pub fn out_of_time(&mut self, core: &mut Core) -> bool {
+        let alive: Vec<ProcId> = core.ids().filter(|id| core.processes[id.0].lives()).collect();
+        let mut names: Vec<String> = alive.iter().map(|id| core.name(*id)).collect();
         // Softstop itself was late: their own SIGKILL was due before.
-        let left = matches!(&self.stage, Whole::Stopping(Stage::Stragglers(s)) if s.live());
-        if left && !self.a_victim_lingers() {
-            self.stragglers_forced();
+        let left = matches!(&self.stage, Stage::Stragglers(s) if s.live());
+        if left && !core.processes.iter().any(|p| p.lingers()) {
+            self.forced.push(Forced::LeftOvers);
             names.push("left-over processes".to_string());
         }
         if !names.is_empty() {
-            self.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
+            core.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
         }
-        self.end_steps();
-        self.cancel_interrupted();
+        self.end_steps(core);
+        self.cancel_interrupted(core);
         for id in alive {
-            self.kill_process(id);
-            if let State::Cleaning(c) = &self.processes[id.0].state
-                && self.now >= c.began + SHORTEST
-            {
-                self.mark_forced(id);
-            }
+            core.take(id, Input::Kill, Some(self));
         }
-        self.enter_killing(true);
+        self.enter_killing(true, core);
+        true
     }
 
     /// Cut the step under way; the steps that were still to come get no time.
-    pub(super) fn end_steps(&mut self) {
-        let (mut kind, mut index) = match &mut self.stage {
-            Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) => {
-                for task in &mut steps.tasks {
-                    task.cut(self.now, &mut self.fx);
-                }
-                let next = (steps.kind, steps.index);
-                if !steps.tasks.is_empty() {
-                    self.step_ended();
-                    (next.0, next.1 + 1)
-                } else {
-                    next
-                }
+    fn end_steps(&mut self, core: &mut Core) {
+        let (mut kind, mut index) = (StepKind::PostStop, 0);
+        if let Stage::Draining(steps) | Stage::PostStop(steps) = &mut self.stage {
+            steps.tasks.iter_mut().for_each(|task| task.cut(core.now, &mut core.fx));
+            let under_way = !steps.tasks.is_empty();
+            (kind, index) = (steps.kind, steps.index + usize::from(under_way));
+            if under_way {
+                self.step_ended(core);
             }
-            Whole::Stopping(Stage::Killing { .. }) => return,
-            _ => (StepKind::PostStop, 0),
-        };
+        }
         loop {
-            let config = &self.plan.config;
-            let list = if kind == StepKind::Drain { &config.drain } else { &config.post_stop };
-            if index < list.len() {
-                self.step_skipped(kind, index, &TaskResult::NoTime);
+            if index < Steps::of(kind, &core.plan.config).len() {
+                self.step_skipped(kind, index, &TaskResult::NoTime, core);
                 index += 1;
             } else if kind == StepKind::Drain {
                 (kind, index) = (StepKind::PostStop, 0);
@@ -328,54 +162,59 @@ impl Machine {
     }
 
     /// Init and post_start tasks that were told to end at T0 and have not.
-    pub(super) fn cancel_interrupted(&mut self) {
-        let Some(stop) = &mut self.stop else { return };
-        for (run, what) in std::mem::take(&mut stop.interrupted) {
-            self.fx.push(Action::Cancel { run, kill: true });
-            let name = self.plan.task(what).map_or_else(String::new, |task| task.name.clone());
-            let because = KillReason {
-                after: Some(Signal::TERM),
-                waited: self.now.since(stop.t0),
-                out_of_time: true,
-                left_overs: false,
-            };
-            stop.forced.push(name.clone());
-            let looked_like = String::new();
-            self.fx.push(Action::Note(Note::Killed {
-                process: name,
-                because: because.into(),
-                looked_like,
-                look: None,
-            }));
+    fn cancel_interrupted(&mut self, core: &mut Core) {
+        for (run, what) in std::mem::take(&mut self.interrupted) {
+            core.fx.push(Action::Cancel { run, kill: true });
+            let process = core.plan.task(what).map_or_else(String::new, |task| task.name.clone());
+            let (after, waited) = (Some(Signal::TERM), core.now.since(self.t0));
+            let because = KillReason { after, waited, out_of_time: true, left_overs: false }.into();
+            self.forced.push(Forced::Task(what));
+            core.note(Note::Killed { process, because, looked_like: String::new(), look: None });
         }
     }
 
-    pub(super) fn enter_killing(&mut self, at_once: bool) {
-        let Some(stop) = &mut self.stop else { return };
-        if stop.processes_took.is_zero() {
-            stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
+    fn enter_killing(&mut self, at_once: bool, core: &Core) {
+        if self.processes_took.is_zero() {
+            self.processes_took = self.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
         }
-        let until = stop.kill_until(self.now);
-        let next = if at_once { self.now } else { self.now + SWEEP };
-        self.stage = Whole::Stopping(Stage::Killing { next, until, alone: false });
-        // Asked before the first sweep: as a rule there is nobody left to kill.
-        if !at_once {
-            self.fx.push(Action::Census);
-        }
+        let next = if at_once { core.now } else { core.now + SWEEP };
+        self.stage = Stage::Killing { next, until: self.kill_until(core.now), alone: false };
     }
 
-    pub(super) fn finish(&mut self) {
-        for p in &mut self.processes {
-            if p.lives() {
-                p.state = State::Ended(End::Unkillable);
+    /// SIGKILL to everybody, and once more if somebody is left then.
+    pub fn sweep(&mut self, core: &mut Core) -> bool {
+        match &mut self.stage {
+            Stage::Killing { next, until, alone: false } if core.now < *until => {
+                *next = core.now + SWEEP;
+                core.fx.push(Action::KillEverything);
+                core.fx.push(Action::Census);
+                true
             }
+            _ => false,
         }
-        let code = self.exit_code();
-        if let Some(verdict) = self.verdict(code) {
-            self.answer_the_rest(&verdict.to_string());
-            self.note(Note::Finished(Box::new(verdict)));
+    }
+
+    fn advance_killing(&mut self, until: At, alone: bool, core: &mut Core) -> bool {
+        let over = alone || core.now >= until;
+        if over && !alone {
+            // There may have been no time for a sweep: no kill_reserve, or softstop itself was late (suspended).
+            core.fx.push(Action::KillEverything);
         }
-        self.fx.push(Action::Finish { code });
-        self.stage = Whole::Done;
+        if over {
+            self.finish(core);
+        }
+        over
+    }
+
+    fn finish(&mut self, core: &mut Core) {
+        for id in core.ids() {
+            core.take(id, Input::Leave, None);
+        }
+        let code = self.exit_code(core);
+        let verdict = self.verdict(code, core);
+        self.answer_the_rest(&verdict.to_string(), core);
+        core.note(Note::Finished(Box::new(verdict)));
+        core.fx.push(Action::Finish { code });
+        self.stage = Stage::Over;
     }
 }

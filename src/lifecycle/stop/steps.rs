@@ -2,136 +2,119 @@
 
 use std::time::Duration;
 
-use crate::config::{OnFailure, Step};
-use crate::lifecycle::action::{Action, What};
+use super::{Stage, Steps, Stop};
+use crate::config::{Config, OnFailure, Step};
+use crate::lifecycle::action::What;
+use crate::lifecycle::core::Core;
 use crate::lifecycle::task::TaskRun;
-use crate::lifecycle::{Machine, Stage as Whole};
-use crate::plan::budget::{Part, longest, share};
+use crate::plan::budget::{longest, share, task_length};
 use crate::report::{Note, Secs, StepKind, StepReport, TaskResult};
 use crate::time::At;
-
-use super::{Stage, Steps};
 
 impl Steps {
     pub(super) fn new(kind: StepKind, now: At) -> Steps {
         Steps { kind, index: 0, tasks: Vec::new(), share: Duration::ZERO, began: now }
     }
 
-    pub fn list<'a>(&self, config: &'a crate::config::Config) -> &'a [Step] {
-        match self.kind {
+    pub(super) fn of(kind: StepKind, config: &Config) -> &[Step] {
+        match kind {
             StepKind::Drain => &config.drain,
             StepKind::PostStop => &config.post_stop,
         }
     }
+
+    pub fn list<'a>(&self, config: &'a Config) -> &'a [Step] {
+        Steps::of(self.kind, config)
+    }
+
+    fn what(&self, task: usize) -> What {
+        match self.kind {
+            StepKind::Drain => What::Drain(self.index, task),
+            StepKind::PostStop => What::PostStop(self.index, task),
+        }
+    }
 }
 
-impl Machine {
-    pub(super) fn steps_over(&mut self) -> bool {
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else {
-            return true;
-        };
-        steps.tasks.is_empty() && steps.index >= steps.list(&self.plan.config).len()
+impl Stop {
+    pub(super) fn steps_over(&self, core: &Core) -> bool {
+        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else { return true };
+        steps.tasks.is_empty() && steps.index >= steps.list(&core.plan.config).len()
     }
 
     /// Begin, end or skip steps; `true` when something changed. `skip` says why a step is not (or no longer) to be done.
-    pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<&'static str>) -> bool {
-        let now = self.now;
-        let Some(stop) = &mut self.stop else { return false };
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else {
-            return false;
-        };
-        let Some(step) = steps.list(&self.plan.config).get(steps.index) else {
-            return false;
-        };
-        if !steps.tasks.is_empty() {
-            if let Some(why) = skip(step) {
-                for task in &mut steps.tasks {
-                    let _killed = task.cancel(why, true, now, &mut self.fx);
-                }
-            }
-            let over = steps.tasks.iter().all(|t| t.result().is_some());
-            if over {
-                self.step_ended();
-            }
-            return over;
+    pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<&'static str>, core: &mut Core) -> bool {
+        let plan = std::rc::Rc::clone(&core.plan);
+        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return false };
+        let Some(step) = steps.list(&plan.config).get(steps.index) else { return false };
+        if steps.tasks.is_empty() {
+            return self.begin_step(step, skip(step), core);
         }
+        if let Some(why) = skip(step) {
+            for task in &mut steps.tasks {
+                let _killed = task.cancel(why, true, core.now, &mut core.fx);
+            }
+        }
+        let over = steps.tasks.iter().all(|t| t.result().is_some());
+        if over {
+            self.step_ended(core);
+        }
+        over
+    }
+
+    fn begin_step(&mut self, step: &Step, skipped: Option<&'static str>, core: &mut Core) -> bool {
+        let (now, planned) = (core.now, &core.plan.budget);
+        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else { return false };
+        let part = steps.part();
+        self.fit(planned, part, now);
+        let deadline = self.deadline_of(part, planned);
+        let room = share(now, deadline, self.budget.after(part), None);
+        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return false };
         let (kind, index) = (steps.kind, steps.index);
-        let planned = &self.plan.budget;
-        let deadline = if kind == StepKind::Drain { stop.drain_deadline(planned) } else { stop.deadline };
-        let part = if kind == StepKind::Drain { Part::Drain(index) } else { Part::PostStop(index) };
-        stop.fit(planned, part, now);
-        let after = stop.budget.after(part);
-        let room = share(now, deadline, after, None);
-        let result = match skip(step) {
+        let result = match skipped {
             Some(why) => Some(TaskResult::Cancelled { why }),
             None => room.is_zero().then_some(TaskResult::NoTime),
         };
         if let Some(result) = result {
             steps.index += 1;
-            self.step_skipped(kind, index, &result);
+            self.step_skipped(kind, index, &result, core);
             return true;
         }
         steps.share = longest(step).map_or(room, |t| t.min(room));
         steps.began = now;
-        let share = steps.share;
-        for (t, task) in step.tasks.iter().enumerate() {
-            let own = share.min(crate::plan::budget::task_length(task).unwrap_or(share));
-            let left = Secs(deadline.left(now));
-            let name = task.name.clone();
-            self.fx.push(Action::Note(Note::StepBegan { kind, name, share: Secs(own), left }));
-            let what = match kind {
-                StepKind::Drain => What::Drain(index, t),
-                StepKind::PostStop => What::PostStop(index, t),
-            };
-            steps.tasks.push(TaskRun::begin(what, now, room, &self.plan, &mut self.fx));
+        for (nth, task) in step.tasks.iter().enumerate() {
+            let own = Secs(task_length(task).map_or(steps.share, |t| t.min(steps.share)));
+            core.fx.note(Note::StepBegan { kind, name: task.name.clone(), share: own, left: Secs(deadline.left(now)) });
+            let run = TaskRun::begin(steps.what(nth), now, room, &core.plan, &mut core.fx);
+            steps.tasks.push(run);
         }
         true
     }
 
-    pub(super) fn step_skipped(&mut self, kind: StepKind, index: usize, result: &TaskResult) {
-        let config = &self.plan.config;
-        let list = if kind == StepKind::Drain { &config.drain } else { &config.post_stop };
-        for task in list.get(index).into_iter().flat_map(|s| &s.tasks) {
+    pub(super) fn step_skipped(&mut self, kind: StepKind, index: usize, result: &TaskResult, core: &mut Core) {
+        let plan = std::rc::Rc::clone(&core.plan);
+        for task in Steps::of(kind, &plan.config).get(index).into_iter().flat_map(|s| &s.tasks) {
             let (name, result) = (task.name.clone(), result.clone());
-            self.fx.push(Action::Note(Note::StepSkipped { kind, name: name.clone(), result: result.clone() }));
-            if let Some(stop) = &mut self.stop {
-                stop.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
-            }
+            core.note(Note::StepSkipped { kind, name: name.clone(), result: result.clone() });
+            self.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
         }
     }
 
-    pub(super) fn step_ended(&mut self) {
-        let now = self.now;
-        let Whole::Stopping(Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else {
-            return;
-        };
-        let (kind, share, began) = (steps.kind, steps.share, steps.began);
+    pub(super) fn step_ended(&mut self, core: &mut Core) {
+        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return };
+        let (kind, share) = (steps.kind, steps.share);
         let tasks = std::mem::take(&mut steps.tasks);
         steps.index += 1;
-        if let Some(stop) = &mut self.stop {
-            let total = if kind == StepKind::Drain { &mut stop.drain_took } else { &mut stop.post_stop_took };
-            *total = Some(total.unwrap_or_default() + now.since(began));
-        }
+        let total = if kind == StepKind::Drain { &mut self.drain_took } else { &mut self.post_stop_took };
+        *total = Some(total.unwrap_or_default() + core.now.since(steps.began));
         for run in tasks {
-            let Some(task) = self.plan.task(run.what) else {
-                continue;
-            };
-            let (name, on_failure) = (task.name.clone(), task.on_failure);
-            let Some(result) = run.result().cloned() else {
-                continue;
-            };
-            let own = crate::plan::budget::task_length(task).map_or(share, |t| t.min(share));
+            let (Some(task), Some(result)) = (core.plan.task(run.what), run.result().cloned()) else { continue };
+            let own = Secs(task_length(task).map_or(share, |t| t.min(share)));
             // Side by side, each has its own end.
             let took = Secs(run.ended.since(run.began));
-            let ends_drain = kind == StepKind::Drain && on_failure == OnFailure::Stop && !result.ok();
-            let report = StepReport { kind, name: name.clone(), share: Secs(own), took, result: result.clone() };
-            if let Some(stop) = &mut self.stop {
-                stop.steps.push(report);
-                if ends_drain {
-                    stop.drain_ended_by.get_or_insert(name.clone());
-                }
-            }
-            self.note(Note::StepEnded { kind, name, share: Secs(own), took, result });
+            self.drain_ended |= kind == StepKind::Drain && task.on_failure == OnFailure::Stop && !result.ok();
+            let name = task.name.clone();
+            self.steps.push(StepReport { kind, name: name.clone(), share: own, took, result: result.clone() });
+            core.fx.note(Note::StepEnded { kind, name, share: own, took, result });
         }
     }
 }

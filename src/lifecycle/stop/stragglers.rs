@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
+use super::{Forced, SLACK, Stage, Steps, Stop};
 use crate::lifecycle::action::{Action, Whom};
 use crate::lifecycle::asking::{Asking, Due};
-use crate::lifecycle::process::{End, Proc, Rest, State, StopStage};
-use crate::lifecycle::up::KILL_WAIT;
-use crate::lifecycle::{Machine, Stage as Whole};
-use crate::plan::stragglers::Policy;
+use crate::lifecycle::core::Core;
+use crate::lifecycle::event::Event;
+use crate::lifecycle::process::{KILL_WAIT, Proc};
+use crate::plan::stragglers::{Occasion, Policy};
 use crate::report::{Note, Secs, StepKind};
 use crate::signal::Signal;
 use crate::time::At;
-
-use super::{SLACK, Stage, Steps, Stop};
 
 /// What it takes to end one process of a crowd, on a machine that they keep busy.
 const EACH: Duration = Duration::from_millis(4);
@@ -66,9 +65,13 @@ impl Stragglers {
     /// softstop `lost` so much; the share of the stage may end then.
     pub fn give_back(&mut self, lost: Duration, until: At) {
         self.until = until.max(self.until);
-        let room = self.until.left(self.began);
-        self.asking.give_back(lost, self.until - SLACK.min(room / 8));
+        self.asking.give_back(lost, last(self.began, self.until));
         self.killed = self.killed.map(|killed| (killed + lost).min(self.until).max(killed));
+    }
+
+    fn hurry(&mut self, moved: Duration, policy: Policy, occasion: Occasion) {
+        self.until = self.until - moved;
+        self.asking.replan(policy, last(self.began, self.until), occasion);
     }
 
     /// They live, as far as is known, and have not been sent SIGKILL.
@@ -77,133 +80,119 @@ impl Stragglers {
     }
 }
 
-impl Machine {
-    pub(super) fn begin_stragglers(&mut self, until: At) {
-        let now = self.now;
+impl Stop {
+    pub(super) fn begin_stragglers(&mut self, until: At, core: &Core) {
+        let now = core.now;
         // Whoever comes late to this (softstop was paused) does it with a part of what is left.
-        let hard = self.stop.as_ref().map_or(now, |stop| stop.deadline);
-        let until = if now > until { now + SLACK.min(hard.left(now) / 4) } else { until };
-        let room = until.left(now);
-        let last = until - SLACK.min(room / 8);
-        let asking = Asking::begin(Policy::of_container(&self.plan.config), now, last, self.occasion());
+        let until = if now > until { now + SLACK.min(self.deadline.left(now) / 4) } else { until };
+        let asking = Asking::begin(policy(core), now, last(now, until), self.occasion());
         let (looked, present, alone) = (false, false, false);
-        let stage = Stragglers { began: now, until, looked, present, alone, asking, killed: None };
-        self.stage = Whole::Stopping(Stage::Stragglers(stage));
+        self.stage = Stage::Stragglers(Stragglers { began: now, until, looked, present, alone, asking, killed: None });
     }
 
-    pub(super) fn advance_stragglers(&mut self) -> bool {
-        let now = self.now;
-        let hard = self.stop.as_ref().map_or(now, |stop| stop.deadline);
-        let signal = Policy::of_container(&self.plan.config).signal.unwrap_or(Signal::TERM);
-        let Whole::Stopping(Stage::Stragglers(s)) = &mut self.stage else {
-            return false;
-        };
+    pub(super) fn advance_stragglers(&mut self, core: &mut Core) -> bool {
+        let now = core.now;
+        let Stage::Stragglers(s) = &mut self.stage else { return false };
         if !s.looked {
             s.looked = true;
-            self.fx.push(Action::Census);
+            core.fx.push(Action::Census);
             return true;
         }
-        // What is left of a group may have more time than these.
-        let asked = |p: &Proc| matches!(&p.state, State::Cleaning(c) if matches!(c.rest, Rest::Asked(_)));
-        let groups = self.processes.iter().any(asked);
         let over = match s.killed {
-            Some(until) => now >= until && !(groups && now < s.until),
+            // What is left of a group may have more time than these.
+            Some(until) => now >= until && !(now < s.until && core.processes.iter().any(Proc::leaves)),
             // Nobody has said yet whether there is anybody.
             None => !s.present && now >= s.until,
         };
         if s.alone || over {
-            self.stragglers_over();
+            self.stragglers_over(core);
             return true;
         }
         if !s.present || s.killed.is_some() {
             return false;
         }
-        match s.asking.due(now, hard) {
+        match s.asking.due(now, self.deadline) {
             None => return false,
-            Some(Due::Ask(whom)) => self.fx.push(Action::SignalStragglers { signal, whom }),
+            Some(Due::Ask(whom)) => core.fx.push(Action::SignalStragglers { signal: signal(core), whom }),
             Some(Due::Kill) => {
                 // Those who are killed late have a moment to be reaped, too.
-                let moment = if now > s.until { SLACK.min(hard.left(now) / 4) } else { Duration::ZERO };
+                let moment = if now > s.until { SLACK.min(self.deadline.left(now) / 4) } else { Duration::ZERO };
                 s.killed = Some(s.until.min(now + KILL_WAIT).max(now + moment));
-                self.fx.push(Action::SignalStragglers { signal: Signal::KILL, whom: Whom::Everybody });
-                self.fx.push(Action::Census);
-                if !self.a_victim_lingers() {
-                    self.stragglers_forced();
+                core.fx.push(Action::SignalStragglers { signal: Signal::KILL, whom: Whom::Everybody });
+                core.fx.push(Action::Census);
+                // With one that has had its SIGKILL and has not ended the census says nothing about others, and somebody is named already.
+                if !core.processes.iter().any(Proc::lingers) {
+                    self.forced.push(Forced::LeftOvers);
                 }
             }
         }
         true
     }
 
+    fn stragglers_over(&mut self, core: &mut Core) {
+        let Stage::Stragglers(s) = &self.stage else { return };
+        if s.present && s.alone {
+            core.note(Note::StragglersGone { took: Secs(core.now.since(s.began)) });
+        }
+        self.processes_took = self.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
+        core.fx.exit_code = Some(self.exit_code(core));
+        self.stage = Stage::PostStop(Steps::new(StepKind::PostStop, core.now));
+    }
+
+    /// What is known of them.
+    pub fn on_stragglers(&mut self, event: &Event, core: &mut Core) {
+        match event {
+            Event::Alone => self.on_census(true),
+            Event::NotAlone => self.on_census(false),
+            Event::Crowd { processes, waited } => self.on_crowd(*processes, *waited, core),
+            // Somebody has had no signal yet: orphaned or started since.
+            Event::Unsignalled { .. } => {
+                if let Stage::Stragglers(s) = &self.stage
+                    && let (Some(whom), None) = (s.asking.asked, s.killed)
+                {
+                    core.fx.push(Action::SignalStragglers { signal: signal(core), whom });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_census(&mut self, now_alone: bool) {
+        match &mut self.stage {
+            Stage::Stragglers(s) => {
+                s.alone = now_alone;
+                s.present |= !now_alone;
+            }
+            Stage::Killing { alone, .. } => *alone = now_alone,
+            _ => {}
+        }
+    }
+
     /// Ending so many takes time, and the end of the grace does not move: what comes at the end begins earlier.
-    pub(in crate::lifecycle) fn on_crowd(&mut self, processes: usize, waited: Duration) {
-        let policy = Policy::of_container(&self.plan.config);
-        let occasion = self.occasion();
-        let Some(stop) = &mut self.stop else { return };
-        let before = stop.deadline;
-        stop.make_room_for(processes, waited);
-        let moved = before.since(stop.deadline);
+    fn on_crowd(&mut self, processes: usize, waited: Duration, core: &Core) {
+        let (before, occasion) = (self.deadline, self.occasion());
+        self.make_room_for(processes, waited);
+        let moved = before.since(self.deadline);
         if moved.is_zero() {
             return;
         }
         match &mut self.stage {
-            Whole::Stopping(Stage::Processes { until }) => *until = *until - moved,
-            Whole::Stopping(Stage::Stragglers(s)) if s.killed.is_none() => {
-                s.until = s.until - moved;
-                let room = s.until.left(s.began);
-                s.asking.replan(policy, s.until - SLACK.min(room / 8), occasion);
-            }
+            Stage::Processes { until } => *until = *until - moved,
+            Stage::Stragglers(s) if s.killed.is_none() => s.hurry(moved, policy(core), occasion),
             _ => {}
         }
     }
+}
 
-    /// With one that has had its SIGKILL and has not ended the census says nothing about others, and somebody is named already.
-    pub(super) fn a_victim_lingers(&self) -> bool {
-        let victim = |state: &State| {
-            matches!(state, State::Ended(End::Unkillable))
-                || matches!(state, State::Stopping(s) if matches!(s.stage, StopStage::Killed { .. }))
-        };
-        self.processes.iter().any(|p| victim(&p.state))
-    }
+fn policy(core: &Core) -> Policy {
+    Policy::of_container(&core.plan.config)
+}
 
-    pub(super) fn stragglers_forced(&mut self) {
-        if let Some(stop) = &mut self.stop {
-            stop.forced.push("left-over processes".to_string());
-        }
-    }
+fn signal(core: &Core) -> Signal {
+    policy(core).signal.unwrap_or(Signal::TERM)
+}
 
-    fn stragglers_over(&mut self) {
-        let Whole::Stopping(Stage::Stragglers(s)) = &self.stage else { return };
-        let took = Secs(self.now.since(s.began));
-        if s.present && s.alone {
-            self.note(Note::StragglersGone { took });
-        }
-        if let Some(stop) = &mut self.stop {
-            stop.processes_took = stop.processes_began.map_or(Duration::ZERO, |t| self.now.since(t));
-        }
-        self.fx.exit_code = Some(self.exit_code());
-        self.stage = Whole::Stopping(Stage::PostStop(Steps::new(StepKind::PostStop, self.now)));
-    }
-
-    /// Somebody has had no signal yet: orphaned or started since.
-    pub(in crate::lifecycle) fn stragglers_grew(&mut self) {
-        let signal = Policy::of_container(&self.plan.config).signal.unwrap_or(Signal::TERM);
-        if let Whole::Stopping(Stage::Stragglers(s)) = &self.stage
-            && let (Some(whom), None) = (s.asking.asked, s.killed)
-        {
-            self.fx.push(Action::SignalStragglers { signal, whom });
-        }
-    }
-
-    /// The answer to a census.
-    pub(in crate::lifecycle) fn on_census(&mut self, now_alone: bool) {
-        match &mut self.stage {
-            Whole::Stopping(Stage::Stragglers(s)) => {
-                s.alone = now_alone;
-                s.present |= !now_alone;
-            }
-            Whole::Stopping(Stage::Killing { alone, .. }) => *alone = now_alone,
-            _ => {}
-        }
-    }
+/// SIGKILL comes then at the latest, so that who is killed is reaped within the stage.
+fn last(began: At, until: At) -> At {
+    until - SLACK.min(until.left(began) / 8)
 }

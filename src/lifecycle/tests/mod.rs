@@ -285,7 +285,7 @@ fn what_kills_a_crowd_begins_earlier_by_number_and_by_want_of_processor_time() {
         bench.feed(Event::Crowd { processes, waited: Duration::from_millis(waited) });
         // One that has shrunk, or got the processor since, gives nothing back.
         bench.feed(Event::Crowd { processes: processes / 2, waited: Duration::ZERO });
-        let at = At::from_millis(30_000) - bench.machine.plan.config.kill_reserve - Duration::from_millis(earlier);
+        let at = At::from_millis(30_000) - bench.machine.plan().config.kill_reserve - Duration::from_millis(earlier);
         bench.now = at - Duration::from_micros(1);
         assert!(!bench.feed(Event::Tick).contains(&Action::KillEverything), "{processes} {waited}");
         bench.now = at;

@@ -3,60 +3,54 @@
 use super::event::{Exit, ProcId};
 use super::process::{End, PostStart, Proc, State};
 use super::stop;
-use super::{Machine, Stage};
+use super::task::TaskRun;
+use super::{Machine, Phase};
 use crate::config::ReadinessOnDrain;
 use crate::lifecycle::action::ProbeKind;
+use crate::plan::Plan;
 use crate::report::{StepKind, suspended_because};
-use crate::status::{LastExit, Phase, ProcessStatus, Seen, Status, StopStatus, TaskStatus};
+use crate::status::{self, LastExit, ProcessStatus, Seen, Status, StopStatus, TaskStatus};
 use crate::time::At;
 
 impl Machine {
     /// `/readyz`: every process is ready or has completed, and nobody has asked for the stop (policy `fail`).
     pub fn ready(&self) -> bool {
-        let stopping = self.stop.is_some() && self.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
-        let up = self.came_up && !matches!(self.stage, Stage::Done);
-        up && !stopping
-            && !self.unready
-            && (0..self.processes.len()).all(|i| self.processes[i].ready() || self.completed(i))
+        let stopping = self.stopping() && self.core.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
+        let up = self.phase.came_up() && !self.finished();
+        up && !stopping && !self.core.unready && self.core.not_ready().next().is_none()
     }
 
     /// `/startupz`: init is done and every process has been started or has completed.
     pub fn started(&self) -> bool {
-        self.came_up && self.processes.iter().all(|p| p.was_started)
+        self.phase.came_up() && self.core.processes.iter().all(|p| p.was_started)
     }
 
     /// `/livez`: no liveness verdict stands against any process, and none with a liveness probe has ended for good. Stays true
     /// through the drain.
     pub fn live(&self) -> bool {
-        self.stop.is_some() || (0..self.processes.len()).all(|i| self.is_live(i))
+        self.stopping() || (0..self.core.processes.len()).all(|i| self.is_live(i))
     }
 
     fn is_live(&self, process: usize) -> bool {
-        let p = &self.processes[process];
-        let probed = self.plan.probe(process, ProbeKind::Liveness).is_some() && self.plan.is_service(process);
-        let ended = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable));
-        !(p.unhealthy || probed && ended && self.stop.is_none())
+        let p = &self.core.processes[process];
+        let probed = self.core.plan.probe(process, ProbeKind::Liveness).is_some() && self.core.plan.is_service(process);
+        let ended = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable { .. }));
+        !(p.unhealthy || probed && ended && !self.stopping())
     }
 
-    /// It has done what it was to do, by itself: a service never has.
-    pub(super) fn completed(&self, process: usize) -> bool {
-        let p = &self.processes[process];
-        p.succeeded() && p.stop_began.is_none() && !self.plan.is_service(process)
-    }
-
-    fn phase(&self) -> Phase {
+    fn phase_word(&self) -> status::Phase {
         let failed = |p: &Proc| !p.succeeded() && p.ended();
-        match &self.stage {
-            Stage::Done if self.processes.iter().any(failed) => Phase::Failed,
-            Stage::Done => Phase::Succeeded,
-            _ if self.started() => Phase::Running,
-            _ => Phase::Pending,
+        match (self.finished(), self.started()) {
+            (true, _) if self.core.processes.iter().any(failed) => status::Phase::Failed,
+            (true, _) => status::Phase::Succeeded,
+            (false, true) => status::Phase::Running,
+            (false, false) => status::Phase::Pending,
         }
     }
 
     pub fn status(&self, now: At) -> Status {
-        let init = match &self.stage {
-            Stage::Init { index, task } => self.plan.config.init.get(*index).map(|t| TaskStatus {
+        let init = match &self.phase {
+            Phase::Init { index, task } => self.core.plan.config.init.get(*index).map(|t| TaskStatus {
                 name: t.name.clone(),
                 running: now.since(task.began),
                 progress: task.telling.text().map(str::to_owned),
@@ -66,35 +60,30 @@ impl Machine {
         Status {
             version: env!("CARGO_PKG_VERSION"),
             config: None,
-            phase: self.phase(),
+            phase: self.phase_word(),
             started: self.started(),
             ready: self.ready(),
-            unready: self.unready,
+            unready: self.core.unready,
             live: self.live(),
             uptime: now.since_start(),
-            grace: self.plan.budget.grace,
+            grace: self.core.plan.budget.grace,
             init,
-            processes: (0..self.processes.len()).map(|i| self.process_status(ProcId(i), now)).collect(),
+            processes: (0..self.core.processes.len()).map(|i| self.process_status(ProcId(i), now)).collect(),
             stop: self.stop_status(now),
-            orphans_reaped: self.orphans_reaped,
+            orphans_reaped: self.core.orphans_reaped,
             seen: Seen::default(),
         }
     }
 
     fn process_status(&self, id: ProcId, now: At) -> ProcessStatus {
-        let p = &self.processes[id.0];
-        let since = match &p.state {
-            State::Running(r) => Some(r.since),
-            State::Stopping(s) => Some(s.since),
-            _ => None,
-        };
+        let p = &self.core.processes[id.0];
         let restart_in = match p.state {
             State::Backoff { until } => Some(until.left(now)),
             _ => None,
         };
         let (state, reason, message) = self.state_words(id);
         ProcessStatus {
-            name: self.name(id),
+            name: self.core.name(id),
             state,
             reason,
             message,
@@ -103,9 +92,9 @@ impl Machine {
             ready: p.ready(),
             stopped: p.suspended.is_some(),
             live: self.is_live(id.0),
-            main: self.plan.main == Some(id.0),
+            main: self.core.plan.main == Some(id.0),
             restarts: p.restarts,
-            running: since.map(|t| now.since(t)),
+            running: p.body().map(|body| now.since(body.since)),
             restart_in,
             last_exit: p.last_exit.map(last_exit),
             last_output: Vec::new(),
@@ -114,16 +103,16 @@ impl Machine {
 
     /// State, reason and message in Kubernetes' words (reference/kubernetes-lifecycle.md, section 7).
     pub(super) fn state_words(&self, id: ProcId) -> (&'static str, Option<&'static str>, Option<String>) {
-        let p = &self.processes[id.0];
+        let p = &self.core.processes[id.0];
         match &p.state {
-            State::Waiting if matches!(self.stage, Stage::New | Stage::Init { .. }) => {
+            State::Waiting if matches!(self.phase, Phase::New | Phase::Init { .. }) => {
                 ("Waiting", Some("PodInitializing"), None)
             }
             State::Waiting => {
-                let after = &self.plan.config.processes[id.0].after;
-                let missing = after.iter().find(|(on, condition)| !self.fulfilled(*on, *condition));
+                let after = &self.core.plan.config.processes[id.0].after;
+                let missing = after.iter().find(|(on, condition)| !self.core.fulfilled(*on, *condition));
                 let message = missing.map(|(on, condition)| {
-                    format!("waits for {} to be {}", self.plan.name(*on), format!("{condition:?}").to_lowercase())
+                    format!("waits for {} to be {}", self.core.plan.name(*on), format!("{condition:?}").to_lowercase())
                 });
                 ("Waiting", Some("Dependency"), message)
             }
@@ -141,27 +130,20 @@ impl Machine {
             State::Ended(End::Exited(exit)) => ("Terminated", Some("Error"), Some(format!("ended with {exit}"))),
             State::Ended(End::StartFailed { .. }) => ("Terminated", Some("StartError"), p.last_error.clone()),
             State::Ended(End::CannotStart { on }) => {
-                ("Waiting", Some("Dependency"), Some(format!("{} can never be what it waits for", self.name(*on))))
+                ("Waiting", Some("Dependency"), Some(format!("{} can never be what it waits for", self.core.name(*on))))
             }
             State::Ended(End::NotStarted) => ("Waiting", Some("Stopped"), None),
-            State::Ended(End::Unkillable) => ("Running", Some("Unkillable"), None),
+            State::Ended(End::Unkillable { .. }) => ("Running", Some("Unkillable"), None),
         }
     }
 
     fn stop_status(&self, now: At) -> Option<StopStatus> {
-        let stop = self.stop.as_ref()?;
-        let (stage, step, until) = match &self.stage {
-            Stage::Stopping(stage) => stage.words(&self.plan),
-            _ => ("done", String::new(), None),
-        };
-        let progress = match &self.stage {
-            Stage::Stopping(stop::Stage::Draining(steps) | stop::Stage::PostStop(steps)) => steps.progress(&self.plan),
-            _ => None,
-        };
+        let stop = self.phase.stop()?;
+        let (stage, step, until) = stop.stage.words(&self.core.plan);
         let deadline_in = stop.deadline.left(now);
         Some(StopStatus {
-            progress,
-            cause: self.cause_text(&stop.cause),
+            progress: progress(stop.tasks(), &self.core.plan),
+            cause: self.core.cause_text(&stop.cause),
             stage,
             step,
             elapsed: now.since(stop.t0),
@@ -195,22 +177,20 @@ fn last_exit(exit: Exit) -> LastExit {
     LastExit { exit_code: exit.code(), signal, reason: if exit.success() { "Completed" } else { "Error" } }
 }
 
-impl stop::Steps {
-    /// How far its waits are; with their names, where several tasks go on side by side.
-    fn progress(&self, plan: &crate::plan::Plan) -> Option<String> {
-        let under_way = self.tasks.iter().filter(|t| t.result().is_none());
-        let words = under_way.filter_map(|task| {
-            let (text, name) = (task.telling.text()?, &plan.task(task.what)?.name);
-            Some(if self.tasks.len() == 1 { text.to_owned() } else { format!("{name}: {text}") })
-        });
-        let words: Vec<String> = words.collect();
-        (!words.is_empty()).then(|| words.join("; "))
-    }
+/// How far the waits of a step are; with their names, where several tasks go on side by side.
+fn progress(tasks: &[TaskRun], plan: &Plan) -> Option<String> {
+    let under_way = tasks.iter().filter(|t| t.result().is_none());
+    let words = under_way.filter_map(|task| {
+        let (text, name) = (task.telling.text()?, &plan.task(task.what)?.name);
+        Some(if tasks.len() == 1 { text.to_owned() } else { format!("{name}: {text}") })
+    });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 impl stop::Stage {
     /// Its name, the step under way, and when that is cut.
-    fn words(&self, plan: &crate::plan::Plan) -> (&'static str, String, Option<At>) {
+    fn words(&self, plan: &Plan) -> (&'static str, String, Option<At>) {
         match self {
             stop::Stage::Draining(steps) | stop::Stage::PostStop(steps) => {
                 let step = steps.list(&plan.config).get(steps.index);
@@ -222,6 +202,7 @@ impl stop::Stage {
             stop::Stage::Processes { until } => ("processes", String::new(), Some(*until)),
             stop::Stage::Stragglers(s) => ("left_overs", String::new(), Some(s.ends())),
             stop::Stage::Killing { until, .. } => ("kill", String::new(), Some(*until)),
+            stop::Stage::Over => ("done", String::new(), None),
         }
     }
 }

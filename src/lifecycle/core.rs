@@ -1,0 +1,146 @@
+//! What is true in every phase: the processes, and what is known of them. Pure.
+
+use std::rc::Rc;
+
+use super::effects::Effects;
+use super::event::ProcId;
+use super::process::{Around, Change, End, Input, Proc, State};
+use super::requests::Pending;
+use super::stop::Stop;
+use crate::config::Condition;
+use crate::lifecycle::event::Exit;
+use crate::plan::Plan;
+use crate::report::{Note, SignalMeaning};
+use crate::signal::Signal;
+use crate::time::At;
+
+#[derive(Clone, Debug)]
+pub(super) struct Core {
+    pub plan: Rc<Plan>,
+    pub now: At,
+    pub processes: Vec<Proc>,
+    pub fx: Effects,
+    /// That all is ready is said once.
+    pub announced_ready: bool,
+    pub orphans_reaped: u64,
+    /// Taken out of service by `softstop unready`.
+    pub unready: bool,
+    /// Orders that wait for their answers.
+    pub asks: Vec<Pending>,
+    /// What the log has said of signals; each once.
+    pub explained: Vec<SignalMeaning>,
+    /// The signal with which the main process's program is customarily stopped, once it has asked for the stop.
+    pub own_stop_signal: Option<Signal>,
+    /// Limits of softstop's own that were reached and said, by their signals: two at the most.
+    pub limits_said: Vec<Signal>,
+}
+
+impl Core {
+    pub fn new(plan: Plan) -> Core {
+        Core {
+            processes: plan.config.processes.iter().map(|_| Proc::new()).collect(),
+            plan: Rc::new(plan),
+            now: At::ZERO,
+            fx: Effects::new(),
+            announced_ready: false,
+            orphans_reaped: 0,
+            unready: false,
+            asks: Vec::new(),
+            explained: Vec::new(),
+            own_stop_signal: None,
+            limits_said: Vec::new(),
+        }
+    }
+
+    /// An input for one process. What it changes for the stop is done; the rest, its [`Change`] says.
+    pub fn take(&mut self, id: ProcId, input: Input<'_>, stop: Option<&mut Stop>) -> Change {
+        let (plan, now, own_stop_signal) = (&self.plan, self.now, self.own_stop_signal);
+        let around = Around { id, plan, now, stop: stop.as_deref(), own_stop_signal };
+        let change = self.processes[id.0].take(input, &around, &mut self.fx);
+        if let Some(stop) = stop {
+            stop.hear(id, &change);
+        }
+        change
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = ProcId> + use<> {
+        (0..self.processes.len()).map(ProcId)
+    }
+
+    pub fn name(&self, process: ProcId) -> String {
+        self.plan.name(process.0).to_string()
+    }
+
+    pub fn note(&mut self, note: Note) {
+        self.fx.note(note);
+    }
+
+    pub fn is_sidecar(&self) -> bool {
+        self.plan.config.sidecar.is_some()
+    }
+
+    /// A sidecar's processes are in another container, and are not seen here.
+    pub fn nobody_runs(&self) -> bool {
+        !self.is_sidecar() && !self.processes.iter().any(|p| p.body().is_some())
+    }
+
+    pub fn completed(&self, process: usize) -> bool {
+        self.processes[process].completed(self.plan.is_service(process))
+    }
+
+    /// Everyone is ready or has done what it was to do.
+    pub fn not_ready(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.processes.len()).filter(|i| !self.processes[*i].ready() && !self.completed(*i))
+    }
+
+    pub fn latch(&mut self) {
+        for (i, p) in self.processes.iter_mut().enumerate() {
+            p.latch(self.plan.is_service(i));
+        }
+    }
+
+    pub fn announce(&mut self) {
+        let (plan, now) = (&self.plan, self.now);
+        for (i, p) in self.processes.iter_mut().enumerate() {
+            let around = Around { id: ProcId(i), plan, now, stop: None, own_stop_signal: None };
+            p.announce(&around, &mut self.fx);
+        }
+    }
+
+    /// The dependency holds now, or has once (a start is decided once).
+    pub fn fulfilled(&self, on: usize, condition: Condition) -> bool {
+        let p = &self.processes[on];
+        match condition {
+            Condition::Started => p.was_started,
+            Condition::Ready => p.was_ready,
+            Condition::Completed => p.was_completed,
+        }
+    }
+
+    /// All that a process waits for holds.
+    pub fn is_free(&self, process: usize) -> bool {
+        self.plan.config.processes[process].after.iter().all(|(on, condition)| self.fulfilled(*on, *condition))
+    }
+
+    /// The dependency can never hold any more; why, in words that follow the process's name.
+    pub fn hopeless(&self, on: usize, condition: Condition) -> Option<&'static str> {
+        let State::Ended(end) = &self.processes[on].state else { return None };
+        if self.fulfilled(on, condition) {
+            return None;
+        }
+        Some(match (end, condition) {
+            (End::Exited(Exit::Code(0)), _) => "has completed without it",
+            (End::Exited(_), _) => "has failed",
+            (End::StartFailed { .. }, _) => "could not be started",
+            _ => "will not start either",
+        })
+    }
+}
+
+/// All but the plan, which stays as it is.
+impl std::hash::Hash for Core {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.now, &self.processes, &self.fx, self.announced_ready, self.orphans_reaped).hash(state);
+        (self.unready, &self.asks, &self.explained, self.own_stop_signal, &self.limits_said).hash(state);
+    }
+}

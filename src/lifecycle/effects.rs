@@ -1,0 +1,93 @@
+//! What a step gives out: actions, and runs with who they are for. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::action::{Action, What};
+use super::event::{RunId, Told};
+use super::process::Proc;
+use crate::report::Note;
+
+/// Where actions are collected, with what every hook is told.
+#[derive(Clone, Debug)]
+pub(super) struct Effects {
+    pub out: Vec<Action>,
+    pub runs: Runs,
+    /// `SOFTSTOP_REASON`.
+    pub reason: &'static str,
+    /// `SOFTSTOP_EXIT_CODE`, once it is known.
+    pub exit_code: Option<u8>,
+    pub seen: Seen,
+}
+
+/// The runs that have not been answered, with who they are for: each answer, and each word on the way to it, goes there.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Runs {
+    next: u64,
+    owners: BTreeMap<RunId, What>,
+}
+
+/// What a task can see of the processes: as it was when this turn began.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    alive: Vec<bool>,
+    ready: Vec<bool>,
+}
+
+impl Effects {
+    pub fn new() -> Effects {
+        Effects { out: Vec::new(), runs: Runs::default(), reason: "start", exit_code: None, seen: Seen::default() }
+    }
+
+    pub fn push(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    pub fn note(&mut self, note: Note) {
+        self.push(Action::Note(note));
+    }
+
+    pub fn run(&mut self, what: What, limit: Duration, reason: &'static str) -> RunId {
+        let run = RunId(self.runs.next);
+        self.runs.next += 1;
+        self.runs.owners.insert(run, what);
+        let told = Told { reason, remaining: limit, exit_code: self.exit_code };
+        self.push(Action::Run { run, what, limit, told });
+        run
+    }
+}
+
+impl Runs {
+    pub fn owner(&self, run: RunId) -> Option<What> {
+        self.owners.get(&run).copied()
+    }
+
+    /// It has been answered: whose was it?
+    pub fn answered(&mut self, run: RunId) -> Option<What> {
+        self.owners.remove(&run)
+    }
+}
+
+impl Seen {
+    pub fn look(&mut self, processes: &[Proc]) {
+        self.alive.clear();
+        self.alive.extend(processes.iter().map(Proc::alive));
+        self.ready.clear();
+        self.ready.extend(processes.iter().map(Proc::ready));
+    }
+
+    pub fn alive(&self, process: usize) -> bool {
+        self.alive.get(process).copied().unwrap_or(false)
+    }
+
+    pub fn ready(&self, process: usize) -> bool {
+        self.ready.get(process).copied().unwrap_or(false)
+    }
+}
+
+/// What is seen follows from the rest.
+impl std::hash::Hash for Effects {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.runs, self.reason, self.exit_code).hash(state);
+    }
+}

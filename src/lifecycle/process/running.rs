@@ -1,0 +1,341 @@
+//! A process from its start to its end or the beginning of its stop: probes, post_start, and whether it is started again. Pure.
+
+use std::time::Duration;
+
+use super::{Around, Body, Change, End, PostStart, Proc, Running, State};
+use crate::config::{Backoff, OnExit, OnFailure, Restart};
+use crate::lifecycle::action::{Action, ProbeKind, What};
+use crate::lifecycle::effects::Effects;
+use crate::lifecycle::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
+use crate::lifecycle::health::{ProbeRun, Step};
+use crate::lifecycle::task::{FOREVER, SHORTEST, TaskRun, own_code};
+use crate::report::{Note, Place, Secs};
+
+impl Proc {
+    pub(super) fn start(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        self.state = State::Starting;
+        fx.push(Action::Spawn { process: at.id });
+        Change::some()
+    }
+
+    pub(super) fn cannot_start(&mut self, on: ProcId, why: &'static str, at: &Around<'_>, fx: &mut Effects) -> Change {
+        self.state = State::Ended(End::CannotStart { on });
+        fx.note(Note::CannotStart { process: at.name(), on: at.plan.name(on.0).to_string(), why });
+        let needed = at.config().on_exit != OnExit::Continue;
+        Change { ends: needed.then_some(Cause::DependencyFailed { process: at.id, on }), ..Change::some() }
+    }
+
+    pub(super) fn spawned(&mut self, pid: i32, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let startup = at.plan.probe(at.id.0, ProbeKind::Startup);
+        let probes = startup.map(|probe| ProbeRun::begin(ProbeKind::Startup, at.id, probe, at.now, at.now));
+        let started = probes.is_none();
+        let body = Body { pid, since: at.now, probes: probes.into_iter().collect() };
+        let mut running = Running { body, started, post_start: PostStart::NotYet };
+        if started {
+            running.begin_probes(at);
+        }
+        self.state = State::Running(running);
+        (self.unhealthy, self.again, self.fell_silent) = (false, false, false);
+        (self.last_error, self.suspended) = (None, None);
+        // What an earlier run was sent excuses nothing in this one.
+        self.sent.clear();
+        fx.note(Note::Started { process: at.name(), pid, restarts: self.restarts });
+        Change::some()
+    }
+
+    pub(super) fn spawn_failed(&mut self, error: &SpawnError, at: &Around<'_>, fx: &mut Effects) -> Change {
+        self.last_error = Some(error.text.clone());
+        self.again = false;
+        let worth_it = error.kind == SpawnErrorKind::Transient || self.was_started;
+        let retry = at.config().restart != Restart::Never && worth_it && at.stop.is_none() && !self.gave_up(at);
+        let retry_in = retry.then(|| Secs(self.back_off(at)));
+        fx.note(Note::StartFailed { process: at.name(), error: error.text.clone(), retry_in });
+        if retry {
+            return Change::some();
+        }
+        let code = error.kind.exit_code();
+        self.state = State::Ended(End::StartFailed { code });
+        let ends = at.stop.is_none() && at.config().on_exit != OnExit::Continue;
+        Change { ends: ends.then_some(Cause::StartFailed { process: at.id, code }), ..Change::some() }
+    }
+
+    /// An order: it is started at once, or as soon as it has been stopped.
+    pub(super) fn start_again(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        self.again = true;
+        match &self.state {
+            State::Running(_) => return self.begin_stop(at.restart_limit(), true, at, fx),
+            State::Stopping(_) | State::Cleaning(_) | State::Waiting | State::Starting => {}
+            // Somebody has looked at it: its back-off begins anew.
+            State::Backoff { .. } => (self.state, self.recent) = (State::Waiting, 0),
+            State::Ended(_) => {
+                self.restarts = self.restarts.saturating_add(u32::from(self.was_started));
+                (self.state, self.recent) = (State::Waiting, 0);
+            }
+        }
+        Change::some()
+    }
+
+    // === its end ===
+
+    pub(super) fn exited(&mut self, exit: Exit, at: &Around<'_>, fx: &mut Effects) -> Change {
+        (self.last_exit, self.suspended) = (Some(exit), None);
+        let diagnosed = matches!(&self.state, State::Stopping(s) if s.is_diagnosed());
+        let (since, killed, to_restart, until) = match &mut self.state {
+            State::Running(r) => {
+                r.end(at, fx);
+                (r.body.since, false, false, None)
+            }
+            State::Stopping(s) => (s.body.since, s.end(at.now, fx), s.to_restart, Some(s.until)),
+            _ => return Change::default(),
+        };
+        let (told, container_stops) = (until.is_some(), at.stop.is_some());
+        if at.now.since(since) >= at.config().backoff.reset {
+            self.recent = 0;
+        }
+        self.begin_cleaning(exit, until, killed, to_restart, at, fx);
+        if !(told && container_stops) {
+            fx.note(Note::Exited { process: at.name(), exit: exit.into(), ran: Secs(at.now.since(since)) });
+        }
+        if !told && !container_stops && exit.success() && at.plan.is_service(at.id.0) {
+            self.fell_silent = true;
+            fx.note(Note::ServiceEnded { process: at.name() });
+        }
+        let excused = exit.success() || self.by_its_ladder(exit);
+        let ends = self.ends_container(exit, to_restart, at);
+        Change {
+            // Whoever ends upon the diagnostic signal, as a Go program does, has not ended by its ladder: SIGKILL was next.
+            forced: diagnosed && !excused,
+            failed: (!exit.success() && !(told && excused)).then_some(exit.code()),
+            ends: ends.then_some(Cause::ProcessEnded { process: at.id, status: exit }),
+            ..Change::some()
+        }
+    }
+
+    /// Nothing is left of its group, or nothing that could be ended.
+    pub(super) fn cleaned_up(&mut self, exit: Exit, to_restart: bool, at: &Around<'_>, fx: &mut Effects) -> Change {
+        if at.stop.is_some() {
+            self.state = State::Ended(End::Exited(exit));
+            self.stopped(exit, at, fx);
+        } else if self.again {
+            self.restarts = self.restarts.saturating_add(1);
+            self.state = State::Waiting;
+        } else if !self.restarts(exit, to_restart, at) {
+            self.state = State::Ended(End::Exited(exit));
+        } else if self.gave_up(at) {
+            self.state = State::Ended(End::Exited(exit));
+            fx.note(Note::GaveUp { process: at.name(), restarts: self.restarts });
+            let needed = at.config().on_exit != OnExit::Continue;
+            let ends = needed.then_some(Cause::ProcessEnded { process: at.id, status: exit });
+            return Change { ends, ..Change::some() };
+        } else {
+            let delay = Secs(self.back_off(at));
+            fx.note(Note::BackOff { process: at.name(), restarts: self.restarts, delay });
+        }
+        Change::some()
+    }
+
+    /// Its policy, or an order, starts it again after such an end. Nothing does once the stop was requested.
+    fn restarts(&self, exit: Exit, to_restart: bool, at: &Around<'_>) -> bool {
+        if at.stop.is_some() || self.again {
+            return at.stop.is_none();
+        }
+        match at.config().restart {
+            Restart::Always => true,
+            Restart::OnFailure => to_restart || at.is_failure(exit),
+            Restart::Never => false,
+        }
+    }
+
+    /// This end is final and the container's too.
+    fn ends_container(&self, exit: Exit, to_restart: bool, at: &Around<'_>) -> bool {
+        let final_for_all = match at.config().on_exit {
+            OnExit::Stop => true,
+            OnExit::StopOnFailure => at.is_failure(exit) || to_restart,
+            OnExit::Continue => false,
+        };
+        final_for_all && !self.restarts(exit, to_restart, at)
+    }
+
+    fn gave_up(&self, at: &Around<'_>) -> bool {
+        at.config().max_restarts.is_some_and(|max| self.recent >= max)
+    }
+
+    fn back_off(&mut self, at: &Around<'_>) -> Duration {
+        let delay = backoff_delay(&at.config().backoff, self.recent).max(SHORTEST);
+        self.recent = self.recent.saturating_add(1);
+        self.restarts = self.restarts.saturating_add(1);
+        self.state = State::Backoff { until: at.now + delay };
+        delay
+    }
+
+    // === probes ===
+
+    pub(super) fn probes_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let mut steps = Vec::new();
+        for run in self.body_mut().into_iter().flat_map(|body| &mut body.probes) {
+            let Some(probe) = at.plan.probe(at.id.0, run.kind) else { continue };
+            steps.extend(run.on_time(at.now, probe, fx).map(|step| (run.kind, step)));
+        }
+        let any = !steps.is_empty();
+        steps.into_iter().for_each(|(kind, step)| self.on_probe(kind, step, at, fx));
+        Change { any, ..Change::default() }
+    }
+
+    pub(super) fn probe_answered(
+        &mut self,
+        kind: ProbeKind,
+        run: RunId,
+        outcome: &Outcome,
+        at: &Around<'_>,
+        fx: &mut Effects,
+    ) -> Change {
+        let Some(probe) = at.plan.probe(at.id.0, kind) else { return Change::default() };
+        let mut probes = self.body_mut().into_iter().flat_map(|body| &mut body.probes);
+        let Some(step) = probes.find_map(|p| p.on_done(run, outcome, at.now, probe)) else { return Change::default() };
+        self.on_probe(kind, step, at, fx);
+        Change::some()
+    }
+
+    fn on_probe(&mut self, kind: ProbeKind, step: Step, at: &Around<'_>, fx: &mut Effects) {
+        let Some(threshold) = at.plan.probe(at.id.0, kind).map(|probe| probe.failure_threshold) else { return };
+        let (process, probe) = (at.name(), kind);
+        let reason = self.probe(kind).map_or_else(String::new, |p| p.reason.clone());
+        match (kind, step) {
+            (_, Step::Nothing) | (ProbeKind::Readiness | ProbeKind::Liveness, Step::Turned(true)) => {}
+            (_, Step::Failed { failures }) => {
+                fx.note(Note::ProbeFailed { process, probe, failures, threshold, reason });
+            }
+            (_, Step::NotMade(reason)) => fx.note(Note::ProbeNotMade { process, probe, reason }),
+            (ProbeKind::Startup, Step::Turned(true)) => {
+                if let State::Running(r) = &mut self.state {
+                    r.started_up(at, fx);
+                }
+            }
+            (ProbeKind::Readiness, Step::Turned(false)) => {
+                if std::mem::take(&mut self.said_ready) {
+                    let reason = format!("readiness probe failed {threshold} times: {reason}");
+                    fx.note(Note::NotReady { process, reason });
+                }
+            }
+            (ProbeKind::Startup | ProbeKind::Liveness, Step::Turned(false)) => {
+                let reason = format!("{} probe failed {threshold} times: {reason}", kind.name());
+                self.is_unhealthy(reason, at, fx);
+            }
+        }
+    }
+
+    /// Stop a process that is no good, to start it again as its policy allows.
+    fn is_unhealthy(&mut self, reason: String, at: &Around<'_>, fx: &mut Effects) {
+        if at.stop.is_none() {
+            fx.note(Note::Unhealthy { process: at.name(), reason });
+            self.unhealthy = true;
+            self.begin_stop(at.restart_limit(), true, at, fx);
+        }
+    }
+
+    // === post_start ===
+
+    pub(super) fn post_start_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let any = self.task().is_some_and(|task| task.on_time(at.now, at.plan, fx));
+        Change { any, ..Change::default() }
+    }
+
+    /// Begin the first task once it is started, and the next when one has ended.
+    pub(super) fn go_on_with_post_start(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let State::Running(r) = &mut self.state else { return Change::default() };
+        let (index, run) = match &r.post_start {
+            PostStart::NotYet if r.started => {
+                r.next_post_start(0, at, fx);
+                return Change::some();
+            }
+            PostStart::Doing(index, task) => (*index, task),
+            PostStart::NotYet | PostStart::Done => return Change::default(),
+        };
+        let Some(result) = run.result().cloned() else { return Change::default() };
+        let (took, attempts) = (Secs(at.now.since(run.began)), run.attempts);
+        let task = &at.config().post_start[index];
+        let (ok, code) = (result.ok(), own_code(&result));
+        let place = Place::PostStart(at.name());
+        fx.note(Note::TaskEnded { place, name: task.name.clone(), attempts, took, result });
+        let mut change = Change::some();
+        match task.on_failure {
+            OnFailure::Restart if !ok => self.is_unhealthy(format!("post_start {} failed", task.name), at, fx),
+            OnFailure::Stop if !ok => change.ends = Some(Cause::PostStartFailed { process: at.id, code }),
+            OnFailure::Ignore | OnFailure::Restart | OnFailure::Stop => r.next_post_start(index + 1, at, fx),
+        }
+        change
+    }
+
+    /// The container stops: nothing is begun for it any more. It drains, so its readiness goes on being probed.
+    pub(super) fn interrupt(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let State::Running(r) = &mut self.state else { return Change::default() };
+        let mut change = Change::some();
+        if let PostStart::Doing(_, task) = &mut r.post_start {
+            let run = task.cancel("the stop was requested", false, at.now, fx);
+            change.interrupted = run.map(|run| (run, task.what));
+        }
+        r.body.probes.retain_mut(|probe| {
+            let stays = probe.kind == ProbeKind::Readiness;
+            if !stays {
+                probe.end(fx);
+            }
+            stays
+        });
+        change
+    }
+}
+
+impl Running {
+    /// The process has ended.
+    fn end(&mut self, at: &Around<'_>, fx: &mut Effects) {
+        self.body.end_probes(fx);
+        if let PostStart::Doing(_, task) = &mut self.post_start {
+            task.cancel("the process has ended", true, at.now, fx);
+        }
+    }
+
+    fn started_up(&mut self, at: &Around<'_>, fx: &mut Effects) {
+        self.started = true;
+        self.body.probes.retain(|p| p.kind != ProbeKind::Startup);
+        fx.note(Note::StartedUp { process: at.name(), took: Secs(at.now.since(self.body.since)) });
+        self.begin_probes(at);
+    }
+
+    /// Readiness and liveness begin once the process is started, as in Kubernetes.
+    fn begin_probes(&mut self, at: &Around<'_>) {
+        for kind in [ProbeKind::Readiness, ProbeKind::Liveness] {
+            let since = self.body.since;
+            let run = at.plan.probe(at.id.0, kind).map(|probe| ProbeRun::begin(kind, at.id, probe, since, at.now));
+            self.body.probes.extend(run);
+        }
+    }
+
+    fn next_post_start(&mut self, index: usize, at: &Around<'_>, fx: &mut Effects) {
+        self.post_start = match at.config().post_start.get(index) {
+            None => PostStart::Done,
+            Some(task) => {
+                fx.note(Note::TaskBegan { place: Place::PostStart(at.name()), name: task.name.clone() });
+                let what = What::PostStart(at.id, index);
+                PostStart::Doing(index, TaskRun::begin(what, at.now, FOREVER, at.plan, fx))
+            }
+        };
+    }
+}
+
+impl Body {
+    pub(super) fn end_probes(&mut self, fx: &mut Effects) {
+        self.probes.iter_mut().for_each(|probe| probe.end(fx));
+    }
+}
+
+impl Around<'_> {
+    /// What the stop of a process that is started again may take.
+    fn restart_limit(&self) -> Duration {
+        self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve)
+    }
+}
+
+/// `initial` doubled `level` times, at most `max`.
+fn backoff_delay(backoff: &Backoff, level: u32) -> Duration {
+    backoff.initial.saturating_mul(1u32.checked_shl(level.min(31)).unwrap_or(u32::MAX)).min(backoff.max)
+}

@@ -1,0 +1,372 @@
+//! The stop of one process: pre_stop, its ladder of signals, the diagnosis, SIGKILL. Pure.
+
+use std::time::Duration;
+
+use super::{Around, Body, Change, End, PostStart, Proc, Rest, Running, State, StopStage, Stopping};
+use crate::config::Process;
+use crate::exit;
+use crate::lifecycle::action::{Action, KillReason, What};
+use crate::lifecycle::effects::Effects;
+use crate::lifecycle::event::Exit;
+use crate::lifecycle::task::TaskRun;
+use crate::plan::budget::{diagnosis_share, process_share};
+use crate::plan::order::{Chain, stated};
+use crate::report::{Note, Place, Secs, SignalName};
+use crate::signal::Signal;
+use crate::time::At;
+
+impl Proc {
+    /// Begin the stop of one that runs: pre_stop, then its ladder, then SIGKILL when `limit` is over.
+    pub(super) fn begin_stop(
+        &mut self,
+        limit: Duration,
+        to_restart: bool,
+        at: &Around<'_>,
+        fx: &mut Effects,
+    ) -> Change {
+        let State::Running(r) = &mut self.state else { return Change::default() };
+        if let PostStart::Doing(_, task) = &mut r.post_start {
+            task.cancel("the process is being stopped", true, at.now, fx);
+        }
+        if to_restart {
+            r.body.end_probes(fx);
+            r.body.probes.clear();
+        }
+        let stage = match &at.config().pre_stop {
+            Some(_) => {
+                let reason = if to_restart { "restart" } else { fx.reason };
+                let whole = std::mem::replace(&mut fx.reason, reason);
+                let task = TaskRun::begin(What::PreStop(at.id), at.now, at.pre_stop_share(limit), at.plan, fx);
+                fx.reason = whole;
+                StopStage::PreStop(task)
+            }
+            None => StopStage::Rung { index: 0, until: at.now },
+        };
+        let how = match stage {
+            StopStage::PreStop(_) => "pre_stop".to_string(),
+            _ => at.first_signal().to_string(),
+        };
+        let short = stated(at.config()).is_none_or(|asked| asked > limit);
+        self.state = State::Stopping(Stopping { short, to_restart, ..r.stopping(at.now + limit, stage, at) });
+        fx.note(Note::Stopping { process: at.name(), how, share: Secs(limit) });
+        if at.config().pre_stop.is_none() {
+            self.rung(0, at, fx);
+        }
+        Change::some()
+    }
+
+    /// Its pre_stop, the rung it is at, the diagnosis, or the wait for its death.
+    pub(super) fn stop_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let State::Stopping(s) = &mut self.state else { return Change::default() };
+        let (until, ladder_until) = (s.until, s.ladder_until());
+        match &mut s.stage {
+            StopStage::PreStop(task) => {
+                task.shorten(until);
+                let late = at.now.since(task.until);
+                let changed = task.on_time(at.now, at.plan, fx);
+                let over = task.result().cloned().map(|result| (result, task.attempts, Secs(at.now.since(task.began))));
+                s.extend(late, at);
+                let any = changed || over.is_some();
+                if let Some((result, attempts, took)) = over {
+                    let name = at.config().pre_stop.as_ref().map_or_else(String::new, |task| task.name.clone());
+                    fx.note(Note::TaskEnded { place: Place::PreStop(at.name()), name, attempts, took, result });
+                    self.rung(0, at, fx);
+                }
+                Change { any, ..Change::default() }
+            }
+            // Whatever is still to come of its ladder comes, however late it is: SIGKILL is the last.
+            StopStage::Rung { index, until } => {
+                let (next, late) = (*index + 1, at.now.since((*until).min(ladder_until)));
+                s.extend(late, at);
+                self.rung(next, at, fx)
+            }
+            StopStage::Diagnosing { .. } => self.kill(at, fx),
+            StopStage::Killed { .. } => self.unkillable(at, fx),
+        }
+    }
+
+    /// Send the ladder's rung `index`; after the last comes the diagnosis, or SIGKILL.
+    fn rung(&mut self, index: usize, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let State::Stopping(s) = &mut self.state else { return Change::default() };
+        let config = at.config();
+        let signal = match config.stop.get(index) {
+            Some(rung) => rung.signal,
+            None if index == 0 => at.first_signal(),
+            None => return self.ladder_is_over(at, fx),
+        };
+        if index == 0 {
+            s.diagnosis = diagnosis_share(s.until.left(at.now), &config.stop, config.diagnose);
+        }
+        let left = s.ladder_until().left(at.now);
+        // What the ladder still asks for is scaled down together when it no longer fits.
+        let own = Chain::of(config.stop.get(index).and_then(|r| r.wait));
+        let wait = process_share(left, own, ladder_from(config, index + 1));
+        let previous = s.last.replace((signal, at.now));
+        s.stage = StopStage::Rung { index, until: at.now + wait };
+        self.sent.push(signal);
+        fx.push(Action::Signal { process: at.id, signal, to: config.signal_to, wake: true });
+        if let Some((after, sent)) = previous {
+            let (after, waited) = (SignalName(after), Secs(at.now.since(sent)));
+            fx.note(Note::NextRung { process: at.name(), after, waited, signal: SignalName(signal) });
+        }
+        Change::some()
+    }
+
+    /// It has not ended by its ladder: it is told to say what it is doing, where there is time for that, and then killed.
+    fn ladder_is_over(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let State::Stopping(s) = &mut self.state else { return Change::default() };
+        let left = s.until.left(at.now);
+        let Some(diagnose) = at.config().diagnose.filter(|_| !s.diagnosis.is_zero() && !left.is_zero()) else {
+            return self.kill(at, fx);
+        };
+        let wait = diagnose.wait.min(left);
+        s.stage = StopStage::Diagnosing { until: at.now + wait };
+        let (after, since) = s.last_told();
+        fx.push(Action::Diagnose { process: at.id, signal: diagnose.signal, to: at.config().signal_to });
+        fx.note(Note::Diagnosing {
+            process: at.name(),
+            after: after.map(SignalName),
+            waited: Secs(at.now.since(since)),
+            signal: SignalName(diagnose.signal),
+            wait: Secs(wait),
+        });
+        Change::some()
+    }
+
+    /// The signal has reached nobody: nothing is to be said of it.
+    pub(super) fn not_sent(&mut self, signal: Signal, at: &Around<'_>) -> Change {
+        let State::Stopping(s) = &mut self.state else { return Change::default() };
+        match &mut s.stage {
+            StopStage::Diagnosing { until } => *until = at.now,
+            StopStage::Rung { .. } if s.last.is_some_and(|(last, _)| last == signal) => {
+                s.last = None;
+                if self.sent.last() == Some(&signal) {
+                    self.sent.pop();
+                }
+            }
+            StopStage::Rung { .. } | StopStage::PreStop(_) | StopStage::Killed { .. } => {}
+        }
+        Change::some()
+    }
+
+    /// SIGKILL, once.
+    pub(super) fn kill(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let stage = StopStage::Killed { until: at.stop.and_then(|stop| stop.death_until(at.now)) };
+        let (after, since, out_of_time) = match &mut self.state {
+            State::Running(r) => {
+                r.body.end_probes(fx);
+                r.body.probes.clear();
+                self.stop_began = self.stop_began.or(Some(at.now));
+                self.state = State::Stopping(r.stopping(at.now, stage, at));
+                (None, at.now, true)
+            }
+            State::Stopping(s) if !s.is_killed() => {
+                if let StopStage::PreStop(task) = &mut s.stage {
+                    let _killed = task.cancel("the process is being killed", true, at.now, fx);
+                }
+                s.stage = stage;
+                let (after, since) = s.last_told();
+                (after, since, at.now >= s.until && s.short)
+            }
+            _ => return Change::default(),
+        };
+        let because = KillReason { after, waited: at.now.since(since), out_of_time, left_overs: false };
+        fx.push(Action::Kill { process: at.id, because });
+        Change::forced()
+    }
+
+    /// The stop's share of the budget is over: killed, and no longer waited for.
+    pub(super) fn give_up(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let change = self.kill(at, fx);
+        if let State::Stopping(s) = &mut self.state {
+            // Said once.
+            s.stage = StopStage::Killed { until: None };
+            fx.note(Note::Stopped { process: at.name(), exit: None, took: self.stop_took(at), forced: true });
+        }
+        change
+    }
+
+    /// Uninterruptible, frozen or held by a debugger: it may yet end, but nobody waits for that.
+    fn unkillable(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        if let State::Stopping(s) = &mut self.state {
+            s.end(at.now, fx);
+        }
+        self.state = State::Ended(End::Unkillable { itself: true });
+        fx.note(Note::Stopped { process: at.name(), exit: None, took: self.stop_took(at), forced: true });
+        Change { failed: Some(exit::for_signal(Signal::KILL.number())), ..Change::some() }
+    }
+
+    fn stop_took(&self, at: &Around<'_>) -> Secs {
+        Secs(self.stop_began.map_or(Duration::ZERO, |began| at.now.since(began)))
+    }
+
+    /// It has ended by, or with the code of, a signal that its ladder has sent it.
+    pub(super) fn by_its_ladder(&self, exit: Exit) -> bool {
+        match exit {
+            Exit::Signal { signal, .. } => self.sent.contains(&signal),
+            Exit::Code(code) => self.sent.iter().any(|s| exit::for_signal(s.number()) == code),
+        }
+    }
+
+    /// In the container's stop: leader and group are gone.
+    pub(super) fn stopped(&self, exit: Exit, at: &Around<'_>, fx: &mut Effects) {
+        let forced = at.stop.is_some_and(|stop| stop.has_forced(at.id));
+        if self.stop_began.is_some() && (forced || !self.sent.is_empty()) {
+            fx.note(Note::Stopped { process: at.name(), exit: Some(exit.into()), took: self.stop_took(at), forced });
+        }
+    }
+
+    /// softstop lost so much time: what the process has a certain time for gets it back, as far as others leave room.
+    pub(super) fn give_back(&mut self, lost: Duration, at: &Around<'_>) -> Change {
+        let most = at.stop.map_or(at.now + Duration::MAX, crate::lifecycle::stop::Stop::processes_until);
+        if let State::Stopping(s) = &mut self.state {
+            s.extend(lost, at);
+        }
+        self.body_mut().into_iter().flat_map(|body| &mut body.probes).for_each(|probe| probe.give_back(lost));
+        match &mut self.state {
+            State::Running(Running { post_start: PostStart::Doing(_, task), .. }) => {
+                task.give_back(lost, at.now, Duration::MAX);
+            }
+            State::Stopping(s) => {
+                let (end, fair) = (s.until, s.fair(lost, at));
+                match &mut s.stage {
+                    StopStage::PreStop(task) => task.give_back(lost, at.now, fair),
+                    StopStage::Rung { until, .. } => *until = (at.now + fair).max(*until),
+                    StopStage::Diagnosing { until } => *until = (*until + lost).min(end).max(*until),
+                    StopStage::Killed { until: Some(until) } => *until = (*until + lost).min(most).max(*until),
+                    StopStage::Killed { until: None } => {}
+                }
+            }
+            State::Cleaning(c) => match &mut c.rest {
+                Rest::Asked(asking) => asking.give_back(lost, most),
+                Rest::Over { until } => *until = (*until + lost).min(most).max(*until),
+            },
+            State::Running(_) | State::Waiting | State::Starting | State::Backoff { .. } | State::Ended(_) => {}
+        }
+        Change::some()
+    }
+}
+
+impl Running {
+    /// What becomes of it when it is told to stop: no time for its ladder, unless more is said.
+    fn stopping(&mut self, until: At, stage: StopStage, at: &Around<'_>) -> Stopping {
+        let body = Body { probes: std::mem::take(&mut self.body.probes), ..self.body };
+        let (began, diagnosis) = (at.now, Duration::ZERO);
+        Stopping { body, began, until, short: true, to_restart: false, stage, diagnosis, last: None }
+    }
+}
+
+impl Stopping {
+    pub(super) fn timer(&self) -> Option<At> {
+        match &self.stage {
+            StopStage::PreStop(task) => task.timer().map(|t| t.min(self.until)),
+            StopStage::Rung { until, .. } => Some((*until).min(self.ladder_until())),
+            StopStage::Diagnosing { until } => Some((*until).min(self.until)),
+            StopStage::Killed { until } => *until,
+        }
+    }
+
+    /// When the ladder is over at the latest.
+    fn ladder_until(&self) -> At {
+        self.until - self.diagnosis
+    }
+
+    pub(super) fn is_diagnosed(&self) -> bool {
+        matches!(self.stage, StopStage::Diagnosing { .. })
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        matches!(self.stage, StopStage::Killed { .. })
+    }
+
+    /// The last signal of its ladder, and since when it has had its time.
+    fn last_told(&self) -> (Option<Signal>, At) {
+        self.last.map_or((None, self.began), |(signal, at)| (Some(signal), at))
+    }
+
+    /// Its share has become less: so has the diagnosis's.
+    pub(super) fn shorten(&mut self, until: At, at: &Around<'_>) {
+        if until >= self.until {
+            return;
+        }
+        self.until = until;
+        self.diagnosis = self.diagnosis.min(until.left(at.now) / 4);
+        let fair = at.now + self.fair(Duration::ZERO, at);
+        match &mut self.stage {
+            StopStage::PreStop(task) => task.shorten(fair),
+            StopStage::Rung { until, .. } => *until = fair,
+            StopStage::Diagnosing { .. } | StopStage::Killed { .. } => {}
+        }
+    }
+
+    /// What its stop comes late by is not its own fault: its share ends as much later as those that stop after it leave room for.
+    fn extend(&mut self, lost: Duration, at: &Around<'_>) {
+        if self.is_killed() {
+            return;
+        }
+        let had = self.until.left(at.now - lost);
+        let own = Chain::of(stated(at.config()).map(|_| had));
+        let fair = match at.stop {
+            None => had,
+            Some(stop) => match stop.room(at.now) {
+                Some(room) => process_share(room, own, at.plan.order.behind[at.id.0]).min(had),
+                None => had.min(stop.deadline.left(at.now)),
+            },
+        };
+        self.until = self.until.max(at.now + fair);
+        if fair < had {
+            self.diagnosis = self.diagnosis.min(self.until.left(at.now) / 4);
+        }
+    }
+
+    /// What its pre_stop, or the rung it is at, may take from now on, with the rest of the ladder still to come: what it had left
+    /// before softstop `lost` so much, if there is room for all.
+    fn fair(&self, lost: Duration, at: &Around<'_>) -> Duration {
+        let (until, left, next) = match &self.stage {
+            StopStage::PreStop(task) => (task.until, self.until.left(at.now), 0),
+            StopStage::Rung { index, until } => (*until, self.ladder_until().left(at.now), *index + 1),
+            StopStage::Diagnosing { .. } | StopStage::Killed { .. } => return Duration::ZERO,
+        };
+        let had = until.left(at.now - lost);
+        process_share(left, Chain::of(Some(had)), ladder_from(at.config(), next)).min(had)
+    }
+
+    /// The process has ended: nothing of its stop goes on. Says whether it had been killed.
+    pub(super) fn end(&mut self, now: At, fx: &mut Effects) -> bool {
+        self.body.end_probes(fx);
+        if let StopStage::PreStop(task) = &mut self.stage {
+            task.cancel("the process has ended", true, now, fx);
+        }
+        self.is_killed()
+    }
+}
+
+impl Around<'_> {
+    /// The signal that begins its stop, also for what it leaves in its group.
+    pub(super) fn first_signal(&self) -> Signal {
+        if let Some(rung) = self.config().stop.first() {
+            return rung.signal;
+        }
+        // Its program is customarily stopped with this signal, and somebody has used it for that.
+        let its_own = |signal| self.plan.main == Some(self.id.0) && self.own_stop_signal == Some(signal);
+        let received = self.stop.and_then(|stop| stop.signal);
+        received.filter(|signal| self.config().stop_as_received || its_own(*signal)).unwrap_or(Signal::TERM)
+    }
+
+    /// What its pre_stop may take of the time its stop has.
+    fn pre_stop_share(&self, limit: Duration) -> Duration {
+        // One that states no length leaves half of the time to the signals.
+        match self.config().pre_stop.as_ref().and_then(|t| t.timeout) {
+            Some(stated) => process_share(limit, Chain::of(Some(stated)), ladder_from(self.config(), 0)),
+            None => limit / 2,
+        }
+    }
+}
+
+/// What the ladder asks for from a rung on, and the diagnosis after it.
+fn ladder_from(process: &Process, rung: usize) -> Chain {
+    let silent = [None];
+    let waits = process.stop.get(rung..).unwrap_or_default().iter().map(|r| r.wait);
+    let none = silent.into_iter().filter(|_| process.stop.is_empty() && rung == 0);
+    waits.chain(none).fold(Chain::default(), |sum, wait| sum.and(Chain::of(wait)))
+}

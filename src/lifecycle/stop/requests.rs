@@ -1,0 +1,153 @@
+//! What a request to stop does: the first, and those after it. Pure.
+
+use std::time::Duration;
+
+use super::{LAST_CALL, Stage, Steps, Stop};
+use crate::config::platform::Platform;
+use crate::lifecycle::Phase;
+use crate::lifecycle::core::Core;
+use crate::lifecycle::event::{Cause, Sender};
+use crate::lifecycle::process::Input;
+use crate::lifecycle::requests::drain_is_waited_for;
+use crate::plan::budget::{Part, share};
+use crate::report::{Note, Place, Secs, StepKind, TaskResult};
+use crate::signal::Signal;
+
+impl Stop {
+    /// The stop begins, in whatever phase that was.
+    pub fn begin(cause: Cause, before: Phase, core: &mut Core) -> Box<Stop> {
+        let (t0, budget) = (core.now, core.plan.budget.clone());
+        let deadline = budget.deadline(t0);
+        let requested = cause.requested();
+        core.fx.reason = cause.reason();
+        core.note(Note::StopBegan {
+            cause: core.cause_text(&cause),
+            requested,
+            others: core.processes.iter().filter(|p| p.lives()).count() > usize::from(!requested),
+            grace: Secs(budget.grace),
+            deadline: Secs(deadline.since(t0)),
+        });
+        if hook_is_missing(&cause, core) {
+            core.note(Note::NoHook);
+        }
+        let first_failure = match cause {
+            Cause::AllEnded => core.processes.iter().find_map(|p| p.failed()),
+            _ => None,
+        };
+        let ran = core.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
+        let came_up = before.came_up();
+        let mut stop = Box::new(Stop {
+            stage: Stage::Draining(Steps::new(StepKind::Drain, t0)),
+            t0,
+            deadline,
+            end: budget.end(t0),
+            for_crowd: Duration::ZERO,
+            budget,
+            came_up,
+            hold: cause.drain_only(),
+            last_turn: false,
+            signal: cause.signal(),
+            hurried: false,
+            // A sidecar that is up does what it is for.
+            anything_ran: ran || core.is_sidecar() && came_up,
+            interrupted: Vec::new(),
+            first_failure,
+            steps: Vec::new(),
+            forced: Vec::new(),
+            processes_began: None,
+            drain_took: None,
+            processes_took: Duration::ZERO,
+            post_stop_took: None,
+            drain_ended: false,
+            cause,
+        });
+        if stop.hold && core.is_sidecar() {
+            stop.grant_last_turn(&core.plan.budget);
+        }
+        stop.interrupt(before, core);
+        stop
+    }
+
+    /// Nothing is started or restarted any more: what was about to be, is not; what was being done for it, ends.
+    fn interrupt(&mut self, before: Phase, core: &mut Core) {
+        let why = "the stop was requested";
+        match before {
+            Phase::Init { index, mut task } => {
+                self.interrupted.extend(task.cancel(why, false, core.now, &mut core.fx).map(|run| (run, task.what)));
+                let (attempts, took) = (task.attempts, Secs(core.now.since(task.began)));
+                let name = core.plan.config.init[index].name.clone();
+                if let Some(result @ TaskResult::Cancelled { .. }) = task.result().cloned() {
+                    core.note(Note::TaskEnded { place: Place::Init, name, attempts, took, result });
+                }
+            }
+            Phase::Up { follow: Some(mut task) } => {
+                // A look at others: nothing of it is left to wait for.
+                let _ended = task.cancel(why, true, core.now, &mut core.fx);
+            }
+            Phase::New | Phase::Up { follow: None } | Phase::Stopping(_) | Phase::Done(_) => {}
+        }
+        for id in core.ids() {
+            core.take(id, Input::StopRequested, Some(self));
+        }
+    }
+
+    /// A duplicate changes nothing: at a node's shutdown every process gets SIGTERM directly. Only Ctrl-C, which a person
+    /// presses, hurries: the second ends the drain, the third kills. After `softstop drain` the first request is none.
+    pub fn requested_again(&mut self, cause: &Cause, core: &mut Core) {
+        let draining = self.is_draining();
+        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if *signal != Signal::HUP);
+        let released = self.hold && !cause.drain_only();
+        self.hold &= !released;
+        if released {
+            self.signal = cause.signal();
+            self.turn_has_come(&core.plan.budget, core.now);
+        }
+        // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
+        let last_call = cause.may_be_a_kubelet() && released && draining && drain_is_waited_for(&core.asks);
+        let effect = match (by_hand, self.hurried) {
+            (false, _) if last_call => {
+                "the drain was still waited for, so the time of its preStop hook is up: 2s are left"
+            }
+            (false, _) if released && draining => "the processes stop when the drain is over",
+            (false, _) if released => "stopping the processes",
+            (false, _) => "changes nothing",
+            (true, false) if draining => "skipping the rest of the drain",
+            (true, false) if released => "stopping the processes; once more kills everything",
+            (true, false) => "the drain is over; once more kills everything",
+            (true, true) => "killing everything now",
+        };
+        if by_hand && self.hurried {
+            self.deadline = core.now;
+        }
+        self.hurried |= by_hand;
+        core.note(Note::StopAgain { cause: core.cause_text(cause), effect });
+        if last_call {
+            self.move_up(core);
+        }
+    }
+
+    /// What is left from now on is [`LAST_CALL`], if it is not less already. The reserves of what is still to come are fitted
+    /// into it, and the step under way gets what they leave.
+    fn move_up(&mut self, core: &Core) {
+        let now = core.now;
+        let Stage::Draining(steps) = &mut self.stage else { return };
+        let end = now + LAST_CALL;
+        if end >= self.end {
+            return;
+        }
+        self.end = end;
+        self.budget.kill_reserve = self.budget.kill_reserve.min(LAST_CALL / 4);
+        self.deadline = self.deadline.min(end - self.budget.kill_reserve);
+        self.budget.fit(Part::Drain(steps.index), self.deadline.left(now));
+        let room = share(now, self.deadline, self.budget.after_drain(steps.index), None);
+        steps.tasks.iter_mut().for_each(|task| task.shorten(now + room));
+    }
+}
+
+/// The kubelet's SIGTERM is the first that is heard of the stop, and a drain is to come. Only a hook shows how much of the grace there
+/// really is: it is still waited for when the kubelet's timer runs out.
+fn hook_is_missing(cause: &Cause, core: &Core) -> bool {
+    let config = &core.plan.config;
+    let on_kubernetes = config.platform == Platform::Kubernetes && !core.is_sidecar();
+    on_kubernetes && cause.may_be_a_kubelet() && !config.drain.is_empty()
+}
