@@ -38,7 +38,7 @@ pub(super) struct Core {
 impl Core {
     pub fn new(plan: Plan) -> Core {
         Core {
-            processes: plan.config.processes.iter().map(|_| Proc::new()).collect(),
+            processes: vec![Proc::default(); plan.config.processes.len()],
             plan: Rc::new(plan),
             now: At::ZERO,
             fx: Effects::new(),

@@ -78,13 +78,13 @@ impl Stop {
             took: Secs(took),
             within_grace: took <= grace.max(self.end.since(self.t0)),
             main,
-            steps: self.steps.clone(),
+            steps: self.account.steps.clone(),
             forced: self.forced(core),
-            drain_took: self.drain_took.map(Secs),
-            processes_took: Secs(self.processes_took),
-            post_stop_took: self.post_stop_took.map(Secs),
+            drain_took: self.account.drain_took.map(Secs),
+            processes_took: Secs(self.account.processes_took),
+            post_stop_took: self.account.post_stop_took.map(Secs),
             orphans_reaped: core.orphans_reaped,
-            nothing_ran: !self.anything_ran && self.steps.is_empty() && !self.cause.requested(),
+            nothing_ran: !self.anything_ran && self.account.steps.is_empty() && !self.cause.requested(),
         }
     }
 }

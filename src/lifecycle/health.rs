@@ -126,39 +126,13 @@ impl ProbeRun {
     }
 
     fn count(&mut self, outcome: &Outcome, now: At, probe: &Probe) -> Step {
-        let period = probe.period.max(SHORTEST);
         let between = std::mem::take(&mut self.between);
         self.not_made &= matches!(outcome, Outcome::NotMade { .. });
         match outcome {
-            Outcome::Ok => {
-                self.eager = false;
-                if between {
-                    self.next = now + period;
-                }
-                self.failures = 0;
-                self.successes = self.successes.saturating_add(1);
-                if self.successes >= probe.success_threshold && self.verdict != Some(true) {
-                    self.verdict = Some(true);
-                    return Step::Turned(true);
-                }
-                Step::Nothing
-            }
+            Outcome::Ok => self.succeeded(between, now, probe),
             Outcome::Failed { reason, .. } => {
-                if self.eager {
-                    self.early = Some(now + self.pause).filter(|early| *early < self.next);
-                    self.pause = self.pause.saturating_mul(2).min(period);
-                }
                 self.reason.clone_from(reason);
-                if between {
-                    return Step::Nothing;
-                }
-                self.successes = 0;
-                self.failures = self.failures.saturating_add(1);
-                if self.failures >= probe.failure_threshold && self.verdict != Some(false) {
-                    self.verdict = Some(false);
-                    return Step::Turned(false);
-                }
-                Step::Failed { failures: self.failures }
+                self.failed(between, now, probe)
             }
             // Once in a row: the next is due soon, and may well be short of the same.
             Outcome::NotMade { reason } if !std::mem::replace(&mut self.not_made, true) => {
@@ -166,6 +140,33 @@ impl ProbeRun {
             }
             Outcome::NotMade { .. } => Step::Nothing,
         }
+    }
+
+    fn succeeded(&mut self, between: bool, now: At, probe: &Probe) -> Step {
+        self.eager = false;
+        if between {
+            self.next = now + probe.period.max(SHORTEST);
+        }
+        self.failures = 0;
+        self.successes = self.successes.saturating_add(1);
+        self.turned(true, self.successes >= probe.success_threshold).unwrap_or(Step::Nothing)
+    }
+
+    fn failed(&mut self, between: bool, now: At, probe: &Probe) -> Step {
+        if self.eager {
+            self.early = Some(now + self.pause).filter(|early| *early < self.next);
+            self.pause = self.pause.saturating_mul(2).min(probe.period.max(SHORTEST));
+        }
+        if between {
+            return Step::Nothing;
+        }
+        self.successes = 0;
+        self.failures = self.failures.saturating_add(1);
+        self.turned(false, self.failures >= probe.failure_threshold).unwrap_or(Step::Failed { failures: self.failures })
+    }
+
+    fn turned(&mut self, to: bool, at_threshold: bool) -> Option<Step> {
+        (at_threshold && self.verdict.replace(to).is_none_or(|was| was != to)).then_some(Step::Turned(to))
     }
 
     /// softstop lost so much time: the attempt under way gets it back.

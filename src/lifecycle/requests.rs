@@ -207,7 +207,8 @@ impl Machine {
 impl Stop {
     /// How the drain went.
     fn drained(&self) -> Answer {
-        let took = self.drain_took.map_or_else(|| "nothing to drain".into(), |t| format!("drained in {}", Human(t)));
+        let took =
+            self.account.drain_took.map_or_else(|| "nothing to drain".into(), |t| format!("drained in {}", Human(t)));
         let not_done: Vec<String> = self.drain_steps().filter_map(|step| not_done(&step.name, &step.result)).collect();
         match (self.hurried, not_done.is_empty()) {
             (_, false) => {

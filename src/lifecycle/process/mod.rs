@@ -31,9 +31,10 @@ const SAID_AGAIN: Duration = Duration::from_secs(10);
 ///                                        │          ▲       └──► Ended
 ///              unhealthy, or the stop    └► Stopping ┘
 /// ```
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) enum State {
     /// Never started yet.
+    #[default]
     Waiting,
     /// `Action::Spawn` has been given; its answer comes in the same turn.
     Starting,
@@ -148,7 +149,7 @@ pub(super) enum End {
     },
 }
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Proc {
     pub state: State,
     /// Restarts in all.
@@ -293,27 +294,6 @@ impl<'a> Around<'a> {
 }
 
 impl Proc {
-    pub fn new() -> Proc {
-        Proc {
-            state: State::Waiting,
-            restarts: 0,
-            recent: 0,
-            last_exit: None,
-            last_error: None,
-            was_started: false,
-            was_ready: false,
-            was_completed: false,
-            again: false,
-            fell_silent: false,
-            said_ready: false,
-            unhealthy: false,
-            sent: Vec::new(),
-            stop_began: None,
-            suspended: None,
-            said_suspended: None,
-        }
-    }
-
     /// What happens to it in which state; what is not listed changes nothing.
     pub fn take(&mut self, input: Input<'_>, at: &Around<'_>, fx: &mut Effects) -> Change {
         use State as S;

@@ -71,6 +71,14 @@ pub(super) struct Stop {
     interrupted: Vec<(RunId, What)>,
     /// The exit code of the first process that failed, other than by a signal of its own ladder.
     pub first_failure: Option<u8>,
+    /// The drain was ended by a step with `on_failure = "stop"`.
+    drain_ended: bool,
+    pub account: Account,
+}
+
+/// What is told of it at its end.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Account {
     pub steps: Vec<StepReport>,
     forced: Vec<Forced>,
     processes_began: Option<At>,
@@ -78,8 +86,6 @@ pub(super) struct Stop {
     pub drain_took: Option<Duration>,
     pub processes_took: Duration,
     pub post_stop_took: Option<Duration>,
-    /// The drain was ended by a step with `on_failure = "stop"`.
-    drain_ended: bool,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -149,7 +155,7 @@ impl Stop {
     /// What the life of a process has changed.
     pub fn hear(&mut self, id: ProcId, change: &Change) {
         if change.forced && !self.has_forced(id) {
-            self.forced.push(Forced::Process(id));
+            self.account.forced.push(Forced::Process(id));
         }
         if self.first_failure.is_none() {
             self.first_failure = change.failed;
@@ -165,13 +171,13 @@ impl Stop {
     }
 
     pub fn has_forced(&self, id: ProcId) -> bool {
-        self.forced.contains(&Forced::Process(id))
+        self.account.forced.contains(&Forced::Process(id))
     }
 
     /// Their names, each once.
     pub fn forced(&self, core: &Core) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        for forced in &self.forced {
+        for forced in &self.account.forced {
             let name = match forced {
                 Forced::Process(id) => core.name(*id),
                 Forced::Task(what) => core.plan.task(*what).map_or_else(String::new, |task| task.name.clone()),
@@ -185,7 +191,7 @@ impl Stop {
     }
 
     pub fn nobody_was_forced(&self) -> bool {
-        self.forced.is_empty()
+        self.account.forced.is_empty()
     }
 
     /// How long stragglers get.
@@ -195,6 +201,6 @@ impl Stop {
 
     /// The account of the drain's steps.
     pub fn drain_steps(&self) -> impl Iterator<Item = &StepReport> {
-        self.steps.iter().filter(|step| step.kind == StepKind::Drain)
+        self.account.steps.iter().filter(|step| step.kind == StepKind::Drain)
     }
 }

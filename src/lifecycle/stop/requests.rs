@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LAST_CALL, Stage, Steps, Stop};
+use super::{Account, LAST_CALL, Stage, Steps, Stop};
 use crate::config::platform::Platform;
 use crate::lifecycle::Phase;
 use crate::lifecycle::core::Core;
@@ -17,19 +17,8 @@ impl Stop {
     /// The stop begins, in whatever phase that was.
     pub fn begin(cause: Cause, before: Phase, core: &mut Core) -> Box<Stop> {
         let (t0, budget) = (core.now, core.plan.budget.clone());
-        let deadline = budget.deadline(t0);
-        let requested = cause.requested();
         core.fx.reason = cause.reason();
-        core.note(Note::StopBegan {
-            cause: core.cause_text(&cause),
-            requested,
-            others: core.processes.iter().filter(|p| p.lives()).count() > usize::from(!requested),
-            grace: Secs(budget.grace),
-            deadline: Secs(deadline.since(t0)),
-        });
-        if hook_is_missing(&cause, core) {
-            core.note(Note::NoHook);
-        }
+        say(&cause, core);
         let first_failure = match cause {
             Cause::AllEnded => core.processes.iter().find_map(|p| p.failed()),
             _ => None,
@@ -39,7 +28,7 @@ impl Stop {
         let mut stop = Box::new(Stop {
             stage: Stage::Draining(Steps::new(StepKind::Drain, t0)),
             t0,
-            deadline,
+            deadline: budget.deadline(t0),
             end: budget.end(t0),
             for_crowd: Duration::ZERO,
             budget,
@@ -52,13 +41,8 @@ impl Stop {
             anything_ran: ran || core.is_sidecar() && came_up,
             interrupted: Vec::new(),
             first_failure,
-            steps: Vec::new(),
-            forced: Vec::new(),
-            processes_began: None,
-            drain_took: None,
-            processes_took: Duration::ZERO,
-            post_stop_took: None,
             drain_ended: false,
+            account: Account::default(),
             cause,
         });
         if stop.hold && core.is_sidecar() {
@@ -141,6 +125,20 @@ impl Stop {
         self.budget.fit(Part::Drain(steps.index), self.deadline.left(now));
         let room = share(now, self.deadline, self.budget.after_drain(steps.index), None);
         steps.tasks.iter_mut().for_each(|task| task.shorten(now + room));
+    }
+}
+
+fn say(cause: &Cause, core: &mut Core) {
+    let (requested, budget) = (cause.requested(), &core.plan.budget);
+    core.fx.note(Note::StopBegan {
+        cause: core.cause_text(cause),
+        requested,
+        others: core.processes.iter().filter(|p| p.lives()).count() > usize::from(!requested),
+        grace: Secs(budget.grace),
+        deadline: Secs(budget.deadline(core.now).since(core.now)),
+    });
+    if hook_is_missing(cause, core) {
+        core.note(Note::NoHook);
     }
 }
 

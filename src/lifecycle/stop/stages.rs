@@ -69,7 +69,7 @@ impl Stop {
     }
 
     fn begin_processes(&mut self, core: &Core) {
-        self.processes_began = Some(core.now);
+        self.account.processes_began = Some(core.now);
         self.fit(&core.plan.budget, Part::Stop, core.now);
         self.stage = Stage::Processes { until: self.deadline - self.budget.after_stop() };
     }
@@ -123,7 +123,7 @@ impl Stop {
         // Softstop itself was late: their own SIGKILL was due before.
         let left = matches!(&self.stage, Stage::Stragglers(s) if s.live());
         if left && !core.processes.iter().any(|p| p.lingers()) {
-            self.forced.push(Forced::LeftOvers);
+            self.account.forced.push(Forced::LeftOvers);
             names.push("left-over processes".to_string());
         }
         if !names.is_empty() {
@@ -168,14 +168,14 @@ impl Stop {
             let process = core.plan.task(what).map_or_else(String::new, |task| task.name.clone());
             let (after, waited) = (Some(Signal::TERM), core.now.since(self.t0));
             let because = KillReason { after, waited, out_of_time: true, left_overs: false }.into();
-            self.forced.push(Forced::Task(what));
+            self.account.forced.push(Forced::Task(what));
             core.note(Note::Killed { process, because, looked_like: String::new(), look: None });
         }
     }
 
     fn enter_killing(&mut self, at_once: bool, core: &Core) {
-        if self.processes_took.is_zero() {
-            self.processes_took = self.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
+        if self.account.processes_took.is_zero() {
+            self.account.processes_took = self.account.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
         }
         let next = if at_once { core.now } else { core.now + SWEEP };
         self.stage = Stage::Killing { next, until: self.kill_until(core.now), alone: false };
