@@ -100,12 +100,12 @@ impl Proc {
             self.fell_silent = true;
             fx.note(Note::ServiceEnded { process: at.name() });
         }
-        let excused = exit.success() || self.by_its_ladder(exit);
+        let (failure, by_ladder) = (!exit.success(), self.by_its_ladder(exit));
         let ends = self.ends_container(exit, to_restart, at);
         Change {
             // Whoever ends upon the diagnostic signal, as a Go program does, has not ended by its ladder: SIGKILL was next.
-            forced: diagnosed && !excused,
-            failed: (!exit.success() && !(told && excused)).then_some(exit.code()),
+            forced: diagnosed && failure && !by_ladder,
+            failed: (failure && !(told && by_ladder)).then_some(exit.code()),
             ends: ends.then_some(Cause::ProcessEnded { process: at.id, status: exit }),
             ..Change::some()
         }
