@@ -117,7 +117,7 @@ fn a_softstop_that_cannot_run_while_the_files_are_read_finds_its_users_in_them()
     let dir = Dir::new();
     let etc = etc(&dir);
     let text = format!(
-        "[[init]]\nname = \"gate\"\nexec = [\"sh\", \"-c\", \"echo held; until [ -e {} ]; do sleep 0.05; done\"]\n\
+        "[[init]]\nname = \"gate\"\nexec = [\"sh\", \"-c\", \"echo held; until [ -e '{}' ]; do sleep 0.05; done\"]\n\
          [[process]]\nname = \"web\"\nuser = \"www-data\"\noutput = \"prefix\"\nrestart = \"never\"\n\
          command = [\"sh\", \"-c\", '''{WHO}''']\n",
         dir.text("go")

@@ -264,7 +264,7 @@ fn probes_are_answered_until_the_end() {
     let config = format!(
         "grace = \"30s\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"a\"\n\
          command = [\"perl\", {:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
-         [[post_stop]]\nname = \"last\"\nexec = [\"sh\", \"-c\", \"echo last words; until [ -e {} ]; do sleep 0.02; done\"]\n",
+         [[post_stop]]\nname = \"last\"\nexec = [\"sh\", \"-c\", \"echo last words; until [ -e '{}' ]; do sleep 0.02; done\"]\n",
         crate::support::CHILD,
         dir.text("go"),
     );

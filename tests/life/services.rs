@@ -9,7 +9,7 @@ use crate::support::{CHILD, Dir, Launch, Running, SOON};
 
 /// `web`, probed, ends with 0 once the file `end` is there; `side` goes on.
 fn start(dir: &Dir, port: u16, web: &str) -> Running {
-    let server = dir.script("web", &format!("echo up; while [ ! -e {} ]; do sleep 0.02; done", dir.text("end")));
+    let server = dir.script("web", &format!("echo up; while [ ! -e '{}' ]; do sleep 0.02; done", dir.text("end")));
     let config = format!(
         "[http]\nlisten = \"127.0.0.1:{port}\"\n\
          [[process]]\nname = \"side\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"wait\"]\n\
