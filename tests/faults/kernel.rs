@@ -149,15 +149,18 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
     let Some(program) = set_uid_perl(&dir) else { return };
     let user = [Fault::User(faults::user())];
     let socket = dir.text("socket");
-    let launch = Launch::new(["--grace", "2s", "--control", &socket, "--", &program, "-e", AS_ROOT]);
+    let launch = Launch::new(["--grace", "4s", "--control", &socket, "--", &program, "-e", AS_ROOT]);
     let mut running = start(&user, launch);
     let order = ["signal", "perl-as-root", "USR1", "--control", &socket];
     let answer = Command::new(SOFTSTOP).args(order).output().unwrap();
     let answer = String::from_utf8_lossy(&answer.stderr).into_owned();
     assert!(answer.contains("it runs as another user, which softstop may not signal"), "{answer}");
-    let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(2));
+    let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(4));
     // As a process that nothing ends (docs/exit-codes.md).
-    ended.expect_code(137).expect("1 process does not end after SIGKILL: leaving (perl-as-root");
+    ended.expect_code(137);
+    // Without a processor it leaves without a word on it.
+    let named = ended.all().contains("1 process does not end after SIGKILL: leaving (perl-as-root");
+    assert!(named || ended.was_starved(), "{}", ended.all());
     for signal in ["SIGUSR1", "SIGTERM", "SIGKILL"] {
         let told = format!("{signal} is not permitted: it runs as another user; add the capability KILL");
         assert_eq!(ended.all().matches(&told).count(), 1, "{}", ended.all());
