@@ -2,6 +2,7 @@
 
 use serde_json::to_string;
 use softstop::output::lines::PIECE_MAX;
+use softstop::text::is_plain;
 
 /// A line, or a part of one that is too long.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,7 +90,7 @@ pub fn tail(pieces: &[Expected]) -> Vec<String> {
         let long = p.bytes.len() > 256;
         let mut text = String::from_utf8_lossy(&p.bytes[..if long { 250 } else { p.bytes.len() }]).into_owned();
         text.push_str(if long { " [cut]" } else { "" });
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim_end().to_owned()
+        text.chars().map(|c| if is_plain(c) { c } else { ' ' }).collect::<String>().trim_end().to_owned()
     };
     lines.iter().skip(lines.len().saturating_sub(10)).map(text).collect()
 }
