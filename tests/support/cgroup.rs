@@ -59,10 +59,14 @@ impl Cgroup {
         ["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()]
     }
 
-    /// Moves a process in, by its pid as the test sees it. Its children, if any, stay where they are.
+    /// Moves a process in, by its pid as the test sees it, unless it has ended. Its children, if any, stay where they are.
     #[track_caller]
     pub fn add(&self, pid: i32) {
-        self.write("cgroup.procs", &pid.to_string());
+        let path = self.dir.join("cgroup.procs");
+        match fs::write(&path, pid.to_string()) {
+            Err(e) if e.raw_os_error() != Some(libc::ESRCH) => panic!("{pid} to {}: {e}", path.display()),
+            _ => {}
+        }
     }
 
     pub fn pids(&self) -> Vec<i32> {
