@@ -130,17 +130,7 @@ impl Shell {
         if !self.machine.borrow().stopping() || self.machine.borrow().finished() {
             return;
         }
-        // With the highest priority softstop runs beside a few, who need what they have to end in time, and to die: beside others on the
-        // machine the lowest may cost them seconds.
-        if process::raise_priority().is_err() || self.stragglers.are_a_crowd() {
-            self.lower_the_others();
-        }
-        if !std::mem::replace(&mut self.pulse.told, true) {
-            self.account.note(Note::HeldUp { lost: Secs(lost) });
-        }
-    }
-
-    fn lower_the_others(&mut self) {
+        let _ = process::raise_priority();
         // At once, and without /proc: none of these has been reaped, so the groups are their own.
         for pid in self.children.keys() {
             let _ = process::lower_priority(*pid);
@@ -150,6 +140,9 @@ impl Shell {
             self.pulse.next_lowering = now + AGAIN;
             self.pulse.lowering = Walk::begin(true).ok();
             self.go_on_lowering();
+        }
+        if !std::mem::replace(&mut self.pulse.told, true) {
+            self.account.note(Note::HeldUp { lost: Secs(lost) });
         }
     }
 

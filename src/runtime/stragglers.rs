@@ -108,11 +108,6 @@ impl Stragglers {
         self.signalled.get(&process).copied().unwrap_or_default()
     }
 
-    /// Whether so many have to be ended that each part of the processor that they take counts.
-    pub(super) fn are_a_crowd(&self) -> bool {
-        self.crowd.0 > CROWD
-    }
-
     pub(super) fn under_way(&self) -> bool {
         !self.under_way.is_empty()
     }

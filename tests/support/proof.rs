@@ -14,9 +14,6 @@ use std::time::{Duration, Instant};
 
 use super::{CHILD, Dir, Ended, Running, SOON, processes, skip, starvation};
 
-/// It looks at each kick of its own, a few hundredths of a second each: so many are most of what is set aside for SIGKILL.
-const WAITED: u32 = 5;
-
 /// Watches a running softstop from outside.
 pub struct Proof {
     stranger: Option<Stranger>,
@@ -178,15 +175,10 @@ impl Trace {
         let mut reaped = HashSet::new();
         // Groups that were seen to have ended.
         let mut ended_groups = HashSet::new();
-        // Since the first SIGKILL it has looked so often for who has ended.
-        let mut looks_since_kill = None;
         let mut last_look = "";
         for line in text.lines() {
             let result = line.rsplit_once(" = ").map_or("", |(_, result)| result);
             let number = || result.split(' ').next().and_then(|n| n.parse::<i32>().ok());
-            if line.contains("SIGKILL") && !line.contains("CLD_KILLED") {
-                looks_since_kill = looks_since_kill.or(Some(0));
-            }
             let first = line.split_once('(').and_then(|(_, args)| args.split([',', ')']).next()?.parse::<i32>().ok());
             if line.starts_with("clone") || line.starts_with("fork") || line.starts_with("vfork") {
                 let Some(pid) = number().filter(|pid| *pid > 0) else { continue };
@@ -195,7 +187,6 @@ impl Trace {
                 ended_groups.remove(&-pid);
             } else if line.starts_with("waitid(P_ALL") && line.contains("WEXITED") {
                 last_look = result;
-                looks_since_kill = looks_since_kill.map(|looks| looks + 1);
             } else if line.starts_with("waitid(P_PID") && !line.contains("WNOWAIT") {
                 let pid = line.split("si_pid=").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
                 let Some(pid) = pid else { continue };
@@ -215,10 +206,8 @@ impl Trace {
                 assert!(pid != -1 || blind, "I9: {line}: to everybody:{}", shown());
             }
         }
-        // Without a processor it leaves the last of them to the kernel, rather than to be late. So it does where the killed get none to
-        // die on, after a while in which it has waited for them.
-        let waited_for_the_killed = looks_since_kill.is_some_and(|looks| looks >= WAITED);
-        if !out_of_reach && !ended.was_starved() && !waited_for_the_killed {
+        // Without a processor it leaves the last of them to the kernel, rather than to be late.
+        if !out_of_reach && !ended.was_starved() {
             assert!(last_look.contains("ECHILD"), "I5: children at the exit ({last_look}):{}", shown());
             assert!(self.children.is_empty(), "I5: not reaped: {:?}:{}", self.children, shown());
         }
