@@ -22,6 +22,19 @@ pub enum Sender {
     Unknown,
 }
 
+impl std::fmt::Display for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Sender::Process(pid) => write!(f, "pid {pid}"),
+            Sender::Parent(pid) => write!(f, "its parent, pid {pid}"),
+            Sender::Outside => f.write_str("outside the container"),
+            Sender::Terminal => f.write_str("the terminal"),
+            Sender::Kernel => f.write_str("the kernel"),
+            Sender::Unknown => f.write_str("an unknown sender"),
+        }
+    }
+}
+
 /// What can be ordered over the control socket. Processes by name: the machine says which there are.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Order {

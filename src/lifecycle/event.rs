@@ -162,19 +162,6 @@ impl std::fmt::Display for HookCaller {
     }
 }
 
-impl std::fmt::Display for Sender {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Sender::Process(pid) => write!(f, "pid {pid}"),
-            Sender::Parent(pid) => write!(f, "its parent, pid {pid}"),
-            Sender::Outside => f.write_str("outside the container"),
-            Sender::Terminal => f.write_str("the terminal"),
-            Sender::Kernel => f.write_str("the kernel"),
-            Sender::Unknown => f.write_str("an unknown sender"),
-        }
-    }
-}
-
 /// How far a wait is.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Progress {

@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::facts::Exit;
-use crate::facts::{KillReason, ProbeKind};
+use crate::facts::{Exit, KillReason, ProbeKind};
 use crate::signal::Signal;
 
 pub use look::{Connection, Count, Look, ThreadLook, and_more};

@@ -30,7 +30,7 @@ const SWEEP_PART: u32 = 20;
 const LOOK: Duration = Duration::from_millis(100);
 /// Whoever reads for softstop what it has to know is given so much longer while it only waits for a processor, outside of a stop: a process
 /// without its further groups cannot read its files, and a JVM that is not known is stopped by the signal that asks for its dump.
-pub(super) const STARVED_WAIT: Duration = Duration::from_secs(1);
+const STARVED_WAIT: Duration = Duration::from_secs(1);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
 /// What helps when a process runs as another user.
@@ -170,8 +170,7 @@ impl Shell {
         if let Some((_, found)) = self.users.iter().find(|(known, _)| known == identity) {
             return Ok(found.clone());
         }
-        let starved = if self.machine.borrow().stopping() { Duration::ZERO } else { STARVED_WAIT };
-        let mut files = Aside { wait: self.exec_wait(), starved, held: Vec::new() };
+        let mut files = Aside { wait: self.exec_wait(), starved: self.starved_wait(), held: Vec::new() };
         let found = users::resolve(identity, &mut files);
         files.held.into_iter().for_each(|(pid, path)| self.account.writers.hold(pid, path));
         let found = found?;
@@ -180,6 +179,11 @@ impl Shell {
         }
         self.users.push((identity.clone(), found.credentials.clone()));
         Ok(found.credentials)
+    }
+
+    /// See [`STARVED_WAIT`].
+    pub(super) fn starved_wait(&self) -> Duration {
+        if self.machine.borrow().stopping() { Duration::ZERO } else { STARVED_WAIT }
     }
 
     /// How long to wait for the next exec's result.

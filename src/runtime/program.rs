@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::perform::STARVED_WAIT;
 use super::shell::Shell;
 use crate::lifecycle::event::{Event, ProcId, Sender};
 use crate::programs::{self, Program};
@@ -65,8 +64,7 @@ impl Shell {
             return None;
         }
         let limit = self.left(tokio::time::Instant::now()).map_or(MAPS, |left| MAPS.min(left / 8));
-        let starved = if self.machine.borrow().stopping() { Duration::ZERO } else { STARVED_WAIT };
-        let maps = maps::is_mapped(pid, "/libjvm.so", limit, starved);
+        let maps = maps::is_mapped(pid, "/libjvm.so", limit, self.starved_wait());
         if let Some(pid) = maps.held {
             self.account.writers.hold(pid, "a list of mapped files".into());
         }

@@ -87,8 +87,8 @@ impl Early {
         mask::pending().iter().collect()
     }
 
-    /// Puts the mask and SIGCHLD back as they were found, and leaves the launcher's descriptors open, for a command that needs no signal handling. Such a command starts nothing, and
-    /// ignores SIGPIPE: what it says with its exit code does not depend on who reads its output.
+    /// Puts the mask and SIGCHLD back as they were found, and leaves the launcher's descriptors open, for a command that needs no signal
+    /// handling. Such a command starts nothing, and ignores SIGPIPE: what it says with its exit code does not depend on who reads its output.
     pub fn restore(self) {
         if self.inherited.ignores_chld {
             mask::set_ignored(Signal::CHLD, true);
