@@ -395,8 +395,9 @@ fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
     running.wait_for("processes and threads that this container may have (pids.max)");
     let printed = running.printed();
     let told = line(&printed, &[" of them zombies, most of which perl (pid ", ") does not reap"]);
-    // On a busy machine it does not come to all of them in its time.
-    assert!(told.contains("processes below softstop, 30 of them") || told.contains("at least "), "{told}");
+    // On a busy machine it does not come to all of them in its time. Whoever has just made the orphan is one more until it is reaped.
+    let counted = |zombies: u32| told.contains(&format!("processes below softstop, {zombies} of them"));
+    assert!(counted(30) || counted(31) || told.contains("at least "), "{told}");
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     assert_eq!(events(&report, "pids_near").len(), 1, "{}", ended.all());
 }
