@@ -248,12 +248,14 @@ fn a_log_file_at_its_limit_loses_lines_and_ends_nobody() {
     // In blocks of 512 bytes.
     let script = format!("ulimit -f 16; exec \"$@\" >'{}'", dir.text("log"));
     let said: Vec<String> = (0..LINES).map(|n| format!("say:{n:080}")).collect();
-    let words: Vec<&str> =
-        ["on:XFSZ", "exit-on:TERM:5"].into_iter().chain(said.iter().map(String::as_str)).chain(["wait"]).collect();
+    let all_said = format!("journal:{}:all said", dir.text("said"));
+    let words = ["on:XFSZ", "exit-on:TERM:5"].into_iter().chain(said.iter().map(String::as_str));
+    let words: Vec<&str> = words.chain([all_said.as_str(), "wait"]).collect();
     let report = dir.text("report.json");
     let flags = ["--grace", "30s", "--output", "prefix", "--report", &report];
     let mut running = Launch::child(&flags, &words).through(&["sh", "-c", &script, "sh"]).start();
     running.wait_for("a file that softstop writes has reached the longest that is allowed (RLIMIT_FSIZE");
+    running.wait_until("all lines have been said", |_| !dir.lines("said").is_empty());
     let ended = running.stop_within(GRACE).0;
     ended.expect_code(5).expect_not("SIGXFSZ");
     assert_eq!(ended.stderr.matches("RLIMIT_FSIZE").count(), 1, "{}", ended.stderr);

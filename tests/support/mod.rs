@@ -378,7 +378,8 @@ impl Text {
 }
 
 /// Counts how often a text is there, in bytes that become more. A single word is what a child says, alone in its line or behind its
-/// name: softstop's own lines and the paths in them have such words, too ("up to 5s", "/tmp/upload").
+/// name: softstop's own lines and the paths in them have such words, too ("up to 5s", "/tmp/upload"). Nor does a text count in the lines of
+/// a configuration that a warning shows: what a child will say is in its command there, before there is a child.
 struct Search<'a> {
     needle: &'a [u8],
     is_word: bool,
@@ -406,7 +407,8 @@ impl Search<'_> {
                 break;
             };
             let is_there = rest[first..].starts_with(self.needle);
-            if is_there && (!self.is_word || is_line(&text.bytes[..at + first], rest[first + self.needle.len()])) {
+            let before = &text.bytes[..at + first];
+            if is_there && !is_excerpt(before) && (!self.is_word || is_line(before, rest[first + self.needle.len()])) {
                 self.found += 1;
                 at += first + self.needle.len();
             } else {
@@ -421,6 +423,13 @@ impl Search<'_> {
 /// Whether what stands between these is a line, or all of one behind the name of the process.
 fn is_line(before: &[u8], next: u8) -> bool {
     next == b'\n' && (before.is_empty() || before.ends_with(b"\n") || before.ends_with(b"| "))
+}
+
+/// Whether the line that these end in is one of an excerpt: `7 | command = […`.
+fn is_excerpt(before: &[u8]) -> bool {
+    let line = before.rsplit(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_start();
+    let digits = line.iter().take_while(|b| b.is_ascii_digit()).count();
+    digits > 0 && line[digits..].starts_with(b" | ")
 }
 
 fn read_in_thread(mut from: impl Read + Send + 'static, seen: &Arc<Seen>, stream: Stream) {
