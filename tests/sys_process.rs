@@ -26,7 +26,7 @@ use softstop::sys::limits::Raised;
 use softstop::sys::mask::{self, SignalSet};
 use softstop::sys::reap::{self, Peek};
 use softstop::sys::signals::{self, Inherited, Received, Signals};
-use softstop::sys::spawn::{Child, Spawn, Stdio, spawn};
+use softstop::sys::spawn::{Child, Spawn, Stdio, spawn_within};
 use softstop::sys::strangers::Strangers;
 use softstop::sys::users::Credentials;
 use softstop::sys::{process, target, terminal, tree};
@@ -212,6 +212,11 @@ fn plain<'a>(argv: &'a [OsString], output: Stdio<'a>) -> Spawn<'a> {
         keep_fds: false,
         inherited: const { &Inherited { mask: SignalSet::EMPTY, ignores_chld: false, limits: Raised::NONE } },
     }
+}
+
+/// However late the child gets to its exec, its result is known.
+fn spawn(wanted: &Spawn<'_>) -> Result<Child, SpawnError> {
+    spawn_within(wanted, Duration::from_secs(60))
 }
 
 fn try_start(argv: &[&str]) -> Result<Child, SpawnError> {

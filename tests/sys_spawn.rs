@@ -20,7 +20,7 @@ use softstop::lifecycle::event::{Exit, SpawnError, SpawnErrorKind};
 use softstop::signal::Signal;
 use softstop::sys::mask::SignalSet;
 use softstop::sys::signals::Inherited;
-use softstop::sys::spawn::{Child, Spawn, Stdio, spawn};
+use softstop::sys::spawn::{Child, Spawn, Stdio, spawn_within};
 use softstop::sys::users::Credentials;
 use softstop::sys::{procfs, reap, target, tree, victim};
 
@@ -38,6 +38,9 @@ impl Want<'_> {
     fn start(&self, argv: &[&str], stdout: Stdio<'_>) -> Result<Child, SpawnError> {
         let argv: Vec<OsString> = argv.iter().map(Into::into).collect();
         let env: Vec<(OsString, OsString)> = self.env.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        // However late the child gets to its exec, its result is known.
+        let within = Duration::from_secs(60);
+        let spawn = |wanted: &Spawn<'_>| spawn_within(wanted, within);
         spawn(&Spawn {
             argv: &argv,
             env: &env,

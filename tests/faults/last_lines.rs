@@ -34,6 +34,7 @@ fn start(dir: &Dir, grace: &str, script: &str) -> Crashed {
     let (err, to_err) = std::io::pipe().unwrap();
     let verdict = dir.write("termination-log", "");
     let report = dir.text("report.json");
+    let since = Instant::now();
     let child = Command::new(SOFTSTOP)
         .args(["--grace", grace, "--output", "prefix", "--termination-log", &verdict, "--report", &report])
         .args(["--", "sh", "-c", script])
@@ -42,7 +43,7 @@ fn start(dir: &Dir, grace: &str, script: &str) -> Crashed {
         .stderr(to_err)
         .spawn()
         .unwrap();
-    Crashed { child, out, err, since: Instant::now() }
+    Crashed { child, out, err, since }
 }
 
 impl Crashed {

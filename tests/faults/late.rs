@@ -5,13 +5,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::proof::attach;
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, account, processes};
 
 /// Two seconds are the probe's: the server answers after a third of one, and each of these is three.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -36,12 +36,14 @@ fn server(answered: Duration) -> (u16, Receiver<()>) {
     (port, requests)
 }
 
-/// softstop alone does not get to run.
-fn pause(running: &Running, length: Duration) {
+/// softstop alone does not get to run. Gives back when that is over at the earliest.
+fn pause(running: &Running, length: Duration) -> Instant {
     processes::send(running.pid(), libc::SIGSTOP);
     // The pause itself is the subject: its length is not a wait for something.
     std::thread::sleep(length);
+    let over = Instant::now();
     processes::send(running.pid(), libc::SIGCONT);
+    over
 }
 
 fn start(dir: &Dir, config: &str) -> Running {
@@ -87,11 +89,14 @@ fn a_stop_ordered_while_softstop_was_paused_comes_before_the_restart_that_was_du
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
     running.wait_for("fails: restart 1 in");
     processes::send(running.pid(), libc::SIGSTOP);
-    let stop = Command::new(SOFTSTOP).args(["stop", "--control", &socket]).stdout(Stdio::piped()).spawn().unwrap();
+    // By hand: it has been sent when this returns, which nobody can say of a client that was only started.
+    let mut client = UnixStream::connect(&socket).unwrap();
+    client.write_all(b"{\"version\":1,\"order\":\"stop\"}\n").unwrap();
     std::thread::sleep(PAUSE);
     processes::send(running.pid(), libc::SIGCONT);
-    let stop = stop.wait_with_output().unwrap();
-    assert!(stop.status.success(), "{stop:?}");
+    let mut answer = String::new();
+    let _ = client.read_to_string(&mut answer);
+    assert!(answer.contains("\"done\":"), "{answer}");
     let ended = running.wait(SOON);
     ended.expect_not("fails: started again");
 }
@@ -199,8 +204,7 @@ fn who_ignores_the_ladder_is_killed_after_all_of_it_however_late() {
     let mut running = start(&dir, &config);
     // The pause begins in the first wait, however late this thread is, and ends after it.
     running.wait_for("up").term().wait_for("QUIT received");
-    pause(&running, PAUSE);
-    let resumed = Instant::now();
+    let resumed = pause(&running, PAUSE);
     running.wait_for("TERM received");
     let ended = running.wait(SOON);
     assert!(resumed.elapsed() >= Duration::from_millis(900), "{:?}:\n{}", resumed.elapsed(), ended.all());

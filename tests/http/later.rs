@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 
 /// Far beyond anything that should happen; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(120);
-const LIFETIME: Duration = Duration::from_millis(100);
+/// So long this thread, which is client and server both, may have no processor between a connect and its request.
+const LIFETIME: Duration = Duration::from_secs(2);
 
 /// `/later` is answered when it is said to be; so many wait.
 struct Bell {

@@ -472,7 +472,7 @@ fn a_client_that_never_reads_is_given_up() {
 
 #[test]
 fn a_connection_has_a_limited_life_however_busy() {
-    with_server(Limits { lifetime: Duration::from_millis(300), ..wide() }, async |addr| {
+    with_server(Limits { lifetime: Duration::from_secs(2), ..wide() }, async |addr| {
         let began = Instant::now();
         let mut busy = TcpStream::connect(addr).await.unwrap();
         let mut byte = [0; 1024];
@@ -481,7 +481,7 @@ fn a_connection_has_a_limited_life_however_busy() {
                 break;
             }
         }
-        assert!(began.elapsed() >= Duration::from_millis(250), "cut after {:?}", began.elapsed());
+        assert!(began.elapsed() >= Duration::from_millis(1900), "cut after {:?}", began.elapsed());
         probe(addr).await;
     });
 }

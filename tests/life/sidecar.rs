@@ -131,9 +131,10 @@ fn its_turn_may_come_with_the_end_of_the_grace_or_not_at_all() {
     let Sidecar { running, port, dir } = up(POST_STOP);
     let asked = running.age();
     hook(port);
+    let begun = running.age();
     let ended = running.wait(SOON);
     assert!(ended.lived - asked >= GRACE, "{:?}\n{}", ended.lived, ended.all());
-    ended.expect_gone_by(asked + Duration::from_secs(6));
+    ended.expect_gone_by(begun + Duration::from_secs(6));
     ended.expect_code(0);
     assert_eq!(dir.read("done"), "post_stop 0\n");
 }
@@ -197,7 +198,7 @@ fn it_ends_with_the_process_that_it_follows() {
     let mut main = Stranger::start(&home, &name);
     running.wait_for("runs; the stop begins when it has ended");
     main.end();
-    let ended = running.wait(GRACE);
+    let ended = running.wait(SOON);
     // Nobody asked for the stop: there is no traffic to drain.
     ended.expect_code(0).expect(&format!("{name} is gone")).expect("traffic: skipped");
     assert_eq!(dir.read("done"), "post_stop 0\n");

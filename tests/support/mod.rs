@@ -271,6 +271,7 @@ impl Launch {
         if let Some(dir) = &self.current_dir {
             command.current_dir(dir);
         }
+        let begun = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
         let seen = Arc::new(Seen::default());
         let mut unread: Vec<Box<dyn Send>> = Vec::new();
@@ -291,6 +292,7 @@ impl Launch {
             mark,
             shown,
             status: None,
+            begun,
             started: Instant::now(),
             at_work: Duration::ZERO,
             starved: Duration::ZERO,
@@ -462,6 +464,8 @@ pub struct Running {
     mark: String,
     shown: String,
     status: Option<ExitStatus>,
+    /// Right before its start: what it has lived for is rather too long than too short.
+    begun: Instant,
     started: Instant,
     /// So long after its start it was seen at work.
     at_work: Duration,
@@ -734,14 +738,14 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        let lived = self.started.elapsed();
+        let lived = self.begun.elapsed();
         self.finish(lived)
     }
 
     /// SIGTERM, then the end, which has to come within `grace`. Gives back how long it took, too.
     #[track_caller]
     pub fn stop_within(mut self, grace: Duration) -> (Ended, Duration) {
-        let before = self.age();
+        let before = self.begun.elapsed();
         self.term();
         // What this thread took to get to it is not softstop's.
         let asked = self.age();

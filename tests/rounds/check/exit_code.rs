@@ -156,7 +156,11 @@ fn first_failure(case: &Case) -> Codes {
         let by_round =
             case.o.done.iter().find(|done| done.pid == life.pid && done.signal == libc::SIGKILL).map(|done| done.at);
         let known = life.ended().map(|(at, _)| at).or(by_round);
-        if known.is_some_and(|at| at < from - together) {
+        let said =
+            case.events.iter().rfind(|e| ["stopped", "exited"].contains(&e.name) && e.text("process") == process.name);
+        let seen = said.map(|e| case.zero.0 + e.at);
+        // Between its last word and its end, or before softstop saw that, it may have had no processor.
+        if known.is_some_and(|at| at < from - together) && seen.is_none_or(|at| at < from - together) {
             continue;
         }
         let told: Vec<i32> = case.told(life, process).map(|(_, signal)| signal).collect();
@@ -167,9 +171,7 @@ fn first_failure(case: &Case) -> Codes {
             continue;
         }
         // When one that was killed ended only softstop can say.
-        let said =
-            case.events.iter().rfind(|e| ["stopped", "exited"].contains(&e.name) && e.text("process") == process.name);
-        let at = known.unwrap_or_else(|| said.map_or(case.o.ended, |e| case.zero.0 + e.at));
+        let at = known.unwrap_or_else(|| seen.unwrap_or(case.o.ended));
         // Whether it was before or after the request, too.
         if failed.len() == possible.len() && known.is_none_or(|at| at > to + together) {
             sure = sure.min(at);
