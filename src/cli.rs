@@ -36,6 +36,7 @@ Examples:
   softstop check --pod deployment.yaml       where a Kubernetes manifest and the config disagree
   softstop drain                             in a preStop hook: drain, then return
   softstop probe ready                       as Docker's HEALTHCHECK: exit code 0 or 1
+  softstop as tini -s -- /app                as tini, dumb-init or catatonit, also by link
 
 Durations have a unit: 500ms, 30s, 1m30s. Signals are names or numbers: SIGTERM, TERM, 15.
 
@@ -48,7 +49,7 @@ Of orders to a running softstop: 0 done, 1 refused, 69 none answers, 77 not perm
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(next_line_help = true)]
 #[command(
-    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [FILE]\n       softstop check [FILE] [--pod FILE]\n       softstop manifest [FILE | -- ARGS]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET"
+    override_usage = "softstop [FLAGS] -- CMD...\n       softstop run [FILE]\n       softstop check [FILE] [--pod FILE]\n       softstop manifest [FILE | -- ARGS]\n       softstop status | drain | stop | ready | unready | restart | start | signal\n       softstop probe TARGET\n       softstop as tini [ARGS]"
 )]
 pub struct Cli {
     #[command(flatten)]

@@ -22,15 +22,20 @@ use softstop::config::wait::WaitFile;
 use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
 use softstop::control::protocol::Request;
+use softstop::drop_in::names::{self, Called};
 use softstop::lifecycle::event::Order;
 use softstop::runtime::refusal;
 use softstop::sys::signals::Early;
-use softstop::{exit, probe, runtime, variables};
+use softstop::{drop_in, exit, probe, runtime, variables};
 
 softstop::entry!(program);
 
 fn program(args: Vec<OsString>, early: Early) -> u8 {
-    refusal::guarded(None, || dispatch(&args, early))
+    refusal::guarded(None, || match Called::of(&args) {
+        Called::As(name, args) => drop_in::run(name, &args, early),
+        Called::Softstop => dispatch(&args, early),
+        Called::Unknown(name) => usage_error(&names::unknown(name.as_deref())),
+    })
 }
 
 fn dispatch(args: &[OsString], early: Early) -> u8 {

@@ -42,7 +42,7 @@ pub unsafe fn start(argc: c_int, argv: *const *const c_char, program: fn(Vec<OsS
     let early = signals::block();
     // SAFETY: nothing has been opened yet.
     let early = early.with_descriptors(unsafe { process::take_inherited_fds() });
-    process::reopen_closed_stdio();
+    let early = early.with_filled(process::reopen_closed_stdio());
     // SAFETY: by this function's contract, and changed by nobody.
     let pointers = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
     let args = pointers.iter().map(|arg| {

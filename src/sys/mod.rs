@@ -16,6 +16,7 @@ pub mod listening;
 mod loading;
 pub mod mask;
 mod pidfd;
+pub mod plain;
 pub mod process;
 pub mod procfs;
 pub mod reap;

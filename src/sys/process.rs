@@ -184,8 +184,11 @@ pub(super) fn kill(pid: i32, signal: i32) -> io::Result<()> {
 
 /// Fills descriptors 0 to 2 that are closed, so that nothing we open lands there: with /dev/null, or where there is
 /// none with the end of a pipe. Called by [`super::entry`], before anything is opened.
-pub fn reopen_closed_stdio() {
-    for fd in 0..=2 {
+///
+/// Those that it has filled.
+pub fn reopen_closed_stdio() -> Vec<RawFd> {
+    let closed: Vec<RawFd> = (0..=2).filter(|fd| !is_open(*fd)).collect();
+    for &fd in &closed {
         if !is_open(fd) {
             // The lowest free number is this one. Not close-on-exec: children inherit their standard descriptors.
             let flags = if fd == 0 { OFlag::O_RDONLY } else { OFlag::O_WRONLY };
@@ -198,6 +201,7 @@ pub fn reopen_closed_stdio() {
             }
         }
     }
+    closed
 }
 
 /// Reading from it shows the end of file; writing to it fails instead of blocking.

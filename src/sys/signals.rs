@@ -52,6 +52,7 @@ const OWN: SignalSet = SignalSet::of(&[SIGXCPU, SIGXFSZ, libc::SIGPIPE]).union(F
 pub struct Early {
     inherited: Inherited,
     descriptors: Vec<OwnedFd>,
+    filled: Vec<RawFd>,
 }
 
 /// Blocks every signal but the faults, where the entry point ([`super::first`]) has not, and raises softstop's own limits. The very first
@@ -64,7 +65,11 @@ pub fn block() -> Early {
     if ignores_chld {
         mask::set_ignored(Signal::CHLD, false);
     }
-    Early { inherited: Inherited { mask, ignores_chld, limits: limits::raise() }, descriptors: Vec::new() }
+    Early {
+        inherited: Inherited { mask, ignores_chld, limits: limits::raise() },
+        descriptors: Vec::new(),
+        filled: Vec::new(),
+    }
 }
 
 impl Early {
@@ -74,6 +79,15 @@ impl Early {
 
     pub(super) fn with_descriptors(self, descriptors: Vec<OwnedFd>) -> Early {
         Early { descriptors, ..self }
+    }
+
+    pub(super) fn with_filled(self, filled: Vec<RawFd>) -> Early {
+        Early { filled, ..self }
+    }
+
+    /// The standard descriptors that were closed: the entry point has filled them.
+    pub(super) fn filled(&self) -> Vec<RawFd> {
+        self.filled.clone()
     }
 
     /// The descriptors from 3 up that the launcher handed on, as [`super::entry`] has found them; none where the program has another `main`.

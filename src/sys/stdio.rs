@@ -82,6 +82,21 @@ impl Writer {
         }
     }
 
+    /// Writes to the launcher's own description, without one of its own, whose number might be a standard one that was closed.
+    ///
+    /// # Errors
+    /// As [`Writer::new`].
+    pub fn shared(fd: impl AsFd) -> io::Result<Writer> {
+        let file = File::from(fd.as_fd().try_clone_to_owned()?);
+        let kind = kind(&file)?;
+        let how = match kind {
+            Kind::File => How::Plain,
+            Kind::Socket => How::Send,
+            Kind::Pipe | Kind::CharDevice => How::NoWait,
+        };
+        Ok(Writer { file, kind, how })
+    }
+
     /// Softstop's own standard output.
     ///
     /// # Errors

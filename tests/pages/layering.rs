@@ -37,6 +37,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("output", Impure, "config sys text"),
     ("control", Impure, "config exit json lifecycle signal sys text time"),
     ("http", Impure, "config json lifecycle status text"),
+    ("drop_in", Impure, "facts signal sys text"),
     ("resolver", Impure, "http sys"),
     ("cli", Impure, "config exit nearest pod signal text variables"),
     ("probe", Impure, "cli config control exit http lifecycle resolver sys text time"),
@@ -49,7 +50,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("console", Impure, "exit"),
     ("loading", Impure, "cli config runtime"),
     ("checking", Impure, "cli config console exit loading pod runtime sys"),
-    ("main", Impure, "checking cli config console control exit lifecycle loading probe runtime sys variables"),
+    ("main", Impure, "checking cli config console control drop_in exit lifecycle loading probe runtime sys variables"),
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.

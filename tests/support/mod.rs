@@ -103,7 +103,8 @@ pub fn may_enter_namespaces() -> bool {
     true
 }
 
-fn unshare() -> Command {
+/// What makes the program behind it PID 1 of a namespace of its own.
+pub fn unshare() -> Command {
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);

@@ -1,0 +1,437 @@
+//! tini 0.19: its flags, variables, messages and exit codes. Pure.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use super::getopt::{Found, Getopt, Grammar};
+use super::numbers::{atoi, whole};
+use super::program::{ChildMask, Errno, Fate, Place, Program, Reading, Says, Setup, Step, Subreaper, Then, Tty};
+use crate::facts::Exit;
+use crate::signal::Signal;
+use crate::sys::mask::{FAULTS, SignalSet};
+
+/// `dockerd` looks for the first two words, and shows what follows.
+pub const VERSION: &str = "tini version 0.19.0_softstop";
+const GRAMMAR: Grammar = Grammar { short: "p:hvwgle:s", long: &[], permutes: true };
+/// Those it leaves to the kernel, its C library and the terminal; KILL and STOP cannot be taken.
+const NOT_TAKEN: SignalSet =
+    FAULTS.union(SignalSet::of(&[libc::SIGTTIN, libc::SIGTTOU, libc::SIGKILL, libc::SIGSTOP, 32, 33]));
+const WARN: u32 = 1;
+const INFO: u32 = 2;
+const DEBUG: u32 = 3;
+const TRACE: u32 = 4;
+
+/// What its command line and its variables amount to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// 0: nothing but what ends it; 1 to 4: with warnings, info, debug, trace.
+    pub level: u32,
+    pub subreaper: bool,
+    pub group: bool,
+    pub warns_of_reaped: bool,
+    pub parent_death_signal: Option<Signal>,
+    /// Of the child; they become 0.
+    pub expected: Vec<u8>,
+    pub command: Vec<OsString>,
+}
+
+/// Reads `args` and the variables that `variable` has; or it says something and ends.
+///
+/// # Errors
+/// The exit code, when there is nothing to run.
+pub fn settings(
+    args: &[OsString],
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    says: &mut Says,
+) -> Result<Settings, u8> {
+    let name = args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let typed = args.get(1..).unwrap_or_default();
+    if typed == ["--version"] {
+        says.out(format!("{VERSION}\n"));
+        return Err(0);
+    }
+    let mut its = Settings {
+        level: WARN,
+        subreaper: false,
+        group: false,
+        warns_of_reaped: false,
+        parent_death_signal: None,
+        expected: Vec::new(),
+        command: Vec::new(),
+    };
+    let mut getopt = Getopt::new(GRAMMAR, typed, variable("POSIXLY_CORRECT").is_some());
+    for found in getopt.by_ref() {
+        let invalid = |says: &mut Says, flag: char, value: &str| {
+            fatal(says, &format!("Not a valid option for -{flag}: {value}"));
+            1
+        };
+        match found {
+            Found::Option('h', _) => {
+                says.out(help(&name));
+                return Err(0);
+            }
+            Found::Option('l', _) => {
+                says.out(LICENCE);
+                return Err(0);
+            }
+            Found::Option('s', _) => its.subreaper = true,
+            Found::Option('v', _) => its.level = its.level.wrapping_add(1),
+            Found::Option('w', _) => its.warns_of_reaped = true,
+            Found::Option('g', _) => its.group = true,
+            Found::Option(flag @ 'p', Some(value)) => match death_signal(&value) {
+                Some(signal) => its.parent_death_signal = Some(signal),
+                None => return Err(invalid(says, flag, &value)),
+            },
+            Found::Option(flag, value) => {
+                let value = value.unwrap_or_default();
+                match whole(&value).and_then(|code| u8::try_from(code).ok()) {
+                    Some(code) => its.expected.push(code),
+                    None => return Err(invalid(says, flag, &value)),
+                }
+            }
+            Found::Wrong(why) => {
+                says.err(format!("{name}: {why}\n"));
+                says.err(help(&name));
+                return Err(1);
+            }
+        }
+    }
+    its.command = getopt.operands();
+    if its.command.is_empty() {
+        says.err(help(&name));
+        return Err(1);
+    }
+    its.subreaper |= variable("TINI_SUBREAPER").is_some();
+    its.group |= variable("TINI_KILL_PROCESS_GROUP").is_some();
+    if let Some(level) = variable("TINI_VERBOSITY") {
+        // Below zero is everything.
+        its.level = atoi(&level.to_string_lossy()).cast_unsigned();
+    }
+    Ok(its)
+}
+
+/// `-p` knows these by their full names in capitals.
+fn death_signal(text: &str) -> Option<Signal> {
+    let known = (1..=15).chain(17..=28).chain([31]);
+    known.filter_map(Signal::from_number).find(|signal| signal.to_string() == text)
+}
+
+fn fatal(says: &mut Says, text: &str) {
+    says.err(format!("[FATAL tini ({})] {text}\n", says.pid));
+}
+
+fn help(name: &str) -> String {
+    let name = Path::new(name).file_name().unwrap_or(OsStr::new(name)).to_string_lossy();
+    format!(
+        "{name} ({VERSION})\n\
+         Usage: {name} [OPTIONS] PROGRAM -- [ARGS] | --version\n\n\
+         Runs PROGRAM, passes signals on to it, reaps what ends, and exits with its code.\n\
+         This is softstop, which takes tini's options under this name; with SOFTSTOP_GRACE or\n\
+         another of its settings it also drains: softstop --help.\n\n\
+         Options:\n\n  \
+           --version: The version, and nothing else.\n  \
+           -h: This.\n  \
+           -s: Adopt orphans as a child subreaper, when not PID 1.\n  \
+           -p SIGNAL: Get SIGNAL (e.g. SIGKILL) when the parent ends.\n  \
+           -v: Say more; up to three times.\n  \
+           -w: Warn of each process that is reaped.\n  \
+           -g: Send signals to PROGRAM's process group.\n  \
+           -e EXIT_CODE: Exit with 0 where it would be EXIT_CODE (0 to 255).\n  \
+           -l: The licence.\n\n\
+         Variables:\n\n  \
+           TINI_SUBREAPER: As -s.\n  \
+           TINI_VERBOSITY: How much is said, in place of -v (default: 1).\n  \
+           TINI_KILL_PROCESS_GROUP: As -g.\n\n"
+    )
+}
+
+const LICENCE: &str = "This is softstop under tini's name: MIT OR Apache-2.0, at your option.\n";
+
+const NOT_REAPING: &str = "Tini is not running as PID 1 and isn't registered as a child subreaper.\n\
+    Zombie processes will not be re-parented to Tini, so zombie reaping won't work.\n\
+    To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to register Tini as a child subreaper, or run Tini as PID 1.";
+
+pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
+    match settings(args, variable, says) {
+        Ok(settings) => Reading::Runs(Box::new(Tini::new(settings))),
+        Err(code) => Reading::Ends(code),
+    }
+}
+
+struct Tini {
+    setup: Setup,
+    level: u32,
+    warns_of_reaped: bool,
+    expected: Vec<u8>,
+}
+
+impl Tini {
+    fn new(its: Settings) -> Tini {
+        let setup = Setup {
+            command: its.command,
+            taken: SignalSet::ALL.without(NOT_TAKEN),
+            ignored: SignalSet::of(&[libc::SIGTTIN, libc::SIGTTOU]),
+            place: Place::Group,
+            tty: Tty::Foreground,
+            mask: ChildMask::Inherited(SignalSet::EMPTY),
+            resets: false,
+            subreaper: if its.subreaper { Subreaper::Asked } else { Subreaper::Never },
+            parent_death_signal: its.parent_death_signal,
+            listen_pid: false,
+            closes: false,
+            leaves: false,
+            to_group: its.group,
+        };
+        Tini { setup, level: its.level, warns_of_reaped: its.warns_of_reaped, expected: its.expected }
+    }
+
+    fn warn(&self, says: &mut Says, text: &str) {
+        if self.level >= WARN {
+            says.err(format!("[WARN  tini ({})] {text}\n", says.pid));
+        }
+    }
+
+    /// On standard output, which waits for the end unless it is a terminal.
+    fn tell(&self, level: u32, says: &mut Says, text: impl FnOnce() -> String) {
+        if self.level >= level {
+            let word = match level {
+                INFO => "INFO ",
+                DEBUG => "DEBUG",
+                _ => "TRACE",
+            };
+            says.out(format!("[{word} tini ({})] {}\n", says.pid, text()));
+        }
+    }
+}
+
+impl Program for Tini {
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    fn step(&mut self, step: Step, result: Result<(), Errno>, says: &mut Says) -> Option<u8> {
+        let Err(errno) = result else {
+            if step == Step::Subreaper {
+                self.tell(TRACE, says, || "Registered as child subreaper".to_owned());
+            }
+            return None;
+        };
+        let why = (says.error_text)(errno);
+        match step {
+            Step::ParentDeathSignal => fatal(says, "Failed to set up parent death signal"),
+            Step::Subreaper if errno == libc::EINVAL => {
+                fatal(says, "PR_SET_CHILD_SUBREAPER is unavailable on this platform. Are you using Linux >= 3.4?");
+            }
+            Step::Subreaper => fatal(says, &format!("Failed to register as child subreaper: {why}")),
+            Step::Reaping => {
+                self.warn(says, NOT_REAPING);
+                return None;
+            }
+            Step::Fork => fatal(says, &format!("fork failed: {why}")),
+            Step::OwnGroup => fatal(says, &format!("setpgid failed: {why}")),
+            Step::Foreground if errno == libc::ENOTTY || errno == libc::ENXIO => {
+                let what = if errno == libc::ENOTTY { "no tty" } else { "no such device" };
+                self.tell(DEBUG, says, || format!("tcsetpgrp failed: {what} (ok to proceed)"));
+                return None;
+            }
+            Step::Foreground => fatal(says, &format!("tcsetpgrp failed: {why}")),
+            Step::Exec => {
+                let program = self.setup.command.first().map(|p| p.to_string_lossy()).unwrap_or_default();
+                fatal(says, &format!("exec {program} failed: {why}"));
+                return Some(match errno {
+                    libc::ENOENT => 127,
+                    libc::EACCES => 126,
+                    _ => 1,
+                });
+            }
+            Step::LettingGoOfTty | Step::OpenTty | Step::OwnSession | Step::TakingTty | Step::Leaving => return None,
+        }
+        Some(1)
+    }
+
+    fn spawned(&mut self, pid: i32, says: &mut Says) {
+        let program = self.setup.command.first().map(|p| p.to_string_lossy()).unwrap_or_default();
+        self.tell(INFO, says, || format!("Spawned child process '{program}' with pid '{pid}'"));
+    }
+
+    fn signal(&mut self, signal: Signal, says: &mut Says) -> Fate {
+        if signal == Signal::CHLD {
+            self.tell(DEBUG, says, || "Received SIGCHLD".to_owned());
+            return Fate::Reaps;
+        }
+        let text = says.signal_text;
+        self.tell(DEBUG, says, || format!("Passing signal: '{}'", text(signal)));
+        Fate::Forwarded(signal, Then::Reaps)
+    }
+
+    fn sent(&mut self, _: Signal, _: Then, result: Result<(), Errno>, _to: i32, says: &mut Says) -> Option<u8> {
+        match result {
+            Ok(()) => None,
+            Err(libc::ESRCH) => {
+                self.warn(says, "Child was dead when forwarding signal");
+                None
+            }
+            Err(errno) => {
+                let why = (says.error_text)(errno);
+                fatal(says, &format!("Unexpected error when forwarding signal: '{why}'"));
+                Some(1)
+            }
+        }
+    }
+
+    fn ended(&mut self, pid: i32, exit: Exit, main: bool, says: &mut Says) {
+        self.tell(DEBUG, says, || format!("Reaped child with pid: '{pid}'"));
+        let text = says.signal_text;
+        match exit {
+            Exit::Code(code) if main => {
+                self.tell(INFO, says, || format!("Main child exited normally (with status '{code}')"));
+            }
+            Exit::Signal { signal, .. } if main => {
+                self.tell(INFO, says, || format!("Main child exited with signal (with signal '{}')", text(signal)));
+            }
+            _ if self.warns_of_reaped => self.warn(says, &format!("Reaped zombie process with pid={pid}")),
+            _ => {}
+        }
+    }
+
+    fn nobody(&mut self, alone: bool, says: &mut Says) {
+        let what = if alone { "wait" } else { "reap" };
+        self.tell(TRACE, says, || format!("No child to {what}"));
+    }
+
+    fn over(&mut self, exit: Exit, says: &mut Says) -> u8 {
+        self.tell(TRACE, says, || "Exiting: child has exited".to_owned());
+        let code = exit.code();
+        if self.expected.contains(&code) { 0 } else { code }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::program::Stream;
+    use super::super::program::tests::{on, says};
+    use super::*;
+
+    fn read_with(line: &str, variables: &[(&str, &str)]) -> (Result<Settings, u8>, Says) {
+        let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+        let mut says = says();
+        (settings(&args, &variable, &mut says), says)
+    }
+
+    fn its(line: &str) -> Settings {
+        read_with(line, &[]).0.unwrap()
+    }
+
+    #[test]
+    fn flags_stand_anywhere_and_add_up() {
+        let settings = its("tini -gvs app -vw -e143 -e 5 -pSIGTERM -- -v");
+        assert!(settings.group && settings.subreaper && settings.warns_of_reaped);
+        assert_eq!((settings.level, settings.expected), (3, vec![143, 5]));
+        assert_eq!(settings.parent_death_signal, Some(Signal::TERM));
+        assert_eq!(settings.command, ["app", "-v"]);
+        assert_eq!(its("docker-init -- app -x").command, ["app", "-x"]);
+        assert_eq!(its("tini -p SIGKILL -p SIGHUP x").parent_death_signal, Some(Signal::HUP), "the last one");
+    }
+
+    #[test]
+    fn variables_count_when_they_are_set_and_the_level_replaces() {
+        let set = |variables: &[(&str, &str)]| read_with("tini -vvv x", variables).0.unwrap();
+        assert!(set(&[("TINI_SUBREAPER", "")]).subreaper && set(&[("TINI_KILL_PROCESS_GROUP", "0")]).group);
+        for (text, level) in [("2junk", 2), ("", 0), ("junk", 0), ("0x2", 0), ("-1", u32::MAX)] {
+            assert_eq!(set(&[("TINI_VERBOSITY", text)]).level, level, "{text:?}");
+        }
+        assert_eq!(set(&[]).level, 4);
+        let (posix, said) = read_with("tini app -l", &[("POSIXLY_CORRECT", "")]);
+        assert_eq!((posix.unwrap().command.len(), said.lines.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_said_instead_of_running() {
+        let said = |line: &str| {
+            let (result, says) = read_with(line, &[]);
+            (result.unwrap_err(), on(&says, Stream::Out), on(&says, Stream::Err))
+        };
+        assert_eq!(said("tini --version"), (0, format!("{VERSION}\n"), String::new()));
+        let (code, out, err) = said("/sbin/docker-init --version -h");
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.starts_with("/sbin/docker-init: invalid option -- '-'\ndocker-init (tini version "), "{err}");
+        assert_eq!(said("tini echo -h").0, 0);
+        assert!(said("tini -h").1.starts_with("tini (tini version"));
+        assert!(said("tini -l x -p BAD").1.contains("MIT"), "the first one counts");
+        assert!(said("/x/tini").2.starts_with("tini (tini version"));
+        for (line, text) in [
+            ("tini -p TERM x", "[FATAL tini (7)] Not a valid option for -p: TERM\n"),
+            ("tini -p sigterm x", "[FATAL tini (7)] Not a valid option for -p: sigterm\n"),
+            ("tini -p SIGPWR x", "[FATAL tini (7)] Not a valid option for -p: SIGPWR\n"),
+            ("tini -e 256 x", "[FATAL tini (7)] Not a valid option for -e: 256\n"),
+            ("tini -e 1-3 x", "[FATAL tini (7)] Not a valid option for -e: 1-3\n"),
+        ] {
+            assert_eq!(said(line), (1, String::new(), text.to_owned()));
+        }
+        let (code, _, err) = said("tini x -e");
+        assert!(code == 1 && err.starts_with("tini: option requires an argument -- 'e'\ntini ("), "{err}");
+    }
+
+    #[test]
+    fn every_signal_but_its_own_is_taken_and_passed_on() {
+        let mut tini = Tini::new(its("tini x"));
+        let taken = tini.setup.taken;
+        let not: Vec<i32> = SignalSet::ALL.without(taken).iter().map(Signal::number).collect();
+        assert_eq!(not, [4, 5, 6, 7, 8, 9, 11, 19, 21, 22, 31, 32, 33]);
+        for signal in taken.iter().filter(|s| *s != Signal::CHLD) {
+            assert_eq!(tini.signal(signal, &mut says()), Fate::Forwarded(signal, Then::Reaps));
+        }
+        assert_eq!(tini.signal(Signal::CHLD, &mut says()), Fate::Reaps);
+    }
+
+    #[test]
+    fn the_level_says_what_is_said_and_where() {
+        let all = |level: &str| {
+            let (settings, mut says) = read_with("tini -sw app", &[("TINI_VERBOSITY", level)]);
+            let mut tini = Tini::new(settings.unwrap());
+            tini.step(Step::Subreaper, Ok(()), &mut says);
+            tini.step(Step::Reaping, Err(0), &mut says);
+            tini.step(Step::Foreground, Err(libc::ENOTTY), &mut says);
+            tini.spawned(8, &mut says);
+            tini.signal(Signal::HUP, &mut says);
+            tini.sent(Signal::HUP, Then::Reaps, Err(libc::ESRCH), 8, &mut says);
+            tini.ended(9, Exit::Code(0), false, &mut says);
+            tini.ended(8, Exit::Signal { signal: Signal::TERM, core: false }, true, &mut says);
+            tini.nobody(true, &mut says);
+            tini.over(Exit::Code(3), &mut says);
+            (on(&says, Stream::Out), on(&says, Stream::Err))
+        };
+        assert_eq!(all("0"), (String::new(), String::new()));
+        let (out, err) = all("1");
+        assert_eq!((out.as_str(), err.lines().count()), ("", 5));
+        assert!(err.contains("[WARN  tini (7)] Reaped zombie process with pid=9\n"), "{err}");
+        assert_eq!(
+            all("2").0,
+            "[INFO  tini (7)] Spawned child process 'app' with pid '8'\n[INFO  tini (7)] Main child exited with signal (with signal '<SIGTERM>')\n"
+        );
+        let (out, _) = all("3");
+        assert!(out.contains("[DEBUG tini (7)] Passing signal: '<SIGHUP>'\n[DEBUG tini (7)] Reaped"), "{out}");
+        assert!(!out.contains("TRACE") && all("-1").0.contains("[TRACE tini (7)] No child to wait\n"));
+    }
+
+    #[test]
+    fn codes_are_remapped_after_128_was_added() {
+        let mut tini = Tini::new(its("tini -e 143 -e 127 x"));
+        assert_eq!(tini.over(Exit::Signal { signal: Signal::TERM, core: false }, &mut says()), 0);
+        assert_eq!(tini.over(Exit::Code(127), &mut says()), 0);
+        assert_eq!(tini.over(Exit::Code(1), &mut says()), 1);
+    }
+
+    #[test]
+    fn a_failed_exec_ends_the_child_as_a_shell_would_say_it() {
+        let mut tini = Tini::new(its("tini app"));
+        for (errno, code) in [(libc::ENOENT, 127), (libc::EACCES, 126), (libc::ENOTDIR, 1), (libc::ELOOP, 1)] {
+            let mut says = says();
+            assert_eq!(tini.step(Step::Exec, Err(errno), &mut says), Some(code));
+            assert!(on(&says, Stream::Err).starts_with("[FATAL tini (7)] exec app failed: "));
+        }
+        assert_eq!(tini.sent(Signal::HUP, Then::Reaps, Err(libc::EPERM), 5, &mut says()), Some(1));
+        assert_eq!(tini.sent(Signal::HUP, Then::Reaps, Err(libc::ESRCH), 5, &mut says()), None);
+    }
+}
