@@ -85,13 +85,16 @@ fn the_members_of_a_group_are_told_while_its_leader_goes_on() {
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
 }
 
+/// Words of a child that goes on for two seconds once it was told, however long that takes.
+const GOES_ON: &str = "on:TERM say:up linger:TERM:2000";
+
 /// Many programs take a second SIGTERM for "at once".
 #[test]
 fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_has_died() {
     if !crate::support::namespaces() {
         return;
     }
-    let command = format!("perl '{CHILD}' on:TERM say:up sleep:3000; true");
+    let command = format!("perl '{CHILD}' {GOES_ON}; true");
     let ended = stop(up(&["-g", "--grace", "30s"], &["sh", "-c", &command]), 8);
     assert_eq!(times(&ended, "TERM received"), 1, "{}", ended.all());
 }
@@ -105,7 +108,7 @@ fn a_restart_by_group_signals_nobody_twice() {
     let socket = dir.text("sock");
     let config = format!(
         "grace = '30s'\n[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\nsignal_to = 'group'\noutput = 'inherit'\n\
-         command = ['sh', '-c', 'perl \"{CHILD}\" on:TERM say:up sleep:2500; true']\n"
+         command = ['sh', '-c', \"\"\"perl '{CHILD}' {GOES_ON}; true\"\"\"]\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
     running.wait_for("up");
@@ -121,8 +124,8 @@ fn a_process_that_moved_from_the_group_to_a_session_of_its_own_is_not_signalled_
     if !crate::support::namespaces() {
         return;
     }
-    let moves = "$SIG{TERM} = sub { syswrite STDOUT, qq(told\\n); POSIX::setsid() }; syswrite STDOUT, qq(up\\n); \
-                 for (1 .. 30) { select undef, undef, undef, 0.1 }";
+    let moves = "my $told; $SIG{TERM} = sub { $told = 1; syswrite STDOUT, qq(told\\n); POSIX::setsid() }; syswrite STDOUT, qq(up\\n); \
+                 select undef, undef, undef, 0.1 until $told; for (1 .. 20) { select undef, undef, undef, 0.1 }";
     let command = format!("perl -MPOSIX -e '{moves}'; true");
     let ended = stop(up(&["-g", "--grace", "30s"], &["sh", "-c", &command]), 8);
     assert_eq!(times(&ended, "told"), 1, "{}", ended.all());
@@ -148,8 +151,14 @@ fn a_worker_is_its_masters_to_stop() {
     if !crate::support::namespaces() {
         return;
     }
-    let nap = "for (1 .. 20) { select undef, undef, undef, 0.1 }";
-    let ended = stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("", "qq(DEFAULT)", nap)]), 8);
+    // It goes on for two seconds once its master was told.
+    let dir = Dir::new();
+    let told = dir.text("told");
+    let tell = format!("open my $file, qq(>), q({told})");
+    let nap = format!(
+        "select undef, undef, undef, 0.05 until -e q({told}); for (1 .. 20) {{ select undef, undef, undef, 0.1 }}"
+    );
+    let ended = stop(up(&["--grace", "30s"], &["sh", "-c", &prefork(&tell, "qq(DEFAULT)", &nap)]), 8);
     assert_eq!(times(&ended, "master told"), 1, "{}", ended.all());
     ended.expect("worker ended with 0");
 }

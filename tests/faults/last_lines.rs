@@ -318,11 +318,12 @@ fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continu
             assert!(status_json(port)["processes"][0].get("stopped").is_none());
         }
     }
-    // Said once: the second time was soon after.
+    // Said once: the second time was soon after. Once in ten seconds.
     let (ended, took) = running.stop_within(Duration::from_secs(20));
     ended.expect("web: stopped by SIGSTOP; it does nothing until SIGCONT: softstop signal web CONT");
     assert!(took < Duration::from_secs(10), "{took:?}: the stop wakes it");
-    assert_eq!(ended.stderr.matches("stopped by SIGSTOP").count(), 1, "{}", ended.stderr);
+    let said = ended.stderr.matches("stopped by SIGSTOP").count() as u64;
+    assert!(said <= 1 + ended.lived.as_secs() / 10, "{}", ended.stderr);
 }
 
 /// A full disk under standard error, too.

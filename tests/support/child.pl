@@ -7,6 +7,7 @@
 #   long:N              prints one line of N letters
 #   ignore:SIG          SIG is a name or a number
 #   on:SIG              prints "SIG received" and goes on
+#   linger:SIG:MS       waits for the first SIG (after on:SIG), and MS longer
 #   exit-on:SIG:CODE[:MS]   prints "SIG received", takes MS, prints "SIG handled", exits
 #   default:SIG         the default action again
 #   fork WORDS end      a child in the same process group does WORDS; goes on once it is `ready`, waits or has ended
@@ -116,7 +117,7 @@ sub orphans {
     }
 }
 
-my @listening;
+my (@listening, %received);
 
 sub listening {
     my ($verb, $host, $port) = @_;
@@ -190,7 +191,8 @@ sub run {
         elsif ($verb eq 'long')    { print STDOUT 'x' x $rest, "\n" }
         elsif ($verb eq 'ignore')  { $SIG{ signal_name($a[0]) } = 'IGNORE' }
         elsif ($verb eq 'default') { $SIG{ signal_name($a[0]) } = 'DEFAULT' }
-        elsif ($verb eq 'on')      { my $s = $a[0]; $SIG{ signal_name($s) } = sub { line("$s received") } }
+        elsif ($verb eq 'on')      { my $s = $a[0]; $SIG{ signal_name($s) } = sub { $received{$s} = 1; line("$s received") } }
+        elsif ($verb eq 'linger')  { nap(20) until $received{ $a[0] }; nap($a[1]) }
         elsif ($verb eq 'exit-on') {
             my ($s, $code, $ms) = @a;
             $SIG{ signal_name($s) } = sub {
