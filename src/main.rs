@@ -32,7 +32,7 @@ softstop::entry!(program);
 
 fn program(args: Vec<OsString>, early: Early) -> u8 {
     refusal::guarded(None, || match Called::of(&args) {
-        Called::As(name, args) => drop_in::run(name, &args, early),
+        Called::As(name, args) => drop_in::run(name, &args, early, dispatch),
         Called::Softstop => dispatch(&args, early),
         Called::Unknown(name) => usage_error(&names::unknown(name.as_deref())),
     })

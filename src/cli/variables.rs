@@ -99,6 +99,18 @@ fn is_service_link(bare: &str) -> bool {
     of_port || named || ends.iter().any(|end| bare == *end || bare.ends_with(&format!("_{end}")))
 }
 
+/// Whether any variable is a setting of a softstop that runs something: its value is not empty.
+pub fn any_setting(mut all: impl Iterator<Item = (OsString, OsString)>) -> bool {
+    // As below, most environments have nothing of it.
+    let mut declared = None;
+    all.any(|(name, value)| {
+        is_ours(&name) && !value.is_empty() && {
+            let declared: &Variables = declared.get_or_insert_with(Variables::declared);
+            name.to_str().is_some_and(|name| declared.is_own(Who::Run, name))
+        }
+    })
+}
+
 /// What softstop hands down of its environment, and what is to be said of it.
 #[derive(Default, Debug)]
 pub struct Environment {
@@ -166,6 +178,17 @@ mod tests {
             assert_eq!(handed_down(Who::Run, &[name]), [""; 0]);
         }
         assert!(declared.wrapper.len() > 15 && declared.run.contains("SOFTSTOP_CONFIG"), "{declared:?}");
+    }
+
+    #[test]
+    fn a_setting_is_one_that_is_declared_and_not_empty() {
+        let any = |name: &str, value: &str| any_setting([(OsString::from(name), OsString::from(value))].into_iter());
+        for name in ["SOFTSTOP_GRACE", "SOFTSTOP_CONFIG", "SOFTSTOP_DRAIN", "SOFTSTOP_LOG_LEVEL"] {
+            assert!(any(name, "x") && !any(name, ""), "{name}");
+        }
+        for name in ["SOFTSTOP_INSTANCE", "SOFTSTOP_REASON", "SOFTSTOP_GARCE", "SOFTSTOP_PORT", "PATH"] {
+            assert!(!any(name, "x"), "{name}");
+        }
     }
 
     #[test]

@@ -27,9 +27,9 @@ pub fn run(program: &mut dyn Program, early: Early, says: Says) -> u8 {
     code.unwrap_or_else(|code| code)
 }
 
-/// What a program says that starts nothing.
-pub fn say(says: &Says) {
-    for (stream, text) in &says.lines {
+/// Says what was to be said, before anything is started.
+pub fn say(says: &mut Says) {
+    for (stream, text) in std::mem::take(&mut says.lines) {
         let _ = match stream {
             Stream::Out => std::io::stdout().write_all(text.as_bytes()),
             Stream::Err => std::io::stderr().write_all(text.as_bytes()),

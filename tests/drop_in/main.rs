@@ -13,5 +13,6 @@ mod support;
 mod catatonit;
 mod dumb_init;
 mod pair;
+mod powers;
 mod terminal;
 mod tini;

@@ -37,9 +37,9 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("output", Impure, "config sys text"),
     ("control", Impure, "config exit json lifecycle signal sys text time"),
     ("http", Impure, "config json lifecycle status text"),
-    ("drop_in", Impure, "facts signal sys text"),
     ("resolver", Impure, "http sys"),
     ("cli", Impure, "config exit nearest pod signal text variables"),
+    ("drop_in", Impure, "cli facts signal sys text"),
     ("probe", Impure, "cli config control exit http lifecycle resolver sys text time"),
     (
         "runtime",

@@ -1,0 +1,212 @@
+//! What one of softstop's settings changes under another program's name: the wrapper comes in, or `run`, and that program's options are put into
+//! softstop's words. Pure.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use super::names::Name;
+use super::program::Says;
+use super::{catatonit, dumb_init, tini};
+use crate::signal::Signal;
+
+/// Where the configuration is: `run` reads it.
+const CONFIG: &str = "SOFTSTOP_CONFIG";
+
+/// softstop's own command line for that one; `None`: it stays what it is called.
+///
+/// # Errors
+/// The exit code of a program that says something and ends.
+pub fn command_line(
+    name: Name,
+    args: &[OsString],
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    says: &mut Says,
+) -> Result<Option<Vec<OsString>>, u8> {
+    let mut its = Translation { flags: Vec::new(), untold: Vec::new(), variable };
+    let command = match name {
+        Name::Tini => {
+            let settings = tini::settings(args, variable, says)?;
+            its.log_level(match settings.level {
+                0 => Some("error"),
+                1 | 2 => None,
+                _ => Some("debug"),
+            });
+            its.group(settings.group);
+            its.parent_death_signal(settings.parent_death_signal);
+            its.exit_codes(&settings.expected);
+            if settings.warns_of_reaped {
+                its.untold.push("tini's -w (orphans are counted: softstop status)".to_owned());
+            }
+            settings.command
+        }
+        Name::DumbInit => {
+            let settings = dumb_init::settings(args, variable, says)?;
+            its.log_level(settings.debug.then_some("debug"));
+            its.group(settings.setsid);
+            its.rewrite(settings.rewrite);
+            settings.command
+        }
+        Name::Catatonit => {
+            let settings = catatonit::settings(args, variable, says)?;
+            if settings.pause {
+                says.err(
+                    "softstop: catatonit -P runs nothing that could be drained: softstop's settings change nothing\n",
+                );
+                return Ok(None);
+            }
+            its.log_level(settings.debug.then_some("debug"));
+            its.group(settings.group);
+            settings.command
+        }
+    };
+    let program = command.first().map(OsString::as_os_str).unwrap_or_default();
+    // They are that one's, which does not get them from a softstop in front of it.
+    if Path::new(program).file_name() == Some(OsStr::new("softstop")) {
+        return Ok(None);
+    }
+    let mut line: Vec<OsString> = vec!["softstop".into()];
+    let runs = is_set(variable, CONFIG);
+    if runs {
+        line.push("run".into());
+        for flag in its.flags {
+            if OF_THE_WRAPPER.contains(&flag.0) {
+                its.untold.push(format!("--{} (write it into the configuration)", flag.0));
+            } else {
+                line.push(flag.line());
+            }
+        }
+        its.untold.push(format!("the program {} ({CONFIG} says what runs)", program.to_string_lossy()));
+    } else {
+        line.extend(its.flags.into_iter().map(Flag::line));
+        line.push("--".into());
+        line.extend(command);
+    }
+    for what in its.untold {
+        says.err(format!("softstop: not used, as softstop's settings are set: {what}\n"));
+    }
+    Ok(Some(line))
+}
+
+/// Flags that `run` has not.
+const OF_THE_WRAPPER: [&str; 2] = ["signal-to", "rewrite"];
+
+/// A flag of softstop's, and its value.
+struct Flag(&'static str, String);
+
+impl Flag {
+    fn line(self) -> OsString {
+        format!("--{}={}", self.0, self.1).into()
+    }
+}
+
+struct Translation<'a> {
+    flags: Vec<Flag>,
+    /// What has no counterpart.
+    untold: Vec<String>,
+    variable: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+fn is_set(variable: &dyn Fn(&str) -> Option<OsString>, name: &str) -> bool {
+    variable(name).is_some_and(|value| !value.is_empty())
+}
+
+impl Translation<'_> {
+    /// A setting of softstop's own wins.
+    fn flag(&mut self, flag: &'static str, own: &str, value: impl Into<String>) {
+        if !is_set(self.variable, own) {
+            self.flags.push(Flag(flag, value.into()));
+        }
+    }
+
+    fn log_level(&mut self, level: Option<&str>) {
+        if let Some(level) = level {
+            self.flag("log-level", "SOFTSTOP_LOG_LEVEL", level);
+        }
+    }
+
+    fn group(&mut self, group: bool) {
+        if group {
+            self.flag("signal-to", "SOFTSTOP_SIGNAL_TO", "group");
+        }
+    }
+
+    fn parent_death_signal(&mut self, signal: Option<Signal>) {
+        if let Some(signal) = signal {
+            self.flag("parent-death-signal", "SOFTSTOP_PARENT_DEATH_SIGNAL", signal.to_string());
+        }
+    }
+
+    fn exit_codes(&mut self, expected: &[u8]) {
+        for code in expected {
+            self.flag("exit-code", "SOFTSTOP_EXIT_CODE_MAP", format!("{code}=0"));
+        }
+    }
+
+    fn rewrite(&mut self, rewrite: impl IntoIterator<Item = (Signal, Option<Signal>)>) {
+        for (from, to) in rewrite {
+            let to = to.map_or(0, Signal::number);
+            self.untold.push(format!("dumb-init's -r {}:{to}", from.number()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::program::Stream;
+    use super::super::program::tests::{on, says};
+    use super::*;
+
+    fn line(name: Name, line: &str, set: &[(&str, &str)]) -> (Result<Option<String>, u8>, String) {
+        let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        let variable = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+        let mut says = says();
+        let line = command_line(name, &args, &variable, &mut says);
+        let line = line.map(|line| line.map(|line| line.join(" ".as_ref()).into_string().unwrap()));
+        (line, on(&says, Stream::Err))
+    }
+
+    fn translated(name: Name, typed: &str, set: &[(&str, &str)]) -> String {
+        let (line, said) = line(name, typed, set);
+        assert_eq!(said, "", "{typed}");
+        line.unwrap().unwrap()
+    }
+
+    #[test]
+    fn options_become_softstops_own() {
+        let tini = |typed: &str| translated(Name::Tini, typed, &[]);
+        assert_eq!(tini("tini -s -- app -x"), "softstop -- app -x");
+        assert_eq!(
+            tini("tini -gvvv -e 143 -e5 -p SIGKILL app"),
+            "softstop --log-level=debug --signal-to=group --parent-death-signal=SIGKILL --exit-code=143=0 --exit-code=5=0 -- app"
+        );
+        assert_eq!(translated(Name::Tini, "tini x", &[("TINI_VERBOSITY", "0")]), "softstop --log-level=error -- x");
+        assert_eq!(translated(Name::DumbInit, "d x -v", &[]), "softstop --signal-to=group -- x -v");
+        assert_eq!(translated(Name::DumbInit, "d -cv x", &[]), "softstop --log-level=debug -- x");
+        assert_eq!(translated(Name::Catatonit, "c -g -- x", &[]), "softstop --signal-to=group -- x");
+    }
+
+    #[test]
+    fn softstops_own_settings_win() {
+        let set = [("SOFTSTOP_SIGNAL_TO", "process"), ("SOFTSTOP_LOG_LEVEL", "warn")];
+        assert_eq!(translated(Name::Tini, "tini -gvvv app", &set), "softstop -- app");
+    }
+
+    #[test]
+    fn what_has_no_counterpart_is_said() {
+        let (typed, said) = line(Name::Tini, "tini -w app", &[]);
+        assert_eq!(typed, Ok(Some("softstop -- app".to_owned())));
+        assert!(said.contains("not used") && said.contains("-w"), "{said}");
+        let (typed, said) = line(Name::Tini, "tini -e 143 -g -- app", &[("SOFTSTOP_CONFIG", "/x.toml")]);
+        assert_eq!(typed, Ok(Some("softstop run --exit-code=143=0".to_owned())));
+        assert!(said.contains("--signal-to") && said.contains("the program app"), "{said}");
+    }
+
+    #[test]
+    fn a_pause_a_softstop_behind_it_and_a_mistake_stay_the_programs() {
+        let (typed, said) = line(Name::Catatonit, "c -P", &[]);
+        assert_eq!((typed, said.lines().count()), (Ok(None), 1));
+        assert_eq!(line(Name::Tini, "tini -- /softstop run", &[]), (Ok(None), String::new()));
+        assert_eq!(line(Name::Tini, "tini --version", &[]).0, Err(0));
+        assert_eq!(line(Name::Tini, "tini -p x app", &[]).0, Err(1));
+    }
+}

@@ -1,0 +1,64 @@
+//! softstop's own powers under another program's name.
+
+use crate::pair::{Case, MODES, Mode, Outcome, ours};
+
+/// The child sends its init a stop request and ends of what comes; with softstop's settings that is a stop of softstop's.
+const STOP: [&str; 4] = ["--", "sh", "-c", "kill -TERM $PPID; exec sleep 100"];
+
+fn run(name: &str, mode: Mode, flags: &[&str], set: &[(&str, &str)]) -> Outcome {
+    let case = Case::new(mode, flags.iter().chain(&STOP).copied());
+    set.iter().fold(case, |case, (variable, value)| case.env(variable, value)).run(&ours(name))
+}
+
+#[test]
+fn one_variable_brings_the_drain_in_and_without_it_nothing_is_said() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    for name in ["tini", "docker-init", "dumb-init", "catatonit", "podman-init"] {
+        for mode in MODES {
+            let flags: &[&str] = if name == "tini" || name == "docker-init" { &["-s"] } else { &[] };
+            let plain = run(name, mode, flags, &[("SOFTSTOP_INSTANCE", "@x")]);
+            assert_eq!((plain.code, plain.err.as_str()), (143, ""), "{name}");
+            let drained = run(name, mode, flags, &[("SOFTSTOP_GRACE", "60s"), ("SOFTSTOP_DRAIN_SLEEP", "10ms")]);
+            assert_eq!(drained.code, 143, "{name}");
+            for line in ["softstop: stopping: SIGTERM", "1m00s grace", "softstop: drain: ", "exit code 143"] {
+                assert!(drained.err.contains(line), "{name}: {}", drained.err);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_programs_own_options_still_count() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let grace = ("SOFTSTOP_GRACE", "60s");
+    let mapped = run("tini", Mode::Pid1, &["-e", "143", "-w"], &[grace]);
+    assert_eq!(mapped.code, 0);
+    assert!(mapped.err.contains("not used, as softstop's settings are set: tini's -w"), "{}", mapped.err);
+    let quiet = run("tini", Mode::Pid1, &[], &[grace, ("TINI_VERBOSITY", "0")]);
+    assert_eq!((quiet.code, quiet.err.as_str()), (143, ""));
+    let misused = run("dumb-init", Mode::Pid1, &["-r", "x"], &[grace]);
+    assert!(misused.code == 1 && misused.err.starts_with("Usage: -r option"), "{}", misused.err);
+}
+
+#[test]
+fn softstop_config_runs_the_configuration() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = crate::support::Dir::new();
+    let file = dir.write(
+        "softstop.toml",
+        "[[process]]\nname = \"job\"\ncommand = [\"sh\", \"-c\", \"exit 7\"]\nrestart = \"never\"\n",
+    );
+    let outcome = run("tini", Mode::Pid1, &["-e", "7"], &[("SOFTSTOP_CONFIG", &file)]);
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    assert!(outcome.err.contains("not used, as softstop's settings are set: the program sh"), "{}", outcome.err);
+    // A softstop behind it takes them itself.
+    let behind = Case::new(Mode::Ordinary, ["-s", "--", crate::support::SOFTSTOP, "run"]).env("SOFTSTOP_CONFIG", &file);
+    let behind = behind.run(&ours("tini"));
+    assert!(behind.code == 7 && !behind.err.contains("not used"), "{behind:?}");
+}
