@@ -7,6 +7,9 @@
     reason = "readers run in threads and children are waited for: no reaper runs here"
 )]
 
+#[path = "support/pty.rs"]
+mod pty;
+
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Write};
@@ -36,7 +39,8 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// An ordinary pipe, as a container runtime gives it.
 fn plain_pipe() -> (File, OwnedFd) {
-    let (read, write) = nix::unistd::pipe().unwrap();
+    // Not for the children of the tests beside this one.
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     (File::from(read), write)
 }
 
@@ -404,7 +408,7 @@ fn the_end_is_bounded_when_a_survivor_writes_on_and_when_nobody_reads() {
 #[test]
 fn a_stopped_terminal_blocks_nothing_and_goes_on_later() {
     use nix::sys::termios::{FlowArg, tcflow};
-    let pty = nix::pty::openpty(None, None).unwrap();
+    let pty = pty::open();
     let before = fcntl(&pty.slave, FcntlArg::F_GETFL).unwrap();
     let sink = Sink::over(writer(&pty.slave), None);
     tcflow(&pty.slave, FlowArg::TCOOFF).unwrap();

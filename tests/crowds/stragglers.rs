@@ -264,10 +264,9 @@ fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
     running.wait_for("up");
     running.term().wait_for("sending SIGTERM (perl");
-    // The pause itself is the subject: from before the kill (2.75 s) to after the share's end (3 s).
-    std::thread::sleep(Duration::from_millis(2200));
+    // The pause itself is the subject: from before the kill (2.75 s), however late this thread is, to after the share's end (3 s).
     running.signal(libc::SIGSTOP);
-    std::thread::sleep(Duration::from_millis(1200));
+    std::thread::sleep(Duration::from_millis(3400));
     running.signal(libc::SIGCONT);
     let ended = running.wait(SOON);
     ended.expect_code(79).expect("1 left-over process: sending SIGKILL").expect("needed SIGKILL: left-over processes");

