@@ -126,9 +126,8 @@ fn an_image_from_scratch_is_enough() {
         let flags =
             ["--grace", "30s", "--output", "prefix", "--http", &http, "--", "/usr/bin/busybox", "sh", "-c", script];
         let mut running = faults::launch(&faults, Launch::new(flags)).start();
-        running.wait_for("up");
-        assert_eq!(status_of(port, "/readyz"), Some(200));
-        let ended = Proof::begin(&mut running).blind().stop(running, GRACE);
+        running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
+        let ended = Proof::begin(&mut running).blind().stop(running, AMPLE);
         ended.expect_code(6).expect("busybox | bye");
     }
 }

@@ -214,6 +214,11 @@ fn a_client_in_the_container_outlives_its_answer() {
     if !crate::support::may_enter_namespaces() {
         return;
     }
+    // It has a quarter of a second, in which a busy machine may not let it run.
+    assert!((0..10).any(|_| outlives_its_answer()));
+}
+
+fn outlives_its_answer() -> bool {
     let dir = Dir::new();
     let (path, left) = (dir.text("s.sock"), dir.path("left"));
     let mut running =
@@ -230,7 +235,7 @@ fn a_client_in_the_container_outlives_its_answer() {
     let mut entered = entered.spawn().unwrap();
     running.wait(Duration::from_secs(30)).expect_code(0);
     let _ = entered.wait();
-    assert_eq!(std::fs::read_to_string(left).unwrap_or_default(), "left");
+    std::fs::read_to_string(left).is_ok_and(|text| text == "left")
 }
 
 /// A program that was slow to execute: what tells of it is let go of, and later starts wait as long as ever.

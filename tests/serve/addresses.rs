@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output};
+use std::time::Instant;
 
 use crate::support::faults::{self, Fault};
 use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, may_enter_namespaces};
@@ -51,12 +52,14 @@ fn ask(running: &Running, address: &str, path: &str, agent: &str) -> Option<Stri
 
 #[track_caller]
 fn ready_at(running: &Running, address: &str) {
-    let answer = ask(running, address, "/readyz", "kube-probe/1.36");
-    assert!(
-        answer.as_deref().is_some_and(|a| a.starts_with("HTTP/1.1 200 ")),
-        "{address}: {answer:?}\n{}",
-        running.printed()
-    );
+    let limit = Instant::now() + SOON;
+    loop {
+        let answer = ask(running, address, "/readyz", "kube-probe/1.36");
+        if answer.as_deref().is_some_and(|a| a.starts_with("HTTP/1.1 200 ")) {
+            return;
+        }
+        assert!(Instant::now() < limit, "{address}: {answer:?}\n{}", running.printed());
+    }
 }
 
 /// `softstop probe` as an exec probe runs it.

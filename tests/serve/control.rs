@@ -130,10 +130,18 @@ fn stop_waits_for_the_end_and_is_told_of_it_before() {
     if !crate::support::may_enter_namespaces() {
         return;
     }
-    let running = up(&["--grace", "30s"], &["exit-on:TERM:5:300", "say:up", "wait"]);
-    let told = exec(&running, &["stop"]).expect(0, "exit code 5");
-    assert!(told.err.contains("stopping: SIGTERM"), "no progress was shown: {told:?}");
-    running.wait(GRACE).expect_code(5).expect("softstop stop by uid 0");
+    for _ in 0..10 {
+        let running = up(&["--grace", "30s"], &["exit-on:TERM:5:300", "say:up", "wait"]);
+        let told = exec(&running, &["stop"]);
+        running.wait(GRACE).expect_code(5).expect("softstop stop by uid 0");
+        // It has a quarter of a second to leave, in which a busy machine may not let it run.
+        if !matches!(told.code, None | Some(137)) {
+            let told = told.expect(0, "exit code 5");
+            assert!(told.err.contains("stopping: SIGTERM"), "no progress was shown: {told:?}");
+            return;
+        }
+    }
+    panic!("it was killed each time");
 }
 
 #[test]
