@@ -18,21 +18,21 @@ use crate::console::{print, say, usage_error};
 use crate::loading::{load_using, place};
 
 pub fn check(args: &Check) -> u8 {
-    match &args.pod {
+    match &args.how.pod {
         Some(manifest) => pod::run(args, manifest),
         None => config(args),
     }
 }
 
 fn config(args: &Check) -> u8 {
-    let here = (args.here || is_the_image(&place(&args.file))).then_some(&here::Machine as &dyn Here);
+    let here = (args.how.here || is_the_image(&place(&args.file))).then_some(&here::Machine as &dyn Here);
     let read = load_using(&args.file, None, &|name| std::env::var(name).ok(), here);
-    if args.json {
+    if args.how.json {
         let name = place(&args.file).display().to_string();
         let list = read.as_ref().map_or_else(|problems| problems.list.clone(), |(_, warnings)| warnings.clone());
         print(&format!("{}\n", Report::of_config(list).json(&name)));
         return match read {
-            Ok((_, warnings)) if args.strict && !warnings.is_empty() => exit::FAILED,
+            Ok((_, warnings)) if args.how.strict && !warnings.is_empty() => exit::FAILED,
             Ok(_) => exit::OK,
             Err(_) => exit::CONFIG,
         };
@@ -50,7 +50,7 @@ fn config(args: &Check) -> u8 {
                 count(config.drain.len(), "drain step", "drain steps"),
                 humantime::format_duration(config.grace),
             ));
-            if args.strict && !warnings.is_empty() { exit::FAILED } else { exit::OK }
+            if args.how.strict && !warnings.is_empty() { exit::FAILED } else { exit::OK }
         }
         Err(problems) => {
             say(&problems.to_string());
@@ -66,7 +66,7 @@ fn is_the_image(config: &Path) -> bool {
 }
 
 pub fn manifest(args: &Manifest) -> u8 {
-    if !args.args.is_empty() {
+    if !args.how.args.is_empty() {
         return of_wrapper(args);
     }
     let used = RefCell::new(Variables::new());
@@ -93,13 +93,13 @@ pub fn manifest(args: &Manifest) -> u8 {
 }
 
 fn kind(args: &Manifest) -> Kind {
-    args.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec)
+    args.how.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec)
 }
 
 /// Of what is typed alone: a variable of this shell is none of the pod's.
 fn of_wrapper(args: &Manifest) -> u8 {
-    let dashes = args.args.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-"));
-    let words = dashes.then(|| OsString::from("--")).into_iter().chain(args.args.iter().cloned());
+    let dashes = args.how.args.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-"));
+    let words = dashes.then(|| OsString::from("--")).into_iter().chain(args.how.args.iter().cloned());
     let all: Vec<OsString> = std::iter::once(OsString::from("softstop")).chain(words).collect();
     let settings = match reading::read_with(&all, &|_| None) {
         Ok(Cli { command: None, wrapper }) => wrapper.config(Platform::Kubernetes),
@@ -136,12 +136,12 @@ mod pod {
 mod pod {
     use std::io::{self, Read};
 
-    use softstop::cli::pod::{Found, interpret};
+    use softstop::cli::pod::{Found, interpret, options};
     use softstop::config::check;
     use softstop::config::problem::Problems;
+    use softstop::pod::check as held;
     use softstop::pod::finding::Report;
     use softstop::pod::yaml::MAX_BYTES;
-    use softstop::pod::{Options, check as held};
     use softstop::runtime;
 
     use super::{Check, Path, exit, place, print, say};
@@ -177,7 +177,7 @@ mod pod {
         };
         let config = bytes.as_deref().map(|bytes| check::decode(bytes, &file)).transpose()?;
         let found = config.map(|text| Found { name: &file, text, named });
-        let options = Options { container: args.container.as_deref(), run: config.is_some() };
+        let options = options(args.how.container.as_deref(), config.is_some());
         held(manifest, name, &options, &|start| interpret(start, found.as_ref()))
             .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })
     }
@@ -200,7 +200,7 @@ mod pod {
     }
 
     fn said(args: &Check, report: &Report, name: &str) -> u8 {
-        if args.json {
+        if args.how.json {
             print(&format!("{}\n", report.json(name)));
         } else {
             for finding in &report.findings {
@@ -213,7 +213,7 @@ mod pod {
             (0, _) if !report.unread.is_empty() => exit::UNREAD,
             (0, 0) => exit::OK,
             (0, _) => {
-                if args.strict {
+                if args.how.strict {
                     exit::FAILED
                 } else {
                     exit::OK

@@ -35,26 +35,6 @@ impl std::fmt::Display for Sender {
     }
 }
 
-/// What can be ordered over the control socket. Processes by name: the machine says which there are.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub enum Order {
-    /// Begin the stop with its drain, and let the processes go on after it until a stop is requested. `wait`: answer when
-    /// the drain is over.
-    Drain { wait: bool },
-    /// Stop. `wait`: answer at the end.
-    Stop { wait: bool },
-    /// Answer `/readyz` as the processes deserve again.
-    Ready,
-    /// Fail `/readyz` until `Ready`.
-    Unready,
-    /// Stop a process by its ladder and start it again; start it when it does not run.
-    Restart { process: String },
-    /// Start a process that does not run.
-    Start { process: String },
-    /// Send a process a signal.
-    Signal { process: String, signal: Signal },
-}
-
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Exit {

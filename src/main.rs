@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use console::{in_usage, print, say, usage_error};
 use loading::{load, place, source};
@@ -23,10 +24,12 @@ use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
 use softstop::control::protocol::Request;
 use softstop::drop_in::names::{self, Called};
-use softstop::lifecycle::event::Order;
 use softstop::runtime::refusal;
 use softstop::sys::signals::Early;
 use softstop::{drop_in, exit, probe, runtime, variables};
+
+/// What a probe of `softstop probe` has, unless it says otherwise.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 softstop::entry!(program);
 
@@ -68,28 +71,20 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             checking::manifest(&args)
         }
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
-        Some(Command::Drain(a)) => order(&a.instance, Order::Drain { wait: !a.no_wait }, early),
-        Some(Command::Stop { name: Some(name), .. }) => usage_error(&format!(
-            "softstop stop ends everything; for {name} alone there are softstop restart {name} and softstop signal {name} TERM"
-        )),
-        Some(Command::Stop { waiting: a, name: None }) => order(&a.instance, Order::Stop { wait: !a.no_wait }, early),
-        Some(Command::Ready(instance)) => order(&instance, Order::Ready, early),
-        Some(Command::Unready(instance)) => order(&instance, Order::Unready, early),
-        Some(Command::Restart(a)) => order(&a.instance, Order::Restart { process: a.name }, early),
-        Some(Command::Start(a)) => order(&a.instance, Order::Start { process: a.name }, early),
-        Some(Command::Signal { name: process, signal, instance }) => {
-            order(&instance, Order::Signal { process, signal }, early)
-        }
+        Some(Command::Order { order, instance }) => ask(&instance, Request::Order(order), false, early),
+        Some(Command::NotOfOne(why)) => usage_error(&why),
         Some(Command::Probe(a)) => {
             early.restore();
-            probe::run(&a.target, a.timeout, || {
+            let Some(target) = a.how.target else { return exit::USAGE };
+            probe::run(&target, a.how.timeout.unwrap_or(PROBE_TIMEOUT), || {
                 let Whereabouts { meant, http, .. } = whereabouts(&a.instance, true);
-                probe::Own { meant, http: a.http.or(http) }
+                probe::Own { meant, http: a.how.http.or(http) }
             })
         }
-        Some(Command::WaitFile { gone, contains, path }) => {
+        Some(Command::WaitFile(its)) => {
             early.restore();
-            runtime::waits::file::look(&WaitFile { path, exists: !gone, contains })
+            let path = its.path.unwrap_or_default();
+            runtime::waits::file::look(&WaitFile { path, exists: !its.gone, contains: its.contains })
         }
     }
 }
@@ -143,10 +138,6 @@ fn refuse(typed: &[OsString], configured: Option<String>, code: u8, text: &str) 
         refusal::record(Some(place.as_path()).filter(|p| !p.as_os_str().is_empty()), code, text);
     }
     code
-}
-
-fn order(instance: &Instance, order: Order, early: Early) -> u8 {
-    ask(instance, Request::Order(order), false, early)
 }
 
 /// A client's whole life.

@@ -1,10 +1,10 @@
 //! A Kubernetes manifest's bytes: read within bounds and held against what softstop would make of it; every finding has a place
 //! inside the text, a reason and a fix, and nothing in it moves a cursor. A line `#! run` in front says that a configuration is at hand.
 
-use softstop::cli::pod::{Found, interpret};
+use softstop::cli::pod::{Found, interpret, options};
 use softstop::config::problem::Place;
+use softstop::pod::check;
 use softstop::pod::finding::Finding;
-use softstop::pod::{Options, check};
 
 const CONFIG: &str = "grace = '30s'\n[http]\nlisten = ':9180'\n[control]\nsocket = '/run/s'\n[[process]]\nname = 'web'\ncommand = ['web']\nuser = 'web'\n";
 
@@ -12,7 +12,7 @@ pub fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let run = text.starts_with("#! run");
     let found = run.then_some(Found { name: "softstop.toml", text: CONFIG, named: true });
-    let options = Options { container: None, run };
+    let options = options(None, run);
     match check(&text, "fuzz.yaml", &options, &|start| interpret(start, found.as_ref())) {
         Ok(report) => {
             let told = report.errors() > 0 || !report.unread.is_empty();

@@ -13,7 +13,7 @@ pub fn target(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let args = ["softstop".into(), format!("--readiness={text}").into(), "--".into(), "app".into()];
     let Ok(cli) = reading::read(&args) else { return };
-    match cli.wrapper.readiness.expect("the flag was given") {
+    match cli.wrapper.own.readiness.expect("the flag was given") {
         Handler::Http(call) => {
             assert!(call.port > 0 && !call.host.is_empty() && call.path.starts_with('/'), "{call:?}");
             let _addresses = local_addresses(&call.host, call.port);

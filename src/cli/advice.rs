@@ -3,10 +3,11 @@
 
 use std::ffi::OsString;
 
-use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Cli;
+use super::declare::Group;
+use super::flags::Own;
+use super::grammar::grammar;
 use crate::config::secrets;
 use crate::nearest::nearest;
 use crate::text;
@@ -60,28 +61,12 @@ const FLAGS: &[(&str, &str)] = &[
     ("--workdir", "it stays where it was started; a configuration has working_dir for each process"),
 ];
 
-/// What the flags of the wrapper alone are in a configuration.
-const IN_THE_FILE: &[(&str, &str)] = &[
-    ("stop-signal", "write stop = \"SIGQUIT\" for the process"),
-    ("signal-to", "write signal_to = \"group\" for the process"),
-    ("group", "write signal_to = \"group\" for the process"),
-    ("drain", "write a step [[drain]] with wait_idle = { port = 8080 }"),
-    ("drain-timeout", "write timeout = \"20s\" for the step [[drain]]"),
-    ("prestop", "write [http.prestop] with from, token or token_file"),
-    ("diagnose", "write diagnose = \"SIGQUIT\" for the process"),
-    ("drain-sleep", "write a step [[drain]] with sleep = \"5s\""),
-    ("startup", "write [process.startup] below the process"),
-    ("readiness", "write [process.readiness] below the process"),
-    ("liveness", "write [process.liveness] below the process"),
-    ("output", "write output = \"prefix\" for the process"),
-];
-
 /// So many characters of a command line are shown.
 const SHOWN: usize = 200;
 
 /// `softstop --grace 5s run` as `softstop run --grace 5s`. `None`: no command stands behind flags.
 pub(super) fn command_first(args: &[OsString]) -> Option<Vec<OsString>> {
-    let root = Cli::command();
+    let root = grammar();
     let at = position(&root, args.get(1..)?)? + 1;
     root.find_subcommand(args.get(at)?).filter(|_| at > 1)?;
     let (before, behind) = (args.get(1..at)?, args.get(at + 1..)?);
@@ -137,7 +122,7 @@ pub(super) fn line(words: &[OsString]) -> String {
 
 /// What is said instead of clap's words, where more is known than clap knows.
 pub(super) fn instead(error: &clap::Error, typed: &[OsString]) -> Option<String> {
-    let root = Cli::command();
+    let root = grammar();
     let here = typed.first().and_then(|first| root.find_subcommand(first));
     let behind_help = typed.first().is_some_and(|first| first == "help");
     let lines = match error.kind() {
@@ -198,7 +183,8 @@ fn flag(root: &clap::Command, here: Option<&clap::Command>, typed: &str) -> Vec<
     if let Some(arg) = wrappers {
         let name = arg.get_long().unwrap_or_default();
         return vec![if current.get_name() == "run" {
-            let words = of_table(IN_THE_FILE, name).unwrap_or("it has a key of its own");
+            let row = Own::ROWS.iter().find(|row| row.flag.long == name);
+            let words = row.map(|row| row.flag.in_file).unwrap_or_default();
             format!("{flag} is a flag of the wrapper: in the configuration {words}")
         } else {
             let run = if owners.contains(&"run") { " and softstop run" } else { "" };

@@ -107,7 +107,7 @@ impl Wrapper {
     /// # Errors
     /// One line, without a token.
     pub(super) fn prestop(&self) -> Result<Option<PreStop>, String> {
-        let guard = self.prestop.as_ref().map(|hidden| guard(&hidden.0)).transpose()?;
+        let guard = self.own.prestop.as_ref().map(|hidden| guard(&hidden.0)).transpose()?;
         if guard.is_some() && self.common.http.is_none() {
             return Err("--prestop without --http: nothing listens that could answer it; add --http 9180".into());
         }
@@ -120,8 +120,8 @@ impl Wrapper {
     /// When flags contradict each other; one line.
     pub(super) fn drain_steps(&self, grace: Duration, platform: Platform) -> Result<Vec<Step>, String> {
         let step = |task| vec![Step { tasks: vec![task], reserve: None, essential: false, when: When::Requested }];
-        if self.drain.is_empty() {
-            return match (self.drain_sleep, self.drain_timeout) {
+        if self.own.drain.is_empty() {
+            return match (self.own.drain_sleep, self.own.drain_timeout) {
                 (_, Some(_)) => {
                     Err("--drain-timeout without --drain: there is nothing to wait for; add --drain auto".into())
                 }
@@ -133,21 +133,21 @@ impl Wrapper {
             };
         }
         let mut ports: Vec<u16> =
-            self.drain.iter().filter_map(|p| if let Ports::One(port) = p { Some(*port) } else { None }).collect();
+            self.own.drain.iter().filter_map(|p| if let Ports::One(port) = p { Some(*port) } else { None }).collect();
         ports.sort_unstable();
         ports.dedup();
-        let unstated = self.common.grace.is_none() && self.drain_sleep.is_none();
+        let unstated = self.common.grace.is_none() && self.own.drain_sleep.is_none();
         let longest = if unstated { platform.longest_drain() } else { None };
-        let timeout = self.drain_timeout.or(longest);
+        let timeout = self.own.drain_timeout.or(longest);
         let most = timeout.unwrap_or(grace);
         let quiet = DEFAULT_QUIET.min(grace / QUIET);
-        let minimum = self.drain_sleep.unwrap_or_else(|| platform.lag().min(grace / MINIMUM).min(most));
-        let listening = self.drain.contains(&Ports::Auto);
+        let minimum = self.own.drain_sleep.unwrap_or_else(|| platform.lag().min(grace / MINIMUM).min(most));
+        let listening = self.own.drain.contains(&Ports::Auto);
         let idle = WaitIdle { listening, quiet, minimum, ..WaitIdle::on(ports) };
         if idle.least() > most {
             return Err(format!(
                 "{} ({}) is less than the least that the wait of --drain takes ({}): it can never succeed",
-                if self.drain_timeout.is_some() { "--drain-timeout" } else { "the grace" },
+                if self.own.drain_timeout.is_some() { "--drain-timeout" } else { "the grace" },
                 humantime::format_duration(most),
                 humantime::format_duration(idle.least())
             ));
@@ -158,14 +158,15 @@ impl Wrapper {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use std::ffi::OsString;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::cli::reading;
 
     fn steps(platform: Platform, flags: &[&str]) -> Result<Vec<Step>, String> {
-        let all = ["softstop"].iter().chain(flags).chain(&["--", "/bin/app"]);
-        Cli::try_parse_from(all).unwrap().wrapper.config(platform).map(|config| config.drain)
+        let all = ["softstop"].iter().chain(flags).chain(&["--", "/bin/app"]).map(OsString::from);
+        let all: Vec<OsString> = all.collect();
+        reading::read(&all).unwrap().wrapper.config(platform).map(|config| config.drain)
     }
 
     /// Least, quiet, most.

@@ -4,12 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-
+use super::declare::{Form, Place, bytes, flags, given, path, word};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
-use super::values::{
-    any_path, control, duration, grace, listen, remap, rung, stop_on, straggler_signal, target, timeout, words,
-};
+use super::values::{byte, control, duration, grace, listen, remap, rung, stop_on, straggler_signal, target, timeout};
 use crate::config::listen::Listen;
 use crate::config::{Control, Diagnose, Handler, Rung};
 use crate::signal::Signal;
@@ -22,164 +19,289 @@ const CONTROL: &str = "Control socket";
 const EXIT: &str = "Exit code";
 const ACCOUNT: &str = "Output, log and report";
 
-/// What `run` and the wrapper have in common; for `run` it wins over the file.
-#[derive(Args, Debug, Default)]
-pub struct Common {
-    /// The whole budget of a stop: the pod's terminationGracePeriodSeconds
-    /// [default: 30s]
-    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_GRACE", value_parser = grace)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub grace: Option<Duration>,
-    /// The budget's last slice, for SIGKILL and the report
-    /// [default: 1s, or a quarter of the grace when that is less]
-    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_KILL_RESERVE", value_parser = duration)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub kill_reserve: Option<Duration>,
-    /// The signals that ask for a stop, with commas between them [default: SIGTERM, SIGINT and,
-    /// from outside, SIGQUIT and the program's own stop signal]
-    #[arg(long, value_name = "SIGNALS", env = "SOFTSTOP_STOP_ON", value_delimiter = ',', value_parser = stop_on)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub stop_on: Option<Vec<Signal>>,
-    /// What it leaves behind may end by itself for so long before it is signalled: jobs of a cron
-    /// daemon, ssh sessions
-    /// [default: 0s]
-    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_STRAGGLERS_WAIT", value_parser = duration)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub stragglers_wait: Option<Duration>,
-    /// The signal that it gets then; what is in its group, the process's own first stop signal
-    /// [default: SIGTERM]
-    #[arg(long, value_name = "SIGNAL", env = "SOFTSTOP_STRAGGLERS_SIGNAL", value_parser = straggler_signal)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub stragglers_signal: Option<Signal>,
-    /// SIGKILL follows so long after that signal
-    /// [default: all the time there is]
-    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_STRAGGLERS_TIMEOUT", value_parser = duration)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub stragglers_timeout: Option<Duration>,
-    /// The same where nobody asked for the stop: the process has ended by itself
-    /// [default: 3s]
-    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_STRAGGLERS_TIMEOUT_WHEN_ENDED", value_parser = duration)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub stragglers_timeout_when_ended: Option<Duration>,
-    /// Which other signals are passed on: all, or (caught) only those that the process catches
-    /// or that would not end it [default: all; softstop run: caught]
-    #[arg(long, value_name = "WHICH", env = "SOFTSTOP_FORWARD", value_parser = words(&["all", "caught"]))]
-    #[arg(help_heading = SIGNALS, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
-    pub forward: Option<String>,
-    /// Serve /startupz /readyz /livez /healthz /status /metrics here: PORT or :PORT for every
-    /// address, IPv4 and IPv6; else ADDRESS:PORT
-    /// [default: nothing listens]
-    #[arg(long, value_name = "LISTEN", env = "SOFTSTOP_HTTP", value_parser = listen)]
-    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
-    pub http: Option<Listen>,
-    /// Where status is asked and orders are taken: a path, @name for an abstract address, or off
-    /// [default: an abstract address that softstop status finds]
-    #[arg(long, value_name = "SOCKET", env = "SOFTSTOP_CONTROL", value_parser = control)]
-    #[arg(help_heading = CONTROL, hide_env_values = true, verbatim_doc_comment)]
-    pub control: Option<Control>,
-    /// The least important line of softstop's own log: error, warn, info or debug
-    /// [default: info]
-    #[arg(long, value_name = "LEVEL", env = "SOFTSTOP_LOG_LEVEL", value_parser = words(&["error", "warn", "info", "debug"]))]
-    #[arg(help_heading = ACCOUNT, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
-    pub log_level: Option<String>,
-    /// softstop's own log as text or json [default: text]
-    #[arg(long, value_name = "FORMAT", env = "SOFTSTOP_LOG_FORMAT", value_parser = words(&["text", "json"]))]
-    #[arg(help_heading = ACCOUNT, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
-    pub log_format: Option<String>,
-    /// Exit with TO where the main process's code is FROM, e.g. 143=0; =0 may be left out.
-    /// Several with commas, or the flag several times
-    #[arg(short = 'e', long = "exit-code", value_name = "FROM=TO", env = "SOFTSTOP_EXIT_CODE_MAP", value_delimiter = ',', value_parser = remap)]
-    #[arg(help_heading = EXIT, hide_env_values = true, verbatim_doc_comment)]
-    pub exit_codes: Vec<(u8, u8)>,
-    /// Exit with N when the stop needed SIGKILL, whatever the main process's code is
-    /// [default: that code]
-    #[arg(long, value_name = "N", env = "SOFTSTOP_FORCED_EXIT_CODE")]
-    #[arg(help_heading = EXIT, hide_env_values = true, verbatim_doc_comment)]
-    pub forced_exit_code: Option<u8>,
-    /// Write the account of the run here at exit, as JSON
-    #[arg(long, value_name = "FILE", env = "SOFTSTOP_REPORT")]
-    #[arg(help_heading = ACCOUNT, hide_env_values = true)]
-    pub report: Option<PathBuf>,
-    /// Write the verdict here, if the file exists
-    /// [default: /dev/termination-log]
-    #[arg(long, value_name = "FILE", env = "SOFTSTOP_TERMINATION_LOG", value_parser = any_path())]
-    #[arg(help_heading = ACCOUNT, hide_env_values = true, verbatim_doc_comment)]
-    pub termination_log: Option<PathBuf>,
-    /// Have the kernel send softstop this signal when its parent dies
-    /// [default: none]
-    #[arg(short = 'p', long, value_name = "SIGNAL", env = "SOFTSTOP_PARENT_DEATH_SIGNAL", value_parser = Signal::parse)]
-    #[arg(help_heading = SIGNALS, hide_env_values = true, verbatim_doc_comment)]
-    pub parent_death_signal: Option<Signal>,
+flags! {
+    /// What `run` and the wrapper have in common; for `run` it wins over the file.
+    pub struct Common {
+        /// The whole budget of a stop: the pod's terminationGracePeriodSeconds
+        /// [default: 30s]
+        grace: Option<Duration> = grace { value: "DURATION", variable: "SOFTSTOP_GRACE", heading: Some(STOP) } page {
+            default: "`30s`",
+            meaning: "The whole budget of a stop: the pod's `terminationGracePeriodSeconds`.",
+        };
+        /// The budget's last slice, for SIGKILL and the report
+        /// [default: 1s, or a quarter of the grace when that is less]
+        kill_reserve: Option<Duration> = duration {
+            value: "DURATION", variable: "SOFTSTOP_KILL_RESERVE", heading: Some(STOP),
+        } page {
+            default: "`1s`, or a quarter of the grace when that is less",
+            meaning: "The budget's last slice: SIGKILL, reaping, the report.",
+        };
+        /// The signals that ask for a stop, with commas between them [default: SIGTERM, SIGINT and,
+        /// from outside, SIGQUIT and the program's own stop signal]
+        stop_on: Vec<Signal> = stop_on {
+            value: "SIGNALS", variable: "SOFTSTOP_STOP_ON", heading: Some(STOP), commas: true,
+        } page {
+            default: "SIGTERM, SIGINT and, [from outside](signals.md#what-each-does), SIGQUIT and the program's own stop \
+                signal",
+            meaning: "The signals that ask for a stop, and no others do. `--stop-on TERM,SIGRTMIN+3`",
+        };
+        /// What it leaves behind may end by itself for so long before it is signalled: jobs of a cron
+        /// daemon, ssh sessions
+        /// [default: 0s]
+        stragglers_wait: Option<Duration> = duration {
+            value: "DURATION", variable: "SOFTSTOP_STRAGGLERS_WAIT", heading: Some(STOP),
+        } page {
+            default: "`0s`",
+            meaning: "What the program [leaves behind](stop.md#stragglers) may end by itself for so long before it is \
+                signalled: jobs of a cron daemon, ssh sessions.",
+        };
+        /// The signal that it gets then; what is in its group, the process's own first stop signal
+        /// [default: SIGTERM]
+        stragglers_signal: Option<Signal> = straggler_signal {
+            value: "SIGNAL", variable: "SOFTSTOP_STRAGGLERS_SIGNAL", heading: Some(STOP),
+        } page {
+            default: "the program's first stop signal for its group, SIGTERM for others",
+            meaning: "The signal that it gets then.",
+        };
+        /// SIGKILL follows so long after that signal
+        /// [default: all the time there is]
+        stragglers_timeout: Option<Duration> = duration {
+            value: "DURATION", variable: "SOFTSTOP_STRAGGLERS_TIMEOUT", heading: Some(STOP),
+        } page {
+            default: "all the time there is",
+            meaning: "SIGKILL follows so long after that signal.",
+        };
+        /// The same where nobody asked for the stop: the process has ended by itself
+        /// [default: 3s]
+        stragglers_timeout_when_ended: Option<Duration> = duration {
+            value: "DURATION", variable: "SOFTSTOP_STRAGGLERS_TIMEOUT_WHEN_ENDED", heading: Some(STOP),
+        } page {
+            default: "`3s`",
+            meaning: "The same where nobody asked for the stop: the program has ended by itself.",
+        };
+        /// Which other signals are passed on: all, or (caught) only those that the process catches
+        /// or that would not end it [default: all; softstop run: caught]
+        forward: Option<String> = word {
+            value: "WHICH", variable: "SOFTSTOP_FORWARD", heading: Some(SIGNALS), form: Form::Words(&["all", "caught"]),
+        } page {
+            default: "`all`; `run`: `caught`",
+            meaning: "Which other signals are passed on: `all`, or `caught`, [no signal that would end a process which \
+                does not catch it](signals.md#held-back-forward--caught).",
+        };
+        /// Serve /startupz /readyz /livez /healthz /status /metrics here: PORT or :PORT for every
+        /// address, IPv4 and IPv6; else ADDRESS:PORT
+        /// [default: nothing listens]
+        http: Option<Listen> = listen { value: "LISTEN", variable: "SOFTSTOP_HTTP", heading: Some(PROBES) } page {
+            default: "nothing listens",
+            meaning: "Where the [endpoints](endpoints.md) are served: `9180` and `:9180` are every address, [IPv4 and \
+                IPv6](endpoints.md#addresses); `0.0.0.0:9180` is IPv4 alone, `localhost:9180` 127.0.0.1.",
+        };
+        /// Where status is asked and orders are taken: a path, @name for an abstract address, or off
+        /// [default: an abstract address that softstop status finds]
+        control: Option<Control> = control {
+            value: "SOCKET", variable: "SOFTSTOP_CONTROL", heading: Some(CONTROL),
+        } page {
+            default: "an abstract address that clients find",
+            meaning: "Where [orders](control.md) are taken: a path, `@name` for an abstract address, or `off`. For a \
+                client: where to give them.",
+        };
+        /// The least important line of softstop's own log: error, warn, info or debug
+        /// [default: info]
+        log_level: Option<String> = word {
+            value: "LEVEL", variable: "SOFTSTOP_LOG_LEVEL", heading: Some(ACCOUNT), form: Form::Words(&["error", "warn", "info", "debug"]),
+        } page {
+            default: "`info`",
+            meaning: "`error`, `warn`, `info` or `debug`.",
+        };
+        /// softstop's own log as text or json [default: text]
+        log_format: Option<String> = word {
+            value: "FORMAT", variable: "SOFTSTOP_LOG_FORMAT", heading: Some(ACCOUNT), form: Form::Words(&["text", "json"]),
+        } page {
+            default: "`text`",
+            meaning: "`text`, or `json`: an object a line.",
+        };
+        /// Exit with TO where the main process's code is FROM, e.g. 143=0; =0 may be left out.
+        /// Several with commas, or the flag several times
+        exit_codes: Vec<(u8, u8)> = remap {
+            long: "exit-code", short: Some('e'), value: "FROM=TO", variable: "SOFTSTOP_EXIT_CODE_MAP", heading: Some(EXIT), commas: true,
+        } page {
+            default: "none",
+            meaning: "[Remaps](exit-codes.md#remapping) the main process's code: `-e 143=0`, short `-e 143`; several with \
+                commas or with several flags.",
+        };
+        /// Exit with N when the stop needed SIGKILL, whatever the main process's code is
+        /// [default: that code]
+        forced_exit_code: Option<u8> = byte {
+            value: "N", variable: "SOFTSTOP_FORCED_EXIT_CODE", heading: Some(EXIT),
+        } page {
+            default: "none",
+            meaning: "What softstop exits with when the stop needed SIGKILL.",
+        };
+        /// Write the account of the run here at exit, as JSON
+        report: Option<PathBuf> = path {
+            value: "FILE", variable: "SOFTSTOP_REPORT", heading: Some(ACCOUNT), form: Form::Path,
+        } page {
+            default: "none",
+            meaning: "Where the [account](stop.md#the-account) is written at exit, as JSON.",
+        };
+        /// Write the verdict here, if the file exists
+        /// [default: /dev/termination-log]
+        termination_log: Option<PathBuf> = path {
+            value: "FILE", variable: "SOFTSTOP_TERMINATION_LOG", heading: Some(ACCOUNT), form: Form::Any,
+        } page {
+            default: "`/dev/termination-log`",
+            meaning: "Where the verdict is written, if the file exists. Empty: nowhere.",
+        };
+        /// Have the kernel send softstop this signal when its parent dies
+        /// [default: none]
+        parent_death_signal: Option<Signal> = Signal::parse {
+            short: Some('p'), value: "SIGNAL", variable: "SOFTSTOP_PARENT_DEATH_SIGNAL", heading: Some(SIGNALS),
+        } page {
+            default: "none",
+            meaning: "What the kernel sends softstop when its parent dies: `-p TERM`.",
+        };
+    }
 }
 
-#[derive(Args, Debug)]
+flags! {
+    /// What the wrapper alone has: `run` has its file for that.
+    pub struct Own {
+        /// How the process is stopped: signals with waits between them, e.g. SIGQUIT:20s,SIGTERM:3s;
+        /// SIGKILL follows the last
+        /// [default: the stop signal that softstop got]
+        stop_signal: Vec<Rung> = rung {
+            short: Some('s'), value: "LADDER", variable: "SOFTSTOP_STOP_SIGNAL", heading: Some(STOP), commas: true,
+            in_file: "write stop = \"SIGQUIT\" for the process",
+        } page {
+            default: "the stop signal that softstop got",
+            meaning: "How the program is stopped: signals with the time before the next, SIGKILL after the last. `-s \
+                QUIT:20s,TERM:3s`; the last may have all the time there is: `-s QUIT`",
+        };
+        /// Send signals to the process alone or to its whole process group
+        /// [default: process]
+        signal_to: Option<String> = word {
+            value: "WHOM", variable: "SOFTSTOP_SIGNAL_TO", heading: Some(SIGNALS), form: Form::Words(&["process", "group"]),
+            in_file: "write signal_to = \"group\" for the process",
+        } page {
+            default: "`process`",
+            meaning: "`process`, or `group`: [its whole process group](signals.md#one-process-or-its-group).",
+        };
+        /// Short for --signal-to group
+        group: bool = given {
+            long: "group", short: Some('g'), heading: Some(SIGNALS), conflicts: Some("signal_to"),
+            in_file: "write signal_to = \"group\" for the process",
+        } page {
+            meaning: "Short for `--signal-to group`.",
+        };
+        /// At a stop request, answer 503 on /readyz and tell the process only when no client comes
+        /// any more and no connection is active: on the TCP ports that it listens on (auto), or on
+        /// these, with commas between them [default: it is told at once]
+        drain: Vec<Ports> = ports {
+            value: "PORTS", variable: "SOFTSTOP_DRAIN", heading: Some(STOP), commas: true,
+            in_file: "write a step [[drain]] with wait_idle = { port = 8080 }",
+        } page {
+            default: "the program is told at once",
+            meaning: "At a stop request `/readyz` turns 503, and the program is told only when no client comes any more \
+                and no connection is active: [`wait_idle`](configuration.md#wait_idle) on the TCP ports that it and \
+                its children listen on (`auto`), or on these: `8080,8443`. [More](stop.md#whatever-listens).",
+        };
+        /// At a stop request, answer 503 on /readyz and wait this long before the process is told to
+        /// stop; with --drain, at least this long [default: 0s; with --drain in Kubernetes and ECS
+        /// 5s, or a third of the grace if that is less]
+        drain_sleep: Option<Duration> = duration {
+            value: "DURATION", variable: "SOFTSTOP_DRAIN_SLEEP", heading: Some(STOP),
+            in_file: "write a step [[drain]] with sleep = \"5s\"",
+        } page {
+            default: "none; with `--drain` in Kubernetes and ECS `5s`, or a third of the grace if that is less",
+            meaning: "At a stop request `/readyz` turns 503, and the program is told only so much later: the time the load \
+                balancers need. With `--drain`, the least that its wait takes where something listens.",
+        };
+        /// The wait of --drain takes no longer than this [default: what the grace leaves to it; 6s
+        /// where neither the grace nor the platform is known]
+        drain_timeout: Option<Duration> = timeout {
+            value: "DURATION", variable: "SOFTSTOP_DRAIN_TIMEOUT", heading: Some(STOP),
+            in_file: "write timeout = \"20s\" for the step [[drain]]",
+        } page {
+            default: "what the grace leaves to a drain; `6s` where neither the grace nor the platform is known",
+            meaning: "The most that the wait of `--drain` takes.",
+        };
+        /// Let a preStop hook over HTTP begin the stop, by GET /prestop: from these networks, with
+        /// token:TEXT, or with token-file:FILE; several with commas, and all must hold. Needs --http
+        /// [default: nobody; softstop drain as an exec hook needs nothing]
+        prestop: Option<Hidden> = hidden {
+            value: "GUARD", variable: "SOFTSTOP_PRESTOP", heading: Some(STOP),
+            in_file: "write [http.prestop] with from, token or token_file",
+        } page {
+            default: "none",
+            meaning: "Who may call [`GET /prestop`](control.md#as-a-prestop-hook-over-http), a preStop hook of the kind \
+                httpGet: networks (`10.244.0.0/16`), `token:TEXT` or `token-file:FILE`, several with commas, and all \
+                must hold. Needs `--http`. The hook `softstop drain` needs neither.",
+        };
+        /// Before SIGKILL, send this and wait a moment for what the process writes upon it: SIGQUIT
+        /// for the thread dump of a JVM or a Go program, SIGQUIT:3s with the time for it (1s)
+        /// [default: none]
+        diagnose: Option<Diagnose> = diagnose {
+            value: "SIGNAL", variable: "SOFTSTOP_DIAGNOSE", heading: Some(STOP),
+            in_file: "write diagnose = \"SIGQUIT\" for the process",
+        } page {
+            default: "none",
+            meaning: "Before SIGKILL the program is asked [what it is doing](diagnosis.md#a-thread-dump): `QUIT` for a JVM \
+                or a Go program, `QUIT:3s` with the time for it (1s).",
+        };
+        /// The process has started once this answers: http://HOST:PORT/PATH, tcp:PORT or
+        /// tcp://HOST:PORT; asked every second, for five minutes
+        startup: Option<Handler> = target {
+            value: "TARGET", variable: "SOFTSTOP_STARTUP", heading: Some(PROBES),
+            in_file: "write [process.startup] below the process",
+        } page {
+            default: "none",
+            meaning: "The program has started once this answers; asked every second, and more often [until it first \
+                does](configuration.md#until-the-first-success). After five minutes it is given up.",
+        };
+        /// The process is ready while this answers (a target as for --startup), asked every 5s
+        /// [default: once it has started]
+        readiness: Option<Handler> = target {
+            value: "TARGET", variable: "SOFTSTOP_READINESS", heading: Some(PROBES),
+            in_file: "write [process.readiness] below the process",
+        } page {
+            default: "ready once started",
+            meaning: "The program is ready while this answers; asked every 5s, and more often [until it first \
+                does](configuration.md#until-the-first-success); unready after 3 failures in a row.",
+        };
+        /// The process is alive while this answers (a target as for --startup), asked every 10s;
+        /// three failures in a row end it, and with it the container
+        liveness: Option<Handler> = target {
+            value: "TARGET", variable: "SOFTSTOP_LIVENESS", heading: Some(PROBES),
+            in_file: "write [process.liveness] below the process",
+        } page {
+            default: "none",
+            meaning: "Asked every 10s; after 3 failures in a row the program is stopped and the container ends.",
+        };
+        /// The process's output: inherit (untouched), prefix (its name before each line) or json
+        /// [default: inherit]
+        output: Option<String> = word {
+            value: "HOW", variable: "SOFTSTOP_OUTPUT", heading: Some(ACCOUNT), form: Form::Words(&["inherit", "prefix", "json"]),
+            in_file: "write output = \"prefix\" for the process",
+        } page {
+            default: "`inherit`",
+            meaning: "`inherit`: the program writes to softstop's own descriptors. `prefix`: each line with its name in \
+                front. `json`: each line as an object.",
+        };
+    }
+}
+
+flags! {
+    pub struct Behind {
+        /// The program and its arguments
+        cmd: Vec<OsString> = bytes { place: Some(Place::LastRequired), value: "CMD", form: Form::Any };
+    }
+}
+
+/// One program, and no file.
+#[derive(Debug, Default)]
 pub struct Wrapper {
-    #[command(flatten)]
     pub common: Common,
-    /// How the process is stopped: signals with waits between them, e.g. SIGQUIT:20s,SIGTERM:3s;
-    /// SIGKILL follows the last
-    /// [default: the stop signal that softstop got]
-    #[arg(short = 's', long, value_name = "LADDER", env = "SOFTSTOP_STOP_SIGNAL", value_delimiter = ',', value_parser = rung)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub stop_signal: Vec<Rung>,
-    /// Send signals to the process alone or to its whole process group
-    /// [default: process]
-    #[arg(long, value_name = "WHOM", env = "SOFTSTOP_SIGNAL_TO", value_parser = words(&["process", "group"]))]
-    #[arg(help_heading = SIGNALS, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
-    pub signal_to: Option<String>,
-    /// Short for --signal-to group
-    #[arg(short = 'g', long = "group", conflicts_with = "signal_to", help_heading = SIGNALS)]
-    pub group: bool,
-    /// At a stop request, answer 503 on /readyz and tell the process only when no client comes
-    /// any more and no connection is active: on the TCP ports that it listens on (auto), or on
-    /// these, with commas between them [default: it is told at once]
-    #[arg(long, value_name = "PORTS", env = "SOFTSTOP_DRAIN", value_delimiter = ',', value_parser = ports)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub drain: Vec<Ports>,
-    /// At a stop request, answer 503 on /readyz and wait this long before the process is told to
-    /// stop; with --drain, at least this long [default: 0s; with --drain in Kubernetes and ECS
-    /// 5s, or a third of the grace if that is less]
-    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_DRAIN_SLEEP", value_parser = duration)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub drain_sleep: Option<Duration>,
-    /// The wait of --drain takes no longer than this [default: what the grace leaves to it; 6s
-    /// where neither the grace nor the platform is known]
-    #[arg(long, value_name = "DURATION", env = "SOFTSTOP_DRAIN_TIMEOUT", value_parser = timeout)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub drain_timeout: Option<Duration>,
-    /// Let a preStop hook over HTTP begin the stop, by GET /prestop: from these networks, with
-    /// token:TEXT, or with token-file:FILE; several with commas, and all must hold. Needs --http
-    /// [default: nobody; softstop drain as an exec hook needs nothing]
-    #[arg(long, value_name = "GUARD", env = "SOFTSTOP_PRESTOP", value_parser = hidden)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub prestop: Option<Hidden>,
-    /// Before SIGKILL, send this and wait a moment for what the process writes upon it: SIGQUIT
-    /// for the thread dump of a JVM or a Go program, SIGQUIT:3s with the time for it (1s)
-    /// [default: none]
-    #[arg(long, value_name = "SIGNAL", env = "SOFTSTOP_DIAGNOSE", value_parser = diagnose)]
-    #[arg(help_heading = STOP, hide_env_values = true, verbatim_doc_comment)]
-    pub diagnose: Option<Diagnose>,
-    /// The process has started once this answers: http://HOST:PORT/PATH, tcp:PORT or
-    /// tcp://HOST:PORT; asked every second, for five minutes
-    #[arg(long, value_name = "TARGET", env = "SOFTSTOP_STARTUP", value_parser = target)]
-    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
-    pub startup: Option<Handler>,
-    /// The process is ready while this answers (a target as for --startup), asked every 5s
-    /// [default: once it has started]
-    #[arg(long, value_name = "TARGET", env = "SOFTSTOP_READINESS", value_parser = target)]
-    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
-    pub readiness: Option<Handler>,
-    /// The process is alive while this answers (a target as for --startup), asked every 10s;
-    /// three failures in a row end it, and with it the container
-    #[arg(long, value_name = "TARGET", env = "SOFTSTOP_LIVENESS", value_parser = target)]
-    #[arg(help_heading = PROBES, hide_env_values = true, verbatim_doc_comment)]
-    pub liveness: Option<Handler>,
-    /// The process's output: inherit (untouched), prefix (its name before each line) or json
-    /// [default: inherit]
-    #[arg(long, value_name = "HOW", env = "SOFTSTOP_OUTPUT", value_parser = words(&["inherit", "prefix", "json"]))]
-    #[arg(help_heading = ACCOUNT, hide_env_values = true, hide_possible_values = true, verbatim_doc_comment)]
-    pub output: Option<String>,
-    /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "CMD", num_args = 1..)]
+    pub own: Own,
+    /// The program and its arguments.
     pub cmd: Vec<OsString>,
 }

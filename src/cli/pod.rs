@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::variables::{Variables, Who};
+use super::variables::{self, Who, is_of_the_wrapper_alone};
 use super::{Cli, Command, Run, reading};
 use crate::config::platform::Platform;
 use crate::config::problem::{Problem, Problems};
 use crate::config::{Config, check, expand};
 use crate::pod::env::{GUESSES, Origin};
-use crate::pod::{Refused, Settings, Start};
+use crate::pod::{Options, Refused, Settings, Start};
 
 /// Where `softstop run` looks in a container whose working directory has no configuration.
 const DEFAULT: &str = "/etc/softstop.toml";
@@ -28,6 +28,11 @@ pub struct Found<'a> {
     pub text: &'a str,
     /// It was asked for by name, so that it counts for more than what the manifest holds.
     pub named: bool,
+}
+
+/// What a manifest is read by: which container, and whether there is a configuration.
+pub fn options(container: Option<&str>, run: bool) -> Options<'_> {
+    Options { container, run, of_wrapper: is_of_the_wrapper_alone }
 }
 
 /// # Errors
@@ -148,9 +153,8 @@ impl Reading {
 
 /// `used`: the variables that the configuration refers to.
 fn unread(start: &Start<'_>, who: Who, used: &BTreeSet<String>) -> Vec<(String, String, String)> {
-    let declared = Variables::declared();
     let names = start.env.keys().filter(|name| !used.contains(**name));
-    let wrong = |name: &&str| declared.wrong(who, name).map(|(what, help)| ((*name).to_owned(), what, help));
+    let wrong = |name: &&str| variables::wrong(who, name).map(|(what, help)| ((*name).to_owned(), what, help));
     names.filter_map(wrong).collect()
 }
 

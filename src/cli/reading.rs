@@ -3,10 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::ArgMatches;
 use clap::error::{ContextKind, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
+use super::declare::{Form, Group};
+use super::flags::Common;
+use super::grammar::grammar;
 use super::{Cli, Command, advice};
 use crate::config::secrets;
 use crate::exit;
@@ -25,7 +28,7 @@ pub struct Said {
 /// # Errors
 /// Help and the version where they were asked for, and everything that is no command line of softstop's.
 pub fn read(args: &[OsString]) -> Result<Cli, Said> {
-    parse(args, &|| without_empty_variables(Cli::command())).and_then(|matches| understand(&matches))
+    parse(args, &|| without_empty_variables(grammar())).and_then(|matches| understand(&matches))
 }
 
 /// Reads a command line as another environment would have it read: `env` has the variables, not this process.
@@ -35,7 +38,7 @@ pub fn read(args: &[OsString]) -> Result<Cli, Said> {
 pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Result<Cli, Said> {
     let args = advice::command_first(args).unwrap_or_else(|| args.to_vec());
     let matches = parse(&args, &without_variables)?;
-    let command = Cli::command();
+    let command = grammar();
     // A variable is the flag that it stands for, where that is not given: before the program, behind the command.
     let (meant, given, at) = match matches.subcommand() {
         Some((name, given)) => (command.find_subcommand(name).unwrap_or(&command), given, 2),
@@ -45,7 +48,7 @@ pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Res
     for arg in meant.get_arguments() {
         let (Some(flag), Some(variable)) = (arg.get_long(), arg.get_env().and_then(OsStr::to_str)) else { continue };
         let beside = flag == "config" && given.contains_id("named");
-        let value = env(variable).filter(|v| !v.is_empty() || arg.get_id() == "termination_log").filter(|_| !beside);
+        let value = env(variable).filter(|v| !v.is_empty() || !is_silent(arg)).filter(|_| !beside);
         if let (Some(value), None) = (value, given.value_source(arg.get_id().as_str())) {
             all.insert(at.min(all.len()), OsString::from(format!("--{flag}={value}")));
         }
@@ -63,7 +66,7 @@ fn parse(args: &[OsString], command: &dyn Fn() -> clap::Command) -> Result<ArgMa
 
 /// What the grammar alone does not say.
 fn understand(matches: &ArgMatches) -> Result<Cli, Said> {
-    let mut cli = Cli::from_arg_matches(matches).map_err(|error| said(&error, &[]))?;
+    let mut cli = Cli::of(matches);
     let given = matches.subcommand().map(|(_, given)| given);
     let by_flag = given.is_some_and(|given| {
         // Not every command has a file.
@@ -91,6 +94,9 @@ fn understand(matches: &ArgMatches) -> Result<Cli, Said> {
             "softstop run takes a configuration file; to run a program, leave out run: softstop -- {meant}"
         )));
     }
+    if let Some(Command::NotOfOne(why)) = &cli.command {
+        return Err(usage(why));
+    }
     Ok(cli)
 }
 
@@ -109,37 +115,41 @@ impl Command {
 
 fn without_variables() -> clap::Command {
     let deaf = |arg: clap::Arg| arg.env(None::<&str>);
-    Cli::command().mut_args(deaf).mut_subcommands(move |sub| sub.mut_args(deaf))
+    grammar().mut_args(deaf).mut_subcommands(move |sub| sub.mut_args(deaf))
 }
 
 /// Whether what was typed, which may be refused, is to run something: it is no order to, and no question about, another softstop.
 pub fn would_run(args: &[OsString]) -> bool {
-    let command = Cli::command();
+    let command = grammar();
     let is_other = |arg: &OsString| command.get_subcommands().any(|c| c.get_name() != "run" && c.get_name() == arg);
     !args.iter().skip(1).take_while(|arg| *arg != "--").any(is_other)
 }
 
 /// Where the verdict goes when what was typed is refused: as the flag or its variable has it, if they say.
 pub fn termination_log(args: &[OsString]) -> Option<PathBuf> {
-    const FLAG: &str = "--termination-log";
+    let known = &Common::ROWS.iter().find(|row| row.flag.id == "termination_log")?.flag;
     let mut own = args.iter().skip(1).take_while(|arg| *arg != "--");
-    let flag = own.find_map(|arg| match arg.to_str()?.strip_prefix(FLAG)? {
+    let flag = own.find_map(|arg| match arg.to_str()?.strip_prefix("--")?.strip_prefix(known.long)? {
         "" => Some(None),
         rest => rest.strip_prefix('=').map(|value| Some(OsString::from(value))),
     });
     let value = match flag {
         Some(inline) => inline.or_else(|| own.next().cloned()),
-        None => std::env::var_os("SOFTSTOP_TERMINATION_LOG"),
+        None => std::env::var_os(known.variable),
     };
     value.map(PathBuf::from)
 }
 
-/// A variable that is set to nothing, as Compose and Kubernetes leave them, says nothing. Only an empty termination log
-/// means something: none.
+/// A variable that is set to nothing, as Compose and Kubernetes leave them, says nothing, but where an empty value means something: no
+/// termination log.
+fn is_silent(arg: &clap::Arg) -> bool {
+    !Common::ROWS.iter().any(|row| arg.get_id() == row.flag.id && row.flag.form == Form::Any)
+}
+
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let silent = |arg: clap::Arg| {
         let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-        if empty && arg.get_id() != "termination_log" { arg.env(None::<&str>) } else { arg }
+        if empty && is_silent(&arg) { arg.env(None::<&str>) } else { arg }
     };
     command.mut_args(silent).mut_subcommands(move |sub| sub.mut_args(silent))
 }
@@ -158,7 +168,7 @@ fn said(error: &clap::Error, args: &[OsString]) -> Said {
     let typed = args.get(1..).unwrap_or_default();
     // Elsewhere it is the short form of --version; with a program behind it, it is tini's and means something else.
     if typed == ["-v"] {
-        return Said { text: Cli::command().render_version(), code: exit::OK };
+        return Said { text: grammar().render_version(), code: exit::OK };
     }
     let mut text = advice::instead(error, typed).unwrap_or_else(|| error.render().to_string());
     text.truncate(text.trim_end().len());
@@ -184,7 +194,7 @@ fn variable_behind(error: &clap::Error, args: &[OsString]) -> Option<String> {
         return None;
     }
     let flag = flag.split([' ', '=']).next()?.trim_start_matches('-');
-    let command = Cli::command();
+    let command = grammar();
     let mut all = command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments);
     let arg = all.find(|a| a.get_long() == Some(flag))?;
     arg.get_env().map(|name| name.to_string_lossy().into_owned())
@@ -393,7 +403,7 @@ mod tests {
     /// Every flag of the wrapper alone has its words for the file.
     #[test]
     fn a_flag_of_the_wrapper_behind_run_says_where_it_belongs() {
-        let command = Cli::command();
+        let command = grammar();
         let run = command.find_subcommand("run").unwrap();
         let names =
             |c: &clap::Command| c.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect::<Vec<_>>();

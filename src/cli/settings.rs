@@ -36,8 +36,8 @@ impl Common {
                 humantime::format_duration(config.grace)
             ));
         }
-        if let Some(stop_on) = &self.stop_on {
-            config.stop_on = StopOn::Only(stop_on.clone());
+        if !self.stop_on.is_empty() {
+            config.stop_on = StopOn::Only(self.stop_on.clone());
         }
         let stragglers = &mut config.stragglers;
         stragglers.wait = self.stragglers_wait.or(stragglers.wait);
@@ -91,16 +91,16 @@ impl Wrapper {
         if let (Some(http), prestop @ Some(_)) = (&mut config.http, self.prestop()?) {
             http.prestop = prestop;
         }
-        if let Some(endless) = self.stop_signal.iter().rev().skip(1).find(|r| r.wait.is_none()) {
+        if let Some(endless) = self.own.stop_signal.iter().rev().skip(1).find(|r| r.wait.is_none()) {
             let signal = endless.signal;
             return Err(format!("--stop-signal: what follows {signal} never comes; give it a wait: {signal}:10s"));
         }
         let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
         let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
-        let group = self.group || self.signal_to.as_deref() == Some("group");
+        let group = self.own.group || self.own.signal_to.as_deref() == Some("group");
         let process = Process {
             stdin: Stdin::Inherit,
-            output: match self.output.as_deref() {
+            output: match self.own.output.as_deref() {
                 Some("prefix") => Output::Prefix,
                 Some("json") => Output::Json,
                 _ => Output::Inherit,
@@ -108,17 +108,17 @@ impl Wrapper {
             restart: Restart::Never,
             main: true,
             on_exit: OnExit::Stop,
-            stop: self.stop_signal.clone(),
-            stop_as_received: self.stop_signal.is_empty(),
-            diagnose: self.diagnose,
+            stop: self.own.stop_signal.clone(),
+            stop_as_received: self.own.stop_signal.is_empty(),
+            diagnose: self.own.diagnose,
             signal_to: if group { SignalTo::Group } else { SignalTo::Process },
-            startup: self.startup.clone().map(|h| Probe {
+            startup: self.own.startup.clone().map(|h| Probe {
                 period: Duration::from_secs(1),
                 failure_threshold: 300,
                 ..Probe::new(h)
             }),
-            readiness: self.readiness.clone().map(|h| Probe { period: Duration::from_secs(5), ..Probe::new(h) }),
-            liveness: self.liveness.clone().map(Probe::new),
+            readiness: self.own.readiness.clone().map(|h| Probe { period: Duration::from_secs(5), ..Probe::new(h) }),
+            liveness: self.own.liveness.clone().map(Probe::new),
             foreground: true,
             ..Process::new(name, self.cmd.clone())
         };
@@ -144,16 +144,16 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use std::ffi::OsString;
 
-    use super::super::Cli;
     use super::*;
+    use crate::cli::reading;
     use crate::config::Rung;
     use crate::signal::Signal;
 
     fn wrap(args: &[&str]) -> Config {
-        let all = ["softstop"].iter().chain(args).chain(&["--", "/bin/app", "-x"]);
-        Cli::try_parse_from(all).unwrap().wrapper.config(Platform::Unknown).unwrap()
+        let all = ["softstop"].iter().chain(args).chain(&["--", "/bin/app", "-x"]).map(OsString::from);
+        reading::read(&all.collect::<Vec<_>>()).unwrap().wrapper.config(Platform::Unknown).unwrap()
     }
 
     #[test]

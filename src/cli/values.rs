@@ -1,24 +1,12 @@
 //! What a value after a flag may be, and what it means. Pure.
 
-use std::path::PathBuf;
 use std::time::Duration;
-
-use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 
 use super::{Health, Target};
 use crate::config::check::values;
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler, HttpCall, Method, Rung};
 use crate::signal::Signal;
-
-pub(super) fn words(list: &'static [&'static str]) -> PossibleValuesParser {
-    PossibleValuesParser::new(list)
-}
-
-/// A path that may be empty, which means none.
-pub(super) fn any_path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
-}
 
 pub(super) fn in_one_line(wrong: values::Wrong) -> String {
     format!("{}; {}", wrong.sentence, wrong.help)
@@ -42,6 +30,12 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
 
 pub(super) fn control(text: &str) -> Result<Control, String> {
     values::control(text).map_err(in_one_line)
+}
+
+/// An exit code.
+pub(super) fn byte(text: &str) -> Result<u8, String> {
+    let number: i64 = text.parse().map_err(|why: std::num::ParseIntError| why.to_string())?;
+    u8::try_from(number).map_err(|_| format!("{number} is not in 0..=255"))
 }
 
 pub(super) fn remap(text: &str) -> Result<(u8, u8), String> {

@@ -1,11 +1,10 @@
 //! The `SOFTSTOP_` variables, as the flags declare them: which are settings of a softstop that runs something, and which are none at all.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-use clap::{ArgAction, CommandFactory};
-
-use super::Cli;
+use super::commands::ConfigFile;
+use super::declare::Group;
+use super::flags::{Common, Own};
 use crate::nearest::nearest;
 use crate::text::one_line;
 use crate::variables;
@@ -21,71 +20,60 @@ pub enum Who {
     Run,
 }
 
-/// Every variable that softstop reads, by what reads it.
-#[derive(Clone, Default, Debug)]
-pub struct Variables {
-    wrapper: BTreeSet<String>,
-    run: BTreeSet<String>,
-    /// Of clients and other commands alone.
-    others: BTreeSet<String>,
+/// The variables of a group of flags.
+fn names<G: Group>() -> impl Iterator<Item = &'static str> {
+    G::ROWS.iter().map(|row| row.flag.variable).filter(|name| !name.is_empty())
 }
 
-impl Variables {
-    pub fn declared() -> Variables {
-        let command = Cli::command();
-        let names = |command: &clap::Command| -> BTreeSet<String> {
-            let args = command.get_arguments().filter(|a| !matches!(a.get_action(), ArgAction::Help));
-            args.filter_map(|a| a.get_env()?.to_str().map(str::to_owned)).collect()
+impl Who {
+    /// What it reads.
+    fn reads(self, name: &str) -> bool {
+        let own = match self {
+            Who::Wrapper => is_of_the_wrapper_alone(name),
+            Who::Run => names::<ConfigFile>().any(|known| known == name),
         };
-        let run = command.find_subcommand("run").map(names).unwrap_or_default();
-        Variables { wrapper: names(&command), run, others: command.get_subcommands().flat_map(names).collect() }
+        own || names::<Common>().any(|known| known == name)
     }
+}
 
-    /// What that one reads.
-    fn of(&self, who: Who) -> &BTreeSet<String> {
-        match who {
-            Who::Wrapper => &self.wrapper,
-            Who::Run => &self.run,
+/// Every variable that softstop reads. Clients and other commands read some of the same.
+fn all() -> impl Iterator<Item = &'static str> {
+    names::<Common>().chain(names::<Own>()).chain(names::<ConfigFile>())
+}
+
+/// It means something to the wrapper and nothing to `run`.
+pub fn is_of_the_wrapper_alone(name: &str) -> bool {
+    names::<Own>().any(|known| known == name)
+}
+
+/// A setting of this softstop, or of one like it: not handed down to what it runs. What the wrapper does not read itself it passes
+/// on: `softstop run` behind it may have nothing else to find its configuration by.
+fn is_own(who: Who, name: &str) -> bool {
+    who.reads(name) || who == Who::Run && is_of_the_wrapper_alone(name)
+}
+
+/// What is wrong with a variable of that name, and what to do, each without a full stop; `None`: nothing, or it is none of ours.
+pub fn wrong(who: Who, name: &str) -> Option<(String, String)> {
+    let bare = name.strip_prefix(PREFIX)?;
+    if variables::ALL.contains(&name) || who.reads(name) || is_service_link(bare) {
+        return None;
+    }
+    if all().any(|known| known == name) {
+        // Clients of the wrapper read others.
+        return (who == Who::Run).then(|| {
+            let sentence = format!("{name} is a setting of the wrapper alone: softstop run does not read it");
+            (sentence, "write it into the configuration".to_owned())
+        });
+    }
+    let mut known: Vec<&str> = all().filter_map(|known| known.strip_prefix(PREFIX)).collect();
+    known.sort_unstable();
+    let help = match nearest(bare, known) {
+        Some(near) => format!("did you mean {PREFIX}{near}?"),
+        None => {
+            "softstop --help has those that there are; a variable of your own is better called otherwise".to_owned()
         }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &str> {
-        self.wrapper.union(&self.run).chain(self.others.iter()).map(String::as_str)
-    }
-
-    /// They mean something to the wrapper and nothing to `run`.
-    pub fn of_the_wrapper_alone(&self) -> impl Iterator<Item = &str> {
-        self.wrapper.difference(&self.run).map(String::as_str)
-    }
-
-    /// A setting of this softstop, or of one like it: not handed down to what it runs. What the wrapper does not read itself it passes
-    /// on: `softstop run` behind it may have nothing else to find its configuration by.
-    fn is_own(&self, who: Who, name: &str) -> bool {
-        self.of(who).contains(name) || who == Who::Run && self.wrapper.contains(name)
-    }
-
-    /// What is wrong with a variable of that name, and what to do, each without a full stop; `None`: nothing, or it is none of ours.
-    pub fn wrong(&self, who: Who, name: &str) -> Option<(String, String)> {
-        let bare = name.strip_prefix(PREFIX)?;
-        if variables::ALL.contains(&name) || self.of(who).contains(name) || is_service_link(bare) {
-            return None;
-        }
-        if self.all().any(|known| known == name) {
-            // Clients of the wrapper read others.
-            return (who == Who::Run).then(|| {
-                let sentence = format!("{name} is a setting of the wrapper alone: softstop run does not read it");
-                (sentence, "write it into the configuration".to_owned())
-            });
-        }
-        let known = self.all().filter_map(|known| known.strip_prefix(PREFIX));
-        let help = match nearest(bare, known) {
-            Some(near) => format!("did you mean {PREFIX}{near}?"),
-            None => {
-                "softstop --help has those that there are; a variable of your own is better called otherwise".to_owned()
-            }
-        };
-        Some((format!("{} is no variable of softstop", one_line(name)), help))
-    }
+    };
+    Some((format!("{} is no variable of softstop", one_line(name)), help))
 }
 
 /// What Kubernetes sets for a Service whose name begins with `softstop`.
@@ -101,14 +89,7 @@ fn is_service_link(bare: &str) -> bool {
 
 /// Whether any variable is a setting of a softstop that runs something: its value is not empty.
 pub fn any_setting(mut all: impl Iterator<Item = (OsString, OsString)>) -> bool {
-    // As below, most environments have nothing of it.
-    let mut declared = None;
-    all.any(|(name, value)| {
-        is_ours(&name) && !value.is_empty() && {
-            let declared: &Variables = declared.get_or_insert_with(Variables::declared);
-            name.to_str().is_some_and(|name| declared.is_own(Who::Run, name))
-        }
-    })
+    all.any(|(name, value)| !value.is_empty() && name.to_str().is_some_and(|name| is_own(Who::Run, name)))
 }
 
 /// What softstop hands down of its environment, and what is to be said of it.
@@ -124,15 +105,14 @@ impl Environment {
     /// `used`: what the configuration refers to as `${NAME}`, which is the user's own by that.
     pub fn new(all: impl Iterator<Item = (OsString, OsString)>, who: Who, used: &dyn Fn(&str) -> bool) -> Environment {
         let all: Vec<_> = all.collect();
-        // To look through what is declared takes a moment, and most environments have nothing of it.
+        // Most environments have nothing of it.
         if !all.iter().any(|(name, _)| is_ours(name)) {
             return Environment { handed_down: all, warnings: Vec::new() };
         }
-        let declared = Variables::declared();
         let mut warnings: Vec<String> = Vec::new();
         let mut more = 0;
         for name in all.iter().filter_map(|(name, _)| name.to_str()).filter(|name| !used(name)) {
-            let Some((sentence, help)) = declared.wrong(who, name) else { continue };
+            let Some((sentence, help)) = wrong(who, name) else { continue };
             if warnings.len() < NAMED {
                 warnings.push(format!("{sentence}; {help}"));
             } else {
@@ -142,7 +122,7 @@ impl Environment {
         if more > 0 {
             warnings.push(format!("{more} more variables begin with {PREFIX} and are none of softstop's"));
         }
-        let is_own = |name: &OsStr| name.to_str().is_some_and(|name| declared.is_own(who, name));
+        let is_own = |name: &OsStr| name.to_str().is_some_and(|name| is_own(who, name));
         let handed_down = all.into_iter().filter(|(name, _)| !is_own(name)).collect();
         Environment { handed_down, warnings }
     }
@@ -173,11 +153,17 @@ mod tests {
         let wrapper = handed_down(Who::Wrapper, &all);
         assert_eq!(wrapper, ["PATH", "SOFTSTOP_CONFIG", "SOFTSTOP_TEAM", "SOFTSTOP_REASON"]);
         assert_eq!(handed_down(Who::Run, &all), ["PATH", "SOFTSTOP_TEAM", "SOFTSTOP_REASON"]);
-        let declared = Variables::declared();
-        for name in declared.wrapper.iter().chain(&declared.run) {
-            assert_eq!(handed_down(Who::Run, &[name]), [""; 0]);
-        }
-        assert!(declared.wrapper.len() > 15 && declared.run.contains("SOFTSTOP_CONFIG"), "{declared:?}");
+        super::all().for_each(|name| assert_eq!(handed_down(Who::Run, &[name]), [""; 0]));
+        assert!(super::all().count() > 25);
+    }
+
+    /// Commands have variables of their own, and no other ones.
+    #[test]
+    fn every_variable_of_the_grammar_is_known() {
+        let grammar = crate::cli::grammar();
+        let args = grammar.get_subcommands().chain([&grammar]).flat_map(clap::Command::get_arguments);
+        let of_clap: std::collections::BTreeSet<&str> = args.filter_map(|arg| arg.get_env()?.to_str()).collect();
+        assert_eq!(of_clap, all().collect());
     }
 
     #[test]

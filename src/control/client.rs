@@ -16,7 +16,6 @@ use super::socket::{Address, connect_now, namespace};
 use super::table;
 use crate::config::Control;
 use crate::exit;
-use crate::lifecycle::event::Order;
 use crate::sys::{ids, tree};
 use crate::text;
 
@@ -232,11 +231,7 @@ fn converse(stream: UnixStream, request: &Request, patience: Duration) -> Result
 
 /// Send the request, show progress, and give back the last line.
 fn ask_over(mut stream: &UnixStream, request: &Request, patience: Duration) -> Result<Reply, Failure> {
-    let waits = match request {
-        Request::Status | Request::Order(Order::Ready | Order::Unready | Order::Signal { .. }) => false,
-        Request::Order(Order::Drain { wait } | Order::Stop { wait }) => *wait,
-        Request::Order(Order::Restart { .. } | Order::Start { .. }) => true,
-    };
+    let waits = matches!(request, Request::Order(order) if order.waits());
     let lost = |e: io::Error| match e.kind() {
         io::ErrorKind::WouldBlock => {
             unavailable(format!("softstop does not answer for {:.1} s", patience.as_secs_f64()))

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::json;
 use crate::lifecycle::action::Answer;
-use crate::lifecycle::event::Order;
+use crate::order::{self, Kind, Order};
 use crate::signal::Signal;
 
 /// Of requests and answers alike. A change that an old client or server would misunderstand raises it.
@@ -38,21 +38,15 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
         None => return Err(format!("the request has no version; add \"version\":{VERSION}")),
     }
     let order = text(&fields, "order")?;
-    let (request, keys): (Request, &[&str]) = match order {
-        "status" => (Request::Status, &[]),
-        "drain" => (Request::Order(Order::Drain { wait: wait(&fields)? }), &["wait"]),
-        "stop" => (Request::Order(Order::Stop { wait: wait(&fields)? }), &["wait"]),
-        "ready" => (Request::Order(Order::Ready), &[]),
-        "unready" => (Request::Order(Order::Unready), &[]),
-        "restart" => (Request::Order(Order::Restart { process: process(&fields)? }), &["process"]),
-        "start" => (Request::Order(Order::Start { process: process(&fields)? }), &["process"]),
-        "signal" => {
-            let signal = Signal::parse(text(&fields, "signal")?)?;
-            (Request::Order(Order::Signal { process: process(&fields)?, signal }), &["process", "signal"])
-        }
-        other => return Err(format!("there is no order {other:?} in version {VERSION}")),
+    let request = match order {
+        "status" => Request::Status,
+        _ => match Order::read(order, |key, kind| field(&fields, key, kind))? {
+            Some(order) => Request::Order(order),
+            None => return Err(format!("there is no order {order:?} in version {VERSION}")),
+        },
     };
-    let known = |key: &str| ["version", "order"].contains(&key) || keys.contains(&key);
+    let takes = Order::ALL.iter().find(|known| known.name == order).map_or(&[][..], |known| known.fields);
+    let known = |key: &str| ["version", "order"].contains(&key) || takes.iter().any(|(name, _)| *name == key);
     match fields.keys().find(|key| !known(key)) {
         Some(key) => Err(format!("{key:?} does not belong to the order {order}")),
         None => Ok(request),
@@ -71,34 +65,32 @@ fn text<'f>(fields: &'f Map<String, Value>, key: &str) -> Result<&'f str, String
     }
 }
 
-fn process(fields: &Map<String, Value>) -> Result<String, String> {
-    text(fields, "process").map(str::to_string)
-}
-
-/// Unless it says otherwise, a client waits.
-fn wait(fields: &Map<String, Value>) -> Result<bool, String> {
-    match fields.get("wait") {
-        None => Ok(true),
-        Some(Value::Bool(value)) => Ok(*value),
-        Some(_) => Err("\"wait\" must be true or false".to_string()),
-    }
+fn field(fields: &Map<String, Value>, key: &str, kind: Kind) -> Result<order::Value, String> {
+    Ok(match kind {
+        Kind::Process => order::Value::Process(text(fields, key)?.to_owned()),
+        Kind::Signal => order::Value::Signal(Signal::parse(text(fields, key)?)?),
+        // Unless it says otherwise, a client waits.
+        Kind::Wait => order::Value::Wait(match fields.get(key) {
+            None => true,
+            Some(Value::Bool(value)) => *value,
+            Some(_) => return Err(format!("{key:?} must be true or false")),
+        }),
+    })
 }
 
 /// The line that asks, as [`parse`] reads it.
 pub fn line(request: &Request) -> String {
-    let (order, rest) = match request {
-        Request::Status => ("status", String::new()),
-        Request::Order(Order::Drain { wait }) => ("drain", format!(",\"wait\":{wait}")),
-        Request::Order(Order::Stop { wait }) => ("stop", format!(",\"wait\":{wait}")),
-        Request::Order(Order::Ready) => ("ready", String::new()),
-        Request::Order(Order::Unready) => ("unready", String::new()),
-        Request::Order(Order::Restart { process }) => ("restart", format!(",\"process\":{}", quoted(process))),
-        Request::Order(Order::Start { process }) => ("start", format!(",\"process\":{}", quoted(process))),
-        Request::Order(Order::Signal { process, signal }) => {
-            ("signal", format!(",\"process\":{},\"signal\":\"{}\"", quoted(process), signal.number()))
-        }
+    let (name, fields) = match request {
+        Request::Status => ("status", Vec::new()),
+        Request::Order(order) => (order.name(), order.fields()),
     };
-    format!("{{\"version\":{VERSION},\"order\":\"{order}\"{rest}}}\n")
+    let value = |value| match value {
+        order::Value::Wait(wait) => wait.to_string(),
+        order::Value::Process(name) => quoted(&name),
+        order::Value::Signal(signal) => format!("\"{}\"", signal.number()),
+    };
+    let fields: String = fields.into_iter().map(|(key, given)| format!(",\"{key}\":{}", value(given))).collect();
+    format!("{{\"version\":{VERSION},\"order\":\"{name}\"{fields}}}\n")
 }
 
 /// As a JSON string.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use crate::facts::{Exit, Order, Sender, SpawnError, SpawnErrorKind};
+pub use crate::facts::{Exit, Sender, SpawnError, SpawnErrorKind};
+pub use crate::order::Order;
 use crate::programs::Program;
 use crate::signal::Signal;
 

@@ -11,21 +11,6 @@ const NAME: &str = "softstop";
 /// Inits that somebody may have left in front of it.
 const INITS: [&str; 5] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit"];
 const SHELLS: [&str; 6] = ["sh", "bash", "ash", "dash", "zsh", "busybox"];
-/// Variables that mean something to the wrapper alone. A test holds them against the flags' declarations.
-pub const WRAPPERS: [&str; 11] = [
-    "SOFTSTOP_DRAIN",
-    "SOFTSTOP_DRAIN_TIMEOUT",
-    "SOFTSTOP_PRESTOP",
-    "SOFTSTOP_DIAGNOSE",
-    "SOFTSTOP_DRAIN_SLEEP",
-    "SOFTSTOP_STARTUP",
-    "SOFTSTOP_READINESS",
-    "SOFTSTOP_LIVENESS",
-    "SOFTSTOP_STOP_SIGNAL",
-    "SOFTSTOP_SIGNAL_TO",
-    "SOFTSTOP_OUTPUT",
-];
-
 /// The name behind the last slash.
 pub fn program(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
@@ -121,7 +106,7 @@ impl<'a> Launch<'a> {
         self.env.values.iter().find(|(name, _)| named(name)).map(|(_, (_, node))| node.mark())
     }
 
-    /// softstop's own arguments, without the program; `run`: whether a configuration is meant where the manifest leaves it open.
+    /// softstop's own arguments, without the program; `run`: a configuration is meant where the manifest leaves it open.
     pub fn arguments(&self, run: bool) -> Vec<String> {
         let own = |words: &[&str]| words.iter().map(|w| self.env.expand(w)).collect::<Vec<_>>();
         if let Some(args) = &self.args
@@ -132,7 +117,6 @@ impl<'a> Launch<'a> {
         if self.cmd.first().is_some_and(|first| *first == "run" || first.starts_with('-')) {
             return own(&self.cmd);
         }
-        let run = run && !WRAPPERS.iter().any(|name| self.env.values.contains_key(name));
         if run || self.env.values.contains_key("SOFTSTOP_CONFIG") {
             return vec!["run".to_owned()];
         }

@@ -82,12 +82,13 @@ pub enum Refused {
 pub type Interpret<'a> = dyn Fn(&Start<'_>) -> Result<Settings, Refused> + 'a;
 
 /// What the caller was asked for.
-#[derive(Default)]
 pub struct Options<'a> {
     /// The container that runs softstop, by name.
     pub container: Option<&'a str>,
     /// There is a configuration, so that a container whose ENTRYPOINT is not known is taken for `softstop run`.
     pub run: bool,
+    /// Whether a variable means something to the wrapper and nothing to `softstop run`: who sets one runs the wrapper.
+    pub of_wrapper: fn(&str) -> bool,
 }
 
 /// One container held against its settings: what every rule looks at.
@@ -181,7 +182,8 @@ fn one(
     let launch = Launch::new(container, objects);
     let config_map =
         |path: &str| launch::config_map(objects, workload, container, path).map(|(name, text)| (name, text.to_owned()));
-    let run = options.run || config_map(DEFAULT_CONFIG).is_some();
+    let wrapper = || launch.env.values.keys().any(|name| (options.of_wrapper)(name));
+    let run = (options.run || config_map(DEFAULT_CONFIG).is_some()) && !wrapper();
     let start = Start {
         arguments: launch.arguments(run),
         env: launch.env.values.iter().map(|(name, (value, _))| (*name, *value)).collect(),

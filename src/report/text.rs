@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::{ExitNote, KillNote, MemoryLimit, Note, OwnLimit, Place, SignalMeaning, StepKind, TaskResult};
-use crate::facts::Order;
 use crate::signal::Signal;
 use crate::time::Human;
 
@@ -336,20 +335,6 @@ impl fmt::Display for Note {
                 list(f, which)
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),
-        }
-    }
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Order::Drain { .. } => f.write_str("softstop drain"),
-            Order::Stop { .. } => f.write_str("softstop stop"),
-            Order::Ready => f.write_str("softstop ready"),
-            Order::Unready => f.write_str("softstop unready"),
-            Order::Restart { process } => write!(f, "softstop restart {process}"),
-            Order::Start { process } => write!(f, "softstop start {process}"),
-            Order::Signal { process, signal } => write!(f, "softstop signal {process} {signal}"),
         }
     }
 }

@@ -102,6 +102,23 @@ fn right(shape: &Shape) -> Vec<String> {
     }
 }
 
+/// A page with every table made anew that stands below a line such as `<!-- keys: TITLE -->`: `mark` is that up to the title, `made` the
+/// table of that title.
+pub fn marked(page: &str, mark: &str, made: impl Fn(&str) -> String) -> String {
+    let mut new = String::new();
+    let mut lines = page.lines().peekable();
+    while let Some(line) = lines.next() {
+        new += line;
+        new.push('\n');
+        let Some(title) = line.strip_prefix(mark).and_then(|rest| rest.strip_suffix("-->")) else { continue };
+        while lines.next_if(|line| line.is_empty()).is_some() {}
+        while lines.next_if(|line| line.starts_with('|')).is_some() {}
+        lines.next_if(|line| line.is_empty());
+        new += &format!("\n{}\n", made(title.trim()));
+    }
+    new
+}
+
 /// Compares a file of the repository with what is made; with `BLESS=1` it is rewritten.
 pub fn is_as_made(path: &str, made: &str) {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -115,7 +132,7 @@ pub fn is_as_made(path: &str, made: &str) {
     }
     let line = is.lines().zip(made.lines()).position(|(is, made)| is != made).unwrap_or(is.lines().count());
     panic!(
-        "{path}:{}: it is made of the keys' declarations, and is not as they say; BLESS=1 cargo test --test pages config_ rewrites it\n is: {}\nnot: {}",
+        "{path}:{}: it is made of declarations, and is not as they say; BLESS=1 cargo test --test pages rewrites it\n is: {}\nnot: {}",
         line + 1,
         is.lines().nth(line).unwrap_or_default(),
         made.lines().nth(line).unwrap_or_default(),

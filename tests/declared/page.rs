@@ -4,7 +4,7 @@ use softstop::config::check::declare::{Row, Shape};
 use softstop::config::check::tables;
 use softstop::config::check::values::words;
 
-use super::table;
+use super::{marked, table};
 
 /// A table of keys stands below `<!-- keys: TITLE -->`, or `<!-- own keys: TITLE -->` where those that it shares with another are
 /// explained there.
@@ -13,22 +13,13 @@ const HEAD: &str = "| key | type | default | meaning |\n|---|---|---|---|\n";
 
 /// The page with its tables made anew.
 pub fn with_tables(page: &str) -> String {
-    let mut made = String::new();
-    let mut lines = page.lines().peekable();
-    while let Some(line) = lines.next() {
-        made += line;
-        made.push('\n');
-        let mark = MARKS.iter().find_map(|(mark, own)| Some((line.strip_prefix(mark)?.strip_suffix(" -->")?, *own)));
-        let Some((title, own)) = mark else { continue };
-        while lines.next_if(|line| line.is_empty()).is_some() {}
-        while lines.next_if(|line| line.starts_with('|')).is_some() {}
-        lines.next_if(|line| line.is_empty());
-        let table = table(title);
-        let rows = if own { table.own.iter().collect() } else { table.rows() };
-        let rows: String = rows.into_iter().map(line_of).collect();
-        made += &format!("\n{HEAD}{rows}\n");
-    }
-    made
+    MARKS.iter().fold(page.to_owned(), |page, (mark, own)| {
+        marked(&page, mark, |title| {
+            let table = table(title);
+            let rows = if *own { table.own.iter().collect() } else { table.rows() };
+            format!("{HEAD}{}", rows.into_iter().map(line_of).collect::<String>())
+        })
+    })
 }
 
 /// Each table stands in the page once.

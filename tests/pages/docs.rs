@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command, CommandFactory};
-use softstop::cli::Cli;
+use clap::{Arg, Command};
+use softstop::cli::grammar;
 use softstop::config::check::read;
 use softstop::exit;
 
@@ -41,7 +41,7 @@ fn page(path: &str) -> String {
 
 /// softstop itself and each of its commands that users see.
 fn commands() -> Vec<Command> {
-    let mut all = Cli::command();
+    let mut all = grammar();
     all.build();
     let visible: Vec<Command> = all.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
     std::iter::once(all).chain(visible).collect()
@@ -119,13 +119,6 @@ fn every_program_with_signals_of_its_own_is_documented() {
     };
     let table: String = softstop::programs::all().map(row).collect();
     assert!(page("docs/signals.md").contains(&table), "docs/signals.md should have:\n{table}");
-}
-
-#[test]
-fn what_a_manifest_is_read_by_are_the_wrappers_own_variables() {
-    let declared = softstop::cli::variables::Variables::declared();
-    let own: BTreeSet<&str> = declared.of_the_wrapper_alone().collect();
-    assert_eq!(own, BTreeSet::from(softstop::pod::launch::WRAPPERS));
 }
 
 #[test]

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("time", Pure, ""),
     ("signal", Pure, "nearest"),
     ("facts", Pure, "exit signal"),
+    ("order", Pure, "signal"),
     ("programs", Pure, "signal"),
     ("config", Pure, "nearest programs signal text"),
     ("variables", Pure, "config"),
@@ -32,13 +33,13 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("plan", Pure, "config signal time"),
     ("report", Pure, "exit facts signal text time"),
     ("status", Pure, "report"),
-    ("lifecycle", Pure, "config exit facts nearest plan programs report signal status time"),
+    ("lifecycle", Pure, "config exit facts nearest order plan programs report signal status time"),
     ("sys", Impure, "config exit facts signal"),
     ("output", Impure, "config sys text"),
-    ("control", Impure, "config exit json lifecycle signal sys text time"),
+    ("control", Impure, "config exit json lifecycle order signal sys text time"),
     ("http", Impure, "config json lifecycle status text"),
     ("resolver", Impure, "http sys"),
-    ("cli", Impure, "config exit nearest pod signal text variables"),
+    ("cli", Impure, "config exit nearest order pod signal text variables"),
     ("drop_in", Impure, "cli facts signal sys text"),
     ("probe", Impure, "cli config control exit http lifecycle resolver sys text time"),
     (
@@ -50,7 +51,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("console", Impure, "exit"),
     ("loading", Impure, "cli config runtime"),
     ("checking", Impure, "cli config console exit loading pod runtime sys"),
-    ("main", Impure, "checking cli config console control drop_in exit lifecycle loading probe runtime sys variables"),
+    ("main", Impure, "checking cli config console control drop_in exit loading probe runtime sys variables"),
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.

@@ -1,5 +1,6 @@
 //! What needs no process: documents, golden files and the sources, each against the program.
 
+mod command_line;
 mod config_docs;
 mod config_errors;
 mod config_schema;

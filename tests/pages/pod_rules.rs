@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use softstop::cli::pod::{Found, interpret};
+use softstop::cli::pod::{Found, interpret, options};
 use softstop::cli::reading;
 use softstop::config::check::read;
 use softstop::config::platform::Platform;
+use softstop::pod::check;
 use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 use softstop::pod::rules::RULES;
-use softstop::pod::{Options, check};
 
 /// Those that are no row of the table: they say that nothing could be held against the rules.
 const BESIDES: [&str; 5] = ["duplicate-key", "usage", "config", "unread", "nothing"];
@@ -27,7 +27,7 @@ fn folder() -> PathBuf {
 
 /// What `softstop check --pod` finds where no configuration is at hand but the file's own.
 fn report(text: &str) -> Report {
-    check(text, "pod.yaml", &Options::default(), &|start| interpret(start, None)).unwrap_or_else(|p| panic!("{p}"))
+    check(text, "pod.yaml", &options(None, false), &|start| interpret(start, None)).unwrap_or_else(|p| panic!("{p}"))
 }
 
 fn said(report: &Report) -> String {
@@ -185,7 +185,7 @@ fn what_manifest_prints_passes() {
             // The token is put in by hand, as the image is.
             let printed =
                 write(&config, &run, Kind::parse(kind).unwrap()).replace("Bearer TOKEN", "Bearer 0123456789abcdef");
-            let options = Options { container: None, run: true };
+            let options = options(None, true);
             let report = check(&printed, "printed.yaml", &options, &|start| interpret(start, Some(&found)))
                 .unwrap_or_else(|p| panic!("{p}\n{printed}"));
             let wrong: Vec<_> = report

@@ -1,0 +1,370 @@
+//! The commands: what each takes, and what was meant by it. Those that order something of a running softstop are declared in
+//! [`crate::order`]. Pure.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches};
+
+use super::declare::{Form, Place, bytes, flags, given as switch, path, word};
+use super::flags::Common;
+use super::grammar::{arg, args, given};
+use super::values::{control, listen, probe_target, timeout};
+use crate::config::listen::Listen;
+use crate::config::{Control, Handler};
+use crate::order::{Described, Kind, Order, Value};
+use crate::pod::fragment;
+use crate::signal::Signal;
+
+/// A command, understood.
+#[derive(Debug)]
+pub enum Command {
+    Run(Box<Run>),
+    Check(Check),
+    Manifest(Manifest),
+    Status {
+        instance: Instance,
+        json: bool,
+    },
+    Order {
+        order: Order,
+        instance: Instance,
+    },
+    /// An order to the whole, with the name of a process: what is said to that.
+    NotOfOne(String),
+    Probe(Box<ProbeOnce>),
+    WaitFile(WaitedFile),
+}
+
+/// A command as it is typed.
+pub struct Typed {
+    /// Empty: the orders stand here.
+    pub name: &'static str,
+    /// What `--help` says.
+    pub help: &'static str,
+    pub hidden: bool,
+    pub args: fn() -> Vec<Arg>,
+    read: fn(&ArgMatches) -> Command,
+}
+
+/// In the order of `--help`.
+pub const COMMANDS: &[Typed] = &[
+    Typed {
+        name: "run",
+        help: "Run what a configuration file says; a flag or its variable wins over the file",
+        hidden: false,
+        args: || [args::<ConfigFile>(), args::<Named>(), args::<Common>(), args::<Program>()].concat(),
+        read: |read| {
+            Command::Run(Box::new(Run {
+                file: given(read),
+                named: given(read),
+                common: given(read),
+                cmd: given::<Program>(read).cmd,
+            }))
+        },
+    },
+    Typed {
+        name: "check",
+        help: "Say every mistake in a configuration file, with line, column and fix; starts nothing",
+        hidden: false,
+        args: || [args::<ConfigFile>(), args::<Named>(), args::<Checking>()].concat(),
+        read: |read| Command::Check(Check { file: given(read), named: given(read), how: given(read) }),
+    },
+    Typed {
+        name: "manifest",
+        help: "Print the Kubernetes manifest that agrees with a configuration: probes, grace, preStop",
+        hidden: false,
+        args: || [args::<ConfigFile>(), args::<Named>(), args::<Printing>()].concat(),
+        read: |read| Command::Manifest(Manifest { file: given(read), named: given(read), how: given(read) }),
+    },
+    Typed {
+        name: "status",
+        help: "Show what runs, how it is and, during a stop, where that is",
+        hidden: false,
+        args: || [args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
+        read: |read| Command::Status { instance: Instance::of(read), json: given::<Json>(read).json },
+    },
+    Typed { name: "", help: "", hidden: false, args: Vec::new, read: |_| Command::NotOfOne(String::new()) },
+    Typed {
+        name: "probe",
+        help: "Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl",
+        hidden: false,
+        args: || [args::<Probing>(), args::<Socket>(), args::<ConfigFile>()].concat(),
+        read: |read| Command::Probe(Box::new(ProbeOnce { how: given(read), instance: Instance::of(read) })),
+    },
+    Typed {
+        name: "__wait_file",
+        help: "Wait for a file: softstop's own helper",
+        hidden: true,
+        args: args::<WaitedFile>,
+        read: |read| Command::WaitFile(given(read)),
+    },
+];
+
+/// What was meant by a command; `None`: there is no such.
+pub(super) fn of(name: &str, read: &ArgMatches) -> Option<Command> {
+    if let Some(command) = COMMANDS.iter().find(|command| command.name == name) {
+        return Some((command.read)(read));
+    }
+    let order = Order::ALL.iter().find(|order| order.name == name)?;
+    if let Some(process) = given::<Surplus>(read).surplus {
+        return Some(Command::NotOfOne(order.of_one.replace("{name}", &process)));
+    }
+    let typed: Fields = given(read);
+    let field = |_, kind| -> Result<Value, ()> {
+        match kind {
+            Kind::Wait => Ok(Value::Wait(!typed.no_wait)),
+            Kind::Process => typed.process.clone().map(Value::Process).ok_or(()),
+            Kind::Signal => typed.signal.map(Value::Signal).ok_or(()),
+        }
+    };
+    let order = Order::read(name, field).ok().flatten()?;
+    Some(Command::Order { order, instance: Instance::of(read) })
+}
+
+/// What an order takes.
+pub(super) fn args_of(order: &Described) -> Vec<Arg> {
+    use super::declare::Group;
+    let row = |kind| match kind {
+        Kind::Wait => &Fields::ROWS[0],
+        Kind::Process => &Fields::ROWS[1],
+        Kind::Signal => &Fields::ROWS[2],
+    };
+    let fields = order.fields.iter().map(|(_, kind)| arg(row(*kind))).collect();
+    let surplus = if order.of_one.is_empty() { Vec::new() } else { args::<Surplus>() };
+    [fields, args::<Socket>(), args::<ConfigFile>(), surplus].concat()
+}
+
+flags! {
+    pub struct ConfigFile {
+        /// The configuration file
+        /// [default: ./softstop.toml, else /etc/softstop.toml]
+        config: Option<PathBuf> = path {
+            short: Some('c'), value: "FILE", variable: "SOFTSTOP_CONFIG", form: Form::Path,
+        } page {
+            default: "`./softstop.toml`, else `/etc/softstop.toml`",
+            meaning: "[configuration.md](configuration.md)",
+        };
+    }
+}
+
+flags! {
+    /// The configuration file as many people name it, without a flag.
+    pub struct Named {
+        /// The configuration file; the same as -c FILE
+        named: Option<PathBuf> = path { place: Some(Place::Optional), value: "FILE", form: Form::Path };
+    }
+}
+
+flags! {
+    pub struct Checking {
+        /// Also hold it against a Kubernetes manifest; - is standard input:
+        /// helm template CHART | softstop check --pod -
+        pod: Option<PathBuf> = path { value: "FILE", form: Form::Path } page {
+            default: "none",
+            meaning: "The manifest: YAML or JSON, many documents; `-` is standard input.",
+        };
+        /// The container that runs softstop [default: as its command, args and variables show]
+        container: Option<String> = word { value: "NAME", requires: Some("pod") } page {
+            default: "as the manifest shows",
+            meaning: "The container that runs softstop.",
+        };
+        /// It is to run where this is checked: also look for the programs, users and folders that it
+        /// names [default: when softstop is /softstop, or the file /etc/softstop.toml]
+        here: bool = switch { conflicts: Some("pod") } page {
+            default: "when softstop is `/softstop`, or the file `/etc/softstop.toml`",
+            meaning: "It is to run where it is checked, as in `RUN [\"/softstop\", \"check\"]` of a Dockerfile: programs, \
+                users and folders that it names and that are not there are warned of.",
+        };
+        /// Fail on warnings, too: exit code 1 when there is nothing worse
+        strict: bool = switch {} page { meaning: "Warnings alone exit with 1." };
+        /// What is found as JSON, on standard output
+        json: bool = switch {} page {
+            meaning: "What is found, as one object: `file`, `errors`, `warnings` and `findings`, each with `severity`, \
+                `message`, `help` and `places` (`file`, `line`, `column`); with `--pod` also `rule` and `why`.",
+        };
+    }
+}
+
+flags! {
+    pub struct Printing {
+        /// spec (a pod's spec, to be put where it belongs), pod, deployment, statefulset, daemonset
+        /// or job [default: spec]
+        kind: Option<String> = word { value: "KIND", form: Form::Words(&fragment::Kind::NAMES) } page {
+            default: "`spec`",
+            meaning: "What `manifest` prints: `spec` (a pod's spec, to be put where it belongs), `pod`, `deployment`, \
+                `statefulset`, `daemonset` or `job`.",
+        };
+        /// For the wrapper instead of a configuration: what follows /softstop in the container, as in
+        /// softstop manifest -- --drain auto --http 9180 -- /app/server
+        args: Vec<OsString> = bytes { place: Some(Place::Last), value: "ARGS", form: Form::Any };
+    }
+}
+
+flags! {
+    /// Where a running softstop takes orders.
+    pub struct Socket {
+        /// Its control socket: a path, or @name for an abstract address
+        /// [default: as configured, else this container's own]
+        control: Option<Control> = control { value: "SOCKET", variable: "SOFTSTOP_CONTROL" };
+    }
+}
+
+flags! {
+    pub struct Json {
+        /// As JSON, with every field of /status
+        json: bool = switch {} page { meaning: "For `status`: as JSON, with every field of `/status`." };
+    }
+}
+
+flags! {
+    /// What orders take: a row for each [`Kind`], in their order.
+    pub struct Fields {
+        /// Return once the order has been taken
+        no_wait: bool = switch {} page { meaning: "For `drain` and `stop`: return once the order has been taken." };
+        /// The process, by its name
+        process: Option<String> = word { id: "name", place: Some(Place::Required), value: "NAME" };
+        /// SIGHUP, HUP or 1
+        signal: Option<Signal> = Signal::parse { place: Some(Place::Required), value: "SIG" };
+    }
+}
+
+flags! {
+    /// Where other supervisors take the name of a process.
+    pub struct Surplus {
+        surplus: Option<String> = word { value: "NAME", place: Some(Place::Optional), hidden: true };
+    }
+}
+
+flags! {
+    pub struct Probing {
+        /// http://HOST:PORT/PATH (200 to 399 is well), tcp:PORT, tcp://HOST:PORT, or ready, live or
+        /// startup: what the softstop of this container answers on /readyz, /livez and /startupz
+        target: Option<Target> = probe_target { place: Some(Place::Required), value: "TARGET" };
+        /// For the whole of it [default: 1s]
+        timeout: Option<Duration> = timeout { value: "DURATION" } page {
+            default: "`1s`",
+            meaning: "For all of it, the look-up of a name included.",
+        };
+        /// Where softstop serves its endpoints, for when its control socket does not answer
+        /// [default: as configured]
+        http: Option<Listen> = listen { value: "LISTEN", variable: "SOFTSTOP_HTTP" };
+    }
+}
+
+flags! {
+    pub struct WaitedFile {
+        gone: bool = switch {};
+        contains: Option<String> = word { value: "CONTAINS" };
+        path: Option<PathBuf> = path { place: Some(Place::Required), value: "PATH", form: Form::Path };
+    }
+}
+
+flags! {
+    /// Behind `run` and two dashes: nothing yet, refused with what to type.
+    pub struct Program {
+        cmd: Vec<OsString> = bytes { place: Some(Place::Last), form: Form::Any, hidden: true };
+    }
+}
+
+#[derive(Debug)]
+pub struct Run {
+    pub file: ConfigFile,
+    pub(super) named: Named,
+    pub common: Common,
+    pub(super) cmd: Vec<OsString>,
+}
+
+#[derive(Debug)]
+pub struct Check {
+    pub file: ConfigFile,
+    pub(super) named: Named,
+    pub how: Checking,
+}
+
+#[derive(Debug)]
+pub struct Manifest {
+    pub file: ConfigFile,
+    pub(super) named: Named,
+    pub how: Printing,
+}
+
+/// Which running softstop is meant.
+#[derive(Debug)]
+pub struct Instance {
+    pub control: Option<Control>,
+    pub file: ConfigFile,
+}
+
+impl Instance {
+    fn of(read: &ArgMatches) -> Instance {
+        Instance { control: given::<Socket>(read).control, file: given(read) }
+    }
+}
+
+#[derive(Debug)]
+pub struct ProbeOnce {
+    pub how: Probing,
+    pub instance: Instance,
+}
+
+/// What [`Command::Probe`] checks.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Target {
+    /// An `Http` or `Tcp` handler.
+    Call(Box<Handler>),
+    Own(Health),
+}
+
+/// An endpoint of the running softstop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Health {
+    Ready,
+    Live,
+    Startup,
+}
+
+impl Health {
+    /// Where it is answered over HTTP.
+    pub fn path(self) -> &'static str {
+        match self {
+            Health::Ready => "/readyz",
+            Health::Live => "/livez",
+            Health::Startup => "/startupz",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::reading;
+
+    use super::*;
+
+    #[test]
+    fn every_order_is_read_as_it_is_typed() {
+        let read = |words: &[&str]| {
+            let args: Vec<OsString> = ["softstop"].iter().chain(words).map(OsString::from).collect();
+            match reading::read(&args).unwrap_or_else(|said| panic!("{words:?}: {}", said.text)).command {
+                Some(Command::Order { order, .. }) => order,
+                other => panic!("{words:?}: {other:?}"),
+            }
+        };
+        for order in Order::ALL {
+            let takes = |wanted: Kind| order.fields.iter().any(|(_, kind)| *kind == wanted);
+            let fields = order.fields.iter().filter_map(|(_, kind)| match kind {
+                Kind::Wait => None,
+                Kind::Process => Some("web"),
+                Kind::Signal => Some("SIGHUP"),
+            });
+            let words: Vec<&str> = [order.name].into_iter().chain(fields).collect();
+            let typed = read(&words);
+            assert_eq!(typed.to_string(), format!("softstop {}", words.join(" ")));
+            assert_eq!(typed.waits(), order.waits || takes(Kind::Wait), "{words:?}");
+            if takes(Kind::Wait) {
+                assert!(!read(&[&words[..], &["--no-wait"]].concat()).waits());
+            }
+        }
+    }
+}

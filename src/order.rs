@@ -1,0 +1,210 @@
+//! What can be ordered of a running softstop, each order declared once: the command line, the protocol, its client and the page are made of
+//! these rows. What it does is the machine's (`lifecycle::requests`). Pure.
+
+use std::fmt;
+
+use crate::signal::Signal;
+
+/// An order as it is explained and typed.
+pub struct Described {
+    /// As a command, and on the wire.
+    pub name: &'static str,
+    /// What `--help` says, lines as they are shown.
+    pub help: &'static str,
+    /// In the order in which they are typed; by their names on the wire.
+    pub fields: &'static [(&'static str, Kind)],
+    /// Its answer takes as long as what it sets in motion. One with a field of [`Kind::Wait`] says so itself.
+    pub waits: bool,
+    /// What is said when it is given the name of a process, as other supervisors' like-named commands are: `{name}` is that. Empty: it is
+    /// surplus like any other word.
+    pub of_one: &'static str,
+}
+
+impl Described {
+    /// What is left out of a declaration.
+    pub const NEW: Described = Described { name: "", help: "", fields: &[], waits: false, of_one: "" };
+}
+
+/// The page's line of an order. No program has any: only tests name them, and what nobody names is not linked.
+pub struct Line {
+    /// In Markdown, as is `answers`.
+    pub does: &'static str,
+    pub answers: &'static str,
+}
+
+/// What a field of an order is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Whether its answer is waited for: yes, unless it says otherwise.
+    Wait,
+    /// The name of a process. The machine says which there are.
+    Process,
+    Signal,
+}
+
+/// The value of a field.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    Wait(bool),
+    Process(String),
+    Signal(Signal),
+}
+
+/// What the fields of an order may be in Rust.
+trait Field: Sized + Clone {
+    const KIND: Kind;
+    fn of(value: Value) -> Option<Self>;
+    fn value(self) -> Value;
+}
+
+macro_rules! fields {
+    ($($type:ty: $Kind:ident;)+) => {$(
+        impl Field for $type {
+            const KIND: Kind = Kind::$Kind;
+            fn of(value: Value) -> Option<$type> {
+                match value {
+                    Value::$Kind(value) => Some(value),
+                    _ => None,
+                }
+            }
+            fn value(self) -> Value {
+                Value::$Kind(self)
+            }
+        }
+    )+};
+}
+
+fields! {
+    bool: Wait;
+    String: Process;
+    Signal: Signal;
+}
+
+macro_rules! orders {
+    ($($(#[doc = $doc:literal])* $Order:ident $({ $($field:ident: $type:ty),* })? = $name:literal
+        $([ $($part:ident: $value:expr),* ])? page { does: $does:expr, answers: $answers:expr $(,)? };)*
+    ) => {
+        /// Processes by name: the machine says which there are.
+        #[derive(Clone, PartialEq, Eq, Debug, Hash)]
+        pub enum Order {
+            $($(#[doc = $doc])* $Order $({ $($field: $type),* })?,)*
+        }
+
+        impl Order {
+            pub const ALL: &'static [Described] = &[$(Described {
+                name: $name,
+                help: concat!($($doc, "\n"),*),
+                fields: &[$($((stringify!($field), <$type as Field>::KIND)),*)?],
+                $($($part: $value,)*)?
+                ..Described::NEW
+            }),*];
+
+            pub const PAGE: &'static [Line] = &[$(Line { does: $does, answers: $answers }),*];
+
+            fn described(&self) -> &'static Described {
+                const NAMES: &[&str] = &[$($name),*];
+                let name = match self {
+                    $(Order::$Order { .. } => $name,)*
+                };
+                let at = NAMES.iter().position(|known| *known == name).unwrap_or_default();
+                &Order::ALL[at]
+            }
+
+            /// The order of that name, each of its fields as `field` has it, which is asked in their order.
+            ///
+            /// # Errors
+            /// Those of `field`. `Ok(None)`: there is no order of that name.
+            pub fn read<E>(
+                name: &str,
+                mut field: impl FnMut(&'static str, Kind) -> Result<Value, E>,
+            ) -> Result<Option<Order>, E> {
+                #[allow(unused_mut, unused_variables, reason = "not every order has fields")]
+                match name {
+                    $($name => {
+                        $($(let Some($field) = <$type as Field>::of(
+                            field(stringify!($field), <$type as Field>::KIND)?,
+                        ) else { return Ok(None) };)*)?
+                        Ok(Some(Order::$Order $({ $($field),* })?))
+                    })*
+                    _ => Ok(None),
+                }
+            }
+
+            /// Its fields, in their order.
+            pub fn fields(&self) -> Vec<(&'static str, Value)> {
+                match self {
+                    $(Order::$Order $({ $($field),* })? => vec![
+                        $($((stringify!($field), $field.clone().value())),*)?
+                    ],)*
+                }
+            }
+        }
+    };
+}
+
+orders! {
+    /// Begin the stop with its drain and wait for the end of the drain; the processes go on until
+    /// SIGTERM. Made for a preStop exec hook
+    Drain { wait: bool } = "drain" page {
+        does: "begins the stop: T0, `/readyz` 503, the drain steps. **The processes go on after them** until SIGTERM, \
+            `softstop stop`, or the time that the stop of the processes holds in the budget",
+        answers: "when the drain is over",
+    };
+    /// Stop everything, and wait for the end
+    Stop { wait: bool } = "stop" [
+        of_one: "softstop stop ends everything; for {name} alone there are softstop restart {name} and softstop signal {name} TERM"
+    ] page {
+        does: "stops everything, drain included, as SIGTERM does",
+        answers: "at the end, just before softstop's own",
+    };
+    /// Answer on /readyz as the processes deserve again, after unready
+    Ready = "ready" page {
+        does: "takes `unready` back; not after T0, when nothing does",
+        answers: "at once",
+    };
+    /// Answer 503 on /readyz until softstop ready, without a stop
+    Unready = "unready" page {
+        does: "`/readyz` answers 503, nothing else happens",
+        answers: "at once",
+    };
+    /// Stop a process as its ladder says and start it again
+    Restart { process: String } = "restart" [waits: true] page {
+        does: "stops one process by its `pre_stop` and ladder and starts it again at once, whatever its `restart` says; \
+            what depends on it is left alone; starts it when it does not run",
+        answers: "when it is started again",
+    };
+    /// Start a process that has ended, or waits to be restarted
+    Start { process: String } = "start" [waits: true] page {
+        does: "starts a process that has ended, or waits to be restarted; one that runs is left alone",
+        answers: "when it is started",
+    };
+    /// Send a process a signal
+    Signal { process: String, signal: Signal } = "signal" page {
+        does: "sends it a signal, to its group if it says `signal_to = \"group\"`",
+        answers: "at once",
+    };
+}
+
+impl Order {
+    pub fn name(&self) -> &'static str {
+        self.described().name
+    }
+
+    /// Who gives it waits for what it sets in motion.
+    pub fn waits(&self) -> bool {
+        let wait = self.fields().into_iter().find_map(|(_, value)| bool::of(value));
+        wait.unwrap_or(self.described().waits)
+    }
+}
+
+/// As it is typed, but for whether it is waited for.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "softstop {}", self.name())?;
+        self.fields().into_iter().try_for_each(|(_, value)| match value {
+            Value::Wait(_) => Ok(()),
+            Value::Process(name) => write!(f, " {name}"),
+            Value::Signal(signal) => write!(f, " {signal}"),
+        })
+    }
+}
