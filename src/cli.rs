@@ -1,5 +1,5 @@
 //! The command line: what can be typed, and the [`Config`](crate::config::Config) that the wrapper's flags amount to. Pure, but for
-//! reading the `SOFTSTOP_` variables, which clap does.
+//! reading the `SOFTSTOP_` variables, which clap does, or `quick`.
 
 mod advice;
 pub mod commands;
@@ -8,6 +8,7 @@ pub mod drain;
 pub mod flags;
 mod grammar;
 pub mod pod;
+pub mod quick;
 pub mod reading;
 pub mod settings;
 mod values;

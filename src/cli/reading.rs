@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use super::declare::{Form, Group};
 use super::flags::Common;
 use super::grammar::grammar;
-use super::{Cli, Command, advice};
+use super::{Cli, Command, advice, quick};
 use crate::config::secrets;
 use crate::exit;
 
@@ -23,11 +23,23 @@ pub struct Said {
     pub code: u8,
 }
 
-/// Reads a command line; `args[0]` is the program's own name. Arguments may be any bytes.
+/// Reads a command line; `args[0]` is the program's own name. Arguments may be any bytes. What is plainly a program to run is read without
+/// clap.
 ///
 /// # Errors
 /// Help and the version where they were asked for, and everything that is no command line of softstop's.
 pub fn read(args: &[OsString]) -> Result<Cli, Said> {
+    match quick::read(args, &|name| std::env::var_os(name)) {
+        Some(wrapper) => Ok(Cli { wrapper, command: None }),
+        None => read_by_grammar(args),
+    }
+}
+
+/// As [`read`], by clap alone.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_by_grammar(args: &[OsString]) -> Result<Cli, Said> {
     parse(args, &|| without_empty_variables(grammar())).and_then(|matches| understand(&matches))
 }
 

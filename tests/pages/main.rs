@@ -11,6 +11,7 @@ mod fuzz_corpus;
 mod layering;
 mod module_graph;
 mod pod_rules;
+mod quick;
 mod reliability;
 #[path = "../declared/schema.rs"]
 mod schema;
