@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Launch, SOFTSTOP, SOON};
+use crate::support::{Dir, Launch, SOFTSTOP, SOON, copy_program};
 
 /// A megabyte of text that names a variable of 100 kB two hundred thousand times would be 26 GB.
 #[test]
@@ -203,7 +203,7 @@ fn a_binary_that_is_replaced_or_gone_still_waits_for_files() {
     let dir = Dir::new();
     for replaced in [true, false] {
         let copy = dir.path("softstop");
-        std::fs::copy(SOFTSTOP, &copy).unwrap();
+        copy_program(SOFTSTOP, &copy);
         let (flag, marker) = (dir.path("flag"), dir.text("marker"));
         let text = format!(
             "grace = \"20s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n\

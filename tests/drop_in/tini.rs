@@ -131,9 +131,7 @@ fn what_cannot_be_run_ends_as_with_tini() {
                 cases.push(Case::new(mode, args).env("PATH", "/usr/bin:/bin"));
             }
         }
-        let formless = dir.text("formless");
-        std::fs::write(&formless, "echo \"from a shell $1\"\n").unwrap();
-        let _ = std::process::Command::new("chmod").args(["755", &formless]).status();
+        let formless = dir.program("formless", "echo \"from a shell $1\"\n");
         cases.push(Case::new(mode, ["-s", "--", &formless, "word"]));
         // In `PATH=` it is the current directory that counts.
         cases.push(Case::new(mode, ["-s", "hostname"]).shell("cd /bin; PATH=; export PATH; exec \"$@\""));

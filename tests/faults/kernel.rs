@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::faults::{self, Fault, NEWER};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, copy_program, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// Where nobody is to need all of it, under strace on a busy machine either.
@@ -118,7 +118,7 @@ fn no_exotic_call_is_made_without_need() {
 /// A perl that is root whoever starts it. `None`, and said, where set-uid programs mean nothing.
 fn set_uid_perl(dir: &Dir) -> Option<String> {
     let path = dir.path("perl-as-root");
-    std::fs::copy("/usr/bin/perl", &path).unwrap();
+    copy_program("/usr/bin/perl", &path);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4755)).unwrap();
     let program = path.to_str().unwrap().to_owned();
     let who = [

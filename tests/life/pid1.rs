@@ -75,10 +75,8 @@ fn a_program_that_cannot_be_executed_is_126_and_one_line() {
     }
     let dir = Dir::new();
     let plain = dir.write("plain-file", "not a program");
-    let no_interpreter = dir.script("no-interpreter", "");
-    std::fs::write(&no_interpreter, "#!/no/such/interpreter\n").unwrap();
-    let no_format = dir.script("no-format", "");
-    std::fs::write(&no_format, "neither ELF nor #!\n").unwrap();
+    let no_interpreter = dir.program("no-interpreter", "#!/no/such/interpreter\n");
+    let no_format = dir.program("no-format", "neither ELF nor #!\n");
     let directory = dir.text("directory");
     std::fs::create_dir(&directory).unwrap();
     for program in [plain, no_interpreter, no_format, directory] {

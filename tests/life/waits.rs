@@ -198,7 +198,7 @@ fn a_process_of_the_configuration_is_waited_for() {
 /// A program of a name of its own, with a worker of the same name below it; not a child of softstop, but in its PID namespace.
 fn stranger(dir: &Dir, running: &Running, name: &str, words: &[&str]) -> std::process::Child {
     let program = dir.path(name);
-    std::fs::copy("/usr/bin/perl", &program).unwrap();
+    crate::support::copy_program("/usr/bin/perl", &program);
     let mut command = Command::new("nsenter");
     command.args(["--target", &running.pid().to_string(), "--pid", "--mount"]).arg(&program).arg(CHILD).args(words);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

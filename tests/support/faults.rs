@@ -266,7 +266,7 @@ fn place(dir: &Path, file: &Path) {
     let at = dir.join(file.strip_prefix("/").unwrap());
     std::fs::create_dir_all(at.parent().unwrap()).unwrap();
     if !at.exists() && (file != Path::new(SOFTSTOP) || std::fs::hard_link(file, &at).is_err()) {
-        std::fs::copy(file, &at).unwrap();
+        super::copy_program(file, &at);
     }
 }
 

@@ -24,7 +24,7 @@ pub mod tracer;
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -153,8 +153,17 @@ impl Dir {
     }
 
     pub fn script(&self, name: &str, text: &str) -> String {
-        let path = self.write(name, &format!("#!/bin/sh\n{text}\n"));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.program(name, &format!("#!/bin/sh\n{text}\n"))
+    }
+
+    /// A file that will be executed. Another process writes it: while this one has it open for writing a child of a test beside this one
+    /// comes to have it open too, until it is another program, and whoever executes the file meanwhile is told that it is busy.
+    pub fn program(&self, name: &str, text: &str) -> String {
+        let path = self.text(name);
+        let write = "cat >\"$0\" && chmod 755 \"$0\"";
+        let mut writer = Command::new("sh").args(["-c", write, &path]).stdin(Stdio::piped()).spawn().unwrap();
+        writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(writer.wait().unwrap().success(), "{path} cannot be written");
         path
     }
 
@@ -166,6 +175,12 @@ impl Dir {
     pub fn lines(&self, name: &str) -> Vec<String> {
         self.read(name).lines().map(str::to_owned).collect()
     }
+}
+
+/// As [`Dir::program`], of one that there is.
+pub fn copy_program(from: impl AsRef<Path>, to: &Path) {
+    let done = Command::new("cp").arg(from.as_ref()).arg(to).status();
+    assert!(done.is_ok_and(|status| status.success()), "{} cannot be copied", from.as_ref().display());
 }
 
 impl Drop for Dir {
