@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::declare::{Form, Place, bytes, flags, given, path, word};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
-use super::values::{byte, control, duration, grace, listen, remap, rung, stop_on, straggler_signal, target, timeout};
+use super::values::{
+    byte, control, duration, grace, listen, remap, rewrite, rung, stop_on, straggler_signal, target, timeout,
+};
 use crate::config::listen::Listen;
 use crate::config::{Control, Diagnose, Handler, Rung};
 use crate::signal::Signal;
@@ -192,6 +194,16 @@ flags! {
             in_file: "write signal_to = \"group\" for the process",
         } page {
             meaning: "Short for `--signal-to group`.",
+        };
+        /// Send the process another signal in place of one: TERM:QUIT; with HUP:0 a SIGHUP does
+        /// nothing at all. Several with commas, or the flag several times
+        rewrite: Vec<(Signal, Option<Signal>)> = rewrite {
+            value: "A:B", variable: "SOFTSTOP_REWRITE", heading: Some(SIGNALS), commas: true,
+            in_file: "write rewrite = { SIGTERM = \"SIGQUIT\" } for the process",
+        } page {
+            default: "none",
+            meaning: "The program gets [signal B in place of A](signals.md#another-signal-in-its-place): `TERM:QUIT`; with \
+                `HUP:0` a SIGHUP to softstop does nothing at all. Several with commas or with several flags.",
         };
         /// At a stop request, answer 503 on /readyz and tell the process only when no client comes
         /// any more and no connection is active: on the TCP ports that it listens on (auto), or on

@@ -112,6 +112,7 @@ impl Wrapper {
             stop_as_received: self.own.stop_signal.is_empty(),
             diagnose: self.own.diagnose,
             signal_to: if group { SignalTo::Group } else { SignalTo::Process },
+            rewrite: self.own.rewrite.iter().copied().collect(),
             startup: self.own.startup.clone().map(|h| Probe {
                 period: Duration::from_secs(1),
                 failure_threshold: 300,
@@ -174,6 +175,9 @@ mod tests {
         assert_eq!(c.processes[0].stop[0], Rung { signal: Signal::QUIT, wait });
         assert_eq!(c.http.unwrap().listen.port(), 9180);
         assert_eq!(c.exit_codes.map.get(&143), Some(&0));
+        let rewrite = &wrap(&["--rewrite", "TERM:QUIT,1:0", "--rewrite", "USR1:none"]).processes[0].rewrite;
+        assert_eq!(rewrite[&Signal::TERM], Some(Signal::QUIT));
+        assert_eq!((rewrite[&Signal::HUP], rewrite[&Signal::USR1]), (None, None));
         assert_eq!(wrap(&["--grace", "2s"]).kill_reserve, Duration::from_millis(500));
     }
 }

@@ -53,6 +53,12 @@ pub(super) fn rung(text: &str) -> Result<Rung, String> {
     Ok(Rung { signal, wait })
 }
 
+/// `TERM:QUIT`, `HUP:0`.
+pub(super) fn rewrite(text: &str) -> Result<(Signal, Option<Signal>), String> {
+    let (from, to) = text.split_once(':').ok_or("write the signal and what is sent in its place: TERM:QUIT, HUP:0")?;
+    Ok((values::rewritten(from).map_err(in_one_line)?, values::in_its_place(to).map_err(in_one_line)?))
+}
+
 pub(super) fn straggler_signal(text: &str) -> Result<Signal, String> {
     values::ladder_signal(Signal::parse(text)?).map_err(in_one_line)
 }

@@ -304,6 +304,9 @@ pub struct Process {
     /// Sent when the ladder has not ended it, so that it writes what it is doing before SIGKILL.
     pub diagnose: Option<Diagnose>,
     pub signal_to: SignalTo,
+    /// What it is sent in place of a signal that it would get because softstop has got it, or that begins its stop where `stop` is empty.
+    /// `None`: such a signal to softstop does nothing at all.
+    pub rewrite: BTreeMap<Signal, Option<Signal>>,
     /// For what it leaves in its process group.
     pub stragglers: Stragglers,
     pub startup: Option<Probe>,
@@ -363,6 +366,7 @@ impl Process {
             after: Vec::new(),
             stop: Vec::new(),
             stop_as_received: false,
+            rewrite: BTreeMap::new(),
             diagnose: None,
             signal_to: SignalTo::Process,
             stragglers: Stragglers::default(),

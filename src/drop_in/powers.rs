@@ -7,6 +7,7 @@ use std::path::Path;
 use super::names::Name;
 use super::program::Says;
 use super::{catatonit, dumb_init, tini};
+use crate::config::check::values;
 use crate::signal::Signal;
 
 /// Where the configuration is: `run` reads it.
@@ -144,8 +145,11 @@ impl Translation<'_> {
 
     fn rewrite(&mut self, rewrite: impl IntoIterator<Item = (Signal, Option<Signal>)>) {
         for (from, to) in rewrite {
-            let to = to.map_or(0, Signal::number);
-            self.untold.push(format!("dumb-init's -r {}:{to}", from.number()));
+            let pair = format!("{}:{}", from.number(), to.map_or(0, Signal::number));
+            match values::rewritten(&from.to_string()) {
+                Ok(_) => self.flag("rewrite", "SOFTSTOP_REWRITE", pair),
+                Err(wrong) => self.untold.push(format!("dumb-init's -r {pair} ({})", wrong.sentence)),
+            }
         }
     }
 }
@@ -181,6 +185,10 @@ mod tests {
         );
         assert_eq!(translated(Name::Tini, "tini x", &[("TINI_VERBOSITY", "0")]), "softstop --log-level=error -- x");
         assert_eq!(translated(Name::DumbInit, "d x -v", &[]), "softstop --signal-to=group -- x -v");
+        assert_eq!(
+            translated(Name::DumbInit, "d -c -r 15:3 -r 1:0 x", &[]),
+            "softstop --rewrite=1:0 --rewrite=15:3 -- x"
+        );
         assert_eq!(translated(Name::DumbInit, "d -cv x", &[]), "softstop --log-level=debug -- x");
         assert_eq!(translated(Name::Catatonit, "c -g -- x", &[]), "softstop --signal-to=group -- x");
     }
@@ -196,6 +204,9 @@ mod tests {
         let (typed, said) = line(Name::Tini, "tini -w app", &[]);
         assert_eq!(typed, Ok(Some("softstop -- app".to_owned())));
         assert!(said.contains("not used") && said.contains("-w"), "{said}");
+        let (typed, said) = line(Name::DumbInit, "d -c -r 9:1 -r 2:3 app", &[]);
+        assert_eq!(typed, Ok(Some("softstop --rewrite=2:3 -- app".to_owned())));
+        assert!(said.contains("-r 9:1 (SIGKILL is not passed on"), "{said}");
         let (typed, said) = line(Name::Tini, "tini -e 143 -g -- app", &[("SOFTSTOP_CONFIG", "/x.toml")]);
         assert_eq!(typed, Ok(Some("softstop run --exit-code=143=0".to_owned())));
         assert!(said.contains("--signal-to") && said.contains("the program app"), "{said}");

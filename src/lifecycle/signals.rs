@@ -54,7 +54,10 @@ impl Machine {
         if sender == Sender::Kernel {
             return self.on_own_limit(signal);
         }
-        let (verdict, meaning) = self.taken_for(signal, sender, program);
+        let (verdict, meaning) = match self.rewritten(signal) {
+            Some(None) => (Verdict::Drop, None),
+            _ => self.taken_for(signal, sender, program),
+        };
         // Each is said once: whoever asks for a dump every minute knows it by then, and a second stop request changes nothing.
         let again = verdict == Verdict::Stop && self.stopping();
         if let Some(meaning) = meaning.filter(|meaning| !again && !self.core.explained.contains(meaning)) {
@@ -114,9 +117,16 @@ impl Machine {
         }
     }
 
+    /// What the main process gets in place of a signal, if that was said; `Some(None)`: nothing.
+    fn rewritten(&self, signal: Signal) -> Option<Option<Signal>> {
+        let main = self.core.plan.main?;
+        self.core.plan.config.processes.get(main)?.rewrite.get(&signal).copied()
+    }
+
     fn pass_on(&mut self, signal: Signal, sender: Sender) {
         let why = match self.core.plan.main {
             Some(main) if self.core.processes[main].alive() => {
+                let signal = self.rewritten(signal).flatten().unwrap_or(signal);
                 self.core.fx.push(Action::Forward { process: ProcId(main), signal, sender });
                 return;
             }

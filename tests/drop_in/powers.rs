@@ -62,3 +62,21 @@ fn softstop_config_runs_the_configuration() {
     let behind = behind.run(&ours("tini"));
     assert!(behind.code == 7 && !behind.err.contains("not used"), "{behind:?}");
 }
+
+#[test]
+fn dumb_inits_rewriting_is_softstops() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    for mode in MODES {
+        let case = Case::probe(mode, "-c -r 10:12 -r 1:0", "signals=1,10,12 exit=3");
+        let case = case.env("SOFTSTOP_GRACE", "60s").env("SOFTSTOP_LOG_LEVEL", "error");
+        let printed = "i am P1\n1 to the init: nothing\n10 to the init: 12\n12 to the init: 12\n".to_owned();
+        assert_eq!(case.run(&ours("dumb-init")), Outcome { code: 3, out: printed, err: String::new() });
+        let softstop = std::path::Path::new(crate::support::SOFTSTOP);
+        let stops = "trap 'exit 9' USR1; trap 'exit 8' TERM; kill -TERM $PPID; while :; do sleep 0.05; done";
+        let stopped =
+            Case::new(mode, ["--grace", "60s", "--rewrite", "TERM:USR1", "--", "sh", "-c", stops]).run(softstop);
+        assert_eq!(stopped.code, 9, "{stopped:?}");
+    }
+}

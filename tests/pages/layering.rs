@@ -40,7 +40,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("http", Impure, "config json lifecycle status text"),
     ("resolver", Impure, "http sys"),
     ("cli", Impure, "config exit nearest order pod signal text variables"),
-    ("drop_in", Impure, "cli facts signal sys text"),
+    ("drop_in", Impure, "cli config facts signal sys text"),
     ("probe", Impure, "cli config control exit http lifecycle resolver sys text time"),
     (
         "runtime",

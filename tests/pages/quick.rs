@@ -15,6 +15,8 @@ const VALUES: &[&[u8]] = &[
     b"TERM",
     b"QUIT:2s",
     b"QUIT:2s,TERM",
+    b"TERM:QUIT",
+    b"1:0,USR1:none",
     b"INT,TERM",
     b"143=0",
     b"143",

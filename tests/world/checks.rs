@@ -126,8 +126,13 @@ impl World {
 
     pub(super) fn check_forward(&mut self, p: usize, signal: Signal) -> Checked {
         self.must_live(p, "a forwarded signal")?;
-        if [Signal::TERM, Signal::CHLD, Signal::URG, Signal::KILL].contains(&signal) {
+        let rewritten =
+            self.passed_on != signal || self.config.processes[p].rewrite.values().any(|to| *to == Some(signal));
+        if [Signal::TERM, Signal::CHLD, Signal::URG, Signal::KILL].contains(&signal) && !rewritten {
             return broken("model", format!("{signal} forwarded"));
+        }
+        if signal != self.passed_on {
+            return broken("model", format!("{signal} forwarded, not {}", self.passed_on));
         }
         let main = self.machine.plan().main;
         if main == Some(p) { Ok(()) } else { broken("model", format!("{signal} forwarded to p{p}, which is not main")) }

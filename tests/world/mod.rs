@@ -154,6 +154,8 @@ pub struct World {
     gone_late: Vec<usize>,
     /// The main program's, when that is what asked for the stop.
     own_stop_signal: Option<Signal>,
+    /// What goes to the main process, should the latest signal be passed on.
+    passed_on: Signal,
     /// What the machine has made of the signal that was fed last.
     understood: Option<signals::Meaning>,
     answered_signal: Option<Event>,
@@ -198,6 +200,7 @@ impl World {
             late: false,
             gone_late: Vec::new(),
             own_stop_signal: None,
+            passed_on: Signal::TERM,
             understood: None,
             answered_signal: None,
             standing: None,

@@ -287,7 +287,9 @@ impl World {
         let own = self.own_stop_signal.filter(|_| self.machine.plan().main == Some(p));
         let received = self.stop.as_ref().and_then(|s| s.signal);
         let received = received.filter(|signal| process.stop_as_received || own == Some(*signal));
-        process.stop.first().map(|r| r.signal).or(received).unwrap_or(Signal::TERM)
+        let signal = received.unwrap_or(Signal::TERM);
+        let rewritten = process.rewrite.get(&signal).copied().flatten().unwrap_or(signal);
+        process.stop.first().map_or(rewritten, |rung| rung.signal)
     }
 
     /// The ladder as configured, and all the time there is for what says nothing.

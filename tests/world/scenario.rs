@@ -1,5 +1,6 @@
 //! What a simulated container is made of: a configuration, and how everything in it behaves. All of it follows from a seed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use softstop::config::wait::{Until, WaitFile};
@@ -336,6 +337,7 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
         pre_stop: d.maybe(30, |d| task(d, format!("pre_stop {index}"), processes, &[OnFailure::Ignore])),
         max_restarts: d.maybe(40, |d| d.below(4) as u32),
         stop_as_received: d.chance(50),
+        rewrite: if d.chance(15) { rewrite(d) } else { BTreeMap::new() },
         diagnose: d.maybe(25, |d| Diagnose {
             signal: d.pick(&[Signal::QUIT, Signal::USR1]),
             wait: d.span(4_000).max(Duration::from_millis(1)),
@@ -344,6 +346,17 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
         stragglers: if d.chance(20) { stragglers(d) } else { Stragglers::default() },
         ..Process::new(format!("p{index}"), vec![program.into()])
     }
+}
+
+fn rewrite(d: &mut Draw) -> BTreeMap<Signal, Option<Signal>> {
+    let from = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR1, Signal::WINCH];
+    let pairs = d.many(1, 3, |d, _| {
+        let from = d.pick(&from);
+        // Somebody must be able to stop it.
+        let goes = if [Signal::TERM, Signal::INT].contains(&from) { 100 } else { 70 };
+        (from, d.maybe(goes, |d| d.pick(&[Signal::QUIT, Signal::TERM, Signal::USR2])))
+    });
+    pairs.into_iter().collect()
 }
 
 fn stragglers(d: &mut Draw) -> Stragglers {

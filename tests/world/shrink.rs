@@ -126,6 +126,7 @@ fn process(p: usize, with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bool)) {
     with(&|s| s.config.processes[p].pre_stop.take().is_some());
     with(&|s| s.config.processes[p].max_restarts.take().is_some());
     with(&|s| set(&mut s.config.processes[p].stop_as_received, false));
+    with(&|s| s.config.processes[p].rewrite.pop_last().is_some());
     with(&|s| set(&mut s.config.processes[p].command, vec!["p".into()]));
     with(&|s| set(&mut s.config.processes[p].backoff, Backoff::default()));
     with(&|s| set(&mut s.config.processes[p].restart, Restart::Never));

@@ -31,6 +31,7 @@ impl World {
                 self.main_program().filter(|p| customary && p.stop == signal && from_outside(sender)).map(|p| p.stop);
         }
         self.understood = None;
+        self.passed_on = self.in_its_place(signal).flatten().unwrap_or(signal);
         self.feed(Event::Signalled { signal, sender, program })?;
         let main = self.machine.plan().main;
         let right = match right {
@@ -53,12 +54,19 @@ impl World {
         self.machine.plan().main.filter(|p| self.bodies[*p].alive).and_then(|p| self.program(p))
     }
 
+    /// As the main process's `rewrite` has it.
+    fn in_its_place(&self, signal: Signal) -> Option<Option<Signal>> {
+        self.config.processes[self.machine.plan().main?].rewrite.get(&signal).copied()
+    }
+
     fn meaning(&self, signal: Signal, sender: Sender) -> Meaning {
         let own = self.main_program().is_some_and(|p| p.stop == signal);
         let dumps = self.main_program().is_some_and(|p| p.dumps_on == Some(signal));
         match &self.config.stop_on {
             // About softstop itself.
             _ if sender == Sender::Kernel => Meaning::Drop,
+            // Rewritten to nothing.
+            _ if self.in_its_place(signal) == Some(None) => Meaning::Drop,
             StopOn::Only(list) if list.contains(&signal) => Meaning::Stop,
             _ if signal == Signal::HUP && sender == Sender::Terminal => Meaning::Stop,
             _ if signal == Signal::CHLD || signal == Signal::URG => Meaning::Drop,

@@ -19,6 +19,7 @@ mod probe;
 mod process;
 mod reader;
 mod relations;
+mod rewrite;
 mod scalar;
 mod settings;
 mod shell_syntax;

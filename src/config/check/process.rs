@@ -13,12 +13,14 @@ use super::kinds::{Bool, FilePath, Int, Kind, Many, MapOf, Shaped, Sub, Word, st
 use super::ladder::{Dump, Ladder};
 use super::probe::{self, ProbeKeys};
 use super::reader::{Field, Reader};
+use super::rewrite::Rewrite;
 use super::stragglers::{self, StragglersKeys};
 use super::task::{self, Names, Site, TaskKeys};
 use super::values;
 use crate::config::place::Place;
 use crate::config::problem::Span;
 use crate::config::{Condition, Identity, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin};
+use crate::signal::Signal;
 
 table! {
     pub struct ProcessKeys in "[[process]]" {
@@ -77,6 +79,13 @@ table! {
         };
         /// Whether signals go to it alone or to its process group.
         signal_to: Word<SignalTo> = SignalTo::Process;
+        /// What it is sent in place of a signal: [signals.md](signals.md#another-signal-in-its-place). `"none"`: such a signal to softstop does nothing.
+        rewrite: Rewrite {
+            unset: "none",
+            words: "table of signals",
+            help: "write rewrite = { SIGHUP = \"SIGUSR1\", SIGWINCH = \"none\" }",
+            examples: &["{ SIGTERM = \"SIGQUIT\" }", "{ HUP = \"none\" }"],
+        };
         /// The same for what it leaves in its process group: [below](#stragglers).
         stragglers: Sub<StragglersKeys<'static>> { unset: "the container's", help: stragglers::HELP };
         /// A [probe](#probes): until it succeeds the other two wait and it has not `started`; when it fails the process is stopped and
@@ -164,6 +173,7 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
     p.signal_to = keys.signal_to.read(reader).unwrap_or(ProcessKeys::signal_to);
     p.backoff = keys.backoff.open(reader).map_or(p.backoff, |keys| backoff(reader, &keys));
     p.max_restarts = keys.max_restarts.read(reader);
+    p.rewrite = keys.rewrite.read(reader).unwrap_or_default();
     p.stop = keys.stop.read(reader).unwrap_or_default();
     if !keys.stop.is_given() {
         not_by_sigterm(reader, keys, &p);
@@ -216,6 +226,9 @@ fn probe(
 /// Who says nothing has SIGTERM sent, and not everybody ends gracefully upon that.
 fn not_by_sigterm(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, process: &Process) {
     let Some(program) = process.program() else { return };
+    if process.rewrite.get(&Signal::TERM).is_some_and(|to| *to == Some(program.stop)) {
+        return;
+    }
     let (Some(effect), Some(command)) = (program.upon_term, keys.command.span()) else { return };
     let (name, signal) = (program.name(), program.stop);
     reader.warn(

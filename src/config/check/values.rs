@@ -177,6 +177,32 @@ pub fn ladder_signal(signal: Signal) -> Result<Signal, Wrong> {
     Err(Wrong::new(format!("{signal} cannot be a stop signal"), help))
 }
 
+/// A signal that softstop passes on, and so can pass on as another.
+///
+/// # Errors
+/// softstop passes no such signal on.
+pub fn rewritten(text: &str) -> Result<Signal, Wrong> {
+    let help = "write a signal that softstop passes on or stops upon, such as SIGHUP or SIGTERM";
+    let signal = Signal::parse(text).map_err(|sentence| Wrong::new(sentence, help))?;
+    let own = [4, 5, 6, 7, 8, 11, 31, 32, 33].contains(&signal.number());
+    if own || matches!(signal, Signal::KILL | Signal::STOP | Signal::CHLD | Signal::URG | Signal::TTIN | Signal::TTOU) {
+        return Err(Wrong::new(format!("{signal} is not passed on, so it cannot be rewritten"), help));
+    }
+    Ok(signal)
+}
+
+/// What is sent in place of one; `None`: nothing.
+///
+/// # Errors
+/// It is no signal, or none that a process can be sent in another's place.
+pub fn in_its_place(text: &str) -> Result<Option<Signal>, Wrong> {
+    let help = "write a signal such as \"SIGQUIT\", or \"none\"";
+    if ["", "0", "none"].contains(&text.trim()) {
+        return Ok(None);
+    }
+    Signal::parse(text).map(Some).map_err(|sentence| Wrong::new(sentence, help))
+}
+
 /// What may be asked of a process before SIGKILL, so that it says what it is doing.
 ///
 /// # Errors

@@ -350,7 +350,10 @@ impl Around<'_> {
         // Its program is customarily stopped with this signal, and somebody has used it for that.
         let its_own = |signal| self.plan.main == Some(self.id.0) && self.own_stop_signal == Some(signal);
         let received = self.stop.and_then(|stop| stop.signal);
-        received.filter(|signal| self.config().stop_as_received || its_own(*signal)).unwrap_or(Signal::TERM)
+        let received = received.filter(|signal| self.config().stop_as_received || its_own(*signal));
+        let signal = received.unwrap_or(Signal::TERM);
+        // One that is not to be passed on does not begin a stop; a stop that has begun otherwise needs a signal.
+        self.config().rewrite.get(&signal).copied().flatten().unwrap_or(signal)
     }
 
     /// What its pre_stop may take of the time its stop has.

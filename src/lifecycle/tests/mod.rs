@@ -2,6 +2,7 @@
 
 mod orders;
 mod random_orders;
+mod rewrite;
 
 use std::time::Duration;
 
