@@ -115,7 +115,8 @@ fn a_pause_during_the_stop_costs_its_own_length_at_most() {
         return;
     }
     let image = wrapper_image("pause", "ENV SOFTSTOP_GRACE=20s\n");
-    let script = "trap 'echo told to stop; sleep 1; exit 3' TERM; echo up; while :; do sleep 1 & wait $!; done";
+    // Long enough for podman to pause it meanwhile, which takes seconds on a busy machine.
+    let script = "trap 'echo told to stop; sleep 8; exit 3' TERM; echo up; while :; do sleep 1 & wait $!; done";
     let container = Container::run(&[], &image, &["sh", "-c", script]);
     container.wait_until("it is up", || container.said("up"));
     done(podman().args(["kill", "--signal", "TERM", &container.id]));
@@ -228,7 +229,7 @@ stop = [{ signal = \"SIGQUIT\", wait = \"8s\" }, { signal = \"SIGTERM\" }]
 
 [[drain]]
 name = \"let the load balancers notice\"
-sleep = \"2s\"
+sleep = \"4s\"
 
 [[post_stop]]
 name = \"last words\"
