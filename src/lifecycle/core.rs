@@ -4,9 +4,11 @@ use std::rc::Rc;
 
 use super::effects::Effects;
 use super::event::ProcId;
-use super::process::{Around, Change, End, Input, Proc, State};
+use super::process::{Around, Change, End, Input, State};
+use super::processes::{Fact, Processes};
 use super::requests::Pending;
 use super::stop::Stop;
+use super::task::TaskRun;
 use crate::config::Condition;
 use crate::lifecycle::event::Exit;
 use crate::plan::Plan;
@@ -18,7 +20,7 @@ use crate::time::At;
 pub(super) struct Core {
     pub plan: Rc<Plan>,
     pub now: At,
-    pub processes: Vec<Proc>,
+    pub processes: Processes,
     pub fx: Effects,
     /// That all is ready is said once.
     pub announced_ready: bool,
@@ -38,7 +40,7 @@ pub(super) struct Core {
 impl Core {
     pub fn new(plan: Plan) -> Core {
         Core {
-            processes: vec![Proc::default(); plan.config.processes.len()],
+            processes: Processes::new(&plan),
             plan: Rc::new(plan),
             now: At::ZERO,
             fx: Effects::new(),
@@ -56,11 +58,17 @@ impl Core {
     pub fn take(&mut self, id: ProcId, input: Input<'_>, stop: Option<&mut Stop>) -> Change {
         let (plan, now, own_stop_signal) = (&self.plan, self.now, self.own_stop_signal);
         let around = Around { id, plan, now, stop: stop.as_deref(), own_stop_signal };
-        let change = self.processes[id.0].take(input, &around, &mut self.fx);
+        let change = self.processes.change(id.0, plan, now, &mut self.fx, |p, fx| p.take(input, &around, fx));
         if let Some(stop) = stop {
             stop.hear(id, &change);
         }
         change
+    }
+
+    /// Does something with the task that a process is at.
+    pub fn with_task<R>(&mut self, id: ProcId, act: impl FnOnce(&mut TaskRun) -> Option<R>) -> Option<R> {
+        let (plan, now) = (&self.plan, self.now);
+        self.processes.change(id.0, plan, now, &mut self.fx, |p, _| p.task().and_then(act))
     }
 
     pub fn ids(&self) -> impl Iterator<Item = ProcId> + use<> {
@@ -81,45 +89,29 @@ impl Core {
 
     /// A sidecar's processes are in another container, and are not seen here.
     pub fn nobody_runs(&self) -> bool {
-        !self.is_sidecar() && !self.processes.iter().any(|p| p.body().is_some())
+        !self.is_sidecar() && !self.processes.any(Fact::Exists)
     }
 
-    pub fn completed(&self, process: usize) -> bool {
-        self.processes[process].completed(self.plan.is_service(process))
-    }
-
-    /// Everyone is ready or has done what it was to do.
+    /// Who is neither ready nor has done what it was to do.
     pub fn not_ready(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.processes.len()).filter(|i| !self.processes[*i].ready() && !self.completed(*i))
+        (0..self.processes.len()).filter(|i| self.processes.is(*i, Fact::NotReady))
+    }
+
+    pub fn look(&mut self) {
+        self.processes.look(self.now, &mut self.fx);
     }
 
     pub fn latch(&mut self) {
-        for (i, p) in self.processes.iter_mut().enumerate() {
-            p.latch(self.plan.is_service(i));
-        }
+        self.processes.latch(&self.plan);
     }
 
     pub fn announce(&mut self) {
-        let (plan, now) = (&self.plan, self.now);
-        for (i, p) in self.processes.iter_mut().enumerate() {
-            let around = Around { id: ProcId(i), plan, now, stop: None, own_stop_signal: None };
-            p.announce(&around, &mut self.fx);
-        }
+        self.processes.announce(&self.plan, self.now, &mut self.fx);
     }
 
     /// The dependency holds now, or has once (a start is decided once).
     pub fn fulfilled(&self, on: usize, condition: Condition) -> bool {
-        let p = &self.processes[on];
-        match condition {
-            Condition::Started => p.was_started,
-            Condition::Ready => p.was_ready,
-            Condition::Completed => p.was_completed,
-        }
-    }
-
-    /// All that a process waits for holds.
-    pub fn is_free(&self, process: usize) -> bool {
-        self.plan.config.processes[process].after.iter().all(|(on, condition)| self.fulfilled(*on, *condition))
+        self.processes[on].was().fulfils(condition)
     }
 
     /// The dependency can never hold any more; why, in words that follow the process's name.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::action::{Action, What};
 use super::event::{RunId, Told};
-use super::process::Proc;
 use crate::report::Note;
 
 /// Where actions are collected, with what every hook is told.
@@ -30,8 +29,8 @@ pub(super) struct Runs {
 /// What a task can see of the processes: as it was when this turn began.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    alive: Vec<bool>,
-    ready: Vec<bool>,
+    /// Alive, and ready. One that is not listed is neither.
+    processes: Vec<(bool, bool)>,
 }
 
 impl Effects {
@@ -69,19 +68,20 @@ impl Runs {
 }
 
 impl Seen {
-    pub fn look(&mut self, processes: &[Proc]) {
-        self.alive.clear();
-        self.alive.extend(processes.iter().map(Proc::alive));
-        self.ready.clear();
-        self.ready.extend(processes.iter().map(Proc::ready));
+    /// What was seen of it before.
+    pub fn replace(&mut self, process: usize, seen: (bool, bool)) -> (bool, bool) {
+        if process >= self.processes.len() {
+            self.processes.resize(process + 1, (false, false));
+        }
+        std::mem::replace(&mut self.processes[process], seen)
     }
 
     pub fn alive(&self, process: usize) -> bool {
-        self.alive.get(process).copied().unwrap_or(false)
+        self.processes.get(process).is_some_and(|seen| seen.0)
     }
 
     pub fn ready(&self, process: usize) -> bool {
-        self.ready.get(process).copied().unwrap_or(false)
+        self.processes.get(process).is_some_and(|seen| seen.1)
     }
 }
 

@@ -22,6 +22,7 @@ impl Machine {
         let at = at.max(before);
         let late = self.next_deadline().map_or(Duration::ZERO, |due| at.since(due.max(before)));
         self.core.now = at;
+        self.core.processes.time_passes(before, at);
         let lost = told.max(late).min(at.since(before));
         if lost >= LATE {
             self.give_back(lost);

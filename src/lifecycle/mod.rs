@@ -17,8 +17,10 @@ mod effects;
 pub mod event;
 mod exit_code;
 mod health;
+mod ids;
 mod late;
 mod process;
+mod processes;
 mod progress;
 mod requests;
 mod signals;
@@ -36,6 +38,7 @@ use self::core::Core;
 use action::{Action, What};
 use event::{Cause, Event, Outcome, ProcId, RunId};
 use process::{Input, State};
+use processes::Fact;
 use stop::Stop;
 use task::TaskRun;
 
@@ -134,8 +137,7 @@ impl Machine {
 
     /// Somebody has a certain time to end in: all of them in the stop, one that is being restarted before.
     pub fn waits_for_ends(&self) -> bool {
-        let ending = |p: &process::Proc| matches!(p.state, State::Stopping(_) | State::Cleaning(_));
-        self.stopping() || self.core.processes.iter().any(ending)
+        self.stopping() || self.core.processes.any(Fact::Ending)
     }
 
     /// When softstop must be gone; `None` before the stop is requested.
@@ -158,7 +160,7 @@ impl Machine {
 
     fn happens(&mut self, at: At, event: Event) {
         self.time_passes(at, event.lost());
-        self.core.fx.seen.look(&self.core.processes);
+        self.core.look();
         self.handle(event);
     }
 
@@ -214,13 +216,14 @@ impl Machine {
                 return;
             }
             self.core.latch();
-            self.core.fx.seen.look(&self.core.processes);
+            self.core.look();
             if !(self.due() || self.advance()) {
                 break;
             }
         }
         self.announce();
         self.answer_orders();
+        debug_assert!(self.core.processes.agree(&self.core.plan, self.core.now, &self.core.fx), "{:?}", self.core);
     }
 
     /// What follows without any time passing.
@@ -264,22 +267,22 @@ impl Machine {
             }
             What::Init(_) | What::Follow(_) | What::Drain(..) | What::PostStop(..) => {
                 let (now, plan) = (self.core.now, Rc::clone(&self.core.plan));
-                if let Some(task) = self.task(what) {
-                    task.on_done(run, outcome, now, &plan);
-                }
+                self.with_task(what, |task| task.on_done(run, outcome, now, &plan));
             }
         }
     }
 
-    /// A task that is under way. A new place for tasks is a row here.
-    fn task(&mut self, what: What) -> Option<&mut TaskRun> {
+    /// Does something with a task, if it is under way. A new place for tasks is a row here.
+    fn with_task<R>(&mut self, what: What, act: impl FnOnce(&mut TaskRun) -> R) -> Option<R> {
         let task = match (what, &mut self.phase) {
             (What::Init(_), Phase::Init { task, .. }) => Some(task),
             (What::Follow(_), Phase::Up { follow }) => follow.as_mut(),
             (What::Drain(_, nth) | What::PostStop(_, nth), Phase::Stopping(stop)) => stop.task(nth),
-            (What::PostStart(process, _) | What::PreStop(process), _) => self.core.processes[process.0].task(),
+            (What::PostStart(process, _) | What::PreStop(process), _) => {
+                return self.core.with_task(process, |task| (task.what == what).then(|| act(task)));
+            }
             _ => None,
         };
-        task.filter(|task| task.what == what)
+        task.filter(|task| task.what == what).map(act)
     }
 }

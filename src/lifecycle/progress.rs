@@ -102,12 +102,17 @@ impl Machine {
         let (now, plan) = (self.core.now, std::rc::Rc::clone(&self.core.plan));
         // What a sidecar follows is not said: it takes as long as all else, and has lines of its own.
         let owner = self.core.fx.runs.owner(run).filter(|what| !matches!(what, What::Follow(_)));
-        let task = owner.and_then(|what| self.task(what));
-        let Some(task) = task.filter(|task| task.in_flight() == Some(run)) else { return };
+        let Some(what) = owner else { return };
         let last = progress.last;
-        task.telling.hear(progress);
-        // The run's answer may come in the same turn.
-        if last && let Some(note) = task.progress(now, &plan) {
+        let note = self.with_task(what, |task| {
+            if task.in_flight() != Some(run) {
+                return None;
+            }
+            task.telling.hear(progress);
+            // The run's answer may come in the same turn.
+            if last { task.progress(now, &plan) } else { None }
+        });
+        if let Some(note) = note.flatten() {
             self.core.note(note);
         }
     }

@@ -177,7 +177,7 @@ impl Machine {
                 let why = self.state_words(id).2.unwrap_or_else(|| "init tasks are running".to_string());
                 return Err(format!("{name} has not been started yet: {why}"));
             }
-            State::Ended(End::CannotStart { on }) if !self.core.is_free(id.0) => {
+            State::Ended(End::CannotStart { on }) if !self.core.processes.is_free(id.0) => {
                 let on = self.core.plan.name(on.0);
                 return Err(format!("{name} cannot be started: {on} can never be what it waits for"));
             }

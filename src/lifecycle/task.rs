@@ -114,6 +114,14 @@ impl TaskRun {
         }
     }
 
+    /// The process that it waits for.
+    pub fn awaits(&self) -> Option<usize> {
+        match self.state {
+            State::Awaiting { process, .. } => Some(process),
+            _ => None,
+        }
+    }
+
     pub fn in_flight(&self) -> Option<RunId> {
         match self.state {
             State::Trying(run) => Some(run),

@@ -24,26 +24,33 @@ impl Machine {
     /// When `step` must be called with `Event::Tick` at the latest; `None`: nothing is timed.
     pub fn next_deadline(&self) -> Option<At> {
         let own = [Timer::Deadline, Timer::Stage, Timer::Sweep, Timer::Init, Timer::Follow].into_iter();
-        let processes = self.core.ids().flat_map(|id| {
-            [process::Timer::Stop, process::Timer::Life, process::Timer::Probes].map(|t| Timer::Process(id, t))
-        });
-        own.chain(self.steps()).chain(processes).filter_map(|timer| self.at(timer)).min()
+        let processes = if self.finished() { None } else { self.core.processes.next_deadline() };
+        own.chain(self.steps()).filter_map(|timer| self.at(timer)).chain(processes).min()
     }
 
     /// Act on what is due: first on what the stop of everything and of each process is at, one by one, as each may change what is due next.
     pub(super) fn due(&mut self) -> bool {
-        let first = [Timer::Deadline].into_iter().chain(self.steps()).chain([Timer::Sweep]);
-        let stops = self.core.ids().map(|id| Timer::Process(id, process::Timer::Stop));
-        if first.chain(stops).any(|timer| self.is_due(timer) && self.on_due(timer)) {
+        let mut first = [Timer::Deadline].into_iter().chain(self.steps()).chain([Timer::Sweep]);
+        if first.any(|timer| self.is_due(timer) && self.on_due(timer)) {
             return true;
+        }
+        let mut from = 0;
+        while let Some(id) = self.core.processes.next_stop_due(from) {
+            let timer = Timer::Process(ProcId(id), process::Timer::Stop);
+            if self.is_due(timer) && self.on_due(timer) {
+                return true;
+            }
+            from = id + 1;
         }
         let mut changed = false;
         for timer in [Timer::Init, Timer::Follow] {
             changed |= self.is_due(timer) && self.on_due(timer);
         }
-        for id in self.core.ids() {
-            let mut timers = [process::Timer::Life, process::Timer::Probes].map(|t| Timer::Process(id, t)).into_iter();
-            changed |= timers.any(|timer| self.is_due(timer) && self.on_due(timer));
+        from = 0;
+        while let Some(id) = self.core.processes.next_life_due(from) {
+            let timers = [process::Timer::Life, process::Timer::Probes].map(|t| Timer::Process(ProcId(id), t));
+            changed |= timers.into_iter().any(|timer| self.is_due(timer) && self.on_due(timer));
+            from = id + 1;
         }
         changed
     }

@@ -2,7 +2,8 @@
 
 use super::action::What;
 use super::event::{Cause, ProcId};
-use super::process::{Input, Proc, State};
+use super::process::{Input, State};
+use super::processes::Fact;
 use super::task::{FOREVER, TaskRun, own_code};
 use super::{Machine, Phase};
 use crate::config::OnFailure;
@@ -73,34 +74,40 @@ impl Machine {
 
     /// The first that goes on.
     fn advance_post_start(&mut self) -> bool {
-        self.core.ids().any(|id| self.take(id, Input::PostStart))
+        while let Some(id) = self.core.processes.next_post_start() {
+            if self.take(ProcId(id), Input::PostStart) {
+                return true;
+            }
+            self.core.processes.has_no_post_start(id);
+        }
+        false
     }
 
     /// Start one process whose dependencies hold. One at a time: the answer to a spawn may be a reason to stop.
     fn start_next(&mut self) -> bool {
-        if self.core.processes.iter().any(|p| matches!(p.state, State::Starting)) {
+        if self.core.processes.any(Fact::Starting) {
             return false;
         }
-        for id in self.core.ids() {
-            let p = &self.core.processes[id.0];
-            if !matches!(p.state, State::Waiting) {
-                continue;
+        while let Some(id) = self.core.processes.next_startable() {
+            let p = &self.core.processes[id];
+            if matches!(p.state, State::Waiting) {
+                // Whoever is started again by order has had what it waits for.
+                if p.again || self.core.processes.is_free(id) {
+                    return self.take(ProcId(id), Input::Start);
+                }
+                let after = self.core.plan.config.processes[id].after.iter();
+                let lost = { after }.find_map(|(on, condition)| Some((*on, self.core.hopeless(*on, *condition)?)));
+                if let Some((on, why)) = lost {
+                    return self.take(ProcId(id), Input::CannotStart { on: ProcId(on), why });
+                }
             }
-            // Whoever is started again by order has had what it waits for.
-            if p.again || self.core.is_free(id.0) {
-                return self.take(id, Input::Start);
-            }
-            let after = self.core.plan.config.processes[id.0].after.iter();
-            let lost = { after }.find_map(|(on, condition)| Some((*on, self.core.hopeless(*on, *condition)?)));
-            if let Some((on, why)) = lost {
-                return self.take(id, Input::CannotStart { on: ProcId(on), why });
-            }
+            self.core.processes.is_not_startable(id);
         }
         false
     }
 
     fn nothing_left(&mut self) -> bool {
-        let nothing = !self.core.is_sidecar() && self.core.processes.iter().all(Proc::ended);
+        let nothing = !self.core.is_sidecar() && self.core.processes.all(Fact::Ended);
         if nothing {
             self.request_stop(Cause::AllEnded);
         }

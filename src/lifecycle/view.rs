@@ -2,6 +2,7 @@
 
 use super::event::{Exit, ProcId};
 use super::process::{End, PostStart, Proc, State};
+use super::processes::Fact;
 use super::stop;
 use super::task::TaskRun;
 use super::{Machine, Phase};
@@ -17,18 +18,18 @@ impl Machine {
     pub fn ready(&self) -> bool {
         let stopping = self.stopping() && self.core.plan.config.readiness_on_drain == ReadinessOnDrain::Fail;
         let up = self.phase.came_up() && !self.finished();
-        up && !stopping && !self.core.unready && self.core.not_ready().next().is_none()
+        up && !stopping && !self.core.unready && !self.core.processes.any(Fact::NotReady)
     }
 
     /// `/startupz`: init is done and every process has been started or has completed.
     pub fn started(&self) -> bool {
-        self.phase.came_up() && self.core.processes.iter().all(|p| p.was_started)
+        self.phase.came_up() && !self.core.processes.any(Fact::NeverStarted)
     }
 
     /// `/livez`: no liveness verdict stands against any process, and none with a liveness probe has ended for good. Stays true
     /// through the drain.
     pub fn live(&self) -> bool {
-        self.stopping() || (0..self.core.processes.len()).all(|i| self.is_live(i))
+        self.stopping() || !self.core.processes.any(Fact::NotLive)
     }
 
     fn is_live(&self, process: usize) -> bool {

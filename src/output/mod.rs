@@ -8,6 +8,7 @@ pub mod queue;
 pub mod sink;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,8 +39,8 @@ pub struct Captures {
     readers: Readers,
 }
 
-/// Pipes that have not ended, each with what reads it.
-type Readers = Rc<RefCell<Vec<(Rc<Pipe>, AbortHandle)>>>;
+/// Pipes that have not ended, each with what reads it, by the order in which they came.
+type Readers = Rc<RefCell<BTreeMap<u64, (Rc<Pipe>, AbortHandle)>>>;
 
 /// One process (or hook) under its name, over all its restarts.
 #[derive(Clone)]
@@ -104,7 +105,7 @@ impl Captures {
         let pipes: Vec<Rc<Pipe>> = self
             .readers
             .borrow()
-            .iter()
+            .values()
             .map(|(pipe, reader)| {
                 reader.abort();
                 Rc::clone(pipe)
@@ -122,7 +123,7 @@ impl Captures {
     /// [`Captures::finish`] was not waited for to its end: takes what is left and counts it, in lines of standard output and error.
     pub fn discard(&self) -> [u64; 2] {
         let mut lines = [0; 2];
-        for (pipe, _) in self.readers.borrow().iter() {
+        for (pipe, _) in self.readers.borrow().values() {
             lines[pipe.stream as usize] += pipe.discard();
         }
         lines
@@ -139,11 +140,12 @@ impl Source {
         let pipes = [self.pipe(stdout, Stream::Stdout)?, self.pipe(stderr, Stream::Stderr)?];
         for pipe in &pipes {
             let (read, all) = (Rc::clone(pipe), Rc::clone(&self.readers));
+            let number = all.borrow().last_key_value().map_or(0, |(last, _)| last + 1);
             let reader = tokio::task::spawn_local(async move {
                 read.read_to_end().await;
-                all.borrow_mut().retain(|(other, _)| !Rc::ptr_eq(other, &read));
+                all.borrow_mut().remove(&number);
             });
-            self.readers.borrow_mut().push((Rc::clone(pipe), reader.abort_handle()));
+            self.readers.borrow_mut().insert(number, (Rc::clone(pipe), reader.abort_handle()));
         }
         Ok(Capture { pipes })
     }

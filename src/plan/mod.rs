@@ -16,6 +16,7 @@ pub struct Plan {
     pub budget: Budget,
     /// The process whose exit code is the container's: the one marked, or the only one.
     pub main: Option<usize>,
+    services: Vec<bool>,
 }
 
 impl Plan {
@@ -23,14 +24,15 @@ impl Plan {
         let order = Order::new(&config.processes);
         let budget = Budget::new(&config);
         let main = config.main();
-        Plan { config, order, budget, main }
+        let mut services: Vec<bool> = config.processes.iter().map(Process::is_probed).collect();
+        let waited_for = config.processes.iter().flat_map(|p| &p.after).filter(|(_, c)| *c == Condition::Completed);
+        waited_for.for_each(|(on, _)| services[*on] = false);
+        Plan { config, order, budget, main, services }
     }
 
     /// Its end is never expected: it is probed, and nobody waits for its completion. Others may be one-shot.
     pub fn is_service(&self, process: usize) -> bool {
-        let waited_for = |p: &Process| p.after.contains(&(process, Condition::Completed));
-        self.config.processes.get(process).is_some_and(Process::is_probed)
-            && !self.config.processes.iter().any(waited_for)
+        self.services.get(process).copied().unwrap_or(false)
     }
 
     pub fn name(&self, process: usize) -> &str {

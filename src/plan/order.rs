@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::config::Process;
+use crate::config::{Condition, Process};
 
 /// A stop that says nothing of its length counts as this much when the longest chain is looked for.
 const NOMINAL: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// For each process, those that depend on it: they stop before it does.
-    pub dependents: Vec<Vec<usize>>,
+    /// For each process, those that depend on it, and what they need of it: they stop before it does.
+    pub dependents: Vec<Vec<(usize, Condition)>>,
     /// For each process, the weightiest chain of those that can only stop after it.
     pub behind: Vec<Chain>,
 }
@@ -63,19 +63,23 @@ impl Order {
     pub fn new(processes: &[Process]) -> Order {
         let mut dependents = vec![Vec::new(); processes.len()];
         for (i, process) in processes.iter().enumerate() {
-            for (on, _) in &process.after {
-                if *on != i && !dependents[*on].contains(&i) {
-                    dependents[*on].push(i);
-                }
+            for (on, condition) in process.after.iter().filter(|(on, _)| *on != i) {
+                dependents[*on].push((i, *condition));
             }
         }
-        // Relaxed as often as there are processes: enough for any acyclic order, and bounded for any other.
+        // Each once all that it depends on are done; in a circle, of which there is none, nobody ever is.
         let mut behind = vec![Chain::default(); processes.len()];
-        for _ in 0..processes.len() {
-            for i in 0..processes.len() {
-                let chains = processes[i].after.iter().filter(|(on, _)| *on != i);
-                let best = chains.map(|(on, _)| own(&processes[*on]).and(behind[*on])).max_by_key(|c| c.weight());
-                behind[i] = best.unwrap_or_default();
+        let others = |i: usize| processes[i].after.iter().map(|(on, _)| *on).filter(move |on| *on != i);
+        let mut left: Vec<usize> = (0..processes.len()).map(|i| others(i).count()).collect();
+        let mut done: Vec<usize> = (0..processes.len()).filter(|i| left[*i] == 0).collect();
+        while let Some(on) = done.pop() {
+            for (i, _) in &dependents[on] {
+                left[*i] -= 1;
+                if left[*i] == 0 {
+                    let best = others(*i).map(|on| own(&processes[on]).and(behind[on])).max_by_key(|c| c.weight());
+                    behind[*i] = best.unwrap_or_default();
+                    done.push(*i);
+                }
             }
         }
         Order { dependents, behind }
@@ -85,7 +89,7 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Condition, Rung};
+    use crate::config::Rung;
     use crate::signal::Signal;
 
     /// A stop of so many seconds, or one that says nothing; after those.
@@ -109,7 +113,7 @@ mod tests {
         ]);
         assert_eq!(order.behind[0], Chain { stated: Duration::ZERO, open: 2 });
         assert_eq!(order.behind[2], Chain { stated: Duration::from_secs(8), open: 0 });
-        assert_eq!(order.dependents[3], [1]);
+        assert_eq!(order.dependents[3], [(1, Condition::Started)]);
         let order = Order::new(&[
             process("web", None, &[1, 2]),
             process("silent", None, &[]),

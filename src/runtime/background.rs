@@ -1,7 +1,7 @@
 //! A program that goes on in the background: the process that softstop started ends at once with 0, and what it has left behind, a
 //! daemon, bears its name. Nothing is decided by it: what to write instead is said.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::shell::Shell;
 use crate::lifecycle::event::ProcId;
@@ -13,6 +13,23 @@ use crate::sys::{process, tree};
 const SOON: Duration = Duration::from_secs(10);
 /// So many of what it has left behind are looked at.
 const LOOKS: usize = 64;
+
+/// So many children of softstop's own are a crowd, of which a list takes its time: what was listed last is taken for so many times as long
+/// as that took. Thousands may end together.
+const CROWD: usize = 256;
+const PART: u32 = 20;
+
+/// Who is softstop's child and was not started by it.
+pub(super) struct Adopted {
+    until: Instant,
+    pids: Vec<i32>,
+}
+
+impl Adopted {
+    pub(super) fn new() -> Adopted {
+        Adopted { until: Instant::now(), pids: Vec::new() }
+    }
+}
 
 /// How to keep them in the foreground, after "run it in the foreground, ".
 const INSTEAD: [(&str, &str); 14] = [
@@ -40,8 +57,15 @@ impl Shell {
             return;
         }
         let Some(comm) = procfs::stat(pid).map(|stat| stat.comm) else { return };
-        let left = tree::children(process::own_pid()).unwrap_or_default();
-        let others = left.into_iter().filter(|p| !self.children.contains_key(p)).take(LOOKS);
+        let began = Instant::now();
+        if began >= self.adopted.until {
+            let mut pids = tree::children(process::own_pid()).unwrap_or_default();
+            let crowd = pids.len() > CROWD;
+            pids.retain(|p| !self.children.contains_key(p));
+            let until = if crowd { began + began.elapsed().saturating_mul(PART) } else { began };
+            self.adopted = Adopted { until, pids };
+        }
+        let others = self.adopted.pids.iter().copied().filter(|p| !self.children.contains_key(p)).take(LOOKS);
         if let Some(daemon) = others.filter_map(procfs::stat).find(|stat| is_its_daemon(&comm, stat)) {
             let process = self.plan.name(id.0).to_owned();
             let instead = instead(&comm);

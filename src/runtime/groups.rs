@@ -1,12 +1,15 @@
 //! The process groups that processes lead. Of one whose leader has ended the end is waited for: it is looked at.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::shell::Shell;
+use crate::lifecycle::action::Whom;
 use crate::lifecycle::event::{Event, ProcId};
 use crate::report::Note;
+use crate::signal::Signal;
 use crate::sys::target;
 
 /// This often, besides whenever a child of ours ends: the members may have parents of their own.
@@ -20,37 +23,50 @@ enum Left {
     Told,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Group {
-    pgid: i32,
-    /// Its leader has ended, and its end is waited for.
-    left: Option<Left>,
-}
-
 /// The group of each process's latest run.
 pub(super) struct Groups {
-    latest: Vec<Option<Group>>,
+    latest: Vec<Option<i32>>,
+    /// By the group's number.
+    owners: HashMap<i32, ProcId>,
+    /// Those whose leader has ended, and whose end is waited for.
+    left: BTreeMap<ProcId, Left>,
     next_look: Instant,
+    /// The one whose leader is a zombie that is about to be reaped, and what is to be sent to it then.
+    pub(super) being_reaped: Option<ProcId>,
+    pub(super) put_off: Vec<(Signal, Whom)>,
 }
 
 impl Groups {
     pub(super) fn new(processes: usize) -> Groups {
-        Groups { latest: vec![None; processes], next_look: Instant::now() }
+        Groups {
+            latest: vec![None; processes],
+            owners: HashMap::new(),
+            left: BTreeMap::new(),
+            next_look: Instant::now(),
+            being_reaped: None,
+            put_off: Vec::new(),
+        }
     }
 
     /// Its number, which is its leader's pid.
     pub(super) fn of(&self, id: ProcId) -> Option<i32> {
-        self.latest[id.0].map(|group| group.pgid)
+        self.latest[id.0]
     }
 
     /// Whose it is.
     pub(super) fn owner(&self, pgid: i32) -> Option<ProcId> {
-        self.latest.iter().position(|group| group.is_some_and(|group| group.pgid == pgid)).map(ProcId)
+        self.owners.get(&pgid).copied()
     }
 
     /// A process runs. Whatever is left of its group before is not waited for any more.
     pub(super) fn begin(&mut self, id: ProcId, pid: i32) {
-        self.latest[id.0] = Some(Group { pgid: pid, left: None });
+        if let Some(before) = self.latest[id.0].replace(pid)
+            && self.owner(before) == Some(id)
+        {
+            self.owners.remove(&before);
+        }
+        self.owners.insert(pid, id);
+        self.left.remove(&id);
     }
 
     /// The leader has ended.
@@ -58,39 +74,35 @@ impl Groups {
         if self.next_look().is_none() {
             self.next_look = Instant::now() + LOOK;
         }
-        if let Some(group) = &mut self.latest[id.0] {
-            group.left = Some(Left::New);
+        if self.of(id).is_some() {
+            self.left.insert(id, Left::New);
         }
     }
 
     pub(super) fn is_watched(&self, pgid: i32) -> bool {
-        self.watched().any(|id| self.of(id) == Some(pgid))
+        self.owner(pgid).is_some_and(|id| self.left.contains_key(&id))
     }
 
     fn watched(&self) -> impl Iterator<Item = ProcId> {
-        let all = self.latest.iter().enumerate();
-        all.filter(|(_, group)| group.is_some_and(|group| group.left.is_some())).map(|(id, _)| ProcId(id))
+        self.left.keys().copied()
     }
 
     /// `None`: there is nothing to wait for.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.watched().next().is_some().then_some(self.next_look)
+        (!self.left.is_empty()).then_some(self.next_look)
     }
 
     /// The one is waited for no longer.
     fn forget(&mut self, id: ProcId) {
-        if let Some(group) = &mut self.latest[id.0] {
-            group.left = None;
-        }
+        self.left.remove(&id);
     }
 
     /// Those that have not been told of; now they have.
     fn tell(&mut self) -> Vec<ProcId> {
-        let groups = self.latest.iter_mut().enumerate().filter_map(|(id, group)| Some((id, group.as_mut()?)));
-        let new = groups.filter(|(_, group)| group.left == Some(Left::New));
-        new.map(|(id, group)| {
-            group.left = Some(Left::Told);
-            ProcId(id)
+        let new = self.left.iter_mut().filter(|(_, left)| **left == Left::New);
+        new.map(|(id, left)| {
+            *left = Left::Told;
+            *id
         })
         .collect()
     }

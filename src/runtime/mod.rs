@@ -33,7 +33,8 @@ use tokio::task::LocalSet;
 use crate::cli::variables::Environment;
 use crate::config::Config;
 use crate::exit;
-use crate::http::{endpoints, server};
+use crate::http::endpoints::{self, Verdicts};
+use crate::http::server;
 use crate::lifecycle::Machine;
 use crate::output::{Sink, log};
 use crate::plan::Plan;
@@ -176,12 +177,20 @@ fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| format!("cannot serve http: {e}"))?;
     let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
     let answer: server::Answerer = Rc::new(move |parts: &hyper::http::request::Parts| {
+        let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
+        let holds = {
+            let machine = machine.borrow();
+            Verdicts { started: machine.started(), ready: machine.ready(), live: machine.live() }
+        };
+        if let Some(answer) = endpoints::answer_at_once(method, path, query, &holds) {
+            return answer;
+        }
         let mut status = machine.borrow().status(clock.now());
         // Not for the probes, which are many: reading the counters takes longer than their answer.
-        if ["/status", "/metrics"].contains(&parts.uri.path()) {
+        if ["/status", "/metrics"].contains(&path) {
             sight.borrow().show(&mut status, Audience::Anybody);
         }
-        endpoints::answer(parts.method.as_str(), parts.uri.path(), parts.uri.query(), &status)
+        endpoints::answer(method, path, query, &status)
     });
     let limits = server::Limits::within(usize::try_from(limits::descriptors()).unwrap_or(usize::MAX));
     tokio::task::spawn_local(server::serve(listener, server::Site { answer, later: prestop }, limits));

@@ -55,6 +55,7 @@ impl Shell {
                 if let Some(request) = self.ended_by_key(process, exit) {
                     self.step(request);
                 }
+                self.groups.being_reaped = Some(process);
                 self.step(Event::Exited { process, status: exit });
                 self.reader_ended(process);
             }
@@ -66,8 +67,12 @@ impl Shell {
             tracing::debug!("pid {pid}: cannot be reaped: {error}");
         }
         self.stragglers.asked.forget(pid);
+        self.groups.being_reaped = None;
         if let Some(Owner::Process(process)) = owner {
             self.groups.watch(process);
+            for (signal, whom) in std::mem::take(&mut self.groups.put_off) {
+                self.signal_group(process, signal, whom);
+            }
         }
         if let Some(capture) = self.capturing.remove(&pid) {
             let source = unasked.and_then(|process| self.sources[process.0].clone());

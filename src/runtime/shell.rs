@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::account::Account;
+use super::background::Adopted;
 use super::control::Orders;
 use super::groups::Groups;
 use super::hooks::{ActiveRun, News};
@@ -72,6 +73,7 @@ pub(super) struct Shell {
     pub environment: Vec<(OsString, OsString)>,
     pub children: HashMap<i32, Owner>,
     pub groups: Groups,
+    pub adopted: Adopted,
     pub pending_exec: HashMap<i32, PendingExec>,
     /// Whom processes run as, as far as it has been looked up.
     pub users: Vec<(Identity, Option<Credentials>)>,
@@ -143,6 +145,7 @@ impl Shell {
         Shell {
             account: Account::new(&plan.config, clock),
             groups: Groups::new(processes.len()),
+            adopted: Adopted::new(),
             terminal: reader.and_then(|_| terminal::terminal()).filter(given),
             machine,
             plan,

@@ -160,6 +160,14 @@ impl Shell {
     /// What is left of the group of a process that has ended.
     pub(super) fn signal_group(&mut self, id: ProcId, signal: Signal, whom: Whom) {
         let Some(pgid) = self.groups.of(id) else { return };
+        // As a rule nobody is left, which shows when the leader is reaped; looking for them would cost a walk through all that run.
+        if self.groups.being_reaped == Some(id) {
+            self.groups.put_off.push((signal, whom));
+            return;
+        }
+        if !target::group_exists(pgid) {
+            return;
+        }
         if signal == Signal::KILL {
             let _ = target::signal_leaderless_group(pgid, signal);
             return;
@@ -311,8 +319,8 @@ impl Shell {
             while of.len() < self.stragglers.standing.len()
                 && let Some(found) = walk.next(&spare)
             {
-                let whose = self.stragglers.standing.keys().find(|of| self.is_meant(**of, &found));
-                of.extend(whose.filter(|_| found.lives));
+                let whose = self.groups.owner(found.pgid).filter(|_| self.groups.is_watched(found.pgid));
+                of.extend(Some(whose).filter(|of| found.lives && self.stragglers.standing.contains_key(of)));
             }
         }
         self.stragglers.next_look = after_a_look(cpu);

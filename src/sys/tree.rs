@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::pidfd::send_to_found;
@@ -133,8 +134,8 @@ impl Walk {
 
     fn below(root: i32, deep: bool) -> io::Result<Walk> {
         procfs::check_namespace()?;
-        let children: Children = match children(own_pid()) {
-            Ok(_) => Box::new(|pid, threads| match threads {
+        let children: Children = match has_lists() {
+            Ok(()) => Box::new(|pid, threads| match threads {
                 1 => children_of(pid, pid).unwrap_or_default(),
                 _ => children(pid).unwrap_or_default(),
             }),
@@ -188,6 +189,16 @@ impl Walk {
             return Some(found);
         }
     }
+}
+
+/// Whether the kernel lists children; asked until it has, as a list of thousands takes its time.
+fn has_lists() -> io::Result<()> {
+    static KNOWN: AtomicBool = AtomicBool::new(false);
+    if !KNOWN.load(Ordering::Relaxed) {
+        children(own_pid())?;
+        KNOWN.store(true, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// The children of a process, zombies included, from the lists of its threads.

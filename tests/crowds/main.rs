@@ -7,5 +7,6 @@ mod attacked;
 mod control_hostile;
 mod hostile_http;
 mod load;
+mod many;
 mod signal_storms;
 mod stragglers;

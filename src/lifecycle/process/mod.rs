@@ -14,7 +14,7 @@ use super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError};
 use super::health::ProbeRun;
 use super::stop::Stop;
 use super::task::TaskRun;
-use crate::config;
+use crate::config::{self, Condition};
 use crate::plan::Plan;
 use crate::report::{Note, SignalName};
 use crate::signal::Signal;
@@ -158,9 +158,7 @@ pub(super) struct Proc {
     recent: u32,
     pub last_exit: Option<Exit>,
     pub last_error: Option<String>,
-    pub was_started: bool,
-    pub was_ready: bool,
-    pub was_completed: bool,
+    was: Was,
     /// It is to be started again by order, whatever its policy says, at once.
     pub again: bool,
     /// It has ended with success, unasked, and is a service.
@@ -177,6 +175,24 @@ pub(super) struct Proc {
     pub suspended: Option<Signal>,
     /// When that was last said: whoever stops and continues it a thousand times a second is told of once in a while.
     said_suspended: Option<At>,
+}
+
+/// What a process has been at some time: what `after` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Was {
+    pub started: bool,
+    pub ready: bool,
+    pub completed: bool,
+}
+
+impl Was {
+    pub fn fulfils(self, condition: Condition) -> bool {
+        match condition {
+            Condition::Started => self.started,
+            Condition::Ready => self.ready,
+            Condition::Completed => self.completed,
+        }
+    }
 }
 
 /// What can happen to a process.
@@ -279,6 +295,11 @@ impl Change {
 }
 
 impl<'a> Around<'a> {
+    /// Where no stop was requested, or it does not matter.
+    pub fn up(id: usize, plan: &'a Plan, now: At) -> Around<'a> {
+        Around { id: ProcId(id), plan, now, stop: None, own_stop_signal: None }
+    }
+
     pub fn config(&self) -> &'a config::Process {
         &self.plan.config.processes[self.id.0]
     }
@@ -451,6 +472,15 @@ impl Proc {
         }
     }
 
+    /// Whom its task waits for.
+    pub fn awaits(&self) -> Option<usize> {
+        match &self.state {
+            State::Running(Running { post_start: PostStart::Doing(_, task), .. })
+            | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => task.awaits(),
+            _ => None,
+        }
+    }
+
     /// The task that it is at.
     pub fn task(&mut self) -> Option<&mut TaskRun> {
         match &mut self.state {
@@ -486,12 +516,16 @@ impl Proc {
         self.succeeded() && self.stop_began.is_none() && !is_service
     }
 
+    pub fn was(&self) -> Was {
+        self.was
+    }
+
     /// Remember whether it has ever been started and ready: what `after` asks for.
     pub fn latch(&mut self, is_service: bool) {
         let completed = self.completed(is_service);
-        self.was_started |= self.started() || completed;
-        self.was_ready |= self.ready();
-        self.was_completed |= completed;
+        self.was.started |= self.started() || completed;
+        self.was.ready |= self.ready();
+        self.was.completed |= completed;
     }
 
     /// Say that it has become ready.

@@ -46,7 +46,7 @@ impl Proc {
     pub(super) fn spawn_failed(&mut self, error: &SpawnError, at: &Around<'_>, fx: &mut Effects) -> Change {
         self.last_error = Some(error.text.clone());
         self.again = false;
-        let worth_it = error.kind == SpawnErrorKind::Transient || self.was_started;
+        let worth_it = error.kind == SpawnErrorKind::Transient || self.was.started;
         let retry = at.config().restart != Restart::Never && worth_it && at.stop.is_none() && !self.gave_up(at);
         let retry_in = retry.then(|| Secs(self.back_off(at)));
         fx.note(Note::StartFailed { process: at.name(), error: error.text.clone(), retry_in });
@@ -68,7 +68,7 @@ impl Proc {
             // Somebody has looked at it: its back-off begins anew.
             State::Backoff { .. } => (self.state, self.recent) = (State::Waiting, 0),
             State::Ended(_) => {
-                self.restarts = self.restarts.saturating_add(u32::from(self.was_started));
+                self.restarts = self.restarts.saturating_add(u32::from(self.was.started));
                 (self.state, self.recent) = (State::Waiting, 0);
             }
         }

@@ -17,6 +17,7 @@ mod steps;
 mod stragglers;
 mod times;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::action::What;
@@ -81,6 +82,8 @@ pub(super) struct Stop {
 pub(super) struct Account {
     pub steps: Vec<StepReport>,
     forced: Vec<Forced>,
+    /// The processes among them.
+    forced_processes: BTreeSet<ProcId>,
     processes_began: Option<At>,
     /// What its steps took one after the other, when any was begun.
     pub drain_took: Option<Duration>,
@@ -154,7 +157,7 @@ impl Stop {
 
     /// What the life of a process has changed.
     pub fn hear(&mut self, id: ProcId, change: &Change) {
-        if change.forced && !self.has_forced(id) {
+        if change.forced && self.account.forced_processes.insert(id) {
             self.account.forced.push(Forced::Process(id));
         }
         if self.first_failure.is_none() {
@@ -171,19 +174,20 @@ impl Stop {
     }
 
     pub fn has_forced(&self, id: ProcId) -> bool {
-        self.account.forced.contains(&Forced::Process(id))
+        self.account.forced_processes.contains(&id)
     }
 
     /// Their names, each once.
     pub fn forced(&self, core: &Core) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
+        let mut known = BTreeSet::new();
         for forced in &self.account.forced {
             let name = match forced {
                 Forced::Process(id) => core.name(*id),
                 Forced::Task(what) => core.plan.task(*what).map_or_else(String::new, |task| task.name.clone()),
                 Forced::LeftOvers => "left-over processes".to_string(),
             };
-            if !(matches!(forced, Forced::Process(_)) && names.contains(&name)) {
+            if known.insert(name.clone()) || !matches!(forced, Forced::Process(_)) {
                 names.push(name);
             }
         }

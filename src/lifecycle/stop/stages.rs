@@ -8,6 +8,7 @@ use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::ProcId;
 use crate::lifecycle::process::{Input, State};
+use crate::lifecycle::processes::Fact;
 use crate::plan::budget::{Part, process_share};
 use crate::plan::order::own;
 use crate::report::{Note, Secs, StepKind, TaskResult};
@@ -60,7 +61,7 @@ impl Stop {
         true
     }
 
-    fn advance_drained(&mut self, until: At, core: &Core) -> bool {
+    fn advance_drained(&mut self, until: At, core: &mut Core) -> bool {
         let over = core.now >= until || core.nobody_runs() || !self.hold;
         if over {
             self.begin_processes(core);
@@ -68,7 +69,8 @@ impl Stop {
         over
     }
 
-    fn begin_processes(&mut self, core: &Core) {
+    fn begin_processes(&mut self, core: &mut Core) {
+        core.processes.begin_stop();
         self.account.processes_began = Some(core.now);
         self.fit(&core.plan.budget, Part::Stop, core.now);
         self.stage = Stage::Processes { until: self.deadline - self.budget.after_stop() };
@@ -89,10 +91,11 @@ impl Stop {
 
     fn advance_processes(&mut self, until: At, core: &mut Core) -> bool {
         let mut changed = false;
-        for id in core.ids() {
-            let free = core.plan.order.dependents[id.0].iter().all(|d| core.processes[*d].ended());
+        let mut stoppable = core.processes.take_stoppable();
+        while let Some(id) = stoppable.pop().map(ProcId) {
             let p = &core.processes[id.0];
-            if !free || p.ended() || p.stop_began.is_some() || matches!(p.state, State::Starting) {
+            let early = core.processes.has_dependents(id.0) || matches!(p.state, State::Starting);
+            if early || p.ended() || p.stop_began.is_some() {
                 continue;
             }
             let left = self.room(core.now).unwrap_or_default();
@@ -103,7 +106,7 @@ impl Stop {
             return true;
         }
         // Once every leader has ended, what they leave behind, in whatever session, shares the rest of the time.
-        let gone = core.processes.iter().all(|p| matches!(p.state, State::Cleaning(_) | State::Ended(_)));
+        let gone = core.processes.all(Fact::Gone);
         let over = core.now >= until || self.interrupted.is_empty() && gone;
         if over {
             // What is still there is killed, and no longer waited for one by one.

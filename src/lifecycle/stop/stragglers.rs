@@ -8,6 +8,7 @@ use crate::lifecycle::asking::{Asking, Due};
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::Event;
 use crate::lifecycle::process::{KILL_WAIT, Proc};
+use crate::lifecycle::processes::Fact;
 use crate::plan::stragglers::{Occasion, Policy};
 use crate::report::{Note, Secs, StepKind};
 use crate::signal::Signal;
@@ -100,7 +101,7 @@ impl Stop {
         }
         let over = match s.killed {
             // What is left of a group may have more time than these.
-            Some(until) => now >= until && !(now < s.until && core.processes.iter().any(Proc::leaves)),
+            Some(until) => now >= until && !(now < s.until && core.processes.any(Fact::Leaves)),
             // Nobody has said yet whether there is anybody.
             None => !s.present && now >= s.until,
         };

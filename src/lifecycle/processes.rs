@@ -1,0 +1,392 @@
+//! All processes, and what is true of all of them together, kept up with each one's change: an event of one process costs the same beside
+//! thousands of others. Whoever has something to do is in a set for it; sets are consumed in order of number. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::ops::{Bound, Deref};
+
+use super::action::ProbeKind;
+use super::effects::{Effects, Seen};
+use super::ids::Ids;
+use super::process::{Around, End, PostStart, Proc, Running, State, Timer};
+use crate::plan::Plan;
+use crate::time::At;
+
+/// Nothing changes a process but by [`Processes::change`].
+#[derive(Clone, Debug)]
+pub(super) struct Processes {
+    list: Vec<Proc>,
+    /// The rest follows from the list: of each what is counted and timed, as of its last change.
+    known: Vec<Known>,
+    counts: [usize; FACTS],
+    stop: Timed,
+    life: Timed,
+    /// Who waits for a process to be ready or to end, by that process.
+    awaited_by: BTreeMap<usize, BTreeSet<usize>>,
+    /// Changed, and not seen, latched or announced since.
+    unseen: Ids,
+    unlatched: Ids,
+    unannounced: Ids,
+    /// Its post_start may go on.
+    post_start: Ids,
+    /// It may be started, or be found never to start.
+    startable: Ids,
+    /// How many of those it waits for are not as it needs them.
+    unmet: Vec<usize>,
+    /// Its turn in the container's stop may have come; `None` until that is at the processes.
+    stoppable: Option<Ids>,
+    /// How many of those that depend on it have not ended.
+    dependents: Vec<usize>,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fact {
+    /// [`State::Starting`].
+    Starting,
+    /// There is a process.
+    Exists,
+    Ended,
+    /// Its leader has ended for good, or it was never started.
+    Gone,
+    /// It has a certain time to end in.
+    Ending,
+    /// What it has left in its group is still waited for.
+    Leaves,
+    /// Neither ready nor done with what it was to do.
+    NotReady,
+    NeverStarted,
+    /// A verdict on its health stands against it, or it has a liveness probe and has ended for good.
+    NotLive,
+}
+
+const FACTS: usize = Fact::NotLive as usize + 1;
+
+#[derive(Clone, Debug)]
+struct Known {
+    /// A bit for each [`Fact`].
+    facts: u16,
+    stop_at: At,
+    life_at: At,
+    /// Whom its task waits for.
+    awaits: Option<usize>,
+}
+
+/// The timers of one kind: by time, and those whose time has come.
+#[derive(Clone, Debug, Default)]
+struct Timed {
+    by_time: BTreeSet<(At, usize)>,
+    due: Ids,
+}
+
+impl Timed {
+    fn set(&mut self, id: usize, before: At, at: At, due: bool) {
+        if before != at {
+            self.by_time.remove(&(before, id));
+            if at != At::NEVER {
+                self.by_time.insert((at, id));
+            }
+        }
+        self.set_due(id, due);
+    }
+
+    fn set_due(&mut self, id: usize, due: bool) {
+        if due { self.due.insert(id) } else { self.due.remove(id) }
+    }
+
+    fn time_passes(&mut self, before: At, now: At) {
+        let passed = (Bound::Excluded((before, usize::MAX)), Bound::Included((now, usize::MAX)));
+        self.by_time.range(passed).for_each(|(_, id)| self.due.insert(*id));
+    }
+}
+
+impl Processes {
+    pub fn new(plan: &Plan) -> Processes {
+        let count = plan.config.processes.len();
+        let never = Known { facts: 0, stop_at: At::NEVER, life_at: At::NEVER, awaits: None };
+        let mut all = Processes {
+            list: vec![Proc::default(); count],
+            known: vec![never; count],
+            counts: [0; FACTS],
+            stop: Timed::default(),
+            life: Timed::default(),
+            awaited_by: BTreeMap::new(),
+            unseen: Ids::default(),
+            unlatched: Ids::default(),
+            unannounced: Ids::default(),
+            post_start: Ids::default(),
+            startable: Ids::all(count),
+            unmet: plan.config.processes.iter().map(|p| p.after.len()).collect(),
+            stoppable: None,
+            dependents: plan.order.dependents.iter().map(Vec::len).collect(),
+        };
+        for id in 0..count {
+            all.count(id, plan);
+        }
+        all
+    }
+
+    /// Changes one process, and keeps up what follows from it.
+    pub fn change<R>(
+        &mut self,
+        id: usize,
+        plan: &Plan,
+        now: At,
+        fx: &mut Effects,
+        change: impl FnOnce(&mut Proc, &mut Effects) -> R,
+    ) -> R {
+        let result = change(&mut self.list[id], fx);
+        self.changed(id, plan, now, fx);
+        result
+    }
+
+    fn changed(&mut self, id: usize, plan: &Plan, now: At, fx: &Effects) {
+        self.count(id, plan);
+        let (p, known) = (&self.list[id], &mut self.known[id]);
+        let at = |timer| p.timer(timer).unwrap_or(At::NEVER);
+        let (stop_at, life_at) = (at(Timer::Stop), at(Timer::Life).min(at(Timer::Probes)));
+        let (stop_before, life_before) = (known.stop_at, known.life_at);
+        (known.stop_at, known.life_at) = (stop_at, life_at);
+        self.stop.set(id, stop_before, stop_at, stop_at <= now || p.holds(Timer::Stop, fx));
+        self.life.set(id, life_before, life_at, life_at <= now || p.holds(Timer::Life, fx));
+        let awaits = p.awaits();
+        let before = std::mem::replace(&mut known.awaits, awaits);
+        if before != awaits {
+            before.and_then(|on| self.awaited_by.get_mut(&on)).map(|by| by.remove(&id));
+            awaits.map(|on| self.awaited_by.entry(on).or_default().insert(id));
+        }
+        for set in [&mut self.unseen, &mut self.unlatched, &mut self.unannounced] {
+            set.insert(id);
+        }
+        match &p.state {
+            State::Waiting => self.startable.insert(id),
+            State::Running(Running { post_start: PostStart::Done, .. }) => {}
+            State::Running(_) => self.post_start.insert(id),
+            _ => {}
+        }
+        if let Some(stoppable) = &mut self.stoppable {
+            stoppable.insert(id);
+        }
+    }
+
+    /// Counts it anew.
+    fn count(&mut self, id: usize, plan: &Plan) {
+        let facts = facts(&self.list[id], id, plan);
+        let changed = std::mem::replace(&mut self.known[id].facts, facts) ^ facts;
+        for fact in 0..FACTS {
+            if changed & 1 << fact != 0 {
+                let count = &mut self.counts[fact];
+                *count = if facts & 1 << fact != 0 { *count + 1 } else { count.saturating_sub(1) };
+            }
+        }
+        if changed & 1 << Fact::Ended as usize != 0 {
+            let ended = facts & 1 << Fact::Ended as usize != 0;
+            for (on, _) in plan.config.processes[id].after.iter().filter(|(on, _)| *on != id) {
+                let left = &mut self.dependents[*on];
+                *left = if ended { left.saturating_sub(1) } else { *left + 1 };
+                if let (0, Some(stoppable)) = (*left, &mut self.stoppable) {
+                    stoppable.insert(*on);
+                }
+            }
+        }
+    }
+
+    pub fn how_many(&self, fact: Fact) -> usize {
+        self.counts[fact as usize]
+    }
+
+    pub fn any(&self, fact: Fact) -> bool {
+        self.how_many(fact) > 0
+    }
+
+    pub fn all(&self, fact: Fact) -> bool {
+        self.how_many(fact) == self.list.len()
+    }
+
+    pub fn is(&self, id: usize, fact: Fact) -> bool {
+        self.known[id].facts & 1 << fact as usize != 0
+    }
+
+    // === what follows from a change ===
+
+    /// Takes down what others can see of those that have changed.
+    pub fn look(&mut self, now: At, fx: &mut Effects) {
+        while let Some(id) = self.unseen.pop() {
+            let p = &self.list[id];
+            if fx.seen.set(id, p.alive(), p.ready()) {
+                for by in self.awaited_by.get(&id).into_iter().flatten() {
+                    let (by, known, p) = (*by, &self.known[*by], &self.list[*by]);
+                    self.stop.set_due(by, known.stop_at <= now || p.holds(Timer::Stop, fx));
+                    self.life.set_due(by, known.life_at <= now || p.holds(Timer::Life, fx));
+                }
+            }
+        }
+    }
+
+    /// Remembers who has been started, ready and completed, and for whom that is what they wait for.
+    pub fn latch(&mut self, plan: &Plan) {
+        while let Some(id) = self.unlatched.pop() {
+            let p = &mut self.list[id];
+            let before = p.was();
+            p.latch(plan.is_service(id));
+            let (after, ended) = (p.was(), p.ended());
+            if before != after {
+                self.count(id, plan);
+            }
+            for (dependent, condition) in &plan.order.dependents[id] {
+                let holds = after.fulfils(*condition);
+                if holds && !before.fulfils(*condition) {
+                    self.unmet[*dependent] -= 1;
+                }
+                // One that can never hold any more ends the waiting as well.
+                if !holds && ended || holds && self.unmet[*dependent] == 0 {
+                    self.startable.insert(*dependent);
+                }
+            }
+        }
+    }
+
+    /// Says who has become ready.
+    pub fn announce(&mut self, plan: &Plan, now: At, fx: &mut Effects) {
+        while let Some(id) = self.unannounced.pop() {
+            self.list[id].announce(&Around::up(id, plan, now), fx);
+        }
+    }
+
+    /// All that it waits for holds.
+    pub fn is_free(&self, id: usize) -> bool {
+        self.unmet[id] == 0
+    }
+
+    // === whose turn it is ===
+
+    pub fn next_startable(&self) -> Option<usize> {
+        self.startable.next(0)
+    }
+
+    /// It was not to be started after all.
+    pub fn is_not_startable(&mut self, id: usize) {
+        self.startable.remove(id);
+    }
+
+    pub fn next_post_start(&self) -> Option<usize> {
+        self.post_start.next(0)
+    }
+
+    pub fn has_no_post_start(&mut self, id: usize) {
+        self.post_start.remove(id);
+    }
+
+    /// The container's stop has come to the processes.
+    pub fn begin_stop(&mut self) {
+        self.stoppable = Some(Ids::all(self.list.len()));
+    }
+
+    /// Who may be stopped now: each is asked about once, and again after a change that matters.
+    pub fn take_stoppable(&mut self) -> Ids {
+        self.stoppable.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub fn has_dependents(&self, id: usize) -> bool {
+        self.dependents[id] > 0
+    }
+
+    // === time ===
+
+    pub fn time_passes(&mut self, before: At, now: At) {
+        self.stop.time_passes(before, now);
+        self.life.time_passes(before, now);
+    }
+
+    pub fn next_deadline(&self) -> Option<At> {
+        let first = |timed: &Timed| timed.by_time.first().map(|(at, _)| *at);
+        first(&self.stop).into_iter().chain(first(&self.life)).min()
+    }
+
+    /// Of those whose stop may be due, the first from `from` on.
+    pub fn next_stop_due(&self, from: usize) -> Option<usize> {
+        self.stop.due.next(from)
+    }
+
+    /// Of those of whom something else may be due.
+    pub fn next_life_due(&self, from: usize) -> Option<usize> {
+        self.life.due.next(from)
+    }
+}
+
+// === the second opinion ===
+
+/// In a debug build this many are looked at one by one after every event.
+const FEW: usize = 16;
+
+impl Processes {
+    /// What is kept up is what looking at every process would show. More than a few are not looked at.
+    pub fn agree(&self, plan: &Plan, now: At, fx: &Effects) -> bool {
+        let few = self.list.len() <= FEW;
+        !few || self.list.iter().enumerate().all(|(id, p)| self.agrees(id, p, plan, now, fx)) && self.counts_agree()
+    }
+
+    fn counts_agree(&self) -> bool {
+        let count = |fact: usize| self.known.iter().filter(|known| known.facts & 1 << fact != 0).count();
+        (0..FACTS).all(|fact| self.counts[fact] == count(fact))
+    }
+
+    fn agrees(&self, id: usize, p: &Proc, plan: &Plan, now: At, fx: &Effects) -> bool {
+        let known = &self.known[id];
+        let at = |timer| p.timer(timer).unwrap_or(At::NEVER);
+        let (stop_at, life_at) = (at(Timer::Stop), at(Timer::Life).min(at(Timer::Probes)));
+        let timed = known.facts == facts(p, id, plan)
+            && (known.stop_at, known.life_at, known.awaits) == (stop_at, life_at, p.awaits())
+            && [(&self.stop, stop_at, p.holds(Timer::Stop, fx)), (&self.life, life_at, p.holds(Timer::Life, fx))]
+                .into_iter()
+                .all(|(timed, at, holds)| {
+                    let listed = timed.by_time.iter().filter(|(_, other)| *other == id).eq([&(at, id)].into_iter());
+                    let due = timed.due.next(id) == Some(id);
+                    (listed || at == At::NEVER) && due == (at <= now || holds)
+                });
+        let waits = plan.config.processes[id].after.iter();
+        let unmet = waits.filter(|(on, condition)| !self.list[*on].was().fulfils(*condition)).count();
+        let dependents = plan.order.dependents[id].iter().filter(|(on, _)| !self.list[*on].ended()).count();
+        timed && (self.unmet[id], self.dependents[id]) == (unmet, dependents)
+    }
+}
+
+impl Deref for Processes {
+    type Target = [Proc];
+
+    fn deref(&self) -> &[Proc] {
+        &self.list
+    }
+}
+
+/// All else follows from it.
+impl Hash for Processes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.list.hash(state);
+    }
+}
+
+fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
+    let is_service = plan.is_service(id);
+    let probed = plan.probe(id, ProbeKind::Liveness).is_some() && is_service;
+    let over = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable { .. }));
+    let all = [
+        (Fact::Starting, matches!(p.state, State::Starting)),
+        (Fact::Exists, p.body().is_some()),
+        (Fact::Ended, p.ended()),
+        (Fact::Gone, matches!(p.state, State::Cleaning(_) | State::Ended(_))),
+        (Fact::Ending, matches!(p.state, State::Stopping(_) | State::Cleaning(_))),
+        (Fact::Leaves, p.leaves()),
+        (Fact::NotReady, !p.ready() && !p.completed(is_service)),
+        (Fact::NeverStarted, !p.was().started),
+        (Fact::NotLive, p.unhealthy || probed && over),
+    ];
+    all.into_iter().filter(|(_, is)| *is).fold(0, |facts, (fact, _)| facts | 1 << fact as usize)
+}
+
+impl Seen {
+    /// `true`: it is otherwise than before.
+    fn set(&mut self, id: usize, alive: bool, ready: bool) -> bool {
+        self.replace(id, (alive, ready)) != (alive, ready)
+    }
+}
