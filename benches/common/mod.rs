@@ -1,7 +1,7 @@
 //! What the benches have in common.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// softstop as it is released: static, optimised, built here unless `SOFTSTOP_BENCH_BINARY` names one. Built apart, so that no other
 /// build's flags are in it. `bench` is who says so.
@@ -9,27 +9,10 @@ pub fn softstop(bench: &str) -> PathBuf {
     if let Some(path) = std::env::var_os("SOFTSTOP_BENCH_BINARY") {
         return path.into();
     }
-    let host = Command::new("rustc").arg("-vV").output().unwrap();
-    let host = String::from_utf8(host.stdout).unwrap();
-    let host = host.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc -vV names its host").to_owned();
     eprintln!("{bench}: building the static release binary");
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--release",
-            "--no-default-features",
-            "--bin",
-            "softstop",
-            "--target",
-            &host,
-            "--target-dir",
-            "target/static",
-        ])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .status()
-        .unwrap();
-    assert!(built.success(), "the static build failed");
-    PathBuf::from(format!("target/static/{host}/release/softstop"))
+    let built = Command::new("./static-build").stderr(Stdio::inherit()).output().unwrap();
+    assert!(built.status.success(), "the static build failed");
+    PathBuf::from(String::from_utf8(built.stdout).unwrap().trim()).join("softstop")
 }
 
 /// Where a program is, if it is installed.

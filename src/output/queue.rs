@@ -184,7 +184,7 @@ impl<W: TryWrite> Queue<W> {
             && !self.bytes.is_empty()
             && let Some(writer) = &mut self.writer
         {
-            let mut copy = [0; libc::PIPE_BUF];
+            let mut copy = Vec::new();
             let next = if self.torn { b"\n" } else { next_write(&self.bytes, writer.chunk(), &mut copy) };
             let tried = next.len();
             match writer.try_write(next) {
@@ -268,17 +268,17 @@ impl<W: TryWrite> Queue<W> {
 }
 
 /// The next bytes to write: whole lines if one fits, contiguous (in `copy` where the ring wraps around).
-fn next_write<'a>(bytes: &'a VecDeque<u8>, chunk: usize, copy: &'a mut [u8]) -> &'a [u8] {
+fn next_write<'a>(bytes: &'a VecDeque<u8>, chunk: usize, copy: &'a mut Vec<u8>) -> &'a [u8] {
     let (front, back) = bytes.as_slices();
     let window = if front.len() >= chunk.min(bytes.len()) {
         &front[..chunk.min(front.len())]
-    } else if front.len() >= copy.len() {
+    } else if front.len() >= libc::PIPE_BUF {
         front
     } else {
-        let n = copy.len().min(chunk).min(bytes.len());
-        copy[..front.len()].copy_from_slice(front);
-        copy[front.len()..n].copy_from_slice(&back[..n - front.len()]);
-        &copy[..n]
+        let n = libc::PIPE_BUF.min(chunk).min(bytes.len());
+        copy.extend_from_slice(front);
+        copy.extend_from_slice(&back[..n - front.len()]);
+        copy
     };
     match window.iter().rposition(|b| *b == b'\n') {
         Some(newline) => &window[..=newline],

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +42,7 @@ pub struct Pids {
 impl Cgroup {
     /// Looks for it: `/proc/self/cgroup` and the mounts. Nothing found is no error.
     pub fn find() -> Cgroup {
-        let (own, mounted) = (read_text("/proc/self/cgroup"), read_text("/proc/self/mountinfo"));
+        let (own, mounted) = (read_text("/proc/self/cgroup"), group_mounts());
         let place = |controller: &str, one: &str, two: &str| {
             let found = |version| {
                 let file = if version == Version::One { one } else { two };
@@ -90,7 +91,7 @@ const MOST_GROUPS: usize = 64;
 /// in which everybody may be.
 pub fn numbers() -> Option<HashSet<u64>> {
     const ROOT: u64 = 1;
-    let own = dirs(&read_text("/proc/self/cgroup"), &read_text("/proc/self/mountinfo"), "", Version::Two);
+    let own = dirs(&read_text("/proc/self/cgroup"), &group_mounts(), "", Version::Two);
     let mut pending: Vec<PathBuf> = own.into_iter().find(|dir| dir.is_dir()).into_iter().collect();
     let mut numbers = HashSet::new();
     while let Some(dir) = pending.pop() {
@@ -110,6 +111,30 @@ impl Place {
         let bytes = read_small(self.dir.join(file).to_str()?).ok()?;
         String::from_utf8(bytes).ok()
     }
+}
+
+/// The kernel gives a page at a time.
+const PAGE: usize = 4096;
+
+/// Those lines of `/proc/self/mountinfo` that are control groups'. A node has hundreds of others, each a page long: none of them is kept.
+fn group_mounts() -> String {
+    let mut found = String::new();
+    let Ok(file) = fs::File::open("/proc/self/mountinfo") else { return found };
+    let (mut lines, mut line) = (BufReader::with_capacity(PAGE, file), Vec::new());
+    while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+        if is_group_mount(&line) {
+            found.push_str(&String::from_utf8_lossy(&line));
+        }
+        line.clear();
+    }
+    found
+}
+
+/// The type of its file system stands behind the first dash that is a word: a blank in a path is written `\040`.
+fn is_group_mount(line: &[u8]) -> bool {
+    const DASH: &[u8] = b" - ";
+    let dash = line.windows(DASH.len()).position(|word| word == DASH);
+    dash.and_then(|at| line.get(at + DASH.len()..)).is_some_and(|behind| behind.starts_with(b"cgroup"))
 }
 
 /// The directories that may be the group's, the likeliest first.
@@ -139,21 +164,27 @@ pub fn own_path<'t>(text: &'t str, controller: &str, version: Version) -> Option
 pub fn mounts(text: &str, controller: &str, version: Version) -> Vec<(PathBuf, PathBuf)> {
     let mount = |line: &str| {
         let (front, back) = line.split_once(" - ")?;
-        let mut front = front.split(' ').skip(3);
-        let (root, at) = (unescaped(front.next()?), unescaped(front.next()?));
         let mut back = back.split(' ');
         let (fs_type, options) = (back.next()?, back.nth(1)?);
         let it = match version {
             Version::One => fs_type == "cgroup" && options.split(',').any(|o| o == controller),
             Version::Two => fs_type == "cgroup2",
         };
-        it.then_some((PathBuf::from(root), PathBuf::from(at)))
+        if !it {
+            return None;
+        }
+        let mut front = front.split(' ').skip(3);
+        let (root, at) = (unescaped(front.next()?), unescaped(front.next()?));
+        Some((PathBuf::from(root), PathBuf::from(at)))
     };
     text.lines().filter_map(mount).collect()
 }
 
 /// The kernel writes blanks and the like in a path as `\040`.
 fn unescaped(path: &str) -> String {
+    if !path.contains('\\') {
+        return path.to_owned();
+    }
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
         .fold(path.to_owned(), |path, (from, to)| path.replace(from, to))
@@ -198,6 +229,21 @@ mod tests {
         assert_eq!(found(KUBERNETES_V2, Version::One), Vec::<PathBuf>::new());
         assert_eq!(found(HYBRID, Version::One), [PathBuf::from("/sys/fs/cgroup/memory/user.slice/a b")]);
         assert_eq!(found(HYBRID, Version::Two), [PathBuf::from("/sys/fs/cgroup/uni fied/user.slice/session.scope")]);
+    }
+
+    #[test]
+    fn of_all_mounts_those_of_groups_are_kept() {
+        for text in [DOCKER_V1.1, KUBERNETES_V2.1, HYBRID.1] {
+            assert!(text.lines().all(|line| is_group_mount(line.as_bytes())), "{text}");
+        }
+        let other = "112 42 0:82 / /a\\040-\\040cgroup rw,relatime master:1 - overlay overlay rw,lowerdir=/x - cgroup";
+        for line in [other, "22 27 0:21 / /proc rw - proc proc rw", "", " - ", "x"] {
+            assert!(!is_group_mount(line.as_bytes()), "{line}");
+        }
+        // The machine's own.
+        let all = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let groups = all.lines().filter(|l| l.contains(" - cgroup ") || l.contains(" - cgroup2 ")).count();
+        assert_eq!(group_mounts().lines().count(), groups);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! libraries gets into it.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
+#![expect(unsafe_code, reason = "std does not say what a child has cost")]
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::podman::{done, find, static_binaries, static_with_symbols};
 use crate::support::faults;
@@ -187,4 +188,56 @@ fn a_sigterm_milliseconds_after_the_start_under_a_tight_cpu_limit_meets_signals_
         first.starts_with("rt_sigprocmask(SIG_SETMASK, ~[ILL TRAP ABRT BUS FPE KILL SEGV STOP SYS], []"),
         "{first}"
     );
+}
+
+/// What the start of a wrapper may cost, for a program that does nothing: the least of some runs, and a tenth to spare. docs/performance.md
+/// has the figures and what each was bought with; whoever needs more writes there why.
+mod cost {
+    /// In bytes, stripped.
+    pub(super) const BINARY: u64 = 3_700_000;
+    /// Of softstop and of the program, which has a few of its own.
+    pub(super) const PAGE_FAULTS: i64 = 200;
+    /// From its exec to that of the program, the C library's own included.
+    pub(super) const CALLS_BEFORE_THE_PROGRAM: usize = 90;
+}
+
+/// Starts it, waits for its end, and says how many pages it, and whom it has waited for, had to be given.
+fn page_faults(command: &mut Command) -> i64 {
+    let child = command.spawn().unwrap();
+    let pid = i32::try_from(child.id()).unwrap();
+    // SAFETY: all-zero is a valid rusage.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pid is a child's that nobody else waits for; the pointer is to live memory, and null asks for no status.
+    let waited = unsafe { libc::wait4(pid, std::ptr::null_mut(), 0, &raw mut usage) };
+    assert_eq!(waited, pid);
+    usage.ru_minflt
+}
+
+#[test]
+fn the_start_of_a_wrapper_takes_no_more_pages_and_system_calls_and_the_file_no_more_bytes_than_is_written_down() {
+    let (softstop, web) = static_binaries();
+    let bytes = std::fs::metadata(&softstop).unwrap().len();
+    assert!(bytes <= cost::BINARY, "the static file has {bytes} bytes");
+    // At a fixed address: nothing is relocated.
+    let header = std::fs::read(&softstop).unwrap();
+    assert_eq!(u16::from_le_bytes([header[16], header[17]]), 2, "ET_EXEC");
+    let quiet = || {
+        // The example service, which is static and ends at once when told to listen nowhere.
+        let mut command = Command::new(&softstop);
+        command.arg("--").arg(&web).env_clear().env("WEB_LISTEN", "nowhere");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let least = (0..10).map(|_| page_faults(&mut quiet())).min().unwrap();
+    assert!(least <= cost::PAGE_FAULTS, "{least} page faults");
+    let dir = Dir::new();
+    let calls = dir.path("calls");
+    let mut strace = Command::new("strace");
+    strace.arg("-o").arg(&calls).arg("-f").arg(&softstop).arg("--").arg(&web).env("WEB_LISTEN", "nowhere");
+    if strace.output().is_err() {
+        return skip("no strace");
+    }
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    let before = calls.lines().skip(1).take_while(|line| !line.contains("execve(")).count();
+    assert!(before <= cost::CALLS_BEFORE_THE_PROGRAM, "{before} system calls before the program:\n{calls}");
 }

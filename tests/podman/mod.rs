@@ -80,31 +80,11 @@ fn named() -> Option<(PathBuf, PathBuf)> {
 fn static_folder() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let version = done(Command::new("rustc").arg("-vV"));
-        let host = version.lines().find_map(|l| l.strip_prefix("host: ")).expect("rustc names its host").to_owned();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let target = root.join("target/static");
-        done(
-            Command::new(env!("CARGO"))
-                .current_dir(root)
-                // As Dockerfile.example builds it: what is tested here is what ships.
-                .args([
-                    "build",
-                    "--locked",
-                    "--release",
-                    "--no-default-features",
-                    "--bin",
-                    "softstop",
-                    "--example",
-                    "web",
-                ])
-                .args(["--target", &host])
-                .arg("--target-dir")
-                .arg(&target)
-                .env("CARGO_PROFILE_RELEASE_STRIP", "none")
-                .env("RUSTFLAGS", "-C target-feature=+crt-static"),
-        );
-        let release = target.join(host).join("release");
+        // As Dockerfile.example builds it: what is tested here is what ships.
+        let mut build = Command::new(root.join("static-build"));
+        build.args(["--example", "web"]).env("CARGO", env!("CARGO")).env("CARGO_PROFILE_RELEASE_STRIP", "none");
+        let release = root.join(done(&mut build).trim());
         let stripped = release.join("stripped");
         std::fs::create_dir_all(&stripped).unwrap();
         for (built, name) in [release.join("softstop"), release.join("examples/web")].iter().zip(STRIPPED) {
