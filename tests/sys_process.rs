@@ -49,7 +49,7 @@ struct Case {
     run: fn(),
 }
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(60);
 const BLOCKED: SignalSet = SignalSet::of(&[libc::SIGUSR2, libc::SIGCHLD, 33, 50]);
 const IGNORED: SignalSet = SignalSet::of(&[libc::SIGHUP, libc::SIGPIPE, libc::SIGCHLD]);
 
