@@ -340,7 +340,7 @@ impl Processes {
             && [(&self.stop, stop_at, p.holds(Timer::Stop, fx)), (&self.life, life_at, p.holds(Timer::Life, fx))]
                 .into_iter()
                 .all(|(timed, at, holds)| {
-                    let listed = timed.by_time.iter().filter(|(_, other)| *other == id).eq([&(at, id)].into_iter());
+                    let listed = timed.by_time.iter().filter(|(_, other)| *other == id).eq([&(at, id)]);
                     let due = timed.due.next(id) == Some(id);
                     (listed || at == At::NEVER) && due == (at <= now || holds)
                 });

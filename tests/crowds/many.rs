@@ -27,7 +27,7 @@ fn crowd(count: usize) -> Machine {
         if n >= count / 2 {
             process.after = vec![(n - count / 2, Condition::Started)];
         }
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             process.readiness = Some(Probe::new(Handler::Sleep(Duration::from_secs(1))));
         }
         process

@@ -57,6 +57,8 @@ fn typed(mode: Mode, command: &[&str], keys: &str) -> (String, i32) {
             for process in support::processes::below(pid) {
                 support::processes::send(process.pid, libc::SIGKILL);
             }
+            let _ = child.kill();
+            let _ = child.wait();
             panic!("{command:?} has not ended; it shows {shown:?}");
         }
     };
