@@ -14,7 +14,7 @@ pub mod settings;
 mod values;
 pub mod variables;
 
-pub use commands::{Check, Command, ConfigFile, Health, Instance, Manifest, ProbeOnce, Run, Target};
+pub use commands::{Check, Command, ConfigFile, Instance, Manifest, ProbeOnce, Run, Target};
 pub use flags::{Common, Own, Wrapper};
 pub use grammar::grammar;
 

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod drop_in;
+pub mod endpoint;
 pub mod exit;
 pub mod facts;
 pub mod http;

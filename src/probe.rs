@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::{Health, Target};
+use crate::cli::Target;
 use crate::config::listen::Listen;
 use crate::config::{Handler, HttpCall, Method};
 use crate::control::client::{self, Meant};
+use crate::endpoint::Health;
 use crate::exit;
 use crate::http::client as http;
 use crate::lifecycle::event::Outcome;

@@ -13,6 +13,7 @@ use super::grammar::{arg, args, given};
 use super::values::{control, listen, probe_target, timeout};
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler};
+use crate::endpoint::Health;
 use crate::order::{Described, Kind, Order, Value};
 use crate::pod::fragment;
 use crate::signal::Signal;
@@ -315,25 +316,6 @@ pub enum Target {
     /// An `Http` or `Tcp` handler.
     Call(Box<Handler>),
     Own(Health),
-}
-
-/// An endpoint of the running softstop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Health {
-    Ready,
-    Live,
-    Startup,
-}
-
-impl Health {
-    /// Where it is answered over HTTP.
-    pub fn path(self) -> &'static str {
-        match self {
-            Health::Ready => "/readyz",
-            Health::Live => "/livez",
-            Health::Startup => "/startupz",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ flags! {
             meaning: "Which other signals are passed on: `all`, or `caught`, [no signal that would end a process which \
                 does not catch it](signals.md#held-back-forward--caught).",
         };
-        /// Serve /startupz /readyz /livez /healthz /status /metrics here: PORT or :PORT for every
+        /// Serve {endpoints} here: PORT or :PORT for every
         /// address, IPv4 and IPv6; else ADDRESS:PORT
         /// [default: nothing listens]
         http: Option<Listen> = listen { value: "LISTEN", variable: "SOFTSTOP_HTTP", heading: Some(PROBES) } page {

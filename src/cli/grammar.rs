@@ -10,6 +10,7 @@ use super::Cli;
 use super::commands::{self, COMMANDS};
 use super::declare::{Flag, Form, Group, Place, Row, Takes};
 use super::flags::{Behind, Common, Own, Wrapper};
+use crate::endpoint;
 use crate::order::Order;
 
 const ABOUT: &str = "\
@@ -153,8 +154,9 @@ pub(super) fn given<G: Group>(read: &ArgMatches) -> G {
     group
 }
 
-/// A declaration's text as it is shown: each line has a space before it.
+/// A declaration's text as it is shown: each line has a space before it, and `{endpoints}` are those that are served.
 fn lines(help: &str) -> String {
+    let help = help.replace("{endpoints}", &endpoint::served());
     help.lines().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Health, Target};
+use super::Target;
 use crate::config::check::values;
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler, HttpCall, Method, Rung};
+use crate::endpoint::Health;
 use crate::signal::Signal;
 
 pub(super) fn in_one_line(wrong: values::Wrong) -> String {
@@ -69,15 +70,13 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
 
 /// A target as for `--startup`, or an endpoint of softstop's own.
 pub(super) fn probe_target(text: &str) -> Result<Target, String> {
-    match text {
-        "ready" => Ok(Target::Own(Health::Ready)),
-        "live" => Ok(Target::Own(Health::Live)),
-        "startup" => Ok(Target::Own(Health::Startup)),
-        _ => match target(text) {
-            Ok(handler) => Ok(Target::Call(Box::new(handler))),
-            Err(why) if text.contains(':') => Err(why),
-            Err(why) => Err(format!("{why}, or ready, live or startup for softstop's own")),
-        },
+    if let Some(health) = Health::ALL.into_iter().find(|health| health.word() == text) {
+        return Ok(Target::Own(health));
+    }
+    match target(text) {
+        Ok(handler) => Ok(Target::Call(Box::new(handler))),
+        Err(why) if text.contains(':') => Err(why),
+        Err(why) => Err(format!("{why}, or ready, live or startup for softstop's own")),
     }
 }
 

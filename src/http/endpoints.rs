@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::metrics;
+use crate::endpoint::{self, Answers, Endpoint, Health};
 use crate::status::{ProcessStatus, Status};
 use crate::text::plain;
 
@@ -17,15 +18,6 @@ pub const ALLOWED: &str = "GET, HEAD";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-
-const INDEX: &str = "softstop: the first process of this container
-/startupz  200 when the start is complete
-/readyz    200 when ready for traffic
-/livez     200 when nothing needs a restart (also /healthz)
-/status    everything, as JSON
-/metrics   everything, for Prometheus
-The first three also take ?verbose, ?exclude=NAME and /NAME for one check
-";
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
@@ -51,28 +43,34 @@ pub fn answer(method: &str, path: &str, query: Option<&str>, status: &Status) ->
         return Answer::text(405, format!("method not allowed; allowed: {ALLOWED}\n"));
     }
     let query = Query(query.unwrap_or_default());
-    if let Some((endpoint, one)) = Endpoint::find(path) {
-        return match one {
-            Some(name) => one_check(endpoint, &decode(name), query, status),
-            None => all_checks(endpoint, query, status),
-        };
-    }
-    match path {
-        "/status" => status_json(query.has("pretty"), status),
-        "/metrics" => Answer { code: 200, content_type: metrics::CONTENT_TYPE, body: metrics::render(status) },
-        "/" => Answer::text(200, INDEX),
-        _ => Answer::text(404, "not found; GET / lists what there is\n"),
+    let Some((endpoint, one)) = endpoint::find(path) else {
+        return Answer::text(404, "not found; GET / lists what there is\n");
+    };
+    match endpoint.answers {
+        Answers::Health(health) => {
+            // As it stands in the verdict: `readyz check passed`.
+            let asked = Asked { name: endpoint.path.trim_start_matches('/'), health };
+            match one {
+                Some(name) => one_check(asked, &decode(name), query, status),
+                None => all_checks(asked, query, status),
+            }
+        }
+        Answers::Status => status_json(query.has("pretty"), status),
+        Answers::Metrics => Answer { code: 200, content_type: metrics::CONTENT_TYPE, body: metrics::render(status) },
+        Answers::Index => Answer::text(200, index()),
+        // Whoever is let in is answered before: see `super::prestop`.
+        Answers::PreStop => Answer::text(404, "not found; GET / lists what there is\n"),
     }
 }
 
 /// The answer to a probe when all is well, which needs no status: that has a line for each process, and there may be thousands. `None`: the
 /// answer is [`answer`]'s. `holds`: the lifecycle's own verdicts.
 pub fn answer_at_once(method: &str, path: &str, query: Option<&str>, holds: &Verdicts) -> Option<Answer> {
-    let (endpoint, one) = Endpoint::find(path)?;
-    let holds = match endpoint.kind {
-        Kind::Startup => holds.started,
-        Kind::Readiness => holds.ready,
-        Kind::Liveness => holds.live,
+    let (Endpoint { answers: Answers::Health(health), .. }, one) = endpoint::find(path)? else { return None };
+    let holds = match health {
+        Health::Startup => holds.started,
+        Health::Ready => holds.ready,
+        Health::Live => holds.live,
     };
     let plain = one.is_none() && query.is_none_or(str::is_empty) && ["GET", "HEAD"].contains(&method);
     (plain && holds).then(|| Answer::text(200, "ok"))
@@ -86,6 +84,15 @@ pub struct Verdicts {
     pub live: bool,
 }
 
+fn index() -> String {
+    let listed = endpoint::ALL.iter().filter(|e| !e.index.is_empty());
+    let lines: String = listed.map(|e| format!("{:<11}{}\n", e.path, e.index)).collect();
+    format!(
+        "softstop: the first process of this container\n{lines}\
+         The first three also take ?verbose, ?exclude=NAME and /NAME for one check\n"
+    )
+}
+
 fn status_json(pretty: bool, status: &Status) -> Answer {
     let json = if pretty { serde_json::to_string_pretty(status) } else { serde_json::to_string(status) };
     match json {
@@ -97,47 +104,25 @@ fn status_json(pretty: bool, status: &Status) -> Answer {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Startup,
-    Readiness,
-    Liveness,
-}
-
 #[derive(Clone, Copy)]
-struct Endpoint {
-    /// As it stands in the verdict: `readyz check passed`.
+struct Asked {
     name: &'static str,
-    kind: Kind,
+    health: Health,
 }
 
-impl Endpoint {
-    /// The endpoint that a path names and, for `/readyz/NAME`, the check in it.
-    fn find(path: &str) -> Option<(Endpoint, Option<&str>)> {
-        let path = path.strip_prefix('/')?;
-        let (name, one) = path.split_once('/').map_or((path, None), |(name, one)| (name, Some(one)));
-        let endpoint = match name {
-            "startupz" => Endpoint { name: "startupz", kind: Kind::Startup },
-            "readyz" => Endpoint { name: "readyz", kind: Kind::Readiness },
-            "livez" => Endpoint { name: "livez", kind: Kind::Liveness },
-            "healthz" => Endpoint { name: "healthz", kind: Kind::Liveness },
-            _ => return None,
-        };
-        Some((endpoint, one))
-    }
-
+impl Asked {
     /// The lifecycle's own verdict.
     fn holds(self, status: &Status) -> bool {
-        match self.kind {
-            Kind::Startup => status.started,
-            Kind::Readiness => status.ready,
-            Kind::Liveness => status.live,
+        match self.health {
+            Health::Startup => status.started,
+            Health::Ready => status.ready,
+            Health::Live => status.live,
         }
     }
 
     fn checks(self, status: &Status) -> Vec<Check<'_>> {
         let mut checks = Vec::with_capacity(status.processes.len() + 2);
-        if self.kind != Kind::Liveness {
+        if self.health != Health::Live {
             let failed = status
                 .init
                 .as_ref()
@@ -145,9 +130,9 @@ impl Endpoint {
             checks.push(Check { name: "init", failed });
         }
         for p in &status.processes {
-            checks.push(Check { name: &p.name, failed: failure(self.kind, p) });
+            checks.push(Check { name: &p.name, failed: failure(self.health, p) });
         }
-        if self.kind == Kind::Readiness {
+        if self.health == Health::Ready {
             let by_hand = status.unready.then_some(Cow::Borrowed("taken out of service by softstop unready"));
             checks.extend(by_hand.map(|why| Check { name: "unready", failed: Some(why) }));
             // The API server's name for it. Under `readiness_on_drain = "keep"` the stop alone fails nothing.
@@ -176,11 +161,11 @@ impl Check<'_> {
 }
 
 /// Why a process fails a kind of check, if it does. A one-shot process that has completed fails none.
-fn failure(kind: Kind, p: &ProcessStatus) -> Option<Cow<'_, str>> {
-    let holds = match kind {
-        Kind::Startup => p.started,
-        Kind::Readiness => p.ready,
-        Kind::Liveness => p.live,
+fn failure(health: Health, p: &ProcessStatus) -> Option<Cow<'_, str>> {
+    let holds = match health {
+        Health::Startup => p.started,
+        Health::Ready => p.ready,
+        Health::Live => p.live,
     };
     if holds || p.reason == Some("Completed") {
         return None;
@@ -189,11 +174,11 @@ fn failure(kind: Kind, p: &ProcessStatus) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(message));
     }
     Some(match (p.state, p.reason, &p.last_exit) {
-        ("Running", None, _) => Cow::Borrowed(match kind {
-            Kind::Startup => "startup not complete",
-            Kind::Readiness if !p.started => "startup not complete",
-            Kind::Readiness => "not ready",
-            Kind::Liveness => "not live",
+        ("Running", None, _) => Cow::Borrowed(match health {
+            Health::Startup => "startup not complete",
+            Health::Ready if !p.started => "startup not complete",
+            Health::Ready => "not ready",
+            Health::Live => "not live",
         }),
         ("Terminated", reason, Some(exit)) => {
             Cow::Owned(format!("terminated: {}, exit code {}", reason.unwrap_or(exit.reason), exit.exit_code))
@@ -203,7 +188,7 @@ fn failure(kind: Kind, p: &ProcessStatus) -> Option<Cow<'_, str>> {
     })
 }
 
-fn all_checks(endpoint: Endpoint, query: Query<'_>, status: &Status) -> Answer {
+fn all_checks(endpoint: Asked, query: Query<'_>, status: &Status) -> Answer {
     let checks = endpoint.checks(status);
     let mut excluded: Vec<Cow<'_, str>> = query.all("exclude").collect();
     excluded.sort_unstable();
@@ -239,7 +224,7 @@ fn all_checks(endpoint: Endpoint, query: Query<'_>, status: &Status) -> Answer {
     verdict(endpoint, passed, query, body)
 }
 
-fn one_check(endpoint: Endpoint, name: &str, query: Query<'_>, status: &Status) -> Answer {
+fn one_check(endpoint: Asked, name: &str, query: Query<'_>, status: &Status) -> Answer {
     let mut checks = endpoint.checks(status);
     checks.retain(|c| c.name == name);
     if checks.is_empty() {
@@ -250,7 +235,7 @@ fn one_check(endpoint: Endpoint, name: &str, query: Query<'_>, status: &Status) 
     verdict(endpoint, checks.iter().all(|c| c.failed.is_none()), query, body)
 }
 
-fn verdict(endpoint: Endpoint, passed: bool, query: Query<'_>, mut body: String) -> Answer {
+fn verdict(endpoint: Asked, passed: bool, query: Query<'_>, mut body: String) -> Answer {
     if passed && !query.has("verbose") {
         return Answer::text(200, "ok");
     }

@@ -13,7 +13,7 @@ use crate::config::prestop::Secret;
 use crate::lifecycle::event::HookCaller;
 
 /// The path, as it stands in a pod's `preStop.httpGet.path`.
-pub const PATH: &str = "/prestop";
+pub const PATH: &str = crate::endpoint::PRESTOP;
 
 /// A kubelet's hooks and probes tell themselves apart so (pkg/kubelet/lifecycle/handlers.go, pkg/probe/http/request.go).
 const HOOK: &[u8] = b"kube-lifecycle/";

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::env::{Origin, entry};
 use super::rules::{longest_drain, longest_start, whole_seconds};
 use crate::config::{Config, Control, TERMINATION_LOG};
+use crate::endpoint::Health;
 use crate::text::plain;
 
 /// Where softstop's endpoints are when the configuration does not say.
@@ -209,14 +210,18 @@ fn container(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> Stri
     let probe = |name: &str, path: &str, rest: &str| {
         format!("{name}: {{ httpGet: {{ path: {path}, port: softstop }}{rest} }}\n")
     };
-    text.push_str(&probe("startupProbe", "/startupz", &format!(", periodSeconds: 1, failureThreshold: {attempts}")));
+    text.push_str(&probe(
+        "startupProbe",
+        Health::Startup.path(),
+        &format!(", periodSeconds: 1, failureThreshold: {attempts}"),
+    ));
     if kind != Kind::Job {
         // Noticed within the drain, or it would be of no use to it: one failure counts, softstop itself has counted those of the programs.
         let period = if longest_drain(config) > Duration::from_secs(2) { 2 } else { 1 };
         let rest = format!(", periodSeconds: {period}, failureThreshold: 1");
-        text.push_str(&probe("readinessProbe", "/readyz", &rest));
+        text.push_str(&probe("readinessProbe", Health::Ready.path(), &rest));
     }
-    text.push_str(&probe("livenessProbe", "/livez", ""));
+    text.push_str(&probe("livenessProbe", Health::Live.path(), ""));
     if config.sidecar.is_some()
         && let Some(call) = prestop(config)
     {

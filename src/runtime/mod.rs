@@ -32,6 +32,7 @@ use tokio::task::LocalSet;
 
 use crate::cli::variables::Environment;
 use crate::config::Config;
+use crate::endpoint;
 use crate::exit;
 use crate::http::endpoints::{self, Verdicts};
 use crate::http::server;
@@ -187,7 +188,7 @@ fn serve(
         }
         let mut status = machine.borrow().status(clock.now());
         // Not for the probes, which are many: reading the counters takes longer than their answer.
-        if ["/status", "/metrics"].contains(&path) {
+        if endpoint::find(path).is_some_and(|(endpoint, _)| endpoint.answers.is_everything()) {
             sight.borrow().show(&mut status, Audience::Anybody);
         }
         endpoints::answer(method, path, query, &status)

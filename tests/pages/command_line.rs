@@ -1,10 +1,12 @@
-//! docs/command-line.md, docs/control.md and the fuzzers' words against the declared flags, commands and orders: the tables are made of them.
+//! docs/command-line.md, docs/control.md, docs/endpoints.md and the fuzzers' words against the declared flags, commands, orders and endpoints: the
+//! tables are made of them.
 
 use std::collections::BTreeSet;
 
 use softstop::cli::commands::{Checking, ConfigFile, Fields, Json, Printing, Probing};
 use softstop::cli::declare::{Group, Takes};
 use softstop::cli::{Common, Own, grammar};
+use softstop::endpoint;
 use softstop::order::Order;
 
 use crate::declared::{is_as_made, marked};
@@ -82,6 +84,48 @@ fn the_table_of_orders_is_made_of_their_declarations() {
     let page = std::fs::read_to_string("docs/control.md").expect("it is there");
     assert!(page.contains("<!-- orders -->"));
     is_as_made("docs/control.md", &marked(&page, "<!-- orders", |_| orders()));
+}
+
+fn endpoints() -> String {
+    let cell = |text: &str| if text.is_empty() { " |".to_owned() } else { format!(" {text} |") };
+    let lines = endpoint::ALL.iter().zip(endpoint::PAGE);
+    let lines = lines.map(|(e, line)| format!("| `{}` |{}{}\n", e.path, cell(line.fine), cell(line.not)));
+    format!("| path | 200 | 503 |\n|---|---|---|\n{}", lines.collect::<String>())
+}
+
+#[test]
+fn the_table_of_endpoints_is_made_of_their_declarations() {
+    let page = std::fs::read_to_string("docs/endpoints.md").expect("it is there");
+    assert!(page.contains("<!-- endpoints -->"));
+    is_as_made("docs/endpoints.md", &marked(&page, "<!-- endpoints", |_| endpoints()));
+}
+
+#[test]
+fn every_endpoint_is_among_the_words_of_the_fuzzers() {
+    let besides = [
+        "GET ",
+        "HEAD ",
+        "POST ",
+        " HTTP/1.1\r\n",
+        " HTTP/1.0\r\n",
+        "Host: x\r\n",
+        "\r\n\r\n",
+        "Content-Length: ",
+        "Transfer-Encoding: chunked\r\n",
+        "Connection: close\r\n",
+        "Connection: keep-alive\r\n",
+        "Expect: 100-continue\r\n",
+        "Upgrade: h2c\r\n",
+        "?verbose",
+        "&exclude=",
+        "%2f",
+        "HTTP/2.0",
+        "0\r\n\r\n",
+        "http://x/",
+    ];
+    let words = besides.into_iter().chain(endpoint::ALL.iter().map(|e| e.path));
+    let line = |word: &str| format!("\"{}\"\n", word.replace('\r', "\\x0d").replace('\n', "\\x0a"));
+    is_as_made("fuzz/dict/http_request.dict", &words.map(line).collect::<String>());
 }
 
 /// What a flag may have behind it, and what stands between arguments.

@@ -18,6 +18,7 @@ use Kind::{Impure, Pure};
 
 /// The modules at the root, from the bottom to the top, and which ones each may name: none but those above it in this table.
 const LAYERS: &[(&str, Kind, &str)] = &[
+    ("endpoint", Pure, ""),
     ("exit", Pure, ""),
     ("json", Pure, ""),
     ("nearest", Pure, ""),
@@ -29,7 +30,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("programs", Pure, "signal"),
     ("config", Pure, "nearest programs signal text"),
     ("variables", Pure, "config"),
-    ("pod", Pure, "config signal text"),
+    ("pod", Pure, "config endpoint signal text"),
     ("plan", Pure, "config signal time"),
     ("report", Pure, "exit facts signal text time"),
     ("status", Pure, "report"),
@@ -37,15 +38,15 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("sys", Impure, "config exit facts signal"),
     ("output", Impure, "config sys text"),
     ("control", Impure, "config exit json lifecycle order signal sys text time"),
-    ("http", Impure, "config json lifecycle status text"),
+    ("http", Impure, "config endpoint json lifecycle status text"),
     ("resolver", Impure, "http sys"),
-    ("cli", Impure, "config exit nearest order pod signal text variables"),
+    ("cli", Impure, "config endpoint exit nearest order pod signal text variables"),
     ("drop_in", Impure, "cli config facts signal sys text"),
-    ("probe", Impure, "cli config control exit http lifecycle resolver sys text time"),
+    ("probe", Impure, "cli config control endpoint exit http lifecycle resolver sys text time"),
     (
         "runtime",
         Impure,
-        "cli config control exit http lifecycle output plan programs report resolver signal status sys text time variables",
+        "cli config control endpoint exit http lifecycle output plan programs report resolver signal status sys text time variables",
     ),
     // The binary.
     ("console", Impure, "exit"),

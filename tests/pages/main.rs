@@ -10,6 +10,7 @@ mod docs;
 mod fuzz_corpus;
 mod layering;
 mod module_graph;
+mod one_place;
 mod pod_rules;
 mod quick;
 mod reliability;

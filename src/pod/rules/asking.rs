@@ -1,6 +1,7 @@
 //! Probes of the pod that ask softstop, and what they ask: by httpGet, by `softstop probe`, by curl. Pure.
 
 use crate::config::problem::Span;
+use crate::endpoint::{self, Answers, Health};
 use crate::pod::Case;
 use crate::pod::launch::is_softstop;
 use crate::pod::view::{Container, Handler, Probe, ProbeKind};
@@ -8,9 +9,7 @@ use crate::pod::view::{Container, Handler, Probe, ProbeKind};
 /// What answers behind a path of softstop's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Endpoint {
-    Startup,
-    Ready,
-    Live,
+    Health(Health),
     /// Always 200: /status, /metrics, /.
     Always,
 }
@@ -18,14 +17,11 @@ pub enum Endpoint {
 /// `None` for a path that softstop answers with 404, whatever the name of the check below it.
 pub fn endpoint(path: &str) -> Option<Endpoint> {
     let path = path.split(['?', '#']).next().unwrap_or(path);
-    let mut parts = path.trim_start_matches('/').splitn(2, '/');
-    let (first, check) = (parts.next().unwrap_or_default(), parts.next());
-    match first {
-        "startupz" => Some(Endpoint::Startup),
-        "readyz" => Some(Endpoint::Ready),
-        "livez" | "healthz" => Some(Endpoint::Live),
-        "status" | "metrics" | "" if check.is_none() => Some(Endpoint::Always),
-        _ => None,
+    let (found, _) = endpoint::find(&format!("/{}", path.trim_start_matches('/')))?;
+    match found.answers {
+        Answers::Health(health) => Some(Endpoint::Health(health)),
+        Answers::PreStop => None,
+        _ => Some(Endpoint::Always),
     }
 }
 
@@ -65,11 +61,8 @@ impl<'a> Asking<'a> {
         if !self.by_program {
             return format!("write path: {right}");
         }
-        let target = match endpoint(right) {
-            Some(Endpoint::Startup) => "startup",
-            Some(Endpoint::Live) => "live",
-            _ => "ready",
-        };
+        let Some(Endpoint::Health(health)) = endpoint(right) else { return format!("write path: {right}") };
+        let target = health.word();
         format!("write exec: {{ command: [\"/softstop\", \"probe\", \"{target}\"] }}, or httpGet with path: {right}")
     }
 }
@@ -83,9 +76,9 @@ fn by_words<'a>(words: &[&'a str], own: bool, port: Option<u16>) -> Option<(Opti
     let behind = asks.map_or(&pieces[..], |at| &pieces[at + 2..]);
     if asks.is_some()
         && let Some(named) = behind.iter().find_map(|w| match bare(w) {
-            "ready" => Some((Endpoint::Ready, "softstop probe ready")),
-            "live" => Some((Endpoint::Live, "softstop probe live")),
-            "startup" => Some((Endpoint::Startup, "softstop probe startup")),
+            "ready" => Some((Endpoint::Health(Health::Ready), "softstop probe ready")),
+            "live" => Some((Endpoint::Health(Health::Live), "softstop probe live")),
+            "startup" => Some((Endpoint::Health(Health::Startup), "softstop probe startup")),
             _ => None,
         })
     {
@@ -122,10 +115,10 @@ mod tests {
     #[test]
     fn paths_are_softstops_endpoints() {
         for (path, expected) in [
-            ("/readyz", Some(Endpoint::Ready)),
-            ("/readyz/web?verbose", Some(Endpoint::Ready)),
-            ("/healthz", Some(Endpoint::Live)),
-            ("/startupz?x", Some(Endpoint::Startup)),
+            ("/readyz", Some(Endpoint::Health(Health::Ready))),
+            ("/readyz/web?verbose", Some(Endpoint::Health(Health::Ready))),
+            ("/healthz", Some(Endpoint::Health(Health::Live))),
+            ("/startupz?x", Some(Endpoint::Health(Health::Startup))),
             ("/", Some(Endpoint::Always)),
             ("/status", Some(Endpoint::Always)),
             ("/status/x", None),

@@ -6,6 +6,7 @@ use super::asking::{Asking, Endpoint, asking, by_kubelet, endpoint, own};
 use super::{Found, said};
 use crate::config::listen::Listen;
 use crate::config::{Config, Control, Handler as Task, Probe as OwnProbe};
+use crate::endpoint::Health;
 use crate::pod::Case;
 use crate::pod::tree::Node;
 use crate::pod::view::{Handler, ProbeKind, Role};
@@ -84,9 +85,9 @@ pub fn port_taken(case: &Case<'_>, found: &mut Found<'_>) {
 /// The endpoint for a kind of probe.
 fn right(kind: ProbeKind) -> &'static str {
     match kind {
-        ProbeKind::Startup => "/startupz",
-        ProbeKind::Readiness => "/readyz",
-        ProbeKind::Liveness => "/livez",
+        ProbeKind::Startup => Health::Startup.path(),
+        ProbeKind::Readiness => Health::Ready.path(),
+        ProbeKind::Liveness => Health::Live.path(),
     }
 }
 
@@ -267,7 +268,7 @@ pub fn timeout(case: &Case<'_>, found: &mut Found<'_>) {
 pub fn liveness_on_readyz(case: &Case<'_>, found: &mut Found<'_>) {
     for asking in asking(case) {
         if asking.probe.kind == ProbeKind::Liveness
-            && matches!(asking.endpoint, Some(Endpoint::Ready | Endpoint::Startup))
+            && matches!(asking.endpoint, Some(Endpoint::Health(Health::Ready | Health::Startup)))
         {
             found.error(
                 asking.mark.clone(),
@@ -298,7 +299,7 @@ pub fn liveness_without_startup(case: &Case<'_>, found: &mut Found<'_>) {
 
 pub fn startup_path(case: &Case<'_>, found: &mut Found<'_>) {
     for asking in asking(case) {
-        if asking.probe.kind == ProbeKind::Startup && asking.endpoint == Some(Endpoint::Live) {
+        if asking.probe.kind == ProbeKind::Startup && asking.endpoint == Some(Endpoint::Health(Health::Live)) {
             found.warn(
                 asking.mark.clone(),
                 format!("the startupProbe asks {}, which succeeds from the first moment", asking.shown),
@@ -320,7 +321,7 @@ pub fn longest_start(config: &Config) -> Duration {
 pub fn startup_too_short(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(Asking { probe, endpoint, .. }) = own(case, ProbeKind::Startup) else { return };
     // /readyz is 200 after /startupz.
-    if !matches!(endpoint, Some(Endpoint::Startup | Endpoint::Ready)) {
+    if !matches!(endpoint, Some(Endpoint::Health(Health::Startup | Health::Ready))) {
         return;
     }
     let (has, needs) = (probe.patience(), longest_start(case.config()));

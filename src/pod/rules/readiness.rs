@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::asking::{Asking, Endpoint, asking, own};
 use super::{Found, said};
 use crate::config::{Config, Handler, ReadinessOnDrain, Step, Task};
+use crate::endpoint::Health;
 use crate::pod::Case;
 use crate::pod::view::{Handler as Ask, ProbeKind, Role};
 
@@ -32,7 +33,7 @@ pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
 pub fn on_livez(case: &Case<'_>, found: &mut Found<'_>) {
     for asking in asking(case) {
         if asking.probe.kind == ProbeKind::Readiness
-            && matches!(asking.endpoint, Some(Endpoint::Live | Endpoint::Startup))
+            && matches!(asking.endpoint, Some(Endpoint::Health(Health::Live | Health::Startup)))
         {
             found.error(
                 asking.mark.clone(),
@@ -91,7 +92,7 @@ pub fn slow(case: &Case<'_>, found: &mut Found<'_>) {
     let (until, what) = if drain.is_zero() { (grace, "whole grace") } else { (drain, "drain") };
     for Asking { probe, endpoint, .. } in asking(case) {
         let noticed = probe.noticed();
-        if probe.kind != ProbeKind::Readiness || endpoint != Some(Endpoint::Ready) || noticed < until {
+        if probe.kind != ProbeKind::Readiness || endpoint != Some(Endpoint::Health(Health::Ready)) || noticed < until {
             continue;
         }
         let help = match probe.period() {

@@ -1,0 +1,61 @@
+//! In how many files a thing stands that users know by name: one declares it, and another one or two do what it says. What lists it (help, pages,
+//! schema, protocol, fuzzers' words) is made of the declaration, which the tests beside this one compare. Whoever adds one edits the like.
+
+use std::path::Path;
+
+use regex_lite::Regex;
+
+use crate::module_graph::{sources, src};
+
+/// The sources that have it in their code: neither in a comment nor in a test.
+fn files(pattern: &str) -> Vec<String> {
+    let pattern = Regex::new(pattern).expect("a pattern");
+    let has_it = |file: &Path| {
+        let text = std::fs::read_to_string(file).expect("a source");
+        let code = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+        code.filter(|line| !line.trim_start().starts_with("//")).any(|line| pattern.is_match(line))
+    };
+    let all = sources(&src()).into_iter().filter(|file| has_it(file) && !file.ends_with("tests.rs"));
+    let mut found: Vec<String> =
+        all.map(|file| file.strip_prefix(src()).expect("below src").display().to_string()).collect();
+    found.retain(|file| !file.contains("/tests/"));
+    found.sort();
+    found
+}
+
+#[test]
+fn a_flag_stands_where_it_is_declared_and_where_it_is_used() {
+    let files = files(r"\bdrain_timeout\b|SOFTSTOP_DRAIN_TIMEOUT");
+    assert_eq!(files, ["cli/drain.rs", "cli/flags.rs"]);
+}
+
+#[test]
+fn an_order_stands_where_it_is_declared_and_where_it_is_followed() {
+    let files = files(r#"Order::Restart\b|\bRestart \{ process|"restart" \["#);
+    assert_eq!(files, ["lifecycle/requests.rs", "order.rs"]);
+}
+
+#[test]
+fn an_endpoint_stands_where_it_is_declared_and_where_it_is_answered() {
+    let files = files(r#"Answers::Metrics\b|"/metrics""#);
+    assert_eq!(files, ["endpoint.rs", "http/endpoints.rs"]);
+}
+
+/// It has a message of its own besides, and other tools have a word for it.
+#[test]
+fn a_key_stands_where_it_is_declared_where_it_is_kept_and_where_it_is_used() {
+    let files = files(r"\bmax_restarts\b");
+    let more = ["config/check/other_tools.rs", "report/text.rs"];
+    let files: Vec<&str> = files.iter().map(String::as_str).filter(|file| !more.contains(file)).collect();
+    assert_eq!(files, ["config/check/process.rs", "config/mod.rs", "lifecycle/process/running.rs"]);
+}
+
+#[test]
+fn a_handler_stands_where_it_is_declared_listed_kept_described_and_run() {
+    let files = files(r"\b(wait_process|WaitProcess)\b");
+    let declared = "config/check/handler/wait_process.rs";
+    assert_eq!(
+        files,
+        ["config/check/handler/mod.rs", declared, "config/mod.rs", "lifecycle/task.rs", "runtime/hooks.rs"]
+    );
+}
