@@ -80,3 +80,17 @@ fn dumb_inits_rewriting_is_softstops() {
         assert_eq!(stopped.code, 9, "{stopped:?}");
     }
 }
+
+/// tini and catatonit never end then: a difference that docs/drop-in.md names.
+#[test]
+fn with_sigchld_ignored_at_the_start_it_ends_all_the_same() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    for name in ["tini", "dumb-init", "catatonit"] {
+        for mode in MODES {
+            let case = Case::new(mode, ["--", "sh", "-c", "exit 3"]).shell("trap '' CHLD; exec \"$@\"");
+            assert_eq!(case.run(&ours(name)).code, 3, "{name}");
+        }
+    }
+}

@@ -79,14 +79,15 @@ my %words = (
         marker();
         print "$count times $number: ", ($got{$number} == $count ? 'all' : $got{$number}), "\n";
     },
-    # Somebody else in the child's group, once a signal each has gone to the init. What its group gets has come when the marker has.
+    # Somebody else in the child's group, once a signal each has gone to the init. What its group gets has come when the marker has; one that
+    # comes twice may be one to whoever has not run meanwhile, so no two may become the same.
     member => sub {
         my ($numbers) = @_;
         pipe(my $read, my $write);
         pipe(my $go, my $end);
         if (!fork()) {
             @order = ();
-            record($_) for $MARKER, split /,/, $numbers;
+            record($_) for $MARKER, 3, split /,/, $numbers;
             close $end;
             syswrite($write, 'ready');
             my $n;
@@ -95,6 +96,7 @@ my %words = (
             POSIX::_exit(0);
         }
         sysread($read, my $ready, 5);
+        record(3);
         for my $number (split /,/, $numbers) { record($number); kill($number, $init); marker() }
         close $end;
         close $go;
@@ -162,7 +164,9 @@ my %words = (
         if (!$driver) {
             POSIX::setsid();
             kill($number, $init);
-            until_(sub { state_of($child) eq 'T' && ($init == 1 || state_of($init) eq 'T') });
+            # As PID 1 it cannot stop. It tries to, and the kernel drops a SIGCONT that comes before that: so it must be waiting again.
+            my $then = $init == 1 ? 'S' : 'T';
+            until_(sub { state_of($child) eq 'T' && state_of($init) eq $then });
             print "the child is stopped", ($init == 1 ? '' : ', and the init'), "\n";
             kill(18, $init);
             POSIX::_exit(0);

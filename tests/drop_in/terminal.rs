@@ -29,6 +29,7 @@ fn typed(mode: Mode, command: &[&str], keys: &str) -> (String, i32) {
         }
     };
     start.args(command).stdin(stdio(&pty.slave)).stdout(stdio(&pty.slave)).stderr(stdio(&pty.slave));
+    #[expect(clippy::zombie_processes, reason = "what follows ends with its status, or the test fails")]
     let mut child = start.spawn().unwrap();
     drop(start);
     let mut master = File::from(pty.master);
