@@ -202,6 +202,7 @@ mod cost {
 }
 
 /// Starts it, waits for its end, and says how many pages it, and whom it has waited for, had to be given.
+#[allow(clippy::zombie_processes, reason = "wait4 waits for it")]
 fn page_faults(command: &mut Command) -> i64 {
     let child = command.spawn().unwrap();
     let pid = i32::try_from(child.id()).unwrap();

@@ -101,7 +101,8 @@ fn idle_waits_for_the_connection_and_no_longer() {
     let mut running = start(&config, &[("WEB_LISTEN", &format!("127.0.0.1:{port}"))]);
     running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
     let port = port.parse().unwrap();
-    let slow = std::thread::spawn(move || get(port, "/slow?4").map(|r| r.status));
+    // Longer than silence, and long enough for who looks at connections to get to run.
+    let slow = std::thread::spawn(move || get(port, "/slow?8").map(|r| r.status));
     running.wait_until("the slow request is being served", |_| {
         let tcp = std::fs::read_to_string("/proc/net/tcp").unwrap();
         tcp.lines().any(|l| l.contains(&format!(":{port:04X} 0100007F")) && l.split_whitespace().nth(3) == Some("01"))

@@ -386,6 +386,28 @@ fn an_answer_that_takes_long_is_waited_for() {
     assert_eq!(step(&dir, &ended.all()).1, "done");
 }
 
+/// Without an answer before it, and right behind the connection's beginning, as most clients ask: nothing was ever sent.
+#[test]
+fn the_answer_to_a_first_request_is_waited_for_however_long_it_takes() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, service) = (Dir::new(), Service::new());
+    let mut held: Vec<Held> = (0..10).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
+    // It has been read, and is worked on.
+    held.iter_mut().for_each(|one| assert!(std::io::Read::read(&mut one.server, &mut [0; 64]).unwrap() > 0));
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\", silent = \"500ms\" }}", service.port);
+    let mut running = start(&config(&dir, &step_, ""), &[]);
+    running.term().wait_for("drain: finish: 10 open, 10 active, ");
+    std::thread::sleep(Duration::from_millis(2500));
+    let printed = running.printed();
+    let active = |n: usize| printed.contains(&format!("10 open, {n} active"));
+    assert!(!printed.contains("finish: done") && !(0..10).any(active), "{printed}");
+    drop(held);
+    let ended = running.wait(SOON);
+    assert_eq!(step(&dir, &ended.all()).1, "done", "{}", ended.all());
+}
+
 #[test]
 fn a_stream_that_pauses_for_less_than_silent_is_active() {
     if !crate::support::namespaces() {

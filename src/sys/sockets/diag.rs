@@ -238,8 +238,16 @@ fn parse_info(bytes: &[u8]) -> Option<Flow> {
     const SENT: usize = 44;
     const RECEIVED: usize = 52;
     const HEARD: usize = 56;
+    // Segments with data: Linux 4.6 and later.
+    const DATA_IN: usize = 152;
+    const DATA_OUT: usize = 156;
     let at = |at: usize| (bytes.len() >= at + 4).then(|| millis(u32_at(bytes, at)));
-    Some(Flow { sent: at(SENT)?, received: at(RECEIVED)?, heard: at(HEARD)? })
+    let (mut sent, received) = (at(SENT)?, at(RECEIVED)?);
+    // Where nothing was sent yet the kernel has the connection's own age, which is the first request's where that came with it.
+    if bytes.len() >= DATA_OUT + 4 && u32_at(bytes, DATA_IN) > 0 && u32_at(bytes, DATA_OUT) == 0 {
+        sent = sent.max(received + millis(1));
+    }
+    Some(Flow { sent, received, heard: at(HEARD)? })
 }
 
 fn millis(n: u32) -> Duration {
