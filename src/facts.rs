@@ -1,6 +1,41 @@
 //! What happens to processes and is asked for, as values: the system's side, the core and the report speak of the same. Pure.
 
+/// An enum each of whose variants has one name: in JSON, in metrics, in lines.
+macro_rules! named {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+        pub enum $name {
+            $($(#[$doc])* $variant),+
+        }
+
+        impl $name {
+            pub const ALL: &[$name] = &[$($name::$variant),+];
+
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($name::$variant => $word),+
+                }
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(self.name())
+            }
+        }
+    };
+}
+pub(crate) use named;
+
+mod outcome;
+mod stop;
+
+use std::net::IpAddr;
 use std::time::Duration;
+
+pub use outcome::{Awaited, Condition, Failure, Fault, Outcome, Progress, Trouble, Unfinished};
+pub use stop::{Cause, Effect, Hopeless, How, Needless, NotPassedOn, Reason, Who};
 
 use crate::exit;
 use crate::signal::Signal;
@@ -22,17 +57,33 @@ pub enum Sender {
     Unknown,
 }
 
-impl std::fmt::Display for Sender {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Sender::Process(pid) => write!(f, "pid {pid}"),
-            Sender::Parent(pid) => write!(f, "its parent, pid {pid}"),
-            Sender::Outside => f.write_str("outside the container"),
-            Sender::Terminal => f.write_str("the terminal"),
-            Sender::Kernel => f.write_str("the kernel"),
-            Sender::Unknown => f.write_str("an unknown sender"),
-        }
+impl Sender {
+    /// Whoever runs the container: the runtime, or the process that started softstop (another init in front of it, a service manager),
+    /// which passes on what it is sent.
+    pub fn is_from_outside(self) -> bool {
+        matches!(self, Sender::Outside | Sender::Parent(_))
     }
+}
+
+/// Who gave an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Asker {
+    /// Over the control socket, as the kernel says.
+    Local {
+        uid: u32,
+        /// As our PID namespace counts; 0 for a process outside it.
+        pid: i32,
+    },
+    /// By `GET /prestop`.
+    PreStop(HookCaller),
+}
+
+/// Who calls a preStop hook over HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct HookCaller {
+    pub from: IpAddr,
+    /// It says so: `User-Agent: kube-lifecycle/1.36`.
+    pub kubelet: bool,
 }
 
 /// How a process ended.
@@ -52,16 +103,6 @@ impl Exit {
         match self {
             Exit::Code(code) => code,
             Exit::Signal { signal, .. } => exit::for_signal(signal.number()),
-        }
-    }
-}
-
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Exit::Code(code) => write!(f, "exit code {code}"),
-            Exit::Signal { signal, core: true } => write!(f, "{signal}, core dumped"),
-            Exit::Signal { signal, core: false } => write!(f, "{signal}"),
         }
     }
 }
@@ -97,30 +138,21 @@ impl SpawnErrorKind {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeKind {
-    Startup,
-    Readiness,
-    Liveness,
-}
-
-impl ProbeKind {
-    pub fn name(self) -> &'static str {
-        match self {
-            ProbeKind::Startup => "startup",
-            ProbeKind::Readiness => "readiness",
-            ProbeKind::Liveness => "liveness",
-        }
+named! {
+    pub enum ProbeKind {
+        Startup = "startup",
+        Readiness = "readiness",
+        Liveness = "liveness",
     }
 }
 
 /// Why a process has to be killed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct KillReason {
     /// The last signal of its ladder that was sent, if any was.
     pub after: Option<Signal>,
     /// How long it has had since then.
+    #[serde(rename = "waited_seconds", serialize_with = "crate::time::seconds")]
     pub waited: Duration,
     /// The budget's end, rather than the ladder's.
     pub out_of_time: bool,

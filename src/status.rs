@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::facts::{Awaited, Cause, Trouble, named};
 use crate::report::Leaked;
-
-/// Seconds with millisecond precision: `7.412`.
-fn seconds<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_f64((d.as_secs_f64() * 1000.0).round() / 1000.0)
-}
+use crate::signal::Signal;
+use crate::time::seconds;
 
 fn maybe_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
     match d {
@@ -18,15 +16,57 @@ fn maybe_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::
     }
 }
 
-/// Kubernetes' words for the whole, `kubectl`'s `Terminating` told by [`Status::stop`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub enum Phase {
-    /// Init tasks run, or some process has never started.
-    Pending,
-    /// Every process has been started.
-    Running,
-    Succeeded,
-    Failed,
+named! {
+    /// Kubernetes' words for the whole, `kubectl`'s `Terminating` told by [`Status::stop`].
+    pub enum Phase {
+        /// Init tasks run, or some process has never started.
+        Pending = "Pending",
+        /// Every process has been started.
+        Running = "Running",
+        Succeeded = "Succeeded",
+        Failed = "Failed",
+    }
+}
+
+named! {
+    /// Of a process, as in a pod's container status.
+    pub enum State {
+        Waiting = "Waiting",
+        Running = "Running",
+        Terminated = "Terminated",
+    }
+}
+
+named! {
+    /// Why a process is in its state, in Kubernetes' words where there are any.
+    pub enum Why {
+        PodInitializing = "PodInitializing",
+        Dependency = "Dependency",
+        Starting = "Starting",
+        CrashLoopBackOff = "CrashLoopBackOff",
+        /// Of one that runs: by a signal.
+        Stopped = "Stopped",
+        Stopping = "Stopping",
+        Unkillable = "Unkillable",
+        Completed = "Completed",
+        Error = "Error",
+        StartError = "StartError",
+        OomKilled = "OOMKilled",
+    }
+}
+
+named! {
+    /// Where a stop is.
+    pub enum Stage {
+        Drain = "drain",
+        /// The drain is over, and the stop not requested yet.
+        Drained = "drained",
+        Processes = "processes",
+        LeftOvers = "left_overs",
+        PostStop = "post_stop",
+        Kill = "kill",
+        Done = "done",
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -88,21 +128,18 @@ pub struct TaskStatus {
     pub running: Duration,
     /// What it still waits for, where it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub progress: Option<String>,
+    pub progress: Option<Awaited>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct ProcessStatus {
     pub name: String,
-    /// `Waiting`, `Running` or `Terminated`, as in a pod's container status.
-    pub state: &'static str,
-    /// Kubernetes' reason where there is one: `Dependency`, `CrashLoopBackOff`, `Stopping`, `Completed`, `Error`, `StartError`; of one
-    /// that runs and was stopped by a signal `Stopped`.
+    pub state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<Why>,
     /// What it waits for, or what went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    pub message: Option<Trouble>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
     pub started: bool,
@@ -133,22 +170,20 @@ pub struct LastExit {
     pub exit_code: u8,
     /// The signal's name; the kubelet leaves it out, we do not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub signal: Option<String>,
+    pub signal: Option<Signal>,
     /// `Completed`, `Error`, or `OOMKilled` when the kernel killed it for want of memory.
-    pub reason: &'static str,
+    pub reason: Why,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct StopStatus {
-    /// Why, in words.
-    pub cause: String,
-    /// Where it is: `drain`, `drained`, `processes`, `left_overs`, `post_stop`, `kill` or `done`.
-    pub stage: &'static str,
+    pub cause: Cause,
+    pub stage: Stage,
     /// The drain or post_stop step under way, by name; empty elsewhere.
     pub step: String,
     /// What the step still waits for, where it says so: `12 connections`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub progress: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_by_one")]
+    pub progress: Vec<TaskProgress>,
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
     /// Until everything left is killed.
@@ -157,4 +192,20 @@ pub struct StopStatus {
     /// Until this step is cut short.
     #[serde(rename = "step_deadline_in_seconds", serialize_with = "seconds")]
     pub step_deadline_in: Duration,
+}
+
+/// What a task of a step still waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskProgress {
+    /// Where several go on side by side.
+    pub task: Option<String>,
+    pub awaited: Awaited,
+}
+
+fn one_by_one<S: Serializer>(tasks: &[TaskProgress], s: S) -> Result<S::Ok, S::Error> {
+    let words = |t: &TaskProgress| match &t.task {
+        Some(task) => format!("{task}: {}", t.awaited),
+        None => t.awaited.to_string(),
+    };
+    s.serialize_str(&tasks.iter().map(words).collect::<Vec<_>>().join("; "))
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::Serializer;
+
 /// A point in time, in microseconds since softstop started (CLOCK_MONOTONIC underneath, so clock steps do not move it).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct At(u64);
@@ -60,6 +62,14 @@ impl Sub<Duration> for At {
     fn sub(self, d: Duration) -> At {
         At(self.0.saturating_sub(micros(d)))
     }
+}
+
+/// In JSON: seconds with millisecond precision, `7.412`.
+///
+/// # Errors
+/// The serializer's own.
+pub fn seconds<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_f64((d.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 
 /// A duration as log lines show it: `0.4ms`, `35ms`, `7.4s`, `2m05s`, `1h02m`.

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use softstop::config::check;
+use softstop::facts::Failure;
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, Answer, What, Whom};
 use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, Progress, RunId, SpawnError};
@@ -285,14 +286,14 @@ impl World {
                 let of = self.what(what);
                 let code = told.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
                 if !matches!(what, What::Probe(..)) {
-                    self.say(&format!("    run {of}: {} for {}{code}", told.reason, Human(limit)));
+                    self.say(&format!("    run {of}: {} for {}{code}", told.reason.name(), Human(limit)));
                 }
                 let (after, end) = self.story.next(&of).unwrap_or((Duration::ZERO, End::Exit(Exit::Code(0))));
                 self.running.insert(run, of);
                 let outcome = match end {
                     End::Never => return,
                     End::Exit(Exit::Code(0)) => Outcome::Ok,
-                    End::Exit(exit) => Outcome::Failed { reason: exit.to_string(), code: Some(exit.code()) },
+                    End::Exit(exit) => Outcome::Failed(Failure::Ended { exit, said: String::new() }),
                     End::NotMade => Outcome::NotMade { reason: "no process to be had".to_string() },
                 };
                 self.soon(after, Due::Event(Event::RunDone { run, outcome }));

@@ -19,10 +19,11 @@ pub fn target(data: &[u8]) {
         body: None,
     };
     let mut asked = Vec::new();
-    if let Outcome::Failed { reason, code } = block_on(call_over(&call, Trickle::answering(data, &mut asked))) {
+    if let Outcome::Failed(failure) = block_on(call_over(&call, Trickle::answering(data, &mut asked))) {
+        let reason = failure.to_string();
         super::assert_one_line(&reason);
         assert!(reason.chars().count() <= REASON, "{reason}");
-        assert_eq!(code, None);
+        assert_eq!(failure.code(), None);
     }
     let asked = String::from_utf8(asked).expect("the request is text");
     assert!(

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
+use softstop::facts::{
+    Awaited, Cause, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Sender, Unfinished, Who,
+};
 use softstop::lifecycle::action::ProbeKind;
 use softstop::lifecycle::event::Exit;
-use softstop::report::{
-    ExitNote, History, KillNote, MainExit, Note, Place, Secs, SignalName, StepKind, StepReport, TaskResult, Verdict,
-};
+use softstop::report::{History, MainExit, Note, Place, Secs, StepKind, StepReport, TaskResult, Verdict};
 use softstop::signal::Signal;
 use softstop::text::one_line;
 use softstop::time::At;
@@ -47,29 +48,32 @@ fn secs(u: &mut Unstructured<'_>) -> Result<Secs> {
     Ok(Secs(Duration::from_micros(u.arbitrary()?)))
 }
 
-fn signal(u: &mut Unstructured<'_>) -> Result<SignalName> {
-    Ok(SignalName(Signal::from_number(u.int_in_range(1..=64)?).expect("in range")))
+fn signal(u: &mut Unstructured<'_>) -> Result<Signal> {
+    Ok(Signal::from_number(u.int_in_range(1..=64)?).expect("in range"))
 }
 
-fn exit(u: &mut Unstructured<'_>) -> Result<ExitNote> {
+fn exit(u: &mut Unstructured<'_>) -> Result<Exit> {
     let signalled: bool = u.arbitrary()?;
-    let exit = if signalled {
-        Exit::Signal { signal: signal(u)?.0, core: u.arbitrary()? }
-    } else {
-        Exit::Code(u.arbitrary()?)
-    };
-    Ok(exit.into())
+    let exit =
+        if signalled { Exit::Signal { signal: signal(u)?, core: u.arbitrary()? } } else { Exit::Code(u.arbitrary()?) };
+    Ok(exit)
 }
 
 fn result(u: &mut Unstructured<'_>) -> Result<TaskResult> {
     Ok(match u.int_in_range(0..=5)? {
         0 => TaskResult::Done,
-        1 => TaskResult::Failed { reason: text(u)?, code: u.arbitrary()? },
-        2 => TaskResult::TimedOut { reason: Some(text(u)?) },
+        1 => TaskResult::Failed { reason: failure(u)?, code: u.arbitrary()? },
+        2 => TaskResult::TimedOut {
+            reason: Some(Unfinished { awaited: Awaited::Said(text(u)?), detail: Some(text(u)?) }),
+        },
         3 => TaskResult::Cut { reason: None },
-        4 => TaskResult::Cancelled { why: "the process has ended" },
+        4 => TaskResult::Cancelled { why: Needless::ProcessEnded },
         _ => TaskResult::NoTime,
     })
+}
+
+fn failure(u: &mut Unstructured<'_>) -> Result<Failure> {
+    Ok(Failure::Said(text(u)?))
 }
 
 fn kind(u: &mut Unstructured<'_>) -> Result<StepKind> {
@@ -89,24 +93,28 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
         },
         2 => Note::Started { process, pid: u.arbitrary()?, restarts: u.arbitrary()? },
         3 => Note::StartFailed { process, error: text(u)?, retry_in: None },
-        4 => Note::NotReady { process, reason: text(u)? },
+        4 => Note::NotReady { process, reason: Fault::PostStartFailed { task: text(u)? } },
         5 => Note::ProbeFailed {
             process,
             probe: ProbeKind::Liveness,
             failures: u.arbitrary()?,
             threshold: u.arbitrary()?,
-            reason: text(u)?,
+            reason: failure(u)?,
         },
-        6 => Note::Unhealthy { process, reason: text(u)? },
+        6 => {
+            let reason = Fault::ProbeFailed { probe: ProbeKind::Startup, threshold: 3, last: failure(u)? };
+            Note::Unhealthy { process, reason }
+        }
         7 => Note::Exited { process, exit: exit(u)?, ran: secs(u)? },
         8 => Note::BackOff { process, restarts: u.arbitrary()?, delay: secs(u)? },
         9 => Note::GaveUp { process, restarts: u.arbitrary()? },
-        10 => Note::CannotStart { process, on: text(u)?, why: "has failed" },
+        10 => Note::CannotStart { process, on: text(u)?, why: Hopeless::Failed },
         11 => {
-            Note::SignalIgnored { signal: signal(u)?, from: process, why: "the main process is not running", times: 1 }
+            let (from, why) = (Sender::Process(u.arbitrary()?), NotPassedOn::MainNotRunning);
+            Note::SignalIgnored { signal: signal(u)?, from, why, times: 1 }
         }
         12 => Note::StopBegan {
-            cause: process,
+            cause: Cause::StartFailed { process, code: 1 },
             requested: u.arbitrary()?,
             others: u.arbitrary()?,
             grace: secs(u)?,
@@ -114,11 +122,11 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
         },
         13 => Note::StepEnded { kind: kind(u)?, name: process, share: secs(u)?, took: secs(u)?, result: result(u)? },
         14 => Note::StepSkipped { kind: kind(u)?, name: process, result: result(u)? },
-        15 => Note::Stopping { process, how: text(u)?, share: secs(u)? },
+        15 => Note::Stopping { process, how: How::Signal(signal(u)?), share: secs(u)? },
         16 => {
-            let because = KillNote {
+            let because = KillReason {
                 after: Some(signal(u)?),
-                waited: secs(u)?,
+                waited: secs(u)?.0,
                 out_of_time: u.arbitrary()?,
                 left_overs: u.arbitrary()?,
             };
@@ -126,7 +134,7 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
         }
         17 => Note::Stopped { process, exit: Some(exit(u)?), took: secs(u)?, forced: u.arbitrary()? },
         18 => Note::LeftBehind { count: u.arbitrary()?, which: vec![process, text(u)?] },
-        19 => Note::OutOfTime { waiting_for: process },
+        19 => Note::OutOfTime { still_running: vec![Who::Named(process), Who::LeftOvers] },
         _ => Note::Finished(Box::new(verdict(process, u)?)),
     })
 }
@@ -136,13 +144,13 @@ fn verdict(name: String, u: &mut Unstructured<'_>) -> Result<Verdict> {
     let step = StepReport { kind: kind(u)?, name: text(u)?, share: secs(u)?, took: secs(u)?, result: result(u)? };
     Ok(Verdict {
         exit_code: u.arbitrary()?,
-        cause: text(u)?,
+        cause: Cause::InitFailed { task: text(u)?, code: 1 },
         grace: secs(u)?,
         took: secs(u)?,
         within_grace: u.arbitrary()?,
         main: main.map(|exit| MainExit { process: name.clone(), exit }),
         steps: vec![step],
-        forced: vec![name],
+        forced: vec![Who::Named(name)],
         drain_took: None,
         processes_took: secs(u)?,
         post_stop_took: Some(secs(u)?),

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::facts::Condition;
 use crate::programs::{self, Program};
 use crate::signal::Signal;
 
@@ -450,18 +451,6 @@ pub enum OnExit {
     StopOnFailure,
     /// The container goes on.
     Continue,
-}
-
-/// When a dependency counts as fulfilled.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Condition {
-    /// It runs and its startup probe, if any, has succeeded.
-    Started,
-    /// It is started, its post_start tasks are done and its readiness probe, if any, succeeds.
-    Ready,
-    /// It has ended with code 0 and is not restarted.
-    Completed,
 }
 
 /// One rung of a stop ladder: send `signal`, wait up to `wait`, go on.

@@ -115,8 +115,8 @@ pub enum Reply {
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Reply {
         match answer {
-            Answer::Done(text) => Reply::Done(text),
-            Answer::Refused(why) => Reply::Refused(why),
+            Answer::Done(done) => Reply::Done(done.to_string()),
+            Answer::Refused(why) => Reply::Refused(why.to_string()),
         }
     }
 }

@@ -137,6 +137,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::report::Done;
 
     fn room() -> (Rc<WaitingRoom>, mpsc::UnboundedReceiver<Message>) {
         let (orders, given) = mpsc::unbounded_channel();
@@ -173,7 +174,7 @@ mod tests {
             let mut asking = ask(&room);
             let (_, reply) = reply_to(&mut given);
             (0..PROGRESS + 10).for_each(|_| reply.tell("still at it"));
-            reply.answer(Answer::Done("done".to_string()));
+            reply.answer(Answer::Done(Done::Unready { already: false }));
             assert_eq!(lines(&mut asking).await, PROGRESS);
         });
     }
@@ -189,7 +190,7 @@ mod tests {
                 assert!(matches!(asking.next().await, Reply::Progress(_)));
             }
             (0..PROGRESS).for_each(|_| reply.tell("still at it"));
-            reply.answer(Answer::Done("done".to_string()));
+            reply.answer(Answer::Done(Done::Unready { already: false }));
             assert_eq!(lines(&mut asking).await, PROGRESS);
         });
     }
@@ -215,7 +216,7 @@ mod tests {
             let mut answered = ask(&room);
             let (another, reply) = reply_to(&mut given);
             assert_ne!(another, id);
-            reply.answer(Answer::Done("done".to_string()));
+            reply.answer(Answer::Done(Done::Unready { already: false }));
             assert_eq!(lines(&mut answered).await, 0);
             drop(answered);
             assert!(given.try_recv().is_err());

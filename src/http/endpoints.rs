@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use super::metrics;
 use crate::endpoint::{self, Answers, Endpoint, Health};
-use crate::status::{ProcessStatus, Status};
+use crate::status::{ProcessStatus, State, Status, Why};
 use crate::text::plain;
 
 /// The only methods answered, as the `Allow` header lists them.
@@ -167,24 +167,24 @@ fn failure(health: Health, p: &ProcessStatus) -> Option<Cow<'_, str>> {
         Health::Ready => p.ready,
         Health::Live => p.live,
     };
-    if holds || p.reason == Some("Completed") {
+    if holds || p.reason == Some(Why::Completed) {
         return None;
     }
     if let Some(message) = &p.message {
-        return Some(Cow::Borrowed(message));
+        return Some(Cow::Owned(message.to_string()));
     }
     Some(match (p.state, p.reason, &p.last_exit) {
-        ("Running", None, _) => Cow::Borrowed(match health {
+        (State::Running, None, _) => Cow::Borrowed(match health {
             Health::Startup => "startup not complete",
             Health::Ready if !p.started => "startup not complete",
             Health::Ready => "not ready",
             Health::Live => "not live",
         }),
-        ("Terminated", reason, Some(exit)) => {
-            Cow::Owned(format!("terminated: {}, exit code {}", reason.unwrap_or(exit.reason), exit.exit_code))
+        (State::Terminated, reason, Some(exit)) => {
+            Cow::Owned(format!("terminated: {}, exit code {}", reason.unwrap_or(exit.reason).name(), exit.exit_code))
         }
-        (state, Some(reason), _) => Cow::Owned(format!("{}: {reason}", state.to_lowercase())),
-        (state, None, _) => Cow::Owned(state.to_lowercase()),
+        (state, Some(reason), _) => Cow::Owned(format!("{}: {}", state.name().to_lowercase(), reason.name())),
+        (state, None, _) => Cow::Owned(state.name().to_lowercase()),
     })
 }
 
@@ -304,12 +304,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::status::{LastExit, Phase, StopStatus, TaskStatus};
+    use crate::facts::{Cause, Failure, ProbeKind, Sender, Trouble};
+    use crate::signal::Signal;
+    use crate::status::{LastExit, Phase, Stage, StopStatus, TaskStatus};
 
     fn process(name: &str) -> ProcessStatus {
         ProcessStatus {
             name: name.into(),
-            state: "Running",
+            state: State::Running,
             reason: None,
             message: None,
             pid: Some(7),
@@ -371,7 +373,8 @@ mod tests {
         let mut status = healthy();
         status.ready = false;
         status.processes[1].ready = false;
-        status.processes[1].message = Some("readiness probe: connection refused".into());
+        status.processes[1].message =
+            Some(Trouble::Probe { probe: ProbeKind::Readiness, last: Failure::Said("connection refused".into()) });
         status
     }
 
@@ -456,9 +459,9 @@ mod tests {
         let mut status = healthy();
         status.ready = false;
         status.stop = Some(StopStatus {
-            progress: None,
-            cause: "SIGTERM from outside the container".into(),
-            stage: "drain",
+            progress: Vec::new(),
+            cause: Cause::Signal { signal: Signal::TERM, sender: Sender::Outside },
+            stage: Stage::Drain,
             step: "let the load balancers notice".into(),
             elapsed: Duration::from_secs(1),
             deadline_in: Duration::from_secs(28),
@@ -502,11 +505,12 @@ mod tests {
             progress: None,
         });
         let p = &mut status.processes;
-        (p[0].state, p[0].reason, p[0].started) = ("Waiting", Some("CrashLoopBackOff"), false);
-        (p[1].state, p[1].reason, p[1].started) = ("Terminated", Some("Error"), false);
-        p[1].last_exit = Some(LastExit { exit_code: 137, signal: Some("SIGKILL".into()), reason: "Error" });
+        (p[0].state, p[0].reason, p[0].started) = (State::Waiting, Some(Why::CrashLoopBackOff), false);
+        (p[1].state, p[1].reason, p[1].started) = (State::Terminated, Some(Why::Error), false);
+        p[1].last_exit = Some(LastExit { exit_code: 137, signal: Some(Signal::KILL), reason: Why::Error });
         let mut migrate = process("migrate");
-        (migrate.state, migrate.reason, migrate.started, migrate.pid) = ("Terminated", Some("Completed"), false, None);
+        (migrate.state, migrate.reason, migrate.started, migrate.pid) =
+            (State::Terminated, Some(Why::Completed), false, None);
         p.push(migrate);
         let mut slow = process("slow");
         slow.started = false;
@@ -523,7 +527,7 @@ mod tests {
     #[test]
     fn a_probed_servers_words_cannot_forge_a_line() {
         let mut status = db_not_ready();
-        status.processes[1].message = Some("answered 500: a\n[+]db ok\r\u{1b}[2J".into());
+        status.processes[1].message = Some(Trouble::NotStarted("answered 500: a\n[+]db ok\r\u{1b}[2J".into()));
         let body = "[-]db failed: answered 500: a [+]db ok  [2J\nreadyz check failed\n";
         expect("/readyz/db", &status, 503, body);
     }

@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::status::{Phase, ProcessStatus, Seen, Status};
+use crate::status::{Phase, ProcessStatus, Seen, State, Status, Why};
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -30,13 +30,8 @@ pub fn render(status: &Status) -> String {
 fn whole(page: &mut Page, status: &Status) {
     page.gauge("softstop_info", "The running softstop; always 1.", [("version", status.version)], 1);
     page.head("softstop_phase", "gauge", "1 for the phase the container is in, 0 for the others.");
-    for (phase, name) in [
-        (Phase::Pending, "Pending"),
-        (Phase::Running, "Running"),
-        (Phase::Succeeded, "Succeeded"),
-        (Phase::Failed, "Failed"),
-    ] {
-        page.sample("softstop_phase", [("phase", name)], u8::from(status.phase == phase));
+    for phase in Phase::ALL {
+        page.sample("softstop_phase", [("phase", phase.name())], u8::from(status.phase == *phase));
     }
     page.gauge("softstop_started", "1 when /startupz answers 200.", NO_LABELS, u8::from(status.started));
     page.gauge("softstop_ready", "1 when /readyz answers 200.", NO_LABELS, u8::from(status.ready));
@@ -80,7 +75,7 @@ fn seen(page: &mut Page, seen: &Seen) {
 fn processes(page: &mut Page, processes: &[ProcessStatus]) {
     type Read = fn(&ProcessStatus) -> Option<f64>;
     let table: [(&str, &str, &str, Read); 8] = [
-        ("softstop_process_up", "gauge", "1 when the process is running.", |p| bit(p.state == "Running")),
+        ("softstop_process_up", "gauge", "1 when the process is running.", |p| bit(p.state == State::Running)),
         ("softstop_process_started", "gauge", "1 when the process counts as started.", |p| bit(p.started)),
         ("softstop_process_ready", "gauge", "1 when the process counts as ready.", |p| bit(p.ready)),
         ("softstop_process_stopped", "gauge", "1 when a signal has stopped the process (SIGSTOP, SIGTTIN).", |p| {
@@ -112,11 +107,11 @@ fn processes(page: &mut Page, processes: &[ProcessStatus]) {
         }
     }
     let name = "softstop_process_waiting_reason";
-    let waiting = |p: &&ProcessStatus| p.state == "Waiting" && p.reason.is_some();
+    let waiting = |p: &&ProcessStatus| p.state == State::Waiting && p.reason.is_some();
     if processes.iter().any(|p| waiting(&p)) {
         page.head(name, "gauge", "1 for the reason why the process is waiting.");
         for p in processes.iter().filter(waiting) {
-            page.sample(name, [("process", p.name.as_str()), ("reason", p.reason.unwrap_or_default())], 1);
+            page.sample(name, [("process", p.name.as_str()), ("reason", p.reason.map_or("", Why::name))], 1);
         }
     }
 }
@@ -189,13 +184,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::facts::{Cause, Sender};
     use crate::report::{Leaked, OTHERS};
-    use crate::status::{LastExit, Pids, StopStatus, TaskStatus};
+    use crate::signal::Signal;
+    use crate::status::{LastExit, Pids, Stage, StopStatus, TaskStatus};
 
     fn process(name: &str, restarts: u32) -> ProcessStatus {
         ProcessStatus {
             name: name.into(),
-            state: "Running",
+            state: State::Running,
             reason: None,
             message: None,
             pid: Some(7),
@@ -235,9 +232,9 @@ mod tests {
         let mut status = status(&["web", name]);
         status.init = Some(TaskStatus { name: name.into(), running: Duration::from_secs(3), progress: None });
         status.stop = Some(StopStatus {
-            progress: None,
-            cause: "SIGTERM".into(),
-            stage: "drain",
+            progress: Vec::new(),
+            cause: Cause::Signal { signal: Signal::TERM, sender: Sender::Outside },
+            stage: Stage::Drain,
             step: name.into(),
             elapsed: Duration::from_millis(1500),
             deadline_in: Duration::from_secs(27),
@@ -252,8 +249,8 @@ mod tests {
         status.seen.oom_kills = Some(4);
         status.seen.pids = Some(Pids { current: 80, max: 100 });
         let p = &mut status.processes[1];
-        (p.state, p.reason, p.pid, p.running) = ("Waiting", Some("CrashLoopBackOff"), None, None);
-        p.last_exit = Some(LastExit { exit_code: 143, signal: Some("SIGTERM".into()), reason: "Error" });
+        (p.state, p.reason, p.pid, p.running) = (State::Waiting, Some(Why::CrashLoopBackOff), None, None);
+        p.last_exit = Some(LastExit { exit_code: 143, signal: Some(Signal::TERM), reason: Why::Error });
         status
     }
 

@@ -6,6 +6,7 @@ use super::event::{AskId, ProcId, RunId, Sender, Told};
 use crate::config::{Handler, Probe, SignalTo, Task};
 pub use crate::facts::{KillReason, ProbeKind};
 use crate::plan::Plan;
+pub use crate::report::Answer;
 use crate::report::Note;
 use crate::signal::Signal;
 
@@ -53,14 +54,6 @@ pub enum Whom {
     /// Those whose parent has ended: what they have started is theirs to stop.
     Outermost,
     Everybody,
-}
-
-/// What an order came to: one line.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
-    Done(String),
-    /// Why not.
-    Refused(String),
 }
 
 /// Which task, hook, step or probe a run is for.

@@ -10,6 +10,7 @@ use super::requests::Pending;
 use super::stop::Stop;
 use super::task::TaskRun;
 use crate::config::Condition;
+use crate::facts::Hopeless;
 use crate::lifecycle::event::Exit;
 use crate::plan::Plan;
 use crate::report::{Note, SignalMeaning};
@@ -114,17 +115,17 @@ impl Core {
         self.processes[on].was().fulfils(condition)
     }
 
-    /// The dependency can never hold any more; why, in words that follow the process's name.
-    pub fn hopeless(&self, on: usize, condition: Condition) -> Option<&'static str> {
+    /// The dependency can never hold any more; and why.
+    pub fn hopeless(&self, on: usize, condition: Condition) -> Option<Hopeless> {
         let State::Ended(end) = &self.processes[on].state else { return None };
         if self.fulfilled(on, condition) {
             return None;
         }
         Some(match (end, condition) {
-            (End::Exited(Exit::Code(0)), _) => "has completed without it",
-            (End::Exited(_), _) => "has failed",
-            (End::StartFailed { .. }, _) => "could not be started",
-            _ => "will not start either",
+            (End::Exited(Exit::Code(0)), _) => Hopeless::Completed,
+            (End::Exited(_), _) => Hopeless::Failed,
+            (End::StartFailed { .. }, _) => Hopeless::NotStarted,
+            _ => Hopeless::WaitsInVain,
         })
     }
 }

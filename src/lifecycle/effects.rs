@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::action::{Action, What};
-use super::event::{RunId, Told};
+use super::event::{Reason, RunId, Told};
 use crate::report::Note;
 
 /// Where actions are collected, with what every hook is told.
@@ -13,7 +13,7 @@ pub(super) struct Effects {
     pub out: Vec<Action>,
     pub runs: Runs,
     /// `SOFTSTOP_REASON`.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// `SOFTSTOP_EXIT_CODE`, once it is known.
     pub exit_code: Option<u8>,
     pub seen: Seen,
@@ -35,7 +35,13 @@ pub(super) struct Seen {
 
 impl Effects {
     pub fn new() -> Effects {
-        Effects { out: Vec::new(), runs: Runs::default(), reason: "start", exit_code: None, seen: Seen::default() }
+        Effects {
+            out: Vec::new(),
+            runs: Runs::default(),
+            reason: Reason::Start,
+            exit_code: None,
+            seen: Seen::default(),
+        }
     }
 
     pub fn push(&mut self, action: Action) {
@@ -46,7 +52,7 @@ impl Effects {
         self.push(Action::Note(note));
     }
 
-    pub fn run(&mut self, what: What, limit: Duration, reason: &'static str) -> RunId {
+    pub fn run(&mut self, what: What, limit: Duration, reason: Reason) -> RunId {
         let run = RunId(self.runs.next);
         self.runs.next += 1;
         self.runs.owners.insert(run, what);

@@ -67,13 +67,13 @@ impl Stop {
     pub fn verdict(&self, exit_code: u8, core: &Core) -> Verdict {
         let main = core.plan.main.and_then(|main| {
             let exit = core.processes[main].last_exit?;
-            Some(MainExit { process: core.name(ProcId(main)), exit: exit.into() })
+            Some(MainExit { process: core.name(ProcId(main)), exit })
         });
         let took = core.now.since(self.t0);
         let grace = core.plan.budget.grace;
         Verdict {
             exit_code,
-            cause: core.cause_text(&self.cause),
+            cause: self.cause.clone(),
             grace: Secs(grace),
             took: Secs(took),
             within_grace: took <= grace.max(self.end.since(self.t0)),

@@ -12,7 +12,8 @@ use super::effects::Effects;
 use super::event::{Outcome, ProcId, RunId};
 use super::task::SHORTEST;
 use crate::config::Probe;
-use crate::time::{At, Human};
+use crate::facts::Failure;
+use crate::time::At;
 
 /// From the first failure to the next attempt, as long as there was no success.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -39,7 +40,7 @@ pub(super) struct ProbeRun {
     /// The last attempt could not be made.
     not_made: bool,
     /// Why the last attempt failed.
-    pub reason: String,
+    pub last: Failure,
 }
 
 /// What an answer amounted to.
@@ -74,7 +75,7 @@ impl ProbeRun {
             failures: 0,
             not_made: false,
             verdict: None,
-            reason: "not probed yet".to_string(),
+            last: Failure::NotProbed,
         }
     }
 
@@ -100,7 +101,7 @@ impl ProbeRun {
             Some((run, end)) if now >= end => {
                 fx.push(Action::Cancel { run, kill: true });
                 self.flight = None;
-                Some(self.count(&Outcome::failed(format!("no answer within {}", Human(probe.timeout))), now, probe))
+                Some(self.count(&Outcome::Failed(Failure::NoAnswer { within: probe.timeout }), now, probe))
             }
             None if now >= self.next || self.early.is_some_and(|early| now >= early) => {
                 let limit = probe.timeout.max(SHORTEST);
@@ -130,8 +131,8 @@ impl ProbeRun {
         self.not_made &= matches!(outcome, Outcome::NotMade { .. });
         match outcome {
             Outcome::Ok => self.succeeded(between, now, probe),
-            Outcome::Failed { reason, .. } => {
-                self.reason.clone_from(reason);
+            Outcome::Failed(failure) => {
+                self.last.clone_from(failure);
                 self.failed(between, now, probe)
             }
             // Once in a row: the next is due soon, and may well be short of the same.

@@ -246,7 +246,7 @@ impl Machine {
 
     fn request_stop(&mut self, cause: Cause) {
         match &mut self.phase {
-            Phase::Stopping(stop) => stop.requested_again(&cause, &mut self.core),
+            Phase::Stopping(stop) => stop.requested_again(cause, &mut self.core),
             Phase::Done(_) => {}
             phase => {
                 let before = std::mem::replace(phase, Phase::New);

@@ -7,6 +7,7 @@ use super::action::What;
 use super::effects::Effects;
 use super::event::{Progress, RunId};
 use super::task::TaskRun;
+use crate::facts::{Awaited, Unfinished};
 use crate::plan::Plan;
 use crate::report::{Note, Secs};
 use crate::time::At;
@@ -20,7 +21,7 @@ const PART: u32 = 20;
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Telling {
     known: Option<Progress>,
-    said: Option<(String, At)>,
+    said: Option<(Awaited, At)>,
 }
 
 impl Telling {
@@ -28,8 +29,8 @@ impl Telling {
         self.known = Some(progress);
     }
 
-    pub fn text(&self) -> Option<&str> {
-        self.known.as_ref().map(|p| p.text.as_str())
+    pub fn awaited(&self) -> Option<&Awaited> {
+        self.known.as_ref().map(|p| &p.awaited)
     }
 
     fn is_alarming(&self) -> bool {
@@ -37,26 +38,23 @@ impl Telling {
     }
 
     /// Why it has not ended, for who has no more time to wait.
-    pub fn reason(&self) -> Option<String> {
-        self.known.as_ref().map(|p| match &p.detail {
-            Some(detail) => format!("{}: {detail}", p.text),
-            None => p.text.clone(),
-        })
+    pub fn reason(&self) -> Option<Unfinished> {
+        self.known.as_ref().map(|p| Unfinished { awaited: p.awaited.clone(), detail: p.detail.clone() })
     }
 
     /// When the next line is due; `None`: there is nothing new to say.
     pub fn due(&self, began: At) -> Option<At> {
-        let text = self.text()?;
+        let awaited = self.awaited()?;
         match &self.said {
             None => Some(began),
-            Some((said, _)) if said == text => None,
+            Some((said, _)) if said == awaited => None,
             Some(_) if self.known.as_ref().is_some_and(|p| p.last) => Some(began),
             Some((_, at)) => Some(*at + RHYTHM.max(at.since(began) / PART)),
         }
     }
 
     pub fn said(&mut self, now: At) {
-        self.said = self.text().map(|text| (text.to_owned(), now));
+        self.said = self.awaited().map(|awaited| (awaited.clone(), now));
     }
 }
 
@@ -70,11 +68,11 @@ impl TaskRun {
 
     fn progress(&mut self, now: At, plan: &Plan) -> Option<Note> {
         let due = self.telling.due(self.began).is_some_and(|at| now >= at);
-        let (text, task) = (self.telling.text().filter(|_| due)?, plan.task(self.what)?);
+        let (awaited, task) = (self.telling.awaited().filter(|_| due)?, plan.task(self.what)?);
         let note = Note::Waiting {
             place: place(self.what, plan),
             name: task.name.clone(),
-            progress: text.to_owned(),
+            progress: awaited.clone(),
             alarming: self.telling.is_alarming(),
             waited: Secs(now.since(self.began)),
             limit: Secs(self.until.since(self.began)),
@@ -147,6 +145,6 @@ mod tests {
         telling.said(at(60_500));
         hear(&mut telling, 3);
         assert_eq!(telling.due(at(500)), Some(at(63_500)), "after a minute, every three seconds");
-        assert_eq!(telling.reason().unwrap(), "3 connections: a, b");
+        assert_eq!(telling.reason().unwrap().to_string(), "3 connections: a, b");
     }
 }

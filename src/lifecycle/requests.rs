@@ -3,6 +3,8 @@
 //! Each order gets one answer: at once, or when what it set in motion is over. How many may wait is `control::waiting`'s to
 //! bound.
 
+use std::time::Duration;
+
 use super::Machine;
 use super::action::{Action, Answer};
 use super::core::Core;
@@ -10,9 +12,8 @@ use super::event::{AskId, Asker, Cause, Order, ProcId};
 use super::process::{End, Input, State};
 use super::stop::Stop;
 use crate::nearest::nearest;
-use crate::report::{Note, TaskResult};
+use crate::report::{Done, NotSent, Note, Refusal, Verdict};
 use crate::signal::Signal;
-use crate::time::Human;
 
 /// An order that waits for its answer.
 #[derive(Clone, Debug, Hash)]
@@ -31,7 +32,7 @@ enum Until {
 }
 
 /// `Ok(None)`: the answer comes later. `Err`: why it is not done.
-type Heard = Result<Option<String>, String>;
+type Heard = Result<Option<Done>, Refusal>;
 
 impl Machine {
     pub(super) fn on_ordered(&mut self, ask: AskId, order: &Order, by: Asker) {
@@ -48,12 +49,12 @@ impl Machine {
         // Of a stop the line that says why it began says this, too.
         if !matches!(order, Order::Drain { .. } | Order::Stop { .. }) || heard.is_err() {
             let refused = heard.as_ref().err().cloned();
-            let note = Note::Ordered { order: order.to_string(), by: by.to_string(), refused };
+            let note = Note::Ordered { order: order.clone(), by, refused };
             self.core.fx.out.insert(before, Action::Note(note));
         }
         match heard {
             Ok(None) => {}
-            Ok(Some(text)) => self.core.fx.push(Action::Answer { ask, answer: Answer::Done(text) }),
+            Ok(Some(done)) => self.core.fx.push(Action::Answer { ask, answer: Answer::Done(done) }),
             Err(why) => self.core.fx.push(Action::Answer { ask, answer: Answer::Refused(why) }),
         }
     }
@@ -76,7 +77,7 @@ impl Machine {
         match until {
             Until::Drained => match self.phase.stop() {
                 Some(stop) => (!stop.is_draining()).then(|| stop.drained()),
-                None => Some(Answer::Refused("there was no drain".to_string())),
+                None => Some(Answer::Refused(Refusal::NoDrain)),
             },
             Until::Ended | Until::Sent(_) => None,
             Until::Started(id) => self.started_again(id),
@@ -95,67 +96,63 @@ impl Machine {
             Asker::Local { .. } => Cause::DrainOrdered { by },
             Asker::PreStop(by) => Cause::PreStopCalled { by },
         });
-        if wait { self.wait(ask, Until::Drained) } else { Ok(Some(self.deadline_text("draining"))) }
+        if wait { self.wait(ask, Until::Drained) } else { Ok(Some(Done::Draining { left: self.left() })) }
     }
 
     fn order_stop(&mut self, ask: AskId, wait: bool, by: Asker) -> Heard {
         self.request_stop(Cause::StopOrdered { by });
-        if wait { self.wait(ask, Until::Ended) } else { Ok(Some(self.deadline_text("stopping"))) }
+        if wait { self.wait(ask, Until::Ended) } else { Ok(Some(Done::Stopping { left: self.left() })) }
     }
 
-    fn deadline_text(&self, what: &str) -> String {
-        let left = self.phase.stop().map_or(self.core.plan.budget.grace, |s| s.deadline.left(self.core.now));
-        format!("{what}; SIGKILL to what is left in {}", Human(left))
+    /// Until everything left is killed.
+    fn left(&self) -> Duration {
+        self.phase.stop().map_or(self.core.plan.budget.grace, |s| s.deadline.left(self.core.now))
     }
 
     // === readiness ===
 
     fn order_unready(&mut self) -> Heard {
         let already = std::mem::replace(&mut self.core.unready, true);
-        Ok(Some(if already { "unready already" } else { "unready" }.to_string()))
+        Ok(Some(Done::Unready { already }))
     }
 
     fn order_ready(&mut self) -> Heard {
         if let Some(stop) = self.phase.stop() {
-            let cause = self.core.cause_text(&stop.cause);
-            return Err(format!("softstop is stopping ({cause}): nothing brings readiness back"));
+            return Err(Refusal::StaysUnready(stop.cause.clone()));
         }
         self.core.unready = false;
-        let waited_for: Vec<&str> = self.core.not_ready().map(|i| self.core.plan.name(i)).collect();
-        Ok(Some(match waited_for.as_slice() {
-            [] => "ready".to_string(),
-            names => format!("no longer held unready, but not ready yet: {}", names.join(", ")),
-        }))
+        let but_for = self.core.not_ready().map(|i| self.core.plan.name(i).to_string()).collect();
+        Ok(Some(Done::Ready { but_for }))
     }
 
     // === one process ===
 
-    fn find(&self, name: &str) -> Result<ProcId, String> {
+    fn find(&self, name: &str) -> Result<ProcId, Refusal> {
         let names = || self.core.plan.config.processes.iter().map(|p| p.name.as_str());
-        names().position(|n| n == name).map(ProcId).ok_or_else(|| match nearest(name, names()) {
-            Some(meant) => format!("there is no process {name:?}: did you mean {meant}?"),
-            None => format!("there is no process {name:?}; there are: {}", names().collect::<Vec<_>>().join(", ")),
+        names().position(|n| n == name).map(ProcId).ok_or_else(|| Refusal::NoSuchProcess {
+            name: name.to_string(),
+            meant: nearest(name, names()).map(str::to_string),
+            known: names().map(str::to_string).collect(),
         })
     }
 
     fn order_signal(&mut self, ask: AskId, name: &str, signal: Signal) -> Heard {
         let process = self.find(name)?;
         if !self.core.processes[process.0].alive() {
-            return Err(format!("{name} is not running"));
+            return Err(Refusal::NotRunning { process: name.to_string() });
         }
         let to = self.core.plan.config.processes[process.0].signal_to;
         self.core.fx.push(Action::SignalByOrder { ask, process, signal, to });
         self.wait(ask, Until::Sent(process))
     }
 
-    pub(super) fn signal_answered(&mut self, ask: AskId, id: ProcId, signal: Signal, error: Option<&'static str>) {
+    pub(super) fn signal_answered(&mut self, ask: AskId, id: ProcId, signal: Signal, error: Option<NotSent>) {
         let waits = self.core.asks.iter().any(|p| p.ask == ask);
         self.core.asks.retain(|p| p.ask != ask);
-        let name = self.core.name(id);
-        let answer = match (error, self.core.processes[id.0].pid()) {
-            (Some(error), _) => Answer::Refused(format!("{name}: {signal} was not sent: {error}")),
-            (None, Some(pid)) => Answer::Done(format!("{name}: {signal} sent (pid {pid})")),
-            (None, None) => Answer::Done(format!("{name}: {signal} sent; it has ended")),
+        let process = self.core.name(id);
+        let answer = match error {
+            Some(why) => Answer::Refused(Refusal::NotSent { process, signal, why }),
+            None => Answer::Done(Done::Sent { process, signal, pid: self.core.processes[id.0].pid() }),
         };
         if waits {
             self.core.fx.push(Action::Answer { ask, answer });
@@ -165,21 +162,16 @@ impl Machine {
     fn order_start(&mut self, ask: AskId, name: &str, restart: bool) -> Heard {
         let id = self.find(name)?;
         if let Some(stop) = self.phase.stop() {
-            let cause = self.core.cause_text(&stop.cause);
-            return Err(format!("softstop is stopping ({cause}): nothing is started any more"));
+            return Err(Refusal::NothingStarts(stop.cause.clone()));
         }
-        let p = &self.core.processes[id.0];
+        let (p, process) = (&self.core.processes[id.0], name.to_string());
         match &p.state {
-            State::Running(r) if !restart => {
-                return Ok(Some(format!("{name} is running already (pid {})", r.body.pid)));
-            }
+            State::Running(r) if !restart => return Ok(Some(Done::RunsAlready { process, pid: r.body.pid })),
             State::Waiting | State::Starting if !p.again => {
-                let why = self.state_words(id).2.unwrap_or_else(|| "init tasks are running".to_string());
-                return Err(format!("{name} has not been started yet: {why}"));
+                return Err(Refusal::NotYetStarted { process, why: self.state_of(id).2 });
             }
             State::Ended(End::CannotStart { on }) if !self.core.processes.is_free(id.0) => {
-                let on = self.core.plan.name(on.0);
-                return Err(format!("{name} cannot be started: {on} can never be what it waits for"));
+                return Err(Refusal::WaitsInVain { process, on: self.core.name(*on) });
             }
             _ => {}
         }
@@ -190,16 +182,15 @@ impl Machine {
     fn started_again(&self, id: ProcId) -> Option<Answer> {
         let p = &self.core.processes[id.0];
         if let Some(stop) = self.phase.stop() {
-            let cause = self.core.cause_text(&stop.cause);
-            return Some(Answer::Refused(format!("the stop was requested meanwhile ({cause})")));
+            return Some(Answer::Refused(Refusal::StopRequested(stop.cause.clone())));
         }
         if p.again {
             return None;
         }
-        let name = self.core.name(id);
+        let process = self.core.name(id);
         Some(match &p.state {
-            State::Running(r) => Answer::Done(format!("{name}: started (pid {})", r.body.pid)),
-            _ => Answer::Refused(format!("{name}: {}", p.last_error.as_deref().unwrap_or("could not be started"))),
+            State::Running(r) => Answer::Done(Done::Started { process, pid: r.body.pid }),
+            _ => Answer::Refused(Refusal::StartFailed { process, error: p.last_error.clone() }),
         })
     }
 }
@@ -207,25 +198,22 @@ impl Machine {
 impl Stop {
     /// How the drain went.
     fn drained(&self) -> Answer {
-        let took =
-            self.account.drain_took.map_or_else(|| "nothing to drain".into(), |t| format!("drained in {}", Human(t)));
-        let not_done: Vec<String> = self.drain_steps().filter_map(|step| not_done(&step.name, &step.result)).collect();
-        match (self.hurried, not_done.is_empty()) {
-            (_, false) => {
-                Answer::Refused(format!("the drain is over, but not all of it was done: {}", not_done.join(", ")))
-            }
-            (true, true) => Answer::Refused("the drain was ended by a second stop request".to_string()),
-            (false, true) => Answer::Done(took),
+        let missed = self.drain_steps().filter(|step| step.result.missed());
+        let missed: Vec<_> = missed.map(|step| (step.name.clone(), step.result.clone())).collect();
+        match (self.hurried, missed.is_empty()) {
+            (_, false) => Answer::Refused(Refusal::NotAllDrained(missed)),
+            (true, true) => Answer::Refused(Refusal::DrainEnded),
+            (false, true) => Answer::Done(Done::Drained(self.account.drain_took)),
         }
     }
 
     /// The last chance: whoever waits still is told how it ended.
-    pub fn answer_the_rest(&self, verdict: &str, core: &mut Core) {
+    pub fn answer_the_rest(&self, verdict: &Verdict, core: &mut Core) {
         for Pending { ask, until } in std::mem::take(&mut core.asks) {
             let answer = match until {
                 Until::Drained => self.drained(),
-                Until::Ended => Answer::Done(verdict.to_string()),
-                Until::Started(_) | Until::Sent(_) => Answer::Refused("softstop has stopped".to_string()),
+                Until::Ended => Answer::Done(Done::Stopped(Box::new(verdict.clone()))),
+                Until::Started(_) | Until::Sent(_) => Answer::Refused(Refusal::Stopped),
             };
             core.fx.push(Action::Answer { ask, answer });
         }
@@ -235,9 +223,4 @@ impl Stop {
 /// Somebody waits for the end of the drain.
 pub(super) fn drain_is_waited_for(asks: &[Pending]) -> bool {
     asks.iter().any(|p| p.until == Until::Drained)
-}
-
-/// For the answer: a step that should have been done and was not, and why.
-fn not_done(name: &str, result: &TaskResult) -> Option<String> {
-    result.missed().then(|| format!("{name} ({result})"))
 }

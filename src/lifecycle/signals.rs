@@ -8,8 +8,9 @@ use super::Machine;
 use super::action::Action;
 use super::event::{Cause, ProcId, Sender};
 use crate::config::StopOn;
+use crate::facts::NotPassedOn;
 use crate::programs::{self, Program};
-use crate::report::{Note, OwnLimit, SignalMeaning, SignalName};
+use crate::report::{Note, OwnLimit, SignalMeaning};
 use crate::signal::Signal;
 
 /// What a signal means.
@@ -19,14 +20,6 @@ enum Verdict {
     PassOn,
     /// Nobody means anything by it.
     Drop,
-}
-
-impl Sender {
-    /// Whoever runs the container: the runtime, or the process that started softstop (another init in front of it, a service manager),
-    /// which passes on what it is sent.
-    pub fn is_from_outside(self) -> bool {
-        matches!(self, Sender::Outside | Sender::Parent(_))
-    }
 }
 
 impl Machine {
@@ -62,7 +55,7 @@ impl Machine {
         let again = verdict == Verdict::Stop && self.stopping();
         if let Some(meaning) = meaning.filter(|meaning| !again && !self.core.explained.contains(meaning)) {
             self.core.explained.push(meaning);
-            self.core.note(Note::SignalMeans { signal: SignalName(signal), from: sender.to_string(), meaning });
+            self.core.note(Note::SignalMeans { signal, from: sender, meaning });
         }
         match verdict {
             Verdict::Stop => {
@@ -130,13 +123,12 @@ impl Machine {
                 self.core.fx.push(Action::Forward { process: ProcId(main), signal, sender });
                 return;
             }
-            Some(_) => "the main process is not running",
-            None => "there are several processes and none is marked main = true",
+            Some(_) => NotPassedOn::MainNotRunning,
+            None => NotPassedOn::NoMain,
         };
         // These come by themselves: SIGCONT behind every SIGTERM of timeout(1) and with `fg`, SIGWINCH with every resize.
         if signal != Signal::CONT && !(signal == Signal::WINCH && sender == Sender::Terminal) {
-            let from = sender.to_string();
-            self.core.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
+            self.core.note(Note::SignalIgnored { signal, from: sender, why, times: 1 });
         }
     }
 }

@@ -8,6 +8,7 @@ use super::event::{Outcome, ProcId, Progress, RunId};
 use super::progress::Telling;
 use crate::config::wait::Until;
 use crate::config::{Handler, Retries};
+use crate::facts::{Awaited, Failure, Needless, Reason, Unfinished};
 use crate::plan::Plan;
 use crate::plan::budget::task_length;
 use crate::report::TaskResult;
@@ -29,10 +30,10 @@ pub(super) struct TaskRun {
     pub cut: bool,
     pub attempts: u32,
     /// What every attempt is told.
-    reason: &'static str,
+    reason: Reason,
     /// When its result was known; its beginning until then.
     pub ended: At,
-    last: Option<(String, Option<u8>)>,
+    last: Option<Failure>,
     pub telling: Box<Telling>,
     state: State,
 }
@@ -84,17 +85,19 @@ impl TaskRun {
                     fx.push(Action::Signal { process: ProcId(*process), signal: *signal, to, wake: false });
                     State::Over(TaskResult::Done)
                 } else {
-                    let reason = format!("{} is not running", plan.name(*process));
-                    State::Over(TaskResult::Failed { reason, code: None })
+                    State::Over(failed(Failure::NotRunning { process: plan.name(*process).to_string() }))
                 }
             }
             Some(Handler::WaitProcess { process, until }) => {
-                let is_not = if *until == Until::Ended { "still running" } else { "not ready" };
-                self.telling.hear(Progress::new(format!("{} is {is_not}", plan.name(*process))));
+                let name = plan.name(*process).to_string();
+                self.telling.hear(Progress::of(match until {
+                    Until::Ended => Awaited::End { process: name },
+                    Until::Ready => Awaited::Readiness { process: name },
+                }));
                 State::Awaiting { process: *process, until: *until }
             }
             Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.reason)),
-            None => State::Over(TaskResult::Cancelled { why: "there is nothing to do" }),
+            None => State::Over(TaskResult::Cancelled { why: Needless::NothingToDo }),
         };
     }
 
@@ -135,13 +138,13 @@ impl TaskRun {
             return false;
         }
         self.ended = now;
-        let (reason, code) = match outcome {
+        let failure = match outcome {
             Outcome::Ok => {
                 self.state = State::Over(TaskResult::Done);
                 return true;
             }
-            Outcome::Failed { reason, code } => (reason, *code),
-            Outcome::NotMade { reason } => (reason, None),
+            Outcome::Failed(failure) => failure.clone(),
+            Outcome::NotMade { reason } => Failure::Said(reason.clone()),
         };
         let retries = plan.task(self.what).map_or(Retries::Count(0), |t| t.retries);
         let again = match retries {
@@ -150,14 +153,14 @@ impl TaskRun {
         };
         if plan.handler(self.what).is_some_and(Handler::waits) {
             // It is made again until its time is up, and somebody may want to know why.
-            self.telling.hear(Progress::new(reason.clone()));
+            self.telling.hear(Progress::of(Awaited::Success(failure.clone())));
         }
-        self.last = Some((reason.clone(), code));
+        self.last = Some(failure.clone());
         self.state = if again {
             let pause = plan.task(self.what).map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
             State::Pausing(now + pause)
         } else {
-            State::Over(TaskResult::Failed { reason: reason.clone(), code })
+            State::Over(failed(failure))
         };
         true
     }
@@ -207,7 +210,7 @@ impl TaskRun {
 
     /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned: it is still
     /// to be waited for.
-    pub fn cancel(&mut self, why: &'static str, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
+    pub fn cancel(&mut self, why: Needless, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
         self.end(TaskResult::Cancelled { why }, kill, now, fx)
     }
 
@@ -218,8 +221,8 @@ impl TaskRun {
     }
 
     /// Why it is not over: what a wait still waits for, or why the last attempt failed.
-    fn reason(&mut self) -> Option<String> {
-        let failed = self.last.take().map(|(reason, _)| reason);
+    fn reason(&mut self) -> Option<Unfinished> {
+        let failed = self.last.take().map(|failure| Unfinished { awaited: Awaited::Success(failure), detail: None });
         self.telling.reason().or(failed)
     }
 
@@ -244,6 +247,11 @@ impl TaskRun {
         };
         Some(self.telling.due(self.began).map_or(next, |at| at.min(next)))
     }
+}
+
+fn failed(reason: Failure) -> TaskResult {
+    let code = reason.code();
+    TaskResult::Failed { reason, code }
 }
 
 /// The exit code that a failed task stands for: its program's own, if it had one.

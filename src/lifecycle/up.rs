@@ -34,11 +34,12 @@ impl Machine {
         let Some(result) = run.result().cloned() else { return false };
         let (index, took, attempts) = (*index, Secs(self.core.now.since(run.began)), run.attempts);
         let task = &self.core.plan.config.init[index];
+        let name = task.name.clone();
         let fatal = task.on_failure == OnFailure::Stop && !result.ok();
         let code = own_code(&result);
-        self.core.fx.note(Note::TaskEnded { place: Place::Init, name: task.name.clone(), attempts, took, result });
+        self.core.fx.note(Note::TaskEnded { place: Place::Init, name: name.clone(), attempts, took, result });
         if fatal {
-            self.request_stop(Cause::InitFailed { task: index, code });
+            self.request_stop(Cause::InitFailed { task: name, code });
         } else {
             self.next_init(index + 1);
         }
@@ -64,7 +65,9 @@ impl Machine {
                 What::Follow(1)
             }
             Some((what, Some(_))) => {
-                self.request_stop(Cause::FollowedEnded { seen: what != What::Follow(0) });
+                let unseen = config.waits[0].timeout.filter(|_| what == What::Follow(0));
+                let command = config.command.clone();
+                self.request_stop(Cause::FollowedEnded { command, unseen });
                 return true;
             }
         };

@@ -7,10 +7,11 @@ use super::stop;
 use super::task::TaskRun;
 use super::{Machine, Phase};
 use crate::config::ReadinessOnDrain;
+use crate::facts::Trouble;
 use crate::lifecycle::action::ProbeKind;
 use crate::plan::Plan;
-use crate::report::{StepKind, suspended_because};
-use crate::status::{self, LastExit, ProcessStatus, Seen, Status, StopStatus, TaskStatus};
+use crate::report::StepKind;
+use crate::status::{self, LastExit, ProcessStatus, Seen, Stage, Status, StopStatus, TaskProgress, TaskStatus, Why};
 use crate::time::At;
 
 impl Machine {
@@ -54,7 +55,7 @@ impl Machine {
             Phase::Init { index, task } => self.core.plan.config.init.get(*index).map(|t| TaskStatus {
                 name: t.name.clone(),
                 running: now.since(task.began),
-                progress: task.telling.text().map(str::to_owned),
+                progress: task.telling.awaited().cloned(),
             }),
             _ => None,
         };
@@ -82,7 +83,7 @@ impl Machine {
             State::Backoff { until } => Some(until.left(now)),
             _ => None,
         };
-        let (state, reason, message) = self.state_words(id);
+        let (state, reason, message) = self.state_of(id);
         ProcessStatus {
             name: self.core.name(id),
             state,
@@ -102,49 +103,54 @@ impl Machine {
         }
     }
 
-    /// State, reason and message in Kubernetes' words (reference/kubernetes-lifecycle.md, section 7).
-    pub(super) fn state_words(&self, id: ProcId) -> (&'static str, Option<&'static str>, Option<String>) {
+    /// State, reason and message as Kubernetes has them (reference/kubernetes-lifecycle.md, section 7).
+    pub(super) fn state_of(&self, id: ProcId) -> (status::State, Option<Why>, Option<Trouble>) {
+        use status::State::{Running, Terminated, Waiting};
         let p = &self.core.processes[id.0];
+        let not_started = || p.last_error.clone().map(Trouble::NotStarted);
+        let suspended = || p.suspended.map(Trouble::Suspended);
         match &p.state {
             State::Waiting if matches!(self.phase, Phase::New | Phase::Init { .. }) => {
-                ("Waiting", Some("PodInitializing"), None)
+                (Waiting, Some(Why::PodInitializing), None)
             }
             State::Waiting => {
                 let after = &self.core.plan.config.processes[id.0].after;
                 let missing = after.iter().find(|(on, condition)| !self.core.fulfilled(*on, *condition));
-                let message = missing.map(|(on, condition)| {
-                    format!("waits for {} to be {}", self.core.plan.name(*on), format!("{condition:?}").to_lowercase())
+                let message = missing.map(|(on, condition)| Trouble::WaitsFor {
+                    on: self.core.plan.name(*on).to_string(),
+                    condition: *condition,
                 });
-                ("Waiting", Some("Dependency"), message)
+                (Waiting, Some(Why::Dependency), message)
             }
-            State::Starting => ("Waiting", Some("Starting"), None),
-            State::Backoff { .. } => ("Waiting", Some("CrashLoopBackOff"), p.last_error.clone()),
-            State::Running(_) if p.suspended.is_some() => ("Running", Some("Stopped"), suspended(p)),
-            State::Running(r) => ("Running", None, not_ready_because(p, r.started, &r.post_start)),
-            State::Stopping(_) => ("Running", Some("Stopping"), suspended(p)),
-            State::Cleaning(_) => ("Running", Some("Stopping"), Some("waiting for what it left behind".to_string())),
+            State::Starting => (Waiting, Some(Why::Starting), None),
+            State::Backoff { .. } => (Waiting, Some(Why::CrashLoopBackOff), not_started()),
+            State::Running(_) if p.suspended.is_some() => (Running, Some(Why::Stopped), suspended()),
+            State::Running(r) => (Running, None, not_ready_because(p, r.started, &r.post_start)),
+            State::Stopping(_) => (Running, Some(Why::Stopping), suspended()),
+            State::Cleaning(_) => (Running, Some(Why::Stopping), Some(Trouble::LeftOvers)),
             State::Ended(End::Exited(exit)) if p.fell_silent => {
-                let message = format!("ended with {exit}; with probes it is a service, and is to go on");
-                ("Terminated", Some("Error"), Some(message))
+                (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: true }))
             }
-            State::Ended(End::Exited(exit)) if exit.success() => ("Terminated", Some("Completed"), None),
-            State::Ended(End::Exited(exit)) => ("Terminated", Some("Error"), Some(format!("ended with {exit}"))),
-            State::Ended(End::StartFailed { .. }) => ("Terminated", Some("StartError"), p.last_error.clone()),
+            State::Ended(End::Exited(exit)) if exit.success() => (Terminated, Some(Why::Completed), None),
+            State::Ended(End::Exited(exit)) => {
+                (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: false }))
+            }
+            State::Ended(End::StartFailed { .. }) => (Terminated, Some(Why::StartError), not_started()),
             State::Ended(End::CannotStart { on }) => {
-                ("Waiting", Some("Dependency"), Some(format!("{} can never be what it waits for", self.core.name(*on))))
+                (Waiting, Some(Why::Dependency), Some(Trouble::WaitsInVain { on: self.core.name(*on) }))
             }
-            State::Ended(End::NotStarted) => ("Waiting", Some("Stopped"), None),
-            State::Ended(End::Unkillable { .. }) => ("Running", Some("Unkillable"), None),
+            State::Ended(End::NotStarted) => (Waiting, Some(Why::Stopped), None),
+            State::Ended(End::Unkillable { .. }) => (Running, Some(Why::Unkillable), None),
         }
     }
 
     fn stop_status(&self, now: At) -> Option<StopStatus> {
         let stop = self.phase.stop()?;
-        let (stage, step, until) = stop.stage.words(&self.core.plan);
+        let (stage, step, until) = stop.stage.shown(&self.core.plan);
         let deadline_in = stop.deadline.left(now);
         Some(StopStatus {
             progress: progress(stop.tasks(), &self.core.plan),
-            cause: self.core.cause_text(&stop.cause),
+            cause: stop.cause.clone(),
             stage,
             step,
             elapsed: now.since(stop.t0),
@@ -154,56 +160,54 @@ impl Machine {
     }
 }
 
-fn suspended(p: &Proc) -> Option<String> {
-    p.suspended.map(|signal| format!("stopped by {signal}{}", suspended_because(signal)))
-}
-
-fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<String> {
-    let probe = |kind| p.probe(kind).filter(|run| run.verdict != Some(true)).map(|run| run.reason.clone());
+fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<Trouble> {
+    let probe = |probe| {
+        let last = p.probe(probe).filter(|run| run.verdict != Some(true))?.last.clone();
+        Some(Trouble::Probe { probe, last })
+    };
     if !started {
-        return Some(format!("startup probe: {}", probe(ProbeKind::Startup)?));
+        return probe(ProbeKind::Startup);
     }
     match post_start {
-        PostStart::Doing(_, task) if let Some(text) = task.telling.text() => Some(format!("post_start: {text}")),
-        PostStart::NotYet | PostStart::Doing(..) => Some("post_start tasks are running".to_string()),
-        PostStart::Done => Some(format!("readiness probe: {}", probe(ProbeKind::Readiness)?)),
+        PostStart::NotYet => Some(Trouble::PostStart(None)),
+        PostStart::Doing(_, task) => Some(Trouble::PostStart(task.telling.awaited().cloned())),
+        PostStart::Done => probe(ProbeKind::Readiness),
     }
 }
 
 fn last_exit(exit: Exit) -> LastExit {
     let signal = match exit {
         Exit::Code(_) => None,
-        Exit::Signal { signal, .. } => Some(signal.to_string()),
+        Exit::Signal { signal, .. } => Some(signal),
     };
-    LastExit { exit_code: exit.code(), signal, reason: if exit.success() { "Completed" } else { "Error" } }
+    LastExit { exit_code: exit.code(), signal, reason: if exit.success() { Why::Completed } else { Why::Error } }
 }
 
 /// How far the waits of a step are; with their names, where several tasks go on side by side.
-fn progress(tasks: &[TaskRun], plan: &Plan) -> Option<String> {
+fn progress(tasks: &[TaskRun], plan: &Plan) -> Vec<TaskProgress> {
     let under_way = tasks.iter().filter(|t| t.result().is_none());
-    let words = under_way.filter_map(|task| {
-        let (text, name) = (task.telling.text()?, &plan.task(task.what)?.name);
-        Some(if tasks.len() == 1 { text.to_owned() } else { format!("{name}: {text}") })
+    let progress = under_way.filter_map(|task| {
+        let (awaited, name) = (task.telling.awaited()?.clone(), &plan.task(task.what)?.name);
+        Some(TaskProgress { task: (tasks.len() > 1).then(|| name.clone()), awaited })
     });
-    let words: Vec<String> = words.collect();
-    (!words.is_empty()).then(|| words.join("; "))
+    progress.collect()
 }
 
 impl stop::Stage {
     /// Its name, the step under way, and when that is cut.
-    fn words(&self, plan: &Plan) -> (&'static str, String, Option<At>) {
+    fn shown(&self, plan: &Plan) -> (Stage, String, Option<At>) {
         match self {
             stop::Stage::Draining(steps) | stop::Stage::PostStop(steps) => {
                 let step = steps.list(&plan.config).get(steps.index);
                 let names: Vec<&str> = step.iter().flat_map(|s| &s.tasks).map(|t| t.name.as_str()).collect();
-                let stage = if steps.kind == StepKind::Drain { "drain" } else { "post_stop" };
+                let stage = if steps.kind == StepKind::Drain { Stage::Drain } else { Stage::PostStop };
                 (stage, names.join(", "), steps.tasks.iter().map(|t| t.until).max())
             }
-            stop::Stage::Drained { until } => ("drained", String::new(), Some(*until)),
-            stop::Stage::Processes { until } => ("processes", String::new(), Some(*until)),
-            stop::Stage::Stragglers(s) => ("left_overs", String::new(), Some(s.ends())),
-            stop::Stage::Killing { until, .. } => ("kill", String::new(), Some(*until)),
-            stop::Stage::Over => ("done", String::new(), None),
+            stop::Stage::Drained { until } => (Stage::Drained, String::new(), Some(*until)),
+            stop::Stage::Processes { until } => (Stage::Processes, String::new(), Some(*until)),
+            stop::Stage::Stragglers(s) => (Stage::LeftOvers, String::new(), Some(s.ends())),
+            stop::Stage::Killing { until, .. } => (Stage::Kill, String::new(), Some(*until)),
+            stop::Stage::Over => (Stage::Done, String::new(), None),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{ExitNote, Leaked, Note, Secs, StepKind, TaskResult};
+use super::{Leaked, Note, Secs, StepKind, TaskResult};
+use crate::facts::{Cause, Exit, Who};
 use crate::text::one_line;
 use crate::time::{At, Human};
 
@@ -151,8 +152,8 @@ fn is_zero(n: &u64) -> bool {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Verdict {
     pub exit_code: u8,
-    /// Why it stopped, in words.
-    pub cause: String,
+    /// Why it stopped.
+    pub cause: Cause,
     #[serde(rename = "grace_seconds")]
     pub grace: Secs,
     /// From the stop request to the end.
@@ -164,7 +165,7 @@ pub struct Verdict {
     pub main: Option<MainExit>,
     pub steps: Vec<StepReport>,
     /// Who needed SIGKILL.
-    pub forced: Vec<String>,
+    pub forced: Vec<Who>,
     #[serde(rename = "drain_seconds")]
     pub drain_took: Option<Secs>,
     #[serde(rename = "processes_seconds")]
@@ -181,7 +182,7 @@ pub struct Verdict {
 pub struct MainExit {
     pub process: String,
     #[serde(flatten)]
-    pub exit: ExitNote,
+    pub exit: Exit,
 }
 
 /// One step of the stop, with what it was allowed and what it took.
@@ -217,19 +218,18 @@ impl fmt::Display for Verdict {
             write!(f, "; not done: {}", failed.join(", "))?;
         }
         if !self.forced.is_empty() {
-            write!(f, "; needed SIGKILL: {}", self.forced.join(", "))?;
+            let forced: Vec<String> = self.forced.iter().map(Who::to_string).collect();
+            write!(f, "; needed SIGKILL: {}", forced.join(", "))?;
         }
         if !self.within_grace {
             f.write_str("; over the grace")?;
         }
-        match &self.main {
-            // Said already, as the cause.
-            Some(main) if self.cause == format!("{} ended with {}", main.process, main.exit) => {
-                write!(f, "; exit code {}", self.exit_code)
-            }
-            Some(main) => write!(f, "; {} ended with {}; exit code {}", main.process, main.exit, self.exit_code),
-            None => write!(f, "; exit code {}", self.exit_code),
+        // The main process's end has been said when it is the cause.
+        let said = |main: &MainExit| matches!(&self.cause, Cause::ProcessEnded { process, status } if *process == main.process && *status == main.exit);
+        if let Some(main) = self.main.as_ref().filter(|main| !said(main)) {
+            write!(f, "; {} ended with {}", main.process, main.exit)?;
         }
+        write!(f, "; exit code {}", self.exit_code)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The machine says what happened as a [`Note`]; the runtime stamps and stores it in a [`History`]. Everything a user reads
 //! about a run comes from here.
 
+mod answer;
 mod history;
 mod look;
 mod orphans;
@@ -13,16 +14,22 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::facts::{Exit, KillReason, ProbeKind};
+use crate::facts::{
+    Asker, Awaited, Cause, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, ProbeKind,
+    Sender, Unfinished, Who,
+};
+use crate::order::Order;
 use crate::signal::Signal;
+use crate::time::seconds;
 
+pub use answer::{Answer, Done, NotSent, Refusal};
 pub use look::{Connection, Count, Look, ThreadLook, and_more};
 pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use refusal::refusal;
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
-pub use text::{Level, suspended_because};
+pub use text::Level;
 
 /// Something that happened and that a user may want to know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -63,7 +70,7 @@ pub enum Note {
     },
     NotReady {
         process: String,
-        reason: String,
+        reason: Fault,
     },
     /// Every process is ready for the first time.
     /// What a sidecar follows has been seen.
@@ -79,7 +86,7 @@ pub enum Note {
         probe: ProbeKind,
         failures: u32,
         threshold: u32,
-        reason: String,
+        reason: Failure,
     },
     /// softstop could not even try: the attempt counts for nothing.
     ProbeNotMade {
@@ -90,18 +97,18 @@ pub enum Note {
     /// A probe's verdict, or a post_start task, ends this run of the process.
     Unhealthy {
         process: String,
-        reason: String,
+        reason: Fault,
     },
     Exited {
         process: String,
-        exit: ExitNote,
+        exit: Exit,
         #[serde(rename = "ran_seconds")]
         ran: Secs,
     },
     /// A signal has stopped it: it does nothing until it is continued.
     Suspended {
         process: String,
-        signal: SignalName,
+        signal: Signal,
     },
     /// With success, and unasked: of a process with probes that is no success.
     ServiceEnded {
@@ -128,23 +135,23 @@ pub enum Note {
     CannotStart {
         process: String,
         on: String,
-        why: &'static str,
+        why: Hopeless,
     },
     SignalIgnored {
-        signal: SignalName,
-        from: String,
-        why: &'static str,
+        signal: Signal,
+        from: Sender,
+        why: NotPassedOn,
         /// Since the last such line.
         times: u64,
     },
     SignalForwarded {
-        signal: SignalName,
+        signal: Signal,
         process: String,
     },
     /// A signal that means one thing to one program and another to others: what it is taken for.
     SignalMeans {
-        signal: SignalName,
-        from: String,
+        signal: Signal,
+        from: Sender,
         #[serde(flatten)]
         meaning: SignalMeaning,
     },
@@ -153,7 +160,7 @@ pub enum Note {
         limit: OwnLimit,
     },
     StopBegan {
-        cause: String,
+        cause: Cause,
         requested: bool,
         /// There is something to stop.
         #[serde(skip)]
@@ -166,8 +173,8 @@ pub enum Note {
     /// A drain begins in a pod, and no preStop hook of softstop's came before the kubelet's SIGTERM.
     NoHook,
     StopAgain {
-        cause: String,
-        effect: &'static str,
+        cause: Cause,
+        effect: Effect,
     },
     /// After a drain by order.
     Drained {
@@ -176,11 +183,11 @@ pub enum Note {
     },
     /// Somebody gave an order over the control socket.
     Ordered {
-        order: String,
-        by: String,
+        order: Order,
+        by: Asker,
         /// Why it was not followed.
         #[serde(skip_serializing_if = "Option::is_none")]
-        refused: Option<String>,
+        refused: Option<Refusal>,
     },
     StepBegan {
         kind: StepKind,
@@ -195,7 +202,7 @@ pub enum Note {
         /// `drain`, `init`, `web: post_start`.
         place: String,
         name: String,
-        progress: String,
+        progress: Awaited,
         #[serde(skip)]
         alarming: bool,
         #[serde(rename = "waited_seconds")]
@@ -219,25 +226,25 @@ pub enum Note {
     },
     Stopping {
         process: String,
-        how: String,
+        how: How,
         #[serde(rename = "share_seconds")]
         share: Secs,
     },
     NextRung {
         process: String,
-        after: SignalName,
+        after: Signal,
         #[serde(rename = "waited_seconds")]
         waited: Secs,
-        signal: SignalName,
+        signal: Signal,
     },
     /// Its ladder is over: it is told to say what it is doing before it is killed.
     Diagnosing {
         process: String,
         /// The last signal of its ladder that was sent, if any was.
-        after: Option<SignalName>,
+        after: Option<Signal>,
         #[serde(rename = "waited_seconds")]
         waited: Secs,
-        signal: SignalName,
+        signal: Signal,
         /// Until SIGKILL.
         #[serde(rename = "wait_seconds")]
         wait: Secs,
@@ -245,7 +252,7 @@ pub enum Note {
     Killed {
         process: String,
         #[serde(flatten)]
-        because: KillNote,
+        because: KillReason,
         looked_like: String,
         /// All that was seen, where there was time for a closer look.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -284,7 +291,7 @@ pub enum Note {
     },
     Stopped {
         process: String,
-        exit: Option<ExitNote>,
+        exit: Option<Exit>,
         #[serde(rename = "took_seconds")]
         took: Secs,
         forced: bool,
@@ -296,7 +303,7 @@ pub enum Note {
     },
     /// Processes that no longer belong to any known one.
     Stragglers {
-        signal: SignalName,
+        signal: Signal,
         count: usize,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         which: Vec<String>,
@@ -311,7 +318,8 @@ pub enum Note {
         lost: Secs,
     },
     OutOfTime {
-        waiting_for: String,
+        #[serde(rename = "waiting_for", serialize_with = "running")]
+        still_running: Vec<Who>,
     },
     LeftBehind {
         count: usize,
@@ -339,8 +347,12 @@ impl From<Duration> for Secs {
 
 impl Serialize for Secs {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_f64((self.0.as_secs_f64() * 1000.0).round() / 1000.0)
+        seconds(&self.0, s)
     }
+}
+
+fn running<S: Serializer>(who: &[Who], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(&text::Running(who))
 }
 
 /// What a signal is taken for where `stop_on` says nothing.
@@ -357,63 +369,11 @@ pub enum SignalMeaning {
     AsksForDump { program: &'static str },
 }
 
-/// A signal, in JSON by name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SignalName(pub Signal);
-
-impl Serialize for SignalName {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(&self.0)
-    }
-}
-
 /// The limit of memory of a control group: the name of its file, and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct MemoryLimit {
     pub file: &'static str,
     pub bytes: u64,
-}
-
-/// How a process ended, in JSON with the code a shell would give and the signal's name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct ExitNote {
-    pub code: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub signal: Option<SignalName>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub core_dumped: bool,
-}
-
-impl From<Exit> for ExitNote {
-    fn from(exit: Exit) -> ExitNote {
-        match exit {
-            Exit::Code(code) => ExitNote { code, signal: None, core_dumped: false },
-            Exit::Signal { signal, core } => {
-                ExitNote { code: exit.code(), signal: Some(SignalName(signal)), core_dumped: core }
-            }
-        }
-    }
-}
-
-/// [`KillReason`] for people and JSON.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct KillNote {
-    pub after: Option<SignalName>,
-    #[serde(rename = "waited_seconds")]
-    pub waited: Secs,
-    pub out_of_time: bool,
-    pub left_overs: bool,
-}
-
-impl From<KillReason> for KillNote {
-    fn from(r: KillReason) -> KillNote {
-        KillNote {
-            after: r.after.map(SignalName),
-            waited: Secs(r.waited),
-            out_of_time: r.out_of_time,
-            left_overs: r.left_overs,
-        }
-    }
 }
 
 /// Where a task that is not a step of the stop belongs.
@@ -449,21 +409,21 @@ pub enum StepKind {
 pub enum TaskResult {
     Done,
     Failed {
-        reason: String,
+        reason: Failure,
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<u8>,
     },
     /// Its own timeout passed; with why the last attempt failed, if one did.
     TimedOut {
-        reason: Option<String>,
+        reason: Option<Unfinished>,
     },
     /// Its share of the budget ended before its timeout.
     Cut {
-        reason: Option<String>,
+        reason: Option<Unfinished>,
     },
     /// Something else made it pointless.
     Cancelled {
-        why: &'static str,
+        why: Needless,
     },
     /// Never begun: nothing of the budget was left for it.
     NoTime,

@@ -69,7 +69,7 @@ impl Account {
     fn worth_saying(&mut self, note: Note) -> Option<Note> {
         let Note::SignalIgnored { signal, from, why, .. } = note else { return Some(note) };
         let now = self.clock.now();
-        let number = signal.0.number();
+        let number = signal.number();
         let (said, unsaid) = self.unsaid.remove(&number).map_or((None, None), |(at, unsaid)| (Some(at), unsaid));
         let before = match unsaid {
             Some(Note::SignalIgnored { times, .. }) => times,

@@ -17,6 +17,7 @@ use super::shell::{Owner, Shell};
 use super::waits::{self, Teller};
 use crate::config::wait::WaitHttp;
 use crate::config::{Handler, HttpCall, Identity, Output};
+use crate::facts::Failure;
 use crate::http::client;
 use crate::lifecycle::action::What;
 use crate::lifecycle::event::{Event, Exit, Outcome, Progress, RunId, SpawnError, SpawnErrorKind, Told};
@@ -325,7 +326,7 @@ fn not_started(error: SpawnError) -> Outcome {
 fn environment(told: &Told, probe: bool) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
     if !probe {
-        env.push((variables::REASON.into(), told.reason.into()));
+        env.push((variables::REASON.into(), told.reason.name().into()));
         env.push((variables::REMAINING_MS.into(), told.remaining.as_millis().to_string().into()));
     }
     env.extend(told.exit_code.map(|code| (variables::EXIT_CODE.into(), code.to_string().into())));
@@ -333,11 +334,7 @@ fn environment(told: &Told, probe: bool) -> Vec<(OsString, OsString)> {
 }
 
 fn exec_outcome(exit: Exit, said: String) -> Outcome {
-    if exit.success() {
-        return Outcome::Ok;
-    }
-    let reason = if said.is_empty() { exit.to_string() } else { format!("{exit}: {said}") };
-    Outcome::Failed { reason, code: Some(exit.code()) }
+    if exit.success() { Outcome::Ok } else { Outcome::Failed(Failure::Ended { exit, said }) }
 }
 
 /// The beginning of what a child says; the rest is read and dropped, so that it never blocks. Ends with its value: a

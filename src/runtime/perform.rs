@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::shell::{Owner, Shell};
 use crate::config::{Forward, Identity, SignalTo, Stdin};
+use crate::facts::NotPassedOn;
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::event::{AskId, Event, ProcId, Sender, SpawnError, SpawnErrorKind};
-use crate::report::{Look, Note, SignalName};
+use crate::report::{Look, NotSent, Note};
 use crate::signal::Signal;
 use crate::sys::procfs;
 use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio, reader};
@@ -287,8 +288,8 @@ impl Shell {
         };
         self.complain(id, signal, &sent);
         let error = sent.err().map(|error| match error.raw_os_error() {
-            Some(libc::EPERM) => "it runs as another user, which softstop may not signal",
-            _ => "it has ended",
+            Some(libc::EPERM) => NotSent::NotPermitted,
+            _ => NotSent::Ended,
         });
         self.push(Event::SignalAnswered { ask, process: id, signal, error });
     }
@@ -300,16 +301,15 @@ impl Shell {
             && procfs::default_is_fatal(signal)
             && procfs::catches(pid, signal) == Some(false);
         if held_back {
-            let why = "the main process does not catch it, and would end; forward = \"all\" passes it on";
-            let from = sender.to_string();
-            self.account.note(Note::SignalIgnored { signal: SignalName(signal), from, why, times: 1 });
+            let (from, why) = (sender, NotPassedOn::NotCaught);
+            self.account.note(Note::SignalIgnored { signal, from, why, times: 1 });
             return;
         }
         let to = self.plan.config.processes[id.0].signal_to;
         let sent = self.send(id, pid, signal, to);
         self.complain(id, signal, &sent);
         if sent.is_ok() {
-            self.account.note(Note::SignalForwarded { signal: SignalName(signal), process });
+            self.account.note(Note::SignalForwarded { signal, process });
         }
     }
 
@@ -318,7 +318,7 @@ impl Shell {
         let process = self.plan.name(id.0).to_string();
         let look = (!because.left_overs).then(|| self.look_at(id, pid));
         let looked_like = look.as_ref().map(Look::to_string).unwrap_or_default();
-        self.account.note(Note::Killed { process, because: because.into(), looked_like, look: look.map(Box::new) });
+        self.account.note(Note::Killed { process, because, looked_like, look: look.map(Box::new) });
         if !because.left_overs {
             self.killed.insert(pid);
         }

@@ -8,7 +8,7 @@ use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Event, Exit, ProcId};
 use crate::report::{Leaked, MemoryLimit, Note, OTHERS, Orphans};
 use crate::signal::Signal;
-use crate::status::{Pids, Status};
+use crate::status::{Pids, Status, Why};
 use crate::sys::cgroup::Cgroup;
 use crate::sys::{procfs, tree};
 
@@ -89,7 +89,7 @@ impl Sight {
         status.seen.pids = self.cgroup.pids().map(|pids| Pids { current: pids.current, max: pids.max });
         for (process, death) in status.processes.iter_mut().zip(&self.deaths) {
             if let Some(exit) = process.last_exit.as_mut().filter(|_| death.oom) {
-                exit.reason = "OOMKilled";
+                exit.reason = Why::OomKilled;
             }
             if audience == Audience::Owner {
                 process.last_output.clone_from(&death.last_output);

@@ -12,7 +12,7 @@ use super::perform::NEEDS;
 use super::shell::Shell;
 use crate::lifecycle::action::Whom;
 use crate::lifecycle::event::{Event, ProcId};
-use crate::report::{Note, SignalName};
+use crate::report::Note;
 use crate::signal::Signal;
 use crate::sys::asked::Asked;
 use crate::sys::strangers::Strangers;
@@ -296,7 +296,7 @@ impl Shell {
             Some(id) => *self.stragglers.signalled.entry(id).or_default() += reached,
             None if reached > 0 => {
                 self.stragglers.told = true;
-                self.account.note(Note::Stragglers { signal: SignalName(signal), count: reached, which: named });
+                self.account.note(Note::Stragglers { signal, count: reached, which: named });
             }
             None => {}
         }

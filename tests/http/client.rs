@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use softstop::config::{HttpCall, Method};
+use softstop::facts::Failure;
 use softstop::http::client::{call, local_addresses, tcp};
 use softstop::lifecycle::event::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -156,7 +157,7 @@ fn success_is_200_to_399() {
 #[test]
 fn a_quote_is_short() {
     let long = format!("HTTP/1.1 500 No\r\n\r\n{}", "é".repeat(5000));
-    let Outcome::Failed { reason, code: None } = verdict(long.as_bytes()) else { panic!("500 is a failure") };
+    let Outcome::Failed(Failure::Said(reason)) = verdict(long.as_bytes()) else { panic!("500 is a failure") };
     assert_eq!(reason, format!("answered 500: {}…", "é".repeat(120)));
 }
 
@@ -296,7 +297,7 @@ fn what_cannot_be_sent_is_said_before_anything_is() {
             (HttpCall { headers: vec![("a b".into(), "c".into())], ..get(addr) }, "header \"a b\" is not valid: "),
             (HttpCall { headers: vec![("a".into(), "b\nc".into())], ..get(addr) }, "header \"a\" is not valid: "),
         ] {
-            let Outcome::Failed { reason, .. } = call(&request, &[addr]).await else { panic!("it was sent") };
+            let Outcome::Failed(Failure::Said(reason)) = call(&request, &[addr]).await else { panic!("it was sent") };
             assert!(reason.starts_with(expected), "{reason}");
         }
     });

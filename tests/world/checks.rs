@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use softstop::config::{Condition, ReadinessOnDrain, Step, When};
+use softstop::facts::Cause;
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::Told;
 use softstop::plan::budget::task_length;
@@ -21,7 +22,7 @@ pub const MS: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Stop {
     pub t0: At,
-    pub cause: String,
+    pub cause: Option<Cause>,
     /// The signal that began it, when one did.
     pub signal: Option<Signal>,
     pub anything_ran: bool,
@@ -356,7 +357,7 @@ impl World {
             Note::StopAgain { .. } if self.stop.is_none() => return broken("contract", "asked again before T0"),
             Note::StopAgain { cause, effect } => {
                 self.heard(cause);
-                self.asked_again(cause, effect);
+                self.asked_again(cause, *effect);
             }
             Note::OutOfTime { .. } => {
                 let early = !self.time_is_up();
@@ -382,23 +383,29 @@ impl World {
         self.model_note(note)
     }
 
-    fn heard(&mut self, cause: &str) {
-        if cause.split(' ').next().is_some_and(|word| Signal::parse(word).is_ok()) {
+    fn heard(&mut self, cause: &Cause) {
+        if matches!(cause, Cause::Signal { .. }) {
             self.understood = Some(super::signals::Meaning::Stop);
         }
     }
 
-    fn stop_began(&mut self, cause: &str, requested: bool) -> Checked {
+    fn stop_began(&mut self, cause: &Cause, requested: bool) -> Checked {
         if self.stop.is_some() {
             return broken("contract", "the stop began twice");
         }
-        let signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
+        let signal = World::signal_of(cause);
         if requested != (signal.is_some() || World::is_by_order(cause)) {
             return broken("model", format!("requested: {requested}, by {cause:?}"));
         }
         let drain_left = self.config.drain.iter().map(|s| s.tasks.len()).sum();
-        let mut stop =
-            Stop { t0: self.now, cause: cause.into(), signal, drain_left, last_end: self.now, ..Stop::default() };
+        let mut stop = Stop {
+            t0: self.now,
+            cause: Some(cause.clone()),
+            signal,
+            drain_left,
+            last_end: self.now,
+            ..Stop::default()
+        };
         (stop.requested, stop.held) = (requested, World::is_held(cause));
         stop.began_held = stop.held;
         self.lives.iter_mut().for_each(|l| l.ordered = false);

@@ -1,10 +1,10 @@
 //! I8: the exit code by the table of docs/exit-codes.md, worked out from what happened.
 
+use softstop::facts::Cause;
 use softstop::lifecycle::event::Exit;
 use softstop::signal::Signal;
 
-use super::checks::Stop;
-use super::orders::subject;
+use super::checks::{Stop, index};
 use super::{Checked, World, broken};
 
 impl World {
@@ -29,35 +29,35 @@ impl World {
     }
 
     fn own_codes(&self, stop: &Stop) -> Vec<u8> {
-        let failing = |word: &str| stop.cause.contains(word);
-        let subject = || subject(&stop.cause);
         // An order counts as SIGTERM.
         let asked = stop.requested.then(|| 128 + stop.signal.unwrap_or(Signal::TERM).number() as u8);
-        if failing("could not be started") {
-            return vec![self.lives[subject()].not_started.unwrap_or(0)];
-        }
-        if failing("init task") || failing("a post_start task of") {
+        match &stop.cause {
+            Some(Cause::StartFailed { process, .. }) => {
+                return vec![self.lives[index(process)].not_started.unwrap_or(0)];
+            }
             // The hook's own code, or none of its own: it timed out, or what it was to signal was not there.
-            return vec![5, 1];
-        }
-        if failing("waits for") {
-            return vec![1];
+            Some(Cause::InitFailed { .. } | Cause::PostStartFailed { .. }) => return vec![5, 1],
+            Some(Cause::DependencyFailed { .. }) => return vec![1],
+            _ => {}
         }
         let map = |code: u8| self.config.exit_codes.map.get(&code).copied().unwrap_or(code);
         if let (Some(code), false) = (asked, stop.anything_ran) {
             return vec![map(code)];
         }
         // That of the stop signal, or of the process whose end was the container's.
-        let ended = failing(" ended with ");
-        let of_cause = || match asked {
-            Some(code) => code,
-            None if ended => self.lives[subject()].last_exit.map_or(0, Exit::code),
+        let ended = match &stop.cause {
+            Some(Cause::ProcessEnded { process, .. }) => Some(index(process)),
+            _ => None,
+        };
+        let of_cause = || match (asked, ended) {
+            (Some(code), _) => code,
+            (None, Some(p)) => self.lives[p].last_exit.map_or(0, Exit::code),
             // What a sidecar followed has ended, and not everything of its own could be ended.
-            None => stop.first_failure.or(self.bodies.iter().any(|b| b.alive).then_some(137)).unwrap_or(0),
+            (None, None) => stop.first_failure.or(self.bodies.iter().any(|b| b.alive).then_some(137)).unwrap_or(0),
         };
         let marked = self.config.processes.iter().position(|p| p.main);
         let Some(main) = marked.or((self.config.processes.len() == 1).then_some(0)) else {
-            if ended {
+            if ended.is_some() {
                 return vec![map(of_cause())];
             }
             // One that could not be ended has failed too; whether it was given up before it ended after all is the machine's to say.
@@ -87,11 +87,11 @@ impl World {
 
     /// What counts as a failure from the very beginning of the stop.
     pub(super) fn first_failure_of(&self, stop: &mut Stop) {
-        if stop.cause.contains(" ended with ") {
-            let exit = self.lives[subject(&stop.cause)].last_exit;
+        if let Some(Cause::ProcessEnded { process, .. }) = &stop.cause {
+            let exit = self.lives[index(process)].last_exit;
             stop.first_failure = exit.filter(|e| !e.success()).map(Exit::code);
         }
-        if stop.cause == "every process has ended" {
+        if stop.cause == Some(Cause::AllEnded) {
             stop.first_failure = self.lives.iter().find_map(|life| match (life.not_started, life.last_exit) {
                 (Some(code), _) => Some(code),
                 (None, Some(exit)) if !exit.success() => Some(exit.code()),

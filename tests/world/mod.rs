@@ -29,6 +29,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use softstop::config::Config;
+use softstop::facts::{Awaited, Failure};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What, Whom};
 use softstop::lifecycle::event::{
@@ -429,7 +430,8 @@ impl World {
         if matches!(hook.what, What::Init(_) | What::PostStart(..)) && hook.cancelled == Some(false) {
             self.leader_ended = self.now;
         }
-        let outcome = if ok { Outcome::Ok } else { Outcome::Failed { reason: "exit code 5".into(), code: Some(5) } };
+        let outcome =
+            if ok { Outcome::Ok } else { Outcome::Failed(Failure::Ended { exit: Exit::Code(5), said: String::new() }) };
         let over = ok && hook.what == What::Follow(1) && hook.cancelled.is_none() && !self.late;
         self.feed(Event::RunDone { run: RunId(run), outcome })?;
         if over && self.stop.is_none() {
@@ -445,7 +447,7 @@ impl World {
     /// A wait says how far it is.
     pub fn goes_on(&mut self, run: u64, left: u64) -> Checked {
         let progress = Progress {
-            text: format!("{left} left"),
+            awaited: Awaited::Said(format!("{left} left")),
             detail: (left > 1).then(|| "a, b".to_owned()),
             alarming: left > 5,
             last: left == 0,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use softstop::config::wait::Until;
 use softstop::config::{Config, Handler, OnExit, OnFailure, Probe, ReadinessOnDrain, Restart, Retries, Rung, Task};
+use softstop::facts::{Awaited, Cause, Failure, Fault, How};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::{Exit, SpawnErrorKind, Told};
 use softstop::plan::budget::task_length;
@@ -117,7 +118,7 @@ struct TaskFacts {
     failed_at: At,
     flight: Option<u64>,
     /// The last line about how far it is.
-    said: Option<(String, At)>,
+    said: Option<(Awaited, At)>,
 }
 
 fn probe_of(config: &Config, p: usize, kind: ProbeKind) -> Option<&Probe> {
@@ -478,21 +479,21 @@ impl World {
         let reason = match (what, &self.stop) {
             (What::PreStop(p), _) if restart(p.0) => "restart",
             (_, None) => "start",
-            (_, Some(stop)) => match stop.cause.as_str() {
-                c if c.starts_with("softstop drain") => "drain_ordered",
-                c if c.starts_with("softstop stop") => "stop_ordered",
-                c if c.starts_with("GET /prestop") => "prestop",
-                _ if stop.requested => "signal",
-                c if c.contains(" ended with ") => "process_ended",
-                c if c.contains("could not be started") => "start_failed",
-                c if c.contains("init task") => "init_failed",
-                c if c.contains("a post_start task of") => "post_start_failed",
-                c if c.ends_with(" is gone") || c.contains(" was not seen within ") => "followed_ended",
-                c if c.contains("every process") => "all_ended",
-                _ => "dependency_failed",
+            (_, Some(stop)) => match stop.cause.as_ref().expect("a stop has a cause") {
+                Cause::Signal { .. } => "signal",
+                Cause::DrainOrdered { .. } => "drain_ordered",
+                Cause::StopOrdered { .. } => "stop_ordered",
+                Cause::PreStopCalled { .. } => "prestop",
+                Cause::ProcessEnded { .. } => "process_ended",
+                Cause::StartFailed { .. } => "start_failed",
+                Cause::InitFailed { .. } => "init_failed",
+                Cause::PostStartFailed { .. } => "post_start_failed",
+                Cause::FollowedEnded { .. } => "followed_ended",
+                Cause::AllEnded => "all_ended",
+                Cause::DependencyFailed { .. } => "dependency_failed",
             },
         };
-        if told.reason != reason || told.remaining != limit {
+        if told.reason.name() != reason || told.remaining != limit {
             return broken("model", format!("{what:?} is told {told:?}, not {reason} and {limit:?}"));
         }
         if told.exit_code.is_some() != matches!(what, What::PostStop(..)) && !matches!(what, What::Probe(..)) {
@@ -713,7 +714,7 @@ impl World {
                 }
                 Ok(())
             }
-            Note::Stopping { process, how, share } => self.stopping_begins(index(process), how, share.0),
+            Note::Stopping { process, how, share } => self.stopping_begins(index(process), *how, share.0),
             Note::BackOff { process, delay, .. } => self.backs_off(index(process), delay.0),
             Note::StartFailed { process, retry_in: Some(Secs(delay)), .. } => self.backs_off(index(process), *delay),
             Note::GaveUp { process, .. } => {
@@ -732,7 +733,7 @@ impl World {
             }
             Note::Unhealthy { process, reason } => {
                 let p = index(process);
-                if reason.contains("probe") && !self.lives[p].unhealthy {
+                if matches!(reason, Fault::ProbeFailed { .. }) && !self.lives[p].unhealthy {
                     return broken("model", format!("p{p} is called unhealthy: {reason}"));
                 }
                 self.lives[p].unhealthy = true;
@@ -752,11 +753,11 @@ impl World {
                 let facts = self.model.probes.get(&(p, kind));
                 let began = facts.map(|f| f.began);
                 let limit = probe_of(&self.config, p, kind).map(|probe| probe.timeout.max(SHORTEST));
-                if let (true, Some(began), Some(limit)) = (reason.starts_with("no answer within"), began, limit) {
+                if let (true, Some(began), Some(limit)) = (matches!(reason, Failure::NoAnswer { .. }), began, limit) {
                     self.check_waited(&format!("{probe:?} of {process}"), began, self.now, limit)?;
                 }
                 let facts = self.model.probes.get(&(p, kind));
-                if reason.is_empty() || facts.is_none_or(|f| f.failures != *failures) {
+                if facts.is_none_or(|f| f.failures != *failures) {
                     return broken(
                         "model",
                         format!("{process}: {failures} failures are counted: {facts:?}, {reason:?}"),
@@ -768,10 +769,10 @@ impl World {
         }
     }
 
-    fn stopping_begins(&mut self, p: usize, how: &str, share: Duration) -> Checked {
+    fn stopping_begins(&mut self, p: usize, how: How, share: Duration) -> Checked {
         let before = self.stop.is_none();
         let pre_stop = self.config.processes[p].pre_stop.clone();
-        if (how == "pre_stop") != pre_stop.is_some() {
+        if (how == How::PreStop) != pre_stop.is_some() {
             return broken("model", format!("p{p} is stopped by {how}"));
         }
         // A share of its own, or all there is.
@@ -826,7 +827,7 @@ impl World {
     }
 
     /// What is new alone, and one line a second at the most.
-    fn says(&mut self, name: &str, progress: &str) -> Checked {
+    fn says(&mut self, name: &str, progress: &Awaited) -> Checked {
         let now = self.now;
         let follow = self.config.sidecar.as_ref().and_then(|s| s.follow.as_ref());
         let follow = follow.and_then(|f| f.waits.iter().find(|t| t.name == name)).cloned();
@@ -838,8 +839,8 @@ impl World {
         let Some(facts) = self.model.tasks.get_mut(name).filter(|_| waits) else {
             return broken("model", format!("{name}, which does not wait, says {progress:?}"));
         };
-        let said = facts.said.replace((progress.to_owned(), now));
-        let too_soon = |(text, at): &(String, At)| text == progress || now.since(*at) < Duration::from_secs(1);
+        let said = facts.said.replace((progress.clone(), now));
+        let too_soon = |(text, at): &(Awaited, At)| text == progress || now.since(*at) < Duration::from_secs(1);
         match said.filter(too_soon) {
             Some(before) => broken("model", format!("{name} says {progress:?} after {before:?}")),
             None => Ok(()),

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use softstop::config::OnExit;
+use softstop::facts::{Cause, Effect};
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
 use softstop::time::At;
 
-use super::checks::{MS, index};
+use super::checks::MS;
 use super::{Checked, World, broken};
 
 /// What is left when the kubelet's timer runs out in the middle of a preStop hook.
@@ -93,15 +94,14 @@ impl World {
     }
 
     /// Somebody asks again: after a drain by order that is the first request to stop the processes.
-    pub(super) fn asked_again(&mut self, cause: &str, effect: &str) {
+    pub(super) fn asked_again(&mut self, cause: &Cause, effect: Effect) {
         let Some(stop) = &mut self.stop else { return };
         if stop.held && !World::is_held(cause) {
             stop.held = false;
-            stop.signal = cause.split(' ').next().and_then(|word| Signal::parse(word).ok());
+            stop.signal = World::signal_of(cause);
         }
-        let cuts = ["skipping", "killing", "the drain was still waited for"];
-        stop.by_hand |= effect.starts_with("killing everything now");
-        stop.cut |= cuts.iter().any(|c| effect.starts_with(c));
+        stop.by_hand |= effect == Effect::Kills;
+        stop.cut |= matches!(effect, Effect::EndsDrain | Effect::Kills | Effect::LastCall);
     }
 
     /// After a drain by order the others do not go on without one whose end is the container's.
@@ -121,16 +121,15 @@ impl World {
         self.lives[p].ordered && self.bodies[p].run > 0
     }
 
-    pub(super) fn is_held(cause: &str) -> bool {
-        cause.starts_with("softstop drain") || cause.starts_with("GET /prestop")
+    pub(super) fn signal_of(cause: &Cause) -> Option<Signal> {
+        if let Cause::Signal { signal, .. } = cause { Some(*signal) } else { None }
     }
 
-    pub(super) fn is_by_order(cause: &str) -> bool {
-        cause.starts_with("softstop ") || cause.starts_with("GET /prestop")
+    pub(super) fn is_held(cause: &Cause) -> bool {
+        matches!(cause, Cause::DrainOrdered { .. } | Cause::PreStopCalled { .. })
     }
-}
 
-/// The process that a cause begins with.
-pub(super) fn subject(cause: &str) -> usize {
-    index(cause.split(' ').next().unwrap_or_default())
+    pub(super) fn is_by_order(cause: &Cause) -> bool {
+        matches!(cause, Cause::StopOrdered { .. }) || World::is_held(cause)
+    }
 }

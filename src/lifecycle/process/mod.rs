@@ -15,8 +15,9 @@ use super::health::ProbeRun;
 use super::stop::Stop;
 use super::task::TaskRun;
 use crate::config::{self, Condition};
+use crate::facts::Hopeless;
 use crate::plan::Plan;
-use crate::report::{Note, SignalName};
+use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -203,7 +204,7 @@ pub(super) enum Input<'a> {
     /// What it waits for can never hold.
     CannotStart {
         on: ProcId,
-        why: &'static str,
+        why: Hopeless,
     },
     Spawned {
         pid: i32,
@@ -544,7 +545,7 @@ impl Proc {
         self.suspended = Some(signal);
         if self.said_suspended.is_none_or(|said| at.now.since(said) >= SAID_AGAIN) {
             self.said_suspended = Some(at.now);
-            fx.note(Note::Suspended { process: at.name(), signal: SignalName(signal) });
+            fx.note(Note::Suspended { process: at.name(), signal });
         }
         Change::some()
     }

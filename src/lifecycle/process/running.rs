@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Around, Body, Change, End, PostStart, Proc, Running, State};
 use crate::config::{Backoff, OnExit, OnFailure, Restart};
+use crate::facts::{Fault, Hopeless, Needless};
 use crate::lifecycle::action::{Action, ProbeKind, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
@@ -18,11 +19,14 @@ impl Proc {
         Change::some()
     }
 
-    pub(super) fn cannot_start(&mut self, on: ProcId, why: &'static str, at: &Around<'_>, fx: &mut Effects) -> Change {
+    pub(super) fn cannot_start(&mut self, on: ProcId, why: Hopeless, at: &Around<'_>, fx: &mut Effects) -> Change {
         self.state = State::Ended(End::CannotStart { on });
         fx.note(Note::CannotStart { process: at.name(), on: at.plan.name(on.0).to_string(), why });
         let needed = at.config().on_exit != OnExit::Continue;
-        Change { ends: needed.then_some(Cause::DependencyFailed { process: at.id, on }), ..Change::some() }
+        Change {
+            ends: needed.then_some(Cause::DependencyFailed { process: at.name(), on: at.plan.name(on.0).to_string() }),
+            ..Change::some()
+        }
     }
 
     pub(super) fn spawned(&mut self, pid: i32, at: &Around<'_>, fx: &mut Effects) -> Change {
@@ -56,7 +60,7 @@ impl Proc {
         let code = error.kind.exit_code();
         self.state = State::Ended(End::StartFailed { code });
         let ends = at.stop.is_none() && at.config().on_exit != OnExit::Continue;
-        Change { ends: ends.then_some(Cause::StartFailed { process: at.id, code }), ..Change::some() }
+        Change { ends: ends.then_some(Cause::StartFailed { process: at.name(), code }), ..Change::some() }
     }
 
     /// An order: it is started at once, or as soon as it has been stopped.
@@ -94,7 +98,7 @@ impl Proc {
         }
         self.begin_cleaning(exit, until, killed, to_restart, at, fx);
         if !(told && container_stops) {
-            fx.note(Note::Exited { process: at.name(), exit: exit.into(), ran: Secs(at.now.since(since)) });
+            fx.note(Note::Exited { process: at.name(), exit, ran: Secs(at.now.since(since)) });
         }
         if !told && !container_stops && exit.success() && at.plan.is_service(at.id.0) {
             self.fell_silent = true;
@@ -106,7 +110,7 @@ impl Proc {
             // Whoever ends upon the diagnostic signal, as a Go program does, has not ended by its ladder: SIGKILL was next.
             forced: diagnosed && failure && !by_ladder,
             failed: (failure && !(told && by_ladder)).then_some(exit.code()),
-            ends: ends.then_some(Cause::ProcessEnded { process: at.id, status: exit }),
+            ends: ends.then_some(Cause::ProcessEnded { process: at.name(), status: exit }),
             ..Change::some()
         }
     }
@@ -125,7 +129,7 @@ impl Proc {
             self.state = State::Ended(End::Exited(exit));
             fx.note(Note::GaveUp { process: at.name(), restarts: self.restarts });
             let needed = at.config().on_exit != OnExit::Continue;
-            let ends = needed.then_some(Cause::ProcessEnded { process: at.id, status: exit });
+            let ends = needed.then_some(Cause::ProcessEnded { process: at.name(), status: exit });
             return Change { ends, ..Change::some() };
         } else {
             let delay = Secs(self.back_off(at));
@@ -199,7 +203,7 @@ impl Proc {
     fn on_probe(&mut self, kind: ProbeKind, step: Step, at: &Around<'_>, fx: &mut Effects) {
         let Some(threshold) = at.plan.probe(at.id.0, kind).map(|probe| probe.failure_threshold) else { return };
         let (process, probe) = (at.name(), kind);
-        let reason = self.probe(kind).map_or_else(String::new, |p| p.reason.clone());
+        let Some(reason) = self.probe(kind).map(|p| p.last.clone()) else { return };
         match (kind, step) {
             (_, Step::Nothing) | (ProbeKind::Readiness | ProbeKind::Liveness, Step::Turned(true)) => {}
             (_, Step::Failed { failures }) => {
@@ -213,19 +217,18 @@ impl Proc {
             }
             (ProbeKind::Readiness, Step::Turned(false)) => {
                 if std::mem::take(&mut self.said_ready) {
-                    let reason = format!("readiness probe failed {threshold} times: {reason}");
+                    let reason = Fault::ProbeFailed { probe, threshold, last: reason };
                     fx.note(Note::NotReady { process, reason });
                 }
             }
             (ProbeKind::Startup | ProbeKind::Liveness, Step::Turned(false)) => {
-                let reason = format!("{} probe failed {threshold} times: {reason}", kind.name());
-                self.is_unhealthy(reason, at, fx);
+                self.is_unhealthy(Fault::ProbeFailed { probe, threshold, last: reason }, at, fx);
             }
         }
     }
 
     /// Stop a process that is no good, to start it again as its policy allows.
-    fn is_unhealthy(&mut self, reason: String, at: &Around<'_>, fx: &mut Effects) {
+    fn is_unhealthy(&mut self, reason: Fault, at: &Around<'_>, fx: &mut Effects) {
         if at.stop.is_none() {
             fx.note(Note::Unhealthy { process: at.name(), reason });
             self.unhealthy = true;
@@ -259,8 +262,8 @@ impl Proc {
         fx.note(Note::TaskEnded { place, name: task.name.clone(), attempts, took, result });
         let mut change = Change::some();
         match task.on_failure {
-            OnFailure::Restart if !ok => self.is_unhealthy(format!("post_start {} failed", task.name), at, fx),
-            OnFailure::Stop if !ok => change.ends = Some(Cause::PostStartFailed { process: at.id, code }),
+            OnFailure::Restart if !ok => self.is_unhealthy(Fault::PostStartFailed { task: task.name.clone() }, at, fx),
+            OnFailure::Stop if !ok => change.ends = Some(Cause::PostStartFailed { process: at.name(), code }),
             OnFailure::Ignore | OnFailure::Restart | OnFailure::Stop => r.next_post_start(index + 1, at, fx),
         }
         change
@@ -271,7 +274,7 @@ impl Proc {
         let State::Running(r) = &mut self.state else { return Change::default() };
         let mut change = Change::some();
         if let PostStart::Doing(_, task) = &mut r.post_start {
-            let run = task.cancel("the stop was requested", false, at.now, fx);
+            let run = task.cancel(Needless::StopRequested, false, at.now, fx);
             change.interrupted = run.map(|run| (run, task.what));
         }
         r.body.probes.retain_mut(|probe| {
@@ -290,7 +293,7 @@ impl Running {
     fn end(&mut self, at: &Around<'_>, fx: &mut Effects) {
         self.body.end_probes(fx);
         if let PostStart::Doing(_, task) = &mut self.post_start {
-            task.cancel("the process has ended", true, at.now, fx);
+            task.cancel(Needless::ProcessEnded, true, at.now, fx);
         }
     }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use super::{Around, Body, Change, End, PostStart, Proc, Rest, Running, State, StopStage, Stopping};
 use crate::config::Process;
 use crate::exit;
+use crate::facts::{How, Needless, Reason};
 use crate::lifecycle::action::{Action, KillReason, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::Exit;
 use crate::lifecycle::task::TaskRun;
 use crate::plan::budget::{diagnosis_share, process_share};
 use crate::plan::order::{Chain, stated};
-use crate::report::{Note, Place, Secs, SignalName};
+use crate::report::{Note, Place, Secs};
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -26,7 +27,7 @@ impl Proc {
     ) -> Change {
         let State::Running(r) = &mut self.state else { return Change::default() };
         if let PostStart::Doing(_, task) = &mut r.post_start {
-            task.cancel("the process is being stopped", true, at.now, fx);
+            task.cancel(Needless::ProcessStops, true, at.now, fx);
         }
         if to_restart {
             r.body.end_probes(fx);
@@ -34,7 +35,7 @@ impl Proc {
         }
         let stage = match &at.config().pre_stop {
             Some(_) => {
-                let reason = if to_restart { "restart" } else { fx.reason };
+                let reason = if to_restart { Reason::Restart } else { fx.reason };
                 let whole = std::mem::replace(&mut fx.reason, reason);
                 let task = TaskRun::begin(What::PreStop(at.id), at.now, at.pre_stop_share(limit), at.plan, fx);
                 fx.reason = whole;
@@ -43,8 +44,8 @@ impl Proc {
             None => StopStage::Rung { index: 0, until: at.now },
         };
         let how = match stage {
-            StopStage::PreStop(_) => "pre_stop".to_string(),
-            _ => at.first_signal().to_string(),
+            StopStage::PreStop(_) => How::PreStop,
+            _ => How::Signal(at.first_signal()),
         };
         let short = stated(at.config()).is_none_or(|asked| asked > limit);
         self.state = State::Stopping(Stopping { short, to_restart, ..r.stopping(at.now + limit, stage, at) });
@@ -106,8 +107,8 @@ impl Proc {
         self.sent.push(signal);
         fx.push(Action::Signal { process: at.id, signal, to: config.signal_to, wake: true });
         if let Some((after, sent)) = previous {
-            let (after, waited) = (SignalName(after), Secs(at.now.since(sent)));
-            fx.note(Note::NextRung { process: at.name(), after, waited, signal: SignalName(signal) });
+            let (after, waited) = (after, Secs(at.now.since(sent)));
+            fx.note(Note::NextRung { process: at.name(), after, waited, signal });
         }
         Change::some()
     }
@@ -125,9 +126,9 @@ impl Proc {
         fx.push(Action::Diagnose { process: at.id, signal: diagnose.signal, to: at.config().signal_to });
         fx.note(Note::Diagnosing {
             process: at.name(),
-            after: after.map(SignalName),
+            after: after,
             waited: Secs(at.now.since(since)),
-            signal: SignalName(diagnose.signal),
+            signal: diagnose.signal,
             wait: Secs(wait),
         });
         Change::some()
@@ -162,7 +163,7 @@ impl Proc {
             }
             State::Stopping(s) if !s.is_killed() => {
                 if let StopStage::PreStop(task) = &mut s.stage {
-                    let _killed = task.cancel("the process is being killed", true, at.now, fx);
+                    let _killed = task.cancel(Needless::ProcessKilled, true, at.now, fx);
                 }
                 s.stage = stage;
                 let (after, since) = s.last_told();
@@ -212,7 +213,7 @@ impl Proc {
     pub(super) fn stopped(&self, exit: Exit, at: &Around<'_>, fx: &mut Effects) {
         let forced = at.stop.is_some_and(|stop| stop.has_forced(at.id));
         if self.stop_began.is_some() && (forced || !self.sent.is_empty()) {
-            fx.note(Note::Stopped { process: at.name(), exit: Some(exit.into()), took: self.stop_took(at), forced });
+            fx.note(Note::Stopped { process: at.name(), exit: Some(exit), took: self.stop_took(at), forced });
         }
     }
 
@@ -335,7 +336,7 @@ impl Stopping {
     pub(super) fn end(&mut self, now: At, fx: &mut Effects) -> bool {
         self.body.end_probes(fx);
         if let StopStage::PreStop(task) = &mut self.stage {
-            task.cancel("the process has ended", true, now, fx);
+            task.cancel(Needless::ProcessEnded, true, now, fx);
         }
         self.is_killed()
     }

@@ -9,7 +9,6 @@
 //! `Drained`: the stop began as a preStop hook, `softstop drain` or `GET /prestop`. The processes go on until a stop is
 //! requested, or until what they hold of the budget begins.
 
-mod cause;
 mod requests;
 mod sidecar;
 mod stages;
@@ -25,6 +24,7 @@ use super::core::Core;
 use super::event::{Cause, ProcId, RunId};
 use super::process::Change;
 use super::task::TaskRun;
+use crate::facts::Who;
 use crate::plan::budget::Budget;
 use crate::plan::stragglers::Occasion;
 use crate::report::{StepKind, StepReport};
@@ -178,14 +178,16 @@ impl Stop {
     }
 
     /// Their names, each once.
-    pub fn forced(&self, core: &Core) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
+    pub fn forced(&self, core: &Core) -> Vec<Who> {
+        let mut names: Vec<Who> = Vec::new();
         let mut known = BTreeSet::new();
         for forced in &self.account.forced {
             let name = match forced {
-                Forced::Process(id) => core.name(*id),
-                Forced::Task(what) => core.plan.task(*what).map_or_else(String::new, |task| task.name.clone()),
-                Forced::LeftOvers => "left-over processes".to_string(),
+                Forced::Process(id) => Who::Named(core.name(*id)),
+                Forced::Task(what) => {
+                    Who::Named(core.plan.task(*what).map_or_else(String::new, |task| task.name.clone()))
+                }
+                Forced::LeftOvers => Who::LeftOvers,
             };
             if known.insert(name.clone()) || !matches!(forced, Forced::Process(_)) {
                 names.push(name);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Account, LAST_CALL, Stage, Steps, Stop};
 use crate::config::platform::Platform;
+use crate::facts::{Effect, Needless};
 use crate::lifecycle::Phase;
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::{Cause, Sender};
@@ -54,7 +55,7 @@ impl Stop {
 
     /// Nothing is started or restarted any more: what was about to be, is not; what was being done for it, ends.
     fn interrupt(&mut self, before: Phase, core: &mut Core) {
-        let why = "the stop was requested";
+        let why = Needless::StopRequested;
         match before {
             Phase::Init { index, mut task } => {
                 self.interrupted.extend(task.cancel(why, false, core.now, &mut core.fx).map(|run| (run, task.what)));
@@ -77,9 +78,9 @@ impl Stop {
 
     /// A duplicate changes nothing: at a node's shutdown every process gets SIGTERM directly. Only Ctrl-C, which a person
     /// presses, hurries: the second ends the drain, the third kills. After `softstop drain` the first request is none.
-    pub fn requested_again(&mut self, cause: &Cause, core: &mut Core) {
+    pub fn requested_again(&mut self, cause: Cause, core: &mut Core) {
         let draining = self.is_draining();
-        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if *signal != Signal::HUP);
+        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if signal != Signal::HUP);
         let released = self.hold && !cause.drain_only();
         self.hold &= !released;
         if released {
@@ -89,22 +90,18 @@ impl Stop {
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
         let last_call = cause.may_be_a_kubelet() && released && draining && drain_is_waited_for(&core.asks);
         let effect = match (by_hand, self.hurried) {
-            (false, _) if last_call => {
-                "the drain was still waited for, so the time of its preStop hook is up: 2s are left"
-            }
-            (false, _) if released && draining => "the processes stop when the drain is over",
-            (false, _) if released => "stopping the processes",
-            (false, _) => "changes nothing",
-            (true, false) if draining => "skipping the rest of the drain",
-            (true, false) if released => "stopping the processes; once more kills everything",
-            (true, false) => "the drain is over; once more kills everything",
-            (true, true) => "killing everything now",
+            (false, _) if last_call => Effect::LastCall,
+            (false, _) if released => Effect::Stops { after_drain: draining },
+            (false, _) => Effect::Nothing,
+            (true, false) if draining => Effect::EndsDrain,
+            (true, false) => Effect::Hurries { stops: released },
+            (true, true) => Effect::Kills,
         };
         if by_hand && self.hurried {
             self.deadline = core.now;
         }
         self.hurried |= by_hand;
-        core.note(Note::StopAgain { cause: core.cause_text(cause), effect });
+        core.note(Note::StopAgain { cause, effect });
         if last_call {
             self.move_up(core);
         }
@@ -131,7 +128,7 @@ impl Stop {
 fn say(cause: &Cause, core: &mut Core) {
     let (requested, budget) = (cause.requested(), &core.plan.budget);
     core.fx.note(Note::StopBegan {
-        cause: core.cause_text(cause),
+        cause: cause.clone(),
         requested,
         others: core.processes.iter().filter(|p| p.lives()).count() > usize::from(!requested),
         grace: Secs(budget.grace),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Forced, SWEEP, Stage, Steps, Stop};
 use crate::config::{Step, When};
+use crate::facts::{Needless, Who};
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::ProcId;
@@ -32,9 +33,9 @@ impl Stop {
     fn advance_drain(&mut self, core: &mut Core) -> bool {
         let nobody = core.nobody_runs();
         let skip = match (self.drain_ended, self.hurried, nobody) {
-            (true, _, _) => Some("an earlier step ended the drain"),
-            (false, true, _) => Some("hurried by a second stop request"),
-            (false, false, true) => Some("no process is left to drain for"),
+            (true, _, _) => Some(Needless::DrainEnded),
+            (false, true, _) => Some(Needless::Hurried),
+            (false, false, true) => Some(Needless::NobodyRuns),
             (false, false, false) => None,
         };
         let even_always = self.hurried || self.drain_ended;
@@ -42,7 +43,7 @@ impl Stop {
         let skip = move |step: &Step| match (step.when, skip) {
             (When::Always, Some(why)) => even_always.then_some(why),
             (When::Requested, Some(why)) => Some(why),
-            (When::Requested, None) if !requested => Some("nobody asked for the stop (when = \"requested\")"),
+            (When::Requested, None) if !requested => Some(Needless::NotRequested),
             _ => None,
         };
         if self.advance_steps(&skip, core) {
@@ -122,15 +123,15 @@ impl Stop {
     /// The deadline has come in the middle of something: account for every step, kill everything.
     pub fn out_of_time(&mut self, core: &mut Core) -> bool {
         let alive: Vec<ProcId> = core.ids().filter(|id| core.processes[id.0].lives()).collect();
-        let mut names: Vec<String> = alive.iter().map(|id| core.name(*id)).collect();
+        let mut still_running: Vec<Who> = alive.iter().map(|id| Who::Named(core.name(*id))).collect();
         // Softstop itself was late: their own SIGKILL was due before.
         let left = matches!(&self.stage, Stage::Stragglers(s) if s.live());
         if left && !core.processes.iter().any(|p| p.lingers()) {
             self.account.forced.push(Forced::LeftOvers);
-            names.push("left-over processes".to_string());
+            still_running.push(Who::LeftOvers);
         }
-        if !names.is_empty() {
-            core.note(Note::OutOfTime { waiting_for: format!("{} still running", names.join(", ")) });
+        if !still_running.is_empty() {
+            core.note(Note::OutOfTime { still_running });
         }
         self.end_steps(core);
         self.cancel_interrupted(core);
@@ -170,7 +171,7 @@ impl Stop {
             core.fx.push(Action::Cancel { run, kill: true });
             let process = core.plan.task(what).map_or_else(String::new, |task| task.name.clone());
             let (after, waited) = (Some(Signal::TERM), core.now.since(self.t0));
-            let because = KillReason { after, waited, out_of_time: true, left_overs: false }.into();
+            let because = KillReason { after, waited, out_of_time: true, left_overs: false };
             self.account.forced.push(Forced::Task(what));
             core.note(Note::Killed { process, because, looked_like: String::new(), look: None });
         }
@@ -215,7 +216,7 @@ impl Stop {
         }
         let code = self.exit_code(core);
         let verdict = self.verdict(code, core);
-        self.answer_the_rest(&verdict.to_string(), core);
+        self.answer_the_rest(&verdict, core);
         core.note(Note::Finished(Box::new(verdict)));
         core.fx.push(Action::Finish { code });
         self.stage = Stage::Over;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Stage, Steps, Stop};
 use crate::config::{Config, OnFailure, Step};
+use crate::facts::Needless;
 use crate::lifecycle::action::What;
 use crate::lifecycle::core::Core;
 use crate::lifecycle::task::TaskRun;
@@ -42,7 +43,7 @@ impl Stop {
     }
 
     /// Begin, end or skip steps; `true` when something changed. `skip` says why a step is not (or no longer) to be done.
-    pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<&'static str>, core: &mut Core) -> bool {
+    pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<Needless>, core: &mut Core) -> bool {
         let plan = std::rc::Rc::clone(&core.plan);
         let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return false };
         let Some(step) = steps.list(&plan.config).get(steps.index) else { return false };
@@ -61,7 +62,7 @@ impl Stop {
         over
     }
 
-    fn begin_step(&mut self, step: &Step, skipped: Option<&'static str>, core: &mut Core) -> bool {
+    fn begin_step(&mut self, step: &Step, skipped: Option<Needless>, core: &mut Core) -> bool {
         let (now, planned) = (core.now, &core.plan.budget);
         let (Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else { return false };
         let part = steps.part();

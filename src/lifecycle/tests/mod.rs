@@ -10,6 +10,7 @@ use super::Machine;
 use super::action::{Action, ProbeKind, What};
 use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
 use crate::config::{Config, Handler, Probe, Process, Rung, Step, StopOn, Task, When};
+use crate::facts::{Reason, Who};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -260,8 +261,7 @@ fn left_overs_that_the_deadline_kills_were_forced() {
     bench.now = At::ZERO + Config::with_defaults().grace - Config::with_defaults().kill_reserve;
     let actions = bench.feed(Event::Tick);
     assert!(actions.contains(&Action::KillEverything), "{actions:?}");
-    let said =
-        |a: &Action| matches!(a, Action::Note(Note::OutOfTime { waiting_for }) if waiting_for.contains("left-over"));
+    let said = |a: &Action| matches!(a, Action::Note(Note::OutOfTime { still_running }) if still_running.contains(&Who::LeftOvers));
     assert!(actions.iter().any(said), "{actions:?}");
     assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
 }
@@ -318,7 +318,7 @@ fn hook(name: &str, timeout: u64) -> Task {
     Task { timeout: Some(Duration::from_secs(timeout)), ..Task::new(name, Handler::Exec(vec!["hook".into()])) }
 }
 
-fn run_of(actions: &[Action]) -> (RunId, &'static str) {
+fn run_of(actions: &[Action]) -> (RunId, Reason) {
     let run = |a: &Action| if let Action::Run { run, told, .. } = a { Some((*run, told.reason)) } else { None };
     actions.iter().find_map(run).expect("a hook is run")
 }
@@ -360,10 +360,10 @@ fn a_second_attempt_is_told_the_reason_of_the_first() {
     let failed = || Outcome::failed("exit code 1");
     let (probe, _) = run_of(&bench.feed(Event::Begin));
     let (first, reason) = run_of(&bench.feed(Event::RunDone { run: probe, outcome: failed() }));
-    assert_eq!(reason, "restart");
+    assert_eq!(reason, Reason::Restart);
     bench.feed(Event::RunDone { run: first, outcome: failed() });
     let (_, actions) = bench.wait();
-    assert_eq!(run_of(&actions).1, "restart");
+    assert_eq!(run_of(&actions).1, Reason::Restart);
 }
 
 /// What an earlier run was sent is no excuse for how a later one ends.

@@ -7,7 +7,8 @@ use super::super::event::{AskId, Asker, Event, Exit, Order, Sender};
 use super::{Bench, WEB, config, finished, sent, spawns};
 use crate::config::platform::Platform;
 use crate::config::{Config, Handler, OnExit, ReadinessOnDrain, Restart, Rung, Step, Task, When};
-use crate::report::Note;
+use crate::facts::Effect;
+use crate::report::{NotSent, Note, Refusal};
 use crate::signal::Signal;
 
 const ROOT: Asker = Asker::Local { uid: 0, pid: 12 };
@@ -42,7 +43,7 @@ fn answer(actions: &[Action], ask: u64) -> Option<&Answer> {
 #[track_caller]
 fn done(actions: &[Action], ask: u64) -> String {
     match answer(actions, ask) {
-        Some(Answer::Done(text)) => text.clone(),
+        Some(Answer::Done(done)) => done.to_string(),
         other => panic!("{other:?} in {actions:?}"),
     }
 }
@@ -50,12 +51,12 @@ fn done(actions: &[Action], ask: u64) -> String {
 #[track_caller]
 fn refused(actions: &[Action], ask: u64) -> String {
     match answer(actions, ask) {
-        Some(Answer::Refused(text)) => text.clone(),
+        Some(Answer::Refused(why)) => why.to_string(),
         other => panic!("{other:?} in {actions:?}"),
     }
 }
 
-fn effect(actions: &[Action]) -> Option<&'static str> {
+fn effect(actions: &[Action]) -> Option<Effect> {
     actions.iter().find_map(|a| match a {
         Action::Note(Note::StopAgain { effect, .. }) => Some(*effect),
         _ => None,
@@ -102,10 +103,9 @@ fn a_signal_that_reached_nobody_is_refused() {
     let asked = bench.feed(Event::Ordered { ask: AskId(9), order, by });
     assert!(asked.iter().any(|a| matches!(a, Action::SignalByOrder { ask: AskId(9), .. })), "{asked:?}");
     assert!(!asked.iter().any(|a| matches!(a, Action::Answer { .. })), "not before it is known: {asked:?}");
-    let error = Some("it runs as another user");
+    let error = Some(NotSent::NotPermitted);
     let answered = bench.feed(Event::SignalAnswered { ask: AskId(9), process: WEB, signal: Signal::HUP, error });
-    let refused =
-        |a: &Action| matches!(a, Action::Answer { answer: Answer::Refused(why), .. } if why.contains("was not sent"));
+    let refused = |a: &Action| matches!(a, Action::Answer { answer: Answer::Refused(Refusal::NotSent { .. }), .. });
     assert!(answered.iter().any(refused), "{answered:?}");
 }
 
@@ -134,7 +134,7 @@ fn a_drain_answers_when_it_is_over_and_the_processes_go_on_until_sigterm() {
     assert!(sent(&over).is_empty(), "the hook does not stop the processes");
     assert!(sent(&bench.until(S(6))).is_empty());
     let term = bench.signal(Signal::TERM, Sender::Outside);
-    assert_eq!((sent(&term), effect(&term)), (vec![Signal::TERM], Some("stopping the processes")));
+    assert_eq!((sent(&term), effect(&term)), (vec![Signal::TERM], Some(Effect::Stops { after_drain: false })));
     assert_eq!(bench.machine.end(), end, "the budget began with the drain");
 }
 
@@ -186,7 +186,7 @@ fn sigterm_in_an_open_drain_call_moves_the_deadline_up_to_what_the_kubelet_leave
     bench.order(1, DRAIN);
     bench.until(S(10));
     let term = bench.signal(Signal::TERM, Sender::Outside);
-    assert!(effect(&term).expect("it is said").contains("2s are left"), "{term:?}");
+    assert_eq!(effect(&term), Some(Effect::LastCall), "{term:?}");
     assert_eq!(bench.machine.end(), Some(super::At::ZERO + S(12)));
     assert!(refused(&term, 1).contains("long (cut short"), "{term:?}");
     assert_eq!(sent(&term), [Signal::TERM], "the processes have what is left: the drain is cut at once");

@@ -74,7 +74,7 @@ fn look(idle: &mut Idle, at: u64, open: &[&str], closed: &[&str]) -> Verdict {
 fn text(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Idle => "idle".to_owned(),
-        Verdict::NotYet { progress, .. } => progress.text.clone(),
+        Verdict::NotYet { progress, .. } => progress.awaited.to_string(),
     }
 }
 
@@ -83,7 +83,7 @@ fn the_last_connection_and_then_quiet() {
     let mut idle = idle(rule());
     let seen = look(&mut idle, 0, &["10.0.0.7:1", "10.0.0.7:2"], &[]);
     let Verdict::NotYet { progress, at } = &seen else { panic!("{seen:?}") };
-    assert_eq!((progress.text.as_str(), *at), ("2 open, 2 active", None));
+    assert_eq!((progress.awaited.to_string().as_str(), *at), ("2 open, 2 active", None));
     assert_eq!(progress.detail.as_deref(), Some("10.0.0.7:1, 10.0.0.7:2"));
     let seen = look(&mut idle, 1000, &[], &["10.0.0.7:1"]);
     let soon = Verdict::NotYet {
@@ -123,7 +123,10 @@ fn a_request_on_an_open_connection_is_as_good_as_a_new_one() {
     idle.ended(&Ended { received: Some(Duration::from_millis(100)), ..ended("10.0.0.7:1") }, At::from_millis(6400));
     let seen = look_at(&mut idle, 6400, &[]);
     let Verdict::NotYet { at: Some(ready), progress } = seen else { panic!("{seen:?}") };
-    assert_eq!((ready, progress.text.as_str()), (At::from_millis(11_300), "no connection, to be quiet for 5.0s"));
+    assert_eq!(
+        (ready, progress.awaited.to_string().as_str()),
+        (At::from_millis(11_300), "no connection, to be quiet for 5.0s")
+    );
 }
 
 #[test]
@@ -214,7 +217,10 @@ fn a_port_nobody_listens_on_is_waited_for_with_a_warning() {
     idle.listen(listeners(listener()));
     let seen = look(&mut idle, 9000, &[], &[]);
     let Verdict::NotYet { progress, at: None } = seen else { panic!("{seen:?}") };
-    assert!(progress.alarming && progress.text.starts_with("nothing listens on TCP 8099: "), "{progress:?}");
+    assert!(
+        progress.alarming && progress.awaited.to_string().starts_with("nothing listens on TCP 8099: "),
+        "{progress:?}"
+    );
     // As soon as somebody does, it is as any.
     let late = Listener { local: "127.0.0.1:8099".parse().unwrap(), inode: 8, ..listener() };
     assert!(!idle.knows(late.local, 8));
@@ -243,7 +249,7 @@ fn the_node_s_probes_do_not_hold_it_up() {
     let seen = look(&mut known, 61_500, &[], &[]);
     assert_eq!(text(&seen), "no connection, the node's probes aside, to be quiet for 2.0s");
     assert_eq!(look(&mut known, 62_000, &[], &[]), Verdict::Idle);
-    assert_eq!(known.conclusion().unwrap().text, "no connection, the node's probes aside");
+    assert_eq!(known.conclusion().unwrap().awaited.to_string(), "no connection, the node's probes aside");
     // Without traces from the third on.
     let mut unknown = idle_from(rule(), 60_000, &[node]);
     look(&mut unknown, 60_000, &[], &[]);
@@ -382,7 +388,7 @@ fn any_number_of_connections_is_counted_and_no_more_are_remembered() {
         all(&mut idle);
         let seen = idle.judge(At::from_millis(round));
         let Verdict::NotYet { progress, .. } = &seen else { panic!("{seen:?}") };
-        assert_eq!(progress.text, format!("{many} open, {many} active"));
+        assert_eq!(progress.awaited.to_string(), format!("{many} open, {many} active"));
         assert!(progress.detail.as_ref().unwrap().ends_with(&format!(" and {} more", many - NAMED)), "{progress:?}");
         assert_eq!(idle.known.len(), MOST);
     }

@@ -1,120 +1,17 @@
 //! The one place that turns what happened into words. Lower case, one line, concrete.
 
+mod answers;
+mod facts;
+mod level;
+
 use std::fmt;
 
-use super::{ExitNote, KillNote, MemoryLimit, Note, OwnLimit, Place, SignalMeaning, StepKind, TaskResult};
-use crate::signal::Signal;
+use super::{MemoryLimit, Note, OwnLimit, SignalMeaning};
+use crate::facts::{KillReason, Who};
 use crate::time::Human;
 
-/// How loud a line is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-impl Note {
-    pub fn level(&self) -> Level {
-        match self {
-            Note::TaskEnded { result, .. } | Note::StepEnded { result, .. } | Note::StepSkipped { result, .. } => {
-                if result.missed() {
-                    Level::Warn
-                } else {
-                    Level::Info
-                }
-            }
-            Note::TaskBegan { .. } | Note::ProbeFailed { .. } | Note::SignalForwarded { .. } => Level::Debug,
-            // Said by the end of the process, and by the summary.
-            Note::StopBegan { requested: false, others: false, .. } | Note::Ready { probed: false, .. } => Level::Debug,
-            Note::StopAgain { effect, .. } if *effect == "changes nothing" => Level::Debug,
-            Note::Exited { exit, .. } if exit.code != 0 => Level::Warn,
-            Note::Stopped { forced: true, .. } => Level::Warn,
-            Note::StartFailed { retry_in: None, .. } | Note::GaveUp { .. } | Note::CannotStart { .. } => Level::Error,
-            Note::Waiting { alarming: true, .. }
-            | Note::StartFailed { .. }
-            | Note::NotReady { .. }
-            | Note::ProbeNotMade { .. }
-            | Note::Unhealthy { .. }
-            | Note::ServiceEnded { .. }
-            | Note::InBackground { .. }
-            | Note::SignalIgnored { .. }
-            | Note::OwnLimitReached { .. }
-            | Note::Killed { .. }
-            | Note::Ordered { refused: Some(_), .. }
-            | Note::NextRung { .. }
-            | Note::Diagnosing { .. }
-            | Note::HeldUp { .. }
-            | Note::OutOfTime { .. }
-            | Note::OomKilled { .. }
-            | Note::OomKilledOthers { .. }
-            | Note::LastOutput { .. }
-            | Note::PidsNear { .. }
-            | Note::OutputLost { .. }
-            | Note::Suspended { .. }
-            | Note::LeftBehind { .. } => Level::Warn,
-            Note::Stragglers { signal, .. } if signal.0 == Signal::KILL => Level::Warn,
-            Note::Finished(v) if v.nothing_ran => Level::Debug,
-            Note::Finished(v) if v.failed() => Level::Warn,
-            _ => Level::Info,
-        }
-    }
-
-    /// More lines on the same, for the log alone: the report has them all.
-    pub fn details(&self) -> Vec<String> {
-        match self {
-            Note::Killed { process, look: Some(look), .. } => {
-                look.details().into_iter().map(|line| format!("{process}: {line}")).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// The process a line is about, for structured logs.
-    pub fn process(&self) -> Option<&str> {
-        match self {
-            Note::Started { process, .. }
-            | Note::StartFailed { process, .. }
-            | Note::StartedUp { process, .. }
-            | Note::Ready { process, .. }
-            | Note::NotReady { process, .. }
-            | Note::ProbeFailed { process, .. }
-            | Note::ProbeNotMade { process, .. }
-            | Note::Unhealthy { process, .. }
-            | Note::Exited { process, .. }
-            | Note::Suspended { process, .. }
-            | Note::ServiceEnded { process }
-            | Note::InBackground { process, .. }
-            | Note::BackOff { process, .. }
-            | Note::GaveUp { process, .. }
-            | Note::CannotStart { process, .. }
-            | Note::SignalForwarded { process, .. }
-            | Note::Stopping { process, .. }
-            | Note::NextRung { process, .. }
-            | Note::Diagnosing { process, .. }
-            | Note::Killed { process, .. }
-            | Note::OomKilled { process, .. }
-            | Note::LastOutput { process, .. }
-            | Note::GroupLeft { process, .. }
-            | Note::Stopped { process, .. } => Some(process),
-            _ => None,
-        }
-    }
-}
-
-/// What a signal that stops says of its reason, and what helps; nothing of those that anybody may send.
-pub fn suspended_because(signal: Signal) -> &'static str {
-    match signal {
-        Signal::TTIN => {
-            ": it reads from a terminal that it has not got (with stdin = \"inherit\" one process has it, while softstop does)"
-        }
-        Signal::TTOU => {
-            ": it writes to a terminal that it has not got, or sets it up (stty -tostop allows the first, stdin = \"inherit\" both)"
-        }
-        _ => "",
-    }
-}
+use facts::suspended_because;
+pub use level::Level;
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,14 +76,14 @@ impl fmt::Display for Note {
                 write!(f, "{process}: will never start: {on} {why}")
             }
             Note::SignalIgnored { signal, from, why, times } => {
-                write!(f, "{} from {from} not passed on: {why}", signal.0)?;
+                write!(f, "{} from {from} not passed on: {why}", signal)?;
                 if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
             }
             Note::SignalForwarded { signal, process } => {
-                write!(f, "{process}: {} passed on", signal.0)
+                write!(f, "{process}: {} passed on", signal)
             }
             Note::SignalMeans { signal, from, meaning } => {
-                write!(f, "{} from {from}: ", signal.0)?;
+                write!(f, "{} from {from}: ", signal)?;
                 match meaning {
                     SignalMeaning::OwnStopSignal { program } => {
                         write!(f, "{program}'s stop signal, so this is a stop; --stop-on (stop_on) says otherwise")
@@ -197,12 +94,12 @@ impl fmt::Display for Note {
                     SignalMeaning::FromInside => write!(
                         f,
                         "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
-                        signal.0
+                        signal
                     ),
                     SignalMeaning::AsksForDump { program } => write!(
                         f,
                         "{program} answers it with a dump and goes on, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
-                        signal.0
+                        signal
                     ),
                 }
             }
@@ -250,15 +147,15 @@ impl fmt::Display for Note {
                 write!(f, "{process}: stopping: {how}, up to {}", Human(share.0))
             }
             Note::NextRung { process, after, waited, signal } => {
-                write!(f, "{process}: still running {} after {}; sending {}", Human(waited.0), after.0, signal.0)
+                write!(f, "{process}: still running {} after {}; sending {}", Human(waited.0), after, signal)
             }
             Note::Diagnosing { process, after, waited, signal, wait } => {
                 write!(f, "{process}: still running {}", Human(waited.0))?;
                 match after {
-                    Some(after) => write!(f, " after {}", after.0)?,
+                    Some(after) => write!(f, " after {}", after)?,
                     None => f.write_str(" after its stop began")?,
                 }
-                write!(f, "; sending {} for a diagnosis, up to {} to write it", signal.0, Human(wait.0))
+                write!(f, "; sending {} for a diagnosis, up to {} to write it", signal, Human(wait.0))
             }
             Note::OomKilled { process, limit, kills, .. } => {
                 write!(f, "{process}: killed by the kernel's OOM killer ({})", memory(*limit, *kills))
@@ -296,7 +193,7 @@ impl fmt::Display for Note {
                 write!(f, "{process}: does not end {} after it was told to stop", Human(took.0))
             }
             Note::Stragglers { signal, count, which } => {
-                write!(f, "{count} left-over {}: sending {}", plural(*count, "process", "processes"), signal.0)?;
+                write!(f, "{count} left-over {}: sending {}", plural(*count, "process", "processes"), signal)?;
                 list(f, which)
             }
             Note::GroupLeft { process, signalled: 0 } => {
@@ -314,15 +211,15 @@ impl fmt::Display for Note {
                 write!(f, "softstop itself could not run for {} (paused, or no processor time left); ", Human(lost.0))?;
                 f.write_str("what is being stopped has the lower priority now")
             }
-            Note::OutOfTime { waiting_for } => {
-                write!(f, "out of time: {waiting_for}; sending SIGKILL to everything left")
+            Note::OutOfTime { still_running } => {
+                write!(f, "out of time: {}; sending SIGKILL to everything left", Running(still_running))
             }
             Note::Suspended { process, signal } => {
-                let why = suspended_because(signal.0);
+                let why = suspended_because(*signal);
                 write!(
                     f,
                     "{process}: stopped by {}{why}; it does nothing until SIGCONT: softstop signal {process} CONT",
-                    signal.0
+                    signal
                 )
             }
             Note::OutputLost { stream, lines, why } => {
@@ -336,6 +233,16 @@ impl fmt::Display for Note {
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),
         }
+    }
+}
+
+/// Those who still run.
+pub(super) struct Running<'a>(pub &'a [Who]);
+
+impl fmt::Display for Running<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.0.iter().map(Who::to_string).collect();
+        write!(f, "{} still running", names.join(", "))
     }
 }
 
@@ -365,62 +272,14 @@ fn bytes(n: u64) -> String {
     }
 }
 
-fn killed(f: &mut fmt::Formatter<'_>, process: &str, because: &KillNote, looked_like: &str) -> fmt::Result {
+fn killed(f: &mut fmt::Formatter<'_>, process: &str, because: &KillReason, looked_like: &str) -> fmt::Result {
     let what = if because.left_overs { "left-overs still running" } else { "still running" };
     match because.after {
-        Some(signal) => write!(f, "{process}: {what} {} after {}", Human(because.waited.0), signal.0)?,
+        Some(signal) => write!(f, "{process}: {what} {} after {}", Human(because.waited), signal)?,
         None => write!(f, "{process}: {what} when its time was up")?,
     }
     f.write_str(if because.out_of_time { ", out of time; sending SIGKILL" } else { "; sending SIGKILL" })?;
     if looked_like.is_empty() { Ok(()) } else { write!(f, " ({looked_like})") }
-}
-
-impl fmt::Display for ExitNote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.signal {
-            None => write!(f, "exit code {}", self.code),
-            Some(signal) if self.core_dumped => write!(f, "{}, core dumped", signal.0),
-            Some(signal) => write!(f, "{}", signal.0),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Init => f.write_str("init"),
-            Place::PostStart(process) => write!(f, "{process}: post_start"),
-            Place::PreStop(process) => write!(f, "{process}: pre_stop"),
-        }
-    }
-}
-
-impl fmt::Display for StepKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            StepKind::Drain => "drain",
-            StepKind::PostStop => "post_stop",
-        })
-    }
-}
-
-impl fmt::Display for TaskResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let because = |f: &mut fmt::Formatter<'_>, reason: &Option<String>| match reason {
-            Some(reason) => write!(f, " (last: {reason})"),
-            None => Ok(()),
-        };
-        match self {
-            TaskResult::Done => f.write_str("done"),
-            TaskResult::Failed { reason, .. } => write!(f, "failed: {reason}"),
-            TaskResult::TimedOut { reason } => f.write_str("timed out").and_then(|()| because(f, reason)),
-            TaskResult::Cut { reason } => {
-                f.write_str("cut short, its share is used up").and_then(|()| because(f, reason))
-            }
-            TaskResult::Cancelled { why } => f.write_str(why),
-            TaskResult::NoTime => f.write_str("no time is left for it"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,102 @@
+//! What an order came to, as values. Pure.
+
+use std::time::Duration;
+
+use super::{TaskResult, Verdict};
+use crate::facts::{Cause, Trouble};
+use crate::signal::Signal;
+
+/// What an order came to: one line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    Done(Done),
+    Refused(Refusal),
+}
+
+/// What was done. Processes by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// The drain, or the stop, has begun: SIGKILL comes in so long.
+    Draining {
+        left: Duration,
+    },
+    Stopping {
+        left: Duration,
+    },
+    /// `None`: there was nothing to drain.
+    Drained(Option<Duration>),
+    /// All of it: the stop that was waited for.
+    Stopped(Box<Verdict>),
+    Unready {
+        already: bool,
+    },
+    /// Who is not ready by itself is named.
+    Ready {
+        but_for: Vec<String>,
+    },
+    RunsAlready {
+        process: String,
+        pid: i32,
+    },
+    Started {
+        process: String,
+        pid: i32,
+    },
+    /// No pid: it has ended by now.
+    Sent {
+        process: String,
+        signal: Signal,
+        pid: Option<i32>,
+    },
+}
+
+/// Why not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    NoDrain,
+    /// Some steps were not done: their names, and how each ended.
+    NotAllDrained(Vec<(String, TaskResult)>),
+    /// By a second stop request.
+    DrainEnded,
+    /// The container stops: nothing brings readiness back.
+    StaysUnready(Cause),
+    /// The container stops: nothing is started any more.
+    NothingStarts(Cause),
+    StopRequested(Cause),
+    Stopped,
+    NoSuchProcess {
+        name: String,
+        meant: Option<String>,
+        /// All that there are.
+        known: Vec<String>,
+    },
+    NotRunning {
+        process: String,
+    },
+    /// `None`: the init tasks run.
+    NotYetStarted {
+        process: String,
+        why: Option<Trouble>,
+    },
+    WaitsInVain {
+        process: String,
+        on: String,
+    },
+    /// The system's words, where there are any.
+    StartFailed {
+        process: String,
+        error: Option<String>,
+    },
+    NotSent {
+        process: String,
+        signal: Signal,
+        why: NotSent,
+    },
+}
+
+/// Why a signal has reached nobody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotSent {
+    NotPermitted,
+    Ended,
+}

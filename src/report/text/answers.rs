@@ -1,0 +1,91 @@
+//! The words of answers to orders. Pure.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::report::{Answer, Done, NotSent, Refusal};
+use crate::time::Human;
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Done(done) => done.fmt(f),
+            Answer::Refused(why) => why.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Done::Draining { left } => write!(f, "draining; SIGKILL to what is left in {}", Human(*left)),
+            Done::Stopping { left } => write!(f, "stopping; SIGKILL to what is left in {}", Human(*left)),
+            Done::Drained(None) => f.write_str("nothing to drain"),
+            Done::Drained(Some(took)) => write!(f, "drained in {}", Human(*took)),
+            Done::Stopped(verdict) => verdict.fmt(f),
+            Done::Unready { already } => f.write_str(if *already { "unready already" } else { "unready" }),
+            Done::Ready { but_for } if but_for.is_empty() => f.write_str("ready"),
+            Done::Ready { but_for } => {
+                write!(f, "no longer held unready, but not ready yet: {}", but_for.join(", "))
+            }
+            Done::RunsAlready { process, pid } => write!(f, "{process} is running already (pid {pid})"),
+            Done::Started { process, pid } => write!(f, "{process}: started (pid {pid})"),
+            Done::Sent { process, signal, pid: Some(pid) } => write!(f, "{process}: {signal} sent (pid {pid})"),
+            Done::Sent { process, signal, pid: None } => write!(f, "{process}: {signal} sent; it has ended"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NoDrain => f.write_str("there was no drain"),
+            Refusal::NotAllDrained(steps) => {
+                let steps: Vec<String> = steps.iter().map(|(name, result)| format!("{name} ({result})")).collect();
+                write!(f, "the drain is over, but not all of it was done: {}", steps.join(", "))
+            }
+            Refusal::DrainEnded => f.write_str("the drain was ended by a second stop request"),
+            Refusal::StaysUnready(cause) => {
+                write!(f, "softstop is stopping ({cause}): nothing brings readiness back")
+            }
+            Refusal::NothingStarts(cause) => {
+                write!(f, "softstop is stopping ({cause}): nothing is started any more")
+            }
+            Refusal::StopRequested(cause) => write!(f, "the stop was requested meanwhile ({cause})"),
+            Refusal::Stopped => f.write_str("softstop has stopped"),
+            Refusal::NoSuchProcess { name, meant: Some(meant), .. } => {
+                write!(f, "there is no process {name:?}: did you mean {meant}?")
+            }
+            Refusal::NoSuchProcess { name, meant: None, known } => {
+                write!(f, "there is no process {name:?}; there are: {}", known.join(", "))
+            }
+            Refusal::NotRunning { process } => write!(f, "{process} is not running"),
+            Refusal::NotYetStarted { process, why: Some(why) } => {
+                write!(f, "{process} has not been started yet: {why}")
+            }
+            Refusal::NotYetStarted { process, why: None } => {
+                write!(f, "{process} has not been started yet: init tasks are running")
+            }
+            Refusal::WaitsInVain { process, on } => {
+                write!(f, "{process} cannot be started: {on} can never be what it waits for")
+            }
+            Refusal::StartFailed { process, error: Some(error) } => write!(f, "{process}: {error}"),
+            Refusal::StartFailed { process, error: None } => write!(f, "{process}: could not be started"),
+            Refusal::NotSent { process, signal, why } => {
+                let why = match why {
+                    NotSent::NotPermitted => "it runs as another user, which softstop may not signal",
+                    NotSent::Ended => "it has ended",
+                };
+                write!(f, "{process}: {signal} was not sent: {why}")
+            }
+        }
+    }
+}
+
+/// In JSON it is what it is in words.
+impl Serialize for Refusal {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
