@@ -29,12 +29,14 @@ macro_rules! named {
 pub(crate) use named;
 
 mod outcome;
+mod place;
 mod stop;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub use outcome::{Awaited, Condition, Failure, Fault, Outcome, Progress, Trouble, Unfinished};
+pub use place::Place;
 pub use stop::{Cause, Effect, Hopeless, How, Needless, NotPassedOn, Reason, Who};
 
 use crate::exit;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{Awaited, Cause, Trouble, named};
-use crate::report::Leaked;
+use crate::report::{Leaked, TaskProgress, side_by_side};
 use crate::signal::Signal;
 use crate::time::seconds;
 
@@ -182,7 +182,7 @@ pub struct StopStatus {
     /// The drain or post_stop step under way, by name; empty elsewhere.
     pub step: String,
     /// What the step still waits for, where it says so: `12 connections`.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "one_by_one")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "side_by_side")]
     pub progress: Vec<TaskProgress>,
     #[serde(rename = "elapsed_seconds", serialize_with = "seconds")]
     pub elapsed: Duration,
@@ -192,20 +192,4 @@ pub struct StopStatus {
     /// Until this step is cut short.
     #[serde(rename = "step_deadline_in_seconds", serialize_with = "seconds")]
     pub step_deadline_in: Duration,
-}
-
-/// What a task of a step still waits for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TaskProgress {
-    /// Where several go on side by side.
-    pub task: Option<String>,
-    pub awaited: Awaited,
-}
-
-fn one_by_one<S: Serializer>(tasks: &[TaskProgress], s: S) -> Result<S::Ok, S::Error> {
-    let words = |t: &TaskProgress| match &t.task {
-        Some(task) => format!("{task}: {}", t.awaited),
-        None => t.awaited.to_string(),
-    };
-    s.serialize_str(&tasks.iter().map(words).collect::<Vec<_>>().join("; "))
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use softstop::config::check;
-use softstop::facts::Failure;
+use softstop::facts::{Failure, Place};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, Answer, What, Whom};
 use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, Progress, RunId, SpawnError};
@@ -222,9 +222,9 @@ impl World {
     }
 
     fn what(&self, what: What) -> String {
-        match what {
-            What::Probe(process, kind) => format!("{} of {}", kind.name(), self.name(process)),
-            what => self.machine.plan().task(what).unwrap().name.clone(),
+        match what.place {
+            Place::Probe(process, kind) => format!("{} of {}", kind.name(), self.name(process)),
+            _ => self.machine.plan().task(what).unwrap().name.clone(),
         }
     }
 
@@ -285,7 +285,7 @@ impl World {
             Action::Run { run, what, limit, told } => {
                 let of = self.what(what);
                 let code = told.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
-                if !matches!(what, What::Probe(..)) {
+                if !what.is_probe() {
                     self.say(&format!("    run {of}: {} for {}{code}", told.reason.name(), Human(limit)));
                 }
                 let (after, end) = self.story.next(&of).unwrap_or((Duration::ZERO, End::Exit(Exit::Code(0))));

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use softstop::facts::{
-    Awaited, Cause, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Sender, Unfinished, Who,
+    Awaited, Cause, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Place, Sender, Unfinished, Who,
 };
 use softstop::lifecycle::action::ProbeKind;
 use softstop::lifecycle::event::Exit;
-use softstop::report::{History, MainExit, Note, Place, Secs, StepKind, StepReport, TaskResult, Verdict};
+use softstop::report::{History, MainExit, Note, Secs, StepReport, TaskResult, Verdict};
 use softstop::signal::Signal;
 use softstop::text::one_line;
 use softstop::time::At;
@@ -76,8 +76,8 @@ fn failure(u: &mut Unstructured<'_>) -> Result<Failure> {
     Ok(Failure::Said(text(u)?))
 }
 
-fn kind(u: &mut Unstructured<'_>) -> Result<StepKind> {
-    Ok(if u.arbitrary()? { StepKind::Drain } else { StepKind::PostStop })
+fn kind(u: &mut Unstructured<'_>) -> Result<Place> {
+    Ok(if u.arbitrary()? { Place::Drain } else { Place::PostStop })
 }
 
 fn note(u: &mut Unstructured<'_>) -> Result<Note> {

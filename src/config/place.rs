@@ -1,37 +1,28 @@
-//! The places where a task may stand. Pure.
+//! What a task may mean and what holds when nothing is said, by its place. Pure.
 
 use std::time::Duration;
 
 use super::{OnFailure, When};
-
-/// Where a task stands. It decides what failure may mean and what holds when nothing is said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    Init,
-    PostStart,
-    PreStop,
-    Drain,
-    PostStop,
-}
+pub use crate::facts::Place;
+use crate::facts::ProbeKind;
 
 impl Place {
-    pub const ALL: [Place; 5] = [Place::Init, Place::PostStart, Place::PreStop, Place::Drain, Place::PostStop];
+    /// Those of tasks.
+    pub const ALL: [Place; 5] = [Place::Init, Place::PostStart(()), Place::PreStop(()), Place::Drain, Place::PostStop];
 
     /// As the file has it.
     pub fn header(self) -> &'static str {
         match self {
             Place::Init => "[[init]]",
-            Place::PostStart => "[[process.post_start]]",
-            Place::PreStop => "[process.pre_stop]",
+            Place::PostStart(()) => "[[process.post_start]]",
+            Place::PreStop(()) => "[process.pre_stop]",
             Place::Drain => "[[drain]]",
             Place::PostStop => "[[post_stop]]",
+            Place::Follow => "[sidecar]",
+            Place::Probe((), ProbeKind::Startup) => "[process.startup]",
+            Place::Probe((), ProbeKind::Readiness) => "[process.readiness]",
+            Place::Probe((), ProbeKind::Liveness) => "[process.liveness]",
         }
-    }
-
-    /// The last word of [`Place::header`].
-    pub fn key(self) -> &'static str {
-        let inside = self.header().trim_matches(['[', ']']);
-        inside.rsplit_once('.').map_or(inside, |(_, key)| key)
     }
 
     /// It is one of steps: `parallel`, `reserve` and the like are possible.
@@ -43,9 +34,9 @@ impl Place {
     pub fn on_failure(self) -> &'static [OnFailure] {
         match self {
             Place::Init => &[OnFailure::Stop, OnFailure::Ignore],
-            Place::PostStart => &[OnFailure::Restart, OnFailure::Ignore, OnFailure::Stop],
+            Place::PostStart(()) => &[OnFailure::Restart, OnFailure::Ignore, OnFailure::Stop],
             Place::Drain => &[OnFailure::Ignore, OnFailure::Stop],
-            Place::PreStop | Place::PostStop => &[OnFailure::Ignore],
+            Place::PreStop(()) | Place::PostStop | Place::Follow | Place::Probe(..) => &[OnFailure::Ignore],
         }
     }
 
@@ -53,8 +44,8 @@ impl Place {
     pub fn timeout(self) -> Option<Duration> {
         match self {
             Place::Init => Some(Duration::from_secs(5 * 60)),
-            Place::PostStart => Some(Duration::from_secs(60)),
-            Place::PreStop | Place::Drain | Place::PostStop => None,
+            Place::PostStart(()) => Some(Duration::from_secs(60)),
+            _ => None,
         }
     }
 

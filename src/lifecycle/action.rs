@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::event::{AskId, ProcId, RunId, Sender, Told};
-use crate::config::{Handler, Probe, SignalTo, Task};
-pub use crate::facts::{KillReason, ProbeKind};
+use crate::config::{Handler, Probe, SignalTo, Step, Task};
+pub use crate::facts::{KillReason, Place, ProbeKind};
 use crate::plan::Plan;
 pub use crate::report::Answer;
 use crate::report::Note;
@@ -58,32 +58,51 @@ pub enum Whom {
 
 /// Which task, hook, step or probe a run is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub enum What {
-    Init(usize),
-    PostStart(ProcId, usize),
-    PreStop(ProcId),
-    /// Step and task in it.
-    Drain(usize, usize),
-    PostStop(usize, usize),
-    Probe(ProcId, ProbeKind),
-    /// What a sidecar follows: 0 until it runs, 1 until it has ended.
-    Follow(usize),
+pub struct What {
+    pub place: Place<ProcId>,
+    /// Of `[[drain]]` or `[[post_stop]]`; elsewhere there is one.
+    pub step: usize,
+    /// The task of that place, or in that step; what a sidecar follows: 0 until it runs, 1 until it has ended.
+    pub nth: usize,
+}
+
+impl What {
+    pub fn new(place: Place<ProcId>, nth: usize) -> What {
+        What { place, step: 0, nth }
+    }
+
+    pub fn is_probe(self) -> bool {
+        matches!(self.place, Place::Probe(..))
+    }
 }
 
 /// What an action's names stand for.
 impl Plan {
+    /// `[[drain]]` or `[[post_stop]]`.
+    pub fn steps(&self, place: Place) -> &[Step] {
+        match place {
+            Place::Drain => &self.config.drain,
+            Place::PostStop => &self.config.post_stop,
+            _ => &[],
+        }
+    }
+
     /// The task behind a run; `None` for a probe.
     pub fn task(&self, what: What) -> Option<&Task> {
         let c = &self.config;
-        match what {
-            What::Init(i) => c.init.get(i),
-            What::PostStart(p, i) => c.processes.get(p.0).and_then(|p| p.post_start.get(i)),
-            What::PreStop(p) => c.processes.get(p.0).and_then(|p| p.pre_stop.as_ref()),
-            What::Drain(s, t) => c.drain.get(s).and_then(|s| s.tasks.get(t)),
-            What::PostStop(s, t) => c.post_stop.get(s).and_then(|s| s.tasks.get(t)),
-            What::Probe(..) => None,
-            What::Follow(i) => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(i),
+        match what.place {
+            Place::Init => c.init.get(what.nth),
+            Place::PostStart(p) => c.processes.get(p.0)?.post_start.get(what.nth),
+            Place::PreStop(p) => c.processes.get(p.0)?.pre_stop.as_ref(),
+            Place::Drain | Place::PostStop => self.steps(what.place.map(drop)).get(what.step)?.tasks.get(what.nth),
+            Place::Follow => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(what.nth),
+            Place::Probe(..) => None,
         }
+    }
+
+    /// By the name of its process.
+    pub fn named(&self, place: Place<ProcId>) -> Place<String> {
+        place.map(|p| self.name(p.0).to_string())
     }
 
     pub fn probe(&self, process: usize, kind: ProbeKind) -> Option<&Probe> {
@@ -97,8 +116,8 @@ impl Plan {
 
     /// What a run does.
     pub fn handler(&self, what: What) -> Option<&Handler> {
-        match what {
-            What::Probe(p, kind) => self.probe(p.0, kind).map(|p| &p.handler),
+        match what.place {
+            Place::Probe(p, kind) => self.probe(p.0, kind).map(|p| &p.handler),
             _ => self.task(what).map(|t| &t.handler),
         }
     }

@@ -12,7 +12,7 @@ use super::effects::Effects;
 use super::event::{Outcome, ProcId, RunId};
 use super::task::SHORTEST;
 use crate::config::Probe;
-use crate::facts::Failure;
+use crate::facts::{Failure, Place};
 use crate::time::At;
 
 /// From the first failure to the next attempt, as long as there was no success.
@@ -110,7 +110,8 @@ impl ProbeRun {
                 if !self.between {
                     self.next = now + probe.period.max(SHORTEST);
                 }
-                self.flight = Some((fx.run(What::Probe(self.process, self.kind), limit, fx.reason), now + limit));
+                self.flight =
+                    Some((fx.run(What::new(Place::Probe(self.process, self.kind), 0), limit, fx.reason), now + limit));
                 Some(Step::Nothing)
             }
             _ => None,

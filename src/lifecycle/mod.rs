@@ -42,6 +42,7 @@ use processes::Fact;
 use stop::Stop;
 use task::TaskRun;
 
+use crate::facts::Place;
 use crate::plan::Plan;
 use crate::time::At;
 
@@ -261,24 +262,21 @@ impl Machine {
         if let Phase::Stopping(stop) = &mut self.phase {
             stop.answered(run);
         }
-        match what {
-            What::Probe(process, _) | What::PostStart(process, _) | What::PreStop(process) => {
-                self.take(process, Input::Answered { what, run, outcome });
-            }
-            What::Init(_) | What::Follow(_) | What::Drain(..) | What::PostStop(..) => {
-                let (now, plan) = (self.core.now, Rc::clone(&self.core.plan));
-                self.with_task(what, |task| task.on_done(run, outcome, now, &plan));
-            }
+        if let Some(process) = what.place.process() {
+            self.take(*process, Input::Answered { what, run, outcome });
+            return;
         }
+        let (now, plan) = (self.core.now, Rc::clone(&self.core.plan));
+        self.with_task(what, |task| task.on_done(run, outcome, now, &plan));
     }
 
     /// Does something with a task, if it is under way. A new place for tasks is a row here.
     fn with_task<R>(&mut self, what: What, act: impl FnOnce(&mut TaskRun) -> R) -> Option<R> {
-        let task = match (what, &mut self.phase) {
-            (What::Init(_), Phase::Init { task, .. }) => Some(task),
-            (What::Follow(_), Phase::Up { follow }) => follow.as_mut(),
-            (What::Drain(_, nth) | What::PostStop(_, nth), Phase::Stopping(stop)) => stop.task(nth),
-            (What::PostStart(process, _) | What::PreStop(process), _) => {
+        let task = match (what.place, &mut self.phase) {
+            (Place::Init, Phase::Init { task, .. }) => Some(task),
+            (Place::Follow, Phase::Up { follow }) => follow.as_mut(),
+            (Place::Drain | Place::PostStop, Phase::Stopping(stop)) => stop.task(what.nth),
+            (Place::PostStart(process) | Place::PreStop(process), _) => {
                 return self.core.with_task(process, |task| (task.what == what).then(|| act(task)));
             }
             _ => None,

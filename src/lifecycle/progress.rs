@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::Machine;
-use super::action::What;
 use super::effects::Effects;
 use super::event::{Progress, RunId};
 use super::task::TaskRun;
-use crate::facts::{Awaited, Unfinished};
+use crate::facts::{Awaited, Place, Unfinished};
 use crate::plan::Plan;
 use crate::report::{Note, Secs};
 use crate::time::At;
@@ -70,7 +69,7 @@ impl TaskRun {
         let due = self.telling.due(self.began).is_some_and(|at| now >= at);
         let (awaited, task) = (self.telling.awaited().filter(|_| due)?, plan.task(self.what)?);
         let note = Note::Waiting {
-            place: place(self.what, plan),
+            place: plan.named(self.what.place),
             name: task.name.clone(),
             progress: awaited.clone(),
             alarming: self.telling.is_alarming(),
@@ -82,24 +81,12 @@ impl TaskRun {
     }
 }
 
-fn place(what: What, plan: &Plan) -> String {
-    match what {
-        What::Init(_) => "init".to_owned(),
-        What::PostStart(p, _) => format!("{}: post_start", plan.name(p.0)),
-        What::PreStop(p) => format!("{}: pre_stop", plan.name(p.0)),
-        What::Drain(..) => "drain".to_owned(),
-        What::PostStop(..) => "post_stop".to_owned(),
-        What::Follow(_) => "sidecar".to_owned(),
-        What::Probe(p, kind) => format!("{}: {} probe", plan.name(p.0), kind.name()),
-    }
-}
-
 impl Machine {
     /// What a run under way says of itself; of one that is over it is no news.
     pub(super) fn on_progress(&mut self, run: RunId, progress: Progress) {
         let (now, plan) = (self.core.now, std::rc::Rc::clone(&self.core.plan));
         // What a sidecar follows is not said: it takes as long as all else, and has lines of its own.
-        let owner = self.core.fx.runs.owner(run).filter(|what| !matches!(what, What::Follow(_)));
+        let owner = self.core.fx.runs.owner(run).filter(|what| what.place != Place::Follow);
         let Some(what) = owner else { return };
         let last = progress.last;
         let note = self.with_task(what, |task| {

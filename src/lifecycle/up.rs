@@ -7,7 +7,8 @@ use super::processes::Fact;
 use super::task::{FOREVER, TaskRun, own_code};
 use super::{Machine, Phase};
 use crate::config::OnFailure;
-use crate::report::{Note, Place, Secs};
+use crate::facts::Place;
+use crate::report::{Note, Secs};
 
 impl Machine {
     pub(super) fn begin(&mut self) {
@@ -21,7 +22,7 @@ impl Machine {
         self.phase = match core.plan.config.init.get(index) {
             Some(task) => {
                 core.fx.note(Note::TaskBegan { place: Place::Init, name: task.name.clone() });
-                let task = TaskRun::begin(What::Init(index), core.now, FOREVER, &core.plan, &mut core.fx);
+                let task = TaskRun::begin(What::new(Place::Init, index), core.now, FOREVER, &core.plan, &mut core.fx);
                 Phase::Init { index, task }
             }
             None => Phase::Up { follow: None },
@@ -57,21 +58,21 @@ impl Machine {
         let core = &mut self.core;
         let Some(config) = core.plan.config.sidecar.as_ref().and_then(|s| s.follow.as_ref()) else { return false };
         let Phase::Up { follow } = &mut self.phase else { return false };
-        let wait = match follow.as_ref().map(|task| (task.what, task.result())) {
-            None => What::Follow(0),
+        let nth = match follow.as_ref().map(|task| (task.what.nth, task.result())) {
+            None => 0,
             Some((_, None)) => return false,
-            Some((What::Follow(0), Some(result))) if result.ok() => {
+            Some((0, Some(result))) if result.ok() => {
                 core.fx.note(Note::Followed { command: config.command.clone() });
-                What::Follow(1)
+                1
             }
-            Some((what, Some(_))) => {
-                let unseen = config.waits[0].timeout.filter(|_| what == What::Follow(0));
+            Some((nth, Some(_))) => {
+                let unseen = config.waits[0].timeout.filter(|_| nth == 0);
                 let command = config.command.clone();
                 self.request_stop(Cause::FollowedEnded { command, unseen });
                 return true;
             }
         };
-        *follow = Some(TaskRun::begin(wait, core.now, FOREVER, &core.plan, &mut core.fx));
+        *follow = Some(TaskRun::begin(What::new(Place::Follow, nth), core.now, FOREVER, &core.plan, &mut core.fx));
         true
     }
 

@@ -7,11 +7,11 @@ use super::stop;
 use super::task::TaskRun;
 use super::{Machine, Phase};
 use crate::config::ReadinessOnDrain;
-use crate::facts::Trouble;
+use crate::facts::{Place, Trouble};
 use crate::lifecycle::action::ProbeKind;
 use crate::plan::Plan;
-use crate::report::StepKind;
-use crate::status::{self, LastExit, ProcessStatus, Seen, Stage, Status, StopStatus, TaskProgress, TaskStatus, Why};
+use crate::report::TaskProgress;
+use crate::status::{self, LastExit, ProcessStatus, Seen, Stage, Status, StopStatus, TaskStatus, Why};
 use crate::time::At;
 
 impl Machine {
@@ -198,9 +198,9 @@ impl stop::Stage {
     fn shown(&self, plan: &Plan) -> (Stage, String, Option<At>) {
         match self {
             stop::Stage::Draining(steps) | stop::Stage::PostStop(steps) => {
-                let step = steps.list(&plan.config).get(steps.index);
+                let step = plan.steps(steps.kind).get(steps.index);
                 let names: Vec<&str> = step.iter().flat_map(|s| &s.tasks).map(|t| t.name.as_str()).collect();
-                let stage = if steps.kind == StepKind::Drain { Stage::Drain } else { Stage::PostStop };
+                let stage = if steps.kind == Place::Drain { Stage::Drain } else { Stage::PostStop };
                 (stage, names.join(", "), steps.tasks.iter().map(|t| t.until).max())
             }
             stop::Stage::Drained { until } => (Stage::Drained, String::new(), Some(*until)),

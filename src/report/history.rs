@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Leaked, Note, Secs, StepKind, TaskResult};
-use crate::facts::{Cause, Exit, Who};
+use super::{Leaked, Note, Secs, TaskResult};
+use crate::facts::{Cause, Exit, Place, Who};
 use crate::text::one_line;
 use crate::time::{At, Human};
 
@@ -188,7 +188,7 @@ pub struct MainExit {
 /// One step of the stop, with what it was allowed and what it took.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize)]
 pub struct StepReport {
-    pub kind: StepKind,
+    pub kind: Place,
     pub name: String,
     #[serde(rename = "share_seconds")]
     pub share: Secs,

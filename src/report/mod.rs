@@ -15,8 +15,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{
-    Asker, Awaited, Cause, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, ProbeKind,
-    Sender, Unfinished, Who,
+    Asker, Awaited, Cause, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Place,
+    ProbeKind, Sender, Unfinished, Who,
 };
 use crate::order::Order;
 use crate::signal::Signal;
@@ -29,18 +29,18 @@ pub use orphans::{Leaked, OTHERS, Orphans};
 pub use refusal::refusal;
 
 pub use history::{History, MainExit, Record, StepReport, Verdict};
-pub use text::Level;
+pub use text::{Level, side_by_side};
 
 /// Something that happened and that a user may want to know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Note {
     TaskBegan {
-        place: Place,
+        place: Place<String>,
         name: String,
     },
     TaskEnded {
-        place: Place,
+        place: Place<String>,
         name: String,
         attempts: u32,
         #[serde(rename = "took_seconds")]
@@ -190,7 +190,7 @@ pub enum Note {
         refused: Option<Refusal>,
     },
     StepBegan {
-        kind: StepKind,
+        kind: Place,
         name: String,
         #[serde(rename = "share_seconds")]
         share: Secs,
@@ -200,7 +200,8 @@ pub enum Note {
     /// How far a wait is.
     Waiting {
         /// `drain`, `init`, `web: post_start`.
-        place: String,
+        #[serde(serialize_with = "in_words")]
+        place: Place<String>,
         name: String,
         progress: Awaited,
         #[serde(skip)]
@@ -211,7 +212,7 @@ pub enum Note {
         limit: Secs,
     },
     StepEnded {
-        kind: StepKind,
+        kind: Place,
         name: String,
         #[serde(rename = "share_seconds")]
         share: Secs,
@@ -220,7 +221,7 @@ pub enum Note {
         result: TaskResult,
     },
     StepSkipped {
-        kind: StepKind,
+        kind: Place,
         name: String,
         result: TaskResult,
     },
@@ -351,6 +352,10 @@ impl Serialize for Secs {
     }
 }
 
+fn in_words<S: Serializer>(place: &Place<String>, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(place)
+}
+
 fn running<S: Serializer>(who: &[Who], s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(&text::Running(who))
 }
@@ -376,16 +381,6 @@ pub struct MemoryLimit {
     pub bytes: u64,
 }
 
-/// Where a task that is not a step of the stop belongs.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    Init,
-    /// Of a process, by name.
-    PostStart(String),
-    PreStop(String),
-}
-
 /// A limit of softstop's own process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -394,13 +389,6 @@ pub enum OwnLimit {
     ProcessorTime,
     /// RLIMIT_FSIZE.
     FileSize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepKind {
-    Drain,
-    PostStop,
 }
 
 /// How a task ended, all its attempts taken together.
@@ -438,4 +426,12 @@ impl TaskResult {
     pub fn missed(&self) -> bool {
         !matches!(self, TaskResult::Done | TaskResult::Cancelled { .. })
     }
+}
+
+/// What a task of a step still waits for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskProgress {
+    /// Where several go on side by side.
+    pub task: Option<String>,
+    pub awaited: Awaited,
 }

@@ -145,7 +145,7 @@ impl Shell {
     fn start_exec(&mut self, run: RunId, what: What, command: &[OsString], told: &Told) -> Result<(), Outcome> {
         let plan = Rc::clone(&self.plan);
         let surroundings = self.surroundings(&plan, what);
-        let probe = matches!(what, What::Probe(..));
+        let probe = what.is_probe();
         let credentials = self.resolve(&surroundings.identity).map_err(not_started)?;
         let told = environment(told, probe);
         let env = self.environment_for(credentials.as_ref(), surroundings.env, &told, false);
@@ -182,11 +182,7 @@ impl Shell {
 
     /// A hook belongs to its process: same user, directory, environment, output. Others run as softstop does.
     fn surroundings<'a>(&self, plan: &'a crate::plan::Plan, what: What) -> Surroundings<'a> {
-        let process = match what {
-            What::PostStart(p, _) | What::PreStop(p) | What::Probe(p, _) => plan.config.processes.get(p.0),
-            What::Init(_) | What::Drain(..) | What::PostStop(..) | What::Follow(_) => None,
-        };
-        match process {
+        match what.place.process().and_then(|p| plan.config.processes.get(p.0)) {
             Some(p) => Surroundings {
                 identity: p.identity.clone(),
                 working_dir: p.working_dir.as_deref(),
@@ -203,12 +199,10 @@ impl Shell {
 
     /// A hook's output belongs into the container's log, unlike with the kubelet, who hides it.
     fn pass_on(&mut self, what: What, pid: i32, output: Output, pipes: OutputPipes) {
-        let name = match what {
-            What::PostStart(p, _) => format!("{} post_start", self.plan.name(p.0)),
-            What::PreStop(p) => format!("{} pre_stop", self.plan.name(p.0)),
-            What::Init(_) => "init".to_string(),
-            What::Drain(..) => "drain".to_string(),
-            What::PostStop(..) | What::Probe(..) | What::Follow(_) => "post_stop".to_string(),
+        let key = what.place.key();
+        let name = match what.place.process() {
+            Some(p) => format!("{} {key}", self.plan.name(p.0)),
+            None => key.to_string(),
         };
         let captures = &self.captures;
         let source = self.hook_sources.entry(name).or_insert_with_key(|name| captures.source(name, output));

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use softstop::config::{Condition, ReadinessOnDrain, Step, When};
-use softstop::facts::Cause;
+use softstop::facts::{Cause, Place};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::Told;
 use softstop::plan::budget::task_length;
-use softstop::report::{Note, Place, StepKind, TaskResult};
+use softstop::report::{Note, TaskResult};
 use softstop::signal::Signal;
 use softstop::time::At;
 
@@ -160,7 +160,7 @@ impl World {
         }
         let (drain_left, cut, up) = (stop.drain_left, stop.cut, self.time_is_up());
         self.checked(3);
-        let draining = self.hooks.values().any(|h| matches!(h.what, What::Drain(..)) && h.cancelled.is_none());
+        let draining = self.hooks.values().any(|h| h.what.place == Place::Drain && h.cancelled.is_none());
         if !cut && (drain_left > 0 || draining) {
             return broken("I3", format!("{by} to p{p} with {drain_left} drain tasks to go"));
         }
@@ -298,25 +298,24 @@ impl World {
 
     pub(super) fn check_run(&mut self, run: u64, what: What, limit: Duration, told: &Told) -> Checked {
         if let Some(end) = self.end() {
-            let allowed = match what {
-                What::Init(_) | What::PostStart(..) | What::Follow(_) => false,
-                What::Probe(_, kind) => kind == ProbeKind::Readiness,
-                What::PreStop(_) | What::Drain(..) | What::PostStop(..) => true,
+            let allowed = match what.place {
+                Place::Init | Place::PostStart(_) | Place::Follow => false,
+                Place::Probe(_, kind) => kind == ProbeKind::Readiness,
+                Place::PreStop(_) | Place::Drain | Place::PostStop => true,
             };
             self.checked(6);
             if !allowed {
                 return broken("I6", format!("{what:?} begun after T0"));
             }
             self.checked(1);
-            if !matches!(what, What::Probe(..)) && self.now + limit > end {
+            if !what.is_probe() && self.now + limit > end {
                 return broken("I1", format!("{what:?} may run past the grace"));
             }
         }
-        if let What::PreStop(p) = what {
+        if let Place::PreStop(p) = what.place {
             self.check_turn(p.0, "pre_stop")?;
         }
-        if let What::PostStop(..) = what
-            && (self.bodies.iter().any(|b| b.alive && !b.unkillable) && !self.time_is_up())
+        if what.place == Place::PostStop && (self.bodies.iter().any(|b| b.alive && !b.unkillable) && !self.time_is_up())
         {
             return broken("model", "post_stop while a process lives");
         }
@@ -368,7 +367,7 @@ impl World {
             }
             // A hook of the start that would not end; processes are killed by an action of their own.
             Note::Killed { .. } => self.stop.iter_mut().for_each(|s| s.killed = true),
-            Note::StepEnded { kind: StepKind::Drain, .. } | Note::StepSkipped { kind: StepKind::Drain, .. } => {
+            Note::StepEnded { kind: Place::Drain, .. } | Note::StepSkipped { kind: Place::Drain, .. } => {
                 let Some(stop) = &mut self.stop else { return broken("contract", "a drain before the stop") };
                 if stop.drain_left == 0 {
                     return broken("model", "more drain tasks have ended than there are");
@@ -424,10 +423,8 @@ impl World {
             return Ok(());
         }
         // What a sidecar's stop holds against the drain is the main container's; its own turn may come last of all.
-        let drains = matches!(
-            note,
-            Note::StepBegan { kind: StepKind::Drain, .. } | Note::StepSkipped { kind: StepKind::Drain, .. }
-        );
+        let drains =
+            matches!(note, Note::StepBegan { kind: Place::Drain, .. } | Note::StepSkipped { kind: Place::Drain, .. });
         if self.config.sidecar.is_some() && stop.began_held && !drains {
             return Ok(());
         }
@@ -456,20 +453,17 @@ impl World {
             _ => return Ok(()),
         };
         let place: Vec<usize> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let step = if kind == StepKind::Drain { &c.drain[place[0]] } else { &c.post_stop[place[0]] };
+        let step = if kind == Place::Drain { &c.drain[place[0]] } else { &c.post_stop[place[0]] };
         let requested = stop.requested;
-        if kind == StepKind::Drain
-            && matches!(note, Note::StepBegan { .. })
-            && !requested
-            && step.when == When::Requested
+        if kind == Place::Drain && matches!(note, Note::StepBegan { .. }) && !requested && step.when == When::Requested
         {
             return broken("model", format!("{name:?} begun, and nobody asked for the stop"));
         }
         let silent = c.post_stop.iter().filter(|s| s.reserve.is_none()).count() as u32;
         let held = match (step.reserve, kind) {
             (Some(reserve), _) => reserve,
-            (None, StepKind::Drain) => Duration::ZERO,
-            (None, StepKind::PostStop) => pool / 2 / silent,
+            (None, Place::Drain) => Duration::ZERO,
+            (None, _) => pool / 2 / silent,
         };
         let held = task_length(&step.tasks[place[1]]).map_or(held, |t| t.min(held));
         self.checked(7);

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use softstop::config::Step;
+use softstop::facts::Place;
 use softstop::plan::budget::{fraction, task_length};
-use softstop::report::{Note, StepKind, TaskResult};
+use softstop::report::{Note, TaskResult};
 use softstop::time::At;
 
 use super::checks::MS;
@@ -23,7 +24,7 @@ impl World {
         };
         let c = self.config.clone();
         let place: Vec<usize> = name.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let steps = if kind == StepKind::Drain { &c.drain } else { &c.post_stop };
+        let steps = if kind == Place::Drain { &c.drain } else { &c.post_stop };
         let step = &steps[place[0]];
         let Some(reserve) = step.reserve.filter(|_| step.essential) else { return Ok(()) };
         let left = self.actual_deadline(kind).left(self.now);
@@ -33,7 +34,7 @@ impl World {
             return if left > MS && reserve > MS { broken("I7", skipped) } else { Ok(()) };
         };
         let held = |steps: &[Step]| steps.iter().filter(|s| s.essential).filter_map(|s| s.reserve).sum::<Duration>();
-        let later = if kind == StepKind::Drain { held(&c.post_stop) } else { Duration::ZERO };
+        let later = if kind == Place::Drain { held(&c.post_stop) } else { Duration::ZERO };
         let essential = held(&steps[place[0]..]) + later;
         let kept = reserve.min(fraction(left - left / 4, reserve, essential));
         let kept = task_length(&step.tasks[place[1]]).map_or(kept, |t| t.min(kept));
@@ -44,13 +45,13 @@ impl World {
     }
 
     /// Also after it has moved up, or when a sidecar's own turn comes at the very end.
-    fn actual_deadline(&self, kind: StepKind) -> At {
+    fn actual_deadline(&self, kind: Place) -> At {
         let Some(stop) = self.stop.as_ref().filter(|s| !s.by_hand) else { return At::ZERO };
         let (grace, kill) = (self.config.grace, self.config.kill_reserve.min(self.config.grace));
         let planned = stop.t0 + (grace - kill);
         match self.machine.end() {
             Some(end) if end < stop.t0 + grace => planned.min(end - kill.min(LAST_RESERVE)),
-            Some(end) if end > stop.t0 + grace && kind == StepKind::PostStop => end - kill.min(LAST_RESERVE),
+            Some(end) if end > stop.t0 + grace && kind == Place::PostStop => end - kill.min(LAST_RESERVE),
             _ => planned,
         }
     }

@@ -29,7 +29,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use softstop::config::Config;
-use softstop::facts::{Awaited, Failure};
+use softstop::facts::{Awaited, Failure, Place};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What, Whom};
 use softstop::lifecycle::event::{
@@ -427,12 +427,12 @@ impl World {
         };
         self.has_answered(run, &hook, ok);
         // What the stop has interrupted is waited for as a process is.
-        if matches!(hook.what, What::Init(_) | What::PostStart(..)) && hook.cancelled == Some(false) {
+        if matches!(hook.what.place, Place::Init | Place::PostStart(_)) && hook.cancelled == Some(false) {
             self.leader_ended = self.now;
         }
         let outcome =
             if ok { Outcome::Ok } else { Outcome::Failed(Failure::Ended { exit: Exit::Code(5), said: String::new() }) };
-        let over = ok && hook.what == What::Follow(1) && hook.cancelled.is_none() && !self.late;
+        let over = ok && hook.what == What::new(Place::Follow, 1) && hook.cancelled.is_none() && !self.late;
         self.feed(Event::RunDone { run: RunId(run), outcome })?;
         if over && self.stop.is_none() {
             return broken("model", "what the sidecar follows has ended, and the sidecar goes on");

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use softstop::config::wait::Until;
 use softstop::config::{Config, Handler, OnExit, OnFailure, Probe, ReadinessOnDrain, Restart, Retries, Rung, Task};
-use softstop::facts::{Awaited, Cause, Failure, Fault, How};
+use softstop::facts::{Awaited, Cause, Failure, Fault, How, Place};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::{Exit, SpawnErrorKind, Told};
 use softstop::plan::budget::task_length;
-use softstop::report::{Note, Place, Secs, TaskResult};
+use softstop::report::{Note, Secs, TaskResult};
 use softstop::signal::Signal;
 use softstop::time::At;
 
@@ -463,21 +463,21 @@ impl World {
 
     pub(super) fn task(&self, what: What) -> Option<&Task> {
         let c = &self.config;
-        match what {
-            What::Init(i) => c.init.get(i),
-            What::PostStart(p, i) => c.processes[p.0].post_start.get(i),
-            What::PreStop(p) => c.processes[p.0].pre_stop.as_ref(),
-            What::Drain(s, t) => c.drain[s].tasks.get(t),
-            What::PostStop(s, t) => c.post_stop[s].tasks.get(t),
-            What::Probe(..) => None,
-            What::Follow(i) => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(i),
+        match what.place {
+            Place::Init => c.init.get(what.nth),
+            Place::PostStart(p) => c.processes[p.0].post_start.get(what.nth),
+            Place::PreStop(p) => c.processes[p.0].pre_stop.as_ref(),
+            Place::Drain => c.drain[what.step].tasks.get(what.nth),
+            Place::PostStop => c.post_stop[what.step].tasks.get(what.nth),
+            Place::Probe(..) => None,
+            Place::Follow => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(what.nth),
         }
     }
 
     pub(super) fn check_told(&mut self, what: What, limit: Duration, told: &Told) -> Checked {
         let restart = |p: usize| self.stop.as_ref().is_none_or(|s| self.lives[p].stopped_before(s.t0));
-        let reason = match (what, &self.stop) {
-            (What::PreStop(p), _) if restart(p.0) => "restart",
+        let reason = match (what.place, &self.stop) {
+            (Place::PreStop(p), _) if restart(p.0) => "restart",
             (_, None) => "start",
             (_, Some(stop)) => match stop.cause.as_ref().expect("a stop has a cause") {
                 Cause::Signal { .. } => "signal",
@@ -496,14 +496,14 @@ impl World {
         if told.reason.name() != reason || told.remaining != limit {
             return broken("model", format!("{what:?} is told {told:?}, not {reason} and {limit:?}"));
         }
-        if told.exit_code.is_some() != matches!(what, What::PostStop(..)) && !matches!(what, What::Probe(..)) {
+        if told.exit_code.is_some() != (what.place == Place::PostStop) && !what.is_probe() {
             return broken("model", format!("{what:?} is told of an exit code: {:?}", told.exit_code));
         }
         Ok(())
     }
 
     pub(super) fn hook_begins(&mut self, run: u64, what: What, limit: Duration) -> Checked {
-        if let What::Probe(p, kind) = what {
+        if let Place::Probe(p, kind) = what.place {
             return self.probe_begins(run, p.0, kind);
         }
         let Some(task) = self.task(what).cloned() else {
@@ -569,7 +569,7 @@ impl World {
     }
 
     pub(super) fn has_answered(&mut self, run: u64, hook: &Hook, ok: bool) {
-        if let What::Probe(p, kind) = hook.what {
+        if let Place::Probe(p, kind) = hook.what.place {
             let current = |f: &ProbeFacts| f.flight.is_some_and(|(r, _)| r == run);
             if self.model.probes.get(&(p.0, kind)).is_some_and(current) {
                 self.probe_answers(p.0, kind, ok);
@@ -590,7 +590,7 @@ impl World {
 
     /// A probe's attempt counts for nothing; a task's has failed.
     pub(super) fn has_not_been_made(&mut self, run: u64, hook: &Hook) {
-        let What::Probe(p, kind) = hook.what else {
+        let Place::Probe(p, kind) = hook.what.place else {
             self.has_answered(run, hook, false);
             return;
         };
@@ -642,7 +642,7 @@ impl World {
     }
 
     pub(super) fn hook_cancelled(&mut self, run: u64, hook: &Hook, kill: bool) -> Checked {
-        let What::Probe(p, kind) = hook.what else {
+        let Place::Probe(p, kind) = hook.what.place else {
             let Some(name) = self.task(hook.what).map(|t| t.name.clone()) else { return Ok(()) };
             if let Some(facts) = self.model.tasks.get_mut(&name) {
                 facts.flight = facts.flight.filter(|r| *r != run);

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use softstop::facts::Place;
 use softstop::lifecycle::action::What;
 use softstop::lifecycle::event::{Exit, SpawnErrorKind};
 use softstop::signal::Signal;
@@ -336,12 +337,12 @@ impl<'a> Simulation<'a> {
 
     fn hook(&mut self, run: u64, what: What) {
         // Now and then the system is short of something, and the answer comes at once.
-        if matches!(what, What::Probe(..)) && run % 23 == 7 {
+        if what.is_probe() && run % 23 == 7 {
             self.after(Duration::ZERO, Due::NotMade(run));
             return;
         }
-        let (ok, takes) = match what {
-            What::Probe(p, _) => self.probe(p.0),
+        let (ok, takes) = match what.place {
+            Place::Probe(p, _) => self.probe(p.0),
             _ => {
                 // Not of thousands of attempts: the events are counted.
                 if run < 200 && self.world.waits(what) {

@@ -182,7 +182,7 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
     p.stragglers = keys.stragglers.open(reader).map_or(p.stragglers, |keys| stragglers::stragglers(reader, &keys));
     let site =
         |place: Place| Site { place, names, owner: Some(index), fallback: format!("{} {}", p.name, place.key()) };
-    let (post_start, pre_stop) = (site(Place::PostStart), site(Place::PreStop));
+    let (post_start, pre_stop) = (site(Place::PostStart(())), site(Place::PreStop(())));
     p.post_start = task::tasks(reader, &keys.post_start, &post_start);
     p.pre_stop = hook(reader, keys).and_then(|keys| task::task(reader, &keys, &pre_stop));
 

@@ -15,7 +15,7 @@ use super::health::ProbeRun;
 use super::stop::Stop;
 use super::task::TaskRun;
 use crate::config::{self, Condition};
-use crate::facts::Hopeless;
+use crate::facts::{Hopeless, Place};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -328,9 +328,10 @@ impl Proc {
             (S::Running(_), Input::Due(Timer::Life)) => self.post_start_due(at, fx),
             (S::Running(_), Input::PostStart) => self.go_on_with_post_start(at, fx),
             (S::Running(_) | S::Stopping(_), Input::Due(Timer::Probes)) => self.probes_due(at, fx),
-            (S::Running(_) | S::Stopping(_), Input::Answered { what: What::Probe(_, kind), run, outcome }) => {
-                self.probe_answered(kind, run, outcome, at, fx)
-            }
+            (
+                S::Running(_) | S::Stopping(_),
+                Input::Answered { what: What { place: Place::Probe(_, kind), .. }, run, outcome },
+            ) => self.probe_answered(kind, run, outcome, at, fx),
             (S::Running(_) | S::Stopping(_), Input::Answered { run, outcome, .. }) => {
                 let answered = self.task().is_some_and(|task| task.on_done(run, outcome, at.now, at.plan));
                 Change { any: answered, ..Change::default() }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{Around, Body, Change, End, PostStart, Proc, Running, State};
 use crate::config::{Backoff, OnExit, OnFailure, Restart};
-use crate::facts::{Fault, Hopeless, Needless};
+use crate::facts::{Fault, Hopeless, Needless, Place};
 use crate::lifecycle::action::{Action, ProbeKind, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError, SpawnErrorKind};
 use crate::lifecycle::health::{ProbeRun, Step};
 use crate::lifecycle::task::{FOREVER, SHORTEST, TaskRun, own_code};
-use crate::report::{Note, Place, Secs};
+use crate::report::{Note, Secs};
 
 impl Proc {
     pub(super) fn start(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
@@ -318,7 +318,7 @@ impl Running {
             None => PostStart::Done,
             Some(task) => {
                 fx.note(Note::TaskBegan { place: Place::PostStart(at.name()), name: task.name.clone() });
-                let what = What::PostStart(at.id, index);
+                let what = What::new(Place::PostStart(at.id), index);
                 PostStart::Doing(index, TaskRun::begin(what, at.now, FOREVER, at.plan, fx))
             }
         };

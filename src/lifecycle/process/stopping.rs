@@ -5,14 +5,14 @@ use std::time::Duration;
 use super::{Around, Body, Change, End, PostStart, Proc, Rest, Running, State, StopStage, Stopping};
 use crate::config::Process;
 use crate::exit;
-use crate::facts::{How, Needless, Reason};
+use crate::facts::{How, Needless, Place, Reason};
 use crate::lifecycle::action::{Action, KillReason, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::Exit;
 use crate::lifecycle::task::TaskRun;
 use crate::plan::budget::{diagnosis_share, process_share};
 use crate::plan::order::{Chain, stated};
-use crate::report::{Note, Place, Secs};
+use crate::report::{Note, Secs};
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -37,7 +37,8 @@ impl Proc {
             Some(_) => {
                 let reason = if to_restart { Reason::Restart } else { fx.reason };
                 let whole = std::mem::replace(&mut fx.reason, reason);
-                let task = TaskRun::begin(What::PreStop(at.id), at.now, at.pre_stop_share(limit), at.plan, fx);
+                let task =
+                    TaskRun::begin(What::new(Place::PreStop(at.id), 0), at.now, at.pre_stop_share(limit), at.plan, fx);
                 fx.reason = whole;
                 StopStage::PreStop(task)
             }

@@ -24,10 +24,10 @@ use super::core::Core;
 use super::event::{Cause, ProcId, RunId};
 use super::process::Change;
 use super::task::TaskRun;
-use crate::facts::Who;
+use crate::facts::{Place, Who};
 use crate::plan::budget::Budget;
 use crate::plan::stragglers::Occasion;
-use crate::report::{StepKind, StepReport};
+use crate::report::StepReport;
 use crate::signal::Signal;
 use crate::time::At;
 use stragglers::Stragglers;
@@ -114,7 +114,7 @@ pub(super) enum Stage {
 /// A walk over `[[drain]]` or `[[post_stop]]`.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Steps {
-    pub kind: StepKind,
+    pub kind: Place,
     pub index: usize,
     /// The tasks of the step under way, side by side; empty between two steps.
     pub tasks: Vec<TaskRun>,
@@ -207,6 +207,6 @@ impl Stop {
 
     /// The account of the drain's steps.
     pub fn drain_steps(&self) -> impl Iterator<Item = &StepReport> {
-        self.account.steps.iter().filter(|step| step.kind == StepKind::Drain)
+        self.account.steps.iter().filter(|step| step.kind == Place::Drain)
     }
 }

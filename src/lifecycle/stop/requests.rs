@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{Account, LAST_CALL, Stage, Steps, Stop};
 use crate::config::platform::Platform;
-use crate::facts::{Effect, Needless};
+use crate::facts::{Effect, Needless, Place};
 use crate::lifecycle::Phase;
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::{Cause, Sender};
 use crate::lifecycle::process::Input;
 use crate::lifecycle::requests::drain_is_waited_for;
 use crate::plan::budget::{Part, share};
-use crate::report::{Note, Place, Secs, StepKind, TaskResult};
+use crate::report::{Note, Secs, TaskResult};
 use crate::signal::Signal;
 
 impl Stop {
@@ -27,7 +27,7 @@ impl Stop {
         let ran = core.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
         let came_up = before.came_up();
         let mut stop = Box::new(Stop {
-            stage: Stage::Draining(Steps::new(StepKind::Drain, t0)),
+            stage: Stage::Draining(Steps::new(Place::Drain, t0)),
             t0,
             deadline: budget.deadline(t0),
             end: budget.end(t0),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Forced, SWEEP, Stage, Steps, Stop};
+use super::{Forced, SWEEP, Stage, Stop};
 use crate::config::{Step, When};
-use crate::facts::{Needless, Who};
+use crate::facts::{Needless, Place, Who};
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::ProcId;
@@ -12,7 +12,7 @@ use crate::lifecycle::process::{Input, State};
 use crate::lifecycle::processes::Fact;
 use crate::plan::budget::{Part, process_share};
 use crate::plan::order::own;
-use crate::report::{Note, Secs, StepKind, TaskResult};
+use crate::report::{Note, Secs, TaskResult};
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -144,7 +144,7 @@ impl Stop {
 
     /// Cut the step under way; the steps that were still to come get no time.
     fn end_steps(&mut self, core: &mut Core) {
-        let (mut kind, mut index) = (StepKind::PostStop, 0);
+        let (mut kind, mut index) = (Place::PostStop, 0);
         if let Stage::Draining(steps) | Stage::PostStop(steps) = &mut self.stage {
             steps.tasks.iter_mut().for_each(|task| task.cut(core.now, &mut core.fx));
             let under_way = !steps.tasks.is_empty();
@@ -154,11 +154,11 @@ impl Stop {
             }
         }
         loop {
-            if index < Steps::of(kind, &core.plan.config).len() {
+            if index < core.plan.steps(kind).len() {
                 self.step_skipped(kind, index, &TaskResult::NoTime, core);
                 index += 1;
-            } else if kind == StepKind::Drain {
-                (kind, index) = (StepKind::PostStop, 0);
+            } else if kind == Place::Drain {
+                (kind, index) = (Place::PostStop, 0);
             } else {
                 return;
             }

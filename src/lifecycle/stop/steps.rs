@@ -3,50 +3,38 @@
 use std::time::Duration;
 
 use super::{Stage, Steps, Stop};
-use crate::config::{Config, OnFailure, Step};
-use crate::facts::Needless;
+use crate::config::{OnFailure, Step};
+use crate::facts::{Needless, Place};
 use crate::lifecycle::action::What;
 use crate::lifecycle::core::Core;
+use crate::lifecycle::event::ProcId;
 use crate::lifecycle::task::TaskRun;
 use crate::plan::budget::{longest, share, task_length};
-use crate::report::{Note, Secs, StepKind, StepReport, TaskResult};
+use crate::report::{Note, Secs, StepReport, TaskResult};
 use crate::time::At;
 
 impl Steps {
-    pub(super) fn new(kind: StepKind, now: At) -> Steps {
+    pub(super) fn new(kind: Place, now: At) -> Steps {
         Steps { kind, index: 0, tasks: Vec::new(), share: Duration::ZERO, began: now }
     }
 
-    pub(super) fn of(kind: StepKind, config: &Config) -> &[Step] {
-        match kind {
-            StepKind::Drain => &config.drain,
-            StepKind::PostStop => &config.post_stop,
-        }
-    }
-
-    pub fn list<'a>(&self, config: &'a Config) -> &'a [Step] {
-        Steps::of(self.kind, config)
-    }
-
-    fn what(&self, task: usize) -> What {
-        match self.kind {
-            StepKind::Drain => What::Drain(self.index, task),
-            StepKind::PostStop => What::PostStop(self.index, task),
-        }
+    fn what(&self, nth: usize) -> What {
+        // No step has a process.
+        What { place: self.kind.map(|()| ProcId(0)), step: self.index, nth }
     }
 }
 
 impl Stop {
     pub(super) fn steps_over(&self, core: &Core) -> bool {
         let (Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else { return true };
-        steps.tasks.is_empty() && steps.index >= steps.list(&core.plan.config).len()
+        steps.tasks.is_empty() && steps.index >= core.plan.steps(steps.kind).len()
     }
 
     /// Begin, end or skip steps; `true` when something changed. `skip` says why a step is not (or no longer) to be done.
     pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<Needless>, core: &mut Core) -> bool {
         let plan = std::rc::Rc::clone(&core.plan);
         let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return false };
-        let Some(step) = steps.list(&plan.config).get(steps.index) else { return false };
+        let Some(step) = plan.steps(steps.kind).get(steps.index) else { return false };
         if steps.tasks.is_empty() {
             return self.begin_step(step, skip(step), core);
         }
@@ -91,9 +79,9 @@ impl Stop {
         true
     }
 
-    pub(super) fn step_skipped(&mut self, kind: StepKind, index: usize, result: &TaskResult, core: &mut Core) {
+    pub(super) fn step_skipped(&mut self, kind: Place, index: usize, result: &TaskResult, core: &mut Core) {
         let plan = std::rc::Rc::clone(&core.plan);
-        for task in Steps::of(kind, &plan.config).get(index).into_iter().flat_map(|s| &s.tasks) {
+        for task in plan.steps(kind).get(index).into_iter().flat_map(|s| &s.tasks) {
             let (name, result) = (task.name.clone(), result.clone());
             core.note(Note::StepSkipped { kind, name: name.clone(), result: result.clone() });
             self.account.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
@@ -105,15 +93,14 @@ impl Stop {
         let (kind, share) = (steps.kind, steps.share);
         let tasks = std::mem::take(&mut steps.tasks);
         steps.index += 1;
-        let total =
-            if kind == StepKind::Drain { &mut self.account.drain_took } else { &mut self.account.post_stop_took };
+        let total = if kind == Place::Drain { &mut self.account.drain_took } else { &mut self.account.post_stop_took };
         *total = Some(total.unwrap_or_default() + core.now.since(steps.began));
         for run in tasks {
             let (Some(task), Some(result)) = (core.plan.task(run.what), run.result().cloned()) else { continue };
             let own = Secs(task_length(task).map_or(share, |t| t.min(share)));
             // Side by side, each has its own end.
             let took = Secs(run.ended.since(run.began));
-            self.drain_ended |= kind == StepKind::Drain && task.on_failure == OnFailure::Stop && !result.ok();
+            self.drain_ended |= kind == Place::Drain && task.on_failure == OnFailure::Stop && !result.ok();
             let name = task.name.clone();
             self.account.steps.push(StepReport { kind, name: name.clone(), share: own, took, result: result.clone() });
             core.fx.note(Note::StepEnded { kind, name, share: own, took, result });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Forced, SLACK, Stage, Steps, Stop};
+use crate::facts::Place;
 use crate::lifecycle::action::{Action, Whom};
 use crate::lifecycle::asking::{Asking, Due};
 use crate::lifecycle::core::Core;
@@ -10,7 +11,7 @@ use crate::lifecycle::event::Event;
 use crate::lifecycle::process::{KILL_WAIT, Proc};
 use crate::lifecycle::processes::Fact;
 use crate::plan::stragglers::{Occasion, Policy};
-use crate::report::{Note, Secs, StepKind};
+use crate::report::{Note, Secs};
 use crate::signal::Signal;
 use crate::time::At;
 
@@ -137,7 +138,7 @@ impl Stop {
         }
         self.account.processes_took = self.account.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
         core.fx.exit_code = Some(self.exit_code(core));
-        self.stage = Stage::PostStop(Steps::new(StepKind::PostStop, core.now));
+        self.stage = Stage::PostStop(Steps::new(Place::PostStop, core.now));
     }
 
     /// What is known of them.

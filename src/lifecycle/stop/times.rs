@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{EXIT, SLACK, Stage, Stop};
+use crate::facts::Place;
 use crate::lifecycle::late::LATE;
 use crate::lifecycle::process::KILL_WAIT;
 use crate::plan::budget::{Budget, Part, share};
-use crate::report::StepKind;
 use crate::time::At;
 
 impl Stop {
@@ -120,8 +120,8 @@ impl Stop {
 impl super::Steps {
     pub(super) fn part(&self) -> Part {
         match self.kind {
-            StepKind::Drain => Part::Drain(self.index),
-            StepKind::PostStop => Part::PostStop(self.index),
+            Place::PostStop => Part::PostStop(self.index),
+            _ => Part::Drain(self.index),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::Machine;
 use super::action::{Action, ProbeKind, What};
 use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
 use crate::config::{Config, Handler, Probe, Process, Rung, Step, StopOn, Task, When};
-use crate::facts::{Reason, Who};
+use crate::facts::{Place, Reason, Who};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -166,7 +166,7 @@ fn a_probe_turns_at_its_threshold_and_not_before() {
     let mut actions = bench.feed(Event::Begin);
     for attempt in 1..=3 {
         let run = actions.iter().find_map(|a| match a {
-            Action::Run { run, what: What::Probe(WEB, ProbeKind::Liveness), .. } => Some(*run),
+            Action::Run { run, what: What { place: Place::Probe(WEB, ProbeKind::Liveness), .. }, .. } => Some(*run),
             _ => None,
         });
         let run = run.unwrap_or(RunId(u64::MAX));

@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 
 use crate::facts::{
     Asker, Awaited, Cause, Condition, Effect, Exit, Failure, Fault, HookCaller, Hopeless, How, Needless, NotPassedOn,
-    Sender, Trouble, Unfinished, Who,
+    Place, Sender, Trouble, Unfinished, Who,
 };
 use crate::order::Order;
-use crate::report::{Place, StepKind, TaskResult};
+use crate::report::{TaskProgress, TaskResult};
 use crate::signal::Signal;
 use crate::time::Human;
 
@@ -229,6 +229,18 @@ impl fmt::Display for Awaited {
     }
 }
 
+/// In JSON: what the tasks of a step wait for, one after the other.
+///
+/// # Errors
+/// The serializer's own.
+pub fn side_by_side<S: Serializer>(tasks: &[TaskProgress], s: S) -> Result<S::Ok, S::Error> {
+    let words = |t: &TaskProgress| match &t.task {
+        Some(task) => format!("{task}: {}", t.awaited),
+        None => t.awaited.to_string(),
+    };
+    s.serialize_str(&tasks.iter().map(words).collect::<Vec<_>>().join("; "))
+}
+
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.awaited.fmt(f)?;
@@ -275,22 +287,20 @@ pub(super) fn suspended_because(signal: Signal) -> &'static str {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Place<String> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Init => f.write_str("init"),
-            Place::PostStart(process) => write!(f, "{process}: post_start"),
-            Place::PreStop(process) => write!(f, "{process}: pre_stop"),
+        if let Some(process) = self.process() {
+            write!(f, "{process}: ")?;
         }
+        self.clone().map(drop).fmt(f)
     }
 }
 
-impl fmt::Display for StepKind {
+/// In the machine's notes of a step, which has no process.
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            StepKind::Drain => "drain",
-            StepKind::PostStop => "post_stop",
-        })
+        f.write_str(self.key())?;
+        if let Place::Probe(..) = self { f.write_str(" probe") } else { Ok(()) }
     }
 }
 

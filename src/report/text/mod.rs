@@ -10,6 +10,7 @@ use super::{MemoryLimit, Note, OwnLimit, SignalMeaning};
 use crate::facts::{KillReason, Who};
 use crate::time::Human;
 
+pub use facts::side_by_side;
 use facts::suspended_because;
 pub use level::Level;
 

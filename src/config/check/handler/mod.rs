@@ -100,9 +100,9 @@ pub fn one_handler<H: Declared>(
         let named: Vec<&str> = present.iter().map(|f| f.name).collect();
         let places = present.iter().map(|f| reader.source.place(&f.key, "")).collect();
         let more = match site.map(|s| s.place) {
-            Some(Place::Init | Place::PostStart) => "; for both, write two tasks",
+            Some(Place::Init | Place::PostStart(())) => "; for both, write two tasks",
             Some(Place::Drain | Place::PostStop) => "; for both, write two steps, or `parallel = [ { ... }, { ... } ]`",
-            Some(Place::PreStop) | None => "",
+            _ => "",
         };
         reader.error_at(
             places,

@@ -79,7 +79,7 @@ fn process_runs(reader: &mut Reader<'_>, field: &Field<'_>, place: Place) -> Opt
             "`signal` in [[post_stop]]: every process has ended",
             "write it as a `[[drain]]` step or the process's `pre_stop`",
         ),
-        Place::PostStart | Place::PreStop | Place::Drain => return Some(()),
+        _ => return Some(()),
     };
     reader.error(&field.key, sentence, help);
     None

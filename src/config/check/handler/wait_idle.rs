@@ -45,8 +45,8 @@ pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>)
     let place = site?.place;
     let instead = match place {
         Place::Init => Some("no process runs yet: to wait for a port, write `tcp_socket`"),
-        Place::PostStart => Some("a process that has just started is to get connections, not to lose them"),
-        Place::PreStop | Place::Drain | Place::PostStop => None,
+        Place::PostStart(()) => Some("a process that has just started is to get connections, not to lose them"),
+        _ => None,
     };
     if let Some(why) = instead {
         let help = "write it as a `[[drain]]` step, or as the process's `pre_stop`";

@@ -68,7 +68,7 @@ fn no_process_here(reader: &mut Reader<'_>, field: &Field<'_>, place: Place) -> 
     let (sentence, help) = match place {
         Place::Init => ("no process runs yet in [[init]]", "write it as a process's `post_start`"),
         Place::PostStop => ("every process has ended in [[post_stop]]", "write it as a `[[drain]]` step"),
-        Place::PostStart | Place::PreStop | Place::Drain => return Some(()),
+        _ => return Some(()),
     };
     reader.error(&field.key, sentence, format!("{help}; for a process that others have started, write `command`"));
     None
