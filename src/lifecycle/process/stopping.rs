@@ -127,7 +127,7 @@ impl Proc {
         fx.push(Action::Diagnose { process: at.id, signal: diagnose.signal, to: at.config().signal_to });
         fx.note(Note::Diagnosing {
             process: at.name(),
-            after: after,
+            after,
             waited: Secs(at.now.since(since)),
             signal: diagnose.signal,
             wait: Secs(wait),
