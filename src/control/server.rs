@@ -237,4 +237,22 @@ mod tests {
             drop(client);
         });
     }
+
+    #[test]
+    fn who_sends_on_behind_an_order_is_read_up_to_the_bound_and_then_given_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (stream, mut client) = std::os::unix::net::UnixStream::pair().unwrap();
+            stream.set_nonblocking(true).unwrap();
+            let stream = UnixStream::from_std(stream).unwrap();
+            let mut trailing = 0;
+            io::Write::write_all(&mut client, &[b'x'; TRAILING]).unwrap();
+            while trailing < TRAILING {
+                let waited = timeout(Duration::from_millis(10), gone(&stream, &mut trailing)).await;
+                assert!(waited.is_err(), "given up after {trailing} bytes");
+            }
+            io::Write::write_all(&mut client, b"x").unwrap();
+            timeout(Duration::from_secs(60), gone(&stream, &mut trailing)).await.unwrap();
+        });
+    }
 }
