@@ -353,3 +353,27 @@ fn nginx_under_load_is_stopped_without_a_failed_request() {
     assert_eq!((&stopped["process"], &stopped["forced"]), (&"nginx".into(), &false.into()), "{text}");
     assert_eq!((&report["exit_code"], &report["within_grace"]), (&0.into(), &true.into()), "{text}");
 }
+
+/// podman mounts the file it is given as /run/podman-init, and that is what softstop is called by.
+#[test]
+fn as_podmans_init_it_says_nothing_and_with_a_setting_it_drains() {
+    if !able() {
+        return;
+    }
+    let (softstop, _) = static_binaries();
+    let path = softstop.to_str().unwrap();
+    let script = "tr '\\0' ' ' </proc/1/cmdline; trap 'echo told; exit 7' TERM; echo; echo up; while :; do sleep 1 & wait $!; done";
+    for (variables, says) in
+        [(&[][..], false), (&["--env", "SOFTSTOP_GRACE=60s", "--env", "SOFTSTOP_DRAIN_SLEEP=100ms"], true)]
+    {
+        let options = [&["--init", "--init-path", path], variables].concat();
+        let container = Container::run(&options, busybox_image(), &["sh", "-c", script]);
+        container.wait_until("it is up", || container.said("up"));
+        let (code, _) = container.stop(60);
+        let logs = container.logs();
+        assert_eq!(code, 7, "{logs}");
+        assert!(logs.contains("/run/podman-init -- sh -c") && logs.contains("told"), "{logs}");
+        assert_eq!(logs.contains("softstop: "), says, "{logs}");
+        assert_eq!(logs.contains("softstop: drain: "), says, "{logs}");
+    }
+}
