@@ -69,7 +69,7 @@ impl Sender {
 
 /// Who gave an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Asker {
+pub enum Client {
     /// Over the control socket, as the kernel says.
     Local {
         uid: u32,
@@ -158,6 +158,6 @@ pub struct KillReason {
     pub waited: Duration,
     /// The budget's end, rather than the ladder's.
     pub out_of_time: bool,
-    /// Only its group's left-overs are concerned; the process itself has ended.
-    pub left_overs: bool,
+    /// Only its group's stragglers are concerned; the process itself has ended.
+    pub stragglers: bool,
 }

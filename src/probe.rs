@@ -99,7 +99,7 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
     match runtime.block_on(async { tokio::time::timeout_at(limit.into(), attempt).await }) {
         Ok(Outcome::Ok) => Ok(()),
         Ok(Outcome::Failed(failure)) => Err(said(failure.to_string())),
-        Ok(Outcome::NotMade { reason }) => Err(said(reason)),
+        Ok(Outcome::Unknown { reason }) => Err(said(reason)),
         Err(_) => Err(said(format!("no answer within {}", Human(timeout)))),
     }
 }

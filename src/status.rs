@@ -62,7 +62,7 @@ named! {
         /// The drain is over, and the stop not requested yet.
         Drained = "drained",
         Processes = "processes",
-        LeftOvers = "left_overs",
+        Stragglers = "stragglers",
         PostStop = "post_stop",
         Kill = "kill",
         Done = "done",
@@ -106,7 +106,7 @@ pub struct Status {
 pub struct Seen {
     #[serde(rename = "orphans_by_command", skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<Leaked>,
-    /// Processes that the kernel has killed in this control group for want of memory; absent where it does not say.
+    /// Processes that the kernel has killed in this control group because memory had run out; absent where it does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_kills: Option<u64>,
     /// Absent where there is no limit.
@@ -171,7 +171,7 @@ pub struct LastExit {
     /// The signal's name; the kubelet leaves it out, we do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
-    /// `Completed`, `Error`, or `OOMKilled` when the kernel killed it for want of memory.
+    /// `Completed`, `Error`, or `OOMKilled` when the kernel killed it because memory had run out.
     pub reason: Why,
 }
 

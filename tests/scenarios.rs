@@ -15,7 +15,7 @@ use softstop::config::check;
 use softstop::facts::{Failure, Place};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, Answer, What, Whom};
-use softstop::lifecycle::event::{AskId, Asker, Event, Exit, Outcome, ProcId, Progress, RunId, SpawnError};
+use softstop::lifecycle::event::{Client, Event, Exit, Outcome, ProcId, Progress, RequestId, RunId, SpawnError};
 use softstop::plan::Plan;
 use softstop::report::{Level, Note};
 use softstop::signal::Signal;
@@ -29,7 +29,7 @@ const LONGEST: At = At::from_millis(24 * 3_600_000);
 enum Due {
     Event(Event),
     Happening(Happening),
-    LeftOversEnd,
+    StragglersEnded,
 }
 
 struct World {
@@ -42,7 +42,7 @@ struct World {
     alive: Vec<bool>,
     /// Something of its group is left.
     group: Vec<bool>,
-    left_overs: bool,
+    stragglers: bool,
     /// The attempt that will answer, by run.
     running: BTreeMap<RunId, String>,
     timeline: String,
@@ -54,7 +54,7 @@ impl World {
         let happenings = std::mem::take(&mut story.happenings);
         let mut world = World {
             machine,
-            left_overs: story.tells_of("left-overs at SIGTERM"),
+            stragglers: story.tells_of("stragglers at SIGTERM"),
             story,
             now: At::ZERO,
             seq: 0,
@@ -93,8 +93,8 @@ impl World {
             match due {
                 Due::Event(event) => self.feed(event),
                 Due::Happening(what) => self.happen(what),
-                Due::LeftOversEnd => {
-                    self.left_overs = false;
+                Due::StragglersEnded => {
+                    self.stragglers = false;
                     self.census(true);
                 }
             }
@@ -102,7 +102,7 @@ impl World {
         // After the end nothing happens any more.
         for event in [Event::Tick, Event::Signalled { signal: Signal::TERM, sender: SENDER, program: None }] {
             assert_eq!(self.machine.step(self.now, event.clone()), [], "{}", self.timeline);
-            assert_eq!(self.machine.tell(self.now, event), [], "{}", self.timeline);
+            assert_eq!(self.machine.record_late(self.now, event), [], "{}", self.timeline);
         }
         assert_eq!(self.machine.next_deadline(), None);
         self.status();
@@ -112,7 +112,7 @@ impl World {
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Signal(signal, sender) => {
-                let asked = self.machine.asks_for_program(signal, sender);
+                let asked = self.machine.requests_program_stop(signal, sender);
                 let program = asked.and_then(|id| self.machine.plan().config.processes[id.0].program());
                 self.feed(Event::Signalled { signal, sender, program });
             }
@@ -123,10 +123,10 @@ impl World {
             Happening::Order(order) => {
                 self.asked += 1;
                 self.say(&format!("    order {}: {order}", self.asked));
-                let ask = AskId(self.asked);
-                self.feed(Event::Ordered { ask, order, by: Asker::Local { uid: 0, pid: 0 } });
+                let ask = RequestId(self.asked);
+                self.feed(Event::Ordered { ask, order, by: Client::Local { uid: 0, pid: 0 } });
             }
-            Happening::AskerGoes(ask) => self.feed(Event::AskerGone { ask: AskId(ask) }),
+            Happening::AskerGoes(ask) => self.feed(Event::ClientGone { ask: RequestId(ask) }),
             Happening::Orphan => self.feed(Event::OrphanReaped),
             Happening::Status => self.status(),
             Happening::Suspended(length) => self.suspended(length),
@@ -143,13 +143,13 @@ impl World {
     fn suspended(&mut self, length: Duration) {
         self.now = self.now + length;
         self.say("    on again");
-        let late = self.machine.tell(self.now, Event::Late { lost: length });
+        let late = self.machine.record_late(self.now, Event::Late { lost: length });
         late.into_iter().for_each(|action| self.perform(action));
         while let Some(entry) = self.due.first_entry().filter(|e| e.key().0 <= self.now) {
             if let Due::Event(event) = entry.remove() {
                 let gone = self.all_of(&event);
                 for event in [event].into_iter().chain(gone) {
-                    self.machine.tell(self.now, event).into_iter().for_each(|action| self.perform(action));
+                    self.machine.record_late(self.now, event).into_iter().for_each(|action| self.perform(action));
                 }
             }
         }
@@ -210,7 +210,7 @@ impl World {
     }
 
     fn census(&mut self, wanted: bool) {
-        let alone = !self.left_overs && !self.alive.iter().chain(&self.group).any(|a| *a);
+        let alone = !self.stragglers && !self.alive.iter().chain(&self.group).any(|a| *a);
         if wanted && !self.machine.finished() {
             let again = self.step(if alone { Event::Alone } else { Event::NotAlone });
             self.census(again);
@@ -263,12 +263,12 @@ impl World {
                 let waited = Human(because.waited);
                 let after = because.after.map_or_else(|| "nothing".to_string(), |s| s.to_string());
                 let late = if because.out_of_time { ", out of time" } else { "" };
-                let what = if because.left_overs { "what is left of " } else { "" };
+                let what = if because.stragglers { "what is left of " } else { "" };
                 let name = self.name(process);
                 self.say(&format!("    SIGKILL to {what}{name}, {waited} after {after}{late}"));
                 self.killed(process);
             }
-            Action::SignalByOrder { ask, process, signal, .. } => {
+            Action::SignalByCommand { ask, process, signal, .. } => {
                 let name = self.name(process);
                 self.say(&format!("    {signal} to {name}"));
                 self.signalled(process, signal);
@@ -294,7 +294,7 @@ impl World {
                     End::Never => return,
                     End::Exit(Exit::Code(0)) => Outcome::Ok,
                     End::Exit(exit) => Outcome::Failed(Failure::Ended { exit, said: String::new() }),
-                    End::NotMade => Outcome::NotMade { reason: "no process to be had".to_string() },
+                    End::Unknown => Outcome::Unknown { reason: "no process to be had".to_string() },
                 };
                 self.soon(after, Due::Event(Event::RunDone { run, outcome }));
             }
@@ -309,16 +309,16 @@ impl World {
             }
             Action::SignalStragglers { signal, whom } => {
                 let all = whom == Whom::Everybody && signal != Signal::KILL;
-                self.say(&format!("    {signal} to {}left-overs", if all { "all " } else { "" }));
+                self.say(&format!("    {signal} to {}stragglers", if all { "all " } else { "" }));
                 // Of whoever has been asked nobody is asked again.
                 if !all {
-                    self.left_overs_signalled(signal);
+                    self.stragglers_signalled(signal);
                 }
             }
             Action::KillEverything => {
                 self.say("    SIGKILL to everything");
                 (0..self.alive.len()).for_each(|i| self.killed(ProcId(i)));
-                self.left_overs_signalled(Signal::KILL);
+                self.stragglers_signalled(Signal::KILL);
             }
             Action::Census => {}
             Action::Answer { ask, answer } => {
@@ -365,11 +365,11 @@ impl World {
         }
     }
 
-    fn left_overs_signalled(&mut self, signal: Signal) {
-        let told = self.story.next(&format!("left-overs at {signal}"));
+    fn stragglers_signalled(&mut self, signal: Signal) {
+        let told = self.story.next(&format!("stragglers at {signal}"));
         let killed = (signal == Signal::KILL).then_some((AT_ONCE, End::Exit(Exit::Code(0))));
         if let Some((after, End::Exit(_))) = told.or(killed) {
-            self.soon(after, Due::LeftOversEnd);
+            self.soon(after, Due::StragglersEnded);
         }
     }
 

@@ -164,7 +164,7 @@ async fn client(kind: Kind, number: usize, target: Target, enough: Arc<AtomicBoo
         if let Err(error) = done {
             tallies.borrow_mut()[kind as usize].failed.push((Instant::now(), error.to_string()));
             connection = None;
-            // Who was turned away does not hammer, or one failure would be counted as many.
+            // Who was rejected does not hammer, or one failure would be counted as many.
             sleep(if kind == Kind::Short { EVERY } else { Duration::from_secs(1) }).await;
         }
     }

@@ -106,7 +106,7 @@ impl World {
             Action::Note(note) => look_at(&note),
             Action::Finish { .. } => self.finished = true,
             Action::Forward { .. }
-            | Action::SignalByOrder { .. }
+            | Action::SignalByCommand { .. }
             | Action::SignalGroup { .. }
             | Action::SignalStragglers { .. }
             | Action::Cancel { .. }

@@ -9,7 +9,7 @@ use softstop::facts::{
 };
 use softstop::lifecycle::action::ProbeKind;
 use softstop::lifecycle::event::Exit;
-use softstop::report::{History, MainExit, Note, Secs, StepReport, TaskResult, Verdict};
+use softstop::report::{History, MainExit, Note, Secs, StepReport, StopResult, TaskResult};
 use softstop::signal::Signal;
 use softstop::text::one_line;
 use softstop::time::At;
@@ -128,21 +128,21 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
                 after: Some(signal(u)?),
                 waited: secs(u)?.0,
                 out_of_time: u.arbitrary()?,
-                left_overs: u.arbitrary()?,
+                stragglers: u.arbitrary()?,
             };
-            Note::Killed { process, because, looked_like: text(u)?, look: None }
+            Note::Killed { process, because, appeared_as: text(u)?, look: None }
         }
         17 => Note::Stopped { process, exit: Some(exit(u)?), took: secs(u)?, forced: u.arbitrary()? },
         18 => Note::LeftBehind { count: u.arbitrary()?, which: vec![process, text(u)?] },
-        19 => Note::OutOfTime { still_running: vec![Who::Named(process), Who::LeftOvers] },
+        19 => Note::OutOfTime { still_running: vec![Who::Named(process), Who::Stragglers] },
         _ => Note::Finished(Box::new(verdict(process, u)?)),
     })
 }
 
-fn verdict(name: String, u: &mut Unstructured<'_>) -> Result<Verdict> {
+fn verdict(name: String, u: &mut Unstructured<'_>) -> Result<StopResult> {
     let main = u.arbitrary::<bool>()?.then(|| exit(u)).transpose()?;
     let step = StepReport { kind: kind(u)?, name: text(u)?, share: secs(u)?, took: secs(u)?, result: result(u)? };
-    Ok(Verdict {
+    Ok(StopResult {
         exit_code: u.arbitrary()?,
         cause: Cause::InitFailed { task: text(u)?, code: 1 },
         grace: secs(u)?,

@@ -16,7 +16,7 @@ use crate::exit;
 
 /// What is said instead of doing anything.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Said {
+pub struct UsageText {
     /// Lines; the last one ends.
     pub text: String,
     /// [`exit::OK`] for help and the version, which go to standard output, else [`exit::USAGE`].
@@ -28,7 +28,7 @@ pub struct Said {
 ///
 /// # Errors
 /// Help and the version where they were asked for, and everything that is no command line of softstop's.
-pub fn read(args: &[OsString]) -> Result<Cli, Said> {
+pub fn read(args: &[OsString]) -> Result<Cli, UsageText> {
     match quick::read(args, &|name| std::env::var_os(name)) {
         Some(wrapper) => Ok(Cli { wrapper, command: None }),
         None => read_by_grammar(args),
@@ -39,7 +39,7 @@ pub fn read(args: &[OsString]) -> Result<Cli, Said> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_by_grammar(args: &[OsString]) -> Result<Cli, Said> {
+pub fn read_by_grammar(args: &[OsString]) -> Result<Cli, UsageText> {
     parse(args, &|| without_empty_variables(grammar())).and_then(|matches| understand(&matches))
 }
 
@@ -47,7 +47,7 @@ pub fn read_by_grammar(args: &[OsString]) -> Result<Cli, Said> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Result<Cli, Said> {
+pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Result<Cli, UsageText> {
     let args = advice::command_first(args).unwrap_or_else(|| args.to_vec());
     let matches = parse(&args, &without_variables)?;
     let command = grammar();
@@ -69,7 +69,7 @@ pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Res
 }
 
 /// `command` makes the grammar; it is made again for what takes a second try.
-fn parse(args: &[OsString], command: &dyn Fn() -> clap::Command) -> Result<ArgMatches, Said> {
+fn parse(args: &[OsString], command: &dyn Fn() -> clap::Command) -> Result<ArgMatches, UsageText> {
     command().try_get_matches_from(args).or_else(|error| match advice::command_first(args) {
         Some(moved) => parse(&moved, command),
         None => Err(said(&error, args)),
@@ -77,7 +77,7 @@ fn parse(args: &[OsString], command: &dyn Fn() -> clap::Command) -> Result<ArgMa
 }
 
 /// What the grammar alone does not say.
-fn understand(matches: &ArgMatches) -> Result<Cli, Said> {
+fn understand(matches: &ArgMatches) -> Result<Cli, UsageText> {
     let mut cli = Cli::of(matches);
     let given = matches.subcommand().map(|(_, given)| given);
     let by_flag = given.is_some_and(|given| {
@@ -167,20 +167,20 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 }
 
 /// A wrong command line, in one line.
-fn usage(why: &str) -> Said {
+fn usage(why: &str) -> UsageText {
     let why = secrets::mask(why);
-    Said { text: format!("error: {why}\n\nFor more information, try 'softstop --help'.\n"), code: exit::USAGE }
+    UsageText { text: format!("error: {why}\n\nFor more information, try 'softstop --help'.\n"), code: exit::USAGE }
 }
 
 /// What was wrong in `args`: clap's own words where they help, with softstop's exit code.
-fn said(error: &clap::Error, args: &[OsString]) -> Said {
+fn said(error: &clap::Error, args: &[OsString]) -> UsageText {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Said { text: error.render().to_string(), code: exit::OK };
+        return UsageText { text: error.render().to_string(), code: exit::OK };
     }
     let typed = args.get(1..).unwrap_or_default();
     // Elsewhere it is the short form of --version; with a program behind it, it is tini's and means something else.
     if typed == ["-v"] {
-        return Said { text: grammar().render_version(), code: exit::OK };
+        return UsageText { text: grammar().render_version(), code: exit::OK };
     }
     let mut text = advice::instead(error, typed).unwrap_or_else(|| error.render().to_string());
     text.truncate(text.trim_end().len());
@@ -188,7 +188,7 @@ fn said(error: &clap::Error, args: &[OsString]) -> Said {
     if let Some(variable) = variable_behind(error, args) {
         text.push_str(&format!("note: the value comes from the variable {variable}\n"));
     }
-    Said { text, code: exit::USAGE }
+    UsageText { text, code: exit::USAGE }
 }
 
 /// The `SOFTSTOP_` variable that a wrong value was taken from; clap names only the flag.
@@ -223,7 +223,7 @@ mod tests {
         ["softstop"].iter().chain(typed).map(OsString::from).collect()
     }
 
-    fn refused(args: &[&[u8]]) -> Said {
+    fn refused(args: &[&[u8]]) -> UsageText {
         let typed = args.iter().map(|a| OsStr::from_bytes(a).to_owned());
         read(&[OsString::from("softstop")].into_iter().chain(typed).collect::<Vec<_>>()).unwrap_err()
     }

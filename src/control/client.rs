@@ -241,7 +241,7 @@ fn ask_over(mut stream: &UnixStream, request: &Request, patience: Duration) -> R
     // Whoever waits for an order does so as long as it takes: softstop's own deadlines end it.
     stream.set_read_timeout((!waits).then_some(patience)).map_err(lost)?;
     stream.set_write_timeout(Some(patience)).map_err(lost)?;
-    // Who is turned away has its answer already, and may not be able to send any more.
+    // Who is rejected has its answer already, and may not be able to send any more.
     let _ = stream.write_all(protocol::line(request).as_bytes());
     let mut lines = BufReader::new(stream);
     loop {

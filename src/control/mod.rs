@@ -6,9 +6,9 @@
 
 pub mod address;
 pub mod client;
+pub mod pending;
 pub mod protocol;
+pub mod rejections;
 pub mod server;
 pub mod socket;
 pub mod table;
-pub mod turned_away;
-pub mod waiting;

@@ -15,10 +15,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
+use super::pending::{Asking, PendingRequests};
 use super::protocol::{self, MAX_REQUEST, Reply, Request};
-use super::turned_away::TurnedAway;
-use super::waiting::{Asking, WaitingRoom};
-use crate::lifecycle::event::Asker;
+use super::rejections::Rejections;
+use crate::lifecycle::event::Client;
 use crate::sys::{ids, procfs};
 
 /// Connections that have not sent their request; one more closes the oldest.
@@ -39,62 +39,67 @@ const TRAILING: usize = 64;
 const BACK_OFF: Duration = Duration::from_millis(250);
 
 /// What the server needs to know.
-pub struct Desk {
+pub struct ControlState {
     /// Besides root.
     owner: u32,
     /// Anybody in the network namespace can connect.
     open_to_all: bool,
     status: Box<dyn Fn() -> String>,
-    waiting: Rc<WaitingRoom>,
-    turned_away: TurnedAway,
+    waiting: Rc<PendingRequests>,
+    rejections: Rejections,
 }
 
-impl Desk {
-    pub fn new(owner: u32, open_to_all: bool, status: Box<dyn Fn() -> String>, waiting: Rc<WaitingRoom>) -> Rc<Desk> {
-        Rc::new(Desk { owner, open_to_all, status, waiting, turned_away: TurnedAway::default() })
+impl ControlState {
+    pub fn new(
+        owner: u32,
+        open_to_all: bool,
+        status: Box<dyn Fn() -> String>,
+        waiting: Rc<PendingRequests>,
+    ) -> Rc<ControlState> {
+        Rc::new(ControlState { owner, open_to_all, status, waiting, rejections: Rejections::default() })
     }
 
     /// Who it is, or why they may not ask.
-    fn admit(&self, stream: &UnixStream) -> Result<Asker, String> {
+    fn admit(&self, stream: &UnixStream) -> Result<Client, String> {
         let peer = stream.peer_cred().map_err(|e| format!("the kernel does not say who you are: {e}"))?;
         let (uid, pid) = (peer.uid(), peer.pid().unwrap_or(0));
         if uid != self.owner && uid != 0 {
             let root = if self.owner == 0 { "" } else { " and root" };
-            return Err(format!("orders are taken from uid {}{root} alone, not from uid {uid}", self.owner));
+            return Err(format!("commands are accepted from uid {}{root} alone, not from uid {uid}", self.owner));
         }
         if !ids::runs_as(pid, uid) {
             return Err(format!(
-                "orders are taken from known users alone: uid {uid} stands for everybody without a mapping in this user namespace"
+                "commands are accepted from known users alone: uid {uid} stands for everybody without a mapping in this user namespace"
             ));
         }
         // Root of another container in the pod, or of a container in the host's network (CVE-2020-15257), is not our root.
         if self.open_to_all && (pid == 0 || procfs::is_in_namespace_below(pid)) {
-            return Err("an abstract address takes orders from its own PID namespace alone".to_string());
+            return Err("an abstract address accepts commands from its own PID namespace alone".to_string());
         }
-        Ok(Asker::Local { uid, pid })
+        Ok(Client::Local { uid, pid })
     }
 
-    fn turn_away(&self, stream: &UnixStream, why: &str) {
+    fn reject(&self, stream: &UnixStream, why: &str) {
         // It fits into an empty socket; if not, they see the connection closed.
         let _ = stream.try_write(Reply::Denied(why.to_string()).line().as_bytes());
-        self.turned_away.tell("control", why);
+        self.rejections.tell("control", why);
     }
 }
 
 /// Serves for ever. Needs a tokio runtime with I/O and time, and a `LocalSet` around it.
-pub async fn serve(listener: UnixListener, desk: Rc<Desk>) {
+pub async fn serve(listener: UnixListener, state: Rc<ControlState>) {
     let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let accepted = listener.accept().await;
-        match accepted.map(|(stream, _)| (desk.admit(&stream), stream)) {
+        match accepted.map(|(stream, _)| (state.admit(&stream), stream)) {
             Ok((Ok(by), stream)) => {
                 oldest_first.retain(|c| !c.is_finished());
                 while oldest_first.len() >= READING {
                     oldest_first.pop_front().inspect(AbortHandle::abort);
                 }
-                oldest_first.push_back(spawn_local(read(stream, by, Rc::clone(&desk))).abort_handle());
+                oldest_first.push_back(spawn_local(read(stream, by, Rc::clone(&state))).abort_handle());
             }
-            Ok((Err(why), stream)) => desk.turn_away(&stream, &why),
+            Ok((Err(why), stream)) => state.reject(&stream, &why),
             // EMFILE and the like: trying again at once would spin, as the listener stays readable.
             Err(error) => {
                 tracing::debug!("control: a client cannot be accepted: {error}");
@@ -108,7 +113,7 @@ pub async fn serve(listener: UnixListener, desk: Rc<Desk>) {
 }
 
 /// From the accept to the request; who then has to wait goes on in a task of its own.
-async fn read(stream: UnixStream, by: Asker, desk: Rc<Desk>) {
+async fn read(stream: UnixStream, by: Client, state: Rc<ControlState>) {
     let line = match timeout(REQUEST, read_line(&stream)).await {
         Ok(Ok(line)) => line,
         Ok(Err(_)) => return,
@@ -121,10 +126,10 @@ async fn read(stream: UnixStream, by: Asker, desk: Rc<Desk>) {
         Err(why) => say(&stream, Reply::Malformed(why)).await,
         Ok(Request::Status) => {
             tracing::debug!("control: status, asked for by {by}");
-            let status = (desk.status)();
+            let status = (state.status)();
             say(&stream, Reply::Status(status)).await;
         }
-        Ok(Request::Order(order)) => match desk.waiting.enter(WAITING) {
+        Ok(Request::Order(order)) => match state.waiting.enter(WAITING) {
             Some(place) => drop(spawn_local(give(stream, place.ask(order, by)))),
             None => {
                 let text = format!("{WAITING} orders wait for their answers already; try again later");

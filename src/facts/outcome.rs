@@ -11,7 +11,7 @@ pub enum Outcome {
     Failed(Failure),
     /// softstop could not even make the attempt (no process, descriptor or memory to be had): that says nothing of who was to be
     /// asked. A probe's is thrown away, as the kubelet does with an error of its own (prober/worker.go); a task's has failed.
-    NotMade {
+    Unknown {
         /// One line.
         reason: String,
     },
@@ -131,7 +131,7 @@ pub enum Trouble {
     },
     /// Its post_start tasks run; what they wait for, where they say so.
     PostStart(Option<Awaited>),
-    LeftOvers,
+    Stragglers,
     /// It has failed; `service`: with probes it is a service, and was to go on.
     Ended {
         exit: Exit,

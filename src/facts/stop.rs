@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Asker, Exit, HookCaller, Sender};
+use super::{Client, Exit, HookCaller, Sender};
 use crate::signal::Signal;
 
 /// Why the stop began. Processes and tasks by name.
@@ -11,9 +11,9 @@ pub enum Cause {
     /// A stop signal.
     Signal { signal: Signal, sender: Sender },
     /// `softstop stop`.
-    StopOrdered { by: Asker },
+    StopRequested { by: Client },
     /// `softstop drain`.
-    DrainOrdered { by: Asker },
+    DrainRequested { by: Client },
     /// `GET /prestop`: a preStop hook of the kind httpGet.
     PreStopCalled { by: HookCaller },
     /// A process whose end ends the container has ended.
@@ -35,12 +35,12 @@ pub enum Cause {
 impl Cause {
     /// Somebody asked for it, as opposed to something having ended or failed by itself.
     pub fn requested(&self) -> bool {
-        matches!(self, Cause::Signal { .. } | Cause::StopOrdered { .. }) || self.drain_only()
+        matches!(self, Cause::Signal { .. } | Cause::StopRequested { .. }) || self.drain_only()
     }
 
     /// Only the drain was asked for so far: the processes are not to be stopped yet.
     pub fn drain_only(&self) -> bool {
-        matches!(self, Cause::DrainOrdered { .. } | Cause::PreStopCalled { .. })
+        matches!(self, Cause::DrainRequested { .. } | Cause::PreStopCalled { .. })
     }
 
     pub fn signal(&self) -> Option<Signal> {
@@ -58,8 +58,8 @@ impl Cause {
     pub fn reason(&self) -> Reason {
         match self {
             Cause::Signal { .. } => Reason::Signal,
-            Cause::StopOrdered { .. } => Reason::StopOrdered,
-            Cause::DrainOrdered { .. } => Reason::DrainOrdered,
+            Cause::StopRequested { .. } => Reason::StopRequested,
+            Cause::DrainRequested { .. } => Reason::DrainRequested,
             Cause::PreStopCalled { .. } => Reason::PreStop,
             Cause::ProcessEnded { .. } => Reason::ProcessEnded,
             Cause::StartFailed { .. } => Reason::StartFailed,
@@ -78,8 +78,8 @@ named! {
         Start = "start",
         Restart = "restart",
         Signal = "signal",
-        StopOrdered = "stop_ordered",
-        DrainOrdered = "drain_ordered",
+        StopRequested = "stop_ordered",
+        DrainRequested = "drain_ordered",
         PreStop = "prestop",
         ProcessEnded = "process_ended",
         StartFailed = "start_failed",
@@ -152,7 +152,7 @@ pub enum Hopeless {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub enum Who {
     Named(String),
-    LeftOvers,
+    Stragglers,
 }
 
 /// How the stop of a process begins.

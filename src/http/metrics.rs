@@ -62,7 +62,7 @@ fn seen(page: &mut Page, seen: &Seen) {
         page.head(
             "softstop_oom_kills_total",
             "counter",
-            "Processes that the kernel killed in this cgroup for want of memory.",
+            "Processes that the kernel killed in this cgroup because memory had run out.",
         );
         page.sample("softstop_oom_kills_total", NO_LABELS, kills);
     }

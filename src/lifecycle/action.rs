@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{AskId, ProcId, RunId, Sender, Told};
+use super::event::{ProcId, RequestId, RunId, Sender, Told};
 use crate::config::{Handler, Probe, SignalTo, Step, Task};
 pub use crate::facts::{KillReason, Place, ProbeKind};
 use crate::plan::Plan;
@@ -25,7 +25,7 @@ pub enum Action {
     /// SIGKILL the process and its group, after a look at what it is doing.
     Kill { process: ProcId, because: KillReason },
     /// Send what the operator ordered; answered by `Event::SignalAnswered`.
-    SignalByOrder { ask: AskId, process: ProcId, signal: Signal, to: SignalTo },
+    SignalByCommand { ask: RequestId, process: ProcId, signal: Signal, to: SignalTo },
     /// Send a signal, and SIGCONT, to what is left of the group of a process that has ended. Whoever has had a stop signal is passed
     /// over, but for SIGKILL.
     SignalGroup { process: ProcId, signal: Signal, whom: Whom },
@@ -41,7 +41,7 @@ pub enum Action {
     /// Once this turn's dead are reaped, say whether any child is left: `Event::Alone` or `Event::NotAlone`.
     Census,
     /// The one answer to an order.
-    Answer { ask: AskId, answer: Answer },
+    Answer { ask: RequestId, answer: Answer },
     /// Record and log this.
     Note(Note),
     /// The end: exit with this code.

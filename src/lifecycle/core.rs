@@ -61,7 +61,7 @@ impl Core {
         let around = Around { id, plan, now, stop: stop.as_deref(), own_stop_signal };
         let change = self.processes.change(id.0, plan, now, &mut self.fx, |p, fx| p.take(input, &around, fx));
         if let Some(stop) = stop {
-            stop.hear(id, &change);
+            stop.on_change(id, &change);
         }
         change
     }

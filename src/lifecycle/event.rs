@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-pub use crate::facts::{Asker, Cause, Exit, HookCaller, Outcome, Progress, Reason, Sender, SpawnError, SpawnErrorKind};
+pub use crate::facts::{
+    Cause, Client, Exit, HookCaller, Outcome, Progress, Reason, Sender, SpawnError, SpawnErrorKind,
+};
 pub use crate::order::Order;
 use crate::programs::Program;
 use crate::report::NotSent;
@@ -24,7 +26,7 @@ pub enum Event {
     Signalled {
         signal: Signal,
         sender: Sender,
-        /// What the main process is, where `Machine::asks_for_program` says that it matters.
+        /// What the main process is, where `Machine::requests_program_stop` says that it matters.
         program: Option<&'static Program>,
     },
     /// The answer to `Action::Spawn`, in the same turn.
@@ -78,9 +80,9 @@ pub enum Event {
         process: ProcId,
         signal: Signal,
     },
-    /// The answer to `Action::SignalByOrder`. `error`: it reached nobody, and why.
+    /// The answer to `Action::SignalByCommand`. `error`: it reached nobody, and why.
     SignalAnswered {
-        ask: AskId,
+        ask: RequestId,
         process: ProcId,
         signal: Signal,
         error: Option<NotSent>,
@@ -93,13 +95,13 @@ pub enum Event {
     },
     /// An order over the control socket, or `GET /prestop`; answered by one `Action::Answer`, now or later.
     Ordered {
-        ask: AskId,
+        ask: RequestId,
         order: Order,
-        by: Asker,
+        by: Client,
     },
     /// Who gave the order no longer waits for its answer.
-    AskerGone {
-        ask: AskId,
+    ClientGone {
+        ask: RequestId,
     },
     /// An adopted process has been reaped.
     OrphanReaped,
@@ -123,7 +125,7 @@ impl Event {
 
 /// One order: unique over softstop's life.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub struct AskId(pub u64);
+pub struct RequestId(pub u64);
 
 /// What a hook or step is told: `SOFTSTOP_REASON`, `SOFTSTOP_REMAINING_MS`, `SOFTSTOP_EXIT_CODE`.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@ use super::event::{Cause, Exit, ProcId};
 use super::process::{End, Proc, State};
 use super::stop::Stop;
 use crate::exit;
-use crate::report::{MainExit, Secs, Verdict};
+use crate::report::{MainExit, Secs, StopResult};
 use crate::signal::Signal;
 
 impl Stop {
@@ -17,8 +17,8 @@ impl Stop {
             }
             Cause::DependencyFailed { .. } => exit::FAILED,
             Cause::Signal { .. }
-            | Cause::StopOrdered { .. }
-            | Cause::DrainOrdered { .. }
+            | Cause::StopRequested { .. }
+            | Cause::DrainRequested { .. }
             | Cause::PreStopCalled { .. }
             | Cause::ProcessEnded { .. }
             | Cause::AllEnded
@@ -64,27 +64,27 @@ impl Stop {
         }
     }
 
-    pub fn verdict(&self, exit_code: u8, core: &Core) -> Verdict {
+    pub fn verdict(&self, exit_code: u8, core: &Core) -> StopResult {
         let main = core.plan.main.and_then(|main| {
             let exit = core.processes[main].last_exit?;
             Some(MainExit { process: core.name(ProcId(main)), exit })
         });
         let took = core.now.since(self.t0);
         let grace = core.plan.budget.grace;
-        Verdict {
+        StopResult {
             exit_code,
             cause: self.cause.clone(),
             grace: Secs(grace),
             took: Secs(took),
             within_grace: took <= grace.max(self.end.since(self.t0)),
             main,
-            steps: self.account.steps.clone(),
+            steps: self.record.steps.clone(),
             forced: self.forced(core),
-            drain_took: self.account.drain_took.map(Secs),
-            processes_took: Secs(self.account.processes_took),
-            post_stop_took: self.account.post_stop_took.map(Secs),
+            drain_took: self.record.drain_took.map(Secs),
+            processes_took: Secs(self.record.processes_took),
+            post_stop_took: self.record.post_stop_took.map(Secs),
             orphans_reaped: core.orphans_reaped,
-            nothing_ran: !self.anything_ran && self.account.steps.is_empty() && !self.cause.requested(),
+            nothing_ran: !self.anything_ran && self.record.steps.is_empty() && !self.cause.requested(),
         }
     }
 }

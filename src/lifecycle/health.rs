@@ -54,7 +54,7 @@ pub(super) enum Step {
     /// The verdict has changed.
     Turned(bool),
     /// It could not be made, and counts for nothing.
-    NotMade(String),
+    Unknown(String),
 }
 
 impl ProbeRun {
@@ -129,7 +129,7 @@ impl ProbeRun {
 
     fn count(&mut self, outcome: &Outcome, now: At, probe: &Probe) -> Step {
         let between = std::mem::take(&mut self.between);
-        self.not_made &= matches!(outcome, Outcome::NotMade { .. });
+        self.not_made &= matches!(outcome, Outcome::Unknown { .. });
         match outcome {
             Outcome::Ok => self.succeeded(between, now, probe),
             Outcome::Failed(failure) => {
@@ -137,10 +137,10 @@ impl ProbeRun {
                 self.failed(between, now, probe)
             }
             // Once in a row: the next is due soon, and may well be short of the same.
-            Outcome::NotMade { reason } if !std::mem::replace(&mut self.not_made, true) => {
-                Step::NotMade(reason.clone())
+            Outcome::Unknown { reason } if !std::mem::replace(&mut self.not_made, true) => {
+                Step::Unknown(reason.clone())
             }
-            Outcome::NotMade { .. } => Step::Nothing,
+            Outcome::Unknown { .. } => Step::Nothing,
         }
     }
 

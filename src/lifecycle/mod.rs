@@ -121,7 +121,7 @@ impl Machine {
     /// An event that came before something that is due by now: it is taken note of, and nothing is due yet. So whoever ended in time
     /// is not taken for late because it is seen late. [`Machine::step`] with `Event::Tick` must follow at once.
     #[must_use]
-    pub fn tell(&mut self, at: At, event: Event) -> Vec<Action> {
+    pub fn record_late(&mut self, at: At, event: Event) -> Vec<Action> {
         if !self.finished() {
             self.happens(at, event);
         }
@@ -190,7 +190,7 @@ impl Machine {
             Event::OrphanReaped => self.core.orphans_reaped = self.core.orphans_reaped.saturating_add(1),
             Event::SignalAnswered { ask, process, signal, error } => self.signal_answered(ask, process, signal, error),
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
-            Event::AskerGone { ask } => self.on_asker_gone(ask),
+            Event::ClientGone { ask } => self.on_client_gone(ask),
             Event::Alone | Event::NotAlone | Event::Unsignalled { .. } | Event::Crowd { .. } => {
                 if let Phase::Stopping(stop) = &mut self.phase {
                     stop.on_stragglers(&event, &mut self.core);

@@ -24,7 +24,7 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    pub fn hear(&mut self, progress: Progress) {
+    pub fn on_progress(&mut self, progress: Progress) {
         self.known = Some(progress);
     }
 
@@ -93,7 +93,7 @@ impl Machine {
             if task.in_flight() != Some(run) {
                 return None;
             }
-            task.telling.hear(progress);
+            task.telling.on_progress(progress);
             // The run's answer may come in the same turn.
             if last { task.progress(now, &plan) } else { None }
         });
@@ -116,7 +116,7 @@ mod tests {
         let mut telling = Telling::default();
         assert_eq!(telling.due(at(500)), None);
         let hear = |telling: &mut Telling, n: u32| {
-            telling.hear(Progress { detail: Some("a, b".into()), ..Progress::new(format!("{n} connections")) });
+            telling.on_progress(Progress { detail: Some("a, b".into()), ..Progress::new(format!("{n} connections")) });
         };
         hear(&mut telling, 12);
         assert_eq!(telling.due(at(500)), Some(at(500)));
@@ -125,7 +125,7 @@ mod tests {
         hear(&mut telling, 11);
         hear(&mut telling, 12);
         assert_eq!(telling.due(at(500)), None, "it is as it was said");
-        telling.hear(Progress { last: true, ..Progress::new("14 open, 0 active") });
+        telling.on_progress(Progress { last: true, ..Progress::new("14 open, 0 active") });
         assert_eq!(telling.due(at(500)), Some(at(500)), "there is no later");
         hear(&mut telling, 7);
         assert_eq!(telling.due(at(500)), Some(at(1600)));

@@ -1,6 +1,6 @@
 //! What can be ordered while softstop runs: stop, drain (also as `GET /prestop`), restart, start, signal, ready, unready. Pure.
 //!
-//! Each order gets one answer: at once, or when what it set in motion is over. How many may wait is `control::waiting`'s to
+//! Each order gets one answer: at once, or when what it set in motion is over. How many may wait is `control::pending`'s to
 //! bound.
 
 use std::time::Duration;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use super::Machine;
 use super::action::{Action, Answer};
 use super::core::Core;
-use super::event::{AskId, Asker, Cause, Order, ProcId};
+use super::event::{Cause, Client, Order, ProcId, RequestId};
 use super::process::{End, Input, State};
 use super::stop::Stop;
 use crate::nearest::nearest;
-use crate::report::{Done, NotSent, Note, Refusal, Verdict};
+use crate::report::{Done, NotSent, Note, Refusal, StopResult};
 use crate::signal::Signal;
 
 /// An order that waits for its answer.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Pending {
-    ask: AskId,
+    ask: RequestId,
     until: Until,
 }
 
@@ -32,34 +32,34 @@ enum Until {
 }
 
 /// `Ok(None)`: the answer comes later. `Err`: why it is not done.
-type Heard = Result<Option<Done>, Refusal>;
+type Handled = Result<Option<Done>, Refusal>;
 
 impl Machine {
-    pub(super) fn on_ordered(&mut self, ask: AskId, order: &Order, by: Asker) {
+    pub(super) fn on_ordered(&mut self, ask: RequestId, order: &Order, by: Client) {
         let before = self.core.fx.out.len();
-        let heard = match order {
-            Order::Drain { wait } => self.order_drain(ask, *wait, by),
-            Order::Stop { wait } => self.order_stop(ask, *wait, by),
-            Order::Ready => self.order_ready(),
-            Order::Unready => self.order_unready(),
-            Order::Restart { process } => self.order_start(ask, process, true),
-            Order::Start { process } => self.order_start(ask, process, false),
-            Order::Signal { process, signal } => self.order_signal(ask, process, *signal),
+        let handled = match order {
+            Order::Drain { wait } => self.command_drain(ask, *wait, by),
+            Order::Stop { wait } => self.command_stop(ask, *wait, by),
+            Order::Ready => self.command_ready(),
+            Order::Unready => self.command_unready(),
+            Order::Restart { process } => self.command_start(ask, process, true),
+            Order::Start { process } => self.command_start(ask, process, false),
+            Order::Signal { process, signal } => self.command_signal(ask, process, *signal),
         };
         // Of a stop the line that says why it began says this, too.
-        if !matches!(order, Order::Drain { .. } | Order::Stop { .. }) || heard.is_err() {
-            let refused = heard.as_ref().err().cloned();
+        if !matches!(order, Order::Drain { .. } | Order::Stop { .. }) || handled.is_err() {
+            let refused = handled.as_ref().err().cloned();
             let note = Note::Ordered { order: order.clone(), by, refused };
             self.core.fx.out.insert(before, Action::Note(note));
         }
-        match heard {
+        match handled {
             Ok(None) => {}
             Ok(Some(done)) => self.core.fx.push(Action::Answer { ask, answer: Answer::Done(done) }),
             Err(why) => self.core.fx.push(Action::Answer { ask, answer: Answer::Refused(why) }),
         }
     }
 
-    pub(super) fn on_asker_gone(&mut self, ask: AskId) {
+    pub(super) fn on_client_gone(&mut self, ask: RequestId) {
         self.core.asks.retain(|p| p.ask != ask);
     }
 
@@ -84,23 +84,23 @@ impl Machine {
         }
     }
 
-    fn wait(&mut self, ask: AskId, until: Until) -> Heard {
+    fn wait(&mut self, ask: RequestId, until: Until) -> Handled {
         self.core.asks.push(Pending { ask, until });
         Ok(None)
     }
 
     // === drain and stop ===
 
-    fn order_drain(&mut self, ask: AskId, wait: bool, by: Asker) -> Heard {
+    fn command_drain(&mut self, ask: RequestId, wait: bool, by: Client) -> Handled {
         self.request_stop(match by {
-            Asker::Local { .. } => Cause::DrainOrdered { by },
-            Asker::PreStop(by) => Cause::PreStopCalled { by },
+            Client::Local { .. } => Cause::DrainRequested { by },
+            Client::PreStop(by) => Cause::PreStopCalled { by },
         });
         if wait { self.wait(ask, Until::Drained) } else { Ok(Some(Done::Draining { left: self.left() })) }
     }
 
-    fn order_stop(&mut self, ask: AskId, wait: bool, by: Asker) -> Heard {
-        self.request_stop(Cause::StopOrdered { by });
+    fn command_stop(&mut self, ask: RequestId, wait: bool, by: Client) -> Handled {
+        self.request_stop(Cause::StopRequested { by });
         if wait { self.wait(ask, Until::Ended) } else { Ok(Some(Done::Stopping { left: self.left() })) }
     }
 
@@ -111,12 +111,12 @@ impl Machine {
 
     // === readiness ===
 
-    fn order_unready(&mut self) -> Heard {
+    fn command_unready(&mut self) -> Handled {
         let already = std::mem::replace(&mut self.core.unready, true);
         Ok(Some(Done::Unready { already }))
     }
 
-    fn order_ready(&mut self) -> Heard {
+    fn command_ready(&mut self) -> Handled {
         if let Some(stop) = self.phase.stop() {
             return Err(Refusal::StaysUnready(stop.cause.clone()));
         }
@@ -136,17 +136,17 @@ impl Machine {
         })
     }
 
-    fn order_signal(&mut self, ask: AskId, name: &str, signal: Signal) -> Heard {
+    fn command_signal(&mut self, ask: RequestId, name: &str, signal: Signal) -> Handled {
         let process = self.find(name)?;
         if !self.core.processes[process.0].alive() {
             return Err(Refusal::NotRunning { process: name.to_string() });
         }
         let to = self.core.plan.config.processes[process.0].signal_to;
-        self.core.fx.push(Action::SignalByOrder { ask, process, signal, to });
+        self.core.fx.push(Action::SignalByCommand { ask, process, signal, to });
         self.wait(ask, Until::Sent(process))
     }
 
-    pub(super) fn signal_answered(&mut self, ask: AskId, id: ProcId, signal: Signal, error: Option<NotSent>) {
+    pub(super) fn signal_answered(&mut self, ask: RequestId, id: ProcId, signal: Signal, error: Option<NotSent>) {
         let waits = self.core.asks.iter().any(|p| p.ask == ask);
         self.core.asks.retain(|p| p.ask != ask);
         let process = self.core.name(id);
@@ -159,7 +159,7 @@ impl Machine {
         }
     }
 
-    fn order_start(&mut self, ask: AskId, name: &str, restart: bool) -> Heard {
+    fn command_start(&mut self, ask: RequestId, name: &str, restart: bool) -> Handled {
         let id = self.find(name)?;
         if let Some(stop) = self.phase.stop() {
             return Err(Refusal::NothingStarts(stop.cause.clone()));
@@ -203,12 +203,12 @@ impl Stop {
         match (self.hurried, missed.is_empty()) {
             (_, false) => Answer::Refused(Refusal::NotAllDrained(missed)),
             (true, true) => Answer::Refused(Refusal::DrainEnded),
-            (false, true) => Answer::Done(Done::Drained(self.account.drain_took)),
+            (false, true) => Answer::Done(Done::Drained(self.record.drain_took)),
         }
     }
 
     /// The last chance: whoever waits still is told how it ended.
-    pub fn answer_the_rest(&self, verdict: &Verdict, core: &mut Core) {
+    pub fn answer_the_rest(&self, verdict: &StopResult, core: &mut Core) {
         for Pending { ask, until } in std::mem::take(&mut core.asks) {
             let answer = match until {
                 Until::Drained => self.drained(),
@@ -221,6 +221,6 @@ impl Stop {
 }
 
 /// Somebody waits for the end of the drain.
-pub(super) fn drain_is_waited_for(asks: &[Pending]) -> bool {
+pub(super) fn drain_is_awaited(asks: &[Pending]) -> bool {
     asks.iter().any(|p| p.until == Until::Drained)
 }

@@ -15,7 +15,7 @@ use crate::signal::Signal;
 
 /// What a signal means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
+enum Decision {
     Stop,
     PassOn,
     /// Nobody means anything by it.
@@ -24,7 +24,7 @@ enum Verdict {
 
 impl Machine {
     /// The process whose program decides what the signal means: `Event::Signalled` is to say which it is. `None`: no matter.
-    pub fn asks_for_program(&self, signal: Signal, sender: Sender) -> Option<ProcId> {
+    pub fn requests_program_stop(&self, signal: Signal, sender: Sender) -> Option<ProcId> {
         if self.core.plan.config.stop_on != StopOn::Customary {
             return None;
         }
@@ -41,32 +41,32 @@ impl Machine {
         asked.then_some(ProcId(main))
     }
 
-    /// `program`: the main process's, where [`Machine::asks_for_program`] says that it matters and it is a known one.
+    /// `program`: the main process's, where [`Machine::requests_program_stop`] says that it matters and it is a known one.
     pub(super) fn on_signal(&mut self, signal: Signal, sender: Sender, program: Option<&'static Program>) {
         // About softstop, not about what it runs: passed on it would end a program that has done nothing.
         if sender == Sender::Kernel {
             return self.on_own_limit(signal);
         }
-        let (verdict, meaning) = match self.rewritten(signal) {
-            Some(None) => (Verdict::Drop, None),
+        let (decision, meaning) = match self.rewritten(signal) {
+            Some(None) => (Decision::Drop, None),
             _ => self.taken_for(signal, sender, program),
         };
         // Each is said once: whoever asks for a dump every minute knows it by then, and a second stop request changes nothing.
-        let again = verdict == Verdict::Stop && self.stopping();
+        let again = decision == Decision::Stop && self.stopping();
         if let Some(meaning) = meaning.filter(|meaning| !again && !self.core.explained.contains(meaning)) {
             self.core.explained.push(meaning);
             self.core.note(Note::SignalMeans { signal, from: sender, meaning });
         }
-        match verdict {
-            Verdict::Stop => {
+        match decision {
+            Decision::Stop => {
                 // Whoever asks again changes nothing of what the processes are sent.
                 if self.phase.stop().is_none_or(|stop| stop.hold) {
                     self.core.own_stop_signal = program.filter(|p| p.stop == signal).map(|_| signal);
                 }
                 self.request_stop(Cause::Signal { signal, sender });
             }
-            Verdict::PassOn => self.pass_on(signal, sender),
-            Verdict::Drop => {}
+            Decision::PassOn => self.pass_on(signal, sender),
+            Decision::Drop => {}
         }
     }
 
@@ -89,24 +89,24 @@ impl Machine {
         signal: Signal,
         sender: Sender,
         program: Option<&'static Program>,
-    ) -> (Verdict, Option<SignalMeaning>) {
+    ) -> (Decision, Option<SignalMeaning>) {
         // Whoever closes the terminal ends what runs in it. A program in the foreground is told so by the kernel itself.
         if signal == Signal::HUP && sender == Sender::Terminal && !self.core.plan.config.is_wrapper() {
-            return (Verdict::Stop, None);
+            return (Decision::Stop, None);
         }
         if let StopOn::Only(list) = &self.core.plan.config.stop_on
             && list.contains(&signal)
         {
-            return (Verdict::Stop, None);
+            return (Decision::Stop, None);
         }
         // CHLD is the reaper's; nobody sends URG to be understood, and Go's runtime sends it all the time.
         if signal == Signal::CHLD || signal == Signal::URG {
-            return (Verdict::Drop, None);
+            return (Decision::Drop, None);
         }
         if self.core.plan.config.stop_on == StopOn::Customary {
             customary(signal, sender, program)
         } else {
-            (Verdict::PassOn, None)
+            (Decision::PassOn, None)
         }
     }
 
@@ -134,21 +134,23 @@ impl Machine {
 }
 
 /// Where the user has said nothing.
-fn customary(signal: Signal, sender: Sender, program: Option<&'static Program>) -> (Verdict, Option<SignalMeaning>) {
+fn customary(signal: Signal, sender: Sender, program: Option<&'static Program>) -> (Decision, Option<SignalMeaning>) {
     let outside = sender.is_from_outside();
     let own = program.is_some_and(|p| p.stop == signal);
     match signal {
-        Signal::TERM | Signal::INT => (Verdict::Stop, None),
+        Signal::TERM | Signal::INT => (Decision::Stop, None),
         _ if outside && StopOn::Customary.asks_from_outside(signal, program) => {
             let own = program.filter(|_| own).map(|p| SignalMeaning::OwnStopSignal { program: p.name() });
-            (Verdict::Stop, own.or(Some(SignalMeaning::FromOutside)))
+            (Decision::Stop, own.or(Some(SignalMeaning::FromOutside)))
         }
-        Signal::QUIT if outside => (Verdict::PassOn, program.map(|p| SignalMeaning::AsksForDump { program: p.name() })),
-        Signal::QUIT if matches!(sender, Sender::Process(_)) => (Verdict::PassOn, Some(SignalMeaning::FromInside)),
+        Signal::QUIT if outside => {
+            (Decision::PassOn, program.map(|p| SignalMeaning::AsksForDump { program: p.name() }))
+        }
+        Signal::QUIT if matches!(sender, Sender::Process(_)) => (Decision::PassOn, Some(SignalMeaning::FromInside)),
         // Ctrl-\ in a terminal ends things, and so does what cannot be told.
-        Signal::QUIT => (Verdict::Stop, None),
+        Signal::QUIT => (Decision::Stop, None),
         // apache2 stops when its terminal's window changes: nobody meant that.
-        Signal::WINCH if own && sender == Sender::Terminal => (Verdict::Drop, None),
-        _ => (Verdict::PassOn, None),
+        Signal::WINCH if own && sender == Sender::Terminal => (Decision::Drop, None),
+        _ => (Decision::PassOn, None),
     }
 }

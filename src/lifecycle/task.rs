@@ -90,7 +90,7 @@ impl TaskRun {
             }
             Some(Handler::WaitProcess { process, until }) => {
                 let name = plan.name(*process).to_string();
-                self.telling.hear(Progress::of(match until {
+                self.telling.on_progress(Progress::of(match until {
                     Until::Ended => Awaited::End { process: name },
                     Until::Ready => Awaited::Readiness { process: name },
                 }));
@@ -144,7 +144,7 @@ impl TaskRun {
                 return true;
             }
             Outcome::Failed(failure) => failure.clone(),
-            Outcome::NotMade { reason } => Failure::Said(reason.clone()),
+            Outcome::Unknown { reason } => Failure::Said(reason.clone()),
         };
         let retries = plan.task(self.what).map_or(Retries::Count(0), |t| t.retries);
         let again = match retries {
@@ -153,7 +153,7 @@ impl TaskRun {
         };
         if plan.handler(self.what).is_some_and(Handler::waits) {
             // It is made again until its time is up, and somebody may want to know why.
-            self.telling.hear(Progress::of(Awaited::Success(failure.clone())));
+            self.telling.on_progress(Progress::of(Awaited::Success(failure.clone())));
         }
         self.last = Some(failure.clone());
         self.state = if again {

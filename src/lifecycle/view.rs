@@ -127,7 +127,7 @@ impl Machine {
             State::Running(_) if p.suspended.is_some() => (Running, Some(Why::Stopped), suspended()),
             State::Running(r) => (Running, None, not_ready_because(p, r.started, &r.post_start)),
             State::Stopping(_) => (Running, Some(Why::Stopping), suspended()),
-            State::Cleaning(_) => (Running, Some(Why::Stopping), Some(Trouble::LeftOvers)),
+            State::GroupTermination(_) => (Running, Some(Why::Stopping), Some(Trouble::Stragglers)),
             State::Ended(End::Exited(exit)) if p.fell_silent => {
                 (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: true }))
             }
@@ -205,7 +205,7 @@ impl stop::Stage {
             }
             stop::Stage::Drained { until } => (Stage::Drained, String::new(), Some(*until)),
             stop::Stage::Processes { until } => (Stage::Processes, String::new(), Some(*until)),
-            stop::Stage::Stragglers(s) => (Stage::LeftOvers, String::new(), Some(s.ends())),
+            stop::Stage::Stragglers(s) => (Stage::Stragglers, String::new(), Some(s.ends())),
             stop::Stage::Killing { until, .. } => (Stage::Kill, String::new(), Some(*until)),
             stop::Stage::Over => (Stage::Done, String::new(), None),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{TaskResult, Verdict};
+use super::{StopResult, TaskResult};
 use crate::facts::{Cause, Trouble};
 use crate::signal::Signal;
 
@@ -26,7 +26,7 @@ pub enum Done {
     /// `None`: there was nothing to drain.
     Drained(Option<Duration>),
     /// All of it: the stop that was waited for.
-    Stopped(Box<Verdict>),
+    Stopped(Box<StopResult>),
     Unready {
         already: bool,
     },

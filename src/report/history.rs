@@ -47,7 +47,7 @@ impl History {
                 | Note::StopAgain { .. }
                 | Note::Suspended { .. }
                 | Note::ProbeFailed { .. }
-                | Note::ProbeNotMade { .. }
+                | Note::ProbeUnknown { .. }
                 | Note::Ordered { .. }
         );
         let room = if chatter { KEPT_OF_STOP / 4 } else { KEPT_OF_STOP };
@@ -74,7 +74,7 @@ impl History {
         self.before.iter().chain(&self.stop)
     }
 
-    pub fn verdict(&self) -> Option<&Verdict> {
+    pub fn verdict(&self) -> Option<&StopResult> {
         self.stop.iter().chain(&self.before).find_map(|r| match &r.note {
             Note::Finished(v) => Some(&**v),
             _ => None,
@@ -135,7 +135,7 @@ pub(super) fn cut(mut text: String, most: usize) -> String {
 struct Report<'a> {
     version: &'static str,
     #[serde(flatten)]
-    verdict: Option<&'a Verdict>,
+    verdict: Option<&'a StopResult>,
     #[serde(rename = "orphans_by_command", skip_serializing_if = "<[Leaked]>::is_empty")]
     orphans: &'a [Leaked],
     timeline: Vec<&'a Record>,
@@ -150,7 +150,7 @@ fn is_zero(n: &u64) -> bool {
 
 /// The end in numbers: the summary line, the head of the report.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Verdict {
+pub struct StopResult {
     pub exit_code: u8,
     /// Why it stopped.
     pub cause: Cause,
@@ -198,14 +198,14 @@ pub struct StepReport {
     pub result: TaskResult,
 }
 
-impl Verdict {
+impl StopResult {
     /// Worth a warning: somebody was killed, a step failed, or it took too long.
     pub fn failed(&self) -> bool {
         !self.forced.is_empty() || !self.within_grace || self.steps.iter().any(|s| s.result.missed())
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for StopResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped in {} of {} ({})", Human(self.took.0), Human(self.grace.0), self.cause)?;
         let mut parts = Vec::new();

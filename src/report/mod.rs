@@ -5,7 +5,7 @@
 
 mod answer;
 mod history;
-mod look;
+mod inspection;
 mod orphans;
 mod refusal;
 mod text;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{
-    Asker, Awaited, Cause, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Place,
+    Awaited, Cause, Client, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Place,
     ProbeKind, Sender, Unfinished, Who,
 };
 use crate::order::Order;
@@ -23,12 +23,12 @@ use crate::signal::Signal;
 use crate::time::seconds;
 
 pub use answer::{Answer, Done, NotSent, Refusal};
-pub use look::{Connection, Count, Look, ThreadLook, and_more};
+pub use inspection::{Connection, Count, InspectedThread, Inspection, and_more};
 pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use refusal::refusal;
 
-pub use history::{History, MainExit, Record, StepReport, Verdict};
+pub use history::{History, MainExit, Record, StepReport, StopResult};
 pub use text::{Level, side_by_side};
 
 /// Something that happened and that a user may want to know.
@@ -89,7 +89,7 @@ pub enum Note {
         reason: Failure,
     },
     /// softstop could not even try: the attempt counts for nothing.
-    ProbeNotMade {
+    ProbeUnknown {
         process: String,
         probe: ProbeKind,
         reason: String,
@@ -184,7 +184,7 @@ pub enum Note {
     /// Somebody gave an order over the control socket.
     Ordered {
         order: Order,
-        by: Asker,
+        by: Client,
         /// Why it was not followed.
         #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<Refusal>,
@@ -254,12 +254,12 @@ pub enum Note {
         process: String,
         #[serde(flatten)]
         because: KillReason,
-        looked_like: String,
+        appeared_as: String,
         /// All that was seen, where there was time for a closer look.
         #[serde(skip_serializing_if = "Option::is_none")]
-        look: Option<Box<Look>>,
+        look: Option<Box<Inspection>>,
     },
-    /// The kernel killed it for want of memory. `kills`: how many it has killed in this control group in all.
+    /// The kernel killed it because memory had run out. `kills`: how many it has killed in this control group in all.
     OomKilled {
         process: String,
         pid: i32,
@@ -314,7 +314,7 @@ pub enum Note {
         took: Secs,
     },
     /// softstop itself did not get to run during the stop.
-    HeldUp {
+    Starved {
         #[serde(rename = "lost_seconds")]
         lost: Secs,
     },
@@ -333,7 +333,7 @@ pub enum Note {
         lines: u64,
         why: String,
     },
-    Finished(Box<Verdict>),
+    Finished(Box<StopResult>),
 }
 
 /// A duration, in JSON as seconds with millisecond precision.

@@ -51,7 +51,7 @@ const INSTEAD: [(&str, &str); 14] = [
 
 impl Shell {
     /// A process has ended with 0, unasked; it is a zombie still, and what it left behind is softstop's by now.
-    pub(super) fn look_for_its_daemon(&mut self, id: ProcId, pid: i32) {
+    pub(super) fn find_its_daemon(&mut self, id: ProcId, pid: i32) {
         let ran = self.machine.borrow().ran(id, self.clock.now());
         if !is_soon(ran) {
             return;
@@ -69,7 +69,7 @@ impl Shell {
         if let Some(daemon) = others.filter_map(procfs::stat).find(|stat| is_its_daemon(&comm, stat)) {
             let process = self.plan.name(id.0).to_owned();
             let instead = instead(&comm);
-            self.account.note(Note::InBackground { process, command: comm, pid: daemon.pid, instead });
+            self.reporter.note(Note::InBackground { process, command: comm, pid: daemon.pid, instead });
         }
     }
 }

@@ -10,21 +10,21 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Clock;
+use super::monitor::{Audience, Monitor};
 use super::shell::Shell;
-use super::sight::{Audience, Sight};
-use crate::control::server::{self, Desk};
+use crate::control::pending::{Message, PendingRequests, ReplyTo};
+use crate::control::server::{self, ControlState};
 use crate::control::socket;
-use crate::control::waiting::{Message, ReplyTo, WaitingRoom};
 use crate::lifecycle::Machine;
 use crate::lifecycle::action::Answer;
-use crate::lifecycle::event::{AskId, Event};
+use crate::lifecycle::event::{Event, RequestId};
 use crate::report::{Level, Note};
 
 /// Where orders come from, and who waits for an answer.
 pub(super) struct Orders {
     messages: mpsc::UnboundedReceiver<Message>,
-    room: Rc<WaitingRoom>,
-    asking: BTreeMap<AskId, ReplyTo>,
+    room: Rc<PendingRequests>,
+    asking: BTreeMap<RequestId, ReplyTo>,
     /// What removes the control socket's file.
     remove: Option<Box<dyn FnOnce()>>,
 }
@@ -33,32 +33,32 @@ impl Orders {
     /// With nowhere to give one yet but [`Orders::room`].
     pub(super) fn new() -> Orders {
         let (sender, messages) = mpsc::unbounded_channel();
-        Orders { messages, room: WaitingRoom::new(sender), asking: BTreeMap::new(), remove: None }
+        Orders { messages, room: PendingRequests::new(sender), asking: BTreeMap::new(), remove: None }
     }
 
     /// Where who orders something waits.
-    pub(super) fn room(&self) -> &Rc<WaitingRoom> {
+    pub(super) fn room(&self) -> &Rc<PendingRequests> {
         &self.room
     }
 
     /// Begins to listen at the control socket. It is a convenience: what stands in its way is said once and nothing more.
-    pub(super) fn listen(&mut self, machine: &Rc<RefCell<Machine>>, sight: &Rc<RefCell<Sight>>, clock: Clock) {
+    pub(super) fn listen(&mut self, machine: &Rc<RefCell<Machine>>, monitor: &Rc<RefCell<Monitor>>, clock: Clock) {
         let control = machine.borrow().plan().config.control.clone();
         let open = socket::listen(&control).and_then(|listening| {
             let Some(listening) = listening else { return Ok(None) };
             let remove: Box<dyn FnOnce()> = Box::new(listening.removal());
             let open_to_all = listening.open_to_all;
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
-            let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
+            let (machine, monitor) = (Rc::clone(machine), Rc::clone(monitor));
             let status = move || {
                 let machine = machine.borrow();
                 let mut status = machine.status(clock.now());
                 let source = machine.plan().config.source.as_ref();
                 status.config = source.map(|file| file.display().to_string());
-                sight.borrow().show(&mut status, Audience::Owner);
+                monitor.borrow().show(&mut status, Audience::Owner);
                 serde_json::to_string(&status).unwrap_or_default()
             };
-            let desk = Desk::new(geteuid().as_raw(), open_to_all, Box::new(status), Rc::clone(&self.room));
+            let desk = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), Rc::clone(&self.room));
             tokio::task::spawn_local(server::serve(listener, desk));
             Ok(Some(remove))
         });
@@ -98,19 +98,19 @@ impl Shell {
             }
             Message::Gone { ask } => {
                 self.orders.asking.remove(&ask);
-                self.push(Event::AskerGone { ask });
+                self.push(Event::ClientGone { ask });
             }
         }
     }
 
-    pub(super) fn answer(&mut self, ask: AskId, answer: Answer) {
+    pub(super) fn answer(&mut self, ask: RequestId, answer: Answer) {
         if let Some(reply) = self.orders.asking.remove(&ask) {
             reply.answer(answer);
         }
     }
 
     /// Who waits sees what goes on.
-    pub(super) fn tell_askers(&self, note: &Note) {
+    pub(super) fn tell_clients(&self, note: &Note) {
         // Its own order is no news to anybody.
         let news = note.level() <= Level::Info && !matches!(note, Note::Ordered { .. });
         if self.orders.asking.is_empty() || !news {

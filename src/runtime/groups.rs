@@ -30,7 +30,7 @@ pub(super) struct Groups {
     owners: HashMap<i32, ProcId>,
     /// Those whose leader has ended, and whose end is waited for.
     left: BTreeMap<ProcId, Left>,
-    next_look: Instant,
+    next_inspection: Instant,
     /// The one whose leader is a zombie that is about to be reaped, and what is to be sent to it then.
     pub(super) being_reaped: Option<ProcId>,
     pub(super) put_off: Vec<(Signal, Whom)>,
@@ -42,7 +42,7 @@ impl Groups {
             latest: vec![None; processes],
             owners: HashMap::new(),
             left: BTreeMap::new(),
-            next_look: Instant::now(),
+            next_inspection: Instant::now(),
             being_reaped: None,
             put_off: Vec::new(),
         }
@@ -71,8 +71,8 @@ impl Groups {
 
     /// The leader has ended.
     pub(super) fn watch(&mut self, id: ProcId) {
-        if self.next_look().is_none() {
-            self.next_look = Instant::now() + LOOK;
+        if self.next_inspection().is_none() {
+            self.next_inspection = Instant::now() + LOOK;
         }
         if self.of(id).is_some() {
             self.left.insert(id, Left::New);
@@ -88,8 +88,8 @@ impl Groups {
     }
 
     /// `None`: there is nothing to wait for.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        (!self.left.is_empty()).then_some(self.next_look)
+    pub(super) fn next_inspection(&self) -> Option<Instant> {
+        (!self.left.is_empty()).then_some(self.next_inspection)
     }
 
     /// The one is waited for no longer.
@@ -110,21 +110,21 @@ impl Groups {
 
 impl Shell {
     /// Whenever it is time.
-    pub(super) fn look_at_groups_again(&mut self, now: Instant) {
-        if self.groups.next_look().is_none_or(|at| at > now) {
+    pub(super) fn inspect_groups_again(&mut self, now: Instant) {
+        if self.groups.next_inspection().is_none_or(|at| at > now) {
             return;
         }
-        self.groups.next_look = now + LOOK;
-        self.look_at_groups();
+        self.groups.next_inspection = now + LOOK;
+        self.inspect_groups();
         // What is still there after a while is worth a line; most are gone at once.
         for process in self.groups.tell() {
             let signalled = self.stragglers.signalled(process);
             let process = self.plan.name(process.0).to_string();
-            self.account.note(Note::GroupLeft { process, signalled });
+            self.reporter.note(Note::GroupLeft { process, signalled });
         }
     }
 
-    pub(super) fn look_at_groups(&mut self) {
+    pub(super) fn inspect_groups(&mut self) {
         for process in self.groups.watched().collect::<Vec<_>>() {
             if !self.groups.of(process).is_some_and(target::group_exists) {
                 self.groups.forget(process);
@@ -164,20 +164,20 @@ mod tests {
     #[test]
     fn only_what_an_ended_leader_has_left_is_looked_at_and_each_is_told_of_once() {
         let mut groups = two();
-        assert!(groups.next_look().is_none() && groups.tell().is_empty() && !groups.is_watched(100));
+        assert!(groups.next_inspection().is_none() && groups.tell().is_empty() && !groups.is_watched(100));
         let before = Instant::now();
         groups.watch(A);
-        let first = groups.next_look().unwrap();
+        let first = groups.next_inspection().unwrap();
         assert!(first >= before + LOOK && first <= Instant::now() + LOOK);
         groups.watch(B);
-        assert_eq!(groups.next_look(), Some(first), "the first one waits no longer because of a second");
+        assert_eq!(groups.next_inspection(), Some(first), "the first one waits no longer because of a second");
         groups.forget(B);
         assert!(groups.is_watched(100) && !groups.is_watched(200) && !groups.is_watched(300));
         assert_eq!(groups.watched().collect::<Vec<_>>(), [A]);
         assert_eq!((groups.tell(), groups.tell()), (vec![A], vec![]));
-        assert!(groups.next_look().is_some(), "to be told of is not to be gone");
+        assert!(groups.next_inspection().is_some(), "to be told of is not to be gone");
         groups.forget(A);
-        assert!(groups.next_look().is_none());
+        assert!(groups.next_inspection().is_none());
     }
 
     /// Members that survive SIGKILL do not keep their process from running again.
@@ -186,7 +186,7 @@ mod tests {
         let mut groups = two();
         groups.watch(A);
         groups.begin(A, 300);
-        assert!(groups.next_look().is_none() && !groups.is_watched(300) && groups.tell().is_empty());
+        assert!(groups.next_inspection().is_none() && !groups.is_watched(300) && groups.tell().is_empty());
         groups.watch(A);
         assert_eq!(groups.tell(), [A]);
     }

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::shell::{Owner, Shell};
-use super::waits::{self, Teller};
+use super::waits::{self, ProgressReporter};
 use crate::config::wait::WaitHttp;
 use crate::config::{Handler, HttpCall, Identity, Output};
 use crate::facts::Failure;
@@ -40,13 +40,13 @@ const TOLD_OUTPUT: usize = 200;
 pub(super) enum ActiveRun {
     Exec {
         pid: i32,
-        said: Option<Said>,
+        captured: Option<Captured>,
     },
     /// A file is being looked at by a helper process.
     Looking {
         pid: i32,
         path: PathBuf,
-        _said: Said,
+        _captured: Captured,
     },
     Task(AbortHandle),
 }
@@ -58,7 +58,7 @@ pub(super) enum News {
 }
 
 /// What is done with each line that a helper says.
-pub(super) type Heard = Rc<dyn Fn(&str)>;
+pub(super) type OnLine = Rc<dyn Fn(&str)>;
 
 /// What to do with an address.
 pub(super) enum Network {
@@ -122,14 +122,14 @@ impl Shell {
                     let _ = target::signal_group(pid, signal).or_else(|_| target::signal(pid, signal));
                 }
                 // What it says is not wanted any more.
-                self.runs.insert(run, ActiveRun::Exec { pid, said: None });
+                self.runs.insert(run, ActiveRun::Exec { pid, captured: None });
             }
             Some(ActiveRun::Looking { pid, path, .. }) => {
                 let (pid, path) = (*pid, path.clone());
                 let _ = target::signal(pid, Signal::KILL);
                 // What a file system that hangs holds of it is nobody's concern any more.
                 self.children.remove(&pid);
-                self.account.writers.hold(pid, path);
+                self.reporter.writers.hold(pid, path);
                 self.run_answered(run, Outcome::failed("cancelled"));
             }
             Some(ActiveRun::Task(task)) => {
@@ -168,15 +168,15 @@ impl Shell {
         let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
         let pid = self.started(child);
         self.children.insert(pid, Owner::Run(run));
-        let said = match pipes {
-            Some(pipes) if probe => Some(Said::listen(pipes)),
+        let captured = match pipes {
+            Some(pipes) if probe => Some(Captured::listen(pipes)),
             Some(pipes) => {
                 self.pass_on(what, pid, surroundings.output, pipes);
                 None
             }
             None => None,
         };
-        self.runs.insert(run, ActiveRun::Exec { pid, said });
+        self.runs.insert(run, ActiveRun::Exec { pid, captured });
         Ok(())
     }
 
@@ -217,8 +217,8 @@ impl Shell {
     /// A run's process has ended; it is still a zombie.
     pub(super) fn exec_ended(&mut self, run: RunId, exit: Exit) {
         match self.runs.remove(&run) {
-            Some(ActiveRun::Exec { said, .. }) => {
-                let outcome = exec_outcome(exit, said.as_ref().map(Said::last_line).unwrap_or_default());
+            Some(ActiveRun::Exec { captured, .. }) => {
+                let outcome = exec_outcome(exit, captured.as_ref().map(Captured::last_line).unwrap_or_default());
                 self.push(Event::RunDone { run, outcome });
             }
             Some(ActiveRun::Looking { .. }) => {
@@ -236,16 +236,16 @@ impl Shell {
     // === network ===
 
     pub(super) fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), Outcome> {
-        let teller = Teller::new(run, self.done.clone());
+        let reporter = ProgressReporter::new(run, self.done.clone());
         if let Some(addrs) = client::local_addresses(host, port) {
-            self.in_background(run, then.call(addrs, teller));
+            self.in_background(run, then.call(addrs, reporter));
             return Ok(());
         }
         let files = self.open_names(host)?;
         let host = host.to_owned();
         self.in_background(run, async move {
             match resolver::look_up(&host, port, files).await {
-                Ok(addrs) => then.call(addrs, teller).await,
+                Ok(addrs) => then.call(addrs, reporter).await,
                 Err(NoAddress::NotFound(why)) => Outcome::failed(format!("the host's name cannot be resolved: {why}")),
                 Err(NoAddress::NotAsked(why)) => not_looked_up(&host, &why),
             }
@@ -255,7 +255,7 @@ impl Shell {
 
     /// The files that names are looked up in, read by processes of their own, as their file system may hang.
     fn open_names(&mut self, host: &str) -> Result<resolver::Files, Outcome> {
-        if self.account.writers.holding(resolver::HOSTS) + self.account.writers.holding(resolver::CONF) > READERS {
+        if self.reporter.writers.holding(resolver::HOSTS) + self.reporter.writers.holding(resolver::CONF) > READERS {
             return Err(not_looked_up(host, "/etc does not answer, its file system hangs"));
         }
         let opened = resolver::Files::open();
@@ -264,7 +264,7 @@ impl Shell {
         }
         let (files, readers) = opened.map_err(|error| not_looked_up(host, &error.to_string()))?;
         for (pid, path) in readers {
-            self.account.writers.hold(pid, path.into());
+            self.reporter.writers.hold(pid, path.into());
         }
         Ok(files)
     }
@@ -294,24 +294,24 @@ impl Shell {
 }
 
 impl Network {
-    async fn call(self, addrs: Vec<SocketAddr>, teller: Teller) -> Outcome {
+    async fn call(self, addrs: Vec<SocketAddr>, reporter: ProgressReporter) -> Outcome {
         match self {
             Network::Http(call) => client::call(&call, &addrs).await,
             Network::Tcp => client::tcp(&addrs).await,
-            Network::Wait(wait) => waits::http(wait, addrs, teller).await,
+            Network::Wait(wait) => waits::http(wait, addrs, reporter).await,
         }
     }
 }
 
 /// That nobody could be asked is nobody's fault.
 fn not_looked_up(host: &str, why: &str) -> Outcome {
-    Outcome::NotMade { reason: format!("{host} cannot be looked up: {why}") }
+    Outcome::Unknown { reason: format!("{host} cannot be looked up: {why}") }
 }
 
 /// What a program that could not be started amounts to: only where the system is short of something is it nobody's fault.
 fn not_started(error: SpawnError) -> Outcome {
     match error.kind {
-        SpawnErrorKind::Transient => Outcome::NotMade { reason: error.text },
+        SpawnErrorKind::Transient => Outcome::Unknown { reason: error.text },
         _ => Outcome::failed(error.text),
     }
 }
@@ -333,27 +333,27 @@ fn exec_outcome(exit: Exit, said: String) -> Outcome {
 
 /// The beginning of what a child says; the rest is read and dropped, so that it never blocks. Ends with its value: a
 /// grandchild that holds the pipe keeps nothing of ours.
-pub(super) struct Said {
+pub(super) struct Captured {
     kept: Rc<RefCell<Vec<u8>>>,
     pipes: Vec<Rc<AsyncFd<File>>>,
     readers: Vec<AbortHandle>,
 }
 
-impl Said {
-    fn listen(pipes: OutputPipes) -> Said {
-        Said::listen_and(pipes, None)
+impl Captured {
+    fn listen(pipes: OutputPipes) -> Captured {
+        Captured::listen_and(pipes, None)
     }
 
-    /// Also passes on the last line of what has just been said.
-    pub(super) fn listen_and(pipes: OutputPipes, heard: Option<Heard>) -> Said {
-        let mut said = Said { kept: Rc::default(), pipes: Vec::new(), readers: Vec::new() };
+    /// Also passes on the last line of what has just been captured.
+    pub(super) fn listen_and(pipes: OutputPipes, heard: Option<OnLine>) -> Captured {
+        let mut captured = Captured { kept: Rc::default(), pipes: Vec::new(), readers: Vec::new() };
         for fd in [pipes.stdout, pipes.stderr] {
             let Ok(pipe) = watch(File::from(fd), Interest::READABLE).map(Rc::new) else { continue };
-            let reader = tokio::task::spawn_local(read_on(Rc::clone(&pipe), Rc::clone(&said.kept), heard.clone()));
-            said.readers.push(reader.abort_handle());
-            said.pipes.push(pipe);
+            let reader = tokio::task::spawn_local(read_on(Rc::clone(&pipe), Rc::clone(&captured.kept), heard.clone()));
+            captured.readers.push(reader.abort_handle());
+            captured.pipes.push(pipe);
         }
-        said
+        captured
     }
 
     /// Everything said until now, as far as it is kept.
@@ -379,7 +379,7 @@ fn last_line(text: &str) -> String {
     plain(line, ' ').chars().take(TOLD_OUTPUT).collect()
 }
 
-impl Drop for Said {
+impl Drop for Captured {
     fn drop(&mut self) {
         self.readers.iter().for_each(AbortHandle::abort);
     }
@@ -391,7 +391,7 @@ fn keep(kept: &RefCell<Vec<u8>>, chunk: &[u8]) {
     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
 }
 
-async fn read_on(pipe: Rc<AsyncFd<File>>, kept: Rc<RefCell<Vec<u8>>>, heard: Option<Heard>) {
+async fn read_on(pipe: Rc<AsyncFd<File>>, kept: Rc<RefCell<Vec<u8>>>, heard: Option<OnLine>) {
     let mut chunk = [0; 4096];
     loop {
         let Ok(mut ready) = pipe.readable().await else { return };

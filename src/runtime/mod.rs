@@ -3,22 +3,22 @@
 //! One thread, one loop, one waiter. Every arm of the loop only makes events; [`Shell::turn`] feeds them to the machine and
 //! carries its actions out ([`perform`]). Nothing here decides anything.
 
-mod account;
 mod background;
 mod control;
 pub mod files;
 mod groups;
 mod hooks;
+mod inspections;
 mod job_control;
-mod looks;
+mod monitor;
 mod perform;
 mod prestop;
 mod program;
-mod pulse;
 mod reaper;
 pub mod refusal;
+mod reporter;
 mod shell;
-mod sight;
+mod starvation;
 mod stragglers;
 pub mod waits;
 
@@ -44,8 +44,8 @@ use crate::sys::signals::Early;
 use crate::sys::{limits, process};
 use crate::time::At;
 use crate::variables;
+use monitor::{Audience, Monitor};
 use shell::{PATIENCE, Shell};
-use sight::{Audience, Sight};
 
 /// The only clock: CLOCK_MONOTONIC, as the core's time.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +115,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Err(error) => return refuse(&format!("cannot set up the event loop: {error}"), exit::INTERNAL),
     };
     let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config))));
-    let sight = Rc::new(RefCell::new(Sight::new(machine.borrow().plan().config.processes.len())));
+    let monitor = Rc::new(RefCell::new(Monitor::new(machine.borrow().plan().config.processes.len())));
     let local = LocalSet::new();
     let code = local.block_on(&runtime, async {
         for warning in warnings {
@@ -125,7 +125,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         let mut orders = control::Orders::new();
         let prestop = guard.map(|guard| prestop::later(guard, Rc::clone(orders.room())));
         if let Some(listener) = listener
-            && let Err(why) = serve(listener, &machine, &sight, clock, prestop)
+            && let Err(why) = serve(listener, &machine, &monitor, clock, prestop)
         {
             tracing::error!("{why}; nothing was started");
             tokio::select! {
@@ -135,8 +135,8 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
             refusal::record(termination_log.as_deref(), exit::INTERNAL, &format!("{why}; nothing was started"));
             return exit::INTERNAL;
         }
-        orders.listen(&machine, &sight, clock);
-        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, sight);
+        orders.listen(&machine, &monitor, clock);
+        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
         shell.environment = environment;
         shell.begin(&early.pending());
         shell.run(early).await
@@ -152,7 +152,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
 fn settle_in(parent_death_signal: Option<Signal>) -> Vec<String> {
     let mut warnings = Vec::new();
     // Where it is refused all else works as before.
-    let _ = process::ask_for_short_turns();
+    let _ = process::request_short_time_slices();
     if !process::is_pid1()
         && let Err(error) = process::become_subreaper()
     {
@@ -171,12 +171,12 @@ fn settle_in(parent_death_signal: Option<Signal>) -> Vec<String> {
 fn serve(
     listener: std::net::TcpListener,
     machine: &Rc<RefCell<Machine>>,
-    sight: &Rc<RefCell<Sight>>,
+    monitor: &Rc<RefCell<Monitor>>,
     clock: Clock,
     prestop: Option<server::Later>,
 ) -> Result<(), String> {
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| format!("cannot serve http: {e}"))?;
-    let (machine, sight) = (Rc::clone(machine), Rc::clone(sight));
+    let (machine, monitor) = (Rc::clone(machine), Rc::clone(monitor));
     let answer: server::Answerer = Rc::new(move |parts: &hyper::http::request::Parts| {
         let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
         let holds = {
@@ -189,7 +189,7 @@ fn serve(
         let mut status = machine.borrow().status(clock.now());
         // Not for the probes, which are many: reading the counters takes longer than their answer.
         if endpoint::find(path).is_some_and(|(endpoint, _)| endpoint.answers.is_everything()) {
-            sight.borrow().show(&mut status, Audience::Anybody);
+            monitor.borrow().show(&mut status, Audience::Anybody);
         }
         endpoints::answer(method, path, query, &status)
     });

@@ -12,8 +12,8 @@ use super::shell::{Owner, Shell};
 use crate::config::{Forward, Identity, SignalTo, Stdin};
 use crate::facts::NotPassedOn;
 use crate::lifecycle::action::{Action, KillReason};
-use crate::lifecycle::event::{AskId, Event, ProcId, Sender, SpawnError, SpawnErrorKind};
-use crate::report::{Look, NotSent, Note};
+use crate::lifecycle::event::{Event, ProcId, RequestId, Sender, SpawnError, SpawnErrorKind};
+use crate::report::{Inspection, NotSent, Note};
 use crate::signal::Signal;
 use crate::sys::procfs;
 use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio, reader};
@@ -62,14 +62,14 @@ impl Shell {
             Action::Diagnose { process, signal, to } => self.diagnose(process, signal, to),
             Action::Forward { process, signal, sender } => self.forward(process, signal, sender),
             Action::Kill { process, because } => self.kill(process, because),
-            Action::SignalByOrder { ask, process, signal, to } => self.signal_by_order(ask, process, signal, to),
+            Action::SignalByCommand { ask, process, signal, to } => self.signal_by_order(ask, process, signal, to),
             Action::SignalGroup { process, signal, whom } => self.signal_group(process, signal, whom),
             // Its limit is the machine's to watch: it cancels.
             Action::Run { run, what, told, .. } => self.start_run(run, what, &told),
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
             Action::SignalStragglers { signal, whom } => self.signal_stragglers(None, signal, whom),
             // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.
-            Action::KillEverything if process::is_pid1() && self.no_time_to_look() => {}
+            Action::KillEverything if process::is_pid1() && self.no_time_to_inspect() => {}
             // Who is left when PID 1 leaves is killed anyway: a crowd needs the processor to end, more than to be killed again.
             Action::KillEverything if process::is_pid1() && self.next_sweep.is_some_and(|at| Instant::now() < at) => {}
             Action::KillEverything => {
@@ -86,13 +86,13 @@ impl Shell {
             // The summary is the last line.
             Action::Note(note @ Note::Finished(_)) => {
                 self.break_off_signalling(None);
-                self.tell_of_left_behind();
+                self.report_left_behind();
                 self.last_kills();
-                self.account.note(note);
+                self.reporter.note(note);
             }
             Action::Note(note) => {
-                self.tell_askers(&note);
-                self.account.note(note);
+                self.tell_clients(&note);
+                self.reporter.note(note);
             }
             Action::Finish { code } => self.exit = Some(code),
             Action::Answer { ask, answer } => self.answer(ask, answer),
@@ -173,7 +173,7 @@ impl Shell {
         }
         let mut files = Aside { wait: self.exec_wait(), starved: self.starved_wait(), held: Vec::new() };
         let found = users::resolve(identity, &mut files);
-        files.held.into_iter().for_each(|(pid, path)| self.account.writers.hold(pid, path));
+        files.held.into_iter().for_each(|(pid, path)| self.reporter.writers.hold(pid, path));
         let found = found?;
         if let Some(warning) = found.warning {
             tracing::warn!("{warning}");
@@ -281,7 +281,7 @@ impl Shell {
         }
     }
 
-    fn signal_by_order(&mut self, ask: AskId, id: ProcId, signal: Signal, to: SignalTo) {
+    fn signal_by_order(&mut self, ask: RequestId, id: ProcId, signal: Signal, to: SignalTo) {
         let sent = match self.groups.of(id) {
             Some(pid) => self.send(id, pid, signal, to),
             None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
@@ -302,27 +302,27 @@ impl Shell {
             && procfs::catches(pid, signal) == Some(false);
         if held_back {
             let (from, why) = (sender, NotPassedOn::NotCaught);
-            self.account.note(Note::SignalIgnored { signal, from, why, times: 1 });
+            self.reporter.note(Note::SignalIgnored { signal, from, why, times: 1 });
             return;
         }
         let to = self.plan.config.processes[id.0].signal_to;
         let sent = self.send(id, pid, signal, to);
         self.complain(id, signal, &sent);
         if sent.is_ok() {
-            self.account.note(Note::SignalForwarded { signal, process });
+            self.reporter.note(Note::SignalForwarded { signal, process });
         }
     }
 
     fn kill(&mut self, id: ProcId, because: KillReason) {
         let Some(pid) = self.groups.of(id) else { return };
         let process = self.plan.name(id.0).to_string();
-        let look = (!because.left_overs).then(|| self.look_at(id, pid));
-        let looked_like = look.as_ref().map(Look::to_string).unwrap_or_default();
-        self.account.note(Note::Killed { process, because, looked_like, look: look.map(Box::new) });
-        if !because.left_overs {
+        let look = (!because.stragglers).then(|| self.look_at(id, pid));
+        let appeared_as = look.as_ref().map(Inspection::to_string).unwrap_or_default();
+        self.reporter.note(Note::Killed { process, because, appeared_as, look: look.map(Box::new) });
+        if !because.stragglers {
             self.killed.insert(pid);
         }
-        let sent = if because.left_overs {
+        let sent = if because.stragglers {
             target::signal_leaderless_group(pid, Signal::KILL)
         } else {
             let _ = target::signal_group(pid, Signal::KILL);
@@ -332,13 +332,13 @@ impl Shell {
     }
 
     /// What a process about to be killed is doing, and the last it said.
-    fn look_at(&mut self, id: ProcId, pid: i32) -> Look {
-        let mut look = self.looks.look(pid);
+    fn look_at(&mut self, id: ProcId, pid: i32) -> Inspection {
+        let mut look = self.inspections.look(pid);
         // What sleeps otherwise has its wait channel.
-        if look.state == Some('D') && !self.no_time_to_look() {
-            let (functions, held) = self.looks.stack(pid);
+        if look.state == Some('D') && !self.no_time_to_inspect() {
+            let (functions, held) = self.inspections.stack(pid);
             look.kernel_stack = functions;
-            held.into_iter().for_each(|pid| self.account.writers.hold(pid, "the kernel stack".into()));
+            held.into_iter().for_each(|pid| self.reporter.writers.hold(pid, "the kernel stack".into()));
         }
         look.last_output = self.sources[id.0].as_ref().map(|source| source.tail()).unwrap_or_default();
         look
@@ -356,23 +356,23 @@ impl Shell {
 
     // === what is left over ===
 
-    pub(super) fn no_time_to_look(&self) -> bool {
+    pub(super) fn no_time_to_inspect(&self) -> bool {
         self.left(Instant::now()).is_some_and(|left| left < LOOK)
     }
 
     /// Who is still there although it was sent SIGKILL: in uninterruptible sleep, frozen, or dead and held by a debugger.
-    fn tell_of_left_behind(&mut self) {
-        if self.alone || self.no_time_to_look() {
+    fn report_left_behind(&mut self) {
+        if self.alone || self.no_time_to_inspect() {
             return;
         }
         let own = process::own_pid();
-        let mut left = tree::descendants(&|pid| self.account.writers.owns(pid)).unwrap_or_default();
+        let mut left = tree::descendants(&|pid| self.reporter.writers.owns(pid)).unwrap_or_default();
         // A zombie of ours that cannot be reaped is one that a debugger has not waited for yet.
         left.retain(|t| t.lives || t.ppid == own && reap::peek_at(t.pid).is_none());
         if !left.is_empty() {
             let which =
                 left.iter().take(NAMED).map(|t| format!("{} (pid {}, {})", t.comm, t.pid, procfs::snapshot(t.pid)));
-            self.account.note(Note::LeftBehind { count: left.len(), which: which.collect() });
+            self.reporter.note(Note::LeftBehind { count: left.len(), which: which.collect() });
         }
     }
 }

@@ -10,13 +10,13 @@ use hyper::http::request::Parts;
 
 use super::files;
 use crate::config::prestop::{PreStop, Secret, Token};
+use crate::control::pending::PendingRequests;
 use crate::control::protocol::Reply;
-use crate::control::turned_away::TurnedAway;
-use crate::control::waiting::WaitingRoom;
+use crate::control::rejections::Rejections;
 use crate::http::endpoints::Answer;
 use crate::http::prestop::{Guard, PATH};
 use crate::http::server::Later;
-use crate::lifecycle::event::{Asker, Order};
+use crate::lifecycle::event::{Client, Order};
 
 /// While so many wait already, be it over the control socket, one more is refused: that always has places of its own left.
 const WAITING: usize = 8;
@@ -42,8 +42,8 @@ pub(super) fn guard(settings: &PreStop) -> Result<Guard, String> {
 }
 
 /// What takes the requests for it. Everything else is the other endpoints'.
-pub(super) fn later(guard: Guard, room: Rc<WaitingRoom>) -> Later {
-    let turned_away = TurnedAway::default();
+pub(super) fn later(guard: Guard, room: Rc<PendingRequests>) -> Later {
+    let turned_away = Rejections::default();
     Rc::new(move |request: &Parts, from: IpAddr| {
         if request.method != "GET" || request.uri.path() != PATH {
             return None;
@@ -51,7 +51,7 @@ pub(super) fn later(guard: Guard, room: Rc<WaitingRoom>) -> Later {
         let header = |name| request.headers.get(name).map(hyper::header::HeaderValue::as_bytes);
         Some(match guard.admit(from, header(AUTHORIZATION), header(USER_AGENT)) {
             Ok(caller) => {
-                Box::pin(drained(Rc::clone(&room), Asker::PreStop(caller))) as Pin<Box<dyn Future<Output = _>>>
+                Box::pin(drained(Rc::clone(&room), Client::PreStop(caller))) as Pin<Box<dyn Future<Output = _>>>
             }
             Err(why) => {
                 turned_away.tell("GET /prestop", &why);
@@ -62,7 +62,7 @@ pub(super) fn later(guard: Guard, room: Rc<WaitingRoom>) -> Later {
 }
 
 /// The kubelet ignores the status; who else asks may want it.
-async fn drained(room: Rc<WaitingRoom>, by: Asker) -> Answer {
+async fn drained(room: Rc<PendingRequests>, by: Client) -> Answer {
     let Some(place) = room.enter(WAITING) else {
         return Answer::text(503, format!("{WAITING} orders wait for their answers already\n"));
     };

@@ -34,7 +34,7 @@ impl Shell {
     pub(super) fn with_program(&mut self, event: Event) -> Event {
         match event {
             Event::Signalled { signal, sender, program: None } => {
-                let asked = self.machine.borrow().asks_for_program(signal, sender);
+                let asked = self.machine.borrow().requests_program_stop(signal, sender);
                 Event::Signalled { signal, sender, program: asked.and_then(|id| self.program(id, signal)) }
             }
             event => event,
@@ -66,7 +66,7 @@ impl Shell {
         let limit = self.left(tokio::time::Instant::now()).map_or(MAPS, |left| MAPS.min(left / 8));
         let maps = maps::is_mapped(pid, "/libjvm.so", limit, self.starved_wait());
         if let Some(pid) = maps.held {
-            self.account.writers.hold(pid, "a list of mapped files".into());
+            self.reporter.writers.hold(pid, "a list of mapped files".into());
         }
         maps.found.then_some(&programs::JVM)
     }

@@ -12,9 +12,9 @@ impl Shell {
     pub(super) fn reap(&mut self) -> bool {
         for _ in 0..BATCH {
             match reap::peek() {
-                Peek::Dead { pid, exit } => self.bury(pid, exit),
+                Peek::Dead { pid, exit } => self.reap_one(pid, exit),
                 Peek::Busy => {
-                    self.reaped_all(self.account.writers.are_all());
+                    self.reaped_all(self.reporter.writers.are_all());
                     return false;
                 }
                 Peek::NoChildren => {
@@ -31,12 +31,12 @@ impl Shell {
     }
 
     /// Act on one dead child while it is a zombie, so that its pid and group cannot be anybody else's; then reap it.
-    fn bury(&mut self, pid: i32, exit: Exit) {
+    fn reap_one(&mut self, pid: i32, exit: Exit) {
         let owner = self.children.remove(&pid);
         if let Some(Err(error)) = self.pending_exec.remove(&pid).and_then(|pending| pending.finish()) {
             tracing::warn!("{}", error.text);
         }
-        self.look_at_death(pid, owner, exit);
+        self.inspect_death(pid, owner, exit);
         // An end that nobody asked for, and that is no success: what it said before says why.
         let unasked = match owner {
             Some(Owner::Process(process)) if !exit.success() => {
@@ -48,7 +48,7 @@ impl Shell {
             && exit.success()
             && !self.machine.borrow().stopping()
         {
-            self.look_for_its_daemon(process, pid);
+            self.find_its_daemon(process, pid);
         }
         match owner {
             Some(Owner::Process(process)) => {
@@ -60,8 +60,8 @@ impl Shell {
                 self.reader_ended(process);
             }
             Some(Owner::Run(run)) => self.exec_ended(run, exit),
-            None if self.account.writers.ended(pid) => {}
-            None => self.bury_orphan(pid),
+            None if self.reporter.writers.ended(pid) => {}
+            None => self.count_orphan(pid),
         }
         if let Err(error) = reap::reap(pid) {
             tracing::debug!("pid {pid}: cannot be reaped: {error}");
@@ -90,7 +90,7 @@ impl Shell {
     fn reaped_all(&mut self, alone: bool) {
         self.children_changed = false;
         self.alone = alone;
-        self.look_at_groups();
+        self.inspect_groups();
         let asked = std::mem::take(&mut self.census);
         if alone {
             if asked || self.machine.borrow().stopping() {

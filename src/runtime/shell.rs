@@ -14,15 +14,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Clock;
-use super::account::Account;
 use super::background::Adopted;
 use super::control::Orders;
 use super::groups::Groups;
 use super::hooks::{ActiveRun, News};
-use super::looks::Looks;
+use super::inspections::Inspections;
+use super::monitor::Monitor;
 use super::program::{self, Recognised};
-use super::pulse::Pulse;
-use super::sight::Sight;
+use super::reporter::Reporter;
+use super::starvation::Starvation;
 use super::stragglers::Stragglers;
 use super::waits::listening::Found;
 use crate::config::{Identity, Output};
@@ -65,7 +65,7 @@ pub(super) struct Shell {
     pub machine: Rc<RefCell<Machine>>,
     pub plan: Rc<Plan>,
     pub clock: Clock,
-    pub account: Account,
+    pub reporter: Reporter,
     pub inherited: Inherited,
     /// Descriptors from 3 up that softstop was started with and has not let go of yet.
     pub inherited_fds: Vec<OwnedFd>,
@@ -94,12 +94,12 @@ pub(super) struct Shell {
     pub alone: bool,
     pub stragglers: Stragglers,
     pub exit: Option<u8>,
-    pub pulse: Pulse,
+    pub starvation: Starvation,
     /// Something is due, and what has happened before is still being told; a [`Event::Tick`] ends it.
     late: bool,
-    pub looks: Looks,
+    pub inspections: Inspections,
     pub recognised: Option<Recognised>,
-    pub sight: Rc<RefCell<Sight>>,
+    pub monitor: Rc<RefCell<Monitor>>,
     /// Children that were sent SIGKILL and have not been reaped.
     pub killed: HashSet<i32>,
     /// Who listened when the stop began, if a step is to wait for connections.
@@ -126,7 +126,7 @@ impl Shell {
         inherited_fds: Vec<OwnedFd>,
         sink: Sink,
         orders: Orders,
-        sight: Rc<RefCell<Sight>>,
+        monitor: Rc<RefCell<Monitor>>,
     ) -> Shell {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
@@ -143,7 +143,7 @@ impl Shell {
         let (done, answers) = mpsc::unbounded_channel();
         let (said, words) = mpsc::unbounded_channel();
         Shell {
-            account: Account::new(&plan.config, clock),
+            reporter: Reporter::new(&plan.config, clock),
             groups: Groups::new(processes.len()),
             adopted: Adopted::new(),
             terminal: reader.and_then(|_| terminal::terminal()).filter(given),
@@ -169,11 +169,11 @@ impl Shell {
             alone: false,
             stragglers: Stragglers::new(),
             exit: None,
-            pulse: Pulse::new(),
+            starvation: Starvation::new(),
             late: false,
-            looks: Looks::new(),
+            inspections: Inspections::new(),
             recognised: None,
-            sight,
+            monitor,
             killed: HashSet::new(),
             listening: None,
             swept: false,
@@ -208,7 +208,7 @@ impl Shell {
             return crate::exit::INTERNAL;
         };
         // After the first start, which need not wait for it.
-        self.sight.borrow_mut().begin();
+        self.monitor.borrow_mut().begin();
         let watched = early.receive().and_then(|signals| {
             let file = signals.as_fd().try_clone_to_owned().map(File::from)?;
             Ok((signals, watch(file, Interest::READABLE)?))
@@ -220,7 +220,7 @@ impl Shell {
         process::trim_heap();
         while self.exit.is_none() {
             // A turn is over: a pause in its last moments is known by nothing else.
-            self.check_pulse();
+            self.check_starvation();
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
             let deadline = deadline.into_iter().chain(self.next_beat()).min();
             tokio::select! {
@@ -230,10 +230,10 @@ impl Shell {
                 Some(message) = self.orders.next() => self.ordered(message),
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
-                () = sleep_until(self.groups.next_look()) => {}
+                () = sleep_until(self.groups.next_inspection()) => {}
                 () = sleep_until(self.stragglers.next()) => {}
                 // More processes than are signalled, or given another priority, in one turn.
-                () = tokio::task::yield_now(), if self.stragglers.under_way() || self.pulse.under_way() => {}
+                () = tokio::task::yield_now(), if self.stragglers.under_way() || self.starvation.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
                 () = tokio::task::yield_now(), if self.children_changed => {}
             }
@@ -257,16 +257,16 @@ impl Shell {
                 if self.children_changed {
                     self.reap();
                 }
-                self.look_at_groups();
+                self.inspect_groups();
                 self.push(Event::Tick);
             }
-            self.look_at_groups_again(now);
+            self.inspect_groups_again(now);
             self.go_on_lowering();
             self.go_on_signalling();
-            self.look_for_stragglers();
+            self.find_stragglers();
             self.count_the_crowd();
             self.turn();
-            self.look_around();
+            self.inspect_container();
         }
         self.end().await
     }
@@ -325,15 +325,15 @@ impl Shell {
             let now = self.clock.now();
             self.late &= event != Event::Tick;
             let mut machine = self.machine.borrow_mut();
-            let actions = if self.late { machine.tell(now, event) } else { machine.step(now, event) };
+            let actions = if self.late { machine.record_late(now, event) } else { machine.step(now, event) };
             let stopping = machine.end().is_some();
             drop(machine);
             if stopping {
-                self.look_who_listens();
+                self.find_listeners();
             }
             for action in actions {
                 next = self.perform(action).or(next);
-                self.check_pulse();
+                self.check_starvation();
             }
         }
     }
@@ -343,13 +343,13 @@ impl Shell {
         let until = self.output_until();
         let mut all_out = self.deliver(until.min(Instant::now() + QUICK)).await;
         self.last_outputs_at_the_end();
-        let orphans = self.sight.borrow().orphans();
-        self.account.set_orphans(orphans);
+        let orphans = self.monitor.borrow().orphans();
+        self.reporter.set_orphans(orphans);
         self.orders.close(until.min(Instant::now() + QUICK / 2)).await;
         self.take_terminal_back();
         if !all_out {
             let left = self.left_or_grace();
-            self.account.write_early(left);
+            self.reporter.write_early(left);
             all_out = self.deliver(until).await;
         }
         if !all_out {
@@ -362,7 +362,7 @@ impl Shell {
         self.sink.tell_losses(named);
         self.record_losses();
         let left = self.left_or_grace();
-        self.account.close(left);
+        self.reporter.close(left);
         // What that had to say.
         self.sink.flush_until(Instant::now() + (self.left_or_grace() / 4).min(QUICK)).await;
         self.exit.unwrap_or(crate::exit::INTERNAL)
@@ -387,7 +387,7 @@ impl Shell {
             let lines = self.sink.lost(stream);
             if lines > 0 {
                 let why = self.sink.lost_because(stream);
-                self.account.record(Note::OutputLost { stream: stream.long_name(), lines, why });
+                self.reporter.record(Note::OutputLost { stream: stream.long_name(), lines, why });
             }
         }
     }

@@ -42,7 +42,7 @@ pub(super) struct Stragglers {
     /// Whom the machine has ordered to be signalled: those who come later are told of.
     standing: BTreeMap<Of, Whom>,
     under_way: Vec<Round>,
-    next_look: Instant,
+    next_inspection: Instant,
     next_count: Instant,
     count_under_way: bool,
     /// Not as PID 1: a count that is under way, and how many so far.
@@ -79,7 +79,7 @@ impl Stragglers {
             asked: Asked::default(),
             standing: BTreeMap::new(),
             under_way: Vec::new(),
-            next_look: now,
+            next_inspection: now,
             next_count: now,
             count_under_way: false,
             counting: None,
@@ -93,14 +93,14 @@ impl Stragglers {
     }
 
     /// When to look for new ones; `None`: not at all.
-    fn next_look(&self) -> Option<Instant> {
-        (!self.standing.is_empty()).then_some(self.next_look)
+    fn next_inspection(&self) -> Option<Instant> {
+        (!self.standing.is_empty()).then_some(self.next_inspection)
     }
 
     /// When to look or count next; `None`: not at all, or whenever softstop is awake.
     pub(super) fn next(&self) -> Option<Instant> {
         let count = self.count_under_way.then_some(self.next_count);
-        self.next_look().into_iter().chain(count).min()
+        self.next_inspection().into_iter().chain(count).min()
     }
 
     /// How many of its group have been sent a signal since it ended.
@@ -185,7 +185,7 @@ impl Shell {
             self.break_off_signalling(of);
         } else {
             self.stragglers.standing.insert(of, whom);
-            self.stragglers.next_look = Instant::now() + LOOK;
+            self.stragglers.next_inspection = Instant::now() + LOOK;
         }
         let round = Round { of, signal, whom, walk, reached: 0, named: Vec::new(), refused: 0 };
         self.stragglers.under_way.push(round);
@@ -205,7 +205,7 @@ impl Shell {
                 let then =
                     if process::is_pid1() { "SIGKILL comes at the deadline" } else { "what daemonised is left behind" };
                 if !std::mem::replace(&mut self.stragglers.blind_told, true) {
-                    tracing::warn!("left-over processes cannot be seen ({error}); {then}");
+                    tracing::warn!("stragglers cannot be seen ({error}); {then}");
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Shell {
             let asked = &self.stragglers.asked;
             let spare = |pid: i32| {
                 self.children.contains_key(&pid)
-                    || self.account.writers.owns(pid)
+                    || self.reporter.writers.owns(pid)
                     || outermost && signal != Signal::KILL && asked.has_child(pid)
             };
             let Some(found) = round.walk.next(&spare) else { break true };
@@ -273,7 +273,7 @@ impl Shell {
                 break false;
             }
         };
-        self.stragglers.next_look = self.stragglers.next_look.max(after_a_look(cpu));
+        self.stragglers.next_inspection = self.stragglers.next_inspection.max(after_inspection(cpu));
         over
     }
 
@@ -289,23 +289,23 @@ impl Shell {
         let Round { of, signal, reached, named, refused, .. } = round;
         if refused > 0 {
             tracing::warn!(
-                "left-over processes: {signal} is not permitted to {refused} of them, which run as another user; {NEEDS}"
+                "stragglers: {signal} is not permitted to {refused} of them, which run as another user; {NEEDS}"
             );
         }
         match of {
             Some(id) => *self.stragglers.signalled.entry(id).or_default() += reached,
             None if reached > 0 => {
                 self.stragglers.told = true;
-                self.account.note(Note::Stragglers { signal, count: reached, which: named });
+                self.reporter.note(Note::Stragglers { signal, count: reached, which: named });
             }
             None => {}
         }
     }
 
     /// Whether there is somebody who has had no signal.
-    pub(super) fn look_for_stragglers(&mut self) {
+    pub(super) fn find_stragglers(&mut self) {
         let cpu = process::cpu_time();
-        if self.stragglers.next_look().is_none_or(|at| at > Instant::now()) || self.stragglers.under_way() {
+        if self.stragglers.next_inspection().is_none_or(|at| at > Instant::now()) || self.stragglers.under_way() {
             return;
         }
         let mut of: BTreeSet<Of> = BTreeSet::new();
@@ -314,7 +314,7 @@ impl Shell {
         if let Ok(mut walk) = Walk::begin(false) {
             let asked = &self.stragglers.asked;
             let spare =
-                |pid: i32| self.children.contains_key(&pid) || self.account.writers.owns(pid) || asked.has_child(pid);
+                |pid: i32| self.children.contains_key(&pid) || self.reporter.writers.owns(pid) || asked.has_child(pid);
             // As soon as one is found for each, the rest is the orders' to find.
             while of.len() < self.stragglers.standing.len()
                 && let Some(found) = walk.next(&spare)
@@ -323,7 +323,7 @@ impl Shell {
                 of.extend(Some(whose).filter(|of| found.lives && self.stragglers.standing.contains_key(of)));
             }
         }
-        self.stragglers.next_look = after_a_look(cpu);
+        self.stragglers.next_inspection = after_inspection(cpu);
         for group in of {
             self.push(Event::Unsignalled { group });
         }
@@ -335,7 +335,7 @@ impl Shell {
             return;
         }
         let (known, count) = (self.stragglers.crowd, self.count());
-        let (processes, waited) = (count.map_or(known.0, |count| count.max(known.0)), self.pulse.waited());
+        let (processes, waited) = (count.map_or(known.0, |count| count.max(known.0)), self.starvation.waited());
         if processes > CROWD && (processes > known.0 || waited > known.1) {
             // Before they keep the processor from us.
             let _ = process::raise_priority();
@@ -357,9 +357,9 @@ impl Shell {
             let counted = strangers.list().ok();
             // Listing all takes its time, too. Who is starved has none to look ahead: ending the others in time comes first.
             let used = || process::cpu_time().saturating_sub(cpu);
-            let starved = || !self.pulse.waited().is_zero() || now.elapsed() >= PIECE.max(2 * used());
+            let starved = || !self.starvation.waited().is_zero() || now.elapsed() >= PIECE.max(2 * used());
             let room = COUNTED.max(2 * used());
-            while !starved() && used() < room && strangers.look_at_one().is_some() {}
+            while !starved() && used() < room && strangers.inspect_one().is_some() {}
             (starved() || strangers.unknown() == 0, counted)
         } else if let Some((mut walk, mut count)) = begun.or_else(|| Some((Walk::begin(true).ok()?, 0))) {
             let mut over = false;
@@ -380,7 +380,7 @@ impl Shell {
 }
 
 /// When to look again after one that began at this [`process::cpu_time`].
-fn after_a_look(began: Duration) -> Instant {
+fn after_inspection(began: Duration) -> Instant {
     Instant::now() + LOOK.max(process::cpu_time().saturating_sub(began).saturating_mul(PART))
 }
 

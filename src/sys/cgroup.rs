@@ -1,4 +1,4 @@
-//! softstop's own control group: how often the kernel has killed inside for want of memory, and how near the limit of processes is.
+//! softstop's own control group: how often the kernel has killed inside because memory had run out, and how near the limit of processes is.
 //! Version 1 and 2, read only; a container sees these files even where the cgroup file system is mounted read-only. Whatever is not
 //! there (no such mount, a controller that is not enabled, a sandboxed kernel) is not known, and nothing is said of it.
 //!
@@ -40,7 +40,7 @@ pub struct Pids {
 }
 
 impl Cgroup {
-    /// Looks for it: `/proc/self/cgroup` and the mounts. Nothing found is no error.
+    /// Inspections for it: `/proc/self/cgroup` and the mounts. Nothing found is no error.
     pub fn find() -> Cgroup {
         let (own, mounted) = (read_text("/proc/self/cgroup"), group_mounts());
         let place = |controller: &str, one: &str, two: &str| {
@@ -59,7 +59,7 @@ impl Cgroup {
         }
     }
 
-    /// How many processes in the group the kernel has killed for want of memory, for whatever limit, since the group was made. Below
+    /// How many processes in the group the kernel has killed because memory had run out, for whatever limit, since the group was made. Below
     /// it, too, with version 2.
     pub fn oom_kills(&self) -> Option<u64> {
         let memory = self.memory.as_ref()?;

@@ -31,7 +31,7 @@ pub fn search(command: &str) -> io::Result<Search> {
 }
 
 impl Search {
-    /// Looks at some more; `true`: that was all.
+    /// Inspections at some more; `true`: that was all.
     pub fn go_on(&mut self) -> bool {
         for _ in 0..PIECE {
             let Some(entry) = self.entries.next() else { return true };

@@ -89,7 +89,7 @@ pub fn search(own: &[u16]) -> Search {
 }
 
 impl Search {
-    /// Looks at some more; `true`: that was all.
+    /// Inspections at some more; `true`: that was all.
     ///
     /// # Errors
     /// Neither sock_diag nor /proc/net shows who listens: both errors, in one line.
@@ -102,7 +102,7 @@ impl Search {
                 }
                 None => self.begin_processes(),
             },
-            Stage::Processes { .. } => self.look_at_files(),
+            Stage::Processes { .. } => self.inspect_files(),
             Stage::Over => return Ok(true),
         }
         Ok(matches!(self.stage, Stage::Over))
@@ -120,7 +120,7 @@ impl Search {
         }
     }
 
-    fn look_at_files(&mut self) {
+    fn inspect_files(&mut self) {
         let Stage::Processes { walk, files } = &mut self.stage else { return };
         if self.missing.is_empty() {
             self.stage = Stage::Over;

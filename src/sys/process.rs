@@ -83,7 +83,7 @@ impl Waited {
 ///
 /// # Errors
 /// ENOSYS, EPERM, EINVAL: an older kernel or a sandbox; go on without.
-pub fn ask_for_short_turns() -> io::Result<()> {
+pub fn request_short_time_slices() -> io::Result<()> {
     const TURN: u64 = 100_000;
     const RESET_ON_FORK: u64 = 1;
     // struct sched_attr, first version: size, policy, flags, nice, priority, runtime, deadline, period.

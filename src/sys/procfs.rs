@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub threads: Option<u32>,
 }
 
-/// Looks at a process; it costs next to nothing. Empty when /proc shows nothing of it. A closer look is `sys::victim`'s.
+/// Inspections at a process; it costs next to nothing. Empty when /proc shows nothing of it. A closer look is `sys::victim`'s.
 pub fn snapshot(pid: i32) -> Snapshot {
     if check_namespace().is_err() {
         return Snapshot::default();

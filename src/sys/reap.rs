@@ -23,7 +23,7 @@ pub enum Peek {
     NoChildren,
 }
 
-/// Looks for a child that has ended, without reaping it. Adopted orphans are children too. A zombie that a debugger
+/// Inspections for a child that has ended, without reaping it. Adopted orphans are children too. A zombie that a debugger
 /// holds, and one whose other threads still run, do not show before they can be reaped.
 pub fn peek() -> Peek {
     match wait(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {

@@ -63,7 +63,7 @@ enum How {
 }
 
 impl Writer {
-    /// Looks once at what the descriptor is, and keeps a duplicate or a description of its own: what happens to the
+    /// Inspections once at what the descriptor is, and keeps a duplicate or a description of its own: what happens to the
     /// original later changes nothing here.
     ///
     /// # Errors

@@ -53,8 +53,8 @@ impl Strangers {
         !self.seen.is_empty()
     }
 
-    /// Looks at one of the unknown: its pid, and whether it is a stranger. Who has ended or cannot be seen is nobody.
-    pub fn look_at_one(&mut self) -> Option<(i32, bool)> {
+    /// Inspections at one of the unknown: its pid, and whether it is a stranger. Who has ended or cannot be seen is nobody.
+    pub fn inspect_one(&mut self) -> Option<(i32, bool)> {
         let pid = self.unknown.pop()?;
         match read_stat(pid) {
             Ok(stat) if stat.ppid != 0 => {
@@ -77,12 +77,12 @@ mod tests {
         let processes = strangers.list().unwrap();
         assert!(processes > 1 && strangers.unknown() == processes - 1 && !strangers.any(), "nobody was looked at");
         // The init of the test's own namespace has parent 0, as a stranger has.
-        while strangers.look_at_one().is_some() {}
+        while strangers.inspect_one().is_some() {}
         assert!(strangers.any() && strangers.seen.remove(&1));
         strangers.insiders.extend([1, i32::MAX]);
         strangers.seen.insert(i32::MAX);
         strangers.list().unwrap();
-        while strangers.look_at_one().is_some() {}
+        while strangers.inspect_one().is_some() {}
         assert!(!strangers.seen.contains(&1), "who is known is looked at again");
         assert!(!strangers.insiders.contains(&i32::MAX) && !strangers.seen.contains(&i32::MAX), "gone");
     }

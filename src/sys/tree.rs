@@ -354,7 +354,7 @@ fn beside_any(strangers: &mut Strangers) -> bool {
     }
     let stopped = strangers.unknown() > CROWD && signal_all(Signal::STOP).is_ok();
     for _ in 0..LOOKED_AT {
-        match strangers.look_at_one() {
+        match strangers.inspect_one() {
             Some((pid, true)) if stopped => wake(pid),
             Some(_) => {}
             None => break,

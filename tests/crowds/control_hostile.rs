@@ -245,7 +245,7 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
 }
 
 #[test]
-fn ten_thousand_strangers_are_turned_away_before_and_during_the_stop() {
+fn ten_thousand_strangers_are_rejected_before_and_during_the_stop() {
     if !crate::support::namespaces() {
         return;
     }
@@ -255,7 +255,7 @@ fn ten_thousand_strangers_are_turned_away_before_and_during_the_stop() {
     let inode = std::fs::metadata(format!("/proc/{}/ns/pid", running.pid())).unwrap().ino();
     let address = SocketAddr::from_abstract_name(format!("softstop/{inode}/1")).unwrap();
     let open = descriptors(running.pid());
-    // They come from another PID namespace, the test's own. Some do not leave when they are turned away.
+    // They come from another PID namespace, the test's own. Some do not leave when they are rejected.
     let mut kept = Vec::new();
     for n in 0..10_000 {
         let stream = UnixStream::connect_addr(&address).unwrap();
@@ -276,6 +276,6 @@ fn ten_thousand_strangers_are_turned_away_before_and_during_the_stop() {
     let (ended, _) = running.stop_within(Duration::from_secs(5));
     ended.expect_code(0).expect("sleep 500ms: done");
     crowd.join().unwrap();
-    let lines = ended.all().matches("turned away").count() as u64;
+    let lines = ended.all().matches("rejected").count() as u64;
     assert!(lines <= 1 + ended.lived.as_secs() / 10, "{}", ended.all());
 }

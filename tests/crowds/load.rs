@@ -98,7 +98,7 @@ fn a_child_that_runs_out_of_memory_is_restarted_and_softstop_lives_on() {
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).through(&launcher).start();
     running.wait_for("up").wait_for_count("worker | eats", 3);
     let kills = memory.oom_kills();
-    assert!(kills >= 2, "{kills} were killed for want of memory:\n{}", running.printed());
+    assert!(kills >= 2, "{kills} were killed because memory had run out:\n{}", running.printed());
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     ended.expect("worker: killed by the kernel's OOM killer (memory.").expect("64 MiB, 2 kills in this cgroup");
     ended.expect("worker: ended with SIGKILL").expect("worker: started again").expect("TERM handled");

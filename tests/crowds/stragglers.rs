@@ -48,8 +48,8 @@ fn a_straggler_that_ends_before_the_signalling_is_over_is_told_of() {
     let Some(mut strace) = attach(&mut running, &slow) else { return };
     let ended = stop(running, 8);
     strace.wait().unwrap();
-    ended.expect_code(0).expect("left-over processes are gone");
-    assert_eq!(ended.all().matches("1 left-over process: sending SIGTERM (").count(), 2, "{}", ended.all());
+    ended.expect_code(0).expect("stragglers are gone");
+    assert_eq!(ended.all().matches("1 straggler: sending SIGTERM (").count(), 2, "{}", ended.all());
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
         ),
     );
     let ended = stop(up(&["--grace", "30s"], &[&late]), 8);
-    ended.expect_code(0).expect("1 left-over process: sending SIGTERM (daemon").expect_not("SIGKILL (");
+    ended.expect_code(0).expect("1 straggler: sending SIGTERM (daemon").expect_not("SIGKILL (");
     assert_eq!(times(&ended, "daemon told"), 1, "{}", ended.all());
 }
 
@@ -213,7 +213,7 @@ fn a_container_that_ended_by_itself_is_gone_after_seconds() {
     ended.expect_code(3).expect("sending SIGKILL");
     assert!((Duration::from_secs(3)..Duration::from_secs(20)).contains(&ended.lived), "{:?}", ended.lived);
     let ended = launch(&["--grace", "60s", "--stragglers-timeout-when-ended", "8s"]);
-    ended.expect_code(3).expect("left-overs still running 8.");
+    ended.expect_code(3).expect("stragglers still running 8.");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn jobs_of_a_cron_daemon_are_waited_for_before_they_are_told() {
     command.extend(job);
     let ended = stop(up(&["--grace", "20s", "--stragglers-wait", "15s"], &command), 20);
     // That they have gone is no news where nobody told them to.
-    ended.expect_code(0).expect("job done").expect_not("sending SIGTERM (").expect_not("left-over");
+    ended.expect_code(0).expect("job done").expect_not("sending SIGTERM (").expect_not("straggler");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
     running.wait_for("up");
     let ended = stop(running, 10);
-    ended.expect_code(0).expect("1 left-over process: sending SIGHUP").expect("HUP handled");
+    ended.expect_code(0).expect("1 straggler: sending SIGHUP").expect("HUP handled");
     assert_eq!(times(&ended, "TERM received"), 1, "the session, too:\n{}", ended.all());
 }
 
@@ -269,7 +269,7 @@ fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
     std::thread::sleep(Duration::from_millis(3400));
     running.signal(libc::SIGCONT);
     let ended = running.wait(SOON);
-    ended.expect_code(79).expect("1 left-over process: sending SIGKILL").expect("needed SIGKILL: left-over processes");
+    ended.expect_code(79).expect("1 straggler: sending SIGKILL").expect("needed SIGKILL: stragglers");
     let all = ended.all();
     let (kill, after) = (all.find("sending SIGKILL").unwrap(), all.find("post_stop: after").unwrap());
     assert!(kill < after, "post_stop began beside what was to be killed:\n{all}");
@@ -495,7 +495,7 @@ fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_t
     let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(9));
     ended.expect_code(137).expect("sending SIGKILL to everything left").expect_within_the_grace();
     let seen = put_in.waits.join().unwrap();
-    if ended.was_held_up() {
+    if ended.says_it_starved() {
         // Then they are stopped for the look: see below.
         return;
     }

@@ -29,10 +29,10 @@ fn up(flags: &[&str], pid1: bool) -> Running {
 /// SIGTERM; returns when `text` has been said, which must be inside the grace.
 #[track_caller]
 fn said_in_time(running: &mut Running, text: &str) {
-    let (asked, before) = (Instant::now(), running.held_up());
+    let (asked, before) = (Instant::now(), running.delayed());
     running.term().wait_for(text);
     let took = asked.elapsed();
-    assert!(took <= GRACE + running.held_up_since(before), "took {took:?}:\n{}", running.printed());
+    assert!(took <= GRACE + running.delayed_since(before), "took {took:?}:\n{}", running.printed());
 }
 
 /// Its end, once the file system has let go; nothing stays behind.
@@ -78,9 +78,9 @@ fn a_termination_log_on_a_file_system_that_hangs_keeps_nobody_from_the_stop() {
         assert!(hung.asked() > 0, "it never hung");
         hung.release();
         let ended = ended(running);
-        // The writer that hangs is nobody's left-over, and not waited for until the deadline.
-        ended.expect_code(3).expect("TERM handled").expect_not("leaving").expect_not("left-over");
-        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
+        // The writer that hangs is nobody's straggler, and not waited for until the deadline.
+        ended.expect_code(3).expect("TERM handled").expect_not("leaving").expect_not("straggler");
+        line(&ended.all(), &["cannot write the result to", hung.file(), "no answer within 200ms"]);
         let report = account::report(&dir, &ended.all());
         account::agrees_but_for_the_last_line(&report, &ended, GRACE);
         assert_eq!(report["orphans_reaped"], 0, "{report:#}");
@@ -96,7 +96,7 @@ fn an_ordinary_process_is_gone_in_time_while_its_files_hang() {
         let mark = running.mark();
         let (ended, _) = running.stop_within(GRACE);
         ended.expect_code(3).expect("TERM handled").expect_not("leaving");
-        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
+        line(&ended.all(), &["cannot write the result to", hung.file(), "no answer within 200ms"]);
         // The writer of the verdict is held: a second one would be, too.
         line(&ended.all(), &["cannot write the report to", hung.file(), "not been answered yet"]);
         assert!(hung.asked() > 0, "it never hung");
@@ -181,7 +181,7 @@ fn a_fifo_that_nobody_reads_is_refused_at_once() {
         let (ended, took) = running.stop_within(GRACE);
         nothing_left(&mark);
         ended.expect_code(3);
-        line(&ended.all(), &["cannot write the verdict to", "/verdict", "No such device"]);
+        line(&ended.all(), &["cannot write the result to", "/verdict", "No such device"]);
         line(&ended.all(), &["cannot write the report to", "/report", "No such device"]);
         assert!(took < GRACE / 2 + ROOM, "took {took:?}");
     }

@@ -54,7 +54,7 @@ fn each_newer_system_call_may_be_refused() {
             assert_eq!(ended.code, 7, "{shown}");
             assert!(!ended.calm().contains("warning"), "{shown}");
             // The daemon was told, its child once the daemon had ended, and nobody was only killed in the end.
-            assert_eq!(ended.all().matches("1 left-over process: sending SIGTERM").count(), 2, "{shown}");
+            assert_eq!(ended.all().matches("1 straggler: sending SIGTERM").count(), 2, "{shown}");
             assert_eq!(ended.stdout.matches("TERM handled").count(), 3, "{shown}");
         }
     });
@@ -170,7 +170,7 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
 
 /// The same for what is left over: a member of the group and a daemon.
 #[test]
-fn left_overs_that_may_not_be_signalled_are_said_to_be() {
+fn stragglers_that_may_not_be_signalled_are_said_to_be() {
     if !faults::possible() {
         return;
     }
@@ -181,8 +181,8 @@ fn left_overs_that_may_not_be_signalled_are_said_to_be() {
     let mut running = faults::launch(&[Fault::User(faults::user())], launch()).start();
     running.wait_for_count("up", 2);
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, GRACE);
-    ended.expect_code(143).expect("left-over processes: SIGTERM is not permitted to 1 of them");
-    ended.expect("left-over processes: SIGKILL is not permitted to 1 of them").expect("sh: SIGKILL is not permitted");
+    ended.expect_code(143).expect("stragglers: SIGTERM is not permitted to 1 of them");
+    ended.expect("stragglers: SIGKILL is not permitted to 1 of them").expect("sh: SIGKILL is not permitted");
     // Without a processor it leaves without a word on them.
     assert!(
         ended.was_starved() || ended.all().contains("2 processes do not end after SIGKILL: leaving"),
@@ -265,7 +265,7 @@ fn the_new_owner_of_a_pid_gets_no_signal() {
     processes::send(side.pid, libc::SIGUSR1);
     running.wait_for("side: ended").wait_until("the pid is a stranger's", |_| dir.path("taken").exists());
     let ended = Proof::begin(&mut running).stop(running, AMPLE);
-    ended.expect_code(7).expect_not("left-over").expect_not("SIGKILL:");
+    ended.expect_code(7).expect_not("straggler").expect_not("SIGKILL:");
     assert_eq!(dir.lines("thief"), [""; 0], "{}", ended.all());
     drop(thief);
 }
@@ -278,7 +278,7 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
         return;
     }
     let dir = Dir::new();
-    // The main process holds the stop until the shares are over, which is when left-overs get their SIGKILL.
+    // The main process holds the stop until the shares are over, which is when stragglers get their SIGKILL.
     // The leader's child makes a group of its own and puts a child of its own into the leader's; then the leader ends.
     let script = format!(
         r#"$| = 1; my $group = $$; my $go = "{go}";
@@ -310,7 +310,7 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
     dir.write("go", "");
     running.wait_until("the number is a stranger's", |_| dir.path("taken").exists());
     let ended = Proof::begin(&mut running).stop(running, GRACE);
-    ended.expect_code(137).expect_not("side: left-overs still running");
+    ended.expect_code(137).expect_not("side: stragglers still running");
     assert_eq!(dir.lines("thief"), [""; 0], "{}", ended.all());
     drop(thief);
 }
@@ -330,6 +330,6 @@ fn a_small_pid_max_mixes_nobody_up() {
         let mut running = start(&faults, Launch::child(&["--grace", "30s"], &words));
         running.wait_until("no zombie", |r| !r.processes().iter().any(crate::support::Proc::is_zombie));
         let ended = Proof::begin(&mut running).stop(running, AMPLE);
-        ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect_no_warning();
+        ended.expect_code(7).expect("1 straggler: sending SIGTERM").expect_no_warning();
     }
 }

@@ -210,8 +210,8 @@ fn hidepid_hides_nothing_that_is_ours() {
                 continue;
             }
             // The daemon ignores SIGTERM: it is seen, told, and killed when its time is up.
-            ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect("sending SIGKILL");
-            ended.expect("needed SIGKILL: left-over processes");
+            ended.expect_code(7).expect("1 straggler: sending SIGTERM").expect("sending SIGKILL");
+            ended.expect("needed SIGKILL: stragglers");
             ended.expect_not("cannot be seen");
         }
     }

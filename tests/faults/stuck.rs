@@ -159,11 +159,11 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
         let mut running = up(&dir, false, &words);
         running.wait_for("main is up").wait_until("it hangs", |_| hung.asked() > 0);
         let mark = running.mark();
-        let (asked, before) = (Instant::now(), running.held_up());
+        let (asked, before) = (Instant::now(), running.delayed());
         running.term();
         while running.code().is_none() {
             assert!(
-                asked.elapsed() <= GRACE + ROOM + running.held_up_since(before),
+                asked.elapsed() <= GRACE + ROOM + running.delayed_since(before),
                 "not gone after {:?}:\n{}",
                 asked.elapsed(),
                 running.printed()
@@ -183,7 +183,7 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
         // Main has ended as it wanted to; a member of its group hangs.
         let (ended, report) = ended(running, &dir);
         assert_eq!(ended.expect_code(3).stdout.matches("TERM handled").count(), 2, "{}", ended.all());
-        assert_eq!(forced(&report), ["perl", "left-over processes"], "{report:#}");
+        assert_eq!(forced(&report), ["perl", "stragglers"], "{report:#}");
         line(&ended.all(), &["1 process does not end after SIGKILL: leaving", "state: D"]);
     });
 }
@@ -265,11 +265,11 @@ fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
     freezer.thaw();
     let (ended, report) = ended(running, &dir);
     // The daemon, which is not frozen, has been let finish, if it got to run in the half second that there was.
-    ended.expect_code(137).expect("1 left-over process: sending SIGTERM");
+    ended.expect_code(137).expect("1 straggler: sending SIGTERM");
     if ended.stdout.contains("TERM handled") {
         assert_eq!(forced(&report), ["perl"], "{report:#}");
     } else {
-        ended.expect("1 left-over process: sending SIGKILL");
+        ended.expect("1 straggler: sending SIGKILL");
     }
     line(&ended.all(), &["perl: still running", "sending SIGKILL", "state: D"]);
     line(&ended.all(), &["1 process does not end after SIGKILL: leaving", "state: D"]);

@@ -125,7 +125,7 @@ fn in_a_cgroup_namespace_the_kernels_kill_is_named_delegated_or_not() {
 fn without_proc_the_stop_ends_at_the_deadline_and_says_why() {
     for seen in on(&KERNELS, "proc") {
         let part = seen.between("== no-proc\n", "== hidepid\n");
-        part.expect("told\n").expect("left-over processes cannot be seen (there is no /proc").expect("exit code 3");
+        part.expect("told\n").expect("stragglers cannot be seen (there is no /proc").expect("exit code 3");
         part.expect_not("over the grace");
     }
 }
@@ -189,7 +189,7 @@ fn as_the_machines_init_without_proc_it_stops_and_then_the_kernel_panics() {
     for text in [
         "stopping: SIGTERM from pid ",
         "console told\n",
-        "left-over processes cannot be seen (there is no /proc",
+        "stragglers cannot be seen (there is no /proc",
         "console ended with exit code 3; exit code 3\n",
         // 3 << 8, as wait(2) has it.
         "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000300",
@@ -223,7 +223,7 @@ exec = ["/bin/busybox", "poweroff", "-f"]
     machine.type_line(status).wait_for("zombies: 0\n").wait_for("5 orphans reaped");
     machine.type_line("kill -TERM 1").off(Duration::from_secs(60));
     let printed = machine.printed();
-    for text in ["stopping: SIGTERM from pid ", "console told\n", "daemon told\n", "left-over processes are gone"] {
+    for text in ["stopping: SIGTERM from pid ", "console told\n", "daemon told\n", "stragglers are gone"] {
         assert!(printed.contains(text), "{text:?}:\n{printed}");
     }
     for text in ["Kernel panic", "sending SIGKILL", "kthreadd", "over the grace"] {

@@ -247,10 +247,10 @@ fn killing_everybody_does_not_wait_for_who_hangs() {
         let mut running =
             crate::support::faults::launch(&[crate::support::faults::Fault::Empty("/proc")], launch).start();
         running.wait_for("up").wait_until("it hangs", |_| hung.asked() > 0);
-        let (asked, before) = (std::time::Instant::now(), running.held_up());
+        let (asked, before) = (std::time::Instant::now(), running.delayed());
         running.term().wait_for("stopped in").wait_until("the report", |_| dir.read("report.json").ends_with("}\n"));
-        let (took, held_up) = (asked.elapsed(), running.held_up_since(before));
-        assert!(took <= Duration::from_secs(3) + crate::support::ROOM + held_up, "{took:?}:\n{}", running.printed());
+        let (took, delayed) = (asked.elapsed(), running.delayed_since(before));
+        assert!(took <= Duration::from_secs(3) + crate::support::ROOM + delayed, "{took:?}:\n{}", running.printed());
         hung.release();
         running.wait(crate::support::SOON).expect_code(137);
     });
@@ -288,7 +288,7 @@ fn in_a_user_namespace_the_whole_stop_works() {
         let mut running = Launch::child(&["--grace", "30s"], &words).through(namespace).start();
         running.wait_for("up");
         let (ended, _) = running.stop_within(Duration::from_secs(30));
-        ended.expect_code(7).expect("1 left-over process: sending SIGTERM").expect_no_warning();
+        ended.expect_code(7).expect("1 straggler: sending SIGTERM").expect_no_warning();
         assert_eq!(ended.stdout.matches("TERM handled").count(), 2, "{}", ended.all());
     }
 }

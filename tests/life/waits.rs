@@ -153,14 +153,14 @@ fn a_file_system_that_hangs_holds_up_nobody() {
         let step = format!("[[drain]]\nname = \"look\"\nwait_file = {{ path = {path:?} }}\ntimeout = \"3500ms\"\n");
         let mut running = start(&config(&dir, &step));
         running.wait_for("up");
-        let (asked, before) = (Instant::now(), running.held_up());
+        let (asked, before) = (Instant::now(), running.delayed());
         running.term().wait_for("drain: look: ").wait_for("its file system does not answer, ");
         assert!(hanging.asked() > 0);
         running.wait_for("web: stopped");
         running.wait_for("stopped in ");
         let took = asked.elapsed();
-        let held_up = running.held_up_since(before);
-        assert!(took < Duration::from_secs(10) + held_up, "{took:?}\n{}", running.printed());
+        let delayed = running.delayed_since(before);
+        assert!(took < Duration::from_secs(10) + delayed, "{took:?}\n{}", running.printed());
         running.wait_until("the report is there", |_| !dir.read(account::REPORT).is_empty());
         let report = account::report(&dir, &running.printed());
         assert_eq!(report["steps"][0]["outcome"], "timed_out", "{report:#}");

@@ -1,4 +1,4 @@
-//! Looks at a running softstop from outside, all the time: what /readyz answers, and who among its children is a zombie.
+//! Inspections at a running softstop from outside, all the time: what /readyz answers, and who among its children is a zombie.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ pub struct Zombie {
 pub struct Seen {
     pub polls: Vec<Poll>,
     pub zombies: Vec<Zombie>,
-    /// Looks in which it had children.
+    /// Inspections in which it had children.
     pub looks: usize,
     /// The machine kept the watcher itself from running for so long at once.
     pub stall: Time,

@@ -166,7 +166,7 @@ fn unready_takes_the_pod_out_of_service_and_ready_brings_it_back() {
     assert_eq!((status_of(port, "/readyz"), status_of(port, "/livez")), (Some(503), Some(200)));
     exec(&running, &["ready"]).expect(0, "ready");
     assert_eq!(status_of(port, "/readyz"), Some(200));
-    running.stop_within(GRACE).0.expect_code(0).expect("softstop unready, ordered by uid 0, pid");
+    running.stop_within(GRACE).0.expect_code(0).expect("softstop unready, requested by uid 0, pid");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn one_process_of_several_is_restarted_signalled_and_started() {
 // === who may ask ===
 
 #[test]
-fn another_user_is_turned_away_and_the_log_says_so_once() {
+fn another_user_is_rejected_and_the_log_says_so_once() {
     if !crate::support::may_enter_namespaces() {
         return;
     }
@@ -212,11 +212,11 @@ fn another_user_is_turned_away_and_the_log_says_so_once() {
         let told = Told::new(exec_with(&running, &other, &["stop"]).output().unwrap());
         told.expect(77, "not from uid 65534");
     }
-    running.wait_for("a client was turned away");
+    running.wait_for("a client was rejected");
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("SIGTERM from outside the container");
     // Once in ten seconds.
-    let told = ended.all().matches("turned away").count() as u64;
+    let told = ended.all().matches("rejected").count() as u64;
     assert!(told <= 1 + ended.lived.as_secs() / 10, "{}", ended.all());
 }
 
@@ -275,7 +275,7 @@ fn a_client_without_a_mapping_believes_no_other_user() {
 
 /// CVE-2020-15257: an abstract address is visible to every container of the pod, and root there is uid 0 here.
 #[test]
-fn root_in_another_pid_namespace_is_turned_away_from_an_abstract_address() {
+fn root_in_another_pid_namespace_is_rejected_from_an_abstract_address() {
     if !crate::support::may_enter_namespaces() {
         return;
     }
@@ -289,7 +289,7 @@ fn root_in_another_pid_namespace_is_turned_away_from_an_abstract_address() {
 
 /// Below softstop's own namespace it is the same: a pid can be seen, but not one of ours.
 #[test]
-fn root_in_a_pid_namespace_below_is_turned_away_too() {
+fn root_in_a_pid_namespace_below_is_rejected_too() {
     if !crate::support::may_enter_namespaces() {
         return;
     }

@@ -209,9 +209,9 @@ fn nobody_is_let_in_without_the_guards_leave() {
     Asking::send(port, &format!("GET /prestop HTTP/1.1\r\nHost: x\r\n{}\r\n", bearer(TOKEN))).expect(200, "");
     let status = crate::support::http::status_json(port).to_string();
     let (ended, _) = running.stop_within(GRACE);
-    ended.expect_code(0).expect("stopping: GET /prestop by 127.0.0.1").expect("a client was turned away: 127.0.0.1");
+    ended.expect_code(0).expect("stopping: GET /prestop by 127.0.0.1").expect("a client was rejected: 127.0.0.1");
     // Once in ten seconds.
-    let told = ended.all().matches("turned away").count() as u64;
+    let told = ended.all().matches("rejected").count() as u64;
     assert!(told <= 1 + ended.lived.as_secs() / 10, "{}", ended.all());
     for shown in [ended.all(), status] {
         assert!(!shown.contains("-token") && !shown.contains("-tokem"), "the token is shown:\n{shown}");
@@ -219,7 +219,7 @@ fn nobody_is_let_in_without_the_guards_leave() {
 }
 
 #[test]
-fn another_network_and_another_program_are_turned_away() {
+fn another_network_and_another_program_are_rejected() {
     if !namespaces() {
         return;
     }

@@ -15,9 +15,9 @@ use crate::support::http::{free_port, status_of};
 use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes};
 
 /// Exit code, standard output, standard error.
-type Verdict = (Option<i32>, String, String);
+type StopResult = (Option<i32>, String, String);
 
-fn verdict(mut command: Command, env: &[(&str, &str)]) -> Verdict {
+fn verdict(mut command: Command, env: &[(&str, &str)]) -> StopResult {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SOFTSTOP_")) {
         command.env_remove(name);
     }
@@ -26,7 +26,7 @@ fn verdict(mut command: Command, env: &[(&str, &str)]) -> Verdict {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-fn probe(args: &[&str]) -> Verdict {
+fn probe(args: &[&str]) -> StopResult {
     let mut command = Command::new(SOFTSTOP);
     command.arg("probe").args(args);
     patient(&mut command, args);
@@ -41,7 +41,7 @@ fn patient(command: &mut Command, args: &[&str]) {
 }
 
 /// As an exec probe or a `HEALTHCHECK` runs: in the container's namespaces, with the environment that the container has.
-fn probe_inside(running: &Running, env: &[(&str, &str)], args: &[&str]) -> Verdict {
+fn probe_inside(running: &Running, env: &[(&str, &str)], args: &[&str]) -> StopResult {
     let mut command = Command::new("nsenter");
     command.args(["--target", &running.pid().to_string(), "--pid", "--mount", SOFTSTOP, "probe"]).args(args);
     patient(&mut command, args);
@@ -49,13 +49,13 @@ fn probe_inside(running: &Running, env: &[(&str, &str)], args: &[&str]) -> Verdi
 }
 
 #[track_caller]
-fn well(verdict: &Verdict) {
+fn well(verdict: &StopResult) {
     assert_eq!((verdict.0, verdict.1.as_str(), verdict.2.as_str()), (Some(0), "ok\n", ""));
 }
 
 /// Exit code 1 and one line that holds `word`.
 #[track_caller]
-fn ill(verdict: &Verdict, word: &str) {
+fn ill(verdict: &StopResult, word: &str) {
     let (code, out, err) = verdict;
     assert_eq!((*code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.starts_with("softstop: error: ") && err.contains(word) && err.lines().count() == 1, "{word:?}: {err}");

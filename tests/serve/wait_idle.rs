@@ -287,8 +287,8 @@ fn after_a_time_without_sight_the_quiet_window_begins_anew() {
     let again = Instant::now();
     faults::limit(&running, "nofile", 256);
     let ended = running.wait(SOON);
-    // Its last look without sight may have been a little before.
-    assert!(again.elapsed() > quiet / 2 || ended.was_held_up(), "{:?}: {}", again.elapsed(), ended.all());
+    // Its last look without monitor may have been a little before.
+    assert!(again.elapsed() > quiet / 2 || ended.says_it_starved(), "{:?}: {}", again.elapsed(), ended.all());
     let (_, outcome, reason) = step(&dir, &ended.all());
     assert_eq!(outcome, "done", "{reason}: {}", ended.all());
 }

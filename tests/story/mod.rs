@@ -7,7 +7,7 @@
 //! web at SIGTERM: 2s, 0            what a signal does to it; without such a line nothing
 //! web start: transient; ok         how its starts go: `ok`, `transient`, `not found`
 //! group of web: 2s                 what it leaves in its process group ends so long after it; `never`: only by SIGKILL
-//! left-overs at SIGTERM: 2s        there are left-overs elsewhere, and what a signal does to them
+//! stragglers at SIGTERM: 2s        there are stragglers elsewhere, and what a signal does to them
 //! 5s: web ends with 3              or `with SIGSEGV`
 //! 5s: SIGHUP from the terminal     or `from pid 7`, or from outside the container
 //! 5s: order restart web            an order over the control socket, as the command line has it
@@ -28,7 +28,7 @@ use softstop::signal::Signal;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum End {
     Exit(Exit),
-    NotMade,
+    Unknown,
     Never,
 }
 
@@ -94,7 +94,7 @@ fn attempt(text: &str) -> (Duration, End) {
     let (after, end) = text.split_once(", ").unwrap_or((text, "0"));
     match end {
         _ if text == "never" => (Duration::ZERO, End::Never),
-        "not made" => (duration(after), End::NotMade),
+        "not made" => (duration(after), End::Unknown),
         code => (duration(after), End::Exit(exit(code))),
     }
 }

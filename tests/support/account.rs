@@ -24,11 +24,11 @@ pub fn stopped(running: Running, dir: &Dir, grace: Duration) -> (Ended, Value) {
 /// processor from it for so long that it need not be.
 #[track_caller]
 pub fn is_out(running: &mut Running, dir: &Dir, grace: Duration) -> bool {
-    let (asked, before) = (Instant::now(), running.held_up());
+    let (asked, before) = (Instant::now(), running.delayed());
     running.term().wait_for("stopped in");
     running.wait_until("the report is written", |r| dir.read(REPORT).ends_with("}\n") || r.was_starved());
     let took = asked.elapsed();
-    assert!(took <= grace + running.held_up_since(before), "the account took {took:?}:\n{}", running.printed());
+    assert!(took <= grace + running.delayed_since(before), "the account took {took:?}:\n{}", running.printed());
     !running.was_starved()
 }
 

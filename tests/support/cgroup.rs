@@ -143,7 +143,7 @@ impl Cgroup {
         }
     }
 
-    /// How many processes inside the kernel has killed for want of memory.
+    /// How many processes inside the kernel has killed because memory had run out.
     pub fn oom_kills(&self) -> u64 {
         self.number_in(if self.v1 { "memory.oom_control" } else { "memory.events" }, "oom_kill")
     }

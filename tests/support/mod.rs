@@ -542,7 +542,7 @@ impl Ended {
     }
 
     /// softstop says that it could not run for a while.
-    pub fn was_held_up(&self) -> bool {
+    pub fn says_it_starved(&self) -> bool {
         self.all().contains(BUSY)
     }
 
@@ -633,8 +633,8 @@ impl Running {
     }
 
     /// So long whoever has a part in it has been ready to run and had no processor: softstop, the threads that read what it prints, and
-    /// this one. What it has become more by comes off a time that this thread has measured: see [`Running::held_up_since`].
-    pub fn held_up(&self) -> Duration {
+    /// this one. What it has become more by comes off a time that this thread has measured: see [`Running::delayed_since`].
+    pub fn delayed(&self) -> Duration {
         let readers: Duration = self.seen.text.lock().unwrap().starved.iter().sum();
         self.starved() + readers + starvation::own()
     }
@@ -644,8 +644,8 @@ impl Running {
         self.starved() >= STARVED || self.printed().contains("no processor time was left for it")
     }
 
-    pub fn held_up_since(&self, before: Duration) -> Duration {
-        self.held_up().saturating_sub(before)
+    pub fn delayed_since(&self, before: Duration) -> Duration {
+        self.delayed().saturating_sub(before)
     }
 
     /// Its exit code, if it has ended.

@@ -65,7 +65,7 @@ impl Proof {
         if let Some(stranger) = self.stranger {
             let mut received = stranger.received();
             // Whoever cannot look for strangers in time stops everybody for the look, and wakes them.
-            received.retain(|signal| !(ended.was_held_up() && signal == "CONT"));
+            received.retain(|signal| !(ended.says_it_starved() && signal == "CONT"));
             assert_eq!(received, [""; 0], "I9: signals to a stranger:\n{}", ended.all());
         }
         if let Some(trace) = self.trace {
@@ -175,7 +175,7 @@ impl Trace {
         let mut reaped = HashSet::new();
         // Groups that were seen to have ended.
         let mut ended_groups = HashSet::new();
-        let mut last_look = "";
+        let mut last_inspection = "";
         for line in text.lines() {
             let result = line.rsplit_once(" = ").map_or("", |(_, result)| result);
             let number = || result.split(' ').next().and_then(|n| n.parse::<i32>().ok());
@@ -186,7 +186,7 @@ impl Trace {
                 reaped.remove(&pid);
                 ended_groups.remove(&-pid);
             } else if line.starts_with("waitid(P_ALL") && line.contains("WEXITED") {
-                last_look = result;
+                last_inspection = result;
             } else if line.starts_with("waitid(P_PID") && !line.contains("WNOWAIT") {
                 let pid = line.split("si_pid=").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
                 let Some(pid) = pid else { continue };
@@ -208,7 +208,7 @@ impl Trace {
         }
         // Without a processor it leaves the last of them to the kernel, rather than to be late.
         if !out_of_reach && !ended.was_starved() {
-            assert!(last_look.contains("ECHILD"), "I5: children at the exit ({last_look}):{}", shown());
+            assert!(last_inspection.contains("ECHILD"), "I5: children at the exit ({last_inspection}):{}", shown());
             assert!(self.children.is_empty(), "I5: not reaped: {:?}:{}", self.children, shown());
         }
     }

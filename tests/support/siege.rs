@@ -135,7 +135,7 @@ pub fn probe_under_attack(addr: SocketAddr, running: &Running) -> Load {
 /// SIGTERM; from then on readiness is 503 (I2), until softstop is gone. Gives back how old it was when asked.
 #[track_caller]
 fn stop_under_attack(addr: SocketAddr, running: &mut Running) -> Duration {
-    let before = running.held_up();
+    let before = running.delayed();
     running.term();
     let (age, asked) = (running.age(), Instant::now());
     running.wait_for("softstop: stopping: ");
@@ -149,7 +149,7 @@ fn stop_under_attack(addr: SocketAddr, running: &mut Running) -> Duration {
         std::thread::sleep(Duration::from_millis(20));
     }
     // Who could not run for most of it has not asked.
-    let stalled = running.held_up_since(before) > Duration::from_millis(500);
+    let stalled = running.delayed_since(before) > Duration::from_millis(500);
     assert!(unready > 0 || stalled, "no probe was answered during the drain");
     age
 }

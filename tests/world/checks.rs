@@ -182,7 +182,7 @@ impl World {
         if let Some(stop) = &mut self.stop {
             stop.killed = true;
         }
-        if !because.left_overs {
+        if !because.stragglers {
             self.must_live(p, "SIGKILL")?;
             if self.bodies[p].killed {
                 return broken("model", format!("SIGKILL to p{p} twice"));
@@ -191,10 +191,10 @@ impl World {
         }
         self.checked(9);
         if self.bodies[p].alive || !self.bodies[p].group {
-            return broken("I9", format!("SIGKILL to the left-overs of p{p}, of which there are none"));
+            return broken("I9", format!("SIGKILL to the stragglers of p{p}, of which there are none"));
         }
         if !std::mem::take(&mut self.lives[p].group_told) {
-            return broken("model", format!("SIGKILL to the left-overs of p{p}, which were not asked to stop"));
+            return broken("model", format!("SIGKILL to the stragglers of p{p}, which were not asked to stop"));
         }
         Ok(())
     }
@@ -220,7 +220,7 @@ impl World {
         let wanted = self.config.stragglers.signal.unwrap_or(Signal::TERM);
         self.check_straggler_times(signal)?;
         let Some(stop) = &mut self.stop else {
-            return broken("contract", "a signal to the left-overs of a container that goes on");
+            return broken("contract", "a signal to the stragglers of a container that goes on");
         };
         stop.killed |= signal == Signal::KILL;
         let draining = stop.drain_left > 0 && !stop.cut;
@@ -228,14 +228,14 @@ impl World {
         self.checked(9);
         match signal {
             // However late softstop is.
-            Signal::KILL if untold => broken("I13", "SIGKILL to left-overs that were not asked to stop"),
+            Signal::KILL if untold => broken("I13", "SIGKILL to stragglers that were not asked to stop"),
             Signal::KILL => Ok(()),
-            _ if draining => broken("I3", "a stop signal to left-overs before the drain is over"),
+            _ if draining => broken("I3", "a stop signal to stragglers before the drain is over"),
             _ if self.bodies.iter().any(|b| b.alive && !b.unkillable) && !up => {
-                broken("I4", "a stop signal to left-overs while a process lives")
+                broken("I4", "a stop signal to stragglers while a process lives")
             }
             signal if signal == wanted => Ok(()),
-            other => broken("model", format!("{other} to left-overs")),
+            other => broken("model", format!("{other} to stragglers")),
         }
     }
 
@@ -261,17 +261,17 @@ impl World {
             self.stragglers_asked = Some(self.now);
             let early = (began + wait).left(self.now);
             if !early.is_zero() {
-                return broken("model", format!("left-overs are signalled {early:?} before their wait is over"));
+                return broken("model", format!("stragglers are signalled {early:?} before their wait is over"));
             }
             return Ok(());
         };
         let had = self.now.since(asked);
         match timeout {
             Some(timeout) if signal == Signal::KILL && had + MS < timeout => {
-                broken("model", format!("left-overs are killed after {had:?}, not {timeout:?}"))
+                broken("model", format!("stragglers are killed after {had:?}, not {timeout:?}"))
             }
             Some(timeout) if had > timeout + MS => {
-                broken("model", format!("left-overs are sent {signal} after {had:?}, and have {timeout:?}"))
+                broken("model", format!("stragglers are sent {signal} after {had:?}, and have {timeout:?}"))
             }
             _ => Ok(()),
         }

@@ -33,7 +33,7 @@ use softstop::facts::{Awaited, Failure, Place};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What, Whom};
 use softstop::lifecycle::event::{
-    AskId, Asker, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RunId, SpawnError, SpawnErrorKind,
+    Client, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RequestId, RunId, SpawnError, SpawnErrorKind,
 };
 use softstop::plan::Plan;
 use softstop::signal::Signal;
@@ -292,18 +292,18 @@ impl World {
         // Every other drain that is waited for comes over HTTP: the rules are the same.
         let hook = matches!(order, Order::Drain { wait: true }) && ask % 2 == 1;
         let by = if hook {
-            Asker::PreStop(HookCaller { from: std::net::Ipv4Addr::LOCALHOST.into(), kubelet: true })
+            Client::PreStop(HookCaller { from: std::net::Ipv4Addr::LOCALHOST.into(), kubelet: true })
         } else {
-            Asker::Local { uid: 0, pid: 7 }
+            Client::Local { uid: 0, pid: 7 }
         };
-        self.feed(Event::Ordered { ask: AskId(ask), order: order.clone(), by })?;
+        self.feed(Event::Ordered { ask: RequestId(ask), order: order.clone(), by })?;
         self.was_ordered(ask, order);
         Ok(())
     }
 
     pub fn asker_leaves(&mut self) -> Checked {
         match self.asks.pop_first() {
-            Some((ask, _)) => self.feed(Event::AskerGone { ask: AskId(ask) }),
+            Some((ask, _)) => self.feed(Event::ClientGone { ask: RequestId(ask) }),
             None => Ok(()),
         }
     }
@@ -461,7 +461,7 @@ impl World {
             return broken("contract", format!("run {run} answered twice"));
         };
         self.has_not_been_made(run, &hook);
-        self.feed(Event::RunDone { run: RunId(run), outcome: Outcome::NotMade { reason: "no".into() } })?;
+        self.feed(Event::RunDone { run: RunId(run), outcome: Outcome::Unknown { reason: "no".into() } })?;
         self.after_reap()
     }
 
@@ -485,7 +485,8 @@ impl World {
             self.something_ended();
         }
         let before = self.machine.stopping();
-        let actions = if self.late { self.machine.tell(self.now, event) } else { self.machine.step(self.now, event) };
+        let actions =
+            if self.late { self.machine.record_late(self.now, event) } else { self.machine.step(self.now, event) };
         for action in actions {
             self.tell_action(&action);
             self.perform(action)?;
@@ -533,7 +534,7 @@ impl World {
                 self.check_kill(process.0, because)?;
                 self.sigkill(process.0);
             }
-            Action::SignalByOrder { ask, process, signal, .. } => {
+            Action::SignalByCommand { ask, process, signal, .. } => {
                 self.check_signal(process.0, signal, false)?;
                 self.answered_signal = Some(Event::SignalAnswered { ask, process, signal, error: None });
             }

@@ -481,8 +481,8 @@ impl World {
             (_, None) => "start",
             (_, Some(stop)) => match stop.cause.as_ref().expect("a stop has a cause") {
                 Cause::Signal { .. } => "signal",
-                Cause::DrainOrdered { .. } => "drain_ordered",
-                Cause::StopOrdered { .. } => "stop_ordered",
+                Cause::DrainRequested { .. } => "drain_ordered",
+                Cause::StopRequested { .. } => "stop_ordered",
                 Cause::PreStopCalled { .. } => "prestop",
                 Cause::ProcessEnded { .. } => "process_ended",
                 Cause::StartFailed { .. } => "start_failed",

@@ -126,10 +126,10 @@ impl World {
     }
 
     pub(super) fn is_held(cause: &Cause) -> bool {
-        matches!(cause, Cause::DrainOrdered { .. } | Cause::PreStopCalled { .. })
+        matches!(cause, Cause::DrainRequested { .. } | Cause::PreStopCalled { .. })
     }
 
     pub(super) fn is_by_order(cause: &Cause) -> bool {
-        matches!(cause, Cause::StopOrdered { .. }) || World::is_held(cause)
+        matches!(cause, Cause::StopRequested { .. }) || World::is_held(cause)
     }
 }

@@ -30,7 +30,7 @@ enum Due {
     StragglerAppears(usize),
     GroupGrows(usize, u32),
     Answers(u64, bool),
-    NotMade(u64),
+    Unknown(u64),
     GoesOn(u64, u64),
 }
 
@@ -242,10 +242,10 @@ impl<'a> Simulation<'a> {
             Due::StragglerAppears(i) => world.straggler_appears(i),
             Due::GroupGrows(p, run) if world.bodies[p].run == run => world.group_grows(p),
             Due::Answers(run, ok) if world.hooks.contains_key(&run) => world.answers(run, ok),
-            Due::NotMade(run) if world.hooks.contains_key(&run) => world.not_made(run),
+            Due::Unknown(run) if world.hooks.contains_key(&run) => world.not_made(run),
             // Also of one that is over by now: on its way when it was cancelled.
             Due::GoesOn(run, left) => world.goes_on(run, left),
-            Due::GroupEnds(..) | Due::GroupGrows(..) | Due::StragglerEnds(_) | Due::Answers(..) | Due::NotMade(_) => {
+            Due::GroupEnds(..) | Due::GroupGrows(..) | Due::StragglerEnds(_) | Due::Answers(..) | Due::Unknown(_) => {
                 Ok(())
             }
         }
@@ -338,7 +338,7 @@ impl<'a> Simulation<'a> {
     fn hook(&mut self, run: u64, what: What) {
         // Now and then the system is short of something, and the answer comes at once.
         if what.is_probe() && run % 23 == 7 {
-            self.after(Duration::ZERO, Due::NotMade(run));
+            self.after(Duration::ZERO, Due::Unknown(run));
             return;
         }
         let (ok, takes) = match what.place {

@@ -172,7 +172,7 @@ pub fn worlds() -> Vec<Small> {
         limits: pauses(1),
         stragglers: 1,
         leaves: true,
-        ..small("paused with probes, left-overs and a daemon", c)
+        ..small("paused with probes, stragglers and a daemon", c)
     });
     all
 }

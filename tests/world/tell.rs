@@ -49,7 +49,7 @@ impl Scenario {
         self.config.init.iter().for_each(|task| say("init", &format!("{task:?}")));
         say("hooks answer", &format!("{:?}", self.answers));
         self.requests.iter().for_each(|r| say("request", &format!("{r:?}")));
-        self.stragglers.iter().for_each(|s| say("left-over", &format!("{s:?}")));
+        self.stragglers.iter().for_each(|s| say("straggler", &format!("{s:?}")));
         self.stalls.iter().for_each(|s| say("stall", &format!("{s:?}")));
         text
     }

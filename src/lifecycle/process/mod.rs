@@ -1,7 +1,7 @@
 //! The life of one process, from its first start to its last end: [`Proc::take`] is the table of what can happen in which state. Each
 //! state holds just what is true in it: a pid stands only where a process exists. Pure.
 
-mod cleaning;
+mod group_termination;
 mod running;
 mod stopping;
 
@@ -28,7 +28,7 @@ const SAID_AGAIN: Duration = Duration::from_secs(10);
 
 /// ```text
 ///              dependencies hold          leader ends              group is empty
-///   Waiting ────────────► Starting ─► Running ─► Cleaning ──┬──► Backoff ─► Starting …
+///   Waiting ────────────► Starting ─► Running ─► GroupTermination ──┬──► Backoff ─► Starting …
 ///                                        │          ▲       └──► Ended
 ///              unhealthy, or the stop    └► Stopping ┘
 /// ```
@@ -43,7 +43,7 @@ pub(super) enum State {
     /// It has been told to stop, or is about to be by its pre_stop.
     Stopping(Stopping),
     /// It has ended; members of its group have been told to, too.
-    Cleaning(Cleaning),
+    GroupTermination(GroupTermination),
     /// Until its next start.
     Backoff {
         until: At,
@@ -111,7 +111,7 @@ enum StopStage {
 }
 
 #[derive(Clone, Debug, Hash)]
-pub(super) struct Cleaning {
+pub(super) struct GroupTermination {
     exit: Exit,
     began: At,
     rest: Rest,
@@ -365,20 +365,20 @@ impl Proc {
                 (self.last_exit, self.suspended) = (Some(exit), None);
                 Change::some()
             }
-            (S::Cleaning(c), Input::Stop { limit }) => {
+            (S::GroupTermination(c), Input::Stop { limit }) => {
                 // Never in the turn its leader ended: whether anything is left of the group shows right after.
                 c.replan(at.now + limit, at);
                 self.stop_began = Some(at.now);
                 Change::some()
             }
-            (S::Cleaning(c), Input::GroupEmpty) => {
+            (S::GroupTermination(c), Input::GroupEmpty) => {
                 c.rest = Rest::Over { until: at.now };
                 Change::some()
             }
-            (S::Cleaning(c), Input::GroupGrew) => c.grew(at, fx),
-            (S::Cleaning(_), Input::Due(Timer::Life)) => self.cleaning_due(at, fx),
+            (S::GroupTermination(c), Input::GroupGrew) => c.grew(at, fx),
+            (S::GroupTermination(_), Input::Due(Timer::Life)) => self.group_termination_due(at, fx),
             // The deadline's SIGKILL ends what had a moment to end by itself.
-            (S::Cleaning(c), Input::Kill) if at.now >= c.began + super::task::SHORTEST => Change::forced(),
+            (S::GroupTermination(c), Input::Kill) if at.now >= c.began + super::task::SHORTEST => Change::forced(),
 
             (S::Backoff { .. }, Input::Due(Timer::Life)) => {
                 self.state = S::Waiting;
@@ -390,7 +390,7 @@ impl Proc {
                 Change::some()
             }
             (_, Input::Again) => self.start_again(at, fx),
-            (S::Starting | S::Running(_) | S::Stopping(_) | S::Cleaning(_), Input::Leave) => {
+            (S::Starting | S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Leave) => {
                 self.state = S::Ended(End::Unkillable { itself: self.alive() });
                 Change::some()
             }
@@ -404,7 +404,7 @@ impl Proc {
         match (timer, &self.state) {
             (Timer::Stop, State::Stopping(s)) => s.timer(),
             (Timer::Life, State::Running(Running { post_start: PostStart::Doing(_, task), .. })) => task.timer(),
-            (Timer::Life, State::Cleaning(c)) => Some(c.timer()),
+            (Timer::Life, State::GroupTermination(c)) => Some(c.timer()),
             (Timer::Life, State::Backoff { until }) => Some(*until),
             (Timer::Probes, _) => self.body()?.probes.iter().map(ProbeRun::next_deadline).min(),
             _ => None,
@@ -429,7 +429,7 @@ impl Proc {
     /// There is, or may be, a process or something left of its group.
     pub fn lives(&self) -> bool {
         match self.state {
-            State::Starting | State::Running(_) | State::Stopping(_) | State::Cleaning(_) => true,
+            State::Starting | State::Running(_) | State::Stopping(_) | State::GroupTermination(_) => true,
             State::Waiting | State::Backoff { .. } | State::Ended(_) => false,
         }
     }
@@ -455,7 +455,7 @@ impl Proc {
 
     /// What it has left in its group is still waited for.
     pub fn leaves(&self) -> bool {
-        matches!(&self.state, State::Cleaning(c) if matches!(c.rest, Rest::Asked(_)))
+        matches!(&self.state, State::GroupTermination(c) if matches!(c.rest, Rest::Asked(_)))
     }
 
     pub fn body(&self) -> Option<&Body> {

@@ -68,7 +68,7 @@ impl Proc {
         self.again = true;
         match &self.state {
             State::Running(_) => return self.begin_stop(at.restart_limit(), true, at, fx),
-            State::Stopping(_) | State::Cleaning(_) | State::Waiting | State::Starting => {}
+            State::Stopping(_) | State::GroupTermination(_) | State::Waiting | State::Starting => {}
             // Somebody has looked at it: its back-off begins anew.
             State::Backoff { .. } => (self.state, self.recent) = (State::Waiting, 0),
             State::Ended(_) => {
@@ -96,7 +96,7 @@ impl Proc {
         if at.now.since(since) >= at.config().backoff.reset {
             self.recent = 0;
         }
-        self.begin_cleaning(exit, until, killed, to_restart, at, fx);
+        self.begin_group_termination(exit, until, killed, to_restart, at, fx);
         if !(told && container_stops) {
             fx.note(Note::Exited { process: at.name(), exit, ran: Secs(at.now.since(since)) });
         }
@@ -209,7 +209,7 @@ impl Proc {
             (_, Step::Failed { failures }) => {
                 fx.note(Note::ProbeFailed { process, probe, failures, threshold, reason });
             }
-            (_, Step::NotMade(reason)) => fx.note(Note::ProbeNotMade { process, probe, reason }),
+            (_, Step::Unknown(reason)) => fx.note(Note::ProbeUnknown { process, probe, reason }),
             (ProbeKind::Startup, Step::Turned(true)) => {
                 if let State::Running(r) = &mut self.state {
                     r.started_up(at, fx);

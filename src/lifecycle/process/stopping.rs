@@ -172,7 +172,7 @@ impl Proc {
             }
             _ => return Change::default(),
         };
-        let because = KillReason { after, waited: at.now.since(since), out_of_time, left_overs: false };
+        let because = KillReason { after, waited: at.now.since(since), out_of_time, stragglers: false };
         fx.push(Action::Kill { process: at.id, because });
         Change::forced()
     }
@@ -239,7 +239,7 @@ impl Proc {
                     StopStage::Killed { until: None } => {}
                 }
             }
-            State::Cleaning(c) => match &mut c.rest {
+            State::GroupTermination(c) => match &mut c.rest {
                 Rest::Asked(asking) => asking.give_back(lost, most),
                 Rest::Over { until } => *until = (*until + lost).min(most).max(*until),
             },

@@ -74,12 +74,12 @@ pub(super) struct Stop {
     pub first_failure: Option<u8>,
     /// The drain was ended by a step with `on_failure = "stop"`.
     drain_ended: bool,
-    pub account: Account,
+    pub record: StopRecord,
 }
 
 /// What is told of it at its end.
 #[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Account {
+pub(super) struct StopRecord {
     pub steps: Vec<StepReport>,
     forced: Vec<Forced>,
     /// The processes among them.
@@ -128,7 +128,7 @@ enum Forced {
     Process(ProcId),
     /// A task that was interrupted.
     Task(What),
-    LeftOvers,
+    Stragglers,
 }
 
 impl Stop {
@@ -156,9 +156,9 @@ impl Stop {
     }
 
     /// What the life of a process has changed.
-    pub fn hear(&mut self, id: ProcId, change: &Change) {
-        if change.forced && self.account.forced_processes.insert(id) {
-            self.account.forced.push(Forced::Process(id));
+    pub fn on_change(&mut self, id: ProcId, change: &Change) {
+        if change.forced && self.record.forced_processes.insert(id) {
+            self.record.forced.push(Forced::Process(id));
         }
         if self.first_failure.is_none() {
             self.first_failure = change.failed;
@@ -174,20 +174,20 @@ impl Stop {
     }
 
     pub fn has_forced(&self, id: ProcId) -> bool {
-        self.account.forced_processes.contains(&id)
+        self.record.forced_processes.contains(&id)
     }
 
     /// Their names, each once.
     pub fn forced(&self, core: &Core) -> Vec<Who> {
         let mut names: Vec<Who> = Vec::new();
         let mut known = BTreeSet::new();
-        for forced in &self.account.forced {
+        for forced in &self.record.forced {
             let name = match forced {
                 Forced::Process(id) => Who::Named(core.name(*id)),
                 Forced::Task(what) => {
                     Who::Named(core.plan.task(*what).map_or_else(String::new, |task| task.name.clone()))
                 }
-                Forced::LeftOvers => Who::LeftOvers,
+                Forced::Stragglers => Who::Stragglers,
             };
             if known.insert(name.clone()) || !matches!(forced, Forced::Process(_)) {
                 names.push(name);
@@ -197,7 +197,7 @@ impl Stop {
     }
 
     pub fn nobody_was_forced(&self) -> bool {
-        self.account.forced.is_empty()
+        self.record.forced.is_empty()
     }
 
     /// How long stragglers get.
@@ -207,6 +207,6 @@ impl Stop {
 
     /// The account of the drain's steps.
     pub fn drain_steps(&self) -> impl Iterator<Item = &StepReport> {
-        self.account.steps.iter().filter(|step| step.kind == Place::Drain)
+        self.record.steps.iter().filter(|step| step.kind == Place::Drain)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Account, LAST_CALL, Stage, Steps, Stop};
+use super::{LAST_CALL, Stage, Steps, Stop, StopRecord};
 use crate::config::platform::Platform;
 use crate::facts::{Effect, Needless, Place};
 use crate::lifecycle::Phase;
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::{Cause, Sender};
 use crate::lifecycle::process::Input;
-use crate::lifecycle::requests::drain_is_waited_for;
+use crate::lifecycle::requests::drain_is_awaited;
 use crate::plan::budget::{Part, share};
 use crate::report::{Note, Secs, TaskResult};
 use crate::signal::Signal;
@@ -43,7 +43,7 @@ impl Stop {
             interrupted: Vec::new(),
             first_failure,
             drain_ended: false,
-            account: Account::default(),
+            record: StopRecord::default(),
             cause,
         });
         if stop.hold && core.is_sidecar() {
@@ -88,7 +88,7 @@ impl Stop {
             self.turn_has_come(&core.plan.budget, core.now);
         }
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
-        let last_call = cause.may_be_a_kubelet() && released && draining && drain_is_waited_for(&core.asks);
+        let last_call = cause.may_be_a_kubelet() && released && draining && drain_is_awaited(&core.asks);
         let effect = match (by_hand, self.hurried) {
             (false, _) if last_call => Effect::LastCall,
             (false, _) if released => Effect::Stops { after_drain: draining },

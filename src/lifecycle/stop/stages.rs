@@ -72,7 +72,7 @@ impl Stop {
 
     fn begin_processes(&mut self, core: &mut Core) {
         core.processes.begin_stop();
-        self.account.processes_began = Some(core.now);
+        self.record.processes_began = Some(core.now);
         self.fit(&core.plan.budget, Part::Stop, core.now);
         self.stage = Stage::Processes { until: self.deadline - self.budget.after_stop() };
     }
@@ -127,8 +127,8 @@ impl Stop {
         // Softstop itself was late: their own SIGKILL was due before.
         let left = matches!(&self.stage, Stage::Stragglers(s) if s.live());
         if left && !core.processes.iter().any(|p| p.lingers()) {
-            self.account.forced.push(Forced::LeftOvers);
-            still_running.push(Who::LeftOvers);
+            self.record.forced.push(Forced::Stragglers);
+            still_running.push(Who::Stragglers);
         }
         if !still_running.is_empty() {
             core.note(Note::OutOfTime { still_running });
@@ -171,15 +171,15 @@ impl Stop {
             core.fx.push(Action::Cancel { run, kill: true });
             let process = core.plan.task(what).map_or_else(String::new, |task| task.name.clone());
             let (after, waited) = (Some(Signal::TERM), core.now.since(self.t0));
-            let because = KillReason { after, waited, out_of_time: true, left_overs: false };
-            self.account.forced.push(Forced::Task(what));
-            core.note(Note::Killed { process, because, looked_like: String::new(), look: None });
+            let because = KillReason { after, waited, out_of_time: true, stragglers: false };
+            self.record.forced.push(Forced::Task(what));
+            core.note(Note::Killed { process, because, appeared_as: String::new(), look: None });
         }
     }
 
     fn enter_killing(&mut self, at_once: bool, core: &Core) {
-        if self.account.processes_took.is_zero() {
-            self.account.processes_took = self.account.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
+        if self.record.processes_took.is_zero() {
+            self.record.processes_took = self.record.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
         }
         let next = if at_once { core.now } else { core.now + SWEEP };
         self.stage = Stage::Killing { next, until: self.kill_until(core.now), alone: false };

@@ -84,7 +84,7 @@ impl Stop {
         for task in plan.steps(kind).get(index).into_iter().flat_map(|s| &s.tasks) {
             let (name, result) = (task.name.clone(), result.clone());
             core.note(Note::StepSkipped { kind, name: name.clone(), result: result.clone() });
-            self.account.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
+            self.record.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
         }
     }
 
@@ -93,7 +93,7 @@ impl Stop {
         let (kind, share) = (steps.kind, steps.share);
         let tasks = std::mem::take(&mut steps.tasks);
         steps.index += 1;
-        let total = if kind == Place::Drain { &mut self.account.drain_took } else { &mut self.account.post_stop_took };
+        let total = if kind == Place::Drain { &mut self.record.drain_took } else { &mut self.record.post_stop_took };
         *total = Some(total.unwrap_or_default() + core.now.since(steps.began));
         for run in tasks {
             let (Some(task), Some(result)) = (core.plan.task(run.what), run.result().cloned()) else { continue };
@@ -102,7 +102,7 @@ impl Stop {
             let took = Secs(run.ended.since(run.began));
             self.drain_ended |= kind == Place::Drain && task.on_failure == OnFailure::Stop && !result.ok();
             let name = task.name.clone();
-            self.account.steps.push(StepReport { kind, name: name.clone(), share: own, took, result: result.clone() });
+            self.record.steps.push(StepReport { kind, name: name.clone(), share: own, took, result: result.clone() });
             core.fx.note(Note::StepEnded { kind, name, share: own, took, result });
         }
     }

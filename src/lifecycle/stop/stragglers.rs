@@ -124,7 +124,7 @@ impl Stop {
                 core.fx.push(Action::Census);
                 // With one that has had its SIGKILL and has not ended the census says nothing about others, and somebody is named already.
                 if !core.processes.iter().any(Proc::lingers) {
-                    self.account.forced.push(Forced::LeftOvers);
+                    self.record.forced.push(Forced::Stragglers);
                 }
             }
         }
@@ -136,7 +136,7 @@ impl Stop {
         if s.present && s.alone {
             core.note(Note::StragglersGone { took: Secs(core.now.since(s.began)) });
         }
-        self.account.processes_took = self.account.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
+        self.record.processes_took = self.record.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
         core.fx.exit_code = Some(self.exit_code(core));
         self.stage = Stage::PostStop(Steps::new(Place::PostStop, core.now));
     }

@@ -187,8 +187,8 @@ fn a_probe_that_could_not_be_made_counts_for_nothing() {
         let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
         c.processes[0].readiness = Some(Probe { failure_threshold: 2, ..probe });
     }));
-    let not_made = || Outcome::NotMade { reason: "no new process".into() };
-    let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeNotMade { .. })));
+    let not_made = || Outcome::Unknown { reason: "no new process".into() };
+    let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeUnknown { .. })));
     let mut actions = bench.feed(Event::Begin);
     for (outcome, ready, told) in [
         (Outcome::Ok, true, false),
@@ -220,13 +220,13 @@ fn what_is_told_before_the_clock_was_in_time() {
     let run = actions.iter().find_map(|a| if let Action::Run { run, .. } = a { Some(*run) } else { None });
     let run = run.expect("the hook is run");
     bench.now = At::from_millis(500);
-    let told = bench.machine.tell(bench.now, Event::RunDone { run, outcome: Outcome::Ok });
+    let told = bench.machine.record_late(bench.now, Event::RunDone { run, outcome: Outcome::Ok });
     assert!(told.is_empty(), "nothing follows before the clock is asked: {told:?}");
     let actions = bench.feed(Event::Tick);
     assert_eq!(sent(&actions), [Signal::TERM], "the hook is done, not cut, and the process has its whole ladder");
     bench.now = At::from_millis(900);
-    let mut told = bench.machine.tell(bench.now, Event::Exited { process: WEB, status: Exit::Code(0) });
-    told.extend(bench.machine.tell(bench.now, Event::GroupEmpty { process: WEB }));
+    let mut told = bench.machine.record_late(bench.now, Event::Exited { process: WEB, status: Exit::Code(0) });
+    told.extend(bench.machine.record_late(bench.now, Event::GroupEmpty { process: WEB }));
     told.extend(bench.feed(Event::Tick));
     assert!(sent(&told).is_empty(), "nobody is left to kill: {told:?}");
 }
@@ -249,9 +249,9 @@ fn a_signal_of_the_kernel_about_softstop_is_nobody_elses() {
     }
 }
 
-/// The deadline's SIGKILL to left-overs is said and counts like their own would have, that softstop was too late for.
+/// The deadline's SIGKILL to stragglers is said and counts like their own would have, that softstop was too late for.
 #[test]
-fn left_overs_that_the_deadline_kills_were_forced() {
+fn stragglers_that_the_deadline_kills_were_forced() {
     let mut bench = Bench::new(config(|c| c.exit_codes.forced = Some(79)));
     bench.feed(Event::Begin);
     bench.signal(Signal::TERM, Sender::Outside);
@@ -261,7 +261,7 @@ fn left_overs_that_the_deadline_kills_were_forced() {
     bench.now = At::ZERO + Config::with_defaults().grace - Config::with_defaults().kill_reserve;
     let actions = bench.feed(Event::Tick);
     assert!(actions.contains(&Action::KillEverything), "{actions:?}");
-    let said = |a: &Action| matches!(a, Action::Note(Note::OutOfTime { still_running }) if still_running.contains(&Who::LeftOvers));
+    let said = |a: &Action| matches!(a, Action::Note(Note::OutOfTime { still_running }) if still_running.contains(&Who::Stragglers));
     assert!(actions.iter().any(said), "{actions:?}");
     assert_eq!(finished(&bench.feed(Event::Alone)), Some(79));
 }

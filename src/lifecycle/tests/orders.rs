@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::action::{Action, Answer};
-use super::super::event::{AskId, Asker, Event, Exit, Order, Sender};
+use super::super::event::{Client, Event, Exit, Order, RequestId, Sender};
 use super::{Bench, WEB, config, finished, sent, spawns};
 use crate::config::platform::Platform;
 use crate::config::{Config, Handler, OnExit, ReadinessOnDrain, Restart, Rung, Step, Task, When};
@@ -11,12 +11,12 @@ use crate::facts::Effect;
 use crate::report::{NotSent, Note, Refusal};
 use crate::signal::Signal;
 
-const ROOT: Asker = Asker::Local { uid: 0, pid: 12 };
+const ROOT: Client = Client::Local { uid: 0, pid: 12 };
 const S: fn(u64) -> Duration = Duration::from_secs;
 
 impl Bench {
     fn order(&mut self, ask: u64, order: Order) -> Vec<Action> {
-        self.feed(Event::Ordered { ask: AskId(ask), order, by: ROOT })
+        self.feed(Event::Ordered { ask: RequestId(ask), order, by: ROOT })
     }
 
     /// Time passes up to `at`, deadline by deadline.
@@ -35,7 +35,7 @@ impl Bench {
 
 fn answer(actions: &[Action], ask: u64) -> Option<&Answer> {
     actions.iter().find_map(|a| match a {
-        Action::Answer { ask: AskId(n), answer } if *n == ask => Some(answer),
+        Action::Answer { ask: RequestId(n), answer } if *n == ask => Some(answer),
         _ => None,
     })
 }
@@ -99,12 +99,12 @@ fn a_signal_that_reached_nobody_is_refused() {
     let mut bench = Bench::new(config(|_| {}));
     bench.feed(Event::Begin);
     let order = Order::Signal { process: "web".into(), signal: Signal::HUP };
-    let by = Asker::Local { uid: 0, pid: 1 };
-    let asked = bench.feed(Event::Ordered { ask: AskId(9), order, by });
-    assert!(asked.iter().any(|a| matches!(a, Action::SignalByOrder { ask: AskId(9), .. })), "{asked:?}");
+    let by = Client::Local { uid: 0, pid: 1 };
+    let asked = bench.feed(Event::Ordered { ask: RequestId(9), order, by });
+    assert!(asked.iter().any(|a| matches!(a, Action::SignalByCommand { ask: RequestId(9), .. })), "{asked:?}");
     assert!(!asked.iter().any(|a| matches!(a, Action::Answer { .. })), "not before it is known: {asked:?}");
     let error = Some(NotSent::NotPermitted);
-    let answered = bench.feed(Event::SignalAnswered { ask: AskId(9), process: WEB, signal: Signal::HUP, error });
+    let answered = bench.feed(Event::SignalAnswered { ask: RequestId(9), process: WEB, signal: Signal::HUP, error });
     let refused = |a: &Action| matches!(a, Action::Answer { answer: Answer::Refused(Refusal::NotSent { .. }), .. });
     assert!(answered.iter().any(refused), "{answered:?}");
 }
@@ -218,7 +218,7 @@ fn only_the_kubelets_sigterm_in_the_call_it_waits_for_moves_the_deadline() {
     assert_eq!(end(&term(Sender::Process(7))), Some(S(30)), "one of our own is no kubelet");
     assert_eq!(end(&term(Sender::Terminal)), Some(S(30)));
     let gone = |bench: &mut Bench| {
-        bench.feed(Event::AskerGone { ask: AskId(1) });
+        bench.feed(Event::ClientGone { ask: RequestId(1) });
         bench.signal(Signal::TERM, Sender::Outside);
     };
     assert_eq!(end(&gone), Some(S(30)), "nobody waits any more: the hook was ended before its time");
@@ -409,9 +409,9 @@ fn a_signal_goes_to_a_running_process_alone() {
     let order = |name: &str| Order::Signal { process: name.into(), signal: Signal::USR1 };
     bench.feed(Event::Begin);
     let given = bench.order(1, order("web"));
-    let by_order = |a: &Action| matches!(a, Action::SignalByOrder { process: WEB, signal: Signal::USR1, .. });
+    let by_order = |a: &Action| matches!(a, Action::SignalByCommand { process: WEB, signal: Signal::USR1, .. });
     assert!(given.iter().any(by_order), "{given:?}");
-    let sent = Event::SignalAnswered { ask: AskId(1), process: WEB, signal: Signal::USR1, error: None };
+    let sent = Event::SignalAnswered { ask: RequestId(1), process: WEB, signal: Signal::USR1, error: None };
     assert_eq!(done(&bench.feed(sent), 1), "web: SIGUSR1 sent (pid 101)");
     assert_eq!(refused(&bench.order(2, order("wbe")), 2), "there is no process \"wbe\": did you mean web?");
     bench.ends(1);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::Machine;
 use super::super::action::Action;
-use super::super::event::{AskId, Asker, Event, Exit, Order, ProcId, Sender};
+use super::super::event::{Client, Event, Exit, Order, ProcId, RequestId, Sender};
 use crate::config::{Config, Handler, OnExit, Process, Restart, Rung, Step, Task, When};
 use crate::plan::Plan;
 use crate::signal::Signal;
@@ -105,7 +105,7 @@ impl World {
                             self.dying.insert(process.0);
                         }
                     }
-                    Action::SignalByOrder { ask, process, signal, .. } => {
+                    Action::SignalByCommand { ask, process, signal, .. } => {
                         assert!(self.alive[process.0], "I9: an ordered signal to what has ended");
                         if signal == Signal::TERM && self.obeys[process.0] {
                             self.dying.insert(process.0);
@@ -160,13 +160,13 @@ impl World {
         match happening {
             Happening::Ordered(order) => {
                 self.waiting.insert(n);
-                let by = Asker::Local { uid: 0, pid: 9 };
-                self.feed(Event::Ordered { ask: AskId(n), order: order.clone(), by });
+                let by = Client::Local { uid: 0, pid: 9 };
+                self.feed(Event::Ordered { ask: RequestId(n), order: order.clone(), by });
             }
             Happening::Gone(which) => {
                 if let Some(n) = self.waiting.iter().nth(*which).copied() {
                     self.waiting.remove(&n);
-                    self.feed(Event::AskerGone { ask: AskId(n) });
+                    self.feed(Event::ClientGone { ask: RequestId(n) });
                 }
             }
             Happening::Signalled(sender) => {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{
-    Asker, Awaited, Cause, Condition, Effect, Exit, Failure, Fault, HookCaller, Hopeless, How, Needless, NotPassedOn,
+    Awaited, Cause, Client, Condition, Effect, Exit, Failure, Fault, HookCaller, Hopeless, How, Needless, NotPassedOn,
     Place, Sender, Trouble, Unfinished, Who,
 };
 use crate::order::Order;
@@ -24,7 +24,7 @@ macro_rules! as_their_words {
     };
 }
 as_their_words!(
-    Asker,
+    Client,
     Awaited,
     Cause,
     Effect,
@@ -54,12 +54,12 @@ impl fmt::Display for Sender {
     }
 }
 
-impl fmt::Display for Asker {
+impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Asker::Local { uid, pid: 0 } => write!(f, "uid {uid} outside the container"),
-            Asker::Local { uid, pid } => write!(f, "uid {uid}, pid {pid}"),
-            Asker::PreStop(caller) => caller.fmt(f),
+            Client::Local { uid, pid: 0 } => write!(f, "uid {uid} outside the container"),
+            Client::Local { uid, pid } => write!(f, "uid {uid}, pid {pid}"),
+            Client::PreStop(caller) => caller.fmt(f),
         }
     }
 }
@@ -104,8 +104,8 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Signal { signal, sender } => write!(f, "{signal} from {sender}"),
-            Cause::StopOrdered { by } => write!(f, "softstop stop by {by}"),
-            Cause::DrainOrdered { by } => write!(f, "softstop drain by {by}"),
+            Cause::StopRequested { by } => write!(f, "softstop stop by {by}"),
+            Cause::DrainRequested { by } => write!(f, "softstop drain by {by}"),
             Cause::PreStopCalled { by } => write!(f, "GET /prestop by {by}"),
             Cause::ProcessEnded { process, status } => write!(f, "{process} ended with {status}"),
             Cause::StartFailed { process, .. } => write!(f, "{process} could not be started"),
@@ -180,7 +180,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Who::Named(name) => f.write_str(name),
-            Who::LeftOvers => f.write_str("left-over processes"),
+            Who::Stragglers => f.write_str("stragglers"),
         }
     }
 }
@@ -265,7 +265,7 @@ impl fmt::Display for Trouble {
             Trouble::Probe { probe, last } => write!(f, "{} probe: {last}", probe.name()),
             Trouble::PostStart(None) => f.write_str("post_start tasks are running"),
             Trouble::PostStart(Some(awaited)) => write!(f, "post_start: {awaited}"),
-            Trouble::LeftOvers => f.write_str("waiting for what it left behind"),
+            Trouble::Stragglers => f.write_str("waiting for what it left behind"),
             Trouble::Ended { exit, service: true } => {
                 write!(f, "ended with {exit}; with probes it is a service, and is to go on")
             }

@@ -33,7 +33,7 @@ impl Note {
             Note::Waiting { alarming: true, .. }
             | Note::StartFailed { .. }
             | Note::NotReady { .. }
-            | Note::ProbeNotMade { .. }
+            | Note::ProbeUnknown { .. }
             | Note::Unhealthy { .. }
             | Note::ServiceEnded { .. }
             | Note::InBackground { .. }
@@ -43,7 +43,7 @@ impl Note {
             | Note::Ordered { refused: Some(_), .. }
             | Note::NextRung { .. }
             | Note::Diagnosing { .. }
-            | Note::HeldUp { .. }
+            | Note::Starved { .. }
             | Note::OutOfTime { .. }
             | Note::OomKilled { .. }
             | Note::OomKilledOthers { .. }
@@ -78,7 +78,7 @@ impl Note {
             | Note::Ready { process, .. }
             | Note::NotReady { process, .. }
             | Note::ProbeFailed { process, .. }
-            | Note::ProbeNotMade { process, .. }
+            | Note::ProbeUnknown { process, .. }
             | Note::Unhealthy { process, .. }
             | Note::Exited { process, .. }
             | Note::Suspended { process, .. }

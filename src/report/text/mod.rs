@@ -43,7 +43,7 @@ impl fmt::Display for Note {
             Note::ProbeFailed { process, probe, failures, reason, .. } => {
                 write!(f, "{process}: {} probe failed ({failures} in a row): {reason}", probe.name())
             }
-            Note::ProbeNotMade { process, probe, reason } => {
+            Note::ProbeUnknown { process, probe, reason } => {
                 write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())
             }
             Note::Unhealthy { process, reason } => write!(f, "{process}: {reason}; stopping it"),
@@ -130,8 +130,8 @@ impl fmt::Display for Note {
             Note::Drained { up_to } => {
                 write!(f, "drained; the processes go on until a stop is requested, up to {}", Human(up_to.0))
             }
-            Note::Ordered { order, by, refused: None } => write!(f, "{order}, ordered by {by}"),
-            Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, ordered by {by}, refused: {why}"),
+            Note::Ordered { order, by, refused: None } => write!(f, "{order}, requested by {by}"),
+            Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, requested by {by}, refused: {why}"),
             Note::StepBegan { kind, name, share, left } => {
                 write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))
             }
@@ -170,7 +170,7 @@ impl fmt::Display for Note {
                 write!(f, "{})", memory(*limit, *kills))
             }
             Note::LastOutput { process, lines } => {
-                write!(f, "{process}: its last output: {}", super::look::quoted(lines))
+                write!(f, "{process}: its last output: {}", super::inspection::quoted(lines))
             }
             Note::PidsNear { current, max, complete, processes, zombies, parent } => {
                 write!(f, "{current} of the {max} processes and threads that this container may have (pids.max)")?;
@@ -185,7 +185,7 @@ impl fmt::Display for Note {
                     None => Ok(()),
                 }
             }
-            Note::Killed { process, because, looked_like, .. } => killed(f, process, because, looked_like),
+            Note::Killed { process, because, appeared_as, .. } => killed(f, process, because, appeared_as),
             Note::Stopped { process, exit: Some(exit), took, forced } => {
                 let how = if *forced { "killed" } else { "stopped" };
                 write!(f, "{process}: {how} after {} with {exit}", Human(took.0))
@@ -194,7 +194,7 @@ impl fmt::Display for Note {
                 write!(f, "{process}: does not end {} after it was told to stop", Human(took.0))
             }
             Note::Stragglers { signal, count, which } => {
-                write!(f, "{count} left-over {}: sending {}", plural(*count, "process", "processes"), signal)?;
+                write!(f, "{count} straggler {}: sending {}", plural(*count, "process", "processes"), signal)?;
                 list(f, which)
             }
             Note::GroupLeft { process, signalled: 0 } => {
@@ -206,9 +206,9 @@ impl fmt::Display for Note {
                 f.write_str(" sent a stop signal")
             }
             Note::StragglersGone { took } => {
-                write!(f, "left-over processes are gone after {}", Human(took.0))
+                write!(f, "stragglers are gone after {}", Human(took.0))
             }
-            Note::HeldUp { lost } => {
+            Note::Starved { lost } => {
                 write!(f, "softstop itself could not run for {} (paused, or no processor time left); ", Human(lost.0))?;
                 f.write_str("what is being stopped has the lower priority now")
             }
@@ -273,14 +273,14 @@ fn bytes(n: u64) -> String {
     }
 }
 
-fn killed(f: &mut fmt::Formatter<'_>, process: &str, because: &KillReason, looked_like: &str) -> fmt::Result {
-    let what = if because.left_overs { "left-overs still running" } else { "still running" };
+fn killed(f: &mut fmt::Formatter<'_>, process: &str, because: &KillReason, appeared_as: &str) -> fmt::Result {
+    let what = if because.stragglers { "stragglers still running" } else { "still running" };
     match because.after {
         Some(signal) => write!(f, "{process}: {what} {} after {}", Human(because.waited), signal)?,
         None => write!(f, "{process}: {what} when its time was up")?,
     }
     f.write_str(if because.out_of_time { ", out of time; sending SIGKILL" } else { "; sending SIGKILL" })?;
-    if looked_like.is_empty() { Ok(()) } else { write!(f, " ({looked_like})") }
+    if appeared_as.is_empty() { Ok(()) } else { write!(f, " ({appeared_as})") }
 }
 
 #[cfg(test)]

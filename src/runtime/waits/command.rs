@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Teller, pause};
+use super::{ProgressReporter, pause};
 use crate::config::wait::Found;
 use crate::lifecycle::event::{Outcome, Progress};
 use crate::report::and_more;
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// So many are named.
 const NAMED: usize = 5;
 
-pub(super) async fn wait(command: String, until: Found, teller: Teller) -> Outcome {
+pub(super) async fn wait(command: String, until: Found, reporter: ProgressReporter) -> Outcome {
     loop {
         let (took, found) = look(&command).await;
         match (found, until) {
@@ -25,17 +25,17 @@ pub(super) async fn wait(command: String, until: Found, teller: Teller) -> Outco
             (Ok(found), Found::Running) if !found.is_empty() => return Outcome::Ok,
             (Ok(found), Found::Ended) => {
                 let pids = pids(found.iter());
-                teller.tell(Progress::new(format!("{command} is still running ({pids})")));
+                reporter.report(Progress::new(format!("{command} is still running ({pids})")));
             }
-            (Ok(_), Found::Running) => teller.tell(Progress::new(format!("{command} is not running"))),
-            (Err(error), _) => teller.tell(Progress::new(format!("processes cannot be seen: {error}"))),
+            (Ok(_), Found::Running) => reporter.report(Progress::new(format!("{command} is not running"))),
+            (Err(error), _) => reporter.report(Progress::new(format!("processes cannot be seen: {error}"))),
         }
         sleep(pause(took, LOOK)).await;
     }
 }
 
 /// To the outermost processes of that name: a server's workers are its own to tell.
-pub(super) async fn signal(command: String, signal: Signal, teller: Teller) -> Outcome {
+pub(super) async fn signal(command: String, signal: Signal, reporter: ProgressReporter) -> Outcome {
     let found = match look(&command).await.1 {
         Ok(found) => found,
         Err(error) => return Outcome::failed(format!("processes cannot be seen: {error}")),
@@ -56,7 +56,7 @@ pub(super) async fn signal(command: String, signal: Signal, teller: Teller) -> O
     if sent.is_empty() {
         return Outcome::failed(format!("no process {command} is running"));
     }
-    teller.tell(Progress::new(format!("{signal} sent to {command} ({})", pids(sent.into_iter()))));
+    reporter.report(Progress::new(format!("{signal} sent to {command} ({})", pids(sent.into_iter()))));
     Outcome::Ok
 }
 

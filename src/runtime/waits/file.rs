@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Teller;
+use super::ProgressReporter;
 use crate::config::wait::WaitFile;
 use crate::lifecycle::event::{Outcome, Progress, RunId};
-use crate::runtime::hooks::{ActiveRun, Heard, Said};
+use crate::runtime::hooks::{ActiveRun, Captured, OnLine};
 use crate::runtime::shell::Shell;
 use crate::signal::Signal;
 use crate::sys::process;
@@ -25,24 +25,24 @@ const SILENCE: Duration = Duration::from_millis(500);
 const MOST: u64 = 1024 * 1024;
 
 impl Shell {
-    pub(super) fn start_look(&mut self, run: RunId, wait: &WaitFile) -> Result<(), Outcome> {
-        let teller = Rc::new(Teller::new(run, self.done.clone()));
+    pub(super) fn start_check(&mut self, run: RunId, wait: &WaitFile) -> Result<(), Outcome> {
+        let reporter = Rc::new(ProgressReporter::new(run, self.done.clone()));
         let path = wait.path.display().to_string();
         let (pid, pipes) = self.spawn_helper(run, &command(wait))?;
         tokio::task::spawn_local({
-            let (teller, path) = (Rc::clone(&teller), path.clone());
+            let (reporter, path) = (Rc::clone(&reporter), path.clone());
             async move {
                 tokio::time::sleep(SILENCE).await;
-                if teller.is_silent() {
-                    teller.tell(Progress::new(format!(
+                if reporter.is_silent() {
+                    reporter.report(Progress::new(format!(
                         "{path} cannot be looked at yet: its file system does not answer"
                     )));
                 }
             }
         });
-        let heard: Heard = Rc::new(move |line| teller.tell(Progress::new(format!("{path} {line}"))));
-        let said = Said::listen_and(pipes, Some(heard));
-        self.runs.insert(run, ActiveRun::Looking { pid, path: wait.path.clone(), _said: said });
+        let heard: OnLine = Rc::new(move |line| reporter.report(Progress::new(format!("{path} {line}"))));
+        let captured = Captured::listen_and(pipes, Some(heard));
+        self.runs.insert(run, ActiveRun::Looking { pid, path: wait.path.clone(), _captured: captured });
         Ok(())
     }
 }

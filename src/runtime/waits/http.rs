@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Teller, pause};
+use super::{ProgressReporter, pause};
 use crate::config::wait::WaitHttp;
 use crate::http::{client, condition};
 use crate::lifecycle::event::{Outcome, Progress};
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_JSON: usize = 256 * 1024;
 const MOST_METRICS: usize = 1024 * 1024;
 
-pub(in crate::runtime) async fn wait(wait: WaitHttp, addrs: Vec<SocketAddr>, teller: Teller) -> Outcome {
+pub(in crate::runtime) async fn wait(wait: WaitHttp, addrs: Vec<SocketAddr>, reporter: ProgressReporter) -> Outcome {
     let most = if wait.metric.is_some() { MOST_METRICS } else { MOST_JSON };
     loop {
         let answer = timeout(PATIENCE, client::fetch(&wait.call, &addrs, most)).await;
@@ -30,7 +30,7 @@ pub(in crate::runtime) async fn wait(wait: WaitHttp, addrs: Vec<SocketAddr>, tel
         };
         match holds {
             Ok(()) => return Outcome::Ok,
-            Err(why) => teller.tell(Progress::new(why)),
+            Err(why) => reporter.report(Progress::new(why)),
         }
         sleep(pause(began.elapsed(), PAUSE)).await;
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::idle::rule::listeners::{self, Listeners, Owner};
-use super::{Teller, pause};
+use super::{ProgressReporter, pause};
 use crate::config::network::address;
 use crate::http::own;
 use crate::lifecycle::event::Progress;
@@ -47,7 +47,7 @@ impl Found {
 
     /// All there was, however long it takes: whoever else has something to do gets a turn after every piece. What cannot be seen is
     /// waited for if it is `needed`.
-    pub(super) async fn all(&self, needed: bool, teller: &Teller) -> Listening {
+    pub(super) async fn all(&self, needed: bool, reporter: &ProgressReporter) -> Listening {
         loop {
             let began = Instant::now();
             let went_on = self.search.borrow_mut().go_on();
@@ -57,7 +57,7 @@ impl Found {
                 Err(_) if !needed => return Listening::default(),
                 // As good as a connection that stays: nobody knows whether anybody is served.
                 Err(error) => {
-                    teller.tell(Progress::alarm(format!("what listens cannot be seen: {error}")));
+                    reporter.report(Progress::alarm(format!("what listens cannot be seen: {error}")));
                     sleep(pause(began.elapsed(), LOOK)).await;
                     self.search.replace(search(&self.own));
                 }
@@ -73,7 +73,7 @@ impl Found {
 
 impl Shell {
     /// Once, when the stop begins.
-    pub(in crate::runtime) fn look_who_listens(&mut self) {
+    pub(in crate::runtime) fn find_listeners(&mut self) {
         if self.listening.is_none() && self.plan.config.waits_for_idle() {
             self.listening = Some(Found::begin(self.own_ports()));
         }

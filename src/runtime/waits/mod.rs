@@ -22,15 +22,15 @@ use crate::lifecycle::event::{Outcome, Progress, RunId};
 const PART: u32 = 20;
 
 /// Where a wait tells how far it is: what is not new is not told again.
-pub(super) struct Teller {
+pub(super) struct ProgressReporter {
     run: RunId,
     news: mpsc::UnboundedSender<News>,
     last: RefCell<Option<Progress>>,
 }
 
-impl Teller {
-    pub(super) fn new(run: RunId, news: mpsc::UnboundedSender<News>) -> Teller {
-        Teller { run, news, last: RefCell::new(None) }
+impl ProgressReporter {
+    pub(super) fn new(run: RunId, news: mpsc::UnboundedSender<News>) -> ProgressReporter {
+        ProgressReporter { run, news, last: RefCell::new(None) }
     }
 
     /// Nothing has been told yet.
@@ -38,7 +38,7 @@ impl Teller {
         self.last.borrow().is_none()
     }
 
-    pub(super) fn tell(&self, progress: Progress) {
+    pub(super) fn report(&self, progress: Progress) {
         if self.last.borrow().as_ref() != Some(&progress) {
             self.last.replace(Some(progress.clone()));
             // The loop is gone only when everything is.
@@ -55,22 +55,22 @@ fn pause(took: Duration, least: Duration) -> Duration {
 
 impl Shell {
     pub(super) fn start_wait(&mut self, run: RunId, handler: &Handler) -> Result<(), Outcome> {
-        let teller = Teller::new(run, self.done.clone());
+        let reporter = ProgressReporter::new(run, self.done.clone());
         match handler {
             Handler::WaitIdle(rule) => {
                 let beginning = idle::Beginning { found: self.who_listens(), node: self.node() };
-                self.in_background(run, idle::wait(rule.clone(), beginning, self.clock, teller));
+                self.in_background(run, idle::wait(rule.clone(), beginning, self.clock, reporter));
             }
             Handler::WaitHttp(wait) => {
                 let then = super::hooks::Network::Wait(wait.clone());
                 return self.start_network(run, &wait.call.host, wait.call.port, then);
             }
-            Handler::WaitFile(wait) => return self.start_look(run, wait),
+            Handler::WaitFile(wait) => return self.start_check(run, wait),
             Handler::WaitCommand { command, until } => {
-                self.in_background(run, command::wait(command.clone(), *until, teller));
+                self.in_background(run, command::wait(command.clone(), *until, reporter));
             }
             Handler::SignalCommand { command, signal } => {
-                self.in_background(run, command::signal(command.clone(), *signal, teller));
+                self.in_background(run, command::signal(command.clone(), *signal, reporter));
             }
             _ => return Err(Outcome::failed("nothing to wait for")),
         }

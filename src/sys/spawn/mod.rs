@@ -158,7 +158,7 @@ pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnErr
         None => Ok(Child { pid, exec: ExecStatus::Pending(PendingExec { reports, context: Box::new(context) }) }),
         Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
         Some(Some(report)) => {
-            bury(pid);
+            reap_one(pid);
             // The terminal must not stay with a group that has no members.
             if let Some(terminal) = terminal::terminal().filter(|terminal| terminal.foreground() == Some(pid)) {
                 let _ = terminal.take();
@@ -197,7 +197,7 @@ fn read_report(reports: &OwnedFd) -> Option<Option<Report>> {
 }
 
 /// Reaps a child that has said that it is about to end.
-fn bury(pid: i32) {
+fn reap_one(pid: i32) {
     let end = Instant::now() + GONE_WAIT;
     while let Ok(None) = reap::reap(pid) {
         if Instant::now() >= end {

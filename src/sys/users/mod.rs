@@ -46,7 +46,7 @@ pub trait Files {
     fn read(&mut self, path: &str) -> io::Result<Vec<u8>>;
 }
 
-/// Looks an identity up, now.
+/// Inspections an identity up, now.
 ///
 /// A number needs no entry in /etc/passwd, nor the file. Such a user gets no supplementary groups and, unless a group is named, keeps
 /// the group softstop runs with: that is what container runtimes do (`USER 1000` runs with group 0) and what images for

@@ -128,7 +128,7 @@ fn last_codes(case: &Case, process: &Process) -> Codes {
 
 fn codes(case: &Case, life: &Life, process: &Process) -> Codes {
     let leader =
-        |e: &super::Event| e.value["left_overs"] == false && case.process_of(e).is_some_and(|p| p.name == process.name);
+        |e: &super::Event| e.value["stragglers"] == false && case.process_of(e).is_some_and(|p| p.name == process.name);
     let killed = case.named("killed").any(leader);
     match life.ended() {
         // SIGKILL may have come between its last word and its end.

@@ -107,7 +107,7 @@ fn stragglers_last(case: &Case, found: &mut Findings) {
             for process in &case.s.processes {
                 for run in case.runs(&process.name).filter(|run| !case.killed_by_round(run.pid)) {
                     found.hold(3, run.last() <= at + MOMENT, || {
-                        format!("{} was sent SIGTERM as a left-over while {} still ran", life.name, run.name)
+                        format!("{} was sent SIGTERM as a straggler while {} still ran", life.name, run.name)
                     });
                 }
             }

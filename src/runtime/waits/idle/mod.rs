@@ -13,7 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listening::{self, Found};
-use super::{Teller, pause};
+use super::{ProgressReporter, pause};
 use crate::config::wait::WaitIdle;
 use crate::http::own;
 use crate::lifecycle::event::{Outcome, Progress};
@@ -22,7 +22,7 @@ use crate::sys::sockets::ended::Endings;
 use crate::sys::sockets::relay::Relay;
 use crate::sys::sockets::{self, Query, Socket, TIME_WAIT, TcpState, Walk};
 use crate::sys::stdio::watch;
-use rule::{Connection, Ended, Flow, Idle, Stage, Verdict};
+use rule::{Connection, Ended, Flow, Idle, IdleState, Stage};
 
 /// Between two looks at least.
 const LOOK: Duration = Duration::from_millis(50);
@@ -55,47 +55,55 @@ pub(super) struct Beginning {
     pub node: Vec<IpAddr>,
 }
 
-pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, teller: Teller) -> Outcome {
+pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, reporter: ProgressReporter) -> Outcome {
     let began = clock.now();
-    let found = beginning.found.all(rule.listening, &teller).await;
+    let found = beginning.found.all(rule.listening, &reporter).await;
     let listeners = listening::owned(&found);
     let ports = listening::ports(&rule.ports, rule.listening, &listeners);
     if ports.is_empty() {
-        teller.tell(Progress::new("nothing here listens on TCP, so there is nothing to wait for"));
+        reporter.report(Progress::new("nothing here listens on TCP, so there is nothing to wait for"));
         return Outcome::Ok;
     }
     if rule.listening {
-        teller.tell(Progress::new(listening::words(&found, &listeners)));
+        reporter.report(Progress::new(listening::words(&found, &listeners)));
     }
     let watched = Watched::begin(&ports);
     let idle = Idle::new(rule, ports.clone(), listeners, &beginning.node, began);
     let query = Query { states: TcpState::bits(&LOOKED_AT), ports, flow: true };
-    let mut looks =
-        Looks { query, idle, watched, found: beginning.found, relay: None, held: 0, listening: HashSet::new(), clock };
+    let mut looks = Inspections {
+        query,
+        idle,
+        watched,
+        found: beginning.found,
+        relay: None,
+        held: 0,
+        listening: HashSet::new(),
+        clock,
+    };
     loop {
         let (took, seen) = looks.look().await;
         let mut next = Instant::now() + pause(took, LOOK);
         match seen.map(|()| looks.idle.judge(clock.now())) {
-            Ok(Verdict::Idle) => {
-                looks.idle.conclusion().into_iter().for_each(|progress| teller.tell(progress));
+            Ok(IdleState::Idle) => {
+                looks.idle.conclusion().into_iter().for_each(|progress| reporter.report(progress));
                 return Outcome::Ok;
             }
-            Ok(Verdict::NotYet { progress, at }) => {
-                teller.tell(progress);
+            Ok(IdleState::NotYet { progress, at }) => {
+                reporter.report(progress);
                 // Not a whole pause too late.
                 next = at.map_or(next, |at| next.min(clock.instant(at)));
             }
             // Nobody knows whether anybody is still served: as good as a connection that stays.
             Err(error) => {
                 looks.idle.dismiss(clock.now());
-                teller.tell(Progress::alarm(format!("connections cannot be seen: {error}")));
+                reporter.report(Progress::alarm(format!("connections cannot be seen: {error}")));
             }
         }
         looks.rest(next.max(Instant::now() + Duration::from_millis(1))).await;
     }
 }
 
-struct Looks {
+struct Inspections {
     query: Query,
     idle: Idle,
     watched: Watched,
@@ -109,7 +117,7 @@ struct Looks {
     clock: Clock,
 }
 
-impl Looks {
+impl Inspections {
     /// One look, and how long it took of the one thread: whoever else has something to do gets a turn after every piece.
     async fn look(&mut self) -> (Duration, io::Result<()>) {
         let mut took = Duration::ZERO;

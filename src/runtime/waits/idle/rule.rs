@@ -97,7 +97,7 @@ enum Seen {
 
 /// What a look at the connections has come to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum IdleState {
     Idle,
     NotYet {
         progress: Progress,
@@ -125,12 +125,12 @@ pub struct Idle {
     left: (u64, u64),
     /// That of the last one that was complete.
     complete: u64,
-    look: Look,
+    look: Inspection,
 }
 
 /// What is being looked at.
 #[derive(Default)]
-struct Look {
+struct Inspection {
     open: u64,
     active: u64,
     /// Of some nobody knows whether they are active: they count as if they were.
@@ -157,7 +157,7 @@ impl Idle {
             number: 1,
             left: (0, 0),
             complete: 0,
-            look: Look::default(),
+            look: Inspection::default(),
         }
     }
 
@@ -183,9 +183,9 @@ impl Idle {
             return;
         }
         let is_open = matches!(connection.stage, Stage::Open | Stage::Closing);
-        let this_look = matches!(before, Some((_, look)) if look == self.number);
+        let this_inspection = matches!(before, Some((_, look)) if look == self.number);
         // The same ends may be of two sockets, the older of which is closed.
-        if this_look && !(is_open && matches!(before, Some((Seen::Trace, _)))) {
+        if this_inspection && !(is_open && matches!(before, Some((Seen::Trace, _)))) {
             return;
         }
         if is_open {
@@ -203,7 +203,7 @@ impl Idle {
         }
         let new = match before {
             None => remembered,
-            Some(_) if this_look => false,
+            Some(_) if this_inspection => false,
             // The same two ends once more, after the first had closed.
             Some((Seen::Trace, _)) => is_open,
             Some((_, look)) => is_open && look < self.complete,
@@ -255,7 +255,7 @@ impl Idle {
     }
 
     /// The look is complete. The time is that of its end.
-    pub fn judge(&mut self, now: At) -> Verdict {
+    pub fn judge(&mut self, now: At) -> IdleState {
         let look = std::mem::take(&mut self.look);
         self.arrivals = self.arrivals.saturating_add(look.arrivals);
         if look.arrivals > 0 {
@@ -272,7 +272,7 @@ impl Idle {
         let few = look.active <= u64::from(self.rule.connections);
         let missing = self.rule.served.then(|| self.listeners.missing(&self.ports)).flatten();
         if few && now >= ready && missing.is_none() {
-            return Verdict::Idle;
+            return IdleState::Idle;
         }
         let at = (few && missing.is_none()).then_some(ready);
         let progress = match missing {
@@ -282,7 +282,7 @@ impl Idle {
                 Progress { detail, ..Progress::new(self.words(&look, few)) }
             }
         };
-        Verdict::NotYet { progress, at }
+        IdleState::NotYet { progress, at }
     }
 
     /// What is to be said of the end: what it was over in spite of.
@@ -292,7 +292,7 @@ impl Idle {
         if open == 0 && probes == 0 {
             return None;
         }
-        let look = Look { open, active, ..Look::default() };
+        let look = Inspection { open, active, ..Inspection::default() };
         Some(Progress { last: true, ..Progress::new(self.words(&look, false)) })
     }
 
@@ -331,7 +331,7 @@ impl Idle {
         }
     }
 
-    fn words(&self, look: &Look, few: bool) -> String {
+    fn words(&self, look: &Inspection, few: bool) -> String {
         let count = match look.open {
             0 => "no connection".to_owned(),
             open if look.unclear => format!("{open} open, activity unknown"),
@@ -348,7 +348,7 @@ impl Idle {
     }
 
     /// There is nothing to wait for, so nothing says that the wait is over.
-    fn blind(&self, missing: String, look: &Look) -> Progress {
+    fn blind(&self, missing: String, look: &Inspection) -> Progress {
         let others = if look.open > 0 { format!(" ({})", self.words(look, false)) } else { String::new() };
         Progress::alarm(format!("{missing}: correct `port`, or leave it out{others}"))
     }

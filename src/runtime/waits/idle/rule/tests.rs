@@ -1,4 +1,4 @@
-//! Looks in, verdicts out.
+//! Inspections in, verdicts out.
 
 use proptest::prelude::*;
 
@@ -60,21 +60,21 @@ fn ended(peer: &str) -> Ended {
     Ended { local, peer, own: false, received: None }
 }
 
-fn look_at(idle: &mut Idle, at: u64, all: &[Connection]) -> Verdict {
+fn look_at(idle: &mut Idle, at: u64, all: &[Connection]) -> IdleState {
     all.iter().for_each(|c| idle.see(c, At::from_millis(at)));
     idle.judge(At::from_millis(at))
 }
 
-fn look(idle: &mut Idle, at: u64, open: &[&str], closed: &[&str]) -> Verdict {
+fn look(idle: &mut Idle, at: u64, open: &[&str], closed: &[&str]) -> IdleState {
     let open = open.iter().map(|peer| busy(peer));
     let closed = closed.iter().map(|peer| trace(peer));
     look_at(idle, at, &open.chain(closed).collect::<Vec<_>>())
 }
 
-fn text(verdict: &Verdict) -> String {
+fn text(verdict: &IdleState) -> String {
     match verdict {
-        Verdict::Idle => "idle".to_owned(),
-        Verdict::NotYet { progress, .. } => progress.awaited.to_string(),
+        IdleState::Idle => "idle".to_owned(),
+        IdleState::NotYet { progress, .. } => progress.awaited.to_string(),
     }
 }
 
@@ -82,16 +82,16 @@ fn text(verdict: &Verdict) -> String {
 fn the_last_connection_and_then_quiet() {
     let mut idle = idle(rule());
     let seen = look(&mut idle, 0, &["10.0.0.7:1", "10.0.0.7:2"], &[]);
-    let Verdict::NotYet { progress, at } = &seen else { panic!("{seen:?}") };
+    let IdleState::NotYet { progress, at } = &seen else { panic!("{seen:?}") };
     assert_eq!((progress.awaited.to_string().as_str(), *at), ("2 open, 2 active", None));
     assert_eq!(progress.detail.as_deref(), Some("10.0.0.7:1, 10.0.0.7:2"));
     let seen = look(&mut idle, 1000, &[], &["10.0.0.7:1"]);
-    let soon = Verdict::NotYet {
+    let soon = IdleState::NotYet {
         progress: Progress::new("no connection, to be quiet for 2.0s"),
         at: Some(At::from_millis(2000)),
     };
     assert_eq!(seen, soon, "those that close are no arrivals");
-    assert_eq!(look(&mut idle, 2000, &[], &[]), Verdict::Idle);
+    assert_eq!(look(&mut idle, 2000, &[], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -102,12 +102,12 @@ fn a_pool_of_open_connections_is_idle_once_it_is_silent() {
     };
     assert_eq!(text(&look_at(&mut idle, 0, &pool(1900))), "14 open, 14 active");
     let seen = look_at(&mut idle, 1000, &pool(2900));
-    let Verdict::NotYet { progress, at } = seen else { panic!("{seen:?}") };
+    let IdleState::NotYet { progress, at } = seen else { panic!("{seen:?}") };
     assert_eq!(progress, Progress::new("14 open, 0 active, to be quiet for 2.0s"));
     assert_eq!(at, Some(At::from_millis(2000)));
-    assert_eq!(look_at(&mut idle, 2000, &pool(3900)), Verdict::Idle);
+    assert_eq!(look_at(&mut idle, 2000, &pool(3900)), IdleState::Idle);
     assert_eq!(idle.conclusion(), Some(Progress { last: true, ..Progress::new("14 open, 0 active") }));
-    assert_eq!(look_at(&mut idle, 2000, &[]), Verdict::Idle);
+    assert_eq!(look_at(&mut idle, 2000, &[]), IdleState::Idle);
     assert_eq!(idle.conclusion(), None);
 }
 
@@ -117,12 +117,12 @@ fn a_request_on_an_open_connection_is_as_good_as_a_new_one() {
     let at = |quiet: u64| [quiet_for("10.0.0.7:1", Duration::from_millis(quiet))];
     look_at(&mut idle, 0, &at(9000));
     let seen = look_at(&mut idle, 3000, &at(1500));
-    let Verdict::NotYet { at: Some(ready), .. } = seen else { panic!("{seen:?}") };
+    let IdleState::NotYet { at: Some(ready), .. } = seen else { panic!("{seen:?}") };
     assert_eq!(ready, At::from_millis(6500));
     // And if it is closed right after.
     idle.ended(&Ended { received: Some(Duration::from_millis(100)), ..ended("10.0.0.7:1") }, At::from_millis(6400));
     let seen = look_at(&mut idle, 6400, &[]);
-    let Verdict::NotYet { at: Some(ready), progress } = seen else { panic!("{seen:?}") };
+    let IdleState::NotYet { at: Some(ready), progress } = seen else { panic!("{seen:?}") };
     assert_eq!(
         (ready, progress.awaited.to_string().as_str()),
         (At::from_millis(11_300), "no connection, to be quiet for 5.0s")
@@ -167,7 +167,7 @@ fn what_the_peer_does_not_have_yet_is_not_over() {
         (Connection { unsent: false, ..closing(SECOND) }, false),
     ] {
         let mut idle = idle(WaitIdle { quiet: Duration::ZERO, ..rule() });
-        assert_eq!(look_at(&mut idle, 100, &[connection]) != Verdict::Idle, active, "{connection:?}");
+        assert_eq!(look_at(&mut idle, 100, &[connection]) != IdleState::Idle, active, "{connection:?}");
     }
 }
 
@@ -189,15 +189,15 @@ fn a_connection_between_two_looks_is_known_by_its_end() {
     assert_eq!(text(&look(&mut idle, 1000, &[], &[])), "no connection, to be quiet for 2.0s");
     for (at, peer) in [(1900, "10.0.0.7:1"), (3800, "10.0.0.7:2")] {
         idle.ended(&ended(peer), At::from_millis(at));
-        assert_ne!(look(&mut idle, at, &[], &[]), Verdict::Idle);
+        assert_ne!(look(&mut idle, at, &[], &[]), IdleState::Idle);
     }
     // Told twice, by its trace and by its end, it is one.
     assert_eq!(
         text(&look(&mut idle, 3900, &[], &["10.0.0.7:2"])),
         "no connection, 2 new since the beginning, to be quiet for 2.0s"
     );
-    assert_ne!(look(&mut idle, 5799, &[], &[]), Verdict::Idle);
-    assert_eq!(look(&mut idle, 5800, &[], &[]), Verdict::Idle);
+    assert_ne!(look(&mut idle, 5799, &[], &[]), IdleState::Idle);
+    assert_eq!(look(&mut idle, 5800, &[], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -207,8 +207,8 @@ fn those_that_only_a_counter_has_seen_restart_the_window() {
     idle.missed(3);
     let seen = look(&mut idle, 1900, &[], &[]);
     assert_eq!(text(&seen), "no connection, 3 new since the beginning, to be quiet for 2.0s");
-    assert_ne!(look(&mut idle, 3800, &[], &[]), Verdict::Idle);
-    assert_eq!(look(&mut idle, 3900, &[], &[]), Verdict::Idle);
+    assert_ne!(look(&mut idle, 3800, &[], &[]), IdleState::Idle);
+    assert_eq!(look(&mut idle, 3900, &[], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn a_port_nobody_listens_on_is_waited_for_with_a_warning() {
     let mut idle = Idle::new(rule(), vec![8080, 8099], Listeners::default(), &[], At::ZERO);
     idle.listen(listeners(listener()));
     let seen = look(&mut idle, 9000, &[], &[]);
-    let Verdict::NotYet { progress, at: None } = seen else { panic!("{seen:?}") };
+    let IdleState::NotYet { progress, at: None } = seen else { panic!("{seen:?}") };
     assert!(
         progress.alarming && progress.awaited.to_string().starts_with("nothing listens on TCP 8099: "),
         "{progress:?}"
@@ -226,11 +226,11 @@ fn a_port_nobody_listens_on_is_waited_for_with_a_warning() {
     assert!(!idle.knows(late.local, 8));
     idle.listen(listeners(late));
     assert!(idle.knows(late.local, 8));
-    assert_eq!(look(&mut idle, 9100, &[], &[]), Verdict::Idle);
+    assert_eq!(look(&mut idle, 9100, &[], &[]), IdleState::Idle);
     // Where every process has ended nobody is expected to.
     let rule = WaitIdle { served: false, quiet: Duration::ZERO, ..rule() };
     let mut idle = Idle::new(rule, vec![8080], Listeners::default(), &[], At::ZERO);
-    assert_eq!(look(&mut idle, 1, &[], &[]), Verdict::Idle);
+    assert_eq!(look(&mut idle, 1, &[], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn the_node_s_probes_do_not_hold_it_up() {
     known.ended(&ended(&probe(9)), At::from_millis(61_500));
     let seen = look(&mut known, 61_500, &[], &[]);
     assert_eq!(text(&seen), "no connection, the node's probes aside, to be quiet for 2.0s");
-    assert_eq!(look(&mut known, 62_000, &[], &[]), Verdict::Idle);
+    assert_eq!(look(&mut known, 62_000, &[], &[]), IdleState::Idle);
     assert_eq!(known.conclusion().unwrap().awaited.to_string(), "no connection, the node's probes aside");
     // Without traces from the third on.
     let mut unknown = idle_from(rule(), 60_000, &[node]);
@@ -256,14 +256,14 @@ fn the_node_s_probes_do_not_hold_it_up() {
     for n in 0..3 {
         let at = 61_000 + n * 2000;
         unknown.ended(&ended(&probe(n)), At::from_millis(at));
-        assert_eq!(look(&mut unknown, at, &[], &[]) == Verdict::Idle, n == 2, "{n}");
+        assert_eq!(look(&mut unknown, at, &[], &[]) == IdleState::Idle, n == 2, "{n}");
     }
     // Of another address they are clients.
     let mut clients = idle_from(rule(), 60_000, &[]);
     look_at(&mut clients, 60_000, &traces(8));
     clients.ended(&ended(&probe(9)), At::from_millis(61_500));
     look(&mut clients, 61_500, &[], &[]);
-    assert_ne!(look(&mut clients, 63_400, &[], &[]), Verdict::Idle);
+    assert_ne!(look(&mut clients, 63_400, &[], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -274,12 +274,12 @@ fn who_comes_restarts_the_window_and_so_does_who_has_gone_again() {
         text(&look(&mut idle, 1500, &["10.0.0.7:1"], &["10.0.0.7:9"])),
         "1 open, 1 active, 1 new since the beginning"
     );
-    assert_ne!(look(&mut idle, 3000, &[], &["10.0.0.7:1"]), Verdict::Idle);
+    assert_ne!(look(&mut idle, 3000, &[], &["10.0.0.7:1"]), IdleState::Idle);
     // Came and went in between; the other had closed already.
     let seen = look(&mut idle, 3400, &[], &["10.0.0.7:1", "10.0.0.7:2"]);
     assert_eq!(text(&seen), "no connection, 2 new since the beginning, to be quiet for 2.0s");
-    assert_ne!(look(&mut idle, 5300, &[], &["10.0.0.7:2"]), Verdict::Idle);
-    assert_eq!(look(&mut idle, 5400, &[], &[]), Verdict::Idle);
+    assert_ne!(look(&mut idle, 5300, &[], &["10.0.0.7:2"]), IdleState::Idle);
+    assert_eq!(look(&mut idle, 5400, &[], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn one_that_is_on_its_way_is_one_arrival() {
     let mut idle = idle(rule());
     look(&mut idle, 0, &[], &[]);
     look_at(&mut idle, 1900, &[Connection { stage: Stage::Arriving, ..busy("10.0.0.7:1") }]);
-    assert_ne!(look(&mut idle, 2100, &[], &[]), Verdict::Idle);
+    assert_ne!(look(&mut idle, 2100, &[], &[]), IdleState::Idle);
     let seen = look(&mut idle, 2200, &["10.0.0.7:1"], &[]);
     assert!(text(&seen).starts_with("1 open, 1 active"), "{seen:?}");
 }
@@ -297,11 +297,11 @@ fn the_same_ends_once_more_are_an_arrival() {
     let mut idle = idle(rule());
     look(&mut idle, 0, &[], &["10.0.0.7:1"]);
     look(&mut idle, 1000, &["10.0.0.7:1"], &[]);
-    assert_ne!(look(&mut idle, 2900, &[], &[]), Verdict::Idle);
+    assert_ne!(look(&mut idle, 2900, &[], &[]), IdleState::Idle);
     look(&mut idle, 2950, &[], &[]);
     look(&mut idle, 2960, &["10.0.0.7:1"], &[]);
-    assert_ne!(look(&mut idle, 4950, &[], &[]), Verdict::Idle);
-    assert_eq!(look(&mut idle, 4960, &[], &[]), Verdict::Idle);
+    assert_ne!(look(&mut idle, 4950, &[], &[]), IdleState::Idle);
+    assert_eq!(look(&mut idle, 4960, &[], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -312,10 +312,10 @@ fn a_minimum_some_that_may_stay_and_some_that_do_not_count() {
     let mut idle = idle_from(rule, 100, &[]);
     look(&mut idle, 200, &[], &[]);
     let seen = look(&mut idle, 5000, &["10.0.0.7:1", "127.0.0.6:4", "10.1.2.3:4"], &["[::1]:5"]);
-    let Verdict::NotYet { at, .. } = seen else { panic!("{seen:?}") };
+    let IdleState::NotYet { at, .. } = seen else { panic!("{seen:?}") };
     assert_eq!(at, Some(At::from_millis(5100)));
-    assert_eq!(look(&mut idle, 5100, &["10.0.0.7:1", "127.0.0.1:7"], &[]), Verdict::Idle);
-    assert_ne!(look(&mut idle, 5200, &["10.0.0.7:1", "10.0.0.7:2"], &[]), Verdict::Idle);
+    assert_eq!(look(&mut idle, 5100, &["10.0.0.7:1", "127.0.0.1:7"], &[]), IdleState::Idle);
+    assert_ne!(look(&mut idle, 5200, &["10.0.0.7:1", "10.0.0.7:2"], &[]), IdleState::Idle);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn the_quiet_window_is_one_in_which_all_could_be_seen() {
     let mut idle = idle(rule());
     look(&mut idle, 0, &[], &[]);
     idle.dismiss(At::from_millis(1900));
-    let Verdict::NotYet { at, .. } = look(&mut idle, 2000, &[], &[]) else { panic!("nobody looked") };
+    let IdleState::NotYet { at, .. } = look(&mut idle, 2000, &[], &[]) else { panic!("nobody looked") };
     assert_eq!(at, Some(At::from_millis(3900)));
 }
 
@@ -350,7 +350,7 @@ fn its_own_stay_its_own() {
     assert_eq!(text(&look(&mut idle, 600, &["127.0.0.1:5"], &["127.0.0.1:6"])), quiet);
     idle.ended(&ended("127.0.0.1:5"), At::from_millis(1900));
     assert_eq!(text(&look(&mut idle, 1900, &[], &["127.0.0.1:5"])), quiet);
-    assert_eq!(look(&mut idle, 2000, &[], &["127.0.0.1:5"]), Verdict::Idle);
+    assert_eq!(look(&mut idle, 2000, &[], &["127.0.0.1:5"]), IdleState::Idle);
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn one_more_than_are_named_is_said_and_all_in_order() {
     let mut idle = idle(rule());
     let peers: Vec<String> = (1..=NAMED + 1).rev().map(|n| format!("10.0.0.7:{n}")).collect();
     peers.iter().for_each(|peer| idle.see(&busy(peer), At::ZERO));
-    let Verdict::NotYet { progress, .. } = idle.judge(At::ZERO) else { panic!() };
+    let IdleState::NotYet { progress, .. } = idle.judge(At::ZERO) else { panic!() };
     assert_eq!(progress.detail.unwrap(), "10.0.0.7:2, 10.0.0.7:3, 10.0.0.7:4, 10.0.0.7:5, 10.0.0.7:6 and 1 more");
 }
 
@@ -387,7 +387,7 @@ fn any_number_of_connections_is_counted_and_no_more_are_remembered() {
     for round in 0..2 {
         all(&mut idle);
         let seen = idle.judge(At::from_millis(round));
-        let Verdict::NotYet { progress, .. } = &seen else { panic!("{seen:?}") };
+        let IdleState::NotYet { progress, .. } = &seen else { panic!("{seen:?}") };
         assert_eq!(progress.awaited.to_string(), format!("{many} open, {many} active"));
         assert!(progress.detail.as_ref().unwrap().ends_with(&format!(" and {} more", many - NAMED)), "{progress:?}");
         assert_eq!(idle.known.len(), MOST);
@@ -456,7 +456,7 @@ proptest! {
             ..rule()
         };
         let mut idle = idle(rule);
-        let (mut now, mut last_look) = (0, None);
+        let (mut now, mut last_inspection) = (0, None);
         for pause in pauses {
             // What the rule rests on, plainly.
             let (mut served, mut last) = (false, 0);
@@ -468,7 +468,7 @@ proptest! {
                 if now < life.end() {
                     idle.see(&Connection { flow: Some(flow), ..busy(&peer) }, At::from_millis(now));
                 } else {
-                    if last_look.is_none_or(|look| look < life.end()) {
+                    if last_inspection.is_none_or(|look| look < life.end()) {
                         let received = Some(millis(now - received));
                         idle.ended(&Ended { received, ..ended(&peer) }, At::from_millis(now));
                     }
@@ -483,18 +483,18 @@ proptest! {
                 }
             }
             let verdict = idle.judge(At::from_millis(now));
-            if verdict == Verdict::Idle {
+            if verdict == IdleState::Idle {
                 prop_assert!(!served, "at {now}: somebody is served");
                 prop_assert!(now >= last + quiet || last == 0, "at {now}: somebody came or asked at {last}");
                 prop_assert!(now >= minimum);
-            } else if !served && last_look.is_some() {
+            } else if !served && last_inspection.is_some() {
                 // A look later than it came, at the most, it is known.
                 prop_assert!(now < minimum || now < last + quiet + 300, "at {now}, last {last}: {verdict:?}");
             }
-            if let Verdict::NotYet { at: Some(at), .. } = verdict {
+            if let IdleState::NotYet { at: Some(at), .. } = verdict {
                 prop_assert!(at > At::from_millis(now));
             }
-            last_look = Some(now);
+            last_inspection = Some(now);
             now += pause;
         }
     }

@@ -24,7 +24,7 @@ const LATE: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_millis(500);
 
 /// What a turn of the loop has had so far.
-pub(super) struct Pulse {
+pub(super) struct Starvation {
     began: Instant,
     cpu: Duration,
     /// When the loop went to sleep last.
@@ -47,10 +47,10 @@ const LOWERING: Duration = Duration::from_millis(1);
 /// And is begun again after so long, if softstop is late again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-impl Pulse {
-    pub(super) fn new() -> Pulse {
+impl Starvation {
+    pub(super) fn new() -> Starvation {
         let now = Instant::now();
-        Pulse {
+        Starvation {
             began: now,
             cpu: process::cpu_time(),
             slept: now,
@@ -77,27 +77,27 @@ impl Pulse {
 impl Shell {
     /// The loop goes to sleep. When its next turn is due at the latest, whatever else is waited for.
     pub(super) fn next_beat(&mut self) -> Option<Instant> {
-        self.pulse.slept = Instant::now();
-        self.pulse.waited_before = self.pulse.waited.so_far();
+        self.starvation.slept = Instant::now();
+        self.starvation.waited_before = self.starvation.waited.so_far();
         let beats = !self.runs.is_empty() || self.machine.borrow().waits_for_ends();
-        beats.then(|| self.pulse.slept + BEAT)
+        beats.then(|| self.starvation.slept + BEAT)
     }
 
     /// A turn begins, which was due at `due`. `true`: it is so late that softstop did not get to run.
     pub(super) fn turn_begins(&mut self, due: Option<Instant>) -> bool {
         let now = Instant::now();
-        (self.pulse.began, self.pulse.cpu) = (now, process::cpu_time());
-        let waited = self.pulse.waited.so_far();
-        let wait = waited.saturating_sub(self.pulse.waited_before);
+        (self.starvation.began, self.starvation.cpu) = (now, process::cpu_time());
+        let waited = self.starvation.waited.so_far();
+        let wait = waited.saturating_sub(self.starvation.waited_before);
         // The last turn before the stop is the one in which it was requested.
-        let longest = if self.machine.borrow().stopping() { self.pulse.longest_wait } else { Duration::ZERO };
-        self.pulse.longest_wait = wait.max(longest);
+        let longest = if self.machine.borrow().stopping() { self.starvation.longest_wait } else { Duration::ZERO };
+        self.starvation.longest_wait = wait.max(longest);
         let late = due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
         if late < LATE {
             return false;
         }
         // How much of it, between two beats, nobody knows: rather too much is given back than too little.
-        self.tell_late(now.saturating_duration_since(self.pulse.slept));
+        self.tell_late(now.saturating_duration_since(self.starvation.slept));
         if late >= LOST {
             self.make_room(late);
         }
@@ -105,13 +105,15 @@ impl Shell {
     }
 
     /// In the middle of a turn, which may be long when there is much to stop.
-    pub(super) fn check_pulse(&mut self) {
-        if self.pulse.began.elapsed() < LOST {
+    pub(super) fn check_starvation(&mut self) {
+        if self.starvation.began.elapsed() < LOST {
             return;
         }
         let (now, cpu) = (Instant::now(), process::cpu_time());
-        let lost = now.saturating_duration_since(self.pulse.began).saturating_sub(cpu.saturating_sub(self.pulse.cpu));
-        (self.pulse.began, self.pulse.cpu) = (now, cpu);
+        let lost = now
+            .saturating_duration_since(self.starvation.began)
+            .saturating_sub(cpu.saturating_sub(self.starvation.cpu));
+        (self.starvation.began, self.starvation.cpu) = (now, cpu);
         if lost >= LOST {
             self.tell_late(lost);
             self.make_room(lost);
@@ -121,7 +123,7 @@ impl Shell {
     fn tell_late(&mut self, lost: Duration) {
         let now = self.clock.now();
         // Nothing is done at once: that is a turn's.
-        let actions = self.machine.borrow_mut().tell(now, Event::Late { lost });
+        let actions = self.machine.borrow_mut().record_late(now, Event::Late { lost });
         debug_assert!(actions.is_empty(), "{actions:?}");
     }
 
@@ -136,24 +138,24 @@ impl Shell {
             let _ = process::lower_priority(*pid);
         }
         let now = Instant::now();
-        if self.pulse.lowering.is_none() && now >= self.pulse.next_lowering {
-            self.pulse.next_lowering = now + AGAIN;
-            self.pulse.lowering = Walk::begin(true).ok();
+        if self.starvation.lowering.is_none() && now >= self.starvation.next_lowering {
+            self.starvation.next_lowering = now + AGAIN;
+            self.starvation.lowering = Walk::begin(true).ok();
             self.go_on_lowering();
         }
-        if !std::mem::replace(&mut self.pulse.told, true) {
-            self.account.note(Note::HeldUp { lost: Secs(lost) });
+        if !std::mem::replace(&mut self.starvation.told, true) {
+            self.reporter.note(Note::Starved { lost: Secs(lost) });
         }
     }
 
     /// One piece of what is under way; our own children are the first.
     pub(super) fn go_on_lowering(&mut self) {
-        let Some(mut walk) = self.pulse.lowering.take() else { return };
+        let Some(mut walk) = self.starvation.lowering.take() else { return };
         let began = process::cpu_time();
-        while let Some(found) = walk.next(&|pid| self.account.writers.owns(pid)) {
+        while let Some(found) = walk.next(&|pid| self.reporter.writers.owns(pid)) {
             let _ = process::lower_priority(found.pid);
             if process::cpu_time().saturating_sub(began) >= LOWERING {
-                self.pulse.lowering = Some(walk);
+                self.starvation.lowering = Some(walk);
                 return;
             }
         }

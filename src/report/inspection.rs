@@ -9,7 +9,7 @@ const TOLD: usize = 5;
 
 /// Every fact may be missing: no /proc, not permitted, no time to look. Lists are bounded by who looks.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct Look {
+pub struct Inspection {
     /// The kernel's letter: R running, S sleeping, D uninterruptible, T stopped, t traced, Z zombie.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<char>,
@@ -30,7 +30,7 @@ pub struct Look {
     pub open_connections: Option<Count>,
     /// Its threads, when it has more than one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub each_thread: Vec<ThreadLook>,
+    pub each_thread: Vec<InspectedThread>,
     /// Its TCP connections.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Connection>,
@@ -51,7 +51,7 @@ pub struct Count {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct ThreadLook {
+pub struct InspectedThread {
     pub name: String,
     pub state: char,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ impl fmt::Display for Count {
 
 /// `state: D, wchan: nfs_wait, threads: 12, children: 2, open files: 40, open connections: 3, last output: "…"`; what is not known is left
 /// out.
-impl fmt::Display for Look {
+impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = [
             self.state.map(|state| format!("state: {state}")),
@@ -94,7 +94,7 @@ impl fmt::Display for Look {
     }
 }
 
-impl Look {
+impl Inspection {
     /// What does not fit into the one line, a few lines at the most.
     pub fn details(&self) -> Vec<String> {
         let threads = self.each_thread.iter().map(|t| match &t.wchan {
@@ -147,39 +147,40 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_left_out() {
-        let look = Look {
+        let look = Inspection {
             state: Some('D'),
             wchan: Some("nfs_wait".into()),
             threads: Some(12),
             children: Some(0),
             open_files: count(40),
             open_connections: count(3),
-            ..Look::default()
+            ..Inspection::default()
         };
         assert_eq!(look.to_string(), "state: D, wchan: nfs_wait, threads: 12, open files: 40, open connections: 3");
         assert_eq!(look.details(), Vec::<String>::new());
-        let frozen = Look { state: Some('S'), frozen: true, wchan: Some("get_signal".into()), ..Look::default() };
+        let frozen =
+            Inspection { state: Some('S'), frozen: true, wchan: Some("get_signal".into()), ..Inspection::default() };
         assert_eq!(frozen.to_string(), "state: S, frozen by cgroup.freeze, wchan: get_signal");
-        assert_eq!(Look { state: Some('T'), ..Look::default() }.to_string(), "state: T");
+        assert_eq!(Inspection { state: Some('T'), ..Inspection::default() }.to_string(), "state: T");
         assert_eq!(Count { count: 4096, complete: false }.to_string(), "4096 or more");
-        let silent = Look { last_output: vec!["a \"b\"".into()], ..Look::default() };
+        let silent = Inspection { last_output: vec!["a \"b\"".into()], ..Inspection::default() };
         assert_eq!(silent.to_string(), "nothing known: /proc does not show it, last output: \"a \\\"b\\\"\"");
     }
 
     #[test]
     fn details_are_a_few_lines_and_say_what_they_leave_out() {
         let thread =
-            |n: usize| ThreadLook { name: format!("t{n}"), state: 'S', wchan: (n == 0).then(|| "futex".into()) };
+            |n: usize| InspectedThread { name: format!("t{n}"), state: 'S', wchan: (n == 0).then(|| "futex".into()) };
         let connection =
             Connection { local: "10.0.0.1:80".into(), peer: "10.0.0.2:5".into(), state: "close_wait".into() };
-        let look = Look {
+        let look = Inspection {
             threads: Some(200),
             each_thread: (0..9).map(thread).collect(),
             open_connections: count(1),
             connections: vec![connection],
             kernel_stack: vec!["nfs_wait".into(), "vfs_read".into()],
             last_output: (0..8).map(|n| format!("line {n}")).collect(),
-            ..Look::default()
+            ..Inspection::default()
         };
         assert_eq!(
             look.details(),

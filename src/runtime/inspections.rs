@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::report::{Connection, Count, Look, ThreadLook};
+use crate::report::{Connection, Count, InspectedThread, Inspection};
 use crate::sys::spawn::stack::kernel_stack;
 use crate::sys::{procfs, tree, victim};
 
@@ -25,24 +25,24 @@ const STACK: Duration = Duration::from_millis(20);
 /// would say so, too, but is read under a lock of the whole machine's.
 const FREEZER: [&str; 2] = ["get_signal", "do_freezer_trap"];
 
-pub(super) struct Looks {
+pub(super) struct Inspections {
     began: Instant,
     count: u32,
     took: Duration,
     stacks: u32,
 }
 
-impl Looks {
-    pub(super) fn new() -> Looks {
-        Looks { began: Instant::now(), count: 0, took: Duration::ZERO, stacks: 0 }
+impl Inspections {
+    pub(super) fn new() -> Inspections {
+        Inspections { began: Instant::now(), count: 0, took: Duration::ZERO, stacks: 0 }
     }
 
-    pub(super) fn look(&mut self, pid: i32) -> Look {
+    pub(super) fn look(&mut self, pid: i32) -> Inspection {
         let now = Instant::now();
         if now.saturating_duration_since(self.began) >= WINDOW {
-            *self = Looks::new();
+            *self = Inspections::new();
         }
-        let mut look = glance(pid);
+        let mut look = inspect_briefly(pid);
         let left = CLOSELY_FOR.saturating_sub(self.took).min(ONE);
         if self.count < CLOSELY && !left.is_zero() && look.state.is_some() {
             closely(pid, &mut look, now + left);
@@ -64,16 +64,16 @@ impl Looks {
 }
 
 /// What costs next to nothing.
-fn glance(pid: i32) -> Look {
+fn inspect_briefly(pid: i32) -> Inspection {
     let seen = procfs::snapshot(pid);
     let frozen = seen.state == Some('S') && seen.wchan.as_deref().is_some_and(|wchan| FREEZER.contains(&wchan));
-    Look { state: seen.state, frozen, wchan: seen.wchan, threads: seen.threads, ..Look::default() }
+    Inspection { state: seen.state, frozen, wchan: seen.wchan, threads: seen.threads, ..Inspection::default() }
 }
 
-fn closely(pid: i32, look: &mut Look, until: Instant) {
+fn closely(pid: i32, look: &mut Inspection, until: Instant) {
     look.children = tree::children(pid).ok().map(|children| children.len());
     if look.threads.is_some_and(|n| n > 1) {
-        let thread = |t: victim::Thread| ThreadLook { name: t.comm, state: t.state, wchan: t.wchan };
+        let thread = |t: victim::Thread| InspectedThread { name: t.comm, state: t.state, wchan: t.wchan };
         look.each_thread = victim::threads(pid, THREADS, until).into_iter().map(thread).collect();
     }
     let Some(files) = victim::files(pid, until) else { return };
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn only_the_first_are_looked_at_closely() {
         let own = std::process::id() as i32;
-        let mut looks = Looks::new();
+        let mut looks = Inspections::new();
         assert!(looks.look(own).open_connections.is_some());
         let closely = (0..200).filter(|_| looks.look(own).open_connections.is_some()).count();
         assert!(closely < CLOSELY as usize, "{closely}");

@@ -11,7 +11,7 @@ use crate::config::{Config, LogFormat};
 use crate::report::{History, Leaked, Level, Note};
 use crate::time::At;
 
-pub(super) struct Account {
+pub(super) struct Reporter {
     clock: Clock,
     history: History,
     report: Option<PathBuf>,
@@ -39,9 +39,9 @@ const PART: u32 = 8;
 /// However late it is, a file system that answers at once is given the time to.
 const LEAST_WAIT: Duration = Duration::from_millis(20);
 
-impl Account {
-    pub(super) fn new(config: &Config, clock: Clock) -> Account {
-        Account {
+impl Reporter {
+    pub(super) fn new(config: &Config, clock: Clock) -> Reporter {
+        Reporter {
             clock,
             history: History::default(),
             report: config.report.clone(),
@@ -103,7 +103,7 @@ impl Account {
         self.history.set_orphans(orphans);
     }
 
-    /// Both files as they stand, with so much of the grace left; [`Account::close`] follows, and says what went wrong.
+    /// Both files as they stand, with so much of the grace left; [`Reporter::close`] follows, and says what went wrong.
     pub(super) fn write_early(&mut self, left: Duration) {
         let limit = last_word_wait(left, self.grace);
         if let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) {
@@ -130,7 +130,7 @@ impl Account {
         let Err(error) = self.writers.write(path, false, &self.history.termination_message(), limit) else { return };
         let no_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
         if !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
-            tracing::warn!("cannot write the verdict to {}: {error}", path.display());
+            tracing::warn!("cannot write the result to {}: {error}", path.display());
         }
     }
 }

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 const TOLD: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
-pub struct TurnedAway {
+pub struct Rejections {
     told: Cell<Option<Instant>>,
     untold: Cell<u64>,
 }
 
-impl TurnedAway {
+impl Rejections {
     /// `place`: where they came to, such as `control`.
     pub fn tell(&self, place: &str, why: &str) {
         let now = Instant::now();
@@ -27,6 +27,6 @@ impl TurnedAway {
             0 => String::new(),
             n => format!(" ({n} more since the last such line)"),
         };
-        tracing::warn!("{place}: a client was turned away: {why}{more}");
+        tracing::warn!("{place}: a client was rejected: {why}{more}");
     }
 }

@@ -1,4 +1,4 @@
-//! What softstop sees of the container beside what it does itself: whom the kernel killed for want of memory, whose orphans it reaps,
+//! What softstop sees of the container beside what it does itself: whom the kernel killed because memory had run out, whose orphans it reaps,
 //! what a process said before it died, how near the limit of processes is. Nothing is decided by it, so the machine does not know of
 //! it: it is told in the log and the report, and shown in the status.
 
@@ -29,16 +29,16 @@ const ORPHAN_LOOKS: u32 = 256;
 /// Of what a process said before it died, so many lines are told.
 const TOLD: usize = 5;
 
-pub(super) struct Sight {
+pub(super) struct Monitor {
     cgroup: Cgroup,
     orphans: Orphans,
     /// When the second began for which orphans are counted, and how many were looked at.
-    orphan_looks: (Instant, u32),
+    orphan_inspections: (Instant, u32),
     /// The kernel's counter of kills as far as they have been told. `None`: it does not say.
-    told_kills: Option<u64>,
+    reported_kills: Option<u64>,
     unexplained_since: Option<Instant>,
-    next_look: Instant,
-    next_pids_look: Instant,
+    next_inspection: Instant,
+    next_pids_inspection: Instant,
     /// How many of [`NEAR`] have been warned of.
     warned: usize,
     /// Per process.
@@ -61,17 +61,17 @@ pub(super) enum Audience {
     Owner,
 }
 
-impl Sight {
-    pub(super) fn new(processes: usize) -> Sight {
+impl Monitor {
+    pub(super) fn new(processes: usize) -> Monitor {
         let now = Instant::now();
-        Sight {
+        Monitor {
             cgroup: Cgroup::default(),
             orphans: Orphans::default(),
-            orphan_looks: (now, 0),
-            told_kills: None,
+            orphan_inspections: (now, 0),
+            reported_kills: None,
             unexplained_since: None,
-            next_look: now,
-            next_pids_look: now,
+            next_inspection: now,
+            next_pids_inspection: now,
             warned: 0,
             deaths: vec![Death::default(); processes],
         }
@@ -80,7 +80,7 @@ impl Sight {
     /// Finds softstop's own control group. What has happened in it before is nobody's of ours.
     pub(super) fn begin(&mut self) {
         self.cgroup = Cgroup::find();
-        self.told_kills = self.cgroup.oom_kills();
+        self.reported_kills = self.cgroup.oom_kills();
     }
 
     pub(super) fn show(&self, status: &mut Status, audience: Audience) {
@@ -102,12 +102,12 @@ impl Sight {
     }
 
     /// Whether there is time to look at one more.
-    fn may_look_at_orphan(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.orphan_looks.0) >= Duration::from_secs(1) {
-            self.orphan_looks = (now, 0);
+    fn may_inspect_orphan(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.orphan_inspections.0) >= Duration::from_secs(1) {
+            self.orphan_inspections = (now, 0);
         }
-        self.orphan_looks.1 += 1;
-        self.orphan_looks.1 <= ORPHAN_LOOKS
+        self.orphan_inspections.1 += 1;
+        self.orphan_inspections.1 <= ORPHAN_LOOKS
     }
 
     fn limit(&self) -> Option<MemoryLimit> {
@@ -116,7 +116,7 @@ impl Sight {
 
     /// The kernel has killed somebody of whom nothing has been told yet: how many in all.
     fn take_kill(&mut self) -> Option<u64> {
-        let (kills, told) = (self.cgroup.oom_kills()?, self.told_kills.as_mut()?);
+        let (kills, told) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
         if kills <= *told {
             return None;
         }
@@ -127,7 +127,7 @@ impl Sight {
 
     /// Kills that no child of softstop's has died of: how many, and in all.
     fn kills_of_others(&mut self, now: Instant) -> Option<(u64, u64)> {
-        let (kills, told) = (self.cgroup.oom_kills()?, self.told_kills.as_mut()?);
+        let (kills, told) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
         if kills <= *told {
             self.unexplained_since = None;
             return None;
@@ -135,13 +135,13 @@ impl Sight {
         if now.saturating_duration_since(*self.unexplained_since.get_or_insert(now)) < UNEXPLAINED {
             return None;
         }
-        self.kills_untold()
+        self.unreported_kills()
     }
 
     /// Kills of which nothing has been told: how many, and in all. From now on they have been. At the end of softstop nobody can die of
     /// them any more.
-    fn kills_untold(&mut self) -> Option<(u64, u64)> {
-        let (kills, told) = (self.cgroup.oom_kills()?, self.told_kills.as_mut()?);
+    fn unreported_kills(&mut self) -> Option<(u64, u64)> {
+        let (kills, told) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
         self.unexplained_since = None;
         let count = kills.saturating_sub(std::mem::replace(told, kills));
         (count > 0).then_some((count, kills))
@@ -163,50 +163,50 @@ impl Sight {
 
 impl Shell {
     /// Whatever woke softstop.
-    pub(super) fn look_around(&mut self) {
+    pub(super) fn inspect_container(&mut self) {
         let now = Instant::now();
-        let mut sight = self.sight.borrow_mut();
-        if now < sight.next_look || self.no_time_to_look() {
+        let mut monitor = self.monitor.borrow_mut();
+        if now < monitor.next_inspection || self.no_time_to_inspect() {
             return;
         }
-        sight.next_look = now + LOOK;
-        let others = sight.kills_of_others(now);
-        let pids = if now >= sight.next_pids_look {
-            sight.next_pids_look = now + PIDS_LOOK;
-            sight.pids_are_near()
+        monitor.next_inspection = now + LOOK;
+        let others = monitor.kills_of_others(now);
+        let pids = if now >= monitor.next_pids_inspection {
+            monitor.next_pids_inspection = now + PIDS_LOOK;
+            monitor.pids_are_near()
         } else {
             None
         };
-        drop(sight);
-        self.tell_of_kills(others);
+        drop(monitor);
+        self.report_kills(others);
         if let Some(pids) = pids {
-            self.tell_of_pids(pids);
+            self.report_pids(pids);
         }
     }
 
     /// Before the summary: a worker's death may have been what ended the container, and nobody had time to look.
     pub(super) fn last_kills(&mut self) {
-        let others = self.sight.borrow_mut().kills_untold();
-        self.tell_of_kills(others);
+        let others = self.monitor.borrow_mut().unreported_kills();
+        self.report_kills(others);
     }
 
-    fn tell_of_kills(&mut self, others: Option<(u64, u64)>) {
+    fn report_kills(&mut self, others: Option<(u64, u64)>) {
         let Some((count, kills)) = others else { return };
-        let limit = self.sight.borrow().limit();
-        self.account.note(Note::OomKilledOthers { count, limit, kills });
+        let limit = self.monitor.borrow().limit();
+        self.reporter.note(Note::OomKilledOthers { count, limit, kills });
     }
 
     /// Something points to a want of processes: the next look at the counters is at these, too.
     pub(super) fn processes_may_be_short(&mut self) {
-        self.sight.borrow_mut().next_pids_look = Instant::now();
+        self.monitor.borrow_mut().next_pids_inspection = Instant::now();
     }
 
-    fn tell_of_pids(&mut self, pids: Pids) {
+    fn report_pids(&mut self, pids: Pids) {
         // In the stop the processor time is better spent, and a crowd is counted anyway.
         let stopping = self.machine.borrow().stopping();
         let census = if stopping { tree::Census::default() } else { tree::census(COUNTING) };
         let parent = census.worst_parent.map(|(comm, pid)| format!("{comm} (pid {pid})"));
-        self.account.note(Note::PidsNear {
+        self.reporter.note(Note::PidsNear {
             current: pids.current,
             max: pids.max,
             complete: census.complete,
@@ -217,42 +217,42 @@ impl Shell {
     }
 
     /// An adopted orphan has died and is a zombie still.
-    pub(super) fn bury_orphan(&mut self, pid: i32) {
+    pub(super) fn count_orphan(&mut self, pid: i32) {
         self.push(Event::OrphanReaped);
         let now = Instant::now();
-        let may_look = self.sight.borrow_mut().may_look_at_orphan(now) && !self.no_time_to_look();
+        let may_look = self.monitor.borrow_mut().may_inspect_orphan(now) && !self.no_time_to_inspect();
         let stat = if may_look { procfs::stat(pid) } else { None };
         let of = stat.as_ref().and_then(|stat| {
             let owner = self.groups.owner(stat.pgid).or_else(|| self.groups.owner(stat.session))?;
             Some(self.plan.name(owner.0))
         });
         let command = stat.as_ref().map_or(OTHERS, |stat| stat.comm.as_str());
-        let mut sight = self.sight.borrow_mut();
-        sight.orphans.add(command, of);
-        sight.next_pids_look = now;
+        let mut monitor = self.monitor.borrow_mut();
+        monitor.orphans.add(command, of);
+        monitor.next_pids_inspection = now;
     }
 
     /// A process of ours has died, of SIGKILL perhaps: if that was not softstop's doing, was it the kernel's?
-    pub(super) fn look_at_death(&mut self, pid: i32, owner: Option<Owner>, exit: Exit) {
+    pub(super) fn inspect_death(&mut self, pid: i32, owner: Option<Owner>, exit: Exit) {
         let by_softstop = self.killed.remove(&pid) || self.swept;
         if let Some(Owner::Process(process)) = owner {
-            self.sight.borrow_mut().deaths[process.0] = Death::default();
+            self.monitor.borrow_mut().deaths[process.0] = Death::default();
         }
         if by_softstop || owner.is_none() || !matches!(exit, Exit::Signal { signal: Signal::KILL, .. }) {
             return;
         }
-        let mut sight = self.sight.borrow_mut();
-        let Some(kills) = sight.take_kill() else { return };
-        let limit = sight.limit();
+        let mut monitor = self.monitor.borrow_mut();
+        let Some(kills) = monitor.take_kill() else { return };
+        let limit = monitor.limit();
         let name = match owner {
             Some(Owner::Process(process)) => {
-                sight.deaths[process.0].oom = true;
+                monitor.deaths[process.0].oom = true;
                 self.plan.name(process.0).to_owned()
             }
             _ => procfs::stat(pid).map_or_else(|| "a hook".to_owned(), |stat| format!("hook {}", stat.comm)),
         };
-        drop(sight);
-        self.account.note(Note::OomKilled { process: name, pid, limit, kills });
+        drop(monitor);
+        self.reporter.note(Note::OomKilled { process: name, pid, limit, kills });
     }
 
     /// All that a process said before it ended unasked has been read.
@@ -260,7 +260,7 @@ impl Shell {
         if self.awaited.remove(&process)
             && let Some(note) = self.note_of_last_output(process, lines)
         {
-            self.account.note(note);
+            self.reporter.note(note);
         }
     }
 
@@ -269,7 +269,7 @@ impl Shell {
         for process in std::mem::take(&mut self.awaited) {
             let lines = self.sources[process.0].as_ref().map(|source| source.tail()).unwrap_or_default();
             if let Some(note) = self.note_of_last_output(process, lines) {
-                self.account.record(note);
+                self.reporter.record(note);
             }
         }
     }
@@ -279,7 +279,7 @@ impl Shell {
         if lines.is_empty() {
             return None;
         }
-        self.sight.borrow_mut().deaths[process.0].last_output.clone_from(&lines);
+        self.monitor.borrow_mut().deaths[process.0].last_output.clone_from(&lines);
         let lines = lines.split_off(lines.len().saturating_sub(TOLD));
         Some(Note::LastOutput { process: self.plan.name(process.0).to_owned(), lines })
     }
@@ -291,20 +291,20 @@ mod tests {
 
     #[test]
     fn nothing_is_said_where_nothing_is_known() {
-        let mut sight = Sight::new(1);
+        let mut monitor = Monitor::new(1);
         assert_eq!(
-            (sight.take_kill(), sight.kills_of_others(Instant::now()), sight.kills_untold()),
+            (monitor.take_kill(), monitor.kills_of_others(Instant::now()), monitor.unreported_kills()),
             (None, None, None)
         );
-        assert!(sight.pids_are_near().is_none());
-        sight.begin();
-        assert_eq!(sight.take_kill(), None, "what happened before is nobody's of ours");
+        assert!(monitor.pids_are_near().is_none());
+        monitor.begin();
+        assert_eq!(monitor.take_kill(), None, "what happened before is nobody's of ours");
     }
 
     #[test]
     fn a_storm_of_orphans_is_not_looked_at_one_by_one() {
-        let (mut sight, now) = (Sight::new(0), Instant::now());
-        assert_eq!((0..1000).filter(|_| sight.may_look_at_orphan(now)).count(), ORPHAN_LOOKS as usize);
-        assert!(sight.may_look_at_orphan(now + Duration::from_secs(2)), "another second");
+        let (mut monitor, now) = (Monitor::new(0), Instant::now());
+        assert_eq!((0..1000).filter(|_| monitor.may_inspect_orphan(now)).count(), ORPHAN_LOOKS as usize);
+        assert!(monitor.may_inspect_orphan(now + Duration::from_secs(2)), "another second");
     }
 }

@@ -1,6 +1,6 @@
 //! A process has ended; what it left in its group is asked to end, too, and killed when it does not. Pure.
 
-use super::{Around, Change, Cleaning, KILL_WAIT, Proc, Rest, State};
+use super::{Around, Change, GroupTermination, KILL_WAIT, Proc, Rest, State};
 use crate::lifecycle::action::{Action, KillReason, Whom};
 use crate::lifecycle::asking::{Asking, Due};
 use crate::lifecycle::effects::Effects;
@@ -10,7 +10,7 @@ use crate::plan::stragglers::{Occasion, Policy};
 use crate::signal::Signal;
 use crate::time::At;
 
-impl Cleaning {
+impl GroupTermination {
     pub(super) fn timer(&self) -> At {
         match &self.rest {
             Rest::Asked(asking) => asking.next(),
@@ -36,7 +36,7 @@ impl Cleaning {
 impl Proc {
     /// The leader has just ended. `until`: the end of its own stop, if it was being stopped; it may have been `killed`, and what is left
     /// is then killed with it.
-    pub(super) fn begin_cleaning(
+    pub(super) fn begin_group_termination(
         &mut self,
         exit: Exit,
         until: Option<At>,
@@ -60,17 +60,17 @@ impl Proc {
             Rest::Asked(Asking::begin(policy, at.now, last, occasion))
         };
         let signal = if killed { Signal::KILL } else { at.first_signal_to_group() };
-        self.state = State::Cleaning(Cleaning { exit, began: at.now, rest, signal, to_restart });
+        self.state = State::GroupTermination(GroupTermination { exit, began: at.now, rest, signal, to_restart });
         if killed {
             fx.push(Action::SignalGroup { process: at.id, signal, whom: Whom::Everybody });
         } else if policy.wait.is_zero() {
-            self.cleaning_due(at, fx);
+            self.group_termination_due(at, fx);
         }
     }
 
     /// The group is to be signalled or killed, is empty, or has had all the time it gets.
-    pub(super) fn cleaning_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
-        let State::Cleaning(c) = &mut self.state else { return Change::default() };
+    pub(super) fn group_termination_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        let State::GroupTermination(c) = &mut self.state else { return Change::default() };
         let Rest::Asked(asking) = &mut c.rest else {
             let (exit, to_restart) = (c.exit, c.to_restart);
             return self.cleaned_up(exit, to_restart, at, fx);
@@ -86,7 +86,7 @@ impl Proc {
             Some(Due::Ask(whom)) => fx.push(Action::SignalGroup { process: at.id, signal: c.signal, whom }),
             Some(Due::Kill) => {
                 let (after, waited) = (Some(c.signal), at.now.since(asking.since().unwrap_or(c.began)));
-                let because = KillReason { after, waited, out_of_time: false, left_overs: true };
+                let because = KillReason { after, waited, out_of_time: false, stragglers: true };
                 c.rest = Rest::Over { until: at.now + KILL_WAIT };
                 fx.push(Action::Kill { process: at.id, because });
                 return Change::forced();

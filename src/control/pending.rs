@@ -9,15 +9,15 @@ use tokio::time::{Instant, timeout_at};
 
 use super::protocol::Reply;
 use crate::lifecycle::action::Answer;
-use crate::lifecycle::event::{AskId, Asker, Order};
+use crate::lifecycle::event::{Client, Order, RequestId};
 
 /// Lines of progress kept for a client that reads slowly; further ones are lost to it.
 const PROGRESS: usize = 64;
 
 /// To the loop.
 pub enum Message {
-    Ordered { ask: AskId, order: Order, by: Asker, reply: ReplyTo },
-    Gone { ask: AskId },
+    Ordered { ask: RequestId, order: Order, by: Client, reply: ReplyTo },
+    Gone { ask: RequestId },
 }
 
 /// The way back to a client. Dropped without an answer it says that softstop is ending.
@@ -42,7 +42,7 @@ impl ReplyTo {
 }
 
 /// Where they wait.
-pub struct WaitingRoom {
+pub struct PendingRequests {
     /// No longer than twice the places: each who waits sends two messages at most.
     orders: mpsc::UnboundedSender<Message>,
     next: Cell<u64>,
@@ -50,13 +50,13 @@ pub struct WaitingRoom {
     left: Notify,
 }
 
-impl WaitingRoom {
-    pub fn new(orders: mpsc::UnboundedSender<Message>) -> Rc<WaitingRoom> {
-        Rc::new(WaitingRoom { orders, next: Cell::new(0), waiting: Cell::new(0), left: Notify::new() })
+impl PendingRequests {
+    pub fn new(orders: mpsc::UnboundedSender<Message>) -> Rc<PendingRequests> {
+        Rc::new(PendingRequests { orders, next: Cell::new(0), waiting: Cell::new(0), left: Notify::new() })
     }
 
     /// A place, if fewer than `most` wait already.
-    pub fn enter(self: &Rc<WaitingRoom>, most: usize) -> Option<Place> {
+    pub fn enter(self: &Rc<PendingRequests>, most: usize) -> Option<Place> {
         let taken = self.waiting.get();
         (taken < most).then(|| {
             self.waiting.set(taken + 1);
@@ -76,12 +76,12 @@ impl WaitingRoom {
 }
 
 /// One of those who wait. The end waits until it is dropped.
-pub struct Place(Rc<WaitingRoom>);
+pub struct Place(Rc<PendingRequests>);
 
 impl Place {
     /// Gives the order.
-    pub fn ask(self, order: Order, by: Asker) -> Asking {
-        let ask = AskId(self.0.next.replace(self.0.next.get() + 1));
+    pub fn ask(self, order: Order, by: Client) -> Asking {
+        let ask = RequestId(self.0.next.replace(self.0.next.get() + 1));
         let (sender, lines) = mpsc::unbounded_channel();
         let room = Rc::new(Cell::new(PROGRESS));
         // When the loop has ended, both this and the way back are dropped.
@@ -100,7 +100,7 @@ impl Drop for Place {
 
 /// An order under way. Who drops it before the answer no longer waits for one.
 pub struct Asking {
-    ask: AskId,
+    ask: RequestId,
     lines: mpsc::UnboundedReceiver<Reply>,
     room: Rc<Cell<usize>>,
     answered: bool,
@@ -139,16 +139,16 @@ mod tests {
     use super::*;
     use crate::report::Done;
 
-    fn room() -> (Rc<WaitingRoom>, mpsc::UnboundedReceiver<Message>) {
+    fn room() -> (Rc<PendingRequests>, mpsc::UnboundedReceiver<Message>) {
         let (orders, given) = mpsc::unbounded_channel();
-        (WaitingRoom::new(orders), given)
+        (PendingRequests::new(orders), given)
     }
 
-    fn ask(room: &Rc<WaitingRoom>) -> Asking {
-        room.enter(8).unwrap().ask(Order::Ready, Asker::Local { uid: 0, pid: 1 })
+    fn ask(room: &Rc<PendingRequests>) -> Asking {
+        room.enter(8).unwrap().ask(Order::Ready, Client::Local { uid: 0, pid: 1 })
     }
 
-    fn reply_to(given: &mut mpsc::UnboundedReceiver<Message>) -> (AskId, ReplyTo) {
+    fn reply_to(given: &mut mpsc::UnboundedReceiver<Message>) -> (RequestId, ReplyTo) {
         match given.try_recv() {
             Ok(Message::Ordered { ask, reply, .. }) => (ask, reply),
             _ => panic!("no order has arrived"),
