@@ -1,7 +1,7 @@
 //! softstop as tini, dumb-init or catatonit: what they take, say, do and exit with, under their names. See docs/drop-in.md.
 //!
 //! [`names`] says which program is meant; [`tini`] and the others are what each makes of its command line and of what happens, pure;
-//! [`run`] is the one loop that does it; [`powers`] is what one of softstop's
+//! [`mod@run`] is the one loop that does it; [`powers`] is what one of softstop's
 //! own settings makes of it. None of softstop's own is brought up for it: a process of 30 lines in `ps` stays one.
 
 pub mod catatonit;

@@ -15,8 +15,10 @@ const FEW: usize = 100;
 const MANY: usize = 10_000;
 /// Of so many events of a kind the quickest counts: whoever is not run for a second is not measured by it.
 const EVENTS: usize = 400;
-/// A loop over all, and be it the shortest, makes it ten and more.
+/// A loop over all, and be it the shortest, makes it ten and more,
 const AT_MOST: u32 = 4;
+/// and more than this longer. What does not fit into a processor's cache beside so many may be some fetches from memory.
+const CACHE: Duration = Duration::from_micros(5);
 
 /// All start; whoever depends on another is far from it in the list.
 fn crowd(count: usize) -> Machine {
@@ -99,6 +101,6 @@ fn beside_ten_thousand_others_an_event_costs_what_it_costs_beside_a_hundred() {
     // What is all processes' at once.
     let one = |kind: &str| !["begin", "all are due", "stop", "alone"].contains(&kind);
     for ((kind, few), (_, many)) in few.into_iter().zip(many).filter(|((kind, _), _)| one(kind)) {
-        assert!(many <= AT_MOST * few, "{kind}: {few:?} beside {FEW} others, {many:?} beside {MANY}");
+        assert!(many <= AT_MOST * few + CACHE, "{kind}: {few:?} beside {FEW} others, {many:?} beside {MANY}");
     }
 }

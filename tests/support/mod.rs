@@ -804,8 +804,17 @@ impl Drop for Running {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
-        for left in if self.pid1 { Vec::new() } else { self.marked() } {
-            processes::send(left.pid, libc::SIGKILL);
+        // One that is being forked at the moment is seen with the next look.
+        let until = Instant::now() + Duration::from_secs(5);
+        while !self.pid1 && Instant::now() < until {
+            let left = self.marked();
+            if left.is_empty() {
+                break;
+            }
+            for process in left {
+                processes::send(process.pid, libc::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
