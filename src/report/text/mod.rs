@@ -194,7 +194,7 @@ impl fmt::Display for Note {
                 write!(f, "{process}: does not end {} after it was told to stop", Human(took.0))
             }
             Note::Stragglers { signal, count, which } => {
-                write!(f, "{count} straggler {}: sending {}", plural(*count, "process", "processes"), signal)?;
+                write!(f, "{count} {}: sending {}", plural(*count, "straggler", "stragglers"), signal)?;
                 list(f, which)
             }
             Note::GroupLeft { process, signalled: 0 } => {
