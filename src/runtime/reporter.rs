@@ -130,7 +130,7 @@ impl Reporter {
         let Err(error) = self.writers.write(path, false, &self.history.termination_message(), limit) else { return };
         let no_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
         if !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
-            tracing::warn!("cannot write the result to {}: {error}", path.display());
+            tracing::warn!("cannot write the verdict to {}: {error}", path.display());
         }
     }
 }

@@ -80,7 +80,7 @@ fn a_termination_log_on_a_file_system_that_hangs_keeps_nobody_from_the_stop() {
         let ended = ended(running);
         // The writer that hangs is nobody's straggler, and not waited for until the deadline.
         ended.expect_code(3).expect("TERM handled").expect_not("leaving").expect_not("straggler");
-        line(&ended.all(), &["cannot write the result to", hung.file(), "no answer within 200ms"]);
+        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
         let report = account::report(&dir, &ended.all());
         account::agrees_but_for_the_last_line(&report, &ended, GRACE);
         assert_eq!(report["orphans_reaped"], 0, "{report:#}");
@@ -96,7 +96,7 @@ fn an_ordinary_process_is_gone_in_time_while_its_files_hang() {
         let mark = running.mark();
         let (ended, _) = running.stop_within(GRACE);
         ended.expect_code(3).expect("TERM handled").expect_not("leaving");
-        line(&ended.all(), &["cannot write the result to", hung.file(), "no answer within 200ms"]);
+        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
         // The writer of the verdict is held: a second one would be, too.
         line(&ended.all(), &["cannot write the report to", hung.file(), "not been answered yet"]);
         assert!(hung.asked() > 0, "it never hung");
@@ -181,7 +181,7 @@ fn a_fifo_that_nobody_reads_is_refused_at_once() {
         let (ended, took) = running.stop_within(GRACE);
         nothing_left(&mark);
         ended.expect_code(3);
-        line(&ended.all(), &["cannot write the result to", "/verdict", "No such device"]);
+        line(&ended.all(), &["cannot write the verdict to", "/verdict", "No such device"]);
         line(&ended.all(), &["cannot write the report to", "/report", "No such device"]);
         assert!(took < GRACE / 2 + ROOM, "took {took:?}");
     }
