@@ -160,19 +160,17 @@ impl Shell {
     /// What is left of the group of a process that has ended.
     pub(super) fn signal_group(&mut self, id: ProcId, signal: Signal, whom: Whom) {
         let Some(pgid) = self.groups.of(id) else { return };
-        // As a rule nobody is left, which shows when the leader is reaped; looking for them would cost a walk through all that run.
-        if self.groups.being_reaped == Some(id) {
-            self.groups.put_off.push((signal, whom));
-            return;
-        }
-        if !target::group_exists(pgid) {
-            return;
-        }
+        // Needs no walk. While the leader is a zombie the group's number is nobody else's.
         if signal == Signal::KILL {
             let _ = target::signal_leaderless_group(pgid, signal);
             return;
         }
-        self.signal_stragglers(Some(id), signal, whom);
+        // As a rule nobody is left, which shows when the leader is reaped; looking for them would cost a walk through all that run.
+        if self.groups.being_reaped == Some(id) {
+            self.groups.put_off.push((signal, whom));
+        } else if target::group_exists(pgid) {
+            self.signal_stragglers(Some(id), signal, whom);
+        }
     }
 
     pub(super) fn signal_stragglers(&mut self, of: Of, signal: Signal, whom: Whom) {
