@@ -112,7 +112,7 @@ impl World {
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Signal(signal, sender) => {
-                let asked = self.machine.requests_program_stop(signal, sender);
+                let asked = self.machine.whose_program_decides(signal, sender);
                 let program = asked.and_then(|id| self.machine.plan().config.processes[id.0].program());
                 self.feed(Event::Signalled { signal, sender, program });
             }

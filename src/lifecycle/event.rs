@@ -26,7 +26,7 @@ pub enum Event {
     Signalled {
         signal: Signal,
         sender: Sender,
-        /// What the main process is, where `Machine::requests_program_stop` says that it matters.
+        /// What the main process is, where `Machine::whose_program_decides` says that it matters.
         program: Option<&'static Program>,
     },
     /// The answer to `Action::Spawn`, in the same turn.

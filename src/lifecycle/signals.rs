@@ -24,7 +24,7 @@ enum Decision {
 
 impl Machine {
     /// The process whose program decides what the signal means: `Event::Signalled` is to say which it is. `None`: no matter.
-    pub fn requests_program_stop(&self, signal: Signal, sender: Sender) -> Option<ProcId> {
+    pub fn whose_program_decides(&self, signal: Signal, sender: Sender) -> Option<ProcId> {
         if self.core.plan.config.stop_on != StopOn::Customary {
             return None;
         }
@@ -41,7 +41,7 @@ impl Machine {
         asked.then_some(ProcId(main))
     }
 
-    /// `program`: the main process's, where [`Machine::requests_program_stop`] says that it matters and it is a known one.
+    /// `program`: the main process's, where [`Machine::whose_program_decides`] says that it matters and it is a known one.
     pub(super) fn on_signal(&mut self, signal: Signal, sender: Sender, program: Option<&'static Program>) {
         // About softstop, not about what it runs: passed on it would end a program that has done nothing.
         if sender == Sender::Kernel {

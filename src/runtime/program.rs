@@ -34,7 +34,7 @@ impl Shell {
     pub(super) fn with_program(&mut self, event: Event) -> Event {
         match event {
             Event::Signalled { signal, sender, program: None } => {
-                let asked = self.machine.borrow().requests_program_stop(signal, sender);
+                let asked = self.machine.borrow().whose_program_decides(signal, sender);
                 Event::Signalled { signal, sender, program: asked.and_then(|id| self.program(id, signal)) }
             }
             event => event,

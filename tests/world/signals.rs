@@ -20,7 +20,7 @@ impl World {
             return Ok(());
         }
         // Who the program is, is said where it is asked, and by the name alone.
-        let asked = self.machine.requests_program_stop(signal, sender);
+        let asked = self.machine.whose_program_decides(signal, sender);
         let program = asked.and_then(|id| self.program(id.0));
         let right = self.meaning(signal, sender);
         let last_call = right == Meaning::Stop && self.is_last_call(sender);
