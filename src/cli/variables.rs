@@ -41,6 +41,12 @@ fn all() -> impl Iterator<Item = &'static str> {
     names::<Common>().chain(names::<Own>()).chain(names::<ConfigFile>())
 }
 
+/// The flag for which it stands, without its dashes.
+pub fn flag(name: &str) -> Option<&'static str> {
+    let common = Common::ROWS.iter().map(|row| &row.flag);
+    common.chain(Own::ROWS.iter().map(|row| &row.flag)).find(|flag| flag.variable == name).map(|flag| flag.long)
+}
+
 /// It means something to the wrapper and nothing to `run`.
 pub fn is_of_the_wrapper_alone(name: &str) -> bool {
     names::<Own>().any(|known| known == name)

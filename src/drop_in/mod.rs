@@ -30,13 +30,13 @@ pub fn run(name: Name, args: &[OsString], early: Early, softstop: impl FnOnce(&[
         match powers::command_line(name, args, &variable, &mut says) {
             Ok(None) => {}
             Ok(Some(line)) => {
-                run::say(&mut says);
+                run::say_and_go_on(&mut says);
                 return softstop(&line, early);
             }
             Err(code) => return ends(code, early, says),
         }
         // What was read is read again, and said again.
-        run::say(&mut says);
+        run::say_and_go_on(&mut says);
     }
     let reading = match name {
         Name::Tini => tini::read(args, &variable, &mut says),

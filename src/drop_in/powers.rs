@@ -7,6 +7,7 @@ use std::path::Path;
 use super::names::Name;
 use super::program::Says;
 use super::{catatonit, dumb_init, tini};
+use crate::cli::variables;
 use crate::config::check::values;
 use crate::signal::Signal;
 
@@ -70,8 +71,8 @@ pub fn command_line(
     if runs {
         line.push("run".into());
         for flag in its.flags {
-            if OF_THE_WRAPPER.contains(&flag.0) {
-                its.untold.push(format!("--{} (write it into the configuration)", flag.0));
+            if variables::is_of_the_wrapper_alone(flag.variable) {
+                its.untold.push(format!("--{} (write it into the configuration)", flag.long));
             } else {
                 line.push(flag.line());
             }
@@ -88,15 +89,16 @@ pub fn command_line(
     Ok(Some(line))
 }
 
-/// Flags that `run` has not.
-const OF_THE_WRAPPER: [&str; 2] = ["signal-to", "rewrite"];
-
-/// A flag of softstop's, and its value.
-struct Flag(&'static str, String);
+/// A flag of softstop's, by its variable, and its value.
+struct Flag {
+    variable: &'static str,
+    long: &'static str,
+    value: String,
+}
 
 impl Flag {
     fn line(self) -> OsString {
-        format!("--{}={}", self.0, self.1).into()
+        format!("--{}={}", self.long, self.value).into()
     }
 }
 
@@ -113,33 +115,33 @@ fn is_set(variable: &dyn Fn(&str) -> Option<OsString>, name: &str) -> bool {
 
 impl Translation<'_> {
     /// A setting of softstop's own wins.
-    fn flag(&mut self, flag: &'static str, own: &str, value: impl Into<String>) {
-        if !is_set(self.variable, own) {
-            self.flags.push(Flag(flag, value.into()));
+    fn flag(&mut self, variable: &'static str, value: impl Into<String>) {
+        if let Some(long) = variables::flag(variable).filter(|_| !is_set(self.variable, variable)) {
+            self.flags.push(Flag { variable, long, value: value.into() });
         }
     }
 
     fn log_level(&mut self, level: Option<&str>) {
         if let Some(level) = level {
-            self.flag("log-level", "SOFTSTOP_LOG_LEVEL", level);
+            self.flag("SOFTSTOP_LOG_LEVEL", level);
         }
     }
 
     fn group(&mut self, group: bool) {
         if group {
-            self.flag("signal-to", "SOFTSTOP_SIGNAL_TO", "group");
+            self.flag("SOFTSTOP_SIGNAL_TO", "group");
         }
     }
 
     fn parent_death_signal(&mut self, signal: Option<Signal>) {
         if let Some(signal) = signal {
-            self.flag("parent-death-signal", "SOFTSTOP_PARENT_DEATH_SIGNAL", signal.to_string());
+            self.flag("SOFTSTOP_PARENT_DEATH_SIGNAL", signal.to_string());
         }
     }
 
     fn exit_codes(&mut self, expected: &[u8]) {
         for code in expected {
-            self.flag("exit-code", "SOFTSTOP_EXIT_CODE_MAP", format!("{code}=0"));
+            self.flag("SOFTSTOP_EXIT_CODE_MAP", format!("{code}=0"));
         }
     }
 
@@ -147,7 +149,7 @@ impl Translation<'_> {
         for (from, to) in rewrite {
             let pair = format!("{}:{}", from.number(), to.map_or(0, Signal::number));
             match values::rewritten(&from.to_string()) {
-                Ok(_) => self.flag("rewrite", "SOFTSTOP_REWRITE", pair),
+                Ok(_) => self.flag("SOFTSTOP_REWRITE", pair),
                 Err(wrong) => self.untold.push(format!("dumb-init's -r {pair} ({})", wrong.sentence)),
             }
         }

@@ -27,7 +27,12 @@ pub fn run(program: &mut dyn Program, early: Early, says: Says) -> u8 {
     code.unwrap_or_else(|code| code)
 }
 
-/// Says what was to be said, before anything is started.
+/// Says what was to be said, before something is started: a full pipe does not hold it up.
+pub fn say_and_go_on(says: &mut Says) {
+    std::mem::take(&mut says.lines).iter().for_each(|(stream, text)| write(*stream, text.as_bytes()));
+}
+
+/// Says what was to be said by who ends with it.
 pub fn say(says: &mut Says) {
     for (stream, text) in std::mem::take(&mut says.lines) {
         let _ = match stream {
@@ -120,7 +125,7 @@ fn live(
     let main =
         if setup.command.is_empty() { None } else { Some(start(program, &setup, inherited, was_ignored, voice)?) };
     if setup.leaves {
-        let result = std::env::set_current_dir("/").map_err(|e| e.raw_os_error().unwrap_or(libc::EIO));
+        let result = std::env::set_current_dir("/").map_err(|e| plain::number(&e));
         step(program, Step::Leaving, result, voice)?;
     }
     if setup.closes {
@@ -161,7 +166,7 @@ fn step(program: &mut dyn Program, step: Step, result: Result<(), Errno>, voice:
 
 /// Before the child.
 fn become_init(program: &mut dyn Program, setup: &Setup, voice: &mut Voice) -> Result<(), u8> {
-    let number = |result: std::io::Result<()>| result.map_err(|e| e.raw_os_error().unwrap_or(libc::EIO));
+    let number = |result: std::io::Result<()>| result.map_err(|e| plain::number(&e));
     if let Some(signal) = setup.parent_death_signal {
         step(program, Step::ParentDeathSignal, number(process::parent_death_signal(signal)), voice)?;
     }

@@ -23,7 +23,7 @@ use crate::signal::Signal;
 /// The number of an error.
 pub type Number = i32;
 
-fn number(error: &io::Error) -> Number {
+pub fn number(error: &io::Error) -> Number {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 

@@ -1,6 +1,12 @@
 //! softstop's own powers under another program's name.
 
+use std::io::{PipeWriter, Read, Write};
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
 use crate::pair::{Case, MODES, Mode, Outcome, ours};
+use crate::support::SOON;
 
 /// The child sends its init a stop request and ends of what comes; with softstop's settings that is a stop of softstop's.
 const STOP: [&str; 4] = ["--", "sh", "-c", "kill -TERM $PPID; exec sleep 100"];
@@ -93,4 +99,31 @@ fn with_sigchld_ignored_at_the_start_it_ends_all_the_same() {
             assert_eq!(case.run(&ours(name)).code, 3, "{name}");
         }
     }
+}
+
+/// Standard error is a pipe that was full before it began, and nobody reads it.
+#[test]
+fn what_has_no_counterpart_is_said_without_holding_up_the_start() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let set = |writer: &PipeWriter, flags: OFlag| fcntl(writer, FcntlArg::F_SETFL(flags)).map(|_| ()).unwrap();
+    set(&writer, OFlag::O_NONBLOCK);
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    while writer.write(b".").is_ok() {}
+    set(&writer, OFlag::empty());
+    let mut tini = Command::new(ours("tini"));
+    tini.args(["-s", "-w", "--", "sh", "-c", "echo started"]).env("SOFTSTOP_GRACE", "5s");
+    let mut child = tini.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(writer).spawn().unwrap();
+    drop(tini);
+    let (say, started) = std::sync::mpsc::channel();
+    let mut out = child.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _ = out.read_to_string(&mut line);
+        let _ = say.send(line);
+    });
+    let line = started.recv_timeout(SOON);
+    // Whoever waits for a reader goes on now.
+    drop(reader);
+    let _ = child.wait();
+    assert_eq!(line.as_deref(), Ok("started\n"));
 }
