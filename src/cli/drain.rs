@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::flags::Wrapper;
 use super::values::in_one_line;
 use crate::config::check::values;
+use crate::config::handler::{DEFAULT_QUIET, WaitIdle};
 use crate::config::network::Network;
 use crate::config::platform::Platform;
 use crate::config::prestop::{PreStop, Secret, Token};
-use crate::config::wait::{DEFAULT_QUIET, WaitIdle};
 use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Handler, Step, Task, When};
 use crate::signal::Signal;
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::config::wait::{Is, JsonValue, Metric, WaitHttp};
+use crate::config::handler::{Is, JsonValue, Metric, WaitHttp};
 use crate::json;
 use crate::text::plain;
 
@@ -118,7 +118,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::wait::Finite;
+    use crate::config::handler::Finite;
     use crate::config::{HttpCall, Method};
 
     fn wait() -> WaitHttp {

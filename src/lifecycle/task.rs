@@ -6,7 +6,7 @@ use super::action::{Action, What};
 use super::effects::Effects;
 use super::event::{Outcome, ProcId, Progress, RunId};
 use super::progress::Telling;
-use crate::config::wait::Until;
+use crate::config::handler::Until;
 use crate::config::{Handler, Retries};
 use crate::facts::{Awaited, Failure, Needless, Reason, Unfinished};
 use crate::plan::Plan;

@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::shell::{Owner, Shell};
 use super::waits::{self, ProgressReporter};
-use crate::config::wait::WaitHttp;
+use crate::config::handler::WaitHttp;
 use crate::config::{Handler, HttpCall, Identity, Output};
 use crate::facts::Failure;
 use crate::http::client;

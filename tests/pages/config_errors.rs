@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use softstop::config::check::{decode, read, read_with_grace};
 use softstop::config::fit::{Slices, cuts};
-use softstop::config::wait::{Found, Is, Until, WaitFile};
+use softstop::config::handler::{Found, Is, Until, WaitFile};
 use softstop::config::{
     Config, Handler, Method, OnExit, OnFailure, Output, Retries, Step, Task, When, default_kill_reserve,
 };

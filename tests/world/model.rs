@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use softstop::config::wait::Until;
+use softstop::config::handler::Until;
 use softstop::config::{Config, Handler, OnExit, OnFailure, Probe, ReadinessOnDrain, Restart, Retries, Rung, Task};
 use softstop::facts::{Awaited, Cause, Failure, Fault, How, Place};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use softstop::config::wait::{Until, WaitFile};
+use softstop::config::handler::{Until, WaitFile};
 use softstop::config::{
     Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain,
     Restart, Retries, Rung, Sidecar, Step, StopOn, Stragglers, Task, When,

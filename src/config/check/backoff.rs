@@ -1,10 +1,31 @@
 //! `backoff`: the delay before a restart. Pure.
 
+use std::time::Duration;
+
 use super::declare::table;
 use super::kinds::{Limit, Round};
 use super::reader::Reader;
 use super::values;
-use crate::config::Backoff;
+
+/// The delay before a restart: `initial` doubling to `max`, back to `initial` after `reset` of uninterrupted running.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backoff {
+    pub initial: Duration,
+    pub max: Duration,
+    pub reset: Duration,
+}
+
+impl Backoff {
+    pub const INITIAL: Duration = Duration::from_secs(1);
+    pub const MAX: Duration = Duration::from_secs(300);
+    pub const RESET: Duration = Duration::from_secs(600);
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { initial: Backoff::INITIAL, max: Backoff::MAX, reset: Backoff::RESET }
+    }
+}
 
 table! {
     pub struct BackoffKeys in "backoff" {

@@ -1,9 +1,19 @@
 //! `stop`: the ladder of signals that ends a process, and `diagnose`: the signal before SIGKILL. Pure.
 
+use std::time::Duration;
+
 use super::declare::{Declared, Shape, table};
 use super::kinds::{DumpSignal, Kind, Limit, Pause, Shaped, StopSignal};
 use super::reader::{Field, Reader};
-use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
+use crate::signal::Signal;
+
+/// One rung of a stop ladder: send `signal`, wait up to `wait`, go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rung {
+    pub signal: Signal,
+    /// `None`: all the time there is.
+    pub wait: Option<Duration>,
+}
 
 table! {
     pub struct RungKeys in "stop" {
@@ -52,6 +62,17 @@ fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<R
     }
     keys.signal.read(reader).map(|signal| Rung { signal, wait })
 }
+
+/// The signal upon which a program writes what its threads are doing (SIGQUIT to a JVM or a Go program), and how long that may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Diagnose {
+    pub signal: Signal,
+    /// Out of the process's own share; more than zero.
+    pub wait: Duration,
+}
+
+/// Enough for the thread dump of a JVM with a thousand threads.
+pub const DEFAULT_DIAGNOSE_WAIT: Duration = Duration::from_secs(1);
 
 table! {
     pub struct DiagnoseKeys in "diagnose" {

@@ -1,31 +1,36 @@
 //! TEXT → VALID SETTINGS: reads a configuration and finds every mistake in it, not only the first. Pure.
 //!
-//! Each table of the file is declared with its keys ([`declare`]) in the file that reads it: `settings` is the top, `process`, `task`,
-//! `probe` and `handler` are what stands below. `kinds` are what a value may be, [`values`] knows what a string may mean, `reader`
+//! Each table of the file is a file here: what it becomes, its keys ([`declare`]), and how they are read. `settings` is the top,
+//! `process`, `task`, `probe` and `handler` are what stands below. `kinds` are what a value may be, [`values`] knows what a string may mean, `reader`
 //! notes what is wrong with its place, [`keys`] what an unknown key was meant to be; `relations` judges all together.
 
-mod backoff;
+pub(super) mod backoff;
 pub mod declare;
-mod handler;
+mod environment;
+pub(super) mod exit_codes;
+pub mod handler;
 mod here;
+pub(super) mod http;
+pub(super) mod identity;
 pub mod keys;
 mod kinds;
-mod ladder;
+pub(super) mod ladder;
 mod networks;
 mod other_formats;
 mod other_tools;
-mod prestop;
-mod probe;
-mod process;
+pub mod prestop;
+pub(super) mod probe;
+pub(super) mod process;
 mod reader;
 mod relations;
 mod rewrite;
 mod scalar;
-mod settings;
+pub(super) mod settings;
 mod shell_syntax;
-mod sidecar;
-mod stragglers;
-mod task;
+pub(super) mod sidecar;
+pub(super) mod stop_on;
+pub(super) mod stragglers;
+pub(super) mod task;
 pub mod values;
 
 use std::time::Duration;

@@ -4,11 +4,40 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::declare::table;
-use super::handler::{ProbeHandlers, one_handler};
+use super::handler::{Handler, ProbeHandlers, one_handler};
 use super::kinds::{Int, Limit, Pause, Round};
 use super::reader::{Field, Reader};
 use crate::config::problem::Span;
-use crate::config::{Handler, Probe};
+
+/// A kubelet's probe with the kubelet's fields and defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub handler: Handler,
+    pub initial_delay: Duration,
+    pub period: Duration,
+    pub timeout: Duration,
+    pub success_threshold: u32,
+    pub failure_threshold: u32,
+}
+
+impl Probe {
+    pub const INITIAL_DELAY: Duration = Duration::ZERO;
+    pub const PERIOD: Duration = Duration::from_secs(10);
+    pub const TIMEOUT: Duration = Duration::from_secs(1);
+    pub const SUCCESS_THRESHOLD: u32 = 1;
+    pub const FAILURE_THRESHOLD: u32 = 3;
+
+    pub fn new(handler: Handler) -> Probe {
+        Probe {
+            handler,
+            initial_delay: Probe::INITIAL_DELAY,
+            period: Probe::PERIOD,
+            timeout: Probe::TIMEOUT,
+            success_threshold: Probe::SUCCESS_THRESHOLD,
+            failure_threshold: Probe::FAILURE_THRESHOLD,
+        }
+    }
+}
 
 table! {
     pub struct ProbeKeys in "a probe" from [ProbeHandlers<'static>] one of (ProbeHandlers::SECTION.keys) {

@@ -1,26 +1,168 @@
 //! `[[process]]`: one supervised process. Pure.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use toml::de::DeValue;
+use serde::{Deserialize, Serialize};
 
-use super::backoff::{BackoffKeys, backoff};
-use super::declare::{Form, Key, Shape, table};
+use super::backoff::{Backoff, BackoffKeys, backoff};
+use super::declare::{Key, table};
+use super::environment::Variables;
 use super::handler::{self, exec::Command};
 use super::here::Surroundings;
-use super::kinds::{Bool, FilePath, Int, Kind, Many, MapOf, Shaped, Sub, Word, strings};
-use super::ladder::{Dump, Ladder};
-use super::probe::{self, ProbeKeys};
+use super::identity::{Account, Identity, identity};
+use super::kinds::{Bool, FilePath, Int, Many, MapOf, Sub, Word, strings};
+use super::ladder::{Diagnose, Dump, Ladder, Rung};
+use super::probe::{self, Probe, ProbeKeys};
 use super::reader::{Field, Reader};
 use super::rewrite::Rewrite;
-use super::stragglers::{self, StragglersKeys};
-use super::task::{self, Names, Site, TaskKeys};
+use super::stragglers::{self, Stragglers, StragglersKeys};
+use super::task::{self, Names, Site, Task, TaskKeys};
 use super::values;
 use crate::config::place::Place;
 use crate::config::problem::Span;
-use crate::config::{Condition, Identity, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin};
+use crate::facts::Condition;
+use crate::programs::{self, Program};
 use crate::signal::Signal;
+
+/// One supervised process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pub name: String,
+    /// Program and arguments; never empty. The program is looked up on the PATH the process gets.
+    pub command: Vec<OsString>,
+    pub identity: Identity,
+    pub working_dir: Option<PathBuf>,
+    /// Added to, and winning over, the environment softstop was started with.
+    pub env: Vec<(OsString, OsString)>,
+    pub stdin: Stdin,
+    pub output: Output,
+    pub restart: Restart,
+    pub backoff: Backoff,
+    /// Final failure after this many restarts within `backoff.reset`; `None` never gives up.
+    pub max_restarts: Option<u32>,
+    /// Its exit code is the container's.
+    pub main: bool,
+    pub on_exit: OnExit,
+    /// What must hold before it starts: index into `Config::processes` and the condition.
+    pub after: Vec<(usize, Condition)>,
+    /// The ladder of stop signals; SIGKILL follows. Empty: the signal that asked for the stop (wrapper) or SIGTERM, with
+    /// all the time there is.
+    pub stop: Vec<Rung>,
+    /// With an empty ladder: pass on the very signal that asked for the stop.
+    pub stop_as_received: bool,
+    /// Sent when the ladder has not ended it, so that it writes what it is doing before SIGKILL.
+    pub diagnose: Option<Diagnose>,
+    pub signal_to: SignalTo,
+    /// What it is sent in place of a signal that it would get because softstop has got it, or that begins its stop where `stop` is empty.
+    /// `None`: such a signal to softstop does nothing at all.
+    pub rewrite: BTreeMap<Signal, Option<Signal>>,
+    /// For what it leaves in its process group.
+    pub stragglers: Stragglers,
+    pub startup: Option<Probe>,
+    pub readiness: Option<Probe>,
+    pub liveness: Option<Probe>,
+    /// In order, once it has started.
+    pub post_start: Vec<Task>,
+    pub pre_stop: Option<Task>,
+    /// Hand it softstop's inherited descriptors, and leave what happens in the terminal to it: the wrapper's transparency.
+    pub foreground: bool,
+}
+
+impl Process {
+    pub fn is_probed(&self) -> bool {
+        self.startup.is_some() || self.readiness.is_some() || self.liveness.is_some()
+    }
+
+    /// The program that it is started with, if that is one that takes signals its own way.
+    pub fn program(&self) -> Option<&'static Program> {
+        self.command.first()?.to_str().and_then(programs::named)
+    }
+
+    /// A process with every default, as the wrapper and the file's reader start from.
+    pub fn new(name: impl Into<String>, command: Vec<OsString>) -> Process {
+        Process {
+            name: name.into(),
+            command,
+            identity: Identity::default(),
+            working_dir: None,
+            env: Vec::new(),
+            stdin: Stdin::Null,
+            output: Output::Inherit,
+            restart: Restart::OnFailure,
+            backoff: Backoff::default(),
+            max_restarts: None,
+            main: false,
+            on_exit: OnExit::Stop,
+            after: Vec::new(),
+            stop: Vec::new(),
+            stop_as_received: false,
+            rewrite: BTreeMap::new(),
+            diagnose: None,
+            signal_to: SignalTo::Process,
+            stragglers: Stragglers::default(),
+            startup: None,
+            readiness: None,
+            liveness: None,
+            post_start: Vec::new(),
+            pre_stop: None,
+            foreground: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stdin {
+    #[default]
+    Null,
+    Inherit,
+}
+
+/// What becomes of a process's standard output and error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// The process writes to softstop's own descriptors: no copy, no cost.
+    #[default]
+    Inherit,
+    /// Each line with the process's name in front.
+    Prefix,
+    /// Each line as one JSON object.
+    Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    Always,
+    #[default]
+    OnFailure,
+    Never,
+}
+
+/// What the final end of a process (one that is not restarted) means for the container.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExit {
+    /// The container stops.
+    Stop,
+    /// The container stops if the process failed; a success counts as completed.
+    StopOnFailure,
+    /// The container goes on.
+    Continue,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignalTo {
+    /// The process alone, as Kubernetes signals a container's first process.
+    #[default]
+    Process,
+    /// Its whole process group, as a terminal does.
+    Group,
+}
 
 table! {
     pub struct ProcessKeys in "[[process]]" {
@@ -166,7 +308,7 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
     }
     let command = keys.command.read(reader);
     let mut p = Process::new(name, command.unwrap_or_default());
-    p.identity = identity(reader, keys);
+    p.identity = identity(reader, &keys.user, &keys.group);
     (p.working_dir, p.env) = (working_dir, env);
     p.stdin = keys.stdin.read(reader).unwrap_or(ProcessKeys::stdin);
     p.restart = keys.restart.read(reader).unwrap_or(ProcessKeys::restart);
@@ -246,91 +388,6 @@ fn hook<'t>(reader: &mut Reader<'_>, keys: &ProcessKeys<'t>) -> Option<TaskKeys<
         return None;
     }
     keys.pre_stop.open(reader)
-}
-
-/// A name, or a number with quotes or without.
-pub struct Account;
-
-impl Shaped for Account {
-    const SHAPE: &'static Shape = &Shape::Any(&[
-        &Shape::Text(Form { name: "string", pattern: r"\S+", examples: &["\"www-data\"", "\"1000\""] }),
-        &Shape::Integer(0, 4_294_967_294),
-    ]);
-}
-
-impl Kind for Account {
-    type Value = String;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<String> {
-        if let DeValue::Integer(n) = field.value.get_ref() {
-            let number = i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
-            if number.is_none() {
-                let sentence = format!("`{}` must be a whole number from 0 to 4294967294", field.name);
-                reader.error(&field.span(), sentence, "write \"www-data\" or a number such as 1000");
-            }
-            return number;
-        }
-        reader.text(field, "write a name or a number, such as \"www-data\" or 1000")
-    }
-}
-
-fn identity(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>) -> Identity {
-    let text = |reader: &mut Reader<'_>, key: &Key<'_, Account>| Some((key.read(reader)?, key.span()?));
-    let (user, group) = (text(reader, &keys.user), text(reader, &keys.group));
-    let account = |reader: &mut Reader<'_>, text: &str, span: &Span| {
-        values::account(text).map_err(|wrong| reader.error(span, wrong.sentence, wrong.help)).ok()
-    };
-    let mut identity = Identity::default();
-    if let Some((text, span)) = &user {
-        let (name, with_group) = text.split_once(':').map_or((text.as_str(), None), |(u, g)| (u, Some(g)));
-        identity.user = account(reader, name, span);
-        identity.group = with_group.and_then(|g| account(reader, g, span));
-        if let (Some(_), Some((_, second))) = (with_group, &group) {
-            reader.error(second, "the group is given twice: in `user` and in `group`", "leave one of them out");
-        }
-    }
-    if let Some((text, span)) = &group {
-        identity.group = account(reader, text, span);
-    }
-    if let Some((_, span)) = user.as_ref().or(group.as_ref()) {
-        reader.expect_identity(span, &identity);
-    }
-    identity
-}
-
-/// Of the environment.
-pub struct Variables;
-
-impl Shaped for Variables {
-    const SHAPE: &'static Shape = &Shape::Map(
-        Form { name: "", pattern: "[^=]+", examples: &["A", "TOKEN"] },
-        &Shape::Text(Form { name: "string", pattern: "", examples: &["\"b\"", "\"${HOST:-none}\""] }),
-    );
-}
-
-impl Kind for Variables {
-    type Value = Vec<(OsString, OsString)>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<(OsString, OsString)>> {
-        let entries = reader.map(field, "write env = { LOG_LEVEL = \"debug\" }")?;
-        let mut list = Vec::with_capacity(entries.len());
-        for (key, value) in entries {
-            let name: &str = key.get_ref();
-            if name.is_empty() || name.contains(['=', '\0']) {
-                reader.error(
-                    &key.span(),
-                    format!("{name:?} cannot be a variable's name"),
-                    "leave out `=` and NUL, and write at least one character",
-                );
-                continue;
-            }
-            let variable = Field::new(key, value);
-            if let Some(text) = reader.text(&variable, "write the value in quotes") {
-                list.push((OsString::from(name), OsString::from(text)));
-            }
-        }
-        Some(list)
-    }
 }
 
 /// `after = { web = "ready" }`.

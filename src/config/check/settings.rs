@@ -1,23 +1,182 @@
 //! What stands at the top of the file, and its tables of settings. Pure.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::declare::{Form, Shape, table};
-use super::kinds::{AnySignal, FilePath, Kind, Limit, Many, Pause, Shaped, Sub, Word, strings};
-use super::prestop::{self, PreStopKeys};
-use super::process::ProcessKeys;
-use super::reader::{Field, Reader};
-use super::sidecar::{self, SidecarKeys};
-use super::stragglers::{self, StragglersKeys};
-use super::task::{StepKeys, TaskKeys};
+use serde::{Deserialize, Serialize};
+
+use super::declare::table;
+use super::exit_codes::{Codes, ExitCodes};
+use super::handler::Handler;
+use super::http::{self, Http, HttpKeys};
+use super::kinds::{FilePath, Limit, Many, Pause, Sub, Word, strings};
+use super::process::{Process, ProcessKeys, Stdin};
+use super::reader::Reader;
+use super::sidecar::{self, Sidecar, SidecarKeys};
+use super::stop_on::{StopOn, StopSignals};
+use super::stragglers::{self, Stragglers, StragglersKeys};
+use super::task::{Step, StepKeys, Task, TaskKeys};
 use super::values;
-use crate::config::listen::Listen;
-use crate::config::{
-    Config, Control, DEFAULT_GRACE, ExitCodes, Forward, Http, LogConfig, LogFormat, LogLevel, ReadinessOnDrain, StopOn,
-    TERMINATION_LOG,
-};
-use crate::signal::Signal;
+use crate::config::platform::Platform;
+
+/// `terminationGracePeriodSeconds`' default in Kubernetes.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
+/// The last slice of the budget: SIGKILL, reap, report. A quarter of the grace when that is less.
+pub const DEFAULT_KILL_RESERVE: Duration = Duration::from_secs(1);
+/// Where the kubelet reads a container's last words, unless the pod spec names another file.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Everything softstop needs to know before it starts anything.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from, absolute; `None`: flags.
+    pub source: Option<PathBuf>,
+    /// The whole budget from the first stop request to softstop's own end.
+    pub grace: Duration,
+    /// The last slice of `grace`, for SIGKILL, reaping and the report. Less than `grace`.
+    pub kill_reserve: Duration,
+    /// What the stop of the processes and `post_stop` hold together against the drain; `None`: a quarter of the grace.
+    pub stop_reserve: Option<Duration>,
+    /// Which signals to softstop ask for a stop. Every other one is forwarded.
+    pub stop_on: StopOn,
+    pub forward: Forward,
+    pub readiness_on_drain: ReadinessOnDrain,
+    pub http: Option<Http>,
+    pub control: Control,
+    pub log: LogConfig,
+    pub exit_codes: ExitCodes,
+    /// The processes that matter are another container's.
+    pub sidecar: Option<Sidecar>,
+    /// In order, before any process.
+    pub init: Vec<Task>,
+    /// At least one, unless this is a sidecar. Names are unique.
+    pub processes: Vec<Process>,
+    pub drain: Vec<Step>,
+    pub post_stop: Vec<Step>,
+    /// What happens to what the processes leave behind; a process may say otherwise for its group.
+    pub stragglers: Stragglers,
+    /// Where the JSON report goes at exit.
+    pub report: Option<PathBuf>,
+    /// Where the verdict goes when the file exists. `None` never writes one.
+    pub termination_log: Option<PathBuf>,
+    /// Who runs the container.
+    pub platform: Platform,
+}
+
+impl Config {
+    /// A configuration with every default and no process: the base that the file's and the flags' readers fill in.
+    pub fn with_defaults() -> Config {
+        Config {
+            source: None,
+            grace: DEFAULT_GRACE,
+            kill_reserve: DEFAULT_KILL_RESERVE,
+            stop_reserve: None,
+            stop_on: StopOn::Customary,
+            forward: Forward::All,
+            readiness_on_drain: ReadinessOnDrain::Fail,
+            http: None,
+            control: Control::default(),
+            log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
+            exit_codes: ExitCodes::default(),
+            sidecar: None,
+            init: Vec::new(),
+            processes: Vec::new(),
+            drain: Vec::new(),
+            post_stop: Vec::new(),
+            stragglers: Stragglers::default(),
+            report: None,
+            termination_log: Some(PathBuf::from(TERMINATION_LOG)),
+            platform: Platform::default(),
+        }
+    }
+
+    /// The process whose exit code is the container's: the one marked, or the only one.
+    pub fn main(&self) -> Option<usize> {
+        let marked = self.processes.iter().position(|p| p.main);
+        marked.or((self.processes.len() == 1).then_some(0))
+    }
+
+    /// The process that reads softstop's own standard input, and has the terminal when that is one. There is one at most.
+    pub fn reader(&self) -> Option<usize> {
+        self.processes.iter().position(|p| p.stdin == Stdin::Inherit)
+    }
+
+    /// Something in the stop waits for connections.
+    pub fn waits_for_idle(&self) -> bool {
+        let steps = self.drain.iter().chain(&self.post_stop).flat_map(|step| &step.tasks);
+        let mut tasks = steps.chain(self.processes.iter().filter_map(|p| p.pre_stop.as_ref()));
+        tasks.any(|task| matches!(task.handler, Handler::WaitIdle(_)))
+    }
+
+    /// `softstop -- CMD`.
+    pub fn is_wrapper(&self) -> bool {
+        self.processes.iter().any(|p| p.foreground)
+    }
+}
+
+/// The default `kill_reserve` for a grace: one second, but never more than a quarter of it.
+pub fn default_kill_reserve(grace: Duration) -> Duration {
+    DEFAULT_KILL_RESERVE.min(grace / 4)
+}
+
+/// Which signals that are not a stop request reach the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forward {
+    /// Every one, as tini does.
+    #[default]
+    All,
+    /// Only those the process catches, where the default action would end it: as if it were PID 1 itself.
+    Caught,
+}
+
+/// What `/readyz` answers from the stop request on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadinessOnDrain {
+    /// 503: the pod leaves every load balancer that probes it.
+    #[default]
+    Fail,
+    /// As before: keeps the Service's fallback to serving, terminating endpoints alive.
+    Keep,
+}
+
+/// Where orders are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// An abstract address that follows from the PID namespace and softstop's pid, so that a client finds it unaided.
+    #[default]
+    Own,
+    Off,
+    /// An abstract address by name.
+    Abstract(String),
+    /// An absolute path of at most 107 bytes.
+    Path(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
 
 table! {
     pub struct TopKeys in "the top level" {
@@ -73,19 +232,6 @@ table! {
 }
 
 table! {
-    pub struct HttpKeys in "[http]" {
-        /// `"0.0.0.0:9180"`, `"[::]:9180"`, `"localhost:9180"`; `":9180"`, `"9180"` and `9180` mean every address, IPv4 and IPv6. Ports are 1
-        /// to 65535.
-        listen: Address { required: true, words: "address", help: "write listen = \":9180\"" };
-        /// `GET /prestop`, a preStop hook: [below](#prestop).
-        prestop: Sub<PreStopKeys<'static>> {
-            unset: "off",
-            help: "write `[http.prestop]` and below it its guard: from = \"10.244.0.0/16\"",
-        };
-    }
-}
-
-table! {
     pub struct ControlKeys in "[control]" {
         /// A path gets mode 0600; what cannot be had there is a warning. `"@name"` is an abstract address of that name. At most 107 bytes.
         socket: Socket { unset: "an abstract address that clients find by themselves" };
@@ -113,107 +259,6 @@ strings! {
             field, "write socket = \"/run/softstop.sock\" or socket = \"off\"", values::control);
 }
 
-/// Where to listen: a string, or a port alone.
-pub struct Address;
-
-impl Shaped for Address {
-    const SHAPE: &'static Shape = &Shape::Any(&[
-        &Shape::Text(Form {
-            name: "string",
-            pattern: r"\s*([\s\S]*:)?[0-9]{1,5}\s*",
-            examples: &["\"0.0.0.0:9180\"", "\":9180\"", "\"[::]:9180\"", "\"${NONE:-9180}\""],
-        }),
-        &Shape::Integer(1, 65535),
-    ]);
-}
-
-impl Kind for Address {
-    type Value = Listen;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Listen> {
-        if field.value.get_ref().is_integer() {
-            let port = reader.integer(field, 1, 65535, help)?;
-            return values::listen(&port.to_string()).ok();
-        }
-        reader.parsed(field, help, values::listen)
-    }
-}
-
-/// Signals that ask for a stop: one, or several.
-pub struct StopSignals;
-
-impl Shaped for StopSignals {
-    const SHAPE: &'static Shape = &Shape::Any(&[AnySignal::SHAPE, &Shape::Array(AnySignal::SHAPE)]);
-}
-
-impl Kind for StopSignals {
-    type Value = Vec<Signal>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<Signal>> {
-        let example = "write stop_on = [\"SIGTERM\", \"SIGINT\", \"SIGQUIT\"]";
-        let elements = match field.elements() {
-            Some(elements) if elements.is_empty() => {
-                reader.error(&field.span(), "`stop_on` is empty: no signal could stop the container", example);
-                return None;
-            }
-            Some(elements) => elements,
-            None if field.value.get_ref().is_str() => vec![field.clone()],
-            None => {
-                reader.error(&field.span(), "`stop_on` must be an array of signals", example);
-                return None;
-            }
-        };
-        let mut list = Vec::with_capacity(elements.len());
-        for element in &elements {
-            let Some(signal) = AnySignal::read(reader, element, "") else {
-                continue;
-            };
-            if let Err(wrong) = values::stop_request(signal) {
-                reader.error(&element.span(), wrong.sentence, wrong.help);
-            } else if list.contains(&signal) {
-                reader.warn(&element.span(), format!("{signal} is listed twice"), "leave one of them out");
-            } else {
-                list.push(signal);
-            }
-        }
-        Some(list)
-    }
-}
-
-/// `143 = 0`, `forced = 79`.
-pub struct Codes;
-
-impl Shaped for Codes {
-    const SHAPE: &'static Shape = &Shape::Map(
-        Form { name: "", pattern: "[0-9]{1,3}|forced", examples: &["143", "forced"] },
-        &Shape::Integer(0, 255),
-    );
-}
-
-impl Kind for Codes {
-    type Value = ExitCodes;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<ExitCodes> {
-        let entries = reader.map(field, "write `[exit_codes]` and below it 143 = 0")?;
-        let mut codes = ExitCodes { map: BTreeMap::new(), forced: None };
-        for (key, value) in entries {
-            let name: &str = key.get_ref();
-            let from = name.parse::<u8>().ok().filter(|n| n.to_string() == name);
-            if from.is_none() && name != "forced" {
-                let help = "write a code from 0 to 255, or `forced`, the code of a stop that needed SIGKILL";
-                reader.error(&key.span(), format!("`{name}` is not an exit code"), help);
-            }
-            let to = reader.integer(&Field::new(key, value), 0, 255, "write a code from 0 to 255: 143 = 0");
-            match (from, to.and_then(|n| u8::try_from(n).ok())) {
-                (Some(from), Some(to)) => drop(codes.map.insert(from, to)),
-                (None, Some(to)) if name == "forced" => codes.forced = Some(to),
-                _ => {}
-            }
-        }
-        Some(codes)
-    }
-}
-
 /// Everything at the top that is no list of processes, tasks or steps, and no part of the budget.
 pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config) {
     config.stop_on = top.stop_on.read(reader).map(StopOn::Only).unwrap_or_default();
@@ -224,7 +269,7 @@ pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config)
     if top.termination_log.is_given() {
         config.termination_log = top.termination_log.read(reader).unwrap_or_default();
     }
-    config.http = top.http.open(reader).and_then(|keys| http(reader, &keys));
+    config.http = top.http.open(reader).and_then(|keys| http::http(reader, &keys));
     config.control = top.control.open(reader).and_then(|keys| keys.socket.read(reader)).unwrap_or_default();
     config.log = top.log.open(reader).map_or(config.log, |keys| LogConfig {
         level: keys.level.read(reader).unwrap_or(LogKeys::level),
@@ -234,19 +279,4 @@ pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config)
     config.stragglers =
         top.stragglers.open(reader).map_or(config.stragglers, |keys| stragglers::stragglers(reader, &keys));
     config.exit_codes = top.exit_codes.read(reader).unwrap_or_default();
-}
-
-fn http(reader: &mut Reader<'_>, keys: &HttpKeys<'_>) -> Option<Http> {
-    if !keys.listen.is_given() {
-        reader.missing(
-            &keys.table,
-            &["listen"],
-            "[http] does not say where to listen",
-            "add listen = \":9180\", or leave [http] out",
-        );
-        return None;
-    }
-    let listen = keys.listen.read(reader);
-    let prestop = keys.prestop.open(reader).and_then(|keys| prestop::prestop(reader, &keys));
-    listen.map(|listen| Http { listen, prestop })
 }

@@ -3,9 +3,38 @@
 use std::time::Duration;
 
 use super::declare::table;
+use super::handler::{Found, Handler};
 use super::kinds::{Limit, ProgramName};
 use super::reader::Reader;
-use crate::config::{Follow, Sidecar};
+use super::task::{Retries, Task};
+
+/// `[sidecar]`: softstop stands beside a main container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sidecar {
+    pub follow: Option<Follow>,
+}
+
+/// The main container's process, in a PID namespace that both share: softstop stops when it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Its name, as `wait_process` has it.
+    pub command: String,
+    /// Until it runs, and until it has ended.
+    pub waits: [Task; 2],
+}
+
+impl Follow {
+    /// `appear_within`: if it has not been seen by then, it counts as one that has ended.
+    pub fn new(command: String, appear_within: Duration) -> Follow {
+        let wait = |what, until, timeout| Task {
+            timeout,
+            retries: Retries::UntilTimeout,
+            ..Task::new(format!("{what} of {command}"), Handler::WaitCommand { command: command.clone(), until })
+        };
+        let waits = [wait("start", Found::Running, Some(appear_within)), wait("end", Found::Ended, None)];
+        Follow { command, waits }
+    }
+}
 
 table! {
     pub struct SidecarKeys in "[sidecar]" {

@@ -1,16 +1,87 @@
 //! Tasks and steps: `[[init]]`, `post_start`, `pre_stop`, `[[drain]]`, `[[post_stop]]`. Pure.
 
 use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::declare::{Declared, Key, joined, table};
-use super::handler::{Handlers, one_handler};
+use super::handler::{Handler, Handlers, HttpCall, Method, one_handler};
 use super::keys;
 use super::kinds::{Bool, Int, Limit, Many, Pause, Round, TaskName, Word};
 use super::reader::Reader;
 use super::values;
 use crate::config::place::Place;
 use crate::config::problem::Span;
-use crate::config::{Handler, HttpCall, Method, OnFailure, Retries, Step, Task, When};
+
+/// Something to do once, with its time limit: an init task, a hook, a drain or post_stop step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub name: String,
+    pub handler: Handler,
+    /// For all attempts together; `None`: what its place allows (its share of the budget during a stop).
+    pub timeout: Option<Duration>,
+    pub retries: Retries,
+    /// Pause between two attempts.
+    pub retry_delay: Duration,
+    pub on_failure: OnFailure,
+}
+
+impl Task {
+    pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+    pub fn new(name: impl Into<String>, handler: Handler) -> Task {
+        Task {
+            name: name.into(),
+            handler,
+            timeout: None,
+            retries: Retries::Count(0),
+            retry_delay: Task::RETRY_DELAY,
+            on_failure: OnFailure::Ignore,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retries {
+    /// So many further attempts after a failed one.
+    Count(u32),
+    /// Again until the timeout: what an `[[init]]` that waits for a port does.
+    UntilTimeout,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Report it and go on.
+    Ignore,
+    /// Restart the process it belongs to (post_start only).
+    Restart,
+    /// Stop the container (init, post_start) or end the drain here (drain).
+    Stop,
+}
+
+/// One entry of `[[drain]]` or `[[post_stop]]`: a task, or several side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// One, or the members of `parallel`; never empty.
+    pub tasks: Vec<Task>,
+    /// What earlier steps may not take from it.
+    pub reserve: Option<Duration>,
+    /// When not all reserves fit any more, this step's is kept before those of steps that are not essential. Has a `reserve`.
+    pub essential: bool,
+    pub when: When,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Only when somebody asked for the stop. Not when the main process ended by itself: then there is no traffic left
+    /// to drain, and Kubernetes skips preStop too.
+    #[default]
+    Requested,
+    Always,
+}
 
 table! {
     /// What a task and a step with `parallel` have.

@@ -2,24 +2,25 @@
 //! state holds just what is true in it: a pid stands only where a process exists. Pure.
 
 mod group_termination;
+mod input;
 mod running;
 mod stopping;
+mod view;
 
 use std::time::Duration;
 
-use super::action::{ProbeKind, What};
+use super::action::What;
 use super::asking::Asking;
 use super::effects::Effects;
-use super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError};
+use super::event::{Exit, ProcId};
 use super::health::ProbeRun;
-use super::stop::Stop;
 use super::task::TaskRun;
-use crate::config::{self, Condition};
-use crate::facts::{Hopeless, Place};
-use crate::plan::Plan;
+use crate::config::Condition;
+use crate::facts::Place;
 use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
+pub(super) use input::{Around, Change, Input, Timer};
 
 /// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(1);
@@ -196,125 +197,6 @@ impl Was {
     }
 }
 
-/// What can happen to a process.
-#[derive(Debug)]
-pub(super) enum Input<'a> {
-    /// What it waits for holds.
-    Start,
-    /// What it waits for can never hold.
-    CannotStart {
-        on: ProcId,
-        why: Hopeless,
-    },
-    Spawned {
-        pid: i32,
-    },
-    SpawnFailed(&'a SpawnError),
-    /// It is a zombie still: its group can be signalled safely, now and only now.
-    Exited(Exit),
-    /// Nothing is left of its group.
-    GroupEmpty,
-    /// Somebody in its group has had no signal yet.
-    GroupGrew,
-    Suspended(Signal),
-    Resumed,
-    /// A signal has reached nobody.
-    NotSent(Signal),
-    /// A task or a probe of it has been answered.
-    Answered {
-        what: What,
-        run: RunId,
-        outcome: &'a Outcome,
-    },
-    /// One of its timers.
-    Due(Timer),
-    /// The next of its post_start tasks, if there is one.
-    PostStart,
-    /// An order: it is to be started again, whatever it is doing.
-    Again,
-    /// The container stops: nothing is begun any more.
-    StopRequested,
-    /// Its turn in the container's stop, which leaves it so much time.
-    Stop {
-        limit: Duration,
-    },
-    Kill,
-    /// Killed, and no longer waited for.
-    GiveUp,
-    /// softstop lost so much time.
-    Late {
-        lost: Duration,
-    },
-    /// softstop leaves.
-    Leave,
-}
-
-/// What of a process is timed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Timer {
-    /// Its stop.
-    Stop,
-    /// A post_start task, its back-off, what it has left in its group.
-    Life,
-    Probes,
-}
-
-/// What an input has changed beyond the process itself.
-#[derive(Debug, Default)]
-pub(super) struct Change {
-    /// Something is otherwise than before.
-    pub any: bool,
-    /// Its end is the container's.
-    pub ends: Option<Cause>,
-    /// SIGKILL was needed.
-    pub forced: bool,
-    /// It has failed, with this exit code.
-    pub failed: Option<u8>,
-    /// This run was told to end, and is still to be waited for.
-    pub interrupted: Option<(RunId, What)>,
-}
-
-/// What a process sees of everything else.
-pub(super) struct Around<'a> {
-    pub id: ProcId,
-    pub plan: &'a Plan,
-    pub now: At,
-    /// Once it was requested.
-    pub stop: Option<&'a Stop>,
-    /// See `Core::own_stop_signal`.
-    pub own_stop_signal: Option<Signal>,
-}
-
-impl Change {
-    fn some() -> Change {
-        Change { any: true, ..Change::default() }
-    }
-
-    fn forced() -> Change {
-        Change { forced: true, ..Change::some() }
-    }
-}
-
-impl<'a> Around<'a> {
-    /// Where no stop was requested, or it does not matter.
-    pub fn up(id: usize, plan: &'a Plan, now: At) -> Around<'a> {
-        Around { id: ProcId(id), plan, now, stop: None, own_stop_signal: None }
-    }
-
-    pub fn config(&self) -> &'a config::Process {
-        &self.plan.config.processes[self.id.0]
-    }
-
-    fn name(&self) -> String {
-        self.plan.name(self.id.0).to_string()
-    }
-
-    /// Such an end, unasked, is a failure: of a service any is.
-    fn is_failure(&self, exit: Exit) -> bool {
-        !exit.success() || self.plan.is_service(self.id.0)
-    }
-}
-
 impl Proc {
     /// What happens to it in which state; what is not listed changes nothing.
     pub fn take(&mut self, input: Input<'_>, at: &Around<'_>, fx: &mut Effects) -> Change {
@@ -420,106 +302,6 @@ impl Proc {
             }
             _ => false,
         }
-    }
-
-    pub fn ended(&self) -> bool {
-        matches!(self.state, State::Ended(_))
-    }
-
-    /// There is, or may be, a process or something left of its group.
-    pub fn lives(&self) -> bool {
-        match self.state {
-            State::Starting | State::Running(_) | State::Stopping(_) | State::GroupTermination(_) => true,
-            State::Waiting | State::Backoff { .. } | State::Ended(_) => false,
-        }
-    }
-
-    /// It can be signalled: started, and not yet seen to end.
-    pub fn alive(&self) -> bool {
-        self.body().is_some() || matches!(self.state, State::Ended(End::Unkillable { itself: true }))
-    }
-
-    /// It has ended, and its last exit code was 0.
-    pub fn succeeded(&self) -> bool {
-        matches!(self.state, State::Ended(End::Exited(exit)) if exit.success())
-    }
-
-    /// It has been sent SIGKILL and has not been seen to end.
-    pub fn lingers(&self) -> bool {
-        match &self.state {
-            State::Ended(end) => matches!(end, End::Unkillable { .. }),
-            State::Stopping(s) => matches!(s.stage, StopStage::Killed { .. }),
-            _ => false,
-        }
-    }
-
-    /// What it has left in its group is still waited for.
-    pub fn leaves(&self) -> bool {
-        matches!(&self.state, State::GroupTermination(c) if matches!(c.rest, Rest::Asked(_)))
-    }
-
-    pub fn body(&self) -> Option<&Body> {
-        match &self.state {
-            State::Running(r) => Some(&r.body),
-            State::Stopping(s) => Some(&s.body),
-            _ => None,
-        }
-    }
-
-    fn body_mut(&mut self) -> Option<&mut Body> {
-        match &mut self.state {
-            State::Running(r) => Some(&mut r.body),
-            State::Stopping(s) => Some(&mut s.body),
-            _ => None,
-        }
-    }
-
-    /// Whom its task waits for.
-    pub fn awaits(&self) -> Option<usize> {
-        match &self.state {
-            State::Running(Running { post_start: PostStart::Doing(_, task), .. })
-            | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => task.awaits(),
-            _ => None,
-        }
-    }
-
-    /// The task that it is at.
-    pub fn task(&mut self) -> Option<&mut TaskRun> {
-        match &mut self.state {
-            State::Running(Running { post_start: PostStart::Doing(_, task), .. })
-            | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => Some(task),
-            _ => None,
-        }
-    }
-
-    pub fn pid(&self) -> Option<i32> {
-        self.body().map(|body| body.pid)
-    }
-
-    pub fn probe(&self, kind: ProbeKind) -> Option<&ProbeRun> {
-        self.body()?.probes.iter().find(|p| p.kind == kind)
-    }
-
-    /// Kubernetes' `started`.
-    pub fn started(&self) -> bool {
-        matches!(&self.state, State::Running(r) if r.started)
-    }
-
-    /// Started, its post_start tasks done, its readiness probe, if any, succeeding; without one, not stopped by a signal.
-    pub fn ready(&self) -> bool {
-        let State::Running(r) = &self.state else { return false };
-        let probed =
-            self.probe(ProbeKind::Readiness).map_or(self.suspended.is_none(), |probe| probe.verdict == Some(true));
-        r.started && matches!(r.post_start, PostStart::Done) && probed
-    }
-
-    /// It has done what it was to do, by itself: a service never has.
-    pub fn completed(&self, is_service: bool) -> bool {
-        self.succeeded() && self.stop_began.is_none() && !is_service
-    }
-
-    pub fn was(&self) -> Was {
-        self.was
     }
 
     /// Remember whether it has ever been started and ready: what `after` asks for.

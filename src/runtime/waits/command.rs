@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{ProgressReporter, pause};
-use crate::config::wait::Found;
+use crate::config::handler::Found;
 use crate::lifecycle::event::{Outcome, Progress};
 use crate::report::and_more;
 use crate::signal::Signal;

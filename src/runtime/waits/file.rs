@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::ProgressReporter;
-use crate::config::wait::WaitFile;
+use crate::config::handler::WaitFile;
 use crate::lifecycle::event::{Outcome, Progress, RunId};
 use crate::runtime::hooks::{ActiveRun, Captured, OnLine};
 use crate::runtime::shell::Shell;

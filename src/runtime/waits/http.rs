@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ProgressReporter, pause};
-use crate::config::wait::WaitHttp;
+use crate::config::handler::WaitHttp;
 use crate::http::{client, condition};
 use crate::lifecycle::event::{Outcome, Progress};
 

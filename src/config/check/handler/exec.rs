@@ -7,7 +7,7 @@ use super::super::kinds::{Kind, Shaped};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
 use super::super::{shell_syntax, values};
-use crate::config::Handler;
+use super::Handler;
 
 /// A program and its arguments.
 pub struct Command;

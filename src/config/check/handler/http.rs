@@ -5,7 +5,26 @@ use super::super::kinds::{Host, Kind, Port, Shaped, Text, UrlPath};
 use super::super::reader::{Field, Reader, Table};
 use super::super::task::Site;
 use super::super::values;
-use crate::config::{Handler, HttpCall, Method};
+use super::Handler;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCall {
+    pub method: Method,
+    pub host: String,
+    pub port: u16,
+    /// Begins with `/`.
+    pub path: String,
+    /// Valid header names and values.
+    pub headers: Vec<(String, String)>,
+    /// For POST.
+    pub body: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Method {
+    Get,
+    Post,
+}
 
 table! {
     /// Whom to ask.

@@ -1,31 +1,39 @@
 //! What a task, hook, step or probe does. A handler is a file here, its keys and checks, and its lines in the list below. Pure.
 
 pub mod exec;
-pub mod http;
+mod http;
 mod signal;
 mod tcp_socket;
 mod wait_file;
-pub mod wait_http;
+mod wait_http;
 mod wait_idle;
 mod wait_process;
 
+use std::ffi::OsString;
+use std::time::Duration;
+
+use self::signal::SignalOrTable;
 use super::declare::{Declared, table};
 use super::keys;
 use super::kinds::{Kind, Limit, Sub};
 use super::reader::{Field, Reader, Table};
 use super::task::{Names, Site};
-use crate::config::Handler;
 use crate::config::place::Place;
 use crate::config::problem::Span;
 use crate::nearest::nearest;
+use crate::signal::Signal;
 use exec::Command;
 use http::{GetKeys, PostKeys};
-use signal::SignalOrTable;
+pub use http::{HttpCall, Method};
 use tcp_socket::TcpSocketKeys;
+pub use wait_file::WaitFile;
 use wait_file::WaitFileKeys;
 use wait_http::WaitHttpKeys;
+pub use wait_http::{Finite, Is, JsonValue, Metric, WaitHttp};
 use wait_idle::WaitIdleKeys;
+pub use wait_idle::{DEFAULT_QUIET, WaitIdle};
 use wait_process::WaitProcessKeys;
+pub use wait_process::{Found, Until};
 
 /// Keys of a task of which there is one, and the function that reads it.
 macro_rules! handlers {
@@ -68,6 +76,63 @@ handlers! {
     wait_file: Sub<WaitFileKeys<'static>> {} => wait_file::read;
     /// [Waits](#wait_process) for a process.
     wait_process: Sub<WaitProcessKeys<'static>> {} => wait_process::read;
+}
+
+/// What a task, hook, step or probe does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// Run a program to its end; success is exit code 0. Never empty.
+    Exec(Vec<OsString>),
+    /// Success is 200 to 399, as the kubelet's probes count it.
+    Http(HttpCall),
+    /// Success is an accepted connection, closed at once.
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Sleep(Duration),
+    /// A signal to a process (index into `Config::processes`).
+    Signal {
+        process: usize,
+        signal: Signal,
+    },
+    /// A signal to the processes of that name, whoever started them.
+    SignalCommand {
+        command: String,
+        signal: Signal,
+    },
+    WaitIdle(WaitIdle),
+    WaitHttp(WaitHttp),
+    WaitFile(WaitFile),
+    /// For a process (index into `Config::processes`).
+    WaitProcess {
+        process: usize,
+        until: Until,
+    },
+    /// For the processes of that name, whoever started them.
+    WaitCommand {
+        command: String,
+        until: Found,
+    },
+}
+
+impl Handler {
+    /// It goes on until something holds; an attempt that fails is made again until the time is up.
+    pub fn waits(&self) -> bool {
+        match self {
+            Handler::WaitIdle(_)
+            | Handler::WaitHttp(_)
+            | Handler::WaitFile(_)
+            | Handler::WaitProcess { .. }
+            | Handler::WaitCommand { .. } => true,
+            Handler::Exec(_)
+            | Handler::Http(_)
+            | Handler::Tcp { .. }
+            | Handler::Sleep(_)
+            | Handler::Signal { .. }
+            | Handler::SignalCommand { .. } => false,
+        }
+    }
 }
 
 table! {

@@ -5,8 +5,7 @@ use super::super::declare::{Declared, Shape, table};
 use super::super::kinds::{AnySignal, Kind, ProgramName, Shaped, Text};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
-use super::{beside, process};
-use crate::config::Handler;
+use super::{Handler, beside, process};
 use crate::config::place::Place;
 use crate::signal::Signal;
 

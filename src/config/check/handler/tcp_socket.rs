@@ -3,8 +3,8 @@
 use super::super::declare::table;
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
+use super::Handler;
 use super::http::{EndpointKeys, endpoint};
-use crate::config::Handler;
 
 table! {
     pub struct TcpSocketKeys in "tcp_socket" from [EndpointKeys<'static>] {}

@@ -1,16 +1,25 @@
 //! `wait_file`: until a file is there, is gone, or has a text in it. Pure.
 
+use std::path::PathBuf;
+
 use super::super::declare::table;
 use super::super::kinds::{Bool, FilePath, strings};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
 use super::super::values::Wrong;
-use super::beside;
-use crate::config::Handler;
-use crate::config::wait::WaitFile;
+use super::{Handler, beside};
 
 /// Of the text to look for in a file.
 const MOST_TEXT: usize = 1024;
+
+/// `wait_file`: until a file is there, or is not, or has a text in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitFile {
+    pub path: PathBuf,
+    /// What is waited for: that it is there, or that it is gone.
+    pub exists: bool,
+    pub contains: Option<String>,
+}
 
 table! {
     pub struct WaitFileKeys in "wait_file" {

@@ -7,10 +7,59 @@ use super::super::kinds::{Kind, MapOf, Shaped, Sub, Text, UrlPath, strings};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
 use super::super::values::Wrong;
-use super::beside;
-use super::http::{EndpointKeys, Headers, endpoint};
-use crate::config::wait::{Finite, Is, JsonValue, Metric, WaitHttp};
-use crate::config::{Handler, HttpCall, Method};
+use super::http::{EndpointKeys, Headers, HttpCall, Method, endpoint};
+use super::{Handler, beside};
+
+/// `wait_http`: until the answer to a GET is as it should be. All that is given must hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitHttp {
+    pub call: HttpCall,
+    /// The lowest and the highest status.
+    pub status: (u16, u16),
+    pub json: Option<JsonValue>,
+    pub metric: Option<Metric>,
+}
+
+/// A value in a JSON body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JsonValue {
+    /// RFC 6901: empty for the whole, else it begins with `/`.
+    pub pointer: String,
+    pub is: Is,
+}
+
+/// What a value is to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Is {
+    /// A string, a number or a boolean.
+    Equal(serde_json::Value),
+    AtMost(Finite),
+}
+
+/// The sum of a metric's samples in the text format of Prometheus.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Metric {
+    pub name: String,
+    /// A sample has at least these.
+    pub labels: Vec<(String, String)>,
+    pub at_most: Finite,
+}
+
+/// A number that is one: neither NaN nor infinite.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Finite(f64);
+
+impl Eq for Finite {}
+
+impl Finite {
+    pub fn new(number: f64) -> Option<Finite> {
+        number.is_finite().then_some(Finite(number))
+    }
+
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
 
 table! {
     pub struct WaitHttpKeys in "wait_http" from [EndpointKeys<'static>] {

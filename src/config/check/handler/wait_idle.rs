@@ -8,13 +8,60 @@ use super::super::networks::Networks;
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
 use super::super::values::Wrong;
-use super::beside;
-use crate::config::Handler;
+use super::{Handler, beside};
+use crate::config::network::Network;
 use crate::config::place::Place;
-use crate::config::wait::{DEFAULT_QUIET, DEFAULT_SILENT, WaitIdle};
 
 /// Ports of one `wait_idle`: the kernel compares each socket with each of them.
 const MOST_PORTS: usize = 32;
+
+/// Long enough to see that clients and load balancers have stopped coming, shorter than the pause between two probes of a kubelet
+/// (10 s by default), which would otherwise count as arrivals.
+pub const DEFAULT_QUIET: Duration = Duration::from_secs(2);
+/// A client that is being served hears or says something within this time as a rule.
+const DEFAULT_SILENT: Duration = Duration::from_secs(2);
+
+/// `wait_idle`: until the connections of a service are idle and no new ones come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitIdle {
+    /// Local ports; at least one, unless `listening`.
+    pub ports: Vec<u16>,
+    /// Also the ports that softstop's own processes listen on when the stop begins.
+    pub listening: bool,
+    /// So many may be left active.
+    pub connections: u32,
+    /// A connection on which nothing has been sent or received for so long, and no answer is due, is not active.
+    pub silent: Duration,
+    /// No new connection, and no request on one that is open, for so long.
+    pub quiet: Duration,
+    /// Never done earlier than this.
+    pub minimum: Duration,
+    /// Peers whose connections count for nothing.
+    pub ignore: Vec<Network>,
+    /// Somebody is expected to listen: not where every process has ended.
+    pub served: bool,
+}
+
+impl WaitIdle {
+    /// It takes so long however idle everything is.
+    pub fn least(&self) -> Duration {
+        self.minimum.max(self.quiet)
+    }
+
+    /// As it is when nothing but the ports is said.
+    pub fn on(ports: Vec<u16>) -> WaitIdle {
+        WaitIdle {
+            ports,
+            listening: false,
+            connections: 0,
+            silent: DEFAULT_SILENT,
+            quiet: DEFAULT_QUIET,
+            minimum: Duration::ZERO,
+            ignore: Vec::new(),
+            served: true,
+        }
+    }
+}
 
 table! {
     pub struct WaitIdleKeys in "wait_idle" one of (&["port", "ports"]) {

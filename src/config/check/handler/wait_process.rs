@@ -1,13 +1,33 @@
 //! `wait_process`: for a process of the file, or for those of a name. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::declare::{Shape, table};
 use super::super::kinds::{ProgramName, Shaped, Text, Word};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
-use super::{beside, process};
-use crate::config::Handler;
+use super::{Handler, beside, process};
 use crate::config::place::Place;
-use crate::config::wait::{Found, Until};
+
+/// When a process of the configuration is what is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// It does not run.
+    Ended,
+    /// As `after = { x = "ready" }` has it.
+    Ready,
+}
+
+/// When processes that are found by their command are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// There is none.
+    Ended,
+    /// There is at least one.
+    Running,
+}
 
 table! {
     pub struct WaitProcessKeys in "wait_process" one of (&["name", "command"]) {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::listening::{self, Found};
 use super::{ProgressReporter, pause};
-use crate::config::wait::WaitIdle;
+use crate::config::handler::WaitIdle;
 use crate::http::own;
 use crate::lifecycle::event::{Outcome, Progress};
 use crate::runtime::Clock;

@@ -14,7 +14,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::config::wait::WaitIdle;
+use crate::config::handler::WaitIdle;
 use crate::lifecycle::event::Progress;
 use crate::report::and_more;
 use crate::time::{At, Human};

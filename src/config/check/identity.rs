@@ -1,0 +1,70 @@
+//! `user` and `group`: who a process runs as. Pure.
+
+use toml::de::DeValue;
+
+use super::declare::{Form, Key, Shape};
+use super::kinds::{Kind, Shaped};
+use super::reader::{Field, Reader};
+use super::values;
+use crate::config::problem::Span;
+
+/// Who a process runs as. Names are resolved when it first starts, so that they may come from a file an init
+/// task writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// A name from /etc/passwd or a number.
+    pub user: Option<String>,
+    /// A name from /etc/group or a number; default: the user's own group.
+    pub group: Option<String>,
+}
+
+/// A name, or a number with quotes or without.
+pub struct Account;
+
+impl Shaped for Account {
+    const SHAPE: &'static Shape = &Shape::Any(&[
+        &Shape::Text(Form { name: "string", pattern: r"\S+", examples: &["\"www-data\"", "\"1000\""] }),
+        &Shape::Integer(0, 4_294_967_294),
+    ]);
+}
+
+impl Kind for Account {
+    type Value = String;
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<String> {
+        if let DeValue::Integer(n) = field.value.get_ref() {
+            let number = i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
+            if number.is_none() {
+                let sentence = format!("`{}` must be a whole number from 0 to 4294967294", field.name);
+                reader.error(&field.span(), sentence, "write \"www-data\" or a number such as 1000");
+            }
+            return number;
+        }
+        reader.text(field, "write a name or a number, such as \"www-data\" or 1000")
+    }
+}
+
+/// Of `user` and `group`.
+pub fn identity(reader: &mut Reader<'_>, user: &Key<'_, Account>, group: &Key<'_, Account>) -> Identity {
+    let text = |reader: &mut Reader<'_>, key: &Key<'_, Account>| Some((key.read(reader)?, key.span()?));
+    let (user, group) = (text(reader, user), text(reader, group));
+    let account = |reader: &mut Reader<'_>, text: &str, span: &Span| {
+        values::account(text).map_err(|wrong| reader.error(span, wrong.sentence, wrong.help)).ok()
+    };
+    let mut identity = Identity::default();
+    if let Some((text, span)) = &user {
+        let (name, with_group) = text.split_once(':').map_or((text.as_str(), None), |(u, g)| (u, Some(g)));
+        identity.user = account(reader, name, span);
+        identity.group = with_group.and_then(|g| account(reader, g, span));
+        if let (Some(_), Some((_, second))) = (with_group, &group) {
+            reader.error(second, "the group is given twice: in `user` and in `group`", "leave one of them out");
+        }
+    }
+    if let Some((text, span)) = &group {
+        identity.group = account(reader, text, span);
+    }
+    if let Some((_, span)) = user.as_ref().or(group.as_ref()) {
+        reader.expect_identity(span, &identity);
+    }
+    identity
+}

@@ -1,0 +1,131 @@
+//! What a process is told and sees, and what it answers. Pure.
+
+use std::time::Duration;
+
+use super::super::action::What;
+use super::super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError};
+use super::super::stop::Stop;
+use crate::config;
+use crate::facts::Hopeless;
+use crate::plan::Plan;
+use crate::signal::Signal;
+use crate::time::At;
+
+/// What can happen to a process.
+#[derive(Debug)]
+pub(in crate::lifecycle) enum Input<'a> {
+    /// What it waits for holds.
+    Start,
+    /// What it waits for can never hold.
+    CannotStart {
+        on: ProcId,
+        why: Hopeless,
+    },
+    Spawned {
+        pid: i32,
+    },
+    SpawnFailed(&'a SpawnError),
+    /// It is a zombie still: its group can be signalled safely, now and only now.
+    Exited(Exit),
+    /// Nothing is left of its group.
+    GroupEmpty,
+    /// Somebody in its group has had no signal yet.
+    GroupGrew,
+    Suspended(Signal),
+    Resumed,
+    /// A signal has reached nobody.
+    NotSent(Signal),
+    /// A task or a probe of it has been answered.
+    Answered {
+        what: What,
+        run: RunId,
+        outcome: &'a Outcome,
+    },
+    /// One of its timers.
+    Due(Timer),
+    /// The next of its post_start tasks, if there is one.
+    PostStart,
+    /// An order: it is to be started again, whatever it is doing.
+    Again,
+    /// The container stops: nothing is begun any more.
+    StopRequested,
+    /// Its turn in the container's stop, which leaves it so much time.
+    Stop {
+        limit: Duration,
+    },
+    Kill,
+    /// Killed, and no longer waited for.
+    GiveUp,
+    /// softstop lost so much time.
+    Late {
+        lost: Duration,
+    },
+    /// softstop leaves.
+    Leave,
+}
+
+/// What of a process is timed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::lifecycle) enum Timer {
+    /// Its stop.
+    Stop,
+    /// A post_start task, its back-off, what it has left in its group.
+    Life,
+    Probes,
+}
+
+/// What an input has changed beyond the process itself.
+#[derive(Debug, Default)]
+pub(in crate::lifecycle) struct Change {
+    /// Something is otherwise than before.
+    pub any: bool,
+    /// Its end is the container's.
+    pub ends: Option<Cause>,
+    /// SIGKILL was needed.
+    pub forced: bool,
+    /// It has failed, with this exit code.
+    pub failed: Option<u8>,
+    /// This run was told to end, and is still to be waited for.
+    pub interrupted: Option<(RunId, What)>,
+}
+
+/// What a process sees of everything else.
+pub(in crate::lifecycle) struct Around<'a> {
+    pub id: ProcId,
+    pub plan: &'a Plan,
+    pub now: At,
+    /// Once it was requested.
+    pub stop: Option<&'a Stop>,
+    /// See `Core::own_stop_signal`.
+    pub own_stop_signal: Option<Signal>,
+}
+
+impl Change {
+    pub(super) fn some() -> Change {
+        Change { any: true, ..Change::default() }
+    }
+
+    pub(super) fn forced() -> Change {
+        Change { forced: true, ..Change::some() }
+    }
+}
+
+impl<'a> Around<'a> {
+    /// Where no stop was requested, or it does not matter.
+    pub fn up(id: usize, plan: &'a Plan, now: At) -> Around<'a> {
+        Around { id: ProcId(id), plan, now, stop: None, own_stop_signal: None }
+    }
+
+    pub fn config(&self) -> &'a config::Process {
+        &self.plan.config.processes[self.id.0]
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.plan.name(self.id.0).to_string()
+    }
+
+    /// Such an end, unasked, is a failure: of a service any is.
+    pub(super) fn is_failure(&self, exit: Exit) -> bool {
+        !exit.success() || self.plan.is_service(self.id.0)
+    }
+}

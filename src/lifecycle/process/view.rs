@@ -1,0 +1,108 @@
+//! What can be asked of a process. Pure.
+
+use super::super::action::ProbeKind;
+use super::super::health::ProbeRun;
+use super::super::task::TaskRun;
+use super::{Body, End, PostStart, Proc, Rest, Running, State, StopStage, Stopping, Was};
+
+impl Proc {
+    pub fn ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
+    /// There is, or may be, a process or something left of its group.
+    pub fn lives(&self) -> bool {
+        match self.state {
+            State::Starting | State::Running(_) | State::Stopping(_) | State::GroupTermination(_) => true,
+            State::Waiting | State::Backoff { .. } | State::Ended(_) => false,
+        }
+    }
+
+    /// It can be signalled: started, and not yet seen to end.
+    pub fn alive(&self) -> bool {
+        self.body().is_some() || matches!(self.state, State::Ended(End::Unkillable { itself: true }))
+    }
+
+    /// It has ended, and its last exit code was 0.
+    pub fn succeeded(&self) -> bool {
+        matches!(self.state, State::Ended(End::Exited(exit)) if exit.success())
+    }
+
+    /// It has been sent SIGKILL and has not been seen to end.
+    pub fn lingers(&self) -> bool {
+        match &self.state {
+            State::Ended(end) => matches!(end, End::Unkillable { .. }),
+            State::Stopping(s) => matches!(s.stage, StopStage::Killed { .. }),
+            _ => false,
+        }
+    }
+
+    /// What it has left in its group is still waited for.
+    pub fn leaves(&self) -> bool {
+        matches!(&self.state, State::GroupTermination(c) if matches!(c.rest, Rest::Asked(_)))
+    }
+
+    pub fn body(&self) -> Option<&Body> {
+        match &self.state {
+            State::Running(r) => Some(&r.body),
+            State::Stopping(s) => Some(&s.body),
+            _ => None,
+        }
+    }
+
+    pub(super) fn body_mut(&mut self) -> Option<&mut Body> {
+        match &mut self.state {
+            State::Running(r) => Some(&mut r.body),
+            State::Stopping(s) => Some(&mut s.body),
+            _ => None,
+        }
+    }
+
+    /// Whom its task waits for.
+    pub fn awaits(&self) -> Option<usize> {
+        match &self.state {
+            State::Running(Running { post_start: PostStart::Doing(_, task), .. })
+            | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => task.awaits(),
+            _ => None,
+        }
+    }
+
+    /// The task that it is at.
+    pub fn task(&mut self) -> Option<&mut TaskRun> {
+        match &mut self.state {
+            State::Running(Running { post_start: PostStart::Doing(_, task), .. })
+            | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => Some(task),
+            _ => None,
+        }
+    }
+
+    pub fn pid(&self) -> Option<i32> {
+        self.body().map(|body| body.pid)
+    }
+
+    pub fn probe(&self, kind: ProbeKind) -> Option<&ProbeRun> {
+        self.body()?.probes.iter().find(|p| p.kind == kind)
+    }
+
+    /// Kubernetes' `started`.
+    pub fn started(&self) -> bool {
+        matches!(&self.state, State::Running(r) if r.started)
+    }
+
+    /// Started, its post_start tasks done, its readiness probe, if any, succeeding; without one, not stopped by a signal.
+    pub fn ready(&self) -> bool {
+        let State::Running(r) = &self.state else { return false };
+        let probed =
+            self.probe(ProbeKind::Readiness).map_or(self.suspended.is_none(), |probe| probe.verdict == Some(true));
+        r.started && matches!(r.post_start, PostStart::Done) && probed
+    }
+
+    /// It has done what it was to do, by itself: a service never has.
+    pub fn completed(&self, is_service: bool) -> bool {
+        self.succeeded() && self.stop_began.is_none() && !is_service
+    }
+
+    pub fn was(&self) -> Was {
+        self.was
+    }
+}
