@@ -9,5 +9,6 @@ pub mod endpoints;
 pub mod metrics;
 pub mod own;
 pub mod prestop;
+mod query;
 pub mod server;
 mod shared;

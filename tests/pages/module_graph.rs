@@ -45,6 +45,10 @@ pub fn edges() -> Edges {
     let mut edges: Edges = declared.iter().map(|to| (("main".to_owned(), to.clone()), "main.rs".to_owned())).collect();
     for file in sources(&src()) {
         let module = module_of(&file);
+        // Declared behind `#[cfg(test)]`.
+        if module.iter().any(|part| part == "tests") {
+            continue;
+        }
         let Some(top) = module.first() else { continue };
         for (line, mut name) in named_at_root(&std::fs::read_to_string(&file).unwrap(), module.len()) {
             if !modules.contains(&name) && declared.contains(top) {
