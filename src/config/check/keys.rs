@@ -99,8 +99,9 @@ pub fn list(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::http::HttpKeys;
     use super::super::probe::ProbeKeys;
-    use super::super::settings::{HttpKeys, LogKeys};
+    use super::super::settings::LogKeys;
     use super::*;
 
     #[test]
