@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
+use softstop::config::Control;
+use softstop::control::socket;
 use softstop::lifecycle::event::{Exit, Sender, SpawnError, SpawnErrorKind};
 use softstop::signal::Signal;
 use softstop::sys::limits::Raised;
@@ -89,6 +91,8 @@ const CASES: &[Case] = &[
     Case { name: "a_group_outlives_its_leader", launch: Launch::Plain, run: leaderless_group },
     Case { name: "who_left_its_group_is_signalled_with_it", launch: Launch::Plain, run: left_group },
     Case { name: "who_is_in_its_group_is_signalled_once", launch: Launch::Unprivileged, run: signalled_once },
+    Case { name: "what_is_in_a_control_sockets_way", launch: Launch::Plain, run: in_the_way },
+    Case { name: "another_users_control_socket", launch: Launch::Plain, run: another_users_socket },
     Case { name: "a_foreign_proc_is_refused", launch: Launch::Shell(r#"exec unshare -pf "$@""#), run: foreign_proc },
 ];
 
@@ -736,4 +740,77 @@ fn foreign_proc() {
     assert_eq!(softstop::sys::procfs::snapshot(child).state, None, "that would be another process");
     assert!(tree::kill_everything(Duration::ZERO, Duration::ZERO, &mut Strangers::default()).complete);
     assert_eq!(wait(child), Exit::Signal { signal: Signal::KILL, core: false });
+}
+
+/// A folder for the case of this name.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("softstop-{name}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    fn listen(&self, name: &str) -> Result<socket::Listening, String> {
+        socket::listen(&Control::Path(self.0.join(name))).map(Option::unwrap)
+    }
+
+    /// Why it cannot listen there.
+    fn refusal(&self, name: &str) -> String {
+        let Err(why) = self.listen(name) else { panic!("{name}: it listens") };
+        let start = format!("cannot listen at {}: ", self.0.join(name).display());
+        why.strip_prefix(&start).unwrap_or_else(|| panic!("{why:?}")).to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What is stale is removed, and nothing else.
+fn in_the_way() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = Folder::new("in-the-way");
+    let file = folder.0.join("live");
+    let first = folder.listen("live").unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(folder.refusal("live"), "another process listens there; choose another path");
+    drop(first);
+    let second = folder.listen("live").expect("a stale one is in nobody's way");
+    second.removal()();
+    assert!(fs::symlink_metadata(&file).is_err(), "it has left its file behind");
+    let third = folder.listen("live").unwrap();
+    let kept = fs::metadata(&file).unwrap().ino();
+    fs::rename(&file, folder.0.join("kept")).unwrap();
+    fs::write(&file, "another's").unwrap();
+    third.removal()();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "another's");
+    assert_eq!(fs::metadata(folder.0.join("kept")).unwrap().ino(), kept);
+    assert_eq!(folder.refusal("live"), "what is there is no socket; remove it or choose another path");
+    std::os::unix::fs::symlink("kept", folder.0.join("link")).unwrap();
+    assert_eq!(folder.refusal("link"), "what is there is a symbolic link; remove it or choose another path");
+    assert_eq!(folder.refusal("live/in-a-file"), "part of the path is no directory");
+    assert_eq!(folder.refusal("nothing/there"), "its directory does not exist: create or mount it");
+}
+
+/// It is neither removed nor taken for one that listens.
+fn another_users_socket() {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("needs root");
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("another-user");
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let _live = folder.listen("live").unwrap();
+    drop(folder.listen("stale").unwrap());
+    let root = nix::unistd::setfsuid(nix::unistd::Uid::from_raw(54_321));
+    for name in ["live", "stale"] {
+        assert_eq!(folder.refusal(name), "another user's socket is there; choose another path");
+    }
+    assert_eq!(folder.refusal("new"), "this user may not write there: choose another directory");
+    nix::unistd::setfsuid(root);
+    assert!(fs::symlink_metadata(folder.0.join("stale")).is_ok());
 }

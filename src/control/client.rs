@@ -256,3 +256,58 @@ fn ask_over(mut stream: &UnixStream, request: &Request, patience: Duration) -> R
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_of_a_connection_says_what_to_do() {
+        for (errno, code, words) in [
+            (libc::ENOENT, exit::UNAVAILABLE, "nobody is there: @x does not exist; "),
+            (libc::ENOTDIR, exit::UNAVAILABLE, "nobody is there: @x does not exist; "),
+            (libc::ECONNREFUSED, exit::UNAVAILABLE, "nobody listens at @x; "),
+            (libc::EACCES, exit::NO_PERMISSION, "no permission to connect to @x: "),
+            (libc::EPERM, exit::NO_PERMISSION, "no permission to connect to @x: "),
+            (libc::EAGAIN, exit::UNAVAILABLE, "softstop at @x takes no connection for 2.5 s"),
+            (libc::EMFILE, exit::UNAVAILABLE, "cannot connect to @x: Too many open files"),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            let failure = cannot_connect(&Address::Abstract("x".into()), Duration::from_millis(2500), &error);
+            assert!(failure.text.starts_with(words), "{}", failure.text);
+            assert_eq!(failure.code, code, "{}", failure.text);
+        }
+    }
+
+    #[test]
+    fn of_several_the_one_that_was_started_with_the_configuration_is_meant() {
+        let folder = std::env::temp_dir().join(format!("softstop-started-with-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let file = |name: &str| folder.join(name);
+        fs::write(file("a.toml"), "").unwrap();
+        fs::write(file("b.toml"), "").unwrap();
+        std::os::unix::fs::symlink("a.toml", file("link.toml")).unwrap();
+        let chosen = |config: Option<&str>, started: &[&str]| {
+            let wanted = Meant { control: Control::Own, config: config.map(file), named: true };
+            let pids: Vec<i32> = (10..).take(started.len()).collect();
+            let config_of = |pid: i32| {
+                let name = started[usize::try_from(pid - 10).unwrap()];
+                (!name.is_empty()).then(|| file(name).display().to_string())
+            };
+            started_with(&wanted, &pids, &config_of)
+        };
+        assert_eq!(chosen(Some("a.toml"), &["b.toml", "a.toml"]), Some(11));
+        assert_eq!(chosen(Some("a.toml"), &["", "link.toml"]), Some(11), "by another name");
+        assert_eq!(chosen(Some("link.toml"), &["a.toml", "b.toml"]), Some(10));
+        assert_eq!(chosen(Some("a.toml"), &["a.toml", "link.toml"]), None, "two of them");
+        assert_eq!(chosen(Some("a.toml"), &["b.toml", ""]), None);
+        assert_eq!(chosen(None, &["a.toml"]), None);
+        // What is not there any more is known by its name alone.
+        assert_eq!(chosen(Some("gone.toml"), &["gone-too.toml", "gone.toml"]), Some(11));
+        assert_eq!(chosen(Some("gone.toml"), &["gone-too.toml"]), None);
+        let many = [vec!["b.toml"; MOST_ASKED], vec!["a.toml"]].concat();
+        assert_eq!(chosen(Some("a.toml"), &many), None, "so many are asked");
+        assert_eq!(chosen(Some("a.toml"), &many[1..]), Some(10 + 15));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

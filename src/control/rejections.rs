@@ -17,16 +17,37 @@ pub struct Rejections {
 impl Rejections {
     /// `place`: where they came to, such as `control`.
     pub fn tell(&self, place: &str, why: &str) {
-        let now = Instant::now();
-        if self.told.get().is_some_and(|at| now < at + TOLD) {
-            self.untold.set(self.untold.get() + 1);
-            return;
-        }
-        self.told.set(Some(now));
-        let more = match self.untold.replace(0) {
-            0 => String::new(),
-            n => format!(" ({n} more since the last such line)"),
+        let more = match self.is_due(Instant::now()) {
+            None => return,
+            Some(0) => String::new(),
+            Some(n) => format!(" ({n} more since the last such line)"),
         };
         tracing::warn!("{place}: a client was rejected: {why}{more}");
+    }
+
+    /// How many were not told of since the last line; `None`: this one is not either, it is too soon.
+    fn is_due(&self, now: Instant) -> Option<u64> {
+        if self.told.get().is_some_and(|at| now < at + TOLD) {
+            self.untold.set(self.untold.get() + 1);
+            return None;
+        }
+        self.told.set(Some(now));
+        Some(self.untold.replace(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_in_so_long_and_it_says_how_many_more_there_were() {
+        let (rejections, now) = (Rejections::default(), Instant::now());
+        let after = |passed: Duration| rejections.is_due(now + passed);
+        assert_eq!(after(Duration::ZERO), Some(0));
+        assert_eq!([after(Duration::ZERO), after(TOLD - Duration::from_nanos(1))], [None; 2]);
+        assert_eq!(after(TOLD), Some(2));
+        assert_eq!(after(TOLD), None);
+        assert_eq!(after(TOLD * 3), Some(1));
     }
 }

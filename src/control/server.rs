@@ -244,6 +244,39 @@ mod tests {
     }
 
     #[test]
+    fn of_those_that_do_not_ask_the_oldest_makes_room_and_the_newest_is_answered() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener as Listener, UnixStream as Client};
+
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let name = format!("softstop-server-room-{}", std::process::id());
+            let address = SocketAddr::from_abstract_name(name).unwrap();
+            let listener = Listener::bind_addr(&address).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let waiting = PendingRequests::new(tokio::sync::mpsc::unbounded_channel().0);
+            let uid = nix::unistd::geteuid().as_raw();
+            let state = ControlState::new(uid, false, Box::new(|| "{}".to_string()), waiting);
+            spawn_local(serve(UnixListener::from_std(listener).unwrap(), state));
+            let connect = |_| {
+                let client = Client::connect_addr(&address).unwrap();
+                client.set_nonblocking(true).unwrap();
+                UnixStream::from_std(client).unwrap()
+            };
+            let mut clients: Vec<UnixStream> = (0..=READING).map(connect).collect();
+            let mut said = String::new();
+            timeout(Duration::from_secs(60), clients[0].read_to_string(&mut said)).await.unwrap().unwrap();
+            assert_eq!(said, "", "it was not pushed out, but told that it has used up its time");
+            let newest = clients.last_mut().unwrap();
+            newest.write_all(protocol::line(&Request::Status).as_bytes()).await.unwrap();
+            timeout(Duration::from_secs(60), newest.read_to_string(&mut said)).await.unwrap().unwrap();
+            assert_eq!(said, Reply::Status("{}".to_string()).line());
+        });
+    }
+
+    #[test]
     fn who_sends_on_behind_an_order_is_read_up_to_the_bound_and_then_given_up() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -155,3 +155,67 @@ pub fn connect_now(address: &Address) -> io::Result<UnixStream> {
     stream.set_nonblocking(false)?;
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    use nix::sys::socket::{Backlog, bind as bind_socket, listen as listen_at};
+
+    use super::*;
+
+    #[test]
+    fn each_refusal_of_the_kernel_says_what_to_do() {
+        let said = |errno| cannot_listen(Path::new("/run/x"), &io::Error::from_raw_os_error(errno));
+        for (errno, hint) in [
+            (libc::ENOENT, "its directory does not exist: create or mount it"),
+            (libc::ENOTDIR, "part of the path is no directory"),
+            (libc::EACCES, "this user may not write there: choose another directory"),
+            (libc::EPERM, "this user may not write there: choose another directory"),
+            (
+                libc::EROFS,
+                "the file system is read-only: leave the path out, which needs no file, or mount an emptyDir",
+            ),
+        ] {
+            assert_eq!(said(errno), format!("cannot listen at /run/x: {hint}"));
+        }
+        assert!(said(libc::ENOSPC).starts_with("cannot listen at /run/x: No space left"), "{}", said(libc::ENOSPC));
+    }
+
+    #[test]
+    fn a_name_that_another_has_is_said_to_be_taken() {
+        let name = format!("softstop-socket-taken-{}", std::process::id());
+        let first = bind_name(&name).unwrap();
+        assert!(first.open_to_all);
+        let Err(why) = bind_name(&name) else { panic!("two have the name {name}") };
+        let expected =
+            format!("cannot listen at @{name}: another process has this name; choose another with [control] socket");
+        assert_eq!(why, expected);
+        let Err(why) = bind_name(&"x".repeat(200)) else { panic!("a name of 200 bytes") };
+        assert!(!why.contains("another process"), "{why}");
+    }
+
+    #[test]
+    fn an_address_is_shown_as_ss_shows_it() {
+        assert_eq!(Address::Path("/run/x".into()).to_string(), "/run/x");
+        assert_eq!(Address::Abstract("softstop/4/1".into()).to_string(), "@softstop/4/1");
+    }
+
+    #[test]
+    fn where_the_queue_is_full_a_client_is_told_and_does_not_wait() {
+        let name = format!("softstop-socket-full-{}", std::process::id());
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let listener = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+        bind_socket(listener.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes()).unwrap()).unwrap();
+        listen_at(&listener, Backlog::new(1).unwrap()).unwrap();
+        let address = Address::Abstract(name);
+        let first = connect_now(&address).unwrap();
+        let inherited = FdFlag::from_bits_retain(fcntl(first.as_fd(), FcntlArg::F_GETFD).unwrap());
+        assert!(inherited.contains(FdFlag::FD_CLOEXEC), "programs would inherit it");
+        // No more than two have a place.
+        let mut held = Vec::new();
+        let full = (0..8).find_map(|_| connect_now(&address).map(|stream| held.push(stream)).err());
+        assert_eq!(full.and_then(|e| e.raw_os_error()), Some(libc::EAGAIN));
+    }
+}

@@ -147,6 +147,9 @@ mod tests {
                   "started": false, "ready": false, "live": true, "main": false, "restarts": 3,
                   "restart_in_seconds": 4.0, "last_exit": { "exit_code": 137, "signal": "SIGKILL", "reason": "OOMKilled" },
                   "last_output": ["one", "two\u{1b}"] },
+                { "name": "job", "state": "Terminated", "ready": false, "restarts": 0, "last_exit": { "exit_code": 1, "reason": "Error" } },
+                { "name": "old", "state": "Terminated", "ready": false, "restarts": 0,
+                  "last_exit": { "exit_code": 143, "signal": "SIGTERM", "reason": "Error" } },
             ],
         });
         assert_eq!(
@@ -155,6 +158,8 @@ mod tests {
              NAME   STATE                       READY  PID  RESTARTS          AGE    LAST EXIT\n\
              web *  Running                     yes    7    0                 2m05s  -\n\
              agent  Waiting (CrashLoopBackOff)  no     -    3 (next in 4.0s)  -      SIGKILL (OOMKilled)\n\
+             job    Terminated                  no     -    0                 -      1\n\
+             old    Terminated                  no     -    0                 -      SIGTERM\n\
              agent: no [31m such file\n\
              agent: its last output: two \n\
              orphans: 2 git from web, 1 ssh \n"

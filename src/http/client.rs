@@ -216,14 +216,9 @@ async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
     let mut waiting = addrs.iter().take(MAX_ADDRESSES);
     let mut under_way: Vec<Connecting<'_>> = Vec::new();
     let mut first_error: Option<io::Error> = None;
-    loop {
-        match waiting.next() {
-            Some(addr) => under_way.push(Box::pin(open(*addr))),
-            None if under_way.is_empty() => {
-                return Err(first_error.map_or_else(|| "no address to connect to".to_string(), |e| io_words(&e)));
-            }
-            None => {}
-        }
+    while let Some(addr) = waiting.next() {
+        under_way.push(Box::pin(open(*addr)));
+        // For the last one there is no next: it ends when all have failed.
         let head_start = if waiting.len() > 0 { HEAD_START } else { Duration::MAX };
         let connected = timeout(
             head_start,
@@ -246,6 +241,7 @@ async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
             return Ok(stream);
         }
     }
+    Err(first_error.map_or_else(|| "no address to connect to".to_string(), |e| io_words(&e)))
 }
 
 /// One connection, known as softstop's own before anybody else can see it.
@@ -294,5 +290,42 @@ fn io_words(e: &io::Error) -> String {
         io::ErrorKind::NetworkUnreachable => "network unreachable".to_string(),
         io::ErrorKind::UnexpectedEof => "connection closed before the answer was complete".to_string(),
         _ => e.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_a_connection_has_its_words() {
+        for (errno, words) in [
+            (libc::ECONNREFUSED, "connection refused"),
+            (libc::ECONNRESET, "connection reset"),
+            (libc::EPIPE, "connection reset"),
+            (libc::ETIMEDOUT, "connection timed out"),
+            (libc::EHOSTUNREACH, "host unreachable"),
+            (libc::ENETUNREACH, "network unreachable"),
+        ] {
+            assert_eq!(io_words(&io::Error::from_raw_os_error(errno)), words);
+        }
+        let ended: io::Error = io::ErrorKind::UnexpectedEof.into();
+        assert_eq!(io_words(&ended), "connection closed before the answer was complete");
+        let other = io::Error::from_raw_os_error(libc::EMFILE);
+        assert_eq!(io_words(&other), other.to_string());
+    }
+
+    #[test]
+    fn a_quote_is_the_first_line_that_says_anything() {
+        let exact = "é".repeat(MAX_QUOTE);
+        for (body, quote) in [
+            ("", ""),
+            ("\n \r\n", ""),
+            ("\n  a\tb \nsecond", "a b"),
+            (&exact, &*exact),
+            (&format!("{exact}é"), &format!("{exact}…")),
+        ] {
+            assert_eq!(first_line(body.as_bytes()), quote);
+        }
     }
 }

@@ -364,6 +364,21 @@ mod tests {
         assert_eq!(value(&page, "softstop_pids_current", &[]) / value(&page, "softstop_pids_max", &[]), 0.8);
     }
 
+    #[test]
+    fn a_reason_is_shown_of_those_alone_that_wait_for_one() {
+        let mut status = status(&["ends", "starts", "backs-off"]);
+        let p = &mut status.processes;
+        (p[0].state, p[0].reason) = (State::Terminated, Some(Why::Error));
+        (p[1].state, p[1].reason) = (State::Waiting, None);
+        let name = "softstop_process_waiting_reason";
+        assert!(!parse(&render(&status)).contains_key(name));
+        let p = &mut status.processes;
+        (p[2].state, p[2].reason) = (State::Waiting, Some(Why::CrashLoopBackOff));
+        let page = parse(&render(&status));
+        assert_eq!(page[name].1.len(), 1);
+        assert_eq!(value(&page, name, &[("process", "backs-off"), ("reason", "CrashLoopBackOff")]), 1.0);
+    }
+
     proptest! {
         #[test]
         fn any_name_survives_the_escaping(name in "(?s)[\"\\\\\n,{}= a-zé\r]{1,12}") {

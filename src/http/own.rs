@@ -92,11 +92,12 @@ mod tests {
         let end = |n: u16| SocketAddr::from(([127, 0, 0, 1], n));
         let before = accepted();
         for n in 1..=600 {
-            remember(end(n), SocketAddr::from(([127, 0, 0, u8::from(n % 2 == 0)], 80)));
+            remember(end(n), SocketAddr::from(([127, 0, 0, u8::from(n % 3 == 0)], 80)));
         }
-        assert_eq!(accepted() - before, 300, "those to another host are no connection here");
-        assert!(is_ours(end(600)) && is_ours("[::ffff:127.0.0.1]:100".parse().unwrap()));
-        assert!(!is_ours(end(1)) && !is_ours("127.0.0.2:600".parse().unwrap()));
+        assert_eq!(accepted() - before, 200, "those to another host are no connection here");
+        assert!(is_ours("[::ffff:127.0.0.1]:100".parse().unwrap()) && !is_ours("127.0.0.2:600".parse().unwrap()));
+        let known: Vec<u16> = (1..=600).filter(|n| is_ours(end(*n))).collect();
+        assert_eq!((known.len(), known[0]), (MOST, 89), "the latest, and as many as may be");
     }
 
     #[test]

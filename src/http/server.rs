@@ -126,28 +126,27 @@ pub fn bind(at: Listen) -> Result<StdListener, String> {
         l.set_nonblocking(true)?;
         Ok(l)
     });
-    listener.map_err(|e| {
-        let hint = match e.raw_os_error() {
-            Some(libc::EADDRINUSE) => {
-                "another process has this port: choose another port, or stop that process (`ss -ltnp` shows it)"
-                    .to_string()
-            }
-            Some(libc::EACCES) if at.port() < 1024 => {
-                format!(
-                    "port {} is privileged: choose one above 1023, or add the capability NET_BIND_SERVICE",
-                    at.port()
-                )
-            }
-            Some(libc::EADDRNOTAVAIL) => {
-                format!("no interface here has this address: listen on :{} for all of them", at.port())
-            }
-            Some(libc::EAFNOSUPPORT) if !at.is_ipv4_alone() => {
-                format!("this system has no IPv6: listen on :{} for every address there is", at.port())
-            }
-            _ => return format!("cannot listen on {at}: {e}"),
-        };
-        format!("cannot listen on {at}: {hint}")
-    })
+    listener.map_err(|e| cannot_listen(at, &e))
+}
+
+fn cannot_listen(at: Listen, error: &io::Error) -> String {
+    let port = at.port();
+    let hint = match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => {
+            "another process has this port: choose another port, or stop that process (`ss -ltnp` shows it)".to_string()
+        }
+        Some(libc::EACCES) if port < 1024 => {
+            format!("port {port} is privileged: choose one above 1023, or add the capability NET_BIND_SERVICE")
+        }
+        Some(libc::EADDRNOTAVAIL) => {
+            format!("no interface here has this address: listen on :{port} for all of them")
+        }
+        Some(libc::EAFNOSUPPORT) if !at.is_ipv4_alone() => {
+            format!("this system has no IPv6: listen on :{port} for every address there is")
+        }
+        _ => error.to_string(),
+    };
+    format!("cannot listen on {at}: {hint}")
 }
 
 /// One socket for both families; where there is no IPv6 (kernels without, seccomp profiles), one for IPv4.
@@ -178,10 +177,8 @@ pub async fn serve(listener: TcpListener, site: impl Into<Site>, limits: Limits)
 }
 
 async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limits: Limits) {
-    let mut connections =
-        Connections { running: JoinSet::new(), oldest_first: VecDeque::new(), most: limits.connections, short: None };
-    let mut pause = Duration::ZERO;
-    let mut said: Option<Instant> = None;
+    let mut connections = Connections::new(limits.connections);
+    let mut shortage = Shortage::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -191,9 +188,9 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limit
         };
         match accepted {
             Ok((stream, addr)) => {
-                pause = Duration::ZERO;
+                shortage.pause = Duration::ZERO;
                 own::count_accepted();
-                connections.make_room_for_one(limits.connections);
+                connections.make_room_for_one(limits.connections, Instant::now());
                 let client =
                     Client { from: addr.ip(), waits: Rc::default(), asked: Rc::default(), stream: Rc::new(stream) };
                 let waits = Rc::clone(&client.waits);
@@ -206,14 +203,12 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limit
             }
             Err(e) if out_of_resources(&e) => {
                 let now = Instant::now();
-                if said.is_none_or(|at| now.duration_since(at) >= SAID_AGAIN) {
-                    said = Some(now);
+                if shortage.is_news(now) {
                     warn!("cannot accept a connection on the http port: {e}; trying again");
                 }
+                connections.fewer(now);
                 // Retrying at once would spin: the connection stays in the queue and the listener stays readable.
-                connections.fewer();
-                pause = (pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
-                sleep(pause).await;
+                sleep(shortage.next_pause()).await;
             }
             // The client went away while it was queued, or the network had an error for it (accept(2)): not ours.
             Err(e) => {
@@ -226,6 +221,30 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limit
 
 fn out_of_resources(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Of descriptors or memory: what accepting has met with since.
+#[derive(Default)]
+struct Shortage {
+    said: Option<Instant>,
+    /// The last one; none since a connection was accepted.
+    pause: Duration,
+}
+
+impl Shortage {
+    /// It is to be said now.
+    fn is_news(&mut self, now: Instant) -> bool {
+        let news = self.said.is_none_or(|at| now.duration_since(at) >= SAID_AGAIN);
+        if news {
+            self.said = Some(now);
+        }
+        news
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        self.pause = (self.pause * 2).clamp(BACK_OFF.0, BACK_OFF.1);
+        self.pause
+    }
 }
 
 /// An address as far as it tells one client from another: who has an IPv6 network has any number of addresses in it.
@@ -254,8 +273,12 @@ struct Connections {
 }
 
 impl Connections {
-    fn make_room_for_one(&mut self, limit: usize) {
-        if self.short.is_some_and(|at| at.elapsed() >= SHORT) {
+    fn new(most: usize) -> Connections {
+        Connections { running: JoinSet::new(), oldest_first: VecDeque::new(), most, short: None }
+    }
+
+    fn make_room_for_one(&mut self, limit: usize, now: Instant) {
+        if self.short.is_some_and(|at| now.duration_since(at) >= SHORT) {
             (self.most, self.short) = (limit, None);
         }
         self.forget_ended();
@@ -267,10 +290,10 @@ impl Connections {
     }
 
     /// Descriptors have run out: fewer places, so that a newcomer does not have to wait for one again.
-    fn fewer(&mut self) {
+    fn fewer(&mut self, now: Instant) {
         self.forget_ended();
         self.most = self.oldest_first.len().saturating_sub(1);
-        self.short = Some(Instant::now());
+        self.short = Some(now);
         self.drop_one();
     }
 
@@ -441,23 +464,11 @@ impl<S: AsyncRead + Unpin> Read for ImpatientWriter<S> {
     }
 }
 
+/// Without writes of several buffers at once: hyper then puts an answer's head and body into one.
 impl<S: AsyncWrite + Unpin> Write for ImpatientWriter<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.bounded(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.bounded(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -468,3 +479,6 @@ impl<S: AsyncWrite + Unpin> Write for ImpatientWriter<S> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -350,3 +350,6 @@ impl Notice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

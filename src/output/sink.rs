@@ -6,6 +6,7 @@
 //! reserve for it, and what does not even fit there is dropped and counted. At the end a reader that is slow is waited for, and one
 //! that has stopped reading is not ([`Sink::stalled`]).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::OwnedFd;
@@ -45,7 +46,7 @@ struct Shared {
 }
 
 /// How far a stream's reader is.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Standing {
     /// Something is queued.
     waits: bool,
@@ -58,7 +59,8 @@ impl Sink {
     /// Over softstop's own standard output and error.
     pub fn new() -> Sink {
         let mut sink = Sink::over(Writer::stdout().ok(), Writer::stderr().ok());
-        let wanted = colour_wanted();
+        let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
+        let wanted = colour_wanted(no_color.as_deref(), term.as_deref());
         if let Some(shared) = Arc::get_mut(&mut sink.shared) {
             shared.colour = [wanted && io::stdout().is_terminal(), wanted && io::stderr().is_terminal()];
         }
@@ -222,15 +224,12 @@ impl Sink {
     /// Completes when something is queued and nobody has read anything for `patience`. Counted in looks, not in time: while softstop
     /// itself is suspended (a paused container, a busy machine), so may be its reader.
     pub async fn stalled(&self, patience: Duration) {
-        let most = patience.as_millis().div_ceil(LOOK.as_millis()).max(1);
-        let (mut before, mut idle) = (self.standings(), 0);
-        while idle < most {
+        let mut looks = Looks::new(patience, self.standings());
+        loop {
             sleep(LOOK).await;
-            let now = self.standings();
-            let moved = |(b, n): (&Standing, &Standing)| n.waits && (n.written > b.written || n.unread < b.unread);
-            let progress = before.iter().zip(&now).any(moved) || !now.iter().any(|n| n.waits);
-            idle = if progress { 0 } else { idle + 1 };
-            before = now;
+            if looks.are_enough(self.standings()) {
+                return;
+            }
         }
     }
 
@@ -276,9 +275,34 @@ impl Default for Sink {
     }
 }
 
-/// <https://no-color.org>: set and not empty.
-fn colour_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|v| v != "dumb")
+/// By the two variables. <https://no-color.org>: set and not empty.
+fn colour_wanted(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+// === impl Looks ===
+
+/// Looks at readers that may have stopped reading.
+struct Looks {
+    before: [Standing; 2],
+    /// In a row without anything read.
+    idle: u128,
+    most: u128,
+}
+
+impl Looks {
+    fn new(patience: Duration, before: [Standing; 2]) -> Looks {
+        Looks { before, idle: 0, most: patience.as_millis().div_ceil(LOOK.as_millis()).max(1) }
+    }
+
+    /// One more; whether something has been queued and nothing read for as long as the patience lasts.
+    fn are_enough(&mut self, now: [Standing; 2]) -> bool {
+        let moved = |(b, n): (&Standing, &Standing)| n.waits && (n.written > b.written || n.unread < b.unread);
+        let progress = self.before.iter().zip(&now).any(moved) || !now.iter().any(|n| n.waits);
+        self.idle = if progress { 0 } else { self.idle + 1 };
+        self.before = now;
+        self.idle >= self.most
+    }
 }
 
 impl TryWrite for Writer {
@@ -324,3 +348,6 @@ impl Wait {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

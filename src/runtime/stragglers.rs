@@ -27,6 +27,8 @@ const PART: u32 = 20;
 const PIECE: Duration = Duration::from_millis(10);
 /// Who is in a process's group is looked for so long; after that the kernel signals them all.
 const MEMBERS: Duration = Duration::from_millis(50);
+/// So often at most: those that are started meanwhile are seen by the next look.
+const LOOKS: usize = 3;
 /// Of the stragglers, so many are named.
 const NAMED: usize = 10;
 /// Counted this often during the stop, or less often: counting takes no more than [`PART`] of the time.
@@ -70,6 +72,30 @@ struct Round {
     reached: usize,
     named: Vec<String>,
     refused: usize,
+}
+
+impl Round {
+    fn new(of: Of, signal: Signal, whom: Whom, walk: Walk) -> Round {
+        Round { of, signal, whom, walk, reached: 0, named: Vec::new(), refused: 0 }
+    }
+
+    /// What became of a signal to one of them; `false`: it has ended since.
+    fn count(&mut self, found: &Descendant, sent: io::Result<()>) -> bool {
+        match sent {
+            Ok(()) => {
+                self.reached += 1;
+                if self.named.len() < NAMED {
+                    self.named.push(format!("{} (pid {})", found.comm, found.pid));
+                }
+                true
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                self.refused += 1;
+                true
+            }
+            Err(_) => false,
+        }
+    }
 }
 
 impl Stragglers {
@@ -123,38 +149,24 @@ impl Stragglers {
 impl Shell {
     /// Every member of a process's group, and the process itself wherever it is, gets a rung of its ladder.
     pub(super) fn signal_members(&mut self, pid: i32, signal: Signal) -> io::Result<()> {
-        let mut all: Vec<Descendant> = Vec::new();
-        let mut known = HashSet::from([pid]);
-        let began = Instant::now();
-        let mut seen = true;
-        // What is started while they are signalled is found by the next look.
-        for _ in 0..3 {
-            let members = members(pid, began + MEMBERS);
-            seen &= members.is_ok();
-            let (members, complete) = members.unwrap_or_default();
-            seen &= complete;
-            let fresh: Vec<Descendant> = members.into_iter().filter(|m| known.insert(m.pid)).collect();
-            if !seen || fresh.is_empty() {
-                break;
-            }
-            all.extend(fresh);
-        }
-        if !seen {
-            all.iter().for_each(|member| self.stragglers.asked.add(member));
+        let until = Instant::now() + MEMBERS;
+        let (all, complete) = whoever_joins(pid, || members(pid, until));
+        all.iter().for_each(|member| self.stragglers.asked.add(member));
+        if !complete {
             self.stragglers.unseen.insert(pid);
             let sent = target::signal_with_group(pid, signal);
             let _ = target::signal_with_group(pid, Signal::CONT);
             return sent;
         }
         // Its leader first: a shell must not see its child die before it is told itself.
-        let sent = target::signal(pid, signal);
+        let mut sent = target::signal(pid, signal);
         let _ = target::signal(pid, Signal::CONT);
-        let mut reached = sent.is_ok();
         for member in &all {
-            reached |= tree::signal(member, &[signal, Signal::CONT]).is_ok();
-            self.stragglers.asked.add(member);
+            if tree::signal(member, &[signal, Signal::CONT]).is_ok() {
+                sent = Ok(());
+            }
         }
-        if reached { Ok(()) } else { sent }
+        sent
     }
 
     /// What is left of the group of a process that has ended.
@@ -185,8 +197,7 @@ impl Shell {
             self.stragglers.standing.insert(of, whom);
             self.stragglers.next_inspection = Instant::now() + LOOK;
         }
-        let round = Round { of, signal, whom, walk, reached: 0, named: Vec::new(), refused: 0 };
-        self.stragglers.under_way.push(round);
+        self.stragglers.under_way.push(Round::new(of, signal, whom, walk));
         self.go_on_signalling();
     }
 
@@ -251,20 +262,8 @@ impl Shell {
             let Some(found) = round.walk.next(&spare) else { break true };
             let again = signal == Signal::KILL || !asked.has(&found);
             if found.lives && again && self.is_meant(round.of, &found) {
-                match tree::signal(&found, signals) {
-                    Ok(()) => {
-                        round.reached += 1;
-                        if round.named.len() < NAMED {
-                            round.named.push(format!("{} (pid {})", found.comm, found.pid));
-                        }
-                        self.stragglers.asked.add(&found);
-                    }
-                    Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                        round.refused += 1;
-                        self.stragglers.asked.add(&found);
-                    }
-                    // It has ended since.
-                    Err(_) => {}
+                if round.count(&found, tree::signal(&found, signals)) {
+                    self.stragglers.asked.add(&found);
                 }
             }
             if Instant::now() >= until {
@@ -396,3 +395,22 @@ fn members(pgid: i32, until: Instant) -> io::Result<(Vec<Descendant>, bool)> {
     }
     Ok((members, true))
 }
+
+/// What several looks at a group's members have found, its leader apart: until one finds nobody new. `false`: one of them could not
+/// see all, or none; then whoever it saw is in there, too.
+fn whoever_joins(leader: i32, mut look: impl FnMut() -> io::Result<(Vec<Descendant>, bool)>) -> (Vec<Descendant>, bool) {
+    let (mut all, mut known) = (Vec::new(), HashSet::from([leader]));
+    for _ in 0..LOOKS {
+        let (members, complete) = look().unwrap_or_default();
+        let fresh: Vec<Descendant> = members.into_iter().filter(|member| known.insert(member.pid)).collect();
+        let none = fresh.is_empty();
+        all.extend(fresh);
+        if !complete || none {
+            return (all, complete);
+        }
+    }
+    (all, true)
+}
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,19 @@ fn the_members_of_a_group_are_told_while_its_leader_goes_on() {
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
 }
 
+/// Unseen they are told all at once, as the kernel knows them.
+#[test]
+fn without_proc_the_members_of_a_group_are_told_all_the_same() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let command = format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5");
+    let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
+    let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).through(&hide).start();
+    running.wait_for("up");
+    stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
+}
+
 /// Words of a child that goes on for two seconds once it was told, however long that takes.
 const GOES_ON: &str = "on:TERM say:up linger:TERM:2000";
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use softstop::config::{HttpCall, Method};
 use softstop::facts::Failure;
-use softstop::http::client::{call, local_addresses, tcp};
+use softstop::http::client::{call, fetch, local_addresses, tcp};
 use softstop::lifecycle::event::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -100,6 +100,8 @@ fn headers_override_the_defaults_but_not_the_framing() {
             ("User-Agent", "me"),
             ("ACCEPT", ""),
             ("Content-Length", "9"),
+            ("Connection", "keep-alive"),
+            ("Transfer-Encoding", "chunked"),
             ("X-A", "1"),
             ("X-A", "2"),
         ]
@@ -112,6 +114,64 @@ fn headers_override_the_defaults_but_not_the_framing() {
     let mut headers: Vec<&str> = request.trim_end().split("\r\n").skip(1).collect();
     headers.sort_unstable();
     assert_eq!(headers, ["connection: close", "host: example.com", "user-agent: me", "x-a: 1", "x-a: 2"]);
+}
+
+#[test]
+fn a_host_stands_in_brackets_where_it_needs_them_and_is_never_left_out() {
+    let host_of = |make: &dyn Fn(SocketAddr) -> HttpCall| {
+        let (request, outcome) = block_on(exchange(make, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(outcome, Outcome::Ok);
+        request.lines().find_map(|line| line.strip_prefix("host:")).expect("a host").trim().to_string()
+    };
+    for (host, expected) in [("app", "app:"), ("10.0.0.1", "10.0.0.1:"), ("::1", "[::1]:"), ("[::1]", "[::1]:")] {
+        let said = host_of(&|addr| HttpCall { host: host.into(), ..get(addr) });
+        assert!(said.starts_with(expected) && said.ends_with(|c: char| c.is_ascii_digit()), "{said}");
+    }
+    assert_eq!(host_of(&|addr| HttpCall { headers: vec![("Host".into(), String::new())], ..get(addr) }), "");
+}
+
+#[test]
+fn what_is_fetched_comes_whole_or_not_at_all() {
+    let fetched = |answer: String| {
+        block_on(async {
+            let (listener, addr) = listen().await;
+            let serve = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                read_request(&mut stream).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            };
+            let (request, addrs) = (get(addr), [addr]);
+            tokio::join!(serve, fetch(&request, &addrs, 4)).1
+        })
+    };
+    for body in ["", "abc", "abcd"] {
+        let whole = format!("HTTP/1.1 503 X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        assert_eq!(fetched(whole), Ok((503, body.as_bytes().to_vec())));
+    }
+    let pieces = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n";
+    assert_eq!(fetched(format!("{pieces}0\r\n\r\n")), Ok((200, b"abcd".to_vec())));
+    for long in ["Content-Length: 5\r\n\r\nabcde", "\r\nabcdefghijklmnop"] {
+        assert_eq!(fetched(format!("HTTP/1.1 200 OK\r\n{long}")), Err("answered with more than 4 bytes".into()));
+    }
+    let closed = "answered 200, then connection closed before the answer was complete";
+    assert_eq!(fetched(pieces.into()), Err(closed.into()));
+}
+
+/// As much as is read of a body is enough, whatever comes or does not come after it.
+#[test]
+fn a_body_that_stalls_beyond_what_is_read_of_it_is_a_success() {
+    block_on(async {
+        let (listener, addr) = listen().await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n").await.unwrap();
+            stream.write_all(&[b'a'; 10 * 1024]).await.unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let (request, addrs) = (get(addr), [addr]);
+        let ((), outcome) = tokio::join!(serve, call(&request, &addrs));
+        assert_eq!(outcome, Outcome::Ok);
+    });
 }
 
 #[test]

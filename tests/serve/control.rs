@@ -85,6 +85,24 @@ fn status_is_a_table_or_json() {
     running.stop_within(GRACE).0.expect_code(0);
 }
 
+/// Somebody else's pipe that closes is no failure; a disk that is full is one.
+#[test]
+fn a_status_that_cannot_be_written_is_a_failure_unless_nobody_wants_it() {
+    let dir = Dir::new();
+    let socket = dir.text("sock");
+    let mut running = Launch::child(&["--control", &socket], PROMPT).not_pid1().start();
+    running.wait_for("up");
+    let code = |stdout: Stdio| {
+        let script = "trap '' PIPE; exec \"$0\" status --control \"$1\"";
+        Command::new("sh").args(["-c", script, SOFTSTOP, &socket]).stdout(stdout).status().unwrap().code()
+    };
+    assert_eq!(code(std::fs::File::options().write(true).open("/dev/full").unwrap().into()), Some(70));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(code(writer.into()), Some(0));
+    running.stop_within(GRACE).0.expect_code(0);
+}
+
 /// A preStop exec hook as the kubelet runs it, SIGTERM after it.
 #[test]
 fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {

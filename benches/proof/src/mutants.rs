@@ -17,12 +17,18 @@ const CORE: &[&str] = &[
     "plan",
     "lifecycle",
     "report",
+    "exit.rs",
+    "facts.rs",
+    "nearest.rs",
+    "order.rs",
+    "programs.rs",
     "signal.rs",
     "status.rs",
+    "text.rs",
     "time.rs",
-    "exit.rs",
     "output/lines.rs",
     "output/queue.rs",
+    "output/queue",
     "runtime/waits/idle/rule.rs",
     "runtime/waits/idle/rule",
 ];
@@ -46,6 +52,8 @@ type Error = Box<dyn std::error::Error>;
 
 /// What became of each mutant.
 pub struct Outcome {
+    /// All that there are, whether they were tried or not.
+    pub keys: BTreeSet<String>,
     pub mutants: Vec<Mutant>,
     /// By mutant: what noticed it.
     pub noticed: BTreeMap<u32, BTreeSet<String>>,
@@ -65,6 +73,7 @@ pub fn run() -> Result<Outcome, Error> {
         None => only.split(',').any(|part| m.file.starts_with(part)),
     };
     let wanted = |m: &Mutant| chosen(m) && m.id.is_multiple_of(every);
+    let keys = mutants.iter().map(Mutant::key).collect();
     let mutants: Vec<Mutant> = mutants.into_iter().filter(wanted).collect();
     let mut noticed: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
     for (part, program) in RUNNERS {
@@ -88,7 +97,7 @@ pub fn run() -> Result<Outcome, Error> {
         .collect();
     println!("{} are left to more of the simulation and to the exploration", to_deep.len());
     noticed.extend(simulate(&dir, &["runner"], &to_deep, true)?);
-    Ok(Outcome { mutants, noticed })
+    Ok(Outcome { keys, mutants, noticed })
 }
 
 /// A crate with the core in it, mutated; those that do not compile are left out.
@@ -191,9 +200,13 @@ fn sources(path: &Path) -> Result<Vec<PathBuf>, Error> {
 const LIB: &str = r#"#![allow(warnings)]
 pub mod config;
 pub mod exit;
+pub mod facts;
 pub mod lifecycle;
+pub mod nearest;
+pub mod order;
 pub mod output;
 pub mod plan;
+pub mod programs;
 pub mod report;
 pub mod runtime {
     pub mod waits {
@@ -204,6 +217,7 @@ pub mod runtime {
 }
 pub mod signal;
 pub mod status;
+pub mod text;
 pub mod time;
 
 /// Which mutant is in force; 0: none.

@@ -70,7 +70,7 @@ impl Table {
         output.status.success()
     }
 
-    /// `false`: a mutant has survived that nobody has explained.
+    /// `false`: a mutant has survived that nobody has explained, or one is explained that there is not.
     pub fn add_mutants(&mut self, outcome: &Outcome) -> bool {
         let cells = self.cells.entry("mutants").or_default();
         for by in outcome.noticed.values().flatten() {
@@ -91,9 +91,14 @@ impl Table {
             println!("{part}: {} mutants, {} killed, {} open", of(&all), of(&all) - of(&survivors), of(&left));
         }
         let open: Vec<_> = open.into_iter().filter(|m| EXPLAINED.iter().any(|p| m.file.starts_with(p))).collect();
-        let keys: BTreeSet<String> = survivors.iter().map(|m| m.key()).collect();
-        for key in explained.difference(&keys) {
-            println!("explained in survivors.txt, and killed or gone: {key}");
+        for mutant in outcome.mutants.iter().filter(|m| outcome.noticed.contains_key(&m.id)) {
+            if explained.contains(&mutant.key()) {
+                println!("explained in survivors.txt, and noticed: {}  (line {})", mutant.key(), mutant.line);
+            }
+        }
+        let stale: Vec<&String> = explained.difference(&outcome.keys).collect();
+        for key in &stale {
+            println!("explained in survivors.txt, and there is no such mutant: {key}");
         }
         self.notes.push(format!(
             "mutants: {} in all, {} killed, {} explained, {} survive",
@@ -102,7 +107,7 @@ impl Table {
             survivors.len() - open.len(),
             open.len()
         ));
-        open.is_empty()
+        open.is_empty() && stale.is_empty()
     }
 }
 

@@ -220,6 +220,19 @@ fn reasons_without_a_message_come_from_the_state() {
 }
 
 #[test]
+fn a_process_that_has_not_started_fails_readiness_for_that() {
+    let mut status = healthy();
+    status.ready = false;
+    let p = &mut status.processes;
+    (p[0].started, p[0].ready) = (false, false);
+    (p[1].ready, p[1].live) = (false, false);
+    let body = "[+]init ok\n[-]web failed: startup not complete\n[-]db failed: not ready\n[+]shutdown ok\n\
+                readyz check failed\n";
+    expect("/readyz", &status, 503, body);
+    expect("/livez/db", &status, 503, "[-]db failed: not live\nlivez check failed\n");
+}
+
+#[test]
 fn a_probed_servers_words_cannot_forge_a_line() {
     let mut status = db_not_ready();
     status.processes[1].message = Some(Trouble::NotStarted("answered 500: a\n[+]db ok\r\u{1b}[2J".into()));
