@@ -201,6 +201,7 @@ mod tests {
         ] {
             assert_eq!(sample(line), None, "{line:?}");
         }
+        assert_eq!(sample("job:a_b9:sum 1").map(|s| s.name), Some("job:a_b9:sum"));
         for line in ["a 1", "  a\t1 ", "a{} 1", "a { } 1", "a{b=\"c\",} 1", "a{ b = \"c\" , d=\"e\" } 1 # {x=\"y\"} 2"]
         {
             assert_eq!(sample(line).map(|s| (s.name, s.value)), Some(("a", 1.0)), "{line:?}");

@@ -288,3 +288,6 @@ impl Pipe {
         self.sink.flush_some();
     }
 }
+
+#[cfg(test)]
+mod tests;

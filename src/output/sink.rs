@@ -82,6 +82,14 @@ impl Sink {
         }
     }
 
+    /// As on a terminal.
+    #[cfg(test)]
+    pub(super) fn coloured(stdout: Option<Writer>, stderr: Option<Writer>, colour: [bool; 2]) -> Sink {
+        let mut sink = Sink::over(stdout, stderr);
+        Arc::get_mut(&mut sink.shared).unwrap().colour = colour;
+        sink
+    }
+
     /// The stream is a terminal whose user did not turn colours off (`NO_COLOR`, `TERM=dumb`).
     pub fn is_coloured(&self, stream: Stream) -> bool {
         self.shared.colour[stream as usize]

@@ -66,8 +66,7 @@ fn colours_are_wanted_unless_a_variable_says_no() {
 
 #[test]
 fn a_stream_is_coloured_for_itself() {
-    let mut sink = Sink::over(None, None);
-    Arc::get_mut(&mut sink.shared).unwrap().colour = [true, false];
+    let sink = Sink::coloured(None, None, [true, false]);
     assert!(sink.is_coloured(Stream::Stdout) && !sink.is_coloured(Stream::Stderr));
 }
 
