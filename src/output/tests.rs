@@ -10,6 +10,15 @@ fn run(test: impl Future<Output = ()>) {
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("never");
+}
+
 /// One run of a process that is a file for each of its streams.
 fn capture(source: &Source) -> (Capture, [File; 2]) {
     let ((out, out_child), (err, err_child)) = (pipe().unwrap(), pipe().unwrap());
@@ -63,17 +72,13 @@ fn what_was_read_before_is_not_counted_with_what_is_left() {
         let source = captures.source("web", Output::Prefix);
         let (capture, [mut out, err]) = capture(&source);
         writeln!(out, "read").unwrap();
-        while source.tail().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        until(|| !source.tail().is_empty()).await;
         write!(out, "left").unwrap();
         assert_eq!(captures.discard(), [1, 0]);
         assert_eq!(source.tail(), ["read", "left"]);
         drop((out, err));
-        while !capture.is_done() {
-            tokio::task::yield_now().await;
-        }
-        assert!(captures.readers.borrow().is_empty(), "what has ended is kept");
+        until(|| captures.readers.borrow().is_empty()).await;
+        assert!(capture.is_done());
     });
 }
 
@@ -91,7 +96,10 @@ fn words_of_warning_are_coloured_on_a_terminal_and_fields_are_shown_to_who_debug
         drop((sink, write));
         io::read_to_string(File::from(read)).unwrap()
     };
-    assert_eq!(logged(false), "softstop: error: a\nsoftstop: warning: b\nsoftstop: c\nsoftstop: debug: d code=4 name=x\n");
+    assert_eq!(
+        logged(false),
+        "softstop: error: a\nsoftstop: warning: b\nsoftstop: c\nsoftstop: debug: d code=4 name=x\n"
+    );
     let coloured = "softstop: \u{1b}[31merror: \u{1b}[0ma\nsoftstop: \u{1b}[33mwarning: \u{1b}[0mb\nsoftstop: c\n\
                     softstop: \u{1b}[2mdebug: \u{1b}[0md code=4 name=x\n";
     assert_eq!(logged(true), coloured);

@@ -398,7 +398,10 @@ fn members(pgid: i32, until: Instant) -> io::Result<(Vec<Descendant>, bool)> {
 
 /// What several looks at a group's members have found, its leader apart: until one finds nobody new. `false`: one of them could not
 /// see all, or none; then whoever it saw is in there, too.
-fn whoever_joins(leader: i32, mut look: impl FnMut() -> io::Result<(Vec<Descendant>, bool)>) -> (Vec<Descendant>, bool) {
+fn whoever_joins(
+    leader: i32,
+    mut look: impl FnMut() -> io::Result<(Vec<Descendant>, bool)>,
+) -> (Vec<Descendant>, bool) {
     let (mut all, mut known) = (Vec::new(), HashSet::from([leader]));
     for _ in 0..LOOKS {
         let (members, complete) = look().unwrap_or_default();

@@ -57,9 +57,8 @@ fn a_reader_stands_where_it_stopped() {
 
 #[test]
 fn colours_are_wanted_unless_a_variable_says_no() {
-    let wanted = |no_color: Option<&str>, term: Option<&str>| {
-        colour_wanted(no_color.map(OsStr::new), term.map(OsStr::new))
-    };
+    let wanted =
+        |no_color: Option<&str>, term: Option<&str>| colour_wanted(no_color.map(OsStr::new), term.map(OsStr::new));
     assert!(wanted(None, None) && wanted(Some(""), None) && wanted(None, Some("xterm")));
     assert!(!wanted(Some("1"), None) && !wanted(None, Some("dumb")) && !wanted(Some("1"), Some("xterm")));
 }
