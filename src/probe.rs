@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::cli::Target;
 use crate::config::listen::Listen;
-use crate::config::{Handler, HttpCall, Method};
+use crate::config::{Handler, HttpCall, Method, Scheme, host_and_port};
 use crate::control::client::{self, Meant};
 use crate::endpoint::Health;
 use crate::exit;
@@ -58,6 +58,7 @@ fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Resu
         // Off, or another user's: the probe port answers everybody.
         (Err(_), Some(listen)) => {
             let call = HttpCall {
+                scheme: Scheme::Http,
                 method: Method::Get,
                 host: listen.host_here(),
                 port: listen.port(),
@@ -74,12 +75,14 @@ fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Resu
 fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), String> {
     let (host, port) = match handler {
         Handler::Http(call) => (&call.host, call.port),
+        Handler::Grpc(call) => (&call.host, call.port),
         Handler::Tcp { host, port } => (host, *port),
         other => return Err(format!("{other:?} is no target of a probe")),
     };
     let said = |why: String| match handler {
-        Handler::Http(call) => format!("http://{}:{port}{}: {why}", call.host, call.path),
-        _ => format!("tcp://{host}:{port}: {why}"),
+        Handler::Http(call) => format!("{}: {why}", call.url()),
+        Handler::Grpc(call) => format!("grpc://{}/{}: {why}", host_and_port(host, port), call.service),
+        _ => format!("tcp://{}: {why}", host_and_port(host, port)),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.map_err(|e| said(format!("cannot set up the event loop: {e}")))?;
@@ -93,6 +96,7 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
         };
         match handler {
             Handler::Http(call) => http::call(call, &addrs).await,
+            Handler::Grpc(call) => http::grpc(call, &addrs).await,
             _ => http::tcp(&addrs).await,
         }
     };

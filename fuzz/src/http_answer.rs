@@ -1,6 +1,6 @@
 //! What a probed server answers, in pieces of any size: a success or a reason that fits a log line.
 
-use softstop::config::{HttpCall, Method};
+use softstop::config::{HttpCall, Method, Scheme};
 use softstop::http::client::call_over;
 use softstop::lifecycle::event::Outcome;
 
@@ -11,6 +11,7 @@ const REASON: usize = 300;
 
 pub fn target(data: &[u8]) {
     let call = HttpCall {
+        scheme: Scheme::Http,
         method: Method::Get,
         host: "localhost".into(),
         port: 80,

@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod config;
 pub mod control;
 pub mod expand;
+pub mod grpc_answer;
 pub mod http_answer;
 pub mod http_request;
 mod life;
@@ -29,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", config::target),
     ("control", control::target),
     ("expand", expand::target),
+    ("grpc_answer", grpc_answer::target),
     ("http_answer", http_answer::target),
     ("http_request", http_request::target),
     ("lines", lines::target),

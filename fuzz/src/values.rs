@@ -2,7 +2,7 @@
 //! it is printed and read again; what is refused says why in one line and what to write.
 
 use softstop::config::check::values::{self, DurationRange, LIMIT, PAUSE, ROUND, Wrong};
-use softstop::config::{HttpCall, Method};
+use softstop::config::{HttpCall, Method, Scheme};
 use softstop::http::client::{call_over, local_addresses};
 use softstop::lifecycle::event::Outcome;
 use softstop::signal::Signal;
@@ -61,6 +61,7 @@ fn duration(text: &str, range: DurationRange) {
 /// A host, a path and a header that are accepted make a request that can be sent.
 fn request(text: &str) {
     let mut call = HttpCall {
+        scheme: Scheme::Http,
         method: Method::Post,
         host: "db".into(),
         port: 80,

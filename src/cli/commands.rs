@@ -240,8 +240,9 @@ flags! {
 
 flags! {
     pub struct Probing {
-        /// http://HOST:PORT/PATH (200 to 399 is well), tcp:PORT, tcp://HOST:PORT, or ready, live or
-        /// startup: what the softstop of this container answers on /readyz, /livez and /startupz
+        /// http://HOST:PORT/PATH (200 to 399 is well), https://…, grpc://HOST:PORT/SERVICE,
+        /// tcp:PORT, tcp://HOST:PORT, or ready, live or startup: what the softstop of this
+        /// container answers on /readyz, /livez and /startupz
         target: Option<Target> = probe_target { place: Some(Place::Required), value: "TARGET" };
         /// For the whole of it [default: 1s]
         timeout: Option<Duration> = timeout { value: "DURATION" } page {

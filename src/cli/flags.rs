@@ -260,8 +260,9 @@ flags! {
             meaning: "Before SIGKILL the program is asked [what it is doing](diagnosis.md#a-thread-dump): `QUIT` for a JVM \
                 or a Go program, `QUIT:3s` with the time for it (1s).",
         };
-        /// The process has started once this answers: http://HOST:PORT/PATH, tcp:PORT or
-        /// tcp://HOST:PORT; asked every second, for five minutes
+        /// The process has started once this answers: http://HOST:PORT/PATH, https://…,
+        /// grpc://HOST:PORT/SERVICE, tcp:PORT or tcp://HOST:PORT; asked every second,
+        /// for five minutes
         startup: Option<Handler> = target {
             value: "TARGET", variable: "SOFTSTOP_STARTUP", heading: Some(PROBES),
             in_file: "write [process.startup] below the process",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Target;
 use crate::config::check::values;
 use crate::config::listen::Listen;
-use crate::config::{Control, Handler, HttpCall, Method, Rung};
+use crate::config::{Control, GrpcCall, Handler, HttpCall, Method, Rung, Scheme};
 use crate::endpoint::Health;
 use crate::signal::Signal;
 
@@ -80,9 +80,12 @@ pub(super) fn probe_target(text: &str) -> Result<Target, String> {
     }
 }
 
-/// `http://HOST:PORT/PATH`, `tcp:PORT`, `tcp://HOST:PORT`.
+/// `http://HOST:PORT/PATH`, `https://…`, `grpc://HOST:PORT/SERVICE`, `tcp:PORT`, `tcp://HOST:PORT`.
 pub(super) fn target(text: &str) -> Result<Handler, String> {
-    let wrong = || "write http://HOST:PORT/PATH, tcp:PORT or tcp://HOST:PORT".to_string();
+    let wrong = || {
+        "write http://HOST:PORT/PATH, https://HOST:PORT/PATH, grpc://HOST:PORT/SERVICE, tcp:PORT or tcp://HOST:PORT"
+            .to_string()
+    };
     let host_and_port = |text: &str, default: Option<u16>| -> Result<(String, u16), String> {
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().map_err(|_| wrong())?),
@@ -94,14 +97,22 @@ pub(super) fn target(text: &str) -> Result<Handler, String> {
         let host = if host.is_empty() { "localhost" } else { host };
         Ok((values::host(host).map_err(in_one_line)?, port))
     };
-    if let Some(rest) = text.strip_prefix("http://") {
+    for (prefix, scheme, port) in [("http://", Scheme::Http, 80), ("https://", Scheme::Https, 443)] {
+        let Some(rest) = text.strip_prefix(prefix) else { continue };
+        if scheme == Scheme::Https && !cfg!(feature = "https") {
+            return Err("this softstop was built without https; probe the plain port, or with tcp:PORT".to_string());
+        }
         let (authority, path) = rest.find('/').map_or((rest, "/"), |i| rest.split_at(i));
-        let (host, port) = host_and_port(authority, Some(80))?;
+        let (host, port) = host_and_port(authority, Some(port))?;
         let path = values::url_path(path).map_err(in_one_line)?;
-        return Ok(Handler::Http(HttpCall { method: Method::Get, host, port, path, headers: Vec::new(), body: None }));
+        let (method, headers, body) = (Method::Get, Vec::new(), None);
+        return Ok(Handler::Http(HttpCall { scheme, method, host, port, path, headers, body }));
     }
-    if text.starts_with("https://") {
-        return Err("TLS is not in this version; probe the plain port, or with tcp:PORT".to_string());
+    if let Some(rest) = text.strip_prefix("grpc://") {
+        let (authority, service) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = host_and_port(authority, None)?;
+        let service = values::service(service).map_err(in_one_line)?;
+        return Ok(Handler::Grpc(GrpcCall { host, port, service }));
     }
     let rest = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("tcp:")).ok_or_else(wrong)?;
     if let Ok(port) = rest.parse::<u16>()
@@ -128,14 +139,20 @@ mod tests {
         assert_eq!(http("http://db"), ("db".into(), 80, "/".into()));
         assert_eq!(target("tcp:5432").unwrap(), Handler::Tcp { host: "localhost".into(), port: 5432 });
         assert_eq!(target("tcp://db:5432").unwrap(), Handler::Tcp { host: "db".into(), port: 5432 });
+        let grpc = |service: &str| GrpcCall { host: "localhost".into(), port: 9090, service: service.into() };
+        assert_eq!(target("grpc://:9090").unwrap(), Handler::Grpc(grpc("")));
+        assert_eq!(target("grpc://localhost:9090/shop.v1.Orders").unwrap(), Handler::Grpc(grpc("shop.v1.Orders")));
+        assert_eq!(target("https://db/x").is_ok(), cfg!(feature = "https"));
         for wrong in [
             "",
             "8080",
+            "grpc://db",
+            "grpc://db:1/a\u{1f}b",
             "tcp:",
             "tcp:0",
             "http://x:y/",
             "ftp://x",
-            "https://x/",
+            "https://x:y/",
             "http://x:1/a b",
             "http://a\u{1f}b/",
             "http://x?a=b",

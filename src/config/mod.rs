@@ -16,7 +16,7 @@ pub mod secrets;
 pub use crate::facts::Condition;
 pub use check::backoff::Backoff;
 pub use check::exit_codes::ExitCodes;
-pub use check::handler::{self, Handler, HttpCall, Method};
+pub use check::handler::{self, GrpcCall, Handler, HttpCall, Method, Scheme, host_and_port};
 pub use check::http::Http;
 pub use check::identity::Identity;
 pub use check::ladder::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};

@@ -2,8 +2,8 @@
 //! brings the addresses and drops the future when time is up, which closes the connection.
 //!
 //! As the kubelet does it (pkg/probe/http, pkg/probe/tcp): a fresh connection each time, `Connection: close`, no proxy, no
-//! `Accept-Encoding`, 200 to 399 is success, at most 10 KiB of the body is read. Redirects are not followed: a 3xx is itself
-//! the success that it becomes for the kubelet when it leads to another host.
+//! `Accept-Encoding`, nobody's certificate checked, 200 to 399 is success, at most 10 KiB of the body is read. A redirect is followed on the
+//! same host, ten requests at most; one to another host is the success that it is for the kubelet.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -17,15 +17,17 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
+use hyper::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING, USER_AGENT,
+};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-use super::own;
-use crate::config::{HttpCall, Method};
+use super::{grpc, own, redirect, tls};
+use crate::config::{GrpcCall, HttpCall, Method, Scheme, host_and_port};
 use crate::lifecycle::event::Outcome;
 use crate::text::plain;
 
@@ -39,6 +41,8 @@ const MAX_QUOTE: usize = 120;
 const QUOTE_WAIT: Duration = Duration::from_millis(250);
 /// What an address gets alone before the next one is tried beside it (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
+/// Requests of one call, redirects included; Go's client, and so the kubelet, makes as many.
+const MAX_REQUESTS: usize = 10;
 /// Addresses tried for one name.
 const MAX_ADDRESSES: usize = 8;
 
@@ -61,10 +65,30 @@ pub async fn tcp(addrs: &[SocketAddr]) -> Outcome {
     outcome(connect(addrs).await.map(drop))
 }
 
-/// Makes the call once. The request goes to the first address that accepts a connection and is never repeated.
-pub async fn call(call: &HttpCall, addrs: &[SocketAddr]) -> Outcome {
-    let judged = async { exchange(request(call)?, connect(addrs).await?, judge).await };
+/// Success is SERVING.
+pub async fn grpc(call: &GrpcCall, addrs: &[SocketAddr]) -> Outcome {
+    let judged = async { grpc::check(call, connect(addrs).await?).await };
     outcome(judged.await)
+}
+
+/// Makes the call once, and where it is redirected to on the same host. A request goes to the first address that accepts a connection and is
+/// never repeated.
+pub async fn call(call: &HttpCall, addrs: &[SocketAddr]) -> Outcome {
+    outcome(follow(call, addrs).await)
+}
+
+async fn follow(first: &HttpCall, addrs: &[SocketAddr]) -> Result<(), String> {
+    let mut next = ask(first, addrs, judge).await?;
+    for _ in 1..MAX_REQUESTS {
+        let Some(location) = next else { return Ok(()) };
+        let Some(call) = redirect::to(first, &location)? else { return Ok(()) };
+        let addrs: Vec<SocketAddr> = addrs.iter().map(|addr| SocketAddr::new(addr.ip(), call.port)).collect();
+        next = ask(&call, &addrs, judge).await.map_err(|why| format!("redirected to {}: {why}", call.url()))?;
+    }
+    match next {
+        None => Ok(()),
+        Some(_) => Err(format!("still redirected after {MAX_REQUESTS} requests")),
+    }
 }
 
 /// Makes the call once and gives back the status and the body, of which at most `most` bytes are read.
@@ -79,17 +103,36 @@ pub async fn fetch(call: &HttpCall, addrs: &[SocketAddr], most: usize) -> Result
         read_some(&mut body, &mut read, most + 1).await.map_err(|e| format!("answered {code}, then {}", words(&e)))?;
         if read.len() > most { Err(format!("answered with more than {most} bytes")) } else { Ok((code, read)) }
     };
-    exchange(request(call)?, connect(addrs).await?, read).await
+    ask(call, addrs, read).await
 }
 
 /// [`call`] over a connection that is there already: what it makes of whatever a peer may send.
 pub async fn call_over(call: &HttpCall, stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
     let judged = async { exchange(request(call)?, stream, judge).await };
-    outcome(judged.await)
+    outcome(judged.await.map(drop))
+}
+
+/// [`grpc`] over a connection that is there already.
+pub async fn grpc_over(call: &GrpcCall, stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
+    outcome(grpc::check(call, stream).await)
 }
 
 fn outcome(judged: Result<(), String>) -> Outcome {
     judged.map_or_else(Outcome::failed, |()| Outcome::Ok)
+}
+
+/// One request over a connection of its own, with TLS or without.
+async fn ask<T>(
+    call: &HttpCall,
+    addrs: &[SocketAddr],
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, String>,
+) -> Result<T, String> {
+    let request = request(call)?;
+    let stream = connect(addrs).await?;
+    match call.scheme {
+        Scheme::Http => exchange(request, stream, read).await,
+        Scheme::Https => exchange(request, tls::handshake(&call.host, stream).await?, read).await,
+    }
 }
 
 /// One request over a connection that is open, and what `read` makes of what it answers.
@@ -126,13 +169,8 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
     };
     *request.uri_mut() =
         call.path.parse().map_err(|e| format!("path {:?} is not valid in a request: {e}", call.path))?;
-    let host = if call.host.contains(':') && !call.host.starts_with('[') {
-        format!("[{}]:{}", call.host, call.port)
-    } else {
-        format!("{}:{}", call.host, call.port)
-    };
-    let host =
-        HeaderValue::try_from(host).map_err(|e| format!("host {:?} is not valid in a request: {e}", call.host))?;
+    let host = HeaderValue::try_from(host_and_port(&call.host, call.port))
+        .map_err(|e| format!("host {:?} is not valid in a request: {e}", call.host))?;
     let defaults = [
         (HOST, host),
         (USER_AGENT, HeaderValue::from_static(concat!("softstop/", env!("CARGO_PKG_VERSION")))),
@@ -168,14 +206,20 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
     Ok(request)
 }
 
-/// 200 to 399 with a body that ends, or goes on beyond what is read, is a success.
-async fn judge(response: Response<Incoming>) -> Result<(), String> {
+/// 200 to 399 with a body that ends, or goes on beyond what is read, is a success. `Some`: it is said to be found elsewhere.
+async fn judge(response: Response<Incoming>) -> Result<Option<String>, String> {
     let code = response.status().as_u16();
+    if matches!(code, 301 | 302 | 303 | 307 | 308)
+        && let Some(location) = response.headers().get(LOCATION)
+    {
+        return Ok(Some(String::from_utf8_lossy(location.as_bytes()).into_owned()));
+    }
     let mut body = response.into_body();
     let mut read = Vec::new();
     if (200..400).contains(&code) {
         return read_some(&mut body, &mut read, MAX_BODY)
             .await
+            .map(|()| None)
             .map_err(|e| format!("answered {code}, then {}", words(&e)));
     }
     let _ = timeout(QUOTE_WAIT, read_some(&mut body, &mut read, MAX_BODY)).await;
@@ -281,7 +325,10 @@ fn words(e: &hyper::Error) -> String {
     }
 }
 
-fn io_words(e: &io::Error) -> String {
+pub(super) fn io_words(e: &io::Error) -> String {
+    if let Some(said) = tls::words(e) {
+        return said;
+    }
     match e.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_string(),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".to_string(),

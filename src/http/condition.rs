@@ -119,10 +119,11 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 mod tests {
     use super::*;
     use crate::config::handler::Finite;
-    use crate::config::{HttpCall, Method};
+    use crate::config::{HttpCall, Method, Scheme};
 
     fn wait() -> WaitHttp {
         let call = HttpCall {
+            scheme: Scheme::Http,
             method: Method::Get,
             host: "localhost".into(),
             port: 80,

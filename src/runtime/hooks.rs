@@ -16,7 +16,7 @@ use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::shell::{Owner, Shell};
 use super::waits::{self, ProgressReporter};
 use crate::config::handler::WaitHttp;
-use crate::config::{Handler, HttpCall, Identity, Output};
+use crate::config::{GrpcCall, Handler, HttpCall, Identity, Output};
 use crate::facts::Failure;
 use crate::http::client;
 use crate::lifecycle::action::What;
@@ -63,6 +63,7 @@ pub(super) type OnLine = Rc<dyn Fn(&str)>;
 /// What to do with an address.
 pub(super) enum Network {
     Http(HttpCall),
+    Grpc(GrpcCall),
     Tcp,
     Wait(WaitHttp),
 }
@@ -82,6 +83,7 @@ impl Shell {
         let started = match plan.handler(what) {
             Some(Handler::Exec(command)) => self.start_exec(run, what, command, told),
             Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
+            Some(Handler::Grpc(call)) => self.start_network(run, &call.host, call.port, Network::Grpc(call.clone())),
             Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
             // The machine does these by itself.
             Some(Handler::Sleep(_) | Handler::Signal { .. } | Handler::WaitProcess { .. }) | None => {
@@ -297,6 +299,7 @@ impl Network {
     async fn call(self, addrs: Vec<SocketAddr>, reporter: ProgressReporter) -> Outcome {
         match self {
             Network::Http(call) => client::call(&call, &addrs).await,
+            Network::Grpc(call) => client::grpc(&call, &addrs).await,
             Network::Tcp => client::tcp(&addrs).await,
             Network::Wait(wait) => waits::http(wait, addrs, reporter).await,
         }

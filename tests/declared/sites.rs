@@ -36,6 +36,8 @@ pub const SITES: &[Site] = &[
     ("http_get", "[[process]]\nname='web'\ncommand=['x']\n[process.liveness.http_get]\n", PORT, ""),
     ("http_post", "[[drain]]\n[drain.http_post]\n", PORT, PROCESS),
     ("tcp_socket", "[[init]]\n[init.tcp_socket]\n", PORT, PROCESS),
+    ("grpc", "[[init]]\n[init.grpc]\n", PORT, PROCESS),
+    ("grpc", "[[process]]\nname='web'\ncommand=['x']\n[process.readiness.grpc]\n", PORT, ""),
     ("signal", "[[drain]]\n[drain.signal]\n", &[("process", "'web'"), ("signal", "'HUP'")], PROCESS),
     ("signal", "[[init]]\n[init.signal]\n", &[("command", "'web'"), ("signal", "'HUP'")], PROCESS),
     ("wait_idle", "[[drain]]\n[drain.wait_idle]\n", PORT, PROCESS),

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use softstop::config::{HttpCall, Method};
+use softstop::config::{HttpCall, Method, Scheme};
 use softstop::facts::Failure;
 use softstop::http::client::{call, fetch, local_addresses, tcp};
 use softstop::lifecycle::event::Outcome;
@@ -22,6 +22,7 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 
 fn get(addr: SocketAddr) -> HttpCall {
     HttpCall {
+        scheme: Scheme::Http,
         method: Method::Get,
         host: "app.localhost".into(),
         port: addr.port(),
@@ -212,6 +213,51 @@ fn success_is_200_to_399() {
         let expected = expected.map_or(Outcome::Ok, Outcome::failed);
         assert_eq!(verdict(answer.as_bytes()), expected, "{answer:?}");
     }
+}
+
+/// A server for as many connections as it has answers; the paths that were asked for and the client's verdict.
+async fn redirected(answers: &[String]) -> (Vec<String>, Outcome) {
+    let (listener, addr) = listen().await;
+    let serve = async {
+        let mut paths = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let request = read_request(&mut stream).await;
+            paths.push(request.split(' ').nth(1).unwrap().to_owned());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        paths
+    };
+    let (request, addrs) = (get(addr), [addr]);
+    tokio::join!(serve, call(&request, &addrs))
+}
+
+fn found_at(location: &str) -> String {
+    format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")
+}
+
+#[test]
+fn a_redirect_on_the_same_host_is_followed_and_its_answer_counts() {
+    let (ok, ill) =
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\ndown");
+    let (paths, outcome) = block_on(redirected(&[found_at("/login"), found_at("form?a=b"), ok.to_string()]));
+    assert_eq!(outcome, Outcome::Ok);
+    assert_eq!(paths, ["/ready?deep=1", "/login", "/form?a=b"]);
+    let (_, outcome) = block_on(redirected(&[found_at("/login"), ill.to_string()]));
+    let Outcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
+    let said = failure.to_string();
+    assert!(
+        said.starts_with("redirected to http://app.localhost:") && said.ends_with("/login: answered 503: down"),
+        "{said}"
+    );
+}
+
+#[test]
+fn redirects_come_to_an_end() {
+    let round: Vec<String> = vec![found_at("/round"); 10];
+    let (paths, outcome) = block_on(redirected(&round));
+    assert_eq!(outcome, Outcome::failed("still redirected after 10 requests"));
+    assert_eq!(paths.len(), 10);
 }
 
 #[test]

@@ -12,4 +12,5 @@ mod examples;
 mod pod;
 mod prestop;
 mod probe;
+mod probe_kinds;
 mod wait_idle;

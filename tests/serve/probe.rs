@@ -77,7 +77,7 @@ fn answers_once(answer: &'static str) -> u16 {
 #[test]
 fn http_is_judged_as_the_kubelet_does() {
     for (answer, code) in [("204 No Content", 0), ("302 Found", 0), ("400 Bad Request", 1), ("503 Unavailable", 1)] {
-        let whole = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nLocation: /elsewhere\r\n\r\n");
+        let whole = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nLocation: http://elsewhere.example/\r\n\r\n");
         let port = answers_once(whole.leak());
         let told = probe(&[&format!("http://127.0.0.1:{port}/healthz")]);
         if code == 0 {
@@ -115,7 +115,7 @@ fn a_name_that_cannot_be_looked_up_is_a_failure() {
 
 #[test]
 fn a_wrong_command_line_is_64() {
-    for wrong in [&["8080"][..], &["alive"], &[], &["ready", "--timeout", "0s"], &["tcp:0"], &["https://x/"]] {
+    for wrong in [&["8080"][..], &["alive"], &[], &["ready", "--timeout", "0s"], &["tcp:0"], &["https://x:y/"]] {
         let (code, out, err) = probe(wrong);
         assert!(code == Some(64) && out.is_empty() && err.starts_with("error: "), "{wrong:?}: {code:?} {err}");
     }

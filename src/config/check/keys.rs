@@ -1,7 +1,6 @@
 //! A key that is none: what it was meant to be, or where it belongs. Pure.
 
 use super::declare::Declared;
-use super::handler::Handlers;
 use super::other_tools;
 use super::process::ProcessKeys;
 use super::settings::TopKeys;
@@ -14,9 +13,6 @@ pub struct Section {
     pub keys: &'static [&'static str],
 }
 
-/// Words of the specification that this version does not have yet.
-const LATER: &[&str] = &["grpc"];
-
 /// What is said about a key that does not belong.
 pub struct Unknown {
     pub sentence: String,
@@ -27,16 +23,6 @@ pub struct Unknown {
 
 /// What to write instead of an unknown key.
 pub fn unknown(key: &str, section: &'static Section) -> Unknown {
-    if LATER.contains(&key) {
-        let handlers: Vec<&str> = section.keys.iter().filter(|k| Handlers::SECTION.keys.contains(k)).copied().collect();
-        let instead = if handlers.is_empty() { String::new() } else { format!("; write one of {}", list(&handlers)) };
-        let sentence = format!("`{key}` is not in this version");
-        return Unknown { sentence, help: format!("leave it out{instead}"), meant: Handlers::SECTION.keys };
-    }
-    if key == "scheme" && section.keys.contains(&"port") {
-        let sentence = "`scheme` is not in this version: requests are plain HTTP".into();
-        return Unknown { sentence, help: "leave it out, or use `exec` with a TLS client".into(), meant: &[] };
-    }
     let sentence = format!("unknown key `{key}` in {}", section.title);
     if let Some(help) = belongs_elsewhere(key, section) {
         return Unknown { sentence, help, meant: &[] };
@@ -121,7 +107,6 @@ mod tests {
         assert!(unknown("grace", HttpKeys::SECTION).help.contains("top of the file"));
         assert!(unknown("post_start", TopKeys::SECTION).help.contains("[[process.post_start]]"));
         assert!(unknown("command", TopKeys::SECTION).help.contains("[[process]]"));
-        assert!(unknown("grpc", StepKeys::SECTION).sentence.contains("not in this version"));
         assert!(unknown("zzz", LogKeys::SECTION).help.contains("`level`, `format`"));
     }
 }

@@ -86,6 +86,7 @@ pub fn probe(
     handler?;
     let (host, port) = match &p.handler {
         Handler::Http(call) => (call.host.as_str(), call.port),
+        Handler::Grpc(call) => (call.host.as_str(), call.port),
         Handler::Tcp { host, port } => (host.as_str(), *port),
         _ => return Some(p),
     };

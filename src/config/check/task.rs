@@ -100,7 +100,7 @@ table! {
         };
         /// Further attempts after a failed one. Not for the `wait_` handlers, which look again and again until their time is up.
         retries: Int<0, 1000> {
-            unset: "`0`; in `init`, `tcp_socket` and `http_get` try until the timeout",
+            unset: "`0`; in `init`, `tcp_socket`, `grpc` and `http_get` try until the timeout",
             help: "write how often to try again, such as 3",
             examples: &["0", "3", "1000"],
         };
@@ -247,7 +247,10 @@ pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Op
         }
     }
     let waits = place == Place::Init
-        && matches!(handler, Handler::Tcp { .. } | Handler::Http(HttpCall { method: Method::Get, .. }));
+        && matches!(
+            handler,
+            Handler::Tcp { .. } | Handler::Grpc(_) | Handler::Http(HttpCall { method: Method::Get, .. })
+        );
     let default_name = match &handler {
         Handler::Sleep(sleep) => format!("sleep {}", values::words(*sleep)),
         _ => site.fallback.clone(),

@@ -1,7 +1,9 @@
 //! `http_get` and `http_post`. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::declare::{Declared, Form, Shape, table};
-use super::super::kinds::{Host, Kind, Port, Shaped, Text, UrlPath};
+use super::super::kinds::{Constant, Host, Kind, Port, Shaped, Text, UrlPath, Word};
 use super::super::reader::{Field, Reader, Table};
 use super::super::task::Site;
 use super::super::values;
@@ -9,6 +11,7 @@ use super::Handler;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCall {
+    pub scheme: Scheme,
     pub method: Method,
     pub host: String,
     pub port: u16,
@@ -18,6 +21,31 @@ pub struct HttpCall {
     pub headers: Vec<(String, String)>,
     /// For POST.
     pub body: Option<String>,
+}
+
+impl HttpCall {
+    /// Where it goes, as people write it.
+    pub fn url(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("{scheme}://{}{}", host_and_port(&self.host, self.port), self.path)
+    }
+}
+
+/// As in a URL: an IPv6 address has brackets there.
+pub fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    #[default]
+    Http,
+    /// TLS; nobody's certificate is checked. Only where this softstop was built with the feature `https`.
+    Https,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +65,8 @@ table! {
 
 table! {
     pub struct GetKeys in "http_get" from [EndpointKeys<'static>] {
+        /// `"https"`: with TLS 1.2 or 1.3, whoever's certificate it is, as the kubelet does. Only in a build [with `https`](#https).
+        scheme: SchemeWord = Scheme::Http;
         /// Begins with a slash; a query may follow. Anything but visible ASCII is percent-encoded.
         path: UrlPath { help: "write a path such as \"/healthz\"" } = "/";
         /// Added to the request. Not `Content-Length`, `Transfer-Encoding` and `Connection`.
@@ -73,9 +103,10 @@ fn call(
 ) -> Option<Handler> {
     let (host, port) = endpoint(reader, table, &HELP.replace("{name}", field.name));
     let keys = GetKeys::keys(table.clone());
+    let scheme = keys.scheme.read_or(reader, GetKeys::scheme);
     let path = keys.path.read_or(reader, GetKeys::path);
     let headers = keys.headers.read_or(reader, Vec::new()).unwrap_or_default();
-    Some(Handler::Http(HttpCall { method, host: host?, port: port?, path: path?, headers, body }))
+    Some(Handler::Http(HttpCall { scheme: scheme?, method, host: host?, port: port?, path: path?, headers, body }))
 }
 
 /// `host` and `port` of a table that has them.
@@ -83,6 +114,37 @@ pub fn endpoint(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> (O
     let keys = EndpointKeys::keys(table.clone());
     (keys.host.read_or(reader, EndpointKeys::host), keys.port.required(reader, table, "port", example))
 }
+
+/// [`Scheme`], where it is one that this softstop was built with.
+pub struct SchemeWord;
+
+impl Shaped for SchemeWord {
+    const SHAPE: &'static Shape = Word::<Scheme>::SHAPE;
+}
+
+impl Kind for SchemeWord {
+    type Value = Scheme;
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Scheme> {
+        let scheme = Word::<Scheme>::read(reader, field, help)?;
+        if scheme == Scheme::Https && !cfg!(feature = "https") {
+            let sentence = "this softstop was built without `https`";
+            reader.error(&field.span(), sentence, NO_HTTPS);
+            return None;
+        }
+        Some(scheme)
+    }
+}
+
+impl Constant for SchemeWord {
+    type Const = Scheme;
+    fn show(value: &Scheme) -> String {
+        Word::<Scheme>::show(value)
+    }
+}
+
+const NO_HTTPS: &str =
+    "build it with `--features https` (the image build leaves it out for its size), or ask with `tcp_socket` or `exec`";
 
 pub struct Headers;
 

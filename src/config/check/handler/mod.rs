@@ -1,6 +1,7 @@
 //! What a task, hook, step or probe does. A handler is a file here, its keys and checks, and its lines in the list below. Pure.
 
 pub mod exec;
+mod grpc;
 mod http;
 mod signal;
 mod tcp_socket;
@@ -23,8 +24,10 @@ use crate::config::problem::Span;
 use crate::nearest::nearest;
 use crate::signal::Signal;
 use exec::Command;
+pub use grpc::GrpcCall;
+use grpc::GrpcKeys;
 use http::{GetKeys, PostKeys};
-pub use http::{HttpCall, Method};
+pub use http::{HttpCall, Method, Scheme, host_and_port};
 use tcp_socket::TcpSocketKeys;
 pub use wait_file::WaitFile;
 use wait_file::WaitFileKeys;
@@ -63,6 +66,8 @@ handlers! {
     http_post: Sub<PostKeys<'static>> {} => http::post;
     /// Success is an accepted connection, closed at once.
     tcp_socket: Sub<TcpSocketKeys<'static>> {} => tcp_socket::read;
+    /// [Asks](#grpc) a gRPC server's health service; success is SERVING.
+    grpc: Sub<GrpcKeys<'static>> {} => grpc::read;
     /// Waits.
     sleep: Limit { examples: &["\"1s\"", "\"2s\""] } => sleep;
     /// Sends a signal: in a process's hook, to that process; elsewhere `{ process = "web", signal = "SIGUSR1" }`, which is not possible in
@@ -85,6 +90,8 @@ pub enum Handler {
     Exec(Vec<OsString>),
     /// Success is 200 to 399, as the kubelet's probes count it.
     Http(HttpCall),
+    /// Success is SERVING.
+    Grpc(GrpcCall),
     /// Success is an accepted connection, closed at once.
     Tcp {
         host: String,
@@ -127,6 +134,7 @@ impl Handler {
             | Handler::WaitCommand { .. } => true,
             Handler::Exec(_)
             | Handler::Http(_)
+            | Handler::Grpc(_)
             | Handler::Tcp { .. }
             | Handler::Sleep(_)
             | Handler::Signal { .. }
@@ -145,6 +153,8 @@ table! {
         http_get: Sub<GetKeys<'static>>;
         /// Well, when the connection is accepted.
         tcp_socket: Sub<TcpSocketKeys<'static>>;
+        /// Well, when its [health service](#grpc) answers SERVING.
+        grpc: Sub<GrpcKeys<'static>>;
     }
 }
 

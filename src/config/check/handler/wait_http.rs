@@ -7,7 +7,7 @@ use super::super::kinds::{Kind, MapOf, Shaped, Sub, Text, UrlPath, strings};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
 use super::super::values::Wrong;
-use super::http::{EndpointKeys, Headers, HttpCall, Method, endpoint};
+use super::http::{EndpointKeys, Headers, HttpCall, Method, Scheme, SchemeWord, endpoint};
 use super::{Handler, beside};
 
 /// `wait_http`: until the answer to a GET is as it should be. All that is given must hold.
@@ -64,6 +64,8 @@ impl Finite {
 table! {
     pub struct WaitHttpKeys in "wait_http" from [EndpointKeys<'static>] {
         /// As in `http_get`.
+        scheme: SchemeWord = Scheme::Http;
+        /// As in `http_get`.
         path: UrlPath { help: "write a path such as \"/idle\"" } = "/";
         /// As in `http_get`.
         headers: Headers { unset: "none" };
@@ -105,6 +107,7 @@ pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) ->
     let example = "write wait_http = { port = 8080, path = \"/idle\" }";
     let keys = reader.table::<WaitHttpKeys<'_>>(field, example)?;
     let (host, port) = endpoint(reader, &keys.table, example);
+    let scheme = keys.scheme.read_or(reader, WaitHttpKeys::scheme);
     let path = keys.path.read_or(reader, WaitHttpKeys::path);
     let headers = keys.headers.read(reader).unwrap_or_default();
     let status = keys.status.read_or(reader, (200, 399));
@@ -115,7 +118,8 @@ pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) ->
         beside(reader, one, other, ": an answer is one or the other", "write two steps");
         return None;
     }
-    let call = HttpCall { method: Method::Get, host: host?, port: port?, path: path?, headers, body: None };
+    let call =
+        HttpCall { scheme: scheme?, method: Method::Get, host: host?, port: port?, path: path?, headers, body: None };
     Some(Handler::WaitHttp(WaitHttp { call, status: status?, json: json?, metric: metric? }))
 }
 

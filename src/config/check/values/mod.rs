@@ -103,6 +103,23 @@ pub fn url_path(text: &str) -> Result<String, Wrong> {
     }
 }
 
+/// Which service of a gRPC server, at most 200 characters; empty: the server as a whole.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn service(text: &str) -> Result<String, Wrong> {
+    const MOST: usize = 200;
+    let help = "write its name alone, such as \"shop.v1.Orders\"";
+    if text.chars().any(char::is_control) {
+        return Err(Wrong::new(format!("the service {text:?} contains a control character"), help));
+    }
+    let length = text.chars().count();
+    if length > MOST {
+        return Err(Wrong::new(format!("the service has {length} characters, more than {MOST}"), help));
+    }
+    Ok(text.to_owned())
+}
+
 /// The path of a file or folder; a relative one is taken from the directory softstop was started in.
 ///
 /// # Errors
