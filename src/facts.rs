@@ -35,7 +35,7 @@ mod stop;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use outcome::{Awaited, Condition, Failure, Fault, Outcome, Progress, Trouble, Unfinished};
+pub use outcome::{Awaited, Condition, Failure, Fault, Outcome, ProcessKind, Progress, Trouble, Unfinished};
 pub use place::Place;
 pub use stop::{Cause, Effect, Hopeless, How, Needless, NotPassedOn, Reason, Who};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::facts::{Awaited, Cause, Trouble, named};
+use crate::facts::{Awaited, Cause, ProcessKind, Trouble, named};
 use crate::report::{Leaked, TaskProgress, side_by_side};
 use crate::signal::Signal;
 use crate::time::seconds;
@@ -148,6 +148,9 @@ pub struct ProcessStatus {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
     pub live: bool,
+    /// Absent of one that may go on or complete, as it has been declared neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ProcessKind>,
     pub main: bool,
     pub restarts: u32,
     /// Since it was last started.

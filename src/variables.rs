@@ -8,14 +8,18 @@ use crate::config::{Config, Control};
 pub const REASON: &str = "SOFTSTOP_REASON";
 /// What a hook or step may take.
 pub const REMAINING_MS: &str = "SOFTSTOP_REMAINING_MS";
-/// What softstop is about to exit with; for `post_stop`.
+/// What softstop is about to exit with, for `post_stop`; how its process has ended, for `post_exit`.
 pub const EXIT_CODE: &str = "SOFTSTOP_EXIT_CODE";
+/// The signal that has ended its process, by its name; for `post_exit`.
+pub const EXIT_SIGNAL: &str = "SOFTSTOP_EXIT_SIGNAL";
+/// The process that has ended; for `post_exit`.
+pub const PROCESS: &str = "SOFTSTOP_PROCESS";
 /// Where the softstop that started this takes orders, as `--control` has it, unless a client finds that unaided.
 pub const INSTANCE: &str = "SOFTSTOP_INSTANCE";
 /// Where it serves its endpoints, as `--http` has it.
 pub const INSTANCE_HTTP: &str = "SOFTSTOP_INSTANCE_HTTP";
 
-pub const ALL: [&str; 5] = [REASON, REMAINING_MS, EXIT_CODE, INSTANCE, INSTANCE_HTTP];
+pub const ALL: [&str; 7] = [REASON, REMAINING_MS, EXIT_CODE, EXIT_SIGNAL, PROCESS, INSTANCE, INSTANCE_HTTP];
 
 /// How clients among softstop's children find it: its own settings are not handed down to them. `None`: the variable is not set, and one
 /// that was inherited is removed.

@@ -105,7 +105,7 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
             let reason = Fault::ProbeFailed { probe: ProbeKind::Startup, threshold: 3, last: failure(u)? };
             Note::Unhealthy { process, reason }
         }
-        7 => Note::Exited { process, exit: exit(u)?, ran: secs(u)? },
+        7 => Note::Exited { process, exit: exit(u)?, ran: secs(u)?, success: u.arbitrary()? },
         8 => Note::BackOff { process, restarts: u.arbitrary()?, delay: secs(u)? },
         9 => Note::GaveUp { process, restarts: u.arbitrary()? },
         10 => Note::CannotStart { process, on: text(u)?, why: Hopeless::Failed },

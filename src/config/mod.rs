@@ -13,7 +13,7 @@ pub mod platform;
 pub mod problem;
 pub mod secrets;
 
-pub use crate::facts::Condition;
+pub use crate::facts::{Condition, ProcessKind};
 pub use check::backoff::Backoff;
 pub use check::exit_codes::ExitCodes;
 pub use check::handler::{self, GrpcCall, Handler, HttpCall, Method, Scheme, host_and_port};
@@ -22,10 +22,11 @@ pub use check::identity::Identity;
 pub use check::ladder::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
 pub use check::prestop;
 pub use check::probe::Probe;
-pub use check::process::{OnExit, Output, Process, Restart, SignalTo, Stdin};
+pub use check::process::{OnExit, Output, Process, SignalTo, Stdin};
+pub use check::restart::{Operator, Restart, RestartRule};
 pub use check::settings::{
-    Config, Control, DEFAULT_GRACE, DEFAULT_KILL_RESERVE, Forward, LogConfig, LogFormat, LogLevel, ReadinessOnDrain,
-    TERMINATION_LOG, default_kill_reserve,
+    Config, Control, DEFAULT_GRACE, DEFAULT_KILL_RESERVE, ExitWhen, Forward, LogConfig, LogFormat, LogLevel,
+    ReadinessOnDrain, TERMINATION_LOG, default_kill_reserve,
 };
 pub use check::sidecar::{Follow, Sidecar};
 pub use check::stop_on::StopOn;

@@ -8,7 +8,8 @@ use crate::facts::ProbeKind;
 
 impl Place {
     /// Those of tasks.
-    pub const ALL: [Place; 5] = [Place::Init, Place::PostStart(()), Place::PreStop(()), Place::Drain, Place::PostStop];
+    pub const ALL: [Place; 6] =
+        [Place::Init, Place::PostStart(()), Place::PreStop(()), Place::PostExit(()), Place::Drain, Place::PostStop];
 
     /// As the file has it.
     pub fn header(self) -> &'static str {
@@ -16,6 +17,7 @@ impl Place {
             Place::Init => "[[init]]",
             Place::PostStart(()) => "[[process.post_start]]",
             Place::PreStop(()) => "[process.pre_stop]",
+            Place::PostExit(()) => "[[process.post_exit]]",
             Place::Drain => "[[drain]]",
             Place::PostStop => "[[post_stop]]",
             Place::Follow => "[sidecar]",
@@ -36,7 +38,9 @@ impl Place {
             Place::Init => &[OnFailure::Stop, OnFailure::Ignore],
             Place::PostStart(()) => &[OnFailure::Restart, OnFailure::Ignore, OnFailure::Stop],
             Place::Drain => &[OnFailure::Ignore, OnFailure::Stop],
-            Place::PreStop(()) | Place::PostStop | Place::Follow | Place::Probe(..) => &[OnFailure::Ignore],
+            Place::PreStop(()) | Place::PostExit(()) | Place::PostStop | Place::Follow | Place::Probe(..) => {
+                &[OnFailure::Ignore]
+            }
         }
     }
 
@@ -45,6 +49,8 @@ impl Place {
         match self {
             Place::Init => Some(Duration::from_secs(5 * 60)),
             Place::PostStart(()) => Some(Duration::from_secs(60)),
+            // As that of s6's finish.
+            Place::PostExit(()) => Some(Duration::from_secs(5)),
             _ => None,
         }
     }

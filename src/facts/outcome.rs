@@ -131,8 +131,10 @@ pub enum Trouble {
     },
     /// Its post_start tasks run; what they wait for, where they say so.
     PostStart(Option<Awaited>),
+    /// It has ended, and its post_exit tasks run.
+    PostExit,
     Stragglers,
-    /// It has failed; `service`: with probes it is a service, and was to go on.
+    /// It has failed; `service`: it was to go on, whatever its code.
     Ended {
         exit: Exit,
         service: bool,
@@ -149,4 +151,14 @@ pub enum Condition {
     Ready,
     /// It has ended with code 0 and is not restarted.
     Completed,
+}
+
+/// What the end of a process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessKind {
+    /// Never expected, whatever its code.
+    Service,
+    /// What it is for: it runs to completion.
+    Task,
 }

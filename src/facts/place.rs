@@ -9,6 +9,7 @@ pub enum Place<P = ()> {
     Init,
     PostStart(P),
     PreStop(P),
+    PostExit(P),
     Drain,
     PostStop,
     /// What a sidecar follows.
@@ -19,7 +20,7 @@ pub enum Place<P = ()> {
 impl<P> Place<P> {
     pub fn process(&self) -> Option<&P> {
         match self {
-            Place::PostStart(p) | Place::PreStop(p) | Place::Probe(p, _) => Some(p),
+            Place::PostStart(p) | Place::PreStop(p) | Place::PostExit(p) | Place::Probe(p, _) => Some(p),
             Place::Init | Place::Drain | Place::PostStop | Place::Follow => None,
         }
     }
@@ -30,6 +31,7 @@ impl<P> Place<P> {
             Place::Init => Place::Init,
             Place::PostStart(p) => Place::PostStart(f(p)),
             Place::PreStop(p) => Place::PreStop(f(p)),
+            Place::PostExit(p) => Place::PostExit(f(p)),
             Place::Drain => Place::Drain,
             Place::PostStop => Place::PostStop,
             Place::Follow => Place::Follow,
@@ -43,6 +45,7 @@ impl<P> Place<P> {
             Place::Init => "init",
             Place::PostStart(_) => "post_start",
             Place::PreStop(_) => "pre_stop",
+            Place::PostExit(_) => "post_exit",
             Place::Drain => "drain",
             Place::PostStop => "post_stop",
             Place::Follow => "sidecar",

@@ -200,6 +200,7 @@ mod tests {
             ready: true,
             stopped: false,
             live: true,
+            kind: None,
             main: false,
             restarts,
             running: Some(Duration::from_millis(5250)),

@@ -94,6 +94,7 @@ impl Plan {
             Place::Init => c.init.get(what.nth),
             Place::PostStart(p) => c.processes.get(p.0)?.post_start.get(what.nth),
             Place::PreStop(p) => c.processes.get(p.0)?.pre_stop.as_ref(),
+            Place::PostExit(p) => c.processes.get(p.0)?.post_exit.get(what.nth),
             Place::Drain | Place::PostStop => self.steps(what.place.map(drop)).get(what.step)?.tasks.get(what.nth),
             Place::Follow => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(what.nth),
             Place::Probe(..) => None,

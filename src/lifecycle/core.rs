@@ -11,7 +11,6 @@ use super::stop::Stop;
 use super::task::TaskRun;
 use crate::config::Condition;
 use crate::facts::Hopeless;
-use crate::lifecycle::event::Exit;
 use crate::plan::Plan;
 use crate::report::{Note, SignalMeaning};
 use crate::signal::Signal;
@@ -122,7 +121,7 @@ impl Core {
             return None;
         }
         Some(match (end, condition) {
-            (End::Exited(Exit::Code(0)), _) => Hopeless::Completed,
+            (End::Exited(_), _) if self.processes[on].succeeded() => Hopeless::Completed,
             (End::Exited(_), _) => Hopeless::Failed,
             (End::StartFailed { .. }, _) => Hopeless::NotStarted,
             _ => Hopeless::WaitsInVain,

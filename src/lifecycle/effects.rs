@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::action::{Action, What};
-use super::event::{Reason, RunId, Told};
+use super::event::{Exit, Reason, RunId, Told};
 use crate::report::Note;
 
 /// Where actions are collected, with what every hook is told.
@@ -16,6 +16,8 @@ pub(super) struct Effects {
     pub reason: Reason,
     /// `SOFTSTOP_EXIT_CODE`, once it is known.
     pub exit_code: Option<u8>,
+    /// The end that a post_exit task is told of.
+    pub end: Option<Exit>,
     pub seen: Seen,
 }
 
@@ -40,6 +42,7 @@ impl Effects {
             runs: Runs::default(),
             reason: Reason::Start,
             exit_code: None,
+            end: None,
             seen: Seen::default(),
         }
     }
@@ -52,11 +55,11 @@ impl Effects {
         self.push(Action::Note(note));
     }
 
-    pub fn run(&mut self, what: What, limit: Duration, reason: Reason) -> RunId {
+    pub fn run(&mut self, what: What, limit: Duration, reason: Reason, end: Option<Exit>) -> RunId {
         let run = RunId(self.runs.next);
         self.runs.next += 1;
         self.runs.owners.insert(run, what);
-        let told = Told { reason, remaining: limit, exit_code: self.exit_code };
+        let told = Told { reason, remaining: limit, exit_code: end.map(Exit::code).or(self.exit_code), end };
         self.push(Action::Run { run, what, limit, told });
         run
     }

@@ -133,4 +133,6 @@ pub struct Told {
     pub reason: Reason,
     pub remaining: Duration,
     pub exit_code: Option<u8>,
+    /// Of its process, at whose end it is: `SOFTSTOP_EXIT_CODE` and `SOFTSTOP_EXIT_SIGNAL`.
+    pub end: Option<Exit>,
 }

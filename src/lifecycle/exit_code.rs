@@ -93,7 +93,7 @@ impl Proc {
     /// The exit code that its final end stands for, when that was a failure.
     pub fn failed(&self) -> Option<u8> {
         match self.state {
-            State::Ended(End::Exited(exit)) if !exit.success() => Some(exit.code()),
+            State::Ended(End::Exited(exit)) if !self.has_succeeded() => Some(exit.code()),
             State::Ended(End::StartFailed { code }) => Some(code),
             State::Ended(End::CannotStart { .. }) => Some(exit::FAILED),
             _ => None,

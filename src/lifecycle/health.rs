@@ -110,8 +110,10 @@ impl ProbeRun {
                 if !self.between {
                     self.next = now + probe.period.max(SHORTEST);
                 }
-                self.flight =
-                    Some((fx.run(What::new(Place::Probe(self.process, self.kind), 0), limit, fx.reason), now + limit));
+                self.flight = Some((
+                    fx.run(What::new(Place::Probe(self.process, self.kind), 0), limit, fx.reason, None),
+                    now + limit,
+                ));
                 Some(Step::Nothing)
             }
             _ => None,

@@ -276,7 +276,7 @@ impl Machine {
             (Place::Init, Phase::Init { task, .. }) => Some(task),
             (Place::Follow, Phase::Up { follow }) => follow.as_mut(),
             (Place::Drain | Place::PostStop, Phase::Stopping(stop)) => stop.task(what.nth),
-            (Place::PostStart(process) | Place::PreStop(process), _) => {
+            (Place::PostStart(process) | Place::PreStop(process) | Place::PostExit(process), _) => {
                 return self.core.with_task(process, |task| (task.what == what).then(|| act(task)));
             }
             _ => None,

@@ -47,13 +47,13 @@ pub(super) enum Fact {
     /// There is a process.
     Exists,
     Ended,
-    /// Its leader has ended for good, or it was never started.
+    /// Its leader has ended for good, and its post_exit tasks have; or it was never started.
     Gone,
     /// It has a certain time to end in.
     Ending,
     /// What it has left in its group is still waited for.
     Leaves,
-    /// Neither ready nor done with what it was to do.
+    /// Neither ready nor done with what it was to do; a task that has been done once is done.
     NotReady,
     NeverStarted,
     /// A verdict on its health stands against it, or it has a liveness probe and has ended for good.
@@ -105,7 +105,7 @@ impl Processes {
         let count = plan.config.processes.len();
         let never = Known { facts: 0, stop_at: At::NEVER, life_at: At::NEVER, awaits: None };
         let mut all = Processes {
-            list: vec![Proc::default(); count],
+            list: (0..count).map(|id| Proc::new(id, plan)).collect(),
             known: vec![never; count],
             counts: [0; FACTS],
             stop: Timed::default(),
@@ -374,10 +374,10 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
         (Fact::Starting, matches!(p.state, State::Starting)),
         (Fact::Exists, p.body().is_some()),
         (Fact::Ended, p.ended()),
-        (Fact::Gone, matches!(p.state, State::GroupTermination(_) | State::Ended(_))),
+        (Fact::Gone, p.is_gone()),
         (Fact::Ending, matches!(p.state, State::Stopping(_) | State::GroupTermination(_))),
         (Fact::Leaves, p.leaves()),
-        (Fact::NotReady, !p.ready() && !p.completed(is_service)),
+        (Fact::NotReady, !p.ready() && !p.completed(is_service) && !(plan.is_task(id) && p.was().completed)),
         (Fact::NeverStarted, !p.was().started),
         (Fact::NotLive, p.unhealthy || probed && over),
     ];

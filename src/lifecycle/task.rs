@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::action::{Action, What};
 use super::effects::Effects;
-use super::event::{Outcome, ProcId, Progress, RunId};
+use super::event::{Exit, Outcome, ProcId, Progress, RunId};
 use super::progress::Telling;
 use crate::config::handler::Until;
 use crate::config::{Handler, Retries};
@@ -31,6 +31,7 @@ pub(super) struct TaskRun {
     pub attempts: u32,
     /// What every attempt is told.
     reason: Reason,
+    end: Option<Exit>,
     /// When its result was known; its beginning until then.
     pub ended: At,
     last: Option<Failure>,
@@ -66,6 +67,7 @@ impl TaskRun {
             cut,
             attempts: 0,
             reason: fx.reason,
+            end: fx.end,
             ended: now,
             last: None,
             telling: Box::default(),
@@ -96,7 +98,7 @@ impl TaskRun {
                 }));
                 State::Awaiting { process: *process, until: *until }
             }
-            Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.reason)),
+            Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.reason, self.end)),
             None => State::Over(TaskResult::Cancelled { why: Needless::NothingToDo }),
         };
     }

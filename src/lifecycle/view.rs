@@ -94,11 +94,12 @@ impl Machine {
             ready: p.ready(),
             stopped: p.suspended.is_some(),
             live: self.is_live(id.0),
+            kind: self.core.plan.kind(id.0),
             main: self.core.plan.main == Some(id.0),
             restarts: p.restarts,
             running: p.body().map(|body| now.since(body.since)),
             restart_in,
-            last_exit: p.last_exit.map(last_exit),
+            last_exit: p.last_exit.map(|exit| last_exit(exit, p.has_succeeded())),
             last_output: Vec::new(),
         }
     }
@@ -127,11 +128,14 @@ impl Machine {
             State::Running(_) if p.suspended.is_some() => (Running, Some(Why::Stopped), suspended()),
             State::Running(r) => (Running, None, not_ready_because(p, r.started, &r.post_start)),
             State::Stopping(_) => (Running, Some(Why::Stopping), suspended()),
+            State::GroupTermination(_) if p.is_at_post_exit() => {
+                (Running, Some(Why::Stopping), Some(Trouble::PostExit))
+            }
             State::GroupTermination(_) => (Running, Some(Why::Stopping), Some(Trouble::Stragglers)),
             State::Ended(End::Exited(exit)) if p.fell_silent => {
                 (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: true }))
             }
-            State::Ended(End::Exited(exit)) if exit.success() => (Terminated, Some(Why::Completed), None),
+            State::Ended(End::Exited(_)) if p.succeeded() => (Terminated, Some(Why::Completed), None),
             State::Ended(End::Exited(exit)) => {
                 (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: false }))
             }
@@ -175,12 +179,12 @@ fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<
     }
 }
 
-fn last_exit(exit: Exit) -> LastExit {
+fn last_exit(exit: Exit, success: bool) -> LastExit {
     let signal = match exit {
         Exit::Code(_) => None,
         Exit::Signal { signal, .. } => Some(signal),
     };
-    LastExit { exit_code: exit.code(), signal, reason: if exit.success() { Why::Completed } else { Why::Error } }
+    LastExit { exit_code: exit.code(), signal, reason: if success { Why::Completed } else { Why::Error } }
 }
 
 /// How far the waits of a step are; with their names, where several tasks go on side by side.

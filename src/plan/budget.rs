@@ -11,8 +11,8 @@
 
 use std::time::Duration;
 
-use super::order::Chain;
-use crate::config::{Config, Diagnose, Rung, Step};
+use super::order::{Chain, post_exit, stated};
+use crate::config::{Config, Diagnose, Process, Rung, Step};
 use crate::time::At;
 
 /// Who holds what against the steps before it.
@@ -173,6 +173,14 @@ pub fn diagnosis_share(left: Duration, ladder: &[Rung], diagnose: Option<Diagnos
     let waits = ladder.iter().map(|rung| rung.wait).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty());
     let free = waits.map_or(Duration::ZERO, |waits| left.saturating_sub(sum(&waits)));
     diagnose.wait.min(free.max(left / 4))
+}
+
+/// What of the `limit` of a process's stop is kept for its post_exit tasks: all that they ask for where the stop leaves that, and a quarter
+/// otherwise.
+pub fn post_exit_share(limit: Duration, process: &Process) -> Duration {
+    let own = post_exit(process);
+    let free = stated(process).map_or(Duration::ZERO, |all| limit.saturating_sub(all.saturating_sub(own)));
+    own.min(free.max(limit / 4))
 }
 
 /// `whole × part ⁄ of`, without overflow; zero of nothing.

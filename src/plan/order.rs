@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::budget::task_length;
 use crate::config::{Condition, Process};
 
 /// A stop that says nothing of its length counts as this much when the longest chain is looked for.
@@ -43,10 +44,15 @@ impl Chain {
     }
 }
 
-/// How long a process's own stop asks for: pre_stop, ladder and the diagnosis after it, when all say how long they take.
+/// How long the post_exit tasks of a process may take together.
+pub fn post_exit(process: &Process) -> Duration {
+    process.post_exit.iter().filter_map(task_length).fold(Duration::ZERO, Duration::saturating_add)
+}
+
+/// How long a process's own stop asks for: pre_stop, ladder, the diagnosis after it and post_exit, when all say how long they take.
 pub fn stated(process: &Process) -> Option<Duration> {
     let ladder = process.stop.iter().map(|r| r.wait).collect::<Option<Vec<_>>>().filter(|waits| !waits.is_empty())?;
-    let waits = ladder.into_iter().chain(process.diagnose.map(|d| d.wait));
+    let waits = ladder.into_iter().chain(process.diagnose.map(|d| d.wait)).chain([post_exit(process)]);
     let total = waits.fold(Duration::ZERO, Duration::saturating_add);
     match &process.pre_stop {
         None => Some(total),

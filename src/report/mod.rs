@@ -104,15 +104,21 @@ pub enum Note {
         exit: Exit,
         #[serde(rename = "ran_seconds")]
         ran: Secs,
+        /// As its `success_codes` have it.
+        #[serde(skip)]
+        success: bool,
     },
     /// A signal has stopped it: it does nothing until it is continued.
     Suspended {
         process: String,
         signal: Signal,
     },
-    /// With success, and unasked: of a process with probes that is no success.
+    /// With success, and unasked: of a service that is none.
     ServiceEnded {
         process: String,
+        /// It is one because it is probed, not because it says so.
+        #[serde(skip)]
+        by_probes: bool,
     },
     /// What it has left behind bears its name.
     InBackground {

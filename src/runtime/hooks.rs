@@ -149,7 +149,9 @@ impl Shell {
         let surroundings = self.surroundings(&plan, what);
         let probe = what.is_probe();
         let credentials = self.resolve(&surroundings.identity).map_err(not_started)?;
-        let told = environment(told, probe);
+        let ended = told.end.and(what.place.process()).map(|p| (variables::PROCESS.into(), plan.name(p.0).into()));
+        let mut told = environment(told, probe);
+        told.extend(ended);
         let env = self.environment_for(credentials.as_ref(), surroundings.env, &told, false);
         let captured = probe || surroundings.output != Output::Inherit;
         let pipes = if captured { Some(output_pipes(credentials.as_ref()).map_err(not_started)?) } else { None };
@@ -327,6 +329,9 @@ fn environment(told: &Told, probe: bool) -> Vec<(OsString, OsString)> {
         env.push((variables::REMAINING_MS.into(), told.remaining.as_millis().to_string().into()));
     }
     env.extend(told.exit_code.map(|code| (variables::EXIT_CODE.into(), code.to_string().into())));
+    if let Some(Exit::Signal { signal, .. }) = told.end {
+        env.push((variables::EXIT_SIGNAL.into(), signal.to_string().into()));
+    }
     env
 }
 

@@ -114,7 +114,8 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot set up the event loop: {error}"), exit::INTERNAL),
     };
-    let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config))));
+    let seed = if Plan::has_jitter(&config) { seed() } else { 0 };
+    let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config).with_seed(seed))));
     let monitor = Rc::new(RefCell::new(Monitor::new(machine.borrow().plan().config.processes.len())));
     let local = LocalSet::new();
     let code = local.block_on(&runtime, async {
@@ -196,4 +197,10 @@ fn serve(
     let limits = server::Limits::within(usize::try_from(limits::descriptors()).unwrap_or(usize::MAX));
     tokio::task::spawn_local(server::serve(listener, server::Site { answer, later: prestop }, limits));
     Ok(())
+}
+
+/// Other than that of any other softstop, so that what fails in all of them does not come back in all of them at once.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }

@@ -39,7 +39,7 @@ impl Shell {
         self.inspect_death(pid, owner, exit);
         // An end that nobody asked for, and that is no success: what it said before says why.
         let unasked = match owner {
-            Some(Owner::Process(process)) if !exit.success() => {
+            Some(Owner::Process(process)) if !self.plan.config.processes[process.0].is_success(exit) => {
                 (!self.machine.borrow().is_being_stopped(process)).then_some(process)
             }
             _ => None,

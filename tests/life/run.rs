@@ -486,3 +486,45 @@ fn what_refuses_to_start_is_in_the_termination_message() {
         assert_eq!(dir.read("message"), "");
     }
 }
+
+/// What s6 and runit call a finish script: with the exit code and the signal, before the restart, and in the stop before what it depends on is stopped.
+#[test]
+fn a_hook_at_every_end_knows_how_it_ended_and_comes_before_the_restart() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let setup = Setup::new("");
+    let note = "echo \"$SOFTSTOP_PROCESS $SOFTSTOP_REASON $SOFTSTOP_EXIT_CODE ${SOFTSTOP_EXIT_SIGNAL-none}\"";
+    let tidy = setup.script("tidy", note);
+    let runs = setup.dir.text("runs");
+    // Killed, then 3, then it goes on.
+    let web = setup.dir.script(
+        "web",
+        &format!(
+            "echo run >>'{runs}'; echo up >>'{}'\ncase $(wc -l <'{runs}') in 1) kill -KILL $$;; 2) exit 3;; esac\n\
+             trap 'exit 0' TERM; touch '{}'; while :; do sleep 0.02; done",
+            setup.dir.text("journal"),
+            setup.dir.text("stays"),
+        ),
+    );
+    let setup = setup.noted("db", "").add(&format!(
+        "[[process]]\nname = \"web\"\ncommand = [{web:?}]\nafter = {{ db = \"ready\" }}\nbackoff = {{ initial = \"10ms\" }}\n\
+         [[process.post_exit]]\nexec = [{tidy:?}]\ntimeout = \"20s\""
+    ));
+    let mut running = setup.start();
+    running.wait_until("the third run", |_| setup.dir.path("stays").exists());
+    running.term();
+    running.wait(SOON).expect_code(0);
+    let journal = setup.journal();
+    let expected = [
+        "up",
+        "web process_ended 137 SIGKILL",
+        "up",
+        "web process_ended 3 none",
+        "up",
+        "web signal 0 none",
+        "db stopped",
+    ];
+    let seen: Vec<&str> = journal.iter().map(String::as_str).filter(|line| *line != "db up").collect();
+    assert_eq!(seen, expected);
+}

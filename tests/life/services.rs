@@ -89,7 +89,7 @@ fn a_probed_process_that_has_ended_for_good_is_neither_ready_nor_alive() {
     let web = web(port);
     assert_eq!((&web["ready"], &web["live"]), (&false.into(), &false.into()), "{web:#}");
     let why = crate::support::http::get(port, "/readyz").unwrap().body;
-    assert!(why.contains("[-]web failed: ended with exit code 0; with probes it is a service"), "{why}");
+    assert!(why.contains("[-]web failed: ended with exit code 0; it is a service"), "{why}");
     // Neither does it stand for an end of the container by order.
     running.term();
     running.wait(SOON).expect_code(0);
@@ -123,6 +123,34 @@ fn a_one_shot_process_without_probes_completes_as_ever() {
     until("ready", || status_of(port, "/readyz") == Some(200));
     running.term();
     running.wait(SOON).expect_code(0).expect_not("it is a service");
+}
+
+/// A migration that is said to be a task holds `/readyz` back until it has completed, by a code of its own; a declared service that ends with 0 has failed.
+#[test]
+fn a_task_holds_readiness_back_until_it_has_completed_and_a_declared_service_is_started_again() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let migrate = dir.script("migrate", &format!("while [ ! -e '{}' ]; do sleep 0.02; done; exit 3", dir.text("go")));
+    let once = dir.script("once", &format!("[ -e '{0}' ] && exec sleep 1000; touch '{0}'", dir.text("ran")));
+    let config = format!(
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[process]]\nname = \"migrate\"\ncommand = [{migrate:?}]\nkind = \"task\"\nsuccess_codes = [3]\n\
+         [[process]]\nname = \"web\"\ncommand = [{once:?}]\nkind = \"service\"\n\
+         backoff = {{ initial = \"10ms\", jitter = \"100%\" }}\nafter = {{ migrate = \"started\" }}\n"
+    );
+    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config)]).start();
+    running.wait_for("web: it is a service");
+    running.wait_for("web: started again");
+    assert_eq!(status_of(port, "/readyz"), Some(503));
+    dir.write("go", "");
+    running.wait_for("migrate: ended with exit code 3");
+    until("ready", || status_of(port, "/readyz") == Some(200));
+    let kinds: Vec<_> = status_json(port)["processes"].as_array().unwrap().iter().map(|p| p["kind"].clone()).collect();
+    assert_eq!(kinds, ["task", "service"]);
+    running.term();
+    running.wait(SOON).expect_code(0);
 }
 
 /// nginx without `daemon off;`: what softstop started ends with 0 at once, and the server goes on where nobody sees it.

@@ -30,6 +30,7 @@ enum Place {
     Init,
     PostStart,
     PreStop,
+    PostExit,
     Drain,
     PostStop,
     Probe,
@@ -184,7 +185,8 @@ impl Builder<'_, '_> {
         for key in section.keys {
             match *key {
                 "main" | "stdin" if i > 0 => {}
-                "name" | "command" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop" => {}
+                "name" | "command" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop" | "post_exit" => {
+                }
                 "after" if i == 0 || !self.d.chance(60) => {}
                 "after" => self.put(section, "after", false, |b| b.out.text += "{ web = \"ready\" }"),
                 "backoff" if self.d.chance(30) => self.inline(section, "backoff", section_of("backoff"), &[]),
@@ -207,6 +209,21 @@ impl Builder<'_, '_> {
                     self.inline(section, "stragglers", section_of("stragglers"), &["wait"])
                 }
                 "stragglers" => {}
+                "restart_on" if self.d.chance(30) => self.put(section, "restart_on", false, |b| {
+                    b.out.text += "[ { ";
+                    let codes = &["operator", "values"];
+                    b.inline_in(
+                        section_of("restart_on"),
+                        "exit_codes",
+                        section_of("restart_on.exit_codes"),
+                        codes,
+                        true,
+                    );
+                    b.close();
+                    b.out.text += " ]";
+                }),
+                "restart_on" => {}
+                "restart_window" if !self.out.text[begin..].contains("\nmax_restarts") => {}
                 _ if self.d.chance(35) => self.plain(section, key, false),
                 _ => {}
             }
@@ -221,6 +238,9 @@ impl Builder<'_, '_> {
         }
         if self.d.chance(35) {
             self.task("[process.pre_stop]", section_of("a task"), Place::PreStop);
+        }
+        if self.d.chance(25) {
+            self.task("[[process.post_exit]]", section_of("a task"), Place::PostExit);
         }
         self.out.processes.push(begin..self.out.text.len());
     }

@@ -92,6 +92,8 @@ fn every_variable_is_documented_and_none_is_invented() {
         "REASON",
         "REMAINING_MS",
         "EXIT_CODE",
+        "EXIT_SIGNAL",
+        "PROCESS",
         "INSTANCE",
         "INSTANCE_HTTP",
         "GARCE",

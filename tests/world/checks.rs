@@ -171,7 +171,8 @@ impl World {
             }
             self.checked(4);
             let body = &self.bodies[d];
-            if (body.alive || body.group) && !(up || body.unkillable) {
+            let hooks = self.lives[d].post_exit_left > 0;
+            if (body.alive || body.group || hooks) && !(up || body.unkillable) {
                 return broken("I4", format!("{by} to p{p} while p{d}, which needs it, lives"));
             }
         }
@@ -301,7 +302,7 @@ impl World {
             let allowed = match what.place {
                 Place::Init | Place::PostStart(_) | Place::Follow => false,
                 Place::Probe(_, kind) => kind == ProbeKind::Readiness,
-                Place::PreStop(_) | Place::Drain | Place::PostStop => true,
+                Place::PreStop(_) | Place::PostExit(_) | Place::Drain | Place::PostStop => true,
             };
             self.checked(6);
             if !allowed {
@@ -482,6 +483,9 @@ impl World {
         }
         self.check_deadline()?;
         self.check_end_stays()?;
+        if self.spawning.is_none() {
+            self.look_for_the_gone()?;
+        }
         if stopping && self.config.readiness_on_drain == ReadinessOnDrain::Fail {
             self.checked(2);
             if self.machine.ready() {

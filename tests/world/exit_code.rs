@@ -88,13 +88,14 @@ impl World {
     /// What counts as a failure from the very beginning of the stop.
     pub(super) fn first_failure_of(&self, stop: &mut Stop) {
         if let Some(Cause::ProcessEnded { process, .. }) = &stop.cause {
-            let exit = self.lives[index(process)].last_exit;
-            stop.first_failure = exit.filter(|e| !e.success()).map(Exit::code);
+            let p = index(process);
+            stop.first_failure = self.lives[p].last_exit.filter(|e| !self.succeeds(p, *e)).map(Exit::code);
         }
         if stop.cause == Some(Cause::AllEnded) {
-            stop.first_failure = self.lives.iter().find_map(|life| match (life.not_started, life.last_exit) {
+            let mut lives = self.lives.iter().enumerate();
+            stop.first_failure = lives.find_map(|(p, life)| match (life.not_started, life.last_exit) {
                 (Some(code), _) => Some(code),
-                (None, Some(exit)) if !exit.success() => Some(exit.code()),
+                (None, Some(exit)) if !self.succeeds(p, exit) => Some(exit.code()),
                 (None, None) if life.cannot_start => Some(1),
                 _ => None,
             });
@@ -111,12 +112,13 @@ impl World {
             _ => sent(exit.code()),
         };
         // By the diagnostic signal, or by itself after its ladder was over: SIGKILL was next.
-        let forced = life.diagnosed.is_some() && !self.bodies[p].killed && !exit.success() && !by_us;
+        let failure = !self.succeeds(p, exit);
+        let forced = life.diagnosed.is_some() && !self.bodies[p].killed && failure && !by_us;
         if let Some(stop) = &mut self.stop {
             stop.killed |= forced;
         }
         if let Some(stop) = &mut self.stop
-            && !exit.success()
+            && failure
             && !by_us
         {
             stop.first_failure.get_or_insert(exit.code());

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use softstop::config::handler::Until;
-use softstop::config::{Config, Handler, OnExit, OnFailure, Probe, ReadinessOnDrain, Restart, Retries, Rung, Task};
+use softstop::config::{
+    Condition, Config, Handler, OnExit, OnFailure, Operator, Probe, ProcessKind, ReadinessOnDrain, Restart, Retries,
+    Rung, Task,
+};
 use softstop::facts::{Awaited, Cause, Failure, Fault, How, Place};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
 use softstop::lifecycle::event::{Exit, SpawnErrorKind, Told};
@@ -35,6 +38,9 @@ pub struct Life {
     pub cannot_start: bool,
     /// Restarts since it last ran for `backoff.reset`.
     recent: u32,
+    /// Those in a `restart_window`, and when the first was.
+    counted: u32,
+    counted_from: At,
     /// When it is to be started again.
     due: Option<At>,
     gave_up: bool,
@@ -58,6 +64,10 @@ pub struct Life {
     /// It was stopped for being no good.
     unhealthy: bool,
     pub group_told: bool,
+    /// It has ended: so many of its post_exit tasks are not over.
+    pub post_exit_left: usize,
+    /// Nothing else of it is left.
+    gone: bool,
     /// By which signal: the others of the group get the same.
     pub group_signal: Option<Signal>,
 }
@@ -73,7 +83,7 @@ pub struct Stopping {
 impl Life {
     /// Somebody has looked at it: its back-off begins anew.
     pub fn start_over(&mut self) {
-        (self.recent, self.gave_up) = (0, false);
+        (self.recent, self.counted, self.gave_up) = (0, 0, false);
     }
 
     /// It was being stopped for a restart when the container's stop began: that stop goes on.
@@ -143,7 +153,7 @@ impl World {
         life.group_signal = None;
         life.sent.clear();
         life.diagnosed = None;
-        (life.ordered, life.shown_ready) = (false, false);
+        (life.ordered, life.shown_ready, life.gone) = (false, false, false);
         let startup = self.config.processes[p].startup.is_some();
         if startup {
             self.begin_probe(p, ProbeKind::Startup);
@@ -193,13 +203,16 @@ impl World {
             (Some(_), facts) => facts.is_some_and(|f| f.verdict == Some(true)),
         };
         let told = life.stopping.is_some() || self.bodies[p].killed;
+        if self.config.processes[p].kind == Some(ProcessKind::Task) {
+            return false;
+        }
         self.bodies[p].alive && !told && life.started && life.post_start_over && probed
     }
 
     pub(super) fn could_not_start(&mut self, p: usize, kind: SpawnErrorKind) {
         let life = &mut self.lives[p];
         life.not_started = Some(kind.exit_code());
-        (life.due, life.ordered) = (None, false);
+        (life.due, life.ordered, life.gone) = (None, false, false);
     }
 
     pub(super) fn has_ended(&mut self, p: usize, exit: Exit) {
@@ -212,29 +225,49 @@ impl World {
         if self.now.since(life.since) >= reset {
             life.recent = 0;
         }
+        life.post_exit_left = self.config.processes[p].post_exit.len();
+        life.gone = false;
         self.drop_hooks_of(p);
     }
 
-    /// Nothing of it or its group is there any more: what its policy says comes now.
+    /// The last of its post_exit tasks may be over, and the rest of it gone before.
+    pub(super) fn look_for_the_gone(&mut self) -> Checked {
+        for p in 0..self.lives.len() {
+            let life = &mut self.lives[p];
+            if life.post_exit_left == 0 && std::mem::take(&mut life.gone) {
+                self.is_gone(p)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing of it or its group is there any more: what its policy says comes now, or after its post_exit tasks.
     pub(super) fn is_gone(&mut self, p: usize) -> Checked {
         self.something_ended();
+        if self.lives[p].post_exit_left > 0 {
+            self.lives[p].gone = true;
+            return Ok(());
+        }
         let life = &self.lives[p];
         let Some(exit) = life.last_exit.filter(|_| self.stop.is_none()) else { return Ok(()) };
         if life.ordered {
             return Ok(());
         }
         let process = &self.config.processes[p];
-        let again = match process.restart {
-            Restart::Always => true,
-            Restart::OnFailure => !exit.success() || life.unhealthy || self.is_service(p),
-            Restart::Never => false,
-        };
+        let good = self.succeeds(p, exit);
+        // What softstop has stopped is not judged by its code.
+        let again = !life.unhealthy && self.is_ruled(p, exit)
+            || match process.restart {
+                Restart::Always => true,
+                Restart::OnFailure => !good || life.unhealthy || self.is_service(p),
+                Restart::Never => false,
+            };
         if again && life.due.is_none() && !life.gave_up {
             return broken("model", format!("p{p} is gone after {exit}, and neither restarted nor given up"));
         }
         let fatal = match process.on_exit {
             OnExit::Stop => true,
-            OnExit::StopOnFailure => !exit.success() || life.unhealthy || again || self.is_service(p),
+            OnExit::StopOnFailure => !good || life.unhealthy || again || self.is_service(p),
             OnExit::Continue => false,
         };
         if fatal && (!again || life.gave_up) {
@@ -249,6 +282,12 @@ impl World {
     /// A second start, or a later one: allowed by its policy, and after its back-off.
     pub(super) fn check_restart(&mut self, p: usize) -> Checked {
         let life = &self.lives[p];
+        if life.post_exit_left > 0 {
+            return broken(
+                "model",
+                format!("p{p} is started again with {} post_exit tasks to go", life.post_exit_left),
+            );
+        }
         if self.bodies[p].run == 0 || life.ordered {
             return Ok(());
         }
@@ -266,19 +305,49 @@ impl World {
         let process = &self.config.processes[p];
         let factor = 1u32.checked_shl(self.lives[p].recent).unwrap_or(u32::MAX);
         let expected = process.backoff.initial.saturating_mul(factor).min(process.backoff.max).max(SHORTEST);
-        if delay != expected && !self.lives[p].uncertain {
-            return broken("model", format!("p{p}: a back-off of {delay:?}, not {expected:?}"));
+        let most = expected + expected * process.backoff.jitter / 100;
+        if (delay < expected || delay > most + TINY) && !self.lives[p].uncertain {
+            return broken("model", format!("p{p}: a back-off of {delay:?}, not {expected:?} to {most:?}"));
         }
-        let life = &mut self.lives[p];
-        if process.restart == Restart::Never {
+        let ruled = self.lives[p].last_exit.is_some_and(|exit| self.is_ruled(p, exit));
+        if process.restart == Restart::Never && !ruled {
             return broken("model", format!("p{p} is restarted, and its policy says never"));
         }
-        if process.max_restarts.is_some_and(|max| life.recent >= max) && !life.uncertain {
+        if process.max_restarts.is_some_and(|max| self.restarts_counted(p) >= max) && !self.lives[p].uncertain {
             return broken("model", format!("p{p} is restarted once more than it may be"));
         }
+        let (counted, now) = (self.restarts_counted(p), self.now);
+        let life = &mut self.lives[p];
+        if counted == 0 {
+            life.counted_from = now;
+        }
+        life.counted = counted + 1;
         life.recent += 1;
         life.due = Some(self.now + delay);
         Ok(())
+    }
+
+    /// What `max_restarts` is held against.
+    fn restarts_counted(&self, p: usize) -> u32 {
+        let life = &self.lives[p];
+        match self.config.processes[p].restart_window {
+            None => life.recent,
+            Some(window) if life.counted > 0 && self.now < life.counted_from + window => life.counted,
+            Some(_) => 0,
+        }
+    }
+
+    /// A rule of its `restart_on` has it started again.
+    fn is_ruled(&self, p: usize, exit: Exit) -> bool {
+        self.config.processes[p].restart_on.iter().any(|rule| match rule.operator {
+            Operator::In => rule.values.contains(&exit.code()),
+            Operator::NotIn => !rule.values.contains(&exit.code()),
+        })
+    }
+
+    /// With 0, or with one of its `success_codes`, as which an end by signal n is 128 + n.
+    pub(super) fn succeeds(&self, p: usize, exit: Exit) -> bool {
+        exit == Exit::Code(0) || self.config.processes[p].success_codes.contains(&exit.code())
     }
 
     // === its stop ===
@@ -453,7 +522,7 @@ impl World {
         let is = |task: &Task| task.handler == Handler::Signal { process: p, signal };
         let c = &self.config;
         let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
-        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop));
+        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop).chain(&p.post_exit));
         if !steps.chain(hooks).chain(&c.init).any(is) {
             return broken("model", format!("{signal} to p{p} without SIGCONT: stopped, it could not act on it"));
         }
@@ -467,6 +536,7 @@ impl World {
             Place::Init => c.init.get(what.nth),
             Place::PostStart(p) => c.processes[p.0].post_start.get(what.nth),
             Place::PreStop(p) => c.processes[p.0].pre_stop.as_ref(),
+            Place::PostExit(p) => c.processes[p.0].post_exit.get(what.nth),
             Place::Drain => c.drain[what.step].tasks.get(what.nth),
             Place::PostStop => c.post_stop[what.step].tasks.get(what.nth),
             Place::Probe(..) => None,
@@ -476,6 +546,14 @@ impl World {
 
     pub(super) fn check_told(&mut self, what: What, limit: Duration, told: &Told) -> Checked {
         let restart = |p: usize| self.stop.as_ref().is_none_or(|s| self.lives[p].stopped_before(s.t0));
+        let told_to_end = |p: usize| self.lives[p].stopping.is_some();
+        // What began before T0 is told what held then.
+        if let Place::PostExit(p) = what.place
+            && ["process_ended", "restart"].contains(&told.reason.name())
+            && (told.reason.name() == "restart") == (told_to_end(p.0) && restart(p.0))
+        {
+            return self.check_told_of_end(p.0, what, limit, told);
+        }
         let reason = match (what.place, &self.stop) {
             (Place::PreStop(p), _) if restart(p.0) => "restart",
             (_, None) => "start",
@@ -496,8 +574,23 @@ impl World {
         if told.reason.name() != reason || told.remaining != limit {
             return broken("model", format!("{what:?} is told {told:?}, not {reason} and {limit:?}"));
         }
+        if let Place::PostExit(p) = what.place {
+            return self.check_told_of_end(p.0, what, limit, told);
+        }
         if told.exit_code.is_some() != (what.place == Place::PostStop) && !what.is_probe() {
             return broken("model", format!("{what:?} is told of an exit code: {:?}", told.exit_code));
+        }
+        Ok(())
+    }
+
+    /// How its process has ended, and that it has.
+    fn check_told_of_end(&self, p: usize, what: What, limit: Duration, told: &Told) -> Checked {
+        if self.bodies[p].alive {
+            return broken("model", format!("{what:?}, and p{p} lives"));
+        }
+        let end = self.lives[p].last_exit;
+        if told.end != end || told.exit_code != end.map(Exit::code) || told.remaining != limit {
+            return broken("model", format!("{what:?} is told {told:?}, after {end:?} with {limit:?}"));
         }
         Ok(())
     }
@@ -703,12 +796,20 @@ impl World {
             Note::TaskBegan { name, .. } => self.task_begins(name, None),
             Note::StepEnded { name, result, took, .. } => self.task_ends(name, took.0, result),
             Note::Waiting { name, progress, .. } => self.says(name, progress),
+            Note::TaskEnded { place: Place::PostExit(process), name, result: TaskResult::NoTime, .. } => {
+                let up = self.stop.is_some();
+                self.post_exit_ends(index(process));
+                if up { Ok(()) } else { broken("model", format!("{name} has no time, and nobody stops")) }
+            }
             Note::TaskEnded { place, name, result, attempts, took } => {
                 let attempts = *attempts;
                 if attempts == 0 {
                     return broken("model", format!("{name}: ended without an attempt"));
                 }
                 self.task_ends(name, took.0, result)?;
+                if let Place::PostExit(process) = place {
+                    self.post_exit_ends(index(process));
+                }
                 if let Place::PostStart(process) = place {
                     self.post_start_ends(index(process), name, result);
                 }
@@ -721,8 +822,9 @@ impl World {
                 let p = index(process);
                 self.lives[p].gave_up = true;
                 let max = self.config.processes[p].max_restarts;
-                if max.is_none_or(|max| self.lives[p].recent < max) && !self.lives[p].uncertain {
-                    return broken("model", format!("p{p} is given up after {} restarts", self.lives[p].recent));
+                let counted = self.restarts_counted(p);
+                if max.is_none_or(|max| counted < max) && !self.lives[p].uncertain {
+                    return broken("model", format!("p{p} is given up after {counted} restarts"));
                 }
                 Ok(())
             }
@@ -808,6 +910,12 @@ impl World {
         }
     }
 
+    fn post_exit_ends(&mut self, p: usize) {
+        self.leader_ended = self.now;
+        let left = &mut self.lives[p].post_exit_left;
+        *left = left.saturating_sub(1);
+    }
+
     fn post_start_ends(&mut self, p: usize, name: &str, result: &TaskResult) {
         let tasks = &self.config.processes[p].post_start;
         let fatal = |t: &Task| t.name == name && t.on_failure != OnFailure::Ignore;
@@ -850,7 +958,7 @@ impl World {
     fn task_named(&self, name: &str) -> Option<Task> {
         let c = &self.config;
         let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
-        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop));
+        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop).chain(&p.post_exit));
         steps.chain(hooks).chain(&c.init).find(|t| t.name == name).cloned()
     }
 
@@ -948,7 +1056,12 @@ impl World {
                 return broken("I2", format!("/status says p{p} is ready: {}; {:?}", shown.ready, self.lives[p]));
             }
         }
-        let everyone = (0..self.bodies.len()).all(|p| self.ready(p) || self.completed(p));
+        for p in (0..self.lives.len()).filter(|p| self.config.processes[*p].kind == Some(ProcessKind::Task)) {
+            self.lives[p].ever_completed |= self.completed(p);
+        }
+        // A task that has been done once is done.
+        let done = |p: usize| self.config.processes[p].kind == Some(ProcessKind::Task) && self.lives[p].ever_completed;
+        let everyone = (0..self.bodies.len()).all(|p| self.ready(p) || self.completed(p) || done(p));
         if status.ready && (policy || self.unready || !everyone) {
             return broken("I2", "/status says ready");
         }
@@ -960,11 +1073,13 @@ impl World {
         Ok(())
     }
 
-    /// A process with probes is one, unless somebody waits for its completion (docs/configuration.md).
+    /// One that says so; else a process with probes, unless somebody waits for its completion (docs/configuration.md).
     pub(super) fn is_service(&self, p: usize) -> bool {
-        let waits =
-            |other: &softstop::config::Process| other.after.contains(&(p, softstop::config::Condition::Completed));
+        let waits = |other: &softstop::config::Process| other.after.contains(&(p, Condition::Completed));
         let process = &self.config.processes[p];
+        if let Some(kind) = process.kind {
+            return kind == ProcessKind::Service;
+        }
         let probed = process.startup.is_some() || process.readiness.is_some() || process.liveness.is_some();
         probed && !self.config.processes.iter().any(waits)
     }
@@ -974,6 +1089,7 @@ impl World {
         let (life, body) = (&self.lives[p], &self.bodies[p]);
         // What even SIGKILL does not end is given up.
         let gone = !body.alive && (!body.group || body.unkillable);
-        life.due.is_none() && gone && life.last_exit.is_some_and(Exit::success) && !self.is_service(p)
+        let gone = gone && life.post_exit_left == 0;
+        life.due.is_none() && gone && life.last_exit.is_some_and(|e| self.succeeds(p, e)) && !self.is_service(p)
     }
 }

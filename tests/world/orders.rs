@@ -30,7 +30,7 @@ impl World {
                 let (life, body) = (&mut self.lives[p], &self.bodies[p]);
                 // Whether its group was given up already is the machine's to say.
                 life.uncertain |= !body.alive && body.group && body.unkillable;
-                if body.run > 0 && !body.alive && !body.group {
+                if body.run > 0 && !body.alive && !body.group && life.post_exit_left == 0 {
                     // Somebody has looked at it.
                     life.start_over();
                 }
@@ -109,7 +109,7 @@ impl World {
         let restarted = self.lives[p].stopping.as_ref().is_some_and(|s| s.before);
         let fatal = match self.config.processes[p].on_exit {
             OnExit::Stop => true,
-            OnExit::StopOnFailure => !exit.success() || restarted || self.is_service(p),
+            OnExit::StopOnFailure => !self.succeeds(p, exit) || restarted || self.is_service(p),
             OnExit::Continue => false,
         };
         if let Some(stop) = &mut self.stop {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use softstop::config::handler::{Until, WaitFile};
 use softstop::config::{
-    Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Probe, Process, ReadinessOnDrain,
-    Restart, Retries, Rung, Sidecar, Step, StopOn, Stragglers, Task, When,
+    Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Operator, Probe, Process, ProcessKind,
+    ReadinessOnDrain, Restart, RestartRule, Retries, Rung, Sidecar, Step, StopOn, Stragglers, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
@@ -324,6 +324,10 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
     let program = d.pick(&["p", "p", "nginx", "haproxy", "httpd", "postgres", "java"]);
     Process {
         restart: d.pick(&[Restart::OnFailure, Restart::Always, Restart::Never]),
+        kind: d.maybe(30, |d| d.pick(&[ProcessKind::Service, ProcessKind::Task])),
+        success_codes: if d.chance(25) { vec![d.pick(&[3, 143, 139])] } else { Vec::new() },
+        restart_on: d.many(0, 3, |d, _| d.maybe(30, restart_rule)).into_iter().flatten().collect(),
+        restart_window: d.maybe(40, |d| d.span(15_000).max(Duration::from_millis(1))),
         on_exit: d.pick(&[OnExit::Stop, OnExit::StopOnFailure, OnExit::Continue]),
         stop: d.many(0, 2, |d, _| Rung {
             signal: d.pick(&[Signal::QUIT, Signal::TERM, Signal::INT]),
@@ -335,6 +339,7 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
         liveness: d.maybe(20, |d| Probe { success_threshold: 1, ..probe(d) }),
         post_start: d.many(0, 1, |d, i| task(d, format!("post_start {index} {i}"), processes, &on_failure)),
         pre_stop: d.maybe(30, |d| task(d, format!("pre_stop {index}"), processes, &[OnFailure::Ignore])),
+        post_exit: if d.chance(25) { d.many(1, 2, |d, i| post_exit(d, index, i, processes)) } else { Vec::new() },
         max_restarts: d.maybe(40, |d| d.below(4) as u32),
         stop_as_received: d.chance(50),
         rewrite: if d.chance(15) { rewrite(d) } else { BTreeMap::new() },
@@ -342,9 +347,53 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
             signal: d.pick(&[Signal::QUIT, Signal::USR1]),
             wait: d.span(4_000).max(Duration::from_millis(1)),
         }),
-        backoff: Backoff { initial: d.span(3_000), max: d.span(10_000), reset: d.span(15_000) },
+        backoff: Backoff {
+            initial: d.span(3_000),
+            max: d.span(10_000),
+            reset: d.span(15_000),
+            jitter: d.pick(&[0, 0, 10, 100]),
+        },
         stragglers: if d.chance(20) { stragglers(d) } else { Stragglers::default() },
         ..Process::new(format!("p{index}"), vec![program.into()])
+    }
+}
+
+fn post_exit(d: &mut Draw, process: usize, i: usize, processes: u64) -> Task {
+    let task = task(d, format!("post_exit {process} {i}"), processes, &[OnFailure::Ignore]);
+    // The reader gives everything but a sleep a timeout.
+    let sleeps = matches!(task.handler, Handler::Sleep(_));
+    let timeout = task.timeout.or((!sleeps).then_some(Duration::from_secs(5)));
+    Task { timeout, ..task }
+}
+
+fn restart_rule(d: &mut Draw) -> RestartRule {
+    RestartRule {
+        operator: d.pick(&[Operator::In, Operator::NotIn]),
+        values: d.many(1, 3, |d, _| d.pick(&[0, 3, 143, 139])),
+    }
+}
+
+/// Takes out what the reader refuses: what is said against a kind.
+fn agree(processes: &mut [Process]) {
+    for i in 0..processes.len() {
+        let kinds: Vec<_> = processes.iter().map(|p| p.kind).collect();
+        let p = &mut processes[i];
+        for (on, condition) in &mut p.after {
+            match (kinds[*on], &condition) {
+                (Some(ProcessKind::Task), Condition::Ready) => *condition = Condition::Completed,
+                (Some(ProcessKind::Service), Condition::Completed) => *condition = Condition::Ready,
+                _ => {}
+            }
+        }
+        if p.kind == Some(ProcessKind::Task) {
+            (p.startup, p.readiness, p.liveness) = (None, None, None);
+            if p.restart == Restart::Always {
+                p.restart = Restart::OnFailure;
+            }
+            let successes = p.success_codes.clone();
+            let good = |rule: &RestartRule| [0].iter().chain(&successes).any(|code| rule.matches(Exit::Code(*code)));
+            p.restart_on.retain(|rule| !good(rule));
+        }
     }
 }
 
@@ -382,6 +431,7 @@ fn config(d: &mut Draw) -> Config {
     c.kill_reserve = if d.chance(80) { d.span(2_000).min(c.grace) } else { Duration::ZERO };
     c.stop_reserve = d.maybe(40, |d| d.span(10_000));
     c.processes = (0..n).map(|i| process(d, i as usize, n)).collect();
+    agree(&mut c.processes);
     let main = d.below(n) as usize;
     if let Some(main) = c.processes.get_mut(main) {
         main.main = d.chance(60);

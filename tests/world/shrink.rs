@@ -124,7 +124,12 @@ fn process(p: usize, with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bool)) {
     with(&|s| s.config.processes[p].liveness.take().is_some());
     with(&|s| s.config.processes[p].post_start.pop().is_some());
     with(&|s| s.config.processes[p].pre_stop.take().is_some());
+    with(&|s| s.config.processes[p].post_exit.pop().is_some());
     with(&|s| s.config.processes[p].max_restarts.take().is_some());
+    with(&|s| s.config.processes[p].restart_window.take().is_some());
+    with(&|s| s.config.processes[p].restart_on.pop().is_some());
+    with(&|s| s.config.processes[p].success_codes.pop().is_some());
+    with(&|s| s.config.processes[p].kind.take().is_some());
     with(&|s| set(&mut s.config.processes[p].stop_as_received, false));
     with(&|s| s.config.processes[p].rewrite.pop_last().is_some());
     with(&|s| set(&mut s.config.processes[p].command, vec!["p".into()]));
@@ -147,7 +152,8 @@ fn life(p: usize, run: usize, with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bo
 }
 
 fn tasks(c: &mut Config) -> Vec<&mut Task> {
-    let hooks = c.processes.iter_mut().flat_map(|p| p.post_start.iter_mut().chain(&mut p.pre_stop));
+    let hooks =
+        c.processes.iter_mut().flat_map(|p| p.post_start.iter_mut().chain(&mut p.pre_stop).chain(&mut p.post_exit));
     let steps = c.drain.iter_mut().chain(&mut c.post_stop).flat_map(|s| &mut s.tasks);
     c.init.iter_mut().chain(hooks).chain(steps).collect()
 }
@@ -182,7 +188,8 @@ fn durations(s: &mut Scenario) -> Vec<&mut Duration> {
         for probe in p.startup.iter_mut().chain(&mut p.readiness).chain(&mut p.liveness) {
             all.push(&mut probe.initial_delay);
         }
-        p.post_start.iter_mut().chain(&mut p.pre_stop).for_each(|t| all.extend(task_durations(t)));
+        let hooks = p.post_start.iter_mut().chain(&mut p.pre_stop).chain(&mut p.post_exit);
+        hooks.for_each(|t| all.extend(task_durations(t)));
     }
     for step in c.drain.iter_mut().chain(&mut c.post_stop) {
         all.extend(&mut step.reserve);

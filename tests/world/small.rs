@@ -44,7 +44,7 @@ fn config(processes: Vec<Process>) -> Config {
 }
 
 fn process(n: usize) -> Process {
-    let backoff = Backoff { initial: S(1), max: S(1), reset: S(2) };
+    let backoff = Backoff { initial: S(1), max: S(1), reset: S(2), jitter: 0 };
     Process { backoff, restart: Restart::Never, ..Process::new(format!("p{n}"), vec!["p".into()]) }
 }
 
@@ -129,6 +129,10 @@ pub fn worlds() -> Vec<Small> {
         leaves: true,
         ..small("crash loop, post_start, nobody is main", c)
     });
+
+    let hooked = Process { restart: Restart::OnFailure, post_exit: vec![exec("post_exit 0 0")], ..process(0) };
+    let c = config(vec![hooked, Process { after: vec![(0, Condition::Started)], ..process(1) }]);
+    all.push(Small { leaves: true, ..small("a hook at every end", c) });
 
     let probed = Process {
         restart: Restart::Always,

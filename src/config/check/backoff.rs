@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::declare::table;
-use super::kinds::{Limit, Round};
+use super::kinds::{Limit, Round, strings};
 use super::reader::Reader;
 use super::values;
 
@@ -13,6 +13,8 @@ pub struct Backoff {
     pub initial: Duration,
     pub max: Duration,
     pub reset: Duration,
+    /// Each delay is longer by a random part of it, up to so many hundredths. At most 100.
+    pub jitter: u32,
 }
 
 impl Backoff {
@@ -23,7 +25,7 @@ impl Backoff {
 
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff { initial: Backoff::INITIAL, max: Backoff::MAX, reset: Backoff::RESET }
+        Backoff { initial: Backoff::INITIAL, max: Backoff::MAX, reset: Backoff::RESET, jitter: 0 }
     }
 }
 
@@ -35,7 +37,14 @@ table! {
         max: Round { words: "duration, not less than `initial`", examples: &["\"5m\"", "\"1h\""] } = Backoff::MAX;
         /// After so long without an end the delay is `initial` again.
         reset: Limit { examples: &["\"10m\""] } = Backoff::RESET;
+        /// Each delay is longer by a random part of it, up to this, so that what fails together does not come back together.
+        jitter: Percent = "0%";
     }
+}
+
+strings! {
+    Percent u32, "percentage, at most 100%", r"\s*[0-9]{1,3}\s*%\s*", ["\"10%\"", "\"0%\"", "\"100 %\""],
+        |reader, field, _| reader.parsed(field, "write a part of the delay, such as \"10%\"", values::percent);
 }
 
 pub fn backoff(reader: &mut Reader<'_>, keys: &BackoffKeys<'_>) -> Backoff {
@@ -51,5 +60,6 @@ pub fn backoff(reader: &mut Reader<'_>, keys: &BackoffKeys<'_>) -> Backoff {
             "raise `max` or lower `initial`",
         );
     }
-    Backoff { initial, max: max.unwrap_or(BackoffKeys::max.max(initial)), reset }
+    let jitter = keys.jitter.read(reader).unwrap_or_default();
+    Backoff { initial, max: max.unwrap_or(BackoffKeys::max.max(initial)), reset, jitter }
 }

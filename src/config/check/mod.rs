@@ -23,6 +23,7 @@ pub(super) mod probe;
 pub(super) mod process;
 mod reader;
 mod relations;
+pub(super) mod restart;
 mod rewrite;
 mod scalar;
 pub(super) mod settings;
@@ -218,7 +219,7 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
             let place = empty.unwrap_or_else(|| reader.source.whole());
             reader.error_at(vec![place], "there is no process to run", MINIMAL);
         }
-        relations::defaults(reader, &mut processes);
+        relations::defaults(reader, &top, &mut processes);
         relations::dependencies(reader, &processes);
         if sound {
             let overridden = grace.is_some();

@@ -3,26 +3,28 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::backoff::{Backoff, BackoffKeys, backoff};
+use super::backoff::{Backoff, BackoffKeys};
 use super::declare::{Key, table};
 use super::environment::Variables;
 use super::handler::{self, exec::Command};
 use super::here::Surroundings;
 use super::identity::{Account, Identity, identity};
-use super::kinds::{Bool, FilePath, Int, Many, MapOf, Sub, Word, strings};
+use super::kinds::{Bool, FilePath, Int, Limit, Many, MapOf, Sub, Word, strings};
 use super::ladder::{Diagnose, Dump, Ladder, Rung};
 use super::probe::{self, Probe, ProbeKeys};
 use super::reader::{Field, Reader};
+use super::restart::{CodeList, Restart, RestartRule, RuleKeys, restarts};
 use super::rewrite::Rewrite;
 use super::stragglers::{self, Stragglers, StragglersKeys};
 use super::task::{self, Names, Site, Task, TaskKeys};
 use super::values;
 use crate::config::place::Place;
 use crate::config::problem::Span;
-use crate::facts::Condition;
+use crate::facts::{Condition, Exit, ProcessKind};
 use crate::programs::{self, Program};
 use crate::signal::Signal;
 
@@ -38,10 +40,18 @@ pub struct Process {
     pub env: Vec<(OsString, OsString)>,
     pub stdin: Stdin,
     pub output: Output,
+    /// `None`: it follows from the rest, see [`crate::plan::Plan`].
+    pub kind: Option<ProcessKind>,
+    /// Exit codes (128 + n for a signal) that are a success as 0 is.
+    pub success_codes: Vec<u8>,
     pub restart: Restart,
+    /// The first that matches an end of its own says what follows; `restart` where none does.
+    pub restart_on: Vec<RestartRule>,
     pub backoff: Backoff,
-    /// Final failure after this many restarts within `backoff.reset`; `None` never gives up.
+    /// Final failure after this many restarts within `restart_window`; `None` never gives up.
     pub max_restarts: Option<u32>,
+    /// `None`: they count until it has run for `backoff.reset`.
+    pub restart_window: Option<Duration>,
     /// Its exit code is the container's.
     pub main: bool,
     pub on_exit: OnExit,
@@ -66,11 +76,18 @@ pub struct Process {
     /// In order, once it has started.
     pub post_start: Vec<Task>,
     pub pre_stop: Option<Task>,
+    /// In order, at every end of it. Each has a timeout.
+    pub post_exit: Vec<Task>,
     /// Hand it softstop's inherited descriptors, and leave what happens in the terminal to it: the wrapper's transparency.
     pub foreground: bool,
 }
 
 impl Process {
+    /// Such an end is what it was to come to.
+    pub fn is_success(&self, exit: Exit) -> bool {
+        exit.success() || self.success_codes.contains(&exit.code())
+    }
+
     pub fn is_probed(&self) -> bool {
         self.startup.is_some() || self.readiness.is_some() || self.liveness.is_some()
     }
@@ -90,9 +107,13 @@ impl Process {
             env: Vec::new(),
             stdin: Stdin::Null,
             output: Output::Inherit,
+            kind: None,
+            success_codes: Vec::new(),
             restart: Restart::OnFailure,
+            restart_on: Vec::new(),
             backoff: Backoff::default(),
             max_restarts: None,
+            restart_window: None,
             main: false,
             on_exit: OnExit::Stop,
             after: Vec::new(),
@@ -107,6 +128,7 @@ impl Process {
             liveness: None,
             post_start: Vec::new(),
             pre_stop: None,
+            post_exit: Vec::new(),
             foreground: false,
         }
     }
@@ -131,15 +153,6 @@ pub enum Output {
     Prefix,
     /// Each line as one JSON object.
     Json,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Restart {
-    Always,
-    #[default]
-    OnFailure,
-    Never,
 }
 
 /// What the final end of a process (one that is not restarted) means for the container.
@@ -184,17 +197,34 @@ table! {
         stdin: Word<Stdin> = Stdin::Null;
         /// softstop's own descriptors; each line with the process's name in front; each line as a JSON object: [below](#output).
         output: Word<Output> { unset: "`\"inherit\"` for one process, `\"prefix\"` for several" };
-        /// Whether it is started again when it ends. With probes any end is a [failure](#probes), also with 0. Nothing is started again once a
-        /// stop was asked for.
+        /// What its end is: never expected, whatever its code; or what it is for: [below](#services-and-tasks).
+        kind: Word<ProcessKind> { unset: "[it depends](#services-and-tasks)", examples: &["\"service\""] };
+        /// Exit codes that are a success as 0 is; 128 + n for an end by signal n.
+        success_codes: CodeList {
+            unset: "0 alone",
+            words: "array of integers, 0 to 255",
+            help: "write success_codes = [3, 143]",
+            examples: &["[3]", "[0, 143]"],
+        };
+        /// Whether it is started again when it ends. Of a [service](#services-and-tasks) any end is a failure, also with 0. Nothing is started
+        /// again once a stop was asked for.
         restart: Word<Restart> = Restart::OnFailure;
+        /// Rules for its own ends, the first that matches; where none does, and when softstop has stopped it, `restart` decides:
+        /// [below](#restart_on).
+        restart_on: Many<RuleKeys<'static>> { unset: "none" };
         /// The delay before a restart: [below](#backoff).
         backoff: Sub<BackoffKeys<'static>> { help: "write backoff = { initial = \"1s\", max = \"5m\", reset = \"10m\" }" };
-        /// After so many restarts, without having run for `backoff.reset` in between, it is not started again; unless `on_exit` is
-        /// `"continue"` that ends the container, whatever the exit code.
+        /// After so many restarts within `restart_window` it is not started again; unless `on_exit` is `"continue"` that ends the
+        /// container, whatever the exit code.
         max_restarts: Int<0, 1_000_000> {
             unset: "no limit",
             help: "write a number such as 5, or leave it out to never give up",
             examples: &["0", "5", "1000000"],
+        };
+        /// Restarts count for so long from the first of them; the next one after that is the first again. Needs `max_restarts`.
+        restart_window: Limit {
+            unset: "until it has run for `backoff.reset` without an end",
+            examples: &["\"10m\""],
         };
         /// Its exit code is the container's. At most one.
         main: Bool = false;
@@ -242,6 +272,8 @@ table! {
         post_start: Many<TaskKeys<'static>> { unset: "none" };
         /// One [task](#tasks) right before its own stop signal.
         pre_stop: Sub<TaskKeys<'static>> { unset: "none", help: "write `[process.pre_stop]` and below it exec = [\"/app/deregister\"]" };
+        /// [Tasks](#tasks) at every end of it, before it is started again: [below](#post_exit).
+        post_exit: Many<TaskKeys<'static>> { unset: "none" };
     }
 }
 
@@ -311,10 +343,8 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
     p.identity = identity(reader, &keys.user, &keys.group);
     (p.working_dir, p.env) = (working_dir, env);
     p.stdin = keys.stdin.read(reader).unwrap_or(ProcessKeys::stdin);
-    p.restart = keys.restart.read(reader).unwrap_or(ProcessKeys::restart);
     p.signal_to = keys.signal_to.read(reader).unwrap_or(ProcessKeys::signal_to);
-    p.backoff = keys.backoff.open(reader).map_or(p.backoff, |keys| backoff(reader, &keys));
-    p.max_restarts = keys.max_restarts.read(reader);
+    restarts(reader, keys, &mut p);
     p.rewrite = keys.rewrite.read(reader).unwrap_or_default();
     p.stop = keys.stop.read(reader).unwrap_or_default();
     if !keys.stop.is_given() {
@@ -327,6 +357,7 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
     let (post_start, pre_stop) = (site(Place::PostStart(())), site(Place::PreStop(())));
     p.post_start = task::tasks(reader, &keys.post_start, &post_start);
     p.pre_stop = hook(reader, keys).and_then(|keys| task::task(reader, &keys, &pre_stop));
+    p.post_exit = task::tasks(reader, &keys.post_exit, &site(Place::PostExit(())));
 
     let mut probed = Vec::new();
     p.startup = probe(reader, &keys.startup, &mut probed);

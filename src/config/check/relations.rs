@@ -9,10 +9,10 @@ use super::task::ReadStep;
 use super::values::words;
 use crate::config::fit;
 use crate::config::problem::Span;
-use crate::config::{Condition, Config, Handler, OnExit, Output, Restart, Stragglers};
+use crate::config::{Condition, Config, ExitWhen, Handler, OnExit, Output, ProcessKind, Restart, Stragglers};
 
 /// Who is main, and what that and their number mean for the others' defaults.
-pub fn defaults(reader: &mut Reader<'_>, processes: &mut [ReadProcess]) {
+pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [ReadProcess]) {
     let marked: Vec<usize> = (0..processes.len()).filter(|i| processes[*i].main.is_some()).collect();
     at_most_one(
         reader,
@@ -27,11 +27,19 @@ pub fn defaults(reader: &mut Reader<'_>, processes: &mut [ReadProcess]) {
         "keep `stdin = \"inherit\"` on the one that is typed to, and leave it out of the other",
     );
     let several = processes.len() > 1;
+    let exit_when = top.exit_when.read(reader);
+    if let (Some(ExitWhen::Main), true, Some(span)) = (exit_when, several && marked.is_empty(), top.exit_when.span()) {
+        let help = "add main = true below the one whose end is the container's";
+        reader.error(&span, "exit_when = \"main\", and no process is marked as main", help);
+    }
     for p in processes.iter_mut() {
-        let silent = match (several, p.process.main, marked.is_empty()) {
-            (false, ..) | (_, true, _) => OnExit::Stop,
-            (true, false, true) => OnExit::StopOnFailure,
-            (true, false, false) => OnExit::Continue,
+        let is_main = p.process.main || !several;
+        let silent = match (exit_when, is_main, p.process.kind) {
+            (None | Some(ExitWhen::Main), true, _) => OnExit::Stop,
+            (None, false, _) if marked.is_empty() => OnExit::StopOnFailure,
+            (Some(ExitWhen::Any), _, Some(ProcessKind::Task)) => OnExit::StopOnFailure,
+            (Some(ExitWhen::Any), ..) => OnExit::Stop,
+            (None | Some(ExitWhen::Main | ExitWhen::All), ..) => OnExit::Continue,
         };
         p.process.on_exit = p.on_exit.unwrap_or(silent);
         p.process.output = p.output.unwrap_or(if several { Output::Prefix } else { Output::Inherit });
@@ -58,6 +66,17 @@ pub fn dependencies(reader: &mut Reader<'_>, processes: &[ReadProcess]) {
     for waiting in processes {
         for (other, condition, span) in &waiting.after {
             let awaited = &processes[*other].process;
+            if let (Some(kind), Some(so)) = (awaited.kind, never(awaited.kind, *condition)) {
+                let kind = if kind == ProcessKind::Task { "task" } else { "service" };
+                let sentence = format!("{:?} waits for {:?}, a {kind}, {so}", waiting.process.name, awaited.name);
+                let help = if kind == "task" {
+                    "wait for \"completed\", or for \"started\""
+                } else {
+                    "wait for \"ready\", or give it kind = \"task\""
+                };
+                reader.error(span, sentence, help);
+                continue;
+            }
             if *condition != Condition::Completed {
                 continue;
             }
@@ -85,6 +104,15 @@ pub fn dependencies(reader: &mut Reader<'_>, processes: &[ReadProcess]) {
         }
     }
     cycles(reader, processes);
+}
+
+/// What such a one never is.
+fn never(kind: Option<ProcessKind>, condition: Condition) -> Option<&'static str> {
+    match (kind?, condition) {
+        (ProcessKind::Task, Condition::Ready) => Some("which completes, and is never ready"),
+        (ProcessKind::Service, Condition::Completed) => Some("which never completes"),
+        _ => None,
+    }
 }
 
 /// Names every cycle of `after` once, in order, with each place that closes it.

@@ -26,6 +26,18 @@ pub const DEFAULT_KILL_RESERVE: Duration = Duration::from_secs(1);
 /// Where the kubelet reads a container's last words, unless the pod spec names another file.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
+/// Whose end is the container's where a process does not say so itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitWhen {
+    /// The main process's.
+    Main,
+    /// The last one's.
+    All,
+    /// The first one's; of tasks one that has failed.
+    Any,
+}
+
 /// Everything softstop needs to know before it starts anything.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -204,6 +216,9 @@ table! {
         forward: Word<Forward> = Forward::Caught;
         /// What `/readyz` answers from the stop request on: 503, or as before. `/livez` stays as it is.
         readiness_on_drain: Word<ReadinessOnDrain> = ReadinessOnDrain::Fail;
+        /// Whose end is the container's, where a process has no `on_exit`: the [main](exit-codes.md) one's, the last one's, or the first
+        /// one's (of [tasks](#services-and-tasks), one that has failed).
+        exit_when: Word<ExitWhen> { unset: "see [`on_exit`](#process)", examples: &["\"all\"", "\"any\""] };
         /// Where the account of the run is written as JSON at exit.
         report: FilePath { words: "path, a relative one from where softstop was started", unset: "none" };
         /// Where the verdict goes, when the file exists.

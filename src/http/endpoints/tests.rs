@@ -20,6 +20,7 @@ fn process(name: &str) -> ProcessStatus {
         ready: true,
         stopped: false,
         live: true,
+        kind: None,
         main: false,
         restarts: 0,
         running: Some(Duration::from_secs(5)),

@@ -1,25 +1,38 @@
 //! A process has ended; what it left in its group is asked to end, too, and killed when it does not. Pure.
 
+use super::post_exit::PostExit;
 use super::{Around, Change, GroupTermination, KILL_WAIT, Proc, Rest, State};
 use crate::lifecycle::action::{Action, KillReason, Whom};
 use crate::lifecycle::asking::{Asking, Due};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::Exit;
-use crate::lifecycle::task::SHORTEST;
+use crate::lifecycle::task::{SHORTEST, TaskRun};
 use crate::plan::stragglers::{Occasion, Policy};
 use crate::signal::Signal;
 use crate::time::At;
 
 impl GroupTermination {
-    pub(super) fn timer(&self) -> At {
+    pub(super) fn timer(&self) -> Option<At> {
+        let hook = self.post_exit_task().and_then(TaskRun::timer);
+        self.rest_timer().into_iter().chain(hook).min()
+    }
+
+    fn rest_timer(&self) -> Option<At> {
         match &self.rest {
-            Rest::Asked(asking) => asking.next(),
-            Rest::Over { until } => *until,
+            Rest::Asked(asking) => Some(asking.next()),
+            Rest::Over { until } => Some(*until),
+            Rest::Gone => None,
         }
+    }
+
+    /// Nothing is left of its group, as far as it was waited for.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.rest, Rest::Gone)
     }
 
     /// In the container's stop: from now on it shares that budget.
     pub(super) fn replan(&mut self, until: At, at: &Around<'_>) {
+        self.shorten_post_exit(until);
         if let (Rest::Asked(asking), Some(stop)) = (&mut self.rest, at.stop) {
             asking.replan(at.policy(), until.max(self.began + SHORTEST), stop.occasion());
         }
@@ -60,7 +73,9 @@ impl Proc {
             Rest::Asked(Asking::begin(policy, at.now, last, occasion))
         };
         let signal = if killed { Signal::KILL } else { at.first_signal_to_group() };
-        self.state = State::GroupTermination(GroupTermination { exit, began: at.now, rest, signal, to_restart });
+        let post_exit = PostExit::Done;
+        let ended = GroupTermination { exit, began: at.now, rest, signal, to_restart, post_exit };
+        self.state = State::GroupTermination(ended);
         if killed {
             fx.push(Action::SignalGroup { process: at.id, signal, whom: Whom::Everybody });
         } else if policy.wait.is_zero() {
@@ -68,13 +83,22 @@ impl Proc {
         }
     }
 
-    /// The group is to be signalled or killed, is empty, or has had all the time it gets.
+    /// The group is to be signalled or killed, is empty, or has had all the time it gets; or a post_exit task goes on.
     pub(super) fn group_termination_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         let State::GroupTermination(c) = &mut self.state else { return Change::default() };
-        let Rest::Asked(asking) = &mut c.rest else {
+        let went = c.go_on_with_post_exit(at, fx);
+        let due = c.rest_timer().is_some_and(|timer| at.now >= timer);
+        if due && matches!(c.rest, Rest::Over { .. }) {
+            c.rest = Rest::Gone;
+        }
+        if c.is_empty() && !c.is_at_post_exit() {
             let (exit, to_restart) = (c.exit, c.to_restart);
             return self.cleaned_up(exit, to_restart, at, fx);
-        };
+        }
+        let Rest::Asked(asking) = &mut c.rest else { return Change { any: went || due, ..Change::default() } };
+        if !due {
+            return Change { any: went, ..Change::default() };
+        }
         // The signal that asked for the container's stop may have come while they were waited for.
         if asking.asked.is_none() {
             c.signal = at.first_signal_to_group();

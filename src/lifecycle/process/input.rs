@@ -126,6 +126,6 @@ impl<'a> Around<'a> {
 
     /// Such an end, unasked, is a failure: of a service any is.
     pub(super) fn is_failure(&self, exit: Exit) -> bool {
-        !exit.success() || self.plan.is_service(self.id.0)
+        !self.config().is_success(exit) || self.plan.is_service(self.id.0)
     }
 }

@@ -3,6 +3,7 @@
 
 mod group_termination;
 mod input;
+mod post_exit;
 mod running;
 mod stopping;
 mod view;
@@ -14,13 +15,16 @@ use super::asking::Asking;
 use super::effects::Effects;
 use super::event::{Exit, ProcId};
 use super::health::ProbeRun;
+use super::stop::Stop;
 use super::task::TaskRun;
 use crate::config::Condition;
 use crate::facts::Place;
+use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
 pub(super) use input::{Around, Change, Input, Timer};
+use post_exit::PostExit;
 
 /// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(1);
@@ -87,6 +91,8 @@ pub(super) struct Stopping {
     /// It is being stopped to be started again, not because the container stops.
     to_restart: bool,
     stage: StopStage,
+    /// So much is kept for its post_exit tasks after that.
+    post_exit: Duration,
     /// Of the time until `until` so much is kept for the diagnosis: the ladder ends this much earlier. Zero: there is none.
     diagnosis: Duration,
     /// The last signal of its ladder, and when it was sent.
@@ -119,6 +125,7 @@ pub(super) struct GroupTermination {
     signal: Signal,
     /// It was stopped on purpose (unhealthy, or by order) to be started again.
     to_restart: bool,
+    post_exit: PostExit,
 }
 
 /// What is left of its group.
@@ -129,6 +136,8 @@ enum Rest {
     Over {
         until: At,
     },
+    /// No longer waited for.
+    Gone,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -156,9 +165,15 @@ pub(super) struct Proc {
     pub state: State,
     /// Restarts in all.
     pub restarts: u32,
-    /// Restarts since it last ran for `backoff.reset`: the back-off's exponent and what `max_restarts` counts.
+    /// Restarts since it last ran for `backoff.reset`: the back-off's exponent.
     recent: u32,
+    /// What `max_restarts` counts in a window of its own, and when that began.
+    counted: Option<(At, u32)>,
     pub last_exit: Option<Exit>,
+    /// That was what it was to come to.
+    succeeded: bool,
+    /// It says that it runs to completion.
+    is_task: bool,
     pub last_error: Option<String>,
     was: Was,
     /// It is to be started again by order, whatever its policy says, at once.
@@ -198,6 +213,10 @@ impl Was {
 }
 
 impl Proc {
+    pub fn new(id: usize, plan: &Plan) -> Proc {
+        Proc { is_task: plan.is_task(id), ..Proc::default() }
+    }
+
     /// What happens to it in which state; what is not listed changes nothing.
     pub fn take(&mut self, input: Input<'_>, at: &Around<'_>, fx: &mut Effects) -> Change {
         use State as S;
@@ -214,7 +233,7 @@ impl Proc {
                 S::Running(_) | S::Stopping(_),
                 Input::Answered { what: What { place: Place::Probe(_, kind), .. }, run, outcome },
             ) => self.probe_answered(kind, run, outcome, at, fx),
-            (S::Running(_) | S::Stopping(_), Input::Answered { run, outcome, .. }) => {
+            (S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Answered { run, outcome, .. }) => {
                 let answered = self.task().is_some_and(|task| task.on_done(run, outcome, at.now, at.plan));
                 Change { any: answered, ..Change::default() }
             }
@@ -244,7 +263,7 @@ impl Proc {
                 if let S::Ended(End::Unkillable { itself }) = &mut self.state {
                     *itself = false;
                 }
-                (self.last_exit, self.suspended) = (Some(exit), None);
+                self.has_exited(exit, at);
                 Change::some()
             }
             (S::GroupTermination(c), Input::Stop { limit }) => {
@@ -253,20 +272,32 @@ impl Proc {
                 self.stop_began = Some(at.now);
                 Change::some()
             }
-            (S::GroupTermination(c), Input::GroupEmpty) => {
+            (S::GroupTermination(c), Input::GroupEmpty) if !c.is_empty() => {
                 c.rest = Rest::Over { until: at.now };
                 Change::some()
             }
             (S::GroupTermination(c), Input::GroupGrew) => c.grew(at, fx),
             (S::GroupTermination(_), Input::Due(Timer::Life)) => self.group_termination_due(at, fx),
             // The deadline's SIGKILL ends what had a moment to end by itself.
-            (S::GroupTermination(c), Input::Kill) if at.now >= c.began + super::task::SHORTEST => Change::forced(),
+            (S::GroupTermination(c), Input::Kill) => {
+                let any = c.cut_post_exit(at, fx);
+                let forced = !c.is_empty() && at.now >= c.began + super::task::SHORTEST;
+                if forced { Change::forced() } else { Change { any, ..Change::default() } }
+            }
+            (S::GroupTermination(c), Input::GiveUp) => {
+                let any = c.cut_post_exit(at, fx);
+                Change { any, ..Change::default() }
+            }
 
             (S::Backoff { .. }, Input::Due(Timer::Life)) => {
                 self.state = S::Waiting;
                 Change::some()
             }
             (S::Running(_), Input::StopRequested) => self.interrupt(at, fx),
+            (S::GroupTermination(c), Input::StopRequested) => {
+                c.shorten_post_exit(at.stop.map_or(At::NEVER, Stop::post_exit_until));
+                Change::some()
+            }
             (S::Waiting | S::Backoff { .. }, Input::StopRequested) => {
                 self.state = S::Ended(End::NotStarted);
                 Change::some()
@@ -286,7 +317,7 @@ impl Proc {
         match (timer, &self.state) {
             (Timer::Stop, State::Stopping(s)) => s.timer(),
             (Timer::Life, State::Running(Running { post_start: PostStart::Doing(_, task), .. })) => task.timer(),
-            (Timer::Life, State::GroupTermination(c)) => Some(c.timer()),
+            (Timer::Life, State::GroupTermination(c)) => c.timer(),
             (Timer::Life, State::Backoff { until }) => Some(*until),
             (Timer::Probes, _) => self.body()?.probes.iter().map(ProbeRun::next_deadline).min(),
             _ => None,
@@ -300,8 +331,14 @@ impl Proc {
             (Timer::Stop, State::Stopping(Stopping { stage: StopStage::PreStop(task), .. })) => {
                 task.result().is_some() || task.holds(fx)
             }
+            (Timer::Life, State::GroupTermination(c)) => c.post_exit_holds(fx),
             _ => false,
         }
+    }
+
+    fn has_exited(&mut self, exit: Exit, at: &Around<'_>) {
+        (self.last_exit, self.suspended) = (Some(exit), None);
+        self.succeeded = at.config().is_success(exit);
     }
 
     /// Remember whether it has ever been started and ready: what `after` asks for.

@@ -70,10 +70,10 @@ impl Proc {
             State::Running(_) => return self.begin_stop(at.restart_limit(), true, at, fx),
             State::Stopping(_) | State::GroupTermination(_) | State::Waiting | State::Starting => {}
             // Somebody has looked at it: its back-off begins anew.
-            State::Backoff { .. } => (self.state, self.recent) = (State::Waiting, 0),
+            State::Backoff { .. } => (self.state, self.recent, self.counted) = (State::Waiting, 0, None),
             State::Ended(_) => {
                 self.restarts = self.restarts.saturating_add(u32::from(self.was.started));
-                (self.state, self.recent) = (State::Waiting, 0);
+                (self.state, self.recent, self.counted) = (State::Waiting, 0, None);
             }
         }
         Change::some()
@@ -82,29 +82,34 @@ impl Proc {
     // === its end ===
 
     pub(super) fn exited(&mut self, exit: Exit, at: &Around<'_>, fx: &mut Effects) -> Change {
-        (self.last_exit, self.suspended) = (Some(exit), None);
+        self.has_exited(exit, at);
         let diagnosed = matches!(&self.state, State::Stopping(s) if s.is_diagnosed());
         let (since, killed, to_restart, until) = match &mut self.state {
             State::Running(r) => {
                 r.end(at, fx);
                 (r.body.since, false, false, None)
             }
-            State::Stopping(s) => (s.body.since, s.end(at.now, fx), s.to_restart, Some(s.until)),
+            State::Stopping(s) => {
+                (s.body.since, s.end(at.now, fx), s.to_restart, Some((s.until, s.until + s.post_exit)))
+            }
             _ => return Change::default(),
         };
         let (told, container_stops) = (until.is_some(), at.stop.is_some());
+        let (until, hooks_until) = until.unzip();
         if at.now.since(since) >= at.config().backoff.reset {
             self.recent = 0;
         }
         self.begin_group_termination(exit, until, killed, to_restart, at, fx);
         if !(told && container_stops) {
-            fx.note(Note::Exited { process: at.name(), exit, ran: Secs(at.now.since(since)) });
+            let ran = Secs(at.now.since(since));
+            fx.note(Note::Exited { process: at.name(), exit, ran, success: self.succeeded });
         }
-        if !told && !container_stops && exit.success() && at.plan.is_service(at.id.0) {
+        if !told && !container_stops && self.succeeded && at.plan.is_service(at.id.0) {
             self.fell_silent = true;
-            fx.note(Note::ServiceEnded { process: at.name() });
+            fx.note(Note::ServiceEnded { process: at.name(), by_probes: at.config().kind.is_none() });
         }
-        let (failure, by_ladder) = (!exit.success(), self.by_its_ladder(exit));
+        self.begin_post_exit(hooks_until, at);
+        let (failure, by_ladder) = (!self.succeeded, self.by_its_ladder(exit));
         let ends = self.ends_container(exit, to_restart, at);
         Change {
             // Whoever ends upon the diagnostic signal, as a Go program does, has not ended by its ladder: SIGKILL was next.
@@ -143,6 +148,10 @@ impl Proc {
         if at.stop.is_some() || self.again {
             return at.stop.is_none();
         }
+        // Where softstop has stopped it, its exit code says nothing of its own.
+        if !to_restart && at.config().restart_on.iter().any(|rule| rule.matches(exit)) {
+            return true;
+        }
         match at.config().restart {
             Restart::Always => true,
             Restart::OnFailure => to_restart || at.is_failure(exit),
@@ -161,12 +170,22 @@ impl Proc {
     }
 
     fn gave_up(&self, at: &Around<'_>) -> bool {
-        at.config().max_restarts.is_some_and(|max| self.recent >= max)
+        let config = at.config();
+        let counted = match config.restart_window {
+            None => self.recent,
+            Some(window) => self.counted.filter(|(from, _)| at.now.since(*from) < window).map_or(0, |(_, n)| n),
+        };
+        config.max_restarts.is_some_and(|max| counted >= max)
     }
 
     fn back_off(&mut self, at: &Around<'_>) -> Duration {
         let delay = backoff_delay(&at.config().backoff, self.recent).max(SHORTEST);
+        let delay = at.plan.jittered(delay, at.id.0, self.restarts);
         self.recent = self.recent.saturating_add(1);
+        self.counted = at.config().restart_window.map(|window| match self.counted {
+            Some((from, n)) if at.now.since(from) < window => (from, n.saturating_add(1)),
+            _ => (at.now, 1),
+        });
         self.restarts = self.restarts.saturating_add(1);
         self.state = State::Backoff { until: at.now + delay };
         delay

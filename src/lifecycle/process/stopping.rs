@@ -10,7 +10,7 @@ use crate::lifecycle::action::{Action, KillReason, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::Exit;
 use crate::lifecycle::task::TaskRun;
-use crate::plan::budget::{diagnosis_share, process_share};
+use crate::plan::budget::{diagnosis_share, post_exit_share, process_share};
 use crate::plan::order::{Chain, stated};
 use crate::report::{Note, Secs};
 use crate::signal::Signal;
@@ -33,6 +33,8 @@ impl Proc {
             r.body.end_probes(fx);
             r.body.probes.clear();
         }
+        let post_exit = post_exit_share(limit, at.config());
+        let limit = limit - post_exit;
         let stage = match &at.config().pre_stop {
             Some(_) => {
                 let reason = if to_restart { Reason::Restart } else { fx.reason };
@@ -48,8 +50,9 @@ impl Proc {
             StopStage::PreStop(_) => How::PreStop,
             _ => How::Signal(at.first_signal()),
         };
-        let short = stated(at.config()).is_none_or(|asked| asked > limit);
-        self.state = State::Stopping(Stopping { short, to_restart, ..r.stopping(at.now + limit, stage, at) });
+        let short = stated(at.config()).is_none_or(|asked| asked > limit + post_exit);
+        let stopping = Stopping { short, to_restart, post_exit, ..r.stopping(at.now + limit, stage, at) };
+        self.state = State::Stopping(stopping);
         fx.note(Note::Stopping { process: at.name(), how, share: Secs(limit) });
         if at.config().pre_stop.is_none() {
             self.rung(0, at, fx);
@@ -239,9 +242,10 @@ impl Proc {
                     StopStage::Killed { until: None } => {}
                 }
             }
-            State::GroupTermination(c) => match &mut c.rest {
+            State::GroupTermination(c) => match c.give_back_post_exit(lost, most, at.now) {
                 Rest::Asked(asking) => asking.give_back(lost, most),
                 Rest::Over { until } => *until = (*until + lost).min(most).max(*until),
+                Rest::Gone => {}
             },
             State::Running(_) | State::Waiting | State::Starting | State::Backoff { .. } | State::Ended(_) => {}
         }
@@ -253,8 +257,8 @@ impl Running {
     /// What becomes of it when it is told to stop: no time for its ladder, unless more is said.
     fn stopping(&mut self, until: At, stage: StopStage, at: &Around<'_>) -> Stopping {
         let body = Body { probes: std::mem::take(&mut self.body.probes), ..self.body };
-        let (began, diagnosis) = (at.now, Duration::ZERO);
-        Stopping { body, began, until, short: true, to_restart: false, stage, diagnosis, last: None }
+        let (began, diagnosis, post_exit) = (at.now, Duration::ZERO, Duration::ZERO);
+        Stopping { body, began, until, short: true, to_restart: false, stage, post_exit, diagnosis, last: None }
     }
 }
 
@@ -288,6 +292,11 @@ impl Stopping {
 
     /// Its share has become less: so has the diagnosis's.
     pub(super) fn shorten(&mut self, until: At, at: &Around<'_>) {
+        if until >= self.until + self.post_exit {
+            return;
+        }
+        self.post_exit = self.post_exit.min(post_exit_share(until.left(at.now), at.config()));
+        let until = until - self.post_exit;
         if until >= self.until {
             return;
         }
@@ -306,7 +315,7 @@ impl Stopping {
         if self.is_killed() {
             return;
         }
-        let had = self.until.left(at.now - lost);
+        let had = self.until.left(at.now - lost) + self.post_exit;
         let own = Chain::of(stated(at.config()).map(|_| had));
         let fair = match at.stop {
             None => had,
@@ -315,7 +324,7 @@ impl Stopping {
                 None => had.min(stop.deadline.left(at.now)),
             },
         };
-        self.until = self.until.max(at.now + fair);
+        self.until = self.until.max(at.now + fair.saturating_sub(self.post_exit));
         if fair < had {
             self.diagnosis = self.diagnosis.min(self.until.left(at.now) / 4);
         }

@@ -23,9 +23,14 @@ impl Proc {
         self.body().is_some() || matches!(self.state, State::Ended(End::Unkillable { itself: true }))
     }
 
-    /// It has ended, and its last exit code was 0.
+    /// It has ended, and that was what it was to come to: with 0, or one of its `success_codes`.
     pub fn succeeded(&self) -> bool {
-        matches!(self.state, State::Ended(End::Exited(exit)) if exit.success())
+        matches!(self.state, State::Ended(End::Exited(_))) && self.succeeded
+    }
+
+    /// Its last end was such a one.
+    pub fn has_succeeded(&self) -> bool {
+        self.succeeded
     }
 
     /// It has been sent SIGKILL and has not been seen to end.
@@ -40,6 +45,19 @@ impl Proc {
     /// What it has left in its group is still waited for.
     pub fn leaves(&self) -> bool {
         matches!(&self.state, State::GroupTermination(c) if matches!(c.rest, Rest::Asked(_)))
+    }
+
+    /// It has ended, and so has what is done at its end; of its group something may be left.
+    pub fn is_gone(&self) -> bool {
+        match &self.state {
+            State::GroupTermination(c) => !c.is_at_post_exit(),
+            state => matches!(state, State::Ended(_)),
+        }
+    }
+
+    /// It has ended, and what is done at its end goes on.
+    pub fn is_at_post_exit(&self) -> bool {
+        matches!(&self.state, State::GroupTermination(c) if c.is_at_post_exit())
     }
 
     pub fn body(&self) -> Option<&Body> {
@@ -63,6 +81,7 @@ impl Proc {
         match &self.state {
             State::Running(Running { post_start: PostStart::Doing(_, task), .. })
             | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => task.awaits(),
+            State::GroupTermination(c) => c.post_exit_task()?.awaits(),
             _ => None,
         }
     }
@@ -72,6 +91,7 @@ impl Proc {
         match &mut self.state {
             State::Running(Running { post_start: PostStart::Doing(_, task), .. })
             | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => Some(task),
+            State::GroupTermination(c) => c.post_exit_task_mut(),
             _ => None,
         }
     }
@@ -89,9 +109,12 @@ impl Proc {
         matches!(&self.state, State::Running(r) if r.started)
     }
 
-    /// Started, its post_start tasks done, its readiness probe, if any, succeeding; without one, not stopped by a signal.
+    /// Started, its post_start tasks done, its readiness probe, if any, succeeding; without one, not stopped by a signal. A task never is.
     pub fn ready(&self) -> bool {
         let State::Running(r) = &self.state else { return false };
+        if self.is_task {
+            return false;
+        }
         let probed =
             self.probe(ProbeKind::Readiness).map_or(self.suspended.is_none(), |probe| probe.verdict == Some(true));
         r.started && matches!(r.post_start, PostStart::Done) && probed

@@ -86,6 +86,15 @@ impl Stop {
         }
     }
 
+    /// A process that ends now may have its post_exit tasks until then.
+    pub fn post_exit_until(&self) -> At {
+        match &self.stage {
+            Stage::Draining(_) | Stage::Drained { .. } => self.deadline - self.budget.after_stop(),
+            Stage::Processes { until } => *until,
+            _ => At::ZERO,
+        }
+    }
+
     /// softstop lost so much time: the part of the stop that is under way gets it back, less what those after it hold of what is left.
     pub fn give_back(&mut self, lost: Duration, now: At, planned: &Budget) {
         if now >= self.deadline {

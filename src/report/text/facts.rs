@@ -265,9 +265,10 @@ impl fmt::Display for Trouble {
             Trouble::Probe { probe, last } => write!(f, "{} probe: {last}", probe.name()),
             Trouble::PostStart(None) => f.write_str("post_start tasks are running"),
             Trouble::PostStart(Some(awaited)) => write!(f, "post_start: {awaited}"),
+            Trouble::PostExit => f.write_str("it has ended; its post_exit tasks are running"),
             Trouble::Stragglers => f.write_str("waiting for what it left behind"),
             Trouble::Ended { exit, service: true } => {
-                write!(f, "ended with {exit}; with probes it is a service, and is to go on")
+                write!(f, "ended with {exit}; it is a service, and is to go on")
             }
             Trouble::Ended { exit, service: false } => write!(f, "ended with {exit}"),
         }

@@ -27,7 +27,7 @@ impl Note {
             // Said by the end of the process, and by the summary.
             Note::StopBegan { requested: false, others: false, .. } | Note::Ready { probed: false, .. } => Level::Debug,
             Note::StopAgain { effect: Effect::Nothing, .. } => Level::Debug,
-            Note::Exited { exit, .. } if !exit.success() => Level::Warn,
+            Note::Exited { success: false, .. } => Level::Warn,
             Note::Stopped { forced: true, .. } => Level::Warn,
             Note::StartFailed { retry_in: None, .. } | Note::GaveUp { .. } | Note::CannotStart { .. } => Level::Error,
             Note::Waiting { alarming: true, .. }
@@ -82,7 +82,7 @@ impl Note {
             | Note::Unhealthy { process, .. }
             | Note::Exited { process, .. }
             | Note::Suspended { process, .. }
-            | Note::ServiceEnded { process }
+            | Note::ServiceEnded { process, .. }
             | Note::InBackground { process, .. }
             | Note::BackOff { process, .. }
             | Note::GaveUp { process, .. }

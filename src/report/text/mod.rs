@@ -18,6 +18,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Note::TaskBegan { place, name } => write!(f, "{place}: {name}"),
+            Note::TaskEnded { place, name, attempts: 0, result, .. } => write!(f, "{place}: {name}: skipped: {result}"),
             Note::TaskEnded { place, name, attempts, took, result } => {
                 write!(f, "{place}: {name}: {result} after {}", Human(took.0))?;
                 if *attempts > 1 { write!(f, ", {attempts} attempts") } else { Ok(()) }
@@ -47,14 +48,12 @@ impl fmt::Display for Note {
                 write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())
             }
             Note::Unhealthy { process, reason } => write!(f, "{process}: {reason}; stopping it"),
-            Note::Exited { process, exit, ran } => {
+            Note::Exited { process, exit, ran, .. } => {
                 write!(f, "{process}: ended with {exit} after {}", Human(ran.0))
             }
-            Note::ServiceEnded { process } => {
-                write!(
-                    f,
-                    "{process}: it has probes, so it is a service: its end counts as a failure, whatever its exit code"
-                )
+            Note::ServiceEnded { process, by_probes } => {
+                let why = if *by_probes { "it has probes, so it" } else { "it" };
+                write!(f, "{process}: {why} is a service: its end counts as a failure, whatever its exit code")
             }
             Note::InBackground { process, command, pid, instead } => {
                 write!(

@@ -93,6 +93,7 @@ pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>)
     let instead = match place {
         Place::Init => Some("no process runs yet: to wait for a port, write `tcp_socket`"),
         Place::PostStart(()) => Some("a process that has just started is to get connections, not to lose them"),
+        Place::PostExit(()) => Some("the process has ended, and its connections with it"),
         _ => None,
     };
     if let Some(why) = instead {

@@ -31,6 +31,17 @@ impl Wrong {
     }
 }
 
+/// `10%`, at most `100%`: in hundredths.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn percent(text: &str) -> Result<u32, Wrong> {
+    let help = "write a part of the delay from \"0%\" to \"100%\", such as \"10%\"";
+    let number = text.trim().strip_suffix('%').map(str::trim_end).filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    let value = number.and_then(|n| n.parse::<u32>().ok()).filter(|n| *n <= 100);
+    value.ok_or_else(|| Wrong::new(format!("{text:?} is no percentage from 0% to 100%"), help))
+}
+
 /// Words of Compose, Kubernetes and systemd.
 const WORDS_OF_OTHERS: &[(&str, &str)] = &[
     ("unless_stopped", "always"),
