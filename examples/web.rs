@@ -7,7 +7,7 @@
 //! | `/slow?SECONDS` | 200 after so many seconds (3; at most 60) |
 //!
 //! On SIGTERM or SIGINT it accepts no new connection, finishes the requests it has and exits with 0. A second signal ends it
-//! at once. `WEB_LISTEN` says where it listens (127.0.0.1:8080).
+//! at once. `WEB_LISTEN` says where it listens (127.0.0.1:8080), unless it is handed its socket (LISTEN_FDS: `[[socket]]` of softstop, or systemd).
 
 // One thread per connection and a counter: an example is read more often than it is run.
 #![allow(
@@ -28,14 +28,15 @@ use std::time::Duration;
 const HIGHEST_DELAY_SECONDS: u64 = 60;
 
 fn main() -> ExitCode {
-    let listen = std::env::var("WEB_LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
-    let listener = match TcpListener::bind(&listen) {
+    let address = std::env::var("WEB_LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
+    let listener = match handed_over().map_or_else(|| TcpListener::bind(&address), Ok) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("web: cannot listen on {listen}: {error}");
+            eprintln!("web: cannot listen on {address}: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let listen = listener.local_addr().map_or(address, |at| at.to_string());
     let stopping = Arc::new(AtomicBool::new(false));
     let open = Arc::new(AtomicUsize::new(0));
     if let Err(error) = stop_on_signal(&listener, &stopping) {
@@ -65,6 +66,19 @@ fn main() -> ExitCode {
     }
     println!("web: done");
     ExitCode::SUCCESS
+}
+
+/// The socket that whoever started this has put at descriptor 3, as sd_listen_fds(3) has it.
+fn handed_over() -> Option<TcpListener> {
+    use std::os::fd::FromRawFd;
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    if number("LISTEN_PID")? != std::process::id() || number("LISTEN_FDS")? < 1 {
+        return None;
+    }
+    // SAFETY: by the protocol it is this process's, and nothing else here has it.
+    #[expect(unsafe_code, reason = "a descriptor that is known by its number")]
+    let listener = unsafe { TcpListener::from_raw_fd(3) };
+    Some(listener)
 }
 
 /// The first SIGTERM or SIGINT sets `stopping` and wakes the accept loop, which takes what is waiting and ends; the second one exits.

@@ -214,6 +214,7 @@ fn plain<'a>(argv: &'a [OsString], output: Stdio<'a>) -> Spawn<'a> {
         stderr: output,
         foreground: false,
         keep_fds: false,
+        handed: &[],
         inherited: const { &Inherited { mask: SignalSet::EMPTY, ignores_chld: false, limits: Raised::NONE } },
     }
 }

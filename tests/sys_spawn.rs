@@ -20,7 +20,7 @@ use softstop::lifecycle::event::{Exit, SpawnError, SpawnErrorKind};
 use softstop::signal::Signal;
 use softstop::sys::mask::SignalSet;
 use softstop::sys::signals::Inherited;
-use softstop::sys::spawn::{Child, Spawn, Stdio, spawn_within};
+use softstop::sys::spawn::{Child, Handed, Spawn, Stdio, spawn_within};
 use softstop::sys::users::Credentials;
 use softstop::sys::{procfs, reap, target, tree, victim};
 
@@ -31,6 +31,7 @@ struct Want<'a> {
     working_dir: Option<&'a Path>,
     credentials: Option<&'a Credentials>,
     keep_fds: bool,
+    handed: &'a [Handed<'a>],
     inherited: Inherited,
 }
 
@@ -51,6 +52,7 @@ impl Want<'_> {
             stderr: Stdio::Inherit,
             foreground: false,
             keep_fds: self.keep_fds,
+            handed: self.handed,
             inherited: &self.inherited,
         })
     }
@@ -145,6 +147,30 @@ fn descriptors_reach_the_child_only_when_kept() {
     assert_eq!(list(false), "0\n1\n2\n3\n");
     assert!(list(true).lines().any(|line| line == high.to_string()));
     nix::unistd::close(high).unwrap();
+}
+
+/// Whatever numbers they have here: also each other's, and the one that softstop would have taken for what the child reports.
+#[test]
+fn what_is_handed_over_is_at_its_number_and_nothing_else_is() {
+    let files: Vec<fs::File> = ["/dev/null", "/etc/passwd", "/etc/group"].map(|f| fs::File::open(f).unwrap()).into();
+    let numbers = [3, 4, 9];
+    let handed = |order: [usize; 3]| -> Vec<Handed<'_>> {
+        order.iter().zip(numbers).map(|(file, number)| Handed { number, fd: files[*file].as_fd() }).collect()
+    };
+    let list =
+        "for n in /proc/self/fd/*; do n=${n##*/}; [ $n -gt 2 ] && echo $n $(readlink /proc/$$/fd/$n); done; exit 0";
+    for order in [[0, 1, 2], [2, 1, 0], [1, 1, 0]] {
+        let handed = handed(order);
+        let (_, text) = Want { handed: &handed, ..Want::default() }.run(&["sh", "-c", list]);
+        let names = ["/dev/null", "/etc/passwd", "/etc/group"];
+        let expected: Vec<String> =
+            order.iter().zip(numbers).map(|(file, n)| format!("{n} {}", names[*file])).collect();
+        let found: Vec<&str> = text.lines().filter(|line| line.contains('/')).collect();
+        assert_eq!(found, expected);
+    }
+    let handed = handed([0, 1, 2]);
+    let error = Want { handed: &handed, ..Want::default() }.fail(&["/nowhere/at-all"]);
+    assert_eq!(error.kind, SpawnErrorKind::NotFound, "what the child reports is not lost: {}", error.text);
 }
 
 #[test]

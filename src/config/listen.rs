@@ -56,6 +56,22 @@ impl Listen {
         self.address.is_some_and(|ip| ip.to_canonical().is_loopback())
     }
 
+    /// They have a port and an address in common. `[::]` is one of both families, as far as the system has it so.
+    pub fn conflicts_with(self, other: Listen) -> bool {
+        let every = |at: Listen| match at.address.map(|ip| ip.to_canonical()) {
+            None => true,
+            Some(IpAddr::V6(ip)) => ip.is_unspecified(),
+            Some(IpAddr::V4(_)) => false,
+        };
+        let of_family = |one: Listen, other: Listen| match (one.address, other.address) {
+            (Some(IpAddr::V4(all)), Some(other)) => all.is_unspecified() && other.to_canonical().is_ipv4(),
+            _ => false,
+        };
+        let same = self.address.map(|ip| ip.to_canonical()) == other.address.map(|ip| ip.to_canonical());
+        let overlap = same || every(self) || every(other) || of_family(self, other) || of_family(other, self);
+        self.port == other.port && overlap
+    }
+
     /// Nobody reaches it by IPv6.
     pub fn is_ipv4_alone(self) -> bool {
         self.address.is_some_and(|ip| ip.is_ipv4())
@@ -120,6 +136,26 @@ mod tests {
         }
         assert!(Listen::parse("[::1]:1").unwrap().is_loopback());
         assert!(Listen::parse("[::ffff:127.0.0.1]:1").unwrap().is_loopback());
+    }
+
+    #[test]
+    fn two_that_no_system_gives_both_of_are_found() {
+        for (one, other, conflict) in [
+            (":1", ":1", true),
+            (":1", ":2", false),
+            (":1", "127.0.0.1:1", true),
+            (":1", "[::1]:1", true),
+            ("[::]:1", "10.0.0.7:1", true),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "[::1]:1", false),
+            ("0.0.0.0:1", "[::]:1", true),
+            ("127.0.0.1:1", "10.0.0.7:1", false),
+            ("localhost:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "[::ffff:127.0.0.1]:1", true),
+        ] {
+            let [a, b] = [one, other].map(|text| Listen::parse(text).unwrap());
+            assert_eq!((a.conflicts_with(b), b.conflicts_with(a)), (conflict, conflict), "{one} {other}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use check::settings::{
     ReadinessOnDrain, TERMINATION_LOG, default_kill_reserve,
 };
 pub use check::sidecar::{Follow, Sidecar};
+pub use check::socket;
 pub use check::stop_on::StopOn;
 pub use check::stragglers::{DEFAULT_TIMEOUT_WHEN_ENDED, Stragglers};
 pub use check::task::{OnFailure, Retries, Step, Task, When};

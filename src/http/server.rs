@@ -11,8 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6, TcpListener as StdListener};
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, Ipv6Addr, TcpListener as StdListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -28,9 +27,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, bind as bind_socket, listen, setsockopt, socket, sockopt,
-};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet, LocalSet};
@@ -41,6 +37,7 @@ use super::endpoints::{ALLOWED, Answer};
 use super::own;
 use super::shared::{Shared, gone};
 use crate::config::listen::Listen;
+use crate::sys::bind::inet;
 
 /// Request line and headers together, in bytes; what is longer is answered 431 or 414. hyper's smallest.
 const MAX_HEAD: usize = 8192;
@@ -117,55 +114,9 @@ impl From<Answerer> for Site {
 ///
 /// One line that names the address and what to do: it is in use, not this machine's, or privileged.
 pub fn bind(at: Listen) -> Result<StdListener, String> {
-    let listener = match at.address() {
-        Some(address) => StdListener::bind(address),
-        None => on_every_address(at.port()),
-    };
-    let listener = listener.and_then(|l| {
-        listen(&l, Backlog::new(QUEUE)?)?;
-        l.set_nonblocking(true)?;
-        Ok(l)
-    });
-    listener.map_err(|e| cannot_listen(at, &e))
-}
-
-fn cannot_listen(at: Listen, error: &io::Error) -> String {
-    let port = at.port();
-    let hint = match error.raw_os_error() {
-        Some(libc::EADDRINUSE) => {
-            "another process has this port: choose another port, or stop that process (`ss -ltnp` shows it)".to_string()
-        }
-        Some(libc::EACCES) if port < 1024 => {
-            format!("port {port} is privileged: choose one above 1023, or add the capability NET_BIND_SERVICE")
-        }
-        Some(libc::EADDRNOTAVAIL) => {
-            format!("no interface here has this address: listen on :{port} for all of them")
-        }
-        Some(libc::EAFNOSUPPORT) if !at.is_ipv4_alone() => {
-            format!("this system has no IPv6: listen on :{port} for every address there is")
-        }
-        _ => error.to_string(),
-    };
-    format!("cannot listen on {at}: {hint}")
-}
-
-/// One socket for both families; where there is no IPv6 (kernels without, seccomp profiles), one for IPv4.
-fn on_every_address(port: u16) -> io::Result<StdListener> {
-    match on_both_families(port) {
-        // It would be half of what was asked for, and who has the other half might answer the probes.
-        Err(e) if e.raw_os_error() != Some(libc::EADDRINUSE) => StdListener::bind((Ipv4Addr::UNSPECIFIED, port)),
-        both => both,
-    }
-}
-
-/// As std makes it, but whatever `net.ipv6.bindv6only` says.
-fn on_both_families(port: u16) -> io::Result<StdListener> {
-    let socket = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    setsockopt(&socket, sockopt::Ipv6V6Only, &false)?;
-    let every = SockaddrIn6::from(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0));
-    bind_socket(socket.as_raw_fd(), &every)?;
-    Ok(StdListener::from(socket))
+    let listener = inet::tcp(at, QUEUE)?;
+    listener.set_nonblocking(true).map_err(|e| format!("cannot listen on {at}: {e}"))?;
+    Ok(listener)
 }
 
 /// Serves until it is dropped, which closes the listener and every connection at once.

@@ -14,7 +14,7 @@ use super::monitor::{Audience, Monitor};
 use super::shell::Shell;
 use crate::control::pending::{Message, PendingRequests, ReplyTo};
 use crate::control::server::{self, ControlState};
-use crate::control::socket;
+use crate::control::socket::{self, SocketFile};
 use crate::lifecycle::Machine;
 use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::{Event, RequestId};
@@ -25,15 +25,15 @@ pub(super) struct Orders {
     messages: mpsc::UnboundedReceiver<Message>,
     room: Rc<PendingRequests>,
     asking: BTreeMap<RequestId, ReplyTo>,
-    /// What removes the control socket's file.
-    remove: Option<Box<dyn FnOnce()>>,
+    /// The control socket's, to be removed in the end.
+    file: Option<SocketFile>,
 }
 
 impl Orders {
     /// With nowhere to give one yet but [`Orders::room`].
     pub(super) fn new() -> Orders {
         let (sender, messages) = mpsc::unbounded_channel();
-        Orders { messages, room: PendingRequests::new(sender), asking: BTreeMap::new(), remove: None }
+        Orders { messages, room: PendingRequests::new(sender), asking: BTreeMap::new(), file: None }
     }
 
     /// Where who orders something waits.
@@ -46,7 +46,7 @@ impl Orders {
         let control = machine.borrow().plan().config.control.clone();
         let open = socket::listen(&control).and_then(|listening| {
             let Some(listening) = listening else { return Ok(None) };
-            let remove: Box<dyn FnOnce()> = Box::new(listening.removal());
+            let file = listening.file;
             let open_to_all = listening.open_to_all;
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
             let (machine, monitor) = (Rc::clone(machine), Rc::clone(monitor));
@@ -60,9 +60,9 @@ impl Orders {
             };
             let desk = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), Rc::clone(&self.room));
             tokio::task::spawn_local(server::serve(listener, desk));
-            Ok(Some(remove))
+            Ok(file)
         });
-        self.remove = open.unwrap_or_else(|why| {
+        self.file = open.unwrap_or_else(|why| {
             tracing::warn!("control: {why}; going on without softstop status, drain and the like");
             None
         });
@@ -82,8 +82,8 @@ impl Orders {
         self.asking.clear();
         self.messages.close();
         while self.messages.try_recv().is_ok() {}
-        if let Some(remove) = self.remove.take() {
-            remove();
+        if let Some(file) = self.file.take() {
+            file.remove();
         }
         self.room.everybody_left(until).await;
     }

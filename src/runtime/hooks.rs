@@ -167,6 +167,7 @@ impl Shell {
             stderr,
             foreground: false,
             keep_fds: false,
+            handed: &[],
             inherited: &self.inherited,
         };
         let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
@@ -288,6 +289,7 @@ impl Shell {
             stderr: Stdio::Null,
             foreground: false,
             keep_fds: false,
+            handed: &[],
             inherited: &self.inherited,
         };
         let child = spawn::spawn_within(&program, wait).map_err(not_started)?;

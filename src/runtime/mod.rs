@@ -18,6 +18,7 @@ mod reaper;
 pub mod refusal;
 mod reporter;
 mod shell;
+mod sockets;
 mod starvation;
 mod stragglers;
 pub mod waits;
@@ -46,6 +47,7 @@ use crate::time::At;
 use crate::variables;
 use monitor::{Audience, Monitor};
 use shell::{PATIENCE, Shell};
+use sockets::Sockets;
 
 /// The only clock: CLOCK_MONOTONIC, as the core's time.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +101,10 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Ok(listener) => listener,
         Err(why) => return refuse(&why, exit::INTERNAL),
     };
+    let sockets = match Sockets::make(&config) {
+        Ok(sockets) => sockets,
+        Err(why) => return refuse(&why, exit::INTERNAL),
+    };
     let sink = Sink::new();
     if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
         return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
@@ -137,7 +143,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
             return exit::INTERNAL;
         }
         orders.listen(&machine, &monitor, clock);
-        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
+        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sockets, sink, orders, monitor);
         shell.environment = environment;
         shell.begin(&early.pending());
         shell.run(early).await

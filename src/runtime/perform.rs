@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::shell::{Owner, Shell};
+use super::sockets;
 use crate::config::{Forward, Identity, SignalTo, Stdin};
 use crate::facts::NotPassedOn;
 use crate::lifecycle::action::{Action, KillReason};
@@ -38,11 +39,17 @@ const NAMED: usize = 10;
 pub(super) const NEEDS: &str = "add the capability KILL or run softstop as that user";
 
 /// Files read by a process of its own; and those of them that a file system which hangs has not let go of.
-struct Aside {
+pub(super) struct Aside {
     wait: Duration,
     /// See [`STARVED_WAIT`].
     starved: Duration,
     held: Vec<(i32, PathBuf)>,
+}
+
+impl Aside {
+    pub(super) fn new(wait: Duration, starved: Duration) -> Aside {
+        Aside { wait, starved, held: Vec::new() }
+    }
 }
 
 impl users::Files for Aside {
@@ -123,7 +130,8 @@ impl Shell {
         let plan = std::rc::Rc::clone(&self.plan);
         let config = &plan.config.processes[id.0];
         let credentials = self.resolve(&config.identity)?;
-        let env = self.environment_for(credentials.as_ref(), &config.env, &[], config.foreground);
+        let mut env = self.environment_for(credentials.as_ref(), &config.env, &[], config.foreground);
+        env.extend(sockets::environment(config, &plan.config));
         let pipes = match &self.sources[id.0] {
             Some(_) => Some(output_pipes(credentials.as_ref())?),
             None => None,
@@ -133,6 +141,7 @@ impl Shell {
             allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, pipes.is_none());
         }
         let wait = self.exec_wait();
+        let handed = self.sockets.of(config, &plan.config);
         let program = Spawn {
             argv: &config.command,
             env: &env,
@@ -143,6 +152,7 @@ impl Shell {
             stderr,
             foreground: config.stdin == Stdin::Inherit && self.terminal.is_some(),
             keep_fds: config.foreground,
+            handed: &handed,
             inherited: &self.inherited,
         };
         let child = spawn::spawn_within(&program, wait)?;
@@ -171,7 +181,7 @@ impl Shell {
         if let Some((_, found)) = self.users.iter().find(|(known, _)| known == identity) {
             return Ok(found.clone());
         }
-        let mut files = Aside { wait: self.exec_wait(), starved: self.starved_wait(), held: Vec::new() };
+        let mut files = Aside::new(self.exec_wait(), self.starved_wait());
         let found = users::resolve(identity, &mut files);
         files.held.into_iter().for_each(|(pid, path)| self.reporter.writers.hold(pid, path));
         let found = found?;
@@ -235,7 +245,8 @@ impl Shell {
         }
         if !keep_sockets {
             // The descriptors they speak of are not handed on.
-            env.retain(|(k, _)| !["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].iter().any(|l| k == *l));
+            let listen = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+            env.retain(|(k, _)| !listen.iter().any(|l| k == *l));
         }
         env
     }

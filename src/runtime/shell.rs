@@ -22,6 +22,7 @@ use super::inspections::Inspections;
 use super::monitor::Monitor;
 use super::program::{self, Recognised};
 use super::reporter::Reporter;
+use super::sockets::Sockets;
 use super::starvation::Starvation;
 use super::stragglers::Stragglers;
 use super::waits::listening::Found;
@@ -69,6 +70,8 @@ pub(super) struct Shell {
     pub inherited: Inherited,
     /// Descriptors from 3 up that softstop was started with and has not let go of yet.
     pub inherited_fds: Vec<OwnedFd>,
+    /// What is handed to processes.
+    pub sockets: Sockets,
     /// What children get, before what they are given themselves.
     pub environment: Vec<(OsString, OsString)>,
     pub children: HashMap<i32, Owner>,
@@ -124,6 +127,7 @@ impl Shell {
         clock: Clock,
         inherited: Inherited,
         inherited_fds: Vec<OwnedFd>,
+        sockets: Sockets,
         sink: Sink,
         orders: Orders,
         monitor: Rc<RefCell<Monitor>>,
@@ -152,6 +156,7 @@ impl Shell {
             clock,
             inherited,
             inherited_fds,
+            sockets,
             environment: Vec::new(),
             children: HashMap::new(),
             pending_exec: HashMap::new(),
@@ -330,6 +335,7 @@ impl Shell {
             drop(machine);
             if stopping {
                 self.find_listeners();
+                self.sockets.let_go();
             }
             for action in actions {
                 next = self.perform(action).or(next);

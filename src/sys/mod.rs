@@ -5,6 +5,7 @@
 //! exist.
 
 pub mod asked;
+pub mod bind;
 pub mod by_name;
 pub mod cgroup;
 pub mod commands;

@@ -4,12 +4,12 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::time::ClockId;
 use nix::unistd::{dup2_stderr, dup2_stdout};
@@ -214,6 +214,16 @@ fn pipe_end_at(fd: RawFd) {
         1 => dup2_stdout(&write),
         _ => dup2_stderr(&write),
     };
+}
+
+/// A copy of a descriptor, close-on-exec, at a number above this one.
+///
+/// # Errors
+/// EMFILE; EINVAL when there can be none above it.
+pub fn copy_above(fd: impl AsFd, number: RawFd) -> io::Result<OwnedFd> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(number.saturating_add(1)))?;
+    // SAFETY: just made, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// A descriptor that stands for "nothing": /dev/null, or without one (an image from scratch, a bare chroot) for reading an

@@ -13,6 +13,7 @@ pub const SITES: &[Site] = &[
     ("stragglers", "[stragglers]\n", &[], PROCESS),
     ("stragglers", "[[process]]\nname='web'\ncommand=['x']\n[process.stragglers]\n", &[], ""),
     ("[log]", "[log]\n", &[], PROCESS),
+    ("[[socket]]", "[[socket]]\n", &[("name", "'s'"), ("unix", "'/run/s.sock'")], TAKES_S),
     ("[[process]]", "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
     (
         "[[process]]",
@@ -70,6 +71,7 @@ pub const SITES: &[Site] = &[
     ("wait_file", "[[init]]\n[init.wait_file]\n", &[("path", "'/x'")], PROCESS),
     ("wait_process", "[[drain]]\n[drain.wait_process]\n", &[("name", "'web'")], PROCESS),
 ];
+const TAKES_S: &str = "[[process]]\nname='web'\ncommand=['x']\nsockets=['s']\n";
 const PROCESS: &str = "[[process]]\nname='web'\ncommand=['x']\n";
 const EXEC: &[(&str, &str)] = &[("exec", "['x']")];
 const PORT: &[(&str, &str)] = &[("port", "80")];

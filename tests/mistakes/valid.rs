@@ -37,7 +37,8 @@ enum Place {
 }
 
 pub fn valid(d: &mut Draw) -> Valid {
-    let mut b = Builder { d, out: Valid { text: String::new(), slots: Vec::new(), processes: Vec::new() }, header: 0 };
+    let out = Valid { text: String::new(), slots: Vec::new(), processes: Vec::new() };
+    let mut b = Builder { d, out, header: 0, socket: false };
     let top = table("the top level");
     for row in top.rows().into_iter().filter(|row| !is_table(row) && row.name != "exit_codes") {
         if b.d.chance(50) {
@@ -71,6 +72,10 @@ pub fn valid(d: &mut Draw) -> Valid {
     for _ in 0..b.d.below(3) {
         b.task("[[init]]", section_of("a task"), Place::Init);
     }
+    b.socket = b.d.chance(30);
+    if b.socket {
+        b.socket();
+    }
     for i in 0..1 + b.d.below(3) as usize {
         b.process(i);
     }
@@ -92,6 +97,8 @@ struct Builder<'a, 'd> {
     d: &'a mut Draw<'d>,
     out: Valid,
     header: usize,
+    /// There is one, for the first process.
+    socket: bool,
 }
 
 impl Builder<'_, '_> {
@@ -185,6 +192,8 @@ impl Builder<'_, '_> {
         for key in section.keys {
             match *key {
                 "main" | "stdin" if i > 0 => {}
+                "sockets" if i > 0 || !self.socket => {}
+                "sockets" => self.put(section, "sockets", false, |b| b.out.text += "[\"front\"]"),
                 "name" | "command" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop" | "post_exit" => {
                 }
                 "after" if i == 0 || !self.d.chance(60) => {}
@@ -243,6 +252,20 @@ impl Builder<'_, '_> {
             self.task("[[process.post_exit]]", section_of("a task"), Place::PostExit);
         }
         self.out.processes.push(begin..self.out.text.len());
+    }
+
+    fn socket(&mut self) {
+        let section = section_of("[[socket]]");
+        self.head("[[socket]]");
+        self.put(section, "name", false, |b| b.out.text += "\"front\"");
+        let address = self.d.pick(handlers(section.title));
+        self.plain(section, address, false);
+        for key in ["backlog", "mode", "owner"] {
+            let takes_it = if key == "backlog" { address != "udp" } else { address == "unix" };
+            if takes_it && self.d.chance(40) {
+                self.plain(section, key, false);
+            }
+        }
     }
 
     fn task(&mut self, header: &str, section: &'static Section, place: Place) {

@@ -38,7 +38,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("sys", Impure, "config exit facts signal"),
     ("output", Impure, "config sys text"),
     ("control", Impure, "config exit json lifecycle order signal sys text time"),
-    ("http", Impure, "config endpoint json lifecycle status text"),
+    ("http", Impure, "config endpoint json lifecycle status sys text"),
     ("resolver", Impure, "http sys"),
     ("cli", Impure, "config endpoint exit nearest order pod signal text variables"),
     ("drop_in", Impure, "cli config facts signal sys text"),

@@ -13,4 +13,5 @@ mod pod;
 mod prestop;
 mod probe;
 mod probe_kinds;
+mod sockets;
 mod wait_idle;

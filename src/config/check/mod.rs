@@ -29,6 +29,7 @@ mod scalar;
 pub(super) mod settings;
 mod shell_syntax;
 pub(super) mod sidecar;
+pub mod socket;
 pub(super) mod stop_on;
 pub(super) mod stragglers;
 pub(super) mod task;
@@ -200,6 +201,7 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
     let sound = reader.problems.len() == before;
     settings::settings(reader, &top, &mut config);
 
+    let sockets = socket::sockets(reader, &top.socket);
     let tables = top.process.open(reader, "[[process]]");
     let names = process::names(reader, &tables);
     let mut processes: Vec<_> =
@@ -227,6 +229,7 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
             relations::budget(reader, &top, &budget);
         }
         relations::plausible(reader, &top, &config, &processes);
+        config.sockets = socket::handed(reader, sockets, &mut processes, &config, top.http.span());
     }
     config.processes = processes.into_iter().map(|p| p.process).collect();
     config.drain = drain.into_iter().map(|s| s.step).collect();

@@ -19,6 +19,7 @@ use super::probe::{self, Probe, ProbeKeys};
 use super::reader::{Field, Reader};
 use super::restart::{CodeList, Restart, RestartRule, RuleKeys, restarts};
 use super::rewrite::Rewrite;
+use super::socket::SocketNames;
 use super::stragglers::{self, Stragglers, StragglersKeys};
 use super::task::{self, Names, Site, Task, TaskKeys};
 use super::values;
@@ -39,6 +40,8 @@ pub struct Process {
     /// Added to, and winning over, the environment softstop was started with.
     pub env: Vec<(OsString, OsString)>,
     pub stdin: Stdin,
+    /// What it is handed, from descriptor 3 up: indices into `Config::sockets`, each once.
+    pub sockets: Vec<usize>,
     pub output: Output,
     /// `None`: it follows from the rest, see [`crate::plan::Plan`].
     pub kind: Option<ProcessKind>,
@@ -106,6 +109,7 @@ impl Process {
             working_dir: None,
             env: Vec::new(),
             stdin: Stdin::Null,
+            sockets: Vec::new(),
             output: Output::Inherit,
             kind: None,
             success_codes: Vec::new(),
@@ -195,6 +199,8 @@ table! {
         /// What it reads: nothing, or softstop's own standard input. One process at most inherits; on a terminal it is in the foreground, and
         /// Ctrl-C is its: [signals.md](signals.md#terminals).
         stdin: Word<Stdin> = Stdin::Null;
+        /// Names of [`[[socket]]`](#socket): it is handed these, in this order, from descriptor 3 up.
+        sockets: SocketNames { unset: "none", words: "array of names", help: "write sockets = [\"web\"]", examples: &[] };
         /// softstop's own descriptors; each line with the process's name in front; each line as a JSON object: [below](#output).
         output: Word<Output> { unset: "`\"inherit\"` for one process, `\"prefix\"` for several" };
         /// What its end is: never expected, whatever its code; or what it is for: [below](#services-and-tasks).
@@ -290,6 +296,8 @@ pub struct ReadProcess {
     pub main: Option<Span>,
     /// Where it says that it reads softstop's own standard input.
     pub stdin: Option<Span>,
+    /// The names of its sockets, with their places. `None`: refused.
+    pub sockets: Option<Vec<(String, Span)>>,
     pub on_exit: Option<OnExit>,
     pub output: Option<Output>,
     /// What it waits for, with the place of the key.
@@ -370,6 +378,7 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
     ReadProcess {
         main: keys.main.span().filter(|_| p.main),
         stdin: keys.stdin.span().filter(|_| p.stdin == Stdin::Inherit),
+        sockets: keys.sockets.read_or(reader, Vec::new()),
         on_exit: keys.on_exit.read(reader),
         output: keys.output.read(reader),
         after: after(reader, keys, index, names),

@@ -13,6 +13,7 @@ use super::kinds::{FilePath, Limit, Many, Pause, Sub, Word, strings};
 use super::process::{Process, ProcessKeys, Stdin};
 use super::reader::Reader;
 use super::sidecar::{self, Sidecar, SidecarKeys};
+use super::socket::{self, SocketKeys};
 use super::stop_on::{StopOn, StopSignals};
 use super::stragglers::{self, Stragglers, StragglersKeys};
 use super::task::{Step, StepKeys, Task, TaskKeys};
@@ -59,6 +60,8 @@ pub struct Config {
     pub exit_codes: ExitCodes,
     /// The processes that matter are another container's.
     pub sidecar: Option<Sidecar>,
+    /// Held by softstop, and handed to the processes that name them. Each is named by one at least, names are unique.
+    pub sockets: Vec<socket::Socket>,
     /// In order, before any process.
     pub init: Vec<Task>,
     /// At least one, unless this is a sidecar. Names are unique.
@@ -91,6 +94,7 @@ impl Config {
             log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
             exit_codes: ExitCodes::default(),
             sidecar: None,
+            sockets: Vec::new(),
             init: Vec::new(),
             processes: Vec::new(),
             drain: Vec::new(),
@@ -235,6 +239,8 @@ table! {
         stragglers: Sub<StragglersKeys<'static>> { help: stragglers::HELP };
         /// softstop stands beside a main container: [below](#sidecar).
         sidecar: Sub<SidecarKeys<'static>> { help: "write `[sidecar]`, and below it follow = \"worker\" if need be" };
+        /// Sockets that softstop holds and hands to processes: [below](#socket).
+        socket: Many<SocketKeys<'static>> { unset: "none" };
         /// Tasks before any process: [below](#init).
         init: Many<TaskKeys<'static>> { unset: "none" };
         /// The processes: [below](#process).

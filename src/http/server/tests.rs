@@ -21,21 +21,6 @@ fn clients_get_a_part_of_the_descriptors_and_one_place_at_least() {
 }
 
 #[test]
-fn each_refusal_of_the_kernel_says_what_to_do() {
-    let said = |at: &str, errno| cannot_listen(Listen::parse(at).unwrap(), &io::Error::from_raw_os_error(errno));
-    for port in [":80", ":1023", "127.0.0.1:1"] {
-        assert!(said(port, libc::EACCES).contains(" is privileged: "), "{}", said(port, libc::EACCES));
-    }
-    assert!(said(":1024", libc::EACCES).contains("Permission denied"), "{}", said(":1024", libc::EACCES));
-    for at in [":9180", "[::1]:9180"] {
-        assert!(said(at, libc::EAFNOSUPPORT).contains("no IPv6: listen on :9180 "), "{at}");
-    }
-    assert!(!said("127.0.0.1:9180", libc::EAFNOSUPPORT).contains("IPv6"));
-    assert!(said("10.9.9.9:9180", libc::EADDRNOTAVAIL).contains("no interface here has this address"));
-    assert!(said(":9180", libc::EADDRINUSE).contains("another process has this port"));
-}
-
-#[test]
 fn a_shortage_is_one_of_descriptors_or_memory() {
     let short = |errno| out_of_resources(&io::Error::from_raw_os_error(errno));
     assert!([libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].into_iter().all(short));

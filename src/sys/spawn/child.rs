@@ -74,6 +74,11 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     if !prepared.keep_fds {
         hide_descriptors();
     }
+    for (number, fd) in &prepared.handed {
+        // SAFETY: takes integers. What is at that number is close-on-exec and no longer needed here: the standard descriptors are in
+        // place, and the report's pipe and the others to be handed are above.
+        check(unsafe { libc::dup2(fd.as_raw_fd(), *number) }).map_err(|errno| Failure::new(Stage::Handed, errno))?;
+    }
     if let Some(identity) = &prepared.identity {
         change_identity(identity)?;
     }

@@ -27,10 +27,19 @@ pub(super) enum Stage {
     Uid,
     WayBack,
     Exec,
+    Handed,
 }
 
-const STAGES: [Stage; 7] =
-    [Stage::Stdio, Stage::WorkingDir, Stage::Groups, Stage::Gid, Stage::Uid, Stage::WayBack, Stage::Exec];
+const STAGES: [Stage; 8] = [
+    Stage::Stdio,
+    Stage::WorkingDir,
+    Stage::Groups,
+    Stage::Gid,
+    Stage::Uid,
+    Stage::WayBack,
+    Stage::Exec,
+    Stage::Handed,
+];
 
 /// What the child writes into the pipe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +125,7 @@ impl Context {
         match report.stage {
             Stage::Exec => self.explain_exec(report),
             Stage::Stdio => self.error(kind, &format!("cannot set its standard descriptors: {why}")),
+            Stage::Handed => self.error(kind, &format!("cannot hand it its sockets: {why}")),
             Stage::WorkingDir => {
                 let dir = self.working_dir.as_deref().unwrap_or(Path::new("")).to_string_lossy();
                 self.error(kind, &format!("cannot enter its working directory {dir:?}: {why}"))

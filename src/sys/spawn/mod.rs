@@ -17,7 +17,7 @@ pub mod writer;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -69,8 +69,17 @@ pub struct Spawn<'a> {
     pub foreground: bool,
     /// Descriptors from 3 up that are not close-on-exec reach the program (socket activation); else none does.
     pub keep_fds: bool,
+    /// What it gets at which numbers, from 3 up and each once; see [`Handed`].
+    pub handed: &'a [Handed<'a>],
     /// The signal mask and the limits it gets.
     pub inherited: &'a Inherited,
+}
+
+/// A descriptor that the program gets at a certain number, from 3 up.
+#[derive(Clone, Copy, Debug)]
+pub struct Handed<'a> {
+    pub number: RawFd,
+    pub fd: BorrowedFd<'a>,
 }
 
 /// A child in a process group of its own, whose number is its pid.
@@ -134,6 +143,8 @@ pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnErr
     let mut prepared = prepare::prepare(spawn, &context)?;
     let (reports, report_to) =
         pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| context.no_resources("no pipe", e as i32))?;
+    // Not where the child puts what it is handed.
+    let report_to = prepare::above(report_to, spawn.handed).map_err(|e| context.no_resources("no pipe", e.0))?;
     // No signal to the child may be lost or end it too early: it stays pending until the child is in order.
     let before = mask::replace_mask(SignalSet::ALL);
     // SAFETY: in the child only `child::run` runs, which makes async-signal-safe calls alone and never returns.
@@ -265,6 +276,7 @@ mod tests {
             stderr: Stdio::Null,
             foreground: false,
             keep_fds: false,
+            handed: &[],
             inherited: &Inherited::default(),
         })
         .unwrap();

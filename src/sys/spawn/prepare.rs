@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups};
 
 use super::error::{Context, Errno};
-use super::{Spawn, Stdio};
+use super::{Handed, Spawn, Stdio};
 use crate::facts::SpawnError;
 use crate::sys::signals::Inherited;
 use crate::sys::terminal::{Terminal, terminal};
@@ -60,6 +60,8 @@ pub(super) struct Prepared {
     pub(super) stdio: [Option<RawFd>; 3],
     pub(super) terminal: Option<RawFd>,
     pub(super) keep_fds: bool,
+    /// Numbers, and what is to be there: above all of these numbers, so that none is overwritten before its turn.
+    pub(super) handed: Vec<(RawFd, OwnedFd)>,
     pub(super) inherited: Inherited,
     /// Keeps what `stdio` names open.
     _nulls: Vec<OwnedFd>,
@@ -119,6 +121,10 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
     let working_dir = spawn.working_dir.map(|dir| text("its working directory", dir.as_os_str())).transpose()?;
     let mut nulls = Vec::new();
     let stdio = stdio(spawn, &mut nulls).map_err(|e| context.no_resources("no descriptor for /dev/null", e.0))?;
+    let highest = highest(spawn.handed);
+    let copy = |handed: &Handed<'_>| Ok((handed.number, process::copy_above(handed.fd, highest)?));
+    let handed = spawn.handed.iter().map(copy).collect::<Result<Vec<_>, Errno>>();
+    let handed = handed.map_err(|e| context.no_resources("no descriptor for what it is handed", e.0))?;
     Ok(Prepared {
         argv: Strings::new(argv),
         envp: Strings::new(envp),
@@ -130,9 +136,21 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
         // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
         terminal: terminal().filter(|terminal| spawn.foreground && terminal.is_ours()).map(Terminal::fd),
         keep_fds: spawn.keep_fds,
+        handed,
         inherited: *spawn.inherited,
         _nulls: nulls,
     })
+}
+
+/// The last number at which the child is handed something.
+fn highest(handed: &[Handed<'_>]) -> RawFd {
+    handed.iter().map(|handed| handed.number).max().unwrap_or(2)
+}
+
+/// The descriptor, or a copy of it, at a number above all of those.
+pub(super) fn above(fd: OwnedFd, handed: &[Handed<'_>]) -> Result<OwnedFd, Errno> {
+    let highest = highest(handed);
+    if fd.as_raw_fd() > highest { Ok(fd) } else { Ok(process::copy_above(&fd, highest)?) }
 }
 
 fn joined(name: &OsStr, value: &OsStr) -> OsString {

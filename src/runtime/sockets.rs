@@ -1,0 +1,124 @@
+//! The sockets of `[[socket]]`: made before anything is started, held while nothing stops, handed to each start of the processes that name
+//! them. So what connects while such a process starts, crashes or is restarted waits in the kernel's queue and is not refused.
+//!
+//! From the stop request on nothing is started any more: softstop lets go of its own then. Whoever was handed one goes on with it, and when
+//! the last of them closes it, or ends, clients are refused at once instead of waiting for nobody.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{Backlog, listen};
+
+use super::perform::Aside;
+use crate::config::socket::{Socket, SocketAt};
+use crate::config::{Config, Identity, Process};
+use crate::sys::bind::unix::SocketFile;
+use crate::sys::bind::{inet, unix};
+use crate::sys::spawn::Handed;
+use crate::sys::users;
+
+/// The first number that a program is handed a socket at (sd_listen_fds(3)).
+pub(super) const FIRST: i32 = 3;
+/// The files of users and groups may take so long to be read, and so much longer on a machine that is busy.
+const FILES: [Duration; 2] = [Duration::from_secs(1); 2];
+
+/// What softstop holds, in the order of the configuration.
+pub(super) struct Sockets {
+    /// Empty from the stop request on.
+    held: Vec<OwnedFd>,
+    _files: Files,
+}
+
+/// Their files, removed with it.
+struct Files(Vec<SocketFile>);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.0.iter().for_each(SocketFile::remove);
+    }
+}
+
+impl Sockets {
+    /// # Errors
+    /// One line: which socket, what is in its way, and what to do. Those made before are gone again.
+    pub(super) fn make(config: &Config) -> Result<Sockets, String> {
+        let mut made = Sockets { held: Vec::new(), _files: Files(Vec::new()) };
+        for socket in &config.sockets {
+            let fd = made.make_one(socket).map_err(|why| format!("socket {:?}: {why}", socket.name))?;
+            made.held.push(fd);
+        }
+        Ok(made)
+    }
+
+    fn make_one(&mut self, socket: &Socket) -> Result<OwnedFd, String> {
+        let queue = i32::try_from(socket.backlog).unwrap_or(i32::MAX);
+        let listener = match &socket.at {
+            SocketAt::Tcp(at) => return Ok(inet::tcp(*at, queue)?.into()),
+            SocketAt::Udp(at) => return Ok(inet::udp(*at)?.into()),
+            SocketAt::Abstract(name) => unix::by_name(name)?,
+            SocketAt::Path { path, mode, owner } => {
+                let (listener, file) = unix::at_path(path, *mode)?;
+                self._files.0.extend(file);
+                give_to(path, owner)?;
+                listener
+            }
+        };
+        let longer = Backlog::new(queue).and_then(|queue| listen(&listener, queue));
+        longer.map_err(|e| format!("cannot listen at {}: {e}", socket.at))?;
+        Ok(listener.into())
+    }
+
+    /// What a process is handed. Its program may have made one non-blocking, which the next start of it does not expect: nobody else is
+    /// disturbed by that when nobody else has it.
+    pub(super) fn of<'a>(&'a self, process: &Process, config: &Config) -> Vec<Handed<'a>> {
+        let held = process.sockets.iter().filter_map(|index| Some((*index, self.held.get(*index)?.as_fd())));
+        let handed = (FIRST..).zip(held).map(|(number, (index, fd))| {
+            if config.processes.iter().filter(|other| other.sockets.contains(&index)).count() == 1 {
+                set_blocking(fd);
+            }
+            Handed { number, fd }
+        });
+        handed.collect()
+    }
+
+    /// The stop has begun.
+    pub(super) fn let_go(&mut self) {
+        self.held = Vec::new();
+    }
+}
+
+fn set_blocking(fd: BorrowedFd<'_>) {
+    if let Ok(flags) = fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain)
+        && flags.contains(OFlag::O_NONBLOCK)
+    {
+        let _ = fcntl(fd, FcntlArg::F_SETFL(flags.difference(OFlag::O_NONBLOCK)));
+    }
+}
+
+/// LISTEN_FDS, LISTEN_FDNAMES, and LISTEN_PID with a place for the pid.
+pub(super) fn environment(process: &Process, config: &Config) -> Vec<(OsString, OsString)> {
+    if process.sockets.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = process.sockets.iter().map(|index| config.sockets[*index].name.as_str()).collect();
+    let texts =
+        [("LISTEN_FDS", names.len().to_string()), ("LISTEN_FDNAMES", names.join(":")), ("LISTEN_PID", String::new())];
+    texts.into_iter().map(|(name, text)| (name.into(), text.into())).collect()
+}
+
+fn give_to(path: &Path, owner: &Identity) -> Result<(), String> {
+    let [wait, starved] = FILES;
+    let found = users::resolve(owner, &mut Aside::new(wait, starved)).map_err(|e| format!("its owner: {}", e.text))?;
+    let Some(credentials) = found.credentials else { return Ok(()) };
+    let uid = owner.user.is_some().then_some(credentials.uid);
+    let given = chown(path, uid, Some(credentials.gid));
+    given.map_err(|e| {
+        let hint =
+            if e.raw_os_error() == Some(libc::EPERM) { ": leave `owner` out, or add the capability CHOWN" } else { "" };
+        format!("{} cannot be given to its owner: {e}{hint}", path.display())
+    })
+}
