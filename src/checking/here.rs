@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use softstop::config::Identity;
-use softstop::config::check::Here;
+use softstop::config::check::{Here, MAX_BYTES};
 use softstop::runtime;
 use softstop::sys::spawn::DEFAULT_PATH;
 use softstop::sys::users::{self, files::MAX_FILE};
@@ -46,6 +46,52 @@ impl Here for Machine {
             Err(error) => Some(words(&error)),
         }
     }
+
+    fn text(&self, file: &Path) -> Option<String> {
+        let mut text = whole(file)?;
+        // As nginx and php-fpm have it: `include PATH;`, `include = PATH`.
+        let included: Vec<PathBuf> = text.lines().filter_map(include).flat_map(|path| matching(file, path)).collect();
+        for part in included.iter().take(INCLUDED).filter_map(|path| whole(path)) {
+            text.push('\n');
+            text.push_str(&part);
+        }
+        Some(text)
+    }
+}
+
+/// So many of the files that a configuration includes are looked at.
+const INCLUDED: usize = 64;
+
+fn whole(file: &Path) -> Option<String> {
+    let bytes = runtime::files::read(file, MAX_BYTES).ok().filter(|bytes| bytes.len() <= MAX_BYTES)?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn include(line: &str) -> Option<&str> {
+    let rest = line.trim().strip_prefix("include")?;
+    let path = rest.trim_start_matches([' ', '\t', '=']).trim_end_matches([' ', '\t', ';']);
+    (path.len() < rest.len() && !path.is_empty()).then_some(path)
+}
+
+/// The files that a pattern means whose last part may have one star. A relative one stands beside the file or, as php-fpm has it, in the folder
+/// above.
+fn matching(file: &Path, pattern: &str) -> Vec<PathBuf> {
+    let dir = file.parent().unwrap_or(Path::new("/"));
+    let above = dir.parent().unwrap_or(dir);
+    let places = [dir.join(pattern), above.join(pattern)];
+    let Some(place) = places.iter().find(|place| place.parent().is_some_and(Path::is_dir)) else { return Vec::new() };
+    let (Some(folder), Some(name)) = (place.parent(), place.file_name().and_then(OsStr::to_str)) else {
+        return Vec::new();
+    };
+    let Some((before, after)) = name.split_once('*') else { return vec![place.clone()] };
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(folder).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())).collect();
+    found.retain(|path| {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
+    });
+    found.sort();
+    found
 }
 
 const NOT_THERE: &str = "no such file";

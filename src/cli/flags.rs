@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::declare::{Form, Place, bytes, flags, given, path, word};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
 use super::values::{
-    byte, control, duration, grace, listen, remap, rewrite, rung, stop_on, straggler_signal, target, timeout,
+    StopStep, byte, control, duration, grace, listen, remap, rewrite, stop_on, stop_step, straggler_signal, target,
+    timeout,
 };
 use crate::config::listen::Listen;
-use crate::config::{Control, Diagnose, Handler, Rung};
+use crate::config::{Control, Diagnose, Handler};
 use crate::signal::Signal;
 
 // The headings of --help.
@@ -168,16 +169,17 @@ flags! {
 flags! {
     /// What the wrapper alone has: `run` has its file for that.
     pub struct Own {
-        /// How the process is stopped: signals with waits between them, e.g. SIGQUIT:20s,SIGTERM:3s;
-        /// SIGKILL follows the last
+        /// How the process is stopped: as a known program is (nginx, php-fpm, postgres …), or by
+        /// signals with waits between them, e.g. SIGQUIT:20s,SIGTERM:3s; SIGKILL follows the last
         /// [default: the stop signal that softstop got]
-        stop_signal: Vec<Rung> = rung {
+        stop_signal: Vec<StopStep> = stop_step {
             short: Some('s'), value: "LADDER", variable: "SOFTSTOP_STOP_SIGNAL", heading: Some(STOP), commas: true,
             in_file: "write stop = \"SIGQUIT\" for the process",
         } page {
             default: "the stop signal that softstop got",
-            meaning: "How the program is stopped: signals with the time before the next, SIGKILL after the last. `-s \
-                QUIT:20s,TERM:3s`; the last may have all the time there is: `-s QUIT`",
+            meaning: "How the program is stopped: as a [known program](programs.md) is, `-s nginx`, or by signals with the \
+                time before the next, SIGKILL after the last. `-s QUIT:20s,TERM:3s`; the last may have all the time there \
+                is: `-s QUIT`",
         };
         /// Send signals to the process alone or to its whole process group
         /// [default: process]

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::flags::{Common, Wrapper};
+use super::values::StopStep;
 use crate::config::check::values::words;
 use crate::config::fit::{self, Cut, Slices};
 use crate::config::platform::Platform;
 use crate::config::{
-    Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, SignalTo, Stdin, StopOn,
+    Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn,
     default_kill_reserve,
 };
 
@@ -91,10 +92,7 @@ impl Wrapper {
         if let (Some(http), prestop @ Some(_)) = (&mut config.http, self.prestop()?) {
             http.prestop = prestop;
         }
-        if let Some(endless) = self.own.stop_signal.iter().rev().skip(1).find(|r| r.wait.is_none()) {
-            let signal = endless.signal;
-            return Err(format!("--stop-signal: what follows {signal} never comes; give it a wait: {signal}:10s"));
-        }
+        let stop = ladder(&self.own.stop_signal, config.grace.saturating_sub(config.kill_reserve))?;
         let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
         let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
         let group = self.own.group || self.own.signal_to.as_deref() == Some("group");
@@ -108,8 +106,8 @@ impl Wrapper {
             restart: Restart::Never,
             main: true,
             on_exit: OnExit::Stop,
-            stop: self.own.stop_signal.clone(),
-            stop_as_received: self.own.stop_signal.is_empty(),
+            stop_as_received: stop.is_empty(),
+            stop,
             diagnose: self.own.diagnose,
             signal_to: if group { SignalTo::Group } else { SignalTo::Process },
             rewrite: self.own.rewrite.iter().copied().collect(),
@@ -126,6 +124,26 @@ impl Wrapper {
         config.processes.push(process);
         config.drain = self.drain_steps(config.grace, platform)?;
         Ok(config)
+    }
+}
+
+/// `time`: from the stop request to the kill.
+fn ladder(steps: &[StopStep], time: Duration) -> Result<Vec<Rung>, String> {
+    let mut rungs = Vec::with_capacity(steps.len());
+    for step in steps {
+        match step {
+            StopStep::As(preset) if steps.len() == 1 => return Ok(Rung::of_preset(preset, time)),
+            StopStep::As(preset) => {
+                return Err(format!("--stop-signal: {} stands alone: it is all of the ladder", preset.word()));
+            }
+            StopStep::Rung(rung) => rungs.push(*rung),
+        }
+    }
+    match rungs.iter().rev().skip(1).find(|rung| rung.wait.is_none()) {
+        Some(Rung { signal, .. }) => {
+            Err(format!("--stop-signal: what follows {signal} never comes; give it a wait: {signal}:10s"))
+        }
+        None => Ok(rungs),
     }
 }
 
@@ -149,7 +167,6 @@ mod tests {
 
     use super::*;
     use crate::cli::reading;
-    use crate::config::Rung;
     use crate::signal::Signal;
 
     fn wrap(args: &[&str]) -> Config {
@@ -163,6 +180,16 @@ mod tests {
         let line = "the drain takes at least 10s, and can have 2s750ms of a grace of 5s; shorten it, or raise --grace to at least 15s";
         assert_eq!(said, [line]);
         assert_eq!(warnings(&wrap(&["--grace", "15s", "--drain-sleep", "10s"])), [""; 0]);
+    }
+
+    #[test]
+    fn a_known_program_is_a_whole_ladder_within_the_grace() {
+        let stop = &wrap(&["--grace", "21s", "--kill-reserve", "1s", "-s", "nginx"]).processes[0].stop;
+        let wait = Some(Duration::from_secs(15));
+        assert_eq!(stop[..], [Rung { signal: Signal::QUIT, wait }, Rung { signal: Signal::TERM, wait: None }]);
+        let words = ["softstop", "-s", "nginx,TERM", "--", "x"].map(OsString::from);
+        let refused = reading::read(&words).unwrap().wrapper.config(Platform::Unknown).unwrap_err();
+        assert_eq!(refused, "--stop-signal: nginx stands alone: it is all of the ladder");
     }
 
     #[test]

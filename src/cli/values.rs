@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::Target;
-use crate::config::check::values;
+use crate::config::check::values::{self, StopWord};
 use crate::config::listen::Listen;
 use crate::config::{Control, GrpcCall, Handler, HttpCall, Method, Rung, Scheme};
 use crate::endpoint::Health;
+use crate::programs::Preset;
 use crate::signal::Signal;
 
 pub(super) fn in_one_line(wrong: values::Wrong) -> String {
@@ -45,7 +46,24 @@ pub(super) fn remap(text: &str) -> Result<(u8, u8), String> {
     Ok((from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?))
 }
 
-pub(super) fn rung(text: &str) -> Result<Rung, String> {
+/// A part of `--stop-signal`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopStep {
+    Rung(Rung),
+    /// The whole of it.
+    As(&'static Preset),
+}
+
+pub(super) fn stop_step(text: &str) -> Result<StopStep, String> {
+    match (values::stop_word(text), rung(text)) {
+        (Ok(StopWord::Program(_, preset)), _) => Ok(StopStep::As(preset)),
+        (_, Ok(rung)) => Ok(StopStep::Rung(rung)),
+        (Err(near), Err(_)) if near.help.starts_with("did you mean") => Err(in_one_line(near)),
+        (_, Err(why)) => Err(why),
+    }
+}
+
+fn rung(text: &str) -> Result<Rung, String> {
     let (signal, wait) = match text.split_once(':') {
         Some((signal, wait)) => (signal, Some(duration(wait)?)),
         None => (text, None),

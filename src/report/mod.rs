@@ -126,7 +126,7 @@ pub enum Note {
         command: String,
         pid: i32,
         /// What to write instead.
-        instead: Option<&'static str>,
+        instead: Option<String>,
     },
     BackOff {
         process: String,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::shell::Shell;
 use crate::lifecycle::event::ProcId;
+use crate::programs;
 use crate::report::Note;
 use crate::sys::procfs::{self, Stat};
 use crate::sys::{process, tree};
@@ -31,24 +32,6 @@ impl Adopted {
     }
 }
 
-/// How to keep them in the foreground, after "run it in the foreground, ".
-const INSTEAD: [(&str, &str); 14] = [
-    ("nginx", "nginx -g 'daemon off;'"),
-    ("php-fpm", "php-fpm --nodaemonize"),
-    ("httpd", "httpd -D FOREGROUND"),
-    ("apache2", "apache2 -D FOREGROUND"),
-    ("haproxy", "haproxy -W -db"),
-    ("sshd", "sshd -D -e"),
-    ("crond", "crond -f"),
-    ("cron", "cron -f"),
-    ("redis-server", "redis-server --daemonize no"),
-    ("dnsmasq", "dnsmasq --keep-in-foreground"),
-    ("rsyslogd", "rsyslogd -n"),
-    ("supervisord", "supervisord --nodaemon"),
-    ("named", "named -f"),
-    ("squid", "squid --foreground"),
-];
-
 impl Shell {
     /// A process has ended with 0, unasked; it is a zombie still, and what it left behind is softstop's by now.
     pub(super) fn find_its_daemon(&mut self, id: ProcId, pid: i32) {
@@ -68,7 +51,7 @@ impl Shell {
         let others = self.adopted.pids.iter().copied().filter(|p| !self.children.contains_key(p)).take(LOOKS);
         if let Some(daemon) = others.filter_map(procfs::stat).find(|stat| is_its_daemon(&comm, stat)) {
             let process = self.plan.name(id.0).to_owned();
-            let instead = instead(&comm);
+            let instead = programs::in_the_foreground(&comm);
             self.reporter.note(Note::InBackground { process, command: comm, pid: daemon.pid, instead });
         }
     }
@@ -81,12 +64,6 @@ fn is_soon(ran: Option<Duration>) -> bool {
 /// The process itself is a zombie.
 fn is_its_daemon(comm: &str, left: &Stat) -> bool {
     left.comm == comm && left.lives()
-}
-
-/// Names end in versions: `php-fpm8.4`.
-fn instead(comm: &str) -> Option<&'static str> {
-    let bare = comm.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    INSTEAD.iter().find(|(name, _)| *name == comm || *name == bare).map(|(_, instead)| *instead)
 }
 
 #[cfg(test)]
@@ -110,12 +87,5 @@ mod tests {
         assert!(!is_its_daemon("nginx", &stat("logger", 'S')));
         assert!(is_soon(Some(Duration::ZERO)) && is_soon(Some(SOON)));
         assert!(!is_soon(Some(SOON + Duration::from_millis(1))) && !is_soon(None));
-    }
-
-    #[test]
-    fn a_version_makes_no_other_program() {
-        assert_eq!(instead("php-fpm8.4"), Some("php-fpm --nodaemonize"));
-        assert_eq!(instead("apache2"), Some("apache2 -D FOREGROUND"));
-        assert_eq!(instead("own-server"), None);
     }
 }

@@ -55,6 +55,7 @@ const UNSEEN: &[&str] = &[
     "05-no-process.toml",
     "06-empty-file.toml",
     "09-duplicate-process-names.toml",
+    "101-presets.toml",
     "111-sockets-of-nobody.toml",
     "112-socket-addresses-taken.toml",
     "15-bad-signals.toml",

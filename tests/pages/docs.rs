@@ -11,6 +11,8 @@ use softstop::cli::grammar;
 use softstop::config::check::read;
 use softstop::exit;
 
+use crate::declared::{is_as_made, marked};
+
 /// Written by `cargo bench --bench compare`.
 const GENERATED: &str = "docs/performance.md";
 const HELP_WIDTH: usize = 100;
@@ -119,8 +121,50 @@ fn every_program_with_signals_of_its_own_is_documented() {
         let term = p.upon_term.unwrap_or("ends it gracefully");
         format!("| {} | {} | {term} | {dumps} |\n", p.names().join(", "), p.stop).replace("|  |", "| |")
     };
-    let table: String = softstop::programs::all().map(row).collect();
+    let own = softstop::programs::all().filter(|program| program.has_signals_of_its_own());
+    let table: String = own.map(row).collect();
     assert!(page("docs/signals.md").contains(&table), "docs/signals.md should have:\n{table}");
+}
+
+fn presets() -> String {
+    let step = |step: &softstop::programs::Step| match step.percent {
+        Some(percent) => format!("{} {percent} %", step.signal),
+        None => step.signal.to_string(),
+    };
+    let cell = |text: &str| if text.is_empty() { " |".to_owned() } else { format!(" {text} |") };
+    let row = |program: &softstop::programs::Program| {
+        let preset = program.preset.as_ref()?;
+        let words: Vec<String> = preset.words.iter().map(|word| format!("`\"{word}\"`")).collect();
+        let ladder: Vec<String> = preset.ladder.iter().map(step).collect();
+        let needs = preset.needs.as_ref().map(|needs| format!("Needs `{}`: {}", needs.text, needs.write));
+        let more: Vec<&str> = needs.as_deref().into_iter().chain([preset.trap]).filter(|t| !t.is_empty()).collect();
+        let cells = [words.join(", "), program.names().join(", "), ladder.join(", then "), preset.why.to_owned()];
+        let cells: String = cells.iter().map(|text| cell(text)).collect();
+        Some(format!("|{cells}{}{}\n", cell(&more.join(". ")), cell(preset.source)))
+    };
+    let rows: String = softstop::programs::all().filter_map(row).collect();
+    format!("| `stop =` | programs | signals | why | what to know | documented in |\n|---|---|---|---|---|---|\n{rows}")
+}
+
+fn foreground() -> String {
+    let row = |program: &softstop::programs::Program| {
+        let softstop::programs::Foreground { arguments, by, in_file, background } = program.foreground;
+        let quoted = |text: &str| if text.is_empty() { " |".to_owned() } else { format!(" `{text}` |") };
+        let away: Vec<String> = background.iter().map(|word| format!("`{word}`")).collect();
+        let away = if away.is_empty() { " |".to_owned() } else { format!(" {} |", away.join(", ")) };
+        let run = if by.is_empty() { " nothing is needed |".to_owned() } else { quoted(arguments) };
+        let known = !by.is_empty() || !background.is_empty();
+        known.then(|| format!("| {} |{run}{}{away}\n", program.names().join(", "), quoted(in_file)))
+    };
+    let rows: String = softstop::programs::all().filter_map(row).collect();
+    format!("| program | run it with | or in its configuration | not with |\n|---|---|---|---|\n{rows}")
+}
+
+#[test]
+fn the_page_of_programs_is_made_of_their_table() {
+    let page = page("docs/programs.md");
+    let made = marked(&page, "<!-- presets", |_| presets());
+    is_as_made("docs/programs.md", &marked(&made, "<!-- foreground", |_| foreground()));
 }
 
 #[test]

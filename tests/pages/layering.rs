@@ -40,7 +40,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("control", Impure, "config exit json lifecycle order signal sys text time"),
     ("http", Impure, "config endpoint json lifecycle status sys text"),
     ("resolver", Impure, "http sys"),
-    ("cli", Impure, "config endpoint exit nearest order pod signal text variables"),
+    ("cli", Impure, "config endpoint exit nearest order pod programs signal text variables"),
     ("drop_in", Impure, "cli config facts signal sys text"),
     ("probe", Impure, "cli config control endpoint exit http lifecycle resolver sys text time"),
     (

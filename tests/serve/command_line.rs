@@ -131,6 +131,31 @@ fn in_the_image_check_says_what_is_not_there() {
     assert_eq!(elsewhere.err, "");
 }
 
+/// Where the program's own configuration is, it is read, with what it includes.
+#[test]
+fn in_the_image_check_reads_what_the_program_s_own_configuration_says() {
+    let dir = Dir::without_spaces();
+    dir.write("pool.conf", "[global]\n; process_control_timeout = 10s\nprocess_control_timeout = 0\n");
+    dir.write("fpm.conf", &format!("include={}\n", dir.text("*ol.conf")));
+    dir.write("nginx.conf", "events { }\n");
+    let config = format!(
+        "[[process]]\nname = 'php'\ncommand = ['php-fpm', '-F', '-y', '{}']\nstop = 'php-fpm'\n\
+         [[process]]\nname = 'web'\ncommand = ['nginx', '-c', '{}']\nstop = 'nginx'\n",
+        dir.text("fpm.conf"),
+        dir.text("nginx.conf")
+    );
+    dir.write("my.toml", &config);
+    let [php, web] = ["php-fpm has no process_control_timeout", "nginx goes into the background"];
+    softstop(&dir, &["check", "--here", "my.toml"]).expect(0, &[php, web, "write `process_control_timeout = 10s`"]);
+    dir.write("pool.conf", "[global]\nprocess_control_timeout = 10s\n");
+    dir.write("nginx.conf", "daemon off;\nevents { }\n");
+    let said = softstop(&dir, &["check", "--here", "my.toml"]).expect(0, &[]).err;
+    assert!(!said.contains(php) && !said.contains(web), "{said}");
+    // Elsewhere it is not known.
+    let said = softstop(&dir, &["check", "my.toml"]).expect(0, &[]).err;
+    assert_eq!(said, "");
+}
+
 /// As in an image: softstop at /softstop, the configuration where it is looked for.
 #[test]
 fn softstop_in_its_image_looks_without_being_told() {

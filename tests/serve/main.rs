@@ -10,6 +10,7 @@ mod drain_auto;
 mod edges;
 mod examples;
 mod pod;
+mod presets;
 mod prestop;
 mod probe;
 mod probe_kinds;

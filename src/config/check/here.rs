@@ -14,6 +14,8 @@ pub trait Here {
     fn program(&self, program: &OsStr, path: Option<&OsStr>, dir: Option<&Path>) -> Option<String>;
     fn identity(&self, identity: &Identity) -> Option<String>;
     fn directory(&self, dir: &Path) -> Option<String>;
+    /// What a program's own configuration says, with the files that it includes; `None`: it cannot be read.
+    fn text(&self, file: &Path) -> Option<String>;
 }
 
 /// What the process that is being read gives its programs.

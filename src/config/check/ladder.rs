@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::declare::{Declared, Shape, table};
 use super::kinds::{DumpSignal, Kind, Limit, Pause, Shaped, StopSignal};
 use super::reader::{Field, Reader};
+use super::values::{self, StopWord};
+use crate::programs::{self, Preset, Program};
 use crate::signal::Signal;
 
 /// One rung of a stop ladder: send `signal`, wait up to `wait`, go on.
@@ -13,6 +15,14 @@ pub struct Rung {
     pub signal: Signal,
     /// `None`: all the time there is.
     pub wait: Option<Duration>,
+}
+
+impl Rung {
+    /// A preset's; `time`: from the stop request to the kill.
+    pub fn of_preset(preset: &Preset, time: Duration) -> Vec<Rung> {
+        let wait = |percent: u32| time.saturating_mul(percent) / 100;
+        preset.ladder.iter().map(|step| Rung { signal: step.signal, wait: step.percent.map(wait) }).collect()
+    }
 }
 
 table! {
@@ -24,35 +34,82 @@ table! {
     }
 }
 
-/// `"SIGQUIT"`, a table, or an array of both.
+/// `"nginx"`, `"SIGQUIT"`, a table, or an array of the latter two.
 pub struct Ladder;
+
+/// What `stop` says.
+pub enum Stop {
+    Ladder(Vec<Rung>),
+    /// As this program is stopped.
+    Preset(&'static Program, &'static Preset),
+}
+
+impl Stop {
+    pub fn preset(&self) -> Option<(&'static Program, &'static Preset)> {
+        match self {
+            Stop::Ladder(_) => None,
+            Stop::Preset(program, preset) => Some((program, preset)),
+        }
+    }
+
+    /// `time`: from the stop request to the kill.
+    pub fn rungs(self, time: Duration) -> Vec<Rung> {
+        match self {
+            Stop::Ladder(rungs) => rungs,
+            Stop::Preset(_, preset) => Rung::of_preset(preset, time),
+        }
+    }
+}
 
 const RUNG: &Shape = &Shape::Any(&[StopSignal::SHAPE, &Shape::Table(RungKeys::DESCRIBED)]);
 
 impl Shaped for Ladder {
-    const SHAPE: &'static Shape =
-        &Shape::Any(&[StopSignal::SHAPE, &Shape::Table(RungKeys::DESCRIBED), &Shape::Array(RUNG)]);
+    const SHAPE: &'static Shape = &Shape::Any(&[
+        &Shape::Words(programs::presets),
+        StopSignal::SHAPE,
+        &Shape::Table(RungKeys::DESCRIBED),
+        &Shape::Array(RUNG),
+    ]);
 }
 
 impl Kind for Ladder {
-    type Value = Vec<Rung>;
+    type Value = Stop;
 
-    /// `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<Rung>> {
+    /// `"nginx"`, `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Stop> {
+        if field.value.get_ref().is_str() {
+            return word(reader, field);
+        }
         let rungs = field.elements().unwrap_or_else(|| vec![field.clone()]);
         if rungs.is_empty() {
             reader.error(&field.span(), "`stop` is empty", "leave it out for SIGTERM, or write stop = \"SIGQUIT\"");
         }
-        for endless in rungs.iter().rev().skip(1).filter(|e| e.value.get_ref().get("wait").is_none()) {
+        let names_program =
+            |e: &Field<'_>| e.value.get_ref().as_str().is_some_and(|word| programs::preset(word).is_some());
+        let endless = |e: &&Field<'_>| e.value.get_ref().get("wait").is_none() && !names_program(e);
+        for endless in rungs.iter().rev().skip(1).filter(endless) {
             let sentence = "the next signal never comes: this one waits for all the time there is";
             reader.error(&endless.span(), sentence, "give it a `wait`: { signal = \"SIGQUIT\", wait = \"10s\" }");
         }
-        Some(rungs.iter().filter_map(|element| rung(reader, element, help)).collect())
+        Some(Stop::Ladder(rungs.iter().filter_map(|element| rung(reader, element, help)).collect()))
     }
 }
 
+/// A program's name, or a signal alone.
+fn word(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Stop> {
+    Some(match reader.parsed(field, "", values::stop_word)? {
+        StopWord::Program(program, preset) => Stop::Preset(program, preset),
+        StopWord::Signal(signal) => Stop::Ladder(vec![Rung { signal, wait: None }]),
+    })
+}
+
 fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<Rung> {
-    if element.value.get_ref().is_str() {
+    if let Some(word) = element.value.get_ref().as_str() {
+        if programs::preset(word).is_some() {
+            let help = format!("write stop = \"{word}\", without brackets");
+            reader.error(&element.span(), "the name of a program among the steps of `stop`: it stands alone", help);
+            return None;
+        }
         return StopSignal::read(reader, element, "").map(|signal| Rung { signal, wait: None });
     }
     let keys = reader.table::<RungKeys<'_>>(element, example)?;

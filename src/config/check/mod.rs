@@ -21,6 +21,7 @@ mod other_tools;
 pub mod prestop;
 pub(super) mod probe;
 pub(super) mod process;
+mod program;
 mod reader;
 mod relations;
 pub(super) mod restart;
@@ -204,8 +205,9 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
     let sockets = socket::sockets(reader, &top.socket);
     let tables = top.process.open(reader, "[[process]]");
     let names = process::names(reader, &tables);
+    let time = config.grace.saturating_sub(config.kill_reserve);
     let mut processes: Vec<_> =
-        tables.iter().enumerate().map(|(i, table)| process::process(reader, table, i, &names)).collect();
+        tables.iter().enumerate().map(|(i, table)| process::process(reader, table, i, &names, time)).collect();
     let site = Site { place: Place::Init, names: &names, owner: None, fallback: "init".into() };
     config.init = task::tasks(reader, &top.init, &site);
     let drain = task::steps(reader, &top.drain, Place::Drain, &names);

@@ -14,8 +14,9 @@ use super::handler::{self, exec::Command};
 use super::here::Surroundings;
 use super::identity::{Account, Identity, identity};
 use super::kinds::{Bool, FilePath, Int, Limit, Many, MapOf, Sub, Word, strings};
-use super::ladder::{Diagnose, Dump, Ladder, Rung};
+use super::ladder::{Diagnose, Dump, Ladder, Rung, Stop};
 use super::probe::{self, Probe, ProbeKeys};
+use super::program;
 use super::reader::{Field, Reader};
 use super::restart::{CodeList, Restart, RestartRule, RuleKeys, restarts};
 use super::rewrite::Rewrite;
@@ -242,12 +243,13 @@ table! {
             unset: "none",
             help: "write after = { web = \"ready\" }; conditions are started, ready and completed",
         };
-        /// The ladder of stop signals: [below](#stop). SIGKILL follows.
+        /// How it is stopped: as one of the [known programs](programs.md) is, `"nginx"`, or by a ladder of signals: [below](#stop). SIGKILL
+        /// follows.
         stop: Ladder {
             unset: "`\"SIGTERM\"`",
-            words: "signal, table or array",
-            help: "write stop = [ { signal = \"SIGQUIT\", wait = \"20s\" }, \"SIGTERM\" ]",
-            examples: &["\"SIGTERM\"", "\"15\"", "[\"SIGQUIT\"]"],
+            words: "program, signal, table or array",
+            help: "write stop = \"nginx\", or stop = [ { signal = \"SIGQUIT\", wait = \"20s\" }, \"SIGTERM\" ]",
+            examples: &["\"SIGTERM\"", "\"15\"", "[\"SIGQUIT\"]", "\"nginx\"", "\"php-fpm\""],
         };
         /// A signal upon which the program writes what it is doing, sent before SIGKILL: [below](#diagnose).
         diagnose: Dump {
@@ -302,7 +304,10 @@ pub struct ReadProcess {
     pub output: Option<Output>,
     /// What it waits for, with the place of the key.
     pub after: Vec<(usize, Condition, Span)>,
+    /// Where its own ladder stands.
     pub stop: Option<Span>,
+    /// Its ladder is a preset, which takes what there is.
+    pub is_preset: bool,
     pub pre_stop: Option<Span>,
     pub stragglers: Option<Span>,
     /// Ports on this host that its probes ask.
@@ -333,7 +338,14 @@ pub fn names(reader: &mut Reader<'_>, tables: &[ProcessKeys<'_>]) -> Names {
     names
 }
 
-pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, names: &Names) -> ReadProcess {
+/// `time`: from the stop request to the kill.
+pub fn process(
+    reader: &mut Reader<'_>,
+    keys: &ProcessKeys<'_>,
+    index: usize,
+    names: &Names,
+    time: Duration,
+) -> ReadProcess {
     let name = names.list[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
     let env = keys.env.read(reader).unwrap_or_default();
     let working_dir = working_dir(reader, keys);
@@ -354,10 +366,10 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
     p.signal_to = keys.signal_to.read(reader).unwrap_or(ProcessKeys::signal_to);
     restarts(reader, keys, &mut p);
     p.rewrite = keys.rewrite.read(reader).unwrap_or_default();
-    p.stop = keys.stop.read(reader).unwrap_or_default();
-    if !keys.stop.is_given() {
-        not_by_sigterm(reader, keys, &p);
-    }
+    let stop = keys.stop.read(reader);
+    let preset = stop.as_ref().and_then(Stop::preset);
+    p.stop = stop.map(|stop| stop.rungs(time)).unwrap_or_default();
+    program::program(reader, keys, &p, preset);
     p.diagnose = keys.diagnose.read(reader);
     p.stragglers = keys.stragglers.open(reader).map_or(p.stragglers, |keys| stragglers::stragglers(reader, &keys));
     let site =
@@ -382,8 +394,9 @@ pub fn process(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, index: usize, na
         on_exit: keys.on_exit.read(reader),
         output: keys.output.read(reader),
         after: after(reader, keys, index, names),
-        stop: keys.stop.span(),
+        stop: keys.stop.span().filter(|_| preset.is_none()),
         pre_stop: keys.pre_stop.span(),
+        is_preset: preset.is_some(),
         stragglers: keys.stragglers.field.as_ref().map(|f| f.key.clone()),
         probed,
         process: p,
@@ -403,21 +416,6 @@ fn probe(
 ) -> Option<Probe> {
     let keys = key.open(reader)?;
     probe::probe(reader, key.field.as_ref()?, &keys, probed)
-}
-
-/// Who says nothing has SIGTERM sent, and not everybody ends gracefully upon that.
-fn not_by_sigterm(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, process: &Process) {
-    let Some(program) = process.program() else { return };
-    if process.rewrite.get(&Signal::TERM).is_some_and(|to| *to == Some(program.stop)) {
-        return;
-    }
-    let (Some(effect), Some(command)) = (program.upon_term, keys.command.span()) else { return };
-    let (name, signal) = (program.name(), program.stop);
-    reader.warn(
-        &command,
-        format!("{name} is stopped with SIGTERM, which {effect}"),
-        format!("its graceful stop is {signal}: stop = \"{signal}\""),
-    );
 }
 
 fn hook<'t>(reader: &mut Reader<'_>, keys: &ProcessKeys<'t>) -> Option<TaskKeys<'t>> {

@@ -283,7 +283,8 @@ pub fn plausible(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &Config, pr
             Handler::Sleep(sleep) => Some(sleep),
             _ => None,
         });
-        let waits = p.process.stop.iter().filter_map(|r| r.wait).chain(diagnosis).chain(pre_stop);
+        let ladder = p.process.stop.iter().filter(|_| !p.is_preset);
+        let waits = ladder.filter_map(|r| r.wait).chain(diagnosis).chain(pre_stop);
         let waits = waits.fold(Duration::ZERO, Duration::saturating_add);
         if let Some(span) = p.stop.as_ref().or(p.pre_stop.as_ref()).filter(|_| waits > deadline) {
             let sentence = format!(

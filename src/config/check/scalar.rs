@@ -79,8 +79,7 @@ impl Reader<'_> {
 
     pub fn signal(&mut self, field: &Field<'_>) -> Option<Signal> {
         self.parsed(field, "write a signal's name such as \"SIGTERM\"", |text| {
-            let help = "write a name such as \"SIGTERM\" or \"SIGRTMIN+3\", or its number as a string";
-            Signal::parse(text).map_err(|sentence| Wrong::new(sentence, help))
+            Signal::parse(text).map_err(|sentence| Wrong::new(sentence, values::A_SIGNAL))
         })
     }
 

@@ -10,7 +10,7 @@ use super::keys;
 use crate::config::Control;
 use crate::config::listen::Listen;
 pub use durations::{DAY, DurationRange, LIMIT, PAUSE, ROUND, duration, words};
-pub use signals::{dump_signal, in_its_place, ladder_signal, rewritten, stop_request};
+pub use signals::{A_SIGNAL, StopWord, dump_signal, in_its_place, ladder_signal, rewritten, stop_request, stop_word};
 
 /// Why a text is not the value it should be: one sentence, and what to write.
 #[derive(Clone, PartialEq, Eq, Debug)]
