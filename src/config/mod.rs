@@ -25,8 +25,8 @@ pub use check::probe::Probe;
 pub use check::process::{OnExit, Output, Process, SignalTo, Stdin};
 pub use check::restart::{Operator, Restart, RestartRule};
 pub use check::settings::{
-    Config, Control, DEFAULT_GRACE, DEFAULT_KILL_RESERVE, ExitWhen, Forward, LogConfig, LogFormat, LogLevel,
-    ReadinessOnDrain, TERMINATION_LOG, default_kill_reserve,
+    Config, Control, ExitWhen, Forward, LogConfig, LogFormat, LogLevel, ReadinessOnDrain, TERMINATION_LOG,
+    default_kill_reserve,
 };
 pub use check::sidecar::{Follow, Sidecar};
 pub use check::socket;

@@ -17,26 +17,20 @@ pub struct Backoff {
     pub jitter: u32,
 }
 
-impl Backoff {
-    pub const INITIAL: Duration = Duration::from_secs(1);
-    pub const MAX: Duration = Duration::from_secs(300);
-    pub const RESET: Duration = Duration::from_secs(600);
-}
-
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff { initial: Backoff::INITIAL, max: Backoff::MAX, reset: Backoff::RESET, jitter: 0 }
+        Backoff { initial: BackoffKeys::initial, max: BackoffKeys::max, reset: BackoffKeys::reset, jitter: 0 }
     }
 }
 
 table! {
     pub struct BackoffKeys in "backoff" {
         /// The delay before the first restart; it doubles with each further one.
-        initial: Round { examples: &["\"1s\"", "\"10ms\""] } = Backoff::INITIAL;
+        initial: Round { examples: &["\"1s\"", "\"10ms\""] } = Duration::from_secs(1);
         /// The longest delay.
-        max: Round { words: "duration, not less than `initial`", examples: &["\"5m\"", "\"1h\""] } = Backoff::MAX;
+        max: Round { words: "duration, not less than `initial`", examples: &["\"5m\"", "\"1h\""] } = Duration::from_secs(300);
         /// After so long without an end the delay is `initial` again.
-        reset: Limit { examples: &["\"10m\""] } = Backoff::RESET;
+        reset: Limit { examples: &["\"10m\""] } = Duration::from_secs(600);
         /// Each delay is longer by a random part of it, up to this, so that what fails together does not come back together.
         jitter: Percent = "0%";
     }

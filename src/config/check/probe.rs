@@ -21,20 +21,14 @@ pub struct Probe {
 }
 
 impl Probe {
-    pub const INITIAL_DELAY: Duration = Duration::ZERO;
-    pub const PERIOD: Duration = Duration::from_secs(10);
-    pub const TIMEOUT: Duration = Duration::from_secs(1);
-    pub const SUCCESS_THRESHOLD: u32 = 1;
-    pub const FAILURE_THRESHOLD: u32 = 3;
-
     pub fn new(handler: Handler) -> Probe {
         Probe {
             handler,
-            initial_delay: Probe::INITIAL_DELAY,
-            period: Probe::PERIOD,
-            timeout: Probe::TIMEOUT,
-            success_threshold: Probe::SUCCESS_THRESHOLD,
-            failure_threshold: Probe::FAILURE_THRESHOLD,
+            initial_delay: ProbeKeys::initial_delay,
+            period: ProbeKeys::period,
+            timeout: ProbeKeys::timeout,
+            success_threshold: ProbeKeys::success_threshold,
+            failure_threshold: ProbeKeys::failure_threshold,
         }
     }
 }
@@ -42,16 +36,16 @@ impl Probe {
 table! {
     pub struct ProbeKeys in "a probe" from [ProbeHandlers<'static>] one of (ProbeHandlers::SECTION.keys) {
         /// Pause before the first attempt.
-        initial_delay: Pause = Probe::INITIAL_DELAY;
+        initial_delay: Pause = Duration::ZERO;
         /// From one attempt to the next. Until their first success startup and readiness are
         /// [tried in between](#until-the-first-success), too.
-        period: Round = Probe::PERIOD;
+        period: Round = Duration::from_secs(10);
         /// For one attempt.
-        timeout: Limit = Probe::TIMEOUT;
+        timeout: Limit = Duration::from_secs(1);
         /// Successes in a row until it counts as well. More than 1 for readiness alone.
-        success_threshold: Threshold { help: THRESHOLD, examples: &["1"] } = Probe::SUCCESS_THRESHOLD;
+        success_threshold: Threshold { help: THRESHOLD, examples: &["1"] } = 1;
         /// Failures in a row until it counts as ill.
-        failure_threshold: Threshold { help: THRESHOLD, examples: &["1", "30"] } = Probe::FAILURE_THRESHOLD;
+        failure_threshold: Threshold { help: THRESHOLD, examples: &["1", "30"] } = 3;
     }
 }
 
@@ -66,13 +60,14 @@ pub fn probe(
     probed: &mut Vec<(u16, Span)>,
 ) -> Option<Probe> {
     let handler = one_handler::<ProbeHandlers<'_>>(reader, &keys.table, None);
+    let default = Probe::new(handler.clone().unwrap_or(Handler::Sleep(Duration::ZERO)));
     let p = Probe {
-        handler: handler.clone().unwrap_or(Handler::Sleep(Duration::ZERO)),
-        initial_delay: keys.initial_delay.read(reader).unwrap_or(ProbeKeys::initial_delay),
-        period: keys.period.read(reader).unwrap_or(ProbeKeys::period),
-        timeout: keys.timeout.read(reader).unwrap_or(ProbeKeys::timeout),
-        failure_threshold: keys.failure_threshold.read(reader).unwrap_or(ProbeKeys::failure_threshold),
-        success_threshold: keys.success_threshold.read(reader).unwrap_or(ProbeKeys::success_threshold),
+        initial_delay: keys.initial_delay.read(reader).unwrap_or(default.initial_delay),
+        period: keys.period.read(reader).unwrap_or(default.period),
+        timeout: keys.timeout.read(reader).unwrap_or(default.timeout),
+        failure_threshold: keys.failure_threshold.read(reader).unwrap_or(default.failure_threshold),
+        success_threshold: keys.success_threshold.read(reader).unwrap_or(default.success_threshold),
+        handler: default.handler,
     };
     if let Some(f) =
         keys.success_threshold.field.as_ref().filter(|_| field.name != "readiness" && p.success_threshold != 1)

@@ -109,24 +109,24 @@ impl Process {
             identity: Identity::default(),
             working_dir: None,
             env: Vec::new(),
-            stdin: Stdin::Null,
+            stdin: ProcessKeys::stdin,
             sockets: Vec::new(),
             output: Output::Inherit,
             kind: None,
             success_codes: Vec::new(),
-            restart: Restart::OnFailure,
+            restart: ProcessKeys::restart,
             restart_on: Vec::new(),
             backoff: Backoff::default(),
             max_restarts: None,
             restart_window: None,
-            main: false,
+            main: ProcessKeys::main,
             on_exit: OnExit::Stop,
             after: Vec::new(),
             stop: Vec::new(),
             stop_as_received: false,
             rewrite: BTreeMap::new(),
             diagnose: None,
-            signal_to: SignalTo::Process,
+            signal_to: ProcessKeys::signal_to,
             stragglers: Stragglers::default(),
             startup: None,
             readiness: None,
@@ -362,8 +362,8 @@ pub fn process(
     let mut p = Process::new(name, command.unwrap_or_default());
     p.identity = identity(reader, &keys.user, &keys.group);
     (p.working_dir, p.env) = (working_dir, env);
-    p.stdin = keys.stdin.read(reader).unwrap_or(ProcessKeys::stdin);
-    p.signal_to = keys.signal_to.read(reader).unwrap_or(ProcessKeys::signal_to);
+    p.stdin = keys.stdin.read(reader).unwrap_or(p.stdin);
+    p.signal_to = keys.signal_to.read(reader).unwrap_or(p.signal_to);
     restarts(reader, keys, &mut p);
     p.rewrite = keys.rewrite.read(reader).unwrap_or_default();
     let stop = keys.stop.read(reader);
@@ -386,7 +386,7 @@ pub fn process(
 
     reader.surroundings = Surroundings::default();
 
-    p.main = keys.main.read(reader).unwrap_or(ProcessKeys::main);
+    p.main = keys.main.read(reader).unwrap_or(p.main);
     ReadProcess {
         main: keys.main.span().filter(|_| p.main),
         stdin: keys.stdin.span().filter(|_| p.stdin == Stdin::Inherit),

@@ -20,10 +20,8 @@ use super::task::{Step, StepKeys, Task, TaskKeys};
 use super::values;
 use crate::config::platform::Platform;
 
-/// `terminationGracePeriodSeconds`' default in Kubernetes.
-pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 /// The last slice of the budget: SIGKILL, reap, report. A quarter of the grace when that is less.
-pub const DEFAULT_KILL_RESERVE: Duration = Duration::from_secs(1);
+const DEFAULT_KILL_RESERVE: Duration = Duration::from_secs(1);
 /// Where the kubelet reads a container's last words, unless the pod spec names another file.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
@@ -83,15 +81,15 @@ impl Config {
     pub fn with_defaults() -> Config {
         Config {
             source: None,
-            grace: DEFAULT_GRACE,
+            grace: TopKeys::grace,
             kill_reserve: DEFAULT_KILL_RESERVE,
             stop_reserve: None,
             stop_on: StopOn::Customary,
             forward: Forward::All,
-            readiness_on_drain: ReadinessOnDrain::Fail,
+            readiness_on_drain: TopKeys::readiness_on_drain,
             http: None,
             control: Control::default(),
-            log: LogConfig { level: LogLevel::Info, format: LogFormat::Text },
+            log: LogConfig { level: LogKeys::level, format: LogKeys::format },
             exit_codes: ExitCodes::default(),
             sidecar: None,
             sockets: Vec::new(),
@@ -197,7 +195,7 @@ pub enum LogFormat {
 table! {
     pub struct TopKeys in "the top level" {
         /// The whole budget from the first stop request to softstop's own end: the pod's `terminationGracePeriodSeconds`.
-        grace: Limit { words: "duration, 1ms to 24h", examples: &["\"30s\"", "\"1m\"", "'45s'"] } = DEFAULT_GRACE;
+        grace: Limit { words: "duration, 1ms to 24h", examples: &["\"30s\"", "\"1m\"", "'45s'"] } = Duration::from_secs(30);
         /// The last slice of `grace`: SIGKILL, reaping, the report. Nothing else gets it.
         kill_reserve: Limit {
             words: "duration, less than `grace`",
@@ -285,7 +283,7 @@ pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config)
     config.stop_on = top.stop_on.read(reader).map(StopOn::Only).unwrap_or_default();
     // The wrapper is as transparent as tini; what is written down here need not die of a stray SIGHUP.
     config.forward = top.forward.read(reader).unwrap_or(TopKeys::forward);
-    config.readiness_on_drain = top.readiness_on_drain.read(reader).unwrap_or(TopKeys::readiness_on_drain);
+    config.readiness_on_drain = top.readiness_on_drain.read(reader).unwrap_or(config.readiness_on_drain);
     config.report = top.report.read(reader);
     if top.termination_log.is_given() {
         config.termination_log = top.termination_log.read(reader).unwrap_or_default();
@@ -293,8 +291,8 @@ pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config)
     config.http = top.http.open(reader).and_then(|keys| http::http(reader, &keys));
     config.control = top.control.open(reader).and_then(|keys| keys.socket.read(reader)).unwrap_or_default();
     config.log = top.log.open(reader).map_or(config.log, |keys| LogConfig {
-        level: keys.level.read(reader).unwrap_or(LogKeys::level),
-        format: keys.format.read(reader).unwrap_or(LogKeys::format),
+        level: keys.level.read(reader).unwrap_or(config.log.level),
+        format: keys.format.read(reader).unwrap_or(config.log.format),
     });
     config.sidecar = top.sidecar.open(reader).map(|keys| sidecar::sidecar(reader, &keys));
     config.stragglers =

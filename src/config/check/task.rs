@@ -28,15 +28,13 @@ pub struct Task {
 }
 
 impl Task {
-    pub const RETRY_DELAY: Duration = Duration::from_secs(1);
-
     pub fn new(name: impl Into<String>, handler: Handler) -> Task {
         Task {
             name: name.into(),
             handler,
             timeout: None,
             retries: Retries::Count(0),
-            retry_delay: Task::RETRY_DELAY,
+            retry_delay: TaskKeys::retry_delay,
             on_failure: OnFailure::Ignore,
         }
     }
@@ -105,7 +103,7 @@ table! {
             examples: &["0", "3", "1000"],
         };
         /// Pause between two attempts. Not for the `wait_` handlers.
-        retry_delay: Round = Task::RETRY_DELAY;
+        retry_delay: Round = Duration::from_secs(1);
         /// What a failure means, after the last attempt or at the timeout.
         on_failure: Word<OnFailure> { unset: "see below", examples: &["\"ignore\""] };
     }
