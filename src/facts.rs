@@ -28,16 +28,20 @@ macro_rules! named {
 }
 pub(crate) use named;
 
+mod call;
 mod outcome;
 mod place;
 mod stop;
+mod waits;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use outcome::{Awaited, Condition, Failure, Fault, Outcome, ProcessKind, Progress, Trouble, Unfinished};
+pub use call::{CallError, ConnectionError, GrpcError, RequestPart, TlsError};
+pub use outcome::{Condition, Failure, Fault, Outcome, ProcessKind, Trouble, Unseen};
 pub use place::Place;
 pub use stop::{Cause, Effect, Hopeless, How, Needless, NotPassedOn, Reason, Who};
+pub use waits::{Awaited, Connections, FileState, Listening, Progress, Several, Unfinished, Unfit};
 
 use crate::exit;
 use crate::signal::Signal;

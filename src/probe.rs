@@ -91,19 +91,19 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
             Some(addrs) => addrs,
             None => match look_up(host, port).await {
                 Ok(addrs) => addrs,
-                Err(why) => return Outcome::failed(format!("cannot look up {host}: {why}")),
+                Err(why) => return Err(format!("cannot look up {host}: {why}")),
             },
         };
-        match handler {
+        Ok(match handler {
             Handler::Http(call) => http::call(call, &addrs).await,
             Handler::Grpc(call) => http::grpc(call, &addrs).await,
             _ => http::tcp(&addrs).await,
-        }
+        })
     };
     match runtime.block_on(async { tokio::time::timeout_at(limit.into(), attempt).await }) {
-        Ok(Outcome::Ok) => Ok(()),
-        Ok(Outcome::Failed(failure)) => Err(said(failure.to_string())),
-        Ok(Outcome::Unknown { reason }) => Err(said(reason)),
+        Ok(Ok(Outcome::Ok)) => Ok(()),
+        Ok(Ok(Outcome::Failed(failure) | Outcome::Unknown { reason: failure })) => Err(said(failure.to_string())),
+        Ok(Err(why)) => Err(said(why)),
         Err(_) => Err(said(format!("no answer within {}", Human(timeout)))),
     }
 }

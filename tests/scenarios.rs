@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use softstop::config::check;
-use softstop::facts::{Failure, Place};
+use softstop::facts::{Awaited, Failure, Place, Several};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, Answer, What, Whom};
 use softstop::lifecycle::event::{Client, Event, Exit, Outcome, ProcId, Progress, RequestId, RunId, SpawnError};
@@ -133,7 +133,9 @@ impl World {
             Happening::Says(task, text) => {
                 let run = self.running.iter().rfind(|(_, of)| **of == task).map(|(run, _)| *run);
                 let run = run.unwrap_or_else(|| panic!("{task:?} has not begun"));
-                let progress = Progress { detail: Some("10.0.0.7:41234".to_string()), ..Progress::new(text) };
+                let peers = Several { named: vec!["10.0.0.7:41234".parse().expect("an address")], all: 1 };
+                let progress =
+                    Progress { detail: Some(peers), ..Progress::of(Awaited::Success(Failure::Said(text.to_owned()))) };
                 self.feed(Event::Progress { run, progress });
             }
         }
@@ -294,7 +296,7 @@ impl World {
                     End::Never => return,
                     End::Exit(Exit::Code(0)) => Outcome::Ok,
                     End::Exit(exit) => Outcome::Failed(Failure::Ended { exit, said: String::new() }),
-                    End::Unknown => Outcome::Unknown { reason: "no process to be had".to_string() },
+                    End::Unknown => Outcome::Unknown { reason: Failure::Said("no process to be had".to_string()) },
                 };
                 self.soon(after, Due::Event(Event::RunDone { run, outcome }));
             }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use softstop::facts::{
-    Awaited, Cause, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Place, Sender, Unfinished, Who,
+    Awaited, Cause, Failure, Fault, FileState, Hopeless, How, KillReason, Needless, NotPassedOn, Place, Sender,
+    Several, Unfinished, Who,
 };
 use softstop::lifecycle::action::ProbeKind;
 use softstop::lifecycle::event::Exit;
@@ -64,7 +65,10 @@ fn result(u: &mut Unstructured<'_>) -> Result<TaskResult> {
         0 => TaskResult::Done,
         1 => TaskResult::Failed { reason: failure(u)?, code: u.arbitrary()? },
         2 => TaskResult::TimedOut {
-            reason: Some(Unfinished { awaited: Awaited::Said(text(u)?), detail: Some(text(u)?) }),
+            reason: Some(Unfinished {
+                awaited: Awaited::File { path: text(u)?, is: FileState::Unseen(text(u)?) },
+                detail: Some(Several { named: vec![([10, 0, 0, 7], 41234).into()], all: 2 }),
+            }),
         },
         3 => TaskResult::Cut { reason: None },
         4 => TaskResult::Cancelled { why: Needless::ProcessEnded },

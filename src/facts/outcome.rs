@@ -1,8 +1,9 @@
-//! How an attempt at a task or probe ended, and how far a wait is. Pure.
+//! How an attempt at a task or probe ended. Pure.
 
 use std::time::Duration;
 
-use super::{Exit, ProbeKind};
+use super::{Awaited, CallError, Exit, ProbeKind};
+use crate::signal::Signal;
 
 /// How an attempt at a task or probe ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,12 +13,12 @@ pub enum Outcome {
     /// softstop could not even make the attempt (no process, descriptor or memory to be had): that says nothing of who was to be
     /// asked. A probe's is thrown away, as the kubelet does with an error of its own (prober/worker.go); a task's has failed.
     Unknown {
-        /// One line.
-        reason: String,
+        reason: Failure,
     },
 }
 
 impl Outcome {
+    /// See [`Failure::Said`].
     pub fn failed(reason: impl Into<String>) -> Outcome {
         Outcome::Failed(Failure::Said(reason.into()))
     }
@@ -27,15 +28,63 @@ impl Outcome {
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Failure {
     /// An exec handler ended so; `said`: what it said last, if anything.
-    Ended { exit: Exit, said: String },
+    Ended {
+        exit: Exit,
+        said: String,
+    },
     /// A probe was not answered in time.
-    NoAnswer { within: Duration },
+    NoAnswer {
+        within: Duration,
+    },
     /// Who was to be sent a signal.
-    NotRunning { process: String },
+    NotRunning {
+        process: String,
+    },
     /// There was no attempt yet.
     NotProbed,
-    /// One line, by the system or by who was asked: `connection refused`, `answered 503`.
+    /// An HTTP call, or a connection.
+    Call(CallError),
+    /// The host's name has no address; one line, by the resolver.
+    NotResolved {
+        why: String,
+    },
+    /// Nobody could be asked for the host's address; one line, by the resolver.
+    NotLookedUp {
+        host: String,
+        why: String,
+    },
+    /// Who was to be sent a signal: no process of that name.
+    NoProcess {
+        command: String,
+    },
+    NotPermitted {
+        signal: Signal,
+        command: String,
+        pid: i32,
+    },
+    /// One line, by the system.
+    Unseen {
+        what: Unseen,
+        error: String,
+    },
+    /// softstop's own helper has ended so.
+    Helper {
+        exit: Exit,
+    },
+    /// softstop has given it up.
+    Cancelled,
+    /// There is nothing to be attempted.
+    NothingToDo,
+    /// One line, by the system: `No such file or directory`. Never softstop's own words: those are made of the others.
     Said(String),
+}
+
+/// What the system does not let be seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Unseen {
+    Processes,
+    Connections,
+    Listeners,
 }
 
 impl Failure {
@@ -62,53 +111,6 @@ pub enum Fault {
     },
 }
 
-/// How far a wait is.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub struct Progress {
-    pub awaited: Awaited,
-    /// Which ones, for who gives up: `10.0.0.7:41234 and 11 more`.
-    pub detail: Option<String>,
-    /// Somebody ought to do something about it.
-    pub alarming: bool,
-    /// It is over with this: said at once.
-    pub last: bool,
-}
-
-impl Progress {
-    /// By who looks, in a few words.
-    pub fn new(text: impl Into<String>) -> Progress {
-        Progress::of(Awaited::Said(text.into()))
-    }
-
-    pub fn alarm(text: impl Into<String>) -> Progress {
-        Progress { alarming: true, ..Progress::new(text) }
-    }
-
-    pub fn of(awaited: Awaited) -> Progress {
-        Progress { awaited, detail: None, alarming: false, last: false }
-    }
-}
-
-/// What is still waited for.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub enum Awaited {
-    /// The end of a process.
-    End { process: String },
-    /// Its readiness.
-    Readiness { process: String },
-    /// An attempt that succeeds; why the last did not.
-    Success(Failure),
-    /// One line, by who looks: `12 connections`.
-    Said(String),
-}
-
-/// Why something had not ended when its time was up.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub struct Unfinished {
-    pub awaited: Awaited,
-    pub detail: Option<String>,
-}
-
 /// Why a process is as it is: what it waits for, or what went wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trouble {
@@ -123,7 +125,7 @@ pub enum Trouble {
     /// It could not be started; one line.
     NotStarted(String),
     /// A signal has stopped it.
-    Suspended(crate::signal::Signal),
+    Suspended(Signal),
     /// One of its probes has not succeeded.
     Probe {
         probe: ProbeKind,

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use super::{grpc, own, redirect, tls};
 use crate::config::{GrpcCall, HttpCall, Method, Scheme, host_and_port};
-use crate::lifecycle::event::Outcome;
+use crate::facts::{CallError, ConnectionError, Failure, Outcome, RequestPart};
 use crate::text::plain;
 
 /// Of an answer's body, in bytes; the kubelet's limit.
@@ -77,31 +77,33 @@ pub async fn call(call: &HttpCall, addrs: &[SocketAddr]) -> Outcome {
     outcome(follow(call, addrs).await)
 }
 
-async fn follow(first: &HttpCall, addrs: &[SocketAddr]) -> Result<(), String> {
+async fn follow(first: &HttpCall, addrs: &[SocketAddr]) -> Result<(), CallError> {
     let mut next = ask(first, addrs, judge).await?;
     for _ in 1..MAX_REQUESTS {
         let Some(location) = next else { return Ok(()) };
         let Some(call) = redirect::to(first, &location)? else { return Ok(()) };
         let addrs: Vec<SocketAddr> = addrs.iter().map(|addr| SocketAddr::new(addr.ip(), call.port)).collect();
-        next = ask(&call, &addrs, judge).await.map_err(|why| format!("redirected to {}: {why}", call.url()))?;
+        next = ask(&call, &addrs, judge)
+            .await
+            .map_err(|e| CallError::Redirected { to: call.url(), error: Box::new(e) })?;
     }
     match next {
         None => Ok(()),
-        Some(_) => Err(format!("still redirected after {MAX_REQUESTS} requests")),
+        Some(_) => Err(CallError::Redirects { requests: MAX_REQUESTS }),
     }
 }
 
 /// Makes the call once and gives back the status and the body, of which at most `most` bytes are read.
 ///
 /// # Errors
-/// There is no whole answer, or its body is longer: why, in plain words.
-pub async fn fetch(call: &HttpCall, addrs: &[SocketAddr], most: usize) -> Result<(u16, Vec<u8>), String> {
+/// There is no whole answer, or its body is longer.
+pub async fn fetch(call: &HttpCall, addrs: &[SocketAddr], most: usize) -> Result<(u16, Vec<u8>), CallError> {
     let read = async |response: Response<Incoming>| {
-        let code = response.status().as_u16();
+        let status = response.status().as_u16();
         let (mut body, mut read) = (response.into_body(), Vec::new());
         // One more, to tell whether it is longer.
-        read_some(&mut body, &mut read, most + 1).await.map_err(|e| format!("answered {code}, then {}", words(&e)))?;
-        if read.len() > most { Err(format!("answered with more than {most} bytes")) } else { Ok((code, read)) }
+        read_some(&mut body, &mut read, most + 1).await.map_err(|e| CallError::Body { status, error: broken(&e) })?;
+        if read.len() > most { Err(CallError::LongBody { most }) } else { Ok((status, read)) }
     };
     ask(call, addrs, read).await
 }
@@ -117,16 +119,16 @@ pub async fn grpc_over(call: &GrpcCall, stream: impl AsyncRead + AsyncWrite + Un
     outcome(grpc::check(call, stream).await)
 }
 
-fn outcome(judged: Result<(), String>) -> Outcome {
-    judged.map_or_else(Outcome::failed, |()| Outcome::Ok)
+fn outcome(judged: Result<(), CallError>) -> Outcome {
+    judged.map_or_else(|error| Outcome::Failed(Failure::Call(error)), |()| Outcome::Ok)
 }
 
 /// One request over a connection of its own, with TLS or without.
 async fn ask<T>(
     call: &HttpCall,
     addrs: &[SocketAddr],
-    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, String>,
-) -> Result<T, String> {
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, CallError>,
+) -> Result<T, CallError> {
     let request = request(call)?;
     let stream = connect(addrs).await?;
     match call.scheme {
@@ -139,12 +141,13 @@ async fn ask<T>(
 async fn exchange<T>(
     request: Request<Full<Bytes>>,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, String>,
-) -> Result<T, String> {
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    let broken = |e: hyper::Error| CallError::Connection(broken(&e));
     let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(|e| words(&e))?;
+        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|e| words(&e))?;
+        let response = sender.send_request(request).await.map_err(broken)?;
         read(response).await
     };
     tokio::pin!(answer);
@@ -159,7 +162,12 @@ async fn exchange<T>(
     answer.await
 }
 
-fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
+fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, CallError> {
+    let invalid = |part: RequestPart, value: &str, error: &dyn Error| CallError::Invalid {
+        part,
+        value: value.to_owned(),
+        error: error.to_string(),
+    };
     let body = Bytes::from(call.body.clone().unwrap_or_default());
     let length = body.len();
     let mut request = Request::new(Full::new(body));
@@ -167,10 +175,9 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
         Method::Get => hyper::Method::GET,
         Method::Post => hyper::Method::POST,
     };
-    *request.uri_mut() =
-        call.path.parse().map_err(|e| format!("path {:?} is not valid in a request: {e}", call.path))?;
+    *request.uri_mut() = call.path.parse::<hyper::Uri>().map_err(|e| invalid(RequestPart::Path, &call.path, &e))?;
     let host = HeaderValue::try_from(host_and_port(&call.host, call.port))
-        .map_err(|e| format!("host {:?} is not valid in a request: {e}", call.host))?;
+        .map_err(|e| invalid(RequestPart::Host, &call.host, &e))?;
     let defaults = [
         (HOST, host),
         (USER_AGENT, HeaderValue::from_static(concat!("softstop/", env!("CARGO_PKG_VERSION")))),
@@ -179,7 +186,7 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
     ];
     let headers = request.headers_mut();
     for (name, value) in &call.headers {
-        let invalid = |e: &dyn Error| format!("header {name:?} is not valid: {e}");
+        let invalid = |e: &dyn Error| invalid(RequestPart::Header, name, e);
         let name = HeaderName::try_from(name).map_err(|e| invalid(&e))?;
         let value = HeaderValue::try_from(value).map_err(|e| invalid(&e))?;
         // The framing is ours: a wrong length here would have the server wait for the rest.
@@ -207,24 +214,21 @@ fn request(call: &HttpCall) -> Result<Request<Full<Bytes>>, String> {
 }
 
 /// 200 to 399 with a body that ends, or goes on beyond what is read, is a success. `Some`: it is said to be found elsewhere.
-async fn judge(response: Response<Incoming>) -> Result<Option<String>, String> {
-    let code = response.status().as_u16();
-    if matches!(code, 301 | 302 | 303 | 307 | 308)
+async fn judge(response: Response<Incoming>) -> Result<Option<String>, CallError> {
+    let status = response.status().as_u16();
+    if matches!(status, 301 | 302 | 303 | 307 | 308)
         && let Some(location) = response.headers().get(LOCATION)
     {
         return Ok(Some(String::from_utf8_lossy(location.as_bytes()).into_owned()));
     }
     let mut body = response.into_body();
     let mut read = Vec::new();
-    if (200..400).contains(&code) {
-        return read_some(&mut body, &mut read, MAX_BODY)
-            .await
-            .map(|()| None)
-            .map_err(|e| format!("answered {code}, then {}", words(&e)));
+    if (200..400).contains(&status) {
+        let read = read_some(&mut body, &mut read, MAX_BODY).await;
+        return read.map(|()| None).map_err(|e| CallError::Body { status, error: broken(&e) });
     }
     let _ = timeout(QUOTE_WAIT, read_some(&mut body, &mut read, MAX_BODY)).await;
-    let said = first_line(&read);
-    Err(if said.is_empty() { format!("answered {code}") } else { format!("answered {code}: {said}") })
+    Err(CallError::Status { status, said: first_line(&read) })
 }
 
 async fn read_some(body: &mut Incoming, read: &mut Vec<u8>, most: usize) -> hyper::Result<()> {
@@ -256,7 +260,7 @@ fn first_line(body: &[u8]) -> String {
 type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>;
 
 /// The first connection that succeeds. An address that does not answer holds up the next one only for its head start.
-async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
+async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, CallError> {
     let mut waiting = addrs.iter().take(MAX_ADDRESSES);
     let mut under_way: Vec<Connecting<'_>> = Vec::new();
     let mut first_error: Option<io::Error> = None;
@@ -285,7 +289,7 @@ async fn connect(addrs: &[SocketAddr]) -> Result<TcpStream, String> {
             return Ok(stream);
         }
     }
-    Err(first_error.map_or_else(|| "no address to connect to".to_string(), |e| io_words(&e)))
+    Err(first_error.map_or(CallError::NoAddress, |e| CallError::Connection(unconnected(&e))))
 }
 
 /// One connection, known as softstop's own before anybody else can see it.
@@ -305,38 +309,38 @@ pub(crate) async fn open(addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What went wrong with an exchange, in plain words.
-fn words(e: &hyper::Error) -> String {
+/// What went wrong with an exchange.
+fn broken(e: &hyper::Error) -> ConnectionError {
     let mut source = e.source();
     while let Some(cause) = source {
         if let Some(e) = cause.downcast_ref::<io::Error>() {
-            return io_words(e);
+            return unconnected(e);
         }
         source = cause.source();
     }
     if e.is_parse_too_large() {
-        format!("answered with more than {} KiB of headers", MAX_HEAD / 1024)
+        ConnectionError::LongHead { most: MAX_HEAD }
     } else if e.is_parse() {
-        "answered something that is not HTTP/1.1".to_string()
+        ConnectionError::NotHttp
     } else if e.is_incomplete_message() || e.is_canceled() || e.is_closed() {
-        "connection closed before the answer was complete".to_string()
+        ConnectionError::Incomplete
     } else {
-        e.to_string()
+        ConnectionError::System(e.to_string())
     }
 }
 
-pub(super) fn io_words(e: &io::Error) -> String {
-    if let Some(said) = tls::words(e) {
-        return said;
+pub(super) fn unconnected(e: &io::Error) -> ConnectionError {
+    if let Some(error) = tls::error(e) {
+        return ConnectionError::Tls(error);
     }
     match e.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_string(),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "connection reset".to_string(),
-        io::ErrorKind::TimedOut => "connection timed out".to_string(),
-        io::ErrorKind::HostUnreachable => "host unreachable".to_string(),
-        io::ErrorKind::NetworkUnreachable => "network unreachable".to_string(),
-        io::ErrorKind::UnexpectedEof => "connection closed before the answer was complete".to_string(),
-        _ => e.to_string(),
+        io::ErrorKind::ConnectionRefused => ConnectionError::Refused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => ConnectionError::Reset,
+        io::ErrorKind::TimedOut => ConnectionError::TimedOut,
+        io::ErrorKind::HostUnreachable => ConnectionError::HostUnreachable,
+        io::ErrorKind::NetworkUnreachable => ConnectionError::NetworkUnreachable,
+        io::ErrorKind::UnexpectedEof => ConnectionError::Incomplete,
+        _ => ConnectionError::System(e.to_string()),
     }
 }
 
@@ -354,12 +358,12 @@ mod tests {
             (libc::EHOSTUNREACH, "host unreachable"),
             (libc::ENETUNREACH, "network unreachable"),
         ] {
-            assert_eq!(io_words(&io::Error::from_raw_os_error(errno)), words);
+            assert_eq!(unconnected(&io::Error::from_raw_os_error(errno)).to_string(), words);
         }
         let ended: io::Error = io::ErrorKind::UnexpectedEof.into();
-        assert_eq!(io_words(&ended), "connection closed before the answer was complete");
+        assert_eq!(unconnected(&ended).to_string(), "connection closed before the answer was complete");
         let other = io::Error::from_raw_os_error(libc::EMFILE);
-        assert_eq!(io_words(&other), other.to_string());
+        assert_eq!(unconnected(&other).to_string(), other.to_string());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::config::handler::{Is, JsonValue, Metric, WaitHttp};
+use crate::facts::Unfit;
 use crate::json;
 use crate::text::plain;
 
@@ -10,12 +11,11 @@ use crate::text::plain;
 const QUOTED: usize = 60;
 
 /// # Errors
-/// What is not as it should be, in a few words.
-pub fn check(wait: &WaitHttp, status: u16, body: &[u8]) -> Result<(), String> {
+/// What is not as it should be.
+pub fn check(wait: &WaitHttp, status: u16, body: &[u8]) -> Result<(), Unfit> {
     let (low, high) = wait.status;
     if !(low..=high).contains(&status) {
-        let wanted = if low == high { low.to_string() } else { format!("{low} to {high}") };
-        return Err(format!("answers {status}, not {wanted}"));
+        return Err(Unfit::Status { status, wanted: wait.status });
     }
     if let Some(json) = &wait.json {
         check_json(json, body)?;
@@ -26,10 +26,10 @@ pub fn check(wait: &WaitHttp, status: u16, body: &[u8]) -> Result<(), String> {
     }
 }
 
-fn check_json(wanted: &JsonValue, body: &[u8]) -> Result<(), String> {
-    let answer = json::parse(body).map_err(|error| format!("answers what cannot be read: {error}"))?;
-    let pointer = if wanted.pointer.is_empty() { "the value" } else { &wanted.pointer };
-    let Some(value) = answer.pointer(&wanted.pointer) else { return Err(format!("there is no {pointer}")) };
+fn check_json(wanted: &JsonValue, body: &[u8]) -> Result<(), Unfit> {
+    let answer = json::parse(body).map_err(Unfit::Unreadable)?;
+    let pointer = wanted.pointer.clone();
+    let Some(value) = answer.pointer(&pointer) else { return Err(Unfit::NoValue { pointer }) };
     let holds = match &wanted.is {
         // 0 and 0.0 are the same number.
         Is::Equal(Value::Number(number)) => value.as_f64().is_some_and(|v| number.as_f64() == Some(v)),
@@ -39,19 +39,20 @@ fn check_json(wanted: &JsonValue, body: &[u8]) -> Result<(), String> {
     if holds {
         return Ok(());
     }
-    let text: String = plain(&value.to_string(), ' ').chars().take(QUOTED).collect();
-    Err(format!("{pointer} is {text}"))
+    let is = plain(&value.to_string(), ' ').chars().take(QUOTED).collect();
+    Err(Unfit::Value { pointer, is })
 }
 
-fn check_metric(wanted: &Metric, body: &[u8]) -> Result<(), String> {
+fn check_metric(wanted: &Metric, body: &[u8]) -> Result<(), Unfit> {
     let text = String::from_utf8_lossy(body);
     let samples = text.lines().filter_map(sample).filter(|s| s.name == wanted.name && s.has(&wanted.labels));
     let (count, sum) = samples.fold((0usize, 0.0), |(n, sum), sample| (n + 1, sum + sample.value));
+    let metric = wanted.name.clone();
     if count == 0 {
-        return Err(format!("there is no sample of {}", wanted.name));
+        return Err(Unfit::NoSample { metric });
     }
     // Not a number is not at most anything.
-    if sum <= wanted.at_most.get() { Ok(()) } else { Err(format!("{} is {sum}", wanted.name)) }
+    if sum <= wanted.at_most.get() { Ok(()) } else { Err(Unfit::Sum { metric, is: sum.to_string() }) }
 }
 
 /// One line of the text format: `name{label="value",...} 12.5 1700000000000`.
@@ -151,25 +152,34 @@ mod tests {
     #[test]
     fn a_status() {
         assert_eq!(check(&wait(), 204, b""), Ok(()));
-        assert_eq!(check(&wait(), 503, b"").unwrap_err(), "answers 503, not 200 to 299");
-        assert_eq!(check(&WaitHttp { status: (200, 200), ..wait() }, 204, b"").unwrap_err(), "answers 204, not 200");
+        assert_eq!(check(&wait(), 503, b"").unwrap_err().to_string(), "answers 503, not 200 to 299");
+        assert_eq!(
+            check(&WaitHttp { status: (200, 200), ..wait() }, 204, b"").unwrap_err().to_string(),
+            "answers 204, not 200"
+        );
     }
 
     #[test]
     fn a_value_in_json() {
         let body = br#"{"in_flight": 3, "a/b": {"m~n": [true, "x", 0.0]}}"#;
         assert_eq!(check(&json("/in_flight", at_most(3.0)), 200, body), Ok(()));
-        assert_eq!(check(&json("/in_flight", at_most(2.5)), 200, body).unwrap_err(), "/in_flight is 3");
+        assert_eq!(check(&json("/in_flight", at_most(2.5)), 200, body).unwrap_err().to_string(), "/in_flight is 3");
         for (pointer, value) in
             [("/a~1b/m~0n/0", Value::from(true)), ("/a~1b/m~0n/1", "x".into()), ("/a~1b/m~0n/2", 0.into())]
         {
             assert_eq!(check(&json(pointer, Is::Equal(value)), 200, body), Ok(()), "{pointer}");
         }
-        assert_eq!(check(&json("/in_flight", Is::Equal("3".into())), 200, body).unwrap_err(), "/in_flight is 3");
-        assert_eq!(check(&json("/nothing", at_most(0.0)), 200, body).unwrap_err(), "there is no /nothing");
-        assert_eq!(check(&json("/a~1b/m~0n/1", at_most(9.0)), 200, body).unwrap_err(), "/a~1b/m~0n/1 is \"x\"");
+        assert_eq!(
+            check(&json("/in_flight", Is::Equal("3".into())), 200, body).unwrap_err().to_string(),
+            "/in_flight is 3"
+        );
+        assert_eq!(check(&json("/nothing", at_most(0.0)), 200, body).unwrap_err().to_string(), "there is no /nothing");
+        assert_eq!(
+            check(&json("/a~1b/m~0n/1", at_most(9.0)), 200, body).unwrap_err().to_string(),
+            "/a~1b/m~0n/1 is \"x\""
+        );
         assert_eq!(check(&json("", Is::Equal(7.into())), 200, b"7"), Ok(()));
-        assert!(check(&json("/x", at_most(0.0)), 200, b"<html>").unwrap_err().contains("not JSON"));
+        assert!(check(&json("/x", at_most(0.0)), 200, b"<html>").unwrap_err().to_string().contains("not JSON"));
         let deep = "[".repeat(100_000);
         assert!(check(&json("/0", at_most(0.0)), 200, deep.as_bytes()).is_err());
     }
@@ -178,13 +188,16 @@ mod tests {
     fn the_sum_of_a_metric() {
         let body = b"# HELP in_flight x\n# TYPE in_flight gauge\nin_flight{method=\"GET\",path=\"/a\\\"b,}\"} 2\n\
                      in_flight{method=\"POST\"} 0 1700000000000\nin_flight_total 7\nother 9\nin_flight{method=\"PUT\"} 0\n";
-        assert_eq!(check(&metric(&[]), 200, body).unwrap_err(), "in_flight is 2");
+        assert_eq!(check(&metric(&[]), 200, body).unwrap_err().to_string(), "in_flight is 2");
         assert_eq!(check(&metric(&[("method", "POST")]), 200, body), Ok(()));
-        assert_eq!(check(&metric(&[("path", "/a\"b,}")]), 200, body).unwrap_err(), "in_flight is 2");
-        assert_eq!(check(&metric(&[("method", "X")]), 200, body).unwrap_err(), "there is no sample of in_flight");
-        assert_eq!(check(&metric(&[]), 200, b"in_flight NaN").unwrap_err(), "in_flight is NaN");
+        assert_eq!(check(&metric(&[("path", "/a\"b,}")]), 200, body).unwrap_err().to_string(), "in_flight is 2");
+        assert_eq!(
+            check(&metric(&[("method", "X")]), 200, body).unwrap_err().to_string(),
+            "there is no sample of in_flight"
+        );
+        assert_eq!(check(&metric(&[]), 200, b"in_flight NaN").unwrap_err().to_string(), "in_flight is NaN");
         assert_eq!(check(&metric(&[]), 200, b"in_flight -Inf"), Ok(()));
-        assert_eq!(check(&metric(&[]), 200, b"").unwrap_err(), "there is no sample of in_flight");
+        assert_eq!(check(&metric(&[]), 200, b"").unwrap_err().to_string(), "there is no sample of in_flight");
     }
 
     #[test]

@@ -7,8 +7,9 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::client::io_words;
+use super::client::unconnected;
 use crate::config::{GrpcCall, host_and_port};
+use crate::facts::{CallError, ConnectionError, GrpcError};
 
 /// Of everything that a server says, in bytes; an answer has some 200.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -40,20 +41,21 @@ const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 
-/// Makes the call over a connection that is open. `Err`: why it is not well, in plain words.
-pub(super) async fn check(call: &GrpcCall, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), String> {
-    stream.write_all(&request(call)).await.map_err(|e| io_words(&e))?;
+/// Makes the call over a connection that is open. `Err`: why it is not well.
+pub(super) async fn check(call: &GrpcCall, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), CallError> {
+    let broken = |e: std::io::Error| CallError::Connection(unconnected(&e));
+    stream.write_all(&request(call)).await.map_err(broken)?;
     let (mut answer, mut chunk) = (Answer::default(), [0; 4096]);
     loop {
-        let n = stream.read(&mut chunk).await.map_err(|e| io_words(&e))?;
+        let n = stream.read(&mut chunk).await.map_err(broken)?;
         if n == 0 {
-            return Err("connection closed before the answer was complete".to_string());
+            return Err(CallError::Connection(ConnectionError::Incomplete));
         }
         let mut reply = Vec::new();
         if let Some(verdict) = answer.take(&chunk[..n], &mut reply) {
-            return verdict;
+            return verdict.map_err(CallError::Grpc);
         }
-        stream.write_all(&reply).await.map_err(|e| io_words(&e))?;
+        stream.write_all(&reply).await.map_err(broken)?;
     }
 }
 
@@ -146,7 +148,7 @@ struct Answer {
 
 impl Answer {
     /// More of it, in pieces of any size. What has to be answered at once goes into `reply`; `Some`: the verdict.
-    fn take(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Option<Result<(), String>> {
+    fn take(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Option<Result<(), GrpcError>> {
         self.rest.extend_from_slice(bytes);
         self.taken += bytes.len();
         loop {
@@ -154,7 +156,7 @@ impl Answer {
                 Ok(Some(verdict)) => return Some(Ok(verdict)),
                 Ok(None) => {}
                 Err(Pause::Verdict(why)) => return Some(Err(why)),
-                Err(Pause::More) if self.taken > MAX_ANSWER => return Some(Err(endless())),
+                Err(Pause::More) if self.taken > MAX_ANSWER => return Some(Err(GrpcError::Endless)),
                 Err(Pause::More) => return None,
             }
         }
@@ -170,7 +172,7 @@ impl Answer {
         let length = u32::from_be_bytes([0, a, b, c]) as usize;
         let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
         if self.frames == 0 && (kind != kind::SETTINGS || stream != 0) || length > MAX_FRAME {
-            return Err("answered something that is not HTTP/2".to_string().into());
+            return Err(GrpcError::NotHttp2.into());
         }
         if self.rest.len() < FRAME_HEAD + length {
             return Err(Pause::More);
@@ -178,7 +180,7 @@ impl Answer {
         let payload: Vec<u8> = self.rest.drain(..FRAME_HEAD + length).skip(FRAME_HEAD).collect();
         self.frames += 1;
         if self.frames > MAX_FRAMES {
-            return Err(endless().into());
+            return Err(GrpcError::Endless.into());
         }
         match (kind, stream) {
             (kind::SETTINGS, _) if flags & ACK == 0 => frame(reply, kind::SETTINGS, ACK, 0, &[]),
@@ -188,14 +190,14 @@ impl Answer {
                 let error = number(&payload, 4).unwrap_or(0);
                 // Without an error, and with this call among those that will be answered, it only says that no others will be.
                 if error != 0 || last < CALL {
-                    return Err(format!("closed the connection before it answered (GOAWAY, error {error})").into());
+                    return Err(GrpcError::GoAway { error }.into());
                 }
             }
             (kind::RST_STREAM, CALL) => {
                 let error = number(&payload, 0).unwrap_or(0);
-                return Err(format!("refused the call (RST_STREAM, error {error})").into());
+                return Err(GrpcError::Reset { error }.into());
             }
-            (kind::HEADERS, CALL) if flags & END_STREAM != 0 => return Err(unanswered().into()),
+            (kind::HEADERS, CALL) if flags & END_STREAM != 0 => return Err(GrpcError::NoStatus.into()),
             (kind::DATA, CALL) => {
                 let data = unpadded(&payload, flags)?;
                 self.message.extend_from_slice(data);
@@ -203,7 +205,7 @@ impl Answer {
                     return judge(message).map(Some).map_err(Pause::Verdict);
                 }
                 if flags & END_STREAM != 0 {
-                    return Err(unanswered().into());
+                    return Err(GrpcError::NoStatus.into());
                 }
             }
             _ => {}
@@ -214,11 +216,11 @@ impl Answer {
     /// What is no HTTP/2 is told from it by its first bytes: what looks like the length of a long frame would be waited for.
     fn first_bytes(&self) -> Result<(), Pause> {
         if self.rest.starts_with(b"HTTP/1.") {
-            return Err("answered in HTTP/1.1: no gRPC server is there".to_string().into());
+            return Err(GrpcError::Http1.into());
         }
         // An alert of TLS (RFC 8446, section 5.1).
         if self.rest.starts_with(&[0x15, 0x03]) {
-            return Err("answered with TLS, which the kubelet's gRPC probes do not have either".to_string().into());
+            return Err(GrpcError::Tls.into());
         }
         Ok(())
     }
@@ -228,7 +230,7 @@ impl Answer {
         let Some((head, rest)) = self.message.split_at_checked(MESSAGE_HEAD) else { return Ok(None) };
         let length = number(head, 1).unwrap_or(0) as usize;
         if head[0] != 0 || length > MAX_MESSAGE {
-            return Err("answered with something that is not a health status".to_string().into());
+            return Err(GrpcError::NoHealth.into());
         }
         Ok(rest.get(..length))
     }
@@ -237,22 +239,13 @@ impl Answer {
 /// Why there is no next frame.
 enum Pause {
     More,
-    Verdict(String),
+    Verdict(GrpcError),
 }
 
-impl From<String> for Pause {
-    fn from(why: String) -> Pause {
+impl From<GrpcError> for Pause {
+    fn from(why: GrpcError) -> Pause {
         Pause::Verdict(why)
     }
-}
-
-fn unanswered() -> String {
-    "ended the call without a status: no grpc.health.v1 service is there, or it does not know this `service`"
-        .to_string()
-}
-
-fn endless() -> String {
-    "talks without answering".to_string()
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
@@ -264,12 +257,12 @@ fn unpadded(payload: &[u8], flags: u8) -> Result<&[u8], Pause> {
         return Ok(payload);
     }
     let data = payload.split_first().and_then(|(pad, rest)| rest.get(..rest.len().checked_sub(usize::from(*pad))?));
-    data.ok_or_else(|| "answered something that is not HTTP/2".to_string().into())
+    data.ok_or(Pause::Verdict(GrpcError::NotHttp2))
 }
 
 /// `HealthCheckResponse`: field 1 is the status. What else stands in it is passed over.
-fn judge(message: &[u8]) -> Result<(), String> {
-    let wrong = || "answered with something that is not a health status".to_string();
+fn judge(message: &[u8]) -> Result<(), GrpcError> {
+    let wrong = || GrpcError::NoHealth;
     let (mut rest, mut status) = (message, 0);
     while !rest.is_empty() {
         let tag = read_varint(&mut rest).ok_or_else(wrong)?;
@@ -289,10 +282,7 @@ fn judge(message: &[u8]) -> Result<(), String> {
     }
     match status {
         1 => Ok(()),
-        0 => Err("answered UNKNOWN".to_string()),
-        2 => Err("answered NOT_SERVING".to_string()),
-        3 => Err("answered SERVICE_UNKNOWN".to_string()),
-        other => Err(format!("answered with status {other}")),
+        status => Err(GrpcError::Health { status }),
     }
 }
 
@@ -334,12 +324,12 @@ mod tests {
         framed(kind::DATA, 0, CALL, &data)
     }
 
-    fn verdict(bytes: &[u8]) -> Option<Result<(), String>> {
+    fn verdict(bytes: &[u8]) -> Option<Result<(), GrpcError>> {
         Answer::default().take(bytes, &mut Vec::new())
     }
 
     fn refused(bytes: &[u8]) -> String {
-        verdict(bytes).expect("a verdict").expect_err("a refusal")
+        verdict(bytes).expect("a verdict").expect_err("a refusal").to_string()
     }
 
     #[test]
@@ -392,8 +382,8 @@ mod tests {
     #[test]
     fn a_call_that_ends_without_a_status_has_failed() {
         let trailers = framed(kind::HEADERS, END_HEADERS | END_STREAM, CALL, &[0x88]);
-        assert_eq!(refused(&answer(&[trailers])), unanswered());
-        assert_eq!(refused(&answer(&[framed(kind::DATA, END_STREAM, CALL, &[0, 0])])), unanswered());
+        assert_eq!(refused(&answer(&[trailers])), GrpcError::NoStatus.to_string());
+        assert_eq!(refused(&answer(&[framed(kind::DATA, END_STREAM, CALL, &[0, 0])])), GrpcError::NoStatus.to_string());
         let reset = framed(kind::RST_STREAM, 0, CALL, &[0, 0, 0, 7]);
         assert_eq!(refused(&answer(&[reset])), "refused the call (RST_STREAM, error 7)");
         let gone = |last: u8, error: u8| answer(&[framed(kind::GOAWAY, 0, 0, &[0, 0, 0, last, 0, 0, 0, error])]);
@@ -437,11 +427,11 @@ mod tests {
     #[test]
     fn an_endless_talker_is_left() {
         let pings = answer(&vec![framed(kind::PING, 0, 0, &[0; 8]); MAX_FRAMES]);
-        assert_eq!(refused(&pings), endless());
+        assert_eq!(refused(&pings), "talks without answering");
         let long = answer(&vec![framed(kind::HEADERS, 0, 3, &[0; MAX_FRAME]); 3]);
         let mut taken = Answer::default();
         assert_eq!(taken.take(&long, &mut Vec::new()), None);
-        assert_eq!(taken.take(&long, &mut Vec::new()), Some(Err(endless())));
+        assert_eq!(taken.take(&long, &mut Vec::new()), Some(Err(GrpcError::Endless)));
     }
 
     proptest! {

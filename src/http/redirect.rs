@@ -2,17 +2,18 @@
 //! another host it is not, and the answer counts as it is. Pure.
 
 use crate::config::{HttpCall, Method, Scheme};
+use crate::facts::CallError;
 
 /// The call that `location`, a URI reference, redirects `call` to. `None`: to another host, or nowhere that can be asked from here.
 ///
 /// # Errors
-/// It is none: what it is, in plain words.
-pub(super) fn to(call: &HttpCall, location: &str) -> Result<Option<HttpCall>, String> {
+/// It is none.
+pub(super) fn to(call: &HttpCall, location: &str) -> Result<Option<HttpCall>, CallError> {
     // A POST is not repeated elsewhere.
     if call.method != Method::Get {
         return Ok(None);
     }
-    let wrong = || format!("redirected to {:?}, which is no address", location.chars().take(120).collect::<String>());
+    let wrong = || CallError::NoLocation { location: location.chars().take(120).collect() };
     let reference = location.split('#').next().unwrap_or_default();
     let scheme_end = reference.find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
     let (scheme, rest) = match scheme_end.map(|end| reference.split_at(end)) {
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_said() {
         for location in ["http://localhost:x/", "http://localhost:0/", "http://localhost:99999/"] {
-            let said = to(&call(), location).unwrap_err();
+            let said = to(&call(), location).unwrap_err().to_string();
             assert_eq!(said, format!("redirected to {location:?}, which is no address"));
         }
     }

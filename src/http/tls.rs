@@ -2,9 +2,9 @@
 //! what it learns is whether that answers, and it sends nothing that is a secret to it. Without the feature `https` there is none.
 
 #[cfg(feature = "https")]
-pub(super) use with::{handshake, words};
+pub(super) use with::{error, handshake};
 #[cfg(not(feature = "https"))]
-pub(super) use without::{handshake, words};
+pub(super) use without::{error, handshake};
 
 #[cfg(not(feature = "https"))]
 mod without {
@@ -12,13 +12,15 @@ mod without {
 
     use tokio::net::TcpStream;
 
-    pub(in crate::http) fn words(_: &io::Error) -> Option<String> {
+    use crate::facts::{CallError, TlsError};
+
+    pub(in crate::http) fn error(_: &io::Error) -> Option<TlsError> {
         None
     }
 
     /// Never called with a configuration that was read: it is refused there.
-    pub(in crate::http) async fn handshake(_: &str, _: TcpStream) -> Result<TcpStream, String> {
-        Err("this softstop was built without https".to_string())
+    pub(in crate::http) async fn handshake(_: &str, _: TcpStream) -> Result<TcpStream, CallError> {
+        Err(CallError::NoTls)
     }
 }
 
@@ -38,15 +40,20 @@ mod with {
     use tokio_rustls::TlsConnector;
     use tokio_rustls::client::TlsStream;
 
-    use super::super::client::io_words;
+    use super::super::client::unconnected;
+    use crate::facts::{CallError, RequestPart, TlsError};
 
     /// The connection with TLS around it. `host` is what the server is asked for, where it is a name.
-    pub(in crate::http) async fn handshake(host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    pub(in crate::http) async fn handshake(host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, CallError> {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let name =
-            ServerName::try_from(bare.to_owned()).map_err(|e| format!("host {host:?} is not valid in TLS: {e}"))?;
-        let config = config().map_err(|e| format!("cannot set up TLS: {e}"))?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| io_words(&e))
+        let name = ServerName::try_from(bare.to_owned()).map_err(|e| CallError::Invalid {
+            part: RequestPart::TlsName,
+            value: host.to_owned(),
+            error: e.to_string(),
+        })?;
+        let config = config().map_err(|e| CallError::TlsSetUp(e.to_string()))?;
+        let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        connected.map_err(|e| CallError::Connection(unconnected(&e)))
     }
 
     /// Made for each call, in some microseconds: nothing is kept between two attempts, not even a session.
@@ -152,20 +159,16 @@ mod with {
     }
 
     /// What is wrong, where it is something of TLS.
-    pub(in crate::http) fn words(e: &io::Error) -> Option<String> {
+    pub(in crate::http) fn error(e: &io::Error) -> Option<TlsError> {
         let tls = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>())?;
         Some(match tls {
-            Error::InvalidMessage(_) => "answered something that is not TLS: is it plain http there?".to_string(),
+            Error::InvalidMessage(_) => TlsError::NotTls,
             Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity) => {
-                "no TLS cipher in common: softstop has TLS 1.2 and 1.3 with ECDHE and AES-GCM".to_string()
+                TlsError::NoCipher
             }
-            Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                "no TLS version in common: softstop has 1.2 and 1.3".to_string()
-            }
-            Error::AlertReceived(AlertDescription::CertificateRequired) => {
-                "the server wants a client's certificate, which softstop does not have".to_string()
-            }
-            other => format!("TLS: {other}"),
+            Error::AlertReceived(AlertDescription::ProtocolVersion) => TlsError::NoVersion,
+            Error::AlertReceived(AlertDescription::CertificateRequired) => TlsError::WantsCertificate,
+            other => TlsError::Library(other.to_string()),
         })
     }
 }

@@ -54,7 +54,7 @@ pub(super) enum Step {
     /// The verdict has changed.
     Turned(bool),
     /// It could not be made, and counts for nothing.
-    Unknown(String),
+    Unknown(Failure),
 }
 
 impl ProbeRun {

@@ -106,6 +106,7 @@ impl Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::{Connections, Several};
 
     fn at(millis: u64) -> At {
         At::from_millis(millis)
@@ -115,8 +116,10 @@ mod tests {
     fn what_is_new_is_said_and_not_too_often() {
         let mut telling = Telling::default();
         assert_eq!(telling.due(at(500)), None);
-        let hear = |telling: &mut Telling, n: u32| {
-            telling.on_progress(Progress { detail: Some("a, b".into()), ..Progress::new(format!("{n} connections")) });
+        let open = |n| Awaited::Idle(Connections { open: n, active: Some(n), new: 0, probes: false, quiet: None });
+        let peers = Several { named: vec!["10.0.0.7:1".parse().unwrap()], all: 2 };
+        let hear = |telling: &mut Telling, n: u64| {
+            telling.on_progress(Progress { detail: Some(peers.clone()), ..Progress::of(open(n)) });
         };
         hear(&mut telling, 12);
         assert_eq!(telling.due(at(500)), Some(at(500)));
@@ -125,13 +128,13 @@ mod tests {
         hear(&mut telling, 11);
         hear(&mut telling, 12);
         assert_eq!(telling.due(at(500)), None, "it is as it was said");
-        telling.on_progress(Progress { last: true, ..Progress::new("14 open, 0 active") });
+        telling.on_progress(Progress { last: true, ..Progress::of(open(14)) });
         assert_eq!(telling.due(at(500)), Some(at(500)), "there is no later");
         hear(&mut telling, 7);
         assert_eq!(telling.due(at(500)), Some(at(1600)));
         telling.said(at(60_500));
         hear(&mut telling, 3);
         assert_eq!(telling.due(at(500)), Some(at(63_500)), "after a minute, every three seconds");
-        assert_eq!(telling.reason().unwrap().to_string(), "3 connections: a, b");
+        assert_eq!(telling.reason().unwrap().to_string(), "3 open, 3 active: 10.0.0.7:1 and 1 more");
     }
 }

@@ -146,7 +146,7 @@ impl TaskRun {
                 return true;
             }
             Outcome::Failed(failure) => failure.clone(),
-            Outcome::Unknown { reason } => Failure::Said(reason.clone()),
+            Outcome::Unknown { reason } => reason.clone(),
         };
         let retries = plan.task(self.what).map_or(Retries::Count(0), |t| t.retries);
         let again = match retries {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::facts::Several;
+
 /// Of everything that is listed, so much is told in the log; the report has all that was looked at.
 const TOLD: usize = 5;
 
@@ -116,19 +118,14 @@ impl Inspection {
     }
 }
 
-/// `a, b and 7 more`: some of `all`.
-pub fn and_more(some: &[String], all: usize) -> String {
-    let (told, more) = (some.join(", "), all.saturating_sub(some.len()));
-    if more > 0 { format!("{told} and {more} more") } else { told }
-}
-
 /// `threads: a, b and 7 more`.
-fn listed(what: &str, list: Vec<String>, all: usize) -> Option<String> {
-    if list.is_empty() {
+fn listed(what: &str, mut named: Vec<String>, all: usize) -> Option<String> {
+    if named.is_empty() {
         return None;
     }
-    let all = all.max(list.len());
-    Some(format!("{what}: {}", and_more(&list[..list.len().min(TOLD)], all)))
+    let all = all.max(named.len());
+    named.truncate(TOLD);
+    Some(format!("{what}: {}", Several { named, all }))
 }
 
 /// The last few lines of an output, as one.

@@ -23,7 +23,7 @@ use crate::signal::Signal;
 use crate::time::seconds;
 
 pub use answer::{Answer, Done, NotSent, Refusal};
-pub use inspection::{Connection, Count, InspectedThread, Inspection, and_more};
+pub use inspection::{Connection, Count, InspectedThread, Inspection};
 pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use refusal::refusal;
@@ -92,7 +92,7 @@ pub enum Note {
     ProbeUnknown {
         process: String,
         probe: ProbeKind,
-        reason: String,
+        reason: Failure,
     },
     /// A probe's verdict, or a post_start task, ends this run of the process.
     Unhealthy {

@@ -65,7 +65,7 @@ pub(super) enum Network {
     Http(HttpCall),
     Grpc(GrpcCall),
     Tcp,
-    Wait(WaitHttp),
+    Wait(WaitHttp, ProgressReporter),
 }
 
 /// Where an exec handler runs: like its process, or like softstop.
@@ -80,16 +80,27 @@ struct Surroundings<'a> {
 impl Shell {
     pub(super) fn start_run(&mut self, run: RunId, what: What, told: &Told) {
         let plan = Rc::clone(&self.plan);
+        let reporter = ProgressReporter::new(run, self.done.clone());
         let started = match plan.handler(what) {
             Some(Handler::Exec(command)) => self.start_exec(run, what, command, told),
             Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
             Some(Handler::Grpc(call)) => self.start_network(run, &call.host, call.port, Network::Grpc(call.clone())),
             Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
+            Some(Handler::WaitHttp(wait)) => {
+                self.start_network(run, &wait.call.host, wait.call.port, Network::Wait(wait.clone(), reporter))
+            }
+            Some(Handler::WaitFile(wait)) => self.start_wait_file(run, wait, reporter),
+            Some(Handler::WaitIdle(rule)) => self.start_wait_idle(run, rule, reporter),
+            Some(Handler::WaitCommand { command, until }) => {
+                self.in_background(run, waits::command::wait(command.clone(), *until, reporter))
+            }
+            Some(Handler::SignalCommand { command, signal }) => {
+                self.in_background(run, waits::command::signal(command.clone(), *signal, reporter))
+            }
             // The machine does these by itself.
             Some(Handler::Sleep(_) | Handler::Signal { .. } | Handler::WaitProcess { .. }) | None => {
-                Err(Outcome::failed("nothing to do"))
+                Err(Outcome::Failed(Failure::NothingToDo))
             }
-            Some(handler) => self.start_wait(run, handler),
         };
         if let Err(outcome) = started {
             self.push(Event::RunDone { run, outcome });
@@ -132,11 +143,11 @@ impl Shell {
                 // What a file system that hangs holds of it is nobody's concern any more.
                 self.children.remove(&pid);
                 self.reporter.writers.hold(pid, path);
-                self.run_answered(run, Outcome::failed("cancelled"));
+                self.run_answered(run, Outcome::Failed(Failure::Cancelled));
             }
             Some(ActiveRun::Task(task)) => {
                 task.abort();
-                self.run_answered(run, Outcome::failed("cancelled"));
+                self.run_answered(run, Outcome::Failed(Failure::Cancelled));
             }
             None => {}
         }
@@ -227,8 +238,7 @@ impl Shell {
                 self.push(Event::RunDone { run, outcome });
             }
             Some(ActiveRun::Looking { .. }) => {
-                let outcome =
-                    if exit.success() { Outcome::Ok } else { Outcome::failed(format!("the look ended with {exit}")) };
+                let outcome = if exit.success() { Outcome::Ok } else { Outcome::Failed(Failure::Helper { exit }) };
                 self.push(Event::RunDone { run, outcome });
             }
             Some(task @ ActiveRun::Task(_)) => {
@@ -241,21 +251,18 @@ impl Shell {
     // === network ===
 
     pub(super) fn start_network(&mut self, run: RunId, host: &str, port: u16, then: Network) -> Result<(), Outcome> {
-        let reporter = ProgressReporter::new(run, self.done.clone());
         if let Some(addrs) = client::local_addresses(host, port) {
-            self.in_background(run, then.call(addrs, reporter));
-            return Ok(());
+            return self.in_background(run, then.call(addrs));
         }
         let files = self.open_names(host)?;
         let host = host.to_owned();
         self.in_background(run, async move {
             match resolver::look_up(&host, port, files).await {
-                Ok(addrs) => then.call(addrs, reporter).await,
-                Err(NoAddress::NotFound(why)) => Outcome::failed(format!("the host's name cannot be resolved: {why}")),
+                Ok(addrs) => then.call(addrs).await,
+                Err(NoAddress::NotFound(why)) => Outcome::Failed(Failure::NotResolved { why }),
                 Err(NoAddress::NotAsked(why)) => not_looked_up(&host, &why),
             }
-        });
-        Ok(())
+        })
     }
 
     /// The files that names are looked up in, read by processes of their own, as their file system may hang.
@@ -300,26 +307,26 @@ impl Shell {
 }
 
 impl Network {
-    async fn call(self, addrs: Vec<SocketAddr>, reporter: ProgressReporter) -> Outcome {
+    async fn call(self, addrs: Vec<SocketAddr>) -> Outcome {
         match self {
             Network::Http(call) => client::call(&call, &addrs).await,
             Network::Grpc(call) => client::grpc(&call, &addrs).await,
             Network::Tcp => client::tcp(&addrs).await,
-            Network::Wait(wait) => waits::http(wait, addrs, reporter).await,
+            Network::Wait(wait, reporter) => waits::http(wait, addrs, reporter).await,
         }
     }
 }
 
 /// That nobody could be asked is nobody's fault.
 fn not_looked_up(host: &str, why: &str) -> Outcome {
-    Outcome::Unknown { reason: format!("{host} cannot be looked up: {why}") }
+    Outcome::Unknown { reason: Failure::NotLookedUp { host: host.to_owned(), why: why.to_owned() } }
 }
 
 /// What a program that could not be started amounts to: only where the system is short of something is it nobody's fault.
 fn not_started(error: SpawnError) -> Outcome {
     match error.kind {
-        SpawnErrorKind::Transient => Outcome::Unknown { reason: error.text },
-        _ => Outcome::failed(error.text),
+        SpawnErrorKind::Transient => Outcome::Unknown { reason: Failure::Said(error.text) },
+        _ => Outcome::Failed(Failure::Said(error.text)),
     }
 }
 

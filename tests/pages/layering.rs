@@ -38,7 +38,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("sys", Impure, "config exit facts signal"),
     ("output", Impure, "config sys text"),
     ("control", Impure, "config exit json lifecycle order signal sys text time"),
-    ("http", Impure, "config endpoint json lifecycle status sys text"),
+    ("http", Impure, "config endpoint facts json lifecycle status sys text"),
     ("resolver", Impure, "http sys"),
     ("cli", Impure, "config endpoint exit nearest order pod programs signal text variables"),
     ("drop_in", Impure, "cli config facts signal sys text"),
@@ -211,6 +211,60 @@ fn the_core_makes_no_sentence() {
     assert!(found.is_empty(), "a value belongs there, and its words in report::text:\n{}", found.join("\n"));
 }
 
+/// Nor is it told one: what comes from outside is a value, too. Only what the system or somebody else has said is text.
+#[test]
+fn no_fact_is_made_of_a_sentence() {
+    const FACTS: [&str; 11] = [
+        "Awaited::",
+        "CallError::",
+        "ConnectionError::",
+        "Failure::",
+        "FileState::",
+        "GrpcError::",
+        "Outcome::",
+        "Progress::",
+        "TlsError::",
+        "Trouble::",
+        "Unfit::",
+    ];
+    let makes_one = |text: &str| text.contains("format!(") || literals(text).any(is_a_sentence);
+    let of_words = |file: &PathBuf| ["facts", "report"].contains(&module_of(file)[0].as_str());
+    let of_tests = |file: &PathBuf| module_of(file).contains(&"tests".to_owned());
+    let mut found = Vec::new();
+    let mut made = 0;
+    for file in sources(&src()).iter().filter(|f| **f != src().join("lib.rs") && !of_words(f) && !of_tests(f)) {
+        let text: String = code(file).into_iter().map(|(_, line)| line + "\n").collect();
+        for (at, fact) in FACTS.iter().flat_map(|fact| text.match_indices(fact)) {
+            made += 1;
+            let rest = &text[at + fact.len()..];
+            let name = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            if makes_one(bracketed(rest[name..].trim_start())) {
+                let line = text[..at].lines().count();
+                let file = file.strip_prefix(src()).unwrap().display();
+                found.push(format!("{file}:{line}: {fact}{}", rest.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    assert!(made > 50, "this test finds hardly any: {made}");
+    assert!(found.is_empty(), "a value of facts belongs there, and its words in report::text:\n{}", found.join("\n"));
+}
+
+/// What stands in the brackets that the text begins with, if it does.
+fn bracketed(text: &str) -> &str {
+    let mut open = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' | '{' => open += 1,
+            ')' | '}' => open -= 1,
+            _ => {}
+        }
+        if open <= 0 {
+            return &text[..at];
+        }
+    }
+    text
+}
+
 /// Sentences change: what was made for people decides nothing.
 #[test]
 fn no_code_compares_a_sentence() {
@@ -310,6 +364,8 @@ fn the_test_itself_can_fail() {
     assert!(!names("use std::net::SocketAddr;", "std::net::Tcp"));
     assert!(literals(r#"let why = "the stop was requested";"#).any(is_a_sentence));
     assert!(!literals(r#"let (stage, other) = ("stragglers", "drain");"#).any(is_a_sentence));
+    assert_eq!(bracketed("(format!(\"a b\"), c), d)"), "(format!(\"a b\"), c");
+    assert_eq!(bracketed(", d)"), "");
     assert!(compares_a_sentence(r#"if *effect == "changes nothing" {"#));
     assert!(compares_a_sentence(r#"if self.cause == format!("{} ended with {}", a, b) {"#));
     assert!(!compares_a_sentence(r#"if exit["reason"] == "OOMKilled" {"#));

@@ -29,7 +29,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use softstop::config::Config;
-use softstop::facts::{Awaited, Failure, Place};
+use softstop::facts::{Awaited, Connections, Failure, Place, Several};
 use softstop::lifecycle::Machine;
 use softstop::lifecycle::action::{Action, What, Whom};
 use softstop::lifecycle::event::{
@@ -447,8 +447,8 @@ impl World {
     /// A wait says how far it is.
     pub fn goes_on(&mut self, run: u64, left: u64) -> Checked {
         let progress = Progress {
-            awaited: Awaited::Said(format!("{left} left")),
-            detail: (left > 1).then(|| "a, b".to_owned()),
+            awaited: Awaited::Idle(Connections { open: left, active: Some(left), new: 0, probes: false, quiet: None }),
+            detail: (left > 1).then(|| Several { named: vec!["10.0.0.7:1".parse().unwrap()], all: 2 }),
             alarming: left > 5,
             last: left == 0,
         };
@@ -461,7 +461,10 @@ impl World {
             return broken("contract", format!("run {run} answered twice"));
         };
         self.has_not_been_made(run, &hook);
-        self.feed(Event::RunDone { run: RunId(run), outcome: Outcome::Unknown { reason: "no".into() } })?;
+        self.feed(Event::RunDone {
+            run: RunId(run),
+            outcome: Outcome::Unknown { reason: Failure::Said("no".into()) },
+        })?;
         self.after_reap()
     }
 

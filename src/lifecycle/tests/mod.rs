@@ -10,7 +10,7 @@ use super::Machine;
 use super::action::{Action, ProbeKind, What};
 use super::event::{Event, Exit, Outcome, ProcId, RunId, Sender};
 use crate::config::{Config, Handler, Probe, Process, Rung, Step, StopOn, Task, When};
-use crate::facts::{Place, Reason, Who};
+use crate::facts::{Failure, Place, Reason, Who};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
@@ -187,7 +187,7 @@ fn a_probe_that_could_not_be_made_counts_for_nothing() {
         let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
         c.processes[0].readiness = Some(Probe { failure_threshold: 2, ..probe });
     }));
-    let not_made = || Outcome::Unknown { reason: "no new process".into() };
+    let not_made = || Outcome::Unknown { reason: Failure::Said("no new process".into()) };
     let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeUnknown { .. })));
     let mut actions = bench.feed(Event::Begin);
     for (outcome, ready, told) in [

@@ -194,19 +194,6 @@ impl fmt::Display for How {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Ended { exit, said } if said.is_empty() => exit.fmt(f),
-            Failure::Ended { exit, said } => write!(f, "{exit}: {said}"),
-            Failure::NoAnswer { within } => write!(f, "no answer within {}", Human(*within)),
-            Failure::NotRunning { process } => write!(f, "{process} is not running"),
-            Failure::NotProbed => f.write_str("not probed yet"),
-            Failure::Said(text) => f.write_str(text),
-        }
-    }
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -214,17 +201,6 @@ impl fmt::Display for Fault {
                 write!(f, "{} probe failed {threshold} times: {last}", probe.name())
             }
             Fault::PostStartFailed { task } => write!(f, "post_start {task} failed"),
-        }
-    }
-}
-
-impl fmt::Display for Awaited {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Awaited::End { process } => write!(f, "{process} is still running"),
-            Awaited::Readiness { process } => write!(f, "{process} is not ready"),
-            Awaited::Success(failure) => failure.fmt(f),
-            Awaited::Said(text) => f.write_str(text),
         }
     }
 }
@@ -239,13 +215,6 @@ pub fn side_by_side<S: Serializer>(tasks: &[TaskProgress], s: S) -> Result<S::Ok
         None => t.awaited.to_string(),
     };
     s.serialize_str(&tasks.iter().map(words).collect::<Vec<_>>().join("; "))
-}
-
-impl fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.awaited.fmt(f)?;
-        self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
-    }
 }
 
 impl fmt::Display for Trouble {

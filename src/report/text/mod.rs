@@ -1,6 +1,7 @@
 //! The one place that turns what happened into words. Lower case, one line, concrete.
 
 mod answers;
+mod attempts;
 mod facts;
 mod level;
 

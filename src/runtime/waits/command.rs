@@ -7,8 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{ProgressReporter, pause};
 use crate::config::handler::Found;
-use crate::lifecycle::event::{Outcome, Progress};
-use crate::report::and_more;
+use crate::facts::{Awaited, Failure, Outcome, Progress, Several, Unseen};
 use crate::signal::Signal;
 use crate::sys::commands::{self, Named, search};
 
@@ -17,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// So many are named.
 const NAMED: usize = 5;
 
-pub(super) async fn wait(command: String, until: Found, reporter: ProgressReporter) -> Outcome {
+pub(in crate::runtime) async fn wait(command: String, until: Found, reporter: ProgressReporter) -> Outcome {
     loop {
         let (took, found) = look(&command).await;
         match (found, until) {
@@ -25,38 +24,36 @@ pub(super) async fn wait(command: String, until: Found, reporter: ProgressReport
             (Ok(found), Found::Running) if !found.is_empty() => return Outcome::Ok,
             (Ok(found), Found::Ended) => {
                 let pids = pids(found.iter());
-                reporter.report(Progress::new(format!("{command} is still running ({pids})")));
+                reporter.report(Progress::of(Awaited::EndOf { command: command.clone(), pids }));
             }
-            (Ok(_), Found::Running) => reporter.report(Progress::new(format!("{command} is not running"))),
-            (Err(error), _) => reporter.report(Progress::new(format!("processes cannot be seen: {error}"))),
+            (Ok(_), Found::Running) => reporter.report(Progress::of(Awaited::StartOf { command: command.clone() })),
+            (Err(error), _) => reporter.report(Progress::of(Awaited::Success(unseen(&error)))),
         }
         sleep(pause(took, LOOK)).await;
     }
 }
 
 /// To the outermost processes of that name: a server's workers are its own to tell.
-pub(super) async fn signal(command: String, signal: Signal, reporter: ProgressReporter) -> Outcome {
+pub(in crate::runtime) async fn signal(command: String, signal: Signal, reporter: ProgressReporter) -> Outcome {
     let found = match look(&command).await.1 {
         Ok(found) => found,
-        Err(error) => return Outcome::failed(format!("processes cannot be seen: {error}")),
+        Err(error) => return Outcome::Failed(unseen(&error)),
     };
     let mut sent = Vec::new();
     for process in found.iter().filter(|process| process.outermost) {
         match commands::signal(process, signal) {
             Ok(()) => sent.push(process),
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                let needs = "it runs as another user; add the capability KILL or run softstop as that user";
-                let pid = process.pid;
-                return Outcome::failed(format!("{signal} to {command} (pid {pid}) is not permitted: {needs}"));
+                return Outcome::Failed(Failure::NotPermitted { signal, command, pid: process.pid });
             }
             // It has ended since.
             Err(_) => {}
         }
     }
     if sent.is_empty() {
-        return Outcome::failed(format!("no process {command} is running"));
+        return Outcome::Failed(Failure::NoProcess { command });
     }
-    reporter.report(Progress::new(format!("{signal} sent to {command} ({})", pids(sent.into_iter()))));
+    reporter.report(Progress::of(Awaited::Signalled { signal, command, pids: pids(sent.into_iter()) }));
     Outcome::Ok
 }
 
@@ -75,8 +72,11 @@ async fn look(command: &str) -> (Duration, io::Result<Vec<Named>>) {
     (took + began.elapsed(), Ok(search.found()))
 }
 
-fn pids<'a>(processes: impl ExactSizeIterator<Item = &'a Named>) -> String {
-    let count = processes.len();
-    let pids: Vec<String> = processes.take(NAMED).map(|n| n.pid.to_string()).collect();
-    format!("pid {}", and_more(&pids, count))
+fn pids<'a>(processes: impl ExactSizeIterator<Item = &'a Named>) -> Several<i32> {
+    let all = processes.len();
+    Several { named: processes.take(NAMED).map(|n| n.pid).collect(), all }
+}
+
+fn unseen(error: &io::Error) -> Failure {
+    Failure::Unseen { what: Unseen::Processes, error: error.to_string() }
 }

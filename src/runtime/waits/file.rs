@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::ProgressReporter;
 use crate::config::handler::WaitFile;
-use crate::lifecycle::event::{Outcome, Progress, RunId};
+use crate::facts::{Awaited, FileState, Outcome, Progress};
+use crate::lifecycle::event::RunId;
 use crate::runtime::hooks::{ActiveRun, Captured, OnLine};
 use crate::runtime::shell::Shell;
 use crate::signal::Signal;
@@ -25,22 +26,29 @@ const SILENCE: Duration = Duration::from_millis(500);
 const MOST: u64 = 1024 * 1024;
 
 impl Shell {
-    pub(super) fn start_check(&mut self, run: RunId, wait: &WaitFile) -> Result<(), Outcome> {
-        let reporter = Rc::new(ProgressReporter::new(run, self.done.clone()));
-        let path = wait.path.display().to_string();
+    pub(in crate::runtime) fn start_wait_file(
+        &mut self,
+        run: RunId,
+        wait: &WaitFile,
+        reporter: ProgressReporter,
+    ) -> Result<(), Outcome> {
+        let reporter = Rc::new(reporter);
+        let (path, text) = (wait.path.display().to_string(), wait.contains.clone().unwrap_or_default());
         let (pid, pipes) = self.spawn_helper(run, &command(wait))?;
         tokio::task::spawn_local({
             let (reporter, path) = (Rc::clone(&reporter), path.clone());
             async move {
                 tokio::time::sleep(SILENCE).await;
                 if reporter.is_silent() {
-                    reporter.report(Progress::new(format!(
-                        "{path} cannot be looked at yet: its file system does not answer"
-                    )));
+                    reporter.report(Progress::of(Awaited::File { path, is: FileState::Hangs }));
                 }
             }
         });
-        let heard: OnLine = Rc::new(move |line| reporter.report(Progress::new(format!("{path} {line}"))));
+        let heard: OnLine = Rc::new(move |line| {
+            if let Some(is) = read(line, &text) {
+                reporter.report(Progress::of(Awaited::File { path: path.clone(), is }));
+            }
+        });
         let captured = Captured::listen_and(pipes, Some(heard));
         self.runs.insert(run, ActiveRun::Looking { pid, path: wait.path.clone(), _captured: captured });
         Ok(())
@@ -80,10 +88,11 @@ pub fn look(wait: &WaitFile) -> u8 {
     let _ = std::fs::write("/proc/self/comm", "softstop");
     let mut last = String::new();
     loop {
-        let Err(why) = holds(wait) else { return crate::exit::OK };
-        if why != last {
-            let _ = writeln!(io::stdout(), "{why}");
-            last = why;
+        let Err(state) = holds(wait) else { return crate::exit::OK };
+        let line = written(&state);
+        if line != last {
+            let _ = writeln!(io::stdout(), "{line}");
+            last = line;
         }
         if std::os::unix::process::parent_id() != parent {
             return crate::exit::FAILED;
@@ -92,12 +101,40 @@ pub fn look(wait: &WaitFile) -> u8 {
     }
 }
 
-/// What is not as it should be, in words that follow the path.
-fn holds(wait: &WaitFile) -> Result<(), String> {
+/// As the helper writes it.
+fn written(state: &FileState) -> String {
+    match state {
+        FileState::Missing => "missing".into(),
+        FileState::StillThere => "there".into(),
+        FileState::NoFile => "no-file".into(),
+        FileState::Without { .. } => "without".into(),
+        FileState::Hangs => "hangs".into(),
+        FileState::Unseen(error) => format!("unseen {error}"),
+        FileState::Unread(error) => format!("unread {error}"),
+    }
+}
+
+/// What the helper has written. `text`: the one that is looked for.
+fn read(line: &str, text: &str) -> Option<FileState> {
+    let (word, error) = line.split_once(' ').unwrap_or((line, ""));
+    Some(match word {
+        "missing" => FileState::Missing,
+        "there" => FileState::StillThere,
+        "no-file" => FileState::NoFile,
+        "without" => FileState::Without { text: text.to_owned() },
+        "hangs" => FileState::Hangs,
+        "unseen" => FileState::Unseen(error.to_owned()),
+        "unread" => FileState::Unread(error.to_owned()),
+        _ => return None,
+    })
+}
+
+/// What is not as it should be.
+fn holds(wait: &WaitFile) -> Result<(), FileState> {
     let Some(text) = &wait.contains else {
         return match (std::fs::metadata(&wait.path), wait.exists) {
             (Ok(_), true) => Ok(()),
-            (Ok(_), false) => Err("is still there".into()),
+            (Ok(_), false) => Err(FileState::StillThere),
             (Err(error), false) if is_missing(&error) => Ok(()),
             (Err(error), _) => Err(not_there(&error)),
         };
@@ -110,16 +147,16 @@ fn holds(wait: &WaitFile) -> Result<(), String> {
     };
     let (file, is_file) = open().map_err(|error| not_there(&error))?;
     if !is_file {
-        return Err("is there, but is no file to look into".into());
+        return Err(FileState::NoFile);
     }
     let mut bytes = Vec::new();
-    file.take(MOST).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(MOST).read_to_end(&mut bytes).map_err(|error| FileState::Unread(error.to_string()))?;
     let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    if found { Ok(()) } else { Err(format!("is there, without {text:?} in it")) }
+    if found { Ok(()) } else { Err(FileState::Without { text: text.clone() }) }
 }
 
-fn not_there(error: &io::Error) -> String {
-    if is_missing(error) { "is not there".into() } else { format!("cannot be looked at: {error}") }
+fn not_there(error: &io::Error) -> FileState {
+    if is_missing(error) { FileState::Missing } else { FileState::Unseen(error.to_string()) }
 }
 
 fn is_missing(error: &io::Error) -> bool {

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{ProgressReporter, pause};
 use crate::config::handler::WaitHttp;
+use crate::facts::{Awaited, Outcome, Progress, Unfit};
 use crate::http::{client, condition};
-use crate::lifecycle::event::{Outcome, Progress};
 
 /// Between an answer and the next question.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -25,12 +25,12 @@ pub(in crate::runtime) async fn wait(wait: WaitHttp, addrs: Vec<SocketAddr>, rep
         let began = Instant::now();
         let holds = match answer {
             Ok(Ok((status, body))) => condition::check(&wait, status, &body),
-            Ok(Err(why)) => Err(why),
-            Err(_) => Err(format!("no answer within {}s", PATIENCE.as_secs())),
+            Ok(Err(error)) => Err(Unfit::NotAnswered(error)),
+            Err(_) => Err(Unfit::NoAnswer(PATIENCE)),
         };
         match holds {
             Ok(()) => return Outcome::Ok,
-            Err(why) => reporter.report(Progress::new(why)),
+            Err(why) => reporter.report(Progress::of(Awaited::Answer(why))),
         }
         sleep(pause(began.elapsed(), PAUSE)).await;
     }

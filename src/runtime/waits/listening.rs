@@ -11,9 +11,8 @@ use tokio::time::{Instant, sleep};
 use super::idle::rule::listeners::{self, Listeners, Owner};
 use super::{ProgressReporter, pause};
 use crate::config::network::address;
+use crate::facts::{self, Awaited, Failure, Progress, Several, Unseen};
 use crate::http::own;
-use crate::lifecycle::event::Progress;
-use crate::report::and_more;
 use crate::runtime::shell::Shell;
 use crate::sys::listening::{Holder, Listener, Listening, Search, search};
 use crate::sys::{cgroup, routes};
@@ -57,7 +56,8 @@ impl Found {
                 Err(_) if !needed => return Listening::default(),
                 // As good as a connection that stays: nobody knows whether anybody is served.
                 Err(error) => {
-                    reporter.report(Progress::alarm(format!("what listens cannot be seen: {error}")));
+                    let unseen = Failure::Unseen { what: Unseen::Listeners, error: error.to_string() };
+                    reporter.report(Progress::alarm(Awaited::Success(unseen)));
                     sleep(pause(began.elapsed(), LOOK)).await;
                     self.search.replace(search(&self.own));
                 }
@@ -131,28 +131,19 @@ pub(super) fn ports(rule: &[u16], auto: bool, listeners: &Listeners) -> Vec<u16>
     ports
 }
 
-/// `listening on TCP 8080 (node, pid 7), 9229 (node, pid 7)`.
-pub(super) fn words(found: &Listening, listeners: &Listeners) -> String {
+/// The ports that are ours, and by whom.
+pub(super) fn awaited(found: &Listening, listeners: &Listeners) -> Awaited {
     let ports = listeners.own_ports();
-    let count = ports.len();
-    let name = |port: &u16| {
+    let all = ports.len();
+    let listening = |port: &u16| {
         let of_port = found.listeners.iter().filter(|l| l.socket.local.port() == *port);
-        match of_port.map(|l| &l.holder).min() {
-            Some(Holder::Process(comm, pid)) => format!("{port} ({}, pid {pid})", one_line(comm)),
-            _ => port.to_string(),
-        }
+        let by = match of_port.map(|l| &l.holder).min() {
+            Some(Holder::Process(comm, pid)) => Some((one_line(comm).into_owned(), *pid)),
+            _ => None,
+        };
+        facts::Listening { port: *port, by }
     };
-    let mut text: Vec<String> = ports.iter().take(NAMED).map(name).collect();
-    if count > MOST {
-        text.truncate(1);
-    }
-    let ports = and_more(&text, count);
-    let unsure = match &found.unsure {
-        Some(why) if listeners.any_unknown() => {
-            format!("; {why}, so this is all that listens in the network namespace")
-        }
-        _ => String::new(),
-    };
-    let most = if count > MOST { format!("; only the first {MOST} are waited for") } else { String::new() };
-    format!("listening on TCP {ports}{unsure}{most}")
+    let named = ports.iter().take(if all > MOST { 1 } else { NAMED }).map(listening).collect();
+    let unsure = found.unsure.clone().filter(|_| listeners.any_unknown());
+    Awaited::Listening { ports: Several { named, all }, unsure, most: (all > MOST).then_some(MOST) }
 }

@@ -2,7 +2,7 @@
 //! for holds, and says how far it is; the machine ends it when its time is up. None fails for what it sees, only for what cannot be
 //! looked at.
 
-mod command;
+pub(super) mod command;
 pub mod file;
 mod http;
 mod idle;
@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 
 use super::hooks::{ActiveRun, News};
 use super::shell::Shell;
-use crate::config::Handler;
-use crate::lifecycle::event::{Outcome, Progress, RunId};
+use crate::config::handler::WaitIdle;
+use crate::facts::{Outcome, Progress};
+use crate::lifecycle::event::RunId;
 
 /// A look may take this part of the one thread's time.
 const PART: u32 = 20;
@@ -54,30 +55,22 @@ fn pause(took: Duration, least: Duration) -> Duration {
 }
 
 impl Shell {
-    pub(super) fn start_wait(&mut self, run: RunId, handler: &Handler) -> Result<(), Outcome> {
-        let reporter = ProgressReporter::new(run, self.done.clone());
-        match handler {
-            Handler::WaitIdle(rule) => {
-                let beginning = idle::Beginning { found: self.who_listens(), node: self.node() };
-                self.in_background(run, idle::wait(rule.clone(), beginning, self.clock, reporter));
-            }
-            Handler::WaitHttp(wait) => {
-                let then = super::hooks::Network::Wait(wait.clone());
-                return self.start_network(run, &wait.call.host, wait.call.port, then);
-            }
-            Handler::WaitFile(wait) => return self.start_check(run, wait),
-            Handler::WaitCommand { command, until } => {
-                self.in_background(run, command::wait(command.clone(), *until, reporter));
-            }
-            Handler::SignalCommand { command, signal } => {
-                self.in_background(run, command::signal(command.clone(), *signal, reporter));
-            }
-            _ => return Err(Outcome::failed("nothing to wait for")),
-        }
-        Ok(())
+    pub(super) fn start_wait_idle(
+        &mut self,
+        run: RunId,
+        rule: &WaitIdle,
+        reporter: ProgressReporter,
+    ) -> Result<(), Outcome> {
+        let beginning = idle::Beginning { found: self.who_listens(), node: self.node() };
+        self.in_background(run, idle::wait(rule.clone(), beginning, self.clock, reporter))
     }
 
-    pub(super) fn in_background(&mut self, run: RunId, work: impl Future<Output = Outcome> + 'static) {
+    /// Always possible: a result as of whatever else is started.
+    pub(super) fn in_background(
+        &mut self,
+        run: RunId,
+        work: impl Future<Output = Outcome> + 'static,
+    ) -> Result<(), Outcome> {
         let news = self.done.clone();
         let task = tokio::task::spawn_local(async move {
             let outcome = work.await;
@@ -85,6 +78,7 @@ impl Shell {
             let _ = news.send(News::Answered(run, outcome));
         });
         self.runs.insert(run, ActiveRun::Task(task.abort_handle()));
+        Ok(())
     }
 }
 

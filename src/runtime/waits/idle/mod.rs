@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::listening::{self, Found};
 use super::{ProgressReporter, pause};
 use crate::config::handler::WaitIdle;
+use crate::facts::{Awaited, Failure, Outcome, Progress, Unseen};
 use crate::http::own;
-use crate::lifecycle::event::{Outcome, Progress};
 use crate::runtime::Clock;
 use crate::sys::sockets::ended::Endings;
 use crate::sys::sockets::relay::Relay;
@@ -61,11 +61,11 @@ pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, rep
     let listeners = listening::owned(&found);
     let ports = listening::ports(&rule.ports, rule.listening, &listeners);
     if ports.is_empty() {
-        reporter.report(Progress::new("nothing here listens on TCP, so there is nothing to wait for"));
+        reporter.report(Progress::of(Awaited::NoListener));
         return Outcome::Ok;
     }
     if rule.listening {
-        reporter.report(Progress::new(listening::words(&found, &listeners)));
+        reporter.report(Progress::of(listening::awaited(&found, &listeners)));
     }
     let watched = Watched::begin(&ports);
     let idle = Idle::new(rule, ports.clone(), listeners, &beginning.node, began);
@@ -96,7 +96,8 @@ pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, rep
             // Nobody knows whether anybody is still served: as good as a connection that stays.
             Err(error) => {
                 looks.idle.dismiss(clock.now());
-                reporter.report(Progress::alarm(format!("connections cannot be seen: {error}")));
+                let unseen = Failure::Unseen { what: Unseen::Connections, error: error.to_string() };
+                reporter.report(Progress::alarm(Awaited::Success(unseen)));
             }
         }
         looks.rest(next.max(Instant::now() + Duration::from_millis(1))).await;

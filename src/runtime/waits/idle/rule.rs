@@ -15,9 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::config::handler::WaitIdle;
-use crate::lifecycle::event::Progress;
-use crate::report::and_more;
-use crate::time::{At, Human};
+use crate::facts::{Awaited, Connections, Progress, Several};
+use crate::time::At;
 use listeners::Listeners;
 use probes::Probes;
 
@@ -276,10 +275,14 @@ impl Idle {
         }
         let at = (few && missing.is_none()).then_some(ready);
         let progress = match missing {
-            Some(missing) => self.blind(missing, &look),
+            // There is nothing to wait for, so nothing says that the wait is over.
+            Some(ports) => {
+                let beside = (look.open > 0).then(|| self.connections(&look, false));
+                Progress::alarm(Awaited::Listener { ports, beside })
+            }
             None => {
-                let detail = (!look.named.is_empty()).then(|| named(&look.named, look.active));
-                Progress { detail, ..Progress::new(self.words(&look, few)) }
+                let detail = (!look.named.is_empty()).then(|| in_order(&look.named, look.active));
+                Progress { detail, ..Progress::of(Awaited::Idle(self.connections(&look, few))) }
             }
         };
         IdleState::NotYet { progress, at }
@@ -293,7 +296,7 @@ impl Idle {
             return None;
         }
         let look = Inspection { open, active, ..Inspection::default() };
-        Some(Progress { last: true, ..Progress::new(self.words(&look, false)) })
+        Some(Progress { last: true, ..Progress::of(Awaited::Idle(self.connections(&look, false))) })
     }
 
     fn is_ignored(&self, peer: SocketAddr) -> bool {
@@ -331,26 +334,15 @@ impl Idle {
         }
     }
 
-    fn words(&self, look: &Inspection, few: bool) -> String {
-        let count = match look.open {
-            0 => "no connection".to_owned(),
-            open if look.unclear => format!("{open} open, activity unknown"),
-            open => format!("{open} open, {} active", look.active),
-        };
+    fn connections(&self, look: &Inspection, few: bool) -> Connections {
         let node = self.probes.sums();
-        let came = match self.arrivals.saturating_add(node.arrivals) {
-            0 => String::new(),
-            n => format!(", {n} new since the beginning"),
-        };
-        let probes = if node.probes > 0 { ", the node's probes aside" } else { "" };
-        let quiet = if few { format!(", to be quiet for {}", Human(self.rule.quiet)) } else { String::new() };
-        format!("{count}{came}{probes}{quiet}")
-    }
-
-    /// There is nothing to wait for, so nothing says that the wait is over.
-    fn blind(&self, missing: String, look: &Inspection) -> Progress {
-        let others = if look.open > 0 { format!(" ({})", self.words(look, false)) } else { String::new() };
-        Progress::alarm(format!("{missing}: correct `port`, or leave it out{others}"))
+        Connections {
+            open: look.open,
+            active: (!look.unclear).then_some(look.active),
+            new: self.arrivals.saturating_add(node.arrivals),
+            probes: node.probes > 0,
+            quiet: few.then_some(self.rule.quiet),
+        }
     }
 }
 
@@ -367,10 +359,11 @@ impl WaitIdle {
     }
 }
 
-fn named(peers: &[SocketAddr], count: u64) -> String {
-    let mut words: Vec<String> = peers.iter().map(ToString::to_string).collect();
-    words.sort();
-    and_more(&words, usize::try_from(count).unwrap_or(usize::MAX))
+/// Of so many.
+fn in_order(peers: &[SocketAddr], count: u64) -> Several<SocketAddr> {
+    let mut named = peers.to_vec();
+    named.sort_by_key(SocketAddr::to_string);
+    Several { named, all: usize::try_from(count).unwrap_or(usize::MAX) }
 }
 
 fn key(local: SocketAddr, peer: SocketAddr) -> u64 {

@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::report::and_more;
+use crate::facts::Several;
 
 /// So many are remembered.
 const MOST: usize = 1024;
@@ -71,16 +71,13 @@ impl Listeners {
         ports
     }
 
-    /// Those of the ports on which nobody has listened, in words: `nothing listens on TCP 8099`. `None`: somebody has on each.
-    pub fn missing(&self, ports: &[u16]) -> Option<String> {
-        let missing: Vec<String> = ports
-            .iter()
-            .filter(|port| !self.all.iter().any(|l| l.local.port() == **port))
-            .map(ToString::to_string)
-            .collect();
-        let count = missing.len();
-        let named: Vec<String> = missing.into_iter().take(NAMED).collect();
-        (count > 0).then(|| format!("nothing listens on TCP {}", and_more(&named, count)))
+    /// Those of the ports on which nobody has listened. `None`: somebody has on each.
+    pub fn missing(&self, ports: &[u16]) -> Option<Several<u16>> {
+        let mut named = ports.to_vec();
+        named.retain(|port| !self.all.iter().any(|l| l.local.port() == *port));
+        let all = named.len();
+        named.truncate(NAMED);
+        (all > 0).then_some(Several { named, all })
     }
 
     /// Whether a connection to `local` counts: not if it is of a listener that is somebody else's, beside one of ours.
@@ -175,9 +172,9 @@ mod tests {
     fn a_port_nobody_listens_on_is_named() {
         let some = listeners(&[listener("0.0.0.0:80", Owner::Others)]);
         assert_eq!(some.missing(&[80]), None);
-        assert_eq!(some.missing(&[80, 8099]).unwrap(), "nothing listens on TCP 8099");
+        assert_eq!(some.missing(&[80, 8099]).unwrap().to_string(), "8099");
         let many: Vec<u16> = (1000..1010).collect();
-        assert!(some.missing(&many).unwrap().ends_with(", 1007 and 2 more"), "{:?}", some.missing(&many));
+        assert!(some.missing(&many).unwrap().to_string().ends_with(", 1007 and 2 more"), "{:?}", some.missing(&many));
     }
 
     #[test]
