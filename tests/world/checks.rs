@@ -48,8 +48,8 @@ pub struct Stop {
     pub held: bool,
     /// It was so from the beginning.
     pub began_held: bool,
-    /// The machine's own word on when it is gone.
-    pub end: Option<At>,
+    /// When softstop is to be gone.
+    pub end: At,
 }
 
 /// `p3` of a note: 3.
@@ -79,15 +79,12 @@ impl World {
 
     /// The processes' stop has had all of its share.
     fn time_is_up(&self) -> bool {
-        let budget = &self.machine.plan().budget;
-        self.stop.as_ref().is_some_and(|s| s.cut || self.now >= budget.deadline(s.t0) - budget.after_stop())
+        self.stop.as_ref().is_some_and(|s| s.cut || self.now >= self.stopped_by(s))
     }
 
     fn end(&self) -> Option<At> {
         let late = if self.stalled_in_stop() { self.stalled_until + LATE } else { At::ZERO };
-        // A sidecar's own turn may come with the end of the grace, and leaves it two seconds.
-        let turn = |s: &Stop| if self.config.sidecar.is_some() && s.began_held { LAST_CALL } else { Duration::ZERO };
-        self.stop.as_ref().map(|s| (s.t0 + self.config.grace + turn(s)).max(late))
+        self.stop.as_ref().map(|s| s.end.max(late))
     }
 
     // === processes ===
@@ -135,8 +132,11 @@ impl World {
         if signal != self.passed_on {
             return broken("model", format!("{signal} forwarded, not {}", self.passed_on));
         }
-        let main = self.machine.plan().main;
-        if main == Some(p) { Ok(()) } else { broken("model", format!("{signal} forwarded to p{p}, which is not main")) }
+        if self.main() == Some(p) {
+            Ok(())
+        } else {
+            broken("model", format!("{signal} forwarded to p{p}, which is not main"))
+        }
     }
 
     pub(super) fn check_signal(&mut self, p: usize, signal: Signal, ladder: bool) -> Checked {
@@ -243,15 +243,15 @@ impl World {
     /// `[stragglers]`, where the budget has room for it: a wait before the signal, a time after it.
     fn check_straggler_times(&mut self, signal: Signal) -> Checked {
         let Some(stop) = &self.stop else { return Ok(()) };
-        let (stated, budget) = (self.config.stragglers, &self.machine.plan().budget);
+        let stated = self.config.stragglers;
         let wait = stated.wait.unwrap_or_default();
         let ended = stated.timeout_when_ended.unwrap_or(Duration::from_secs(3));
         // Whoever obeys at once is seen to.
         let timeout = if stop.requested { stated.timeout } else { Some(ended) }.map(|t| t.max(MS * 10));
-        let until = budget.deadline(stop.t0) - budget.after_stop();
+        let until = self.stopped_by(stop);
         let began = self.leader_ended.max(stop.t0).max(stop.drain_ended);
         let room = until.left(began);
-        let essential = budget.has_essential(softstop::plan::budget::Part::Stop);
+        let essential = self.config.post_stop.iter().any(|s| s.essential);
         let fits = wait * 4 / 3 + timeout.unwrap_or_default() + Duration::from_secs(1) < room;
         let unkillable = self.bodies.iter().any(|b| b.unkillable);
         if !fits || unkillable || essential || stop.cut || stop.began_held || self.stalled_in_stop() {
@@ -279,10 +279,8 @@ impl World {
     }
 
     pub(super) fn check_sweep(&mut self) -> Checked {
-        let budget = self.machine.plan().budget.clone();
         self.checked(5);
-        let up = |s: &Stop| s.cut || self.now >= budget.deadline(s.t0);
-        let early = self.stop.as_ref().is_none_or(|s| !up(s));
+        let early = self.stop.as_ref().is_none_or(|s| !s.cut && self.now < self.deadline(s));
         let Some(stop) = &mut self.stop else { return broken("contract", "a sweep before the stop") };
         stop.swept = true;
         // Before its time only what has had its own: the stages are over, and somebody is left all the same.
@@ -408,6 +406,9 @@ impl World {
         };
         (stop.requested, stop.held) = (requested, World::is_held(cause));
         stop.began_held = stop.held;
+        // A sidecar's own turn may come with the end of the grace, and leaves it two seconds.
+        let turn = if self.config.sidecar.is_some() && stop.held { LAST_CALL } else { Duration::ZERO };
+        stop.end = stop.t0 + self.config.grace + turn;
         self.lives.iter_mut().for_each(|l| l.ordered = false);
         let up = self.config.sidecar.is_some() && self.begun && self.init_over == self.config.init.len();
         stop.anything_ran = up || self.lives.iter().any(|l| l.ever_ran);
@@ -482,7 +483,7 @@ impl World {
             return broken("contract", "a stop that nobody was told of, or one taken back");
         }
         self.check_deadline()?;
-        self.check_end_stays()?;
+        self.check_promised_end()?;
         if self.spawning.is_none() {
             self.look_for_the_gone()?;
         }
@@ -532,7 +533,7 @@ impl World {
         if !self.alone() && !stop.swept {
             return broken("I5", "something is left alive that no SIGKILL was sent to");
         }
-        let deadline = self.machine.plan().budget.deadline(stop.t0);
+        let deadline = self.deadline(&stop);
         let unkillable = self.bodies.iter().any(|b| b.unkillable) || self.stragglers.iter().any(|s| s.unkillable);
         let excused = stop.cut || unkillable;
         if !self.alone() && self.now < deadline && !excused {

@@ -49,9 +49,9 @@ impl World {
         let Some(stop) = self.stop.as_ref().filter(|s| !s.by_hand) else { return At::ZERO };
         let (grace, kill) = (self.config.grace, self.config.kill_reserve.min(self.config.grace));
         let planned = stop.t0 + (grace - kill);
-        match self.machine.end() {
-            Some(end) if end < stop.t0 + grace => planned.min(end - kill.min(LAST_RESERVE)),
-            Some(end) if end > stop.t0 + grace && kind == Place::PostStop => end - kill.min(LAST_RESERVE),
+        match stop.end {
+            end if end < stop.t0 + grace => planned.min(end - kill.min(LAST_RESERVE)),
+            end if end > stop.t0 + grace && kind == Place::PostStop => end - kill.min(LAST_RESERVE),
             _ => planned,
         }
     }

@@ -55,8 +55,7 @@ impl World {
             // What a sidecar followed has ended, and not everything of its own could be ended.
             (None, None) => stop.first_failure.or(self.bodies.iter().any(|b| b.alive).then_some(137)).unwrap_or(0),
         };
-        let marked = self.config.processes.iter().position(|p| p.main);
-        let Some(main) = marked.or((self.config.processes.len() == 1).then_some(0)) else {
+        let Some(main) = self.main() else {
             if ended.is_some() {
                 return vec![map(of_cause())];
             }

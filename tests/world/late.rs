@@ -39,12 +39,11 @@ impl World {
         if *resumed <= stop.t0 {
             return true;
         }
-        let budget = &self.machine.plan().budget;
-        if self.config.sidecar.is_some() || self.machine.end() != Some(budget.end(stop.t0)) {
+        if self.config.sidecar.is_some() || stop.end != stop.t0 + self.config.grace {
             return false;
         }
         let all: Option<Duration> = self.config.processes.iter().map(stated).sum();
-        let left = (budget.deadline(stop.t0) - budget.after_stop()).left(*resumed);
+        let left = self.stopped_by(stop).left(*resumed);
         all.is_some_and(|all| all + SLACK.max(left / 8) <= left)
     }
 
@@ -59,7 +58,7 @@ impl World {
             self.checked(13);
         }
         // Who holds next to nothing of the budget may get nothing.
-        let held = self.machine.plan().budget.stop >= LATE;
+        let held = self.slices().stop >= LATE;
         if sent < rungs && held {
             return broken("I13", format!("p{p} is killed after {sent} of the {rungs} signals of its ladder"));
         }

@@ -21,6 +21,7 @@ pub mod seeds;
 pub mod shrink;
 mod signals;
 pub mod simulate;
+mod slices;
 pub mod small;
 pub mod tell;
 

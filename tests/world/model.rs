@@ -354,7 +354,7 @@ impl World {
 
     pub(super) fn first_signal(&self, p: usize) -> Signal {
         let process = &self.config.processes[p];
-        let own = self.own_stop_signal.filter(|_| self.machine.plan().main == Some(p));
+        let own = self.own_stop_signal.filter(|_| self.main() == Some(p));
         let received = self.stop.as_ref().and_then(|s| s.signal);
         let received = received.filter(|signal| process.stop_as_received || own == Some(*signal));
         let signal = received.unwrap_or(Signal::TERM);
@@ -507,8 +507,7 @@ impl World {
     }
 
     fn all_up(&self) -> bool {
-        let budget = &self.machine.plan().budget;
-        self.stop.as_ref().is_some_and(|s| self.now + MS >= budget.deadline(s.t0) - budget.after_stop())
+        self.stop.as_ref().is_some_and(|s| self.now + MS >= self.stopped_by(s))
     }
 }
 
@@ -881,17 +880,14 @@ impl World {
         let most = match &self.stop {
             None => self.config.grace.saturating_sub(self.config.kill_reserve),
             // A sidecar's turn may come with the end of the grace.
-            Some(stop) if stop.cut || stop.began_held && self.config.sidecar.is_some() => {
-                self.machine.end().unwrap_or_default().left(self.now)
-            }
+            Some(stop) if stop.cut || stop.began_held && self.config.sidecar.is_some() => stop.end.left(self.now),
             Some(stop) => {
-                let budget = &self.machine.plan().budget;
+                let slices = self.slices();
                 // Where not all fits, what is not essential after it may hold less than planned.
-                let held: Duration = budget.drain.iter().chain(&budget.post_stop).sum();
-                let fits = held + budget.stop + budget.kill_reserve <= budget.grace && !self.stalled_in_stop();
+                let held = slices.drain + slices.stop + slices.after_stop;
+                let fits = stop.t0 + held <= self.deadline(stop) && !self.stalled_in_stop();
                 let fits = fits && !self.config.post_stop.iter().chain(&self.config.drain).any(|s| s.essential);
-                let held = if fits { budget.after_stop() } else { Duration::ZERO };
-                (budget.deadline(stop.t0) - held).left(self.now)
+                if fits { self.stopped_by(stop) } else { self.deadline(stop) }.left(self.now)
             }
         };
         if share > most {
@@ -964,8 +960,7 @@ impl World {
 
     /// Everything is cut now, whatever else happens.
     fn at_the_deadline(&self) -> bool {
-        let budget = &self.machine.plan().budget;
-        self.stop.as_ref().is_some_and(|s| self.now >= budget.deadline(s.t0))
+        self.stop.as_ref().is_some_and(|s| self.now >= self.deadline(s))
     }
 
     /// A task has ended as the account says.

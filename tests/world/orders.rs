@@ -6,7 +6,6 @@ use softstop::config::OnExit;
 use softstop::facts::{Cause, Effect};
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
-use softstop::time::At;
 
 use super::checks::MS;
 use super::{Checked, World, broken};
@@ -68,24 +67,22 @@ impl World {
         Ok(())
     }
 
-    /// The end that was said is never put off.
-    pub(super) fn check_end_stays(&mut self) -> Checked {
-        let end = self.machine.end();
-        let Some(stop) = &mut self.stop else { return Ok(()) };
-        let before = stop.end.replace(end.unwrap_or(At::ZERO));
-        match (before, end) {
-            (Some(before), Some(end)) if end > before => broken("I1", format!("the end is put off to {end:?}")),
+    /// The end that the machine goes by is the one that is right, which is never put off.
+    pub(super) fn check_promised_end(&self) -> Checked {
+        match (&self.stop, self.machine.end()) {
+            (Some(stop), Some(end)) if end != stop.end => {
+                broken("I1", format!("the end is taken to be at {end:?}, not {:?}", stop.end))
+            }
             _ => Ok(()),
         }
     }
 
     /// After a drain by order the processes go on until somebody wants more, or their share of the budget begins.
     pub(super) fn check_hold(&mut self, p: usize, by: &str) -> Checked {
-        let budget = &self.machine.plan().budget;
         let Some(stop) = self.stop.as_ref().filter(|s| s.held && !s.cut) else { return Ok(()) };
         let until = match self.config.sidecar {
             Some(_) => stop.t0 + self.config.grace,
-            None => budget.deadline(stop.t0) - (budget.stop + budget.after_stop()),
+            None => self.stopped_by(stop) - self.slices().stop,
         };
         if self.now + MS < until {
             return broken("I3", format!("{by} to p{p}, which was to go on after the drain until {until:?}"));
@@ -95,10 +92,18 @@ impl World {
 
     /// Somebody asks again: after a drain by order that is the first request to stop the processes.
     pub(super) fn asked_again(&mut self, cause: &Cause, effect: Effect) {
+        let (now, grace, sidecar) = (self.now, self.config.grace, self.config.sidecar.is_some());
         let Some(stop) = &mut self.stop else { return };
         if stop.held && !World::is_held(cause) {
             stop.held = false;
             stop.signal = World::signal_of(cause);
+            if sidecar {
+                // Its turn has come: two seconds, or what is left of the grace.
+                stop.end = stop.end.min((stop.t0 + grace).max(now + LAST_CALL));
+            }
+        }
+        if effect == Effect::LastCall {
+            stop.end = stop.end.min(now + LAST_CALL);
         }
         stop.by_hand |= effect == Effect::Kills;
         stop.cut |= matches!(effect, Effect::EndsDrain | Effect::Kills | Effect::LastCall);

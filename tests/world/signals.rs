@@ -33,7 +33,7 @@ impl World {
         self.understood = None;
         self.passed_on = self.in_its_place(signal).flatten().unwrap_or(signal);
         self.feed(Event::Signalled { signal, sender, program })?;
-        let main = self.machine.plan().main;
+        let main = self.main();
         let right = match right {
             // Nobody is there to get it; the process may also have ended in this very step.
             Meaning::PassOn if !main.is_some_and(|p| self.bodies[p].alive) => None,
@@ -51,12 +51,12 @@ impl World {
     }
 
     fn main_program(&self) -> Option<&'static Program> {
-        self.machine.plan().main.filter(|p| self.bodies[*p].alive).and_then(|p| self.program(p))
+        self.main().filter(|p| self.bodies[*p].alive).and_then(|p| self.program(p))
     }
 
     /// As the main process's `rewrite` has it.
     fn in_its_place(&self, signal: Signal) -> Option<Option<Signal>> {
-        self.config.processes[self.machine.plan().main?].rewrite.get(&signal).copied()
+        self.config.processes[self.main()?].rewrite.get(&signal).copied()
     }
 
     fn meaning(&self, signal: Signal, sender: Sender) -> Meaning {
