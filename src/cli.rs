@@ -2,6 +2,7 @@
 //! reading the `SOFTSTOP_` variables, which clap does, or `quick`.
 
 mod advice;
+mod beside;
 pub mod commands;
 pub mod declare;
 pub mod drain;

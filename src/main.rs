@@ -72,7 +72,6 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
         }
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
         Some(Command::Order { order, instance }) => ask(&instance, Request::Order(order), false, early),
-        Some(Command::NotOfOne(why)) => usage_error(&why),
         Some(Command::Probe(a)) => {
             early.restore();
             let Some(target) = a.how.target else { return exit::USAGE };
@@ -114,7 +113,7 @@ fn run(typed: &[OsString], args: &Run, early: Early) -> u8 {
             for warning in warnings {
                 say(warning.to_string().trim_end());
             }
-            match args.common.apply(&mut config) {
+            match args.common.apply(&mut config).and_then(|()| args.choose(&mut config)) {
                 Ok(()) => {
                     config.platform = platform();
                     let used = |name: &str| used.borrow().contains(name);

@@ -15,14 +15,11 @@ pub struct Described {
     pub fields: &'static [(&'static str, Kind)],
     /// Its answer takes as long as what it sets in motion. One with a field of [`Kind::Wait`] says so itself.
     pub waits: bool,
-    /// What is said when it is given the name of a process, as other supervisors' like-named commands are: `{name}` is that. Empty: it is
-    /// surplus like any other word.
-    pub of_one: &'static str,
 }
 
 impl Described {
     /// What is left out of a declaration.
-    pub const NEW: Described = Described { name: "", help: "", fields: &[], waits: false, of_one: "" };
+    pub const NEW: Described = Described { name: "", help: "", fields: &[], waits: false };
 }
 
 /// The page's line of an order. No program has any: only tests name them, and what nobody names is not linked.
@@ -39,6 +36,8 @@ pub enum Kind {
     Wait,
     /// The name of a process. The machine says which there are.
     Process,
+    /// The same, or all of them.
+    OneOrAll,
     Signal,
 }
 
@@ -47,6 +46,7 @@ pub enum Kind {
 pub enum Value {
     Wait(bool),
     Process(String),
+    OneOrAll(Option<String>),
     Signal(Signal),
 }
 
@@ -77,6 +77,7 @@ macro_rules! fields {
 fields! {
     bool: Wait;
     String: Process;
+    Option<String>: OneOrAll;
     Signal: Signal;
 }
 
@@ -150,12 +151,11 @@ orders! {
             `softstop stop`, or the time that the stop of the processes holds in the budget",
         answers: "when the drain is over",
     };
-    /// Stop everything, and wait for the end
-    Stop { wait: bool } = "stop" [
-        of_one: "softstop stop ends everything; for {name} alone there are softstop restart {name} and softstop signal {name} TERM"
-    ] page {
-        does: "stops everything, drain included, as SIGTERM does",
-        answers: "at the end, just before softstop's own",
+    /// Stop everything, or one process and hold it down, and wait for the end
+    Stop { wait: bool, process: Option<String> } = "stop" page {
+        does: "stops everything, drain included, as SIGTERM does. With a name that process alone, by its `pre_stop` and ladder, and \
+            [holds it down](#hold-and-release)",
+        answers: "at the end, just before softstop's own; with a name when it is down",
     };
     /// Answer on /readyz as the processes deserve again, after unready
     Ready = "ready" page {
@@ -173,9 +173,9 @@ orders! {
             what depends on it is left alone; starts it when it does not run",
         answers: "when it is started again",
     };
-    /// Start a process that has ended, or waits to be restarted
+    /// Start a process that has ended, waits to be restarted or is held down
     Start { process: String } = "start" [waits: true] page {
-        does: "starts a process that has ended, or waits to be restarted; one that runs is left alone",
+        does: "starts a process that has ended, waits to be restarted or is held down; one that runs is left alone",
         answers: "when it is started",
     };
     /// Send a process a signal
@@ -203,7 +203,8 @@ impl fmt::Display for Order {
         write!(f, "softstop {}", self.name())?;
         self.fields().into_iter().try_for_each(|(_, value)| match value {
             Value::Wait(_) => Ok(()),
-            Value::Process(name) => write!(f, " {name}"),
+            Value::OneOrAll(None) => Ok(()),
+            Value::Process(name) | Value::OneOrAll(Some(name)) => write!(f, " {name}"),
             Value::Signal(signal) => write!(f, " {signal}"),
         })
     }

@@ -44,6 +44,8 @@ named! {
         Dependency = "Dependency",
         Starting = "Starting",
         CrashLoopBackOff = "CrashLoopBackOff",
+        /// Until an order starts it.
+        Held = "Held",
         /// Of one that runs: by a signal.
         Stopped = "Stopped",
         Stopping = "Stopping",

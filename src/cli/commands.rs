@@ -24,16 +24,8 @@ pub enum Command {
     Run(Box<Run>),
     Check(Check),
     Manifest(Manifest),
-    Status {
-        instance: Instance,
-        json: bool,
-    },
-    Order {
-        order: Order,
-        instance: Instance,
-    },
-    /// An order to the whole, with the name of a process: what is said to that.
-    NotOfOne(String),
+    Status { instance: Instance, json: bool },
+    Order { order: Order, instance: Instance },
     Probe(Box<ProbeOnce>),
     WaitFile(WaitedFile),
 }
@@ -53,13 +45,14 @@ pub struct Typed {
 pub const COMMANDS: &[Typed] = &[
     Typed {
         name: "run",
-        help: "Run what a configuration file says; a flag or its variable wins over the file",
+        help: "Run what a configuration file says, with one more command beside it if need be; a flag or\nits variable wins over the file",
         hidden: false,
-        args: || [args::<ConfigFile>(), args::<Named>(), args::<Common>(), args::<Program>()].concat(),
+        args: || [args::<ConfigFile>(), args::<Named>(), args::<Only>(), args::<Common>(), args::<Program>()].concat(),
         read: |read| {
             Command::Run(Box::new(Run {
                 file: given(read),
                 named: given(read),
+                only: given(read),
                 common: given(read),
                 cmd: given::<Program>(read).cmd,
             }))
@@ -86,7 +79,14 @@ pub const COMMANDS: &[Typed] = &[
         args: || [args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
         read: |read| Command::Status { instance: Instance::of(read), json: given::<Json>(read).json },
     },
-    Typed { name: "", help: "", hidden: false, args: Vec::new, read: |_| Command::NotOfOne(String::new()) },
+    // The orders': found before.
+    Typed {
+        name: "",
+        help: "",
+        hidden: false,
+        args: Vec::new,
+        read: |read| Command::Status { instance: Instance::of(read), json: false },
+    },
     Typed {
         name: "probe",
         help: "Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl",
@@ -108,15 +108,12 @@ pub(super) fn of(name: &str, read: &ArgMatches) -> Option<Command> {
     if let Some(command) = COMMANDS.iter().find(|command| command.name == name) {
         return Some((command.read)(read));
     }
-    let order = Order::ALL.iter().find(|order| order.name == name)?;
-    if let Some(process) = given::<Surplus>(read).surplus {
-        return Some(Command::NotOfOne(order.of_one.replace("{name}", &process)));
-    }
     let typed: Fields = given(read);
     let field = |_, kind| -> Result<Value, ()> {
         match kind {
             Kind::Wait => Ok(Value::Wait(!typed.no_wait)),
             Kind::Process => typed.process.clone().map(Value::Process).ok_or(()),
+            Kind::OneOrAll => Ok(Value::OneOrAll(typed.process.clone())),
             Kind::Signal => typed.signal.map(Value::Signal).ok_or(()),
         }
     };
@@ -130,11 +127,13 @@ pub(super) fn args_of(order: &Described) -> Vec<Arg> {
     let row = |kind| match kind {
         Kind::Wait => &Fields::ROWS[0],
         Kind::Process => &Fields::ROWS[1],
-        Kind::Signal => &Fields::ROWS[2],
+        Kind::Signal | Kind::OneOrAll => &Fields::ROWS[2],
     };
-    let fields = order.fields.iter().map(|(_, kind)| arg(row(*kind))).collect();
-    let surplus = if order.of_one.is_empty() { Vec::new() } else { args::<Surplus>() };
-    [fields, args::<Socket>(), args::<ConfigFile>(), surplus].concat()
+    let fields = order.fields.iter().map(|(_, kind)| match kind {
+        Kind::OneOrAll => arg(&OneOrAll::ROWS[0]),
+        _ => arg(row(*kind)),
+    });
+    [fields.collect(), args::<Socket>(), args::<ConfigFile>()].concat()
 }
 
 flags! {
@@ -232,9 +231,10 @@ flags! {
 }
 
 flags! {
-    /// Where other supervisors take the name of a process.
-    pub struct Surplus {
-        surplus: Option<String> = word { value: "NAME", place: Some(Place::Optional), hidden: true };
+    /// Where it need not be one, by the same name as where it must.
+    pub struct OneOrAll {
+        /// One process, by its name: it is stopped alone, and held down
+        process: Option<String> = word { id: "name", place: Some(Place::Optional), value: "NAME" };
     }
 }
 
@@ -264,9 +264,21 @@ flags! {
 }
 
 flags! {
-    /// Behind `run` and two dashes: nothing yet, refused with what to type.
+    pub struct Only {
+        /// Start these processes alone, and what they depend on; the others wait for softstop start.
+        /// Several with commas, or the flag several times
+        only: Vec<String> = word { value: "NAMES", commas: true } page {
+            default: "all",
+            meaning: "For `run`: these processes, with commas between them, and what they depend on (`after`). The others are \
+                [held down](control.md#hold-and-release) until `softstop start NAME`.",
+        };
+    }
+}
+
+flags! {
     pub struct Program {
-        cmd: Vec<OsString> = bytes { place: Some(Place::Last), form: Form::Any, hidden: true };
+        /// One more command beside the processes: the main one, in the foreground
+        cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
     }
 }
 
@@ -274,6 +286,7 @@ flags! {
 pub struct Run {
     pub file: ConfigFile,
     pub(super) named: Named,
+    pub(super) only: Only,
     pub common: Common,
     pub(super) cmd: Vec<OsString>,
 }
@@ -338,7 +351,7 @@ mod tests {
             let takes = |wanted: Kind| order.fields.iter().any(|(_, kind)| *kind == wanted);
             let fields = order.fields.iter().filter_map(|(_, kind)| match kind {
                 Kind::Wait => None,
-                Kind::Process => Some("web"),
+                Kind::Process | Kind::OneOrAll => Some("web"),
                 Kind::Signal => Some("SIGHUP"),
             });
             let words: Vec<&str> = [order.name].into_iter().chain(fields).collect();

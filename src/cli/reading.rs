@@ -98,17 +98,6 @@ fn understand(matches: &ArgMatches) -> Result<Cli, UsageText> {
         }
         *file = Some(named);
     }
-    if let Some(Command::Run(run)) = &cli.command
-        && !run.cmd.is_empty()
-    {
-        let meant = advice::line(&run.cmd);
-        return Err(usage(&format!(
-            "softstop run takes a configuration file; to run a program, leave out run: softstop -- {meant}"
-        )));
-    }
-    if let Some(Command::NotOfOne(why)) = &cli.command {
-        return Err(usage(why));
-    }
     Ok(cli)
 }
 
@@ -335,12 +324,13 @@ mod tests {
     }
 
     #[test]
-    fn run_takes_no_program_yet_and_says_how_to_run_one() {
-        let why = error("run -- npm start");
-        assert_eq!(
-            why,
-            "softstop run takes a configuration file; to run a program, leave out run: softstop -- npm start"
-        );
+    fn run_takes_a_program_behind_the_dashes_and_says_so_of_one_before_them() {
+        for (line, cmd) in [("run -- npm start", &["npm", "start"][..]), ("run f.toml --", &[])] {
+            let Some(Command::Run(run)) = read(&args(&line.split(' ').collect::<Vec<_>>())).unwrap().command else {
+                panic!("{line}")
+            };
+            assert_eq!(run.cmd, cmd, "{line}");
+        }
         let why = error("run npm start");
         assert_eq!(why, "softstop run takes one file: what is start? to run a program: softstop -- npm start");
     }
@@ -399,12 +389,7 @@ mod tests {
     #[test]
     fn what_is_shown_again_has_no_token_in_it() {
         let secret = "c2VjcmV0LXNlY3JldA";
-        for line in [
-            "--prestop token:SECRET nginx",
-            "--prestp=token:SECRET -- nginx",
-            "run -- app --token=SECRET",
-            "run a token:SECRET",
-        ] {
+        for line in ["--prestop token:SECRET nginx", "--prestp=token:SECRET -- nginx", "run a token:SECRET"] {
             let line = line.replace("SECRET", secret);
             let typed: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
             let said = refused(&typed);

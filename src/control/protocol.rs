@@ -68,6 +68,8 @@ fn text<'f>(fields: &'f Map<String, Value>, key: &str) -> Result<&'f str, String
 fn field(fields: &Map<String, Value>, key: &str, kind: Kind) -> Result<order::Value, String> {
     Ok(match kind {
         Kind::Process => order::Value::Process(text(fields, key)?.to_owned()),
+        Kind::OneOrAll if !fields.contains_key(key) => order::Value::OneOrAll(None),
+        Kind::OneOrAll => order::Value::OneOrAll(Some(text(fields, key)?.to_owned())),
         Kind::Signal => order::Value::Signal(Signal::parse(text(fields, key)?)?),
         // Unless it says otherwise, a client waits.
         Kind::Wait => order::Value::Wait(match fields.get(key) {
@@ -85,11 +87,13 @@ pub fn line(request: &Request) -> String {
         Request::Order(order) => (order.name(), order.fields()),
     };
     let value = |value| match value {
-        order::Value::Wait(wait) => wait.to_string(),
-        order::Value::Process(name) => quoted(&name),
-        order::Value::Signal(signal) => format!("\"{}\"", signal.number()),
+        order::Value::Wait(wait) => Some(wait.to_string()),
+        order::Value::Process(name) => Some(quoted(&name)),
+        order::Value::OneOrAll(name) => name.as_deref().map(quoted),
+        order::Value::Signal(signal) => Some(format!("\"{}\"", signal.number())),
     };
-    let fields: String = fields.into_iter().map(|(key, given)| format!(",\"{key}\":{}", value(given))).collect();
+    let fields = fields.into_iter().filter_map(|(key, given)| Some(format!(",\"{key}\":{}", value(given)?)));
+    let fields: String = fields.collect();
     format!("{{\"version\":{VERSION},\"order\":\"{name}\"{fields}}}\n")
 }
 
@@ -170,7 +174,7 @@ mod tests {
         let name = "[a-z][a-z0-9._ -]{0,20}";
         prop_oneof![
             any::<bool>().prop_map(|wait| Order::Drain { wait }),
-            any::<bool>().prop_map(|wait| Order::Stop { wait }),
+            (any::<bool>(), proptest::option::of(name)).prop_map(|(wait, process)| Order::Stop { wait, process }),
             Just(Order::Ready),
             Just(Order::Unready),
             name.prop_map(|process| Order::Restart { process }),

@@ -117,6 +117,13 @@ pub enum Trouble {
     WaitsFor {
         on: String,
         condition: Condition,
+        /// That one is held down.
+        held: bool,
+    },
+    /// Until an order starts it; `by_order`: another has stopped it.
+    Held {
+        process: String,
+        by_order: bool,
     },
     /// What it waits for can never be.
     WaitsInVain {

@@ -58,9 +58,11 @@ pub(super) enum Fact {
     NeverStarted,
     /// A verdict on its health stands against it, or it has a liveness probe and has ended for good.
     NotLive,
+    /// It does not start by itself, and is not up.
+    AtRest,
 }
 
-const FACTS: usize = Fact::NotLive as usize + 1;
+const FACTS: usize = Fact::AtRest as usize + 1;
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -370,6 +372,9 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
     let is_service = plan.is_service(id);
     let probed = plan.probe(id, ProbeKind::Liveness).is_some() && is_service;
     let over = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable { .. }));
+    let by_order = !plan.config.processes[id].autostart;
+    let at_rest = by_order && matches!(p.state, State::Held | State::Ended(_));
+    let is_done = p.completed(is_service) || plan.is_task(id) && p.was().completed;
     let all = [
         (Fact::Starting, matches!(p.state, State::Starting)),
         (Fact::Exists, p.body().is_some()),
@@ -377,9 +382,10 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
         (Fact::Gone, p.is_gone()),
         (Fact::Ending, matches!(p.state, State::Stopping(_) | State::GroupTermination(_))),
         (Fact::Leaves, p.leaves()),
-        (Fact::NotReady, !p.ready() && !p.completed(is_service) && !(plan.is_task(id) && p.was().completed)),
-        (Fact::NeverStarted, !p.was().started),
+        (Fact::NotReady, !p.ready() && !is_done && !(by_order && matches!(p.state, State::Held))),
+        (Fact::NeverStarted, !p.was().started && !(by_order && matches!(p.state, State::Held))),
         (Fact::NotLive, p.unhealthy || probed && over),
+        (Fact::AtRest, at_rest),
     ];
     all.into_iter().filter(|(_, is)| *is).fold(0, |facts, (fact, _)| facts | 1 << fact as usize)
 }

@@ -27,6 +27,7 @@ enum Until {
     Drained,
     Ended,
     Started(ProcId),
+    Held(ProcId),
     /// A signal that was ordered; answered in the same turn.
     Sent(ProcId),
 }
@@ -39,7 +40,8 @@ impl Machine {
         let before = self.core.fx.out.len();
         let handled = match order {
             Order::Drain { wait } => self.command_drain(ask, *wait, by),
-            Order::Stop { wait } => self.command_stop(ask, *wait, by),
+            Order::Stop { wait, process: None } => self.command_stop(ask, *wait, by),
+            Order::Stop { wait, process: Some(process) } => self.command_hold(ask, process, *wait),
             Order::Ready => self.command_ready(),
             Order::Unready => self.command_unready(),
             Order::Restart { process } => self.command_start(ask, process, true),
@@ -47,7 +49,7 @@ impl Machine {
             Order::Signal { process, signal } => self.command_signal(ask, process, *signal),
         };
         // Of a stop the line that says why it began says this, too.
-        if !matches!(order, Order::Drain { .. } | Order::Stop { .. }) || handled.is_err() {
+        if !matches!(order, Order::Drain { .. } | Order::Stop { process: None, .. }) || handled.is_err() {
             let refused = handled.as_ref().err().cloned();
             let note = Note::Ordered { order: order.clone(), by, refused };
             self.core.fx.out.insert(before, Action::Note(note));
@@ -81,6 +83,7 @@ impl Machine {
             },
             Until::Ended | Until::Sent(_) => None,
             Until::Started(id) => self.started_again(id),
+            Until::Held(id) => self.held(id),
         }
     }
 
@@ -179,6 +182,43 @@ impl Machine {
         self.wait(ask, Until::Started(id))
     }
 
+    fn command_hold(&mut self, ask: RequestId, name: &str, wait: bool) -> Handled {
+        let id = self.find(name)?;
+        if let Some(stop) = self.phase.stop() {
+            return Err(Refusal::StopRequested(stop.cause.clone()));
+        }
+        let process = name.to_string();
+        if matches!(self.core.processes[id.0].state, State::Held | State::Ended(_)) {
+            return Ok(Some(Done::DownAlready { process }));
+        }
+        self.take(id, Input::Hold);
+        match self.core.processes[id.0].state {
+            State::Held => Ok(Some(self.is_held(id))),
+            _ if wait => self.wait(ask, Until::Held(id)),
+            _ => Ok(Some(Done::Holding { process })),
+        }
+    }
+
+    fn is_held(&self, id: ProcId) -> Done {
+        let needed_by =
+            self.core.plan.order.dependents[id.0].iter().map(|(by, _)| self.core.name(ProcId(*by))).collect();
+        Done::Held { process: self.core.name(id), needed_by }
+    }
+
+    fn held(&self, id: ProcId) -> Option<Answer> {
+        let (p, process) = (&self.core.processes[id.0], self.core.name(id));
+        if let Some(stop) = self.phase.stop() {
+            return Some(Answer::Refused(Refusal::StopRequested(stop.cause.clone())));
+        }
+        match &p.state {
+            State::Held => Some(Answer::Done(self.is_held(id))),
+            // Not even SIGKILL has ended it.
+            State::Ended(_) => Some(Answer::Done(Done::DownAlready { process })),
+            _ if p.hold => None,
+            _ => Some(Answer::Refused(Refusal::StartedAgain { process })),
+        }
+    }
+
     fn started_again(&self, id: ProcId) -> Option<Answer> {
         let p = &self.core.processes[id.0];
         if let Some(stop) = self.phase.stop() {
@@ -190,6 +230,11 @@ impl Machine {
         let process = self.core.name(id);
         Some(match &p.state {
             State::Running(r) => Answer::Done(Done::Started { process, pid: r.body.pid }),
+            State::Held => Answer::Refused(Refusal::HeldDown { process }),
+            _ if p.hold => Answer::Refused(Refusal::HeldDown { process }),
+            State::Ended(End::CannotStart { on }) => {
+                Answer::Refused(Refusal::WaitsInVain { process, on: self.core.name(*on) })
+            }
             _ => Answer::Refused(Refusal::StartFailed { process, error: p.last_error.clone() }),
         })
     }
@@ -213,7 +258,7 @@ impl Stop {
             let answer = match until {
                 Until::Drained => self.drained(),
                 Until::Ended => Answer::Done(Done::Stopped(Box::new(verdict.clone()))),
-                Until::Started(_) | Until::Sent(_) => Answer::Refused(Refusal::Stopped),
+                Until::Started(_) | Until::Held(_) | Until::Sent(_) => Answer::Refused(Refusal::Stopped),
             };
             core.fx.push(Action::Answer { ask, answer });
         }

@@ -96,7 +96,7 @@ impl Machine {
             let p = &self.core.processes[id];
             if matches!(p.state, State::Waiting) {
                 // Whoever is started again by order has had what it waits for.
-                if p.again || self.core.processes.is_free(id) {
+                if p.again && p.was().started || self.core.processes.is_free(id) {
                     return self.take(ProcId(id), Input::Start);
                 }
                 let after = self.core.plan.config.processes[id].after.iter();
@@ -111,7 +111,11 @@ impl Machine {
     }
 
     fn nothing_left(&mut self) -> bool {
-        let nothing = !self.core.is_sidecar() && self.core.processes.all(Fact::Ended);
+        let (processes, all) = (&self.core.processes, self.core.processes.len());
+        let (ended, at_rest) = (processes.how_many(Fact::Ended), processes.how_many(Fact::AtRest));
+        // Where none starts by itself, softstop waits for orders.
+        let over = (0..all).all(|id| processes.is(id, Fact::Ended) || processes.is(id, Fact::AtRest)) && at_rest < all;
+        let nothing = !self.core.is_sidecar() && ended + at_rest >= all && over;
         if nothing {
             self.request_stop(Cause::AllEnded);
         }

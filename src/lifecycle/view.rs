@@ -120,6 +120,7 @@ impl Machine {
                 let message = missing.map(|(on, condition)| Trouble::WaitsFor {
                     on: self.core.plan.name(*on).to_string(),
                     condition: *condition,
+                    held: matches!(self.core.processes[*on].state, State::Held),
                 });
                 (Waiting, Some(Why::Dependency), message)
             }
@@ -132,6 +133,10 @@ impl Machine {
                 (Running, Some(Why::Stopping), Some(Trouble::PostExit))
             }
             State::GroupTermination(_) => (Running, Some(Why::Stopping), Some(Trouble::Stragglers)),
+            State::Held => {
+                let by_order = self.core.plan.config.processes[id.0].autostart;
+                (Waiting, Some(Why::Held), Some(Trouble::Held { process: self.core.name(id), by_order }))
+            }
             State::Ended(End::Exited(exit)) if p.fell_silent => {
                 (Terminated, Some(Why::Error), Some(Trouble::Ended { exit: *exit, service: true }))
             }

@@ -42,6 +42,18 @@ pub enum Done {
         process: String,
         pid: i32,
     },
+    /// It is being stopped, to be held down.
+    Holding {
+        process: String,
+    },
+    Held {
+        process: String,
+        needed_by: Vec<String>,
+    },
+    /// It was not up, and nothing would have started it.
+    DownAlready {
+        process: String,
+    },
     /// No pid: it has ended by now.
     Sent {
         process: String,
@@ -86,6 +98,14 @@ pub enum Refusal {
     StartFailed {
         process: String,
         error: Option<String>,
+    },
+    /// By another order, before this one was done.
+    HeldDown {
+        process: String,
+    },
+    /// By another order, which had it held down no more.
+    StartedAgain {
+        process: String,
     },
     NotSent {
         process: String,

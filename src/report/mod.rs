@@ -138,6 +138,13 @@ pub enum Note {
         process: String,
         restarts: u32,
     },
+    /// By order it stays down until another starts it.
+    Held {
+        process: String,
+        /// Those that wait for it, and go on or wait.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        needed_by: Vec<String>,
+    },
     CannotStart {
         process: String,
         on: String,

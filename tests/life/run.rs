@@ -528,3 +528,53 @@ fn a_hook_at_every_end_knows_how_it_ended_and_comes_before_the_restart() {
     let seen: Vec<&str> = journal.iter().map(String::as_str).filter(|line| *line != "db up").collect();
     assert_eq!(seen, expected);
 }
+
+#[test]
+fn only_some_processes_start_with_what_they_depend_on() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let setup = Setup::new("").noted("db", "").noted("web", "after = { db = \"ready\" }").noted("other", "");
+    let file = setup.dir.write("softstop.toml", &setup.config);
+    let mut running = Launch::new(["run", "--only", "web", &file]).start();
+    ["db up", "web up"].iter().for_each(|line| setup.wait_for_journal(&mut running, line));
+    running.wait_until("/readyz answers 200", |_| status_of(setup.port, "/readyz") == Some(200));
+    let other = status_json(setup.port)["processes"][2].clone();
+    assert_eq!(other["reason"], "Held", "{other:#}");
+    running.term();
+    running.wait(SOON);
+    let mut journal = setup.journal();
+    journal.sort();
+    assert_eq!(journal, ["db stopped", "db up", "web stopped", "web up"]);
+    let refused = Launch::new(["run", "--only", "wbe", &file]).run();
+    refused.expect_code(64).expect("there is no process \"wbe\"; did you mean web?");
+}
+
+/// `docker run IMG CMD`, with ENTRYPOINT `["/softstop", "run", "--"]`: its input, its exit code, the services around it.
+#[test]
+fn one_more_command_is_in_the_foreground_with_the_services_around_it() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let setup = Setup::new("");
+    let up = format!(
+        "{{ exec = [\"grep\", \"-q\", \"db up\", {:?}], period = \"50ms\", timeout = \"20s\" }}",
+        setup.dir.text("journal")
+    );
+    let setup = setup.noted("db", &format!("main = true\nstdin = \"inherit\"\nreadiness = {up}"));
+    let setup = setup.add("[[process]]\nname = \"seed\"\ncommand = [\"true\"]\nkind = \"task\"");
+    let file = setup.dir.write("softstop.toml", &setup.config);
+    let input = setup.dir.write("input", "hello\n");
+    let cmd = format!("read line; echo \"cmd got $line\"; echo cmd >>'{}'; exit 7", setup.dir.text("journal"));
+    let launch = Launch::new(["run", &file, "--", "sh", "-c", &cmd]);
+    let ended = launch.through(&["sh", "-c", &format!("exec \"$@\" <'{input}'"), "sh"]).run();
+    ended.expect_code(7).expect("cmd got hello").expect_not("| cmd got");
+    assert_eq!(setup.journal(), ["db up", "cmd", "db stopped"]);
+    // Without a command: the services alone.
+    std::fs::remove_file(setup.dir.path("journal")).unwrap();
+    let mut running = Launch::new(["run", &file, "--"]).start();
+    setup.wait_for_journal(&mut running, "db up");
+    running.term();
+    running.wait(SOON);
+    assert_eq!(setup.journal(), ["db up", "db stopped"]);
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use softstop::cli::commands::{Checking, ConfigFile, Fields, Json, Printing, Probing};
+use softstop::cli::commands::{Checking, ConfigFile, Fields, Json, Only, Printing, Probing};
 use softstop::cli::declare::{Group, Takes};
 use softstop::cli::{Common, Own, grammar};
 use softstop::endpoint;
@@ -18,6 +18,7 @@ const HEAD: &str = "| flag | variable | default | |\n|---|---|---|---|\n";
 fn flags(title: &str) -> String {
     match title {
         "configuration file" => rows::<ConfigFile>(),
+        "run" => rows::<Only>(),
         "wrapper and run" => rows::<Common>(),
         "wrapper" => rows::<Own>(),
         "orders" => rows::<Json>() + &rows::<Fields>(),
@@ -63,7 +64,9 @@ fn orders() -> String {
         let all = grammar();
         let command = all.find_subcommand(name).expect("each order is a command");
         let args = command.get_positionals().filter(|arg| !arg.is_hide_set());
-        args.map(|arg| format!(" {}", arg.get_value_names().map_or("", |names| names[0].as_str()))).collect::<String>()
+        let name = |arg: &clap::Arg| arg.get_value_names().map_or("", |names| names[0].as_str()).to_owned();
+        args.map(|arg| if arg.is_required_set() { format!(" {}", name(arg)) } else { format!(" [{}]", name(arg)) })
+            .collect::<String>()
     };
     let lines = Order::ALL.iter().zip(Order::PAGE);
     let lines = lines.map(|(order, line)| {

@@ -212,7 +212,6 @@ fn one_process_of_several_is_restarted_signalled_and_started() {
     running.wait_for_count("job up", 2);
     exec(&running, &["signal", "jb", "HUP"]).expect(1, "did you mean job?");
     exec(&running, &["signal", "web", "TREM"]).expect(64, "did you mean SIGTERM?");
-    exec(&running, &["stop", "web"]).expect(64, "softstop restart web");
     let (ended, _) = running.stop_within(GRACE);
     assert_eq!(ended.stdout.matches("TERM received").count(), 2, "{}", ended.all());
 }
@@ -464,4 +463,39 @@ fn memory_and_descriptors_are_as_before_after_many_orders() {
     let grown = processes::resident_kb(running.pid()).saturating_sub(memory);
     assert!(grown < 2048, "{grown} kB more");
     running.stop_within(GRACE).0.expect_code(0);
+}
+
+/// Held down: its policy would bring it back at once.
+#[test]
+fn stop_with_a_name_holds_that_process_down_until_it_is_started() {
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
+    let (dir, port) = (Dir::new(), free_port());
+    let process = |name: &str, more: &str| {
+        let child = crate::support::CHILD;
+        format!(
+            "[[process]]\nname = {name:?}\ncommand = [\"perl\", {child:?}, \"exit-on:TERM:0\", \"say:{name} up\", \"wait\"]\n{more}\n"
+        )
+    };
+    let config = [
+        format!("[http]\nlisten = \"127.0.0.1:{port}\"\n"),
+        process("db", "restart = \"always\"\non_exit = \"stop\""),
+        process("web", "after = { db = \"ready\" }"),
+        process("debug", "autostart = false"),
+    ];
+    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config.concat())]).start();
+    running.wait_for("db up").wait_for("web up");
+    running.wait_until("ready, without debug", |_| status_of(port, "/readyz") == Some(200));
+    exec(&running, &["stop", "db"]).expect(0, "held so until softstop start db; what depends on it is left alone: web");
+    assert_eq!(status_of(port, "/readyz"), Some(503));
+    exec(&running, &["status"]).expect(0, "Waiting (Held)").expect(0, "stopped by softstop stop db");
+    exec(&running, &["stop", "db"]).expect(0, "down already");
+    exec(&running, &["start", "debug"]).expect(0, "debug: started");
+    exec(&running, &["start", "db"]).expect(0, "db: started");
+    running.wait_until("ready again", |_| status_of(port, "/readyz") == Some(200));
+    exec(&running, &["stop", "dbb"]).expect(1, "did you mean db?");
+    running.wait_for_count("db up", 2);
+    running.term();
+    running.wait(GRACE).expect_code(0).expect("db: held down until softstop start db");
 }

@@ -149,8 +149,10 @@ fn order(words: &[&str]) -> Order {
     match *words {
         ["drain"] => Order::Drain { wait: true },
         ["drain", "--no-wait"] => Order::Drain { wait: false },
-        ["stop"] => Order::Stop { wait: true },
-        ["stop", "--no-wait"] => Order::Stop { wait: false },
+        ["stop"] => Order::Stop { wait: true, process: None },
+        ["stop", "--no-wait"] => Order::Stop { wait: false, process: None },
+        ["stop", process] => Order::Stop { wait: true, process: Some(process.to_string()) },
+        ["stop", process, "--no-wait"] => Order::Stop { wait: false, process: Some(process.to_string()) },
         ["ready"] => Order::Ready,
         ["unready"] => Order::Unready,
         ["restart", process] => Order::Restart { process: process.to_string() },

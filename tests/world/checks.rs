@@ -395,6 +395,11 @@ impl World {
         if requested != (signal.is_some() || World::is_by_order(cause)) {
             return broken("model", format!("requested: {requested}, by {cause:?}"));
         }
+        if let Cause::ProcessEnded { process, .. } = cause
+            && self.lives[index(process)].held
+        {
+            return broken("model", format!("{process} is held down, and its end is taken for the container's"));
+        }
         let drain_left = self.config.drain.iter().map(|s| s.tasks.len()).sum();
         let mut stop = Stop {
             t0: self.now,

@@ -177,7 +177,7 @@ impl World {
         World {
             unkillable: vec![false; config.processes.len()],
             bodies: vec![Body::default(); config.processes.len()],
-            lives: vec![Life::default(); config.processes.len()],
+            lives: config.processes.iter().map(|p| Life::new(!p.autostart)).collect(),
             stragglers: vec![Straggler::default(); stragglers],
             machine: Machine::new(Plan::new(config.clone())),
             model: Model::default(),

@@ -66,6 +66,8 @@ pub struct Life {
     pub group_told: bool,
     /// It has ended: so many of its post_exit tasks are not over.
     pub post_exit_left: usize,
+    /// It is to stay down until an order starts it.
+    pub held: bool,
     /// Nothing else of it is left.
     gone: bool,
     /// By which signal: the others of the group get the same.
@@ -81,6 +83,19 @@ pub struct Stopping {
 }
 
 impl Life {
+    pub fn new(held: bool) -> Life {
+        Life { held, ..Life::default() }
+    }
+
+    pub fn is_due(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// It is not to be started again after all.
+    pub fn take_back(&mut self) {
+        self.due = None;
+    }
+
     /// Somebody has looked at it: its back-off begins anew.
     pub fn start_over(&mut self) {
         (self.recent, self.counted, self.gave_up) = (0, 0, false);
@@ -250,7 +265,7 @@ impl World {
         }
         let life = &self.lives[p];
         let Some(exit) = life.last_exit.filter(|_| self.stop.is_none()) else { return Ok(()) };
-        if life.ordered {
+        if life.ordered || life.held {
             return Ok(());
         }
         let process = &self.config.processes[p];
@@ -282,6 +297,9 @@ impl World {
     /// A second start, or a later one: allowed by its policy, and after its back-off.
     pub(super) fn check_restart(&mut self, p: usize) -> Checked {
         let life = &self.lives[p];
+        if life.held {
+            return broken("model", format!("p{p} is started, and held down"));
+        }
         if life.post_exit_left > 0 {
             return broken(
                 "model",
@@ -305,6 +323,9 @@ impl World {
         let process = &self.config.processes[p];
         let factor = 1u32.checked_shl(self.lives[p].recent).unwrap_or(u32::MAX);
         let expected = process.backoff.initial.saturating_mul(factor).min(process.backoff.max).max(SHORTEST);
+        if self.lives[p].held {
+            return broken("model", format!("p{p} is to be restarted, and held down"));
+        }
         let most = expected + expected * process.backoff.jitter / 100;
         if (delay < expected || delay > most + TINY) && !self.lives[p].uncertain {
             return broken("model", format!("p{p}: a back-off of {delay:?}, not {expected:?} to {most:?}"));
@@ -548,12 +569,14 @@ impl World {
         let told_to_end = |p: usize| self.lives[p].stopping.is_some();
         // What began before T0 is told what held then.
         if let Place::PostExit(p) = what.place
-            && ["process_ended", "restart"].contains(&told.reason.name())
-            && (told.reason.name() == "restart") == (told_to_end(p.0) && restart(p.0))
+            && ["process_ended", "restart", "stop_ordered"].contains(&told.reason.name())
+            && (told.reason.name() != "process_ended") == (told_to_end(p.0) && restart(p.0))
         {
             return self.check_told_of_end(p.0, what, limit, told);
         }
         let reason = match (what.place, &self.stop) {
+            // By which order, where another has followed it.
+            (Place::PreStop(p), _) if restart(p.0) && told.reason.name() == "stop_ordered" => "stop_ordered",
             (Place::PreStop(p), _) if restart(p.0) => "restart",
             (_, None) => "start",
             (_, Some(stop)) => match stop.cause.as_ref().expect("a stop has a cause") {
@@ -1056,7 +1079,9 @@ impl World {
         }
         // A task that has been done once is done.
         let done = |p: usize| self.config.processes[p].kind == Some(ProcessKind::Task) && self.lives[p].ever_completed;
-        let everyone = (0..self.bodies.len()).all(|p| self.ready(p) || self.completed(p) || done(p));
+        // Who does not start by itself need not be up.
+        let rests = |p: usize| !self.config.processes[p].autostart && self.lives[p].held && !self.bodies[p].alive;
+        let everyone = (0..self.bodies.len()).all(|p| self.ready(p) || self.completed(p) || done(p) || rests(p));
         if status.ready && (policy || self.unready || !everyone) {
             return broken("I2", "/status says ready");
         }

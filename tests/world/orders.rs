@@ -34,6 +34,17 @@ impl World {
                     life.start_over();
                 }
                 life.ordered = true;
+                life.held = false;
+            }
+            Order::Stop { process: Some(process), .. } => {
+                let Some(p) = self.named(process).filter(|_| self.stop.is_none()) else { return };
+                let (life, body) = (&mut self.lives[p], &self.bodies[p]);
+                let ended = body.run > 0 && !body.alive && !body.group && life.post_exit_left == 0 && !life.is_due();
+                // What has ended for good is down already, whoever asks; what could not be started, and what is not ended by SIGKILL, too.
+                if !(ended || life.cannot_start || body.unkillable) {
+                    (life.held, life.ordered) = (true, false);
+                    life.take_back();
+                }
             }
             Order::Drain { .. } | Order::Stop { .. } => {}
         }

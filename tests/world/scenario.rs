@@ -257,7 +257,7 @@ fn order(d: &mut Draw, config: &Config) -> Order {
     let process = config.processes.get(n as usize).map_or("nobody".to_string(), |p| p.name.clone());
     match d.below(9) {
         0..3 => Order::Drain { wait: d.chance(70) },
-        3 => Order::Stop { wait: d.chance(50) },
+        3 => Order::Stop { wait: d.chance(50), process: d.maybe(60, |_| process) },
         4 => Order::Ready,
         5 => Order::Unready,
         6 => Order::Restart { process },
@@ -324,6 +324,7 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
     let program = d.pick(&["p", "p", "nginx", "haproxy", "httpd", "postgres", "java"]);
     Process {
         restart: d.pick(&[Restart::OnFailure, Restart::Always, Restart::Never]),
+        autostart: !d.chance(12),
         kind: d.maybe(30, |d| d.pick(&[ProcessKind::Service, ProcessKind::Task])),
         success_codes: if d.chance(25) { vec![d.pick(&[3, 143, 139])] } else { Vec::new() },
         restart_on: d.many(0, 3, |d, _| d.maybe(30, restart_rule)).into_iter().flatten().collect(),

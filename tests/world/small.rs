@@ -134,6 +134,15 @@ pub fn worlds() -> Vec<Small> {
     let c = config(vec![hooked, Process { after: vec![(0, Condition::Started)], ..process(1) }]);
     all.push(Small { leaves: true, ..small("a hook at every end", c) });
 
+    let pair = vec![
+        Process { restart: Restart::Always, ..process(0) },
+        Process { after: vec![(0, Condition::Started)], autostart: false, ..process(1) },
+    ];
+    let hold = |p: &str| Wish::Order(Order::Stop { wait: true, process: Some(p.into()) });
+    let start = |p: &str| Wish::Order(Order::Start { process: p.into() });
+    let wishes = vec![hold("p0"), start("p1"), start("p0"), TERM];
+    all.push(Small { wishes, ..small("held down and released by order", config(pair)) });
+
     let probed = Process {
         restart: Restart::Always,
         startup: Some(probe()),

@@ -44,6 +44,8 @@ pub struct Process {
     /// What it is handed, from descriptor 3 up: indices into `Config::sockets`, each once.
     pub sockets: Vec<usize>,
     pub output: Output,
+    /// `false`: an order starts it.
+    pub autostart: bool,
     /// `None`: it follows from the rest, see [`crate::plan::Plan`].
     pub kind: Option<ProcessKind>,
     /// Exit codes (128 + n for a signal) that are a success as 0 is.
@@ -82,6 +84,8 @@ pub struct Process {
     pub pre_stop: Option<Task>,
     /// In order, at every end of it. Each has a timeout.
     pub post_exit: Vec<Task>,
+    /// What it says itself: the rest follows from who is beside it.
+    pub stated: Stated,
     /// Hand it softstop's inherited descriptors, and leave what happens in the terminal to it: the wrapper's transparency.
     pub foreground: bool,
 }
@@ -112,6 +116,7 @@ impl Process {
             stdin: ProcessKeys::stdin,
             sockets: Vec::new(),
             output: Output::Inherit,
+            autostart: ProcessKeys::autostart,
             kind: None,
             success_codes: Vec::new(),
             restart: ProcessKeys::restart,
@@ -134,9 +139,18 @@ impl Process {
             post_start: Vec::new(),
             pre_stop: None,
             post_exit: Vec::new(),
+            stated: Stated::default(),
             foreground: false,
         }
     }
+}
+
+/// Whose defaults depend on the other processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stated {
+    /// By `exit_when`, too, unless that is the main process.
+    pub on_exit: bool,
+    pub output: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -204,6 +218,8 @@ table! {
         sockets: SocketNames { unset: "none", words: "array of names", help: "write sockets = [\"web\"]", examples: &[] };
         /// softstop's own descriptors; each line with the process's name in front; each line as a JSON object: [below](#output).
         output: Word<Output> { unset: "`\"inherit\"` for one process, `\"prefix\"` for several" };
+        /// `false`: it is held down until [`softstop start NAME`](control.md#hold-and-release).
+        autostart: Bool = true;
         /// What its end is: never expected, whatever its code; or what it is for: [below](#services-and-tasks).
         kind: Word<ProcessKind> { unset: "[it depends](#services-and-tasks)", examples: &["\"service\""] };
         /// Exit codes that are a success as 0 is; 128 + n for an end by signal n.
@@ -363,6 +379,7 @@ pub fn process(
     p.identity = identity(reader, &keys.user, &keys.group);
     (p.working_dir, p.env) = (working_dir, env);
     p.stdin = keys.stdin.read(reader).unwrap_or(p.stdin);
+    p.autostart = keys.autostart.read(reader).unwrap_or(p.autostart);
     p.signal_to = keys.signal_to.read(reader).unwrap_or(p.signal_to);
     restarts(reader, keys, &mut p);
     p.rewrite = keys.rewrite.read(reader).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::process::ReadProcess;
+use super::process::{ReadProcess, Stated};
 use super::reader::Reader;
 use super::settings::TopKeys;
 use super::task::ReadStep;
@@ -41,6 +41,8 @@ pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [Rea
             (Some(ExitWhen::Any), ..) => OnExit::Stop,
             (None | Some(ExitWhen::Main | ExitWhen::All), ..) => OnExit::Continue,
         };
+        let by_when = matches!(exit_when, Some(ExitWhen::All | ExitWhen::Any));
+        p.process.stated = Stated { on_exit: p.on_exit.is_some() || by_when, output: p.output.is_some() };
         p.process.on_exit = p.on_exit.unwrap_or(silent);
         p.process.output = p.output.unwrap_or(if several { Output::Prefix } else { Output::Inherit });
         p.process.after = p.after.iter().map(|(other, condition, _)| (*other, *condition)).collect();
@@ -76,6 +78,16 @@ pub fn dependencies(reader: &mut Reader<'_>, processes: &[ReadProcess]) {
                 };
                 reader.error(span, sentence, help);
                 continue;
+            }
+            if !awaited.autostart && waiting.process.autostart {
+                let (waiting, awaited) = (&waiting.process.name, &awaited.name);
+                let sentence =
+                    format!("{waiting:?} waits for {awaited:?}, which is not started by itself (autostart = false)");
+                reader.warn(
+                    span,
+                    sentence,
+                    format!("until softstop start {awaited}; else give {waiting:?} autostart = false, too"),
+                );
             }
             if *condition != Condition::Completed {
                 continue;

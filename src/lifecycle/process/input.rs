@@ -47,6 +47,8 @@ pub(in crate::lifecycle) enum Input<'a> {
     PostStart,
     /// An order: it is to be started again, whatever it is doing.
     Again,
+    /// An order: it is to be stopped, and held down.
+    Hold,
     /// The container stops: nothing is begun any more.
     StopRequested,
     /// Its turn in the container's stop, which leaves it so much time.

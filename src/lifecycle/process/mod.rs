@@ -34,7 +34,8 @@ const SAID_AGAIN: Duration = Duration::from_secs(10);
 /// ```text
 ///              dependencies hold          leader ends              group is empty
 ///   Waiting ────────────► Starting ─► Running ─► GroupTermination ──┬──► Backoff ─► Starting …
-///                                        │          ▲       └──► Ended
+///                                        │          ▲               ├──► Held ─► Waiting, by order
+///                                        │          │               └──► Ended
 ///              unhealthy, or the stop    └► Stopping ┘
 /// ```
 #[derive(Clone, Debug, Default, Hash)]
@@ -53,6 +54,8 @@ pub(super) enum State {
     Backoff {
         until: At,
     },
+    /// Until an order starts it: held down by one, or it does not start by itself.
+    Held,
     Ended(End),
 }
 
@@ -178,6 +181,8 @@ pub(super) struct Proc {
     was: Was,
     /// It is to be started again by order, whatever its policy says, at once.
     pub again: bool,
+    /// By order it is to be held down as soon as it has ended.
+    pub hold: bool,
     /// It has ended with success, unasked, and is a service.
     pub fell_silent: bool,
     /// What was last announced.
@@ -214,7 +219,8 @@ impl Was {
 
 impl Proc {
     pub fn new(id: usize, plan: &Plan) -> Proc {
-        Proc { is_task: plan.is_task(id), ..Proc::default() }
+        let state = if plan.config.processes[id].autostart { State::Waiting } else { State::Held };
+        Proc { state, is_task: plan.is_task(id), ..Proc::default() }
     }
 
     /// What happens to it in which state; what is not listed changes nothing.
@@ -298,11 +304,12 @@ impl Proc {
                 c.shorten_post_exit(at.stop.map_or(At::NEVER, Stop::post_exit_until));
                 Change::some()
             }
-            (S::Waiting | S::Backoff { .. }, Input::StopRequested) => {
+            (S::Waiting | S::Backoff { .. } | S::Held, Input::StopRequested) => {
                 self.state = S::Ended(End::NotStarted);
                 Change::some()
             }
             (_, Input::Again) => self.start_again(at, fx),
+            (_, Input::Hold) => self.hold_down(at, fx),
             (S::Starting | S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Leave) => {
                 self.state = S::Ended(End::Unkillable { itself: self.alive() });
                 Change::some()

@@ -17,12 +17,15 @@ pub(super) enum PostExit {
     Next {
         index: usize,
         until: At,
+        reason: Reason,
     },
     Doing {
         index: usize,
         task: TaskRun,
         /// Their share of the budget ends then; never, while the container goes on.
         until: At,
+        /// What they are told until the container stops.
+        reason: Reason,
     },
     Done,
 }
@@ -31,10 +34,16 @@ impl Proc {
     /// It has just ended. `until`: the end of what its own stop has, if it was being stopped.
     pub(super) fn begin_post_exit(&mut self, until: Option<At>, at: &Around<'_>) {
         let until = until.filter(|_| at.stop.is_some()).unwrap_or(At::NEVER);
+        let hold = self.hold;
         if let State::GroupTermination(c) = &mut self.state {
+            let reason = match c.to_restart {
+                true if hold => Reason::StopRequested,
+                true => Reason::Restart,
+                false => Reason::ProcessEnded,
+            };
             c.post_exit = match at.config().post_exit.is_empty() {
                 true => PostExit::Done,
-                false => PostExit::Next { index: 0, until },
+                false => PostExit::Next { index: 0, until, reason },
             };
         }
     }
@@ -42,7 +51,7 @@ impl Proc {
 
 impl GroupTermination {
     /// The task `index`; those for which no time is left are passed over.
-    fn begin_post_exit(&mut self, index: usize, until: At, at: &Around<'_>, fx: &mut Effects) {
+    fn begin_post_exit(&mut self, index: usize, until: At, reason: Reason, at: &Around<'_>, fx: &mut Effects) {
         self.post_exit = PostExit::Done;
         let until = at.stop.map_or(until, |stop| until.min(stop.post_exit_until()));
         let place = || Place::PostExit(at.name());
@@ -54,29 +63,25 @@ impl GroupTermination {
                 continue;
             }
             fx.note(Note::TaskBegan { place: place(), name });
-            let reason = match (at.stop, self.to_restart) {
-                (Some(_), _) => fx.reason,
-                (None, true) => Reason::Restart,
-                (None, false) => Reason::ProcessEnded,
-            };
-            let whole = std::mem::replace(&mut fx.reason, reason);
+            let whole = fx.reason;
+            fx.reason = if at.stop.is_some() { whole } else { reason };
             fx.end = Some(self.exit);
             let task = TaskRun::begin(What::new(Place::PostExit(at.id), index), at.now, share, at.plan, fx);
             (fx.reason, fx.end) = (whole, None);
-            self.post_exit = PostExit::Doing { index, task, until };
+            self.post_exit = PostExit::Doing { index, task, until, reason };
             return;
         }
     }
 
     /// Acts on whatever is due, or over: `true` when something changed.
     pub(super) fn go_on_with_post_exit(&mut self, at: &Around<'_>, fx: &mut Effects) -> bool {
-        let (index, task, until) = match &mut self.post_exit {
-            PostExit::Next { index, until } => {
-                let (index, until) = (*index, *until);
-                self.begin_post_exit(index, until, at, fx);
+        let (index, task, until, reason) = match &mut self.post_exit {
+            PostExit::Next { index, until, reason } => {
+                let (index, until, reason) = (*index, *until, *reason);
+                self.begin_post_exit(index, until, reason, at, fx);
                 return true;
             }
-            PostExit::Doing { index, task, until } => (index, task, until),
+            PostExit::Doing { index, task, until, reason } => (index, task, until, reason),
             PostExit::Done => return false,
         };
         let changed = task.on_time(at.now, at.plan, fx);
@@ -84,8 +89,8 @@ impl GroupTermination {
         let (attempts, took) = (task.attempts, Secs(at.now.since(task.began)));
         let name = at.config().post_exit.get(*index).map_or_else(String::new, |task| task.name.clone());
         fx.note(Note::TaskEnded { place: Place::PostExit(at.name()), name, attempts, took, result });
-        let (next, until) = (*index + 1, *until);
-        self.begin_post_exit(next, until, at, fx);
+        let (next, until, reason) = (*index + 1, *until, *reason);
+        self.begin_post_exit(next, until, reason, at, fx);
         true
     }
 

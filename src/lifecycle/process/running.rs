@@ -21,6 +21,7 @@ impl Proc {
 
     pub(super) fn cannot_start(&mut self, on: ProcId, why: Hopeless, at: &Around<'_>, fx: &mut Effects) -> Change {
         self.state = State::Ended(End::CannotStart { on });
+        self.again = false;
         fx.note(Note::CannotStart { process: at.name(), on: at.plan.name(on.0).to_string(), why });
         let needed = at.config().on_exit != OnExit::Continue;
         Change {
@@ -65,17 +66,45 @@ impl Proc {
 
     /// An order: it is started at once, or as soon as it has been stopped.
     pub(super) fn start_again(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
-        self.again = true;
+        (self.again, self.hold) = (true, false);
         match &self.state {
             State::Running(_) => return self.begin_stop(at.restart_limit(), true, at, fx),
             State::Stopping(_) | State::GroupTermination(_) | State::Waiting | State::Starting => {}
             // Somebody has looked at it: its back-off begins anew.
             State::Backoff { .. } => (self.state, self.recent, self.counted) = (State::Waiting, 0, None),
-            State::Ended(_) => {
+            State::Ended(_) | State::Held => {
                 self.restarts = self.restarts.saturating_add(u32::from(self.was.started));
                 (self.state, self.recent, self.counted) = (State::Waiting, 0, None);
             }
         }
+        Change::some()
+    }
+
+    /// An order: it is stopped, if it runs, and not started again but by another order.
+    pub(super) fn hold_down(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        match &self.state {
+            State::Running(_) => {
+                self.hold = true;
+                self.begin_stop(at.restart_limit(), true, at, fx)
+            }
+            State::Stopping(_) | State::GroupTermination(_) => {
+                (self.hold, self.again) = (true, false);
+                Change::some()
+            }
+            State::Waiting => self.is_held(at, fx),
+            State::Backoff { .. } => {
+                // It was counted, and does not come.
+                self.restarts = self.restarts.saturating_sub(1);
+                self.is_held(at, fx)
+            }
+            // It is not up, and nothing is about to start it.
+            State::Held | State::Ended(_) | State::Starting => Change::default(),
+        }
+    }
+
+    fn is_held(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
+        (self.state, self.hold, self.again) = (State::Held, false, false);
+        fx.note(Note::Held { process: at.name(), needed_by: at.needed_by() });
         Change::some()
     }
 
@@ -125,6 +154,8 @@ impl Proc {
         if at.stop.is_some() {
             self.state = State::Ended(End::Exited(exit));
             self.stopped(exit, at, fx);
+        } else if self.hold {
+            return self.is_held(at, fx);
         } else if self.again {
             self.restarts = self.restarts.saturating_add(1);
             self.state = State::Waiting;
@@ -145,7 +176,7 @@ impl Proc {
 
     /// Its policy, or an order, starts it again after such an end. Nothing does once the stop was requested.
     fn restarts(&self, exit: Exit, to_restart: bool, at: &Around<'_>) -> bool {
-        if at.stop.is_some() || self.again {
+        if at.stop.is_some() || self.again || self.hold {
             return at.stop.is_none();
         }
         // Where softstop has stopped it, its exit code says nothing of its own.
@@ -351,6 +382,12 @@ impl Body {
 }
 
 impl Around<'_> {
+    /// Those that wait for it (`after`), by name.
+    fn needed_by(&self) -> Vec<String> {
+        let by = &self.plan.order.dependents[self.id.0];
+        by.iter().map(|(id, _)| self.plan.name(*id).to_string()).collect()
+    }
+
     /// What the stop of a process that is started again may take.
     fn restart_limit(&self) -> Duration {
         self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve)

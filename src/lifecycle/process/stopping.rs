@@ -37,7 +37,11 @@ impl Proc {
         let limit = limit - post_exit;
         let stage = match &at.config().pre_stop {
             Some(_) => {
-                let reason = if to_restart { Reason::Restart } else { fx.reason };
+                let reason = match to_restart {
+                    true if self.hold => Reason::StopRequested,
+                    true => Reason::Restart,
+                    false => fx.reason,
+                };
                 let whole = std::mem::replace(&mut fx.reason, reason);
                 let task =
                     TaskRun::begin(What::new(Place::PreStop(at.id), 0), at.now, at.pre_stop_share(limit), at.plan, fx);
@@ -247,7 +251,12 @@ impl Proc {
                 Rest::Over { until } => *until = (*until + lost).min(most).max(*until),
                 Rest::Gone => {}
             },
-            State::Running(_) | State::Waiting | State::Starting | State::Backoff { .. } | State::Ended(_) => {}
+            State::Running(_)
+            | State::Waiting
+            | State::Starting
+            | State::Backoff { .. }
+            | State::Held
+            | State::Ended(_) => {}
         }
         Change::some()
     }

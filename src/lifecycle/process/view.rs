@@ -14,7 +14,7 @@ impl Proc {
     pub fn lives(&self) -> bool {
         match self.state {
             State::Starting | State::Running(_) | State::Stopping(_) | State::GroupTermination(_) => true,
-            State::Waiting | State::Backoff { .. } | State::Ended(_) => false,
+            State::Waiting | State::Backoff { .. } | State::Held | State::Ended(_) => false,
         }
     }
 

@@ -171,7 +171,7 @@ fn a_repeated_drain_does_not_end_the_hold_but_a_stop_order_does() {
     bench.order(1, DRAIN);
     bench.until(S(5));
     assert!(sent(&bench.order(2, DRAIN)).is_empty());
-    let stop = bench.order(3, Order::Stop { wait: true });
+    let stop = bench.order(3, Order::Stop { wait: true, process: None });
     assert_eq!(sent(&stop), [Signal::TERM]);
     bench.ends(0);
     bench.feed(Event::Alone);
@@ -263,7 +263,7 @@ fn the_signal_that_follows_a_drain_is_the_one_that_is_passed_on() {
 #[test]
 fn a_signal_that_asks_for_a_stop_under_way_is_not_passed_on() {
     let mut bench = draining_bench(|c| c.processes[0].stop_as_received = true);
-    bench.order(1, Order::Stop { wait: false });
+    bench.order(1, Order::Stop { wait: false, process: None });
     bench.signal(Signal::QUIT, Sender::Outside);
     assert_eq!(
         sent(&bench.until(S(5))),
@@ -277,13 +277,16 @@ fn without_waiting_an_order_is_answered_at_once() {
     let mut bench = draining_bench(|_| {});
     assert_eq!(done(&bench.order(1, Order::Drain { wait: false }), 1), "draining; SIGKILL to what is left in 29.0s");
     let mut bench = draining_bench(|_| {});
-    assert_eq!(done(&bench.order(1, Order::Stop { wait: false }), 1), "stopping; SIGKILL to what is left in 29.0s");
+    assert_eq!(
+        done(&bench.order(1, Order::Stop { wait: false, process: None }), 1),
+        "stopping; SIGKILL to what is left in 29.0s"
+    );
 }
 
 #[test]
 fn an_order_before_anything_was_started_counts_as_sigterm() {
     let mut bench = Bench::new(config(|_| {}));
-    let actions = bench.order(1, Order::Stop { wait: true });
+    let actions = bench.order(1, Order::Stop { wait: true, process: None });
     assert_eq!(spawns(&actions), 0);
     bench.feed(Event::Alone);
     let end = bench.feed(Event::Alone);

@@ -28,7 +28,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
     let name = || prop_oneof![Just("web".to_string()), Just("db".to_string()), Just("nobody".to_string())];
     let order = prop_oneof![
         any::<bool>().prop_map(|wait| Order::Drain { wait }),
-        any::<bool>().prop_map(|wait| Order::Stop { wait }),
+        any::<bool>().prop_map(|wait| Order::Stop { wait, process: None }),
         Just(Order::Ready),
         Just(Order::Unready),
         name().prop_map(|process| Order::Restart { process }),

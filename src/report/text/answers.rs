@@ -31,6 +31,17 @@ impl fmt::Display for Done {
             }
             Done::RunsAlready { process, pid } => write!(f, "{process} is running already (pid {pid})"),
             Done::Started { process, pid } => write!(f, "{process}: started (pid {pid})"),
+            Done::Holding { process } => {
+                write!(f, "{process}: stopping; it is then held down until softstop start {process}")
+            }
+            Done::Held { process, needed_by } => {
+                write!(f, "{process}: down, and held so until softstop start {process}")?;
+                match needed_by.as_slice() {
+                    [] => Ok(()),
+                    by => write!(f, "; what depends on it is left alone: {}", by.join(", ")),
+                }
+            }
+            Done::DownAlready { process } => write!(f, "{process} is down already; softstop start {process} starts it"),
             Done::Sent { process, signal, pid: Some(pid) } => write!(f, "{process}: {signal} sent (pid {pid})"),
             Done::Sent { process, signal, pid: None } => write!(f, "{process}: {signal} sent; it has ended"),
         }
@@ -72,6 +83,8 @@ impl fmt::Display for Refusal {
             }
             Refusal::StartFailed { process, error: Some(error) } => write!(f, "{process}: {error}"),
             Refusal::StartFailed { process, error: None } => write!(f, "{process}: could not be started"),
+            Refusal::HeldDown { process } => write!(f, "{process}: another order holds it down now"),
+            Refusal::StartedAgain { process } => write!(f, "{process}: another order has it started again"),
             Refusal::NotSent { process, signal, why } => {
                 let why = match why {
                     NotSent::NotPermitted => "it runs as another user, which softstop may not signal",

@@ -220,13 +220,20 @@ pub fn side_by_side<S: Serializer>(tasks: &[TaskProgress], s: S) -> Result<S::Ok
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::WaitsFor { on, condition } => {
+            Trouble::WaitsFor { on, condition, held } => {
                 let condition = match condition {
                     Condition::Started => "started",
                     Condition::Ready => "ready",
                     Condition::Completed => "completed",
                 };
-                write!(f, "waits for {on} to be {condition}")
+                write!(f, "waits for {on} to be {condition}")?;
+                if *held { write!(f, ", which is held down: softstop start {on}") } else { Ok(()) }
+            }
+            Trouble::Held { process, by_order: true } => {
+                write!(f, "stopped by softstop stop {process}, and held down until softstop start {process}")
+            }
+            Trouble::Held { process, by_order: false } => {
+                write!(f, "not started by itself (autostart, --only): softstop start {process}")
             }
             Trouble::WaitsInVain { on } => write!(f, "{on} can never be what it waits for"),
             Trouble::NotStarted(error) => f.write_str(error),

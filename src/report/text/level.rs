@@ -86,6 +86,7 @@ impl Note {
             | Note::InBackground { process, .. }
             | Note::BackOff { process, .. }
             | Note::GaveUp { process, .. }
+            | Note::Held { process, .. }
             | Note::CannotStart { process, .. }
             | Note::SignalForwarded { process, .. }
             | Note::Stopping { process, .. }

@@ -73,6 +73,13 @@ impl fmt::Display for Note {
                 let restarts_ = plural(usize::try_from(*restarts).unwrap_or(usize::MAX), "restart", "restarts");
                 write!(f, "{process}: not started again after {restarts} {restarts_} (max_restarts)")
             }
+            Note::Held { process, needed_by } => {
+                write!(f, "{process}: held down until softstop start {process}")?;
+                match needed_by.as_slice() {
+                    [] => Ok(()),
+                    by => write!(f, "; what depends on it is left alone: {}", by.join(", ")),
+                }
+            }
             Note::CannotStart { process, on, why } => {
                 write!(f, "{process}: will never start: {on} {why}")
             }
