@@ -149,3 +149,14 @@ pub enum Unfit {
         is: String,
     },
 }
+
+/// How long ago something last moved on a connection, as TCP_INFO has it: in steps of the kernel's tick (1 to 10 ms).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Flow {
+    /// Data was sent.
+    pub sent: Duration,
+    /// Data came.
+    pub received: Duration,
+    /// The peer acknowledged anything.
+    pub heard: Duration,
+}

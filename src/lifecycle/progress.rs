@@ -18,12 +18,12 @@ const PART: u32 = 20;
 
 /// What is known of a wait, and what of it was said.
 #[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Telling {
+pub(super) struct ProgressLog {
     known: Option<Progress>,
     said: Option<(Awaited, At)>,
 }
 
-impl Telling {
+impl ProgressLog {
     pub fn on_progress(&mut self, progress: Progress) {
         self.known = Some(progress);
     }
@@ -66,17 +66,17 @@ impl TaskRun {
     }
 
     fn progress(&mut self, now: At, plan: &Plan) -> Option<Note> {
-        let due = self.telling.due(self.began).is_some_and(|at| now >= at);
-        let (awaited, task) = (self.telling.awaited().filter(|_| due)?, plan.task(self.what)?);
+        let due = self.progress_log.due(self.began).is_some_and(|at| now >= at);
+        let (awaited, task) = (self.progress_log.awaited().filter(|_| due)?, plan.task(self.what)?);
         let note = Note::Waiting {
             place: plan.named(self.what.place),
             name: task.name.clone(),
             progress: awaited.clone(),
-            alarming: self.telling.is_alarming(),
+            alarming: self.progress_log.is_alarming(),
             waited: Secs(now.since(self.began)),
             limit: Secs(self.until.since(self.began)),
         };
-        self.telling.said(now);
+        self.progress_log.said(now);
         Some(note)
     }
 }
@@ -93,7 +93,7 @@ impl Machine {
             if task.in_flight() != Some(run) {
                 return None;
             }
-            task.telling.on_progress(progress);
+            task.progress_log.on_progress(progress);
             // The run's answer may come in the same turn.
             if last { task.progress(now, &plan) } else { None }
         });
@@ -114,27 +114,27 @@ mod tests {
 
     #[test]
     fn what_is_new_is_said_and_not_too_often() {
-        let mut telling = Telling::default();
-        assert_eq!(telling.due(at(500)), None);
+        let mut log = ProgressLog::default();
+        assert_eq!(log.due(at(500)), None);
         let open = |n| Awaited::Idle(Connections { open: n, active: Some(n), new: 0, probes: false, quiet: None });
         let peers = Several { named: vec!["10.0.0.7:1".parse().unwrap()], all: 2 };
-        let hear = |telling: &mut Telling, n: u64| {
-            telling.on_progress(Progress { detail: Some(peers.clone()), ..Progress::of(open(n)) });
+        let report = |log: &mut ProgressLog, n: u64| {
+            log.on_progress(Progress { detail: Some(peers.clone()), ..Progress::of(open(n)) });
         };
-        hear(&mut telling, 12);
-        assert_eq!(telling.due(at(500)), Some(at(500)));
-        telling.said(at(600));
-        assert_eq!(telling.due(at(500)), None);
-        hear(&mut telling, 11);
-        hear(&mut telling, 12);
-        assert_eq!(telling.due(at(500)), None, "it is as it was said");
-        telling.on_progress(Progress { last: true, ..Progress::of(open(14)) });
-        assert_eq!(telling.due(at(500)), Some(at(500)), "there is no later");
-        hear(&mut telling, 7);
-        assert_eq!(telling.due(at(500)), Some(at(1600)));
-        telling.said(at(60_500));
-        hear(&mut telling, 3);
-        assert_eq!(telling.due(at(500)), Some(at(63_500)), "after a minute, every three seconds");
-        assert_eq!(telling.reason().unwrap().to_string(), "3 open, 3 active: 10.0.0.7:1 and 1 more");
+        report(&mut log, 12);
+        assert_eq!(log.due(at(500)), Some(at(500)));
+        log.said(at(600));
+        assert_eq!(log.due(at(500)), None);
+        report(&mut log, 11);
+        report(&mut log, 12);
+        assert_eq!(log.due(at(500)), None, "it is as it was said");
+        log.on_progress(Progress { last: true, ..Progress::of(open(14)) });
+        assert_eq!(log.due(at(500)), Some(at(500)), "there is no later");
+        report(&mut log, 7);
+        assert_eq!(log.due(at(500)), Some(at(1600)));
+        log.said(at(60_500));
+        report(&mut log, 3);
+        assert_eq!(log.due(at(500)), Some(at(63_500)), "after a minute, every three seconds");
+        assert_eq!(log.reason().unwrap().to_string(), "3 open, 3 active: 10.0.0.7:1 and 1 more");
     }
 }

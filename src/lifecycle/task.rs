@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::action::{Action, What};
 use super::effects::Effects;
 use super::event::{Exit, Outcome, ProcId, Progress, RunId};
-use super::progress::Telling;
+use super::progress::ProgressLog;
 use crate::config::handler::Until;
 use crate::config::{Handler, Retries};
 use crate::facts::{Awaited, Failure, Needless, Reason, Unfinished};
@@ -35,7 +35,7 @@ pub(super) struct TaskRun {
     /// When its result was known; its beginning until then.
     pub ended: At,
     last: Option<Failure>,
-    pub telling: Box<Telling>,
+    pub progress_log: Box<ProgressLog>,
     state: State,
 }
 
@@ -51,7 +51,7 @@ enum State {
     },
     /// Before the next attempt.
     Pausing(At),
-    Over(TaskResult),
+    Over(Box<TaskResult>),
 }
 
 impl TaskRun {
@@ -70,7 +70,7 @@ impl TaskRun {
             end: fx.end,
             ended: now,
             last: None,
-            telling: Box::default(),
+            progress_log: Box::default(),
             state: State::Pausing(now),
         };
         run.attempt(now, plan, fx);
@@ -85,21 +85,21 @@ impl TaskRun {
                 if fx.seen.alive(*process) {
                     let to = plan.config.processes[*process].signal_to;
                     fx.push(Action::Signal { process: ProcId(*process), signal: *signal, to, wake: false });
-                    State::Over(TaskResult::Done)
+                    over(TaskResult::Done)
                 } else {
-                    State::Over(failed(Failure::NotRunning { process: plan.name(*process).to_string() }))
+                    over(failed(Failure::NotRunning { process: plan.name(*process).to_string() }))
                 }
             }
             Some(Handler::WaitProcess { process, until }) => {
                 let name = plan.name(*process).to_string();
-                self.telling.on_progress(Progress::of(match until {
+                self.progress_log.on_progress(Progress::of(match until {
                     Until::Ended => Awaited::End { process: name },
                     Until::Ready => Awaited::Readiness { process: name },
                 }));
                 State::Awaiting { process: *process, until: *until }
             }
             Some(_) => State::Trying(fx.run(self.what, self.until.left(now), self.reason, self.end)),
-            None => State::Over(TaskResult::Cancelled { why: Needless::NothingToDo }),
+            None => over(TaskResult::Cancelled { why: Needless::NothingToDo }),
         };
     }
 
@@ -142,7 +142,7 @@ impl TaskRun {
         self.ended = now;
         let failure = match outcome {
             Outcome::Ok => {
-                self.state = State::Over(TaskResult::Done);
+                self.state = over(TaskResult::Done);
                 return true;
             }
             Outcome::Failed(failure) => failure.clone(),
@@ -155,14 +155,14 @@ impl TaskRun {
         };
         if plan.handler(self.what).is_some_and(Handler::waits) {
             // It is made again until its time is up, and somebody may want to know why.
-            self.telling.on_progress(Progress::of(Awaited::Success(failure.clone())));
+            self.progress_log.on_progress(Progress::of(Awaited::Success(failure.clone())));
         }
         self.last = Some(failure.clone());
         self.state = if again {
             let pause = plan.task(self.what).map_or(SHORTEST, |t| t.retry_delay.max(SHORTEST));
             State::Pausing(now + pause)
         } else {
-            State::Over(failed(failure))
+            over(failed(failure))
         };
         true
     }
@@ -172,15 +172,15 @@ impl TaskRun {
         match self.state {
             State::Over(_) => return false,
             // A sleep that ends exactly where its limit does has been slept.
-            State::Sleeping(end) if now >= end => self.state = State::Over(TaskResult::Done),
-            State::Awaiting { .. } if self.holds(fx) => self.state = State::Over(TaskResult::Done),
+            State::Sleeping(end) if now >= end => self.state = over(TaskResult::Done),
+            State::Awaiting { .. } if self.holds(fx) => self.state = over(TaskResult::Done),
             _ if now >= self.until => {
                 if let State::Trying(run) = self.state {
                     fx.push(Action::Cancel { run, kill: true });
                 }
                 let reason = self.reason();
                 let cut = TaskResult::Cut { reason: reason.clone() };
-                self.state = State::Over(if self.cut { cut } else { TaskResult::TimedOut { reason } });
+                self.state = over(if self.cut { cut } else { TaskResult::TimedOut { reason } });
             }
             State::Pausing(end) if now >= end => self.attempt(now, plan, fx),
             _ => {
@@ -225,7 +225,7 @@ impl TaskRun {
     /// Why it is not over: what a wait still waits for, or why the last attempt failed.
     fn reason(&mut self) -> Option<Unfinished> {
         let failed = self.last.take().map(|failure| Unfinished { awaited: Awaited::Success(failure), detail: None });
-        self.telling.reason().or(failed)
+        self.progress_log.reason().or(failed)
     }
 
     fn end(&mut self, result: TaskResult, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
@@ -236,7 +236,7 @@ impl TaskRun {
         if let Some(run) = run {
             fx.push(Action::Cancel { run, kill });
         }
-        self.state = State::Over(result);
+        self.state = over(result);
         self.ended = now;
         run
     }
@@ -247,8 +247,12 @@ impl TaskRun {
             State::Trying(_) | State::Awaiting { .. } => self.until,
             State::Sleeping(end) | State::Pausing(end) => end.min(self.until),
         };
-        Some(self.telling.due(self.began).map_or(next, |at| at.min(next)))
+        Some(self.progress_log.due(self.began).map_or(next, |at| at.min(next)))
     }
+}
+
+fn over(result: TaskResult) -> State {
+    State::Over(Box::new(result))
 }
 
 fn failed(reason: Failure) -> TaskResult {

@@ -55,7 +55,7 @@ impl Machine {
             Phase::Init { index, task } => self.core.plan.config.init.get(*index).map(|t| TaskStatus {
                 name: t.name.clone(),
                 running: now.since(task.began),
-                progress: task.telling.awaited().cloned(),
+                progress: task.progress_log.awaited().cloned(),
             }),
             _ => None,
         };
@@ -179,7 +179,7 @@ fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<
     }
     match post_start {
         PostStart::NotYet => Some(Trouble::PostStart(None)),
-        PostStart::Doing(_, task) => Some(Trouble::PostStart(task.telling.awaited().cloned())),
+        PostStart::Doing(_, task) => Some(Trouble::PostStart(task.progress_log.awaited().cloned())),
         PostStart::Done => probe(ProbeKind::Readiness),
     }
 }
@@ -196,7 +196,7 @@ fn last_exit(exit: Exit, success: bool) -> LastExit {
 fn progress(tasks: &[TaskRun], plan: &Plan) -> Vec<TaskProgress> {
     let under_way = tasks.iter().filter(|t| t.result().is_none());
     let progress = under_way.filter_map(|task| {
-        let (awaited, name) = (task.telling.awaited()?.clone(), &plan.task(task.what)?.name);
+        let (awaited, name) = (task.progress_log.awaited()?.clone(), &plan.task(task.what)?.name);
         Some(TaskProgress { task: (tasks.len() > 1).then(|| name.clone()), awaited })
     });
     progress.collect()

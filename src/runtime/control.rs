@@ -58,8 +58,8 @@ impl Orders {
                 monitor.borrow().show(&mut status, Audience::Owner);
                 serde_json::to_string(&status).unwrap_or_default()
             };
-            let desk = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), Rc::clone(&self.room));
-            tokio::task::spawn_local(server::serve(listener, desk));
+            let state = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), Rc::clone(&self.room));
+            tokio::task::spawn_local(server::serve(listener, state));
             Ok(file)
         });
         self.file = open.unwrap_or_else(|why| {

@@ -65,7 +65,7 @@ pub(super) enum Network {
     Http(HttpCall),
     Grpc(GrpcCall),
     Tcp,
-    Wait(WaitHttp, ProgressReporter),
+    Wait(Box<WaitHttp>, ProgressReporter),
 }
 
 /// Where an exec handler runs: like its process, or like softstop.
@@ -86,9 +86,12 @@ impl Shell {
             Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
             Some(Handler::Grpc(call)) => self.start_network(run, &call.host, call.port, Network::Grpc(call.clone())),
             Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
-            Some(Handler::WaitHttp(wait)) => {
-                self.start_network(run, &wait.call.host, wait.call.port, Network::Wait(wait.clone(), reporter))
-            }
+            Some(Handler::WaitHttp(wait)) => self.start_network(
+                run,
+                &wait.call.host,
+                wait.call.port,
+                Network::Wait(Box::new(wait.clone()), reporter),
+            ),
             Some(Handler::WaitFile(wait)) => self.start_wait_file(run, wait, reporter),
             Some(Handler::WaitIdle(rule)) => self.start_wait_idle(run, rule, reporter),
             Some(Handler::WaitCommand { command, until }) => {
@@ -312,7 +315,7 @@ impl Network {
             Network::Http(call) => client::call(&call, &addrs).await,
             Network::Grpc(call) => client::grpc(&call, &addrs).await,
             Network::Tcp => client::tcp(&addrs).await,
-            Network::Wait(wait, reporter) => waits::http(wait, addrs, reporter).await,
+            Network::Wait(wait, reporter) => waits::http(*wait, addrs, reporter).await,
         }
     }
 }

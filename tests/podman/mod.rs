@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::support::{Dir, SOON, as_launched_by_hand, skip};
+use crate::support::{Dir, SOON, as_launched_by_hand, is_said, skip};
 
 /// Rootful podman with runc is what CI has; limits are set because a build machine may not allow raising podman's own.
 pub fn podman() -> Command {
@@ -191,9 +191,7 @@ impl Container {
 
     /// Whether a line is this word, or has it behind the name of a process.
     pub fn said(&self, word: &str) -> bool {
-        self.logs()
-            .lines()
-            .any(|line| line.strip_suffix(word).is_some_and(|name| name.is_empty() || name.ends_with("| ")))
+        is_said(&self.logs(), word)
     }
 
     #[track_caller]

@@ -439,6 +439,13 @@ impl Search<'_> {
     }
 }
 
+/// Whether a line of the text is this word, or has it alone behind the name of a process.
+pub fn is_said(text: &str, word: &str) -> bool {
+    let text = text.as_bytes();
+    let mut places = text.windows(word.len()).enumerate().filter(|(_, at)| *at == word.as_bytes());
+    places.any(|(at, _)| is_line(&text[..at], text.get(at + word.len()).copied().unwrap_or(b'\n')))
+}
+
 /// Whether what stands between these is a line, or all of one behind the name of the process.
 fn is_line(before: &[u8], next: u8) -> bool {
     next == b'\n' && (before.is_empty() || before.ends_with(b"\n") || before.ends_with(b"| "))

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
-use super::{Flow, Query, Socket, TcpState};
+use super::{Query, Socket, TcpState};
+use crate::facts::Flow;
 
 /// What of a dump is read at once: the kernel writes no longer answers than this.
 pub(super) const ANSWER: usize = 32 * 1024;

@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::facts::Flow;
 use diag::Diag;
 pub use diag::{Answer, parse_messages};
 use table::Proc;
@@ -94,17 +95,6 @@ pub struct Socket {
     pub cgroup: Option<u64>,
     /// As asked for, and where it can be had.
     pub flow: Option<Flow>,
-}
-
-/// How long ago something last moved on a connection, as TCP_INFO has it: in steps of the kernel's tick (1 to 10 ms).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Flow {
-    /// Data was sent.
-    pub sent: Duration,
-    /// Data came.
-    pub received: Duration,
-    /// The peer acknowledged anything.
-    pub heard: Duration,
 }
 
 /// Between the end of a connection and that of its TIME_WAIT.

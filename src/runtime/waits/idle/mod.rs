@@ -22,7 +22,7 @@ use crate::sys::sockets::ended::Endings;
 use crate::sys::sockets::relay::Relay;
 use crate::sys::sockets::{self, Query, Socket, TIME_WAIT, TcpState, Walk};
 use crate::sys::stdio::watch;
-use rule::{Connection, Ended, Flow, Idle, IdleState, Stage};
+use rule::{Connection, Ended, Idle, IdleState, Stage};
 
 /// Between two looks at least.
 const LOOK: Duration = Duration::from_millis(50);
@@ -284,7 +284,7 @@ impl Watched {
 
 fn connection(socket: &Socket) -> Connection {
     let has_process = socket.inode != 0;
-    let flow = socket.flow.map(|f| Flow { received: f.received, sent: f.sent, heard: f.heard });
+    let flow = socket.flow;
     let stage = match socket.state {
         TcpState::SYN_RECV => Stage::Arriving,
         TcpState::ESTABLISHED | TcpState::CLOSE_WAIT => Stage::Open,

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::config::handler::WaitIdle;
-use crate::facts::{Awaited, Connections, Progress, Several};
+use crate::facts::{Awaited, Connections, Flow, Progress, Several};
 use crate::time::At;
 use listeners::Listeners;
 use probes::Probes;
@@ -63,17 +63,6 @@ pub enum Stage {
     Closing,
     /// Over.
     Trace,
-}
-
-/// How long ago something last moved.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Flow {
-    /// Data came.
-    pub received: Duration,
-    /// Data was sent.
-    pub sent: Duration,
-    /// The peer acknowledged anything.
-    pub heard: Duration,
 }
 
 /// A connection that is gone, as the kernel tells of each.
