@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::socket::{self as sockets, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use softstop::config::Control;
 use softstop::control::socket;
 use softstop::lifecycle::event::{Exit, Sender, SpawnError, SpawnErrorKind};
@@ -791,6 +792,14 @@ fn in_the_way() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "another's");
     assert_eq!(fs::metadata(folder.0.join("kept")).unwrap().ino(), kept);
     assert_eq!(folder.refusal("live"), "what is there is no socket; remove it or choose another path");
+    // So many wait to be accepted that there is no place for one more.
+    let (busy, flags) = (folder.0.join("busy"), SockFlag::SOCK_CLOEXEC);
+    let listener = sockets::socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+    sockets::bind(std::os::fd::AsRawFd::as_raw_fd(&listener), &UnixAddr::new(&busy).unwrap()).unwrap();
+    sockets::listen(&listener, Backlog::new(1).unwrap()).unwrap();
+    let address = socket::Address::Path(busy);
+    let _waiting: Vec<_> = std::iter::from_fn(|| socket::connect_now(&address).ok()).take(8).collect();
+    assert_eq!(folder.refusal("busy"), "another process listens there; choose another path");
     std::os::unix::fs::symlink("kept", folder.0.join("link")).unwrap();
     assert_eq!(folder.refusal("link"), "what is there is a symbolic link; remove it or choose another path");
     assert_eq!(folder.refusal("live/in-a-file"), "part of the path is no directory");

@@ -62,6 +62,8 @@ fn what_is_left_in_the_pipes_is_counted_by_stream_once() {
         assert!(!first.is_done() && !second.is_done());
         write!(err, "7\n8").unwrap();
         assert_eq!(captures.discard(), [0, 2]);
+        writeln!(err, "{}", "9".repeat(READ_MAX + 1)).unwrap();
+        assert_eq!(captures.discard(), [0, 1], "one line, read in two pieces");
     });
 }
 

@@ -11,26 +11,24 @@ use std::time::Duration;
 use crate::mutate::{Mutant, mutate};
 use crate::root;
 
-/// What the core needs of softstop; it is pure, so it builds and runs by itself.
+/// What the core needs of softstop, each a file, a folder, or both; it is pure, so it builds and runs by itself.
 const CORE: &[&str] = &[
     "config",
-    "plan",
+    "exit",
+    "facts",
     "lifecycle",
-    "report",
-    "exit.rs",
-    "facts.rs",
-    "nearest.rs",
-    "order.rs",
-    "programs.rs",
-    "signal.rs",
-    "status.rs",
-    "text.rs",
-    "time.rs",
-    "output/lines.rs",
-    "output/queue.rs",
+    "nearest",
+    "order",
+    "output/lines",
     "output/queue",
-    "runtime/waits/idle/rule.rs",
+    "plan",
+    "programs",
+    "report",
     "runtime/waits/idle/rule",
+    "signal",
+    "status",
+    "text",
+    "time",
 ];
 /// Mutated are the parts that decide.
 const MUTATED: &[&str] = &[
@@ -152,7 +150,7 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     let mut mutants = Vec::new();
     let mut next = 1;
     for part in CORE {
-        for file in sources(&root().join("src").join(part))? {
+        for file in module(part)? {
             let name = file.strip_prefix(root())?.to_string_lossy().into_owned();
             let mut text = std::fs::read_to_string(&file)?;
             if MUTATED.iter().any(|m| name.starts_with(m)) && !name.contains("/tests") {
@@ -182,6 +180,18 @@ fn write(dir: &Path, without: &BTreeSet<u32>) -> Result<Vec<Mutant>, Error> {
     std::fs::write(dir.join("Cargo.toml"), MANIFEST)?;
     std::fs::copy(root().join("Cargo.lock"), dir.join("Cargo.lock"))?;
     Ok(mutants)
+}
+
+/// The files of a module of softstop's.
+fn module(name: &str) -> Result<Vec<PathBuf>, Error> {
+    let folder = root().join("src").join(name);
+    let mut files = Vec::new();
+    for path in [folder.with_extension("rs"), folder] {
+        if path.exists() {
+            files.extend(sources(&path)?);
+        }
+    }
+    if files.is_empty() { Err(format!("there is no module {name}").into()) } else { Ok(files) }
 }
 
 fn sources(path: &Path) -> Result<Vec<PathBuf>, Error> {

@@ -193,6 +193,9 @@ impl VisitMut for Mutator<'_> {
 
     // What is worked out by the compiler cannot be chosen at run time; what is only words is not a decision.
     fn visit_item_const_mut(&mut self, _: &mut syn::ItemConst) {}
+    fn visit_item_static_mut(&mut self, _: &mut syn::ItemStatic) {}
+    fn visit_impl_item_const_mut(&mut self, _: &mut syn::ImplItemConst) {}
+    fn visit_trait_item_const_mut(&mut self, _: &mut syn::TraitItemConst) {}
     fn visit_pat_mut(&mut self, _: &mut syn::Pat) {}
     fn visit_type_mut(&mut self, _: &mut syn::Type) {}
     fn visit_attribute_mut(&mut self, _: &mut syn::Attribute) {}

@@ -116,6 +116,26 @@ fn of_a_line_that_did_not_fit_the_rest_is_lost_and_no_other() {
     assert_eq!((written(&queue), queue.losses().0), (&b"next\n"[..], 1));
 }
 
+/// However the ring lies in memory.
+#[test]
+fn a_write_is_what_comes_next_up_to_its_bound_or_whole_lines() {
+    for lines in [&b"no line"[..], b"a\nb\n", b"one\ntwo"] {
+        for turned in 0..64 {
+            let mut bytes = VecDeque::from(vec![b'x'; 64]);
+            bytes.drain(..turned);
+            bytes.extend(&vec![b'x'; turned]);
+            bytes.drain(..64 - lines.len());
+            bytes.extend(lines);
+            bytes.drain(..lines.len());
+            for chunk in 1..=lines.len() + 1 {
+                let most = &lines[..chunk.min(lines.len())];
+                let whole = most.iter().rposition(|b| *b == b'\n').map_or(most.len(), |newline| newline + 1);
+                assert_eq!(next_write(&bytes, chunk, &mut Vec::new()), &most[..whole], "{turned} {chunk}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_lost_behind_a_whole_line_leaves_no_empty_one() {
     let mut queue = queue(Stream::Stdout, &[OK, NO_ROOM]);
@@ -186,6 +206,17 @@ fn of_a_loss_that_begins_again_before_its_end_was_told_one_sum_is_told() {
     assert_eq!(told(&mut queues), []);
     put(&mut queues[0], b"5\n");
     assert_eq!(told(&mut queues), lost(Stream::Stdout, 2, true));
+}
+
+#[test]
+fn at_the_end_a_loss_that_goes_on_is_told_too() {
+    let mut queues = both(&[NO_ROOM, NO_ROOM], &[]);
+    for line in [b"1\n", b"2\n"] {
+        put(&mut queues[0], line);
+        queues[0].tell_loss();
+        assert_eq!(told(&mut queues).len(), 1);
+    }
+    assert_eq!(queues[0].losses().0, 2);
 }
 
 #[test]

@@ -115,3 +115,46 @@ fn a_stream_that_nobody_reads_does_not_hold_up_the_other() {
         assert!(all == lines(2 * PIPE));
     });
 }
+
+#[test]
+fn who_waits_for_a_reader_that_has_stopped_waits_as_long_as_the_patience_lasts() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (_deaf, out) = pipe();
+        let sink = Sink::over(Some(out), None);
+        sink.push(Stream::Stdout, &lines(2 * PIPE));
+        sink.flush_some();
+        let began = Instant::now();
+        timeout(Duration::from_secs(60), sink.stalled(LOOK * 2)).await.expect("nobody reads");
+        assert!(began.elapsed() >= LOOK * 2, "{:?}", began.elapsed());
+    });
+}
+
+/// Where that works, and carries lines that say whose they are.
+#[test]
+fn where_the_log_cannot_be_written_its_last_word_goes_to_standard_output() {
+    let gone = || {
+        let (read, writer) = pipe();
+        drop(read);
+        writer
+    };
+    for (out_gone, err_gone, stdout_too, diverted) in
+        [(false, true, true, true), (false, true, false, false), (false, false, true, false), (true, true, true, false)]
+    {
+        let ((mut out_read, out), (_err_read, err)) = (pipe(), pipe());
+        let sink = Sink::over(Some(if out_gone { gone() } else { out }), Some(if err_gone { gone() } else { err }));
+        sink.push(Stream::Stdout, b"a line\n");
+        sink.push_log(b"a word\n");
+        sink.flush_some();
+        assert_eq!(sink.lost(Stream::Stderr), u64::from(err_gone));
+        assert_eq!(sink.lost_because(Stream::Stderr).contains("Broken pipe"), err_gone);
+        sink.tell_losses(stdout_too);
+        sink.push_log(b"the last\n");
+        drop(sink);
+        let mut text = String::new();
+        if !out_gone {
+            out_read.read_to_string(&mut text).unwrap();
+        }
+        assert_eq!(text.ends_with("the last\n"), diverted, "{text:?}");
+    }
+}
