@@ -62,9 +62,13 @@ pub fn ask(meant: &Meant, request: &Request, json: bool, note: Option<&str>) -> 
         Ok(Reply::Progress(_)) => (exit::UNAVAILABLE, "the instance ended before it answered".to_string()),
         Err(Failure { code, text }) => (code, text),
     };
-    let note = note.filter(|_| code == exit::UNAVAILABLE).map_or_else(String::new, |n| format!(" ({n})"));
-    let _ = writeln!(io::stderr(), "softstop: error: {text}{note}");
+    let _ = writeln!(io::stderr(), "softstop: error: {text}{}", noted(code, note));
     code
+}
+
+/// What is added where nobody is there.
+fn noted(code: u8, note: Option<&str>) -> String {
+    note.filter(|_| code == exit::UNAVAILABLE).map_or_else(String::new, |note| format!(" ({note})"))
 }
 
 /// What the softstop that is meant says of itself: a [`crate::status::Status`] as JSON. Takes `patience` at the longest.
@@ -112,7 +116,7 @@ fn find(meant: &Meant) -> Result<Place, Failure> {
 
 fn find_own(wanted: &Meant) -> Result<Place, Failure> {
     let namespace = namespace();
-    let mut instances = match fs::read("/proc/net/unix") {
+    let instances = match fs::read("/proc/net/unix") {
         Ok(table) => listening(&String::from_utf8_lossy(&table), namespace),
         // Nothing can be listed: the container's init it is.
         Err(_) => vec![1],
@@ -124,41 +128,51 @@ fn find_own(wanted: &Meant) -> Result<Place, Failure> {
         ));
     }
     let config_of = |pid: i32| configuration(&place(pid));
-    if wanted.named
-        && instances.len() > 1
-        && let Some(pid) = started_with(wanted, &instances, &config_of)
-    {
-        return Ok(place(pid));
-    }
-    let ancestors = tree::ancestors();
-    if let Some(pid) = meant(&instances, &ancestors) {
-        return Ok(place(pid));
-    }
-    // On a machine of many users one's own are meant.
-    let own = geteuid().as_raw();
-    let mine = |pid: i32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == own) && ids::runs_as(pid, own);
-    instances.retain(|pid| own == 0 || mine(*pid));
-    match meant(&instances, &ancestors) {
-        Some(pid) => Ok(place(pid)),
-        None if instances.is_empty() => Err(Failure {
+    match choose(wanted, instances, &tree::ancestors(), &is_ours, &config_of) {
+        Ok(pid) => Ok(place(pid)),
+        Err(left) if left.is_empty() => Err(Failure {
             code: exit::NO_PERMISSION,
             text: "every softstop here belongs to another user; run this as that user or as root".to_string(),
         }),
-        None => match started_with(wanted, &instances, &config_of) {
-            Some(pid) => Ok(place(pid)),
-            None => {
-                let named = |pid: &i32| {
-                    let config =
-                        config_of(*pid).map_or_else(String::new, |file| format!(" ({})", text::one_line(&file)));
-                    format!("{}{config}", place(*pid).address)
-                };
-                let list: Vec<String> = instances.iter().take(MOST_ASKED).map(named).collect();
-                let how = "name one by its configuration (-c FILE), or";
-                let text = format!("several softstops run here; {how} --control {}", list.join(" or --control "));
-                Err(Failure { code: exit::USAGE, text })
-            }
-        },
+        Err(left) => {
+            let named = |pid: &i32| {
+                let config = config_of(*pid).map_or_else(String::new, |file| format!(" ({})", text::one_line(&file)));
+                format!("{}{config}", place(*pid).address)
+            };
+            let list: Vec<String> = left.iter().take(MOST_ASKED).map(named).collect();
+            let how = "name one by its configuration (-c FILE), or";
+            let text = format!("several softstops run here; {how} --control {}", list.join(" or --control "));
+            Err(Failure { code: exit::USAGE, text })
+        }
     }
+}
+
+/// Which of them is meant. `Err`: those among which nobody can tell, and none where all are others'.
+fn choose(
+    wanted: &Meant,
+    mut instances: Vec<i32>,
+    ancestors: &[i32],
+    is_ours: &dyn Fn(i32) -> bool,
+    config_of: &dyn Fn(i32) -> Option<String>,
+) -> Result<i32, Vec<i32>> {
+    if wanted.named
+        && instances.len() > 1
+        && let Some(pid) = started_with(wanted, &instances, config_of)
+    {
+        return Ok(pid);
+    }
+    if let Some(pid) = meant(&instances, ancestors) {
+        return Ok(pid);
+    }
+    // On a machine of many users one's own are meant.
+    instances.retain(|pid| is_ours(*pid));
+    meant(&instances, ancestors).or_else(|| started_with(wanted, &instances, config_of)).ok_or(instances)
+}
+
+/// Of this user; to root all are.
+fn is_ours(pid: i32) -> bool {
+    let own = geteuid().as_raw();
+    own == 0 || fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == own) && ids::runs_as(pid, own)
 }
 
 /// The one of them that was started with the configuration that is wanted; `None`: none, or several.
@@ -309,5 +323,66 @@ mod tests {
         assert_eq!(chosen(Some("a.toml"), &many), None, "so many are asked");
         assert_eq!(chosen(Some("a.toml"), &many[1..]), Some(10 + 15));
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_nearest_is_meant_unless_a_configuration_was_asked_for() {
+        let wanted = |named, config: &str| Meant { control: Control::Own, config: Some(config.into()), named };
+        let config_of = |pid: i32| Some(format!("/nowhere/{pid}.toml"));
+        let all = |_: i32| true;
+        let chosen = |wanted: &Meant, instances: &[i32], ancestors: &[i32]| {
+            choose(wanted, instances.to_vec(), ancestors, &all, &config_of)
+        };
+        assert_eq!(chosen(&wanted(true, "/nowhere/77.toml"), &[30, 77], &[30]), Ok(77));
+        assert_eq!(chosen(&wanted(true, "/nowhere/5.toml"), &[30, 77], &[30]), Ok(30));
+        assert_eq!(chosen(&wanted(false, "/nowhere/77.toml"), &[30, 77], &[30]), Ok(30), "it only lies here");
+        assert_eq!(chosen(&wanted(false, "/nowhere/77.toml"), &[30, 77], &[]), Ok(77));
+        assert_eq!(chosen(&wanted(true, "/nowhere/77.toml"), &[30], &[]), Ok(30), "there is no other");
+        assert_eq!(chosen(&wanted(true, "/nowhere/5.toml"), &[30, 77], &[]), Err(vec![30, 77]));
+    }
+
+    #[test]
+    fn among_those_of_many_users_ones_own_is_meant() {
+        let nothing = Meant { control: Control::Own, config: None, named: false };
+        let chosen = |ours: &[i32]| choose(&nothing, vec![30, 77, 90], &[], &|pid| ours.contains(&pid), &|_| None);
+        assert_eq!(chosen(&[77]), Ok(77));
+        assert_eq!(chosen(&[30, 77]), Err(vec![30, 77]));
+        assert_eq!(chosen(&[]), Err(vec![]));
+        assert!(is_ours(crate::sys::process::own_pid()));
+        assert_eq!(is_ours(i32::MAX), geteuid().is_root(), "to root all are");
+    }
+
+    #[test]
+    fn a_note_is_added_where_nobody_is_there() {
+        assert_eq!(noted(exit::UNAVAILABLE, Some("by SOFTSTOP_CONTROL")), " (by SOFTSTOP_CONTROL)");
+        assert_eq!(noted(exit::NO_PERMISSION, Some("by SOFTSTOP_CONTROL")), "");
+        assert_eq!(noted(exit::UNAVAILABLE, None), "");
+    }
+
+    #[test]
+    fn where_the_queue_is_full_a_place_is_waited_for_as_long_as_may_be() {
+        use std::os::linux::net::SocketAddrExt;
+
+        use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+
+        let name = format!("softstop-client-full-{}", std::process::id());
+        let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &UnixAddr::new_abstract(name.as_bytes()).unwrap()).unwrap();
+        listen(&socket, Backlog::new(1).unwrap()).unwrap();
+        let place = Place { address: Address::Abstract(name.clone()), pid: None };
+        let waiting: Vec<UnixStream> = std::iter::from_fn(|| connect_now(&place.address).ok()).take(8).collect();
+        let (patience, began) = (Duration::from_millis(200), Instant::now());
+        let Err(failure) = connect(&place, patience) else { panic!("there was a place") };
+        assert!(began.elapsed() >= patience, "{:?}", began.elapsed());
+        assert!(failure.text.ends_with("takes no connection for 0.2 s"), "{}", failure.text);
+        // Whoever comes while it waits finds a place once somebody has been accepted.
+        let listener = std::os::unix::net::UnixListener::from(socket);
+        assert_eq!(listener.local_addr().unwrap().as_abstract_name(), Some(name.as_bytes()));
+        std::thread::scope(|scope| {
+            let late = scope.spawn(|| connect(&place, Duration::from_secs(60)).is_ok());
+            std::thread::sleep(Duration::from_millis(50));
+            let _accepted: Vec<_> = (0..waiting.len()).map(|_| listener.accept().unwrap()).collect();
+            assert!(late.join().unwrap());
+        });
     }
 }

@@ -84,6 +84,23 @@ fn what_was_read_before_is_not_counted_with_what_is_left() {
     });
 }
 
+/// Also what has no newline, of a child that goes on.
+#[test]
+fn at_the_end_what_children_have_written_is_passed_on() {
+    run(async {
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+        let sink = Sink::over(Some(Writer::new(write.as_fd()).unwrap()), None);
+        let captures = Captures::new(sink.clone(), ["web"]);
+        let (_capture, [mut out, _err]) = capture(&captures.source("web", Output::Prefix));
+        write!(out, "a line\nlast words").unwrap();
+        captures.finish().await;
+        sink.flushed().await;
+        let mut text = [0; 64];
+        let n = (&File::from(read)).read(&mut text).unwrap();
+        assert_eq!(String::from_utf8_lossy(&text[..n]), "web | a line\nweb | last words\n");
+    });
+}
+
 #[test]
 fn words_of_warning_are_coloured_on_a_terminal_and_fields_are_shown_to_who_debugs() {
     let logged = |coloured: bool| {
