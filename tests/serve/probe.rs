@@ -203,10 +203,12 @@ fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
     // Whoever has more time is answered, though it asked before softstop could run again.
     let begun = Instant::now();
     std::thread::scope(|scope| {
-        let probe = scope.spawn(|| probe_inside(&running, &[], &["live", "--timeout", "60s"]));
-        std::thread::sleep(Duration::from_millis(500));
-        processes::send(running.pid(), libc::SIGCONT);
-        well(&probe.join().unwrap());
+        let pid = running.pid();
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            processes::send(pid, libc::SIGCONT);
+        });
+        well(&probe_inside(&running, &[], &["live", "--timeout", "60s"]));
     });
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     // SIGTERM while nobody is there any more to ask.
