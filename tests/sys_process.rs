@@ -782,13 +782,13 @@ fn in_the_way() {
     assert_eq!(folder.refusal("live"), "another process listens there; choose another path");
     drop(first);
     let second = folder.listen("live").expect("a stale one is in nobody's way");
-    second.removal()();
+    second.file.as_ref().unwrap().remove();
     assert!(fs::symlink_metadata(&file).is_err(), "it has left its file behind");
     let third = folder.listen("live").unwrap();
     let kept = fs::metadata(&file).unwrap().ino();
     fs::rename(&file, folder.0.join("kept")).unwrap();
     fs::write(&file, "another's").unwrap();
-    third.removal()();
+    third.file.as_ref().unwrap().remove();
     assert_eq!(fs::read_to_string(&file).unwrap(), "another's");
     assert_eq!(fs::metadata(folder.0.join("kept")).unwrap().ino(), kept);
     assert_eq!(folder.refusal("live"), "what is there is no socket; remove it or choose another path");
