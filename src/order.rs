@@ -92,6 +92,7 @@ macro_rules! orders {
         }
 
         impl Order {
+            #[allow(clippy::needless_update, reason = "some declare all that there is")]
             pub const ALL: &'static [Described] = &[$(Described {
                 name: $name,
                 help: concat!($($doc, "\n"),*),
