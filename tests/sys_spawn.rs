@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use softstop::config::Limits;
 use softstop::lifecycle::event::{Exit, SpawnError, SpawnErrorKind};
 use softstop::signal::Signal;
 use softstop::sys::mask::SignalSet;
@@ -30,6 +31,7 @@ struct Want<'a> {
     env: &'a [(&'a str, &'a str)],
     working_dir: Option<&'a Path>,
     credentials: Option<&'a Credentials>,
+    limits: Limits,
     keep_fds: bool,
     handed: &'a [Handed<'a>],
     inherited: Inherited,
@@ -47,6 +49,7 @@ impl Want<'_> {
             env: &env,
             working_dir: self.working_dir,
             credentials: self.credentials,
+            limits: &self.limits,
             stdin: Stdio::Null,
             stdout,
             stderr: Stdio::Inherit,

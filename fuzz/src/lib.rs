@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod command_line;
 pub mod config;
 pub mod control;
+pub mod env_file;
 pub mod expand;
 pub mod grpc_answer;
 pub mod http_answer;
@@ -29,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("command_line", command_line::target),
     ("config", config::target),
     ("control", control::target),
+    ("env_file", env_file::target),
     ("expand", expand::target),
     ("grpc_answer", grpc_answer::target),
     ("http_answer", http_answer::target),

@@ -7,11 +7,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use softstop::config::Identity;
 use softstop::config::check::{Here, MAX_BYTES};
+use softstop::config::{CapabilitySet, Identity, Limits, Rlimit};
 use softstop::runtime;
+use softstop::sys::capabilities::{self, Sets};
 use softstop::sys::spawn::DEFAULT_PATH;
 use softstop::sys::users::{self, files::MAX_FILE};
+use softstop::sys::{limits, process};
 
 pub struct Machine;
 
@@ -37,6 +39,39 @@ impl Here for Machine {
 
     fn identity(&self, identity: &Identity) -> Option<String> {
         users::resolve(identity, &mut Plain).err().map(|error| error.text)
+    }
+
+    /// What a softstop that runs as whoever asks could not give what it starts.
+    fn limits(&self, wanted: &Limits) -> Vec<(&'static str, String)> {
+        let Ok(own) = Sets::own() else { return Vec::new() };
+        let has = |name| CapabilitySet::named(name).is_some_and(|one| !own.effective.and(one).is_empty());
+        let mut lacking = Vec::new();
+        let above = |limit: &&Rlimit| limit.hard.max(limit.soft) > Some(limits::hard(limit.resource));
+        if let Some(limit) = wanted.rlimits.iter().find(above).filter(|_| !has("SYS_RESOURCE")) {
+            let name = limit.resource.name();
+            lacking
+                .push(("rlimits", format!("{name} above softstop's own hard limit takes the capability SYS_RESOURCE")));
+        }
+        if wanted.nice.is_some_and(|nice| i32::from(nice) < process::niceness()) && !has("SYS_NICE") {
+            lacking.push(("nice", "less than softstop's own takes the capability SYS_NICE".to_owned()));
+        }
+        let score = fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
+        if wanted.oom_score_adj < score && wanted.oom_score_adj.is_some() && !has("SYS_RESOURCE") {
+            let why = "less than softstop's own takes the capability SYS_RESOURCE";
+            lacking.push(("oom_score_adj", why.to_owned()));
+        }
+        if let Some(wanted) = wanted.capabilities {
+            let bounding = capabilities::bounding();
+            let add = if wanted.add == CapabilitySet::ALL { CapabilitySet::default() } else { wanted.add };
+            let missing = add.without(own.permitted.and(bounding));
+            if !missing.is_empty() {
+                lacking.push(("capabilities", format!("softstop would not have {missing} to give")));
+            }
+            if !bounding.and(wanted.drop.without(add)).is_empty() && !has("SETPCAP") {
+                lacking.push(("capabilities", "to drop one takes the capability SETPCAP".to_owned()));
+            }
+        }
+        lacking
     }
 
     fn directory(&self, dir: &Path) -> Option<String> {

@@ -4,6 +4,7 @@
 //! file becomes stands beside its keys there. The wrapper's flags build the same [`Config`] with one process in it (`crate::cli`).
 
 pub mod check;
+pub mod env_file;
 pub mod expand;
 pub mod fit;
 pub mod listen;
@@ -15,11 +16,15 @@ pub mod secrets;
 
 pub use crate::facts::{Condition, ProcessKind};
 pub use check::backoff::Backoff;
+pub use check::capabilities::{Capabilities, CapabilitySet};
+pub use check::env_file::EnvFile;
 pub use check::exit_codes::ExitCodes;
 pub use check::handler::{self, GrpcCall, Handler, HttpCall, Method, Scheme, host_and_port};
 pub use check::http::Http;
 pub use check::identity::Identity;
 pub use check::ladder::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
+pub use check::launch::Launch;
+pub use check::limits::{Limits, Resource, Rlimit, UNLIMITED};
 pub use check::prestop;
 pub use check::probe::Probe;
 pub use check::process::{OnExit, Output, Process, SignalTo, Stdin};
@@ -33,3 +38,4 @@ pub use check::socket;
 pub use check::stop_on::StopOn;
 pub use check::stragglers::{DEFAULT_TIMEOUT_WHEN_ENDED, Stragglers};
 pub use check::task::{OnFailure, Retries, Step, Task, When};
+pub use env_file::EnvFormat;

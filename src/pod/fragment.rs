@@ -246,7 +246,7 @@ fn security(config: &Config, read_only: bool) -> String {
     if !programs.into_iter().any(|p| matches!(super::launch::program(p), "su" | "sudo" | "doas")) {
         text.push_str("  allowPrivilegeEscalation: false\n");
     }
-    if config.processes.iter().any(|p| p.identity.user.is_some() || p.identity.group.is_some()) {
+    if config.processes.iter().any(|p| p.launch.identity.is_another()) {
         text.push_str("  capabilities: { drop: [ALL], add: [SETUID, SETGID, KILL] }\n");
     } else {
         text.push_str("  runAsNonRoot: true              # with USER in the image as a number, or runAsUser\n");

@@ -16,7 +16,7 @@ use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::shell::{Owner, Shell};
 use super::waits::{self, ProgressReporter};
 use crate::config::handler::WaitHttp;
-use crate::config::{GrpcCall, Handler, HttpCall, Identity, Output};
+use crate::config::{GrpcCall, Handler, HttpCall, Launch, Limits, Output};
 use crate::facts::Failure;
 use crate::http::client;
 use crate::lifecycle::action::What;
@@ -66,15 +66,6 @@ pub(super) enum Network {
     Grpc(GrpcCall),
     Tcp,
     Wait(Box<WaitHttp>, ProgressReporter),
-}
-
-/// Where an exec handler runs: like its process, or like softstop.
-#[derive(Default)]
-struct Surroundings<'a> {
-    identity: Identity,
-    working_dir: Option<&'a std::path::Path>,
-    env: &'a [(OsString, OsString)],
-    output: Output,
 }
 
 impl Shell {
@@ -160,22 +151,23 @@ impl Shell {
 
     fn start_exec(&mut self, run: RunId, what: What, command: &[OsString], told: &Told) -> Result<(), Outcome> {
         let plan = Rc::clone(&self.plan);
-        let surroundings = self.surroundings(&plan, what);
+        let (launch, output) = surroundings(&plan, what);
         let probe = what.is_probe();
-        let credentials = self.resolve(&surroundings.identity).map_err(not_started)?;
+        let credentials = self.resolve(&launch.identity).map_err(not_started)?;
         let ended = told.end.and(what.place.process()).map(|p| (variables::PROCESS.into(), plan.name(p.0).into()));
         let mut told = environment(told, probe);
         told.extend(ended);
-        let env = self.environment_for(credentials.as_ref(), surroundings.env, &told, false);
-        let captured = probe || surroundings.output != Output::Inherit;
+        let env = self.environment_for(credentials.as_ref(), &launch, &told, false).map_err(not_started)?;
+        let captured = probe || output != Output::Inherit;
         let pipes = if captured { Some(output_pipes(credentials.as_ref()).map_err(not_started)?) } else { None };
         let (stdout, stderr) = child_ends(pipes.as_ref());
         let wait = self.exec_wait();
         let program = Spawn {
             argv: command,
             env: &env,
-            working_dir: surroundings.working_dir,
+            working_dir: launch.working_dir.as_deref(),
             credentials: credentials.as_ref(),
+            limits: &launch.limits,
             stdin: Stdio::Null,
             stdout,
             stderr,
@@ -190,30 +182,13 @@ impl Shell {
         let captured = match pipes {
             Some(pipes) if probe => Some(Captured::listen(pipes)),
             Some(pipes) => {
-                self.pass_on(what, pid, surroundings.output, pipes);
+                self.pass_on(what, pid, output, pipes);
                 None
             }
             None => None,
         };
         self.runs.insert(run, ActiveRun::Exec { pid, captured });
         Ok(())
-    }
-
-    /// A hook belongs to its process: same user, directory, environment, output. Others run as softstop does.
-    fn surroundings<'a>(&self, plan: &'a crate::plan::Plan, what: What) -> Surroundings<'a> {
-        match what.place.process().and_then(|p| plan.config.processes.get(p.0)) {
-            Some(p) => Surroundings {
-                identity: p.identity.clone(),
-                working_dir: p.working_dir.as_deref(),
-                env: &p.env,
-                output: p.output,
-            },
-            None => {
-                let outputs = plan.config.processes.iter().map(|p| p.output);
-                let output = outputs.into_iter().find(|o| *o != Output::Inherit).unwrap_or_default();
-                Surroundings { output, ..Surroundings::default() }
-            }
-        }
     }
 
     /// A hook's output belongs into the container's log, unlike with the kubelet, who hides it.
@@ -294,6 +269,7 @@ impl Shell {
             env: &self.environment,
             working_dir: None,
             credentials: None,
+            limits: &Limits::default(),
             stdin: Stdio::Null,
             stdout,
             stderr: Stdio::Null,
@@ -316,6 +292,20 @@ impl Network {
             Network::Grpc(call) => client::grpc(&call, &addrs).await,
             Network::Tcp => client::tcp(&addrs).await,
             Network::Wait(wait, reporter) => waits::http(*wait, addrs, reporter).await,
+        }
+    }
+}
+
+/// How the program of a run is started, and what becomes of its output. A hook belongs to its process: same user, directory, environment, limits,
+/// output, unless it says otherwise. Others run as softstop does.
+fn surroundings(plan: &crate::plan::Plan, what: What) -> (Launch, Output) {
+    let own = plan.task(what).map(|task| &task.launch);
+    match what.place.process().and_then(|p| plan.config.processes.get(p.0)) {
+        Some(p) => (own.map_or_else(|| p.launch.clone(), |own| own.within(&p.launch)), p.output),
+        None => {
+            let outputs = plan.config.processes.iter().map(|p| p.output);
+            let output = outputs.into_iter().find(|o| *o != Output::Inherit).unwrap_or_default();
+            (own.cloned().unwrap_or_default(), output)
         }
     }
 }

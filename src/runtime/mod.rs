@@ -5,6 +5,7 @@
 
 mod background;
 mod control;
+mod environment;
 pub mod files;
 mod groups;
 mod hooks;

@@ -1,6 +1,5 @@
 //! One function per action.
 
-use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -129,8 +128,9 @@ impl Shell {
     fn try_spawn(&mut self, id: ProcId) -> Result<i32, SpawnError> {
         let plan = std::rc::Rc::clone(&self.plan);
         let config = &plan.config.processes[id.0];
-        let credentials = self.resolve(&config.identity)?;
-        let mut env = self.environment_for(credentials.as_ref(), &config.env, &[], config.foreground);
+        let launch = &config.launch;
+        let credentials = self.resolve(&launch.identity)?;
+        let mut env = self.environment_for(credentials.as_ref(), launch, &[], config.foreground)?;
         env.extend(sockets::environment(config, &plan.config));
         let pipes = match &self.sources[id.0] {
             Some(_) => Some(output_pipes(credentials.as_ref())?),
@@ -145,8 +145,9 @@ impl Shell {
         let program = Spawn {
             argv: &config.command,
             env: &env,
-            working_dir: config.working_dir.as_deref(),
+            working_dir: launch.working_dir.as_deref(),
             credentials: credentials.as_ref(),
+            limits: &launch.limits,
             stdin: if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null },
             stdout,
             stderr,
@@ -217,38 +218,6 @@ impl Shell {
             self.pending_exec.insert(child.pid, pending);
         }
         child.pid
-    }
-
-    /// softstop's own environment, what belongs to the user switched to, and what the configuration and the place add.
-    pub(super) fn environment_for(
-        &self,
-        credentials: Option<&Credentials>,
-        configured: &[(OsString, OsString)],
-        told: &[(OsString, OsString)],
-        keep_sockets: bool,
-    ) -> Vec<(OsString, OsString)> {
-        let mut env = self.environment.clone();
-        let mut set = |key: &OsStr, value: &OsStr| {
-            env.retain(|(k, _)| k != key);
-            env.push((key.to_os_string(), value.to_os_string()));
-        };
-        if let Some(c) = credentials {
-            set("HOME".as_ref(), c.home.as_os_str());
-            for key in ["USER", "LOGNAME"] {
-                if let Some(name) = &c.name {
-                    set(key.as_ref(), name.as_ref());
-                }
-            }
-        }
-        for (key, value) in configured.iter().chain(told) {
-            set(key, value);
-        }
-        if !keep_sockets {
-            // The descriptors they speak of are not handed on.
-            let listen = ["LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES"];
-            env.retain(|(k, _)| !listen.iter().any(|l| k == *l));
-        }
-        env
     }
 
     // === signals ===

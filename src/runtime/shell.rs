@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::Clock;
 use super::background::Adopted;
 use super::control::Orders;
+use super::environment::FilesRead;
 use super::groups::Groups;
 use super::hooks::{ActiveRun, News};
 use super::inspections::Inspections;
@@ -80,6 +81,7 @@ pub(super) struct Shell {
     pub pending_exec: HashMap<i32, PendingExec>,
     /// Whom processes run as, as far as it has been looked up.
     pub users: Vec<(Identity, Option<Credentials>)>,
+    pub env_files: FilesRead,
     pub runs: HashMap<RunId, ActiveRun>,
     /// Where what goes on in the background says how far it is, and how it ended.
     pub done: mpsc::UnboundedSender<News>,
@@ -161,6 +163,7 @@ impl Shell {
             children: HashMap::new(),
             pending_exec: HashMap::new(),
             users: Vec::new(),
+            env_files: FilesRead::default(),
             runs: HashMap::new(),
             done,
             captures,

@@ -8,6 +8,10 @@
 
 use std::os::fd::RawFd;
 
+use nix::errno::Errno;
+
+use crate::config;
+
 /// Enough for whatever softstop does, and what most machines give.
 const STACK: libc::rlim_t = 8 << 20;
 
@@ -33,21 +37,61 @@ impl Raised {
     pub(super) fn give_back(self) {
         for (resource, soft) in [(libc::RLIMIT_NOFILE, self.descriptors), (libc::RLIMIT_STACK, self.stack)] {
             if let (Some(soft), Some(now)) = (soft, get(resource)) {
-                set(resource, libc::rlimit { rlim_cur: soft.min(now.rlim_max), ..now });
+                let _kept_as_it_is = set(resource, libc::rlimit { rlim_cur: soft.min(now.rlim_max), ..now });
             }
         }
     }
 }
 
 #[cfg(target_env = "gnu")]
-type Resource = libc::__rlimit_resource_t;
+pub(super) type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
-type Resource = libc::c_int;
+pub(super) type Resource = libc::c_int;
+
+/// In the order of [`config::Resource::NAMES`].
+const NUMBERS: [Resource; config::Resource::NAMES.len()] = [
+    libc::RLIMIT_AS,
+    libc::RLIMIT_CORE,
+    libc::RLIMIT_CPU,
+    libc::RLIMIT_DATA,
+    libc::RLIMIT_FSIZE,
+    libc::RLIMIT_LOCKS,
+    libc::RLIMIT_MEMLOCK,
+    libc::RLIMIT_MSGQUEUE,
+    libc::RLIMIT_NICE,
+    libc::RLIMIT_NOFILE,
+    libc::RLIMIT_NPROC,
+    libc::RLIMIT_RSS,
+    libc::RLIMIT_RTPRIO,
+    libc::RLIMIT_RTTIME,
+    libc::RLIMIT_SIGPENDING,
+    libc::RLIMIT_STACK,
+];
+
+/// A resource's number and the limit that a child has of it by default; one that softstop has raised is not to be given back any more.
+pub(super) fn of(resource: config::Resource, raised: &mut Raised) -> (Resource, libc::rlimit) {
+    let number = NUMBERS[resource.0.min(NUMBERS.len() - 1)];
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let mut now = get(number).unwrap_or(unlimited);
+    let soft = match number {
+        libc::RLIMIT_NOFILE => raised.descriptors.take(),
+        libc::RLIMIT_STACK => raised.stack.take(),
+        _ => None,
+    };
+    now.rlim_cur = soft.map_or(now.rlim_cur, |soft| soft.min(now.rlim_max));
+    (number, now)
+}
+
+/// The hard limit that softstop has itself.
+pub fn hard(resource: config::Resource) -> u64 {
+    of(resource, &mut Raised::NONE.clone()).1.rlim_max
+}
 
 fn raise_one(resource: Resource, to: libc::rlim_t) -> Option<libc::rlim_t> {
     let found = get(resource)?;
     let wanted = found.rlim_max.min(to);
-    (found.rlim_cur < wanted && set(resource, libc::rlimit { rlim_cur: wanted, ..found })).then_some(found.rlim_cur)
+    (found.rlim_cur < wanted && set(resource, libc::rlimit { rlim_cur: wanted, ..found }).is_ok())
+        .then_some(found.rlim_cur)
 }
 
 /// The soft limit of descriptors as it is now: the highest number that one may have, plus one. Async-signal-safe.
@@ -67,9 +111,10 @@ fn get(resource: Resource) -> Option<libc::rlimit> {
     (unsafe { libc::getrlimit(resource, &raw mut limit) } == 0).then_some(limit)
 }
 
-fn set(resource: Resource, limit: libc::rlimit) -> bool {
+/// Async-signal-safe.
+pub(super) fn set(resource: Resource, limit: libc::rlimit) -> nix::Result<()> {
     // SAFETY: `limit` is live memory of the right type, and only read.
-    unsafe { libc::setrlimit(resource, &raw const limit) == 0 }
+    Errno::result(unsafe { libc::setrlimit(resource, &raw const limit) }).map(drop)
 }
 
 #[cfg(test)]

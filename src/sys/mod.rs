@@ -7,6 +7,7 @@
 pub mod asked;
 pub mod bind;
 pub mod by_name;
+pub mod capabilities;
 pub mod cgroup;
 pub mod commands;
 pub mod entry;

@@ -141,6 +141,19 @@ pub(super) fn give_back_priority() {
     }
 }
 
+/// This process's niceness. Async-signal-safe.
+pub(super) fn set_niceness(nice: i32) -> nix::Result<()> {
+    // SAFETY: takes three integers and touches no memory.
+    nix::errno::Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
+}
+
+/// The niceness that what softstop starts has by default.
+pub fn niceness() -> i32 {
+    let own = STARTED_WITH.load(Ordering::Relaxed);
+    // SAFETY: takes two integers and touches no memory; of ourselves it does not fail.
+    if own == HIGHEST { unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) } } else { own }
+}
+
 /// Gives a process below us, and everybody in the group that it leads, the lowest priority (nice 19). That needs no privilege.
 ///
 /// A process that others reap may have ended, and its pid be somebody else's: all pids would have to have been given out since it was

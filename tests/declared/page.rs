@@ -1,6 +1,6 @@
 //! The tables of docs/configuration.md.
 
-use softstop::config::check::declare::{Row, Shape};
+use softstop::config::check::declare::{Described, Row, Shape};
 use softstop::config::check::tables;
 use softstop::config::check::values::words;
 
@@ -8,16 +8,20 @@ use super::{marked, table};
 
 /// A table of keys stands below `<!-- keys: TITLE -->`, or `<!-- own keys: TITLE -->` where those that it shares with another are
 /// explained there.
-const MARKS: [(&str, bool); 2] = [("<!-- keys: ", false), ("<!-- own keys: ", true)];
+/// Below `<!-- keys but shared: TITLE -->` those that stand behind its own are left out.
+const MARKS: [(&str, Rows); 3] = [
+    ("<!-- keys: ", |table| table.rows()),
+    ("<!-- own keys: ", |table| table.own.iter().collect()),
+    ("<!-- keys but shared: ", |table| table.own_and_before()),
+];
+type Rows = fn(&'static Described) -> Vec<&'static Row>;
 const HEAD: &str = "| key | type | default | meaning |\n|---|---|---|---|\n";
 
 /// The page with its tables made anew.
 pub fn with_tables(page: &str) -> String {
-    MARKS.iter().fold(page.to_owned(), |page, (mark, own)| {
+    MARKS.iter().fold(page.to_owned(), |page, (mark, rows)| {
         marked(&page, mark, |title| {
-            let table = table(title);
-            let rows = if *own { table.own.iter().collect() } else { table.rows() };
-            format!("{HEAD}{}", rows.into_iter().map(line_of).collect::<String>())
+            format!("{HEAD}{}", rows(table(title)).into_iter().map(line_of).collect::<String>())
         })
     })
 }

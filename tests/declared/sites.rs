@@ -21,6 +21,9 @@ pub const SITES: &[Site] = &[
         &[("name", "'web'"), ("command", "['x']")],
         "",
     ),
+    ("capabilities", "[[process]]\nname='web'\ncommand=['x']\n[process.capabilities]\n", &[], ""),
+    ("env_file", "[[process]]\nname='web'\ncommand=['x']\n[process.env_file]\n", &[("path", "'/x'")], ""),
+    ("rlimits", "[[process]]\nname='web'\ncommand=['x']\n[process.rlimits.nofile]\n", &[], ""),
     ("backoff", "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
     (
         "restart_on",

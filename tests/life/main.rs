@@ -6,6 +6,7 @@ mod support;
 mod corners;
 mod corners_start;
 mod diagnosis;
+mod identity;
 mod pid1;
 mod run;
 mod services;

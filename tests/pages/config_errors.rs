@@ -210,7 +210,7 @@ fn what_is_not_said_follows_from_the_rest() {
         "termination_log = ''\n[[process]]\nname='a'\ncommand=['a']\nmain=true\n[[process]]\nname='b'\ncommand=['b']\nuser=1000\n[process.pre_stop]\nsignal='USR1'",
     );
     assert_eq!((c.processes[0].on_exit, c.processes[1].on_exit), (OnExit::Stop, OnExit::Continue));
-    assert_eq!(c.processes[1].identity.user.as_deref(), Some("1000"));
+    assert_eq!(c.processes[1].launch.identity.user.as_deref(), Some("1000"));
     assert_eq!(c.processes[1].pre_stop.as_ref().unwrap().handler, Handler::Signal { process: 1, signal: Signal::USR1 });
     assert_eq!(c.termination_log, None);
 }
@@ -240,7 +240,7 @@ fn handlers_and_steps_in_every_form() {
     );
     assert_eq!(c.drain[0].tasks.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["sleep 1s", "both 2"]);
     assert_eq!((c.drain[0].when, c.drain[1].tasks[0].name.as_str()), (When::Always, "drain 2"));
-    assert_eq!(c.processes[0].identity.group.as_deref(), Some("g"));
+    assert_eq!(c.processes[0].launch.identity.group.as_deref(), Some("g"));
 }
 
 #[test]

@@ -81,6 +81,8 @@ pub struct Described {
     /// Whose keys it has before its own.
     pub from: &'static [&'static Described],
     pub own: &'static [Row],
+    /// Whose keys it has behind its own.
+    pub then: &'static [&'static Described],
     /// Exactly one of these must be there.
     pub one_of: &'static [&'static str],
 }
@@ -88,6 +90,13 @@ pub struct Described {
 impl Described {
     /// All, in the order of its section's keys.
     pub fn rows(&self) -> Vec<&'static Row> {
+        let mut rows = self.own_and_before();
+        rows.extend(self.then.iter().flat_map(|more| more.rows()));
+        rows
+    }
+
+    /// All but those of `then`.
+    pub fn own_and_before(&self) -> Vec<&'static Row> {
         self.from.iter().flat_map(|base| base.rows()).chain(self.own).collect()
     }
 
@@ -219,9 +228,9 @@ pub const fn joined<const N: usize>(lists: &[&[&'static str]]) -> [&'static str;
 /// }
 /// ```
 ///
-/// `from [A, B]`: it has the keys of those, too, before its own. `one of (LIST)`: exactly one of these must be there.
+/// `from [A, B]`: it has the keys of those, too, before its own; `then [A]`: behind them. `one of (LIST)`: exactly one of these must be there.
 macro_rules! table {
-    ($(#[$attribute:meta])* $vis:vis struct $Table:ident in $title:literal $(from [$($base:ty),+])? $(one of ($one_of:expr))? {
+    ($(#[$attribute:meta])* $vis:vis struct $Table:ident in $title:literal $(from [$($base:ty),+])? $(then [$($then:ty),+])? $(one of ($one_of:expr))? {
         $($(#[doc = $doc:literal])* $key:ident: $kind:ty $({ $($part:ident: $value:expr),* $(,)? })? $(= $default:expr)?;)*
     }) => {
         $(#[$attribute])*
@@ -245,6 +254,7 @@ macro_rules! table {
                     const LISTS: &[&[&str]] = &[
                         $($(<$base as $crate::config::check::declare::Declared>::SECTION.keys,)+)?
                         &[$(stringify!($key)),*],
+                        $($(<$then as $crate::config::check::declare::Declared>::SECTION.keys,)+)?
                     ];
                     const N: usize = {
                         let (mut n, mut i) = (0, 0);
@@ -272,6 +282,7 @@ macro_rules! table {
                 $($($part: $value,)*)?
                 ..$crate::config::check::declare::Row::NEW
             }),*],
+                    then: &[$($(<$then as $crate::config::check::declare::Declared>::DESCRIBED),+)?],
                     one_of: {
                         #[allow(unused_variables, reason = "where none is given")]
                         let list: &'static [&'static str] = &[];

@@ -4,9 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::launch::LaunchKeys;
 use super::reader::Reader;
-use crate::config::Identity;
 use crate::config::problem::Span;
+use crate::config::{Identity, Limits};
 
 /// The machine that the configuration is to run on. Each answers why it cannot be had, in one line; `None`: it can.
 pub trait Here {
@@ -14,12 +15,14 @@ pub trait Here {
     fn program(&self, program: &OsStr, path: Option<&OsStr>, dir: Option<&Path>) -> Option<String>;
     fn identity(&self, identity: &Identity) -> Option<String>;
     fn directory(&self, dir: &Path) -> Option<String>;
+    /// Of these limits, those that cannot be had: the key, and why.
+    fn limits(&self, limits: &Limits) -> Vec<(&'static str, String)>;
     /// What a program's own configuration says, with the files that it includes; `None`: it cannot be read.
     fn text(&self, file: &Path) -> Option<String>;
 }
 
 /// What the process that is being read gives its programs.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Surroundings {
     path: Option<OsString>,
     dir: Option<PathBuf>,
@@ -29,6 +32,13 @@ impl Surroundings {
     pub fn new(env: &[(OsString, OsString)], dir: Option<&Path>) -> Surroundings {
         let path = env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
         Surroundings { path, dir: dir.map(Path::to_owned) }
+    }
+
+    /// A task's own, where it says something.
+    pub fn replace(&mut self, env: &[(OsString, OsString)], dir: Option<&Path>) {
+        let own = Surroundings::new(env, dir);
+        self.path = own.path.or(self.path.take());
+        self.dir = own.dir.or(self.dir.take());
     }
 }
 
@@ -47,6 +57,17 @@ impl Reader<'_> {
     pub fn expect_identity(&mut self, span: &Span, identity: &Identity) {
         if let Some(why) = self.here.and_then(|here| here.identity(identity)) {
             self.warn(span, why, "add it to the image, or write a number");
+        }
+    }
+
+    pub fn expect_limits(&mut self, keys: &LaunchKeys<'_>, limits: &Limits) {
+        for (key, why) in self.here.map(|here| here.limits(limits)).unwrap_or_default() {
+            let Some(field) = keys.table.get(key) else { continue };
+            self.warn(
+                &field.key,
+                format!("`{key}` cannot be had here: {why}"),
+                "without it the program is not started",
+            );
         }
     }
 

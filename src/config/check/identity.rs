@@ -16,6 +16,15 @@ pub struct Identity {
     pub user: Option<String>,
     /// A name from /etc/group or a number; default: the user's own group.
     pub group: Option<String>,
+    /// Further groups beside those that the user has: names or numbers.
+    pub supplementary: Vec<String>,
+}
+
+impl Identity {
+    /// Somebody else than softstop.
+    pub fn is_another(&self) -> bool {
+        *self != Identity::default()
+    }
 }
 
 /// A name, or a number with quotes or without.
@@ -44,14 +53,43 @@ impl Kind for Account {
     }
 }
 
-/// Of `user` and `group`.
-pub fn identity(reader: &mut Reader<'_>, user: &Key<'_, Account>, group: &Key<'_, Account>) -> Identity {
+/// Several.
+pub struct Accounts;
+
+impl Shaped for Accounts {
+    const SHAPE: &'static Shape = &Shape::Array(Account::SHAPE);
+}
+
+impl Kind for Accounts {
+    type Value = Vec<String>;
+
+    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<String>> {
+        let Some(elements) = field.elements() else {
+            reader.wrong_type(field, "an array of groups", "write {name} = [\"video\", 1000]");
+            return None;
+        };
+        let read = elements.iter().filter_map(|element| {
+            let text = Account::read(reader, element, "")?;
+            values::account(&text).map_err(|wrong| reader.error(&element.span(), wrong.sentence, wrong.help)).ok()
+        });
+        Some(read.collect())
+    }
+}
+
+/// Of `user`, `group` and `supplementary_groups`.
+pub fn identity(
+    reader: &mut Reader<'_>,
+    user: &Key<'_, Account>,
+    group: &Key<'_, Account>,
+    supplementary: &Key<'_, Accounts>,
+) -> Identity {
+    let (more, place_of_more) = (supplementary.read(reader).unwrap_or_default(), supplementary.span());
     let text = |reader: &mut Reader<'_>, key: &Key<'_, Account>| Some((key.read(reader)?, key.span()?));
     let (user, group) = (text(reader, user), text(reader, group));
     let account = |reader: &mut Reader<'_>, text: &str, span: &Span| {
         values::account(text).map_err(|wrong| reader.error(span, wrong.sentence, wrong.help)).ok()
     };
-    let mut identity = Identity::default();
+    let mut identity = Identity { supplementary: more, ..Identity::default() };
     if let Some((text, span)) = &user {
         let (name, with_group) = text.split_once(':').map_or((text.as_str(), None), |(u, g)| (u, Some(g)));
         identity.user = account(reader, name, span);
@@ -63,8 +101,9 @@ pub fn identity(reader: &mut Reader<'_>, user: &Key<'_, Account>, group: &Key<'_
     if let Some((text, span)) = &group {
         identity.group = account(reader, text, span);
     }
-    if let Some((_, span)) = user.as_ref().or(group.as_ref()) {
-        reader.expect_identity(span, &identity);
+    let place = user.as_ref().or(group.as_ref()).map(|(_, span)| span.clone()).or(place_of_more);
+    if let Some(span) = place {
+        reader.expect_identity(&span, &identity);
     }
     identity
 }

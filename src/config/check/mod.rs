@@ -5,7 +5,9 @@
 //! notes what is wrong with its place, [`keys`] what an unknown key was meant to be; `relations` judges all together.
 
 pub(super) mod backoff;
+pub(super) mod capabilities;
 pub mod declare;
+pub(super) mod env_file;
 mod environment;
 pub(super) mod exit_codes;
 pub mod handler;
@@ -15,6 +17,8 @@ pub(super) mod identity;
 pub mod keys;
 mod kinds;
 pub(super) mod ladder;
+pub(super) mod launch;
+pub(super) mod limits;
 mod networks;
 mod other_formats;
 mod other_tools;

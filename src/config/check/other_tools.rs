@@ -23,6 +23,16 @@ const ALIASES: &[(&str, &str)] = &[
     ("workdir", "working_dir"),
     ("working_directory", "working_dir"),
     ("environment", "env"),
+    ("envfile", "env_file"),
+    ("environment_file", "env_file"),
+    ("dotenv", "env_file"),
+    ("niceness", "nice"),
+    ("limits", "rlimits"),
+    ("ulimits", "rlimits"),
+    ("ulimit", "rlimits"),
+    ("no_new_privileges", "no_new_privs"),
+    ("group_add", "supplementary_groups"),
+    ("supplemental_groups", "supplementary_groups"),
     ("depends_on", "after"),
     ("requires", "after"),
     ("wants", "after"),
@@ -74,8 +84,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("test", "exec"),
 ];
 
-const NO_ENV_FILE: &str = "softstop reads no file of variables: write env = { NAME = \"value\" }, or set them where the container is started (--env-file, envFrom)";
-const HANDED_DOWN: &str = "softstop hands its own down: set it where the container is started";
+const ENV_FROM: &str =
+    "write env_file = \"/etc/app.env\" for a file, or set them where the container is started (--env-file, envFrom)";
+const RLIMITS: &str = "write rlimits = { nofile = 65536 }";
+const CAPABILITIES: &str = "write capabilities = { drop = [\"ALL\"], add = [\"NET_BIND_SERVICE\"] }";
 const NO_LOG_FILES: &str = "softstop writes no log files: what a process says is the container's output; output = \"prefix\" or \"json\" marks it";
 const ONE_EACH: &str = "write a [[process]] for each, with a name of its own";
 const THE_RUNTIMES: &str = "that is for whoever starts the container (the pod, Compose, docker run) to say";
@@ -88,21 +100,9 @@ const SIGNALS_TO_GROUP: &str = "write signal_to = \"group\"";
 
 /// What there is no key for.
 const INSTEAD: &[(&str, &str)] = &[
-    ("env_file", NO_ENV_FILE),
-    ("envfile", NO_ENV_FILE),
-    ("env_from", NO_ENV_FILE),
-    ("environment_file", NO_ENV_FILE),
-    ("dotenv", NO_ENV_FILE),
-    ("umask", "softstop hands its own down; for another: command = [\"sh\", \"-c\", \"umask 027; exec /app/server\"]"),
-    ("nice", HANDED_DOWN),
-    ("niceness", HANDED_DOWN),
-    ("limits", HANDED_DOWN),
-    ("rlimits", HANDED_DOWN),
-    ("ulimits", HANDED_DOWN),
-    ("ulimit", HANDED_DOWN),
-    ("nofile", HANDED_DOWN),
-    ("limit_nofile", HANDED_DOWN),
-    ("oom_score_adj", HANDED_DOWN),
+    ("env_from", ENV_FROM),
+    ("nofile", RLIMITS),
+    ("limit_nofile", RLIMITS),
     ("cpu", THE_RUNTIMES),
     ("memory", THE_RUNTIMES),
     ("mem_limit", THE_RUNTIMES),
@@ -117,7 +117,10 @@ const INSTEAD: &[(&str, &str)] = &[
     ("networks", THE_RUNTIMES),
     ("hostname", THE_RUNTIMES),
     ("security_context", THE_RUNTIMES),
-    ("cap_add", THE_RUNTIMES),
+    ("cap_add", CAPABILITIES),
+    ("cap_drop", CAPABILITIES),
+    ("ambient_capabilities", CAPABILITIES),
+    ("capability_bounding_set", CAPABILITIES),
     ("lifecycle", HOOKS),
     ("exec_stop", HOOKS),
     ("pre_start", "write an [[init]] task: it runs before any process"),

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::backoff::{Backoff, BackoffKeys};
-use super::declare::{Key, table};
-use super::environment::Variables;
+use super::declare::{Declared, Key, table};
 use super::handler::{self, exec::Command};
 use super::here::Surroundings;
-use super::identity::{Account, Identity, identity};
-use super::kinds::{Bool, FilePath, Int, Limit, Many, MapOf, Sub, Word, strings};
+use super::kinds::{Bool, Int, Limit, Many, MapOf, Sub, Word, strings};
 use super::ladder::{Diagnose, Dump, Ladder, Rung, Stop};
+use super::launch::{self, Launch, LaunchKeys};
 use super::probe::{self, Probe, ProbeKeys};
 use super::program;
 use super::reader::{Field, Reader};
@@ -36,10 +34,7 @@ pub struct Process {
     pub name: String,
     /// Program and arguments; never empty. The program is looked up on the PATH the process gets.
     pub command: Vec<OsString>,
-    pub identity: Identity,
-    pub working_dir: Option<PathBuf>,
-    /// Added to, and winning over, the environment softstop was started with.
-    pub env: Vec<(OsString, OsString)>,
+    pub launch: Launch,
     pub stdin: Stdin,
     /// What it is handed, from descriptor 3 up: indices into `Config::sockets`, each once.
     pub sockets: Vec<usize>,
@@ -110,9 +105,7 @@ impl Process {
         Process {
             name: name.into(),
             command,
-            identity: Identity::default(),
-            working_dir: None,
-            env: Vec::new(),
+            launch: Launch::default(),
             stdin: ProcessKeys::stdin,
             sockets: Vec::new(),
             output: Output::Inherit,
@@ -197,20 +190,11 @@ pub enum SignalTo {
 }
 
 table! {
-    pub struct ProcessKeys in "[[process]]" {
+    pub struct ProcessKeys in "[[process]]" then [LaunchKeys<'static>] {
         /// Letters, digits, `.`, `_`, `-`, at most 63. Each process has its own.
         name: ProcessName { required: true };
         /// Program and arguments. A program without a slash is looked up on the PATH the process gets.
         command: Command { required: true, examples: &["[\"true\"]", "['sh', '-c', 'echo $HOME']", "[\"a\", \"${HOST}\"]"] };
-        /// A name, a number, or both parts as `"user:group"`. Looked up when the process first starts, and kept for its restarts and hooks:
-        /// [below](#user-and-group).
-        user: Account { unset: "softstop's own" };
-        /// A name or a number.
-        group: Account { unset: "the user's group" };
-        /// Where it starts. A relative path is taken from there.
-        working_dir: FilePath { unset: "softstop's own" };
-        /// Added to softstop's own environment ([without its settings](signals.md#settings-are-not-handed-down)), and winning over it.
-        env: Variables { unset: "none" };
         /// What it reads: nothing, or softstop's own standard input. One process at most inherits; on a terminal it is in the foreground, and
         /// Ctrl-C is its: [signals.md](signals.md#terminals).
         stdin: Word<Stdin> = Stdin::Null;
@@ -363,9 +347,8 @@ pub fn process(
     time: Duration,
 ) -> ReadProcess {
     let name = names.list[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
-    let env = keys.env.read(reader).unwrap_or_default();
-    let working_dir = working_dir(reader, keys);
-    reader.surroundings = Surroundings::new(&env, working_dir.as_deref());
+    let launch = launch::launch(reader, &LaunchKeys::keys(keys.table.clone()));
+    reader.surroundings = Surroundings::new(&launch.env, launch.working_dir.as_deref());
     if !keys.command.is_given() {
         reader.missing(
             &keys.table,
@@ -376,8 +359,7 @@ pub fn process(
     }
     let command = keys.command.read(reader);
     let mut p = Process::new(name, command.unwrap_or_default());
-    p.identity = identity(reader, &keys.user, &keys.group);
-    (p.working_dir, p.env) = (working_dir, env);
+    p.launch = launch;
     p.stdin = keys.stdin.read(reader).unwrap_or(p.stdin);
     p.autostart = keys.autostart.read(reader).unwrap_or(p.autostart);
     p.signal_to = keys.signal_to.read(reader).unwrap_or(p.signal_to);
@@ -418,12 +400,6 @@ pub fn process(
         probed,
         process: p,
     }
-}
-
-fn working_dir(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>) -> Option<PathBuf> {
-    let dir = keys.working_dir.read(reader)?;
-    reader.expect_directory(&keys.working_dir.span()?, &dir);
-    Some(dir)
 }
 
 fn probe(

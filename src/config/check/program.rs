@@ -86,15 +86,15 @@ fn foreground(
     let wanted = &program.foreground;
     let stays = wanted.by.is_empty() || wanted.by.iter().any(|by| arguments.have(by));
     let says_so = match file {
-        File::Text(text) => says(text, wanted.in_file),
-        File::Named => true,
+        File::Text(text) => !wanted.in_file.is_empty() && says(text, wanted.in_file),
+        File::Named => !wanted.in_file.is_empty(),
         File::Nowhere | File::Default => false,
     };
     let (name, softstop) = (program.name(), "softstop sees it end at once, and stops what is left of it");
     if let Some(away) = wanted.background.iter().find(|away| arguments.are(away)) {
         let sentence = format!("{away} has {name} go into the background: {softstop}");
         reader.warn(command, sentence, format!("leave {away} out: a process stays in the foreground"));
-    } else if !stays && !(says_so && !wanted.in_file.is_empty()) {
+    } else if !stays && !says_so {
         let unless = if wanted.in_file.is_empty() || matches!(file, File::Text(_)) {
             String::new()
         } else {

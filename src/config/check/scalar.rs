@@ -85,6 +85,11 @@ impl Reader<'_> {
 
     /// A whole number, or a string that was one once its variables were expanded.
     pub fn integer(&mut self, field: &Field<'_>, min: u32, max: u32, example: &str) -> Option<u32> {
+        self.whole_number(field, i64::from(min), i64::from(max), example).and_then(|n| u32::try_from(n).ok())
+    }
+
+    /// The same, of any size and sign.
+    pub fn whole_number(&mut self, field: &Field<'_>, min: i64, max: i64, example: &str) -> Option<i64> {
         let number = match field.value.get_ref() {
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok(),
             DeValue::String(text) if text.contains("${") => self.text(field, example)?.trim().parse().ok(),
@@ -101,7 +106,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let inside = number.and_then(|n| u32::try_from(n).ok()).filter(|n| (min..=max).contains(n));
+        let inside = number.filter(|n| (min..=max).contains(n));
         if inside.is_none() {
             let sentence = format!("`{}` must be a whole number from {min} to {max}", field.name);
             self.error(&field.span(), sentence, example.to_owned());

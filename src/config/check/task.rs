@@ -9,6 +9,7 @@ use super::declare::{Declared, Key, joined, table};
 use super::handler::{Handler, Handlers, HttpCall, Method, one_handler};
 use super::keys;
 use super::kinds::{Bool, Int, Limit, Many, Pause, Round, TaskName, Word};
+use super::launch::{self, Launch, LaunchKeys};
 use super::reader::Reader;
 use super::values;
 use crate::config::place::Place;
@@ -19,6 +20,8 @@ use crate::config::problem::Span;
 pub struct Task {
     pub name: String,
     pub handler: Handler,
+    /// How its program is started, where it runs one.
+    pub launch: Launch,
     /// For all attempts together; `None`: what its place allows (its share of the budget during a stop).
     pub timeout: Option<Duration>,
     pub retries: Retries,
@@ -32,6 +35,7 @@ impl Task {
         Task {
             name: name.into(),
             handler,
+            launch: Launch::default(),
             timeout: None,
             retries: Retries::Count(0),
             retry_delay: TaskKeys::retry_delay,
@@ -90,7 +94,7 @@ table! {
 }
 
 table! {
-    pub struct TaskKeys in "a task" from [NamedKeys<'static>, Handlers<'static>] one of (Handlers::SECTION.keys) {
+    pub struct TaskKeys in "a task" from [NamedKeys<'static>, Handlers<'static>] then [LaunchKeys<'static>] one of (Handlers::SECTION.keys) {
         /// For all attempts together.
         timeout: Limit {
             unset: "`init` 5m, `post_start` 1m, `post_exit` 5s, else its share of the budget; a sleep has none",
@@ -219,7 +223,17 @@ pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Op
     let retries = keys.retries.read(reader);
     let retry_delay = keys.retry_delay.read(reader).unwrap_or(TaskKeys::retry_delay);
     let on_failure = on_failure(reader, &keys.on_failure, place).unwrap_or(place.on_failure()[0]);
-    let handler = one_handler::<Handlers<'_>>(reader, &keys.table, Some(site))?;
+    let surroundings = reader.surroundings.clone();
+    let launch = launch(reader, keys);
+    let handler = one_handler::<Handlers<'_>>(reader, &keys.table, Some(site));
+    reader.surroundings = surroundings;
+    let handler = handler?;
+    if !matches!(handler, Handler::Exec(_))
+        && let Some(field) = keys.table.present(LaunchKeys::SECTION.keys).first()
+    {
+        let sentence = format!("`{}` for a task that runs no program", field.name);
+        reader.error(&field.key, sentence, "leave it out, or write what is to be done as exec = [\"program\"]");
+    }
 
     if let (Handler::Sleep(sleep), Some(timeout), Some(field)) = (&handler, timeout, &keys.timeout.field)
         && *sleep > timeout
@@ -255,6 +269,7 @@ pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Op
     };
     let default_timeout = if matches!(handler, Handler::Sleep(_)) { None } else { place.timeout() };
     let mut task = Task::new(name.unwrap_or(default_name), handler);
+    task.launch = launch;
     task.timeout = timeout.or(default_timeout);
     task.retries = match retries {
         _ if task.handler.waits() => Retries::UntilTimeout,
@@ -265,6 +280,13 @@ pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Op
     task.retry_delay = retry_delay;
     task.on_failure = on_failure;
     Some(task)
+}
+
+/// What it says of that itself, and where its program is looked for then.
+fn launch(reader: &mut Reader<'_>, keys: &TaskKeys<'_>) -> Launch {
+    let launch = launch::launch(reader, &LaunchKeys::keys(keys.table.clone()));
+    reader.surroundings.replace(&launch.env, launch.working_dir.as_deref());
+    launch
 }
 
 fn on_failure(reader: &mut Reader<'_>, key: &Key<'_, Word<OnFailure>>, place: Place) -> Option<OnFailure> {

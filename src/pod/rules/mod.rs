@@ -86,6 +86,7 @@ pub const RULES: &[Rule] = &[
     // What the container may do
     Rule { name: "read-only-root", check: security::read_only_root },
     Rule { name: "user", check: security::user },
+    Rule { name: "limits", check: security::limits },
     Rule { name: "privilege-escalation", check: security::privilege_escalation },
     Rule { name: "termination-log", check: security::termination_log },
     Rule { name: "host-network", check: security::host_network },
@@ -130,7 +131,7 @@ impl Found<'_> {
 }
 
 /// Knative has hooks, probes, a drain and a restart of its own and refuses others: what is left.
-const FOR_KNATIVE: [&str; 12] = [
+const FOR_KNATIVE: [&str; 13] = [
     "entrypoint",
     "shell-form",
     "init-in-front",
@@ -141,6 +142,7 @@ const FOR_KNATIVE: [&str; 12] = [
     "grace-unknown",
     "read-only-root",
     "user",
+    "limits",
     "privilege-escalation",
     "termination-log",
 ];

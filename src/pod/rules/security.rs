@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::Found;
-use crate::config::Control;
+use crate::config::{CapabilitySet, Control};
 use crate::pod::Case;
+use crate::pod::tree::Node;
 
 /// Writable in every container, as the runtime mounts it.
 const ALWAYS_WRITABLE: [&str; 2] = ["/dev/shm", "/dev/termination-log"];
@@ -45,17 +46,15 @@ pub fn read_only_root(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// Only root with these capabilities can run a process as another user and signal it.
 pub fn user(case: &Case<'_>, found: &mut Found<'_>) {
-    let identities = case.config().processes.iter().filter(|p| p.identity.user.is_some() || p.identity.group.is_some());
-    let Some(process) = identities.into_iter().next() else { return };
-    let (container, pod) = (case.container, case.workload.pod);
-    let user = process.identity.user.as_deref().unwrap_or_default();
-    let run_as = container.security(pod, "runAsUser").filter(|n| n.integer() != Some(0));
-    let non_root = container.security(pod, "runAsNonRoot").filter(|n| n.is_true());
-    if let Some(node) = run_as.or(non_root) {
+    let launches = case.config().launches();
+    let Some((name, launch)) = launches.into_iter().find(|(_, launch)| launch.identity.is_another()) else { return };
+    let container = case.container;
+    let user = launch.identity.user.as_deref().unwrap_or_default();
+    if let Some(node) = not_root(case) {
         if node.text() != Some(user) || user.is_empty() {
             found.error(
                 node.mark(),
-                format!("softstop does not run as root here, and is to run {} as another user ({user})", process.name),
+                format!("softstop does not run as root here, and is to run {name} as another user ({user})"),
                 "the process cannot be started: exit code 126, CrashLoopBackOff",
                 "remove user and group from the configuration, or let the container run as root with SETUID, SETGID and KILL",
             );
@@ -71,10 +70,83 @@ pub fn user(case: &Case<'_>, found: &mut Found<'_>) {
     if let (false, Some(node)) = (lacking.is_empty(), container.node.at(&["securityContext", "capabilities", "drop"])) {
         found.error(
             node.mark(),
-            format!("softstop is to run {} as {user} without the capabilities {}", process.name, lacking.join(", ")),
+            format!("softstop is to run {name} as {user} without the capabilities {}", lacking.join(", ")),
             "without SETUID and SETGID the process cannot be started (exit code 126); without KILL no signal reaches it, the stop signal neither",
             format!("write capabilities: {{ drop: [ALL], add: [{}] }}, or remove user from the configuration", lacking.join(", ")),
         );
+    }
+}
+
+/// What says that softstop does not run as root.
+fn not_root<'y>(case: &Case<'y>) -> Option<Node<'y>> {
+    let (container, pod) = (case.container, case.workload.pod);
+    let run_as = container.security(pod, "runAsUser").filter(|n| n.integer() != Some(0));
+    run_as.or_else(|| container.security(pod, "runAsNonRoot").filter(|n| n.is_true()))
+}
+
+/// Root's in a container, unless the pod says otherwise.
+const DEFAULT_CAPABILITIES: &[&str] = &[
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "FOWNER",
+    "MKNOD",
+    "NET_RAW",
+    "SETGID",
+    "SETUID",
+    "SETFCAP",
+    "SETPCAP",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "KILL",
+    "AUDIT_WRITE",
+];
+
+/// Niceness, score and capabilities that softstop has to have the right to give or to take.
+pub fn limits(case: &Case<'_>, found: &mut Found<'_>) {
+    let root = not_root(case);
+    let set = |names: &[&str]| {
+        names.iter().filter_map(|name| CapabilitySet::named(name)).fold(CapabilitySet::default(), CapabilitySet::with)
+    };
+    let listed = |key| {
+        let node = case.container.node.at(&["securityContext", "capabilities", key]);
+        set(&node.map(|n| n.texts()).unwrap_or_default())
+    };
+    // Of a user that is not root what the pod adds is in the bounding set alone.
+    let bounding = set(DEFAULT_CAPABILITIES).without(listed("drop")).with(listed("add"));
+    let own = if root.is_some() { CapabilitySet::default() } else { bounding };
+    let has = |name| !own.and(set(&[name])).is_empty();
+    for (name, launch) in case.config().launches() {
+        let limits = &launch.limits;
+        let capabilities = limits.capabilities.unwrap_or_default();
+        let given = if capabilities.add == CapabilitySet::ALL { CapabilitySet::default() } else { capabilities.add };
+        let missing = given.without(own);
+        let drops = !bounding.and(capabilities.drop.without(given)).is_empty();
+        let lacking = [
+            (limits.nice.is_some_and(|nice| nice < 0) && !has("SYS_NICE"), "nice", "SYS_NICE".to_owned()),
+            (
+                limits.oom_score_adj.is_some_and(|score| score < 0) && !has("SYS_RESOURCE"),
+                "oom_score_adj",
+                "SYS_RESOURCE".to_owned(),
+            ),
+            (!missing.is_empty(), "capabilities.add", missing.to_string()),
+            (drops && !has("SETPCAP"), "capabilities.drop", "SETPCAP".to_owned()),
+        ];
+        let Some((_, key, takes)) = lacking.into_iter().find(|(lacks, ..)| *lacks) else { continue };
+        let (who, instead) = match &root {
+            Some(_) => {
+                ("softstop does not run as root here", "let the container run as root, with user for the process")
+            }
+            None => ("softstop does not have that here", "give it to the container"),
+        };
+        let node = root.or_else(|| case.container.node.at(&["securityContext", "capabilities"]));
+        found.error(
+            node.map_or_else(|| case.here(), |n| n.mark()),
+            format!("{key} of {name} takes {takes}, and {who}"),
+            "it is not started: exit code 126, CrashLoopBackOff",
+            format!("leave {key} out, or {instead}: capabilities: {{ add: [{takes}] }}"),
+        );
+        return;
     }
 }
 

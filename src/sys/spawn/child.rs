@@ -21,18 +21,22 @@ use crate::exit;
 use crate::signal::Signal;
 use crate::sys::{limits, mask, process};
 
-struct Failure {
+pub(super) struct Failure {
     stage: Stage,
     errno: i32,
-    /// Exec: which candidate.
+    /// Exec: which candidate. A limit, a capability: which.
     candidate: u16,
     /// Exec, ENOENT: the candidate exists, so it is its interpreter that does not.
     exists: bool,
 }
 
 impl Failure {
-    fn new(stage: Stage, errno: i32) -> Failure {
-        Failure { stage, errno, candidate: 0, exists: false }
+    pub(super) fn new(stage: Stage, errno: i32) -> Failure {
+        Failure::about(stage, errno, 0)
+    }
+
+    pub(super) fn about(stage: Stage, errno: i32, candidate: u16) -> Failure {
+        Failure { stage, errno, candidate, exists: false }
     }
 }
 
@@ -79,9 +83,11 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
         // place, and the report's pipe and the others to be handed are above.
         check(unsafe { libc::dup2(fd.as_raw_fd(), *number) }).map_err(|errno| Failure::new(Stage::Handed, errno))?;
     }
+    prepared.limits.before_the_user()?;
     if let Some(identity) = &prepared.identity {
         change_identity(identity)?;
     }
+    prepared.limits.after_the_user()?;
     // The user may be let in where root is not (a network filesystem's root squash), as well as the other way round.
     if changed_dir == Err(libc::EACCES) {
         change_dir(prepared).map_err(|errno| Failure::new(Stage::WorkingDir, errno))?;
@@ -94,7 +100,10 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     prepared.write_listen_pid(pid.unsigned_abs());
     // Last, as what has been opened here may be above the limit that the program gets.
     prepared.inherited.limits.give_back();
-    process::give_back_priority();
+    if !prepared.limits.sets_niceness() {
+        process::give_back_priority();
+    }
+    prepared.limits.last()?;
     mask::replace_mask(prepared.inherited.mask);
     Err(execute(prepared))
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Spawn;
 use super::prepare::DEFAULT_PATH;
+use crate::config::{CapabilitySet, Limits, UNLIMITED};
 use crate::facts::{SpawnError, SpawnErrorKind};
 
 /// More places than any real PATH has.
@@ -26,17 +27,31 @@ pub(super) enum Stage {
     Gid,
     Uid,
     WayBack,
+    OomScore,
+    Rlimit,
+    Nice,
+    Bounding,
+    Capabilities,
+    Ambient,
+    NoNewPrivs,
     Exec,
     Handed,
 }
 
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 15] = [
     Stage::Stdio,
     Stage::WorkingDir,
     Stage::Groups,
     Stage::Gid,
     Stage::Uid,
     Stage::WayBack,
+    Stage::OomScore,
+    Stage::Rlimit,
+    Stage::Nice,
+    Stage::Bounding,
+    Stage::Capabilities,
+    Stage::Ambient,
+    Stage::NoNewPrivs,
     Stage::Exec,
     Stage::Handed,
 ];
@@ -79,6 +94,7 @@ pub(super) struct Context {
     path: Option<OsString>,
     working_dir: Option<PathBuf>,
     who: Option<String>,
+    limits: Limits,
 }
 
 impl Context {
@@ -100,7 +116,8 @@ impl Context {
             Some(name) => format!("user {name:?} (uid {}, gid {})", who.uid, who.gid),
             None => format!("uid {}, gid {}", who.uid, who.gid),
         });
-        Context { program, candidates, path, working_dir: spawn.working_dir.map(Path::to_owned), who }
+        let working_dir = spawn.working_dir.map(Path::to_owned);
+        Context { program, candidates, path, working_dir, who, limits: spawn.limits.clone() }
     }
 
     fn error(&self, kind: SpawnErrorKind, text: &str) -> SpawnError {
@@ -143,7 +160,60 @@ impl Context {
                 };
                 self.error(kind, &format!("cannot become {who}: {call}: {why}{hint}"))
             }
+            Stage::OomScore
+            | Stage::Rlimit
+            | Stage::Nice
+            | Stage::Bounding
+            | Stage::Capabilities
+            | Stage::Ambient
+            | Stage::NoNewPrivs => self.error(kind, &self.explain_limit(report)),
             Stage::WayBack => self.error(kind, &format!("cannot become {who} for good: the kernel allows a way back")),
+        }
+    }
+
+    /// Which key, what it was to be, the error and what helps.
+    fn explain_limit(&self, report: Report) -> String {
+        let errno = nix::Error::from_raw(report.errno);
+        let why = format!("{} ({errno:?})", reason(report.errno));
+        let refused = matches!(report.errno, libc::EPERM | libc::EACCES);
+        let needs = |what: &str| if refused { format!(": {what}") } else { String::new() };
+        let capability = CapabilitySet::name(report.candidate.into());
+        match report.stage {
+            Stage::OomScore => {
+                let score = self.limits.oom_score_adj.unwrap_or_default();
+                let needs = needs("less than softstop's own takes the capability SYS_RESOURCE");
+                format!("cannot set oom_score_adj to {score}: {why}{needs}")
+            }
+            Stage::Rlimit => {
+                let limit = self.limits.rlimits.get(usize::from(report.candidate));
+                let name = limit.map_or("", |limit| limit.resource.name());
+                let shown = limit.map_or_else(String::new, |limit| {
+                    let bound = |bound: Option<u64>| match bound {
+                        Some(UNLIMITED) => "unlimited".to_owned(),
+                        Some(n) => n.to_string(),
+                        None => "as it is".to_owned(),
+                    };
+                    format!("soft {}, hard {}", bound(limit.soft), bound(limit.hard))
+                });
+                let needs = needs(
+                    "a hard limit above softstop's own takes the capability SYS_RESOURCE: raise it where the container is started (--ulimit)",
+                );
+                format!("cannot set rlimits.{name} to {shown}: {why}{needs}")
+            }
+            Stage::Nice => {
+                let nice = self.limits.nice.unwrap_or_default();
+                let needs = needs("less than softstop's own takes the capability SYS_NICE");
+                format!("cannot set nice to {nice}: {why}{needs}")
+            }
+            Stage::Bounding => {
+                let needs = needs(
+                    "that takes the capability SETPCAP: run softstop as root, or drop it where the container is started (--cap-drop)",
+                );
+                format!("cannot drop {capability} (capabilities.drop): {why}{needs}")
+            }
+            Stage::Ambient => format!("cannot keep {capability} for another user (capabilities.add): {why}"),
+            Stage::NoNewPrivs => format!("cannot set no_new_privs: {why}"),
+            _ => format!("cannot set its capabilities: {why}"),
         }
     }
 

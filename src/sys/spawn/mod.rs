@@ -8,6 +8,7 @@
 
 mod child;
 mod error;
+mod limits;
 pub mod maps;
 mod place;
 mod prepare;
@@ -30,6 +31,7 @@ use super::reap;
 use super::signals::Inherited;
 use super::terminal;
 use super::users::Credentials;
+use crate::config::Limits;
 use crate::facts::SpawnError;
 use error::{Context, Report};
 pub use prepare::DEFAULT_PATH;
@@ -62,6 +64,8 @@ pub struct Spawn<'a> {
     pub working_dir: Option<&'a Path>,
     /// Who to become; `None` stays who we are.
     pub credentials: Option<&'a Credentials>,
+    /// What it may.
+    pub limits: &'a Limits,
     pub stdin: Stdio<'a>,
     pub stdout: Stdio<'a>,
     pub stderr: Stdio<'a>,
@@ -271,6 +275,7 @@ mod tests {
             env: &[],
             working_dir: None,
             credentials: None,
+            limits: &Limits::default(),
             stdin: Stdio::Null,
             stdout: Stdio::Null,
             stderr: Stdio::Null,

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups};
 
 use super::error::{Context, Errno};
-use super::{Handed, Spawn, Stdio};
+use super::{Handed, Spawn, Stdio, limits};
 use crate::facts::SpawnError;
 use crate::sys::signals::Inherited;
 use crate::sys::terminal::{Terminal, terminal};
@@ -56,6 +56,7 @@ pub(super) struct Prepared {
     pub(super) candidates: Vec<CString>,
     pub(super) working_dir: Option<CString>,
     pub(super) identity: Option<Identity>,
+    pub(super) limits: limits::Prepared,
     /// For descriptors 0 to 2; `None` inherits.
     pub(super) stdio: [Option<RawFd>; 3],
     pub(super) terminal: Option<RawFd>,
@@ -125,19 +126,24 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
     let copy = |handed: &Handed<'_>| Ok((handed.number, process::copy_above(handed.fd, highest)?));
     let handed = spawn.handed.iter().map(copy).collect::<Result<Vec<_>, Errno>>();
     let handed = handed.map_err(|e| context.no_resources("no descriptor for what it is handed", e.0))?;
+    let identity = spawn.credentials.map(identity);
+    let mut inherited = *spawn.inherited;
+    let another = identity.as_ref().filter(|identity| !identity.already).map(|identity| identity.uid.as_raw());
+    let limits = limits::prepare(spawn.limits, another, &mut inherited.limits, context)?;
     Ok(Prepared {
         argv: Strings::new(argv),
         envp: Strings::new(envp),
         listen_pid,
         candidates,
         working_dir,
-        identity: spawn.credentials.map(identity),
+        identity,
+        limits,
         stdio,
         // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
         terminal: terminal().filter(|terminal| spawn.foreground && terminal.is_ours()).map(Terminal::fd),
         keep_fds: spawn.keep_fds,
         handed,
-        inherited: *spawn.inherited,
+        inherited,
         _nulls: nulls,
     })
 }

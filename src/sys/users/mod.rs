@@ -55,14 +55,27 @@ pub trait Files {
 /// # Errors
 /// One line: which name is unknown to which file, and what to do. [`SpawnErrorKind::Transient`] when the file may be readable later.
 pub fn resolve(identity: &Identity, files: &mut dyn Files) -> Result<Found, SpawnError> {
+    let further = identity.supplementary.iter().map(|text| find_group(text, files)).collect::<Result<Vec<_>, _>>()?;
+    let mut found = without_further(identity, files)?;
+    if let Some(credentials) = &mut found.credentials {
+        for group in further {
+            if !credentials.groups.contains(&group) {
+                credentials.groups.push(group);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn without_further(identity: &Identity, files: &mut dyn Files) -> Result<Found, SpawnError> {
     let group = identity.group.as_deref().map(|text| find_group(text, files)).transpose()?;
     let (uid, named) = match (identity.user.as_deref(), group) {
         (Some(text), _) => match number(text, "user")? {
             Some(uid) => (uid, false),
             None => return by_name(text, group, files),
         },
-        (None, Some(_)) => (geteuid().as_raw(), true),
-        (None, None) => return Ok(Found::default()),
+        (None, None) if identity.supplementary.is_empty() => return Ok(Found::default()),
+        (None, _) => (geteuid().as_raw(), true),
     };
     let (entry, warning) = match read(PASSWD, files) {
         Ok(passwd) => (Entry::find(&passwd, |user| user.uid == uid), None),
@@ -223,7 +236,7 @@ mod tests {
     }
 
     fn identity(user: Option<&str>, group: Option<&str>) -> Identity {
-        Identity { user: user.map(Into::into), group: group.map(Into::into) }
+        Identity { user: user.map(Into::into), group: group.map(Into::into), supplementary: Vec::new() }
     }
 
     fn found(user: Option<&str>, group: Option<&str>) -> Credentials {
@@ -250,6 +263,21 @@ mod tests {
         assert_eq!(found(Some("33"), Some("50")), in_staff);
         let plain = found(Some("plain"), None);
         assert_eq!((plain.gid, plain.home.to_str()), (41, Some("/")));
+    }
+
+    #[test]
+    fn further_groups_come_beside_those_of_the_user() {
+        let with = |user: Option<&str>, further: &[&str]| {
+            let supplementary = further.iter().map(|&text| text.to_owned()).collect();
+            resolve(&Identity { supplementary, ..identity(user, None) }, &mut fake())
+                .map(|found| found.credentials.unwrap())
+        };
+        let www = with(Some("www-data"), &["staff", "4242", "33"]).unwrap();
+        assert_eq!((www.gid, www.groups.as_slice()), (33, [33, 110, 50, 4242].as_slice()));
+        let own = with(None, &["4242"]).unwrap();
+        assert_eq!((own.uid, own.gid), (geteuid().as_raw(), getegid().as_raw()));
+        assert!(own.groups.contains(&4242));
+        assert!(with(Some("33"), &["nobody-here"]).unwrap_err().text.contains("\"nobody-here\""));
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! What a child may: worked out before the fork, and set in the child in an order in which each step still has the right that it needs.
+//!
+//! Before the change of user: the out-of-memory score, limits, niceness and the bounding set, which take rights that root has. With it: the
+//! capabilities that are to be kept. At the very end, after which nothing can be had any more: `no_new_privs`.
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, umask};
+
+use super::child::Failure;
+use super::error::{Context, Stage};
+use crate::config::{CapabilitySet, Limits};
+use crate::facts::SpawnError;
+use crate::sys::capabilities::{self, Sets};
+use crate::sys::limits::{self, Raised};
+use crate::sys::process;
+
+pub(super) struct Prepared {
+    umask: Option<Mode>,
+    oom_score_adj: Option<String>,
+    rlimits: Vec<(limits::Resource, libc::rlimit)>,
+    nice: Option<i32>,
+    capabilities: Option<Capabilities>,
+    no_new_privs: bool,
+}
+
+struct Capabilities {
+    /// Taken out of the bounding set, each.
+    from_bounding: CapabilitySet,
+    /// What may stay in the other sets.
+    keep: CapabilitySet,
+    /// What another user than root has.
+    ambient: CapabilitySet,
+    becomes_root: bool,
+    changes_user: bool,
+}
+
+/// `inherited`: the limits that are to be given back; those that are set are taken out of it. `uid`: who it becomes, if that is another.
+///
+/// # Errors
+/// What softstop does not have and so cannot give.
+pub(super) fn prepare(
+    wanted: &Limits,
+    uid: Option<u32>,
+    inherited: &mut Raised,
+    context: &Context,
+) -> Result<Prepared, SpawnError> {
+    let mut rlimits = Vec::with_capacity(wanted.rlimits.len());
+    for limit in &wanted.rlimits {
+        let (resource, now) = limits::of(limit.resource, inherited);
+        let hard = limit.hard.unwrap_or(now.rlim_max);
+        let soft = limit.soft.unwrap_or(now.rlim_cur.min(hard));
+        rlimits.push((resource, libc::rlimit { rlim_cur: soft, rlim_max: hard.max(soft) }));
+    }
+    let capabilities = match wanted.capabilities {
+        None => None,
+        Some(wanted) => {
+            let unknown = |errno| context.setup(&format!("capabilities: softstop's own cannot be read: {errno}"));
+            let (own, bounding) = (Sets::own().map_err(unknown)?, capabilities::bounding());
+            let add = if wanted.add == CapabilitySet::ALL { own.permitted.and(bounding) } else { wanted.add };
+            let lacking = add.without(own.permitted.and(bounding));
+            if !lacking.is_empty() {
+                return Err(context.setup(&format!(
+                    "capabilities.add: softstop itself does not have {lacking}: give it to the container (--cap-add, \
+                     securityContext.capabilities.add)"
+                )));
+            }
+            let drop = wanted.drop.without(add);
+            let becomes_root = uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()) == 0;
+            Some(Capabilities {
+                from_bounding: bounding.and(drop),
+                keep: CapabilitySet::ALL.without(drop),
+                ambient: if becomes_root { CapabilitySet::default() } else { add },
+                becomes_root,
+                changes_user: uid.is_some(),
+            })
+        }
+    };
+    Ok(Prepared {
+        umask: wanted.umask.map(|mask| Mode::from_bits_truncate(mask.into())),
+        oom_score_adj: wanted.oom_score_adj.map(|score| score.to_string()),
+        rlimits,
+        nice: wanted.nice.map(i32::from),
+        capabilities,
+        no_new_privs: wanted.no_new_privs,
+    })
+}
+
+// === in the child: async-signal-safe calls alone ===
+
+impl Prepared {
+    pub(super) fn before_the_user(&self) -> Result<(), Failure> {
+        if let Some(score) = &self.oom_score_adj {
+            set_oom_score(score.as_bytes()).map_err(|errno| Failure::new(Stage::OomScore, errno as i32))?;
+        }
+        for (n, (resource, limit)) in (0..).zip(&self.rlimits) {
+            limits::set(*resource, *limit).map_err(|errno| Failure::about(Stage::Rlimit, errno as i32, n))?;
+        }
+        if let Some(nice) = self.nice {
+            process::set_niceness(nice).map_err(|errno| Failure::new(Stage::Nice, errno as i32))?;
+        }
+        if let Some(mask) = self.umask {
+            umask(mask);
+        }
+        let Some(wanted) = &self.capabilities else { return Ok(()) };
+        for number in wanted.from_bounding.numbers() {
+            let dropped = capabilities::drop_from_bounding(number);
+            dropped.map_err(|errno| Failure::about(Stage::Bounding, errno as i32, number as u16))?;
+        }
+        if wanted.changes_user && !wanted.ambient.is_empty() {
+            let kept = capabilities::keep_across_users();
+            kept.map_err(|errno| Failure::new(Stage::Capabilities, errno as i32))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn after_the_user(&self) -> Result<(), Failure> {
+        let Some(wanted) = &self.capabilities else { return Ok(()) };
+        let failed = |errno: nix::Error| Failure::new(Stage::Capabilities, errno as i32);
+        let now = Sets::own().map_err(failed)?;
+        let stays = |set: CapabilitySet| set.and(wanted.keep);
+        let sets = if wanted.changes_user && !wanted.becomes_root {
+            let inheritable = stays(now.inheritable).with(wanted.ambient);
+            Sets { effective: wanted.ambient, permitted: wanted.ambient, inheritable }
+        } else {
+            let inheritable = stays(now.inheritable).with(wanted.ambient);
+            Sets { effective: stays(now.effective), permitted: stays(now.permitted), inheritable }
+        };
+        sets.take().map_err(failed)?;
+        for number in wanted.ambient.numbers() {
+            let raised = capabilities::raise_ambient(number);
+            raised.map_err(|errno| Failure::about(Stage::Ambient, errno as i32, number as u16))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn last(&self) -> Result<(), Failure> {
+        if self.no_new_privs {
+            let set = capabilities::no_new_privileges();
+            set.map_err(|errno| Failure::new(Stage::NoNewPrivs, errno as i32))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sets_niceness(&self) -> bool {
+        self.nice.is_some()
+    }
+}
+
+fn set_oom_score(score: &[u8]) -> nix::Result<()> {
+    let file = open(c"/proc/self/oom_score_adj", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    nix::unistd::write(&file, score).map(drop)
+}
