@@ -29,6 +29,7 @@ macro_rules! named {
 pub(crate) use named;
 
 mod call;
+mod notification;
 mod outcome;
 mod place;
 mod stop;
@@ -38,6 +39,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use call::{CallError, ConnectionError, GrpcError, RequestPart, TlsError};
+pub use notification::Notification;
 pub use outcome::{Condition, Failure, Fault, Outcome, ProcessKind, Trouble, Unseen};
 pub use place::Place;
 pub use stop::{Cause, Effect, Hopeless, How, Needless, NotPassedOn, Reason, Who};

@@ -149,6 +149,12 @@ pub struct ProcessStatus {
     /// By a signal, and not continued yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
+    /// By its own words, until it says that it is ready again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reloading: bool,
+    /// Its own words of what it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
     pub live: bool,
     /// Absent of one that may go on or complete, as it has been declared neither.
     #[serde(skip_serializing_if = "Option::is_none")]

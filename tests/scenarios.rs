@@ -130,6 +130,10 @@ impl World {
             Happening::Orphan => self.feed(Event::OrphanReaped),
             Happening::Status => self.status(),
             Happening::Suspended(length) => self.suspended(length),
+            Happening::Sends(process, what) => {
+                let process = self.find(&process);
+                self.feed(Event::Notified { process, what });
+            }
             Happening::Says(task, text) => {
                 let run = self.running.iter().rfind(|(_, of)| **of == task).map(|(run, _)| *run);
                 let run = run.unwrap_or_else(|| panic!("{task:?} has not begun"));

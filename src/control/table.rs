@@ -34,6 +34,12 @@ pub fn render(status: &Value) -> String {
         if let Some(message) = p["message"].as_str() {
             let _ = writeln!(text, "{}: {}", word(&p["name"]), plain(message, ' '));
         }
+        if let Some(status) = p["status"].as_str() {
+            let reloading = if p["reloading"] == true { "reloading: " } else { "" };
+            let _ = writeln!(text, "{}: {reloading}{}", word(&p["name"]), plain(status, ' '));
+        } else if p["reloading"] == true {
+            let _ = writeln!(text, "{}: reloading", word(&p["name"]));
+        }
         if let Some(line) = p["last_output"].as_array().and_then(|lines| lines.last()?.as_str()) {
             let _ = writeln!(text, "{}: its last output: {}", word(&p["name"]), plain(line, ' '));
         }

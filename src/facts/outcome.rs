@@ -109,6 +109,18 @@ pub enum Fault {
     PostStartFailed {
         task: String,
     },
+    /// It was to say that it is ready, and has not, for so long.
+    NotReadyInTime {
+        within: Duration,
+    },
+    /// It was to say that it is alive, and has not, for so long.
+    WatchdogLate {
+        within: Duration,
+    },
+    /// It has said that it is unwell (WATCHDOG=trigger).
+    SaysUnwell,
+    /// It has said that it stops.
+    SaysStopping,
 }
 
 /// Why a process is as it is: what it waits for, or what went wrong.
@@ -138,6 +150,10 @@ pub enum Trouble {
         probe: ProbeKind,
         last: Failure,
     },
+    /// It has not said that it is ready.
+    NotReadyYet,
+    /// It has said that it stops.
+    SaysStopping,
     /// Its post_start tasks run; what they wait for, where they say so.
     PostStart(Option<Awaited>),
     /// It has ended, and its post_exit tasks run.

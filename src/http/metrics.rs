@@ -199,6 +199,8 @@ mod tests {
             started: true,
             ready: true,
             stopped: false,
+            reloading: false,
+            status: None,
             live: true,
             kind: None,
             main: false,

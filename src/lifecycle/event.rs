@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 pub use crate::facts::{
-    Cause, Client, Exit, HookCaller, Outcome, Progress, Reason, Sender, SpawnError, SpawnErrorKind,
+    Cause, Client, Exit, HookCaller, Notification, Outcome, Progress, Reason, Sender, SpawnError, SpawnErrorKind,
 };
 pub use crate::order::Order;
 use crate::programs::Program;
@@ -51,6 +51,11 @@ pub enum Event {
     /// It goes on.
     Resumed {
         process: ProcId,
+    },
+    /// A process that runs says something of itself: any number of times, and anything at any time.
+    Notified {
+        process: ProcId,
+        what: Notification,
     },
     /// Nothing is left of the process group of a process that has ended.
     GroupEmpty {

@@ -172,6 +172,7 @@ impl Machine {
             Event::Exited { process, status } => (*process, Input::Exited(*status)),
             Event::Suspended { process, signal } => (*process, Input::Suspended(*signal)),
             Event::Resumed { process } => (*process, Input::Resumed),
+            Event::Notified { process, what } => (*process, Input::Notified(what)),
             Event::GroupEmpty { process } => (*process, Input::GroupEmpty),
             Event::Unsignalled { group: Some(process) } => (*process, Input::GroupGrew),
             Event::NotSent { process, signal } => (*process, Input::NotSent(*signal)),

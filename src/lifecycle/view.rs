@@ -1,7 +1,7 @@
 //! The machine as `/status`, `/metrics` and the probe endpoints show it. Pure.
 
 use super::event::{Exit, ProcId};
-use super::process::{End, PostStart, Proc, State};
+use super::process::{End, PostStart, Proc, Running, State};
 use super::processes::Fact;
 use super::stop;
 use super::task::TaskRun;
@@ -93,6 +93,8 @@ impl Machine {
             started: p.started() || p.succeeded(),
             ready: p.ready(),
             stopped: p.suspended.is_some(),
+            reloading: p.body().is_some_and(|body| body.notices.reloading),
+            status: p.body().and_then(|body| body.notices.status.clone()),
             live: self.is_live(id.0),
             kind: self.core.plan.kind(id.0),
             main: self.core.plan.main == Some(id.0),
@@ -127,7 +129,7 @@ impl Machine {
             State::Starting => (Waiting, Some(Why::Starting), None),
             State::Backoff { .. } => (Waiting, Some(Why::CrashLoopBackOff), not_started()),
             State::Running(_) if p.suspended.is_some() => (Running, Some(Why::Stopped), suspended()),
-            State::Running(r) => (Running, None, not_ready_because(p, r.started, &r.post_start)),
+            State::Running(r) => (Running, None, not_ready_because(p, r)),
             State::Stopping(_) => (Running, Some(Why::Stopping), suspended()),
             State::GroupTermination(_) if p.is_at_post_exit() => {
                 (Running, Some(Why::Stopping), Some(Trouble::PostExit))
@@ -169,15 +171,18 @@ impl Machine {
     }
 }
 
-fn not_ready_because(p: &Proc, started: bool, post_start: &PostStart) -> Option<Trouble> {
+fn not_ready_because(p: &Proc, r: &Running) -> Option<Trouble> {
     let probe = |probe| {
         let last = p.probe(probe).filter(|run| run.verdict != Some(true))?.last.clone();
         Some(Trouble::Probe { probe, last })
     };
-    if !started {
-        return probe(ProbeKind::Startup);
+    if r.body.notices.stopping {
+        return Some(Trouble::SaysStopping);
     }
-    match post_start {
+    if !r.started {
+        return probe(ProbeKind::Startup).or(Some(Trouble::NotReadyYet));
+    }
+    match &r.post_start {
         PostStart::NotYet => Some(Trouble::PostStart(None)),
         PostStart::Doing(_, task) => Some(Trouble::PostStart(task.progress_log.awaited().cloned())),
         PostStart::Done => probe(ProbeKind::Readiness),

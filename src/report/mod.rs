@@ -62,6 +62,12 @@ pub enum Note {
         #[serde(rename = "took_seconds")]
         took: Secs,
     },
+    /// It has said that it is ready, for the first time in this run.
+    SaidReady {
+        process: String,
+        #[serde(rename = "took_seconds")]
+        took: Secs,
+    },
     Ready {
         process: String,
         /// It had to show it, by a probe or its post_start tasks.

@@ -55,6 +55,11 @@ pub(super) enum ActiveRun {
 pub(super) enum News {
     Progress(RunId, Progress),
     Answered(RunId, Outcome),
+    /// A process has written the line that it was to write, or has closed its descriptor without.
+    Line {
+        pid: i32,
+        line: bool,
+    },
 }
 
 /// What is done with each line that a helper says.
@@ -105,6 +110,7 @@ impl Shell {
         match news {
             News::Progress(run, progress) => self.push(Event::Progress { run, progress }),
             News::Answered(run, outcome) => self.run_answered(run, outcome),
+            News::Line { pid, line } => self.line_written(pid, line),
         }
     }
 

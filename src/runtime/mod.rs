@@ -12,6 +12,7 @@ mod hooks;
 mod inspections;
 mod job_control;
 mod monitor;
+mod notify;
 mod perform;
 mod prestop;
 mod program;
@@ -106,6 +107,10 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Ok(sockets) => sockets,
         Err(why) => return refuse(&why, exit::INTERNAL),
     };
+    let notices = match notify::Socket::make(&config) {
+        Ok(socket) => notify::Notices::new(socket),
+        Err(why) => return refuse(&format!("NOTIFY_SOCKET: {why}"), exit::INTERNAL),
+    };
     let sink = Sink::new();
     if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
         return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
@@ -144,7 +149,8 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
             return exit::INTERNAL;
         }
         orders.listen(&machine, &monitor, clock);
-        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sockets, sink, orders, monitor);
+        let mut shell =
+            Shell::new(machine, clock, early.inherited(), inherited_fds, sockets, notices, sink, orders, monitor);
         shell.environment = environment;
         shell.begin(&early.pending());
         shell.run(early).await

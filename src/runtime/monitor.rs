@@ -91,8 +91,10 @@ impl Monitor {
             if let Some(exit) = process.last_exit.as_mut().filter(|_| death.oom) {
                 exit.reason = Why::OomKilled;
             }
-            if audience == Audience::Owner {
-                process.last_output.clone_from(&death.last_output);
+            match audience {
+                Audience::Owner => process.last_output.clone_from(&death.last_output),
+                // Its own words may be about anything.
+                Audience::Anybody => process.status = None,
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::lifecycle::event::{Event, ProcId, RequestId, Sender, SpawnError, Spaw
 use crate::report::{Inspection, NotSent, Note};
 use crate::signal::Signal;
 use crate::sys::procfs;
-use crate::sys::spawn::{self, Child, ExecStatus, Spawn, Stdio, reader};
+use crate::sys::spawn::{self, Child, ExecStatus, Handed, Spawn, Stdio, reader};
 use crate::sys::stdio::pipe;
 use crate::sys::users::{self, Credentials};
 use crate::sys::{by_name, process, reap, target, tree};
@@ -132,6 +132,15 @@ impl Shell {
         let credentials = self.resolve(&launch.identity)?;
         let mut env = self.environment_for(credentials.as_ref(), launch, &[], config.foreground)?;
         env.extend(sockets::environment(config, &plan.config));
+        let means = self.notices.means(config).map_err(|error| SpawnError {
+            kind: SpawnErrorKind::Transient,
+            text: format!("no pipe for its readiness: {error}"),
+        })?;
+        if config.notify.is_some() {
+            // Those that softstop itself was given are not its.
+            env.retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|own| name == own));
+        }
+        env.extend(means.env);
         let pipes = match &self.sources[id.0] {
             Some(_) => Some(output_pipes(credentials.as_ref())?),
             None => None,
@@ -141,7 +150,8 @@ impl Shell {
             allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, pipes.is_none());
         }
         let wait = self.exec_wait();
-        let handed = self.sockets.of(config, &plan.config);
+        let mut handed = self.sockets.of(config, &plan.config);
+        handed.extend(means.pipe.as_ref().map(|(number, fd, _)| Handed { number: *number, fd: fd.as_fd() }));
         let program = Spawn {
             argv: &config.command,
             env: &env,
@@ -158,6 +168,10 @@ impl Shell {
         };
         let child = spawn::spawn_within(&program, wait)?;
         let pid = self.started(child);
+        if let Some((_, theirs, ours)) = means.pipe {
+            drop(theirs);
+            self.await_line(pid, ours);
+        }
         if let (Some(source), Some(pipes)) = (&self.sources[id.0], pipes) {
             source.forget_tail();
             match source.capture(pipes.stdout, pipes.stderr) {

@@ -32,6 +32,9 @@ impl Shell {
 
     /// Act on one dead child while it is a zombie, so that its pid and group cannot be anybody else's; then reap it.
     fn reap_one(&mut self, pid: i32, exit: Exit) {
+        if let Some(Owner::Process(process)) = self.children.get(&pid).copied() {
+            self.last_notices(process, pid);
+        }
         let owner = self.children.remove(&pid);
         if let Some(Err(error)) = self.pending_exec.remove(&pid).and_then(|pending| pending.finish()) {
             tracing::warn!("{}", error.text);

@@ -21,6 +21,7 @@ use super::groups::Groups;
 use super::hooks::{ActiveRun, News};
 use super::inspections::Inspections;
 use super::monitor::Monitor;
+use super::notify::Notices;
 use super::program::{self, Recognised};
 use super::reporter::Reporter;
 use super::sockets::Sockets;
@@ -73,6 +74,8 @@ pub(super) struct Shell {
     pub inherited_fds: Vec<OwnedFd>,
     /// What is handed to processes.
     pub sockets: Sockets,
+    /// How they say how they are.
+    pub notices: Notices,
     /// What children get, before what they are given themselves.
     pub environment: Vec<(OsString, OsString)>,
     pub children: HashMap<i32, Owner>,
@@ -130,6 +133,7 @@ impl Shell {
         inherited: Inherited,
         inherited_fds: Vec<OwnedFd>,
         sockets: Sockets,
+        notices: Notices,
         sink: Sink,
         orders: Orders,
         monitor: Rc<RefCell<Monitor>>,
@@ -159,6 +163,7 @@ impl Shell {
             inherited,
             inherited_fds,
             sockets,
+            notices,
             environment: Vec::new(),
             children: HashMap::new(),
             pending_exec: HashMap::new(),
@@ -225,6 +230,9 @@ impl Shell {
             Ok(watched) => watched,
             Err(error) => return self.deaf(&error),
         };
+        let notices = self.notices.watched().and_then(|watched| {
+            watched.inspect_err(|error| tracing::warn!("NOTIFY_SOCKET cannot be read: {error}")).ok()
+        });
         process::trim_heap();
         while self.exit.is_none() {
             // A turn is over: a pause in its last moments is known by nothing else.
@@ -235,6 +243,7 @@ impl Shell {
                 biased;
                 () = wait_for(&readable, signals.more()) => self.receive(&signals.drain()),
                 Some(news) = answers.recv() => self.heard(news),
+                () = wait_for_any(notices.as_ref(), self.notices.more()) => self.receive_notices(),
                 Some(message) = self.orders.next() => self.ordered(message),
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
@@ -262,6 +271,7 @@ impl Shell {
                     }
                 }
                 self.receive(&signals.drain());
+                self.receive_late_notices();
                 if self.children_changed {
                     self.reap();
                 }
@@ -322,6 +332,16 @@ impl Shell {
                 // The rest in the next turn: signals and probes come in between.
                 return;
             }
+        }
+    }
+
+    /// Whatever is known by now, before what follows.
+    pub(super) fn tell_queue(&mut self) {
+        while let Some(event) = self.queue.pop_front() {
+            if self.exit.is_some() {
+                return;
+            }
+            self.step(event);
         }
     }
 
@@ -434,6 +454,14 @@ async fn wait_for(fd: &AsyncFd<File>, more: bool) {
         // Emptied by `Signals::drain` right after.
         Ok(mut ready) => ready.clear_ready(),
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// As [`wait_for`], if there is anything to wait for.
+async fn wait_for_any(fd: Option<&AsyncFd<File>>, more: bool) {
+    match fd {
+        Some(fd) => wait_for(fd, more).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod listening;
 mod loading;
 pub mod mask;
+pub mod notify;
 mod pidfd;
 pub mod plain;
 pub mod process;

@@ -176,6 +176,11 @@ pub fn stat(pid: i32) -> Option<Stat> {
     read_stat(pid).ok()
 }
 
+/// Whose child it is; `None`: it is gone, or cannot be seen.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    read_stat(pid).ok().map(|stat| stat.ppid)
+}
+
 pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
     let bytes = read_small(&format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))

@@ -32,6 +32,11 @@ pub fn has_left_its_group(pid: i32) -> bool {
     nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).is_ok_and(|pgid| pgid.as_raw() != pid)
 }
 
+/// The process group of somebody, whoever that is.
+pub fn group_of(pid: i32) -> Option<i32> {
+    nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).ok().map(nix::unistd::Pid::as_raw)
+}
+
 /// Signals a direct child that has not been reaped and everybody in its group. The child may have gone to another group, or may never have
 /// had one (a sandbox that refuses setpgid): then it is signalled itself, too.
 ///

@@ -24,6 +24,8 @@ pub const SITES: &[Site] = &[
     ("capabilities", "[[process]]\nname='web'\ncommand=['x']\n[process.capabilities]\n", &[], ""),
     ("env_file", "[[process]]\nname='web'\ncommand=['x']\n[process.env_file]\n", &[("path", "'/x'")], ""),
     ("rlimits", "[[process]]\nname='web'\ncommand=['x']\n[process.rlimits.nofile]\n", &[], ""),
+    ("notify of a process", "[[process]]\nname='web'\ncommand=['x']\n[process.notify]\n", &[], ""),
+    ("[notify]", "[notify]\n", &[("socket", "'@x'")], PROCESS),
     ("backoff", "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
     (
         "restart_on",

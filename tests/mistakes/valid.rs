@@ -60,6 +60,9 @@ pub fn valid(d: &mut Draw) -> Valid {
     if b.d.chance(20) {
         b.table("[sidecar]", section_of("[sidecar]"), &["follow"]);
     }
+    if b.d.chance(20) {
+        b.table("[notify]", section_of("[notify]"), &["socket"]);
+    }
     if b.d.chance(30) {
         b.table("[log]", section_of("[log]"), &["level", "format"]);
     }
@@ -189,9 +192,26 @@ impl Builder<'_, '_> {
         let name = ["web", "agent", "worker"][i];
         self.put(section, "name", false, |b| b.out.text += &format!("\"{name}\""));
         self.plain(section, "command", false);
+        let mut notified = false;
         for key in section.keys {
             match *key {
                 "main" | "stdin" if i > 0 => {}
+                "notify" if self.d.chance(20) => {
+                    notified = true;
+                    if self.d.chance(50) {
+                        self.plain(section, "notify", false);
+                    } else if self.d.chance(30) {
+                        self.inline_of(section, "notify", section_of("notify of a process"), &["fd", "timeout"]);
+                    } else {
+                        self.inline_of(
+                            section,
+                            "notify",
+                            section_of("notify of a process"),
+                            &["access", "watchdog", "timeout"],
+                        );
+                    }
+                }
+                "notify" => {}
                 "sockets" if i > 0 || !self.socket => {}
                 "sockets" => self.put(section, "sockets", false, |b| b.out.text += "[\"front\"]"),
                 "name" | "command" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop" | "post_exit" => {
@@ -238,7 +258,7 @@ impl Builder<'_, '_> {
             }
         }
         for kind in ["startup", "readiness", "liveness"] {
-            if self.d.chance(35) {
+            if !(notified && kind == "startup") && self.d.chance(35) {
                 self.task(&format!("[process.{kind}]"), section_of("a probe"), Place::Probe);
             }
         }
@@ -324,6 +344,7 @@ impl Builder<'_, '_> {
             "exec" => self.plain(section, "exec", inside),
             "http_get" => self.inline_in(section, "http_get", section_of("http_get"), &["port"], inside),
             "http_post" => self.inline_in(section, "http_post", section_of("http_post"), &["port"], inside),
+            "grpc" => self.inline_in(section, "grpc", section_of("grpc"), &["port"], inside),
             "tcp_socket" => self.inline_in(section, "tcp_socket", section_of("tcp_socket"), &["port"], inside),
             "signal" if !matches!(place, Place::Init | Place::PostStop) => {
                 // By its command a process of somebody else is meant.

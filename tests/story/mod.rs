@@ -13,6 +13,7 @@
 //! 5s: order restart web            an order over the control socket, as the command line has it
 //! 5s: the first asker goes         (or second, third) without its answer
 //! 5s: finish says 3 connections    a wait under way says how far it is; `finish` is its task
+//! 5s: web sends ready              of itself: also `reloading`, `stopping`, `alive`, `unwell`, `status busy`, `more 5s`, `within 2s`
 //! 5s: orphan                       an adopted process is reaped
 //! 5s: suspended for 1m             softstop does not run for so long
 //! 5s: status                       what /status shows then
@@ -21,7 +22,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use softstop::lifecycle::event::{Exit, Order, Sender, SpawnErrorKind};
+use softstop::lifecycle::event::{Exit, Notification, Order, Sender, SpawnErrorKind};
 use softstop::signal::Signal;
 
 /// How one attempt ends.
@@ -41,6 +42,8 @@ pub enum Happening {
     Orphan,
     Status,
     Suspended(Duration),
+    /// Of itself.
+    Sends(String, Notification),
     /// Of a task: how far it is.
     Says(String, String),
 }
@@ -125,6 +128,7 @@ fn happening(text: &str) -> Happening {
     }
     let words: Vec<&str> = text.split(' ').collect();
     match words.as_slice() {
+        [process, "sends", what @ ..] => Happening::Sends((*process).to_string(), notification(what)),
         ["status"] => Happening::Status,
         ["suspended", "for", length] => Happening::Suspended(duration(length)),
         ["orphan"] => Happening::Orphan,
@@ -142,6 +146,20 @@ fn happening(text: &str) -> Happening {
         }
         [signal] => Happening::Signal(Signal::parse(signal).unwrap(), Sender::Outside),
         _ => panic!("nothing that can happen: {text:?}"),
+    }
+}
+
+fn notification(words: &[&str]) -> Notification {
+    match *words {
+        ["ready"] => Notification::Ready,
+        ["reloading"] => Notification::Reloading,
+        ["stopping"] => Notification::Stopping,
+        ["alive"] => Notification::Alive,
+        ["unwell"] => Notification::Unwell,
+        ["status", ref text @ ..] => Notification::Status(text.join(" ")),
+        ["more", length] => Notification::MoreTime(duration(length)),
+        ["within", length] => Notification::AliveWithin(duration(length)),
+        _ => panic!("nothing to say: {words:?}"),
     }
 }
 

@@ -63,7 +63,7 @@ impl World {
             return broken("I13", format!("p{p} is killed after {sent} of the {rungs} signals of its ladder"));
         }
         let first = self.lives[p].sent.first().map_or(self.now, |(_, at)| *at);
-        let room = self.room_for_all() && self.ladder_fits(p, first);
+        let room = self.room_for_all() && self.ladder_fits(p, first) && self.lives[p].said.more_until.is_none();
         if let (Some(last), Some(wait), true, true, false) = (last, wait, paused, room, before)
             && self.ran(last, self.now) + MS < wait
         {

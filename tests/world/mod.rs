@@ -15,6 +15,7 @@ mod exit_code;
 pub mod explore;
 mod late;
 mod model;
+mod notices;
 mod orders;
 pub mod scenario;
 pub mod seeds;
@@ -263,6 +264,7 @@ impl World {
             Wish::Signal(signal, sender) => self.signal(*signal, *sender),
             Wish::Order(order) => self.order(order),
             Wish::Suspend(p, resume) => self.suspended(*p, !resume),
+            Wish::Says(p, what) => self.notified(*p, what),
             Wish::Leave => self.asker_leaves(),
         }
     }

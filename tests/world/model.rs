@@ -18,10 +18,11 @@ use softstop::signal::Signal;
 use softstop::time::At;
 
 use super::checks::{MS, index};
+use super::notices::Said;
 use super::{Checked, Hook, World, broken, pid};
 
 /// Nothing that the configuration says makes the machine spin.
-const SHORTEST: Duration = Duration::from_millis(10);
+pub const SHORTEST: Duration = Duration::from_millis(10);
 /// Time counts in microseconds, shares in nanoseconds.
 const TINY: Duration = Duration::from_micros(1);
 
@@ -53,7 +54,9 @@ pub struct Life {
     shown_ready: bool,
     // Of this run.
     pub since: At,
-    started: bool,
+    pub started: bool,
+    /// Of itself.
+    pub said: Said,
     post_start: usize,
     post_start_over: bool,
     pub stopping: Option<Stopping>,
@@ -169,12 +172,18 @@ impl World {
         life.sent.clear();
         life.diagnosed = None;
         (life.ordered, life.shown_ready, life.gone) = (false, false, false);
-        let startup = self.config.processes[p].startup.is_some();
-        if startup {
+        let process = &self.config.processes[p];
+        life.said = Said::begin(process, self.now);
+        if process.startup.is_some() {
             self.begin_probe(p, ProbeKind::Startup);
-        } else {
+        } else if process.notify.is_none() {
             self.started_up(p);
         }
+    }
+
+    pub(super) fn has_started_up(&mut self, p: usize) {
+        self.lives[p].said.is_started(self.now);
+        self.started_up(p);
     }
 
     fn begin_probe(&mut self, p: usize, kind: ProbeKind) {
@@ -221,7 +230,7 @@ impl World {
         if self.config.processes[p].kind == Some(ProcessKind::Task) {
             return false;
         }
-        self.bodies[p].alive && !told && life.started && life.post_start_over && probed
+        self.bodies[p].alive && !told && life.started && life.post_start_over && probed && !life.said.stopping
     }
 
     pub(super) fn could_not_start(&mut self, p: usize, kind: SpawnErrorKind) {
@@ -423,9 +432,12 @@ impl World {
         if let Some((_, last)) = life.sent.last() {
             let (waited, wait) = (self.now.since(*last), ladder[n - 1].wait);
             let first = life.sent[0].1;
-            let fits = self.ladder_fits(p, first) && self.room_for_all();
+            let more = life.said.more_until;
+            let fits = self.ladder_fits(p, first) && self.room_for_all() && more.is_none();
             let short = self.ran(*last, self.now) + MS < wait.unwrap_or_default() && fits;
-            let long = wait.is_some_and(|w| waited > w + MS) && !self.stalled_since(*last);
+            let long = wait.is_some_and(|w| waited > w + MS)
+                && !self.stalled_since(*last)
+                && more.is_none_or(|more| self.now > more + MS);
             if self.stalled_since(*last) {
                 self.checked(13);
             }
@@ -450,13 +462,13 @@ impl World {
         let cut = self.stop.as_ref().is_some_and(|s| s.cut);
         let Some(stopping) = life.stopping.clone().filter(|_| !cut) else { return Ok(()) };
         // In the container's stop a share may turn out smaller (it is then part of a smaller budget), never larger.
-        let until = stopping.at + stopping.share;
+        let until = (stopping.at + stopping.share).max(life.said.more_until.unwrap_or_default());
         if self.now > until && !self.stalled_since(stopping.at) {
             return broken("model", format!("p{p} is killed {:?} late", self.now.since(until)));
         }
         let ladder = self.ladder(p);
         let exhausted = life.sent.len() == ladder.len();
-        let squeezed = self.stop.is_some() && stopping.before;
+        let squeezed = self.stop.is_some() && stopping.before || life.said.more_until.is_some();
         if !self.at_the_deadline() {
             self.check_ladder_done(p, ladder.len(), ladder.last().and_then(|r| r.wait))?;
         }
@@ -495,7 +507,7 @@ impl World {
                 .last()
                 .and_then(|r| r.wait)
                 .is_some_and(|wait| !self.ladder_fits(p, first.1) || self.now.since(last.1) + MS >= wait);
-        let squeezed = self.stop.is_some() && stopping.before;
+        let squeezed = self.stop.is_some() && stopping.before || life.said.more_until.is_some();
         if !over && !squeezed && until.left(self.now) > diagnose.wait + MS {
             return broken("model", format!("p{p} is diagnosed {:?} before its time is over", until.left(self.now)));
         }
@@ -861,7 +873,10 @@ impl World {
                     return broken("model", format!("p{p} is called unhealthy: {reason}"));
                 }
                 self.lives[p].unhealthy = true;
-                Ok(())
+                self.check_fault(p, reason)
+            }
+            Note::NotReady { process, reason: reason @ Fault::SaysStopping } => {
+                self.check_fault(index(process), reason)
             }
             Note::Suspended { process, .. } if !self.bodies[index(process)].suspended => {
                 broken("model", format!("{process} is called stopped"))
@@ -1059,6 +1074,7 @@ impl World {
     /// `/status` against the facts.
     pub(super) fn check_status(&mut self) -> Checked {
         self.latch();
+        self.check_lateness()?;
         let status = self.machine.status(self.now);
         let policy = self.stop.is_some() && self.config.readiness_on_drain == ReadinessOnDrain::Fail;
         for (p, shown) in status.processes.iter().enumerate() {
@@ -1100,7 +1116,10 @@ impl World {
         if let Some(kind) = process.kind {
             return kind == ProcessKind::Service;
         }
-        let probed = process.startup.is_some() || process.readiness.is_some() || process.liveness.is_some();
+        let probed = process.notify.is_some()
+            || process.startup.is_some()
+            || process.readiness.is_some()
+            || process.liveness.is_some();
         probed && !self.config.processes.iter().any(waits)
     }
 

@@ -8,10 +8,11 @@ use softstop::config::{
     Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Operator, Probe, Process, ProcessKind,
     ReadinessOnDrain, Restart, RestartRule, Retries, Rung, Sidecar, Step, StopOn, Stragglers, Task, When,
 };
-use softstop::lifecycle::event::{Exit, Order, Sender};
+use softstop::lifecycle::event::{Exit, Notification, Order, Sender};
 use softstop::signal::Signal;
 
 use super::draw::Draw;
+use super::notices;
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -111,6 +112,8 @@ pub enum Wish {
     Order(Order),
     /// A process is sent SIGSTOP, and the machine sees that; or, `true`, SIGCONT.
     Suspend(usize, bool),
+    /// A process says something of itself, if it runs and is to be heard.
+    Says(usize, Notification),
     /// Whoever has waited longest for an answer goes away.
     Leave,
 }
@@ -175,7 +178,7 @@ impl Scenario {
             3 | 4 => Answer::Fails(d.span(4_000)),
             _ => Answer::Hangs,
         });
-        Scenario {
+        let mut scenario = Scenario {
             lives,
             answers,
             requests: d.many(0, 5, |d, _| request(d, &config)),
@@ -186,7 +189,9 @@ impl Scenario {
             }),
             stalls: if d.chance(25) { d.many(1, 3, |d, _| stall(d)) } else { Vec::new() },
             config,
-        }
+        };
+        notices::draw(d, &mut scenario.config.processes, &mut scenario.requests);
+        scenario
     }
 
     pub fn from_seed(seed: u64) -> Scenario {

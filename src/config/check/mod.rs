@@ -20,6 +20,7 @@ pub(super) mod ladder;
 pub(super) mod launch;
 pub(super) mod limits;
 mod networks;
+pub mod notify;
 mod other_formats;
 mod other_tools;
 pub mod prestop;

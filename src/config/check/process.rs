@@ -13,6 +13,7 @@ use super::here::Surroundings;
 use super::kinds::{Bool, Int, Limit, Many, MapOf, Sub, Word, strings};
 use super::ladder::{Diagnose, Dump, Ladder, Rung, Stop};
 use super::launch::{self, Launch, LaunchKeys};
+use super::notify::{self, Notify, NotifyOrTable};
 use super::probe::{self, Probe, ProbeKeys};
 use super::program;
 use super::reader::{Field, Reader};
@@ -71,6 +72,8 @@ pub struct Process {
     pub rewrite: BTreeMap<Signal, Option<Signal>>,
     /// For what it leaves in its process group.
     pub stragglers: Stragglers,
+    /// It says itself when it is ready. Without `startup`.
+    pub notify: Option<Notify>,
     pub startup: Option<Probe>,
     pub readiness: Option<Probe>,
     pub liveness: Option<Probe>,
@@ -91,8 +94,9 @@ impl Process {
         exit.success() || self.success_codes.contains(&exit.code())
     }
 
+    /// It shows whether it is well: by probes, or by what it says itself.
     pub fn is_probed(&self) -> bool {
-        self.startup.is_some() || self.readiness.is_some() || self.liveness.is_some()
+        self.notify.is_some() || self.startup.is_some() || self.readiness.is_some() || self.liveness.is_some()
     }
 
     /// The program that it is started with, if that is one that takes signals its own way.
@@ -126,6 +130,7 @@ impl Process {
             diagnose: None,
             signal_to: ProcessKeys::signal_to,
             stragglers: Stragglers::default(),
+            notify: None,
             startup: None,
             readiness: None,
             liveness: None,
@@ -268,6 +273,14 @@ table! {
         };
         /// The same for what it leaves in its process group: [below](#stragglers).
         stragglers: Sub<StragglersKeys<'static>> { unset: "the container's", help: stragglers::HELP };
+        /// It says itself when it is ready, over NOTIFY_SOCKET (systemd's `Type=notify`) or a descriptor (s6), and has not `started` before:
+        /// [readiness.md](readiness.md). Instead of `startup`.
+        notify: NotifyOrTable {
+            unset: "`false`",
+            words: "boolean or table",
+            help: "write notify = true, notify = { watchdog = \"30s\" } or notify = { fd = 3 }",
+            examples: &["true", "false"],
+        };
         /// A [probe](#probes): until it succeeds the other two wait and it has not `started`; when it fails the process is stopped and
         /// restarted.
         startup: Sub<ProbeKeys<'static>> { unset: "none", help: PROBE };
@@ -382,6 +395,8 @@ pub fn process(
     p.startup = probe(reader, &keys.startup, &mut probed);
     p.readiness = probe(reader, &keys.readiness, &mut probed);
     p.liveness = probe(reader, &keys.liveness, &mut probed);
+    p.notify = keys.notify.read(reader).flatten();
+    notify::alone(reader, keys, &p);
 
     reader.surroundings = Surroundings::default();
 

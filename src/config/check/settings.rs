@@ -10,6 +10,7 @@ use super::exit_codes::{Codes, ExitCodes};
 use super::handler::Handler;
 use super::http::{self, Http, HttpKeys};
 use super::kinds::{FilePath, Limit, Many, Pause, Sub, Word, strings};
+use super::notify::NotifySocketKeys;
 use super::process::{Process, ProcessKeys, Stdin};
 use super::reader::Reader;
 use super::sidecar::{self, Sidecar, SidecarKeys};
@@ -60,6 +61,8 @@ pub struct Config {
     pub sidecar: Option<Sidecar>,
     /// Held by softstop, and handed to the processes that name them. Each is named by one at least, names are unique.
     pub sockets: Vec<socket::Socket>,
+    /// Where processes with `notify` say how they are; `None`: an abstract address of softstop's own.
+    pub notify_socket: Option<socket::UnixAt>,
     /// In order, before any process.
     pub init: Vec<Task>,
     /// At least one, unless this is a sidecar. Names are unique.
@@ -93,6 +96,7 @@ impl Config {
             exit_codes: ExitCodes::default(),
             sidecar: None,
             sockets: Vec::new(),
+            notify_socket: None,
             init: Vec::new(),
             processes: Vec::new(),
             drain: Vec::new(),
@@ -237,6 +241,8 @@ table! {
         stragglers: Sub<StragglersKeys<'static>> { help: stragglers::HELP };
         /// softstop stands beside a main container: [below](#sidecar).
         sidecar: Sub<SidecarKeys<'static>> { help: "write `[sidecar]`, and below it follow = \"worker\" if need be" };
+        /// Where processes with `notify` say how they are: [below](#notify).
+        notify: Sub<NotifySocketKeys<'static>> { help: "write `[notify]` and below it socket = \"/run/notify.sock\"" };
         /// Sockets that softstop holds and hands to processes: [below](#socket).
         socket: Many<SocketKeys<'static>> { unset: "none" };
         /// Tasks before any process: [below](#init).
@@ -290,6 +296,7 @@ pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config)
     }
     config.http = top.http.open(reader).and_then(|keys| http::http(reader, &keys));
     config.control = top.control.open(reader).and_then(|keys| keys.socket.read(reader)).unwrap_or_default();
+    config.notify_socket = top.notify.open(reader).and_then(|keys| keys.socket.read(reader));
     config.log = top.log.open(reader).map_or(config.log, |keys| LogConfig {
         level: keys.level.read(reader).unwrap_or(config.log.level),
         format: keys.format.read(reader).unwrap_or(config.log.format),

@@ -44,6 +44,13 @@ pub enum SocketAt {
     },
 }
 
+/// Where a socket of the local machine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnixAt {
+    Path(PathBuf),
+    Abstract(String),
+}
+
 impl fmt::Display for SocketAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -100,12 +107,6 @@ strings! {
         |reader, field, help| reader.parsed(field, help, path);
     FileMode u32, "octal digits", "0?[0-7]{3}", ["\"0660\"", "\"600\""],
         |reader, field, help| reader.parsed(field, help, mode);
-}
-
-/// Where `unix` is.
-pub enum UnixAt {
-    Path(PathBuf),
-    Abstract(String),
 }
 
 fn name(text: &str) -> Result<String, Wrong> {

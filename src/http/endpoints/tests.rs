@@ -19,6 +19,8 @@ fn process(name: &str) -> ProcessStatus {
         started: true,
         ready: true,
         stopped: false,
+        reloading: false,
+        status: None,
         live: true,
         kind: None,
         main: false,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::action::What;
-use super::super::event::{Cause, Exit, Outcome, ProcId, RunId, SpawnError};
+use super::super::event::{Cause, Exit, Notification, Outcome, ProcId, RunId, SpawnError};
 use super::super::stop::Stop;
 use crate::config;
 use crate::facts::Hopeless;
@@ -33,6 +33,8 @@ pub(in crate::lifecycle) enum Input<'a> {
     GroupGrew,
     Suspended(Signal),
     Resumed,
+    /// It says something of itself.
+    Notified(&'a Notification),
     /// A signal has reached nobody.
     NotSent(Signal),
     /// A task or a probe of it has been answered.
@@ -73,6 +75,7 @@ pub(in crate::lifecycle) enum Timer {
     Stop,
     /// A post_start task, its back-off, what it has left in its group.
     Life,
+    /// Also what it is to say by itself.
     Probes,
 }
 

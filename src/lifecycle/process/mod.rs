@@ -3,6 +3,7 @@
 
 mod group_termination;
 mod input;
+mod notices;
 mod post_exit;
 mod running;
 mod stopping;
@@ -24,6 +25,7 @@ use crate::report::Note;
 use crate::signal::Signal;
 use crate::time::At;
 pub(super) use input::{Around, Change, Input, Timer};
+use notices::Notices;
 use post_exit::PostExit;
 
 /// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
@@ -66,12 +68,13 @@ pub(super) struct Body {
     pub since: At,
     /// Its readiness probe goes on while it drains.
     pub probes: Vec<ProbeRun>,
+    pub notices: Notices,
 }
 
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Running {
     pub body: Body,
-    /// Its startup probe has succeeded, or it has none.
+    /// Its startup probe has succeeded, or it has said that it is ready; or nothing of that is asked of it.
     pub started: bool,
     pub post_start: PostStart,
 }
@@ -244,6 +247,7 @@ impl Proc {
                 Change { any: answered, ..Change::default() }
             }
             (S::Running(_) | S::Stopping(_), Input::Suspended(signal)) => self.is_suspended(signal, at, fx),
+            (S::Running(_) | S::Stopping(_), Input::Notified(what)) => self.notified(what, at, fx),
             (_, Input::Resumed) => {
                 self.suspended = None;
                 Change::some()
@@ -326,7 +330,10 @@ impl Proc {
             (Timer::Life, State::Running(Running { post_start: PostStart::Doing(_, task), .. })) => task.timer(),
             (Timer::Life, State::GroupTermination(c)) => c.timer(),
             (Timer::Life, State::Backoff { until }) => Some(*until),
-            (Timer::Probes, _) => self.body()?.probes.iter().map(ProbeRun::next_deadline).min(),
+            (Timer::Probes, _) => {
+                let body = self.body()?;
+                body.probes.iter().map(ProbeRun::next_deadline).chain(body.notices.timer()).min()
+            }
             _ => None,
         }
     }
@@ -361,7 +368,8 @@ impl Proc {
         if self.ready() && !self.said_ready {
             self.said_ready = true;
             let config = at.config();
-            let probed = config.readiness.is_some() || config.startup.is_some() || !config.post_start.is_empty();
+            let shown = config.readiness.is_some() || config.startup.is_some() || config.notify.is_some();
+            let probed = shown || !config.post_start.is_empty();
             fx.note(Note::Ready { process: at.name(), probed });
         } else if !matches!(self.state, State::Running(_)) {
             self.said_ready = false;

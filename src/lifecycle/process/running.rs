@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::notices::Notices;
 use super::{Around, Body, Change, End, PostStart, Proc, Running, State};
 use crate::config::{Backoff, OnExit, OnFailure, Restart};
 use crate::facts::{Fault, Hopeless, Needless, Place};
@@ -33,8 +34,9 @@ impl Proc {
     pub(super) fn spawned(&mut self, pid: i32, at: &Around<'_>, fx: &mut Effects) -> Change {
         let startup = at.plan.probe(at.id.0, ProbeKind::Startup);
         let probes = startup.map(|probe| ProbeRun::begin(ProbeKind::Startup, at.id, probe, at.now, at.now));
-        let started = probes.is_none();
-        let body = Body { pid, since: at.now, probes: probes.into_iter().collect() };
+        let started = probes.is_none() && at.config().notify.is_none();
+        let notices = Notices::begin(at.config().notify.as_ref(), at.now);
+        let body = Body { pid, since: at.now, probes: probes.into_iter().collect(), notices };
         let mut running = Running { body, started, post_start: PostStart::NotYet };
         if started {
             running.begin_probes(at);
@@ -232,7 +234,8 @@ impl Proc {
         }
         let any = !steps.is_empty();
         steps.into_iter().for_each(|(kind, step)| self.on_probe(kind, step, at, fx));
-        Change { any, ..Change::default() }
+        let late = self.notices_due(at, fx);
+        Change { any: any || late, ..Change::default() }
     }
 
     pub(super) fn probe_answered(
@@ -278,7 +281,7 @@ impl Proc {
     }
 
     /// Stop a process that is no good, to start it again as its policy allows.
-    fn is_unhealthy(&mut self, reason: Fault, at: &Around<'_>, fx: &mut Effects) {
+    pub(super) fn is_unhealthy(&mut self, reason: Fault, at: &Around<'_>, fx: &mut Effects) {
         if at.stop.is_none() {
             fx.note(Note::Unhealthy { process: at.name(), reason });
             self.unhealthy = true;
@@ -323,6 +326,7 @@ impl Proc {
     pub(super) fn interrupt(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         let State::Running(r) = &mut self.state else { return Change::default() };
         let mut change = Change::some();
+        r.body.notices.expect_nothing();
         if let PostStart::Doing(_, task) = &mut r.post_start {
             let run = task.cancel(Needless::StopRequested, false, at.now, fx);
             change.interrupted = run.map(|run| (run, task.what));
@@ -348,9 +352,13 @@ impl Running {
     }
 
     fn started_up(&mut self, at: &Around<'_>, fx: &mut Effects) {
-        self.started = true;
         self.body.probes.retain(|p| p.kind != ProbeKind::Startup);
         fx.note(Note::StartedUp { process: at.name(), took: Secs(at.now.since(self.body.since)) });
+        self.is_started(at);
+    }
+
+    pub(super) fn is_started(&mut self, at: &Around<'_>) {
+        self.started = true;
         self.begin_probes(at);
     }
 

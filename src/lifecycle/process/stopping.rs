@@ -231,7 +231,10 @@ impl Proc {
         if let State::Stopping(s) = &mut self.state {
             s.extend(lost, at);
         }
-        self.body_mut().into_iter().flat_map(|body| &mut body.probes).for_each(|probe| probe.give_back(lost));
+        if let Some(body) = self.body_mut() {
+            body.probes.iter_mut().for_each(|probe| probe.give_back(lost));
+            body.notices.give_back(lost);
+        }
         match &mut self.state {
             State::Running(Running { post_start: PostStart::Doing(_, task), .. }) => {
                 task.give_back(lost, at.now, Duration::MAX);
@@ -265,7 +268,9 @@ impl Proc {
 impl Running {
     /// What becomes of it when it is told to stop: no time for its ladder, unless more is said.
     fn stopping(&mut self, until: At, stage: StopStage, at: &Around<'_>) -> Stopping {
-        let body = Body { probes: std::mem::take(&mut self.body.probes), ..self.body };
+        let mut notices = std::mem::take(&mut self.body.notices);
+        notices.expect_nothing();
+        let body = Body { probes: std::mem::take(&mut self.body.probes), notices, ..self.body };
         let (began, diagnosis, post_exit) = (at.now, Duration::ZERO, Duration::ZERO);
         Stopping { body, began, until, short: true, to_restart: false, stage, post_exit, diagnosis, last: None }
     }
@@ -282,7 +287,7 @@ impl Stopping {
     }
 
     /// When the ladder is over at the latest.
-    fn ladder_until(&self) -> At {
+    pub(super) fn ladder_until(&self) -> At {
         self.until - self.diagnosis
     }
 
@@ -387,7 +392,7 @@ impl Around<'_> {
 }
 
 /// What the ladder asks for from a rung on, and the diagnosis after it.
-fn ladder_from(process: &Process, rung: usize) -> Chain {
+pub(super) fn ladder_from(process: &Process, rung: usize) -> Chain {
     let silent = [None];
     let waits = process.stop.get(rung..).unwrap_or_default().iter().map(|r| r.wait);
     let none = silent.into_iter().filter(|_| process.stop.is_empty() && rung == 0);

@@ -109,7 +109,8 @@ impl Proc {
         matches!(&self.state, State::Running(r) if r.started)
     }
 
-    /// Started, its post_start tasks done, its readiness probe, if any, succeeding; without one, not stopped by a signal. A task never is.
+    /// Started, its post_start tasks done, its readiness probe, if any, succeeding; without one, not stopped by a signal. Not when it
+    /// says that it stops. A task never is.
     pub fn ready(&self) -> bool {
         let State::Running(r) = &self.state else { return false };
         if self.is_task {
@@ -117,7 +118,7 @@ impl Proc {
         }
         let probed =
             self.probe(ProbeKind::Readiness).map_or(self.suspended.is_none(), |probe| probe.verdict == Some(true));
-        r.started && matches!(r.post_start, PostStart::Done) && probed
+        r.started && matches!(r.post_start, PostStart::Done) && probed && !r.body.notices.stopping
     }
 
     /// It has done what it was to do, by itself: a service never has.

@@ -201,6 +201,10 @@ impl fmt::Display for Fault {
                 write!(f, "{} probe failed {threshold} times: {last}", probe.name())
             }
             Fault::PostStartFailed { task } => write!(f, "post_start {task} failed"),
+            Fault::NotReadyInTime { within } => write!(f, "not notified as ready within {}", Human(*within)),
+            Fault::WatchdogLate { within } => write!(f, "no WATCHDOG=1 within {}", Human(*within)),
+            Fault::SaysUnwell => f.write_str("it has sent WATCHDOG=trigger"),
+            Fault::SaysStopping => f.write_str("it has sent STOPPING=1"),
         }
     }
 }
@@ -239,6 +243,8 @@ impl fmt::Display for Trouble {
             Trouble::NotStarted(error) => f.write_str(error),
             Trouble::Suspended(signal) => write!(f, "stopped by {signal}{}", suspended_because(*signal)),
             Trouble::Probe { probe, last } => write!(f, "{} probe: {last}", probe.name()),
+            Trouble::NotReadyYet => f.write_str("not notified as ready yet"),
+            Trouble::SaysStopping => f.write_str("it has sent STOPPING=1"),
             Trouble::PostStart(None) => f.write_str("post_start tasks are running"),
             Trouble::PostStart(Some(awaited)) => write!(f, "post_start: {awaited}"),
             Trouble::PostExit => f.write_str("it has ended; its post_exit tasks are running"),

@@ -75,6 +75,7 @@ impl Note {
             Note::Started { process, .. }
             | Note::StartFailed { process, .. }
             | Note::StartedUp { process, .. }
+            | Note::SaidReady { process, .. }
             | Note::Ready { process, .. }
             | Note::NotReady { process, .. }
             | Note::ProbeFailed { process, .. }

@@ -32,6 +32,7 @@ impl fmt::Display for Note {
             Note::StartFailed { process, error, retry_in: Some(d) } => {
                 write!(f, "{process}: {error}; trying again in {}", Human(d.0))
             }
+            Note::SaidReady { process, took } => write!(f, "{process}: notified as ready after {}", Human(took.0)),
             Note::StartedUp { process, took } => {
                 write!(f, "{process}: startup probe succeeded after {}", Human(took.0))
             }

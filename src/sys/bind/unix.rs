@@ -3,10 +3,10 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
@@ -40,12 +40,25 @@ impl SocketFile {
 /// One line: what is in the way, and what to do.
 pub fn by_name(name: &str) -> Result<UnixListener, String> {
     let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address));
-    bound.map_err(|e| match e.raw_os_error() {
+    bound.map_err(|e| name_is_taken(name, &e))
+}
+
+/// As [`by_name`], for datagrams.
+///
+/// # Errors
+/// As [`by_name`].
+pub fn datagrams_by_name(name: &str) -> Result<UnixDatagram, String> {
+    let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixDatagram::bind_addr(&address));
+    bound.map_err(|e| name_is_taken(name, &e))
+}
+
+fn name_is_taken(name: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
         Some(libc::EADDRINUSE) => {
             format!("cannot listen at @{name}: another process has this name; choose another")
         }
-        _ => format!("cannot listen at @{name}: {e}"),
-    })
+        _ => format!("cannot listen at @{name}: {error}"),
+    }
 }
 
 /// A socket that listens at a path, with this mode from its first moment. What a process that was killed has left there is removed;
@@ -54,34 +67,50 @@ pub fn by_name(name: &str) -> Result<UnixListener, String> {
 /// # Errors
 /// One line: what is in the way, and what to do.
 pub fn at_path(path: &Path, mode: u32) -> Result<(UnixListener, Option<SocketFile>), String> {
+    bind_at_path(path, mode, SockType::Stream, || UnixListener::bind(path))
+}
+
+/// As [`at_path`], for datagrams.
+///
+/// # Errors
+/// As [`at_path`].
+pub fn datagrams_at_path(path: &Path, mode: u32) -> Result<(UnixDatagram, Option<SocketFile>), String> {
+    bind_at_path(path, mode, SockType::Datagram, || UnixDatagram::bind(path))
+}
+
+fn bind_at_path<S>(
+    path: &Path,
+    mode: u32,
+    kind: SockType,
+    bind: impl Fn() -> io::Result<S>,
+) -> Result<(S, Option<SocketFile>), String> {
+    // The kernel follows no symlink here and replaces nothing.
+    let bind = || {
+        // There is one thread, so nobody else makes a file meanwhile.
+        let before = umask(Mode::from_bits_truncate(!mode & 0o777));
+        let bound = bind();
+        umask(before);
+        bound
+    };
     let in_the_way = |e: io::Error| cannot_listen(path, &e);
-    let listener = match bind_with_mode(path, mode) {
+    let socket = match bind() {
         Err(e) if e.raw_os_error() == Some(libc::EADDRINUSE) => {
-            remove_stale(path)?;
-            bind_with_mode(path, mode).map_err(in_the_way)?
+            remove_stale(path, kind)?;
+            bind().map_err(in_the_way)?
         }
         bound => bound.map_err(in_the_way)?,
     };
-    Ok((listener, SocketFile::at(path)))
+    Ok((socket, SocketFile::at(path)))
 }
 
-/// The kernel follows no symlink here and replaces nothing.
-fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    // There is one thread, so nobody else makes a file meanwhile.
-    let before = umask(Mode::from_bits_truncate(!mode & 0o777));
-    let bound = UnixListener::bind(path);
-    umask(before);
-    bound
-}
-
-fn remove_stale(path: &Path) -> Result<(), String> {
+fn remove_stale(path: &Path, of: SockType) -> Result<(), String> {
     let shown = path.display();
     let kind = fs::symlink_metadata(path).map_err(|e| cannot_listen(path, &e))?.file_type();
     if !kind.is_socket() {
         let what = if kind.is_symlink() { "a symbolic link" } else { "no socket" };
         return Err(format!("cannot listen at {shown}: what is there is {what}; remove it or choose another path"));
     }
-    match connect_now(&Address::Path(path.to_path_buf())) {
+    match connect(&Address::Path(path.to_path_buf()), of) {
         Err(e) if e.raw_os_error() == Some(libc::ECONNREFUSED) => fs::remove_file(path)
             .map_err(|e| format!("cannot listen at {shown}: a stale socket cannot be removed: {e}")),
         Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
@@ -126,16 +155,20 @@ impl fmt::Display for Address {
 /// # Errors
 /// As connect(2) has it.
 pub fn connect_now(address: &Address) -> io::Result<UnixStream> {
+    let stream = UnixStream::from(connect(address, SockType::Stream)?);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+fn connect(address: &Address, kind: SockType) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let fd = socket::socket(AddressFamily::Unix, kind, flags, None)?;
     let target = match address {
         Address::Path(path) => UnixAddr::new(path.as_path())?,
         Address::Abstract(name) => UnixAddr::new_abstract(name.as_bytes())?,
     };
     socket::connect(fd.as_raw_fd(), &target)?;
-    let stream = UnixStream::from(fd);
-    stream.set_nonblocking(false)?;
-    Ok(stream)
+    Ok(fd)
 }
 
 #[cfg(test)]

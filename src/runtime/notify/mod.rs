@@ -1,0 +1,286 @@
+//! Processes that say themselves how they are: over one socket for all of them (NOTIFY_SOCKET), where the kernel says who sends, or each
+//! over a descriptor of its own (s6).
+
+mod message;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+
+use super::hooks::News;
+use super::shell::{Owner, Shell};
+use crate::config::notify::{NotifyAccess, NotifyBy};
+use crate::config::socket::UnixAt;
+use crate::config::{Config, Process};
+use crate::control::{address, socket};
+use crate::lifecycle::event::{Event, Notification, ProcId};
+use crate::sys::bind::unix::{self, SocketFile};
+use crate::sys::notify::{ask_who_sends, receive};
+use crate::sys::procfs::parent_of;
+use crate::sys::stdio::{pipe, watch};
+use crate::sys::target;
+
+/// As systemd has it; what is longer is no message.
+const LONGEST: usize = 4096;
+/// Messages taken in one turn: whoever sends without end waits for the next, and nobody else does.
+const BATCH: usize = 64;
+/// Before something is due, so many batches.
+const BATCHES_LATE: usize = 16;
+/// Above a sender so many parents are looked at.
+const PARENTS: usize = 32;
+/// What is not accepted is said no sooner again.
+const SAID_AGAIN: Duration = Duration::from_secs(10);
+/// Of the file, where the socket has one: who sends is asked of the kernel.
+const MODE: u32 = 0o666;
+
+/// Where processes say how they are.
+pub(super) struct Notices {
+    socket: Option<Socket>,
+    /// Those who are still to write a line, by their pid.
+    pipes: HashMap<i32, Rc<AsyncFd<File>>>,
+    said: Option<Instant>,
+}
+
+pub(super) struct Socket {
+    fd: OwnedFd,
+    /// As NOTIFY_SOCKET has it.
+    address: OsString,
+    file: Option<SocketFile>,
+    /// There may be more than was taken.
+    more: bool,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+    }
+}
+
+impl Socket {
+    /// `None`: nobody needs one.
+    ///
+    /// # Errors
+    /// One line: what is in its way, and what to do.
+    pub(super) fn make(config: &Config) -> Result<Option<Socket>, String> {
+        let by_socket = |p: &Process| p.notify.as_ref().is_some_and(|n| matches!(n.by, NotifyBy::Socket { .. }));
+        if !config.processes.iter().any(by_socket) {
+            return Ok(None);
+        }
+        let own = || {
+            UnixAt::Abstract(format!("{}/notify", address::name(socket::namespace(), crate::sys::process::own_pid())))
+        };
+        let (socket, file, address) = match config.notify_socket.clone().unwrap_or_else(own) {
+            UnixAt::Path(path) => {
+                let (socket, file) = unix::datagrams_at_path(&path, MODE)?;
+                (socket, file, path.into_os_string())
+            }
+            UnixAt::Abstract(name) => (unix::datagrams_by_name(&name)?, None, format!("@{name}").into()),
+        };
+        ask_who_sends(&socket).map_err(|e| format!("the kernel does not say who sends: {e}"))?;
+        Ok(Some(Socket { fd: socket.into(), address, file, more: false }))
+    }
+}
+
+/// What a process gets to say how it is.
+pub(super) struct Means {
+    pub env: Vec<(OsString, OsString)>,
+    /// Its end of a pipe, at which number, and ours.
+    pub pipe: Option<(i32, OwnedFd, OwnedFd)>,
+}
+
+impl Notices {
+    pub(super) fn new(socket: Option<Socket>) -> Notices {
+        Notices { socket, pipes: HashMap::new(), said: None }
+    }
+
+    /// # Errors
+    /// As pipe(2) has it.
+    pub(super) fn means(&self, process: &Process) -> std::io::Result<Means> {
+        let mut means = Means { env: Vec::new(), pipe: None };
+        match process.notify.as_ref().map(|notify| &notify.by) {
+            None => {}
+            Some(NotifyBy::Descriptor(number)) => {
+                let (ours, theirs) = pipe()?;
+                means.pipe = Some((*number, theirs, ours));
+            }
+            Some(NotifyBy::Socket { watchdog, .. }) => {
+                let address = self.socket.as_ref().map(|socket| socket.address.clone());
+                means.env.extend(address.map(|address| ("NOTIFY_SOCKET".into(), address)));
+                means.env.extend(watchdog.map(|w| ("WATCHDOG_USEC".into(), w.as_micros().to_string().into())));
+            }
+        }
+        Ok(means)
+    }
+
+    /// For the loop: what is to be watched, if there is anything, and whether there may be more than was taken.
+    pub(super) fn watched(&self) -> Option<std::io::Result<AsyncFd<File>>> {
+        let fd = self.socket.as_ref()?.fd.try_clone();
+        Some(fd.and_then(|fd| watch(File::from(fd), Interest::READABLE)))
+    }
+
+    pub(super) fn more(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.more)
+    }
+
+    /// Not too often.
+    fn may_say(&mut self) -> bool {
+        let now = Instant::now();
+        let may = self.said.is_none_or(|said| now.saturating_duration_since(said) >= SAID_AGAIN);
+        if may {
+            self.said = Some(now);
+        }
+        may
+    }
+}
+
+impl Shell {
+    /// What has been sent, up to a batch of it.
+    pub(super) fn receive_notices(&mut self) {
+        let mut buffer = [0; LONGEST];
+        for _ in 0..BATCH {
+            let Some(socket) = &mut self.notices.socket else { return };
+            match receive(socket.fd.as_fd(), &mut buffer) {
+                Ok(Some(received)) => {
+                    socket.more = true;
+                    let text = buffer.get(..received.length).filter(|_| received.whole).unwrap_or_default();
+                    self.is_notified(received.sender, text);
+                }
+                Ok(None) => {
+                    socket.more = false;
+                    return;
+                }
+                Err(error) => {
+                    socket.more = false;
+                    tracing::debug!("NOTIFY_SOCKET: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What was said before something that is due now.
+    pub(super) fn receive_late_notices(&mut self) {
+        for _ in 0..BATCHES_LATE {
+            self.receive_notices();
+            if !self.notices.more() {
+                return;
+            }
+        }
+    }
+
+    fn is_notified(&mut self, sender: Option<i32>, text: &[u8]) {
+        let message = message::parse(text);
+        if message == message::Message::default() {
+            return;
+        }
+        let Some((process, pid)) = sender.and_then(|sender| self.speaks_for(sender)) else {
+            if self.notices.may_say() {
+                let who = sender.map_or_else(|| "a process elsewhere".to_owned(), |pid| format!("pid {pid}"));
+                tracing::warn!(
+                    "a message to NOTIFY_SOCKET by {who} is ignored: it is not of a process with `notify`, or has ended already \
+                     (`systemd-notify` waits, so that it is known)"
+                );
+            }
+            return;
+        };
+        if let Some(main) = message.main_pid.filter(|main| *main != pid)
+            && self.notices.may_say()
+        {
+            let name = self.plan.name(process.0);
+            tracing::warn!(
+                "{name}: MAINPID={main} is not followed: the process is the one that was started, pid {pid}"
+            );
+        }
+        for what in message.says {
+            self.push(Event::Notified { process, what });
+        }
+    }
+
+    /// The process whose words these are, if they count, and its pid.
+    fn speaks_for(&self, sender: i32) -> Option<(ProcId, i32)> {
+        let process = |pid: i32| match self.children.get(&pid) {
+            Some(Owner::Process(id)) => Some((*id, pid)),
+            _ => None,
+        };
+        let of_group = || target::group_of(sender).and_then(process);
+        let found = process(sender).or_else(of_group).or_else(|| {
+            let mut pid = sender;
+            (0..PARENTS).find_map(|_| {
+                pid = parent_of(pid)?;
+                process(pid)
+            })
+        });
+        let (id, pid) = found?;
+        match self.plan.config.processes[id.0].notify.as_ref()?.by {
+            NotifyBy::Socket { access: NotifyAccess::All, .. } => Some((id, pid)),
+            NotifyBy::Socket { access: NotifyAccess::Main, .. } => Some((id, pid)).filter(|_| pid == sender),
+            NotifyBy::Descriptor(_) => None,
+        }
+    }
+
+    /// The line that a process is to write.
+    pub(super) fn await_line(&mut self, pid: i32, pipe: OwnedFd) {
+        let Ok(pipe) = watch(File::from(pipe), Interest::READABLE).map(Rc::new) else {
+            tracing::warn!("pid {pid}: its notification descriptor cannot be read");
+            return;
+        };
+        self.notices.pipes.insert(pid, Rc::clone(&pipe));
+        let done = self.done.clone();
+        tokio::task::spawn_local(async move {
+            while let Ok(mut ready) = pipe.readable().await {
+                match read_line(&pipe) {
+                    Some(line) => {
+                        // The loop is gone only when everything is.
+                        let _ = done.send(News::Line { pid, line });
+                        return;
+                    }
+                    None => ready.clear_ready(),
+                }
+            }
+        });
+    }
+
+    /// A line was written, or will never be.
+    pub(super) fn line_written(&mut self, pid: i32, line: bool) {
+        let known = self.notices.pipes.remove(&pid).is_some();
+        if let Some(Owner::Process(process)) = self.children.get(&pid).filter(|_| known && line) {
+            self.push(Event::Notified { process: *process, what: Notification::Ready });
+        }
+    }
+
+    /// It has ended, and is a zombie still: what it said before is told before.
+    pub(super) fn last_notices(&mut self, process: ProcId, pid: i32) {
+        if self.plan.config.processes[process.0].notify.is_none() {
+            return;
+        }
+        if let Some(pipe) = self.notices.pipes.get(&pid).cloned() {
+            self.line_written(pid, read_line(&pipe) == Some(true));
+        }
+        self.receive_late_notices();
+        self.tell_queue();
+    }
+}
+
+/// Whether a line has been written; `None`: not yet.
+fn read_line(pipe: &AsyncFd<File>) -> Option<bool> {
+    let mut chunk = [0; 512];
+    loop {
+        match pipe.get_ref().read(&mut chunk) {
+            Ok(0) => return Some(false),
+            Ok(n) if chunk.get(..n).is_some_and(|read| read.contains(&b'\n')) => return Some(true),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return None,
+            Err(_) => return Some(false),
+        }
+    }
+}
