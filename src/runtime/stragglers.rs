@@ -261,10 +261,12 @@ impl Shell {
             };
             let Some(found) = round.walk.next(&spare) else { break true };
             let again = signal == Signal::KILL || !asked.has(&found);
-            if found.lives && again && self.is_meant(round.of, &found) {
-                if round.count(&found, tree::signal(&found, signals)) {
-                    self.stragglers.asked.add(&found);
-                }
+            if found.lives
+                && again
+                && self.is_meant(round.of, &found)
+                && round.count(&found, tree::signal(&found, signals))
+            {
+                self.stragglers.asked.add(&found);
             }
             if Instant::now() >= until {
                 break false;
