@@ -4,12 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::children;
-use crate::{Init, now_ns};
+use crate::common::{children, find};
+use crate::{Init, Sizes, as_pid1, now_ns, quietly, this};
 
-const ORPHANS: u32 = 10_000;
 const SIGNALS_PER_ROUND: usize = 10;
-const IDLE: Duration = Duration::from_secs(5);
+/// Of a start that is only counted.
+const COUNTED: usize = 20;
 
 /// What was found for one init. Times in nanoseconds, one per sample.
 #[derive(Default)]
@@ -25,6 +25,10 @@ pub struct Results {
     pub orphans: Vec<u64>,
     pub orphans_rss_kb: u64,
     pub bytes: u64,
+    /// Of a start and its end, the fork for the program included: the least of some.
+    pub page_faults: u64,
+    /// The same; `None`: no valgrind, or it cannot run this.
+    pub instructions: Option<u64>,
 }
 
 /// An init that runs as PID 1.
@@ -38,12 +42,9 @@ struct Running {
 impl Running {
     /// Without an init the child itself is PID 1.
     fn start(init: Option<&Init>, child: &[&str]) -> Running {
-        let this = std::env::current_exe().unwrap();
-        let mut command = Command::new("unshare");
-        if !nix::unistd::geteuid().is_root() {
-            command.args(["--user", "--map-root-user"]);
-        }
-        command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(&this).arg("inside-launch");
+        let this = this();
+        let mut command = as_pid1(&this);
+        command.arg("inside-launch");
         if let Some(init) = init {
             command.arg(&init.path).args(init.separator);
         }
@@ -108,8 +109,9 @@ fn switches(pid: i32) -> u64 {
     field(pid, "status", "voluntary_ctxt_switches") + field(pid, "status", "nonvoluntary_ctxt_switches")
 }
 
-pub fn all(inits: &[Init], rounds: usize) -> Vec<Results> {
+pub fn all(inits: &[Init], sizes: &Sizes) -> Vec<Results> {
     let mut results: Vec<Results> = inits.iter().map(|_| Results::default()).collect();
+    let rounds = sizes.rounds;
     for round in 0..rounds {
         for (init, result) in inits.iter().zip(&mut results) {
             one_round(init, result);
@@ -118,15 +120,18 @@ pub fn all(inits: &[Init], rounds: usize) -> Vec<Results> {
             eprintln!("compare: round {round} of {rounds}");
         }
     }
-    eprintln!("compare: {} s of idling", IDLE.as_secs());
-    idle(inits, &mut results);
-    eprintln!("compare: {ORPHANS} orphans, three times each");
+    eprintln!("compare: {} s of idling", sizes.idle.as_secs());
+    idle(inits, &mut results, sizes.idle);
+    eprintln!("compare: {} orphans, three times each", sizes.orphans);
     for _ in 0..3 {
         for (init, result) in inits.iter().zip(&mut results) {
-            orphans(init, result);
+            orphans(init, result, sizes.orphans);
         }
     }
+    let own = page_faults(&mut alone());
     for (init, result) in inits.iter().zip(&mut results) {
+        result.page_faults = page_faults(&mut before_nothing(init)).saturating_sub(own);
+        result.instructions = instructions(init);
         result.bytes = std::fs::metadata(&init.path).unwrap().len();
     }
     results
@@ -152,12 +157,12 @@ fn first_instruction(init: Option<&Init>) -> u64 {
     took
 }
 
-fn idle(inits: &[Init], results: &mut [Results]) {
+fn idle(inits: &[Init], results: &mut [Results], time: Duration) {
     let running: Vec<Running> = inits.iter().map(|i| Running::started(i, &["inside-idle"])).collect();
     // The last work of the start is not idling.
     std::thread::sleep(Duration::from_secs(1));
     let before: Vec<u64> = running.iter().map(|r| switches(r.pid)).collect();
-    std::thread::sleep(IDLE);
+    std::thread::sleep(time);
     for ((running, before), result) in running.into_iter().zip(before).zip(results) {
         result.idle_switches = switches(running.pid) - before;
         result.rss_kb = field(running.pid, "smaps_rollup", "Rss");
@@ -166,8 +171,8 @@ fn idle(inits: &[Init], results: &mut [Results]) {
     }
 }
 
-fn orphans(init: &Init, result: &mut Results) {
-    let mut running = Running::start(Some(init), &["inside-orphans", &ORPHANS.to_string()]);
+fn orphans(init: &Init, result: &mut Results, count: u32) {
+    let mut running = Running::start(Some(init), &["inside-orphans", &count.to_string()]);
     let begun = running.number();
     running.pid = *children(running.unshare.id() as i32).first().expect("it has just said something");
     running.number();
@@ -179,4 +184,47 @@ fn orphans(init: &Init, result: &mut Results) {
     result.orphans.push(now_ns() - begun);
     result.orphans_rss_kb = result.orphans_rss_kb.max(field(running.pid, "smaps_rollup", "Rss"));
     running.end();
+}
+
+/// A program that ends at once, and the same below an init, with an environment of three.
+fn alone() -> Command {
+    small(Command::new(this()), &[])
+}
+
+fn before_nothing(init: &Init) -> Command {
+    let this = this().display().to_string();
+    let args: Vec<&str> = init.separator.iter().copied().chain([this.as_str()]).collect();
+    small(Command::new(&init.path), &args)
+}
+
+fn small(mut command: Command, args: &[&str]) -> Command {
+    command.args(args).arg("inside-nothing").env_clear().env("PATH", "/usr/bin").env("HOME", "/").env("HOSTNAME", "x");
+    quietly(&mut command);
+    command
+}
+
+/// The least of some, its children's included.
+fn page_faults(command: &mut Command) -> u64 {
+    let counted = |_| {
+        let child = command.spawn().unwrap();
+        // SAFETY: all-zero is a valid rusage.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: the pid is a child's that nobody else waits for; the pointer is to live memory, and null asks for no status.
+        unsafe { libc::wait4(child.id() as i32, std::ptr::null_mut(), 0, &raw mut usage) };
+        usage.ru_minflt as u64
+    };
+    (0..COUNTED).map(counted).min().unwrap_or(0)
+}
+
+fn instructions(init: &Init) -> Option<u64> {
+    let mut command = Command::new(find("valgrind")?);
+    command
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(&init.path)
+        .args(init.separator)
+        .arg("/bin/true");
+    let said = command.env_clear().env("PATH", "/usr/bin").env("HOME", "/").env("HOSTNAME", "x").output().ok()?;
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    // Of the last process to end, which is the init itself.
+    said.lines().rev().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
 }

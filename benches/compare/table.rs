@@ -1,7 +1,7 @@
 //! The results as a markdown table, and its place in the documentation.
 
 use crate::measure::Results;
-use crate::{Init, common};
+use crate::{Init, Sizes};
 
 fn percentile(samples: &[u64], percent: usize) -> u64 {
     let mut sorted = samples.to_vec();
@@ -25,44 +25,52 @@ fn plain(value: u64, unit: &str) -> Cell {
     (format!("{value}{unit}"), value as f64)
 }
 
-type Row = (&'static str, fn(&Results) -> Cell);
+/// What it is, what it is to be at the most, and where it stands in the results.
+type Row = (&'static str, &'static str, fn(&Results) -> Cell);
 
 const ROWS: &[Row] = &[
-    ("exec to the child's first instruction", |r| time(&r.first_instruction)),
-    ("of that the init's own share", |r| {
+    ("exec to the child's first instruction", "1.0 ×", |r| time(&r.first_instruction)),
+    ("of that the init's own share", "1.0 ×", |r| {
         let own = percentile(&r.first_instruction, 50).saturating_sub(percentile(&r.bare, 50));
         (micros(own), own as f64)
     }),
-    ("SIGTERM to exit, prompt child", |r| time(&r.stop)),
-    ("signal forwarding", |r| time(&r.forward)),
-    ("wake-ups in 5 s of idling", |r| plain(r.idle_switches, "")),
-    ("RSS", |r| plain(r.rss_kb, " kB")),
-    ("Private_Dirty", |r| plain(r.private_dirty_kb, " kB")),
-    ("10,000 orphans made and reaped", |r| {
+    ("SIGTERM to exit, prompt child", "1.1 ×", |r| time(&r.stop)),
+    ("signal forwarding", "1.0 ×", |r| time(&r.forward)),
+    ("wake-ups while idling", "0", |r| plain(r.idle_switches, "")),
+    ("RSS", "1800 kB", |r| plain(r.rss_kb, " kB")),
+    ("Private_Dirty", "96 kB", |r| plain(r.private_dirty_kb, " kB")),
+    ("orphans made and reaped", "1.1 ×", |r| {
         let median = percentile(&r.orphans, 50);
         (format!("{:.2} s", median as f64 / 1e9), median as f64)
     }),
-    ("RSS after them", |r| plain(r.orphans_rss_kb, " kB")),
-    ("binary", |r| plain(r.bytes.div_ceil(1000), " kB")),
+    ("RSS after them", "1800 kB", |r| plain(r.orphans_rss_kb, " kB")),
+    ("page faults of a start and its end", "110", |r| plain(r.page_faults, "")),
+    ("instructions of a start and its end", "0.25 million", |r| match r.instructions {
+        Some(count) => (format!("{:.3} million", count as f64 / 1e6), count as f64),
+        None => ("–".to_owned(), 0.0),
+    }),
+    ("binary", "3200 kB", |r| plain(r.bytes.div_ceil(1000), " kB")),
 ];
 
-pub fn markdown(inits: &[Init], results: &[Results], rounds: usize) -> String {
+pub fn markdown(inits: &[Init], results: &[Results], sizes: &Sizes) -> String {
     let reference = inits.iter().position(|i| i.name == "tini-static");
     let names: Vec<&str> = inits.iter().map(|i| i.name).collect();
-    let mut text = format!("| median (90th percentile) | {} | softstop : tini-static |\n", names.join(" | "));
-    text.push_str(&format!("|---|{}---|\n", "---|".repeat(names.len())));
-    for (label, cell) in ROWS {
+    let mut text = format!("| median (90th percentile) | {} | softstop : tini-static | aim |\n", names.join(" | "));
+    text.push_str(&format!("|---|{}---|---|\n", "---|".repeat(names.len())));
+    for (label, aim, cell) in ROWS {
         let cells: Vec<Cell> = results.iter().map(cell).collect();
         let ratio = match reference.map(|i| cells[i].1) {
             Some(tini) if tini > 0.0 => format!("{:.2}", cells[0].1 / tini),
             _ => "–".to_owned(),
         };
         let shown: Vec<&str> = cells.iter().map(|c| c.0.as_str()).collect();
-        text.push_str(&format!("| {label} | {} | {ratio} |\n", shown.join(" | ")));
+        text.push_str(&format!("| {label} | {} | {ratio} | ≤ {aim} |\n", shown.join(" | ")));
     }
     text.push_str(&format!(
-        "\n{rounds} rounds, interleaved, each as PID 1 of its own namespace; {}.\n",
-        common::machine()
+        "\n{} rounds, interleaved, each as PID 1 of its own namespace; {} s of idling; {} orphans.\n",
+        sizes.rounds,
+        sizes.idle.as_secs(),
+        sizes.orphans
     ));
     text
 }
