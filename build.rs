@@ -5,7 +5,10 @@
 //! The entry point is softstop's own where there is one: `src/sys/first.rs`.
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    // The last is what the linker of static-build goes by.
+    for file in ["build.rs", "link/cc", "link/order", "link/in-order"] {
+        println!("cargo:rerun-if-changed={file}");
+    }
     let of_target = |what: &str| std::env::var(format!("CARGO_CFG_TARGET_{what}")).unwrap_or_default();
     if ["x86_64", "aarch64"].contains(&of_target("ARCH").as_str()) && of_target("POINTER_WIDTH") == "64" {
         println!("cargo:rustc-link-arg-bins=-Wl,--entry=softstop_first");

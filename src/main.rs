@@ -42,7 +42,8 @@ fn program(args: Vec<OsString>, early: Early) -> u8 {
 }
 
 fn dispatch(args: &[OsString], early: Early) -> u8 {
-    let cli = match reading::read(args) {
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let cli = match reading::read_in(args, &environment) {
         Ok(cli) => cli,
         Err(said) => {
             if said.code == exit::OK {
@@ -55,13 +56,13 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
     match cli.command {
         None => match cli.wrapper.config(platform()) {
             Ok(config) => {
-                let mut environment = Environment::new(std::env::vars_os(), Who::Wrapper, &|_| false);
+                let mut environment = Environment::new(environment, Who::Wrapper, &|_| false);
                 environment.warnings.extend(settings::warnings(&config));
                 runtime::run(config, environment, cli.wrapper.common.parent_death_signal, early)
             }
             Err(why) => refuse(args, None, exit::USAGE, &in_usage(&why)),
         },
-        Some(Command::Run(its)) => run(args, &its, early),
+        Some(Command::Run(its)) => run(args, &its, environment, early),
         Some(Command::Check(args)) => {
             early.restore();
             checking::check(&args)
@@ -94,7 +95,7 @@ fn platform() -> Platform {
 }
 
 /// `typed`: the whole command line.
-fn run(typed: &[OsString], args: &Run, early: Early) -> u8 {
+fn run(typed: &[OsString], args: &Run, environment: Vec<(OsString, OsString)>, early: Early) -> u8 {
     let used = RefCell::new(BTreeSet::new());
     let variable = |name: &str| {
         used.borrow_mut().insert(name.to_owned());
@@ -117,7 +118,7 @@ fn run(typed: &[OsString], args: &Run, early: Early) -> u8 {
                 Ok(()) => {
                     config.platform = platform();
                     let used = |name: &str| used.borrow().contains(name);
-                    let environment = Environment::new(std::env::vars_os(), Who::Run, &used);
+                    let environment = Environment::new(environment, Who::Run, &used);
                     runtime::run(config, environment, args.common.parent_death_signal, early)
                 }
                 Err(why) => refuse(typed, termination_log(), exit::USAGE, &in_usage(&why)),

@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use super::declare::{Form, Group};
 use super::flags::Common;
 use super::grammar::grammar;
-use super::{Cli, Command, advice, quick};
+use super::{Cli, Command, advice, quick, variables};
 use crate::config::secrets;
 use crate::exit;
 
@@ -29,7 +29,18 @@ pub struct UsageText {
 /// # Errors
 /// Help and the version where they were asked for, and everything that is no command line of softstop's.
 pub fn read(args: &[OsString]) -> Result<Cli, UsageText> {
-    match quick::read(args, &|name| std::env::var_os(name)) {
+    read_in(args, &std::env::vars_os().collect::<Vec<_>>())
+}
+
+/// As [`read`]; `environment` is this process's, which is long, and read once.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_in(args: &[OsString], environment: &[(OsString, OsString)]) -> Result<Cli, UsageText> {
+    // Of some thirty variables that are asked for most environments have none.
+    let ours: Vec<_> = environment.iter().filter(|(name, _)| variables::is_ours(name)).collect();
+    let value = |name: &str| ours.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    match quick::read(args, &|name| value(name)) {
         Some(wrapper) => Ok(Cli { wrapper, command: None }),
         None => read_by_grammar(args),
     }

@@ -109,8 +109,7 @@ pub struct Environment {
 
 impl Environment {
     /// `used`: what the configuration refers to as `${NAME}`, which is the user's own by that.
-    pub fn new(all: impl Iterator<Item = (OsString, OsString)>, who: Who, used: &dyn Fn(&str) -> bool) -> Environment {
-        let all: Vec<_> = all.collect();
+    pub fn new(all: Vec<(OsString, OsString)>, who: Who, used: &dyn Fn(&str) -> bool) -> Environment {
         // Most environments have nothing of it.
         if !all.iter().any(|(name, _)| is_ours(name)) {
             return Environment { handed_down: all, warnings: Vec::new() };
@@ -134,7 +133,8 @@ impl Environment {
     }
 }
 
-fn is_ours(name: &OsStr) -> bool {
+/// It begins as softstop's do.
+pub(super) fn is_ours(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
 }
 
@@ -144,7 +144,7 @@ mod tests {
 
     fn environment(who: Who, names: &[&str]) -> Environment {
         let all = names.iter().map(|name| (OsString::from(name), OsString::from("1")));
-        Environment::new(all, who, &|name| name == "SOFTSTOP_OF_MINE")
+        Environment::new(all.collect(), who, &|name| name == "SOFTSTOP_OF_MINE")
     }
 
     fn handed_down(who: Who, names: &[&str]) -> Vec<String> {

@@ -28,7 +28,9 @@ pub mod waits;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::Write;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::task::LocalSet;
@@ -50,6 +52,9 @@ use crate::variables;
 use monitor::{Audience, Monitor};
 use shell::{PATIENCE, Shell};
 use sockets::Sockets;
+
+/// So many descriptors that something has happened to are told of in one turn of the loop; the others in the next.
+const EVENTS: usize = 128;
 
 /// The only clock: CLOCK_MONOTONIC, as the core's time.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +127,10 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         environment.retain(|(key, _)| key != name);
         environment.extend(value.map(|value| (OsString::from(name), value)));
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // Its list has room for a thousand.
+    runtime.enable_io().enable_time().max_io_events_per_tick(EVENTS).on_thread_park(after_the_start());
+    let runtime = match runtime.build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot set up the event loop: {error}"), exit::INTERNAL),
     };
@@ -130,7 +138,8 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
     let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config).with_seed(seed))));
     let monitor = Rc::new(RefCell::new(Monitor::new(machine.borrow().plan().config.processes.len())));
     let local = LocalSet::new();
-    let code = local.block_on(&runtime, async {
+    // On the heap, and moved there by a function of its own: what it takes is not kept on the stack as long as softstop runs.
+    let all = boxed(async move {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -149,17 +158,35 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
             return exit::INTERNAL;
         }
         orders.listen(&machine, &monitor, clock);
-        let mut shell =
+        let shell =
             Shell::new(machine, clock, early.inherited(), inherited_fds, sockets, notices, sink, orders, monitor);
+        let mut shell = Box::new(shell);
         shell.environment = environment;
         shell.begin(&early.pending());
         shell.run(early).await
     });
+    let code = local.block_on(&runtime, all);
     // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit, and nothing is gained from
     // putting everything away first.
     std::mem::forget(local);
     std::mem::forget(runtime);
     code
+}
+
+#[inline(never)]
+fn boxed(all: impl Future<Output = u8> + 'static) -> Pin<Box<dyn Future<Output = u8>>> {
+    Box::pin(all)
+}
+
+/// What the loop does before it waits: the first time, which is when the start is over and few calls are under way, what only that has needed
+/// is given back.
+fn after_the_start() -> impl Fn() + Send + Sync + 'static {
+    let is_over = AtomicBool::new(false);
+    move || {
+        if !is_over.swap(true, Ordering::Relaxed) {
+            process::give_back_memory();
+        }
+    }
 }
 
 /// Subreaper, parent-death signal: what may be refused and is then said.

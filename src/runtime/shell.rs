@@ -40,8 +40,8 @@ use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::watch;
 use crate::sys::terminal::{self, Terminal};
+use crate::sys::tree;
 use crate::sys::users::Credentials;
-use crate::sys::{process, tree};
 
 /// Without signals all that was started is killed, in so long.
 const LAST_SWEEP: Duration = Duration::from_millis(100);
@@ -216,7 +216,7 @@ impl Shell {
     }
 
     /// The loop. Every arm only makes events.
-    pub(super) async fn run(mut self, early: Early) -> u8 {
+    pub(super) async fn run(mut self: Box<Shell>, early: Early) -> u8 {
         let (Some(mut answers), Some(mut words)) = (self.answers.take(), self.words.take()) else {
             return crate::exit::INTERNAL;
         };
@@ -233,7 +233,6 @@ impl Shell {
         let notices = self.notices.watched().and_then(|watched| {
             watched.inspect_err(|error| tracing::warn!("NOTIFY_SOCKET cannot be read: {error}")).ok()
         });
-        process::trim_heap();
         while self.exit.is_none() {
             // A turn is over: a pause in its last moments is known by nothing else.
             self.check_starvation();
@@ -290,7 +289,7 @@ impl Shell {
     }
 
     /// Without signals there is neither a stop nor a child's end: give up at once.
-    fn deaf(mut self, error: &std::io::Error) -> u8 {
+    fn deaf(mut self: Box<Shell>, error: &std::io::Error) -> u8 {
         let why = format!("cannot receive signals: {error}; killing what was started");
         tracing::error!("{why}");
         let _swept = tree::kill_everything(LAST_SWEEP, PATIENCE, &mut self.stragglers.strangers);
@@ -394,6 +393,8 @@ impl Shell {
         self.reporter.close(left);
         // What that had to say.
         self.sink.flush_until(Instant::now() + (self.left_or_grace() / 4).min(QUICK)).await;
+        // Nothing is gained from putting it away, string by string.
+        std::mem::forget(std::mem::take(&mut self.environment));
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 

@@ -5,9 +5,11 @@
 //! Nothing is remembered but the place: limits change while a container runs. The kernel answers every one of these files from its own
 //! counters. [`own_path`], [`mounts`] and [`number`] read texts and are public for `fuzz/`.
 
+#![expect(unsafe_code, reason = "std has no search for a word in bytes, and a node has hundreds of mounts")]
+
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -47,8 +49,7 @@ impl Cgroup {
             let found = |version| {
                 let file = if version == Version::One { one } else { two };
                 let dirs = dirs(&own, &mounted, controller, version).into_iter();
-                let dir = dirs.into_iter().find(|dir| fs::read(dir.join(file)).is_ok())?;
-                Some(Place { dir, version })
+                dirs.map(|dir| Place { dir, version }).find(|place| place.read(file).is_some())
             };
             // A controller belongs to one hierarchy; where version 1 has it, version 2 does not.
             found(Version::One).or_else(|| found(Version::Two))
@@ -119,15 +120,31 @@ const PAGE: usize = 4096;
 /// Those lines of `/proc/self/mountinfo` that are control groups'. A node has hundreds of others, each a page long: none of them is kept.
 fn group_mounts() -> String {
     let mut found = String::new();
-    let Ok(file) = fs::File::open("/proc/self/mountinfo") else { return found };
-    let (mut lines, mut line) = (BufReader::with_capacity(PAGE, file), Vec::new());
-    while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-        if is_group_mount(&line) {
-            found.push_str(&String::from_utf8_lossy(&line));
+    let Ok(mut file) = fs::File::open("/proc/self/mountinfo") else { return found };
+    // A page, behind the beginning of its first line.
+    let mut text = Vec::with_capacity(2 * PAGE);
+    loop {
+        let begun = text.len();
+        text.resize(begun + PAGE, 0);
+        let n = file.read(&mut text[begun..]).unwrap_or(0);
+        text.truncate(begun + n);
+        let whole = if n == 0 { text.len() } else { text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) };
+        // Most pages have none, and this is much faster than to go through their lines.
+        if contains(&text[..whole], b" - cgroup") {
+            let lines = text[..whole].split_inclusive(|b| *b == b'\n').filter(|line| is_group_mount(line));
+            lines.for_each(|line| found.push_str(&String::from_utf8_lossy(line)));
         }
-        line.clear();
+        text.drain(..whole);
+        if n == 0 {
+            return found;
+        }
     }
-    found
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    // SAFETY: two live slices with their lengths, which are only read.
+    let found = unsafe { libc::memmem(text.as_ptr().cast(), text.len(), word.as_ptr().cast(), word.len()) };
+    !found.is_null()
 }
 
 /// The type of its file system stands behind the first dash that is a word: a blank in a path is written `\040`.

@@ -10,6 +10,7 @@ pub mod by_name;
 pub mod capabilities;
 pub mod cgroup;
 pub mod commands;
+mod descriptors;
 pub mod entry;
 mod first;
 pub mod ids;

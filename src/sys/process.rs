@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use nix::time::ClockId;
 use nix::unistd::{dup2_stderr, dup2_stdout};
 
-use super::limits;
+use super::descriptors;
 use super::mask::{self, Disposition, SignalSet};
 use crate::signal::Signal;
 
@@ -269,31 +269,53 @@ pub(super) fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// The descriptors from 3 up that the launcher handed on, rising. From /proc, else by trying the first 65,536.
+/// The descriptors from 3 up that the launcher handed on, rising. From /proc, else by asking for the first 65,536.
 ///
 /// # Safety
 /// Whatever is open from 3 up is taken for the launcher's: nothing in this program may own a descriptor yet.
 pub(super) unsafe fn take_inherited_fds() -> Vec<OwnedFd> {
-    let listed = fs::read_dir("/proc/self/fd").map(|list| {
-        let mut fds: Vec<RawFd> = list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-        fds.sort_unstable();
-        fds
-    });
-    let fds = listed.unwrap_or_else(|_| (3..limits::highest_descriptor_tried()).collect());
+    let mut fds = Vec::new();
+    if !descriptors::listed(&mut |fd| fds.push(fd)) {
+        fds = descriptors::asked();
+    }
+    fds.sort_unstable();
     // The listing's own descriptor is among them; it is closed by now.
     let open = fds.into_iter().filter(|fd| *fd >= 3 && is_open(*fd));
     // SAFETY: by this function's contract nobody owns it.
     open.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect()
 }
 
-/// Gives back to the kernel what starting up has allocated and freed: the command line's parser, the configuration's. Some
-/// 30 kB of private memory (docs/performance.md has the aim); other C libraries than glibc keep less.
-pub fn trim_heap() {
+/// Gives back to the kernel what starting up has used and does not need any more (docs/performance.md has the aim).
+pub fn give_back_memory() {
+    // Of the heap: the command line's parser, the configuration's. Other C libraries than glibc keep less.
     #[cfg(target_env = "gnu")]
     // SAFETY: only frees pages of the allocator that hold nothing; it takes the allocator's own lock.
     unsafe {
         libc::malloc_trim(0);
     }
+    // Of the stack: what lies below the calls that are under way.
+    give_back_stack();
+}
+
+/// The stack's pages are made anew, empty, as calls go deeper again.
+#[inline(never)]
+fn give_back_stack() {
+    /// Deeper than the start goes, in bytes, and far less than what the kernel keeps free of other mappings below the first thread's stack.
+    const DEEPEST: usize = 256 * 1024;
+    /// More than this function's frame and that of the call below.
+    const OWN: usize = 1024;
+    /// The kernel refuses what does not begin at a page's edge, so where pages are larger nothing is given back.
+    const PAGE: usize = 4096;
+    // Below another thread's stack, which ends where others' memory begins, there may be anything.
+    if nix::unistd::gettid() != nix::unistd::getpid() {
+        return;
+    }
+    let here = 0_u8;
+    let end = (&raw const here).addr().saturating_sub(OWN) & !(PAGE - 1);
+    let begin = std::ptr::without_provenance_mut(end.saturating_sub(DEEPEST));
+    // SAFETY: below the frames of the functions under way nothing lies on the stack of the first thread that anybody reads before writing it,
+    // and nothing else lies there: the kernel keeps a megabyte and more free below. What is not mapped is passed over.
+    unsafe { libc::madvise(begin, DEEPEST, libc::MADV_DONTNEED) };
 }
 
 /// Whether this process has one thread, which fork and reaping rely on. `None` without /proc.

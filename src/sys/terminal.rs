@@ -1,5 +1,7 @@
 //! The controlling terminal: whose turn it is to read from it and to get Ctrl-C.
 
+#![expect(unsafe_code, reason = "std's handle of standard input comes with a buffer of 8 kB")]
+
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 
@@ -62,10 +64,7 @@ impl Terminal {
 
 /// `fd` is one of 0 to 2, which are open from before `main` to the end.
 fn standard_descriptor<T>(fd: RawFd, f: impl FnOnce(BorrowedFd<'_>) -> nix::Result<T>) -> io::Result<T> {
-    use std::os::fd::AsFd;
-    Ok(match fd {
-        0 => f(io::stdin().as_fd()),
-        1 => f(io::stdout().as_fd()),
-        _ => f(io::stderr().as_fd()),
-    }?)
+    // SAFETY: by what is said above.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(f(fd)?)
 }

@@ -196,7 +196,7 @@ mod cost {
     /// In bytes, stripped.
     pub(super) const BINARY: u64 = 3_900_000;
     /// Of softstop and of the program, which has a few of its own.
-    pub(super) const PAGE_FAULTS: i64 = 225;
+    pub(super) const PAGE_FAULTS: i64 = 190;
     /// From its exec to the fork for the program, the C library's own included.
     pub(super) const CALLS_BEFORE_THE_FORK: usize = 75;
 }

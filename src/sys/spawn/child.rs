@@ -9,8 +9,6 @@
 use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 use nix::unistd::{
     AccessFlags, Pid, Uid, access, chdir, getegid, geteuid, getpid, setgroups, setpgid, setresgid, setresuid, setuid,
 };
@@ -19,7 +17,7 @@ use super::error::{Report, Stage};
 use super::prepare::{Identity, Prepared};
 use crate::exit;
 use crate::signal::Signal;
-use crate::sys::{limits, mask, process};
+use crate::sys::{descriptors, limits, mask, process};
 
 pub(super) struct Failure {
     stage: Stage,
@@ -150,52 +148,23 @@ fn hide_descriptors() {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: takes three integers and changes flags of this process's descriptors alone.
     let rc = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
-    if rc != 0 && !hide_listed_descriptors() {
+    if rc != 0 && !hide_listed() {
         (3..limits::highest_descriptor_tried()).for_each(hide);
     }
+}
+
+/// False when there is no /proc.
+fn hide_listed() -> bool {
+    descriptors::listed(&mut |fd| {
+        if fd >= 3 {
+            hide(fd);
+        }
+    })
 }
 
 fn hide(fd: RawFd) {
     // SAFETY: takes integers; a number that is not open fails with EBADF and nothing else.
     unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-}
-
-/// Reads the directory by raw system call, as `opendir` allocates. False when there is no /proc.
-fn hide_listed_descriptors() -> bool {
-    /// In a `linux_dirent64`: where the record's length stands (u16), and where its name begins.
-    const LENGTH_AT: usize = 16;
-    const NAME_AT: usize = 19;
-    #[repr(align(8))]
-    struct Buffer([u8; 4096]);
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let Ok(dir) = open(c"/proc/self/fd", flags, Mode::empty()) else { return false };
-    let mut buffer = Buffer([0; 4096]);
-    loop {
-        // SAFETY: the kernel writes at most the length given into the live buffer.
-        let n = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.0.as_mut_ptr(), buffer.0.len()) };
-        let Some(mut records) = usize::try_from(n).ok().and_then(|n| buffer.0.get(..n)) else {
-            return false;
-        };
-        if records.is_empty() {
-            return true;
-        }
-        while let Some(&[low, high]) = records.get(LENGTH_AT..LENGTH_AT + 2) {
-            let length = usize::from(u16::from_ne_bytes([low, high]));
-            let fd = records.get(NAME_AT..length).and_then(leading_number);
-            if let Some(fd) = fd.filter(|fd| *fd >= 3) {
-                hide(fd);
-            }
-            records = records.get(length.max(1)..).unwrap_or(&[]);
-        }
-    }
-}
-
-fn leading_number(name: &[u8]) -> Option<RawFd> {
-    let digits = name.iter().take_while(|b| b.is_ascii_digit());
-    digits.fold(None, |n: Option<RawFd>, b| {
-        let digit = RawFd::from(*b - b'0');
-        Some(n.unwrap_or(0).saturating_mul(10).saturating_add(digit))
-    })
 }
 
 /// Groups, group, user: each step needs rights that a later one takes away. All three ids of each, so that no way back is
@@ -250,14 +219,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptor_names_are_numbers() {
-        assert_eq!(leading_number(b"17\0\0\0"), Some(17));
-        assert_eq!(leading_number(b"0\0"), Some(0));
-        assert_eq!(leading_number(b"..\0"), None);
-        assert_eq!(leading_number(b""), None);
-    }
-
-    #[test]
     fn without_close_range_the_listing_does() {
         use nix::fcntl::{FcntlArg, fcntl};
         use std::os::fd::{FromRawFd, OwnedFd};
@@ -266,7 +227,7 @@ mod tests {
         // SAFETY: takes integers.
         let hidden = |fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } == libc::FD_CLOEXEC;
         assert!(!copies.iter().any(|fd| hidden(*fd)));
-        assert!(hide_listed_descriptors());
+        assert!(hide_listed());
         assert!(copies.iter().all(|fd| hidden(*fd)));
         for fd in 0..=2 {
             assert!(!hidden(fd), "the standard descriptors stay");

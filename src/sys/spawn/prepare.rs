@@ -1,8 +1,8 @@
 //! Everything a child needs, allocated before the fork.
 
-use std::ffi::{CString, OsStr, OsString, c_char};
+use std::ffi::{CString, NulError, OsStr, c_char};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups};
 
@@ -110,12 +110,13 @@ impl Prepared {
 }
 
 pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, SpawnError> {
-    let text = |what: &str, text: &OsStr| {
-        CString::new(text.as_bytes()).map_err(|_| context.setup(&format!("{what} contains a NUL byte")))
+    let made = |what: &str, made: Result<CString, NulError>| {
+        made.map_err(|_| context.setup(&format!("{what} contains a NUL byte")))
     };
+    let text = |what: &str, text: &OsStr| made(what, CString::new(text.as_bytes()));
     let argv = spawn.argv.iter().map(|arg| text("an argument", arg)).collect::<Result<Vec<_>, _>>()?;
     let listen_pid = spawn.env.iter().position(|(name, _)| name == LISTEN_PID).map(ListenPid::new);
-    let envp = spawn.env.iter().map(|(name, value)| text("an environment variable", &joined(name, value)));
+    let envp = spawn.env.iter().map(|(name, value)| made("an environment variable", joined(name, value)));
     let envp = envp.collect::<Result<Vec<_>, _>>()?;
     let candidates = context.candidates.iter().map(|path| text("its path", path.as_os_str()));
     let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
@@ -140,7 +141,7 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
         limits,
         stdio,
         // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
-        terminal: terminal().filter(|terminal| spawn.foreground && terminal.is_ours()).map(Terminal::fd),
+        terminal: spawn.foreground.then(terminal).flatten().filter(|terminal| terminal.is_ours()).map(Terminal::fd),
         keep_fds: spawn.keep_fds,
         handed,
         inherited,
@@ -159,8 +160,13 @@ pub(super) fn above(fd: OwnedFd, handed: &[Handed<'_>]) -> Result<OwnedFd, Errno
     if fd.as_raw_fd() > highest { Ok(fd) } else { Ok(process::copy_above(&fd, highest)?) }
 }
 
-fn joined(name: &OsStr, value: &OsStr) -> OsString {
-    OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat())
+fn joined(name: &OsStr, value: &OsStr) -> Result<CString, NulError> {
+    // With room for the NUL, so that nothing is moved.
+    let mut text = Vec::with_capacity(name.len() + value.len() + 2);
+    text.extend_from_slice(name.as_bytes());
+    text.push(b'=');
+    text.extend_from_slice(value.as_bytes());
+    CString::new(text)
 }
 
 fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 3], Errno> {
