@@ -305,11 +305,16 @@ impl Builder<'_, '_> {
                 b.out.text += "]";
             });
         } else {
+            let before = self.out.text.len();
             let waits = self.handler(section, place, false);
+            // How a program is started is said where one is.
+            let of_programs = crate::declared::table("[[process]]").then[0].section.keys;
+            let runs_one = self.out.text[before..].contains("exec = ");
             let no_more: &[&str] = if waits { &["retries", "retry_delay"] } else { &[] };
             for key in section.keys {
                 if !handlers(section.title).contains(key)
                     && !no_more.contains(key)
+                    && (runs_one || !of_programs.contains(key))
                     && !["parallel", "reserve", "essential", "when", "name", "on_failure"].contains(key)
                     && self.d.chance(35)
                 {

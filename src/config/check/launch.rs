@@ -96,7 +96,11 @@ table! {
         /// What it executes, setuid programs too, can give it no more rights.
         no_new_privs: Bool = false;
         /// Capabilities, in the words of Kubernetes: [below](#capabilities).
-        capabilities: Sub<CapabilityKeys<'static>> { unset: "softstop's own", help: capabilities::HELP };
+        capabilities: Sub<CapabilityKeys<'static>> {
+            unset: "softstop's own",
+            help: capabilities::HELP,
+            examples: &["{ drop = [\"ALL\"] }", "{ drop = [\"NET_RAW\"], add = [\"KILL\"] }"],
+        };
     }
 }
 
