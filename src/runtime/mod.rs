@@ -158,10 +158,10 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
             return exit::INTERNAL;
         }
         orders.listen(&machine, &monitor, clock);
-        let shell =
-            Shell::new(machine, clock, early.inherited(), inherited_fds, sockets, notices, sink, orders, monitor);
+        let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
         let mut shell = Box::new(shell);
         shell.environment = environment;
+        (shell.sockets, shell.notices) = (sockets, notices);
         shell.begin(&early.pending());
         shell.run(early).await
     });

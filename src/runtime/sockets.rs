@@ -27,6 +27,7 @@ pub(super) const FIRST: i32 = 3;
 const FILES: [Duration; 2] = [Duration::from_secs(1); 2];
 
 /// What softstop holds, in the order of the configuration.
+#[derive(Default)]
 pub(super) struct Sockets {
     /// Empty from the stop request on.
     held: Vec<OwnedFd>,
@@ -34,6 +35,7 @@ pub(super) struct Sockets {
 }
 
 /// Their files, removed with it.
+#[derive(Default)]
 struct Files(Vec<SocketFile>);
 
 impl Drop for Files {
@@ -46,7 +48,7 @@ impl Sockets {
     /// # Errors
     /// One line: which socket, what is in its way, and what to do. Those made before are gone again.
     pub(super) fn make(config: &Config) -> Result<Sockets, String> {
-        let mut made = Sockets { held: Vec::new(), _files: Files(Vec::new()) };
+        let mut made = Sockets::default();
         for socket in &config.sockets {
             let fd = made.make_one(socket).map_err(|why| format!("socket {:?}: {why}", socket.name))?;
             made.held.push(fd);

@@ -42,6 +42,7 @@ const SAID_AGAIN: Duration = Duration::from_secs(10);
 const MODE: u32 = 0o666;
 
 /// Where processes say how they are.
+#[derive(Default)]
 pub(super) struct Notices {
     socket: Option<Socket>,
     /// Those who are still to write a line, by their pid.
@@ -100,7 +101,7 @@ pub(super) struct Means {
 
 impl Notices {
     pub(super) fn new(socket: Option<Socket>) -> Notices {
-        Notices { socket, pipes: HashMap::new(), said: None }
+        Notices { socket, ..Notices::default() }
     }
 
     /// # Errors

@@ -18,7 +18,7 @@ use crate::config::listen::Listen;
 pub fn tcp(at: Listen, queue: i32) -> Result<TcpListener, String> {
     let made = match at.address() {
         Some(address) => TcpListener::bind(address),
-        None => on_every_address(at.port(), SockType::Stream, |at| TcpListener::bind(at)),
+        None => on_every_address(at.port(), SockType::Stream, TcpListener::bind),
     };
     let made = made.and_then(|listener| {
         listen(&listener, Backlog::new(queue)?)?;
@@ -34,7 +34,7 @@ pub fn tcp(at: Listen, queue: i32) -> Result<TcpListener, String> {
 pub fn udp(at: Listen) -> Result<UdpSocket, String> {
     let made = match at.address() {
         Some(address) => UdpSocket::bind(address),
-        None => on_every_address(at.port(), SockType::Datagram, |at| UdpSocket::bind(at)),
+        None => on_every_address(at.port(), SockType::Datagram, UdpSocket::bind),
     };
     made.map_err(|e| in_words(at, &e, "`ss -lunp` shows it"))
 }
