@@ -204,6 +204,7 @@ fn small(mut command: Command, args: &[&str]) -> Command {
 }
 
 /// The least of some, its children's included.
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it")]
 fn page_faults(command: &mut Command) -> u64 {
     let counted = |_| {
         let child = command.spawn().unwrap();
