@@ -34,6 +34,7 @@ pub mod programs;
 pub mod report;
 pub mod resolver;
 pub mod runtime;
+pub mod schedule;
 pub mod signal;
 pub mod status;
 pub mod sys;

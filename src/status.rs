@@ -44,6 +44,8 @@ named! {
         Dependency = "Dependency",
         Starting = "Starting",
         CrashLoopBackOff = "CrashLoopBackOff",
+        /// Until its next time.
+        Scheduled = "Scheduled",
         /// Until an order starts it.
         Held = "Held",
         /// Of one that runs: by a signal.
@@ -173,6 +175,38 @@ pub struct ProcessStatus {
     /// open to everybody, and output may hold anything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub last_output: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleStatus>,
+}
+
+/// Of a scheduled task.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScheduleStatus {
+    pub cron: String,
+    /// Absent: UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Until its next time, by the clock on the wall.
+    #[serde(rename = "next_in_seconds", skip_serializing_if = "Option::is_none", serialize_with = "maybe_seconds")]
+    pub next_in: Option<Duration>,
+    /// Runs that have ended so.
+    pub succeeded: u32,
+    pub failed: u32,
+    /// Its time came, and it still ran.
+    pub skipped: u32,
+    /// The latest first, five at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub last_runs: Vec<LastRun>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LastRun {
+    #[serde(rename = "ended_ago_seconds", serialize_with = "seconds")]
+    pub ended_ago: Duration,
+    #[serde(rename = "ran_seconds", serialize_with = "seconds")]
+    pub ran: Duration,
+    /// 128 + n for a signal.
+    pub exit_code: u8,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -127,6 +127,10 @@ impl World {
                 self.feed(Event::Ordered { ask, order, by: Client::Local { uid: 0, pid: 0 } });
             }
             Happening::AskerGoes(ask) => self.feed(Event::ClientGone { ask: RequestId(ask) }),
+            Happening::Due(name) => {
+                let process = self.find(&name);
+                self.feed(Event::Scheduled { process });
+            }
             Happening::Orphan => self.feed(Event::OrphanReaped),
             Happening::Status => self.status(),
             Happening::Suspended(length) => self.suspended(length),

@@ -30,6 +30,7 @@ pub use check::prestop;
 pub use check::probe::Probe;
 pub use check::process::{OnExit, Output, Process, SignalTo, Stdin};
 pub use check::restart::{Operator, Restart, RestartRule};
+pub use check::schedule::{Concurrency, Schedule};
 pub use check::settings::{
     Config, Control, ExitWhen, Forward, LogConfig, LogFormat, LogLevel, ReadinessOnDrain, TERMINATION_LOG,
     default_kill_reserve,

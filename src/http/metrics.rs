@@ -106,12 +106,35 @@ fn processes(page: &mut Page, processes: &[ProcessStatus]) {
             }
         }
     }
+    scheduled(page, processes);
     let name = "softstop_process_waiting_reason";
     let waiting = |p: &&ProcessStatus| p.state == State::Waiting && p.reason.is_some();
     if processes.iter().any(|p| waiting(&p)) {
         page.head(name, "gauge", "1 for the reason why the process is waiting.");
         for p in processes.iter().filter(waiting) {
             page.sample(name, [("process", p.name.as_str()), ("reason", p.reason.map_or("", Why::name))], 1);
+        }
+    }
+}
+
+fn scheduled(page: &mut Page, processes: &[ProcessStatus]) {
+    let scheduled = || processes.iter().filter_map(|p| Some((p, p.schedule.as_ref()?)));
+    if scheduled().next().is_none() {
+        return;
+    }
+    let name = "softstop_process_scheduled_runs_total";
+    page.head(name, "counter", "Runs of a scheduled task by their result; skipped: its time came, and it still ran.");
+    for (p, schedule) in scheduled() {
+        let results = [("succeeded", schedule.succeeded), ("failed", schedule.failed), ("skipped", schedule.skipped)];
+        for (result, count) in results {
+            page.sample(name, [("process", p.name.as_str()), ("result", result)], count);
+        }
+    }
+    let name = "softstop_process_next_run_seconds";
+    page.head(name, "gauge", "Until the next time of a scheduled task.");
+    for (p, schedule) in scheduled() {
+        if let Some(next) = schedule.next_in {
+            page.sample(name, [("process", p.name.as_str())], next.as_secs_f64());
         }
     }
 }
@@ -209,6 +232,7 @@ mod tests {
             restart_in: None,
             last_exit: None,
             last_output: Vec::new(),
+            schedule: None,
         }
     }
 

@@ -43,6 +43,10 @@ pub enum Event {
         process: ProcId,
         status: Exit,
     },
+    /// The time of a scheduled task has come.
+    Scheduled {
+        process: ProcId,
+    },
     /// A process was stopped by a signal (SIGSTOP, Ctrl-Z, a terminal that it may not use): it does nothing until it is continued.
     Suspended {
         process: ProcId,

@@ -170,6 +170,7 @@ impl Machine {
             Event::Spawned { process, pid } => (*process, Input::Spawned { pid: *pid }),
             Event::SpawnFailed { process, error } => (*process, Input::SpawnFailed(error)),
             Event::Exited { process, status } => (*process, Input::Exited(*status)),
+            Event::Scheduled { process } if matches!(self.phase, Phase::Up { .. }) => (*process, Input::Scheduled),
             Event::Suspended { process, signal } => (*process, Input::Suspended(*signal)),
             Event::Resumed { process } => (*process, Input::Resumed),
             Event::Notified { process, what } => (*process, Input::Notified(what)),

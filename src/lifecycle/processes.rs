@@ -374,7 +374,8 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
     let over = matches!(&p.state, State::Ended(End::Exited(_) | End::StartFailed { .. } | End::Unkillable { .. }));
     let by_order = !plan.config.processes[id].autostart;
     let at_rest = by_order && matches!(p.state, State::Held | State::Ended(_));
-    let is_down = by_order && matches!(p.state, State::Held);
+    // Nobody waits for what is scheduled, whether it runs or not.
+    let is_spare = plan.config.processes[id].schedule.is_some() || by_order && matches!(p.state, State::Held);
     let is_done = p.completed(is_service) || plan.is_task(id) && p.was().completed;
     let all = [
         (Fact::Starting, matches!(p.state, State::Starting)),
@@ -383,8 +384,8 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
         (Fact::Gone, p.is_gone()),
         (Fact::Ending, matches!(p.state, State::Stopping(_) | State::GroupTermination(_))),
         (Fact::Leaves, p.leaves()),
-        (Fact::NotReady, !(p.ready() || is_done || is_down)),
-        (Fact::NeverStarted, !(p.was().started || is_down)),
+        (Fact::NotReady, !(p.ready() || is_done || is_spare)),
+        (Fact::NeverStarted, !(p.was().started || is_spare)),
         (Fact::NotLive, p.unhealthy || probed && over),
         (Fact::AtRest, at_rest),
     ];

@@ -188,7 +188,8 @@ impl Machine {
             return Err(Refusal::StopRequested(stop.cause.clone()));
         }
         let process = name.to_string();
-        if matches!(self.core.processes[id.0].state, State::Held | State::Ended(_)) {
+        let p = &self.core.processes[id.0];
+        if matches!(p.state, State::Held | State::Ended(_)) && !p.rests_until_its_time() {
             return Ok(Some(Done::DownAlready { process }));
         }
         self.take(id, Input::Hold);

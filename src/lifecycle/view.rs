@@ -11,7 +11,9 @@ use crate::facts::{Place, Trouble};
 use crate::lifecycle::action::ProbeKind;
 use crate::plan::Plan;
 use crate::report::TaskProgress;
-use crate::status::{self, LastExit, ProcessStatus, Seen, Stage, Status, StopStatus, TaskStatus, Why};
+use crate::status::{
+    self, LastExit, LastRun, ProcessStatus, ScheduleStatus, Seen, Stage, Status, StopStatus, TaskStatus, Why,
+};
 use crate::time::At;
 
 impl Machine {
@@ -103,7 +105,27 @@ impl Machine {
             restart_in,
             last_exit: p.last_exit.map(|exit| last_exit(exit, p.has_succeeded())),
             last_output: Vec::new(),
+            schedule: self.schedule_status(id, now),
         }
+    }
+
+    fn schedule_status(&self, id: ProcId, now: At) -> Option<ScheduleStatus> {
+        let schedule = self.core.plan.config.processes[id.0].schedule.as_ref()?;
+        let history = &self.core.processes[id.0].history;
+        let last_runs = history.last.iter().map(|run| LastRun {
+            ended_ago: now.since(run.ended),
+            ran: run.ran,
+            exit_code: run.exit.code(),
+        });
+        Some(ScheduleStatus {
+            cron: schedule.cron.to_string(),
+            time_zone: schedule.time_zone.clone(),
+            next_in: None,
+            succeeded: history.succeeded,
+            failed: history.failed,
+            skipped: history.skipped,
+            last_runs: last_runs.collect(),
+        })
     }
 
     /// State, reason and message as Kubernetes has them (reference/kubernetes-lifecycle.md, section 7).
@@ -135,8 +157,10 @@ impl Machine {
                 (Running, Some(Why::Stopping), Some(Trouble::PostExit))
             }
             State::GroupTermination(_) => (Running, Some(Why::Stopping), Some(Trouble::Stragglers)),
+            State::Held if p.rests_until_its_time() => (Waiting, Some(Why::Scheduled), None),
             State::Held => {
-                let by_order = self.core.plan.config.processes[id.0].autostart;
+                let config = &self.core.plan.config.processes[id.0];
+                let by_order = config.autostart || config.schedule.is_some();
                 (Waiting, Some(Why::Held), Some(Trouble::Held { process: self.core.name(id), by_order }))
             }
             State::Ended(End::Exited(exit)) if p.fell_silent => {

@@ -44,7 +44,10 @@ impl Plan {
 
     /// Where `seed` matters.
     pub fn has_jitter(config: &Config) -> bool {
-        config.processes.iter().any(|p| p.backoff.jitter > 0)
+        config
+            .processes
+            .iter()
+            .any(|p| p.backoff.jitter > 0 || p.schedule.as_ref().is_some_and(|s| !s.jitter.is_zero()))
     }
 
     /// Its end is never expected: it says so, or it is probed and nobody waits for its completion. Others may be one-shot.
@@ -67,10 +70,14 @@ impl Plan {
     /// same.
     pub fn jittered(&self, delay: Duration, process: usize, nth: u32) -> Duration {
         let jitter = self.config.processes.get(process).map_or(0, |p| p.backoff.jitter);
+        delay + delay.mul_f64(self.part(process, nth) * f64::from(jitter) / 100.0)
+    }
+
+    /// From 0 to 1, by chance: another one for each process, and each time. The same seed gives the same.
+    pub fn part(&self, process: usize, nth: u32) -> f64 {
         let mixed = mix(self.seed ^ mix(((process as u64) << 32) | u64::from(nth)));
         // 2^53 is what a float holds of it.
-        let part = (mixed >> 11) as f64 / (1u64 << 53) as f64;
-        delay + delay.mul_f64(part * f64::from(jitter) / 100.0)
+        (mixed >> 11) as f64 / (1u64 << 53) as f64
     }
 
     pub fn name(&self, process: usize) -> &str {

@@ -119,6 +119,14 @@ pub enum Note {
         process: String,
         signal: Signal,
     },
+    /// The time of a scheduled task came, and it still ran.
+    RunSkipped {
+        process: String,
+    },
+    /// The same, and it is stopped for its new run.
+    Replaced {
+        process: String,
+    },
     /// With success, and unasked: of a service that is none.
     ServiceEnded {
         process: String,

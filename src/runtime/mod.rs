@@ -19,6 +19,7 @@ mod program;
 mod reaper;
 pub mod refusal;
 mod reporter;
+mod schedules;
 mod shell;
 mod sockets;
 mod starvation;
@@ -50,6 +51,7 @@ use crate::sys::{limits, process};
 use crate::time::At;
 use crate::variables;
 use monitor::{Audience, Monitor};
+use schedules::Schedules;
 use shell::{PATIENCE, Shell};
 use sockets::Sockets;
 
@@ -116,6 +118,10 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Ok(socket) => notify::Notices::new(socket),
         Err(why) => return refuse(&format!("NOTIFY_SOCKET: {why}"), exit::INTERNAL),
     };
+    let schedules = match Schedules::open(&config) {
+        Ok(schedules) => schedules,
+        Err(why) => return refuse(&why, exit::CONFIG),
+    };
     let sink = Sink::new();
     if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
         return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
@@ -161,7 +167,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
         let mut shell = Box::new(shell);
         shell.environment = environment;
-        (shell.sockets, shell.notices) = (sockets, notices);
+        (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);
         shell.begin(&early.pending());
         shell.run(early).await
     });

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::schedules;
 use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Event, Exit, ProcId};
 use crate::report::{Leaked, MemoryLimit, Note, OTHERS, Orphans};
@@ -43,6 +44,8 @@ pub(super) struct Monitor {
     warned: usize,
     /// Per process.
     deaths: Vec<Death>,
+    /// When each scheduled task is next due, in seconds since 1970.
+    times: Vec<(ProcId, Option<i64>)>,
 }
 
 /// The last end of a process.
@@ -74,6 +77,7 @@ impl Monitor {
             next_pids_inspection: now,
             warned: 0,
             deaths: vec![Death::default(); processes],
+            times: Vec::new(),
         }
     }
 
@@ -87,6 +91,12 @@ impl Monitor {
         status.seen.orphans = self.orphans.list();
         status.seen.oom_kills = self.cgroup.oom_kills();
         status.seen.pids = self.cgroup.pids().map(|pids| Pids { current: pids.current, max: pids.max });
+        for (process, at) in &self.times {
+            let schedule = status.processes.get_mut(process.0).and_then(|process| process.schedule.as_mut());
+            if let (Some(schedule), Some(at)) = (schedule, at) {
+                schedule.next_in = Some(schedules::until(*at));
+            }
+        }
         for (process, death) in status.processes.iter_mut().zip(&self.deaths) {
             if let Some(exit) = process.last_exit.as_mut().filter(|_| death.oom) {
                 exit.reason = Why::OomKilled;
@@ -97,6 +107,10 @@ impl Monitor {
                 Audience::Anybody => process.status = None,
             }
         }
+    }
+
+    pub(super) fn scheduled(&mut self, times: impl Iterator<Item = (ProcId, Option<i64>)>) {
+        self.times = times.collect();
     }
 
     pub(super) fn orphans(&self) -> Vec<Leaked> {

@@ -24,6 +24,7 @@ use super::monitor::Monitor;
 use super::notify::Notices;
 use super::program::{self, Recognised};
 use super::reporter::Reporter;
+use super::schedules::Schedules;
 use super::sockets::Sockets;
 use super::starvation::Starvation;
 use super::stragglers::Stragglers;
@@ -112,6 +113,7 @@ pub(super) struct Shell {
     pub killed: HashSet<i32>,
     /// Who listened when the stop began, if a step is to wait for connections.
     pub listening: Option<Found>,
+    pub schedules: Schedules,
     /// SIGKILL has gone to everything.
     pub swept: bool,
     /// Not before then again: that one reached everybody.
@@ -187,6 +189,7 @@ impl Shell {
             monitor,
             killed: HashSet::new(),
             listening: None,
+            schedules: Schedules::none(),
             swept: false,
             next_sweep: None,
             awaited: BTreeSet::new(),
@@ -231,6 +234,7 @@ impl Shell {
         let notices = self.notices.watched().and_then(|watched| {
             watched.inspect_err(|error| tracing::warn!("NOTIFY_SOCKET cannot be read: {error}")).ok()
         });
+        self.begin_schedules();
         while self.exit.is_none() {
             // A turn is over: a pause in its last moments is known by nothing else.
             self.check_starvation();
@@ -246,6 +250,7 @@ impl Shell {
                 () = sleep_until(deadline) => {}
                 () = sleep_until(self.groups.next_inspection()) => {}
                 () = sleep_until(self.stragglers.next()) => {}
+                () = sleep_until(self.schedules.next()) => {}
                 // More processes than are signalled, or given another priority, in one turn.
                 () = tokio::task::yield_now(), if self.stragglers.under_way() || self.starvation.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -276,6 +281,7 @@ impl Shell {
                 self.push(Event::Tick);
             }
             self.inspect_groups_again(now);
+            self.start_scheduled();
             self.go_on_lowering();
             self.go_on_signalling();
             self.find_stragglers();

@@ -26,6 +26,7 @@ pub const SITES: &[Site] = &[
     ("rlimits", "[[process]]\nname='web'\ncommand=['x']\n[process.rlimits.nofile]\n", &[], ""),
     ("notify of a process", "[[process]]\nname='web'\ncommand=['x']\n[process.notify]\n", &[], ""),
     ("[notify]", "[notify]\n", &[("socket", "'@x'")], PROCESS),
+    ("schedule", "[[process]]\nname='web'\ncommand=['x']\n[process.schedule]\n", &[("cron", "'@daily'")], ""),
     ("backoff", "[[process]]\nname='web'\ncommand=['x']\n[process.backoff]\n", &[], ""),
     (
         "restart_on",

@@ -10,6 +10,7 @@ mod identity;
 mod notify;
 mod pid1;
 mod run;
+mod schedules;
 mod services;
 mod shell;
 mod sidecar;

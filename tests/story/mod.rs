@@ -14,6 +14,7 @@
 //! 5s: the first asker goes         (or second, third) without its answer
 //! 5s: finish says 3 connections    a wait under way says how far it is; `finish` is its task
 //! 5s: web sends ready              of itself: also `reloading`, `stopping`, `alive`, `unwell`, `status busy`, `more 5s`, `within 2s`
+//! 5s: backup is due                the time of a scheduled task comes
 //! 5s: orphan                       an adopted process is reaped
 //! 5s: suspended for 1m             softstop does not run for so long
 //! 5s: status                       what /status shows then
@@ -39,6 +40,7 @@ pub enum Happening {
     Exit(String, Exit),
     Order(Order),
     AskerGoes(u64),
+    Due(String),
     Orphan,
     Status,
     Suspended(Duration),
@@ -137,6 +139,7 @@ fn happening(text: &str) -> Happening {
             Happening::AskerGoes(nth as u64 + 1)
         }
         ["order", order @ ..] => Happening::Order(self::order(order)),
+        [process, "is", "due"] => Happening::Due((*process).to_string()),
         [process, "ends", "with", how] => Happening::Exit((*process).to_string(), exit(how)),
         [signal, "from", "the", "terminal"] => Happening::Signal(Signal::parse(signal).unwrap(), Sender::Terminal),
         [signal, "from", "its", "parent"] => Happening::Signal(Signal::parse(signal).unwrap(), Sender::Parent(1)),

@@ -93,6 +93,8 @@ impl World {
         if stop.cause == Some(Cause::AllEnded) {
             let mut lives = self.lives.iter().enumerate();
             stop.first_failure = lives.find_map(|(p, life)| match (life.not_started, life.last_exit) {
+                // A run that has failed is not the container's failure.
+                (Some(_), _) | (None, Some(_)) if self.config.processes[p].schedule.is_some() => None,
                 (Some(code), _) => Some(code),
                 (None, Some(exit)) if !self.succeeds(p, exit) => Some(exit.code()),
                 (None, None) if life.cannot_start => Some(1),

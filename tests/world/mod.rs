@@ -265,8 +265,21 @@ impl World {
             Wish::Order(order) => self.order(order),
             Wish::Suspend(p, resume) => self.suspended(*p, !resume),
             Wish::Says(p, what) => self.notified(*p, what),
+            Wish::Due(p) => self.time_comes(*p),
             Wish::Leave => self.asker_leaves(),
         }
+    }
+
+    /// A scheduled task is due.
+    fn time_comes(&mut self, p: usize) -> Checked {
+        // While init tasks run nothing starts, and it is not known here when they are over.
+        // Of a scenario that was shrunk.
+        let unknown = self.config.processes.get(p).is_none_or(|process| process.schedule.is_none());
+        if unknown || !self.begun || !self.config.init.is_empty() && self.bodies.iter().all(|b| b.run == 0) {
+            return Ok(());
+        }
+        self.is_scheduled(p);
+        self.feed(Event::Scheduled { process: ProcId(p) })
     }
 
     /// Somebody stops a process by a signal, or continues it.

@@ -69,8 +69,12 @@ pub struct Life {
     pub group_told: bool,
     /// It has ended: so many of its post_exit tasks are not over.
     pub post_exit_left: usize,
-    /// It is to stay down until an order starts it.
+    /// It is to stay down until an order starts it, or its time does.
     pub held: bool,
+    /// An order has said so: its time starts it no more.
+    pub held_by_order: bool,
+    /// Its time has come, and it has not been started since.
+    pub rung: bool,
     /// Nothing else of it is left.
     gone: bool,
     /// By which signal: the others of the group get the same.
@@ -171,7 +175,7 @@ impl World {
         life.group_signal = None;
         life.sent.clear();
         life.diagnosed = None;
-        (life.ordered, life.shown_ready, life.gone) = (false, false, false);
+        (life.ordered, life.rung, life.shown_ready, life.gone) = (false, false, false, false);
         let process = &self.config.processes[p];
         life.said = Said::begin(process, self.now);
         if process.startup.is_some() {
@@ -236,7 +240,9 @@ impl World {
     pub(super) fn could_not_start(&mut self, p: usize, kind: SpawnErrorKind) {
         let life = &mut self.lives[p];
         life.not_started = Some(kind.exit_code());
-        (life.due, life.ordered, life.gone) = (None, false, false);
+        (life.due, life.ordered, life.rung, life.gone) = (None, false, false, false);
+        // It waits for its next time, unless it is tried again.
+        self.lives[p].held |= self.config.processes[p].schedule.is_some() && self.stop.is_none();
     }
 
     pub(super) fn has_ended(&mut self, p: usize, exit: Exit) {
@@ -274,7 +280,7 @@ impl World {
         }
         let life = &self.lives[p];
         let Some(exit) = life.last_exit.filter(|_| self.stop.is_none()) else { return Ok(()) };
-        if life.ordered || life.held {
+        if life.ordered || life.held || life.rung {
             return Ok(());
         }
         let process = &self.config.processes[p];
@@ -300,6 +306,8 @@ impl World {
         let completed = self.completed(p);
         self.lives[p].ever_started |= completed;
         self.lives[p].ever_completed |= completed;
+        // Between two runs it rests.
+        self.lives[p].held |= self.config.processes[p].schedule.is_some() && (!again || self.lives[p].gave_up);
         Ok(())
     }
 
@@ -315,7 +323,7 @@ impl World {
                 format!("p{p} is started again with {} post_exit tasks to go", life.post_exit_left),
             );
         }
-        if self.bodies[p].run == 0 || life.ordered {
+        if self.bodies[p].run == 0 || life.ordered || life.rung {
             return Ok(());
         }
         match life.due {
@@ -332,6 +340,8 @@ impl World {
         let process = &self.config.processes[p];
         let factor = 1u32.checked_shl(self.lives[p].recent).unwrap_or(u32::MAX);
         let expected = process.backoff.initial.saturating_mul(factor).min(process.backoff.max).max(SHORTEST);
+        // A start that has failed is tried again, if its policy says so, before its next time.
+        self.lives[p].held &= process.schedule.is_none() || self.lives[p].held_by_order;
         if self.lives[p].held {
             return broken("model", format!("p{p} is to be restarted, and held down"));
         }
@@ -1096,7 +1106,10 @@ impl World {
         // A task that has been done once is done.
         let done = |p: usize| self.config.processes[p].kind == Some(ProcessKind::Task) && self.lives[p].ever_completed;
         // Who does not start by itself need not be up.
-        let rests = |p: usize| !self.config.processes[p].autostart && self.lives[p].held && !self.bodies[p].alive;
+        let rests = |p: usize| {
+            let process = &self.config.processes[p];
+            process.schedule.is_some() || !process.autostart && self.lives[p].held && !self.bodies[p].alive
+        };
         let everyone = (0..self.bodies.len()).all(|p| self.ready(p) || self.completed(p) || done(p) || rests(p));
         if status.ready && (policy || self.unready || !everyone) {
             return broken("I2", "/status says ready");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::config::OnExit;
+use softstop::config::{Concurrency, OnExit};
 use softstop::facts::{Cause, Effect};
 use softstop::lifecycle::event::{Exit, Order, Sender};
 use softstop::signal::Signal;
@@ -34,19 +34,36 @@ impl World {
                     life.start_over();
                 }
                 life.ordered = true;
-                life.held = false;
+                (life.held, life.held_by_order) = (false, false);
             }
             Order::Stop { process: Some(process), .. } => {
                 let Some(p) = self.named(process).filter(|_| self.stop.is_none()) else { return };
                 let (life, body) = (&mut self.lives[p], &self.bodies[p]);
-                let ended = body.run > 0 && !body.alive && !body.group && life.post_exit_left == 0 && !life.is_due();
+                let rests = self.config.processes[p].schedule.is_some() && life.held;
+                life.held_by_order |= rests;
+                let ended =
+                    !rests && body.run > 0 && !body.alive && !body.group && life.post_exit_left == 0 && !life.is_due();
                 // What has ended for good is down already, whoever asks; what could not be started, and what is not ended by SIGKILL, too.
-                if !(ended || life.cannot_start || body.unkillable) {
-                    (life.held, life.ordered) = (true, false);
+                if !(ended || life.cannot_start || body.unkillable && body.killed) {
+                    (life.held, life.held_by_order, life.ordered, life.rung) = (true, true, false, false);
                     life.take_back();
                 }
             }
             Order::Drain { .. } | Order::Stop { .. } => {}
+        }
+    }
+
+    /// The time of a scheduled task comes: it is to be started if it rests, or waits to be tried again.
+    pub(super) fn is_scheduled(&mut self, p: usize) {
+        let (life, body) = (&mut self.lives[p], &self.bodies[p]);
+        let down = !body.alive && !body.group && life.post_exit_left == 0 && !life.cannot_start;
+        let waits = life.held && !life.held_by_order || life.is_due();
+        let Some(schedule) = &self.config.processes[p].schedule else { return };
+        let replaced = body.alive && life.stopping.is_none() && schedule.concurrency == Concurrency::Replace;
+        if self.stop.is_none() && (down && waits || replaced && !life.held) {
+            life.start_over();
+            life.take_back();
+            (life.held, life.rung) = (false, true);
         }
     }
 

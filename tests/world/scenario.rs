@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use softstop::config::handler::{Until, WaitFile};
 use softstop::config::{
-    Backoff, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Operator, Probe, Process, ProcessKind,
-    ReadinessOnDrain, Restart, RestartRule, Retries, Rung, Sidecar, Step, StopOn, Stragglers, Task, When,
+    Backoff, Concurrency, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Operator, Probe, Process,
+    ProcessKind, ReadinessOnDrain, Restart, RestartRule, Retries, Rung, Schedule, Sidecar, Step, StopOn, Stragglers,
+    Task, When,
 };
 use softstop::lifecycle::event::{Exit, Notification, Order, Sender};
+use softstop::schedule::expression::Expression;
 use softstop::signal::Signal;
 
 use super::draw::Draw;
@@ -114,6 +116,8 @@ pub enum Wish {
     Suspend(usize, bool),
     /// A process says something of itself, if it runs and is to be heard.
     Says(usize, Notification),
+    /// The time of a scheduled task comes.
+    Due(usize),
     /// Whoever has waited longest for an answer goes away.
     Leave,
 }
@@ -245,7 +249,10 @@ fn request(d: &mut Draw, config: &Config) -> Request {
         Sender::Kernel,
         Sender::Unknown,
     ]);
+    let scheduled: Vec<usize> =
+        (0..config.processes.len()).filter(|p| config.processes[*p].schedule.is_some()).collect();
     let what = match d.below(12) {
+        _ if !scheduled.is_empty() && d.chance(40) => Wish::Due(d.pick(&scheduled)),
         0..6 => Wish::Signal(signal, sender),
         6..9 => Wish::Order(order(d, config)),
         9..11 if !config.processes.is_empty() => {
@@ -327,7 +334,7 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
     }
     // Some programs have a stop signal of their own.
     let program = d.pick(&["p", "p", "nginx", "haproxy", "httpd", "postgres", "java"]);
-    Process {
+    let process = Process {
         restart: d.pick(&[Restart::OnFailure, Restart::Always, Restart::Never]),
         autostart: !d.chance(12),
         kind: d.maybe(30, |d| d.pick(&[ProcessKind::Service, ProcessKind::Task])),
@@ -361,6 +368,29 @@ fn process(d: &mut Draw, index: usize, processes: u64) -> Process {
         },
         stragglers: if d.chance(20) { stragglers(d) } else { Stragglers::default() },
         ..Process::new(format!("p{index}"), vec![program.into()])
+    };
+    if d.chance(8) { scheduled(d, process) } else { process }
+}
+
+/// A task that is started at its times, as the configuration's reader has it.
+fn scheduled(d: &mut Draw, process: Process) -> Process {
+    let schedule = Schedule {
+        cron: Expression::parse("@hourly").unwrap(),
+        time_zone: None,
+        concurrency: d.pick(&[Concurrency::Forbid, Concurrency::Replace]),
+        jitter: Duration::ZERO,
+    };
+    Process {
+        schedule: Some(schedule),
+        autostart: false,
+        kind: Some(ProcessKind::Task),
+        restart: d.pick(&[Restart::Never, Restart::OnFailure]),
+        on_exit: d.pick(&[OnExit::Continue, OnExit::Continue, OnExit::StopOnFailure]),
+        startup: None,
+        readiness: None,
+        liveness: None,
+        notify: None,
+        ..process
     }
 }
 

@@ -130,6 +130,7 @@ fn process(p: usize, with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bool)) {
     with(&|s| s.config.processes[p].restart_on.pop().is_some());
     with(&|s| s.config.processes[p].success_codes.pop().is_some());
     with(&|s| s.config.processes[p].kind.take().is_some());
+    with(&|s| s.config.processes[p].schedule.take().is_some());
     with(&|s| set(&mut s.config.processes[p].autostart, true));
     with(&|s| set(&mut s.config.processes[p].stop_as_received, false));
     with(&|s| s.config.processes[p].rewrite.pop_last().is_some());

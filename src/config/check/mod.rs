@@ -32,6 +32,7 @@ mod relations;
 pub(super) mod restart;
 mod rewrite;
 mod scalar;
+pub mod schedule;
 pub(super) mod settings;
 mod shell_syntax;
 pub(super) mod sidecar;

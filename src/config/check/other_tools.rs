@@ -95,7 +95,7 @@ const HOOKS: &str =
     "write [process.pre_stop] and [[process.post_start]], each with what it does: exec, http_get, sleep";
 const FOREGROUND: &str =
     "leave it out and have the program stay in the foreground: what goes into the background has ended for softstop";
-const NO_SCHEDULE: &str = "there are no schedules in this version: run a cron daemon as a [[process]]";
+const SCHEDULE: &str = "write schedule = \"*/5 * * * *\" below a `[[process]]`";
 const SIGNALS_TO_GROUP: &str = "write signal_to = \"group\"";
 
 /// What there is no key for.
@@ -151,8 +151,7 @@ const INSTEAD: &[(&str, &str)] = &[
     ("nodaemon", FOREGROUND),
     ("pidfile", FOREGROUND),
     ("pid_file", FOREGROUND),
-    ("cron", NO_SCHEDULE),
-    ("schedule", NO_SCHEDULE),
+    ("cron", SCHEDULE),
     ("watch", "softstop restart NAME, by whatever sees the change"),
     ("shell", "write command = [\"sh\", \"-c\", \"...\"]"),
     ("include", "a configuration is one file"),

@@ -19,6 +19,7 @@ use super::program;
 use super::reader::{Field, Reader};
 use super::restart::{CodeList, Restart, RestartRule, RuleKeys, restarts};
 use super::rewrite::Rewrite;
+use super::schedule::{self, CronOrTable, Schedule};
 use super::socket::SocketNames;
 use super::stragglers::{self, Stragglers, StragglersKeys};
 use super::task::{self, Names, Site, Task, TaskKeys};
@@ -54,6 +55,8 @@ pub struct Process {
     pub max_restarts: Option<u32>,
     /// `None`: they count until it has run for `backoff.reset`.
     pub restart_window: Option<Duration>,
+    /// Started at its times; `None`: with the container.
+    pub schedule: Option<Schedule>,
     /// Its exit code is the container's.
     pub main: bool,
     pub on_exit: OnExit,
@@ -121,6 +124,7 @@ impl Process {
             backoff: Backoff::default(),
             max_restarts: None,
             restart_window: None,
+            schedule: None,
             main: ProcessKeys::main,
             on_exit: OnExit::Stop,
             after: Vec::new(),
@@ -237,6 +241,13 @@ table! {
         restart_window: Limit {
             unset: "until it has run for `backoff.reset` without an end",
             examples: &["\"10m\""],
+        };
+        /// When it is started, by the clock on the wall: a task that runs at its times, [below](#schedule).
+        schedule: CronOrTable {
+            unset: "none",
+            words: "string or table",
+            help: schedule::EXAMPLE,
+            examples: &["\"*/5 * * * *\"", "\"@daily\""],
         };
         /// Its exit code is the container's. At most one.
         main: Bool = false;
@@ -401,7 +412,8 @@ pub fn process(
     reader.surroundings = Surroundings::default();
 
     p.main = keys.main.read(reader).unwrap_or(p.main);
-    ReadProcess {
+    schedule::scheduled(reader, keys, &mut p);
+    let mut read = ReadProcess {
         main: keys.main.span().filter(|_| p.main),
         stdin: keys.stdin.span().filter(|_| p.stdin == Stdin::Inherit),
         sockets: keys.sockets.read_or(reader, Vec::new()),
@@ -414,7 +426,9 @@ pub fn process(
         stragglers: keys.stragglers.field.as_ref().map(|f| f.key.clone()),
         probed,
         process: p,
-    }
+    };
+    schedule::goes_on(&mut read);
+    read
 }
 
 fn probe(

@@ -115,7 +115,7 @@ pub fn restarts(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &mut Process
         let sentence = "`restart_window` without `max_restarts`: nothing is counted in it";
         reader.error(&field.key, sentence, "add max_restarts = 5, or leave `restart_window` out");
     }
-    if p.kind == Some(ProcessKind::Task) {
+    if p.kind == Some(ProcessKind::Task) || keys.schedule.is_given() {
         task(reader, keys, p, &rules);
     }
     p.restart_on = rules.into_iter().map(|(rule, _)| rule).collect();

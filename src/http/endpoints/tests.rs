@@ -29,6 +29,7 @@ fn process(name: &str) -> ProcessStatus {
         restart_in: None,
         last_exit: None,
         last_output: Vec::new(),
+        schedule: None,
     }
 }
 

@@ -51,6 +51,8 @@ pub(in crate::lifecycle) enum Input<'a> {
     Again,
     /// An order: it is to be stopped, and held down.
     Hold,
+    /// The time that it is scheduled for has come.
+    Scheduled,
     /// The container stops: nothing is begun any more.
     StopRequested,
     /// Its turn in the container's stop, which leaves it so much time.

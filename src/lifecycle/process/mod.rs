@@ -6,6 +6,7 @@ mod input;
 mod notices;
 mod post_exit;
 mod running;
+mod scheduled;
 mod stopping;
 mod view;
 
@@ -27,6 +28,7 @@ use crate::time::At;
 pub(super) use input::{Around, Change, Input, Timer};
 use notices::Notices;
 use post_exit::PostExit;
+pub(super) use scheduled::RunHistory;
 
 /// After SIGKILL to a group: how long until it is taken for unkillable and life goes on.
 pub(super) const KILL_WAIT: Duration = Duration::from_secs(1);
@@ -186,6 +188,12 @@ pub(super) struct Proc {
     pub again: bool,
     /// By order it is to be held down as soon as it has ended.
     pub hold: bool,
+    /// It is started at its times.
+    is_scheduled: bool,
+    /// It is held down by order.
+    held_by_order: bool,
+    /// What has come of its scheduled runs.
+    pub history: RunHistory,
     /// It has ended with success, unasked, and is a service.
     pub fell_silent: bool,
     /// What was last announced.
@@ -223,7 +231,8 @@ impl Was {
 impl Proc {
     pub fn new(id: usize, plan: &Plan) -> Proc {
         let state = if plan.config.processes[id].autostart { State::Waiting } else { State::Held };
-        Proc { state, is_task: plan.is_task(id), ..Proc::default() }
+        let is_scheduled = plan.config.processes[id].schedule.is_some();
+        Proc { state, is_scheduled, is_task: plan.is_task(id), ..Proc::default() }
     }
 
     /// What happens to it in which state; what is not listed changes nothing.
@@ -314,6 +323,7 @@ impl Proc {
             }
             (_, Input::Again) => self.start_again(at, fx),
             (_, Input::Hold) => self.hold_down(at, fx),
+            (_, Input::Scheduled) => self.scheduled(at, fx),
             (S::Starting | S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Leave) => {
                 self.state = S::Ended(End::Unkillable { itself: self.alive() });
                 Change::some()

@@ -61,14 +61,14 @@ impl Proc {
             return Change::some();
         }
         let code = error.kind.exit_code();
-        self.state = State::Ended(End::StartFailed { code });
+        self.is_over(End::StartFailed { code }, at);
         let ends = at.stop.is_none() && at.config().on_exit != OnExit::Continue;
         Change { ends: ends.then_some(Cause::StartFailed { process: at.name(), code }), ..Change::some() }
     }
 
     /// An order: it is started at once, or as soon as it has been stopped.
     pub(super) fn start_again(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
-        (self.again, self.hold) = (true, false);
+        (self.again, self.hold, self.held_by_order) = (true, false, false);
         match &self.state {
             State::Running(_) => return self.begin_stop(at.restart_limit(), true, at, fx),
             State::Stopping(_) | State::GroupTermination(_) | State::Waiting | State::Starting => {}
@@ -99,13 +99,14 @@ impl Proc {
                 self.restarts = self.restarts.saturating_sub(1);
                 self.is_held(at, fx)
             }
+            State::Held if self.rests_until_its_time() => self.is_held(at, fx),
             // It is not up, and nothing is about to start it.
             State::Held | State::Ended(_) | State::Starting => Change::default(),
         }
     }
 
     fn is_held(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
-        (self.state, self.hold, self.again) = (State::Held, false, false);
+        (self.state, self.hold, self.again, self.held_by_order) = (State::Held, false, false, true);
         fx.note(Note::Held { process: at.name(), needed_by: at.needed_by() });
         Change::some()
     }
@@ -140,6 +141,7 @@ impl Proc {
             fx.note(Note::ServiceEnded { process: at.name(), by_probes: at.config().kind.is_none() });
         }
         self.begin_post_exit(hooks_until, at);
+        self.run_ended(exit, since, at);
         let (failure, by_ladder) = (!self.succeeded, self.by_its_ladder(exit));
         let ends = self.ends_container(exit, to_restart, at);
         Change {
@@ -162,9 +164,9 @@ impl Proc {
             self.restarts = self.restarts.saturating_add(1);
             self.state = State::Waiting;
         } else if !self.restarts(exit, to_restart, at) {
-            self.state = State::Ended(End::Exited(exit));
+            self.is_over(End::Exited(exit), at);
         } else if self.gave_up(at) {
-            self.state = State::Ended(End::Exited(exit));
+            self.is_over(End::Exited(exit), at);
             fx.note(Note::GaveUp { process: at.name(), restarts: self.restarts });
             let needed = at.config().on_exit != OnExit::Continue;
             let ends = needed.then_some(Cause::ProcessEnded { process: at.name(), status: exit });
@@ -397,7 +399,7 @@ impl Around<'_> {
     }
 
     /// What the stop of a process that is started again may take.
-    fn restart_limit(&self) -> Duration {
+    pub(super) fn restart_limit(&self) -> Duration {
         self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve)
     }
 }

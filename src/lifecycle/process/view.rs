@@ -47,6 +47,11 @@ impl Proc {
         matches!(&self.state, State::GroupTermination(c) if matches!(c.rest, Rest::Asked(_)))
     }
 
+    /// It is down because its next time has not come.
+    pub fn rests_until_its_time(&self) -> bool {
+        self.is_scheduled && !self.held_by_order && matches!(self.state, State::Held)
+    }
+
     /// It has ended, and so has what is done at its end; of its group something may be left.
     pub fn is_gone(&self) -> bool {
         match &self.state {
@@ -123,7 +128,8 @@ impl Proc {
 
     /// It has done what it was to do, by itself: a service never has.
     pub fn completed(&self, is_service: bool) -> bool {
-        self.succeeded() && self.stop_began.is_none() && !is_service
+        let is_over = self.succeeded() || self.rests_until_its_time() && self.succeeded;
+        is_over && self.stop_began.is_none() && !is_service
     }
 
     pub fn was(&self) -> Was {

@@ -36,6 +36,8 @@ impl Note {
             | Note::ProbeUnknown { .. }
             | Note::Unhealthy { .. }
             | Note::ServiceEnded { .. }
+            | Note::RunSkipped { .. }
+            | Note::Replaced { .. }
             | Note::InBackground { .. }
             | Note::SignalIgnored { .. }
             | Note::OwnLimitReached { .. }
@@ -84,6 +86,8 @@ impl Note {
             | Note::Exited { process, .. }
             | Note::Suspended { process, .. }
             | Note::ServiceEnded { process, .. }
+            | Note::RunSkipped { process }
+            | Note::Replaced { process }
             | Note::InBackground { process, .. }
             | Note::BackOff { process, .. }
             | Note::GaveUp { process, .. }

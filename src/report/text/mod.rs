@@ -53,6 +53,12 @@ impl fmt::Display for Note {
             Note::Exited { process, exit, ran, .. } => {
                 write!(f, "{process}: ended with {exit} after {}", Human(ran.0))
             }
+            Note::RunSkipped { process } => {
+                write!(f, "{process}: its time has come and it still runs; this run is skipped (schedule.concurrency)")
+            }
+            Note::Replaced { process } => {
+                write!(f, "{process}: its time has come and it still runs; stopping it for the next run (schedule.concurrency)")
+            }
             Note::ServiceEnded { process, by_probes } => {
                 let why = if *by_probes { "it has probes, so it" } else { "it" };
                 write!(f, "{process}: {why} is a service: its end counts as a failure, whatever its exit code")

@@ -1,0 +1,158 @@
+//! When scheduled tasks are due, by the clock on the wall. What is then done is the machine's to decide.
+//!
+//! The wall's clock may be set, and no timer of the loop follows it: so it is looked at again every [`LOOK`], and a change of it is noticed by then.
+
+use std::fs::File;
+use std::io::Read;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::shell::Shell;
+use crate::config::{Config, Schedule};
+use crate::lifecycle::event::{Event, ProcId};
+use crate::plan::Plan;
+use crate::schedule::zone::{self, Zone};
+use crate::schedule::{self};
+
+const LOOK: Duration = Duration::from_secs(30);
+/// What was missed by more (softstop was stopped, the clock was set) is not made up for; as cronie has it, in seconds.
+const MISSED: i64 = 3 * 3600;
+/// Of a zone's file, in bytes; the longest has 4 kB.
+const MAX_ZONE: u64 = 1 << 20;
+
+pub(super) struct Schedules {
+    list: Vec<Scheduled>,
+    look: Option<Instant>,
+    /// The clock when it was last looked at.
+    last: i64,
+}
+
+struct Scheduled {
+    process: ProcId,
+    schedule: Schedule,
+    zone: Zone,
+    /// How often it has been due: its jitter is another one each time.
+    times: u32,
+    /// Seconds since 1970.
+    due: Option<i64>,
+}
+
+impl Schedules {
+    /// Those of the configuration, with the files of their time zones.
+    ///
+    /// # Errors
+    /// A zone that cannot be had: which process, which file and why.
+    pub(super) fn open(config: &Config) -> Result<Schedules, String> {
+        let mut list = Vec::new();
+        for (id, process) in config.processes.iter().enumerate() {
+            let Some(schedule) = &process.schedule else { continue };
+            let zone = match &schedule.time_zone {
+                None => Zone::utc(),
+                Some(name) => zone_of(name).map_err(|why| {
+                    format!("{}: time zone {name}: {why}; install tzdata or mount its file, or leave `time_zone` out for UTC", process.name)
+                })?,
+            };
+            list.push(Scheduled { process: ProcId(id), schedule: schedule.clone(), zone, times: 0, due: None });
+        }
+        Ok(Schedules { list, look: None, last: now() })
+    }
+
+    pub(super) fn none() -> Schedules {
+        Schedules { list: Vec::new(), look: None, last: 0 }
+    }
+
+    /// From now on.
+    fn begin(&mut self, plan: &Plan) {
+        self.last = now();
+        for scheduled in &mut self.list {
+            scheduled.plan_next(self.last, plan);
+        }
+        self.look_again();
+    }
+
+    /// When to look at the clock again.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.look
+    }
+
+    /// Of each process that has one, when it is next due, in seconds since 1970.
+    fn times(&self) -> impl Iterator<Item = (ProcId, Option<i64>)> + '_ {
+        self.list.iter().map(|scheduled| (scheduled.process, scheduled.due))
+    }
+
+    /// Who is due by now; `None`: it is not the time to look.
+    fn due(&mut self, plan: &Plan) -> Option<Vec<ProcId>> {
+        self.look.filter(|at| *at <= Instant::now())?;
+        let now = now();
+        // Set back by more than summer time is: by the new clock the next time is sooner.
+        let set_back = self.last - now > MISSED;
+        self.last = now;
+        let mut due = Vec::new();
+        for scheduled in &mut self.list {
+            let Some(at) = scheduled.due.filter(|_| !set_back) else {
+                scheduled.plan_next(now, plan);
+                continue;
+            };
+            if at <= now {
+                due.extend((now - at <= MISSED).then_some(scheduled.process));
+                scheduled.plan_next(now, plan);
+            }
+        }
+        self.look_again();
+        Some(due)
+    }
+
+    fn look_again(&mut self) {
+        let next = self.list.iter().filter_map(|scheduled| scheduled.due).min();
+        // A moment later, as its second has to have begun.
+        let left = next.map(|at| until(at) + Duration::from_millis(1));
+        self.look = left.map(|left| Instant::now() + left.min(LOOK));
+    }
+}
+
+impl Scheduled {
+    fn plan_next(&mut self, now: i64, plan: &Plan) {
+        let jitter = plan.part(self.process.0, self.times) * self.schedule.jitter.as_secs_f64();
+        self.times = self.times.wrapping_add(1);
+        // Rounding down: what is due is never before its time.
+        self.due = schedule::next(&self.schedule.cron, &self.zone, now).map(|at| at + jitter as i64);
+    }
+}
+
+impl Shell {
+    pub(super) fn begin_schedules(&mut self) {
+        self.schedules.begin(&Rc::clone(&self.plan));
+        self.monitor.borrow_mut().scheduled(self.schedules.times());
+    }
+
+    /// Tell of those whose time has come.
+    pub(super) fn start_scheduled(&mut self) {
+        let Some(due) = self.schedules.due(&Rc::clone(&self.plan)) else { return };
+        for process in due {
+            self.push(Event::Scheduled { process });
+        }
+        self.monitor.borrow_mut().scheduled(self.schedules.times());
+    }
+}
+
+fn zone_of(name: &str) -> Result<Zone, String> {
+    let path = zone::file(name)?;
+    let mut bytes = Vec::new();
+    let read = File::open(&path).and_then(|file| file.take(MAX_ZONE).read_to_end(&mut bytes));
+    read.map_err(|error| format!("{}: {error}", path.display()))?;
+    Zone::read(&bytes).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// Seconds since 1970 by the clock on the wall.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// How long until the clock shows `at`.
+pub(super) fn until(at: i64) -> Duration {
+    let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(at).unwrap_or_default());
+    at.duration_since(SystemTime::now()).unwrap_or_default()
+}
