@@ -114,7 +114,7 @@ pub async fn call_over(call: &HttpCall, stream: impl AsyncRead + AsyncWrite + Un
     outcome(judged.await.map(drop))
 }
 
-/// [`grpc`] over a connection that is there already.
+/// [`grpc()`] over a connection that is there already.
 pub async fn grpc_over(call: &GrpcCall, stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
     outcome(grpc::check(call, stream).await)
 }
