@@ -193,8 +193,17 @@ impl Builder<'_, '_> {
         self.put(section, "name", false, |b| b.out.text += &format!("\"{name}\""));
         self.plain(section, "command", false);
         let mut notified = false;
+        // Others wait for the first to be ready, which a task never is.
+        let scheduled = i > 0 && self.d.chance(15);
         for key in section.keys {
             match *key {
+                "kind" | "restart" | "restart_on" | "autostart" | "main" | "notify" if scheduled => {}
+                "schedule" if scheduled && self.d.chance(50) => self.plain(section, "schedule", false),
+                "schedule" if scheduled => {
+                    let keys = &["cron", "time_zone", "concurrency", "jitter"];
+                    self.inline_of(section, "schedule", section_of("schedule"), keys);
+                }
+                "schedule" => {}
                 "main" | "stdin" if i > 0 => {}
                 "notify" if self.d.chance(20) => {
                     notified = true;
@@ -258,7 +267,7 @@ impl Builder<'_, '_> {
             }
         }
         for kind in ["startup", "readiness", "liveness"] {
-            if !(notified && kind == "startup") && self.d.chance(35) {
+            if !(scheduled || notified && kind == "startup") && self.d.chance(35) {
                 self.task(&format!("[process.{kind}]"), section_of("a probe"), Place::Probe);
             }
         }

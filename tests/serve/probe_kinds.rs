@@ -115,6 +115,9 @@ fn what_cannot_be_asked_with_tls_is_said_in_words() {
     assert!(grpc.starts_with("softstop: error: grpc://127.0.0.1:") && grpc.lines().count() == 1, "{grpc}");
 }
 
+/// Debian's, which has what Debian's packages bring; the first on the PATH may be another.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// grpc.health.v1 by hand, as Debian has gRPC without its health service. The whole is well; the service `ill` is not, `half` is UNKNOWN.
 const GRPC: &str = r#"
 import concurrent.futures, sys, grpc
@@ -134,7 +137,7 @@ server.wait_for_termination()
 "#;
 
 fn has_grpc() -> bool {
-    installed("python3", &["-c", "import grpc"])
+    installed(PYTHON, &["-c", "import grpc"])
 }
 
 #[test]
@@ -142,7 +145,7 @@ fn a_grpc_server_is_asked_for_its_health() {
     if !has_grpc() {
         return skip("python3-grpcio is not installed");
     }
-    let server = Server::start(Command::new("python3").args(["-c", GRPC, "0"]), "listens on");
+    let server = Server::start(Command::new(PYTHON).args(["-c", GRPC, "0"]), "listens on");
     let ask = |service: &str| probe(&format!("grpc://127.0.0.1:{}{service}", server.port));
     let no = |service: &str, why: &str| format!("softstop: error: grpc://127.0.0.1:{}/{service}: {why}\n", server.port);
     let unknown =
@@ -155,7 +158,7 @@ fn a_grpc_server_is_asked_for_its_health() {
     let http = probe(&format!("http://127.0.0.1:{}/", server.port));
     assert!(http.starts_with("softstop: error: http://127.0.0.1:") && http.lines().count() == 1, "{http}");
     drop(server);
-    let without = Server::start(Command::new("python3").args(["-c", GRPC, "0", "without"]), "listens on");
+    let without = Server::start(Command::new(PYTHON).args(["-c", GRPC, "0", "without"]), "listens on");
     let said = probe(&format!("grpc://127.0.0.1:{}", without.port));
     assert!(said.contains(unknown), "{said}");
 }
@@ -172,7 +175,7 @@ fn a_process_is_ready_when_its_grpc_health_is() {
         "softstop.toml",
         &format!(
             "[http]\nlisten = '127.0.0.1:{http}'\n\
-             [[process]]\nname = 'orders'\ncommand = ['python3', '{}', '{port}']\n\
+             [[process]]\nname = 'orders'\ncommand = ['{PYTHON}', '{}', '{port}']\n\
              [process.readiness]\ngrpc = {{ host = '127.0.0.1', port = {port} }}\nperiod = '200ms'\ntimeout = '30s'\n\
              [process.startup]\ngrpc = {{ host = '127.0.0.1', port = {port}, service = 'ill' }}\nperiod = '200ms'\ntimeout = '30s'\nfailure_threshold = 1000000\n",
             dir.text("server.py")

@@ -49,7 +49,9 @@ impl Said {
 impl World {
     /// A process that runs says something.
     pub fn notified(&mut self, p: usize, what: &Notification) -> Checked {
-        if !self.bodies[p].alive || self.config.processes[p].notify.is_none() || self.finished.is_some() {
+        // Of a scenario that was shrunk there may be no such process.
+        let heard = self.config.processes.get(p).is_some_and(|process| process.notify.is_some());
+        if !heard || !self.bodies[p].alive || self.finished.is_some() {
             return Ok(());
         }
         let (up, now) = (self.stop.is_none(), self.now);
