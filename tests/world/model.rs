@@ -472,7 +472,11 @@ impl World {
         let cut = self.stop.as_ref().is_some_and(|s| s.cut);
         let Some(stopping) = life.stopping.clone().filter(|_| !cut) else { return Ok(()) };
         // In the container's stop a share may turn out smaller (it is then part of a smaller budget), never larger.
-        let until = (stopping.at + stopping.share).max(life.said.more_until.unwrap_or_default());
+        // Behind the time that it has asked for come the rest of its ladder and the diagnosis.
+        let behind: Duration = self.ladder(p).iter().filter_map(|rung| rung.wait).sum();
+        let behind = behind + self.config.processes[p].diagnose.map_or(Duration::ZERO, |d| d.wait);
+        let more = life.said.more_until.map_or(At::ZERO, |more| more + behind);
+        let until = (stopping.at + stopping.share).max(more);
         if self.now > until && !self.stalled_since(stopping.at) {
             return broken("model", format!("p{p} is killed {:?} late", self.now.since(until)));
         }
