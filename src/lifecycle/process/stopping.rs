@@ -345,11 +345,13 @@ impl Stopping {
     }
 
     /// What its pre_stop, or the rung it is at, may take from now on, with the rest of the ladder still to come: what it had left
-    /// before softstop `lost` so much, if there is room for all.
+    /// before softstop `lost` so much, if there is room for all. Where it has begun before the container's stop, its own share may reach beyond that of
+    /// the processes, whose end is its own, too.
     fn fair(&self, lost: Duration, at: &Around<'_>) -> Duration {
+        let end = at.stop.map_or(self.until, |stop| stop.processes_until().min(self.until));
         let (until, left, next) = match &self.stage {
-            StopStage::PreStop(task) => (task.until, self.until.left(at.now), 0),
-            StopStage::Rung { index, until } => (*until, self.ladder_until().left(at.now), *index + 1),
+            StopStage::PreStop(task) => (task.until, end.left(at.now), 0),
+            StopStage::Rung { index, until } => (*until, (end - self.diagnosis).left(at.now), *index + 1),
             StopStage::Diagnosing { .. } | StopStage::Killed { .. } => return Duration::ZERO,
         };
         let had = until.left(at.now - lost);
