@@ -60,7 +60,9 @@ impl World {
         let waits = life.held && !life.held_by_order || life.is_due();
         let Some(schedule) = &self.config.processes[p].schedule else { return };
         let replaced = body.alive && life.stopping.is_none() && schedule.concurrency == Concurrency::Replace;
-        if self.stop.is_none() && (down && waits || replaced && !life.held) {
+        // Whether what even SIGKILL leaves of its group was given up already is the machine's to say.
+        let given_up = !body.alive && body.group && body.unkillable && !life.held_by_order;
+        if self.stop.is_none() && (down && waits || replaced && !life.held || given_up) {
             life.start_over();
             life.take_back();
             (life.held, life.rung) = (false, true);
