@@ -73,7 +73,7 @@ pub struct Life {
     pub held: bool,
     /// An order has said so: its time starts it no more.
     pub held_by_order: bool,
-    /// Its time has come, and it has not been started since.
+    /// Its time has come, and it has not been started since; or it may be held, or not.
     pub rung: bool,
     /// Nothing else of it is left.
     gone: bool,

@@ -48,6 +48,8 @@ impl World {
                     (life.held, life.held_by_order, life.ordered, life.rung) = (true, true, false, false);
                     life.take_back();
                 }
+                // Whether it was given up already is the machine's to say; if it ends after all, it may be held or not.
+                life.rung |= body.unkillable && body.killed;
             }
             Order::Drain { .. } | Order::Stop { .. } => {}
         }
