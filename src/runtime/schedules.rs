@@ -14,14 +14,13 @@ use crate::config::{Config, Schedule};
 use crate::lifecycle::event::{Event, ProcId};
 use crate::plan::Plan;
 use crate::schedule::zone::{self, Zone};
-use crate::schedule::{self};
+use crate::schedule::{self, LARGEST};
 
 const LOOK: Duration = Duration::from_secs(30);
-/// What was missed by more (softstop was stopped, the clock was set) is not made up for; as cronie has it, in seconds.
-const MISSED: i64 = 3 * 3600;
 /// Of a zone's file, in bytes; the longest has 4 kB.
 const MAX_ZONE: u64 = 1 << 20;
 
+#[derive(Default)]
 pub(super) struct Schedules {
     list: Vec<Scheduled>,
     look: Option<Instant>,
@@ -56,11 +55,7 @@ impl Schedules {
             };
             list.push(Scheduled { process: ProcId(id), schedule: schedule.clone(), zone, times: 0, due: None });
         }
-        Ok(Schedules { list, look: None, last: now() })
-    }
-
-    pub(super) fn none() -> Schedules {
-        Schedules { list: Vec::new(), look: None, last: 0 }
+        Ok(Schedules { list, ..Schedules::default() })
     }
 
     /// From now on.
@@ -87,7 +82,7 @@ impl Schedules {
         self.look.filter(|at| *at <= Instant::now())?;
         let now = now();
         // Set back by more than summer time is: by the new clock the next time is sooner.
-        let set_back = self.last - now > MISSED;
+        let set_back = self.last - now > LARGEST;
         self.last = now;
         let mut due = Vec::new();
         for scheduled in &mut self.list {
@@ -96,7 +91,8 @@ impl Schedules {
                 continue;
             };
             if at <= now {
-                due.extend((now - at <= MISSED).then_some(scheduled.process));
+                // What was missed by more is not made up for.
+                due.extend((now - at <= LARGEST).then_some(scheduled.process));
                 scheduled.plan_next(now, plan);
             }
         }
@@ -146,7 +142,7 @@ fn zone_of(name: &str) -> Result<Zone, String> {
 }
 
 /// Seconds since 1970 by the clock on the wall.
-pub(super) fn now() -> i64 {
+fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

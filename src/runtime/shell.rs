@@ -189,7 +189,7 @@ impl Shell {
             monitor,
             killed: HashSet::new(),
             listening: None,
-            schedules: Schedules::none(),
+            schedules: Schedules::default(),
             swept: false,
             next_sweep: None,
             awaited: BTreeSet::new(),

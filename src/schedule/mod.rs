@@ -9,8 +9,9 @@ use zone::{Instants, Zone};
 /// Further ahead nothing is looked for: 29 February of a year that no 400 divides can be eight years away.
 const HORIZON_DAYS: i64 = 9 * 366;
 const DAY: i64 = 86_400;
-/// A larger change is not summer time but another date (Samoa left out a day): nothing is made up for.
-const LARGEST: i64 = 3 * 3600;
+/// A larger change of the clock is not summer time but another date (Samoa left out a day), or somebody has set it: nothing is made up for. As
+/// cronie has it, in seconds.
+pub const LARGEST: i64 = 3 * 3600;
 
 /// The first time after `after` at which `expression` is due on the clock of `zone`; both in seconds since 1970, UTC. `None`: never within nine years
 /// (`30 2 30 2 *`).
@@ -36,9 +37,13 @@ pub fn next(expression: &Expression, zone: &Zone, after: i64) -> Option<i64> {
 }
 
 fn due_on<'a>(expression: &'a Expression, zone: &'a Zone, day: i64) -> impl Iterator<Item = i64> + 'a {
+    let midnight = day * DAY;
+    // Nearly every day: nothing has to be looked up for each of its minutes.
+    let steady = zone.steady(midnight, midnight + DAY);
     expression.minutes_of_day().flat_map(move |minute| {
         let time_of_day = |by: i64| !expression.by_the_clock() && by <= LARGEST;
-        let due = match zone.instants(day * DAY + i64::from(minute) * 60) {
+        let shown = midnight + i64::from(minute) * 60;
+        let due = match steady.map_or_else(|| zone.instants(shown), |offset| Instants::One(shown - offset)) {
             Instants::One(at) => [Some(at), None],
             Instants::Two(first, second) => [Some(first), Some(second).filter(|_| !time_of_day(second - first))],
             Instants::None { change, by } => [Some(change).filter(|_| time_of_day(by)), None],

@@ -61,6 +61,12 @@ impl Zone {
         self.0.find_local_time_type(at).map_or(0, |local| local.ut_offset())
     }
 
+    /// How far it is ahead whenever it shows something from `from` to `to`; `None`: it changes around then.
+    pub fn steady(&self, from: i64, to: i64) -> Option<i64> {
+        let [before, after] = [from - MOST, to + MOST].map(|at| i64::from(self.offset(at)));
+        (before == after).then_some(before)
+    }
+
     /// When the clock shows `shown`, which is a time of it as if it were UTC.
     pub fn instants(&self, shown: i64) -> Instants {
         let [before, after] = [-MOST, MOST].map(|away| i64::from(self.offset(shown + away)));
