@@ -19,7 +19,7 @@ pub use check::backoff::Backoff;
 pub use check::capabilities::{Capabilities, CapabilitySet};
 pub use check::env_file::EnvFile;
 pub use check::exit_codes::ExitCodes;
-pub use check::handler::{self, GrpcCall, Handler, HttpCall, Method, Scheme, host_and_port};
+pub use check::handler::{self, GrpcCall, Handler, HttpCall, Method, Scheme, host_and_port, without_brackets};
 pub use check::http::Http;
 pub use check::identity::Identity;
 pub use check::ladder::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};

@@ -27,7 +27,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::{grpc, own, redirect, tls};
-use crate::config::{GrpcCall, HttpCall, Method, Scheme, host_and_port};
+use crate::config::{GrpcCall, HttpCall, Method, Scheme, host_and_port, without_brackets};
 use crate::facts::{CallError, ConnectionError, Failure, Outcome, RequestPart};
 use crate::text::plain;
 
@@ -49,8 +49,7 @@ const MAX_ADDRESSES: usize = 8;
 /// The addresses of a host that needs no look-up: an IP address (also `[::1]`), `localhost` or a name below it (RFC 6761,
 /// section 6.3). `None`: somebody has to resolve the name.
 pub fn local_addresses(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
+    if let Ok(ip) = without_brackets(host).parse::<IpAddr>() {
         return Some(vec![SocketAddr::new(ip, port)]);
     }
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();

@@ -1,7 +1,7 @@
 //! Where a redirect leads, as the kubelet has it (pkg/probe/http, `RedirectChecker`): on the same host it is followed, to whatever port; to
 //! another host it is not, and the answer counts as it is. Pure.
 
-use crate::config::{HttpCall, Method, Scheme};
+use crate::config::{HttpCall, Method, Scheme, without_brackets};
 use crate::facts::CallError;
 
 /// The call that `location`, a URI reference, redirects `call` to. `None`: to another host, or nowhere that can be asked from here.
@@ -58,7 +58,7 @@ pub(super) fn to(call: &HttpCall, location: &str) -> Result<Option<HttpCall>, Ca
 }
 
 fn bare(host: &str) -> &str {
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    let host = without_brackets(host);
     host.strip_suffix('.').unwrap_or(host)
 }
 

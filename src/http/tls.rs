@@ -43,10 +43,9 @@ mod with {
     use super::super::client::unconnected;
     use crate::facts::{CallError, RequestPart, TlsError};
 
-    /// The connection with TLS around it. `host` is what the server is asked for, where it is a name.
+    /// The connection with TLS around it. `host`, without brackets, is what the server is asked for, where it is a name.
     pub(in crate::http) async fn handshake(host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, CallError> {
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(bare.to_owned()).map_err(|e| CallError::Invalid {
+        let name = ServerName::try_from(host.to_owned()).map_err(|e| CallError::Invalid {
             part: RequestPart::TlsName,
             value: host.to_owned(),
             error: e.to_string(),

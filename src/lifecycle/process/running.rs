@@ -73,13 +73,18 @@ impl Proc {
             State::Running(_) => return self.begin_stop(at.restart_limit(), true, at, fx),
             State::Stopping(_) | State::GroupTermination(_) | State::Waiting | State::Starting => {}
             // Somebody has looked at it: its back-off begins anew.
-            State::Backoff { .. } => (self.state, self.recent, self.counted) = (State::Waiting, 0, None),
+            State::Backoff { .. } => self.start_over(),
             State::Ended(_) | State::Held => {
                 self.restarts = self.restarts.saturating_add(u32::from(self.was.started));
-                (self.state, self.recent, self.counted) = (State::Waiting, 0, None);
+                self.start_over();
             }
         }
         Change::some()
+    }
+
+    /// It is to be started, and nothing of its earlier restarts counts any more.
+    pub(super) fn start_over(&mut self) {
+        (self.state, self.recent, self.counted) = (State::Waiting, 0, None);
     }
 
     /// An order: it is stopped, if it runs, and not started again but by another order.

@@ -38,7 +38,7 @@ impl Proc {
         match &self.state {
             State::Held if self.held_by_order => Change::default(),
             State::Held | State::Backoff { .. } | State::Ended(End::Exited(_) | End::StartFailed { .. }) => {
-                (self.state, self.recent, self.counted) = (State::Waiting, 0, None);
+                self.start_over();
                 Change::some()
             }
             State::Running(_) if schedule.concurrency == Concurrency::Replace => {

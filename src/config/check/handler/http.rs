@@ -34,6 +34,11 @@ impl HttpCall {
     }
 }
 
+/// A host, of which an IPv6 address may be written as in a URL.
+pub fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
 /// As in a URL: an IPv6 address has brackets there.
 pub fn host_and_port(host: &str, port: u16) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }

@@ -27,7 +27,7 @@ use exec::Command;
 pub use grpc::GrpcCall;
 use grpc::GrpcKeys;
 use http::{GetKeys, PostKeys};
-pub use http::{HttpCall, Method, Scheme, host_and_port};
+pub use http::{HttpCall, Method, Scheme, host_and_port, without_brackets};
 use tcp_socket::TcpSocketKeys;
 pub use wait_file::WaitFile;
 use wait_file::WaitFileKeys;

@@ -6,6 +6,7 @@ mod signals;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
+use super::handler::without_brackets;
 use super::keys;
 use crate::config::Control;
 use crate::config::listen::Listen;
@@ -79,7 +80,7 @@ pub fn listen(text: &str) -> Result<Listen, Wrong> {
 /// What is wrong with it, and what to write.
 pub fn host(text: &str) -> Result<String, Wrong> {
     let help = "write a host name or an IP address alone, such as \"localhost\" or \"10.0.0.7\"";
-    let bare = text.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(text);
+    let bare = without_brackets(text);
     if bare.contains(':') && !bare.contains('/') {
         return match bare.parse::<Ipv6Addr>() {
             Ok(_) => Ok(bare.to_owned()),
