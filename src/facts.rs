@@ -42,7 +42,7 @@ pub use call::{CallError, ConnectionError, GrpcError, RequestPart, TlsError};
 pub use notification::Notification;
 pub use outcome::{Condition, Failure, Fault, Outcome, ProcessKind, Trouble, Unseen};
 pub use place::Place;
-pub use stop::{Cause, Effect, Hopeless, How, Needless, NotPassedOn, Reason, Who};
+pub use stop::{Cause, Effect, Hopeless, How, Needless, NextCtrlC, NotPassedOn, Reason, Who};
 pub use waits::{Awaited, Connections, FileState, Flow, Listening, Progress, Several, Unfinished, Unfit};
 
 use crate::exit;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use softstop::facts::{
-    Awaited, Cause, Failure, Fault, FileState, Hopeless, How, KillReason, Needless, NotPassedOn, Place, Sender,
-    Several, Unfinished, Who,
+    Awaited, Cause, Failure, Fault, FileState, Hopeless, How, KillReason, Needless, NextCtrlC, NotPassedOn, Place,
+    Sender, Several, Unfinished, Who,
 };
 use softstop::lifecycle::action::ProbeKind;
 use softstop::lifecycle::event::Exit;
@@ -123,6 +123,7 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
             others: u.arbitrary()?,
             grace: secs(u)?,
             deadline: secs(u)?,
+            next: u.arbitrary::<bool>()?.then_some(NextCtrlC::EndsDrain),
         },
         13 => Note::StepEnded { kind: kind(u)?, name: process, share: secs(u)?, took: secs(u)?, result: result(u)? },
         14 => Note::StepSkipped { kind: kind(u)?, name: process, result: result(u)? },

@@ -38,6 +38,11 @@ impl Cause {
         matches!(self, Cause::Signal { .. } | Cause::StopRequested { .. }) || self.drain_only()
     }
 
+    /// A key was pressed: Ctrl-C, and not the terminal closed.
+    pub fn by_hand(&self) -> bool {
+        matches!(self, Cause::Signal { sender: Sender::Terminal, signal } if *signal != Signal::HUP)
+    }
+
     /// Only the drain was asked for so far: the processes are not to be stopped yet.
     pub fn drain_only(&self) -> bool {
         matches!(self, Cause::DrainRequested { .. } | Cause::PreStopCalled { .. })
@@ -103,11 +108,19 @@ pub enum Effect {
     },
     /// By hand: the rest of the drain is skipped.
     EndsDrain,
-    /// By hand, after the drain; `stops`: only now are the processes stopped. Once more kills.
+    /// By hand for the first time, after the drain; `stops`: only now are the processes stopped. Once more kills.
     Hurries {
         stops: bool,
     },
     /// By hand, once more: everything is killed.
+    Kills,
+}
+
+/// What the next Ctrl-C does to a stop that one has asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum NextCtrlC {
+    /// The rest of the drain is skipped; when that is over, as [`NextCtrlC::Kills`].
+    EndsDrain,
     Kills,
 }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{
-    Awaited, Cause, Client, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NotPassedOn, Place,
-    ProbeKind, Sender, Unfinished, Who,
+    Awaited, Cause, Client, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NextCtrlC,
+    NotPassedOn, Place, ProbeKind, Sender, Unfinished, Who,
 };
 use crate::order::Order;
 use crate::signal::Signal;
@@ -196,6 +196,9 @@ pub enum Note {
         grace: Secs,
         #[serde(rename = "deadline_in_seconds")]
         deadline: Secs,
+        /// To whoever has pressed Ctrl-C.
+        #[serde(skip)]
+        next: Option<NextCtrlC>,
     },
     /// A drain begins in a pod, and no preStop hook of softstop's came before the kubelet's SIGTERM.
     NoHook,

@@ -34,6 +34,8 @@ pub struct Stop {
     pub cut: bool,
     /// Somebody wants everything killed now.
     pub by_hand: bool,
+    /// So often somebody has pressed Ctrl-C for it.
+    pub pressed: u32,
     /// SIGKILL went to somebody who needed it.
     pub killed: bool,
     /// Or to everybody, at the very end.
@@ -355,7 +357,7 @@ impl World {
             Note::StopAgain { .. } if self.stop.is_none() => return broken("contract", "asked again before T0"),
             Note::StopAgain { cause, effect } => {
                 self.heard(cause);
-                self.asked_again(cause, *effect);
+                self.asked_again(cause, *effect)?;
             }
             Note::OutOfTime { .. } => {
                 let early = !self.time_is_up();
@@ -411,6 +413,7 @@ impl World {
         };
         (stop.requested, stop.held) = (requested, World::is_held(cause));
         stop.began_held = stop.held;
+        stop.pressed = u32::from(cause.by_hand());
         // A sidecar's own turn may come with the end of the grace, and leaves it two seconds.
         let turn = if self.config.sidecar.is_some() && stop.held { LAST_CALL } else { Duration::ZERO };
         stop.end = stop.t0 + self.config.grace + turn;

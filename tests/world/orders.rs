@@ -123,9 +123,21 @@ impl World {
     }
 
     /// Somebody asks again: after a drain by order that is the first request to stop the processes.
-    pub(super) fn asked_again(&mut self, cause: &Cause, effect: Effect) {
+    pub(super) fn asked_again(&mut self, cause: &Cause, effect: Effect) -> Checked {
         let (now, grace, sidecar) = (self.now, self.config.grace, self.config.sidecar.is_some());
-        let Some(stop) = &mut self.stop else { return };
+        let Some(stop) = &mut self.stop else { return Ok(()) };
+        // Each Ctrl-C ends what the stop is at; the first never kills, the third always does.
+        let began = stop.cause.as_ref().is_some_and(Cause::by_hand);
+        let right = match (cause.by_hand(), stop.pressed) {
+            (false, _) => !matches!(effect, Effect::Kills | Effect::EndsDrain | Effect::Hurries { .. }),
+            (true, 0) => effect != Effect::Kills,
+            (true, 1) if began && stop.drain_left > 0 && !stop.cut => effect == Effect::EndsDrain,
+            (true, _) => effect == Effect::Kills,
+        };
+        if !right {
+            return broken("Ctrl-C", format!("{effect:?} upon {cause:?}, pressed {} times before", stop.pressed));
+        }
+        stop.pressed += u32::from(cause.by_hand());
         if stop.held && !World::is_held(cause) {
             stop.held = false;
             stop.signal = World::signal_of(cause);
@@ -139,6 +151,7 @@ impl World {
         }
         stop.by_hand |= effect == Effect::Kills;
         stop.cut |= matches!(effect, Effect::EndsDrain | Effect::Kills | Effect::LastCall);
+        Ok(())
     }
 
     /// After a drain by order the others do not go on without one whose end is the container's.

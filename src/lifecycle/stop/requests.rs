@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use super::{LAST_CALL, Stage, Steps, Stop, StopRecord};
 use crate::config::platform::Platform;
-use crate::facts::{Effect, Needless, Place};
+use crate::facts::{Effect, Needless, NextCtrlC, Place};
 use crate::lifecycle::Phase;
 use crate::lifecycle::core::Core;
-use crate::lifecycle::event::{Cause, Sender};
+use crate::lifecycle::event::Cause;
 use crate::lifecycle::process::Input;
 use crate::lifecycle::requests::drain_is_awaited;
 use crate::plan::budget::{Part, share};
 use crate::report::{Note, Secs, TaskResult};
-use crate::signal::Signal;
 
 impl Stop {
     /// The stop begins, in whatever phase that was.
@@ -77,10 +76,11 @@ impl Stop {
     }
 
     /// A duplicate changes nothing: at a node's shutdown every process gets SIGTERM directly. Only Ctrl-C, which a person
-    /// presses, hurries: the second ends the drain, the third kills. After `softstop drain` the first request is none.
+    /// presses, hurries: each further one ends what the stop is at, first the drain, then with SIGKILL the stop of the processes. After
+    /// `softstop drain` the first request is none, and the first Ctrl-C of a stop that something else began does not kill.
     pub fn requested_again(&mut self, cause: Cause, core: &mut Core) {
         let draining = self.is_draining();
-        let by_hand = matches!(cause, Cause::Signal { sender: Sender::Terminal, signal } if signal != Signal::HUP);
+        let by_hand = cause.by_hand();
         let released = self.hold && !cause.drain_only();
         self.hold &= !released;
         if released {
@@ -89,7 +89,8 @@ impl Stop {
         }
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
         let last_call = cause.may_be_a_kubelet() && released && draining && drain_is_awaited(&core.asks);
-        let effect = match (by_hand, self.hurried) {
+        let pressed_before = self.hurried || self.cause.by_hand() && !draining;
+        let effect = match (by_hand, pressed_before) {
             (false, _) if last_call => Effect::LastCall,
             (false, _) if released => Effect::Stops { after_drain: draining },
             (false, _) => Effect::Nothing,
@@ -97,7 +98,7 @@ impl Stop {
             (true, false) => Effect::Hurries { stops: released },
             (true, true) => Effect::Kills,
         };
-        if by_hand && self.hurried {
+        if effect == Effect::Kills {
             self.deadline = core.now;
         }
         self.hurried |= by_hand;
@@ -133,6 +134,10 @@ fn say(cause: &Cause, core: &mut Core) {
         others: core.processes.iter().filter(|p| p.lives()).count() > usize::from(!requested),
         grace: Secs(budget.grace),
         deadline: Secs(budget.deadline(core.now).since(core.now)),
+        next: cause.by_hand().then_some(match core.plan.config.drain.is_empty() {
+            true => NextCtrlC::Kills,
+            false => NextCtrlC::EndsDrain,
+        }),
     });
     if hook_is_missing(cause, core) {
         core.note(Note::NoHook);

@@ -159,6 +159,22 @@ fn a_duplicate_changes_nothing_the_second_ctrl_c_hurries_the_third_kills() {
     assert!(third.contains(&Action::KillEverything));
 }
 
+/// As foreman's, overmind's and Compose's users expect; who has pressed nothing yet is not taken at his first.
+#[test]
+fn without_a_drain_the_second_ctrl_c_kills_and_the_first_never_does() {
+    let stops = |bench: &mut Bench, sender| {
+        bench.feed(Event::Begin);
+        assert_eq!(sent(&bench.signal(Signal::INT, sender)), [Signal::TERM]);
+    };
+    let mut bench = Bench::new(config(|_| {}));
+    stops(&mut bench, Sender::Terminal);
+    assert_eq!(sent(&bench.signal(Signal::INT, Sender::Terminal)), [Signal::KILL]);
+    let mut bench = Bench::new(config(|_| {}));
+    stops(&mut bench, Sender::Outside);
+    assert!(sent(&bench.signal(Signal::INT, Sender::Terminal)).is_empty());
+    assert_eq!(sent(&bench.signal(Signal::INT, Sender::Terminal)), [Signal::KILL]);
+}
+
 #[test]
 fn a_probe_turns_at_its_threshold_and_not_before() {
     let probe = Probe { failure_threshold: 3, ..Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 }) };

@@ -128,7 +128,7 @@ impl fmt::Display for Effect {
             Effect::LastCall => "the drain was still waited for, so the time of its preStop hook is up: 2s are left",
             Effect::Stops { after_drain: true } => "the processes stop when the drain is over",
             Effect::Stops { after_drain: false } => "stopping the processes",
-            Effect::EndsDrain => "skipping the rest of the drain",
+            Effect::EndsDrain => "skipping the rest of the drain; once more kills everything",
             Effect::Hurries { stops: true } => "stopping the processes; once more kills everything",
             Effect::Hurries { stops: false } => "the drain is over; once more kills everything",
             Effect::Kills => "killing everything now",

@@ -8,7 +8,7 @@ mod level;
 use std::fmt;
 
 use super::{MemoryLimit, Note, OwnLimit, SignalMeaning};
-use crate::facts::{KillReason, Who};
+use crate::facts::{KillReason, NextCtrlC, Who};
 use crate::time::Human;
 
 pub use facts::side_by_side;
@@ -126,13 +126,18 @@ impl fmt::Display for Note {
                 "a file that softstop writes has reached the longest that is allowed (RLIMIT_FSIZE, ulimit -f); \
                  what does not fit is lost and counted: raise or remove the limit",
             ),
-            Note::StopBegan { cause, grace, deadline, .. } => {
+            Note::StopBegan { cause, grace, deadline, next, .. } => {
                 write!(
                     f,
                     "stopping: {cause}; {} grace, SIGKILL to what is left in {}",
                     Human(grace.0),
                     Human(deadline.0)
-                )
+                )?;
+                match next {
+                    Some(NextCtrlC::EndsDrain) => f.write_str("; Ctrl-C again ends the drain, then kills"),
+                    Some(NextCtrlC::Kills) => f.write_str("; Ctrl-C again kills now"),
+                    None => Ok(()),
+                }
             }
             Note::NoHook => f.write_str(
                 "no preStop hook has announced this stop, so the pod's grace may be shorter than softstop's (2s after an eviction): \
