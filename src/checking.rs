@@ -15,7 +15,7 @@ use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 
 use crate::console::{print, say, usage_error};
-use crate::loading::{load_using, place};
+use crate::loading::{Chosen, load_using, place};
 
 pub fn check(args: &Check) -> u8 {
     match &args.how.pod {
@@ -25,10 +25,15 @@ pub fn check(args: &Check) -> u8 {
 }
 
 fn config(args: &Check) -> u8 {
-    let here = (args.how.here || is_the_image(&place(&args.file))).then_some(&here::Machine as &dyn Here);
-    let read = load_using(&args.file, None, &|name| std::env::var(name).ok(), here);
+    let chosen = match Chosen::of(&args.file, &args.procfile) {
+        Ok(chosen) => chosen,
+        Err(why) => return usage_error(&why),
+    };
+    let file = place(&chosen.file);
+    let here = (args.how.here || is_the_image(&file)).then_some(&here::Machine as &dyn Here);
+    let read = load_using(&chosen, None, &|name| std::env::var(name).ok(), here);
     if args.how.json {
-        let name = place(&args.file).display().to_string();
+        let name = file.display().to_string();
         let list = read.as_ref().map_or_else(|problems| problems.list.clone(), |(_, warnings)| warnings.clone());
         print(&format!("{}\n", Report::of_config(list).json(&name)));
         return match read {
@@ -45,7 +50,7 @@ fn config(args: &Check) -> u8 {
             let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
             print(&format!(
                 "{}: ok ({}, {}, {} grace)\n",
-                place(&args.file).display(),
+                file.display(),
                 count(config.processes.len(), "process", "processes"),
                 count(config.drain.len(), "drain step", "drain steps"),
                 humantime::format_duration(config.grace),
@@ -79,7 +84,7 @@ pub fn manifest(args: &Manifest) -> u8 {
             Origin::Runtime | Origin::Other => here,
         }
     };
-    match load_using(&args.file, None, &variable, None) {
+    match load_using(&(&args.file).into(), None, &variable, None) {
         Ok((config, _)) => {
             let (file, variables) = (place(&args.file).display().to_string(), used.into_inner());
             print(&write(&config, &Start::Run { file: &file, variables: &variables }, kind(args)));

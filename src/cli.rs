@@ -8,6 +8,7 @@ pub mod declare;
 pub mod drain;
 pub mod flags;
 mod grammar;
+mod local;
 pub mod pod;
 pub mod quick;
 pub mod reading;
@@ -15,7 +16,7 @@ pub mod settings;
 mod values;
 pub mod variables;
 
-pub use commands::{Check, Command, ConfigFile, Instance, Manifest, ProbeOnce, Run, Target};
+pub use commands::{AsProcfile, Check, Command, ConfigFile, Instance, Manifest, ProbeOnce, Run, Target};
 pub use flags::{Common, Own, Wrapper};
 pub use grammar::grammar;
 

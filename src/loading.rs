@@ -3,34 +3,93 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use softstop::cli::ConfigFile;
-use softstop::config::Config;
+use softstop::cli::{AsProcfile, ConfigFile};
 use softstop::config::check::{self, Here};
 use softstop::config::problem::{Problem, Problems};
+use softstop::config::{Config, EnvFormat, env_file, procfile};
 use softstop::runtime;
 
-/// `-c`, else `$SOFTSTOP_CONFIG` (clap reads both), else ./softstop.toml, else /etc/softstop.toml.
+/// `-c`, else `$SOFTSTOP_CONFIG` (clap reads both), else ./softstop.toml, else /etc/softstop.toml, else ./Procfile.
 pub(crate) fn place(args: &ConfigFile) -> PathBuf {
     args.config.clone().unwrap_or_else(|| {
-        let here = Path::new("softstop.toml");
-        if here.exists() { here.to_path_buf() } else { PathBuf::from("/etc/softstop.toml") }
+        let places = ["softstop.toml", ETC, "Procfile"].map(Path::new);
+        places.into_iter().find(|place| place.exists()).unwrap_or(Path::new(ETC)).to_path_buf()
     })
+}
+
+const ETC: &str = "/etc/softstop.toml";
+
+/// The file that is meant, and how it is to be read.
+pub(crate) struct Chosen {
+    pub file: ConfigFile,
+    /// As a Procfile, whatever its name is.
+    procfile: bool,
+}
+
+impl Chosen {
+    /// # Errors
+    /// Two files are named; one line.
+    pub(crate) fn of(file: &ConfigFile, as_procfile: &AsProcfile) -> Result<Chosen, String> {
+        let Some(path) = &as_procfile.procfile else {
+            return Ok(Chosen { file: ConfigFile { config: file.config.clone() }, procfile: false });
+        };
+        // The container's variable gives way.
+        let other =
+            file.config.as_ref().filter(|c| std::env::var_os("SOFTSTOP_CONFIG").as_deref() != Some(c.as_os_str()));
+        match other {
+            Some(other) => {
+                let (one, two) = (other.display(), path.display());
+                Err(format!("two configuration files, {one} and {two}: leave one out"))
+            }
+            None => Ok(Chosen { file: ConfigFile { config: Some(path.clone()) }, procfile: true }),
+        }
+    }
+}
+
+impl From<&ConfigFile> for Chosen {
+    fn from(file: &ConfigFile) -> Chosen {
+        Chosen { file: ConfigFile { config: file.config.clone() }, procfile: false }
+    }
 }
 
 /// `grace`: from the command line, which wins over the file; everything in the file is held against it.
 pub(crate) fn load(args: &ConfigFile, grace: Option<Duration>) -> Result<(Config, Vec<Problem>), Problems> {
-    load_using(args, grace, &|name| std::env::var(name).ok(), None)
+    load_using(&args.into(), grace, &|name| std::env::var(name).ok(), None)
 }
 
 /// `variable`: the value of one that the configuration refers to. `here`: where it is to run, if that is here.
 pub(crate) fn load_using(
-    args: &ConfigFile,
+    chosen: &Chosen,
     grace: Option<Duration>,
     variable: &dyn Fn(&str) -> Option<String>,
     here: Option<&dyn Here>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
-    let (name, bytes) = source(args)?;
-    check::read_here(check::decode(&bytes, &name)?, &name, variable, grace, here)
+    let (name, bytes) = source(&chosen.file)?;
+    read(chosen, check::decode(&bytes, &name)?, &name, variable, grace, here)
+}
+
+/// A configuration of its text.
+pub(crate) fn read(
+    chosen: &Chosen,
+    text: &str,
+    name: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    grace: Option<Duration>,
+    here: Option<&dyn Here>,
+) -> Result<(Config, Vec<Problem>), Problems> {
+    if !chosen.procfile && !check::is_procfile(text, name) {
+        return check::read_here(text, name, variable, grace, here);
+    }
+    // As foreman has it, the PORT in the .env beside it is that of the first process.
+    let with_env =
+        |wanted: &str| of_env_file(&Path::new(name).with_file_name(".env"), wanted).or_else(|| variable(wanted));
+    procfile::read(text, name, &with_env)
+}
+
+fn of_env_file(path: &Path, wanted: &str) -> Option<String> {
+    let bytes = runtime::files::read(path, env_file::MAX_BYTES).ok()?;
+    let parsed = env_file::parse(&bytes, EnvFormat::Foreman, &|_| None).ok()?;
+    parsed.variables.into_iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value)
 }
 
 /// A configuration's name for messages, and its text.
@@ -46,7 +105,7 @@ pub(crate) fn source(args: &ConfigFile) -> Result<(String, Vec<u8>), Problems> {
 /// What helps when there is no such configuration.
 fn unreadable(args: &ConfigFile, path: &Path) -> String {
     if args.config.is_none() {
-        let places = "put it at ./softstop.toml or /etc/softstop.toml";
+        let places = "put it at ./softstop.toml or /etc/softstop.toml; a ./Procfile is read, too";
         return format!("name the configuration (softstop run FILE, -c FILE or $SOFTSTOP_CONFIG), or {places}");
     }
     let here = std::env::current_dir().ok().filter(|_| path.is_relative());

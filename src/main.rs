@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use console::{in_usage, print, say, usage_error};
-use loading::{load, place, source};
+use loading::{Chosen, load, place, read, source};
 use softstop::cli::variables::{Environment, Who};
 use softstop::cli::{Command, ConfigFile, Instance, Run, reading, settings};
 use softstop::config::check::{self, values};
@@ -101,16 +101,20 @@ fn run(typed: &[OsString], args: &Run, environment: Vec<(OsString, OsString)>, e
         used.borrow_mut().insert(name.to_owned());
         std::env::var(name).ok()
     };
-    let (name, bytes) = match source(&args.file) {
+    let chosen = match Chosen::of(&args.file, &args.procfile) {
+        Ok(chosen) => chosen,
+        Err(why) => return refuse(typed, None, exit::USAGE, &in_usage(&why)),
+    };
+    let (name, bytes) = match source(&chosen.file) {
         Ok(source) => source,
         Err(problems) => return refuse(typed, None, exit::CONFIG, &problems.to_string()),
     };
     let text = check::decode(&bytes, &name);
     let termination_log = || text.as_ref().ok().and_then(|text| check::termination_log(text));
-    let read = text.clone().and_then(|text| check::read_with_grace(text, &name, &variable, args.common.grace));
+    let read = text.clone().and_then(|text| read(&chosen, text, &name, &variable, args.common.grace, None));
     match read {
         Ok((mut config, warnings)) => {
-            config.source = std::path::absolute(place(&args.file)).ok();
+            config.source = std::path::absolute(place(&chosen.file)).ok();
             for warning in warnings {
                 say(warning.to_string().trim_end());
             }

@@ -15,6 +15,7 @@ mod life;
 pub mod lines;
 pub mod manifest;
 pub mod probe_url;
+pub mod procfile;
 pub mod procfs;
 pub mod report;
 pub mod resolver;
@@ -38,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("lines", lines::target),
     ("manifest", manifest::target),
     ("probe_url", probe_url::target),
+    ("procfile", procfile::target),
     ("procfs", procfs::target),
     ("report", report::target),
     ("resolver", resolver::target),

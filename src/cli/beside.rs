@@ -13,6 +13,7 @@ impl Run {
     /// # Errors
     /// There is no such process; one line.
     pub fn choose(&self, config: &mut Config) -> Result<(), String> {
+        self.local.apply(config)?;
         if !self.only.only.is_empty() {
             only(&self.only.only, config)?;
         }
@@ -28,14 +29,17 @@ fn only(names: &[String], config: &mut Config) -> Result<(), String> {
     let known = || config.processes.iter().map(|p| p.name.as_str());
     let mut left = Vec::new();
     for name in names {
-        let Some(found) = known().position(|known| known == name) else {
+        // `web` is `web.1` and `web.2`, too, where a Procfile has several of it.
+        let is = |p: &Process| p.name == *name || config.procfile && instance_of(&p.name) == name;
+        let before = left.len();
+        left.extend(config.processes.iter().enumerate().filter(|(_, p)| is(p)).map(|(id, _)| id));
+        if left.len() == before {
             let meant = match nearest(name, known()) {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
             };
             return Err(format!("--only: there is no process {name:?}; {meant}"));
-        };
-        left.push(found);
+        }
     }
     let mut wanted = vec![false; config.processes.len()];
     while let Some(id) = left.pop() {
@@ -45,6 +49,14 @@ fn only(names: &[String], config: &mut Config) -> Result<(), String> {
     }
     config.processes.iter_mut().zip(wanted).for_each(|(process, wanted)| process.autostart = wanted);
     Ok(())
+}
+
+/// `web` of `web.2`.
+fn instance_of(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((kind, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => kind,
+        _ => name,
+    }
 }
 
 /// The command is the main process, in the foreground, once the others are ready, and stopped before them.

@@ -10,7 +10,7 @@ use clap::{Arg, ArgMatches};
 use super::declare::{Form, Place, bytes, flags, given as switch, path, word};
 use super::flags::Common;
 use super::grammar::{arg, args, given};
-use super::values::{control, listen, probe_target, timeout};
+use super::values::{control, formation, listen, port, probe_target, timeout};
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler};
 use crate::endpoint::Health;
@@ -45,14 +45,19 @@ pub struct Typed {
 pub const COMMANDS: &[Typed] = &[
     Typed {
         name: "run",
-        help: "Run what a configuration file says, with one more command beside it if need be; a flag or\nits variable wins over the file",
+        help: "Run what a configuration file or a Procfile says, with one more command beside it if need\nbe; a flag or its variable wins over the file",
         hidden: false,
-        args: || [args::<ConfigFile>(), args::<Named>(), args::<Only>(), args::<Common>(), args::<Program>()].concat(),
+        args: || {
+            let file = [args::<ConfigFile>(), args::<AsProcfile>(), args::<Named>()].concat();
+            [file, args::<Only>(), args::<Local>(), args::<Common>(), args::<Program>()].concat()
+        },
         read: |read| {
             Command::Run(Box::new(Run {
                 file: given(read),
+                procfile: given(read),
                 named: given(read),
                 only: given(read),
+                local: given(read),
                 common: given(read),
                 cmd: given::<Program>(read).cmd,
             }))
@@ -62,8 +67,10 @@ pub const COMMANDS: &[Typed] = &[
         name: "check",
         help: "Say every mistake in a configuration file, with line, column and fix; starts nothing",
         hidden: false,
-        args: || [args::<ConfigFile>(), args::<Named>(), args::<Checking>()].concat(),
-        read: |read| Command::Check(Check { file: given(read), named: given(read), how: given(read) }),
+        args: || [args::<ConfigFile>(), args::<AsProcfile>(), args::<Named>(), args::<Checking>()].concat(),
+        read: |read| {
+            Command::Check(Check { file: given(read), procfile: given(read), named: given(read), how: given(read) })
+        },
     },
     Typed {
         name: "manifest",
@@ -138,12 +145,12 @@ pub(super) fn args_of(order: &Described) -> Vec<Arg> {
 
 flags! {
     pub struct ConfigFile {
-        /// The configuration file
-        /// [default: ./softstop.toml, else /etc/softstop.toml]
+        /// The configuration file [default: ./softstop.toml, else
+        /// /etc/softstop.toml, else ./Procfile]
         config: Option<PathBuf> = path {
             short: Some('c'), value: "FILE", variable: "SOFTSTOP_CONFIG", form: Form::Path,
         } page {
-            default: "`./softstop.toml`, else `/etc/softstop.toml`",
+            default: "`./softstop.toml`, else `/etc/softstop.toml`, else `./Procfile`",
             meaning: "[configuration.md](configuration.md)",
         };
     }
@@ -154,6 +161,47 @@ flags! {
     pub struct Named {
         /// The configuration file; the same as -c FILE
         named: Option<PathBuf> = path { place: Some(Place::Optional), value: "FILE", form: Form::Path };
+    }
+}
+
+flags! {
+    pub struct AsProcfile {
+        /// A Procfile, whatever its name is
+        /// [default: -c FILE, if that is one by its name or its lines]
+        procfile: Option<PathBuf> = path { short: Some('f'), value: "FILE", form: Form::Path } page {
+            default: "the configuration file, if it is one by its name or its lines",
+            meaning: "A [Procfile](local.md), whatever its name is.",
+        };
+    }
+}
+
+flags! {
+    /// What foreman's users type, and what is for people at a terminal.
+    pub struct Local {
+        /// Of a Procfile: the PORT of its first process; each further process type has 100 more
+        /// [default: PORT in .env, else $PORT, else 5000]
+        port: Option<u16> = port { value: "PORT" } page {
+            default: "`PORT` in `.env`, else `$PORT`, else 5000",
+            meaning: "For `run` with a [Procfile](local.md#port): the PORT of its first process; each further process type has 100 more.",
+        };
+        /// Of a Procfile: how many of each process type, web=2,worker=0; all=1 is those that are
+        /// not named, and 0 waits for softstop start [default: one of each]
+        formation: Vec<(String, u32)> = formation { short: Some('m'), value: "TYPE=N", commas: true } page {
+            default: "one of each",
+            meaning: "For `run` with a Procfile: how many of each process type, `web=2,worker=0`; `all=1` is those that are not named, \
+                and 0 waits for `softstop start`.",
+        };
+        /// Of a Procfile: files of variables instead of the .env beside it, read as foreman does;
+        /// the last one wins. Several with commas, or the flag several times
+        env_file: Vec<PathBuf> = path { value: "FILES", form: Form::Path, commas: true } page {
+            default: "`.env` beside it, if there is one",
+            meaning: "For `run` with a Procfile: files of variables, read [as foreman does](local.md#env); the last one wins.",
+        };
+        /// Each process gets a terminal of its own to write to: tty = true for all that do not
+        /// read softstop's own
+        tty: bool = switch {} page {
+            meaning: "For `run`: each process gets [a terminal of its own](local.md#a-terminal-for-each), as `tty = true` has it.",
+        };
     }
 }
 
@@ -285,8 +333,10 @@ flags! {
 #[derive(Debug)]
 pub struct Run {
     pub file: ConfigFile,
+    pub procfile: AsProcfile,
     pub(super) named: Named,
     pub(super) only: Only,
+    pub local: Local,
     pub common: Common,
     pub(super) cmd: Vec<OsString>,
 }
@@ -294,6 +344,7 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Check {
     pub file: ConfigFile,
+    pub procfile: AsProcfile,
     pub(super) named: Named,
     pub how: Checking,
 }

@@ -123,6 +123,15 @@ flags! {
             default: "`text`",
             meaning: "`text`, or `json`: an object a line.",
         };
+        /// Names and warnings in colour: always, never, or (auto) on a terminal, unless NO_COLOR or
+        /// TERM=dumb is set [default: auto]
+        color: Option<String> = word {
+            value: "WHEN", variable: "SOFTSTOP_COLOR", heading: Some(ACCOUNT), form: Form::Words(&["auto", "always", "never"]),
+        } page {
+            default: "`auto`",
+            meaning: "Names before lines and warnings in colour: on a terminal unless `NO_COLOR` or `TERM=dumb` is set (`auto`), `always` \
+                or `never`.",
+        };
         /// Exit with TO where the main process's code is FROM, e.g. 143=0; =0 may be left out.
         /// Several with commas, or the flag several times
         exit_codes: Vec<(u8, u8)> = remap {

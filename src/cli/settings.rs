@@ -10,8 +10,8 @@ use crate::config::check::values::words;
 use crate::config::fit::{self, Cut, Slices};
 use crate::config::platform::Platform;
 use crate::config::{
-    Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn,
-    default_kill_reserve,
+    Color, Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin,
+    StopOn, default_kill_reserve,
 };
 
 impl Common {
@@ -69,6 +69,11 @@ impl Common {
         if let Some(format) = &self.log_format {
             config.log.format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
         }
+        config.color = match self.color.as_deref() {
+            Some("always") => Color::Always,
+            Some("never") => Color::Never,
+            _ => config.color,
+        };
         config.exit_codes.map.extend(self.exit_codes.iter().copied().collect::<BTreeMap<_, _>>());
         config.exit_codes.forced = self.forced_exit_code.or(config.exit_codes.forced);
         if let Some(report) = &self.report {

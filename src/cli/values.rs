@@ -40,6 +40,23 @@ pub(super) fn byte(text: &str) -> Result<u8, String> {
     u8::try_from(number).map_err(|_| format!("{number} is not in 0..=255"))
 }
 
+/// The PORT of a Procfile's first process.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| "write a port's number, 1 to 65535: --port 3000".to_owned())
+}
+
+/// `web=2`.
+pub(super) fn formation(text: &str) -> Result<(String, u32), String> {
+    let (name, count) = text.split_once('=').unwrap_or_default();
+    match count.trim().parse() {
+        Ok(count) if !name.trim().is_empty() => Ok((name.trim().to_owned(), count)),
+        _ => Err("write how many of which: web=2,worker=0".to_owned()),
+    }
+}
+
 pub(super) fn remap(text: &str) -> Result<(u8, u8), String> {
     let wrong = || "write the code and what to exit with, each 0 to 255: 143=0".to_string();
     let (from, to) = text.split_once('=').unwrap_or((text, "0"));

@@ -1,7 +1,8 @@
-//! Files of variables, as docker and as the dotenv libraries write them: their text into names and values. Pure.
+//! Files of variables, as docker, the dotenv libraries and foreman write them: their text into names and values. Pure.
 //!
 //! The two disagree about most lines (`A="a b"`, `A=a # b`, `export A=1`), and neither can be told from the text: which it is has to be
-//! said. So that the wrong one is noticed, [`Parsed::doubts`] has the lines of a file in docker's that would mean something else in dotenv's.
+//! said. So that the wrong one is noticed, [`Parsed::doubts`] has the lines of a file in docker's that would mean something else in dotenv's, and
+//! those that foreman passes over.
 
 use std::fmt;
 
@@ -16,6 +17,8 @@ pub enum EnvFormat {
     Docker,
     /// As Compose and the dotenv libraries read it: quotes, comments, `export`, `${NAME}`.
     Dotenv,
+    /// As foreman reads the `.env` beside a Procfile: quotes around a whole value, and neither comments behind one, `export` nor `${NAME}`.
+    Foreman,
 }
 
 /// So many bytes are read of a file.
@@ -32,7 +35,7 @@ const DOUBTS: usize = 3;
 pub struct Parsed {
     /// In order; of one that stands twice the last counts.
     pub variables: Vec<(String, String)>,
-    /// Lines that the other format would read in another way.
+    /// Lines that the other format would read in another way; of foreman's, those that are no variable. The first few.
     pub doubts: Vec<usize>,
 }
 
@@ -68,6 +71,7 @@ pub fn parse(bytes: &[u8], format: EnvFormat, variable: &dyn Fn(&str) -> Option<
     }
     match format {
         EnvFormat::Docker => docker(text, variable),
+        EnvFormat::Foreman => foreman(text),
         EnvFormat::Dotenv => {
             Dotenv { text, at: 0, line: 1, room: MAX_EXPANDED, parsed: Parsed::default() }.read(variable)
         }
@@ -107,6 +111,42 @@ fn docker(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Parse
         }
     }
     Ok(parsed)
+}
+
+/// What foreman 0.90 does: `NAME=value` from the first character of a line on, and everything else is passed over.
+fn foreman(text: &str) -> Result<Parsed, Wrong> {
+    let mut parsed = Parsed::default();
+    for (number, line) in (1..).zip(text.lines()) {
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let Some((name, value)) = line.split_once('=').filter(|(name, _)| is_name(name)) else {
+            let says = !line.trim().is_empty() && !line.trim_start().starts_with('#');
+            if says && parsed.doubts.len() < DOUBTS {
+                parsed.doubts.push(number);
+            }
+            continue;
+        };
+        let within = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
+        let value = match (within('\''), within('"')) {
+            (Some(raw), _) => raw.to_owned(),
+            (None, Some(raw)) => unescaped(raw),
+            (None, None) => value.to_owned(),
+        };
+        parsed.put(name, value, number)?;
+    }
+    Ok(parsed)
+}
+
+/// `\n` is a line's end, any other character behind a backslash is itself.
+fn unescaped(raw: &str) -> String {
+    let mut value = String::with_capacity(raw.len());
+    let mut chars = raw.chars();
+    while let Some(c) = chars.next() {
+        match (c, c == '\\') {
+            (_, true) => value.extend(chars.next().map_or(Some('\\'), |c| Some(if c == 'n' { '\n' } else { c }))),
+            (c, false) => value.push(c),
+        }
+    }
+    value
 }
 
 impl Parsed {

@@ -12,6 +12,7 @@ pub mod network;
 pub mod place;
 pub mod platform;
 pub mod problem;
+pub mod procfile;
 pub mod secrets;
 
 pub use crate::facts::{Condition, ProcessKind};
@@ -32,7 +33,7 @@ pub use check::process::{OnExit, Output, Process, SignalTo, Stdin};
 pub use check::restart::{Operator, Restart, RestartRule};
 pub use check::schedule::{Concurrency, Schedule};
 pub use check::settings::{
-    Config, Control, ExitWhen, Forward, LogConfig, LogFormat, LogLevel, ReadinessOnDrain, TERMINATION_LOG,
+    Color, Config, Control, ExitWhen, Forward, LogConfig, LogFormat, LogLevel, ReadinessOnDrain, TERMINATION_LOG,
     default_kill_reserve,
 };
 pub use check::sidecar::{Follow, Sidecar};

@@ -11,6 +11,8 @@ use serde::Serialize;
 pub const PIECE_MAX: usize = 16 * 1024;
 /// Behind a piece that is not the end of its line, where a person reads it.
 pub const CUT: &[u8] = b" [cut]";
+/// Columns between a name and the text: ` | `.
+pub const PREFIX: usize = 3;
 /// How many of a process's last lines are kept for the account of its death, and how many bytes of each.
 pub const TAIL_LINES: usize = 10;
 pub const TAIL_BYTES: usize = 256;

@@ -19,13 +19,16 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use self::lines::{Format, Splitter, Tail};
+use self::lines::{Format, PREFIX, Splitter, Tail};
 pub use self::sink::{Sink, Stream};
 use crate::config::Output;
+use crate::sys::pty;
 use crate::sys::stdio::{readable_bytes, watch};
 
 /// Read in one go, in bytes; then everybody else has a turn.
 const READ_MAX: usize = 8 * 1024;
+/// More than the kernel keeps of what is written to a terminal and not read, in bytes.
+const TERMINAL_MAX: u64 = 256 * 1024;
 /// Cyan, yellow, green, magenta, blue: red is for errors.
 const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
 
@@ -54,13 +57,16 @@ pub struct Source {
 /// The two pipes of one run of a process.
 #[must_use = "tell it when the process has ended, or its last words without a newline stay behind"]
 pub struct Capture {
-    pipes: [Rc<Pipe>; 2],
+    /// Standard output and error, or the terminal that is both.
+    pipes: Vec<Rc<Pipe>>,
 }
 
-/// The reading end of a child's standard output or error.
+/// The reading end of a child's standard output or error, or of its terminal.
 struct Pipe {
     fd: AsyncFd<File>,
     stream: Stream,
+    /// It is a terminal: its end is an error, and its lines end with a carriage return before the newline.
+    terminal: bool,
     sink: Sink,
     format: Rc<[Format; 2]>,
     tail: Rc<RefCell<Tail>>,
@@ -76,6 +82,11 @@ impl Captures {
     pub fn new<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>) -> Captures {
         let width = names.into_iter().map(|name| name.chars().count()).max().unwrap_or(0);
         Captures { sink, width, sources: Cell::new(0), readers: Rc::default() }
+    }
+
+    /// How many columns a line has before a process's own text.
+    pub fn prefix(&self, output: Output) -> usize {
+        if output == Output::Json { 0 } else { self.width + PREFIX }
     }
 
     /// A process whose output is captured, in the next colour. [`Output::Inherit`] needs none and is taken as prefix.
@@ -137,7 +148,18 @@ impl Source {
     /// # Errors
     /// When a pipe cannot be registered with epoll (`ENOSPC`: `fs.epoll.max_user_watches`; `ENOMEM`).
     pub fn capture(&self, stdout: OwnedFd, stderr: OwnedFd) -> io::Result<Capture> {
-        let pipes = [self.pipe(stdout, Stream::Stdout)?, self.pipe(stderr, Stream::Stderr)?];
+        Ok(self.read(vec![self.pipe(stdout, Stream::Stdout, false)?, self.pipe(stderr, Stream::Stderr, false)?]))
+    }
+
+    /// As [`Source::capture`], of softstop's end of a [terminal](crate::sys::pty) that the child writes to: everything is its standard output.
+    ///
+    /// # Errors
+    /// As [`Source::capture`].
+    pub fn capture_terminal(&self, terminal: OwnedFd) -> io::Result<Capture> {
+        Ok(self.read(vec![self.pipe(terminal, Stream::Stdout, true)?]))
+    }
+
+    fn read(&self, pipes: Vec<Rc<Pipe>>) -> Capture {
         for pipe in &pipes {
             let (read, all) = (Rc::clone(pipe), Rc::clone(&self.readers));
             let number = all.borrow().last_key_value().map_or(0, |(last, _)| last + 1);
@@ -147,7 +169,7 @@ impl Source {
             });
             self.readers.borrow_mut().insert(number, (Rc::clone(pipe), reader.abort_handle()));
         }
-        Ok(Capture { pipes })
+        Capture { pipes }
     }
 
     /// What it says from now on is another run's.
@@ -161,10 +183,11 @@ impl Source {
         self.tail.borrow().lines()
     }
 
-    fn pipe(&self, fd: OwnedFd, stream: Stream) -> io::Result<Rc<Pipe>> {
+    fn pipe(&self, fd: OwnedFd, stream: Stream, terminal: bool) -> io::Result<Rc<Pipe>> {
         Ok(Rc::new(Pipe {
             fd: watch(File::from(fd), Interest::READABLE)?,
             stream,
+            terminal,
             sink: self.sink.clone(),
             format: Rc::clone(&self.format),
             tail: Rc::clone(&self.tail),
@@ -186,9 +209,23 @@ impl Capture {
                     pipe.drain().await;
                 }
             };
-            tokio::join!(drain(&self.pipes[0]), drain(&self.pipes[1]));
+            let pipe = |n: usize| self.pipes.get(n);
+            let both = async |n| {
+                if let Some(pipe) = pipe(n) {
+                    drain(pipe).await;
+                }
+            };
+            tokio::join!(both(0), both(1));
             then();
         });
+    }
+
+    /// The window of its terminal, if it has one, has another size.
+    pub fn resize(&self, size: pty::Size) {
+        for pipe in self.pipes.iter().filter(|pipe| pipe.terminal) {
+            // One that is gone needs none.
+            let _ = pty::resize(pipe.fd.get_ref().as_fd(), size);
+        }
     }
 
     /// Nobody holds either pipe any more.
@@ -243,8 +280,12 @@ impl Pipe {
         lines
     }
 
-    /// What [`Pipe::read`] will be when all that is in the pipe now is read.
+    /// What [`Pipe::read`] will be when all that is in the pipe now is read. A terminal does not say how much that is: it is read until nothing
+    /// is left, and never more than it can hold.
     fn all_of_now(&self) -> u64 {
+        if self.terminal {
+            return self.read.get() + TERMINAL_MAX;
+        }
         self.read.get() + readable_bytes(self.fd.get_ref().as_fd()).unwrap_or(0) as u64
     }
 
@@ -257,7 +298,11 @@ impl Pipe {
     /// One read, kept for [`Pipe::deliver`], which must follow: it waits for room, and so memory stays bounded.
     fn read_once(&self, most: usize) -> io::Result<()> {
         let mut chunk = [0; READ_MAX];
-        let n = self.fd.get_ref().read(&mut chunk[..most])?;
+        let n = match self.fd.get_ref().read(&mut chunk[..most]) {
+            // Nobody has the other end of a terminal any more.
+            Err(error) if self.terminal && error.raw_os_error() == Some(libc::EIO) => 0,
+            read => read?,
+        };
         self.read.set(self.read.get() + n as u64);
         let mut splitter = self.splitter.borrow_mut();
         if n == 0 {
@@ -279,7 +324,10 @@ impl Pipe {
             }
             self.sink.room(self.stream).await;
             let mut splitter = self.splitter.borrow_mut();
-            let Some(piece) = splitter.next_piece() else { break };
+            let Some(mut piece) = splitter.next_piece() else { break };
+            if self.terminal {
+                piece.bytes = piece.bytes.strip_suffix(b"\r").unwrap_or(piece.bytes);
+            }
             self.tail.borrow_mut().add(piece);
             line.clear();
             self.format[self.stream as usize].write(&mut line, piece, self.stream.name(), &ts);

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub use super::queue::{MEMORY_MAX, QUEUE_MAX, Stream};
 use super::queue::{Queue, TryWrite, has_notices, take_notices};
+use crate::config::Color;
 use crate::sys::stdio::{Writer, watch};
 
 /// How often to try again where epoll cannot tell when there is room.
@@ -57,12 +58,16 @@ struct Standing {
 
 impl Sink {
     /// Over softstop's own standard output and error.
-    pub fn new() -> Sink {
+    pub fn new(color: Color) -> Sink {
         let mut sink = Sink::over(Writer::stdout().ok(), Writer::stderr().ok());
         let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
-        let wanted = colour_wanted(no_color.as_deref(), term.as_deref());
         if let Some(shared) = Arc::get_mut(&mut sink.shared) {
-            shared.colour = [wanted && io::stdout().is_terminal(), wanted && io::stderr().is_terminal()];
+            shared.colour = match color {
+                Color::Auto if !colour_wanted(no_color.as_deref(), term.as_deref()) => [false; 2],
+                Color::Auto => [io::stdout().is_terminal(), io::stderr().is_terminal()],
+                Color::Always => [true; 2],
+                Color::Never => [false; 2],
+            };
         }
         sink
     }
@@ -90,7 +95,7 @@ impl Sink {
         sink
     }
 
-    /// The stream is a terminal whose user did not turn colours off (`NO_COLOR`, `TERM=dumb`).
+    /// The stream is a terminal whose user did not turn colours off (`NO_COLOR`, `TERM=dumb`), or `--color` says so.
     pub fn is_coloured(&self, stream: Stream) -> bool {
         self.shared.colour[stream as usize]
     }
@@ -274,12 +279,6 @@ impl Sink {
         let queue = &mut self.queues()[stream as usize];
         queue.blocked = false;
         queue.woken = true;
-    }
-}
-
-impl Default for Sink {
-    fn default() -> Sink {
-        Sink::new()
     }
 }
 

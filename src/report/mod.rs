@@ -15,8 +15,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{
-    Awaited, Cause, Client, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NextCtrlC,
-    NotPassedOn, Place, ProbeKind, Sender, Unfinished, Who,
+    Awaited, Cause, Client, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NextCtrlC, NotPassedOn,
+    Place, ProbeKind, Sender, Unfinished, Who,
 };
 use crate::order::Order;
 use crate::signal::Signal;

@@ -93,13 +93,16 @@ impl Shell {
         let parsed = env_file::parse(&bytes, *format, &outside)
             .map_err(|wrong| setup(format!("env_file {}, {wrong}", path.display())))?;
         if let (Some(line), false) = (parsed.doubts.first(), self.env_files.doubted.contains(path)) {
-            tracing::warn!(
-                "env_file {}, line {line}: its quotes or its ` #` are part of the value; format = \"dotenv\" takes them off",
-                path.display()
-            );
+            let why = match format {
+                EnvFormat::Foreman => "it is passed over, as foreman does: no NAME=value from its first character on",
+                EnvFormat::Docker | EnvFormat::Dotenv => {
+                    "its quotes or its ` #` are part of the value; format = \"dotenv\" takes them off"
+                }
+            };
+            tracing::warn!("env_file {}, line {line}: {why}", path.display());
             self.env_files.doubted.push(path.clone());
         }
-        debug_assert!(*format == EnvFormat::Docker || parsed.doubts.is_empty());
+        debug_assert!(*format != EnvFormat::Dotenv || parsed.doubts.is_empty());
         for (name, value) in &parsed.variables {
             env.set(name.as_ref(), value.as_ref());
         }

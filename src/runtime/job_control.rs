@@ -6,7 +6,7 @@ use crate::lifecycle::event::{Event, Exit, ProcId, Sender};
 use crate::signal::Signal;
 use crate::sys::signals::Received;
 use crate::sys::terminal::Terminal;
-use crate::sys::{process, reap, target};
+use crate::sys::{process, pty, reap, target};
 
 /// Children that were stopped or continued, taken in one turn.
 const BATCH: usize = 256;
@@ -72,11 +72,26 @@ impl Shell {
     fn suspend_all(&self, but: i32) -> bool {
         // Each leads its group and has not been reaped.
         let others = self.children.keys().filter(|pid| **pid != but);
-        let all = |signal| others.clone().for_each(|pid| drop(target::signal_group(*pid, signal)));
-        all(Signal::TSTP);
+        // Nobody in a session of its own could continue it: there Ctrl-Z stops nothing.
+        let stop = |pid: i32| match self.children.get(&pid) {
+            Some(Owner::Process(id)) if self.plan.config.processes.get(id.0).is_some_and(|p| p.tty) => Signal::STOP,
+            _ => Signal::TSTP,
+        };
+        others.clone().for_each(|pid| drop(target::signal_group(*pid, stop(*pid))));
         let woken = process::stop_self().unwrap_or(false);
-        all(Signal::CONT);
+        others.for_each(|pid| drop(target::signal_group(*pid, Signal::CONT)));
         woken
+    }
+
+    /// softstop's own window may have another size: so have those of the terminals that it reads.
+    pub(super) fn resize_terminals(&self) {
+        for (pid, capture) in &self.capturing {
+            if let Some(Owner::Process(id)) = self.children.get(pid)
+                && let Some(process) = self.plan.config.processes.get(id.0)
+            {
+                capture.resize(pty::size_within(self.captures.prefix(process.output)));
+            }
+        }
     }
 
     /// After `fg` the shell has given softstop the terminal; after `bg` it has kept it, and so it must stay.

@@ -24,11 +24,12 @@ mod shell;
 mod sockets;
 mod starvation;
 mod stragglers;
+mod summary;
 pub mod waits;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +38,7 @@ use std::time::Instant;
 use tokio::task::LocalSet;
 
 use crate::cli::variables::Environment;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::endpoint;
 use crate::exit;
 use crate::http::endpoints::{self, Verdicts};
@@ -122,7 +123,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Ok(schedules) => schedules,
         Err(why) => return refuse(&why, exit::CONFIG),
     };
-    let sink = Sink::new();
+    let sink = Sink::new(config.color);
     if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
         return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
     }
@@ -149,6 +150,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         for warning in warnings {
             tracing::warn!("{warning}");
         }
+        introduce(machine.borrow().plan());
         tokio::task::spawn_local(sink.clone().pump());
         let mut orders = control::Orders::new();
         let prestop = guard.map(|guard| prestop::later(guard, Rc::clone(orders.room())));
@@ -177,6 +179,20 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
     std::mem::forget(local);
     std::mem::forget(runtime);
     code
+}
+
+/// To a person at a terminal: a container has no such reader, nor has a program that reads JSON.
+fn introduce(plan: &Plan) {
+    let config = &plan.config;
+    if !config.is_wrapper()
+        && !process::is_pid1()
+        && config.log.format == LogFormat::Text
+        && std::io::stderr().is_terminal()
+    {
+        for line in summary::lines(plan, std::env::current_dir().ok().as_deref()) {
+            tracing::info!("{line}");
+        }
+    }
 }
 
 #[inline(never)]

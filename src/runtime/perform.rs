@@ -16,6 +16,7 @@ use crate::lifecycle::event::{Event, ProcId, RequestId, Sender, SpawnError, Spaw
 use crate::report::{Inspection, NotSent, Note};
 use crate::signal::Signal;
 use crate::sys::procfs;
+use crate::sys::pty::{self, Pty};
 use crate::sys::spawn::{self, Child, ExecStatus, Handed, Spawn, Stdio, reader};
 use crate::sys::stdio::pipe;
 use crate::sys::users::{self, Credentials};
@@ -34,6 +35,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const STARVED_WAIT: Duration = Duration::from_secs(1);
 /// Of the processes left over, so many are named.
 const NAMED: usize = 10;
+/// Of a program with a terminal, where nobody has said of which kind: as docker has it.
+const TERM: &str = "xterm";
 /// What helps when a process runs as another user.
 pub(super) const NEEDS: &str = "add the capability KILL or run softstop as that user";
 
@@ -141,12 +144,27 @@ impl Shell {
             env.retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|own| name == own));
         }
         env.extend(means.env);
-        let pipes = match &self.sources[id.0] {
-            Some(_) => Some(output_pipes(credentials.as_ref())?),
-            None => None,
+        let terminal = match config.tty {
+            true => Some(own_terminal(pty::size_within(self.captures.prefix(config.output)), credentials.as_ref())?),
+            false => None,
         };
-        let (stdout, stderr) = child_ends(pipes.as_ref());
-        if let Some(user) = &credentials {
+        let pipes = match &self.sources[id.0] {
+            Some(_) if terminal.is_none() => Some(output_pipes(credentials.as_ref())?),
+            _ => None,
+        };
+        let (stdin, stdout, stderr) = match &terminal {
+            Some(Pty { theirs, .. }) => {
+                (Stdio::Terminal(theirs.as_fd()), Stdio::Fd(theirs.as_fd()), Stdio::Fd(theirs.as_fd()))
+            }
+            None => {
+                let (stdout, stderr) = child_ends(pipes.as_ref());
+                (if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null }, stdout, stderr)
+            }
+        };
+        if terminal.is_some() && !env.iter().any(|(name, _)| name == "TERM") {
+            env.push(("TERM".into(), TERM.into()));
+        }
+        if let Some(user) = credentials.as_ref().filter(|_| terminal.is_none()) {
             allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, pipes.is_none());
         }
         let wait = self.exec_wait();
@@ -158,7 +176,7 @@ impl Shell {
             working_dir: launch.working_dir.as_deref(),
             credentials: credentials.as_ref(),
             limits: &launch.limits,
-            stdin: if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null },
+            stdin,
             stdout,
             stderr,
             foreground: config.stdin == Stdin::Inherit && self.terminal.is_some(),
@@ -172,13 +190,23 @@ impl Shell {
             drop(theirs);
             self.await_line(pid, ours);
         }
-        if let (Some(source), Some(pipes)) = (&self.sources[id.0], pipes) {
+        if let Some(source) = &self.sources[id.0] {
             source.forget_tail();
-            match source.capture(pipes.stdout, pipes.stderr) {
-                Ok(capture) => {
+            let capture = match (terminal, pipes) {
+                // Its own end must be nobody's but its: it ends with it.
+                (Some(Pty { ours, theirs }), _) => {
+                    drop(theirs);
+                    Some(source.capture_terminal(ours))
+                }
+                (None, Some(pipes)) => Some(source.capture(pipes.stdout, pipes.stderr)),
+                (None, None) => None,
+            };
+            match capture {
+                Some(Ok(capture)) => {
                     self.capturing.insert(pid, capture);
                 }
-                Err(error) => tracing::warn!("{}: its output cannot be read: {error}", config.name),
+                Some(Err(error)) => tracing::warn!("{}: its output cannot be read: {error}", config.name),
+                None => {}
             }
         }
         self.sent_interrupt &= config.stdin != Stdin::Inherit;
@@ -391,6 +419,20 @@ fn allow_by_name(name: &str, uid: u32, input: bool, outputs: bool) {
             );
         }
     }
+}
+
+/// The terminal that a process writes to. Its user may open it again by name.
+fn own_terminal(size: pty::Size, user: Option<&Credentials>) -> Result<Pty, SpawnError> {
+    let pty = pty::open(size).map_err(|error| {
+        let short = matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EMFILE | libc::ENFILE | libc::ENOMEM));
+        let kind = if short { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
+        SpawnError { kind, text: format!("no terminal for it (tty): /dev/ptmx: {error}") }
+    })?;
+    if let Some(user) = user {
+        // Where it is not permitted all else works as before.
+        let _ = std::os::unix::fs::fchown(&pty.theirs, Some(user.uid), None);
+    }
+    Ok(pty)
 }
 
 /// The reading ends stay here, the writing ends go to the child and are dropped here.

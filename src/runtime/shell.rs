@@ -313,6 +313,9 @@ impl Shell {
                     self.push(Event::Signalled { signal, sender: program::known(received.sender), program: None })
                 }
             }
+            if received.signal == Signal::WINCH {
+                self.resize_terminals();
+            }
             if received.signal == Signal::CONT {
                 let _given = self.pass_terminal_on();
             }

@@ -23,6 +23,7 @@ mod pidfd;
 pub mod plain;
 pub mod process;
 pub mod procfs;
+pub mod pty;
 pub mod reap;
 pub mod routes;
 pub mod signals;

@@ -7,6 +7,7 @@ mod corners;
 mod corners_start;
 mod diagnosis;
 mod identity;
+mod local;
 mod notify;
 mod pid1;
 mod run;

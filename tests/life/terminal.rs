@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use crate::support::{Dir, SOFTSTOP, SOON, processes};
 use nix::poll::{PollFd, PollFlags, poll};
 
-const CTRL_C: &str = "\x03";
+pub(super) const CTRL_C: &str = "\x03";
 const CTRL_Z: &str = "\x1a";
 
 /// A program whose controlling terminal is ours to type on.
-struct Typed {
-    keys: File,
-    shown: String,
+pub(super) struct Typed {
+    pub(super) keys: File,
+    pub(super) shown: String,
     /// Up to here everything has been looked at.
     seen: usize,
     child: Child,
 }
 
 impl Typed {
-    fn start(command: &[&str]) -> Typed {
+    pub(super) fn start(command: &[&str]) -> Typed {
         Typed::spawn(&[&["setsid", "--ctty", "--wait"], command].concat())
     }
 
@@ -55,14 +55,14 @@ impl Typed {
         shell
     }
 
-    fn keys(&mut self, text: &str) -> &mut Typed {
+    pub(super) fn keys(&mut self, text: &str) -> &mut Typed {
         self.keys.write_all(text.as_bytes()).unwrap();
         self
     }
 
     /// Waits until `text` is shown, after what was waited for before.
     #[track_caller]
-    fn expect(&mut self, text: &str) -> &mut Typed {
+    pub(super) fn expect(&mut self, text: &str) -> &mut Typed {
         let limit = Instant::now() + SOON;
         loop {
             if let Some(at) = self.shown[self.seen..].find(text) {
@@ -75,7 +75,7 @@ impl Typed {
 
     /// In any order.
     #[track_caller]
-    fn expect_both(&mut self, one: &str, other: &str) -> &mut Typed {
+    pub(super) fn expect_both(&mut self, one: &str, other: &str) -> &mut Typed {
         let (begin, mut end) = (self.seen, 0);
         for text in [one, other] {
             self.seen = begin;
@@ -88,7 +88,7 @@ impl Typed {
 
     /// Waits until the leader of the terminal's foreground group runs this program: what is typed reaches it from now on.
     #[track_caller]
-    fn in_foreground(&mut self, program: &str) -> &mut Typed {
+    pub(super) fn in_foreground(&mut self, program: &str) -> &mut Typed {
         let limit = Instant::now() + SOON;
         let leader = |t: &Typed| processes::program(nix::unistd::tcgetpgrp(&t.keys).ok()?.as_raw());
         while leader(self).is_none_or(|path| !path.ends_with(program)) {
@@ -111,7 +111,7 @@ impl Typed {
     }
 
     #[track_caller]
-    fn ends(mut self) -> i32 {
+    pub(super) fn ends(mut self) -> i32 {
         let limit = Instant::now() + SOON;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use softstop::cli::commands::{Checking, ConfigFile, Fields, Json, Only, Printing, Probing};
+use softstop::cli::commands::{AsProcfile, Checking, ConfigFile, Fields, Json, Local, Only, Printing, Probing};
 use softstop::cli::declare::{Group, Takes};
 use softstop::cli::{Common, Own, grammar};
 use softstop::endpoint;
@@ -17,8 +17,8 @@ const HEAD: &str = "| flag | variable | default | |\n|---|---|---|---|\n";
 /// What stands below `<!-- flags: TITLE -->`.
 fn flags(title: &str) -> String {
     match title {
-        "configuration file" => rows::<ConfigFile>(),
-        "run" => rows::<Only>(),
+        "configuration file" => rows::<ConfigFile>() + &rows::<AsProcfile>(),
+        "run" => rows::<Only>() + &rows::<Local>(),
         "wrapper and run" => rows::<Common>(),
         "wrapper" => rows::<Own>(),
         "orders" => rows::<Json>() + &rows::<Fields>(),

@@ -12,6 +12,7 @@ mod layering;
 mod module_graph;
 mod one_place;
 mod pod_rules;
+mod procfile;
 mod quick;
 mod reliability;
 #[path = "../declared/schema.rs"]

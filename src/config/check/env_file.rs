@@ -21,7 +21,7 @@ table! {
         /// A relative one from where softstop was started.
         path: FilePath { required: true };
         /// `docker`: as `docker run --env-file` reads it, what stands behind the equals sign is the value. `dotenv`: as Compose reads it, with quotes,
-        /// comments, `export` and `${NAME}`.
+        /// comments, `export` and `${NAME}`. `foreman`: as foreman reads the `.env` beside a [Procfile](local.md).
         format: Word<EnvFormat> = EnvFormat::Docker;
         /// Without the file it starts all the same.
         optional: Bool = false;

@@ -48,7 +48,7 @@ use toml::de::DeTable;
 
 use crate::config::place::Place;
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
-use crate::config::{Config, default_kill_reserve};
+use crate::config::{Config, default_kill_reserve, procfile};
 use declare::{Declared, Described};
 pub use here::Here;
 use reader::Reader;
@@ -111,6 +111,9 @@ pub fn read_here(
     grace: Option<Duration>,
     here: Option<&dyn Here>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
+    if is_procfile(text, file) {
+        return procfile::read(text, file, env);
+    }
     bounded(text.len(), file)?;
     let source = Source::new(file, text);
     let mut reader = Reader::new(&source, env, here);
@@ -127,6 +130,13 @@ pub fn read_here(
     // Behind a broken header every key would be judged as another table's.
     let config = if headers_broken { Config::with_defaults() } else { config(&mut reader, document.get_ref(), grace) };
     finish(reader, config)
+}
+
+/// Whether a file is read as a Procfile: by its name, or where its name says nothing by its lines. What is named as TOML is held to it: a slip
+/// must not start a shell.
+pub fn is_procfile(text: &str, file: &str) -> bool {
+    let by_its_lines = || other_formats::is_procfile(text) && !DeTable::parse_recoverable(text).1.is_empty();
+    procfile::is_named(file) || !file.ends_with(".toml") && text.len() <= MAX_BYTES && by_its_lines()
 }
 
 /// The text of a configuration file's bytes.

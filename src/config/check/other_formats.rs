@@ -30,6 +30,13 @@ pub fn recognise(text: &str) -> Option<Other> {
     Some(Other { span: start..start + first.len(), sentence, help })
 }
 
+/// It has a Procfile's lines, and nothing else.
+pub fn is_procfile(text: &str) -> bool {
+    let lines: Vec<&str> = text.lines().filter(says_something).take(LINES).collect();
+    let other = |line: &&str| line.starts_with("apiVersion:");
+    is_yaml(&lines) && services(&lines).is_some() && !lines.iter().any(other)
+}
+
 fn says_something(line: &&str) -> bool {
     let line = line.trim_start_matches('\u{feff}').trim();
     !line.is_empty() && !line.starts_with(['#', ';']) && line != "---"
@@ -66,14 +73,35 @@ fn pair(line: &str) -> Option<(&str, &str)> {
     (word && (value.is_empty() || value.starts_with([' ', '\t', '\r']))).then_some((key, value.trim()))
 }
 
-fn yaml(text: &str, lines: &[&str]) -> Option<(&'static str, String)> {
-    let is_yaml = |line: &&&str| pair(line).is_some() || line.trim_start().starts_with("- ");
-    let yaml = lines.iter().filter(is_yaml).count();
+fn is_pair(line: &&&str) -> bool {
+    pair(line).is_some() || line.trim_start().starts_with("- ")
+}
+
+fn is_yaml(lines: &[&str]) -> bool {
+    let yaml = lines.iter().filter(is_pair).count();
     let toml = lines
         .iter()
-        .filter(|line| !is_yaml(line) && (line.contains('=') || line.trim_start().starts_with('[')))
+        .filter(|line| !is_pair(line) && (line.contains('=') || line.trim_start().starts_with('[')))
         .count();
-    if lines.first().filter(is_yaml).is_none() || yaml <= toml {
+    lines.first().filter(is_pair).is_some() && yaml > toml
+}
+
+/// The names and commands of a Procfile.
+fn services<'t>(lines: &[&'t str]) -> Option<Vec<(&'t str, &'t str)>> {
+    let commands = lines.iter().map(|line| {
+        pair(line).filter(|(key, value)| {
+            let ours = TopKeys::SECTION.keys.contains(key) || ProcessKeys::SECTION.keys.contains(key);
+            !line.starts_with([' ', '\t', '-'])
+                && !ours
+                && value.starts_with(|c: char| c.is_alphanumeric() || "./$".contains(c))
+        })
+    });
+    let all = commands.collect::<Option<Vec<_>>>()?;
+    all.iter().any(|(_, value)| value.contains(' ')).then_some(all)
+}
+
+fn yaml(text: &str, lines: &[&str]) -> Option<(&'static str, String)> {
+    if !is_yaml(lines) {
         return None;
     }
     let at_start =
@@ -87,22 +115,16 @@ fn yaml(text: &str, lines: &[&str]) -> Option<(&'static str, String)> {
             "write a [[process]] for each service that is to run in this container; https://toml.io has the rules";
         return Some(("this looks like YAML, a Compose file; a configuration is TOML", help.to_owned()));
     }
-    let commands = lines.iter().map(|line| {
-        pair(line).filter(|(key, value)| {
-            let ours = TopKeys::SECTION.keys.contains(key) || ProcessKeys::SECTION.keys.contains(key);
-            !line.starts_with([' ', '\t', '-'])
-                && !ours
-                && value.starts_with(|c: char| c.is_alphanumeric() || "./$".contains(c))
-        })
-    });
-    match commands.collect::<Option<Vec<_>>>() {
-        Some(all) if all.iter().any(|(_, value)| value.contains(' ')) => {
-            let (name, command) = all[0];
-            let help =
-                format!("write [[process]], and below it name = {name:?} and command = {}", command_as_array(command));
-            Some(("this looks like a Procfile; a configuration is TOML", help))
+    match services(lines) {
+        Some(all) => {
+            let (name, command) = all.first()?;
+            let command = command_as_array(command);
+            let help = format!(
+                "name it Procfile, or say that it is one: softstop run -f FILE; or write [[process]], and below it name = {name:?} and command = {command}"
+            );
+            Some(("this looks like a Procfile, and is named as TOML", help))
         }
-        _ => Some(("this looks like YAML; a configuration is TOML", EXAMPLE.to_owned())),
+        None => Some(("this looks like YAML; a configuration is TOML", EXAMPLE.to_owned())),
     }
 }
 
@@ -127,6 +149,17 @@ mod tests {
             assert!(!text[other.span].starts_with('#'));
         }
         assert!(recognise("web: node server.js").unwrap().help.ends_with("command = [\"node\", \"server.js\"]"));
+        assert!(is_procfile("# ours\nweb: node server.js\nworker: ./w\n"));
+        for text in [
+            "services: a b\n  web: x y\n",
+            "apiVersion: v1 x\nkind: Pod\n",
+            "grace: 30s x\n",
+            "{a: b c}",
+            "a = 1\nb: c d",
+            "",
+        ] {
+            assert!(!is_procfile(text), "{text}");
+        }
         assert!(recognise("[program:a]\ncommand = /x -a\n").unwrap().help.contains("[\"/x\", \"-a\"]"));
     }
 

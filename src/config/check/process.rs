@@ -38,6 +38,8 @@ pub struct Process {
     pub command: Vec<OsString>,
     pub launch: Launch,
     pub stdin: Stdin,
+    /// It has a terminal of its own; what it writes there is captured.
+    pub tty: bool,
     /// What it is handed, from descriptor 3 up: indices into `Config::sockets`, each once.
     pub sockets: Vec<usize>,
     pub output: Output,
@@ -114,6 +116,7 @@ impl Process {
             command,
             launch: Launch::default(),
             stdin: ProcessKeys::stdin,
+            tty: ProcessKeys::tty,
             sockets: Vec::new(),
             output: Output::Inherit,
             autostart: ProcessKeys::autostart,
@@ -207,6 +210,9 @@ table! {
         /// What it reads: nothing, or softstop's own standard input. One process at most inherits; on a terminal it is in the foreground, and
         /// Ctrl-C is its: [signals.md](signals.md#terminals).
         stdin: Word<Stdin> = Stdin::Null;
+        /// It sees a terminal, one of its own: colours, lines as they are written. What it writes still goes through `output`, which is
+        /// `"prefix"` unless it says `"json"`: [local.md](local.md#a-terminal-for-each).
+        tty: Bool = false;
         /// Names of [`[[socket]]`](#socket): it is handed these, in this order, from descriptor 3 up.
         sockets: SocketNames { unset: "none", words: "array of names", help: "write sockets = [\"web\"]", examples: &[] };
         /// softstop's own descriptors; each line with the process's name in front; each line as a JSON object: [below](#output).
@@ -326,6 +332,8 @@ pub struct ReadProcess {
     pub sockets: Option<Vec<(String, Span)>>,
     pub on_exit: Option<OnExit>,
     pub output: Option<Output>,
+    /// Where it says that it wants a terminal of its own.
+    pub tty: Option<Span>,
     /// What it waits for, with the place of the key.
     pub after: Vec<(usize, Condition, Span)>,
     /// Where its own ladder stands.
@@ -385,6 +393,7 @@ pub fn process(
     let mut p = Process::new(name, command.unwrap_or_default());
     p.launch = launch;
     p.stdin = keys.stdin.read(reader).unwrap_or(p.stdin);
+    p.tty = keys.tty.read(reader).unwrap_or(p.tty);
     p.autostart = keys.autostart.read(reader).unwrap_or(p.autostart);
     p.signal_to = keys.signal_to.read(reader).unwrap_or(p.signal_to);
     restarts(reader, keys, &mut p);
@@ -419,6 +428,7 @@ pub fn process(
         sockets: keys.sockets.read_or(reader, Vec::new()),
         on_exit: keys.on_exit.read(reader),
         output: keys.output.read(reader),
+        tty: keys.tty.span().filter(|_| p.tty),
         after: after(reader, keys, index, names),
         stop: keys.stop.span().filter(|_| preset.is_none()),
         pre_stop: keys.pre_stop.span(),

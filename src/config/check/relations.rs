@@ -9,7 +9,7 @@ use super::task::ReadStep;
 use super::values::words;
 use crate::config::fit;
 use crate::config::problem::Span;
-use crate::config::{Condition, Config, ExitWhen, Handler, OnExit, Output, ProcessKind, Restart, Stragglers};
+use crate::config::{Condition, Config, ExitWhen, Handler, OnExit, Output, ProcessKind, Restart, Stdin, Stragglers};
 
 /// Who is main, and what that and their number mean for the others' defaults.
 pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [ReadProcess]) {
@@ -44,8 +44,22 @@ pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [Rea
         let by_when = matches!(exit_when, Some(ExitWhen::All | ExitWhen::Any));
         p.process.stated = Stated { on_exit: p.on_exit.is_some() || by_when, output: p.output.is_some() };
         p.process.on_exit = p.on_exit.unwrap_or(silent);
-        p.process.output = p.output.unwrap_or(if several { Output::Prefix } else { Output::Inherit });
+        let captured = several || p.process.tty;
+        p.process.output = p.output.unwrap_or(if captured { Output::Prefix } else { Output::Inherit });
+        own_terminal(reader, p);
         p.process.after = p.after.iter().map(|(other, condition, _)| (*other, *condition)).collect();
+    }
+}
+
+/// A terminal of its own is read by softstop alone.
+fn own_terminal(reader: &mut Reader<'_>, p: &ReadProcess) {
+    let Some(span) = &p.tty else { return };
+    if p.process.stdin == Stdin::Inherit {
+        let sentence = "a process that reads softstop's standard input has softstop's terminal, not one of its own";
+        reader.error(span, sentence, "leave out `tty`, or `stdin = \"inherit\"`");
+    } else if p.process.output == Output::Inherit {
+        let sentence = "output = \"inherit\" and a terminal of its own: nobody would read what it writes there";
+        reader.error(span, sentence, "leave out `output`, or write output = \"prefix\" or \"json\"");
     }
 }
 

@@ -38,11 +38,23 @@ pub enum ExitWhen {
     Any,
 }
 
+/// Whether names and warnings are in colour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR or TERM=dumb is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
 /// Everything softstop needs to know before it starts anything.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file it was read from, absolute; `None`: flags.
     pub source: Option<PathBuf>,
+    /// That file is a Procfile.
+    pub procfile: bool,
     /// The whole budget from the first stop request to softstop's own end.
     pub grace: Duration,
     /// The last slice of `grace`, for SIGKILL, reaping and the report. Less than `grace`.
@@ -56,6 +68,8 @@ pub struct Config {
     pub http: Option<Http>,
     pub control: Control,
     pub log: LogConfig,
+    /// By the command line alone: it depends on who looks.
+    pub color: Color,
     pub exit_codes: ExitCodes,
     /// The processes that matter are another container's.
     pub sidecar: Option<Sidecar>,
@@ -84,6 +98,7 @@ impl Config {
     pub fn with_defaults() -> Config {
         Config {
             source: None,
+            procfile: false,
             grace: TopKeys::grace,
             kill_reserve: DEFAULT_KILL_RESERVE,
             stop_reserve: None,
@@ -93,6 +108,7 @@ impl Config {
             http: None,
             control: Control::default(),
             log: LogConfig { level: LogKeys::level, format: LogKeys::format },
+            color: Color::default(),
             exit_codes: ExitCodes::default(),
             sidecar: None,
             sockets: Vec::new(),

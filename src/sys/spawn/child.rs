@@ -17,7 +17,7 @@ use super::error::{Report, Stage};
 use super::prepare::{Identity, Prepared};
 use crate::exit;
 use crate::signal::Signal;
-use crate::sys::{descriptors, limits, mask, process};
+use crate::sys::{descriptors, limits, mask, plain, process};
 
 pub(super) struct Failure {
     stage: Stage,
@@ -63,8 +63,12 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     if prepared.inherited.ignores_chld {
         mask::set_ignored(Signal::CHLD, true);
     }
-    // A sandbox may refuse a group of its own; the child then runs in ours.
-    let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+    if prepared.session {
+        plain::own_session().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
+    } else {
+        // A sandbox may refuse a group of its own; the child then runs in ours.
+        let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+    }
     let pid = getpid().as_raw();
     if let Some(terminal) = prepared.terminal {
         // SAFETY: takes two integers. TTOU is blocked; ENOTTY, ENXIO, EPERM and EINVAL mean that there is no job control
@@ -72,6 +76,9 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
         unsafe { libc::tcsetpgrp(terminal, pid) };
     }
     set_stdio(prepared.stdio).map_err(|errno| Failure::new(Stage::Stdio, errno))?;
+    if prepared.session {
+        plain::take_terminal().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
+    }
     let changed_dir = change_dir(prepared);
     if !prepared.keep_fds {
         hide_descriptors();

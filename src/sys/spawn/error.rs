@@ -36,9 +36,10 @@ pub(super) enum Stage {
     NoNewPrivs,
     Exec,
     Handed,
+    Terminal,
 }
 
-const STAGES: [Stage; 15] = [
+const STAGES: [Stage; 16] = [
     Stage::Stdio,
     Stage::WorkingDir,
     Stage::Groups,
@@ -54,6 +55,7 @@ const STAGES: [Stage; 15] = [
     Stage::NoNewPrivs,
     Stage::Exec,
     Stage::Handed,
+    Stage::Terminal,
 ];
 
 /// What the child writes into the pipe.
@@ -142,6 +144,7 @@ impl Context {
         match report.stage {
             Stage::Exec => self.explain_exec(report),
             Stage::Stdio => self.error(kind, &format!("cannot set its standard descriptors: {why}")),
+            Stage::Terminal => self.error(kind, &format!("cannot give it a terminal of its own (tty): {why}")),
             Stage::Handed => self.error(kind, &format!("cannot hand it its sockets: {why}")),
             Stage::WorkingDir => {
                 let dir = self.working_dir.as_deref().unwrap_or(Path::new("")).to_string_lossy();

@@ -51,6 +51,8 @@ pub enum Stdio<'a> {
     Null,
     /// A duplicate of this one.
     Fd(BorrowedFd<'a>),
+    /// The same, and for standard input: the child leads a session of its own, whose controlling terminal this one becomes.
+    Terminal(BorrowedFd<'a>),
 }
 
 /// What to start, and how.
@@ -164,7 +166,10 @@ pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnErr
     };
     // Both sides do it, so that the group exists whoever is first. It fails when the child has already executed (EACCES)
     // or ended, and in sandboxes; all of that is fine.
-    let _ = setpgid(pid, pid);
+    // Who leads a group cannot begin a session, which is a group, too.
+    if !prepared.session {
+        let _ = setpgid(pid, pid);
+    }
     mask::replace_mask(before);
     drop(report_to);
     drop(prepared);

@@ -60,6 +60,8 @@ pub(super) struct Prepared {
     /// For descriptors 0 to 2; `None` inherits.
     pub(super) stdio: [Option<RawFd>; 3],
     pub(super) terminal: Option<RawFd>,
+    /// It leads a session, and standard input is its controlling terminal.
+    pub(super) session: bool,
     pub(super) keep_fds: bool,
     /// Numbers, and what is to be there: above all of these numbers, so that none is overwritten before its turn.
     pub(super) handed: Vec<(RawFd, OwnedFd)>,
@@ -142,6 +144,7 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
         stdio,
         // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
         terminal: spawn.foreground.then(terminal).flatten().filter(|terminal| terminal.is_ours()).map(Terminal::fd),
+        session: matches!(spawn.stdin, Stdio::Terminal(_)),
         keep_fds: spawn.keep_fds,
         handed,
         inherited,
@@ -174,7 +177,7 @@ fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 
     for (target, stdio) in [spawn.stdin, spawn.stdout, spawn.stderr].into_iter().enumerate() {
         fds[target] = match stdio {
             Stdio::Inherit => None,
-            Stdio::Fd(fd) => Some(fd.as_raw_fd()),
+            Stdio::Fd(fd) | Stdio::Terminal(fd) => Some(fd.as_raw_fd()),
             Stdio::Null => {
                 let null = process::open_null(target == 0)?;
                 let fd = null.as_raw_fd();
