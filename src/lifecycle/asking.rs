@@ -131,6 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn what_softstop_has_lost_is_given_back_to_what_is_still_to_come() {
+        let times = |a: &Asking| [a.times.signal_at, a.times.all_at, a.times.kill_at];
+        let lost = Duration::from_millis(1000);
+        let mut config = Config::with_defaults();
+        config.stragglers.wait = Some(2 * lost);
+        let mut a = Asking::begin(Policy::of_container(&config), AT(0), AT(4000), Occasion::Requested);
+        assert_eq!(times(&a), [AT(2000), AT(3500), AT(4000)]);
+        a.give_back(lost, AT(9000));
+        assert_eq!(times(&a), [AT(3000), AT(4500), AT(5000)], "none of it has come");
+        assert_eq!(all_due(&mut a, 3000, 9000), [Due::Ask(Whom::Outermost)]);
+        a.give_back(lost, AT(9000));
+        assert_eq!(times(&a), [AT(3000), AT(5500), AT(6000)], "what has been is where it was");
+        a.give_back(10 * lost, AT(6400));
+        assert_eq!(times(&a), [AT(3000), AT(5900), AT(6400)], "as far as there is room");
+        a.give_back(lost, AT(0));
+        assert_eq!(times(&a), [AT(3000), AT(5900), AT(6400)], "where there is none, nothing is taken away");
+    }
+
+    #[test]
     fn whoever_comes_late_drops_nothing() {
         for late in [0, 2500, 3500, 4500, 8000] {
             let mut a = asking(0, 4000);

@@ -148,10 +148,9 @@ impl Proc {
         match &mut s.stage {
             StopStage::Diagnosing { until } => *until = at.now,
             StopStage::Rung { .. } if s.last.is_some_and(|(last, _)| last == signal) => {
+                // Both were noted by the rung that it is at.
                 s.last = None;
-                if self.sent.last() == Some(&signal) {
-                    self.sent.pop();
-                }
+                self.sent.pop();
             }
             StopStage::Rung { .. } | StopStage::PreStop(_) | StopStage::Killed { .. } => {}
         }

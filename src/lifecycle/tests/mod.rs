@@ -3,6 +3,8 @@
 mod orders;
 mod random_orders;
 mod rewrite;
+mod stopping;
+mod stragglers;
 
 use std::time::Duration;
 
@@ -54,6 +56,21 @@ impl Bench {
 
     fn signal(&mut self, signal: Signal, sender: Sender) -> Vec<Action> {
         self.feed(Event::Signalled { signal, sender, program: None })
+    }
+
+    /// SIGTERM of the runtime: the container's stop.
+    fn stop(&mut self) -> Vec<Action> {
+        self.signal(Signal::TERM, Sender::Outside)
+    }
+
+    /// The leader has ended; what it has left in its group has not.
+    fn leader_ends(&mut self, code: u8) -> Vec<Action> {
+        self.feed(Event::Exited { process: WEB, status: Exit::Code(code) })
+    }
+
+    fn at(&mut self, millis: u64, event: Event) -> Vec<Action> {
+        self.now = At::from_millis(millis);
+        self.feed(event)
     }
 }
 

@@ -1,0 +1,70 @@
+//! The stop of one process: what its ladder excuses, what it gets back, how long its death is waited for.
+
+use std::time::Duration;
+
+use super::{Bench, WEB, config, finished, sent};
+use crate::config::{Condition, Diagnose, Process, Rung};
+use crate::lifecycle::action::Action;
+use crate::lifecycle::event::{Event, Exit};
+use crate::report::Note;
+use crate::signal::Signal;
+use crate::time::At;
+
+/// An end by a signal of its ladder is no failure; by one that did not reach it, it is.
+#[test]
+fn a_signal_that_reached_nobody_excuses_nothing() {
+    for (reached, code) in [(true, 0), (false, 143)] {
+        let mut bench = Bench::new(config(|c| {
+            // A second process, so that there is no main one whose code would count anyway.
+            c.processes
+                .push(Process { after: vec![(0, Condition::Completed)], ..Process::new("job", vec!["job".into()]) });
+        }));
+        bench.feed(Event::Begin);
+        assert_eq!(sent(&bench.stop()), [Signal::TERM]);
+        if !reached {
+            bench.feed(Event::NotSent { process: WEB, signal: Signal::TERM });
+        }
+        bench.ends(143);
+        bench.feed(Event::Alone);
+        assert_eq!(finished(&bench.feed(Event::Alone)), Some(code), "reached: {reached}");
+    }
+}
+
+#[test]
+fn a_diagnosis_gets_back_what_softstop_has_lost() {
+    let second = Duration::from_secs(1);
+    let mut bench = Bench::new(config(|c| {
+        c.processes[0].stop = vec![Rung { signal: Signal::TERM, wait: Some(second) }];
+        c.processes[0].diagnose = Some(Diagnose { signal: Signal::QUIT, wait: second });
+    }));
+    bench.feed(Event::Begin);
+    bench.stop();
+    let diagnosed = bench.wait().1;
+    assert!(diagnosed.iter().any(|a| matches!(a, Action::Diagnose { .. })), "{diagnosed:?}");
+    let due = bench.machine.next_deadline();
+    assert_eq!(due, Some(bench.now + second));
+    bench.now = bench.now + second / 2;
+    let lost = second / 2;
+    assert_eq!(bench.machine.record_late(bench.now, Event::Late { lost }), []);
+    assert_eq!(bench.machine.next_deadline(), due.map(|due| due + lost));
+}
+
+/// After the deadline nobody but softstop waits for them, and of a crowd many die slowly.
+#[test]
+fn in_a_crowd_one_that_the_deadline_kills_is_not_given_up_at_once() {
+    let gave_up =
+        |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::Stopped { exit: None, .. })));
+    let mut bench = Bench::new(config(|c| c.grace = Duration::from_secs(30)));
+    bench.feed(Event::Begin);
+    bench.stop();
+    bench.feed(Event::Crowd { processes: 200, waited: Duration::ZERO });
+    let killed = bench.at(30_000 - 1000 - 4 * 200, Event::Tick);
+    assert!(killed.contains(&Action::KillEverything) && sent(&killed).contains(&Signal::KILL), "{killed:?}");
+    for later in [28_400, 28_600, 28_800] {
+        let actions = bench.at(later, Event::Tick);
+        assert!(!gave_up(&actions) && finished(&actions).is_none(), "at {later}: {actions:?}");
+    }
+    let status = Exit::Signal { signal: Signal::KILL, core: false };
+    let ended = bench.feed(Event::Exited { process: WEB, status });
+    assert!(!gave_up(&ended) && bench.now < At::from_millis(30_000), "{ended:?}");
+}
