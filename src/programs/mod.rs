@@ -129,6 +129,50 @@ pub fn named(executable: &str) -> Option<&'static Program> {
     known(name).or_else(|| known(bare(name).trim_end_matches('-')))
 }
 
+/// The program that a command line amounts to, and at which word its name stands: behind what makes room for it (`bundle exec`, `env`, `gosu`), or
+/// behind its interpreter (`python -m`). What starts a program of its own and stays (`npm run`, `sh -c`) is not seen through.
+pub fn run_by(words: &[&str]) -> Option<(&'static Program, usize)> {
+    let mut at = 0;
+    loop {
+        let word = words.get(at)?;
+        // As a module it has the name that `stop` knows: `python -m waitress`.
+        let module = || preset(word).map(|(program, _)| program).filter(|_| at > 0);
+        if let Some(program) = named(word).or_else(module) {
+            return Some((program, at));
+        }
+        at += 1 + before_its_program(word, words.get(at + 1..)?)?;
+    }
+}
+
+/// How many of the words behind a launcher come before the program's own; `None`: it is no launcher.
+fn before_its_program(launcher: &str, rest: &[&str]) -> Option<usize> {
+    let behind = |word: &str| rest.first().is_some_and(|first| *first == word).then_some(1);
+    match bare(launcher.rsplit('/').next().unwrap_or(launcher)) {
+        "bundle" => Some(behind("exec")? + rest.iter().skip(1).take_while(|word| word.starts_with('-')).count()),
+        "poetry" | "pipenv" => behind("run"),
+        // A user's name.
+        "gosu" | "su-exec" => Some(1),
+        "env" => Some(rest.iter().take_while(|word| word.starts_with('-') || word.contains('=')).count()),
+        "python" | "pypy" => module_or_script(rest),
+        _ => None,
+    }
+}
+
+/// Of Python's arguments those before the module or script; `None`: it has neither.
+fn module_or_script(arguments: &[&str]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        match arguments.get(at)?.strip_prefix('-') {
+            None => return Some(at),
+            // Also behind other letters: `-um`.
+            Some(letters) if !letters.starts_with('-') && letters.ends_with('m') => return Some(at + 1),
+            Some(letters) if !letters.starts_with('-') && letters.ends_with('c') => return None,
+            Some("X" | "W") => at += 2,
+            Some(_) => at += 1,
+        }
+    }
+}
+
 /// Without the version.
 fn bare(name: &str) -> &str {
     name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.')
@@ -190,6 +234,51 @@ mod tests {
             assert_eq!(named(executable), None, "{executable}");
         }
         assert_eq!((version("/usr/sbin/php-fpm8.4"), version("nginx"), version("")), ("8.4", "", ""));
+    }
+
+    #[test]
+    fn a_program_is_found_behind_what_makes_room_for_it() {
+        for (line, program, name) in [
+            ("nginx -g x", "nginx", "nginx"),
+            ("bundle exec puma -C puma.rb", "puma", "puma"),
+            ("/usr/bin/bundle exec --keep-file-descriptors puma", "puma", "puma"),
+            ("python -m celery -A app worker", "celery", "celery"),
+            ("/usr/bin/python3.11 -u -X dev -m gunicorn app:app", "gunicorn", "gunicorn"),
+            ("python3 -um uvicorn app:app", "uvicorn", "uvicorn"),
+            ("python3 -m waitress app:app", "waitress", "waitress-serve"),
+            ("python3 /venv/bin/celery worker", "/venv/bin/celery", "celery"),
+            ("poetry run gunicorn app", "gunicorn", "gunicorn"),
+            ("pipenv run python -m celery", "celery", "celery"),
+            ("env -i RAILS_ENV=production bundle exec puma", "puma", "puma"),
+            ("gosu redis redis-server", "redis-server", "redis-server"),
+            ("su-exec nginx php-fpm8.4 -F", "php-fpm8.4", "php-fpm"),
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let found = run_by(&words).map(|(found, at)| (words[at], found.name()));
+            assert_eq!(found, Some((program, name)), "{line}");
+        }
+        for line in [
+            "",
+            "bundle",
+            "bundle install",
+            "bundle exec",
+            "bundle exec rake puma",
+            "python",
+            "python -c celery",
+            "python -m",
+            "python -X",
+            "python manage.py celery",
+            "poetry puma",
+            "gosu celery",
+            "gosu",
+            "env",
+            "env A=b",
+            "sh -c nginx",
+            "npm run puma",
+            "waitress",
+        ] {
+            assert_eq!(run_by(&line.split(' ').collect::<Vec<_>>()), None, "{line}");
+        }
     }
 
     #[test]

@@ -106,7 +106,14 @@ impl Process {
 
     /// The program that it is started with, if that is one that takes signals its own way.
     pub fn program(&self) -> Option<&'static Program> {
-        self.command.first()?.to_str().and_then(programs::named)
+        self.program_at().map(|(program, _)| program)
+    }
+
+    /// And at which word of `command` that stands.
+    pub fn program_at(&self) -> Option<(&'static Program, usize)> {
+        // What is no UTF-8 is the name of none.
+        let words: Vec<&str> = self.command.iter().map(|word| word.to_str().unwrap_or_default()).collect();
+        programs::run_by(&words)
     }
 
     /// A process with every default, as the wrapper and the file's reader start from.
@@ -366,6 +373,8 @@ pub fn names(reader: &mut Reader<'_>, tables: &[ProcessKeys<'_>]) -> Names {
             }
         }
         names.list.push(name);
+        let kind = keys.kind.field.as_ref().and_then(|field| field.value.get_ref().as_str());
+        names.tasks.push(kind == Some("task") || keys.schedule.is_given());
     }
     names
 }

@@ -24,12 +24,12 @@ pub fn program(
         let sentence = format!("its signals go to the whole process group, which {lost}");
         reader.warn(&span, sentence, "leave `signal_to` out");
     }
-    let (Some(command), Some(program)) = (keys.command.span(), process.program()) else { return };
+    let (Some(command), Some((program, at))) = (keys.command.span(), process.program_at()) else { return };
     match keys.stop.span() {
         None => not_by_sigterm(reader, &command, process, program),
         Some(stop) => not_by_this(reader, &stop, process, program, preset),
     }
-    let Some((executable, rest)) = process.command.split_first() else { return };
+    let Some((executable, rest)) = process.command.get(at..).and_then(<[_]>::split_first) else { return };
     let executable = executable.to_string_lossy();
     let executable = executable.rsplit('/').next().unwrap_or_default();
     let arguments = Arguments::new(rest);

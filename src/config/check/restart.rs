@@ -149,6 +149,10 @@ fn task(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &Process, rules: &[(
         let sentence = format!("`{}` for a task: it runs to completion, and is not probed", field.name);
         reader.error(&field.key, sentence, NO_TASK);
     }
+    // `notify = false` says nothing.
+    if let Some(field) = keys.notify.field.as_ref().filter(|field| field.value.get_ref().as_bool() != Some(false)) {
+        reader.error(&field.key, "`notify` for a task: it runs to completion, and is never ready", NO_TASK);
+    }
     if let (Restart::Always, Some(span)) = (p.restart, keys.restart.span()) {
         let sentence = "a task that has completed is not started again, and restart = \"always\" says that it is";
         reader.error(&span, sentence, "write \"on_failure\" or \"never\", or kind = \"service\"");

@@ -137,6 +137,8 @@ pub struct Names {
     /// In order. `None` for one whose name was refused.
     pub list: Vec<Option<String>>,
     pub index: HashMap<String, usize>,
+    /// In order: it says that it is a task.
+    pub tasks: Vec<bool>,
 }
 
 /// What a task is read against.

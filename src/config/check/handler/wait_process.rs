@@ -64,6 +64,11 @@ pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>)
                 reader.error(&f.span(), format!("{name:?} waits for itself"), "name another process");
                 return None;
             }
+            if let (Until::Ready, true, Some(until)) = (until, site.names.tasks[process], &keys.until.field) {
+                let sentence = format!("{name:?} is a task, which completes, and is never ready");
+                reader.error(&until.span(), sentence, "write until = \"ended\"");
+                return None;
+            }
             Some(Handler::WaitProcess { process, until })
         }
         (None, Some(_)) => {
