@@ -40,6 +40,9 @@ pub fn render(status: &Value) -> String {
         } else if p["reloading"] == true {
             let _ = writeln!(text, "{}: reloading", word(&p["name"]));
         }
+        if p["schedule"].is_object() {
+            let _ = writeln!(text, "{}: {}", word(&p["name"]), schedule(&p["schedule"]));
+        }
         if let Some(line) = p["last_output"].as_array().and_then(|lines| lines.last()?.as_str()) {
             let _ = writeln!(text, "{}: its last output: {}", word(&p["name"]), plain(line, ' '));
         }
@@ -82,6 +85,18 @@ fn summary(status: &Value) -> String {
     }
     text.push('\n');
     text
+}
+
+/// When it is next due, and what has come of the times before.
+fn schedule(schedule: &Value) -> String {
+    let next = match schedule["next_in_seconds"].is_number() {
+        true => format!("due in {}", age(&schedule["next_in_seconds"])),
+        false => "not due again".to_owned(),
+    };
+    let zone = schedule["time_zone"].as_str().map_or_else(String::new, |zone| format!(" {}", plain(zone, ' ')));
+    let count = |key: &str| schedule[key].as_u64().filter(|n| *n > 0).map(|n| format!(", {n} {key}"));
+    let counts: String = ["succeeded", "failed", "skipped"].into_iter().filter_map(count).collect();
+    format!("{next} ({}{zone}){counts}", word(&schedule["cron"]))
 }
 
 /// Who left children behind, the worst first.
@@ -156,6 +171,11 @@ mod tests {
                 { "name": "job", "state": "Terminated", "ready": false, "restarts": 0, "last_exit": { "exit_code": 1, "reason": "Error" } },
                 { "name": "old", "state": "Terminated", "ready": false, "restarts": 0,
                   "last_exit": { "exit_code": 143, "signal": "SIGTERM", "reason": "Error" } },
+                { "name": "cron", "state": "Waiting", "reason": "Scheduled", "ready": false, "restarts": 0,
+                  "schedule": { "cron": "0 3 * * *", "time_zone": "Europe/Berlin", "next_in_seconds": 3725.0,
+                                "succeeded": 4, "failed": 1, "skipped": 0 } },
+                { "name": "leap", "state": "Waiting", "reason": "Scheduled", "ready": false, "restarts": 0,
+                  "schedule": { "cron": "0 0 30 2 *", "succeeded": 0, "failed": 0, "skipped": 0 } },
             ],
         });
         assert_eq!(
@@ -166,8 +186,12 @@ mod tests {
              agent  Waiting (CrashLoopBackOff)  no     -    3 (next in 4.0s)  -      SIGKILL (OOMKilled)\n\
              job    Terminated                  no     -    0                 -      1\n\
              old    Terminated                  no     -    0                 -      SIGTERM\n\
+             cron   Waiting (Scheduled)         no     -    0                 -      -\n\
+             leap   Waiting (Scheduled)         no     -    0                 -      -\n\
              agent: no [31m such file\n\
              agent: its last output: two \n\
+             cron: due in 1h02m (0 3 * * * Europe/Berlin), 4 succeeded, 1 failed\n\
+             leap: not due again (0 0 30 2 *)\n\
              orphans: 2 git from web, 1 ssh \n"
         );
     }

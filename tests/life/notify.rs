@@ -137,7 +137,6 @@ fn more_time_moves_the_rung_and_never_the_end_of_the_budget() {
     assert!(took >= Duration::from_secs(3), "{took:?}\n{}", ended.all());
 }
 
-/// Messages of strangers, far too long ones, and a storm: nothing of it is believed or holds anything up.
 /// With `access = "main"`, where by default whoever it has started may speak for it.
 #[test]
 fn a_child_of_a_process_speaks_for_it_only_where_it_may() {
@@ -148,13 +147,14 @@ fn a_child_of_a_process_speaks_for_it_only_where_it_may() {
     running.stop_within(GRACE);
     let dir = Dir::new();
     let (mut running, port) = start(&dir, "{ access = 'main' }", &program(&dir, db_is), "");
-    running.wait_for("is ignored: it is not of a process with `notify`");
+    running.wait_for("is ignored: db has started it, and with access = \"main\" only db itself is heard");
     assert_eq!(status_of(port, "/startupz"), Some(503));
     dir.write("go", "");
     running.wait_for("web-runs");
     running.stop_within(GRACE);
 }
 
+/// Messages of strangers, far too long ones, and a storm: nothing of it is believed or holds anything up.
 #[test]
 fn strangers_are_not_believed_and_a_storm_holds_nobody_up() {
     let dir = Dir::new();

@@ -92,6 +92,16 @@ impl Socket {
     }
 }
 
+/// Why a message counts for nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unheard {
+    Stranger,
+    /// What that process has started, where it alone is heard.
+    NotMain(ProcId),
+    /// That process says so on a descriptor.
+    Descriptor(ProcId),
+}
+
 /// What a process gets to say how it is.
 pub(super) struct Means {
     pub env: Vec<(OsString, OsString)>,
@@ -184,15 +194,16 @@ impl Shell {
         if message == message::Message::default() {
             return;
         }
-        let Some((process, pid)) = sender.and_then(|sender| self.speaks_for(sender)) else {
-            if self.notices.may_say() {
-                let who = sender.map_or_else(|| "a process elsewhere".to_owned(), |pid| format!("pid {pid}"));
-                tracing::warn!(
-                    "a message to NOTIFY_SOCKET by {who} is ignored: it is not of a process with `notify`, or has ended already \
-                     (`systemd-notify` waits, so that it is known)"
-                );
+        let (process, pid) = match sender.map_or(Err(Unheard::Stranger), |sender| self.speaks_for(sender)) {
+            Ok(found) => found,
+            Err(why) => {
+                if self.notices.may_say() {
+                    let who = sender.map_or_else(|| "a process elsewhere".to_owned(), |pid| format!("pid {pid}"));
+                    let why = self.why_unheard(why);
+                    tracing::warn!("a message to NOTIFY_SOCKET by {who} is ignored: {why}");
+                }
+                return;
             }
-            return;
         };
         if let Some(main) = message.main_pid.filter(|main| *main != pid)
             && self.notices.may_say()
@@ -207,8 +218,23 @@ impl Shell {
         }
     }
 
+    fn why_unheard(&self, why: Unheard) -> String {
+        let name = |id: ProcId| self.plan.name(id.0);
+        match why {
+            Unheard::Stranger => {
+                "it is not of a process with `notify`, or has ended already (`systemd-notify` waits, so that it is \
+                known)"
+                    .to_owned()
+            }
+            Unheard::NotMain(id) => {
+                format!("{0} has started it, and with access = \"main\" only {0} itself is heard", name(id))
+            }
+            Unheard::Descriptor(id) => format!("it is of {0}, and `notify` of {0} has a descriptor", name(id)),
+        }
+    }
+
     /// The process whose words these are, if they count, and its pid.
-    fn speaks_for(&self, sender: i32) -> Option<(ProcId, i32)> {
+    fn speaks_for(&self, sender: i32) -> Result<(ProcId, i32), Unheard> {
         let process = |pid: i32| match self.children.get(&pid) {
             Some(Owner::Process(id)) => Some((*id, pid)),
             _ => None,
@@ -221,11 +247,11 @@ impl Shell {
                 process(pid)
             })
         });
-        let (id, pid) = found?;
-        match self.plan.config.processes[id.0].notify.as_ref()?.by {
-            NotifyBy::Socket { access: NotifyAccess::All, .. } => Some((id, pid)),
-            NotifyBy::Socket { access: NotifyAccess::Main, .. } => Some((id, pid)).filter(|_| pid == sender),
-            NotifyBy::Descriptor(_) => None,
+        let (id, pid) = found.ok_or(Unheard::Stranger)?;
+        match self.plan.config.processes[id.0].notify.as_ref().ok_or(Unheard::Stranger)?.by {
+            NotifyBy::Socket { access: NotifyAccess::Main, .. } if pid != sender => Err(Unheard::NotMain(id)),
+            NotifyBy::Socket { .. } => Ok((id, pid)),
+            NotifyBy::Descriptor(_) => Err(Unheard::Descriptor(id)),
         }
     }
 
