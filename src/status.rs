@@ -179,6 +179,56 @@ pub struct ProcessStatus {
     pub schedule: Option<ScheduleStatus>,
 }
 
+/// What tests of those who show it begin with.
+impl Status {
+    /// All is well, and has been for 7.412 s.
+    pub fn well(processes: Vec<ProcessStatus>) -> Status {
+        Status {
+            version: "0.1.0",
+            config: None,
+            phase: Phase::Running,
+            started: true,
+            ready: true,
+            unready: false,
+            live: true,
+            uptime: Duration::from_millis(7412),
+            grace: Duration::from_secs(30),
+            init: None,
+            processes,
+            stop: None,
+            orphans_reaped: 0,
+            seen: Seen::default(),
+        }
+    }
+}
+
+impl ProcessStatus {
+    /// It runs as pid 7 for 5.25 s, and is ready.
+    pub fn well(name: &str) -> ProcessStatus {
+        ProcessStatus {
+            name: name.into(),
+            state: State::Running,
+            reason: None,
+            message: None,
+            pid: Some(7),
+            started: true,
+            ready: true,
+            stopped: false,
+            reloading: false,
+            status: None,
+            live: true,
+            kind: None,
+            main: false,
+            restarts: 0,
+            running: Some(Duration::from_millis(5250)),
+            restart_in: None,
+            last_exit: None,
+            last_output: Vec::new(),
+            schedule: None,
+        }
+    }
+}
+
 /// Of a scheduled task.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScheduleStatus {

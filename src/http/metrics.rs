@@ -213,46 +213,12 @@ mod tests {
     use crate::status::{LastExit, Pids, Stage, StopStatus, TaskStatus};
 
     fn process(name: &str, restarts: u32) -> ProcessStatus {
-        ProcessStatus {
-            name: name.into(),
-            state: State::Running,
-            reason: None,
-            message: None,
-            pid: Some(7),
-            started: true,
-            ready: true,
-            stopped: false,
-            reloading: false,
-            status: None,
-            live: true,
-            kind: None,
-            main: false,
-            restarts,
-            running: Some(Duration::from_millis(5250)),
-            restart_in: None,
-            last_exit: None,
-            last_output: Vec::new(),
-            schedule: None,
-        }
+        ProcessStatus { restarts, ..ProcessStatus::well(name) }
     }
 
     fn status(names: &[&str]) -> Status {
-        Status {
-            version: "0.1.0",
-            config: None,
-            phase: Phase::Running,
-            started: true,
-            ready: false,
-            unready: false,
-            live: true,
-            uptime: Duration::from_millis(7412),
-            grace: Duration::from_secs(30),
-            init: None,
-            processes: names.iter().map(|n| process(n, 2)).collect(),
-            stop: None,
-            orphans_reaped: 10_000,
-            seen: Default::default(),
-        }
+        let processes = names.iter().map(|n| process(n, 2)).collect();
+        Status { ready: false, orphans_reaped: 10_000, ..Status::well(processes) }
     }
 
     fn everything(name: &str) -> Status {

@@ -16,14 +16,14 @@ use super::perform::{OutputPipes, child_ends, output_pipes};
 use super::shell::{Owner, Shell};
 use super::waits::{self, ProgressReporter};
 use crate::config::handler::WaitHttp;
-use crate::config::{GrpcCall, Handler, HttpCall, Launch, Limits, Output};
+use crate::config::{GrpcCall, Handler, HttpCall, Launch, Output};
 use crate::facts::Failure;
 use crate::http::client;
 use crate::lifecycle::action::What;
 use crate::lifecycle::event::{Event, Exit, Outcome, Progress, RunId, SpawnError, SpawnErrorKind, Told};
 use crate::resolver::{self, NoAddress};
 use crate::signal::Signal;
-use crate::sys::spawn::{self, Spawn, Stdio};
+use crate::sys::spawn::{self, Child, Spawn};
 use crate::sys::stdio::watch;
 use crate::sys::target;
 use crate::text::plain;
@@ -169,22 +169,15 @@ impl Shell {
         let (stdout, stderr) = child_ends(pipes.as_ref());
         let wait = self.exec_wait();
         let program = Spawn {
-            argv: command,
-            env: &env,
             working_dir: launch.working_dir.as_deref(),
             credentials: credentials.as_ref(),
             limits: &launch.limits,
-            stdin: Stdio::Null,
             stdout,
             stderr,
-            foreground: false,
-            keep_fds: false,
-            handed: &[],
-            inherited: &self.inherited,
+            ..Spawn::new(command, &env, &self.inherited)
         };
-        let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
-        let pid = self.started(child);
-        self.children.insert(pid, Owner::Run(run));
+        let child = spawn::spawn_within(&program, wait);
+        let pid = self.run_started(run, child)?;
         let captured = match pipes {
             Some(pipes) if probe => Some(Captured::listen(pipes)),
             Some(pipes) => {
@@ -270,24 +263,16 @@ impl Shell {
         let pipes = output_pipes(None).map_err(not_started)?;
         let (stdout, _) = child_ends(Some(&pipes));
         let wait = self.exec_wait();
-        let program = Spawn {
-            argv,
-            env: &self.environment,
-            working_dir: None,
-            credentials: None,
-            limits: &Limits::default(),
-            stdin: Stdio::Null,
-            stdout,
-            stderr: Stdio::Null,
-            foreground: false,
-            keep_fds: false,
-            handed: &[],
-            inherited: &self.inherited,
-        };
-        let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
-        let pid = self.started(child);
+        let program = Spawn { stdout, ..Spawn::new(argv, &self.environment, &self.inherited) };
+        let child = spawn::spawn_within(&program, wait);
+        Ok((self.run_started(run, child)?, pipes))
+    }
+
+    /// Whose child it is; its pid.
+    fn run_started(&mut self, run: RunId, child: Result<Child, SpawnError>) -> Result<i32, Outcome> {
+        let pid = self.started(child.map_err(not_started)?);
         self.children.insert(pid, Owner::Run(run));
-        Ok((pid, pipes))
+        Ok(pid)
     }
 }
 

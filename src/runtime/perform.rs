@@ -171,8 +171,6 @@ impl Shell {
         let mut handed = self.sockets.of(config, &plan.config);
         handed.extend(means.pipe.as_ref().map(|(number, fd, _)| Handed { number: *number, fd: fd.as_fd() }));
         let program = Spawn {
-            argv: &config.command,
-            env: &env,
             working_dir: launch.working_dir.as_deref(),
             credentials: credentials.as_ref(),
             limits: &launch.limits,
@@ -182,7 +180,7 @@ impl Shell {
             foreground: config.stdin == Stdin::Inherit && self.terminal.is_some(),
             keep_fds: config.foreground,
             handed: &handed,
-            inherited: &self.inherited,
+            ..Spawn::new(&config.command, &env, &self.inherited)
         };
         let child = spawn::spawn_within(&program, wait)?;
         let pid = self.started(child);

@@ -7,31 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::facts::{Cause, Failure, ProbeKind, Sender, Trouble};
 use crate::signal::Signal;
-use crate::status::{LastExit, Phase, Stage, StopStatus, TaskStatus};
-
-fn process(name: &str) -> ProcessStatus {
-    ProcessStatus {
-        name: name.into(),
-        state: State::Running,
-        reason: None,
-        message: None,
-        pid: Some(7),
-        started: true,
-        ready: true,
-        stopped: false,
-        reloading: false,
-        status: None,
-        live: true,
-        kind: None,
-        main: false,
-        restarts: 0,
-        running: Some(Duration::from_secs(5)),
-        restart_in: None,
-        last_exit: None,
-        last_output: Vec::new(),
-        schedule: None,
-    }
-}
+use crate::status::{LastExit, Stage, StopStatus, TaskStatus};
 
 #[test]
 fn what_is_answered_at_once_is_what_would_be_answered() {
@@ -54,22 +30,7 @@ fn what_is_answered_at_once_is_what_would_be_answered() {
 }
 
 fn healthy() -> Status {
-    Status {
-        version: "0.1.0",
-        config: None,
-        phase: Phase::Running,
-        started: true,
-        ready: true,
-        unready: false,
-        live: true,
-        uptime: Duration::from_millis(7412),
-        grace: Duration::from_secs(30),
-        init: None,
-        processes: vec![process("web"), process("db")],
-        stop: None,
-        orphans_reaped: 3,
-        seen: Default::default(),
-    }
+    Status { orphans_reaped: 3, ..Status::well(vec![ProcessStatus::well("web"), ProcessStatus::well("db")]) }
 }
 
 fn db_not_ready() -> Status {
@@ -207,11 +168,11 @@ fn reasons_without_a_message_come_from_the_state() {
     (p[0].state, p[0].reason, p[0].started) = (State::Waiting, Some(Why::CrashLoopBackOff), false);
     (p[1].state, p[1].reason, p[1].started) = (State::Terminated, Some(Why::Error), false);
     p[1].last_exit = Some(LastExit { exit_code: 137, signal: Some(Signal::KILL), reason: Why::Error });
-    let mut migrate = process("migrate");
+    let mut migrate = ProcessStatus::well("migrate");
     (migrate.state, migrate.reason, migrate.started, migrate.pid) =
         (State::Terminated, Some(Why::Completed), false, None);
     p.push(migrate);
-    let mut slow = process("slow");
+    let mut slow = ProcessStatus::well("slow");
     slow.started = false;
     p.push(slow);
     let body = "[-]init failed: \"wait for the database\" has been running for 3 s\n\

@@ -81,6 +81,35 @@ pub struct Spawn<'a> {
     pub inherited: &'a Inherited,
 }
 
+static NO_LIMITS: Limits = Limits {
+    umask: None,
+    rlimits: Vec::new(),
+    nice: None,
+    oom_score_adj: None,
+    no_new_privs: false,
+    capabilities: None,
+};
+
+impl<'a> Spawn<'a> {
+    /// As softstop itself runs, in the background: it reads and writes nothing, and is handed nothing.
+    pub fn new(argv: &'a [OsString], env: &'a [(OsString, OsString)], inherited: &'a Inherited) -> Spawn<'a> {
+        Spawn {
+            argv,
+            env,
+            working_dir: None,
+            credentials: None,
+            limits: &NO_LIMITS,
+            stdin: Stdio::Null,
+            stdout: Stdio::Null,
+            stderr: Stdio::Null,
+            foreground: false,
+            keep_fds: false,
+            handed: &[],
+            inherited,
+        }
+    }
+}
+
 /// A descriptor that the program gets at a certain number, from 3 up.
 #[derive(Clone, Copy, Debug)]
 pub struct Handed<'a> {
