@@ -139,21 +139,21 @@ mod pod {
 
 #[cfg(feature = "yaml")]
 mod pod {
-    use std::io::{self, Read};
+    use std::io;
 
     use softstop::cli::pod::{Found, interpret, options};
     use softstop::config::check;
     use softstop::config::problem::Problems;
     use softstop::pod::check as held;
     use softstop::pod::finding::Report;
-    use softstop::pod::yaml::MAX_BYTES;
     use softstop::runtime;
 
     use super::{Check, Path, exit, place, print, say};
+    use crate::loading::manifest;
 
-    pub fn run(args: &Check, manifest: &Path) -> u8 {
-        let name = if manifest == Path::new("-") { "stdin".to_owned() } else { manifest.display().to_string() };
-        let report = text(manifest, &name).and_then(|text| report(args, &text, &name));
+    pub fn run(args: &Check, path: &Path) -> u8 {
+        let (name, text) = manifest(path);
+        let report = text.and_then(|text| report(args, &text, &name));
         match report {
             Ok(report) => said(args, &report, &name),
             Err(problems) => {
@@ -185,23 +185,6 @@ mod pod {
         let options = options(args.how.container.as_deref(), config.is_some());
         held(manifest, name, &options, &|start| interpret(start, found.as_ref()))
             .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })
-    }
-
-    /// The manifest's text; `-` is standard input.
-    fn text(path: &Path, name: &str) -> Result<String, Problems> {
-        let read = if path == Path::new("-") {
-            let mut bytes = Vec::new();
-            io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
-        } else {
-            runtime::files::read(path, MAX_BYTES)
-        };
-        let help = "is the path right, and may this user read it?";
-        let bytes = read.map_err(|e| Problems::of_file(name, format!("the manifest cannot be read: {e}"), help))?;
-        if bytes.len() > MAX_BYTES {
-            let help = "check the manifests of one application at a time";
-            return Err(Problems::of_file(name, format!("the manifest has more than {MAX_BYTES} bytes"), help));
-        }
-        String::from_utf8(bytes).map_err(|_| Problems::of_file(name, "the manifest is not UTF-8", "save it as UTF-8"))
     }
 
     fn said(args: &Check, report: &Report, name: &str) -> u8 {

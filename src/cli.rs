@@ -16,7 +16,7 @@ pub mod settings;
 mod values;
 pub mod variables;
 
-pub use commands::{AsProcfile, Check, Command, ConfigFile, Instance, Manifest, ProbeOnce, Run, Target};
+pub use commands::{AsProcfile, Check, Command, ConfigFile, Inject, Instance, Manifest, ProbeOnce, Run, Target};
 pub use flags::{Common, Own, Wrapper};
 pub use grammar::grammar;
 

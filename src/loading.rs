@@ -115,3 +115,32 @@ fn unreadable(args: &ConfigFile, path: &Path) -> String {
     let program = path.components().count() == 1 && path.extension().is_none();
     if program { format!("{help} to run a program: softstop -- {}", path.display()) } else { help }
 }
+
+/// A manifest's name for messages, and its text; `-` is standard input.
+#[cfg(feature = "yaml")]
+pub(crate) fn manifest(path: &Path) -> (String, Result<String, Problems>) {
+    use softstop::pod::yaml::MAX_BYTES;
+    use std::io::{self, Read};
+
+    let (name, read) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        ("stdin".to_owned(), io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes))
+    } else {
+        (path.display().to_string(), runtime::files::read(path, MAX_BYTES))
+    };
+    let cannot = |e| {
+        Problems::of_file(
+            &name,
+            format!("the manifest cannot be read: {e}"),
+            "is the path right, and may this user read it?",
+        )
+    };
+    let text = read.map_err(cannot).and_then(|bytes| {
+        if bytes.len() > MAX_BYTES {
+            let sentence = format!("the manifest has more than {MAX_BYTES} bytes");
+            return Err(Problems::of_file(&name, sentence, "take the manifests of one application at a time"));
+        }
+        String::from_utf8(bytes).map_err(|_| Problems::of_file(&name, "the manifest is not UTF-8", "save it as UTF-8"))
+    });
+    (name, text)
+}

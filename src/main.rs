@@ -4,6 +4,8 @@
 
 mod checking;
 mod console;
+mod injecting;
+mod installing;
 mod loading;
 
 use std::cell::RefCell;
@@ -80,6 +82,14 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
                 let Whereabouts { meant, http, .. } = whereabouts(&a.instance, true);
                 probe::Own { meant, http: a.how.http.or(http) }
             })
+        }
+        Some(Command::Inject(its)) => {
+            early.restore();
+            injecting::inject(&its)
+        }
+        Some(Command::Install(its)) => {
+            early.restore();
+            installing::install(&its.folder.unwrap_or_default())
         }
         Some(Command::WaitFile(its)) => {
             early.restore();

@@ -27,6 +27,8 @@ pub enum Command {
     Status { instance: Instance, json: bool },
     Order { order: Order, instance: Instance },
     Probe(Box<ProbeOnce>),
+    Install(Installing),
+    Inject(Box<Inject>),
     WaitFile(WaitedFile),
 }
 
@@ -100,6 +102,20 @@ pub const COMMANDS: &[Typed] = &[
         hidden: false,
         args: || [args::<Probing>(), args::<Socket>(), args::<ConfigFile>()].concat(),
         read: |read| Command::Probe(Box::new(ProbeOnce { how: given(read), instance: Instance::of(read) })),
+    },
+    Typed {
+        name: "inject",
+        help: "Print a Kubernetes manifest with softstop in front of a container whose image has none",
+        hidden: false,
+        args: || [args::<Injecting>(), args::<Program>()].concat(),
+        read: |read| Command::Inject(Box::new(Inject { how: given(read), command: given::<Program>(read).cmd })),
+    },
+    Typed {
+        name: "install",
+        help: "Copy this binary into a folder, whole or not at all: for an init container without a cp",
+        hidden: false,
+        args: args::<Installing>,
+        read: |read| Command::Install(given(read)),
     },
     Typed {
         name: "__wait_file",
@@ -304,6 +320,39 @@ flags! {
 }
 
 flags! {
+    pub struct Injecting {
+        /// The manifest; - is standard input
+        file: Option<PathBuf> = path { short: Some('f'), value: "FILE", form: Form::Path } page {
+            default: "none",
+            meaning: "The manifest: YAML or JSON, many documents; `-` is standard input.",
+        };
+        /// The image with softstop in it, such as scripts/image makes
+        image: Option<String> = word { value: "IMAGE" } page {
+            default: "none",
+            meaning: "Where softstop comes from: an image with `/softstop` in it, as `scripts/image` makes one.",
+        };
+        /// The container that it is put in front of [default: the only one]
+        container: Option<String> = word { value: "NAME" } page {
+            default: "the only one",
+            meaning: "The container that softstop is put in front of.",
+        };
+        /// Mount the image itself (Kubernetes 1.33 and later), without an init container that copies
+        image_volume: bool = switch {} page {
+            meaning: "The image is mounted as a volume (Kubernetes 1.33 and later), instead of an init container that copies the binary.",
+        };
+        /// Take softstop out again
+        remove: bool = switch { conflicts: Some("image") } page { meaning: "What `inject` has put in is taken out again." };
+    }
+}
+
+flags! {
+    pub struct Installing {
+        /// The folder; softstop becomes DIR/softstop, with mode 0755
+        folder: Option<PathBuf> = path { place: Some(Place::Required), value: "DIR", form: Form::Path };
+    }
+}
+
+flags! {
     pub struct WaitedFile {
         gone: bool = switch {};
         contains: Option<String> = word { value: "CONTAINS" };
@@ -354,6 +403,12 @@ pub struct Manifest {
     pub file: ConfigFile,
     pub(super) named: Named,
     pub how: Printing,
+}
+
+#[derive(Debug)]
+pub struct Inject {
+    pub how: Injecting,
+    pub command: Vec<OsString>,
 }
 
 /// Which running softstop is meant.

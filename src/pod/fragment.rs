@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use super::env::{Origin, entry};
 use super::rules::{longest_drain, longest_start, whole_seconds};
+use super::view::ProbeKind;
 use crate::config::{Config, Control, TERMINATION_LOG};
 use crate::endpoint::Health;
 use crate::text::plain;
 
 /// Where softstop's endpoints are when the configuration does not say.
-const PORT: u16 = 9180;
+pub(super) const PORT: u16 = 9180;
 /// Attempts of the startup probe, one a second, at the least.
-const STARTUP: u64 = 60;
+pub(super) const STARTUP: u64 = 60;
 
 /// What is to be printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -207,21 +208,17 @@ fn container(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> Stri
         "ports:                            # and the program's own\n  - {{ name: softstop, containerPort: {port} }}"
     );
     let attempts = longest_start(config).as_secs().saturating_add(1).max(STARTUP);
-    let probe = |name: &str, path: &str, rest: &str| {
-        format!("{name}: {{ httpGet: {{ path: {path}, port: softstop }}{rest} }}\n")
+    let mut put = |kind: ProbeKind, health, rest: &str| {
+        let _ = writeln!(text, "{}: {}", kind.key(), probe(health, rest));
     };
-    text.push_str(&probe(
-        "startupProbe",
-        Health::Startup.path(),
-        &format!(", periodSeconds: 1, failureThreshold: {attempts}"),
-    ));
+    put(ProbeKind::Startup, Health::Startup, &format!(", periodSeconds: 1, failureThreshold: {attempts}"));
     if kind != Kind::Job {
         // Noticed within the drain, or it would be of no use to it: one failure counts, softstop itself has counted those of the programs.
         let period = if longest_drain(config) > Duration::from_secs(2) { 2 } else { 1 };
         let rest = format!(", periodSeconds: {period}, failureThreshold: 1");
-        text.push_str(&probe("readinessProbe", Health::Ready.path(), &rest));
+        put(ProbeKind::Readiness, Health::Ready, &rest);
     }
-    text.push_str(&probe("livenessProbe", Health::Live.path(), ""));
+    put(ProbeKind::Liveness, Health::Live, "");
     if config.sidecar.is_some()
         && let Some(call) = prestop(config)
     {
@@ -235,6 +232,11 @@ fn container(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> Stri
     // Where softstop could not say a word.
     text.push_str("terminationMessagePolicy: FallbackToLogsOnError\n");
     text
+}
+
+/// A probe of softstop's own endpoints; `rest`: what else it has, from its comma on.
+pub(super) fn probe(health: Health, rest: &str) -> String {
+    format!("{{ httpGet: {{ path: {}, port: softstop }}{rest} }}", health.path())
 }
 
 fn security(config: &Config, read_only: bool) -> String {

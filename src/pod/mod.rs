@@ -4,11 +4,13 @@
 //! `yaml` makes a [`tree`] of the text, [`objects`] finds the pods in it (with [`templates`] in objects of any kind), [`view`] says what they
 //! are, [`launch`] which container runs softstop and how it does; what that amounts to is asked of the caller, who knows the command line and
 //! the files. [`rules`] is the table of everything that is then looked at, each rule a small function over a [`Case`]. [`fragment`] writes what
-//! passes them.
+//! passes them; `inject` puts softstop into a manifest that is there.
 
 pub mod env;
 pub mod finding;
 pub mod fragment;
+#[cfg(feature = "yaml")]
+pub mod inject;
 pub mod launch;
 pub mod objects;
 pub mod rules;

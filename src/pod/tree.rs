@@ -133,6 +133,31 @@ impl<'a> Node<'a> {
         matches!(&self.entry().value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE"))
     }
 
+    /// All of it. Of what is written in lines (block style), from its first key or dash to the end of its last value.
+    pub fn span(&self) -> Span {
+        self.entry().span.clone()
+    }
+
+    /// Of the key that it stands behind.
+    pub fn key_span(&self) -> Option<Span> {
+        self.key.map(|key| self.stream.entries[key as usize].span.clone())
+    }
+
+    /// As JSON; what an alias stands for is written out. Nothing softstop writes is nested deeper than `levels`.
+    pub fn json(&self, levels: usize) -> String {
+        let Some(levels) = levels.checked_sub(1) else { return "null".to_owned() };
+        let list = |items: Vec<String>, open: char, close: char| format!("{open}{}{close}", items.join(", "));
+        match &self.entry().value {
+            Value::Scalar { text, plain } if *plain && is_json(text) => text.clone(),
+            Value::Scalar { text, .. } => serde_json::Value::from(text.as_str()).to_string(),
+            Value::Sequence(_) => list(self.elements().map(|n| n.json(levels)).collect(), '[', ']'),
+            Value::Mapping(_) => {
+                let pair = |(key, n): (&str, Node<'_>)| format!("{}: {}", serde_json::Value::from(key), n.json(levels));
+                list(self.pairs().map(pair).collect(), '{', '}')
+            }
+        }
+    }
+
     /// What to mark: a value, or the key of what has several lines.
     pub fn mark(&self) -> Span {
         let entry = self.entry();
@@ -142,4 +167,9 @@ impl<'a> Node<'a> {
             _ => entry.span.start..entry.span.start + 1,
         }
     }
+}
+
+/// A number or a truth value in YAML and in JSON alike.
+fn is_json(plain: &str) -> bool {
+    matches!(plain, "true" | "false") || plain.parse::<i64>().is_ok_and(|n| n.to_string() == plain)
 }

@@ -31,9 +31,8 @@ pub struct Workload<'a> {
     pub root: Node<'a>,
     /// Its spec: the pod's own for a Pod, the Job's for a CronJob.
     pub spec: Node<'a>,
-    /// The pods' labels.
-    pub labels: Option<Node<'a>>,
-    pub annotations: Option<Node<'a>>,
+    /// The pods'.
+    pub metadata: Option<Node<'a>>,
     pub pod: Pod<'a>,
 }
 
@@ -70,6 +69,17 @@ pub enum ProbeKind {
     Startup,
     Readiness,
     Liveness,
+}
+
+impl ProbeKind {
+    /// Of the container.
+    pub fn key(self) -> &'static str {
+        match self {
+            ProbeKind::Startup => "startupProbe",
+            ProbeKind::Readiness => "readinessProbe",
+            ProbeKind::Liveness => "livenessProbe",
+        }
+    }
 }
 
 /// What a probe or a hook does.
@@ -130,8 +140,7 @@ pub(super) fn fragment(node: Node<'_>) -> Option<Workload<'_>> {
         part: String::new(),
         root: node,
         spec: node,
-        labels: None,
-        annotations: None,
+        metadata: None,
         pod: Pod(node, Owner::Kubernetes),
     })
 }
@@ -161,8 +170,7 @@ impl<'a> Workload<'a> {
             part: String::new(),
             root,
             spec,
-            labels: metadata.and_then(|m| m.get("labels")),
-            annotations: metadata.and_then(|m| m.get("annotations")),
+            metadata,
             pod: Pod(pod?, Owner::Kubernetes),
         })
     }
@@ -182,10 +190,19 @@ impl<'a> Workload<'a> {
             part,
             root,
             spec: owner,
-            labels: metadata.and_then(|m| m.get("labels")),
-            annotations: metadata.and_then(|m| m.get("annotations")),
+            metadata,
             pod: Pod(pod, if is_knative(root) { Owner::Knative } else { Owner::Kubernetes }),
         }
+    }
+
+    /// The pods' labels.
+    pub fn labels(&self) -> Option<Node<'a>> {
+        self.metadata.and_then(|m| m.get("labels"))
+    }
+
+    /// The pods' annotations.
+    pub fn annotations(&self) -> Option<Node<'a>> {
+        self.metadata.and_then(|m| m.get("annotations"))
     }
 
     /// For messages.
@@ -212,7 +229,7 @@ impl<'a> Workload<'a> {
 
     /// Whether a selector's labels are all among the pods'.
     pub fn is_selected_by(&self, selector: Option<Node<'_>>) -> bool {
-        let (Some(selector), Some(labels)) = (selector, self.labels) else { return false };
+        let (Some(selector), Some(labels)) = (selector, self.labels()) else { return false };
         let mut wanted = selector.pairs().peekable();
         wanted.peek().is_some()
             && wanted.all(|(key, value)| labels.get(key).is_some_and(|label| label.text() == value.text()))
@@ -275,13 +292,8 @@ impl<'a> Container<'a> {
 
     pub fn probes(&self) -> impl Iterator<Item = Probe<'a>> + use<'a> {
         let node = self.node;
-        let kinds = [
-            (ProbeKind::Startup, "startupProbe"),
-            (ProbeKind::Readiness, "readinessProbe"),
-            (ProbeKind::Liveness, "livenessProbe"),
-        ];
-        kinds.into_iter().filter_map(move |(kind, key)| {
-            let node = node.get(key)?;
+        [ProbeKind::Startup, ProbeKind::Readiness, ProbeKind::Liveness].into_iter().filter_map(move |kind| {
+            let node = node.get(kind.key())?;
             Some(Probe { kind, node, handler: Handler::new(node) })
         })
     }
@@ -349,11 +361,7 @@ impl<'a> Handler<'a> {
 
 impl Probe<'_> {
     pub fn name(&self) -> &'static str {
-        match self.kind {
-            ProbeKind::Startup => "startupProbe",
-            ProbeKind::Readiness => "readinessProbe",
-            ProbeKind::Liveness => "livenessProbe",
-        }
+        self.kind.key()
     }
 
     pub fn timeout(&self) -> Duration {

@@ -80,12 +80,28 @@ impl Offsets {
     }
 }
 
+/// Where `{` or `[` stands of a collection that begins here, if it is written so; an anchor or a tag may stand before it.
+pub(super) fn open_mark(text: &str, mut at: usize) -> Option<usize> {
+    loop {
+        let rest = text.get(at..)?;
+        match rest.chars().next()? {
+            '{' | '[' => return Some(at),
+            '&' | '!' => {
+                let word = rest.find(char::is_whitespace)?;
+                at += word + rest.get(word..)?.find(|c: char| !c.is_whitespace())?;
+            }
+            _ => return None,
+        }
+    }
+}
+
 enum Open {
     Sequence(Vec<Id>),
     Mapping { pairs: Vec<(Id, Id)>, key: Option<Id> },
 }
 
-struct Loader {
+struct Loader<'a> {
+    source: &'a str,
     stream: Stream,
     offsets: Offsets,
     /// What has begun and not ended, with its anchor and place.
@@ -95,9 +111,10 @@ struct Loader {
     merged: usize,
 }
 
-impl Loader {
-    fn new(text: &str) -> Loader {
+impl<'a> Loader<'a> {
+    fn new(text: &'a str) -> Loader<'a> {
         Loader {
+            source: text,
             stream: Stream::default(),
             offsets: Offsets::new(text),
             open: Vec::new(),
@@ -116,7 +133,10 @@ impl Loader {
             Event::SequenceStart(anchor, _) => self.begin(Open::Sequence(Vec::new()), anchor, span),
             Event::MappingStart(anchor, _) => self.begin(Open::Mapping { pairs: Vec::new(), key: None }, anchor, span),
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some((open, anchor, span)) = self.open.pop() else { return Err("something ends that never began") };
+                let Some((open, anchor, begin)) = self.open.pop() else {
+                    return Err("something ends that never began");
+                };
+                let span = begin.start..self.end(&open, &begin, &span);
                 let value = match open {
                     Open::Sequence(items) => Value::Sequence(items),
                     Open::Mapping { pairs, .. } => {
@@ -140,6 +160,20 @@ impl Loader {
                 Ok(())
             }
         }
+    }
+
+    /// Where a collection ends that began at `begin` and is closed at `close`. The parser closes what is written in lines where the next thing
+    /// begins.
+    fn end(&self, open: &Open, begin: &Span, close: &Span) -> usize {
+        if open_mark(self.source, begin.start).is_some() {
+            return close.end;
+        }
+        let last = match open {
+            Open::Sequence(items) => items.last().into_iter().collect::<Vec<_>>(),
+            Open::Mapping { pairs, .. } => pairs.last().into_iter().flat_map(|(key, value)| [key, value]).collect(),
+        };
+        let ends = last.into_iter().map(|id| self.stream.entries[*id as usize].span.end);
+        ends.chain([begin.end]).max().unwrap_or(begin.end)
     }
 
     fn begin(&mut self, open: Open, anchor: usize, span: Span) -> Result<(), &'static str> {

@@ -6,6 +6,7 @@ mod support;
 mod files;
 mod foreign_code;
 mod host;
+mod install;
 mod kernel;
 mod last_lines;
 mod late;

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use softstop::cli::commands::{AsProcfile, Checking, ConfigFile, Fields, Json, Local, Only, Printing, Probing};
+use softstop::cli::commands::{
+    AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Only, Printing, Probing,
+};
 use softstop::cli::declare::{Group, Takes};
 use softstop::cli::{Common, Own, grammar};
 use softstop::endpoint;
@@ -23,6 +25,7 @@ fn flags(title: &str) -> String {
         "wrapper" => rows::<Own>(),
         "orders" => rows::<Json>() + &rows::<Fields>(),
         "check and manifest" => rows::<Checking>() + &rows::<Printing>(),
+        "inject" => rows::<Injecting>(),
         "probe" => rows::<Probing>(),
         other => panic!("there is no group of flags {other:?}"),
     }

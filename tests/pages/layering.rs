@@ -51,9 +51,15 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ),
     // The binary.
     ("console", Impure, "exit"),
-    ("loading", Impure, "cli config runtime"),
+    ("loading", Impure, "cli config pod runtime"),
     ("checking", Impure, "cli config console exit loading pod runtime sys"),
-    ("main", Impure, "checking cli config console control drop_in exit loading probe runtime sys variables"),
+    ("injecting", Impure, "cli config console exit loading pod"),
+    ("installing", Impure, "console exit"),
+    (
+        "main",
+        Impure,
+        "checking cli config console control drop_in exit injecting installing loading probe runtime sys variables",
+    ),
 ];
 
 /// What no pure module may name. `std::net::SocketAddr` and `IpAddr` are values, not sockets.

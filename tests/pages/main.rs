@@ -8,6 +8,7 @@ mod config_schema;
 mod declared;
 mod docs;
 mod fuzz_corpus;
+mod inject;
 mod layering;
 mod module_graph;
 mod one_place;

@@ -25,8 +25,11 @@ const ROOM: u64 = 5;
 impl Mesh {
     /// The pod's mesh, and what shows it.
     fn of<'a>(case: &Case<'a>) -> Option<(Mesh, Node<'a>)> {
-        let notes: Vec<(&str, Node<'a>)> =
-            [case.workload.annotations, case.workload.labels].into_iter().flatten().flat_map(|n| n.pairs()).collect();
+        let notes: Vec<(&str, Node<'a>)> = [case.workload.annotations(), case.workload.labels()]
+            .into_iter()
+            .flatten()
+            .flat_map(|n| n.pairs())
+            .collect();
         let switch = |key: &str| notes.iter().find(|(name, _)| *name == key).map(|(_, node)| *node);
         let begins = |starts: &[&str]| {
             let names_it = |name: &str| starts.iter().any(|start| name.starts_with(start));
@@ -80,7 +83,7 @@ impl Mesh {
 }
 
 fn annotation<'a>(case: &Case<'a>, key: &str) -> Option<&'a str> {
-    case.workload.annotations?.get(key)?.text()
+    case.workload.annotations()?.get(key)?.text()
 }
 
 fn is_native(case: &Case<'_>, mesh: Mesh) -> bool {

@@ -156,7 +156,7 @@ pub(super) fn allowed<'a>(annotations: Option<Node<'a>>) -> impl Iterator<Item =
 pub(super) fn all(case: &Case<'_>, list: &mut Vec<Finding>) {
     for rule in RULES {
         let meant = !case.workload.is_knative() || FOR_KNATIVE.contains(&rule.name);
-        if list.len() < ENOUGH && meant && !allowed(case.workload.annotations).any(|name| name == rule.name) {
+        if list.len() < ENOUGH && meant && !allowed(case.workload.annotations()).any(|name| name == rule.name) {
             (rule.check)(case, &mut Found { rule: rule.name, case, list });
         }
     }

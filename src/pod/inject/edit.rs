@@ -1,0 +1,272 @@
+//! A text changed at a few places, and nothing else of it: keys and list entries put in and taken out where the tree says that they stand. Pure.
+
+use crate::config::problem::{Source, Span};
+use crate::pod::tree::Node;
+use crate::pod::yaml;
+
+/// Nothing that is put in is nested deeper.
+const LEVELS: usize = 16;
+
+/// What is put into a list: the words of a mapping, key by key, or one word. Values are YAML on one line (flow style).
+pub enum Item<'a> {
+    Mapping(Vec<(&'a str, String)>),
+    Word(String),
+}
+
+/// Written in a way that nothing can be put into without rewriting it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unclear(pub Span);
+
+pub struct Edits<'a> {
+    text: &'a str,
+    list: Vec<(Span, String)>,
+}
+
+impl<'a> Edits<'a> {
+    pub fn new(text: &'a str) -> Edits<'a> {
+        Edits { text, list: Vec::new() }
+    }
+
+    /// The text with every change in it; those of one place in the order in which they were made.
+    pub fn done(mut self) -> String {
+        self.list.sort_by_key(|(span, _)| span.start);
+        let mut text = String::with_capacity(self.text.len());
+        let mut from = 0;
+        for (span, new) in self.list {
+            text.push_str(&self.text[from..span.start.max(from)]);
+            text.push_str(&new);
+            from = from.max(span.end);
+        }
+        text.push_str(&self.text[from..]);
+        text
+    }
+
+    /// Before what a mapping begins with.
+    pub fn put_key(&mut self, mapping: Node<'_>, key: &str, value: &str) -> Result<(), Unclear> {
+        if let Some(open) = self.flow(mapping) {
+            let entry = format!("{}: {}", serde_json::Value::from(key), json(value));
+            return self.put_into_flow(open, &[entry], mapping.pairs().next().is_none());
+        }
+        let (at, column) = self.first_line(mapping)?;
+        self.insert(at, format!("{:column$}{key}: {value}\n", ""));
+        Ok(())
+    }
+
+    /// A list behind a key of a mapping, made where there is none: its entries come first. `dashes`: columns of a dash behind its key's.
+    pub fn put_items(
+        &mut self,
+        mapping: Node<'_>,
+        key: &str,
+        items: &[Item<'_>],
+        dashes: usize,
+    ) -> Result<(), Unclear> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let list = mapping.get(key);
+        if let Some(list) = list {
+            inside(mapping, list)?;
+            if let Some(open) = self.flow(list) {
+                let entries: Vec<String> = items.iter().map(flow).collect();
+                return self.put_into_flow(open, &entries, list.elements().next().is_none());
+            }
+            let first = list.elements().next().ok_or(Unclear(list.mark()))?;
+            let dash = self.dash(first)?;
+            let column = dash - self.line_start(dash);
+            let at = self.above_comments(self.line_start(dash));
+            self.insert(at, lines(items, column));
+            return Ok(());
+        }
+        if self.flow(mapping).is_some() {
+            let entries: Vec<String> = items.iter().map(flow).collect();
+            return self.put_key(mapping, key, &format!("[{}]", entries.join(", ")));
+        }
+        let (at, column) = self.first_line(mapping)?;
+        self.insert(at, format!("{:column$}{key}:\n{}", "", lines(items, column + dashes)));
+        Ok(())
+    }
+
+    /// A word in the place of another, which stands on one line.
+    pub fn replace(&mut self, scalar: Node<'_>, word: String) {
+        self.list.push((scalar.span(), word));
+    }
+
+    /// A key of a mapping, with its value.
+    pub fn take_key(&mut self, mapping: Node<'_>, key: &str) -> Result<(), Unclear> {
+        let Some(value) = mapping.get(key) else { return Ok(()) };
+        let name = value.key_span().ok_or(Unclear(value.mark()))?;
+        inside(mapping, value)?;
+        let span = name.start..value.span().end;
+        if self.flow(mapping).is_some() {
+            self.take_from_flow(&span);
+            return Ok(());
+        }
+        if !self.is_blank(self.line_start(name.start)..name.start) {
+            return Err(Unclear(name));
+        }
+        self.take_lines(span);
+        Ok(())
+    }
+
+    /// Entries of the list behind a key of a mapping: the key, too, when nothing stays in it.
+    pub fn take_items(
+        &mut self,
+        mapping: Node<'_>,
+        key: &str,
+        which: &dyn Fn(usize, Node<'_>) -> bool,
+    ) -> Result<(), Unclear> {
+        let Some(list) = mapping.get(key) else { return Ok(()) };
+        let (gone, stay): (Vec<_>, Vec<_>) = list.elements().enumerate().partition(|(i, item)| which(*i, *item));
+        if !gone.is_empty() && stay.is_empty() {
+            return self.take_key(mapping, key);
+        }
+        for (_, item) in gone {
+            inside(mapping, item)?;
+            if self.flow(list).is_some() {
+                self.take_from_flow(&item.span());
+            } else {
+                let dash = self.dash(item)?;
+                self.take_lines(dash..item.span().end);
+            }
+        }
+        Ok(())
+    }
+
+    /// How far behind its key a list's dashes stand, where there is such a list.
+    pub fn dashes(&self, mapping: Node<'_>, key: &str) -> Option<usize> {
+        let list = mapping.get(key).filter(|list| self.flow(*list).is_none())?;
+        let (name, dash) = (list.key_span()?.start, self.dash(list.elements().next()?).ok()?);
+        (dash - self.line_start(dash)).checked_sub(name - self.line_start(name))
+    }
+
+    fn insert(&mut self, at: usize, new: String) {
+        self.list.push((at..at, new));
+    }
+
+    /// Where `{` or `[` stands, of a collection that is written so.
+    fn flow(&self, node: Node<'_>) -> Option<usize> {
+        yaml::open_mark(self.text, node.span().start).filter(|_| node.text().is_none())
+    }
+
+    fn put_into_flow(&mut self, open: usize, entries: &[String], alone: bool) -> Result<(), Unclear> {
+        let space = if self.text.get(open + 1..).is_some_and(|rest| rest.starts_with(' ')) { " " } else { "" };
+        let behind = match (alone, self.text.get(open + 1..).is_some_and(|rest| rest.starts_with([' ', '\n', '\r']))) {
+            (true, _) => space,
+            (false, true) => ",",
+            (false, false) => ", ",
+        };
+        self.insert(open + 1, format!("{space}{}{behind}", entries.join(", ")));
+        Ok(())
+    }
+
+    /// With its comma, and the spaces up to what comes next on the line.
+    fn take_from_flow(&mut self, span: &Span) {
+        let rest = self.text.get(span.end..).unwrap_or_default();
+        let before = self.text.get(..span.start).unwrap_or_default().trim_end();
+        let taken = if let Some(behind) = rest.strip_prefix(',') {
+            let spaces = behind.len() - behind.trim_start_matches(' ').len();
+            let spaces = if behind[spaces..].starts_with(['\n', '\r']) { 0 } else { spaces };
+            span.start..span.end + 1 + spaces
+        } else {
+            before.strip_suffix(',').map_or(span.start, str::len)..span.end
+        };
+        self.list.push((taken, String::new()));
+    }
+
+    /// The whole lines of it.
+    fn take_lines(&mut self, span: Span) {
+        let end =
+            self.text.get(span.end..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |at| span.end + at + 1);
+        self.list.push((self.line_start(span.start)..end, String::new()));
+    }
+
+    fn line_start(&self, at: usize) -> usize {
+        self.text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
+    }
+
+    fn is_blank(&self, span: Span) -> bool {
+        self.text.get(span).is_some_and(|text| text.bytes().all(|b| b == b' '))
+    }
+
+    /// The first line of a mapping that begins with a key, and that key's column: a list's dash may stand before the first key of all.
+    fn first_line(&self, mapping: Node<'_>) -> Result<(usize, usize), Unclear> {
+        let unclear = || Unclear(mapping.mark());
+        for (_, value) in mapping.pairs() {
+            let key = value.key_span().ok_or_else(unclear)?;
+            inside(mapping, value)?;
+            let start = self.line_start(key.start);
+            if self.is_blank(start..key.start) {
+                return Ok((self.above_comments(start), key.start - start));
+            }
+        }
+        Err(unclear())
+    }
+
+    /// The comments above a line are its own.
+    fn above_comments(&self, mut start: usize) -> usize {
+        while start > 0 {
+            let above = self.line_start(start - 1);
+            if !self.text.get(above..start).is_some_and(|line| line.trim_start().starts_with('#')) {
+                break;
+            }
+            start = above;
+        }
+        start
+    }
+
+    /// Of a list's entry: its dash, where nothing but it stands before the entry.
+    fn dash(&self, item: Node<'_>) -> Result<usize, Unclear> {
+        let span = item.span();
+        let start = self.line_start(span.start);
+        let before = self.text.get(start..span.start).unwrap_or_default();
+        let blank = before.len() - before.trim_start_matches(' ').len();
+        match before.get(blank..).map(str::trim_end) {
+            Some("-") => Ok(start + blank),
+            _ => Err(Unclear(item.mark())),
+        }
+    }
+}
+
+/// What an alias or a merge key brings in stands somewhere else, and for others, too.
+pub fn inside(outer: Node<'_>, inner: Node<'_>) -> Result<(), Unclear> {
+    let (outer, its) = (outer.span(), inner.span());
+    if outer.start <= its.start && its.end <= outer.end {
+        Ok(())
+    } else {
+        Err(Unclear(inner.key_span().unwrap_or(its)))
+    }
+}
+
+fn lines(items: &[Item<'_>], column: usize) -> String {
+    let item = |item: &Item<'_>| match item {
+        Item::Word(word) => format!("{:column$}- {word}\n", ""),
+        Item::Mapping(pairs) => {
+            let lead = |i| if i == 0 { "- " } else { "  " };
+            pairs
+                .iter()
+                .enumerate()
+                .map(|(i, (key, value))| format!("{:column$}{}{key}: {value}\n", "", lead(i)))
+                .collect()
+        }
+    };
+    items.iter().map(item).collect()
+}
+
+fn flow(item: &Item<'_>) -> String {
+    match item {
+        Item::Word(word) => json(word),
+        Item::Mapping(pairs) => {
+            let pairs: Vec<_> = pairs
+                .iter()
+                .map(|(key, value)| format!("{}: {}", serde_json::Value::from(*key), json(value)))
+                .collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+    }
+}
+
+/// YAML on one line as JSON, which stands in YAML's flow style and in a JSON file alike.
+fn json(value: &str) -> String {
+    let stream = yaml::read(&Source::new("", value));
+    stream.ok().and_then(|s| s.documents().next().map(|d| d.json(LEVELS))).unwrap_or_else(|| "null".to_owned())
+}

@@ -1,0 +1,462 @@
+//! MANIFEST → MANIFEST: softstop put in front of a container, and taken out again (`softstop inject`). The text is changed where something comes in or
+//! goes, and nowhere else: comments, order and style stay. Pure.
+
+mod edit;
+
+use super::fragment::{self, PORT, STARTUP};
+use super::launch::Launch;
+use super::objects::Objects;
+use super::tree::Node;
+use super::view::{Container, Handler, ProbeKind, Role, Workload};
+use super::yaml;
+use crate::config::problem::{Problem, Severity, Source};
+use crate::endpoint::Health;
+use crate::text;
+use edit::{Edits, Item, Unclear, inside};
+
+/// The volume, the init container and the port.
+const NAME: &str = "softstop";
+/// Where the container finds it.
+const FOLDER: &str = "/softstop";
+const BINARY: &str = "/softstop/softstop";
+/// On the pods: what was written into them that does not show by its name whose it is.
+const ANNOTATION: &str = "softstop/injected";
+/// On the pods: the port and the path of the program's own readinessProbe, as they stood there.
+const ASKED: &str = "softstop/readiness";
+const COMMAND: &str = "command";
+const GRACE: &str = "terminationGracePeriodSeconds";
+const MESSAGE: &str = "terminationMessagePolicy";
+const READINESS: &str = "SOFTSTOP_READINESS";
+/// In the order in which they are written.
+const VARIABLES: [&str; 4] = ["SOFTSTOP_GRACE", "SOFTSTOP_DRAIN", "SOFTSTOP_HTTP", READINESS];
+/// Twice what it takes.
+const VOLUME: &str = "16Mi";
+
+/// How the binary gets into the pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Carrier {
+    /// An init container copies it into an emptyDir.
+    Init,
+    /// Its image is a volume: Kubernetes 1.33 and later.
+    ImageVolume,
+}
+
+pub struct Wanted<'a> {
+    /// The container, where a pod has several.
+    pub container: Option<&'a str>,
+    /// The image with softstop in it.
+    pub image: Option<&'a str>,
+    pub carrier: Carrier,
+    /// What the container's image runs, where the manifest does not say.
+    pub command: &'a [String],
+}
+
+#[derive(Debug)]
+pub struct Done {
+    pub text: String,
+    /// What was changed, and what stays to be done by hand; one line each.
+    pub notes: Vec<String>,
+}
+
+/// Why the text stays as it is.
+enum Refused {
+    Problem(Problem),
+    Unclear(Unclear),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Refused {
+        Refused::Problem(problem)
+    }
+}
+
+impl From<Unclear> for Refused {
+    fn from(unclear: Unclear) -> Refused {
+        Refused::Unclear(unclear)
+    }
+}
+
+/// softstop put in front of a container of each pod of a manifest; where it is already, nothing changes.
+///
+/// # Errors
+/// What is missing or cannot be written into, at its place.
+pub fn inject(source: &Source<'_>, wanted: &Wanted<'_>) -> Result<Done, Problem> {
+    change(source, |change, objects, workload| {
+        let container = change.container(workload, wanted.container)?;
+        change.put(objects, workload, &container, wanted)
+    })
+}
+
+/// What [`inject`] has put in is taken out again.
+///
+/// # Errors
+/// What cannot be taken out, at its place.
+pub fn remove(source: &Source<'_>) -> Result<Done, Problem> {
+    change(source, |change, objects, workload| change.take(objects, workload))
+}
+
+fn change(
+    source: &Source<'_>,
+    one: impl Fn(&mut Change<'_>, &Objects<'_>, &Workload<'_>) -> Result<(), Refused>,
+) -> Result<Done, Problem> {
+    let stream = yaml::read(source)?;
+    let objects = Objects::new(&stream);
+    let mut change = Change { source, edits: Edits::new(source.text), notes: Vec::new() };
+    if objects.workloads.is_empty() {
+        let help = "it takes Deployments, Jobs, Pods and whatever else has a pod template, lists of them, and a pod's spec alone";
+        return Err(change.problem("there is no pod in this file", None, help));
+    }
+    for workload in &objects.workloads {
+        one(&mut change, &objects, workload).map_err(|refused| match refused {
+            Refused::Problem(problem) => problem,
+            Refused::Unclear(unclear) => change.unclear(&unclear),
+        })?;
+    }
+    Ok(Done { text: change.edits.done(), notes: change.notes })
+}
+
+struct Change<'a> {
+    source: &'a Source<'a>,
+    edits: Edits<'a>,
+    notes: Vec<String>,
+}
+
+impl Change<'_> {
+    fn problem(&self, sentence: &str, at: Option<Node<'_>>, help: &str) -> Problem {
+        let place = at.map_or_else(|| self.source.whole(), |node| self.source.place(&node.mark(), ""));
+        let sentence = text::sentence(sentence);
+        Problem { severity: Severity::Error, sentence, places: vec![place], help: help.to_owned() }
+    }
+
+    fn unclear(&self, Unclear(at): &Unclear) -> Problem {
+        Problem {
+            severity: Severity::Error,
+            sentence: "nothing can be put in or taken out here without writing it anew".to_owned(),
+            places: vec![self.source.place(at, "")],
+            help: "it is an alias, a merge key or an unusual style: write it out in lines, one key each".to_owned(),
+        }
+    }
+
+    fn note(&mut self, workload: &Workload<'_>, container: &Container<'_>, what: &str) {
+        let name = if container.name.is_empty() { String::new() } else { format!(", container {}", container.name) };
+        self.notes.push(text::sentence(&format!("{}{name}: {what}", workload.title())));
+    }
+
+    fn container<'w>(&self, workload: &Workload<'w>, name: Option<&str>) -> Result<Container<'w>, Problem> {
+        let all = workload.pod.containers();
+        let at = workload.pod.0.get("containers");
+        let (sentence, names): (_, Vec<&str>) = match name {
+            Some(name) => match all.iter().find(|c| c.name == name) {
+                Some(found) => return Ok(*found),
+                None => (format!("{} has no container {name}", workload.title()), all.iter().map(|c| c.name).collect()),
+            },
+            None => {
+                let main: Vec<_> = all.iter().filter(|c| c.role == Role::Main).collect();
+                match main.as_slice() {
+                    [one] => return Ok(**one),
+                    several => {
+                        let sentence = format!("{} has {} containers", workload.title(), several.len());
+                        (sentence, several.iter().map(|c| c.name).collect())
+                    }
+                }
+            }
+        };
+        let help = format!("say which one softstop is for: --container NAME, with one of {}", names.join(", "));
+        Err(self.problem(&sentence, at, &help))
+    }
+
+    fn put(
+        &mut self,
+        objects: &Objects<'_>,
+        workload: &Workload<'_>,
+        container: &Container<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Result<(), Refused> {
+        let launch = Launch::new(container, objects);
+        if let Some(program) = launch.program.filter(|program| *program != BINARY) {
+            self.note(workload, container, &format!("left as it is, as it runs softstop already ({program})"));
+            return Ok(());
+        }
+        if workload.is_knative() {
+            self.note(workload, container, "left as it is: Knative has a grace, hooks and a drain of its own");
+            return Ok(());
+        }
+        inside(workload.pod.0, container.node)?;
+        let mut recorded = Vec::new();
+        self.put_before_the_command(container, launch.program.is_some(), wanted, &mut recorded)?;
+        let asked = self.put_readiness(workload, container)?;
+        self.put_into_container(workload, container, asked.as_ref().map(|asked| asked.url.as_str()), &mut recorded)?;
+        self.put_into_pod(workload, wanted, &mut recorded)?;
+        let Some(metadata) = workload.metadata else { return Ok(()) };
+        let written = (!recorded.is_empty()).then(|| (ANNOTATION, recorded.join(" ")));
+        let written: Vec<_> = written.into_iter().chain(asked.map(|asked| (ASKED, asked.before))).collect();
+        let Some(annotations) = metadata.get("annotations") else {
+            let pairs: Vec<String> = written.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
+            if !pairs.is_empty() {
+                self.edits.put_key(metadata, "annotations", &format!("{{ {} }}", pairs.join(", ")))?;
+            }
+            return Ok(());
+        };
+        for (name, value) in written.iter().filter(|(name, _)| annotations.get(name).is_none()) {
+            self.edits.put_key(annotations, name, &quoted(value))?;
+        }
+        Ok(())
+    }
+
+    /// A readinessProbe that asks the program asks softstop, which asks the program: else it would not fail in the drain. Only where it can be taken
+    /// back: a call without anything special, of a pod that has metadata.
+    fn put_readiness(&mut self, workload: &Workload<'_>, container: &Container<'_>) -> Result<Option<Asked>, Refused> {
+        let Some(Handler::Http { node, .. }) = container.probe(ProbeKind::Readiness).map(|probe| probe.handler) else {
+            return Ok(None);
+        };
+        let special = node.pairs().any(|(key, value)| match key {
+            "path" | "port" => value.text().is_none(),
+            "scheme" => value.text() != Some("HTTP"),
+            _ => true,
+        });
+        let (Some(path), Some(port)) = (node.get("path"), node.get("port")) else { return Ok(None) };
+        let number = container.port(port);
+        let (Some(number), false) = (number, special || port.text() == Some(NAME) || workload.metadata.is_none())
+        else {
+            return Ok(None);
+        };
+        inside(container.node, node)?;
+        let raw = |node: Node<'_>| self.source.text.get(node.span()).unwrap_or_default().to_owned();
+        let asked = Asked {
+            url: format!("http://localhost:{number}{}", path.text().unwrap_or_default()),
+            before: format!("{} {}", raw(port), raw(path)),
+        };
+        self.edits.replace(port, quoted(NAME));
+        self.edits.replace(path, quoted(Health::Ready.path()));
+        Ok(Some(asked))
+    }
+
+    fn put_before_the_command(
+        &mut self,
+        container: &Container<'_>,
+        is_there: bool,
+        wanted: &Wanted<'_>,
+        recorded: &mut Vec<&'static str>,
+    ) -> Result<(), Refused> {
+        let node = container.node;
+        if is_there {
+            return Ok(());
+        }
+        if node.get(COMMAND).is_some() {
+            let words = [BINARY, "--"].map(|word| Item::Word(quoted(word)));
+            return Ok(self.edits.put_items(node, COMMAND, &words, 0)?);
+        }
+        if wanted.command.is_empty() {
+            let image = container.text("image").unwrap_or("its image");
+            let sentence = format!("what the container {} runs is known to {image} alone", container.name);
+            let what = if node.get("args").is_some() {
+                "the image's entry point, to which its args are handed"
+            } else {
+                "the image's entry point and command"
+            };
+            let help = format!(
+                "say it behind two dashes, as in softstop inject -f FILE … -- nginx -g 'daemon off;': {what}; podman image inspect \
+                 --format '{{{{.Config.Entrypoint}}}} {{{{.Config.Cmd}}}}' {image} shows them"
+            );
+            return Err(self.problem(&sentence, node.get("name").or(node.get("image")), &help).into());
+        }
+        // Kubernetes puts variables into these words.
+        let words = wanted.command.iter().map(|word| quoted(&word.replace("$(", "$$(")));
+        let all: Vec<String> = [quoted(BINARY), quoted("--")].into_iter().chain(words).collect();
+        recorded.push(COMMAND);
+        Ok(self.edits.put_key(node, COMMAND, &format!("[{}]", all.join(", ")))?)
+    }
+
+    fn put_into_container(
+        &mut self,
+        workload: &Workload<'_>,
+        container: &Container<'_>,
+        readiness: Option<&str>,
+        recorded: &mut Vec<&'static str>,
+    ) -> Result<(), Refused> {
+        let node = container.node;
+        let dashes = self.edits.dashes(workload.pod.0, "containers").unwrap_or(2);
+        let has = |list: &str, key: &str, value: &str| named(node, list, key, value).is_some();
+        let grace = format!("{}s", workload.pod.grace().as_secs());
+        let listen = format!(":{PORT}");
+        let values = [Some(grace.as_str()), (!workload.is_job()).then_some("auto"), Some(&listen), readiness];
+        let variables = VARIABLES.iter().zip(values).filter(|(name, _)| !has("env", "name", name));
+        let item = |name: &str, value| Item::Mapping(vec![("name", name.to_owned()), ("value", quoted(value))]);
+        let variables: Vec<_> = variables.filter_map(|(name, value)| Some(item(name, value?))).collect();
+        self.edits.put_items(node, "env", &variables, dashes)?;
+        if !has("ports", "name", NAME) {
+            let port = Item::Mapping(vec![("name", NAME.to_owned()), ("containerPort", PORT.to_string())]);
+            self.edits.put_items(node, "ports", &[port], dashes)?;
+        }
+        if !has("volumeMounts", "name", NAME) {
+            let mount = Item::Mapping(vec![
+                ("name", NAME.to_owned()),
+                ("mountPath", FOLDER.to_owned()),
+                ("readOnly", "true".to_owned()),
+            ]);
+            self.edits.put_items(node, "volumeMounts", &[mount], dashes)?;
+        }
+        for (kind, health, rest) in PROBES {
+            if container.probe(*kind).is_none() && !(workload.is_job() && *kind == ProbeKind::Readiness) {
+                let rest = rest.replace("STARTUP", &STARTUP.to_string());
+                self.edits.put_key(node, kind.key(), &fragment::probe(*health, &rest))?;
+            }
+        }
+        let hook = format!("{{ exec: {{ command: [{}, drain] }} }}", quoted(BINARY));
+        match (node.get("lifecycle"), container.hook("preStop")) {
+            (None, _) => self.edits.put_key(node, "lifecycle", &format!("{{ preStop: {hook} }}"))?,
+            (Some(lifecycle), None) => {
+                inside(node, lifecycle)?;
+                self.edits.put_key(lifecycle, "preStop", &hook)?;
+            }
+            (Some(_), Some((_, Handler::Exec(words)))) if words == [BINARY, "drain"] => {}
+            (Some(_), Some(_)) => self.note(
+                workload,
+                container,
+                "its preStop hook stays, and takes its time from the grace before softstop hears of the stop; take it out, \
+                 and softstop drain goes in there when softstop inject is run again",
+            ),
+        }
+        if container.text(MESSAGE).is_none() {
+            self.edits.put_key(node, MESSAGE, "FallbackToLogsOnError")?;
+            recorded.push(MESSAGE);
+        }
+        Ok(())
+    }
+
+    fn put_into_pod(
+        &mut self,
+        workload: &Workload<'_>,
+        wanted: &Wanted<'_>,
+        recorded: &mut Vec<&'static str>,
+    ) -> Result<(), Refused> {
+        let pod = workload.pod.0;
+        if workload.pod.stated_grace().is_none() {
+            self.edits.put_key(pod, GRACE, &workload.pod.grace().as_secs().to_string())?;
+            recorded.push(GRACE);
+        }
+        if workload.pod.volume(NAME).is_some() {
+            return Ok(());
+        }
+        let Some(image) = wanted.image else {
+            let help = "--image IMAGE: one with /softstop in it, such as scripts/image makes";
+            return Err(self.problem("softstop has to come from an image", None, help).into());
+        };
+        let dashes = self.edits.dashes(pod, "containers").unwrap_or(2);
+        let (volume, source) = match wanted.carrier {
+            Carrier::Init => ("emptyDir", format!("{{ medium: Memory, sizeLimit: {VOLUME} }}")),
+            Carrier::ImageVolume => ("image", format!("{{ reference: {} }}", quoted(image))),
+        };
+        if wanted.carrier == Carrier::Init {
+            let init = Item::Mapping(vec![
+                ("name", NAME.to_owned()),
+                ("image", quoted(image)),
+                ("command", r#"["/softstop", "install", "/target"]"#.to_owned()),
+                ("volumeMounts", format!("[{{ name: {NAME}, mountPath: /target }}]")),
+                ("resources", format!("{{ requests: {{ cpu: 10m, memory: {VOLUME} }}, limits: {{ memory: 32Mi }} }}")),
+                (
+                    "securityContext",
+                    "{ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, runAsNonRoot: true, capabilities: { drop: [ALL] } }"
+                        .to_owned(),
+                ),
+            ]);
+            self.edits.put_items(pod, "initContainers", &[init], dashes)?;
+        }
+        let volume = Item::Mapping(vec![("name", NAME.to_owned()), (volume, source)]);
+        Ok(self.edits.put_items(pod, "volumes", &[volume], dashes)?)
+    }
+
+    fn take(&mut self, objects: &Objects<'_>, workload: &Workload<'_>) -> Result<(), Refused> {
+        let containers = workload.pod.containers();
+        let its = containers.iter().filter(|c| Launch::new(c, objects).program == Some(BINARY));
+        let injected: Vec<_> = its.filter(|c| named(c.node, "volumeMounts", "name", NAME).is_some()).collect();
+        if injected.is_empty() {
+            return Ok(());
+        }
+        let pod = workload.pod.0;
+        let annotation = workload.annotations().and_then(|all| all.get(ANNOTATION)).and_then(|n| n.text());
+        let is_recorded = |word| annotation.unwrap_or_default().split(' ').any(|w| w == word);
+        for container in injected {
+            let node = container.node;
+            inside(pod, node)?;
+            if is_recorded(COMMAND) {
+                self.edits.take_key(node, COMMAND)?;
+            } else {
+                self.edits.take_items(node, COMMAND, &|i, _| i < 2)?;
+                if annotation.is_none() {
+                    self.note(workload, container, "its command stays, without softstop");
+                }
+            }
+            self.edits.take_items(node, "env", &|_, item| VARIABLES.iter().any(|v| is(item, "name", v)))?;
+            for list in ["ports", "volumeMounts"] {
+                self.edits.take_items(node, list, &|_, item| is(item, "name", NAME))?;
+            }
+            for probe in container.probes() {
+                let Handler::Http { port: Some(port), node: call, .. } = probe.handler else { continue };
+                let before = workload.annotations().and_then(|all| all.get(ASKED)?.text()?.split_once(' '));
+                match (before, call.get("path")) {
+                    _ if port.text() != Some(NAME) => {}
+                    (Some((own_port, own_path)), Some(path)) if probe.kind == ProbeKind::Readiness => {
+                        self.edits.replace(port, own_port.to_owned());
+                        self.edits.replace(path, own_path.to_owned());
+                    }
+                    _ => self.edits.take_key(node, probe.name())?,
+                }
+            }
+            if let Some((_, Handler::Exec(words))) = container.hook("preStop")
+                && words == [BINARY, "drain"]
+                && let Some(lifecycle) = node.get("lifecycle")
+            {
+                match lifecycle.pairs().count() {
+                    1 => self.edits.take_key(node, "lifecycle")?,
+                    _ => self.edits.take_key(lifecycle, "preStop")?,
+                }
+            }
+            if is_recorded(MESSAGE) {
+                self.edits.take_key(node, MESSAGE)?;
+            }
+        }
+        for list in ["initContainers", "volumes"] {
+            self.edits.take_items(pod, list, &|_, item| is(item, "name", NAME))?;
+        }
+        if is_recorded(GRACE) {
+            self.edits.take_key(pod, GRACE)?;
+        }
+        let (Some(metadata), Some(annotations)) = (workload.metadata, workload.annotations()) else { return Ok(()) };
+        if annotations.pairs().all(|(name, _)| [ANNOTATION, ASKED].contains(&name)) {
+            return Ok(self.edits.take_key(metadata, "annotations")?);
+        }
+        for name in [ANNOTATION, ASKED] {
+            self.edits.take_key(annotations, name)?;
+        }
+        Ok(())
+    }
+}
+
+/// What asked the program whether it is ready.
+struct Asked {
+    /// As softstop asks it.
+    url: String,
+    /// As it stood in the probe: port and path.
+    before: String,
+}
+
+/// As `softstop manifest` writes them.
+const PROBES: &[(ProbeKind, Health, &str)] = &[
+    (ProbeKind::Startup, Health::Startup, ", periodSeconds: 1, failureThreshold: STARTUP"),
+    (ProbeKind::Readiness, Health::Ready, ", periodSeconds: 2, failureThreshold: 1"),
+    (ProbeKind::Liveness, Health::Live, ""),
+];
+
+/// The entry of a list with this value.
+fn named<'a>(node: Node<'a>, list: &str, key: &str, value: &str) -> Option<Node<'a>> {
+    node.list(list).into_iter().find(|item| is(*item, key, value))
+}
+
+fn is(item: Node<'_>, key: &str, value: &str) -> bool {
+    item.get(key).and_then(|n| n.text()) == Some(value)
+}
+
+fn quoted(word: &str) -> String {
+    serde_json::Value::from(word).to_string()
+}

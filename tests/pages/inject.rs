@@ -1,0 +1,208 @@
+//! `softstop inject` on whole manifests: `tests/inject/NAME` and what becomes of it, `NAME.injected`, in which `check --pod` finds nothing. What is not
+//! named there stays byte for byte, a second time changes nothing, and `--remove` gives back what was there.
+//! `BLESS=1 cargo test --test pages inject::` rewrites what is expected; read the difference before you commit it.
+
+#![cfg(feature = "yaml")]
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use softstop::cli::pod::{interpret, options};
+use softstop::config::problem::{Problem, Source};
+use softstop::pod::check;
+use softstop::pod::inject::{Carrier, Done, Wanted, inject, remove};
+
+/// File, container, what its image runs.
+const CASES: [(&str, Option<&str>, &[&str]); 4] = [
+    ("deployment.yaml", None, &[]),
+    ("every-key.yaml", Some("api"), &[]),
+    ("job.json", None, &["/report", "$(not a variable)"]),
+    ("spec.yaml", None, &["/app"]),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inject")
+}
+
+fn injected(text: &str, container: Option<&str>, carrier: Carrier, words: &[&str]) -> Result<Done, Problem> {
+    let command: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    let image = Some("registry.example:5000/softstop:0.1");
+    inject(&Source::new("pod.yaml", text), &Wanted { container, image, carrier, command: &command })
+}
+
+fn removed(text: &str) -> Done {
+    remove(&Source::new("pod.yaml", text)).unwrap_or_else(|p| panic!("{p}"))
+}
+
+/// What `check --pod` says of it, but for what its owner has decided.
+fn findings(text: &str, container: Option<&str>) -> String {
+    let report = check(text, "pod.yaml", &options(container, false), &|start| interpret(start, None));
+    let report = report.unwrap_or_else(|p| panic!("{p}\n{text}"));
+    assert!(!report.checked.is_empty(), "{text}");
+    report.findings.iter().filter(|f| f.rule != "poststart").map(ToString::to_string).collect()
+}
+
+/// Lines of `after` that are not `before`'s, in their order; all of `before`'s must be there.
+#[track_caller]
+fn assert_added_only(before: &str, after: &str) {
+    let mut rest = after.lines();
+    for line in before.lines() {
+        assert!(rest.any(|l| l == line), "{line:?} is gone or moved:\n{after}");
+    }
+}
+
+#[test]
+fn a_manifest_gets_what_softstop_needs_and_keeps_everything_else() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let mut different = Vec::new();
+    for (name, container, words) in CASES {
+        let text = fs::read_to_string(folder().join(name)).unwrap();
+        let done = injected(&text, container, Carrier::Init, words).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(done.notes, <[String; 0]>::default(), "{name}");
+        assert_eq!(findings(&done.text, container), "", "{name}:\n{}", done.text);
+        let again = injected(&done.text, container, Carrier::Init, words).unwrap();
+        assert_eq!(again.text, done.text, "{name}: the second time");
+        let back = removed(&done.text);
+        if name == "spec.yaml" {
+            // Nowhere to write down what was put in.
+            assert!(back.text.contains("command: [\"/app\"]") && back.notes.len() == 1, "{name}:\n{}", back.text);
+        } else {
+            assert_eq!(back.text, text, "{name}: taken out again");
+        }
+        let expected = folder().join(format!("{name}.injected"));
+        if bless {
+            fs::write(&expected, &done.text).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != done.text {
+            different.push(format!("=== {name}\n{}", done.text));
+        }
+    }
+    assert!(different.is_empty(), "not as expected (BLESS=1 rewrites):\n{}", different.join("\n"));
+}
+
+#[test]
+fn an_image_volume_needs_no_init_container() {
+    let text = fs::read_to_string(folder().join("deployment.yaml")).unwrap();
+    let done = injected(&text, None, Carrier::ImageVolume, &[]).unwrap();
+    assert!(!done.text.contains("initContainers"), "{}", done.text);
+    assert!(done.text.contains("image: { reference: \"registry.example:5000/softstop:0.1\" }"), "{}", done.text);
+    assert_eq!(findings(&done.text, None), "");
+    assert_added_only(
+        &text.replace("command: [nginx,", "command: [\"/softstop/softstop\", \"--\", nginx,"),
+        &done.text,
+    );
+    assert_eq!(removed(&done.text).text, text);
+}
+
+#[test]
+fn what_it_cannot_know_it_asks_for_at_its_place() {
+    let refused = |text: &str, container, words: &[&str]| {
+        injected(text, container, Carrier::Init, words).unwrap_err().to_string()
+    };
+    let said = refused("containers:\n  - name: app\n    image: app:1\n", None, &[]);
+    assert!(
+        said.contains("what the container app runs is known to app:1 alone") && said.contains("pod.yaml:2:"),
+        "{said}"
+    );
+    let two = "containers:\n  - name: a\n    command: [x]\n  - name: b\n    command: [x]\n";
+    let said = refused(two, None, &[]);
+    assert!(said.contains("has 2 containers") && said.contains("one of a, b"), "{said}");
+    let said = refused(two, Some("c"), &[]);
+    assert!(said.contains("has no container c"), "{said}");
+    let said = refused("kind: Service\n", None, &[]);
+    assert!(said.contains("there is no pod in this file"), "{said}");
+    let none = Wanted { container: None, image: None, carrier: Carrier::Init, command: &[] };
+    let text = "containers:\n  - name: a\n    command: [x]\n";
+    let said = inject(&Source::new("pod.yaml", text), &none).unwrap_err().to_string();
+    assert!(said.contains("--image IMAGE"), "{said}");
+    let shared =
+        "x: &web\n  name: web\n  command: [x]\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - *web\n";
+    let said = refused(shared, None, &[]);
+    assert!(said.contains("it is an alias"), "{said}");
+}
+
+#[test]
+fn a_hook_of_its_own_stays_and_is_spoken_of() {
+    let text =
+        "containers:\n  - name: a\n    command: [x]\n    lifecycle: {preStop: {exec: {command: [sleep, \"5\"]}}}\n";
+    let done = injected(text, None, Carrier::Init, &[]).unwrap();
+    assert!(done.notes.len() == 1 && done.notes[0].contains("its preStop hook stays"), "{:?}", done.notes);
+    assert!(done.text.contains("command: [sleep, \"5\"]"), "{}", done.text);
+}
+
+#[test]
+fn another_softstop_is_left_as_it_is() {
+    let text = "containers:\n  - name: a\n    command: [/softstop, --, x]\n";
+    let done = injected(text, None, Carrier::Init, &[]).unwrap();
+    assert_eq!((done.text.as_str(), done.notes.len()), (text, 1));
+    assert_eq!(removed(text).text, text);
+}
+
+/// A manifest in some style: which keys are there, how lists are indented, where comments and blank lines are, lines or braces.
+fn manifest() -> impl Strategy<Value = String> {
+    let keys = proptest::collection::vec(any::<bool>(), 9);
+    (keys, any::<bool>(), any::<bool>(), 0..3usize).prop_map(|(keys, indentless, braces, comments)| {
+        let on = |i: usize| keys[i];
+        if braces {
+            let env = if on(0) { ", env: [ { name: A, value: b } ]" } else { "" };
+            let ports = if on(1) { ", ports: [{containerPort: 80}]" } else { "" };
+            let grace = if on(2) { "terminationGracePeriodSeconds: 45, " } else { "" };
+            let volumes = if on(3) { ", volumes: [{name: x, emptyDir: {}}]" } else { "" };
+            return format!(
+                "{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{ {grace}containers: [{{name: a, command: [\"x\"]{env}{ports}}}]{volumes}}}}}\n"
+            );
+        }
+        let dash = if indentless { "" } else { "  " };
+        let comment = |line: &str| ["", "# about it\n", "\n# about it\n# in two lines\n"][comments].replace("# ", &format!("{line}# "));
+        let mut text = "kind: Deployment\nmetadata: {name: a}\nspec:\n  template:\n    metadata:\n      labels: {app: a}\n    spec:\n".to_owned();
+        if on(2) {
+            text += "      terminationGracePeriodSeconds: 45\n";
+        }
+        text += &comment("      ");
+        text += "      containers:\n";
+        text += &format!("      {dash}- name: a\n");
+        let inner = format!("      {dash}  ");
+        text += &comment(&inner);
+        text += &format!("{inner}command:\n{inner}{dash}- x\n{inner}{dash}- 'y z'\n");
+        for (i, key) in [(0, "env"), (1, "ports"), (4, "volumeMounts")] {
+            if on(i) {
+                let item = ["name: A\n@  value: \"1\"", "containerPort: 80", "", "", "name: data\n@  mountPath: /data"][i];
+                text += &format!("{inner}{key}:\n{}{inner}{dash}- {}\n", comment(&format!("{inner}{dash}")), item.replace('@', &format!("{inner}{dash}")));
+            }
+        }
+        if on(5) && on(1) {
+            text += &format!("{inner}readinessProbe:\n{inner}  httpGet: {{path: '/ok', port: 80}}\n{inner}  periodSeconds: 2\n{inner}  failureThreshold: 1\n");
+        } else if on(5) {
+            text += &format!("{inner}livenessProbe:\n{inner}  tcpSocket: {{port: 80}}\n");
+        }
+        if on(6) {
+            text += &format!("{inner}lifecycle:\n{inner}  postStart:\n{inner}    exec: {{command: [warm]}}\n");
+        }
+        if on(3) || on(4) {
+            text += &format!("      volumes:\n      {dash}- name: data\n      {dash}  emptyDir: {{}}\n");
+        }
+        if on(7) {
+            text += "# the end\n";
+        }
+        if on(8) {
+            text = text.trim_end().to_owned() + "\n---\nkind: Service\nmetadata: {name: a}\n";
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_style_it_comes_in_whole_and_goes_out_whole(text in manifest(), volume in any::<bool>()) {
+        let carrier = if volume { Carrier::ImageVolume } else { Carrier::Init };
+        let done = injected(&text, None, carrier, &[]).unwrap_or_else(|p| panic!("{p}\n{text}"));
+        prop_assert!(done.text != text);
+        let again = injected(&done.text, None, carrier, &[]).unwrap_or_else(|p| panic!("{p}\n{}", done.text));
+        prop_assert_eq!(&again.text, &done.text);
+        prop_assert_eq!(&findings(&done.text, None), "", "{}", done.text);
+        prop_assert_eq!(removed(&done.text).text, text);
+    }
+}
