@@ -56,7 +56,7 @@ pub fn stated(process: &Process) -> Option<Duration> {
     let total = waits.fold(Duration::ZERO, Duration::saturating_add);
     match &process.pre_stop {
         None => Some(total),
-        Some(task) => task.timeout.map(|t| total.saturating_add(t)),
+        Some(task) => task_length(task).map(|t| total.saturating_add(t)),
     }
 }
 

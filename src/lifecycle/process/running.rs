@@ -137,7 +137,8 @@ impl Proc {
             self.recent = 0;
         }
         self.begin_group_termination(exit, until, killed, to_restart, at, fx);
-        if !(told && container_stops) {
+        // In the container's stop it is said when its group is gone, too; of one that ended in its pre_stop, by itself, it is said now.
+        if !(told && container_stops && self.ends_by_its_stop(at)) {
             let ran = Secs(at.now.since(since));
             fx.note(Note::Exited { process: at.name(), exit, ran, success: self.succeeded });
         }

@@ -10,7 +10,7 @@ use crate::lifecycle::action::{Action, KillReason, What};
 use crate::lifecycle::effects::Effects;
 use crate::lifecycle::event::Exit;
 use crate::lifecycle::task::TaskRun;
-use crate::plan::budget::{diagnosis_share, post_exit_share, process_share};
+use crate::plan::budget::{diagnosis_share, post_exit_share, process_share, task_length};
 use crate::plan::order::{Chain, stated};
 use crate::report::{Note, Secs};
 use crate::signal::Signal;
@@ -216,10 +216,19 @@ impl Proc {
         }
     }
 
+    /// In the container's stop it has had a signal, SIGKILL included.
+    pub(super) fn ends_by_its_stop(&self, at: &Around<'_>) -> bool {
+        self.stop_began.is_some() && (self.is_forced(at) || !self.sent.is_empty())
+    }
+
+    fn is_forced(&self, at: &Around<'_>) -> bool {
+        at.stop.is_some_and(|stop| stop.has_forced(at.id))
+    }
+
     /// In the container's stop: leader and group are gone.
     pub(super) fn stopped(&self, exit: Exit, at: &Around<'_>, fx: &mut Effects) {
-        let forced = at.stop.is_some_and(|stop| stop.has_forced(at.id));
-        if self.stop_began.is_some() && (forced || !self.sent.is_empty()) {
+        let forced = self.is_forced(at);
+        if self.ends_by_its_stop(at) {
             fx.note(Note::Stopped { process: at.name(), exit: Some(exit), took: self.stop_took(at), forced });
         }
     }
@@ -385,7 +394,7 @@ impl Around<'_> {
     /// What its pre_stop may take of the time its stop has.
     fn pre_stop_share(&self, limit: Duration) -> Duration {
         // One that states no length leaves half of the time to the signals.
-        match self.config().pre_stop.as_ref().and_then(|t| t.timeout) {
+        match self.config().pre_stop.as_ref().and_then(task_length) {
             Some(stated) => process_share(limit, Chain::of(Some(stated)), ladder_from(self.config(), 0)),
             None => limit / 2,
         }
