@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::common::{children, find};
+use crate::crowd::{self, SUPERVISORS, Supervisor};
 use crate::{Sizes, as_pid1, median, quietly, this};
 
 /// Nothing here takes so long; a supervisor that never has them all up, or never ends, ends the bench.
@@ -26,20 +26,6 @@ struct Crowd {
     /// Private and dirty, of everything that is not one of the processes, in kB for each of them.
     memory: f64,
 }
-
-/// A supervisor, with its configuration for so many processes below a folder that is given.
-struct Supervisor {
-    name: &'static str,
-    program: &'static str,
-    stop: i32,
-    configure: fn(&Path, usize) -> Vec<String>,
-}
-
-const SUPERVISORS: &[Supervisor] = &[
-    Supervisor { name: "s6-svscan", program: "s6-svscan", stop: libc::SIGTERM, configure: s6 },
-    Supervisor { name: "runsvdir", program: "runsvdir", stop: libc::SIGHUP, configure: runit },
-    Supervisor { name: "supervisord", program: "supervisord", stop: libc::SIGTERM, configure: supervisord },
-];
 
 pub fn markdown(softstop: &Path, dir: &Path, sizes: &Sizes) -> String {
     table(softstop, dir, sizes.crowd, sizes.crowd_rounds, SUPERVISORS)
@@ -58,7 +44,7 @@ fn table(softstop: &Path, dir: &Path, count: usize, rounds: usize, supervisors: 
         rows.push((name, command, stop, Vec::new()));
     };
     add("posix_spawn in a loop", &this(), vec!["inside-loop".to_owned(), count.to_string()], libc::SIGTERM);
-    add("softstop", softstop, configuration(&dir, count), libc::SIGTERM);
+    add("softstop", softstop, crowd::softstop(&dir, count), libc::SIGTERM);
     let mut missing = Vec::new();
     for supervisor in supervisors {
         match find(supervisor.program) {
@@ -108,7 +94,7 @@ fn crowd(name: &str, dir: &Path, command: &mut Command, stop: i32, count: usize)
     let started = began.elapsed();
     std::thread::sleep(SETTLE);
     let pid1 = *children(unshare.id() as i32).first().expect("it runs");
-    let memory = supervisors(pid1).into_iter().map(private_dirty).sum::<u64>() as f64 / count as f64;
+    let memory = supervisors(pid1).into_iter().map(crowd::private_dirty).sum::<u64>() as f64 / count as f64;
     let began = Instant::now();
     // SAFETY: no memory is involved; the pid is that of a process that nobody has waited for.
     assert_eq!(unsafe { libc::kill(pid1, stop) }, 0);
@@ -129,59 +115,4 @@ fn supervisors(pid1: i32) -> Vec<i32> {
         ["s6-supervise", "runsv"].contains(&name.trim())
     });
     [pid1].into_iter().chain(helpers).collect()
-}
-
-fn private_dirty(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let line = text.lines().find_map(|l| l.strip_prefix("Private_Dirty:"));
-    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-/// What each process is: it says that it runs, and waits.
-fn process(dir: &Path) -> [String; 3] {
-    [this().display().to_string(), "inside-crowd".to_owned(), dir.join("started").display().to_string()]
-}
-
-fn configuration(dir: &Path, count: usize) -> Vec<String> {
-    let mut toml = "grace = \"60s\"\ntermination_log = \"\"\n".to_owned();
-    for n in 0..count {
-        writeln!(toml, "[[process]]\nname = \"p{n}\"\ncommand = {:?}", process(dir)).unwrap();
-    }
-    let file = dir.join("softstop.toml");
-    fs::write(&file, toml).unwrap();
-    vec!["run".to_owned(), "-c".to_owned(), file.display().to_string()]
-}
-
-/// A folder with a script for each.
-fn services(dir: &Path, name: &str, count: usize) -> String {
-    let scan = dir.join(name);
-    for n in 0..count {
-        let service = scan.join(format!("p{n}"));
-        fs::create_dir_all(&service).unwrap();
-        let run = service.join("run");
-        fs::write(&run, format!("#!/bin/sh\nexec {}\n", process(dir).join(" "))).unwrap();
-        fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    scan.display().to_string()
-}
-
-fn s6(dir: &Path, count: usize) -> Vec<String> {
-    vec!["-c".to_owned(), (2 * count).to_string(), services(dir, "s6", count)]
-}
-
-fn runit(dir: &Path, count: usize) -> Vec<String> {
-    vec![services(dir, "runit", count)]
-}
-
-fn supervisord(dir: &Path, count: usize) -> Vec<String> {
-    let command = process(dir).join(" ");
-    let folder = dir.display();
-    let text = format!(
-        "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={folder}/pid\nminfds=4096\n\
-         [program:p]\ncommand={command}\nnumprocs={count}\nprocess_name=p%(process_num)d\nstartsecs=0\n\
-         stdout_logfile=NONE\nstderr_logfile=NONE\n"
-    );
-    let file = dir.join("supervisord.conf");
-    fs::write(&file, text).unwrap();
-    vec!["-c".to_owned(), file.display().to_string()]
 }

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::now_ns;
+use crate::{crowd, now_ns};
 
 pub fn run(args: &[String]) -> ExitCode {
     match args[0].as_str() {
@@ -28,7 +28,7 @@ pub fn run(args: &[String]) -> ExitCode {
                 std::thread::park();
             }
         }
-        "inside-crowd" => in_a_crowd(&args[1]),
+        crowd::MODE => crowd::process(&args[1]),
         "inside-loop" => loop_of_spawns(args[1].parse().unwrap()),
         "inside-lines" => lines(),
         "inside-nothing" => ExitCode::SUCCESS,
@@ -55,20 +55,12 @@ fn answer_usr1() -> ExitCode {
     }
 }
 
-/// Says that it runs, and waits.
-fn in_a_crowd(said: &str) -> ExitCode {
-    std::fs::File::options().write(true).open(said).unwrap().write_all(b".").unwrap();
-    loop {
-        std::thread::park();
-    }
-}
-
 /// What starting so many takes at the least; on SIGTERM it ends them.
 fn loop_of_spawns(count: usize) -> ExitCode {
     let set = SigSet::from(Signal::SIGTERM);
     set.thread_block().unwrap();
     let (this, said) = (std::env::current_exe().unwrap(), std::env::var("STARTED").unwrap());
-    let (program, mode) = (c_string(this.as_os_str().as_encoded_bytes()), c_string(b"inside-crowd"));
+    let (program, mode) = (c_string(this.as_os_str().as_encoded_bytes()), c_string(crowd::MODE.as_bytes()));
     let said = c_string(said.as_bytes());
     let argv = [program.as_ptr().cast_mut(), mode.as_ptr().cast_mut(), said.as_ptr().cast_mut(), std::ptr::null_mut()];
     let environment = [std::ptr::null_mut()];

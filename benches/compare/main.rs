@@ -15,6 +15,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/crowd.rs"]
+mod crowd;
 mod crowds;
 mod endpoint;
 mod inside;

@@ -137,6 +137,28 @@ fn worker_finishes_its_job_or_puts_it_back() {
     }
 }
 
+/// The job is a script without a trap, which SIGTERM would end at once.
+#[test]
+fn a_cron_job_that_is_a_plain_script_is_finished_at_the_stop() {
+    let dir = Dir::new();
+    let (socket, script, go) = (dir.text("control"), dir.text("cleanup.sh"), dir.path("go"));
+    let until = format!("until [ -e '{}' ]; do sleep 0.1; done", go.display());
+    let config = copy(&dir, "cron", &[("examples/cron/cleanup.sh", &script), ("sleep 3", &until)]);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[control]\nsocket = {socket:?}\n")).unwrap();
+    let mut running = start(&config, &[]);
+    running.wait_until("orders are taken", |_| Path::new(&socket).exists());
+    // In its own minute it is running already.
+    let start =
+        Command::new(crate::support::SOFTSTOP).args(["start", "--control", &socket, "cleanup"]).output().unwrap();
+    assert!(start.status.success(), "{start:?}");
+    running.wait_for("cleanup: begun").term().wait_for("cleanup: stopping: pre_stop");
+    std::fs::write(go, "").unwrap();
+    let ended = running.wait(SOON);
+    ended.expect("cleanup: done").expect_code(0);
+    expect_in_order(&ended, &["stopping: SIGTERM", "cleanup: stopping: pre_stop", "cleanup: ended with exit code 0"]);
+}
+
 #[test]
 fn job_has_its_exit_codes() {
     let dir = Dir::new();
@@ -290,5 +312,5 @@ fn every_example_is_accepted_as_it_stands() {
             found += 1;
         }
     }
-    assert!(found >= 9, "{found} examples");
+    assert!(found >= 11, "{found} examples");
 }
