@@ -195,8 +195,13 @@ impl Builder<'_, '_> {
         let mut notified = false;
         // Others wait for the first to be ready, which a task never is.
         let scheduled = i > 0 && self.d.chance(15);
+        // What is written there is softstop's to read.
+        let own_terminal = self.d.chance(15);
         for key in section.keys {
             match *key {
+                "tty" if own_terminal => self.plain(section, "tty", false),
+                "tty" => {}
+                "stdin" | "output" if own_terminal => {}
                 "kind" | "restart" | "restart_on" | "autostart" | "main" | "notify" if scheduled => {}
                 "schedule" if scheduled && self.d.chance(50) => self.plain(section, "schedule", false),
                 "schedule" if scheduled => {
