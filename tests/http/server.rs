@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use softstop::config::listen::Listen;
 use softstop::http::endpoints::{self, Answer};
 use softstop::http::server::{Answerer, Limits, bind, serve};
-use softstop::status::{Phase, Status};
+use softstop::status::Status;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
