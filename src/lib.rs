@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod nearest;
 pub mod order;
 pub mod output;
+pub mod picture;
 pub mod plan;
 #[cfg_attr(not(feature = "yaml"), allow(dead_code, reason = "without a reader of manifests only the writer is used"))]
 pub mod pod;

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("nearest", Pure, ""),
     ("text", Pure, ""),
     ("time", Pure, ""),
+    ("picture", Pure, "text"),
     ("signal", Pure, "nearest"),
     ("facts", Pure, "exit signal"),
     ("order", Pure, "signal"),

@@ -12,6 +12,7 @@ mod inject;
 mod layering;
 mod module_graph;
 mod one_place;
+mod pictures;
 mod pod_rules;
 mod procfile;
 mod quick;

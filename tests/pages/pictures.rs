@@ -1,0 +1,145 @@
+//! What `softstop::picture` draws, as text and SVG, against the files of tests/pictures; `BLESS=1 cargo test --test pages pictures::` writes
+//! them anew. Look at them before you commit: an SVG with a browser, in light and dark.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use softstop::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Style, Weight};
+
+use crate::declared::is_as_made;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn row(depth: usize, label: &str, bars: &[(Kind, u64, u64)], says: &str) -> Row {
+    let bars = bars.iter().map(|(kind, from, until)| Bar { kind: *kind, from: MS(*from), until: MS(*until) });
+    Row { label: label.into(), depth, bars: bars.collect(), says: says.into(), ..Row::default() }
+}
+
+fn mark(at: u64, kind: MarkKind, label: &str) -> Mark {
+    Mark { at: MS(at), kind, label: label.into() }
+}
+
+fn remark(weight: Weight, text: &str, help: &str) -> Remark {
+    Remark { weight, text: text.into(), help: help.into() }
+}
+
+/// What can be.
+fn planned() -> Picture {
+    use Kind::{Least, Most, Reserve};
+    Picture {
+        title: "softstop plan: examples/softstop.toml".into(),
+        subtitle: "30s of grace, the last 1s of it for SIGKILL".into(),
+        end: MS(30_000),
+        rows: vec![
+            Row::heading("drain"),
+            row(1, "let the load balancers notice", &[(Least, 0, 5000)], "5.0s"),
+            row(
+                1,
+                "flush the queue",
+                &[(Least, 5000, 5000), (Most, 5000, 11_000), (Reserve, 9000, 11_000)],
+                "0ms to 6.0s",
+            ),
+            Row::heading("processes"),
+            row(1, "agent", &[(Least, 5000, 5000), (Most, 5000, 19_000)], "0ms to 8.0s"),
+            row(2, "web", &[(Least, 5000, 5000), (Most, 5000, 27_000)], "0ms to 15.0s"),
+            Row::heading("post_stop"),
+            row(1, "ship the last logs", &[(Most, 5000, 29_000), (Reserve, 27_000, 29_000)], "0ms to 3.0s"),
+        ],
+        marks: vec![
+            mark(0, MarkKind::Event, "stop request"),
+            mark(29_000, MarkKind::Deadline, "deadline 29.0s"),
+            mark(30_000, MarkKind::Kill, "SIGKILL by the kubelet 30.0s"),
+        ],
+        remarks: vec![remark(
+            Weight::Warning,
+            "in the worst case web gets 9.2s of the 15.0s that its stop asks for",
+            "grace = \"41s\" has room for all of it",
+        )],
+    }
+}
+
+/// What was, with a client's view of it.
+fn measured() -> Picture {
+    use Kind::{Cut, Done, Failed, Forced};
+    let mut connections = row(0, "connections", &[], "at most 40");
+    connections.curve = [(0, 40), (1200, 31), (2500, 12), (4000, 3), (6000, 0)].map(|(at, n)| (MS(at), n)).to_vec();
+    let mut failed = row(0, "requests failed", &[], "3");
+    failed.ticks = [2100, 2150, 7000].map(MS).to_vec();
+    Picture {
+        title: "softstop report: /tmp/report.json".into(),
+        subtitle: "stopped in 9.5s of 10.0s (SIGTERM from outside the container); exit code 137".into(),
+        end: MS(10_000),
+        rows: vec![
+            connections,
+            failed,
+            Row::heading("drain"),
+            row(1, "tell the registry <eu-1> & \"eu-2\"", &[(Failed, 0, 300)], "300ms of 2.0s, failed"),
+            row(1, "finish open connections", &[(Cut, 300, 5000)], "4.7s of 4.7s, cut short"),
+            Row::heading("processes"),
+            row(1, "web", &[(Forced, 5000, 8500)], "3.5s of 3.5s, SIGKILL"),
+            row(1, "agent", &[(Done, 5000, 5015)], "15ms of 4.0s"),
+        ],
+        marks: vec![
+            mark(0, MarkKind::Event, "stop request"),
+            mark(9000, MarkKind::Deadline, "deadline 9.0s"),
+            mark(9500, MarkKind::Event, "ended 9.5s"),
+            mark(10_000, MarkKind::Kill, "end of the grace 10.0s"),
+        ],
+        remarks: vec![
+            remark(
+                Weight::Error,
+                "web needed SIGKILL 3.5s after SIGTERM: it is started through a shell (sh), which waits for its child and passes no signal on",
+                "write exec before the last command of the script",
+            ),
+            remark(Weight::Note, "one", ""),
+        ],
+    }
+}
+
+/// Sixty rows, with names of every length.
+fn crowd() -> Picture {
+    let rows = (0..60u64).map(|n| {
+        let name = format!("worker-{n}{}", "-of-a-long-name".repeat(n as usize % 5));
+        row((n % 3) as usize, &name, &[(Kind::Done, n * 100, n * 150 + 100)], "")
+    });
+    Picture { title: "sixty".into(), end: MS(10_000), rows: rows.collect(), ..Picture::default() }
+}
+
+/// One that is over at once, and one that has two hours.
+fn lengths() -> [Picture; 2] {
+    let of = |unit: u64| Picture {
+        title: "length".into(),
+        end: MS(unit * 100),
+        rows: vec![row(0, "世界", &[(Kind::Done, 0, unit), (Kind::Cut, unit * 50, unit * 100)], "x")],
+        marks: vec![
+            mark(0, MarkKind::Event, "a"),
+            mark(unit, MarkKind::Kill, "b"),
+            mark(unit * 2, MarkKind::Deadline, "c"),
+        ],
+        ..Picture::default()
+    };
+    [of(1), of(72_000)]
+}
+
+fn every_style(picture: &Picture) -> String {
+    let styles = [(40, true, false), (80, true, false), (80, false, false), (200, true, false), (80, true, true)];
+    let mut all = String::new();
+    for (width, unicode, colour) in styles {
+        let characters = if unicode { "box characters" } else { "ASCII" };
+        let with = if colour { ", in colour" } else { "" };
+        let text = picture.text(Style { width, unicode, colour }).replace('\x1b', "␛");
+        let _ = writeln!(all, "=== {width} columns, {characters}{with}\n{text}");
+    }
+    all
+}
+
+#[test]
+fn the_drawings_are_as_they_were_when_somebody_looked_at_them() {
+    let [short, long] = lengths();
+    for (name, picture) in [("planned", planned()), ("measured", measured()), ("short", short), ("long", long)] {
+        is_as_made(&format!("tests/pictures/{name}.txt"), &every_style(&picture));
+        is_as_made(&format!("tests/pictures/{name}.svg"), &picture.svg());
+    }
+    is_as_made("tests/pictures/crowd.txt", &crowd().text(Style::PLAIN));
+    is_as_made("tests/pictures/crowd.svg", &crowd().svg());
+}
