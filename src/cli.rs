@@ -1,24 +1,27 @@
 //! The command line: what can be typed, and the [`Config`](crate::config::Config) that the wrapper's flags amount to. Pure, but for
-//! reading the `SOFTSTOP_` variables, which clap does, or `quick`.
+//! reading the `SOFTSTOP_` variables.
 
 mod advice;
 mod beside;
 pub mod commands;
 pub mod declare;
 pub mod drain;
+#[cfg_attr(not(feature = "explain"), path = "cli/unexplained.rs")]
+pub mod explain;
 pub mod flags;
-mod grammar;
+pub mod help;
+mod layout;
 mod local;
 pub mod pod;
-pub mod quick;
+pub mod reader;
 pub mod reading;
 pub mod settings;
+mod topics;
 mod values;
 pub mod variables;
 
 pub use commands::{AsProcfile, Check, Command, ConfigFile, Inject, Instance, Manifest, ProbeOnce, Run, Target};
 pub use flags::{Common, Own, Wrapper};
-pub use grammar::grammar;
 
 /// A command line, understood.
 #[derive(Debug)]

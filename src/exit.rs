@@ -1,4 +1,4 @@
-//! softstop's own exit codes: one table, used by the code and printed in the docs. Pure.
+//! softstop's own exit codes: for the code by name, and for people in one table, which the page and `softstop help exit-codes` have. Pure.
 //!
 //! Stable: Job policies (`podFailurePolicy`, `restartPolicyRules`) act on these numbers.
 
@@ -23,6 +23,34 @@ pub const CONFIG: u8 = 78;
 pub const NOT_EXECUTABLE: u8 = 126;
 /// The program was not found, as a shell says it.
 pub const NOT_FOUND: u8 = 127;
+
+/// What softstop exits with and when, for people; docs/exit-codes.md has the same.
+pub const TABLE: &[(&str, &str)] = &[
+    ("0 to 255", "the main process's own exit code"),
+    (
+        "128 + n",
+        "the main process was ended by signal n: 143 for SIGTERM, 137 for SIGKILL, 139 for SIGSEGV, 165 for SIGRTMIN+3",
+    ),
+    (
+        "128 + n",
+        "signal n asked for the stop before any process had been started (`softstop stop` and `drain` count as SIGTERM)",
+    ),
+    ("0", "every process has ended, and none of them failed"),
+    (
+        "1",
+        "an init task or a `post_start` task with `on_failure = \"stop\"` failed without an exit code of its own (a timeout, a refused \
+            connection), or a process waits for something that can never be",
+    ),
+    ("any", "such a task's program failed: its exit code"),
+    ("64", "the command line is wrong, a variable's value or a flag laid over the file included"),
+    ("65", "of `softstop check --pod`: nothing is wrong in what was read, and something was not"),
+    ("69", "an order found no running softstop to give it to"),
+    ("70", "softstop itself failed: the port is taken, no process can be made, a fault"),
+    ("77", "an order came from somebody who may give none"),
+    ("78", "the configuration is wrong or cannot be read; nothing was started"),
+    ("126", "the program is there but cannot be executed, or its user or directory cannot be had"),
+    ("127", "the program is not there"),
+];
 
 /// The code of a process ended by a signal, as a shell says it.
 pub fn for_signal(number: i32) -> u8 {

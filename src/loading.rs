@@ -9,7 +9,7 @@ use softstop::config::problem::{Problem, Problems};
 use softstop::config::{Config, EnvFormat, env_file, procfile};
 use softstop::runtime;
 
-/// `-c`, else `$SOFTSTOP_CONFIG` (clap reads both), else ./softstop.toml, else /etc/softstop.toml, else ./Procfile.
+/// `-c`, else `$SOFTSTOP_CONFIG` (both are read by then), else ./softstop.toml, else /etc/softstop.toml, else ./Procfile.
 pub(crate) fn place(args: &ConfigFile) -> PathBuf {
     args.config.clone().unwrap_or_else(|| {
         let places = ["softstop.toml", ETC, "Procfile"].map(Path::new);

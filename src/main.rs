@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use console::{in_usage, print, say, usage_error};
 use loading::{Chosen, load, place, read, source};
+use softstop::cli::reading::UsageText;
 use softstop::cli::variables::{Environment, Who};
-use softstop::cli::{Command, ConfigFile, Instance, Run, reading, settings};
+use softstop::cli::{Command, ConfigFile, Instance, Run, explain, help, reading, settings};
 use softstop::config::check::{self, values};
 use softstop::config::handler::WaitFile;
 use softstop::config::listen::Listen;
@@ -28,6 +29,7 @@ use softstop::control::protocol::Request;
 use softstop::drop_in::names::{self, Called};
 use softstop::runtime::refusal;
 use softstop::sys::signals::Early;
+use softstop::sys::terminal;
 use softstop::{drop_in, exit, probe, runtime, variables};
 
 /// What a probe of `softstop probe` has, unless it says otherwise.
@@ -45,7 +47,7 @@ fn program(args: Vec<OsString>, early: Early) -> u8 {
 
 fn dispatch(args: &[OsString], early: Early) -> u8 {
     let environment: Vec<_> = std::env::vars_os().collect();
-    let cli = match reading::read_in(args, &environment) {
+    let cli = match reading::read_in(args, &environment, &help_width) {
         Ok(cli) => cli,
         Err(said) => {
             if said.code == exit::OK {
@@ -91,12 +93,39 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             early.restore();
             installing::install(&its.folder.unwrap_or_default())
         }
+        Some(Command::Explain(asked)) => {
+            early.restore();
+            tell(explain::key(asked.key.as_deref(), help_width()))
+        }
+        Some(Command::Schema) => {
+            early.restore();
+            tell(explain::schema())
+        }
         Some(Command::WaitFile(its)) => {
             early.restore();
             let path = its.path.unwrap_or_default();
             runtime::waits::file::look(&WaitFile { path, exists: !its.gone, contains: its.contains })
         }
     }
+}
+
+/// What was asked for, or why not.
+fn tell(text: Result<impl AsRef<str>, UsageText>) -> u8 {
+    match text {
+        Ok(text) => {
+            print(text.as_ref());
+            exit::OK
+        }
+        Err(said) => {
+            say(said.text.trim_end());
+            said.code
+        }
+    }
+}
+
+/// How long a line of help may be.
+fn help_width() -> usize {
+    terminal::columns().unwrap_or(help::WIDTH)
 }
 
 /// Who runs this container.
@@ -174,7 +203,7 @@ struct Whereabouts {
 fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
     let file = &instance.file;
     let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    // Of clap's value nobody can say where it comes from.
+    // Of the value nobody says where it comes from.
     let by_flag = file
         .config
         .as_ref()

@@ -9,8 +9,9 @@ use crate::signal::Signal;
 pub struct Described {
     /// As a command, and on the wire.
     pub name: &'static str,
-    /// What `--help` says, lines as they are shown.
+    /// What `--help` says: in a sentence, and by examples: what is typed, and what for.
     pub help: &'static str,
+    pub examples: &'static [(&'static str, &'static str)],
     /// In the order in which they are typed; by their names on the wire.
     pub fields: &'static [(&'static str, Kind)],
     /// Its answer takes as long as what it sets in motion. One with a field of [`Kind::Wait`] says so itself.
@@ -19,7 +20,7 @@ pub struct Described {
 
 impl Described {
     /// What is left out of a declaration.
-    pub const NEW: Described = Described { name: "", help: "", fields: &[], waits: false };
+    pub const NEW: Described = Described { name: "", help: "", examples: &[], fields: &[], waits: false };
 }
 
 /// The page's line of an order. No program has any: only tests name them, and what nobody names is not linked.
@@ -83,7 +84,7 @@ fields! {
 
 macro_rules! orders {
     ($($(#[doc = $doc:literal])* $Order:ident $({ $($field:ident: $type:ty),* })? = $name:literal
-        $([ $($part:ident: $value:expr),* ])? page { does: $does:expr, answers: $answers:expr $(,)? };)*
+        $([ $($part:ident: $value:expr),* $(,)? ])? page { does: $does:expr, answers: $answers:expr $(,)? };)*
     ) => {
         /// Processes by name: the machine says which there are.
         #[derive(Clone, PartialEq, Eq, Debug, Hash)]
@@ -147,40 +148,60 @@ macro_rules! orders {
 orders! {
     /// Begin the stop with its drain and wait for the end of the drain; the processes go on until
     /// SIGTERM. Made for a preStop exec hook
-    Drain { wait: bool } = "drain" page {
+    Drain { wait: bool } = "drain" [
+        examples: &[
+            ("softstop drain", "As a preStop exec hook: returns when the drain is over"),
+            ("softstop drain --no-wait", "Begin it, and return at once"),
+        ],
+    ] page {
         does: "begins the stop: T0, `/readyz` 503, the drain steps. **The processes go on after them** until SIGTERM, \
             `softstop stop`, or the time that the stop of the processes holds in the budget",
         answers: "when the drain is over",
     };
     /// Stop everything, or one process and hold it down, and wait for the end
-    Stop { wait: bool, process: Option<String> } = "stop" page {
+    Stop { wait: bool, process: Option<String> } = "stop" [
+        examples: &[
+            ("softstop stop", "Everything, the container with it"),
+            ("softstop stop web", "One process, which stays down until softstop start web"),
+        ],
+    ] page {
         does: "stops everything, drain included, as SIGTERM does. With a name that process alone, by its `pre_stop` and ladder, and \
             [holds it down](#hold-and-release)",
         answers: "at the end, just before softstop's own; with a name when it is down",
     };
     /// Answer on /readyz as the processes deserve again, after unready
-    Ready = "ready" page {
+    Ready = "ready" [
+        examples: &[("softstop ready", "Take an earlier softstop unready back")],
+    ] page {
         does: "takes `unready` back; not after T0, when nothing does",
         answers: "at once",
     };
     /// Answer 503 on /readyz until softstop ready, without a stop
-    Unready = "unready" page {
+    Unready = "unready" [
+        examples: &[("softstop unready", "Take this container out of its balancer for a while")],
+    ] page {
         does: "`/readyz` answers 503, nothing else happens",
         answers: "at once",
     };
     /// Stop a process as its ladder says and start it again
-    Restart { process: String } = "restart" [waits: true] page {
+    Restart { process: String } = "restart" [
+        waits: true, examples: &[("softstop restart web", "Stop it by its ladder, and start it again")],
+    ] page {
         does: "stops one process by its `pre_stop` and ladder and starts it again at once, whatever its `restart` says; \
             what depends on it is left alone; starts it when it does not run",
         answers: "when it is started again",
     };
     /// Start a process that has ended, waits to be restarted or is held down
-    Start { process: String } = "start" [waits: true] page {
+    Start { process: String } = "start" [
+        waits: true, examples: &[("softstop start web", "After softstop stop web, or before its back-off is over")],
+    ] page {
         does: "starts a process that has ended, waits to be restarted or is held down; one that runs is left alone",
         answers: "when it is started",
     };
     /// Send a process a signal
-    Signal { process: String, signal: Signal } = "signal" page {
+    Signal { process: String, signal: Signal } = "signal" [
+        examples: &[("softstop signal web HUP", "Have it read its configuration again")],
+    ] page {
         does: "sends it a signal, to its group if it says `signal_to = \"group\"`",
         answers: "at once",
     };

@@ -19,7 +19,16 @@ pub const INSTANCE: &str = "SOFTSTOP_INSTANCE";
 /// Where it serves its endpoints, as `--http` has it.
 pub const INSTANCE_HTTP: &str = "SOFTSTOP_INSTANCE_HTTP";
 
-pub const ALL: [&str; 7] = [REASON, REMAINING_MS, EXIT_CODE, EXIT_SIGNAL, PROCESS, INSTANCE, INSTANCE_HTTP];
+/// Each with what it says, for `softstop help variables`.
+pub const ALL: [(&str, &str); 7] = [
+    (REASON, "hooks and steps: why the stop began, in one word"),
+    (REMAINING_MS, "hooks and steps: the milliseconds that they may take"),
+    (EXIT_CODE, "post_stop: what softstop is about to exit with; post_exit: how the process has ended"),
+    (EXIT_SIGNAL, "post_exit: the signal that has ended the process, by its name"),
+    (PROCESS, "post_exit: the process that has ended"),
+    (INSTANCE, "where softstop takes orders, as --control has it, unless a client finds that unaided"),
+    (INSTANCE_HTTP, "where softstop serves its endpoints, as --http has it"),
+];
 
 /// How clients among softstop's children find it: its own settings are not handed down to them. `None`: the variable is not set, and one
 /// that was inherited is removed.

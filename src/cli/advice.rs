@@ -1,13 +1,13 @@
 //! What to type instead of a command line that is none of softstop's: near names, flags in the wrong place, other tools' words. Pure;
-//! what is there it asks of the grammar, so that nothing is listed twice.
+//! what is there it asks of the declarations, so that nothing is listed twice.
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-
-use super::declare::Group;
-use super::flags::Own;
-use super::grammar::grammar;
+use super::commands::{self, Known};
+use super::declare::{Flag, Takes};
+use super::flags::wrapper;
+use super::help;
+use super::reader::{From, Refusal, Why};
 use crate::config::secrets;
 use crate::nearest::nearest;
 use crate::text;
@@ -63,20 +63,18 @@ const FLAGS: &[(&str, &str)] = &[
 /// So many characters of a command line are shown.
 const SHOWN: usize = 200;
 
-/// `softstop --grace 5s run` as `softstop run --grace 5s`. `None`: no command stands behind flags.
-pub(super) fn command_first(args: &[OsString]) -> Option<Vec<OsString>> {
-    let root = grammar();
-    let at = position(&root, args.get(1..)?)? + 1;
-    root.find_subcommand(args.get(at)?).filter(|_| at > 1)?;
-    let (before, behind) = (args.get(1..at)?, args.get(at + 1..)?);
-    Some([&args[..1], &args[at..=at], before, behind].concat())
+/// `--grace 5s run` as `run --grace 5s`. `None`: no command stands behind flags.
+pub(super) fn command_first(typed: &[OsString]) -> Option<(Known, Vec<OsString>)> {
+    let at = position(typed).filter(|at| *at > 0)?;
+    let known = commands::find(&typed[at])?;
+    Some((known, [&typed[at..=at], &typed[..at], &typed[at + 1..]].concat()))
 }
 
 /// Where the first word stands that is neither a flag nor a flag's value; `None`: there is none before the two dashes.
-fn position(root: &clap::Command, typed: &[OsString]) -> Option<usize> {
+fn position(typed: &[OsString]) -> Option<usize> {
     let takes_value = |flag: &str| {
-        let all = root.get_subcommands().chain([root]);
-        all.into_iter().find_map(|command| flag_of(command, flag)).is_some_and(|arg| arg.get_action().takes_values())
+        let mut all = commands::all().map(Known::args).chain([wrapper()]);
+        all.find_map(|flags| flag_of(&flags, flag)).is_some_and(|flag| flag.takes != Takes::Nothing)
     };
     let mut at = 0;
     while let Some(text) = typed.get(at).map(|arg| arg.to_string_lossy()) {
@@ -96,12 +94,19 @@ fn position(root: &clap::Command, typed: &[OsString]) -> Option<usize> {
     None
 }
 
-fn flag_of<'c>(command: &'c clap::Command, flag: &str) -> Option<&'c clap::Arg> {
-    let bare = flag.split('=').next().unwrap_or(flag);
-    command.get_arguments().find(|arg| match bare.strip_prefix("--") {
-        Some(long) => arg.get_long() == Some(long),
-        None => arg.get_short().is_some_and(|short| bare.strip_prefix('-').is_some_and(|rest| rest.starts_with(short))),
-    })
+fn flag_of(flags: &[&'static Flag], typed: &str) -> Option<&'static Flag> {
+    let bare = typed.split('=').next().unwrap_or(typed);
+    let mut flags = flags.iter().filter(|flag| flag.place.is_none());
+    let found = flags.find(|flag| match bare.strip_prefix("--") {
+        Some(long) => flag.long == long,
+        None => flag.short.is_some_and(|short| bare.strip_prefix('-').is_some_and(|rest| rest.starts_with(short))),
+    });
+    found.copied()
+}
+
+/// A flag as it is named in a sentence; an argument without one as it stands in the usage.
+fn shown(flag: &Flag) -> String {
+    if flag.place.is_none() { format!("--{}", flag.long) } else { flag.value.to_owned() }
 }
 
 /// Words as a shell would be given them.
@@ -119,49 +124,52 @@ pub(super) fn line(words: &[OsString]) -> String {
     if all.chars().count() <= SHOWN { all } else { all.chars().take(SHOWN).chain(" …".chars()).collect() }
 }
 
-/// What is said instead of clap's words, where more is known than clap knows.
-pub(super) fn instead(error: &clap::Error, typed: &[OsString]) -> Option<String> {
-    let root = grammar();
-    let here = typed.first().and_then(|first| root.find_subcommand(first));
-    let behind_help = typed.first().is_some_and(|first| first == "help");
-    let lines = match error.kind() {
-        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
-            let arg =
-                [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].iter().find_map(|kind| text(error, *kind))?;
-            if arg.starts_with('-') && arg.len() > 1 {
-                flag(&root, here, &arg)
-            } else if let Some(here) = here {
-                surplus(here, &arg, typed)
-            } else if behind_help {
-                vec![no_command(&root, &arg)]
-            } else {
-                no_program(&root, &arg, typed)
-            }
-        }
-        ErrorKind::MissingRequiredArgument if here.is_none() && !behind_help => nothing_to_run(typed),
-        ErrorKind::TooFewValues | ErrorKind::InvalidValue
-            if here.is_none() && typed.last().is_some_and(|last| last == "--") =>
-        {
-            nothing_to_run(typed)
-        }
-        ErrorKind::InvalidValue => wrong_word(error)?,
-        _ => return None,
-    };
+/// What is said of it: what is wrong, and what to type. `typed`: all of it but softstop's own name.
+pub(super) fn said(refusal: &Refusal, here: Option<Known>, typed: &[OsString]) -> String {
+    let lines = lines(refusal, here, typed);
     let help = match here {
-        Some(here) => format!("softstop {} --help", here.get_name()),
+        Some(here) => format!("softstop {} --help", here.name()),
         None => "softstop --help".to_owned(),
     };
-    let (first, more) = lines.split_first()?;
+    let (first, more) = lines.split_first().map_or(("", &[][..]), |(first, more)| (first, more));
     let notes: String = more.iter().map(|line| format!("note: {line}\n")).collect();
     let first = text::sentence(first);
     // What was typed is shown again, and may have a token in it.
-    Some(secrets::mask(&format!("error: {first}\n{notes}\nFor more information, try '{help}'.\n")).into_owned())
+    secrets::mask(&format!("error: {first}\n{notes}\nFor more information, try '{help}'.\n")).into_owned()
 }
 
-fn text(error: &clap::Error, kind: ContextKind) -> Option<String> {
-    match error.get(kind)? {
-        ContextValue::String(text) => Some(text.clone()),
-        _ => None,
+fn lines(refusal: &Refusal, here: Option<Known>, typed: &[OsString]) -> Vec<String> {
+    let one = |line: String| vec![line];
+    match refusal {
+        Refusal::Unknown(arg) => flag(here, &arg.to_string_lossy()),
+        Refusal::Surplus(arg) => match here {
+            Some(here) => surplus(here, &arg.to_string_lossy(), typed),
+            None => no_program(&arg.to_string_lossy(), typed),
+        },
+        Refusal::Missing(flag) => match here {
+            Some(here) => one(format!("softstop {} needs {}: {}", here.name(), flag.value, help::usage(here))),
+            None => nothing_to_run(typed),
+        },
+        Refusal::NoValue(flag) => one(format!("{0} needs a value: {0} {1}", shown(flag), flag.value)),
+        Refusal::Value(flag, value) => {
+            one(format!("{} takes no value: what is {}?", shown(flag), line(std::slice::from_ref(value))))
+        }
+        Refusal::Twice(flag) => one(format!("{} stands there twice: leave one out", shown(flag))),
+        Refusal::Both(_, one_file, other, other_file) if other.stands_for.is_some() => {
+            let [one_file, other_file] = [one_file, other_file].map(|file| file.to_string_lossy());
+            one(format!("two configuration files, {one_file} and {other_file}: leave one out"))
+        }
+        Refusal::Both(this, _, that, _) => {
+            one(format!("{} and {} do not go together: leave one out", shown(that), shown(this)))
+        }
+        Refusal::Alone(flag, other) => one(format!("{} goes with --{other}, which is not there", shown(flag))),
+        Refusal::Wrong(flag, value, why, from) => {
+            let variable =
+                (*from == From::Variable).then(|| format!("the value comes from the variable {}", flag.variable));
+            std::iter::once(wrong(flag, value, why)).chain(variable).collect()
+        }
+        Refusal::HelpOn(Some(word)) => vec![no_topic(word), format!("there are also {}", help::topics().join(", "))],
+        Refusal::Help | Refusal::Version | Refusal::HelpOn(None) => Vec::new(),
     }
 }
 
@@ -170,31 +178,23 @@ fn of_table(table: &[(&str, &'static str)], word: &str) -> Option<&'static str> 
 }
 
 /// A flag that is not there, or not here.
-fn flag(root: &clap::Command, here: Option<&clap::Command>, typed: &str) -> Vec<String> {
+fn flag(here: Option<Known>, typed: &str) -> Vec<String> {
     let flag = typed.split('=').next().unwrap_or(typed);
-    let current = here.unwrap_or(root);
-    let owners: Vec<&str> = root
-        .get_subcommands()
-        .filter(|c| !c.is_hide_set() && flag_of(c, flag).is_some())
-        .map(clap::Command::get_name)
-        .collect();
-    let wrappers = here.and_then(|_| flag_of(root, flag));
-    if let Some(arg) = wrappers {
-        let name = arg.get_long().unwrap_or_default();
-        return vec![if current.get_name() == "run" {
-            let row = Own::ROWS.iter().find(|row| row.flag.long == name);
-            let words = row.map(|row| row.flag.in_file).unwrap_or_default();
-            format!("{flag} is a flag of the wrapper: in the configuration {words}")
+    let visible = commands::all().filter(|command| !command.is_hidden());
+    let owners: Vec<&str> = visible.filter(|c| flag_of(&c.args(), flag).is_some()).map(Known::name).collect();
+    if let Some((here, known)) = here.zip(flag_of(&wrapper(), flag)) {
+        return vec![if here.name() == "run" {
+            format!("{flag} is a flag of the wrapper: in the configuration {}", known.in_file)
         } else {
             let run = if owners.contains(&"run") { " and softstop run" } else { "" };
-            format!("{flag} is no flag of softstop {}, but of the wrapper{run}", current.get_name())
+            format!("{flag} is no flag of softstop {}, but of the wrapper{run}", here.name())
         }];
     }
     let others_word = of_table(FLAGS, flag).filter(|_| here.is_none());
     if let Some(first) = owners.first().filter(|_| others_word.is_none()) {
         let others: Vec<&str> = owners.iter().copied().take(2).collect();
         let more = if owners.len() > 2 { " and others" } else { "" };
-        let whose = here.map_or("the wrapper".to_owned(), |c| format!("softstop {}", c.get_name()));
+        let whose = here.map_or("the wrapper".to_owned(), |c| format!("softstop {}", c.name()));
         return vec![format!(
             "{flag} is no flag of {whose}, but of softstop {}{more}: softstop {first} {flag} …",
             others.join(if owners.len() > 2 { ", " } else { " and " })
@@ -202,7 +202,8 @@ fn flag(root: &clap::Command, here: Option<&clap::Command>, typed: &str) -> Vec<
     }
     let advice = others_word.map(str::to_owned).or_else(|| {
         let long = flag.strip_prefix("--")?.to_lowercase().replace('_', "-");
-        let names = current.get_arguments().filter_map(clap::Arg::get_long);
+        let flags = here.map_or_else(wrapper, Known::args);
+        let names = flags.iter().filter(|flag| flag.place.is_none()).map(|flag| flag.long).chain(["help", "version"]);
         nearest(&long, names).map(|near| format!("did you mean --{near}?"))
     });
     vec![match advice {
@@ -211,8 +212,16 @@ fn flag(root: &clap::Command, here: Option<&clap::Command>, typed: &str) -> Vec<
     }]
 }
 
-fn no_command(root: &clap::Command, typed: &str) -> String {
-    let visible = root.get_subcommands().filter(|c| !c.is_hide_set()).map(clap::Command::get_name).chain(["help"]);
+/// Neither a command nor a topic.
+fn no_topic(typed: &str) -> String {
+    match nearest(typed, help::topics()) {
+        Some(near) => format!("there is no command {typed}: did you mean softstop help {near}?"),
+        None => no_command(typed),
+    }
+}
+
+fn no_command(typed: &str) -> String {
+    let visible = commands::all().filter(|command| !command.is_hidden()).map(Known::name);
     match (of_table(COMMANDS, typed), nearest(typed, visible)) {
         (Some(advice), _) => format!("there is no command {typed}: {advice}"),
         (None, Some(near)) => format!("there is no command {typed}: did you mean softstop {near}?"),
@@ -221,21 +230,21 @@ fn no_command(root: &clap::Command, typed: &str) -> String {
 }
 
 /// Neither a command nor a program behind the dashes.
-fn no_program(root: &clap::Command, arg: &str, typed: &[OsString]) -> Vec<String> {
+fn no_program(arg: &str, typed: &[OsString]) -> Vec<String> {
     if typed.iter().any(|arg| arg == "--") {
         return vec![format!("{arg} stands before the two dashes, where only flags are")];
     }
-    let at = position(root, typed).unwrap_or(0);
+    let at = position(typed).unwrap_or(0);
     let (flags, program) = typed.split_at(at);
     let dashes = [flags, &["--".into()], program].concat();
     let name = program.first().map_or_else(String::new, |name| line(std::slice::from_ref(name)));
-    vec![no_command(root, arg), format!("to run {name}, write two dashes before it: softstop {}", line(&dashes))]
+    vec![no_command(arg), format!("to run {name}, write two dashes before it: softstop {}", line(&dashes))]
 }
 
 /// More words than the command takes.
-fn surplus(here: &clap::Command, arg: &str, typed: &[OsString]) -> Vec<String> {
-    let name = here.get_name();
-    let takes_file = here.get_arguments().any(|a| a.get_id() == "named");
+fn surplus(here: Known, arg: &str, typed: &[OsString]) -> Vec<String> {
+    let name = here.name();
+    let takes_file = here.args().iter().any(|flag| flag.stands_for == Some("config"));
     vec![match name {
         "run" => {
             let program = line(typed.get(1..).unwrap_or_default());
@@ -256,22 +265,22 @@ fn nothing_to_run(typed: &[OsString]) -> Vec<String> {
     vec![why.to_owned(), how.to_owned()]
 }
 
-/// A word that is none of a flag's few.
-fn wrong_word(error: &clap::Error) -> Option<Vec<String>> {
-    let ContextValue::Strings(valid) = error.get(ContextKind::ValidValue)? else { return None };
-    let (arg, value) = (text(error, ContextKind::InvalidArg)?, text(error, ContextKind::InvalidValue)?);
-    let flag = arg.split([' ', '=']).next().unwrap_or(&arg);
-    if valid.is_empty() || value.is_empty() {
-        return None;
+/// A value that is none of the flag's.
+fn wrong(flag: &Flag, value: &OsString, why: &Why) -> String {
+    let (name, value) = (shown(flag), line(std::slice::from_ref(value)));
+    match why {
+        Why::Empty => format!("{name} cannot be empty: write a {}", flag.value),
+        Why::Other(why) => format!("{name} cannot be {value}: {why}"),
+        Why::Words(words) => {
+            let begins = |word: &&str| {
+                word.len() > 2 && (value.starts_with(word) || value.len() > 2 && word.starts_with(&value))
+            };
+            let all = || words.iter().copied();
+            match (all().find(begins).or_else(|| nearest(&value, all())), words.split_last()) {
+                (Some(near), _) => format!("{name} cannot be {value}: did you mean {near}?"),
+                (None, Some((last, rest))) => format!("{name} cannot be {value}: write {} or {last}", rest.join(", ")),
+                (None, None) => format!("{name} cannot be {value}"),
+            }
+        }
     }
-    let begins =
-        |word: &&str| word.len() > 2 && (value.starts_with(word) || value.len() > 2 && word.starts_with(&value));
-    let words = || valid.iter().map(String::as_str);
-    let near = words().find(begins).or_else(|| nearest(&value, words()));
-    let advice = match (near, valid.split_last()) {
-        (Some(near), _) => format!("did you mean {near}?"),
-        (None, Some((last, rest))) if !rest.is_empty() => format!("write {} or {last}", rest.join(", ")),
-        _ => return None,
-    };
-    Some(vec![format!("{flag} cannot be {value}: {advice}")])
 }

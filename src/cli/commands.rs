@@ -1,15 +1,13 @@
 //! The commands: what each takes, and what was meant by it. Those that order something of a running softstop are declared in
 //! [`crate::order`]. Pure.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches};
-
-use super::declare::{Form, Place, bytes, flags, given as switch, path, word};
+use super::declare::{Flag, Form, Group, Place, bytes, flags, given as switch, path, word};
 use super::flags::Common;
-use super::grammar::{arg, args, given};
+use super::reader::{Read, args, given};
 use super::values::{control, formation, listen, port, probe_target, timeout};
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler};
@@ -29,6 +27,8 @@ pub enum Command {
     Probe(Box<ProbeOnce>),
     Install(Installing),
     Inject(Box<Inject>),
+    Explain(Explained),
+    Schema,
     WaitFile(WaitedFile),
 }
 
@@ -36,18 +36,132 @@ pub enum Command {
 pub struct Typed {
     /// Empty: the orders stand here.
     pub name: &'static str,
-    /// What `--help` says.
+    /// What `--help` says, and the page and the manual: in a sentence, then by examples (what is typed, and what for) and exit codes (the
+    /// code, and when).
     pub help: &'static str,
+    pub examples: Pairs,
+    pub exits: Pairs,
     pub hidden: bool,
-    pub args: fn() -> Vec<Arg>,
-    read: fn(&ArgMatches) -> Command,
+    pub args: fn() -> Vec<&'static Flag>,
+    read: fn(&Read<'_>) -> Command,
 }
+
+/// A command that can be typed: a row of [`COMMANDS`], an order, or the one that is carried out by being read.
+#[derive(Clone, Copy)]
+pub enum Known {
+    Own(&'static Typed),
+    Order(&'static Described),
+    Help,
+}
+
+impl Known {
+    pub fn name(self) -> &'static str {
+        match self {
+            Known::Own(command) => command.name,
+            Known::Order(order) => order.name,
+            Known::Help => "help",
+        }
+    }
+
+    /// What `--help` says.
+    pub fn help(self) -> &'static str {
+        match self {
+            Known::Own(command) => command.help,
+            Known::Order(order) => order.help,
+            Known::Help => "Say more of a command, or of exit-codes, signals or variables",
+        }
+    }
+
+    pub fn examples(self) -> Pairs {
+        match self {
+            Known::Own(command) => command.examples,
+            Known::Order(order) => order.examples,
+            Known::Help => &[
+                ("softstop help run", "The same as softstop run --help"),
+                ("softstop help exit-codes", "What softstop exits with, and when"),
+            ],
+        }
+    }
+
+    pub fn exits(self) -> Pairs {
+        match self {
+            Known::Own(command) => command.exits,
+            Known::Order(_) => ORDERED,
+            Known::Help => &[("0", "it is printed"), ("64", "there is no such command or topic")],
+        }
+    }
+
+    pub fn is_hidden(self) -> bool {
+        matches!(self, Known::Own(command) if command.hidden)
+    }
+
+    pub fn args(self) -> Vec<&'static Flag> {
+        match self {
+            Known::Own(command) => (command.args)(),
+            Known::Order(order) => args_of(order),
+            Known::Help => args::<Asked>(),
+        }
+    }
+
+    /// What was meant by it; a wrong value shows in what was read. `None`: without it there is no such order, or there is nothing to do.
+    pub fn command(self, read: &Read<'_>) -> Option<Command> {
+        match self {
+            Known::Own(command) => Some((command.read)(read)),
+            Known::Order(order) => ordered(order, read),
+            Known::Help => None,
+        }
+    }
+}
+
+/// Every command, in the order of `--help`, hidden ones too.
+pub fn all() -> impl Iterator<Item = Known> {
+    let rows = COMMANDS.iter().flat_map(|row| {
+        let orders = if row.name.is_empty() { Order::ALL } else { &[] };
+        let own = Some(Known::Own(row)).filter(|_| orders.is_empty());
+        own.into_iter().chain(orders.iter().map(Known::Order))
+    });
+    rows.chain([Known::Help])
+}
+
+pub fn find(name: &OsStr) -> Option<Known> {
+    all().find(|command| name == command.name())
+}
+
+/// Two texts that belong together.
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// Of what is asked and ordered of a running softstop.
+const ORDERED: Pairs = &[
+    ("0", "done"),
+    ("1", "refused, or it failed; standard error says why"),
+    ("64", "wrong command line, or several softstops run here and none was named"),
+    ("69", "no running softstop answers"),
+    ("77", "this user may give it no orders"),
+];
 
 /// In the order of `--help`.
 pub const COMMANDS: &[Typed] = &[
     Typed {
         name: "run",
-        help: "Run what a configuration file or a Procfile says, with one more command beside it if need\nbe; a flag or its variable wins over the file",
+        help: "Run what a configuration file or a Procfile says, with one more command beside it if need be; a flag or its variable wins over the file",
+        examples: &[
+            ("softstop run softstop.toml", "What the file says, in the foreground"),
+            (
+                "softstop run --grace 8s --log-level debug",
+                "What ./softstop.toml or /etc/softstop.toml says, with another grace and a longer log",
+            ),
+            ("softstop run --only web", "One of its processes, and those that it depends on"),
+            ("softstop run Procfile --formation web=2,all=1", "The processes of a Procfile, two of web"),
+            ("softstop run -- npm start", "One more command beside the processes, in the foreground: the main one"),
+        ],
+        exits: &[
+            ("0-255", "the main process's own; 128+n when signal n ended it"),
+            ("64", "wrong command line"),
+            ("70", "softstop's own failure"),
+            ("78", "wrong configuration: nothing was started"),
+            ("126", "a program is not executable"),
+            ("127", "a program was not found"),
+        ],
         hidden: false,
         args: || {
             let file = [args::<ConfigFile>(), args::<AsProcfile>(), args::<Named>()].concat();
@@ -57,7 +171,6 @@ pub const COMMANDS: &[Typed] = &[
             Command::Run(Box::new(Run {
                 file: given(read),
                 procfile: given(read),
-                named: given(read),
                 only: given(read),
                 local: given(read),
                 common: given(read),
@@ -68,22 +181,52 @@ pub const COMMANDS: &[Typed] = &[
     Typed {
         name: "check",
         help: "Say every mistake in a configuration file, with line, column and fix; starts nothing",
+        examples: &[
+            ("softstop check softstop.toml", "Every mistake in a configuration"),
+            (
+                "softstop check --strict --json softstop.toml",
+                "For a CI: fails on warnings, too, and tells what it found as JSON",
+            ),
+            (
+                "helm template chart | softstop check -c softstop.toml --pod -",
+                "A Kubernetes manifest and the configuration held against each other",
+            ),
+        ],
+        exits: &[
+            ("0", "nothing is wrong"),
+            ("1", "there are warnings (with --strict)"),
+            ("64", "wrong command line"),
+            ("65", "nothing is wrong in what was read of a manifest, and something was not read"),
+            ("78", "something is wrong"),
+        ],
         hidden: false,
         args: || [args::<ConfigFile>(), args::<AsProcfile>(), args::<Named>(), args::<Checking>()].concat(),
-        read: |read| {
-            Command::Check(Check { file: given(read), procfile: given(read), named: given(read), how: given(read) })
-        },
+        read: |read| Command::Check(Check { file: given(read), procfile: given(read), how: given(read) }),
     },
     Typed {
         name: "manifest",
         help: "Print the Kubernetes manifest that agrees with a configuration: probes, grace, preStop",
+        examples: &[
+            ("softstop manifest softstop.toml", "The part of a pod's spec that agrees with a configuration"),
+            (
+                "softstop manifest --kind deployment -- --drain auto --http 9180 -- /app/server",
+                "A whole Deployment, for the wrapper with these flags",
+            ),
+        ],
+        exits: &[("0", "it is printed"), ("64", "wrong command line"), ("78", "the configuration is wrong")],
         hidden: false,
         args: || [args::<ConfigFile>(), args::<Named>(), args::<Printing>()].concat(),
-        read: |read| Command::Manifest(Manifest { file: given(read), named: given(read), how: given(read) }),
+        read: |read| Command::Manifest(Manifest { file: given(read), how: given(read) }),
     },
     Typed {
         name: "status",
         help: "Show what runs, how it is and, during a stop, where that is",
+        examples: &[
+            ("softstop status", "What runs in this container, in a table"),
+            ("softstop status --json", "The same with every field, for a program"),
+            ("softstop status -c a/softstop.toml", "Of several softstops the one that runs with this configuration"),
+        ],
+        exits: ORDERED,
         hidden: false,
         args: || [args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
         read: |read| Command::Status { instance: Instance::of(read), json: given::<Json>(read).json },
@@ -92,6 +235,8 @@ pub const COMMANDS: &[Typed] = &[
     Typed {
         name: "",
         help: "",
+        examples: &[],
+        exits: &[],
         hidden: false,
         args: Vec::new,
         read: |read| Command::Status { instance: Instance::of(read), json: false },
@@ -99,6 +244,12 @@ pub const COMMANDS: &[Typed] = &[
     Typed {
         name: "probe",
         help: "Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl",
+        examples: &[
+            ("softstop probe ready", "Whether this container is ready, as Docker's HEALTHCHECK asks"),
+            ("softstop probe http://localhost:8080/healthz", "A page, without curl"),
+            ("softstop probe tcp://db:5432 --timeout 5s", "Whether something listens there"),
+        ],
+        exits: &[("0", "it is well"), ("1", "it is not, and standard error says why"), ("64", "wrong command line")],
         hidden: false,
         args: || [args::<Probing>(), args::<Socket>(), args::<ConfigFile>()].concat(),
         read: |read| Command::Probe(Box::new(ProbeOnce { how: given(read), instance: Instance::of(read) })),
@@ -106,31 +257,78 @@ pub const COMMANDS: &[Typed] = &[
     Typed {
         name: "inject",
         help: "Print a Kubernetes manifest with softstop in front of a container whose image has none",
+        examples: &[
+            (
+                "softstop inject -f deployment.yaml --image registry/softstop:0.1.0 -- /app/server",
+                "An init container brings softstop, and it starts what the image would have started",
+            ),
+            (
+                "softstop inject -f deployment.yaml --image registry/softstop:0.1.0 --image-volume --container web",
+                "Of one container, with the image mounted",
+            ),
+            ("kubectl get deployment web -o yaml | softstop inject -f - --remove", "It is taken out again"),
+        ],
+        exits: &[
+            ("0", "it is printed; standard error has what is to be known of it"),
+            ("64", "wrong command line"),
+            ("78", "the manifest cannot be read, or something has to be said first, by name"),
+        ],
         hidden: false,
-        args: || [args::<Injecting>(), args::<Program>()].concat(),
-        read: |read| Command::Inject(Box::new(Inject { how: given(read), command: given::<Program>(read).cmd })),
+        args: || [args::<Injecting>(), args::<Entrypoint>()].concat(),
+        read: |read| Command::Inject(Box::new(Inject { how: given(read), command: given::<Entrypoint>(read).cmd })),
     },
     Typed {
         name: "install",
         help: "Copy this binary into a folder, whole or not at all: for an init container without a cp",
+        examples: &[("/softstop install /shared", "In an init container: /shared/softstop is there for the next")],
+        exits: &[("0", "it is there"), ("1", "it cannot be put there"), ("64", "wrong command line")],
         hidden: false,
         args: args::<Installing>,
         read: |read| Command::Install(given(read)),
     },
     Typed {
+        name: "explain",
+        help: "Say what a key of the configuration means: its type, default, an example, where it stands",
+        examples: &[
+            ("softstop explain process.readiness.period", "One key"),
+            ("softstop explain failure_threshold", "The same without what it stands in"),
+            ("softstop explain drain", "A table, and its keys"),
+            ("softstop explain", "The keys of the top level"),
+        ],
+        exits: &[
+            ("0", "it is explained"),
+            ("1", "this softstop was built without it"),
+            ("64", "wrong command line, or there is no such key"),
+        ],
+        hidden: false,
+        args: args::<Explained>,
+        read: |read| Command::Explain(given(read)),
+    },
+    Typed {
+        name: "schema",
+        help: "Print the JSON Schema of configurations, for editors",
+        examples: &[(
+            "softstop schema > softstop.schema.json",
+            "For an editor: #:schema ./softstop.schema.json is then the configuration's first line",
+        )],
+        exits: &[("0", "it is printed"), ("1", "this softstop was built without it"), ("64", "wrong command line")],
+        hidden: false,
+        args: Vec::new,
+        read: |_| Command::Schema,
+    },
+    Typed {
         name: "__wait_file",
         help: "Wait for a file: softstop's own helper",
+        examples: &[],
+        exits: &[],
         hidden: true,
         args: args::<WaitedFile>,
         read: |read| Command::WaitFile(given(read)),
     },
 ];
 
-/// What was meant by a command; `None`: there is no such.
-pub(super) fn of(name: &str, read: &ArgMatches) -> Option<Command> {
-    if let Some(command) = COMMANDS.iter().find(|command| command.name == name) {
-        return Some((command.read)(read));
-    }
+/// The order that was meant.
+fn ordered(order: &Described, read: &Read<'_>) -> Option<Command> {
     let typed: Fields = given(read);
     let field = |_, kind| -> Result<Value, ()> {
         match kind {
@@ -140,23 +338,29 @@ pub(super) fn of(name: &str, read: &ArgMatches) -> Option<Command> {
             Kind::Signal => typed.signal.map(Value::Signal).ok_or(()),
         }
     };
-    let order = Order::read(name, field).ok().flatten()?;
+    let order = Order::read(order.name, field).ok().flatten()?;
     Some(Command::Order { order, instance: Instance::of(read) })
 }
 
 /// What an order takes.
-pub(super) fn args_of(order: &Described) -> Vec<Arg> {
-    use super::declare::Group;
+fn args_of(order: &Described) -> Vec<&'static Flag> {
     let row = |kind| match kind {
         Kind::Wait => &Fields::ROWS[0],
         Kind::Process => &Fields::ROWS[1],
         Kind::Signal | Kind::OneOrAll => &Fields::ROWS[2],
     };
     let fields = order.fields.iter().map(|(_, kind)| match kind {
-        Kind::OneOrAll => arg(&OneOrAll::ROWS[0]),
-        _ => arg(row(*kind)),
+        Kind::OneOrAll => &OneOrAll::ROWS[0].flag,
+        _ => &row(*kind).flag,
     });
     [fields.collect(), args::<Socket>(), args::<ConfigFile>()].concat()
+}
+
+flags! {
+    pub struct Asked {
+        /// A command, or exit-codes, signals or variables
+        topic: Option<String> = word { place: Some(Place::Optional), value: "WHAT" };
+    }
 }
 
 flags! {
@@ -176,7 +380,9 @@ flags! {
     /// The configuration file as many people name it, without a flag.
     pub struct Named {
         /// The configuration file; the same as -c FILE
-        named: Option<PathBuf> = path { place: Some(Place::Optional), value: "FILE", form: Form::Path };
+        named: Option<PathBuf> = path {
+            place: Some(Place::Optional), value: "FILE", form: Form::Path, stands_for: Some("config"),
+        };
     }
 }
 
@@ -346,9 +552,23 @@ flags! {
 }
 
 flags! {
+    pub struct Entrypoint {
+        /// What the image would have started, where the manifest does not say
+        cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
+    }
+}
+
+flags! {
     pub struct Installing {
         /// The folder; softstop becomes DIR/softstop, with mode 0755
         folder: Option<PathBuf> = path { place: Some(Place::Required), value: "DIR", form: Form::Path };
+    }
+}
+
+flags! {
+    pub struct Explained {
+        /// A key with the tables that it stands in, or without: process.readiness.period, period
+        key: Option<String> = word { place: Some(Place::Optional), value: "KEY" };
     }
 }
 
@@ -383,7 +603,6 @@ flags! {
 pub struct Run {
     pub file: ConfigFile,
     pub procfile: AsProcfile,
-    pub(super) named: Named,
     pub(super) only: Only,
     pub local: Local,
     pub common: Common,
@@ -394,14 +613,12 @@ pub struct Run {
 pub struct Check {
     pub file: ConfigFile,
     pub procfile: AsProcfile,
-    pub(super) named: Named,
     pub how: Checking,
 }
 
 #[derive(Debug)]
 pub struct Manifest {
     pub file: ConfigFile,
-    pub(super) named: Named,
     pub how: Printing,
 }
 
@@ -419,7 +636,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    fn of(read: &ArgMatches) -> Instance {
+    fn of(read: &Read<'_>) -> Instance {
         Instance { control: given::<Socket>(read).control, file: given(read) }
     }
 }

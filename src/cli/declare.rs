@@ -1,12 +1,13 @@
-//! A flag is declared once, with its variable: [`flags!`] makes of one list of them what is read, the rows of which clap's grammar, the
-//! quick reading of the wrapper, the names of the variables and "did you mean" are made, and, for tests alone, the page's table. Pure.
+//! A flag is declared once, with its variable: [`flags!`] makes of one list of them what is read, the rows by which it is read, helped with and
+//! advised of, the names of the variables, and, for tests alone, the page's table and clap's grammar. Pure.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// A flag, or an argument that is known by its place.
+#[derive(Debug)]
 pub struct Flag {
-    /// As it is known to [`Group::ROWS`]' owner and to clap.
+    /// As other rows name it, and what it is read by: one of its kind in a command.
     pub id: &'static str,
     /// Without its dashes; of an argument without any, empty.
     pub long: &'static str,
@@ -17,7 +18,7 @@ pub struct Flag {
     pub value: &'static str,
     /// The variable that stands for it; empty: none.
     pub variable: &'static str,
-    /// What `--help` says, lines as they are shown.
+    /// What `--help` says; where its lines end there means nothing.
     pub help: &'static str,
     pub heading: Option<&'static str>,
     pub place: Option<Place>,
@@ -27,6 +28,8 @@ pub struct Flag {
     pub conflicts: Option<&'static str>,
     /// Another flag that must be there.
     pub requires: Option<&'static str>,
+    /// Of an argument that is known by its place: the flag that it is another way to write.
+    pub stands_for: Option<&'static str>,
     pub hidden: bool,
     /// What to write into a configuration instead: of a flag of the wrapper alone.
     pub in_file: &'static str,
@@ -48,6 +51,7 @@ impl Flag {
         commas: false,
         conflicts: None,
         requires: None,
+        stands_for: None,
         hidden: false,
         in_file: "",
     };
@@ -143,7 +147,7 @@ impl<T> Kept for Vec<T> {
 /// What a reader may be given: text, or any bytes.
 pub trait Typed<'a>: Sized {
     /// # Errors
-    /// It is not UTF-8, where text is wanted: clap says so in its own words.
+    /// It is not UTF-8, where text is wanted.
     fn of(value: &'a OsStr) -> Result<Self, String>;
 }
 

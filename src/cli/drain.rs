@@ -38,8 +38,8 @@ impl std::fmt::Debug for Hidden {
     }
 }
 
-/// Anything: clap would show a value that it refuses.
-#[expect(clippy::unnecessary_wraps, reason = "a parser of clap's")]
+/// Anything: a value that is refused is shown.
+#[expect(clippy::unnecessary_wraps, reason = "as every reader of a value")]
 pub(super) fn hidden(text: &str) -> Result<Hidden, String> {
     Ok(Hidden(text.to_owned()))
 }

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::declare::{Form, Place, bytes, flags, given, path, word};
+use super::declare::{Flag, Form, Place, bytes, flags, given, path, word};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
+use super::reader::args;
 use super::values::{
     StopStep, byte, control, duration, grace, listen, remap, rewrite, stop_on, stop_step, straggler_signal, target,
     timeout,
@@ -319,6 +320,11 @@ flags! {
         /// The program and its arguments
         cmd: Vec<OsString> = bytes { place: Some(Place::LastRequired), value: "CMD", form: Form::Any };
     }
+}
+
+/// What the wrapper takes.
+pub fn wrapper() -> Vec<&'static Flag> {
+    [args::<Common>(), args::<Own>(), args::<Behind>()].concat()
 }
 
 /// One program, and no file.

@@ -158,7 +158,7 @@ fn unread(start: &Start<'_>, who: Who, used: &BTreeSet<String>) -> Vec<(String, 
     names.filter_map(wrong).collect()
 }
 
-/// clap's message has a line that says it all, and advice below.
+/// The message has a line that says it all, and advice below.
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()

@@ -1,17 +1,14 @@
 //! From what was typed to a [`Cli`], or to what is said instead: help, the version, or what is wrong with it and what to type.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::ArgMatches;
-use clap::error::{ContextKind, ErrorKind};
-use clap::parser::ValueSource;
-
-use super::declare::{Form, Group};
-use super::flags::Common;
-use super::grammar::grammar;
-use super::{Cli, Command, advice, quick, variables};
-use crate::config::secrets;
+use super::commands::{self, Asked, Known};
+use super::declare::Group;
+use super::flags::{self, Behind, Common, Wrapper};
+use super::reader::{self, Refusal, Variable, given};
+use super::{Cli, advice, help, variables};
 use crate::exit;
 
 /// What is said instead of doing anything.
@@ -23,35 +20,27 @@ pub struct UsageText {
     pub code: u8,
 }
 
-/// Reads a command line; `args[0]` is the program's own name. Arguments may be any bytes. What is plainly a program to run is read without
-/// clap.
+/// Reads a command line; `args[0]` is the program's own name. Arguments may be any bytes.
 ///
 /// # Errors
 /// Help and the version where they were asked for, and everything that is no command line of softstop's.
 pub fn read(args: &[OsString]) -> Result<Cli, UsageText> {
-    read_in(args, &std::env::vars_os().collect::<Vec<_>>())
+    read_in(args, &std::env::vars_os().collect::<Vec<_>>(), &|| help::WIDTH)
 }
 
-/// As [`read`]; `environment` is this process's, which is long, and read once.
+/// As [`read`]; `environment` is this process's, which is long, and read once; `width` says how long a line of help may be.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_in(args: &[OsString], environment: &[(OsString, OsString)]) -> Result<Cli, UsageText> {
+pub fn read_in(
+    args: &[OsString],
+    environment: &[(OsString, OsString)],
+    width: &dyn Fn() -> usize,
+) -> Result<Cli, UsageText> {
     // Of some thirty variables that are asked for most environments have none.
     let ours: Vec<_> = environment.iter().filter(|(name, _)| variables::is_ours(name)).collect();
-    let value = |name: &str| ours.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    match quick::read(args, &|name| value(name)) {
-        Some(wrapper) => Ok(Cli { wrapper, command: None }),
-        None => read_by_grammar(args),
-    }
-}
-
-/// As [`read`], by clap alone.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_by_grammar(args: &[OsString]) -> Result<Cli, UsageText> {
-    parse(args, &|| without_empty_variables(grammar())).and_then(|matches| understand(&matches))
+    let value = |name: &'static str| ours.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    read_by(args, &value, width)
 }
 
 /// Reads a command line as another environment would have it read: `env` has the variables, not this process.
@@ -59,81 +48,47 @@ pub fn read_by_grammar(args: &[OsString]) -> Result<Cli, UsageText> {
 /// # Errors
 /// As [`read`].
 pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Result<Cli, UsageText> {
-    let args = advice::command_first(args).unwrap_or_else(|| args.to_vec());
-    let matches = parse(&args, &without_variables)?;
-    let command = grammar();
-    // A variable is the flag that it stands for, where that is not given: before the program, behind the command.
-    let (meant, given, at) = match matches.subcommand() {
-        Some((name, given)) => (command.find_subcommand(name).unwrap_or(&command), given, 2),
-        None => (&command, &matches, 1),
-    };
-    let mut all = args;
-    for arg in meant.get_arguments() {
-        let (Some(flag), Some(variable)) = (arg.get_long(), arg.get_env().and_then(OsStr::to_str)) else { continue };
-        let beside = flag == "config" && given.contains_id("named");
-        let value = env(variable).filter(|v| !v.is_empty() || !is_silent(arg)).filter(|_| !beside);
-        if let (Some(value), None) = (value, given.value_source(arg.get_id().as_str())) {
-            all.insert(at.min(all.len()), OsString::from(format!("--{flag}={value}")));
+    read_by(args, &|name| env(name).map(OsString::from), &|| help::WIDTH)
+}
+
+fn read_by(args: &[OsString], variable: &Variable<'_>, width: &dyn Fn() -> usize) -> Result<Cli, UsageText> {
+    let typed = args.get(1..).unwrap_or_default();
+    let word = typed.first().filter(|first| !first.as_bytes().starts_with(b"-"));
+    let refused = |refusal: &Refusal, here: Option<Known>, typed: &[OsString]| said(refusal, here, typed, width());
+    if let Some(command) = word.and_then(|word| commands::find(word)) {
+        return of_command(command, &typed[1..], variable).map_err(|refusal| refused(&refusal, Some(command), typed));
+    }
+    match wrapper(typed, variable) {
+        Ok(wrapper) => Ok(Cli { wrapper, command: None }),
+        Err(refusal) => {
+            match advice::command_first(typed).filter(|_| !matches!(refusal, Refusal::Help | Refusal::Version)) {
+                Some((command, moved)) => of_command(command, &moved[1..], variable)
+                    .map_err(|refusal| refused(&refusal, Some(command), &moved)),
+                None => Err(refused(&refusal, None, typed)),
+            }
         }
     }
-    parse(&all, &without_variables).and_then(|matches| understand(&matches))
 }
 
-/// `command` makes the grammar; it is made again for what takes a second try.
-fn parse(args: &[OsString], command: &dyn Fn() -> clap::Command) -> Result<ArgMatches, UsageText> {
-    command().try_get_matches_from(args).or_else(|error| match advice::command_first(args) {
-        Some(moved) => parse(&moved, command),
-        None => Err(said(&error, args)),
-    })
+fn wrapper(typed: &[OsString], variable: &Variable<'_>) -> Result<Wrapper, Refusal> {
+    let read = reader::read(&flags::wrapper(), true, typed, variable)?;
+    let wrapper = Wrapper { common: given(&read), own: given(&read), cmd: given::<Behind>(&read).cmd };
+    read.wrong().map_or(Ok(wrapper), Err)
 }
 
-/// What the grammar alone does not say.
-fn understand(matches: &ArgMatches) -> Result<Cli, UsageText> {
-    let mut cli = Cli::of(matches);
-    let given = matches.subcommand().map(|(_, given)| given);
-    let by_flag = given.is_some_and(|given| {
-        // Not every command has a file.
-        matches!(given.try_contains_id("config"), Ok(true))
-            && given.value_source("config") == Some(ValueSource::CommandLine)
-    });
-    if let Some((named, file)) = cli.command.as_mut().and_then(Command::named)
-        && let Some(named) = named.take()
-    {
-        if by_flag {
-            let (one, two) = (file.take().unwrap_or_default(), named);
-            return Err(usage(&format!(
-                "two configuration files, {} and {}: leave one out",
-                one.display(),
-                two.display()
-            )));
-        }
-        *file = Some(named);
+/// `typed`: what stands behind its name.
+fn of_command(command: Known, typed: &[OsString], variable: &Variable<'_>) -> Result<Cli, Refusal> {
+    let read = reader::read(&command.args(), false, typed, variable)?;
+    let meant = command.command(&read).ok_or_else(|| Refusal::HelpOn(given::<Asked>(&read).topic));
+    match read.wrong() {
+        Some(refusal) => Err(refusal),
+        None => Ok(Cli { wrapper: Wrapper::default(), command: Some(meant?) }),
     }
-    Ok(cli)
-}
-
-impl Command {
-    /// The file that is named without a flag, and the one with.
-    fn named(&mut self) -> Option<(&mut Option<PathBuf>, &mut Option<PathBuf>)> {
-        let (named, file) = match self {
-            Command::Run(run) => (&mut run.named, &mut run.file),
-            Command::Check(check) => (&mut check.named, &mut check.file),
-            Command::Manifest(manifest) => (&mut manifest.named, &mut manifest.file),
-            _ => return None,
-        };
-        Some((&mut named.named, &mut file.config))
-    }
-}
-
-fn without_variables() -> clap::Command {
-    let deaf = |arg: clap::Arg| arg.env(None::<&str>);
-    grammar().mut_args(deaf).mut_subcommands(move |sub| sub.mut_args(deaf))
 }
 
 /// Whether what was typed, which may be refused, is to run something: it is no order to, and no question about, another softstop.
 pub fn would_run(args: &[OsString]) -> bool {
-    let command = grammar();
-    let is_other = |arg: &OsString| command.get_subcommands().any(|c| c.get_name() != "run" && c.get_name() == arg);
+    let is_other = |arg: &OsString| commands::find(arg).is_some_and(|command| command.name() != "run");
     !args.iter().skip(1).take_while(|arg| *arg != "--").any(is_other)
 }
 
@@ -152,72 +107,29 @@ pub fn termination_log(args: &[OsString]) -> Option<PathBuf> {
     value.map(PathBuf::from)
 }
 
-/// A variable that is set to nothing, as Compose and Kubernetes leave them, says nothing, but where an empty value means something: no
-/// termination log.
-fn is_silent(arg: &clap::Arg) -> bool {
-    !Common::ROWS.iter().any(|row| arg.get_id() == row.flag.id && row.flag.form == Form::Any)
-}
-
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let silent = |arg: clap::Arg| {
-        let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
-        if empty && is_silent(&arg) { arg.env(None::<&str>) } else { arg }
-    };
-    command.mut_args(silent).mut_subcommands(move |sub| sub.mut_args(silent))
-}
-
-/// A wrong command line, in one line.
-fn usage(why: &str) -> UsageText {
-    let why = secrets::mask(why);
-    UsageText { text: format!("error: {why}\n\nFor more information, try 'softstop --help'.\n"), code: exit::USAGE }
-}
-
-/// What was wrong in `args`: clap's own words where they help, with softstop's exit code.
-fn said(error: &clap::Error, args: &[OsString]) -> UsageText {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return UsageText { text: error.render().to_string(), code: exit::OK };
+fn said(refusal: &Refusal, here: Option<Known>, typed: &[OsString], width: usize) -> UsageText {
+    let fine = |text| UsageText { text, code: exit::OK };
+    match refusal {
+        Refusal::Help => fine(here.map_or_else(|| help::all(width), |here| help::of(here, width))),
+        Refusal::Version => fine(help::version()),
+        Refusal::HelpOn(None) => fine(help::all(width)),
+        Refusal::HelpOn(Some(word)) if help::on(word, width).is_some() => {
+            fine(help::on(word, width).unwrap_or_default())
+        }
+        // Elsewhere it is the short form of --version; with a program behind it, it is tini's and means something else.
+        _ if typed == ["-v"] => fine(help::version()),
+        _ => UsageText { text: advice::said(refusal, here, typed), code: exit::USAGE },
     }
-    let typed = args.get(1..).unwrap_or_default();
-    // Elsewhere it is the short form of --version; with a program behind it, it is tini's and means something else.
-    if typed == ["-v"] {
-        return UsageText { text: grammar().render_version(), code: exit::OK };
-    }
-    let mut text = advice::instead(error, typed).unwrap_or_else(|| error.render().to_string());
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    if let Some(variable) = variable_behind(error, args) {
-        text.push_str(&format!("note: the value comes from the variable {variable}\n"));
-    }
-    UsageText { text, code: exit::USAGE }
-}
-
-/// The `SOFTSTOP_` variable that a wrong value was taken from; clap names only the flag.
-fn variable_behind(error: &clap::Error, args: &[OsString]) -> Option<String> {
-    let facts = |e: &clap::Error| {
-        let context =
-            [ContextKind::InvalidArg, ContextKind::InvalidValue].map(|kind| e.get(kind).map(ToString::to_string));
-        (e.kind(), context)
-    };
-    let (kind, [flag, value]) = facts(error);
-    let (flag, value) = (flag?, value?);
-    // The same without any variable: then it was typed.
-    let typed = without_variables().try_get_matches_from(args).err();
-    if typed.is_some_and(|e| facts(&e) == (kind, [Some(flag.clone()), Some(value)])) {
-        return None;
-    }
-    let flag = flag.split([' ', '=']).next()?.trim_start_matches('-');
-    let command = grammar();
-    let mut all = command.get_subcommands().chain([&command]).flat_map(clap::Command::get_arguments);
-    let arg = all.find(|a| a.get_long() == Some(flag))?;
-    arg.get_env().map(|name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStrExt;
+    use std::ffi::OsStr;
     use std::path::Path;
 
     use super::*;
+    use crate::cli::Command;
+    use crate::cli::declare::Flag;
 
     fn args(typed: &[&str]) -> Vec<OsString> {
         ["softstop"].iter().chain(typed).map(OsString::from).collect()
@@ -369,6 +281,22 @@ mod tests {
             ("status web", "softstop status takes no argument web"),
             ("", "there is no program to run"),
             ("--grace 5s --", "nothing stands behind the two dashes: there is no program to run"),
+            ("--grace -- true", "--grace needs a value: --grace DURATION"),
+            ("--grace -g -- true", "--grace needs a value: --grace DURATION"),
+            ("check -c", "--config needs a value: --config FILE"),
+            ("--grace 1s --grace 2s -- true", "--grace stands there twice: leave one out"),
+            ("-gg -- true", "--group stands there twice: leave one out"),
+            ("--group=yes -- true", "--group takes no value: what is yes?"),
+            ("--group --signal-to group -- true", "--group and --signal-to do not go together: leave one out"),
+            ("check --pod a --here", "--here and --pod do not go together: leave one out"),
+            ("check --container web", "--container goes with --pod, which is not there"),
+            ("--report= -- true", "--report cannot be empty: write a FILE"),
+            ("--forced-exit-code 256 -- true", "--forced-exit-code cannot be 256: 256 is not in 0..=255"),
+            ("--stop-on TERM,INTT -- true", "--stop-on cannot be INTT: unknown signal \"INTT\": did you mean SIGINT?"),
+            ("signal web", "softstop signal needs SIG: softstop signal NAME SIG"),
+            ("probe", "softstop probe needs TARGET: softstop probe TARGET"),
+            ("--hepl", "there is no flag --hepl: did you mean --help?"),
+            ("help signal-s", "there is no command signal-s: did you mean softstop help signals?"),
         ] {
             assert_eq!(error(line), said, "softstop {line}");
         }
@@ -411,16 +339,16 @@ mod tests {
     /// Every flag of the wrapper alone has its words for the file.
     #[test]
     fn a_flag_of_the_wrapper_behind_run_says_where_it_belongs() {
-        let command = grammar();
-        let run = command.find_subcommand("run").unwrap();
-        let names =
-            |c: &clap::Command| c.get_arguments().filter_map(|a| a.get_long().map(str::to_owned)).collect::<Vec<_>>();
-        let alone: Vec<String> = names(&command).into_iter().filter(|name| !names(run).contains(name)).collect();
+        let names = |flags: Vec<&'static Flag>| {
+            flags.into_iter().filter(|flag| flag.place.is_none()).map(|flag| flag.long).collect::<Vec<_>>()
+        };
+        let of_run = names(commands::find("run".as_ref()).unwrap().args());
+        let alone: Vec<&str> = names(flags::wrapper()).into_iter().filter(|name| !of_run.contains(name)).collect();
         assert!(alone.len() >= 8, "{alone:?}");
         for name in alone {
             let said = error(&format!("run --{name}"));
             assert!(said.starts_with(&format!("--{name} is a flag of the wrapper: ")), "{said}");
-            assert!(said.contains("configuration"), "{said}: src/cli/advice.rs has a list");
+            assert!(said.contains("configuration"), "{said}: the flag has no in_file");
         }
         let said = error("run -s TERM");
         assert!(said.contains("-s is a flag of the wrapper: in the configuration"), "{said}");

@@ -20,6 +20,15 @@ pub fn terminal() -> Option<Terminal> {
     [0, 1, 2].into_iter().map(|fd| Terminal { fd }).find(|terminal| terminal.foreground().is_some())
 }
 
+/// How many characters a line has of the terminal that standard output is; `None`: it is none, or does not say.
+pub fn columns() -> Option<usize> {
+    // SAFETY: all-zero is a valid winsize.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes a winsize there, or nothing; a descriptor that is none of a terminal's is refused.
+    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    Some(usize::from(size.ws_col)).filter(|columns| asked == 0 && *columns > 0)
+}
+
 impl Terminal {
     pub(super) fn fd(self) -> RawFd {
         self.fd

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use softstop::config::check::declare::{Described, Row, Shape};
+pub use softstop::config::check::explained::values;
 use softstop::config::check::keys::Section;
 use softstop::config::check::tables;
 
@@ -72,34 +73,6 @@ fn is_of(shape: &Shape, kind: Type) -> bool {
 /// It has keys of its own to be drawn one by one.
 pub fn is_table(row: &Row) -> bool {
     matches!(row.shape, Shape::Table(_) | Shape::Tables(_))
-}
-
-/// Values that are right for the key.
-pub fn values(row: &Row) -> Vec<String> {
-    if row.examples.is_empty() { right(row.shape) } else { row.examples.iter().map(|v| (*v).to_owned()).collect() }
-}
-
-fn right(shape: &Shape) -> Vec<String> {
-    match shape {
-        Shape::Boolean => vec!["true".into(), "false".into()],
-        Shape::Integer(min, max) => vec![min.to_string(), max.to_string()],
-        Shape::Number => ["0", "2.5", "-1"].map(String::from).to_vec(),
-        Shape::Duration(range) => [range.min.as_millis(), 1000, 2000].map(|ms| format!("\"{ms}ms\"")).to_vec(),
-        Shape::Words(words) => words().iter().map(|word| format!("{word:?}")).collect(),
-        Shape::Text(form) => form.examples.iter().map(|v| (*v).to_owned()).collect(),
-        Shape::Array(of) => {
-            let all = right(of);
-            vec![format!("[{}]", all[0]), format!("[{}]", all.join(", "))]
-        }
-        Shape::Any(shapes) => shapes.iter().flat_map(|shape| right(shape)).collect(),
-        Shape::Map(name, of) => {
-            let values = right(of);
-            let pairs = name.examples.iter().zip(values.iter().cycle());
-            let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name} = {value}")).collect();
-            vec!["{ }".into(), format!("{{ {} }}", pairs.join(", "))]
-        }
-        Shape::Table(_) | Shape::Tables(_) => Vec::new(),
-    }
 }
 
 /// A page with every table made anew that stands below a line such as `<!-- keys: TITLE -->`: `mark` is that up to the title, `made` the

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 use softstop::config::check::declare::{Described, Row, Shape};
+use softstop::config::check::explained::meaning;
 use softstop::config::check::tables;
-
-use crate::declared::page::meaning;
 
 /// A string with a variable in it may be anything.
 const VARIABLE: &str = r"\$\{";

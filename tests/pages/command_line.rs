@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use softstop::cli::commands::{
-    AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Only, Printing, Probing,
+    self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Only, Printing, Probing,
 };
-use softstop::cli::declare::{Group, Takes};
-use softstop::cli::{Common, Own, grammar};
+use softstop::cli::declare::{Flag, Form, Group, Place, Takes};
+use softstop::cli::{Common, Own, flags as declared_flags, help};
 use softstop::endpoint;
 use softstop::order::Order;
 
@@ -47,34 +47,41 @@ fn rows<G: Group>() -> String {
 }
 
 fn commands() -> String {
-    let mut all = grammar();
-    all.build();
-    let own = all.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help");
-    let line = |command: &clap::Command| {
-        let args = command.get_positionals().filter(|arg| !arg.is_hide_set() && !arg.is_last_set());
-        let args = args.map(|arg| {
-            let name = arg.get_value_names().map_or("", |names| names[0].as_str());
-            if arg.is_required_set() { format!(" {name}") } else { format!(" [{name}]") }
-        });
-        let about = command.get_about().expect("every command says what it does").to_string().replace('\n', " ");
-        format!("| `softstop {}{}` | {about} |\n", command.get_name(), args.collect::<String>())
+    // What may stand behind the dashes is told above the table.
+    let typed = |flag: &&'static Flag| match flag.place {
+        Some(Place::Optional) => Some(format!(" [{}]", flag.value)),
+        Some(Place::Required) => Some(format!(" {}", flag.value)),
+        _ => None,
     };
-    format!("| command | |\n|---|---|\n{}", own.map(line).collect::<String>())
+    let line = |command: commands::Known| {
+        let args: String = command.args().iter().filter_map(typed).collect();
+        format!("| `softstop {}{args}` | {} |\n", command.name(), help::said(command.help()))
+    };
+    format!("| command | |\n|---|---|\n{}", visible().map(line).collect::<String>())
+}
+
+fn visible() -> impl Iterator<Item = commands::Known> {
+    commands::all().filter(|command| !command.is_hidden())
+}
+
+fn examples() -> String {
+    let line = |(typed, what): &(&str, &str)| format!("| {what} | `{}` |\n", typed.replace('|', "\\|"));
+    let all = help::EXAMPLES.iter().chain(visible().flat_map(|command| command.examples()));
+    format!("| what for | what is typed |\n|---|---|\n{}", all.map(line).collect::<String>())
+}
+
+fn exits() -> String {
+    let line = |command: commands::Known| {
+        let codes = command.exits().iter().map(|(code, when)| format!("**{code}** {when}"));
+        format!("| `{}` | {} |\n", command.name(), codes.collect::<Vec<_>>().join("; "))
+    };
+    format!("| command | exit codes |\n|---|---|\n{}", visible().map(line).collect::<String>())
 }
 
 fn orders() -> String {
-    let typed = |name: &str| {
-        let all = grammar();
-        let command = all.find_subcommand(name).expect("each order is a command");
-        let args = command.get_positionals().filter(|arg| !arg.is_hide_set());
-        let name = |arg: &clap::Arg| arg.get_value_names().map_or("", |names| names[0].as_str()).to_owned();
-        args.map(|arg| if arg.is_required_set() { format!(" {}", name(arg)) } else { format!(" [{}]", name(arg)) })
-            .collect::<String>()
-    };
+    let typed = |name: &str| help::usage(commands::find(name.as_ref()).expect("each order is a command"));
     let lines = Order::ALL.iter().zip(Order::PAGE);
-    let lines = lines.map(|(order, line)| {
-        format!("| `softstop {}{}` | {} | {} |\n", order.name, typed(order.name), line.does, line.answers)
-    });
+    let lines = lines.map(|(order, line)| format!("| `{}` | {} | {} |\n", typed(order.name), line.does, line.answers));
     format!("| order | does | answers |\n|---|---|---|\n{}", lines.collect::<String>())
 }
 
@@ -82,7 +89,9 @@ fn orders() -> String {
 fn the_tables_of_flags_and_commands_are_made_of_their_declarations() {
     let page = std::fs::read_to_string(PAGE).expect("it is there");
     let made = marked(&page, "<!-- flags: ", |title| format!("{HEAD}{}", flags(title)));
-    is_as_made(PAGE, &marked(&made, "<!-- commands", |_| commands()));
+    let made = marked(&made, "<!-- commands", |_| commands());
+    let made = marked(&made, "<!-- examples", |_| examples());
+    is_as_made(PAGE, &marked(&made, "<!-- exit codes of commands", |_| exits()));
 }
 
 #[test]
@@ -147,26 +156,25 @@ const BESIDES: &[&str] = &[
     "token-file:/t",
     "http://h:1/",
     "tcp:1",
-    "\nhelp\n",
     "--help",
     "--version",
+    "-h",
+    "-V",
     "ready",
 ];
 
 #[test]
 fn the_words_of_the_fuzzers_are_made_of_the_declared_flags_and_commands() {
-    let mut all = grammar();
-    all.build();
     let mut words: BTreeSet<String> = BESIDES.iter().map(|word| (*word).to_owned()).collect();
-    for command in all.get_subcommands().chain([&all]) {
-        if command.get_name() != "softstop" && !command.is_hide_set() {
-            words.insert(format!("\n{}\n", command.get_name()));
+    words.extend(visible().map(|command| format!("\n{}\n", command.name())));
+    for flag in commands::all().flat_map(commands::Known::args).chain(declared_flags::wrapper()) {
+        if flag.place.is_none() {
+            words.insert(format!("--{}", flag.long));
         }
-        for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-            words.extend(arg.get_long().map(|long| format!("--{long}")));
-            let follows = if arg.get_action().takes_values() { "\n" } else { "" };
-            words.extend(arg.get_short().map(|short| format!("-{short}{follows}")));
-            words.extend(arg.get_possible_values().iter().map(|value| value.get_name().to_owned()));
+        let follows = if flag.takes == Takes::Nothing { "" } else { "\n" };
+        words.extend(flag.short.map(|short| format!("-{short}{follows}")));
+        if let Form::Words(all) = flag.form {
+            words.extend(all.iter().map(|word| (*word).to_owned()));
         }
     }
     let line = |word: &String| format!("\"{}\"\n", word.replace('\\', "\\\\").replace('\n', "\\x0a"));

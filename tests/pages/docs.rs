@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, Command};
-use softstop::cli::grammar;
+use softstop::cli::commands::{self, Known};
+use softstop::cli::declare::Flag;
+use softstop::cli::{flags, help};
 use softstop::config::check::read;
 use softstop::exit;
 
@@ -15,7 +16,6 @@ use crate::declared::{is_as_made, marked};
 
 /// Written by `cargo bench --bench compare`.
 const GENERATED: &str = "docs/performance.md";
-const HELP_WIDTH: usize = 100;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,18 +41,15 @@ fn page(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// softstop itself and each of its commands that users see.
-fn commands() -> Vec<Command> {
-    let mut all = grammar();
-    all.build();
-    let visible: Vec<Command> = all.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
-    std::iter::once(all).chain(visible).collect()
+/// Those that users see.
+fn commands() -> Vec<Known> {
+    commands::all().filter(|command| !command.is_hidden()).collect()
 }
 
-fn flags() -> Vec<Arg> {
-    let flags: Vec<Arg> = commands().iter().flat_map(Command::get_arguments).cloned().collect();
-    let long = |a: &Arg| a.get_long().is_some_and(|l| l != "help" && l != "version");
-    flags.into_iter().filter(long).collect()
+/// Of the wrapper and of every command.
+fn all_flags() -> Vec<&'static Flag> {
+    let all = commands().into_iter().flat_map(Known::args).chain(flags::wrapper());
+    all.filter(|flag| flag.place.is_none()).collect()
 }
 
 /// Words in backquotes that begin with `start`, in the first `columns` columns of the page's tables.
@@ -66,27 +63,27 @@ fn named_in_tables(text: &str, start: &str, columns: usize) -> BTreeSet<String> 
 #[test]
 fn every_flag_is_documented_and_none_is_invented() {
     let text = page("docs/command-line.md");
-    let long: BTreeSet<String> = flags().iter().map(|a| format!("--{}", a.get_long().unwrap())).collect();
+    let long: BTreeSet<String> = all_flags().iter().map(|flag| format!("--{}", flag.long)).collect();
     assert!(long.len() >= 20, "{long:?}");
     assert_eq!(named_in_tables(&text, "--", 1), long);
-    for flag in flags() {
-        let (long, row) = (flag.get_long().unwrap(), |line: &&str| line.starts_with("| `"));
-        let named = |line: &&str| line.split('|').nth(1).unwrap().contains(&format!("`--{long}"));
+    for flag in all_flags() {
+        let row = |line: &&str| line.starts_with("| `");
+        let named = |line: &&str| line.split('|').nth(1).unwrap().contains(&format!("`--{}", flag.long));
         let row = text.lines().filter(row).find(named).unwrap();
-        if let Some(short) = flag.get_short() {
+        if let Some(short) = flag.short {
             assert!(row.starts_with(&format!("| `-{short}`")), "-{short} is not in: {row}");
         }
-        match flag.get_env() {
-            Some(env) => assert!(row.contains(&format!("`{}`", env.to_str().unwrap())), "{env:?} is not in: {row}"),
-            None => assert!(!row.contains("`SOFTSTOP_"), "{long} has no variable: {row}"),
+        match flag.variable {
+            "" => assert!(!row.contains("`SOFTSTOP_"), "{} has no variable: {row}", flag.long),
+            variable => assert!(row.contains(&format!("`{variable}`")), "{variable} is not in: {row}"),
         }
     }
 }
 
 #[test]
 fn every_variable_is_documented_and_none_is_invented() {
-    let variables: BTreeSet<String> =
-        flags().iter().filter_map(|a| Some(a.get_env()?.to_str().unwrap().to_owned())).collect();
+    let variables = all_flags().into_iter().map(|flag| flag.variable.to_owned());
+    let variables: BTreeSet<String> = variables.filter(|name| !name.is_empty()).collect();
     let text = page("docs/command-line.md");
     assert_eq!(named_in_tables(&text, "SOFTSTOP_", 2), variables);
     // What hooks are told, and how the tests are run.
@@ -167,26 +164,45 @@ fn the_page_of_programs_is_made_of_their_table() {
     is_as_made("docs/programs.md", &marked(&made, "<!-- foreground", |_| foreground()));
 }
 
+/// `shown`: what a user would see of it.
+fn helps(width: usize) -> Vec<(String, String)> {
+    let of_commands = commands().into_iter().map(|command| (command.name().to_owned(), help::of(command, width)));
+    let topics = help::topics().into_iter().map(|topic| (topic.to_owned(), help::on(topic, width).unwrap()));
+    std::iter::once((String::new(), help::all(width))).chain(of_commands).chain(topics).collect()
+}
+
+/// But for words that are longer: an address, a list of paths.
 #[test]
-fn help_fits_a_terminal() {
-    for mut command in commands() {
-        let help = command.render_long_help().to_string();
-        for line in help.lines().chain(command.render_help().to_string().lines()) {
-            assert!(line.chars().count() <= HELP_WIDTH, "{} --help: {line}", command.get_name());
+fn help_fits_a_terminal_of_any_width() {
+    for width in [0, 40, 50, 64, 80, 100, 1000] {
+        let fits = width.clamp(40, 100);
+        for (name, text) in helps(width) {
+            for line in text.lines() {
+                let room = fits - line.chars().take_while(|c| *c == ' ').count();
+                let longest = line.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+                let long = line.chars().count();
+                assert!(long <= fits || longest * 2 > room, "softstop help {name} at {width}: {long}: {line}");
+                assert_eq!(line.trim_end(), line, "softstop help {name}");
+            }
         }
     }
 }
 
 #[test]
 fn softstops_own_exit_codes_are_in_the_table() {
-    let text = page("docs/exit-codes.md");
-    for code in
-        [exit::OK, exit::FAILED, exit::USAGE, exit::INTERNAL, exit::CONFIG, exit::NOT_EXECUTABLE, exit::NOT_FOUND]
-            .into_iter()
-            .chain([exit::UNAVAILABLE, exit::NO_PERMISSION])
-    {
-        assert!(text.lines().any(|l| l.starts_with(&format!("| {code} |"))), "{code}");
+    let all =
+        [exit::OK, exit::FAILED, exit::USAGE, exit::UNREAD, exit::UNAVAILABLE, exit::INTERNAL, exit::NO_PERMISSION];
+    for code in all.into_iter().chain([exit::CONFIG, exit::NOT_EXECUTABLE, exit::NOT_FOUND]) {
+        assert!(exit::TABLE.iter().any(|(row, _)| *row == code.to_string()), "{code}");
     }
+}
+
+#[test]
+fn the_page_of_exit_codes_is_made_of_their_table() {
+    let rows = || exit::TABLE.iter().map(|(code, when)| format!("| {code} | {when} |\n")).collect::<String>();
+    let made =
+        marked(&page("docs/exit-codes.md"), "<!-- exit codes", |_| format!("| code | when |\n|---|---|\n{}", rows()));
+    is_as_made("docs/exit-codes.md", &made);
 }
 
 /// As GitHub makes them from headings.

@@ -6,16 +6,22 @@ mod config_errors;
 mod config_schema;
 #[path = "../declared/mod.rs"]
 mod declared;
+#[path = "../declared/made.rs"]
+mod declared_made;
 mod docs;
 mod fuzz_corpus;
+#[path = "../declared/grammar.rs"]
+mod grammar;
+mod help;
 mod inject;
 mod layering;
+mod made;
 mod module_graph;
 mod one_place;
 mod pictures;
 mod pod_rules;
 mod procfile;
-mod quick;
+mod reader;
 mod reliability;
 #[path = "../declared/schema.rs"]
 mod schema;

@@ -10,6 +10,7 @@ pub mod declare;
 pub(super) mod env_file;
 mod environment;
 pub(super) mod exit_codes;
+pub mod explained;
 pub mod handler;
 mod here;
 pub(super) mod http;
@@ -61,9 +62,14 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// What to add to a file that starts nothing.
 const MINIMAL: &str = "add one:\n\n    [[process]]\n    name = \"web\"\n    command = [\"/app/server\"]";
 
+/// The table that a configuration is, as it is explained.
+pub fn top() -> &'static Described {
+    TopKeys::DESCRIBED
+}
+
 /// Every table of a configuration, as it is explained.
 pub fn tables() -> Vec<&'static Described> {
-    TopKeys::DESCRIBED.with_those_below()
+    top().with_those_below()
 }
 
 /// Where the verdict goes as a text has it that may be refused for something else: only its syntax has to be right.
