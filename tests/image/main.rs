@@ -15,5 +15,6 @@ mod vm;
 
 mod container;
 mod kernels;
+mod packages;
 mod platforms;
 mod static_binary;

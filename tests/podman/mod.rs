@@ -21,6 +21,9 @@ pub fn podman() -> Command {
     command
 }
 
+/// What this machine allows a container.
+pub const LIMITS: [&str; 4] = ["--ulimit", "nofile=1024:20000", "--ulimit", "nproc=1000:1000"];
+
 pub fn able() -> bool {
     static ABLE: OnceLock<Option<String>> = OnceLock::new();
     let why = ABLE.get_or_init(|| {
@@ -174,8 +177,7 @@ pub struct Container {
 
 impl Container {
     pub fn run(options: &[&str], image: &str, command: &[&str]) -> Container {
-        let limits = ["--ulimit", "nofile=1024:20000", "--ulimit", "nproc=1000:1000"];
-        let id = done(podman().args(["run", "--detach"]).args(limits).args(options).arg(image).args(command));
+        let id = done(podman().args(["run", "--detach"]).args(LIMITS).args(options).arg(image).args(command));
         Container { id: id.lines().last().unwrap().to_owned() }
     }
 
