@@ -1,6 +1,7 @@
 //! JSON from others. A key that stands twice in an object is refused: which of the two counts would be a guess, and another reader on the
 //! way (a proxy, an audit log) may have guessed the other one. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -15,6 +16,103 @@ pub fn parse(text: &[u8]) -> Result<Value, String> {
         serde_json::error::Category::Data => error.to_string(),
         _ => format!("not JSON: {error}"),
     })
+}
+
+/// Whether it is one object, as every reader would take it: no key stands twice anywhere in it, each number and character can be had.
+pub fn is_object(text: &[u8]) -> bool {
+    matches!(serde_json::from_slice(text), Ok(Sound::Object))
+}
+
+/// What has been read to its end, and is not kept.
+enum Sound {
+    Object,
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sound, D::Error> {
+        deserializer.deserialize_any(Checker)
+    }
+}
+
+struct Checker;
+
+impl<'de> Visitor<'de> for Checker {
+    type Value = Sound;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Sound, E> {
+        Ok(Sound::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Sound, E> {
+        Ok(Sound::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Sound, E> {
+        Ok(Sound::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Sound, E> {
+        Ok(Sound::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Sound, E> {
+        Ok(Sound::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Sound, E> {
+        Ok(Sound::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Sound, A::Error> {
+        while access.next_element::<Sound>()?.is_some() {}
+        Ok(Sound::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Sound, A::Error> {
+        let mut keys: Vec<Text<'de>> = Vec::new();
+        while let Some(key) = access.next_key()? {
+            access.next_value::<Sound>()?;
+            keys.push(key);
+        }
+        keys.sort_unstable();
+        match keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            true => Err(A::Error::custom("a key stands twice")),
+            false => Ok(Sound::Object),
+        }
+    }
+}
+
+/// A key; no copy where the text has it as it is.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Text<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
+        deserializer.deserialize_str(TextReader)
+    }
+}
+
+struct TextReader;
+
+impl<'de> Visitor<'de> for TextReader {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
 }
 
 struct Strict(Value);
@@ -88,6 +186,18 @@ mod tests {
         assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         for text in ["", "{", "[1,]", "{} x", "nul"] {
             assert!(parse(text.as_bytes()).unwrap_err().starts_with("not JSON: "), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_one_that_every_reader_takes_for_the_same() {
+        for text in [r"{}", r#" {"a":[1,{"b":null}],"b":"\n","c":-1e5,"d":18446744073709551615,"e":true} "#] {
+            assert!(is_object(text.as_bytes()), "{text}");
+        }
+        for text in
+            ["", "[]", "1", "null", "{} {}", r#"{"a":{"b":1,"b":1}}"#, r#"{"a":1,"\u0061":1}"#, r#"{"a":1e999}"#]
+        {
+            assert!(!is_object(text.as_bytes()), "{text}");
         }
     }
 

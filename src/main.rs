@@ -25,7 +25,7 @@ use softstop::config::listen::Listen;
 use softstop::config::platform::Platform;
 use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
-use softstop::control::protocol::Request;
+use softstop::control::protocol::{LogsRequest, Request};
 use softstop::drop_in::names::{self, Called};
 use softstop::runtime::refusal;
 use softstop::sys::signals::Early;
@@ -76,6 +76,13 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             checking::manifest(&args)
         }
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
+        Some(Command::Logs { logs, json, instance }) => {
+            early.restore();
+            let Whereabouts { meant, note, .. } = whereabouts(&instance, false);
+            let shown = client::Shown { json, timestamps: logs.timestamps };
+            let request = LogsRequest { process: logs.process, lines: logs.lines, follow: logs.follow };
+            client::logs(&meant, request, shown, note.as_deref())
+        }
         Some(Command::Order { order, instance }) => ask(&instance, Request::Order(order), false, early),
         Some(Command::Probe(a)) => {
             early.restore();

@@ -198,6 +198,14 @@ orders! {
         does: "starts a process that has ended, waits to be restarted or is held down; one that runs is left alone",
         answers: "when it is started",
     };
+    /// Open every log file again by its name, after it was moved
+    Reopen = "reopen" [
+        examples: &[("softstop reopen", "After the log files were moved, by logrotate say")],
+    ] page {
+        does: "closes [log files](logs.md) and opens them by their names. One that was moved or removed is begun anew with its next line \
+            in any case",
+        answers: "at once",
+    };
     /// Send a process a signal
     Signal { process: String, signal: Signal } = "signal" [
         examples: &[("softstop signal web HUP", "Have it read its configuration again")],

@@ -331,6 +331,7 @@ impl World {
                 self.stragglers_signalled(Signal::KILL);
             }
             Action::Census => {}
+            Action::ReopenLogs => self.say("    log files opened again"),
             Action::Answer { ask, answer } => {
                 let text = match answer {
                     Answer::Done(text) => format!("done: {text}"),

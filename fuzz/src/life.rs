@@ -110,6 +110,7 @@ impl World {
             | Action::SignalGroup { .. }
             | Action::SignalStragglers { .. }
             | Action::Cancel { .. }
+            | Action::ReopenLogs
             | Action::Answer { .. } => {}
         }
         None

@@ -86,15 +86,24 @@ fn ended(stream: &[u8]) -> Vec<u8> {
 fn print(piece: &Owned) {
     let piece = Piece { bytes: &piece.bytes, continued: piece.continued, partial: piece.partial };
     let mut plain = Vec::new();
-    Format::Prefix { name: "web".into(), width: 5, colour: None }.write(&mut plain, piece, "stdout", "");
+    Format::prefix("web", 5, None, false).write(&mut plain, piece, "stdout", "");
     let mark = if piece.continued { "web   + " } else { "web   | " };
     let cut = if piece.partial { CUT } else { b"" };
     assert_eq!(plain, [mark.as_bytes(), piece.bytes, cut, b"\n"].concat(), "prefix and mark leave the bytes alone");
     let mut json = Vec::new();
-    Format::Json { process: "web".into() }.write(&mut json, piece, "stderr", "2026-11-22T10:00:00.000Z");
-    assert_eq!(json.iter().filter(|b| **b == b'\n').count(), 1, "one line");
-    let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
-    assert_eq!(value["line"], String::from_utf8_lossy(piece.bytes).as_ref());
+    for objects in [false, true] {
+        json.clear();
+        let format = Format::Json { process: "web".into(), objects };
+        format.write(&mut json, piece, "stderr", "2026-11-22T10:00:00.000Z");
+        assert_eq!(json.iter().filter(|b| **b == b'\n').count(), 1, "one line");
+        let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        match value.get("object") {
+            Some(object) => {
+                assert_eq!(*object, serde_json::from_slice::<serde_json::Value>(piece.bytes).expect("JSON"))
+            }
+            None => assert_eq!(value["line"], String::from_utf8_lossy(piece.bytes).as_ref()),
+        }
+    }
     let mut tail = Tail::default();
     tail.add(piece);
     assert!(tail.lines().iter().all(|l| !l.contains(char::is_control)), "the tail is clean");

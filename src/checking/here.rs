@@ -82,6 +82,23 @@ impl Here for Machine {
         }
     }
 
+    fn writable(&self, file: &Path) -> Option<String> {
+        let folder = file.parent().unwrap_or(Path::new("/"));
+        let why = self.directory(folder);
+        if why.is_some() {
+            return why.map(|why| format!("{folder:?}: {why}"));
+        }
+        // Of a read-only file system the kernel says so to root, too.
+        let place = if file.exists() { file } else { folder };
+        if place == file && !file.is_file() {
+            return Some("it is no regular file".to_owned());
+        }
+        nix::unistd::access(place, nix::unistd::AccessFlags::W_OK).err().map(|error| match error {
+            nix::Error::EROFS => format!("{place:?} is read-only"),
+            error => format!("{place:?}: {}", error.desc()),
+        })
+    }
+
     fn text(&self, file: &Path) -> Option<String> {
         let mut text = whole(file)?;
         // As nginx and php-fpm have it: `include PATH;`, `include = PATH`.

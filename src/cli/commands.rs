@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::declare::{Flag, Form, Group, Place, bytes, flags, given as switch, path, word};
 use super::flags::Common;
 use super::reader::{Read, args, given};
-use super::values::{control, formation, listen, port, probe_target, timeout};
+use super::values::{control, count, formation, listen, port, probe_target, timeout};
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler};
 use crate::endpoint::Health;
@@ -23,6 +23,7 @@ pub enum Command {
     Check(Check),
     Manifest(Manifest),
     Status { instance: Instance, json: bool },
+    Logs { logs: Logs, json: bool, instance: Instance },
     Order { order: Order, instance: Instance },
     Probe(Box<ProbeOnce>),
     Install(Installing),
@@ -230,6 +231,22 @@ pub const COMMANDS: &[Typed] = &[
         hidden: false,
         args: || [args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
         read: |read| Command::Status { instance: Instance::of(read), json: given::<Json>(read).json },
+    },
+    Typed {
+        name: "logs",
+        help: "Show the last lines of the processes, of one by its name, and with -f those that follow",
+        examples: &[
+            ("softstop logs", "What is kept of every process's last lines"),
+            (
+                "softstop logs -f -n 20 web",
+                "The last 20 of web, and what follows, over restarts and to the end of a stop",
+            ),
+            ("softstop logs -t web", "Of web, with the time in front of each line"),
+        ],
+        exits: ORDERED,
+        hidden: false,
+        args: || [args::<Logs>(), args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
+        read: |read| Command::Logs { logs: given(read), json: given::<Json>(read).json, instance: Instance::of(read) },
     },
     // The orders': found before.
     Typed {
@@ -483,8 +500,27 @@ flags! {
 
 flags! {
     pub struct Json {
-        /// As JSON, with every field of /status
-        json: bool = switch {} page { meaning: "For `status`: as JSON, with every field of `/status`." };
+        /// As JSON: every field of /status; of logs an object for each line
+        json: bool = switch {} page {
+            meaning: "For `status`: as JSON, with every field of `/status`. For `logs`: each line as a JSON object.",
+        };
+    }
+}
+
+flags! {
+    /// What lines are to be shown.
+    pub struct Logs {
+        /// Also show what follows, until softstop ends
+        follow: bool = switch { short: Some('f') } page { meaning: "Also show what follows, until softstop ends." };
+        /// So many of the last lines of each process [default: all that are kept]
+        lines: Option<u64> = count { short: Some('n'), value: "N" } page {
+            default: "all that are kept",
+            meaning: "So many of the last lines of each process.",
+        };
+        /// The time in front of each line
+        timestamps: bool = switch { short: Some('t') } page { meaning: "The time in front of each line." };
+        /// One process, by its name
+        process: Option<String> = word { id: "name", place: Some(Place::Optional), value: "NAME" };
     }
 }
 

@@ -302,15 +302,15 @@ flags! {
             default: "none",
             meaning: "Asked every 10s; after 3 failures in a row the program is stopped and the container ends.",
         };
-        /// The process's output: inherit (untouched), prefix (its name before each line) or json
-        /// [default: inherit]
+        /// The process's output: inherit (untouched), plain (line by line), prefix (its name before
+        /// each) or json [default: inherit]
         output: Option<String> = word {
-            value: "HOW", variable: "SOFTSTOP_OUTPUT", heading: Some(ACCOUNT), form: Form::Words(&["inherit", "prefix", "json"]),
+            value: "HOW", variable: "SOFTSTOP_OUTPUT", heading: Some(ACCOUNT), form: Form::Words(&["inherit", "plain", "prefix", "json"]),
             in_file: "write output = \"prefix\" for the process",
         } page {
             default: "`inherit`",
-            meaning: "`inherit`: the program writes to softstop's own descriptors. `prefix`: each line with its name in \
-                front. `json`: each line as an object.",
+            meaning: "`inherit`: the program writes to softstop's own descriptors. `plain`: line by line through softstop, \
+                for [`softstop logs`](logs.md). `prefix`: each line with its name in front. `json`: each line as an object.",
         };
     }
 }

@@ -104,6 +104,7 @@ impl Wrapper {
         let process = Process {
             stdin: Stdin::Inherit,
             output: match self.own.output.as_deref() {
+                Some("plain") => Output::Plain,
                 Some("prefix") => Output::Prefix,
                 Some("json") => Output::Json,
                 _ => Output::Inherit,

@@ -159,6 +159,10 @@ pub(super) fn target(text: &str) -> Result<Handler, String> {
     Ok(Handler::Tcp { host, port })
 }
 
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a whole number, such as 100".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,6 +26,7 @@ pub use check::identity::Identity;
 pub use check::ladder::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
 pub use check::launch::Launch;
 pub use check::limits::{Limits, Resource, Rlimit, UNLIMITED};
+pub use check::logs::{AllLogs, LogTarget, Logs, Rotation, WhenFull};
 pub use check::notify;
 pub use check::prestop;
 pub use check::probe::Probe;

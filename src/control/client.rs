@@ -1,5 +1,7 @@
 //! The other end: `softstop status`, `drain`, `stop` and the rest. An ordinary program that blocks: it supervises nothing.
 
+mod logs;
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +20,7 @@ use crate::config::Control;
 use crate::exit;
 use crate::sys::{ids, tree};
 use crate::text;
+pub use logs::{Shown, logs};
 
 /// To get a place in the queue of a busy softstop, and to have an answer that needs no waiting.
 const SOON: Duration = Duration::from_secs(5);
@@ -59,7 +62,9 @@ pub fn ask(meant: &Meant, request: &Request, json: bool, note: Option<&str>) -> 
         Ok(Reply::Refused(why)) => (exit::FAILED, why),
         Ok(Reply::Denied(why)) => (exit::NO_PERMISSION, why),
         Ok(Reply::Malformed(why)) => (exit::UNAVAILABLE, format!("the instance does not understand: {why}")),
-        Ok(Reply::Progress(_)) => (exit::UNAVAILABLE, "the instance ended before it answered".to_string()),
+        Ok(Reply::Progress(_) | Reply::Line(_) | Reply::Missed { .. }) => {
+            (exit::UNAVAILABLE, "the instance ended before it answered".to_string())
+        }
         Err(Failure { code, text }) => (code, text),
     };
     let _ = writeln!(io::stderr(), "softstop: error: {text}{}", noted(code, note));
@@ -85,7 +90,9 @@ pub fn status(meant: &Meant, patience: Duration) -> Result<String, String> {
     match told {
         Ok(Reply::Status(status)) => Ok(status),
         Ok(Reply::Refused(why) | Reply::Denied(why) | Reply::Malformed(why)) => Err(why),
-        Ok(Reply::Done(_) | Reply::Progress(_)) => Err("the instance answered something else".to_string()),
+        Ok(Reply::Done(_) | Reply::Progress(_) | Reply::Line(_) | Reply::Missed { .. }) => {
+            Err("the instance answered something else".to_string())
+        }
         Err(failure) => Err(failure.text),
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod client;
+mod logs;
 pub mod pending;
 pub mod protocol;
 pub mod rejections;

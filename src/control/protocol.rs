@@ -1,5 +1,6 @@
 //! What is said over the control socket: one line of JSON asks, one or more answer. docs/control.md is the user's page. Pure.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::json;
@@ -15,7 +16,37 @@ pub const MAX_REQUEST: usize = 4096;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
     Status,
+    Logs(LogsRequest),
     Order(Order),
+}
+
+/// Which lines are to be shown.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LogsRequest {
+    /// `None`: of all processes.
+    pub process: Option<String>,
+    /// Of those that are there so many of each, the last; `None`: all.
+    pub lines: Option<u64>,
+    /// And those that come, to the end.
+    pub follow: bool,
+}
+
+/// A line of a process, or a piece of one that is too long.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LogLine {
+    /// RFC 3339, UTC: when softstop read it.
+    pub timestamp: String,
+    /// Or a hook, by its name.
+    pub process: String,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    pub line: String,
+    /// More of it follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// More of the one before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continued: bool,
 }
 
 /// Reads one request, with or without its line feed: from anybody, so it never panics and takes no more memory than the text.
@@ -40,17 +71,38 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     let order = text(&fields, "order")?;
     let request = match order {
         "status" => Request::Status,
+        "logs" => Request::Logs(logs(&fields)?),
         _ => match Order::read(order, |key, kind| field(&fields, key, kind))? {
             Some(order) => Request::Order(order),
             None => return Err(format!("there is no order {order:?} in version {VERSION}")),
         },
     };
     let takes = Order::ALL.iter().find(|known| known.name == order).map_or(&[][..], |known| known.fields);
-    let known = |key: &str| ["version", "order"].contains(&key) || takes.iter().any(|(name, _)| *name == key);
+    let of_logs = order == "logs";
+    let known = |key: &str| {
+        ["version", "order"].contains(&key)
+            || of_logs && LOGS.contains(&key)
+            || takes.iter().any(|(name, _)| *name == key)
+    };
     match fields.keys().find(|key| !known(key)) {
         Some(key) => Err(format!("{key:?} does not belong to the order {order}")),
         None => Ok(request),
     }
+}
+
+const LOGS: [&str; 3] = ["process", "lines", "follow"];
+
+fn logs(fields: &Map<String, Value>) -> Result<LogsRequest, String> {
+    let process = if fields.contains_key("process") { Some(text(fields, "process")?.to_owned()) } else { None };
+    let lines = match fields.get("lines") {
+        None => None,
+        Some(lines) => Some(lines.as_u64().ok_or("\"lines\" must be a whole number")?),
+    };
+    let follow = match fields.get("follow") {
+        None => false,
+        Some(follow) => follow.as_bool().ok_or("\"follow\" must be true or false")?,
+    };
+    Ok(LogsRequest { process, lines, follow })
 }
 
 /// What becomes part of log lines: no control characters.
@@ -84,6 +136,11 @@ fn field(fields: &Map<String, Value>, key: &str, kind: Kind) -> Result<order::Va
 pub fn line(request: &Request) -> String {
     let (name, fields) = match request {
         Request::Status => ("status", Vec::new()),
+        Request::Logs(LogsRequest { process, lines, follow }) => {
+            let process = process.as_deref().map(|name| format!(",\"process\":{}", quoted(name))).unwrap_or_default();
+            let lines = lines.map(|lines| format!(",\"lines\":{lines}")).unwrap_or_default();
+            return format!("{{\"version\":{VERSION},\"order\":\"logs\"{process}{lines},\"follow\":{follow}}}\n");
+        }
         Request::Order(order) => (order.name(), order.fields()),
     };
     let value = |value| match value {
@@ -102,7 +159,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-/// A line of an answer. All but `Progress` are the last.
+/// A line of an answer. All but `Progress`, `Line` and `Missed` are the last.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Reply {
     Progress(String),
@@ -114,6 +171,12 @@ pub enum Reply {
     Malformed(String),
     /// A [`crate::status::Status`] as JSON, in one line.
     Status(String),
+    Line(LogLine),
+    /// So many lines of the process came faster than the client has read.
+    Missed {
+        process: String,
+        lines: u64,
+    },
 }
 
 impl From<Answer> for Reply {
@@ -134,6 +197,10 @@ impl Reply {
             Reply::Denied(text) => ("denied", quoted(text)),
             Reply::Malformed(text) => ("malformed", quoted(text)),
             Reply::Status(json) => ("status", json.clone()),
+            Reply::Line(line) => ("line", serde_json::to_string(line).unwrap_or_default()),
+            Reply::Missed { process, lines } => {
+                ("missed", format!("{{\"process\":{},\"lines\":{lines}}}", quoted(process)))
+            }
         };
         format!("{{\"version\":{VERSION},\"{key}\":{value}}}\n")
     }
@@ -153,6 +220,12 @@ impl Reply {
         let found = found.or_else(|| text("refused").map(Reply::Refused));
         let found = found.or_else(|| text("denied").map(Reply::Denied));
         let found = found.or_else(|| text("malformed").map(Reply::Malformed));
+        let of = |key: &str| value.get(key).cloned();
+        let found = found.or_else(|| of("line").and_then(|line| serde_json::from_value(line).ok()).map(Reply::Line));
+        let found = found.or_else(|| {
+            let missed = of("missed")?;
+            Some(Reply::Missed { process: missed["process"].as_str()?.to_owned(), lines: missed["lines"].as_u64()? })
+        });
         let found = found.or_else(|| status(line).map(|json| Reply::Status(json.to_string())));
         found.ok_or_else(|| "the answer says nothing that this version knows".to_string())
     }
@@ -216,6 +289,37 @@ mod tests {
             if let Err(why) = parse(line.as_bytes()) {
                 prop_assert!(!why.contains('\n'));
             }
+        }
+    }
+
+    #[test]
+    fn lines_are_asked_for_and_come_through_as_they_are() {
+        for request in
+            [LogsRequest::default(), LogsRequest { process: Some("we\"b".into()), lines: Some(7), follow: true }]
+        {
+            let request = Request::Logs(request);
+            assert_eq!(parse(line(&request).as_bytes()), Ok(request));
+        }
+        for (line, said) in [
+            (r#"{"version":1,"order":"logs","lines":-1}"#, "whole number"),
+            (r#"{"version":1,"order":"logs","follow":1}"#, "true or false"),
+            (r#"{"version":1,"order":"logs","process":7}"#, "must be a string"),
+            (r#"{"version":1,"order":"status","lines":1}"#, "\"lines\" does not belong"),
+        ] {
+            assert!(parse(line.as_bytes()).unwrap_err().contains(said), "{line}");
+        }
+        let text = |partial| LogLine {
+            timestamp: "2026-11-22T10:00:00.000Z".into(),
+            process: "web".into(),
+            stream: "stderr".into(),
+            line: "\u{1b}[31m\"x\"}".into(),
+            partial,
+            continued: !partial,
+        };
+        for reply in
+            [Reply::Line(text(true)), Reply::Line(text(false)), Reply::Missed { process: "web".into(), lines: 3 }]
+        {
+            assert_eq!(Reply::parse(reply.line().as_bytes()), Ok(reply));
         }
     }
 

@@ -15,10 +15,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
+use super::logs;
 use super::pending::{Asking, PendingRequests};
 use super::protocol::{self, MAX_REQUEST, Reply, Request};
 use super::rejections::Rejections;
 use crate::lifecycle::event::Client;
+use crate::output::kept::Keeper;
 use crate::sys::{ids, procfs};
 
 /// Connections that have not sent their request; one more closes the oldest.
@@ -30,7 +32,7 @@ const REQUEST: Duration = Duration::from_secs(2);
 /// To take a line of an answer.
 const WRITE: Duration = Duration::from_secs(2);
 /// For a client to leave after its answer: as PID 1 softstop takes with it who has not.
-const LEAVE: Duration = Duration::from_millis(500);
+pub(super) const LEAVE: Duration = Duration::from_millis(500);
 /// How often a client that has closed its sending side is looked for. A full close is seen with it, at once.
 const LOOK: Duration = Duration::from_millis(250);
 /// What a client may send behind its request, and is not read: a second line feed.
@@ -46,6 +48,7 @@ pub struct ControlState {
     open_to_all: bool,
     status: Box<dyn Fn() -> String>,
     waiting: Rc<PendingRequests>,
+    keeper: Rc<Keeper>,
     rejections: Rejections,
 }
 
@@ -55,8 +58,9 @@ impl ControlState {
         open_to_all: bool,
         status: Box<dyn Fn() -> String>,
         waiting: Rc<PendingRequests>,
+        keeper: Rc<Keeper>,
     ) -> Rc<ControlState> {
-        Rc::new(ControlState { owner, open_to_all, status, waiting, rejections: Rejections::default() })
+        Rc::new(ControlState { owner, open_to_all, status, waiting, keeper, rejections: Rejections::default() })
     }
 
     /// Who it is, or why they may not ask.
@@ -129,6 +133,13 @@ async fn read(stream: UnixStream, by: Client, state: Rc<ControlState>) {
             let status = (state.status)();
             say(&stream, Reply::Status(status)).await;
         }
+        Ok(Request::Logs(request)) => {
+            tracing::debug!("control: logs, asked for by {by}");
+            match logs::begin(&state.keeper, &request) {
+                Ok(reader) => drop(spawn_local(logs::give(stream, Rc::clone(&state.keeper), reader))),
+                Err(why) => say(&stream, Reply::Refused(why)).await,
+            }
+        }
         Ok(Request::Order(order)) => match state.waiting.enter(WAITING) {
             Some(place) => drop(spawn_local(give(stream, place.ask(order, by)))),
             None => {
@@ -179,30 +190,32 @@ async fn give(stream: UnixStream, mut asking: Asking) {
 }
 
 /// The last line.
-async fn say(stream: &UnixStream, reply: Reply) {
+pub(super) async fn say(stream: &UnixStream, reply: Reply) {
     if write(stream, &reply.line()).await.is_ok() {
         let _ = nix::sys::socket::shutdown(std::os::fd::AsRawFd::as_raw_fd(stream), nix::sys::socket::Shutdown::Write);
     }
 }
 
 async fn write(stream: &UnixStream, line: &str) -> io::Result<()> {
-    let all = async {
-        let mut rest = line.as_bytes();
-        while !rest.is_empty() {
-            stream.writable().await?;
-            match stream.try_write(rest) {
-                Ok(n) => rest = &rest[n..],
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
-            }
+    timeout(WRITE, write_all(stream, line)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// However slowly it is read.
+pub(super) async fn write_all(stream: &UnixStream, text: &str) -> io::Result<()> {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(n) => rest = &rest[n..],
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
         }
-        Ok(())
-    };
-    timeout(WRITE, all).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+    Ok(())
 }
 
 /// Until the client has gone. One that has closed its sending side alone (`nc -N`) still waits.
-async fn gone(stream: &UnixStream, trailing: &mut usize) {
+pub(super) async fn gone(stream: &UnixStream, trailing: &mut usize) {
     let mut chunk = [0; TRAILING];
     loop {
         if stream.readable().await.is_err() {
@@ -250,6 +263,8 @@ mod tests {
 
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+        use crate::config::Config;
+
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let name = format!("softstop-server-room-{}", std::process::id());
@@ -258,7 +273,13 @@ mod tests {
             listener.set_nonblocking(true).unwrap();
             let waiting = PendingRequests::new(tokio::sync::mpsc::unbounded_channel().0);
             let uid = nix::unistd::geteuid().as_raw();
-            let state = ControlState::new(uid, false, Box::new(|| "{}".to_string()), waiting);
+            let state = ControlState::new(
+                uid,
+                false,
+                Box::new(|| "{}".to_string()),
+                waiting,
+                Keeper::new(&Config::with_defaults()),
+            );
             spawn_local(serve(UnixListener::from_std(listener).unwrap(), state));
             let connect = |_| {
                 let client = Client::connect_addr(&address).unwrap();

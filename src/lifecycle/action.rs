@@ -42,6 +42,8 @@ pub enum Action {
     Census,
     /// The one answer to an order.
     Answer { ask: RequestId, answer: Answer },
+    /// Have every log file opened again by its name.
+    ReopenLogs,
     /// Record and log this.
     Note(Note),
     /// The end: exit with this code.

@@ -46,6 +46,7 @@ impl Machine {
             Order::Unready => self.command_unready(),
             Order::Restart { process } => self.command_start(ask, process, true),
             Order::Start { process } => self.command_start(ask, process, false),
+            Order::Reopen => self.command_reopen(),
             Order::Signal { process, signal } => self.command_signal(ask, process, *signal),
         };
         // Of a stop the line that says why it began says this, too.
@@ -126,6 +127,14 @@ impl Machine {
         self.core.unready = false;
         let but_for = self.core.not_ready().map(|i| self.core.plan.name(i).to_string()).collect();
         Ok(Some(Done::Ready { but_for }))
+    }
+
+    fn command_reopen(&mut self) -> Handled {
+        if !self.core.plan.config.has_log_files() {
+            return Err(Refusal::NoLogFiles);
+        }
+        self.core.fx.push(Action::ReopenLogs);
+        Ok(Some(Done::Reopened))
     }
 
     // === one process ===

@@ -47,6 +47,11 @@ impl Machine {
         if sender == Sender::Kernel {
             return self.on_own_limit(signal);
         }
+        if self.core.plan.config.logs.reopen_on == Some(signal) {
+            self.core.note(Note::LogsReopened { signal, from: sender });
+            self.core.fx.push(Action::ReopenLogs);
+            return;
+        }
         let (decision, meaning) = match self.rewritten(signal) {
             Some(None) => (Decision::Drop, None),
             _ => self.taken_for(signal, sender, program),

@@ -1,11 +1,11 @@
 //! A child's bytes as lines, and lines as softstop prints them. Pure: no I/O, no clock.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
-
-use crate::text::plain;
 
 use serde::Serialize;
+
+use crate::json;
+use crate::text::plain;
 
 /// A line longer than this is passed on in pieces, so that memory stays bounded; in bytes, without the newline.
 pub const PIECE_MAX: usize = 16 * 1024;
@@ -84,47 +84,87 @@ fn cut(line: &[u8]) -> usize {
     (PIECE_MAX - 3..=PIECE_MAX).rev().find(|i| !is_inner(*i)).unwrap_or(PIECE_MAX)
 }
 
-/// How the lines of one process are printed.
+/// How the lines of one stream of a process are printed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Format {
+    /// `text`: the child's own bytes. Where nobody else writes (`alone`) also those of a line that is too long; else [`CUT`] stands behind each
+    /// piece that more follows, and a newline.
+    Plain { timestamps: bool, alone: bool },
     /// `web | text`; the rest of a line that is too long as `web + text`, and [`CUT`] behind each piece that more follows. The bytes of
     /// the text are the child's own.
     Prefix {
-        name: String,
-        /// Names are padded to this many characters.
-        width: usize,
-        /// An SGR colour number (31 to 36), when the output is a terminal.
-        colour: Option<u8>,
+        /// `web | ` and `web + `, in colour if need be.
+        heads: [Vec<u8>; 2],
+        timestamps: bool,
     },
     /// `{"timestamp":"…","process":"web","stream":"stdout","line":"…"}`, with `"partial":true` when more of the line follows and
-    /// `"continued":true` when this is more of the one before. Bytes that are not UTF-8 become U+FFFD.
-    Json { process: String },
+    /// `"continued":true` when this is more of the one before. Bytes that are not UTF-8 become U+FFFD. With `objects` a line that is a JSON
+    /// object itself stands as `"object":{…}` in the place of `"line"`.
+    Json { process: String, objects: bool },
 }
 
 impl Format {
-    /// Appends the piece as one line, with its newline. `ts` (RFC 3339) and `stream` show in JSON alone.
-    pub fn write(&self, out: &mut Vec<u8>, piece: Piece<'_>, stream: &'static str, ts: &str) {
+    /// Names are padded to `width` characters. `colour`: an SGR colour number (31 to 36), when the output is a terminal.
+    pub fn prefix(name: &str, width: usize, colour: Option<u8>, timestamps: bool) -> Format {
+        let head = |mark: char| match colour {
+            Some(colour) => format!("\x1b[{colour}m{name:width$} {mark}\x1b[0m ").into_bytes(),
+            None => format!("{name:width$} {mark} ").into_bytes(),
+        };
+        Format::Prefix { heads: ['|', '+'].map(head), timestamps }
+    }
+
+    /// Whether [`Format::write`] shows the time.
+    pub fn has_time(&self) -> bool {
         match self {
-            Format::Prefix { name, width, colour } => {
-                let mark = if piece.continued { '+' } else { '|' };
-                let mut head = String::new();
-                // Writing to a String cannot fail.
-                let _ = match colour {
-                    Some(colour) => write!(head, "\x1b[{colour}m{name:width$} {mark}\x1b[0m "),
-                    None => write!(head, "{name:width$} {mark} "),
-                };
-                out.extend_from_slice(head.as_bytes());
-                out.extend_from_slice(piece.bytes);
-                if piece.partial {
+            Format::Plain { timestamps, .. } | Format::Prefix { timestamps, .. } => *timestamps,
+            Format::Json { .. } => true,
+        }
+    }
+
+    /// Appends the piece as one line, with its newline. `ts` (RFC 3339) shows where [`Format::has_time`], `stream` in JSON alone.
+    pub fn write(&self, out: &mut Vec<u8>, piece: Piece<'_>, stream: &'static str, ts: &str) {
+        let Piece { bytes, partial, continued } = piece;
+        let time = |out: &mut Vec<u8>| {
+            out.extend_from_slice(ts.as_bytes());
+            out.push(b' ');
+        };
+        match self {
+            Format::Plain { timestamps, alone } => {
+                if *timestamps && !(*alone && continued) {
+                    time(out);
+                }
+                out.extend_from_slice(bytes);
+                match (partial, alone) {
+                    (true, true) => return,
+                    (true, false) => out.extend_from_slice(CUT),
+                    (false, _) => {}
+                }
+            }
+            Format::Prefix { heads, timestamps } => {
+                if *timestamps {
+                    time(out);
+                }
+                out.extend_from_slice(&heads[usize::from(continued)]);
+                out.extend_from_slice(bytes);
+                if partial {
                     out.extend_from_slice(CUT);
                 }
             }
-            Format::Json { process } => {
-                let line = String::from_utf8_lossy(piece.bytes);
-                let Piece { partial, continued, .. } = piece;
-                let object = JsonLine { timestamp: ts, process, stream, line: &line, partial, continued };
+            Format::Json { process, objects } => {
+                let whole = !partial && !continued;
+                let text = String::from_utf8_lossy(bytes);
+                let object = Some(bytes.trim_ascii())
+                    .filter(|text| *objects && whole && text.first() == Some(&b'{') && json::is_object(text));
+                let line = object.is_none().then_some(&*text);
+                let head = JsonLine { timestamp: ts, process, stream, line, partial, continued };
                 // Strings and booleans into a Vec: nothing here can fail.
-                let _ = serde_json::to_writer(&mut *out, &object);
+                let _ = serde_json::to_writer(&mut *out, &head);
+                if let Some(object) = object {
+                    out.pop();
+                    out.extend_from_slice(b",\"object\":");
+                    out.extend_from_slice(object);
+                    out.push(b'}');
+                }
             }
         }
         out.push(b'\n');
@@ -136,7 +176,8 @@ struct JsonLine<'a> {
     timestamp: &'a str,
     process: &'a str,
     stream: &'static str,
-    line: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -290,18 +331,20 @@ mod tests {
 
     #[test]
     fn a_prefix_is_padded_and_leaves_the_bytes_alone() {
-        let plain = Format::Prefix { name: "web".into(), width: 5, colour: None };
+        let plain = Format::prefix("web", 5, None, false);
         assert_eq!(written(&plain, b"a\0\xff\r", false, false), b"web   | a\0\xff\r\n");
         assert_eq!(written(&plain, b"begin", false, true), b"web   | begin [cut]\n");
         assert_eq!(written(&plain, b"middle", true, true), b"web   + middle [cut]\n");
         assert_eq!(written(&plain, b"rest", true, false), b"web   + rest\n");
-        let colour = Format::Prefix { name: "web".into(), width: 3, colour: Some(36) };
+        let colour = Format::prefix("web", 3, Some(36), false);
         assert_eq!(written(&colour, b"", false, false), b"\x1b[36mweb |\x1b[0m \n");
+        let timed = Format::prefix("web", 3, None, true);
+        assert_eq!(written(&timed, b"a", true, false), b"2026-11-22T10:00:00.000Z web + a\n");
     }
 
     #[test]
     fn json_is_one_valid_object_a_line() {
-        let json = Format::Json { process: "we\"b".into() };
+        let json = Format::Json { process: "we\"b".into(), objects: false };
         let line = written(&json, b"\xff\0\n\"x\"\x1b", false, true);
         assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
@@ -317,6 +360,50 @@ mod tests {
             whole,
             "{\"timestamp\":\"2026-11-22T10:00:00.000Z\",\"process\":\"we\\\"b\",\"stream\":\"stderr\",\"line\":\"x\"}\n"
         );
+    }
+
+    #[test]
+    fn plain_is_the_bytes_alone_and_says_where_a_line_was_cut_only_where_others_write() {
+        let of = |timestamps, alone| Format::Plain { timestamps, alone };
+        assert_eq!(written(&of(false, false), b"a\0\xff\r", false, false), b"a\0\xff\r\n");
+        assert_eq!(written(&of(false, false), b"begin", false, true), b"begin [cut]\n");
+        let parts = [(&b"begin"[..], false, true), (b"middle", true, true), (b"rest", true, false)];
+        let joined = |format: &Format| parts.map(|(bytes, c, p)| written(format, bytes, c, p)).concat();
+        assert_eq!(joined(&of(false, true)), b"beginmiddlerest\n");
+        assert_eq!(joined(&of(true, true)), b"2026-11-22T10:00:00.000Z beginmiddlerest\n");
+    }
+
+    #[test]
+    fn an_object_of_its_own_stays_one_and_whatever_is_not_quite_one_stays_text() {
+        let json = Format::Json { process: "web".into(), objects: true };
+        let line = |text: &str| String::from_utf8(written(&json, text.as_bytes(), false, false)).unwrap();
+        let head = "{\"timestamp\":\"2026-11-22T10:00:00.000Z\",\"process\":\"web\",\"stream\":\"stderr\",";
+        let own = r#"{"level":"info","n":[1,-2.5e3,null],"a":{"b":"\u00e9 \"x\""}}"#;
+        assert_eq!(line(&format!(" {own} \r")), format!("{head}\"object\":{own}}}\n"), "byte by byte");
+        assert_eq!(line("{}"), format!("{head}\"object\":{{}}}}\n"));
+        for text in [
+            "{\"a\":1",
+            "{\"a\":1} tail",
+            "{'a':1}",
+            "{\"a\":1,\"a\":2}",
+            "{\"x\":{\"a\":1,\"\\u0061\":2}}",
+            "{\"a\":1e999}",
+            "{\"a\":\"\\ud800\"}",
+            "[{\"a\":1}]",
+            "\"{}\"",
+            "{\"a\":NaN}",
+            "{",
+            "",
+        ] {
+            let value: serde_json::Value = serde_json::from_str(&line(text)).unwrap();
+            assert_eq!((value["line"].as_str(), value.get("object")), (Some(text), None));
+        }
+        let deep = format!("{}1{}", "{\"a\":".repeat(5000), "}".repeat(5000));
+        assert!(line(&deep).contains("\"line\":"), "nested without end");
+        assert!(String::from_utf8(written(&json, b"{}", true, false)).unwrap().contains("\"line\":\"{}\""), "a piece");
+        let off = Format::Json { process: "web".into(), objects: false };
+        assert!(String::from_utf8(written(&off, b"{}", false, false)).unwrap().contains("\"line\":\"{}\""));
+        assert!(written(&json, b"{\"a\":\"\xff\"}", false, false).windows(6).any(|w| w == b"\"line\""), "not UTF-8");
     }
 
     #[test]

@@ -2,9 +2,13 @@
 //! in [`queue`]), [`lines`] cuts and formats, [`log`] sets up `tracing`, and [`Captures`] here reads what the children write
 //! to their pipes.
 
+pub mod files;
+pub mod kept;
 pub mod lines;
 pub mod log;
+pub mod losses;
 pub mod queue;
+pub mod ring;
 pub mod sink;
 
 use std::cell::{Cell, RefCell};
@@ -13,15 +17,19 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
-use self::lines::{Format, PREFIX, Splitter, Tail};
+use self::files::{LogFile, LogFiles};
+use self::kept::{Keeper, Keeping};
+use self::lines::{Format, PREFIX, Piece, Splitter, Tail};
+use self::losses::Losses;
 pub use self::sink::{Sink, Stream};
-use crate::config::Output;
+use crate::config::{LogTarget, Logs, Output, Process, WhenFull};
 use crate::sys::pty;
 use crate::sys::stdio::{readable_bytes, watch};
 
@@ -31,6 +39,8 @@ const READ_MAX: usize = 8 * 1024;
 const TERMINAL_MAX: u64 = 256 * 1024;
 /// Cyan, yellow, green, magenta, blue: red is for errors.
 const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
+/// Columns of a time stamp, and the space behind it.
+const TIME: usize = "2026-11-22T10:00:00.000Z ".len();
 
 /// Everything that is captured, so that it can be finished at the end. All of it lives on one `LocalSet`:
 /// [`Source::capture`] spawns there.
@@ -40,7 +50,13 @@ pub struct Captures {
     width: usize,
     sources: Cell<usize>,
     readers: Readers,
+    files: Rc<LogFiles>,
+    /// Those of which lines were dropped, by name.
+    dropping: Dropping,
+    began: Instant,
 }
+
+type Dropping = Rc<RefCell<BTreeMap<String, Losses>>>;
 
 /// Pipes that have not ended, each with what reads it, by the order in which they came.
 type Readers = Rc<RefCell<BTreeMap<u64, (Rc<Pipe>, AbortHandle)>>>;
@@ -48,10 +64,28 @@ type Readers = Rc<RefCell<BTreeMap<u64, (Rc<Pipe>, AbortHandle)>>>;
 /// One process (or hook) under its name, over all its restarts.
 #[derive(Clone)]
 pub struct Source {
-    sink: Sink,
-    format: Rc<[Format; 2]>,
+    /// Of standard output and error.
+    ways: [Rc<Way>; 2],
     tail: Rc<RefCell<Tail>>,
     readers: Readers,
+}
+
+/// The way of the lines of one stream.
+struct Way {
+    name: Rc<str>,
+    sink: Sink,
+    format: Format,
+    to: To,
+    when_full: WhenFull,
+    keeping: Option<Keeping>,
+    dropping: Dropping,
+    began: Instant,
+}
+
+enum To {
+    Sink(Stream),
+    File(Rc<LogFile>),
+    Nowhere,
 }
 
 /// The two pipes of one run of a process.
@@ -67,46 +101,118 @@ struct Pipe {
     stream: Stream,
     /// It is a terminal: its end is an error, and its lines end with a carriage return before the newline.
     terminal: bool,
-    sink: Sink,
-    format: Rc<[Format; 2]>,
+    way: Rc<Way>,
     tail: Rc<RefCell<Tail>>,
     splitter: RefCell<Splitter>,
     /// Bytes read since the start.
     read: Cell<u64>,
     /// Everybody who could write has gone.
     ended: Cell<bool>,
+    /// The line that is being passed on is dropped.
+    drops: Cell<bool>,
+}
+
+/// What is read, and what becomes of it.
+struct Lines<'c> {
+    name: &'c str,
+    forms: [Output; 2],
+    logs: &'c Logs,
+}
+
+/// RFC 3339, UTC. `time`: milliseconds since 1970.
+pub fn stamp(time: u64) -> String {
+    /// humantime knows no year beyond 9999.
+    const LAST: u64 = 253_402_300_799_000;
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(time.min(LAST))).to_string()
 }
 
 impl Captures {
     /// `names`: of all processes, to pad their prefixes to one width.
     pub fn new<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>) -> Captures {
+        Captures::with_files(sink, names, Rc::default())
+    }
+
+    /// The same, where lines go into files, too.
+    pub fn with_files<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>, files: Rc<LogFiles>) -> Captures {
         let width = names.into_iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        Captures { sink, width, sources: Cell::new(0), readers: Rc::default() }
+        let (sources, readers, dropping) = (Cell::new(0), Rc::default(), Rc::default());
+        Captures { sink, width, sources, readers, files, dropping, began: Instant::now() }
     }
 
     /// How many columns a line has before a process's own text.
-    pub fn prefix(&self, output: Output) -> usize {
-        if output == Output::Json { 0 } else { self.width + PREFIX }
+    pub fn prefix(&self, process: &Process) -> usize {
+        let time = if process.logs.timestamps { TIME } else { 0 };
+        match process.form(0) {
+            Output::Json => 0,
+            Output::Plain => time,
+            Output::Prefix | Output::Inherit => time + self.width + PREFIX,
+        }
     }
 
     /// A process whose output is captured, in the next colour. [`Output::Inherit`] needs none and is taken as prefix.
     pub fn source(&self, name: &str, output: Output) -> Source {
+        self.source_of(&Lines { name, forms: [output; 2], logs: &Logs::default() }, None)
+    }
+
+    /// The process, or a hook of it by its name, as it is configured. `number`: which of the processes it is.
+    pub fn source_for(&self, process: &Process, number: usize, name: &str, keeper: &Rc<Keeper>) -> Source {
+        let forms = [0, 1].map(|stream| process.form(stream));
+        self.source_of(&Lines { name, forms, logs: &process.logs }, keeper.keeping(Some(number), name))
+    }
+
+    /// A hook that belongs to no process.
+    pub fn source_of_hook(&self, name: &str, output: Output, keeper: &Rc<Keeper>) -> Source {
+        let logs = Logs::default();
+        self.source_of(&Lines { name, forms: [output; 2], logs: &logs }, keeper.keeping(None, name))
+    }
+
+    fn source_of(&self, lines: &Lines<'_>, keeping: Option<Keeping>) -> Source {
         let colour = COLOURS[self.sources.get() % COLOURS.len()];
         self.sources.set(self.sources.get() + 1);
-        let format = [Stream::Stdout, Stream::Stderr].map(|stream| match output {
-            Output::Json => Format::Json { process: name.to_owned() },
-            Output::Prefix | Output::Inherit => Format::Prefix {
-                name: name.to_owned(),
-                width: self.width,
-                colour: self.sink.is_coloured(stream).then_some(colour),
-            },
+        let name: Rc<str> = lines.name.into();
+        let way = |stream: usize| {
+            let logs = lines.logs;
+            let to = match &logs.to[stream] {
+                LogTarget::Stdout => To::Sink(Stream::Stdout),
+                LogTarget::Stderr => To::Sink(Stream::Stderr),
+                LogTarget::None => To::Nowhere,
+                // What goes past softstop opens none.
+                LogTarget::File(_) if lines.forms[stream] == Output::Inherit => To::Nowhere,
+                LogTarget::File(path) => To::File(self.files.open(path, logs.rotation)),
+            };
+            let timestamps = logs.timestamps;
+            let format = match lines.forms[stream] {
+                Output::Json => Format::Json { process: lines.name.to_owned(), objects: logs.objects },
+                Output::Plain => Format::Plain { timestamps, alone: matches!(to, To::File(_)) },
+                Output::Prefix | Output::Inherit => {
+                    let coloured = matches!(to, To::Sink(stream) if self.sink.is_coloured(stream));
+                    Format::prefix(lines.name, self.width, coloured.then_some(colour), timestamps)
+                }
+            };
+            Rc::new(Way {
+                name: Rc::clone(&name),
+                sink: self.sink.clone(),
+                format,
+                to,
+                when_full: logs.when_full,
+                keeping: keeping.clone(),
+                dropping: Rc::clone(&self.dropping),
+                began: self.began,
+            })
+        };
+        Source { ways: [way(0), way(1)], tail: Rc::default(), readers: Rc::clone(&self.readers) }
+    }
+
+    /// What was dropped since the start, of whom and why; what has not been said of it yet is said now.
+    pub fn dropped(&self) -> Vec<(String, u64, String)> {
+        let mut dropping = self.dropping.borrow_mut();
+        let each = dropping.iter_mut().map(|(name, losses)| {
+            if let Some(said) = losses.rest(name, self.began.elapsed()) {
+                tracing::warn!("{said}");
+            }
+            (name.clone(), losses.total(), losses.because().to_owned())
         });
-        Source {
-            sink: self.sink.clone(),
-            format: Rc::new(format),
-            tail: Rc::default(),
-            readers: Rc::clone(&self.readers),
-        }
+        each.collect()
     }
 
     /// The end: hands to the sink what the children have written until now, also what has no newline. What a survivor writes from
@@ -188,12 +294,12 @@ impl Source {
             fd: watch(File::from(fd), Interest::READABLE)?,
             stream,
             terminal,
-            sink: self.sink.clone(),
-            format: Rc::clone(&self.format),
+            way: Rc::clone(&self.ways[stream as usize]),
             tail: Rc::clone(&self.tail),
             splitter: RefCell::default(),
             read: Cell::new(0),
             ended: Cell::new(false),
+            drops: Cell::new(false),
         }))
     }
 }
@@ -316,24 +422,92 @@ impl Pipe {
 
     /// Passes on every line that is complete, waiting for room before each one.
     async fn deliver(&self) {
-        let ts = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let way = &*self.way;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let millis = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        let ts = if way.format.has_time() { stamp(millis) } else { String::new() };
         let mut line = Vec::new();
         loop {
-            if self.sink.is_full(self.stream) {
-                self.sink.flush_some();
-            }
-            self.sink.room(self.stream).await;
+            let has_room = way.make_room().await;
             let mut splitter = self.splitter.borrow_mut();
             let Some(mut piece) = splitter.next_piece() else { break };
             if self.terminal {
                 piece.bytes = piece.bytes.strip_suffix(b"\r").unwrap_or(piece.bytes);
             }
             self.tail.borrow_mut().add(piece);
-            line.clear();
-            self.format[self.stream as usize].write(&mut line, piece, self.stream.name(), &ts);
-            self.sink.push(self.stream, &line);
+            if let Some(keeping) = &way.keeping {
+                keeping.add(self.stream, piece, millis);
+            }
+            if !piece.continued {
+                // A line is dropped as a whole.
+                self.drops.set(!has_room);
+            }
+            if !self.drops.get() {
+                line.clear();
+                way.pass_on(&mut line, piece, self.stream, &ts);
+            } else if !piece.continued {
+                way.drop_one();
+            }
         }
-        self.sink.flush_some();
+        way.sink.flush_some();
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    /// Waits until there is room for a line. False: there is none, and it is not waited for.
+    async fn make_room(&self) -> bool {
+        let waits = self.when_full == WhenFull::Block;
+        match &self.to {
+            To::Sink(stream) => {
+                if self.sink.is_full(*stream) {
+                    self.sink.flush_some();
+                    if !waits && self.sink.is_full(*stream) {
+                        return false;
+                    }
+                }
+                self.sink.room(*stream).await;
+            }
+            To::File(file) => {
+                if !waits && file.is_full() {
+                    return false;
+                }
+                file.room().await;
+            }
+            To::Nowhere => {}
+        }
+        true
+    }
+
+    fn pass_on(&self, line: &mut Vec<u8>, piece: Piece<'_>, stream: Stream, ts: &str) {
+        match &self.to {
+            To::Sink(to) => {
+                self.format.write(line, piece, stream.name(), ts);
+                self.sink.push(*to, line);
+            }
+            To::File(file) => {
+                self.format.write(line, piece, stream.name(), ts);
+                file.push(line);
+            }
+            To::Nowhere => {}
+        }
+    }
+
+    fn drop_one(&self) {
+        let because = match &self.to {
+            To::Sink(stream) => format!("softstop's {} is not read fast enough", stream.long_name()),
+            To::File(_) => "its file is not written fast enough".to_owned(),
+            To::Nowhere => return,
+        };
+        let mut dropping = self.dropping.borrow_mut();
+        let losses = dropping.entry(self.name.to_string()).or_default();
+        losses.add(1, &because);
+        let said = losses.due(&self.name, self.began.elapsed());
+        drop(dropping);
+        if let Some(said) = said {
+            tracing::warn!("{said}");
+        }
     }
 }
 

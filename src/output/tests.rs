@@ -31,8 +31,12 @@ fn each_process_has_its_colour_and_they_come_again() {
     let colours: Vec<[Option<u8>; 2]> = (0..COLOURS.len() + 2)
         .map(|_| {
             let source = captures.source("web", Output::Prefix);
-            source.format.each_ref().map(|format| match format {
-                Format::Prefix { colour, width: 3, .. } => *colour,
+            source.ways.each_ref().map(|way| match &way.format {
+                Format::Prefix { heads, .. } => {
+                    let head = String::from_utf8(heads[0].clone()).unwrap();
+                    assert!(head.contains("web |"), "{head}");
+                    head.strip_prefix("\x1b[").and_then(|head| head.split_once('m')?.0.parse().ok())
+                }
                 other => panic!("{other:?}"),
             })
         })

@@ -54,6 +54,8 @@ pub enum Done {
     DownAlready {
         process: String,
     },
+    /// The log files are opened again.
+    Reopened,
     /// No pid: it has ended by now.
     Sent {
         process: String,
@@ -82,6 +84,7 @@ pub enum Refusal {
         /// All that there are.
         known: Vec<String>,
     },
+    NoLogFiles,
     NotRunning {
         process: String,
     },

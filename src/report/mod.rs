@@ -356,10 +356,15 @@ pub enum Note {
         count: usize,
         which: Vec<String>,
     },
-    /// Lines for one of softstop's own outputs that could not be written, since the start.
+    /// By the signal that was configured for it.
+    LogsReopened {
+        signal: Signal,
+        from: Sender,
+    },
+    /// Lines that could not be written, since the start.
     OutputLost {
-        /// `standard output` or `standard error`.
-        stream: &'static str,
+        /// `standard output`, `standard error`, a log file by its path, or the process of which they were dropped.
+        stream: String,
         lines: u64,
         why: String,
     },

@@ -18,6 +18,7 @@ use crate::control::socket::{self, SocketFile};
 use crate::lifecycle::Machine;
 use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::{Event, RequestId};
+use crate::output::kept::Keeper;
 use crate::report::{Level, Note};
 
 /// Where orders come from, and who waits for an answer.
@@ -42,7 +43,13 @@ impl Orders {
     }
 
     /// Begins to listen at the control socket. It is a convenience: what stands in its way is said once and nothing more.
-    pub(super) fn listen(&mut self, machine: &Rc<RefCell<Machine>>, monitor: &Rc<RefCell<Monitor>>, clock: Clock) {
+    pub(super) fn listen(
+        &mut self,
+        machine: &Rc<RefCell<Machine>>,
+        monitor: &Rc<RefCell<Monitor>>,
+        clock: Clock,
+        keeper: &Rc<Keeper>,
+    ) {
         let control = machine.borrow().plan().config.control.clone();
         let open = socket::listen(&control).and_then(|listening| {
             let Some(listening) = listening else { return Ok(None) };
@@ -58,7 +65,8 @@ impl Orders {
                 monitor.borrow().show(&mut status, Audience::Owner);
                 serde_json::to_string(&status).unwrap_or_default()
             };
-            let state = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), Rc::clone(&self.room));
+            let (room, keeper) = (Rc::clone(&self.room), Rc::clone(keeper));
+            let state = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), room, keeper);
             tokio::task::spawn_local(server::serve(listener, state));
             Ok(file)
         });

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -15,6 +16,7 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 
+use crate::output::files::LogFiles;
 use crate::sys::spawn::writer::{self, Written};
 use crate::sys::{process, tree};
 
@@ -59,12 +61,18 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 
 /// The files that softstop writes, each by a process of its own (see [`writer`]), and those of these processes that a file system
 /// which hangs has not let go of. They are children, but nobody's concern: no orphans, not waited for, not left over.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Writers {
     held: BTreeMap<i32, PathBuf>,
+    /// Those of the log files, which live as long as softstop.
+    logs: Rc<LogFiles>,
 }
 
 impl Writers {
+    pub(super) fn beside(logs: Rc<LogFiles>) -> Writers {
+        Writers { held: BTreeMap::new(), logs }
+    }
+
     /// Truncates and writes. Waits at most `limit` and a little: see [`writer::write`]. A file whose last writer is still held is
     /// not tried again.
     ///
@@ -95,17 +103,17 @@ impl Writers {
     }
 
     pub(super) fn owns(&self, pid: i32) -> bool {
-        self.held.contains_key(&pid)
+        self.held.contains_key(&pid) || self.logs.owns(pid)
     }
 
     /// A child has ended. True: it was one of these.
     pub(super) fn ended(&mut self, pid: i32) -> bool {
-        self.held.remove(&pid).is_some()
+        self.held.remove(&pid).is_some() || self.logs.ended(pid)
     }
 
     /// There are children, and all of them are writers that are held.
     pub(super) fn are_all(&self) -> bool {
-        !self.held.is_empty()
+        (!self.held.is_empty() || self.logs.has_writers())
             && tree::children(process::own_pid()).is_ok_and(|pids| pids.iter().all(|pid| self.owns(*pid)))
     }
 }

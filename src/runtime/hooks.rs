@@ -12,7 +12,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use super::perform::{OutputPipes, child_ends, output_pipes};
+use super::perform::{Ends, OutputPipes, child_ends, output_pipes};
 use super::shell::{Owner, Shell};
 use super::waits::{self, ProgressReporter};
 use crate::config::handler::WaitHttp;
@@ -157,16 +157,30 @@ impl Shell {
 
     fn start_exec(&mut self, run: RunId, what: What, command: &[OsString], told: &Told) -> Result<(), Outcome> {
         let plan = Rc::clone(&self.plan);
-        let (launch, output) = surroundings(&plan, what);
+        let (launch, form) = surroundings(&plan, what);
+        let of = what.place.process().and_then(|p| plan.config.processes.get(p.0));
         let probe = what.is_probe();
         let credentials = self.resolve(&launch.identity).map_err(not_started)?;
         let ended = told.end.and(what.place.process()).map(|p| (variables::PROCESS.into(), plan.name(p.0).into()));
         let mut told = environment(told, probe);
         told.extend(ended);
         let env = self.environment_for(credentials.as_ref(), &launch, &told, false).map_err(not_started)?;
-        let captured = probe || output != Output::Inherit;
-        let pipes = if captured { Some(output_pipes(credentials.as_ref()).map_err(not_started)?) } else { None };
-        let (stdout, stderr) = child_ends(pipes.as_ref());
+        let read = match of {
+            Some(process) => process.is_read(0) || process.is_read(1),
+            None => form != Output::Inherit,
+        };
+        let pipes = match probe || read {
+            true => Some(output_pipes(credentials.as_ref()).map_err(not_started)?),
+            false => None,
+        };
+        let ends = match of.filter(|_| !probe) {
+            Some(process) => Some(Ends::of(process, pipes.as_ref()).map_err(not_started)?),
+            None => None,
+        };
+        let (stdout, stderr) = match &ends {
+            Some(ends) => (ends.stdio(0), ends.stdio(1)),
+            None => child_ends(pipes.as_ref()),
+        };
         let wait = self.exec_wait();
         let program = Spawn {
             working_dir: launch.working_dir.as_deref(),
@@ -178,10 +192,11 @@ impl Shell {
         };
         let child = spawn::spawn_within(&program, wait);
         let pid = self.run_started(run, child)?;
+        drop(ends);
         let captured = match pipes {
             Some(pipes) if probe => Some(Captured::listen(pipes)),
             Some(pipes) => {
-                self.pass_on(what, pid, output, pipes);
+                self.pass_on(what, pid, form, pipes);
                 None
             }
             None => None,
@@ -191,14 +206,18 @@ impl Shell {
     }
 
     /// A hook's output belongs into the container's log, unlike with the kubelet, who hides it.
-    fn pass_on(&mut self, what: What, pid: i32, output: Output, pipes: OutputPipes) {
+    fn pass_on(&mut self, what: What, pid: i32, form: Output, pipes: OutputPipes) {
         let key = what.place.key();
         let name = match what.place.process() {
             Some(p) => format!("{} {key}", self.plan.name(p.0)),
             None => key.to_string(),
         };
-        let captures = &self.captures;
-        let source = self.hook_sources.entry(name).or_insert_with_key(|name| captures.source(name, output));
+        let (captures, keeper, plan) = (&self.captures, &self.keeper, &self.plan);
+        let of = what.place.process().and_then(|p| Some((plan.config.processes.get(p.0)?, p.0)));
+        let source = self.hook_sources.entry(name).or_insert_with_key(|name| match of {
+            Some((process, number)) => captures.source_for(process, number, name, keeper),
+            None => captures.source_of_hook(name, form, keeper),
+        });
         match source.capture(pipes.stdout, pipes.stderr) {
             Ok(capture) => {
                 self.capturing.insert(pid, capture);

@@ -89,7 +89,7 @@ impl Shell {
             if let Some(Owner::Process(id)) = self.children.get(pid)
                 && let Some(process) = self.plan.config.processes.get(id.0)
             {
-                capture.resize(pty::size_within(self.captures.prefix(process.output)));
+                capture.resize(pty::size_within(self.captures.prefix(process)));
             }
         }
     }

@@ -44,6 +44,7 @@ use crate::exit;
 use crate::http::endpoints::{self, Verdicts};
 use crate::http::server;
 use crate::lifecycle::Machine;
+use crate::output::kept::Keeper;
 use crate::output::{Sink, log};
 use crate::plan::Plan;
 use crate::signal::Signal;
@@ -165,8 +166,9 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
             refusal::record(termination_log.as_deref(), exit::INTERNAL, &format!("{why}; nothing was started"));
             return exit::INTERNAL;
         }
-        orders.listen(&machine, &monitor, clock);
-        let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
+        let keeper = Keeper::new(&machine.borrow().plan().config);
+        orders.listen(&machine, &monitor, clock, &keeper);
+        let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor, keeper);
         let mut shell = Box::new(shell);
         shell.environment = environment;
         (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);

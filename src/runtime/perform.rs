@@ -1,7 +1,7 @@
 //! One function per action.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::shell::{Owner, Shell};
 use super::sockets;
-use crate::config::{Forward, Identity, SignalTo, Stdin};
+use crate::config::{Forward, Identity, LogTarget, Process, SignalTo, Stdin};
 use crate::facts::NotPassedOn;
 use crate::lifecycle::action::{Action, KillReason};
 use crate::lifecycle::event::{Event, ProcId, RequestId, Sender, SpawnError, SpawnErrorKind};
@@ -91,6 +91,7 @@ impl Shell {
                 self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
             }
             Action::Census => self.census = true,
+            Action::ReopenLogs => drop(self.log_files.reopen()),
             Action::Note(Note::StragglersGone { .. }) if !self.stragglers_were_told() => {}
             // The summary is the last line.
             Action::Note(note @ Note::Finished(_)) => {
@@ -145,27 +146,28 @@ impl Shell {
         }
         env.extend(means.env);
         let terminal = match config.tty {
-            true => Some(own_terminal(pty::size_within(self.captures.prefix(config.output)), credentials.as_ref())?),
+            true => Some(own_terminal(pty::size_within(self.captures.prefix(config)), credentials.as_ref())?),
             false => None,
         };
         let pipes = match &self.sources[id.0] {
             Some(_) if terminal.is_none() => Some(output_pipes(credentials.as_ref())?),
             _ => None,
         };
+        let ends = Ends::of(config, pipes.as_ref())?;
         let (stdin, stdout, stderr) = match &terminal {
             Some(Pty { theirs, .. }) => {
                 (Stdio::Terminal(theirs.as_fd()), Stdio::Fd(theirs.as_fd()), Stdio::Fd(theirs.as_fd()))
             }
             None => {
-                let (stdout, stderr) = child_ends(pipes.as_ref());
-                (if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null }, stdout, stderr)
+                let stdin = if config.stdin == Stdin::Inherit { Stdio::Inherit } else { Stdio::Null };
+                (stdin, ends.stdio(0), ends.stdio(1))
             }
         };
         if terminal.is_some() && !env.iter().any(|(name, _)| name == "TERM") {
             env.push(("TERM".into(), TERM.into()));
         }
         if let Some(user) = credentials.as_ref().filter(|_| terminal.is_none()) {
-            allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, pipes.is_none());
+            allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, ends.inherits());
         }
         let wait = self.exec_wait();
         let mut handed = self.sockets.of(config, &plan.config);
@@ -188,6 +190,7 @@ impl Shell {
             drop(theirs);
             self.await_line(pid, ours);
         }
+        drop(ends);
         if let Some(source) = &self.sources[id.0] {
             source.forget_tail();
             let capture = match (terminal, pipes) {
@@ -406,10 +409,10 @@ fn share_of_exec_wait(pending: usize, left: Option<Duration>) -> Duration {
 }
 
 /// What a process of another user inherits it may open by name, as far as softstop may allow that.
-fn allow_by_name(name: &str, uid: u32, input: bool, outputs: bool) {
+fn allow_by_name(name: &str, uid: u32, input: bool, outputs: [bool; 2]) {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let streams =
-        [("stdin", stdin.as_fd(), input), ("stdout", stdout.as_fd(), outputs), ("stderr", stderr.as_fd(), outputs)];
+    let [out, err] = outputs;
+    let streams = [("stdin", stdin.as_fd(), input), ("stdout", stdout.as_fd(), out), ("stderr", stderr.as_fd(), err)];
     for (stream, fd, _) in streams.into_iter().filter(|(.., inherited)| *inherited) {
         if let Err(error) = by_name::allow(fd, uid, stream == "stdin") {
             tracing::debug!(
@@ -457,6 +460,54 @@ pub(super) fn output_pipes(user: Option<&Credentials>) -> Result<OutputPipes, Sp
         kind: SpawnErrorKind::Transient,
         text: format!("no pipe for its output: {error}"),
     })
+}
+
+/// Where the standard output and error of a process lead.
+pub(super) struct Ends<'p>([End<'p>; 2]);
+
+enum End<'p> {
+    Pipe(BorrowedFd<'p>),
+    /// softstop's own of the same number.
+    Own,
+    /// softstop's other one, by a number out of the way.
+    Other(OwnedFd),
+    Nowhere,
+}
+
+impl<'p> Ends<'p> {
+    /// `pipes`: of what softstop reads.
+    pub(super) fn of(process: &Process, pipes: Option<&'p OutputPipes>) -> Result<Ends<'p>, SpawnError> {
+        let end = |stream: usize| -> io::Result<End<'p>> {
+            if let Some(pipes) = pipes.filter(|_| process.is_read(stream)) {
+                return Ok(End::Pipe([&pipes.to_stdout, &pipes.to_stderr][stream].as_fd()));
+            }
+            Ok(match (&process.logs.to[stream], stream) {
+                (LogTarget::Stdout, 1) => End::Other(io::stdout().as_fd().try_clone_to_owned()?),
+                (LogTarget::Stderr, 0) => End::Other(io::stderr().as_fd().try_clone_to_owned()?),
+                (LogTarget::None, _) => End::Nowhere,
+                _ => End::Own,
+            })
+        };
+        let made = end(0).and_then(|first| Ok([first, end(1)?]));
+        made.map(Ends).map_err(|error| SpawnError {
+            kind: SpawnErrorKind::Transient,
+            text: format!("no descriptor for its output: {error}"),
+        })
+    }
+
+    pub(super) fn stdio(&self, stream: usize) -> Stdio<'_> {
+        match &self.0[stream] {
+            End::Pipe(fd) => Stdio::Fd(*fd),
+            End::Own => Stdio::Inherit,
+            End::Other(fd) => Stdio::Fd(fd.as_fd()),
+            End::Nowhere => Stdio::Null,
+        }
+    }
+
+    /// Which of the two are softstop's own.
+    fn inherits(&self) -> [bool; 2] {
+        [0, 1].map(|stream| matches!(self.0[stream], End::Own))
+    }
 }
 
 pub(super) fn child_ends(pipes: Option<&OutputPipes>) -> (Stdio<'_>, Stdio<'_>) {

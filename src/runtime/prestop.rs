@@ -72,7 +72,7 @@ async fn drained(room: Rc<PendingRequests>, by: Client) -> Answer {
             Reply::Progress(_) => {}
             Reply::Done(text) => return Answer::text(200, format!("{text}\n")),
             Reply::Refused(text) => return Answer::text(500, format!("{text}\n")),
-            Reply::Denied(_) | Reply::Malformed(_) | Reply::Status(_) => {
+            Reply::Denied(_) | Reply::Malformed(_) | Reply::Status(_) | Reply::Line(_) | Reply::Missed { .. } => {
                 return Answer::text(500, "internal error\n");
             }
         }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Clock;
 use super::files::{self, Writers};
 use crate::config::{Config, LogFormat};
+use crate::output::files::LogFiles;
 use crate::report::{History, Leaked, Level, Note};
 use crate::time::At;
 
@@ -40,7 +42,7 @@ const PART: u32 = 8;
 const LEAST_WAIT: Duration = Duration::from_millis(20);
 
 impl Reporter {
-    pub(super) fn new(config: &Config, clock: Clock) -> Reporter {
+    pub(super) fn new(config: &Config, clock: Clock, logs: Rc<LogFiles>) -> Reporter {
         Reporter {
             clock,
             history: History::default(),
@@ -48,7 +50,7 @@ impl Reporter {
             termination_log: config.termination_log.clone(),
             verdict_failed: false,
             grace: config.grace,
-            writers: Writers::default(),
+            writers: Writers::beside(logs),
             json: config.log.format == LogFormat::Json,
             unsaid: BTreeMap::new(),
         }

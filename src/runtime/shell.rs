@@ -29,9 +29,11 @@ use super::sockets::Sockets;
 use super::starvation::Starvation;
 use super::stragglers::Stragglers;
 use super::waits::listening::Found;
-use crate::config::{Identity, Output};
+use crate::config::{Identity, Output, Process};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
+use crate::output::files::LogFiles;
+use crate::output::kept::Keeper;
 use crate::output::{Capture, Captures, Sink, Source, Stream};
 use crate::plan::Plan;
 use crate::report::Note;
@@ -90,6 +92,9 @@ pub(super) struct Shell {
     /// Where what goes on in the background says how far it is, and how it ended.
     pub done: mpsc::UnboundedSender<News>,
     pub captures: Captures,
+    pub log_files: Rc<LogFiles>,
+    /// What is kept of the last lines.
+    pub keeper: Rc<Keeper>,
     pub sources: Vec<Option<Source>>,
     pub hook_sources: BTreeMap<String, Source>,
     pub capturing: HashMap<i32, Capture>,
@@ -137,14 +142,17 @@ impl Shell {
         sink: Sink,
         orders: Orders,
         monitor: Rc<RefCell<Monitor>>,
+        keeper: Rc<Keeper>,
     ) -> Shell {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
-        let captures = Captures::new(sink.clone(), processes.iter().map(|p| p.name.as_str()));
-        let sources = processes
-            .iter()
-            .map(|p| (p.output != Output::Inherit).then(|| captures.source(&p.name, p.output)))
-            .collect();
+        let log_files: Rc<LogFiles> = Rc::default();
+        let names = processes.iter().map(|p| p.name.as_str());
+        let captures = Captures::with_files(sink.clone(), names, Rc::clone(&log_files));
+        let source = |(i, p): (usize, &Process)| {
+            (p.is_read(0) || p.is_read(1)).then(|| captures.source_for(p, i, &p.name, &keeper))
+        };
+        let sources = processes.iter().enumerate().map(source).collect();
         let reader = plan.config.reader();
         // With `run` Ctrl-C is softstop's unless a process reads what is typed.
         let given = |t: &Terminal| plan.config.is_wrapper() || t.is_standard_input();
@@ -153,7 +161,9 @@ impl Shell {
         let (done, answers) = mpsc::unbounded_channel();
         let (said, words) = mpsc::unbounded_channel();
         Shell {
-            reporter: Reporter::new(&plan.config, clock),
+            reporter: Reporter::new(&plan.config, clock, Rc::clone(&log_files)),
+            log_files,
+            keeper,
             groups: Groups::new(processes.len()),
             adopted: Adopted::new(),
             terminal: reader.and_then(|_| terminal::terminal()).filter(given),
@@ -377,10 +387,12 @@ impl Shell {
     async fn end(&mut self) -> u8 {
         let until = self.output_until();
         let mut all_out = self.deliver(until.min(Instant::now() + QUICK)).await;
+        self.keeper.end();
         self.last_outputs_at_the_end();
         let orphans = self.monitor.borrow().orphans();
         self.reporter.set_orphans(orphans);
-        self.orders.close(until.min(Instant::now() + QUICK / 2)).await;
+        let leave = until.min(Instant::now() + QUICK / 2);
+        tokio::join!(self.orders.close(leave), self.keeper.everybody_left(leave));
         self.take_terminal_back();
         if !all_out {
             let left = self.left_or_grace();
@@ -409,7 +421,7 @@ impl Shell {
     async fn deliver(&self, until: Instant) -> bool {
         let all = async {
             self.captures.finish().await;
-            self.sink.flushed().await;
+            tokio::join!(self.sink.flushed(), self.log_files.finish(PATIENCE));
         };
         tokio::select! {
             biased;
@@ -424,8 +436,11 @@ impl Shell {
             let lines = self.sink.lost(stream);
             if lines > 0 {
                 let why = self.sink.lost_because(stream);
-                self.reporter.record(Note::OutputLost { stream: stream.long_name(), lines, why });
+                self.reporter.record(Note::OutputLost { stream: stream.long_name().to_owned(), lines, why });
             }
+        }
+        for (stream, lines, why) in self.log_files.losses().into_iter().chain(self.captures.dropped()) {
+            self.reporter.record(Note::OutputLost { stream, lines, why });
         }
     }
 

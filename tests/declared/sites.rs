@@ -13,6 +13,13 @@ pub const SITES: &[Site] = &[
     ("stragglers", "[stragglers]\n", &[], PROCESS),
     ("stragglers", "[[process]]\nname='web'\ncommand=['x']\n[process.stragglers]\n", &[], ""),
     ("[log]", "[log]\n", &[], PROCESS),
+    ("[logs]", "[logs]\n", &[], PROCESS),
+    (
+        "[process.logs]",
+        "[[process]]\nname='web'\ncommand=['x']\noutput='json'\n[process.logs]\n",
+        &[("stdout", "'/var/log/web.log'")],
+        "",
+    ),
     ("[[socket]]", "[[socket]]\n", &[("name", "'s'"), ("unix", "'/run/s.sock'")], TAKES_S),
     ("[[process]]", "[[process]]\n", &[("name", "'web'"), ("command", "['x']")], ""),
     (

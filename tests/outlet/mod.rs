@@ -81,10 +81,10 @@ impl<'a> World<'a> {
         let width = scenario.children.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
         let children = scenario.children.iter().map(|child| {
             let format = match child.style {
-                Style::Json => Format::Json { process: child.name.clone() },
+                Style::Json => Format::Json { process: child.name.clone(), objects: false },
                 style => {
                     let colour = (style == Style::Colour).then_some(33);
-                    Format::Prefix { name: child.name.clone(), width, colour }
+                    Format::prefix(&child.name, width, colour, false)
                 }
             };
             let ends = scenario.ends(child);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use softstop::cli::commands::{
-    self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Only, Printing, Probing,
+    self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Logs, Only, Printing, Probing,
 };
 use softstop::cli::declare::{Flag, Form, Group, Place, Takes};
 use softstop::cli::{Common, Own, flags as declared_flags, help};
@@ -23,6 +23,7 @@ fn flags(title: &str) -> String {
         "run" => rows::<Only>() + &rows::<Local>(),
         "wrapper and run" => rows::<Common>(),
         "wrapper" => rows::<Own>(),
+        "logs" => rows::<Logs>(),
         "orders" => rows::<Json>() + &rows::<Fields>(),
         "check and manifest" => rows::<Checking>() + &rows::<Printing>(),
         "inject" => rows::<Injecting>(),

@@ -60,6 +60,7 @@ const UNSEEN: &[&str] = &[
     "111-sockets-of-nobody.toml",
     "112-socket-addresses-taken.toml",
     "130-tty.toml",
+    "131-log-files.toml",
     "15-bad-signals.toml",
     "16-stop-on-empty.toml",
     "19-cycle.toml",

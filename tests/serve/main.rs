@@ -9,6 +9,7 @@ mod control;
 mod drain_auto;
 mod edges;
 mod examples;
+mod logs;
 mod pod;
 mod presets;
 mod prestop;

@@ -176,6 +176,7 @@ fn order(words: &[&str]) -> Order {
         ["stop", process, "--no-wait"] => Order::Stop { wait: false, process: Some(process.to_string()) },
         ["ready"] => Order::Ready,
         ["unready"] => Order::Unready,
+        ["reopen"] => Order::Reopen,
         ["restart", process] => Order::Restart { process: process.to_string() },
         ["start", process] => Order::Start { process: process.to_string() },
         ["signal", process, signal] => {

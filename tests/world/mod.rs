@@ -591,6 +591,10 @@ impl World {
                     }
                 }
             }
+            Action::ReopenLogs if !self.config.has_log_files() => {
+                return broken("contract", "log files are opened again, and there are none".to_string());
+            }
+            Action::ReopenLogs => {}
             Action::KillEverything => {
                 self.check_sweep()?;
                 self.stragglers.iter_mut().for_each(|s| s.killed = true);

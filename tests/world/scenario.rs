@@ -267,13 +267,14 @@ fn order(d: &mut Draw, config: &Config) -> Order {
     let n = d.below(config.processes.len() as u64 + 1);
     // One more than there are: somebody mistypes.
     let process = config.processes.get(n as usize).map_or("nobody".to_string(), |p| p.name.clone());
-    match d.below(9) {
+    match d.below(10) {
         0..3 => Order::Drain { wait: d.chance(70) },
         3 => Order::Stop { wait: d.chance(50), process: d.maybe(60, |_| process) },
         4 => Order::Ready,
         5 => Order::Unready,
         6 => Order::Restart { process },
         7 => Order::Start { process },
+        8 => Order::Reopen,
         _ => Order::Signal { process, signal: d.pick(&[Signal::USR2, Signal::HUP]) },
     }
 }

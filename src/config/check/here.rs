@@ -15,6 +15,8 @@ pub trait Here {
     fn program(&self, program: &OsStr, path: Option<&OsStr>, dir: Option<&Path>) -> Option<String>;
     fn identity(&self, identity: &Identity) -> Option<String>;
     fn directory(&self, dir: &Path) -> Option<String>;
+    /// Why softstop could not make and write this file.
+    fn writable(&self, file: &Path) -> Option<String>;
     /// Of these limits, those that cannot be had: the key, and why.
     fn limits(&self, limits: &Limits) -> Vec<(&'static str, String)>;
     /// What a program's own configuration says, with the files that it includes; `None`: it cannot be read.
@@ -68,6 +70,13 @@ impl Reader<'_> {
                 format!("`{key}` cannot be had here: {why}"),
                 "without it the program is not started",
             );
+        }
+    }
+
+    pub fn expect_writable(&mut self, span: &Span, file: &Path) {
+        if let Some(why) = self.here.and_then(|here| here.writable(file)) {
+            let sentence = format!("{file:?} cannot be written here: {why}");
+            self.warn(span, sentence, format!("name a folder that can be written, such as a volume; {ELSE}"));
         }
     }
 

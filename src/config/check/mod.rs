@@ -20,6 +20,7 @@ mod kinds;
 pub(super) mod ladder;
 pub(super) mod launch;
 pub(super) mod limits;
+pub(super) mod logs;
 mod networks;
 pub mod notify;
 mod other_formats;
@@ -253,6 +254,8 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
             relations::budget(reader, &top, &budget);
         }
         relations::plausible(reader, &top, &config, &processes);
+        processes.iter().for_each(|p| logs::agree(reader, p));
+        logs::files(reader, &config, &processes);
         config.sockets = socket::handed(reader, sockets, &mut processes, &config, top.http.span());
     }
     config.processes = processes.into_iter().map(|p| p.process).collect();

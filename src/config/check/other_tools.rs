@@ -80,6 +80,12 @@ const ALIASES: &[(&str, &str)] = &[
     ("tty", "stdin"),
     ("stdin_open", "stdin"),
     ("logging", "log"),
+    ("maxbytes", "max_size"),
+    ("max_size_mb", "max_size"),
+    ("backups", "max_files"),
+    ("max_file", "max_files"),
+    ("max_backups", "max_files"),
+    ("max_age_days", "max_age"),
     ("command", "exec"),
     ("test", "exec"),
 ];
@@ -88,7 +94,7 @@ const ENV_FROM: &str =
     "write env_file = \"/etc/app.env\" for a file, or set them where the container is started (--env-file, envFrom)";
 const RLIMITS: &str = "write rlimits = { nofile = 65536 }";
 const CAPABILITIES: &str = "write capabilities = { drop = [\"ALL\"], add = [\"NET_BIND_SERVICE\"] }";
-const NO_LOG_FILES: &str = "softstop writes no log files: what a process says is the container's output; output = \"prefix\" or \"json\" marks it";
+const LOG_FILES: &str = "write `[process.logs]` and below it stdout = \"/var/log/web.log\"; without it what a process says is the container's output";
 const ONE_EACH: &str = "write a [[process]] for each, with a name of its own";
 const THE_RUNTIMES: &str = "that is for whoever starts the container (the pod, Compose, docker run) to say";
 const HOOKS: &str =
@@ -135,13 +141,13 @@ const INSTEAD: &[(&str, &str)] = &[
     ("stopasgroup", SIGNALS_TO_GROUP),
     ("killasgroup", SIGNALS_TO_GROUP),
     ("process_group", SIGNALS_TO_GROUP),
-    ("redirect_stderr", NO_LOG_FILES),
-    ("stdout_logfile", NO_LOG_FILES),
-    ("stderr_logfile", NO_LOG_FILES),
-    ("logfile", NO_LOG_FILES),
-    ("log_file", NO_LOG_FILES),
-    ("stdout", NO_LOG_FILES),
-    ("stderr", NO_LOG_FILES),
+    ("redirect_stderr", LOG_FILES),
+    ("stdout_logfile", LOG_FILES),
+    ("stderr_logfile", LOG_FILES),
+    ("logfile", LOG_FILES),
+    ("log_file", LOG_FILES),
+    ("stdout", LOG_FILES),
+    ("stderr", LOG_FILES),
     ("numprocs", ONE_EACH),
     ("replicas", ONE_EACH),
     ("instances", ONE_EACH),

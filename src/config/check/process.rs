@@ -13,6 +13,7 @@ use super::here::Surroundings;
 use super::kinds::{Bool, Int, Limit, Many, MapOf, Sub, Word, strings};
 use super::ladder::{Diagnose, Dump, Ladder, Rung, Stop};
 use super::launch::{self, Launch, LaunchKeys};
+use super::logs::{self, LogTarget, Logs, LogsKeys, ReadLogs};
 use super::notify::{self, Notify, NotifyOrTable};
 use super::probe::{self, Probe, ProbeKeys};
 use super::program;
@@ -43,6 +44,8 @@ pub struct Process {
     /// What it is handed, from descriptor 3 up: indices into `Config::sockets`, each once.
     pub sockets: Vec<usize>,
     pub output: Output,
+    /// Where that goes, as far as softstop reads it.
+    pub logs: Logs,
     /// `false`: an order starts it.
     pub autostart: bool,
     /// `None`: it follows from the rest, see [`crate::plan::Plan`].
@@ -104,6 +107,19 @@ impl Process {
         self.notify.is_some() || self.startup.is_some() || self.readiness.is_some() || self.liveness.is_some()
     }
 
+    /// In which form its standard output (0) or error (1) goes on. Where nothing is said, a file has lines as they are.
+    pub fn form(&self, stream: usize) -> Output {
+        match self.logs.to[stream] {
+            LogTarget::File(_) if !self.stated.output => Output::Plain,
+            _ => self.output,
+        }
+    }
+
+    /// softstop reads that stream; else the process has a descriptor of softstop's own, or none.
+    pub fn is_read(&self, stream: usize) -> bool {
+        self.form(stream) != Output::Inherit
+    }
+
     /// The program that it is started with, if that is one that takes signals its own way.
     pub fn program(&self) -> Option<&'static Program> {
         self.program_at().map(|(program, _)| program)
@@ -126,6 +142,7 @@ impl Process {
             tty: ProcessKeys::tty,
             sockets: Vec::new(),
             output: Output::Inherit,
+            logs: Logs::default(),
             autostart: ProcessKeys::autostart,
             kind: None,
             success_codes: Vec::new(),
@@ -180,6 +197,8 @@ pub enum Output {
     /// The process writes to softstop's own descriptors: no copy, no cost.
     #[default]
     Inherit,
+    /// Each line as it is.
+    Plain,
     /// Each line with the process's name in front.
     Prefix,
     /// Each line as one JSON object.
@@ -222,8 +241,10 @@ table! {
         tty: Bool = false;
         /// Names of [`[[socket]]`](#socket): it is handed these, in this order, from descriptor 3 up.
         sockets: SocketNames { unset: "none", words: "array of names", help: "write sockets = [\"web\"]", examples: &[] };
-        /// softstop's own descriptors; each line with the process's name in front; each line as a JSON object: [below](#output).
-        output: Word<Output> { unset: "`\"inherit\"` for one process, `\"prefix\"` for several" };
+        /// softstop's own descriptors; each line as it is; with the process's name in front; as a JSON object: [below](#output).
+        output: Word<Output> { unset: "`\"inherit\"` for one process, `\"prefix\"` for several; `\"plain\"` in a file" };
+        /// Where its lines go, files and their rotation, what is kept for `softstop logs`: [logs.md](logs.md).
+        logs: Sub<LogsKeys<'static>> { unset: "to softstop's own standard output and error", help: logs::HELP };
         /// `false`: it is held down until [`softstop start NAME`](control.md#hold-and-release).
         autostart: Bool = true;
         /// What its end is: never expected, whatever its code; or what it is for: [below](#services-and-tasks).
@@ -341,6 +362,9 @@ pub struct ReadProcess {
     pub output: Option<Output>,
     /// Where it says that it wants a terminal of its own.
     pub tty: Option<Span>,
+    /// Where it says so.
+    pub output_at: Option<Span>,
+    pub logs: ReadLogs,
     /// What it waits for, with the place of the key.
     pub after: Vec<(usize, Condition, Span)>,
     /// Where its own ladder stands.
@@ -429,6 +453,8 @@ pub fn process(
 
     reader.surroundings = Surroundings::default();
 
+    let (own, logs) = keys.logs.open(reader).map(|keys| logs::logs(reader, &keys)).unwrap_or_default();
+    p.logs = own;
     p.main = keys.main.read(reader).unwrap_or(p.main);
     schedule::scheduled(reader, keys, &mut p);
     let mut read = ReadProcess {
@@ -438,6 +464,8 @@ pub fn process(
         on_exit: keys.on_exit.read(reader),
         output: keys.output.read(reader),
         tty: keys.tty.span().filter(|_| p.tty),
+        output_at: keys.output.span(),
+        logs,
         after: after(reader, keys, index, names),
         stop: keys.stop.span().filter(|_| preset.is_none()),
         pre_stop: keys.pre_stop.span(),

@@ -59,7 +59,7 @@ fn own_terminal(reader: &mut Reader<'_>, p: &ReadProcess) {
         reader.error(span, sentence, "leave out `tty`, or `stdin = \"inherit\"`");
     } else if p.process.output == Output::Inherit {
         let sentence = "output = \"inherit\" and a terminal of its own: nobody would read what it writes there";
-        reader.error(span, sentence, "leave out `output`, or write output = \"prefix\" or \"json\"");
+        reader.error(span, sentence, "leave out `output`, or write output = \"prefix\", \"json\" or \"plain\"");
     }
 }
 

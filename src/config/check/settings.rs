@@ -10,6 +10,7 @@ use super::exit_codes::{Codes, ExitCodes};
 use super::handler::Handler;
 use super::http::{self, Http, HttpKeys};
 use super::kinds::{FilePath, Limit, Many, Pause, Sub, Word, strings};
+use super::logs::{self, AllLogs, AllLogsKeys};
 use super::notify::NotifySocketKeys;
 use super::process::{Process, ProcessKeys, Stdin};
 use super::reader::Reader;
@@ -70,6 +71,8 @@ pub struct Config {
     pub log: LogConfig,
     /// By the command line alone: it depends on who looks.
     pub color: Color,
+    /// Of what the processes say.
+    pub logs: AllLogs,
     pub exit_codes: ExitCodes,
     /// The processes that matter are another container's.
     pub sidecar: Option<Sidecar>,
@@ -109,6 +112,7 @@ impl Config {
             control: Control::default(),
             log: LogConfig { level: LogKeys::level, format: LogKeys::format },
             color: Color::default(),
+            logs: AllLogs::default(),
             exit_codes: ExitCodes::default(),
             sidecar: None,
             sockets: Vec::new(),
@@ -140,6 +144,11 @@ impl Config {
         let steps = self.drain.iter().chain(&self.post_stop).flat_map(|step| &step.tasks);
         let mut tasks = steps.chain(self.processes.iter().filter_map(|p| p.pre_stop.as_ref()));
         tasks.any(|task| matches!(task.handler, Handler::WaitIdle(_)))
+    }
+
+    /// Some process writes into a file.
+    pub fn has_log_files(&self) -> bool {
+        self.processes.iter().any(|p| p.logs.to.iter().any(|to| to.file().is_some()))
     }
 
     /// `softstop -- CMD`.
@@ -251,6 +260,8 @@ table! {
         control: Sub<ControlKeys<'static>> { help: "write `[control]` and below it socket = \"/run/softstop.sock\"" };
         /// softstop's own log: [below](#log).
         log: Sub<LogKeys<'static>> { help: "write `[log]` and below it level = \"info\"" };
+        /// What is kept of the processes' last lines: [below](#logs).
+        logs: Sub<AllLogsKeys<'static>> { help: "write `[logs]` and below it memory = \"1Mi\"" };
         /// What softstop exits with: [below](#exit_codes).
         exit_codes: Codes { examples: &["{ 143 = 0, forced = 79 }"] };
         /// What happens to what the processes leave behind: [below](#stragglers).
@@ -317,6 +328,7 @@ pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config)
         level: keys.level.read(reader).unwrap_or(config.log.level),
         format: keys.format.read(reader).unwrap_or(config.log.format),
     });
+    config.logs = top.logs.open(reader).map_or(config.logs, |keys| logs::all(reader, &keys));
     config.sidecar = top.sidecar.open(reader).map(|keys| sidecar::sidecar(reader, &keys));
     config.stragglers =
         top.stragglers.open(reader).map_or(config.stragglers, |keys| stragglers::stragglers(reader, &keys));

@@ -42,6 +42,7 @@ impl fmt::Display for Done {
                 }
             }
             Done::DownAlready { process } => write!(f, "{process} is down already; softstop start {process} starts it"),
+            Done::Reopened => f.write_str("the log files are opened again"),
             Done::Sent { process, signal, pid: Some(pid) } => write!(f, "{process}: {signal} sent (pid {pid})"),
             Done::Sent { process, signal, pid: None } => write!(f, "{process}: {signal} sent; it has ended"),
         }
@@ -71,6 +72,7 @@ impl fmt::Display for Refusal {
             Refusal::NoSuchProcess { name, meant: None, known } => {
                 write!(f, "there is no process {name:?}; there are: {}", known.join(", "))
             }
+            Refusal::NoLogFiles => f.write_str("no process writes into a file: there is nothing to open again"),
             Refusal::NotRunning { process } => write!(f, "{process} is not running"),
             Refusal::NotYetStarted { process, why: Some(why) } => {
                 write!(f, "{process} has not been started yet: {why}")

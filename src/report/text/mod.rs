@@ -242,6 +242,9 @@ impl fmt::Display for Note {
                     signal
                 )
             }
+            Note::LogsReopened { signal, from } => {
+                write!(f, "{signal} from {from}: the log files are opened again")
+            }
             Note::OutputLost { stream, lines, why } => {
                 let (what, were) = if *lines == 1 { ("line", "was") } else { ("lines", "were") };
                 write!(f, "{lines} {what} of {stream} {were} lost: {why}")

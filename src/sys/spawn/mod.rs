@@ -9,6 +9,7 @@
 mod child;
 mod error;
 mod limits;
+pub mod log_writer;
 pub mod maps;
 mod place;
 mod prepare;

@@ -8,14 +8,15 @@
 //! (`openat2` can refuse all links or none; whose they are it does not ask.) Async-signal-safe: it allocates nothing.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::writer::write_all;
 use nix::Error;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-use nix::unistd::{UnlinkatFlags, ftruncate, geteuid, unlinkat};
+use nix::sys::uio::pread;
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, ftruncate, geteuid, unlinkat};
 
 /// The kernel's limits: of a path with its NUL, of a name with its NUL, of links in a row.
 const PATH: usize = 4096;
@@ -143,6 +144,113 @@ impl Place {
             ftruncate(&file, 0)?;
         }
         write_all(&file, text)
+    }
+}
+
+// === a log file ===
+
+/// A file that lines are appended to, and the folder that it was found in.
+pub(super) struct LogFile {
+    file: OwnedFd,
+    place: Place,
+}
+
+impl LogFile {
+    /// Opens it to append, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// As [`write`]; EINVAL: it is no regular file.
+    pub fn open(path: &CStr) -> nix::Result<LogFile> {
+        let place = Place::find(path)?;
+        let file = place.open_to_append()?;
+        Ok(LogFile { file, place })
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Its last line has no end, as far as that can be seen.
+    pub fn is_mid_line(&self) -> bool {
+        let mut last = [0; 1];
+        let size = fstat(&self.file).map_or(0, |found| found.st_size);
+        size > 0 && pread(&self.file, &mut last, size - 1) == Ok(1) && last != *b"\n"
+    }
+
+    /// Its name becomes `NAME.1`, once that has become `NAME.2` and so on; of `files` in all, a new one included, the oldest goes. The new one
+    /// is made at once, with the owner and mode of this one.
+    ///
+    /// # Errors
+    /// As rename has it.
+    pub fn rotate(&mut self, files: u32) -> nix::Result<()> {
+        let Place { folder, name, magic } = &self.place;
+        if *magic {
+            return Err(Error::EINVAL);
+        }
+        let old = fstat(&self.file)?;
+        let oldest = files.saturating_sub(1);
+        if oldest == 0 {
+            unlinkat(folder, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+        } else {
+            // Up to the first number that is free; where none is, the oldest is replaced.
+            let is_there = |n: u32| -> nix::Result<bool> {
+                let found = fstatat(folder, name.numbered(n)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
+                Ok(found.is_ok())
+            };
+            let mut free = 1;
+            while free < oldest && is_there(free)? {
+                free += 1;
+            }
+            for n in (1..free).rev() {
+                renameat(folder, name.numbered(n)?.as_c_str(), folder, name.numbered(n + 1)?.as_c_str())?;
+            }
+            renameat(folder, name.as_c_str(), folder, name.numbered(1)?.as_c_str())?;
+        }
+        if let Ok(new) = self.place.open_to_append() {
+            let _ = fchown(&new, Some(Uid::from_raw(old.st_uid)), Some(Gid::from_raw(old.st_gid)));
+            let _ = fchmod(&new, Mode::from_bits_truncate(old.st_mode));
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn open_to_append(&self) -> nix::Result<OwnedFd> {
+        let mut flags = OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        flags.set(OFlag::O_NOFOLLOW, !self.magic);
+        let open = |how| openat(&self.folder, self.name.as_c_str(), flags | how, Mode::from_bits_truncate(0o644));
+        // To see how it ends; who may only write may still do that.
+        let file = match open(OFlag::O_RDWR) {
+            Err(Error::EACCES) => open(OFlag::O_WRONLY)?,
+            opened => opened?,
+        };
+        let found = fstat(&file)?;
+        if kind(&found) != SFlag::S_IFREG {
+            return Err(Error::EINVAL);
+        }
+        if found.st_nlink > 1 && self.is_others() {
+            return Err(Error::EMLINK);
+        }
+        Ok(file)
+    }
+}
+
+impl Text<NAME> {
+    /// `NAME.12`.
+    fn numbered(&self, number: u32) -> nix::Result<Text<NAME>> {
+        let mut text = Text { bytes: self.bytes, len: self.len };
+        let mut digits = [0; 10];
+        let (mut first, mut left) = (digits.len(), number);
+        while left > 0 || first == digits.len() {
+            first -= 1;
+            digits[first] = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        for byte in [b'.'].iter().chain(&digits[first..]) {
+            *text.bytes.get_mut(..NAME - 1).and_then(|room| room.get_mut(text.len)).ok_or(Error::ENAMETOOLONG)? = *byte;
+            text.len += 1;
+        }
+        Ok(text)
     }
 }
 
