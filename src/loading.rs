@@ -1,5 +1,6 @@
 //! Where the configuration lies, and what it says.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,6 +98,14 @@ pub(crate) fn source(args: &ConfigFile) -> Result<(String, Vec<u8>), Problems> {
     let path = place(args);
     let name = path.display().to_string();
     let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
+        if args.config.is_none() && error.kind() == ErrorKind::NotFound {
+            let sentence = "there is no configuration: no ./softstop.toml, no /etc/softstop.toml and no ./Procfile";
+            return Problems::of_file(
+                &name,
+                sentence,
+                "write one of them, or name one: softstop run FILE, -c FILE or $SOFTSTOP_CONFIG",
+            );
+        }
         Problems::of_file(&name, format!("the configuration cannot be read: {error}"), unreadable(args, &path))
     })?;
     Ok((name, bytes))

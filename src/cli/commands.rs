@@ -436,6 +436,10 @@ flags! {
             default: "`.env` beside it, if there is one",
             meaning: "For `run` with a Procfile: files of variables, read [as foreman does](local.md#env); the last one wins.",
         };
+        /// On a terminal: no time of day before each line
+        no_times: bool = switch {} page {
+            meaning: "For `run` on a terminal: no time of day before each line.",
+        };
         /// Each process gets a terminal of its own to write to: tty = true for all that do not
         /// read softstop's own
         tty: bool = switch {} page {

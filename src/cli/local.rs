@@ -22,6 +22,7 @@ impl Local {
             let files: Vec<EnvFile> = self.env_file.iter().map(file).collect();
             config.processes.iter_mut().for_each(|p| p.launch.env_files.clone_from(&files));
         }
+        config.times &= !self.no_times;
         if self.tty {
             // Who has softstop's own descriptors has its terminal, if there is one.
             let own = |p: &&mut crate::config::Process| {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -37,7 +37,7 @@ pub fn subscriber(level: LogLevel, format: LogFormat, sink: &Sink) -> Box<dyn Su
     let lines = layer().with_writer(ToSink(sink.clone()));
     match format {
         LogFormat::Text => {
-            let text = lines.event_format(Text { coloured: sink.is_coloured(Stream::Stderr) });
+            let text = lines.event_format(Text { coloured: sink.is_coloured(Stream::Stderr), sink: sink.clone() });
             Box::new(NoSpans.with(text).with(level))
         }
         LogFormat::Json => {
@@ -114,9 +114,10 @@ impl FormatTime for Utc {
 }
 
 /// `softstop: message`, `softstop: warning: message`, `softstop: error: message`. The message names what it is about; the
-/// fields are for JSON, and shown here at level debug alone. No time stamp: every container runtime adds its own.
+/// fields are for JSON, and shown here at level debug alone. No time stamp: every container runtime adds its own; a terminal has the time of day.
 struct Text {
     coloured: bool,
+    sink: Sink,
 }
 
 impl<S, N> FormatEvent<S, N> for Text
@@ -132,6 +133,9 @@ where
             Level::INFO => ("", ""),
             _ => ("debug: ", "\x1b[2m"),
         };
+        if let Some(time) = self.sink.time_of_day(Stream::Stderr, now()) {
+            write!(w, "{time} ")?;
+        }
         match self.coloured && !word.is_empty() {
             true => write!(w, "softstop: {colour}{word}\x1b[0m")?,
             false => write!(w, "softstop: {word}")?,
@@ -142,6 +146,12 @@ where
         w.write_str(&one_line(&text.fields))?;
         w.write_char('\n')
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[derive(Default)]

@@ -41,6 +41,8 @@ const TERMINAL_MAX: u64 = 256 * 1024;
 const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
 /// Columns of a time stamp, and the space behind it.
 const TIME: usize = "2026-11-22T10:00:00.000Z ".len();
+/// Columns of the time of day, and the space behind it.
+const TIME_OF_DAY: usize = "10:00:00 ".len();
 
 /// Everything that is captured, so that it can be finished at the end. All of it lives on one `LocalSet`:
 /// [`Source::capture`] spawns there.
@@ -75,6 +77,8 @@ struct Way {
     name: Rc<str>,
     sink: Sink,
     format: Format,
+    /// Its time is the time of day.
+    clock: Option<Stream>,
     to: To,
     when_full: WhenFull,
     keeping: Option<Keeping>,
@@ -145,8 +149,16 @@ impl Captures {
         match process.form(0) {
             Output::Json => 0,
             Output::Plain => time,
-            Output::Prefix | Output::Inherit => time + self.width + PREFIX,
+            Output::Prefix | Output::Inherit => {
+                let clock = process.logs.to[0] == LogTarget::Stdout && self.has_clock(Stream::Stdout);
+                let time = if time == 0 && clock { TIME_OF_DAY } else { time };
+                time + self.width + PREFIX
+            }
         }
+    }
+
+    fn has_clock(&self, stream: Stream) -> bool {
+        self.sink.time_of_day(stream, 0).is_some()
     }
 
     /// A process whose output is captured, in the next colour. [`Output::Inherit`] needs none and is taken as prefix.
@@ -181,18 +193,24 @@ impl Captures {
                 LogTarget::File(path) => To::File(self.files.open(path, logs.rotation)),
             };
             let timestamps = logs.timestamps;
+            // Where nothing is said a person at a terminal has the time of day before a name.
+            let clock = match (&to, lines.forms[stream]) {
+                (To::Sink(stream), Output::Prefix) if !timestamps && self.has_clock(*stream) => Some(*stream),
+                _ => None,
+            };
             let format = match lines.forms[stream] {
                 Output::Json => Format::Json { process: lines.name.to_owned(), objects: logs.objects },
                 Output::Plain => Format::Plain { timestamps, alone: matches!(to, To::File(_)) },
                 Output::Prefix | Output::Inherit => {
                     let coloured = matches!(to, To::Sink(stream) if self.sink.is_coloured(stream));
-                    Format::prefix(lines.name, self.width, coloured.then_some(colour), timestamps)
+                    Format::prefix(lines.name, self.width, coloured.then_some(colour), timestamps || clock.is_some())
                 }
             };
             Rc::new(Way {
                 name: Rc::clone(&name),
                 sink: self.sink.clone(),
                 format,
+                clock,
                 to,
                 when_full: logs.when_full,
                 keeping: keeping.clone(),
@@ -425,7 +443,12 @@ impl Pipe {
         let way = &*self.way;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let millis = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        let ts = if way.format.has_time() { stamp(millis) } else { String::new() };
+        let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
+        let ts = match way.clock.and_then(|stream| way.sink.time_of_day(stream, seconds)) {
+            Some(time) => time,
+            None if way.format.has_time() => stamp(millis),
+            None => String::new(),
+        };
         let mut line = Vec::new();
         loop {
             let has_room = way.make_room().await;

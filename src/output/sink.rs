@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 pub use super::queue::{MEMORY_MAX, QUEUE_MAX, Stream};
 use super::queue::{Queue, TryWrite, has_notices, take_notices};
 use crate::config::Color;
+use crate::schedule::zone::Zone;
 use crate::sys::stdio::{Writer, watch};
 
 /// How often to try again where epoll cannot tell when there is room.
@@ -42,6 +43,8 @@ struct Shared {
     /// A queue that was full is not any more.
     room: [Notify; 2],
     colour: [bool; 2],
+    /// Lines for people have the time of day.
+    clocks: [Option<Zone>; 2],
     /// The log goes to standard output: see [`Sink::tell_losses`].
     diverted: AtomicBool,
 }
@@ -57,14 +60,16 @@ struct Standing {
 }
 
 impl Sink {
-    /// Over softstop's own standard output and error.
-    pub fn new(color: Color) -> Sink {
+    /// Over softstop's own standard output and error. `clock`: where these are terminals, lines for people have the time that it shows.
+    pub fn new(color: Color, clock: Option<&Zone>) -> Sink {
         let mut sink = Sink::over(Writer::stdout().ok(), Writer::stderr().ok());
         let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
         if let Some(shared) = Arc::get_mut(&mut sink.shared) {
+            let terminal = [io::stdout().is_terminal(), io::stderr().is_terminal()];
+            shared.clocks = terminal.map(|is| clock.filter(|_| is).cloned());
             shared.colour = match color {
                 Color::Auto if !colour_wanted(no_color.as_deref(), term.as_deref()) => [false; 2],
-                Color::Auto => [io::stdout().is_terminal(), io::stderr().is_terminal()],
+                Color::Auto => terminal,
                 Color::Always => [true; 2],
                 Color::Never => [false; 2],
             };
@@ -82,6 +87,7 @@ impl Sink {
                 queued: Notify::new(),
                 room,
                 colour: [false; 2],
+                clocks: [None, None],
                 diverted: AtomicBool::new(false),
             }),
         }
@@ -98,6 +104,11 @@ impl Sink {
     /// The stream is a terminal whose user did not turn colours off (`NO_COLOR`, `TERM=dumb`), or `--color` says so.
     pub fn is_coloured(&self, stream: Stream) -> bool {
         self.shared.colour[stream as usize]
+    }
+
+    /// What a line for people on this stream begins with, if it is one with the time: `14:05:09`. `at`: seconds since 1970.
+    pub fn time_of_day(&self, stream: Stream, at: i64) -> Option<String> {
+        self.shared.clocks[stream as usize].as_ref().map(|clock| clock.time_of_day(at))
     }
 
     /// Children must wait: see [`Sink::room`].

@@ -124,7 +124,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Ok(schedules) => schedules,
         Err(why) => return refuse(&why, exit::CONFIG),
     };
-    let sink = Sink::new(config.color);
+    let sink = Sink::new(config.color, schedules::local_clock(&config).as_ref());
     if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
         return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
     }

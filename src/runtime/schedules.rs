@@ -3,7 +3,8 @@
 //! The wall's clock may be set, and no timer of the loop follows it: so it is looked at again every [`LOOK`], and a change of it is noticed by then.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -134,11 +135,25 @@ impl Shell {
 }
 
 fn zone_of(name: &str) -> Result<Zone, String> {
-    let path = zone::file(name)?;
+    read_zone(&zone::file(name)?)
+}
+
+fn read_zone(path: &Path) -> Result<Zone, String> {
     let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(MAX_ZONE).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(MAX_ZONE).read_to_end(&mut bytes));
     read.map_err(|error| format!("{}: {error}", path.display()))?;
     Zone::read(&bytes).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// For people at a terminal: the clock on their wall, by TZ or /etc/localtime, else UTC. `None`: nobody wants it.
+pub(super) fn local_clock(config: &Config) -> Option<Zone> {
+    let looked_at = || std::io::stdout().is_terminal() || std::io::stderr().is_terminal();
+    if !config.times || config.is_wrapper() || !looked_at() {
+        return None;
+    }
+    let by_name = std::env::var("TZ").ok().filter(|name| !name.is_empty());
+    let by_name = by_name.and_then(|name| zone_of(name.trim_start_matches(':')).ok());
+    by_name.or_else(|| read_zone(Path::new("/etc/localtime")).ok()).or_else(|| Some(Zone::utc()))
 }
 
 /// Seconds since 1970 by the clock on the wall.

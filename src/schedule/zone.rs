@@ -61,6 +61,12 @@ impl Zone {
         self.0.find_local_time_type(at).map_or(0, |local| local.ut_offset())
     }
 
+    /// The time of day that its clock shows: `14:05:09`.
+    pub fn time_of_day(&self, at: i64) -> String {
+        let seconds = at.saturating_add(i64::from(self.offset(at))).rem_euclid(24 * 3600);
+        format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+
     /// How far it is ahead whenever it shows something from `from` to `to`; `None`: it changes around then.
     pub fn steady(&self, from: i64, to: i64) -> Option<i64> {
         let [before, after] = [from - MOST, to + MOST].map(|at| i64::from(self.offset(at)));
@@ -90,5 +96,17 @@ impl Zone {
             if middle + i64::from(self.offset(middle)) > shown { most = middle } else { least = middle }
         }
         most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_day_is_the_one_on_the_wall() {
+        for (at, shown) in [(0, "00:00:00"), (86_399, "23:59:59"), (-1, "23:59:59"), (1_795_700_000, "13:33:20")] {
+            assert_eq!(Zone::utc().time_of_day(at), shown);
+        }
     }
 }

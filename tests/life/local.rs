@@ -35,6 +35,9 @@ fn a_procfile_s_project_from_its_start_to_ctrl_c() {
     typed.expect(".env, line 2: it is passed over, as foreman does");
     typed
         .expect_both("\x1b[36mweb    |\x1b[0m port 5000, name a b, web.1\r\n", "\x1b[33mworker |\x1b[0m port 5100\r\n");
+    let line = typed.shown.lines().find(|line| line.contains("port 5000,")).unwrap();
+    let time: String = line.chars().take(9).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    assert_eq!(time, "00:00:00 ", "the time of day: {line}");
     typed.in_foreground("softstop").keys(CTRL_C).expect("Ctrl-C again kills now\r\n");
     typed.expect_both("web: stopped", "worker: stopped").expect("exit code");
     assert!(!typed.shown.contains("SIGKILL:"), "nobody is left to be killed: {}", typed.shown);
@@ -46,8 +49,8 @@ fn a_procfile_s_project_from_its_start_to_ctrl_c() {
 fn the_second_ctrl_c_kills_what_does_not_stop() {
     let dir = Dir::new();
     dir.write("dev", "# ours\nstubborn: trap '' TERM INT; echo up; while :; do sleep 0.1; done\nother: sleep 1000\n");
-    let mut typed = typed(&dir, "run --color never --grace 10m -f dev");
-    typed.expect("stubborn | up\r\n").in_foreground("softstop").keys(CTRL_C).expect("Ctrl-C again kills now");
+    let mut typed = typed(&dir, "run --color never --no-times --grace 10m -f dev");
+    typed.expect("\nstubborn | up\r\n").in_foreground("softstop").keys(CTRL_C).expect("Ctrl-C again kills now");
     typed.expect("other: stopped").keys(CTRL_C).expect("killing everything now").expect("exit code");
     assert!(!typed.shown.contains('\x1b'), "{:?}", typed.shown);
     typed.ends();
@@ -146,11 +149,11 @@ fn the_size_of_the_window_is_handed_on() {
     let config = on_a_terminal(&dir, "trap 'stty size; exit 0' WINCH; stty size; while :; do sleep 0.05; done", "");
     let line = format!("stty rows 30 cols 100; exec '{SOFTSTOP}' run --color=never -c '{config}'");
     let mut typed = Typed::start(&["sh", "-c", &line]);
-    typed.expect("app | 30 94\r\n").in_foreground("softstop");
+    typed.expect("app | 30 85\r\n").in_foreground("softstop");
     let window =
         Command::new("stty").args(["rows", "40", "cols", "120"]).stdin(typed.keys.try_clone().unwrap()).status();
     assert!(window.unwrap().success());
-    typed.expect("app | 40 114\r\n");
+    typed.expect("app | 40 105\r\n");
     assert_eq!(typed.ends(), 0);
 }
 

@@ -38,7 +38,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("status", Pure, "facts report signal time"),
     ("lifecycle", Pure, "config exit facts nearest order plan programs report signal status time"),
     ("sys", Impure, "config exit facts signal"),
-    ("output", Impure, "config json sys text"),
+    ("output", Impure, "config json schedule sys text"),
     ("control", Impure, "config exit json lifecycle nearest order output report signal sys text time"),
     ("http", Impure, "config endpoint facts json lifecycle status sys text"),
     ("resolver", Impure, "http sys"),

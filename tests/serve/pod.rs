@@ -170,7 +170,7 @@ fn what_cannot_be_read_is_said() {
     );
     expect(&run(&dir, &["check", "--pod", "-"], &"# \n".repeat(2_000_000)), 78, "", "more than 4194304 bytes");
     expect(&run(&dir, &["check", "--pod", "-"], ""), 78, "", "there is no pod in this file");
-    expect(&run(&dir, &["check", "--json"], ""), 78, "the configuration cannot be read", "");
+    expect(&run(&dir, &["check", "--json"], ""), 78, "there is no configuration", "");
     let unknown = "kind: Pod\nspec: { containers: [{ name: a, command: [/softstop, run, -c, /a.toml] }] }\n";
     expect(
         &run(&dir, &["check", "--pod", "-"], unknown),
@@ -207,7 +207,7 @@ fn manifest_prints_what_check_accepts() {
     );
     expect(&run(&dir, &["manifest", "--", "--drain", "all", "--", "/app"], ""), 64, "", "write auto, or ports");
     expect(&run(&dir, &["manifest", "--", "--prestop", "10.0.0.0/8", "--", "/app"], ""), 64, "", "without --http");
-    expect(&run(&dir, &["manifest"], ""), 78, "", "the configuration cannot be read");
+    expect(&run(&dir, &["manifest"], ""), 78, "", "there is no configuration");
     expect(&run(&dir, &["manifest", "--kind", "cronjob"], ""), 64, "", "--kind");
 }
 

@@ -69,8 +69,10 @@ pub struct Config {
     pub http: Option<Http>,
     pub control: Control,
     pub log: LogConfig,
-    /// By the command line alone: it depends on who looks.
+    /// By the command line alone, as `times`: it depends on who looks.
     pub color: Color,
+    /// On a terminal lines have the time of day.
+    pub times: bool,
     /// Of what the processes say.
     pub logs: AllLogs,
     pub exit_codes: ExitCodes,
@@ -112,6 +114,7 @@ impl Config {
             control: Control::default(),
             log: LogConfig { level: LogKeys::level, format: LogKeys::format },
             color: Color::default(),
+            times: true,
             logs: AllLogs::default(),
             exit_codes: ExitCodes::default(),
             sidecar: None,
