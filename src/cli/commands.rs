@@ -273,7 +273,7 @@ pub const COMMANDS: &[Typed] = &[
     },
     Typed {
         name: "inject",
-        help: "Print a Kubernetes manifest with softstop in front of a container whose image has none",
+        help: "Print a manifest or a Compose file with softstop in front of a container whose image has none",
         examples: &[
             (
                 "softstop inject -f deployment.yaml --image registry/softstop:0.1.0 -- /app/server",

@@ -82,6 +82,39 @@ fn a_manifest_gets_what_softstop_needs_and_keeps_everything_else() {
 }
 
 #[test]
+fn a_service_of_a_compose_file_gets_it_too() {
+    let bless = std::env::var_os("BLESS").is_some();
+    let text = fs::read_to_string(folder().join("compose.yaml")).unwrap();
+    let mut all = text.clone();
+    for (service, words) in [("web", &[][..]), ("api", &["/api", "$HOME"]), ("db", &["docker-entrypoint.sh"])] {
+        let done = injected(&text, Some(service), Carrier::Init, words).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(
+            injected(&done.text, Some(service), Carrier::Init, words).unwrap().text,
+            done.text,
+            "the second time"
+        );
+        assert_eq!(removed(&done.text).text, text, "{service}: taken out again");
+        all = injected(&all, Some(service), Carrier::Init, words).unwrap().text;
+    }
+    assert_eq!(removed(&all).text, text);
+    let expected = folder().join("compose.yaml.injected");
+    if bless {
+        fs::write(&expected, &all).unwrap();
+    }
+    assert_eq!(all, fs::read_to_string(&expected).unwrap());
+    let refused = |container, words: &[&str]| injected(&text, container, Carrier::Init, words).unwrap_err().to_string();
+    assert!(refused(None, &[]).contains("there are 3 services"), "{}", refused(None, &[]));
+    assert!(
+        refused(Some("api"), &[]).contains("what the service api runs is known to api:7 alone"),
+        "{}",
+        refused(Some("api"), &[])
+    );
+    let one = "services: { a: { image: a, entrypoint: '/run me' } }\n";
+    let said = injected(one, None, Carrier::Init, &[]).unwrap_err().to_string();
+    assert!(said.contains("write it as a list of words"), "{said}");
+}
+
+#[test]
 fn an_image_volume_needs_no_init_container() {
     let text = fs::read_to_string(folder().join("deployment.yaml")).unwrap();
     let done = injected(&text, None, Carrier::ImageVolume, &[]).unwrap();

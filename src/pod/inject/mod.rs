@@ -1,6 +1,7 @@
 //! MANIFEST → MANIFEST: softstop put in front of a container, and taken out again (`softstop inject`). The text is changed where something comes in or
 //! goes, and nowhere else: comments, order and style stay. Pure.
 
+mod compose;
 mod edit;
 
 use super::fragment::{self, PORT, STARTUP};
@@ -81,10 +82,14 @@ impl From<Unclear> for Refused {
 /// # Errors
 /// What is missing or cannot be written into, at its place.
 pub fn inject(source: &Source<'_>, wanted: &Wanted<'_>) -> Result<Done, Problem> {
-    change(source, |change, objects, workload| {
-        let container = change.container(workload, wanted.container)?;
-        change.put(objects, workload, &container, wanted)
-    })
+    change(
+        source,
+        |change, objects, workload| {
+            let container = change.container(workload, wanted.container)?;
+            change.put(objects, workload, &container, wanted)
+        },
+        |change, services| compose::put(change, services, wanted),
+    )
 }
 
 /// What [`inject`] has put in is taken out again.
@@ -92,25 +97,31 @@ pub fn inject(source: &Source<'_>, wanted: &Wanted<'_>) -> Result<Done, Problem>
 /// # Errors
 /// What cannot be taken out, at its place.
 pub fn remove(source: &Source<'_>) -> Result<Done, Problem> {
-    change(source, |change, objects, workload| change.take(objects, workload))
+    change(source, |change, objects, workload| change.take(objects, workload), compose::take)
 }
 
 fn change(
     source: &Source<'_>,
     one: impl Fn(&mut Change<'_>, &Objects<'_>, &Workload<'_>) -> Result<(), Refused>,
+    of_compose: impl Fn(&mut Change<'_>, Node<'_>) -> Result<(), Refused>,
 ) -> Result<Done, Problem> {
     let stream = yaml::read(source)?;
-    let objects = Objects::new(&stream);
     let mut change = Change { source, edits: Edits::new(source.text), notes: Vec::new() };
+    let refused = |change: &Change<'_>, refused| match refused {
+        Refused::Problem(problem) => problem,
+        Refused::Unclear(unclear) => change.unclear(&unclear),
+    };
+    if let Some(services) = stream.documents().find_map(compose::services) {
+        of_compose(&mut change, services).map_err(|why| refused(&change, why))?;
+        return Ok(Done { text: change.edits.done(), notes: change.notes });
+    }
+    let objects = Objects::new(&stream);
     if objects.workloads.is_empty() {
-        let help = "it takes Deployments, Jobs, Pods and whatever else has a pod template, lists of them, and a pod's spec alone";
+        let help = "it takes Deployments, Jobs, Pods and whatever else has a pod template, lists of them, a pod's spec alone, and Compose files";
         return Err(change.problem("there is no pod in this file", None, help));
     }
     for workload in &objects.workloads {
-        one(&mut change, &objects, workload).map_err(|refused| match refused {
-            Refused::Problem(problem) => problem,
-            Refused::Unclear(unclear) => change.unclear(&unclear),
-        })?;
+        one(&mut change, &objects, workload).map_err(|why| refused(&change, why))?;
     }
     Ok(Done { text: change.edits.done(), notes: change.notes })
 }
@@ -135,6 +146,26 @@ impl Change<'_> {
             places: vec![self.source.place(at, "")],
             help: "it is an alias, a merge key or an unusual style: write it out in lines, one key each".to_owned(),
         }
+    }
+
+    fn image<'w>(&self, wanted: &Wanted<'w>) -> Result<&'w str, Problem> {
+        let help = "--image IMAGE: one with /softstop in it, such as scripts/image makes";
+        wanted.image.ok_or_else(|| self.problem("softstop has to come from an image", None, help))
+    }
+
+    /// `has_args`: of the command behind its entry point.
+    fn only_the_image_knows(&self, node: Node<'_>, whose: &str, has_args: bool) -> Problem {
+        let image = node.get("image").and_then(|n| n.text()).unwrap_or("its image");
+        let sentence = format!("what {whose} runs is known to {image} alone");
+        let what = match has_args {
+            true => "the image's entry point, behind which what stands here goes",
+            false => "the image's entry point and command",
+        };
+        let help = format!(
+            "say it behind two dashes, as in softstop inject -f FILE … -- nginx -g 'daemon off;': {what}; podman image inspect \
+             --format '{{{{.Config.Entrypoint}}}} {{{{.Config.Cmd}}}}' {image} shows them"
+        );
+        self.problem(&sentence, node.get("name").or(node.get("image")).or(Some(node)), &help)
     }
 
     fn note(&mut self, workload: &Workload<'_>, container: &Container<'_>, what: &str) {
@@ -247,18 +278,8 @@ impl Change<'_> {
             return Ok(self.edits.put_items(node, COMMAND, &words, 0)?);
         }
         if wanted.command.is_empty() {
-            let image = container.text("image").unwrap_or("its image");
-            let sentence = format!("what the container {} runs is known to {image} alone", container.name);
-            let what = if node.get("args").is_some() {
-                "the image's entry point, to which its args are handed"
-            } else {
-                "the image's entry point and command"
-            };
-            let help = format!(
-                "say it behind two dashes, as in softstop inject -f FILE … -- nginx -g 'daemon off;': {what}; podman image inspect \
-                 --format '{{{{.Config.Entrypoint}}}} {{{{.Config.Cmd}}}}' {image} shows them"
-            );
-            return Err(self.problem(&sentence, node.get("name").or(node.get("image")), &help).into());
+            let whose = format!("the container {}", container.name);
+            return Err(self.only_the_image_knows(node, &whose, node.get("args").is_some()).into());
         }
         // Kubernetes puts variables into these words.
         let words = wanted.command.iter().map(|word| quoted(&word.replace("$(", "$$(")));
@@ -338,10 +359,7 @@ impl Change<'_> {
         if workload.pod.volume(NAME).is_some() {
             return Ok(());
         }
-        let Some(image) = wanted.image else {
-            let help = "--image IMAGE: one with /softstop in it, such as scripts/image makes";
-            return Err(self.problem("softstop has to come from an image", None, help).into());
-        };
+        let image = self.image(wanted)?;
         let dashes = self.edits.dashes(pod, "containers").unwrap_or(2);
         let (volume, source) = match wanted.carrier {
             Carrier::Init => ("emptyDir", format!("{{ medium: Memory, sizeLimit: {VOLUME} }}")),

@@ -1,0 +1,144 @@
+//! Compose files: softstop in front of a service. Pure.
+
+use super::edit::{Item, inside};
+use super::{BINARY, Change, FOLDER, Refused, Wanted, is, quoted};
+use crate::pod::launch::is_softstop;
+use crate::pod::tree::Node;
+
+const ENTRY: &str = "entrypoint";
+const GRACE: &str = "stop_grace_period";
+/// As softstop's own default; Docker's is 10 s.
+const DEFAULT_GRACE: &str = "30s";
+/// What was written into a service that does not show by its name whose it is. Compose leaves keys with `x-` alone.
+const RECORD: &str = "x-softstop-injected";
+const VARIABLES: [&str; 2] = ["SOFTSTOP_GRACE", "SOFTSTOP_DRAIN"];
+
+/// The services, where this document is a Compose file.
+pub(super) fn services(document: Node<'_>) -> Option<Node<'_>> {
+    document.get("services").filter(|services| services.is_mapping() && document.get("kind").is_none())
+}
+
+fn one<'a>(change: &Change<'_>, services: Node<'a>, wanted: &Wanted<'_>) -> Result<(&'a str, Node<'a>), Refused> {
+    let all: Vec<(&str, Node<'_>)> = services.pairs().filter(|(_, service)| service.is_mapping()).collect();
+    let found = match (wanted.container, all.as_slice()) {
+        (Some(name), all) => all.iter().find(|(own, _)| *own == name).copied(),
+        (None, [one]) => Some(*one),
+        (None, _) => None,
+    };
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let (name, service) = found.ok_or_else(|| {
+        let sentence = match wanted.container {
+            Some(name) => format!("there is no service {name}"),
+            None => format!("there are {} services", all.len()),
+        };
+        let help = format!("say which one softstop is for: --container NAME, with one of {}", names.join(", "));
+        change.problem(&sentence, Some(services), &help)
+    })?;
+    inside(services, service)?;
+    Ok((name, service))
+}
+
+pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'_>) -> Result<(), Refused> {
+    let (name, service) = one(change, services, wanted)?;
+    let entry = service.get(ENTRY);
+    match entry.and_then(|entry| entry.elements().next()?.text()) {
+        Some(BINARY) => return Ok(()),
+        Some(program) if is_softstop(program) => {
+            change.notes.push(format!("{name}: left as it is, as it runs softstop already ({program})"));
+            return Ok(());
+        }
+        _ => {}
+    }
+    let image = change.image(wanted)?;
+    let mut recorded = Vec::new();
+    match entry {
+        Some(entry) if entry.text().is_some() => {
+            let help = r#"write it as a list of words: entrypoint: ["/entrypoint.sh", "--flag"]"#;
+            return Err(change.problem("an entrypoint in one string is split by Compose", Some(entry), help).into());
+        }
+        Some(_) => {
+            let words = [BINARY, "--"].map(|word| Item::Word(quoted(word)));
+            change.edits.put_items(service, ENTRY, &words, 0)?;
+        }
+        None if wanted.command.is_empty() => {
+            let whose = format!("the service {name}");
+            return Err(change.only_the_image_knows(service, &whose, service.get("command").is_some()).into());
+        }
+        None => {
+            // Compose puts variables into these words.
+            let words = wanted.command.iter().map(|word| quoted(&word.replace('$', "$$")));
+            let all: Vec<String> = [quoted(BINARY), quoted("--")].into_iter().chain(words).collect();
+            change.edits.put_key(service, ENTRY, &format!("[{}]", all.join(", ")))?;
+            recorded.push(ENTRY);
+        }
+    }
+    let grace = service.get(GRACE).and_then(|n| n.text());
+    if grace.is_none() {
+        change.edits.put_key(service, GRACE, DEFAULT_GRACE)?;
+        recorded.push(GRACE);
+    }
+    let values = [grace.unwrap_or(DEFAULT_GRACE), "auto"];
+    let variables = VARIABLES.into_iter().zip(values);
+    match service.get("environment") {
+        Some(list) if !list.is_mapping() => {
+            let has = |name: &str| list.texts().iter().any(|word| word.split('=').next() == Some(name));
+            let missing = variables.filter(|(name, _)| !has(name));
+            let words: Vec<_> = missing.map(|(name, value)| Item::Word(quoted(&format!("{name}={value}")))).collect();
+            change.edits.put_items(service, "environment", &words, 2)?;
+        }
+        Some(mapping) => {
+            inside(service, mapping)?;
+            for (name, value) in variables.filter(|(name, _)| mapping.get(name).is_none()) {
+                change.edits.put_key(mapping, name, &quoted(value))?;
+            }
+        }
+        None => {
+            let pairs: Vec<String> = variables.map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
+            change.edits.put_key(service, "environment", &format!("{{ {} }}", pairs.join(", ")))?;
+        }
+    }
+    let volume = Item::Mapping(vec![
+        ("type", "image".to_owned()),
+        ("source", quoted(image)),
+        ("target", FOLDER.to_owned()),
+        ("read_only", "true".to_owned()),
+    ]);
+    change.edits.put_items(service, "volumes", &[volume], change.edits.dashes(service, "ports").unwrap_or(2))?;
+    if !recorded.is_empty() {
+        change.edits.put_key(service, RECORD, &quoted(&recorded.join(" ")))?;
+    }
+    Ok(())
+}
+
+pub(super) fn take(change: &mut Change<'_>, services: Node<'_>) -> Result<(), Refused> {
+    for (_, service) in services.pairs() {
+        if service.get(ENTRY).and_then(|entry| entry.elements().next()?.text()) != Some(BINARY) {
+            continue;
+        }
+        inside(services, service)?;
+        let record = service.get(RECORD).and_then(|n| n.text()).unwrap_or_default();
+        let is_recorded = |word| record.split(' ').any(|w| w == word);
+        if is_recorded(ENTRY) {
+            change.edits.take_key(service, ENTRY)?;
+        } else {
+            change.edits.take_items(service, ENTRY, &|i, _| i < 2)?;
+        }
+        if is_recorded(GRACE) {
+            change.edits.take_key(service, GRACE)?;
+        }
+        let is_ours = |word: &str| VARIABLES.iter().any(|name| word.split('=').next() == Some(name));
+        match service.get("environment") {
+            Some(mapping) if mapping.is_mapping() => {
+                if mapping.pairs().all(|(name, _)| is_ours(name)) {
+                    change.edits.take_key(service, "environment")?;
+                } else {
+                    VARIABLES.iter().try_for_each(|name| change.edits.take_key(mapping, name))?;
+                }
+            }
+            _ => change.edits.take_items(service, "environment", &|_, item| item.text().is_some_and(is_ours))?,
+        }
+        change.edits.take_items(service, "volumes", &|_, item| is(item, "target", FOLDER))?;
+        change.edits.take_key(service, RECORD)?;
+    }
+    Ok(())
+}
