@@ -51,6 +51,7 @@ impl Sockets {
         let mut made = Sockets::default();
         for socket in &config.sockets {
             let fd = made.make_one(socket).map_err(|why| format!("socket {:?}: {why}", socket.name))?;
+            set_blocking(fd.as_fd(), !socket.nonblocking);
             made.held.push(fd);
         }
         Ok(made)
@@ -74,13 +75,13 @@ impl Sockets {
         Ok(listener.into())
     }
 
-    /// What a process is handed. Its program may have made one non-blocking, which the next start of it does not expect: nobody else is
-    /// disturbed by that when nobody else has it.
+    /// What a process is handed. Its program may have made one non-blocking, or blocking, which the next start of it does not expect: nobody
+    /// else is disturbed by that when nobody else has it.
     pub(super) fn of<'a>(&'a self, process: &Process, config: &Config) -> Vec<Handed<'a>> {
         let held = process.sockets.iter().filter_map(|index| Some((*index, self.held.get(*index)?.as_fd())));
         let handed = (FIRST..).zip(held).map(|(number, (index, fd))| {
             if config.processes.iter().filter(|other| other.sockets.contains(&index)).count() == 1 {
-                set_blocking(fd);
+                set_blocking(fd, !config.sockets[index].nonblocking);
             }
             Handed { number, fd }
         });
@@ -93,11 +94,11 @@ impl Sockets {
     }
 }
 
-fn set_blocking(fd: BorrowedFd<'_>) {
+fn set_blocking(fd: BorrowedFd<'_>, blocking: bool) {
     if let Ok(flags) = fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain)
-        && flags.contains(OFlag::O_NONBLOCK)
+        && flags.contains(OFlag::O_NONBLOCK) == blocking
     {
-        let _ = fcntl(fd, FcntlArg::F_SETFL(flags.difference(OFlag::O_NONBLOCK)));
+        let _ = fcntl(fd, FcntlArg::F_SETFL(flags.symmetric_difference(OFlag::O_NONBLOCK)));
     }
 }
 

@@ -140,7 +140,7 @@ fn each_process_has_its_sockets_at_three_and_up_and_nobody_else_has_any() {
                 $(for n in 3 4 5 6 7 8 9; do readlink /proc/$$/fd/$n | sed \"s/^/$n=/\"; done | grep -c socket)\"";
     let script = dir.script("show", show);
     let text = format!(
-        "[[socket]]\nname = 'one'\ntcp = '127.0.0.1:{one}'\n[[socket]]\nname = 'two'\nudp = '127.0.0.1:{two}'\n\
+        "[[socket]]\nname = 'one'\ntcp = '127.0.0.1:{one}'\n[[socket]]\nname = 'two'\nudp = '127.0.0.1:{two}'\nnonblocking = true\n\
          [[socket]]\nname = 'three'\nunix = '{}'\n\
          [[init]]\nexec = ['{script}', 'init']\n\
          [[process]]\nname = 'a'\ncommand = ['sh', '-c', '. \"$0\"; exec sleep 1000', '{script}']\nsockets = ['three', 'one', 'two']\n\
@@ -166,6 +166,13 @@ fn each_process_has_its_sockets_at_three_and_up_and_nobody_else_has_any() {
     };
     let at = |fd| all.iter().filter(|p| link(p.pid, fd) == Some(inode(one))).count();
     assert_eq!((at(3), at(4), at(5)), (1, 1, 0), "c has it at 3, a at 4");
+    let of_a = all.iter().find(|p| link(p.pid, 4) == Some(inode(one))).unwrap().pid;
+    let blocks = |fd: u32| {
+        let info = std::fs::read_to_string(format!("/proc/{of_a}/fdinfo/{fd}")).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        i32::from_str_radix(flags.trim(), 8).unwrap() & libc::O_NONBLOCK == 0
+    };
+    assert_eq!((blocks(3), blocks(4), blocks(5)), (true, true, false), "the last is nonblocking");
     let ended = running.stop_within(Duration::from_secs(30)).0;
     ended.expect("hook:    0");
     assert!(!dir.path("s.sock").exists(), "its file is removed");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::declare::table;
 use super::handler::{Handler, ProbeHandlers, one_handler};
 use super::kinds::{Int, Limit, Pause, Round};
+use super::process::Probed;
 use super::reader::{Field, Reader};
-use crate::config::problem::Span;
 
 /// A kubelet's probe with the kubelet's fields and defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub fn probe(
     reader: &mut Reader<'_>,
     field: &Field<'_>,
     keys: &ProbeKeys<'_>,
-    probed: &mut Vec<(u16, Span)>,
+    probed: &mut Vec<Probed>,
 ) -> Option<Probe> {
     let handler = one_handler::<ProbeHandlers<'_>>(reader, &keys.table, None);
     let default = Probe::new(handler.clone().unwrap_or(Handler::Sleep(Duration::ZERO)));
@@ -87,7 +87,8 @@ pub fn probe(
     };
     let own = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.is_unspecified();
     if host == "localhost" || host.parse().is_ok_and(own) {
-        probed.push((port, field.span()));
+        let by_connection = matches!(p.handler, Handler::Tcp { .. });
+        probed.push(Probed { port, span: field.span(), by_connection });
     }
     Some(p)
 }

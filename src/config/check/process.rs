@@ -373,8 +373,16 @@ pub struct ReadProcess {
     pub is_preset: bool,
     pub pre_stop: Option<Span>,
     pub stragglers: Option<Span>,
-    /// Ports on this host that its probes ask.
-    pub probed: Vec<(u16, Span)>,
+    /// What its probes ask on this host.
+    pub probed: Vec<Probed>,
+}
+
+/// A port on this host, and the probe that asks it.
+pub struct Probed {
+    pub port: u16,
+    pub span: Span,
+    /// A connection is all that it asks for.
+    pub by_connection: bool,
 }
 
 /// Every process's name, checked, in order; read first because hooks and `after` refer to them.
@@ -478,11 +486,7 @@ pub fn process(
     read
 }
 
-fn probe(
-    reader: &mut Reader<'_>,
-    key: &Key<'_, Sub<ProbeKeys<'static>>>,
-    probed: &mut Vec<(u16, Span)>,
-) -> Option<Probe> {
+fn probe(reader: &mut Reader<'_>, key: &Key<'_, Sub<ProbeKeys<'static>>>, probed: &mut Vec<Probed>) -> Option<Probe> {
     let keys = key.open(reader)?;
     probe::probe(reader, key.field.as_ref()?, &keys, probed)
 }

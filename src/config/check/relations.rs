@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::process::{ReadProcess, Stated};
+use super::process::{Probed, ReadProcess, Stated};
 use super::reader::Reader;
 use super::settings::TopKeys;
 use super::task::ReadStep;
@@ -321,7 +321,7 @@ pub fn plausible(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &Config, pr
             );
             reader.warn(span, sentence, "shorten them or raise grace: what is left at the deadline is cut short");
         }
-        for (port, span) in &p.probed {
+        for Probed { port, span, .. } in &p.probed {
             if config.http.as_ref().is_some_and(|http| http.listen.port() == *port) {
                 let sentence = format!("the probe asks port {port}, where softstop itself answers");
                 reader.warn(

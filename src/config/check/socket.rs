@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::declare::{Key, Shape, table};
-use super::handler::{Handler, beside};
+use super::handler::beside;
 use super::http::Address;
 use super::identity::{Account, Identity};
 use super::keys;
-use super::kinds::{Int, Kind, Many, Shaped, strings};
-use super::process::ReadProcess;
+use super::kinds::{Bool, Int, Kind, Many, Shaped, strings};
+use super::process::{Probed, ReadProcess};
 use super::reader::{Field, Reader};
 use super::settings::{Config, Control};
 use super::values::{self, Wrong};
@@ -29,6 +29,8 @@ pub struct Socket {
     pub at: SocketAt,
     /// Of what takes connections. 1 to 65535.
     pub backlog: u32,
+    /// O_NONBLOCK is set when a program is started with it.
+    pub nonblocking: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,8 @@ table! {
         unix: SocketPath { help: "write unix = \"/run/app.sock\"" };
         /// Connections that wait until they are accepted, as far as `net.core.somaxconn` allows it. Not for `udp`.
         backlog: Int<1, 65535> { help: "write a number such as 4096", examples: &["1", "128"] } = BACKLOG;
+        /// The program finds it non-blocking, systemd's `NonBlocking`: for one that expects that of what it is handed, as nginx does.
+        nonblocking: Bool = false;
         /// Of the file at a path: the octal digits of chmod.
         mode: FileMode { help: "write mode = \"0660\"" } = "0666";
         /// Of the file at a path: a name, a number, or both parts as `"user:group"`. Needs the capability CHOWN.
@@ -140,6 +144,7 @@ pub struct ReadSocket {
     name: Option<String>,
     at: Option<SocketAt>,
     backlog: u32,
+    nonblocking: bool,
     /// Where its name stands, or else its header.
     span: Span,
     /// Where its address stands.
@@ -197,6 +202,7 @@ fn socket(reader: &mut Reader<'_>, keys: &SocketKeys<'_>) -> ReadSocket {
         reader.error(&field.key, "`backlog` for a socket that takes no connections", "leave it out");
     }
     let backlog = keys.backlog.read(reader).unwrap_or(SocketKeys::backlog);
+    let nonblocking = keys.nonblocking.read(reader).unwrap_or(SocketKeys::nonblocking);
     let at = match (tcp, udp, unix) {
         (Some(at), ..) => Some(SocketAt::Tcp(at)),
         (_, Some(at), _) => Some(SocketAt::Udp(at)),
@@ -205,7 +211,7 @@ fn socket(reader: &mut Reader<'_>, keys: &SocketKeys<'_>) -> ReadSocket {
         _ => None,
     };
     let span = keys.name.span().unwrap_or_else(|| table.header.clone());
-    ReadSocket { name, at, backlog, span, address: present.first().map(Field::span) }
+    ReadSocket { name, at, backlog, nonblocking, span, address: present.first().map(Field::span) }
 }
 
 /// `"user"`, `"user:group"`, a number.
@@ -279,6 +285,7 @@ pub fn handed(
             }
         }
         no_proof(reader, p, &sockets);
+        would_hang(reader, p, &sockets);
     }
     for (i, socket) in sockets.iter().enumerate() {
         let (Some(name), Some(address)) = (&socket.name, &socket.address) else { continue };
@@ -307,8 +314,9 @@ pub fn handed(
             reader.error(address, sentence, "give each its own");
         }
     }
-    let sound = sockets.into_iter().filter_map(|s| Some(Socket { name: s.name?, at: s.at?, backlog: s.backlog }));
-    sound.collect()
+    let sound =
+        |s: ReadSocket| Some(Socket { name: s.name?, at: s.at?, backlog: s.backlog, nonblocking: s.nonblocking });
+    sockets.into_iter().filter_map(sound).collect()
 }
 
 fn unknown(reader: &mut Reader<'_>, name: &str, span: &Span, sockets: &[ReadSocket]) {
@@ -321,17 +329,24 @@ fn unknown(reader: &mut Reader<'_>, name: &str, span: &Span, sockets: &[ReadSock
     reader.error(span, format!("there is no socket named {name:?}"), help);
 }
 
+/// nginx takes what it is handed for its own of before, which does not block: where several of its workers are woken for one connection, all
+/// but one would wait in accept, and serve nobody meanwhile.
+fn would_hang(reader: &mut Reader<'_>, p: &ReadProcess, sockets: &[ReadSocket]) {
+    let is_nginx =
+        p.process.program().and_then(|program| program.preset.as_ref()).is_some_and(|preset| preset.word() == "nginx");
+    for (name, span) in p.sockets.iter().flatten().filter(|_| is_nginx) {
+        if sockets.iter().any(|socket| socket.name.as_ref() == Some(name) && !socket.nonblocking) {
+            let sentence =
+                format!("nginx is handed the socket {name:?}, which blocks: its workers would hang in accept");
+            reader.warn(span, sentence, format!("add nonblocking = true to the [[socket]] {name:?}"));
+        }
+    }
+}
+
 /// A connection to a socket that softstop holds is made by the kernel, whatever the program does.
 fn no_proof(reader: &mut Reader<'_>, p: &ReadProcess, sockets: &[ReadSocket]) {
     let held = |port: u16| sockets.iter().any(|s| matches!(s.at, Some(SocketAt::Tcp(at)) if at.port() == port));
-    let probes = [&p.process.startup, &p.process.readiness, &p.process.liveness].into_iter().flatten();
-    let tcp: Vec<u16> = probes
-        .filter_map(|probe| match probe.handler {
-            Handler::Tcp { port, .. } => Some(port),
-            _ => None,
-        })
-        .collect();
-    for (port, span) in p.probed.iter().filter(|(port, _)| tcp.contains(port) && held(*port)) {
+    for Probed { port, span, .. } in p.probed.iter().filter(|probed| probed.by_connection && held(probed.port)) {
         let sentence = format!("tcp_socket to port {port}, which softstop itself holds, always succeeds");
         reader.warn(
             span,
