@@ -13,7 +13,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::http::{free_port, get, status_of};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::http::{free_port, get, status_json, status_of};
 use crate::support::{Dir, Ended, Launch, SOON, skip};
 use softstop::config::check::read;
 
@@ -175,7 +178,7 @@ fn job_has_its_exit_codes() {
 }
 
 #[test]
-fn nginx_and_php_fpm_answer_a_request_that_was_under_way() {
+fn nginx_and_php_fpm_answer_after_a_crash_of_each_and_what_was_under_way_at_the_stop() {
     for program in ["nginx", "php-fpm8.2"] {
         if !Command::new(program).arg("-v").output().is_ok_and(|o| o.status.success()) {
             return skip(&format!("{program} is not installed"));
@@ -187,7 +190,7 @@ fn nginx_and_php_fpm_answer_a_request_that_was_under_way() {
         ("8080", ports[0].as_str()),
         ("9180", &ports[1]),
         ("127.0.0.1:9000", &format!("127.0.0.1:{}", ports[2])),
-        ("port = 9000", &format!("port = {}", ports[2])),
+        ("stop = \"", "backoff = { initial = \"100ms\" }\nstop = \""),
         ("/tmp/nginx", &dir.text("nginx")),
         ("/etc/softstop/index.php", &dir.text("index.php")),
         // An ordinary user's, says the README; CI is root.
@@ -198,6 +201,19 @@ fn nginx_and_php_fpm_answer_a_request_that_was_under_way() {
     let (web, probes): (u16, u16) = (ports[0].parse().unwrap(), ports[1].parse().unwrap());
     let mut running = start(&config, &[("EXAMPLE", &dir.text("."))]);
     running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
+    let curl = |path: &str| {
+        Command::new("curl").args(["-s", "-S", "-f", &format!("http://127.0.0.1:{web}{path}")]).output().unwrap()
+    };
+    for name in ["php-fpm", "nginx"] {
+        let pid = || status_json(probes)["processes"].as_array()?.iter().find(|p| p["name"] == name)?["pid"].as_i64();
+        let killed = pid().unwrap();
+        kill(Pid::from_raw(killed as i32), Signal::SIGKILL).unwrap();
+        let answer = curl("/");
+        assert!(answer.status.success(), "after the crash of {name}: {answer:?}\n{}", running.printed());
+        running.wait_until("it is there again", |_| {
+            pid().is_some_and(|pid| pid != killed) && status_of(probes, "/readyz") == Some(200)
+        });
+    }
     // Five seconds of drain are before the stop of nginx, so seven of work are under way then.
     let (sent, is_sent) = std::sync::mpsc::channel();
     let request = std::thread::spawn(move || {
