@@ -26,21 +26,29 @@ pub struct Request {
     pub began: Instant,
     pub ended: Instant,
     pub answer: Answer,
+    /// Of a bad answer: its first line and its last, or the error.
+    pub why: String,
 }
 
 pub fn get(path: &str) -> Request {
     let began = Instant::now();
-    let answer = ask(path);
-    Request { path: path.to_owned(), began, ended: Instant::now(), answer }
+    let (answer, why) = match TcpStream::connect(("127.0.0.1", PORT)) {
+        Ok(stream) => ask(stream, path).map_or_else(|why| (Answer::Bad, why), |()| (Answer::Good, String::new())),
+        Err(_) => (Answer::Refused, String::new()),
+    };
+    Request { path: path.to_owned(), began, ended: Instant::now(), answer, why }
 }
 
-fn ask(path: &str) -> Answer {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", PORT)) else { return Answer::Refused };
+fn ask(mut stream: TcpStream, path: &str) -> Result<(), String> {
     let mut text = Vec::new();
     let limit = stream.set_read_timeout(Some(PATIENCE));
     let asked = limit.and_then(|()| write!(stream, "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"));
-    let read = asked.and_then(|()| stream.read_to_end(&mut text));
-    if read.is_ok() && text.starts_with(b"HTTP/1.1 200") { Answer::Good } else { Answer::Bad }
+    asked.and_then(|()| stream.read_to_end(&mut text)).map_err(|e| e.to_string())?;
+    if text.starts_with(b"HTTP/1.1 200") {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&text);
+    Err(format!("{:?} … {:?}", text.lines().next().unwrap_or_default(), text.lines().last().unwrap_or_default()))
 }
 
 /// Clients that go on until they are told that it is enough.

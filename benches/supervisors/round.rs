@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::load::{Answer, Clients, get, outage};
+use crate::load::{Answer, Clients, Request, get, outage};
 use crate::stack::{PARTS, Stack, Tool, change_setting, set_up, state};
 
 const TICK: Duration = Duration::from_millis(20);
@@ -176,7 +176,9 @@ fn crash(tool: &Tool, stack: &Stack, part: &str) -> Result<Crash, String> {
         }
     }
     let left: Vec<i32> = stack.of(part).iter().map(|p| p.pid).filter(|pid| old.contains(pid)).collect();
-    let (failed, dark) = outage(&clients.end());
+    let requests = clients.end();
+    let (failed, dark) = outage(&requests);
+    note(tool, &format!("{part} killed"), &requests);
     // What follows needs a whole one.
     for pid in &left {
         let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
@@ -204,9 +206,22 @@ fn reload(tool: &Tool, stack: &Stack) -> Result<Option<Reload>, String> {
     wait_until(START_LIMIT, "the changed worker", || state("jobs").iter().any(|line| line == "start two"))?;
     let seconds = began.elapsed().as_secs_f64();
     wait_until(START_LIMIT, "all after the reload", || is_whole(tool, stack))?;
-    let (failed, _) = outage(&clients.end());
+    let requests = clients.end();
+    let (failed, _) = outage(&requests);
+    note(tool, "reload", &requests);
     let changed = before.into_iter().zip(parts()).filter(|(before, after)| before != after);
     Ok(Some(Reload { seconds, failed, restarted: changed.map(|((part, _), _)| part.to_owned()).collect() }))
+}
+
+/// For whoever wonders why: the bad answers, each kind once.
+fn note(tool: &Tool, when: &str, requests: &[Request]) {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for request in requests.iter().filter(|r| r.answer == Answer::Bad) {
+        *kinds.entry(&request.why).or_default() += 1;
+    }
+    for (why, count) in kinds {
+        eprintln!("supervisors: {}, {when}: {count} × {why}", tool.name);
+    }
 }
 
 /// The clients that a stop meets, and the names of the jobs that they ask for.
@@ -250,6 +265,7 @@ fn stop(tool: &Tool, stack: &mut Stack, log: &Path, minute: Instant) -> Result<S
     }
     again.stop()?;
     again.ended(STOP_LIMIT)?;
+    note(tool, "stop", &requests);
     let (before, after): (Vec<_>, Vec<_>) = requests.iter().partition(|r| r.began < requested);
     let jobs_that = |holds: &dyn Fn(&str) -> bool| jobs.iter().filter(|job| holds(job)).count();
     Ok(Stop {
