@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::commands::{self, Known};
 use super::declare::{Flag, Takes};
-use super::flags::wrapper;
+use super::flags::WRAPPER;
 use super::help;
 use super::reader::{From, Refusal, Why};
 use crate::config::secrets;
@@ -73,7 +73,7 @@ pub(super) fn command_first(typed: &[OsString]) -> Option<(Known, Vec<OsString>)
 /// Where the first word stands that is neither a flag nor a flag's value; `None`: there is none before the two dashes.
 fn position(typed: &[OsString]) -> Option<usize> {
     let takes_value = |flag: &str| {
-        let mut all = commands::all().map(Known::args).chain([wrapper()]);
+        let mut all = commands::all().map(Known::args).chain([WRAPPER.to_vec()]);
         all.find_map(|flags| flag_of(&flags, flag)).is_some_and(|flag| flag.takes != Takes::Nothing)
     };
     let mut at = 0;
@@ -182,7 +182,7 @@ fn flag(here: Option<Known>, typed: &str) -> Vec<String> {
     let flag = typed.split('=').next().unwrap_or(typed);
     let visible = commands::all().filter(|command| !command.is_hidden());
     let owners: Vec<&str> = visible.filter(|c| flag_of(&c.args(), flag).is_some()).map(Known::name).collect();
-    if let Some((here, known)) = here.zip(flag_of(&wrapper(), flag)) {
+    if let Some((here, known)) = here.zip(flag_of(WRAPPER, flag)) {
         return vec![if here.name() == "run" {
             format!("{flag} is a flag of the wrapper: in the configuration {}", known.in_file)
         } else {
@@ -202,7 +202,7 @@ fn flag(here: Option<Known>, typed: &str) -> Vec<String> {
     }
     let advice = others_word.map(str::to_owned).or_else(|| {
         let long = flag.strip_prefix("--")?.to_lowercase().replace('_', "-");
-        let flags = here.map_or_else(wrapper, Known::args);
+        let flags = here.map_or_else(|| WRAPPER.to_vec(), Known::args);
         let names = flags.iter().filter(|flag| flag.place.is_none()).map(|flag| flag.long).chain(["help", "version"]);
         nearest(&long, names).map(|near| format!("did you mean --{near}?"))
     });

@@ -18,7 +18,6 @@ const ANY: &str = "NAME";
 
 /// # Errors
 /// None here: this softstop has it.
-#[expect(clippy::unnecessary_wraps, reason = "a build without it has an error instead")]
 pub fn schema() -> Result<&'static str, UsageText> {
     Ok(SCHEMA)
 }

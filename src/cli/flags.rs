@@ -4,9 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::declare::{Flag, Form, Place, bytes, flags, given, path, word};
+use super::declare::{Flag, Form, Group, Place, bytes, flags, given, path, word};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
-use super::reader::args;
 use super::values::{
     StopStep, byte, control, duration, grace, listen, remap, rewrite, stop_on, stop_step, straggler_signal, target,
     timeout,
@@ -322,10 +321,19 @@ flags! {
     }
 }
 
-/// What the wrapper takes.
-pub fn wrapper() -> Vec<&'static Flag> {
-    [args::<Common>(), args::<Own>(), args::<Behind>()].concat()
-}
+const COUNT: usize = Common::ROWS.len() + Own::ROWS.len() + Behind::ROWS.len();
+
+/// What the wrapper takes: listed when softstop is built, as every start goes by it.
+pub const WRAPPER: &[&Flag] = &{
+    let mut all: [&Flag; COUNT] = [&Behind::ROWS[0].flag; COUNT];
+    let mut at = 0;
+    while at < COUNT - Behind::ROWS.len() {
+        let of_own = at >= Common::ROWS.len();
+        all[at] = if of_own { &Own::ROWS[at - Common::ROWS.len()].flag } else { &Common::ROWS[at].flag };
+        at += 1;
+    }
+    all
+};
 
 /// One program, and no file.
 #[derive(Debug, Default)]

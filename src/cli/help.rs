@@ -61,7 +61,7 @@ pub fn all(width: usize) -> String {
         paragraph(ABOUT, width),
         usage.to_owned(),
         section("Commands", &columns(&commands, width)),
-        flags_of(&flags::wrapper(), true, width),
+        flags_of(flags::WRAPPER, true, width),
         paragraph(VALUES, width),
         examples(EXAMPLES, width),
         exits(EXITS, width),

@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::declare::{Flag, Form, Group, Place, Row, Takes};
 
-/// The value of a variable.
-pub type Variable<'e> = dyn Fn(&'static str) -> Option<OsString> + 'e;
+/// The value of a variable; `None`: there is none of any.
+pub type Variables<'e> = Option<&'e dyn Fn(&'static str) -> Option<OsString>>;
 
 /// What was read, by flags; [`given`] makes the settings of a group of it.
 pub struct Read<'a> {
@@ -83,7 +83,7 @@ pub fn read<'a>(
     flags: &[&'static Flag],
     version: bool,
     typed: &'a [OsString],
-    variable: &Variable<'_>,
+    variables: Variables<'_>,
 ) -> Result<Read<'a>, Refusal> {
     let mut reader = Reader { flags, version, left: typed, read: Read::default(), filled: 0 };
     while let Some((arg, left)) = reader.left.split_first() {
@@ -98,7 +98,7 @@ pub fn read<'a>(
             _ => reader.word(arg)?,
         }
     }
-    reader.fill(variable);
+    reader.fill(variables);
     reader.read.lacking = reader.lacking();
     Ok(reader.read)
 }
@@ -197,7 +197,8 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// What was not typed out of the variables.
-    fn fill(&mut self, variable: &Variable<'_>) {
+    fn fill(&mut self, variables: Variables<'_>) {
+        let Some(variable) = variables else { return };
         let given = &mut self.read.given;
         for flag in self.flags.iter().filter(|flag| !flag.variable.is_empty()) {
             let stands = |given: &Given<'_>| given.flag.id == flag.id || given.flag.stands_for == Some(flag.id);
@@ -211,26 +212,24 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    /// Whether all that has to be is there, and goes together.
+    /// Whether all that is there goes together, and all that has to be is there.
     fn lacking(&self) -> Option<Refusal> {
         let read = &self.read;
         let value = |id: &str| read.given.iter().find(|given| given.flag.id == id);
-        for flag in self.flags {
-            let Some(one) = value(flag.id) else {
-                match flag.place {
-                    Some(Place::LastRequired) if read.behind.is_empty() => return Some(Refusal::Missing(flag)),
-                    Some(Place::Required) => return Some(Refusal::Missing(flag)),
-                    _ => continue,
-                }
-            };
+        for Given { flag, value: one, .. } in &read.given {
             if let Some(other) = flag.conflicts.and_then(value).or_else(|| flag.stands_for.and_then(value)) {
-                return Some(Refusal::Both(other.flag, other.value.clone().into(), flag, one.value.clone().into()));
+                return Some(Refusal::Both(other.flag, other.value.clone().into(), flag, one.clone().into()));
             }
             if let Some(needed) = flag.requires.filter(|other| value(other).is_none()) {
                 return Some(Refusal::Alone(flag, needed));
             }
         }
-        None
+        let missing = |flag: &&&'static Flag| match flag.place {
+            Some(Place::LastRequired) => read.behind.is_empty(),
+            Some(Place::Required) => !read.has(flag.id),
+            _ => false,
+        };
+        self.flags.iter().find(missing).map(|flag| Refusal::Missing(flag))
     }
 }
 

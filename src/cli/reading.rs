@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::commands::{self, Asked, Known};
 use super::declare::Group;
 use super::flags::{self, Behind, Common, Wrapper};
-use super::reader::{self, Refusal, Variable, given};
+use super::reader::{self, Refusal, Variables, given};
 use super::{Cli, advice, help, variables};
 use crate::exit;
 
@@ -40,7 +40,7 @@ pub fn read_in(
     // Of some thirty variables that are asked for most environments have none.
     let ours: Vec<_> = environment.iter().filter(|(name, _)| variables::is_ours(name)).collect();
     let value = |name: &'static str| ours.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    read_by(args, &value, width)
+    read_by(args, (!ours.is_empty()).then_some(&value), width)
 }
 
 /// Reads a command line as another environment would have it read: `env` has the variables, not this process.
@@ -48,21 +48,21 @@ pub fn read_in(
 /// # Errors
 /// As [`read`].
 pub fn read_with(args: &[OsString], env: &dyn Fn(&str) -> Option<String>) -> Result<Cli, UsageText> {
-    read_by(args, &|name| env(name).map(OsString::from), &|| help::WIDTH)
+    read_by(args, Some(&|name| env(name).map(OsString::from)), &|| help::WIDTH)
 }
 
-fn read_by(args: &[OsString], variable: &Variable<'_>, width: &dyn Fn() -> usize) -> Result<Cli, UsageText> {
+fn read_by(args: &[OsString], variables: Variables<'_>, width: &dyn Fn() -> usize) -> Result<Cli, UsageText> {
     let typed = args.get(1..).unwrap_or_default();
     let word = typed.first().filter(|first| !first.as_bytes().starts_with(b"-"));
     let refused = |refusal: &Refusal, here: Option<Known>, typed: &[OsString]| said(refusal, here, typed, width());
     if let Some(command) = word.and_then(|word| commands::find(word)) {
-        return of_command(command, &typed[1..], variable).map_err(|refusal| refused(&refusal, Some(command), typed));
+        return of_command(command, &typed[1..], variables).map_err(|refusal| refused(&refusal, Some(command), typed));
     }
-    match wrapper(typed, variable) {
+    match wrapper(typed, variables) {
         Ok(wrapper) => Ok(Cli { wrapper, command: None }),
         Err(refusal) => {
             match advice::command_first(typed).filter(|_| !matches!(refusal, Refusal::Help | Refusal::Version)) {
-                Some((command, moved)) => of_command(command, &moved[1..], variable)
+                Some((command, moved)) => of_command(command, &moved[1..], variables)
                     .map_err(|refusal| refused(&refusal, Some(command), &moved)),
                 None => Err(refused(&refusal, None, typed)),
             }
@@ -70,15 +70,15 @@ fn read_by(args: &[OsString], variable: &Variable<'_>, width: &dyn Fn() -> usize
     }
 }
 
-fn wrapper(typed: &[OsString], variable: &Variable<'_>) -> Result<Wrapper, Refusal> {
-    let read = reader::read(&flags::wrapper(), true, typed, variable)?;
+fn wrapper(typed: &[OsString], variables: Variables<'_>) -> Result<Wrapper, Refusal> {
+    let read = reader::read(flags::WRAPPER, true, typed, variables)?;
     let wrapper = Wrapper { common: given(&read), own: given(&read), cmd: given::<Behind>(&read).cmd };
     read.wrong().map_or(Ok(wrapper), Err)
 }
 
 /// `typed`: what stands behind its name.
-fn of_command(command: Known, typed: &[OsString], variable: &Variable<'_>) -> Result<Cli, Refusal> {
-    let read = reader::read(&command.args(), false, typed, variable)?;
+fn of_command(command: Known, typed: &[OsString], variables: Variables<'_>) -> Result<Cli, Refusal> {
+    let read = reader::read(&command.args(), false, typed, variables)?;
     let meant = command.command(&read).ok_or_else(|| Refusal::HelpOn(given::<Asked>(&read).topic));
     match read.wrong() {
         Some(refusal) => Err(refusal),
@@ -343,7 +343,8 @@ mod tests {
             flags.into_iter().filter(|flag| flag.place.is_none()).map(|flag| flag.long).collect::<Vec<_>>()
         };
         let of_run = names(commands::find("run".as_ref()).unwrap().args());
-        let alone: Vec<&str> = names(flags::wrapper()).into_iter().filter(|name| !of_run.contains(name)).collect();
+        let alone: Vec<&str> =
+            names(flags::WRAPPER.to_vec()).into_iter().filter(|name| !of_run.contains(name)).collect();
         assert!(alone.len() >= 8, "{alone:?}");
         for name in alone {
             let said = error(&format!("run --{name}"));

@@ -63,7 +63,7 @@ fn signals(width: usize) -> String {
 }
 
 fn variables(width: usize) -> String {
-    let all = [args::<ConfigFile>(), flags::wrapper()].concat();
+    let all = [args::<ConfigFile>(), flags::WRAPPER.to_vec()].concat();
     let row = |flag: &&'static Flag| {
         let value = if flag.takes == Takes::Nothing { String::new() } else { format!("\u{a0}{}", flag.value) };
         (flag.variable.to_owned(), format!("--{}{value}: {}", flag.long, said(flag.help)))

@@ -166,7 +166,9 @@ mod tests {
     /// Commands have variables of their own, and no other ones.
     #[test]
     fn every_variable_of_a_command_is_known() {
-        let flags = crate::cli::commands::all().flat_map(|command| command.args()).chain(crate::cli::flags::wrapper());
+        let flags = crate::cli::commands::all()
+            .flat_map(|command| command.args())
+            .chain(crate::cli::flags::WRAPPER.iter().copied());
         let of_commands = flags.map(|flag| flag.variable).filter(|name| !name.is_empty());
         let of_commands: std::collections::BTreeSet<&str> = of_commands.collect();
         assert_eq!(of_commands, all().collect());

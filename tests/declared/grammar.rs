@@ -11,13 +11,22 @@ use softstop::cli::{flags, help};
 
 /// All that users see.
 pub fn grammar() -> Command {
+    with_commands(flags::WRAPPER.to_vec())
+}
+
+/// For the shells' completions: zsh takes the first word for the program behind the dashes when it knows of that, and never for a command.
+pub fn without_program() -> Command {
+    with_commands(flags::WRAPPER.iter().copied().filter(|flag| flag.place.is_none()).collect())
+}
+
+fn with_commands(flags: Vec<&'static Flag>) -> Command {
     let root = Command::new("softstop")
         .version(env!("CARGO_PKG_VERSION"))
         .about(help::ABOUT)
         .args_conflicts_with_subcommands(true)
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
-        .args(flags::wrapper().into_iter().map(arg));
+        .args(flags.into_iter().map(arg));
     let visible = commands::all().filter(|command| !command.is_hidden());
     visible.fold(root, |root, command| root.subcommand(of(command)))
 }
@@ -95,5 +104,5 @@ pub fn values(read: &ArgMatches, flags: &[&'static Flag]) -> (Vec<(&'static Flag
 
 /// The wrapper's alone: where a word is no command.
 pub fn wrapper() -> Command {
-    Command::new("softstop").version(env!("CARGO_PKG_VERSION")).args(flags::wrapper().into_iter().map(arg))
+    Command::new("softstop").version(env!("CARGO_PKG_VERSION")).args(flags::WRAPPER.iter().copied().map(arg))
 }

@@ -1,5 +1,7 @@
 //! Shell completions and manual pages, made of the declared commands: `examples/pages.rs` writes them, `tests/pages/made.rs` tries them.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
@@ -25,7 +27,7 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
 
 pub fn completion(shell: Shell) -> Vec<u8> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut grammar::grammar(), "softstop", &mut text);
+    clap_complete::generate(shell, &mut grammar::without_program(), "softstop", &mut text);
     text
 }
 
@@ -42,13 +44,16 @@ pub fn page(of: Option<Known>) -> Vec<u8> {
     };
     let man =
         Man::new(grammar.display_name(name(of)).version(env!("CARGO_PKG_VERSION")).disable_version_flag(of.is_some()));
-    let man =
-        man.title(name(of).to_uppercase()).manual("softstop").source(concat!("softstop ", env!("CARGO_PKG_VERSION")));
+    let man = man
+        .date(date())
+        .title(name(of).to_uppercase())
+        .manual("softstop")
+        .source(concat!("softstop ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     let made = write(&man, of.is_none(), &mut text);
     made.expect("memory can be written to");
     let (flags, examples, exits) = match of {
-        None => (flags::wrapper(), help::EXAMPLES, help::EXITS),
+        None => (flags::WRAPPER.to_vec(), help::EXAMPLES, help::EXITS),
         Some(command) => (command.args(), command.examples(), command.exits()),
     };
     text.extend(environment(&flags).into_bytes());
@@ -61,6 +66,13 @@ pub fn page(of: Option<Known>) -> Vec<u8> {
     };
     text.extend(format!(".SH SEE ALSO\n{}\n", plain(&also)).into_bytes());
     text
+}
+
+/// Of the sources where a package says so, as reproducible builds do; else today.
+fn date() -> String {
+    let seconds = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    let at = seconds.map_or_else(SystemTime::now, |seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+    humantime::format_rfc3339_seconds(at).to_string().chars().take(10).collect()
 }
 
 /// What clap knows of it.

@@ -168,7 +168,7 @@ const BESIDES: &[&str] = &[
 fn the_words_of_the_fuzzers_are_made_of_the_declared_flags_and_commands() {
     let mut words: BTreeSet<String> = BESIDES.iter().map(|word| (*word).to_owned()).collect();
     words.extend(visible().map(|command| format!("\n{}\n", command.name())));
-    for flag in commands::all().flat_map(commands::Known::args).chain(declared_flags::wrapper()) {
+    for flag in commands::all().flat_map(commands::Known::args).chain(declared_flags::WRAPPER.iter().copied()) {
         if flag.place.is_none() {
             words.insert(format!("--{}", flag.long));
         }

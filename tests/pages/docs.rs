@@ -48,7 +48,7 @@ fn commands() -> Vec<Known> {
 
 /// Of the wrapper and of every command.
 fn all_flags() -> Vec<&'static Flag> {
-    let all = commands().into_iter().flat_map(Known::args).chain(flags::wrapper());
+    let all = commands().into_iter().flat_map(Known::args).chain(flags::WRAPPER.iter().copied());
     all.filter(|flag| flag.place.is_none()).collect()
 }
 

@@ -22,7 +22,7 @@ fn every_command_and_every_flag_is_completed_and_nothing_that_is_hidden() {
             let flags = command.args().into_iter().filter(|flag| flag.place.is_none() && !command.is_hidden());
             flags.for_each(|known| assert!(script.contains(&flag(known.long)), "{shell} --{}", known.long));
         }
-        let wrapper = flags::wrapper().into_iter().filter(|flag| flag.place.is_none());
+        let wrapper = flags::WRAPPER.iter().copied().filter(|flag| flag.place.is_none());
         wrapper.for_each(|known| assert!(script.contains(&flag(known.long)), "{shell} --{}", known.long));
     }
 }

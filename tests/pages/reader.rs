@@ -97,14 +97,14 @@ impl Place {
 
     fn flags(self) -> Vec<&'static Flag> {
         match self {
-            Place::Wrapper => flags::wrapper(),
+            Place::Wrapper => flags::WRAPPER.to_vec(),
             Place::Of(command) => command.args(),
         }
     }
 
     /// What its own reader makes of it; `None`: it refuses.
     fn ours(self, typed: &[OsString]) -> Option<String> {
-        let read = reader::read(&self.flags(), matches!(self, Place::Wrapper), typed, &|_| None);
+        let read = reader::read(&self.flags(), matches!(self, Place::Wrapper), typed, None);
         self.meant(read.ok()?)
     }
 
@@ -134,7 +134,7 @@ impl Place {
 
     /// Whether it is accepted, by both alike.
     fn both(self, typed: &[OsString]) -> bool {
-        let alone = reader::read(&self.flags(), false, typed, &|_| None).ok().and_then(Read::wrong);
+        let alone = reader::read(&self.flags(), false, typed, None).ok().and_then(Read::wrong);
         // clap does not miss the one flag that another needs where a third is there with which that one does not go.
         if matches!(alone, Some(Refusal::Alone(..))) {
             return false;
@@ -310,7 +310,7 @@ fn a_variable_is_read_as_its_flag_is() {
             let read = |typed: &[OsString], value: &OsStr| {
                 let variable = |name: &'static str| (name == flag.variable).then(|| value.to_owned());
                 let typed = [typed.to_vec(), rest(place)].concat();
-                let read = reader::read(&place.flags(), false, &typed, &variable).ok()?;
+                let read = reader::read(&place.flags(), false, &typed, Some(&variable)).ok()?;
                 place.meant(read)
             };
             for value in values(flag) {
@@ -336,10 +336,10 @@ fn a_variable_is_read_as_its_flag_is() {
 /// In the note of a refused value, and in the words of none that was typed.
 #[test]
 fn a_wrong_variable_is_named() {
-    for flag in flags::wrapper().into_iter().filter(|flag| !flag.variable.is_empty()) {
+    for flag in flags::WRAPPER.iter().copied().filter(|flag| !flag.variable.is_empty()) {
         let variable = |name: &'static str| (name == flag.variable).then(|| OsString::from("\u{1}, ,"));
         let typed = rest(Place::Wrapper);
-        let read = reader::read(&flags::wrapper(), true, &typed, &variable);
+        let read = reader::read(flags::WRAPPER, true, &typed, Some(&variable));
         let read = read.unwrap_or_else(|why| panic!("{}: {why:?}", flag.variable));
         let _: (softstop::cli::Common, softstop::cli::Own) = (given(&read), given(&read));
         if let Some(refused) = read.wrong() {
