@@ -299,7 +299,10 @@ impl Shell {
             self.turn();
             self.inspect_container();
         }
-        self.end().await
+        let code = self.end().await;
+        // Nothing is gained from putting it away, descriptor by descriptor and string by string: the kernel does that.
+        std::mem::forget((signals, readable, notices, answers, words, self));
+        code
     }
 
     /// Without signals there is neither a stop nor a child's end: give up at once.
@@ -412,8 +415,8 @@ impl Shell {
         self.reporter.close(left);
         // What that had to say.
         self.sink.flush_until(Instant::now() + (self.left_or_grace() / 4).min(QUICK)).await;
-        // Nothing is gained from putting it away, string by string.
-        std::mem::forget(std::mem::take(&mut self.environment));
+        // Their files go with them.
+        (self.sockets, self.notices) = (Sockets::default(), Notices::default());
         self.exit.unwrap_or(crate::exit::INTERNAL)
     }
 

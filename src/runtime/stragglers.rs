@@ -33,6 +33,8 @@ const LOOKS: usize = 3;
 const NAMED: usize = 10;
 /// Counted this often during the stop, or less often: counting takes no more than [`PART`] of the time.
 const COUNT: Duration = Duration::from_millis(250);
+/// The first time so long after the stop request, of a short grace this part of it: most containers are gone by then, and need no count.
+const FIRST_COUNT: Duration = Duration::from_millis(20);
 /// And no more of our processor time at once: whoever has had much must wait long for more, where there is little.
 const COUNTED: Duration = Duration::from_millis(1);
 
@@ -45,7 +47,8 @@ pub(super) struct Stragglers {
     standing: BTreeMap<Of, Whom>,
     under_way: Vec<Round>,
     next_inspection: Instant,
-    next_count: Instant,
+    /// `None`: the stop has not begun.
+    next_count: Option<Instant>,
     count_under_way: bool,
     /// Not as PID 1: a count that is under way, and how many so far.
     counting: Option<(Walk, usize)>,
@@ -106,7 +109,7 @@ impl Stragglers {
             standing: BTreeMap::new(),
             under_way: Vec::new(),
             next_inspection: now,
-            next_count: now,
+            next_count: None,
             count_under_way: false,
             counting: None,
             strangers: Strangers::default(),
@@ -125,7 +128,7 @@ impl Stragglers {
 
     /// When to look or count next; `None`: not at all, or whenever softstop is awake.
     pub(super) fn next(&self) -> Option<Instant> {
-        let count = self.count_under_way.then_some(self.next_count);
+        let count = self.next_count.filter(|_| self.count_under_way);
         self.next_inspection().into_iter().chain(count).min()
     }
 
@@ -333,6 +336,10 @@ impl Shell {
         if !self.machine.borrow().stopping() {
             return;
         }
+        if self.stragglers.next_count.is_none() {
+            self.stragglers.next_count = Some(Instant::now() + FIRST_COUNT.min(self.left_or_grace() / PART));
+            self.stragglers.count_under_way = true;
+        }
         let (known, count) = (self.stragglers.crowd, self.count());
         let (processes, waited) = (count.map_or(known.0, |count| count.max(known.0)), self.starvation.waited());
         if processes > CROWD && (processes > known.0 || waited > known.1) {
@@ -346,7 +353,7 @@ impl Shell {
     /// One piece of it, and how many are known now; `None`: not due.
     fn count(&mut self) -> Option<usize> {
         let (now, cpu) = (Instant::now(), process::cpu_time());
-        if now < self.stragglers.next_count {
+        if self.stragglers.next_count.is_none_or(|at| now < at) {
             return None;
         }
         let begun = self.stragglers.counting.take();
@@ -373,7 +380,7 @@ impl Shell {
         };
         let pause = now.elapsed().saturating_mul(PART);
         self.stragglers.count_under_way = !over;
-        self.stragglers.next_count = Instant::now() + if over { COUNT.max(pause) } else { COUNT.min(pause) };
+        self.stragglers.next_count = Some(Instant::now() + if over { COUNT.max(pause) } else { COUNT.min(pause) });
         counted
     }
 }

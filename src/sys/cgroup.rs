@@ -5,15 +5,18 @@
 //! Nothing is remembered but the place: limits change while a container runs. The kernel answers every one of these files from its own
 //! counters. [`own_path`], [`mounts`] and [`number`] read texts and are public for `fuzz/`.
 
-#![expect(unsafe_code, reason = "std has no search for a word in bytes, and a node has hundreds of mounts")]
+#![expect(
+    unsafe_code,
+    reason = "std has no search for a word in bytes and no read into new memory, and a node has hundreds of mounts"
+)]
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::procfs::{read_small, read_text};
+use super::procfs::{read_record, read_text};
 
 /// Where the two controllers that softstop asks are, if anywhere.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -109,7 +112,7 @@ pub fn numbers() -> Option<HashSet<u64>> {
 
 impl Place {
     fn read(&self, file: &str) -> Option<String> {
-        let bytes = read_small(self.dir.join(file).to_str()?).ok()?;
+        let bytes = read_record(self.dir.join(file).to_str()?).ok()?;
         String::from_utf8(bytes).ok()
     }
 }
@@ -120,19 +123,26 @@ const PAGE: usize = 4096;
 /// Those lines of `/proc/self/mountinfo` that are control groups'. A node has hundreds of others, each a page long: none of them is kept.
 fn group_mounts() -> String {
     let mut found = String::new();
-    let Ok(mut file) = fs::File::open("/proc/self/mountinfo") else { return found };
+    let Ok(file) = fs::File::open("/proc/self/mountinfo") else { return found };
     // A page, behind the beginning of its first line.
     let mut text = Vec::with_capacity(2 * PAGE);
     loop {
-        let begun = text.len();
-        text.resize(begun + PAGE, 0);
-        let n = file.read(&mut text[begun..]).unwrap_or(0);
-        text.truncate(begun + n);
+        let n = read_page(&file, &mut text);
         let whole = if n == 0 { text.len() } else { text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) };
-        // Most pages have none, and this is much faster than to go through their lines.
-        if contains(&text[..whole], b" - cgroup") {
-            let lines = text[..whole].split_inclusive(|b| *b == b'\n').filter(|line| is_group_mount(line));
-            lines.for_each(|line| found.push_str(&String::from_utf8_lossy(line)));
+        // From one to the next: most pages have none, and that is much faster than to go through their lines.
+        let mut rest = &text[..whole];
+        while let Some(at) = find(rest, b" - cgroup") {
+            let begin = rest[..at].iter().rposition(|b| *b == b'\n').map_or(0, |before| before + 1);
+            let end = rest[at..].iter().position(|b| *b == b'\n').map_or(rest.len(), |behind| at + behind + 1);
+            let line = &rest[begin..end];
+            if is_group_mount(line) {
+                // Nearly always it is UTF-8, which is looked at in no time.
+                match std::str::from_utf8(line) {
+                    Ok(line) => found.push_str(line),
+                    Err(_) => found.push_str(&String::from_utf8_lossy(line)),
+                }
+            }
+            rest = &rest[end..];
         }
         text.drain(..whole);
         if n == 0 {
@@ -141,17 +151,35 @@ fn group_mounts() -> String {
     }
 }
 
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    // SAFETY: two live slices with their lengths, which are only read.
-    let found = unsafe { libc::memmem(text.as_ptr().cast(), text.len(), word.as_ptr().cast(), word.len()) };
-    !found.is_null()
+/// Appends what one read gives, a page at the most; zero at the end, and when it fails.
+fn read_page(file: &fs::File, text: &mut Vec<u8>) -> usize {
+    text.reserve(PAGE);
+    let room = text.spare_capacity_mut();
+    let most = room.len().min(PAGE);
+    // SAFETY: the kernel writes no more than `most` bytes into room of at least as many, which nobody reads before.
+    let n = unsafe { libc::read(file.as_raw_fd(), room.as_mut_ptr().cast(), most) };
+    let n = usize::try_from(n).unwrap_or(0);
+    // SAFETY: so many of them have just been written.
+    unsafe { text.set_len(text.len() + n) };
+    n
 }
 
-/// The type of its file system stands behind the first dash that is a word: a blank in a path is written `\040`.
+/// Where a word stands first.
+fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    // SAFETY: two live slices with their lengths, which are only read.
+    let found = unsafe { libc::memmem(text.as_ptr().cast(), text.len(), word.as_ptr().cast(), word.len()) };
+    (!found.is_null()).then(|| found.addr() - text.as_ptr().addr())
+}
+
+fn contains(text: &str, word: &str) -> bool {
+    find(text.as_bytes(), word.as_bytes()).is_some()
+}
+
+/// Between what is said of the mount and of its file system. In a path a blank is written `\040`.
+const DASH: &[u8] = b" - ";
+
 fn is_group_mount(line: &[u8]) -> bool {
-    const DASH: &[u8] = b" - ";
-    let dash = line.windows(DASH.len()).position(|word| word == DASH);
-    dash.and_then(|at| line.get(at + DASH.len()..)).is_some_and(|behind| behind.starts_with(b"cgroup"))
+    find(line, DASH).and_then(|at| line.get(at + DASH.len()..)).is_some_and(|behind| behind.starts_with(b"cgroup"))
 }
 
 /// The directories that may be the group's, the likeliest first.
@@ -164,14 +192,14 @@ fn dirs(own: &str, mountinfo: &str, controller: &str, version: Version) -> Vec<P
 
 /// The group's path in the text of `/proc/self/cgroup`, as its hierarchy counts: `/` in a cgroup namespace of its own.
 pub fn own_path<'t>(text: &'t str, controller: &str, version: Version) -> Option<&'t str> {
-    let path = text.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':');
-        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        let it = match version {
-            Version::One => controllers.split(',').any(|c| c == controller),
-            Version::Two => number == "0" && controllers.is_empty(),
-        };
-        it.then_some(path)
+    let path = text.lines().find_map(|line| match version {
+        Version::One if !contains(line, controller) => None,
+        Version::One => {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            controllers.split(',').any(|c| c == controller).then_some(path)
+        }
+        Version::Two => line.strip_prefix("0::"),
     })?;
     // Above the namespace's root: it cannot be seen from here.
     (path.starts_with('/') && !path.starts_with("/..")).then_some(path)
@@ -180,12 +208,15 @@ pub fn own_path<'t>(text: &'t str, controller: &str, version: Version) -> Option
 /// The mounts of the hierarchy in the text of `/proc/self/mountinfo`: the root that each shows, and where it is.
 pub fn mounts(text: &str, controller: &str, version: Version) -> Vec<(PathBuf, PathBuf)> {
     let mount = |line: &str| {
-        let (front, back) = line.split_once(" - ")?;
-        let mut back = back.split(' ');
-        let (fs_type, options) = (back.next()?, back.nth(1)?);
+        let dash = find(line.as_bytes(), DASH)?;
+        let (front, back) = (line.get(..dash)?, line.get(dash + DASH.len()..)?);
         let it = match version {
-            Version::One => fs_type == "cgroup" && options.split(',').any(|o| o == controller),
-            Version::Two => fs_type == "cgroup2",
+            Version::One => {
+                let it = back.strip_prefix("cgroup ").filter(|back| contains(back, controller));
+                it.and_then(|back| back.split(' ').nth(1))
+                    .is_some_and(|options| options.split(',').any(|o| o == controller))
+            }
+            Version::Two => back.starts_with("cgroup2 "),
         };
         if !it {
             return None;

@@ -152,13 +152,31 @@ pub(super) fn read_text(path: &str) -> String {
 /// # Errors
 /// As open and read have it.
 pub(super) fn read_small(path: &str) -> io::Result<Vec<u8>> {
+    read_until(path, |_| false)
+}
+
+/// One that the kernel writes as one record (`/proc/PID/stat`, a counter of a control group): a read that is not filled has all of it.
+///
+/// # Errors
+/// As open and read have it.
+pub(super) fn read_record(path: &str) -> io::Result<Vec<u8>> {
+    read_until(path, |room| room > 0)
+}
+
+/// `is_all`: whether there is no more when a read has left so much room.
+fn read_until(path: &str, is_all: impl Fn(usize) -> bool) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = vec![0; 1024];
     let mut len = 0;
     loop {
         match file.read(&mut bytes[len..]) {
             Ok(0) => break,
-            Ok(n) => len += n,
+            Ok(n) => {
+                len += n;
+                if is_all(bytes.len() - len) {
+                    break;
+                }
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -182,7 +200,7 @@ pub fn parent_of(pid: i32) -> Option<i32> {
 }
 
 pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
-    let bytes = read_small(&format!("/proc/{pid}/stat"))?;
+    let bytes = read_record(&format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
 }
 

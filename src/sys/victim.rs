@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::Instant;
 
-use super::procfs::{check_namespace, parse_stat, read_small, socket_inode};
+use super::procfs::{check_namespace, parse_stat, read_record, read_small, socket_inode};
 use super::sockets::{self, Query, Socket, TcpState};
 
 /// Of a process's files so many are looked at.
@@ -31,7 +31,7 @@ pub fn threads(pid: i32, most: usize, until: Instant) -> Vec<Thread> {
 }
 
 fn look(pid: i32, thread: i32) -> Option<Thread> {
-    let stat = parse_stat(&read_small(&format!("/proc/{pid}/task/{thread}/stat")).ok()?)?;
+    let stat = parse_stat(&read_record(&format!("/proc/{pid}/task/{thread}/stat")).ok()?)?;
     let wchan = read_small(&format!("/proc/{pid}/task/{thread}/wchan")).ok();
     Some(Thread { comm: stat.comm, state: stat.state, wchan: wchan.and_then(|text| wait_channel(&text)) })
 }

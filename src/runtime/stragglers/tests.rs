@@ -76,7 +76,7 @@ fn the_next_look_is_at_whatever_comes_first() {
     let mut stragglers = Stragglers::new();
     assert_eq!(stragglers.next(), None, "nothing wakes an idle softstop");
     let now = Instant::now();
-    (stragglers.next_inspection, stragglers.next_count) = (now + LOOK, now + COUNT);
+    (stragglers.next_inspection, stragglers.next_count) = (now + LOOK, Some(now + COUNT));
     stragglers.standing.insert(None, Whom::Everybody);
     assert_eq!(stragglers.next(), Some(now + LOOK));
     stragglers.count_under_way = true;
