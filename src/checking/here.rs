@@ -142,7 +142,7 @@ fn matching(file: &Path, pattern: &str) -> Vec<PathBuf> {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
     });
-    found.sort();
+    found.sort_unstable();
     found
 }
 

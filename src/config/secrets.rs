@@ -81,7 +81,7 @@ pub fn spans(text: &str) -> Vec<Range<usize>> {
             pair = at + PAIR;
         }
     }
-    found.sort_by_key(|span| span.start);
+    found.sort_unstable_by_key(|span| span.start);
     found
 }
 

@@ -144,8 +144,9 @@ fn last_word_wait(left: Duration, grace: Duration) -> Duration {
 
 fn log(note: &Note, json: bool) {
     // Only a structured log shows it.
-    let event = json.then(|| serde_json::to_value(note).ok()).flatten();
-    let kind = event.as_ref().and_then(|e| e.get("event")).and_then(|e| e.as_str());
+    let event = json.then(|| serde_json::to_string(note).ok()).flatten();
+    // Its kind is the first of what it is written as.
+    let kind = event.as_deref().and_then(|text| text.strip_prefix(r#"{"event":""#)?.split('"').next());
     let process = note.process();
     match note.level() {
         Level::Error => tracing::error!(event = kind, process, "{note}"),

@@ -186,7 +186,7 @@ impl Search {
             Listener { socket: *socket, holder }
         };
         let mut listeners: Vec<Listener> = self.listening.values().map(listener).collect();
-        listeners.sort_by_key(|l| (l.socket.local.port(), l.socket.inode));
+        listeners.sort_unstable_by_key(|l| (l.socket.local.port(), l.socket.inode));
         Listening { listeners, unsure }
     }
 }

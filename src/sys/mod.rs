@@ -7,6 +7,7 @@
 pub mod asked;
 pub mod bind;
 pub mod by_name;
+mod c_texts;
 pub mod capabilities;
 pub mod cgroup;
 pub mod commands;

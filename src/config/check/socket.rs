@@ -180,7 +180,7 @@ fn socket(reader: &mut Reader<'_>, keys: &SocketKeys<'_>) -> ReadSocket {
     }
     let name = keys.name.read(reader);
     let mut present = table.present(ADDRESSES);
-    present.sort_by_key(|field| field.key.start);
+    present.sort_unstable_by_key(|field| field.key.start);
     if let [one, other, ..] = &present[..] {
         beside(reader, one, other, ": a socket has one address", "keep one; for both, write two sockets");
     }

@@ -145,8 +145,8 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         }
         let mut seen: Vec<_> = seen.iter().map(|s| (s.peer, s.local.port())).collect();
-        seen.sort();
-        clients.sort();
+        seen.sort_unstable();
+        clients.sort_unstable();
         assert_eq!(seen, clients);
     }
 

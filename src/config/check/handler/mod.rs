@@ -171,7 +171,7 @@ pub fn one_handler<H: Declared>(
     let allowed = H::SECTION.keys;
     let mut present = table.present(allowed);
     if present.len() > 1 {
-        present.sort_by_key(|f| f.key.start);
+        present.sort_unstable_by_key(|f| f.key.start);
         let named: Vec<&str> = present.iter().map(|f| f.name).collect();
         let places = present.iter().map(|f| reader.source.place(&f.key, "")).collect();
         let more = match site.map(|s| s.place) {
