@@ -3,19 +3,17 @@
 mod here;
 
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::path::Path;
 
-use softstop::cli::{Check, Cli, Manifest, reading};
+use softstop::cli::{Check, Manifest};
 use softstop::config::check::Here;
-use softstop::config::platform::Platform;
 use softstop::exit;
 use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 
 use crate::console::{print, say, usage_error};
-use crate::loading::{Chosen, load_using, place};
+use crate::loading::{Chosen, load_using, place, wrapper};
 
 pub fn check(args: &Check) -> u8 {
     match &args.how.pod {
@@ -103,27 +101,12 @@ fn kind(args: &Manifest) -> Kind {
 
 /// Of what is typed alone: a variable of this shell is none of the pod's.
 fn of_wrapper(args: &Manifest) -> u8 {
-    let dashes = args.how.args.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-"));
-    let words = dashes.then(|| OsString::from("--")).into_iter().chain(args.how.args.iter().cloned());
-    let all: Vec<OsString> = std::iter::once(OsString::from("softstop")).chain(words).collect();
-    let settings = match reading::read_with(&all, &|_| None) {
-        Ok(Cli { command: None, wrapper }) => wrapper.config(Platform::Kubernetes),
-        Ok(_) => {
-            Err("only the wrapper can be said behind the two dashes; for softstop run: softstop manifest -c FILE"
-                .into())
-        }
-        Err(said) => {
-            say(said.text.trim_end());
-            return said.code;
-        }
-    };
-    match settings {
-        Ok(config) => {
-            let words: Vec<String> = all.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    match wrapper(&args.how.args) {
+        Ok((config, words)) => {
             print(&write(&config, &Start::Wrapper { args: &words }, kind(args)));
             exit::OK
         }
-        Err(why) => usage_error(&why),
+        Err(code) => code,
     }
 }
 
@@ -139,17 +122,14 @@ mod pod {
 
 #[cfg(feature = "yaml")]
 mod pod {
-    use std::io;
-
     use softstop::cli::pod::{Found, interpret, options};
     use softstop::config::check;
     use softstop::config::problem::Problems;
     use softstop::pod::check as held;
     use softstop::pod::finding::Report;
-    use softstop::runtime;
 
-    use super::{Check, Path, exit, place, print, say};
-    use crate::loading::manifest;
+    use super::{Check, Path, exit, print, say};
+    use crate::loading::{at_hand, manifest};
 
     pub fn run(args: &Check, path: &Path) -> u8 {
         let (name, text) = manifest(path);
@@ -167,21 +147,9 @@ mod pod {
     }
 
     fn report(args: &Check, manifest: &str, name: &str) -> Result<Report, Problems> {
-        let path = place(&args.file);
-        let file = path.display().to_string();
-        let named = args.file.config.is_some();
-        // Without one the manifest may hold it in a ConfigMap, or need none.
-        let bytes = if named || path.exists() {
-            let cannot = |e: io::Error| {
-                let help = "is the path right, and may this user read it?";
-                Problems::of_file(&file, format!("the configuration cannot be read: {e}"), help)
-            };
-            Some(runtime::files::read(&path, check::MAX_BYTES).map_err(cannot)?)
-        } else {
-            None
-        };
+        let (file, bytes) = at_hand(&args.file)?;
         let config = bytes.as_deref().map(|bytes| check::decode(bytes, &file)).transpose()?;
-        let found = config.map(|text| Found { name: &file, text, named });
+        let found = config.map(|text| Found { name: &file, text, named: args.file.config.is_some() });
         let options = options(args.how.container.as_deref(), config.is_some());
         held(manifest, name, &options, &|start| interpret(start, found.as_ref()))
             .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })

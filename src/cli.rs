@@ -20,7 +20,9 @@ mod topics;
 mod values;
 pub mod variables;
 
-pub use commands::{AsProcfile, Check, Command, ConfigFile, Inject, Instance, Manifest, ProbeOnce, Run, Target};
+pub use commands::{
+    AsProcfile, Check, Command, ConfigFile, Inject, Instance, Manifest, Plan, ProbeOnce, Reporting, Run, Target,
+};
 pub use flags::{Common, Own, Wrapper};
 
 /// A command line, understood.

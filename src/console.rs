@@ -1,8 +1,12 @@
 //! What is said before there is a log, or instead of one.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use softstop::exit;
+use softstop::output::sink::colour_wanted;
+use softstop::picture::{Picture, Style};
+use softstop::sys::terminal;
 
 pub(crate) fn usage_error(why: &str) -> u8 {
     say(&in_usage(why));
@@ -20,4 +24,36 @@ pub(crate) fn say(text: &str) {
 
 pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// How a picture is drawn on standard output: as wide as the terminal, or `$COLUMNS`; in box characters, unless the locale says that it has
+/// none; in colours on a terminal alone, where nobody has turned them off.
+pub(crate) fn style() -> Style {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let columns = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+    let width = columns.or_else(|| terminal::columns()).unwrap_or(Style::PLAIN.width);
+    // In a container there is often none, and the terminal is another machine's.
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
+    let unicode = locale.is_none_or(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    });
+    let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
+    let colour = std::io::stdout().is_terminal() && colour_wanted(no_color.as_deref(), term.as_deref());
+    Style { width, unicode, colour }
+}
+
+/// Writes the picture as SVG; `-` is standard output.
+///
+/// # Errors
+/// The exit code, when that has been said.
+pub(crate) fn draw(path: &Path, picture: &Picture) -> Result<(), u8> {
+    if path == Path::new("-") {
+        print(&picture.svg());
+        return Ok(());
+    }
+    std::fs::write(path, picture.svg()).map_err(|error| {
+        say(&format!("softstop: error: cannot write the picture to {}: {error}", path.display()));
+        exit::FAILED
+    })
 }

@@ -154,6 +154,17 @@ named! {
     }
 }
 
+named! {
+    /// What a signal is to a process, as /proc has it.
+    pub enum Disposition {
+        Caught = "caught",
+        Ignored = "ignored",
+        /// By its first thread; another one may wait for it.
+        Blocked = "blocked",
+        Default = "default",
+    }
+}
+
 /// Why a process has to be killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct KillReason {

@@ -28,10 +28,12 @@ pub mod order;
 pub mod output;
 pub mod picture;
 pub mod plan;
+pub mod planned;
 #[cfg_attr(not(feature = "yaml"), allow(dead_code, reason = "without a reader of manifests only the writer is used"))]
 pub mod pod;
 pub mod probe;
 pub mod programs;
+pub mod record;
 pub mod report;
 pub mod resolver;
 pub mod runtime;

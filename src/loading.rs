@@ -1,14 +1,18 @@
 //! Where the configuration lies, and what it says.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use softstop::cli::{AsProcfile, ConfigFile};
+use softstop::cli::{AsProcfile, Cli, ConfigFile, reading};
 use softstop::config::check::{self, Here};
+use softstop::config::platform::Platform;
 use softstop::config::problem::{Problem, Problems};
 use softstop::config::{Config, EnvFormat, env_file, procfile};
 use softstop::runtime;
+
+use crate::console::{say, usage_error};
 
 /// `-c`, else `$SOFTSTOP_CONFIG` (both are read by then), else ./softstop.toml, else /etc/softstop.toml, else ./Procfile.
 pub(crate) fn place(args: &ConfigFile) -> PathBuf {
@@ -111,6 +115,24 @@ pub(crate) fn source(args: &ConfigFile) -> Result<(String, Vec<u8>), Problems> {
     Ok((name, bytes))
 }
 
+/// For a manifest, which may hold it in a ConfigMap, or need none: its name for messages, and its text if it is there.
+///
+/// # Errors
+/// It was named and cannot be read.
+#[cfg(feature = "yaml")]
+pub(crate) fn at_hand(args: &ConfigFile) -> Result<(String, Option<Vec<u8>>), Problems> {
+    let path = place(args);
+    let name = path.display().to_string();
+    if args.config.is_none() && !path.exists() {
+        return Ok((name, None));
+    }
+    let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
+        let help = "is the path right, and may this user read it?";
+        Problems::of_file(&name, format!("the configuration cannot be read: {error}"), help)
+    })?;
+    Ok((name, Some(bytes)))
+}
+
 /// What helps when there is no such configuration.
 fn unreadable(args: &ConfigFile, path: &Path) -> String {
     if args.config.is_none() {
@@ -152,4 +174,27 @@ pub(crate) fn manifest(path: &Path) -> (String, Result<String, Problems>) {
         String::from_utf8(bytes).map_err(|_| Problems::of_file(&name, "the manifest is not UTF-8", "save it as UTF-8"))
     });
     (name, text)
+}
+
+/// What the wrapper's arguments amount to, and these: of what is typed alone, a variable of this shell is none of the pod's.
+///
+/// # Errors
+/// The exit code, when what is wrong has been said.
+pub(crate) fn wrapper(args: &[OsString]) -> Result<(Config, Vec<String>), u8> {
+    let dashes = args.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-"));
+    let words = dashes.then(|| OsString::from("--")).into_iter().chain(args.iter().cloned());
+    let all: Vec<OsString> = std::iter::once(OsString::from("softstop")).chain(words).collect();
+    let settings = match reading::read_with(&all, &|_| None) {
+        Ok(Cli { command: None, wrapper }) => wrapper.config(Platform::Kubernetes),
+        Ok(_) => {
+            Err("only the wrapper can be said behind the two dashes; for softstop run name its configuration: -c FILE"
+                .into())
+        }
+        Err(said) => {
+            say(said.text.trim_end());
+            return Err(said.code);
+        }
+    };
+    let words = all.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    settings.map(|config| (config, words)).map_err(|why| usage_error(&why))
 }

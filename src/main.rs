@@ -7,6 +7,8 @@ mod console;
 mod injecting;
 mod installing;
 mod loading;
+mod planning;
+mod reporting;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -74,6 +76,14 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
         Some(Command::Manifest(args)) => {
             early.restore();
             checking::manifest(&args)
+        }
+        Some(Command::Plan(args)) => {
+            early.restore();
+            planning::plan(&args)
+        }
+        Some(Command::Report(args)) => {
+            early.restore();
+            reporting::report(&args)
         }
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
         Some(Command::Logs { logs, json, instance }) => {

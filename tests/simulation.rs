@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests use every processor")]
 
+mod planned;
 mod world;
 
 use world::scenario::Scenario;

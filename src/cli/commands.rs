@@ -22,6 +22,8 @@ pub enum Command {
     Run(Box<Run>),
     Check(Check),
     Manifest(Manifest),
+    Plan(Plan),
+    Report(Reporting),
     Status { instance: Instance, json: bool },
     Logs { logs: Logs, json: bool, instance: Instance },
     Order { order: Order, instance: Instance },
@@ -218,6 +220,43 @@ pub const COMMANDS: &[Typed] = &[
         hidden: false,
         args: || [args::<ConfigFile>(), args::<Named>(), args::<Printing>()].concat(),
         read: |read| Command::Manifest(Manifest { file: given(read), how: given(read) }),
+    },
+    Typed {
+        name: "plan",
+        help: "Draw how it starts and what its stop may take, against the budget; starts nothing",
+        examples: &[
+            ("softstop plan softstop.toml", "The start as a tree, the stop on a time axis, and what does not fit"),
+            ("softstop plan --pod deployment.yaml", "With the kubelet's SIGKILL"),
+            ("softstop plan softstop.toml --svg plan.svg", "As a picture for a README, in light and dark"),
+            ("softstop plan -- --drain auto --grace 30s -- /app/server", "For the wrapper with these flags"),
+        ],
+        exits: &[
+            ("0", "it is drawn"),
+            ("1", "something does not fit (with --strict), or the picture cannot be written"),
+            ("64", "wrong command line"),
+            ("78", "the configuration or the manifest is wrong"),
+        ],
+        hidden: false,
+        args: || [args::<ConfigFile>(), args::<Named>(), args::<Planning>()].concat(),
+        read: |read| Command::Plan(Plan { file: given(read), how: given(read) }),
+    },
+    Typed {
+        name: "report",
+        help: "Draw a finished run's report and say what went wrong; of two: what has changed",
+        examples: &[
+            ("softstop report report.json", "What happened, what went wrong, and what would help"),
+            ("softstop report before.json after.json", "Step by step: what is slower, broken or mended"),
+            ("softstop report report.json --svg report.svg", "As a picture, in light and dark"),
+        ],
+        exits: &[
+            ("0", "it is drawn"),
+            ("1", "something went wrong, or the later one is worse (with --strict); or the picture cannot be written"),
+            ("64", "wrong command line"),
+            ("65", "a report cannot be read, or is none of this format"),
+        ],
+        hidden: false,
+        args: args::<Reporting>,
+        read: |read| Command::Report(given(read)),
     },
     Typed {
         name: "status",
@@ -494,6 +533,49 @@ flags! {
 }
 
 flags! {
+    pub struct Planning {
+        /// Also draw when the kubelet kills: from a Kubernetes manifest; - is standard input
+        pod: Option<PathBuf> = path { value: "FILE", form: Form::Path } page {
+            default: "none",
+            meaning: "A manifest, for `terminationGracePeriodSeconds`, the preStop hook and the container's variables; `-` is standard input.",
+        };
+        /// The container that runs softstop [default: as its command, args and variables show]
+        container: Option<String> = word { value: "NAME", requires: Some("pod") } page {
+            default: "as the manifest shows",
+            meaning: "The container that runs softstop.",
+        };
+        /// Write the picture as SVG; - is standard output
+        svg: Option<PathBuf> = path { value: "FILE", form: Form::Path } page {
+            default: "none",
+            meaning: "The picture as SVG, in light and dark; `-` is standard output.",
+        };
+        /// The plan as JSON, on standard output
+        json: bool = switch { conflicts: Some("svg") } page { meaning: "The plan [for programs](plan.md#json)." };
+        /// Exit code 1 when something does not fit
+        strict: bool = switch {} page { meaning: "1 when there is a warning." };
+        /// For the wrapper instead of a configuration: what follows /softstop in the container, as in
+        /// softstop plan -- --drain auto -- /app/server
+        args: Vec<OsString> = bytes { place: Some(Place::Last), value: "ARGS", form: Form::Any };
+    }
+}
+
+flags! {
+    pub struct Reporting {
+        /// The report: what `report` or --report names; - is standard input
+        report: Option<PathBuf> = path { id: "file", place: Some(Place::Required), value: "FILE", form: Form::Path };
+        /// A later one, to be compared with the first
+        later: Option<PathBuf> = path { place: Some(Place::Optional), value: "LATER", form: Form::Path };
+        /// Write the picture as SVG; - is standard output
+        svg: Option<PathBuf> = path { value: "FILE", form: Form::Path, conflicts: Some("later") } page {
+            default: "none",
+            meaning: "The picture as SVG, in light and dark; `-` is standard output.",
+        };
+        /// Exit code 1 when something went wrong, or the later one is worse
+        strict: bool = switch {} page { meaning: "1 when something went wrong; of two, when the later one is worse." };
+    }
+}
+
+flags! {
     /// Where a running softstop takes orders.
     pub struct Socket {
         /// Its control socket: a path, or @name for an abstract address
@@ -666,6 +748,12 @@ pub struct Manifest {
 pub struct Inject {
     pub how: Injecting,
     pub command: Vec<OsString>,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub file: ConfigFile,
+    pub how: Planning,
 }
 
 /// Which running softstop is meant.

@@ -155,6 +155,7 @@ mod tests {
             Command::Run(run) => run.file.config,
             Command::Check(check) => check.file.config,
             Command::Manifest(manifest) => manifest.file.config,
+            Command::Plan(plan) => plan.file.config,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_file_is_named_with_a_flag_or_without() {
-        for command in ["run", "check", "manifest"] {
+        for command in ["run", "check", "manifest", "plan"] {
             assert_eq!(config_of(&format!("{command} my.toml")).as_deref(), Some(Path::new("my.toml")));
             assert_eq!(config_of(&format!("{command} -c my.toml")).as_deref(), Some(Path::new("my.toml")));
             assert_eq!(config_of(command), None);

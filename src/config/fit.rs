@@ -41,7 +41,7 @@ pub fn cuts(slices: Slices, drain: &[&Step], post_stop: &[&Step]) -> Vec<Option<
         for (i, step) in steps.iter().enumerate() {
             let later = held(&steps[i + 1..]).saturating_add(beyond);
             let gets = deadline.saturating_sub(later).saturating_sub(stop).saturating_sub(spent);
-            let wants = least(step);
+            let wants = least_of(step);
             said = said.saturating_add(wants);
             let needs = said.saturating_add(later).saturating_add(slices.kill_reserve.max(Duration::from_secs(1)));
             let grace = match stop_reserve {
@@ -56,14 +56,17 @@ pub fn cuts(slices: Slices, drain: &[&Step], post_stop: &[&Step]) -> Vec<Option<
     list
 }
 
-/// What a step takes however well everything goes.
-fn least(step: &Step) -> Duration {
-    let task = |handler: &Handler| match handler {
+/// What it takes however well everything goes.
+pub fn least(handler: &Handler) -> Duration {
+    match handler {
         Handler::Sleep(sleep) => *sleep,
         Handler::WaitIdle(idle) => idle.least(),
         _ => Duration::ZERO,
-    };
-    step.tasks.iter().map(|t| task(&t.handler)).max().unwrap_or_default()
+    }
+}
+
+fn least_of(step: &Step) -> Duration {
+    step.tasks.iter().map(|t| least(&t.handler)).max().unwrap_or_default()
 }
 
 fn sum(parts: impl Iterator<Item = Duration>) -> Duration {

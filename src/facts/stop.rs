@@ -124,6 +124,26 @@ pub enum NextCtrlC {
     Kills,
 }
 
+impl Effect {
+    /// One word, stable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Effect::Nothing => "nothing",
+            Effect::LastCall => "last_call",
+            Effect::Stops { .. } => "stops",
+            Effect::EndsDrain => "ends_drain",
+            Effect::Hurries { .. } => "hurries",
+            Effect::Kills => "kills",
+        }
+    }
+}
+
+impl serde::Serialize for Effect {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.name())
+    }
+}
+
 /// Why a task is not done, or not to its end: nothing is missed by that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Needless {

@@ -294,7 +294,7 @@ impl Sink {
 }
 
 /// By the two variables. <https://no-color.org>: set and not empty.
-fn colour_wanted(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+pub fn colour_wanted(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 

@@ -221,7 +221,9 @@ fn indent(row: &Row) -> f64 {
 }
 
 fn is_heading(row: &Row) -> bool {
-    row.depth == 0 && row.bars.is_empty() && row.curve.is_empty() && row.ticks.is_empty()
+    // What a whole group holds may stand beside its name.
+    let only_held = row.bars.iter().all(|bar| bar.kind == Kind::Reserve);
+    row.depth == 0 && only_held && row.curve.is_empty() && row.ticks.is_empty()
 }
 
 /// Bold is wider.

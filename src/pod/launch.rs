@@ -6,22 +6,15 @@ use super::view::{Container, Workload};
 use crate::config::problem::Span;
 use crate::text;
 
+pub use crate::programs::{file_name as program, is_shell};
+
 /// The names under which softstop is known.
 const NAME: &str = "softstop";
 /// Inits that somebody may have left in front of it.
 const INITS: [&str; 5] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit"];
-const SHELLS: [&str; 6] = ["sh", "bash", "ash", "dash", "zsh", "busybox"];
-/// The name behind the last slash.
-pub fn program(word: &str) -> &str {
-    word.rsplit('/').next().unwrap_or(word)
-}
 
 pub fn is_softstop(word: &str) -> bool {
     program(word) == NAME
-}
-
-pub fn is_shell(word: &str) -> bool {
-    SHELLS.contains(&program(word))
 }
 
 /// What stands between the runtime and softstop.

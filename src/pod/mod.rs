@@ -22,6 +22,7 @@ pub mod yaml;
 
 use crate::text;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::problem::{Problem, Severity, Source, Span};
@@ -112,9 +113,48 @@ pub fn check(text: &str, file: &str, options: &Options<'_>, interpret: &Interpre
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file, text);
     let stream = yaml::read(&source)?;
-    let mut report = review(&source, &Objects::new(&stream), options, interpret);
+    let mut report = review(&source, &Objects::new(&stream), options, interpret, &mut |_| {});
     report.findings.extend(stream.duplicates().map(|key| duplicate(&source, &key)));
     Ok(report)
+}
+
+/// The stop of a container that runs softstop, as a manifest has it.
+#[derive(Debug)]
+pub struct PodStop {
+    /// `Deployment web, container app`.
+    pub title: String,
+    pub config: Config,
+    /// `terminationGracePeriodSeconds`.
+    pub grace: Duration,
+    /// What of it the kubelet leaves from the moment when softstop is told; `None`: its preStop hook takes nobody knows how long.
+    pub left: Option<Duration>,
+}
+
+/// The stops of all containers that run softstop, and what [`check`] finds.
+///
+/// # Errors
+/// As [`check`].
+#[cfg(feature = "yaml")]
+pub fn stops(
+    text: &str,
+    file: &str,
+    options: &Options<'_>,
+    interpret: &Interpret<'_>,
+) -> Result<(Vec<PodStop>, Report), Problem> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let source = Source::new(file, text);
+    let stream = yaml::read(&source)?;
+    let mut list = Vec::new();
+    let mut visit = |case: &Case<'_>| {
+        list.push(PodStop {
+            title: checked_as(case.workload, case.container),
+            config: case.config().clone(),
+            grace: case.workload.pod.grace(),
+            left: rules::left(case),
+        });
+    };
+    let report = review(&source, &Objects::new(&stream), options, interpret, &mut visit);
+    Ok((list, report))
 }
 
 fn duplicate(source: &Source<'_>, key: &tree::Node<'_>) -> Finding {
@@ -128,8 +168,14 @@ fn duplicate(source: &Source<'_>, key: &tree::Node<'_>) -> Finding {
     Finding { rule: "duplicate-key", problem, why: why.to_owned() }
 }
 
-/// What `check` does with what has been read.
-pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>, interpret: &Interpret<'_>) -> Report {
+/// What `check` does with what has been read. `visit`: every container that could be judged.
+pub fn review(
+    source: &Source<'_>,
+    objects: &Objects<'_>,
+    options: &Options<'_>,
+    interpret: &Interpret<'_>,
+    visit: &mut dyn FnMut(&Case<'_>),
+) -> Report {
     let mut report = Report::default();
     let mut unclear = None;
     for workload in &objects.workloads {
@@ -140,7 +186,10 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
                     if report.findings.len() >= ENOUGH {
                         report.unread.push(checked_as(workload, container));
                     } else {
-                        one(source, objects, workload, container, options, interpret, &mut report);
+                        let settled = one(source, objects, workload, container, options, interpret, &mut report);
+                        if let Some((launch, settings)) = settled {
+                            visit(&Case { source, objects, workload, container, launch: &launch, settings: &settings });
+                        }
                     }
                 }
             }
@@ -171,15 +220,16 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
     report
 }
 
-fn one(
+/// How the container starts softstop, and what that amounts to; `None`: it is refused.
+fn one<'a>(
     source: &Source<'_>,
-    objects: &Objects<'_>,
-    workload: &Workload<'_>,
-    container: &Container<'_>,
+    objects: &Objects<'a>,
+    workload: &Workload<'a>,
+    container: &Container<'a>,
     options: &Options<'_>,
     interpret: &Interpret<'_>,
     report: &mut Report,
-) {
+) -> Option<(Launch<'a>, Settings)> {
     report.checked.push(checked_as(workload, container));
     let launch = Launch::new(container, objects);
     let config_map =
@@ -199,8 +249,12 @@ fn one(
             report.findings.extend(cannot_start(source, &launch, Refused::Config(warnings)));
             let case = Case { source, objects, workload, container, launch: &launch, settings: &settings };
             rules::all(&case, &mut report.findings);
+            Some((launch, settings))
         }
-        Err(refused) => report.findings.extend(cannot_start(source, &launch, refused)),
+        Err(refused) => {
+            report.findings.extend(cannot_start(source, &launch, refused));
+            None
+        }
     }
 }
 

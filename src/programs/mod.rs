@@ -12,6 +12,8 @@ use crate::signal::Signal;
 pub use table::JVM;
 use table::PROGRAMS;
 
+const SHELLS: [&str; 7] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"];
+
 /// A program that has to be known: it ends gracefully upon another signal than SIGTERM, has a preset, goes into the background, or answers
 /// a signal with a dump and goes on.
 #[derive(PartialEq, Eq, Debug)]
@@ -122,9 +124,19 @@ pub fn all() -> impl Iterator<Item = &'static Program> {
     PROGRAMS.iter()
 }
 
+/// The name of a program behind the last slash.
+pub fn file_name(executable: &str) -> &str {
+    executable.rsplit('/').next().unwrap_or(executable)
+}
+
+/// A shell, by its own name: it waits for its child when a signal comes, and passes none on.
+pub fn is_shell(executable: &str) -> bool {
+    SHELLS.contains(&file_name(executable))
+}
+
 /// By the name of its executable, a path or not, with a version behind it or not: `/usr/sbin/php-fpm8.4` is php-fpm.
 pub fn named(executable: &str) -> Option<&'static Program> {
-    let name = executable.rsplit('/').next().unwrap_or(executable);
+    let name = file_name(executable);
     let known = |name: &str| PROGRAMS.iter().find(|p| p.names.contains(&name));
     known(name).or_else(|| known(bare(name).trim_end_matches('-')))
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Leaked, Note, Secs, TaskResult};
-use crate::facts::{Cause, Exit, Place, Who};
+use crate::facts::{Cause, Exit, Place, ProcessKind, Who};
 use crate::text::one_line;
 use crate::time::{At, Human};
 
@@ -14,6 +14,8 @@ use crate::time::{At, Human};
 const KEPT_BEFORE_STOP: usize = 256;
 /// Records kept of the stop itself. Its length is bounded by the grace, its notes by the configuration; this is the backstop.
 const KEPT_OF_STOP: usize = 4096;
+/// Of the report's JSON: a reader that knows this one understands every report that has it. A field more does not change it.
+pub const FORMAT: u32 = 1;
 /// The kubelet reads the last 4096 bytes of the termination log.
 pub(super) const TERMINATION_MESSAGE_MAX: usize = 4096;
 
@@ -34,6 +36,24 @@ pub struct History {
     forgotten: u64,
     stopping: bool,
     orphans: Vec<Leaked>,
+    setup: Setup,
+}
+
+/// What of the configuration one has to know to understand what happened. No arguments: they may hold secrets.
+#[derive(Debug, Default, Serialize)]
+pub struct Setup {
+    /// `fail` or `keep`.
+    pub readiness_on_drain: &'static str,
+    pub processes: Vec<ProcessSetup>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ProcessSetup {
+    pub name: String,
+    /// The program's name, without its folder.
+    pub program: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ProcessKind>,
 }
 
 impl History {
@@ -65,6 +85,10 @@ impl History {
         }
     }
 
+    pub fn set_setup(&mut self, setup: Setup) {
+        self.setup = setup;
+    }
+
     /// What was adopted and reaped, by command.
     pub fn set_orphans(&mut self, orphans: Vec<Leaked>) {
         self.orphans = orphans;
@@ -84,6 +108,8 @@ impl History {
     /// The report for `--report`: the verdict, the stop's steps and the whole timeline, as one JSON object and a newline.
     pub fn json(&self) -> String {
         let report = Report {
+            format: FORMAT,
+            setup: &self.setup,
             version: env!("CARGO_PKG_VERSION"),
             verdict: self.verdict(),
             orphans: &self.orphans,
@@ -133,7 +159,9 @@ pub(super) fn cut(mut text: String, most: usize) -> String {
 
 #[derive(Serialize)]
 struct Report<'a> {
+    format: u32,
     version: &'static str,
+    setup: &'a Setup,
     #[serde(flatten)]
     verdict: Option<&'a StopResult>,
     #[serde(rename = "orphans_by_command", skip_serializing_if = "<[Leaked]>::is_empty")]

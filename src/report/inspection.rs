@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::facts::Several;
+use crate::facts::{Disposition, Several};
 
 /// Of everything that is listed, so much is told in the log; the report has all that was looked at.
 const TOLD: usize = 5;
@@ -18,6 +18,9 @@ pub struct Inspection {
     /// Its control group, or one above, is frozen (version 2's cgroup.freeze): it gets no signal but SIGKILL.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
+    /// What the last signal of its ladder is to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_is: Option<Disposition>,
     /// The kernel function it sleeps in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wchan: Option<String>,

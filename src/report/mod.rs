@@ -28,7 +28,7 @@ pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use refusal::refusal;
 
-pub use history::{History, MainExit, Record, StepReport, StopResult};
+pub use history::{FORMAT, History, MainExit, ProcessSetup, Record, Setup, StepReport, StopResult};
 pub use text::{Level, side_by_side};
 
 /// Something that happened and that a user may want to know.

@@ -339,7 +339,7 @@ impl Shell {
     fn kill(&mut self, id: ProcId, because: KillReason) {
         let Some(pid) = self.groups.of(id) else { return };
         let process = self.plan.name(id.0).to_string();
-        let look = (!because.stragglers).then(|| self.look_at(id, pid));
+        let look = (!because.stragglers).then(|| self.look_at(id, pid, because.after));
         let appeared_as = look.as_ref().map(Inspection::to_string).unwrap_or_default();
         self.reporter.note(Note::Killed { process, because, appeared_as, look: look.map(Box::new) });
         if !because.stragglers {
@@ -355,8 +355,9 @@ impl Shell {
     }
 
     /// What a process about to be killed is doing, and the last it said.
-    fn look_at(&mut self, id: ProcId, pid: i32) -> Inspection {
+    fn look_at(&mut self, id: ProcId, pid: i32, after: Option<Signal>) -> Inspection {
         let mut look = self.inspections.look(pid);
+        look.signal_is = after.and_then(|signal| procfs::disposition(pid, signal));
         // What sleeps otherwise has its wait channel.
         if look.state == Some('D') && !self.no_time_to_inspect() {
             let (functions, held) = self.inspections.stack(pid);

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use super::Clock;
 use super::files::{self, Writers};
-use crate::config::{Config, LogFormat};
+use crate::config::{LogFormat, ReadinessOnDrain};
 use crate::output::files::LogFiles;
-use crate::report::{History, Leaked, Level, Note};
+use crate::plan::Plan;
+use crate::programs;
+use crate::report::{History, Leaked, Level, Note, ProcessSetup, Setup};
 use crate::time::At;
 
 pub(super) struct Reporter {
@@ -42,10 +44,13 @@ const PART: u32 = 8;
 const LEAST_WAIT: Duration = Duration::from_millis(20);
 
 impl Reporter {
-    pub(super) fn new(config: &Config, clock: Clock, logs: Rc<LogFiles>) -> Reporter {
+    pub(super) fn new(plan: &Plan, clock: Clock, logs: Rc<LogFiles>) -> Reporter {
+        let config = &plan.config;
+        let mut history = History::default();
+        history.set_setup(setup(plan));
         Reporter {
             clock,
-            history: History::default(),
+            history,
             report: config.report.clone(),
             termination_log: config.termination_log.clone(),
             verdict_failed: false,
@@ -134,6 +139,25 @@ impl Reporter {
         if !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
             tracing::warn!("cannot write the verdict to {}: {error}", path.display());
         }
+    }
+}
+
+/// What the reader of a report has to know of the configuration.
+fn setup(plan: &Plan) -> Setup {
+    let process = |(n, process): (usize, &crate::config::Process)| {
+        let command = process.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+        ProcessSetup {
+            name: process.name.clone(),
+            program: programs::file_name(&command).to_owned(),
+            kind: plan.kind(n),
+        }
+    };
+    Setup {
+        readiness_on_drain: match plan.config.readiness_on_drain {
+            ReadinessOnDrain::Fail => "fail",
+            ReadinessOnDrain::Keep => "keep",
+        },
+        processes: plan.config.processes.iter().enumerate().map(process).collect(),
     }
 }
 

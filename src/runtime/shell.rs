@@ -161,7 +161,7 @@ impl Shell {
         let (done, answers) = mpsc::unbounded_channel();
         let (said, words) = mpsc::unbounded_channel();
         Shell {
-            reporter: Reporter::new(&plan.config, clock, Rc::clone(&log_files)),
+            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files)),
             log_files,
             keeper,
             groups: Groups::new(processes.len()),

@@ -14,6 +14,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 
+use crate::facts::Disposition;
 use crate::signal::Signal;
 
 /// What a process is doing at the moment.
@@ -65,6 +66,20 @@ pub fn catches(pid: i32, signal: Signal) -> Option<bool> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let caught = super::mask::SignalSet::from_bits(status_mask(&status, "SigCgt:")?);
     Some(caught.contains(signal))
+}
+
+/// What a signal is to the process. `None` when /proc does not say.
+pub fn disposition(pid: i32, signal: Signal) -> Option<Disposition> {
+    check_namespace().ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let has =
+        |field: &str| status_mask(&status, field).map(|bits| super::mask::SignalSet::from_bits(bits).contains(signal));
+    Some(match (has("SigCgt:")?, has("SigIgn:")?, has("SigBlk:")?) {
+        (_, true, _) => Disposition::Ignored,
+        (_, _, true) => Disposition::Blocked,
+        (true, ..) => Disposition::Caught,
+        _ => Disposition::Default,
+    })
 }
 
 /// Whether a process that neither catches nor ignores the signal is ended by it. See signal(7).

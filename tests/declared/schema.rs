@@ -120,6 +120,12 @@ impl Checker {
         Some(self.holds(&self.schema, &value(&toml::Value::Table(table))))
     }
 
+    /// Whether a value is as the schema has it.
+    #[allow(dead_code, reason = "each target uses a part")]
+    pub fn holds_json(&self, value: &Value) -> bool {
+        self.holds(&self.schema, value)
+    }
+
     fn holds(&self, schema: &Value, value: &Value) -> bool {
         let all = |list: &Value| list.as_array().expect("an array").iter().filter(|s| self.holds(s, value)).count();
         let rules = schema.as_object().expect("a schema is an object");
@@ -134,6 +140,7 @@ impl Checker {
                 "string" => value.is_string(),
                 "boolean" => value.is_boolean(),
                 "integer" => value.is_i64(),
+                "null" => value.is_null(),
                 "number" => value.is_number(),
                 other => panic!("{other}"),
             },

@@ -74,6 +74,11 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
     ended.expect_not("in the kernel");
     let killed = &events(&report, "killed")[0];
     assert_eq!(killed["look"]["open_connections"]["count"], 1, "{killed:#}");
+    // And `softstop report` says what that means.
+    assert_eq!(killed["look"]["signal_is"], "ignored", "{killed:#}");
+    let run = softstop::record::Run::read(report.to_string().as_bytes()).unwrap();
+    let found = softstop::record::findings::of(&run);
+    assert!(found.iter().any(|f| f.name == "deaf" && f.text.contains("it ignores SIGTERM")), "{found:#?}");
     assert_eq!(killed["look"]["connections"][0]["peer"], here.to_string(), "{killed:#}");
     assert_eq!(killed["look"]["last_output"], serde_json::json!(["one", "two", "up"]), "{killed:#}");
 }

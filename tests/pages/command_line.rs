@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use softstop::cli::commands::{
-    self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Logs, Only, Printing, Probing,
+    self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Logs, Only, Planning, Printing, Probing,
+    Reporting,
 };
 use softstop::cli::declare::{Flag, Form, Group, Place, Takes};
 use softstop::cli::{Common, Own, flags as declared_flags, help};
@@ -25,6 +26,8 @@ fn flags(title: &str) -> String {
         "wrapper" => rows::<Own>(),
         "logs" => rows::<Logs>(),
         "orders" => rows::<Json>() + &rows::<Fields>(),
+        "plan" => rows::<Planning>(),
+        "report" => rows::<Reporting>(),
         "check and manifest" => rows::<Checking>() + &rows::<Printing>(),
         "inject" => rows::<Injecting>(),
         "probe" => rows::<Probing>(),

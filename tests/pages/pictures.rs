@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use softstop::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Style, Weight};
 
-use crate::declared::is_as_made;
+use crate::declared::{is_as_made, marked};
+use crate::schema::Checker;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -142,4 +143,75 @@ fn the_drawings_are_as_they_were_when_somebody_looked_at_them() {
     }
     is_as_made("tests/pictures/crowd.txt", &crowd().text(Style::PLAIN));
     is_as_made("tests/pictures/crowd.svg", &crowd().svg());
+}
+
+/// `softstop plan FILE --svg -`.
+fn plan_of(file: &str) -> Picture {
+    let text = std::fs::read_to_string(file).expect("it is there");
+    let (config, _) = softstop::config::check::read(&text, file, &|_| None).expect("an example is right");
+    softstop::planned::Planned::new(config).picture(file, None, Vec::new())
+}
+
+/// Each by the command that its page says.
+#[test]
+fn the_pictures_of_the_pages_are_what_their_commands_draw() {
+    for (file, picture) in [("examples/softstop.toml", "plan"), ("examples/nginx-php-fpm/softstop.toml", "readme")] {
+        is_as_made(&format!("docs/pictures/{picture}.svg"), &plan_of(file).svg());
+    }
+    let file = "docs/pictures/report.json";
+    let run = softstop::record::Run::read(&std::fs::read(file).expect("it is there")).expect("it is one");
+    is_as_made("docs/pictures/report.svg", &run.picture(file).svg());
+    for (page, command) in [
+        ("docs/plan.md", "softstop plan examples/softstop.toml --svg docs/pictures/plan.svg"),
+        ("README.md", "softstop plan examples/nginx-php-fpm/softstop.toml --svg docs/pictures/readme.svg"),
+        ("docs/report.md", "softstop report docs/pictures/report.json --svg docs/pictures/report.svg"),
+    ] {
+        let text = std::fs::read_to_string(page).expect("it is there");
+        assert!(text.contains(command), "{page} does not say {command}");
+    }
+}
+
+/// What `softstop report` can find, as its page lists it.
+#[test]
+fn the_table_of_findings_is_made_of_its_rules() {
+    let page = std::fs::read_to_string("docs/report.md").expect("it is there");
+    let rows = softstop::record::findings::RULES.iter();
+    let rows: String = rows.map(|rule| format!("| `{}` | {} |\n", rule.name, rule.when)).collect();
+    let table = format!("| | when |\n|---|---|\n{rows}");
+    is_as_made("docs/report.md", &marked(&page, "<!-- findings", |_| table.clone()));
+}
+
+/// docs/report.schema.json takes every report of this repository, and knows every event.
+#[test]
+fn the_schema_of_reports_knows_every_event() {
+    let text = std::fs::read_to_string("docs/report.schema.json").expect("it is there");
+    let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let known = schema.pointer("/properties/timeline/items/properties/event/enum").expect("the events");
+    let known: Vec<&str> = known.as_array().expect("a list").iter().filter_map(|name| name.as_str()).collect();
+    let source = std::fs::read_to_string("src/report/mod.rs").expect("it is there");
+    let body = source.split("pub enum Note {").nth(1).expect("it is there").split("\n}\n").next().expect("its end");
+    let variants = body.lines().filter_map(|line| {
+        let name = line.strip_prefix("    ")?;
+        let end = name.find([' ', '(', ',']).unwrap_or(name.len());
+        name.starts_with(|c: char| c.is_ascii_uppercase()).then(|| &name[..end])
+    });
+    let snake = |name: &str| {
+        let mut out = String::new();
+        for (n, c) in name.chars().enumerate() {
+            if c.is_uppercase() && n > 0 {
+                out.push('_');
+            }
+            out.extend(c.to_lowercase());
+        }
+        out
+    };
+    let events: Vec<String> = variants.map(snake).collect();
+    assert!(events.len() > 40 && events.contains(&"stop_began".to_owned()), "{events:?}");
+    for event in &events {
+        assert!(known.contains(&event.as_str()), "docs/report.schema.json does not know the event {event}");
+    }
+    assert_eq!(known.len(), events.len(), "it knows events that there are not: {known:?}\n{events:?}");
+    let report = std::fs::read_to_string("docs/pictures/report.json").expect("it is there");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert!(Checker::new(schema).holds_json(&report));
 }

@@ -186,6 +186,7 @@ fn rest(place: Place) -> Vec<OsString> {
     let words: &[&str] = match place.name() {
         "" => &["--", "/bin/app", "--grace", "-g", ""],
         "probe" => &["ready"],
+        "report" => &["report.json"],
         "restart" | "start" => &["web"],
         "signal" => &["web", "HUP"],
         "__wait_file" => &["/x"],

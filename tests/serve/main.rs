@@ -15,5 +15,6 @@ mod presets;
 mod prestop;
 mod probe;
 mod probe_kinds;
+mod seeing;
 mod sockets;
 mod wait_idle;

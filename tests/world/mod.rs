@@ -38,6 +38,7 @@ use softstop::lifecycle::event::{
     Client, Event, Exit, HookCaller, Order, Outcome, ProcId, Progress, RequestId, RunId, SpawnError, SpawnErrorKind,
 };
 use softstop::plan::Plan;
+use softstop::report::Note;
 use softstop::signal::Signal;
 use softstop::time::At;
 
@@ -138,6 +139,9 @@ pub struct World {
     pub counts: Counts,
     /// What happened, line by line; `None`: nobody will read it.
     pub timeline: Option<Vec<String>>,
+    /// What the machine has noted, where somebody wants to read it.
+    pub notes: Vec<(At, Note)>,
+    pub notes_wanted: bool,
     /// Orders that wait for their answers.
     pub asks: BTreeMap<u64, Order>,
     next_ask: u64,
@@ -192,6 +196,8 @@ impl World {
             effects: Vec::new(),
             counts: Counts::default(),
             timeline: None,
+            notes: Vec::new(),
+            notes_wanted: false,
             asks: BTreeMap::new(),
             next_ask: 0,
             begun: false,
@@ -604,7 +610,10 @@ impl World {
                 self.effects.push(Effect::Swept);
             }
             Action::Census => self.census = true,
-            Action::Note(note) => self.check_note(&note)?,
+            Action::Note(note) => {
+                self.check_note(&note)?;
+                self.notes.extend(self.notes_wanted.then_some((self.now, note)));
+            }
             Action::Answer { ask, .. } => {
                 if self.asks.remove(&ask.0).is_none() {
                     return broken("contract", format!("{ask:?} is answered, and nobody waits for that"));

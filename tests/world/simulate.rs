@@ -68,6 +68,14 @@ pub fn play(scenario: &Scenario, told: bool) -> (World, Checked) {
     (simulation.world, result)
 }
 
+/// The same, with what the machine has noted.
+pub fn play_noted(scenario: &Scenario) -> (World, Checked) {
+    let mut simulation = Simulation::new(scenario);
+    simulation.world.notes_wanted = true;
+    let result = simulation.run();
+    (simulation.world, result)
+}
+
 impl<'a> Simulation<'a> {
     fn new(scenario: &'a Scenario) -> Simulation<'a> {
         let world = World::new(scenario.config.clone(), scenario.stragglers.len());

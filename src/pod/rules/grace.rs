@@ -24,7 +24,7 @@ fn of_pod(case: &Case<'_>) -> String {
 }
 
 /// What the kubelet leaves from the moment softstop hears of the stop; `None` when the manifest does not tell.
-fn left(case: &Case<'_>) -> Option<Duration> {
+pub fn left(case: &Case<'_>) -> Option<Duration> {
     match before_stop(case) {
         Before::Known(before) => Some(case.workload.pod.grace().saturating_sub(before).max(FLOOR)),
         Before::Unknown => None,

@@ -27,7 +27,6 @@ as_their_words!(
     Client,
     Awaited,
     Cause,
-    Effect,
     Failure,
     Fault,
     Hopeless,

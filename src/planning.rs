@@ -1,0 +1,155 @@
+//! `softstop plan`: read the configuration, and the manifest, draw what follows; start nothing.
+
+use std::path::Path;
+
+use softstop::cli::Plan;
+use softstop::config::Config;
+use softstop::config::problem::Problems;
+use softstop::exit;
+use softstop::picture::{Picture, Remark, Weight};
+use softstop::planned::{Planned, Sigkill};
+
+use crate::console::{draw, print, say, style};
+use crate::loading::{load, place, wrapper};
+
+/// What is to be planned.
+struct Subject {
+    config: Config,
+    /// For the title.
+    name: String,
+    kubelet: Option<Sigkill>,
+    /// What the manifest has to be told of.
+    remarks: Vec<Remark>,
+}
+
+pub fn plan(args: &Plan) -> u8 {
+    let subject = match (&args.how.pod, args.how.args.is_empty()) {
+        (Some(manifest), _) => pod::subject(args, manifest),
+        (None, false) => wrapper(&args.how.args).map(|(config, typed)| Subject {
+            config,
+            name: typed.join(" "),
+            kubelet: None,
+            remarks: Vec::new(),
+        }),
+        (None, true) => of_file(args),
+    };
+    match subject {
+        Ok(subject) => show(args, subject),
+        Err(code) => code,
+    }
+}
+
+fn of_file(args: &Plan) -> Result<Subject, u8> {
+    match load(&args.file, None) {
+        Ok((config, warnings)) => {
+            for warning in &warnings {
+                say(warning.to_string().trim_end());
+            }
+            let name = place(&args.file).display().to_string();
+            Ok(Subject { config, name, kubelet: None, remarks: Vec::new() })
+        }
+        Err(problems) => Err(refused(&problems)),
+    }
+}
+
+fn refused(problems: &Problems) -> u8 {
+    say(&problems.to_string());
+    exit::CONFIG
+}
+
+fn show(args: &Plan, subject: Subject) -> u8 {
+    let planned = Planned::new(subject.config);
+    let picture = planned.picture(&subject.name, subject.kubelet, subject.remarks);
+    let written = match (&args.how.svg, args.how.json) {
+        (Some(path), _) => draw(path, &picture),
+        (None, true) => {
+            print(&planned.json(subject.kubelet, &picture.remarks));
+            Ok(())
+        }
+        (None, false) => {
+            let style = style();
+            print(&format!("{}\n{}", planned.tree(style.unicode), picture.text(style)));
+            Ok(())
+        }
+    };
+    match written {
+        Ok(()) if args.how.strict && is_warned(&picture) => exit::FAILED,
+        Ok(()) => exit::OK,
+        Err(code) => code,
+    }
+}
+
+fn is_warned(picture: &Picture) -> bool {
+    picture.remarks.iter().any(|remark| remark.weight < Weight::Note)
+}
+
+#[cfg(not(feature = "yaml"))]
+mod pod {
+    use super::{Path, Plan, Subject, exit, say};
+
+    pub fn subject(_: &Plan, _: &Path) -> Result<Subject, u8> {
+        say("error: this softstop was built without YAML; build it with --features yaml for plan --pod");
+        Err(exit::USAGE)
+    }
+}
+
+#[cfg(feature = "yaml")]
+mod pod {
+    use softstop::cli::pod::{Found, interpret, options};
+    use softstop::config::check;
+    use softstop::config::problem::{Problems, Severity};
+    use softstop::pod::finding::Finding;
+    use softstop::pod::{self, PodStop};
+
+    use super::{Path, Plan, Remark, Sigkill, Subject, Weight, refused};
+    use crate::loading::{at_hand, manifest};
+
+    /// Rules of `check --pod` that are about the time of a stop.
+    const OF_TIME: [&str; 12] = [
+        "config",
+        "usage",
+        "nothing",
+        "grace-zero",
+        "grace-misplaced",
+        "grace-too-short",
+        "grace-unknown",
+        "grace-sidecar",
+        "no-drain",
+        "prestop-sleep",
+        "prestop-unknown",
+        "prestop-missing",
+    ];
+
+    pub fn subject(args: &Plan, path: &Path) -> Result<Subject, u8> {
+        let (name, text) = manifest(path);
+        text.and_then(|text| read(args, &text, &name)).map_err(|problems| refused(&problems))
+    }
+
+    fn read(args: &Plan, manifest: &str, name: &str) -> Result<Subject, Problems> {
+        let (file, bytes) = at_hand(&args.file)?;
+        let config = bytes.as_deref().map(|bytes| check::decode(bytes, &file)).transpose()?;
+        let found = config.map(|text| Found { name: &file, text, named: args.file.config.is_some() });
+        let options = options(args.how.container.as_deref(), config.is_some());
+        let (stops, report) = pod::stops(manifest, name, &options, &|start| interpret(start, found.as_ref()))
+            .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })?;
+        let of_time = |finding: &&Finding| OF_TIME.contains(&finding.rule);
+        let Some(PodStop { title, config, grace, left }) = stops.into_iter().next() else {
+            let list = report.findings.into_iter().filter(|f| of_time(&f)).map(|f| f.problem).collect();
+            return Err(Problems { file: name.to_owned(), list });
+        };
+        Ok(Subject {
+            config,
+            name: format!("{name}, {title}"),
+            kubelet: Some(Sigkill { after: left, grace }),
+            remarks: report.findings.iter().filter(of_time).map(remark).collect(),
+        })
+    }
+
+    fn remark(finding: &Finding) -> Remark {
+        let weight = match finding.problem.severity {
+            Severity::Error => Weight::Error,
+            Severity::Warning => Weight::Warning,
+        };
+        Remark { weight, text: finding.problem.sentence.clone(), help: finding.problem.help.clone() }
+    }
+}

@@ -1,0 +1,94 @@
+//! A run's picture. Pure.
+
+use std::time::Duration;
+
+use super::{Outcome, Part, Run, Slice, findings};
+use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight};
+use crate::time::Human;
+
+/// More rows than that nobody looks at.
+const ROWS: usize = 400;
+
+impl Run {
+    /// `name`: where it was read from.
+    pub fn picture(&self, name: &str) -> Picture {
+        let slices = self.slices();
+        let mut rows = Vec::new();
+        for (part, heading) in [
+            (Part::Drain, "drain"),
+            (Part::Process, "processes"),
+            (Part::Stragglers, ""),
+            (Part::PostStop, "post_stop"),
+        ] {
+            let of_part: Vec<&Slice> = slices.iter().filter(|slice| slice.part == part).collect();
+            if !of_part.is_empty() && !heading.is_empty() {
+                rows.push(Row::heading(heading));
+            }
+            rows.extend(of_part.into_iter().map(row));
+        }
+        let more = rows.len().saturating_sub(ROWS);
+        rows.truncate(ROWS);
+        let mut remarks: Vec<Remark> = findings::of(self).into_iter().map(Into::into).collect();
+        if more > 0 {
+            let text = format!("{more} more rows are left out");
+            remarks.push(Remark { weight: Weight::Note, text, help: String::new() });
+        }
+        if remarks.is_empty() {
+            remarks.push(Remark { weight: Weight::Note, text: "nothing went wrong".into(), help: String::new() });
+        }
+        Picture {
+            title: format!("softstop report: {name}"),
+            subtitle: self.headline(),
+            end: self.grace.unwrap_or_default().max(self.last()),
+            rows,
+            marks: self.marks(),
+            remarks,
+        }
+    }
+
+    /// `stopped in 4.5s of 15.0s (SIGTERM from outside the container); exit code 0`.
+    pub fn headline(&self) -> String {
+        let cause = self.cause.as_deref().map_or(String::new(), |cause| format!(" ({cause})"));
+        let grace = self.grace.map_or(String::new(), |grace| format!(" of {}", Human(grace)));
+        match (&self.end, self.stop_began) {
+            (Some(end), _) => {
+                format!("stopped in {}{grace}{cause}; exit code {}", Human(end.took), end.exit_code)
+            }
+            (None, Some(_)) => format!("stopping for {}{grace}{cause}; the report has no end", Human(self.last())),
+            (None, None) => "no stop was requested yet".to_owned(),
+        }
+    }
+
+    fn marks(&self) -> Vec<Mark> {
+        let mark = |at: Duration, kind, label: String| Mark { at, kind, label };
+        let mut marks = vec![mark(Duration::ZERO, MarkKind::Event, "stop request".into())];
+        marks.extend(self.deadline.map(|at| mark(at, MarkKind::Deadline, format!("deadline {}", Human(at)))));
+        marks.extend(self.grace.map(|at| mark(at, MarkKind::Kill, format!("end of the grace {}", Human(at)))));
+        marks
+            .extend(self.end.as_ref().map(|end| mark(end.took, MarkKind::Event, format!("ended {}", Human(end.took)))));
+        marks
+    }
+}
+
+fn row(slice: &Slice) -> Row {
+    let kind = match slice.outcome {
+        Outcome::Done | Outcome::Cancelled => Kind::Done,
+        Outcome::Failed | Outcome::TimedOut => Kind::Failed,
+        Outcome::Cut | Outcome::NoTime | Outcome::Open => Kind::Cut,
+        Outcome::Forced => Kind::Forced,
+    };
+    // What was not begun has no bar.
+    let never = matches!(slice.outcome, Outcome::Cancelled | Outcome::NoTime) && slice.took().is_zero();
+    let bars = if never { Vec::new() } else { vec![Bar { kind, from: slice.from, until: slice.until }] };
+    let took = match slice.share {
+        _ if never => String::new(),
+        Some(share) => format!("{} of {}", Human(slice.took()), Human(share)),
+        None => Human(slice.took()).to_string(),
+    };
+    let says = match (slice.outcome, took.is_empty()) {
+        (Outcome::Done, _) => took,
+        (outcome, true) => outcome.words().to_owned(),
+        (outcome, false) => format!("{took}, {}", outcome.words()),
+    };
+    Row { label: slice.name.clone(), depth: 1, bars, says, ..Row::default() }
+}
