@@ -93,7 +93,7 @@ fn print(piece: &Owned) {
     let mut json = Vec::new();
     for objects in [false, true] {
         json.clear();
-        let format = Format::Json { process: "web".into(), objects };
+        let format = Format::json("web", objects);
         format.write(&mut json, piece, "stderr", "2026-11-22T10:00:00.000Z");
         assert_eq!(json.iter().filter(|b| **b == b'\n').count(), 1, "one line");
         let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
-
 use crate::json;
 use crate::text::plain;
 
@@ -100,7 +98,11 @@ pub enum Format {
     /// `{"timestamp":"…","process":"web","stream":"stdout","line":"…"}`, with `"partial":true` when more of the line follows and
     /// `"continued":true` when this is more of the one before. Bytes that are not UTF-8 become U+FFFD. With `objects` a line that is a JSON
     /// object itself stands as `"object":{…}` in the place of `"line"`.
-    Json { process: String, objects: bool },
+    Json {
+        /// What stands between the time and the stream.
+        middle: Vec<u8>,
+        objects: bool,
+    },
 }
 
 impl Format {
@@ -111,6 +113,12 @@ impl Format {
             None => format!("{name:width$} {mark} ").into_bytes(),
         };
         Format::Prefix { heads: ['|', '+'].map(head), timestamps }
+    }
+
+    /// See [`Format::Json`].
+    pub fn json(process: &str, objects: bool) -> Format {
+        let name = serde_json::to_string(process).unwrap_or_default();
+        Format::Json { middle: format!("\",\"process\":{name},\"stream\":\"").into_bytes(), objects }
     }
 
     /// Whether [`Format::write`] shows the time.
@@ -150,38 +158,30 @@ impl Format {
                     out.extend_from_slice(CUT);
                 }
             }
-            Format::Json { process, objects } => {
+            Format::Json { middle, objects } => {
                 let whole = !partial && !continued;
-                let text = String::from_utf8_lossy(bytes);
-                let object = Some(bytes.trim_ascii())
-                    .filter(|text| *objects && whole && text.first() == Some(&b'{') && json::is_object(text));
-                let line = object.is_none().then_some(&*text);
-                let head = JsonLine { timestamp: ts, process, stream, line, partial, continued };
-                // Strings and booleans into a Vec: nothing here can fail.
-                let _ = serde_json::to_writer(&mut *out, &head);
-                if let Some(object) = object {
-                    out.pop();
-                    out.extend_from_slice(b",\"object\":");
-                    out.extend_from_slice(object);
-                    out.push(b'}');
+                let own = bytes.trim_ascii();
+                let is_object = *objects && whole && own.first() == Some(&b'{') && json::is_object(own);
+                out.extend_from_slice(b"{\"timestamp\":\"");
+                out.extend_from_slice(ts.as_bytes());
+                out.extend_from_slice(middle);
+                out.extend_from_slice(stream.as_bytes());
+                if is_object {
+                    out.extend_from_slice(b"\",\"object\":");
+                    out.extend_from_slice(own);
+                } else {
+                    out.extend_from_slice(b"\",\"line\":");
+                    // A string into a Vec: nothing here can fail.
+                    let _ = serde_json::to_writer(&mut *out, &String::from_utf8_lossy(bytes));
                 }
+                for (is, mark) in [(partial, &b",\"partial\":true"[..]), (continued, b",\"continued\":true")] {
+                    out.extend_from_slice(if is { mark } else { b"" });
+                }
+                out.push(b'}');
             }
         }
         out.push(b'\n');
     }
-}
-
-#[derive(Serialize)]
-struct JsonLine<'a> {
-    timestamp: &'a str,
-    process: &'a str,
-    stream: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    partial: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    continued: bool,
 }
 
 /// The last lines of a process: what it said before it had to be killed.
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn json_is_one_valid_object_a_line() {
-        let json = Format::Json { process: "we\"b".into(), objects: false };
+        let json = Format::json("we\"b", false);
         let line = written(&json, b"\xff\0\n\"x\"\x1b", false, true);
         assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
@@ -375,7 +375,7 @@ mod tests {
 
     #[test]
     fn an_object_of_its_own_stays_one_and_whatever_is_not_quite_one_stays_text() {
-        let json = Format::Json { process: "web".into(), objects: true };
+        let json = Format::json("web", true);
         let line = |text: &str| String::from_utf8(written(&json, text.as_bytes(), false, false)).unwrap();
         let head = "{\"timestamp\":\"2026-11-22T10:00:00.000Z\",\"process\":\"web\",\"stream\":\"stderr\",";
         let own = r#"{"level":"info","n":[1,-2.5e3,null],"a":{"b":"\u00e9 \"x\""}}"#;
@@ -401,7 +401,7 @@ mod tests {
         let deep = format!("{}1{}", "{\"a\":".repeat(5000), "}".repeat(5000));
         assert!(line(&deep).contains("\"line\":"), "nested without end");
         assert!(String::from_utf8(written(&json, b"{}", true, false)).unwrap().contains("\"line\":\"{}\""), "a piece");
-        let off = Format::Json { process: "web".into(), objects: false };
+        let off = Format::json("web", false);
         assert!(String::from_utf8(written(&off, b"{}", false, false)).unwrap().contains("\"line\":\"{}\""));
         assert!(written(&json, b"{\"a\":\"\xff\"}", false, false).windows(6).any(|w| w == b"\"line\""), "not UTF-8");
     }

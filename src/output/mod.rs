@@ -199,7 +199,7 @@ impl Captures {
                 _ => None,
             };
             let format = match lines.forms[stream] {
-                Output::Json => Format::Json { process: lines.name.to_owned(), objects: logs.objects },
+                Output::Json => Format::json(lines.name, logs.objects),
                 Output::Plain => Format::Plain { timestamps, alone: matches!(to, To::File(_)) },
                 Output::Prefix | Output::Inherit => {
                     let coloured = matches!(to, To::Sink(stream) if self.sink.is_coloured(stream));

@@ -28,13 +28,19 @@ pub(super) struct Orders {
     asking: BTreeMap<RequestId, ReplyTo>,
     /// The control socket's, to be removed in the end.
     file: Option<SocketFile>,
+    /// What can be shown of the processes' last lines.
+    keeper: Rc<Keeper>,
 }
 
 impl Orders {
     /// With nowhere to give one yet but [`Orders::room`].
-    pub(super) fn new() -> Orders {
+    pub(super) fn new(keeper: Rc<Keeper>) -> Orders {
         let (sender, messages) = mpsc::unbounded_channel();
-        Orders { messages, room: PendingRequests::new(sender), asking: BTreeMap::new(), file: None }
+        Orders { messages, room: PendingRequests::new(sender), asking: BTreeMap::new(), file: None, keeper }
+    }
+
+    pub(super) fn keeper(&self) -> &Rc<Keeper> {
+        &self.keeper
     }
 
     /// Where who orders something waits.
@@ -43,13 +49,7 @@ impl Orders {
     }
 
     /// Begins to listen at the control socket. It is a convenience: what stands in its way is said once and nothing more.
-    pub(super) fn listen(
-        &mut self,
-        machine: &Rc<RefCell<Machine>>,
-        monitor: &Rc<RefCell<Monitor>>,
-        clock: Clock,
-        keeper: &Rc<Keeper>,
-    ) {
+    pub(super) fn listen(&mut self, machine: &Rc<RefCell<Machine>>, monitor: &Rc<RefCell<Monitor>>, clock: Clock) {
         let control = machine.borrow().plan().config.control.clone();
         let open = socket::listen(&control).and_then(|listening| {
             let Some(listening) = listening else { return Ok(None) };
@@ -65,7 +65,7 @@ impl Orders {
                 monitor.borrow().show(&mut status, Audience::Owner);
                 serde_json::to_string(&status).unwrap_or_default()
             };
-            let (room, keeper) = (Rc::clone(&self.room), Rc::clone(keeper));
+            let (room, keeper) = (Rc::clone(&self.room), Rc::clone(&self.keeper));
             let state = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), room, keeper);
             tokio::task::spawn_local(server::serve(listener, state));
             Ok(file)

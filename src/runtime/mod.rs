@@ -153,7 +153,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         }
         introduce(machine.borrow().plan());
         tokio::task::spawn_local(sink.clone().pump());
-        let mut orders = control::Orders::new();
+        let mut orders = control::Orders::new(Keeper::new(&machine.borrow().plan().config));
         let prestop = guard.map(|guard| prestop::later(guard, Rc::clone(orders.room())));
         if let Some(listener) = listener
             && let Err(why) = serve(listener, &machine, &monitor, clock, prestop)
@@ -166,9 +166,8 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
             refusal::record(termination_log.as_deref(), exit::INTERNAL, &format!("{why}; nothing was started"));
             return exit::INTERNAL;
         }
-        let keeper = Keeper::new(&machine.borrow().plan().config);
-        orders.listen(&machine, &monitor, clock, &keeper);
-        let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor, keeper);
+        orders.listen(&machine, &monitor, clock);
+        let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
         let mut shell = Box::new(shell);
         shell.environment = environment;
         (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);

@@ -142,11 +142,10 @@ impl Shell {
         sink: Sink,
         orders: Orders,
         monitor: Rc<RefCell<Monitor>>,
-        keeper: Rc<Keeper>,
     ) -> Shell {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
-        let log_files: Rc<LogFiles> = Rc::default();
+        let (log_files, keeper) = (Rc::<LogFiles>::default(), Rc::clone(orders.keeper()));
         let names = processes.iter().map(|p| p.name.as_str());
         let captures = Captures::with_files(sink.clone(), names, Rc::clone(&log_files));
         let source = |(i, p): (usize, &Process)| {

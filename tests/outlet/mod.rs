@@ -81,7 +81,7 @@ impl<'a> World<'a> {
         let width = scenario.children.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
         let children = scenario.children.iter().map(|child| {
             let format = match child.style {
-                Style::Json => Format::Json { process: child.name.clone(), objects: false },
+                Style::Json => Format::json(&child.name, false),
                 style => {
                     let colour = (style == Style::Colour).then_some(33);
                     Format::prefix(&child.name, width, colour, false)

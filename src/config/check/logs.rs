@@ -222,7 +222,11 @@ impl Kind for Size {
 impl Constant for Size {
     type Const = u64;
     fn show(value: &u64) -> String {
-        if value % MI == 0 && *value > 0 { format!("\"{}Mi\"", value / MI) } else { format!("\"{}Ki\"", value / KI) }
+        if value.is_multiple_of(MI) && *value > 0 {
+            format!("\"{}Mi\"", value / MI)
+        } else {
+            format!("\"{}Ki\"", value / KI)
+        }
     }
 }
 

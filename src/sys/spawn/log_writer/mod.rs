@@ -191,19 +191,24 @@ fn run(path: &CString, limits: Limits, data: RawFd, control: RawFd) -> nix::Resu
 
 /// A writer that hangs must hold nothing of softstop's open.
 fn take_descriptors(data: RawFd, control: RawFd) -> nix::Result<(OwnedFd, OwnedFd)> {
-    // SAFETY: both are open in softstop, whose copies these are, for as long as the child has not closed them below.
-    let (data, control) = unsafe { (BorrowedFd::borrow_raw(data), BorrowedFd::borrow_raw(control)) };
+    // SAFETY: it is open in softstop, whose copy this is, for as long as the child has not closed it below.
+    let data = unsafe { BorrowedFd::borrow_raw(data) };
+    // SAFETY: the same.
+    let control = unsafe { BorrowedFd::borrow_raw(control) };
     // Out of the way of each other.
     let data = fcntl(data, FcntlArg::F_DUPFD_CLOEXEC(3))?;
     let control = fcntl(control, FcntlArg::F_DUPFD_CLOEXEC(3))?;
-    // SAFETY: numbers 0 and 1 are the launcher's standard streams, which the child does not use; all above is closed, and nothing of it used.
-    unsafe {
-        if libc::dup2(data, 0) < 0 || libc::dup2(control, 1) < 0 {
-            return Err(Error::last());
-        }
-        close_all(2);
-        Ok((OwnedFd::from_raw_fd(0), OwnedFd::from_raw_fd(1)))
+    for (from, to) in [(data, 0), (control, 1)] {
+        // SAFETY: the numbers are the launcher's standard streams, which the child does not use.
+        Error::result(unsafe { libc::dup2(from, to) })?;
     }
+    // SAFETY: in the child; nothing from 2 up is used any more.
+    unsafe { close_all(2) };
+    // SAFETY: made above, and nobody else's.
+    let data = unsafe { OwnedFd::from_raw_fd(0) };
+    // SAFETY: the same.
+    let control = unsafe { OwnedFd::from_raw_fd(1) };
+    Ok((data, control))
 }
 
 fn consume(data: &OwnedFd, buffer: &mut [u8], n: usize) -> nix::Result<()> {
