@@ -31,7 +31,7 @@ pub(crate) fn print(text: &str) {
 pub(crate) fn style() -> Style {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let columns = variable("COLUMNS").and_then(|columns| columns.parse().ok());
-    let width = columns.or_else(|| terminal::columns()).unwrap_or(Style::PLAIN.width);
+    let width = columns.or_else(terminal::columns).unwrap_or(Style::PLAIN.width);
     // In a container there is often none, and the terminal is another machine's.
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable);
     let unicode = locale.is_none_or(|locale| {
