@@ -300,7 +300,6 @@ fn least<T: Copy + Ord>(enough: T, mut count: impl FnMut() -> Option<T>) -> Opti
 }
 
 /// Its own, without those whom it waits for. What its start still takes when it is asked the first time counts, too.
-#[expect(clippy::zombie_processes, reason = "the last wait waits for it")]
 fn page_faults_of_a_stop(softstop: &std::path::Path) -> u64 {
     let mut command = Command::new(softstop);
     command.args(["--", "sleep", "60"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
