@@ -6,6 +6,7 @@ mod beside;
 pub mod commands;
 pub mod declare;
 pub mod drain;
+pub mod drilling;
 #[cfg_attr(not(feature = "explain"), path = "cli/unexplained.rs")]
 pub mod explain;
 pub mod flags;
@@ -21,7 +22,7 @@ mod values;
 pub mod variables;
 
 pub use commands::{
-    AsProcfile, Check, Command, ConfigFile, Inject, Instance, Manifest, Plan, ProbeOnce, Reporting, Run, Target,
+    AsProcfile, Check, Command, ConfigFile, Drill, Inject, Instance, Manifest, Plan, ProbeOnce, Reporting, Run, Target,
 };
 pub use flags::{Common, Own, Wrapper};
 

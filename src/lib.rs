@@ -16,6 +16,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod drill;
 pub mod drop_in;
 pub mod endpoint;
 pub mod exit;

@@ -4,6 +4,7 @@
 
 mod checking;
 mod console;
+mod drilling;
 mod injecting;
 mod installing;
 mod loading;
@@ -85,6 +86,7 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             early.restore();
             reporting::report(&args)
         }
+        Some(Command::Drill(its)) => drilling::drill(*its, &environment, platform(), early),
         Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
         Some(Command::Logs { logs, json, instance }) => {
             early.restore();

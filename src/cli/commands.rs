@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::declare::{Flag, Form, Group, Place, bytes, flags, given as switch, path, word};
+use super::drilling::Drilling;
 use super::flags::Common;
 use super::reader::{Read, args, given};
 use super::values::{control, count, formation, listen, port, probe_target, timeout};
@@ -24,6 +25,7 @@ pub enum Command {
     Manifest(Manifest),
     Plan(Plan),
     Report(Reporting),
+    Drill(Box<Drill>),
     Status { instance: Instance, json: bool },
     Logs { logs: Logs, json: bool, instance: Instance },
     Order { order: Order, instance: Instance },
@@ -257,6 +259,35 @@ pub const COMMANDS: &[Typed] = &[
         hidden: false,
         args: args::<Reporting>,
         read: |read| Command::Report(given(read)),
+    },
+    Typed {
+        name: "drill",
+        help: "Start it, put load on it, stop it, and say whether that fits the grace, what went wrong and what to change: made for CI",
+        examples: &[
+            ("softstop drill", "How ./softstop.toml, or /etc/softstop.toml, stops"),
+            (
+                "softstop drill --load http://localhost:8080/ --lag 5s",
+                "The same while clients go on for five seconds, as behind a load balancer",
+            ),
+            (
+                "softstop drill --wrapper -- --drain auto -- /app/server",
+                "The wrapper, in an image without a configuration",
+            ),
+            ("softstop drill --repeat 20 --grace 10s,20s", "The slowest of twenty stops with each of two graces"),
+        ],
+        exits: &[
+            ("0", "it fits; of several graces one does"),
+            ("1", "it does not"),
+            ("64", "wrong command line"),
+            ("69", "it was never ready, and nothing else was found"),
+            ("70", "drill itself failed"),
+            ("78", "the configuration is wrong"),
+        ],
+        hidden: false,
+        args: || [args::<ConfigFile>(), args::<Named>(), args::<Drilling>(), args::<Drilled>()].concat(),
+        read: |read| {
+            Command::Drill(Box::new(Drill { file: given(read), how: given(read), cmd: given::<Drilled>(read).cmd }))
+        },
     },
     Typed {
         name: "status",
@@ -721,6 +752,14 @@ flags! {
     }
 }
 
+flags! {
+    pub struct Drilled {
+        /// With --wrapper the program, with flags of the wrapper before it if need be; else one more
+        /// command beside the processes, as for softstop run
+        cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
+    }
+}
+
 #[derive(Debug)]
 pub struct Run {
     pub file: ConfigFile,
@@ -742,6 +781,14 @@ pub struct Check {
 pub struct Manifest {
     pub file: ConfigFile,
     pub how: Printing,
+}
+
+#[derive(Debug)]
+pub struct Drill {
+    pub file: ConfigFile,
+    pub how: Drilling,
+    /// What stands behind the two dashes.
+    pub cmd: Vec<OsString>,
 }
 
 #[derive(Debug)]

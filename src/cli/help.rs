@@ -28,6 +28,7 @@ pub const EXAMPLES: &[(&str, &str)] = &[
     ("softstop check --pod deployment.yaml", "Where a Kubernetes manifest and the configuration disagree"),
     ("softstop plan softstop.toml", "How it starts, and what its stop may take, drawn"),
     ("softstop report report.json", "What happened at a stop, drawn, and what would help"),
+    ("softstop drill --load http://localhost:8080/", "How it stops under load, and what to change"),
     ("softstop drain", "In a preStop hook: drain, then return"),
     ("softstop probe ready", "As Docker's HEALTHCHECK: exit code 0 or 1"),
     ("softstop as tini -s -- /app", "As tini, dumb-init or catatonit, also by link"),

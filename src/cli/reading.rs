@@ -156,6 +156,7 @@ mod tests {
             Command::Check(check) => check.file.config,
             Command::Manifest(manifest) => manifest.file.config,
             Command::Plan(plan) => plan.file.config,
+            Command::Drill(drill) => drill.file.config,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_file_is_named_with_a_flag_or_without() {
-        for command in ["run", "check", "manifest", "plan"] {
+        for command in ["run", "check", "manifest", "drill", "plan"] {
             assert_eq!(config_of(&format!("{command} my.toml")).as_deref(), Some(Path::new("my.toml")));
             assert_eq!(config_of(&format!("{command} -c my.toml")).as_deref(), Some(Path::new("my.toml")));
             assert_eq!(config_of(command), None);

@@ -4,6 +4,7 @@
 //! [`tree::kill_everything`] for a tree that keeps growing) state their limit. Nothing here panics or trusts `/proc` to
 //! exist.
 
+pub mod apart;
 pub mod asked;
 pub mod bind;
 pub mod by_name;

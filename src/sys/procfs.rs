@@ -14,6 +14,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 
+use super::mask::SignalSet;
 use crate::facts::Disposition;
 use crate::signal::Signal;
 
@@ -64,7 +65,7 @@ impl fmt::Display for Snapshot {
 pub fn catches(pid: i32, signal: Signal) -> Option<bool> {
     check_namespace().ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let caught = super::mask::SignalSet::from_bits(status_mask(&status, "SigCgt:")?);
+    let caught = SignalSet::from_bits(status_mask(&status, "SigCgt:")?);
     Some(caught.contains(signal))
 }
 
@@ -80,6 +81,38 @@ pub fn disposition(pid: i32, signal: Signal) -> Option<Disposition> {
         (true, ..) => Disposition::Caught,
         _ => Disposition::Default,
     })
+}
+
+/// What a process needs, and which signals it has arranged for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Needs {
+    /// In memory, in bytes, what it shares with others included; 0 of a zombie.
+    pub resident: u64,
+    pub caught: SignalSet,
+    pub ignored: SignalSet,
+    pub blocked: SignalSet,
+    /// Its number in its own PID namespace.
+    pub inner_pid: i32,
+}
+
+/// `None` when /proc does not say, or the process is gone.
+pub fn needs(pid: i32) -> Option<Needs> {
+    Some(parse_needs(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+}
+
+/// The text of `/proc/<pid>/status`; what is not there is nothing.
+pub fn parse_needs(pid: i32, status: &str) -> Needs {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let mask = |name: &str| SignalSet::from_bits(status_mask(status, name).unwrap_or(0));
+    let kib = field("VmRSS:").and_then(|value| value.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    let inner = field("NSpid:").and_then(|value| value.split_ascii_whitespace().next_back()?.parse().ok());
+    Needs {
+        resident: kib.unwrap_or(0).saturating_mul(1024),
+        caught: mask("SigCgt:"),
+        ignored: mask("SigIgn:"),
+        blocked: mask("SigBlk:"),
+        inner_pid: inner.unwrap_or(pid),
+    }
 }
 
 /// Whether a process that neither catches nor ignores the signal is ended by it. See signal(7).

@@ -72,6 +72,17 @@ pub fn block() -> Early {
     }
 }
 
+impl Inherited {
+    /// In a fork of softstop that is to become a program as softstop was started: mask, SIGCHLD and limits.
+    pub fn give_back(&self) {
+        self.limits.give_back();
+        if self.ignores_chld {
+            mask::set_ignored(Signal::CHLD, true);
+        }
+        mask::replace_mask(self.mask);
+    }
+}
+
 impl Early {
     pub fn inherited(&self) -> Inherited {
         self.inherited

@@ -88,6 +88,24 @@ fn orders_by_podman_exec_reach_their_own_container() {
     assert!(one.logs().contains("softstop drain by uid 10001"), "{}", one.logs());
 }
 
+/// Nothing of it can be written, and it may make no namespace.
+#[test]
+fn an_image_drills_itself_without_root_and_without_a_place_to_write() {
+    if !able() {
+        return;
+    }
+    let options =
+        ["--read-only", "--read-only-tmpfs=false", "--user", "10001:10001", "--cap-drop", "all", "--network", "none"];
+    let drill = ["drill", "--wrapper", "--load", "http://127.0.0.1:8080/", "--lag", "500ms"];
+    let wrapper = ["--", "--drain-sleep", "3s", "--", "/web"];
+    let container = Container::run(&options, scratch_image(), &[&drill[..], &wrapper[..]].concat());
+    let (code, logs) = (container.wait(), container.logs());
+    assert_eq!(code, 0, "{logs}");
+    for words in ["as a child", "none failed", "fits in 30.0s", "terminationGracePeriodSeconds: "] {
+        assert!(logs.contains(words), "{words}: {logs}");
+    }
+}
+
 #[test]
 fn an_images_stop_signal_is_the_stop_request() {
     if !able() {

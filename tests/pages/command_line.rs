@@ -8,6 +8,7 @@ use softstop::cli::commands::{
     Reporting,
 };
 use softstop::cli::declare::{Flag, Form, Group, Place, Takes};
+use softstop::cli::drilling::Drilling;
 use softstop::cli::{Common, Own, flags as declared_flags, help};
 use softstop::endpoint;
 use softstop::order::Order;
@@ -29,6 +30,7 @@ fn flags(title: &str) -> String {
         "plan" => rows::<Planning>(),
         "report" => rows::<Reporting>(),
         "check and manifest" => rows::<Checking>() + &rows::<Printing>(),
+        "drill" => rows::<Drilling>(),
         "inject" => rows::<Injecting>(),
         "probe" => rows::<Probing>(),
         other => panic!("there is no group of flags {other:?}"),

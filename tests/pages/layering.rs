@@ -52,6 +52,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
         Impure,
         "cli config control endpoint exit facts http lifecycle output plan programs report resolver schedule signal status sys text time variables",
     ),
+    ("drill", Impure, "cli config control exit facts http picture report resolver signal sys text time"),
     // The binary.
     ("console", Impure, "exit output picture sys"),
     ("loading", Impure, "cli config console pod runtime"),
@@ -60,10 +61,11 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("installing", Impure, "console exit"),
     ("planning", Impure, "cli config console exit loading picture planned pod"),
     ("reporting", Impure, "cli console exit picture record runtime"),
+    ("drilling", Impure, "cli config console drill exit loading sys"),
     (
         "main",
         Impure,
-        "checking cli config console control drop_in exit injecting installing loading planning probe reporting runtime sys variables",
+        "checking cli config console control drilling drop_in exit injecting installing loading planning probe reporting runtime sys variables",
     ),
 ];
 

@@ -7,6 +7,7 @@ mod addresses;
 mod command_line;
 mod control;
 mod drain_auto;
+mod drill;
 mod edges;
 mod examples;
 mod logs;

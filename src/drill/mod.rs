@@ -1,0 +1,524 @@
+//! `softstop drill`: starts a softstop as its container would, puts load on it, stops it, and says whether that fits, what went wrong and what
+//! to change. An ordinary program beside the softstop that it drills: nothing of it is part of PID 1.
+//!
+//! [`start`] and [`monitor`] are the world, [`load`] the clients; [`tally`], [`record`], [`findings`], [`verdict`] and [`show`] are pure.
+
+pub mod findings;
+mod load;
+mod monitor;
+pub mod record;
+pub mod run;
+pub mod show;
+mod start;
+pub mod tally;
+pub mod verdict;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::unistd::dup2_stdout;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::LocalSet;
+use tokio::time::{sleep, timeout};
+
+use crate::cli::drilling::{Drilling, KillAt};
+use crate::config::{Config, Control, HttpCall};
+use crate::control::socket::Address;
+use crate::exit;
+use crate::http::client::local_addresses;
+use crate::report::Secs;
+use crate::resolver;
+use crate::signal::Signal;
+use crate::sys::signals::{Early, Inherited, Signals};
+use crate::sys::spawn::reader;
+use crate::sys::stdio::watch;
+use crate::sys::{plain, process};
+use crate::time::Human;
+use load::{Load, Traffic};
+use run::{Crash, Run, Setup};
+use start::{Start, Started};
+use tally::Tally;
+
+/// Restarts of one process after which it is no more waited for: seven seconds with the usual back-off.
+const CRASH_LOOP: u64 = 3;
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const BEFORE: Duration = Duration::from_secs(1);
+const RATE: u32 = 20;
+const CONNECTIONS: u32 = 4;
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is ready, and who is there.
+const EVERY: Duration = Duration::from_millis(50);
+/// A program that is not probed may take so long until it listens; then it is one that does not.
+const LISTENS: Duration = Duration::from_secs(2);
+/// softstop is to be gone at the end of its grace; drill, which is not its kubelet, leaves it that much more on a busy machine.
+const ROOM: Duration = Duration::from_secs(2);
+/// Clients that nothing has told of the stop go on after its end at least that long.
+const NOT_TOLD: Duration = Duration::from_millis(300);
+/// For one answer when it is asked whether it answers at all.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// What is to be drilled, and how.
+pub struct Plan {
+    pub how: Drilling,
+    pub config: Config,
+    /// `run -c FILE`; nothing: the wrapper.
+    pub head: Vec<OsString>,
+    /// What stands behind drill's own flags: two dashes and a command, or the wrapper's flags and program.
+    pub tail: Vec<OsString>,
+}
+
+/// Why nothing can be said, and the exit code.
+struct Undone {
+    code: u8,
+    why: String,
+}
+
+fn undone(code: u8) -> impl Fn(String) -> Undone {
+    move |why| Undone { code, why }
+}
+
+/// Drills, says what came of it; the exit code.
+#[must_use]
+pub fn run(plan: &Plan, early: Early) -> u8 {
+    let inherited = early.inherited();
+    let said = |why: &str| {
+        let _ = writeln!(std::io::stderr(), "softstop: error: drill: {why}");
+    };
+    let done = early.receive().map_err(|e| Undone { code: exit::INTERNAL, why: format!("no signals: {e}") });
+    let done = done.and_then(|signals| drill_all(plan, signals, &inherited));
+    match done {
+        Ok(code) => code,
+        Err(Undone { code, why }) => {
+            said(&why);
+            code
+        }
+    }
+}
+
+fn drill_all(plan: &Plan, signals: Signals, inherited: &Inherited) -> Result<u8, Undone> {
+    // What it leaves behind comes here, where it is seen and ended.
+    let _ = process::become_subreaper();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let runtime =
+        runtime.map_err(|e| Undone { code: exit::INTERNAL, why: format!("cannot set up the event loop: {e}") })?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        let arrivals = signals.as_fd().try_clone_to_owned().and_then(|fd| watch(File::from(fd), Interest::READABLE));
+        let arrivals = arrivals.map_err(|e| Undone { code: exit::INTERNAL, why: format!("no signals: {e}") })?;
+        tokio::select! {
+            biased;
+            signal = interrupted(signals, &arrivals) => {
+                Err(Undone { code: exit::for_signal(signal.number()), why: format!("{signal}: everything that was started is ended") })
+            }
+            done = Drill::new(plan, inherited).all() => done,
+        }
+    })
+}
+
+/// The first signal that asks for the end. Of the others nothing is made.
+async fn interrupted(mut signals: Signals, arrivals: &AsyncFd<File>) -> Signal {
+    const ENDS: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
+    loop {
+        match arrivals.readable().await {
+            Ok(mut ready) => ready.clear_ready(),
+            Err(_) => return std::future::pending().await,
+        }
+        loop {
+            let received = signals.drain();
+            if let Some(end) = received.iter().find(|received| ENDS.contains(&received.signal)) {
+                return end.signal;
+            }
+            if !signals.more() {
+                break;
+            }
+        }
+    }
+}
+
+struct Drill<'a> {
+    plan: &'a Plan,
+    inherited: &'a Inherited,
+    setup: Setup,
+    load: Option<(HttpCall, Vec<SocketAddr>)>,
+    /// Whose readiness the clients go by; `None`: softstop's own.
+    readiness: Option<(HttpCall, Vec<SocketAddr>)>,
+}
+
+impl<'a> Drill<'a> {
+    fn new(plan: &'a Plan, inherited: &'a Inherited) -> Drill<'a> {
+        let how = &plan.how;
+        let mut command = vec!["softstop".to_owned()];
+        command.extend(plan.head.iter().chain(&plan.tail).map(|word| word.to_string_lossy().into_owned()));
+        let setup = Setup {
+            command: command.join(" "),
+            load: how.load.clone(),
+            rate: how.rate.unwrap_or(RATE),
+            connections: how.connections.unwrap_or(CONNECTIONS),
+            lag: how.load.as_ref().map(|_| how.lag.unwrap_or_default()),
+            readiness: how.readiness_url.as_ref().map(HttpCall::url),
+            patience: how.patience.unwrap_or(PATIENCE),
+            pre_stop: how.pre_stop,
+            ..Setup::of(&plan.config)
+        };
+        Drill { plan, inherited, setup, load: None, readiness: None }
+    }
+
+    async fn all(mut self) -> Result<u8, Undone> {
+        let how = &self.plan.how;
+        if let Some(call) = &how.load {
+            self.load = Some((call.clone(), addresses(call).await.map_err(undone(exit::USAGE))?));
+        }
+        if let Some(call) = &how.readiness_url {
+            let addrs = addresses(call).await.map_err(undone(exit::USAGE))?;
+            self.readiness = Some((call.clone(), addrs));
+        }
+        if let Some(name) = how.kill_at.as_ref().and_then(|at| at.process.as_deref())
+            && self.setup.program(name).is_none()
+        {
+            let names: Vec<&str> = self.setup.programs.iter().map(|program| program.name.as_str()).collect();
+            let why = format!("--kill-at: there is no process {name}; there is {}", names.join(", "));
+            return Err(Undone { code: exit::USAGE, why });
+        }
+        let graces: Vec<Option<Duration>> =
+            if how.grace.is_empty() { vec![None] } else { how.grace.iter().copied().map(Some).collect() };
+        let mut all: Vec<(verdict::Verdict, Vec<Run>)> = Vec::new();
+        let mut slowest: Option<(Duration, Vec<u8>)> = None;
+        for grace in graces {
+            let mut setup = self.setup.clone();
+            if let Some(grace) = grace {
+                setup.kill_reserve = setup.kill_reserve.min(grace / 4);
+            }
+            let mut runs = Vec::new();
+            for _ in 0..how.repeat.unwrap_or(1) {
+                let (run, report) = self.once(grace).await?;
+                let took = run.took().unwrap_or_default();
+                if slowest.as_ref().is_none_or(|(slowest, _)| took > *slowest) {
+                    slowest = Some((took, report));
+                }
+                runs.push(run);
+            }
+            all.push((verdict::of(&runs, &setup), runs));
+        }
+        self.say(&all, slowest.map(|(_, report)| report).unwrap_or_default())?;
+        let fits = all.iter().any(|(verdict, _)| verdict.fits);
+        // Nothing else was found of it, so nothing can be said of its stop.
+        let mut found = all.iter().flat_map(|(verdict, _)| &verdict.findings).peekable();
+        let unknown = found.peek().is_some() && found.all(|found| found.finding.rule == findings::NEVER_READY);
+        Ok(match (fits, unknown) {
+            (true, _) => exit::OK,
+            (false, true) => exit::UNAVAILABLE,
+            (false, false) => exit::FAILED,
+        })
+    }
+
+    fn say(&self, all: &[(verdict::Verdict, Vec<Run>)], report: Vec<u8>) -> Result<(), Undone> {
+        let how = &self.plan.how;
+        let drilled = show::Drilled { setup: &self.setup, all };
+        let text = if how.json { drilled.json() } else { drilled.text() };
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        if let Some(path) = &how.junit {
+            write(path, drilled.junit().as_bytes(), false)?;
+        }
+        if let Some(path) = &how.markdown {
+            write(path, drilled.markdown().as_bytes(), true)?;
+        }
+        if let Some(path) = &how.svg {
+            write(path, drilled.svg().as_bytes(), false)?;
+        }
+        if let Some(path) = &how.report {
+            write(path, &report, false)?;
+        }
+        Ok(())
+    }
+
+    /// One drill, and softstop's report as it has written it.
+    async fn once(&self, grace: Option<Duration>) -> Result<(Run, Vec<u8>), Undone> {
+        let how = &self.plan.how;
+        let program = std::env::current_exe()
+            .map_err(|e| Undone { code: exit::INTERNAL, why: format!("where is softstop itself: {e}") })?;
+        let control = match &self.plan.config.control {
+            Control::Path(path) => Some(Address::Path(path.clone())),
+            Control::Abstract(name) => Some(Address::Abstract(name.clone())),
+            Control::Own | Control::Off => None,
+        };
+        let start = Start {
+            program: program.clone(),
+            head: self.plan.head.clone(),
+            tail: self.plan.tail.clone(),
+            grace,
+            control,
+            quiet: how.quiet,
+            inherited: self.inherited,
+        };
+        let began = Instant::now();
+        let mut started = start.start().map_err(undone(exit::INTERNAL))?;
+        let mut run =
+            Run { grace: Secs(grace.unwrap_or(self.plan.config.grace)), pid1: started.apart, ..Run::default() };
+        let ready = self.until_ready(&mut started, &mut run, began, how.ready_timeout.unwrap_or(READY_TIMEOUT)).await;
+        let mut traffic = None;
+        let mut requested = None;
+        if ready {
+            run.ready_after = Some(Secs(began.elapsed()));
+            traffic = self.begin_load()?;
+            self.until_the_stop(&mut started, &mut run).await;
+        }
+        if started.exit().is_none() {
+            requested = Some(self.stop(&mut started, &mut run, traffic.as_deref(), &program).await?);
+        }
+        self.until_the_end(&mut started, &mut run, requested, traffic.as_deref()).await;
+        run.exit_code = started.exit().map(|exit| exit.code());
+        run.left = started.end();
+        if let Some(traffic) = traffic {
+            run.load = Some(traffic.tally.replace(Tally::default()));
+        }
+        let report = started.report();
+        run.record = record::Record::read(&report);
+        if let Some(record) = &run.record {
+            run.grace = record.grace;
+        }
+        Ok((run, report))
+    }
+
+    fn begin_load(&self) -> Result<Option<Rc<Traffic>>, Undone> {
+        let Some((call, addrs)) = &self.load else { return Ok(None) };
+        let Setup { rate, connections, patience, .. } = self.setup;
+        let load = Load { call: call.clone(), addrs: addrs.clone(), rate, connections, patience };
+        Traffic::begin(load).map(Some).map_err(undone(exit::USAGE))
+    }
+
+    /// `false`: it has ended before, or will not be.
+    async fn until_ready(&self, started: &mut Started, run: &mut Run, began: Instant, limit: Duration) -> bool {
+        let own: Vec<u16> = self.plan.config.http.iter().map(|http| http.listen.port()).collect();
+        let probed = |process: &crate::config::Process| process.startup.is_some() || process.readiness.is_some();
+        let listens = self.setup.wrapper && self.load.is_none() && !self.plan.config.processes.iter().any(probed);
+        let mut why = "its control socket does not answer";
+        loop {
+            if started.exit().is_some() {
+                return false;
+            }
+            monitor::look(&mut run.seen);
+            let status = monitor::status(&started.control).await;
+            if let Some(status) = status {
+                let restarts = status["processes"].as_array().into_iter().flatten();
+                if restarts.filter_map(|process| process["restarts"].as_u64()).any(|restarts| restarts >= CRASH_LOOP) {
+                    run.never_ready = Some("it ends again and again".to_owned());
+                    return false;
+                }
+                why = "by its own account it is not ready";
+                if status["ready"] == true {
+                    why = "its URL does not answer";
+                    let answers = match &self.load {
+                        Some((call, addrs)) => load::answer(call, addrs, ANSWER).await.is_ok(),
+                        None => !listens || monitor::listens(&own) || began.elapsed() > LISTENS,
+                    };
+                    if answers {
+                        return true;
+                    }
+                }
+            }
+            if began.elapsed() > limit {
+                run.never_ready = Some(format!("not ready after {}: {why}", Human(limit)));
+                return false;
+            }
+            sleep(EVERY).await;
+        }
+    }
+
+    /// Load alone, and the crash that is to be rehearsed.
+    async fn until_the_stop(&self, started: &mut Started, run: &mut Run) {
+        let ready = Instant::now();
+        let before = self.plan.how.before.unwrap_or(BEFORE);
+        let mut kill: Option<&KillAt> = self.plan.how.kill_at.as_ref();
+        let mut killed: Option<Instant> = None;
+        let limit = self.plan.how.ready_timeout.unwrap_or(READY_TIMEOUT);
+        loop {
+            if started.exit().is_some() {
+                return;
+            }
+            monitor::look(&mut run.seen);
+            let status =
+                if kill.is_some() || killed.is_some() { monitor::status(&started.control).await } else { None };
+            if let (Some(at), Some(status)) = (kill, &status)
+                && ready.elapsed() >= at.after
+                && let Some(process) = monitor::kill(status, at.process.as_deref())
+            {
+                run.crash = Some(Crash { process, after: Secs(ready.elapsed()), again: None });
+                (kill, killed) = (None, Some(Instant::now()));
+            } else if let (Some(at), Some(status), Some(crash)) = (killed, &status, &mut run.crash) {
+                // Its end has been seen when it is not ready, or has another pid; both are in its restarts.
+                let restarted = status["processes"].as_array().into_iter().flatten();
+                let mut restarted = restarted.filter(|process| process["name"] == crash.process.as_str());
+                let again = status["ready"] == true && restarted.any(|process| process["restarts"].as_u64() > Some(0));
+                if again {
+                    crash.again = Some(Secs(at.elapsed()));
+                    killed = None;
+                } else if at.elapsed() > limit {
+                    killed = None;
+                }
+            } else if killed.is_none() && (kill.is_none() || ready.elapsed() > limit) && ready.elapsed() >= before {
+                return;
+            }
+            sleep(EVERY).await;
+        }
+    }
+
+    /// Requests the stop, as a kubelet does; when.
+    async fn stop(
+        &self,
+        started: &mut Started,
+        run: &mut Run,
+        traffic: Option<&Traffic>,
+        program: &Path,
+    ) -> Result<Instant, Undone> {
+        if let Some(status) = monitor::status(&started.control).await {
+            run.at_stop = monitor::processes(&status);
+        }
+        let requested = Instant::now();
+        run.requested = true;
+        if let Some(traffic) = traffic {
+            traffic.tally.borrow_mut().stop_requested();
+            run.load_requested = Some(Secs(traffic.at(requested)));
+        }
+        if self.plan.how.pre_stop {
+            self.hook(started, run, requested, traffic, program).await?;
+        }
+        let _ = started.signal(Signal::TERM);
+        Ok(requested)
+    }
+
+    /// `softstop drain`, and its end.
+    async fn hook(
+        &self,
+        started: &mut Started,
+        run: &mut Run,
+        requested: Instant,
+        traffic: Option<&Traffic>,
+        program: &Path,
+    ) -> Result<(), Undone> {
+        let control = match &started.control {
+            Address::Path(path) => path.clone().into_os_string(),
+            Address::Abstract(name) => format!("@{name}").into(),
+        };
+        let mut flag = OsString::from("--control=");
+        flag.push(control);
+        let words = [program.as_os_str().to_owned(), "drain".into(), flag];
+        let forked = plain::fork(|| {
+            // What drill says is on standard output.
+            let _ = dup2_stdout(std::io::stderr());
+            self.inherited.give_back();
+            plain::exec(&words);
+            126
+        });
+        let pid = forked
+            .map_err(|e| Undone { code: exit::INTERNAL, why: format!("no new process: {}", plain::error_text(e)) })?;
+        let grace = run.grace.0;
+        let end = async {
+            while started.exit().is_none() && !started.has_ended(pid) {
+                monitor::look(&mut run.seen);
+                self.look_at_readiness(run, requested, traffic).await;
+                if let (Some(turned), Some(traffic)) = (run.turned_after, traffic) {
+                    self.end_clients(run, turned, requested, traffic);
+                }
+                sleep(EVERY).await;
+            }
+        };
+        // The kubelet waits for its hook no longer than the grace.
+        let _ = timeout(grace, end).await;
+        run.pre_stop = Some(Secs(requested.elapsed()));
+        Ok(())
+    }
+
+    /// When readiness has turned: softstop's own turns with the stop request, unless it is configured to stay; another's when it answers so.
+    async fn look_at_readiness(&self, run: &mut Run, requested: Instant, traffic: Option<&Traffic>) {
+        if run.turned_after.is_some() || traffic.is_none() {
+            return;
+        }
+        let turned = match &self.readiness {
+            None => (!self.setup.keeps_ready).then_some(Duration::ZERO),
+            Some((call, addrs)) => match load::answer(call, addrs, ANSWER).await {
+                Err(tally::Why::ServerError) => Some(requested.elapsed()),
+                _ => None,
+            },
+        };
+        run.turned_after = turned.map(Secs);
+    }
+
+    /// Clients go on for the lag after they could know, and then for as long as what they have begun takes.
+    fn end_clients(&self, run: &mut Run, turned: Secs, requested: Instant, traffic: &Traffic) {
+        let least = if run.turned_after.is_some() { Duration::ZERO } else { NOT_TOLD };
+        if run.load_ended.is_none() && requested.elapsed() >= turned.0 + self.setup.lag.unwrap_or_default().max(least) {
+            traffic.end();
+            run.load_ended = Some(Secs(traffic.now()));
+        }
+    }
+
+    /// Softstop's end, that of the clients, and of the requests under way.
+    async fn until_the_end(
+        &self,
+        started: &mut Started,
+        run: &mut Run,
+        requested: Option<Instant>,
+        traffic: Option<&Traffic>,
+    ) {
+        let since = requested.unwrap_or_else(Instant::now);
+        loop {
+            monitor::look(&mut run.seen);
+            let ended = started.exit().is_some();
+            if ended && run.ended_after.is_none() {
+                run.ended_after = requested.map(|requested| Secs(requested.elapsed()));
+            }
+            if !ended && !run.killed && since.elapsed() > run.grace.0 + ROOM {
+                run.killed = true;
+                let _ = started.signal(Signal::KILL);
+            }
+            if requested.is_some() {
+                self.look_at_readiness(run, since, traffic).await;
+            }
+            let turned = match run.turned_after {
+                None if ended => Some(run.ended_after.unwrap_or_default()),
+                turned => turned,
+            };
+            if let (Some(turned), Some(traffic)) = (turned, traffic) {
+                self.end_clients(run, turned, since, traffic);
+            }
+            let over = traffic.is_none_or(Traffic::is_over);
+            if ended && over {
+                return;
+            }
+            sleep(EVERY).await;
+        }
+    }
+}
+
+/// Of a host by name, with the look-up of softstop's own.
+async fn addresses(call: &HttpCall) -> Result<Vec<SocketAddr>, String> {
+    if let Some(addrs) = local_addresses(&call.host, call.port) {
+        return Ok(addrs);
+    }
+    let cannot = |why: String| format!("cannot look up {}: {why}", call.host);
+    let (files, readers) = resolver::Files::open().map_err(|error| cannot(error.to_string()))?;
+    let found = resolver::look_up(&call.host, call.port, files).await;
+    readers.into_iter().for_each(|(pid, _)| reader::reap(pid));
+    found.map_err(|error| match error {
+        resolver::NoAddress::NotAsked(why) | resolver::NoAddress::NotFound(why) => cannot(why),
+    })
+}
+
+/// `-` is standard output.
+fn write(path: &PathBuf, text: &[u8], append: bool) -> Result<(), Undone> {
+    if path.as_os_str() == "-" {
+        let _ = std::io::stdout().write_all(text);
+        return Ok(());
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).write(true).append(append).truncate(!append);
+    let written = options.open(path).and_then(|mut file| file.write_all(text));
+    written.map_err(|e| Undone { code: exit::INTERNAL, why: format!("{} cannot be written: {e}", path.display()) })
+}

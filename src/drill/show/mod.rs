@@ -1,0 +1,69 @@
+//! What is said of the drills: for people, for machines, for CI and for a pull request. Pure.
+
+mod json;
+mod junit;
+mod markdown;
+mod picture;
+mod text;
+
+use super::run::{Run, Setup};
+use super::verdict::Verdict;
+use crate::time::Human;
+
+/// All of it, a verdict for each grace.
+pub struct Drilled<'a> {
+    pub setup: &'a Setup,
+    pub all: &'a [(Verdict, Vec<Run>)],
+}
+
+/// The slowest, or the first that has no time.
+fn slowest(runs: &[Run]) -> Option<&Run> {
+    runs.iter().max_by_key(|run| (run.took().is_none(), run.took()))
+}
+
+/// `fits in 30.0s with 11.8s to spare; 20s would do`.
+fn sentence(verdict: &Verdict) -> String {
+    let grace = Human(verdict.grace.0);
+    match (verdict.fits, verdict.spare, verdict.would_do_seconds) {
+        (true, Some(spare), Some(enough)) => {
+            let other = if u128::from(enough) * 1000 < verdict.grace.0.as_millis() {
+                format!("; {enough}s would do")
+            } else {
+                String::new()
+            };
+            format!("fits in {grace} with {} to spare{other}", Human(spare.0))
+        }
+        _ if verdict.findings.is_empty() => format!("does not fit in {grace}"),
+        _ => {
+            let n = verdict.findings.len();
+            format!("does not stop well in {grace}: {n} thing{} to change", if n == 1 { "" } else { "s" })
+        }
+    }
+}
+
+/// `web: needed SIGKILL …`, and in how many of the runs where that is not all.
+fn found(found: &super::verdict::Found, runs: usize) -> String {
+    let of = if found.runs < runs { format!(" ({} of {runs} drills)", found.runs) } else { String::new() };
+    format!("{}{of}", found.finding.what)
+}
+
+/// What the requests came to, in one line; `None`: there was no load.
+fn requests(run: &Run) -> Option<String> {
+    let load = run.load.as_ref()?;
+    let failed: Vec<String> =
+        load.failures.iter().map(|failures| format!("{} {}", failures.count, failures.why.words())).collect();
+    let failed = if failed.is_empty() { "none failed".to_owned() } else { failed.join(", ") };
+    let held =
+        if load.held_back > 0 { format!(", {} not sent: too many under way", load.held_back) } else { String::new() };
+    let took = load.percentile(99).map_or_else(String::new, |p99| format!("; 99% answered within {}", Human(p99)));
+    Some(format!("{} requests over {} connections, {failed}{held}{took}", load.begun, load.connections))
+}
+
+/// `1 process`, `3 processes`.
+fn several(n: usize, one: &str, more: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {more}") }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

@@ -1,0 +1,124 @@
+//! The slowest stop, drawn: its steps and processes, and what clients met meanwhile. Pure.
+
+use std::time::Duration;
+
+use super::{Drilled, requests, sentence, slowest};
+use crate::drill::record::Record;
+use crate::drill::run::Run;
+use crate::drill::verdict::Verdict;
+use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight};
+use crate::report::Secs;
+use crate::time::Human;
+
+impl Drilled<'_> {
+    /// Of the grace that fits best, else of the first.
+    pub fn svg(&self) -> String {
+        let best = self.all.iter().filter(|(verdict, _)| verdict.fits).min_by_key(|(verdict, _)| verdict.grace);
+        let picture = best.or(self.all.first()).and_then(|(verdict, runs)| Some(self.picture(verdict, slowest(runs)?)));
+        picture.unwrap_or_default().svg()
+    }
+
+    fn picture(&self, verdict: &Verdict, run: &Run) -> Picture {
+        let mut rows = Vec::new();
+        if let Some(record) = &run.record {
+            rows.extend(steps(record, "drain"));
+            rows.push(Row::heading("processes"));
+            rows.extend(processes(record));
+            rows.extend(steps(record, "post_stop"));
+        }
+        if let Some(clients) = clients(run) {
+            rows.push(Row::heading("clients"));
+            rows.extend(clients);
+        }
+        let mut remarks: Vec<Remark> = Vec::new();
+        for found in &verdict.findings {
+            let (text, help) = (found.finding.what.clone(), found.finding.change.clone());
+            remarks.push(Remark { weight: Weight::Error, text, help });
+        }
+        if let Some(grace) = verdict.recommended_grace_seconds {
+            let text = format!("recommended: terminationGracePeriodSeconds: {grace}");
+            remarks.push(Remark { weight: Weight::Note, text, help: String::new() });
+        }
+        let ended = run.took().unwrap_or_default();
+        let clients_end = run.load_ended.map_or(Duration::ZERO, |at| run.since_request(at));
+        Picture {
+            title: format!("softstop drill: {}", self.setup.command),
+            subtitle: sentence(verdict),
+            end: run.grace.0.max(ended).max(clients_end),
+            rows,
+            marks: self.marks(run, ended, clients_end),
+            remarks,
+        }
+    }
+
+    fn marks(&self, run: &Run, ended: Duration, clients_end: Duration) -> Vec<Mark> {
+        let mark = |at: Duration, kind, what: &str| Mark { at, kind, label: format!("{what} {}", Human(at)) };
+        let mut marks = vec![Mark { at: Duration::ZERO, kind: MarkKind::Event, label: "stop request".to_owned() }];
+        if run.load.is_some() {
+            marks.push(mark(clients_end, MarkKind::Event, "clients end"));
+        }
+        marks.push(mark(ended, MarkKind::Event, "ended"));
+        let grace = run.grace.0;
+        marks.push(mark(grace.saturating_sub(self.setup.kill_reserve.min(grace / 4)), MarkKind::Deadline, "deadline"));
+        marks.push(mark(grace, MarkKind::Kill, "end of the grace"));
+        marks
+    }
+}
+
+fn bar(kind: Kind, from: Secs, took: Secs) -> Vec<Bar> {
+    vec![Bar { kind, from: from.0, until: from.0 + took.0 }]
+}
+
+fn steps<'a>(record: &'a Record, kind: &'a str) -> impl Iterator<Item = Row> + 'a {
+    let mut steps = record.steps.iter().filter(move |step| step.kind == kind).peekable();
+    let heading = steps.peek().map(|_| Row::heading(kind));
+    heading.into_iter().chain(steps.map(|step| {
+        let kind = match step.outcome.as_str() {
+            "done" | "cancelled" => Kind::Done,
+            "cut" | "no_time" => Kind::Cut,
+            _ => Kind::Failed,
+        };
+        let says = format!("{} of {}", Human(step.took.0), Human(step.share.0));
+        Row { label: step.name.clone(), depth: 1, bars: bar(kind, step.after, step.took), says, ..Row::default() }
+    }))
+}
+
+fn processes(record: &Record) -> impl Iterator<Item = Row> + '_ {
+    record.processes.iter().map(|process| {
+        let kind = if process.forced { Kind::Forced } else { Kind::Done };
+        let says = format!("{} after {}", Human(process.took.0), process.how);
+        Row {
+            label: process.name.clone(),
+            depth: 1,
+            bars: bar(kind, process.after, process.took),
+            says,
+            ..Row::default()
+        }
+    })
+}
+
+/// Open connections from the stop request on, and when requests failed. `None`: there was no load.
+fn clients(run: &Run) -> Option<[Row; 2]> {
+    let (load, requested) = (run.load.as_ref()?, run.load_requested?);
+    let width = load.width.0;
+    let at = |n: usize| width.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX));
+    // A slice that the request stands in begins with it.
+    let since = load.slices.iter().enumerate().filter(|(n, _)| at(n + 1) > requested.0);
+    let since = since.map(|(n, slice)| (at(n).saturating_sub(requested.0), slice));
+    let curve: Vec<(Duration, u64)> = since.clone().map(|(at, slice)| (at, u64::from(slice.open))).collect();
+    let most = curve.iter().map(|(_, open)| *open).max().unwrap_or(0);
+    let ticks = since.filter(|(_, slice)| slice.failed > 0).map(|(at, _)| at).collect();
+    let open = Row {
+        label: "connections".to_owned(),
+        depth: 1,
+        curve,
+        says: format!("at most {most} open"),
+        ..Row::default()
+    };
+    let failed = match run.failed() {
+        0 => "none failed".to_owned(),
+        n => format!("{n} failed"),
+    };
+    debug_assert!(requests(run).is_some());
+    Some([open, Row { label: "requests".to_owned(), depth: 1, ticks, says: failed, ..Row::default() }])
+}

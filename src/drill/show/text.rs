@@ -1,0 +1,153 @@
+//! For people. Pure.
+
+use std::fmt::Write;
+
+use super::{Drilled, found, megabytes, requests, sentence, several, slowest};
+use crate::drill::run::Run;
+use crate::drill::verdict::Verdict;
+use crate::text::plain;
+use crate::time::Human;
+
+impl Drilled<'_> {
+    /// What was done, the slowest stop step by step, and the verdict with what to change.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |words: &str| {
+            text.push_str(&plain(words, ' '));
+            text.push('\n');
+        };
+        line(&format!("drill: {}", self.setup.command));
+        line(&self.done());
+        for (verdict, runs) in self.all {
+            line("");
+            if self.all.len() > 1 {
+                line(&format!("grace {}", Human(verdict.grace.0)));
+            }
+            if let Some(run) = slowest(runs) {
+                self.run(run, &mut line);
+            }
+            verdict_lines(verdict, &mut line);
+        }
+        let fits = self.all.iter().filter(|(verdict, _)| verdict.fits).map(|(verdict, _)| verdict.grace).min();
+        if self.all.len() > 1 {
+            line("");
+            match fits {
+                Some(grace) => line(&format!("the shortest grace that fits: {}", Human(grace.0))),
+                None => line("none of these graces fits"),
+            }
+        }
+        text
+    }
+
+    /// How it was drilled.
+    fn done(&self) -> String {
+        let first = self.all.first().and_then(|(_, runs)| runs.first());
+        let place = match first {
+            Some(run) if run.pid1 => "as PID 1 of a namespace of its own",
+            _ => "as a child",
+        };
+        let mut words = place.to_owned();
+        if let Some(call) = &self.setup.load {
+            let setup = self.setup;
+            let _ = write!(
+                words,
+                "; {} requests a second to {}, half over at most {}, lag {}",
+                setup.rate,
+                call.url(),
+                several(setup.connections as usize, "kept connection", "kept connections"),
+                Human(setup.lag.unwrap_or_default())
+            );
+        }
+        let stop = if self.setup.pre_stop { "softstop drain as a preStop hook, then SIGTERM" } else { "SIGTERM" };
+        let _ = write!(words, "; stopped by {stop}");
+        words
+    }
+
+    fn run(&self, run: &Run, line: &mut impl FnMut(&str)) {
+        match run.ready_after {
+            Some(after) => line(&format!("  ready after {}", Human(after.0))),
+            None => line("  never ready"),
+        }
+        if let Some(crash) = &run.crash {
+            let again = crash.again.map_or_else(
+                || if run.requested { "not ready again".to_owned() } else { "the container ended".to_owned() },
+                |again| format!("ready again after {}", Human(again.0)),
+            );
+            line(&format!("  SIGKILL to {} {} later: {again}", crash.process, Human(crash.after.0)));
+        }
+        if let Some(pre_stop) = run.pre_stop {
+            line(&format!("  preStop hook: over after {}", Human(pre_stop.0)));
+        }
+        if let Some(record) = &run.record {
+            let mut rows: Vec<[String; 3]> = Vec::new();
+            let mut steps: Vec<_> = record.steps.iter().collect();
+            let after = steps.iter().position(|step| step.kind == "post_stop").unwrap_or(steps.len());
+            let post_stop = steps.split_off(after);
+            let step = |step: &&crate::drill::record::Step| {
+                let outcome = if step.outcome == "done" { String::new() } else { step.outcome.replace('_', " ") };
+                [
+                    format!("{}: {}", step.kind, step.name),
+                    format!("{} of {}", Human(step.took.0), Human(step.share.0)),
+                    outcome,
+                ]
+            };
+            rows.extend(steps.iter().map(step));
+            rows.extend(record.processes.iter().map(|process| {
+                let end = match (process.signal.as_str(), process.exit_code) {
+                    ("SIGKILL", _) if process.forced => "needed SIGKILL".to_owned(),
+                    ("", Some(0)) => String::new(),
+                    ("", Some(code)) => format!("exit code {code}"),
+                    ("", None) => "did not end".to_owned(),
+                    (signal, _) => format!("ended with {signal}"),
+                };
+                [format!("{}: {}", process.name, process.how), Human(process.took.0).to_string(), end]
+            }));
+            rows.extend(post_stop.iter().map(step));
+            let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+            let (first, second) = (width(0), width(1));
+            for [who, took, how] in &rows {
+                line(format!("  {who:first$}  {took:second$}  {how}").trim_end());
+            }
+            line(&format!(
+                "  {}: {} of {}, exit code {}",
+                plain(&record.cause, ' '),
+                Human(record.took.0),
+                Human(record.grace.0),
+                record.exit_code
+            ));
+        }
+        if let Some(requests) = requests(run) {
+            line(&format!("  {requests}"));
+        }
+        let zombies = match run.seen.most_zombies {
+            0 => String::new(),
+            n => format!(", {}", several(n, "zombie", "zombies")),
+        };
+        let processes = several(run.seen.most_processes, "process", "processes");
+        line(&format!("  at most {processes}, {}{zombies}", megabytes(run.seen.most_memory)));
+    }
+}
+
+fn verdict_lines(verdict: &Verdict, line: &mut impl FnMut(&str)) {
+    if let Some(took) = verdict.took.filter(|_| verdict.runs > 1) {
+        line(&format!(
+            "  {} drills: fastest {}, median {}, 90% within {}, slowest {}",
+            verdict.runs,
+            Human(took.fastest.0),
+            Human(took.median.0),
+            Human(took.p90.0),
+            Human(took.slowest.0)
+        ));
+    }
+    line(&sentence(verdict));
+    for one in &verdict.findings {
+        line(&format!("- [{}] {}", one.finding.rule, found(one, verdict.runs)));
+        line(&format!("  change: {}", one.finding.change));
+    }
+    if let Some(grace) = verdict.recommended_grace_seconds {
+        let drain = verdict
+            .recommended_drain
+            .map_or_else(String::new, |drain| format!(", and a drain of {} at least", Human(drain.0)));
+        line(&format!("recommended: terminationGracePeriodSeconds: {grace}{drain}"));
+    }
+}
