@@ -6,14 +6,14 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use softstop::cli::{Check, Manifest};
-use softstop::config::check::Here;
+use softstop::config::check::{self, Here};
 use softstop::exit;
 use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 
 use crate::console::{print, say, usage_error};
-use crate::loading::{Chosen, load_using, place, wrapper};
+use crate::loading::{Chosen, load_using, place, read_as, sources, wrapper};
 
 pub fn check(args: &Check) -> u8 {
     match &args.how.pod {
@@ -29,7 +29,9 @@ fn config(args: &Check) -> u8 {
     };
     let file = place(&chosen.file);
     let here = (args.how.here || is_the_image(&file)).then_some(&here::Machine as &dyn Here);
-    let read = load_using(&chosen, None, &|name| std::env::var(name).ok(), here);
+    let variable = |name: &str| std::env::var(name).ok();
+    let sources = sources(&chosen.file, &variable);
+    let read = sources.clone().and_then(|sources| read_as(&chosen, &sources, &variable, None, here));
     if args.how.json {
         let name = file.display().to_string();
         let list = read.as_ref().map_or_else(|problems| problems.list.clone(), |(_, warnings)| warnings.clone());
@@ -44,6 +46,10 @@ fn config(args: &Check) -> u8 {
         Ok((config, warnings)) => {
             for warning in &warnings {
                 say(warning.to_string().trim_end());
+            }
+            let patterns = sources.as_ref().map_or_else(|_| Vec::new(), |s| check::includes(&s.text, &variable));
+            for pattern in sources.iter().flat_map(|sources| sources.unmatched(&patterns)) {
+                say(&format!("note: include {pattern:?}: there is no such file"));
             }
             let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
             print(&format!(
@@ -123,7 +129,6 @@ mod pod {
 #[cfg(feature = "yaml")]
 mod pod {
     use softstop::cli::pod::{Found, interpret, options};
-    use softstop::config::check;
     use softstop::config::problem::Problems;
     use softstop::pod::check as held;
     use softstop::pod::finding::Report;
@@ -147,9 +152,8 @@ mod pod {
     }
 
     fn report(args: &Check, manifest: &str, name: &str) -> Result<Report, Problems> {
-        let (file, bytes) = at_hand(&args.file)?;
-        let config = bytes.as_deref().map(|bytes| check::decode(bytes, &file)).transpose()?;
-        let found = config.map(|text| Found { name: &file, text, named: args.file.config.is_some() });
+        let config = at_hand(&args.file)?;
+        let found = config.as_ref().map(|sources| Found { sources, named: args.file.config.is_some() });
         let options = options(args.how.container.as_deref(), config.is_some());
         held(manifest, name, &options, &|start| interpret(start, found.as_ref()))
             .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })

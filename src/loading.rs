@@ -9,6 +9,7 @@ use softstop::cli::{AsProcfile, Cli, ConfigFile, reading};
 use softstop::config::check::{self, Here};
 use softstop::config::platform::Platform;
 use softstop::config::problem::{Problem, Problems};
+use softstop::config::sources::Sources;
 use softstop::config::{Config, EnvFormat, env_file, procfile};
 use softstop::runtime;
 
@@ -69,50 +70,43 @@ pub(crate) fn load_using(
     variable: &dyn Fn(&str) -> Option<String>,
     here: Option<&dyn Here>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
-    let (name, bytes) = source(&chosen.file)?;
-    read(chosen, check::decode(&bytes, &name)?, &name, variable, grace, here)
+    read_as(chosen, &sources(&chosen.file, variable)?, variable, grace, here)
 }
 
-/// A configuration of its text.
-pub(crate) fn read(
+/// A configuration of its texts.
+pub(crate) fn read_as(
     chosen: &Chosen,
-    text: &str,
-    name: &str,
+    sources: &Sources,
     variable: &dyn Fn(&str) -> Option<String>,
     grace: Option<Duration>,
     here: Option<&dyn Here>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
+    let (text, name) = (&sources.text, &sources.file);
     if !chosen.procfile && !check::is_procfile(text, name) {
-        return check::read_here(text, name, variable, grace, here);
+        return check::read_sources(sources, variable, grace, here);
     }
     // As foreman has it, the PORT in the .env beside it is that of the first process.
-    let with_env =
-        |wanted: &str| of_env_file(&Path::new(name).with_file_name(".env"), wanted).or_else(|| variable(wanted));
-    procfile::read(text, name, &with_env)
+    let beside = sources.dotenv.as_deref().unwrap_or_default();
+    let parsed = env_file::parse(beside.as_bytes(), EnvFormat::Foreman, &|_| None).unwrap_or_default();
+    let of_env_file =
+        |wanted: &str| parsed.variables.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+    procfile::read(text, name, &|wanted: &str| of_env_file(wanted).or_else(|| variable(wanted)))
 }
 
-fn of_env_file(path: &Path, wanted: &str) -> Option<String> {
-    let bytes = runtime::files::read(path, env_file::MAX_BYTES).ok()?;
-    let parsed = env_file::parse(&bytes, EnvFormat::Foreman, &|_| None).ok()?;
-    parsed.variables.into_iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value)
-}
-
-/// A configuration's name for messages, and its text.
-pub(crate) fn source(args: &ConfigFile) -> Result<(String, Vec<u8>), Problems> {
+/// A configuration's texts: its own, and those of what it includes.
+pub(crate) fn sources(args: &ConfigFile, variable: &dyn Fn(&str) -> Option<String>) -> Result<Sources, Problems> {
     let path = place(args);
-    let name = path.display().to_string();
-    let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
+    runtime::sources::read(&path, variable, &|name, error| {
         if args.config.is_none() && error.kind() == ErrorKind::NotFound {
             let sentence = "there is no configuration: no ./softstop.toml, no /etc/softstop.toml and no ./Procfile";
             return Problems::of_file(
-                &name,
+                name,
                 sentence,
                 "write one of them, or name one: softstop run FILE, -c FILE or $SOFTSTOP_CONFIG",
             );
         }
-        Problems::of_file(&name, format!("the configuration cannot be read: {error}"), unreadable(args, &path))
-    })?;
-    Ok((name, bytes))
+        Problems::of_file(name, format!("the configuration cannot be read: {error}"), unreadable(args, &path))
+    })
 }
 
 /// For a manifest, which may hold it in a ConfigMap, or need none: its name for messages, and its text if it is there.
@@ -120,17 +114,11 @@ pub(crate) fn source(args: &ConfigFile) -> Result<(String, Vec<u8>), Problems> {
 /// # Errors
 /// It was named and cannot be read.
 #[cfg(feature = "yaml")]
-pub(crate) fn at_hand(args: &ConfigFile) -> Result<(String, Option<Vec<u8>>), Problems> {
-    let path = place(args);
-    let name = path.display().to_string();
-    if args.config.is_none() && !path.exists() {
-        return Ok((name, None));
+pub(crate) fn at_hand(args: &ConfigFile) -> Result<Option<Sources>, Problems> {
+    if args.config.is_none() && !place(args).exists() {
+        return Ok(None);
     }
-    let bytes = runtime::files::read(&path, check::MAX_BYTES).map_err(|error| {
-        let help = "is the path right, and may this user read it?";
-        Problems::of_file(&name, format!("the configuration cannot be read: {error}"), help)
-    })?;
-    Ok((name, Some(bytes)))
+    sources(args, &|name| std::env::var(name).ok()).map(Some)
 }
 
 /// What helps when there is no such configuration.

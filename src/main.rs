@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use console::{in_usage, print, say, usage_error};
-use loading::{Chosen, load, place, read, source};
+use loading::{Chosen, load, place, read_as, sources};
 use softstop::cli::reading::UsageText;
 use softstop::cli::variables::{Environment, Who};
 use softstop::cli::{Command, ConfigFile, Instance, Run, explain, help, reading, settings};
@@ -26,11 +26,14 @@ use softstop::config::check::{self, values};
 use softstop::config::handler::WaitFile;
 use softstop::config::listen::Listen;
 use softstop::config::platform::Platform;
+use softstop::config::problem::Problems;
+use softstop::config::sources::Sources;
 use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
 use softstop::control::protocol::{LogsRequest, Request};
 use softstop::drop_in::names::{self, Called};
 use softstop::runtime::refusal;
+use softstop::runtime::reload::Configuration;
 use softstop::sys::signals::Early;
 use softstop::sys::terminal;
 use softstop::{drop_in, exit, probe, runtime, variables};
@@ -69,7 +72,7 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             }
             Err(why) => refuse(args, None, exit::USAGE, &in_usage(&why)),
         },
-        Some(Command::Run(its)) => run(args, &its, environment, early),
+        Some(Command::Run(its)) => run(args, *its, environment, early),
         Some(Command::Check(args)) => {
             early.restore();
             checking::check(&args)
@@ -120,6 +123,10 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             early.restore();
             tell(explain::schema())
         }
+        Some(Command::Sources(path)) => {
+            early.restore();
+            runtime::sources::send(&path)
+        }
         Some(Command::WaitFile(its)) => {
             early.restore();
             let path = its.path.unwrap_or_default();
@@ -153,7 +160,7 @@ fn platform() -> Platform {
 }
 
 /// `typed`: the whole command line.
-fn run(typed: &[OsString], args: &Run, environment: Vec<(OsString, OsString)>, early: Early) -> u8 {
+fn run(typed: &[OsString], args: Run, environment: Vec<(OsString, OsString)>, early: Early) -> u8 {
     let used = RefCell::new(BTreeSet::new());
     let variable = |name: &str| {
         used.borrow_mut().insert(name.to_owned());
@@ -163,31 +170,51 @@ fn run(typed: &[OsString], args: &Run, environment: Vec<(OsString, OsString)>, e
         Ok(chosen) => chosen,
         Err(why) => return refuse(typed, None, exit::USAGE, &in_usage(&why)),
     };
-    let (name, bytes) = match source(&chosen.file) {
-        Ok(source) => source,
+    let sources = match sources(&chosen.file, &variable) {
+        Ok(sources) => sources,
         Err(problems) => return refuse(typed, None, exit::CONFIG, &problems.to_string()),
     };
-    let text = check::decode(&bytes, &name);
-    let termination_log = || text.as_ref().ok().and_then(|text| check::termination_log(text));
-    let read = text.clone().and_then(|text| read(&chosen, text, &name, &variable, args.common.grace, None));
-    match read {
+    let termination_log = || check::termination_log(&sources.text);
+    match read_as(&chosen, &sources, &variable, args.common.grace, None) {
         Ok((mut config, warnings)) => {
-            config.source = std::path::absolute(place(&chosen.file)).ok();
             for warning in warnings {
                 say(warning.to_string().trim_end());
             }
-            match args.common.apply(&mut config).and_then(|()| args.choose(&mut config)) {
+            match with_flags(&args, &chosen, &mut config) {
                 Ok(()) => {
-                    config.platform = platform();
                     let used = |name: &str| used.borrow().contains(name);
                     let environment = Environment::new(environment, Who::Run, &used);
-                    runtime::run(config, environment, args.common.parent_death_signal, early)
+                    let signal = args.common.parent_death_signal;
+                    let file = config.source.clone();
+                    let again = file.map(|file| Configuration {
+                        file,
+                        load: Box::new(move |read| load_again(&args, &chosen, read)),
+                    });
+                    runtime::run_from(config, again, environment, signal, early)
                 }
                 Err(why) => refuse(typed, termination_log(), exit::USAGE, &in_usage(&why)),
             }
         }
         Err(problems) => refuse(typed, termination_log(), exit::CONFIG, &problems.to_string()),
     }
+}
+
+/// What was typed wins over the file.
+fn with_flags(args: &Run, chosen: &Chosen, config: &mut Config) -> Result<(), String> {
+    args.common.apply(config)?;
+    args.choose(config)?;
+    config.source = std::path::absolute(place(&chosen.file)).ok();
+    config.platform = platform();
+    Ok(())
+}
+
+/// For a reload: what was typed, and the variables, are as they were.
+fn load_again(args: &Run, chosen: &Chosen, sources: &Sources) -> Result<(Config, Vec<String>), String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let refused = |problems: Problems| problems.refused("nothing was changed");
+    let (mut config, warnings) = read_as(chosen, sources, &variable, args.common.grace, None).map_err(refused)?;
+    with_flags(args, chosen, &mut config)?;
+    Ok((config, warnings.iter().map(ToString::to_string).collect()))
 }
 
 /// Nothing is started: that is said on standard error, and in the termination log of what would have run, which is where the user of a pod

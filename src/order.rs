@@ -40,6 +40,8 @@ pub enum Kind {
     /// The same, or all of them.
     OneOrAll,
     Signal,
+    /// Only say what it would do.
+    DryRun,
 }
 
 /// The value of a field.
@@ -49,7 +51,12 @@ pub enum Value {
     Process(String),
     OneOrAll(Option<String>),
     Signal(Signal),
+    DryRun(DryRun),
 }
+
+/// Only say what it would do: no, unless it says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+pub struct DryRun(pub bool);
 
 /// What the fields of an order may be in Rust.
 trait Field: Sized + Clone {
@@ -80,6 +87,7 @@ fields! {
     String: Process;
     Option<String>: OneOrAll;
     Signal: Signal;
+    DryRun: DryRun;
 }
 
 macro_rules! orders {
@@ -206,6 +214,17 @@ orders! {
             in any case",
         answers: "at once",
     };
+    /// Read the configuration again and do what has changed, each process by its own ladder
+    Reload { wait: bool, dry_run: DryRun } = "reload" [
+        examples: &[
+            ("softstop reload --dry-run", "What it would do: who is restarted, what changes without"),
+            ("softstop reload", "Do it, and wait until all of it is done"),
+        ],
+    ] page {
+        does: "reads the configuration again and applies [what has changed](reload.md); refuses one with a mistake. With `--dry-run` it only says \
+            what it would do",
+        answers: "when all that has changed is stopped and started; with `--dry-run` at once",
+    };
     /// Send a process a signal
     Signal { process: String, signal: Signal } = "signal" [
         examples: &[("softstop signal web HUP", "Have it read its configuration again")],
@@ -233,7 +252,8 @@ impl fmt::Display for Order {
         write!(f, "softstop {}", self.name())?;
         self.fields().into_iter().try_for_each(|(_, value)| match value {
             Value::Wait(_) => Ok(()),
-            Value::OneOrAll(None) => Ok(()),
+            Value::OneOrAll(None) | Value::DryRun(DryRun(false)) => Ok(()),
+            Value::DryRun(DryRun(true)) => f.write_str(" --dry-run"),
             Value::Process(name) | Value::OneOrAll(Some(name)) => write!(f, " {name}"),
             Value::Signal(signal) => write!(f, " {signal}"),
         })

@@ -96,7 +96,6 @@ mod pod {
 #[cfg(feature = "yaml")]
 mod pod {
     use softstop::cli::pod::{Found, interpret, options};
-    use softstop::config::check;
     use softstop::config::problem::{Problems, Severity};
     use softstop::pod::finding::Finding;
     use softstop::pod::{self, PodStop};
@@ -126,9 +125,8 @@ mod pod {
     }
 
     fn read(args: &Plan, manifest: &str, name: &str) -> Result<Subject, Problems> {
-        let (file, bytes) = at_hand(&args.file)?;
-        let config = bytes.as_deref().map(|bytes| check::decode(bytes, &file)).transpose()?;
-        let found = config.map(|text| Found { name: &file, text, named: args.file.config.is_some() });
+        let config = at_hand(&args.file)?;
+        let found = config.as_ref().map(|sources| Found { sources, named: args.file.config.is_some() });
         let options = options(args.how.container.as_deref(), config.is_some());
         let (stops, report) = pod::stops(manifest, name, &options, &|start| interpret(start, found.as_ref()))
             .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })?;

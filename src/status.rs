@@ -137,6 +137,9 @@ pub struct TaskStatus {
 
 #[derive(Clone, Debug, Serialize)]
 pub struct ProcessStatus {
+    /// Its number: those of a reload may be anywhere.
+    #[serde(skip)]
+    pub id: usize,
     pub name: String,
     pub state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,6 +209,7 @@ impl ProcessStatus {
     /// It runs as pid 7 for 5.25 s, and is ready.
     pub fn well(name: &str) -> ProcessStatus {
         ProcessStatus {
+            id: 0,
             name: name.into(),
             state: State::Running,
             reason: None,

@@ -253,6 +253,7 @@ impl World {
                     self.say(&format!("    verdict {words}"));
                 }
             }
+            Action::Reread { .. } => panic!("a scenario has one configuration"),
             Action::Spawn { process } => self.spawn(process),
             Action::Signal { process, signal, wake, .. } => {
                 let name = self.name(process);

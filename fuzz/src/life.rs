@@ -111,6 +111,7 @@ impl World {
             | Action::SignalStragglers { .. }
             | Action::Cancel { .. }
             | Action::ReopenLogs
+            | Action::Reread { .. }
             | Action::Answer { .. } => {}
         }
         None

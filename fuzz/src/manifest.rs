@@ -3,6 +3,7 @@
 
 use softstop::cli::pod::{Found, interpret, options};
 use softstop::config::problem::Place;
+use softstop::config::sources::Sources;
 use softstop::pod::check;
 use softstop::pod::finding::Finding;
 
@@ -11,7 +12,8 @@ const CONFIG: &str = "grace = '30s'\n[http]\nlisten = ':9180'\n[control]\nsocket
 pub fn target(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let run = text.starts_with("#! run");
-    let found = run.then_some(Found { name: "softstop.toml", text: CONFIG, named: true });
+    let sources = Sources::of("softstop.toml", CONFIG);
+    let found = run.then_some(Found { sources: &sources, named: true });
     let options = options(None, run);
     match check(&text, "fuzz.yaml", &options, &|start| interpret(start, found.as_ref())) {
         Ok(report) => {

@@ -13,7 +13,7 @@ use super::values::{control, count, formation, listen, port, probe_target, timeo
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler};
 use crate::endpoint::Health;
-use crate::order::{Described, Kind, Order, Value};
+use crate::order::{Described, DryRun, Kind, Order, Value};
 use crate::pod::fragment;
 use crate::signal::Signal;
 
@@ -26,15 +26,27 @@ pub enum Command {
     Plan(Plan),
     Report(Reporting),
     Drill(Box<Drill>),
-    Status { instance: Instance, json: bool },
-    Logs { logs: Logs, json: bool, instance: Instance },
-    Order { order: Order, instance: Instance },
+    Status {
+        instance: Instance,
+        json: bool,
+    },
+    Logs {
+        logs: Logs,
+        json: bool,
+        instance: Instance,
+    },
+    Order {
+        order: Order,
+        instance: Instance,
+    },
     Probe(Box<ProbeOnce>),
     Install(Installing),
     Inject(Box<Inject>),
     Explain(Explained),
     Schema,
     WaitFile(WaitedFile),
+    /// The files of a configuration, as they lie: read for a softstop that runs.
+    Sources(PathBuf),
 }
 
 /// A command as it is typed.
@@ -412,6 +424,15 @@ pub const COMMANDS: &[Typed] = &[
         args: args::<WaitedFile>,
         read: |read| Command::WaitFile(given(read)),
     },
+    Typed {
+        name: "__sources",
+        help: "Send the files of a configuration: softstop's own helper",
+        examples: &[],
+        exits: &[],
+        hidden: true,
+        args: args::<ReadFile>,
+        read: |read| Command::Sources(given::<ReadFile>(read).path.unwrap_or_default()),
+    },
 ];
 
 /// The order that was meant.
@@ -422,6 +443,7 @@ fn ordered(order: &Described, read: &Read<'_>) -> Option<Command> {
             Kind::Wait => Ok(Value::Wait(!typed.no_wait)),
             Kind::Process => typed.process.clone().map(Value::Process).ok_or(()),
             Kind::OneOrAll => Ok(Value::OneOrAll(typed.process.clone())),
+            Kind::DryRun => Ok(Value::DryRun(DryRun(typed.dry_run))),
             Kind::Signal => typed.signal.map(Value::Signal).ok_or(()),
         }
     };
@@ -435,6 +457,7 @@ fn args_of(order: &Described) -> Vec<&'static Flag> {
         Kind::Wait => &Fields::ROWS[0],
         Kind::Process => &Fields::ROWS[1],
         Kind::Signal | Kind::OneOrAll => &Fields::ROWS[2],
+        Kind::DryRun => &Fields::ROWS[3],
     };
     let fields = order.fields.iter().map(|(_, kind)| match kind {
         Kind::OneOrAll => &OneOrAll::ROWS[0].flag,
@@ -645,11 +668,13 @@ flags! {
     /// What orders take: a row for each [`Kind`], in their order.
     pub struct Fields {
         /// Return once the order has been taken
-        no_wait: bool = switch {} page { meaning: "For `drain` and `stop`: return once the order has been taken." };
+        no_wait: bool = switch {} page { meaning: "For `drain`, `stop` and `reload`: return once the order has been taken." };
         /// The process, by its name
         process: Option<String> = word { id: "name", place: Some(Place::Required), value: "NAME" };
         /// SIGHUP, HUP or 1
         signal: Option<Signal> = Signal::parse { place: Some(Place::Required), value: "SIG" };
+        /// Only say what it would do
+        dry_run: bool = switch {} page { meaning: "For `reload`: only say what it would do." };
     }
 }
 
@@ -722,6 +747,12 @@ flags! {
     pub struct Explained {
         /// A key with the tables that it stands in, or without: process.readiness.period, period
         key: Option<String> = word { place: Some(Place::Optional), value: "KEY" };
+    }
+}
+
+flags! {
+    pub struct ReadFile {
+        path: Option<PathBuf> = path { place: Some(Place::Required), value: "PATH", form: Form::Path };
     }
 }
 
@@ -848,7 +879,7 @@ mod tests {
         for order in Order::ALL {
             let takes = |wanted: Kind| order.fields.iter().any(|(_, kind)| *kind == wanted);
             let fields = order.fields.iter().filter_map(|(_, kind)| match kind {
-                Kind::Wait => None,
+                Kind::Wait | Kind::DryRun => None,
                 Kind::Process | Kind::OneOrAll => Some("web"),
                 Kind::Signal => Some("SIGHUP"),
             });

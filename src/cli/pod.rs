@@ -10,6 +10,7 @@ use super::variables::{self, Who, is_of_the_wrapper_alone};
 use super::{Cli, Command, Run, reading};
 use crate::config::platform::Platform;
 use crate::config::problem::{Problem, Problems};
+use crate::config::sources::Sources;
 use crate::config::{Config, check, expand};
 use crate::pod::env::{GUESSES, Origin};
 use crate::pod::{Options, Refused, Settings, Start};
@@ -23,9 +24,7 @@ const TRIED: usize = 10;
 
 /// A configuration that was found here.
 pub struct Found<'a> {
-    /// For messages.
-    pub name: &'a str,
-    pub text: &'a str,
+    pub sources: &'a Sources,
     /// It was asked for by name, so that it counts for more than what the manifest holds.
     pub named: bool,
 }
@@ -71,19 +70,19 @@ pub fn interpret(start: &Start<'_>, found: Option<&Found<'_>>) -> Result<Setting
 
 fn configured(start: &Start<'_>, run: &Run, found: Option<&Found<'_>>) -> Result<Settings, Refused> {
     let path = run.file.config.as_ref().map_or(DEFAULT.to_owned(), |p| p.display().to_string());
-    let here = found.map(|f| (f.name.to_owned(), f.text.to_owned()));
-    let (name, text) = match found {
+    let here = found.map(|f| f.sources.clone());
+    let sources = match found {
         Some(Found { named: true, .. }) => here,
-        _ => (start.config_map)(&path).or(here),
+        _ => (start.config_map)(&path).map(|(name, text)| Sources::of(&name, &text)).or(here),
     }
     .ok_or_else(|| Refused::Unknown(path.clone()))?;
-    let reading = Reading::new(start, &text, &name, run.common.grace);
+    let reading = Reading::new(start, &sources, run.common.grace);
     let (mut config, warnings) = reading.outcome.map_err(|problems| Refused::Config(problems.list))?;
     run.common.apply(&mut config).map_err(Refused::Usage)?;
     Ok(Settings {
         config,
         warnings,
-        file: Some(name),
+        file: Some(sources.file),
         path: Some(path),
         grace_given: run.common.grace.is_some(),
         unset: reading.unset,
@@ -104,7 +103,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(start: &Start<'_>, text: &str, file: &str, grace: Option<Duration>) -> Reading {
+    fn new(start: &Start<'_>, sources: &Sources, grace: Option<Duration>) -> Reading {
         let used = RefCell::new(BTreeSet::new());
         let read = |assumed: &BTreeMap<String, &'static str>| {
             let variable = |name: &str| {
@@ -112,7 +111,7 @@ impl Reading {
                 let known = start.env.get(name).copied().flatten();
                 known.or_else(|| assumed.get(name).copied()).map(str::to_owned)
             };
-            check::read_with_grace(text, file, &variable, grace)
+            check::read_sources(sources, &variable, grace, None)
         };
         // What the container has for certain has a value, if an unknown one; of the rest the configuration's default is the best guess.
         let there = start.env.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| *name);

@@ -14,6 +14,7 @@ pub mod platform;
 pub mod problem;
 pub mod procfile;
 pub mod secrets;
+pub mod sources;
 
 pub use crate::facts::{Condition, ProcessKind};
 pub use check::backoff::Backoff;

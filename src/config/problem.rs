@@ -52,6 +52,8 @@ pub struct Position {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
+    /// The line, from 0, where the files that this one includes are counted on.
+    pub nth: usize,
     /// The line as a terminal can show it: tabs as spaces, nothing that moves the cursor.
     excerpt: String,
     /// Terminal columns before the mark, and under it.
@@ -67,12 +69,19 @@ pub struct Source<'a> {
     lines: Vec<usize>,
     /// What no excerpt shows.
     secrets: Vec<Span>,
+    /// Further files, one behind the other: where each begins in `text`, and its name.
+    included: &'a [(usize, String)],
 }
 
 impl<'a> Source<'a> {
     pub fn new(file: &'a str, text: &'a str) -> Source<'a> {
+        Source::with_included(file, text, &[])
+    }
+
+    /// `included`: where in `text` each further file begins, at a line, and its name.
+    pub fn with_included(file: &'a str, text: &'a str, included: &'a [(usize, String)]) -> Source<'a> {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
-        Source { file, text, lines, secrets: secrets::spans(text) }
+        Source { file, text, lines, secrets: secrets::spans(text), included }
     }
 
     /// The place of `span`, cut to its first line. Spans past the end mean the end.
@@ -83,7 +92,8 @@ impl<'a> Source<'a> {
         let next = self.lines.get(line + 1).map_or(self.text.len(), |n| n - 1);
         let mut text = &self.text[line_start..next.max(line_start)];
         text = text.strip_suffix('\r').unwrap_or(text);
-        let bom = if line == 0 && text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let (file, first) = self.file_of(line_start);
+        let bom = if line == first && text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let text = &text[bom..];
         let begin = start.saturating_sub(line_start + bom).min(text.len());
         let end = floor_boundary(self.text, span.end).saturating_sub(line_start + bom).clamp(begin, text.len());
@@ -93,10 +103,15 @@ impl<'a> Source<'a> {
         let [before, marked, after] = [0, 1, 2].map(|i| secrets::masked(pieces[i], starts[i], &self.secrets));
         let (excerpt, indent, width) = excerpt(&before, &marked, &after);
         let column = text[..begin].chars().count() + 1;
-        Place {
-            file: self.file.to_owned(),
-            position: Some(Position { line: line + 1, column, excerpt, indent, width }),
-            label: label.into(),
+        let position = Position { line: line - first + 1, column, nth: line, excerpt, indent, width };
+        Place { file: file.to_owned(), position: Some(position), label: label.into() }
+    }
+
+    /// The file that holds a byte, and the line, from 0, that it begins with.
+    fn file_of(&self, byte: usize) -> (&str, usize) {
+        match self.included[..self.included.partition_point(|(start, _)| *start <= byte)].last() {
+            Some((start, name)) => (name, self.line(*start)),
+            None => (self.file, 0),
         }
     }
 
@@ -264,6 +279,21 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.refused("nothing was started"))
+    }
+}
+
+impl Problems {
+    /// All of them, and what that means: lines.
+    pub fn refused(&self, outcome: &str) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut text, outcome);
+        text
+    }
+
+    fn write(&self, f: &mut String, outcome: &str) -> fmt::Result {
+        use fmt::Write;
         for problem in self.list.iter().take(SHOWN) {
             writeln!(f, "{problem}")?;
         }
@@ -276,7 +306,7 @@ impl fmt::Display for Problems {
         if let Some(warnings) = self.list.len().checked_sub(errors).filter(|n| *n > 0) {
             write!(f, " and {}", count(warnings, "warning"))?;
         }
-        write!(f, "; nothing was started")
+        write!(f, "; {outcome}")
     }
 }
 

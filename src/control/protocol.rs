@@ -124,12 +124,17 @@ fn field(fields: &Map<String, Value>, key: &str, kind: Kind) -> Result<order::Va
         Kind::OneOrAll => order::Value::OneOrAll(Some(text(fields, key)?.to_owned())),
         Kind::Signal => order::Value::Signal(Signal::parse(text(fields, key)?)?),
         // Unless it says otherwise, a client waits.
-        Kind::Wait => order::Value::Wait(match fields.get(key) {
-            None => true,
-            Some(Value::Bool(value)) => *value,
-            Some(_) => return Err(format!("{key:?} must be true or false")),
-        }),
+        Kind::Wait => order::Value::Wait(boolean(fields, key, true)?),
+        Kind::DryRun => order::Value::DryRun(order::DryRun(boolean(fields, key, false)?)),
     })
+}
+
+fn boolean(fields: &Map<String, Value>, key: &str, default: bool) -> Result<bool, String> {
+    match fields.get(key) {
+        None => Ok(default),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(_) => Err(format!("{key:?} must be true or false")),
+    }
 }
 
 /// The line that asks, as [`parse`] reads it.
@@ -147,6 +152,7 @@ pub fn line(request: &Request) -> String {
         order::Value::Wait(wait) => Some(wait.to_string()),
         order::Value::Process(name) => Some(quoted(&name)),
         order::Value::OneOrAll(name) => name.as_deref().map(quoted),
+        order::Value::DryRun(order::DryRun(dry_run)) => dry_run.then(|| "true".to_string()),
         order::Value::Signal(signal) => Some(format!("\"{}\"", signal.number())),
     };
     let fields = fields.into_iter().filter_map(|(key, given)| Some(format!(",\"{key}\":{}", value(given)?)));
@@ -250,6 +256,7 @@ mod tests {
             (any::<bool>(), proptest::option::of(name)).prop_map(|(wait, process)| Order::Stop { wait, process }),
             Just(Order::Ready),
             Just(Order::Unready),
+            any::<[bool; 2]>().prop_map(|[wait, dry]| Order::Reload { wait, dry_run: order::DryRun(dry) }),
             name.prop_map(|process| Order::Restart { process }),
             name.prop_map(|process| Order::Start { process }),
             (name, 1..=64i32)

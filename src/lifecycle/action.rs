@@ -40,6 +40,8 @@ pub enum Action {
     KillEverything,
     /// Once this turn's dead are reaped, say whether any child is left: `Event::Alone` or `Event::NotAlone`.
     Census,
+    /// Read the configuration again: answered by one `Event::Reread`, later.
+    Reread { ask: Option<RequestId>, dry_run: bool },
     /// The one answer to an order.
     Answer { ask: RequestId, answer: Answer },
     /// Have every log file opened again by its name.
@@ -109,12 +111,7 @@ impl Plan {
     }
 
     pub fn probe(&self, process: usize, kind: ProbeKind) -> Option<&Probe> {
-        let p = self.config.processes.get(process)?;
-        match kind {
-            ProbeKind::Startup => p.startup.as_ref(),
-            ProbeKind::Readiness => p.readiness.as_ref(),
-            ProbeKind::Liveness => p.liveness.as_ref(),
-        }
+        self.config.processes.get(process)?.probe(kind)
     }
 
     /// What a run does.

@@ -6,6 +6,7 @@ use super::effects::Effects;
 use super::event::ProcId;
 use super::process::{Around, Change, End, Input, State};
 use super::processes::{Fact, Processes};
+use super::reload::Renewal;
 use super::requests::Pending;
 use super::stop::Stop;
 use super::task::TaskRun;
@@ -29,6 +30,8 @@ pub(super) struct Core {
     pub unready: bool,
     /// Orders that wait for their answers.
     pub asks: Vec<Pending>,
+    /// What of a reload is still to come.
+    pub renewal: Renewal,
     /// What the log has said of signals; each once.
     pub explained: Vec<SignalMeaning>,
     /// The signal with which the main process's program is customarily stopped, once it has asked for the stop.
@@ -48,6 +51,7 @@ impl Core {
             orphans_reaped: 0,
             unready: false,
             asks: Vec::new(),
+            renewal: Renewal::default(),
             explained: Vec::new(),
             own_stop_signal: None,
             limits_said: Vec::new(),
@@ -129,10 +133,11 @@ impl Core {
     }
 }
 
-/// All but the plan, which stays as it is.
+/// All but the plan, which a reload alone changes: that is counted.
 impl std::hash::Hash for Core {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.now, &self.processes, &self.fx, self.announced_ready, self.orphans_reaped).hash(state);
         (self.unready, &self.asks, &self.explained, self.own_stop_signal, &self.limits_said).hash(state);
+        self.renewal.hash(state);
     }
 }

@@ -1,7 +1,9 @@
 //! Everything that can happen. Pure.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::config::Config;
 pub use crate::facts::{
     Cause, Client, Exit, HookCaller, Notification, Outcome, Progress, Reason, Sender, SpawnError, SpawnErrorKind,
 };
@@ -107,6 +109,12 @@ pub enum Event {
         ask: RequestId,
         order: Order,
         by: Client,
+    },
+    /// The answer to `Action::Reread`: the configuration, checked, or what is wrong with it.
+    Reread {
+        ask: Option<RequestId>,
+        dry_run: bool,
+        read: Result<Rc<Config>, String>,
     },
     /// Who gave the order no longer waits for its answer.
     ClientGone {

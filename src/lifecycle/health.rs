@@ -180,6 +180,15 @@ impl ProbeRun {
         }
     }
 
+    /// Another probe in its place: what the one before has come to holds until this one says otherwise.
+    pub fn begin_again(&mut self, now: At, fx: &mut Effects) {
+        self.end(fx);
+        let fresh = (now, self.kind != ProbeKind::Liveness && self.verdict.is_none());
+        (self.next, self.eager) = fresh;
+        (self.early, self.pause, self.between) = (None, FIRST_PAUSE, false);
+        (self.successes, self.failures, self.not_made) = (0, 0, false);
+    }
+
     /// No more attempts; the one under way is given up.
     pub fn end(&mut self, fx: &mut Effects) {
         if let Some((run, _)) = self.flight.take() {

@@ -3,6 +3,7 @@
 //!
 //! [`Phase`] is where the whole is, and owns what is true there: [`up`] is everything until a stop is requested, [`stop`] everything
 //! from then on. [`process`] is the life of one process in all of them; [`task`] and [`health`] are those of tasks and probes.
+//! [`reload`] is the way from one configuration to another.
 //! [`timers`] is the one table of what is timed, [`effects`] knows for whom each run is. [`requests`] is what can be ordered, [`signals`]
 //! what signals mean, [`view`] what `/status` shows.
 //!
@@ -22,6 +23,7 @@ mod late;
 mod process;
 mod processes;
 mod progress;
+mod reload;
 mod requests;
 mod signals;
 mod stop;
@@ -192,6 +194,7 @@ impl Machine {
             Event::OrphanReaped => self.core.orphans_reaped = self.core.orphans_reaped.saturating_add(1),
             Event::SignalAnswered { ask, process, signal, error } => self.signal_answered(ask, process, signal, error),
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
+            Event::Reread { ask, dry_run, read } => self.on_reread(ask, dry_run, read),
             Event::ClientGone { ask } => self.on_client_gone(ask),
             Event::Alone | Event::NotAlone | Event::Unsignalled { .. } | Event::Crowd { .. } => {
                 if let Phase::Stopping(stop) = &mut self.phase {

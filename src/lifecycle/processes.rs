@@ -9,6 +9,7 @@ use super::action::ProbeKind;
 use super::effects::{Effects, Seen};
 use super::ids::Ids;
 use super::process::{Around, End, PostStart, Proc, Running, State, Timer};
+use crate::config::Condition;
 use crate::plan::Plan;
 use crate::time::At;
 
@@ -104,10 +105,34 @@ impl Timed {
 
 impl Processes {
     pub fn new(plan: &Plan) -> Processes {
-        let count = plan.config.processes.len();
+        let mut all = Processes::of((0..plan.config.processes.len()).map(|id| Proc::new(id, plan)).collect(), plan);
+        for id in 0..all.list.len() {
+            all.count(id, plan);
+        }
+        all
+    }
+
+    /// Another plan: `fresh` are new, at places that may have been others'. What follows from all of them is made anew.
+    pub fn adopt(&mut self, plan: &Plan, fresh: &[usize], now: At, fx: &mut Effects) {
+        let mut list = std::mem::take(&mut self.list);
+        list.resize_with(plan.config.processes.len(), Proc::default);
+        for id in fresh {
+            list[*id] = Proc::new(*id, plan);
+            fx.seen.replace(*id, (false, false));
+        }
+        *self = Processes::of(list, plan);
+        for id in 0..self.list.len() {
+            self.changed(id, plan, now, fx);
+        }
+    }
+
+    /// As if nothing was known of them yet.
+    fn of(list: Vec<Proc>, plan: &Plan) -> Processes {
+        let count = list.len();
         let never = Known { facts: 0, stop_at: At::NEVER, life_at: At::NEVER, awaits: None };
-        let mut all = Processes {
-            list: (0..count).map(|id| Proc::new(id, plan)).collect(),
+        let is_unmet = |(on, condition): &&(usize, Condition)| !list[*on].was().fulfils(*condition);
+        let unmet = plan.config.processes.iter().map(|p| p.after.iter().filter(is_unmet).count()).collect();
+        Processes {
             known: vec![never; count],
             counts: [0; FACTS],
             stop: Timed::default(),
@@ -118,14 +143,11 @@ impl Processes {
             unannounced: Ids::default(),
             post_start: Ids::default(),
             startable: Ids::all(count),
-            unmet: plan.config.processes.iter().map(|p| p.after.len()).collect(),
+            unmet,
             stoppable: None,
             dependents: plan.order.dependents.iter().map(Vec::len).collect(),
-        };
-        for id in 0..count {
-            all.count(id, plan);
+            list,
         }
-        all
     }
 
     /// Changes one process, and keeps up what follows from it.
@@ -266,6 +288,11 @@ impl Processes {
         self.startable.next(0)
     }
 
+    /// What it waited for may be over.
+    pub fn may_be_startable(&mut self, id: usize) {
+        self.startable.insert(id);
+    }
+
     /// It was not to be started after all.
     pub fn is_not_startable(&mut self, id: usize) {
         self.startable.remove(id);
@@ -375,7 +402,9 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
     let by_order = !plan.config.processes[id].autostart;
     let at_rest = by_order && matches!(p.state, State::Held | State::Ended(_));
     // Nobody waits for what is scheduled, whether it runs or not.
-    let is_spare = plan.config.processes[id].schedule.is_some() || by_order && matches!(p.state, State::Held);
+    let removed = plan.config.processes[id].removed;
+    let is_spare =
+        removed || plan.config.processes[id].schedule.is_some() || by_order && matches!(p.state, State::Held);
     let is_done = p.completed(is_service) || plan.is_task(id) && p.was().completed;
     let all = [
         (Fact::Starting, matches!(p.state, State::Starting)),
@@ -386,8 +415,8 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
         (Fact::Leaves, p.leaves()),
         (Fact::NotReady, !(p.ready() || is_done || is_spare)),
         (Fact::NeverStarted, !(p.was().started || is_spare)),
-        (Fact::NotLive, p.unhealthy || probed && over),
-        (Fact::AtRest, at_rest),
+        (Fact::NotLive, (p.unhealthy || probed && over) && !removed),
+        (Fact::AtRest, at_rest || removed && p.ended()),
     ];
     all.into_iter().filter(|(_, is)| *is).fold(0, |facts, (fact, _)| facts | 1 << fact as usize)
 }

@@ -1,4 +1,4 @@
-//! What can be ordered while softstop runs: stop, drain (also as `GET /prestop`), restart, start, signal, ready, unready. Pure.
+//! What can be ordered while softstop runs: stop, drain (also as `GET /prestop`), restart, start, signal, reload, ready, unready. Pure.
 //!
 //! Each order gets one answer: at once, or when what it set in motion is over. How many may wait is `control::pending`'s to
 //! bound.
@@ -11,6 +11,7 @@ use super::core::Core;
 use super::event::{Cause, Client, Order, ProcId, RequestId};
 use super::process::{End, Input, State};
 use super::stop::Stop;
+use crate::facts::Difference;
 use crate::nearest::nearest;
 use crate::report::{Done, NotSent, Note, Refusal, StopResult};
 use crate::signal::Signal;
@@ -22,18 +23,25 @@ pub(super) struct Pending {
     until: Until,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-enum Until {
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub(super) enum Until {
     Drained,
     Ended,
     Started(ProcId),
     Held(ProcId),
     /// A signal that was ordered; answered in the same turn.
     Sent(ProcId),
+    /// The configuration is being read; who waits then waits until what is new is done.
+    Reread {
+        wait: bool,
+    },
+    Reloaded {
+        difference: Difference,
+    },
 }
 
 /// `Ok(None)`: the answer comes later. `Err`: why it is not done.
-type Handled = Result<Option<Done>, Refusal>;
+pub(super) type Handled = Result<Option<Done>, Refusal>;
 
 impl Machine {
     pub(super) fn on_ordered(&mut self, ask: RequestId, order: &Order, by: Client) {
@@ -47,6 +55,7 @@ impl Machine {
             Order::Restart { process } => self.command_start(ask, process, true),
             Order::Start { process } => self.command_start(ask, process, false),
             Order::Reopen => self.command_reopen(),
+            Order::Reload { wait, dry_run } => self.command_reload(ask, *wait, dry_run.0),
             Order::Signal { process, signal } => self.command_signal(ask, process, *signal),
         };
         // Of a stop the line that says why it began says this, too.
@@ -69,26 +78,27 @@ impl Machine {
     /// Answer every order whose time has come.
     pub(super) fn answer_orders(&mut self) {
         for Pending { ask, until } in std::mem::take(&mut self.core.asks) {
-            match self.answer_to(until) {
+            match self.answer_to(&until) {
                 Some(answer) => self.core.fx.push(Action::Answer { ask, answer }),
                 None => self.core.asks.push(Pending { ask, until }),
             }
         }
     }
 
-    fn answer_to(&self, until: Until) -> Option<Answer> {
+    fn answer_to(&self, until: &Until) -> Option<Answer> {
         match until {
             Until::Drained => match self.phase.stop() {
                 Some(stop) => (!stop.is_draining()).then(|| stop.drained()),
                 None => Some(Answer::Refused(Refusal::NoDrain)),
             },
-            Until::Ended | Until::Sent(_) => None,
-            Until::Started(id) => self.started_again(id),
-            Until::Held(id) => self.held(id),
+            Until::Ended | Until::Sent(_) | Until::Reread { .. } => None,
+            Until::Started(id) => self.started_again(*id),
+            Until::Held(id) => self.held(*id),
+            Until::Reloaded { difference } => self.reloaded(difference),
         }
     }
 
-    fn wait(&mut self, ask: RequestId, until: Until) -> Handled {
+    pub(super) fn wait(&mut self, ask: RequestId, until: Until) -> Handled {
         self.core.asks.push(Pending { ask, until });
         Ok(None)
     }
@@ -139,9 +149,10 @@ impl Machine {
 
     // === one process ===
 
-    fn find(&self, name: &str) -> Result<ProcId, Refusal> {
-        let names = || self.core.plan.config.processes.iter().map(|p| p.name.as_str());
-        names().position(|n| n == name).map(ProcId).ok_or_else(|| Refusal::NoSuchProcess {
+    pub(super) fn find(&self, name: &str) -> Result<ProcId, Refusal> {
+        let all = self.core.plan.config.processes.iter();
+        let names = || all.clone().filter(|p| !p.removed).map(|p| p.name.as_str());
+        all.clone().position(|p| !p.removed && p.name == name).map(ProcId).ok_or_else(|| Refusal::NoSuchProcess {
             name: name.to_string(),
             meant: nearest(name, names()).map(str::to_string),
             known: names().map(str::to_string).collect(),
@@ -224,6 +235,7 @@ impl Machine {
             State::Held => Some(Answer::Done(self.is_held(id))),
             // Not even SIGKILL has ended it.
             State::Ended(_) => Some(Answer::Done(Done::DownAlready { process })),
+            _ if self.core.plan.config.processes[id.0].removed => Some(Answer::Refused(Refusal::Removed { process })),
             _ if p.hold => None,
             _ => Some(Answer::Refused(Refusal::StartedAgain { process })),
         }
@@ -234,10 +246,13 @@ impl Machine {
         if let Some(stop) = self.phase.stop() {
             return Some(Answer::Refused(Refusal::StopRequested(stop.cause.clone())));
         }
+        let process = self.core.name(id);
+        if self.core.plan.config.processes[id.0].removed {
+            return Some(Answer::Refused(Refusal::Removed { process }));
+        }
         if p.again {
             return None;
         }
-        let process = self.core.name(id);
         Some(match &p.state {
             State::Running(r) => Answer::Done(Done::Started { process, pid: r.body.pid }),
             State::Held => Answer::Refused(Refusal::HeldDown { process }),
@@ -247,6 +262,14 @@ impl Machine {
             }
             _ => Answer::Refused(Refusal::StartFailed { process, error: p.last_error.clone() }),
         })
+    }
+}
+
+impl Core {
+    /// It waits no longer; for what it did.
+    pub fn take_request(&mut self, ask: RequestId) -> Option<Until> {
+        let at = self.asks.iter().position(|pending| pending.ask == ask)?;
+        Some(self.asks.remove(at).until)
     }
 }
 
@@ -268,7 +291,9 @@ impl Stop {
             let answer = match until {
                 Until::Drained => self.drained(),
                 Until::Ended => Answer::Done(Done::Stopped(Box::new(verdict.clone()))),
-                Until::Started(_) | Until::Held(_) | Until::Sent(_) => Answer::Refused(Refusal::Stopped),
+                Until::Started(_) | Until::Held(_) | Until::Sent(_) | Until::Reread { .. } | Until::Reloaded { .. } => {
+                    Answer::Refused(Refusal::Stopped)
+                }
             };
             core.fx.push(Action::Answer { ask, answer });
         }

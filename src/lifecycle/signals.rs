@@ -18,6 +18,8 @@ use crate::signal::Signal;
 enum Decision {
     Stop,
     PassOn,
+    /// The configuration is read again.
+    Reload,
     /// Nobody means anything by it.
     Drop,
 }
@@ -71,6 +73,7 @@ impl Machine {
                 self.request_stop(Cause::Signal { signal, sender });
             }
             Decision::PassOn => self.pass_on(signal, sender),
+            Decision::Reload => self.reload_by_signal(),
             Decision::Drop => {}
         }
     }
@@ -103,6 +106,10 @@ impl Machine {
             && list.contains(&signal)
         {
             return (Decision::Stop, None);
+        }
+        // What runs by a file is told by it to read that again; who wants it for the main program says so with `rewrite`.
+        if signal == Signal::HUP && self.core.plan.config.source.is_some() && self.rewritten(signal).is_none() {
+            return (Decision::Reload, Some(SignalMeaning::ReadsAgain));
         }
         // CHLD is the reaper's; nobody sends URG to be understood, and Go's runtime sends it all the time.
         if signal == Signal::CHLD || signal == Signal::URG {

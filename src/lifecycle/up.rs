@@ -49,7 +49,11 @@ impl Machine {
 
     /// What follows without any time passing: the next wait, post_start task or start.
     pub(super) fn advance_up(&mut self) -> bool {
-        self.advance_follow() || self.advance_post_start() || self.start_next() || self.nothing_left()
+        self.advance_reload()
+            || self.advance_follow()
+            || self.advance_post_start()
+            || self.start_next()
+            || self.nothing_left()
     }
 
     /// `[sidecar] follow`: the main container's process, seen in the PID namespace that both share, ends softstop with it. Two waits one
@@ -94,7 +98,7 @@ impl Machine {
         }
         while let Some(id) = self.core.processes.next_startable() {
             let p = &self.core.processes[id];
-            if matches!(p.state, State::Waiting) {
+            if matches!(p.state, State::Waiting) && self.core.waits_for_restart(id).is_none() {
                 // Whoever is started again by order has had what it waits for.
                 if p.again && p.was().started || self.core.processes.is_free(id) {
                     return self.take(ProcId(id), Input::Start);

@@ -43,7 +43,7 @@ impl Machine {
     }
 
     fn phase_word(&self) -> status::Phase {
-        let failed = |p: &Proc| !p.succeeded() && p.ended();
+        let failed = |p: &Proc| !p.succeeded() && p.ended() && !p.is_removed();
         match (self.finished(), self.started()) {
             (true, _) if self.core.processes.iter().any(failed) => status::Phase::Failed,
             (true, _) => status::Phase::Succeeded,
@@ -72,11 +72,16 @@ impl Machine {
             uptime: now.since_start(),
             grace: self.core.plan.budget.grace,
             init,
-            processes: (0..self.core.processes.len()).map(|i| self.process_status(ProcId(i), now)).collect(),
+            processes: self.present().map(|i| self.process_status(ProcId(i), now)).collect(),
             stop: self.stop_status(now),
             orphans_reaped: self.core.orphans_reaped,
             seen: Seen::default(),
         }
+    }
+
+    /// All but those that a reload has taken out.
+    fn present(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.core.processes.len()).filter(|i| !self.core.processes[*i].is_removed())
     }
 
     fn process_status(&self, id: ProcId, now: At) -> ProcessStatus {
@@ -87,6 +92,7 @@ impl Machine {
         };
         let (state, reason, message) = self.state_of(id);
         ProcessStatus {
+            id: id.0,
             name: self.core.name(id),
             state,
             reason,
@@ -140,11 +146,12 @@ impl Machine {
             }
             State::Waiting => {
                 let after = &self.core.plan.config.processes[id.0].after;
-                let missing = after.iter().find(|(on, condition)| !self.core.fulfilled(*on, *condition));
+                let missing = after.iter().find(|(on, condition)| !self.core.fulfilled(*on, *condition)).copied();
+                let missing = missing.or(self.core.waits_for_restart(id.0));
                 let message = missing.map(|(on, condition)| Trouble::WaitsFor {
-                    on: self.core.plan.name(*on).to_string(),
-                    condition: *condition,
-                    held: matches!(self.core.processes[*on].state, State::Held),
+                    on: self.core.plan.name(on).to_string(),
+                    condition,
+                    held: matches!(self.core.processes[on].state, State::Held),
                 });
                 (Waiting, Some(Why::Dependency), message)
             }
@@ -174,7 +181,7 @@ impl Machine {
             State::Ended(End::CannotStart { on }) => {
                 (Waiting, Some(Why::Dependency), Some(Trouble::WaitsInVain { on: self.core.name(*on) }))
             }
-            State::Ended(End::NotStarted) => (Waiting, Some(Why::Stopped), None),
+            State::Ended(End::NotStarted | End::Removed) => (Waiting, Some(Why::Stopped), None),
             State::Ended(End::Unkillable { .. }) => (Running, Some(Why::Unkillable), None),
         }
     }

@@ -98,6 +98,11 @@ impl Keeper {
         })
     }
 
+    /// Which of the processes that softstop was started with it is. `None`: a reload has added it, and its lines are kept with those of nobody.
+    pub fn number(&self, process: &str) -> Option<usize> {
+        self.rings.iter().position(|of| !of.name.is_empty() && of.name == process)
+    }
+
     /// Where lines of `source` go, which belongs to that process, or to none. `None`: they are not kept.
     pub fn keeping(self: &Rc<Keeper>, process: Option<usize>, source: &str) -> Option<Keeping> {
         let ring = process.unwrap_or(self.rings.len() - 1);

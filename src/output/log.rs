@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
@@ -23,37 +24,74 @@ use crate::text::one_line;
 /// # Errors
 /// When it was called before.
 pub fn init(level: LogLevel, format: LogFormat, sink: &Sink) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    tracing::subscriber::set_global_default(subscriber(level, format, sink))
+    tracing::subscriber::set_global_default(subscriber_of(Limit::Shared, format, sink)).inspect(|()| set_level(level))
+}
+
+/// What [`init`] was given, or [`set_level`] since.
+static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
+
+/// From now on events of this level and above are written.
+pub fn set_level(level: LogLevel) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    tracing::callsite::rebuild_interest_cache();
+}
+
+/// From which level on events are written.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// [`LEVEL`].
+    Shared,
+    Own(LogLevel),
+}
+
+impl Limit {
+    fn level(self) -> LevelFilter {
+        let level = match self {
+            Limit::Shared => LEVEL.load(Ordering::Relaxed),
+            Limit::Own(level) => level as u8,
+        };
+        match level {
+            _ if level == LogLevel::Error as u8 => LevelFilter::ERROR,
+            _ if level == LogLevel::Warn as u8 => LevelFilter::WARN,
+            _ if level == LogLevel::Info as u8 => LevelFilter::INFO,
+            _ => LevelFilter::DEBUG,
+        }
+    }
 }
 
 /// What [`init`] installs; for tests, which set it for one scope.
 pub fn subscriber(level: LogLevel, format: LogFormat, sink: &Sink) -> Box<dyn Subscriber + Send + Sync> {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    };
+    subscriber_of(Limit::Own(level), format, sink)
+}
+
+fn subscriber_of(limit: Limit, format: LogFormat, sink: &Sink) -> Box<dyn Subscriber + Send + Sync> {
+    let events = NoSpans { limit };
     let lines = layer().with_writer(ToSink(sink.clone()));
     match format {
         LogFormat::Text => {
             let text = lines.event_format(Text { coloured: sink.is_coloured(Stream::Stderr), sink: sink.clone() });
-            Box::new(NoSpans.with(text).with(level))
+            Box::new(events.with(text))
         }
         LogFormat::Json => {
             let json = lines.json().flatten_event(true).with_timer(Utc).with_target(false);
-            Box::new(NoSpans.with(json.with_current_span(false).with_span_list(false)).with(level))
+            Box::new(events.with(json.with_current_span(false).with_span_list(false)))
         }
     }
 }
 
 /// What stands below the lines in the place of tracing-subscriber's registry of spans: softstop has events alone. The registry begins with a
 /// table for 4096 threads, which is 32 kB of every container's memory and 30,000 instructions before its program runs.
-struct NoSpans;
+struct NoSpans {
+    limit: Limit,
+}
 
 impl Subscriber for NoSpans {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, event: &Metadata<'_>) -> bool {
+        *event.level() <= self.limit.level()
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.limit.level())
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -166,10 +166,10 @@ impl Captures {
         self.source_of(&Lines { name, forms: [output; 2], logs: &Logs::default() }, None)
     }
 
-    /// The process, or a hook of it by its name, as it is configured. `number`: which of the processes it is.
-    pub fn source_for(&self, process: &Process, number: usize, name: &str, keeper: &Rc<Keeper>) -> Source {
+    /// The process, or a hook of it by its name, as it is configured.
+    pub fn source_for(&self, process: &Process, name: &str, keeper: &Rc<Keeper>) -> Source {
         let forms = [0, 1].map(|stream| process.form(stream));
-        self.source_of(&Lines { name, forms, logs: &process.logs }, keeper.keeping(Some(number), name))
+        self.source_of(&Lines { name, forms, logs: &process.logs }, keeper.keeping(keeper.number(&process.name), name))
     }
 
     /// A hook that belongs to no process.

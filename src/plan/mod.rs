@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod order;
+pub mod reload;
 pub mod stragglers;
 
 use std::time::Duration;
@@ -40,6 +41,12 @@ impl Plan {
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Plan {
         Plan { seed, ..self }
+    }
+
+    /// Another configuration in its place.
+    #[must_use]
+    pub fn with(&self, config: Config) -> Plan {
+        Plan::new(config).with_seed(self.seed)
     }
 
     /// Where `seed` matters.

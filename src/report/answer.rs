@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{StopResult, TaskResult};
-use crate::facts::{Cause, Trouble};
+use crate::facts::{Cause, Difference, Trouble};
 use crate::signal::Signal;
 
 /// What an order came to: one line.
@@ -56,6 +56,11 @@ pub enum Done {
     },
     /// The log files are opened again.
     Reopened,
+    /// It is being applied.
+    Reloading(Difference),
+    /// All of it is done.
+    Reloaded(Difference),
+    WouldReload(Difference),
     /// No pid: it has ended by now.
     Sent {
         process: String,
@@ -101,6 +106,23 @@ pub enum Refusal {
     StartFailed {
         process: String,
         error: Option<String>,
+    },
+    /// The container stops: nothing is read any more.
+    NothingReloads(Cause),
+    /// The wrapper has none.
+    NoConfiguration,
+    /// The init tasks run.
+    NotUpYet,
+    /// What is wrong with it: lines, as `softstop check` has them.
+    BadConfiguration(String),
+    /// The reload is done, and these do not run: their names, and the system's words.
+    NotAllStarted {
+        difference: Box<Difference>,
+        failed: Vec<(String, String)>,
+    },
+    /// By a reload, before this was done.
+    Removed {
+        process: String,
     },
     /// By another order, before this one was done.
     HeldDown {

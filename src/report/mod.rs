@@ -15,8 +15,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{
-    Awaited, Cause, Client, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NextCtrlC, NotPassedOn,
-    Place, ProbeKind, Sender, Unfinished, Who,
+    Awaited, Cause, Client, Difference, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NextCtrlC,
+    NotPassedOn, Place, ProbeKind, Sender, Unfinished, Who,
 };
 use crate::order::Order;
 use crate::signal::Signal;
@@ -210,6 +210,15 @@ pub enum Note {
     Drained {
         #[serde(rename = "up_to_seconds")]
         up_to: Secs,
+    },
+    /// What the configuration has become was applied, or is being applied.
+    Reloaded {
+        #[serde(flatten)]
+        difference: Difference,
+    },
+    /// Everything goes on as before.
+    NotReloaded {
+        why: Refusal,
     },
     /// Somebody gave an order over the control socket.
     Ordered {
@@ -407,6 +416,8 @@ pub enum SignalMeaning {
     FromInside,
     /// Passed on: the program answers with a dump and goes on.
     AsksForDump { program: &'static str },
+    /// The configuration is read again.
+    ReadsAgain,
 }
 
 /// The limit of memory of a control group: the name of its file, and bytes.

@@ -48,6 +48,15 @@ impl Groups {
         }
     }
 
+    /// After a reload there are so many, and others at these places.
+    pub(super) fn adopt(&mut self, processes: usize, others: &[usize]) {
+        self.latest.resize(processes, None);
+        for id in others {
+            self.latest[*id] = None;
+            self.left.remove(&ProcId(*id));
+        }
+    }
+
     /// Its number, which is its leader's pid.
     pub(super) fn of(&self, id: ProcId) -> Option<i32> {
         self.latest[id.0]

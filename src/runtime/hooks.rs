@@ -60,6 +60,11 @@ pub(super) enum News {
         pid: i32,
         line: bool,
     },
+    /// What the process that reads the configuration has sent. `None`: not all of it, in its time.
+    Sources {
+        pid: i32,
+        bytes: Option<Vec<u8>>,
+    },
 }
 
 /// What is done with each line that a helper says.
@@ -111,6 +116,7 @@ impl Shell {
             News::Progress(run, progress) => self.push(Event::Progress { run, progress }),
             News::Answered(run, outcome) => self.run_answered(run, outcome),
             News::Line { pid, line } => self.line_written(pid, line),
+            News::Sources { pid, bytes } => self.sources_arrived(pid, bytes),
         }
     }
 
@@ -213,9 +219,9 @@ impl Shell {
             None => key.to_string(),
         };
         let (captures, keeper, plan) = (&self.captures, &self.keeper, &self.plan);
-        let of = what.place.process().and_then(|p| Some((plan.config.processes.get(p.0)?, p.0)));
+        let of = what.place.process().and_then(|p| plan.config.processes.get(p.0));
         let source = self.hook_sources.entry(name).or_insert_with_key(|name| match of {
-            Some((process, number)) => captures.source_for(process, number, name, keeper),
+            Some(process) => captures.source_for(process, name, keeper),
             None => captures.source_of_hook(name, form, keeper),
         });
         match source.capture(pipes.stdout, pipes.stderr) {

@@ -18,10 +18,12 @@ mod prestop;
 mod program;
 mod reaper;
 pub mod refusal;
+pub mod reload;
 mod reporter;
 mod schedules;
 mod shell;
 mod sockets;
+pub mod sources;
 mod starvation;
 mod stragglers;
 mod summary;
@@ -53,6 +55,7 @@ use crate::sys::{limits, process};
 use crate::time::At;
 use crate::variables;
 use monitor::{Audience, Monitor};
+use reload::{Configuration, Reloads};
 use schedules::Schedules;
 use shell::{PATIENCE, Shell};
 use sockets::Sockets;
@@ -86,10 +89,30 @@ impl Clock {
 /// termination log. A fault of softstop's own ends what was started, with exit code 70.
 #[must_use]
 pub fn run(config: Config, environment: Environment, parent_death_signal: Option<Signal>, early: Early) -> u8 {
-    refusal::guarded(config.termination_log.clone(), || start(config, environment, parent_death_signal, early))
+    run_from(config, None, environment, parent_death_signal, early)
 }
 
-fn start(config: Config, environment: Environment, parent_death_signal: Option<Signal>, mut early: Early) -> u8 {
+/// [`run`], with a configuration that may be read again.
+#[must_use]
+pub fn run_from(
+    config: Config,
+    configuration: Option<Configuration>,
+    environment: Environment,
+    parent_death_signal: Option<Signal>,
+    early: Early,
+) -> u8 {
+    refusal::guarded(config.termination_log.clone(), || {
+        start(config, configuration, environment, parent_death_signal, early)
+    })
+}
+
+fn start(
+    config: Config,
+    configuration: Option<Configuration>,
+    environment: Environment,
+    parent_death_signal: Option<Signal>,
+    mut early: Early,
+) -> u8 {
     let termination_log = config.termination_log.clone();
     let refuse = |why: &str, code: u8| {
         let why = format!("{why}; nothing was started");
@@ -142,7 +165,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         Ok(runtime) => runtime,
         Err(error) => return refuse(&format!("cannot set up the event loop: {error}"), exit::INTERNAL),
     };
-    let seed = if Plan::has_jitter(&config) { seed() } else { 0 };
+    let seed = if Plan::has_jitter(&config) || configuration.is_some() { seed() } else { 0 };
     let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config).with_seed(seed))));
     let monitor = Rc::new(RefCell::new(Monitor::new(machine.borrow().plan().config.processes.len())));
     let local = LocalSet::new();
@@ -171,6 +194,7 @@ fn start(config: Config, environment: Environment, parent_death_signal: Option<S
         let mut shell = Box::new(shell);
         shell.environment = environment;
         (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);
+        shell.reloads = Reloads::new(configuration);
         shell.begin(&early.pending());
         shell.run(early).await
     });

@@ -95,12 +95,13 @@ impl Monitor {
         status.seen.oom_kills = self.cgroup.oom_kills();
         status.seen.pids = self.cgroup.pids().map(|pids| Pids { current: pids.current, max: pids.max });
         for (process, at) in &self.times {
-            let schedule = status.processes.get_mut(process.0).and_then(|process| process.schedule.as_mut());
+            let schedule = status.processes.iter_mut().find(|p| p.id == process.0).and_then(|p| p.schedule.as_mut());
             if let (Some(schedule), Some(at)) = (schedule, at) {
                 schedule.next_in = Some(schedules::until(*at));
             }
         }
-        for (process, death) in status.processes.iter_mut().zip(&self.deaths) {
+        for process in &mut status.processes {
+            let Some(death) = self.deaths.get(process.id) else { continue };
             if let Some(exit) = process.last_exit.as_mut().filter(|_| death.oom) {
                 exit.reason = Why::OomKilled;
             }
@@ -114,6 +115,12 @@ impl Monitor {
 
     pub(super) fn scheduled(&mut self, times: impl Iterator<Item = (ProcId, Option<i64>)>) {
         self.times = times.collect();
+    }
+
+    /// After a reload there are so many, and others at these places.
+    pub(super) fn adopt(&mut self, processes: usize, others: &[usize]) {
+        self.deaths.resize(processes, Death::default());
+        others.iter().for_each(|id| self.deaths[*id] = Death::default());
     }
 
     pub(super) fn orphans(&self) -> Vec<Leaked> {

@@ -105,6 +105,7 @@ impl Shell {
                 self.reporter.note(note);
             }
             Action::Finish { code } => self.exit = Some(code),
+            Action::Reread { ask, dry_run } => self.reread(ask, dry_run),
             Action::Answer { ask, answer } => self.answer(ask, answer),
         }
         None

@@ -61,6 +61,15 @@ impl Reporter {
         }
     }
 
+    /// After a reload. How the log is written stays as it is.
+    pub(super) fn adopt(&mut self, plan: &Plan) {
+        let config = &plan.config;
+        self.history.set_setup(setup(plan));
+        self.report.clone_from(&config.report);
+        self.termination_log.clone_from(&config.termination_log);
+        self.grace = config.grace;
+    }
+
     pub(super) fn note(&mut self, note: Note) {
         if let Note::Finished(_) = note {
             for (_, unsaid) in std::mem::take(&mut self.unsaid).into_values() {

@@ -2,6 +2,7 @@
 //!
 //! The wall's clock may be set, and no timer of the loop follows it: so it is looked at again every [`LOOK`], and a change of it is noticed by then.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -11,11 +12,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 use super::shell::Shell;
-use crate::config::{Config, Schedule};
+use crate::config::{Config, Process, Schedule};
 use crate::lifecycle::event::{Event, ProcId};
 use crate::plan::Plan;
 use crate::schedule::zone::{self, Zone};
 use crate::schedule::{self, LARGEST};
+use crate::sys::spawn::reader;
 
 const LOOK: Duration = Duration::from_secs(30);
 /// Of a zone's file, in bytes; the longest has 4 kB.
@@ -27,6 +29,8 @@ pub(super) struct Schedules {
     look: Option<Instant>,
     /// The clock when it was last looked at.
     last: i64,
+    /// Those that are known, by name.
+    zones: BTreeMap<String, Zone>,
 }
 
 struct Scheduled {
@@ -45,18 +49,47 @@ impl Schedules {
     /// # Errors
     /// A zone that cannot be had: which process, which file and why.
     pub(super) fn open(config: &Config) -> Result<Schedules, String> {
-        let mut list = Vec::new();
-        for (id, process) in config.processes.iter().enumerate() {
-            let Some(schedule) = &process.schedule else { continue };
-            let zone = match &schedule.time_zone {
-                None => Zone::utc(),
-                Some(name) => zone_of(name).map_err(|why| {
-                    format!("{}: time zone {name}: {why}; install tzdata or mount its file, or leave `time_zone` out for UTC", process.name)
-                })?,
-            };
-            list.push(Scheduled { process: ProcId(id), schedule: schedule.clone(), zone, times: 0, due: None });
+        let mut schedules = Schedules::default();
+        for process in &config.processes {
+            if let Some(name) = process.schedule.as_ref().and_then(|schedule| schedule.time_zone.as_ref()) {
+                let zone = zone_of(name).map_err(|why| no_zone(&process.name, name, &why))?;
+                schedules.zones.insert(name.clone(), zone);
+            }
         }
-        Ok(Schedules { list, ..Schedules::default() })
+        schedules.list = schedules.of(config);
+        Ok(schedules)
+    }
+
+    /// Those of the configuration, none of which has a time yet.
+    fn of(&self, config: &Config) -> Vec<Scheduled> {
+        let all = config.processes.iter().enumerate().filter(|(_, process)| !process.removed);
+        let scheduled = |(id, process): (usize, &Process)| {
+            let schedule = process.schedule.clone()?;
+            let zone = schedule.time_zone.as_ref().and_then(|name| self.zones.get(name));
+            let zone = zone.cloned().unwrap_or_else(Zone::utc);
+            Some(Scheduled { process: ProcId(id), schedule, zone, times: 0, due: None })
+        };
+        all.filter_map(scheduled).collect()
+    }
+
+    pub(super) fn knows(&self, zone: &str) -> bool {
+        self.zones.contains_key(zone)
+    }
+
+    /// After a reload: whose schedule is as before is due when it was.
+    pub(super) fn adopt(&mut self, zones: BTreeMap<String, Zone>, plan: &Plan) {
+        self.zones.extend(zones);
+        let list = self.of(&plan.config);
+        let before = std::mem::replace(&mut self.list, list);
+        self.last = now();
+        for scheduled in &mut self.list {
+            let same = |old: &&Scheduled| old.process == scheduled.process && old.schedule == scheduled.schedule;
+            match before.iter().find(same) {
+                Some(old) => (scheduled.times, scheduled.due) = (old.times, old.due),
+                None => scheduled.plan_next(self.last, plan),
+            }
+        }
+        self.look_again();
     }
 
     /// From now on.
@@ -74,7 +107,7 @@ impl Schedules {
     }
 
     /// Of each process that has one, when it is next due, in seconds since 1970.
-    fn times(&self) -> impl Iterator<Item = (ProcId, Option<i64>)> + '_ {
+    pub(super) fn times(&self) -> impl Iterator<Item = (ProcId, Option<i64>)> + '_ {
         self.list.iter().map(|scheduled| (scheduled.process, scheduled.due))
     }
 
@@ -131,6 +164,24 @@ impl Shell {
             self.push(Event::Scheduled { process });
         }
         self.monitor.borrow_mut().scheduled(self.schedules.times());
+    }
+}
+
+pub(super) fn no_zone(process: &str, name: &str, why: &str) -> String {
+    format!("{process}: time zone {name}: {why}; install tzdata or mount its file, or leave `time_zone` out for UTC")
+}
+
+impl Shell {
+    /// By a process of its own, as its file system may hang.
+    pub(super) fn read_zone(&mut self, name: &str) -> Result<Zone, String> {
+        let path = zone::file(name)?;
+        let (wait, starved) = (self.exec_wait(), self.starved_wait());
+        let read = reader::read(&path, usize::try_from(MAX_ZONE).unwrap_or(usize::MAX), wait, starved);
+        if let Some(pid) = read.held {
+            self.reporter.writers.hold(pid, path.clone());
+        }
+        let bytes = read.bytes.map_err(|error| format!("{}: {error}", path.display()))?;
+        Zone::read(&bytes).map_err(|why| format!("{}: {why}", path.display()))
     }
 }
 

@@ -23,6 +23,7 @@ use super::inspections::Inspections;
 use super::monitor::Monitor;
 use super::notify::Notices;
 use super::program::{self, Recognised};
+use super::reload::Reloads;
 use super::reporter::Reporter;
 use super::schedules::Schedules;
 use super::sockets::Sockets;
@@ -119,6 +120,7 @@ pub(super) struct Shell {
     /// Who listened when the stop began, if a step is to wait for connections.
     pub listening: Option<Found>,
     pub schedules: Schedules,
+    pub reloads: Reloads,
     /// SIGKILL has gone to everything.
     pub swept: bool,
     /// Not before then again: that one reached everybody.
@@ -148,10 +150,8 @@ impl Shell {
         let (log_files, keeper) = (Rc::<LogFiles>::default(), Rc::clone(orders.keeper()));
         let names = processes.iter().map(|p| p.name.as_str());
         let captures = Captures::with_files(sink.clone(), names, Rc::clone(&log_files));
-        let source = |(i, p): (usize, &Process)| {
-            (p.is_read(0) || p.is_read(1)).then(|| captures.source_for(p, i, &p.name, &keeper))
-        };
-        let sources = processes.iter().enumerate().map(source).collect();
+        let source = |p: &Process| (p.is_read(0) || p.is_read(1)).then(|| captures.source_for(p, &p.name, &keeper));
+        let sources = processes.iter().map(source).collect();
         let reader = plan.config.reader();
         // With `run` Ctrl-C is softstop's unless a process reads what is typed.
         let given = |t: &Terminal| plan.config.is_wrapper() || t.is_standard_input();
@@ -199,6 +199,7 @@ impl Shell {
             killed: HashSet::new(),
             listening: None,
             schedules: Schedules::default(),
+            reloads: Reloads::default(),
             swept: false,
             next_sweep: None,
             awaited: BTreeSet::new(),
@@ -240,7 +241,7 @@ impl Shell {
             Ok(watched) => watched,
             Err(error) => return self.deaf(&error),
         };
-        let notices = self.notices.watched().and_then(|watched| {
+        let mut notices = self.notices.watched().and_then(|watched| {
             watched.inspect_err(|error| tracing::warn!("NOTIFY_SOCKET cannot be read: {error}")).ok()
         });
         self.begin_schedules();
@@ -260,6 +261,7 @@ impl Shell {
                 () = sleep_until(self.groups.next_inspection()) => {}
                 () = sleep_until(self.stragglers.next()) => {}
                 () = sleep_until(self.schedules.next()) => {}
+                () = sleep_until(self.reloads.next()) => {}
                 // More processes than are signalled, or given another priority, in one turn.
                 () = tokio::task::yield_now(), if self.stragglers.under_way() || self.starvation.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -291,11 +293,15 @@ impl Shell {
             }
             self.inspect_groups_again(now);
             self.start_scheduled();
+            self.go_on_rereading();
             self.go_on_lowering();
             self.go_on_signalling();
             self.find_stragglers();
             self.count_the_crowd();
             self.turn();
+            if self.notices.take_new() {
+                notices = self.notices.watched().and_then(Result::ok);
+            }
             self.inspect_container();
         }
         let code = self.end().await;
@@ -373,7 +379,11 @@ impl Shell {
             let mut machine = self.machine.borrow_mut();
             let actions = if self.late { machine.record_late(now, event) } else { machine.step(now, event) };
             let stopping = machine.end().is_some();
+            let other = (!Rc::ptr_eq(machine.plan(), &self.plan)).then(|| Rc::clone(machine.plan()));
             drop(machine);
+            if let Some(plan) = other {
+                self.adopt(plan);
+            }
             if stopping {
                 self.find_listeners();
                 self.sockets.let_go();

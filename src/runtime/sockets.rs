@@ -26,21 +26,23 @@ pub(super) const FIRST: i32 = 3;
 /// The files of users and groups may take so long to be read, and so much longer on a machine that is busy.
 const FILES: [Duration; 2] = [Duration::from_secs(1); 2];
 
-/// What softstop holds, in the order of the configuration.
+/// What softstop holds.
 #[derive(Default)]
 pub(super) struct Sockets {
-    /// Empty from the stop request on.
-    held: Vec<OwnedFd>,
-    _files: Files,
+    held: Vec<Held>,
 }
 
-/// Their files, removed with it.
-#[derive(Default)]
-struct Files(Vec<SocketFile>);
+/// A socket, by its name in the configuration. Its file is removed with it.
+pub(super) struct Held {
+    name: String,
+    /// `None` from the stop request on.
+    fd: Option<OwnedFd>,
+    file: Option<SocketFile>,
+}
 
-impl Drop for Files {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.0.iter().for_each(SocketFile::remove);
+        self.file.iter().for_each(SocketFile::remove);
     }
 }
 
@@ -48,37 +50,39 @@ impl Sockets {
     /// # Errors
     /// One line: which socket, what is in its way, and what to do. Those made before are gone again.
     pub(super) fn make(config: &Config) -> Result<Sockets, String> {
-        let mut made = Sockets::default();
-        for socket in &config.sockets {
-            let fd = made.make_one(socket).map_err(|why| format!("socket {:?}: {why}", socket.name))?;
-            set_blocking(fd.as_fd(), !socket.nonblocking);
-            made.held.push(fd);
-        }
-        Ok(made)
+        let made = Sockets::default().missing(config)?;
+        Ok(Sockets { held: made })
     }
 
-    fn make_one(&mut self, socket: &Socket) -> Result<OwnedFd, String> {
-        let queue = i32::try_from(socket.backlog).unwrap_or(i32::MAX);
-        let listener = match &socket.at {
-            SocketAt::Tcp(at) => return Ok(inet::tcp(*at, queue)?.into()),
-            SocketAt::Udp(at) => return Ok(inet::udp(*at)?.into()),
-            SocketAt::Abstract(name) => unix::by_name(name)?,
-            SocketAt::Path { path, mode, owner } => {
-                let (listener, file) = unix::at_path(path, *mode)?;
-                self._files.0.extend(file);
-                give_to(path, owner)?;
-                listener
-            }
+    /// Those of a configuration that are not held.
+    ///
+    /// # Errors
+    /// As [`Sockets::make`].
+    pub(super) fn missing(&self, config: &Config) -> Result<Vec<Held>, String> {
+        let missing = config.sockets.iter().filter(|socket| self.named(&socket.name).is_none());
+        let make = |socket: &Socket| {
+            let held = Held::make(socket).map_err(|why| format!("socket {:?}: {why}", socket.name))?;
+            held.fd.iter().for_each(|fd| set_blocking(fd.as_fd(), !socket.nonblocking));
+            Ok(held)
         };
-        let longer = Backlog::new(queue).and_then(|queue| listen(&listener, queue));
-        longer.map_err(|e| format!("cannot listen at {}: {e}", socket.at))?;
-        Ok(listener.into())
+        missing.map(make).collect()
+    }
+
+    /// After a reload: these too, and those alone that the configuration names.
+    pub(super) fn adopt(&mut self, more: Vec<Held>, config: &Config) {
+        self.held.extend(more);
+        self.held.retain(|held| config.sockets.iter().any(|socket| socket.name == held.name));
+    }
+
+    fn named(&self, name: &str) -> Option<&Held> {
+        self.held.iter().find(|held| held.name == name)
     }
 
     /// What a process is handed. Its program may have made one non-blocking, or blocking, which the next start of it does not expect: nobody
     /// else is disturbed by that when nobody else has it.
     pub(super) fn of<'a>(&'a self, process: &Process, config: &Config) -> Vec<Handed<'a>> {
-        let held = process.sockets.iter().filter_map(|index| Some((*index, self.held.get(*index)?.as_fd())));
+        let fd = |index: usize| Some(self.named(&config.sockets.get(index)?.name)?.fd.as_ref()?.as_fd());
+        let held = process.sockets.iter().filter_map(|index| Some((*index, fd(*index)?)));
         let handed = (FIRST..).zip(held).map(|(number, (index, fd))| {
             if config.processes.iter().filter(|other| other.sockets.contains(&index)).count() == 1 {
                 set_blocking(fd, !config.sockets[index].nonblocking);
@@ -90,7 +94,35 @@ impl Sockets {
 
     /// The stop has begun.
     pub(super) fn let_go(&mut self) {
-        self.held = Vec::new();
+        self.held.iter_mut().for_each(|held| held.fd = None);
+    }
+}
+
+impl Held {
+    fn make(socket: &Socket) -> Result<Held, String> {
+        let queue = i32::try_from(socket.backlog).unwrap_or(i32::MAX);
+        let mut held = Held { name: socket.name.clone(), fd: None, file: None };
+        let listener = match &socket.at {
+            SocketAt::Tcp(at) => {
+                held.fd = Some(inet::tcp(*at, queue)?.into());
+                return Ok(held);
+            }
+            SocketAt::Udp(at) => {
+                held.fd = Some(inet::udp(*at)?.into());
+                return Ok(held);
+            }
+            SocketAt::Abstract(name) => unix::by_name(name)?,
+            SocketAt::Path { path, mode, owner } => {
+                let (listener, file) = unix::at_path(path, *mode)?;
+                held.file = file;
+                give_to(path, owner)?;
+                listener
+            }
+        };
+        let longer = Backlog::new(queue).and_then(|queue| listen(&listener, queue));
+        longer.map_err(|e| format!("cannot listen at {}: {e}", socket.at))?;
+        held.fd = Some(listener.into());
+        Ok(held)
     }
 }
 
@@ -107,7 +139,8 @@ pub(super) fn environment(process: &Process, config: &Config) -> Vec<(OsString, 
     if process.sockets.is_empty() {
         return Vec::new();
     }
-    let names: Vec<&str> = process.sockets.iter().map(|index| config.sockets[*index].name.as_str()).collect();
+    let names: Vec<&str> =
+        process.sockets.iter().filter_map(|index| Some(config.sockets.get(*index)?.name.as_str())).collect();
     let texts =
         [("LISTEN_FDS", names.len().to_string()), ("LISTEN_FDNAMES", names.join(":")), ("LISTEN_PID", String::new())];
     texts.into_iter().map(|(name, text)| (name.into(), text.into())).collect()

@@ -320,7 +320,7 @@ fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
     running.wait(SOON).expect("stopping: SIGTERM from its parent").expect_not("SIGCONT");
 }
 
-/// As PID 1 of its own it would not die of any of these.
+/// As PID 1 of its own it would not die of any of these. SIGHUP is a reload where the main process does not ask for it.
 #[test]
 fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
     if !crate::support::namespaces() {
@@ -328,7 +328,8 @@ fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
     }
     let dir = Dir::new();
     let config = format!(
-        "[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'on:USR2', 'exit-on:TERM:0', 'say:up', 'wait']\n"
+        "[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'on:USR2', 'exit-on:TERM:0', 'say:up', 'wait']\n\
+         rewrite = {{ SIGHUP = 'SIGHUP' }}\n"
     );
     let file = dir.write("softstop.toml", &config);
     let mut running = Launch::new(["run", "-c", &file]).start();

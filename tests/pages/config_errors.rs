@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use softstop::config::check::{decode, read, read_with_grace};
+use softstop::config::check::{decode, read, read_sources, read_with_grace};
 use softstop::config::fit::{Slices, cuts};
 use softstop::config::handler::{Found, Is, Until, WaitFile};
+use softstop::config::problem::{Problem, Problems};
 use softstop::config::{
     Config, Handler, Method, OnExit, OnFailure, Output, Retries, Step, Task, When, default_kill_reserve,
 };
 use softstop::plan::budget::{Budget, share};
+use softstop::runtime::sources;
 use softstop::signal::Signal;
 use softstop::time::At;
 
@@ -42,9 +44,26 @@ fn files(folder: &str) -> Vec<PathBuf> {
     list
 }
 
+/// With what it includes, wherever this clone lies.
+fn read_file(path: &Path) -> Result<(Config, Vec<Problem>), Problems> {
+    let mut sources = sources::read(path, &env, &sources::cannot_be_read).unwrap();
+    let folder = format!("{}/", path.parent().unwrap().display());
+    sources.file = "softstop.toml".to_owned();
+    sources.included.iter_mut().for_each(|included| included.file = included.file.replace(&folder, ""));
+    read_sources(&sources, &env, None, None)
+}
+
 /// What `softstop check` would print.
+fn said_of(path: &Path) -> String {
+    shown(read_file(path))
+}
+
 fn said(text: &str) -> String {
-    match read(text, "softstop.toml", &env) {
+    shown(read(text, "softstop.toml", &env))
+}
+
+fn shown(read: Result<(Config, Vec<Problem>), Problems>) -> String {
+    match read {
         Err(problems) => format!("{problems}\n"),
         Ok((_, warnings)) => warnings.iter().map(|w| format!("{w}\n")).collect(),
     }
@@ -57,8 +76,7 @@ fn each_broken_configuration_says_what_is_expected() {
     assert!(list.len() >= 40, "{} broken configurations", list.len());
     let mut different = Vec::new();
     for path in list {
-        let text = fs::read_to_string(&path).unwrap();
-        let said = said(&text);
+        let said = said_of(&path);
         let expected = path.with_extension("stderr");
         if bless {
             fs::write(&expected, &said).unwrap();
@@ -73,8 +91,7 @@ fn each_broken_configuration_says_what_is_expected() {
 #[test]
 fn every_problem_has_a_place_a_sentence_and_a_help() {
     for path in files("tests/config_errors") {
-        let text = fs::read_to_string(&path).unwrap();
-        let list = match read(&text, "softstop.toml", &env) {
+        let list = match read_file(&path) {
             Err(problems) => {
                 assert!(problems.errors() > 0);
                 problems.list

@@ -33,7 +33,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("config", Pure, "facts nearest programs schedule signal text"),
     ("variables", Pure, "config"),
     ("pod", Pure, "config endpoint programs signal text"),
-    ("plan", Pure, "config signal time"),
+    ("plan", Pure, "config facts signal time"),
     ("report", Pure, "exit facts order signal text time"),
     ("record", Pure, "json picture programs report text time"),
     ("status", Pure, "facts report signal time"),
@@ -50,7 +50,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     (
         "runtime",
         Impure,
-        "cli config control endpoint exit facts http lifecycle output plan programs report resolver schedule signal status sys text time variables",
+        "cli config control endpoint exit facts http json lifecycle output plan programs report resolver schedule signal status sys text time variables",
     ),
     ("drill", Impure, "cli config control exit facts http picture report resolver signal sys text time"),
     // The binary.

@@ -13,6 +13,7 @@ use softstop::cli::pod::{Found, interpret, options};
 use softstop::cli::reading;
 use softstop::config::check::read;
 use softstop::config::platform::Platform;
+use softstop::config::sources::Sources;
 use softstop::pod::check;
 use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
@@ -179,7 +180,7 @@ fn configurations() -> Vec<(String, String)> {
 fn what_manifest_prints_passes() {
     for (name, text) in configurations() {
         let (config, _) = read(&text, &name, &|_| None).unwrap_or_else(|p| panic!("{p}"));
-        let found = Found { name: &name, text: &text, named: true };
+        let found = Found { sources: &Sources::of(&name, &text), named: true };
         for kind in Kind::NAMES {
             let run = Start::Run { file: &name, variables: &Variables::new() };
             // The token is put in by hand, as the image is.

@@ -14,10 +14,10 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// What a client came to.
 #[derive(Debug)]
-struct Told {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Told {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Told {
@@ -27,7 +27,7 @@ impl Told {
     }
 
     #[track_caller]
-    fn expect(self, code: i32, word: &str) -> Told {
+    pub fn expect(self, code: i32, word: &str) -> Told {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert!(format!("{}{}", self.out, self.err).contains(word), "{word:?}: {self:?}");
         self
@@ -43,7 +43,7 @@ fn exec_with(running: &Running, nsenter: &[&str], args: &[&str]) -> Command {
     command
 }
 
-fn exec(running: &Running, args: &[&str]) -> Told {
+pub(crate) fn exec(running: &Running, args: &[&str]) -> Told {
     Told::new(exec_with(running, &[], args).output().unwrap())
 }
 

@@ -16,6 +16,7 @@ mod presets;
 mod prestop;
 mod probe;
 mod probe_kinds;
+mod reload;
 mod seeing;
 mod sockets;
 mod wait_idle;

@@ -166,6 +166,8 @@ pub struct World {
     /// What the machine has made of the signal that was fed last.
     understood: Option<signals::Meaning>,
     answered_signal: Option<Event>,
+    /// The configuration is being read; it says the same again.
+    rereads: Vec<Event>,
     /// Whom of the stragglers the machine has ordered to be signalled.
     standing: Option<Whom>,
     /// When the last process or interrupted task ended, and when a straggler was first signalled.
@@ -212,6 +214,7 @@ impl World {
             passed_on: Signal::TERM,
             understood: None,
             answered_signal: None,
+            rereads: Vec::new(),
             standing: None,
             leader_ended: At::ZERO,
             stragglers_asked: None,
@@ -524,6 +527,11 @@ impl World {
         if !self.late {
             self.check_state(before)?;
         }
+        if self.spawning.is_none() && self.finished.is_none() {
+            for answer in std::mem::take(&mut self.rereads) {
+                self.feed(answer)?;
+            }
+        }
         if !self.late && self.spawning.is_none() && std::mem::take(&mut self.census) && self.finished.is_none() {
             let answer = if self.alone() { Event::Alone } else { Event::NotAlone };
             self.feed(answer)?;
@@ -608,6 +616,10 @@ impl World {
                     self.sigkill(p);
                 }
                 self.effects.push(Effect::Swept);
+            }
+            Action::Reread { ask, dry_run } => {
+                self.understood = self.understood.or(ask.is_none().then_some(signals::Meaning::Reload));
+                self.rereads.push(Event::Reread { ask, dry_run, read: Ok(Rc::clone(&self.config)) });
             }
             Action::Census => self.census = true,
             Action::Note(note) => {

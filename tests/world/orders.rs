@@ -51,7 +51,7 @@ impl World {
                 // Whether it was given up already is the machine's to say; if it ends after all, it may be held or not.
                 life.rung |= body.unkillable && body.killed;
             }
-            Order::Drain { .. } | Order::Stop { .. } | Order::Reopen => {}
+            Order::Drain { .. } | Order::Stop { .. } | Order::Reload { .. } | Order::Reopen => {}
         }
     }
 

@@ -10,6 +10,7 @@ use softstop::config::{
     Task, When,
 };
 use softstop::lifecycle::event::{Exit, Notification, Order, Sender};
+use softstop::order::DryRun;
 use softstop::schedule::expression::Expression;
 use softstop::signal::Signal;
 
@@ -267,7 +268,10 @@ fn order(d: &mut Draw, config: &Config) -> Order {
     let n = d.below(config.processes.len() as u64 + 1);
     // One more than there are: somebody mistypes.
     let process = config.processes.get(n as usize).map_or("nobody".to_string(), |p| p.name.clone());
+    let nobody = n as usize == config.processes.len();
     match d.below(10) {
+        4 if nobody => Order::Reload { wait: true, dry_run: DryRun(false) },
+        5 if nobody => Order::Reload { wait: false, dry_run: DryRun(true) },
         0..3 => Order::Drain { wait: d.chance(70) },
         3 => Order::Stop { wait: d.chance(50), process: d.maybe(60, |_| process) },
         4 => Order::Ready,
@@ -465,6 +469,8 @@ fn config(d: &mut Draw) -> Config {
         c.stop_on = StopOn::Only(vec![Signal::TERM, d.pick(&[Signal::USR1, Signal::QUIT, Signal::WINCH])]);
     }
     c.grace = d.span(40_000);
+    // Some can be read again; it is not drawn, so that a seed stays what it was.
+    c.source = (c.grace.as_millis() % 2 == 0).then(|| "/etc/softstop.toml".into());
     c.kill_reserve = if d.chance(80) { d.span(2_000).min(c.grace) } else { Duration::ZERO };
     c.stop_reserve = d.maybe(40, |d| d.span(10_000));
     c.processes = (0..n).map(|i| process(d, i as usize, n)).collect();

@@ -11,6 +11,7 @@ use super::{Checked, World, broken};
 pub enum Meaning {
     Stop,
     PassOn,
+    Reload,
     Drop,
 }
 
@@ -30,6 +31,7 @@ impl World {
             self.own_stop_signal =
                 self.main_program().filter(|p| customary && p.stop == signal && from_outside(sender)).map(|p| p.stop);
         }
+        let is_up = self.stop.is_none() && self.begun && self.init_over == self.config.init.len();
         self.understood = None;
         self.passed_on = self.in_its_place(signal).flatten().unwrap_or(signal);
         self.feed(Event::Signalled { signal, sender, program })?;
@@ -37,6 +39,8 @@ impl World {
         let right = match right {
             // Nobody is there to get it; the process may also have ended in this very step.
             Meaning::PassOn if !main.is_some_and(|p| self.bodies[p].alive) => None,
+            // Nothing is read before all is up, nor once the stop was requested.
+            Meaning::Reload if !is_up => None,
             Meaning::Drop => None,
             right => Some(right),
         };
@@ -70,6 +74,9 @@ impl World {
             StopOn::Only(list) if list.contains(&signal) => Meaning::Stop,
             _ if signal == Signal::HUP && sender == Sender::Terminal => Meaning::Stop,
             _ if signal == Signal::CHLD || signal == Signal::URG => Meaning::Drop,
+            _ if signal == Signal::HUP && self.config.source.is_some() && self.in_its_place(signal).is_none() => {
+                Meaning::Reload
+            }
             StopOn::Only(_) => Meaning::PassOn,
             StopOn::Customary if signal == Signal::TERM || signal == Signal::INT => Meaning::Stop,
             StopOn::Customary if signal == Signal::QUIT => match sender {

@@ -15,6 +15,7 @@ pub mod handler;
 mod here;
 pub(super) mod http;
 pub(super) mod identity;
+pub mod include;
 pub mod keys;
 mod kinds;
 pub(super) mod ladder;
@@ -50,9 +51,11 @@ use toml::de::DeTable;
 
 use crate::config::place::Place;
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
-use crate::config::{Config, default_kill_reserve, procfile};
+use crate::config::sources::Sources;
+use crate::config::{Config, default_kill_reserve, expand, procfile};
 use declare::{Declared, Described};
 pub use here::Here;
+use include::Joined;
 use reader::Reader;
 use settings::TopKeys;
 use task::Site;
@@ -118,24 +121,50 @@ pub fn read_here(
     grace: Option<Duration>,
     here: Option<&dyn Here>,
 ) -> Result<(Config, Vec<Problem>), Problems> {
-    if is_procfile(text, file) {
-        return procfile::read(text, file, env);
+    read_sources(&Sources::of(file, text), env, grace, here)
+}
+
+/// [`read_here`] of a file with those that it includes ([`includes`]).
+///
+/// # Errors
+/// As [`read`].
+pub fn read_sources(
+    sources: &Sources,
+    env: &dyn Fn(&str) -> Option<String>,
+    grace: Option<Duration>,
+    here: Option<&dyn Here>,
+) -> Result<(Config, Vec<Problem>), Problems> {
+    if is_procfile(&sources.text, &sources.file) {
+        return procfile::read(&sources.text, &sources.file, env);
     }
-    bounded(text.len(), file)?;
-    let source = Source::new(file, text);
+    let joined = Joined::of(sources);
+    bounded(joined.text.len(), &sources.file)?;
+    let padded = joined.padded();
+    let source = Source::with_included(&sources.file, &joined.text, &joined.files);
     let mut reader = Reader::new(&source, env, here);
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if let Some(other) = other_formats::recognise(text).filter(|_| !errors.is_empty()) {
-        reader.error(&other.span, other.sentence, other.help);
-        return finish(reader, Config::with_defaults());
-    }
     let mut headers_broken = false;
-    for error in &errors {
-        let span = error.span().unwrap_or_default();
-        headers_broken |= syntax_error(&mut reader, &span, error.message());
+    let mut document = DeTable::new();
+    for (nth, text) in std::iter::once(&sources.text).chain(&padded).enumerate() {
+        let (own, errors) = DeTable::parse_recoverable(text);
+        if let Some(other) = other_formats::recognise(text.trim_start_matches(' ')).filter(|_| !errors.is_empty()) {
+            let start = text.len() - text.trim_start_matches(' ').len();
+            reader.error(&(other.span.start + start..other.span.end + start), other.sentence, other.help);
+            return finish(reader, Config::with_defaults());
+        }
+        for error in &errors {
+            let span = error.span().unwrap_or_default();
+            headers_broken |= syntax_error(&mut reader, &span, error.message());
+        }
+        match nth {
+            0 => {
+                document = own.into_inner();
+                include::unread(&mut reader, &document, sources);
+            }
+            _ => include::add(&mut reader, &mut document, own.into_inner()),
+        }
     }
     // Behind a broken header every key would be judged as another table's.
-    let config = if headers_broken { Config::with_defaults() } else { config(&mut reader, document.get_ref(), grace) };
+    let config = if headers_broken { Config::with_defaults() } else { config(&mut reader, &document, grace) };
     finish(reader, config)
 }
 
@@ -144,6 +173,22 @@ pub fn read_here(
 pub fn is_procfile(text: &str, file: &str) -> bool {
     let by_its_lines = || other_formats::is_procfile(text) && !DeTable::parse_recoverable(text).1.is_empty();
     procfile::is_named(file) || !file.ends_with(".toml") && text.len() <= MAX_BYTES && by_its_lines()
+}
+
+/// The patterns of a text's `include`, as far as they can be read: what is wrong with the others, [`read_sources`] says.
+pub fn includes(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+    if !text.contains("include") {
+        return Vec::new();
+    }
+    let (document, _) = DeTable::parse_recoverable(text);
+    let Some(list) = document.get_ref().get("include").and_then(|value| value.get_ref().as_array()) else {
+        return Vec::new();
+    };
+    let text = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        let text = value.get_ref().as_str().unwrap_or_default();
+        expand::expand(text, env, &mut Some(expand::MOST)).map(|text| text.into_owned()).unwrap_or_default()
+    };
+    list.iter().map(text).collect()
 }
 
 /// The text of a configuration file's bytes.
@@ -177,9 +222,8 @@ fn bounded(bytes: usize, file: &str) -> Result<(), Problems> {
 fn finish(reader: Reader<'_>, config: Config) -> Result<(Config, Vec<Problem>), Problems> {
     let file = reader.source.file.to_owned();
     let mut list = reader.problems;
-    let position = |p: &Problem| {
-        p.places.first().and_then(|p| p.position.as_ref()).map_or((usize::MAX, 0), |p| (p.line, p.column))
-    };
+    let position =
+        |p: &Problem| p.places.first().and_then(|p| p.position.as_ref()).map_or((usize::MAX, 0), |p| (p.nth, p.column));
     list.sort_by_key(position);
     list.dedup();
     if list.iter().any(|p| p.severity == Severity::Error) { Err(Problems { file, list }) } else { Ok((config, list)) }

@@ -160,7 +160,6 @@ const INSTEAD: &[(&str, &str)] = &[
     ("cron", SCHEDULE),
     ("watch", "softstop restart NAME, by whatever sees the change"),
     ("shell", "write command = [\"sh\", \"-c\", \"...\"]"),
-    ("include", "a configuration is one file"),
     ("version", "leave it out: there is one version of the format"),
 ];
 

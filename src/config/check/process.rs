@@ -27,12 +27,12 @@ use super::task::{self, Names, Site, Task, TaskKeys};
 use super::values;
 use crate::config::place::Place;
 use crate::config::problem::Span;
-use crate::facts::{Condition, Exit, ProcessKind};
+use crate::facts::{Condition, Exit, ProbeKind, ProcessKind};
 use crate::programs::{self, Program};
 use crate::signal::Signal;
 
 /// One supervised process.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Process {
     pub name: String,
     /// Program and arguments; never empty. The program is looked up on the PATH the process gets.
@@ -94,6 +94,8 @@ pub struct Process {
     pub stated: Stated,
     /// Hand it softstop's inherited descriptors, and leave what happens in the terminal to it: the wrapper's transparency.
     pub foreground: bool,
+    /// A reload has taken it out: it is being stopped, or is gone and its place is free. No configuration that was read has one.
+    pub removed: bool,
 }
 
 impl Process {
@@ -118,6 +120,14 @@ impl Process {
     /// softstop reads that stream; else the process has a descriptor of softstop's own, or none.
     pub fn is_read(&self, stream: usize) -> bool {
         self.form(stream) != Output::Inherit
+    }
+
+    pub fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
+        match kind {
+            ProbeKind::Startup => self.startup.as_ref(),
+            ProbeKind::Readiness => self.readiness.as_ref(),
+            ProbeKind::Liveness => self.liveness.as_ref(),
+        }
     }
 
     /// The program that it is started with, if that is one that takes signals its own way.
@@ -170,6 +180,7 @@ impl Process {
             post_exit: Vec::new(),
             stated: Stated::default(),
             foreground: false,
+            removed: false,
         }
     }
 }

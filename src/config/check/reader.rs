@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         match self.problems.iter_mut().find(same) {
             Some(said) if said.places.len() < PLACES => {
                 said.places.push(self.source.place(span, ""));
-                said.places.sort_by_key(|place| place.position.as_ref().map(|at| at.line));
+                said.places.sort_by_key(|place| place.position.as_ref().map(|at| at.nth));
             }
             Some(_) => {}
             None => self.error(span, sentence, help),
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
     }
 
     fn push(&mut self, severity: Severity, places: Vec<Place>, sentence: String, help: String) {
-        let line = places.first().and_then(|p| p.position.as_ref()).map(|p| p.line - 1);
+        let line = places.first().and_then(|p| p.position.as_ref()).map(|p| p.nth);
         if line.is_none_or(|line| !self.broken.contains(&line)) {
             let (sentence, help) = (text::sentence(&sentence), text::lines(&help));
             self.problems.push(Problem { severity, sentence, places, help });

@@ -9,6 +9,7 @@ use super::declare::table;
 use super::exit_codes::{Codes, ExitCodes};
 use super::handler::Handler;
 use super::http::{self, Http, HttpKeys};
+use super::include::Patterns;
 use super::kinds::{FilePath, Limit, Many, Pause, Sub, Word, strings};
 use super::logs::{self, AllLogs, AllLogsKeys};
 use super::notify::NotifySocketKeys;
@@ -50,7 +51,7 @@ pub enum Color {
 }
 
 /// Everything softstop needs to know before it starts anything.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// The file it was read from, absolute; `None`: flags.
     pub source: Option<PathBuf>,
@@ -133,8 +134,10 @@ impl Config {
 
     /// The process whose exit code is the container's: the one marked, or the only one.
     pub fn main(&self) -> Option<usize> {
-        let marked = self.processes.iter().position(|p| p.main);
-        marked.or((self.processes.len() == 1).then_some(0))
+        let mut present = self.processes.iter().enumerate().filter(|(_, p)| !p.removed);
+        let marked = present.clone().find(|(_, p)| p.main).map(|(id, _)| id);
+        let first = present.next().map(|(id, _)| id);
+        marked.or(first.filter(|_| present.next().is_none()))
     }
 
     /// The process that reads softstop's own standard input, and has the terminal when that is one. There is one at most.
@@ -253,6 +256,14 @@ table! {
         /// Whose end is the container's, where a process has no `on_exit`: the [main](exit-codes.md) one's, the last one's, or the first
         /// one's (of [tasks](#services-and-tasks), one that has failed).
         exit_when: Word<ExitWhen> { unset: "see [`on_exit`](#process)", examples: &["\"all\"", "\"any\""] };
+        /// Further files, read as if they stood behind this one: [below](#include). `*` and `?` in a name stand for other characters; a relative path
+        /// is seen from this file's folder.
+        include: Patterns {
+            unset: "none",
+            words: "array of paths",
+            help: "write include = [\"conf.d/*.toml\"]",
+            examples: &["[\"conf.d/*.toml\"]", "[]"],
+        };
         /// Where the account of the run is written as JSON at exit.
         report: FilePath { words: "path, a relative one from where softstop was started", unset: "none" };
         /// Where the verdict goes, when the file exists.
@@ -321,6 +332,8 @@ pub fn settings(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config)
     config.forward = top.forward.read(reader).unwrap_or(TopKeys::forward);
     config.readiness_on_drain = top.readiness_on_drain.read(reader).unwrap_or(config.readiness_on_drain);
     config.report = top.report.read(reader);
+    // Its files have been read by now.
+    let _patterns = top.include.read(reader);
     if top.termination_log.is_given() {
         config.termination_log = top.termination_log.read(reader).unwrap_or_default();
     }

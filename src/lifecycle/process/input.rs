@@ -51,6 +51,12 @@ pub(in crate::lifecycle) enum Input<'a> {
     Again,
     /// An order: it is to be stopped, and held down.
     Hold,
+    /// A reload has taken it out: it is stopped, if it runs, and gone.
+    Remove,
+    /// A reload has given it other settings, which hold by now; it had these. `None`: it is new.
+    Reconfigured {
+        was: Option<&'a config::Process>,
+    },
     /// The time that it is scheduled for has come.
     Scheduled,
     /// The container stops: nothing is begun any more.

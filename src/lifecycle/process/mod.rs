@@ -5,6 +5,7 @@ mod group_termination;
 mod input;
 mod notices;
 mod post_exit;
+mod reconfigured;
 mod running;
 mod scheduled;
 mod stopping;
@@ -161,6 +162,8 @@ pub(super) enum End {
     CannotStart { on: ProcId },
     /// The container stopped before it was started (again).
     NotStarted,
+    /// A reload has taken it out, and nothing of it goes on.
+    Removed,
     /// It could not be ended: uninterruptible, or not ours to kill.
     Unkillable {
         /// The process itself lives, as far as is known, and not only what it left in its group.
@@ -323,6 +326,8 @@ impl Proc {
             }
             (_, Input::Again) => self.start_again(at, fx),
             (_, Input::Hold) => self.hold_down(at, fx),
+            (_, Input::Remove) => self.remove(at, fx),
+            (_, Input::Reconfigured { was }) => self.reconfigured(was, at, fx),
             (_, Input::Scheduled) => self.scheduled(at, fx),
             (S::Starting | S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Leave) => {
                 self.state = S::Ended(End::Unkillable { itself: self.alive() });

@@ -164,6 +164,8 @@ impl Proc {
         if at.stop.is_some() {
             self.state = State::Ended(End::Exited(exit));
             self.stopped(exit, at, fx);
+        } else if at.config().removed {
+            self.state = State::Ended(End::Removed);
         } else if self.hold {
             return self.is_held(at, fx);
         } else if self.again {
@@ -186,7 +188,7 @@ impl Proc {
 
     /// Its policy, or an order, starts it again after such an end. Nothing does once the stop was requested.
     fn restarts(&self, exit: Exit, to_restart: bool, at: &Around<'_>) -> bool {
-        if at.stop.is_some() || self.again || self.hold {
+        if at.stop.is_some() || self.again || self.hold || at.config().removed {
             return at.stop.is_none();
         }
         // Where softstop has stopped it, its exit code says nothing of its own.

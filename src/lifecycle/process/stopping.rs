@@ -38,7 +38,7 @@ impl Proc {
         let stage = match &at.config().pre_stop {
             Some(_) => {
                 let reason = match to_restart {
-                    true if self.hold => Reason::StopRequested,
+                    true if self.hold || at.config().removed => Reason::StopRequested,
                     true => Reason::Restart,
                     false => fx.reason,
                 };

@@ -33,6 +33,11 @@ impl Proc {
         self.succeeded
     }
 
+    /// A reload has taken it out, and nothing of it goes on.
+    pub fn is_removed(&self) -> bool {
+        matches!(self.state, State::Ended(End::Removed))
+    }
+
     /// It has been sent SIGKILL and has not been seen to end.
     pub fn lingers(&self) -> bool {
         match &self.state {

@@ -18,6 +18,7 @@ impl Stop {
     pub fn begin(cause: Cause, before: Phase, core: &mut Core) -> Box<Stop> {
         let (t0, budget) = (core.now, core.plan.budget.clone());
         core.fx.reason = cause.reason();
+        core.renewal.abandon();
         say(&cause, core);
         let first_failure = match cause {
             Cause::AllEnded => core.processes.iter().find_map(|p| p.failed()),

@@ -2,6 +2,7 @@
 
 mod orders;
 mod random_orders;
+mod reload;
 mod rewrite;
 mod stopping;
 mod stragglers;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::facts::{Changed, Difference, Later};
 use crate::report::{Answer, Done, NotSent, Refusal};
 use crate::time::Human;
 
@@ -43,6 +44,9 @@ impl fmt::Display for Done {
             }
             Done::DownAlready { process } => write!(f, "{process} is down already; softstop start {process} starts it"),
             Done::Reopened => f.write_str("the log files are opened again"),
+            Done::Reloading(difference) => write!(f, "reloading: {difference}"),
+            Done::Reloaded(difference) => write!(f, "reloaded: {difference}"),
+            Done::WouldReload(difference) => write!(f, "a reload would do this: {difference}"),
             Done::Sent { process, signal, pid: Some(pid) } => write!(f, "{process}: {signal} sent (pid {pid})"),
             Done::Sent { process, signal, pid: None } => write!(f, "{process}: {signal} sent; it has ended"),
         }
@@ -85,6 +89,22 @@ impl fmt::Display for Refusal {
             }
             Refusal::StartFailed { process, error: Some(error) } => write!(f, "{process}: {error}"),
             Refusal::StartFailed { process, error: None } => write!(f, "{process}: could not be started"),
+            Refusal::NothingReloads(cause) => {
+                write!(f, "softstop is stopping ({cause}): its configuration is not read any more")
+            }
+            Refusal::NoConfiguration => {
+                f.write_str("it was started without a configuration: the wrapper's flags hold until its end")
+            }
+            Refusal::NotUpYet => f.write_str("the init tasks are running: reload once they are done"),
+            // The first line is for the log, which has the others behind it.
+            Refusal::BadConfiguration(text) => {
+                write!(f, "the configuration is refused, everything goes on as before:\n{}", text.trim_end())
+            }
+            Refusal::NotAllStarted { difference, failed } => {
+                let failed: Vec<String> = failed.iter().map(|(process, why)| format!("{process}: {why}")).collect();
+                write!(f, "reloaded, but not everything runs: {}; done: {difference}", failed.join("; "))
+            }
+            Refusal::Removed { process } => write!(f, "{process}: a reload has taken it out of the configuration"),
             Refusal::HeldDown { process } => write!(f, "{process}: another order holds it down now"),
             Refusal::StartedAgain { process } => write!(f, "{process}: another order has it started again"),
             Refusal::NotSent { process, signal, why } => {
@@ -94,6 +114,41 @@ impl fmt::Display for Refusal {
                 };
                 write!(f, "{process}: {signal} was not sent: {why}")
             }
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference { added, removed, restarted, changed, settings, later } = self;
+        let with_keys = |list: &[Changed]| {
+            list.iter().map(|c| format!("{} ({})", c.process, c.keys.join(", "))).collect::<Vec<_>>()
+        };
+        let parts = [
+            ("added", added.clone()),
+            ("removed", removed.clone()),
+            ("restarted", with_keys(restarted)),
+            ("changed without a restart", with_keys(changed)),
+            ("settings", settings.iter().map(ToString::to_string).collect()),
+            ("takes effect at the next start", later.iter().map(ToString::to_string).collect()),
+        ];
+        let mut said = parts.into_iter().filter(|(_, list)| !list.is_empty()).peekable();
+        if self.changes_nothing() {
+            f.write_str(if said.peek().is_none() { "nothing has changed" } else { "nothing changes now; " })?;
+        }
+        for (n, (what, list)) in said.enumerate() {
+            write!(f, "{}{what}: {}", if n == 0 { "" } else { "; " }, list.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Later::Setting(name) => f.write_str(name),
+            Later::Process { process, key } => write!(f, "{key} of {process}"),
+            Later::Socket(name) => write!(f, "socket {name}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How loud the line of a [`Note`] is, whom it is about, and what more there is to it. Pure.
 
 use crate::facts::Effect;
-use crate::report::Note;
+use crate::report::{Note, Refusal};
 use crate::signal::Signal;
 
 /// How loud a line is.
@@ -29,7 +29,10 @@ impl Note {
             Note::StopAgain { effect: Effect::Nothing, .. } => Level::Debug,
             Note::Exited { success: false, .. } => Level::Warn,
             Note::Stopped { forced: true, .. } => Level::Warn,
-            Note::StartFailed { retry_in: None, .. } | Note::GaveUp { .. } | Note::CannotStart { .. } => Level::Error,
+            Note::StartFailed { retry_in: None, .. }
+            | Note::GaveUp { .. }
+            | Note::NotReloaded { .. }
+            | Note::CannotStart { .. } => Level::Error,
             Note::Waiting { alarming: true, .. }
             | Note::StartFailed { .. }
             | Note::NotReady { .. }
@@ -66,6 +69,9 @@ impl Note {
         match self {
             Note::Killed { process, look: Some(look), .. } => {
                 look.details().into_iter().map(|line| format!("{process}: {line}")).collect()
+            }
+            Note::NotReloaded { why: Refusal::BadConfiguration(text) } => {
+                text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
             }
             _ => Vec::new(),
         }

@@ -7,7 +7,7 @@ mod level;
 
 use std::fmt;
 
-use super::{MemoryLimit, Note, OwnLimit, SignalMeaning};
+use super::{MemoryLimit, Note, OwnLimit, Refusal, SignalMeaning};
 use crate::facts::{KillReason, NextCtrlC, Who};
 use crate::time::Human;
 
@@ -111,6 +111,9 @@ impl fmt::Display for Note {
                         "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
                         signal
                     ),
+                    SignalMeaning::ReadsAgain => f.write_str(
+                        "the configuration is read again; rewrite = { SIGHUP = \"SIGHUP\" } of the main process has it passed on instead",
+                    ),
                     SignalMeaning::AsksForDump { program } => write!(
                         f,
                         "{program} answers it with a dump and goes on, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
@@ -149,7 +152,18 @@ impl fmt::Display for Note {
             Note::Drained { up_to } => {
                 write!(f, "drained; the processes go on until a stop is requested, up to {}", Human(up_to.0))
             }
+            Note::Reloaded { difference } => write!(f, "reloaded: {difference}"),
+            Note::NotReloaded { why: Refusal::BadConfiguration(text) } => {
+                // Its last line counts the problems; all of them are details.
+                let counted = text.lines().last().unwrap_or_default();
+                write!(f, "not reloaded: the configuration is refused, everything goes on as before: {counted}")
+            }
+            Note::NotReloaded { why } => write!(f, "not reloaded: {why}"),
             Note::Ordered { order, by, refused: None } => write!(f, "{order}, requested by {by}"),
+            // What is wrong with it has lines of its own.
+            Note::Ordered { order, by, refused: Some(Refusal::BadConfiguration(_)) } => {
+                write!(f, "{order}, requested by {by}, refused: the configuration has mistakes")
+            }
             Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, requested by {by}, refused: {why}"),
             Note::StepBegan { kind, name, share, left } => {
                 write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))

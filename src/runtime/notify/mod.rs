@@ -48,6 +48,8 @@ pub(super) struct Notices {
     /// Those who are still to write a line, by their pid.
     pipes: HashMap<i32, Rc<AsyncFd<File>>>,
     said: Option<Instant>,
+    /// The socket is one of a reload, and is not watched yet.
+    is_new: bool,
 }
 
 pub(super) struct Socket {
@@ -137,6 +139,21 @@ impl Notices {
     pub(super) fn watched(&self) -> Option<std::io::Result<AsyncFd<File>>> {
         let fd = self.socket.as_ref()?.fd.try_clone();
         Some(fd.and_then(|fd| watch(File::from(fd), Interest::READABLE)))
+    }
+
+    pub(super) fn has_socket(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// After a reload.
+    pub(super) fn adopt(&mut self, socket: Option<Socket>) {
+        if socket.is_some() && self.socket.is_none() {
+            (self.socket, self.is_new) = (socket, true);
+        }
+    }
+
+    pub(super) fn take_new(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
     }
 
     pub(super) fn more(&self) -> bool {

@@ -69,7 +69,7 @@ fn command(wait: &WaitFile) -> Vec<OsString> {
 }
 
 /// softstop itself: the file that runs, not whatever has its name by now (an update in place, a child that may write there).
-fn own_program() -> PathBuf {
+pub(in crate::runtime) fn own_program() -> PathBuf {
     // In a child that has not executed anything yet it leads there, too.
     let running = PathBuf::from("/proc/self/exe");
     if running.read_link().is_ok() {

@@ -124,6 +124,14 @@ pub enum Handler {
 }
 
 impl Handler {
+    /// The process that it is about, by its number.
+    pub fn process_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            Handler::Signal { process, .. } | Handler::WaitProcess { process, .. } => Some(process),
+            _ => None,
+        }
+    }
+
     /// It goes on until something holds; an attempt that fails is made again until the time is up.
     pub fn waits(&self) -> bool {
         match self {

@@ -1,0 +1,295 @@
+//! What a new configuration changes, while the processes of the one before run. Pure.
+//!
+//! A process has its number for as long as it is there: everything that goes on knows it by that. So the new configuration is laid over the
+//! one before, by names: who stays keeps its place, who is new gets one that is free, and who is no longer there keeps its own, marked,
+//! until it has ended.
+
+use std::collections::BTreeMap;
+
+use crate::config::{Config, Process, Task};
+use crate::facts::{Changed, Difference, Later};
+
+/// A configuration to go over to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reload {
+    /// Each process in its place; what has to wait for the next start is as before.
+    pub config: Config,
+    pub difference: Difference,
+    /// Who is new.
+    pub added: Vec<usize>,
+    /// Who has to be started anew for what is new, of those that were there.
+    pub restarted: Vec<usize>,
+    /// Who has changed otherwise.
+    pub changed: Vec<usize>,
+}
+
+/// What `new` changes: `old` has no process that was removed, or nothing is left of those.
+pub fn difference(old: &Config, new: Config) -> Difference {
+    Reload::new(old, new, |_| true).difference
+}
+
+impl Reload {
+    /// `is_free`: nothing goes on at the place of a process that was removed before.
+    pub fn new(old: &Config, mut new: Config, is_free: impl Fn(usize) -> bool) -> Reload {
+        let places = places(old, &new, &is_free);
+        renumber(&mut new, &places);
+        let mut difference = Difference::default();
+        let (mut added, mut restarted, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        settings(old, &mut new, &mut difference);
+        let mut processes = old.processes.clone();
+        for (id, process) in processes.iter_mut().enumerate() {
+            if places.contains(&id) {
+                continue;
+            }
+            if !process.removed {
+                difference.removed.push(process.name.clone());
+                process.removed = true;
+                process.sockets.clear();
+            } else if is_free(id) {
+                process.after.clear();
+            }
+        }
+        for (mut process, id) in std::mem::take(&mut new.processes).into_iter().zip(places) {
+            let before = old.processes.get(id).filter(|before| !before.removed);
+            if before.is_some_and(|before| keep(&mut process.stdin, &before.stdin)) {
+                difference.later.push(Later::Process { process: process.name.clone(), key: "stdin" });
+            }
+            match before {
+                None => {
+                    difference.added.push(process.name.clone());
+                    added.push(id);
+                }
+                Some(before) => {
+                    let keys = Keys::of((before, old), (&process, &new));
+                    let name = process.name.clone();
+                    let all = [&keys.restart[..], &keys.at_once].concat();
+                    if all.is_empty() {
+                        // As it was.
+                    } else if keys.restart.is_empty() || before.schedule.is_some() || process.schedule.is_some() {
+                        // A run that is under way comes to its end.
+                        difference.changed.push(Changed { process: name, keys: all });
+                        changed.push(id);
+                    } else {
+                        difference.restarted.push(Changed { process: name, keys: all });
+                        restarted.push(id);
+                    }
+                }
+            }
+            if id == processes.len() {
+                processes.push(process);
+            } else {
+                processes[id] = process;
+            }
+        }
+        new.processes = processes;
+        Reload { config: new, difference, added, restarted, changed }
+    }
+}
+
+/// For each process of `new`, in its order, its place.
+fn places(old: &Config, new: &Config, is_free: &impl Fn(usize) -> bool) -> Vec<usize> {
+    let known: BTreeMap<&str, usize> = old.processes.iter().enumerate().map(|(id, p)| (p.name.as_str(), id)).collect();
+    let is_gone = |id: usize| old.processes[id].removed && is_free(id);
+    let kept = |p: &Process| known.get(p.name.as_str()).copied().filter(|id| !is_gone(*id));
+    // Of what ends yet somebody may still speak by its number, and of others by theirs.
+    let ends = (0..old.processes.len()).any(|id| old.processes[id].removed && !is_free(id));
+    let free = (0..old.processes.len()).filter(|id| !ends && is_gone(*id)).chain(old.processes.len()..);
+    let mut free = free.into_iter();
+    new.processes.iter().map(|p| kept(p).or_else(|| free.next()).unwrap_or_default()).collect()
+}
+
+/// Whoever is named by number, by the one of its place.
+fn renumber(config: &mut Config, places: &[usize]) {
+    let hooks = config.processes.iter_mut().flat_map(|p| {
+        p.after.iter_mut().for_each(|(on, _)| *on = places[*on]);
+        p.post_start.iter_mut().chain(&mut p.pre_stop).chain(&mut p.post_exit)
+    });
+    let steps = config.drain.iter_mut().chain(&mut config.post_stop).flat_map(|step| &mut step.tasks);
+    let tasks = hooks.chain(steps).chain(&mut config.init);
+    tasks.for_each(|task: &mut Task| {
+        if let Some(process) = task.handler.process_mut() {
+            *process = places[*process];
+        }
+    });
+}
+
+/// The keys of the container's. What has to wait for the next start becomes as before.
+fn settings(old: &Config, new: &mut Config, difference: &mut Difference) {
+    let Config {
+        // Where it was read from is no setting, nor is who runs the container.
+        source: _,
+        platform: _,
+        procfile: _,
+        processes: _,
+        grace,
+        kill_reserve,
+        stop_reserve,
+        stop_on,
+        forward,
+        readiness_on_drain,
+        http,
+        control,
+        log,
+        exit_codes,
+        sidecar,
+        sockets,
+        notify_socket,
+        init,
+        drain,
+        post_stop,
+        stragglers,
+        report,
+        termination_log,
+        color,
+        times,
+        logs,
+    } = new;
+    let at_once = [
+        ("grace", *grace != old.grace),
+        ("kill_reserve", *kill_reserve != old.kill_reserve),
+        ("stop_reserve", *stop_reserve != old.stop_reserve),
+        ("stop_on", *stop_on != old.stop_on),
+        ("forward", *forward != old.forward),
+        ("readiness_on_drain", *readiness_on_drain != old.readiness_on_drain),
+        ("log.level", log.level != old.log.level),
+        ("exit_codes", *exit_codes != old.exit_codes),
+        ("drain", *drain != old.drain),
+        ("post_stop", *post_stop != old.post_stop),
+        ("stragglers", *stragglers != old.stragglers),
+        ("report", *report != old.report),
+        ("termination_log", *termination_log != old.termination_log),
+    ];
+    difference.settings.extend(at_once.into_iter().filter(|(_, is)| *is).map(|(name, _)| name));
+    let mut later = |name, is: bool| {
+        if is {
+            difference.later.push(Later::Setting(name));
+        }
+    };
+    later("http", keep(http, &old.http));
+    later("control", keep(control, &old.control));
+    later("notify", keep(notify_socket, &old.notify_socket));
+    later("log.format", keep(&mut log.format, &old.log.format));
+    later("color", keep(color, &old.color) | keep(times, &old.times));
+    later("logs", keep(logs, &old.logs));
+    later("sidecar", keep(sidecar, &old.sidecar));
+    later("init", keep(init, &old.init));
+    for socket in sockets {
+        if let Some(held) = old.sockets.iter().find(|held| held.name == socket.name)
+            && keep(socket, held)
+        {
+            difference.later.push(Later::Socket(held.name.clone()));
+        }
+    }
+}
+
+/// Makes it as before, and says whether it was not.
+fn keep<T: Clone + PartialEq>(new: &mut T, old: &T) -> bool {
+    let differs = new != old;
+    if differs {
+        new.clone_from(old);
+    }
+    differs
+}
+
+/// A process that runs cannot take over what is new: its program was started with what was before.
+pub fn needs_restart(old: (&Process, &Config), new: (&Process, &Config)) -> bool {
+    !Keys::of(old, new).restart.is_empty()
+}
+
+/// Of one process, what is new.
+struct Keys {
+    /// What its program is started with.
+    restart: Vec<&'static str>,
+    at_once: Vec<&'static str>,
+}
+
+impl Keys {
+    /// Each with its configuration.
+    fn of((old, before): (&Process, &Config), (new, all): (&Process, &Config)) -> Keys {
+        let Process {
+            name: _,
+            removed: _,
+            // What follows from it shows in the others.
+            stated: _,
+            foreground: _,
+            stop_as_received: _,
+            // Who has the terminal is settled when softstop starts.
+            stdin: _,
+            command,
+            launch,
+            sockets,
+            output,
+            logs,
+            tty,
+            autostart,
+            kind,
+            success_codes,
+            restart,
+            restart_on,
+            backoff,
+            max_restarts,
+            restart_window,
+            schedule,
+            main,
+            on_exit,
+            after,
+            stop,
+            diagnose,
+            signal_to,
+            rewrite,
+            stragglers,
+            notify,
+            startup,
+            readiness,
+            liveness,
+            post_start,
+            pre_stop,
+            post_exit,
+        } = new;
+        let names = |list: &[usize], config: &Config| -> Vec<String> {
+            list.iter().filter_map(|index| Some(config.sockets.get(*index)?.name.clone())).collect()
+        };
+        let restart_keys = [
+            ("command", *command != old.command),
+            ("user", launch.identity != old.launch.identity),
+            ("working_dir", launch.working_dir != old.launch.working_dir),
+            ("env", launch.env != old.launch.env),
+            ("env_file", launch.env_files != old.launch.env_files),
+            ("file_env", launch.file_env != old.launch.file_env),
+            ("clear_env", launch.clear_env != old.launch.clear_env),
+            ("limits", launch.limits != old.launch.limits),
+            ("sockets", names(sockets, all) != names(&old.sockets, before)),
+            ("output", *output != old.output),
+            ("logs", *logs != old.logs),
+            ("tty", *tty != old.tty),
+            ("notify", *notify != old.notify),
+        ];
+        let at_once = [
+            ("autostart", *autostart != old.autostart),
+            ("kind", *kind != old.kind),
+            ("success_codes", *success_codes != old.success_codes),
+            ("restart", *restart != old.restart),
+            ("restart_on", *restart_on != old.restart_on),
+            ("backoff", *backoff != old.backoff),
+            ("max_restarts", *max_restarts != old.max_restarts),
+            ("restart_window", *restart_window != old.restart_window),
+            ("schedule", *schedule != old.schedule),
+            ("main", *main != old.main),
+            ("on_exit", *on_exit != old.on_exit),
+            ("after", *after != old.after),
+            ("stop", *stop != old.stop),
+            ("diagnose", *diagnose != old.diagnose),
+            ("signal_to", *signal_to != old.signal_to),
+            ("rewrite", *rewrite != old.rewrite),
+            ("stragglers", *stragglers != old.stragglers),
+            ("startup", *startup != old.startup),
+            ("readiness", *readiness != old.readiness),
+            ("liveness", *liveness != old.liveness),
+            ("post_start", *post_start != old.post_start),
+            ("pre_stop", *pre_stop != old.pre_stop),
+            ("post_exit", *post_exit != old.post_exit),
+        ];
+        let named = |list: &[(&'static str, bool)]| list.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+        Keys { restart: named(&restart_keys), at_once: named(&at_once) }
+    }
+}

@@ -1,0 +1,258 @@
+//! Reading the configuration again, and going over to what it has become. It is read by a process of softstop's own, as its file system may
+//! hang; what follows from it is the machine's to say.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep_until};
+
+use super::hooks::News;
+use super::notify;
+use super::perform::{child_ends, output_pipes};
+use super::shell::Shell;
+use super::sockets::Held;
+use super::sources;
+use super::waits::file::own_program;
+use crate::config::check::MAX_BYTES;
+use crate::config::sources::Sources;
+use crate::config::{Config, Limits};
+use crate::lifecycle::event::{Event, RequestId};
+use crate::output::log;
+use crate::plan::Plan;
+use crate::schedule::zone::Zone;
+use crate::signal::Signal;
+use crate::sys::spawn::{self, Spawn, Stdio};
+use crate::sys::stdio::watch;
+use crate::sys::target;
+
+/// So long the files may take to be read: no file system that works takes a tenth of it.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Whoever sends a thousand signals has it read once in so long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What is said of a configuration with mistakes, in bytes: some twenty of them.
+const TOLD: usize = 8 * 1024;
+/// What the reader sends: the texts, as JSON, which may be twice as long.
+const SENT: u64 = 4 * MAX_BYTES as u64;
+
+/// Where the configuration is, and what its texts amount to with the flags and variables that softstop was started with.
+pub struct Configuration {
+    pub file: PathBuf,
+    pub load: Loader,
+}
+
+/// The configuration and its warnings, or what is wrong with it; lines.
+pub type Loader = Box<dyn Fn(&Sources) -> Result<(Config, Vec<String>), String>>;
+
+/// Who asked for it; `true`: only to say what it would do.
+type Request = (Option<RequestId>, bool);
+
+#[derive(Default)]
+pub(super) struct Reloads {
+    configuration: Option<Configuration>,
+    /// For whom it is being read.
+    reading: Vec<Request>,
+    /// For whom it will be read then.
+    asked: Vec<Request>,
+    began: Option<Instant>,
+    prepared: Prepared,
+}
+
+/// What a new configuration needs of the system before anything is changed for it.
+#[derive(Default)]
+pub(super) struct Prepared {
+    sockets: Vec<Held>,
+    pub zones: BTreeMap<String, Zone>,
+    notify: Option<notify::Socket>,
+}
+
+impl Reloads {
+    pub(super) fn new(configuration: Option<Configuration>) -> Reloads {
+        Reloads { configuration, ..Reloads::default() }
+    }
+
+    /// When it is to be read, if somebody waits for that.
+    pub(super) fn next(&self) -> Option<Instant> {
+        if self.asked.is_empty() || !self.reading.is_empty() {
+            return None;
+        }
+        // An order is one at a time.
+        let ordered = self.asked.iter().any(|(ask, _)| ask.is_some());
+        let now = Instant::now();
+        Some(if ordered { now } else { self.began.map_or(now, |began| began + PAUSE) })
+    }
+}
+
+impl Shell {
+    /// The answer comes with [`Event::Reread`].
+    pub(super) fn reread(&mut self, ask: Option<RequestId>, dry_run: bool) {
+        // Of signals one stands for all.
+        if ask.is_some() || !self.reloads.asked.contains(&(None, dry_run)) {
+            self.reloads.asked.push((ask, dry_run));
+        }
+    }
+
+    /// Begins to read, if somebody waits for it.
+    pub(super) fn go_on_rereading(&mut self) {
+        if self.reloads.next().is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        self.reloads.reading = std::mem::take(&mut self.reloads.asked);
+        self.reloads.began = Some(Instant::now());
+        if let Err(why) = self.begin_reading() {
+            self.was_read(Err(why));
+        }
+    }
+
+    fn begin_reading(&mut self) -> Result<(), String> {
+        let Some(configuration) = &self.reloads.configuration else {
+            return Err("there is none".into());
+        };
+        let file = configuration.file.clone();
+        let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+        let argv = [own_program().into(), "__sources".into(), file.clone().into()];
+        let pipes = output_pipes(None).map_err(|e| e.text)?;
+        let (stdout, _) = child_ends(Some(&pipes));
+        let wait = self.exec_wait();
+        let program = Spawn {
+            argv: &argv,
+            env: &env,
+            working_dir: None,
+            credentials: None,
+            limits: &Limits::default(),
+            stdin: Stdio::Null,
+            stdout,
+            stderr: Stdio::Null,
+            foreground: false,
+            keep_fds: false,
+            handed: &[],
+            inherited: &self.inherited,
+        };
+        let child = spawn::spawn_within(&program, wait).map_err(|e| format!("no process to read it: {}", e.text))?;
+        let pid = self.started(child);
+        self.reporter.writers.hold(pid, file);
+        let pipe = watch(File::from(pipes.stdout), Interest::READABLE).map_err(|e| e.to_string())?;
+        let (done, until) = (self.done.clone(), Instant::now() + LIMIT);
+        tokio::task::spawn_local(async move {
+            let bytes = tokio::select! {
+                bytes = whole(pipe) => Some(bytes),
+                () = sleep_until(until) => None,
+            };
+            let _ = done.send(News::Sources { pid, bytes });
+        });
+        Ok(())
+    }
+
+    /// The reader has sent all of it. `None`: it has not, in its time.
+    pub(super) fn sources_arrived(&mut self, pid: i32, bytes: Option<Vec<u8>>) {
+        let read = match bytes {
+            Some(bytes) => sources::received(&bytes),
+            None => {
+                // It is our child as long as it is listed.
+                if self.reporter.writers.owns(pid) {
+                    let _ = target::signal(pid, Signal::KILL);
+                }
+                Err(format!("its files were not read within {} s: their file system hangs", LIMIT.as_secs()))
+            }
+        };
+        self.was_read(read);
+    }
+
+    fn was_read(&mut self, read: Result<Sources, String>) {
+        let requests = std::mem::take(&mut self.reloads.reading);
+        let load = |sources: Sources| match &self.reloads.configuration {
+            Some(configuration) => (configuration.load)(&sources),
+            None => Err("there is none".into()),
+        };
+        let in_earnest = requests.iter().any(|(_, dry_run)| !dry_run);
+        let read = read.and_then(load).and_then(|(config, warnings)| {
+            if in_earnest && !self.machine.borrow().stopping() {
+                self.reloads.prepared = self.prepare(&config)?;
+            }
+            warnings.iter().flat_map(|warning| warning.lines()).filter(|line| !line.is_empty()).for_each(|line| {
+                tracing::warn!("{line}");
+            });
+            Ok(Rc::new(config))
+        });
+        let read = read.map_err(|mut why| {
+            let end = (0..=TOLD).rev().find(|end| why.is_char_boundary(*end)).unwrap_or_default();
+            why.truncate(end);
+            why
+        });
+        for (ask, dry_run) in requests {
+            self.push(Event::Reread { ask, dry_run, read: read.clone() });
+        }
+    }
+
+    /// What may be refused by the system is had before anything is changed.
+    fn prepare(&mut self, config: &Config) -> Result<Prepared, String> {
+        let sockets = self.sockets.missing(config)?;
+        let mut zones = BTreeMap::new();
+        for process in &config.processes {
+            let Some(name) = process.schedule.as_ref().and_then(|schedule| schedule.time_zone.clone()) else {
+                continue;
+            };
+            if !self.schedules.knows(&name) && !zones.contains_key(&name) {
+                let zone =
+                    self.read_zone(&name).map_err(|why| super::schedules::no_zone(&process.name, &name, &why))?;
+                zones.insert(name, zone);
+            }
+        }
+        let notify = if self.notices.has_socket() { None } else { notify::Socket::make(config)? };
+        Ok(Prepared { sockets, zones, notify })
+    }
+
+    /// The machine goes by another plan: so does everything here.
+    pub(super) fn adopt(&mut self, plan: Rc<Plan>) {
+        let before = std::mem::replace(&mut self.plan, plan);
+        let (old, new) = (&before.config, &self.plan.config);
+        let differs = |id: &usize| old.processes.get(*id).is_some_and(|p| p.name != new.processes[*id].name);
+        let others: Vec<usize> = (0..new.processes.len()).filter(differs).collect();
+        self.groups.adopt(new.processes.len(), &others);
+        self.monitor.borrow_mut().adopt(new.processes.len(), &others);
+        self.awaited.retain(|id| !others.contains(&id.0));
+        self.sources.resize_with(new.processes.len(), || None);
+        for (id, process) in new.processes.iter().enumerate() {
+            let same = |before: &crate::config::Process| {
+                before.name == process.name && before.output == process.output && before.logs == process.logs
+            };
+            if !old.processes.get(id).is_some_and(same) {
+                let is_read = process.is_read(0) || process.is_read(1);
+                self.sources[id] = is_read.then(|| self.captures.source_for(process, &process.name, &self.keeper));
+            }
+        }
+        // How their lines look may be otherwise.
+        self.hook_sources.clear();
+        if old.log.level != new.log.level {
+            log::set_level(new.log.level);
+        }
+        self.reporter.adopt(&self.plan);
+        let Prepared { sockets, zones, notify } = std::mem::take(&mut self.reloads.prepared);
+        self.sockets.adopt(sockets, new);
+        self.notices.adopt(notify);
+        let plan = Rc::clone(&self.plan);
+        self.schedules.adopt(zones, &plan);
+        self.monitor.borrow_mut().scheduled(self.schedules.times());
+    }
+}
+
+async fn whole(pipe: AsyncFd<File>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let Ok(mut ready) = pipe.readable().await else { return bytes };
+        match ready.try_io(|pipe| pipe.get_ref().read(&mut chunk)) {
+            Ok(Ok(0)) => return bytes,
+            Ok(Ok(n)) if (bytes.len() + n) as u64 <= SENT => bytes.extend_from_slice(&chunk[..n]),
+            Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) => return bytes,
+            Err(_) => {}
+        }
+    }
+}
