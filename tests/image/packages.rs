@@ -63,8 +63,8 @@ fn the_debian_package_comes_whole_and_goes_whole() {
     std::fs::write(format!("{folder}/LICENCES.txt"), "x\n").unwrap();
     assert!(package() == first, "the same files make another package");
 
-    let deb = std::fs::read_dir(dir.path("")).unwrap().map(|e| e.unwrap().path());
-    let deb = deb.filter(|path| path.extension().is_some_and(|e| e == "deb")).next().unwrap();
+    let mut deb = std::fs::read_dir(dir.path("")).unwrap().map(|e| e.unwrap().path());
+    let deb = deb.find(|path| path.extension().is_some_and(|e| e == "deb")).unwrap();
     let (root, deb) = (dir.text("root"), deb.to_str().unwrap().to_owned());
     std::fs::create_dir(&root).unwrap();
     let output = Command::new("unshare").args(["--mount", "sh", "-c", ON_A_ROOT, "sh", &root, &deb]).output().unwrap();
