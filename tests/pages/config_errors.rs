@@ -46,8 +46,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
 
 /// With what it includes, wherever this clone lies.
 fn read_file(path: &Path) -> Result<(Config, Vec<Problem>), Problems> {
-    let mut sources = sources::read(path, &env, &sources::cannot_be_read).unwrap();
-    let folder = format!("{}/", path.parent().unwrap().display());
+    let mut sources = sources::read(path, &env, &sources::cannot_be_read).expect("it can be read");
+    let folder = format!("{}/", path.parent().expect("a folder").display());
     sources.file = "softstop.toml".to_owned();
     sources.included.iter_mut().for_each(|included| included.file = included.file.replace(&folder, ""));
     read_sources(&sources, &env, None, None)

@@ -470,7 +470,7 @@ fn config(d: &mut Draw) -> Config {
     }
     c.grace = d.span(40_000);
     // Some can be read again; it is not drawn, so that a seed stays what it was.
-    c.source = (c.grace.as_millis() % 2 == 0).then(|| "/etc/softstop.toml".into());
+    c.source = c.grace.as_millis().is_multiple_of(2).then(|| "/etc/softstop.toml".into());
     c.kill_reserve = if d.chance(80) { d.span(2_000).min(c.grace) } else { Duration::ZERO };
     c.stop_reserve = d.maybe(40, |d| d.span(10_000));
     c.processes = (0..n).map(|i| process(d, i as usize, n)).collect();
