@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use softstop::cli::Reporting;
-use softstop::picture::Weight;
-use softstop::record::{MAX_BYTES, Run, compare, findings};
+use softstop::record::findings::{self, Finding};
+use softstop::record::{MAX_BYTES, Run, compare};
 use softstop::{exit, runtime};
 
 use crate::console::{draw, print, say, style};
@@ -40,7 +40,7 @@ pub fn report(args: &Reporting) -> u8 {
                 }
                 None => print(&picture.text(style())),
             }
-            findings::of(run).iter().any(|finding| finding.weight < Weight::Note)
+            findings::of(run).iter().any(Finding::counts)
         }
     };
     if args.strict && failed { exit::FAILED } else { exit::OK }

@@ -1,12 +1,11 @@
 //! `softstop drill`: starts a softstop as its container would, puts load on it, stops it, and says whether that fits, what went wrong and what
 //! to change. An ordinary program beside the softstop that it drills: nothing of it is part of PID 1.
 //!
-//! [`start`] and [`monitor`] are the world, [`load`] the clients; [`tally`], [`record`], [`findings`], [`verdict`] and [`show`] are pure.
+//! [`start`] and [`monitor`] are the world, [`load`] the clients; [`tally`], [`verdict`] and [`show`] are pure. What
+//! softstop says of itself [`crate::record`] reads, and says what is wrong with it.
 
-pub mod findings;
 mod load;
 mod monitor;
-pub mod record;
 pub mod run;
 pub mod show;
 mod start;
@@ -33,6 +32,7 @@ use crate::config::{Config, Control, HttpCall};
 use crate::control::socket::Address;
 use crate::exit;
 use crate::http::client::local_addresses;
+use crate::record;
 use crate::report::Secs;
 use crate::resolver;
 use crate::signal::Signal;
@@ -180,9 +180,9 @@ impl<'a> Drill<'a> {
             self.readiness = Some((call.clone(), addrs));
         }
         if let Some(name) = how.kill_at.as_ref().and_then(|at| at.process.as_deref())
-            && self.setup.program(name).is_none()
+            && self.plan.config.processes.iter().all(|process| process.name != name)
         {
-            let names: Vec<&str> = self.setup.programs.iter().map(|program| program.name.as_str()).collect();
+            let names: Vec<&str> = self.plan.config.processes.iter().map(|process| process.name.as_str()).collect();
             let why = format!("--kill-at: there is no process {name}; there is {}", names.join(", "));
             return Err(Undone { code: exit::USAGE, why });
         }
@@ -210,7 +210,7 @@ impl<'a> Drill<'a> {
         let fits = all.iter().any(|(verdict, _)| verdict.fits);
         // Nothing else was found of it, so nothing can be said of its stop.
         let mut found = all.iter().flat_map(|(verdict, _)| &verdict.findings).peekable();
-        let unknown = found.peek().is_some() && found.all(|found| found.finding.rule == findings::NEVER_READY);
+        let unknown = found.peek().is_some() && found.all(|found| found.finding.is_never_ready());
         Ok(match (fits, unknown) {
             (true, _) => exit::OK,
             (false, true) => exit::UNAVAILABLE,
@@ -279,9 +279,9 @@ impl<'a> Drill<'a> {
             run.load = Some(traffic.tally.replace(Tally::default()));
         }
         let report = started.report();
-        run.record = record::Record::read(&report);
-        if let Some(record) = &run.record {
-            run.grace = record.grace;
+        run.report = record::Run::read(&report).ok();
+        if let Some(grace) = run.report.as_ref().and_then(|report| report.grace) {
+            run.grace = Secs(grace);
         }
         Ok((run, report))
     }

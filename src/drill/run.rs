@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::record::Record;
-use super::tally::Tally;
+use super::tally::{Tally, Why};
 use crate::config::{Config, HttpCall, ReadinessOnDrain, SignalTo};
+use crate::programs;
+use crate::record::{self, Failed, Observed, Outcome, Part, Slice};
 use crate::report::Secs;
 
 /// What is drilled.
@@ -17,10 +18,8 @@ pub struct Setup {
     pub wrapper: bool,
     /// `/readyz` stays as it is, by `readiness_on_drain = "keep"`.
     pub keeps_ready: bool,
-    /// Some readiness can be seen from outside.
-    pub serves: bool,
-    /// By name.
-    pub programs: Vec<Program>,
+    /// Processes whose signals go to their whole groups.
+    pub to_group: Vec<String>,
     pub kill_reserve: Duration,
     pub load: Option<HttpCall>,
     pub rate: u32,
@@ -32,35 +31,16 @@ pub struct Setup {
     pub pre_stop: bool,
 }
 
-/// A process of the configuration.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Program {
-    pub name: String,
-    pub argv: Vec<String>,
-    /// Signals go to its whole group.
-    pub to_group: bool,
-}
-
 impl Setup {
     pub fn of(config: &Config) -> Setup {
-        let text = |word: &std::ffi::OsString| word.to_string_lossy().into_owned();
-        let program = |process: &crate::config::Process| Program {
-            name: process.name.clone(),
-            argv: process.command.iter().map(text).collect(),
-            to_group: process.signal_to == SignalTo::Group,
-        };
+        let to_group = config.processes.iter().filter(|process| process.signal_to == SignalTo::Group);
         Setup {
+            to_group: to_group.map(|process| process.name.clone()).collect(),
             wrapper: config.is_wrapper(),
             keeps_ready: config.readiness_on_drain == ReadinessOnDrain::Keep,
-            serves: config.http.is_some(),
-            programs: config.processes.iter().map(program).collect(),
             kill_reserve: config.kill_reserve,
             ..Setup::default()
         }
-    }
-
-    pub fn program(&self, name: &str) -> Option<&Program> {
-        self.programs.iter().find(|program| program.name == name)
     }
 }
 
@@ -94,8 +74,8 @@ pub struct Run {
     /// It was still there at the end of the grace and was sent SIGKILL, as a kubelet would have done.
     pub killed: bool,
     /// softstop's own report.
-    #[serde(rename = "stop", skip_serializing_if = "Option::is_none")]
-    pub record: Option<Record>,
+    #[serde(rename = "stop", skip_serializing_if = "Option::is_none", serialize_with = "stop")]
+    pub report: Option<record::Run>,
     /// From the stop request until readiness had turned.
     #[serde(rename = "readiness_turned_after_seconds", skip_serializing_if = "Option::is_none")]
     pub turned_after: Option<Secs>,
@@ -130,7 +110,8 @@ pub struct Crash {
 impl Run {
     /// From the stop request to softstop's end, by its own account.
     pub fn took(&self) -> Option<Duration> {
-        self.record.as_ref().filter(|_| !self.killed).and_then(|record| record.began.map(|_| record.took.0))
+        let report = self.report.as_ref().filter(|report| !self.killed && report.stop_began.is_some())?;
+        report.end.as_ref().map(|end| end.took)
     }
 
     /// From the stop request to when a request was begun that is known by its time since the load began.
@@ -138,10 +119,114 @@ impl Run {
         at.0.saturating_sub(self.load_requested.unwrap_or_default().0)
     }
 
+    /// softstop's report, with what was seen from outside.
+    pub fn seen_whole(&self, setup: &Setup) -> record::Run {
+        let none = || record::Run { grace: Some(self.grace.0), ..record::Run::default() };
+        let mut run = record::Run { observed: self.observed(setup), ..self.report.clone().unwrap_or_else(none) };
+        self.at_stop.iter().for_each(|at| run.has_become(&at.name, &at.command));
+        run
+    }
+
+    fn observed(&self, setup: &Setup) -> Observed {
+        let end = self.ended_after.map_or(self.grace.0, |after| after.0);
+        let stays = self.load.is_some() && self.requested && self.turned_after.is_none() && self.failed() > 0;
+        let ended = !self.requested && self.crash.is_none();
+        let code = self.exit_code.map_or_else(String::new, |code| format!(" with exit code {code}"));
+        let lost = self.crash.as_ref().filter(|crash| crash.again.is_none() && self.requested);
+        Observed {
+            clients: self.load.is_some(),
+            refused: self.failures(&[Why::Refused]),
+            cut: self.failures(&[Why::Cut, Why::Reset]),
+            errors: self.failures(&[Why::ServerError]),
+            unanswered: self.failures(&[Why::Timeout, Why::Other]),
+            lag: setup.lag,
+            ready_until: stays.then_some(end),
+            killed: self.killed.then_some(end),
+            shells: self.shells(setup).map(|shell| (shell.name.clone(), shell.child.clone())).collect(),
+            never_ready: self.never_ready.clone(),
+            ended: ended.then_some(code),
+            not_again: lost.map(|crash| crash.process.clone()),
+            left: if self.killed { Vec::new() } else { self.left.clone() },
+        }
+    }
+
+    /// Shells which the stop signal ends at once, and not what they have started.
+    fn shells(&self, setup: &Setup) -> impl Iterator<Item = &AtStop> {
+        let passes_on = |at: &AtStop| at.catches_sigterm || at.ignores_sigterm || setup.to_group.contains(&at.name);
+        self.at_stop.iter().filter(move |at| programs::is_shell(&at.command) && at.children > 0 && !passes_on(at))
+    }
+
+    /// From the stop request on; after a crash that was rehearsed they may be of it.
+    fn failures(&self, kinds: &[Why]) -> Failed {
+        let load = self.load.as_ref().filter(|_| self.load_requested.is_some() && self.crash.is_none());
+        let all = kinds.iter().filter_map(|why| load?.of(*why));
+        all.fold(Failed::default(), |sum, failures| {
+            let (first, last) = (self.since_request(failures.first), self.since_request(failures.last));
+            let first = if sum.count == 0 { first } else { sum.first.min(first) };
+            Failed { count: sum.count + failures.count, first, last: sum.last.max(last) }
+        })
+    }
+
     /// Requests that failed from the stop request on.
     pub fn failed(&self) -> u64 {
         self.load.as_ref().map_or(0, Tally::failed)
     }
+}
+
+/// For programs: what softstop's report says of the stop.
+#[derive(Serialize)]
+struct Stop<'a> {
+    exit_code: Option<u8>,
+    cause: Option<&'a str>,
+    #[serde(rename = "grace_seconds")]
+    grace: Option<Secs>,
+    #[serde(rename = "took_seconds")]
+    took: Option<Secs>,
+    within_grace: Option<bool>,
+    /// Who needed SIGKILL.
+    forced: &'a [String],
+    /// Steps and processes, in their order.
+    parts: Vec<StopPart>,
+}
+
+#[derive(Serialize)]
+struct StopPart {
+    part: Part,
+    name: String,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(rename = "after_seconds")]
+    after: Secs,
+    #[serde(rename = "took_seconds")]
+    took: Secs,
+    #[serde(rename = "share_seconds", skip_serializing_if = "Option::is_none")]
+    share: Option<Secs>,
+}
+
+#[expect(clippy::ref_option, reason = "serde has it so")]
+fn stop<S: Serializer>(report: &Option<record::Run>, to: S) -> Result<S::Ok, S::Error> {
+    let Some(report) = report else { return to.serialize_none() };
+    let end = report.end.as_ref();
+    let part = |slice: Slice| StopPart {
+        part: slice.part,
+        outcome: slice.outcome,
+        after: Secs(slice.from),
+        took: Secs(slice.took()),
+        share: slice.share.map(Secs),
+        name: slice.name,
+        reason: slice.reason,
+    };
+    let stop = Stop {
+        exit_code: end.map(|end| end.exit_code),
+        cause: report.cause.as_deref(),
+        grace: report.grace.map(Secs),
+        took: end.map(|end| Secs(end.took)),
+        within_grace: end.map(|end| end.within_grace),
+        forced: end.map_or(&[], |end| &end.forced),
+        parts: report.slices().into_iter().map(part).collect(),
+    };
+    stop.serialize(to)
 }
 
 /// A process of the configuration when the stop was requested.

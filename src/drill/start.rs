@@ -13,10 +13,11 @@ use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, pipe2};
 
-use crate::control::socket::{Address, namespace};
+use crate::control::socket::{Address, connect_now, namespace};
 use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::signals::Inherited;
+use crate::sys::tree::Descendant;
 use crate::sys::{apart, plain, process, reap, target, tree};
 
 /// Its report as it sees it: where it has its standard input.
@@ -25,6 +26,9 @@ const REPORT: &str = "/proc/self/fd/0";
 const MOST_REPORT: u64 = 64 * 1024 * 1024;
 /// Folders in which root may have a socket, the first that can be written.
 const FOLDERS: [&str; 4] = ["/run", "/tmp", "/dev/shm", "/var/tmp"];
+/// Of the folder's name, before drill's pid and a number; and of the socket in it.
+const PREFIX: &str = "softstop-drill-";
+const SOCKET: &str = "control";
 /// So many ended children are remembered; drill has one or two of its own.
 const MOST_ENDED: usize = 1024;
 /// Everything below is to be gone in that time once it was sent SIGKILL.
@@ -67,7 +71,7 @@ impl Start<'_> {
         let folder = if self.control.is_none() { private_folder() } else { None };
         // An address without a file is for its own PID namespace alone.
         if self.control.as_ref().is_none_or(|control| matches!(control, Address::Path(_)))
-            && let Some(control) = self.control.clone().or(folder.as_ref().map(|f| Address::Path(f.join("control"))))
+            && let Some(control) = self.control.clone().or(folder.as_ref().map(|f| Address::Path(f.join(SOCKET))))
             && let Some(pid) = self.start_apart(&control, &report)?
         {
             return Ok(Started { pid, apart: true, control, report, folder, exit: None, ended: Vec::new() });
@@ -181,13 +185,36 @@ fn next() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// So many left-overs are looked at, of thousands of entries at the most.
+const MOST_LEFT: usize = 64;
+
+/// Folders of drills that were ended by SIGKILL: theirs has gone, and nobody takes orders at their address. (In a folder that containers share
+/// another's drill has no process here, but it answers.)
+fn remove_left(pid_lives: impl Fn(i32) -> bool) {
+    for folder in FOLDERS {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().take(10_000).flatten();
+        let pid_of = |name: &str| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<i32>().ok();
+        let left =
+            entries.filter(|entry| entry.file_name().to_str().and_then(pid_of).is_some_and(|pid| !pid_lives(pid)));
+        for entry in left.take(MOST_LEFT) {
+            let socket = entry.path().join(SOCKET);
+            let dead = connect_now(&Address::Path(socket.clone()))
+                .is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+            if dead && std::fs::remove_file(socket).is_ok() {
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
+    }
+}
+
 /// A folder that nobody else can look into. Only root makes namespaces here.
 fn private_folder() -> Option<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     if !nix::unistd::geteuid().is_root() {
         return None;
     }
-    let name = format!("softstop-drill-{}-{}", process::own_pid(), next());
+    remove_left(|pid| Descendant::read(pid).is_ok());
+    let name = format!("{PREFIX}{}-{}", process::own_pid(), next());
     let made = |folder: &&&str| std::fs::DirBuilder::new().mode(0o700).create(format!("{folder}/{name}")).is_ok();
     FOLDERS.iter().find(made).map(|folder| PathBuf::from(folder).join(name))
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::findings::{self, Finding};
 use super::run::{Run, Setup};
+use crate::record::findings::{self, Finding};
 use crate::report::Secs;
 
 /// A stop on a busier node takes longer than the slowest that was seen: the recommended grace has this part of it on top.
@@ -74,8 +74,10 @@ impl Spread {
 pub fn of(runs: &[Run], setup: &Setup) -> Verdict {
     let grace = runs.first().map_or(Duration::ZERO, |run| run.grace.0);
     let mut findings: Vec<Found> = Vec::new();
-    for finding in runs.iter().flat_map(|run| findings::of(run, setup)) {
-        match findings.iter_mut().find(|found| found.finding.rule == finding.rule && found.finding.who == finding.who) {
+    // A note is no reason why it would not fit.
+    let all = runs.iter().flat_map(|run| findings::of(&run.seen_whole(setup))).filter(Finding::counts);
+    for finding in all {
+        match findings.iter_mut().find(|found| found.finding.is_same(&finding)) {
             Some(found) => found.runs += 1,
             None => findings.push(Found { finding, runs: 1 }),
         }

@@ -44,7 +44,7 @@ struct NeedsJson<'a> {
 
 #[derive(Serialize)]
 struct SliceJson<'a> {
-    part: &'static str,
+    part: Part,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     well: Option<Times>,
@@ -84,15 +84,7 @@ impl Planned {
     /// One object and a newline.
     pub fn json(&self, kubelet: Option<Sigkill>, remarks: &[Remark]) -> String {
         let times = |(from, until)| Times { from: Secs(from), until: Secs(until) };
-        let slice = |slice: &'_ super::PlannedSlice| {
-            let part = match slice.part {
-                Part::Drain => "drain",
-                Part::Process => "process",
-                Part::Stragglers => "stragglers",
-                Part::PostStop => "post_stop",
-            };
-            (part, slice.least.map(times), times(slice.most))
-        };
+        let slice = |slice: &'_ super::PlannedSlice| (slice.part, slice.least.map(times), times(slice.most));
         let stop = self.parts.iter().map(|one| {
             let (part, well, worst) = slice(one);
             let (asks, gets, reserve) = (one.asks.map(Secs), Secs(one.gets), Secs(one.reserve));

@@ -108,7 +108,7 @@ pub fn text(names: [&str; 2], before: &Run, after: &Run) -> String {
     }
     let (was, is) = (findings::of(before), findings::of(after));
     for (title, list, other) in [("new", &is, &was), ("no more", &was, &is)] {
-        for finding in list.iter().filter(|finding| !other.iter().any(|other| is_same(finding, other))) {
+        for finding in list.iter().filter(|finding| !other.iter().any(|other| finding.is_same(other))) {
             let _ = write!(out, "\n{title}: {}", one_line(&finding.text));
             if title == "new" && !finding.help.is_empty() {
                 let _ = write!(out, "\n  help: {}", one_line(&finding.help));
@@ -119,20 +119,13 @@ pub fn text(names: [&str; 2], before: &Run, after: &Run) -> String {
     out
 }
 
-/// Times differ from run to run.
-fn is_same(one: &Finding, other: &Finding) -> bool {
-    one.name == other.name && one.subject == other.subject
-}
-
 /// Something ends otherwise than it did, and not as it should, or something is found that was not before.
 pub fn is_worse(before: &Run, after: &Run) -> bool {
     let broken = |pair: &Pair| {
         pair.change() == Change::Broken || pair.before.is_none() && pair.after.as_ref().is_some_and(|s| !s.ok())
     };
     let was = findings::of(before);
-    let new = |finding: &Finding| {
-        finding.weight < crate::picture::Weight::Note && !was.iter().any(|other| is_same(finding, other))
-    };
+    let new = |finding: &Finding| finding.counts() && !was.iter().any(|other| finding.is_same(other));
     pairs(before, after).iter().any(broken) || findings::of(after).iter().any(new)
 }
 

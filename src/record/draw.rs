@@ -12,20 +12,7 @@ const ROWS: usize = 400;
 impl Run {
     /// `name`: where it was read from.
     pub fn picture(&self, name: &str) -> Picture {
-        let slices = self.slices();
-        let mut rows = Vec::new();
-        for (part, heading) in [
-            (Part::Drain, "drain"),
-            (Part::Process, "processes"),
-            (Part::Stragglers, ""),
-            (Part::PostStop, "post_stop"),
-        ] {
-            let of_part: Vec<&Slice> = slices.iter().filter(|slice| slice.part == part).collect();
-            if !of_part.is_empty() && !heading.is_empty() {
-                rows.push(Row::heading(heading));
-            }
-            rows.extend(of_part.into_iter().map(row));
-        }
+        let mut rows = self.rows();
         let more = rows.len().saturating_sub(ROWS);
         rows.truncate(ROWS);
         let mut remarks: Vec<Remark> = findings::of(self).into_iter().map(Into::into).collect();
@@ -44,6 +31,25 @@ impl Run {
             marks: self.marks(),
             remarks,
         }
+    }
+
+    /// The stop, part by part.
+    pub fn rows(&self) -> Vec<Row> {
+        let slices = self.slices();
+        let mut rows = Vec::new();
+        for (part, heading) in [
+            (Part::Drain, "drain"),
+            (Part::Process, "processes"),
+            (Part::Stragglers, ""),
+            (Part::PostStop, "post_stop"),
+        ] {
+            let of_part: Vec<&Slice> = slices.iter().filter(|slice| slice.part == part).collect();
+            if !of_part.is_empty() && !heading.is_empty() {
+                rows.push(Row::heading(heading));
+            }
+            rows.extend(of_part.into_iter().map(row));
+        }
+        rows
     }
 
     /// `stopped in 4.5s of 15.0s (SIGTERM from outside the container); exit code 0`.

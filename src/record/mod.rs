@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::programs;
 pub use slices::{Outcome, Part, Slice};
 
 /// More is no report of softstop's: it keeps some four thousand records of a few hundred bytes, and what was seen of at most 32 processes
@@ -68,18 +69,43 @@ pub struct End {
     pub forced: Vec<String>,
 }
 
-/// What a client of the container saw during the stop: for `softstop drill`.
+/// What somebody outside has seen of it: for `softstop drill`. Times count from the stop request.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Observed {
-    /// Requests that failed, by how.
-    pub refused: u64,
-    pub reset: u64,
-    /// When the last request was refused or reset.
-    pub last_failed: Option<Duration>,
-    /// Readiness was still a success so long after the request.
+    /// There were clients that went by its readiness: what they did not meet has not been.
+    pub clients: bool,
+    /// Requests that nobody took.
+    pub refused: Failed,
+    /// Requests that were taken, and the connection was reset or closed before the whole answer.
+    pub cut: Failed,
+    /// Answers of 500 and above.
+    pub errors: Failed,
+    /// None came in time.
+    pub unanswered: Failed,
+    /// For so long clients did not know of the stop.
+    pub lag: Option<Duration>,
+    /// Readiness was still a success then, and requests failed.
     pub ready_until: Option<Duration>,
     /// Whoever ran the container sent SIGKILL then.
     pub killed: Option<Duration>,
+    /// Shells that the stop signal ended at once, and the child that each left behind.
+    pub shells: Vec<(String, String)>,
+    /// Why it was not ready.
+    pub never_ready: Option<String>,
+    /// It ended before the stop was requested: ` with exit code 1`.
+    pub ended: Option<String>,
+    /// A process that was killed on purpose, and was not ready again.
+    pub not_again: Option<String>,
+    /// Still there after softstop's end, by name.
+    pub left: Vec<String>,
+}
+
+/// Requests that failed in the same way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Failed {
+    pub count: u64,
+    pub first: Duration,
+    pub last: Duration,
 }
 
 /// One record of the timeline.
@@ -108,6 +134,14 @@ impl Run {
     /// When that was, from the stop request on.
     pub fn since_stop(&self, event: &Event) -> Duration {
         event.at.saturating_sub(self.stop_began.unwrap_or_default())
+    }
+
+    /// What a process that was started as a shell has become by exec.
+    pub fn has_become(&mut self, process: &str, program: &str) {
+        let setup = self.setup.processes.iter_mut().find(|setup| setup.name == process);
+        if let Some(setup) = setup.filter(|setup| programs::is_shell(&setup.program)) {
+            program.clone_into(&mut setup.program);
+        }
     }
 
     fn program(&self, process: &str) -> Option<&ProcessSetup> {

@@ -168,11 +168,44 @@ fn each_row_of_the_findings_is_found_by_its_facts_and_says_what_to_change() {
         ("no-hook", with(at("no_hook", json!({}))), "preStop"),
         ("starved", with(at("starved", json!({ "lost_seconds": 0.4 }))), "CPU"),
         ("nearly-spent", report(9.5, &[stopped]), "grace = \"13s\""),
+        (
+            "orphan-cut",
+            with(at("stragglers", json!({ "signal": "SIGTERM", "count": 1, "which": ["job (pid 9)"] }))),
+            "[stragglers] wait",
+        ),
     ];
-    for (name, report, help) in &cases {
-        let found = findings::of(&read(report));
+    let failed = Failed { count: 3, first: Duration::from_secs(1), last: Duration::from_secs(2) };
+    let kept =
+        report(7.0, &[at("stragglers", json!({ "signal": "SIGKILL", "count": 1, "which": ["helper (pid 9)"] }))]);
+    let seen = |observed: Observed| (report(1.0, &[]), observed);
+    let observed: Vec<(&str, (Value, Observed), &str)> = vec![
+        ("never-ready", seen(Observed { never_ready: Some("no".into()), ..Observed::default() }), "--ready-timeout"),
+        ("ended", seen(Observed { ended: Some(" with exit code 1".into()), ..Observed::default() }), "runs until"),
+        ("crash", seen(Observed { not_again: Some("web".into()), ..Observed::default() }), "on_failure"),
+        ("left", seen(Observed { left: vec!["web (pid 9)".into()], ..Observed::default() }), "report it"),
+        ("no-end", seen(Observed { killed: Some(Duration::from_secs(12)), ..Observed::default() }), "machine"),
+        (
+            "drain-short",
+            seen(Observed { refused: failed, lag: Some(Duration::from_millis(2500)), ..Observed::default() }),
+            "minimum = \"3s\"",
+        ),
+        ("shell", seen(Observed { shells: vec![("web".into(), "app".into())], ..Observed::default() }), "exec"),
+        ("cut-off", seen(Observed { cut: failed, ..Observed::default() }), "wait_idle"),
+        ("server-errors", seen(Observed { errors: failed, ..Observed::default() }), "as ever"),
+        ("no-answer", seen(Observed { unanswered: failed, ..Observed::default() }), "--patience"),
+        ("port-held", (kept, Observed { cut: failed, ..Observed::default() }), "close-on-exec"),
+    ];
+    let cases: Vec<(&str, Run, &str)> = (cases.iter().map(|(name, report, help)| (*name, read(report), *help)))
+        .chain(
+            observed
+                .into_iter()
+                .map(|(name, (report, observed), help)| (name, Run { observed, ..read(&report) }, help)),
+        )
+        .collect();
+    for (name, run, help) in &cases {
+        let found = findings::of(run);
         let its = found.iter().find(|finding| finding.name == *name);
-        let its = its.unwrap_or_else(|| panic!("{name} is not found: {found:#?}\n{report:#}"));
+        let its = its.unwrap_or_else(|| panic!("{name} is not found: {found:#?}\n{run:#?}"));
         assert!(its.help.contains(help), "{name}: {}", its.help);
     }
     for rule in findings::RULES {
@@ -185,6 +218,10 @@ fn what_one_row_has_explained_no_other_says_again_and_a_good_stop_has_none() {
     let shell = json!({ "state": "S", "wchan": "do_wait", "children": 1, "signal_is": "caught" });
     let run = read(&as_program(report(7.0, &killed(&shell)), "bash", "service"));
     assert_eq!(found(&run), ["shell"]);
+    // More time would not help it.
+    let mut late = killed(&json!({ "signal_is": "ignored" }));
+    late[1]["out_of_time"] = true.into();
+    assert_eq!(found(&read(&report(10.0, &late))), ["deaf"]);
     // A shell without a child is not waiting for one.
     let alone = json!({ "state": "S", "children": 0, "signal_is": "ignored" });
     assert_eq!(found(&read(&as_program(report(7.0, &killed(&alone)), "sh", "service"))), ["deaf"]);
@@ -196,16 +233,27 @@ fn what_one_row_has_explained_no_other_says_again_and_a_good_stop_has_none() {
 fn what_somebody_has_seen_from_outside_is_explained_too() {
     let mut run = read(&report(5.0, &step("drain", &json!({ "outcome": "done" }))));
     let secs = Duration::from_secs;
-    run.observed = Observed {
-        refused: 3,
-        reset: 1,
-        last_failed: Some(secs(7)),
-        ready_until: Some(secs(5)),
-        killed: Some(secs(8)),
-    };
-    assert_eq!(found(&run), ["no-end", "drain-short", "readiness"]);
+    let refused = Failed { count: 3, first: secs(5), last: secs(7) };
+    run.observed = Observed { clients: true, refused, killed: Some(secs(8)), ..Observed::default() };
+    assert_eq!(found(&run), ["no-end", "drain-short"]);
     let short = findings::of(&run).into_iter().find(|finding| finding.name == "drain-short").unwrap();
-    assert!(short.help.contains("minimum = \"9s\""), "{short:?}");
+    assert!(short.help.contains("minimum = \"8s\""), "{short:?}");
+    // No drain is long enough for who never hears of the stop.
+    run.observed.ready_until = Some(secs(5));
+    assert_eq!(found(&run), ["no-end", "readiness"]);
+    // What is in a report does not say that anybody was met by it; clients do.
+    let mut keeps = report(5.0, &step("drain", &json!({ "outcome": "done" })));
+    keeps["setup"]["readiness_on_drain"] = "keep".into();
+    let mut keeps = read(&keeps);
+    assert_eq!(found(&keeps), ["readiness"]);
+    keeps.observed.clients = true;
+    assert_eq!(found(&keeps), [""; 0]);
+    // What was started as a shell may be one no more.
+    let left = json!({ "at_seconds": 101.0, "event": "group_left", "process": "web", "signalled": 1 });
+    let mut left = read(&as_program(report(1.0, &[left]), "sh", "service"));
+    assert_eq!(found(&left), ["shell"]);
+    left.has_become("web", "python3");
+    assert_eq!(found(&left), [""; 0]);
 }
 
 #[test]

@@ -52,7 +52,11 @@ const LAYERS: &[(&str, Kind, &str)] = &[
         Impure,
         "cli config control endpoint exit facts http json lifecycle output plan programs report resolver schedule signal status sys text time variables",
     ),
-    ("drill", Impure, "cli config control exit facts http picture report resolver signal sys text time"),
+    (
+        "drill",
+        Impure,
+        "cli config control exit facts http picture programs record report resolver signal sys text time",
+    ),
     // The binary.
     ("console", Impure, "exit output picture sys"),
     ("loading", Impure, "cli config console pod runtime"),
@@ -60,7 +64,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("injecting", Impure, "cli config console exit loading pod"),
     ("installing", Impure, "console exit"),
     ("planning", Impure, "cli config console exit loading picture planned pod"),
-    ("reporting", Impure, "cli console exit picture record runtime"),
+    ("reporting", Impure, "cli console exit record runtime"),
     ("drilling", Impure, "cli config console drill exit loading sys"),
     (
         "main",

@@ -16,7 +16,7 @@ impl Drilled<'_> {
             if !verdict.fits {
                 let each = verdict.findings.iter();
                 let text: String =
-                    each.map(|one| format!("{}\nchange: {}\n", found(one, verdict.runs), one.finding.change)).collect();
+                    each.map(|one| format!("{}\nhelp: {}\n", found(one, verdict.runs), one.finding.help)).collect();
                 let (message, text) = (escaped(&sentence(verdict)), escaped(&text));
                 let _ = writeln!(xml, "    <failure message=\"{message}\">{text}</failure>");
             }

@@ -23,7 +23,7 @@ impl Drilled<'_> {
                 writeln!(text, "\n{}{}\n", cell(&sentence(verdict)), recommended(verdict.recommended_grace_seconds));
             for one in &verdict.findings {
                 let _ = writeln!(text, "- {}", cell(&found(one, verdict.runs)));
-                let _ = writeln!(text, "  - change: {}", code(&one.finding.change));
+                let _ = writeln!(text, "  - help: {}", cell(&one.finding.help));
             }
         }
         text + "\n"

@@ -44,7 +44,7 @@ fn sentence(verdict: &Verdict) -> String {
 /// `web: needed SIGKILL …`, and in how many of the runs where that is not all.
 fn found(found: &super::verdict::Found, runs: usize) -> String {
     let of = if found.runs < runs { format!(" ({} of {runs} drills)", found.runs) } else { String::new() };
-    format!("{}{of}", found.finding.what)
+    format!("{}{of}", found.finding.text)
 }
 
 /// What the requests came to, in one line; `None`: there was no load.

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use super::{Drilled, requests, sentence, slowest};
-use crate::drill::record::Record;
 use crate::drill::run::Run;
 use crate::drill::verdict::Verdict;
-use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight};
-use crate::report::Secs;
+use crate::picture::{Mark, MarkKind, Picture, Remark, Row, Weight};
 use crate::time::Human;
 
 impl Drilled<'_> {
@@ -20,21 +18,14 @@ impl Drilled<'_> {
 
     fn picture(&self, verdict: &Verdict, run: &Run) -> Picture {
         let mut rows = Vec::new();
-        if let Some(record) = &run.record {
-            rows.extend(steps(record, "drain"));
-            rows.push(Row::heading("processes"));
-            rows.extend(processes(record));
-            rows.extend(steps(record, "post_stop"));
+        if let Some(report) = &run.report {
+            rows.extend(report.rows());
         }
         if let Some(clients) = clients(run) {
             rows.push(Row::heading("clients"));
             rows.extend(clients);
         }
-        let mut remarks: Vec<Remark> = Vec::new();
-        for found in &verdict.findings {
-            let (text, help) = (found.finding.what.clone(), found.finding.change.clone());
-            remarks.push(Remark { weight: Weight::Error, text, help });
-        }
+        let mut remarks: Vec<Remark> = verdict.findings.iter().map(|found| found.finding.clone().into()).collect();
         if let Some(grace) = verdict.recommended_grace_seconds {
             let text = format!("recommended: terminationGracePeriodSeconds: {grace}");
             remarks.push(Remark { weight: Weight::Note, text, help: String::new() });
@@ -63,38 +54,6 @@ impl Drilled<'_> {
         marks.push(mark(grace, MarkKind::Kill, "end of the grace"));
         marks
     }
-}
-
-fn bar(kind: Kind, from: Secs, took: Secs) -> Vec<Bar> {
-    vec![Bar { kind, from: from.0, until: from.0 + took.0 }]
-}
-
-fn steps<'a>(record: &'a Record, kind: &'a str) -> impl Iterator<Item = Row> + 'a {
-    let mut steps = record.steps.iter().filter(move |step| step.kind == kind).peekable();
-    let heading = steps.peek().map(|_| Row::heading(kind));
-    heading.into_iter().chain(steps.map(|step| {
-        let kind = match step.outcome.as_str() {
-            "done" | "cancelled" => Kind::Done,
-            "cut" | "no_time" => Kind::Cut,
-            _ => Kind::Failed,
-        };
-        let says = format!("{} of {}", Human(step.took.0), Human(step.share.0));
-        Row { label: step.name.clone(), depth: 1, bars: bar(kind, step.after, step.took), says, ..Row::default() }
-    }))
-}
-
-fn processes(record: &Record) -> impl Iterator<Item = Row> + '_ {
-    record.processes.iter().map(|process| {
-        let kind = if process.forced { Kind::Forced } else { Kind::Done };
-        let says = format!("{} after {}", Human(process.took.0), process.how);
-        Row {
-            label: process.name.clone(),
-            depth: 1,
-            bars: bar(kind, process.after, process.took),
-            says,
-            ..Row::default()
-        }
-    })
 }
 
 /// Open connections from the stop request on, and when requests failed. `None`: there was no load.

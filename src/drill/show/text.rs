@@ -78,43 +78,14 @@ impl Drilled<'_> {
         if let Some(pre_stop) = run.pre_stop {
             line(&format!("  preStop hook: over after {}", Human(pre_stop.0)));
         }
-        if let Some(record) = &run.record {
-            let mut rows: Vec<[String; 3]> = Vec::new();
-            let mut steps: Vec<_> = record.steps.iter().collect();
-            let after = steps.iter().position(|step| step.kind == "post_stop").unwrap_or(steps.len());
-            let post_stop = steps.split_off(after);
-            let step = |step: &&crate::drill::record::Step| {
-                let outcome = if step.outcome == "done" { String::new() } else { step.outcome.replace('_', " ") };
-                [
-                    format!("{}: {}", step.kind, step.name),
-                    format!("{} of {}", Human(step.took.0), Human(step.share.0)),
-                    outcome,
-                ]
-            };
-            rows.extend(steps.iter().map(step));
-            rows.extend(record.processes.iter().map(|process| {
-                let end = match (process.signal.as_str(), process.exit_code) {
-                    ("SIGKILL", _) if process.forced => "needed SIGKILL".to_owned(),
-                    ("", Some(0)) => String::new(),
-                    ("", Some(code)) => format!("exit code {code}"),
-                    ("", None) => "did not end".to_owned(),
-                    (signal, _) => format!("ended with {signal}"),
-                };
-                [format!("{}: {}", process.name, process.how), Human(process.took.0).to_string(), end]
-            }));
-            rows.extend(post_stop.iter().map(step));
-            let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
-            let (first, second) = (width(0), width(1));
-            for [who, took, how] in &rows {
-                line(format!("  {who:first$}  {took:second$}  {how}").trim_end());
+        if let Some(report) = &run.report {
+            let rows = report.rows();
+            let indented = |row: &crate::picture::Row| format!("  {:1$}{2}", "", 2 * row.depth, row.label);
+            let width = rows.iter().map(|row| indented(row).chars().count()).max().unwrap_or(0);
+            for row in &rows {
+                line(format!("{:width$}  {}", indented(row), row.says).trim_end());
             }
-            line(&format!(
-                "  {}: {} of {}, exit code {}",
-                plain(&record.cause, ' '),
-                Human(record.took.0),
-                Human(record.grace.0),
-                record.exit_code
-            ));
+            line(&format!("  {}", report.headline()));
         }
         if let Some(requests) = requests(run) {
             line(&format!("  {requests}"));
@@ -141,8 +112,10 @@ fn verdict_lines(verdict: &Verdict, line: &mut impl FnMut(&str)) {
     }
     line(&sentence(verdict));
     for one in &verdict.findings {
-        line(&format!("- [{}] {}", one.finding.rule, found(one, verdict.runs)));
-        line(&format!("  change: {}", one.finding.change));
+        line(&format!("- [{}] {}", one.finding.name, found(one, verdict.runs)));
+        if !one.finding.help.is_empty() {
+            line(&format!("  help: {}", one.finding.help));
+        }
     }
     if let Some(grace) = verdict.recommended_grace_seconds {
         let drain = verdict

@@ -1,9 +1,14 @@
 //! What went wrong in a run, in words, and the change that would help: a table, each row a condition on what is known of it. Pure.
 //!
 //! Earlier rows are more certain: what one has explained of a process the general ones below it do not say again. docs/report.md lists them.
+//! Those of [`outside`] are for what only `softstop drill` has seen.
+
+mod outside;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 use super::slices::Kill;
 use super::{Outcome, Part, Run, Slice};
@@ -12,16 +17,42 @@ use crate::programs;
 use crate::time::Human;
 
 /// Something that went wrong.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     /// The row's.
+    #[serde(rename = "rule")]
     pub name: &'static str,
+    #[serde(serialize_with = "weight")]
     pub weight: Weight,
     /// The process or step that it is about; empty: the whole.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub subject: String,
     pub text: String,
     /// The change that would help.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub help: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde has it so")]
+fn weight<S: Serializer>(weight: &Weight, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(weight.name())
+}
+
+impl Finding {
+    /// It never ran as it should, so nothing is known of its stop.
+    pub fn is_never_ready(&self) -> bool {
+        self.name == outside::NEVER_READY
+    }
+
+    /// Something is to be changed: it is no mere note.
+    pub fn counts(&self) -> bool {
+        self.weight < Weight::Note
+    }
+
+    /// The same of another run, in which times are others.
+    pub fn is_same(&self, other: &Finding) -> bool {
+        self.name == other.name && self.subject == other.subject
+    }
 }
 
 impl From<Finding> for Remark {
@@ -39,6 +70,10 @@ pub struct Rule {
 }
 
 pub const RULES: &[Rule] = &[
+    Rule { name: "daemon", when: "a program went into the background", find: daemon },
+    Rule { name: outside::NEVER_READY, when: "drill: it was not ready in time", find: outside::never_ready },
+    Rule { name: "ended", when: "drill: it ended before the stop was requested", find: outside::ended },
+    Rule { name: "crash", when: "drill: after a crash it was not ready again", find: outside::crash },
     Rule { name: "no-end", when: "the report has no end, or the runner sent SIGKILL", find: no_end },
     Rule { name: "last-call", when: "SIGTERM came while the preStop hook was still waited for", find: last_call },
     Rule { name: "shell", when: "a shell needed SIGKILL, or ended and left its child behind", find: shell },
@@ -55,22 +90,30 @@ pub const RULES: &[Rule] = &[
         when: "SIGKILL to a process that ignores, blocks or does not act on its stop signal",
         find: deaf,
     },
+    Rule {
+        name: "port-held",
+        when: "a process said that its address is already in use; drill: requests were taken by the socket of what was left behind",
+        find: port_held,
+    },
     Rule { name: "workers", when: "what a process left behind needed SIGKILL", find: workers },
     Rule { name: "sigkill", when: "anything else needed SIGKILL", find: sigkill },
-    Rule { name: "daemon", when: "a program went into the background", find: daemon },
-    Rule { name: "drain-cut", when: "a drain step was cut short or had no time", find: drain_cut },
     Rule {
-        name: "drain-short",
-        when: "a drain step gave up waiting, or requests failed after the drain",
-        find: drain_short,
+        name: "orphan-cut",
+        when: "what a process had left behind was signalled in the middle of its work",
+        find: orphan_cut,
     },
+    Rule { name: "readiness", when: "`/readyz` stayed a success during the drain", find: readiness },
+    Rule { name: "drain-cut", when: "a drain step was cut short or had no time", find: drain_cut },
+    Rule { name: "drain-short", when: "a drain step gave up waiting; drill: requests were refused", find: drain_short },
+    Rule { name: "cut-off", when: "drill: requests that were taken got no whole answer", find: outside::cut_off },
+    Rule { name: "server-errors", when: "drill: answers of 500 and above", find: outside::server_errors },
+    Rule { name: "no-answer", when: "drill: no answer within `--patience`", find: outside::no_answer },
     Rule { name: "slow-flush", when: "a post_stop step was cut short, timed out or had no time", find: slow_flush },
     Rule { name: "grace-small", when: "the grace was over before everything had ended", find: grace_small },
-    Rule { name: "readiness", when: "`/readyz` stayed a success during the drain", find: readiness },
     Rule { name: "step-failed", when: "a step failed", find: step_failed },
     Rule { name: "out-of-memory", when: "the kernel's OOM killer has killed something", find: out_of_memory },
-    Rule { name: "port-held", when: "a process said that its address is already in use", find: port_held },
     Rule { name: "crash-loop", when: "a process was started again five times or more", find: crash_loop },
+    Rule { name: "left", when: "drill: something was still there after softstop's end", find: outside::left },
     Rule { name: "no-hook", when: "a drain in a pod without a preStop hook", find: no_hook },
     Rule { name: "starved", when: "softstop itself got no processor time during the stop", find: starved },
     Rule {
@@ -106,6 +149,14 @@ struct Found {
 }
 
 impl Found {
+    fn has(&self, rule: &str) -> bool {
+        self.list.iter().any(|finding| finding.name == rule)
+    }
+
+    fn names(&self, rule: &str, subject: &str) -> bool {
+        self.list.iter().any(|finding| finding.name == rule && finding.subject == subject)
+    }
+
     fn error(&mut self, subject: &str, text: String, help: impl Into<String>) {
         self.note(Weight::Error, subject, text, help.into());
     }
@@ -137,6 +188,10 @@ impl Facts<'_> {
 
     fn events<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a super::Event> {
         self.run.events.iter().filter(move |event| event.name == name)
+    }
+
+    fn stragglers_killed(&self) -> impl Iterator<Item = &super::Event> {
+        self.run.of_stop().filter(|event| event.name == "stragglers" && event.text("signal") == "SIGKILL")
     }
 
     fn steps(&self, part: Part) -> impl Iterator<Item = &Slice> {
@@ -180,6 +235,13 @@ fn no_end(facts: &Facts<'_>, found: &mut Found) {
     let running: Vec<&str> =
         facts.slices.iter().filter(|slice| slice.outcome == Outcome::Open).map(|slice| slice.name.as_str()).collect();
     let doing = if running.is_empty() { String::new() } else { format!(", during: {}", running.join(", ")) };
+    let late = run.observed.killed.and(run.grace).filter(|grace| at >= *grace);
+    if let Some(grace) = late {
+        let text =
+            format!("it was still there after the grace of {}, when a kubelet sends SIGKILL{doing}", Human(grace));
+        let help = "look at the log: softstop itself is to be gone by then, so the machine did not let it run";
+        return found.error("", text, help);
+    }
     found.error(
         "",
         format!("softstop was killed before the end of the stop, {} after the request or later{doing}", Human(at)),
@@ -214,11 +276,13 @@ fn shell(facts: &Facts<'_>, found: &mut Found) {
             found.kill(kill, text, EXEC);
         }
     }
-    for event in facts.run.of_stop().filter(|event| event.name == "group_left") {
-        let process = event.text("process");
-        if facts.is_shell(process) && !found.explained.contains(process) {
+    let left = facts.run.of_stop().filter(|event| event.name == "group_left");
+    let left = left.map(|event| (event.text("process"), "its child")).filter(|(process, _)| facts.is_shell(process));
+    let seen = facts.run.observed.shells.iter().map(|(process, child)| (process.as_str(), child.as_str()));
+    for (process, child) in left.chain(seen) {
+        if !found.explained.contains(process) && !found.names("shell", process) {
             let text = format!(
-                "{process} is a shell ({}): it ended at its stop signal and left its child behind, which was told to stop only then",
+                "{process} is a shell ({}): it ended at its stop signal and left {child} behind, which was told to stop only then",
                 facts.program(process)
             );
             found.warn(process, text, EXEC);
@@ -319,17 +383,40 @@ fn deaf(facts: &Facts<'_>, found: &mut Found) {
 fn workers(facts: &Facts<'_>, found: &mut Found) {
     const HELP: &str = "stop the master with the signal upon which it waits for its workers (stop = \"nginx\" and other presets: docs/programs.md), leave \
                         signal_to at \"process\", and give what is left behind time: [stragglers] timeout";
+    if found.has("port-held") {
+        found.explained.extend(facts.kills.iter().filter(|kill| kill.stragglers).map(|kill| kill.process.clone()));
+        return;
+    }
     for kill in facts.kills.iter().filter(|kill| kill.stragglers) {
         let text =
             format!("what {} left behind in its process group needed SIGKILL: its workers outlived it", kill.process);
         found.explained.insert(kill.process.clone());
         found.error(&kill.process, text, HELP);
     }
-    for event in facts.run.of_stop().filter(|event| event.name == "stragglers" && event.text("signal") == "SIGKILL") {
+    for event in facts.stragglers_killed() {
         let which = event.list("which");
         let which = if which.is_empty() { String::new() } else { format!(": {}", which.join(", ")) };
         let text = format!("{} that the processes left behind needed SIGKILL{which}", event.count("count"));
         found.error("", text, HELP);
+    }
+}
+
+/// What others had started was signalled in the middle of its work.
+fn orphan_cut(facts: &Facts<'_>, found: &mut Found) {
+    if ["daemon", "shell", "port-held", "workers"].iter().any(|rule| found.has(rule)) {
+        return;
+    }
+    let mut stragglers = facts.run.of_stop().filter(|event| event.name == "stragglers");
+    if let Some(event) = stragglers.find(|event| event.text("signal") != "SIGKILL") {
+        let which = event.list("which").join(", ");
+        let who = if which.is_empty() { format!("{} processes", event.count("count")) } else { which };
+        let text = format!(
+            "{who}, started by a process that had ended, got {} in the middle of its work {} after the stop request",
+            event.text("signal"),
+            Human(facts.run.since_stop(event))
+        );
+        let help = "let jobs end by themselves: [stragglers] wait = \"10s\" (wrapper: --stragglers-wait 10s), within the grace";
+        found.warn("", text, help);
     }
 }
 
@@ -398,22 +485,7 @@ fn drain_short(facts: &Facts<'_>, found: &mut Found) {
         let text = format!("drain step {:?} gave up after {}{why}", step.name, Human(step.took()));
         found.warn(&step.name, text, "raise its `timeout`, and `grace` with it; or have clients close: docs/stop.md");
     }
-    let seen = &facts.run.observed;
-    if seen.refused + seen.reset > 0 {
-        let last = seen.last_failed.unwrap_or_default();
-        let text = format!(
-            "clients were still sending {} after the stop request: {} requests were refused, {} cut off",
-            Human(last),
-            seen.refused,
-            seen.reset
-        );
-        let secs = last.as_secs() + 2;
-        let help = format!(
-            "drain for longer than load balancers need to notice: [[drain]] wait_idle = {{ ports = \"auto\", minimum = \"{secs}s\" }} (wrapper: \
-             --drain auto:{secs}s)"
-        );
-        found.error("", text, help);
-    }
+    outside::refused(facts, found);
 }
 
 fn slow_flush(facts: &Facts<'_>, found: &mut Found) {
@@ -443,6 +515,10 @@ fn grace_small(facts: &Facts<'_>, found: &mut Found) {
     who.extend(facts.kills.iter().filter(|kill| kill.out_of_time).map(|kill| kill.process.clone()));
     who.sort();
     who.dedup();
+    // Of these it has been said what would help.
+    who.retain(|who| {
+        !["shell", "stuck", "wrong-signal", "slow-stop", "deaf"].iter().any(|rule| found.names(rule, who))
+    });
     let over = facts.run.end.as_ref().is_some_and(|end| !end.within_grace);
     if who.is_empty() && !over {
         return;
@@ -460,27 +536,27 @@ fn grace_small(facts: &Facts<'_>, found: &mut Found) {
 }
 
 fn readiness(facts: &Facts<'_>, found: &mut Found) {
-    let seen = facts.run.observed.ready_until.filter(|at| *at > Duration::from_secs(2));
+    let (seen, keeps) = (&facts.run.observed, facts.run.setup.keeps_ready);
     let drained = facts.steps(Part::Drain).next().is_some();
-    if let Some(at) = seen {
+    let help = if keeps {
+        "leave readiness_on_drain out, unless something else takes the instance out of the balancer"
+    } else {
+        "probe softstop's /readyz ([http] listen = \":9180\"), which turns 503 at the request, and not the program's own"
+    };
+    if let Some(at) = seen.ready_until {
         let text =
             format!("readiness was still a success {} after the stop request: load balancers go on sending", Human(at));
-        found.error("", text, "probe softstop's /readyz, which turns 503 at the request, and not the program's own; readiness_on_drain = \"fail\"");
-    } else if facts.run.setup.keeps_ready && drained {
-        let text = "readiness stayed during the drain (readiness_on_drain = \"keep\"): load balancers went on sending"
-            .to_owned();
-        found.warn(
-            "",
-            text,
-            "leave readiness_on_drain out, unless something else takes the instance out of the balancer",
-        );
+        found.error("", text, help);
+    } else if keeps && drained && !seen.clients {
+        let text = "readiness stayed during the drain (readiness_on_drain = \"keep\"): load balancers went on sending";
+        found.warn("", text.to_owned(), help);
     }
 }
 
 fn step_failed(facts: &Facts<'_>, found: &mut Found) {
     for step in facts.slices.iter().filter(|slice| slice.outcome == Outcome::Failed) {
         let text = format!("step {:?} failed: {}", step.name, step.reason);
-        found.warn(&step.name, text, "");
+        found.warn(&step.name, text, "its own lines say why; on_failure = \"ignore\" where that is as it should be");
     }
 }
 
@@ -516,6 +592,7 @@ fn port_held(facts: &Facts<'_>, found: &mut Found) {
             found.error(process, text, help);
         }
     }
+    outside::socket_kept(facts, found);
 }
 
 fn crash_loop(facts: &Facts<'_>, found: &mut Found) {
@@ -550,15 +627,23 @@ fn starved(facts: &Facts<'_>, found: &mut Found) {
         .sum();
     if !lost.is_zero() {
         let text = format!("softstop itself got no processor time for {} during the stop", Human(lost));
-        found.warn("", text, "raise the container's CPU limit or request: a stop needs processor time, too");
+        found.note(
+            Weight::Note,
+            "",
+            text,
+            "raise the container's CPU limit or request: a stop needs processor time, too".to_owned(),
+        );
     }
 }
 
 fn nearly_spent(facts: &Facts<'_>, found: &mut Found) {
-    let (Some(end), Some(grace), true) = (&facts.run.end, facts.run.grace, found.list.is_empty()) else { return };
+    let (Some(end), Some(grace), true) = (&facts.run.end, facts.run.grace, !found.list.iter().any(Finding::counts))
+    else {
+        return;
+    };
     let left = grace.saturating_sub(end.took);
     if facts.run.stop_began.is_some() && left < grace / 10 {
         let text = format!("{} of the grace of {} were left", Human(left), Human(grace));
-        found.warn("", text, format!("leave some room: {}", facts.longer_by(grace / 4)));
+        found.note(Weight::Note, "", text, format!("leave some room: {}", facts.longer_by(grace / 4)));
     }
 }
