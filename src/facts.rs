@@ -43,7 +43,7 @@ pub use call::{CallError, ConnectionError, GrpcError, RequestPart, TlsError};
 pub use notification::Notification;
 pub use outcome::{Condition, Failure, Fault, Outcome, ProcessKind, Trouble, Unseen};
 pub use place::Place;
-pub use reload::{Changed, Difference, Later};
+pub use reload::{Changed, Difference, Later, Reaction};
 pub use stop::{Cause, Effect, Hopeless, How, Needless, NextCtrlC, NotPassedOn, Reason, Who};
 pub use waits::{Awaited, Connections, FileState, Flow, Listening, Progress, Several, Unfinished, Unfit};
 

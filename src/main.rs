@@ -127,6 +127,10 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             early.restore();
             runtime::sources::send(&path)
         }
+        Some(Command::Changes(asked)) => {
+            early.restore();
+            runtime::changes::look(&asked)
+        }
         Some(Command::WaitFile(its)) => {
             early.restore();
             let path = its.path.unwrap_or_default();

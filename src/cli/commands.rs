@@ -47,6 +47,7 @@ pub enum Command {
     WaitFile(WaitedFile),
     /// The files of a configuration, as they lie: read for a softstop that runs.
     Sources(PathBuf),
+    Changes(String),
 }
 
 /// A command as it is typed.
@@ -432,6 +433,18 @@ pub const COMMANDS: &[Typed] = &[
         hidden: true,
         args: args::<ReadFile>,
         read: |read| Command::Sources(given::<ReadFile>(read).path.unwrap_or_default()),
+    },
+    Typed {
+        name: "__changes",
+        help: "Look at files: softstop's own helper",
+        examples: &[],
+        exits: &[],
+        hidden: true,
+        args: args::<ReadFile>,
+        read: |read| {
+            let asked = given::<ReadFile>(read).path.unwrap_or_default();
+            Command::Changes(asked.to_string_lossy().into_owned())
+        },
     },
 ];
 

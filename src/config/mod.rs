@@ -29,6 +29,7 @@ pub use check::launch::Launch;
 pub use check::limits::{Limits, Resource, Rlimit, UNLIMITED};
 pub use check::logs::{AllLogs, LogTarget, Logs, Rotation, WhenFull};
 pub use check::notify;
+pub use check::on_change::{Act, OnChange};
 pub use check::prestop;
 pub use check::probe::Probe;
 pub use check::process::{OnExit, Output, Process, SignalTo, Stdin};

@@ -8,8 +8,15 @@ use crate::facts::ProbeKind;
 
 impl Place {
     /// Those of tasks.
-    pub const ALL: [Place; 6] =
-        [Place::Init, Place::PostStart(()), Place::PreStop(()), Place::PostExit(()), Place::Drain, Place::PostStop];
+    pub const ALL: [Place; 7] = [
+        Place::Init,
+        Place::PostStart(()),
+        Place::PreStop(()),
+        Place::PostExit(()),
+        Place::Drain,
+        Place::PostStop,
+        Place::OnChange,
+    ];
 
     /// As the file has it.
     pub fn header(self) -> &'static str {
@@ -20,6 +27,7 @@ impl Place {
             Place::PostExit(()) => "[[process.post_exit]]",
             Place::Drain => "[[drain]]",
             Place::PostStop => "[[post_stop]]",
+            Place::OnChange => "[[on_change]]",
             Place::Follow => "[sidecar]",
             Place::Probe((), ProbeKind::Startup) => "[process.startup]",
             Place::Probe((), ProbeKind::Readiness) => "[process.readiness]",
@@ -38,9 +46,12 @@ impl Place {
             Place::Init => &[OnFailure::Stop, OnFailure::Ignore],
             Place::PostStart(()) => &[OnFailure::Restart, OnFailure::Ignore, OnFailure::Stop],
             Place::Drain => &[OnFailure::Ignore, OnFailure::Stop],
-            Place::PreStop(()) | Place::PostExit(()) | Place::PostStop | Place::Follow | Place::Probe(..) => {
-                &[OnFailure::Ignore]
-            }
+            Place::PreStop(())
+            | Place::PostExit(())
+            | Place::PostStop
+            | Place::OnChange
+            | Place::Follow
+            | Place::Probe(..) => &[OnFailure::Ignore],
         }
     }
 
@@ -48,7 +59,7 @@ impl Place {
     pub fn timeout(self) -> Option<Duration> {
         match self {
             Place::Init => Some(Duration::from_secs(5 * 60)),
-            Place::PostStart(()) => Some(Duration::from_secs(60)),
+            Place::PostStart(()) | Place::OnChange => Some(Duration::from_secs(60)),
             // As that of s6's finish.
             Place::PostExit(()) => Some(Duration::from_secs(5)),
             _ => None,

@@ -12,6 +12,8 @@ pub enum Place<P = ()> {
     PostExit(P),
     Drain,
     PostStop,
+    /// Files have changed.
+    OnChange,
     /// What a sidecar follows.
     Follow,
     Probe(P, ProbeKind),
@@ -21,7 +23,7 @@ impl<P> Place<P> {
     pub fn process(&self) -> Option<&P> {
         match self {
             Place::PostStart(p) | Place::PreStop(p) | Place::PostExit(p) | Place::Probe(p, _) => Some(p),
-            Place::Init | Place::Drain | Place::PostStop | Place::Follow => None,
+            Place::Init | Place::Drain | Place::PostStop | Place::OnChange | Place::Follow => None,
         }
     }
 
@@ -34,6 +36,7 @@ impl<P> Place<P> {
             Place::PostExit(p) => Place::PostExit(f(p)),
             Place::Drain => Place::Drain,
             Place::PostStop => Place::PostStop,
+            Place::OnChange => Place::OnChange,
             Place::Follow => Place::Follow,
             Place::Probe(p, kind) => Place::Probe(f(p), kind),
         }
@@ -48,6 +51,7 @@ impl<P> Place<P> {
             Place::PostExit(_) => "post_exit",
             Place::Drain => "drain",
             Place::PostStop => "post_stop",
+            Place::OnChange => "on_change",
             Place::Follow => "sidecar",
             Place::Probe(_, kind) => kind.name(),
         }

@@ -18,6 +18,24 @@ pub struct Difference {
     pub later: Vec<Later>,
 }
 
+/// What an `[[on_change]]` does.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Reaction {
+    Task {
+        name: String,
+    },
+    #[serde(rename = "restart")]
+    Again {
+        process: String,
+    },
+    Reload,
+    /// The process is down: it finds what is new when it starts.
+    Nothing {
+        process: String,
+    },
+}
+
 /// Keys of a process that have another value.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize)]
 pub struct Changed {

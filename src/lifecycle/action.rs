@@ -100,6 +100,7 @@ impl Plan {
             Place::PreStop(p) => c.processes.get(p.0)?.pre_stop.as_ref(),
             Place::PostExit(p) => c.processes.get(p.0)?.post_exit.get(what.nth),
             Place::Drain | Place::PostStop => self.steps(what.place.map(drop)).get(what.step)?.tasks.get(what.nth),
+            Place::OnChange => c.on_change.get(what.nth)?.act.task(),
             Place::Follow => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(what.nth),
             Place::Probe(..) => None,
         }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::changes::Changes;
 use super::effects::Effects;
 use super::event::ProcId;
 use super::process::{Around, Change, End, Input, State};
@@ -32,6 +33,8 @@ pub(super) struct Core {
     pub asks: Vec<Pending>,
     /// What of a reload is still to come.
     pub renewal: Renewal,
+    /// Files that have changed, and what is being done about them.
+    pub changes: Changes,
     /// What the log has said of signals; each once.
     pub explained: Vec<SignalMeaning>,
     /// The signal with which the main process's program is customarily stopped, once it has asked for the stop.
@@ -52,6 +55,7 @@ impl Core {
             unready: false,
             asks: Vec::new(),
             renewal: Renewal::default(),
+            changes: Changes::default(),
             explained: Vec::new(),
             own_stop_signal: None,
             limits_said: Vec::new(),
@@ -138,6 +142,6 @@ impl std::hash::Hash for Core {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         (self.now, &self.processes, &self.fx, self.announced_ready, self.orphans_reaped).hash(state);
         (self.unready, &self.asks, &self.explained, self.own_stop_signal, &self.limits_said).hash(state);
-        self.renewal.hash(state);
+        (&self.renewal, &self.changes).hash(state);
     }
 }

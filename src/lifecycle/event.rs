@@ -1,5 +1,6 @@
 //! Everything that can happen. Pure.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -109,6 +110,11 @@ pub enum Event {
         ask: RequestId,
         order: Order,
         by: Client,
+    },
+    /// A file or folder of an `[[on_change]]`, by its number, is another one than it was.
+    FileChanged {
+        rule: usize,
+        path: PathBuf,
     },
     /// The answer to `Action::Reread`: the configuration, checked, or what is wrong with it.
     Reread {

@@ -36,6 +36,7 @@ impl Machine {
             Phase::Stopping(stop) => stop.give_back(lost, now, &self.core.plan.budget),
             Phase::New | Phase::Up { follow: None } | Phase::Done(_) => {}
         }
+        self.core.changes.give_back(lost, now);
         for id in self.core.ids() {
             self.take(id, Input::Late { lost });
         }

@@ -3,7 +3,7 @@
 //!
 //! [`Phase`] is where the whole is, and owns what is true there: [`up`] is everything until a stop is requested, [`stop`] everything
 //! from then on. [`process`] is the life of one process in all of them; [`task`] and [`health`] are those of tasks and probes.
-//! [`reload`] is the way from one configuration to another.
+//! [`reload`] is the way from one configuration to another, [`changes`] what is done when a file has changed.
 //! [`timers`] is the one table of what is timed, [`effects`] knows for whom each run is. [`requests`] is what can be ordered, [`signals`]
 //! what signals mean, [`view`] what `/status` shows.
 //!
@@ -13,6 +13,7 @@
 
 pub mod action;
 mod asking;
+mod changes;
 mod core;
 mod effects;
 pub mod event;
@@ -194,6 +195,7 @@ impl Machine {
             Event::OrphanReaped => self.core.orphans_reaped = self.core.orphans_reaped.saturating_add(1),
             Event::SignalAnswered { ask, process, signal, error } => self.signal_answered(ask, process, signal, error),
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
+            Event::FileChanged { rule, path } => self.on_file_changed(rule, path),
             Event::Reread { ask, dry_run, read } => self.on_reread(ask, dry_run, read),
             Event::ClientGone { ask } => self.on_client_gone(ask),
             Event::Alone | Event::NotAlone | Event::Unsignalled { .. } | Event::Crowd { .. } => {
@@ -280,6 +282,7 @@ impl Machine {
         let task = match (what.place, &mut self.phase) {
             (Place::Init, Phase::Init { task, .. }) => Some(task),
             (Place::Follow, Phase::Up { follow }) => follow.as_mut(),
+            (Place::OnChange, Phase::Up { .. }) => self.core.changes.task(what.nth),
             (Place::Drain | Place::PostStop, Phase::Stopping(stop)) => stop.task(what.nth),
             (Place::PostStart(process) | Place::PreStop(process) | Place::PostExit(process), _) => {
                 return self.core.with_task(process, |task| (task.what == what).then(|| act(task)));

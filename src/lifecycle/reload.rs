@@ -83,7 +83,7 @@ impl Machine {
         }
     }
 
-    fn may_reload(&self) -> Result<(), Refusal> {
+    pub(super) fn may_reload(&self) -> Result<(), Refusal> {
         if let Some(stop) = self.phase.stop() {
             return Err(Refusal::NothingReloads(stop.cause.clone()));
         }
@@ -295,7 +295,9 @@ impl Core {
     }
 
     fn go_over(&mut self, config: Config, fresh: &[usize]) {
-        self.plan = Rc::new(self.plan.with(config));
+        let plan = Rc::new(self.plan.with(config));
+        let before = std::mem::replace(&mut self.plan, plan);
+        self.changes.adopt(&before.config, &self.plan.config, self.now, &mut self.fx);
         self.renewal.revision = self.renewal.revision.wrapping_add(1);
         self.processes.adopt(&self.plan, fresh, self.now, &mut self.fx);
     }

@@ -17,6 +17,8 @@ enum Timer {
     Sweep,
     Init,
     Follow,
+    /// The task of the n-th `[[on_change]]`.
+    Change(usize),
     Process(ProcId, process::Timer),
 }
 
@@ -25,7 +27,7 @@ impl Machine {
     pub fn next_deadline(&self) -> Option<At> {
         let own = [Timer::Deadline, Timer::Stage, Timer::Sweep, Timer::Init, Timer::Follow].into_iter();
         let processes = if self.finished() { None } else { self.core.processes.next_deadline() };
-        own.chain(self.steps()).filter_map(|timer| self.at(timer)).chain(processes).min()
+        own.chain(self.steps()).chain(self.changes()).filter_map(|timer| self.at(timer)).chain(processes).min()
     }
 
     /// Act on what is due: first on what the stop of everything and of each process is at, one by one, as each may change what is due next.
@@ -43,7 +45,7 @@ impl Machine {
             from = id + 1;
         }
         let mut changed = false;
-        for timer in [Timer::Init, Timer::Follow] {
+        for timer in [Timer::Init, Timer::Follow].into_iter().chain(self.changes()) {
             changed |= self.is_due(timer) && self.on_due(timer);
         }
         from = 0;
@@ -60,11 +62,16 @@ impl Machine {
         (0..tasks).map(Timer::Step)
     }
 
+    fn changes(&self) -> impl Iterator<Item = Timer> + use<> {
+        (0..self.core.changes.len()).map(Timer::Change)
+    }
+
     fn at(&self, timer: Timer) -> Option<At> {
         match (timer, &self.phase) {
             (_, Phase::Done(_)) => None,
             (Timer::Init, Phase::Init { task, .. }) => task.timer(),
             (Timer::Follow, Phase::Up { follow: Some(task) }) => task.timer(),
+            (Timer::Change(nth), Phase::Up { .. }) => self.core.changes.timer(nth),
             (Timer::Deadline, Phase::Stopping(stop)) => stop.deadline_timer(),
             (Timer::Stage, Phase::Stopping(stop)) => stop.stage_timer(self.core.now),
             (Timer::Step(nth), Phase::Stopping(stop)) => stop.tasks().get(nth)?.timer(),
@@ -79,6 +86,7 @@ impl Machine {
         let now = match (timer, &self.phase) {
             (Timer::Init, Phase::Init { task, .. }) => task.holds(&self.core.fx),
             (Timer::Step(nth), Phase::Stopping(stop)) => stop.tasks().get(nth).is_some_and(|t| t.holds(&self.core.fx)),
+            (Timer::Change(nth), Phase::Up { .. }) => self.core.changes.holds(nth, &self.core.fx),
             (Timer::Process(id, timer), _) => self.core.processes[id.0].holds(timer, &self.core.fx),
             _ => false,
         };
@@ -90,6 +98,10 @@ impl Machine {
         match (timer, &mut self.phase) {
             (Timer::Init, Phase::Init { task, .. }) | (Timer::Follow, Phase::Up { follow: Some(task) }) => {
                 task.on_time(core.now, &core.plan, &mut core.fx)
+            }
+            (Timer::Change(nth), Phase::Up { .. }) => {
+                let task = core.changes.task(nth);
+                task.is_some_and(|task| task.on_time(core.now, &core.plan, &mut core.fx))
             }
             (Timer::Deadline, Phase::Stopping(stop)) => stop.out_of_time(core),
             (Timer::Step(nth), Phase::Stopping(stop)) => {

@@ -51,6 +51,7 @@ impl Machine {
     pub(super) fn advance_up(&mut self) -> bool {
         self.advance_reload()
             || self.advance_follow()
+            || self.advance_changes()
             || self.advance_post_start()
             || self.start_next()
             || self.nothing_left()

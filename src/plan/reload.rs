@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Process, Task};
+use crate::config::{Act, Config, Process, Task};
 use crate::facts::{Changed, Difference, Later};
 
 /// A configuration to go over to.
@@ -105,7 +105,15 @@ fn renumber(config: &mut Config, places: &[usize]) {
         p.post_start.iter_mut().chain(&mut p.pre_stop).chain(&mut p.post_exit)
     });
     let steps = config.drain.iter_mut().chain(&mut config.post_stop).flat_map(|step| &mut step.tasks);
-    let tasks = hooks.chain(steps).chain(&mut config.init);
+    let on_change = config.on_change.iter_mut().filter_map(|rule| match &mut rule.act {
+        Act::Task(task) => Some(&mut **task),
+        Act::Restart(process) => {
+            *process = places[*process];
+            None
+        }
+        Act::Reload => None,
+    });
+    let tasks = hooks.chain(steps).chain(&mut config.init).chain(on_change);
     tasks.for_each(|task: &mut Task| {
         if let Some(process) = task.handler.process_mut() {
             *process = places[*process];
@@ -137,6 +145,7 @@ fn settings(old: &Config, new: &mut Config, difference: &mut Difference) {
         init,
         drain,
         post_stop,
+        on_change,
         stragglers,
         report,
         termination_log,
@@ -155,6 +164,7 @@ fn settings(old: &Config, new: &mut Config, difference: &mut Difference) {
         ("exit_codes", *exit_codes != old.exit_codes),
         ("drain", *drain != old.drain),
         ("post_stop", *post_stop != old.post_stop),
+        ("on_change", *on_change != old.on_change),
         ("stragglers", *stragglers != old.stragglers),
         ("report", *report != old.report),
         ("termination_log", *termination_log != old.termination_log),

@@ -10,13 +10,14 @@ mod orphans;
 mod refusal;
 mod text;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
 use crate::facts::{
     Awaited, Cause, Client, Difference, Effect, Exit, Failure, Fault, Hopeless, How, KillReason, Needless, NextCtrlC,
-    NotPassedOn, Place, ProbeKind, Sender, Unfinished, Who,
+    NotPassedOn, Place, ProbeKind, Reaction, Sender, Unfinished, Who,
 };
 use crate::order::Order;
 use crate::signal::Signal;
@@ -215,6 +216,12 @@ pub enum Note {
     Reloaded {
         #[serde(flatten)]
         difference: Difference,
+    },
+    /// What an `[[on_change]]` watches has changed.
+    FileChanged {
+        path: PathBuf,
+        #[serde(flatten)]
+        does: Reaction,
     },
     /// Everything goes on as before.
     NotReloaded {

@@ -65,6 +65,11 @@ pub(super) enum News {
         pid: i32,
         bytes: Option<Vec<u8>>,
     },
+    /// What the process that looks at files has seen. `None`: not all of it, in its time.
+    Changes {
+        pid: i32,
+        bytes: Option<Vec<u8>>,
+    },
 }
 
 /// What is done with each line that a helper says.
@@ -117,6 +122,7 @@ impl Shell {
             News::Answered(run, outcome) => self.run_answered(run, outcome),
             News::Line { pid, line } => self.line_written(pid, line),
             News::Sources { pid, bytes } => self.sources_arrived(pid, bytes),
+            News::Changes { pid, bytes } => self.looked(pid, bytes.as_deref()),
         }
     }
 

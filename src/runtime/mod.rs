@@ -4,6 +4,7 @@
 //! carries its actions out ([`perform`]). Nothing here decides anything.
 
 mod background;
+pub mod changes;
 mod control;
 mod environment;
 pub mod files;
@@ -195,6 +196,7 @@ fn start(
         shell.environment = environment;
         (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);
         shell.reloads = Reloads::new(configuration);
+        shell.begin_watching();
         shell.begin(&early.pending());
         shell.run(early).await
     });

@@ -28,7 +28,7 @@ use crate::output::log;
 use crate::plan::Plan;
 use crate::schedule::zone::Zone;
 use crate::signal::Signal;
-use crate::sys::spawn::{self, Spawn, Stdio};
+use crate::sys::spawn::{self, Handed, Spawn, Stdio};
 use crate::sys::stdio::watch;
 use crate::sys::target;
 
@@ -115,13 +115,27 @@ impl Shell {
             return Err("there is none".into());
         };
         let file = configuration.file.clone();
-        let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let argv = [own_program().into(), "__sources".into(), file.clone().into()];
+        let read = |pid, bytes| News::Sources { pid, bytes };
+        self.start_helper(&argv, &[], file, LIMIT, read).map_err(|why| format!("no process to read it: {why}"))
+    }
+
+    /// Starts softstop itself to do what may hang, for `limit` at the most: what it says, or `None`, is made into `news` then. `about` is what
+    /// it is at, should it never end.
+    pub(super) fn start_helper(
+        &mut self,
+        argv: &[OsString],
+        handed: &[Handed<'_>],
+        about: PathBuf,
+        limit: Duration,
+        news: impl FnOnce(i32, Option<Vec<u8>>) -> News + 'static,
+    ) -> Result<(), String> {
+        let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
         let pipes = output_pipes(None).map_err(|e| e.text)?;
         let (stdout, _) = child_ends(Some(&pipes));
         let wait = self.exec_wait();
         let program = Spawn {
-            argv: &argv,
+            argv,
             env: &env,
             working_dir: None,
             credentials: None,
@@ -131,20 +145,20 @@ impl Shell {
             stderr: Stdio::Null,
             foreground: false,
             keep_fds: false,
-            handed: &[],
+            handed,
             inherited: &self.inherited,
         };
-        let child = spawn::spawn_within(&program, wait).map_err(|e| format!("no process to read it: {}", e.text))?;
+        let child = spawn::spawn_within(&program, wait).map_err(|e| e.text)?;
         let pid = self.started(child);
-        self.reporter.writers.hold(pid, file);
+        self.reporter.writers.hold(pid, about);
         let pipe = watch(File::from(pipes.stdout), Interest::READABLE).map_err(|e| e.to_string())?;
-        let (done, until) = (self.done.clone(), Instant::now() + LIMIT);
+        let (done, until) = (self.done.clone(), Instant::now() + limit);
         tokio::task::spawn_local(async move {
             let bytes = tokio::select! {
                 bytes = whole(pipe) => Some(bytes),
                 () = sleep_until(until) => None,
             };
-            let _ = done.send(News::Sources { pid, bytes });
+            let _ = done.send(news(pid, bytes));
         });
         Ok(())
     }
@@ -233,11 +247,15 @@ impl Shell {
             log::set_level(new.log.level);
         }
         self.reporter.adopt(&self.plan);
+        let old_rules = old.on_change.clone();
         let Prepared { sockets, zones, notify } = std::mem::take(&mut self.reloads.prepared);
         self.sockets.adopt(sockets, new);
         self.notices.adopt(notify);
         let plan = Rc::clone(&self.plan);
         self.schedules.adopt(zones, &plan);
+        if old_rules != plan.config.on_change {
+            self.changes.adopt(&plan.config);
+        }
         self.monitor.borrow_mut().scheduled(self.schedules.times());
     }
 }

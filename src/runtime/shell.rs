@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Clock;
 use super::background::Adopted;
+use super::changes::Changes;
 use super::control::Orders;
 use super::environment::FilesRead;
 use super::groups::Groups;
@@ -121,6 +122,7 @@ pub(super) struct Shell {
     pub listening: Option<Found>,
     pub schedules: Schedules,
     pub reloads: Reloads,
+    pub changes: Changes,
     /// SIGKILL has gone to everything.
     pub swept: bool,
     /// Not before then again: that one reached everybody.
@@ -200,6 +202,7 @@ impl Shell {
             listening: None,
             schedules: Schedules::default(),
             reloads: Reloads::default(),
+            changes: Changes::default(),
             swept: false,
             next_sweep: None,
             awaited: BTreeSet::new(),
@@ -244,6 +247,7 @@ impl Shell {
         let mut notices = self.notices.watched().and_then(|watched| {
             watched.inspect_err(|error| tracing::warn!("NOTIFY_SOCKET cannot be read: {error}")).ok()
         });
+        let mut changes = self.changes.watched();
         self.begin_schedules();
         while self.exit.is_none() {
             // A turn is over: a pause in its last moments is known by nothing else.
@@ -255,6 +259,7 @@ impl Shell {
                 () = wait_for(&readable, signals.more()) => self.receive(&signals.drain()),
                 Some(news) = answers.recv() => self.heard(news),
                 () = wait_for_any(notices.as_ref(), self.notices.more()) => self.receive_notices(),
+                () = wait_for_any(changes.as_ref(), false) => self.changes.told(),
                 Some(message) = self.orders.next() => self.ordered(message),
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}
@@ -262,6 +267,7 @@ impl Shell {
                 () = sleep_until(self.stragglers.next()) => {}
                 () = sleep_until(self.schedules.next()) => {}
                 () = sleep_until(self.reloads.next()) => {}
+                () = sleep_until(self.changes.next()) => {}
                 // More processes than are signalled, or given another priority, in one turn.
                 () = tokio::task::yield_now(), if self.stragglers.under_way() || self.starvation.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -294,6 +300,7 @@ impl Shell {
             self.inspect_groups_again(now);
             self.start_scheduled();
             self.go_on_rereading();
+            self.go_on_looking();
             self.go_on_lowering();
             self.go_on_signalling();
             self.find_stragglers();
@@ -302,11 +309,14 @@ impl Shell {
             if self.notices.take_new() {
                 notices = self.notices.watched().and_then(Result::ok);
             }
+            if self.changes.take_new() {
+                changes = self.changes.watched();
+            }
             self.inspect_container();
         }
         let code = self.end().await;
         // Nothing is gained from putting it away, descriptor by descriptor and string by string: the kernel does that.
-        std::mem::forget((signals, readable, notices, answers, words, self));
+        std::mem::forget((signals, readable, notices, changes, answers, words, self));
         code
     }
 

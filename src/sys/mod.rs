@@ -16,6 +16,7 @@ mod descriptors;
 pub mod entry;
 mod first;
 pub mod ids;
+pub mod inotify;
 pub mod limits;
 pub mod listening;
 mod loading;

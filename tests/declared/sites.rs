@@ -58,6 +58,7 @@ pub const SITES: &[Site] = &[
     ("a task", "[[init]]\n", EXEC, PROCESS),
     ("a step", "[[drain]]\n", EXEC, PROCESS),
     ("a step", "[[post_stop]]\n", EXEC, PROCESS),
+    ("[[on_change]]", "[[on_change]]\n", &[("paths", "['/x']"), ("exec", "['x']")], PROCESS),
     ("a task", "[[drain]]\n[[drain.parallel]]\n", EXEC, PROCESS),
     ("http_get", "[[init]]\n[init.http_get]\n", PORT, PROCESS),
     ("http_get", "[[process]]\nname='web'\ncommand=['x']\n[process.liveness.http_get]\n", PORT, ""),

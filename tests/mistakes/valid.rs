@@ -88,6 +88,9 @@ pub fn valid(d: &mut Draw) -> Valid {
     for _ in 0..b.d.below(2) {
         b.task("[[post_stop]]", section_of("a step"), Place::PostStop);
     }
+    if b.d.chance(30) {
+        b.on_change();
+    }
     b.out
 }
 
@@ -286,6 +289,20 @@ impl Builder<'_, '_> {
             self.task("[[process.post_exit]]", section_of("a task"), Place::PostExit);
         }
         self.out.processes.push(begin..self.out.text.len());
+    }
+
+    fn on_change(&mut self) {
+        let section = section_of("[[on_change]]");
+        self.head("[[on_change]]");
+        self.plain(section, "paths", false);
+        if self.d.chance(50) {
+            self.plain(section, "settle", false);
+        }
+        match self.d.below(3) {
+            0 => self.put(section, "restart", false, |b| b.out.text += "\"web\""),
+            1 => self.put(section, "reload", false, |b| b.out.text += "true"),
+            _ => self.plain(section, "exec", false),
+        }
     }
 
     fn socket(&mut self) {

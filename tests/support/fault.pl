@@ -38,6 +38,7 @@ my %number = map { my ($name, @n) = @$_; ($name => $n[$column]) } (
     [setns => 308, 268], [mount => 165, 40], [keyctl => 250, 219], [getrandom => 318, 278], [setpgid => 109, 154], [socket => 41, 198], [bind => 49, 200],
     [ioctl => 16, 29], [vfork => 58, -1], [memfd_create => 319, 279], [name_to_handle_at => 303, 264], [sched_setscheduler => 144, 119],
     [signalfd4 => 289, 74],
+    [inotify_init1 => 294, 26],
 );
 my ($PR_CAPBSET_DROP, $PR_SET_NO_NEW_PRIVS, $PR_SET_KEEPCAPS, $PR_CAP_AMBIENT) = (24, 38, 8, 47);
 my $DAC_READ_SEARCH = 2;

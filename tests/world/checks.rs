@@ -300,7 +300,7 @@ impl World {
     pub(super) fn check_run(&mut self, run: u64, what: What, limit: Duration, told: &Told) -> Checked {
         if let Some(end) = self.end() {
             let allowed = match what.place {
-                Place::Init | Place::PostStart(_) | Place::Follow => false,
+                Place::Init | Place::PostStart(_) | Place::OnChange | Place::Follow => false,
                 Place::Probe(_, kind) => kind == ProbeKind::Readiness,
                 Place::PreStop(_) | Place::PostExit(_) | Place::Drain | Place::PostStop => true,
             };

@@ -452,7 +452,9 @@ impl World {
         };
         self.has_answered(run, &hook, ok);
         // What the stop has interrupted is waited for as a process is.
-        if matches!(hook.what.place, Place::Init | Place::PostStart(_)) && hook.cancelled == Some(false) {
+        if matches!(hook.what.place, Place::Init | Place::PostStart(_) | Place::OnChange)
+            && hook.cancelled == Some(false)
+        {
             self.leader_ended = self.now;
         }
         let outcome =

@@ -585,6 +585,7 @@ impl World {
             Place::PostExit(p) => c.processes[p.0].post_exit.get(what.nth),
             Place::Drain => c.drain[what.step].tasks.get(what.nth),
             Place::PostStop => c.post_stop[what.step].tasks.get(what.nth),
+            Place::OnChange => c.on_change.get(what.nth)?.act.task(),
             Place::Probe(..) => None,
             Place::Follow => c.sidecar.as_ref()?.follow.as_ref()?.waits.get(what.nth),
         }
@@ -1007,7 +1008,8 @@ impl World {
         let c = &self.config;
         let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
         let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop).chain(&p.post_exit));
-        steps.chain(hooks).chain(&c.init).find(|t| t.name == name).cloned()
+        let changes = c.on_change.iter().filter_map(|rule| rule.act.task());
+        steps.chain(hooks).chain(&c.init).chain(changes).find(|t| t.name == name).cloned()
     }
 
     /// Everything is cut now, whatever else happens.

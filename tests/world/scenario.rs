@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use softstop::config::handler::{Until, WaitFile};
 use softstop::config::{
-    Backoff, Concurrency, Condition, Config, Diagnose, Follow, Handler, OnExit, OnFailure, Operator, Probe, Process,
-    ProcessKind, ReadinessOnDrain, Restart, RestartRule, Retries, Rung, Schedule, Sidecar, Step, StopOn, Stragglers,
-    Task, When,
+    Act, Backoff, Concurrency, Condition, Config, Diagnose, Follow, Handler, OnChange, OnExit, OnFailure, Operator,
+    Probe, Process, ProcessKind, ReadinessOnDrain, Restart, RestartRule, Retries, Rung, Schedule, Sidecar, Step,
+    StopOn, Stragglers, Task, When,
 };
 use softstop::lifecycle::event::{Exit, Notification, Order, Sender};
 use softstop::order::DryRun;
@@ -485,6 +485,13 @@ fn config(d: &mut Draw) -> Config {
     c.exit_codes.forced = d.maybe(30, |d| d.below(256) as u8);
     c.exit_codes.map = if d.chance(50) { [(143, 0), (3, 33)].into() } else { Default::default() };
     c.stragglers = if d.chance(40) { stragglers(d) } else { Stragglers::default() };
+    // As the source, not drawn.
+    if c.grace.as_millis().is_multiple_of(3) {
+        let timeout = Some(Duration::from_secs(2));
+        let act = Act::Task(Box::new(Task { timeout, ..Task::new("changed", Handler::Exec(vec!["hook".into()])) }));
+        c.on_change =
+            vec![OnChange { name: "changed".into(), paths: vec!["/etc/file".into()], settle: Duration::ZERO, act }];
+    }
     c.readiness_on_drain = if d.chance(30) { ReadinessOnDrain::Keep } else { ReadinessOnDrain::Fail };
     c
 }

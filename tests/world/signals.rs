@@ -20,6 +20,10 @@ impl World {
         if self.finished.is_some() {
             return Ok(());
         }
+        // Files change whenever they do.
+        if self.begun && !self.config.on_change.is_empty() {
+            self.feed(Event::FileChanged { rule: 0, path: "/etc/file".into() })?;
+        }
         // Who the program is, is said where it is asked, and by the name alone.
         let asked = self.machine.whose_program_decides(signal, sender);
         let program = asked.and_then(|id| self.program(id.0));

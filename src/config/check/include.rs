@@ -11,7 +11,7 @@ use crate::config::sources::{self, Sources, is_wild};
 
 const KEY: &str = "include";
 /// What may stand in several files: arrays of tables.
-pub const LISTS: [&str; 5] = ["socket", "init", "process", "drain", "post_stop"];
+pub const LISTS: [&str; 6] = ["socket", "init", "process", "drain", "post_stop", "on_change"];
 const HELP: &str = "write include = [\"conf.d/*.toml\"]";
 
 strings! {

@@ -24,6 +24,7 @@ pub(super) mod limits;
 pub(super) mod logs;
 mod networks;
 pub mod notify;
+pub mod on_change;
 mod other_formats;
 mod other_tools;
 pub mod prestop;
@@ -279,6 +280,7 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
     config.init = task::tasks(reader, &top.init, &site);
     let drain = task::steps(reader, &top.drain, Place::Drain, &names);
     let post_stop = task::steps(reader, &top.post_stop, Place::PostStop, &names);
+    config.on_change = on_change::on_change(reader, &top, &names);
 
     if !reader.is_broken() {
         if processes.is_empty()

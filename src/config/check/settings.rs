@@ -13,6 +13,7 @@ use super::include::Patterns;
 use super::kinds::{FilePath, Limit, Many, Pause, Sub, Word, strings};
 use super::logs::{self, AllLogs, AllLogsKeys};
 use super::notify::NotifySocketKeys;
+use super::on_change::{OnChange, OnChangeKeys};
 use super::process::{Process, ProcessKeys, Stdin};
 use super::reader::Reader;
 use super::sidecar::{self, Sidecar, SidecarKeys};
@@ -89,6 +90,8 @@ pub struct Config {
     pub processes: Vec<Process>,
     pub drain: Vec<Step>,
     pub post_stop: Vec<Step>,
+    /// Files that are watched while everything runs.
+    pub on_change: Vec<OnChange>,
     /// What happens to what the processes leave behind; a process may say otherwise for its group.
     pub stragglers: Stragglers,
     /// Where the JSON report goes at exit.
@@ -125,6 +128,7 @@ impl Config {
             processes: Vec::new(),
             drain: Vec::new(),
             post_stop: Vec::new(),
+            on_change: Vec::new(),
             stragglers: Stragglers::default(),
             report: None,
             termination_log: Some(PathBuf::from(TERMINATION_LOG)),
@@ -294,6 +298,8 @@ table! {
         drain: Many<StepKeys<'static>> { unset: "none" };
         /// Steps after every process has ended: [below](#drain-and-post_stop).
         post_stop: Many<StepKeys<'static>> { unset: "none" };
+        /// Files that are watched, and what is done when they have changed: [below](#on_change).
+        on_change: Many<OnChangeKeys<'static>> { unset: "none" };
     }
 }
 

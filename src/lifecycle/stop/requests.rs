@@ -71,6 +71,7 @@ impl Stop {
             }
             Phase::New | Phase::Up { follow: None } | Phase::Stopping(_) | Phase::Done(_) => {}
         }
+        self.interrupted.extend(core.changes.interrupt(&core.plan, core.now, &mut core.fx));
         for id in core.ids() {
             core.take(id, Input::StopRequested, Some(self));
         }

@@ -1,5 +1,6 @@
 //! What the random worlds of tests/simulation.rs do not count: how often, after how long, in which order.
 
+mod changes;
 mod orders;
 mod random_orders;
 mod reload;

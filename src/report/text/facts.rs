@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::facts::{
     Awaited, Cause, Client, Condition, Effect, Exit, Failure, Fault, HookCaller, Hopeless, How, Needless, NotPassedOn,
-    Place, Sender, Trouble, Unfinished, Who,
+    Place, Reaction, Sender, Trouble, Unfinished, Who,
 };
 use crate::order::Order;
 use crate::report::{TaskProgress, TaskResult};
@@ -266,6 +266,17 @@ pub(super) fn suspended_because(signal: Signal) -> &'static str {
             ": it writes to a terminal that it has not got, or sets it up (stty -tostop allows the first, stdin = \"inherit\" both)"
         }
         _ => "",
+    }
+}
+
+impl fmt::Display for Reaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reaction::Task { name } => f.write_str(name),
+            Reaction::Again { process } => write!(f, "restarting {process}"),
+            Reaction::Reload => f.write_str("reading the configuration again"),
+            Reaction::Nothing { process } => write!(f, "{process} does not run, and finds it when it starts"),
+        }
     }
 }
 

@@ -153,6 +153,7 @@ impl fmt::Display for Note {
                 write!(f, "drained; the processes go on until a stop is requested, up to {}", Human(up_to.0))
             }
             Note::Reloaded { difference } => write!(f, "reloaded: {difference}"),
+            Note::FileChanged { path, does } => write!(f, "{} has changed: {does}", path.display()),
             Note::NotReloaded { why: Refusal::BadConfiguration(text) } => {
                 // Its last line counts the problems; all of them are details.
                 let counted = text.lines().last().unwrap_or_default();

@@ -1,0 +1,173 @@
+//! `[[on_change]]`: what is done when a file has changed. Pure.
+//!
+//! Each rule does one thing at a time. What changes meanwhile is one more time afterwards, however often it was.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::Machine;
+use super::action::{Action, What};
+use super::effects::Effects;
+use super::event::{ProcId, RunId};
+use super::process::{Input, State};
+use super::task::{FOREVER, TaskRun};
+use crate::config::{Act, Config, Handler};
+use crate::facts::{Needless, Place, Reaction};
+use crate::plan::Plan;
+use crate::report::{Note, Secs, TaskResult};
+use crate::time::At;
+
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Changes {
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, Default, Hash)]
+struct Rule {
+    /// Has changed, and nothing was done about it yet.
+    changed: Option<PathBuf>,
+    task: Option<TaskRun>,
+}
+
+/// Whether a process is to be told now.
+enum Whether {
+    Now,
+    /// It is about to start, and may not hear yet.
+    Later,
+    /// It finds what is new when it starts.
+    Never,
+}
+
+impl Changes {
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    pub fn task(&mut self, nth: usize) -> Option<&mut TaskRun> {
+        self.rules.get_mut(nth)?.task.as_mut()
+    }
+
+    pub fn timer(&self, nth: usize) -> Option<At> {
+        self.rules.get(nth)?.task.as_ref()?.timer()
+    }
+
+    /// What its task waits for is as it should be.
+    pub fn holds(&self, nth: usize, fx: &Effects) -> bool {
+        self.rules.get(nth).and_then(|rule| rule.task.as_ref()).is_some_and(|task| task.holds(fx))
+    }
+
+    pub fn give_back(&mut self, lost: std::time::Duration, now: At) {
+        let tasks = self.rules.iter_mut().filter_map(|rule| rule.task.as_mut());
+        tasks.for_each(|task| task.give_back(lost, now, std::time::Duration::MAX));
+    }
+
+    /// Of rules that are as they were, everything goes on.
+    pub fn adopt(&mut self, old: &Config, new: &Config, now: At, fx: &mut Effects) {
+        for (nth, rule) in self.rules.iter_mut().enumerate() {
+            if old.on_change.get(nth) != new.on_change.get(nth) {
+                let before = std::mem::take(rule);
+                let _ended = before.task.and_then(|mut task| task.cancel(Needless::NothingToDo, true, now, fx));
+            }
+        }
+        self.rules.truncate(new.on_change.len());
+    }
+
+    /// The stop was requested: the runs that are still to be waited for.
+    pub fn interrupt(&mut self, plan: &Plan, now: At, fx: &mut Effects) -> Vec<(RunId, What)> {
+        let mut runs = Vec::new();
+        for mut task in std::mem::take(&mut self.rules).into_iter().filter_map(|rule| rule.task) {
+            runs.extend(task.cancel(Needless::StopRequested, false, now, fx).map(|run| (run, task.what)));
+            fx.note(ended(&task, plan, now));
+        }
+        runs
+    }
+}
+
+fn ended(task: &TaskRun, plan: &Plan, now: At) -> Note {
+    let name = plan.task(task.what).map_or_else(String::new, |task| task.name.clone());
+    let (attempts, took) = (task.attempts, Secs(now.since(task.began)));
+    let result = task.result().cloned().unwrap_or(TaskResult::Done);
+    Note::TaskEnded { place: Place::OnChange, name, attempts, took, result }
+}
+
+impl Machine {
+    pub(super) fn on_file_changed(&mut self, nth: usize, path: PathBuf) {
+        // What it was told of may be another rule by now.
+        let rule = self.core.plan.config.on_change.get(nth);
+        if self.stopping() || rule.is_none_or(|rule| !rule.paths.contains(&path)) {
+            return;
+        }
+        let rules = &mut self.core.changes.rules;
+        if rules.len() <= nth {
+            rules.resize_with(nth + 1, Rule::default);
+        }
+        rules[nth].changed = Some(path);
+    }
+
+    /// What has ended, and what is to be done next.
+    pub(super) fn advance_changes(&mut self) -> bool {
+        (0..self.core.changes.len()).any(|nth| self.change_ended(nth) || self.act_on_change(nth))
+    }
+
+    fn change_ended(&mut self, nth: usize) -> bool {
+        let core = &mut self.core;
+        let rule = &mut core.changes.rules[nth];
+        let Some(task) = rule.task.take_if(|task| task.result().is_some()) else { return false };
+        core.fx.note(ended(&task, &core.plan, core.now));
+        true
+    }
+
+    fn act_on_change(&mut self, nth: usize) -> bool {
+        let rule = &self.core.changes.rules[nth];
+        let (Some(path), None) = (&rule.changed, &rule.task) else { return false };
+        let (path, plan) = (path.clone(), Rc::clone(&self.core.plan));
+        let Some(act) = plan.config.on_change.get(nth).map(|rule| &rule.act) else { return false };
+        let about = match act {
+            Act::Restart(process) => Some(*process),
+            Act::Task(task) => match task.handler {
+                Handler::Signal { process, .. } => Some(process),
+                _ => None,
+            },
+            Act::Reload => None,
+        };
+        let does = match about.map(|process| (process, self.is_to_be_told(process))) {
+            Some((_, Whether::Later)) => return false,
+            Some((process, Whether::Never)) => Reaction::Nothing { process: plan.name(process).to_owned() },
+            Some((_, Whether::Now)) | None => match act {
+                Act::Task(task) => Reaction::Task { name: task.name.clone() },
+                Act::Restart(process) => Reaction::Again { process: plan.name(*process).to_owned() },
+                Act::Reload => Reaction::Reload,
+            },
+        };
+        let core = &mut self.core;
+        core.changes.rules[nth].changed = None;
+        core.note(Note::FileChanged { path, does: does.clone() });
+        match (does, act) {
+            (Reaction::Again { .. }, Act::Restart(process)) => {
+                self.take(ProcId(*process), Input::Again);
+            }
+            (Reaction::Reload, _) => match self.may_reload() {
+                // Of one that comes while it is being read, one more is made.
+                Ok(()) => self.core.fx.push(Action::Reread { ask: None, dry_run: false }),
+                Err(why) => self.core.note(Note::NotReloaded { why }),
+            },
+            (Reaction::Task { name }, Act::Task(_)) => {
+                core.note(Note::TaskBegan { place: Place::OnChange, name });
+                let what = What::new(Place::OnChange, nth);
+                let task = TaskRun::begin(what, core.now, FOREVER, &core.plan, &mut core.fx);
+                core.changes.rules[nth].task = Some(task);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn is_to_be_told(&self, process: usize) -> Whether {
+        let p = &self.core.processes[process];
+        match &p.state {
+            State::Running(_) if p.started() => Whether::Now,
+            State::Running(_) | State::Starting => Whether::Later,
+            _ => Whether::Never,
+        }
+    }
+}
