@@ -231,8 +231,8 @@ impl Builder<'_, '_> {
                 "notify" => {}
                 "sockets" if i > 0 || !self.socket => {}
                 "sockets" => self.put(section, "sockets", false, |b| b.out.text += "[\"front\"]"),
-                "name" | "command" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop" | "post_exit" => {
-                }
+                "name" | "command" | "logs" | "startup" | "readiness" | "liveness" | "post_start" | "pre_stop"
+                | "post_exit" => {}
                 "after" if i == 0 || !self.d.chance(60) => {}
                 "after" => self.put(section, "after", false, |b| b.out.text += "{ web = \"ready\" }"),
                 "backoff" if self.d.chance(30) => self.inline(section, "backoff", section_of("backoff"), &[]),
