@@ -33,7 +33,7 @@ const LOOKS: usize = 3;
 const NAMED: usize = 10;
 /// Counted this often during the stop, or less often: counting takes no more than [`PART`] of the time.
 const COUNT: Duration = Duration::from_millis(250);
-/// The first time so long after the stop request, of a short grace this part of it: most containers are gone by then, and need no count.
+/// The first time so long after the stop request, as most containers are gone by then and need no count; at once where the deadline is near.
 const FIRST_COUNT: Duration = Duration::from_millis(20);
 /// And no more of our processor time at once: whoever has had much must wait long for more, where there is little.
 const COUNTED: Duration = Duration::from_millis(1);
@@ -337,7 +337,9 @@ impl Shell {
             return;
         }
         if self.stragglers.next_count.is_none() {
-            self.stragglers.next_count = Some(Instant::now() + FIRST_COUNT.min(self.left_or_grace() / PART));
+            let until_deadline = self.left_or_grace().saturating_sub(self.plan.config.kill_reserve);
+            let wait = if until_deadline > FIRST_COUNT * PART { FIRST_COUNT } else { Duration::ZERO };
+            self.stragglers.next_count = Some(Instant::now() + wait);
             self.stragglers.count_under_way = true;
         }
         let (known, count) = (self.stragglers.crowd, self.count());
