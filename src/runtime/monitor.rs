@@ -40,8 +40,6 @@ pub(super) struct Monitor {
     unexplained_since: Option<Instant>,
     next_inspection: Instant,
     next_pids_inspection: Instant,
-    /// The container stops, as of the last turn.
-    stopping: bool,
     /// How many of [`NEAR`] have been warned of.
     warned: usize,
     /// Per process.
@@ -77,7 +75,6 @@ impl Monitor {
             unexplained_since: None,
             next_inspection: now,
             next_pids_inspection: now,
-            stopping: false,
             warned: 0,
             deaths: vec![Death::default(); processes],
             times: Vec::new(),
@@ -192,10 +189,6 @@ impl Shell {
     pub(super) fn inspect_container(&mut self) {
         let now = Instant::now();
         let mut monitor = self.monitor.borrow_mut();
-        // In the first second of a stop there is nothing to do with it: the summary looks again.
-        if !std::mem::replace(&mut monitor.stopping, self.machine.borrow().stopping()) && monitor.stopping {
-            monitor.next_inspection = now + LOOK;
-        }
         if now < monitor.next_inspection || self.no_time_to_inspect() {
             return;
         }

@@ -31,10 +31,9 @@ const MEMBERS: Duration = Duration::from_millis(50);
 const LOOKS: usize = 3;
 /// Of the stragglers, so many are named.
 const NAMED: usize = 10;
-/// Counted this often during the stop, or less often: counting takes no more than [`PART`] of the time.
+/// Counted this often during the stop, and from its first instant on where there may be a crowd, before that keeps the processor from us; or less
+/// often: counting takes no more than [`PART`] of the time.
 const COUNT: Duration = Duration::from_millis(250);
-/// The first time so long after the stop request, as most containers are gone by then and need no count; at once where the deadline is near.
-const FIRST_COUNT: Duration = Duration::from_millis(20);
 /// And no more of our processor time at once: whoever has had much must wait long for more, where there is little.
 const COUNTED: Duration = Duration::from_millis(1);
 
@@ -337,10 +336,8 @@ impl Shell {
             return;
         }
         if self.stragglers.next_count.is_none() {
-            let until_deadline = self.left_or_grace().saturating_sub(self.plan.config.kill_reserve);
-            let wait = if until_deadline > FIRST_COUNT * PART { FIRST_COUNT } else { Duration::ZERO };
+            let wait = if tree::was_never_a_crowd() { COUNT } else { Duration::ZERO };
             self.stragglers.next_count = Some(Instant::now() + wait);
-            self.stragglers.count_under_way = true;
         }
         let (known, count) = (self.stragglers.crowd, self.count());
         let (processes, waited) = (count.map_or(known.0, |count| count.max(known.0)), self.starvation.waited());

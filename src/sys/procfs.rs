@@ -236,6 +236,12 @@ fn read_until(path: &str, is_all: impl Fn(usize) -> bool) -> io::Result<Vec<u8>>
     Ok(bytes)
 }
 
+/// The pid that was given last in this PID namespace. They are given in order, and begin again at 300 at the least.
+pub(super) fn last_pid() -> Option<usize> {
+    let load = read_record("/proc/loadavg").ok()?;
+    str::from_utf8(&load).ok()?.split_ascii_whitespace().last()?.parse().ok()
+}
+
 /// A process, or a zombie that has not been reaped yet. `None` when /proc does not show it.
 pub fn stat(pid: i32) -> Option<Stat> {
     check_namespace().ok()?;
@@ -328,6 +334,11 @@ mod tests {
     fn a_socket_is_told_from_other_files() {
         assert_eq!(socket_inode("socket:[4711]"), Some(4711));
         assert_eq!(socket_inode("pipe:[4711]"), None);
+    }
+
+    #[test]
+    fn the_last_pid_is_known() {
+        assert!(last_pid().unwrap() > 1);
     }
 
     #[test]

@@ -263,6 +263,12 @@ const LOOKED_AT: usize = 2000;
 /// More processes than this are a crowd, and may be a fork bomb: ending them takes time.
 pub const CROWD: usize = 50;
 
+/// As PID 1: so few processes and threads were ever made here that they can be no crowd. One read, where a count opens a file of each, which the kernel
+/// then has to put away when it is reaped. `false` also where that cannot be known.
+pub fn was_never_a_crowd() -> bool {
+    is_pid1() && procfs::last_pid().is_some_and(|last| (2..=CROWD).contains(&last))
+}
+
 /// A crowd may take so many times as much processor time of ours: leaving in time comes first.
 const MOST: u32 = 5;
 

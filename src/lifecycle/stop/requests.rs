@@ -91,12 +91,14 @@ impl Stop {
         }
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
         let last_call = cause.may_be_a_kubelet() && released && draining && drain_is_awaited(&core.asks);
-        let pressed_before = self.hurried || self.cause.by_hand() && !draining;
+        // Without steps it is over before it has begun, be that in this very instant.
+        let to_be_ended = draining && !core.plan.config.drain.is_empty();
+        let pressed_before = self.hurried || self.cause.by_hand() && !to_be_ended;
         let effect = match (by_hand, pressed_before) {
             (false, _) if last_call => Effect::LastCall,
             (false, _) if released => Effect::Stops { after_drain: draining },
             (false, _) => Effect::Nothing,
-            (true, false) if draining => Effect::EndsDrain,
+            (true, false) if to_be_ended => Effect::EndsDrain,
             (true, false) => Effect::Hurries { stops: released },
             (true, true) => Effect::Kills,
         };
