@@ -20,10 +20,6 @@ impl World {
         if self.finished.is_some() {
             return Ok(());
         }
-        // Files change whenever they do.
-        if self.begun && !self.config.on_change.is_empty() {
-            self.feed(Event::FileChanged { rule: 0, path: "/etc/file".into() })?;
-        }
         // Who the program is, is said where it is asked, and by the name alone.
         let asked = self.machine.whose_program_decides(signal, sender);
         let program = asked.and_then(|id| self.program(id.0));
@@ -51,7 +47,12 @@ impl World {
         if self.understood != right {
             return broken("model", format!("{signal} from {sender} is {right:?}, not {:?}", self.understood));
         }
-        self.check_last_call(last_call)
+        self.check_last_call(last_call)?;
+        // Files change whenever they do; a spawn is answered before anything else happens.
+        if self.begun && !self.config.on_change.is_empty() && self.spawning.is_none() {
+            self.feed(Event::FileChanged { rule: 0, path: "/etc/file".into() })?;
+        }
+        Ok(())
     }
 
     fn program(&self, p: usize) -> Option<&'static Program> {
