@@ -1,6 +1,6 @@
 //! `softstop plan`: from the configuration alone, how the container starts, and what its stop may take. Pure.
 //!
-//! There is no second arithmetic: [`play`] lets the machine itself play the stop in virtual time, once with everybody at their best and twice
+//! There is no second arithmetic: [`play()`] lets the machine itself play the stop in virtual time, once with everybody at their best and twice
 //! with everybody at their worst, and what it records is read as any other run's report is.
 
 mod draw;

@@ -15,6 +15,7 @@ mod security;
 mod sidecar;
 mod workload;
 
+#[cfg(feature = "yaml")]
 pub(super) use grace::left;
 pub(super) use probes::longest_start;
 pub(super) use readiness::longest_drain;

@@ -159,7 +159,7 @@ impl LogFile {
     /// Opens it to append, and makes it if it is not there.
     ///
     /// # Errors
-    /// As [`write`]; EINVAL: it is no regular file.
+    /// As [`write()`]; EINVAL: it is no regular file.
     pub fn open(path: &CStr) -> nix::Result<LogFile> {
         let place = Place::find(path)?;
         let file = place.open_to_append()?;
