@@ -44,9 +44,37 @@ pub fn lines(message: &str) -> String {
     message.split('\n').map(|line| plain(line, char::REPLACEMENT_CHARACTER)).collect::<Vec<_>>().join("\n")
 }
 
+/// As the text of an XML file: what XML 1.0 does not know has no place in it, not even escaped, and becomes U+FFFD.
+pub fn xml(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' => escaped.push(c),
+            c if c.is_control() || ['\u{fffe}', '\u{ffff}'].contains(&c) => escaped.push(char::REPLACEMENT_CHARACTER),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_name_is_in_xml_it_stays_text(text in any::<String>()) {
+            let escaped = xml(&text);
+            prop_assert!(!escaped.contains(['<', '>', '"']));
+            prop_assert!(escaped.chars().all(|c| !c.is_control() || ['\n', '\t'].contains(&c)));
+        }
+    }
 
     #[test]
     fn what_drives_a_terminal_or_turns_the_text_is_escaped() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::measure::{elide, ems, width, wrap};
 use super::{Bar, Kind, Mark, MarkKind, Picture, Row, Weight, axis};
-use crate::text::one_line;
+use crate::text::{one_line, xml};
 
 const WIDTH: f64 = 900.0;
 const EDGE: f64 = 18.0;
@@ -79,7 +79,7 @@ impl Picture {
         self.keys(&mut page);
         self.remarks(&mut page);
         let height = page.y + EDGE - 6.0;
-        let title = escaped(&self.title);
+        let title = xml(&one_line(&self.title));
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{title}\">\n\
              <style>{STYLE}</style>\n\
@@ -255,25 +255,9 @@ fn mark_class(kind: MarkKind) -> &'static str {
     }
 }
 
-/// As XML takes it: names are the user's, and XML has no control characters.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in one_line(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\u{fffe}' | '\u{ffff}' => out.push(char::REPLACEMENT_CHARACTER),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 impl Page {
     fn text(&mut self, x: f64, y: f64, class: &str, anchor: &str, words: &str) {
-        let words = escaped(words);
+        let words = xml(&one_line(words));
         let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
         let anchor = if anchor == "start" { String::new() } else { format!(" text-anchor=\"{anchor}\"") };
         let _ = writeln!(self.body, "<text x=\"{x:.1}\" y=\"{y:.1}\"{class}{anchor}>{words}</text>");

@@ -278,8 +278,8 @@ fn dns_label(name: &str) -> String {
     if label.is_empty() { "app".to_owned() } else { label.to_owned() }
 }
 
-/// A YAML string for any path: JSON's strings are YAML's.
-fn quoted(text: &str) -> String {
+/// A YAML string for any text: JSON's strings are YAML's.
+pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string is JSON")
 }
 

@@ -1,6 +1,7 @@
 //! A text changed at a few places, and nothing else of it: keys and list entries put in and taken out where the tree says that they stand. Pure.
 
 use crate::config::problem::{Source, Span};
+use crate::pod::fragment::quoted;
 use crate::pod::tree::Node;
 use crate::pod::yaml;
 
@@ -44,7 +45,7 @@ impl<'a> Edits<'a> {
     /// Before what a mapping begins with.
     pub fn put_key(&mut self, mapping: Node<'_>, key: &str, value: &str) -> Result<(), Unclear> {
         if let Some(open) = self.flow(mapping) {
-            let entry = format!("{}: {}", serde_json::Value::from(key), json(value));
+            let entry = format!("{}: {}", quoted(key), json(value));
             return self.put_into_flow(open, &[entry], mapping.pairs().next().is_none());
         }
         let (at, column) = self.first_line(mapping)?;
@@ -256,10 +257,7 @@ fn flow(item: &Item<'_>) -> String {
     match item {
         Item::Word(word) => json(word),
         Item::Mapping(pairs) => {
-            let pairs: Vec<_> = pairs
-                .iter()
-                .map(|(key, value)| format!("{}: {}", serde_json::Value::from(*key), json(value)))
-                .collect();
+            let pairs: Vec<_> = pairs.iter().map(|(key, value)| format!("{}: {}", quoted(key), json(value))).collect();
             format!("{{{}}}", pairs.join(", "))
         }
     }

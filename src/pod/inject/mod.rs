@@ -4,7 +4,7 @@
 mod compose;
 mod edit;
 
-use super::fragment::{self, PORT, STARTUP};
+use super::fragment::{self, PORT, STARTUP, quoted};
 use super::launch::Launch;
 use super::objects::Objects;
 use super::tree::Node;
@@ -473,8 +473,4 @@ fn named<'a>(node: Node<'a>, list: &str, key: &str, value: &str) -> Option<Node<
 
 fn is(item: Node<'_>, key: &str, value: &str) -> bool {
     item.get(key).and_then(|n| n.text()) == Some(value)
-}
-
-fn quoted(word: &str) -> String {
-    serde_json::Value::from(word).to_string()
 }
