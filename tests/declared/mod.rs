@@ -9,6 +9,7 @@ pub mod sites;
 pub mod words;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use softstop::config::check::declare::{Described, Row, Shape};
@@ -75,6 +76,49 @@ pub fn is_table(row: &Row) -> bool {
     matches!(row.shape, Shape::Table(_) | Shape::Tables(_))
 }
 
+/// Every page of a folder and of those in it, by its path from the root, in their order.
+pub fn markdown(folder: &str) -> Vec<(String, String)> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut pages = Vec::new();
+    for entry in std::fs::read_dir(&here).unwrap_or_else(|e| panic!("{folder}: {e}")) {
+        let name = entry.expect("it can be read").file_name().into_string().expect("it is UTF-8");
+        let path = format!("{folder}/{name}");
+        if here.join(&name).is_dir() {
+            pages.extend(markdown(&path));
+        } else if name.ends_with(".md") {
+            pages.push((path, std::fs::read_to_string(here.join(&name)).expect("it is a page")));
+        }
+    }
+    pages.sort();
+    pages
+}
+
+/// docs/SUBJECT.md and the pages of the folder of that name behind it.
+pub fn pages_of(subject: &str) -> Vec<(String, String)> {
+    let (page, behind) = (format!("docs/{subject}.md"), format!("docs/{subject}/"));
+    markdown("docs").into_iter().filter(|(path, _)| *path == page || path.starts_with(&behind)).collect()
+}
+
+/// What is made for a page: its links, which are written as seen from docs/, as that page sees them.
+pub fn seen_from(page: &str, text: &str) -> String {
+    let page = page.strip_prefix("docs/").expect("it is a page of docs");
+    let folder = page.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
+    let mut parts = text.split("](");
+    let mut seen = parts.next().unwrap_or_default().to_owned();
+    for link in parts {
+        let own = link.strip_prefix(page).filter(|anchor| anchor.starts_with('#'));
+        seen += "](";
+        seen += &match (own, &folder) {
+            (Some(anchor), _) => anchor.to_owned(),
+            (None, Some(folder)) if !link.starts_with('#') && !link.starts_with("http") => {
+                link.strip_prefix(folder).map_or_else(|| format!("../{link}"), str::to_owned)
+            }
+            _ => link.to_owned(),
+        };
+    }
+    seen
+}
+
 /// A page with every table made anew that stands below a line such as `<!-- keys: TITLE -->`: `mark` is that up to the title, `made` the
 /// table of that title.
 pub fn marked(page: &str, mark: &str, made: impl Fn(&str) -> String) -> String {
@@ -94,7 +138,7 @@ pub fn marked(page: &str, mark: &str, made: impl Fn(&str) -> String) -> String {
 
 /// Compares a file of the repository with what is made; with `BLESS=1` it is rewritten.
 pub fn is_as_made(path: &str, made: &str) {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let is = std::fs::read_to_string(&file).unwrap_or_default();
     if is == made {
         return;

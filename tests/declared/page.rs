@@ -1,10 +1,10 @@
-//! The tables of docs/configuration.md.
+//! The tables of docs/configuration.md and of the pages behind it.
 
 use softstop::config::check::declare::{Described, Row};
 use softstop::config::check::explained::{default, kind, meaning};
 use softstop::config::check::tables;
 
-use super::{marked, table};
+use super::{marked, seen_from, table};
 
 /// A table of keys stands below `<!-- keys: TITLE -->`, or `<!-- own keys: TITLE -->` where those that it shares with another are
 /// explained there.
@@ -17,23 +17,24 @@ const MARKS: [(&str, Rows); 3] = [
 type Rows = fn(&'static Described) -> Vec<&'static Row>;
 const HEAD: &str = "| key | type | default | meaning |\n|---|---|---|---|\n";
 
-/// The page with its tables made anew.
-pub fn with_tables(page: &str) -> String {
+/// The page at that path with its tables made anew.
+pub fn with_tables(path: &str, page: &str) -> String {
     MARKS.iter().fold(page.to_owned(), |page, (mark, rows)| {
         marked(&page, mark, |title| {
-            format!("{HEAD}{}", rows(table(title)).into_iter().map(line_of).collect::<String>())
+            let rows: String = rows(table(title)).into_iter().map(line_of).collect();
+            format!("{HEAD}{}", seen_from(path, &rows))
         })
     })
 }
 
-/// Each table stands in the page once.
-pub fn is_complete(page: &str) {
+/// Each table stands in the pages once.
+pub fn is_complete(pages: &str) {
     for table in tables() {
         let title = table.section.title;
-        let count: usize = MARKS.iter().map(|(mark, _)| page.matches(&format!("{mark}{title} -->")).count()).sum();
+        let count: usize = MARKS.iter().map(|(mark, _)| pages.matches(&format!("{mark}{title} -->")).count()).sum();
         assert_eq!(
             count, 1,
-            "docs/configuration.md has {count} tables of {title}: write `<!-- keys: {title} -->` in it, once"
+            "docs/configuration.md and docs/configuration/ have {count} tables of {title}: write `<!-- keys: {title} -->` in one, once"
         );
     }
 }

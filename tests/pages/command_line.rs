@@ -1,5 +1,5 @@
-//! docs/command-line.md, docs/control.md, docs/endpoints.md and the fuzzers' words against the declared flags, commands, orders and endpoints: the
-//! tables are made of them.
+//! docs/command-line.md and the pages behind it, docs/control.md, docs/endpoints.md and the fuzzers' words against the declared flags, commands,
+//! orders and endpoints: the tables are made of them.
 
 use std::collections::BTreeSet;
 
@@ -13,9 +13,8 @@ use softstop::cli::{Common, Own, flags as declared_flags, help};
 use softstop::endpoint;
 use softstop::order::Order;
 
-use crate::declared::{is_as_made, marked};
+use crate::declared::{is_as_made, marked, pages_of, seen_from};
 
-const PAGE: &str = "docs/command-line.md";
 const HEAD: &str = "| flag | variable | default | |\n|---|---|---|---|\n";
 
 /// What stands below `<!-- flags: TITLE -->`.
@@ -93,11 +92,16 @@ fn orders() -> String {
 
 #[test]
 fn the_tables_of_flags_and_commands_are_made_of_their_declarations() {
-    let page = std::fs::read_to_string(PAGE).expect("it is there");
-    let made = marked(&page, "<!-- flags: ", |title| format!("{HEAD}{}", flags(title)));
-    let made = marked(&made, "<!-- commands", |_| commands());
-    let made = marked(&made, "<!-- examples", |_| examples());
-    is_as_made(PAGE, &marked(&made, "<!-- exit codes of commands", |_| exits()));
+    let pages = pages_of("command-line");
+    for mark in ["<!-- commands -->", "<!-- examples -->", "<!-- exit codes of commands -->"] {
+        assert_eq!(pages.iter().filter(|(_, page)| page.contains(mark)).count(), 1, "one page has {mark}");
+    }
+    for (path, page) in pages {
+        let made = marked(&page, "<!-- flags: ", |title| format!("{HEAD}{}", seen_from(&path, &flags(title))));
+        let made = marked(&made, "<!-- commands", |_| commands());
+        let made = marked(&made, "<!-- examples", |_| examples());
+        is_as_made(&path, &marked(&made, "<!-- exit codes of commands", |_| exits()));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! docs/configuration.md against the reader: its tables are made of the declared keys, every example is valid.
+//! docs/configuration.md and the pages behind it against the reader: their tables are made of the declared keys, every example is valid.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,19 @@ use softstop::config::check::{read, tables};
 
 use crate::declared::page::{is_complete, with_tables};
 use crate::declared::sites::SITES;
-use crate::declared::{is_as_made, table, words};
+use crate::declared::{is_as_made, pages_of, table, words};
 
-const DOC: &str = include_str!("../../docs/configuration.md");
+/// All of them, one behind the other.
+fn all() -> String {
+    pages_of("configuration").into_iter().map(|(_, text)| text).collect()
+}
 
 #[test]
-fn the_tables_of_the_page_are_made_of_the_declared_keys() {
-    is_complete(DOC);
-    is_as_made("docs/configuration.md", &with_tables(DOC));
+fn the_tables_of_the_pages_are_made_of_the_declared_keys() {
+    is_complete(&all());
+    for (path, page) in pages_of("configuration") {
+        is_as_made(&path, &with_tables(&path, &page));
+    }
 }
 
 /// With the default written down a configuration means what it means without.
@@ -47,10 +52,11 @@ fn the_words_of_the_fuzzers_are_made_of_the_declared_keys() {
 }
 
 #[test]
-fn every_example_in_the_page_is_valid() {
+fn every_example_in_the_pages_is_valid() {
+    let text = all();
     let blocks: Vec<&str> =
-        DOC.split("```toml\n").skip(1).map(|b| b.split("```").next().expect("a block ends")).collect();
-    assert!(blocks.len() >= 12, "{} examples", blocks.len());
+        text.split("```toml\n").skip(1).map(|b| b.split("```").next().expect("a block ends")).collect();
+    assert!(blocks.len() >= 35, "{} examples", blocks.len());
     for block in blocks {
         let process = if block.contains("[[process]]") { "" } else { "\n[[process]]\nname = 'x'\ncommand = ['x']\n" };
         match read(&format!("{block}{process}"), "docs/configuration.md", &|_| None) {
@@ -61,20 +67,8 @@ fn every_example_in_the_page_is_valid() {
 }
 
 #[test]
-fn the_links_within_the_page_lead_somewhere() {
-    let anchors: BTreeSet<String> = DOC
-        .lines()
-        .filter(|l| l.starts_with("##"))
-        .map(|l| l.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
-        .collect();
-    for link in DOC.split("](#").skip(1).map(|l| l.split(')').next().expect("a link ends")) {
-        assert!(anchors.contains(link), "#{link} is not among {anchors:?}");
-    }
-}
-
-#[test]
 fn the_error_on_the_page_is_the_one_that_is_shown() {
     let text = "[[process]]\nname = \"web\"\ncomand = [\"/app/server\"]\n";
     let shown = read(text, "softstop.toml", &|_| None).expect_err("it is wrong").to_string();
-    assert!(DOC.contains(&shown), "{shown}");
+    assert!(all().contains(&shown), "{shown}");
 }

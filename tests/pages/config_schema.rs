@@ -4,7 +4,7 @@ use std::path::Path;
 
 use softstop::config::check::read;
 
-use crate::declared::is_as_made;
+use crate::declared::{is_as_made, pages_of};
 use crate::schema::{Checker, schema};
 
 #[test]
@@ -40,9 +40,10 @@ fn the_schema_takes_every_configuration_that_is_right() {
     let checker = Checker::new(schema());
     let mut all = Vec::new();
     ["examples", "tests/config_valid", "tests/config_errors"].iter().for_each(|folder| texts(folder, &mut all));
-    let page = include_str!("../../docs/configuration.md");
-    let blocks = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
-    all.extend(blocks.map(|block| ("docs/configuration.md".to_owned(), block.to_owned())));
+    for (path, page) in pages_of("configuration") {
+        let blocks = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
+        all.extend(blocks.map(|block| (path.clone(), block.to_owned())));
+    }
     let read = |text: &str| read(text, "softstop.toml", &env).is_ok();
     let right = |text: &str| read(text) || read(&format!("{text}\n[sidecar]\n"));
     let taken = all.iter().filter(|(_, text)| right(text));

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use softstop::cli::commands::{self, Known};
 use softstop::cli::declare::Flag;
@@ -12,7 +12,7 @@ use softstop::cli::{flags, help};
 use softstop::config::check::read;
 use softstop::exit;
 
-use crate::declared::{is_as_made, marked};
+use crate::declared::{is_as_made, markdown, marked, pages_of};
 
 /// Written by `cargo bench --bench compare`.
 const GENERATED: &str = "docs/performance.md";
@@ -21,24 +21,21 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// README, CHANGELOG, docs/*.md and the examples' READMEs, relative to the root, with their text.
-fn pages() -> Vec<(PathBuf, String)> {
-    let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("CHANGELOG.md")];
-    for folder in ["docs", "examples"] {
-        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            let page = if path.is_dir() { path.join("README.md") } else { path };
-            if page.extension().is_some_and(|e| e == "md") {
-                pages.push(page.strip_prefix(root()).unwrap().to_owned());
-            }
-        }
-    }
+/// README and its like, docs/ and examples/, by their paths from the root.
+fn pages() -> Vec<(String, String)> {
+    let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|path| (path.to_owned(), page(path)));
+    let pages: Vec<_> = top.into_iter().chain(markdown("docs")).chain(markdown("examples")).collect();
     assert!(pages.len() >= 12, "{pages:?}");
-    pages.into_iter().map(|p| (p.clone(), std::fs::read_to_string(root().join(&p)).unwrap())).collect()
+    pages
 }
 
 fn page(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// docs/command-line.md and the pages behind it, one behind the other.
+fn command_line() -> String {
+    pages_of("command-line").into_iter().map(|(_, text)| text).collect()
 }
 
 /// Those that users see.
@@ -62,7 +59,7 @@ fn named_in_tables(text: &str, start: &str, columns: usize) -> BTreeSet<String> 
 
 #[test]
 fn every_flag_is_documented_and_none_is_invented() {
-    let text = page("docs/command-line.md");
+    let text = command_line();
     let long: BTreeSet<String> = all_flags().iter().map(|flag| format!("--{}", flag.long)).collect();
     assert!(long.len() >= 20, "{long:?}");
     assert_eq!(named_in_tables(&text, "--", 1), long);
@@ -89,7 +86,7 @@ fn every_flag_is_documented_and_none_is_invented() {
 fn every_variable_is_documented_and_none_is_invented() {
     let variables = all_flags().into_iter().map(|flag| flag.variable.to_owned());
     let variables: BTreeSet<String> = variables.filter(|name| !name.is_empty()).collect();
-    let text = page("docs/command-line.md");
+    let text = command_line();
     assert_eq!(named_in_tables(&text, "SOFTSTOP_", 2), variables);
     // What hooks are told, and how the tests are run.
     let others = [
@@ -110,7 +107,7 @@ fn every_variable_is_documented_and_none_is_invented() {
     for (path, text) in pages() {
         for word in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')).filter(|w| w.starts_with("SOFTSTOP_")) {
             let known = variables.contains(word) || others.contains(&word.trim_start_matches("SOFTSTOP_"));
-            assert!(known, "{}: there is no {word}", path.display());
+            assert!(known, "{path}: there is no {word}");
         }
     }
 }
@@ -230,29 +227,43 @@ fn outside_blocks(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The page's links within the repository: as written, the file from the root, the anchor or nothing.
+fn links(path: &str, text: &str) -> Vec<(String, String, String)> {
+    let prose: String = outside_blocks(text).flat_map(|line| [line, "\n"]).collect();
+    let written = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|l| !l.contains("://"));
+    let seen = |link: &str| {
+        let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let mut target: Vec<&str> = path.split('/').collect();
+        if !file.is_empty() {
+            target.pop();
+            for part in file.split('/') {
+                match part {
+                    ".." => drop(target.pop()),
+                    _ => target.push(part),
+                }
+            }
+        }
+        (link.to_owned(), target.join("/"), anchor.to_owned())
+    };
+    written.map(seen).collect()
+}
+
 #[test]
 fn every_link_leads_somewhere() {
-    let mut links = 0;
+    let mut count = 0;
     for (path, text) in pages() {
-        let prose: String = outside_blocks(&text).flat_map(|line| [line, "\n"]).collect();
-        for link in prose.split("](").skip(1).map(|l| l.split(')').next().unwrap()) {
-            if link.contains("://") {
-                continue;
-            }
-            links += 1;
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
-            let Ok(there) = root().join(&target).canonicalize() else {
-                assert!(target.ends_with(GENERATED), "{}: {link} is not there", path.display());
-                continue;
-            };
-            if !anchor.is_empty() {
+        for (link, target, anchor) in links(&path, &text) {
+            count += 1;
+            let there = root().join(&target);
+            if !there.exists() {
+                assert!(target.ends_with(GENERATED), "{path}: {link} is not there");
+            } else if !anchor.is_empty() {
                 let known = anchors(&std::fs::read_to_string(&there).unwrap());
-                assert!(known.contains(anchor), "{}: {link} is not among {known:?}", path.display());
+                assert!(known.contains(&anchor), "{path}: {link} is not among {known:?}");
             }
         }
     }
-    assert!(links >= 30, "{links} links");
+    assert!(count >= 30, "{count} links");
 }
 
 /// The blocks of a language, without their fences. "toml,fragment" is another language than "toml".
@@ -268,8 +279,8 @@ fn every_configuration_in_a_page_is_accepted() {
         for block in blocks(&text, "toml") {
             let process =
                 if block.contains("[[process]]") { "" } else { "\n[[process]]\nname = 'x'\ncommand = ['x']\n" };
-            match read(&format!("{block}{process}"), &path.display().to_string(), &|_| None) {
-                Ok((_, warnings)) => assert_eq!(warnings, [], "{}:\n{block}", path.display()),
+            match read(&format!("{block}{process}"), &path, &|_| None) {
+                Ok((_, warnings)) => assert_eq!(warnings, [], "{path}:\n{block}"),
                 Err(problems) => panic!("{problems}\n{block}"),
             }
             found += 1;

@@ -19,6 +19,8 @@ use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 use softstop::pod::rules::RULES;
 
+use crate::declared::markdown;
+
 /// Those that are no row of the table: they say that nothing could be held against the rules.
 const BESIDES: [&str; 5] = ["duplicate-key", "usage", "config", "unread", "nothing"];
 
@@ -234,16 +236,13 @@ fn what_manifest_prints_for_the_wrapper_passes() {
 /// Whole manifests in README.md and docs/, which people copy.
 #[test]
 fn documented_manifests_pass() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path());
-    let pages = docs.filter(|p| p.extension().is_some_and(|e| e == "md")).chain([root.join("README.md")]);
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let mut checked = 0;
-    for page in pages {
-        let text = fs::read_to_string(&page).unwrap();
+    for (path, text) in markdown("docs").into_iter().chain([("README.md".to_owned(), readme)]) {
         let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
         for block in blocks.filter(|b| b.contains("apiVersion:") && b.contains("containers:")) {
             let report = report(block);
-            assert!(report.findings.is_empty(), "{}:\n{}", page.display(), said(&report));
+            assert!(report.findings.is_empty(), "{path}:\n{}", said(&report));
             checked += report.checked.len();
         }
     }

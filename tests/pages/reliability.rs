@@ -1,8 +1,11 @@
-//! docs/reliability.md against the tests: every corner of the list is there, with a test or a reason, and every test it names exists.
+//! docs/reliability.md and the pages behind it against the tests: every corner of the list is there, with a test or a reason, and every test that
+//! they name exists.
 
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+
+use crate::declared::pages_of;
 
 /// How many corners of each kind the list has.
 const CORNERS: &[(char, u32)] = &[('S', 24), ('Q', 18), ('R', 13), ('X', 20), ('V', 13)];
@@ -15,8 +18,9 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// All of them, one behind the other.
 fn page() -> String {
-    read("docs/reliability.md")
+    pages_of("reliability").into_iter().map(|(_, text)| text).collect()
 }
 
 /// The cells of the rows whose first cell is one of the list's numbers.
