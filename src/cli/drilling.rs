@@ -110,7 +110,7 @@ flags! {
         /// Keep softstop's own report of the slowest stop here
         report: Option<PathBuf> = path { value: "FILE", form: Form::Path, heading: Some(SAID) } page {
             default: "none",
-            meaning: "Where [softstop's own report](stop.md#the-account) of the slowest stop is kept.",
+            meaning: "Where [softstop's own report](stop/outcome.md) of the slowest stop is kept.",
         };
         /// Not the output of what is drilled
         quiet: bool = switch { heading: Some(SAID) } page {

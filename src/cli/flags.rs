@@ -55,7 +55,7 @@ flags! {
             value: "DURATION", variable: "SOFTSTOP_STRAGGLERS_WAIT", heading: Some(STOP),
         } page {
             default: "`0s`",
-            meaning: "What the program [leaves behind](stop.md#stragglers) may end by itself for so long before it is \
+            meaning: "What the program [leaves behind](stop/stragglers.md) may end by itself for so long before it is \
                 signalled: jobs of a cron daemon, ssh sessions.",
         };
         /// The signal that it gets then; what is in its group, the process's own first stop signal
@@ -154,7 +154,7 @@ flags! {
             value: "FILE", variable: "SOFTSTOP_REPORT", heading: Some(ACCOUNT), form: Form::Path,
         } page {
             default: "none",
-            meaning: "Where the [account](stop.md#the-account) is written at exit, as JSON.",
+            meaning: "Where the [account](stop/outcome.md) is written at exit, as JSON.",
         };
         /// Write the verdict here, if the file exists
         /// [default: /dev/termination-log]
@@ -226,7 +226,7 @@ flags! {
             default: "the program is told at once",
             meaning: "At a stop request `/readyz` turns 503, and the program is told only when no client comes any more \
                 and no connection is active: [`wait_idle`](configuration.md#wait_idle) on the TCP ports that it and \
-                its children listen on (`auto`), or on these: `8080,8443`. [More](stop.md#whatever-listens).",
+                its children listen on (`auto`), or on these: `8080,8443`. [More](stop/drain.md#whatever-listens).",
         };
         /// At a stop request, answer 503 on /readyz and wait this long before the process is told to
         /// stop; with --drain, at least this long [default: 0s; with --drain in Kubernetes and ECS

@@ -289,17 +289,17 @@ fn every_configuration_in_a_page_is_accepted() {
     assert!(found >= 15, "{found} configurations");
 }
 
-/// The example in docs/stop.md, worked out there by hand.
+/// The example in docs/stop/budget.md, worked out there by hand.
 #[test]
 fn the_worked_example_is_worked_out_right() {
     use softstop::plan::budget::{Budget, share};
     use softstop::time::At;
     use std::time::Duration;
 
-    let text = page("docs/stop.md");
+    let text = page("docs/stop/budget.md");
     let blocks = blocks(&text, "toml");
     let example = blocks.iter().find(|b| b.contains("leave the cluster")).unwrap();
-    let (config, _) = read(example, "docs/stop.md", &|_| None).unwrap_or_else(|p| panic!("{p}"));
+    let (config, _) = read(example, "docs/stop/budget.md", &|_| None).unwrap_or_else(|p| panic!("{p}"));
     let budget = Budget::new(&config);
     assert_eq!((budget.stop, budget.after_stop()), (Duration::from_millis(4500), Duration::from_secs(3)));
     let deadline = budget.deadline(At::ZERO);

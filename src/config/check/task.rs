@@ -118,7 +118,7 @@ table! {
         /// What earlier steps may not take from it.
         reserve: Pause { unset: "nothing (in `post_stop`, a part of `stop_reserve`)", examples: &["\"1s\"", "\"0s\""] };
         /// When not all reserves fit any more (an eviction leaves two seconds), this one is kept
-        /// [before the others](stop.md#when-little-is-left). Needs `reserve`.
+        /// [before the others](stop/budget.md#when-little-is-left). Needs `reserve`.
         essential: Bool = false;
         /// `requested`: not when the stop began because the main process ended by itself; then there is no traffic to drain.
         when: Word<When> { unset: "`drain`: `\"requested\"`, `post_stop`: `\"always\"`" };

@@ -67,7 +67,7 @@ table! {
     pub struct WaitIdleKeys in "wait_idle" one of (&["port", "ports"]) {
         port: Port { unset: "this or `ports` is required", examples: &["8080", "1", "65535", "\"${NONE:-80}\""] };
         /// Several, at most 32. `"auto"`: the TCP ports that softstop's own processes, their children and daemons
-        /// [listen on](stop.md#whatever-listens) when the stop begins.
+        /// [listen on](stop/drain.md#whatever-listens) when the stop begins.
         ports: Ports { words: "array of integers, or `\"auto\"`" };
         /// So many may be left active.
         connections: Int<0, 1_000_000> { help: "write how many may be left active, such as 0", examples: &["0", "3"] } = 0;
@@ -79,7 +79,7 @@ table! {
         quiet: Pause = DEFAULT_QUIET;
         /// Never over before, whatever is seen.
         minimum: Pause = Duration::ZERO;
-        /// Peers that do not count: [addresses, networks](#networks), `"loopback"`.
+        /// Peers that do not count: [addresses, networks](configuration.md#networks), `"loopback"`.
         ignore: Networks {
             unset: "none",
             help: "write ignore = [\"10.0.0.0/8\", \"loopback\"]",
