@@ -53,7 +53,7 @@ endpoints! {
     "/readyz" Answers::Health(Health::Ready),
         index: "200 when ready for traffic",
         fine: "every process is ready, or was one-shot and has completed",
-        not: "before that, when one is no longer ready, when one with [probes](configuration.md#probes) does not run, and \
+        not: "before that, when one is no longer ready, when one with [probes](configuration/probes.md#probes) does not run, and \
             from the stop request on unless `readiness_on_drain = \"keep\"`; after `softstop unready` until `ready`";
     "/livez" Answers::Health(Health::Live),
         index: "200 when nothing needs a restart (also /healthz)",

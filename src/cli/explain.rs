@@ -11,8 +11,6 @@ use crate::text;
 
 /// For editors.
 const SCHEMA: &str = include_str!("../../docs/softstop.schema.json");
-/// Where links that name no page lead.
-const PAGE: &str = "configuration.md";
 /// A key of the user's own.
 const ANY: &str = "NAME";
 
@@ -168,7 +166,7 @@ fn bare(text: &str) -> String {
     unmarked(text).0
 }
 
-/// Text without its marks, and the pages to which it links.
+/// Text without its marks, and the pages to which it links, as seen from docs/.
 fn unmarked(markdown: &str) -> (String, Vec<String>) {
     let (mut text, mut pages) = (String::new(), Vec::new());
     let mut rest = markdown;
@@ -176,13 +174,13 @@ fn unmarked(markdown: &str) -> (String, Vec<String>) {
         let Some((target, after)) = link.split_once(')') else { break };
         let (before, name) = before.rsplit_once('[').unwrap_or((before, ""));
         text += before;
-        // Nothing stands below here.
-        if name == "below" {
+        // They stand below the text.
+        if name == "more" {
             text.truncate(text.trim_end_matches([' ', ':']).len());
         } else {
             text += name;
         }
-        let page = if target.starts_with('#') { format!("docs/{PAGE}{target}") } else { format!("docs/{target}") };
+        let page = format!("docs/{target}");
         if !pages.contains(&page) {
             pages.push(page);
         }

@@ -225,7 +225,7 @@ flags! {
         } page {
             default: "the program is told at once",
             meaning: "At a stop request `/readyz` turns 503, and the program is told only when no client comes any more \
-                and no connection is active: [`wait_idle`](configuration.md#wait_idle) on the TCP ports that it and \
+                and no connection is active: [`wait_idle`](configuration/waits.md#wait_idle) on the TCP ports that it and \
                 its children listen on (`auto`), or on these: `8080,8443`. [More](stop/drain.md#whatever-listens).",
         };
         /// At a stop request, answer 503 on /readyz and wait this long before the process is told to
@@ -280,7 +280,7 @@ flags! {
         } page {
             default: "none",
             meaning: "The program has started once this answers; asked every second, and more often [until it first \
-                does](configuration.md#until-the-first-success). After five minutes it is given up.",
+                does](configuration/probes.md#until-the-first-success). After five minutes it is given up.",
         };
         /// The process is ready while this answers (a target as for --startup), asked every 5s
         /// [default: once it has started]
@@ -290,7 +290,7 @@ flags! {
         } page {
             default: "ready once started",
             meaning: "The program is ready while this answers; asked every 5s, and more often [until it first \
-                does](configuration.md#until-the-first-success); unready after 3 failures in a row.",
+                does](configuration/probes.md#until-the-first-success); unready after 3 failures in a row.",
         };
         /// The process is alive while this answers (a target as for --startup), asked every 10s;
         /// three failures in a row end it, and with it the container

@@ -98,9 +98,10 @@ fn variable() -> Value {
 
 /// Links of the page lead nowhere from an editor.
 fn without_links(text: &str) -> String {
-    let below = Regex::new(r":? \[below\]\([^)]*\)").expect("it is one");
-    let link = Regex::new(r"\[([^\]]*)\]\([^)]*\)").expect("it is one");
-    link.replace_all(&below.replace_all(text, ""), "$1").into_owned()
+    let more = Regex::new(r":? \[more\]\([^)]*\)").expect("it is one");
+    // `[[socket]]` may be linked, too.
+    let link = Regex::new(r"\[([^\[\]]*|`\[+[^\[\]]*\]+`)\]\([^)]*\)").expect("it is one");
+    link.replace_all(&more.replace_all(text, ""), "$1").into_owned()
 }
 
 /// Holds values against a schema.

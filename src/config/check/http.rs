@@ -19,7 +19,7 @@ table! {
         /// `"0.0.0.0:9180"`, `"[::]:9180"`, `"localhost:9180"`; `":9180"`, `"9180"` and `9180` mean every address, IPv4 and IPv6. Ports are 1
         /// to 65535.
         listen: Address { required: true, words: "address", help: "write listen = \":9180\"" };
-        /// `GET /prestop`, a preStop hook: [more](configuration.md#prestop).
+        /// `GET /prestop`, a preStop hook: [more](configuration/container.md#prestop).
         prestop: Sub<PreStopKeys<'static>> {
             unset: "off",
             help: "write `[http.prestop]` and below it its guard: from = \"10.244.0.0/16\"",

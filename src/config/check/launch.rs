@@ -60,7 +60,7 @@ impl Config {
 table! {
     pub struct LaunchKeys in "what a program gets" {
         /// A name, a number, or both parts as `"user:group"`. Looked up when it first starts, and kept for restarts and hooks:
-        /// [more](configuration.md#user-and-group).
+        /// [more](configuration/identity.md#user-and-group).
         user: Account { unset: "softstop's own" };
         /// A name or a number.
         group: Account { unset: "the user's group" };
@@ -70,15 +70,15 @@ table! {
         working_dir: FilePath { unset: "softstop's own" };
         /// Added to softstop's own environment ([without its settings](signals.md#settings-are-not-handed-down)), and winning over it.
         env: Variables { unset: "none" };
-        /// Files of variables, read each time it starts; `env` wins over them: [more](configuration.md#env_file).
+        /// Files of variables, read each time it starts; `env` wins over them: [more](configuration/identity.md#env_file).
         env_file: EnvFiles { unset: "none", words: "path, table or array", help: env_file::HELP };
         /// Nothing of softstop's own environment but PATH.
         clear_env: Bool = false;
-        /// For each of these names, what is in the file that the variable `NAME_FILE` names becomes the value of NAME: [more](configuration.md#file_env).
+        /// For each of these names, what is in the file that the variable `NAME_FILE` names becomes the value of NAME: [more](configuration/identity.md#file_env).
         file_env: VariableNames { unset: "none", words: "array of names" };
         /// The permissions that files which it makes do not get, in octal.
         umask: Umask { unset: "softstop's own" };
-        /// Limits of resources, in the words of docker's `--ulimit`: [more](configuration.md#limits).
+        /// Limits of resources, in the words of docker's `--ulimit`: [more](configuration/identity.md#limits).
         rlimits: Rlimits {
             unset: "softstop's own",
             words: "table of numbers",
@@ -95,7 +95,7 @@ table! {
         };
         /// What it executes, setuid programs too, can give it no more rights.
         no_new_privs: Bool = false;
-        /// Capabilities, in the words of Kubernetes: [more](configuration.md#capabilities).
+        /// Capabilities, in the words of Kubernetes: [more](configuration/identity.md#capabilities).
         capabilities: Sub<CapabilityKeys<'static>> {
             unset: "softstop's own",
             help: capabilities::HELP,

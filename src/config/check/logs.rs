@@ -129,7 +129,7 @@ table! {
         objects: Bool = true;
         /// When nobody takes its lines: it waits, as it would without softstop; or lines are dropped, counted and that is said.
         when_full: Word<WhenFull> = WhenFull::Block;
-        /// So much of its last lines is kept for [`softstop logs`](logs.md), no more than its part of `memory` in [`[logs]`](configuration.md#logs). `0`: nothing.
+        /// So much of its last lines is kept for [`softstop logs`](logs.md), no more than its part of `memory` in [`[logs]`](configuration/output.md#logs). `0`: nothing.
         memory: Size = 64 * KI;
     }
 }

@@ -63,7 +63,7 @@ table! {
         token: TokenText { unset: "none" };
         /// The file with the token, read once, before anything is started.
         token_file: FilePath { words: "absolute path", unset: "none", examples: &["\"/run/secrets/prestop\""] };
-        /// [Addresses and networks](configuration.md#networks) that may call: the node's, as the pod sees it.
+        /// [Addresses and networks](configuration/waits.md#networks) that may call: the node's, as the pod sees it.
         from: Networks {
             unset: "any",
             help: "write from = [\"10.244.0.0/16\"]",

@@ -38,7 +38,7 @@ table! {
         /// Pause before the first attempt.
         initial_delay: Pause = Duration::ZERO;
         /// From one attempt to the next. Until their first success startup and readiness are
-        /// [tried in between](configuration.md#until-the-first-success), too.
+        /// [tried in between](configuration/probes.md#until-the-first-success), too.
         period: Round = Duration::from_secs(10);
         /// For one attempt.
         timeout: Limit = Duration::from_secs(1);

@@ -250,16 +250,16 @@ table! {
         /// It sees a terminal, one of its own: colours, lines as they are written. What it writes still goes through `output`, which is
         /// `"prefix"` unless it says `"json"`: [local.md](local.md#a-terminal-for-each).
         tty: Bool = false;
-        /// Names of [`[[socket]]`](configuration.md#socket): it is handed these, in this order, from descriptor 3 up.
+        /// Names of [`[[socket]]`](configuration/sockets.md#socket): it is handed these, in this order, from descriptor 3 up.
         sockets: SocketNames { unset: "none", words: "array of names", help: "write sockets = [\"web\"]", examples: &[] };
-        /// softstop's own descriptors; each line as it is; with the process's name in front; as a JSON object: [more](configuration.md#output).
+        /// softstop's own descriptors; each line as it is; with the process's name in front; as a JSON object: [more](configuration/output.md#output).
         output: Word<Output> { unset: "`\"inherit\"` for one process, `\"prefix\"` for several; `\"plain\"` in a file" };
         /// Where its lines go, files and their rotation, what is kept for `softstop logs`: [logs.md](logs.md).
         logs: Sub<LogsKeys<'static>> { unset: "to softstop's own standard output and error", help: logs::HELP };
         /// `false`: it is held down until [`softstop start NAME`](control.md#hold-and-release).
         autostart: Bool = true;
-        /// What its end is: never expected, whatever its code; or what it is for: [more](configuration.md#services-and-tasks).
-        kind: Word<ProcessKind> { unset: "[it depends](configuration.md#services-and-tasks)", examples: &["\"service\""] };
+        /// What its end is: never expected, whatever its code; or what it is for: [more](configuration/process.md#services-and-tasks).
+        kind: Word<ProcessKind> { unset: "[it depends](configuration/process.md#services-and-tasks)", examples: &["\"service\""] };
         /// Exit codes that are a success as 0 is; 128 + n for an end by signal n.
         success_codes: CodeList {
             unset: "0 alone",
@@ -267,13 +267,13 @@ table! {
             help: "write success_codes = [3, 143]",
             examples: &["[3]", "[0, 143]"],
         };
-        /// Whether it is started again when it ends. Of a [service](configuration.md#services-and-tasks) any end is a failure, also with 0. Nothing is started
+        /// Whether it is started again when it ends. Of a [service](configuration/process.md#services-and-tasks) any end is a failure, also with 0. Nothing is started
         /// again once a stop was asked for.
         restart: Word<Restart> = Restart::OnFailure;
         /// Rules for its own ends, the first that matches; where none does, and when softstop has stopped it, `restart` decides:
-        /// [more](configuration.md#restart_on).
+        /// [more](configuration/restart.md#restart_on).
         restart_on: Many<RuleKeys<'static>> { unset: "none" };
-        /// The delay before a restart: [more](configuration.md#backoff).
+        /// The delay before a restart: [more](configuration/restart.md#backoff).
         backoff: Sub<BackoffKeys<'static>> { help: "write backoff = { initial = \"1s\", max = \"5m\", reset = \"10m\" }" };
         /// After so many restarts within `restart_window` it is not started again; unless `on_exit` is `"continue"` that ends the
         /// container, whatever the exit code.
@@ -287,7 +287,7 @@ table! {
             unset: "until it has run for `backoff.reset` without an end",
             examples: &["\"10m\""],
         };
-        /// When it is started, by the clock on the wall: a task that runs at its times, [more](configuration.md#schedule).
+        /// When it is started, by the clock on the wall: a task that runs at its times, [more](configuration/restart.md#schedule).
         schedule: CronOrTable {
             unset: "none",
             words: "string or table",
@@ -304,7 +304,7 @@ table! {
             unset: "none",
             help: "write after = { web = \"ready\" }; conditions are started, ready and completed",
         };
-        /// How it is stopped: as one of the [known programs](programs.md) is, `"nginx"`, or by a ladder of signals: [more](configuration.md#stop). SIGKILL
+        /// How it is stopped: as one of the [known programs](programs.md) is, `"nginx"`, or by a ladder of signals: [more](configuration/stop.md#stop). SIGKILL
         /// follows.
         stop: Ladder {
             unset: "`\"SIGTERM\"`",
@@ -312,7 +312,7 @@ table! {
             help: "write stop = \"nginx\", or stop = [ { signal = \"SIGQUIT\", wait = \"20s\" }, \"SIGTERM\" ]",
             examples: &["\"SIGTERM\"", "\"15\"", "[\"SIGQUIT\"]", "\"nginx\"", "\"php-fpm\""],
         };
-        /// A signal upon which the program writes what it is doing, sent before SIGKILL: [more](configuration.md#diagnose).
+        /// A signal upon which the program writes what it is doing, sent before SIGKILL: [more](configuration/stop.md#diagnose).
         diagnose: Dump {
             unset: "none",
             help: "write diagnose = { signal = \"SIGQUIT\", wait = \"1s\" }",
@@ -327,7 +327,7 @@ table! {
             help: "write rewrite = { SIGHUP = \"SIGUSR1\", SIGWINCH = \"none\" }",
             examples: &["{ SIGTERM = \"SIGQUIT\" }", "{ HUP = \"none\" }"],
         };
-        /// The same for what it leaves in its process group: [more](configuration.md#stragglers).
+        /// The same for what it leaves in its process group: [more](configuration/stop.md#stragglers).
         stragglers: Sub<StragglersKeys<'static>> { unset: "the container's", help: stragglers::HELP };
         /// It says itself when it is ready, over NOTIFY_SOCKET (systemd's `Type=notify`) or a descriptor (s6), and has not `started` before:
         /// [readiness.md](readiness.md). Instead of `startup`.
@@ -337,19 +337,19 @@ table! {
             help: "write notify = true, notify = { watchdog = \"30s\" } or notify = { fd = 3 }",
             examples: &["true", "false"],
         };
-        /// A [probe](configuration.md#probes): until it succeeds the other two wait and it has not `started`; when it fails the process is stopped and
+        /// A [probe](configuration/probes.md#probes): until it succeeds the other two wait and it has not `started`; when it fails the process is stopped and
         /// restarted.
         startup: Sub<ProbeKeys<'static>> { unset: "none", help: PROBE };
-        /// A [probe](configuration.md#probes): whether `/readyz` counts it as ready.
+        /// A [probe](configuration/probes.md#probes): whether `/readyz` counts it as ready.
         readiness: Sub<ProbeKeys<'static>> { unset: "none", help: PROBE };
-        /// A [probe](configuration.md#probes): when it fails the process is stopped and restarted, even if it then ends with 0; with `restart = "never"` its
+        /// A [probe](configuration/probes.md#probes): when it fails the process is stopped and restarted, even if it then ends with 0; with `restart = "never"` its
         /// `on_exit` decides.
         liveness: Sub<ProbeKeys<'static>> { unset: "none", help: PROBE };
-        /// [Tasks](configuration.md#tasks) once it has started; it is not ready before they are done.
+        /// [Tasks](configuration/tasks.md#tasks) once it has started; it is not ready before they are done.
         post_start: Many<TaskKeys<'static>> { unset: "none" };
-        /// One [task](configuration.md#tasks) right before its own stop signal.
+        /// One [task](configuration/tasks.md#tasks) right before its own stop signal.
         pre_stop: Sub<TaskKeys<'static>> { unset: "none", help: "write `[process.pre_stop]` and below it exec = [\"/app/deregister\"]" };
-        /// [Tasks](configuration.md#tasks) at every end of it, before it is started again: [more](configuration.md#post_exit).
+        /// [Tasks](configuration/tasks.md#tasks) at every end of it, before it is started again: [more](configuration/tasks.md#post_exit).
         post_exit: Many<TaskKeys<'static>> { unset: "none" };
     }
 }

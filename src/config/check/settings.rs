@@ -258,8 +258,8 @@ table! {
         /// What `/readyz` answers from the stop request on: 503, or as before. `/livez` stays as it is.
         readiness_on_drain: Word<ReadinessOnDrain> = ReadinessOnDrain::Fail;
         /// Whose end is the container's, where a process has no `on_exit`: the [main](exit-codes.md) one's, the last one's, or the first
-        /// one's (of [tasks](configuration.md#services-and-tasks), one that has failed).
-        exit_when: Word<ExitWhen> { unset: "see [`on_exit`](configuration.md#process)", examples: &["\"all\"", "\"any\""] };
+        /// one's (of [tasks](configuration/process.md#services-and-tasks), one that has failed).
+        exit_when: Word<ExitWhen> { unset: "see [`on_exit`](configuration/process.md#process)", examples: &["\"all\"", "\"any\""] };
         /// Further files, read as if they stood behind this one: [more](configuration.md#include). `*` and `?` in a name stand for other characters; a relative path
         /// is seen from this file's folder.
         include: Patterns {
@@ -272,33 +272,33 @@ table! {
         report: FilePath { words: "path, a relative one from where softstop was started", unset: "none" };
         /// Where the verdict goes, when the file exists.
         termination_log: TerminationLog = TERMINATION_LOG;
-        /// The probe endpoints: [more](configuration.md#http).
+        /// The probe endpoints: [more](configuration/container.md#http).
         http: Sub<HttpKeys<'static>> { unset: "nothing listens", help: "write `[http]` and below it listen = \":9180\"" };
-        /// Where orders are taken: [more](configuration.md#control).
+        /// Where orders are taken: [more](configuration/container.md#control).
         control: Sub<ControlKeys<'static>> { help: "write `[control]` and below it socket = \"/run/softstop.sock\"" };
-        /// softstop's own log: [more](configuration.md#log).
+        /// softstop's own log: [more](configuration/container.md#log).
         log: Sub<LogKeys<'static>> { help: "write `[log]` and below it level = \"info\"" };
-        /// What is kept of the processes' last lines: [more](configuration.md#logs).
+        /// What is kept of the processes' last lines: [more](configuration/output.md#logs).
         logs: Sub<AllLogsKeys<'static>> { help: "write `[logs]` and below it memory = \"1Mi\"" };
         /// What softstop exits with: [more](configuration.md#exit_codes).
         exit_codes: Codes { examples: &["{ 143 = 0, forced = 79 }"] };
-        /// What happens to what the processes leave behind: [more](configuration.md#stragglers).
+        /// What happens to what the processes leave behind: [more](configuration/stop.md#stragglers).
         stragglers: Sub<StragglersKeys<'static>> { help: stragglers::HELP };
-        /// softstop stands beside a main container: [more](configuration.md#sidecar).
+        /// softstop stands beside a main container: [more](configuration/container.md#sidecar).
         sidecar: Sub<SidecarKeys<'static>> { help: "write `[sidecar]`, and below it follow = \"worker\" if need be" };
-        /// Where processes with `notify` say how they are: [more](configuration.md#notify).
+        /// Where processes with `notify` say how they are: [more](configuration/container.md#notify).
         notify: Sub<NotifySocketKeys<'static>> { help: "write `[notify]` and below it socket = \"/run/notify.sock\"" };
-        /// Sockets that softstop holds and hands to processes: [more](configuration.md#socket).
+        /// Sockets that softstop holds and hands to processes: [more](configuration/sockets.md#socket).
         socket: Many<SocketKeys<'static>> { unset: "none" };
-        /// Tasks before any process: [more](configuration.md#init).
+        /// Tasks before any process: [more](configuration/tasks.md#init).
         init: Many<TaskKeys<'static>> { unset: "none" };
-        /// The processes: [more](configuration.md#process).
+        /// The processes: [more](configuration/process.md#process).
         process: Many<ProcessKeys<'static>> { unset: "at least one, unless there is `[sidecar]`" };
-        /// Steps before any stop signal: [more](configuration.md#drain-and-post_stop).
+        /// Steps before any stop signal: [more](configuration/tasks.md#drain-and-post_stop).
         drain: Many<StepKeys<'static>> { unset: "none" };
-        /// Steps after every process has ended: [more](configuration.md#drain-and-post_stop).
+        /// Steps after every process has ended: [more](configuration/tasks.md#drain-and-post_stop).
         post_stop: Many<StepKeys<'static>> { unset: "none" };
-        /// Files that are watched, and what is done when they have changed: [more](configuration.md#on_change).
+        /// Files that are watched, and what is done when they have changed: [more](configuration/container.md#on_change).
         on_change: Many<OnChangeKeys<'static>> { unset: "none" };
     }
 }

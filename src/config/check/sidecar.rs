@@ -39,7 +39,7 @@ impl Follow {
 table! {
     pub struct SidecarKeys in "[sidecar]" {
         /// The name of the main container's program, in a shared PID namespace: when it has run and ended, softstop stops. As for
-        /// [`wait_process`](configuration.md#wait_process).
+        /// [`wait_process`](configuration/waits.md#wait_process).
         follow: ProgramName { unset: "none", help: "write a program's name, such as follow = \"worker\"" };
         /// What has not been seen by then counts as ended.
         appear_within: Limit { examples: &["\"5m\"", "\"1ms\""] } = APPEAR_WITHIN;

@@ -70,7 +70,7 @@ table! {
 
 table! {
     pub struct GetKeys in "http_get" from [EndpointKeys<'static>] {
-        /// `"https"`: with TLS 1.2 or 1.3, whoever's certificate it is, as the kubelet does. Only in a build [with `https`](configuration.md#https).
+        /// `"https"`: with TLS 1.2 or 1.3, whoever's certificate it is, as the kubelet does. Only in a build [with `https`](configuration/handlers.md#https).
         scheme: SchemeWord = Scheme::Http;
         /// Begins with a slash; a query may follow. Anything but visible ASCII is percent-encoded.
         path: UrlPath { help: "write a path such as \"/healthz\"" } = "/";

@@ -66,20 +66,20 @@ handlers! {
     http_post: Sub<PostKeys<'static>> {} => http::post;
     /// Success is an accepted connection, closed at once.
     tcp_socket: Sub<TcpSocketKeys<'static>> {} => tcp_socket::read;
-    /// [Asks](configuration.md#grpc) a gRPC server's health service; success is SERVING.
+    /// [Asks](configuration/handlers.md#grpc) a gRPC server's health service; success is SERVING.
     grpc: Sub<GrpcKeys<'static>> {} => grpc::read;
     /// Waits.
     sleep: Limit { examples: &["\"1s\"", "\"2s\""] } => sleep;
     /// Sends a signal: in a process's hook, to that process; elsewhere `{ process = "web", signal = "SIGUSR1" }`, which is not possible in
     /// `init` and `post_stop`, where no process runs.
     signal: SignalOrTable {} => signal::read;
-    /// [Waits](configuration.md#wait_idle) until the connections on a port are over and no new ones come. Not in `init` and `post_start`.
+    /// [Waits](configuration/waits.md#wait_idle) until the connections on a port are over and no new ones come. Not in `init` and `post_start`.
     wait_idle: Sub<WaitIdleKeys<'static>> {} => wait_idle::read;
-    /// [Waits](configuration.md#wait_http) until an answer has a status, a value in its JSON, a sum of Prometheus samples.
+    /// [Waits](configuration/waits.md#wait_http) until an answer has a status, a value in its JSON, a sum of Prometheus samples.
     wait_http: Sub<WaitHttpKeys<'static>> {} => wait_http::read;
-    /// [Waits](configuration.md#wait_file) until a file is there, is gone, or has a text in it.
+    /// [Waits](configuration/waits.md#wait_file) until a file is there, is gone, or has a text in it.
     wait_file: Sub<WaitFileKeys<'static>> {} => wait_file::read;
-    /// [Waits](configuration.md#wait_process) for a process.
+    /// [Waits](configuration/waits.md#wait_process) for a process.
     wait_process: Sub<WaitProcessKeys<'static>> {} => wait_process::read;
 }
 
@@ -161,7 +161,7 @@ table! {
         http_get: Sub<GetKeys<'static>>;
         /// Well, when the connection is accepted.
         tcp_socket: Sub<TcpSocketKeys<'static>>;
-        /// Well, when its [health service](configuration.md#grpc) answers SERVING.
+        /// Well, when its [health service](configuration/handlers.md#grpc) answers SERVING.
         grpc: Sub<GrpcKeys<'static>>;
     }
 }

@@ -13,7 +13,7 @@ table! {
     pub struct SignalKeys in "signal" {
         /// Who gets it.
         process: Text { unset: "the process whose hook it is; in `drain` this or `command`", help: FULL, examples: &["\"web\""] };
-        /// Instead: the processes of that name, [whoever started them](configuration.md#wait_process). The outermost get it: of nginx the master, not its
+        /// Instead: the processes of that name, [whoever started them](configuration/waits.md#wait_process). The outermost get it: of nginx the master, not its
         /// workers.
         command: ProgramName { unset: "none", help: "write a program's name, such as \"nginx\"" };
         /// Not SIGKILL or SIGSTOP.

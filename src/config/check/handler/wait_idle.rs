@@ -79,7 +79,7 @@ table! {
         quiet: Pause = DEFAULT_QUIET;
         /// Never over before, whatever is seen.
         minimum: Pause = Duration::ZERO;
-        /// Peers that do not count: [addresses, networks](configuration.md#networks), `"loopback"`.
+        /// Peers that do not count: [addresses, networks](configuration/waits.md#networks), `"loopback"`.
         ignore: Networks {
             unset: "none",
             help: "write ignore = [\"10.0.0.0/8\", \"loopback\"]",
