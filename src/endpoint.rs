@@ -75,7 +75,7 @@ endpoints! {
     "/prestop" Answers::PreStop,
         index: "",
         fine: "begins the stop and answers when the drain is over: [a preStop \
-            hook](control.md#as-a-prestop-hook-over-http). 404 unless `[http.prestop]` is there",
+            hook](control/prestop.md#as-a-prestop-hook-over-http). 404 unless `[http.prestop]` is there",
         not: "";
     "/" Answers::Index,
         index: "",

@@ -256,7 +256,7 @@ flags! {
             in_file: "write [http.prestop] with from, token or token_file",
         } page {
             default: "none",
-            meaning: "Who may call [`GET /prestop`](control.md#as-a-prestop-hook-over-http), a preStop hook of the kind \
+            meaning: "Who may call [`GET /prestop`](control/prestop.md#as-a-prestop-hook-over-http), a preStop hook of the kind \
                 httpGet: networks (`10.244.0.0/16`), `token:TEXT` or `token-file:FILE`, several with commas, and all \
                 must hold. Needs `--http`. The hook `softstop drain` needs neither.",
         };

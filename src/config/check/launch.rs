@@ -68,7 +68,7 @@ table! {
         supplementary_groups: Accounts { unset: "none", words: "array of names or numbers" };
         /// Where it starts. A relative path is taken from there.
         working_dir: FilePath { unset: "softstop's own" };
-        /// Added to softstop's own environment ([without its settings](signals.md#settings-are-not-handed-down)), and winning over it.
+        /// Added to softstop's own environment ([without its settings](signals/inherited.md#settings-are-not-handed-down)), and winning over it.
         env: Variables { unset: "none" };
         /// Files of variables, read each time it starts; `env` wins over them: [more](configuration/identity.md#env_file).
         env_file: EnvFiles { unset: "none", words: "path, table or array", help: env_file::HELP };

@@ -245,7 +245,7 @@ table! {
         /// Program and arguments. A program without a slash is looked up on the PATH the process gets.
         command: Command { required: true, examples: &["[\"true\"]", "['sh', '-c', 'echo $HOME']", "[\"a\", \"${HOST}\"]"] };
         /// What it reads: nothing, or softstop's own standard input. One process at most inherits; on a terminal it is in the foreground, and
-        /// Ctrl-C is its: [signals.md](signals.md#terminals).
+        /// Ctrl-C is its: [signals/terminals.md](signals/terminals.md).
         stdin: Word<Stdin> = Stdin::Null;
         /// It sees a terminal, one of its own: colours, lines as they are written. What it writes still goes through `output`, which is
         /// `"prefix"` unless it says `"json"`: [local.md](local.md#a-terminal-for-each).
