@@ -16,7 +16,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use declared::sites::SITES;
-use declared::{section_of, takes};
+use declared::{Type, section_of, takes};
 use mistakes::edits::{Mistake, from_seed};
 use mistakes::types::VALUES;
 use mistakes::valid::handlers;
@@ -81,7 +81,7 @@ fn at_site(site: usize, given: &[(&str, &str)]) -> (String, Vec<std::ops::Range<
     (if alone { text } else { text + below }, places)
 }
 
-/// Every key of every table, wherever it may stand, with every value of [`VALUES`]; and every two keys of a table with some.
+/// Every key of every table, wherever it may stand, with every value of [`VALUES`]; and every two keys of a table with some of their types.
 #[test]
 fn every_key_with_every_value() {
     let mut states = 0u64;
@@ -104,8 +104,8 @@ fn every_key_with_every_value() {
         }
         for (i, one) in section.keys.iter().enumerate() {
             for two in &section.keys[..i] {
-                for a in PAIRED {
-                    for b in PAIRED {
+                for (a, _) in PAIRED.iter().filter(|(_, kind)| takes(section, one, *kind)) {
+                    for (b, _) in PAIRED.iter().filter(|(_, kind)| takes(section, two, *kind)) {
                         let (text, _) = at_site(site, &[(one, a), (two, b)]);
                         judge(Mistake {
                             bytes: text.into_bytes(),
@@ -137,7 +137,17 @@ fn as_the_schema_has_it(checker: &Checker, mistake: &Mistake, refused: bool) -> 
     }
 }
 
-const PAIRED: &[&str] = &["\"1s\"", "\"2h\"", "1", "[\"x\"]", "{ port = 80 }", "\"web\"", "true"];
+const PAIRED: &[(&str, Type)] = &[
+    ("\"1s\"", Type::String),
+    ("\"2h\"", Type::String),
+    ("\"web\"", Type::String),
+    ("1", Type::Integer),
+    ("2", Type::Integer),
+    ("[\"x\"]", Type::Array),
+    ("{ port = 80 }", Type::Table),
+    ("true", Type::Boolean),
+    ("false", Type::Boolean),
+];
 
 /// Some of the random ones, and the one process would leave a mark.
 #[test]
