@@ -757,8 +757,13 @@ impl Running {
         let until = Instant::now() + limit;
         while !self.ended() {
             if Instant::now() >= until {
-                let processes: Vec<String> = self.processes().iter().map(ToString::to_string).collect();
-                panic!("not ended after {limit:?}: {}\n{}\n{}", self.shown, processes.join("\n"), self.printed());
+                // The launcher, softstop and whoever traces it: one that is over and not reaped is in no namespace any more.
+                let tracer = processes::status_field(self.init, "TracerPid").and_then(|pid| pid.parse::<i32>().ok());
+                let mut pids = vec![self.child.id().cast_signed(), self.init];
+                pids.extend(tracer.filter(|pid| *pid > 0));
+                pids.extend(self.processes().iter().map(|p| p.pid).filter(|pid| *pid != self.init));
+                let stand: Vec<String> = pids.into_iter().map(processes::stands).collect();
+                panic!("not ended after {limit:?}: {}\n{}\n{}", self.shown, stand.join("\n"), self.printed());
             }
             std::thread::sleep(Duration::from_millis(1));
         }

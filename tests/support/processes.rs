@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::starvation;
+
 /// One process as seen from the test.
 #[derive(Clone, Debug)]
 pub struct Proc {
@@ -28,6 +30,13 @@ impl fmt::Display for Proc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (child of {}) {} {}", self.pid, self.parent, self.state, self.name)
     }
+}
+
+/// Where it stands: for a test that waits for it in vain.
+pub fn stands(pid: i32) -> String {
+    let Some(process) = look(pid) else { return format!("{pid} is gone") };
+    let wchan = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    format!("{process}, in {wchan}, {:.1?} ready to run without a processor", starvation::of(pid))
 }
 
 /// `None` when it has ended meanwhile.
