@@ -6,7 +6,7 @@
 //! cargo bench --bench rollout -- --rounds 1
 //! cargo bench --bench rollout -- --quick   # two lags, once each: a minute
 //! cargo bench --bench rollout -- --only auto --lags 0,6   # rows whose edge or init has this in its name
-//! cargo bench --bench rollout -- --write   # and puts it all into docs/rollout.md and docs/rollout.svg
+//! cargo bench --bench rollout -- --write   # and puts it all into docs/rollout.md, docs/rollout/counts.md and docs/rollout.svg
 //! ```
 //!
 //! Needs root (or user namespaces), iproute2 and Debian's `haproxy`; of `tini`, `dumb-init`, `s6`, `nginx-light` and python3-venv (with grpcio from
@@ -44,6 +44,7 @@ use restart::Outcome;
 /// Says that the bench is in its own network and PID namespace already, and where softstop is.
 const INSIDE: &str = "ROLLOUT_SOFTSTOP";
 const PAGE: &str = "docs/rollout.md";
+const COUNTS: &str = "docs/rollout/counts.md";
 const PICTURE: &str = "docs/rollout.svg";
 
 /// What is to be found out.
@@ -239,10 +240,11 @@ fn plan(options: &Options) -> Plan {
 }
 
 fn say(results: &Results, write: bool) -> Result<(), String> {
-    let text = table::markdown(results);
-    println!("{text}");
+    let (text, counts) = (table::markdown(results), table::counts(results));
+    println!("{text}\n{counts}");
     if write {
         common::write_into(PAGE, "rollout", &text)?;
+        common::write_into(COUNTS, "counts", &counts)?;
         let drawn = picture::svg(&results.first());
         std::fs::write(PICTURE, drawn).map_err(|e| format!("cannot write {PICTURE}: {e}"))?;
     }

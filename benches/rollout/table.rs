@@ -78,11 +78,13 @@ pub fn markdown(results: &Results) -> String {
             format!("{failed}; {} s", seconds(stop(&r.outcomes[i][l])))
         });
     }
-    details(&mut text, results);
-    let machine = common::machine();
+    text + &run(results)
+}
+
+/// How it was found out.
+fn run(results: &Results) -> String {
     let rounds = if results.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", results.rounds) };
-    text.push_str(&format!("\n{rounds}, one run, all inits of a lag at the same time; {machine}.\n"));
-    text
+    format!("\n{rounds}, one run, all inits of a lag at the same time; {}.\n", common::machine())
 }
 
 /// As the tables name it.
@@ -121,9 +123,10 @@ fn saved(text: &mut String, results: &Results) {
 }
 
 /// Every count, and of what requests failed.
-fn details(text: &mut String, results: &Results) {
-    text.push_str("\n<details><summary>Every count</summary>\n\n");
-    text.push_str("| | lag | short: failed of | long: failed of | sessions: failed of | failed of what |\n|---|---|---|---|---|---|\n");
+pub fn counts(results: &Results) -> String {
+    let mut text = String::from(
+        "| | lag | short: failed of | long: failed of | sessions: failed of | failed of what |\n|---|---|---|---|---|---|\n",
+    );
     for (row, by_lag) in results.rows.iter().zip(&results.outcomes) {
         for (lag, outcomes) in results.lags.iter().zip(by_lag) {
             let (failed, total) = (failed(outcomes), total(outcomes));
@@ -133,7 +136,7 @@ fn details(text: &mut String, results: &Results) {
             text.push_str(&line);
         }
     }
-    text.push_str("\n</details>\n");
+    text + &run(results)
 }
 
 fn why(outcomes: &[Outcome]) -> String {
