@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use softstop::cli::commands::{self, Known};
@@ -264,6 +264,36 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(count >= 30, "{count} links");
+}
+
+/// docs/README.md has them by what people look for; who begins with README finds each.
+#[test]
+fn every_page_is_in_the_index_and_in_reach_from_readme() {
+    let all: BTreeMap<String, String> = pages().into_iter().collect();
+    let linked = |path: &str| -> BTreeSet<String> {
+        links(path, all.get(path).map_or("", String::as_str)).into_iter().map(|(_, target, _)| target).collect()
+    };
+    let index = linked("docs/README.md");
+    for path in all.keys().filter(|path| path.starts_with("docs/") && *path != "docs/README.md") {
+        assert!(index.contains(path), "{path} is not in docs/README.md: add its row");
+    }
+    let (mut reached, mut next) = (BTreeSet::new(), vec!["README.md".to_owned()]);
+    while let Some(path) = next.pop() {
+        if reached.insert(path.clone()) {
+            next.extend(linked(&path));
+        }
+    }
+    let lost: Vec<&String> = all.keys().filter(|path| !reached.contains(*path)).collect();
+    assert_eq!(lost, [""; 0], "no link leads there from README.md");
+}
+
+/// A link to a heading finds it: of two by one name GitHub calls the second something else.
+#[test]
+fn no_page_has_two_headings_of_one_name() {
+    for (path, text) in markdown("docs") {
+        let headings = outside_blocks(&text).filter(|line| line.starts_with('#')).count();
+        assert_eq!(anchors(&text).len(), headings, "{path}: {:?}", anchors(&text));
+    }
 }
 
 /// The blocks of a language, without their fences. "toml,fragment" is another language than "toml".
