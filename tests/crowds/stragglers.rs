@@ -345,7 +345,7 @@ fn thousands_of_stragglers_are_each_told_once_and_end_in_time() {
     let _alone = siege::alone();
     let dir = Dir::new();
     let journal = dir.text("told");
-    // A thousand here; docs/reliability.md says what more was measured.
+    // A thousand here; docs/reliability/stragglers.md says what more was measured.
     let word = format!("journal-on:TERM:{journal}:told");
     let words = ["session", "many:1000", &word, "idle", "end", "exit:0", "end", "exit-on:TERM:0", "say:up", "wait"];
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();

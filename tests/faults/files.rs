@@ -1,7 +1,7 @@
 //! Files that do not answer: a file system that hangs (FUSE, NFS) under the report, the termination log, or a program that is to be
 //! started; a FIFO that nobody reads. The stop ends inside the grace, with the exit code, and says which file it was.
 //!
-//! As PID 1 softstop's own exit then takes until the kernel has ended whom the file system holds (docs/stop.md): such tests let go
+//! As PID 1 softstop's own exit then takes until the kernel has ended whom the file system holds (docs/stop/stuck.md): such tests let go
 //! once the account is out.
 
 #![allow(clippy::unwrap_used)]

@@ -2,7 +2,7 @@
 //! grace ends, names them, and whoever can be stopped in order is.
 //!
 //! As PID 1 softstop's own exit then takes until the kernel can end the namespace, which no init can do anything about
-//! (docs/stop.md): such tests let go of the child once the account is out.
+//! (docs/stop/stuck.md): such tests let go of the child once the account is out.
 
 #![allow(clippy::unwrap_used)]
 

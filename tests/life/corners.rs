@@ -1,4 +1,4 @@
-//! Corners of being PID 1: those that a reviewer found, each of which failed once, and those of the list in docs/reliability.md (by
+//! Corners of being PID 1: those that a reviewer found, each of which failed once, and those of the list in docs/reliability/corners.md (by
 //! their numbers) that belong to no other file.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test waits for its own compiler")]
@@ -59,7 +59,7 @@ fn a_storm_of_dying_children_delays_no_deadline() {
     ended.expect_code(137).expect("SIGKILL");
 }
 
-// === signals: S14 to S23 of docs/reliability.md ===
+// === signals: S14 to S23 of docs/reliability/corners.md ===
 
 /// S14: whoever is inside the container cannot end or freeze its init, root included.
 #[test]

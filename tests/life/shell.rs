@@ -1,5 +1,5 @@
 //! Faults that were once seeded into the shell by hand and passed every other test: each test here fails for one of them. The table is
-//! in docs/reliability.md, "The shell's checks".
+//! in docs/reliability/shell.md.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
 

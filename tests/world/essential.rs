@@ -1,4 +1,4 @@
-//! What is kept for essential steps (docs/stop.md, "When little is left"), from the settings alone: whatever moved the deadline or
+//! What is kept for essential steps (docs/stop/budget.md, "When little is left"), from the settings alone: whatever moved the deadline or
 //! kept softstop from running, such a step gets its reserve or its part of three quarters of what is left.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How the grace is divided (docs/stop.md), worked out from the settings without asking the machine or the plan.
+//! How the grace is divided (docs/stop/budget.md), worked out from the settings without asking the machine or the plan.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Shows what docs/reliability.md claims, and prints its table.
+//! Shows what docs/reliability/tests.md claims, and prints its table.
 //!
 //! `cargo run --release --manifest-path benches/proof/Cargo.toml` does all of it; the names of parts as arguments
 //! (`simulation`, `exploration`, `rounds`, `mutants`) do only those. Of the mutants SOFTSTOP_MUTANTS=src/plan/,src/output/ takes

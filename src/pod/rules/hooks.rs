@@ -83,7 +83,7 @@ pub fn drain_hook(case: &Case<'_>) -> String {
     format!("lifecycle: {{ preStop: {{ exec: {{ command: [\"{binary}\", \"drain\"] }} }} }}")
 }
 
-/// stop.md, "A grace that nobody knows"; kubernetes-observed.md: `--grace-period=1`, `--force`.
+/// docs/stop/drain.md, "A grace that nobody knows"; kubernetes-observed.md: `--grace-period=1`, `--force`.
 pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
     let config = case.config();
     // A sidecar's SIGTERM comes after the main containers' end, and its own rule asks for their hooks.

@@ -1,4 +1,4 @@
-//! preStop hooks of the kind httpGet that mean softstop, in any container of the pod (docs/control.md, "As a preStop hook over HTTP").
+//! preStop hooks of the kind httpGet that mean softstop, in any container of the pod (docs/control/prestop.md, "As a preStop hook over HTTP").
 
 use std::net::IpAddr;
 

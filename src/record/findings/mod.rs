@@ -483,7 +483,11 @@ fn drain_short(facts: &Facts<'_>, found: &mut Found) {
     for step in facts.steps(Part::Drain).filter(|step| step.outcome == Outcome::TimedOut) {
         let why = if step.reason.is_empty() { String::new() } else { format!(": {}", step.reason) };
         let text = format!("drain step {:?} gave up after {}{why}", step.name, Human(step.took()));
-        found.warn(&step.name, text, "raise its `timeout`, and `grace` with it; or have clients close: docs/stop.md");
+        found.warn(
+            &step.name,
+            text,
+            "raise its `timeout`, and `grace` with it; or have clients close: docs/stop/drain.md",
+        );
     }
     outside::refused(facts, found);
 }

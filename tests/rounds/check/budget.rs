@@ -31,7 +31,7 @@ pub fn in_time(case: &Case, found: &mut Findings) {
     }
 }
 
-/// Who holds what, by docs/stop.md: "The arithmetic". In milliseconds.
+/// Who holds what, by docs/stop/budget.md: "The arithmetic". In milliseconds.
 struct Held {
     drain: Vec<u64>,
     stop: u64,
