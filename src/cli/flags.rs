@@ -149,20 +149,20 @@ flags! {
             default: "none",
             meaning: "What softstop exits with when the stop needed SIGKILL.",
         };
-        /// Write the account of the run here at exit, as JSON
+        /// Write the report of the run here at exit, as JSON
         report: Option<PathBuf> = path {
             value: "FILE", variable: "SOFTSTOP_REPORT", heading: Some(ACCOUNT), form: Form::Path,
         } page {
             default: "none",
-            meaning: "Where the [account](stop/outcome.md) is written at exit, as JSON.",
+            meaning: "Where the [report](stop/outcome.md) is written at exit, as JSON.",
         };
-        /// Write the verdict here, if the file exists
+        /// Write the termination message here, if the file exists
         /// [default: /dev/termination-log]
         termination_log: Option<PathBuf> = path {
             value: "FILE", variable: "SOFTSTOP_TERMINATION_LOG", heading: Some(ACCOUNT), form: Form::Any,
         } page {
             default: "`/dev/termination-log`",
-            meaning: "Where the verdict is written, if the file exists. Empty: nowhere.",
+            meaning: "Where the termination message is written, if the file exists. Empty: nowhere.",
         };
         /// Have the kernel send softstop this signal when its parent dies
         /// [default: none]

@@ -15,7 +15,7 @@ const WIDEST: usize = 100;
 const NARROWEST: usize = 40;
 
 pub const ABOUT: &str = "The first process in a container: starts what it runs, answers the orchestrator's probes, and ends everything inside \
-    the grace budget, in order, with an account of what happened.";
+    the grace budget, in order, with a report of what happened.";
 
 pub const EXAMPLES: &[(&str, &str)] = &[
     ("softstop -- nginx -g 'daemon off;'", "As an entrypoint, in place of tini"),

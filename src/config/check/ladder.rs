@@ -135,8 +135,8 @@ table! {
     pub struct DiagnoseKeys in "diagnose" {
         /// What is sent, to whom `signal_to` says. Not SIGKILL, SIGSTOP or SIGCONT.
         signal: DumpSignal { required: true };
-        /// How long it has to write. Out of the process's own share: its stop asks for the ladder's waits and this. Where that does not
-        /// fit, or the ladder waits for all the time there is, no more than a quarter of the share.
+        /// How long it has to write. Out of the process's own time slice: its stop asks for the ladder's waits and this. Where that does not
+        /// fit, or the ladder waits for all the time there is, no more than a quarter of the slice.
         wait: Limit { examples: &["\"1s\""] } = DEFAULT_DIAGNOSE_WAIT;
     }
 }

@@ -268,9 +268,9 @@ table! {
             help: "write include = [\"conf.d/*.toml\"]",
             examples: &["[\"conf.d/*.toml\"]", "[]"],
         };
-        /// Where the account of the run is written as JSON at exit.
+        /// Where the report of the run is written as JSON at exit.
         report: FilePath { words: "path, a relative one from where softstop was started", unset: "none" };
-        /// Where the verdict goes, when the file exists.
+        /// Where the termination message goes, when the file exists.
         termination_log: TerminationLog = TERMINATION_LOG;
         /// The probe endpoints: [more](configuration/container.md#http).
         http: Sub<HttpKeys<'static>> { unset: "nothing listens", help: "write `[http]` and below it listen = \":9180\"" };

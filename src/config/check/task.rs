@@ -97,7 +97,7 @@ table! {
     pub struct TaskKeys in "a task" from [NamedKeys<'static>, Handlers<'static>] then [LaunchKeys<'static>] one of (Handlers::SECTION.keys) {
         /// For all attempts together.
         timeout: Limit {
-            unset: "`init` 5m, `post_start` 1m, `post_exit` 5s, else its share of the budget; a sleep has none",
+            unset: "`init` 5m, `post_start` 1m, `post_exit` 5s, else its time slice of the budget; a sleep has none",
             examples: &["\"5s\"", "\"1m30s\""],
         };
         /// Further attempts after a failed one. Not for the `wait_` handlers, which look again and again until their time is up.
