@@ -17,4 +17,5 @@ mod container;
 mod kernels;
 mod packages;
 mod platforms;
+mod quick_start;
 mod static_binary;

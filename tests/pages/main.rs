@@ -25,3 +25,4 @@ mod reader;
 mod reliability;
 #[path = "../declared/schema.rs"]
 mod schema;
+mod typed;
