@@ -153,7 +153,14 @@ impl Run {
     /// Shells which the stop signal ends at once, and not what they have started.
     fn shells(&self, setup: &Setup) -> impl Iterator<Item = &AtStop> {
         let passes_on = |at: &AtStop| at.catches_sigterm || at.ignores_sigterm || setup.to_group.contains(&at.name);
-        self.at_stop.iter().filter(move |at| programs::is_shell(&at.command) && at.children > 0 && !passes_on(at))
+        self.at_stop.iter().filter(move |at| self.is_shell(at) && at.children > 0 && !passes_on(at))
+    }
+
+    /// Which applet of busybox it is, the kernel does not say, but the report: what was started.
+    fn is_shell(&self, at: &AtStop) -> bool {
+        let started = self.report.as_ref().and_then(|report| report.program(&at.name));
+        let applet = started.filter(|_| at.command == programs::BUSYBOX).map(|setup| setup.program.as_str());
+        programs::is_shell(applet.unwrap_or(&at.command))
     }
 
     /// From the stop request on; after a crash that was rehearsed they may be of it.

@@ -12,7 +12,9 @@ use crate::signal::Signal;
 pub use table::JVM;
 use table::PROGRAMS;
 
-const SHELLS: [&str; 7] = ["sh", "bash", "ash", "dash", "zsh", "ksh", "busybox"];
+/// Its applets are many programs, shells among them.
+pub const BUSYBOX: &str = "busybox";
+const SHELLS: [&str; 7] = ["sh", "bash", "ash", "dash", "zsh", "ksh", BUSYBOX];
 
 /// A program that has to be known: it ends gracefully upon another signal than SIGTERM, has a preset, goes into the background, or answers
 /// a signal with a dump and goes on.
@@ -127,6 +129,12 @@ pub fn all() -> impl Iterator<Item = &'static Program> {
 /// The name of a program behind the last slash.
 pub fn file_name(executable: &str) -> &str {
     executable.rsplit('/').next().unwrap_or(executable)
+}
+
+/// The name of the program that a command line starts: of busybox, which is many, the one that its first argument names.
+pub fn started_by<'a>(executable: &'a str, first_argument: Option<&'a str>) -> &'a str {
+    let name = file_name(executable);
+    first_argument.filter(|_| name == BUSYBOX).unwrap_or(name)
 }
 
 /// A shell, by its own name: it waits for its child when a signal comes, and passes none on.
@@ -246,6 +254,17 @@ mod tests {
             assert_eq!(named(executable), None, "{executable}");
         }
         assert_eq!((version("/usr/sbin/php-fpm8.4"), version("nginx"), version("")), ("8.4", "", ""));
+    }
+
+    #[test]
+    fn of_busybox_its_applet_is_what_runs() {
+        let started = |line: &'static str| {
+            let (executable, first) = line.split_once(' ').unwrap_or((line, ""));
+            started_by(executable, Some(first).filter(|first| !first.is_empty()))
+        };
+        let all = ["/bin/busybox httpd", "busybox sh", "busybox", "/usr/sbin/nginx -g", "sh"].map(started);
+        assert_eq!(all, ["httpd", "sh", "busybox", "nginx", "sh"]);
+        assert_eq!(all.map(is_shell), [false, true, true, false, true]);
     }
 
     #[test]

@@ -144,7 +144,8 @@ impl Run {
         }
     }
 
-    fn program(&self, process: &str) -> Option<&ProcessSetup> {
+    /// What the report says of the process of that name.
+    pub fn program(&self, process: &str) -> Option<&ProcessSetup> {
         self.setup.processes.iter().find(|setup| setup.name == process)
     }
 

@@ -154,10 +154,11 @@ impl Reporter {
 /// What the reader of a report has to know of the configuration.
 fn setup(plan: &Plan) -> Setup {
     let process = |(n, process): (usize, &crate::config::Process)| {
-        let command = process.command.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+        let mut words = process.command.iter().map(|word| word.to_string_lossy());
+        let (executable, first) = (words.next().unwrap_or_default(), words.next());
         ProcessSetup {
             name: process.name.clone(),
-            program: programs::file_name(&command).to_owned(),
+            program: programs::started_by(&executable, first.as_deref()).to_owned(),
             kind: plan.kind(n),
         }
     };
