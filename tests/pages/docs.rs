@@ -22,7 +22,7 @@ fn root() -> &'static Path {
 }
 
 /// README and its like, docs/ and examples/, by their paths from the root.
-fn pages() -> Vec<(String, String)> {
+pub fn pages() -> Vec<(String, String)> {
     let top = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|path| (path.to_owned(), page(path)));
     let pages: Vec<_> = top.into_iter().chain(markdown("docs")).chain(markdown("examples")).collect();
     assert!(pages.len() >= 12, "{pages:?}");
