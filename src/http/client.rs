@@ -230,13 +230,14 @@ async fn judge(response: Response<Incoming>) -> Result<Option<String>, CallError
     Err(CallError::Status { status, said: first_line(&read) })
 }
 
+/// At least `most` bytes, if there are so many; what has come with the last of them, too.
 async fn read_some(body: &mut Incoming, read: &mut Vec<u8>, most: usize) -> hyper::Result<()> {
     while read.len() < most {
         match body.frame().await {
             None => break,
             Some(frame) => {
                 if let Ok(data) = frame?.into_data() {
-                    read.extend_from_slice(&data[..data.len().min(most - read.len())]);
+                    read.extend_from_slice(&data);
                 }
             }
         }
@@ -321,7 +322,7 @@ fn broken(e: &hyper::Error) -> ConnectionError {
         ConnectionError::LongHead { most: MAX_HEAD }
     } else if e.is_parse() {
         ConnectionError::NotHttp
-    } else if e.is_incomplete_message() || e.is_canceled() || e.is_closed() {
+    } else if e.is_incomplete_message() || e.is_canceled() {
         ConnectionError::Incomplete
     } else {
         ConnectionError::System(e.to_string())

@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use super::hooks::News;
-use super::shell::Shell;
+use super::shell::{Shell, is_due};
 use super::waits::file::own_program;
 use crate::config::Config;
 use crate::lifecycle::event::Event;
@@ -212,7 +212,7 @@ impl Shell {
 
     /// Looks, if it is time to.
     pub(super) fn go_on_looking(&mut self) {
-        if self.changes.next().is_none_or(|at| at > Instant::now()) {
+        if !is_due(self.changes.next(), Instant::now()) {
             return;
         }
         if self.machine.borrow().stopping() {

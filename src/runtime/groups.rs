@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shell::Shell;
+use super::shell::{Shell, is_due};
 use crate::lifecycle::action::Whom;
 use crate::lifecycle::event::{Event, ProcId};
 use crate::report::Note;
@@ -120,7 +120,7 @@ impl Groups {
 impl Shell {
     /// Whenever it is time.
     pub(super) fn inspect_groups_again(&mut self, now: Instant) {
-        if self.groups.next_inspection().is_none_or(|at| at > now) {
+        if !is_due(self.groups.next_inspection(), now) {
             return;
         }
         self.groups.next_inspection = now + LOOK;

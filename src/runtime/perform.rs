@@ -87,7 +87,7 @@ impl Shell {
                 let _ = process::raise_priority();
                 let began = Instant::now();
                 let limit = self.left_or_grace() / SWEEP_LIMIT;
-                let swept = tree::kill_everything(SWEEP_WORK, limit, &mut self.stragglers.strangers);
+                let swept = tree::kill_everything(SWEEP_WORK, limit, &mut self.stragglers.crowd.strangers);
                 self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
             }
             Action::Census => self.census = true,

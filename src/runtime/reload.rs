@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::hooks::News;
 use super::notify;
 use super::perform::{child_ends, output_pipes};
-use super::shell::Shell;
+use super::shell::{Shell, is_due};
 use super::sockets::Held;
 use super::sources;
 use super::waits::file::own_program;
@@ -100,7 +100,7 @@ impl Shell {
 
     /// Begins to read, if somebody waits for it.
     pub(super) fn go_on_rereading(&mut self) {
-        if self.reloads.next().is_none_or(|at| at > Instant::now()) {
+        if !is_due(self.reloads.next(), Instant::now()) {
             return;
         }
         self.reloads.reading = std::mem::take(&mut self.reloads.asked);

@@ -324,7 +324,7 @@ impl Shell {
     fn deaf(mut self: Box<Shell>, error: &std::io::Error) -> u8 {
         let why = format!("cannot receive signals: {error}; killing what was started");
         tracing::error!("{why}");
-        let _swept = tree::kill_everything(LAST_SWEEP, PATIENCE, &mut self.stragglers.strangers);
+        let _swept = tree::kill_everything(LAST_SWEEP, PATIENCE, &mut self.stragglers.crowd.strangers);
         super::refusal::record(self.plan.config.termination_log.as_deref(), crate::exit::INTERNAL, &why);
         self.sink.flush_some();
         crate::exit::INTERNAL
@@ -510,6 +510,11 @@ async fn wait_for_any(fd: Option<&AsyncFd<File>>, more: bool) {
     }
 }
 
+/// Whether something that has this time is to be done; `None`: it has none.
+pub(super) fn is_due(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| at <= now)
+}
+
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -520,6 +525,14 @@ async fn sleep_until(deadline: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_a_time_is_due_from_then_on_and_what_has_none_never() {
+        let now = Instant::now();
+        let later = now + Duration::from_millis(1);
+        assert_eq!([Some(now), Some(later), None].map(|at| is_due(at, now)), [true, false, false]);
+        assert!(is_due(Some(now), later));
+    }
 
     #[test]
     fn of_the_grace_something_is_kept_for_what_comes_after_the_output() {

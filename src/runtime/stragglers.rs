@@ -2,21 +2,23 @@
 //!
 //! Thousands are signalled piece by piece, so that the loop turns in between; and looked for less often the longer that takes.
 
+pub(super) mod crowd;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::crowd::Crowd;
 use super::perform::NEEDS;
-use super::shell::Shell;
+use super::shell::{Shell, is_due};
 use crate::lifecycle::action::Whom;
 use crate::lifecycle::event::{Event, ProcId};
 use crate::report::Note;
 use crate::signal::Signal;
 use crate::sys::asked::Asked;
-use crate::sys::strangers::Strangers;
-use crate::sys::tree::{self, CROWD, Descendant, Walk};
+use crate::sys::tree::{self, Descendant, Walk};
 use crate::sys::{process, target};
 
 /// New ones are looked for this often: an orphan whose parent was no child of ours comes without a signal.
@@ -31,11 +33,6 @@ const MEMBERS: Duration = Duration::from_millis(50);
 const LOOKS: usize = 3;
 /// Of the stragglers, so many are named.
 const NAMED: usize = 10;
-/// Counted this often during the stop, and from its first instant on where there may be a crowd, before that keeps the processor from us; or less
-/// often: counting takes no more than [`PART`] of the time.
-const COUNT: Duration = Duration::from_millis(250);
-/// And no more of our processor time at once: whoever has had much must wait long for more, where there is little.
-const COUNTED: Duration = Duration::from_millis(1);
 
 /// `None`: those that belong to no group that is waited for.
 type Of = Option<ProcId>;
@@ -46,15 +43,7 @@ pub(super) struct Stragglers {
     standing: BTreeMap<Of, Whom>,
     under_way: Vec<Round>,
     next_inspection: Instant,
-    /// `None`: the stop has not begun.
-    next_count: Option<Instant>,
-    count_under_way: bool,
-    /// Not as PID 1: a count that is under way, and how many so far.
-    counting: Option<(Walk, usize)>,
-    /// As PID 1: whom the count has found beside us.
-    pub strangers: Strangers,
-    /// The crowd that the machine knows of, and how long softstop had waited for the processor.
-    crowd: (usize, Duration),
+    pub crowd: Crowd,
     /// Somebody was told to go.
     told: bool,
     /// That they cannot be seen was said.
@@ -102,17 +91,12 @@ impl Round {
 
 impl Stragglers {
     pub(super) fn new() -> Stragglers {
-        let now = Instant::now();
         Stragglers {
             asked: Asked::default(),
             standing: BTreeMap::new(),
             under_way: Vec::new(),
-            next_inspection: now,
-            next_count: None,
-            count_under_way: false,
-            counting: None,
-            strangers: Strangers::default(),
-            crowd: (0, Duration::ZERO),
+            next_inspection: Instant::now(),
+            crowd: Crowd::default(),
             told: false,
             blind_told: false,
             signalled: BTreeMap::new(),
@@ -127,13 +111,26 @@ impl Stragglers {
 
     /// When to look or count next; `None`: not at all, or whenever softstop is awake.
     pub(super) fn next(&self) -> Option<Instant> {
-        let count = self.next_count.filter(|_| self.count_under_way);
-        self.next_inspection().into_iter().chain(count).min()
+        self.next_inspection().into_iter().chain(self.crowd.next()).min()
+    }
+
+    fn is_inspection_due(&self, now: Instant) -> bool {
+        !self.under_way() && is_due(self.next_inspection(), now)
     }
 
     /// How many of its group have been sent a signal since it ended.
     pub(super) fn signalled(&self, process: ProcId) -> usize {
         self.signalled.get(&process).copied().unwrap_or_default()
+    }
+
+    /// So many more. `true`: that is news; of those of a group it is told when their end takes long.
+    fn reached(&mut self, of: Of, count: usize) -> bool {
+        if let Some(id) = of {
+            *self.signalled.entry(id).or_default() += count;
+            return false;
+        }
+        self.told |= count > 0;
+        count > 0
     }
 
     pub(super) fn under_way(&self) -> bool {
@@ -151,8 +148,8 @@ impl Stragglers {
 impl Shell {
     /// Every member of a process's group, and the process itself wherever it is, gets a rung of its ladder.
     pub(super) fn signal_members(&mut self, pid: i32, signal: Signal) -> io::Result<()> {
-        let until = Instant::now() + MEMBERS;
-        let (all, complete) = whoever_joins(pid, || members(pid, until));
+        let turn = Turn::of(MEMBERS);
+        let (all, complete) = whoever_joins(pid, || members(pid, turn));
         all.iter().for_each(|member| self.stragglers.asked.add(member));
         if !complete {
             self.stragglers.unseen.insert(pid);
@@ -197,7 +194,7 @@ impl Shell {
             self.break_off_signalling(of);
         } else {
             self.stragglers.standing.insert(of, whom);
-            self.stragglers.next_inspection = Instant::now() + LOOK;
+            self.stragglers.next_inspection = after_inspection(Instant::now(), Duration::ZERO);
         }
         self.stragglers.under_way.push(Round::new(of, signal, whom, walk));
         self.go_on_signalling();
@@ -224,9 +221,9 @@ impl Shell {
 
     /// One piece of what is under way.
     pub(super) fn go_on_signalling(&mut self) {
-        let until = Instant::now() + PIECE;
+        let turn = Turn::of(PIECE);
         while let Some(mut round) = self.stragglers.under_way.pop() {
-            if self.go_on_with(&mut round, until) {
+            if self.go_on_with(&mut round, turn) {
                 self.said_of(round);
             } else {
                 // First what was ordered first.
@@ -249,18 +246,14 @@ impl Shell {
     }
 
     /// `true`: everybody has been looked at.
-    fn go_on_with(&mut self, round: &mut Round, until: Instant) -> bool {
+    fn go_on_with(&mut self, round: &mut Round, turn: Turn) -> bool {
         let cpu = process::cpu_time();
         let (signal, outermost) = (round.signal, round.whom == Whom::Outermost);
         let signals = [signal, Signal::CONT];
         let signals = if signal == Signal::KILL { &signals[..1] } else { &signals[..] };
         let over = loop {
             let asked = &self.stragglers.asked;
-            let spare = |pid: i32| {
-                self.children.contains_key(&pid)
-                    || self.reporter.writers.owns(pid)
-                    || outermost && signal != Signal::KILL && asked.has_child(pid)
-            };
+            let spare = |pid: i32| self.is_started_by_us(pid) || outermost && asked.has_child(pid);
             let Some(found) = round.walk.next(&spare) else { break true };
             let again = signal == Signal::KILL || !asked.has(&found);
             if found.lives
@@ -270,12 +263,18 @@ impl Shell {
             {
                 self.stragglers.asked.add(&found);
             }
-            if Instant::now() >= until {
+            if turn.is_over() {
                 break false;
             }
         };
-        self.stragglers.next_inspection = self.stragglers.next_inspection.max(after_inspection(cpu));
+        let next = after_inspection(Instant::now(), used_since(cpu));
+        self.stragglers.next_inspection = self.stragglers.next_inspection.max(next);
         over
+    }
+
+    /// What has an owner: a process, a hook, a probe, a helper.
+    fn is_started_by_us(&self, pid: i32) -> bool {
+        self.children.contains_key(&pid) || self.reporter.writers.owns(pid)
     }
 
     /// Of the group, or (`None`) of none that is waited for: those have their own time.
@@ -293,111 +292,78 @@ impl Shell {
                 "stragglers: {signal} is not permitted to {refused} of them, which run as another user; {NEEDS}"
             );
         }
-        match of {
-            Some(id) => *self.stragglers.signalled.entry(id).or_default() += reached,
-            None if reached > 0 => {
-                self.stragglers.told = true;
-                self.reporter.note(Note::Stragglers { signal, count: reached, which: named });
-            }
-            None => {}
+        if self.stragglers.reached(of, reached) {
+            self.reporter.note(Note::Stragglers { signal, count: reached, which: named });
         }
     }
 
     /// Whether there is somebody who has had no signal.
     pub(super) fn find_stragglers(&mut self) {
-        let cpu = process::cpu_time();
-        if self.stragglers.next_inspection().is_none_or(|at| at > Instant::now()) || self.stragglers.under_way() {
+        if !self.stragglers.is_inspection_due(Instant::now()) {
             return;
         }
-        let mut of: BTreeSet<Of> = BTreeSet::new();
-        // The orders' own walk finds out.
-        of.extend(self.stragglers.standing.iter().filter(|(_, whom)| **whom == Whom::Everybody).map(|(of, _)| *of));
-        if let Ok(mut walk) = Walk::begin(false) {
-            let asked = &self.stragglers.asked;
-            let spare =
-                |pid: i32| self.children.contains_key(&pid) || self.reporter.writers.owns(pid) || asked.has_child(pid);
-            // As soon as one is found for each, the rest is the orders' to find.
-            while of.len() < self.stragglers.standing.len()
-                && let Some(found) = walk.next(&spare)
-            {
-                let whose = self.groups.owner(found.pgid).filter(|_| self.groups.is_watched(found.pgid));
-                of.extend(Some(whose).filter(|of| found.lives && self.stragglers.standing.contains_key(of)));
-            }
-        }
-        self.stragglers.next_inspection = after_inspection(cpu);
+        let (cpu, mut walk) = (process::cpu_time(), Walk::begin(false).ok());
+        let spare = |pid: i32| self.is_started_by_us(pid) || self.stragglers.asked.has_child(pid);
+        let whose = |pgid: i32| self.groups.owner(pgid).filter(|_| self.groups.is_watched(pgid));
+        let of = unsignalled(&self.stragglers.standing, || walk.as_mut()?.next(&spare), whose);
+        self.stragglers.next_inspection = after_inspection(Instant::now(), used_since(cpu));
         for group in of {
             self.push(Event::Unsignalled { group });
         }
     }
+}
 
-    /// During the stop: how many processes will have to be ended, and how long that may have to wait for the processor.
-    pub(super) fn count_the_crowd(&mut self) {
-        if !self.machine.borrow().stopping() {
-            return;
-        }
-        if self.stragglers.next_count.is_none() {
-            let wait = if tree::was_never_a_crowd() { COUNT } else { Duration::ZERO };
-            self.stragglers.next_count = Some(Instant::now() + wait);
-        }
-        let (known, count) = (self.stragglers.crowd, self.count());
-        let (processes, waited) = (count.map_or(known.0, |count| count.max(known.0)), self.starvation.waited());
-        if processes > CROWD && (processes > known.0 || waited > known.1) {
-            // Before they keep the processor from us.
-            let _ = process::raise_priority();
-            self.stragglers.crowd = (processes, waited);
-            self.push(Event::Crowd { processes, waited });
-        }
+/// When to look again after an inspection that has used so much processor time.
+fn after_inspection(now: Instant, used: Duration) -> Instant {
+    now + LOOK.max(used.saturating_mul(PART))
+}
+
+/// Since the thread had used so much.
+fn used_since(cpu: Duration) -> Duration {
+    process::cpu_time().saturating_sub(cpu)
+}
+
+/// Until when one thing may hold the loop.
+#[derive(Clone, Copy)]
+struct Turn(Instant);
+
+impl Turn {
+    fn of(time: Duration) -> Turn {
+        Turn(Instant::now() + time)
     }
 
-    /// One piece of it, and how many are known now; `None`: not due.
-    fn count(&mut self) -> Option<usize> {
-        let (now, cpu) = (Instant::now(), process::cpu_time());
-        if self.stragglers.next_count.is_none_or(|at| now < at) {
-            return None;
-        }
-        let begun = self.stragglers.counting.take();
-        let (over, counted) = if process::is_pid1() {
-            // All of the namespace are ours, but for strangers, whom the last SIGKILL has to pass by.
-            let strangers = &mut self.stragglers.strangers;
-            let counted = strangers.list().ok();
-            // Listing all takes its time, too. Who is starved has none to look ahead: ending the others in time comes first.
-            let used = || process::cpu_time().saturating_sub(cpu);
-            let starved = || !self.starvation.waited().is_zero() || now.elapsed() >= PIECE.max(2 * used());
-            let room = COUNTED.max(2 * used());
-            while !starved() && used() < room && strangers.inspect_one().is_some() {}
-            (starved() || strangers.unknown() == 0, counted)
-        } else if let Some((mut walk, mut count)) = begun.or_else(|| Some((Walk::begin(true).ok()?, 0))) {
-            let mut over = false;
-            while !over && process::cpu_time().saturating_sub(cpu) < COUNTED {
-                over = walk.next(&|_| false).is_none();
-                count += usize::from(!over);
-            }
-            self.stragglers.counting = (!over).then_some((walk, count));
-            (over, Some(count))
-        } else {
-            (true, None)
-        };
-        let pause = now.elapsed().saturating_mul(PART);
-        self.stragglers.count_under_way = !over;
-        self.stragglers.next_count = Some(Instant::now() + if over { COUNT.max(pause) } else { COUNT.min(pause) });
-        counted
+    fn is_over(self) -> bool {
+        Instant::now() >= self.0
     }
 }
 
-/// When to look again after one that began at this [`process::cpu_time`].
-fn after_inspection(began: Duration) -> Instant {
-    Instant::now() + LOOK.max(process::cpu_time().saturating_sub(began).saturating_mul(PART))
+/// Whose stragglers may have had no signal, by what `next` finds of our own children; `whose`: by their group.
+fn unsignalled(
+    standing: &BTreeMap<Of, Whom>,
+    mut next: impl FnMut() -> Option<Descendant>,
+    whose: impl Fn(i32) -> Of,
+) -> BTreeSet<Of> {
+    // Where everybody is to be signalled, the walk of the order itself finds out.
+    let deep = standing.iter().filter(|(_, whom)| **whom == Whom::Everybody);
+    let mut found: BTreeSet<Of> = deep.map(|(of, _)| *of).collect();
+    // As soon as one is found for each, the rest is the orders' to find.
+    while found.len() < standing.len()
+        && let Some(child) = next()
+    {
+        found.extend(Some(whose(child.pgid)).filter(|of| child.lives && standing.contains_key(of)));
+    }
+    found
 }
 
-/// The living members of a group below us, but for its leader; whether all could be looked at before `until`.
-fn members(pgid: i32, until: Instant) -> io::Result<(Vec<Descendant>, bool)> {
+/// The living members of a group below us, but for its leader; whether all could be looked at in this turn.
+fn members(pgid: i32, turn: Turn) -> io::Result<(Vec<Descendant>, bool)> {
     let mut walk = Walk::begin(true)?;
     let mut members = Vec::new();
     while let Some(found) = walk.next(&|_| false) {
         if found.pgid == pgid && found.lives {
             members.push(found);
         }
-        if Instant::now() >= until {
+        if turn.is_over() {
             return Ok((members, false));
         }
     }

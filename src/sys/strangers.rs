@@ -53,7 +53,12 @@ impl Strangers {
         !self.seen.is_empty()
     }
 
-    /// Inspections at one of the unknown: its pid, and whether it is a stranger. Who has ended or cannot be seen is nobody.
+    /// Inspects the unknown for as long as `goes_on` says.
+    pub fn inspect_while(&mut self, mut goes_on: impl FnMut() -> bool) {
+        while goes_on() && self.inspect_one().is_some() {}
+    }
+
+    /// Inspects one of the unknown: its pid, and whether it is a stranger. Who has ended or cannot be seen is nobody.
     pub fn inspect_one(&mut self) -> Option<(i32, bool)> {
         let pid = self.unknown.pop()?;
         match read_stat(pid) {
@@ -76,13 +81,16 @@ mod tests {
         let mut strangers = Strangers::default();
         let processes = strangers.list().unwrap();
         assert!(processes > 1 && strangers.unknown() == processes - 1 && !strangers.any(), "nobody was looked at");
+        strangers.inspect_while(|| false);
+        assert_eq!(strangers.unknown(), processes - 1);
         // The init of the test's own namespace has parent 0, as a stranger has.
-        while strangers.inspect_one().is_some() {}
+        strangers.inspect_while(|| true);
+        assert_eq!(strangers.unknown(), 0);
         assert!(strangers.any() && strangers.seen.remove(&1));
         strangers.insiders.extend([1, i32::MAX]);
         strangers.seen.insert(i32::MAX);
         strangers.list().unwrap();
-        while strangers.inspect_one().is_some() {}
+        strangers.inspect_while(|| true);
         assert!(!strangers.seen.contains(&1), "who is known is looked at again");
         assert!(!strangers.insiders.contains(&i32::MAX) && !strangers.seen.contains(&i32::MAX), "gone");
     }

@@ -98,6 +98,32 @@ fn without_proc_the_members_of_a_group_are_told_all_the_same() {
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
 }
 
+#[test]
+fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let command = format!("trap 'exit 5' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait & wait");
+    let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
+    let mut running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(&hide).start();
+    running.wait_for("up");
+    stop(running, 8).expect_code(5).expect("TERM handled").expect_not("stragglers still running");
+}
+
+/// A daemon that somebody has stopped acts on its signal all the same.
+#[test]
+fn a_straggler_that_is_stopped_is_woken_to_act_on_its_signal() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let words = ["session", "exit-on:TERM:0", "stop-self", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
+    let mut running = Launch::child(&["--grace", "20s"], &words).start();
+    running.wait_for("up").wait_until("the daemon is stopped", |r| r.processes().iter().any(|p| p.state == 'T'));
+    let ended = stop(running, 20);
+    ended.expect_code(0).expect("1 straggler: sending SIGTERM (").expect_not("sending SIGKILL");
+    assert_eq!(times(&ended, "TERM handled"), 2, "{}", ended.all());
+}
+
 /// Words of a child that goes on for two seconds once it was told, however long that takes.
 const GOES_ON: &str = "on:TERM say:up linger:TERM:2000";
 

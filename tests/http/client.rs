@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use softstop::config::{HttpCall, Method, Scheme};
-use softstop::http::client::{call, fetch, local_addresses, tcp};
+use softstop::http::client::{call, call_over, fetch, local_addresses, tcp};
 use softstop::lifecycle::event::Outcome;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, empty, join, sink};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -160,6 +160,25 @@ fn what_is_fetched_comes_whole_or_not_at_all() {
     }
     let closed = "answered 200, then connection closed before the answer was complete";
     assert_eq!(fetched(pieces.into()), Err(closed.into()));
+}
+
+/// Ten KiB are read of a body: where they are there it may end early, as nobody looks.
+#[test]
+fn a_body_that_ends_before_what_is_read_of_it_is_no_answer() {
+    for (sent, expected) in [
+        (10 * 1024 - 1, Some("answered 200, then connection closed before the answer was complete")),
+        (10 * 1024, None),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n{}", "a".repeat(sent));
+        assert_eq!(failure(verdict(answer.as_bytes())).as_deref(), expected, "{sent}");
+    }
+}
+
+/// A peer that ends the connection before it has read the request.
+#[test]
+fn an_end_before_the_request_was_sent_is_called_so() {
+    let outcome = block_on(call_over(&get(([127, 0, 0, 1], 80).into()), join(empty(), sink())));
+    assert_eq!(failure(outcome).as_deref(), Some("connection closed before the answer was complete"));
 }
 
 /// As much as is read of a body is enough, whatever comes or does not come after it.

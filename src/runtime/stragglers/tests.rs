@@ -72,15 +72,71 @@ fn of_a_process_that_is_started_again_nothing_is_kept_and_of_the_others_all() {
 }
 
 #[test]
-fn the_next_look_is_at_whatever_comes_first() {
-    let mut stragglers = Stragglers::new();
-    assert_eq!(stragglers.next(), None, "nothing wakes an idle softstop");
-    let now = Instant::now();
-    (stragglers.next_inspection, stragglers.next_count) = (now + LOOK, Some(now + COUNT));
+fn new_ones_are_looked_for_when_it_is_time_and_no_signalling_is_under_way() {
+    let (mut stragglers, now) = (Stragglers::new(), Instant::now());
+    stragglers.next_inspection = now + LOOK;
+    assert_eq!(
+        (stragglers.next(), stragglers.is_inspection_due(now + LOOK)),
+        (None, false),
+        "nothing wakes an idle softstop"
+    );
     stragglers.standing.insert(None, Whom::Everybody);
     assert_eq!(stragglers.next(), Some(now + LOOK));
-    stragglers.count_under_way = true;
-    assert_eq!(stragglers.next(), Some(now + LOOK));
-    stragglers.standing.clear();
-    assert_eq!(stragglers.next(), Some(now + COUNT));
+    assert_eq!(
+        [Duration::ZERO, LOOK, 2 * LOOK].map(|after| stragglers.is_inspection_due(now + after)),
+        [false, true, true]
+    );
+    stragglers.under_way.push(round(None));
+    assert!(!stragglers.is_inspection_due(now + LOOK));
+}
+
+#[test]
+fn an_inspection_that_takes_long_is_made_less_often() {
+    let now = Instant::now();
+    for (used, pause) in [(0, 100), (5, 100), (6, 120), (100, 2000)] {
+        assert_eq!(after_inspection(now, Duration::from_millis(used)), now + Duration::from_millis(pause));
+    }
+}
+
+#[test]
+fn a_turn_is_over_after_its_time_and_not_before() {
+    assert!(Turn::of(Duration::ZERO).is_over() && !Turn::of(Duration::from_secs(3600)).is_over());
+}
+
+#[test]
+fn what_was_reached_is_news_but_for_a_group_whose_end_is_waited_for() {
+    let mut stragglers = Stragglers::new();
+    assert!(!stragglers.reached(Some(A), 2) && !stragglers.reached(Some(A), 3) && !stragglers.reached(Some(B), 1));
+    assert_eq!(([A, B].map(|id| stragglers.signalled(id)), stragglers.told), ([5, 1], false));
+    assert!(!stragglers.reached(None, 0) && !stragglers.told);
+    assert!(stragglers.reached(None, 1) && stragglers.told);
+    assert!(!stragglers.reached(None, 0) && stragglers.told, "somebody was told before");
+}
+
+/// Of those standing, and the children that are found, one after the other: whose orders are given again, and how many children were not looked at.
+fn found(standing: &[(Of, Whom)], children: &[Descendant]) -> (Vec<Of>, usize) {
+    let standing = standing.iter().copied().collect();
+    let mut left = children.iter();
+    let whose = |pgid| match pgid {
+        7 => Some(A),
+        8 => Some(B),
+        _ => None,
+    };
+    (unsignalled(&standing, || left.next().cloned(), whose).into_iter().collect(), left.len())
+}
+
+#[test]
+fn an_order_is_given_again_when_somebody_new_is_found_for_it() {
+    let child = |pgid| Descendant { pgid, ..member(9) };
+    let dead = |pgid| Descendant { lives: false, ..child(pgid) };
+    let outermost = |of| (of, Whom::Outermost);
+    let all = [outermost(None), outermost(Some(A)), outermost(Some(B))];
+    assert_eq!(found(&all, &[]), (vec![], 0));
+    assert_eq!(found(&all, &[child(7), dead(8), child(7), child(9)]), (vec![None, Some(A)], 0));
+    assert_eq!(found(&all[..2], &[child(8), dead(7), dead(9)]), (vec![], 0), "nobody was ordered to be signalled");
+    assert_eq!(found(&all[..2], &[child(7), child(9), child(7)]), (vec![None, Some(A)], 1), "one for each is enough");
+    // Whoever is below others is found by the walk of the order.
+    let deep = [outermost(Some(A)), (Some(B), Whom::Everybody)];
+    assert_eq!(found(&deep, &[dead(7), child(8)]), (vec![Some(B)], 0));
+    assert_eq!(found(&deep[1..], &[child(8)]), (vec![Some(B)], 1));
 }
