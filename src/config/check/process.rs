@@ -299,7 +299,8 @@ table! {
         /// What its end, when it is not restarted, means for the container: it stops; it stops unless the end was a success; it goes on.
         on_exit: Word<OnExit> { unset: "see below" };
         /// What must hold before it starts: `{ web = "ready" }`. Conditions are `started`, `ready` and `completed` (ended with 0 and not
-        /// restarted). One that has held once counts, also when the other is restarted later. It stops before what it waits for.
+        /// restarted). One that has held once counts, also when the other is restarted later, or this one: that tries again with
+        /// its `backoff`. It stops before what it waits for.
         after: MapOf<Word<Condition>> {
             unset: "none",
             help: "write after = { web = \"ready\" }; conditions are started, ready and completed",
