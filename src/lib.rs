@@ -45,3 +45,4 @@ pub mod sys;
 pub mod text;
 pub mod time;
 pub mod variables;
+pub mod watch;

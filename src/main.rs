@@ -30,7 +30,7 @@ use softstop::config::problem::Problems;
 use softstop::config::sources::Sources;
 use softstop::config::{Config, Control, TERMINATION_LOG};
 use softstop::control::client::{self, Meant};
-use softstop::control::protocol::{LogsRequest, Request};
+use softstop::control::protocol::{LogsRequest, Request, StatusRequest};
 use softstop::drop_in::names::{self, Called};
 use softstop::runtime::refusal;
 use softstop::runtime::reload::Configuration;
@@ -40,6 +40,9 @@ use softstop::{drop_in, exit, probe, runtime, variables};
 
 /// What a probe of `softstop probe` has, unless it says otherwise.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often `softstop status --watch` looks, unless it says otherwise.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 softstop::entry!(program);
 
@@ -90,7 +93,14 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             reporting::report(&args)
         }
         Some(Command::Drill(its)) => drilling::drill(*its, &environment, platform(), early),
-        Some(Command::Status { instance, json }) => ask(&instance, Request::Status, json, early),
+        Some(Command::Status { instance, watch, .. }) if watch.watch => {
+            let Whereabouts { meant, note, .. } = whereabouts(&instance, false);
+            let interval = watch.interval.unwrap_or(WATCH_INTERVAL);
+            softstop::watch::watch(&meant, interval, console::style(), note.as_deref(), early)
+        }
+        Some(Command::Status { instance, json, .. }) => {
+            ask(&instance, Request::Status(StatusRequest::default()), json, early)
+        }
         Some(Command::Logs { logs, json, instance }) => {
             early.restore();
             let Whereabouts { meant, note, .. } = whereabouts(&instance, false);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::facts::{Awaited, Cause, ProcessKind, Trouble, named};
+use crate::facts::{Awaited, Cause, Failure, ProbeKind, ProcessKind, Trouble, named};
 use crate::report::{Leaked, TaskProgress, side_by_side};
 use crate::signal::Signal;
 use crate::time::seconds;
@@ -151,6 +151,9 @@ pub struct ProcessStatus {
     pub pid: Option<i32>,
     pub started: bool,
     pub ready: bool,
+    /// Those that are asked now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<ProbeStatus>,
     /// By a signal, and not continued yet.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
@@ -217,6 +220,7 @@ impl ProcessStatus {
             pid: Some(7),
             started: true,
             ready: true,
+            probes: Vec::new(),
             stopped: false,
             reloading: false,
             status: None,
@@ -231,6 +235,19 @@ impl ProcessStatus {
             schedule: None,
         }
     }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeStatus {
+    pub probe: ProbeKind,
+    /// Absent: it has not come to a verdict yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passes: Option<bool>,
+    /// In a row, up to now.
+    pub failures: u32,
+    /// Of these the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
 }
 
 /// Of a scheduled task.

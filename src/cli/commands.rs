@@ -9,7 +9,7 @@ use super::declare::{Flag, Form, Group, Place, bytes, flags, given as switch, pa
 use super::drilling::Drilling;
 use super::flags::Common;
 use super::reader::{Read, args, given};
-use super::values::{control, count, formation, listen, port, probe_target, timeout};
+use super::values::{control, count, formation, interval, listen, port, probe_target, timeout};
 use crate::config::listen::Listen;
 use crate::config::{Control, Handler};
 use crate::endpoint::Health;
@@ -29,6 +29,7 @@ pub enum Command {
     Status {
         instance: Instance,
         json: bool,
+        watch: Watching,
     },
     Logs {
         logs: Logs,
@@ -308,12 +309,17 @@ pub const COMMANDS: &[Typed] = &[
         examples: &[
             ("softstop status", "What runs in this container, in a table"),
             ("softstop status --json", "The same with every field, for a program"),
+            ("kubectl exec -it POD -- /softstop status --watch", "As it changes, with keys for orders"),
             ("softstop status -c a/softstop.toml", "Of several softstops the one that runs with this configuration"),
         ],
         exits: ORDERED,
         hidden: false,
-        args: || [args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
-        read: |read| Command::Status { instance: Instance::of(read), json: given::<Json>(read).json },
+        args: || [args::<Watching>(), args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
+        read: |read| Command::Status {
+            instance: Instance::of(read),
+            json: given::<Json>(read).json,
+            watch: given(read),
+        },
     },
     Typed {
         name: "logs",
@@ -339,7 +345,7 @@ pub const COMMANDS: &[Typed] = &[
         exits: &[],
         hidden: false,
         args: Vec::new,
-        read: |read| Command::Status { instance: Instance::of(read), json: false },
+        read: |read| Command::Status { instance: Instance::of(read), json: false, watch: Watching::default() },
     },
     Typed {
         name: "probe",
@@ -656,6 +662,21 @@ flags! {
         /// As JSON: every field of /status; of logs an object for each line
         json: bool = switch {} page {
             meaning: "For `status`: as JSON, with every field of `/status`. For `logs`: each line as a JSON object.",
+        };
+    }
+}
+
+flags! {
+    pub struct Watching {
+        /// Show it again and again until softstop ends, with keys for orders on a terminal;
+        /// elsewhere a line for each change
+        watch: bool = switch { short: Some('w'), conflicts: Some("json") } page {
+            meaning: "For `status`: [as it changes](watch.md), with keys for orders on a terminal; elsewhere a line for each change.",
+        };
+        /// How often it is looked at [default: 1s]
+        interval: Option<Duration> = interval { value: "DURATION", requires: Some("watch") } page {
+            default: "`1s`",
+            meaning: "For `status --watch`: how often it is looked at; `100ms` at the least.",
         };
     }
 }

@@ -99,6 +99,17 @@ pub(super) fn straggler_signal(text: &str) -> Result<Signal, String> {
     values::ladder_signal(Signal::parse(text)?).map_err(in_one_line)
 }
 
+/// Of `status --watch`.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = values::duration(text, values::LIMIT).map_err(in_one_line)?;
+    let least = Duration::from_millis(100);
+    if interval < least {
+        Err("less than 100ms shows nothing more; write 100ms or more".to_owned())
+    } else {
+        Ok(interval)
+    }
+}
+
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     values::duration(text, values::LIMIT).map_err(in_one_line)
 }

@@ -1,5 +1,6 @@
 //! The other end: `softstop status`, `drain`, `stop` and the rest. An ordinary program that blocks: it supervises nothing.
 
+mod exchange;
 mod logs;
 
 use std::fs;
@@ -13,13 +14,14 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
 use super::address::{self, listening, meant};
-use super::protocol::{self, Reply, Request};
+use super::protocol::{self, Reply, Request, StatusRequest};
 use super::socket::{Address, connect_now, namespace};
 use super::table;
 use crate::config::Control;
 use crate::exit;
 use crate::sys::{ids, tree};
 use crate::text;
+pub use exchange::{Exchange, Found};
 pub use logs::{Shown, logs};
 
 /// To get a place in the queue of a busy softstop, and to have an answer that needs no waiting.
@@ -32,9 +34,19 @@ const MOST_ASKED: usize = 16;
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// What stands in the way: a line, and the exit code it amounts to.
-struct Failure {
-    code: u8,
-    text: String,
+#[derive(Debug)]
+pub struct Failure {
+    pub code: u8,
+    pub text: String,
+}
+
+impl Failure {
+    /// On standard error; the exit code. `note` is added where nobody is there.
+    pub fn say(self, note: Option<&str>) -> u8 {
+        let Failure { code, text } = self;
+        let _ = writeln!(io::stderr(), "softstop: error: {text}{}", noted(code, note));
+        code
+    }
 }
 
 fn unavailable(text: impl Into<String>) -> Failure {
@@ -55,20 +67,20 @@ pub struct Meant {
 #[must_use]
 pub fn ask(meant: &Meant, request: &Request, json: bool, note: Option<&str>) -> u8 {
     let told = find(meant).and_then(|place| connect(&place, SOON)).and_then(|s| converse(s, request, SOON));
-    let (code, text) = match told {
+    let failed = |code, text| Failure { code, text };
+    let failure = match told {
         Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
         Ok(Reply::Status(status)) => return print(&table::render(&serde_json::from_str(&status).unwrap_or_default())),
         Ok(Reply::Done(text)) => return print(&format!("{text}\n")),
-        Ok(Reply::Refused(why)) => (exit::FAILED, why),
-        Ok(Reply::Denied(why)) => (exit::NO_PERMISSION, why),
-        Ok(Reply::Malformed(why)) => (exit::UNAVAILABLE, format!("the instance does not understand: {why}")),
+        Ok(Reply::Refused(why)) => failed(exit::FAILED, why),
+        Ok(Reply::Denied(why)) => failed(exit::NO_PERMISSION, why),
+        Ok(Reply::Malformed(why)) => unavailable(format!("the instance does not understand: {why}")),
         Ok(Reply::Progress(_) | Reply::Line(_) | Reply::Missed { .. }) => {
-            (exit::UNAVAILABLE, "the instance ended before it answered".to_string())
+            unavailable("the instance ended before it answered")
         }
-        Err(Failure { code, text }) => (code, text),
+        Err(failure) => failure,
     };
-    let _ = writeln!(io::stderr(), "softstop: error: {text}{}", noted(code, note));
-    code
+    failure.say(note)
 }
 
 /// What is added where nobody is there.
@@ -85,7 +97,7 @@ pub fn status(meant: &Meant, patience: Duration) -> Result<String, String> {
     let told = find(meant).and_then(|place| connect(&place, patience)).and_then(|stream| {
         // No time at all would mean no limit.
         let left = limit.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        converse(stream, &Request::Status, left)
+        converse(stream, &Request::Status(StatusRequest::default()), left)
     });
     match told {
         Ok(Reply::Status(status)) => Ok(status),
@@ -195,7 +207,8 @@ fn started_with(wanted: &Meant, instances: &[i32], config_of: &dyn Fn(i32) -> Op
 /// What a running softstop was started with, if it says so.
 fn configuration(place: &Place) -> Option<String> {
     let stream = connect(place, FIRST).ok()?;
-    let Ok(Reply::Status(status)) = converse(stream, &Request::Status, FIRST) else { return None };
+    let request = Request::Status(StatusRequest::default());
+    let Ok(Reply::Status(status)) = converse(stream, &request, FIRST) else { return None };
     let status: serde_json::Value = serde_json::from_str(&status).ok()?;
     status["config"].as_str().map(str::to_owned)
 }

@@ -39,10 +39,16 @@ pub(super) fn begin(keeper: &Rc<Keeper>, request: &LogsRequest) -> Result<Reader
             }
         })
     })?;
-    let follower = keeper.follow(READERS).ok_or_else(|| {
-        format!("{READERS} clients read logs already, and one of them may have stopped to; end one, or try again later")
-    })?;
-    Ok(Reader { reading, follower, follows: *follow })
+    Ok(Reader { reading, follower: follow_on(keeper)?, follows: *follow })
+}
+
+/// A place among those who wait for what comes, or for the end; or why there is none.
+pub(super) fn follow_on(keeper: &Rc<Keeper>) -> Result<Follower, String> {
+    keeper.follow(READERS).ok_or_else(|| {
+        format!(
+            "{READERS} clients read logs or watch already, and one of them may have stopped to; end one, or try again later"
+        )
+    })
 }
 
 /// To the last line.

@@ -15,9 +15,18 @@ pub const MAX_REQUEST: usize = 4096;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request {
-    Status,
+    Status(StatusRequest),
     Logs(LogsRequest),
     Order(Order),
+}
+
+/// What of the status is asked for, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StatusRequest {
+    /// From the stop request on with what has happened since, as the report will have it.
+    pub timeline: bool,
+    /// The last one there is, once everything has ended.
+    pub at_end: bool,
 }
 
 /// Which lines are to be shown.
@@ -70,7 +79,10 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     }
     let order = text(&fields, "order")?;
     let request = match order {
-        "status" => Request::Status,
+        "status" => Request::Status(StatusRequest {
+            timeline: boolean(&fields, "timeline", false)?,
+            at_end: boolean(&fields, "at_end", false)?,
+        }),
         "logs" => Request::Logs(logs(&fields)?),
         _ => match Order::read(order, |key, kind| field(&fields, key, kind))? {
             Some(order) => Request::Order(order),
@@ -78,11 +90,13 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
         },
     };
     let takes = Order::ALL.iter().find(|known| known.name == order).map_or(&[][..], |known| known.fields);
-    let of_logs = order == "logs";
+    let own = match order {
+        "status" => &STATUS[..],
+        "logs" => &LOGS,
+        _ => &[],
+    };
     let known = |key: &str| {
-        ["version", "order"].contains(&key)
-            || of_logs && LOGS.contains(&key)
-            || takes.iter().any(|(name, _)| *name == key)
+        ["version", "order"].contains(&key) || own.contains(&key) || takes.iter().any(|(name, _)| *name == key)
     };
     match fields.keys().find(|key| !known(key)) {
         Some(key) => Err(format!("{key:?} does not belong to the order {order}")),
@@ -90,6 +104,7 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     }
 }
 
+const STATUS: [&str; 2] = ["timeline", "at_end"];
 const LOGS: [&str; 3] = ["process", "lines", "follow"];
 
 fn logs(fields: &Map<String, Value>) -> Result<LogsRequest, String> {
@@ -140,7 +155,11 @@ fn boolean(fields: &Map<String, Value>, key: &str, default: bool) -> Result<bool
 /// The line that asks, as [`parse`] reads it.
 pub fn line(request: &Request) -> String {
     let (name, fields) = match request {
-        Request::Status => ("status", Vec::new()),
+        Request::Status(StatusRequest { timeline, at_end }) => {
+            let set = |key: &str, is: bool| if is { format!(",\"{key}\":true") } else { String::new() };
+            let set = set("timeline", *timeline) + &set("at_end", *at_end);
+            return format!("{{\"version\":{VERSION},\"order\":\"status\"{set}}}\n");
+        }
         Request::Logs(LogsRequest { process, lines, follow }) => {
             let process = process.as_deref().map(|name| format!(",\"process\":{}", quoted(name))).unwrap_or_default();
             let lines = lines.map(|lines| format!(",\"lines\":{lines}")).unwrap_or_default();
@@ -297,6 +316,18 @@ mod tests {
                 prop_assert!(!why.contains('\n'));
             }
         }
+    }
+
+    #[test]
+    fn the_status_is_asked_for_now_or_at_the_end_with_what_has_happened_or_without() {
+        for request in [(false, false), (true, false), (false, true), (true, true)] {
+            let (timeline, at_end) = request;
+            let request = Request::Status(StatusRequest { timeline, at_end });
+            assert_eq!(parse(line(&request).as_bytes()), Ok(request));
+        }
+        assert_eq!(line(&Request::Status(StatusRequest::default())), "{\"version\":1,\"order\":\"status\"}\n");
+        let wrong = parse(br#"{"version":1,"order":"status","at_end":1}"#).unwrap_err();
+        assert!(wrong.contains("true or false"), "{wrong}");
     }
 
     #[test]

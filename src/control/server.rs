@@ -17,10 +17,10 @@ use tokio::time::{sleep, timeout};
 
 use super::logs;
 use super::pending::{Asking, PendingRequests};
-use super::protocol::{self, MAX_REQUEST, Reply, Request};
+use super::protocol::{self, MAX_REQUEST, Reply, Request, StatusRequest};
 use super::rejections::Rejections;
 use crate::lifecycle::event::Client;
-use crate::output::kept::Keeper;
+use crate::output::kept::{Follower, Keeper};
 use crate::sys::{ids, procfs};
 
 /// Connections that have not sent their request; one more closes the oldest.
@@ -40,13 +40,16 @@ const TRAILING: usize = 64;
 /// Pause after an accept that failed for want of a descriptor.
 const BACK_OFF: Duration = Duration::from_millis(250);
 
+type StatusOf = Box<dyn Fn(bool) -> String>;
+
 /// What the server needs to know.
 pub struct ControlState {
     /// Besides root.
     owner: u32,
     /// Anybody in the network namespace can connect.
     open_to_all: bool,
-    status: Box<dyn Fn() -> String>,
+    /// As JSON; with the timeline of the stop, if it says so.
+    status: StatusOf,
     waiting: Rc<PendingRequests>,
     keeper: Rc<Keeper>,
     rejections: Rejections,
@@ -56,7 +59,7 @@ impl ControlState {
     pub fn new(
         owner: u32,
         open_to_all: bool,
-        status: Box<dyn Fn() -> String>,
+        status: StatusOf,
         waiting: Rc<PendingRequests>,
         keeper: Rc<Keeper>,
     ) -> Rc<ControlState> {
@@ -128,10 +131,17 @@ async fn read(stream: UnixStream, by: Client, state: Rc<ControlState>) {
     };
     match protocol::parse(&line) {
         Err(why) => say(&stream, Reply::Malformed(why)).await,
-        Ok(Request::Status) => {
+        Ok(Request::Status(StatusRequest { timeline, at_end: false })) => {
             tracing::debug!("control: status, asked for by {by}");
-            let status = (state.status)();
+            let status = (state.status)(timeline);
             say(&stream, Reply::Status(status)).await;
+        }
+        Ok(Request::Status(StatusRequest { timeline, at_end: true })) => {
+            tracing::debug!("control: the last status, asked for by {by}");
+            match logs::follow_on(&state.keeper) {
+                Ok(follower) => drop(spawn_local(at_the_end(stream, state, follower, timeline))),
+                Err(why) => say(&stream, Reply::Refused(why)).await,
+            }
         }
         Ok(Request::Logs(request)) => {
             tracing::debug!("control: logs, asked for by {by}");
@@ -148,6 +158,17 @@ async fn read(stream: UnixStream, by: Client, state: Rc<ControlState>) {
             }
         },
     }
+}
+
+/// The last status there is, to who waits for it, and time for them to leave.
+async fn at_the_end(stream: UnixStream, state: Rc<ControlState>, follower: Follower, timeline: bool) {
+    let mut trailing = 0;
+    tokio::select! {
+        () = follower.over() => {}
+        () = gone(&stream, &mut trailing) => return,
+    }
+    say(&stream, Reply::Status((state.status)(timeline))).await;
+    let _ = timeout(LEAVE, gone(&stream, &mut trailing)).await;
 }
 
 /// The first line, at most one byte more than a request may have. Ends also where the client stops sending.
@@ -276,7 +297,7 @@ mod tests {
             let state = ControlState::new(
                 uid,
                 false,
-                Box::new(|| "{}".to_string()),
+                Box::new(|_| "{}".to_string()),
                 waiting,
                 Keeper::new(&Config::with_defaults()),
             );
@@ -291,7 +312,7 @@ mod tests {
             timeout(Duration::from_secs(60), clients[0].read_to_string(&mut said)).await.unwrap().unwrap();
             assert_eq!(said, "", "it was not pushed out, but told that it has used up its time");
             let newest = clients.last_mut().unwrap();
-            newest.write_all(protocol::line(&Request::Status).as_bytes()).await.unwrap();
+            newest.write_all(protocol::line(&Request::Status(StatusRequest::default())).as_bytes()).await.unwrap();
             timeout(Duration::from_secs(60), newest.read_to_string(&mut said)).await.unwrap().unwrap();
             assert_eq!(said, Reply::Status("{}".to_string()).line());
         });

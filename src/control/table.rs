@@ -14,7 +14,7 @@ const HEAD: [&str; 7] = ["NAME", "STATE", "READY", "PID", "RESTARTS", "AGE", "LA
 /// The whole picture: a line on the whole, one on the stop if there is one, a table of the processes and, below it, what keeps
 /// one from being ready.
 pub fn render(status: &Value) -> String {
-    let mut text = summary(status);
+    let mut text = headlines(status).join("\n") + "\n\n";
     let none = Vec::new();
     let processes = status["processes"].as_array().unwrap_or(&none);
     let rows: Vec<[String; 7]> = processes.iter().map(row).collect();
@@ -31,60 +31,70 @@ pub fn render(status: &Value) -> String {
         line(&row.each_ref().map(String::as_str));
     }
     for p in processes {
-        if let Some(message) = p["message"].as_str() {
-            let _ = writeln!(text, "{}: {}", word(&p["name"]), plain(message, ' '));
-        }
-        if let Some(status) = p["status"].as_str() {
-            let reloading = if p["reloading"] == true { "reloading: " } else { "" };
-            let _ = writeln!(text, "{}: {reloading}{}", word(&p["name"]), plain(status, ' '));
-        } else if p["reloading"] == true {
-            let _ = writeln!(text, "{}: reloading", word(&p["name"]));
-        }
-        if p["schedule"].is_object() {
-            let _ = writeln!(text, "{}: {}", word(&p["name"]), schedule(&p["schedule"]));
-        }
-        if let Some(line) = p["last_output"].as_array().and_then(|lines| lines.last()?.as_str()) {
-            let _ = writeln!(text, "{}: its last output: {}", word(&p["name"]), plain(line, ' '));
+        for note in notes(p) {
+            let _ = writeln!(text, "{}: {note}", word(&p["name"]));
         }
     }
     text.push_str(&orphans(status));
     text
 }
 
-fn summary(status: &Value) -> String {
-    let stopping = status["stop"].is_object();
-    let ready = match (status["ready"].as_bool(), status["unready"].as_bool()) {
-        (Some(true), _) => "ready",
-        (_, Some(true)) => "not ready (softstop unready)",
-        _ => "not ready",
-    };
-    let phase = if stopping { "Terminating".to_string() } else { word(&status["phase"]) };
+/// What is to be said of a process below the table, each in one line.
+pub fn notes(p: &Value) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(p["message"].as_str().map(|message| plain(message, ' ').into_owned()));
+    if let Some(status) = p["status"].as_str() {
+        let reloading = if p["reloading"] == true { "reloading: " } else { "" };
+        notes.push(format!("{reloading}{}", plain(status, ' ')));
+    } else if p["reloading"] == true {
+        notes.push("reloading".to_owned());
+    }
+    if p["schedule"].is_object() {
+        notes.push(schedule(&p["schedule"]));
+    }
+    if let Some(line) = p["last_output"].as_array().and_then(|lines| lines.last()?.as_str()) {
+        notes.push(format!("its last output: {}", plain(line, ' ')));
+    }
+    notes
+}
+
+/// The whole in a line; one more during init, and one during a stop.
+pub fn headlines(status: &Value) -> Vec<String> {
     let orphans = status["orphans_reaped"].as_u64().unwrap_or(0);
-    let mut text = format!(
-        "softstop {}: {phase}, {ready}, up {}, grace {}, {orphans} orphans reaped\n",
+    let mut lines = vec![format!(
+        "softstop {}: {}, up {}, grace {}, {orphans} orphans reaped",
         word(&status["version"]),
+        phase(status),
         age(&status["uptime_seconds"]),
         age(&status["grace_seconds"]),
-    );
+    )];
     if let Some(name) = status["init"]["name"].as_str() {
         let progress = after_colon(&status["init"]["progress"]);
-        let _ = writeln!(text, "init: {}{progress} for {}", plain(name, ' '), age(&status["init"]["running_seconds"]));
+        lines.push(format!("init: {}{progress} for {}", plain(name, ' '), age(&status["init"]["running_seconds"])));
     }
-    if stopping {
-        let stop = &status["stop"];
+    if let stop @ Value::Object(_) = &status["stop"] {
         let step = Some(word(&stop["step"])).filter(|s| !s.is_empty());
         let step = step.map_or_else(String::new, |s| format!(" ({s}{})", after_colon(&stop["progress"])));
-        let _ = writeln!(
-            text,
+        lines.push(format!(
             "stopping: {}: {}{step}, {} so far, SIGKILL to what is left in {}",
             word(&stop["cause"]),
             word(&stop["stage"]),
             age(&stop["elapsed_seconds"]),
             age(&stop["deadline_in_seconds"]),
-        );
+        ));
     }
-    text.push('\n');
-    text
+    lines
+}
+
+/// `Running, ready`.
+pub fn phase(status: &Value) -> String {
+    let ready = match (status["ready"].as_bool(), status["unready"].as_bool()) {
+        (Some(true), _) => "ready",
+        (_, Some(true)) => "not ready (softstop unready)",
+        _ => "not ready",
+    };
+    let phase = if status["stop"].is_object() { "Terminating".to_owned() } else { word(&status["phase"]) };
+    format!("{phase}, {ready}")
 }
 
 /// When it is next due, and what has come of the times before.
@@ -129,23 +139,28 @@ fn row(p: &Value) -> [String; 7] {
         Some(_) => format!("{} (next in {})", number(&p["restarts"]), age(&p["restart_in_seconds"])),
         None => number(&p["restarts"]),
     };
+    let age = if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_string() };
+    [name, state, yes(&p["ready"]), number(&p["pid"]), restarts, age, last_exit(p)]
+}
+
+/// `SIGKILL (OOMKilled)`, an exit code, or a dash.
+pub fn last_exit(p: &Value) -> String {
     let exit = &p["last_exit"];
-    let exit = match (exit["signal"].as_str(), exit["exit_code"].as_i64()) {
-        (Some(signal), _) if exit["reason"] == "OOMKilled" => format!("{signal} (OOMKilled)"),
-        (Some(signal), _) => signal.to_string(),
+    match (exit["signal"].as_str(), exit["exit_code"].as_i64()) {
+        (Some(signal), _) if exit["reason"] == "OOMKilled" => format!("{} (OOMKilled)", plain(signal, ' ')),
+        (Some(signal), _) => plain(signal, ' ').into_owned(),
         (None, Some(code)) => code.to_string(),
         (None, None) => "-".to_string(),
-    };
-    let age = if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_string() };
-    [name, state, yes(&p["ready"]), number(&p["pid"]), restarts, age, plain(&exit, ' ').into_owned()]
+    }
 }
 
 /// What an instance, or a process of it, has said must not reach a terminal as more than text.
-fn word(value: &Value) -> String {
+pub fn word(value: &Value) -> String {
     plain(value.as_str().unwrap_or_default(), ' ').into_owned()
 }
 
-fn age(seconds: &Value) -> String {
+/// A time in seconds, as people read it.
+pub fn age(seconds: &Value) -> String {
     let seconds = seconds.as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or_default();
     Human(seconds).to_string()
 }

@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::run::{AtStop, Seen};
-use crate::control::protocol::{self, Reply, Request};
+use crate::control::protocol::{self, Reply, Request, StatusRequest};
 use crate::control::socket::{Address, connect_now};
 use crate::signal::Signal;
 use crate::sys::{listening, procfs, tree};
@@ -29,7 +29,7 @@ pub async fn status(control: &Address) -> Option<Value> {
         let stream = connect_now(control).ok()?;
         stream.set_nonblocking(true).ok()?;
         let mut stream = UnixStream::from_std(stream).ok()?;
-        stream.write_all(protocol::line(&Request::Status).as_bytes()).await.ok()?;
+        stream.write_all(protocol::line(&Request::Status(StatusRequest::default())).as_bytes()).await.ok()?;
         let mut line = Vec::new();
         BufReader::new(stream).take(MOST).read_until(b'\n', &mut line).await.ok()?;
         match Reply::parse(&line).ok()? {

@@ -13,6 +13,7 @@ use super::event::{Outcome, ProcId, RunId};
 use super::task::SHORTEST;
 use crate::config::Probe;
 use crate::facts::{Failure, Place};
+use crate::status::ProbeStatus;
 use crate::time::At;
 
 /// From the first failure to the next attempt, as long as there was no success.
@@ -81,6 +82,11 @@ impl ProbeRun {
 
     pub fn in_flight(&self) -> Option<RunId> {
         self.flight.map(|(run, _)| run)
+    }
+
+    pub fn status(&self) -> ProbeStatus {
+        let last_failure = (self.failures > 0).then(|| self.last.clone());
+        ProbeStatus { probe: self.kind, passes: self.verdict, failures: self.failures, last_failure }
     }
 
     pub fn next_deadline(&self) -> At {

@@ -1,6 +1,7 @@
 //! The machine as `/status`, `/metrics` and the probe endpoints show it. Pure.
 
 use super::event::{Exit, ProcId};
+use super::health::ProbeRun;
 use super::process::{End, PostStart, Proc, Running, State};
 use super::processes::Fact;
 use super::stop;
@@ -100,6 +101,7 @@ impl Machine {
             pid: p.pid(),
             started: p.started() || p.succeeded(),
             ready: p.ready(),
+            probes: p.body().map(|body| body.probes.iter().map(ProbeRun::status).collect()).unwrap_or_default(),
             stopped: p.suspended.is_some(),
             reloading: p.body().is_some_and(|body| body.notices.reloading),
             status: p.body().and_then(|body| body.notices.status.clone()),

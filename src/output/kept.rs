@@ -23,6 +23,7 @@ pub struct Keeper {
     sources: RefCell<Vec<String>>,
     followers: Cell<usize>,
     changed: Notify,
+    ended: Notify,
     left: Notify,
     /// No line follows.
     over: Cell<bool>,
@@ -93,6 +94,7 @@ impl Keeper {
             sources: RefCell::default(),
             followers: Cell::new(0),
             changed: Notify::new(),
+            ended: Notify::new(),
             left: Notify::new(),
             over: Cell::new(false),
         })
@@ -195,6 +197,7 @@ impl Keeper {
     pub fn end(&self) {
         self.over.set(true);
         self.changed.notify_waiters();
+        self.ended.notify_waiters();
     }
 }
 
@@ -205,6 +208,14 @@ impl Follower {
     /// No line follows.
     pub fn is_over(&self) -> bool {
         self.0.over.get()
+    }
+
+    /// Until no line follows.
+    pub async fn over(&self) {
+        // One thread: nobody ends it between the look and the wait.
+        while !self.is_over() {
+            self.0.ended.notified().await;
+        }
     }
 
     /// How many lines there were by now.

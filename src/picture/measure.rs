@@ -1,7 +1,7 @@
 //! How wide text is, in a terminal's columns and on a page, and what fits. Pure.
 
 /// A terminal's columns for a character.
-pub(super) fn columns(c: char) -> f64 {
+pub fn columns(c: char) -> f64 {
     match u32::from(c) {
         // Combined with the one before it.
         0x300..=0x36f | 0x200b..=0x200d | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0.0,
@@ -32,12 +32,12 @@ pub(super) fn ems(c: char) -> f64 {
     }
 }
 
-pub(super) fn width(text: &str, of: fn(char) -> f64) -> f64 {
+pub fn width(text: &str, of: fn(char) -> f64) -> f64 {
     text.chars().map(of).sum()
 }
 
 /// As much of the text as fits, and `dots` where some is left out.
-pub(super) fn elide(text: &str, most: f64, dots: &str, of: fn(char) -> f64) -> String {
+pub fn elide(text: &str, most: f64, dots: &str, of: fn(char) -> f64) -> String {
     if width(text, of) <= most {
         return text.to_owned();
     }
@@ -49,6 +49,16 @@ pub(super) fn elide(text: &str, most: f64, dots: &str, of: fn(char) -> f64) -> S
     };
     let kept: String = text.chars().take_while(fits).collect();
     format!("{}{dots}", kept.trim_end())
+}
+
+/// With nothing that a terminal cannot show.
+pub fn shown(text: &str, unicode: bool) -> String {
+    let ascii = |c| match c {
+        '…' => '.',
+        c if char::is_ascii(&c) => c,
+        _ => '?',
+    };
+    if unicode { text.to_owned() } else { text.chars().map(ascii).collect() }
 }
 
 /// In lines of that width; a word that is longer is broken.

@@ -4,7 +4,7 @@
 //! `softstop plan` draws what can be, `softstop report` and `softstop drill` what was.
 
 mod axis;
-mod measure;
+pub mod measure;
 mod svg;
 #[cfg(test)]
 mod tests;
@@ -67,10 +67,13 @@ pub enum Kind {
     Cut,
     /// Measured: it needed SIGKILL.
     Forced,
+    /// Measured, and not over.
+    Open,
 }
 
 impl Kind {
-    const ALL: [Kind; 7] = [Kind::Least, Kind::Most, Kind::Reserve, Kind::Done, Kind::Failed, Kind::Cut, Kind::Forced];
+    const ALL: [Kind; 8] =
+        [Kind::Least, Kind::Most, Kind::Reserve, Kind::Done, Kind::Failed, Kind::Cut, Kind::Forced, Kind::Open];
 
     fn legend(self) -> &'static str {
         match self {
@@ -81,6 +84,7 @@ impl Kind {
             Kind::Failed => "failed or timed out",
             Kind::Cut => "cut short",
             Kind::Forced => "needed SIGKILL",
+            Kind::Open => "not over",
         }
     }
 }

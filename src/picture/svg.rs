@@ -244,6 +244,8 @@ fn class(kind: Kind) -> &'static str {
         Kind::Failed => "failed",
         Kind::Cut => "cut",
         Kind::Forced => "forced",
+        // In the colour of what is planned, which no measured picture has.
+        Kind::Open => "least",
     }
 }
 

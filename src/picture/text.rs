@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::measure::{columns, elide, width, wrap};
+use super::measure::{columns, elide, shown, width, wrap};
 use super::{Kind, MarkKind, Picture, Row, Weight, axis};
 use crate::text::one_line;
 
@@ -229,6 +229,7 @@ fn look(kind: Kind, unicode: bool) -> (char, u8) {
         Kind::Failed => ('▓', '%', 35),
         Kind::Cut => ('▒', '=', 33),
         Kind::Forced => ('╳', 'X', 31),
+        Kind::Open => ('━', '~', 36),
     };
     (if unicode { boxes } else { ascii }, colour)
 }
@@ -248,19 +249,9 @@ struct Out {
 }
 
 impl Out {
-    /// Names are the user's: none drives the terminal, and none has what it cannot show.
+    /// Names are the user's: none drives the terminal.
     fn safe(&self, text: &str) -> String {
-        let text = one_line(text);
-        if self.style.unicode {
-            return text.into_owned();
-        }
-        text.chars()
-            .map(|c| match c {
-                '…' => '.',
-                c if c.is_ascii() => c,
-                _ => '?',
-            })
-            .collect()
+        shown(&one_line(text), self.style.unicode)
     }
 
     fn dots(&self) -> &'static str {

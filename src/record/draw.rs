@@ -65,7 +65,8 @@ impl Run {
         }
     }
 
-    fn marks(&self) -> Vec<Mark> {
+    /// When what happened: the deadline and the end of the grace among it.
+    pub fn marks(&self) -> Vec<Mark> {
         let mark = |at: Duration, kind, label: String| Mark { at, kind, label };
         let mut marks = vec![mark(Duration::ZERO, MarkKind::Event, "stop request".into())];
         marks.extend(self.deadline.map(|at| mark(at, MarkKind::Deadline, format!("deadline {}", Human(at)))));
@@ -80,7 +81,8 @@ fn row(slice: &Slice) -> Row {
     let kind = match slice.outcome {
         Outcome::Done | Outcome::Cancelled => Kind::Done,
         Outcome::Failed | Outcome::TimedOut => Kind::Failed,
-        Outcome::Cut | Outcome::NoTime | Outcome::Open => Kind::Cut,
+        Outcome::Cut | Outcome::NoTime => Kind::Cut,
+        Outcome::Open => Kind::Open,
         Outcome::Forced => Kind::Forced,
     };
     // What was not begun has no bar.

@@ -39,6 +39,8 @@ pub struct Run {
     /// What softstop kills at then is what is left.
     pub deadline: Option<Duration>,
     pub events: Vec<Event>,
+    /// Of one that is not over: how long after the stop request it was looked at.
+    pub seen: Option<Duration>,
     /// What somebody outside has seen of it; a report has none of that.
     pub observed: Observed,
 }
@@ -152,7 +154,7 @@ impl Run {
     /// The last thing that is known of it.
     fn last(&self) -> Duration {
         let last = self.of_stop().map(|event| self.since_stop(event)).max().unwrap_or_default();
-        self.end.as_ref().map_or(last, |end| end.took)
+        self.end.as_ref().map_or(last.max(self.seen.unwrap_or_default()), |end| end.took)
     }
 }
 

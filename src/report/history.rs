@@ -122,6 +122,20 @@ impl History {
         }
     }
 
+    /// The same of the stop alone, in one line, for who watches it; `None`: it has not begun.
+    pub fn of_stop(&self) -> Option<String> {
+        let report = Report {
+            format: FORMAT,
+            setup: &self.setup,
+            version: env!("CARGO_PKG_VERSION"),
+            verdict: self.verdict(),
+            orphans: &[],
+            timeline: self.stop.iter().collect(),
+            forgotten: 0,
+        };
+        serde_json::to_string(&report).ok().filter(|_| self.stopping)
+    }
+
     /// The verdict for the termination log: at most 4096 bytes, the summary first and then what went wrong.
     pub fn termination_message(&self) -> String {
         let mut text = match self.verdict() {

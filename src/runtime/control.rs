@@ -19,7 +19,7 @@ use crate::lifecycle::Machine;
 use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::{Event, RequestId};
 use crate::output::kept::Keeper;
-use crate::report::{Level, Note};
+use crate::report::{History, Level, Note};
 
 /// Where orders come from, and who waits for an answer.
 pub(super) struct Orders {
@@ -30,17 +30,30 @@ pub(super) struct Orders {
     file: Option<SocketFile>,
     /// What can be shown of the processes' last lines.
     keeper: Rc<Keeper>,
+    /// And of what has happened.
+    history: Rc<RefCell<History>>,
 }
 
 impl Orders {
     /// With nowhere to give one yet but [`Orders::room`].
     pub(super) fn new(keeper: Rc<Keeper>) -> Orders {
         let (sender, messages) = mpsc::unbounded_channel();
-        Orders { messages, room: PendingRequests::new(sender), asking: BTreeMap::new(), file: None, keeper }
+        Orders {
+            messages,
+            room: PendingRequests::new(sender),
+            asking: BTreeMap::new(),
+            file: None,
+            keeper,
+            history: Rc::default(),
+        }
     }
 
     pub(super) fn keeper(&self) -> &Rc<Keeper> {
         &self.keeper
+    }
+
+    pub(super) fn history(&self) -> &Rc<RefCell<History>> {
+        &self.history
     }
 
     /// Where who orders something waits.
@@ -57,13 +70,21 @@ impl Orders {
             let open_to_all = listening.open_to_all;
             let listener = UnixListener::from_std(listening.listener).map_err(|e| format!("cannot listen: {e}"))?;
             let (machine, monitor) = (Rc::clone(machine), Rc::clone(monitor));
-            let status = move || {
+            let history = Rc::clone(&self.history);
+            let status = move |timeline: bool| {
                 let machine = machine.borrow();
                 let mut status = machine.status(clock.now());
                 let source = machine.plan().config.source.as_ref();
                 status.config = source.map(|file| file.display().to_string());
                 monitor.borrow().show(&mut status, Audience::Owner);
-                serde_json::to_string(&status).unwrap_or_default()
+                let mut status = serde_json::to_string(&status).unwrap_or_default();
+                if timeline
+                    && let Some(report) = history.borrow().of_stop()
+                    && status.pop() == Some('}')
+                {
+                    status = format!("{status},\"stop_report\":{report}}}");
+                }
+                status
             };
             let (room, keeper) = (Rc::clone(&self.room), Rc::clone(&self.keeper));
             let state = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), room, keeper);

@@ -1,5 +1,6 @@
 //! The account of what happens: the log line, the history, the termination log, the report.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::time::At;
 
 pub(super) struct Reporter {
     clock: Clock,
-    history: History,
+    history: Rc<RefCell<History>>,
     report: Option<PathBuf>,
     /// Written only when it is there already.
     termination_log: Option<PathBuf>,
@@ -44,10 +45,9 @@ const PART: u32 = 8;
 const LEAST_WAIT: Duration = Duration::from_millis(20);
 
 impl Reporter {
-    pub(super) fn new(plan: &Plan, clock: Clock, logs: Rc<LogFiles>) -> Reporter {
+    pub(super) fn new(plan: &Plan, clock: Clock, logs: Rc<LogFiles>, history: Rc<RefCell<History>>) -> Reporter {
         let config = &plan.config;
-        let mut history = History::default();
-        history.set_setup(setup(plan));
+        history.borrow_mut().set_setup(setup(plan));
         Reporter {
             clock,
             history,
@@ -64,7 +64,7 @@ impl Reporter {
     /// After a reload. How the log is written stays as it is.
     pub(super) fn adopt(&mut self, plan: &Plan) {
         let config = &plan.config;
-        self.history.set_setup(setup(plan));
+        self.history.borrow_mut().set_setup(setup(plan));
         self.report.clone_from(&config.report);
         self.termination_log.clone_from(&config.termination_log);
         self.grace = config.grace;
@@ -103,7 +103,7 @@ impl Reporter {
     fn say(&mut self, note: Note) {
         log(&note, self.json);
         let first_word = matches!(note, Note::StopBegan { .. });
-        self.history.push(self.clock.now(), note);
+        self.history.borrow_mut().push(self.clock.now(), note);
         if first_word {
             // Whatever happens from here on, the kubelet finds at least why.
             self.write_termination_log((self.grace / PART).min(FIRST_WORD_WAIT));
@@ -112,21 +112,21 @@ impl Reporter {
 
     /// For the report and the termination log alone.
     pub(super) fn record(&mut self, note: Note) {
-        self.history.push(self.clock.now(), note);
+        self.history.borrow_mut().push(self.clock.now(), note);
     }
 
     pub(super) fn set_orphans(&mut self, orphans: Vec<Leaked>) {
-        self.history.set_orphans(orphans);
+        self.history.borrow_mut().set_orphans(orphans);
     }
 
     /// Both files as they stand, with so much of the grace left; [`Reporter::close`] follows, and says what went wrong.
     pub(super) fn write_early(&mut self, left: Duration) {
         let limit = last_word_wait(left, self.grace);
         if let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) {
-            let _ = self.writers.write(path, false, &self.history.termination_message(), limit);
+            let _ = self.writers.write(path, false, &self.history.borrow().termination_message(), limit);
         }
         if let Some(path) = &self.report {
-            let _ = self.writers.write(path, true, &self.history.json(), limit);
+            let _ = self.writers.write(path, true, &self.history.borrow().json(), limit);
         }
     }
 
@@ -135,7 +135,7 @@ impl Reporter {
         let limit = last_word_wait(left, self.grace);
         self.write_termination_log(limit);
         if let Some(path) = &self.report
-            && let Err(error) = self.writers.write(path, true, &self.history.json(), limit)
+            && let Err(error) = self.writers.write(path, true, &self.history.borrow().json(), limit)
         {
             tracing::warn!("cannot write the report to {}: {error}", path.display());
         }
@@ -143,7 +143,9 @@ impl Reporter {
 
     fn write_termination_log(&mut self, limit: Duration) {
         let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) else { return };
-        let Err(error) = self.writers.write(path, false, &self.history.termination_message(), limit) else { return };
+        let Err(error) = self.writers.write(path, false, &self.history.borrow().termination_message(), limit) else {
+            return;
+        };
         let no_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
         if !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
             tracing::warn!("cannot write the verdict to {}: {error}", path.display());

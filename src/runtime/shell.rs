@@ -162,7 +162,7 @@ impl Shell {
         let (done, answers) = mpsc::unbounded_channel();
         let (said, words) = mpsc::unbounded_channel();
         Shell {
-            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files)),
+            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(orders.history())),
             log_files,
             keeper,
             groups: Groups::new(processes.len()),

@@ -13,6 +13,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::time::Duration;
 
 use super::mask::SignalSet;
 use crate::facts::Disposition;
@@ -248,6 +249,26 @@ pub fn stat(pid: i32) -> Option<Stat> {
     read_stat(pid).ok()
 }
 
+/// How much processor time it has taken, with its children that have ended and that it has waited for. `None`: it is gone, or cannot be seen.
+pub fn processor_time(pid: i32) -> Option<Duration> {
+    parse_processor_time(&read_record(&format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Out of the text of `/proc/<pid>/stat`.
+pub fn parse_processor_time(stat: &[u8]) -> Option<Duration> {
+    // USER_HZ: the same on every architecture that softstop is built for, whatever the kernel's own clock.
+    const TICK: Duration = Duration::from_millis(10);
+    let close = stat.iter().rposition(|b| *b == b')')?;
+    let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
+    // utime, stime, cutime and cstime: 14 to 17 in proc(5)'s count, of which the one after the name is the third.
+    let mut fields = rest.split_ascii_whitespace().skip(14 - 3);
+    let mut sum = 0u64;
+    for _ in 0..4 {
+        sum = sum.saturating_add(fields.next()?.parse::<i64>().ok()?.max(0).unsigned_abs());
+    }
+    Some(TICK.saturating_mul(u32::try_from(sum).unwrap_or(u32::MAX)))
+}
+
 /// Whose child it is; `None`: it is gone, or cannot be seen.
 pub fn parent_of(pid: i32) -> Option<i32> {
     read_stat(pid).ok().map(|stat| stat.ppid)
@@ -308,6 +329,16 @@ mod tests {
         for text in ["", "42", "42 (x", "42 x) S", ")(", "42 (x) S", "x (y) S 1 2"] {
             assert_eq!(parse_stat(text.as_bytes()), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn processor_time_is_that_of_a_process_and_of_its_children_that_have_ended() {
+        let tail = TAIL.replace(" 1 0 0 0 0 0 0 0 20 ", " 1 0 0 0 150 50 7 3 20 ");
+        assert_eq!(parse_processor_time(format!("42 (a) b) {tail}").as_bytes()), Some(Duration::from_millis(2100)));
+        assert_eq!(parse_processor_time(b"42 (x) S 7 100"), None);
+        let endless = tail.replace(" 150 ", &format!(" {} ", i64::MAX));
+        assert!(parse_processor_time(format!("1 (x) {endless}").as_bytes()).is_some());
+        assert!(processor_time(super::super::process::own_pid()).is_some());
     }
 
     #[test]

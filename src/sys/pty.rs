@@ -79,7 +79,7 @@ pub fn size_within(prefix: usize) -> Size {
 }
 
 /// `None`: it is no terminal, or nobody has said how large it is.
-fn window(fd: libc::c_int) -> Option<Size> {
+pub(super) fn window(fd: libc::c_int) -> Option<Size> {
     let mut window = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: a number that is not open fails; the request writes a whole winsize to a valid place.
     request(unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut window) }).ok()?;

@@ -5,9 +5,11 @@
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 
+use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, Termios};
 use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
 
 use super::mask::{self, SignalSet};
+use super::pty::{self, Size};
 
 /// softstop's controlling terminal, seen through one of its standard descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,13 +22,61 @@ pub fn terminal() -> Option<Terminal> {
     [0, 1, 2].into_iter().map(|fd| Terminal { fd }).find(|terminal| terminal.foreground().is_some())
 }
 
-/// How many characters a line has of the terminal that standard output is; `None`: it is none, or does not say.
+/// Of the window of the terminal that standard output is; `None`: it is none, or does not say.
+pub fn size() -> Option<Size> {
+    pty::window(libc::STDOUT_FILENO)
+}
+
+/// How many characters a line has of that terminal.
 pub fn columns() -> Option<usize> {
-    // SAFETY: all-zero is a valid winsize.
-    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes a winsize there, or nothing; a descriptor that is none of a terminal's is refused.
-    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
-    Some(usize::from(size.ws_col)).filter(|columns| asked == 0 && *columns > 0)
+    size().map(|size| usize::from(size.columns))
+}
+
+/// Standard input is read key by key: nothing is shown of what is typed, and no key makes a signal. Until it is dropped.
+#[derive(Debug)]
+pub struct Keys {
+    before: Termios,
+}
+
+impl Keys {
+    /// # Errors
+    /// ENOTTY: it is no terminal; EIO: that is gone.
+    pub fn begin() -> io::Result<Keys> {
+        let before = standard_descriptor(0, |fd| termios::tcgetattr(fd))?;
+        let keys = Keys { before };
+        keys.again()?;
+        Ok(keys)
+    }
+
+    /// After somebody else has had the terminal.
+    ///
+    /// # Errors
+    /// As [`Keys::begin`].
+    pub fn again(&self) -> io::Result<()> {
+        let mut raw = self.before.clone();
+        raw.input_flags.remove(InputFlags::IXON | InputFlags::ICRNL | InputFlags::INLCR | InputFlags::ISTRIP);
+        raw.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG | LocalFlags::IEXTEN);
+        raw.control_chars[libc::VMIN] = 1;
+        raw.control_chars[libc::VTIME] = 0;
+        set(&raw)
+    }
+
+    /// As it was before.
+    pub fn give_back(&self) {
+        let _gone = set(&self.before);
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Without waiting for what was written to be shown: whoever shows it may have stopped to. From the background the kernel would stop us with
+/// SIGTTOU, were it not blocked.
+fn set(termios: &Termios) -> io::Result<()> {
+    standard_descriptor(0, |fd| termios::tcsetattr(fd, SetArg::TCSANOW, termios))
 }
 
 impl Terminal {

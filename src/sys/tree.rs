@@ -63,6 +63,16 @@ fn descendants_until(spare: &dyn Fn(i32) -> bool, enough: &dyn Fn() -> bool) -> 
     Ok(found)
 }
 
+/// A process and everything below it that can be seen, zombies included.
+///
+/// # Errors
+/// When there is no /proc, or it shows another PID namespace.
+pub fn with_all_below(pid: i32) -> io::Result<Vec<i32>> {
+    let mut walk = Walk::below(pid, true)?;
+    let below = std::iter::from_fn(|| walk.next(&|_| false).map(|descendant| descendant.pid));
+    Ok(std::iter::once(pid).chain(below).collect())
+}
+
 /// How many processes there are below us.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Census {

@@ -43,6 +43,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("output", Impure, "config json schedule sys text"),
     ("control", Impure, "config exit json lifecycle nearest order output report signal sys text time"),
     ("http", Impure, "config endpoint facts json lifecycle status sys text"),
+    ("watch", Impure, "control exit order picture record signal sys text time"),
     ("resolver", Impure, "http sys"),
     ("cli", Impure, "config endpoint exit nearest order pod programs signal text variables"),
     ("drop_in", Impure, "cli config facts signal sys text"),
@@ -69,7 +70,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     (
         "main",
         Impure,
-        "checking cli config console control drilling drop_in exit injecting installing loading planning probe reporting runtime sys variables",
+        "checking cli config console control drilling drop_in exit injecting installing loading planning probe reporting runtime sys variables watch",
     ),
 ];
 

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::{Failure, Meant, SOON, connect, find, noted, unavailable};
+use super::{Failure, Meant, SOON, connect, find, unavailable};
 use crate::control::protocol::{self, LogLine, LogsRequest, Reply, Request};
 use crate::exit;
 use crate::text::plain;
@@ -32,12 +32,7 @@ pub fn logs(meant: &Meant, request: LogsRequest, how: Shown, note: Option<&str>)
         std::mem::forget(stream);
         done
     });
-    let (code, text) = match read {
-        Ok(code) => return code,
-        Err(Failure { code, text }) => (code, text),
-    };
-    let _ = writeln!(io::stderr(), "softstop: error: {text}{}", noted(code, note));
-    code
+    read.unwrap_or_else(|failure| failure.say(note))
 }
 
 /// To the last line, or until `show` has no use for more.
