@@ -309,10 +309,16 @@ pub const COMMANDS: &[Typed] = &[
         examples: &[
             ("softstop status", "What runs in this container, in a table"),
             ("softstop status --json", "The same with every field, for a program"),
-            ("kubectl exec -it POD -- /softstop status --watch", "As it changes, with keys for orders"),
+            ("softstop status --watch", "The same as it changes, with keys for orders"),
             ("softstop status -c a/softstop.toml", "Of several softstops the one that runs with this configuration"),
         ],
-        exits: ORDERED,
+        exits: &[
+            ("0", "done; with --watch softstop has ended, or it was left with q"),
+            ("64", "wrong command line, or several softstops run here and none was named"),
+            ("69", "no running softstop answers; with --watch it has gone without a word"),
+            ("77", "this user may give it no orders"),
+            ("128+n", "with --watch: signal n, or Ctrl-C (130), has ended it"),
+        ],
         hidden: false,
         args: || [args::<Watching>(), args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
         read: |read| Command::Status {

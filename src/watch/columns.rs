@@ -10,9 +10,10 @@ use crate::picture::measure::{columns, elide, shown, width};
 
 /// In front of the selected one.
 const MARK: usize = 2;
+/// Between two columns, where there is room; else one.
 const GAP: usize = 2;
-/// A name has this much room at the least, and no more than a third of a line otherwise.
-const NAME: usize = 10;
+/// A name has this much room before anything else is left out for it, and no more than a third of a line.
+const NAME: usize = 12;
 
 /// What a row looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,7 +57,6 @@ pub fn table(
     unicode: bool,
 ) -> Table {
     let dots = if unicode { "…" } else { ".." };
-    let most = (room / 3).max(NAME) as f64;
     let usage_of = |p: &Value| usage.get(&i32::try_from(p["pid"].as_i64()?).ok()?);
     let column = |rank, head: &str, right, cell: &dyn Fn(&Value) -> String| Column {
         head: head.to_owned(),
@@ -65,7 +65,7 @@ pub fn table(
         right,
     };
     let mut all = vec![
-        column(0, names, false, &|p| elide(&shown(&name(p), unicode), most, dots, columns)),
+        column(0, names, false, &name),
         column(1, "STATE", false, &state),
         column(2, "READY", false, &|p| if p["ready"] == true { "yes" } else { "no" }.to_owned()),
         column(5, "PID", true, &|p| number(&p["pid"])),
@@ -76,25 +76,33 @@ pub fn table(
         column(6, "CPU", true, &|p| {
             usage_of(p).and_then(|usage| usage.processors).map_or_else(|| "-".to_owned(), per_cent)
         }),
-        column(6, "MEMORY", true, &|p| usage_of(p).map_or_else(|| "-".to_owned(), |usage| bytes(usage.memory))),
+        column(6, "MEM", true, &|p| usage_of(p).map_or_else(|| "-".to_owned(), |usage| bytes(usage.memory))),
         column(8, "PROBES", false, &|p| probes(p, unicode)),
-        column(4, "LAST EXIT", false, &last_exit),
+        column(4, "EXIT", false, &exit),
     ];
     // Where nobody is asked, and where nothing is known, there is no column.
-    all.retain(|c| !["PROBES", "CPU", "MEMORY"].contains(&c.head.as_str()) || c.cells.iter().any(|cell| cell != "-"));
-    let needs = |all: &[Column]| MARK + all.iter().map(|c| c.width() + GAP).sum::<usize>() - GAP;
-    while needs(&all) > room
+    all.retain(|c| !["PROBES", "CPU", "MEM"].contains(&c.head.as_str()) || c.cells.iter().any(|cell| cell != "-"));
+    let needs = |all: &[Column], gap: usize| MARK + all.iter().map(|c| c.width() + gap).sum::<usize>() - gap;
+    // Names are cut first.
+    let long = |all: &[Column]| needs(all, 1) - all[0].width() + all[0].width().min(NAME.max(names.len()));
+    while long(&all) > room
         && let Some(rank) = all.iter().map(|c| c.rank).max().filter(|rank| *rank > 0)
     {
         all.retain(|c| c.rank != rank);
     }
+    let others = needs(&all, 1) - all[0].width();
+    let most = room.saturating_sub(others).max(NAME).min((room / 3).max(NAME)) as f64;
+    for cell in &mut all[0].cells {
+        *cell = elide(cell, most, dots, columns);
+    }
+    let gap = if needs(&all, GAP) > room { 1 } else { GAP };
     let widths: Vec<usize> = all.iter().map(Column::width).collect();
     let line = |mark: &str, cell: &dyn Fn(&Column) -> String| {
         let mut line = format!("{mark:MARK$}");
         for (n, (column, wide)) in all.iter().zip(&widths).enumerate() {
             let cell = cell(column);
             let pad = " ".repeat(wide.saturating_sub(width(&cell, columns) as usize));
-            let gap = if n > 0 { " ".repeat(GAP) } else { String::new() };
+            let gap = " ".repeat(if n > 0 { gap } else { 0 });
             line += &if column.right { format!("{gap}{pad}{cell}") } else { format!("{gap}{cell}{pad}") };
         }
         elide(line.trim_end(), room as f64, dots, columns)
@@ -110,13 +118,20 @@ fn name(p: &Value) -> String {
     if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]) }
 }
 
-/// As kubectl has it: the reason, where there is one; and how long that still lasts.
+/// As kubectl has it: the reason, where there is one; and how long it still waits.
 fn state(p: &Value) -> String {
     let state = if p["reason"].is_string() { word(&p["reason"]) } else { word(&p["state"]) };
-    match [&p["restart_in_seconds"], &p["schedule"]["next_in_seconds"]].into_iter().find(|until| until.is_number()) {
-        Some(until) if p["state"] != "Running" => format!("{state} ({})", age(until)),
-        _ => state,
-    }
+    let until = match p["reason"].as_str() {
+        Some("CrashLoopBackOff") => &p["restart_in_seconds"],
+        Some("Scheduled") => &p["schedule"]["next_in_seconds"],
+        _ => return state,
+    };
+    if until.is_number() { format!("{state} {}", age(until)) } else { state }
+}
+
+/// One word of it.
+fn exit(p: &Value) -> String {
+    if p["last_exit"]["reason"] == "OOMKilled" { "OOMKilled".to_owned() } else { last_exit(p) }
 }
 
 fn number(value: &Value) -> String {
@@ -143,6 +158,8 @@ fn probes(p: &Value, unicode: bool) -> String {
 
 /// What the probes have come to, in words.
 pub fn probes_in_words(p: &Value) -> Vec<String> {
+    // One that keeps it from being ready is its message.
+    let said = p["message"].as_str().and_then(|message| message.split_once(" probe: ")).map(|(probe, _)| probe);
     let one = |probe: &Value| {
         let name = word(&probe["probe"]);
         let failures = probe["failures"].as_u64().unwrap_or(0);
@@ -155,7 +172,8 @@ pub fn probes_in_words(p: &Value) -> Vec<String> {
         let in_a_row = if failures > 0 { format!(", {failures} failed in a row") } else { String::new() };
         format!("{name} probe {verdict}{in_a_row}{}", last.unwrap_or_default())
     };
-    p["probes"].as_array().into_iter().flatten().map(one).collect()
+    let probes = p["probes"].as_array().into_iter().flatten();
+    probes.filter(|probe| said.is_none_or(|said| probe["probe"] != said)).map(one).collect()
 }
 
 fn look(p: &Value) -> Look {

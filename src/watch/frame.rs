@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::columns::{self, Look, Table};
 use super::state::{Mode, State, is_down};
 use super::usage::Usage;
-use crate::control::table::{headlines, notes, word};
+use crate::control::table::{age, headlines, notes, word};
 use crate::order::Order;
 use crate::picture::measure::{columns as wide, elide, shown, width};
 use crate::picture::{Mark, MarkKind, Picture, Style};
@@ -107,9 +107,26 @@ fn head(view: &View<'_>, rows: usize, page: &mut Page) {
     for (n, line) in lines.iter().enumerate().take(rows) {
         match view.silent {
             Some(silent) if n == 0 => page.line(&format!("no answer for {}; {line}", Human(silent)), "1;31"),
+            _ if n + 1 == lines.len() && view.status["stop"].is_object() => {
+                page.line(&stopping(&view.status["stop"]), "33")
+            }
             _ => page.line(line, if n == 0 { "1" } else { "33" }),
         }
     }
+}
+
+/// Where the stop is: what matters most comes first, as the end of the line may not be seen.
+fn stopping(stop: &Value) -> String {
+    let step = Some(word(&stop["step"])).filter(|step| !step.is_empty());
+    let progress = if stop["progress"].is_string() { format!(": {}", word(&stop["progress"])) } else { String::new() };
+    let step = step.map_or_else(String::new, |step| format!(" ({step}{progress})"));
+    format!(
+        "stopping for {}, SIGKILL in {}: {}{step}; {}",
+        age(&stop["elapsed_seconds"]),
+        age(&stop["deadline_in_seconds"]),
+        word(&stop["stage"]),
+        word(&stop["cause"]),
+    )
 }
 
 /// `below`: so many lines are to be shown after it, if there is room.
@@ -211,7 +228,7 @@ fn foot(view: &View<'_>, page: &mut Page) {
         (message, Mode::Signal { process, typed }) => {
             let wrong = message.as_ref().map_or_else(String::new, |message| format!("  ({})", message.text));
             let cursor = if page.style.unicode { "▏" } else { "_" };
-            let keys = if wrong.is_empty() { "  (HUP, USR1, 15; Enter sends it, Esc does not)" } else { "" };
+            let keys = if wrong.is_empty() { "  (HUP, USR1, 15; Enter: send, Esc: no)" } else { "" };
             page.line(&format!("signal to {process}: {typed}{cursor}{keys}{wrong}"), "1");
         }
         (_, Mode::Confirm(order)) => {
@@ -237,7 +254,7 @@ fn foot(view: &View<'_>, page: &mut Page) {
 fn keys(down: bool, own_lines: bool, room: usize, unicode: bool) -> String {
     let select = if unicode { "↑↓ select" } else { "j/k select" };
     let stop = if down { "s start" } else { "s stop" };
-    let lines = if own_lines { "l all lines" } else { "l its lines" };
+    let lines = if own_lines { "l all lines" } else { "l lines" };
     // With the order in which they are left out.
     let all = [
         (select, 7),

@@ -20,3 +20,4 @@ mod stop;
 mod subreaper;
 mod terminal;
 mod waits;
+mod watch;

@@ -111,16 +111,29 @@ impl Typed {
     }
 
     #[track_caller]
-    pub(super) fn ends(mut self) -> i32 {
+    pub(super) fn ends(self) -> i32 {
+        self.ends_with(false).0
+    }
+
+    /// Its exit code, and what was shown; with `all` of it the last that has the terminal has closed it.
+    #[track_caller]
+    pub(super) fn ends_with(mut self, all: bool) -> (i32, String) {
         let limit = Instant::now() + SOON;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap_or(-1);
+                while all && self.read() {
+                    assert!(Instant::now() < limit, "somebody keeps the terminal; shown:\n{}", self.shown);
+                }
+                return (status.code().unwrap_or(-1), std::mem::take(&mut self.shown));
             }
             assert!(Instant::now() < limit, "not ended; shown:\n{}", self.shown);
             let _ = self.read();
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
     }
 }
 

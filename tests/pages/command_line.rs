@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use softstop::cli::commands::{
     self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Logs, Only, Planning, Printing, Probing,
-    Reporting,
+    Reporting, Watching,
 };
 use softstop::cli::declare::{Flag, Form, Group, Place, Takes};
 use softstop::cli::drilling::Drilling;
@@ -25,7 +25,7 @@ fn flags(title: &str) -> String {
         "wrapper and run" => rows::<Common>(),
         "wrapper" => rows::<Own>(),
         "logs" => rows::<Logs>(),
-        "orders" => rows::<Json>() + &rows::<Fields>(),
+        "orders" => rows::<Json>() + &rows::<Watching>() + &rows::<Fields>(),
         "plan" => rows::<Planning>(),
         "report" => rows::<Reporting>(),
         "check and manifest" => rows::<Checking>() + &rows::<Printing>(),

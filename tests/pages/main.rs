@@ -26,3 +26,4 @@ mod reliability;
 #[path = "../declared/schema.rs"]
 mod schema;
 mod typed;
+mod watch;

@@ -31,7 +31,9 @@ fn a_flag_stands_where_it_is_declared_and_where_it_is_used() {
 
 #[test]
 fn an_order_stands_where_it_is_declared_and_where_it_is_followed() {
-    let files = files(r#"Order::Restart\b|\bRestart \{ process|"restart" \["#);
+    let mut files = files(r#"Order::Restart\b|\bRestart \{ process|"restart" \["#);
+    // Some have a key of their own.
+    files.retain(|file| file != "watch/state.rs");
     assert_eq!(files, ["lifecycle/requests.rs", "order.rs"]);
 }
 
