@@ -317,7 +317,7 @@ pub const COMMANDS: &[Typed] = &[
             ("64", "wrong command line, or several softstops run here and none was named"),
             ("69", "no running softstop answers; with --watch it has gone without a word"),
             ("77", "this user may give it no orders"),
-            ("128+n", "with --watch: signal n, or Ctrl-C (130), has ended it"),
+            ("128 + n", "with --watch: signal n, or Ctrl-C (130), has ended it"),
         ],
         hidden: false,
         args: || [args::<Watching>(), args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
@@ -677,7 +677,7 @@ flags! {
         /// Show it again and again until softstop ends, with keys for orders on a terminal;
         /// elsewhere a line for each change
         watch: bool = switch { short: Some('w'), conflicts: Some("json") } page {
-            meaning: "For `status`: [as it changes](watch.md), with keys for orders on a terminal; elsewhere a line for each change.",
+            meaning: "For `status`: [as it changes](control/watch.md), with keys for orders on a terminal; elsewhere a line for each change.",
         };
         /// How often it is looked at [default: 1s]
         interval: Option<Duration> = interval { value: "DURATION", requires: Some("watch") } page {
