@@ -138,7 +138,7 @@ fn processes(view: &View<'_>, rows: usize, below: usize, page: &mut Page) {
         return;
     }
     let least = left.min(4);
-    let room = left - if below > 0 && left >= least + TIMELINE + 1 { (below + 1).min(left - least) } else { 0 };
+    let room = left - if below > 0 && left > least + TIMELINE { (below + 1).min(left - least) } else { 0 };
     let most = (room * 3 / 5).max(least);
     let count = all.len().min(most - 1).max(1);
     let selected = view.state.index(all);

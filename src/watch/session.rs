@@ -34,7 +34,7 @@ const GONE: Duration = Duration::from_secs(3);
 /// So many of the last lines are kept, and asked for of each process at the beginning.
 const LINES: usize = 500;
 const LINES_BEFORE: u64 = 50;
-/// Of one line: none is shown that is longer.
+/// Of one line, in characters: none is shown that is longer.
 const LINE: usize = 2000;
 /// Orders that may be under way at once.
 const ORDERS: usize = 8;
@@ -260,9 +260,7 @@ impl Watched {
         for reply in replies {
             match reply {
                 Reply::Line(line) => {
-                    let mut text = line.line;
-                    text.truncate(text.floor_char_boundary(LINE));
-                    self.lines.push_back((line.process, text));
+                    self.lines.push_back((line.process, line.line.chars().take(LINE).collect()));
                 }
                 Reply::Missed { process, lines } => {
                     self.lines.push_back((process, format!("({lines} lines came too fast)")));
