@@ -101,7 +101,10 @@ impl Machine {
             pid: p.pid(),
             started: p.started() || p.succeeded(),
             ready: p.ready(),
-            probes: p.body().map(|body| body.probes.iter().map(ProbeRun::status).collect()).unwrap_or_default(),
+            probes: match &p.state {
+                State::Running(r) => r.body.probes.iter().map(ProbeRun::status).collect(),
+                _ => Vec::new(),
+            },
             stopped: p.suspended.is_some(),
             reloading: p.body().is_some_and(|body| body.notices.reloading),
             status: p.body().and_then(|body| body.notices.status.clone()),
