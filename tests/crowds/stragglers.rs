@@ -466,12 +466,16 @@ fn a_post_stop_after_a_crowd_has_the_priority_that_softstop_was_launched_with() 
     let look = "echo post_stop: $(nice); echo softstop: $(cut -d' ' -f19 /proc/1/stat)";
     let text = format!(
         "grace = \"8s\"\n[[process]]\nname = \"many\"\nsignal_to = \"process\"\n\
-         command = [\"perl\", {CHILD:?}, \"many:60\", \"exit-on:TERM:0:600\", \"idle\", \"end\", \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n\
+         command = [\"perl\", {CHILD:?}, \"many:60\", \"exit-on:TERM:0:600\", \"idle\", \"end\", \"exit-on:TERM:0\", \"on:USR1\", \"say:up\", \"wait\"]\n\
          [[post_stop]]\nname = \"look\"\nexec = [\"sh\", \"-c\", {look:?}]\n"
     );
     let config = dir.write("softstop.toml", &text);
     let mut running = Launch::new(["run", "-c", &config]).through(&["nice", "-n", "3"]).start();
     running.wait_for("up");
+    // After a turn beside the crowd it has that, too: it has nobody to end yet.
+    running.signal(libc::SIGUSR1).wait_for("USR1 received");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
+    assert_eq!(stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16), Some(&*own.to_string()), "{stat}");
     let ended = stop(running, 8);
     ended.expect_code(0).expect(&format!("post_stop: {own}")).expect("softstop: -20");
 }

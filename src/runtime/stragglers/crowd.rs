@@ -132,11 +132,10 @@ fn count_on(counting: &mut Option<(Walk, usize)>, room: impl Fn() -> bool) -> Op
 
 impl Shell {
     pub(in crate::runtime) fn count_the_crowd(&mut self) {
-        if !self.machine.borrow().stopping() {
-            return;
-        }
         let (waited, crowd) = (self.starvation.waited(), &mut self.stragglers.crowd);
-        crowd.begin(Instant::now(), tree::was_never_a_crowd);
+        if self.machine.borrow().stopping() {
+            crowd.begin(Instant::now(), tree::was_never_a_crowd);
+        }
         let count = crowd.count(waited);
         if let Some((processes, waited)) = crowd.news(count, waited) {
             // Before they keep the processor from us.
