@@ -124,6 +124,24 @@ fn a_straggler_that_is_stopped_is_woken_to_act_on_its_signal() {
     assert_eq!(times(&ended, "TERM handled"), 2, "{}", ended.all());
 }
 
+/// The process that writes it is softstop's own helper.
+#[test]
+fn who_writes_a_log_file_is_no_straggler() {
+    if !crate::support::namespaces() {
+        return;
+    }
+    let dir = Dir::new();
+    let words = ["session", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
+    let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
+    let config = format!(
+        "grace = '8s'\n[[process]]\nname = 'web'\ncommand = {command:?}\nlogs = {{ stdout = '{}' }}\n",
+        dir.text("log")
+    );
+    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    running.wait_until("it is up", |_| dir.lines("log").iter().any(|line| line.ends_with("up")));
+    stop(running, 8).expect_code(0).expect("1 straggler: sending SIGTERM (perl");
+}
+
 /// Words of a child that goes on for two seconds once it was told, however long that takes.
 const GOES_ON: &str = "on:TERM say:up linger:TERM:2000";
 
