@@ -13,8 +13,8 @@ use crate::output::kept::{Follower, Keeper, Next, Reading};
 use crate::output::stamp;
 use crate::report::Refusal;
 
-/// So many may read at once; one more is refused.
-const READERS: usize = 8;
+/// So many may read at once; one more is refused. Who watches counts twice: for the lines, and for the end.
+const READERS: usize = 16;
 /// Put together for one client, in bytes: a line at least.
 const BATCH: usize = 16 * 1024;
 

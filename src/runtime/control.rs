@@ -111,6 +111,8 @@ impl Orders {
         self.asking.clear();
         self.messages.close();
         while self.messages.try_recv().is_ok() {}
+        // However late it is, who waits is told.
+        tokio::task::yield_now().await;
         if let Some(file) = self.file.take() {
             file.remove();
         }

@@ -66,7 +66,7 @@ pub fn table(
     };
     let mut all = vec![
         column(0, names, false, &name),
-        column(1, "STATE", false, &state),
+        column(0, "STATE", false, &state),
         column(2, "READY", false, &|p| if p["ready"] == true { "yes" } else { "no" }.to_owned()),
         column(5, "PID", true, &|p| number(&p["pid"])),
         column(3, "RESTARTS", true, &|p| number(&p["restarts"])),

@@ -105,6 +105,15 @@ fn a_stop_in_a_container_is_watched_to_its_end_and_its_timeline_is_left_on_the_s
     if !may_enter_namespaces() {
         return;
     }
+    // It waits a quarter of a second: a machine on which the client does not run for so long is no reason to fail.
+    let mut attempts = std::iter::repeat_with(watched_to_its_end).take(10);
+    let said = attempts.find_map(|said| said).expect("given back in none of ten times");
+    assert!(said.contains("stopped in ") && said.contains("; exit code 7"), "{said}");
+    assert!(said.contains("deadline 59.0s") && said.contains("processes"), "{said}");
+}
+
+/// What is left on the screen; `None`: the client was killed before it could give the terminal back.
+fn watched_to_its_end() -> Option<String> {
     let dir = Dir::new();
     let text = format!(
         "grace = '60s'\n[[process]]\nname = 'web'\noutput = 'inherit'\n\
@@ -120,10 +129,10 @@ fn a_stop_in_a_container_is_watched_to_its_end_and_its_timeline_is_left_on_the_s
     typed.keys("S").expect("stop everything? y: yes").keys("y").expect("stopping for ").expect("SIGKILL in ");
     typed.expect("now ").expect("until it is seen").expect("not over");
     dir.write("seen", "");
-    let said = gives_back(typed, 0);
-    assert!(said.contains("stopped in ") && said.contains("; exit code 7"), "{said}");
-    assert!(said.contains("deadline 59.0s") && said.contains("processes"), "{said}");
+    let (code, shown) = typed.ends_with(true);
     running.wait(SOON).expect_code(7);
+    let (_, said) = shown.split_once(GIVEN_BACK).filter(|_| code == 0)?;
+    Some(said.to_owned())
 }
 
 #[test]
