@@ -22,6 +22,7 @@ mod pictures;
 mod pod_rules;
 mod procfile;
 mod reader;
+mod recipes;
 mod reliability;
 #[path = "../declared/schema.rs"]
 mod schema;

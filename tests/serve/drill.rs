@@ -149,14 +149,14 @@ fn write(dir: &Dir, name: &str, (top, process): (&str, &str), port: u16) -> Stri
 }
 
 /// Drills; the exit code, what was said as JSON, and all of it.
-fn drill(file: &str, flags: &[&str]) -> (i32, Value, String) {
+pub fn drill(file: &str, flags: &[&str]) -> (i32, Value, String) {
     let args = [&["drill", "-c", file, "--json", "--before", "300ms"], flags].concat();
     let ended = Launch::new(args).not_pid1().run();
     let said = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {}", ended.all()));
     (ended.code, said, ended.all())
 }
 
-fn findings(said: &Value) -> Vec<&Value> {
+pub fn findings(said: &Value) -> Vec<&Value> {
     said["graces"][0]["findings"].as_array().into_iter().flatten().collect()
 }
 

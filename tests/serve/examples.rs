@@ -22,15 +22,23 @@ use softstop::config::check::read;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// A folder of examples.
+pub fn folder(example: &str) -> PathBuf {
+    Path::new(ROOT).join("examples").join(example)
+}
+
 /// A copy of the example's files in `dir`, with `changes` for what cannot be as it stands beside other tests: ports, paths.
-fn copy(dir: &Dir, example: &str, changes: &[(&str, &str)]) -> String {
-    for file in std::fs::read_dir(Path::new(ROOT).join("examples").join(example)).unwrap().map(|e| e.unwrap().path()) {
+pub fn copy(dir: &Dir, example: &str, changes: &[(&str, &str)]) -> String {
+    let mut unused: Vec<&str> = changes.iter().map(|(from, _)| *from).collect();
+    for file in std::fs::read_dir(folder(example)).unwrap().map(|e| e.unwrap().path()) {
         let mut text = std::fs::read_to_string(&file).unwrap();
         for (from, to) in changes {
+            unused.retain(|unused| unused != from || !text.contains(from));
             text = text.replace(from, to);
         }
         dir.write(file.file_name().unwrap().to_str().unwrap(), &text);
     }
+    assert!(unused.is_empty(), "nothing in examples/{example} has {unused:?}");
     dir.text("softstop.toml")
 }
 

@@ -17,6 +17,7 @@ mod presets;
 mod prestop;
 mod probe;
 mod probe_kinds;
+mod recipes;
 mod recipes_servers;
 mod reload;
 mod seeing;
