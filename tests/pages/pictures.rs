@@ -155,7 +155,7 @@ fn plan_of(file: &str) -> Picture {
 /// Each by the command that its page says.
 #[test]
 fn the_pictures_of_the_pages_are_what_their_commands_draw() {
-    for (file, picture) in [("examples/softstop.toml", "plan"), ("examples/nginx-php-fpm/softstop.toml", "readme")] {
+    for (file, picture) in [("examples/softstop.toml", "plan"), ("examples/recipes/nginx-php-fpm/softstop.toml", "readme")] {
         is_as_made(&format!("docs/pictures/{picture}.svg"), &plan_of(file).svg());
     }
     let file = "docs/pictures/report.json";
@@ -163,7 +163,7 @@ fn the_pictures_of_the_pages_are_what_their_commands_draw() {
     is_as_made("docs/pictures/report.svg", &run.picture(file).svg());
     for (page, command) in [
         ("docs/plan.md", "softstop plan examples/softstop.toml --svg docs/pictures/plan.svg"),
-        ("README.md", "softstop plan examples/nginx-php-fpm/softstop.toml --svg docs/pictures/readme.svg"),
+        ("README.md", "softstop plan examples/recipes/nginx-php-fpm/softstop.toml --svg docs/pictures/readme.svg"),
         ("docs/report.md", "softstop report docs/pictures/report.json --svg docs/pictures/report.svg"),
     ] {
         let text = std::fs::read_to_string(page).expect("it is there");

@@ -149,7 +149,7 @@ fn write(dir: &Dir, name: &str, (top, process): (&str, &str), port: u16) -> Stri
 }
 
 /// Drills; the exit code, what was said as JSON, and all of it.
-pub fn drill(file: &str, flags: &[&str]) -> (i32, Value, String) {
+fn drill(file: &str, flags: &[&str]) -> (i32, Value, String) {
     let args = [&["drill", "-c", file, "--json", "--before", "300ms"], flags].concat();
     let ended = Launch::new(args).not_pid1().run();
     let said = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {}", ended.all()));

@@ -13,10 +13,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
-use crate::support::http::{free_port, get, status_json, status_of};
+use crate::support::http::{free_port, get, status_of};
 use crate::support::{Dir, Ended, Launch, SOON, skip};
 use softstop::config::check::read;
 
@@ -27,14 +25,19 @@ pub fn folder(example: &str) -> PathBuf {
     Path::new(ROOT).join("examples").join(example)
 }
 
-/// A copy of the example's files in `dir`, with `changes` for what cannot be as it stands beside other tests: ports, paths.
+/// A copy of the example's files in `dir`, with `changes` for what cannot be as it stands beside other tests: ports, paths. Each is found in
+/// the files as they are, whatever another has put there.
 pub fn copy(dir: &Dir, example: &str, changes: &[(&str, &str)]) -> String {
+    let mark = |n: usize| format!("\0{n}\0");
     let mut unused: Vec<&str> = changes.iter().map(|(from, _)| *from).collect();
     for file in std::fs::read_dir(folder(example)).unwrap().map(|e| e.unwrap().path()) {
         let mut text = std::fs::read_to_string(&file).unwrap();
-        for (from, to) in changes {
+        for (n, (from, _)) in changes.iter().enumerate() {
             unused.retain(|unused| unused != from || !text.contains(from));
-            text = text.replace(from, to);
+            text = text.replace(from, &mark(n));
+        }
+        for (n, (_, to)) in changes.iter().enumerate() {
+            text = text.replace(&mark(n), to);
         }
         dir.write(file.file_name().unwrap().to_str().unwrap(), &text);
     }
@@ -49,7 +52,7 @@ fn start(config: &str, env: &[(&str, &str)]) -> crate::support::Running {
 
 /// The lines of softstop's own log that begin so, in this order.
 #[track_caller]
-fn expect_in_order(ended: &Ended, lines: &[&str]) {
+pub fn expect_in_order(ended: &Ended, lines: &[&str]) {
     let mut from = 0;
     for line in lines {
         let at = ended.stderr[from..].find(line);
@@ -183,59 +186,6 @@ fn job_has_its_exit_codes() {
     stopped.expect_code(75);
     expect_in_order(&stopped, &["stopping: SIGTERM", "job: stopping: SIGTERM", "post_stop: clean up: done"]);
     assert!(!dir.path("work").exists(), "{}", stopped.all());
-}
-
-#[test]
-fn nginx_and_php_fpm_answer_after_a_crash_of_each_and_what_was_under_way_at_the_stop() {
-    for program in ["nginx", "php-fpm8.2"] {
-        if !Command::new(program).arg("-v").output().is_ok_and(|o| o.status.success()) {
-            return skip(&format!("{program} is not installed"));
-        }
-    }
-    let dir = Dir::without_spaces();
-    let ports: Vec<String> = (0..3).map(|_| free_port().to_string()).collect();
-    let changes = [
-        ("8080", ports[0].as_str()),
-        ("9180", &ports[1]),
-        ("127.0.0.1:9000", &format!("127.0.0.1:{}", ports[2])),
-        ("stop = \"", "backoff = { initial = \"100ms\" }\nstop = \""),
-        ("/tmp/nginx", &dir.text("nginx")),
-        ("/etc/softstop/index.php", &dir.text("index.php")),
-        // An ordinary user's, says the README; CI is root.
-        ("\"--nodaemonize\"", "\"--nodaemonize\", \"--allow-to-run-as-root\""),
-        ("[www]", "[www]\nuser = root\ngroup = root"),
-    ];
-    let config = copy(&dir, "nginx-php-fpm", &changes);
-    let (web, probes): (u16, u16) = (ports[0].parse().unwrap(), ports[1].parse().unwrap());
-    let mut running = start(&config, &[("EXAMPLE", &dir.text("."))]);
-    running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
-    let curl = |path: &str| {
-        Command::new("curl").args(["-s", "-S", "-f", &format!("http://127.0.0.1:{web}{path}")]).output().unwrap()
-    };
-    for name in ["php-fpm", "nginx"] {
-        let pid = || status_json(probes)["processes"].as_array()?.iter().find(|p| p["name"] == name)?["pid"].as_i64();
-        let killed = pid().unwrap();
-        kill(Pid::from_raw(killed as i32), Signal::SIGKILL).unwrap();
-        let answer = curl("/");
-        assert!(answer.status.success(), "after the crash of {name}: {answer:?}\n{}", running.printed());
-        running.wait_until("it is there again", |_| {
-            pid().is_some_and(|pid| pid != killed) && status_of(probes, "/readyz") == Some(200)
-        });
-    }
-    // Five seconds of drain are before the stop of nginx, so seven of work are under way then.
-    let (sent, is_sent) = std::sync::mpsc::channel();
-    let request = std::thread::spawn(move || {
-        sent.send(()).unwrap();
-        let address = format!("http://127.0.0.1:{web}/?sleep=7");
-        Command::new("curl").args(["-s", "-S", "-f", &address]).output().unwrap()
-    });
-    is_sent.recv().unwrap();
-    running.term();
-    let ended = running.wait(SOON * 2);
-    let answer = request.join().unwrap();
-    assert!(String::from_utf8_lossy(&answer.stdout).contains("after 7s"), "{answer:?}\n{}", ended.all());
-    ended.expect_code(0);
-    expect_in_order(&ended, &["drain: let", "nginx: stopping: SIGQUIT", "nginx: stopped", "php-fpm: stopped"]);
 }
 
 /// Requests over one connection until an answer says that it was the last, then over the next one, until `enough`; a connection that is
