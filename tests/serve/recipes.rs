@@ -226,7 +226,7 @@ fn celery_by_its_recipe_finishes_the_task_under_way() {
     rig.dir.write("go", "");
     let ended = drill.wait(SOON * 2);
     passed(&ended);
-    ended.expect("work: done");
+    ended.expect(" succeeded in ");
     // Taken off the queue, and not to be done again.
     assert_eq!(redis_cli(&["exists", "celery", "unacked"]), "0", "{}", ended.all());
 }
