@@ -155,7 +155,9 @@ fn plan_of(file: &str) -> Picture {
 /// Each by the command that its page says.
 #[test]
 fn the_pictures_of_the_pages_are_what_their_commands_draw() {
-    for (file, picture) in [("examples/softstop.toml", "plan"), ("examples/recipes/nginx-php-fpm/softstop.toml", "readme")] {
+    for (file, picture) in
+        [("examples/softstop.toml", "plan"), ("examples/recipes/nginx-php-fpm/softstop.toml", "readme")]
+    {
         is_as_made(&format!("docs/pictures/{picture}.svg"), &plan_of(file).svg());
     }
     let file = "docs/pictures/report.json";

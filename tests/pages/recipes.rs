@@ -109,7 +109,11 @@ fn the_dockerfile_of_a_recipe_agrees_with_its_configuration_and_its_pod() {
         let [entrypoint] = entrypoints[..] else { panic!("{recipe}: {entrypoints:?}") };
         assert_eq!(exec_form(&recipe, entrypoint), ["/softstop", "run"], "{recipe}");
         assert_eq!(instructions(&dockerfile, "CMD"), [""; 0], "{recipe}: the configuration has the command");
-        assert_eq!(instructions(&dockerfile, "STOPSIGNAL"), [""; 0], "{recipe}: SIGTERM, or the base image's, is a request");
+        assert_eq!(
+            instructions(&dockerfile, "STOPSIGNAL"),
+            [""; 0],
+            "{recipe}: SIGTERM, or the base image's, is a request"
+        );
         let user = *instructions(&dockerfile, "USER").last().unwrap_or(&"root");
         assert!(user.chars().all(|c| c.is_ascii_digit() || c == ':'), "{recipe}: USER {user} is not a number");
 

@@ -13,7 +13,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-
 use crate::support::http::{free_port, get, status_of};
 use crate::support::{Dir, Ended, Launch, SOON, skip};
 use softstop::config::check::read;

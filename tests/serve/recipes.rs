@@ -49,7 +49,8 @@ impl Rig {
     fn new(recipe: &str, changes: &[(&str, &str)]) -> Rig {
         let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port());
         let (here, number) = (dir.text("").trim_end_matches('/').to_owned(), port.to_string());
-        let text = std::fs::read_to_string(examples::folder(&format!("recipes/{recipe}")).join("softstop.toml")).unwrap();
+        let text =
+            std::fs::read_to_string(examples::folder(&format!("recipes/{recipe}")).join("softstop.toml")).unwrap();
         let listen = format!("\"127.0.0.1:{probes}\"");
         // A test's time: two seconds more than the clients of `passes_under_load` go on.
         let mut all = vec![("\":9180\"", listen.as_str()), ("8080", "PORT"), ("minimum = \"5s\"", "minimum = \"3s\"")];
@@ -160,7 +161,8 @@ fn nginx_and_php_fpm_by_their_recipe_lose_no_request() {
 #[test]
 fn nginx_and_php_fpm_answer_after_a_crash_of_each_and_what_was_under_way_at_the_stop() {
     // The drain is over before the request that is under way, and a crash is made up for soon.
-    let more = [("timeout = \"12s\"", "timeout = \"4s\""), ("stop = \"", "backoff = { initial = \"100ms\" }\nstop = \"")];
+    let more =
+        [("timeout = \"12s\"", "timeout = \"4s\""), ("stop = \"", "backoff = { initial = \"100ms\" }\nstop = \"")];
     let Some(Rig { dir: _dir, port: web, probes, config }) = with_php(&more) else { return };
     let mut running = Launch::new(["run", "-c", &config]).not_pid1().env("PATH", PATH).start();
     running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
@@ -256,8 +258,13 @@ struct Psql {
 impl Psql {
     fn connect(port: u16) -> Psql {
         let words = ["-X", "-q", "-t", "-A", "-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "postgres"];
-        let mut child =
-            command("psql").args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command("psql")
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         Psql { child: Beside(child), answers }
     }
@@ -275,7 +282,8 @@ impl Psql {
 #[test]
 fn postgres_by_its_recipe_waits_for_a_transaction_and_not_for_a_pool() {
     let installed = || std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let Some(bin) = installed().map(|version| version.path().join("bin")).find(|bin| bin.join("postgres").is_file()) else {
+    let Some(bin) = installed().map(|version| version.path().join("bin")).find(|bin| bin.join("postgres").is_file())
+    else {
         return skip("PostgreSQL is not installed");
     };
     if !nix::unistd::geteuid().is_root() {

@@ -8,7 +8,6 @@ app = Celery("tasks", broker=os.environ.get("BROKER", "redis://redis:6379/0"))
 app.conf.update(
     task_acks_late=True,             # a task that is given up, or lost with its node, comes back: it has to bear that
     worker_prefetch_multiplier=1,    # take no task that nobody works on yet
-    broker_connection_retry_on_startup=True,
 )
 
 
