@@ -1,4 +1,4 @@
-//! docs/recipes/: node, sidekiq and java, each with the page's own file and program, and the real server: what is under way at the stop is
+//! The recipes of node, sidekiq and java, each with its own files and the real server: what is under way at the stop is
 //! finished, and nothing new is begun.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests look for programs")]
@@ -7,32 +7,22 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
+use super::examples;
 use crate::support::http::{free_port, status_of};
 use crate::support::{Dir, Launch, Running, SOON, skip};
-
-/// The first block of a language in a recipe.
-fn block(recipe: &str, language: &str) -> String {
-    let page = format!("{}/docs/recipes/{recipe}.md", env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(page).unwrap();
-    let (_, block) = page.split_once(&format!("\n```{language}\n")).unwrap();
-    block.split_once("\n```").unwrap().0.to_owned()
-}
 
 fn able(files: &[&str]) -> bool {
     let missing = files.iter().find(|file| !Path::new(file).exists());
     missing.inspect(|file| skip(&format!("{file} is not there"))).is_none()
 }
 
-/// The recipe's configuration, with `changes` for what cannot be as it stands beside other tests; each must be for something.
+/// The recipe's files in `dir`, with `changes` for what cannot be as it stands beside other tests.
 fn start(dir: &Dir, recipe: &str, changes: &[(&str, &str)], more: &str, env: &[(&str, &str)]) -> Running {
-    let mut text = block(recipe, "toml");
-    for (from, to) in changes {
-        assert!(text.contains(from), "{recipe}: there is no {from}");
-        text = text.replace(from, to);
-    }
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &format!("{text}\n{more}"))]);
+    let config = examples::copy(dir, &format!("recipes/{recipe}"), changes);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n{more}")).unwrap();
     // Another node or Ruby that is found first has not the packages of Debian's.
-    let launch = launch.not_pid1().current_dir(&dir.path("")).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let launch = Launch::new(["run", "-c", &config]).not_pid1().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     env.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start()
 }
 
@@ -97,12 +87,10 @@ fn node_serves_requests_and_sessions_in_the_drain_and_says_goodbye_to_sessions()
         return;
     }
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port());
-    dir.write("server.js", &block("node", "js"));
-    let (web, own) = (port.to_string(), probes.to_string());
-    let changes = [("8080", web.as_str()), ("9180", &own), ("minimum = \"5s\"", "minimum = \"1s\"")];
+    let (web, own, here) = (port.to_string(), probes.to_string(), dir.text("."));
+    let changes = [("8080", web.as_str()), ("9180", &own), ("/app", &here), ("minimum = \"5s\"", "minimum = \"1s\"")];
     // Debian's node looks there by itself, others do not.
-    let env = [("PORT", web.as_str()), ("NODE_PATH", "/usr/share/nodejs")];
-    let mut running = start(&dir, "node", &changes, "", &env);
+    let mut running = start(&dir, "node", &changes, "", &[("NODE_PATH", "/usr/share/nodejs")]);
     running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
     let mut session = Session::new(port);
     session.echoes("before");
@@ -125,40 +113,42 @@ fn sidekiq_finishes_the_job_in_hand_and_leaves_the_next_one_in_its_queue() {
     if !able(&["/usr/bin/sidekiq", "/usr/bin/redis-server"]) {
         return;
     }
-    let (dir, port) = (Dir::without_spaces(), free_port().to_string());
-    let path = |name: &str| dir.text(name);
-    // Its one thread takes the jobs in order; the first is over when the test lets it.
-    let worker = format!(
-        "require 'sidekiq'\n\
-         class Job\n  include Sidekiq::Worker\n  def perform(n)\n    File.write(\"{begun}#{{n}}\", '')\n\
-         \x20   sleep 0.02 until File.exist?('{go}')\n    File.write(\"{done}#{{n}}\", '')\n  end\nend\n\
-         Sidekiq.configure_server {{ |config| config.on(:startup) {{ 2.times {{ |n| Job.perform_async(n) }} }} }}\n",
-        begun = path("begun"),
-        go = path("go"),
-        done = path("done"),
-    );
-    let worker = dir.write("worker.rb", &worker);
-    let command = format!("\"sidekiq\", \"-c\", \"1\", \"-r\", \"{worker}\"");
+    let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port().to_string());
+    let socket = dir.text("notify.sock");
+    let (here, until) = (dir.text("."), format!("sleep 0.02 until File.exist?('{}')", dir.text("go")));
     let changes = [
-        ("\"bundle\", \"exec\", \"sidekiq\"", command.as_str()),
-        ("name = \"worker\"", "name = \"worker\"\nafter = { redis = \"started\" }"),
+        ("9180", probes.as_str()),
+        ("/app", &here),
+        ("/tmp/notify.sock", &socket),
+        // One thread takes the jobs in order; the first is over when the test lets it.
+        ("\"-t\"", "\"-c\", \"1\", \"-t\""),
+        ("sleep seconds", &until),
+        ("name = \"worker\"\n", "name = \"worker\"\nafter = { redis = \"started\" }\n"),
     ];
     // What it saves when it is stopped is what was left in the queue.
     let redis = format!(
         "[[process]]\nname = \"redis\"\n\
          command = [\"redis-server\", \"--port\", \"{port}\", \"--dir\", \"{}\", \"--save\", \"3600 1\", \"--rdbcompression\", \"no\"]\n\
          [process.startup]\ntcp_socket = {{ port = {port} }}\nperiod = \"1s\"\nfailure_threshold = 60\n",
-        path("."),
+        dir.text("."),
     );
     let url = format!("redis://127.0.0.1:{port}/0");
     let mut running = start(&dir, "sidekiq", &changes, &redis, &[("REDIS_URL", &url)]);
-    running.wait_until("the first job is in hand", |_| dir.path("begun0").exists());
+    running.wait_until("redis answers", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let mut redis = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    for job in 1..=2 {
+        let job =
+            format!(r#"{{\"class\":\"Work\",\"args\":[1],\"jid\":\"{job}\",\"queue\":\"default\",\"retry\":true}}"#);
+        redis.write_all(format!("LPUSH queue:default \"{job}\"\r\n").as_bytes()).unwrap();
+    }
+    running.wait_for("work: begun").wait_for("worker: ready");
     // Sidekiq says so once it takes no job any more.
-    running.term().wait_for("take no more jobs: done").wait_for("Pausing to allow ");
+    running.term().wait_for("Pausing to allow ");
     dir.write("go", "");
     let ended = running.wait(SOON * 2);
     ended.expect_code(0).expect("worker: stopping: SIGTERM").expect("redis: stopped");
-    assert!(dir.path("done0").exists() && !dir.path("begun1").exists(), "{}", ended.all());
+    let count = |text| ended.stdout.matches(text).count();
+    assert_eq!((count("work: begun"), count("work: done")), (1, 1), "{}", ended.all());
     let saved = std::fs::read(dir.path("dump.rdb")).unwrap();
     assert!(String::from_utf8_lossy(&saved).contains("queue:default"), "{}", ended.all());
 }
@@ -169,9 +159,14 @@ fn java_answers_what_is_under_way_and_exits_with_zero() {
         return;
     }
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port());
-    dir.write("Server.java", &block("java", "java").replace("4000", "2000"));
-    let (web, own) = (port.to_string(), probes.to_string());
-    let changes = [("8080", web.as_str()), ("9180", &own), ("minimum = \"5s\"", "minimum = \"1s\"")];
+    let (web, own, here) = (port.to_string(), probes.to_string(), dir.text("."));
+    let changes = [
+        ("8080", web.as_str()),
+        ("9180", &own),
+        ("/app", &here),
+        ("minimum = \"5s\"", "minimum = \"1s\""),
+        ("sleep(4000)", "sleep(2000)"),
+    ];
     let mut running = start(&dir, "java", &changes, "", &[]);
     running.wait_until("/readyz answers 200", |_| status_of(probes, "/readyz") == Some(200));
     let slow = ask(port, "/slow");
