@@ -319,6 +319,45 @@ mod tests {
     }
 
     #[test]
+    fn the_last_status_is_said_at_the_end_and_the_end_waits_for_who_has_asked_for_it() {
+        use std::os::unix::net::UnixStream as Client;
+
+        use tokio::io::AsyncReadExt;
+        use tokio::time::{Instant, timeout_at};
+
+        use crate::config::Config;
+
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let waits = |_| {
+            tokio::task::LocalSet::new().block_on(&runtime, async {
+                let keeper = Keeper::new(&Config::with_defaults());
+                let (ours, theirs) = Client::pair().unwrap();
+                ours.set_nonblocking(true).unwrap();
+                theirs.set_nonblocking(true).unwrap();
+                let waiting = PendingRequests::new(tokio::sync::mpsc::unbounded_channel().0);
+                let status = Box::new(|timeline| format!("{{\"timeline\":{timeline}}}"));
+                let state = ControlState::new(0, false, status, waiting, Rc::clone(&keeper));
+                let follower = logs::follow_on(&keeper).unwrap();
+                spawn_local(at_the_end(UnixStream::from_std(ours).unwrap(), state, follower, true));
+                let mut client = UnixStream::from_std(theirs).unwrap();
+                let mut said = [0; 200];
+                let early = timeout(Duration::from_millis(20), client.read(&mut said)).await;
+                assert!(early.is_err(), "said before the end: {early:?}");
+                keeper.end();
+                let read = timeout(Duration::from_secs(60), client.read(&mut said)).await.unwrap().unwrap();
+                assert_eq!(said[..read], *Reply::Status("{\"timeline\":true}".into()).line().as_bytes());
+                let soon = Instant::now() + Duration::from_millis(20);
+                let waits = timeout_at(soon, keeper.everybody_left(soon + LEAVE)).await.is_err();
+                drop(client);
+                keeper.everybody_left(Instant::now() + Duration::from_secs(60)).await;
+                waits
+            })
+        };
+        // It waits for so long and no longer: a test that does not run meanwhile finds it gone.
+        assert!((0..10).any(waits));
+    }
+
+    #[test]
     fn who_sends_on_behind_an_order_is_read_up_to_the_bound_and_then_given_up() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
