@@ -151,21 +151,19 @@ impl Shell {
         let turn = Turn::of(MEMBERS);
         let (all, complete) = whoever_joins(pid, || members(pid, turn));
         all.iter().for_each(|member| self.stragglers.asked.add(member));
-        if !complete {
+        if complete {
+            // Its leader first: a shell must not see its child die before it is told itself.
+            let leader = target::signal(pid, signal);
+            let _ = target::signal(pid, Signal::CONT);
+            let members = all.iter().map(|member| tree::signal(member, &[signal, Signal::CONT]));
+            // It is enough that one of them was reached.
+            members.fold(leader, |sent, member| member.or(sent))
+        } else {
             self.stragglers.unseen.insert(pid);
             let sent = target::signal_with_group(pid, signal);
             let _ = target::signal_with_group(pid, Signal::CONT);
-            return sent;
+            sent
         }
-        // Its leader first: a shell must not see its child die before it is told itself.
-        let mut sent = target::signal(pid, signal);
-        let _ = target::signal(pid, Signal::CONT);
-        for member in &all {
-            if tree::signal(member, &[signal, Signal::CONT]).is_ok() {
-                sent = Ok(());
-            }
-        }
-        sent
     }
 
     /// What is left of the group of a process that has ended.
@@ -252,10 +250,9 @@ impl Shell {
         let signals = [signal, Signal::CONT];
         let signals = if signal == Signal::KILL { &signals[..1] } else { &signals[..] };
         let over = loop {
-            let asked = &self.stragglers.asked;
-            let spare = |pid: i32| self.is_started_by_us(pid) || outermost && asked.has_child(pid);
+            let spare = |pid: i32| self.is_spared(pid, outermost);
             let Some(found) = round.walk.next(&spare) else { break true };
-            let again = signal == Signal::KILL || !asked.has(&found);
+            let again = signal == Signal::KILL || !self.stragglers.asked.has(&found);
             if found.lives
                 && again
                 && self.is_meant(round.of, &found)
@@ -272,9 +269,11 @@ impl Shell {
         over
     }
 
-    /// What has an owner: a process, a hook, a probe, a helper.
-    fn is_started_by_us(&self, pid: i32) -> bool {
-        self.children.contains_key(&pid) || self.reporter.writers.owns(pid)
+    /// What has an owner (a process, a hook, a probe, a helper), or (`asked`) has had a signal.
+    fn is_spared(&self, pid: i32, asked: bool) -> bool {
+        self.children.contains_key(&pid)
+            || self.reporter.writers.owns(pid)
+            || asked && self.stragglers.asked.has_child(pid)
     }
 
     /// Of the group, or (`None`) of none that is waited for: those have their own time.
@@ -303,7 +302,7 @@ impl Shell {
             return;
         }
         let (cpu, mut walk) = (process::cpu_time(), Walk::begin(false).ok());
-        let spare = |pid: i32| self.is_started_by_us(pid) || self.stragglers.asked.has_child(pid);
+        let spare = |pid: i32| self.is_spared(pid, true);
         let whose = |pgid: i32| self.groups.owner(pgid).filter(|_| self.groups.is_watched(pgid));
         let of = unsignalled(&self.stragglers.standing, || walk.as_mut()?.next(&spare), whose);
         self.stragglers.next_inspection = after_inspection(Instant::now(), used_since(cpu));

@@ -85,17 +85,24 @@ fn the_members_of_a_group_are_told_while_its_leader_goes_on() {
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
 }
 
+const HIDE_PROC: &[&str] = &["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
+
 /// Unseen they are told all at once, as the kernel knows them.
 #[test]
 fn without_proc_the_members_of_a_group_are_told_all_the_same() {
     if !crate::support::namespaces() {
         return;
     }
-    let command = format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5");
-    let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
-    let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).through(&hide).start();
-    running.wait_for("up");
+    let up = |command: &str| {
+        let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", command]).through(HIDE_PROC).start();
+        running.wait_for("up");
+        running
+    };
+    let running = up(&format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5"));
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
+    // And not again when their leader has ended.
+    let ended = stop(up(&format!("perl '{CHILD}' on:TERM say:up linger:TERM:1000; true")), 8);
+    assert_eq!(times(&ended, "TERM received"), 1, "{}", ended.all());
 }
 
 #[test]
@@ -104,8 +111,7 @@ fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
         return;
     }
     let command = format!("trap 'exit 5' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait & wait");
-    let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
-    let mut running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(&hide).start();
+    let mut running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(HIDE_PROC).start();
     running.wait_for("up");
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("stragglers still running");
 }
@@ -165,10 +171,11 @@ fn a_restart_by_group_signals_nobody_twice() {
     let socket = dir.text("sock");
     let config = format!(
         "grace = '30s'\n[control]\nsocket = '{socket}'\n[[process]]\nname = 'web'\nsignal_to = 'group'\noutput = 'inherit'\n\
-         command = ['sh', '-c', \"\"\"perl '{CHILD}' {GOES_ON}; true\"\"\"]\n"
+         command = ['sh', '-c', \"\"\"perl '{CHILD}' {GOES_ON}; true\"\"\"]\n\
+         [[process]]\nname = 'other'\noutput = 'inherit'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'say:other is there', 'wait']\n"
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
-    running.wait_for("up");
+    running.wait_for("up").wait_for("other is there");
     let restart = Command::new(SOFTSTOP).args(["restart", "web", "--control", &socket]).output().unwrap();
     assert!(restart.status.success(), "{restart:?}");
     running.wait_for_count("up", 2);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::shell::{Shell, is_due};
-use super::{PART, PIECE};
+use super::{PART, PIECE, used_since};
 use crate::lifecycle::event::Event;
 use crate::sys::process;
 use crate::sys::strangers::Strangers;
@@ -48,7 +48,7 @@ impl Crowd {
         if !is_due(self.next_count, began) {
             return None;
         }
-        let used = || process::cpu_time().saturating_sub(cpu);
+        let used = || used_since(cpu);
         let (over, counted) = if process::is_pid1() {
             // All of the namespace are ours, but for strangers, whom the last SIGKILL has to pass by.
             let counted = self.strangers.list().ok();
@@ -188,6 +188,16 @@ mod tests {
             assert_eq!(crowd.next_count, Some(now + pause), "{over} {took:?}");
             assert_eq!(crowd.next(), (!over).then_some(now + pause), "the rest wakes softstop");
         }
+    }
+
+    #[test]
+    fn nobody_is_counted_before_it_is_time() {
+        let (mut crowd, now) = (Crowd::default(), Instant::now());
+        assert_eq!(crowd.count(Duration::ZERO), None, "there is no stop");
+        crowd.next_count = Some(now + Duration::from_secs(3600));
+        assert_eq!(crowd.count(Duration::ZERO), None);
+        crowd.next_count = Some(now);
+        assert!(crowd.count(Duration::ZERO).is_some() && crowd.next_count > Some(now), "and then not at once again");
     }
 
     #[test]

@@ -99,6 +99,12 @@ fn an_inspection_that_takes_long_is_made_less_often() {
 }
 
 #[test]
+fn what_has_been_used_of_the_processor_is_counted() {
+    assert!(used_since(Duration::ZERO) > Duration::ZERO);
+    assert_eq!(used_since(process::cpu_time() + Duration::from_secs(3600)), Duration::ZERO);
+}
+
+#[test]
 fn a_turn_is_over_after_its_time_and_not_before() {
     assert!(Turn::of(Duration::ZERO).is_over() && !Turn::of(Duration::from_secs(3600)).is_over());
 }
