@@ -78,10 +78,6 @@ impl Signal {
         i32::from(self.0)
     }
 
-    pub fn is_realtime(self) -> bool {
-        self.0 >= RTMIN
-    }
-
     /// `SIGTERM`, `TERM`, `term`, `15`, `SIGRTMIN+3`, `RTMAX-1`, `SIGCLD`, `SIGIOT`, `SIGPOLL`; else what is wrong and what to write.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ fn output_of(script: &str, output: Output, to: (impl Read + Send + 'static, impl
     drop(write);
     let reader = reader(read);
     run(async {
-        let captures = Captures::new(sink.clone(), ["web", "worker"]);
+        let captures = Captures::new(sink.clone(), ["web", "worker"], Rc::default());
         tokio::task::spawn_local(sink.clone().pump());
         let (mut child, capture) = child(&captures.source("web", output), script);
         until("the child's output ends", || {
@@ -296,7 +297,7 @@ fn a_reader_that_goes_away_is_told_of_once_and_the_rest_is_discarded() {
     let _guard = tracing::subscriber::set_default(log::subscriber(LogLevel::Info, LogFormat::Text, &sink));
     drop(out_read);
     run(async {
-        let captures = Captures::new(sink.clone(), ["web"]);
+        let captures = Captures::new(sink.clone(), ["web"], Rc::default());
         tokio::task::spawn_local(sink.clone().pump());
         let (mut child, capture) = child(&captures.source("web", Output::Prefix), "seq 1 200000");
         until("the child is not held up", || capture.is_done()).await;
@@ -333,7 +334,7 @@ fn a_grandchild_that_holds_the_pipe_is_not_waited_for_and_still_heard() {
     drop(write);
     let reader = reader(read);
     run(async {
-        let captures = Captures::new(sink.clone(), ["web"]);
+        let captures = Captures::new(sink.clone(), ["web"], Rc::default());
         tokio::task::spawn_local(sink.clone().pump());
         let source = captures.source("web", Output::Prefix);
         let (out, out_child) = pipe().unwrap();
@@ -371,7 +372,7 @@ fn the_end_is_bounded_when_a_survivor_writes_on_and_when_nobody_reads() {
     for (out, all) in [(writer(&null), true), (writer(&write), false)] {
         let sink = Sink::over(out, None);
         run(async {
-            let captures = Captures::new(sink.clone(), ["web"]);
+            let captures = Captures::new(sink.clone(), ["web"], Rc::default());
             tokio::task::spawn_local(sink.clone().pump());
             let (mut child, _capture) = child(&captures.source("web", Output::Prefix), "exec yes");
             // A busy child keeps no timer from its turn.
@@ -520,7 +521,7 @@ fn waiting_for_a_reader_that_never_comes_costs_nothing() {
     let (_unread, write) = plain_pipe();
     let sink = Sink::over(writer(&write), writer(&write));
     run(async {
-        let captures = Captures::new(sink.clone(), ["web"]);
+        let captures = Captures::new(sink.clone(), ["web"], Rc::default());
         tokio::task::spawn_local(sink.clone().pump());
         let (mut child, _capture) = child(&captures.source("web", Output::Prefix), "yes & exec yes >&2");
         until("both queues are full", || sink.is_full(Stream::Stdout) && sink.is_full(Stream::Stderr)).await;

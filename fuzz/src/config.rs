@@ -7,8 +7,7 @@ use super::life::live;
 
 pub fn target(data: &[u8]) {
     let shown = String::from_utf8_lossy(data);
-    let read = check::decode(data, "fuzz.toml")
-        .and_then(|text| check::read_with_grace(text, "fuzz.toml", &super::variable, None));
+    let read = check::decode(data, "fuzz.toml").and_then(|text| check::read(text, "fuzz.toml", &super::variable));
     match read {
         Ok((config, warnings)) => {
             for warning in &warnings {

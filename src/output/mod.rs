@@ -131,13 +131,8 @@ pub fn stamp(time: u64) -> String {
 }
 
 impl Captures {
-    /// `names`: of all processes, to pad their prefixes to one width.
-    pub fn new<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>) -> Captures {
-        Captures::with_files(sink, names, Rc::default())
-    }
-
-    /// The same, where lines go into files, too.
-    pub fn with_files<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>, files: Rc<LogFiles>) -> Captures {
+    /// `names`: of all processes, to pad their prefixes to one width. `files`: where lines go, too.
+    pub fn new<'a>(sink: Sink, names: impl IntoIterator<Item = &'a str>, files: Rc<LogFiles>) -> Captures {
         let width = names.into_iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let (sources, readers, dropping) = (Cell::new(0), Rc::default(), Rc::default());
         Captures { sink, width, sources, readers, files, dropping, began: Instant::now() }

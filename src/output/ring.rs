@@ -86,11 +86,6 @@ impl Ring {
         self.first
     }
 
-    /// Of the line that comes next.
-    pub fn end(&self) -> Cursor {
-        self.next
-    }
-
     /// Of the last `count` lines.
     pub fn last(&self, count: u64) -> Cursor {
         let mut cursor = self.first;
@@ -200,7 +195,7 @@ mod tests {
             lines.push((kept.order, kept.bytes.to_vec()));
             cursor = next;
         }
-        assert_eq!(cursor, ring.end());
+        assert_eq!(cursor, ring.next);
         lines
     }
 

@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::rc::Rc;
 
 use super::*;
 use crate::config::{LogFormat, LogLevel};
@@ -27,7 +28,7 @@ fn capture(source: &Source) -> (Capture, [File; 2]) {
 
 #[test]
 fn each_process_has_its_colour_and_they_come_again() {
-    let captures = Captures::new(Sink::coloured(None, None, [true, false]), ["web", "db"]);
+    let captures = Captures::new(Sink::coloured(None, None, [true, false]), ["web", "db"], Rc::default());
     let colours: Vec<[Option<u8>; 2]> = (0..COLOURS.len() + 2)
         .map(|_| {
             let source = captures.source("web", Output::Prefix);
@@ -48,7 +49,7 @@ fn each_process_has_its_colour_and_they_come_again() {
 #[test]
 fn what_is_left_in_the_pipes_is_counted_by_stream_once() {
     run(async {
-        let captures = Captures::new(Sink::over(None, None), ["web"]);
+        let captures = Captures::new(Sink::over(None, None), ["web"], Rc::default());
         let source = captures.source("web", Output::Prefix);
         let (first, [mut out, mut err]) = capture(&source);
         let (second, [mut other_out, _other_err]) = capture(&source);
@@ -74,7 +75,7 @@ fn what_is_left_in_the_pipes_is_counted_by_stream_once() {
 #[test]
 fn what_was_read_before_is_not_counted_with_what_is_left() {
     run(async {
-        let captures = Captures::new(Sink::over(None, None), ["web"]);
+        let captures = Captures::new(Sink::over(None, None), ["web"], Rc::default());
         let source = captures.source("web", Output::Prefix);
         let (capture, [mut out, err]) = capture(&source);
         writeln!(out, "read").unwrap();
@@ -94,7 +95,7 @@ fn at_the_end_what_children_have_written_is_passed_on() {
     run(async {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
         let sink = Sink::over(Some(Writer::new(write.as_fd()).unwrap()), None);
-        let captures = Captures::new(sink.clone(), ["web"]);
+        let captures = Captures::new(sink.clone(), ["web"], Rc::default());
         let (_capture, [mut out, _err]) = capture(&captures.source("web", Output::Prefix));
         write!(out, "a line\nlast words").unwrap();
         captures.finish().await;

@@ -96,13 +96,6 @@ impl Budget {
         rest.into_iter().for_each(|part| *part = fraction(kept, *part, rest_held));
     }
 
-    /// An essential step is still to come, at `first` or after it.
-    pub fn has_essential(&self, first: Part) -> bool {
-        let drain = self.essential_drain.iter().enumerate().map(|(i, e)| (Part::Drain(i), *e));
-        let post_stop = self.essential_post_stop.iter().enumerate().map(|(i, e)| (Part::PostStop(i), *e));
-        drain.chain(post_stop).any(|(part, essential)| essential && part >= first)
-    }
-
     /// What everything after drain step `i` holds.
     pub fn after_drain(&self, i: usize) -> Duration {
         sum(self.drain.get(i + 1..).unwrap_or_default()) + self.stop + self.after_stop()

@@ -151,7 +151,7 @@ impl Shell {
         let processes = &plan.config.processes;
         let (log_files, keeper) = (Rc::<LogFiles>::default(), Rc::clone(orders.keeper()));
         let names = processes.iter().map(|p| p.name.as_str());
-        let captures = Captures::with_files(sink.clone(), names, Rc::clone(&log_files));
+        let captures = Captures::new(sink.clone(), names, Rc::clone(&log_files));
         let source = |p: &Process| (p.is_read(0) || p.is_read(1)).then(|| captures.source_for(p, &p.name, &keeper));
         let sources = processes.iter().map(source).collect();
         let reader = plan.config.reader();

@@ -318,11 +318,6 @@ fn give_back_stack() {
     unsafe { libc::madvise(begin, DEEPEST, libc::MADV_DONTNEED) };
 }
 
-/// Whether this process has one thread, which fork and reaping rely on. `None` without /proc.
-pub fn single_threaded() -> Option<bool> {
-    Some(fs::read_dir("/proc/self/task").ok()?.count() == 1)
-}
-
 pub(super) fn check(rc: libc::c_int) -> io::Result<()> {
     if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

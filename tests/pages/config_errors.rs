@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use softstop::config::check::{decode, read, read_sources, read_with_grace};
+use softstop::config::check::{decode, read, read_sources};
 use softstop::config::fit::{Slices, cuts};
 use softstop::config::handler::{Found, Is, Until, WaitFile};
 use softstop::config::problem::{Problem, Problems};
+use softstop::config::sources::Sources;
 use softstop::config::{
     Config, Handler, Method, OnExit, OnFailure, Output, Retries, Step, Task, When, default_kill_reserve,
 };
@@ -263,7 +264,7 @@ fn handlers_and_steps_in_every_form() {
 #[test]
 fn a_grace_from_elsewhere_wins_and_every_reserve_is_held_against_it() {
     let text = "grace = '30s'\nstop_reserve = '8s'\n[[process]]\nname = 'a'\ncommand = ['a']\n";
-    let with = |seconds| read_with_grace(text, "f", &env, Some(Duration::from_secs(seconds)));
+    let with = |seconds| read_sources(&Sources::of("f", text), &env, Some(Duration::from_secs(seconds)), None);
     let (config, _) = with(20).unwrap();
     assert_eq!((config.grace.as_secs(), config.kill_reserve.as_secs()), (20, 1));
     let refused = with(5).unwrap_err().to_string();

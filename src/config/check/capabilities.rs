@@ -12,7 +12,6 @@ use crate::nearest::nearest;
 pub struct CapabilitySet(pub u64);
 
 impl CapabilitySet {
-    pub const NONE: CapabilitySet = CapabilitySet(0);
     pub const ALL: CapabilitySet = CapabilitySet(u64::MAX);
     /// By number, as Kubernetes and docker call them.
     pub const NAMES: [&'static str; 41] = [

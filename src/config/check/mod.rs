@@ -94,38 +94,11 @@ pub fn termination_log(text: &str) -> Option<String> {
 /// # Errors
 /// Every problem in the file, warnings among them, in the order of the file.
 pub fn read(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Vec<Problem>), Problems> {
-    read_with_grace(text, file, env, None)
+    read_sources(&Sources::of(file, text), env, None, None)
 }
 
-/// [`read`] with a grace from elsewhere (`--grace`, `SOFTSTOP_GRACE`) that wins over the file's: every reserve is held
-/// against it.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_with_grace(
-    text: &str,
-    file: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-    grace: Option<Duration>,
-) -> Result<(Config, Vec<Problem>), Problems> {
-    read_here(text, file, env, grace, None)
-}
-
-/// [`read_with_grace`] where it is to run: what it names and `here` does not have is warned of.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_here(
-    text: &str,
-    file: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-    grace: Option<Duration>,
-    here: Option<&dyn Here>,
-) -> Result<(Config, Vec<Problem>), Problems> {
-    read_sources(&Sources::of(file, text), env, grace, here)
-}
-
-/// [`read_here`] of a file with those that it includes ([`includes`]).
+/// [`read`] of a file with those that it includes ([`includes`]). A `grace` from elsewhere (`--grace`, `SOFTSTOP_GRACE`) wins over the
+/// file's: every reserve is held against it. `here`, where it is to run: what the file names and that does not have is warned of.
 ///
 /// # Errors
 /// As [`read`].

@@ -46,13 +46,6 @@ impl Act {
             Act::Restart(_) | Act::Reload => None,
         }
     }
-
-    pub fn task_mut(&mut self) -> Option<&mut Task> {
-        match self {
-            Act::Task(task) => Some(task),
-            Act::Restart(_) | Act::Reload => None,
-        }
-    }
 }
 
 const ORDERS: &[&str] = &["restart", "reload"];
