@@ -129,10 +129,7 @@ fn help(name: &str) -> String {
 }
 
 pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
-    match settings(args, variable, says) {
-        Ok(settings) => Reading::Runs(Box::new(DumbInit::new(settings))),
-        Err(code) => Reading::Ends(code),
-    }
+    settings(args, variable, says).map_or_else(Reading::Ends, |its| Reading::Runs(Box::new(DumbInit::new(its))))
 }
 
 struct DumbInit {

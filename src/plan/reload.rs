@@ -23,11 +23,6 @@ pub struct Reload {
     pub changed: Vec<usize>,
 }
 
-/// What `new` changes: `old` has no process that was removed, or nothing is left of those.
-pub fn difference(old: &Config, new: Config) -> Difference {
-    Reload::new(old, new, |_| true).difference
-}
-
 impl Reload {
     /// `is_free`: nothing goes on at the place of a process that was removed before.
     pub fn new(old: &Config, mut new: Config, is_free: impl Fn(usize) -> bool) -> Reload {
@@ -121,55 +116,30 @@ fn renumber(config: &mut Config, places: &[usize]) {
     });
 }
 
+/// Takes `new` apart, so that no field is forgotten. Of the fields in each further line, which are named as their keys are, makes a list of those
+/// that are not as in `old`. The first line's are no keys, or show in the others; the second's are looked at behind it.
+macro_rules! compare {
+    ($type:ident of $new:expr, $old:expr; [$($not:ident)+] [$($other:ident)+] $($list:ident: $($key:ident)+;)+) => {
+        let $type { $($not: _,)+ $($other,)+ $($($key,)+)+ } = $new;
+        $(let $list = named(&[$((stringify!($key), *$key != $old.$key)),+]);)+
+    };
+}
+
+fn named(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
+    keys.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect()
+}
+
 /// The keys of the container's. What has to wait for the next start becomes as before.
 fn settings(old: &Config, new: &mut Config, difference: &mut Difference) {
-    let Config {
-        // Where it was read from is no setting, nor is who runs the container.
-        source: _,
-        platform: _,
-        procfile: _,
-        processes: _,
-        grace,
-        kill_reserve,
-        stop_reserve,
-        stop_on,
-        forward,
-        readiness_on_drain,
-        http,
-        control,
-        log,
-        exit_codes,
-        sidecar,
-        sockets,
-        notify_socket,
-        init,
-        drain,
-        post_stop,
-        on_change,
-        stragglers,
-        report,
-        termination_log,
-        color,
-        times,
-        logs,
-    } = new;
-    let at_once = [
-        ("grace", *grace != old.grace),
-        ("kill_reserve", *kill_reserve != old.kill_reserve),
-        ("stop_reserve", *stop_reserve != old.stop_reserve),
-        ("stop_on", *stop_on != old.stop_on),
-        ("forward", *forward != old.forward),
-        ("readiness_on_drain", *readiness_on_drain != old.readiness_on_drain),
-        ("log.level", log.level != old.log.level),
-        ("exit_codes", *exit_codes != old.exit_codes),
-        ("drain", *drain != old.drain),
-        ("post_stop", *post_stop != old.post_stop),
-        ("on_change", *on_change != old.on_change),
-        ("stragglers", *stragglers != old.stragglers),
-        ("report", *report != old.report),
-        ("termination_log", *termination_log != old.termination_log),
-    ];
-    difference.settings.extend(at_once.into_iter().filter(|(_, is)| *is).map(|(name, _)| name));
+    // Where it was read from is no setting, nor is who runs the container.
+    compare! { Config of new, old;
+        [source platform procfile processes]
+        [http control log sidecar sockets notify_socket init color times logs]
+        before: grace kill_reserve stop_reserve stop_on forward readiness_on_drain;
+        behind: exit_codes drain post_stop on_change stragglers report termination_log;
+    }
+    let level = named(&[("log.level", log.level != old.log.level)]);
+    difference.settings.extend([before, level, behind].concat());
     let mut later = |name, is: bool| {
         if is {
             difference.later.push(Later::Setting(name));
@@ -216,51 +186,19 @@ struct Keys {
 impl Keys {
     /// Each with its configuration.
     fn of((old, before): (&Process, &Config), (new, all): (&Process, &Config)) -> Keys {
-        let Process {
-            name: _,
-            removed: _,
-            // What follows from it shows in the others.
-            stated: _,
-            foreground: _,
-            stop_as_received: _,
-            // Who has the terminal is settled when softstop starts.
-            stdin: _,
-            command,
-            launch,
-            sockets,
-            output,
-            logs,
-            tty,
-            autostart,
-            kind,
-            success_codes,
-            restart,
-            restart_on,
-            backoff,
-            max_restarts,
-            restart_window,
-            schedule,
-            main,
-            on_exit,
-            after,
-            stop,
-            diagnose,
-            signal_to,
-            rewrite,
-            stragglers,
-            notify,
-            startup,
-            readiness,
-            liveness,
-            post_start,
-            pre_stop,
-            post_exit,
-        } = new;
+        // Who has the terminal (`stdin`) is settled when softstop starts.
+        compare! { Process of new, old;
+            [name removed stated foreground stop_as_received stdin]
+            [launch sockets]
+            program: command;
+            streams: output logs tty notify;
+            at_once: autostart kind success_codes restart restart_on backoff max_restarts restart_window schedule main on_exit after stop
+                diagnose signal_to rewrite stragglers startup readiness liveness post_start pre_stop post_exit;
+        }
         let names = |list: &[usize], config: &Config| -> Vec<String> {
             list.iter().filter_map(|index| Some(config.sockets.get(*index)?.name.clone())).collect()
         };
-        let restart_keys = [
-            ("command", *command != old.command),
+        let launch = named(&[
             ("user", launch.identity != old.launch.identity),
             ("working_dir", launch.working_dir != old.launch.working_dir),
             ("env", launch.env != old.launch.env),
@@ -269,37 +207,7 @@ impl Keys {
             ("clear_env", launch.clear_env != old.launch.clear_env),
             ("limits", launch.limits != old.launch.limits),
             ("sockets", names(sockets, all) != names(&old.sockets, before)),
-            ("output", *output != old.output),
-            ("logs", *logs != old.logs),
-            ("tty", *tty != old.tty),
-            ("notify", *notify != old.notify),
-        ];
-        let at_once = [
-            ("autostart", *autostart != old.autostart),
-            ("kind", *kind != old.kind),
-            ("success_codes", *success_codes != old.success_codes),
-            ("restart", *restart != old.restart),
-            ("restart_on", *restart_on != old.restart_on),
-            ("backoff", *backoff != old.backoff),
-            ("max_restarts", *max_restarts != old.max_restarts),
-            ("restart_window", *restart_window != old.restart_window),
-            ("schedule", *schedule != old.schedule),
-            ("main", *main != old.main),
-            ("on_exit", *on_exit != old.on_exit),
-            ("after", *after != old.after),
-            ("stop", *stop != old.stop),
-            ("diagnose", *diagnose != old.diagnose),
-            ("signal_to", *signal_to != old.signal_to),
-            ("rewrite", *rewrite != old.rewrite),
-            ("stragglers", *stragglers != old.stragglers),
-            ("startup", *startup != old.startup),
-            ("readiness", *readiness != old.readiness),
-            ("liveness", *liveness != old.liveness),
-            ("post_start", *post_start != old.post_start),
-            ("pre_stop", *pre_stop != old.pre_stop),
-            ("post_exit", *post_exit != old.post_exit),
-        ];
-        let named = |list: &[(&'static str, bool)]| list.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
-        Keys { restart: named(&restart_keys), at_once: named(&at_once) }
+        ]);
+        Keys { restart: [program, launch, streams].concat(), at_once }
     }
 }
