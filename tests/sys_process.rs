@@ -22,7 +22,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::socket::{self as sockets, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use softstop::config::Control;
-use softstop::config::Limits;
 use softstop::control::socket;
 use softstop::lifecycle::event::{Exit, Sender, SpawnError, SpawnErrorKind};
 use softstop::signal::Signal;
@@ -205,31 +204,9 @@ fn signal_all(targets: &[tree::Descendant], signals: &[Signal]) -> usize {
     targets.iter().filter(|t| t.lives && tree::signal(t, signals).is_ok()).count()
 }
 
-/// None.
-const LIMITS: &Limits = &Limits {
-    umask: None,
-    rlimits: Vec::new(),
-    nice: None,
-    oom_score_adj: None,
-    no_new_privs: false,
-    capabilities: None,
-};
-
 fn plain<'a>(argv: &'a [OsString], output: Stdio<'a>) -> Spawn<'a> {
-    Spawn {
-        argv,
-        env: &[],
-        working_dir: None,
-        credentials: None,
-        limits: LIMITS,
-        stdin: Stdio::Null,
-        stdout: output,
-        stderr: output,
-        foreground: false,
-        keep_fds: false,
-        handed: &[],
-        inherited: const { &Inherited { mask: SignalSet::EMPTY, ignores_chld: false, limits: Raised::NONE } },
-    }
+    let inherited = const { &Inherited { mask: SignalSet::EMPTY, ignores_chld: false, limits: Raised::NONE } };
+    Spawn { stdout: output, stderr: output, ..Spawn::new(argv, &[], inherited) }
 }
 
 /// However late the child gets to its exec, its result is known.

@@ -45,18 +45,14 @@ impl Want<'_> {
         let within = Duration::from_secs(60);
         let spawn = |wanted: &Spawn<'_>| spawn_within(wanted, within);
         spawn(&Spawn {
-            argv: &argv,
-            env: &env,
             working_dir: self.working_dir,
             credentials: self.credentials,
             limits: &self.limits,
-            stdin: Stdio::Null,
             stdout,
             stderr: Stdio::Inherit,
-            foreground: false,
             keep_fds: self.keep_fds,
             handed: self.handed,
-            inherited: &self.inherited,
+            ..Spawn::new(&argv, &env, &self.inherited)
         })
     }
 

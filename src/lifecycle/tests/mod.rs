@@ -7,6 +7,7 @@ mod reload;
 mod rewrite;
 mod stopping;
 mod stragglers;
+mod world;
 
 use std::time::Duration;
 

@@ -1,19 +1,17 @@
 //! Another configuration while everything runs: what is done for it, in which order, and that nothing else is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::rc::Rc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::Machine;
 use super::super::action::{Action, Answer};
-use super::super::event::{Client, Event, Exit, Order, Outcome, ProcId, RequestId, Sender, SpawnError, SpawnErrorKind};
+use super::super::event::{Event, Exit, Order, Sender};
+use super::world::World;
 use crate::config::{Condition, Config, Handler, OnExit, Probe, Process, Restart, Rung};
 use crate::facts::{Changed, Difference, Later};
 use crate::order::DryRun;
-use crate::plan::Plan;
 use crate::plan::reload::Reload;
 use crate::report::{Done, Note, Refusal};
 use crate::signal::Signal;
@@ -39,162 +37,6 @@ fn three() -> Config {
     config(vec![process("db", "1", &[]), process("api", "1", &[0]), process("web", "1", &[1])])
 }
 
-/// Processes that end when they are told to, and everything else as it comes.
-struct World {
-    machine: Machine,
-    now: At,
-    /// With the command that each was started by.
-    alive: BTreeMap<usize, Vec<OsString>>,
-    dying: BTreeSet<usize>,
-    waiting: BTreeSet<u64>,
-    asked: u64,
-    /// What was started, sent and ended, by name.
-    told: Vec<String>,
-    notes: Vec<Note>,
-    answers: Vec<Answer>,
-    /// What is read next.
-    file: Result<Rc<Config>, String>,
-    reading: Vec<(Option<RequestId>, bool)>,
-    finished: Option<At>,
-}
-
-impl World {
-    fn new(config: Config) -> World {
-        let mut world = World {
-            machine: Machine::new(Plan::new(config)),
-            now: At::ZERO,
-            alive: BTreeMap::new(),
-            dying: BTreeSet::new(),
-            waiting: BTreeSet::new(),
-            asked: 0,
-            told: Vec::new(),
-            notes: Vec::new(),
-            answers: Vec::new(),
-            file: Err("nothing was written".into()),
-            reading: Vec::new(),
-            finished: None,
-        };
-        world.feed(Event::Begin);
-        world
-    }
-
-    fn name(&self, id: ProcId) -> String {
-        self.machine.plan().name(id.0).to_owned()
-    }
-
-    fn feed(&mut self, event: Event) {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
-            if self.finished.is_some() {
-                return;
-            }
-            let stopping = self.machine.stopping();
-            let actions = self.machine.step(self.now, event);
-            assert!(!actions.iter().any(|a| stopping && matches!(a, Action::Spawn { .. })), "I6: {actions:?}");
-            let (mut first, mut later) = (None, Vec::new());
-            for action in actions {
-                match action {
-                    Action::Spawn { process } => {
-                        let command = self.machine.plan().config.processes[process.0].command.clone();
-                        if command[1] == "missing" {
-                            let error = SpawnError { kind: SpawnErrorKind::NotFound, text: "not found".into() };
-                            first = Some(Event::SpawnFailed { process, error });
-                            continue;
-                        }
-                        self.told.push(format!("+{}", self.name(process)));
-                        assert!(self.alive.insert(process.0, command).is_none(), "it runs already");
-                        first = Some(Event::Spawned { process, pid: 100 });
-                    }
-                    Action::Signal { process, signal, .. } => {
-                        assert!(self.alive.contains_key(&process.0), "I9: a signal to what has ended");
-                        self.told.push(format!("{signal}>{}", self.name(process)));
-                        let dependents = &self.machine.plan().order.dependents[process.0];
-                        let up = dependents.iter().find(|(by, _)| self.alive.contains_key(by));
-                        assert!(!self.machine.stopping() || up.is_none(), "I4: {up:?} depends on {process:?}");
-                        self.dying.insert(process.0);
-                    }
-                    Action::Kill { process, .. } => drop(self.dying.insert(process.0)),
-                    Action::KillEverything => self.dying.extend(self.alive.keys()),
-                    Action::Run { run, .. } => later.push(Event::RunDone { run, outcome: Outcome::Ok }),
-                    Action::Census if self.alive.is_empty() => later.push(Event::Alone),
-                    Action::Census => later.push(Event::NotAlone),
-                    Action::Reread { ask, dry_run } => self.reading.push((ask, dry_run)),
-                    Action::Answer { ask, answer } => {
-                        assert!(self.waiting.remove(&ask.0), "{ask:?} was answered twice");
-                        self.answers.push(answer);
-                    }
-                    Action::Note(note) => self.notes.push(note),
-                    Action::Finish { .. } => self.finished = Some(self.now),
-                    _ => {}
-                }
-            }
-            later.reverse();
-            events.extend(later.into_iter().chain(first));
-        }
-    }
-
-    fn ends(&mut self, id: usize, status: Exit) {
-        if self.alive.remove(&id).is_some() {
-            self.told.push(format!("-{}", self.name(ProcId(id))));
-            self.dying.remove(&id);
-            self.feed(Event::Exited { process: ProcId(id), status });
-            self.feed(Event::GroupEmpty { process: ProcId(id) });
-        }
-    }
-
-    /// Time passes, deadline by deadline; those who have been told to end do so.
-    fn pass(&mut self, time: Duration) {
-        let until = self.now + time;
-        for _ in 0..10_000 {
-            while let Some(id) = self.dying.pop_first() {
-                self.ends(id, Exit::Signal { signal: Signal::TERM, core: false });
-            }
-            let Some(next) = self.machine.next_deadline().filter(|next| *next <= until) else { break };
-            self.now = self.now.max(next);
-            self.feed(Event::Tick);
-        }
-        self.now = until;
-    }
-
-    fn order(&mut self, order: Order) {
-        self.asked += 1;
-        self.waiting.insert(self.asked);
-        self.feed(Event::Ordered { ask: RequestId(self.asked), order, by: Client::Local { uid: 0, pid: 9 } });
-    }
-
-    /// What was asked for has been read.
-    fn is_read(&mut self) {
-        for (ask, dry_run) in std::mem::take(&mut self.reading) {
-            self.feed(Event::Reread { ask, dry_run, read: self.file.clone() });
-        }
-    }
-
-    /// What an order to reload does at once; `told` begins with it.
-    fn reload(&mut self, config: Config) {
-        self.told.clear();
-        self.file = Ok(Rc::new(config));
-        self.order(Order::Reload { wait: true, dry_run: DryRun(false) });
-        self.is_read();
-    }
-
-    fn told(&self) -> String {
-        self.told.join(" ")
-    }
-
-    fn reloaded(&self) -> &Difference {
-        match self.answers.last() {
-            Some(Answer::Done(Done::Reloaded(difference))) => difference,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// By name, the second word of their commands.
-    fn up(&self) -> BTreeMap<String, String> {
-        let word = |command: &[OsString]| command[1].to_string_lossy().into_owned();
-        self.alive.iter().map(|(id, command)| (self.name(ProcId(*id)), word(command))).collect()
-    }
-}
-
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
 }
@@ -208,7 +50,7 @@ fn a_changed_environment_restarts_that_process_alone() {
     new.processes[1].launch.env = vec![("LEVEL".into(), "debug".into())];
     world.reload(new);
     world.pass(MINUTE);
-    assert_eq!(world.told(), "SIGTERM>api -api +api");
+    assert_eq!(world.done(), "SIGTERM>api -api +api");
     let restarted = vec![Changed { process: "api".into(), keys: vec!["env"] }];
     assert_eq!(*world.reloaded(), Difference { restarted, ..Difference::default() });
     assert!(world.machine.ready() && world.waiting.is_empty());
@@ -223,14 +65,14 @@ fn settings_and_probes_change_without_any_restart() {
     new.processes[2].readiness = Some(Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 }));
     new.processes[2].stop = vec![Rung { signal: Signal::QUIT, wait: None }];
     world.reload(new);
-    assert_eq!(world.told(), "");
+    assert_eq!(world.done(), "");
     let changed = vec![Changed { process: "web".into(), keys: vec!["stop", "readiness"] }];
     let settings = vec!["grace", "log.level"];
     assert_eq!(*world.reloaded(), Difference { changed, settings, ..Difference::default() });
     world.pass(MINUTE);
     assert!(world.machine.ready(), "its probe has been made");
     world.feed(Event::Signalled { signal: Signal::TERM, sender: Sender::Outside, program: None });
-    assert!(world.told().starts_with("SIGQUIT>web"), "{}", world.told());
+    assert!(world.done().starts_with("SIGQUIT>web"), "{}", world.done());
     assert_eq!(world.machine.end(), Some(world.now + Duration::from_secs(50)));
 }
 
@@ -242,7 +84,7 @@ fn what_is_started_anew_goes_down_after_those_that_depend_on_it_and_comes_up_bef
     world.reload(new);
     world.pass(MINUTE);
     assert_eq!(
-        world.told(),
+        world.done(),
         "SIGTERM>web -web SIGTERM>api -api SIGTERM>db -db +db +api +web",
         "each by its ladder, one after the other"
     );
@@ -255,10 +97,10 @@ fn what_is_removed_is_stopped_in_reverse_dependency_order_and_shows_no_more() {
     let mut new = three();
     new.processes.truncate(1);
     world.reload(new);
-    assert_eq!(world.told(), "SIGTERM>web");
+    assert_eq!(world.done(), "SIGTERM>web");
     assert_eq!(world.machine.status(world.now).processes.len(), 3, "it is still there");
     world.pass(MINUTE);
-    assert_eq!(world.told(), "SIGTERM>web -web SIGTERM>api -api");
+    assert_eq!(world.done(), "SIGTERM>web -web SIGTERM>api -api");
     assert_eq!(world.reloaded().removed, names(&["api", "web"]));
     assert_eq!(world.machine.status(world.now).processes.len(), 1);
     assert!(world.machine.ready() && !world.machine.stopping());
@@ -267,7 +109,7 @@ fn what_is_removed_is_stopped_in_reverse_dependency_order_and_shows_no_more() {
     new.processes = vec![process("db", "1", &[]), process("cache", "1", &[]), process("web", "2", &[1])];
     world.reload(new);
     world.pass(MINUTE);
-    assert_eq!((world.told(), world.machine.plan().config.processes.len()), ("+cache +web".into(), 3));
+    assert_eq!((world.done(), world.machine.plan().config.processes.len()), ("+cache +web".into(), 3));
     assert_eq!(world.reloaded().added, names(&["cache", "web"]));
 }
 
@@ -277,12 +119,12 @@ fn one_that_is_on_its_way_out_comes_back_when_it_is_there_again() {
     let mut new = three();
     new.processes.truncate(2);
     world.reload(new);
-    assert_eq!(world.told(), "SIGTERM>web");
+    assert_eq!(world.done(), "SIGTERM>web");
     world.file = Ok(Rc::new(three()));
     world.order(Order::Reload { wait: true, dry_run: DryRun(false) });
     world.is_read();
     world.pass(MINUTE);
-    assert_eq!(world.told(), "SIGTERM>web -web +web");
+    assert_eq!(world.done(), "SIGTERM>web -web +web");
     assert!(world.waiting.is_empty());
 }
 
@@ -295,11 +137,11 @@ fn a_process_is_stopped_as_it_was_started_and_not_as_the_next_one_will_be() {
     new.processes[0].stop = vec![Rung { signal: Signal::USR1, wait: None }];
     world.reload(new.clone());
     world.pass(MINUTE);
-    assert_eq!(world.told(), "SIGQUIT>web -web +web");
+    assert_eq!(world.done(), "SIGQUIT>web -web +web");
     new.processes[0].command.push("-x".into());
     world.reload(new);
     world.pass(MINUTE);
-    assert_eq!(world.told(), "SIGUSR1>web -web +web");
+    assert_eq!(world.done(), "SIGUSR1>web -web +web");
 }
 
 #[test]
@@ -311,7 +153,7 @@ fn what_is_held_down_stays_down_and_has_what_is_new_when_it_is_started() {
     new.processes[2].command[1] = "2".into();
     world.reload(new);
     world.pass(MINUTE);
-    assert_eq!(world.told(), "");
+    assert_eq!(world.done(), "");
     assert_eq!((world.reloaded().restarted.len(), world.reloaded().changed.len()), (0, 1));
     world.order(Order::Start { process: "web".into() });
     assert_eq!(world.up()["web"], "2");
@@ -326,13 +168,13 @@ fn a_dry_run_says_the_same_and_does_nothing() {
     new.processes[0] = process("api", "2", &[1]);
     new.http =
         Some(crate::config::Http { listen: crate::config::check::values::listen(":9180").unwrap(), prestop: None });
-    world.told.clear();
+    world.done.clear();
     world.file = Ok(Rc::new(new.clone()));
     world.order(Order::Reload { wait: true, dry_run: DryRun(true) });
     world.is_read();
     let Some(Answer::Done(Done::WouldReload(said))) = world.answers.last().cloned() else { panic!() };
     world.pass(MINUTE);
-    assert_eq!(world.told(), "");
+    assert_eq!(world.done(), "");
     assert_eq!(said.later, [Later::Setting("http")]);
     world.reload(new.clone());
     world.pass(MINUTE);
@@ -345,7 +187,7 @@ fn a_dry_run_says_the_same_and_does_nothing() {
 #[test]
 fn one_that_is_refused_changes_nothing_and_is_said() {
     let mut world = World::new(three());
-    world.told.clear();
+    world.done.clear();
     world.file = Err("error: no\n".into());
     world.order(Order::Reload { wait: true, dry_run: DryRun(false) });
     world.is_read();
@@ -353,7 +195,7 @@ fn one_that_is_refused_changes_nothing_and_is_said() {
     assert_eq!(world.answers, [Answer::Refused(refused.clone())]);
     assert!(world.notes.contains(&Note::NotReloaded { why: refused }));
     world.pass(MINUTE);
-    assert_eq!(world.told(), "");
+    assert_eq!(world.done(), "");
 }
 
 #[test]
@@ -368,7 +210,7 @@ fn a_process_that_cannot_be_started_is_named_in_the_answer() {
     // It is tried again, nothing else has to suffer for it, and the next reload puts it right.
     assert!(!world.machine.stopping() && world.up().contains_key("new"));
     world.reload(config(vec![process("web", "2", &[]), process("new", "1", &[])]));
-    assert_eq!((world.told(), world.up().len()), ("+web".to_owned(), 2));
+    assert_eq!((world.done(), world.up().len()), ("+web".to_owned(), 2));
 }
 
 #[test]

@@ -305,21 +305,7 @@ mod tests {
         drop(file);
         let lease = Lease::take(&path);
         let argv = [path.clone().into_os_string()];
-        let child = spawn(&Spawn {
-            argv: &argv,
-            env: &[],
-            working_dir: None,
-            credentials: None,
-            limits: &Limits::default(),
-            stdin: Stdio::Null,
-            stdout: Stdio::Null,
-            stderr: Stdio::Null,
-            foreground: false,
-            keep_fds: false,
-            handed: &[],
-            inherited: &Inherited::default(),
-        })
-        .unwrap();
+        let child = spawn(&Spawn::new(&argv, &[], &Inherited::default())).unwrap();
         let ExecStatus::Pending(pending) = child.exec else { panic!("exec went through a lease") };
         assert!(pending.finish().is_none(), "a result before exec had one");
         lease.give_up();
