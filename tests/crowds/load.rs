@@ -43,11 +43,7 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
         running.processes().iter().for_each(|p| cpu.add(p.pid));
         running.wait_until("there is no processor time left", |_| cpu.throttled() > 5);
         running.term();
-        let limit = Instant::now() + 3 * grace;
-        while !running.printed().contains("stopped in") {
-            assert!(Instant::now() < limit, "no account:\n{}", running.printed());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        running.wait_until_within("its account", 3 * grace, |running| running.printed().contains("stopped in"));
         // How long fifty killed processes need to be gone with so little is the kernel's affair.
         cpu.limit_cpu(100);
         let mark = running.mark();

@@ -119,19 +119,12 @@ fn a_probe_whose_server_was_paused_too_has_the_rest_of_its_time() {
         running.wait_for("up");
         running.processes().iter().for_each(|p| freezer.add(p.pid));
         let _ = std::fs::remove_file(dir.path("asked"));
-        let limit = Instant::now() + SOON;
-        while !dir.path("asked").exists() {
-            assert!(Instant::now() < limit, "never probed");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        running.wait_until("a probe", |_| dir.path("asked").exists());
         freezer.freeze();
         std::thread::sleep(PAUSE);
         freezer.thaw();
         let _ = std::fs::remove_file(dir.path("asked"));
-        while !dir.path("asked").exists() {
-            assert!(Instant::now() < limit, "never probed again");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        running.wait_until("another probe", |_| dir.path("asked").exists());
         running.term();
         running.wait(SOON).expect_code(0).expect_not("probe failed").expect_not("started again");
     }

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for conditions")]
 
-use std::time::{Duration, Instant};
-
 use crate::support::http::{free_port, status_json, status_of};
 use crate::support::{CHILD, Dir, Launch, Running, SOON};
 
@@ -19,16 +17,12 @@ fn start(dir: &Dir, port: u16, web: &str) -> Running {
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
     running.wait_for("up");
-    until("ready", || status_of(port, "/readyz") == Some(200));
+    answers(&mut running, port, "/readyz", 200);
     running
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let limit = Instant::now() + SOON;
-    while !condition() {
-        assert!(Instant::now() < limit, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn answers(running: &mut Running, port: u16, path: &str, status: u16) {
+    running.wait_until(&format!("{status} on {path}"), |_| status_of(port, path) == Some(status));
 }
 
 fn web(port: u16) -> serde_json::Value {
@@ -50,7 +44,7 @@ fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period
     );
     let mut running = Launch::new(["run", &dir.write("softstop.toml", &config)]).start();
     running.wait_for("up");
-    until("ready", || status_of(port, "/readyz") == Some(200));
+    answers(&mut running, port, "/readyz", 200);
     running.term();
     running.wait(SOON).expect("web: startup probe succeeded after");
 }
@@ -65,12 +59,12 @@ fn a_probed_process_that_ends_with_0_is_not_ready_and_started_again() {
     dir.write("end", "");
     running.wait_for("web: ended with exit code 0");
     running.wait_for("web: it has probes, so it is a service");
-    until("unready", || status_of(port, "/readyz") == Some(503));
+    answers(&mut running, port, "/readyz", 503);
     // softstop brings it back: nothing that a restart of the container would do better.
     assert_eq!(status_of(port, "/livez"), Some(200));
     std::fs::remove_file(dir.path("end")).unwrap();
     running.wait_for("web: started again");
-    until("ready again", || status_of(port, "/readyz") == Some(200));
+    answers(&mut running, port, "/readyz", 200);
     running.term();
     running.wait(SOON).expect_code(0);
 }
@@ -84,8 +78,8 @@ fn a_probed_process_that_has_ended_for_good_is_neither_ready_nor_alive() {
     let mut running = start(&dir, port, "restart = \"never\"\non_exit = \"continue\"");
     dir.write("end", "");
     running.wait_for("web: ended with exit code 0");
-    until("unready", || status_of(port, "/readyz") == Some(503));
-    until("not live", || status_of(port, "/livez") == Some(503));
+    answers(&mut running, port, "/readyz", 503);
+    answers(&mut running, port, "/livez", 503);
     let web = web(port);
     assert_eq!((&web["ready"], &web["live"]), (&false.into(), &false.into()), "{web:#}");
     let why = crate::support::http::get(port, "/readyz").unwrap().body;
@@ -120,7 +114,7 @@ fn a_one_shot_process_without_probes_completes_as_ever() {
     );
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
     running.wait_for("up");
-    until("ready", || status_of(port, "/readyz") == Some(200));
+    answers(&mut running, port, "/readyz", 200);
     running.term();
     running.wait(SOON).expect_code(0).expect_not("it is a service");
 }
@@ -146,7 +140,7 @@ fn a_task_holds_readiness_back_until_it_has_completed_and_a_declared_service_is_
     assert_eq!(status_of(port, "/readyz"), Some(503));
     dir.write("go", "");
     running.wait_for("migrate: ended with exit code 3");
-    until("ready", || status_of(port, "/readyz") == Some(200));
+    answers(&mut running, port, "/readyz", 200);
     let kinds: Vec<_> = status_json(port)["processes"].as_array().unwrap().iter().map(|p| p["kind"].clone()).collect();
     assert_eq!(kinds, ["task", "service"]);
     running.term();
@@ -169,7 +163,7 @@ fn nginx_without_daemon_off_is_told_to_run_in_the_foreground() {
     let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
     running.wait_for("web: nginx goes on in the background (pid ");
     running.wait_for("run it in the foreground, nginx -g 'daemon off;'");
-    until("unready", || status_of(port, "/readyz") == Some(503));
+    answers(&mut running, port, "/readyz", 503);
     running.term();
     running.wait(SOON);
 }

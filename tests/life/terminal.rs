@@ -97,6 +97,20 @@ impl Typed {
         self
     }
 
+    /// Nothing has happened for a fifth of a second, with the program stopped.
+    fn come_to_rest(&self, softstop: i32, program: i32) {
+        let switches = || processes::status_field(softstop, "voluntary_ctxt_switches").unwrap();
+        let limit = Instant::now() + SOON;
+        loop {
+            let before = switches();
+            std::thread::sleep(Duration::from_millis(200));
+            if processes::look(program).is_some_and(|p| p.state == 'T') && switches() == before {
+                return;
+            }
+            assert!(Instant::now() < limit, "softstop and its program wake each other:\n{}", self.shown);
+        }
+    }
+
     /// `false`: nothing will come any more.
     fn read(&mut self) -> bool {
         use std::os::fd::AsFd;
@@ -293,17 +307,7 @@ fn a_kernel_that_refuses_job_control_is_no_error() {
     shell.expect("up\r\n").in_foreground("softstop");
     let softstop = nix::unistd::tcgetpgrp(&shell.keys).unwrap().as_raw();
     let program = processes::children(softstop)[0];
-    let switches = || processes::status_field(softstop, "voluntary_ctxt_switches").unwrap();
-    let limit = Instant::now() + SOON;
-    // At rest: nothing has happened for a fifth of a second, with the program stopped.
-    loop {
-        let before = switches();
-        std::thread::sleep(Duration::from_millis(200));
-        if processes::look(program).is_some_and(|p| p.state == 'T') && switches() == before {
-            break;
-        }
-        assert!(Instant::now() < limit, "softstop and its program wake each other:\n{}", shell.shown);
-    }
+    shell.come_to_rest(softstop, program);
     shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("bye").expect("prompt> ");
     shell.keys("exit $?\n");
     assert_eq!(shell.ends(), 5);
@@ -485,16 +489,7 @@ fn a_program_that_reads_where_no_shell_is_left_is_stopped_once_and_warned_of() {
     shell.expect("up ").expect("stopped by SIGTTIN").keys("echo still-$((1+1))\n").expect("still-2");
     let pid: i32 = shell.shown.split("up ").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
     let softstop = processes::look(pid).unwrap().parent;
-    let switches = || processes::status_field(softstop, "voluntary_ctxt_switches").unwrap();
-    let limit = Instant::now() + SOON;
-    loop {
-        let before = switches();
-        std::thread::sleep(Duration::from_millis(200));
-        if processes::look(pid).is_some_and(|p| p.state == 'T') && switches() == before {
-            break;
-        }
-        assert!(Instant::now() < limit, "softstop and its program wake each other:\n{}", shell.shown);
-    }
+    shell.come_to_rest(softstop, pid);
     processes::send(softstop, libc::SIGTERM);
     shell.expect("ended with SIGTERM");
 }

@@ -83,7 +83,7 @@ pub fn nothing_left(mark: &str) {
             return;
         }
         let names: Vec<String> = left.iter().map(ToString::to_string).collect();
-        assert!(Instant::now() < limit, "left behind: {}", names.join(", "));
+        assert!(Instant::now() < limit, "I5: left behind: {}", names.join(", "));
         std::thread::sleep(Duration::from_millis(5));
     }
 }

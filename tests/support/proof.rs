@@ -11,9 +11,9 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{CHILD, Dir, Ended, Running, SOON, processes, skip, starvation};
+use super::{CHILD, Dir, Ended, Running, SOON, account, processes, skip, starvation};
 
 /// Watches a running softstop from outside.
 pub struct Proof {
@@ -61,7 +61,7 @@ impl Proof {
         ended.starved += self.trace.as_ref().map_or(Duration::ZERO, |t| starvation::of(t.strace.id().cast_signed()));
         ended.expect_in_time(asked, grace, "");
         if pid1 || !self.out_of_reach {
-            nothing_left(&mark);
+            account::nothing_left(&mark);
         }
         if let Some(stranger) = self.stranger {
             let mut received = stranger.received();
@@ -73,20 +73,6 @@ impl Proof {
             trace.check(self.out_of_reach, self.blind, &ended);
         }
         ended
-    }
-}
-
-/// What has its SIGKILL may need a moment to get to it; what has not will still be there.
-#[track_caller]
-fn nothing_left(mark: &str) {
-    let limit = Instant::now() + SOON;
-    loop {
-        let left = processes::with_environment(mark);
-        if left.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < limit, "I5: left behind: {left:?}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
