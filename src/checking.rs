@@ -11,6 +11,7 @@ use softstop::exit;
 use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
+use softstop::text::several;
 
 use crate::console::{print, say, usage_error};
 use crate::loading::{Chosen, load_using, place, read_as, sources, wrapper};
@@ -51,12 +52,11 @@ fn config(args: &Check) -> u8 {
             for pattern in sources.iter().flat_map(|sources| sources.unmatched(&patterns)) {
                 say(&format!("note: include {pattern:?}: there is no such file"));
             }
-            let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
             print(&format!(
                 "{}: ok ({}, {}, {} grace)\n",
                 file.display(),
-                count(config.processes.len(), "process", "processes"),
-                count(config.drain.len(), "drain step", "drain steps"),
+                several(config.processes.len(), "process", "processes"),
+                several(config.drain.len(), "drain step", "drain steps"),
                 humantime::format_duration(config.grace),
             ));
             if args.how.strict && !warnings.is_empty() { exit::FAILED } else { exit::OK }

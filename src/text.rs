@@ -2,6 +2,7 @@
 //! drive a terminal, or turn the text around it (<https://trojansource.codes>). Pure.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 /// Neither a control character, nor a separator of lines, nor one that sets the direction of what follows.
 pub fn is_plain(c: char) -> bool {
@@ -59,6 +60,16 @@ pub fn xml(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// `one` of 1, `many` of any other number.
+pub fn plural<T>(n: impl TryInto<u64>, one: T, many: T) -> T {
+    if n.try_into().is_ok_and(|n| n == 1) { one } else { many }
+}
+
+/// `1 process`, `3 processes`.
+pub fn several(n: impl TryInto<u64> + Copy + Display, one: &str, many: &str) -> String {
+    format!("{n} {}", plural(n, one, many))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::secrets;
-use crate::text::is_plain;
+use crate::text::{is_plain, several};
 
 /// Bytes into the configuration's text.
 pub type Span = Range<usize>;
@@ -301,10 +301,9 @@ impl Problems {
             writeln!(f, "... and {more} more\n")?;
         }
         let errors = self.errors();
-        let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-        write!(f, "{}: {}", self.file, count(errors, "problem"))?;
+        write!(f, "{}: {}", self.file, several(errors, "problem", "problems"))?;
         if let Some(warnings) = self.list.len().checked_sub(errors).filter(|n| *n > 0) {
-            write!(f, " and {}", count(warnings, "warning"))?;
+            write!(f, " and {}", several(warnings, "warning", "warnings"))?;
         }
         write!(f, "; {outcome}")
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::text::plural;
+
 /// Not more often.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -48,7 +50,7 @@ impl Losses {
             return None;
         }
         let more = if self.told.replace(now).is_some() { " more" } else { "" };
-        let (what, were) = if lines == 1 { ("line", "was") } else { ("lines", "were") };
+        let (what, were) = plural(lines, ("line", "was"), ("lines", "were"));
         Some(format!("{whose}: {lines}{more} {what} {were} lost: {}", self.because))
     }
 }

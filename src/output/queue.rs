@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 
 use super::lines::PIECE_MAX;
+use crate::text::plural;
 
 /// Children wait when this much is queued for one stream, in bytes.
 pub const QUEUE_MAX: usize = 256 * 1024;
@@ -341,7 +342,7 @@ impl Notice {
             Notice::Lost { stream, lines, more, error } => {
                 let name = stream.long_name();
                 let more = if more { " more" } else { "" };
-                let (what, were) = if lines == 1 { ("line", "was") } else { ("lines", "were") };
+                let (what, were) = plural(lines, ("line", "was"), ("lines", "were"));
                 tracing::warn!(lines, error, "{lines}{more} {what} of {name} {were} lost: {error}");
             }
             Notice::LogDropped { lines } => {

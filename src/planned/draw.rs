@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Planned, PlannedSlice};
 use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight};
 use crate::record::Part;
+use crate::text::plural;
 use crate::time::Human;
 
 /// More rows than that nobody looks at.
@@ -181,7 +182,7 @@ impl Planned {
             return "no longer grace gives it more: raise its `reserve` (of the processes: `stop_reserve`)".to_owned();
         }
         let names = open.join(", ");
-        let (what, has) = if open.len() == 1 { ("drain step", "has") } else { ("drain steps", "have") };
+        let (what, has) = plural(open.len(), ("drain step", "has"), ("drain steps", "have"));
         format!(
             "{what} {names} {has} no `timeout`, and may take all that no reserve keeps: give one, or raise `reserve` and `stop_reserve`"
         )

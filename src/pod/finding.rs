@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::problem::{Place, Problem, Severity};
 use crate::config::secrets;
+use crate::text::several;
 
 /// More findings than this are not looked for: nobody reads them.
 pub const ENOUGH: usize = 200;
@@ -63,14 +64,15 @@ impl Report {
 
     /// The last line: `deploy.yaml: 2 problems and 1 warning`.
     pub fn summary(&self, file: &str) -> String {
-        let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        let errors = several(self.errors(), "problem", "problems");
+        let warnings = several(self.warnings(), "warning", "warnings");
         let found = match (self.errors(), self.warnings()) {
             // What was not read may be anything.
             (0, 0) if self.checked.is_empty() => "nothing found".to_owned(),
             (0, 0) => "ok".to_owned(),
-            (0, warnings) => count(warnings, "warning"),
-            (errors, 0) => count(errors, "problem"),
-            (errors, warnings) => format!("{} and {}", count(errors, "problem"), count(warnings, "warning")),
+            (0, _) => warnings,
+            (_, 0) => errors,
+            _ => format!("{errors} and {warnings}"),
         };
         let mut line = format!("{file}: {found}");
         if !self.checked.is_empty() {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::{Condition, Config, Control, procfile};
 use crate::plan::Plan;
+use crate::text::several;
 use crate::time::Human;
 
 /// So many processes are listed.
@@ -16,7 +17,7 @@ pub fn lines(plan: &Plan, here: Option<&Path>) -> Vec<String> {
     let width = order.iter().take(LISTED).map(|id| plan.name(*id).len()).max().unwrap_or(0);
     let mut lines = vec![format!(
         "{} of {}; Ctrl-C stops them within {}{}",
-        count(config.processes.len()),
+        several(config.processes.len(), "process", "processes"),
         source(config, here).unwrap_or_else(|| "the command line".to_owned()),
         Human(config.grace),
         status(config, here).map_or_else(String::new, |how| format!("; to see them: {how}"))
@@ -29,10 +30,6 @@ pub fn lines(plan: &Plan, here: Option<&Path>) -> Vec<String> {
         lines.push(format!("  and {more} more"));
     }
     lines
-}
-
-fn count(processes: usize) -> String {
-    if processes == 1 { "1 process".to_owned() } else { format!("{processes} processes") }
 }
 
 /// Who waits for nobody first, then who waits for them, and so on.

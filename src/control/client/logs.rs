@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Failure, Meant, SOON, connect, find, unavailable};
 use crate::control::protocol::{self, LogLine, LogsRequest, Reply, Request};
 use crate::exit;
-use crate::text::plain;
+use crate::text::{plain, plural};
 
 /// The longest line of an answer, in bytes: a piece of 16 KiB, each byte escaped.
 const MAX_LINE: u64 = 256 * 1024;
@@ -98,7 +98,7 @@ impl Printer {
                 io::stdout().write_all(text.as_bytes())
             }
             Reply::Missed { process, lines } => {
-                let (what, are) = if lines == 1 { ("line", "is") } else { ("lines", "are") };
+                let (what, are) = plural(lines, ("line", "is"), ("lines", "are"));
                 let process = plain(&process, ' ');
                 let of = if process.is_empty() { "hooks".into() } else { process };
                 writeln!(io::stderr(), "softstop: {of}: {lines} {what} came faster than they were read, and {are} gone")

@@ -8,6 +8,7 @@ mod text;
 
 use super::run::{Run, Setup};
 use super::verdict::Verdict;
+use crate::text::several;
 use crate::time::Human;
 
 /// All of it, a verdict for each grace.
@@ -35,8 +36,8 @@ fn sentence(verdict: &Verdict) -> String {
         }
         _ if verdict.findings.is_empty() => format!("does not fit in {grace}"),
         _ => {
-            let n = verdict.findings.len();
-            format!("does not stop well in {grace}: {n} thing{} to change", if n == 1 { "" } else { "s" })
+            let things = several(verdict.findings.len(), "thing", "things");
+            format!("does not stop well in {grace}: {things} to change")
         }
     }
 }
@@ -57,11 +58,6 @@ fn requests(run: &Run) -> Option<String> {
         if load.held_back > 0 { format!(", {} not sent: too many under way", load.held_back) } else { String::new() };
     let took = load.percentile(99).map_or_else(String::new, |p99| format!("; 99% answered within {}", Human(p99)));
     Some(format!("{} requests over {} connections, {failed}{held}{took}", load.begun, load.connections))
-}
-
-/// `1 process`, `3 processes`.
-fn several(n: usize, one: &str, more: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {more}") }
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Drilled, found, megabytes, requests, sentence, several, slowest};
+use super::{Drilled, found, megabytes, requests, sentence, slowest};
 use crate::drill::run::Run;
 use crate::drill::verdict::Verdict;
-use crate::text::plain;
+use crate::text::{plain, several};
 use crate::time::Human;
 
 impl Drilled<'_> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Facts, Found};
 use crate::record::Failed;
+use crate::text::several;
 use crate::time::Human;
 
 pub(super) const NEVER_READY: &str = "never-ready";
@@ -57,8 +58,8 @@ pub(super) fn socket_kept(facts: &Facts<'_>, found: &mut Found) {
 
 /// `12 requests, 0.3s to 2.0s after the stop request,`.
 fn between(failed: &Failed) -> String {
-    let s = if failed.count == 1 { "" } else { "s" };
-    format!("{} request{s}, {} to {} after the stop request,", failed.count, Human(failed.first), Human(failed.last))
+    let requests = several(failed.count, "request", "requests");
+    format!("{requests}, {} to {} after the stop request,", Human(failed.first), Human(failed.last))
 }
 
 /// Something else is why requests failed.

@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::{MemoryLimit, Note, OwnLimit, Refusal, SignalMeaning};
 use crate::facts::{KillReason, NextCtrlC, Who};
+use crate::text::plural;
 use crate::time::Human;
 
 pub use facts::side_by_side;
@@ -77,7 +78,7 @@ impl fmt::Display for Note {
                 write!(f, "{process}: restart {restarts} in {}", Human(delay.0))
             }
             Note::GaveUp { process, restarts } => {
-                let restarts_ = plural(usize::try_from(*restarts).unwrap_or(usize::MAX), "restart", "restarts");
+                let restarts_ = plural(*restarts, "restart", "restarts");
                 write!(f, "{process}: not started again after {restarts} {restarts_} (max_restarts)")
             }
             Note::Held { process, needed_by } => {
@@ -196,7 +197,7 @@ impl fmt::Display for Note {
                 write!(f, "{process}: killed by the kernel's OOM killer ({})", memory(*limit, *kills))
             }
             Note::OomKilledOthers { count, limit, kills } => {
-                let processes = plural(usize::try_from(*count).unwrap_or(usize::MAX), "process", "processes");
+                let processes = plural(*count, "process", "processes");
                 write!(
                     f,
                     "the kernel's OOM killer has killed {count} {processes} that softstop did not start itself ("
@@ -236,7 +237,7 @@ impl fmt::Display for Note {
             }
             Note::GroupLeft { process, signalled } => {
                 write!(f, "{process}: others of its process group still run; {signalled} of them ")?;
-                f.write_str(if *signalled == 1 { "was" } else { "were" })?;
+                f.write_str(plural(*signalled, "was", "were"))?;
                 f.write_str(" sent a stop signal")
             }
             Note::StragglersGone { took } => {
@@ -261,7 +262,7 @@ impl fmt::Display for Note {
                 write!(f, "{signal} from {from}: the log files are opened again")
             }
             Note::OutputLost { stream, lines, why } => {
-                let (what, were) = if *lines == 1 { ("line", "was") } else { ("lines", "were") };
+                let (what, were) = plural(*lines, ("line", "was"), ("lines", "were"));
                 write!(f, "{lines} {what} of {stream} {were} lost: {why}")
             }
             Note::LeftBehind { count, which } => {
@@ -284,10 +285,6 @@ impl fmt::Display for Running<'_> {
     }
 }
 
-fn plural(n: usize, one: &'static str, many: &'static str) -> &'static str {
-    if n == 1 { one } else { many }
-}
-
 fn list(f: &mut fmt::Formatter<'_>, which: &[String]) -> fmt::Result {
     if which.is_empty() { Ok(()) } else { write!(f, " ({})", which.join(", ")) }
 }
@@ -296,7 +293,7 @@ fn list(f: &mut fmt::Formatter<'_>, which: &[String]) -> fmt::Result {
 fn memory(limit: Option<MemoryLimit>, kills: u64) -> String {
     let limit = limit
         .map_or_else(|| "no limit in this cgroup".to_owned(), |limit| format!("{} {}", limit.file, bytes(limit.bytes)));
-    let word = if kills == 1 { "kill" } else { "kills" };
+    let word = plural(kills, "kill", "kills");
     format!("{limit}, {kills} {word} in this cgroup")
 }
 
