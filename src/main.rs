@@ -268,12 +268,12 @@ fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
         .config
         .as_ref()
         .is_some_and(|file| std::env::var_os("SOFTSTOP_CONFIG").as_deref() != Some(file.as_os_str()));
-    let told = |name| var(name).filter(|_| !by_flag);
-    let told_control = told(variables::INSTANCE).and_then(|text| values::control(&text).ok());
-    let told_http = told(variables::INSTANCE_HTTP).and_then(|text| values::listen(&text).ok());
-    if let Some(control) = instance.control.clone().or(told_control) {
+    let given = |name| var(name).filter(|_| !by_flag);
+    let given_control = given(variables::INSTANCE).and_then(|text| values::control(&text).ok());
+    let given_http = given(variables::INSTANCE_HTTP).and_then(|text| values::listen(&text).ok());
+    if let Some(control) = instance.control.clone().or(given_control) {
         let listens = || configured(file).ok().flatten()?.http.map(|http| http.listen);
-        let http = told_http.or_else(|| if http { listens() } else { None });
+        let http = given_http.or_else(|| if http { listens() } else { None });
         return Whereabouts { meant: Meant { control, config: None, named: false }, http, note: None };
     }
     // A mistake in it is no reason to leave a running softstop alone.
@@ -282,7 +282,7 @@ fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
     let path = place(file);
     let config = if path.exists() { std::path::absolute(path).ok() } else { None };
     let meant = Meant { control, config, named: file.config.is_some() };
-    Whereabouts { meant, http: told_http.or(http), note }
+    Whereabouts { meant, http: given_http.or(http), note }
 }
 
 /// What the instance that is meant was configured with, if there is such a file; a note when it has mistakes.

@@ -52,8 +52,8 @@ pub fn run(target: &Target, timeout: Duration, own: impl FnOnce() -> Own) -> u8 
 }
 
 fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Result<(), String> {
-    let told = client::status(&own.meant, limit.saturating_duration_since(Instant::now()));
-    match (told, own.http) {
+    let status = client::status(&own.meant, limit.saturating_duration_since(Instant::now()));
+    match (status, own.http) {
         (Ok(status), _) => judge(&serde_json::from_str(&status).unwrap_or_default(), health),
         // Off, or another user's: the probe port answers everybody.
         (Err(_), Some(listen)) => {

@@ -8,7 +8,7 @@ mod world;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use world::explore::{explore, told};
+use world::explore::{explore, shown};
 use world::{Counts, INVARIANTS};
 
 #[test]
@@ -32,7 +32,7 @@ fn nothing_that_can_happen_breaks_an_invariant() {
                     total.1 += e.transitions;
                     (0..e.counts.len()).for_each(|i| total.2[i] += e.counts[i]);
                 }
-                Err((violation, way)) => broken.lock().unwrap().push(told(&small, &way, violation.what)),
+                Err((violation, way)) => broken.lock().unwrap().push(shown(&small, &way, violation.what)),
             }
         }
     };

@@ -44,7 +44,7 @@ pub fn key(asked: Option<&str>, width: usize) -> Result<String, UsageText> {
         Some((first, more)) if more.iter().all(|other| other.is_like(first)) => {
             let others: Vec<String> = others().map(Known::path).collect();
             let also = || format!("\n{}", paragraph(&format!("There are also: {}", others.join(", ")), width));
-            Ok(told(&found, width) + &if others.is_empty() { String::new() } else { also() })
+            Ok(explained(&found, width) + &if others.is_empty() { String::new() } else { also() })
         }
         Some(_) => {
             let rows: Vec<_> = found.iter().map(|known| (known.path(), sentence(known.row))).collect();
@@ -119,7 +119,7 @@ fn below(shape: &'static Shape) -> Option<(&'static Described, bool)> {
 }
 
 /// One key, in all its places.
-fn told(found: &[&Known], width: usize) -> String {
+fn explained(found: &[&Known], width: usize) -> String {
     let Some(Known { row, .. }) = found.first() else { return String::new() };
     let (meaning, pages) = unmarked(&explained::meaning(row));
     let paths: Vec<String> = found.iter().map(|known| known.path()).collect();

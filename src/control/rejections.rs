@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Strangers are told of in the log once in so long.
-const TOLD: Duration = Duration::from_secs(10);
+const REPORTED: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub struct Rejections {
-    told: Cell<Option<Instant>>,
-    untold: Cell<u64>,
+    reported: Cell<Option<Instant>>,
+    unreported: Cell<u64>,
 }
 
 impl Rejections {
@@ -27,12 +27,12 @@ impl Rejections {
 
     /// How many were not told of since the last line; `None`: this one is not either, it is too soon.
     fn is_due(&self, now: Instant) -> Option<u64> {
-        if self.told.get().is_some_and(|at| now < at + TOLD) {
-            self.untold.set(self.untold.get() + 1);
+        if self.reported.get().is_some_and(|at| now < at + REPORTED) {
+            self.unreported.set(self.unreported.get() + 1);
             return None;
         }
-        self.told.set(Some(now));
-        Some(self.untold.replace(0))
+        self.reported.set(Some(now));
+        Some(self.unreported.replace(0))
     }
 }
 
@@ -45,9 +45,9 @@ mod tests {
         let (rejections, now) = (Rejections::default(), Instant::now());
         let after = |passed: Duration| rejections.is_due(now + passed);
         assert_eq!(after(Duration::ZERO), Some(0));
-        assert_eq!([after(Duration::ZERO), after(TOLD - Duration::from_nanos(1))], [None; 2]);
-        assert_eq!(after(TOLD), Some(2));
-        assert_eq!(after(TOLD), None);
-        assert_eq!(after(TOLD * 3), Some(1));
+        assert_eq!([after(Duration::ZERO), after(REPORTED - Duration::from_nanos(1))], [None; 2]);
+        assert_eq!(after(REPORTED), Some(2));
+        assert_eq!(after(REPORTED), None);
+        assert_eq!(after(REPORTED * 3), Some(1));
     }
 }

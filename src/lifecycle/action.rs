@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{ProcId, RequestId, RunId, Sender, Told};
+use super::event::{ProcId, RequestId, RunContext, RunId, Sender};
 use crate::config::{Handler, Probe, SignalTo, Step, Task};
 pub use crate::facts::{KillReason, Place, ProbeKind};
 use crate::plan::Plan;
@@ -30,7 +30,7 @@ pub enum Action {
     /// over, but for SIGKILL.
     SignalGroup { process: ProcId, signal: Signal, whom: Whom },
     /// Do a task's or probe's handler once; answered by `Event::RunDone`, also after a `Cancel`.
-    Run { run: RunId, what: What, limit: Duration, told: Told },
+    Run { run: RunId, what: What, limit: Duration, context: RunContext },
     /// End a run. `kill`: at once; else an exec handler gets SIGTERM.
     Cancel { run: RunId, kill: bool },
     /// Signal what is left behind elsewhere: descendants that are neither known processes nor running hooks, nor of a group that is

@@ -29,7 +29,7 @@ struct Rule {
     task: Option<TaskRun>,
 }
 
-/// Whether a process is to be told now.
+/// Whether a process is to be signalled now.
 enum Whether {
     Now,
     /// It is about to start, and may not hear yet.
@@ -130,7 +130,7 @@ impl Machine {
             },
             Act::Reload => None,
         };
-        let does = match about.map(|process| (process, self.is_to_be_told(process))) {
+        let does = match about.map(|process| (process, self.is_to_be_signalled(process))) {
             Some((_, Whether::Later)) => return false,
             Some((process, Whether::Never)) => Reaction::Nothing { process: plan.name(process).to_owned() },
             Some((_, Whether::Now)) | None => match act {
@@ -162,7 +162,7 @@ impl Machine {
         true
     }
 
-    fn is_to_be_told(&self, process: usize) -> Whether {
+    fn is_to_be_signalled(&self, process: usize) -> Whether {
         let p = &self.core.processes[process];
         match &p.state {
             State::Running(_) if p.started() => Whether::Now,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::action::{Action, What};
-use super::event::{Exit, Reason, RunId, Told};
+use super::event::{Exit, Reason, RunContext, RunId};
 use crate::report::Note;
 
-/// Where actions are collected, with what every hook is told.
+/// Where actions are collected, with what every hook is given.
 #[derive(Clone, Debug)]
 pub(super) struct Effects {
     pub out: Vec<Action>,
@@ -16,7 +16,7 @@ pub(super) struct Effects {
     pub reason: Reason,
     /// `SOFTSTOP_EXIT_CODE`, once it is known.
     pub exit_code: Option<u8>,
-    /// The end that a post_exit task is told of.
+    /// The end that a post_exit task is about.
     pub end: Option<Exit>,
     pub seen: Seen,
 }
@@ -59,8 +59,8 @@ impl Effects {
         let run = RunId(self.runs.next);
         self.runs.next += 1;
         self.runs.owners.insert(run, what);
-        let told = Told { reason, remaining: limit, exit_code: end.map(Exit::code).or(self.exit_code), end };
-        self.push(Action::Run { run, what, limit, told });
+        let context = RunContext { reason, remaining: limit, exit_code: end.map(Exit::code).or(self.exit_code), end };
+        self.push(Action::Run { run, what, limit, context });
         run
     }
 }

@@ -83,7 +83,7 @@ pub enum Event {
     /// The answer to `Action::Census`: something still lives below softstop.
     NotAlone,
     /// There are stragglers that have had no stop signal: they have just been orphaned or started. `group`: of the group of a process
-    /// that has ended. Told once some of them have been signalled, as long as it is so.
+    /// that has ended. Reported once some of them have been signalled, as long as it is so.
     Unsignalled {
         group: Option<ProcId>,
     },
@@ -128,7 +128,7 @@ pub enum Event {
     },
     /// An adopted process has been reaped.
     OrphanReaped,
-    /// softstop itself did not get to run: paused, or no processor time left. Told before anything that has happened meanwhile.
+    /// softstop itself did not get to run: paused, or no processor time left. Reported before anything that has happened meanwhile.
     Late {
         /// For so long until now, as far as it knows.
         lost: Duration,
@@ -150,9 +150,9 @@ impl Event {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct RequestId(pub u64);
 
-/// What a hook or step is told: `SOFTSTOP_REASON`, `SOFTSTOP_REMAINING_MS`, `SOFTSTOP_EXIT_CODE`.
+/// What a hook or step is given: `SOFTSTOP_REASON`, `SOFTSTOP_REMAINING_MS`, `SOFTSTOP_EXIT_CODE`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct RunContext {
     pub reason: Reason,
     pub remaining: Duration,
     pub exit_code: Option<u8>,

@@ -211,23 +211,23 @@ mod tests {
     use crate::config::Handler;
 
     /// A probe whose attempts take so long and fail until the process answers; when each began, and when it came to a verdict.
-    struct Told {
+    struct Seen {
         attempts: Vec<At>,
         verdict: Option<(At, bool)>,
     }
 
-    fn live(kind: ProbeKind, probe: &Probe, eager: bool, takes: Duration, answers_from: Duration, until: At) -> Told {
+    fn live(kind: ProbeKind, probe: &Probe, eager: bool, takes: Duration, answers_from: Duration, until: At) -> Seen {
         let mut fx = Effects::new();
         let mut run = ProbeRun::begin(kind, ProcId(0), probe, At::ZERO, At::ZERO);
         run.eager &= eager;
-        let mut told = Told { attempts: Vec::new(), verdict: None };
+        let mut seen = Seen { attempts: Vec::new(), verdict: None };
         let mut answer: Option<(RunId, At, bool)> = None;
         loop {
             let due = run.next_deadline();
             let answered = answer.filter(|(id, at, _)| *at <= due && run.in_flight() == Some(*id));
             let now = answered.map_or(due, |(_, at, _)| at);
             if now > until {
-                return told;
+                return seen;
             }
             let before = run.in_flight();
             let step = match answered {
@@ -236,12 +236,12 @@ mod tests {
                 None => run.on_time(now, probe, &mut fx),
             };
             if let Some(id) = run.in_flight().filter(|id| before != Some(*id)) {
-                told.attempts.push(now);
+                seen.attempts.push(now);
                 answer = Some((id, now + takes, now.since_start() >= answers_from));
             }
             if let Some(Step::Turned(verdict)) = step {
-                told.verdict.get_or_insert((now, verdict));
-                return told;
+                seen.verdict.get_or_insert((now, verdict));
+                return seen;
             }
         }
     }
@@ -259,10 +259,10 @@ mod tests {
     #[test]
     fn a_server_that_listens_after_a_second_is_ready_soon_after_and_not_with_the_next_period() {
         let (p, ms) = (probe(10_000, 1000, 3), Duration::from_millis);
-        let told = live(ProbeKind::Readiness, &p, true, Duration::ZERO, ms(1000), At::from_millis(60_000));
-        let began: Vec<u128> = told.attempts.iter().map(|at| at.since_start().as_millis()).collect();
+        let seen = live(ProbeKind::Readiness, &p, true, Duration::ZERO, ms(1000), At::from_millis(60_000));
+        let began: Vec<u128> = seen.attempts.iter().map(|at| at.since_start().as_millis()).collect();
         assert_eq!(began, [0, 100, 300, 700, 1500]);
-        assert_eq!(told.verdict, Some((At::from_millis(1500), true)));
+        assert_eq!(seen.verdict, Some((At::from_millis(1500), true)));
         let plain = live(ProbeKind::Readiness, &p, false, Duration::ZERO, ms(1000), At::from_millis(60_000));
         assert_eq!(plain.verdict, Some((At::from_millis(10_000), true)), "as a kubelet's");
         let liveness = live(ProbeKind::Liveness, &p, true, Duration::ZERO, ms(1000), At::from_millis(60_000));

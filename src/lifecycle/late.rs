@@ -16,14 +16,14 @@ use crate::time::At;
 pub(super) const LATE: Duration = Duration::from_millis(100);
 
 impl Machine {
-    /// Time has gone on to `at`. `told`: so much of it softstop knows to have lost; what it is late by shows here, too.
-    pub(super) fn time_passes(&mut self, at: At, told: Duration) {
+    /// Time has gone on to `at`. `known`: so much of it softstop knows to have lost; what it is late by shows here, too.
+    pub(super) fn time_passes(&mut self, at: At, known: Duration) {
         let before = self.core.now;
         let at = at.max(before);
         let late = self.next_deadline().map_or(Duration::ZERO, |due| at.since(due.max(before)));
         self.core.now = at;
         self.core.processes.time_passes(before, at);
-        let lost = told.max(late).min(at.since(before));
+        let lost = known.max(late).min(at.since(before));
         if lost >= LATE {
             self.give_back(lost);
         }

@@ -245,8 +245,8 @@ impl Machine {
         }
         let has_its_turn = |id: &&usize| {
             let dependents = &core.plan.order.dependents[**id];
-            let told = matches!(core.processes[**id].state, State::Stopping(_) | State::GroupTermination(_));
-            !told && !dependents.iter().any(|(by, _)| core.renewal.removals.contains(by))
+            let stopping = matches!(core.processes[**id].state, State::Stopping(_) | State::GroupTermination(_));
+            !stopping && !dependents.iter().any(|(by, _)| core.renewal.removals.contains(by))
         };
         let Some(id) = core.renewal.removals.iter().find(has_its_turn).copied() else { return false };
         self.take(ProcId(id), Input::Remove)

@@ -11,9 +11,9 @@ const AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Losses {
     total: u64,
-    untold: u64,
+    unreported: u64,
     because: String,
-    told: Option<Duration>,
+    reported: Option<Duration>,
 }
 
 impl Losses {
@@ -22,7 +22,7 @@ impl Losses {
             return;
         }
         self.total = self.total.saturating_add(lines);
-        self.untold = self.untold.saturating_add(lines);
+        self.unreported = self.unreported.saturating_add(lines);
         if self.because != because {
             because.clone_into(&mut self.because);
         }
@@ -39,17 +39,17 @@ impl Losses {
 
     /// What is to be said of `whose` lines, so long after some beginning.
     pub fn due(&mut self, whose: &str, now: Duration) -> Option<String> {
-        let too_soon = self.told.is_some_and(|told| now < told + AGAIN);
+        let too_soon = self.reported.is_some_and(|at| now < at + AGAIN);
         if too_soon { None } else { self.rest(whose, now) }
     }
 
     /// What has not been said yet.
     pub fn rest(&mut self, whose: &str, now: Duration) -> Option<String> {
-        let lines = std::mem::take(&mut self.untold);
+        let lines = std::mem::take(&mut self.unreported);
         if lines == 0 {
             return None;
         }
-        let more = if self.told.replace(now).is_some() { " more" } else { "" };
+        let more = if self.reported.replace(now).is_some() { " more" } else { "" };
         let (what, were) = plural(lines, ("line", "was"), ("lines", "were"));
         Some(format!("{whose}: {lines}{more} {what} {were} lost: {}", self.because))
     }

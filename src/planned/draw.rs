@@ -66,7 +66,7 @@ impl Planned {
         let well = self.parts.iter().filter_map(|slice| Some(slice.least?.1)).max().unwrap_or_default();
         format!(
             "stops in {} when all goes well, and in the worst case within its grace of {}",
-            told(well),
+            human(well),
             Human(self.grace)
         )
     }
@@ -95,7 +95,7 @@ impl Planned {
         let until = self.deadline.saturating_sub(self.plan.budget.after_stop());
         let bar = Bar { kind: Kind::Reserve, from: until.saturating_sub(held), until };
         let bars = if held.is_zero() { Vec::new() } else { vec![bar] };
-        let says = if held.is_zero() { String::new() } else { format!("reserve {}", told(held)) };
+        let says = if held.is_zero() { String::new() } else { format!("reserve {}", human(held)) };
         Row { label: "processes".into(), bars, says, ..Row::default() }
     }
 
@@ -118,7 +118,7 @@ impl Planned {
             // One that is short may still have all of it when what is before it goes well.
             _ => slice.asks.unwrap_or(slice.may),
         };
-        let (least, most) = (told(least), told(most.max(least)));
+        let (least, most) = (human(least), human(most.max(least)));
         let takes = if slice.part == Part::Stragglers {
             format!("up to {most}")
         } else if least == most {
@@ -126,7 +126,7 @@ impl Planned {
         } else {
             format!("{least} to {most}")
         };
-        let says = if slice.reserve.is_zero() { takes } else { format!("{takes}, reserve {}", told(slice.reserve)) };
+        let says = if slice.reserve.is_zero() { takes } else { format!("{takes}, reserve {}", human(slice.reserve)) };
         let label = match slice.part {
             Part::Stragglers => "what they leave behind".to_owned(),
             _ => slice.name.clone(),
@@ -189,6 +189,6 @@ impl Planned {
     }
 }
 
-fn told(time: Duration) -> String {
+fn human(time: Duration) -> String {
     if time.is_zero() { "0s".to_owned() } else { Human(time).to_string() }
 }

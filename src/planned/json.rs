@@ -92,7 +92,7 @@ impl Planned {
         });
         let starts = self.starts();
         let remark = |r: &'_ Remark| (r.weight.name(), r.text.clone(), r.help.clone());
-        let told: Vec<_> = remarks.iter().map(remark).collect();
+        let texts: Vec<_> = remarks.iter().map(remark).collect();
         let json = Json {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION"),
@@ -102,7 +102,7 @@ impl Planned {
             start: starts.iter().map(start).collect(),
             stop: stop.collect(),
             fits_in: self.fits_in().map(Secs),
-            remarks: told.iter().map(|(weight, text, help)| RemarkJson { weight, text, help }).collect(),
+            remarks: texts.iter().map(|(weight, text, help)| RemarkJson { weight, text, help }).collect(),
         };
         serde_json::to_string_pretty(&json).expect("text and numbers are JSON") + "\n"
     }

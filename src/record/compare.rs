@@ -130,7 +130,7 @@ pub fn is_worse(before: &Run, after: &Run) -> bool {
 }
 
 fn cells(pair: &Pair) -> [String; 5] {
-    let told = |slice: &Option<Slice>| match slice {
+    let took = |slice: &Option<Slice>| match slice {
         None => "-".to_owned(),
         Some(slice) if slice.outcome == Outcome::Done => Human(slice.took()).to_string(),
         Some(slice) => format!("{} {}", Human(slice.took()), slice.outcome.words()),
@@ -151,5 +151,5 @@ fn cells(pair: &Pair) -> [String; 5] {
         Change::New => "new",
         Change::Gone => "gone",
     };
-    [format!("  {}", one_line(&pair.name)), told(&pair.before), told(&pair.after), difference, change.to_owned()]
+    [format!("  {}", one_line(&pair.name)), took(&pair.before), took(&pair.after), difference, change.to_owned()]
 }

@@ -82,7 +82,7 @@ impl Changes {
     }
 
     /// Something has happened to what is watched, or beside it.
-    pub(super) fn told(&mut self) {
+    pub(super) fn reported(&mut self) {
         let Some(mut from) = self.told_by.as_ref() else { return };
         // What it was shows in the look; each watch tells once.
         let mut events = [0; 4096];
@@ -379,9 +379,9 @@ mod tests {
         assert!(matches!(one.seen(now + ms(3000), vec![9, 3]), After::Settling(_)));
         assert!(matches!(one.seen(now + ms(3500), vec![1, 3]), After::Nothing));
         let mut storm = rule(now);
-        let told =
+        let reported =
             (1..=300).filter(|n| matches!(storm.seen(now + ms(100) * *n, vec![1, u64::from(*n)]), After::Changed(_)));
-        assert_eq!(told.count(), 2);
+        assert_eq!(reported.count(), 2);
     }
 
     #[test]

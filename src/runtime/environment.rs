@@ -50,7 +50,7 @@ impl Shell {
         &mut self,
         credentials: Option<&Credentials>,
         launch: &Launch,
-        told: &[(OsString, OsString)],
+        given: &[(OsString, OsString)],
         keep_sockets: bool,
     ) -> Result<Vec<(OsString, OsString)>, SpawnError> {
         let mut env = Variables(self.environment.clone());
@@ -68,7 +68,7 @@ impl Shell {
         for file in &launch.env_files {
             self.add_file(&mut env, file)?;
         }
-        for (key, value) in launch.env.iter().chain(told) {
+        for (key, value) in launch.env.iter().chain(given) {
             env.set(key, value);
         }
         for name in &launch.file_env {

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(100);
 enum Left {
     New,
     /// The log knows.
-    Told,
+    Logged,
 }
 
 /// The group of each process's latest run.
@@ -110,7 +110,7 @@ impl Groups {
     fn tell(&mut self) -> Vec<ProcId> {
         let new = self.left.iter_mut().filter(|(_, left)| **left == Left::New);
         new.map(|(id, left)| {
-            *left = Left::Told;
+            *left = Left::Logged;
             *id
         })
         .collect()

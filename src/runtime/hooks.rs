@@ -20,7 +20,7 @@ use crate::config::{GrpcCall, Handler, HttpCall, Launch, Output};
 use crate::facts::Failure;
 use crate::http::client;
 use crate::lifecycle::action::What;
-use crate::lifecycle::event::{Event, Exit, Outcome, Progress, RunId, SpawnError, SpawnErrorKind, Told};
+use crate::lifecycle::event::{Event, Exit, Outcome, Progress, RunContext, RunId, SpawnError, SpawnErrorKind};
 use crate::resolver::{self, NoAddress};
 use crate::signal::Signal;
 use crate::sys::spawn::{self, Child, Spawn};
@@ -84,11 +84,11 @@ pub(super) enum Network {
 }
 
 impl Shell {
-    pub(super) fn start_run(&mut self, run: RunId, what: What, told: &Told) {
+    pub(super) fn start_run(&mut self, run: RunId, what: What, context: &RunContext) {
         let plan = Rc::clone(&self.plan);
         let reporter = ProgressReporter::new(run, self.done.clone());
         let started = match plan.handler(what) {
-            Some(Handler::Exec(command)) => self.start_exec(run, what, command, told),
+            Some(Handler::Exec(command)) => self.start_exec(run, what, command, context),
             Some(Handler::Http(call)) => self.start_network(run, &call.host, call.port, Network::Http(call.clone())),
             Some(Handler::Grpc(call)) => self.start_network(run, &call.host, call.port, Network::Grpc(call.clone())),
             Some(Handler::Tcp { host, port }) => self.start_network(run, host, *port, Network::Tcp),
@@ -167,16 +167,22 @@ impl Shell {
 
     // === exec ===
 
-    fn start_exec(&mut self, run: RunId, what: What, command: &[OsString], told: &Told) -> Result<(), Outcome> {
+    fn start_exec(
+        &mut self,
+        run: RunId,
+        what: What,
+        command: &[OsString],
+        context: &RunContext,
+    ) -> Result<(), Outcome> {
         let plan = Rc::clone(&self.plan);
         let (launch, form) = surroundings(&plan, what);
         let of = what.place.process().and_then(|p| plan.config.processes.get(p.0));
         let probe = what.is_probe();
         let credentials = self.resolve(&launch.identity).map_err(not_started)?;
-        let ended = told.end.and(what.place.process()).map(|p| (variables::PROCESS.into(), plan.name(p.0).into()));
-        let mut told = environment(told, probe);
-        told.extend(ended);
-        let env = self.environment_for(credentials.as_ref(), &launch, &told, false).map_err(not_started)?;
+        let ended = context.end.and(what.place.process()).map(|p| (variables::PROCESS.into(), plan.name(p.0).into()));
+        let mut own = environment(context, probe);
+        own.extend(ended);
+        let env = self.environment_for(credentials.as_ref(), &launch, &own, false).map_err(not_started)?;
         let read = match of {
             Some(process) => process.is_read(0) || process.is_read(1),
             None => form != Output::Inherit,
@@ -345,15 +351,15 @@ fn not_started(error: SpawnError) -> Outcome {
     }
 }
 
-/// What hooks and steps are told.
-fn environment(told: &Told, probe: bool) -> Vec<(OsString, OsString)> {
+/// What hooks and steps are given.
+fn environment(context: &RunContext, probe: bool) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = Vec::new();
     if !probe {
-        env.push((variables::REASON.into(), told.reason.name().into()));
-        env.push((variables::REMAINING_MS.into(), told.remaining.as_millis().to_string().into()));
+        env.push((variables::REASON.into(), context.reason.name().into()));
+        env.push((variables::REMAINING_MS.into(), context.remaining.as_millis().to_string().into()));
     }
-    env.extend(told.exit_code.map(|code| (variables::EXIT_CODE.into(), code.to_string().into())));
-    if let Some(Exit::Signal { signal, .. }) = told.end {
+    env.extend(context.exit_code.map(|code| (variables::EXIT_CODE.into(), code.to_string().into())));
+    if let Some(Exit::Signal { signal, .. }) = context.end {
         env.push((variables::EXIT_SIGNAL.into(), signal.to_string().into()));
     }
     env

@@ -139,19 +139,19 @@ impl Monitor {
 
     /// The kernel has killed somebody of whom nothing has been told yet: how many in all.
     fn take_kill(&mut self) -> Option<u64> {
-        let (kills, told) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
-        if kills <= *told {
+        let (kills, reported) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
+        if kills <= *reported {
             return None;
         }
-        *told += 1;
+        *reported += 1;
         self.unexplained_since = None;
         Some(kills)
     }
 
     /// Kills that no child of softstop's has died of: how many, and in all.
     fn kills_of_others(&mut self, now: Instant) -> Option<(u64, u64)> {
-        let (kills, told) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
-        if kills <= *told {
+        let (kills, reported) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
+        if kills <= *reported {
             self.unexplained_since = None;
             return None;
         }
@@ -164,9 +164,9 @@ impl Monitor {
     /// Kills of which nothing has been told: how many, and in all. From now on they have been. At the end of softstop nobody can die of
     /// them any more.
     fn unreported_kills(&mut self) -> Option<(u64, u64)> {
-        let (kills, told) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
+        let (kills, reported) = (self.cgroup.oom_kills()?, self.reported_kills.as_mut()?);
         self.unexplained_since = None;
-        let count = kills.saturating_sub(std::mem::replace(told, kills));
+        let count = kills.saturating_sub(std::mem::replace(reported, kills));
         (count > 0).then_some((count, kills))
     }
 

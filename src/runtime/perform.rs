@@ -74,7 +74,7 @@ impl Shell {
             Action::SignalByCommand { ask, process, signal, to } => self.signal_by_order(ask, process, signal, to),
             Action::SignalGroup { process, signal, whom } => self.signal_group(process, signal, whom),
             // Its limit is the machine's to watch: it cancels.
-            Action::Run { run, what, told, .. } => self.start_run(run, what, &told),
+            Action::Run { run, what, context, .. } => self.start_run(run, what, &context),
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
             Action::SignalStragglers { signal, whom } => self.signal_stragglers(None, signal, whom),
             // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.

@@ -259,7 +259,7 @@ impl Shell {
                 () = wait_for(&readable, signals.more()) => self.receive(&signals.drain()),
                 Some(news) = answers.recv() => self.heard(news),
                 () = wait_for_any(notices.as_ref(), self.notices.more()) => self.receive_notices(),
-                () = wait_for_any(changes.as_ref(), false) => self.changes.told(),
+                () = wait_for_any(changes.as_ref(), false) => self.changes.reported(),
                 Some(message) = self.orders.next() => self.ordered(message),
                 Some((process, lines)) = words.recv() => self.last_output(process, lines),
                 () = sleep_until(deadline) => {}

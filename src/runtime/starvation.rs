@@ -35,7 +35,7 @@ pub(super) struct Starvation {
     /// Of the waits before each turn: during a stop the longest of it, else the last.
     longest_wait: Duration,
     /// That priorities were changed was said.
-    told: bool,
+    reported: bool,
     /// Everybody below us, as far as they have been given the lower priority.
     lowering: Option<Walk>,
     /// Not before then again: who has it hands it down, so few are left.
@@ -57,7 +57,7 @@ impl Starvation {
             waited: Waited::open(),
             waited_before: Duration::ZERO,
             longest_wait: Duration::ZERO,
-            told: false,
+            reported: false,
             lowering: None,
             next_lowering: now,
         }
@@ -143,7 +143,7 @@ impl Shell {
             self.starvation.lowering = Walk::begin(true).ok();
             self.go_on_lowering();
         }
-        if !std::mem::replace(&mut self.starvation.told, true) {
+        if !std::mem::replace(&mut self.starvation.reported, true) {
             self.reporter.note(Note::Starved { lost: Secs(lost) });
         }
     }

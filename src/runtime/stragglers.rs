@@ -44,10 +44,10 @@ pub(super) struct Stragglers {
     under_way: Vec<Round>,
     next_inspection: Instant,
     pub crowd: Crowd,
-    /// Somebody was told to go.
-    told: bool,
+    /// Somebody was sent a signal.
+    any_reached: bool,
     /// That they cannot be seen was said.
-    blind_told: bool,
+    blind_reported: bool,
     /// How many of each group that is waited for have been sent a signal.
     signalled: BTreeMap<ProcId, usize>,
     /// Groups whose members were signalled without being seen.
@@ -97,8 +97,8 @@ impl Stragglers {
             under_way: Vec::new(),
             next_inspection: Instant::now(),
             crowd: Crowd::default(),
-            told: false,
-            blind_told: false,
+            any_reached: false,
+            blind_reported: false,
             signalled: BTreeMap::new(),
             unseen: HashSet::new(),
         }
@@ -129,7 +129,7 @@ impl Stragglers {
             *self.signalled.entry(id).or_default() += count;
             return false;
         }
-        self.told |= count > 0;
+        self.any_reached |= count > 0;
         count > 0
     }
 
@@ -210,7 +210,7 @@ impl Shell {
             None => {
                 let then =
                     if process::is_pid1() { "SIGKILL comes at the deadline" } else { "what daemonised is left behind" };
-                if !std::mem::replace(&mut self.stragglers.blind_told, true) {
+                if !std::mem::replace(&mut self.stragglers.blind_reported, true) {
                     tracing::warn!("stragglers cannot be seen ({error}); {then}");
                 }
             }
@@ -240,7 +240,7 @@ impl Shell {
     /// Now that they are gone; `false`: nobody had to be told to go, which is no news.
     pub(super) fn stragglers_were_told(&mut self) -> bool {
         self.break_off_signalling(None);
-        std::mem::take(&mut self.stragglers.told)
+        std::mem::take(&mut self.stragglers.any_reached)
     }
 
     /// `true`: everybody has been looked at.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use softstop::config::{Condition, ReadinessOnDrain, Step, When};
 use softstop::facts::{Cause, Place};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
-use softstop::lifecycle::event::Told;
+use softstop::lifecycle::event::RunContext;
 use softstop::plan::budget::task_length;
 use softstop::report::{Note, TaskResult};
 use softstop::signal::Signal;
@@ -196,7 +196,7 @@ impl World {
         if self.bodies[p].alive || !self.bodies[p].group {
             return broken("I9", format!("SIGKILL to the stragglers of p{p}, of which there are none"));
         }
-        if !std::mem::take(&mut self.lives[p].group_told) {
+        if !std::mem::take(&mut self.lives[p].group_signalled) {
             return broken("model", format!("SIGKILL to the stragglers of p{p}, which were not asked to stop"));
         }
         Ok(())
@@ -214,12 +214,12 @@ impl World {
         if signal != wanted {
             return broken("model", format!("{signal} to what is left of p{p}, not {wanted}"));
         }
-        self.lives[p].group_told = true;
+        self.lives[p].group_signalled = true;
         Ok(())
     }
 
     pub(super) fn check_stragglers(&mut self, signal: Signal) -> Checked {
-        let untold = self.stragglers.iter().any(|s| !s.told && !s.gone && !s.absent);
+        let unsignalled = self.stragglers.iter().any(|s| !s.signalled && !s.gone && !s.absent);
         let wanted = self.config.stragglers.signal.unwrap_or(Signal::TERM);
         self.check_straggler_times(signal)?;
         let Some(stop) = &mut self.stop else {
@@ -231,7 +231,7 @@ impl World {
         self.checked(9);
         match signal {
             // However late softstop is.
-            Signal::KILL if untold => broken("I13", "SIGKILL to stragglers that were not asked to stop"),
+            Signal::KILL if unsignalled => broken("I13", "SIGKILL to stragglers that were not asked to stop"),
             Signal::KILL => Ok(()),
             _ if draining => broken("I3", "a stop signal to stragglers before the drain is over"),
             _ if self.bodies.iter().any(|b| b.alive && !b.unkillable) && !up => {
@@ -297,7 +297,7 @@ impl World {
 
     // === hooks ===
 
-    pub(super) fn check_run(&mut self, run: u64, what: What, limit: Duration, told: &Told) -> Checked {
+    pub(super) fn check_run(&mut self, run: u64, what: What, limit: Duration, context: &RunContext) -> Checked {
         if let Some(end) = self.end() {
             let allowed = match what.place {
                 Place::Init | Place::PostStart(_) | Place::OnChange | Place::Follow => false,
@@ -320,7 +320,7 @@ impl World {
         {
             return broken("model", "post_stop while a process lives");
         }
-        self.check_told(what, limit, told)?;
+        self.check_context(what, limit, context)?;
         self.hook_begins(run, what, limit)
     }
 

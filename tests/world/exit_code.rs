@@ -106,8 +106,8 @@ impl World {
     /// A process has ended while the container stops: a failure, unless it is by a signal that its ladder has sent it.
     pub(super) fn ended_in_stop(&mut self, p: usize, exit: Exit) {
         let life = &self.lives[p];
-        let told = life.stopping.is_some() || self.bodies[p].killed;
-        let sent = |code: u8| told && life.sent.iter().any(|(s, _)| 128 + s.number() as u8 == code);
+        let stopping = life.stopping.is_some() || self.bodies[p].killed;
+        let sent = |code: u8| stopping && life.sent.iter().any(|(s, _)| 128 + s.number() as u8 == code);
         let by_us = match exit {
             Exit::Signal { signal: Signal::KILL, .. } => false,
             _ => sent(exit.code()),

@@ -193,7 +193,7 @@ impl Place {
             for leaves in leaves {
                 if body.killed && !body.unkillable {
                     choices.push(Choice::Obeys(p, killed, *leaves));
-                } else if let Some(signal) = self.world.told_by(p) {
+                } else if let Some(signal) = self.world.signalled_by(p) {
                     choices.push(Choice::Obeys(p, Exit::Code(0), *leaves));
                     choices.push(Choice::Obeys(p, Exit::Signal { signal, core: false }, *leaves));
                 }
@@ -314,7 +314,7 @@ pub fn explore(small: &Small) -> Result<Explored, (Violation, Vec<Choice>)> {
 }
 
 /// The way again, with everything left out that is not needed to break the same thing, and told.
-pub fn told(small: &Small, way: &[Choice], what: &str) -> String {
+pub fn shown(small: &Small, way: &[Choice], what: &str) -> String {
     let mut way = way.to_vec();
     let mut i = way.len();
     while i > 0 {

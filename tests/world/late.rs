@@ -16,15 +16,15 @@ const LATE: Duration = Duration::from_millis(100);
 const SLACK: Duration = Duration::from_millis(250);
 
 impl World {
-    /// softstop gets to run again, which it did not since `since`. `told`: it knows since when, and not only what it is late by.
-    pub fn resumes(&mut self, since: At, told: bool) -> Checked {
+    /// softstop gets to run again, which it did not since `since`. `known`: it knows since when, and not only what it is late by.
+    pub fn resumes(&mut self, since: At, known: bool) -> Checked {
         self.late = true;
         let due = self.machine.next_deadline().filter(|due| *due < self.now);
-        let seen = if told { Some(since) } else { due.map(|due| due.max(since)) };
+        let seen = if known { Some(since) } else { due.map(|due| due.max(since)) };
         if let Some(seen) = seen.filter(|seen| self.now.since(*seen) >= LATE) {
             self.pauses.push((seen, self.now));
         }
-        if told { self.feed(Event::Late { lost: self.now.since(since) }) } else { Ok(()) }
+        if known { self.feed(Event::Late { lost: self.now.since(since) }) } else { Ok(()) }
     }
 
     /// The time between the two in which softstop got to run, as far as it can know.

@@ -105,7 +105,7 @@ pub struct Straggler {
     pub gone: bool,
     /// Not even by SIGKILL.
     pub unkillable: bool,
-    pub told: bool,
+    pub signalled: bool,
     pub killed: bool,
     /// Not there yet.
     pub absent: bool,
@@ -243,7 +243,7 @@ impl World {
     }
 
     /// The latest signal of its stop that it was sent.
-    pub fn told_by(&self, p: usize) -> Option<Signal> {
+    pub fn signalled_by(&self, p: usize) -> Option<Signal> {
         let life = &self.lives[p];
         let diagnose = self.config.processes[p].diagnose.filter(|_| life.diagnosed.is_some()).map(|d| d.signal);
         diagnose.or(life.sent.last().map(|(signal, _)| *signal))
@@ -337,7 +337,7 @@ impl World {
         self.spawning = None;
         if self.bodies[p].group {
             // It could not be ended, and was given up: nobody's group from now on.
-            self.stragglers.push(Straggler { told: true, killed: true, unkillable: true, ..Straggler::default() });
+            self.stragglers.push(Straggler { signalled: true, killed: true, unkillable: true, ..Straggler::default() });
         }
         let (run, unkillable) = (self.bodies[p].run + 1, self.unkillable[p]);
         self.bodies[p] = Body { run, alive: true, unkillable, ..Body::default() };
@@ -435,7 +435,7 @@ impl World {
     fn is_meant(&self, i: usize, whom: Whom) -> bool {
         let s = &self.stragglers[i];
         let outermost = s.parent.is_none_or(|parent| self.stragglers[parent].gone);
-        !s.absent && !s.gone && !s.told && (whom == Whom::Everybody || outermost)
+        !s.absent && !s.gone && !s.signalled && (whom == Whom::Everybody || outermost)
     }
 
     /// As the shell does all the time once it has signalled stragglers.
@@ -578,12 +578,12 @@ impl World {
                 self.bodies[process.0].group_killed |= signal == Signal::KILL;
                 self.effects.push(Effect::GroupSignalled(process.0, signal));
             }
-            Action::Run { run, what, limit, told } => {
+            Action::Run { run, what, limit, context } => {
                 if self.last_run.is_some_and(|last| run.0 <= last) {
                     return broken("contract", format!("run {} is not a new one", run.0));
                 }
                 self.last_run = Some(run.0);
-                self.check_run(run.0, what, limit, &told)?;
+                self.check_run(run.0, what, limit, &context)?;
                 self.hooks.insert(run.0, Hook { what, cancelled: None });
                 self.effects.push(Effect::Ran(run.0, what));
             }
@@ -601,7 +601,7 @@ impl World {
                 for i in 0..self.stragglers.len() {
                     let lives = !self.stragglers[i].gone && !self.stragglers[i].absent;
                     if kill && lives || self.is_meant(i, whom) {
-                        self.stragglers[i].told = true;
+                        self.stragglers[i].signalled = true;
                         self.stragglers[i].killed |= kill;
                         self.effects.push(Effect::StragglerSignalled(i, signal));
                     }

@@ -11,7 +11,7 @@ use softstop::config::{
 };
 use softstop::facts::{Awaited, Cause, Failure, Fault, How, Place};
 use softstop::lifecycle::action::{KillReason, ProbeKind, What};
-use softstop::lifecycle::event::{Exit, SpawnErrorKind, Told};
+use softstop::lifecycle::event::{Exit, RunContext, SpawnErrorKind};
 use softstop::plan::budget::task_length;
 use softstop::report::{Note, Secs, TaskResult};
 use softstop::signal::Signal;
@@ -66,7 +66,7 @@ pub struct Life {
     pub diagnosed: Option<At>,
     /// It was stopped for being no good.
     unhealthy: bool,
-    pub group_told: bool,
+    pub group_signalled: bool,
     /// It has ended: so many of its post_exit tasks are not over.
     pub post_exit_left: usize,
     /// It is to stay down until an order starts it, or its time does.
@@ -171,7 +171,7 @@ impl World {
         (life.since, life.due, life.not_started) = (self.now, None, None);
         (life.started, life.post_start, life.post_start_over) =
             (false, 0, self.config.processes[p].post_start.is_empty());
-        (life.stopping, life.unhealthy, life.group_told) = (None, false, false);
+        (life.stopping, life.unhealthy, life.group_signalled) = (None, false, false);
         life.group_signal = None;
         life.sent.clear();
         life.diagnosed = None;
@@ -230,11 +230,11 @@ impl World {
             (None, _) => !self.bodies[p].suspended,
             (Some(_), facts) => facts.is_some_and(|f| f.verdict == Some(true)),
         };
-        let told = life.stopping.is_some() || self.bodies[p].killed;
+        let stopping = life.stopping.is_some() || self.bodies[p].killed;
         if self.config.processes[p].kind == Some(ProcessKind::Task) {
             return false;
         }
-        self.bodies[p].alive && !told && life.started && life.post_start_over && probed && !life.said.stopping
+        self.bodies[p].alive && !stopping && life.started && life.post_start_over && probed && !life.said.stopping
     }
 
     pub(super) fn could_not_start(&mut self, p: usize, kind: SpawnErrorKind) {
@@ -591,19 +591,19 @@ impl World {
         }
     }
 
-    pub(super) fn check_told(&mut self, what: What, limit: Duration, told: &Told) -> Checked {
+    pub(super) fn check_context(&mut self, what: What, limit: Duration, context: &RunContext) -> Checked {
         let restart = |p: usize| self.stop.as_ref().is_none_or(|s| self.lives[p].stopped_before(s.t0));
-        let told_to_end = |p: usize| self.lives[p].stopping.is_some();
+        let is_stopping = |p: usize| self.lives[p].stopping.is_some();
         // What began before T0 is told what held then.
         if let Place::PostExit(p) = what.place
-            && ["process_ended", "restart", "stop_ordered"].contains(&told.reason.name())
-            && (told.reason.name() != "process_ended") == (told_to_end(p.0) && restart(p.0))
+            && ["process_ended", "restart", "stop_ordered"].contains(&context.reason.name())
+            && (context.reason.name() != "process_ended") == (is_stopping(p.0) && restart(p.0))
         {
-            return self.check_told_of_end(p.0, what, limit, told);
+            return self.check_context_of_end(p.0, what, limit, context);
         }
         let reason = match (what.place, &self.stop) {
             // By which order, where another has followed it.
-            (Place::PreStop(p), _) if restart(p.0) && told.reason.name() == "stop_ordered" => "stop_ordered",
+            (Place::PreStop(p), _) if restart(p.0) && context.reason.name() == "stop_ordered" => "stop_ordered",
             (Place::PreStop(p), _) if restart(p.0) => "restart",
             (_, None) => "start",
             (_, Some(stop)) => match stop.cause.as_ref().expect("a stop has a cause") {
@@ -620,26 +620,26 @@ impl World {
                 Cause::DependencyFailed { .. } => "dependency_failed",
             },
         };
-        if told.reason.name() != reason || told.remaining != limit {
-            return broken("model", format!("{what:?} is told {told:?}, not {reason} and {limit:?}"));
+        if context.reason.name() != reason || context.remaining != limit {
+            return broken("model", format!("{what:?} is given {context:?}, not {reason} and {limit:?}"));
         }
         if let Place::PostExit(p) = what.place {
-            return self.check_told_of_end(p.0, what, limit, told);
+            return self.check_context_of_end(p.0, what, limit, context);
         }
-        if told.exit_code.is_some() != (what.place == Place::PostStop) && !what.is_probe() {
-            return broken("model", format!("{what:?} is told of an exit code: {:?}", told.exit_code));
+        if context.exit_code.is_some() != (what.place == Place::PostStop) && !what.is_probe() {
+            return broken("model", format!("{what:?} is given an exit code: {:?}", context.exit_code));
         }
         Ok(())
     }
 
     /// How its process has ended, and that it has.
-    fn check_told_of_end(&self, p: usize, what: What, limit: Duration, told: &Told) -> Checked {
+    fn check_context_of_end(&self, p: usize, what: What, limit: Duration, context: &RunContext) -> Checked {
         if self.bodies[p].alive {
             return broken("model", format!("{what:?}, and p{p} lives"));
         }
         let end = self.lives[p].last_exit;
-        if told.end != end || told.exit_code != end.map(Exit::code) || told.remaining != limit {
-            return broken("model", format!("{what:?} is told {told:?}, after {end:?} with {limit:?}"));
+        if context.end != end || context.exit_code != end.map(Exit::code) || context.remaining != limit {
+            return broken("model", format!("{what:?} is given {context:?}, after {end:?} with {limit:?}"));
         }
         Ok(())
     }

@@ -55,23 +55,23 @@ impl World {
             return Ok(());
         }
         let (up, now) = (self.stop.is_none(), self.now);
-        let told = self.lives[p].stopping.is_some() || self.bodies[p].killed;
+        let stopping = self.lives[p].stopping.is_some() || self.bodies[p].killed;
         let started = self.lives[p].started;
         let said = &mut self.lives[p].said;
         match what {
-            Notification::Ready if up && !told && !started && !said.stopping => self.has_started_up(p),
+            Notification::Ready if up && !stopping && !started && !said.stopping => self.has_started_up(p),
             Notification::Stopping => {
                 said.stopping = true;
                 said.expect_nothing();
             }
-            Notification::Alive if said.alive_until.is_some() && !told => said.is_started(now),
-            Notification::AliveWithin(within) if up && !told && !said.stopping => {
+            Notification::Alive if said.alive_until.is_some() && !stopping => said.is_started(now),
+            Notification::AliveWithin(within) if up && !stopping && !said.stopping => {
                 said.alive_within = Some(*within).filter(|w| !w.is_zero()).map(|w| w.max(SHORTEST));
                 if started {
                     said.is_started(now);
                 }
             }
-            Notification::MoreTime(more) if told => said.more_until = said.more_until.max(Some(now + *more)),
+            Notification::MoreTime(more) if stopping => said.more_until = said.more_until.max(Some(now + *more)),
             Notification::MoreTime(more) => {
                 said.ready_until = said.ready_until.map(|until| until.max(now + *more));
             }
@@ -97,8 +97,8 @@ impl World {
     /// Whoever was to say something in time, and has not, is being stopped.
     pub fn check_lateness(&self) -> Checked {
         for (p, life) in self.lives.iter().enumerate() {
-            let told = life.stopping.is_some() || self.bodies[p].killed;
-            let idle = !self.bodies[p].alive || told || self.stop.is_some() || self.stalled_since(life.since);
+            let stopping = life.stopping.is_some() || self.bodies[p].killed;
+            let idle = !self.bodies[p].alive || stopping || self.stop.is_some() || self.stalled_since(life.since);
             let until = life.said.ready_until.into_iter().chain(life.said.alive_until).min();
             if !idle && until.is_some_and(|until| self.now > until + MS) {
                 return broken("model", format!("p{p} is late, and nothing is done: {:?}", life.said));

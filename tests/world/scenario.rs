@@ -40,7 +40,7 @@ pub struct Stall {
     /// Nobody else does, either.
     pub all: bool,
     /// softstop will know since when.
-    pub told: bool,
+    pub known: bool,
 }
 
 /// One of the stragglers.
@@ -219,7 +219,7 @@ fn stall(d: &mut Draw) -> Stall {
         length: d.span(longest),
         all,
         // Who else has lost the same time shows in nothing but what softstop knows of its own.
-        told: all || d.chance(50),
+        known: all || d.chance(50),
     }
 }
 

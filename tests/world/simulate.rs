@@ -45,7 +45,7 @@ enum End {
 struct Pause {
     since: At,
     all: bool,
-    told: bool,
+    known: bool,
 }
 
 pub struct Simulation<'a> {
@@ -59,9 +59,9 @@ pub struct Simulation<'a> {
 }
 
 /// What became of a scenario.
-pub fn play(scenario: &Scenario, told: bool) -> (World, Checked) {
+pub fn play(scenario: &Scenario, timeline: bool) -> (World, Checked) {
     let mut simulation = Simulation::new(scenario);
-    if told {
+    if timeline {
         simulation.world.timeline = Some(Vec::new());
     }
     let result = simulation.run();
@@ -158,7 +158,7 @@ impl<'a> Simulation<'a> {
         if pause.all {
             self.put_off(pause.since);
         }
-        self.world.resumes(pause.since, pause.told)?;
+        self.world.resumes(pause.since, pause.known)?;
         while let Some(Reverse((at, ..))) = self.queue.peek()
             && *at <= self.world.now
         {
@@ -181,11 +181,13 @@ impl<'a> Simulation<'a> {
             if from <= self.world.now && self.world.now < until && self.world.stalled_until < until {
                 self.world.now = until;
                 self.world.stalled_until = until;
-                let one = Pause { since: from.max(before), all: stall.all, told: stall.told };
+                let one = Pause { since: from.max(before), all: stall.all, known: stall.known };
                 // One follows on the other: all that softstop knows is that it did not get to run.
                 pause = Some(match pause {
                     None => one,
-                    Some(p) => Pause { since: p.since.min(one.since), all: p.all && one.all, told: p.told && one.told },
+                    Some(p) => {
+                        Pause { since: p.since.min(one.since), all: p.all && one.all, known: p.known && one.known }
+                    }
                 });
             }
         }

@@ -32,7 +32,7 @@ impl World {
 
 impl Scenario {
     /// Everything that is not as it would be anyway.
-    pub fn told(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = String::new();
         let mut say = |what: &str, value: &dyn Display| writeln!(text, "{what:>12}: {value}").unwrap();
         say("settings", &different(&settings(&self.config), &settings(&Config::with_defaults())));
@@ -93,5 +93,5 @@ pub fn failure(from: &str, scenario: &Scenario, world: &World, result: &Checked)
         Err(violation) => format!("{}: {}", violation.what, violation.text),
     };
     let timeline = world.timeline.as_ref().map(|lines| lines.join("\n")).unwrap_or_default();
-    format!("{from}: {why}\n\nthe scenario, shrunk:\n{}\nwhat happened:\n{timeline}\n", scenario.told())
+    format!("{from}: {why}\n\nthe scenario, shrunk:\n{}\nwhat happened:\n{timeline}\n", scenario.text())
 }

@@ -131,18 +131,18 @@ impl Proc {
             }
             _ => return Change::default(),
         };
-        let (told, container_stops) = (until.is_some(), at.stop.is_some());
+        let (asked, container_stops) = (until.is_some(), at.stop.is_some());
         let (until, hooks_until) = until.unzip();
         if at.now.since(since) >= at.config().backoff.reset {
             self.recent = 0;
         }
         self.begin_group_termination(exit, until, killed, to_restart, at, fx);
         // In the container's stop it is said when its group is gone, too; of one that ended in its pre_stop, by itself, it is said now.
-        if !(told && container_stops && self.ends_by_its_stop(at)) {
+        if !(asked && container_stops && self.ends_by_its_stop(at)) {
             let ran = Secs(at.now.since(since));
             fx.note(Note::Exited { process: at.name(), exit, ran, success: self.succeeded });
         }
-        if !told && !container_stops && self.succeeded && at.plan.is_service(at.id.0) {
+        if !asked && !container_stops && self.succeeded && at.plan.is_service(at.id.0) {
             self.fell_silent = true;
             fx.note(Note::ServiceEnded { process: at.name(), by_probes: at.config().kind.is_none() });
         }
@@ -153,7 +153,7 @@ impl Proc {
         Change {
             // Whoever ends upon the diagnostic signal, as a Go program does, has not ended by its ladder: SIGKILL was next.
             forced: diagnosed && failure && !by_ladder,
-            failed: (failure && !(told && by_ladder)).then_some(exit.code()),
+            failed: (failure && !(asked && by_ladder)).then_some(exit.code()),
             ends: ends.then_some(Cause::ProcessEnded { process: at.name(), status: exit }),
             ..Change::some()
         }

@@ -130,7 +130,7 @@ impl Proc {
         };
         let wait = diagnose.wait.min(left);
         s.stage = StopStage::Diagnosing { until: at.now + wait };
-        let (after, since) = s.last_told();
+        let (after, since) = s.last_sent();
         fx.push(Action::Diagnose { process: at.id, signal: diagnose.signal, to: at.config().signal_to });
         fx.note(Note::Diagnosing {
             process: at.name(),
@@ -173,7 +173,7 @@ impl Proc {
                     let _killed = task.cancel(Needless::ProcessKilled, true, at.now, fx);
                 }
                 s.stage = stage;
-                let (after, since) = s.last_told();
+                let (after, since) = s.last_sent();
                 (after, since, at.now >= s.until && s.short)
             }
             _ => return Change::default(),
@@ -308,7 +308,7 @@ impl Stopping {
     }
 
     /// The last signal of its ladder, and since when it has had its time.
-    fn last_told(&self) -> (Option<Signal>, At) {
+    fn last_sent(&self) -> (Option<Signal>, At) {
         self.last.map_or((None, self.began), |(signal, at)| (Some(signal), at))
     }
 

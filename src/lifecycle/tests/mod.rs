@@ -226,7 +226,7 @@ fn a_probe_that_could_not_be_made_counts_for_nothing() {
     let not_made = || Outcome::Unknown { reason: Failure::Said("no new process".into()) };
     let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeUnknown { .. })));
     let mut actions = bench.feed(Event::Begin);
-    for (outcome, ready, told) in [
+    for (outcome, ready, answer) in [
         (Outcome::Ok, true, false),
         (Outcome::failed("no"), true, false),
         (not_made(), true, true),
@@ -237,7 +237,7 @@ fn a_probe_that_could_not_be_made_counts_for_nothing() {
     ] {
         let (run, _) = run_of(&actions);
         let answered = bench.feed(Event::RunDone { run, outcome });
-        assert_eq!((bench.machine.ready(), said(&answered)), (ready, told));
+        assert_eq!((bench.machine.ready(), said(&answered)), (ready, answer));
         actions = bench.wait().1;
     }
 }
@@ -256,15 +256,15 @@ fn what_is_told_before_the_clock_was_in_time() {
     let run = actions.iter().find_map(|a| if let Action::Run { run, .. } = a { Some(*run) } else { None });
     let run = run.expect("the hook is run");
     bench.now = At::from_millis(500);
-    let told = bench.machine.record_late(bench.now, Event::RunDone { run, outcome: Outcome::Ok });
-    assert!(told.is_empty(), "nothing follows before the clock is asked: {told:?}");
+    let actions = bench.machine.record_late(bench.now, Event::RunDone { run, outcome: Outcome::Ok });
+    assert!(actions.is_empty(), "nothing follows before the clock is asked: {actions:?}");
     let actions = bench.feed(Event::Tick);
     assert_eq!(sent(&actions), [Signal::TERM], "the hook is done, not cut, and the process has its whole ladder");
     bench.now = At::from_millis(900);
-    let mut told = bench.machine.record_late(bench.now, Event::Exited { process: WEB, status: Exit::Code(0) });
-    told.extend(bench.machine.record_late(bench.now, Event::GroupEmpty { process: WEB }));
-    told.extend(bench.feed(Event::Tick));
-    assert!(sent(&told).is_empty(), "nobody is left to kill: {told:?}");
+    let mut actions = bench.machine.record_late(bench.now, Event::Exited { process: WEB, status: Exit::Code(0) });
+    actions.extend(bench.machine.record_late(bench.now, Event::GroupEmpty { process: WEB }));
+    actions.extend(bench.feed(Event::Tick));
+    assert!(sent(&actions).is_empty(), "nobody is left to kill: {actions:?}");
 }
 
 /// Whatever the kernel sends about softstop itself is no word to the program, whoever asks for it to be one, and is said once.
@@ -355,7 +355,7 @@ fn hook(name: &str, timeout: u64) -> Task {
 }
 
 fn run_of(actions: &[Action]) -> (RunId, Reason) {
-    let run = |a: &Action| if let Action::Run { run, told, .. } = a { Some((*run, told.reason)) } else { None };
+    let run = |a: &Action| if let Action::Run { run, context, .. } = a { Some((*run, context.reason)) } else { None };
     actions.iter().find_map(run).expect("a hook is run")
 }
 

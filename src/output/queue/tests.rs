@@ -66,7 +66,7 @@ fn put(queue: &mut Queue<Fake>, lines: &[u8]) {
     queue.flush();
 }
 
-fn told(queues: &mut [Queue<Fake>; 2]) -> Vec<Notice> {
+fn notices(queues: &mut [Queue<Fake>; 2]) -> Vec<Notice> {
     let has = has_notices(queues, Stream::Stderr);
     let notices = take_notices(queues, Stream::Stderr);
     assert_eq!(has, !notices.is_empty());
@@ -180,18 +180,18 @@ fn an_empty_queue_gives_back_the_memory_of_a_crowd_and_keeps_a_little() {
 fn a_loss_is_told_when_it_begins_and_when_it_is_over() {
     let mut queues = both(&[NO_ROOM, NO_ROOM, OK, NO_ROOM, OK, NO_ROOM], &[]);
     put(&mut queues[0], b"1\n2\n");
-    assert_eq!(told(&mut queues), lost(Stream::Stdout, 2, false));
-    assert_eq!(told(&mut queues), []);
+    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 2, false));
+    assert_eq!(notices(&mut queues), []);
     put(&mut queues[0], b"3\n");
-    assert_eq!(told(&mut queues), [], "it goes on");
+    assert_eq!(notices(&mut queues), [], "it goes on");
     put(&mut queues[0], b"4\n");
-    assert_eq!(told(&mut queues), lost(Stream::Stdout, 1, true), "it is over");
+    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 1, true), "it is over");
     put(&mut queues[0], b"5\n");
-    assert_eq!(told(&mut queues), lost(Stream::Stdout, 1, true), "another begins");
+    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 1, true), "another begins");
     put(&mut queues[0], b"6\n");
-    assert_eq!(told(&mut queues), [], "nothing more was lost of it");
+    assert_eq!(notices(&mut queues), [], "nothing more was lost of it");
     put(&mut queues[0], b"7\n");
-    assert_eq!(told(&mut queues), lost(Stream::Stdout, 1, true), "and another");
+    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 1, true), "and another");
     assert_eq!(written(&queues[0]), b"4\n6\n");
 }
 
@@ -199,13 +199,13 @@ fn a_loss_is_told_when_it_begins_and_when_it_is_over() {
 fn of_a_loss_that_begins_again_before_its_end_was_told_one_sum_is_told() {
     let mut queues = both(&[NO_ROOM, NO_ROOM, OK, NO_ROOM], &[]);
     put(&mut queues[0], b"1\n");
-    assert_eq!(told(&mut queues), lost(Stream::Stdout, 1, false));
+    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 1, false));
     for line in [b"2\n", b"3\n", b"4\n"] {
         put(&mut queues[0], line);
     }
-    assert_eq!(told(&mut queues), []);
+    assert_eq!(notices(&mut queues), []);
     put(&mut queues[0], b"5\n");
-    assert_eq!(told(&mut queues), lost(Stream::Stdout, 2, true));
+    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 2, true));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn at_the_end_a_loss_that_goes_on_is_told_too() {
     for line in [b"1\n", b"2\n"] {
         put(&mut queues[0], line);
         queues[0].tell_loss();
-        assert_eq!(told(&mut queues).len(), 1);
+        assert_eq!(notices(&mut queues).len(), 1);
     }
     assert_eq!(queues[0].losses().0, 2);
 }
@@ -224,9 +224,9 @@ fn where_the_log_itself_goes_a_loss_is_told_when_it_is_over_or_at_the_end() {
     let mut queues = both(&[], &[NO_ROOM, NO_ROOM, OK, NO_ROOM]);
     put(&mut queues[1], b"1\n");
     put(&mut queues[1], b"2\n");
-    assert_eq!(told(&mut queues), []);
+    assert_eq!(notices(&mut queues), []);
     put(&mut queues[1], b"3\n");
-    assert_eq!(told(&mut queues), lost(Stream::Stderr, 2, false));
+    assert_eq!(notices(&mut queues), lost(Stream::Stderr, 2, false));
     queues[1].give_up(0, "nobody reads");
     assert!(queues[1].works(), "nothing was given up");
     put(&mut queues[1], b"4\n");
@@ -240,12 +240,12 @@ fn log_lines_that_were_dropped_are_told_of_when_there_is_room() {
     let mut queues = both(&[], &[]);
     queues[1].push(&line(MEMORY_MAX));
     assert!(!queues[1].push_log(b"a\nb\n"));
-    assert_eq!(told(&mut queues), []);
+    assert_eq!(notices(&mut queues), []);
     while !queues[1].bytes.is_empty() {
         queues[1].flush();
     }
-    assert_eq!(told(&mut queues), [Notice::LogDropped { lines: 2 }]);
-    assert_eq!(told(&mut queues), []);
+    assert_eq!(notices(&mut queues), [Notice::LogDropped { lines: 2 }]);
+    assert_eq!(notices(&mut queues), []);
 }
 
 #[test]
@@ -253,11 +253,11 @@ fn a_reader_that_has_gone_is_told_of_once_and_why_it_went() {
     let mut queues = both(&[NO_ROOM, Does::Fail(libc::EPIPE)], &[]);
     put(&mut queues[0], b"1\n");
     assert_eq!(queues[0].losses(), (1, &*said(libc::ENOSPC)));
-    assert_eq!(told(&mut queues), lost(Stream::Stdout, 1, false));
+    assert_eq!(notices(&mut queues), lost(Stream::Stdout, 1, false));
     put(&mut queues[0], b"2\n3\n");
-    assert_eq!(told(&mut queues), [Notice::Gone { stream: Stream::Stdout, error: said(libc::EPIPE) }]);
+    assert_eq!(notices(&mut queues), [Notice::Gone { stream: Stream::Stdout, error: said(libc::EPIPE) }]);
     put(&mut queues[0], b"4\n");
-    assert_eq!(told(&mut queues), []);
+    assert_eq!(notices(&mut queues), []);
     assert_eq!(queues[0].losses(), (4, &*said(libc::EPIPE)));
     queues[1].writer = None;
     queues[1].push(b"5\n");

@@ -164,12 +164,12 @@ pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
         return;
     }
     let (env, path) = (&case.launch.env, case.settings.path.as_deref());
-    let told = words.iter().any(|w| w.starts_with("--control") || w.starts_with("--config") || w.starts_with("-c"));
+    let named = words.iter().any(|w| w.starts_with("--control") || w.starts_with("--config") || w.starts_with("-c"));
     let found_unaided = path.is_none_or(|p| p == super::super::DEFAULT_CONFIG)
         || env.values.contains_key("SOFTSTOP_CONFIG")
         || env.values.contains_key("SOFTSTOP_CONTROL");
     let by_flag = case.launch.args.as_ref().is_some_and(|a| a.iter().any(|w| w.starts_with("--control")));
-    if case.config().control != Control::Own && !told && (by_flag || !found_unaided) {
+    if case.config().control != Control::Own && !named && (by_flag || !found_unaided) {
         found.error(
             mark,
             "`softstop drain` does not find the control socket: it is named in the arguments of the container alone",

@@ -63,10 +63,10 @@ impl Endings {
         for _ in 0..PIECE {
             match recv(self.file.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(n) => {
-                    let told = parse_messages(buffer.get(..n).unwrap_or_default())?;
+                    let found = parse_messages(buffer.get(..n).unwrap_or_default())?;
                     // A listener's own end has no peer.
                     let connection = |s: &Socket| self.ports.contains(&s.local.port()) && s.peer.port() != 0;
-                    piece.sockets.extend(told.sockets.into_iter().filter(connection));
+                    piece.sockets.extend(found.sockets.into_iter().filter(connection));
                 }
                 Err(nix::Error::EINTR) => {}
                 Err(nix::Error::EAGAIN) => return Ok(piece),
