@@ -293,11 +293,11 @@ impl World {
                     self.say(&format!("    {signal} to {whom} left of {name}"));
                 }
             }
-            Action::Run { run, what, limit, told } => {
+            Action::Run { run, what, limit, context } => {
                 let of = self.what(what);
-                let code = told.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
+                let code = context.exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
                 if !what.is_probe() {
-                    self.say(&format!("    run {of}: {} for {}{code}", told.reason.name(), Human(limit)));
+                    self.say(&format!("    run {of}: {} for {}{code}", context.reason.name(), Human(limit)));
                 }
                 let (after, end) = self.story.next(&of).unwrap_or((Duration::ZERO, End::Exit(Exit::Code(0))));
                 self.running.insert(run, of);

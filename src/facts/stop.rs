@@ -101,7 +101,7 @@ named! {
 pub enum Effect {
     Nothing,
     /// The drain was still waited for, so its preStop hook has run out of time: the kubelet's last seconds have begun.
-    LastCall,
+    HookTimedOut,
     /// After a drain by order: the processes are stopped, now or when the drain is over.
     Stops {
         after_drain: bool,
@@ -129,7 +129,7 @@ impl Effect {
     pub fn name(self) -> &'static str {
         match self {
             Effect::Nothing => "nothing",
-            Effect::LastCall => "last_call",
+            Effect::HookTimedOut => "last_call",
             Effect::Stops { .. } => "stops",
             Effect::EndsDrain => "ends_drain",
             Effect::Hurries { .. } => "hurries",

@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(b.stop + b.after_stop(), S(0));
     }
 
-    /// The table in docs/stop/budget.md: 30 s of grace, and what is left of it at a last call.
+    /// The table in docs/stop/budget.md: 30 s of grace, and what the kubelet leaves of it after a preStop hook.
     #[test]
     fn what_is_essential_gives_way_last() {
         let ms = Duration::from_millis;

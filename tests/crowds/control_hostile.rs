@@ -103,7 +103,7 @@ fn a_half_closed_client_still_gets_its_answer() {
 }
 
 #[test]
-fn the_drain_goes_on_when_its_client_has_gone_and_sigterm_is_no_last_call_then() {
+fn the_drain_goes_on_when_its_client_has_gone_and_sigterm_takes_no_time_away_then() {
     let dir = Dir::new();
     let (mut running, path) =
         start(&dir, &["--grace", "30s", "--drain-sleep", "4s"], &["exit-on:TERM:0", "say:up", "wait"]);
@@ -221,7 +221,7 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
         start(&dir, &["--grace", "8s", "--drain-sleep", "3s"], &["exit-on:TERM:3:300", "say:up", "wait"]);
     assert!(exchange(&path, STATUS).contains("\"status\""));
     let (memory, open) = (processes::resident_kb(running.pid()), descriptors(running.pid()));
-    // The mob stops it by itself: one of its orders is to stop. A SIGTERM beside it would be a kubelet's last call, or not, as it comes
+    // The mob stops it by itself: one of its orders is to stop. A SIGTERM beside it would be a kubelet whose hook has timed out, or not, as it comes
     // while a client waits for the drain or before one does.
     let mob = Mob::gather(SocketAddr::from_pathname(&path).unwrap());
     running.wait_for("stopping: softstop");

@@ -11,7 +11,7 @@ use softstop::report::{Note, TaskResult};
 use softstop::signal::Signal;
 use softstop::time::At;
 
-use super::orders::LAST_CALL;
+use super::orders::MINIMUM_GRACE;
 use super::{Checked, World, broken};
 
 /// What is killed only when softstop gets to run again has so long to be reaped.
@@ -415,7 +415,7 @@ impl World {
         stop.began_held = stop.held;
         stop.pressed = u32::from(cause.by_hand());
         // A sidecar's own turn may come with the end of the grace, and leaves it two seconds.
-        let turn = if self.config.sidecar.is_some() && stop.held { LAST_CALL } else { Duration::ZERO };
+        let turn = if self.config.sidecar.is_some() && stop.held { MINIMUM_GRACE } else { Duration::ZERO };
         stop.end = stop.t0 + self.config.grace + turn;
         self.lives.iter_mut().for_each(|l| l.ordered = false);
         let up = self.config.sidecar.is_some() && self.begun && self.init_over == self.config.init.len();

@@ -11,7 +11,7 @@ use super::checks::MS;
 use super::{Checked, World, broken};
 
 /// What is left when the kubelet's timer runs out in the middle of a preStop hook.
-pub(super) const LAST_CALL: Duration = Duration::from_secs(2);
+pub(super) const MINIMUM_GRACE: Duration = Duration::from_secs(2);
 
 impl World {
     fn named(&self, name: &str) -> Option<usize> {
@@ -85,15 +85,15 @@ impl World {
     }
 
     /// A stop signal from whoever runs the container, with the drain of a preStop hook still waited for.
-    pub(super) fn is_last_call(&self, sender: Sender) -> bool {
+    pub(super) fn has_timed_out(&self, sender: Sender) -> bool {
         let held = self.stop.as_ref().is_some_and(|s| s.held && s.drain_left > 0 && !s.cut);
         let waited = self.asks.values().any(|o| matches!(o, Order::Drain { wait: true }));
         held && waited && matches!(sender, Sender::Outside | Sender::Parent(_) | Sender::Unknown) && !self.late
     }
 
-    pub(super) fn check_last_call(&mut self, last_call: bool) -> Checked {
+    pub(super) fn check_minimum_grace(&mut self, timed_out: bool) -> Checked {
         let end = self.machine.end();
-        if last_call && end.is_some_and(|end| end > self.now + LAST_CALL) {
+        if timed_out && end.is_some_and(|end| end > self.now + MINIMUM_GRACE) {
             return broken("I1", format!("the kubelet's timer has run out, and the end is at {end:?}"));
         }
         Ok(())
@@ -143,14 +143,14 @@ impl World {
             stop.signal = World::signal_of(cause);
             if sidecar {
                 // Its turn has come: two seconds, or what is left of the grace.
-                stop.end = stop.end.min((stop.t0 + grace).max(now + LAST_CALL));
+                stop.end = stop.end.min((stop.t0 + grace).max(now + MINIMUM_GRACE));
             }
         }
-        if effect == Effect::LastCall {
-            stop.end = stop.end.min(now + LAST_CALL);
+        if effect == Effect::HookTimedOut {
+            stop.end = stop.end.min(now + MINIMUM_GRACE);
         }
         stop.by_hand |= effect == Effect::Kills;
-        stop.cut |= matches!(effect, Effect::EndsDrain | Effect::Kills | Effect::LastCall);
+        stop.cut |= matches!(effect, Effect::EndsDrain | Effect::Kills | Effect::HookTimedOut);
         Ok(())
     }
 

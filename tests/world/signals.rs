@@ -24,7 +24,7 @@ impl World {
         let asked = self.machine.whose_program_decides(signal, sender);
         let program = asked.and_then(|id| self.program(id.0));
         let right = self.meaning(signal, sender);
-        let last_call = right == Meaning::Stop && self.is_last_call(sender);
+        let timed_out = right == Meaning::Stop && self.has_timed_out(sender);
         if right == Meaning::Stop && self.stop.as_ref().is_none_or(|s| s.held) {
             // Where `stop_on` is written, it alone counts.
             let customary = self.config.stop_on == StopOn::Customary;
@@ -47,7 +47,7 @@ impl World {
         if self.understood != right {
             return broken("model", format!("{signal} from {sender} is {right:?}, not {:?}", self.understood));
         }
-        self.check_last_call(last_call)?;
+        self.check_minimum_grace(timed_out)?;
         // Files change whenever they do; a spawn is answered before anything else happens.
         if self.begun && !self.config.on_change.is_empty() && self.spawning.is_none() {
             self.feed(Event::FileChanged { rule: 0, path: "/etc/file".into() })?;

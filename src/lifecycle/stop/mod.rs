@@ -40,7 +40,7 @@ const SLACK: Duration = Duration::from_millis(250);
 const EXIT: Duration = Duration::from_millis(500);
 /// What a kubelet whose timer ran out during the preStop hook leaves between SIGTERM and SIGKILL
 /// (minimumGracePeriodInSeconds, pkg/kubelet/kuberuntime).
-const LAST_CALL: Duration = Duration::from_secs(2);
+const MINIMUM_GRACE: Duration = Duration::from_secs(2);
 
 /// What is true from the stop request on.
 #[derive(Clone, Debug, Hash)]

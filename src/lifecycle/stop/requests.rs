@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LAST_CALL, Stage, Steps, Stop, StopRecord};
+use super::{MINIMUM_GRACE, Stage, Steps, Stop, StopRecord};
 use crate::config::platform::Platform;
 use crate::facts::{Effect, Needless, NextCtrlC, Place};
 use crate::lifecycle::Phase;
@@ -90,12 +90,12 @@ impl Stop {
             self.turn_has_come(&core.plan.budget, core.now);
         }
         // A kubelet sends its SIGTERM when the hook has returned, or else when its timer has run out.
-        let last_call = cause.may_be_a_kubelet() && released && draining && drain_is_awaited(&core.asks);
+        let timed_out = cause.may_be_a_kubelet() && released && draining && drain_is_awaited(&core.asks);
         // Without steps it is over before it has begun, be that in this very instant.
         let to_be_ended = draining && !core.plan.config.drain.is_empty();
         let pressed_before = self.hurried || self.cause.by_hand() && !to_be_ended;
         let effect = match (by_hand, pressed_before) {
-            (false, _) if last_call => Effect::LastCall,
+            (false, _) if timed_out => Effect::HookTimedOut,
             (false, _) if released => Effect::Stops { after_drain: draining },
             (false, _) => Effect::Nothing,
             (true, false) if to_be_ended => Effect::EndsDrain,
@@ -107,22 +107,22 @@ impl Stop {
         }
         self.hurried |= by_hand;
         core.note(Note::StopAgain { cause, effect });
-        if last_call {
+        if timed_out {
             self.move_up(core);
         }
     }
 
-    /// What is left from now on is [`LAST_CALL`], if it is not less already. The reserves of what is still to come are fitted
+    /// What is left from now on is [`MINIMUM_GRACE`], if it is not less already. The reserves of what is still to come are fitted
     /// into it, and the step under way gets what they leave.
     fn move_up(&mut self, core: &Core) {
         let now = core.now;
         let Stage::Draining(steps) = &mut self.stage else { return };
-        let end = now + LAST_CALL;
+        let end = now + MINIMUM_GRACE;
         if end >= self.end {
             return;
         }
         self.end = end;
-        self.budget.kill_reserve = self.budget.kill_reserve.min(LAST_CALL / 4);
+        self.budget.kill_reserve = self.budget.kill_reserve.min(MINIMUM_GRACE / 4);
         self.deadline = self.deadline.min(end - self.budget.kill_reserve);
         self.budget.fit(Part::Drain(steps.index), self.deadline.left(now));
         let room = share(now, self.deadline, self.budget.after_drain(steps.index), None);

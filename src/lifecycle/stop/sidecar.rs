@@ -4,7 +4,7 @@
 //! grace; then, or when the grace is over, it is a native sidecar's turn (kuberuntime_termination_order.go). So after a drain by
 //! order a sidecar waits for its own SIGTERM until the grace is over. When it comes that late, two seconds are left to it.
 
-use super::{LAST_CALL, Stop};
+use super::{MINIMUM_GRACE, Stop};
 use crate::plan::budget::Budget;
 use crate::time::At;
 
@@ -12,8 +12,8 @@ impl Stop {
     /// Only the drain was ordered: the end comes as much later as the kubelet leaves a sidecar whose turn comes with the end of
     /// the grace. The drain has no part in it.
     pub(super) fn grant_last_turn(&mut self, planned: &Budget) {
-        self.end = planned.end(self.t0) + LAST_CALL;
-        self.deadline = self.end - self.budget.kill_reserve.min(LAST_CALL / 4);
+        self.end = planned.end(self.t0) + MINIMUM_GRACE;
+        self.deadline = self.end - self.budget.kill_reserve.min(MINIMUM_GRACE / 4);
         self.last_turn = true;
     }
 
@@ -25,10 +25,10 @@ impl Stop {
     /// SIGTERM or the like: it is this container's turn.
     pub(super) fn turn_has_come(&mut self, planned: &Budget, now: At) {
         if std::mem::take(&mut self.last_turn) {
-            let end = self.end.min(planned.end(self.t0).max(now + LAST_CALL));
+            let end = self.end.min(planned.end(self.t0).max(now + MINIMUM_GRACE));
             // With time enough the reserve is the configured one.
             let reserve = if end > planned.end(self.t0) {
-                self.budget.kill_reserve.min(LAST_CALL / 4)
+                self.budget.kill_reserve.min(MINIMUM_GRACE / 4)
             } else {
                 self.budget.kill_reserve
             };

@@ -186,7 +186,7 @@ fn sigterm_in_an_open_drain_call_moves_the_deadline_up_to_what_the_kubelet_leave
     bench.order(1, DRAIN);
     bench.until(S(10));
     let term = bench.signal(Signal::TERM, Sender::Outside);
-    assert_eq!(effect(&term), Some(Effect::LastCall), "{term:?}");
+    assert_eq!(effect(&term), Some(Effect::HookTimedOut), "{term:?}");
     assert_eq!(bench.machine.end(), Some(super::At::ZERO + S(12)));
     assert!(refused(&term, 1).contains("long (cut short"), "{term:?}");
     assert_eq!(sent(&term), [Signal::TERM], "the processes have what is left: the drain is cut at once");

@@ -124,7 +124,9 @@ impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Effect::Nothing => "changes nothing",
-            Effect::LastCall => "the drain was still waited for, so the time of its preStop hook is up: 2s are left",
+            Effect::HookTimedOut => {
+                "the drain was still waited for, so the time of its preStop hook is up: 2s are left"
+            }
             Effect::Stops { after_drain: true } => "the processes stop when the drain is over",
             Effect::Stops { after_drain: false } => "stopping the processes",
             Effect::EndsDrain => "skipping the rest of the drain; once more kills everything",

@@ -113,10 +113,10 @@ fn a_turn_is_over_after_its_time_and_not_before() {
 fn what_was_reached_is_news_but_for_a_group_whose_end_is_waited_for() {
     let mut stragglers = Stragglers::new();
     assert!(!stragglers.reached(Some(A), 2) && !stragglers.reached(Some(A), 3) && !stragglers.reached(Some(B), 1));
-    assert_eq!(([A, B].map(|id| stragglers.signalled(id)), stragglers.told), ([5, 1], false));
-    assert!(!stragglers.reached(None, 0) && !stragglers.told);
-    assert!(stragglers.reached(None, 1) && stragglers.told);
-    assert!(!stragglers.reached(None, 0) && stragglers.told, "somebody was told before");
+    assert_eq!(([A, B].map(|id| stragglers.signalled(id)), stragglers.any_reached), ([5, 1], false));
+    assert!(!stragglers.reached(None, 0) && !stragglers.any_reached);
+    assert!(stragglers.reached(None, 1) && stragglers.any_reached);
+    assert!(!stragglers.reached(None, 0) && stragglers.any_reached, "somebody was told before");
 }
 
 /// Of those standing, and the children that are found, one after the other: whose orders are given again, and how many children were not looked at.
