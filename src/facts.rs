@@ -125,6 +125,16 @@ pub struct SpawnError {
     pub text: String,
 }
 
+impl SpawnError {
+    pub fn setup(text: String) -> SpawnError {
+        SpawnError { kind: SpawnErrorKind::Setup, text }
+    }
+
+    pub fn transient(text: String) -> SpawnError {
+        SpawnError { kind: SpawnErrorKind::Transient, text }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SpawnErrorKind {
     /// No such program: exit code 127.

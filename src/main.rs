@@ -71,78 +71,55 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
             Ok(config) => {
                 let mut environment = Environment::new(environment, Who::Wrapper, &|_| false);
                 environment.warnings.extend(settings::warnings(&config));
-                runtime::run(config, environment, cli.wrapper.common.parent_death_signal, early)
+                runtime::run(config, None, environment, cli.wrapper.common.parent_death_signal, early)
             }
             Err(why) => refuse(args, None, exit::USAGE, &in_usage(&why)),
         },
         Some(Command::Run(its)) => run(args, *its, environment, early),
-        Some(Command::Check(args)) => {
-            early.restore();
-            checking::check(&args)
-        }
-        Some(Command::Manifest(args)) => {
-            early.restore();
-            checking::manifest(&args)
-        }
-        Some(Command::Plan(args)) => {
-            early.restore();
-            planning::plan(&args)
-        }
-        Some(Command::Report(args)) => {
-            early.restore();
-            reporting::report(&args)
-        }
         Some(Command::Drill(its)) => drilling::drill(*its, &environment, platform(), early),
         Some(Command::Status { instance, watch, .. }) if watch.watch => {
             let Whereabouts { meant, note, .. } = whereabouts(&instance, false);
             let interval = watch.interval.unwrap_or(WATCH_INTERVAL);
             softstop::watch::watch(&meant, interval, console::style(), note.as_deref(), early)
         }
-        Some(Command::Status { instance, json, .. }) => {
-            ask(&instance, Request::Status(StatusRequest::default()), json, early)
-        }
-        Some(Command::Logs { logs, json, instance }) => {
+        Some(command) => {
             early.restore();
+            by_hand(command)
+        }
+    }
+}
+
+/// A command that nobody waits for but who typed it: signals do to it what they do to any program.
+fn by_hand(command: Command) -> u8 {
+    match command {
+        // Those take the signals themselves.
+        Command::Run(_) | Command::Drill(_) => exit::INTERNAL,
+        Command::Check(args) => checking::check(&args),
+        Command::Manifest(args) => checking::manifest(&args),
+        Command::Plan(args) => planning::plan(&args),
+        Command::Report(args) => reporting::report(&args),
+        Command::Status { instance, json, .. } => ask(&instance, &Request::Status(StatusRequest::default()), json),
+        Command::Logs { logs, json, instance } => {
             let Whereabouts { meant, note, .. } = whereabouts(&instance, false);
             let shown = client::Shown { json, timestamps: logs.timestamps };
             let request = LogsRequest { process: logs.process, lines: logs.lines, follow: logs.follow };
             client::logs(&meant, request, shown, note.as_deref())
         }
-        Some(Command::Order { order, instance }) => ask(&instance, Request::Order(order), false, early),
-        Some(Command::Probe(a)) => {
-            early.restore();
+        Command::Order { order, instance } => ask(&instance, &Request::Order(order), false),
+        Command::Probe(a) => {
             let Some(target) = a.how.target else { return exit::USAGE };
             probe::run(&target, a.how.timeout.unwrap_or(PROBE_TIMEOUT), || {
                 let Whereabouts { meant, http, .. } = whereabouts(&a.instance, true);
                 probe::Own { meant, http: a.how.http.or(http) }
             })
         }
-        Some(Command::Inject(its)) => {
-            early.restore();
-            injecting::inject(&its)
-        }
-        Some(Command::Install(its)) => {
-            early.restore();
-            installing::install(&its.folder.unwrap_or_default())
-        }
-        Some(Command::Explain(asked)) => {
-            early.restore();
-            tell(explain::key(asked.key.as_deref(), help_width()))
-        }
-        Some(Command::Schema) => {
-            early.restore();
-            tell(explain::schema())
-        }
-        Some(Command::Sources(path)) => {
-            early.restore();
-            runtime::sources::send(&path)
-        }
-        Some(Command::Changes(asked)) => {
-            early.restore();
-            runtime::changes::look(&asked)
-        }
-        Some(Command::WaitFile(its)) => {
-            early.restore();
+        Command::Inject(its) => injecting::inject(&its),
+        Command::Install(its) => installing::install(&its.folder.unwrap_or_default()),
+        Command::Explain(asked) => tell(explain::key(asked.key.as_deref(), help_width())),
+        Command::Schema => tell(explain::schema()),
+        Command::Sources(path) => runtime::sources::send(&path),
+        Command::Changes(asked) => runtime::changes::look(&asked),
+        Command::WaitFile(its) => {
             let path = its.path.unwrap_or_default();
             runtime::waits::file::look(&WaitFile { path, exists: !its.gone, contains: its.contains })
         }
@@ -204,7 +181,7 @@ fn run(typed: &[OsString], args: Run, environment: Vec<(OsString, OsString)>, ea
                         file,
                         load: Box::new(move |read| load_again(&args, &chosen, read)),
                     });
-                    runtime::run_from(config, again, environment, signal, early)
+                    runtime::run(config, again, environment, signal, early)
                 }
                 Err(why) => refuse(typed, termination_log(), exit::USAGE, &in_usage(&why)),
             }
@@ -244,10 +221,9 @@ fn refuse(typed: &[OsString], configured: Option<String>, code: u8, text: &str) 
 }
 
 /// A client's whole life.
-fn ask(instance: &Instance, request: Request, json: bool, early: Early) -> u8 {
-    early.restore();
+fn ask(instance: &Instance, request: &Request, json: bool) -> u8 {
     let Whereabouts { meant, note, .. } = whereabouts(instance, false);
-    client::ask(&meant, &request, json, note.as_deref())
+    client::ask(&meant, request, json, note.as_deref())
 }
 
 /// Where the instance that is meant can be reached.

@@ -91,7 +91,7 @@ impl Shell {
         };
         let outside = |name: &str| env.get(name.as_ref()).map(|value| value.to_string_lossy().into_owned());
         let parsed = env_file::parse(&bytes, *format, &outside)
-            .map_err(|wrong| setup(format!("env_file {}, {wrong}", path.display())))?;
+            .map_err(|wrong| SpawnError::setup(format!("env_file {}, {wrong}", path.display())))?;
         if let (Some(line), false) = (parsed.doubts.first(), self.env_files.doubted.contains(path)) {
             let why = match format {
                 EnvFormat::Foreman => "it is passed over, as foreman does: no NAME=value from its first character on",
@@ -116,18 +116,26 @@ impl Shell {
         let Some(path) = env.get(&file_name).map(PathBuf::from) else { return Ok(()) };
         let (shown, shown_file) = (name.to_string_lossy(), file_name.to_string_lossy());
         if env.get(name).is_some() {
-            return Err(setup(format!("file_env: both {shown} and {shown_file} are set: leave one of them out")));
+            return Err(SpawnError::setup(format!(
+                "file_env: both {shown} and {shown_file} are set: leave one of them out"
+            )));
         }
         let mut bytes = self.read_variables(&path, MAX_SECRET).map_err(|error| unread(&shown_file, &path, &error))?;
         if bytes.len() > MAX_SECRET {
-            return Err(setup(format!("file_env: {} has more than 128 KiB: is it the right file?", path.display())));
+            return Err(SpawnError::setup(format!(
+                "file_env: {} has more than 128 KiB: is it the right file?",
+                path.display()
+            )));
         }
         // As a shell's $(cat …) has it.
         while bytes.last() == Some(&b'\n') {
             bytes.pop();
         }
         if bytes.contains(&0) {
-            return Err(setup(format!("file_env: {} contains a NUL byte, which no variable can have", path.display())));
+            return Err(SpawnError::setup(format!(
+                "file_env: {} contains a NUL byte, which no variable can have",
+                path.display()
+            )));
         }
         env.remove(&file_name);
         env.set(name, &OsString::from_vec(bytes));
@@ -150,10 +158,6 @@ impl Shell {
         self.env_files.known.push((path.to_owned(), bytes.clone()));
         Ok(bytes)
     }
-}
-
-fn setup(text: String) -> SpawnError {
-    SpawnError { kind: SpawnErrorKind::Setup, text }
 }
 
 fn unread(what: &str, path: &Path, error: &io::Error) -> SpawnError {

@@ -84,26 +84,29 @@ impl Clock {
     }
 }
 
-/// Run a configuration from its first process to its last; the exit code.
+/// Why nothing is started, and with which exit code.
+type Refused = (String, u8);
+
+/// Run a configuration from its first process to its last; the exit code. With a `configuration` it may be read again.
 ///
 /// Nothing is started when a port cannot be had or a stop was requested before; both are said on standard error, and the first in the
 /// termination log. A fault of softstop's own ends what was started, with exit code 70.
 #[must_use]
-pub fn run(config: Config, environment: Environment, parent_death_signal: Option<Signal>, early: Early) -> u8 {
-    run_from(config, None, environment, parent_death_signal, early)
-}
-
-/// [`run`], with a configuration that may be read again.
-#[must_use]
-pub fn run_from(
+pub fn run(
     config: Config,
     configuration: Option<Configuration>,
     environment: Environment,
     parent_death_signal: Option<Signal>,
     early: Early,
 ) -> u8 {
-    refusal::guarded(config.termination_log.clone(), || {
-        start(config, configuration, environment, parent_death_signal, early)
+    let place = config.termination_log.clone();
+    refusal::guarded(place.clone(), || {
+        start(config, configuration, environment, parent_death_signal, early).unwrap_or_else(|(why, code)| {
+            let why = format!("{why}; nothing was started");
+            let _ = writeln!(std::io::stderr(), "softstop: error: {why}");
+            refusal::record(place.as_deref(), code, &why);
+            code
+        })
     })
 }
 
@@ -113,45 +116,25 @@ fn start(
     environment: Environment,
     parent_death_signal: Option<Signal>,
     mut early: Early,
-) -> u8 {
+) -> Result<u8, Refused> {
     let termination_log = config.termination_log.clone();
-    let refuse = |why: &str, code: u8| {
-        let why = format!("{why}; nothing was started");
-        let _ = writeln!(std::io::stderr(), "softstop: error: {why}");
-        refusal::record(termination_log.as_deref(), code, &why);
-        code
-    };
     let clock = Clock::start();
     let mut inherited_fds = early.take_descriptors();
     if !config.is_wrapper() {
         // The wrapper passes them through to its program and lets go of them then.
         inherited_fds.clear();
     }
+    let (wrong, internal) = (|why: String| (why, exit::CONFIG), |why: String| (why, exit::INTERNAL));
     let prestop = config.http.as_ref().and_then(|http| http.prestop.as_ref());
-    let guard = match prestop.map(prestop::guard).transpose() {
-        Ok(guard) => guard,
-        Err(why) => return refuse(&why, exit::CONFIG),
-    };
-    let listener = match config.http.as_ref().map(|http| server::bind(http.listen)).transpose() {
-        Ok(listener) => listener,
-        Err(why) => return refuse(&why, exit::INTERNAL),
-    };
-    let sockets = match Sockets::make(&config) {
-        Ok(sockets) => sockets,
-        Err(why) => return refuse(&why, exit::INTERNAL),
-    };
-    let notices = match notify::Socket::make(&config) {
-        Ok(socket) => notify::Notices::new(socket),
-        Err(why) => return refuse(&format!("NOTIFY_SOCKET: {why}"), exit::INTERNAL),
-    };
-    let schedules = match Schedules::open(&config) {
-        Ok(schedules) => schedules,
-        Err(why) => return refuse(&why, exit::CONFIG),
-    };
+    let guard = prestop.map(prestop::guard).transpose().map_err(wrong)?;
+    let listener = config.http.as_ref().map(|http| server::bind(http.listen)).transpose().map_err(internal)?;
+    let sockets = Sockets::make(&config).map_err(internal)?;
+    let notices = notify::Socket::make(&config).map_err(|why| internal(format!("NOTIFY_SOCKET: {why}")))?;
+    let notices = notify::Notices::new(notices);
+    let schedules = Schedules::open(&config).map_err(wrong)?;
     let sink = Sink::new(config.color, schedules::local_clock(&config).as_ref());
-    if let Err(error) = log::init(config.log.level, config.log.format, &sink) {
-        return refuse(&format!("cannot set up the log: {error}"), exit::INTERNAL);
-    }
+    log::init(config.log.level, config.log.format, &sink)
+        .map_err(|error| internal(format!("cannot set up the log: {error}")))?;
     refusal::panics_go_to_the_log();
     let warnings: Vec<String> = environment.warnings.into_iter().chain(settle_in(parent_death_signal)).collect();
     let mut environment = environment.handed_down;
@@ -162,10 +145,7 @@ fn start(
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     // Its list has room for a thousand.
     runtime.enable_io().enable_time().max_io_events_per_tick(EVENTS).on_thread_park(after_the_start());
-    let runtime = match runtime.build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("cannot set up the event loop: {error}"), exit::INTERNAL),
-    };
+    let runtime = runtime.build().map_err(|error| internal(format!("cannot set up the event loop: {error}")))?;
     let seed = if Plan::has_jitter(&config) || configuration.is_some() { seed() } else { 0 };
     let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config).with_seed(seed))));
     let monitor = Rc::new(RefCell::new(Monitor::new(machine.borrow().plan().config.processes.len())));
@@ -205,7 +185,7 @@ fn start(
     // putting everything away first.
     std::mem::forget(local);
     std::mem::forget(runtime);
-    code
+    Ok(code)
 }
 
 /// To a person at a terminal: a container has no such reader, nor has a program that reads JSON.

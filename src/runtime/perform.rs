@@ -137,10 +137,8 @@ impl Shell {
         let credentials = self.resolve(&launch.identity)?;
         let mut env = self.environment_for(credentials.as_ref(), launch, &[], config.foreground)?;
         env.extend(sockets::environment(config, &plan.config));
-        let means = self.notices.means(config).map_err(|error| SpawnError {
-            kind: SpawnErrorKind::Transient,
-            text: format!("no pipe for its readiness: {error}"),
-        })?;
+        let means = self.notices.means(config);
+        let means = means.map_err(|error| SpawnError::transient(format!("no pipe for its readiness: {error}")))?;
         if config.notify.is_some() {
             // Those that softstop itself was given are not its.
             env.retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|own| name == own));
@@ -192,31 +190,34 @@ impl Shell {
             self.await_line(pid, ours);
         }
         drop(ends);
-        if let Some(source) = &self.sources[id.0] {
-            source.forget_tail();
-            let capture = match (terminal, pipes) {
-                // Its own end must be nobody's but its: it ends with it.
-                (Some(Pty { ours, theirs }), _) => {
-                    drop(theirs);
-                    Some(source.capture_terminal(ours))
-                }
-                (None, Some(pipes)) => Some(source.capture(pipes.stdout, pipes.stderr)),
-                (None, None) => None,
-            };
-            match capture {
-                Some(Ok(capture)) => {
-                    self.capturing.insert(pid, capture);
-                }
-                Some(Err(error)) => tracing::warn!("{}: its output cannot be read: {error}", config.name),
-                None => {}
-            }
-        }
+        self.read_output(id, pid, terminal, pipes);
         self.sent_interrupt &= config.stdin != Stdin::Inherit;
         if config.foreground {
             // The program has its own; held here too they would keep pipes and sockets of others open.
             self.inherited_fds.clear();
         }
         Ok(pid)
+    }
+
+    /// Of a program that was just started.
+    fn read_output(&mut self, id: ProcId, pid: i32, terminal: Option<Pty>, pipes: Option<OutputPipes>) {
+        let Some(source) = &self.sources[id.0] else { return };
+        source.forget_tail();
+        let capture = match (terminal, pipes) {
+            // Its own end must be nobody's but its: it ends with it.
+            (Some(Pty { ours, theirs }), _) => {
+                drop(theirs);
+                source.capture_terminal(ours)
+            }
+            (None, Some(pipes)) => source.capture(pipes.stdout, pipes.stderr),
+            (None, None) => return,
+        };
+        match capture {
+            Ok(capture) => drop(self.capturing.insert(pid, capture)),
+            Err(error) => {
+                tracing::warn!("{}: its output cannot be read: {error}", self.plan.config.processes[id.0].name)
+            }
+        }
     }
 
     /// Whom to run as: looked up at the first start that asks, which may be after an init task has written the file, and kept. The
@@ -458,10 +459,7 @@ pub(super) fn output_pipes(user: Option<&Credentials>) -> Result<OutputPipes, Sp
         }
         Ok(OutputPipes { stdout, stderr, to_stdout, to_stderr })
     };
-    make().map_err(|error| SpawnError {
-        kind: SpawnErrorKind::Transient,
-        text: format!("no pipe for its output: {error}"),
-    })
+    make().map_err(|error| SpawnError::transient(format!("no pipe for its output: {error}")))
 }
 
 /// Where the standard output and error of a process lead.
@@ -491,10 +489,7 @@ impl<'p> Ends<'p> {
             })
         };
         let made = end(0).and_then(|first| Ok([first, end(1)?]));
-        made.map(Ends).map_err(|error| SpawnError {
-            kind: SpawnErrorKind::Transient,
-            text: format!("no descriptor for its output: {error}"),
-        })
+        made.map(Ends).map_err(|error| SpawnError::transient(format!("no descriptor for its output: {error}")))
     }
 
     pub(super) fn stdio(&self, stream: usize) -> Stdio<'_> {

@@ -149,17 +149,15 @@ fn number(text: &str, what: &str) -> Result<Option<u32>, SpawnError> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
-    let out_of_range = || setup(format!("{what} {text} is out of range: numbers go from 0 to 4294967294"));
+    let out_of_range = || SpawnError::setup(format!("{what} {text} is out of range: numbers go from 0 to 4294967294"));
     files::number(text.as_bytes()).map(Some).ok_or_else(out_of_range)
-}
-
-fn setup(text: String) -> SpawnError {
-    SpawnError { kind: SpawnErrorKind::Setup, text }
 }
 
 fn unknown(what: &str, name: &str, path: &str) -> SpawnError {
     let services = "other services (LDAP, sssd, systemd) are not asked";
-    setup(format!("unknown {what} {name:?}: not in {path}, and {services}: add it to the image or write its number"))
+    SpawnError::setup(format!(
+        "unknown {what} {name:?}: not in {path}, and {services}: add it to the image or write its number"
+    ))
 }
 
 /// A file that could not be read.
@@ -176,7 +174,7 @@ impl Unread {
     fn explain(self, what: &str, name: &str) -> SpawnError {
         let Unread { path, error } = &self;
         if self.is_missing() {
-            return setup(format!(
+            return SpawnError::setup(format!(
                 "unknown {what} {name:?}: there is no {path}: add it to the image or write the number"
             ));
         }
