@@ -224,6 +224,7 @@ mod tests {
     struct Sleeps(Child);
 
     impl Drop for Sleeps {
+        #[allow(clippy::disallowed_methods, reason = "the test waits for its own child")]
         fn drop(&mut self) {
             let _ = self.0.kill();
             let _ = self.0.wait();
