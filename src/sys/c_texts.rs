@@ -96,14 +96,17 @@ unsafe extern "C" fn __assert_fail(
     unsafe { libc::abort() }
 }
 
-/// Weak: where another version of the C library needs one of them for something else, it has its own.
+/// Weak: where another version of the C library needs one of them for something else, it has its own. The first are a trap. The others do nothing, and
+/// say zero: what is kept of open files of C's own, of which there are none, of what letters are, and where a loader would look.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! nobody_asks {
-    ($trap:literal; $($function:literal)+) => {
+    ($trap:literal, $nothing:literal; $($function:literal)+; $($empty:literal)+) => {
         std::arch::global_asm!(
             ".pushsection .text.softstop_nobody_asks,\"ax\",@progbits",
             $(concat!(".weak ", $function), concat!(".type ", $function, ",@function"), concat!($function, ":"),)+
             $trap,
+            $(concat!(".weak ", $empty), concat!(".type ", $empty, ",@function"), concat!($empty, ":"),)+
+            $nothing,
             ".popsection",
             ".pushsection .bss.softstop_nobody_asks,\"aw\",@nobits",
             ".balign 16",
@@ -111,20 +114,24 @@ macro_rules! nobody_asks {
             "__wcsmbs_gconv_fcts_c:",
             ".weak __gconv_lock",
             "__gconv_lock:",
+            ".weak stderr",
+            "stderr:",
             ".zero 64",
             ".popsection",
         );
     };
-    ($trap:literal) => {
+    ($trap:literal, $nothing:literal) => {
         nobody_asks!(
-            $trap;
+            $trap, $nothing;
             "__wcsmbs_load_conv" "__wcsmbs_clone_conv" "__wcsmbs_named_conv" "__wcsmbs_getfct" "_nl_cleanup_ctype"
-            "__gconv_release_step" "__libc_dynarray_at_failure" "__netlink_assert_response"
+            "__gconv_release_step" "__libc_dynarray_at_failure" "__netlink_assert_response";
+            "__ctype_init" "_dl_init_paths" "_dl_get_origin" "fwrite" "_IO_fputs" "_IO_list_lock" "_IO_list_unlock" "_IO_list_resetlock" "_IO_iter_begin" "_IO_iter_end"
+            "_IO_iter_next" "_IO_iter_file"
         );
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-nobody_asks!("ud2");
+nobody_asks!("ud2", "xor eax, eax; ret");
 #[cfg(target_arch = "aarch64")]
-nobody_asks!("brk #1");
+nobody_asks!("brk #1", "mov x0, #0; ret");

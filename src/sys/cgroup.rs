@@ -7,7 +7,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "std has no search for a word in bytes and no read into new memory, and a node has hundreds of mounts"
+    reason = "std has no quick search for a byte and no read into new memory, and a node has hundreds of mounts"
 )]
 
 use std::collections::HashSet;
@@ -133,7 +133,7 @@ fn group_mounts() -> String {
         let mut rest = &text[..whole];
         while let Some(at) = find(rest, b" - cgroup") {
             let begin = rest[..at].iter().rposition(|b| *b == b'\n').map_or(0, |before| before + 1);
-            let end = rest[at..].iter().position(|b| *b == b'\n').map_or(rest.len(), |behind| at + behind + 1);
+            let end = first(&rest[at..], b'\n').map_or(rest.len(), |behind| at + behind + 1);
             let line = &rest[begin..end];
             if is_group_mount(line) {
                 // Nearly always it is UTF-8, which is looked at in no time.
@@ -164,10 +164,23 @@ fn read_page(file: &fs::File, text: &mut Vec<u8>) -> usize {
     n
 }
 
-/// Where a word stands first.
+/// Where a word stands first. From one of its letters to the next: blanks are everywhere.
 fn find(text: &[u8], word: &[u8]) -> Option<usize> {
-    // SAFETY: two live slices with their lengths, which are only read.
-    let found = unsafe { libc::memmem(text.as_ptr().cast(), text.len(), word.as_ptr().cast(), word.len()) };
+    let before = usize::from(word.first() == Some(&b' '));
+    let mut from = before;
+    loop {
+        let at = from + first(text.get(from..)?, *word.get(before)?)?;
+        if text[at - before..].starts_with(word) {
+            return Some(at - before);
+        }
+        from = at + 1;
+    }
+}
+
+/// Where a byte stands first.
+fn first(text: &[u8], byte: u8) -> Option<usize> {
+    // SAFETY: a live slice with its length, which is only read.
+    let found = unsafe { libc::memchr(text.as_ptr().cast(), i32::from(byte), text.len()) };
     (!found.is_null()).then(|| found.addr() - text.as_ptr().addr())
 }
 
@@ -277,6 +290,15 @@ mod tests {
         assert_eq!(found(KUBERNETES_V2, Version::One), Vec::<PathBuf>::new());
         assert_eq!(found(HYBRID, Version::One), [PathBuf::from("/sys/fs/cgroup/memory/user.slice/a b")]);
         assert_eq!(found(HYBRID, Version::Two), [PathBuf::from("/sys/fs/cgroup/uni fied/user.slice/session.scope")]);
+    }
+
+    #[test]
+    fn a_word_is_found_where_it_stands_first() {
+        for text in ["", " ", " -", "- - cgroup", "a-b - c - d", "x - - ", "--- -", "pids", "a pidpids,pids", "p"] {
+            for word in [" - ", " - cgroup", "pids", "s"] {
+                assert_eq!(find(text.as_bytes(), word.as_bytes()), text.find(word), "{word:?} in {text:?}");
+            }
+        }
     }
 
     #[test]

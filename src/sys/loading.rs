@@ -40,3 +40,31 @@ extern "C" fn __libc_dlvsym(_handle: *mut c_void, _name: *const c_char, _version
 extern "C" fn __libc_dlclose(_handle: *mut c_void) -> c_int {
     0
 }
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+instead!("_dl_protect_relro" protect);
+
+/// From here on what the linker has marked so is only read. The C library has this beside all that a loader does to what it has loaded.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+extern "C" fn protect(_softstop: *mut c_void) {
+    // SAFETY: asks for a number.
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) } as *const libc::Elf64_Phdr;
+    // SAFETY: asks for a number.
+    let count = unsafe { libc::getauxval(libc::AT_PHNUM) } as usize;
+    // SAFETY: asks for a number.
+    let page = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
+    if headers.is_null() || !page.is_power_of_two() {
+        return;
+    }
+    // SAFETY: the kernel has mapped them with the program, as many as it says.
+    let all = unsafe { std::slice::from_raw_parts(headers, count) };
+    let of = |kind| all.iter().find(|header| header.p_type == kind);
+    let Some(marked) = of(libc::PT_GNU_RELRO) else { return };
+    // How far from where it was linked for: nothing, unless it is position-independent.
+    let moved = of(libc::PT_PHDR).map_or(0, |own| headers.addr().wrapping_sub(own.p_vaddr as usize));
+    let begin = moved.wrapping_add(marked.p_vaddr as usize);
+    let end = begin.wrapping_add(marked.p_memsz as usize) & !(page - 1);
+    let begin = begin & !(page - 1);
+    // SAFETY: whole pages of the program that nobody writes to any more; without it everything works as well.
+    unsafe { libc::mprotect(std::ptr::with_exposed_provenance_mut(begin), end.wrapping_sub(begin), libc::PROT_READ) };
+}

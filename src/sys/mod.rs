@@ -8,6 +8,8 @@ pub mod apart;
 pub mod asked;
 pub mod bind;
 pub mod by_name;
+#[macro_use]
+mod c_strings;
 mod c_texts;
 pub mod capabilities;
 pub mod cgroup;
