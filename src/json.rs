@@ -1,4 +1,4 @@
-//! JSON from others. A key that stands twice in an object is refused: which of the two counts would be a guess, and another reader on the
+//! JSON from others, and for people. A key that stands twice in an object is refused: which of the two counts would be a guess, and another reader on the
 //! way (a proxy, an audit log) may have guessed the other one. Pure.
 
 use std::borrow::Cow;
@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+
+use crate::sorted;
 
 /// Reads one value.
 ///
@@ -21,6 +23,40 @@ pub fn parse(text: &[u8]) -> Result<Value, String> {
 /// Whether it is one object, as every reader would take it: no key stands twice anywhere in it, each number and character can be had.
 pub fn is_object(text: &[u8]) -> bool {
     matches!(serde_json::from_slice(text), Ok(Sound::Object))
+}
+
+/// What is written on one line without blanks, as people read it. A writer of its own for that is as much code as the first, for every type that is
+/// written (docs/performance.md).
+pub fn pretty(line: &str) -> String {
+    let mut out = String::with_capacity(line.len() * 2);
+    let (mut depth, mut opened, mut in_text, mut escaped) = (0_usize, false, false, false);
+    let next_line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    for c in line.chars() {
+        if in_text {
+            in_text = escaped || c != '"';
+            escaped = c == '\\' && !escaped;
+            out.push(c);
+            continue;
+        }
+        let closes = matches!(c, '}' | ']');
+        depth = depth.saturating_sub(usize::from(closes));
+        if opened != closes {
+            next_line(&mut out, depth);
+        }
+        opened = matches!(c, '{' | '[');
+        depth += usize::from(opened);
+        in_text = c == '"';
+        out.push(c);
+        match c {
+            ',' => next_line(&mut out, depth),
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out
 }
 
 /// What has been read to its end, and is not kept.
@@ -79,7 +115,7 @@ impl<'de> Visitor<'de> for Checker {
             access.next_value::<Sound>()?;
             keys.push(key);
         }
-        keys.sort_unstable();
+        sorted::sort(&mut keys);
         match keys.windows(2).any(|pair| pair[0] == pair[1]) {
             true => Err(A::Error::custom("a key stands twice")),
             false => Ok(Sound::Object),
@@ -179,6 +215,25 @@ impl<'de> Visitor<'de> for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let text = "[a\"\\\\{}\\[\\]:, é\n]{0,6}";
+        let leaf = prop_oneof![Just(Value::Null), any::<i32>().prop_map(Value::from), text.prop_map(Value::from)];
+        leaf.prop_recursive(4, 40, 5, move |inner| {
+            let list = prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from);
+            let fields = prop::collection::btree_map(text, inner, 0..5);
+            prop_oneof![list, fields.prop_map(|fields| Value::Object(fields.into_iter().collect()))]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_laid_out_for_people_is_laid_out_as_serde_json_does_it(value in value()) {
+            let line = serde_json::to_string(&value).unwrap();
+            prop_assert_eq!(pretty(&line), serde_json::to_string_pretty(&value).unwrap());
+        }
+    }
 
     #[test]
     fn everything_is_read_as_it_is() {

@@ -14,6 +14,7 @@ use crate::control::client::{self, Meant};
 use crate::endpoint::Health;
 use crate::exit;
 use crate::http::client as http;
+use crate::json;
 use crate::lifecycle::event::Outcome;
 use crate::resolver::{self, NoAddress};
 use crate::sys::spawn::reader;
@@ -54,7 +55,7 @@ pub fn run(target: &Target, timeout: Duration, own: impl FnOnce() -> Own) -> u8 
 fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Result<(), String> {
     let status = client::status(&own.meant, limit.saturating_duration_since(Instant::now()));
     match (status, own.http) {
-        (Ok(status), _) => judge(&serde_json::from_str(&status).unwrap_or_default(), health),
+        (Ok(status), _) => judge(&json::parse(status.as_bytes()).unwrap_or_default(), health),
         // Off, or another user's: the probe port answers everybody.
         (Err(_), Some(listen)) => {
             let call = HttpCall {

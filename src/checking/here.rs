@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use softstop::config::check::{Here, MAX_BYTES};
 use softstop::config::{CapabilitySet, Identity, Limits, Rlimit};
 use softstop::runtime;
+use softstop::sorted;
 use softstop::sys::capabilities::{self, Sets};
 use softstop::sys::spawn::DEFAULT_PATH;
 use softstop::sys::users::{self, files::MAX_FILE};
@@ -142,7 +143,7 @@ fn matching(file: &Path, pattern: &str) -> Vec<PathBuf> {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
     });
-    found.sort_unstable();
+    sorted::sort(&mut found);
     found
 }
 

@@ -12,6 +12,7 @@ use crate::config::platform::Platform;
 use crate::config::prestop::{PreStop, Secret, Token};
 use crate::config::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Handler, Step, Task, When};
 use crate::signal::Signal;
+use crate::sorted;
 
 /// The step's name in the log.
 const NAME: &str = "open connections";
@@ -134,7 +135,7 @@ impl Wrapper {
         }
         let mut ports: Vec<u16> =
             self.own.drain.iter().filter_map(|p| if let Ports::One(port) = p { Some(*port) } else { None }).collect();
-        ports.sort_unstable();
+        sorted::sort(&mut ports);
         ports.dedup();
         let unstated = self.common.grace.is_none() && self.own.drain_sleep.is_none();
         let longest = if unstated { platform.longest_drain() } else { None };

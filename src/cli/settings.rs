@@ -1,6 +1,5 @@
 //! From flags to settings: what `run` lays over its file, and the configuration that the wrapper's amount to. Pure.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -74,7 +73,7 @@ impl Common {
             Some("never") => Color::Never,
             _ => config.color,
         };
-        config.exit_codes.map.extend(self.exit_codes.iter().copied().collect::<BTreeMap<_, _>>());
+        config.exit_codes.map.extend(self.exit_codes.iter().copied());
         config.exit_codes.forced = self.forced_exit_code.or(config.exit_codes.forced);
         if let Some(report) = &self.report {
             config.report = Some(report.clone());

@@ -6,6 +6,7 @@ use super::commands::ConfigFile;
 use super::declare::Group;
 use super::flags::{Common, Own};
 use crate::nearest::nearest;
+use crate::sorted;
 use crate::text::one_line;
 use crate::variables;
 
@@ -72,7 +73,7 @@ pub fn wrong(who: Who, name: &str) -> Option<(String, String)> {
         });
     }
     let mut known: Vec<&str> = all().filter_map(|known| known.strip_prefix(PREFIX)).collect();
-    known.sort_unstable();
+    sorted::sort(&mut known);
     let help = match nearest(bare, known) {
         Some(near) => format!("did you mean {PREFIX}{near}?"),
         None => {

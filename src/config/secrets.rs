@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::sorted;
+
 /// Parts of names, in lower case.
 const WORDS: [&str; 13] = [
     "token",
@@ -81,7 +83,7 @@ pub fn spans(text: &str) -> Vec<Range<usize>> {
             pair = at + PAIR;
         }
     }
-    found.sort_unstable_by_key(|span| span.start);
+    sorted::by_key(&mut found, |span| span.start);
     found
 }
 

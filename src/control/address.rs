@@ -6,6 +6,8 @@
 //! softstops in one have different pids, and a client can hold the pid against what the kernel says of the listener: who else
 //! takes the name first is found out. Who may give orders the kernel says, too ([`super::server`]).
 
+use crate::sorted;
+
 /// The name of a softstop's own socket, without the leading NUL.
 pub fn name(namespace: u64, pid: i32) -> String {
     format!("softstop/{namespace}/{pid}")
@@ -24,7 +26,7 @@ pub fn listening(table: &str, namespace: u64) -> Vec<i32> {
             pid.parse().ok().filter(|pid| *pid > 0 && flags == "00010000")
         })
         .collect();
-    pids.sort_unstable();
+    sorted::sort(&mut pids);
     pids.dedup();
     pids
 }

@@ -19,6 +19,7 @@ use super::socket::{Address, connect_now, namespace};
 use super::table;
 use crate::config::Control;
 use crate::exit;
+use crate::json;
 use crate::sys::{ids, tree};
 use crate::text;
 pub use exchange::{Exchange, Found};
@@ -70,7 +71,7 @@ pub fn ask(meant: &Meant, request: &Request, json: bool, note: Option<&str>) -> 
     let failed = |code, text| Failure { code, text };
     let failure = match told {
         Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
-        Ok(Reply::Status(status)) => return print(&table::render(&serde_json::from_str(&status).unwrap_or_default())),
+        Ok(Reply::Status(status)) => return print(&table::render(&json::parse(status.as_bytes()).unwrap_or_default())),
         Ok(Reply::Done(text)) => return print(&format!("{text}\n")),
         Ok(Reply::Refused(why)) => failed(exit::FAILED, why),
         Ok(Reply::Denied(why)) => failed(exit::NO_PERMISSION, why),
@@ -209,7 +210,7 @@ fn configuration(place: &Place) -> Option<String> {
     let stream = connect(place, FIRST).ok()?;
     let request = Request::Status(StatusRequest::default());
     let Ok(Reply::Status(status)) = converse(stream, &request, FIRST) else { return None };
-    let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+    let status = json::parse(status.as_bytes()).ok()?;
     status["config"].as_str().map(str::to_owned)
 }
 

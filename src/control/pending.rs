@@ -16,7 +16,8 @@ const PROGRESS: usize = 64;
 
 /// To the loop.
 pub enum Message {
-    Ordered { ask: RequestId, order: Order, by: Client, reply: ReplyTo },
+    // Boxed: a channel has room for 32 of them from the first on.
+    Ordered { ask: RequestId, order: Box<Order>, by: Client, reply: ReplyTo },
     Gone { ask: RequestId },
 }
 
@@ -86,7 +87,7 @@ impl Place {
         let room = Rc::new(Cell::new(PROGRESS));
         // When the loop has ended, both this and the way back are dropped.
         let reply = ReplyTo { lines: sender, room: Rc::clone(&room) };
-        let _ = self.0.orders.send(Message::Ordered { ask, order, by, reply });
+        let _ = self.0.orders.send(Message::Ordered { ask, order: Box::new(order), by, reply });
         Asking { ask, lines, room, answered: false, place: self }
     }
 }

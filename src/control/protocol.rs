@@ -1,6 +1,6 @@
 //! What is said over the control socket: one line of JSON asks, one or more answer. docs/control.md is the user's page. Pure.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::json;
@@ -41,7 +41,7 @@ pub struct LogsRequest {
 }
 
 /// A line of a process, or a piece of one that is too long.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct LogLine {
     /// RFC 3339, UTC: when softstop read it.
     pub timestamp: String,
@@ -51,11 +51,26 @@ pub struct LogLine {
     pub stream: String,
     pub line: String,
     /// More of it follows.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// More of the one before.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub continued: bool,
+}
+
+impl LogLine {
+    fn read(value: &Value) -> Option<LogLine> {
+        let text = |key: &str| value.get(key)?.as_str().map(str::to_owned);
+        let is = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or_default();
+        Some(LogLine {
+            timestamp: text("timestamp")?,
+            process: text("process")?,
+            stream: text("stream")?,
+            line: text("line")?,
+            partial: is("partial"),
+            continued: is("continued"),
+        })
+    }
 }
 
 /// Reads one request, with or without its line feed: from anybody, so it never panics and takes no more memory than the text.
@@ -245,10 +260,9 @@ impl Reply {
         let found = found.or_else(|| text("refused").map(Reply::Refused));
         let found = found.or_else(|| text("denied").map(Reply::Denied));
         let found = found.or_else(|| text("malformed").map(Reply::Malformed));
-        let of = |key: &str| value.get(key).cloned();
-        let found = found.or_else(|| of("line").and_then(|line| serde_json::from_value(line).ok()).map(Reply::Line));
+        let found = found.or_else(|| LogLine::read(value.get("line")?).map(Reply::Line));
         let found = found.or_else(|| {
-            let missed = of("missed")?;
+            let missed = value.get("missed")?;
             Some(Reply::Missed { process: missed["process"].as_str()?.to_owned(), lines: missed["lines"].as_u64()? })
         });
         let found = found.or_else(|| status(line).map(|json| Reply::Status(json.to_string())));

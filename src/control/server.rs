@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::{AbortHandle, spawn_local, yield_now};
+use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::logs;
@@ -22,6 +22,7 @@ use super::rejections::Rejections;
 use crate::lifecycle::event::Client;
 use crate::output::kept::{Follower, Keeper};
 use crate::sys::{ids, procfs};
+use crate::tasks;
 
 /// Connections that have not sent their request; one more closes the oldest.
 const READING: usize = 8;
@@ -104,7 +105,7 @@ pub async fn serve(listener: UnixListener, state: Rc<ControlState>) {
                 while oldest_first.len() >= READING {
                     oldest_first.pop_front().inspect(AbortHandle::abort);
                 }
-                oldest_first.push_back(spawn_local(read(stream, by, Rc::clone(&state))).abort_handle());
+                oldest_first.push_back(tasks::spawn(read(stream, by, Rc::clone(&state))).abort_handle());
             }
             Ok((Err(why), stream)) => state.reject(&stream, &why),
             // EMFILE and the like: trying again at once would spin, as the listener stays readable.
@@ -139,19 +140,19 @@ async fn read(stream: UnixStream, by: Client, state: Rc<ControlState>) {
         Ok(Request::Status(StatusRequest { timeline, at_end: true })) => {
             tracing::debug!("control: the last status, asked for by {by}");
             match logs::follow_on(&state.keeper) {
-                Ok(follower) => drop(spawn_local(at_the_end(stream, state, follower, timeline))),
+                Ok(follower) => drop(tasks::spawn(at_the_end(stream, state, follower, timeline))),
                 Err(why) => say(&stream, Reply::Refused(why)).await,
             }
         }
         Ok(Request::Logs(request)) => {
             tracing::debug!("control: logs, asked for by {by}");
             match logs::begin(&state.keeper, &request) {
-                Ok(reader) => drop(spawn_local(logs::give(stream, Rc::clone(&state.keeper), reader))),
+                Ok(reader) => drop(tasks::spawn(logs::give(stream, Rc::clone(&state.keeper), reader))),
                 Err(why) => say(&stream, Reply::Refused(why)).await,
             }
         }
         Ok(Request::Order(order)) => match state.waiting.enter(WAITING) {
-            Some(place) => drop(spawn_local(give(stream, place.ask(order, by)))),
+            Some(place) => drop(tasks::spawn(give(stream, place.ask(order, by)))),
             None => {
                 let text = format!("{WAITING} orders wait for their answers already; try again later");
                 say(&stream, Reply::Refused(text)).await;
@@ -301,7 +302,7 @@ mod tests {
                 waiting,
                 Keeper::new(&Config::with_defaults()),
             );
-            spawn_local(serve(UnixListener::from_std(listener).unwrap(), state));
+            tasks::spawn(serve(UnixListener::from_std(listener).unwrap(), state));
             let connect = |_| {
                 let client = Client::connect_addr(&address).unwrap();
                 client.set_nonblocking(true).unwrap();
@@ -338,7 +339,7 @@ mod tests {
                 let status = Box::new(|timeline| format!("{{\"timeline\":{timeline}}}"));
                 let state = ControlState::new(0, false, status, waiting, Rc::clone(&keeper));
                 let follower = logs::follow_on(&keeper).unwrap();
-                spawn_local(at_the_end(UnixStream::from_std(ours).unwrap(), state, follower, true));
+                tasks::spawn(at_the_end(UnixStream::from_std(ours).unwrap(), state, follower, true));
                 let mut client = UnixStream::from_std(theirs).unwrap();
                 let mut said = [0; 200];
                 let early = timeout(Duration::from_millis(20), client.read(&mut said)).await;

@@ -9,18 +9,18 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::task::spawn_local;
 use tokio::time::{sleep_until, timeout};
 
 use super::tally::{Tally, Why};
 use crate::config::{HttpCall, host_and_port};
+use crate::tasks;
 
 /// Requests under way at once; one more is held back, and counted.
 const MOST_UNDER_WAY: u32 = 1000;
@@ -45,7 +45,7 @@ pub struct Traffic {
     host: HeaderValue,
     began: Instant,
     enough: Cell<bool>,
-    pool: RefCell<VecDeque<SendRequest<Empty<Bytes>>>>,
+    pool: RefCell<VecDeque<SendRequest<Full<Bytes>>>>,
     pub tally: RefCell<Tally>,
 }
 
@@ -56,7 +56,7 @@ impl Traffic {
     /// The URL is none that can be asked; one line.
     pub fn begin(load: Load) -> Result<Rc<Traffic>, String> {
         let traffic = Traffic::new(load)?;
-        spawn_local(drive(Rc::clone(&traffic)));
+        tasks::spawn(drive(Rc::clone(&traffic)));
         Ok(traffic)
     }
 
@@ -89,8 +89,8 @@ impl Traffic {
         instant.saturating_duration_since(self.began)
     }
 
-    fn request(&self, last: bool) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
+    fn request(&self, last: bool) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
@@ -102,7 +102,7 @@ impl Traffic {
     }
 
     /// A connection that the server has not closed.
-    fn kept(&self) -> Option<SendRequest<Empty<Bytes>>> {
+    fn kept(&self) -> Option<SendRequest<Full<Bytes>>> {
         let mut pool = self.pool.borrow_mut();
         while let Some(sender) = pool.pop_front() {
             if !sender.is_closed() {
@@ -112,7 +112,7 @@ impl Traffic {
         None
     }
 
-    fn keep(&self, sender: SendRequest<Empty<Bytes>>) {
+    fn keep(&self, sender: SendRequest<Full<Bytes>>) {
         let mut pool = self.pool.borrow_mut();
         if !self.enough.get() && !sender.is_closed() && pool.len() < self.load.connections as usize {
             pool.push_back(sender);
@@ -138,7 +138,7 @@ async fn drive(traffic: Rc<Traffic>) {
         turn += 1;
         let new = turn.is_multiple_of(2) || traffic.load.connections == 0;
         traffic.tally.borrow_mut().begin(traffic.now());
-        spawn_local(one(Rc::clone(&traffic), new));
+        tasks::spawn(one(Rc::clone(&traffic), new));
     }
 }
 
@@ -176,7 +176,7 @@ async fn ask(traffic: &Rc<Traffic>, new: bool, used: &Cell<bool>) -> Result<(), 
 /// Outer: the exchange; inner: the answer.
 async fn send(
     traffic: &Rc<Traffic>,
-    sender: &mut SendRequest<Empty<Bytes>>,
+    sender: &mut SendRequest<Full<Bytes>>,
     last: bool,
 ) -> Result<Result<(), Why>, hyper::Error> {
     let response = sender.send_request(traffic.request(last)).await?;
@@ -202,7 +202,7 @@ impl Drop for Open {
     }
 }
 
-async fn connect(traffic: &Rc<Traffic>) -> Result<SendRequest<Empty<Bytes>>, Why> {
+async fn connect(traffic: &Rc<Traffic>) -> Result<SendRequest<Full<Bytes>>, Why> {
     let mut refused = Why::Other;
     for addr in &traffic.load.addrs {
         let stream = match TcpStream::connect(addr).await {
@@ -217,7 +217,7 @@ async fn connect(traffic: &Rc<Traffic>) -> Result<SendRequest<Empty<Bytes>>, Why
         traffic.tally.borrow_mut().opened(now);
         let open = Open(Rc::clone(traffic));
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| why(&e))?;
-        spawn_local(async move {
+        tasks::spawn(async move {
             let _ = connection.await;
             drop(open);
         });

@@ -40,6 +40,7 @@ use crate::sys::signals::{Early, Inherited, Signals};
 use crate::sys::spawn::reader;
 use crate::sys::stdio::watch;
 use crate::sys::{plain, process};
+use crate::tasks;
 use crate::time::Human;
 use load::{Load, Traffic};
 use run::{Crash, Run, Setup};
@@ -109,7 +110,7 @@ fn drill_all(plan: &Plan, signals: Signals, inherited: &Inherited) -> Result<u8,
     let runtime =
         runtime.map_err(|e| Undone { code: exit::INTERNAL, why: format!("cannot set up the event loop: {e}") })?;
     let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    tasks::block_on(&runtime, &local, async {
         let arrivals = signals.as_fd().try_clone_to_owned().and_then(|fd| watch(File::from(fd), Interest::READABLE));
         let arrivals = arrivals.map_err(|e| Undone { code: exit::INTERNAL, why: format!("no signals: {e}") })?;
         tokio::select! {

@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use super::run::{AtStop, Seen};
 use crate::control::protocol::{self, Reply, Request, StatusRequest};
 use crate::control::socket::{Address, connect_now};
+use crate::json;
 use crate::signal::Signal;
+use crate::sorted;
 use crate::sys::{listening, procfs, tree};
 
 /// For one answer of the status.
@@ -33,7 +35,7 @@ pub async fn status(control: &Address) -> Option<Value> {
         let mut line = Vec::new();
         BufReader::new(stream).take(MOST).read_until(b'\n', &mut line).await.ok()?;
         match Reply::parse(&line).ok()? {
-            Reply::Status(status) => serde_json::from_str(&status).ok(),
+            Reply::Status(status) => json::parse(status.as_bytes()).ok(),
             _ => None,
         }
     };
@@ -56,11 +58,10 @@ pub fn look(seen: &mut Seen) {
 /// The processes that the status names, as /proc has them.
 pub fn processes(status: &Value) -> Vec<AtStop> {
     let Ok(all) = tree::descendants(&|_| false) else { return Vec::new() };
-    let inner: BTreeMap<i32, (usize, procfs::Needs)> = all
-        .iter()
-        .enumerate()
-        .filter_map(|(n, process)| procfs::needs(process.pid).map(|needs| (needs.inner_pid, (n, needs))))
-        .collect();
+    let needs = |(n, process): (usize, &tree::Descendant)| {
+        procfs::needs(process.pid).map(|needs| (needs.inner_pid, (n, needs)))
+    };
+    let inner: BTreeMap<i32, (usize, procfs::Needs)> = sorted::collected(all.iter().enumerate().filter_map(needs));
     let named = status["processes"].as_array().into_iter().flatten();
     let known = named.filter_map(|process| {
         let pid = i32::try_from(process["pid"].as_i64()?).ok()?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::run::{Run, Setup};
 use crate::record::findings::{self, Finding};
 use crate::report::Secs;
+use crate::sorted;
 
 /// A stop on a busier node takes longer than the slowest that was seen: the recommended grace has this part of it on top.
 const SPARE_PART: u32 = 4;
@@ -61,7 +62,7 @@ pub struct Spread {
 impl Spread {
     /// `None`: of nothing.
     pub fn of(mut times: Vec<Duration>) -> Option<Spread> {
-        times.sort_unstable();
+        sorted::sort(&mut times);
         let at = |percent: usize| {
             let rank = (times.len() * percent).div_ceil(100).max(1);
             times.get(rank - 1).copied().map(Secs)

@@ -11,6 +11,8 @@ use std::fmt::Write;
 use super::metrics;
 use super::query::{Query, decode};
 use crate::endpoint::{self, Answers, Endpoint, Health};
+use crate::json;
+use crate::sorted;
 use crate::status::{ProcessStatus, State, Status, Why};
 use crate::text::plain;
 
@@ -95,9 +97,9 @@ fn index() -> String {
 }
 
 fn status_json(pretty: bool, status: &Status) -> Answer {
-    let json = if pretty { serde_json::to_string_pretty(status) } else { serde_json::to_string(status) };
-    match json {
-        Ok(mut body) => {
+    match serde_json::to_string(status) {
+        Ok(text) => {
+            let mut body = if pretty { json::pretty(&text) } else { text };
             body.push('\n');
             Answer { code: 200, content_type: JSON, body }
         }
@@ -192,7 +194,7 @@ fn failure(health: Health, p: &ProcessStatus) -> Option<Cow<'_, str>> {
 fn all_checks(endpoint: Asked, query: Query<'_>, status: &Status) -> Answer {
     let checks = endpoint.checks(status);
     let mut excluded: Vec<Cow<'_, str>> = query.all("exclude").collect();
-    excluded.sort_unstable();
+    sorted::sort(&mut excluded);
     excluded.dedup();
     let mut body = String::new();
     let mut failing = 0;

@@ -38,6 +38,7 @@ use super::own;
 use super::shared::{Shared, gone};
 use crate::config::listen::Listen;
 use crate::sys::bind::inet;
+use crate::tasks::boxed;
 
 /// Request line and headers together, in bytes; what is longer is answered 431 or 414. hyper's smallest.
 const MAX_HEAD: usize = 8192;
@@ -145,7 +146,7 @@ async fn accept_all(tasks: &LocalSet, listener: &TcpListener, site: &Site, limit
                 let client =
                     Client { from: addr.ip(), waits: Rc::default(), asked: Rc::default(), stream: Rc::new(stream) };
                 let waits = Rc::clone(&client.waits);
-                let handle = connections.running.spawn_local_on(connection(client, site.clone(), limits), tasks);
+                let handle = connections.running.spawn_local_on(boxed(connection(client, site.clone(), limits)), tasks);
                 let open = Open { task: handle, from: source(addr.ip()), waits };
                 connections.oldest_first.push_back(open);
                 // Lets the connections at hand have their turn before the next one is taken: a flood of connects cannot

@@ -18,6 +18,7 @@ use crate::config::{Condition, Config, Process};
 use crate::facts::{Changed, Difference};
 use crate::plan::reload::{Reload, needs_restart};
 use crate::report::{Done, Note, Refusal};
+use crate::sorted;
 
 /// What of a reload is still to come. Nothing of it is left once the stop was requested.
 #[derive(Clone, Debug, Default)]
@@ -175,9 +176,9 @@ impl Machine {
         let returns: Vec<usize> = reload.added.iter().copied().filter(|id| core.is_leaving(*id)).collect();
         core.adopt(&reload);
         let removed = |id: &usize| core.plan.config.processes[*id].removed && !core.processes[*id].is_removed();
-        let removals: BTreeSet<usize> = (0..core.processes.len()).filter(removed).collect();
+        let removals: BTreeSet<usize> = sorted::collected((0..core.processes.len()).filter(removed));
         let touched = [&reload.added, &reload.restarted, &reload.changed].into_iter().flatten();
-        let touched: BTreeSet<usize> = touched.chain(&removals).copied().collect();
+        let touched: BTreeSet<usize> = sorted::collected(touched.chain(&removals).copied());
         core.renewal.removals = removals;
         let places = core.processes.len();
         let plan = Rc::clone(&core.plan);

@@ -21,6 +21,7 @@ use super::queue::{MEMORY_MAX, QUEUE_MAX};
 use crate::config::Rotation;
 use crate::sys::spawn::log_writer::{self, Ends, Limits, Tally};
 use crate::sys::stdio::{readable_bytes, watch};
+use crate::tasks;
 
 /// How often it is looked at whether a file takes anything. A file that takes nothing in so many looks (five seconds) hangs, for all we know:
 /// who writes to it goes on, and the lines are lost. It is looks and not time: while softstop is suspended, so may be the writer.
@@ -98,7 +99,7 @@ impl LogFiles {
         }
         let file = LogFile::new(path, rotation);
         files.push(Rc::clone(&file));
-        tokio::task::spawn_local(Rc::clone(&file).pump());
+        tasks::spawn(Rc::clone(&file).pump());
         file
     }
 

@@ -32,6 +32,7 @@ pub use self::sink::{Sink, Stream};
 use crate::config::{LogTarget, Logs, Output, Process, WhenFull};
 use crate::sys::pty;
 use crate::sys::stdio::{readable_bytes, watch};
+use crate::tasks;
 
 /// Read in one go, in bytes; then everybody else has a turn.
 const READ_MAX: usize = 8 * 1024;
@@ -282,7 +283,7 @@ impl Source {
         for pipe in &pipes {
             let (read, all) = (Rc::clone(pipe), Rc::clone(&self.readers));
             let number = all.borrow().last_key_value().map_or(0, |(last, _)| last + 1);
-            let reader = tokio::task::spawn_local(async move {
+            let reader = tasks::spawn(async move {
                 read.read_to_end().await;
                 all.borrow_mut().remove(&number);
             });
@@ -321,7 +322,7 @@ impl Capture {
     /// The process itself has ended: its last words are passed on even without a newline, though a grandchild may hold
     /// the pipe and go on writing to it. Returns at once; the work is done beside the loop, and `then` follows it.
     pub fn process_ended(self, then: impl FnOnce() + 'static) {
-        tokio::task::spawn_local(async move {
+        tasks::spawn(async move {
             // Side by side: nobody may read the one stream while the other is read.
             let drain = async |pipe: &Pipe| {
                 if !pipe.ended.get() {

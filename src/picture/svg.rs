@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::measure::{elide, ems, width, wrap};
 use super::{Bar, Kind, Mark, MarkKind, Picture, Row, Weight, axis};
+use crate::sorted;
 use crate::text::{one_line, xml};
 
 const WIDTH: f64 = 900.0;
@@ -99,7 +100,7 @@ impl Picture {
         let mut ends: Vec<f64> = Vec::new();
         let mut placed: Vec<(usize, f64, String, &Mark)> = Vec::new();
         let mut marks: Vec<&Mark> = self.marks.iter().collect();
-        marks.sort_by_key(|mark| mark.at);
+        sorted::by_key(&mut marks, |mark| mark.at);
         for mark in marks {
             let label = elide(&one_line(&mark.label), (WIDTH - 2.0 * EDGE) / SMALL, "…", ems);
             let half = width(&label, ems) * SMALL / 2.0;

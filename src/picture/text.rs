@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::measure::{columns, elide, shown, width, wrap};
 use super::{Kind, MarkKind, Picture, Row, Weight, axis};
+use crate::sorted;
 use crate::text::one_line;
 
 /// Narrower than this there is nothing to be seen; a reader that is narrower breaks the lines.
@@ -88,7 +89,7 @@ impl Picture {
     fn mark_labels(&self, layout: &Layout, out: &mut Out) {
         let mut lines: Vec<Vec<Cell>> = Vec::new();
         let mut marks: Vec<_> = self.marks.iter().collect();
-        marks.sort_by_key(|mark| mark.at);
+        sorted::by_key(&mut marks, |mark| mark.at);
         for mark in marks {
             let label = elide(&out.safe(&mark.label), layout.plot as f64, out.dots(), columns);
             let length = columns_of(&label);

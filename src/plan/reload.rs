@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Act, Config, Process, Task};
 use crate::facts::{Changed, Difference, Later};
+use crate::sorted;
 
 /// A configuration to go over to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,7 +84,8 @@ impl Reload {
 
 /// For each process of `new`, in its order, its place.
 fn places(old: &Config, new: &Config, is_free: &impl Fn(usize) -> bool) -> Vec<usize> {
-    let known: BTreeMap<&str, usize> = old.processes.iter().enumerate().map(|(id, p)| (p.name.as_str(), id)).collect();
+    let known: BTreeMap<&str, usize> =
+        sorted::collected(old.processes.iter().enumerate().map(|(id, p)| (p.name.as_str(), id)));
     let is_gone = |id: usize| old.processes[id].removed && is_free(id);
     let kept = |p: &Process| known.get(p.name.as_str()).copied().filter(|id| !is_gone(*id));
     // Of what ends yet somebody may still speak by its number, and of others by theirs.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Planned, PlannedSlice};
 use crate::picture::{Bar, Kind, Mark, MarkKind, Picture, Remark, Row, Weight};
 use crate::record::Part;
+use crate::sorted;
 use crate::text::plural;
 use crate::time::Human;
 
@@ -49,7 +50,7 @@ impl Planned {
             let text = format!("{more} more rows are left out");
             all.push(Remark { weight: Weight::Note, text, help: String::new() });
         }
-        all.sort_by_key(|remark| remark.weight);
+        sorted::by_key(&mut all, |remark| remark.weight);
         let end = kubelet.map_or(self.grace, |kubelet| kubelet.at().max(self.grace));
         Picture {
             title: format!("softstop plan: {name}"),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::tree::{Needs, Start};
 use super::{Planned, Sigkill};
+use crate::json;
 use crate::picture::Remark;
 use crate::record::Part;
 use crate::report::Secs;
@@ -93,7 +94,7 @@ impl Planned {
         let starts = self.starts();
         let remark = |r: &'_ Remark| (r.weight.name(), r.text.clone(), r.help.clone());
         let texts: Vec<_> = remarks.iter().map(remark).collect();
-        let json = Json {
+        let whole = Json {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION"),
             grace: Secs(self.grace),
@@ -104,6 +105,6 @@ impl Planned {
             fits_in: self.fits_in().map(Secs),
             remarks: texts.iter().map(|(weight, text, help)| RemarkJson { weight, text, help }).collect(),
         };
-        serde_json::to_string_pretty(&json).expect("text and numbers are JSON") + "\n"
+        json::pretty(&serde_json::to_string(&whole).expect("text and numbers are JSON")) + "\n"
     }
 }

@@ -10,6 +10,7 @@ use super::rules::{longest_drain, longest_start, whole_seconds};
 use super::view::ProbeKind;
 use crate::config::{Config, Control, TERMINATION_LOG};
 use crate::endpoint::Health;
+use crate::sorted;
 use crate::text::plain;
 
 /// Where softstop's endpoints are when the configuration does not say.
@@ -267,7 +268,7 @@ fn folders(config: &Config) -> BTreeSet<&str> {
         path.parent().and_then(Path::to_str).filter(|f| !f.starts_with("/dev/shm") && *f != "/dev").map(str::len)
     };
     let paths = [socket, config.report.as_deref()].into_iter().flatten();
-    paths.filter_map(|p| p.to_str().and_then(|text| text.get(..folder(p)?))).collect()
+    sorted::collected(paths.filter_map(|p| p.to_str().and_then(|text| text.get(..folder(p)?))))
 }
 
 /// What Kubernetes takes for a container's name.

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::problem::{Problem, Severity, Source, Span};
+use crate::sorted;
 use finding::{ENOUGH, Finding, Report};
 use launch::{Front, Launch};
 use objects::{Objects, Unread};
@@ -215,7 +216,7 @@ pub fn review(
         let at = first.and_then(|p| p.position.as_ref());
         (first.is_none_or(|p| p.file != source.file), at.map_or((usize::MAX, 0), |p| (p.line, p.column)))
     };
-    report.findings.sort_by_key(place);
+    sorted::by_key(&mut report.findings, place);
     report.findings.dedup();
     report
 }

@@ -9,6 +9,7 @@ mod table;
 use std::sync::OnceLock;
 
 use crate::signal::Signal;
+use crate::sorted;
 pub use table::JVM;
 use table::PROGRAMS;
 
@@ -216,7 +217,7 @@ pub fn presets() -> &'static [&'static str] {
     WORDS.get_or_init(|| {
         let mut words: Vec<_> =
             PROGRAMS.iter().filter_map(|p| p.preset.as_ref()).flat_map(|p| p.words).copied().collect();
-        words.sort_unstable();
+        sorted::sort(&mut words);
         words
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::findings::{self, Finding};
 use super::{Outcome, Part, Run, Slice};
+use crate::sorted;
 use crate::text::one_line;
 use crate::time::Human;
 
@@ -74,7 +75,7 @@ pub fn pairs(before: &Run, after: &Run) -> Vec<Pair> {
         before: Some(slice),
         after: None,
     }));
-    list.sort_by_key(|pair| pair.part);
+    sorted::by_key(&mut list, |pair| pair.part);
     list
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Event, Run, read};
+use crate::sorted;
 
 /// Which part of the stop a slice is of, in the order of their turns.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
@@ -91,7 +92,7 @@ impl Run {
                 (slice.outcome, slice.until) = (Outcome::Done, post_stop.unwrap_or(end.took).max(slice.from));
             }
         }
-        list.sort_by_key(|slice| (slice.part, slice.from));
+        sorted::by_key(&mut list, |slice| (slice.part, slice.from));
         list
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Leaked, Note, Secs, TaskResult};
 use crate::facts::{Cause, Exit, Place, ProcessKind, Who};
+use crate::json;
 use crate::text::one_line;
 use crate::time::{At, Human};
 
@@ -116,8 +117,8 @@ impl History {
             timeline: self.records().collect(),
             forgotten: self.forgotten,
         };
-        match serde_json::to_string_pretty(&report) {
-            Ok(text) => text + "\n",
+        match serde_json::to_string(&report) {
+            Ok(text) => json::pretty(&text) + "\n",
             Err(e) => format!("{{\"error\":{:?}}}\n", e.to_string()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::sorted;
 use crate::text::plain;
 
 use serde::Serialize;
@@ -54,7 +55,7 @@ impl Orphans {
                 count: *count,
             })
             .collect();
-        list.sort_by_key(|leaked| std::cmp::Reverse(leaked.count));
+        sorted::by_key(&mut list, |leaked| std::cmp::Reverse(leaked.count));
         if self.others > 0 {
             list.push(Leaked { command: OTHERS.to_owned(), process: None, count: self.others });
         }

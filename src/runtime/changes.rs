@@ -22,6 +22,7 @@ use super::waits::file::own_program;
 use crate::config::Config;
 use crate::lifecycle::event::Event;
 use crate::signal::Signal;
+use crate::sorted;
 use crate::sys::spawn::Handed;
 use crate::sys::stdio::watch;
 use crate::sys::{inotify, process, target};
@@ -121,7 +122,7 @@ impl Changes {
 
     fn paths(&self) -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> = self.rules.iter().flat_map(|rule| &rule.paths).cloned().collect();
-        paths.sort();
+        sorted::sort(&mut paths);
         paths.dedup();
         paths
     }
@@ -335,7 +336,7 @@ fn stamp(path: &Path) -> u64 {
         let mut names: Vec<OsString> =
             entries.take(ENTRIES).filter_map(|entry| Some(entry.ok()?.file_name())).collect();
         names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
-        names.sort();
+        sorted::sort(&mut names);
         for name in names {
             name.hash(&mut hasher);
             add(&mut hasher, &path.join(name), true);

@@ -20,6 +20,7 @@ use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::{Event, RequestId};
 use crate::output::kept::Keeper;
 use crate::report::{History, Level, Note};
+use crate::tasks;
 
 /// Where orders come from, and who waits for an answer.
 pub(super) struct Orders {
@@ -88,7 +89,7 @@ impl Orders {
             };
             let (room, keeper) = (Rc::clone(&self.room), Rc::clone(&self.keeper));
             let state = ControlState::new(geteuid().as_raw(), open_to_all, Box::new(status), room, keeper);
-            tokio::task::spawn_local(server::serve(listener, state));
+            tasks::spawn(server::serve(listener, state));
             Ok(file)
         });
         self.file = open.unwrap_or_else(|why| {
@@ -125,7 +126,7 @@ impl Shell {
         match message {
             Message::Ordered { ask, order, by, reply } => {
                 self.orders.asking.insert(ask, reply);
-                self.push(Event::Ordered { ask, order, by });
+                self.push(Event::Ordered { ask, order: *order, by });
             }
             Message::Gone { ask } => {
                 self.orders.asking.remove(&ask);

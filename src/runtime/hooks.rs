@@ -20,12 +20,13 @@ use crate::config::{GrpcCall, Handler, HttpCall, Launch, Output};
 use crate::facts::Failure;
 use crate::http::client;
 use crate::lifecycle::action::What;
-use crate::lifecycle::event::{Event, Exit, Outcome, Progress, RunContext, RunId, SpawnError, SpawnErrorKind};
+use crate::lifecycle::event::{Event, Exit, Outcome, ProcId, Progress, RunContext, RunId, SpawnError, SpawnErrorKind};
 use crate::resolver::{self, NoAddress};
 use crate::signal::Signal;
 use crate::sys::spawn::{self, Child, Spawn};
 use crate::sys::stdio::watch;
 use crate::sys::target;
+use crate::tasks;
 use crate::text::plain;
 use crate::variables;
 
@@ -53,8 +54,11 @@ pub(super) enum ActiveRun {
 
 /// What comes from the background.
 pub(super) enum News {
-    Progress(RunId, Progress),
-    Answered(RunId, Outcome),
+    // Boxed: a channel has room for 32 of them from the first on.
+    Progress(RunId, Box<Progress>),
+    Answered(RunId, Box<Outcome>),
+    /// All that a process said before it ended unasked has been read.
+    LastOutput(ProcId, Vec<String>),
     /// A process has written the line that it was to write, or has closed its descriptor without.
     Line {
         pid: i32,
@@ -118,8 +122,9 @@ impl Shell {
 
     pub(super) fn heard(&mut self, news: News) {
         match news {
-            News::Progress(run, progress) => self.push(Event::Progress { run, progress }),
-            News::Answered(run, outcome) => self.run_answered(run, outcome),
+            News::Progress(run, progress) => self.push(Event::Progress { run, progress: *progress }),
+            News::Answered(run, outcome) => self.run_answered(run, *outcome),
+            News::LastOutput(process, lines) => self.last_output(process, lines),
             News::Line { pid, line } => self.line_written(pid, line),
             News::Sources { pid, bytes } => self.sources_arrived(pid, bytes),
             News::Changes { pid, bytes } => self.looked(pid, bytes.as_deref()),
@@ -387,7 +392,7 @@ impl Captured {
         let mut captured = Captured { kept: Rc::default(), pipes: Vec::new(), readers: Vec::new() };
         for fd in [pipes.stdout, pipes.stderr] {
             let Ok(pipe) = watch(File::from(fd), Interest::READABLE).map(Rc::new) else { continue };
-            let reader = tokio::task::spawn_local(read_on(Rc::clone(&pipe), Rc::clone(&captured.kept), heard.clone()));
+            let reader = tasks::spawn(read_on(Rc::clone(&pipe), Rc::clone(&captured.kept), heard.clone()));
             captured.readers.push(reader.abort_handle());
             captured.pipes.push(pipe);
         }

@@ -53,6 +53,7 @@ use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::sys::signals::Early;
 use crate::sys::{limits, process};
+use crate::tasks;
 use crate::time::At;
 use crate::variables;
 use monitor::{Audience, Monitor};
@@ -156,7 +157,7 @@ fn start(
             tracing::warn!("{warning}");
         }
         introduce(machine.borrow().plan());
-        tokio::task::spawn_local(sink.clone().pump());
+        tasks::spawn(sink.clone().pump());
         let mut orders = control::Orders::new(Keeper::new(&machine.borrow().plan().config));
         let prestop = guard.map(|guard| prestop::later(guard, Rc::clone(orders.room())));
         if let Some(listener) = listener
@@ -180,7 +181,7 @@ fn start(
         shell.begin(&early.pending());
         shell.run(early).await
     });
-    let code = local.block_on(&runtime, all);
+    let code = tasks::block_on(&runtime, &local, all);
     // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit, and nothing is gained from
     // putting everything away first.
     std::mem::forget(local);
@@ -264,7 +265,7 @@ fn serve(
         endpoints::answer(method, path, query, &status)
     });
     let limits = server::Limits::within(usize::try_from(limits::descriptors()).unwrap_or(usize::MAX));
-    tokio::task::spawn_local(server::serve(listener, server::Site { answer, later: prestop }, limits));
+    tasks::spawn(server::serve(listener, server::Site { answer, later: prestop }, limits));
     Ok(())
 }
 

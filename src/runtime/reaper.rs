@@ -1,5 +1,6 @@
 //! The one waiter: peek, act, reap that pid, repeat.
 
+use super::hooks::News;
 use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Event, Exit};
 use crate::sys::reap::{self, Peek};
@@ -79,12 +80,12 @@ impl Shell {
         }
         if let Some(capture) = self.capturing.remove(&pid) {
             let source = unasked.and_then(|process| self.sources[process.0].clone());
-            let (said, awaited) = (self.said.clone(), unasked.zip(source));
+            let (done, awaited) = (self.done.clone(), unasked.zip(source));
             self.awaited.extend(unasked);
             capture.process_ended(move || {
                 if let Some((process, source)) = awaited {
                     // The loop is gone only when everything is.
-                    let _ = said.send((process, source.tail()));
+                    let _ = done.send(News::LastOutput(process, source.tail()));
                 }
             });
         }

@@ -31,6 +31,7 @@ use crate::signal::Signal;
 use crate::sys::spawn::{self, Handed, Spawn, Stdio};
 use crate::sys::stdio::watch;
 use crate::sys::target;
+use crate::tasks;
 
 /// So long the files may take to be read: no file system that works takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -153,7 +154,7 @@ impl Shell {
         self.reporter.writers.hold(pid, about);
         let pipe = watch(File::from(pipes.stdout), Interest::READABLE).map_err(|e| e.to_string())?;
         let (done, until) = (self.done.clone(), Instant::now() + limit);
-        tokio::task::spawn_local(async move {
+        tasks::spawn(async move {
             let bytes = tokio::select! {
                 bytes = whole(pipe) => Some(bytes),
                 () = sleep_until(until) => None,

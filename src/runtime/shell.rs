@@ -129,9 +129,6 @@ pub(super) struct Shell {
     pub next_sweep: Option<Instant>,
     /// Processes that have ended unasked, and whose last output is still being read.
     pub awaited: BTreeSet<ProcId>,
-    /// Where that arrives: no more than one for each end of a process.
-    pub said: mpsc::UnboundedSender<(ProcId, Vec<String>)>,
-    words: Option<mpsc::UnboundedReceiver<(ProcId, Vec<String>)>>,
     queue: VecDeque<Event>,
     answers: Option<mpsc::UnboundedReceiver<News>>,
     pub orders: Orders,
@@ -160,7 +157,6 @@ impl Shell {
         // As many answers as there are runs under way, and those the machine bounds; what a wait says of itself is not much, and the loop
         // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
-        let (said, words) = mpsc::unbounded_channel();
         Shell {
             reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(orders.history())),
             log_files,
@@ -206,8 +202,6 @@ impl Shell {
             swept: false,
             next_sweep: None,
             awaited: BTreeSet::new(),
-            said,
-            words: Some(words),
             queue: VecDeque::new(),
             answers: Some(answers),
             orders,
@@ -231,9 +225,7 @@ impl Shell {
 
     /// The loop. Every arm only makes events.
     pub(super) async fn run(mut self: Box<Shell>, early: Early) -> u8 {
-        let (Some(mut answers), Some(mut words)) = (self.answers.take(), self.words.take()) else {
-            return crate::exit::INTERNAL;
-        };
+        let Some(mut answers) = self.answers.take() else { return crate::exit::INTERNAL };
         // After the first start, which need not wait for it.
         self.monitor.borrow_mut().begin();
         let watched = early.receive().and_then(|signals| {
@@ -254,6 +246,14 @@ impl Shell {
             self.check_starvation();
             let deadline = self.machine.borrow().next_deadline().map(|at| self.clock.instant(at));
             let deadline = deadline.into_iter().chain(self.next_beat()).min();
+            let others = [
+                self.groups.next_inspection(),
+                self.stragglers.next(),
+                self.schedules.next(),
+                self.reloads.next(),
+                self.changes.next(),
+            ];
+            let wake = deadline.into_iter().chain(others.into_iter().flatten()).min();
             tokio::select! {
                 biased;
                 () = wait_for(&readable, signals.more()) => self.receive(&signals.drain()),
@@ -261,13 +261,7 @@ impl Shell {
                 () = wait_for_any(notices.as_ref(), self.notices.more()) => self.receive_notices(),
                 () = wait_for_any(changes.as_ref(), false) => self.changes.reported(),
                 Some(message) = self.orders.next() => self.ordered(message),
-                Some((process, lines)) = words.recv() => self.last_output(process, lines),
-                () = sleep_until(deadline) => {}
-                () = sleep_until(self.groups.next_inspection()) => {}
-                () = sleep_until(self.stragglers.next()) => {}
-                () = sleep_until(self.schedules.next()) => {}
-                () = sleep_until(self.reloads.next()) => {}
-                () = sleep_until(self.changes.next()) => {}
+                () = sleep_until(wake) => {}
                 // More processes than are signalled, or given another priority, in one turn.
                 () = tokio::task::yield_now(), if self.stragglers.under_way() || self.starvation.under_way() => {}
                 // More dead than one turn takes: everybody else gets a turn between two.
@@ -316,7 +310,7 @@ impl Shell {
         }
         let code = self.end().await;
         // Nothing is gained from putting it away, descriptor by descriptor and string by string: the kernel does that.
-        std::mem::forget((signals, readable, notices, changes, answers, words, self));
+        std::mem::forget((signals, readable, notices, changes, answers, self));
         code
     }
 

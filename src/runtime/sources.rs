@@ -13,6 +13,7 @@ use crate::config::problem::Problems;
 use crate::config::sources::{Included, MOST, Sources, is_wild, matches, parts};
 use crate::config::{check, env_file};
 use crate::signal::Signal;
+use crate::sorted;
 use crate::sys::process;
 use crate::{exit, json};
 
@@ -36,7 +37,7 @@ pub fn read(
     let patterns = check::includes(&sources.text, variable);
     let mut room = check::MAX_BYTES.saturating_sub(sources.text.len());
     // Each file once, and never itself: by what it is, not by its name.
-    let mut known: BTreeSet<(u64, u64)> = identity(path).into_iter().collect();
+    let mut known: BTreeSet<(u64, u64)> = sorted::collected(identity(path));
     let base = path.parent().unwrap_or(Path::new(""));
     for (pattern, text) in patterns.iter().enumerate() {
         for file in matching(base, text) {
@@ -82,7 +83,7 @@ fn matching(base: &Path, pattern: &str) -> Vec<Result<PathBuf, (PathBuf, io::Err
             let entry = entry?;
             names.extend(is_one(&entry).then(|| entry.file_name()));
         }
-        names.sort();
+        sorted::sort(&mut names);
         Ok(names)
     });
     match listed {

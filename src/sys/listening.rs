@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::procfs::{read_stat, socket_inode};
 use super::sockets::{self, Query, Socket, TcpState};
 use super::tree;
+use crate::sorted;
 
 /// Files looked at in one piece: a fraction of a millisecond.
 const PIECE: usize = 128;
@@ -186,7 +187,7 @@ impl Search {
             Listener { socket: *socket, holder }
         };
         let mut listeners: Vec<Listener> = self.listening.values().map(listener).collect();
-        listeners.sort_unstable_by_key(|l| (l.socket.local.port(), l.socket.inode));
+        sorted::by_key(&mut listeners, |l| (l.socket.local.port(), l.socket.inode));
         Listening { listeners, unsure }
     }
 }

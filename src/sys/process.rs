@@ -17,6 +17,7 @@ use nix::unistd::{dup2_stderr, dup2_stdout};
 use super::descriptors;
 use super::mask::{self, Disposition, SignalSet};
 use crate::signal::Signal;
+use crate::sorted;
 
 /// Whether softstop is the init of its PID namespace: the kernel hands it every orphan, and ends the namespace with it.
 pub fn is_pid1() -> bool {
@@ -278,7 +279,7 @@ pub(super) unsafe fn take_inherited_fds() -> Vec<OwnedFd> {
     if !descriptors::listed(&mut |fd| fds.push(fd)) {
         fds = descriptors::asked();
     }
-    fds.sort_unstable();
+    sorted::sort(&mut fds);
     // The listing's own descriptor is among them; it is closed by now.
     let open = fds.into_iter().filter(|fd| *fd >= 3 && is_open(*fd));
     // SAFETY: by this function's contract nobody owns it.

@@ -18,6 +18,7 @@ use crate::control::client::{Exchange, Failure, Found, Meant};
 use crate::control::protocol::{LogsRequest, Reply, Request, StatusRequest};
 use crate::control::table;
 use crate::exit;
+use crate::json;
 use crate::order::Order;
 use crate::picture::Style;
 use crate::record::Run;
@@ -150,7 +151,7 @@ impl Watched {
         match reply {
             Reply::Status(text) => {
                 self.answered = Instant::now();
-                self.status = serde_json::from_str(&text).unwrap_or_default();
+                self.status = json::parse(text.as_bytes()).unwrap_or_default();
                 let report = self.status.get_mut("stop_report").map(Value::take);
                 let run = report.and_then(|report| Run::read(report.to_string().as_bytes()).ok());
                 let elapsed = self.status["stop"]["elapsed_seconds"].as_f64();

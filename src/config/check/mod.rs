@@ -54,6 +54,7 @@ use crate::config::place::Place;
 use crate::config::problem::{Problem, Problems, Severity, Source, Span};
 use crate::config::sources::Sources;
 use crate::config::{Config, default_kill_reserve, expand, procfile};
+use crate::sorted;
 use declare::{Declared, Described};
 pub use here::Here;
 use include::Joined;
@@ -198,7 +199,7 @@ fn finish(reader: Reader<'_>, config: Config) -> Result<(Config, Vec<Problem>), 
     let mut list = reader.problems;
     let position =
         |p: &Problem| p.places.first().and_then(|p| p.position.as_ref()).map_or((usize::MAX, 0), |p| (p.nth, p.column));
-    list.sort_by_key(position);
+    sorted::by_key(&mut list, position);
     list.dedup();
     if list.iter().any(|p| p.severity == Severity::Error) { Err(Problems { file, list }) } else { Ok((config, list)) }
 }

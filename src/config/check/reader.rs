@@ -12,6 +12,7 @@ use super::here::{Here, Surroundings};
 use super::keys::{self, Section};
 use crate::config::expand;
 use crate::config::problem::{Place, Problem, Severity, Source, Span};
+use crate::sorted;
 use crate::text;
 
 /// So many problems are enough: what follows is not looked at, so that no file is slow to refuse.
@@ -143,7 +144,7 @@ impl<'a> Reader<'a> {
         match self.problems.iter_mut().find(same) {
             Some(said) if said.places.len() < PLACES => {
                 said.places.push(self.source.place(span, ""));
-                said.places.sort_by_key(|place| place.position.as_ref().map(|at| at.nth));
+                sorted::by_key(&mut said.places, |place| place.position.as_ref().map(|at| at.nth));
             }
             Some(_) => {}
             None => self.error(span, sentence, help),

@@ -16,6 +16,7 @@ use super::values::{self, Wrong};
 use crate::config::listen::Listen;
 use crate::config::problem::Span;
 use crate::nearest::nearest;
+use crate::sorted;
 
 /// Connections that the kernel keeps until somebody accepts them: what it allows by default (`net.core.somaxconn`).
 pub const BACKLOG: u32 = 4096;
@@ -180,7 +181,7 @@ fn socket(reader: &mut Reader<'_>, keys: &SocketKeys<'_>) -> ReadSocket {
     }
     let name = keys.name.read(reader);
     let mut present = table.present(ADDRESSES);
-    present.sort_unstable_by_key(|field| field.key.start);
+    sorted::by_key(&mut present, |field| field.key.start);
     if let [one, other, ..] = &present[..] {
         beside(reader, one, other, ": a socket has one address", "keep one; for both, write two sockets");
     }

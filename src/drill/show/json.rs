@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Drilled;
 use crate::drill::run::Run;
 use crate::drill::verdict::Verdict;
+use crate::json;
 use crate::report::Secs;
 
 /// Of this output; it grows when a field changes its meaning or goes.
@@ -57,6 +58,6 @@ impl Drilled<'_> {
             }),
             graces: self.all.iter().map(|(verdict, drills)| OfGrace { verdict, drills }).collect(),
         };
-        serde_json::to_string_pretty(&output).unwrap_or_default() + "\n"
+        json::pretty(&serde_json::to_string(&output).unwrap_or_default()) + "\n"
     }
 }

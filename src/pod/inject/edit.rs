@@ -4,6 +4,7 @@ use crate::config::problem::{Source, Span};
 use crate::pod::fragment::quoted;
 use crate::pod::tree::Node;
 use crate::pod::yaml;
+use crate::sorted;
 
 /// Nothing that is put in is nested deeper.
 const LEVELS: usize = 16;
@@ -30,7 +31,7 @@ impl<'a> Edits<'a> {
 
     /// The text with every change in it; those of one place in the order in which they were made.
     pub fn done(mut self) -> String {
-        self.list.sort_by_key(|(span, _)| span.start);
+        sorted::by_key(&mut self.list, |(span, _)| span.start);
         let mut text = String::with_capacity(self.text.len());
         let mut from = 0;
         for (span, new) in self.list {

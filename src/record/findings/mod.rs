@@ -14,6 +14,7 @@ use super::slices::Kill;
 use super::{Outcome, Part, Run, Slice};
 use crate::picture::{Remark, Weight};
 use crate::programs;
+use crate::sorted;
 use crate::time::Human;
 
 /// Something that went wrong.
@@ -131,7 +132,7 @@ pub fn of(run: &Run) -> Vec<Finding> {
         found.rule = rule.name;
         (rule.find)(&facts, &mut found);
     }
-    found.list.sort_by_key(|finding| finding.weight);
+    sorted::by_key(&mut found.list, |finding| finding.weight);
     found.list
 }
 
@@ -517,7 +518,7 @@ fn grace_small(facts: &Facts<'_>, found: &mut Found) {
     let mut who: Vec<String> =
         late.map(|event| event.text("waiting_for").to_owned()).filter(|who| !who.is_empty()).collect();
     who.extend(facts.kills.iter().filter(|kill| kill.out_of_time).map(|kill| kill.process.clone()));
-    who.sort();
+    sorted::sort(&mut who);
     who.dedup();
     // Of these it has been said what would help.
     who.retain(|who| {

@@ -27,6 +27,7 @@ use crate::sys::notify::{ask_who_sends, receive};
 use crate::sys::procfs::parent_of;
 use crate::sys::stdio::{pipe, watch};
 use crate::sys::target;
+use crate::tasks;
 
 /// As systemd has it; what is longer is no message.
 const LONGEST: usize = 4096;
@@ -280,7 +281,7 @@ impl Shell {
         };
         self.notices.pipes.insert(pid, Rc::clone(&pipe));
         let done = self.done.clone();
-        tokio::task::spawn_local(async move {
+        tasks::spawn(async move {
             while let Ok(mut ready) = pipe.readable().await {
                 match read_line(&pipe) {
                     Some(line) => {

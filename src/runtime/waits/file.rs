@@ -17,6 +17,7 @@ use crate::runtime::hooks::{ActiveRun, Captured, OnLine};
 use crate::runtime::shell::Shell;
 use crate::signal::Signal;
 use crate::sys::process;
+use crate::tasks;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -35,7 +36,7 @@ impl Shell {
         let reporter = Rc::new(reporter);
         let (path, text) = (wait.path.display().to_string(), wait.contains.clone().unwrap_or_default());
         let (pid, pipes) = self.spawn_helper(run, &command(wait))?;
-        tokio::task::spawn_local({
+        tasks::spawn({
             let (reporter, path) = (Rc::clone(&reporter), path.clone());
             async move {
                 tokio::time::sleep(SILENCE).await;

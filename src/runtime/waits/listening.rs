@@ -14,6 +14,7 @@ use crate::config::network::address;
 use crate::facts::{self, Awaited, Failure, Progress, Several, Unseen};
 use crate::http::own;
 use crate::runtime::shell::Shell;
+use crate::sorted;
 use crate::sys::listening::{Holder, Listener, Listening, Search, search};
 use crate::sys::{cgroup, routes};
 use crate::text::one_line;
@@ -125,7 +126,7 @@ pub(super) fn ports(rule: &[u16], auto: bool, listeners: &Listeners) -> Vec<u16>
     if auto {
         ports.extend(listeners.own_ports());
     }
-    ports.sort_unstable();
+    sorted::sort(&mut ports);
     ports.dedup();
     ports.truncate(MOST);
     ports

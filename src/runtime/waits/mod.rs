@@ -18,6 +18,7 @@ use super::shell::Shell;
 use crate::config::handler::WaitIdle;
 use crate::facts::{Outcome, Progress};
 use crate::lifecycle::event::RunId;
+use crate::tasks;
 
 /// A look may take this part of the one thread's time.
 const PART: u32 = 20;
@@ -43,7 +44,7 @@ impl ProgressReporter {
         if self.last.borrow().as_ref() != Some(&progress) {
             self.last.replace(Some(progress.clone()));
             // The loop is gone only when everything is.
-            let _ = self.news.send(News::Progress(self.run, progress));
+            let _ = self.news.send(News::Progress(self.run, Box::new(progress)));
         }
     }
 }
@@ -72,10 +73,10 @@ impl Shell {
         work: impl Future<Output = Outcome> + 'static,
     ) -> Result<(), Outcome> {
         let news = self.done.clone();
-        let task = tokio::task::spawn_local(async move {
+        let task = tasks::spawn(async move {
             let outcome = work.await;
             // The loop is gone only when everything is.
-            let _ = news.send(News::Answered(run, outcome));
+            let _ = news.send(News::Answered(run, Box::new(outcome)));
         });
         self.runs.insert(run, ActiveRun::Task(task.abort_handle()));
         Ok(())

@@ -23,6 +23,7 @@ use crate::config::place::Place;
 use crate::config::problem::Span;
 use crate::nearest::nearest;
 use crate::signal::Signal;
+use crate::sorted;
 use exec::Command;
 pub use grpc::GrpcCall;
 use grpc::GrpcKeys;
@@ -179,7 +180,7 @@ pub fn one_handler<H: Declared>(
     let allowed = H::SECTION.keys;
     let mut present = table.present(allowed);
     if present.len() > 1 {
-        present.sort_unstable_by_key(|f| f.key.start);
+        sorted::by_key(&mut present, |f| f.key.start);
         let named: Vec<&str> = present.iter().map(|f| f.name).collect();
         let places = present.iter().map(|f| reader.source.place(&f.key, "")).collect();
         let more = match site.map(|s| s.place) {

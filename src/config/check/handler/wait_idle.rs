@@ -11,6 +11,7 @@ use super::super::values::Wrong;
 use super::{Handler, beside};
 use crate::config::network::Network;
 use crate::config::place::Place;
+use crate::sorted;
 
 /// Ports of one `wait_idle`: the kernel compares each socket with each of them.
 const MOST_PORTS: usize = 32;
@@ -190,7 +191,7 @@ impl Kind for Ports {
         }
         let read: Vec<Option<u16>> = elements.iter().map(|f| Port::read(reader, f, "")).collect();
         let mut ports: Vec<u16> = read.into_iter().collect::<Option<_>>()?;
-        ports.sort_unstable();
+        sorted::sort(&mut ports);
         ports.dedup();
         Some((ports, false))
     }

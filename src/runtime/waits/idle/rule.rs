@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::config::handler::WaitIdle;
 use crate::facts::{Awaited, Connections, Flow, Progress, Several};
+use crate::sorted;
 use crate::time::At;
 use listeners::Listeners;
 use probes::Probes;
@@ -351,7 +352,7 @@ impl WaitIdle {
 /// Of so many.
 fn in_order(peers: &[SocketAddr], count: u64) -> Several<SocketAddr> {
     let mut named = peers.to_vec();
-    named.sort_unstable_by_key(SocketAddr::to_string);
+    sorted::by_key(&mut named, SocketAddr::to_string);
     Several { named, all: usize::try_from(count).unwrap_or(usize::MAX) }
 }
 

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::facts::Several;
+use crate::sorted;
 
 /// So many are remembered.
 const MOST: usize = 1024;
@@ -66,7 +67,7 @@ impl Listeners {
     pub fn own_ports(&self) -> Vec<u16> {
         let ours = self.all.iter().filter(|l| l.owner != Owner::Others);
         let mut ports: Vec<u16> = ours.map(|l| l.local.port()).collect();
-        ports.sort_unstable();
+        sorted::sort(&mut ports);
         ports.dedup();
         ports
     }
