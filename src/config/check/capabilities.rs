@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::declare::{Form, Shape, table};
-use super::kinds::{Kind, Shaped};
+use super::kinds::kind;
 use super::reader::{Field, Reader};
 use crate::nearest::nearest;
 
@@ -135,45 +135,39 @@ table! {
 
 pub const HELP: &str = "write capabilities = { drop = [\"ALL\"], add = [\"NET_BIND_SERVICE\"] }";
 
-/// Names of capabilities.
-pub struct Names;
-
-impl Shaped for Names {
-    const SHAPE: &'static Shape = &Shape::Array(&Shape::Text(Form {
+kind! {
+    /// Names of capabilities.
+    Names: CapabilitySet = read_names, &Shape::Array(&Shape::Text(Form {
         name: "string",
         pattern: r"\s*[A-Za-z_]+\s*",
         examples: &["\"NET_BIND_SERVICE\"", "\"CAP_KILL\"", "\"ALL\""],
-    }));
+    }))
 }
 
-impl Kind for Names {
-    type Value = CapabilitySet;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<CapabilitySet> {
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of capabilities", "write {name} = [\"NET_BIND_SERVICE\"]");
-            return None;
+fn read_names(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<CapabilitySet> {
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of capabilities", "write {name} = [\"NET_BIND_SERVICE\"]");
+        return None;
+    };
+    let mut set = CapabilitySet::default();
+    for element in &elements {
+        let Some(name) = reader.text(element, "write a name in quotes, such as \"NET_BIND_SERVICE\"") else {
+            continue;
         };
-        let mut set = CapabilitySet::default();
-        for element in &elements {
-            let Some(name) = reader.text(element, "write a name in quotes, such as \"NET_BIND_SERVICE\"") else {
-                continue;
-            };
-            match CapabilitySet::named(&name) {
-                Some(one) => set = set.with(one),
-                None => {
-                    let upper = name.trim().to_ascii_uppercase();
-                    let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-                    let help = match nearest(bare, CapabilitySet::NAMES) {
-                        Some(near) => format!("did you mean \"{near}\"?"),
-                        None => "capabilities(7) lists them; without CAP_ or with it, or \"ALL\"".to_owned(),
-                    };
-                    reader.error(&element.span(), format!("there is no capability {name:?}"), help);
-                }
+        match CapabilitySet::named(&name) {
+            Some(one) => set = set.with(one),
+            None => {
+                let upper = name.trim().to_ascii_uppercase();
+                let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+                let help = match nearest(bare, CapabilitySet::NAMES) {
+                    Some(near) => format!("did you mean \"{near}\"?"),
+                    None => "capabilities(7) lists them; without CAP_ or with it, or \"ALL\"".to_owned(),
+                };
+                reader.error(&element.span(), format!("there is no capability {name:?}"), help);
             }
         }
-        Some(set)
     }
+    Some(set)
 }
 
 pub fn capabilities(reader: &mut Reader<'_>, keys: &CapabilityKeys<'_>) -> Capabilities {

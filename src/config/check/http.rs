@@ -1,7 +1,7 @@
 //! `[http]`: the probe endpoints. Pure.
 
 use super::declare::{Form, Shape, table};
-use super::kinds::{Kind, Shaped, Sub};
+use super::kinds::{Sub, kind};
 use super::prestop::{self, PreStop, PreStopKeys};
 use super::reader::{Field, Reader};
 use super::values;
@@ -27,30 +27,24 @@ table! {
     }
 }
 
-/// Where to listen: a string, or a port alone.
-pub struct Address;
-
-impl Shaped for Address {
-    const SHAPE: &'static Shape = &Shape::Any(&[
+kind! {
+    /// Where to listen: a string, or a port alone.
+    Address: Listen = read_address, &Shape::Any(&[
         &Shape::Text(Form {
             name: "string",
             pattern: r"\s*([\s\S]*:)?[0-9]{1,5}\s*",
             examples: &["\"0.0.0.0:9180\"", "\":9180\"", "\"[::]:9180\"", "\"${NONE:-9180}\""],
         }),
         &Shape::Integer(1, 65535),
-    ]);
+    ])
 }
 
-impl Kind for Address {
-    type Value = Listen;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Listen> {
-        if field.value.get_ref().is_integer() {
-            let port = reader.integer(field, 1, 65535, help)?;
-            return values::listen(&port.to_string()).ok();
-        }
-        reader.parsed(field, help, values::listen)
+fn read_address(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Listen> {
+    if field.value.get_ref().is_integer() {
+        let port = reader.integer(field, 1, 65535, help)?;
+        return values::listen(&port.to_string()).ok();
     }
+    reader.parsed(field, help, values::listen)
 }
 
 pub fn http(reader: &mut Reader<'_>, keys: &HttpKeys<'_>) -> Option<Http> {

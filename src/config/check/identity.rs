@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::declare::{Form, Key, Shape};
-use super::kinds::{Kind, Shaped};
+use super::kinds::{Kind, kind};
 use super::reader::{Field, Reader};
 use super::values;
 use crate::config::problem::Span;
@@ -27,53 +27,41 @@ impl Identity {
     }
 }
 
-/// A name, or a number with quotes or without.
-pub struct Account;
-
-impl Shaped for Account {
-    const SHAPE: &'static Shape = &Shape::Any(&[
+kind! {
+    /// A name, or a number with quotes or without.
+    Account: String = read_account, &Shape::Any(&[
         &Shape::Text(Form { name: "string", pattern: r"\S+", examples: &["\"www-data\"", "\"1000\""] }),
         &Shape::Integer(0, 4_294_967_294),
-    ]);
+    ])
 }
 
-impl Kind for Account {
-    type Value = String;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<String> {
-        if let DeValue::Integer(n) = field.value.get_ref() {
-            let number = i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
-            if number.is_none() {
-                let sentence = format!("`{}` must be a whole number from 0 to 4294967294", field.name);
-                reader.error(&field.span(), sentence, "write \"www-data\" or a number such as 1000");
-            }
-            return number;
+fn read_account(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<String> {
+    if let DeValue::Integer(n) = field.value.get_ref() {
+        let number = i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n.to_string());
+        if number.is_none() {
+            let sentence = format!("`{}` must be a whole number from 0 to 4294967294", field.name);
+            reader.error(&field.span(), sentence, "write \"www-data\" or a number such as 1000");
         }
-        reader.text(field, "write a name or a number, such as \"www-data\" or 1000")
+        return number;
     }
+    reader.text(field, "write a name or a number, such as \"www-data\" or 1000")
 }
 
-/// Several.
-pub struct Accounts;
-
-impl Shaped for Accounts {
-    const SHAPE: &'static Shape = &Shape::Array(Account::SHAPE);
+kind! {
+    /// Several.
+    Accounts: Vec<String> = read_accounts, &Shape::Array(Account::SHAPE)
 }
 
-impl Kind for Accounts {
-    type Value = Vec<String>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<String>> {
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of groups", "write {name} = [\"video\", 1000]");
-            return None;
-        };
-        let read = elements.iter().filter_map(|element| {
-            let text = Account::read(reader, element, "")?;
-            values::account(&text).map_err(|wrong| reader.error(&element.span(), wrong.sentence, wrong.help)).ok()
-        });
-        Some(read.collect())
-    }
+fn read_accounts(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<String>> {
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of groups", "write {name} = [\"video\", 1000]");
+        return None;
+    };
+    let read = elements.iter().filter_map(|element| {
+        let text = Account::read(reader, element, "")?;
+        values::account(&text).map_err(|wrong| reader.error(&element.span(), wrong.sentence, wrong.help)).ok()
+    });
+    Some(read.collect())
 }
 
 /// Of `user`, `group` and `supplementary_groups`.

@@ -4,7 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::declare::Shape;
-use super::kinds::{Kind, Shaped, strings};
+use super::kinds::{Kind, kind, strings};
 use super::reader::{Field, Reader};
 use super::values::Wrong;
 use crate::config::sources::{self, Sources, is_wild};
@@ -19,23 +19,17 @@ strings! {
         |reader, field, _| reader.parsed(field, HELP, |text| pattern(text).map(|()| text.to_owned()));
 }
 
-/// `include = ["conf.d/*.toml"]`.
-pub struct Patterns;
-
-impl Shaped for Patterns {
-    const SHAPE: &'static Shape = &Shape::Array(Pattern::SHAPE);
+kind! {
+    /// `include = ["conf.d/*.toml"]`.
+    Patterns: Vec<String> = read_patterns, &Shape::Array(Pattern::SHAPE)
 }
 
-impl Kind for Patterns {
-    type Value = Vec<String>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<String>> {
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of paths", help);
-            return None;
-        };
-        Some(elements.iter().filter_map(|element| Pattern::read(reader, element, help)).collect())
-    }
+fn read_patterns(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<String>> {
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of paths", help);
+        return None;
+    };
+    Some(elements.iter().filter_map(|element| Pattern::read(reader, element, help)).collect())
 }
 
 fn pattern(text: &str) -> Result<(), Wrong> {

@@ -34,6 +34,31 @@ pub trait Constant: Shaped {
     fn show(value: &Self::Const) -> String;
 }
 
+/// A kind that is read on its own: name, what is read, the function that reads it, and the shape.
+macro_rules! kind {
+    ($(#[$doc:meta])* $Kind:ident: $Value:ty = $read:ident, $shape:expr) => {
+        $(#[$doc])*
+        pub struct $Kind;
+
+        impl $crate::config::check::kinds::Shaped for $Kind {
+            const SHAPE: &'static $crate::config::check::declare::Shape = $shape;
+        }
+
+        impl $crate::config::check::kinds::Kind for $Kind {
+            type Value = $Value;
+            fn read(
+                reader: &mut $crate::config::check::reader::Reader<'_>,
+                field: &$crate::config::check::reader::Field<'_>,
+                help: &str,
+            ) -> Option<$Value> {
+                $read(reader, field, help)
+            }
+        }
+    };
+}
+
+pub(super) use kind;
+
 // === Durations, numbers, words ===
 
 macro_rules! durations {

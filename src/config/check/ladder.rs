@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::declare::{Declared, Shape, table};
-use super::kinds::{DumpSignal, Kind, Limit, Pause, Shaped, StopSignal};
+use super::kinds::{DumpSignal, Kind, Limit, Pause, Shaped, StopSignal, kind};
 use super::reader::{Field, Reader};
 use super::values::{self, StopWord};
 use crate::programs::{self, Preset, Program};
@@ -141,25 +141,19 @@ table! {
     }
 }
 
-/// `"SIGQUIT"`, or `{ signal = "SIGQUIT", wait = "1s" }`.
-pub struct Dump;
-
-impl Shaped for Dump {
-    const SHAPE: &'static Shape = &Shape::Any(&[DumpSignal::SHAPE, &Shape::Table(DiagnoseKeys::DESCRIBED)]);
+kind! {
+    /// `"SIGQUIT"`, or `{ signal = "SIGQUIT", wait = "1s" }`.
+    Dump: Diagnose = read_dump, &Shape::Any(&[DumpSignal::SHAPE, &Shape::Table(DiagnoseKeys::DESCRIBED)])
 }
 
-impl Kind for Dump {
-    type Value = Diagnose;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Diagnose> {
-        if field.value.get_ref().is_str() {
-            return DumpSignal::read(reader, field, "").map(|signal| Diagnose { signal, wait: DEFAULT_DIAGNOSE_WAIT });
-        }
-        let keys = reader.table::<DiagnoseKeys<'_>>(field, help)?;
-        let wait = keys.wait.read(reader).unwrap_or(DEFAULT_DIAGNOSE_WAIT);
-        if !keys.signal.is_given() {
-            reader.missing(&keys.table, &["signal"], "`diagnose` has no signal", help);
-        }
-        keys.signal.read(reader).map(|signal| Diagnose { signal, wait })
+fn read_dump(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Diagnose> {
+    if field.value.get_ref().is_str() {
+        return DumpSignal::read(reader, field, "").map(|signal| Diagnose { signal, wait: DEFAULT_DIAGNOSE_WAIT });
     }
+    let keys = reader.table::<DiagnoseKeys<'_>>(field, help)?;
+    let wait = keys.wait.read(reader).unwrap_or(DEFAULT_DIAGNOSE_WAIT);
+    if !keys.signal.is_given() {
+        reader.missing(&keys.table, &["signal"], "`diagnose` has no signal", help);
+    }
+    keys.signal.read(reader).map(|signal| Diagnose { signal, wait })
 }

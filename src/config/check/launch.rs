@@ -8,7 +8,7 @@ use super::declare::{Form, Shape, table};
 use super::env_file::{self, EnvFile, EnvFiles};
 use super::environment::Variables;
 use super::identity::{Account, Accounts, Identity, identity};
-use super::kinds::{Bool, FilePath, Kind, Shaped, Sub};
+use super::kinds::{Bool, FilePath, Sub, kind};
 use super::limits::{Limits, Rlimits, Signed, Umask};
 use super::reader::{Field, Reader};
 use crate::config::Config;
@@ -104,37 +104,30 @@ table! {
     }
 }
 
-/// Names of variables.
-pub struct VariableNames;
-
-impl Shaped for VariableNames {
-    const SHAPE: &'static Shape =
-        &Shape::Array(&Shape::Text(Form { name: "string", pattern: "[^=]+", examples: &["\"DB_PASSWORD\""] }));
+kind! {
+    /// Names of variables.
+    VariableNames: Vec<OsString> = read_variable_names, &Shape::Array(&Shape::Text(Form { name: "string", pattern: "[^=]+", examples: &["\"DB_PASSWORD\""] }))
 }
 
-impl Kind for VariableNames {
-    type Value = Vec<OsString>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<OsString>> {
-        const HELP: &str = "write file_env = [\"DB_PASSWORD\"] for what DB_PASSWORD_FILE names";
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of names", HELP);
-            return None;
-        };
-        let mut list = Vec::with_capacity(elements.len());
-        for element in &elements {
-            let Some(name) = reader.text(element, HELP) else { continue };
-            if name.is_empty() || name.contains('=') {
-                reader.error(&element.span(), format!("{name:?} cannot be a variable's name"), HELP);
-            } else if name.ends_with("_FILE") {
-                let sentence = format!("{name:?} names the file, not what is to be set");
-                reader.error(&element.span(), sentence, "leave `_FILE` off the name");
-            } else {
-                list.push(OsString::from(name));
-            }
+fn read_variable_names(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<OsString>> {
+    const HELP: &str = "write file_env = [\"DB_PASSWORD\"] for what DB_PASSWORD_FILE names";
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of names", HELP);
+        return None;
+    };
+    let mut list = Vec::with_capacity(elements.len());
+    for element in &elements {
+        let Some(name) = reader.text(element, HELP) else { continue };
+        if name.is_empty() || name.contains('=') {
+            reader.error(&element.span(), format!("{name:?} cannot be a variable's name"), HELP);
+        } else if name.ends_with("_FILE") {
+            let sentence = format!("{name:?} names the file, not what is to be set");
+            reader.error(&element.span(), sentence, "leave `_FILE` off the name");
+        } else {
+            list.push(OsString::from(name));
         }
-        Some(list)
     }
+    Some(list)
 }
 
 pub fn launch(reader: &mut Reader<'_>, keys: &LaunchKeys<'_>) -> Launch {

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::capabilities::Capabilities;
 use super::declare::{Declared, Form, Shape, table};
-use super::kinds::{Kind, Shaped};
+use super::kinds::{Kind, Shaped, kind};
 use super::reader::{Field, Reader};
 use crate::nearest::nearest;
 
@@ -86,35 +86,29 @@ impl Resource {
 
 // === umask ===
 
-/// Octal, as umask(1) has it.
-pub struct Umask;
-
-impl Shaped for Umask {
-    const SHAPE: &'static Shape = &Shape::Text(Form {
+kind! {
+    /// Octal, as umask(1) has it.
+    Umask: u16 = read_umask, &Shape::Text(Form {
         name: "octal number as a string",
         pattern: "[0-7]{1,4}",
         examples: &["\"022\"", "\"0077\""],
-    });
+    })
 }
 
-impl Kind for Umask {
-    type Value = u16;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u16> {
-        const HELP: &str = "write it in octal and in quotes: umask = \"027\"";
-        // `umask = 22` would be decimal: 026.
-        if field.value.get_ref().is_integer() {
-            reader.error(&field.span(), "`umask` is octal, and this number is not", HELP);
-            return None;
-        }
-        let text = reader.text(field, HELP)?;
-        let digits = !text.is_empty() && text.len() <= 4 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-        let mask = u16::from_str_radix(&text, 8).ok().filter(|mask| digits && *mask <= 0o777);
-        if mask.is_none() {
-            reader.error(&field.span(), format!("{text:?} is no umask"), HELP);
-        }
-        mask
+fn read_umask(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u16> {
+    const HELP: &str = "write it in octal and in quotes: umask = \"027\"";
+    // `umask = 22` would be decimal: 026.
+    if field.value.get_ref().is_integer() {
+        reader.error(&field.span(), "`umask` is octal, and this number is not", HELP);
+        return None;
     }
+    let text = reader.text(field, HELP)?;
+    let digits = !text.is_empty() && text.len() <= 4 && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let mask = u16::from_str_radix(&text, 8).ok().filter(|mask| digits && *mask <= 0o777);
+    if mask.is_none() {
+        reader.error(&field.span(), format!("{text:?} is no umask"), HELP);
+    }
+    mask
 }
 
 // === nice, oom_score_adj ===
@@ -171,47 +165,41 @@ impl Kind for Bound {
     }
 }
 
-/// `{ nofile = 65536, core = "unlimited", nproc = { soft = 100, hard = 200 } }`.
-pub struct Rlimits;
-
-impl Shaped for Rlimits {
-    const SHAPE: &'static Shape = &Shape::Map(
+kind! {
+    /// `{ nofile = 65536, core = "unlimited", nproc = { soft = 100, hard = 200 } }`.
+    Rlimits: Vec<Rlimit> = read_rlimits, &Shape::Map(
         Form { name: "", pattern: "[a-z]+", examples: &["nofile"] },
         &Shape::Any(&[BOUND, &Shape::Table(RlimitKeys::DESCRIBED)]),
-    );
+    )
 }
 
-impl Kind for Rlimits {
-    type Value = Vec<Rlimit>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<Rlimit>> {
-        let entries = reader.map(field, help)?;
-        let mut list = Vec::with_capacity(entries.len());
-        for (key, value) in entries {
-            let name: &str = key.get_ref();
-            let Some(resource) = Resource::named(name) else {
-                let help = match nearest(name, Resource::NAMES) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("there are {}", super::keys::list(&Resource::NAMES)),
-                };
-                reader.error(&key.span(), format!("there is no resource `{name}` with a limit"), help);
-                continue;
+fn read_rlimits(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<Rlimit>> {
+    let entries = reader.map(field, help)?;
+    let mut list = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let name: &str = key.get_ref();
+        let Some(resource) = Resource::named(name) else {
+            let help = match nearest(name, Resource::NAMES) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", super::keys::list(&Resource::NAMES)),
             };
-            let field = Field::new(key, value);
-            let (soft, hard) = if value.get_ref().is_table() {
-                let Some(keys) = reader.table::<RlimitKeys<'_>>(&field, help) else { continue };
-                (keys.soft.read(reader), keys.hard.read(reader))
-            } else {
-                let both = Bound::read(reader, &field, "");
-                (both, both)
-            };
-            if let (Some(soft), Some(hard)) = (soft, hard)
-                && soft > hard
-            {
-                reader.error(&field.span(), "the soft limit is above the hard one", "raise `hard`, or lower `soft`");
-            }
-            list.push(Rlimit { resource, soft, hard });
+            reader.error(&key.span(), format!("there is no resource `{name}` with a limit"), help);
+            continue;
+        };
+        let field = Field::new(key, value);
+        let (soft, hard) = if value.get_ref().is_table() {
+            let Some(keys) = reader.table::<RlimitKeys<'_>>(&field, help) else { continue };
+            (keys.soft.read(reader), keys.hard.read(reader))
+        } else {
+            let both = Bound::read(reader, &field, "");
+            (both, both)
+        };
+        if let (Some(soft), Some(hard)) = (soft, hard)
+            && soft > hard
+        {
+            reader.error(&field.span(), "the soft limit is above the hard one", "raise `hard`, or lower `soft`");
         }
-        Some(list)
+        list.push(Rlimit { resource, soft, hard });
     }
+    Some(list)
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::declare::{Declared, Shape, table};
 use super::handler::beside;
-use super::kinds::{Bool, Int, Kind, Limit, Round, Shaped, Word};
+use super::kinds::{Bool, Int, Kind, Limit, Round, Word, kind};
 use super::process::{Process, ProcessKeys};
 use super::reader::{Field, Reader};
 use super::socket::SocketPath;
@@ -77,35 +77,29 @@ table! {
     }
 }
 
-/// `true`, or a table.
-pub struct NotifyOrTable;
-
-impl Shaped for NotifyOrTable {
-    const SHAPE: &'static Shape = &Shape::Any(&[Bool::SHAPE, &Shape::Table(NotifyKeys::DESCRIBED)]);
+kind! {
+    /// `true`, or a table.
+    NotifyOrTable: Option<Notify> = read_notify_or_table, &Shape::Any(&[Bool::SHAPE, &Shape::Table(NotifyKeys::DESCRIBED)])
 }
 
-impl Kind for NotifyOrTable {
-    type Value = Option<Notify>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Option<Notify>> {
-        if field.value.get_ref().as_bool().is_some() {
-            return Bool::read(reader, field, help).map(|on| on.then(Notify::default));
-        }
-        let keys = reader.table::<NotifyKeys<'_>>(field, help)?;
-        if let Some(fd) = &keys.fd.field {
-            for other in [&keys.access.field, &keys.watchdog.field].into_iter().flatten() {
-                let why = ": nothing but a line is read from a descriptor";
-                beside(reader, fd, other, why, "leave one of them out: both belong to NOTIFY_SOCKET");
-            }
-        }
-        let access = keys.access.read(reader).unwrap_or(NotifyKeys::access);
-        let watchdog = keys.watchdog.read(reader);
-        let by = match keys.fd.read(reader) {
-            Some(fd) => NotifyBy::Descriptor(i32::try_from(fd).unwrap_or(i32::MAX)),
-            None => NotifyBy::Socket { access, watchdog },
-        };
-        Some(Some(Notify { by, timeout: keys.timeout.read(reader) }))
+fn read_notify_or_table(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Option<Notify>> {
+    if field.value.get_ref().as_bool().is_some() {
+        return Bool::read(reader, field, help).map(|on| on.then(Notify::default));
     }
+    let keys = reader.table::<NotifyKeys<'_>>(field, help)?;
+    if let Some(fd) = &keys.fd.field {
+        for other in [&keys.access.field, &keys.watchdog.field].into_iter().flatten() {
+            let why = ": nothing but a line is read from a descriptor";
+            beside(reader, fd, other, why, "leave one of them out: both belong to NOTIFY_SOCKET");
+        }
+    }
+    let access = keys.access.read(reader).unwrap_or(NotifyKeys::access);
+    let watchdog = keys.watchdog.read(reader);
+    let by = match keys.fd.read(reader) {
+        Some(fd) => NotifyBy::Descriptor(i32::try_from(fd).unwrap_or(i32::MAX)),
+        None => NotifyBy::Socket { access, watchdog },
+    };
+    Some(Some(Notify { by, timeout: keys.timeout.read(reader) }))
 }
 
 /// Beside the rest of its process.

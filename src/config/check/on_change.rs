@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::declare::{Declared, Shape, joined, table};
 use super::handler::{self, Handlers};
-use super::kinds::{Bool, Kind, Round, Shaped, Text, strings};
+use super::kinds::{Bool, Kind, Round, Text, kind, strings};
 use super::reader::{Field, Reader};
 use super::settings::TopKeys;
 use super::task::{self, NamedKeys, Names, Site, Task, TaskKeys};
@@ -75,26 +75,20 @@ strings! {
         |reader, field, help| reader.parsed(field, help, path);
 }
 
-/// `paths = ["/etc/tls/tls.crt"]`.
-pub struct WatchedPaths;
-
-impl Shaped for WatchedPaths {
-    const SHAPE: &'static Shape = &Shape::Array(WatchedPath::SHAPE);
+kind! {
+    /// `paths = ["/etc/tls/tls.crt"]`.
+    WatchedPaths: Vec<PathBuf> = read_watched_paths, &Shape::Array(WatchedPath::SHAPE)
 }
 
-impl Kind for WatchedPaths {
-    type Value = Vec<PathBuf>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<PathBuf>> {
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of paths", help);
-            return None;
-        };
-        if elements.is_empty() {
-            reader.error(&field.span(), "`paths` is empty: nothing would be watched", help);
-        }
-        Some(elements.iter().filter_map(|element| WatchedPath::read(reader, element, help)).collect())
+fn read_watched_paths(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<PathBuf>> {
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of paths", help);
+        return None;
+    };
+    if elements.is_empty() {
+        reader.error(&field.span(), "`paths` is empty: nothing would be watched", help);
     }
+    Some(elements.iter().filter_map(|element| WatchedPath::read(reader, element, help)).collect())
 }
 
 fn path(text: &str) -> Result<PathBuf, Wrong> {

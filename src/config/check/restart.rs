@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backoff::backoff;
 use super::declare::{Shape, table};
-use super::kinds::{Kind, Shaped, Sub, Word};
+use super::kinds::{Sub, Word, kind};
 use super::process::{Process, ProcessKeys};
 use super::reader::{Field, Reader};
 use crate::config::problem::Span;
@@ -70,36 +70,30 @@ pub const EXAMPLE: &str = "write restart_on = [ { exit_codes = { operator = \"in
 /// As many as Kubernetes takes.
 const RULES: usize = 20;
 
-/// `[0, 143]`.
-pub struct CodeList;
-
-impl Shaped for CodeList {
-    const SHAPE: &'static Shape = &Shape::Array(&Shape::Integer(0, 255));
+kind! {
+    /// `[0, 143]`.
+    CodeList: Vec<u8> = read_code_list, &Shape::Array(&Shape::Integer(0, 255))
 }
 
-impl Kind for CodeList {
-    type Value = Vec<u8>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<u8>> {
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of exit codes", help);
-            return None;
-        };
-        if elements.is_empty() {
-            reader.error(&field.span(), format!("`{}` is empty", field.name), help);
-        }
-        let mut codes = Vec::new();
-        for element in &elements {
-            let code = reader.integer(element, 0, 255, "write a code from 0 to 255; 128 + n for a signal: 143");
-            let Some(code) = code.and_then(|code| u8::try_from(code).ok()) else { continue };
-            if codes.contains(&code) {
-                reader.warn(&element.span(), format!("{code} is listed twice"), "leave one of them out");
-            } else {
-                codes.push(code);
-            }
-        }
-        Some(codes)
+fn read_code_list(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<u8>> {
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of exit codes", help);
+        return None;
+    };
+    if elements.is_empty() {
+        reader.error(&field.span(), format!("`{}` is empty", field.name), help);
     }
+    let mut codes = Vec::new();
+    for element in &elements {
+        let code = reader.integer(element, 0, 255, "write a code from 0 to 255; 128 + n for a signal: 143");
+        let Some(code) = code.and_then(|code| u8::try_from(code).ok()) else { continue };
+        if codes.contains(&code) {
+            reader.warn(&element.span(), format!("{code} is listed twice"), "leave one of them out");
+        } else {
+            codes.push(code);
+        }
+    }
+    Some(codes)
 }
 
 /// Reads them all, and what they say against each other.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::declare::{Declared, Shape, table};
-use super::kinds::{Kind, Pause, Shaped, Word, strings};
+use super::kinds::{Kind, Pause, Word, kind, strings};
 use super::process::{OnExit, Process, ProcessKeys, ReadProcess};
 use super::reader::{Field, Reader};
 use super::restart::Restart;
@@ -69,28 +69,22 @@ fn time_zone(text: &str) -> Result<String, Wrong> {
     zone::file(text).map(|_| text.to_owned()).map_err(|why| Wrong::new(why, "`timedatectl list-timezones` lists them"))
 }
 
-/// `"*/5 * * * *"`, or a table.
-pub struct CronOrTable;
-
-impl Shaped for CronOrTable {
-    const SHAPE: &'static Shape = &Shape::Any(&[Cron::SHAPE, &Shape::Table(ScheduleKeys::DESCRIBED)]);
+kind! {
+    /// `"*/5 * * * *"`, or a table.
+    CronOrTable: Schedule = read_cron_or_table, &Shape::Any(&[Cron::SHAPE, &Shape::Table(ScheduleKeys::DESCRIBED)])
 }
 
-impl Kind for CronOrTable {
-    type Value = Schedule;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Schedule> {
-        let (concurrency, jitter) = (ScheduleKeys::concurrency, ScheduleKeys::jitter);
-        if field.value.get_ref().is_str() {
-            return Cron::read(reader, field, "").map(|cron| Schedule { cron, time_zone: None, concurrency, jitter });
-        }
-        let keys = reader.table::<ScheduleKeys<'_>>(field, help)?;
-        let time_zone = keys.time_zone.read(reader).filter(|name| name != ScheduleKeys::time_zone);
-        let concurrency = keys.concurrency.read(reader).unwrap_or(concurrency);
-        let jitter = keys.jitter.read(reader).unwrap_or(jitter);
-        let cron = keys.cron.required(reader, &keys.table, "cron", "add cron = \"0 3 * * *\"");
-        Some(Schedule { cron: cron?, time_zone, concurrency, jitter })
+fn read_cron_or_table(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Schedule> {
+    let (concurrency, jitter) = (ScheduleKeys::concurrency, ScheduleKeys::jitter);
+    if field.value.get_ref().is_str() {
+        return Cron::read(reader, field, "").map(|cron| Schedule { cron, time_zone: None, concurrency, jitter });
     }
+    let keys = reader.table::<ScheduleKeys<'_>>(field, help)?;
+    let time_zone = keys.time_zone.read(reader).filter(|name| name != ScheduleKeys::time_zone);
+    let concurrency = keys.concurrency.read(reader).unwrap_or(concurrency);
+    let jitter = keys.jitter.read(reader).unwrap_or(jitter);
+    let cron = keys.cron.required(reader, &keys.table, "cron", "add cron = \"0 3 * * *\"");
+    Some(Schedule { cron: cron?, time_zone, concurrency, jitter })
 }
 
 /// What follows from a schedule for the rest of its process, and what does not go with one.

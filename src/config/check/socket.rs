@@ -8,7 +8,7 @@ use super::handler::beside;
 use super::http::Address;
 use super::identity::{Account, Identity};
 use super::keys;
-use super::kinds::{Bool, Int, Kind, Many, Shaped, strings};
+use super::kinds::{Bool, Int, Kind, Many, kind, strings};
 use super::process::{Probed, ReadProcess};
 use super::reader::{Field, Reader};
 use super::settings::{Config, Control};
@@ -226,40 +226,34 @@ fn owner(reader: &mut Reader<'_>, key: &Key<'_, Account>) -> Option<Identity> {
     Some(identity)
 }
 
-/// `sockets = ["web"]`.
-pub struct SocketNames;
-
-impl Shaped for SocketNames {
-    const SHAPE: &'static Shape = &Shape::Array(SocketName::SHAPE);
+kind! {
+    /// `sockets = ["web"]`.
+    SocketNames: Vec<(String, Span)> = read_socket_names, &Shape::Array(SocketName::SHAPE)
 }
 
-impl Kind for SocketNames {
-    type Value = Vec<(String, Span)>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<(String, Span)>> {
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of names", help);
-            return None;
-        };
-        if elements.is_empty() {
-            reader.error(&field.span(), format!("`{}` is empty", field.name), "name a `[[socket]]`, or leave it out");
-        }
-        let mut list: Vec<(String, Span)> = Vec::new();
-        let mut refused = elements.is_empty();
-        for element in elements.iter().take(MOST) {
-            let Some(name) = SocketName::read(reader, element, help) else {
-                refused = true;
-                continue;
-            };
-            if list.iter().any(|(before, _)| *before == name) {
-                let sentence = format!("{name:?} is listed twice");
-                reader.error(&element.span(), sentence, "leave one of them out: it is one descriptor");
-            } else {
-                list.push((name, element.span()));
-            }
-        }
-        (!refused).then_some(list)
+fn read_socket_names(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<(String, Span)>> {
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of names", help);
+        return None;
+    };
+    if elements.is_empty() {
+        reader.error(&field.span(), format!("`{}` is empty", field.name), "name a `[[socket]]`, or leave it out");
     }
+    let mut list: Vec<(String, Span)> = Vec::new();
+    let mut refused = elements.is_empty();
+    for element in elements.iter().take(MOST) {
+        let Some(name) = SocketName::read(reader, element, help) else {
+            refused = true;
+            continue;
+        };
+        if list.iter().any(|(before, _)| *before == name) {
+            let sentence = format!("{name:?} is listed twice");
+            reader.error(&element.span(), sentence, "leave one of them out: it is one descriptor");
+        } else {
+            list.push((name, element.span()));
+        }
+    }
+    (!refused).then_some(list)
 }
 
 /// Who names which, and whether anybody else of softstop has the address.

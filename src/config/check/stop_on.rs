@@ -1,7 +1,7 @@
 //! `stop_on`: which signals ask for a stop. Pure.
 
 use super::declare::Shape;
-use super::kinds::{AnySignal, Kind, Shaped};
+use super::kinds::{AnySignal, Kind, kind};
 use super::reader::{Field, Reader};
 use super::values;
 use crate::programs::Program;
@@ -41,43 +41,37 @@ impl StopOn {
     }
 }
 
-/// Signals that ask for a stop: one, or several.
-pub struct StopSignals;
-
-impl Shaped for StopSignals {
-    const SHAPE: &'static Shape = &Shape::Any(&[AnySignal::SHAPE, &Shape::Array(AnySignal::SHAPE)]);
+kind! {
+    /// Signals that ask for a stop: one, or several.
+    StopSignals: Vec<Signal> = read_stop_signals, &Shape::Any(&[AnySignal::SHAPE, &Shape::Array(AnySignal::SHAPE)])
 }
 
-impl Kind for StopSignals {
-    type Value = Vec<Signal>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<Signal>> {
-        let example = "write stop_on = [\"SIGTERM\", \"SIGINT\", \"SIGQUIT\"]";
-        let elements = match field.elements() {
-            Some(elements) if elements.is_empty() => {
-                reader.error(&field.span(), "`stop_on` is empty: no signal could stop the container", example);
-                return None;
-            }
-            Some(elements) => elements,
-            None if field.value.get_ref().is_str() => vec![field.clone()],
-            None => {
-                reader.error(&field.span(), "`stop_on` must be an array of signals", example);
-                return None;
-            }
-        };
-        let mut list = Vec::with_capacity(elements.len());
-        for element in &elements {
-            let Some(signal) = AnySignal::read(reader, element, "") else {
-                continue;
-            };
-            if let Err(wrong) = values::stop_request(signal) {
-                reader.error(&element.span(), wrong.sentence, wrong.help);
-            } else if list.contains(&signal) {
-                reader.warn(&element.span(), format!("{signal} is listed twice"), "leave one of them out");
-            } else {
-                list.push(signal);
-            }
+fn read_stop_signals(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<Signal>> {
+    let example = "write stop_on = [\"SIGTERM\", \"SIGINT\", \"SIGQUIT\"]";
+    let elements = match field.elements() {
+        Some(elements) if elements.is_empty() => {
+            reader.error(&field.span(), "`stop_on` is empty: no signal could stop the container", example);
+            return None;
         }
-        Some(list)
+        Some(elements) => elements,
+        None if field.value.get_ref().is_str() => vec![field.clone()],
+        None => {
+            reader.error(&field.span(), "`stop_on` must be an array of signals", example);
+            return None;
+        }
+    };
+    let mut list = Vec::with_capacity(elements.len());
+    for element in &elements {
+        let Some(signal) = AnySignal::read(reader, element, "") else {
+            continue;
+        };
+        if let Err(wrong) = values::stop_request(signal) {
+            reader.error(&element.span(), wrong.sentence, wrong.help);
+        } else if list.contains(&signal) {
+            reader.warn(&element.span(), format!("{signal} is listed twice"), "leave one of them out");
+        } else {
+            list.push(signal);
+        }
     }
+    Some(list)
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::declare::{Declared, Form, Shape, table};
-use super::super::kinds::{Constant, Host, Kind, Port, Shaped, Text, UrlPath, Word};
+use super::super::kinds::{Constant, Host, Kind, Port, Text, UrlPath, Word, kind};
 use super::super::reader::{Field, Reader, Table};
 use super::super::task::Site;
 use super::super::values;
@@ -120,25 +120,19 @@ pub fn endpoint(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> (O
     (keys.host.read_or(reader, EndpointKeys::host), keys.port.required(reader, table, "port", example))
 }
 
-/// [`Scheme`], where it is one that this softstop was built with.
-pub struct SchemeWord;
-
-impl Shaped for SchemeWord {
-    const SHAPE: &'static Shape = Word::<Scheme>::SHAPE;
+kind! {
+    /// [`Scheme`], where it is one that this softstop was built with.
+    SchemeWord: Scheme = read_scheme_word, Word::<Scheme>::SHAPE
 }
 
-impl Kind for SchemeWord {
-    type Value = Scheme;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Scheme> {
-        let scheme = Word::<Scheme>::read(reader, field, help)?;
-        if scheme == Scheme::Https && !cfg!(feature = "https") {
-            let sentence = "this softstop was built without `https`";
-            reader.error(&field.span(), sentence, NO_HTTPS);
-            return None;
-        }
-        Some(scheme)
+fn read_scheme_word(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Scheme> {
+    let scheme = Word::<Scheme>::read(reader, field, help)?;
+    if scheme == Scheme::Https && !cfg!(feature = "https") {
+        let sentence = "this softstop was built without `https`";
+        reader.error(&field.span(), sentence, NO_HTTPS);
+        return None;
     }
+    Some(scheme)
 }
 
 impl Constant for SchemeWord {
@@ -151,32 +145,26 @@ impl Constant for SchemeWord {
 const NO_HTTPS: &str =
     "build it with `--features https` (the image build leaves it out for its size), or ask with `tcp_socket` or `exec`";
 
-pub struct Headers;
-
-impl Shaped for Headers {
-    const SHAPE: &'static Shape = &Shape::Map(
+kind! {
+    Headers: Vec<(String, String)> = read_headers, &Shape::Map(
         Form { name: "", pattern: r"[0-9A-Za-z!#$%&'*+.^_`|~-]+", examples: &["X-Token"] },
         &Shape::Text(Form { name: "string", pattern: "", examples: &["\"b\"", "\"${HOST:-none}\""] }),
-    );
+    )
 }
 
-impl Kind for Headers {
-    type Value = Vec<(String, String)>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<(String, String)>> {
-        let entries = reader.map(field, "write headers = { X-Token = \"...\" }")?;
-        let mut list = Vec::with_capacity(entries.len());
-        for (key, value) in entries {
-            let name: &str = key.get_ref();
-            let field = Field::new(key, value);
-            let Some(text) = reader.text(&field, "write the header's value in quotes") else {
-                continue;
-            };
-            match values::header(name, &text) {
-                Ok(()) => list.push((name.to_owned(), text)),
-                Err(wrong) => reader.error(&key.span(), wrong.sentence, wrong.help),
-            }
+fn read_headers(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<(String, String)>> {
+    let entries = reader.map(field, "write headers = { X-Token = \"...\" }")?;
+    let mut list = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let name: &str = key.get_ref();
+        let field = Field::new(key, value);
+        let Some(text) = reader.text(&field, "write the header's value in quotes") else {
+            continue;
+        };
+        match values::header(name, &text) {
+            Ok(()) => list.push((name.to_owned(), text)),
+            Err(wrong) => reader.error(&key.span(), wrong.sentence, wrong.help),
         }
-        Some(list)
     }
+    Some(list)
 }

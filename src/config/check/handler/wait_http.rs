@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::super::declare::{Form, Shape, table};
-use super::super::kinds::{Kind, MapOf, Shaped, Sub, Text, UrlPath, strings};
+use super::super::kinds::{Kind, MapOf, Sub, Text, UrlPath, kind, strings};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
 use super::super::values::Wrong;
@@ -163,39 +163,33 @@ fn labels(reader: &mut Reader<'_>, keys: &MetricKeys<'_>) -> Option<Vec<(String,
     Some(labels)
 }
 
-/// `200`, or `"2xx"`: the lowest and the highest.
-pub struct Status;
-
-impl Shaped for Status {
-    const SHAPE: &'static Shape = &Shape::Any(&[
+kind! {
+    /// `200`, or `"2xx"`: the lowest and the highest.
+    Status: (u16, u16) = read_status, &Shape::Any(&[
         &Shape::Integer(100, 599),
         &Shape::Text(Form { name: "string", pattern: "[1-5]xx", examples: &["\"2xx\"", "\"5xx\""] }),
-    ]);
+    ])
 }
 
-impl Kind for Status {
-    type Value = (u16, u16);
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(u16, u16)> {
-        let example = "write a status such as 200, or \"2xx\" for all from 200 to 299";
-        let class = field.value.get_ref().as_str().filter(|text| text.ends_with("xx"));
-        if let Some(text) = class {
-            let hundreds = match text {
-                "1xx" => 100,
-                "2xx" => 200,
-                "3xx" => 300,
-                "4xx" => 400,
-                "5xx" => 500,
-                _ => {
-                    reader.error(&field.span(), format!("{text:?} is no class of status"), example);
-                    return None;
-                }
-            };
-            return Some((hundreds, hundreds + 99));
-        }
-        let status = reader.integer(field, 100, 599, example).and_then(|n| u16::try_from(n).ok())?;
-        Some((status, status))
+fn read_status(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(u16, u16)> {
+    let example = "write a status such as 200, or \"2xx\" for all from 200 to 299";
+    let class = field.value.get_ref().as_str().filter(|text| text.ends_with("xx"));
+    if let Some(text) = class {
+        let hundreds = match text {
+            "1xx" => 100,
+            "2xx" => 200,
+            "3xx" => 300,
+            "4xx" => 400,
+            "5xx" => 500,
+            _ => {
+                reader.error(&field.span(), format!("{text:?} is no class of status"), example);
+                return None;
+            }
+        };
+        return Some((hundreds, hundreds + 99));
     }
+    let status = reader.integer(field, 100, 599, example).and_then(|n| u16::try_from(n).ok())?;
+    Some((status, status))
 }
 
 strings! {
@@ -226,53 +220,41 @@ fn metric_name(text: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
-/// A string, a number or a boolean.
-pub struct Scalar;
-
-impl Shaped for Scalar {
-    const SHAPE: &'static Shape = &Shape::Any(&[Text::SHAPE, &Shape::Number, &Shape::Boolean]);
+kind! {
+    /// A string, a number or a boolean.
+    Scalar: serde_json::Value = read_scalar, &Shape::Any(&[Text::SHAPE, &Shape::Number, &Shape::Boolean])
 }
 
-impl Kind for Scalar {
-    type Value = serde_json::Value;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<serde_json::Value> {
-        match field.value.get_ref() {
-            DeValue::String(_) => reader.text(field, "write the text in quotes").map(Into::into),
-            DeValue::Boolean(value) => Some((*value).into()),
-            DeValue::Integer(_) | DeValue::Float(_) => Number::read(reader, field, "").map(|n| n.get().into()),
-            _ => {
-                reader.wrong_type(field, "a string, a number or a boolean", "write equals = 0, \"done\" or true");
-                None
-            }
+fn read_scalar(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<serde_json::Value> {
+    match field.value.get_ref() {
+        DeValue::String(_) => reader.text(field, "write the text in quotes").map(Into::into),
+        DeValue::Boolean(value) => Some((*value).into()),
+        DeValue::Integer(_) | DeValue::Float(_) => Number::read(reader, field, "").map(|n| n.get().into()),
+        _ => {
+            reader.wrong_type(field, "a string, a number or a boolean", "write equals = 0, \"done\" or true");
+            None
         }
     }
 }
 
-pub struct Number;
-
-impl Shaped for Number {
-    const SHAPE: &'static Shape = &Shape::Number;
+kind! {
+    Number: Finite = read_number, &Shape::Number
 }
 
-impl Kind for Number {
-    type Value = Finite;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Finite> {
-        let example = "write a number such as 0";
-        let number = match field.value.get_ref() {
-            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
-            DeValue::Float(n) => n.as_str().parse::<f64>().ok(),
-            DeValue::String(text) if text.contains("${") => reader.text(field, example)?.trim().parse::<f64>().ok(),
-            _ => {
-                reader.wrong_type(field, "a number", example);
-                return None;
-            }
-        };
-        let finite = number.and_then(Finite::new);
-        if finite.is_none() {
-            reader.error(&field.span(), format!("`{}` is not a number", field.name), example);
+fn read_number(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Finite> {
+    let example = "write a number such as 0";
+    let number = match field.value.get_ref() {
+        DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+        DeValue::Float(n) => n.as_str().parse::<f64>().ok(),
+        DeValue::String(text) if text.contains("${") => reader.text(field, example)?.trim().parse::<f64>().ok(),
+        _ => {
+            reader.wrong_type(field, "a number", example);
+            return None;
         }
-        finite
+    };
+    let finite = number.and_then(Finite::new);
+    if finite.is_none() {
+        reader.error(&field.span(), format!("`{}` is not a number", field.name), example);
     }
+    finite
 }

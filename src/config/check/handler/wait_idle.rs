@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::declare::{Form, Shape, table};
-use super::super::kinds::{Int, Kind, Pause, Port, Shaped};
+use super::super::kinds::{Int, Kind, Pause, Port, kind};
 use super::super::networks::Networks;
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
@@ -159,40 +159,34 @@ fn ports(reader: &mut Reader<'_>, keys: &WaitIdleKeys<'_>, example: &str) -> Opt
     }
 }
 
-/// Numbers, or `"auto"`.
-pub struct Ports;
-
-impl Shaped for Ports {
-    const SHAPE: &'static Shape = &Shape::Any(&[
+kind! {
+    /// Numbers, or `"auto"`.
+    Ports: (Vec<u16>, bool) = read_ports, &Shape::Any(&[
         &Shape::Array(Port::SHAPE),
         &Shape::Text(Form { name: "string", pattern: "auto", examples: &["\"auto\""] }),
-    ]);
+    ])
 }
 
-impl Kind for Ports {
-    type Value = (Vec<u16>, bool);
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(Vec<u16>, bool)> {
-        let help = "write ports = [8080, 8443], or ports = \"auto\" for those that the processes listen on";
-        if field.value.get_ref().is_str() {
-            return reader.parsed(field, help, |text| match text {
-                "auto" => Ok((Vec::new(), true)),
-                _ => Err(Wrong::new(format!("`ports` is {text:?}"), help)),
-            });
-        }
-        let Some(elements) = field.elements() else {
-            reader.wrong_type(field, "an array of integers", help);
-            return None;
-        };
-        if elements.is_empty() || elements.len() > MOST_PORTS {
-            let sentence = format!("`ports` has {} elements", elements.len());
-            reader.error(&field.span(), sentence, format!("write 1 to {MOST_PORTS} ports"));
-            return None;
-        }
-        let read: Vec<Option<u16>> = elements.iter().map(|f| Port::read(reader, f, "")).collect();
-        let mut ports: Vec<u16> = read.into_iter().collect::<Option<_>>()?;
-        sorted::sort(&mut ports);
-        ports.dedup();
-        Some((ports, false))
+fn read_ports(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(Vec<u16>, bool)> {
+    let help = "write ports = [8080, 8443], or ports = \"auto\" for those that the processes listen on";
+    if field.value.get_ref().is_str() {
+        return reader.parsed(field, help, |text| match text {
+            "auto" => Ok((Vec::new(), true)),
+            _ => Err(Wrong::new(format!("`ports` is {text:?}"), help)),
+        });
     }
+    let Some(elements) = field.elements() else {
+        reader.wrong_type(field, "an array of integers", help);
+        return None;
+    };
+    if elements.is_empty() || elements.len() > MOST_PORTS {
+        let sentence = format!("`ports` has {} elements", elements.len());
+        reader.error(&field.span(), sentence, format!("write 1 to {MOST_PORTS} ports"));
+        return None;
+    }
+    let read: Vec<Option<u16>> = elements.iter().map(|f| Port::read(reader, f, "")).collect();
+    let mut ports: Vec<u16> = read.into_iter().collect::<Option<_>>()?;
+    sorted::sort(&mut ports);
+    ports.dedup();
+    Some((ports, false))
 }
