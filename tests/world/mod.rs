@@ -156,7 +156,7 @@ pub struct World {
     model: Model,
     spawning: Option<usize>,
     census: bool,
-    /// Events are told before what is due is done; see `Machine::tell`.
+    /// Events are recorded before what is due is done; see `Machine::record_late`.
     pub late: bool,
     gone_late: Vec<usize>,
     /// The main program's, when that is what asked for the stop.
