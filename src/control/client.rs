@@ -148,6 +148,7 @@ fn find_own(wanted: &Meant) -> Result<Place, Failure> {
         ));
     }
     let config_of = |pid: i32| configuration(&place(pid));
+    let is_ours = |pid: i32| is_of(geteuid().as_raw(), pid);
     match choose(wanted, instances, &tree::ancestors(), &is_ours, &config_of) {
         Ok(pid) => Ok(place(pid)),
         Err(left) if left.is_empty() => Err(Failure {
@@ -190,9 +191,8 @@ fn choose(
 }
 
 /// Of this user; to root all are.
-fn is_ours(pid: i32) -> bool {
-    let own = geteuid().as_raw();
-    own == 0 || fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == own) && ids::runs_as(pid, own)
+fn is_of(user: u32, pid: i32) -> bool {
+    user == 0 || fs::metadata(format!("/proc/{pid}")).is_ok_and(|m| m.uid() == user) && ids::runs_as(pid, user)
 }
 
 /// The one of them that was started with the configuration that is wanted; `None`: none, or several.
@@ -363,14 +363,26 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is the test's own child")]
     fn among_those_of_many_users_ones_own_is_meant() {
+        use std::os::unix::process::CommandExt;
+
         let nothing = Meant { control: Control::Own, config: None, named: false };
         let chosen = |ours: &[i32]| choose(&nothing, vec![30, 77, 90], &[], &|pid| ours.contains(&pid), &|_| None);
         assert_eq!(chosen(&[77]), Ok(77));
         assert_eq!(chosen(&[30, 77]), Err(vec![30, 77]));
         assert_eq!(chosen(&[]), Err(vec![]));
-        assert!(is_ours(crate::sys::process::own_pid()));
-        assert_eq!(is_ours(i32::MAX), geteuid().is_root(), "to root all are");
+        let (user, itself) = (geteuid().as_raw(), crate::sys::process::own_pid());
+        assert!(is_of(user, itself) && !is_of(user + 1, itself));
+        assert!(is_of(0, i32::MAX), "to root all are");
+        // Where that is permitted, and mapped.
+        if let Ok(mut other) = std::process::Command::new("sleep").arg("1000").uid(4711).spawn() {
+            let pid = other.id().cast_signed();
+            let seen = [4711, 4712].map(|user| is_of(user, pid));
+            let _ = other.kill();
+            let _ = other.wait();
+            assert_eq!(seen, [true, false]);
+        }
     }
 
     #[test]
