@@ -119,6 +119,7 @@ fn by_hand(command: Command) -> u8 {
         Command::Schema => tell(explain::schema()),
         Command::Sources(path) => runtime::sources::send(&path),
         Command::Changes(asked) => runtime::changes::look(&asked),
+        Command::LastStop(path) => runtime::last_stop::read(&path),
         Command::WaitFile(its) => {
             let path = its.path.unwrap_or_default();
             runtime::waits::file::look(&WaitFile { path, exists: !its.gone, contains: its.contains })

@@ -5,9 +5,15 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::facts::{Awaited, Cause, Failure, ProbeKind, ProcessKind, Trouble, named};
+use crate::record::LastStop;
 use crate::report::{Leaked, TaskProgress, side_by_side};
 use crate::signal::Signal;
 use crate::time::seconds;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
 
 fn maybe_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
     match d {
@@ -116,6 +122,12 @@ pub struct Seen {
     /// Absent where there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<Pids>,
+    /// Drain steps of this stop that were cut short or had no time.
+    #[serde(skip)]
+    pub drain_steps_cut: u64,
+    /// How the run before this one ended, where a report of it was there at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_stop: Option<LastStop>,
 }
 
 /// Processes and threads in the container, and how many there may be.
@@ -169,6 +181,12 @@ pub struct ProcessStatus {
     pub kind: Option<ProcessKind>,
     pub main: bool,
     pub restarts: u32,
+    /// How often it, or what it left behind in its group, needed SIGKILL.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sigkills: u64,
+    /// Of each probe that it has, how many attempts have counted against the threshold since softstop's start.
+    #[serde(skip)]
+    pub probe_failures: Vec<(ProbeKind, u64)>,
     /// Since it was last started.
     #[serde(rename = "running_seconds", skip_serializing_if = "Option::is_none", serialize_with = "maybe_seconds")]
     pub running: Option<Duration>,
@@ -228,6 +246,8 @@ impl ProcessStatus {
             kind: None,
             main: false,
             restarts: 0,
+            sigkills: 0,
+            probe_failures: Vec::new(),
             running: Some(Duration::from_millis(5250)),
             restart_in: None,
             last_exit: None,

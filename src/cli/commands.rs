@@ -48,6 +48,7 @@ pub enum Command {
     /// The files of a configuration, as they lie: read for a softstop that runs.
     Sources(PathBuf),
     Changes(String),
+    LastStop(PathBuf),
 }
 
 /// A command as it is typed.
@@ -456,6 +457,15 @@ pub const COMMANDS: &[Typed] = &[
             let asked = given::<ReadFile>(read).path.unwrap_or_default();
             Command::Changes(asked.to_string_lossy().into_owned())
         },
+    },
+    Typed {
+        name: "__last_stop",
+        help: "Read the report of the run before: softstop's own helper",
+        examples: &[],
+        exits: &[],
+        hidden: true,
+        args: args::<ReadFile>,
+        read: |read| Command::LastStop(given::<ReadFile>(read).path.unwrap_or_default()),
     },
 ];
 

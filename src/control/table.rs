@@ -36,6 +36,7 @@ pub fn render(status: &Value) -> String {
         }
     }
     text.push_str(&orphans(status));
+    text.push_str(&last_stop(&status["last_stop"]));
     text
 }
 
@@ -120,6 +121,26 @@ fn orphans(status: &Value) -> String {
     });
     let each: Vec<String> = each.collect();
     if each.is_empty() { String::new() } else { format!("orphans: {}\n", each.join(", ")) }
+}
+
+/// How the run before this one ended, and what was wrong with that; nothing where no report of it was there.
+fn last_stop(last: &Value) -> String {
+    const SHOWN: usize = 3;
+    if !last.is_object() {
+        return String::new();
+    }
+    let ago = age(&last["ended_ago_seconds"]);
+    let mut text = match last["exit_code"].as_u64() {
+        Some(code) => {
+            let (took, grace) = (age(&last["took_seconds"]), age(&last["grace_seconds"]));
+            format!("last stop: {ago} ago, {}: {took} of {grace}, exit code {code}\n", word(&last["cause"]))
+        }
+        None => format!("last stop: {ago} ago, {}: softstop was killed before its end\n", word(&last["cause"])),
+    };
+    for found in last["findings"].as_array().into_iter().flatten().take(SHOWN) {
+        let _ = writeln!(text, "last stop: {}", word(&found["text"]));
+    }
+    text
 }
 
 /// `: 12 connections`, or nothing.
@@ -209,6 +230,21 @@ mod tests {
              leap: not due again (0 0 30 2 *)\n\
              orphans: 2 git from web, 1 ssh \n"
         );
+    }
+
+    #[test]
+    fn the_stop_before_stands_below_the_processes() {
+        let status = json!({ "last_stop": {
+            "ended_at": 1_764_190_000, "ended_ago_seconds": 7200.0, "complete": true, "cause": "SIGTERM\u{7}", "took_seconds": 5.0, "grace_seconds": 30.0,
+            "exit_code": 137, "findings": [{ "rule": "deaf", "text": "web needed SIGKILL" }, { "rule": "no-hook", "text": "no hook" }],
+        } });
+        let text = render(&status);
+        assert!(
+            text.ends_with("last stop: 2h00m ago, SIGTERM : 5.0s of 30.0s, exit code 137\nlast stop: web needed SIGKILL\nlast stop: no hook\n"),
+            "{text}"
+        );
+        let status = json!({ "last_stop": { "ended_ago_seconds": 60.0, "complete": false, "cause": "SIGTERM" } });
+        assert!(render(&status).ends_with("last stop: 1m00s ago, SIGTERM: softstop was killed before its end\n"));
     }
 
     #[test]

@@ -112,12 +112,20 @@ impl Machine {
             kind: self.core.plan.kind(id.0),
             main: self.core.plan.main == Some(id.0),
             restarts: p.restarts,
+            sigkills: 0,
+            probe_failures: self.probes_of(id),
             running: p.body().map(|body| now.since(body.since)),
             restart_in,
             last_exit: p.last_exit.map(|exit| last_exit(exit, p.has_succeeded())),
             last_output: Vec::new(),
             schedule: self.schedule_status(id, now),
         }
+    }
+
+    /// How often they have failed, the runtime knows.
+    fn probes_of(&self, id: ProcId) -> Vec<(ProbeKind, u64)> {
+        let kinds = ProbeKind::ALL.iter().filter(|kind| self.core.plan.probe(id.0, **kind).is_some());
+        kinds.map(|probe| (*probe, 0)).collect()
     }
 
     fn schedule_status(&self, id: ProcId, now: At) -> Option<ScheduleStatus> {

@@ -6,6 +6,7 @@
 pub mod compare;
 mod draw;
 pub mod findings;
+mod last_stop;
 mod read;
 mod slices;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::programs;
+pub use last_stop::{Found, LastStop};
 pub use slices::{Outcome, Part, Slice};
 
 /// More is no report of softstop's: it keeps some four thousand records of a few hundred bytes, and what was seen of at most 32 processes
@@ -35,6 +37,8 @@ pub struct Run {
     pub stop_began: Option<Duration>,
     /// Why it stopped.
     pub cause: Option<String>,
+    /// The same as one of [`crate::facts::Reason`]'s words.
+    pub reason: Option<String>,
     pub grace: Option<Duration>,
     /// What softstop kills at then is what is left.
     pub deadline: Option<Duration>,

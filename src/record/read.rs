@@ -66,6 +66,7 @@ pub(super) fn run(text: &[u8]) -> Result<Run, String> {
         end: end(&top)?,
         stop_began: began.map(|event| event.at),
         cause: text_of(&top, "cause").or_else(|| of_event("cause")),
+        reason: text_of(&top, "reason"),
         grace: top.get("grace_seconds").and_then(secs).or(began.and_then(|event| event.secs("grace_seconds"))),
         deadline,
         events,

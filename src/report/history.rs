@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Leaked, Note, Secs, TaskResult};
-use crate::facts::{Cause, Exit, Place, ProcessKind, Who};
+use crate::facts::{Cause, Exit, Place, ProcessKind, Reason, Who};
 use crate::json;
 use crate::text::one_line;
 use crate::time::{At, Human};
@@ -113,6 +113,7 @@ impl History {
             setup: &self.setup,
             version: env!("CARGO_PKG_VERSION"),
             verdict: self.verdict(),
+            reason: self.verdict().map(|verdict| verdict.cause.reason()),
             orphans: &self.orphans,
             timeline: self.records().collect(),
             forgotten: self.forgotten,
@@ -130,6 +131,7 @@ impl History {
             setup: &self.setup,
             version: env!("CARGO_PKG_VERSION"),
             verdict: self.verdict(),
+            reason: self.verdict().map(|verdict| verdict.cause.reason()),
             orphans: &[],
             timeline: self.stop.iter().collect(),
             forgotten: 0,
@@ -179,6 +181,9 @@ struct Report<'a> {
     setup: &'a Setup,
     #[serde(flatten)]
     verdict: Option<&'a StopResult>,
+    /// Its cause in one word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
     #[serde(rename = "orphans_by_command", skip_serializing_if = "<[Leaked]>::is_empty")]
     orphans: &'a [Leaked],
     timeline: Vec<&'a Record>,

@@ -4,6 +4,7 @@
 //! about a run comes from here.
 
 mod answer;
+mod counters;
 mod history;
 mod inspection;
 mod orphans;
@@ -24,6 +25,7 @@ use crate::signal::Signal;
 use crate::time::seconds;
 
 pub use answer::{Answer, Done, NotSent, Refusal};
+pub use counters::Counters;
 pub use inspection::{Connection, Count, InspectedThread, Inspection};
 pub use orphans::{Leaked, OTHERS, Orphans};
 

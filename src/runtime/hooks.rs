@@ -74,6 +74,11 @@ pub(super) enum News {
         pid: i32,
         bytes: Option<Vec<u8>>,
     },
+    /// What the process that reads the report of the run before has said. `None`: not all of it, in its time.
+    LastStop {
+        pid: i32,
+        bytes: Option<Vec<u8>>,
+    },
 }
 
 /// What is done with each line that a helper says.
@@ -128,6 +133,7 @@ impl Shell {
             News::Line { pid, line } => self.line_written(pid, line),
             News::Sources { pid, bytes } => self.sources_arrived(pid, bytes),
             News::Changes { pid, bytes } => self.looked(pid, bytes.as_deref()),
+            News::LastStop { pid, bytes } => self.last_stop_read(pid, bytes.as_deref()),
         }
     }
 

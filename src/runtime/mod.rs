@@ -12,6 +12,7 @@ mod groups;
 mod hooks;
 mod inspections;
 mod job_control;
+pub mod last_stop;
 mod monitor;
 mod notify;
 mod perform;

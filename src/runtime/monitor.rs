@@ -2,12 +2,15 @@
 //! what a process said before it died, how near the limit of processes is. Nothing is decided by it, so the machine does not know of
 //! it: it is told in the log and the report, and shown in the status.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::schedules;
 use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Event, Exit, ProcId};
-use crate::report::{Leaked, MemoryLimit, Note, OTHERS, Orphans};
+use crate::record::LastStop;
+use crate::report::{Counters, Leaked, MemoryLimit, Note, OTHERS, Orphans};
 use crate::signal::Signal;
 use crate::status::{Pids, Status, Why};
 use crate::sys::cgroup::Cgroup;
@@ -46,6 +49,9 @@ pub(super) struct Monitor {
     deaths: Vec<Death>,
     /// When each scheduled task is next due, in seconds since 1970.
     times: Vec<(ProcId, Option<i64>)>,
+    /// Of what was said: whoever says it counts.
+    counters: Rc<RefCell<Counters>>,
+    last_stop: Option<LastStop>,
 }
 
 /// The last end of a process.
@@ -78,6 +84,8 @@ impl Monitor {
             warned: 0,
             deaths: vec![Death::default(); processes],
             times: Vec::new(),
+            counters: Rc::default(),
+            last_stop: None,
         }
     }
 
@@ -87,10 +95,22 @@ impl Monitor {
         self.reported_kills = self.cgroup.oom_kills();
     }
 
+    pub(super) fn counters(&self) -> Rc<RefCell<Counters>> {
+        Rc::clone(&self.counters)
+    }
+
+    /// How the run before this one ended.
+    pub(super) fn set_last_stop(&mut self, last: LastStop) {
+        self.last_stop = Some(last);
+    }
+
     pub(super) fn show(&self, status: &mut Status, audience: Audience) {
         status.seen.orphans = self.orphans.list();
         status.seen.oom_kills = self.cgroup.oom_kills();
         status.seen.pids = self.cgroup.pids().map(|pids| Pids { current: pids.current, max: pids.max });
+        status.seen.last_stop = self.last_stop.as_ref().map(|last| shown(last, audience));
+        let counters = self.counters.borrow();
+        status.seen.drain_steps_cut = counters.drain_steps_cut();
         for (process, at) in &self.times {
             let schedule = status.processes.iter_mut().find(|p| p.id == process.0).and_then(|p| p.schedule.as_mut());
             if let (Some(schedule), Some(at)) = (schedule, at) {
@@ -98,6 +118,10 @@ impl Monitor {
             }
         }
         for process in &mut status.processes {
+            process.sigkills = counters.sigkills(&process.name);
+            for (probe, failures) in &mut process.probe_failures {
+                *failures = counters.failed_probes(&process.name, *probe);
+            }
             let Some(death) = self.deaths.get(process.id) else { continue };
             if let Some(exit) = process.last_exit.as_mut().filter(|_| death.oom) {
                 exit.reason = Why::OomKilled;
@@ -306,6 +330,16 @@ impl Shell {
         let lines = lines.split_off(lines.len().saturating_sub(TOLD));
         Some(Note::LastOutput { process: self.plan.name(process.0).to_owned(), lines })
     }
+}
+
+/// What is found in a report may have words of a process in it.
+fn shown(last: &LastStop, audience: Audience) -> LastStop {
+    let mut last = last.clone();
+    last.ended_ago = schedules::since(last.ended_at);
+    if audience == Audience::Anybody {
+        last.findings.iter_mut().for_each(|found| found.text.clear());
+    }
+    last
 }
 
 #[cfg(test)]

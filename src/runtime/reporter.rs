@@ -13,7 +13,7 @@ use crate::config::{LogFormat, ReadinessOnDrain};
 use crate::output::files::LogFiles;
 use crate::plan::Plan;
 use crate::programs;
-use crate::report::{History, Leaked, Level, Note, ProcessSetup, Setup};
+use crate::report::{Counters, History, Leaked, Level, Note, ProcessSetup, Setup};
 use crate::time::At;
 
 pub(super) struct Reporter {
@@ -30,6 +30,7 @@ pub(super) struct Reporter {
     json: bool,
     /// Signals that were not passed on: when that was last said, and what has come since. One entry for each signal at most.
     unsaid: BTreeMap<i32, (At, Option<Note>)>,
+    counters: Rc<RefCell<Counters>>,
 }
 
 /// Anybody may send signals by the thousand: of those that go nowhere one line each is written in so long.
@@ -45,7 +46,13 @@ const PART: u32 = 8;
 const LEAST_WAIT: Duration = Duration::from_millis(20);
 
 impl Reporter {
-    pub(super) fn new(plan: &Plan, clock: Clock, logs: Rc<LogFiles>, history: Rc<RefCell<History>>) -> Reporter {
+    pub(super) fn new(
+        plan: &Plan,
+        clock: Clock,
+        logs: Rc<LogFiles>,
+        history: Rc<RefCell<History>>,
+        counters: Rc<RefCell<Counters>>,
+    ) -> Reporter {
         let config = &plan.config;
         history.borrow_mut().set_setup(setup(plan));
         Reporter {
@@ -58,6 +65,7 @@ impl Reporter {
             writers: Writers::beside(logs),
             json: config.log.format == LogFormat::Json,
             unsaid: BTreeMap::new(),
+            counters,
         }
     }
 
@@ -65,6 +73,7 @@ impl Reporter {
     pub(super) fn adopt(&mut self, plan: &Plan) {
         let config = &plan.config;
         self.history.borrow_mut().set_setup(setup(plan));
+        self.counters.borrow_mut().retain(|process| config.processes.iter().any(|p| p.name == process));
         self.report.clone_from(&config.report);
         self.termination_log.clone_from(&config.termination_log);
         self.grace = config.grace;
@@ -102,6 +111,7 @@ impl Reporter {
 
     fn say(&mut self, note: Note) {
         log(&note, self.json);
+        self.counters.borrow_mut().count(&note);
         let first_word = matches!(note, Note::StopBegan { .. });
         self.history.borrow_mut().push(self.clock.now(), note);
         if first_word {

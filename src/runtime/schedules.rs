@@ -213,6 +213,12 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// How long ago the clock showed `at`.
+pub(super) fn since(at: u64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_secs(at))
+}
+
 /// How long until the clock shows `at`.
 pub(super) fn until(at: i64) -> Duration {
     let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(at).unwrap_or_default());

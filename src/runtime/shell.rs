@@ -157,8 +157,9 @@ impl Shell {
         // As many answers as there are runs under way, and those the machine bounds; what a wait says of itself is not much, and the loop
         // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
+        let counters = monitor.borrow().counters();
         Shell {
-            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(orders.history())),
+            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(orders.history()), counters),
             log_files,
             keeper,
             groups: Groups::new(processes.len()),
@@ -241,6 +242,7 @@ impl Shell {
         });
         let mut changes = self.changes.watched();
         self.begin_schedules();
+        self.begin_last_stop();
         while self.exit.is_none() {
             // A turn is over: a pause in its last moments is known by nothing else.
             self.check_starvation();

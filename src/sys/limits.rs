@@ -87,6 +87,15 @@ pub fn hard(resource: config::Resource) -> u64 {
     of(resource, &mut Raised::NONE.clone()).1.rlim_max
 }
 
+/// For a helper of softstop's own that reads what others may have written: so many bytes of memory, which is an abort above, and no core file.
+pub fn confine(memory: u64) {
+    for (resource, most) in [(libc::RLIMIT_DATA, memory), (libc::RLIMIT_CORE, 0)] {
+        let Some(now) = get(resource) else { continue };
+        let most = now.rlim_max.min(most);
+        let _kept_as_it_is = set(resource, libc::rlimit { rlim_cur: most, rlim_max: most });
+    }
+}
+
 fn raise_one(resource: Resource, to: libc::rlim_t) -> Option<libc::rlim_t> {
     let found = get(resource)?;
     let wanted = found.rlim_max.min(to);

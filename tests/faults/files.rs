@@ -53,6 +53,7 @@ fn a_report_on_a_file_system_that_hangs_is_given_up_and_said() {
     }
     with_hanging_file_system(|hung| {
         let mut running = up(&["--report", hung.file()], true);
+        running.wait_until("the report of a run before is looked for", |_| hung.asked() > 0);
         let said = format!("cannot write the report to {}: no answer within", hung.file());
         said_in_time(&mut running, &said);
         assert!(hung.asked() > 0, "it never hung");
@@ -92,7 +93,8 @@ fn a_termination_log_on_a_file_system_that_hangs_keeps_nobody_from_the_stop() {
 #[test]
 fn an_ordinary_process_is_gone_in_time_while_its_files_hang() {
     with_hanging_file_system(|hung| {
-        let running = up(&["--termination-log", hung.file(), "--report", hung.file()], false);
+        let mut running = up(&["--termination-log", hung.file(), "--report", hung.file()], false);
+        running.wait_until("the report of a run before is looked for", |_| hung.asked() > 0);
         let mark = running.mark();
         let (ended, _) = running.stop_within(GRACE);
         ended.expect_code(3).expect("TERM handled").expect_not("leaving");
@@ -100,7 +102,7 @@ fn an_ordinary_process_is_gone_in_time_while_its_files_hang() {
         // The writer of the verdict is held: a second one would be, too.
         line(&ended.all(), &["cannot write the report to", hung.file(), "not been answered yet"]);
         assert!(hung.asked() > 0, "it never hung");
-        assert_eq!(processes::with_environment(&mark).len(), 1, "the one writer that is held");
+        assert_eq!(processes::with_environment(&mark).len(), 2, "the one writer that is held, and the reader");
         hung.release();
         nothing_left(&mark);
     });

@@ -406,10 +406,14 @@ fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
     assert!(metrics.contains(&format!("softstop_pids_current {current}\n")), "{metrics}");
     assert!(metrics.contains(&format!("softstop_pids_max {}\n", current * 10 / 9)), "{metrics}");
     running.wait_for("waiting for USR1");
-    // An orphan wakes softstop.
+    // An orphan has softstop look, which it does once a second at the most and when it is awake anyway: the end of whoever read the last
+    // report may have been just before.
     let web = processes::children(running.pid())[0];
     processes::send(web, libc::SIGUSR1);
-    running.wait_for("processes and threads that this container may have (pids.max)");
+    running.wait_until("it is said how near the limit is", |running| {
+        processes::send(running.pid(), libc::SIGCHLD);
+        running.printed().contains("processes and threads that this container may have (pids.max)")
+    });
     let printed = running.printed();
     let told = line(&printed, &[" of them zombies, most of which perl (pid ", ") does not reap"]);
     // On a busy machine it does not come to all of them in its time. Whoever has just made the orphan is one more until it is reaped.

@@ -11,6 +11,7 @@ use softstop::cli::declare::{Flag, Form, Group, Place, Takes};
 use softstop::cli::drilling::Drilling;
 use softstop::cli::{Common, Own, flags as declared_flags, help};
 use softstop::endpoint;
+use softstop::http::metrics::declared as metrics;
 use softstop::order::Order;
 
 use crate::declared::{is_as_made, marked, pages_of, seen_from};
@@ -123,6 +124,20 @@ fn the_table_of_endpoints_is_made_of_their_declarations() {
     let page = std::fs::read_to_string("docs/endpoints.md").expect("it is there");
     assert!(page.contains("<!-- endpoints -->"));
     is_as_made("docs/endpoints.md", &marked(&page, "<!-- endpoints", |_| endpoints()));
+}
+
+#[test]
+fn the_table_of_metrics_is_made_of_their_declarations() {
+    let page = std::fs::read_to_string("docs/monitoring.md").expect("it is there");
+    assert!(page.contains("<!-- metrics -->"));
+    let labels =
+        |row: &metrics::Row| row.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+    let line = |row: &metrics::Row| format!("| `{}` | {} | {} | {} |\n", row.name, row.kind, labels(row), row.help);
+    let table = format!(
+        "| metric | type | labels | |\n|---|---|---|---|\n{}",
+        metrics::ALL.iter().map(line).collect::<String>()
+    );
+    is_as_made("docs/monitoring.md", &marked(&page, "<!-- metrics", |_| table.clone()));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod inject;
 mod layering;
 mod made;
 mod module_graph;
+mod monitoring;
 mod one_place;
 mod pictures;
 mod pod_rules;

@@ -213,6 +213,10 @@ fn the_schema_of_reports_knows_every_event() {
         assert!(known.contains(&event.as_str()), "docs/report.schema.json does not know the event {event}");
     }
     assert_eq!(known.len(), events.len(), "it knows events that there are not: {known:?}\n{events:?}");
+    let reasons = schema.pointer("/properties/reason/enum").and_then(|words| words.as_array()).expect("the reasons");
+    // Nothing stops because it starts.
+    let of_stops = softstop::facts::Reason::ALL.iter().filter(|reason| !["start", "restart"].contains(&reason.name()));
+    assert!(of_stops.map(|reason| reason.name()).eq(reasons.iter().filter_map(|word| word.as_str())), "{reasons:?}");
     let report = std::fs::read_to_string("docs/pictures/report.json").expect("it is there");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     assert!(Checker::new(schema).holds_json(&report));

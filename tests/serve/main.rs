@@ -11,6 +11,7 @@ mod drill;
 mod edges;
 mod examples;
 mod logs;
+mod monitoring;
 mod on_change;
 mod pod;
 mod presets;

@@ -282,6 +282,8 @@ impl Proc {
                 if std::mem::take(&mut self.said_ready) {
                     let reason = Fault::ProbeFailed { probe, threshold, last: reason };
                     fx.note(Note::NotReady { process, reason });
+                } else {
+                    fx.note(Note::ProbeFailed { process, probe, failures: threshold, threshold, reason });
                 }
             }
             (ProbeKind::Startup | ProbeKind::Liveness, Step::Turned(false)) => {
