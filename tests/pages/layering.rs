@@ -53,7 +53,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     (
         "runtime",
         Impure,
-        "cli config control endpoint exit facts http json lifecycle output plan programs report resolver schedule signal sorted status sys tasks text time variables",
+        "cli config control endpoint exit facts http json lifecycle output plan programs record report resolver schedule signal sorted status sys tasks text time variables",
     ),
     (
         "drill",
