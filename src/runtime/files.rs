@@ -17,9 +17,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 
 use crate::output::files::LogFiles;
+use crate::signal::Signal;
 use crate::sys::spawn::writer::{self, Written};
-use crate::sys::{process, tree};
+use crate::sys::{process, reap, target, tree};
 
+/// Until a process that was killed is looked for again.
+const A_MOMENT: Duration = Duration::from_millis(1);
 /// How long a pipe given as a file (`-c <(envsubst …)`) may take to deliver it.
 const PIPE_WAIT: Duration = Duration::from_secs(10);
 
@@ -111,6 +114,25 @@ impl Writers {
         self.held.remove(&pid).is_some() || self.logs.ended(pid)
     }
 
+    /// The end: who still looks at something is killed, and reaped unless the kernel holds it until then.
+    pub(super) async fn end(&mut self, until: Instant) {
+        if self.held.is_empty() {
+            return;
+        }
+        for pid in self.held.keys() {
+            // It is our child as long as it is listed.
+            let _ = target::signal(*pid, Signal::KILL);
+        }
+        loop {
+            self.held.retain(|pid, _| matches!(reap::reap(*pid), Ok(None)));
+            if self.held.is_empty() || Instant::now() >= until {
+                break;
+            }
+            tokio::time::sleep(A_MOMENT).await;
+        }
+        let _nobody_is_left = reap::peek();
+    }
+
     /// There are children, and all of them are writers that are held.
     pub(super) fn are_all(&self) -> bool {
         (!self.held.is_empty() || self.logs.has_writers())
@@ -119,7 +141,7 @@ impl Writers {
 }
 
 /// What the kernel's own words do not say.
-fn in_words(error: io::Error) -> io::Error {
+pub(super) fn in_words(error: io::Error) -> io::Error {
     let text = match error.raw_os_error() {
         Some(libc::ELOOP) => "a symbolic link on the way is another user's, and not followed",
         Some(libc::EMLINK) => "the file has a second name (a hard link), in a folder that others may change",

@@ -2,20 +2,21 @@
 //! is there may be anything, so a process of softstop's own reads it and says what it amounts to; nothing waits for it.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::files::in_words;
 use super::hooks::News;
 use super::shell::Shell;
 use super::waits::file::own_program;
 use crate::config::Control;
 use crate::record::{LastStop, Run};
 use crate::signal::Signal;
+use crate::sys::spawn::place::open_to_read;
 use crate::sys::{limits, process, target};
 use crate::text::one_line;
 use crate::{exit, json};
@@ -26,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 const MAX_BYTES: usize = 4 << 20;
 /// So much memory the process may have that reads it, whatever is in the file: what a container has is its programs'.
 const MEMORY: u64 = 64 << 20;
+/// There is none, or what is there is none.
+const NONE: [io::ErrorKind; 3] = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory, io::ErrorKind::IsADirectory];
 /// Characters of what is said of a file that cannot be used.
 const TOLD: usize = 300;
 
@@ -98,14 +101,10 @@ pub fn read(path: &Path) -> u8 {
 
 /// `None`: there is no report, or what is there is none of a run before: a FIFO, a folder, a file with nothing in it yet.
 fn last_stop(path: &Path) -> Result<Option<LastStop>, String> {
-    // A FIFO that nobody writes is not waited for.
-    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    let file = match open_to_read(path) {
         Ok(file) => file,
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(error.to_string()),
+        Err(error) if NONE.contains(&error.kind()) => return Ok(None),
+        Err(error) => return Err(in_words(error).to_string()),
     };
     let is = file.metadata().map_err(|error| error.to_string())?;
     if !is.is_file() {
@@ -151,6 +150,15 @@ mod tests {
         std::fs::write(&file, include_str!("../../docs/pictures/report.json")).unwrap();
         let last = last_stop(&file).unwrap().unwrap();
         assert!(last.complete && last.ended_at > 1_600_000_000, "{last:?}");
+        // Root is not led to what another user may not read.
+        let link = place("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(last_stop(&link).is_ok());
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(2000), Some(2000)).unwrap();
+            assert!(last_stop(&link).unwrap_err().contains("another user's"));
+        }
+        std::fs::remove_file(&link).unwrap();
         std::fs::remove_file(&file).unwrap();
     }
 

@@ -410,7 +410,11 @@ impl Shell {
         let orphans = self.monitor.borrow().orphans();
         self.reporter.set_orphans(orphans);
         let leave = until.min(Instant::now() + QUICK / 2);
-        tokio::join!(self.orders.close(leave), self.keeper.everybody_left(leave));
+        tokio::join!(
+            self.orders.close(leave),
+            self.keeper.everybody_left(leave),
+            self.reporter.writers.end(leave.into())
+        );
         self.take_terminal_back();
         if !all_out {
             let left = self.left_or_grace();

@@ -137,7 +137,8 @@ fn a_report_leaves_what_another_user_has_hard_linked_as_it_is() {
     let victim = dir.write("victim", "as it was");
     let report = others.join("report");
     std::fs::hard_link(&victim, &report).unwrap();
-    report_to(&report).expect_code(0).expect_no_warning();
+    // It may say that this is no report of an earlier run either.
+    report_to(&report).expect_code(0);
     assert_eq!(dir.read("victim"), "as it was");
     let written = std::fs::symlink_metadata(&report).unwrap();
     assert_eq!((written.nlink(), written.uid(), written.mode() & 0o7777), (1, 0, 0o644));

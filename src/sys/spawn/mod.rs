@@ -11,7 +11,7 @@ mod error;
 mod limits;
 pub mod log_writer;
 pub mod maps;
-mod place;
+pub mod place;
 mod prepare;
 pub mod reader;
 pub mod stack;

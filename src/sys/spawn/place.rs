@@ -5,10 +5,14 @@
 //! others may change, a file is not opened but replaced: a new one is renamed over its name, which replaces links of either kind. What
 //! cannot be replaced is written in place: a FIFO, a device, and a mount (the kubelet's termination log), which nobody but root puts there.
 //!
-//! (`openat2` can refuse all links or none; whose they are it does not ask.) Async-signal-safe: it allocates nothing.
+//! (`openat2` can refuse all links or none; whose they are it does not ask.) Writing is async-signal-safe: it allocates nothing.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::writer::write_all;
 use nix::Error;
@@ -34,6 +38,22 @@ pub(super) fn write(path: &CStr, create: bool, text: &[u8]) -> nix::Result<()> {
         return Ok(());
     }
     place.write_in_place(create, text)
+}
+
+/// The file, to be read: nothing is waited for, and by the same rule nobody has softstop read what it may read and they may not.
+///
+/// # Errors
+/// As open has it; ELOOP and EMLINK as above.
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let place = Place::find(&path)?;
+    let mut flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    flags.set(OFlag::O_NOFOLLOW, !place.magic);
+    let file = openat(&place.folder, place.name.as_c_str(), flags, Mode::empty())?;
+    if fstat(&file)?.st_nlink > 1 && place.is_others() {
+        return Err(Error::EMLINK.into());
+    }
+    Ok(file.into())
 }
 
 /// A name in a folder.
