@@ -226,7 +226,7 @@ flags! {
 }
 
 flags! {
-    /// What orders take: a row for each [`Kind`], in their order.
+    /// What orders take: a row for each [`Kind`](crate::order::Kind), in their order.
     pub struct Fields {
         /// Return once the order has been taken
         no_wait: bool = switch {} page { meaning: "For `drain`, `stop` and `reload`: return once the order has been taken." };
