@@ -68,7 +68,8 @@ fn slowloris() {
 struct Crowd(Vec<Child>);
 
 impl Crowd {
-    fn gather(addr: SocketAddr, processes: usize, each: usize) -> (Crowd, usize) {
+    /// And what each says: how many it has, and why no more.
+    fn gather(addr: SocketAddr, processes: usize, each: usize) -> (Crowd, Vec<String>) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/crowd.pl");
         let start = |_| {
             // Not under `nice`, though attackers have processors of their own: beside such ones Linux 6.18 starves others for seconds.
@@ -77,13 +78,13 @@ impl Crowd {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
         };
         let mut crowd = Crowd((0..processes).map(start).collect());
-        let mut held = 0;
-        for child in &mut crowd.0 {
+        let say = |child: &mut Child| {
             let mut line = String::new();
             BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-            held += line.trim().parse::<usize>().unwrap_or(0);
-        }
-        (crowd, held)
+            line.trim().to_owned()
+        };
+        let said = crowd.0.iter_mut().map(say).collect();
+        (crowd, said)
     }
 }
 
@@ -101,8 +102,10 @@ impl Drop for Crowd {
 #[test]
 fn ten_thousand_idle_connections() {
     survives(1, |addr, over| {
-        let (_crowd, held) = Crowd::gather(addr, 20, 500);
-        assert!(held == 10_000 || over.load(Ordering::Relaxed), "only {held} got in");
+        let (_crowd, said) = Crowd::gather(addr, 20, 500);
+        // The stop may be over before the last has come.
+        let got_in = |one: &String| one == "500" || one.ends_with("gone");
+        assert!(said.iter().all(got_in), "{said:?}");
         while !over.load(Ordering::Relaxed) {
             std::thread::sleep(PAUSE);
         }
