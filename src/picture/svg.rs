@@ -126,6 +126,8 @@ impl Picture {
             let (x, name) = (self.x(at, plot), axis::name(at));
             page.line((x, top), (x, bottom), "grid");
             let half = width(&name, ems) * SMALL / 2.0;
+            // A wide one at the end stays on the page.
+            let x = x.min(WIDTH - 2.0 - half);
             if x - half >= free {
                 page.text(x, bottom + 15.0, "small muted", "middle", &name);
                 free = x + half + 4.0;

@@ -125,6 +125,12 @@ proptest! {
     }
 
     #[test]
+    fn the_last_instant_of_an_axis_stays_on_the_page(ms in 1u64..100_000) {
+        let svg = Picture { title: "a".into(), end: Duration::from_millis(ms), ..Picture::default() }.svg();
+        prop_assert!(texts(&svg).iter().all(|(_, right, ..)| *right <= 900.1), "{svg}");
+    }
+
+    #[test]
     fn nothing_in_a_name_breaks_out_of_an_svg(picture in picture()) {
         let svg = picture.svg();
         let open = svg.matches('<').count();
