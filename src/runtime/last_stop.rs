@@ -135,6 +135,11 @@ mod tests {
         for nothing in ["/nowhere/report.json", "/dev/null", "/", "/dev/zero"] {
             assert_eq!(last_stop(Path::new(nothing)), Ok(None), "{nothing}");
         }
+        // It has as many names as folders in it, and stands where others may change it.
+        let folder = place("folder");
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(last_stop(&folder), Ok(None));
+        std::fs::remove_dir(&folder).unwrap();
         let fifo = place("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(last_stop(&fifo), Ok(None));

@@ -50,7 +50,8 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
     let mut flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     flags.set(OFlag::O_NOFOLLOW, !place.magic);
     let file = openat(&place.folder, place.name.as_c_str(), flags, Mode::empty())?;
-    if fstat(&file)?.st_nlink > 1 && place.is_others() {
+    let found = fstat(&file)?;
+    if kind(&found) == SFlag::S_IFREG && found.st_nlink > 1 && place.is_others() {
         return Err(Error::EMLINK.into());
     }
     Ok(file.into())
