@@ -25,7 +25,7 @@ use crate::signal::Signal;
 use crate::sorted;
 use crate::sys::spawn::Handed;
 use crate::sys::stdio::watch;
-use crate::sys::{inotify, process, target};
+use crate::sys::{inotify, process};
 use crate::{exit, json};
 
 /// So long a look may take: no file system that works takes a tenth of it.
@@ -258,9 +258,7 @@ impl Shell {
             }
             return;
         }
-        // It is our child as long as it is listed.
-        if bytes.is_none() && self.reporter.writers.owns(pid) {
-            let _ = target::signal(pid, Signal::KILL);
+        if bytes.is_none() && self.reporter.writers.give_up(pid) {
             self.changes.hangs = Some(pid);
         }
         self.changes.no_later(Instant::now() + OFTEN);

@@ -109,6 +109,15 @@ impl Writers {
         self.held.contains_key(&pid) || self.logs.owns(pid)
     }
 
+    /// It took too long. True: it is still there to be killed.
+    pub(super) fn give_up(&self, pid: i32) -> bool {
+        let owned = self.owns(pid);
+        if owned {
+            kill(pid);
+        }
+        owned
+    }
+
     /// A child has ended. True: it was one of these.
     pub(super) fn ended(&mut self, pid: i32) -> bool {
         self.held.remove(&pid).is_some() || self.logs.ended(pid)
@@ -119,10 +128,7 @@ impl Writers {
         if self.held.is_empty() {
             return;
         }
-        for pid in self.held.keys() {
-            // It is our child as long as it is listed.
-            let _ = target::signal(*pid, Signal::KILL);
-        }
+        self.held.keys().for_each(|pid| kill(*pid));
         loop {
             self.held.retain(|pid, _| matches!(reap::reap(*pid), Ok(None)));
             if self.held.is_empty() || Instant::now() >= until {
@@ -138,6 +144,11 @@ impl Writers {
         (!self.held.is_empty() || self.logs.has_writers())
             && tree::children(process::own_pid()).is_ok_and(|pids| pids.iter().all(|pid| self.owns(*pid)))
     }
+}
+
+/// One of ours: as long as it is listed its pid is nobody else's.
+fn kill(pid: i32) {
+    let _ = target::signal(pid, Signal::KILL);
 }
 
 /// What the kernel's own words do not say.
@@ -162,6 +173,18 @@ pub(super) fn is_missing_from_dev(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[expect(clippy::zombie_processes, reason = "what is tested reaps it")]
+    fn who_still_looks_at_something_at_the_end_is_killed_and_reaped() {
+        let child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let (pid, mut writers) = (child.id().cast_signed(), Writers::default());
+        writers.hold(pid, "a report".into());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(writers.end(Instant::now() + Duration::from_secs(60)));
+        assert!(!writers.owns(pid));
+        assert!(reap::reap(pid).is_err(), "it is no child any more");
+    }
 
     #[test]
     fn only_what_is_not_in_dev_is_missing_from_it() {

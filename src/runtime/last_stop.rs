@@ -17,7 +17,7 @@ use crate::config::Control;
 use crate::record::{LastStop, Run};
 use crate::signal::Signal;
 use crate::sys::spawn::place::open_to_read;
-use crate::sys::{limits, process, target};
+use crate::sys::{limits, process};
 use crate::text::one_line;
 use crate::{exit, json};
 
@@ -53,10 +53,7 @@ impl Shell {
     pub(super) fn last_stop_read(&mut self, pid: i32, bytes: Option<&[u8]>) {
         let Some(path) = self.plan.config.report.as_ref().map(|path| path.display().to_string()) else { return };
         let Some(bytes) = bytes else {
-            // It is our child as long as it is listed.
-            if self.reporter.writers.owns(pid) {
-                let _ = target::signal(pid, Signal::KILL);
-            }
+            self.reporter.writers.give_up(pid);
             let seconds = LIMIT.as_secs();
             tracing::warn!(
                 "the report of the run before this one ({path}) was not read within {seconds} s: its file system hangs"

@@ -27,10 +27,8 @@ use crate::lifecycle::event::{Event, RequestId};
 use crate::output::log;
 use crate::plan::Plan;
 use crate::schedule::zone::Zone;
-use crate::signal::Signal;
 use crate::sys::spawn::{self, Handed, Spawn, Stdio};
 use crate::sys::stdio::watch;
-use crate::sys::target;
 use crate::tasks;
 
 /// So long the files may take to be read: no file system that works takes a tenth of it.
@@ -169,10 +167,7 @@ impl Shell {
         let read = match bytes {
             Some(bytes) => sources::received(&bytes),
             None => {
-                // It is our child as long as it is listed.
-                if self.reporter.writers.owns(pid) {
-                    let _ = target::signal(pid, Signal::KILL);
-                }
+                self.reporter.writers.give_up(pid);
                 Err(format!("its files were not read within {} s: their file system hangs", LIMIT.as_secs()))
             }
         };

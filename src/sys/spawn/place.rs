@@ -51,7 +51,7 @@ pub fn open_to_read(path: &Path) -> io::Result<File> {
     flags.set(OFlag::O_NOFOLLOW, !place.magic);
     let file = openat(&place.folder, place.name.as_c_str(), flags, Mode::empty())?;
     let found = fstat(&file)?;
-    if kind(&found) == SFlag::S_IFREG && found.st_nlink > 1 && place.is_others() {
+    if place.has_another_name(&found) {
         return Err(Error::EMLINK.into());
     }
     Ok(file.into())
@@ -112,6 +112,11 @@ impl Place {
             })
     }
 
+    /// A hard link that another user may have put here. (A folder has as many names as folders in it.)
+    fn has_another_name(&self, found: &FileStat) -> bool {
+        kind(found) == SFlag::S_IFREG && found.st_nlink > 1 && self.is_others()
+    }
+
     /// A regular file, or one that may be made.
     fn is_file(&self, create: bool) -> nix::Result<bool> {
         match fstatat(&self.folder, self.name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -158,10 +163,10 @@ impl Place {
         flags.set(OFlag::O_NOFOLLOW, !self.magic);
         let file = openat(&self.folder, self.name.as_c_str(), flags, Mode::from_bits_truncate(0o644))?;
         let found = fstat(&file)?;
+        if self.has_another_name(&found) {
+            return Err(Error::EMLINK);
+        }
         if kind(&found) == SFlag::S_IFREG {
-            if found.st_nlink > 1 && self.is_others() {
-                return Err(Error::EMLINK);
-            }
             ftruncate(&file, 0)?;
         }
         write_all(&file, text)
@@ -249,7 +254,7 @@ impl Place {
         if kind(&found) != SFlag::S_IFREG {
             return Err(Error::EINVAL);
         }
-        if found.st_nlink > 1 && self.is_others() {
+        if self.has_another_name(&found) {
             return Err(Error::EMLINK);
         }
         Ok(file)
