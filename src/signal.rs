@@ -11,63 +11,29 @@ pub struct Signal(u8);
 const RTMIN: u8 = 34;
 const RTMAX: u8 = 64;
 
-const NAMES: &[(&str, i32)] = &[
-    ("HUP", libc::SIGHUP),
-    ("INT", libc::SIGINT),
-    ("QUIT", libc::SIGQUIT),
-    ("ILL", libc::SIGILL),
-    ("TRAP", libc::SIGTRAP),
-    ("ABRT", libc::SIGABRT),
-    ("BUS", libc::SIGBUS),
-    ("FPE", libc::SIGFPE),
-    ("KILL", libc::SIGKILL),
-    ("USR1", libc::SIGUSR1),
-    ("SEGV", libc::SIGSEGV),
-    ("USR2", libc::SIGUSR2),
-    ("PIPE", libc::SIGPIPE),
-    ("ALRM", libc::SIGALRM),
-    ("TERM", libc::SIGTERM),
-    ("CHLD", libc::SIGCHLD),
-    ("CONT", libc::SIGCONT),
-    ("STOP", libc::SIGSTOP),
-    ("TSTP", libc::SIGTSTP),
-    ("TTIN", libc::SIGTTIN),
-    ("TTOU", libc::SIGTTOU),
-    ("URG", libc::SIGURG),
-    ("XCPU", libc::SIGXCPU),
-    ("XFSZ", libc::SIGXFSZ),
-    ("VTALRM", libc::SIGVTALRM),
-    ("PROF", libc::SIGPROF),
-    ("WINCH", libc::SIGWINCH),
-    ("IO", libc::SIGIO),
-    ("PWR", libc::SIGPWR),
-    ("SYS", libc::SIGSYS),
-];
+/// Each by the C library's name, without `SIG`.
+macro_rules! named {
+    ($($NAME:ident = $number:ident),+ $(,)?) => {
+        const NAMES: &[(&str, Signal)] = &[$((stringify!($NAME), Signal::$NAME)),+];
+
+        impl Signal {
+            $(pub const $NAME: Signal = Signal(libc::$number as u8);)+
+        }
+    };
+}
+
+named! {
+    HUP = SIGHUP, INT = SIGINT, QUIT = SIGQUIT, ILL = SIGILL, TRAP = SIGTRAP, ABRT = SIGABRT, BUS = SIGBUS, FPE = SIGFPE,
+    KILL = SIGKILL, USR1 = SIGUSR1, SEGV = SIGSEGV, USR2 = SIGUSR2, PIPE = SIGPIPE, ALRM = SIGALRM, TERM = SIGTERM,
+    CHLD = SIGCHLD, CONT = SIGCONT, STOP = SIGSTOP, TSTP = SIGTSTP, TTIN = SIGTTIN, TTOU = SIGTTOU, URG = SIGURG,
+    XCPU = SIGXCPU, XFSZ = SIGXFSZ, VTALRM = SIGVTALRM, PROF = SIGPROF, WINCH = SIGWINCH, IO = SIGIO, PWR = SIGPWR, SYS = SIGSYS,
+}
 
 impl Signal {
     /// The highest number.
     pub const MAX: u8 = RTMAX;
-    pub const HUP: Signal = Signal(libc::SIGHUP as u8);
-    pub const INT: Signal = Signal(libc::SIGINT as u8);
-    pub const QUIT: Signal = Signal(libc::SIGQUIT as u8);
-    pub const KILL: Signal = Signal(libc::SIGKILL as u8);
-    pub const TERM: Signal = Signal(libc::SIGTERM as u8);
-    pub const CHLD: Signal = Signal(libc::SIGCHLD as u8);
-    pub const CONT: Signal = Signal(libc::SIGCONT as u8);
-    pub const STOP: Signal = Signal(libc::SIGSTOP as u8);
-    pub const TSTP: Signal = Signal(libc::SIGTSTP as u8);
-    pub const TTIN: Signal = Signal(libc::SIGTTIN as u8);
-    pub const TTOU: Signal = Signal(libc::SIGTTOU as u8);
-    pub const URG: Signal = Signal(libc::SIGURG as u8);
-    pub const WINCH: Signal = Signal(libc::SIGWINCH as u8);
-    pub const USR1: Signal = Signal(libc::SIGUSR1 as u8);
-    pub const USR2: Signal = Signal(libc::SIGUSR2 as u8);
-    pub const ALRM: Signal = Signal(libc::SIGALRM as u8);
-    pub const PIPE: Signal = Signal(libc::SIGPIPE as u8);
     /// `SIGRTMIN+3`: an order to systemd to halt, and the STOPSIGNAL of images with it in them.
     pub const SYSTEMD_HALT: Signal = Signal(RTMIN + 3);
-    pub const XCPU: Signal = Signal(libc::SIGXCPU as u8);
-    pub const XFSZ: Signal = Signal(libc::SIGXFSZ as u8);
 
     /// `None` outside 1 to 64.
     pub fn from_number(n: i32) -> Option<Signal> {
@@ -88,13 +54,13 @@ impl Signal {
         if let Ok(n) = upper.parse::<i32>() {
             return Signal::from_number(n).ok_or_else(|| format!("signal number {n} is not in 1 to 64"));
         }
-        if let Some((_, n)) = NAMES.iter().find(|(name, _)| *name == bare) {
-            return Signal::from_number(*n).ok_or_else(|| format!("unknown signal {text:?}"));
+        if let Some((_, signal)) = NAMES.iter().find(|(name, _)| *name == bare) {
+            return Ok(*signal);
         }
         match bare {
             "CLD" => return Ok(Signal::CHLD),
-            "IOT" => return Ok(Signal(libc::SIGABRT as u8)),
-            "POLL" => return Ok(Signal(libc::SIGIO as u8)),
+            "IOT" => return Ok(Signal::ABRT),
+            "POLL" => return Ok(Signal::IO),
             "RTMIN" => return Ok(Signal(RTMIN)),
             "RTMAX" => return Ok(Signal(RTMAX)),
             _ => {}
@@ -119,8 +85,7 @@ impl Signal {
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n = self.number();
-        if let Some((name, _)) = NAMES.iter().find(|(_, number)| *number == n) {
+        if let Some((name, _)) = NAMES.iter().find(|(_, signal)| signal == self) {
             return write!(f, "SIG{name}");
         }
         match self.0 {

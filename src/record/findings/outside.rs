@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Facts, Found};
+use super::{Facts, Found, whole_seconds};
 use crate::record::Failed;
 use crate::text::several;
 use crate::time::Human;
@@ -75,7 +75,7 @@ pub(super) fn refused(facts: &Facts<'_>, found: &mut Found) {
     }
     // One that goes on for so long has been seen to go on no longer.
     let least = seen.lag.unwrap_or(seen.refused.last + Duration::from_secs(1));
-    let secs = least.as_secs() + u64::from(least.subsec_nanos() > 0);
+    let secs = whole_seconds(least);
     let help = format!(
         "drain for longer than load balancers need to notice: [[drain]] wait_idle = {{ ports = \"auto\", minimum = \"{secs}s\" }} (wrapper: \
          --drain auto --drain-sleep {secs}s)"
