@@ -37,6 +37,11 @@ impl At {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// So much later, as far as there is room until `most`; never earlier than it was.
+    pub fn later(self, by: Duration, most: At) -> At {
+        (self + by).min(most).max(self)
+    }
+
     /// How long it is from `now` until this point; zero when it has passed.
     pub fn left(self, now: At) -> Duration {
         self.since(now)

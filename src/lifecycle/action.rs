@@ -106,9 +106,13 @@ impl Plan {
         }
     }
 
-    /// By the name of its process.
-    pub fn named(&self, place: Place<ProcId>) -> Place<String> {
-        place.map(|p| self.name(p.0).to_string())
+    /// Where it stands, by the name of its process, and its own name.
+    pub fn named(&self, what: What) -> (Place<String>, String) {
+        (what.place.map(|p| self.name(p.0).to_string()), self.task_name(what))
+    }
+
+    pub fn task_name(&self, what: What) -> String {
+        self.task(what).map_or_else(String::new, |task| task.name.clone())
     }
 
     pub fn probe(&self, process: usize, kind: ProbeKind) -> Option<&Probe> {

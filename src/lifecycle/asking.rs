@@ -39,8 +39,8 @@ impl Asking {
 
     /// softstop `lost` so much: what is still to come comes as much later, as far as there is room until `most`.
     pub fn give_back(&mut self, lost: Duration, most: At) {
-        self.last = (self.last + lost).min(most).max(self.last);
-        let later = |at: At| (at + lost).min(self.last).max(at);
+        self.last = self.last.later(lost, most);
+        let later = |at: At| at.later(lost, self.last);
         let Times { signal_at, all_at, kill_at } = self.times;
         let kill_at = later(kill_at);
         let signal_at = if self.asked.is_none() { later(signal_at) } else { signal_at };

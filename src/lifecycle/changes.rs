@@ -14,7 +14,7 @@ use super::task::{FOREVER, TaskRun};
 use crate::config::{Act, Config, Handler};
 use crate::facts::{Needless, Place, Reaction};
 use crate::plan::Plan;
-use crate::report::{Note, Secs, TaskResult};
+use crate::report::Note;
 use crate::time::At;
 
 #[derive(Clone, Debug, Default, Hash)]
@@ -76,18 +76,11 @@ impl Changes {
     pub fn interrupt(&mut self, plan: &Plan, now: At, fx: &mut Effects) -> Vec<(RunId, What)> {
         let mut runs = Vec::new();
         for mut task in std::mem::take(&mut self.rules).into_iter().filter_map(|rule| rule.task) {
-            runs.extend(task.cancel(Needless::StopRequested, false, now, fx).map(|run| (run, task.what)));
-            fx.note(ended(&task, plan, now));
+            runs.extend(task.cancel(Needless::StopRequested, false, now, fx));
+            task.conclude(now, plan, fx);
         }
         runs
     }
-}
-
-fn ended(task: &TaskRun, plan: &Plan, now: At) -> Note {
-    let name = plan.task(task.what).map_or_else(String::new, |task| task.name.clone());
-    let (attempts, took) = (task.attempts, Secs(now.since(task.began)));
-    let result = task.result().cloned().unwrap_or(TaskResult::Done);
-    Note::TaskEnded { place: Place::OnChange, name, attempts, took, result }
 }
 
 impl Machine {
@@ -111,10 +104,8 @@ impl Machine {
 
     fn change_ended(&mut self, nth: usize) -> bool {
         let core = &mut self.core;
-        let rule = &mut core.changes.rules[nth];
-        let Some(task) = rule.task.take_if(|task| task.result().is_some()) else { return false };
-        core.fx.note(ended(&task, &core.plan, core.now));
-        true
+        let task = &mut core.changes.rules[nth].task;
+        task.take_if(|task| task.conclude(core.now, &core.plan, &mut core.fx).is_some()).is_some()
     }
 
     fn act_on_change(&mut self, nth: usize) -> bool {
@@ -151,10 +142,9 @@ impl Machine {
                 Ok(()) => self.core.fx.push(Action::Reread { ask: None, dry_run: false }),
                 Err(why) => self.core.note(Note::NotReloaded { why }),
             },
-            (Reaction::Task { name }, Act::Task(_)) => {
-                core.note(Note::TaskBegan { place: Place::OnChange, name });
+            (Reaction::Task { .. }, Act::Task(_)) => {
                 let what = What::new(Place::OnChange, nth);
-                let task = TaskRun::begin(what, core.now, FOREVER, &core.plan, &mut core.fx);
+                let task = TaskRun::announce(what, core.now, FOREVER, &core.plan, &mut core.fx);
                 core.changes.rules[nth].task = Some(task);
             }
             _ => {}

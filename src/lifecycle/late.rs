@@ -32,7 +32,7 @@ impl Machine {
     fn give_back(&mut self, lost: Duration) {
         let now = self.core.now;
         match &mut self.phase {
-            Phase::Init { task, .. } | Phase::Up { follow: Some(task) } => task.give_back(lost, now, Duration::MAX),
+            Phase::Init { task } | Phase::Up { follow: Some(task) } => task.give_back(lost, now, Duration::MAX),
             Phase::Stopping(stop) => stop.give_back(lost, now, &self.core.plan.budget),
             Phase::New | Phase::Up { follow: None } | Phase::Done(_) => {}
         }

@@ -64,7 +64,6 @@ pub struct Machine {
 enum Phase {
     New,
     Init {
-        index: usize,
         task: TaskRun,
     },
     Up {
@@ -280,7 +279,7 @@ impl Machine {
     /// Does something with a task, if it is under way. A new place for tasks is a row here.
     fn with_task<R>(&mut self, what: What, act: impl FnOnce(&mut TaskRun) -> R) -> Option<R> {
         let task = match (what.place, &mut self.phase) {
-            (Place::Init, Phase::Init { task, .. }) => Some(task),
+            (Place::Init, Phase::Init { task }) => Some(task),
             (Place::Follow, Phase::Up { follow }) => follow.as_mut(),
             (Place::OnChange, Phase::Up { .. }) => self.core.changes.task(what.nth),
             (Place::Drain | Place::PostStop, Phase::Stopping(stop)) => stop.task(what.nth),

@@ -67,11 +67,12 @@ impl TaskRun {
 
     fn progress(&mut self, now: At, plan: &Plan) -> Option<Note> {
         let due = self.progress_log.due(self.began).is_some_and(|at| now >= at);
-        let (awaited, task) = (self.progress_log.awaited().filter(|_| due)?, plan.task(self.what)?);
+        let progress = self.progress_log.awaited().filter(|_| due)?.clone();
+        let (place, name) = plan.named(self.what);
         let note = Note::Waiting {
-            place: plan.named(self.what.place),
-            name: task.name.clone(),
-            progress: awaited.clone(),
+            place,
+            name,
+            progress,
             alarming: self.progress_log.is_alarming(),
             waited: Secs(now.since(self.began)),
             limit: Secs(self.until.since(self.began)),

@@ -11,7 +11,7 @@ use crate::config::{Handler, Retries};
 use crate::facts::{Awaited, Failure, Needless, Reason, Unfinished};
 use crate::plan::Plan;
 use crate::plan::budget::task_length;
-use crate::report::TaskResult;
+use crate::report::{Note, Secs, TaskResult};
 use crate::time::At;
 
 /// An init or post_start task with no timeout of its own: the reader gives every one a timeout, this is the backstop. What a sidecar
@@ -77,6 +77,13 @@ impl TaskRun {
         run
     }
 
+    /// The same, with the line that says it.
+    pub fn announce(what: What, now: At, share: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
+        let (place, name) = plan.named(what);
+        fx.note(Note::TaskBegan { place, name });
+        TaskRun::begin(what, now, share, plan, fx)
+    }
+
     fn attempt(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
         self.attempts += 1;
         self.state = match plan.handler(self.what) {
@@ -108,6 +115,15 @@ impl TaskRun {
             State::Over(result) => Some(result),
             _ => None,
         }
+    }
+
+    /// Its result, with the line that says it; `None`: it is not over.
+    pub fn conclude(&self, now: At, plan: &Plan, fx: &mut Effects) -> Option<TaskResult> {
+        let result = self.result()?.clone();
+        let (place, name) = plan.named(self.what);
+        let (attempts, took) = (self.attempts, Secs(now.since(self.began)));
+        fx.note(Note::TaskEnded { place, name, attempts, took, result: result.clone() });
+        Some(result)
     }
 
     /// It waits for a process that is as it should be by now.
@@ -210,9 +226,9 @@ impl TaskRun {
         self.until = self.until.max(now + had.min(most));
     }
 
-    /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned: it is still
-    /// to be waited for.
-    pub fn cancel(&mut self, why: Needless, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
+    /// End it because of something else. The run in flight, if any, gets SIGTERM or SIGKILL and is returned, with whose it is: it
+    /// is still to be waited for.
+    pub fn cancel(&mut self, why: Needless, kill: bool, now: At, fx: &mut Effects) -> Option<(RunId, What)> {
         self.end(TaskResult::Cancelled { why }, kill, now, fx)
     }
 
@@ -228,7 +244,7 @@ impl TaskRun {
         self.progress_log.reason().or(failed)
     }
 
-    fn end(&mut self, result: TaskResult, kill: bool, now: At, fx: &mut Effects) -> Option<RunId> {
+    fn end(&mut self, result: TaskResult, kill: bool, now: At, fx: &mut Effects) -> Option<(RunId, What)> {
         if self.result().is_some() {
             return None;
         }
@@ -238,7 +254,7 @@ impl TaskRun {
         }
         self.state = over(result);
         self.ended = now;
-        run
+        run.map(|run| (run, self.what))
     }
 
     pub fn timer(&self) -> Option<At> {

@@ -20,10 +20,9 @@ impl Machine {
     fn next_init(&mut self, index: usize) {
         let core = &mut self.core;
         self.phase = match core.plan.config.init.get(index) {
-            Some(task) => {
-                core.fx.note(Note::TaskBegan { place: Place::Init, name: task.name.clone() });
-                let task = TaskRun::begin(What::new(Place::Init, index), core.now, FOREVER, &core.plan, &mut core.fx);
-                Phase::Init { index, task }
+            Some(_) => {
+                let what = What::new(Place::Init, index);
+                Phase::Init { task: TaskRun::announce(what, core.now, FOREVER, &core.plan, &mut core.fx) }
             }
             None => Phase::Up { follow: None },
         };
@@ -31,16 +30,13 @@ impl Machine {
 
     /// The next init task, once one has ended.
     pub(super) fn advance_init(&mut self) -> bool {
-        let Phase::Init { index, task: run } = &self.phase else { return false };
-        let Some(result) = run.result().cloned() else { return false };
-        let (index, took, attempts) = (*index, Secs(self.core.now.since(run.began)), run.attempts);
-        let task = &self.core.plan.config.init[index];
-        let name = task.name.clone();
-        let fatal = task.on_failure == OnFailure::Stop && !result.ok();
-        let code = own_code(&result);
-        self.core.fx.note(Note::TaskEnded { place: Place::Init, name: name.clone(), attempts, took, result });
-        if fatal {
-            self.request_stop(Cause::InitFailed { task: name, code });
+        let (Phase::Init { task: run }, core) = (&self.phase, &mut self.core) else { return false };
+        let Some(result) = run.conclude(core.now, &core.plan, &mut core.fx) else { return false };
+        let index = run.what.nth;
+        let task = &core.plan.config.init[index];
+        if task.on_failure == OnFailure::Stop && !result.ok() {
+            let (task, code) = (task.name.clone(), own_code(&result));
+            self.request_stop(Cause::InitFailed { task, code });
         } else {
             self.next_init(index + 1);
         }

@@ -55,8 +55,8 @@ impl Machine {
 
     pub fn status(&self, now: At) -> Status {
         let init = match &self.phase {
-            Phase::Init { index, task } => self.core.plan.config.init.get(*index).map(|t| TaskStatus {
-                name: t.name.clone(),
+            Phase::Init { task } => Some(TaskStatus {
+                name: self.core.plan.task_name(task.what),
                 running: now.since(task.began),
                 progress: task.progress_log.awaited().cloned(),
             }),
@@ -228,7 +228,7 @@ fn not_ready_because(p: &Proc, r: &Running) -> Option<Trouble> {
     }
     match &r.post_start {
         PostStart::NotYet => Some(Trouble::PostStart(None)),
-        PostStart::Doing(_, task) => Some(Trouble::PostStart(task.progress_log.awaited().cloned())),
+        PostStart::Doing(task) => Some(Trouble::PostStart(task.progress_log.awaited().cloned())),
         PostStart::Done => probe(ProbeKind::Readiness),
     }
 }
@@ -245,8 +245,8 @@ fn last_exit(exit: Exit, success: bool) -> LastExit {
 fn progress(tasks: &[TaskRun], plan: &Plan) -> Vec<TaskProgress> {
     let under_way = tasks.iter().filter(|t| t.result().is_none());
     let progress = under_way.filter_map(|task| {
-        let (awaited, name) = (task.progress_log.awaited()?.clone(), &plan.task(task.what)?.name);
-        Some(TaskProgress { task: (tasks.len() > 1).then(|| name.clone()), awaited })
+        let awaited = task.progress_log.awaited()?.clone();
+        Some(TaskProgress { task: (tasks.len() > 1).then(|| plan.task_name(task.what)), awaited })
     });
     progress.collect()
 }

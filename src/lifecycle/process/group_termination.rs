@@ -1,6 +1,5 @@
 //! A process has ended; what it left in its group is asked to end, too, and killed when it does not. Pure.
 
-use super::post_exit::PostExit;
 use super::{Around, Change, GroupTermination, KILL_WAIT, Proc, Rest, State};
 use crate::lifecycle::action::{Action, KillReason, Whom};
 use crate::lifecycle::asking::{Asking, Due};
@@ -73,8 +72,7 @@ impl Proc {
             Rest::Asked(Asking::begin(policy, at.now, last, occasion))
         };
         let signal = if killed { Signal::KILL } else { at.first_signal_to_group() };
-        let post_exit = PostExit::Done;
-        let ended = GroupTermination { exit, began: at.now, rest, signal, to_restart, post_exit };
+        let ended = GroupTermination { exit, began: at.now, rest, signal, to_restart, post_exit: None };
         self.state = State::GroupTermination(ended);
         if killed {
             fx.push(Action::SignalGroup { process: at.id, signal, whom: Whom::Everybody });
@@ -95,9 +93,9 @@ impl Proc {
             let (exit, to_restart) = (c.exit, c.to_restart);
             return self.cleaned_up(exit, to_restart, at, fx);
         }
-        let Rest::Asked(asking) = &mut c.rest else { return Change { any: went || due, ..Change::default() } };
+        let Rest::Asked(asking) = &mut c.rest else { return Change::of(went || due) };
         if !due {
-            return Change { any: went, ..Change::default() };
+            return Change::of(went);
         }
         // The signal that asked for the container's stop may have come while they were waited for.
         if asking.asked.is_none() {

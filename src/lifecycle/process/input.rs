@@ -115,7 +115,11 @@ pub(in crate::lifecycle) struct Around<'a> {
 
 impl Change {
     pub(super) fn some() -> Change {
-        Change { any: true, ..Change::default() }
+        Change::of(true)
+    }
+
+    pub(super) fn of(any: bool) -> Change {
+        Change { any, ..Change::default() }
     }
 
     pub(super) fn forced() -> Change {

@@ -85,7 +85,7 @@ pub(super) struct Running {
 #[derive(Clone, Debug, Hash)]
 pub(super) enum PostStart {
     NotYet,
-    Doing(usize, TaskRun),
+    Doing(TaskRun),
     Done,
 }
 
@@ -134,7 +134,8 @@ pub(super) struct GroupTermination {
     signal: Signal,
     /// It was stopped on purpose (unhealthy, or by order) to be started again.
     to_restart: bool,
-    post_exit: PostExit,
+    /// The tasks at its end, until they are over.
+    post_exit: Option<PostExit>,
 }
 
 /// What is left of its group.
@@ -256,7 +257,7 @@ impl Proc {
             ) => self.probe_answered(kind, run, outcome, at, fx),
             (S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Answered { run, outcome, .. }) => {
                 let answered = self.task().is_some_and(|task| task.on_done(run, outcome, at.now, at.plan));
-                Change { any: answered, ..Change::default() }
+                Change::of(answered)
             }
             (S::Running(_) | S::Stopping(_), Input::Suspended(signal)) => self.is_suspended(signal, at, fx),
             (S::Running(_) | S::Stopping(_), Input::Notified(what)) => self.notified(what, at, fx),
@@ -304,11 +305,11 @@ impl Proc {
             (S::GroupTermination(c), Input::Kill) => {
                 let any = c.cut_post_exit(at, fx);
                 let forced = !c.is_empty() && at.now >= c.began + super::task::SHORTEST;
-                if forced { Change::forced() } else { Change { any, ..Change::default() } }
+                if forced { Change::forced() } else { Change::of(any) }
             }
             (S::GroupTermination(c), Input::GiveUp) => {
                 let any = c.cut_post_exit(at, fx);
-                Change { any, ..Change::default() }
+                Change::of(any)
             }
 
             (S::Backoff { .. }, Input::Due(Timer::Life)) => {
@@ -342,7 +343,7 @@ impl Proc {
     pub fn timer(&self, timer: Timer) -> Option<At> {
         match (timer, &self.state) {
             (Timer::Stop, State::Stopping(s)) => s.timer(),
-            (Timer::Life, State::Running(Running { post_start: PostStart::Doing(_, task), .. })) => task.timer(),
+            (Timer::Life, State::Running(Running { post_start: PostStart::Doing(task), .. })) => task.timer(),
             (Timer::Life, State::GroupTermination(c)) => c.timer(),
             (Timer::Life, State::Backoff { until }) => Some(*until),
             (Timer::Probes, _) => {
@@ -356,7 +357,7 @@ impl Proc {
     /// What it waits for without a time has come.
     pub fn holds(&self, timer: Timer, fx: &Effects) -> bool {
         match (timer, &self.state) {
-            (Timer::Life, State::Running(Running { post_start: PostStart::Doing(_, task), .. })) => task.holds(fx),
+            (Timer::Life, State::Running(Running { post_start: PostStart::Doing(task), .. })) => task.holds(fx),
             (Timer::Stop, State::Stopping(Stopping { stage: StopStage::PreStop(task), .. })) => {
                 task.result().is_some() || task.holds(fx)
             }

@@ -7,27 +7,22 @@ use super::{Around, GroupTermination, Proc, Rest, State};
 use crate::facts::{Place, Reason};
 use crate::lifecycle::action::What;
 use crate::lifecycle::effects::Effects;
+use crate::lifecycle::event::Exit;
 use crate::lifecycle::task::{FOREVER, TaskRun};
 use crate::report::{Note, Secs, TaskResult};
 use crate::time::At;
 
+/// Those of one end.
 #[derive(Clone, Debug, Hash)]
-pub(super) enum PostExit {
-    /// Not in the turn in which it has ended: what others see of it is as before until then.
-    Next {
-        index: usize,
-        until: At,
-        reason: Reason,
-    },
-    Doing {
-        index: usize,
-        task: TaskRun,
-        /// Their share of the budget ends then; never, while the container goes on.
-        until: At,
-        /// What they are told until the container stops.
-        reason: Reason,
-    },
-    Done,
+pub(super) struct PostExit {
+    /// The next one, by its number.
+    next: usize,
+    /// Under way. Not in the turn in which the process has ended: what others see of it is as before until then.
+    task: Option<TaskRun>,
+    /// Their share of the budget ends then; never, while the container goes on.
+    until: At,
+    /// What they are told until the container stops.
+    reason: Reason,
 }
 
 impl Proc {
@@ -41,75 +36,60 @@ impl Proc {
                 true => Reason::Restart,
                 false => Reason::ProcessEnded,
             };
-            c.post_exit = match at.config().post_exit.is_empty() {
-                true => PostExit::Done,
-                false => PostExit::Next { index: 0, until, reason },
-            };
+            c.post_exit =
+                (!at.config().post_exit.is_empty()).then_some(PostExit { next: 0, task: None, until, reason });
         }
     }
 }
 
-impl GroupTermination {
-    /// The task `index`; those for which no time is left are passed over.
-    fn begin_post_exit(&mut self, index: usize, until: At, reason: Reason, at: &Around<'_>, fx: &mut Effects) {
-        self.post_exit = PostExit::Done;
-        let until = at.stop.map_or(until, |stop| until.min(stop.post_exit_until()));
-        let place = || Place::PostExit(at.name());
-        for (index, task) in at.config().post_exit.iter().enumerate().skip(index) {
-            let (share, name) = (until.left(at.now).min(FOREVER), task.name.clone());
+impl PostExit {
+    /// The next of them; those for which no time is left are passed over. `None`: there is none.
+    fn go_on(mut self, exit: Exit, at: &Around<'_>, fx: &mut Effects) -> Option<PostExit> {
+        self.until = at.stop.map_or(self.until, |stop| self.until.min(stop.post_exit_until()));
+        for index in self.next..at.config().post_exit.len() {
+            let (what, share) = (What::new(Place::PostExit(at.id), index), self.until.left(at.now).min(FOREVER));
             if share.is_zero() {
-                let (took, result) = (Secs::default(), TaskResult::NoTime);
-                fx.note(Note::TaskEnded { place: place(), name, attempts: 0, took, result });
+                let ((place, name), took, result) = (at.plan.named(what), Secs::default(), TaskResult::NoTime);
+                fx.note(Note::TaskEnded { place, name, attempts: 0, took, result });
                 continue;
             }
-            fx.note(Note::TaskBegan { place: place(), name });
             let whole = fx.reason;
-            fx.reason = if at.stop.is_some() { whole } else { reason };
-            fx.end = Some(self.exit);
-            let task = TaskRun::begin(What::new(Place::PostExit(at.id), index), at.now, share, at.plan, fx);
+            fx.reason = if at.stop.is_some() { whole } else { self.reason };
+            fx.end = Some(exit);
+            let task = TaskRun::announce(what, at.now, share, at.plan, fx);
             (fx.reason, fx.end) = (whole, None);
-            self.post_exit = PostExit::Doing { index, task, until, reason };
-            return;
+            return Some(PostExit { next: index + 1, task: Some(task), ..self });
         }
+        None
     }
+}
 
+impl GroupTermination {
     /// Acts on whatever is due, or over: `true` when something changed.
     pub(super) fn go_on_with_post_exit(&mut self, at: &Around<'_>, fx: &mut Effects) -> bool {
-        let (index, task, until, reason) = match &mut self.post_exit {
-            PostExit::Next { index, until, reason } => {
-                let (index, until, reason) = (*index, *until, *reason);
-                self.begin_post_exit(index, until, reason, at, fx);
-                return true;
+        let Some(hooks) = &mut self.post_exit else { return false };
+        if let Some(task) = &mut hooks.task {
+            let changed = task.on_time(at.now, at.plan, fx);
+            if task.conclude(at.now, at.plan, fx).is_none() {
+                return changed;
             }
-            PostExit::Doing { index, task, until, reason } => (index, task, until, reason),
-            PostExit::Done => return false,
-        };
-        let changed = task.on_time(at.now, at.plan, fx);
-        let Some(result) = task.result().cloned() else { return changed };
-        let (attempts, took) = (task.attempts, Secs(at.now.since(task.began)));
-        let name = at.config().post_exit.get(*index).map_or_else(String::new, |task| task.name.clone());
-        fx.note(Note::TaskEnded { place: Place::PostExit(at.name()), name, attempts, took, result });
-        let (next, until, reason) = (*index + 1, *until, *reason);
-        self.begin_post_exit(next, until, reason, at, fx);
+        }
+        self.post_exit = self.post_exit.take().and_then(|hooks| hooks.go_on(self.exit, at, fx));
         true
     }
 
     /// The container's stop leaves them less.
     pub(super) fn shorten_post_exit(&mut self, to: At) {
-        match &mut self.post_exit {
-            PostExit::Doing { task, until, .. } => {
-                *until = to.min(*until);
-                task.shorten(to);
-            }
-            PostExit::Next { until, .. } => *until = to.min(*until),
-            PostExit::Done => {}
+        if let Some(hooks) = &mut self.post_exit {
+            hooks.until = to.min(hooks.until);
+            hooks.task.iter_mut().for_each(|task| task.shorten(to));
         }
     }
 
     /// softstop `lost` so much: the one under way gets it back, as far as there is time until `most`. Says what is left of the group, which does, too.
     pub(super) fn give_back_post_exit(&mut self, lost: Duration, most: At, now: At) -> &mut Rest {
-        if let PostExit::Doing { task, until, .. } = &mut self.post_exit {
-            *until = if *until == At::NEVER { *until } else { (*until + lost).min(most).max(*until) };
+        if let Some(PostExit { task: Some(task), until, .. }) = &mut self.post_exit {
+            *until = until.later(lost, most);
             task.give_back(lost, now, until.left(now));
         }
         &mut self.rest
@@ -117,42 +97,32 @@ impl GroupTermination {
 
     /// The budget has ended: so have they.
     pub(super) fn cut_post_exit(&mut self, at: &Around<'_>, fx: &mut Effects) -> bool {
-        match &mut self.post_exit {
-            PostExit::Doing { task, until, .. } => {
-                *until = at.now;
-                task.cut(at.now, fx);
-            }
-            PostExit::Next { until, .. } => *until = at.now,
-            PostExit::Done => return false,
+        if let Some(hooks) = &mut self.post_exit {
+            hooks.until = at.now;
+            hooks.task.iter_mut().for_each(|task| task.cut(at.now, fx));
         }
         self.go_on_with_post_exit(at, fx)
     }
 
     pub(super) fn is_at_post_exit(&self) -> bool {
-        !matches!(self.post_exit, PostExit::Done)
+        self.post_exit.is_some()
     }
 
     /// It goes on, or begins, without a time.
     pub(super) fn post_exit_holds(&self, fx: &Effects) -> bool {
         match &self.post_exit {
-            PostExit::Next { .. } => true,
-            PostExit::Doing { task, .. } => task.result().is_some() || task.holds(fx),
+            Some(PostExit { task: Some(task), .. }) => task.result().is_some() || task.holds(fx),
+            Some(PostExit { task: None, .. }) => true,
             // With nothing else left to wait for it is over.
-            PostExit::Done => self.is_empty(),
+            None => self.is_empty(),
         }
     }
 
     pub(super) fn post_exit_task(&self) -> Option<&TaskRun> {
-        match &self.post_exit {
-            PostExit::Doing { task, .. } => Some(task),
-            PostExit::Next { .. } | PostExit::Done => None,
-        }
+        self.post_exit.as_ref()?.task.as_ref()
     }
 
     pub(super) fn post_exit_task_mut(&mut self) -> Option<&mut TaskRun> {
-        match &mut self.post_exit {
-            PostExit::Doing { task, .. } => Some(task),
-            PostExit::Next { .. } | PostExit::Done => None,
-        }
+        self.post_exit.as_mut()?.task.as_mut()
     }
 }

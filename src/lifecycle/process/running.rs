@@ -245,7 +245,7 @@ impl Proc {
         let any = !steps.is_empty();
         steps.into_iter().for_each(|(kind, step)| self.on_probe(kind, step, at, fx));
         let late = self.notices_due(at, fx);
-        Change { any: any || late, ..Change::default() }
+        Change::of(any || late)
     }
 
     pub(super) fn probe_answered(
@@ -305,30 +305,29 @@ impl Proc {
 
     pub(super) fn post_start_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         let any = self.task().is_some_and(|task| task.on_time(at.now, at.plan, fx));
-        Change { any, ..Change::default() }
+        Change::of(any)
     }
 
     /// Begin the first task once it is started, and the next when one has ended.
     pub(super) fn go_on_with_post_start(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         let State::Running(r) = &mut self.state else { return Change::default() };
-        let (index, run) = match &r.post_start {
+        let run = match &r.post_start {
             PostStart::NotYet if r.started => {
                 r.next_post_start(0, at, fx);
                 return Change::some();
             }
-            PostStart::Doing(index, task) => (*index, task),
+            PostStart::Doing(task) => task,
             PostStart::NotYet | PostStart::Done => return Change::default(),
         };
-        let Some(result) = run.result().cloned() else { return Change::default() };
-        let (took, attempts) = (Secs(at.now.since(run.began)), run.attempts);
+        let Some(result) = run.conclude(at.now, at.plan, fx) else { return Change::default() };
+        let (index, ok) = (run.what.nth, result.ok());
         let task = &at.config().post_start[index];
-        let (ok, code) = (result.ok(), own_code(&result));
-        let place = Place::PostStart(at.name());
-        fx.note(Note::TaskEnded { place, name: task.name.clone(), attempts, took, result });
         let mut change = Change::some();
         match task.on_failure {
             OnFailure::Restart if !ok => self.is_unhealthy(Fault::PostStartFailed { task: task.name.clone() }, at, fx),
-            OnFailure::Stop if !ok => change.ends = Some(Cause::PostStartFailed { process: at.name(), code }),
+            OnFailure::Stop if !ok => {
+                change.ends = Some(Cause::PostStartFailed { process: at.name(), code: own_code(&result) });
+            }
             OnFailure::Ignore | OnFailure::Restart | OnFailure::Stop => r.next_post_start(index + 1, at, fx),
         }
         change
@@ -339,9 +338,8 @@ impl Proc {
         let State::Running(r) = &mut self.state else { return Change::default() };
         let mut change = Change::some();
         r.body.notices.expect_nothing();
-        if let PostStart::Doing(_, task) = &mut r.post_start {
-            let run = task.cancel(Needless::StopRequested, false, at.now, fx);
-            change.interrupted = run.map(|run| (run, task.what));
+        if let PostStart::Doing(task) = &mut r.post_start {
+            change.interrupted = task.cancel(Needless::StopRequested, false, at.now, fx);
         }
         r.body.probes.retain_mut(|probe| {
             let stays = probe.kind == ProbeKind::Readiness;
@@ -358,7 +356,7 @@ impl Running {
     /// The process has ended.
     fn end(&mut self, at: &Around<'_>, fx: &mut Effects) {
         self.body.end_probes(fx);
-        if let PostStart::Doing(_, task) = &mut self.post_start {
+        if let PostStart::Doing(task) = &mut self.post_start {
             task.cancel(Needless::ProcessEnded, true, at.now, fx);
         }
     }
@@ -386,10 +384,9 @@ impl Running {
     fn next_post_start(&mut self, index: usize, at: &Around<'_>, fx: &mut Effects) {
         self.post_start = match at.config().post_start.get(index) {
             None => PostStart::Done,
-            Some(task) => {
-                fx.note(Note::TaskBegan { place: Place::PostStart(at.name()), name: task.name.clone() });
+            Some(_) => {
                 let what = What::new(Place::PostStart(at.id), index);
-                PostStart::Doing(index, TaskRun::begin(what, at.now, FOREVER, at.plan, fx))
+                PostStart::Doing(TaskRun::announce(what, at.now, FOREVER, at.plan, fx))
             }
         };
     }

@@ -26,7 +26,7 @@ impl Proc {
         fx: &mut Effects,
     ) -> Change {
         let State::Running(r) = &mut self.state else { return Change::default() };
-        if let PostStart::Doing(_, task) = &mut r.post_start {
+        if let PostStart::Doing(task) = &mut r.post_start {
             task.cancel(Needless::ProcessStops, true, at.now, fx);
         }
         if to_restart {
@@ -73,15 +73,12 @@ impl Proc {
                 task.shorten(until);
                 let late = at.now.since(task.until);
                 let changed = task.on_time(at.now, at.plan, fx);
-                let over = task.result().cloned().map(|result| (result, task.attempts, Secs(at.now.since(task.began))));
+                let over = task.conclude(at.now, at.plan, fx).is_some();
                 s.extend(late, at);
-                let any = changed || over.is_some();
-                if let Some((result, attempts, took)) = over {
-                    let name = at.config().pre_stop.as_ref().map_or_else(String::new, |task| task.name.clone());
-                    fx.note(Note::TaskEnded { place: Place::PreStop(at.name()), name, attempts, took, result });
+                if over {
                     self.rung(0, at, fx);
                 }
-                Change { any, ..Change::default() }
+                Change::of(changed || over)
             }
             // Whatever is still to come of its ladder comes, however late it is: SIGKILL is the last.
             StopStage::Rung { index, until } => {
@@ -244,7 +241,7 @@ impl Proc {
             body.notices.give_back(lost);
         }
         match &mut self.state {
-            State::Running(Running { post_start: PostStart::Doing(_, task), .. }) => {
+            State::Running(Running { post_start: PostStart::Doing(task), .. }) => {
                 task.give_back(lost, at.now, Duration::MAX);
             }
             State::Stopping(s) => {
@@ -252,14 +249,14 @@ impl Proc {
                 match &mut s.stage {
                     StopStage::PreStop(task) => task.give_back(lost, at.now, fair),
                     StopStage::Rung { until, .. } => *until = (at.now + fair).max(*until),
-                    StopStage::Diagnosing { until } => *until = (*until + lost).min(end).max(*until),
-                    StopStage::Killed { until: Some(until) } => *until = (*until + lost).min(most).max(*until),
+                    StopStage::Diagnosing { until } => *until = until.later(lost, end),
+                    StopStage::Killed { until: Some(until) } => *until = until.later(lost, most),
                     StopStage::Killed { until: None } => {}
                 }
             }
             State::GroupTermination(c) => match c.give_back_post_exit(lost, most, at.now) {
                 Rest::Asked(asking) => asking.give_back(lost, most),
-                Rest::Over { until } => *until = (*until + lost).min(most).max(*until),
+                Rest::Over { until } => *until = until.later(lost, most),
                 Rest::Gone => {}
             },
             State::Running(_)

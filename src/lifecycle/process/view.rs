@@ -89,7 +89,7 @@ impl Proc {
     /// Whom its task waits for.
     pub fn awaits(&self) -> Option<usize> {
         match &self.state {
-            State::Running(Running { post_start: PostStart::Doing(_, task), .. })
+            State::Running(Running { post_start: PostStart::Doing(task), .. })
             | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => task.awaits(),
             State::GroupTermination(c) => c.post_exit_task()?.awaits(),
             _ => None,
@@ -99,7 +99,7 @@ impl Proc {
     /// The task that it is at.
     pub fn task(&mut self) -> Option<&mut TaskRun> {
         match &mut self.state {
-            State::Running(Running { post_start: PostStart::Doing(_, task), .. })
+            State::Running(Running { post_start: PostStart::Doing(task), .. })
             | State::Stopping(Stopping { stage: StopStage::PreStop(task), .. }) => Some(task),
             State::GroupTermination(c) => c.post_exit_task_mut(),
             _ => None,

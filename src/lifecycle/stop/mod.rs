@@ -184,9 +184,7 @@ impl Stop {
         for forced in &self.record.forced {
             let name = match forced {
                 Forced::Process(id) => Who::Named(core.name(*id)),
-                Forced::Task(what) => {
-                    Who::Named(core.plan.task(*what).map_or_else(String::new, |task| task.name.clone()))
-                }
+                Forced::Task(what) => Who::Named(core.plan.task_name(*what)),
                 Forced::Stragglers => Who::Stragglers,
             };
             if known.insert(name.clone()) || !matches!(forced, Forced::Process(_)) {

@@ -57,12 +57,11 @@ impl Stop {
     fn interrupt(&mut self, before: Phase, core: &mut Core) {
         let why = Needless::StopRequested;
         match before {
-            Phase::Init { index, mut task } => {
-                self.interrupted.extend(task.cancel(why, false, core.now, &mut core.fx).map(|run| (run, task.what)));
-                let (attempts, took) = (task.attempts, Secs(core.now.since(task.began)));
-                let name = core.plan.config.init[index].name.clone();
-                if let Some(result @ TaskResult::Cancelled { .. }) = task.result().cloned() {
-                    core.note(Note::TaskEnded { place: Place::Init, name, attempts, took, result });
+            Phase::Init { mut task } => {
+                self.interrupted.extend(task.cancel(why, false, core.now, &mut core.fx));
+                // Of one that had ended by itself it has been said.
+                if let Some(TaskResult::Cancelled { .. }) = task.result() {
+                    task.conclude(core.now, &core.plan, &mut core.fx);
                 }
             }
             Phase::Up { follow: Some(mut task) } => {

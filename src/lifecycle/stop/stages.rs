@@ -169,7 +169,7 @@ impl Stop {
     fn cancel_interrupted(&mut self, core: &mut Core) {
         for (run, what) in std::mem::take(&mut self.interrupted) {
             core.fx.push(Action::Cancel { run, kill: true });
-            let process = core.plan.task(what).map_or_else(String::new, |task| task.name.clone());
+            let process = core.plan.task_name(what);
             let (after, waited) = (Some(Signal::TERM), core.now.since(self.t0));
             let because = KillReason { after, waited, out_of_time: true, stragglers: false };
             self.record.forced.push(Forced::Task(what));

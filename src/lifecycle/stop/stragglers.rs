@@ -68,7 +68,7 @@ impl Stragglers {
     pub fn give_back(&mut self, lost: Duration, until: At) {
         self.until = until.max(self.until);
         self.asking.give_back(lost, last(self.began, self.until));
-        self.killed = self.killed.map(|killed| (killed + lost).min(self.until).max(killed));
+        self.killed = self.killed.map(|killed| killed.later(lost, self.until));
     }
 
     fn hurry(&mut self, moved: Duration, policy: Policy, occasion: Occasion) {

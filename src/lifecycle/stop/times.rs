@@ -120,7 +120,7 @@ impl Stop {
             }
             Stage::Processes { until } => *until = stop_until.max(*until),
             Stage::Stragglers(s) => s.give_back(lost, stop_until),
-            Stage::Killing { until, .. } => *until = (*until + lost).min(exit_by).max(*until),
+            Stage::Killing { until, .. } => *until = until.later(lost, exit_by),
             Stage::Drained { .. } | Stage::Over => {}
         }
     }

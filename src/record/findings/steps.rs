@@ -53,9 +53,7 @@ pub(super) fn slow_flush(facts: &Facts<'_>, found: &mut Found) {
                 (after("was cut short", step), "give it a `reserve` as long as it takes, and `grace` room for that")
             }
             Outcome::TimedOut => (after("timed out", step), "raise its `timeout` and `reserve`"),
-            Outcome::NoTime => {
-                (NEVER_BEGAN.to_owned(), "give it a `reserve`, which nothing before it can take")
-            }
+            Outcome::NoTime => (NEVER_BEGAN.to_owned(), "give it a `reserve`, which nothing before it can take"),
             _ => continue,
         };
         found.warn(&step.name, format!("post_stop step {:?} {how}", step.name), help);
