@@ -115,6 +115,11 @@ impl Plan {
         self.task(what).map_or_else(String::new, |task| task.name.clone())
     }
 
+    /// Those that wait for it (`after`).
+    pub fn needed_by(&self, process: ProcId) -> Vec<String> {
+        self.order.dependents[process.0].iter().map(|(by, _)| self.name(*by).to_string()).collect()
+    }
+
     pub fn probe(&self, process: usize, kind: ProbeKind) -> Option<&Probe> {
         self.config.processes.get(process)?.probe(kind)
     }

@@ -196,7 +196,9 @@ impl Machine {
             Event::Ordered { ask, order, by } => self.on_ordered(ask, &order, by),
             Event::FileChanged { rule, path } => self.on_file_changed(rule, path),
             Event::Reread { ask, dry_run, read } => self.on_reread(ask, dry_run, read),
-            Event::ClientGone { ask } => self.on_client_gone(ask),
+            Event::ClientGone { ask } => {
+                self.core.take_request(ask);
+            }
             Event::Alone | Event::NotAlone | Event::Unsignalled { .. } | Event::Crowd { .. } => {
                 if let Phase::Stopping(stop) = &mut self.phase {
                     stop.on_stragglers(&event, &mut self.core);

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::Machine;
 use super::Phase;
-use super::action::{Action, Answer};
+use super::action::Action;
 use super::core::Core;
 use super::event::{ProcId, RequestId};
 use super::process::{End, Input, PostStart, Proc, Running, State};
@@ -85,9 +85,7 @@ impl Machine {
     }
 
     pub(super) fn may_reload(&self) -> Result<(), Refusal> {
-        if let Some(stop) = self.phase.stop() {
-            return Err(Refusal::NothingReloads(stop.cause.clone()));
-        }
+        self.unless_stopping(Refusal::NothingReloads)?;
         if self.core.plan.config.source.is_none() {
             return Err(Refusal::NoConfiguration);
         }
@@ -115,23 +113,16 @@ impl Machine {
                 Err(why)
             }
         };
-        let answer = match handled {
-            Ok(None) => return,
-            Ok(Some(done)) => Answer::Done(done),
-            Err(why) => Answer::Refused(why),
-        };
         if let (Some(ask), Some(_)) = (ask, waits) {
-            self.core.fx.push(Action::Answer { ask, answer });
+            self.core.answer(ask, handled);
         }
     }
 
     /// All of it is done: who of those that it concerns does not run is named.
-    pub(super) fn reloaded(&self, difference: &Difference) -> Option<Answer> {
-        if let Some(stop) = self.phase.stop() {
-            return Some(Answer::Refused(Refusal::StopRequested(stop.cause.clone())));
-        }
+    pub(super) fn reloaded(&self, difference: &Difference) -> Handled {
+        self.unless_stopping(Refusal::StopRequested)?;
         if !self.core.renewal.is_over() {
-            return None;
+            return Ok(None);
         }
         let started = difference.added.iter().chain(difference.restarted.iter().map(|changed| &changed.process));
         let failed: Vec<_> = started
@@ -141,10 +132,10 @@ impl Machine {
             })
             .collect();
         let difference = difference.clone();
-        Some(match failed.is_empty() {
-            true => Answer::Done(Done::Reloaded(difference)),
-            false => Answer::Refused(Refusal::NotAllStarted { difference: Box::new(difference), failed }),
-        })
+        match failed.is_empty() {
+            true => Ok(Some(Done::Reloaded(difference))),
+            false => Err(Refusal::NotAllStarted { difference: Box::new(difference), failed }),
+        }
     }
 
     // === done ===

@@ -30,7 +30,7 @@ pub(super) enum Until {
     Started(ProcId),
     Held(ProcId),
     /// A signal that was ordered; answered in the same turn.
-    Sent(ProcId),
+    Sent,
     /// The configuration is being read; who waits then waits until what is new is done.
     Reread {
         wait: bool,
@@ -64,34 +64,27 @@ impl Machine {
             let note = Note::Ordered { order: order.clone(), by, refused };
             self.core.fx.out.insert(before, Action::Note(note));
         }
-        match handled {
-            Ok(None) => {}
-            Ok(Some(done)) => self.core.fx.push(Action::Answer { ask, answer: Answer::Done(done) }),
-            Err(why) => self.core.fx.push(Action::Answer { ask, answer: Answer::Refused(why) }),
-        }
-    }
-
-    pub(super) fn on_client_gone(&mut self, ask: RequestId) {
-        self.core.asks.retain(|p| p.ask != ask);
+        self.core.answer(ask, handled);
     }
 
     /// Answer every order whose time has come.
     pub(super) fn answer_orders(&mut self) {
         for Pending { ask, until } in std::mem::take(&mut self.core.asks) {
             match self.answer_to(&until) {
-                Some(answer) => self.core.fx.push(Action::Answer { ask, answer }),
-                None => self.core.asks.push(Pending { ask, until }),
+                Ok(None) => self.core.asks.push(Pending { ask, until }),
+                handled => self.core.answer(ask, handled),
             }
         }
     }
 
-    fn answer_to(&self, until: &Until) -> Option<Answer> {
+    fn answer_to(&self, until: &Until) -> Handled {
         match until {
             Until::Drained => match self.phase.stop() {
-                Some(stop) => (!stop.is_draining()).then(|| stop.drained()),
-                None => Some(Answer::Refused(Refusal::NoDrain)),
+                Some(stop) if stop.is_draining() => Ok(None),
+                Some(stop) => stop.drained(),
+                None => Err(Refusal::NoDrain),
             },
-            Until::Ended | Until::Sent(_) | Until::Reread { .. } => None,
+            Until::Ended | Until::Sent | Until::Reread { .. } => Ok(None),
             Until::Started(id) => self.started_again(*id),
             Until::Held(id) => self.held(*id),
             Until::Reloaded { difference } => self.reloaded(difference),
@@ -101,6 +94,11 @@ impl Machine {
     pub(super) fn wait(&mut self, ask: RequestId, until: Until) -> Handled {
         self.core.asks.push(Pending { ask, until });
         Ok(None)
+    }
+
+    /// Once the stop was requested it is refused, with what that began with.
+    pub(super) fn unless_stopping(&self, refused: fn(Cause) -> Refusal) -> Result<(), Refusal> {
+        self.phase.stop().map_or(Ok(()), |stop| Err(refused(stop.cause.clone())))
     }
 
     // === drain and stop ===
@@ -131,9 +129,7 @@ impl Machine {
     }
 
     fn command_ready(&mut self) -> Handled {
-        if let Some(stop) = self.phase.stop() {
-            return Err(Refusal::StaysUnready(stop.cause.clone()));
-        }
+        self.unless_stopping(Refusal::StaysUnready)?;
         self.core.unready = false;
         let but_for = self.core.not_ready().map(|i| self.core.plan.name(i).to_string()).collect();
         Ok(Some(Done::Ready { but_for }))
@@ -166,27 +162,24 @@ impl Machine {
         }
         let to = self.core.plan.config.processes[process.0].signal_to;
         self.core.fx.push(Action::SignalByCommand { ask, process, signal, to });
-        self.wait(ask, Until::Sent(process))
+        self.wait(ask, Until::Sent)
     }
 
     pub(super) fn signal_answered(&mut self, ask: RequestId, id: ProcId, signal: Signal, error: Option<NotSent>) {
-        let waits = self.core.asks.iter().any(|p| p.ask == ask);
-        self.core.asks.retain(|p| p.ask != ask);
-        let process = self.core.name(id);
-        let answer = match error {
-            Some(why) => Answer::Refused(Refusal::NotSent { process, signal, why }),
-            None => Answer::Done(Done::Sent { process, signal, pid: self.core.processes[id.0].pid() }),
-        };
-        if waits {
-            self.core.fx.push(Action::Answer { ask, answer });
+        if self.core.take_request(ask).is_none() {
+            return;
         }
+        let process = self.core.name(id);
+        let handled = match error {
+            Some(why) => Err(Refusal::NotSent { process, signal, why }),
+            None => Ok(Some(Done::Sent { process, signal, pid: self.core.processes[id.0].pid() })),
+        };
+        self.core.answer(ask, handled);
     }
 
     fn command_start(&mut self, ask: RequestId, name: &str, restart: bool) -> Handled {
         let id = self.find(name)?;
-        if let Some(stop) = self.phase.stop() {
-            return Err(Refusal::NothingStarts(stop.cause.clone()));
-        }
+        self.unless_stopping(Refusal::NothingStarts)?;
         let (p, process) = (&self.core.processes[id.0], name.to_string());
         match &p.state {
             State::Running(r) if !restart => return Ok(Some(Done::RunsAlready { process, pid: r.body.pid })),
@@ -204,9 +197,7 @@ impl Machine {
 
     fn command_hold(&mut self, ask: RequestId, name: &str, wait: bool) -> Handled {
         let id = self.find(name)?;
-        if let Some(stop) = self.phase.stop() {
-            return Err(Refusal::StopRequested(stop.cause.clone()));
-        }
+        self.unless_stopping(Refusal::StopRequested)?;
         let process = name.to_string();
         let p = &self.core.processes[id.0];
         if matches!(p.state, State::Held | State::Ended(_)) && !p.rests_until_its_time() {
@@ -214,58 +205,55 @@ impl Machine {
         }
         self.take(id, Input::Hold);
         match self.core.processes[id.0].state {
-            State::Held => Ok(Some(self.is_held(id))),
+            State::Held => self.is_held(id),
             _ if wait => self.wait(ask, Until::Held(id)),
             _ => Ok(Some(Done::Holding { process })),
         }
     }
 
-    fn is_held(&self, id: ProcId) -> Done {
-        let needed_by =
-            self.core.plan.order.dependents[id.0].iter().map(|(by, _)| self.core.name(ProcId(*by))).collect();
-        Done::Held { process: self.core.name(id), needed_by }
+    fn is_held(&self, id: ProcId) -> Handled {
+        Ok(Some(Done::Held { process: self.core.name(id), needed_by: self.core.plan.needed_by(id) }))
     }
 
-    fn held(&self, id: ProcId) -> Option<Answer> {
+    fn held(&self, id: ProcId) -> Handled {
+        self.unless_stopping(Refusal::StopRequested)?;
         let (p, process) = (&self.core.processes[id.0], self.core.name(id));
-        if let Some(stop) = self.phase.stop() {
-            return Some(Answer::Refused(Refusal::StopRequested(stop.cause.clone())));
-        }
         match &p.state {
-            State::Held => Some(Answer::Done(self.is_held(id))),
+            State::Held => self.is_held(id),
             // Not even SIGKILL has ended it.
-            State::Ended(_) => Some(Answer::Done(Done::DownAlready { process })),
-            _ if self.core.plan.config.processes[id.0].removed => Some(Answer::Refused(Refusal::Removed { process })),
-            _ if p.hold => None,
-            _ => Some(Answer::Refused(Refusal::StartedAgain { process })),
+            State::Ended(_) => Ok(Some(Done::DownAlready { process })),
+            _ if self.core.plan.config.processes[id.0].removed => Err(Refusal::Removed { process }),
+            _ if p.hold => Ok(None),
+            _ => Err(Refusal::StartedAgain { process }),
         }
     }
 
-    fn started_again(&self, id: ProcId) -> Option<Answer> {
-        let p = &self.core.processes[id.0];
-        if let Some(stop) = self.phase.stop() {
-            return Some(Answer::Refused(Refusal::StopRequested(stop.cause.clone())));
+    fn started_again(&self, id: ProcId) -> Handled {
+        self.unless_stopping(Refusal::StopRequested)?;
+        let (p, process) = (&self.core.processes[id.0], self.core.name(id));
+        match &p.state {
+            _ if self.core.plan.config.processes[id.0].removed => Err(Refusal::Removed { process }),
+            _ if p.again => Ok(None),
+            State::Running(r) => Ok(Some(Done::Started { process, pid: r.body.pid })),
+            State::Held => Err(Refusal::HeldDown { process }),
+            _ if p.hold => Err(Refusal::HeldDown { process }),
+            State::Ended(End::CannotStart { on }) => Err(Refusal::WaitsInVain { process, on: self.core.name(*on) }),
+            _ => Err(Refusal::StartFailed { process, error: p.last_error.clone() }),
         }
-        let process = self.core.name(id);
-        if self.core.plan.config.processes[id.0].removed {
-            return Some(Answer::Refused(Refusal::Removed { process }));
-        }
-        if p.again {
-            return None;
-        }
-        Some(match &p.state {
-            State::Running(r) => Answer::Done(Done::Started { process, pid: r.body.pid }),
-            State::Held => Answer::Refused(Refusal::HeldDown { process }),
-            _ if p.hold => Answer::Refused(Refusal::HeldDown { process }),
-            State::Ended(End::CannotStart { on }) => {
-                Answer::Refused(Refusal::WaitsInVain { process, on: self.core.name(*on) })
-            }
-            _ => Answer::Refused(Refusal::StartFailed { process, error: p.last_error.clone() }),
-        })
     }
 }
 
 impl Core {
+    /// The one answer to an order, unless it comes later.
+    pub fn answer(&mut self, ask: RequestId, handled: Handled) {
+        let answer = match handled {
+            Ok(None) => return,
+            Ok(Some(done)) => Answer::Done(done),
+            Err(why) => Answer::Refused(why),
+        };
+        self.fx.push(Action::Answer { ask, answer });
+    }
+
     /// It waits no longer; for what it did.
     pub fn take_request(&mut self, ask: RequestId) -> Option<Until> {
         let at = self.asks.iter().position(|pending| pending.ask == ask)?;
@@ -275,27 +263,27 @@ impl Core {
 
 impl Stop {
     /// How the drain went.
-    fn drained(&self) -> Answer {
+    fn drained(&self) -> Handled {
         let missed = self.drain_steps().filter(|step| step.result.missed());
         let missed: Vec<_> = missed.map(|step| (step.name.clone(), step.result.clone())).collect();
         match (self.hurried, missed.is_empty()) {
-            (_, false) => Answer::Refused(Refusal::NotAllDrained(missed)),
-            (true, true) => Answer::Refused(Refusal::DrainEnded),
-            (false, true) => Answer::Done(Done::Drained(self.record.drain_took)),
+            (_, false) => Err(Refusal::NotAllDrained(missed)),
+            (true, true) => Err(Refusal::DrainEnded),
+            (false, true) => Ok(Some(Done::Drained(self.record.drain_took))),
         }
     }
 
     /// The last chance: whoever waits still is told how it ended.
     pub fn answer_the_rest(&self, verdict: &StopResult, core: &mut Core) {
         for Pending { ask, until } in std::mem::take(&mut core.asks) {
-            let answer = match until {
+            let handled = match until {
                 Until::Drained => self.drained(),
-                Until::Ended => Answer::Done(Done::Stopped(Box::new(verdict.clone()))),
-                Until::Started(_) | Until::Held(_) | Until::Sent(_) | Until::Reread { .. } | Until::Reloaded { .. } => {
-                    Answer::Refused(Refusal::Stopped)
+                Until::Ended => Ok(Some(Done::Stopped(Box::new(verdict.clone())))),
+                Until::Started(_) | Until::Held(_) | Until::Sent | Until::Reread { .. } | Until::Reloaded { .. } => {
+                    Err(Refusal::Stopped)
                 }
             };
-            core.fx.push(Action::Answer { ask, answer });
+            core.answer(ask, handled);
         }
     }
 }

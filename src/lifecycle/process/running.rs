@@ -112,7 +112,7 @@ impl Proc {
 
     fn is_held(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         (self.state, self.hold, self.again, self.held_by_order) = (State::Held, false, false, true);
-        fx.note(Note::Held { process: at.name(), needed_by: at.needed_by() });
+        fx.note(Note::Held { process: at.name(), needed_by: at.plan.needed_by(at.id) });
         Change::some()
     }
 
@@ -399,12 +399,6 @@ impl Body {
 }
 
 impl Around<'_> {
-    /// Those that wait for it (`after`), by name.
-    fn needed_by(&self) -> Vec<String> {
-        let by = &self.plan.order.dependents[self.id.0];
-        by.iter().map(|(id, _)| self.plan.name(*id).to_string()).collect()
-    }
-
     /// What the stop of a process that is started again may take.
     pub(super) fn restart_limit(&self) -> Duration {
         self.plan.config.grace.saturating_sub(self.plan.config.kill_reserve)
