@@ -39,21 +39,12 @@ enum Whether {
 }
 
 impl Changes {
-    pub fn len(&self) -> usize {
-        self.rules.len()
-    }
-
     pub fn task(&mut self, nth: usize) -> Option<&mut TaskRun> {
         self.rules.get_mut(nth)?.task.as_mut()
     }
 
-    pub fn timer(&self, nth: usize) -> Option<At> {
-        self.rules.get(nth)?.task.as_ref()?.timer()
-    }
-
-    /// What its task waits for is as it should be.
-    pub fn holds(&self, nth: usize, fx: &Effects) -> bool {
-        self.rules.get(nth).and_then(|rule| rule.task.as_ref()).is_some_and(|task| task.holds(fx))
+    pub fn tasks(&self) -> impl Iterator<Item = &TaskRun> {
+        self.rules.iter().filter_map(|rule| rule.task.as_ref())
     }
 
     pub fn give_back(&mut self, lost: std::time::Duration, now: At) {
@@ -99,7 +90,7 @@ impl Machine {
 
     /// What has ended, and what is to be done next.
     pub(super) fn advance_changes(&mut self) -> bool {
-        (0..self.core.changes.len()).any(|nth| self.change_ended(nth) || self.act_on_change(nth))
+        (0..self.core.changes.rules.len()).any(|nth| self.change_ended(nth) || self.act_on_change(nth))
     }
 
     fn change_ended(&mut self, nth: usize) -> bool {

@@ -10,7 +10,6 @@ use super::processes::{Fact, Processes};
 use super::reload::Renewal;
 use super::requests::Pending;
 use super::stop::Stop;
-use super::task::TaskRun;
 use crate::config::Condition;
 use crate::facts::Hopeless;
 use crate::plan::Plan;
@@ -73,12 +72,6 @@ impl Core {
         change
     }
 
-    /// Does something with the task that a process is at.
-    pub fn with_task<R>(&mut self, id: ProcId, act: impl FnOnce(&mut TaskRun) -> Option<R>) -> Option<R> {
-        let (plan, now) = (&self.plan, self.now);
-        self.processes.change(id.0, plan, now, &mut self.fx, |p, _| p.task().and_then(act))
-    }
-
     pub fn ids(&self) -> impl Iterator<Item = ProcId> + use<> {
         (0..self.processes.len()).map(ProcId)
     }
@@ -103,18 +96,6 @@ impl Core {
     /// Who is neither ready nor has done what it was to do.
     pub fn not_ready(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.processes.len()).filter(|i| self.processes.is(*i, Fact::NotReady))
-    }
-
-    pub fn look(&mut self) {
-        self.processes.look(self.now, &mut self.fx);
-    }
-
-    pub fn latch(&mut self) {
-        self.processes.latch(&self.plan);
-    }
-
-    pub fn announce(&mut self) {
-        self.processes.announce(&self.plan, self.now, &mut self.fx);
     }
 
     /// The dependency holds now, or has once (a start is decided once).

@@ -77,8 +77,8 @@ impl Runs {
 }
 
 impl Seen {
-    /// What was seen of it before.
-    pub fn replace(&mut self, process: usize, seen: (bool, bool)) -> (bool, bool) {
+    /// Alive, and ready; gives what was seen of it before.
+    pub fn set(&mut self, process: usize, seen: (bool, bool)) -> (bool, bool) {
         if process >= self.processes.len() {
             self.processes.resize(process + 1, (false, false));
         }

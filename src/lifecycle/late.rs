@@ -34,7 +34,7 @@ impl Machine {
         match &mut self.phase {
             Phase::Init { task } | Phase::Up { follow: Some(task) } => task.give_back(lost, now, Duration::MAX),
             Phase::Stopping(stop) => stop.give_back(lost, now, &self.core.plan.budget),
-            Phase::New | Phase::Up { follow: None } | Phase::Done(_) => {}
+            Phase::New | Phase::Up { follow: None } => {}
         }
         self.core.changes.give_back(lost, now);
         for id in self.core.ids() {

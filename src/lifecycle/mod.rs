@@ -39,6 +39,7 @@ use std::rc::Rc;
 
 use self::core::Core;
 use action::{Action, What};
+use effects::Effects;
 use event::{Cause, Event, Outcome, ProcId, RunId};
 use process::{Input, State};
 use processes::Fact;
@@ -70,24 +71,23 @@ enum Phase {
         /// The wait for what a sidecar follows.
         follow: Option<TaskRun>,
     },
+    /// Also when it is over: what it was is still asked for.
     Stopping(Box<Stop>),
-    /// With the account of the stop, which is still asked for.
-    Done(Box<Stop>),
 }
 
 impl Phase {
     /// From the stop request on.
     fn stop(&self) -> Option<&Stop> {
         match self {
-            Phase::New | Phase::Init { .. } | Phase::Up { .. } => None,
-            Phase::Stopping(stop) | Phase::Done(stop) => Some(stop),
+            Phase::Stopping(stop) => Some(stop),
+            _ => None,
         }
     }
 
     fn stop_mut(&mut self) -> Option<&mut Stop> {
         match self {
-            Phase::New | Phase::Init { .. } | Phase::Up { .. } => None,
-            Phase::Stopping(stop) | Phase::Done(stop) => Some(stop),
+            Phase::Stopping(stop) => Some(stop),
+            _ => None,
         }
     }
 
@@ -96,7 +96,7 @@ impl Phase {
         match self {
             Phase::New | Phase::Init { .. } => false,
             Phase::Up { .. } => true,
-            Phase::Stopping(stop) | Phase::Done(stop) => stop.came_up,
+            Phase::Stopping(stop) => stop.came_up,
         }
     }
 }
@@ -131,7 +131,7 @@ impl Machine {
     }
 
     pub fn finished(&self) -> bool {
-        matches!(self.phase, Phase::Done(_))
+        self.phase.stop().is_some_and(Stop::is_over)
     }
 
     pub fn stopping(&self) -> bool {
@@ -163,7 +163,7 @@ impl Machine {
 
     fn happens(&mut self, at: At, event: Event) {
         self.time_passes(at, event.lost());
-        self.core.look();
+        self.core.processes.look(self.core.now, &mut self.core.fx);
         self.handle(event);
     }
 
@@ -224,8 +224,9 @@ impl Machine {
             if self.finished() {
                 return;
             }
-            self.core.latch();
-            self.core.look();
+            let core = &mut self.core;
+            core.processes.latch(&core.plan);
+            core.processes.look(core.now, &mut core.fx);
             if !(self.due() || self.advance()) {
                 break;
             }
@@ -238,25 +239,16 @@ impl Machine {
     /// What follows without any time passing.
     fn advance(&mut self) -> bool {
         match &mut self.phase {
-            Phase::New | Phase::Done(_) => false,
+            Phase::New => false,
             Phase::Init { .. } => self.advance_init(),
             Phase::Up { .. } => self.advance_up(),
-            Phase::Stopping(stop) => {
-                let went = stop.advance(&mut self.core);
-                if stop.is_over()
-                    && let Phase::Stopping(stop) = std::mem::replace(&mut self.phase, Phase::New)
-                {
-                    self.phase = Phase::Done(stop);
-                }
-                went
-            }
+            Phase::Stopping(stop) => stop.advance(&mut self.core),
         }
     }
 
     fn request_stop(&mut self, cause: Cause) {
         match &mut self.phase {
             Phase::Stopping(stop) => stop.requested_again(cause, &mut self.core),
-            Phase::Done(_) => {}
             phase => {
                 let before = std::mem::replace(phase, Phase::New);
                 self.phase = Phase::Stopping(Stop::begin(cause, before, &mut self.core));
@@ -275,21 +267,34 @@ impl Machine {
             return;
         }
         let (now, plan) = (self.core.now, Rc::clone(&self.core.plan));
-        self.with_task(what, |task| task.on_done(run, outcome, now, &plan));
+        self.with_task(what, |task, _| task.on_done(run, outcome, now, &plan));
+    }
+
+    /// Those under way that are no process's.
+    fn tasks(&self) -> impl Iterator<Item = &TaskRun> {
+        let (one, several) = match &self.phase {
+            Phase::New | Phase::Up { follow: None } => (None, &[][..]),
+            Phase::Init { task } | Phase::Up { follow: Some(task) } => (Some(task), &[][..]),
+            Phase::Stopping(stop) => (None, stop.tasks()),
+        };
+        one.into_iter().chain(several).chain(self.core.changes.tasks())
     }
 
     /// Does something with a task, if it is under way. A new place for tasks is a row here.
-    fn with_task<R>(&mut self, what: What, act: impl FnOnce(&mut TaskRun) -> R) -> Option<R> {
+    fn with_task<R>(&mut self, what: What, act: impl FnOnce(&mut TaskRun, &mut Effects) -> R) -> Option<R> {
         let task = match (what.place, &mut self.phase) {
             (Place::Init, Phase::Init { task }) => Some(task),
             (Place::Follow, Phase::Up { follow }) => follow.as_mut(),
             (Place::OnChange, Phase::Up { .. }) => self.core.changes.task(what.nth),
             (Place::Drain | Place::PostStop, Phase::Stopping(stop)) => stop.task(what.nth),
             (Place::PostStart(process) | Place::PreStop(process) | Place::PostExit(process), _) => {
-                return self.core.with_task(process, |task| (task.what == what).then(|| act(task)));
+                let (core, plan) = (&mut self.core, Rc::clone(&self.core.plan));
+                return core.processes.change(process.0, &plan, core.now, &mut core.fx, |p, fx| {
+                    p.task().filter(|task| task.what == what).map(|task| act(task, fx))
+                });
             }
             _ => None,
         };
-        task.filter(|task| task.what == what).map(act)
+        task.filter(|task| task.what == what).map(|task| act(task, &mut self.core.fx))
     }
 }

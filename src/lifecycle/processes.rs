@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::{Bound, Deref};
 
 use super::action::ProbeKind;
-use super::effects::{Effects, Seen};
+use super::effects::Effects;
 use super::ids::Ids;
 use super::process::{Around, End, PostStart, Proc, Running, State, Timer};
 use crate::config::Condition;
@@ -29,9 +29,9 @@ pub(super) struct Processes {
     unlatched: Ids,
     unannounced: Ids,
     /// Its post_start may go on.
-    post_start: Ids,
+    pub post_start: Ids,
     /// It may be started, or be found never to start.
-    startable: Ids,
+    pub startable: Ids,
     /// How many of those it waits for are not as it needs them.
     unmet: Vec<usize>,
     /// Its turn in the container's stop may have come; `None` until that is at the processes.
@@ -118,7 +118,7 @@ impl Processes {
         list.resize_with(plan.config.processes.len(), Proc::default);
         for id in fresh {
             list[*id] = Proc::new(*id, plan);
-            fx.seen.replace(*id, (false, false));
+            fx.seen.set(*id, (false, false));
         }
         *self = Processes::of(list, plan);
         for id in 0..self.list.len() {
@@ -167,8 +167,7 @@ impl Processes {
     fn changed(&mut self, id: usize, plan: &Plan, now: At, fx: &Effects) {
         self.count(id, plan);
         let (p, known) = (&self.list[id], &mut self.known[id]);
-        let at = |timer| p.timer(timer).unwrap_or(At::NEVER);
-        let (stop_at, life_at) = (at(Timer::Stop), at(Timer::Life).min(at(Timer::Probes)));
+        let (stop_at, life_at) = times(p);
         let (stop_before, life_before) = (known.stop_at, known.life_at);
         (known.stop_at, known.life_at) = (stop_at, life_at);
         self.stop.set(id, stop_before, stop_at, stop_at <= now || p.holds(Timer::Stop, fx));
@@ -237,7 +236,8 @@ impl Processes {
     pub fn look(&mut self, now: At, fx: &mut Effects) {
         while let Some(id) = self.unseen.pop() {
             let p = &self.list[id];
-            if fx.seen.set(id, p.alive(), p.ready()) {
+            let seen = (p.alive(), p.ready());
+            if fx.seen.set(id, seen) != seen {
                 for by in self.awaited_by.get(&id).into_iter().flatten() {
                     let (by, known, p) = (*by, &self.known[*by], &self.list[*by]);
                     self.stop.set_due(by, known.stop_at <= now || p.holds(Timer::Stop, fx));
@@ -284,28 +284,6 @@ impl Processes {
 
     // === whose turn it is ===
 
-    pub fn next_startable(&self) -> Option<usize> {
-        self.startable.next(0)
-    }
-
-    /// What it waited for may be over.
-    pub fn may_be_startable(&mut self, id: usize) {
-        self.startable.insert(id);
-    }
-
-    /// It was not to be started after all.
-    pub fn is_not_startable(&mut self, id: usize) {
-        self.startable.remove(id);
-    }
-
-    pub fn next_post_start(&self) -> Option<usize> {
-        self.post_start.next(0)
-    }
-
-    pub fn has_no_post_start(&mut self, id: usize) {
-        self.post_start.remove(id);
-    }
-
     /// The container's stop has come to the processes.
     pub fn begin_stop(&mut self) {
         self.stoppable = Some(Ids::all(self.list.len()));
@@ -332,14 +310,10 @@ impl Processes {
         first(&self.stop).into_iter().chain(first(&self.life)).min()
     }
 
-    /// Of those whose stop may be due, the first from `from` on.
-    pub fn next_stop_due(&self, from: usize) -> Option<usize> {
-        self.stop.due.next(from)
-    }
-
-    /// Of those of whom something else may be due.
-    pub fn next_life_due(&self, from: usize) -> Option<usize> {
-        self.life.due.next(from)
+    /// The first from `from` on of whom this may be due; of its life, or its probes.
+    pub fn next_due(&self, timer: Timer, from: usize) -> Option<usize> {
+        let timed = if timer == Timer::Stop { &self.stop } else { &self.life };
+        timed.due.next(from)
     }
 }
 
@@ -362,8 +336,7 @@ impl Processes {
 
     fn agrees(&self, id: usize, p: &Proc, plan: &Plan, now: At, fx: &Effects) -> bool {
         let known = &self.known[id];
-        let at = |timer| p.timer(timer).unwrap_or(At::NEVER);
-        let (stop_at, life_at) = (at(Timer::Stop), at(Timer::Life).min(at(Timer::Probes)));
+        let (stop_at, life_at) = times(p);
         let timed = known.facts == facts(p, id, plan)
             && (known.stop_at, known.life_at, known.awaits) == (stop_at, life_at, p.awaits())
             && [(&self.stop, stop_at, p.holds(Timer::Stop, fx)), (&self.life, life_at, p.holds(Timer::Life, fx))]
@@ -395,6 +368,12 @@ impl Hash for Processes {
     }
 }
 
+/// When something of its stop is due, and of the rest.
+fn times(p: &Proc) -> (At, At) {
+    let at = |timer| p.timer(timer).unwrap_or(At::NEVER);
+    (at(Timer::Stop), at(Timer::Life).min(at(Timer::Probes)))
+}
+
 fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
     let is_service = plan.is_service(id);
     let probed = plan.probe(id, ProbeKind::Liveness).is_some() && is_service;
@@ -419,11 +398,4 @@ fn facts(p: &Proc, id: usize, plan: &Plan) -> u16 {
         (Fact::AtRest, at_rest || removed && p.ended()),
     ];
     all.into_iter().filter(|(_, is)| *is).fold(0, |facts, (fact, _)| facts | 1 << fact as usize)
-}
-
-impl Seen {
-    /// `true`: it is otherwise than before.
-    fn set(&mut self, id: usize, alive: bool, ready: bool) -> bool {
-        self.replace(id, (alive, ready)) != (alive, ready)
-    }
 }

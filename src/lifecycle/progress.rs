@@ -90,7 +90,7 @@ impl Machine {
         let owner = self.core.fx.runs.owner(run).filter(|what| what.place != Place::Follow);
         let Some(what) = owner else { return };
         let last = progress.last;
-        let note = self.with_task(what, |task| {
+        let note = self.with_task(what, |task, _| {
             if task.in_flight() != Some(run) {
                 return None;
             }

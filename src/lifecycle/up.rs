@@ -79,11 +79,11 @@ impl Machine {
 
     /// The first that goes on.
     fn advance_post_start(&mut self) -> bool {
-        while let Some(id) = self.core.processes.next_post_start() {
+        while let Some(id) = self.core.processes.post_start.next(0) {
             if self.take(ProcId(id), Input::PostStart) {
                 return true;
             }
-            self.core.processes.has_no_post_start(id);
+            self.core.processes.post_start.remove(id);
         }
         false
     }
@@ -93,7 +93,7 @@ impl Machine {
         if self.core.processes.any(Fact::Starting) {
             return false;
         }
-        while let Some(id) = self.core.processes.next_startable() {
+        while let Some(id) = self.core.processes.startable.next(0) {
             let p = &self.core.processes[id];
             if matches!(p.state, State::Waiting) && self.core.waits_for_restart(id).is_none() {
                 // Whoever is started again by order has had what it waits for.
@@ -106,7 +106,7 @@ impl Machine {
                     return self.take(ProcId(id), Input::CannotStart { on: ProcId(on), why });
                 }
             }
-            self.core.processes.is_not_startable(id);
+            self.core.processes.startable.remove(id);
         }
         false
     }
@@ -125,7 +125,8 @@ impl Machine {
 
     /// Say who has become ready, and that all are.
     pub(super) fn announce(&mut self) {
-        self.core.announce();
+        let core = &mut self.core;
+        core.processes.announce(&core.plan, core.now, &mut core.fx);
         if !self.core.announced_ready && self.ready() {
             self.core.announced_ready = true;
             let config = &self.core.plan.config;

@@ -255,7 +255,7 @@ impl stop::Stage {
     /// Its name, the step under way, and when that is cut.
     fn shown(&self, plan: &Plan) -> (Stage, String, Option<At>) {
         match self {
-            stop::Stage::Draining(steps) | stop::Stage::PostStop(steps) => {
+            stop::Stage::Steps(steps) => {
                 let step = plan.steps(steps.kind).get(steps.index);
                 let names: Vec<&str> = step.iter().flat_map(|s| &s.tasks).map(|t| t.name.as_str()).collect();
                 let stage = if steps.kind == Place::Drain { Stage::Drain } else { Stage::PostStop };

@@ -98,75 +98,63 @@ impl Run {
 
     fn take(&self, event: &Event, last: Duration, list: &mut Vec<Slice>) {
         let at = self.since_stop(event);
-        let step = |event: &Event| {
-            let part = if event.text("kind") == "drain" { Part::Drain } else { Part::PostStop };
-            (part, event.text("name").to_owned())
+        let name = event.name.as_str();
+        let (part, whose) = match name {
+            "step_began" | "step_ended" | "step_skipped" if event.text("kind") == "drain" => {
+                (Part::Drain, event.text("name"))
+            }
+            "step_began" | "step_ended" | "step_skipped" => (Part::PostStop, event.text("name")),
+            "stopping" | "exited" | "stopped" => (Part::Process, event.text("process")),
+            "killed" if !event.flag("stragglers") => (Part::Process, event.text("process")),
+            "stragglers" | "stragglers_gone" => (Part::Stragglers, "what was left behind"),
+            _ => return,
         };
-        let open = |part, name: String| Slice {
+        let begins = || Slice {
             part,
-            name,
+            name: whose.to_owned(),
             from: at,
             until: last,
             share: event.secs("share_seconds"),
             outcome: Outcome::Open,
             reason: String::new(),
         };
-        match event.name.as_str() {
-            "step_began" => {
-                let (part, name) = step(event);
-                list.push(open(part, name));
-            }
-            "step_ended" => {
-                let (part, name) = step(event);
-                if let Some(slice) = still_open(list, part, &name) {
-                    slice.until = (slice.from + event.secs("took_seconds").unwrap_or_default()).min(at.max(slice.from));
-                    (slice.outcome, slice.reason) = result(event.value("result"));
-                }
-            }
-            "step_skipped" => {
-                let (part, name) = step(event);
+        let its = |slice: &Slice| slice.part == part && slice.name == whose;
+        let open = list.iter().position(|slice| its(slice) && slice.outcome == Outcome::Open);
+        match (name, open) {
+            ("step_began" | "stopping", _) => list.push(begins()),
+            ("step_skipped", _) => {
                 let (outcome, reason) = result(event.value("result"));
-                list.push(Slice { until: at, share: Some(Duration::ZERO), outcome, reason, ..open(part, name) });
+                list.push(Slice { until: at, share: Some(Duration::ZERO), outcome, reason, ..begins() });
             }
-            "stopping" => list.push(open(Part::Process, event.text("process").to_owned())),
+            ("step_ended", Some(open)) => {
+                let slice = &mut list[open];
+                slice.until = (slice.from + event.secs("took_seconds").unwrap_or_default()).min(at.max(slice.from));
+                (slice.outcome, slice.reason) = result(event.value("result"));
+            }
             // One that had no time for its ladder has no "stopping".
-            "killed" if !event.flag("stragglers") => {
-                let name = event.text("process");
-                if still_open(list, Part::Process, name).is_none() && self.program(name).is_some() {
-                    list.push(open(Part::Process, name.to_owned()));
-                }
-                if let Some(slice) = still_open(list, Part::Process, name) {
-                    slice.outcome = Outcome::Forced;
-                    slice.until = at;
-                }
+            ("killed", None) if self.program(whose).is_some() => {
+                list.push(Slice { until: at, outcome: Outcome::Forced, ..begins() })
             }
+            ("killed", Some(open)) => (list[open].outcome, list[open].until) = (Outcome::Forced, at),
             // By itself, before any signal.
-            "exited" => {
-                if let Some(slice) = still_open(list, Part::Process, event.text("process")) {
-                    (slice.until, slice.outcome) = (at, Outcome::Done);
+            ("exited", Some(open)) => (list[open].outcome, list[open].until) = (Outcome::Done, at),
+            ("stopped", _) => {
+                if let Some(slice) = list.iter_mut().rev().find(|slice| its(slice)) {
+                    let outcome = if event.flag("forced") { Outcome::Forced } else { Outcome::Done };
+                    (slice.outcome, slice.until) = (outcome, at);
                 }
             }
-            "stopped" => {
-                let name = event.text("process");
-                let found = list.iter_mut().rev().find(|slice| slice.part == Part::Process && slice.name == name);
-                if let Some(slice) = found {
-                    slice.until = at;
-                    slice.outcome = if event.flag("forced") { Outcome::Forced } else { Outcome::Done };
+            ("stragglers", _) => {
+                let open = open.unwrap_or_else(|| {
+                    list.push(Slice { reason: event.list("which").join(", "), ..begins() });
+                    list.len() - 1
+                });
+                if event.text("signal") == "SIGKILL" {
+                    (list[open].outcome, list[open].until) = (Outcome::Forced, at);
                 }
             }
-            "stragglers" => {
-                let killed = event.text("signal") == "SIGKILL";
-                let name = "what was left behind".to_owned();
-                if still_open(list, Part::Stragglers, &name).is_none() {
-                    list.push(Slice { reason: event.list("which").join(", "), ..open(Part::Stragglers, name.clone()) });
-                }
-                if let (true, Some(slice)) = (killed, still_open(list, Part::Stragglers, &name)) {
-                    (slice.outcome, slice.until) = (Outcome::Forced, at);
-                }
-            }
-            "stragglers_gone" => {
-                let found = list.iter_mut().rev().find(|slice| slice.part == Part::Stragglers);
-                if let Some(slice) = found {
+            ("stragglers_gone", _) => {
+                if let Some(slice) = list.iter_mut().rev().find(|slice| its(slice)) {
                     slice.until = at;
                     if slice.outcome == Outcome::Open {
                         slice.outcome = Outcome::Done;
@@ -176,10 +164,6 @@ impl Run {
             _ => {}
         }
     }
-}
-
-fn still_open<'a>(list: &'a mut [Slice], part: Part, name: &str) -> Option<&'a mut Slice> {
-    list.iter_mut().find(|slice| slice.part == part && slice.name == name && slice.outcome == Outcome::Open)
 }
 
 fn result(value: &Value) -> (Outcome, String) {

@@ -9,7 +9,7 @@ use super::{Leaked, Note, Secs, TaskResult};
 use crate::facts::{Cause, Exit, Place, ProcessKind, Reason, Who};
 use crate::json;
 use crate::text::one_line;
-use crate::time::{At, Human};
+use crate::time::At;
 
 /// Records kept from before the stop: enough to see a crash loop, little enough for a container that runs for years.
 const KEPT_BEFORE_STOP: usize = 256;
@@ -108,17 +108,8 @@ impl History {
 
     /// The report for `--report`: the verdict, the stop's steps and the whole timeline, as one JSON object and a newline.
     pub fn json(&self) -> String {
-        let report = Report {
-            format: FORMAT,
-            setup: &self.setup,
-            version: env!("CARGO_PKG_VERSION"),
-            verdict: self.verdict(),
-            reason: self.verdict().map(|verdict| verdict.cause.reason()),
-            orphans: &self.orphans,
-            timeline: self.records().collect(),
-            forgotten: self.forgotten,
-        };
-        match serde_json::to_string(&report) {
+        let report = self.report(self.records());
+        match serde_json::to_string(&Report { orphans: &self.orphans, forgotten: self.forgotten, ..report }) {
             Ok(text) => json::pretty(&text) + "\n",
             Err(e) => format!("{{\"error\":{:?}}}\n", e.to_string()),
         }
@@ -126,17 +117,20 @@ impl History {
 
     /// The same of the stop alone, in one line, for who watches it; `None`: it has not begun.
     pub fn of_stop(&self) -> Option<String> {
-        let report = Report {
+        serde_json::to_string(&self.report(self.stop.iter())).ok().filter(|_| self.stopping)
+    }
+
+    fn report<'a>(&'a self, timeline: impl Iterator<Item = &'a Record>) -> Report<'a> {
+        Report {
             format: FORMAT,
-            setup: &self.setup,
             version: env!("CARGO_PKG_VERSION"),
+            setup: &self.setup,
             verdict: self.verdict(),
             reason: self.verdict().map(|verdict| verdict.cause.reason()),
             orphans: &[],
-            timeline: self.stop.iter().collect(),
+            timeline: timeline.collect(),
             forgotten: 0,
-        };
-        serde_json::to_string(&report).ok().filter(|_| self.stopping)
+        }
     }
 
     /// The verdict for the termination log: at most 4096 bytes, the summary first and then what went wrong.
@@ -255,11 +249,11 @@ impl StopResult {
 
 impl fmt::Display for StopResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stopped in {} of {} ({})", Human(self.took.0), Human(self.grace.0), self.cause)?;
+        write!(f, "stopped in {} of {} ({})", self.took, self.grace, self.cause)?;
         let mut parts = Vec::new();
-        parts.extend(self.drain_took.map(|d| format!("drain {}", Human(d.0))));
-        parts.push(format!("processes {}", Human(self.processes_took.0)));
-        parts.extend(self.post_stop_took.map(|d| format!("post_stop {}", Human(d.0))));
+        parts.extend(self.drain_took.map(|d| format!("drain {d}")));
+        parts.push(format!("processes {}", self.processes_took));
+        parts.extend(self.post_stop_took.map(|d| format!("post_stop {d}")));
         write!(f, ": {}", parts.join(", "))?;
         let failed: Vec<&str> = self.steps.iter().filter(|s| s.result.missed()).map(|s| s.name.as_str()).collect();
         if !failed.is_empty() {

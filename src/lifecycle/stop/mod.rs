@@ -93,7 +93,8 @@ pub(super) struct StopRecord {
 
 #[derive(Clone, Debug, Hash)]
 pub(super) enum Stage {
-    Draining(Steps),
+    /// Of the drain, or of post_stop.
+    Steps(Steps),
     /// The drain is over; the processes go on until then at most.
     Drained {
         until: At,
@@ -102,7 +103,6 @@ pub(super) enum Stage {
         until: At,
     },
     Stragglers(Stragglers),
-    PostStop(Steps),
     Killing {
         next: At,
         until: At,
@@ -137,20 +137,20 @@ impl Stop {
     }
 
     pub fn is_draining(&self) -> bool {
-        matches!(self.stage, Stage::Draining(_))
+        matches!(self.stage, Stage::Steps(Steps { kind: Place::Drain, .. }))
     }
 
     /// Of the step under way.
     pub fn tasks(&self) -> &[TaskRun] {
         match &self.stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => &steps.tasks,
+            Stage::Steps(steps) => &steps.tasks,
             _ => &[],
         }
     }
 
     pub fn task(&mut self, nth: usize) -> Option<&mut TaskRun> {
         match &mut self.stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => steps.tasks.get_mut(nth),
+            Stage::Steps(steps) => steps.tasks.get_mut(nth),
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ impl Stop {
         let ran = core.processes.iter().any(|p| p.last_exit.is_some() || p.lives());
         let came_up = before.came_up();
         let mut stop = Box::new(Stop {
-            stage: Stage::Draining(Steps::new(Place::Drain, t0)),
+            stage: Stage::Steps(Steps::new(Place::Drain, t0)),
             t0,
             deadline: budget.deadline(t0),
             end: budget.end(t0),
@@ -68,7 +68,7 @@ impl Stop {
                 // A look at others: nothing of it is left to wait for.
                 let _ended = task.cancel(why, true, core.now, &mut core.fx);
             }
-            Phase::New | Phase::Up { follow: None } | Phase::Stopping(_) | Phase::Done(_) => {}
+            Phase::New | Phase::Up { follow: None } | Phase::Stopping(_) => {}
         }
         self.interrupted.extend(core.changes.interrupt(&core.plan, core.now, &mut core.fx));
         for id in core.ids() {
@@ -115,7 +115,7 @@ impl Stop {
     /// into it, and the step under way gets what they leave.
     fn move_up(&mut self, core: &Core) {
         let now = core.now;
-        let Stage::Draining(steps) = &mut self.stage else { return };
+        let Stage::Steps(steps) = &mut self.stage else { return };
         let end = now + MINIMUM_GRACE;
         if end >= self.end {
             return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Forced, SWEEP, Stage, Stop};
+use super::{Forced, SWEEP, Stage, Steps, Stop};
 use crate::config::{Step, When};
 use crate::facts::{Needless, Place, Who};
 use crate::lifecycle::action::{Action, KillReason};
@@ -20,11 +20,11 @@ impl Stop {
     /// What follows without any time passing; `true` when something changed.
     pub fn advance(&mut self, core: &mut Core) -> bool {
         match self.stage {
-            Stage::Draining(_) => self.advance_drain(core),
+            Stage::Steps(Steps { kind: Place::Drain, .. }) => self.advance_drain(core),
+            Stage::Steps(_) => self.advance_post_stop(core),
             Stage::Drained { until } => self.advance_drained(until, core),
             Stage::Processes { until } => self.advance_processes(until, core),
             Stage::Stragglers(_) => self.advance_stragglers(core),
-            Stage::PostStop(_) => self.advance_post_stop(core),
             Stage::Killing { until, alone, .. } => self.advance_killing(until, alone, core),
             Stage::Over => false,
         }
@@ -120,8 +120,41 @@ impl Stop {
         over
     }
 
+    /// When something of it is due, but for tasks: the deadline, or the end of a stage, upon which it goes on by itself.
+    pub fn next_deadline(&self, now: At) -> Option<At> {
+        match &self.stage {
+            Stage::Steps(_) => Some(self.deadline),
+            Stage::Drained { until } | Stage::Processes { until } => Some(self.deadline.min(*until)),
+            Stage::Stragglers(s) => Some(self.deadline.min(s.next_deadline(now))),
+            Stage::Killing { next, until, .. } => Some(*until.min(next)),
+            Stage::Over => None,
+        }
+    }
+
+    /// What is due of it then; `true` when something changed.
+    pub fn on_time(&mut self, core: &mut Core) -> bool {
+        match &mut self.stage {
+            Stage::Over => false,
+            Stage::Killing { next, until, alone } => {
+                let due = core.now >= *next && core.now < *until && !*alone;
+                if due {
+                    *next = core.now + SWEEP;
+                    // Once more if somebody is left then.
+                    core.fx.push(Action::KillEverything);
+                    core.fx.push(Action::Census);
+                }
+                due
+            }
+            _ if core.now >= self.deadline => {
+                self.out_of_time(core);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The deadline has come in the middle of something: account for every step, kill everything.
-    pub fn out_of_time(&mut self, core: &mut Core) -> bool {
+    fn out_of_time(&mut self, core: &mut Core) {
         let alive: Vec<ProcId> = core.ids().filter(|id| core.processes[id.0].lives()).collect();
         let mut still_running: Vec<Who> = alive.iter().map(|id| Who::Named(core.name(*id))).collect();
         // Softstop itself was late: their own SIGKILL was due before.
@@ -139,13 +172,12 @@ impl Stop {
             core.take(id, Input::Kill, Some(self));
         }
         self.enter_killing(true, core);
-        true
     }
 
     /// Cut the step under way; the steps that were still to come get no time.
     fn end_steps(&mut self, core: &mut Core) {
         let (mut kind, mut index) = (Place::PostStop, 0);
-        if let Stage::Draining(steps) | Stage::PostStop(steps) = &mut self.stage {
+        if let Stage::Steps(steps) = &mut self.stage {
             steps.tasks.iter_mut().for_each(|task| task.cut(core.now, &mut core.fx));
             let under_way = !steps.tasks.is_empty();
             (kind, index) = (steps.kind, steps.index + usize::from(under_way));
@@ -183,19 +215,6 @@ impl Stop {
         }
         let next = if at_once { core.now } else { core.now + SWEEP };
         self.stage = Stage::Killing { next, until: self.kill_until(core.now), alone: false };
-    }
-
-    /// SIGKILL to everybody, and once more if somebody is left then.
-    pub fn sweep(&mut self, core: &mut Core) -> bool {
-        match &mut self.stage {
-            Stage::Killing { next, until, alone: false } if core.now < *until => {
-                *next = core.now + SWEEP;
-                core.fx.push(Action::KillEverything);
-                core.fx.push(Action::Census);
-                true
-            }
-            _ => false,
-        }
     }
 
     fn advance_killing(&mut self, until: At, alone: bool, core: &mut Core) -> bool {

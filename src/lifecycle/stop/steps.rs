@@ -26,14 +26,14 @@ impl Steps {
 
 impl Stop {
     pub(super) fn steps_over(&self, core: &Core) -> bool {
-        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else { return true };
+        let Stage::Steps(steps) = &self.stage else { return true };
         steps.tasks.is_empty() && steps.index >= core.plan.steps(steps.kind).len()
     }
 
     /// Begin, end or skip steps; `true` when something changed. `skip` says why a step is not (or no longer) to be done.
     pub(super) fn advance_steps(&mut self, skip: &dyn Fn(&Step) -> Option<Needless>, core: &mut Core) -> bool {
         let plan = std::rc::Rc::clone(&core.plan);
-        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return false };
+        let Stage::Steps(steps) = &mut self.stage else { return false };
         let Some(step) = plan.steps(steps.kind).get(steps.index) else { return false };
         if steps.tasks.is_empty() {
             return self.begin_step(step, skip(step), core);
@@ -52,12 +52,12 @@ impl Stop {
 
     fn begin_step(&mut self, step: &Step, skipped: Option<Needless>, core: &mut Core) -> bool {
         let (now, planned) = (core.now, &core.plan.budget);
-        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &self.stage else { return false };
+        let Stage::Steps(steps) = &self.stage else { return false };
         let part = steps.part();
         self.fit(planned, part, now);
         let deadline = self.deadline_of(part, planned);
         let room = share(now, deadline, self.budget.after(part), None);
-        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return false };
+        let Stage::Steps(steps) = &mut self.stage else { return false };
         let (kind, index) = (steps.kind, steps.index);
         let result = match skipped {
             Some(why) => Some(TaskResult::Cancelled { why }),
@@ -89,7 +89,7 @@ impl Stop {
     }
 
     pub(super) fn step_ended(&mut self, core: &mut Core) {
-        let (Stage::Draining(steps) | Stage::PostStop(steps)) = &mut self.stage else { return };
+        let Stage::Steps(steps) = &mut self.stage else { return };
         let (kind, share) = (steps.kind, steps.share);
         let tasks = std::mem::take(&mut steps.tasks);
         steps.index += 1;

@@ -138,7 +138,7 @@ impl Stop {
         }
         self.record.processes_took = self.record.processes_began.map_or(Duration::ZERO, |t| core.now.since(t));
         core.fx.exit_code = Some(self.exit_code(core));
-        self.stage = Stage::PostStop(Steps::new(Place::PostStop, core.now));
+        self.stage = Stage::Steps(Steps::new(Place::PostStop, core.now));
     }
 
     /// What is known of them.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{EXIT, SLACK, Stage, Stop};
+use super::{EXIT, SLACK, Stage, Steps, Stop};
 use crate::facts::Place;
 use crate::lifecycle::late::LATE;
 use crate::lifecycle::process::KILL_WAIT;
@@ -10,22 +10,6 @@ use crate::plan::budget::{Budget, Part, share};
 use crate::time::At;
 
 impl Stop {
-    pub fn deadline_timer(&self) -> Option<At> {
-        (!matches!(self.stage, Stage::Killing { .. } | Stage::Over)).then_some(self.deadline)
-    }
-
-    pub fn stage_timer(&self, now: At) -> Option<At> {
-        match &self.stage {
-            Stage::Drained { until } | Stage::Processes { until } | Stage::Killing { until, .. } => Some(*until),
-            Stage::Stragglers(s) => Some(s.next_deadline(now)),
-            Stage::Draining(_) | Stage::PostStop(_) | Stage::Over => None,
-        }
-    }
-
-    pub fn sweep_timer(&self) -> Option<At> {
-        if let Stage::Killing { next, .. } = &self.stage { Some(*next) } else { None }
-    }
-
     /// The deadline may have moved up, or softstop itself may have been late: what is `planned` is fitted into what is left now.
     pub(super) fn fit(&mut self, planned: &Budget, first: Part, now: At) {
         let kill_reserve = self.budget.kill_reserve;
@@ -89,7 +73,9 @@ impl Stop {
     /// A process that ends now may have its post_exit tasks until then.
     pub fn post_exit_until(&self) -> At {
         match &self.stage {
-            Stage::Draining(_) | Stage::Drained { .. } => self.deadline - self.budget.after_stop(),
+            Stage::Steps(Steps { kind: Place::Drain, .. }) | Stage::Drained { .. } => {
+                self.deadline - self.budget.after_stop()
+            }
             Stage::Processes { until } => *until,
             _ => At::ZERO,
         }
@@ -108,14 +94,14 @@ impl Stop {
             return;
         }
         let part = match &self.stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => steps.part(),
+            Stage::Steps(steps) => steps.part(),
             _ => Part::Stop,
         };
         self.fit(planned, part, now);
         let room = share(now, self.deadline_of(part, planned), self.budget.after(part), None);
         let (stop_until, exit_by) = (self.deadline - self.budget.after_stop(), self.exit_by());
         match &mut self.stage {
-            Stage::Draining(steps) | Stage::PostStop(steps) => {
+            Stage::Steps(steps) => {
                 steps.tasks.iter_mut().for_each(|task| task.give_back(lost, now, room));
             }
             Stage::Processes { until } => *until = stop_until.max(*until),
@@ -126,7 +112,7 @@ impl Stop {
     }
 }
 
-impl super::Steps {
+impl Steps {
     pub(super) fn part(&self) -> Part {
         match self.kind {
             Place::PostStop => Part::PostStop(self.index),

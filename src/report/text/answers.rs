@@ -27,9 +27,7 @@ impl fmt::Display for Done {
             Done::Stopped(verdict) => verdict.fmt(f),
             Done::Unready { already } => f.write_str(if *already { "unready already" } else { "unready" }),
             Done::Ready { but_for } if but_for.is_empty() => f.write_str("ready"),
-            Done::Ready { but_for } => {
-                write!(f, "no longer held unready, but not ready yet: {}", but_for.join(", "))
-            }
+            Done::Ready { but_for } => write!(f, "no longer held unready, but not ready yet: {}", but_for.join(", ")),
             Done::RunsAlready { process, pid } => write!(f, "{process} is running already (pid {pid})"),
             Done::Started { process, pid } => write!(f, "{process}: started (pid {pid})"),
             Done::Holding { process } => {
@@ -62,12 +60,8 @@ impl fmt::Display for Refusal {
                 write!(f, "the drain is over, but not all of it was done: {}", steps.join(", "))
             }
             Refusal::DrainEnded => f.write_str("the drain was ended by a second stop request"),
-            Refusal::StaysUnready(cause) => {
-                write!(f, "softstop is stopping ({cause}): nothing brings readiness back")
-            }
-            Refusal::NothingStarts(cause) => {
-                write!(f, "softstop is stopping ({cause}): nothing is started any more")
-            }
+            Refusal::StaysUnready(cause) => write!(f, "softstop is stopping ({cause}): nothing brings readiness back"),
+            Refusal::NothingStarts(cause) => write!(f, "softstop is stopping ({cause}): nothing is started any more"),
             Refusal::StopRequested(cause) => write!(f, "the stop was requested meanwhile ({cause})"),
             Refusal::Stopped => f.write_str("softstop has stopped"),
             Refusal::NoSuchProcess { name, meant: Some(meant), .. } => {

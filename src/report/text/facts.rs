@@ -250,9 +250,7 @@ impl fmt::Display for Trouble {
             Trouble::PostStart(Some(awaited)) => write!(f, "post_start: {awaited}"),
             Trouble::PostExit => f.write_str("it has ended; its post_exit tasks are running"),
             Trouble::Stragglers => f.write_str("waiting for what it left behind"),
-            Trouble::Ended { exit, service: true } => {
-                write!(f, "ended with {exit}; it is a service, and is to go on")
-            }
+            Trouble::Ended { exit, service: true } => write!(f, "ended with {exit}; it is a service, and is to go on"),
             Trouble::Ended { exit, service: false } => write!(f, "ended with {exit}"),
         }
     }

@@ -7,7 +7,7 @@ mod level;
 
 use std::fmt;
 
-use super::{MemoryLimit, Note, OwnLimit, Refusal, SignalMeaning};
+use super::{MemoryLimit, Note, OwnLimit, Refusal, Secs, SignalMeaning};
 use crate::facts::{KillReason, NextCtrlC, Who};
 use crate::text::plural;
 use crate::time::Human;
@@ -22,7 +22,7 @@ impl fmt::Display for Note {
             Note::TaskBegan { place, name } => write!(f, "{place}: {name}"),
             Note::TaskEnded { place, name, attempts: 0, result, .. } => write!(f, "{place}: {name}: skipped: {result}"),
             Note::TaskEnded { place, name, attempts, took, result } => {
-                write!(f, "{place}: {name}: {result} after {}", Human(took.0))?;
+                write!(f, "{place}: {name}: {result} after {took}")?;
                 if *attempts > 1 { write!(f, ", {attempts} attempts") } else { Ok(()) }
             }
             Note::Started { process, pid, restarts: 0 } => write!(f, "{process}: started (pid {pid})"),
@@ -31,16 +31,14 @@ impl fmt::Display for Note {
             }
             Note::StartFailed { process, error, retry_in: None } => write!(f, "{process}: {error}"),
             Note::StartFailed { process, error, retry_in: Some(d) } => {
-                write!(f, "{process}: {error}; trying again in {}", Human(d.0))
+                write!(f, "{process}: {error}; trying again in {d}")
             }
-            Note::SaidReady { process, took } => write!(f, "{process}: notified as ready after {}", Human(took.0)),
-            Note::StartedUp { process, took } => {
-                write!(f, "{process}: startup probe succeeded after {}", Human(took.0))
-            }
+            Note::SaidReady { process, took } => write!(f, "{process}: notified as ready after {took}"),
+            Note::StartedUp { process, took } => write!(f, "{process}: startup probe succeeded after {took}"),
             Note::Ready { process, .. } => write!(f, "{process}: ready"),
             Note::NotReady { process, reason } => write!(f, "{process}: not ready: {reason}"),
             Note::Followed { command } => write!(f, "sidecar: {command} runs; the stop begins when it has ended"),
-            Note::AllReady { took } => write!(f, "ready after {}", Human(took.0)),
+            Note::AllReady { took } => write!(f, "ready after {took}"),
             Note::ProbeFailed { process, probe, failures, threshold, reason } if failures <= threshold => {
                 write!(f, "{process}: {} probe failed ({failures} of {threshold}): {reason}", probe.name())
             }
@@ -51,14 +49,15 @@ impl fmt::Display for Note {
                 write!(f, "{process}: {} probe could not be made, which counts for nothing: {reason}", probe.name())
             }
             Note::Unhealthy { process, reason } => write!(f, "{process}: {reason}; stopping it"),
-            Note::Exited { process, exit, ran, .. } => {
-                write!(f, "{process}: ended with {exit} after {}", Human(ran.0))
-            }
+            Note::Exited { process, exit, ran, .. } => write!(f, "{process}: ended with {exit} after {ran}"),
             Note::RunSkipped { process } => {
                 write!(f, "{process}: its time has come and it still runs; this run is skipped (schedule.concurrency)")
             }
             Note::Replaced { process } => {
-                write!(f, "{process}: its time has come and it still runs; stopping it for the next run (schedule.concurrency)")
+                write!(
+                    f,
+                    "{process}: its time has come and it still runs; stopping it for the next run (schedule.concurrency)"
+                )
             }
             Note::ServiceEnded { process, by_probes } => {
                 let why = if *by_probes { "it has probes, so it" } else { "it" };
@@ -74,9 +73,7 @@ impl fmt::Display for Note {
                     None => f.write_str("run it in the foreground"),
                 }
             }
-            Note::BackOff { process, restarts, delay } => {
-                write!(f, "{process}: restart {restarts} in {}", Human(delay.0))
-            }
+            Note::BackOff { process, restarts, delay } => write!(f, "{process}: restart {restarts} in {delay}"),
             Note::GaveUp { process, restarts } => {
                 let restarts_ = plural(*restarts, "restart", "restarts");
                 write!(f, "{process}: not started again after {restarts} {restarts_} (max_restarts)")
@@ -88,18 +85,14 @@ impl fmt::Display for Note {
                     by => write!(f, "; what depends on it is left alone: {}", by.join(", ")),
                 }
             }
-            Note::CannotStart { process, on, why } => {
-                write!(f, "{process}: will never start: {on} {why}")
-            }
+            Note::CannotStart { process, on, why } => write!(f, "{process}: will never start: {on} {why}"),
             Note::SignalIgnored { signal, from, why, times } => {
-                write!(f, "{} from {from} not passed on: {why}", signal)?;
+                write!(f, "{signal} from {from} not passed on: {why}")?;
                 if *times > 1 { write!(f, " ({times} times)") } else { Ok(()) }
             }
-            Note::SignalForwarded { signal, process } => {
-                write!(f, "{process}: {} passed on", signal)
-            }
+            Note::SignalForwarded { signal, process } => write!(f, "{process}: {signal} passed on"),
             Note::SignalMeans { signal, from, meaning } => {
-                write!(f, "{} from {from}: ", signal)?;
+                write!(f, "{signal} from {from}: ")?;
                 match meaning {
                     SignalMeaning::OwnStopSignal { program } => {
                         write!(f, "{program}'s stop signal, so this is a stop; --stop-on (stop_on) says otherwise")
@@ -109,16 +102,14 @@ impl fmt::Display for Note {
                     ),
                     SignalMeaning::FromInside => write!(
                         f,
-                        "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
-                        signal
+                        "from inside the container, so it is passed on; --stop-on SIGTERM,SIGINT,{signal} (stop_on) makes it a stop"
                     ),
                     SignalMeaning::ReadsAgain => f.write_str(
                         "the configuration is read again; rewrite = { SIGHUP = \"SIGHUP\" } of the main process has it passed on instead",
                     ),
                     SignalMeaning::AsksForDump { program } => write!(
                         f,
-                        "{program} answers it with a dump and goes on, so it is passed on; --stop-on SIGTERM,SIGINT,{} (stop_on) makes it a stop",
-                        signal
+                        "{program} answers it with a dump and goes on, so it is passed on; --stop-on SIGTERM,SIGINT,{signal} (stop_on) makes it a stop"
                     ),
                 }
             }
@@ -131,12 +122,7 @@ impl fmt::Display for Note {
                  what does not fit is lost and counted: raise or remove the limit",
             ),
             Note::StopBegan { cause, grace, deadline, next, .. } => {
-                write!(
-                    f,
-                    "stopping: {cause}; {} grace, SIGKILL to what is left in {}",
-                    Human(grace.0),
-                    Human(deadline.0)
-                )?;
+                write!(f, "stopping: {cause}; {grace} grace, SIGKILL to what is left in {deadline}")?;
                 match next {
                     Some(NextCtrlC::EndsDrain) => f.write_str("; Ctrl-C again ends the drain, then kills"),
                     Some(NextCtrlC::Kills) => f.write_str("; Ctrl-C again kills now"),
@@ -147,11 +133,9 @@ impl fmt::Display for Note {
                 "no preStop hook has announced this stop, so the pod's grace may be shorter than softstop's (2s after an eviction): \
                  make softstop drain its preStop hook",
             ),
-            Note::StopAgain { cause, effect } => {
-                write!(f, "stop requested again ({cause}): {effect}")
-            }
+            Note::StopAgain { cause, effect } => write!(f, "stop requested again ({cause}): {effect}"),
             Note::Drained { up_to } => {
-                write!(f, "drained; the processes go on until a stop is requested, up to {}", Human(up_to.0))
+                write!(f, "drained; the processes go on until a stop is requested, up to {up_to}")
             }
             Note::Reloaded { difference } => write!(f, "reloaded: {difference}"),
             Note::FileChanged { path, does } => write!(f, "{} has changed: {does}", path.display()),
@@ -168,30 +152,26 @@ impl fmt::Display for Note {
             }
             Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, requested by {by}, refused: {why}"),
             Note::StepBegan { kind, name, share, left } => {
-                write!(f, "{kind}: {name}: up to {} of the {} left", Human(share.0), Human(left.0))
+                write!(f, "{kind}: {name}: up to {share} of the {left} left")
             }
             Note::Waiting { place, name, progress, waited, limit, .. } => {
-                write!(f, "{place}: {name}: {progress}, {} of {}", Human(waited.0), Human(limit.0))
+                write!(f, "{place}: {name}: {progress}, {waited} of {limit}")
             }
             Note::StepEnded { kind, name, share, took, result } => {
-                write!(f, "{kind}: {name}: {result} after {} of {}", Human(took.0), Human(share.0))
+                write!(f, "{kind}: {name}: {result} after {took} of {share}")
             }
-            Note::StepSkipped { kind, name, result } => {
-                write!(f, "{kind}: {name}: skipped: {result}")
-            }
-            Note::Stopping { process, how, share } => {
-                write!(f, "{process}: stopping: {how}, up to {}", Human(share.0))
-            }
+            Note::StepSkipped { kind, name, result } => write!(f, "{kind}: {name}: skipped: {result}"),
+            Note::Stopping { process, how, share } => write!(f, "{process}: stopping: {how}, up to {share}"),
             Note::NextRung { process, after, waited, signal } => {
-                write!(f, "{process}: still running {} after {}; sending {}", Human(waited.0), after, signal)
+                write!(f, "{process}: still running {waited} after {after}; sending {signal}")
             }
             Note::Diagnosing { process, after, waited, signal, wait } => {
-                write!(f, "{process}: still running {}", Human(waited.0))?;
+                write!(f, "{process}: still running {waited}")?;
                 match after {
-                    Some(after) => write!(f, " after {}", after)?,
+                    Some(after) => write!(f, " after {after}")?,
                     None => f.write_str(" after its stop began")?,
                 }
-                write!(f, "; sending {} for a diagnosis, up to {} to write it", signal, Human(wait.0))
+                write!(f, "; sending {signal} for a diagnosis, up to {wait} to write it")
             }
             Note::OomKilled { process, limit, kills, .. } => {
                 write!(f, "{process}: killed by the kernel's OOM killer ({})", memory(*limit, *kills))
@@ -223,28 +203,24 @@ impl fmt::Display for Note {
             Note::Killed { process, because, appeared_as, .. } => killed(f, process, because, appeared_as),
             Note::Stopped { process, exit: Some(exit), took, forced } => {
                 let how = if *forced { "killed" } else { "stopped" };
-                write!(f, "{process}: {how} after {} with {exit}", Human(took.0))
+                write!(f, "{process}: {how} after {took} with {exit}")
             }
             Note::Stopped { process, exit: None, took, .. } => {
-                write!(f, "{process}: does not end {} after it was told to stop", Human(took.0))
+                write!(f, "{process}: does not end {took} after it was told to stop")
             }
             Note::Stragglers { signal, count, which } => {
-                write!(f, "{count} {}: sending {}", plural(*count, "straggler", "stragglers"), signal)?;
+                write!(f, "{count} {}: sending {signal}", plural(*count, "straggler", "stragglers"))?;
                 list(f, which)
             }
-            Note::GroupLeft { process, signalled: 0 } => {
-                write!(f, "{process}: others of its process group still run")
-            }
+            Note::GroupLeft { process, signalled: 0 } => write!(f, "{process}: others of its process group still run"),
             Note::GroupLeft { process, signalled } => {
                 write!(f, "{process}: others of its process group still run; {signalled} of them ")?;
                 f.write_str(plural(*signalled, "was", "were"))?;
                 f.write_str(" sent a stop signal")
             }
-            Note::StragglersGone { took } => {
-                write!(f, "stragglers are gone after {}", Human(took.0))
-            }
+            Note::StragglersGone { took } => write!(f, "stragglers are gone after {took}"),
             Note::Starved { lost } => {
-                write!(f, "softstop itself could not run for {} (paused, or no processor time left); ", Human(lost.0))?;
+                write!(f, "softstop itself could not run for {lost} (paused, or no processor time left); ")?;
                 f.write_str("what is being stopped has the lower priority now")
             }
             Note::OutOfTime { still_running } => {
@@ -254,13 +230,10 @@ impl fmt::Display for Note {
                 let why = suspended_because(*signal);
                 write!(
                     f,
-                    "{process}: stopped by {}{why}; it does nothing until SIGCONT: softstop signal {process} CONT",
-                    signal
+                    "{process}: stopped by {signal}{why}; it does nothing until SIGCONT: softstop signal {process} CONT"
                 )
             }
-            Note::LogsReopened { signal, from } => {
-                write!(f, "{signal} from {from}: the log files are opened again")
-            }
+            Note::LogsReopened { signal, from } => write!(f, "{signal} from {from}: the log files are opened again"),
             Note::OutputLost { stream, lines, why } => {
                 let (what, were) = plural(*lines, ("line", "was"), ("lines", "were"));
                 write!(f, "{lines} {what} of {stream} {were} lost: {why}")
@@ -272,6 +245,12 @@ impl fmt::Display for Note {
             }
             Note::Finished(verdict) => write!(f, "{verdict}"),
         }
+    }
+}
+
+impl fmt::Display for Secs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Human(self.0).fmt(f)
     }
 }
 
@@ -310,7 +289,7 @@ fn bytes(n: u64) -> String {
 fn killed(f: &mut fmt::Formatter<'_>, process: &str, because: &KillReason, appeared_as: &str) -> fmt::Result {
     let what = if because.stragglers { "stragglers still running" } else { "still running" };
     match because.after {
-        Some(signal) => write!(f, "{process}: {what} {} after {}", Human(because.waited), signal)?,
+        Some(signal) => write!(f, "{process}: {what} {} after {signal}", Human(because.waited))?,
         None => write!(f, "{process}: {what} when its time was up")?,
     }
     f.write_str(if because.out_of_time { ", out of time; sending SIGKILL" } else { "; sending SIGKILL" })?;
