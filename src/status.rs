@@ -6,14 +6,9 @@ use serde::{Serialize, Serializer};
 
 use crate::facts::{Awaited, Cause, Failure, ProbeKind, ProcessKind, Trouble, named};
 use crate::record::LastStop;
-use crate::report::{Leaked, TaskProgress, side_by_side};
+use crate::report::{Leaked, TaskProgress, is_zero, side_by_side};
 use crate::signal::Signal;
 use crate::time::seconds;
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
 
 fn maybe_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
     match d {
@@ -24,8 +19,10 @@ fn maybe_seconds<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::
 
 named! {
     /// Kubernetes' words for the whole, `kubectl`'s `Terminating` told by [`Status::stop`].
+    #[derive(Default)]
     pub enum Phase {
         /// Init tasks run, or some process has never started.
+        #[default]
         Pending = "Pending",
         /// Every process has been started.
         Running = "Running",
@@ -36,7 +33,9 @@ named! {
 
 named! {
     /// Of a process, as in a pod's container status.
+    #[derive(Default)]
     pub enum State {
+        #[default]
         Waiting = "Waiting",
         Running = "Running",
         Terminated = "Terminated",
@@ -79,7 +78,7 @@ named! {
     }
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     pub version: &'static str,
     /// The file that it was started with. Told over the control socket alone: the probe port is open to everybody.
@@ -147,7 +146,7 @@ pub struct TaskStatus {
     pub progress: Option<Awaited>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ProcessStatus {
     /// Its number: those of a reload may be anywhere.
     #[serde(skip)]
@@ -209,19 +208,14 @@ impl Status {
     pub fn well(processes: Vec<ProcessStatus>) -> Status {
         Status {
             version: "0.1.0",
-            config: None,
             phase: Phase::Running,
             started: true,
             ready: true,
-            unready: false,
             live: true,
             uptime: Duration::from_millis(7412),
             grace: Duration::from_secs(30),
-            init: None,
             processes,
-            stop: None,
-            orphans_reaped: 0,
-            seen: Seen::default(),
+            ..Status::default()
         }
     }
 }
@@ -230,29 +224,14 @@ impl ProcessStatus {
     /// It runs as pid 7 for 5.25 s, and is ready.
     pub fn well(name: &str) -> ProcessStatus {
         ProcessStatus {
-            id: 0,
             name: name.into(),
             state: State::Running,
-            reason: None,
-            message: None,
             pid: Some(7),
             started: true,
             ready: true,
-            probes: Vec::new(),
-            stopped: false,
-            reloading: false,
-            status: None,
             live: true,
-            kind: None,
-            main: false,
-            restarts: 0,
-            sigkills: 0,
-            probe_failures: Vec::new(),
             running: Some(Duration::from_millis(5250)),
-            restart_in: None,
-            last_exit: None,
-            last_output: Vec::new(),
-            schedule: None,
+            ..ProcessStatus::default()
         }
     }
 }

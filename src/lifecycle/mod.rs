@@ -288,8 +288,8 @@ impl Machine {
             (Place::OnChange, Phase::Up { .. }) => self.core.changes.task(what.nth),
             (Place::Drain | Place::PostStop, Phase::Stopping(stop)) => stop.task(what.nth),
             (Place::PostStart(process) | Place::PreStop(process) | Place::PostExit(process), _) => {
-                let (core, plan) = (&mut self.core, Rc::clone(&self.core.plan));
-                return core.processes.change(process.0, &plan, core.now, &mut core.fx, |p, fx| {
+                let Core { plan, now, processes, fx, .. } = &mut self.core;
+                return processes.change(process.0, plan, *now, fx, |p, fx| {
                     p.task().filter(|task| task.what == what).map(|task| act(task, fx))
                 });
             }

@@ -13,7 +13,7 @@ use crate::lifecycle::action::ProbeKind;
 use crate::plan::Plan;
 use crate::report::TaskProgress;
 use crate::status::{
-    self, LastExit, LastRun, ProcessStatus, ScheduleStatus, Seen, Stage, Status, StopStatus, TaskStatus, Why,
+    self, LastExit, LastRun, ProcessStatus, ScheduleStatus, Stage, Status, StopStatus, TaskStatus, Why,
 };
 use crate::time::At;
 
@@ -64,7 +64,6 @@ impl Machine {
         };
         Status {
             version: env!("CARGO_PKG_VERSION"),
-            config: None,
             phase: self.phase_word(),
             started: self.started(),
             ready: self.ready(),
@@ -76,7 +75,8 @@ impl Machine {
             processes: self.present().map(|i| self.process_status(ProcId(i), now)).collect(),
             stop: self.stop_status(now),
             orphans_reaped: self.core.orphans_reaped,
-            seen: Seen::default(),
+            // The rest the runtime knows.
+            ..Status::default()
         }
     }
 
@@ -112,13 +112,12 @@ impl Machine {
             kind: self.core.plan.kind(id.0),
             main: self.core.plan.main == Some(id.0),
             restarts: p.restarts,
-            sigkills: 0,
             probe_failures: self.probes_of(id),
             running: p.body().map(|body| now.since(body.since)),
             restart_in,
             last_exit: p.last_exit.map(|exit| last_exit(exit, p.has_succeeded())),
-            last_output: Vec::new(),
             schedule: self.schedule_status(id, now),
+            ..ProcessStatus::default()
         }
     }
 

@@ -90,13 +90,7 @@ pub fn text(names: [&str; 2], before: &Run, after: &Run) -> String {
     let mut part = None;
     for pair in pairs(before, after) {
         if part.replace(pair.part) != Some(pair.part) {
-            let heading = match pair.part {
-                Part::Drain => "drain",
-                Part::Process => "processes",
-                Part::Stragglers => "stragglers",
-                Part::PostStop => "post_stop",
-            };
-            rows.push([heading.to_owned(), String::new(), String::new(), String::new(), String::new()]);
+            rows.push([pair.part.heading(), "", "", "", ""].map(str::to_owned));
         }
         rows.push(cells(&pair));
     }

@@ -35,19 +35,13 @@ impl Run {
 
     /// The stop, part by part.
     pub fn rows(&self) -> Vec<Row> {
-        let slices = self.slices();
-        let mut rows = Vec::new();
-        for (part, heading) in [
-            (Part::Drain, "drain"),
-            (Part::Process, "processes"),
-            (Part::Stragglers, ""),
-            (Part::PostStop, "post_stop"),
-        ] {
-            let of_part: Vec<&Slice> = slices.iter().filter(|slice| slice.part == part).collect();
-            if !of_part.is_empty() && !heading.is_empty() {
-                rows.push(Row::heading(heading));
+        let (mut rows, mut part) = (Vec::new(), None);
+        for slice in self.slices() {
+            // What was left behind is one row of that name.
+            if part.replace(slice.part) != Some(slice.part) && slice.part != Part::Stragglers {
+                rows.push(Row::heading(slice.part.heading()));
             }
-            rows.extend(of_part.into_iter().map(row));
+            rows.push(row(&slice));
         }
         rows
     }

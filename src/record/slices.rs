@@ -19,6 +19,17 @@ pub enum Part {
     PostStop,
 }
 
+impl Part {
+    pub fn heading(self) -> &'static str {
+        match self {
+            Part::Drain => "drain",
+            Part::Process => "processes",
+            Part::Stragglers => "stragglers",
+            Part::PostStop => "post_stop",
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {

@@ -31,6 +31,7 @@ pub use orphans::{Leaked, OTHERS, Orphans};
 
 pub use refusal::refusal;
 
+pub(crate) use history::is_zero;
 pub use history::{FORMAT, History, MainExit, ProcessSetup, Record, Setup, StepReport, StopResult};
 pub use text::{Level, side_by_side};
 

@@ -22,17 +22,6 @@ const WAITS: u32 = 2;
 /// Neither takes more than this part of the grace.
 const PART: u32 = 4;
 
-impl Stop {
-    /// The deadline moves up by what it takes to end so many.
-    fn make_room_for(&mut self, processes: usize, waited: Duration) {
-        let count = u32::try_from(processes).unwrap_or(u32::MAX);
-        let most = self.budget.grace / PART;
-        let margin = EACH.saturating_mul(count).min(most) + waited.saturating_mul(WAITS).min(most);
-        self.for_crowd = self.for_crowd.max(margin);
-        self.deadline = self.deadline.min(self.end - self.budget.kill_reserve - margin);
-    }
-}
-
 /// Every process has ended, or has been given up.
 #[derive(Clone, Debug, Hash)]
 pub(in crate::lifecycle) struct Stragglers {
@@ -170,10 +159,13 @@ impl Stop {
         }
     }
 
-    /// Ending so many takes time, and the end of the grace does not move: what comes at the end begins earlier.
+    /// Ending so many takes time, and the end of the grace does not move: the deadline moves up, and what comes at the end begins earlier.
     fn on_crowd(&mut self, processes: usize, waited: Duration, core: &Core) {
         let (before, occasion) = (self.deadline, self.occasion());
-        self.make_room_for(processes, waited);
+        let (count, most) = (u32::try_from(processes).unwrap_or(u32::MAX), self.budget.grace / PART);
+        let margin = EACH.saturating_mul(count).min(most) + waited.saturating_mul(WAITS).min(most);
+        self.for_crowd = self.for_crowd.max(margin);
+        self.deadline = self.deadline.min(self.end - self.budget.kill_reserve - margin);
         let moved = before.since(self.deadline);
         if moved.is_zero() {
             return;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::left_alone;
 use crate::facts::{Changed, Difference, Later};
 use crate::report::{Answer, Done, NotSent, Refusal};
 use crate::time::Human;
@@ -35,10 +36,7 @@ impl fmt::Display for Done {
             }
             Done::Held { process, needed_by } => {
                 write!(f, "{process}: down, and held so until softstop start {process}")?;
-                match needed_by.as_slice() {
-                    [] => Ok(()),
-                    by => write!(f, "; what depends on it is left alone: {}", by.join(", ")),
-                }
+                left_alone(f, needed_by)
             }
             Done::DownAlready { process } => write!(f, "{process} is down already; softstop start {process} starts it"),
             Done::Reopened => f.write_str("the log files are opened again"),

@@ -80,10 +80,7 @@ impl fmt::Display for Note {
             }
             Note::Held { process, needed_by } => {
                 write!(f, "{process}: held down until softstop start {process}")?;
-                match needed_by.as_slice() {
-                    [] => Ok(()),
-                    by => write!(f, "; what depends on it is left alone: {}", by.join(", ")),
-                }
+                left_alone(f, needed_by)
             }
             Note::CannotStart { process, on, why } => write!(f, "{process}: will never start: {on} {why}"),
             Note::SignalIgnored { signal, from, why, times } => {
@@ -261,6 +258,14 @@ impl fmt::Display for Running<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<String> = self.0.iter().map(Who::to_string).collect();
         write!(f, "{} still running", names.join(", "))
+    }
+}
+
+/// Who depends on what is held down.
+fn left_alone(f: &mut fmt::Formatter<'_>, needed_by: &[String]) -> fmt::Result {
+    match needed_by {
+        [] => Ok(()),
+        by => write!(f, "; what depends on it is left alone: {}", by.join(", ")),
     }
 }
 
