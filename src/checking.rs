@@ -13,8 +13,8 @@ use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Kind, Start, Variables, write};
 use softstop::text::several;
 
-use crate::console::{print, say, usage_error};
-use crate::loading::{Chosen, load_using, place, read_as, sources, wrapper};
+use crate::console::{print, refused, say, usage_error, warn};
+use crate::loading::{Chosen, load_using, place, read_as, sources, wrapper_in_pod};
 
 pub fn check(args: &Check) -> u8 {
     match &args.how.pod {
@@ -45,9 +45,7 @@ fn config(args: &Check) -> u8 {
     }
     match read {
         Ok((config, warnings)) => {
-            for warning in &warnings {
-                say(warning.to_string().trim_end());
-            }
+            warn(&warnings);
             let patterns = sources.as_ref().map_or_else(|_| Vec::new(), |s| check::includes(&s.text, &variable));
             for pattern in sources.iter().flat_map(|sources| sources.unmatched(&patterns)) {
                 say(&format!("note: include {pattern:?}: there is no such file"));
@@ -61,10 +59,7 @@ fn config(args: &Check) -> u8 {
             ));
             if args.how.strict && !warnings.is_empty() { exit::FAILED } else { exit::OK }
         }
-        Err(problems) => {
-            say(&problems.to_string());
-            exit::CONFIG
-        }
+        Err(problems) => refused(&problems),
     }
 }
 
@@ -94,10 +89,7 @@ pub fn manifest(args: &Manifest) -> u8 {
             print(&write(&config, &Start::Run { file: &file, variables: &variables }, kind(args)));
             exit::OK
         }
-        Err(problems) => {
-            say(&problems.to_string());
-            exit::CONFIG
-        }
+        Err(problems) => refused(&problems),
     }
 }
 
@@ -107,7 +99,7 @@ fn kind(args: &Manifest) -> Kind {
 
 /// Of what is typed alone: a variable of this shell is none of the pod's.
 fn of_wrapper(args: &Manifest) -> u8 {
-    match wrapper(&args.how.args) {
+    match wrapper_in_pod(&args.how.args) {
         Ok((config, words)) => {
             print(&write(&config, &Start::Wrapper { args: &words }, kind(args)));
             exit::OK
@@ -128,58 +120,35 @@ mod pod {
 
 #[cfg(feature = "yaml")]
 mod pod {
-    use softstop::cli::pod::{Found, interpret, options};
-    use softstop::config::problem::Problems;
-    use softstop::pod::check as held;
     use softstop::pod::finding::Report;
 
     use super::{Check, Path, exit, print, say};
-    use crate::loading::{at_hand, manifest};
+    use crate::loading::held;
 
     pub fn run(args: &Check, path: &Path) -> u8 {
-        let (name, text) = manifest(path);
-        let report = text.and_then(|text| report(args, &text, &name));
-        match report {
-            Ok(report) => said(args, &report, &name),
-            Err(problems) => {
-                for problem in &problems.list {
-                    say(&problem.to_string());
-                }
+        match held(&args.file, args.how.container.as_deref(), path) {
+            (name, Ok(report)) => said(args, &report, &name),
+            (_, Err(problems)) => {
+                problems.list.iter().for_each(|problem| say(&problem.to_string()));
                 say(&format!("{}: cannot be checked", problems.file));
                 exit::CONFIG
             }
         }
     }
 
-    fn report(args: &Check, manifest: &str, name: &str) -> Result<Report, Problems> {
-        let config = at_hand(&args.file)?;
-        let found = config.as_ref().map(|sources| Found { sources, named: args.file.config.is_some() });
-        let options = options(args.how.container.as_deref(), config.is_some());
-        held(manifest, name, &options, &|start| interpret(start, found.as_ref()))
-            .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })
-    }
-
     fn said(args: &Check, report: &Report, name: &str) -> u8 {
         if args.how.json {
             print(&format!("{}\n", report.json(name)));
         } else {
-            for finding in &report.findings {
-                say(&finding.to_string());
-            }
+            report.findings.iter().for_each(|finding| say(&finding.to_string()));
             let summary = report.summary(name);
             if report.errors() > 0 { say(&summary) } else { print(&format!("{summary}\n")) }
         }
         match (report.errors(), report.warnings()) {
-            (0, _) if !report.unread.is_empty() => exit::UNREAD,
-            (0, 0) => exit::OK,
-            (0, _) => {
-                if args.how.strict {
-                    exit::FAILED
-                } else {
-                    exit::OK
-                }
-            }
-            _ => exit::CONFIG,
+            (1.., _) => exit::CONFIG,
+            _ if !report.unread.is_empty() => exit::UNREAD,
+            (_, 1..) if args.how.strict => exit::FAILED,
+            _ => exit::OK,
         }
     }
 }

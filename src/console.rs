@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
+use softstop::config::problem::{Problem, Problems};
 use softstop::exit;
 use softstop::output::sink::colour_wanted;
 use softstop::picture::{Picture, Style};
@@ -15,6 +16,17 @@ pub(crate) fn usage_error(why: &str) -> u8 {
 
 pub(crate) fn in_usage(why: &str) -> String {
     format!("error: {why}\n\nFor more information, try 'softstop --help'.")
+}
+
+/// Of a configuration that is none: everything that is wrong with it. The exit code.
+pub(crate) fn refused(problems: &Problems) -> u8 {
+    say(&problems.to_string());
+    exit::CONFIG
+}
+
+/// What can be lived with in a configuration.
+pub(crate) fn warn(warnings: &[Problem]) {
+    warnings.iter().for_each(|warning| say(warning.to_string().trim_end()));
 }
 
 /// To standard error; if nobody can read it there is nobody to tell.

@@ -3,15 +3,14 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use softstop::cli::{self, Cli, help, reading};
+use softstop::cli::{self, help, reading};
 use softstop::config::Config;
 use softstop::config::platform::Platform;
 use softstop::drill::{self, Plan};
-use softstop::exit;
 use softstop::sys::signals::Early;
 
-use crate::console::{say, usage_error};
-use crate::loading::{load, place};
+use crate::console::{refused, usage_error, warn};
+use crate::loading::{self, load, place};
 
 pub(crate) fn drill(args: cli::Drill, environment: &[(OsString, OsString)], platform: Platform, early: Early) -> u8 {
     let how = &args.how;
@@ -30,38 +29,18 @@ fn wrapper(args: &cli::Drill, environment: &[(OsString, OsString)], platform: Pl
     if args.cmd.is_empty() {
         return Err(usage_error("--wrapper without a program: softstop drill --wrapper -- /app/server"));
     }
-    let dashes = args.cmd.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-"));
-    let tail: Vec<OsString> =
-        dashes.then(|| OsString::from("--")).into_iter().chain(args.cmd.iter().cloned()).collect();
-    let all: Vec<OsString> = std::iter::once(OsString::from("softstop")).chain(tail.iter().cloned()).collect();
-    match reading::read_in(&all, environment, &|| help::WIDTH) {
-        Ok(Cli { command: None, wrapper }) => match wrapper.config(platform) {
-            Ok(config) => Ok((config, Vec::new(), tail)),
-            Err(why) => Err(usage_error(&why)),
-        },
-        Ok(_) => Err(usage_error(
-            "only the wrapper stands behind the two dashes; without --wrapper a configuration is drilled",
-        )),
-        Err(said) => {
-            say(said.text.trim_end());
-            Err(said.code)
-        }
-    }
+    let other = "only the wrapper stands behind the two dashes; without --wrapper a configuration is drilled";
+    let read = |all: &[OsString]| reading::read_in(all, environment, &|| help::WIDTH);
+    let (config, tail) = loading::wrapper(&args.cmd, platform, other, read)?;
+    Ok((config, Vec::new(), tail))
 }
 
 fn file(args: &cli::Drill, grace: Option<Duration>) -> Read {
     let path = place(&args.file);
-    match load(&args.file, grace) {
-        Ok((mut config, warnings)) => {
-            warnings.iter().for_each(|warning| say(warning.to_string().trim_end()));
-            config.source = std::path::absolute(&path).ok();
-            let head = vec![OsString::from("run"), OsString::from("-c"), path.into_os_string()];
-            let dashes = (!args.cmd.is_empty()).then(|| OsString::from("--"));
-            Ok((config, head, dashes.into_iter().chain(args.cmd.iter().cloned()).collect()))
-        }
-        Err(problems) => {
-            say(&problems.to_string());
-            Err(exit::CONFIG)
-        }
-    }
+    let (mut config, warnings) = load(&args.file, grace).map_err(|problems| refused(&problems))?;
+    warn(&warnings);
+    config.source = std::path::absolute(&path).ok();
+    let head = vec![OsString::from("run"), OsString::from("-c"), path.into_os_string()];
+    let dashes = (!args.cmd.is_empty()).then(|| OsString::from("--"));
+    Ok((config, head, dashes.into_iter().chain(args.cmd.iter().cloned()).collect()))
 }

@@ -44,17 +44,13 @@ pub fn inject(args: &Inject) -> u8 {
         }
     };
     print(&done.text);
-    for note in &done.notes {
-        say(&format!("softstop: {note}"));
-    }
+    done.notes.iter().for_each(|note| say(&format!("softstop: {note}")));
     if !args.how.remove
         && let Ok(report) = check(&done.text, "the result", &options(args.how.container.as_deref(), false), &|start| {
             interpret(start, None)
         })
     {
-        for finding in &report.findings {
-            say(&finding.to_string());
-        }
+        report.findings.iter().for_each(|finding| say(&finding.to_string()));
     }
     exit::OK
 }

@@ -1,16 +1,19 @@
 //! Where the configuration lies, and what it says.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use softstop::cli::{AsProcfile, Cli, ConfigFile, reading};
+use softstop::cli::reading::{self, UsageText};
+use softstop::cli::{AsProcfile, Cli, ConfigFile};
 use softstop::config::check::{self, Here};
 use softstop::config::platform::Platform;
 use softstop::config::problem::{Problem, Problems};
 use softstop::config::sources::Sources;
 use softstop::config::{Config, EnvFormat, env_file, procfile};
+#[cfg(feature = "yaml")]
+use softstop::pod::finding::Report;
 use softstop::runtime;
 
 use crate::console::{say, usage_error};
@@ -24,6 +27,11 @@ pub(crate) fn place(args: &ConfigFile) -> PathBuf {
 }
 
 const ETC: &str = "/etc/softstop.toml";
+
+/// The configuration that was typed, and not named by the variable.
+pub(crate) fn by_flag(args: &ConfigFile) -> Option<&PathBuf> {
+    args.config.as_ref().filter(|file| std::env::var_os("SOFTSTOP_CONFIG").as_deref() != Some(file.as_os_str()))
+}
 
 /// The file that is meant, and how it is to be read.
 pub(crate) struct Chosen {
@@ -40,9 +48,7 @@ impl Chosen {
             return Ok(Chosen { file: ConfigFile { config: file.config.clone() }, procfile: false });
         };
         // The container's variable gives way.
-        let other =
-            file.config.as_ref().filter(|c| std::env::var_os("SOFTSTOP_CONFIG").as_deref() != Some(c.as_os_str()));
-        match other {
+        match by_flag(file) {
             Some(other) => {
                 let (one, two) = (other.display(), path.display());
                 Err(format!("two configuration files, {one} and {two}: leave one out"))
@@ -109,16 +115,21 @@ pub(crate) fn sources(args: &ConfigFile, variable: &dyn Fn(&str) -> Option<Strin
     })
 }
 
-/// For a manifest, which may hold it in a ConfigMap, or need none: its name for messages, and its text if it is there.
-///
-/// # Errors
-/// It was named and cannot be read.
+/// The name of a manifest, and what comes of it beside its configuration, which it may hold in a ConfigMap, or not need.
 #[cfg(feature = "yaml")]
-pub(crate) fn at_hand(args: &ConfigFile) -> Result<Option<Sources>, Problems> {
-    if args.config.is_none() && !place(args).exists() {
-        return Ok(None);
-    }
-    sources(args, &|name| std::env::var(name).ok()).map(Some)
+pub(crate) fn held(args: &ConfigFile, container: Option<&str>, path: &Path) -> (String, Result<Report, Problems>) {
+    use softstop::cli::pod::{Found, interpret, options};
+
+    let (name, text) = manifest(path);
+    let report = text.and_then(|text| {
+        let at_hand = args.config.is_some() || place(args).exists();
+        let config = at_hand.then(|| sources(args, &|name| std::env::var(name).ok())).transpose()?;
+        let found = config.as_ref().map(|sources| Found { sources, named: args.config.is_some() });
+        let options = options(container, config.is_some());
+        softstop::pod::check(&text, &name, &options, &|start| interpret(start, found.as_ref()))
+            .map_err(|problem| Problems { file: name.clone(), list: vec![problem] })
+    });
+    (name, report)
 }
 
 /// What helps when there is no such configuration.
@@ -135,18 +146,22 @@ fn unreadable(args: &ConfigFile, path: &Path) -> String {
     if program { format!("{help} to run a program: softstop -- {}", path.display()) } else { help }
 }
 
-/// A manifest's name for messages, and its text; `-` is standard input.
+/// A file's name for messages, and what it holds, one byte more than `most` at the most; `-` is standard input.
+pub(crate) fn bytes(path: &Path, most: usize) -> (String, io::Result<Vec<u8>>) {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = io::stdin().take(most as u64 + 1).read_to_end(&mut bytes);
+        return ("stdin".to_owned(), read.map(|_| bytes));
+    }
+    (path.display().to_string(), runtime::files::read(path, most))
+}
+
+/// A manifest's name for messages, and its text.
 #[cfg(feature = "yaml")]
 pub(crate) fn manifest(path: &Path) -> (String, Result<String, Problems>) {
     use softstop::pod::yaml::MAX_BYTES;
-    use std::io::{self, Read};
 
-    let (name, read) = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        ("stdin".to_owned(), io::stdin().take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes))
-    } else {
-        (path.display().to_string(), runtime::files::read(path, MAX_BYTES))
-    };
+    let (name, read) = bytes(path, MAX_BYTES);
     let cannot = |e| {
         Problems::of_file(
             &name,
@@ -164,25 +179,36 @@ pub(crate) fn manifest(path: &Path) -> (String, Result<String, Problems>) {
     (name, text)
 }
 
-/// What the wrapper's arguments amount to, and these: of what is typed alone, a variable of this shell is none of the pod's.
+/// What the wrapper's arguments amount to in a pod, and these: of what is typed alone, a variable of this shell is none of the pod's.
 ///
 /// # Errors
 /// The exit code, when what is wrong has been said.
-pub(crate) fn wrapper(args: &[OsString]) -> Result<(Config, Vec<String>), u8> {
+pub(crate) fn wrapper_in_pod(args: &[OsString]) -> Result<(Config, Vec<String>), u8> {
+    let other = "only the wrapper can be said behind the two dashes; for softstop run name its configuration: -c FILE";
+    let (config, words) = wrapper(args, Platform::Kubernetes, other, |all| reading::read_with(all, &|_| None))?;
+    Ok((config, words.iter().map(|word| word.to_string_lossy().into_owned()).collect()))
+}
+
+/// What the wrapper's arguments amount to, and these. `other`: what is wrong where they are a command's.
+///
+/// # Errors
+/// The exit code, when what is wrong has been said.
+pub(crate) fn wrapper(
+    args: &[OsString],
+    platform: Platform,
+    other: &str,
+    read: impl FnOnce(&[OsString]) -> Result<Cli, UsageText>,
+) -> Result<(Config, Vec<OsString>), u8> {
     let dashes = args.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-"));
     let words = dashes.then(|| OsString::from("--")).into_iter().chain(args.iter().cloned());
-    let all: Vec<OsString> = std::iter::once(OsString::from("softstop")).chain(words).collect();
-    let settings = match reading::read_with(&all, &|_| None) {
-        Ok(Cli { command: None, wrapper }) => wrapper.config(Platform::Kubernetes),
-        Ok(_) => {
-            Err("only the wrapper can be said behind the two dashes; for softstop run name its configuration: -c FILE"
-                .into())
-        }
+    let mut all: Vec<OsString> = std::iter::once(OsString::from("softstop")).chain(words).collect();
+    let settings = match read(&all) {
+        Ok(Cli { command: None, wrapper }) => wrapper.config(platform),
+        Ok(_) => Err(other.to_owned()),
         Err(said) => {
             say(said.text.trim_end());
             return Err(said.code);
         }
     };
-    let words = all.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    settings.map(|config| (config, words)).map_err(|why| usage_error(&why))
+    settings.map(|config| (config, all.split_off(1))).map_err(|why| usage_error(&why))
 }

@@ -17,8 +17,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use console::{in_usage, print, say, usage_error};
-use loading::{Chosen, load, place, read_as, sources};
+use console::{in_usage, print, say, usage_error, warn};
+use loading::{Chosen, by_flag, load, place, read_as, sources};
 use softstop::cli::reading::UsageText;
 use softstop::cli::variables::{Environment, Who};
 use softstop::cli::{Command, ConfigFile, Instance, Run, explain, help, reading, settings};
@@ -169,9 +169,7 @@ fn run(typed: &[OsString], args: Run, environment: Vec<(OsString, OsString)>, ea
     let termination_log = || check::termination_log(&sources.text);
     match read_as(&chosen, &sources, &variable, args.common.grace, None) {
         Ok((mut config, warnings)) => {
-            for warning in warnings {
-                say(warning.to_string().trim_end());
-            }
+            warn(&warnings);
             match with_flags(&args, &chosen, &mut config) {
                 Ok(()) => {
                     let used = |name: &str| used.borrow().contains(name);
@@ -241,11 +239,7 @@ fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
     let file = &instance.file;
     let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     // Of the value nobody says where it comes from.
-    let by_flag = file
-        .config
-        .as_ref()
-        .is_some_and(|file| std::env::var_os("SOFTSTOP_CONFIG").as_deref() != Some(file.as_os_str()));
-    let given = |name| var(name).filter(|_| !by_flag);
+    let given = |name| var(name).filter(|_| by_flag(file).is_none());
     let given_control = given(variables::INSTANCE).and_then(|text| values::control(&text).ok());
     let given_http = given(variables::INSTANCE_HTTP).and_then(|text| values::listen(&text).ok());
     if let Some(control) = instance.control.clone().or(given_control) {

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use softstop::cli::Plan;
 use softstop::config::Config;
-use softstop::config::problem::Problems;
 use softstop::exit;
 use softstop::picture::{Picture, Remark, Weight};
 use softstop::planned::{Planned, Sigkill};
 
-use crate::console::{draw, print, say, style};
-use crate::loading::{load, place, wrapper};
+use crate::console::{draw, print, refused, style, warn};
+use crate::loading::{load, place, wrapper_in_pod};
 
 /// What is to be planned.
 struct Subject {
@@ -25,7 +24,7 @@ struct Subject {
 pub fn plan(args: &Plan) -> u8 {
     let subject = match (&args.how.pod, args.how.args.is_empty()) {
         (Some(manifest), _) => pod::subject(args, manifest),
-        (None, false) => wrapper(&args.how.args).map(|(config, typed)| Subject {
+        (None, false) => wrapper_in_pod(&args.how.args).map(|(config, typed)| Subject {
             config,
             name: typed.join(" "),
             kubelet: None,
@@ -40,21 +39,10 @@ pub fn plan(args: &Plan) -> u8 {
 }
 
 fn of_file(args: &Plan) -> Result<Subject, u8> {
-    match load(&args.file, None) {
-        Ok((config, warnings)) => {
-            for warning in &warnings {
-                say(warning.to_string().trim_end());
-            }
-            let name = place(&args.file).display().to_string();
-            Ok(Subject { config, name, kubelet: None, remarks: Vec::new() })
-        }
-        Err(problems) => Err(refused(&problems)),
-    }
-}
-
-fn refused(problems: &Problems) -> u8 {
-    say(&problems.to_string());
-    exit::CONFIG
+    let (config, warnings) = load(&args.file, None).map_err(|problems| refused(&problems))?;
+    warn(&warnings);
+    let name = place(&args.file).display().to_string();
+    Ok(Subject { config, name, kubelet: None, remarks: Vec::new() })
 }
 
 fn show(args: &Plan, subject: Subject) -> u8 {
@@ -85,7 +73,8 @@ fn is_warned(picture: &Picture) -> bool {
 
 #[cfg(not(feature = "yaml"))]
 mod pod {
-    use super::{Path, Plan, Subject, exit, say};
+    use super::{Path, Plan, Subject, exit};
+    use crate::console::say;
 
     pub fn subject(_: &Plan, _: &Path) -> Result<Subject, u8> {
         say("error: this softstop was built without YAML; build it with --features yaml for plan --pod");
@@ -95,13 +84,11 @@ mod pod {
 
 #[cfg(feature = "yaml")]
 mod pod {
-    use softstop::cli::pod::{Found, interpret, options};
     use softstop::config::problem::{Problems, Severity};
-    use softstop::pod::finding::Finding;
-    use softstop::pod::{self, PodStop};
+    use softstop::pod::finding::{Finding, PodStop};
 
     use super::{Path, Plan, Remark, Sigkill, Subject, Weight, refused};
-    use crate::loading::{at_hand, manifest};
+    use crate::loading::held;
 
     /// Rules of `check --pod` that are about the time of a stop.
     const OF_TIME: [&str; 12] = [
@@ -120,20 +107,12 @@ mod pod {
     ];
 
     pub fn subject(args: &Plan, path: &Path) -> Result<Subject, u8> {
-        let (name, text) = manifest(path);
-        text.and_then(|text| read(args, &text, &name)).map_err(|problems| refused(&problems))
-    }
-
-    fn read(args: &Plan, manifest: &str, name: &str) -> Result<Subject, Problems> {
-        let config = at_hand(&args.file)?;
-        let found = config.as_ref().map(|sources| Found { sources, named: args.file.config.is_some() });
-        let options = options(args.how.container.as_deref(), config.is_some());
-        let (stops, report) = pod::stops(manifest, name, &options, &|start| interpret(start, found.as_ref()))
-            .map_err(|problem| Problems { file: name.to_owned(), list: vec![problem] })?;
+        let (name, report) = held(&args.file, args.how.container.as_deref(), path);
+        let report = report.map_err(|problems| refused(&problems))?;
         let of_time = |finding: &&Finding| OF_TIME.contains(&finding.rule);
-        let Some(PodStop { title, config, grace, left }) = stops.into_iter().next() else {
+        let Some(PodStop { title, config, grace, left }) = report.stops.into_iter().next() else {
             let list = report.findings.into_iter().filter(|f| of_time(&f)).map(|f| f.problem).collect();
-            return Err(Problems { file: name.to_owned(), list });
+            return Err(refused(&Problems { file: name, list }));
         };
         Ok(Subject {
             config,

@@ -86,21 +86,21 @@ impl<'a> Env<'a> {
     pub fn new(container: &Container<'a>, objects: &Objects<'a>) -> Env<'a> {
         let mut env = Env { values: BTreeMap::new(), open: false };
         for source in container.node.list("envFrom") {
-            let data = source.get("configMapRef").and_then(|r| objects.config_map(r.get("name")?.text()?)?.get("data"));
+            let data = source.get("configMapRef").and_then(|r| objects.config_map(r.text_of("name")?)?.get("data"));
             match data.filter(|_| source.get("prefix").is_none()) {
                 Some(data) => env.values.extend(data.pairs().map(|(name, n)| (name, (n.text(), n)))),
                 None => env.open = true,
             }
         }
         let entries = container.node.list("env").into_iter();
-        env.values.extend(entries.filter_map(|n| Some((n.get("name")?.text()?, value(n, objects)))));
+        env.values.extend(entries.filter_map(|n| Some((n.text_of("name")?, value(n, objects)))));
         env
     }
 
     /// For a value that the file does not say.
     pub fn stand_in(&self, name: &str) -> &'static str {
         let from = self.values.get(name).and_then(|(_, node)| node.get("valueFrom"));
-        let field = from.and_then(|f| f.at(&["fieldRef", "fieldPath"])).and_then(|f| f.text());
+        let field = from.and_then(|f| f.get("fieldRef")?.text_of("fieldPath"));
         match (name, field) {
             ("SOFTSTOP_PRESTOP", _) => "token:1111111111111111",
             ("SOFTSTOP_HTTP", _) => "9180",
@@ -133,20 +133,11 @@ impl<'a> Env<'a> {
 fn value<'a>(n: Node<'a>, objects: &Objects<'a>) -> (Option<&'a str>, Node<'a>) {
     let Some(from) = n.get("valueFrom") else {
         // A variable without a value is an empty one. What refers to other variables is not put together here.
-        let value = n.get("value");
-        return (
-            Some(value.and_then(|v| v.text()).unwrap_or_default()).filter(|v| !v.contains("$(")),
-            value.unwrap_or(n),
-        );
+        let value = n.text_of("value").unwrap_or_default();
+        return (Some(value).filter(|v| !v.contains("$(")), n.get("value").unwrap_or(n));
     };
-    let entry = from.get("configMapKeyRef").and_then(|r| {
-        let data = objects.config_map(r.get("name")?.text()?)?.get("data")?;
-        data.get(r.get("key")?.text()?)
-    });
-    match entry {
-        Some(entry) => (entry.text(), entry),
-        None => (None, n),
-    }
+    let named = |r: Node<'a>| objects.config_map(r.text_of("name")?)?.get("data")?.get(r.text_of("key")?);
+    from.get("configMapKeyRef").and_then(named).map_or((None, n), |entry| (entry.text(), entry))
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! What `softstop check --pod` says: a problem with its rule and with what comes of it in production. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::config::problem::{Place, Problem, Severity};
 use crate::config::secrets;
-use crate::text::several;
+use crate::text::{sentence, several};
 
 /// More findings than this are not looked for: nobody reads them.
 pub const ENOUGH: usize = 200;
@@ -22,6 +25,14 @@ pub struct Finding {
     pub why: String,
 }
 
+impl Finding {
+    /// Whatever the manifest has for a name, each text stays one line.
+    pub fn new(rule: &'static str, severity: Severity, place: Place, texts: [&str; 3]) -> Finding {
+        let [sentence, why, help] = texts.map(sentence);
+        Finding { rule, problem: Problem { severity, sentence, places: vec![place], help }, why }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bare = Problem { help: String::new(), ..self.problem.clone() }.to_string();
@@ -35,10 +46,24 @@ impl fmt::Display for Finding {
     }
 }
 
+/// The stop of a container that runs softstop, as a manifest has it.
+#[derive(Debug)]
+pub struct PodStop {
+    /// `Deployment web, container app`.
+    pub title: String,
+    pub config: Config,
+    /// `terminationGracePeriodSeconds`.
+    pub grace: Duration,
+    /// What of it the kubelet leaves from the moment when softstop is told; `None`: its preStop hook takes nobody knows how long.
+    pub left: Option<Duration>,
+}
+
 /// Everything that was found, and what was looked at.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Report {
     pub findings: Vec<Finding>,
+    /// Of the containers that could be judged.
+    pub stops: Vec<PodStop>,
     /// The containers that were held against a configuration: `Deployment web, container app`.
     pub checked: Vec<String>,
     /// Workloads none of whose containers runs softstop.
@@ -88,14 +113,18 @@ impl Report {
     }
 
     /// For machines: one object.
-    pub fn json(&self, file: &str) -> String {
-        let finding = |f: &Finding| Machine {
+    pub fn json<'r>(&'r self, file: &'r str) -> String {
+        let place = |place: &'r Place| {
+            let at = place.position.as_ref();
+            Where { file: &place.file, line: at.map(|p| p.line), column: at.map(|p| p.column) }
+        };
+        let finding = |f: &'r Finding| Machine {
             rule: f.rule,
             severity: if f.problem.severity == Severity::Error { "error" } else { "warning" },
-            message: secrets::mask(&f.problem.sentence).into_owned(),
-            why: f.why.clone(),
-            help: f.problem.help.clone(),
-            places: f.problem.places.iter().map(Where::new).collect(),
+            message: secrets::mask(&f.problem.sentence),
+            why: &f.why,
+            help: &f.problem.help,
+            places: f.problem.places.iter().map(place).collect(),
         };
         let whole = Whole {
             file,
@@ -118,32 +147,25 @@ struct Whole<'a> {
     checked: &'a [String],
     skipped: &'a [String],
     not_checked: &'a [String],
-    findings: Vec<Machine>,
+    findings: Vec<Machine<'a>>,
 }
 
 #[derive(Serialize)]
-struct Machine {
+struct Machine<'a> {
     rule: &'static str,
     severity: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    why: String,
-    help: String,
-    places: Vec<Where>,
+    message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    why: &'a str,
+    help: &'a str,
+    places: Vec<Where<'a>>,
 }
 
 #[derive(Serialize)]
-struct Where {
-    file: String,
+struct Where<'a> {
+    file: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<usize>,
-}
-
-impl Where {
-    fn new(place: &Place) -> Where {
-        let at = place.position.as_ref();
-        Where { file: place.file.clone(), line: at.map(|p| p.line), column: at.map(|p| p.column) }
-    }
 }

@@ -180,7 +180,8 @@ pub fn containers<'a>(
     if let Some(name) = wanted {
         return Ok(all.into_iter().filter(|c| c.name == name).collect());
     }
-    let image = |c: &Container<'a>| c.text("image").map_or("", |i| program(i).split([':', '@']).next().unwrap_or(""));
+    let image =
+        |c: &Container<'a>| c.node.text_of("image").map_or("", |i| program(i).split([':', '@']).next().unwrap_or(""));
     let evident: Vec<_> = all.iter().copied().filter(|c| Launch::new(c, objects).is_evident(image(c))).collect();
     match (evident.is_empty(), all.as_slice()) {
         (false, _) => Ok(evident),
@@ -200,17 +201,16 @@ pub fn config_map<'a>(
     path: &str,
 ) -> Option<(String, &'a str)> {
     let (mount, _) = container.mount(path)?;
-    let at = mount.get("mountPath")?.text()?.trim_end_matches('/');
-    let file = match mount.get("subPath").and_then(|s| s.text()) {
+    let at = mount.text_of("mountPath")?.trim_end_matches('/');
+    let file = match mount.text_of("subPath") {
         Some(key) => key,
         None => path.strip_prefix(at)?.trim_start_matches('/'),
     };
-    let volume = workload.pod.volume(mount.get("name")?.text()?)?.get("configMap")?;
-    let item = volume.list("items").into_iter().find(|i| i.get("path").and_then(|p| p.text()) == Some(file));
-    let key = item.and_then(|i| i.get("key")?.text()).unwrap_or(file);
-    let name = volume.get("name")?.text()?;
-    let map = objects.config_map(name)?;
-    Some((text::sentence(&format!("ConfigMap {name}, {key}")), map.get("data")?.get(key)?.text()?))
+    let volume = workload.pod.volume(mount.text_of("name")?)?.get("configMap")?;
+    let key = volume.entry_of("items", "path", file).and_then(|i| i.text_of("key")).unwrap_or(file);
+    let name = volume.text_of("name")?;
+    let data = objects.config_map(name)?.get("data")?;
+    Some((text::sentence(&format!("ConfigMap {name}, {key}")), data.text_of(key)?))
 }
 
 #[cfg(test)]

@@ -22,12 +22,11 @@ pub mod yaml;
 
 use crate::text;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::problem::{Problem, Severity, Source, Span};
 use crate::sorted;
-use finding::{ENOUGH, Finding, Report};
+use finding::{ENOUGH, Finding, PodStop, Report};
 use launch::{Front, Launch};
 use objects::{Objects, Unread};
 use view::{Container, Role, Workload};
@@ -114,69 +113,19 @@ pub fn check(text: &str, file: &str, options: &Options<'_>, interpret: &Interpre
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let source = Source::new(file, text);
     let stream = yaml::read(&source)?;
-    let mut report = review(&source, &Objects::new(&stream), options, interpret, &mut |_| {});
-    report.findings.extend(stream.duplicates().map(|key| duplicate(&source, &key)));
+    let mut report = review(&source, &Objects::new(&stream), options, interpret);
+    report.findings.extend(stream.duplicates().map(|key| {
+        let sentence = format!("the key {} stands twice", key.text().unwrap_or_default());
+        let why =
+            "which one counts depends on who reads it: kubectl refuses it or takes the last, this check the first";
+        let texts = [sentence.as_str(), why, "leave one of them out"];
+        Finding::new("duplicate-key", Severity::Error, source.place(&key.mark(), ""), texts)
+    }));
     Ok(report)
 }
 
-/// The stop of a container that runs softstop, as a manifest has it.
-#[derive(Debug)]
-pub struct PodStop {
-    /// `Deployment web, container app`.
-    pub title: String,
-    pub config: Config,
-    /// `terminationGracePeriodSeconds`.
-    pub grace: Duration,
-    /// What of it the kubelet leaves from the moment when softstop is told; `None`: its preStop hook takes nobody knows how long.
-    pub left: Option<Duration>,
-}
-
-/// The stops of all containers that run softstop, and what [`check`] finds.
-///
-/// # Errors
-/// As [`check`].
-#[cfg(feature = "yaml")]
-pub fn stops(
-    text: &str,
-    file: &str,
-    options: &Options<'_>,
-    interpret: &Interpret<'_>,
-) -> Result<(Vec<PodStop>, Report), Problem> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let source = Source::new(file, text);
-    let stream = yaml::read(&source)?;
-    let mut list = Vec::new();
-    let mut visit = |case: &Case<'_>| {
-        list.push(PodStop {
-            title: checked_as(case.workload, case.container),
-            config: case.config().clone(),
-            grace: case.workload.pod.grace(),
-            left: rules::left(case),
-        });
-    };
-    let report = review(&source, &Objects::new(&stream), options, interpret, &mut visit);
-    Ok((list, report))
-}
-
-fn duplicate(source: &Source<'_>, key: &tree::Node<'_>) -> Finding {
-    let problem = Problem {
-        severity: Severity::Error,
-        sentence: text::sentence(&format!("the key {} stands twice", key.text().unwrap_or_default())),
-        places: vec![source.place(&key.mark(), "")],
-        help: "leave one of them out".to_owned(),
-    };
-    let why = "which one counts depends on who reads it: kubectl refuses it or takes the last, this check the first";
-    Finding { rule: "duplicate-key", problem, why: why.to_owned() }
-}
-
-/// What `check` does with what has been read. `visit`: every container that could be judged.
-pub fn review(
-    source: &Source<'_>,
-    objects: &Objects<'_>,
-    options: &Options<'_>,
-    interpret: &Interpret<'_>,
-    visit: &mut dyn FnMut(&Case<'_>),
-) -> Report {
+/// What `check` does with what has been read.
+pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>, interpret: &Interpret<'_>) -> Report {
     let mut report = Report::default();
     let mut unclear = None;
     for workload in &objects.workloads {
@@ -187,10 +136,7 @@ pub fn review(
                     if report.findings.len() >= ENOUGH {
                         report.unread.push(checked_as(workload, container));
                     } else {
-                        let settled = one(source, objects, workload, container, options, interpret, &mut report);
-                        if let Some((launch, settings)) = settled {
-                            visit(&Case { source, objects, workload, container, launch: &launch, settings: &settings });
-                        }
+                        one(source, objects, workload, container, options, interpret, &mut report);
                     }
                 }
             }
@@ -221,16 +167,16 @@ pub fn review(
     report
 }
 
-/// How the container starts softstop, and what that amounts to; `None`: it is refused.
-fn one<'a>(
+/// How the container starts softstop, and what that amounts to.
+fn one(
     source: &Source<'_>,
-    objects: &Objects<'a>,
-    workload: &Workload<'a>,
-    container: &Container<'a>,
+    objects: &Objects<'_>,
+    workload: &Workload<'_>,
+    container: &Container<'_>,
     options: &Options<'_>,
     interpret: &Interpret<'_>,
     report: &mut Report,
-) -> Option<(Launch<'a>, Settings)> {
+) {
     report.checked.push(checked_as(workload, container));
     let launch = Launch::new(container, objects);
     let config_map =
@@ -250,12 +196,10 @@ fn one<'a>(
             report.findings.extend(cannot_start(source, &launch, Refused::Config(warnings)));
             let case = Case { source, objects, workload, container, launch: &launch, settings: &settings };
             rules::all(&case, &mut report.findings);
-            Some((launch, settings))
+            let (title, grace, left) = (checked_as(workload, container), workload.pod.grace(), rules::left(&case));
+            report.stops.push(PodStop { title, config: settings.config, grace, left });
         }
-        Err(refused) => {
-            report.findings.extend(cannot_start(source, &launch, refused));
-            None
-        }
+        Err(refused) => report.findings.extend(cannot_start(source, &launch, refused)),
     }
 }
 
@@ -270,16 +214,12 @@ fn checked_as(workload: &Workload<'_>, container: &Container<'_>) -> String {
 const UNREAD: &str = "unread";
 
 fn not_read(source: &Source<'_>, unread: &Unread<'_>) -> Finding {
-    let problem = Problem {
-        severity: Severity::Warning,
-        sentence: text::sentence(&format!("{} is not checked: {}", unread.title, unread.why)),
-        places: vec![source.place(&unread.at.mark(), "")],
-        help: format!(
-            "hand the spec of its pod to softstop check --pod - by itself; where no softstop runs in it, say so: annotation {ALLOW}: {UNREAD}"
-        ),
-    };
+    let sentence = format!("{} is not checked: {}", unread.title, unread.why);
     let why = "what is wrong there is found by nobody; the exit code is 65, or 78 if something else is wrong";
-    Finding { rule: UNREAD, problem, why: why.to_owned() }
+    let help = format!(
+        "hand the spec of its pod to softstop check --pod - by itself; where no softstop runs in it, say so: annotation {ALLOW}: {UNREAD}"
+    );
+    Finding::new(UNREAD, Severity::Warning, source.place(&unread.at.mark(), ""), [&sentence, why, &help])
 }
 
 /// Where `softstop run` looks in an image.
@@ -287,73 +227,56 @@ const DEFAULT_CONFIG: &str = "/etc/softstop.toml";
 
 /// What a refusal means for the container.
 fn cannot_start(source: &Source<'_>, launch: &Launch<'_>, refused: Refused) -> Vec<Finding> {
-    let at = |sentence: String, help: String| Problem {
-        severity: Severity::Error,
-        places: vec![source.place(&launch.variable_behind(&sentence).unwrap_or(launch.mark.clone()), "")],
-        sentence: text::sentence(&sentence),
-        help,
+    let error = |rule, sentence: String, why, help| {
+        let at = launch.variable_behind(&sentence).unwrap_or(launch.mark.clone());
+        vec![Finding::new(rule, Severity::Error, source.place(&at, ""), [&sentence, why, help])]
     };
     match refused {
-        Refused::Usage(why) => vec![Finding {
-            rule: "usage",
-            problem: at(
-                format!("softstop refuses this command line: {why}"),
-                "softstop --help has every flag and variable".to_owned(),
-            ),
-            why: "the container ends with exit code 64 at once and goes into CrashLoopBackOff".to_owned(),
-        }],
-        Refused::Unknown(path) => vec![Finding {
-            rule: "config",
-            problem: at(
-                format!("the configuration of this container, {path}, is not known here"),
-                "name the file: softstop check -c softstop.toml --pod FILE".to_owned(),
-            ),
-            why: String::new(),
-        }],
+        Refused::Usage(why) => error(
+            "usage",
+            format!("softstop refuses this command line: {why}"),
+            "the container ends with exit code 64 at once and goes into CrashLoopBackOff",
+            "softstop --help has every flag and variable",
+        ),
+        Refused::Unknown(path) => error(
+            "config",
+            format!("the configuration of this container, {path}, is not known here"),
+            "",
+            "name the file: softstop check -c softstop.toml --pod FILE",
+        ),
         Refused::Nothing => Vec::new(),
-        Refused::Config(problems) => problems
-            .into_iter()
-            .map(|problem| Finding {
-                rule: "config",
-                why: match problem.severity {
-                    Severity::Error => {
-                        "the container ends with exit code 78 at once and goes into CrashLoopBackOff".into()
-                    }
-                    Severity::Warning => String::new(),
-                },
-                problem,
-            })
-            .collect(),
+        Refused::Config(problems) => {
+            let why = |severity| match severity {
+                Severity::Error => "the container ends with exit code 78 at once and goes into CrashLoopBackOff",
+                Severity::Warning => "",
+            };
+            let finding = |p: Problem| Finding { rule: "config", why: why(p.severity).to_owned(), problem: p };
+            problems.into_iter().map(finding).collect()
+        }
     }
 }
 
 /// Nothing was held against anything, which must not look like success.
 fn nothing(source: &Source<'_>, unclear: Option<&Workload<'_>>, options: &Options<'_>) -> Finding {
-    let (sentence, span): (String, Option<Span>) = match (options.container, unclear) {
-        (Some(name), _) => (format!("no pod in this file has a container {name}"), None),
+    let (sentence, help, containers) = match (options.container, unclear) {
+        (Some(name), _) => (
+            format!("no pod in this file has a container {name}"),
+            "--container takes the name of a container or an init container",
+            None,
+        ),
         (None, Some(workload)) => (
             format!("it is not clear which container of {} runs softstop", workload.title()),
-            workload.pod.0.get("containers").map(|n| n.mark()),
+            "name it with --container NAME; its command or args begin with softstop, or it has a SOFTSTOP_ variable",
+            workload.pod.0.get("containers"),
         ),
-        (None, None) => ("there is no pod in this file".to_owned(), None),
+        (None, None) => (
+            "there is no pod in this file".to_owned(),
+            "it reads Deployments, Jobs, Pods and whatever else has a pod template, lists of them, and a pod's spec alone",
+            None,
+        ),
     };
-    let help = match (options.container, unclear) {
-        (Some(_), _) => "--container takes the name of a container or an init container",
-        (None, Some(_)) => {
-            "name it with --container NAME; its command or args begin with softstop, or it has a SOFTSTOP_ variable"
-        }
-        (None, None) => {
-            "it reads Deployments, Jobs, Pods and whatever else has a pod template, lists of them, and a pod's spec alone"
-        }
-    };
-    let place = span.map_or_else(|| source.whole(), |span| source.place(&span, ""));
-    let problem = Problem {
-        severity: Severity::Error,
-        sentence: text::sentence(&sentence),
-        places: vec![place],
-        help: help.to_owned(),
-    };
-    Finding { rule: "nothing", problem, why: String::new() }
+    let place = containers.map_or_else(|| source.whole(), |node| source.place(&node.mark(), ""));
+    Finding::new("nothing", Severity::Error, place, [&sentence, "", help])
 }
 
 impl Case<'_> {

@@ -42,13 +42,8 @@ impl<'a> Objects<'a> {
         }
         objects.look_up_references();
         if let Some(first) = objects.workloads.get(MAX_WORKLOADS) {
-            let title = format!("{} and what follows it", first.title());
-            objects.unread.push(Unread {
-                title,
-                why: "one file may have 500 workloads",
-                root: first.root,
-                at: first.root,
-            });
+            let (title, root) = (format!("{} and what follows it", first.title()), first.root);
+            objects.unread.push(Unread { title, why: "one file may have 500 workloads", root, at: root });
             objects.workloads.truncate(MAX_WORKLOADS);
         }
         objects
@@ -56,19 +51,15 @@ impl<'a> Objects<'a> {
 
     /// Of a name.
     pub fn config_map(&self, name: &str) -> Option<Node<'a>> {
-        let is = |m: &&Node<'a>| m.at(&["metadata", "name"]).and_then(|n| n.text()) == Some(name);
-        self.config_maps.iter().find(is).copied()
+        self.config_maps.iter().copied().find(|map| map.get("metadata").is_some_and(|m| m.has("name", name)))
     }
 
     fn add(&mut self, node: Node<'a>, depth: usize) {
-        let kind = node.get("kind").and_then(|k| k.text()).unwrap_or_default();
+        let kind = node.text_of("kind").unwrap_or_default();
         if self.workloads.len() > MAX_WORKLOADS || self.unread.len() > MAX_WORKLOADS {
             return;
         }
-        let items = match kind {
-            "Template" => "objects",
-            _ => "items",
-        };
+        let items = if kind == "Template" { "objects" } else { "items" };
         match kind {
             _ if is_knative(node) => self.search(kind, node, depth),
             "Service" => self.services.push(node),
@@ -80,7 +71,7 @@ impl<'a> Objects<'a> {
                 node.list(items).into_iter().for_each(|item| self.add(item, depth + 1));
             }
             "Pod" | "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "CronJob" => {
-                match Workload::new(kind, node) {
+                match Workload::of_kind(kind, node) {
                     Some(workload) => self.push(workload),
                     None => self.unread(kind, node, node, "it has no pod template"),
                 }
@@ -99,7 +90,7 @@ impl<'a> Objects<'a> {
         let count = search.templates.len();
         for (i, template) in search.templates.into_iter().enumerate() {
             let part = if count > 1 { format!("{} {} of {count}", template.key, i + 1) } else { String::new() };
-            self.push(Workload::of_template(kind, root, template, part));
+            self.push(Workload::new(kind, root, template, part));
         }
         search.objects.into_iter().for_each(|object| self.add(object, depth + 1));
         if let Some((at, why)) = search.unread {
@@ -122,7 +113,7 @@ impl<'a> Objects<'a> {
     /// A Rollout may take the pod template of a Deployment, which is checked where it stands.
     fn look_up_references(&mut self) {
         for (kind, root, reference) in std::mem::take(&mut self.references) {
-            let text = |key| reference.get(key).and_then(|n| n.text()).unwrap_or_default();
+            let text = |key| reference.text_of(key).unwrap_or_default();
             if !self.workloads.iter().any(|w| w.kind == text("kind") && w.name == text("name")) {
                 self.unread(kind, root, reference, "the workload whose pods it runs does not stand in this file");
             }

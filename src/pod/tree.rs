@@ -45,9 +45,7 @@ impl Stream {
     pub fn documents(&self) -> impl Iterator<Item = Node<'_>> {
         self.documents.iter().map(|id| Node { stream: self, id: *id, key: None }).filter(|n| !n.is_null())
     }
-}
 
-impl Stream {
     /// Keys that stand in their mapping a second time.
     pub fn duplicates(&self) -> impl Iterator<Item = Node<'_>> {
         self.duplicates.iter().map(|id| Node { stream: self, id: *id, key: None })
@@ -60,7 +58,7 @@ impl<'a> Node<'a> {
     }
 
     fn is_null(&self) -> bool {
-        matches!(&self.entry().value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        matches!(self.plain(), Some("" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// The value of a key; what is null counts as absent, as it does to Kubernetes.
@@ -73,13 +71,19 @@ impl<'a> Node<'a> {
         keys.iter().try_fold(*self, |node, key| node.get(key))
     }
 
+    /// The scalar behind a key.
+    pub fn text_of(&self, key: &str) -> Option<&'a str> {
+        self.get(key)?.text()
+    }
+
+    pub fn has(&self, key: &str, value: &str) -> bool {
+        self.text_of(key) == Some(value)
+    }
+
     /// Keys with their values; none when it is no mapping.
     pub fn pairs(&self) -> impl Iterator<Item = (&'a str, Node<'a>)> + use<'a> {
         let stream = self.stream;
-        let pairs: &'a [(Id, Id)] = match &self.entry().value {
-            Value::Mapping(pairs) => pairs,
-            _ => &[],
-        };
+        let pairs = if let Value::Mapping(pairs) = &self.entry().value { &pairs[..] } else { &[] };
         pairs.iter().filter_map(move |(key, id)| {
             let name = Node { stream, id: *key, key: None }.text()?;
             Some((name, Node { stream, id: *id, key: Some(*key) }))
@@ -89,16 +93,18 @@ impl<'a> Node<'a> {
     /// The elements of a sequence; none when it is no sequence.
     pub fn elements(&self) -> impl Iterator<Item = Node<'a>> {
         let stream = self.stream;
-        let items: &'a [Id] = match &self.entry().value {
-            Value::Sequence(items) => items,
-            _ => &[],
-        };
+        let items = if let Value::Sequence(items) = &self.entry().value { &items[..] } else { &[] };
         items.iter().map(move |id| Node { stream, id: *id, key: None })
     }
 
     /// The elements of the sequence behind a key.
     pub fn list(&self, key: &str) -> Vec<Node<'a>> {
         self.get(key).map(|n| n.elements().collect()).unwrap_or_default()
+    }
+
+    /// The entry of the list behind `list` that has this value behind `key`.
+    pub fn entry_of(&self, list: &str, key: &str, value: &str) -> Option<Node<'a>> {
+        self.get(list)?.elements().find(|n| n.has(key, value))
     }
 
     pub fn is_mapping(&self) -> bool {
@@ -118,19 +124,24 @@ impl<'a> Node<'a> {
         self.elements().filter_map(|n| n.text()).collect()
     }
 
-    pub fn integer(&self) -> Option<i64> {
+    /// A scalar without quotes: it may mean a number, a truth value or nothing.
+    fn plain(&self) -> Option<&'a str> {
         match &self.entry().value {
-            Value::Scalar { text, plain: true } => text.parse().ok(),
+            Value::Scalar { text, plain: true } => Some(text),
             _ => None,
         }
     }
 
+    pub fn integer(&self) -> Option<i64> {
+        self.plain()?.parse().ok()
+    }
+
     pub fn is_true(&self) -> bool {
-        matches!(&self.entry().value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "true" | "True" | "TRUE"))
+        matches!(self.plain(), Some("true" | "True" | "TRUE"))
     }
 
     pub fn is_false(&self) -> bool {
-        matches!(&self.entry().value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "false" | "False" | "FALSE"))
+        matches!(self.plain(), Some("false" | "False" | "FALSE"))
     }
 
     /// All of it. Of what is written in lines (block style), from its first key or dash to the end of its last value.

@@ -114,11 +114,11 @@ const SERVICES: [&str; 10] = [
 
 /// Its kinds have names that others have, too.
 pub(super) fn is_knative(node: Node<'_>) -> bool {
-    node.get("apiVersion").and_then(|v| v.text()).is_some_and(|v| v.starts_with("serving.knative.dev/"))
+    node.text_of("apiVersion").is_some_and(|v| v.starts_with("serving.knative.dev/"))
 }
 
 pub(super) fn name_of(root: Node<'_>) -> &str {
-    root.at(&["metadata", "name"]).and_then(|n| n.text()).unwrap_or_default()
+    root.get("metadata").and_then(|m| m.text_of("name")).unwrap_or_default()
 }
 
 pub(super) fn title(kind: &str, name: &str, part: &str) -> String {
@@ -133,50 +133,25 @@ pub(super) fn title(kind: &str, name: &str, part: &str) -> String {
 /// A pod's spec alone, as `softstop manifest` prints it.
 pub(super) fn fragment(node: Node<'_>) -> Option<Workload<'_>> {
     node.get("containers").or(node.get("initContainers"))?;
-    Some(Workload {
-        kind: "fragment",
-        name: "",
-        sort: Sort::Other,
-        part: String::new(),
-        root: node,
-        spec: node,
-        metadata: None,
-        pod: Pod(node, Owner::Kubernetes),
-    })
+    let template = Template { pod: node, metadata: None, owner: node, key: "", in_job: false };
+    Some(Workload::new("fragment", node, template, String::new()))
 }
 
 impl<'a> Workload<'a> {
-    pub(super) fn new(kind: &'a str, root: Node<'a>) -> Option<Workload<'a>> {
+    /// Of one of Kubernetes' own kinds.
+    pub(super) fn of_kind(kind: &'a str, root: Node<'a>) -> Option<Workload<'a>> {
         let spec = root.get("spec")?;
-        let (spec, pod, metadata) = match kind {
-            "Pod" => (spec, Some(spec), root.get("metadata")),
-            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => {
-                (spec, spec.at(&["template", "spec"]), spec.at(&["template", "metadata"]))
-            }
-            "CronJob" => {
-                let job = spec.at(&["jobTemplate", "spec"])?;
-                (job, job.at(&["template", "spec"]), job.at(&["template", "metadata"]))
-            }
-            _ => return None,
+        let owner = if kind == "CronJob" { spec.at(&["jobTemplate", "spec"])? } else { spec };
+        let (pod, metadata) = match kind {
+            "Pod" => (spec, root.get("metadata")),
+            _ => (owner.at(&["template", "spec"])?, owner.at(&["template", "metadata"])),
         };
-        Some(Workload {
-            kind,
-            name: name_of(root),
-            sort: match kind {
-                "Job" | "CronJob" => Sort::Job,
-                _ if SERVICES.contains(&kind) => Sort::Service,
-                _ => Sort::Other,
-            },
-            part: String::new(),
-            root,
-            spec,
-            metadata,
-            pod: Pod(pod?, Owner::Kubernetes),
-        })
+        let in_job = matches!(kind, "Job" | "CronJob");
+        Some(Workload::new(kind, root, Template { pod, metadata, owner, key: "", in_job }, String::new()))
     }
 
-    /// Of an object of any kind.
-    pub(super) fn of_template(kind: &'a str, root: Node<'a>, template: Template<'a>, part: String) -> Workload<'a> {
+    /// `part`: which of its pod templates, if it has several.
+    pub(super) fn new(kind: &'a str, root: Node<'a>, template: Template<'a>, part: String) -> Workload<'a> {
         let Template { pod, metadata, owner, in_job, .. } = template;
         let sort = match in_job {
             true => Sort::Job,
@@ -267,13 +242,12 @@ impl<'a> Pod<'a> {
     pub fn containers(&self) -> Vec<Container<'a>> {
         let of = |key: &str, init: bool| {
             self.0.list(key).into_iter().take(MAX_CONTAINERS).map(move |node| {
-                let always = node.get("restartPolicy").and_then(|n| n.text()) == Some("Always");
-                let role = match (init, always) {
-                    (false, _) => Role::Main,
-                    (true, true) => Role::Sidecar,
-                    (true, false) => Role::Init,
+                let role = match init {
+                    false => Role::Main,
+                    true if node.has("restartPolicy", "Always") => Role::Sidecar,
+                    true => Role::Init,
                 };
-                Container { node, name: node.get("name").and_then(|n| n.text()).unwrap_or_default(), role }
+                Container { node, name: node.text_of("name").unwrap_or_default(), role }
             })
         };
         of("initContainers", true).chain(of("containers", false)).collect()
@@ -281,15 +255,11 @@ impl<'a> Pod<'a> {
 
     /// The volume of a name.
     pub fn volume(&self, name: &str) -> Option<Node<'a>> {
-        self.0.list("volumes").into_iter().find(|v| v.get("name").and_then(|n| n.text()) == Some(name))
+        self.0.entry_of("volumes", "name", name)
     }
 }
 
 impl<'a> Container<'a> {
-    pub fn text(&self, key: &str) -> Option<&'a str> {
-        self.node.get(key).and_then(|n| n.text())
-    }
-
     pub fn probes(&self) -> impl Iterator<Item = Probe<'a>> + use<'a> {
         let node = self.node;
         [ProbeKind::Startup, ProbeKind::Readiness, ProbeKind::Liveness].into_iter().filter_map(move |kind| {
@@ -310,7 +280,7 @@ impl<'a> Container<'a> {
     /// Every port with its name.
     pub fn ports(&self) -> Vec<(Option<&'a str>, Option<u16>)> {
         let port = |n: Node<'a>| u16::try_from(n.get("containerPort")?.integer()?).ok();
-        self.node.list("ports").into_iter().map(|n| (n.get("name").and_then(|n| n.text()), port(n))).collect()
+        self.node.list("ports").into_iter().map(|n| (n.text_of("name"), port(n))).collect()
     }
 
     /// The number behind a port or its name: as probes and hooks name them.
@@ -334,7 +304,7 @@ impl<'a> Container<'a> {
             path == mount || path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'))
         };
         let mounts = self.node.list("volumeMounts").into_iter();
-        let at = |n: &Node<'a>| n.get("mountPath").and_then(|p| p.text()).filter(|p| below(p)).map(str::len);
+        let at = |n: &Node<'a>| n.text_of("mountPath").filter(|p| below(p)).map(str::len);
         let mount = mounts.filter_map(|n| Some((at(&n)?, n))).max_by_key(|(length, _)| *length)?.1;
         Some((mount, !mount.get("readOnly").is_some_and(|n| n.is_true())))
     }
@@ -343,8 +313,7 @@ impl<'a> Container<'a> {
 impl<'a> Handler<'a> {
     fn new(node: Node<'a>) -> Handler<'a> {
         if let Some(http) = node.get("httpGet") {
-            let path = http.get("path").and_then(|p| p.text()).unwrap_or("/");
-            return Handler::Http { port: http.get("port"), path, node: http };
+            return Handler::Http { port: http.get("port"), path: http.text_of("path").unwrap_or("/"), node: http };
         }
         if let Some(tcp) = node.get("tcpSocket") {
             return Handler::Tcp(tcp);

@@ -61,14 +61,14 @@ const LAYERS: &[(&str, Kind, &str)] = &[
         "cli config control exit facts http json picture programs record report resolver signal sorted sys tasks text time",
     ),
     // The binary.
-    ("console", Impure, "exit output picture sys"),
+    ("console", Impure, "config exit output picture sys"),
     ("loading", Impure, "cli config console pod runtime"),
     ("checking", Impure, "cli config console exit loading pod runtime sorted sys text"),
     ("injecting", Impure, "cli config console exit loading pod"),
     ("installing", Impure, "console exit"),
     ("planning", Impure, "cli config console exit loading picture planned pod"),
-    ("reporting", Impure, "cli console exit record runtime"),
-    ("drilling", Impure, "cli config console drill exit loading sys"),
+    ("reporting", Impure, "cli console exit loading record"),
+    ("drilling", Impure, "cli config console drill loading sys"),
     (
         "main",
         Impure,

@@ -1,7 +1,8 @@
 //! Compose files: softstop in front of a service. Pure.
 
-use super::edit::{Item, inside};
-use super::{BINARY, Change, FOLDER, Refused, Wanted, is, quoted};
+use super::edit::Item;
+use super::{BINARY, Change, FOLDER, SOFTSTOP, Wanted, behind_softstop, quoted};
+use crate::config::problem::Problem;
 use crate::pod::launch::is_softstop;
 use crate::pod::tree::Node;
 
@@ -18,27 +19,20 @@ pub(super) fn services(document: Node<'_>) -> Option<Node<'_>> {
     document.get("services").filter(|services| services.is_mapping() && document.get("kind").is_none())
 }
 
-fn one<'a>(change: &Change<'_>, services: Node<'a>, wanted: &Wanted<'_>) -> Result<(&'a str, Node<'a>), Refused> {
+fn one<'a>(change: &Change<'_>, services: Node<'a>, wanted: &Wanted<'_>) -> Result<(&'a str, Node<'a>), Problem> {
     let all: Vec<(&str, Node<'_>)> = services.pairs().filter(|(_, service)| service.is_mapping()).collect();
-    let found = match (wanted.container, all.as_slice()) {
-        (Some(name), all) => all.iter().find(|(own, _)| *own == name).copied(),
-        (None, [one]) => Some(*one),
-        (None, _) => None,
+    let (found, sentence) = match (wanted.container, all.as_slice()) {
+        (Some(name), all) => (all.iter().find(|(own, _)| *own == name), format!("there is no service {name}")),
+        (None, [one]) => (Some(one), String::new()),
+        (None, several) => (None, format!("there are {} services", several.len())),
     };
     let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-    let (name, service) = found.ok_or_else(|| {
-        let sentence = match wanted.container {
-            Some(name) => format!("there is no service {name}"),
-            None => format!("there are {} services", all.len()),
-        };
-        let help = format!("say which one softstop is for: --container NAME, with one of {}", names.join(", "));
-        change.problem(&sentence, Some(services), &help)
-    })?;
-    inside(services, service)?;
-    Ok((name, service))
+    let found = *found.ok_or_else(|| change.which_one(&sentence, Some(services), &names))?;
+    change.edits.inside(services, found.1)?;
+    Ok(found)
 }
 
-pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'_>) -> Result<(), Refused> {
+pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'_>) -> Result<(), Problem> {
     let (name, service) = one(change, services, wanted)?;
     let entry = service.get(ENTRY);
     match entry.and_then(|entry| entry.elements().next()?.text()) {
@@ -54,25 +48,23 @@ pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'
     match entry {
         Some(entry) if entry.text().is_some() => {
             let help = r#"write it as a list of words: entrypoint: ["/entrypoint.sh", "--flag"]"#;
-            return Err(change.problem("an entrypoint in one string is split by Compose", Some(entry), help).into());
+            return Err(change.problem("an entrypoint in one string is split by Compose", Some(entry), help));
         }
         Some(_) => {
-            let words = [BINARY, "--"].map(|word| Item::Word(quoted(word)));
-            change.edits.put_items(service, ENTRY, &words, 0)?;
+            change.edits.put_items(service, ENTRY, &SOFTSTOP.map(|word| Item::Word(quoted(word))), 0)?;
         }
         None if wanted.command.is_empty() => {
             let whose = format!("the service {name}");
-            return Err(change.only_the_image_knows(service, &whose, service.get("command").is_some()).into());
+            return Err(change.only_the_image_knows(service, &whose, service.get("command").is_some()));
         }
         None => {
             // Compose puts variables into these words.
-            let words = wanted.command.iter().map(|word| quoted(&word.replace('$', "$$")));
-            let all: Vec<String> = [quoted(BINARY), quoted("--")].into_iter().chain(words).collect();
-            change.edits.put_key(service, ENTRY, &format!("[{}]", all.join(", ")))?;
+            let words = wanted.command.iter().map(|word| word.replace('$', "$$"));
+            change.edits.put_key(service, ENTRY, &behind_softstop(words))?;
             recorded.push(ENTRY);
         }
     }
-    let grace = service.get(GRACE).and_then(|n| n.text());
+    let grace = service.text_of(GRACE);
     if grace.is_none() {
         change.edits.put_key(service, GRACE, DEFAULT_GRACE)?;
         recorded.push(GRACE);
@@ -86,15 +78,9 @@ pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'
             let words: Vec<_> = missing.map(|(name, value)| Item::Word(quoted(&format!("{name}={value}")))).collect();
             change.edits.put_items(service, "environment", &words, 2)?;
         }
-        Some(mapping) => {
-            inside(service, mapping)?;
-            for (name, value) in variables.filter(|(name, _)| mapping.get(name).is_none()) {
-                change.edits.put_key(mapping, name, &quoted(value))?;
-            }
-        }
-        None => {
-            let pairs: Vec<String> = variables.map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
-            change.edits.put_key(service, "environment", &format!("{{ {} }}", pairs.join(", ")))?;
+        mapping => {
+            mapping.map_or(Ok(()), |mapping| change.edits.inside(service, mapping))?;
+            change.edits.put_pairs(service, "environment", &variables.collect::<Vec<_>>())?;
         }
     }
     let volume = Item::Mapping(vec![
@@ -110,18 +96,18 @@ pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'
     Ok(())
 }
 
-pub(super) fn take(change: &mut Change<'_>, services: Node<'_>) -> Result<(), Refused> {
+pub(super) fn take(change: &mut Change<'_>, services: Node<'_>) -> Result<(), Problem> {
     for (_, service) in services.pairs() {
         if service.get(ENTRY).and_then(|entry| entry.elements().next()?.text()) != Some(BINARY) {
             continue;
         }
-        inside(services, service)?;
-        let record = service.get(RECORD).and_then(|n| n.text()).unwrap_or_default();
+        change.edits.inside(services, service)?;
+        let record = service.text_of(RECORD).unwrap_or_default();
         let is_recorded = |word| record.split(' ').any(|w| w == word);
         if is_recorded(ENTRY) {
             change.edits.take_key(service, ENTRY)?;
         } else {
-            change.edits.take_items(service, ENTRY, &|i, _| i < 2)?;
+            change.edits.take_items(service, ENTRY, &|i, _| i < SOFTSTOP.len())?;
         }
         if is_recorded(GRACE) {
             change.edits.take_key(service, GRACE)?;
@@ -137,7 +123,7 @@ pub(super) fn take(change: &mut Change<'_>, services: Node<'_>) -> Result<(), Re
             }
             _ => change.edits.take_items(service, "environment", &|_, item| item.text().is_some_and(is_ours))?,
         }
-        change.edits.take_items(service, "volumes", &|_, item| is(item, "target", FOLDER))?;
+        change.edits.take_items(service, "volumes", &|_, item| item.has("target", FOLDER))?;
         change.edits.take_key(service, RECORD)?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! A text changed at a few places, and nothing else of it: keys and list entries put in and taken out where the tree says that they stand. Pure.
 
-use crate::config::problem::{Source, Span};
+use crate::config::problem::{Problem, Severity, Source, Span};
 use crate::pod::fragment::quoted;
 use crate::pod::tree::Node;
 use crate::pod::yaml;
@@ -15,18 +15,32 @@ pub enum Item<'a> {
     Word(String),
 }
 
-/// Written in a way that nothing can be put into without rewriting it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Unclear(pub Span);
-
+/// Each refuses what is written in a way that nothing can be put into or taken out of without rewriting it.
 pub struct Edits<'a> {
+    source: &'a Source<'a>,
     text: &'a str,
     list: Vec<(Span, String)>,
 }
 
 impl<'a> Edits<'a> {
-    pub fn new(text: &'a str) -> Edits<'a> {
-        Edits { text, list: Vec::new() }
+    pub fn new(source: &'a Source<'a>) -> Edits<'a> {
+        Edits { source, text: source.text, list: Vec::new() }
+    }
+
+    fn unclear(&self, at: Span) -> Problem {
+        Problem {
+            severity: Severity::Error,
+            sentence: "nothing can be put in or taken out here without writing it anew".to_owned(),
+            places: vec![self.source.place(&at, "")],
+            help: "it is an alias, a merge key or an unusual style: write it out in lines, one key each".to_owned(),
+        }
+    }
+
+    /// What an alias or a merge key brings in stands somewhere else, and for others, too.
+    pub fn inside(&self, outer: Node<'_>, inner: Node<'_>) -> Result<(), Problem> {
+        let (outer, its) = (outer.span(), inner.span());
+        let is_inside = outer.start <= its.start && its.end <= outer.end;
+        if is_inside { Ok(()) } else { Err(self.unclear(inner.key_span().unwrap_or(its))) }
     }
 
     /// The text with every change in it; those of one place in the order in which they were made.
@@ -44,7 +58,7 @@ impl<'a> Edits<'a> {
     }
 
     /// Before what a mapping begins with.
-    pub fn put_key(&mut self, mapping: Node<'_>, key: &str, value: &str) -> Result<(), Unclear> {
+    pub fn put_key(&mut self, mapping: Node<'_>, key: &str, value: &str) -> Result<(), Problem> {
         if let Some(open) = self.flow(mapping) {
             let entry = format!("{}: {}", quoted(key), json(value));
             return self.put_into_flow(open, &[entry], mapping.pairs().next().is_none());
@@ -54,6 +68,18 @@ impl<'a> Edits<'a> {
         Ok(())
     }
 
+    /// Texts below a key of a mapping, made where there is none: those that it does not have yet.
+    pub fn put_pairs(&mut self, outer: Node<'_>, key: &str, pairs: &[(&str, impl AsRef<str>)]) -> Result<(), Problem> {
+        let pairs = pairs.iter().map(|(name, value)| (*name, quoted(value.as_ref())));
+        let Some(mapping) = outer.get(key) else {
+            let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}: {value}")).collect();
+            let none = pairs.is_empty();
+            return if none { Ok(()) } else { self.put_key(outer, key, &format!("{{ {} }}", pairs.join(", "))) };
+        };
+        let mut missing = pairs.filter(|(name, _)| mapping.get(name).is_none());
+        missing.try_for_each(|(name, value)| self.put_key(mapping, name, &value))
+    }
+
     /// A list behind a key of a mapping, made where there is none: its entries come first. `dashes`: columns of a dash behind its key's.
     pub fn put_items(
         &mut self,
@@ -61,18 +87,17 @@ impl<'a> Edits<'a> {
         key: &str,
         items: &[Item<'_>],
         dashes: usize,
-    ) -> Result<(), Unclear> {
+    ) -> Result<(), Problem> {
         if items.is_empty() {
             return Ok(());
         }
-        let list = mapping.get(key);
-        if let Some(list) = list {
-            inside(mapping, list)?;
+        if let Some(list) = mapping.get(key) {
+            self.inside(mapping, list)?;
             if let Some(open) = self.flow(list) {
                 let entries: Vec<String> = items.iter().map(flow).collect();
                 return self.put_into_flow(open, &entries, list.elements().next().is_none());
             }
-            let first = list.elements().next().ok_or(Unclear(list.mark()))?;
+            let first = list.elements().next().ok_or_else(|| self.unclear(list.mark()))?;
             let dash = self.dash(first)?;
             let column = dash - self.line_start(dash);
             let at = self.above_comments(self.line_start(dash));
@@ -94,17 +119,17 @@ impl<'a> Edits<'a> {
     }
 
     /// A key of a mapping, with its value.
-    pub fn take_key(&mut self, mapping: Node<'_>, key: &str) -> Result<(), Unclear> {
+    pub fn take_key(&mut self, mapping: Node<'_>, key: &str) -> Result<(), Problem> {
         let Some(value) = mapping.get(key) else { return Ok(()) };
-        let name = value.key_span().ok_or(Unclear(value.mark()))?;
-        inside(mapping, value)?;
+        let name = value.key_span().ok_or_else(|| self.unclear(value.mark()))?;
+        self.inside(mapping, value)?;
         let span = name.start..value.span().end;
         if self.flow(mapping).is_some() {
             self.take_from_flow(&span);
             return Ok(());
         }
         if !self.is_blank(self.line_start(name.start)..name.start) {
-            return Err(Unclear(name));
+            return Err(self.unclear(name));
         }
         self.take_lines(span);
         Ok(())
@@ -116,14 +141,14 @@ impl<'a> Edits<'a> {
         mapping: Node<'_>,
         key: &str,
         which: &dyn Fn(usize, Node<'_>) -> bool,
-    ) -> Result<(), Unclear> {
+    ) -> Result<(), Problem> {
         let Some(list) = mapping.get(key) else { return Ok(()) };
         let (gone, stay): (Vec<_>, Vec<_>) = list.elements().enumerate().partition(|(i, item)| which(*i, *item));
         if !gone.is_empty() && stay.is_empty() {
             return self.take_key(mapping, key);
         }
         for (_, item) in gone {
-            inside(mapping, item)?;
+            self.inside(mapping, item)?;
             if self.flow(list).is_some() {
                 self.take_from_flow(&item.span());
             } else {
@@ -150,9 +175,10 @@ impl<'a> Edits<'a> {
         yaml::open_mark(self.text, node.span().start).filter(|_| node.text().is_none())
     }
 
-    fn put_into_flow(&mut self, open: usize, entries: &[String], alone: bool) -> Result<(), Unclear> {
-        let space = if self.text.get(open + 1..).is_some_and(|rest| rest.starts_with(' ')) { " " } else { "" };
-        let behind = match (alone, self.text.get(open + 1..).is_some_and(|rest| rest.starts_with([' ', '\n', '\r']))) {
+    fn put_into_flow(&mut self, open: usize, entries: &[String], alone: bool) -> Result<(), Problem> {
+        let rest = self.text.get(open + 1..).unwrap_or_default();
+        let space = if rest.starts_with(' ') { " " } else { "" };
+        let behind = match (alone, rest.starts_with([' ', '\n', '\r'])) {
             (true, _) => space,
             (false, true) => ",",
             (false, false) => ", ",
@@ -191,11 +217,11 @@ impl<'a> Edits<'a> {
     }
 
     /// The first line of a mapping that begins with a key, and that key's column: a list's dash may stand before the first key of all.
-    fn first_line(&self, mapping: Node<'_>) -> Result<(usize, usize), Unclear> {
-        let unclear = || Unclear(mapping.mark());
+    fn first_line(&self, mapping: Node<'_>) -> Result<(usize, usize), Problem> {
+        let unclear = || self.unclear(mapping.mark());
         for (_, value) in mapping.pairs() {
             let key = value.key_span().ok_or_else(unclear)?;
-            inside(mapping, value)?;
+            self.inside(mapping, value)?;
             let start = self.line_start(key.start);
             if self.is_blank(start..key.start) {
                 return Ok((self.above_comments(start), key.start - start));
@@ -217,25 +243,15 @@ impl<'a> Edits<'a> {
     }
 
     /// Of a list's entry: its dash, where nothing but it stands before the entry.
-    fn dash(&self, item: Node<'_>) -> Result<usize, Unclear> {
+    fn dash(&self, item: Node<'_>) -> Result<usize, Problem> {
         let span = item.span();
         let start = self.line_start(span.start);
         let before = self.text.get(start..span.start).unwrap_or_default();
         let blank = before.len() - before.trim_start_matches(' ').len();
         match before.get(blank..).map(str::trim_end) {
             Some("-") => Ok(start + blank),
-            _ => Err(Unclear(item.mark())),
+            _ => Err(self.unclear(item.mark())),
         }
-    }
-}
-
-/// What an alias or a merge key brings in stands somewhere else, and for others, too.
-pub fn inside(outer: Node<'_>, inner: Node<'_>) -> Result<(), Unclear> {
-    let (outer, its) = (outer.span(), inner.span());
-    if outer.start <= its.start && its.end <= outer.end {
-        Ok(())
-    } else {
-        Err(Unclear(inner.key_span().unwrap_or(its)))
     }
 }
 

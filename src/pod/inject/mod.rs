@@ -13,13 +13,15 @@ use super::yaml;
 use crate::config::problem::{Problem, Severity, Source};
 use crate::endpoint::Health;
 use crate::text;
-use edit::{Edits, Item, Unclear, inside};
+use edit::{Edits, Item};
 
 /// The volume, the init container and the port.
 const NAME: &str = "softstop";
 /// Where the container finds it.
 const FOLDER: &str = "/softstop";
 const BINARY: &str = "/softstop/softstop";
+/// What stands before a command.
+const SOFTSTOP: [&str; 2] = [BINARY, "--"];
 /// On the pods: what was written into them that does not show by its name whose it is.
 const ANNOTATION: &str = "softstop/injected";
 /// On the pods: the port and the path of the program's own readinessProbe, as they stood there.
@@ -59,24 +61,6 @@ pub struct Done {
     pub notes: Vec<String>,
 }
 
-/// Why the text stays as it is.
-enum Refused {
-    Problem(Problem),
-    Unclear(Unclear),
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Refused {
-        Refused::Problem(problem)
-    }
-}
-
-impl From<Unclear> for Refused {
-    fn from(unclear: Unclear) -> Refused {
-        Refused::Unclear(unclear)
-    }
-}
-
 /// softstop put in front of a container of each pod of a manifest; where it is already, nothing changes.
 ///
 /// # Errors
@@ -102,28 +86,22 @@ pub fn remove(source: &Source<'_>) -> Result<Done, Problem> {
 
 fn change(
     source: &Source<'_>,
-    one: impl Fn(&mut Change<'_>, &Objects<'_>, &Workload<'_>) -> Result<(), Refused>,
-    of_compose: impl Fn(&mut Change<'_>, Node<'_>) -> Result<(), Refused>,
+    one: impl Fn(&mut Change<'_>, &Objects<'_>, &Workload<'_>) -> Result<(), Problem>,
+    of_compose: impl Fn(&mut Change<'_>, Node<'_>) -> Result<(), Problem>,
 ) -> Result<Done, Problem> {
     let stream = yaml::read(source)?;
-    let mut change = Change { source, edits: Edits::new(source.text), notes: Vec::new() };
-    let refused = |change: &Change<'_>, refused| match refused {
-        Refused::Problem(problem) => problem,
-        Refused::Unclear(unclear) => change.unclear(&unclear),
+    let mut change = Change { source, edits: Edits::new(source), notes: Vec::new() };
+    let changed = if let Some(services) = stream.documents().find_map(compose::services) {
+        of_compose(&mut change, services)
+    } else {
+        let objects = Objects::new(&stream);
+        if objects.workloads.is_empty() {
+            let help = "it takes Deployments, Jobs, Pods and whatever else has a pod template, lists of them, a pod's spec alone, and Compose files";
+            return Err(change.problem("there is no pod in this file", None, help));
+        }
+        objects.workloads.iter().try_for_each(|workload| one(&mut change, &objects, workload))
     };
-    if let Some(services) = stream.documents().find_map(compose::services) {
-        of_compose(&mut change, services).map_err(|why| refused(&change, why))?;
-        return Ok(Done { text: change.edits.done(), notes: change.notes });
-    }
-    let objects = Objects::new(&stream);
-    if objects.workloads.is_empty() {
-        let help = "it takes Deployments, Jobs, Pods and whatever else has a pod template, lists of them, a pod's spec alone, and Compose files";
-        return Err(change.problem("there is no pod in this file", None, help));
-    }
-    for workload in &objects.workloads {
-        one(&mut change, &objects, workload).map_err(|why| refused(&change, why))?;
-    }
-    Ok(Done { text: change.edits.done(), notes: change.notes })
+    changed.map(|()| Done { text: change.edits.done(), notes: change.notes })
 }
 
 struct Change<'a> {
@@ -139,15 +117,6 @@ impl Change<'_> {
         Problem { severity: Severity::Error, sentence, places: vec![place], help: help.to_owned() }
     }
 
-    fn unclear(&self, Unclear(at): &Unclear) -> Problem {
-        Problem {
-            severity: Severity::Error,
-            sentence: "nothing can be put in or taken out here without writing it anew".to_owned(),
-            places: vec![self.source.place(at, "")],
-            help: "it is an alias, a merge key or an unusual style: write it out in lines, one key each".to_owned(),
-        }
-    }
-
     fn image<'w>(&self, wanted: &Wanted<'w>) -> Result<&'w str, Problem> {
         let help = "--image IMAGE: one with /softstop in it, such as scripts/image makes";
         wanted.image.ok_or_else(|| self.problem("softstop has to come from an image", None, help))
@@ -155,7 +124,7 @@ impl Change<'_> {
 
     /// `has_args`: of the command behind its entry point.
     fn only_the_image_knows(&self, node: Node<'_>, whose: &str, has_args: bool) -> Problem {
-        let image = node.get("image").and_then(|n| n.text()).unwrap_or("its image");
+        let image = node.text_of("image").unwrap_or("its image");
         let sentence = format!("what {whose} runs is known to {image} alone");
         let what = match has_args {
             true => "the image's entry point, behind which what stands here goes",
@@ -174,26 +143,26 @@ impl Change<'_> {
     }
 
     fn container<'w>(&self, workload: &Workload<'w>, name: Option<&str>) -> Result<Container<'w>, Problem> {
-        let all = workload.pod.containers();
-        let at = workload.pod.0.get("containers");
-        let (sentence, names): (_, Vec<&str>) = match name {
-            Some(name) => match all.iter().find(|c| c.name == name) {
+        let mut all = workload.pod.containers();
+        all.retain(|c| name.is_some() || c.role == Role::Main);
+        let sentence = match (name, all.as_slice()) {
+            (None, [one]) => return Ok(*one),
+            (None, several) => format!("{} has {} containers", workload.title(), several.len()),
+            (Some(name), all) => match all.iter().find(|c| c.name == name) {
                 Some(found) => return Ok(*found),
-                None => (format!("{} has no container {name}", workload.title()), all.iter().map(|c| c.name).collect()),
+                None => format!("{} has no container {name}", workload.title()),
             },
-            None => {
-                let main: Vec<_> = all.iter().filter(|c| c.role == Role::Main).collect();
-                match main.as_slice() {
-                    [one] => return Ok(**one),
-                    several => {
-                        let sentence = format!("{} has {} containers", workload.title(), several.len());
-                        (sentence, several.iter().map(|c| c.name).collect())
-                    }
-                }
-            }
         };
+        Err(self.which_one(
+            &sentence,
+            workload.pod.0.get("containers"),
+            &all.iter().map(|c| c.name).collect::<Vec<_>>(),
+        ))
+    }
+
+    fn which_one(&self, sentence: &str, at: Option<Node<'_>>, names: &[&str]) -> Problem {
         let help = format!("say which one softstop is for: --container NAME, with one of {}", names.join(", "));
-        Err(self.problem(&sentence, at, &help))
+        self.problem(sentence, at, &help)
     }
 
     fn put(
@@ -202,7 +171,7 @@ impl Change<'_> {
         workload: &Workload<'_>,
         container: &Container<'_>,
         wanted: &Wanted<'_>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Problem> {
         let launch = Launch::new(container, objects);
         if let Some(program) = launch.program.filter(|program| *program != BINARY) {
             self.note(workload, container, &format!("left as it is, as it runs softstop already ({program})"));
@@ -212,7 +181,7 @@ impl Change<'_> {
             self.note(workload, container, "left as it is: Knative has a grace, hooks and a drain of its own");
             return Ok(());
         }
-        inside(workload.pod.0, container.node)?;
+        self.edits.inside(workload.pod.0, container.node)?;
         let mut recorded = Vec::new();
         self.put_before_the_command(container, launch.program.is_some(), wanted, &mut recorded)?;
         let asked = self.put_readiness(workload, container)?;
@@ -221,22 +190,12 @@ impl Change<'_> {
         let Some(metadata) = workload.metadata else { return Ok(()) };
         let written = (!recorded.is_empty()).then(|| (ANNOTATION, recorded.join(" ")));
         let written: Vec<_> = written.into_iter().chain(asked.map(|asked| (ASKED, asked.before))).collect();
-        let Some(annotations) = metadata.get("annotations") else {
-            let pairs: Vec<String> = written.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
-            if !pairs.is_empty() {
-                self.edits.put_key(metadata, "annotations", &format!("{{ {} }}", pairs.join(", ")))?;
-            }
-            return Ok(());
-        };
-        for (name, value) in written.iter().filter(|(name, _)| annotations.get(name).is_none()) {
-            self.edits.put_key(annotations, name, &quoted(value))?;
-        }
-        Ok(())
+        self.edits.put_pairs(metadata, "annotations", &written)
     }
 
     /// A readinessProbe that asks the program asks softstop, which asks the program: else it would not fail in the drain. Only where it can be taken
     /// back: a call without anything special, of a pod that has metadata.
-    fn put_readiness(&mut self, workload: &Workload<'_>, container: &Container<'_>) -> Result<Option<Asked>, Refused> {
+    fn put_readiness(&mut self, workload: &Workload<'_>, container: &Container<'_>) -> Result<Option<Asked>, Problem> {
         let Some(Handler::Http { node, .. }) = container.probe(ProbeKind::Readiness).map(|probe| probe.handler) else {
             return Ok(None);
         };
@@ -251,7 +210,7 @@ impl Change<'_> {
         else {
             return Ok(None);
         };
-        inside(container.node, node)?;
+        self.edits.inside(container.node, node)?;
         let raw = |node: Node<'_>| self.source.text.get(node.span()).unwrap_or_default().to_owned();
         let asked = Asked {
             url: format!("http://localhost:{number}{}", path.text().unwrap_or_default()),
@@ -268,24 +227,22 @@ impl Change<'_> {
         is_there: bool,
         wanted: &Wanted<'_>,
         recorded: &mut Vec<&'static str>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Problem> {
         let node = container.node;
         if is_there {
             return Ok(());
         }
         if node.get(COMMAND).is_some() {
-            let words = [BINARY, "--"].map(|word| Item::Word(quoted(word)));
-            return Ok(self.edits.put_items(node, COMMAND, &words, 0)?);
+            return self.edits.put_items(node, COMMAND, &SOFTSTOP.map(|word| Item::Word(quoted(word))), 0);
         }
         if wanted.command.is_empty() {
             let whose = format!("the container {}", container.name);
-            return Err(self.only_the_image_knows(node, &whose, node.get("args").is_some()).into());
+            return Err(self.only_the_image_knows(node, &whose, node.get("args").is_some()));
         }
         // Kubernetes puts variables into these words.
-        let words = wanted.command.iter().map(|word| quoted(&word.replace("$(", "$$(")));
-        let all: Vec<String> = [quoted(BINARY), quoted("--")].into_iter().chain(words).collect();
+        let words = wanted.command.iter().map(|word| word.replace("$(", "$$("));
         recorded.push(COMMAND);
-        Ok(self.edits.put_key(node, COMMAND, &format!("[{}]", all.join(", ")))?)
+        self.edits.put_key(node, COMMAND, &behind_softstop(words))
     }
 
     fn put_into_container(
@@ -294,22 +251,22 @@ impl Change<'_> {
         container: &Container<'_>,
         readiness: Option<&str>,
         recorded: &mut Vec<&'static str>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Problem> {
         let node = container.node;
         let dashes = self.edits.dashes(workload.pod.0, "containers").unwrap_or(2);
-        let has = |list: &str, key: &str, value: &str| named(node, list, key, value).is_some();
+        let has = |list: &str, name: &str| node.entry_of(list, "name", name).is_some();
         let grace = format!("{}s", workload.pod.grace().as_secs());
         let listen = format!(":{PORT}");
         let values = [Some(grace.as_str()), (!workload.is_job()).then_some("auto"), Some(&listen), readiness];
-        let variables = VARIABLES.iter().zip(values).filter(|(name, _)| !has("env", "name", name));
+        let variables = VARIABLES.iter().zip(values).filter(|(name, _)| !has("env", name));
         let item = |name: &str, value| Item::Mapping(vec![("name", name.to_owned()), ("value", quoted(value))]);
         let variables: Vec<_> = variables.filter_map(|(name, value)| Some(item(name, value?))).collect();
         self.edits.put_items(node, "env", &variables, dashes)?;
-        if !has("ports", "name", NAME) {
+        if !has("ports", NAME) {
             let port = Item::Mapping(vec![("name", NAME.to_owned()), ("containerPort", PORT.to_string())]);
             self.edits.put_items(node, "ports", &[port], dashes)?;
         }
-        if !has("volumeMounts", "name", NAME) {
+        if !has("volumeMounts", NAME) {
             let mount = Item::Mapping(vec![
                 ("name", NAME.to_owned()),
                 ("mountPath", FOLDER.to_owned()),
@@ -327,7 +284,7 @@ impl Change<'_> {
         match (node.get("lifecycle"), container.hook("preStop")) {
             (None, _) => self.edits.put_key(node, "lifecycle", &format!("{{ preStop: {hook} }}"))?,
             (Some(lifecycle), None) => {
-                inside(node, lifecycle)?;
+                self.edits.inside(node, lifecycle)?;
                 self.edits.put_key(lifecycle, "preStop", &hook)?;
             }
             (Some(_), Some((_, Handler::Exec(words)))) if words == [BINARY, "drain"] => {}
@@ -338,7 +295,7 @@ impl Change<'_> {
                  and softstop drain goes in there when softstop inject is run again",
             ),
         }
-        if container.text(MESSAGE).is_none() {
+        if node.text_of(MESSAGE).is_none() {
             self.edits.put_key(node, MESSAGE, "FallbackToLogsOnError")?;
             recorded.push(MESSAGE);
         }
@@ -350,7 +307,7 @@ impl Change<'_> {
         workload: &Workload<'_>,
         wanted: &Wanted<'_>,
         recorded: &mut Vec<&'static str>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Problem> {
         let pod = workload.pod.0;
         if workload.pod.stated_grace().is_none() {
             self.edits.put_key(pod, GRACE, &workload.pod.grace().as_secs().to_string())?;
@@ -381,37 +338,37 @@ impl Change<'_> {
             self.edits.put_items(pod, "initContainers", &[init], dashes)?;
         }
         let volume = Item::Mapping(vec![("name", NAME.to_owned()), (volume, source)]);
-        Ok(self.edits.put_items(pod, "volumes", &[volume], dashes)?)
+        self.edits.put_items(pod, "volumes", &[volume], dashes)
     }
 
-    fn take(&mut self, objects: &Objects<'_>, workload: &Workload<'_>) -> Result<(), Refused> {
+    fn take(&mut self, objects: &Objects<'_>, workload: &Workload<'_>) -> Result<(), Problem> {
         let containers = workload.pod.containers();
         let its = containers.iter().filter(|c| Launch::new(c, objects).program == Some(BINARY));
-        let injected: Vec<_> = its.filter(|c| named(c.node, "volumeMounts", "name", NAME).is_some()).collect();
+        let injected: Vec<_> = its.filter(|c| c.node.entry_of("volumeMounts", "name", NAME).is_some()).collect();
         if injected.is_empty() {
             return Ok(());
         }
         let pod = workload.pod.0;
-        let annotation = workload.annotations().and_then(|all| all.get(ANNOTATION)).and_then(|n| n.text());
+        let annotation = workload.annotations().and_then(|all| all.text_of(ANNOTATION));
         let is_recorded = |word| annotation.unwrap_or_default().split(' ').any(|w| w == word);
         for container in injected {
             let node = container.node;
-            inside(pod, node)?;
+            self.edits.inside(pod, node)?;
             if is_recorded(COMMAND) {
                 self.edits.take_key(node, COMMAND)?;
             } else {
-                self.edits.take_items(node, COMMAND, &|i, _| i < 2)?;
+                self.edits.take_items(node, COMMAND, &|i, _| i < SOFTSTOP.len())?;
                 if annotation.is_none() {
                     self.note(workload, container, "its command stays, without softstop");
                 }
             }
-            self.edits.take_items(node, "env", &|_, item| VARIABLES.iter().any(|v| is(item, "name", v)))?;
+            self.edits.take_items(node, "env", &|_, item| VARIABLES.iter().any(|v| item.has("name", v)))?;
             for list in ["ports", "volumeMounts"] {
-                self.edits.take_items(node, list, &|_, item| is(item, "name", NAME))?;
+                self.edits.take_items(node, list, &|_, item| item.has("name", NAME))?;
             }
             for probe in container.probes() {
                 let Handler::Http { port: Some(port), node: call, .. } = probe.handler else { continue };
-                let before = workload.annotations().and_then(|all| all.get(ASKED)?.text()?.split_once(' '));
+                let before = workload.annotations().and_then(|all| all.text_of(ASKED)?.split_once(' '));
                 match (before, call.get("path")) {
                     _ if port.text() != Some(NAME) => {}
                     (Some((own_port, own_path)), Some(path)) if probe.kind == ProbeKind::Readiness => {
@@ -435,19 +392,16 @@ impl Change<'_> {
             }
         }
         for list in ["initContainers", "volumes"] {
-            self.edits.take_items(pod, list, &|_, item| is(item, "name", NAME))?;
+            self.edits.take_items(pod, list, &|_, item| item.has("name", NAME))?;
         }
         if is_recorded(GRACE) {
             self.edits.take_key(pod, GRACE)?;
         }
         let (Some(metadata), Some(annotations)) = (workload.metadata, workload.annotations()) else { return Ok(()) };
         if annotations.pairs().all(|(name, _)| [ANNOTATION, ASKED].contains(&name)) {
-            return Ok(self.edits.take_key(metadata, "annotations")?);
+            return self.edits.take_key(metadata, "annotations");
         }
-        for name in [ANNOTATION, ASKED] {
-            self.edits.take_key(annotations, name)?;
-        }
-        Ok(())
+        [ANNOTATION, ASKED].into_iter().try_for_each(|name| self.edits.take_key(annotations, name))
     }
 }
 
@@ -466,11 +420,8 @@ const PROBES: &[(ProbeKind, Health, &str)] = &[
     (ProbeKind::Liveness, Health::Live, ""),
 ];
 
-/// The entry of a list with this value.
-fn named<'a>(node: Node<'a>, list: &str, key: &str, value: &str) -> Option<Node<'a>> {
-    node.list(list).into_iter().find(|item| is(*item, key, value))
-}
-
-fn is(item: Node<'_>, key: &str, value: &str) -> bool {
-    item.get(key).and_then(|n| n.text()) == Some(value)
+/// A command line behind softstop's, on one line of YAML.
+fn behind_softstop(words: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = SOFTSTOP.map(str::to_owned).into_iter().chain(words).map(|word| quoted(&word)).collect();
+    format!("[{}]", all.join(", "))
 }

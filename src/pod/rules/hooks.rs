@@ -194,7 +194,7 @@ fn has_no_shell(image: &str) -> bool {
 }
 
 pub fn shell(case: &Case<'_>, found: &mut Found<'_>) {
-    let image = case.container.text("image").unwrap_or_default();
+    let image = case.container.node.text_of("image").unwrap_or_default();
     if !has_no_shell(image) {
         return;
     }

@@ -15,7 +15,6 @@ mod security;
 mod sidecar;
 mod workload;
 
-#[cfg(feature = "yaml")]
 pub(super) use grace::left;
 pub(super) use probes::longest_start;
 pub(super) use readiness::longest_drain;
@@ -23,8 +22,7 @@ pub(super) use readiness::longest_drain;
 use super::finding::{ENOUGH, Finding};
 use super::tree::Node;
 use super::{ALLOW, Case};
-use crate::config::problem::{Problem, Severity, Span};
-use crate::text;
+use crate::config::problem::{Severity, Span};
 
 /// One thing that is looked at.
 pub struct Rule {
@@ -125,10 +123,8 @@ impl Found<'_> {
     }
 
     fn note(&mut self, severity: Severity, at: Span, sentence: String, why: String, help: String) {
-        let (sentence, why, help) = (text::sentence(&sentence), text::sentence(&why), text::sentence(&help));
-        let places = vec![self.case.source.place(&at, "")];
-        let problem = Problem { severity, sentence, places, help };
-        self.list.push(Finding { rule: self.rule, problem, why });
+        let place = self.case.source.place(&at, "");
+        self.list.push(Finding::new(self.rule, severity, place, [&sentence, &why, &help]));
     }
 }
 

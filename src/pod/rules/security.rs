@@ -48,7 +48,6 @@ pub fn read_only_root(case: &Case<'_>, found: &mut Found<'_>) {
 pub fn user(case: &Case<'_>, found: &mut Found<'_>) {
     let launches = case.config().launches();
     let Some((name, launch)) = launches.into_iter().find(|(_, launch)| launch.identity.is_another()) else { return };
-    let container = case.container;
     let user = launch.identity.user.as_deref().unwrap_or_default();
     if let Some(node) = not_root(case) {
         if node.text() != Some(user) || user.is_empty() {
@@ -61,13 +60,10 @@ pub fn user(case: &Case<'_>, found: &mut Found<'_>) {
         }
         return;
     }
-    let list =
-        |key| container.node.at(&["securityContext", "capabilities", key]).map(|n| n.texts()).unwrap_or_default();
-    let (dropped, added) = (list("drop"), list("add"));
-    let is = |list: &[&str], name: &str| list.iter().any(|c| c.trim_start_matches("CAP_").eq_ignore_ascii_case(name));
-    let lacks = |name: &&str| (is(&dropped, "ALL") || is(&dropped, name)) && !is(&added, name) && !is(&added, "ALL");
-    let lacking: Vec<&str> = ["SETUID", "SETGID", "KILL"].into_iter().filter(lacks).collect();
-    if let (false, Some(node)) = (lacking.is_empty(), container.node.at(&["securityContext", "capabilities", "drop"])) {
+    let has = of_root(case);
+    let lacking: Vec<&str> =
+        ["SETUID", "SETGID", "KILL"].into_iter().filter(|name| has.and(set(&[name])).is_empty()).collect();
+    if let (false, Some(node)) = (lacking.is_empty(), capabilities(case, "drop")) {
         found.error(
             node.mark(),
             format!("softstop is to run {name} as {user} without the capabilities {}", lacking.join(", ")),
@@ -102,18 +98,25 @@ const DEFAULT_CAPABILITIES: &[&str] = &[
     "AUDIT_WRITE",
 ];
 
+fn set(names: &[&str]) -> CapabilitySet {
+    names.iter().filter_map(|name| CapabilitySet::named(name)).fold(CapabilitySet::default(), CapabilitySet::with)
+}
+
+fn capabilities<'y>(case: &Case<'y>, key: &str) -> Option<Node<'y>> {
+    case.container.node.at(&["securityContext", "capabilities", key])
+}
+
+/// What root has in the container.
+fn of_root(case: &Case<'_>) -> CapabilitySet {
+    let listed = |key| set(&capabilities(case, key).map(|n| n.texts()).unwrap_or_default());
+    set(DEFAULT_CAPABILITIES).without(listed("drop")).with(listed("add"))
+}
+
 /// Niceness, score and capabilities that softstop has to have the right to give or to take.
 pub fn limits(case: &Case<'_>, found: &mut Found<'_>) {
     let root = not_root(case);
-    let set = |names: &[&str]| {
-        names.iter().filter_map(|name| CapabilitySet::named(name)).fold(CapabilitySet::default(), CapabilitySet::with)
-    };
-    let listed = |key| {
-        let node = case.container.node.at(&["securityContext", "capabilities", key]);
-        set(&node.map(|n| n.texts()).unwrap_or_default())
-    };
     // Of a user that is not root what the pod adds is in the bounding set alone.
-    let bounding = set(DEFAULT_CAPABILITIES).without(listed("drop")).with(listed("add"));
+    let bounding = of_root(case);
     let own = if root.is_some() { CapabilitySet::default() } else { bounding };
     let has = |name| !own.and(set(&[name])).is_empty();
     for (name, launch) in case.config().launches() {

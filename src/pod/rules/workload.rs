@@ -26,15 +26,10 @@ pub fn restart_policy(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// Whether the Job ignores pods that a disruption ended.
 fn ignores_disruption(spec: Node<'_>) -> bool {
-    spec.at(&["podFailurePolicy", "rules"]).is_some_and(|rules| {
-        rules.elements().any(|rule| {
-            rule.get("action").and_then(|a| a.text()) == Some("Ignore")
-                && rule
-                    .list("onPodConditions")
-                    .iter()
-                    .any(|c| c.get("type").and_then(|t| t.text()) == Some("DisruptionTarget"))
-        })
-    })
+    let ignores = |rule: &Node<'_>| {
+        rule.has("action", "Ignore") && rule.entry_of("onPodConditions", "type", "DisruptionTarget").is_some()
+    };
+    spec.get("podFailurePolicy").is_some_and(|policy| policy.list("rules").iter().any(ignores))
 }
 
 pub fn job_interrupted(case: &Case<'_>, found: &mut Found<'_>) {
@@ -206,7 +201,7 @@ pub fn service_port(case: &Case<'_>, found: &mut Found<'_>) {
             continue;
         };
         // A monitoring Service of its own has it by name.
-        if Some(number) == case.port() && port.get("name").and_then(|n| n.text()) != Some("metrics") {
+        if Some(number) == case.port() && !port.has("name", "metrics") {
             found.warn(
                 target.mark(),
                 format!("the Service publishes softstop's own port {number}"),
@@ -222,7 +217,7 @@ pub fn not_ready_addresses(case: &Case<'_>, found: &mut Found<'_>) {
     for service in services(case) {
         let Some(node) = service.at(&["spec", "publishNotReadyAddresses"]).filter(|n| n.is_true()) else { continue };
         // A headless one is for the members of a StatefulSet to find each other.
-        if service.at(&["spec", "clusterIP"]).and_then(|n| n.text()) != Some("None") {
+        if !service.get("spec").is_some_and(|spec| spec.has("clusterIP", "None")) {
             found.warn(
                 node.mark(),
                 "the Service sends traffic to pods that are not ready",
