@@ -5,7 +5,7 @@ mod here;
 use std::cell::RefCell;
 use std::path::Path;
 
-use softstop::cli::{Check, Manifest};
+use softstop::cli::{Check, OfFile, Printing};
 use softstop::config::check::{self, Here};
 use softstop::exit;
 use softstop::pod::env::Origin;
@@ -69,7 +69,7 @@ fn is_the_image(config: &Path) -> bool {
     own || config == Path::new("/etc/softstop.toml")
 }
 
-pub fn manifest(args: &Manifest) -> u8 {
+pub fn manifest(args: &OfFile<Printing>) -> u8 {
     if !args.how.args.is_empty() {
         return of_wrapper(args);
     }
@@ -93,12 +93,12 @@ pub fn manifest(args: &Manifest) -> u8 {
     }
 }
 
-fn kind(args: &Manifest) -> Kind {
+fn kind(args: &OfFile<Printing>) -> Kind {
     args.how.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec)
 }
 
 /// Of what is typed alone: a variable of this shell is none of the pod's.
-fn of_wrapper(args: &Manifest) -> u8 {
+fn of_wrapper(args: &OfFile<Printing>) -> u8 {
     match wrapper_in_pod(&args.how.args) {
         Ok((config, words)) => {
             print(&write(&config, &Start::Wrapper { args: &words }, kind(args)));

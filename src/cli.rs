@@ -22,7 +22,7 @@ mod values;
 pub mod variables;
 
 pub use commands::{
-    AsProcfile, Check, Command, ConfigFile, Drill, Inject, Instance, Manifest, Plan, ProbeOnce, Reporting, Run, Target,
+    AsProcfile, Check, Command, ConfigFile, Injecting, Instance, OfFile, Planning, Printing, Reporting, Run, Target,
 };
 pub use flags::{Common, Own, Wrapper};
 

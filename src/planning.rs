@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use softstop::cli::Plan;
+use softstop::cli::{OfFile, Planning};
 use softstop::config::Config;
 use softstop::exit;
 use softstop::picture::{Picture, Remark, Weight};
@@ -21,7 +21,7 @@ struct Subject {
     remarks: Vec<Remark>,
 }
 
-pub fn plan(args: &Plan) -> u8 {
+pub fn plan(args: &OfFile<Planning>) -> u8 {
     let subject = match (&args.how.pod, args.how.args.is_empty()) {
         (Some(manifest), _) => pod::subject(args, manifest),
         (None, false) => wrapper_in_pod(&args.how.args).map(|(config, typed)| Subject {
@@ -38,14 +38,14 @@ pub fn plan(args: &Plan) -> u8 {
     }
 }
 
-fn of_file(args: &Plan) -> Result<Subject, u8> {
+fn of_file(args: &OfFile<Planning>) -> Result<Subject, u8> {
     let (config, warnings) = load(&args.file, None).map_err(|problems| refused(&problems))?;
     warn(&warnings);
     let name = place(&args.file).display().to_string();
     Ok(Subject { config, name, kubelet: None, remarks: Vec::new() })
 }
 
-fn show(args: &Plan, subject: Subject) -> u8 {
+fn show(args: &OfFile<Planning>, subject: Subject) -> u8 {
     let planned = Planned::new(subject.config);
     let picture = planned.picture(&subject.name, subject.kubelet, subject.remarks);
     let written = match (&args.how.svg, args.how.json) {
@@ -73,10 +73,10 @@ fn is_warned(picture: &Picture) -> bool {
 
 #[cfg(not(feature = "yaml"))]
 mod pod {
-    use super::{Path, Plan, Subject, exit};
+    use super::{OfFile, Path, Planning, Subject, exit};
     use crate::console::say;
 
-    pub fn subject(_: &Plan, _: &Path) -> Result<Subject, u8> {
+    pub fn subject(_: &OfFile<Planning>, _: &Path) -> Result<Subject, u8> {
         say("error: this softstop was built without YAML; build it with --features yaml for plan --pod");
         Err(exit::USAGE)
     }
@@ -87,7 +87,7 @@ mod pod {
     use softstop::config::problem::{Problems, Severity};
     use softstop::pod::finding::{Finding, PodStop};
 
-    use super::{Path, Plan, Remark, Sigkill, Subject, Weight, refused};
+    use super::{OfFile, Path, Planning, Remark, Sigkill, Subject, Weight, refused};
     use crate::loading::held;
 
     /// Rules of `check --pod` that are about the time of a stop.
@@ -106,7 +106,7 @@ mod pod {
         "prestop-missing",
     ];
 
-    pub fn subject(args: &Plan, path: &Path) -> Result<Subject, u8> {
+    pub fn subject(args: &OfFile<Planning>, path: &Path) -> Result<Subject, u8> {
         let (name, report) = held(&args.file, args.how.container.as_deref(), path);
         let report = report.map_err(|problems| refused(&problems))?;
         let of_time = |finding: &&Finding| OF_TIME.contains(&finding.rule);

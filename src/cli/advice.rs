@@ -29,8 +29,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("health", "did you mean softstop probe ready?"),
     ("healthcheck", "did you mean softstop probe ready?"),
     ("kill", "did you mean softstop signal NAME KILL?"),
-    ("reload", "did you mean softstop signal NAME HUP?"),
-    ("logs", "the output is the container's log: kubectl logs, docker logs"),
     ("exec", "a program stands behind two dashes: softstop -- CMD"),
 ];
 
@@ -180,8 +178,8 @@ fn of_table(table: &[(&str, &'static str)], word: &str) -> Option<&'static str> 
 /// A flag that is not there, or not here.
 fn flag(here: Option<Known>, typed: &str) -> Vec<String> {
     let flag = typed.split('=').next().unwrap_or(typed);
-    let visible = commands::all().filter(|command| !command.is_hidden());
-    let owners: Vec<&str> = visible.filter(|c| flag_of(&c.args(), flag).is_some()).map(Known::name).collect();
+    let owners: Vec<&str> =
+        commands::visible().filter(|c| flag_of(&c.args(), flag).is_some()).map(Known::name).collect();
     if let Some((here, known)) = here.zip(flag_of(WRAPPER, flag)) {
         return vec![if here.name() == "run" {
             format!("{flag} is a flag of the wrapper: in the configuration {}", known.in_file)
@@ -221,8 +219,7 @@ fn no_topic(typed: &str) -> String {
 }
 
 fn no_command(typed: &str) -> String {
-    let visible = commands::all().filter(|command| !command.is_hidden()).map(Known::name);
-    match (of_table(COMMANDS, typed), nearest(typed, visible)) {
+    match (of_table(COMMANDS, typed), nearest(typed, commands::visible().map(Known::name))) {
         (Some(advice), _) => format!("there is no command {typed}: {advice}"),
         (None, Some(near)) => format!("there is no command {typed}: did you mean softstop {near}?"),
         (None, None) => format!("there is no command {typed}"),

@@ -14,11 +14,11 @@ impl Run {
     /// There is no such process; one line.
     pub fn choose(&self, config: &mut Config) -> Result<(), String> {
         self.local.apply(config)?;
-        if !self.only.only.is_empty() {
-            only(&self.only.only, config)?;
+        if !self.local.only.is_empty() {
+            only(&self.local.only, config)?;
         }
-        if !self.cmd.is_empty() {
-            beside(&self.cmd, config);
+        if !self.local.cmd.is_empty() {
+            beside(&self.local.cmd, config);
         }
         Ok(())
     }

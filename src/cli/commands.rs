@@ -3,7 +3,7 @@
 
 mod groups;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 pub use groups::*;
@@ -21,10 +21,10 @@ use crate::order::{Described, DryRun, Kind, Order, Value};
 pub enum Command {
     Run(Box<Run>),
     Check(Check),
-    Manifest(Manifest),
-    Plan(Plan),
+    Manifest(OfFile<Printing>),
+    Plan(OfFile<Planning>),
     Report(Reporting),
-    Drill(Box<Drill>),
+    Drill(Box<OfFile<Drilling>>),
     Status {
         instance: Instance,
         json: bool,
@@ -41,7 +41,7 @@ pub enum Command {
     },
     Probe(Box<ProbeOnce>),
     Install(Installing),
-    Inject(Box<Inject>),
+    Inject(Box<Injecting>),
     Explain(Explained),
     Schema,
     WaitFile(WaitedFile),
@@ -53,14 +53,13 @@ pub enum Command {
 
 /// A command as it is typed.
 pub struct Typed {
-    /// Empty: the orders stand here.
+    /// Of softstop's own helpers it begins with two underscores.
     pub name: &'static str,
     /// What `--help` says, and the page and the manual: in a sentence, then by examples (what is typed, and what for) and exit codes (the
     /// code, and when).
     pub help: &'static str,
     pub examples: Pairs,
     pub exits: Pairs,
-    pub hidden: bool,
     pub args: fn() -> Vec<&'static Flag>,
     read: fn(&Read<'_>) -> Command,
 }
@@ -111,7 +110,7 @@ impl Known {
     }
 
     pub fn is_hidden(self) -> bool {
-        matches!(self, Known::Own(command) if command.hidden)
+        self.name().starts_with("__")
     }
 
     pub fn args(self) -> Vec<&'static Flag> {
@@ -134,12 +133,13 @@ impl Known {
 
 /// Every command, in the order of `--help`, hidden ones too.
 pub fn all() -> impl Iterator<Item = Known> {
-    let rows = COMMANDS.iter().flat_map(|row| {
-        let orders = if row.name.is_empty() { Order::ALL } else { &[] };
-        let own = Some(Known::Own(row)).filter(|_| orders.is_empty());
-        own.into_iter().chain(orders.iter().map(Known::Order))
-    });
-    rows.chain([Known::Help])
+    let before = BEFORE_ORDERS.iter().map(Known::Own).chain(Order::ALL.iter().map(Known::Order));
+    before.chain(BEHIND_ORDERS.iter().map(Known::Own)).chain([Known::Help])
+}
+
+/// Those that are shown.
+pub fn visible() -> impl Iterator<Item = Known> {
+    all().filter(|command| !command.is_hidden())
 }
 
 pub fn find(name: &OsStr) -> Option<Known> {
@@ -158,8 +158,8 @@ const ORDERED: Pairs = &[
     ("77", "this user may give it no orders"),
 ];
 
-/// In the order of `--help`.
-pub const COMMANDS: &[Typed] = &[
+/// In the order of `--help`, as are [`BEHIND_ORDERS`].
+const BEFORE_ORDERS: &[Typed] = &[
     Typed {
         name: "run",
         help: "Run what a configuration file or a Procfile says, with one more command beside it if need be; a flag or its variable wins over the file",
@@ -181,19 +181,16 @@ pub const COMMANDS: &[Typed] = &[
             ("126", "a program is not executable"),
             ("127", "a program was not found"),
         ],
-        hidden: false,
         args: || {
             let file = [args::<ConfigFile>(), args::<AsProcfile>(), args::<Named>()].concat();
-            [file, args::<Only>(), args::<Local>(), args::<Common>(), args::<Program>()].concat()
+            [file, args::<Local>(), args::<Common>()].concat()
         },
         read: |read| {
             Command::Run(Box::new(Run {
                 file: given(read),
                 procfile: given(read),
-                only: given(read),
                 local: given(read),
                 common: given(read),
-                cmd: given::<Program>(read).cmd,
             }))
         },
     },
@@ -218,7 +215,6 @@ pub const COMMANDS: &[Typed] = &[
             ("65", "nothing is wrong in what was read of a manifest, and something was not read"),
             ("78", "something is wrong"),
         ],
-        hidden: false,
         args: || [args::<ConfigFile>(), args::<AsProcfile>(), args::<Named>(), args::<Checking>()].concat(),
         read: |read| Command::Check(Check { file: given(read), procfile: given(read), how: given(read) }),
     },
@@ -233,9 +229,8 @@ pub const COMMANDS: &[Typed] = &[
             ),
         ],
         exits: &[("0", "it is printed"), ("64", "wrong command line"), ("78", "the configuration is wrong")],
-        hidden: false,
-        args: || [args::<ConfigFile>(), args::<Named>(), args::<Printing>()].concat(),
-        read: |read| Command::Manifest(Manifest { file: given(read), how: given(read) }),
+        args: OfFile::<Printing>::args,
+        read: |read| Command::Manifest(OfFile::given(read)),
     },
     Typed {
         name: "plan",
@@ -252,9 +247,8 @@ pub const COMMANDS: &[Typed] = &[
             ("64", "wrong command line"),
             ("78", "the configuration or the manifest is wrong"),
         ],
-        hidden: false,
-        args: || [args::<ConfigFile>(), args::<Named>(), args::<Planning>()].concat(),
-        read: |read| Command::Plan(Plan { file: given(read), how: given(read) }),
+        args: OfFile::<Planning>::args,
+        read: |read| Command::Plan(OfFile::given(read)),
     },
     Typed {
         name: "report",
@@ -270,7 +264,6 @@ pub const COMMANDS: &[Typed] = &[
             ("64", "wrong command line"),
             ("65", "a report cannot be read, or is none of this format"),
         ],
-        hidden: false,
         args: args::<Reporting>,
         read: |read| Command::Report(given(read)),
     },
@@ -297,11 +290,8 @@ pub const COMMANDS: &[Typed] = &[
             ("70", "drill itself failed"),
             ("78", "the configuration is wrong"),
         ],
-        hidden: false,
-        args: || [args::<ConfigFile>(), args::<Named>(), args::<Drilling>(), args::<Drilled>()].concat(),
-        read: |read| {
-            Command::Drill(Box::new(Drill { file: given(read), how: given(read), cmd: given::<Drilled>(read).cmd }))
-        },
+        args: OfFile::<Drilling>::args,
+        read: |read| Command::Drill(Box::new(OfFile::given(read))),
     },
     Typed {
         name: "status",
@@ -319,7 +309,6 @@ pub const COMMANDS: &[Typed] = &[
             ("77", "this user may give it no orders"),
             ("128 + n", "with --watch: signal n, or Ctrl-C (130), has ended it"),
         ],
-        hidden: false,
         args: || [args::<Watching>(), args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
         read: |read| Command::Status {
             instance: Instance::of(read),
@@ -339,20 +328,12 @@ pub const COMMANDS: &[Typed] = &[
             ("softstop logs -t web", "Of web, with the time in front of each line"),
         ],
         exits: ORDERED,
-        hidden: false,
         args: || [args::<Logs>(), args::<Socket>(), args::<ConfigFile>(), args::<Json>()].concat(),
         read: |read| Command::Logs { logs: given(read), json: given::<Json>(read).json, instance: Instance::of(read) },
     },
-    // The orders': found before.
-    Typed {
-        name: "",
-        help: "",
-        examples: &[],
-        exits: &[],
-        hidden: false,
-        args: Vec::new,
-        read: |read| Command::Status { instance: Instance::of(read), json: false, watch: Watching::default() },
-    },
+];
+
+const BEHIND_ORDERS: &[Typed] = &[
     Typed {
         name: "probe",
         help: "Check something once and exit with 0 or 1: Docker's HEALTHCHECK, exec probes without curl",
@@ -362,7 +343,6 @@ pub const COMMANDS: &[Typed] = &[
             ("softstop probe tcp://db:5432 --timeout 5s", "Whether something listens there"),
         ],
         exits: &[("0", "it is well"), ("1", "it is not, and standard error says why"), ("64", "wrong command line")],
-        hidden: false,
         args: || [args::<Probing>(), args::<Socket>(), args::<ConfigFile>()].concat(),
         read: |read| Command::Probe(Box::new(ProbeOnce { how: given(read), instance: Instance::of(read) })),
     },
@@ -385,16 +365,14 @@ pub const COMMANDS: &[Typed] = &[
             ("64", "wrong command line"),
             ("78", "the manifest cannot be read, or something has to be said first, by name"),
         ],
-        hidden: false,
-        args: || [args::<Injecting>(), args::<Entrypoint>()].concat(),
-        read: |read| Command::Inject(Box::new(Inject { how: given(read), command: given::<Entrypoint>(read).cmd })),
+        args: args::<Injecting>,
+        read: |read| Command::Inject(Box::new(given(read))),
     },
     Typed {
         name: "install",
         help: "Copy this binary into a folder, whole or not at all: for an init container without a cp",
         examples: &[("/softstop install /shared", "In an init container: /shared/softstop is there for the next")],
         exits: &[("0", "it is there"), ("1", "it cannot be put there"), ("64", "wrong command line")],
-        hidden: false,
         args: args::<Installing>,
         read: |read| Command::Install(given(read)),
     },
@@ -412,7 +390,6 @@ pub const COMMANDS: &[Typed] = &[
             ("1", "this softstop was built without it"),
             ("64", "wrong command line, or there is no such key"),
         ],
-        hidden: false,
         args: args::<Explained>,
         read: |read| Command::Explain(given(read)),
     },
@@ -424,7 +401,6 @@ pub const COMMANDS: &[Typed] = &[
             "For an editor: #:schema ./softstop.schema.json is then the configuration's first line",
         )],
         exits: &[("0", "it is printed"), ("1", "this softstop was built without it"), ("64", "wrong command line")],
-        hidden: false,
         args: Vec::new,
         read: |_| Command::Schema,
     },
@@ -433,7 +409,6 @@ pub const COMMANDS: &[Typed] = &[
         help: "Wait for a file: softstop's own helper",
         examples: &[],
         exits: &[],
-        hidden: true,
         args: args::<WaitedFile>,
         read: |read| Command::WaitFile(given(read)),
     },
@@ -442,7 +417,6 @@ pub const COMMANDS: &[Typed] = &[
         help: "Send the files of a configuration: softstop's own helper",
         examples: &[],
         exits: &[],
-        hidden: true,
         args: args::<ReadFile>,
         read: |read| Command::Sources(given::<ReadFile>(read).path.unwrap_or_default()),
     },
@@ -451,7 +425,6 @@ pub const COMMANDS: &[Typed] = &[
         help: "Look at files: softstop's own helper",
         examples: &[],
         exits: &[],
-        hidden: true,
         args: args::<ReadFile>,
         read: |read| {
             let asked = given::<ReadFile>(read).path.unwrap_or_default();
@@ -463,7 +436,6 @@ pub const COMMANDS: &[Typed] = &[
         help: "Read the report of the run before: softstop's own helper",
         examples: &[],
         exits: &[],
-        hidden: true,
         args: args::<ReadFile>,
         read: |read| Command::LastStop(given::<ReadFile>(read).path.unwrap_or_default()),
     },
@@ -504,10 +476,8 @@ fn args_of(order: &Described) -> Vec<&'static Flag> {
 pub struct Run {
     pub file: ConfigFile,
     pub procfile: AsProcfile,
-    pub(super) only: Only,
     pub local: Local,
     pub common: Common,
-    pub(super) cmd: Vec<OsString>,
 }
 
 #[derive(Debug)]
@@ -517,30 +487,21 @@ pub struct Check {
     pub how: Checking,
 }
 
+/// What is done with a configuration.
 #[derive(Debug)]
-pub struct Manifest {
+pub struct OfFile<T> {
     pub file: ConfigFile,
-    pub how: Printing,
+    pub how: T,
 }
 
-#[derive(Debug)]
-pub struct Drill {
-    pub file: ConfigFile,
-    pub how: Drilling,
-    /// What stands behind the two dashes.
-    pub cmd: Vec<OsString>,
-}
+impl<T: Group> OfFile<T> {
+    fn args() -> Vec<&'static Flag> {
+        [args::<ConfigFile>(), args::<Named>(), args::<T>()].concat()
+    }
 
-#[derive(Debug)]
-pub struct Inject {
-    pub how: Injecting,
-    pub command: Vec<OsString>,
-}
-
-#[derive(Debug)]
-pub struct Plan {
-    pub file: ConfigFile,
-    pub how: Planning,
+    fn given(read: &Read<'_>) -> OfFile<T> {
+        OfFile { file: given(read), how: given(read) }
+    }
 }
 
 /// Which running softstop is meant.
@@ -572,6 +533,8 @@ pub enum Target {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use crate::cli::reading;
 
     use super::*;

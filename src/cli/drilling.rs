@@ -1,10 +1,11 @@
 //! The flags of `softstop drill`, and what their values may be. Pure.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::declare::{Form, flags, given as switch, path};
-use super::values::{duration, grace, target, timeout};
+use super::declare::{Form, Place, bytes, flags, given as switch, path};
+use super::values::{duration, target, timeout};
 use crate::config::{Handler, HttpCall, Scheme};
 
 // The headings of --help.
@@ -73,7 +74,7 @@ flags! {
         };
         /// Try this grace in place of the configured one; several with commas, one drill after the
         /// other [default: as configured]
-        grace: Vec<Duration> = grace { value: "DURATION", heading: Some(STOP), commas: true } page {
+        grace: Vec<Duration> = timeout { value: "DURATION", heading: Some(STOP), commas: true } page {
             default: "as configured",
             meaning: "In place of the configured one; several with commas are tried one after the other: `--grace 10s,20s,30s`.",
         };
@@ -116,6 +117,9 @@ flags! {
         quiet: bool = switch { heading: Some(SAID) } page {
             meaning: "What is drilled writes to nowhere; else both its streams go to standard error.",
         };
+        /// With --wrapper the program, with flags of the wrapper before it if need be; else one more
+        /// command beside the processes, as for softstop run
+        cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
     }
 }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::declare::{Flag, Form, Group, Place, bytes, flags, given, path, word};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
 use super::values::{
-    StopStep, byte, control, duration, grace, listen, remap, rewrite, stop_on, stop_step, straggler_signal, target,
-    timeout,
+    StopStep, byte, control, duration, listen, remap, rewrite, stop_on, stop_step, straggler_signal, target, timeout,
 };
 use crate::config::listen::Listen;
 use crate::config::{Control, Diagnose, Handler};
@@ -27,7 +26,7 @@ flags! {
     pub struct Common {
         /// The whole budget of a stop: the pod's terminationGracePeriodSeconds
         /// [default: 30s]
-        grace: Option<Duration> = grace { value: "DURATION", variable: "SOFTSTOP_GRACE", heading: Some(STOP) } page {
+        grace: Option<Duration> = timeout { value: "DURATION", variable: "SOFTSTOP_GRACE", heading: Some(STOP) } page {
             default: "`30s`",
             meaning: "The whole budget of a stop: the pod's `terminationGracePeriodSeconds`.",
         };

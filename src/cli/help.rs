@@ -58,8 +58,8 @@ pub fn version() -> String {
 pub fn all(width: usize) -> String {
     let width = fits(width);
     let usage = "Usage: softstop [FLAGS] -- CMD...\n       softstop COMMAND [FLAGS]\n       softstop as tini [ARGS]\n";
-    let visible = commands::all().filter(|command| !command.is_hidden());
-    let commands: Vec<_> = visible.map(|command| (command.name().to_owned(), said(command.help()))).collect();
+    let commands: Vec<_> =
+        commands::visible().map(|command| (command.name().to_owned(), said(command.help()))).collect();
     [
         paragraph(ABOUT, width),
         usage.to_owned(),
@@ -92,7 +92,7 @@ pub fn of(command: Known, width: usize) -> String {
 
 /// What `softstop help` says of a command or a topic; `None`: there is no such.
 pub fn on(word: &str, width: usize) -> Option<String> {
-    if let Some(command) = commands::find(word.as_ref()).filter(|command| !command.is_hidden()) {
+    if let Some(command) = commands::visible().find(|command| command.name() == word) {
         return Some(of(command, width));
     }
     let topic = topics::ALL.iter().find(|topic| topic.name == word)?;

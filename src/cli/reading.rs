@@ -254,7 +254,7 @@ mod tests {
             let Some(Command::Run(run)) = read(&args(&line.split(' ').collect::<Vec<_>>())).unwrap().command else {
                 panic!("{line}")
             };
-            assert_eq!(run.cmd, cmd, "{line}");
+            assert_eq!(run.local.cmd, cmd, "{line}");
         }
         let why = error("run npm start");
         assert_eq!(why, "softstop run takes one file: what is start? to run a program: softstop -- npm start");

@@ -18,10 +18,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     values::duration(text, values::PAUSE).map_err(in_one_line)
 }
 
-pub(super) fn grace(text: &str) -> Result<Duration, String> {
-    values::duration(text, values::LIMIT).map_err(in_one_line)
-}
-
 pub(super) fn stop_on(text: &str) -> Result<Signal, String> {
     values::stop_request(Signal::parse(text)?).map_err(in_one_line)
 }
@@ -58,9 +54,9 @@ pub(super) fn formation(text: &str) -> Result<(String, u32), String> {
 }
 
 pub(super) fn remap(text: &str) -> Result<(u8, u8), String> {
-    let wrong = || "write the code and what to exit with, each 0 to 255: 143=0".to_string();
     let (from, to) = text.split_once('=').unwrap_or((text, "0"));
-    Ok((from.trim().parse().map_err(|_| wrong())?, to.trim().parse().map_err(|_| wrong())?))
+    let codes = from.trim().parse().and_then(|from| Ok((from, to.trim().parse()?)));
+    codes.map_err(|_| "write the code and what to exit with, each 0 to 255: 143=0".to_owned())
 }
 
 /// A part of `--stop-signal`.
@@ -101,15 +97,15 @@ pub(super) fn straggler_signal(text: &str) -> Result<Signal, String> {
 
 /// Of `status --watch`.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = values::duration(text, values::LIMIT).map_err(in_one_line)?;
-    let least = Duration::from_millis(100);
-    if interval < least {
-        Err("less than 100ms shows nothing more; write 100ms or more".to_owned())
-    } else {
-        Ok(interval)
+    match timeout(text)? {
+        interval if interval < Duration::from_millis(100) => {
+            Err("less than 100ms shows nothing more; write 100ms or more".to_owned())
+        }
+        interval => Ok(interval),
     }
 }
 
+/// Of what cannot take for ever.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     values::duration(text, values::LIMIT).map_err(in_one_line)
 }

@@ -27,8 +27,7 @@ fn with_commands(flags: Vec<&'static Flag>) -> Command {
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
         .args(flags.into_iter().map(arg));
-    let visible = commands::all().filter(|command| !command.is_hidden());
-    visible.fold(root, |root, command| root.subcommand(of(command)))
+    commands::visible().fold(root, |root, command| root.subcommand(of(command)))
 }
 
 /// A command's, a hidden one's too.

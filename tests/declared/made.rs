@@ -19,8 +19,7 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
         (Shell::Fish, "completions/softstop.fish"),
     ];
     let shells = shells.map(|(shell, path)| (path.to_owned(), completion(shell)));
-    let visible = commands::all().filter(|command| !command.is_hidden());
-    let pages = std::iter::once(None).chain(visible.map(Some));
+    let pages = std::iter::once(None).chain(commands::visible().map(Some));
     let pages = pages.map(|of| (format!("man/{}.1", name(of)), page(of)));
     shells.into_iter().chain(pages).collect()
 }

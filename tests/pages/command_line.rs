@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use softstop::cli::commands::{
-    self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Logs, Only, Planning, Printing, Probing,
+    self, AsProcfile, Checking, ConfigFile, Fields, Injecting, Json, Local, Logs, Planning, Printing, Probing,
     Reporting, Watching,
 };
 use softstop::cli::declare::{Flag, Form, Group, Place, Takes};
@@ -22,7 +22,7 @@ const HEAD: &str = "| flag | variable | default | |\n|---|---|---|---|\n";
 fn flags(title: &str) -> String {
     match title {
         "configuration file" => rows::<ConfigFile>() + &rows::<AsProcfile>(),
-        "run" => rows::<Only>() + &rows::<Local>(),
+        "run" => rows::<Local>(),
         "wrapper and run" => rows::<Common>(),
         "wrapper" => rows::<Own>(),
         "logs" => rows::<Logs>(),
@@ -63,16 +63,12 @@ fn commands() -> String {
         let args: String = command.args().iter().filter_map(typed).collect();
         format!("| `softstop {}{args}` | {} |\n", command.name(), help::said(command.help()))
     };
-    format!("| command | |\n|---|---|\n{}", visible().map(line).collect::<String>())
-}
-
-fn visible() -> impl Iterator<Item = commands::Known> {
-    commands::all().filter(|command| !command.is_hidden())
+    format!("| command | |\n|---|---|\n{}", commands::visible().map(line).collect::<String>())
 }
 
 fn examples() -> String {
     let line = |(typed, what): &(&str, &str)| format!("| {what} | `{}` |\n", typed.replace('|', "\\|"));
-    let all = help::EXAMPLES.iter().chain(visible().flat_map(|command| command.examples()));
+    let all = help::EXAMPLES.iter().chain(commands::visible().flat_map(|command| command.examples()));
     format!("| what for | what is typed |\n|---|---|\n{}", all.map(line).collect::<String>())
 }
 
@@ -81,7 +77,7 @@ fn exits() -> String {
         let codes = command.exits().iter().map(|(code, when)| format!("**{code}** {when}"));
         format!("| `{}` | {} |\n", command.name(), codes.collect::<Vec<_>>().join("; "))
     };
-    format!("| command | exit codes |\n|---|---|\n{}", visible().map(line).collect::<String>())
+    format!("| command | exit codes |\n|---|---|\n{}", commands::visible().map(line).collect::<String>())
 }
 
 fn orders() -> String {
@@ -191,7 +187,7 @@ const BESIDES: &[&str] = &[
 #[test]
 fn the_words_of_the_fuzzers_are_made_of_the_declared_flags_and_commands() {
     let mut words: BTreeSet<String> = BESIDES.iter().map(|word| (*word).to_owned()).collect();
-    words.extend(visible().map(|command| format!("\n{}\n", command.name())));
+    words.extend(commands::visible().map(|command| format!("\n{}\n", command.name())));
     for flag in commands::all().flat_map(commands::Known::args).chain(declared_flags::WRAPPER.iter().copied()) {
         if flag.place.is_none() {
             words.insert(format!("--{}", flag.long));

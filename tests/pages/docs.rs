@@ -40,7 +40,7 @@ fn command_line() -> String {
 
 /// Those that users see.
 fn commands() -> Vec<Known> {
-    commands::all().filter(|command| !command.is_hidden()).collect()
+    commands::visible().collect()
 }
 
 /// Of the wrapper and of every command.

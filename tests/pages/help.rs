@@ -11,7 +11,7 @@ use softstop::exit;
 use crate::declared::is_as_made;
 
 fn visible() -> Vec<Known> {
-    commands::all().filter(|command| !command.is_hidden()).collect()
+    commands::visible().collect()
 }
 
 /// `text`: at a width.

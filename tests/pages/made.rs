@@ -36,7 +36,7 @@ fn there_is_a_manual_page_for_each_command_with_what_its_help_has() {
         text(found.unwrap_or_else(|| panic!("there is no {path}")).1.clone())
     };
     assert!(page("").contains(".SH ENVIRONMENT") && page("").contains("SOFTSTOP_GRACE"));
-    let visible: Vec<Known> = commands::all().filter(|command| !command.is_hidden()).collect();
+    let visible: Vec<Known> = commands::visible().collect();
     for command in &visible {
         let page = page(&format!("-{}", command.name()));
         for title in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES", "SEE ALSO"] {

@@ -54,8 +54,15 @@ flags! {
 }
 
 flags! {
-    /// What foreman's users type, and what is for people at a terminal.
+    /// What `run` alone has: what foreman's users type, and what is for people at a terminal.
     pub struct Local {
+        /// Start these processes alone, and what they depend on; the others wait for softstop start.
+        /// Several with commas, or the flag several times
+        only: Vec<String> = word { value: "NAMES", commas: true } page {
+            default: "all",
+            meaning: "For `run`: these processes, with commas between them, and what they depend on (`after`). The others are \
+                [held down](control.md#hold-and-release) until `softstop start NAME`.",
+        };
         /// Of a Procfile: the PORT of its first process; each further process type has 100 more
         /// [default: PORT in .env, else $PORT, else 5000]
         port: Option<u16> = port { value: "PORT" } page {
@@ -84,6 +91,8 @@ flags! {
         tty: bool = switch {} page {
             meaning: "For `run`: each process gets [a terminal of its own](local.md#a-terminal-for-each), as `tty = true` has it.",
         };
+        /// One more command beside the processes: the main one, in the foreground
+        cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
     }
 }
 
@@ -287,11 +296,6 @@ flags! {
         };
         /// Take softstop out again
         remove: bool = switch { conflicts: Some("image") } page { meaning: "What `inject` has put in is taken out again." };
-    }
-}
-
-flags! {
-    pub struct Entrypoint {
         /// What the image would have started, where the manifest does not say
         cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
     }
@@ -322,32 +326,5 @@ flags! {
         gone: bool = switch {};
         contains: Option<String> = word { value: "CONTAINS" };
         path: Option<PathBuf> = path { place: Some(Place::Required), value: "PATH", form: Form::Path };
-    }
-}
-
-flags! {
-    pub struct Only {
-        /// Start these processes alone, and what they depend on; the others wait for softstop start.
-        /// Several with commas, or the flag several times
-        only: Vec<String> = word { value: "NAMES", commas: true } page {
-            default: "all",
-            meaning: "For `run`: these processes, with commas between them, and what they depend on (`after`). The others are \
-                [held down](control.md#hold-and-release) until `softstop start NAME`.",
-        };
-    }
-}
-
-flags! {
-    pub struct Program {
-        /// One more command beside the processes: the main one, in the foreground
-        cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
-    }
-}
-
-flags! {
-    pub struct Drilled {
-        /// With --wrapper the program, with flags of the wrapper before it if need be; else one more
-        /// command beside the processes, as for softstop run
-        cmd: Vec<OsString> = bytes { place: Some(Place::Last), value: "CMD", form: Form::Any };
     }
 }
