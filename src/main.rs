@@ -241,7 +241,7 @@ fn whereabouts(instance: &Instance, http: bool) -> Whereabouts {
     // Of the value nobody says where it comes from.
     let given = |name| var(name).filter(|_| by_flag(file).is_none());
     let given_control = given(variables::INSTANCE).and_then(|text| values::control(&text).ok());
-    let given_http = given(variables::INSTANCE_HTTP).and_then(|text| values::listen(&text).ok());
+    let given_http = given(variables::INSTANCE_HTTP).and_then(|text| Listen::parse(&text).ok());
     if let Some(control) = instance.control.clone().or(given_control) {
         let listens = || configured(file).ok().flatten()?.http.map(|http| http.listen);
         let http = given_http.or_else(|| if http { listens() } else { None });

@@ -14,9 +14,9 @@ pub fn target(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     signal(text);
     [LIMIT, PAUSE, ROUND].into_iter().for_each(|range| duration(text, range));
-    if let Some(address) = judged(values::listen(text)) {
+    if let Some(address) = judged(Listen::parse(text)) {
         assert!(address.port() > 0);
-        assert_eq!(values::listen(&address.to_string()), Ok(address));
+        assert_eq!(Listen::parse(&address.to_string()), Ok(address));
     }
     for name in [values::process_name(text), values::task_name(text), values::account(text)] {
         if let Some(name) = judged(name) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::flags::{Common, Wrapper};
 use super::values::StopStep;
 use crate::config::check::values::words;
-use crate::config::fit::{self, Cut, Slices};
+use crate::config::fit::{self, Cut};
 use crate::config::platform::Platform;
 use crate::config::{
     Color, Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin,
@@ -154,11 +154,9 @@ fn ladder(steps: &[StopStep], time: Duration) -> Result<Vec<Rung>, String> {
 
 /// What can be lived with, and is hardly meant; a line each.
 pub fn warnings(config: &Config) -> Vec<String> {
-    let Config { grace, kill_reserve, stop_reserve, drain, .. } = config;
-    let slices = Slices { grace: *grace, kill_reserve: *kill_reserve, stop_reserve: *stop_reserve };
-    let cuts = fit::cuts(slices, &drain.iter().collect::<Vec<_>>(), &[]);
+    let cuts = fit::cuts(config, &config.drain.iter().collect::<Vec<_>>(), &[]);
     let line = |Cut { wants, gets, grace: enough }: Cut| {
-        let [wants, gets, grace, enough] = [wants, gets, *grace, enough].map(words);
+        let [wants, gets, grace, enough] = [wants, gets, config.grace, enough].map(words);
         format!(
             "the drain takes at least {wants}, and can have {gets} of a grace of {grace}; shorten it, or raise --grace to at least {enough}"
         )

@@ -23,7 +23,7 @@ pub(super) fn stop_on(text: &str) -> Result<Signal, String> {
 }
 
 pub(super) fn listen(text: &str) -> Result<Listen, String> {
-    values::listen(text).map_err(in_one_line)
+    Listen::parse(text).map_err(in_one_line)
 }
 
 pub(super) fn control(text: &str) -> Result<Control, String> {

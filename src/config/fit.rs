@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Handler, Step};
+use super::{Config, Handler, Step};
 
 /// A step whose own time does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,35 +15,26 @@ pub struct Cut {
     pub grace: Duration,
 }
 
-/// The budget that the steps share.
-#[derive(Clone, Copy, Debug)]
-pub struct Slices {
-    pub grace: Duration,
-    pub kill_reserve: Duration,
-    /// `None`: a quarter of the grace.
-    pub stop_reserve: Option<Duration>,
-}
-
-/// For each drain step, then for each `post_stop` step, what of it is cut off.
-pub fn cuts(slices: Slices, drain: &[&Step], post_stop: &[&Step]) -> Vec<Option<Cut>> {
-    let deadline = slices.grace.saturating_sub(slices.kill_reserve);
+/// For each drain step, then for each `post_stop` step, what of it is cut off. Of `config` the grace and the reserves at the top count.
+pub fn cuts(config: &Config, drain: &[&Step], post_stop: &[&Step]) -> Vec<Option<Cut>> {
+    let deadline = config.grace.saturating_sub(config.kill_reserve);
     let held = |steps: &[&Step]| sum(steps.iter().filter_map(|s| s.reserve));
     let after = held(post_stop);
     let free = deadline.saturating_sub(held(drain)).saturating_sub(after);
-    let stop = slices.stop_reserve.unwrap_or(slices.grace / 4).min(free);
+    let stop = config.stop_reserve.unwrap_or(config.grace / 4).min(free);
     // Until now, cut to what there is, and uncut.
     let (mut spent, mut said) = (Duration::ZERO, Duration::ZERO);
     let mut list = Vec::with_capacity(drain.len() + post_stop.len());
     // The stop of the processes stands between the two; post_stop may get what it does not take.
     let parts =
-        [(drain, after, stop, slices.stop_reserve), (post_stop, Duration::ZERO, Duration::ZERO, Some(Duration::ZERO))];
+        [(drain, after, stop, config.stop_reserve), (post_stop, Duration::ZERO, Duration::ZERO, Some(Duration::ZERO))];
     for (steps, beyond, stop, stop_reserve) in parts {
         for (i, step) in steps.iter().enumerate() {
             let later = held(&steps[i + 1..]).saturating_add(beyond);
             let gets = deadline.saturating_sub(later).saturating_sub(stop).saturating_sub(spent);
             let wants = least_of(step);
             said = said.saturating_add(wants);
-            let needs = said.saturating_add(later).saturating_add(slices.kill_reserve.max(Duration::from_secs(1)));
+            let needs = said.saturating_add(later).saturating_add(config.kill_reserve.max(Duration::from_secs(1)));
             let grace = match stop_reserve {
                 Some(stop) => needs.saturating_add(stop),
                 None => needs.saturating_mul(4) / 3,
@@ -83,19 +74,19 @@ mod tests {
         Step { tasks, reserve, essential: false, when: When::Requested }
     }
 
-    fn slices(grace: Duration, stop_reserve: Option<Duration>) -> Slices {
-        Slices { grace, kill_reserve: default_kill_reserve(grace), stop_reserve }
+    fn within(grace: Duration) -> Config {
+        Config { grace, kill_reserve: default_kill_reserve(grace), ..Config::with_defaults() }
     }
 
     #[test]
     fn a_sleep_that_is_longer_than_the_grace_gets_what_the_stop_leaves() {
         let s = Duration::from_secs;
         let ten = step(s(10), None);
-        let cut = cuts(slices(s(5), None), &[&ten], &[])[0].unwrap();
+        let cut = cuts(&within(s(5)), &[&ten], &[])[0].unwrap();
         assert_eq!(cut, Cut { wants: s(10), gets: Duration::from_millis(2750), grace: s(15) });
-        assert_eq!(cuts(slices(s(15), None), &[&ten], &[]), [None]);
+        assert_eq!(cuts(&within(s(15)), &[&ten], &[]), [None]);
         let five = step(s(5), None);
-        assert_eq!(cuts(slices(s(12), None), &[&five, &five], &[])[0], None);
-        assert_eq!(cuts(slices(s(12), None), &[&five, &five], &[])[1].unwrap().gets, s(3), "what the first leaves");
+        assert_eq!(cuts(&within(s(12)), &[&five, &five], &[])[0], None);
+        assert_eq!(cuts(&within(s(12)), &[&five, &five], &[])[1].unwrap().gets, s(3), "what the first leaves");
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::problem::Wrong;
+
 /// An address and a port, or a port alone: then on every address, IPv4 and IPv6, whichever of the two the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
@@ -20,12 +22,11 @@ impl Listen {
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub fn parse(text: &str) -> Result<Listen, (String, String)> {
-        let help =
-            || "write a port for every address, or an address and a port: \":9180\", \"127.0.0.1:9180\"".to_owned();
+    pub fn parse(text: &str) -> Result<Listen, Wrong> {
+        let help = "write a port for every address, or an address and a port: \":9180\", \"127.0.0.1:9180\"";
         let (host, port) = text.trim().rsplit_once(':').unwrap_or(("", text.trim()));
-        let port =
-            port_number(port).ok_or_else(|| (format!("{text:?} does not end in a port from 1 to 65535"), help()))?;
+        let no_port = || Wrong::new(format!("{text:?} does not end in a port from 1 to 65535"), help);
+        let port = port_number(port).ok_or_else(no_port)?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let address = match (host, bare) {
             ("" | "*", _) => return Ok(Listen::everywhere(port)),
@@ -36,9 +37,10 @@ impl Listen {
         match (address, host.parse::<Ipv6Addr>()) {
             (Some(_), _) => Ok(Listen { address, port }),
             (None, Ok(_)) => {
-                Err((format!("{text:?}: an IPv6 address needs brackets"), format!("write \"[{host}]:{port}\"")))
+                let sentence = format!("{text:?}: an IPv6 address needs brackets");
+                Err(Wrong::new(sentence, format!("write \"[{host}]:{port}\"")))
             }
-            (None, Err(_)) => Err((format!("{text:?}: {host:?} is not an IP address"), help())),
+            (None, Err(_)) => Err(Wrong::new(format!("{text:?}: {host:?} is not an IP address"), help)),
         }
     }
 
@@ -174,6 +176,6 @@ mod tests {
         ] {
             assert!(Listen::parse(text).is_err(), "{text}");
         }
-        assert_eq!(Listen::parse("::1:9180").unwrap_err().1, "write \"[::1]:9180\"");
+        assert_eq!(Listen::parse("::1:9180").unwrap_err().help, "write \"[::1]:9180\"");
     }
 }

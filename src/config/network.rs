@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::problem::Wrong;
+
 /// A CIDR block: `10.244.0.0/16`, `fd00::/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -22,7 +24,7 @@ impl Network {
     ///
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub fn parse_list(text: &str) -> Result<Vec<Network>, (String, String)> {
+    pub fn parse_list(text: &str) -> Result<Vec<Network>, Wrong> {
         let mut networks = Vec::new();
         for one in text.split(',') {
             match one.trim() {
@@ -36,10 +38,9 @@ impl Network {
 
     /// # Errors
     /// What is wrong with it, and what to write.
-    pub fn parse(text: &str) -> Result<Network, (String, String)> {
+    pub fn parse(text: &str) -> Result<Network, Wrong> {
         let example =
-            "write an address or a network: \"10.244.7.1\", \"10.244.0.0/16\" or \"fd00::/8\", or \"loopback\""
-                .to_string();
+            "write an address or a network: \"10.244.7.1\", \"10.244.0.0/16\" or \"fd00::/8\", or \"loopback\"";
         let (written, prefix) = text.trim().split_once('/').map_or((text.trim(), None), |(a, p)| (a, Some(p)));
         let Some(address) = address(written) else {
             let help = match without_port(written) {
@@ -47,9 +48,9 @@ impl Network {
                 None if has_leading_zeros(written) => {
                     "write it without leading zeros: to some programs they mean octal numbers".to_string()
                 }
-                None => example,
+                None => example.to_owned(),
             };
-            return Err((format!("{text:?} is neither an IP address nor a network"), help));
+            return Err(Wrong::new(format!("{text:?} is neither an IP address nor a network"), help));
         };
         let most = if address.is_ipv4() { 32 } else { 128 };
         let digits = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit());
@@ -58,7 +59,7 @@ impl Network {
             Some(p) => p.parse::<u8>().ok().filter(|n| *n <= most && digits(p)),
         };
         let Some(prefix) = prefix else {
-            return Err((format!("{text:?} does not end in a number of bits from 0 to {most}"), example));
+            return Err(Wrong::new(format!("{text:?} does not end in a number of bits from 0 to {most}"), example));
         };
         let network = Network { address, prefix };
         let (value, mask) = (bits(address), network.mask());
@@ -68,7 +69,10 @@ impl Network {
                 IpAddr::V6(_) => IpAddr::V6((value & mask).into()),
             };
             let sentence = format!("{text:?} has bits set behind its first {prefix}");
-            return Err((sentence, format!("write \"{base}/{prefix}\" for the network, or the address alone")));
+            return Err(Wrong::new(
+                sentence,
+                format!("write \"{base}/{prefix}\" for the network, or the address alone"),
+            ));
         }
         Ok(network.canonical())
     }
@@ -207,7 +211,7 @@ mod tests {
         let is_in = |peer: &str| loopback.iter().any(|n| n.contains(ip(peer)));
         assert!(["127.0.0.6", "::1", "::ffff:127.0.0.1"].into_iter().all(is_in));
         assert!(!["128.0.0.1", "::2", "::ffff:1.0.0.1"].into_iter().any(is_in));
-        let help = |text: &str| Network::parse_list(text).unwrap_err().1;
+        let help = |text: &str| Network::parse_list(text).unwrap_err().help;
         assert!(help("10.0.0.7:41234").contains("write \"10.0.0.7\""), "{}", help("10.0.0.7:41234"));
         assert!(help("[fd00::7]:41234").contains("write \"fd00::7\""));
         assert!(help("010.0.0.7").contains("leading zeros"));
@@ -235,7 +239,7 @@ mod tests {
         ] {
             assert!(Network::parse(text).is_err(), "{text}");
         }
-        assert!(Network::parse("10.1.2.3/8").unwrap_err().1.contains("\"10.0.0.0/8\""));
-        assert!(Network::parse("fd00::1/8").unwrap_err().1.contains("\"fd00::/8\""));
+        assert!(Network::parse("10.1.2.3/8").unwrap_err().help.contains("\"10.0.0.0/8\""));
+        assert!(Network::parse("fd00::1/8").unwrap_err().help.contains("\"fd00::/8\""));
     }
 }

@@ -36,6 +36,19 @@ pub struct Problem {
     pub help: String,
 }
 
+/// Why a text is not the value it should be: one sentence, and what to write.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wrong {
+    pub sentence: String,
+    pub help: String,
+}
+
+impl Wrong {
+    pub fn new(sentence: impl Into<String>, help: impl Into<String>) -> Wrong {
+        Wrong { sentence: sentence.into(), help: help.into() }
+    }
+}
+
 /// A marked piece of one line of the source.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {

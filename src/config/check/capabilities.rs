@@ -61,11 +61,10 @@ impl CapabilitySet {
     /// `"NET_BIND_SERVICE"`, `"CAP_KILL"`, `"ALL"`, in any case.
     pub fn named(name: &str) -> Option<CapabilitySet> {
         let upper = name.trim().to_ascii_uppercase();
-        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        if bare == "ALL" {
+        if bare(&upper) == "ALL" {
             return Some(CapabilitySet::ALL);
         }
-        CapabilitySet::NAMES.iter().position(|known| *known == bare).map(|number| CapabilitySet(1 << number))
+        CapabilitySet::NAMES.iter().position(|known| *known == bare(&upper)).map(|number| CapabilitySet(1 << number))
     }
 
     #[must_use]
@@ -99,12 +98,15 @@ impl CapabilitySet {
     }
 }
 
+fn bare(name: &str) -> &str {
+    name.strip_prefix("CAP_").unwrap_or(name)
+}
+
 /// Their names.
 impl fmt::Display for CapabilitySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<String> = self.numbers().map(CapabilitySet::name).collect();
-        f.write_str(if *self == CapabilitySet::ALL { "ALL" } else { "" })?;
-        f.write_str(&if *self == CapabilitySet::ALL { String::new() } else { names.join(", ") })
+        let names = || self.numbers().map(CapabilitySet::name).collect::<Vec<_>>().join(", ");
+        f.write_str(&if *self == CapabilitySet::ALL { "ALL".to_owned() } else { names() })
     }
 }
 
@@ -145,10 +147,7 @@ kind! {
 }
 
 fn read_names(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<CapabilitySet> {
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of capabilities", "write {name} = [\"NET_BIND_SERVICE\"]");
-        return None;
-    };
+    let elements = reader.elements(field, "an array of capabilities", "write {name} = [\"NET_BIND_SERVICE\"]")?;
     let mut set = CapabilitySet::default();
     for element in &elements {
         let Some(name) = reader.text(element, "write a name in quotes, such as \"NET_BIND_SERVICE\"") else {
@@ -157,12 +156,9 @@ fn read_names(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Cap
         match CapabilitySet::named(&name) {
             Some(one) => set = set.with(one),
             None => {
-                let upper = name.trim().to_ascii_uppercase();
-                let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-                let help = match nearest(bare, CapabilitySet::NAMES) {
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => "capabilities(7) lists them; without CAP_ or with it, or \"ALL\"".to_owned(),
-                };
+                let near = nearest(bare(&name.trim().to_ascii_uppercase()), CapabilitySet::NAMES);
+                let help = near.map(|near| format!("did you mean \"{near}\"?"));
+                let help = help.unwrap_or("capabilities(7) lists them; without CAP_ or with it, or \"ALL\"".to_owned());
                 reader.error(&element.span(), format!("there is no capability {name:?}"), help);
             }
         }
@@ -171,8 +167,7 @@ fn read_names(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Cap
 }
 
 pub fn capabilities(reader: &mut Reader<'_>, keys: &CapabilityKeys<'_>) -> Capabilities {
-    let set = |reader: &mut Reader<'_>, key: &super::declare::Key<'_, Names>| key.read(reader).unwrap_or_default();
-    Capabilities { drop: set(reader, &keys.drop), add: set(reader, &keys.add) }
+    Capabilities { drop: keys.drop.read(reader).unwrap_or_default(), add: keys.add.read(reader).unwrap_or_default() }
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ pub trait Declared {
 
 /// What the file has under a key, still to be read: what reading notes may depend on what was read before.
 pub struct Key<'t, K> {
+    name: &'static str,
     pub field: Option<Field<'t>>,
     help: &'static str,
     kind: PhantomData<fn() -> K>,
@@ -143,7 +144,7 @@ pub struct Key<'t, K> {
 
 impl<'t, K> Key<'t, K> {
     pub fn of(table: &Table<'t>, name: &'static str, help: &'static str) -> Key<'t, K> {
-        Key { field: table.get(name), help, kind: PhantomData }
+        Key { name, field: table.get(name), help, kind: PhantomData }
     }
 
     pub fn is_given(&self) -> bool {
@@ -153,6 +154,13 @@ impl<'t, K> Key<'t, K> {
     /// Of its value.
     pub fn span(&self) -> Option<Span> {
         self.field.as_ref().map(Field::span)
+    }
+
+    /// Says that it is missing, where it is.
+    pub fn expected(&self, reader: &mut Reader<'_>, table: &Table<'_>, sentence: &str, help: &str) {
+        if self.field.is_none() {
+            reader.missing(table, &[self.name], sentence, help);
+        }
     }
 }
 
@@ -171,10 +179,13 @@ impl<K: Kind> Key<'_, K> {
     }
 
     /// As [`Key::read`]; `table` lacks something without it, and `help` is what to write there.
-    pub fn required(&self, reader: &mut Reader<'_>, table: &Table<'_>, name: &str, help: &str) -> Option<K::Value> {
-        if self.field.is_none() {
-            reader.missing(table, &[name], format!("`{name}` is missing"), help);
-        }
+    pub fn required(&self, reader: &mut Reader<'_>, table: &Table<'_>, help: &str) -> Option<K::Value> {
+        self.needed(reader, table, &format!("`{}` is missing", self.name), help)
+    }
+
+    /// The same, in words of its own.
+    pub fn needed(&self, reader: &mut Reader<'_>, table: &Table<'_>, sentence: &str, help: &str) -> Option<K::Value> {
+        self.expected(reader, table, sentence, help);
         self.read(reader)
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::declare::{Declared, Shape, table};
-use super::kinds::{Bool, FilePath, Kind, Shaped, Word};
+use super::kinds::{Bool, FilePath, Kind, Shaped, Word, kind};
 use super::reader::{Field, Reader};
 use crate::config::env_file::EnvFormat;
 
@@ -30,23 +30,14 @@ table! {
 
 pub const HELP: &str = "write env_file = \"/etc/app.env\", or env_file = { path = \".env\", format = \"dotenv\" }";
 
-/// A path, a table, or an array of both.
-pub struct EnvFiles;
-
 const ONE: &Shape = &Shape::Any(&[FilePath::SHAPE, &Shape::Table(EnvFileKeys::DESCRIBED)]);
 
-impl Shaped for EnvFiles {
-    const SHAPE: &'static Shape =
-        &Shape::Any(&[FilePath::SHAPE, &Shape::Table(EnvFileKeys::DESCRIBED), &Shape::Array(ONE)]);
-}
-
-impl Kind for EnvFiles {
-    type Value = Vec<EnvFile>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<EnvFile>> {
+kind! {
+    /// A path, a table, or an array of both.
+    EnvFiles: Vec<EnvFile> = |reader, field, help| {
         let files = field.elements().unwrap_or_else(|| vec![field.clone()]);
         Some(files.iter().filter_map(|file| one(reader, file, help)).collect())
-    }
+    }, &Shape::Any(&[FilePath::SHAPE, &Shape::Table(EnvFileKeys::DESCRIBED), &Shape::Array(ONE)])
 }
 
 fn one(reader: &mut Reader<'_>, file: &Field<'_>, help: &str) -> Option<EnvFile> {
@@ -55,7 +46,7 @@ fn one(reader: &mut Reader<'_>, file: &Field<'_>, help: &str) -> Option<EnvFile>
         return Some(EnvFile { path, format: EnvFormat::Docker, optional: false });
     }
     let keys = reader.table::<EnvFileKeys<'_>>(file, help)?;
-    let path = keys.path.required(reader, &keys.table, "path", help);
+    let path = keys.path.required(reader, &keys.table, help);
     let format = keys.format.read(reader).unwrap_or(EnvFileKeys::format);
     let optional = keys.optional.read(reader).unwrap_or(EnvFileKeys::optional);
     path.map(|path| EnvFile { path, format, optional })

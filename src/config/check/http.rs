@@ -4,7 +4,6 @@ use super::declare::{Form, Shape, table};
 use super::kinds::{Sub, kind};
 use super::prestop::{self, PreStop, PreStopKeys};
 use super::reader::{Field, Reader};
-use super::values;
 use crate::config::listen::Listen;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,22 +41,15 @@ kind! {
 fn read_address(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Listen> {
     if field.value.get_ref().is_integer() {
         let port = reader.integer(field, 1, 65535, help)?;
-        return values::listen(&port.to_string()).ok();
+        return u16::try_from(port).ok().map(Listen::everywhere);
     }
-    reader.parsed(field, help, values::listen)
+    reader.parsed(field, help, Listen::parse)
 }
 
 pub fn http(reader: &mut Reader<'_>, keys: &HttpKeys<'_>) -> Option<Http> {
-    if !keys.listen.is_given() {
-        reader.missing(
-            &keys.table,
-            &["listen"],
-            "[http] does not say where to listen",
-            "add listen = \":9180\", or leave [http] out",
-        );
-        return None;
-    }
-    let listen = keys.listen.read(reader);
+    let help = "add listen = \":9180\", or leave [http] out";
+    let listen = keys.listen.needed(reader, &keys.table, "[http] does not say where to listen", help);
+    keys.listen.field.as_ref()?;
     let prestop = keys.prestop.open(reader).and_then(|keys| prestop::prestop(reader, &keys));
     listen.map(|listen| Http { listen, prestop })
 }

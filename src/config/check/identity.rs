@@ -53,15 +53,19 @@ kind! {
 }
 
 fn read_accounts(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<String>> {
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of groups", "write {name} = [\"video\", 1000]");
-        return None;
-    };
+    let elements = reader.elements(field, "an array of groups", "write {name} = [\"video\", 1000]")?;
     let read = elements.iter().filter_map(|element| {
         let text = Account::read(reader, element, "")?;
-        values::account(&text).map_err(|wrong| reader.error(&element.span(), wrong.sentence, wrong.help)).ok()
+        reader.allowed(&element.span(), values::account(&text))
     });
     Some(read.collect())
+}
+
+/// `"user"`, `"user:group"`, a number.
+pub fn user_and_group(reader: &mut Reader<'_>, text: &str, span: &Span) -> Identity {
+    let mut account = |text: &str| reader.allowed(span, values::account(text));
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    Identity { user: account(user), group: group.and_then(account), supplementary: Vec::new() }
 }
 
 /// Of `user`, `group` and `supplementary_groups`.
@@ -74,21 +78,17 @@ pub fn identity(
     let (more, place_of_more) = (supplementary.read(reader).unwrap_or_default(), supplementary.span());
     let text = |reader: &mut Reader<'_>, key: &Key<'_, Account>| Some((key.read(reader)?, key.span()?));
     let (user, group) = (text(reader, user), text(reader, group));
-    let account = |reader: &mut Reader<'_>, text: &str, span: &Span| {
-        values::account(text).map_err(|wrong| reader.error(span, wrong.sentence, wrong.help)).ok()
-    };
-    let mut identity = Identity { supplementary: more, ..Identity::default() };
+    let mut identity = Identity::default();
     if let Some((text, span)) = &user {
-        let (name, with_group) = text.split_once(':').map_or((text.as_str(), None), |(u, g)| (u, Some(g)));
-        identity.user = account(reader, name, span);
-        identity.group = with_group.and_then(|g| account(reader, g, span));
-        if let (Some(_), Some((_, second))) = (with_group, &group) {
+        identity = user_and_group(reader, text, span);
+        if let (true, Some((_, second))) = (text.contains(':'), &group) {
             reader.error(second, "the group is given twice: in `user` and in `group`", "leave one of them out");
         }
     }
     if let Some((text, span)) = &group {
-        identity.group = account(reader, text, span);
+        identity.group = reader.allowed(span, values::account(text));
     }
+    identity.supplementary = more;
     let place = user.as_ref().or(group.as_ref()).map(|(_, span)| span.clone()).or(place_of_more);
     if let Some(span) = place {
         reader.expect_identity(&span, &identity);

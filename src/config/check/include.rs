@@ -25,10 +25,7 @@ kind! {
 }
 
 fn read_patterns(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<String>> {
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of paths", help);
-        return None;
-    };
+    let elements = reader.elements(field, "an array of paths", help)?;
     Some(elements.iter().filter_map(|element| Pattern::read(reader, element, help)).collect())
 }
 
@@ -112,14 +109,9 @@ pub fn add<'t>(reader: &mut Reader<'_>, all: &mut DeTable<'t>, included: DeTable
                 more.iter().for_each(|element: &Spanned<DeValue<'t>>| known.push(element.clone()));
             }
             _ => {
-                let places =
-                    vec![reader.source.place(&key.span(), ""), reader.source.place(&known.span(), "the first")];
                 let sentence = format!("`{name}` stands in two files");
-                reader.error_at(
-                    places,
-                    sentence,
-                    "leave one of them out: only arrays such as `[[process]]` are added up",
-                );
+                let help = "leave one of them out: only arrays such as `[[process]]` are added up";
+                reader.error_beside(&key.span(), (&known.span(), "the first"), sentence, help);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! A key that is none: what it was meant to be, or where it belongs. Pure.
 
+use std::fmt::Display;
+
 use super::declare::Declared;
 use super::other_tools;
 use super::process::ProcessKeys;
@@ -79,7 +81,7 @@ fn snake_case(key: &str) -> String {
 }
 
 /// `` `a`, `b` `` for messages.
-pub fn list(words: &[&str]) -> String {
+pub fn list(words: &[impl Display]) -> String {
     words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
 }
 

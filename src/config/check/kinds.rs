@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::declare::{Declared, Form, Shape};
 use super::reader::{Field, Reader};
 use super::scalar;
-use super::values::{self, DurationRange, Wrong};
+use super::values;
 use crate::signal::Signal;
 
 /// A kind as it is explained.
@@ -29,14 +29,18 @@ pub trait Kind: Shaped {
 
 /// A kind whose default can be written down.
 pub trait Constant: Shaped {
-    type Const;
+    type Const: Serialize;
     /// As TOML.
-    fn show(value: &Self::Const) -> String;
+    fn show(value: &Self::Const) -> String {
+        serde_json::to_string(value).unwrap_or_default()
+    }
 }
+
+pub type Read<T> = fn(&mut Reader<'_>, &Field<'_>, &str) -> Option<T>;
 
 /// A kind that is read on its own: name, what is read, the function that reads it, and the shape.
 macro_rules! kind {
-    ($(#[$doc:meta])* $Kind:ident: $Value:ty = $read:ident, $shape:expr) => {
+    ($(#[$doc:meta])* $Kind:ident: $Value:ty = $read:expr, $shape:expr) => {
         $(#[$doc])*
         pub struct $Kind;
 
@@ -51,7 +55,8 @@ macro_rules! kind {
                 field: &$crate::config::check::reader::Field<'_>,
                 help: &str,
             ) -> Option<$Value> {
-                $read(reader, field, help)
+                let read: $crate::config::check::kinds::Read<$Value> = $read;
+                read(reader, field, help)
             }
         }
     };
@@ -63,19 +68,9 @@ pub(super) use kind;
 
 macro_rules! durations {
     ($($(#[$doc:meta])+ $Kind:ident $range:path;)+) => {$(
-        $(#[$doc])+
-        pub struct $Kind;
-
-        impl Shaped for $Kind {
-            const SHAPE: &'static Shape = &Shape::Duration($range);
-        }
-
-        impl Kind for $Kind {
-            type Value = Duration;
-            fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Duration> {
-                const RANGE: DurationRange = $range;
-                reader.duration(field, RANGE)
-            }
+        kind! {
+            $(#[$doc])+
+            $Kind: Duration = |reader, field, _| reader.duration(field, $range), &Shape::Duration($range)
         }
 
         impl Constant for $Kind {
@@ -112,42 +107,20 @@ impl<const MIN: u32, const MAX: u32> Kind for Int<MIN, MAX> {
 
 impl<const MIN: u32, const MAX: u32> Constant for Int<MIN, MAX> {
     type Const = u32;
-    fn show(value: &u32) -> String {
-        value.to_string()
-    }
 }
 
-pub struct Port;
-
-impl Shaped for Port {
-    const SHAPE: &'static Shape = &Shape::Integer(1, 65535);
-}
-
-impl Kind for Port {
-    type Value = u16;
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u16> {
+kind! {
+    Port: u16 = |reader, field, _| {
         reader.integer(field, 1, 65535, "write a port's number, such as 8080").and_then(|n| u16::try_from(n).ok())
-    }
+    }, &Shape::Integer(1, 65535)
 }
 
-pub struct Bool;
-
-impl Shaped for Bool {
-    const SHAPE: &'static Shape = &Shape::Boolean;
-}
-
-impl Kind for Bool {
-    type Value = bool;
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<bool> {
-        reader.boolean(field)
-    }
+kind! {
+    Bool: bool = |reader, field, _| reader.boolean(field), &Shape::Boolean
 }
 
 impl Constant for Bool {
     type Const = bool;
-    fn show(value: &bool) -> String {
-        value.to_string()
-    }
 }
 
 /// One of an enum's words, as serde knows them.
@@ -166,9 +139,6 @@ impl<T: DeserializeOwned + 'static> Kind for Word<T> {
 
 impl<T: DeserializeOwned + Serialize + 'static> Constant for Word<T> {
     type Const = T;
-    fn show(value: &T) -> String {
-        serde_json::to_string(value).unwrap_or_default()
-    }
 }
 
 // === Strings ===
@@ -176,27 +146,14 @@ impl<T: DeserializeOwned + Serialize + 'static> Constant for Word<T> {
 /// Kinds that are written as a string: name, what is read, the form, and the function that reads it.
 macro_rules! strings {
     ($($(#[$doc:meta])* $Kind:ident $Value:ty, $name:literal, $pattern:expr, [$($example:literal),+], $read:expr;)+) => {$(
-        $(#[$doc])*
-        pub struct $Kind;
-
-        impl $crate::config::check::kinds::Shaped for $Kind {
-            const SHAPE: &'static $crate::config::check::declare::Shape =
-                &$crate::config::check::declare::Shape::Text($crate::config::check::declare::Form { name: $name, pattern: $pattern, examples: &[$($example),+] });
-        }
-
-        impl $crate::config::check::kinds::Kind for $Kind {
-            type Value = $Value;
-            fn read(reader: &mut $crate::config::check::reader::Reader<'_>, field: &$crate::config::check::reader::Field<'_>, help: &str) -> Option<$Value> {
-                let read: fn(&mut $crate::config::check::reader::Reader<'_>, &$crate::config::check::reader::Field<'_>, &str) -> Option<$Value> = $read;
-                read(reader, field, help)
-            }
+        $crate::config::check::kinds::kind! {
+            $(#[$doc])*
+            $Kind: $Value = $read, &$crate::config::check::declare::Shape::Text(
+                $crate::config::check::declare::Form { name: $name, pattern: $pattern, examples: &[$($example),+] })
         }
 
         impl $crate::config::check::kinds::Constant for $Kind {
             type Const = &'static str;
-            fn show(value: &&'static str) -> String {
-                format!("{value:?}")
-            }
         }
     )+};
 }
@@ -211,10 +168,10 @@ strings! {
     AnySignal Signal, "signal", SIGNAL, ["\"SIGUSR1\"", "\"HUP\"", "\"15\""], |reader, field, _| reader.signal(field);
     /// What a stop may begin with.
     StopSignal Signal, "signal", SIGNAL, ["\"SIGTERM\"", "\"15\"", "\"QUIT\""],
-        |reader, field, _| { let signal = reader.signal(field)?; reader.allowed(field, values::ladder_signal(signal)) };
+        |reader, field, _| { let signal = reader.signal(field)?; reader.allowed(&field.span(), values::ladder_signal(signal)) };
     /// What a process may be asked to say with.
     DumpSignal Signal, "signal", SIGNAL, ["\"SIGQUIT\"", "\"3\""],
-        |reader, field, _| { let signal = reader.signal(field)?; reader.allowed(field, values::dump_signal(signal)) };
+        |reader, field, _| { let signal = reader.signal(field)?; reader.allowed(&field.span(), values::dump_signal(signal)) };
     Host String, "name or IP address", r"[A-Za-z0-9._:\[\]-]+", ["\"db\"", "\"::1\"", "\"10.0.0.7\""],
         |reader, field, _| reader.parsed(field, "write a host in quotes, such as \"db\"", values::host);
     UrlPath String, "string", r"/[!-~]*", ["\"/\"", "\"/a?b=c\""],
@@ -224,13 +181,6 @@ strings! {
     /// As the kernel has it.
     ProgramName String, "string", r"[^/]{1,255}", ["\"nginx\"", "\"${HOST}\""],
         |reader, field, help| reader.parsed(field, help, values::program_name);
-}
-
-impl Reader<'_> {
-    /// What stands against the value, said at it.
-    pub fn allowed<T>(&mut self, field: &Field<'_>, value: Result<T, Wrong>) -> Option<T> {
-        value.map_err(|wrong| self.error(&field.span(), wrong.sentence, wrong.help)).ok()
-    }
 }
 
 // === Tables ===

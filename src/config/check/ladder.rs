@@ -34,9 +34,6 @@ table! {
     }
 }
 
-/// `"nginx"`, `"SIGQUIT"`, a table, or an array of the latter two.
-pub struct Ladder;
-
 /// What `stop` says.
 pub enum Stop {
     Ladder(Vec<Rung>),
@@ -63,36 +60,31 @@ impl Stop {
 
 const RUNG: &Shape = &Shape::Any(&[StopSignal::SHAPE, &Shape::Table(RungKeys::DESCRIBED)]);
 
-impl Shaped for Ladder {
-    const SHAPE: &'static Shape = &Shape::Any(&[
+kind! {
+    /// `"nginx"`, `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
+    Ladder: Stop = read_ladder, &Shape::Any(&[
         &Shape::Words(programs::presets),
         StopSignal::SHAPE,
         &Shape::Table(RungKeys::DESCRIBED),
         &Shape::Array(RUNG),
-    ]);
+    ])
 }
 
-impl Kind for Ladder {
-    type Value = Stop;
-
-    /// `"nginx"`, `"SIGQUIT"`, or `[ { signal = "SIGQUIT", wait = "20s" }, "SIGTERM" ]`.
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Stop> {
-        if field.value.get_ref().is_str() {
-            return word(reader, field);
-        }
-        let rungs = field.elements().unwrap_or_else(|| vec![field.clone()]);
-        if rungs.is_empty() {
-            reader.error(&field.span(), "`stop` is empty", "leave it out for SIGTERM, or write stop = \"SIGQUIT\"");
-        }
-        let names_program =
-            |e: &Field<'_>| e.value.get_ref().as_str().is_some_and(|word| programs::preset(word).is_some());
-        let endless = |e: &&Field<'_>| e.value.get_ref().get("wait").is_none() && !names_program(e);
-        for endless in rungs.iter().rev().skip(1).filter(endless) {
-            let sentence = "the next signal never comes: this one waits for all the time there is";
-            reader.error(&endless.span(), sentence, "give it a `wait`: { signal = \"SIGQUIT\", wait = \"10s\" }");
-        }
-        Some(Stop::Ladder(rungs.iter().filter_map(|element| rung(reader, element, help)).collect()))
+fn read_ladder(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Stop> {
+    if field.value.get_ref().is_str() {
+        return word(reader, field);
     }
+    let rungs = field.elements().unwrap_or_else(|| vec![field.clone()]);
+    if rungs.is_empty() {
+        reader.error(&field.span(), "`stop` is empty", "leave it out for SIGTERM, or write stop = \"SIGQUIT\"");
+    }
+    let names_program = |e: &Field<'_>| e.value.get_ref().as_str().is_some_and(|word| programs::preset(word).is_some());
+    let endless = |e: &&Field<'_>| e.value.get_ref().get("wait").is_none() && !names_program(e);
+    for endless in rungs.iter().rev().skip(1).filter(endless) {
+        let sentence = "the next signal never comes: this one waits for all the time there is";
+        reader.error(&endless.span(), sentence, "give it a `wait`: { signal = \"SIGQUIT\", wait = \"10s\" }");
+    }
+    Some(Stop::Ladder(rungs.iter().filter_map(|element| rung(reader, element, help)).collect()))
 }
 
 /// A program's name, or a signal alone.
@@ -114,10 +106,8 @@ fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<R
     }
     let keys = reader.table::<RungKeys<'_>>(element, example)?;
     let wait = keys.wait.read(reader);
-    if !keys.signal.is_given() {
-        reader.missing(&keys.table, &["signal"], "this step of `stop` has no signal", example);
-    }
-    keys.signal.read(reader).map(|signal| Rung { signal, wait })
+    let signal = keys.signal.needed(reader, &keys.table, "this step of `stop` has no signal", example);
+    signal.map(|signal| Rung { signal, wait })
 }
 
 /// The signal upon which a program writes what its threads are doing (SIGQUIT to a JVM or a Go program), and how long that may take.
@@ -152,8 +142,6 @@ fn read_dump(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<D
     }
     let keys = reader.table::<DiagnoseKeys<'_>>(field, help)?;
     let wait = keys.wait.read(reader).unwrap_or(DEFAULT_DIAGNOSE_WAIT);
-    if !keys.signal.is_given() {
-        reader.missing(&keys.table, &["signal"], "`diagnose` has no signal", help);
-    }
-    keys.signal.read(reader).map(|signal| Diagnose { signal, wait })
+    let signal = keys.signal.needed(reader, &keys.table, "`diagnose` has no signal", help);
+    signal.map(|signal| Diagnose { signal, wait })
 }

@@ -111,10 +111,7 @@ kind! {
 
 fn read_variable_names(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<OsString>> {
     const HELP: &str = "write file_env = [\"DB_PASSWORD\"] for what DB_PASSWORD_FILE names";
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of names", HELP);
-        return None;
-    };
+    let elements = reader.elements(field, "an array of names", HELP)?;
     let mut list = Vec::with_capacity(elements.len());
     for element in &elements {
         let Some(name) = reader.text(element, HELP) else { continue };

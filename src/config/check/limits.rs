@@ -138,30 +138,20 @@ table! {
     }
 }
 
-/// A number, or none.
-pub struct Bound;
-
-const BOUND: &Shape = &Shape::Any(&[&Shape::Integer(0, i64::MAX), &Shape::Words(|| &["unlimited"])]);
-
-impl Shaped for Bound {
-    const SHAPE: &'static Shape = BOUND;
+kind! {
+    /// A number, or none.
+    Bound: u64 = read_bound, &Shape::Any(&[&Shape::Integer(0, i64::MAX), &Shape::Words(|| &["unlimited"])])
 }
 
-impl Kind for Bound {
-    type Value = u64;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u64> {
-        const HELP: &str = "write a number such as 65536, or \"unlimited\"";
-        match field.value.get_ref() {
-            DeValue::String(text) if !text.contains("${") => {
-                if text.trim() == "unlimited" {
-                    return Some(UNLIMITED);
-                }
-                reader.error(&field.span(), format!("{text:?} is no limit"), HELP);
-                None
-            }
-            _ => reader.whole_number(field, 0, i64::MAX, HELP).and_then(|n| u64::try_from(n).ok()),
+fn read_bound(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u64> {
+    const HELP: &str = "write a number such as 65536, or \"unlimited\"";
+    match field.value.get_ref() {
+        DeValue::String(text) if text.trim() == "unlimited" => Some(UNLIMITED),
+        DeValue::String(text) if !text.contains("${") => {
+            reader.error(&field.span(), format!("{text:?} is no limit"), HELP);
+            None
         }
+        _ => reader.whole_number(field, 0, i64::MAX, HELP).and_then(|n| u64::try_from(n).ok()),
     }
 }
 
@@ -169,7 +159,7 @@ kind! {
     /// `{ nofile = 65536, core = "unlimited", nproc = { soft = 100, hard = 200 } }`.
     Rlimits: Vec<Rlimit> = read_rlimits, &Shape::Map(
         Form { name: "", pattern: "[a-z]+", examples: &["nofile"] },
-        &Shape::Any(&[BOUND, &Shape::Table(RlimitKeys::DESCRIBED)]),
+        &Shape::Any(&[Bound::SHAPE, &Shape::Table(RlimitKeys::DESCRIBED)]),
     )
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
-use super::declare::{Form, Key, Shape, table};
-use super::kinds::{AnySignal, Bool, Constant, Int, Kind, Shaped, Word, strings};
+use super::declare::{Form, Shape, table};
+use super::kinds::{AnySignal, Bool, Constant, Int, Kind, Word, kind, strings};
 use super::process::ReadProcess;
 use super::reader::{Field, Reader};
 use super::values::{DurationRange, Wrong};
@@ -191,31 +191,23 @@ fn target(name: &str, text: &str) -> Result<LogTarget, Wrong> {
 
 // === sizes and ages ===
 
-/// Bytes: a number, or Kubernetes' quantities.
-pub struct Size;
-
-const SIZE: &Shape = &Shape::Any(&[
-    &Shape::Integer(0, 1 << 40),
-    &Shape::Text(Form {
-        name: "size such as `\"64Ki\"`",
-        pattern: r"\s*[0-9]+\s*([kKMG]i?)?B?\s*",
-        examples: &["\"64Ki\"", "\"10MB\"", "\"1 GiB\""],
-    }),
-]);
-
-impl Shaped for Size {
-    const SHAPE: &'static Shape = SIZE;
+kind! {
+    /// Bytes: a number, or Kubernetes' quantities.
+    Size: u64 = read_size, &Shape::Any(&[
+        &Shape::Integer(0, 1 << 40),
+        &Shape::Text(Form {
+            name: "size such as `\"64Ki\"`",
+            pattern: r"\s*[0-9]+\s*([kKMG]i?)?B?\s*",
+            examples: &["\"64Ki\"", "\"10MB\"", "\"1 GiB\""],
+        }),
+    ])
 }
 
-impl Kind for Size {
-    type Value = u64;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u64> {
-        const HELP: &str = "write a size such as \"64Ki\" or \"10Mi\"";
-        match field.value.get_ref() {
-            DeValue::String(_) => reader.parsed(field, HELP, size),
-            _ => reader.whole_number(field, 0, 1 << 40, HELP).and_then(|n| u64::try_from(n).ok()),
-        }
+fn read_size(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u64> {
+    const HELP: &str = "write a size such as \"64Ki\" or \"10Mi\"";
+    match field.value.get_ref() {
+        DeValue::String(_) => reader.parsed(field, HELP, size),
+        _ => reader.whole_number(field, 0, 1 << 40, HELP).and_then(|n| u64::try_from(n).ok()),
     }
 }
 
@@ -253,38 +245,32 @@ fn size(text: &str) -> Result<u64, Wrong> {
         .ok_or_else(|| Wrong::new(format!("{text:?} is too large"), help))
 }
 
-/// The same of a file, or none.
-pub struct SizeOrNone;
-
 /// Less than a line would be put aside with every one.
 const LEAST_FILE: u64 = 4 * KI;
 
-impl Shaped for SizeOrNone {
-    const SHAPE: &'static Shape = &Shape::Any(&[
+kind! {
+    /// The same of a file, or none.
+    SizeOrNone: Option<u64> = read_size_or_none, &Shape::Any(&[
         &Shape::Integer(LEAST_FILE as i64, 1 << 40),
         &Shape::Text(Form {
             name: "size such as `\"10Mi\"`, or `\"none\"`",
             pattern: r"\s*[0-9]+\s*([kKMG]i?)?B?\s*|none",
             examples: &["\"10Mi\"", "\"100MB\"", "\"none\""],
         }),
-    ]);
+    ])
 }
 
-impl Kind for SizeOrNone {
-    type Value = Option<u64>;
-
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Option<u64>> {
-        if field.value.get_ref().as_str() == Some("none") {
-            return Some(None);
-        }
-        let size = Size::read(reader, field, help)?;
-        if size < LEAST_FILE {
-            let sentence = format!("`{}` is less than {LEAST_FILE} bytes", field.name);
-            reader.error(&field.span(), sentence, "write a size such as \"10Mi\", or \"none\"");
-            return None;
-        }
-        Some(Some(size))
+fn read_size_or_none(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Option<u64>> {
+    if field.value.get_ref().as_str() == Some("none") {
+        return Some(None);
     }
+    let size = Size::read(reader, field, help)?;
+    if size < LEAST_FILE {
+        let sentence = format!("`{}` is less than {LEAST_FILE} bytes", field.name);
+        reader.error(&field.span(), sentence, "write a size such as \"10Mi\", or \"none\"");
+        return None;
+    }
+    Some(Some(size))
 }
 
 impl Constant for SizeOrNone {
@@ -294,21 +280,12 @@ impl Constant for SizeOrNone {
     }
 }
 
-/// How old a file becomes.
-pub struct Age;
-
 /// A year, as humantime has it.
 const AGES: DurationRange = DurationRange { min: Duration::from_secs(1), max: Duration::from_secs(31_557_600) };
 
-impl Shaped for Age {
-    const SHAPE: &'static Shape = &Shape::Duration(AGES);
-}
-
-impl Kind for Age {
-    type Value = Duration;
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Duration> {
-        reader.duration(field, AGES)
-    }
+kind! {
+    /// How old a file becomes.
+    Age: Duration = |reader, field, _| reader.duration(field, AGES), &Shape::Duration(AGES)
 }
 
 // === reading ===
@@ -317,19 +294,20 @@ pub const HELP: &str = "write `[process.logs]` and below it stdout = \"/var/log/
 
 /// What a process says of its logs, and where.
 #[derive(Default)]
-pub struct ReadLogs {
+pub struct ReadLogs<'t> {
     /// What was refused may well have been a file.
     unclear: bool,
     /// Of the keys that name a file.
     files: [Option<Span>; 2],
-    rotation: Vec<(&'static str, Span)>,
-    /// Of what is about lines that softstop reads.
-    of_lines: Vec<(&'static str, Span)>,
-    objects: Option<Span>,
-    shared: Option<Span>,
+    /// What is about files.
+    of_files: Vec<Field<'t>>,
+    /// What is about lines that softstop reads.
+    of_lines: Vec<Field<'t>>,
+    objects: Option<Field<'t>>,
+    shared: bool,
 }
 
-pub fn logs(reader: &mut Reader<'_>, keys: &LogsKeys<'_>) -> (Logs, ReadLogs) {
+pub fn logs<'t>(reader: &mut Reader<'_>, keys: &LogsKeys<'t>) -> (Logs, ReadLogs<'t>) {
     let mut logs = Logs::default();
     let mut read = ReadLogs::default();
     for (i, key) in [&keys.stdout, &keys.stderr].into_iter().enumerate() {
@@ -352,74 +330,51 @@ pub fn logs(reader: &mut Reader<'_>, keys: &LogsKeys<'_>) -> (Logs, ReadLogs) {
     logs.objects = keys.objects.read(reader).unwrap_or(logs.objects);
     logs.when_full = keys.when_full.read(reader).unwrap_or(logs.when_full);
     logs.memory = keys.memory.read(reader).unwrap_or(logs.memory);
-    if keys.shared.read(reader) == Some(true) {
-        read.shared = at(&keys.shared);
-    }
-    read.objects = at(&keys.objects);
-    let stated = |name, span: Option<Span>| span.map(|span| (name, span));
-    read.rotation.extend(stated("max_size", at(&keys.max_size)));
-    read.rotation.extend(stated("max_files", at(&keys.max_files)));
-    read.rotation.extend(stated("max_age", at(&keys.max_age)));
-    read.of_lines.extend(stated("timestamps", at(&keys.timestamps)));
-    read.of_lines.extend(stated("when_full", at(&keys.when_full)));
-    read.of_lines.extend(stated("memory", at(&keys.memory)));
+    read.shared = keys.shared.read(reader) == Some(true);
+    read.objects.clone_from(&keys.objects.field);
+    let given = |fields: [&Option<Field<'t>>; 3]| fields.into_iter().flatten().cloned().collect::<Vec<_>>();
+    read.of_files = given([&keys.max_size.field, &keys.max_files.field, &keys.max_age.field]);
+    read.of_files.extend(keys.shared.field.clone().filter(|_| read.shared));
+    read.of_lines = given([&keys.timestamps.field, &keys.when_full.field, &keys.memory.field]);
     (logs, read)
-}
-
-fn at<K>(key: &Key<'_, K>) -> Option<Span> {
-    key.field.as_ref().map(|field| field.key.clone())
 }
 
 /// `[logs]`.
 pub fn all(reader: &mut Reader<'_>, keys: &AllLogsKeys<'_>) -> AllLogs {
-    let reopen_on = keys.reopen_on.read(reader).filter(|signal| {
-        let customary = [Signal::TERM, Signal::INT, Signal::KILL, Signal::STOP, Signal::CHLD, Signal::CONT];
-        let other = !customary.contains(signal);
-        if let (false, Some(span)) = (other, keys.reopen_on.span()) {
-            reader.error(&span, format!("{signal} has a meaning of its own"), "write reopen_on = \"SIGUSR2\"");
-        }
-        other
-    });
+    let reopen_on = keys.reopen_on.read(reader);
+    let customary = [Signal::TERM, Signal::INT, Signal::KILL, Signal::STOP, Signal::CHLD, Signal::CONT];
+    if let (Some(signal), Some(span)) = (reopen_on.filter(|signal| customary.contains(signal)), keys.reopen_on.span()) {
+        reader.error(&span, format!("{signal} has a meaning of its own"), "write reopen_on = \"SIGUSR2\"");
+    }
     AllLogs { memory: keys.memory.read(reader).unwrap_or(AllLogsKeys::memory), reopen_on }
 }
 
 /// What contradicts itself, once it is known what becomes of the output where nothing is said.
-pub fn agree(reader: &mut Reader<'_>, p: &ReadProcess) {
+pub fn agree(reader: &mut Reader<'_>, p: &ReadProcess<'_>) {
     let (process, read) = (&p.process, &p.logs);
-    let files = || read.files.iter().flatten();
-    if let (Some(span), Some(file)) =
-        (p.output_at.as_ref().filter(|_| process.output == Output::Inherit), files().next())
-    {
-        let places = vec![reader.source.place(file, ""), reader.source.place(span, "")];
+    let file = read.files.iter().flatten().next();
+    if let (Output::Inherit, Some(span), Some(file)) = (process.output, p.keys.output.span(), file) {
         let sentence = "what is inherited goes past softstop, and so into no file";
-        reader.error_at(places, sentence, "leave `output` out, or write output = \"plain\"");
+        reader.error_beside(file, (&span, ""), sentence, "leave `output` out, or write output = \"plain\"");
         return;
     }
-    if files().next().is_none() && !read.unclear {
-        for (name, span) in read
-            .rotation
-            .iter()
-            .chain(read.shared.iter().map(|span| ("shared", span.clone())).collect::<Vec<_>>().iter())
-        {
-            let sentence = format!("`{name}` without a file: neither `stdout` nor `stderr` names one");
-            reader.error(span, sentence, "write stdout = \"/var/log/web.log\", or leave it out");
-        }
+    for Field { name, key, .. } in read.of_files.iter().filter(|_| file.is_none() && !read.unclear) {
+        let sentence = format!("`{name}` without a file: neither `stdout` nor `stderr` names one");
+        reader.error(key, sentence, "write stdout = \"/var/log/web.log\", or leave it out");
     }
-    if !(0..2).any(|stream| process.is_read(stream)) {
-        for (name, span) in &read.of_lines {
-            let sentence =
-                format!("`{name}` of lines that softstop does not read: the output of {:?} is inherited", process.name);
-            reader.error(span, sentence, "write output = \"prefix\", \"json\" or \"plain\"");
-        }
+    for Field { name, key, .. } in read.of_lines.iter().filter(|_| !(0..2).any(|stream| process.is_read(stream))) {
+        let sentence =
+            format!("`{name}` of lines that softstop does not read: the output of {:?} is inherited", process.name);
+        reader.error(key, sentence, "write output = \"prefix\", \"json\" or \"plain\"");
     }
-    if let Some(span) = read.objects.as_ref().filter(|_| process.output != Output::Json) {
-        reader.error(span, "`objects` of lines that are not JSON", "write output = \"json\", or leave it out");
+    if let Some(field) = read.objects.as_ref().filter(|_| process.output != Output::Json) {
+        reader.error(&field.key, "`objects` of lines that are not JSON", "write output = \"json\", or leave it out");
     }
 }
 
 /// Who writes into which file: two into one only where each says so.
-pub fn files(reader: &mut Reader<'_>, config: &Config, processes: &[ReadProcess]) {
-    let mut all: Vec<(&Path, &Span, &ReadProcess)> = Vec::new();
+pub fn files(reader: &mut Reader<'_>, config: &Config, processes: &[ReadProcess<'_>]) {
+    let mut all: Vec<(&Path, &Span, &ReadProcess<'_>)> = Vec::new();
     for p in processes {
         for (target, span) in p.process.logs.to.iter().zip(&p.logs.files) {
             if let (Some(path), Some(span)) = (target.file(), span) {
@@ -429,29 +384,24 @@ pub fn files(reader: &mut Reader<'_>, config: &Config, processes: &[ReadProcess]
     }
     for (i, (path, span, p)) in all.iter().enumerate() {
         if config.report.as_deref() == Some(path) || config.termination_log.as_deref() == Some(path) {
-            reader.error(
-                span,
-                format!("{path:?} is softstop's own: its report or termination log"),
-                "give each its own",
-            );
+            let sentence = format!("{path:?} is softstop's own: its report or termination log");
+            reader.error(span, sentence, "give each its own");
         }
-        let before = &all[..i];
-        let rotated = |(other, ..): &&(&Path, &Span, &ReadProcess)| is_rotated(path, other) || is_rotated(other, path);
-        let same = |(other, _, of): &&(&Path, &Span, &ReadProcess)| other == path && of.process.name != p.process.name;
-        if let Some((other, first, _)) = before.iter().find(rotated) {
-            let places = vec![reader.source.place(span, ""), reader.source.place(first, "")];
+        let mut before = all[..i].iter();
+        let name = &p.process.name;
+        if let Some((other, first, _)) =
+            before.clone().find(|(other, ..)| is_rotated(path, other) || is_rotated(other, path))
+        {
             let sentence = format!("{path:?} and {other:?}: one is what the other becomes when it is put aside");
-            reader.error_at(places, sentence, "give them other names");
-        } else if let Some((_, first, of)) = before.iter().find(same) {
-            let names = (&of.process.name, &p.process.name);
-            let places = vec![reader.source.place(span, ""), reader.source.place(first, "the first")];
-            if p.logs.shared.is_none() || of.logs.shared.is_none() {
-                let sentence = format!("{:?} and {:?} write into one file", names.0, names.1);
-                reader.error_at(places, sentence, "give each its own, or both shared = true");
+            reader.error_beside(span, (first, ""), sentence, "give them other names");
+        } else if let Some((_, first, of)) = before.find(|(other, _, of)| other == path && of.process.name != *name) {
+            let (first, other) = ((*first, "the first"), &of.process.name);
+            if !p.logs.shared || !of.logs.shared {
+                let sentence = format!("{other:?} and {name:?} write into one file");
+                reader.error_beside(span, first, sentence, "give each its own, or both shared = true");
             } else if of.process.logs.rotation != p.process.logs.rotation {
-                let sentence =
-                    format!("{:?} and {:?} write into one file, and put it aside differently", names.0, names.1);
-                reader.error_at(places, sentence, "give both the same max_size, max_files and max_age");
+                let sentence = format!("{other:?} and {name:?} write into one file, and put it aside differently");
+                reader.error_beside(span, first, sentence, "give both the same max_size, max_files and max_age");
             }
         }
     }

@@ -81,10 +81,7 @@ kind! {
 }
 
 fn read_watched_paths(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<PathBuf>> {
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of paths", help);
-        return None;
-    };
+    let elements = reader.elements(field, "an array of paths", help)?;
     if elements.is_empty() {
         reader.error(&field.span(), "`paths` is empty: nothing would be watched", help);
     }
@@ -112,10 +109,7 @@ pub fn on_change(reader: &mut Reader<'_>, top: &TopKeys<'_>, names: &Names) -> V
     for (nth, keys) in tables.iter().enumerate() {
         let fallback = format!("on_change {}", nth + 1);
         let site = Site { place: Place::OnChange, names, owner: None, fallback };
-        if !keys.paths.is_given() {
-            reader.missing(&keys.table, &["paths"], "on_change does not say which files", PATHS);
-        }
-        let paths = keys.paths.read(reader);
+        let paths = keys.paths.needed(reader, &keys.table, "on_change does not say which files", PATHS);
         watched += paths.as_ref().map_or(0, Vec::len);
         let settle = keys.settle.read(reader).unwrap_or(OnChangeKeys::settle);
         let act = act(reader, keys, &site);
@@ -150,8 +144,7 @@ fn act(reader: &mut Reader<'_>, keys: &OnChangeKeys<'_>, site: &Site<'_>) -> Opt
         handler::beside(reader, &given[0], &given[1], ": which is it to do", "keep one, or write two [[on_change]]");
         return None;
     }
-    let of_tasks = TaskKeys::SECTION.keys.iter().filter(|key| !NamedKeys::SECTION.keys.contains(key));
-    for field in of_tasks.filter_map(|key| keys.table.get(key)) {
+    for field in task::unnamed(&keys.table) {
         let sentence = format!("`{}` beside `{}`", field.name, given[0].name);
         reader.error(&field.key, sentence, "leave it out: it is for what runs a task");
     }
@@ -161,12 +154,8 @@ fn act(reader: &mut Reader<'_>, keys: &OnChangeKeys<'_>, site: &Site<'_>) -> Opt
     }
     let reload = keys.reload.read(reader)?;
     if !reload {
-        let span = keys.reload.span().unwrap_or_default();
-        reader.error(
-            &span,
-            "reload = false: nothing would be done",
-            "write reload = true, or another act in its place",
-        );
+        let help = "write reload = true, or another act in its place";
+        reader.error(&keys.reload.span()?, "reload = false: nothing would be done", help);
     }
     reload.then_some(Act::Reload)
 }

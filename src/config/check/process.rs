@@ -363,28 +363,16 @@ strings! {
 }
 
 /// A process as far as it alone can be judged, and where its parts stand for judging them together.
-pub struct ReadProcess {
+pub struct ReadProcess<'t> {
     pub process: Process,
-    pub main: Option<Span>,
-    /// Where it says that it reads softstop's own standard input.
-    pub stdin: Option<Span>,
+    pub keys: &'t ProcessKeys<'t>,
     /// The names of its sockets, with their places. `None`: refused.
     pub sockets: Option<Vec<(String, Span)>>,
-    pub on_exit: Option<OnExit>,
-    pub output: Option<Output>,
-    /// Where it says that it wants a terminal of its own.
-    pub tty: Option<Span>,
-    /// Where it says so.
-    pub output_at: Option<Span>,
-    pub logs: ReadLogs,
+    pub logs: ReadLogs<'t>,
     /// What it waits for, with the place of the key.
     pub after: Vec<(usize, Condition, Span)>,
-    /// Where its own ladder stands.
-    pub stop: Option<Span>,
     /// Its ladder is a preset, which takes what there is.
     pub is_preset: bool,
-    pub pre_stop: Option<Span>,
-    pub stragglers: Option<Span>,
     /// What its probes ask on this host.
     pub probed: Vec<Probed>,
 }
@@ -404,16 +392,12 @@ pub fn names(reader: &mut Reader<'_>, tables: &[ProcessKeys<'_>]) -> Names {
     for (i, keys) in tables.iter().enumerate() {
         let table = &keys.table;
         spans.push(keys.name.field.as_ref().map_or(table.header.clone(), Field::span));
-        if !keys.name.is_given() {
-            reader.missing(table, &["name"], "the process has no name", "add name = \"web\" below `[[process]]`");
-        }
-        let name = keys.name.read(reader);
+        let help = "add name = \"web\" below `[[process]]`";
+        let name = keys.name.needed(reader, table, "the process has no name", help);
         if let Some(name) = &name {
             let first = *names.index.entry(name.clone()).or_insert(i);
             if first != i && !reader.has_enough() {
-                let places = vec![reader.source.place(&spans[i], ""), reader.source.place(&spans[first], "the first")];
-                let help = format!("give each its own name, such as \"{name}-2\"");
-                reader.error_at(places, format!("two processes are named {name:?}"), help);
+                reader.named_twice("processes", name, &spans[i], &spans[first]);
             }
         }
         names.list.push(name);
@@ -424,25 +408,19 @@ pub fn names(reader: &mut Reader<'_>, tables: &[ProcessKeys<'_>]) -> Names {
 }
 
 /// `time`: from the stop request to the kill.
-pub fn process(
+pub fn process<'t>(
     reader: &mut Reader<'_>,
-    keys: &ProcessKeys<'_>,
+    keys: &'t ProcessKeys<'t>,
     index: usize,
     names: &Names,
     time: Duration,
-) -> ReadProcess {
+) -> ReadProcess<'t> {
     let name = names.list[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
     let launch = launch::launch(reader, &LaunchKeys::keys(keys.table.clone()));
     reader.surroundings = Surroundings::new(&launch.env, launch.working_dir.as_deref());
-    if !keys.command.is_given() {
-        reader.missing(
-            &keys.table,
-            &["command"],
-            format!("the process {name:?} has no command"),
-            "add command = [\"/app/server\", \"--port\", \"8080\"]",
-        );
-    }
-    let command = keys.command.read(reader);
+    let (none, help) =
+        (format!("the process {name:?} has no command"), "add command = [\"/app/server\", \"--port\", \"8080\"]");
+    let command = keys.command.needed(reader, &keys.table, &none, help);
     let mut p = Process::new(name, command.unwrap_or_default());
     p.launch = launch;
     p.stdin = keys.stdin.read(reader).unwrap_or(p.stdin);
@@ -457,45 +435,37 @@ pub fn process(
     program::program(reader, keys, &p, preset);
     p.diagnose = keys.diagnose.read(reader);
     p.stragglers = keys.stragglers.open(reader).map_or(p.stragglers, |keys| stragglers::stragglers(reader, &keys));
-    let site =
-        |place: Place| Site { place, names, owner: Some(index), fallback: format!("{} {}", p.name, place.key()) };
-    let (post_start, pre_stop) = (site(Place::PostStart(())), site(Place::PreStop(())));
-    p.post_start = task::tasks(reader, &keys.post_start, &post_start);
-    p.pre_stop = hook(reader, keys).and_then(|keys| task::task(reader, &keys, &pre_stop));
-    p.post_exit = task::tasks(reader, &keys.post_exit, &site(Place::PostExit(())));
-
+    hooks(reader, keys, &mut p, index, names);
     let mut probed = Vec::new();
     p.startup = probe(reader, &keys.startup, &mut probed);
     p.readiness = probe(reader, &keys.readiness, &mut probed);
     p.liveness = probe(reader, &keys.liveness, &mut probed);
     p.notify = keys.notify.read(reader).flatten();
     notify::alone(reader, keys, &p);
-
     reader.surroundings = Surroundings::default();
 
-    let (own, logs) = keys.logs.open(reader).map(|keys| logs::logs(reader, &keys)).unwrap_or_default();
-    p.logs = own;
+    let logs;
+    (p.logs, logs) = keys.logs.open(reader).map(|keys| logs::logs(reader, &keys)).unwrap_or_default();
     p.main = keys.main.read(reader).unwrap_or(p.main);
+    let (on_exit, output) = (keys.on_exit.read(reader), keys.output.read(reader));
+    p.stated = Stated { on_exit: on_exit.is_some(), output: output.is_some() };
+    (p.on_exit, p.output) = (on_exit.unwrap_or(p.on_exit), output.unwrap_or(p.output));
     schedule::scheduled(reader, keys, &mut p);
-    let mut read = ReadProcess {
-        main: keys.main.span().filter(|_| p.main),
-        stdin: keys.stdin.span().filter(|_| p.stdin == Stdin::Inherit),
-        sockets: keys.sockets.read_or(reader, Vec::new()),
-        on_exit: keys.on_exit.read(reader),
-        output: keys.output.read(reader),
-        tty: keys.tty.span().filter(|_| p.tty),
-        output_at: keys.output.span(),
-        logs,
-        after: after(reader, keys, index, names),
-        stop: keys.stop.span().filter(|_| preset.is_none()),
-        pre_stop: keys.pre_stop.span(),
-        is_preset: preset.is_some(),
-        stragglers: keys.stragglers.field.as_ref().map(|f| f.key.clone()),
-        probed,
-        process: p,
+    let (sockets, after) = (keys.sockets.read_or(reader, Vec::new()), after(reader, keys, index, names));
+    ReadProcess { process: p, keys, sockets, logs, after, is_preset: preset.is_some(), probed }
+}
+
+fn hooks(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &mut Process, index: usize, names: &Names) {
+    let site = |place: Place, name: &str| Site {
+        place,
+        names,
+        owner: Some(index),
+        fallback: format!("{name} {}", place.key()),
     };
-    schedule::goes_on(&mut read);
-    read
+    p.post_start = task::tasks(reader, &keys.post_start, &site(Place::PostStart(()), &p.name));
+    let pre_stop = hook(reader, keys);
+    p.pre_stop = pre_stop.and_then(|keys| task::task(reader, &keys, &site(Place::PreStop(()), &p.name)));
+    p.post_exit = task::tasks(reader, &keys.post_exit, &site(Place::PostExit(()), &p.name));
 }
 
 fn probe(reader: &mut Reader<'_>, key: &Key<'_, Sub<ProbeKeys<'static>>>, probed: &mut Vec<Probed>) -> Option<Probe> {
@@ -525,9 +495,7 @@ fn after(
     for (key, value) in entries {
         let name: &str = key.get_ref();
         let condition = reader.word::<Condition>(&Field::new(key, value));
-        let Some(other) = handler::process(reader, &key.span(), name, names) else {
-            continue;
-        };
+        let Some(other) = handler::process(reader, &key.span(), name, names) else { continue };
         if other == index {
             reader.error(&key.span(), format!("{name:?} waits for itself"), "leave it out, or name another process");
         } else if let Some(condition) = condition {

@@ -10,8 +10,10 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::declare::Declared;
 use super::here::{Here, Surroundings};
 use super::keys::{self, Section};
+use super::values::Wrong;
 use crate::config::expand;
 use crate::config::problem::{Place, Problem, Severity, Source, Span};
+use crate::nearest::nearest;
 use crate::sorted;
 use crate::text;
 
@@ -159,6 +161,39 @@ impl<'a> Reader<'a> {
         self.push(Severity::Error, places, sentence.into(), help.into());
     }
 
+    /// At `span`, because of what stands at `other`, beside which `label` is said.
+    pub fn error_beside(
+        &mut self,
+        span: &Span,
+        (other, label): (&Span, &str),
+        sentence: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let places = vec![self.source.place(span, ""), self.source.place(other, label)];
+        self.error_at(places, sentence, help);
+    }
+
+    /// Two of a kind (`what`) have one name.
+    pub fn named_twice(&mut self, what: &str, name: &str, span: &Span, first: &Span) {
+        let help = format!("give each its own name, such as \"{name}-2\"");
+        self.error_beside(span, (first, "the first"), format!("two {what} are named {name:?}"), help);
+    }
+
+    /// Nobody has this name; `none` is what to write where there are none yet.
+    pub fn no_such(&mut self, span: &Span, (one, all): (&str, &str), name: &str, known: &[&str], none: &str) {
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if known.is_empty() => none.to_owned(),
+            None => format!("the {all} are {}", keys::list(&known[..known.len().min(20)])),
+        };
+        self.error(span, format!("there is no {one} named {name:?}"), help);
+    }
+
+    /// What stands against a value, said at it.
+    pub fn allowed<T>(&mut self, span: &Span, value: Result<T, Wrong>) -> Option<T> {
+        value.map_err(|wrong| self.error(span, wrong.sentence, wrong.help)).ok()
+    }
+
     pub fn warn(&mut self, span: &Span, sentence: impl Into<String>, help: impl Into<String>) {
         let place = self.source.place(span, "");
         self.push(Severity::Warning, vec![place], sentence.into(), help.into());
@@ -197,7 +232,16 @@ impl<'a> Reader<'a> {
         self.error(&field.span(), format!("{} must be {wanted}, not {is}", field.title()), help);
     }
 
-    // === Tables ===
+    // === Arrays and tables ===
+
+    /// The elements, each as a field of its own. `wanted`: what it should be.
+    pub fn elements<'t>(&mut self, field: &Field<'t>, wanted: &str, example: &str) -> Option<Vec<Field<'t>>> {
+        let elements = field.elements();
+        if elements.is_none() {
+            self.wrong_type(field, wanted, example);
+        }
+        elements
+    }
 
     /// The file's top table, with its unknown keys noted.
     pub fn top<'t, T: Declared>(&mut self, entries: &'t DeTable<'t>) -> T::Keys<'t> {

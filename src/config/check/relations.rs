@@ -2,33 +2,35 @@
 
 use std::time::Duration;
 
-use super::process::{Probed, ReadProcess, Stated};
+use super::process::{Probed, ReadProcess};
 use super::reader::Reader;
 use super::settings::TopKeys;
 use super::task::ReadStep;
 use super::values::words;
 use crate::config::fit;
 use crate::config::problem::Span;
-use crate::config::{Condition, Config, ExitWhen, Handler, OnExit, Output, ProcessKind, Restart, Stdin, Stragglers};
+use crate::config::{
+    Condition, Config, ExitWhen, Handler, OnExit, Output, Process, ProcessKind, Restart, Stdin, Stragglers,
+};
 
 /// Who is main, and what that and their number mean for the others' defaults.
-pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [ReadProcess]) {
-    let marked: Vec<usize> = (0..processes.len()).filter(|i| processes[*i].main.is_some()).collect();
+pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [ReadProcess<'_>]) {
+    let none_is_main = processes.iter().all(|p| !p.process.main);
     at_most_one(
         reader,
-        processes.iter().filter_map(|p| p.main.as_ref()),
+        processes.iter().filter(|p| p.process.main).filter_map(|p| p.keys.main.span()),
         "two processes are marked as main",
         "keep `main = true` on the one whose exit code is the container's",
     );
     at_most_one(
         reader,
-        processes.iter().filter_map(|p| p.stdin.as_ref()),
+        processes.iter().filter(|p| p.process.stdin == Stdin::Inherit).filter_map(|p| p.keys.stdin.span()),
         "two processes read softstop's standard input: each would get a part of it, and only one can have the terminal",
         "keep `stdin = \"inherit\"` on the one that is typed to, and leave it out of the other",
     );
     let several = processes.len() > 1;
     let exit_when = top.exit_when.read(reader);
-    if let (Some(ExitWhen::Main), true, Some(span)) = (exit_when, several && marked.is_empty(), top.exit_when.span()) {
+    if let (Some(ExitWhen::Main), true, Some(span)) = (exit_when, several && none_is_main, top.exit_when.span()) {
         let help = "add main = true below the one whose end is the container's";
         reader.error(&span, "exit_when = \"main\", and no process is marked as main", help);
     }
@@ -36,24 +38,26 @@ pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [Rea
         let is_main = p.process.main || !several;
         let silent = match (exit_when, is_main, p.process.kind) {
             (None | Some(ExitWhen::Main), true, _) => OnExit::Stop,
-            (None, false, _) if marked.is_empty() => OnExit::StopOnFailure,
+            (None, false, _) if none_is_main => OnExit::StopOnFailure,
             (Some(ExitWhen::Any), _, Some(ProcessKind::Task)) => OnExit::StopOnFailure,
             (Some(ExitWhen::Any), ..) => OnExit::Stop,
             (None | Some(ExitWhen::Main | ExitWhen::All), ..) => OnExit::Continue,
         };
-        let by_when = matches!(exit_when, Some(ExitWhen::All | ExitWhen::Any));
-        p.process.stated = Stated { on_exit: p.on_exit.is_some() || by_when, output: p.output.is_some() };
-        p.process.on_exit = p.on_exit.unwrap_or(silent);
-        let captured = several || p.process.tty;
-        p.process.output = p.output.unwrap_or(if captured { Output::Prefix } else { Output::Inherit });
+        if !p.process.stated.on_exit {
+            p.process.on_exit = silent;
+            p.process.stated.on_exit = matches!(exit_when, Some(ExitWhen::All | ExitWhen::Any));
+        }
+        if !p.process.stated.output && (several || p.process.tty) {
+            p.process.output = Output::Prefix;
+        }
         own_terminal(reader, p);
         p.process.after = p.after.iter().map(|(other, condition, _)| (*other, *condition)).collect();
     }
 }
 
 /// A terminal of its own is read by softstop alone.
-fn own_terminal(reader: &mut Reader<'_>, p: &ReadProcess) {
-    let Some(span) = &p.tty else { return };
+fn own_terminal(reader: &mut Reader<'_>, p: &ReadProcess<'_>) {
+    let Some(span) = &p.keys.tty.span().filter(|_| p.process.tty) else { return };
     if p.process.stdin == Stdin::Inherit {
         let sentence = "a process that reads softstop's standard input has softstop's terminal, not one of its own";
         reader.error(span, sentence, "leave out `tty`, or `stdin = \"inherit\"`");
@@ -64,85 +68,54 @@ fn own_terminal(reader: &mut Reader<'_>, p: &ReadProcess) {
 }
 
 /// Each but the first of these places is a mistake.
-fn at_most_one<'s>(
-    reader: &mut Reader<'_>,
-    mut places: impl Iterator<Item = &'s Span>,
-    sentence: &'static str,
-    help: &'static str,
-) {
+fn at_most_one(reader: &mut Reader<'_>, mut places: impl Iterator<Item = Span>, sentence: &str, help: &str) {
     let Some(first) = places.next() else { return };
-    for second in places {
-        let places = vec![reader.source.place(second, ""), reader.source.place(first, "the first")];
-        reader.error_at(places, sentence, help);
-    }
+    places.for_each(|second| reader.error_beside(&second, (&first, "the first"), sentence, help));
 }
 
 /// What processes expect of one another.
-pub fn dependencies(reader: &mut Reader<'_>, processes: &[ReadProcess]) {
+pub fn dependencies(reader: &mut Reader<'_>, processes: &[ReadProcess<'_>]) {
     for waiting in processes {
         for (other, condition, span) in &waiting.after {
-            let awaited = &processes[*other].process;
-            if let (Some(kind), Some(so)) = (awaited.kind, never(awaited.kind, *condition)) {
-                let kind = if kind == ProcessKind::Task { "task" } else { "service" };
-                let sentence = format!("{:?} waits for {:?}, a {kind}, {so}", waiting.process.name, awaited.name);
-                let help = if kind == "task" {
-                    "wait for \"completed\", or for \"started\""
-                } else {
-                    "wait for \"ready\", or give it kind = \"task\""
-                };
-                reader.error(span, sentence, help);
-                continue;
-            }
-            if !awaited.autostart && waiting.process.autostart {
-                let (waiting, awaited) = (&waiting.process.name, &awaited.name);
-                let sentence =
-                    format!("{waiting:?} waits for {awaited:?}, which is not started by itself (autostart = false)");
-                reader.warn(
-                    span,
-                    sentence,
-                    format!("until softstop start {awaited}; else give {waiting:?} autostart = false, too"),
-                );
-            }
-            if *condition != Condition::Completed {
-                continue;
-            }
-            if awaited.restart == Restart::Always {
-                let sentence = format!(
-                    "{:?} waits for {:?} to complete, but that one is always restarted",
-                    waiting.process.name, awaited.name
-                );
-                reader.error(
-                    span,
-                    sentence,
-                    format!("give {:?} restart = \"on_failure\" or \"never\", or wait for \"ready\"", awaited.name),
-                );
-            } else if awaited.on_exit == OnExit::Stop {
-                let sentence = format!(
-                    "when {:?} completes the container stops, so {:?} hardly starts",
-                    awaited.name, waiting.process.name
-                );
-                reader.warn(
-                    span,
-                    sentence,
-                    format!("give {:?} on_exit = \"stop_on_failure\", or mark another process as main", awaited.name),
-                );
-            }
+            dependency(reader, &waiting.process, &processes[*other].process, *condition, span);
         }
     }
     cycles(reader, processes);
 }
 
-/// What such a one never is.
-fn never(kind: Option<ProcessKind>, condition: Condition) -> Option<&'static str> {
-    match (kind?, condition) {
-        (ProcessKind::Task, Condition::Ready) => Some("which completes, and is never ready"),
-        (ProcessKind::Service, Condition::Completed) => Some("which never completes"),
+fn dependency(reader: &mut Reader<'_>, waiting: &Process, awaited: &Process, condition: Condition, span: &Span) {
+    let (name, other) = (&waiting.name, &awaited.name);
+    let never = match (awaited.kind, condition) {
+        (Some(ProcessKind::Task), Condition::Ready) => {
+            Some(("a task, which completes, and is never ready", "wait for \"completed\", or for \"started\""))
+        }
+        (Some(ProcessKind::Service), Condition::Completed) => {
+            Some(("a service, which never completes", "wait for \"ready\", or give it kind = \"task\""))
+        }
         _ => None,
+    };
+    if let Some((why, help)) = never {
+        reader.error(span, format!("{name:?} waits for {other:?}, {why}"), help);
+        return;
+    }
+    if !awaited.autostart && waiting.autostart {
+        let sentence = format!("{name:?} waits for {other:?}, which is not started by itself (autostart = false)");
+        let help = format!("until softstop start {other}; else give {name:?} autostart = false, too");
+        reader.warn(span, sentence, help);
+    }
+    if condition == Condition::Completed && awaited.restart == Restart::Always {
+        let sentence = format!("{name:?} waits for {other:?} to complete, but that one is always restarted");
+        let help = format!("give {other:?} restart = \"on_failure\" or \"never\", or wait for \"ready\"");
+        reader.error(span, sentence, help);
+    } else if condition == Condition::Completed && awaited.on_exit == OnExit::Stop {
+        let sentence = format!("when {other:?} completes the container stops, so {name:?} hardly starts");
+        let help = format!("give {other:?} on_exit = \"stop_on_failure\", or mark another process as main");
+        reader.warn(span, sentence, help);
     }
 }
 
 /// Names every cycle of `after` once, in order, with each place that closes it.
-fn cycles(reader: &mut Reader<'_>, processes: &[ReadProcess]) {
+fn cycles(reader: &mut Reader<'_>, processes: &[ReadProcess<'_>]) {
     // Whoever waits for nothing that is left is in no cycle, and no cycle leads through it.
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); processes.len()];
     let mut waits: Vec<usize> = processes.iter().map(|p| p.after.len()).collect();
@@ -165,24 +138,17 @@ fn cycles(reader: &mut Reader<'_>, processes: &[ReadProcess]) {
         let mut at = start;
         while waits[at] > 0 && walked[at] == usize::MAX {
             walked[at] = start;
-            let Some((next, _, span)) = processes[at].after.iter().find(|(other, ..)| waits[*other] > 0) else {
-                break;
-            };
+            let Some((next, _, span)) = processes[at].after.iter().find(|(other, ..)| waits[*other] > 0) else { break };
             path.push((at, span.clone()));
             at = *next;
         }
-        let Some(from) = path.iter().position(|(i, _)| *i == at) else {
-            continue;
-        };
+        let Some(from) = path.iter().position(|(i, _)| *i == at) else { continue };
         let members = &path[from..];
         let name = |i: usize| processes[i].process.name.as_str();
         let chain: Vec<&str> = members.iter().map(|(i, _)| name(*i)).chain([name(at)]).collect();
         let places = members.iter().map(|(i, span)| reader.source.place(span, format!("{} waits", name(*i)))).collect();
-        reader.error_at(
-            places,
-            format!("the processes wait for each other: {}", chain.join(" -> ")),
-            "remove one of these",
-        );
+        let sentence = format!("the processes wait for each other: {}", chain.join(" -> "));
+        reader.error_at(places, sentence, "remove one of these");
     }
 }
 
@@ -193,6 +159,13 @@ pub struct Budget<'b> {
     pub overridden: bool,
     pub drain: &'b [ReadStep],
     pub post_stop: &'b [ReadStep],
+}
+
+impl Budget<'_> {
+    /// Where its grace comes from, where that is not the file.
+    fn from(&self) -> &'static str {
+        if self.overridden { ", given by --grace or SOFTSTOP_GRACE" } else { "" }
+    }
 }
 
 /// Grace against everything that holds a part of it. The rule is the plan's own: a drain step gets what is left less the
@@ -216,7 +189,7 @@ pub fn budget(reader: &mut Reader<'_>, top: &TopKeys<'_>, budget: &Budget<'_>) {
     let steps = steps.filter_map(|s| Some((s.step.reserve?, s.header.clone())));
     let most = || own.chain(steps).max_by_key(|(reserve, _)| *reserve).map(|(_, span)| span);
     let span = stated.or_else(most).or_else(|| top.grace.span()).unwrap_or_default();
-    let from = if budget.overridden { ", given by --grace or SOFTSTOP_GRACE" } else { "" };
+    let from = budget.from();
     if kill >= grace {
         let sentence = format!("kill_reserve ({}) must be less than grace ({}{from})", words(kill), words(grace));
         reader.error(&span, sentence, "lower kill_reserve or raise grace");
@@ -262,20 +235,16 @@ fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
 
 /// Steps that are longer than the time that they can have.
 fn lengths(reader: &mut Reader<'_>, budget: &Budget<'_>) {
-    let Config { grace, kill_reserve, stop_reserve, .. } = *budget.config;
+    let grace = words(budget.config.grace);
     let [drain, post_stop] =
         [budget.drain, budget.post_stop].map(|list| list.iter().map(|s| &s.step).collect::<Vec<_>>());
-    let cuts = fit::cuts(fit::Slices { grace, kill_reserve, stop_reserve }, &drain, &post_stop);
+    let cuts = fit::cuts(budget.config, &drain, &post_stop);
     for (step, cut) in budget.drain.iter().chain(budget.post_stop).zip(cuts) {
         let Some(fit::Cut { wants, gets, grace: enough }) = cut else { continue };
-        let sentence = format!(
-            "this step takes at least {}, and can have {} of a grace of {}{}",
-            words(wants),
-            words(gets),
-            words(grace),
-            if budget.overridden { ", given by --grace or SOFTSTOP_GRACE" } else { "" },
-        );
-        reader.warn(&step.header, sentence, format!("shorten it, or raise grace to at least \"{}\"", words(enough)));
+        let [wants, gets, enough] = [wants, gets, enough].map(words);
+        let from = budget.from();
+        let sentence = format!("this step takes at least {wants}, and can have {gets} of a grace of {grace}{from}");
+        reader.warn(&step.header, sentence, format!("shorten it, or raise grace to at least \"{enough}\""));
     }
 }
 
@@ -284,25 +253,22 @@ fn stragglers(reader: &mut Reader<'_>, span: &Span, stated: Stragglers, config: 
     let deadline = config.grace.saturating_sub(config.kill_reserve);
     let asked = stated.wait.unwrap_or_default().saturating_add(stated.timeout.unwrap_or_default());
     if asked > deadline {
-        let sentence =
-            format!("stragglers may take {}, more than the {} before the kill", words(asked), words(deadline));
-        reader.warn(
-            span,
-            sentence,
-            "shorten `wait` and `timeout`, or raise grace: both are scaled down to what is left",
-        );
+        let [asked, deadline] = [asked, deadline].map(words);
+        let sentence = format!("stragglers may take {asked}, more than the {deadline} before the kill");
+        let help = "shorten `wait` and `timeout`, or raise grace: both are scaled down to what is left";
+        reader.warn(span, sentence, help);
     }
 }
 
 /// Ladders that are longer than the time there is, probes that softstop would answer itself.
-pub fn plausible(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &Config, processes: &[ReadProcess]) {
+pub fn plausible(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &Config, processes: &[ReadProcess<'_>]) {
     let deadline = config.grace.saturating_sub(config.kill_reserve);
     if let Some(field) = &top.stragglers.field {
         stragglers(reader, &field.key, config.stragglers, config);
     }
     for p in processes {
-        if let Some(span) = &p.stragglers {
-            stragglers(reader, span, p.process.stragglers.or(config.stragglers), config);
+        if let Some(field) = &p.keys.stragglers.field {
+            stragglers(reader, &field.key, p.process.stragglers.or(config.stragglers), config);
         }
         let diagnosis = p.process.diagnose.map(|d| d.wait);
         let pre_stop = p.process.pre_stop.as_ref().and_then(|task| match task.handler {
@@ -312,23 +278,17 @@ pub fn plausible(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &Config, pr
         let ladder = p.process.stop.iter().filter(|_| !p.is_preset);
         let waits = ladder.filter_map(|r| r.wait).chain(diagnosis).chain(pre_stop);
         let waits = waits.fold(Duration::ZERO, Duration::saturating_add);
-        if let Some(span) = p.stop.as_ref().or(p.pre_stop.as_ref()).filter(|_| waits > deadline) {
-            let sentence = format!(
-                "the waits of {:?} add up to {}, more than the {} before the kill",
-                p.process.name,
-                words(waits),
-                words(deadline)
-            );
-            reader.warn(span, sentence, "shorten them or raise grace: what is left at the deadline is cut short");
+        let name = &p.process.name;
+        let ladder = p.keys.stop.span().filter(|_| !p.is_preset).or(p.keys.pre_stop.span());
+        if let Some(span) = ladder.filter(|_| waits > deadline) {
+            let [waits, deadline] = [waits, deadline].map(words);
+            let sentence = format!("the waits of {name:?} add up to {waits}, more than the {deadline} before the kill");
+            reader.warn(&span, sentence, "shorten them or raise grace: what is left at the deadline is cut short");
         }
         for Probed { port, span, .. } in &p.probed {
             if config.http.as_ref().is_some_and(|http| http.listen.port() == *port) {
                 let sentence = format!("the probe asks port {port}, where softstop itself answers");
-                reader.warn(
-                    span,
-                    sentence,
-                    format!("probe the port of {:?}, or let [http] listen on another", p.process.name),
-                );
+                reader.warn(span, sentence, format!("probe the port of {name:?}, or let [http] listen on another"));
             }
         }
     }

@@ -76,10 +76,7 @@ kind! {
 }
 
 fn read_code_list(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<u8>> {
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of exit codes", help);
-        return None;
-    };
+    let elements = reader.elements(field, "an array of exit codes", help)?;
     if elements.is_empty() {
         reader.error(&field.span(), format!("`{}` is empty", field.name), help);
     }
@@ -126,12 +123,10 @@ fn rules(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>) -> Vec<(RestartRule, S
 
 fn rule(reader: &mut Reader<'_>, keys: &RuleKeys<'_>) -> Option<(RestartRule, Span)> {
     let RestartAction::Restart = keys.action.read(reader).unwrap_or(RuleKeys::action);
-    if !keys.exit_codes.is_given() {
-        reader.missing(&keys.table, &["exit_codes"], "this rule does not say upon which ends", EXAMPLE);
-    }
+    keys.exit_codes.expected(reader, &keys.table, "this rule does not say upon which ends", EXAMPLE);
     let codes = keys.exit_codes.open(reader)?;
-    let operator = codes.operator.required(reader, &codes.table, "operator", "add operator = \"in\" or \"not_in\"");
-    let values = codes.values.required(reader, &codes.table, "values", "add values = [42]");
+    let operator = codes.operator.required(reader, &codes.table, "add operator = \"in\" or \"not_in\"");
+    let values = codes.values.required(reader, &codes.table, "add values = [42]");
     Some((RestartRule { operator: operator?, values: values? }, keys.exit_codes.span()?))
 }
 

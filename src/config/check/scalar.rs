@@ -57,7 +57,7 @@ impl Reader<'_> {
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let text = self.text(field, example)?;
-        parse(&text).map_err(|wrong| self.error(&field.span(), wrong.sentence, wrong.help)).ok()
+        self.allowed(&field.span(), parse(&text))
     }
 
     pub fn duration(&mut self, field: &Field<'_>, range: DurationRange) -> Option<Duration> {
@@ -73,7 +73,8 @@ impl Reader<'_> {
         }
         let name = field.name;
         self.parsed(field, "write a duration such as \"30s\", \"1m30s\" or \"500ms\"", |text| {
-            values::duration(text, range).map_err(|w| w.in_field(name))
+            values::duration(text, range)
+                .map_err(|wrong| Wrong { sentence: format!("`{name}`: {}", wrong.sentence), ..wrong })
         })
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::declare::{Declared, Shape, table};
 use super::kinds::{Kind, Pause, Word, kind, strings};
-use super::process::{OnExit, Process, ProcessKeys, ReadProcess};
+use super::process::{OnExit, Process, ProcessKeys};
 use super::reader::{Field, Reader};
 use super::restart::Restart;
 use super::values::Wrong;
@@ -83,7 +83,7 @@ fn read_cron_or_table(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) ->
     let time_zone = keys.time_zone.read(reader).filter(|name| name != ScheduleKeys::time_zone);
     let concurrency = keys.concurrency.read(reader).unwrap_or(concurrency);
     let jitter = keys.jitter.read(reader).unwrap_or(jitter);
-    let cron = keys.cron.required(reader, &keys.table, "cron", "add cron = \"0 3 * * *\"");
+    let cron = keys.cron.required(reader, &keys.table, "add cron = \"0 3 * * *\"");
     Some(Schedule { cron: cron?, time_zone, concurrency, jitter })
 }
 
@@ -110,18 +110,14 @@ pub fn scheduled(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &mut Proces
     ];
     for (span, what, help) in against {
         let Some(span) = span else { continue };
-        let places = vec![reader.source.place(&span, ""), reader.source.place(&field.key, "")];
-        reader.error_at(places, format!("`schedule` beside {what}"), help);
+        reader.error_beside(&span, (&field.key, ""), format!("`schedule` beside {what}"), help);
     }
     (p.kind, p.autostart) = (Some(ProcessKind::Task), false);
     if !keys.restart.is_given() {
         p.restart = Restart::Never;
     }
-}
-
-/// Each run ends, and the container goes on unless it says otherwise.
-pub fn goes_on(read: &mut ReadProcess) {
-    if read.process.schedule.is_some() {
-        read.on_exit.get_or_insert(OnExit::Continue);
+    // Each run ends, and the container goes on unless it says otherwise.
+    if p.schedule.is_some() && !p.stated.on_exit {
+        (p.on_exit, p.stated.on_exit) = (OnExit::Continue, true);
     }
 }

@@ -1,13 +1,13 @@
 //! `[[socket]]`, and which processes name it in `sockets`. Pure.
 
 use std::fmt;
+use std::iter::repeat;
 use std::path::PathBuf;
 
 use super::declare::{Key, Shape, table};
 use super::handler::beside;
 use super::http::Address;
-use super::identity::{Account, Identity};
-use super::keys;
+use super::identity::{Account, Identity, user_and_group};
 use super::kinds::{Bool, Int, Kind, Many, kind, strings};
 use super::process::{Probed, ReadProcess};
 use super::reader::{Field, Reader};
@@ -15,7 +15,6 @@ use super::settings::{Config, Control};
 use super::values::{self, Wrong};
 use crate::config::listen::Listen;
 use crate::config::problem::Span;
-use crate::nearest::nearest;
 use crate::sorted;
 
 /// Connections that the kernel keeps until somebody accepts them: what it allows by default (`net.core.somaxconn`).
@@ -162,13 +161,7 @@ pub fn sockets(reader: &mut Reader<'_>, key: &Key<'_, Many<SocketKeys<'static>>>
         let (before, this) = list.split_at_mut(i);
         let (this, mut before) = (&this[0], before.iter());
         if let Some(first) = before.find(|first| first.name.is_some() && first.name == this.name) {
-            let places = vec![reader.source.place(&this.span, ""), reader.source.place(&first.span, "the first")];
-            let name = this.name.clone().unwrap_or_default();
-            reader.error_at(
-                places,
-                format!("two sockets are named {name:?}"),
-                format!("give each its own name, such as \"{name}-2\""),
-            );
+            reader.named_twice("sockets", &this.name.clone().unwrap_or_default(), &this.span, &first.span);
         }
     }
     list
@@ -176,10 +169,7 @@ pub fn sockets(reader: &mut Reader<'_>, key: &Key<'_, Many<SocketKeys<'static>>>
 
 fn socket(reader: &mut Reader<'_>, keys: &SocketKeys<'_>) -> ReadSocket {
     let table = &keys.table;
-    if !keys.name.is_given() {
-        reader.missing(table, &["name"], "the socket has no name", "add name = \"web\" below `[[socket]]`");
-    }
-    let name = keys.name.read(reader);
+    let name = keys.name.needed(reader, table, "the socket has no name", "add name = \"web\" below `[[socket]]`");
     let mut present = table.present(ADDRESSES);
     sorted::by_key(&mut present, |field| field.key.start);
     if let [one, other, ..] = &present[..] {
@@ -215,13 +205,9 @@ fn socket(reader: &mut Reader<'_>, keys: &SocketKeys<'_>) -> ReadSocket {
     ReadSocket { name, at, backlog, nonblocking, span, address: present.first().map(Field::span) }
 }
 
-/// `"user"`, `"user:group"`, a number.
 fn owner(reader: &mut Reader<'_>, key: &Key<'_, Account>) -> Option<Identity> {
     let (text, span) = (key.read(reader)?, key.span()?);
-    let mut account =
-        |text: &str| values::account(text).map_err(|wrong| reader.error(&span, wrong.sentence, wrong.help)).ok();
-    let (user, group) = text.split_once(':').map_or((text.as_str(), None), |(user, group)| (user, Some(group)));
-    let identity = Identity { user: account(user), group: group.and_then(&mut account), ..Identity::default() };
+    let identity = user_and_group(reader, &text, &span);
     reader.expect_identity(&span, &identity);
     Some(identity)
 }
@@ -232,10 +218,7 @@ kind! {
 }
 
 fn read_socket_names(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Vec<(String, Span)>> {
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of names", help);
-        return None;
-    };
+    let elements = reader.elements(field, "an array of names", help)?;
     if elements.is_empty() {
         reader.error(&field.span(), format!("`{}` is empty", field.name), "name a `[[socket]]`, or leave it out");
     }
@@ -260,7 +243,7 @@ fn read_socket_names(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> 
 pub fn handed(
     reader: &mut Reader<'_>,
     sockets: Vec<ReadSocket>,
-    processes: &mut [ReadProcess],
+    processes: &mut [ReadProcess<'_>],
     config: &Config,
     http: Option<Span>,
 ) -> Vec<Socket> {
@@ -288,25 +271,8 @@ pub fn handed(
             let sentence = format!("no process is handed the socket {name:?}: whoever connects would wait for ever");
             reader.error(&socket.span, sentence, format!("add sockets = [\"{name}\"] to a process, or leave it out"));
         }
-        let Some(at) = &socket.at else { continue };
-        let others = sockets[..i].iter().filter_map(|other| Some((other.at.as_ref()?, other.address.clone()?)));
-        let own = config.http.as_ref().map(|http| SocketAt::Tcp(http.listen)).zip(http.clone());
-        let control = match &config.control {
-            Control::Path(path) => matches!(at, SocketAt::Path { path: other, .. } if other == path),
-            Control::Abstract(name) => *at == SocketAt::Abstract(name.clone()),
-            Control::Own | Control::Off => false,
-        };
-        let taken =
-            { others }.find(|(other, _)| at.conflicts_with(other)).map(|(_, span)| (span, "another socket has it"));
-        let taken = taken.or_else(|| {
-            own.filter(|(http, _)| at.conflicts_with(http)).map(|(_, span)| (span, "softstop answers here"))
-        });
-        if let Some((span, label)) = taken {
-            let places = vec![reader.source.place(address, ""), reader.source.place(&span, label)];
-            reader.error_at(places, format!("the address of the socket {name:?} is taken"), "give each its own");
-        } else if control {
-            let sentence = format!("the address of the socket {name:?} is that of [control]");
-            reader.error(address, sentence, "give each its own");
+        if let Some(at) = &socket.at {
+            taken(reader, (name, address, at), &sockets[..i], config, http.as_ref());
         }
     }
     let sound =
@@ -314,19 +280,40 @@ pub fn handed(
     sockets.into_iter().filter_map(sound).collect()
 }
 
+/// Whether another socket, or softstop itself, has the address.
+fn taken(
+    reader: &mut Reader<'_>,
+    (name, address, at): (&str, &Span, &SocketAt),
+    before: &[ReadSocket],
+    config: &Config,
+    http: Option<&Span>,
+) {
+    let others = before.iter().filter_map(|other| Some((other.at.clone()?, other.address.as_ref()?)));
+    let own = config.http.as_ref().map(|http| SocketAt::Tcp(http.listen)).zip(http);
+    let all = others.zip(repeat("another socket has it")).chain(own.zip(Some("softstop answers here")));
+    let control = match &config.control {
+        Control::Path(path) => matches!(at, SocketAt::Path { path: other, .. } if other == path),
+        Control::Abstract(name) => *at == SocketAt::Abstract(name.clone()),
+        Control::Own | Control::Off => false,
+    };
+    if let Some(((_, span), label)) = { all }.find(|((other, _), _)| at.conflicts_with(other)) {
+        let sentence = format!("the address of the socket {name:?} is taken");
+        reader.error_beside(address, (span, label), sentence, "give each its own");
+    } else if control {
+        let sentence = format!("the address of the socket {name:?} is that of [control]");
+        reader.error(address, sentence, "give each its own");
+    }
+}
+
 fn unknown(reader: &mut Reader<'_>, name: &str, span: &Span, sockets: &[ReadSocket]) {
     let known: Vec<&str> = sockets.iter().filter_map(|socket| socket.name.as_deref()).collect();
-    let help = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None if known.is_empty() => format!("add a `[[socket]]` with name = \"{name}\" and tcp = \":8080\""),
-        None => format!("the sockets are {}", keys::list(&known[..known.len().min(20)])),
-    };
-    reader.error(span, format!("there is no socket named {name:?}"), help);
+    let none = format!("add a `[[socket]]` with name = \"{name}\" and tcp = \":8080\"");
+    reader.no_such(span, ("socket", "sockets"), name, &known, &none);
 }
 
 /// nginx takes what it is handed for its own of before, which does not block: where several of its workers are woken for one connection, all
 /// but one would wait in accept, and serve nobody meanwhile.
-fn would_hang(reader: &mut Reader<'_>, p: &ReadProcess, sockets: &[ReadSocket]) {
+fn would_hang(reader: &mut Reader<'_>, p: &ReadProcess<'_>, sockets: &[ReadSocket]) {
     let is_nginx =
         p.process.program().and_then(|program| program.preset.as_ref()).is_some_and(|preset| preset.word() == "nginx");
     for (name, span) in p.sockets.iter().flatten().filter(|_| is_nginx) {
@@ -339,14 +326,11 @@ fn would_hang(reader: &mut Reader<'_>, p: &ReadProcess, sockets: &[ReadSocket]) 
 }
 
 /// A connection to a socket that softstop holds is made by the kernel, whatever the program does.
-fn no_proof(reader: &mut Reader<'_>, p: &ReadProcess, sockets: &[ReadSocket]) {
+fn no_proof(reader: &mut Reader<'_>, p: &ReadProcess<'_>, sockets: &[ReadSocket]) {
     let held = |port: u16| sockets.iter().any(|s| matches!(s.at, Some(SocketAt::Tcp(at)) if at.port() == port));
     for Probed { port, span, .. } in p.probed.iter().filter(|probed| probed.by_connection && held(probed.port)) {
         let sentence = format!("tcp_socket to port {port}, which softstop itself holds, always succeeds");
-        reader.warn(
-            span,
-            sentence,
-            "ask with http_get or exec: a connection is made whether or not the program accepts it",
-        );
+        let help = "ask with http_get or exec: a connection is made whether or not the program accepts it";
+        reader.warn(span, sentence, help);
     }
 }

@@ -48,26 +48,19 @@ kind! {
 
 fn read_stop_signals(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<Signal>> {
     let example = "write stop_on = [\"SIGTERM\", \"SIGINT\", \"SIGQUIT\"]";
-    let elements = match field.elements() {
-        Some(elements) if elements.is_empty() => {
-            reader.error(&field.span(), "`stop_on` is empty: no signal could stop the container", example);
-            return None;
-        }
-        Some(elements) => elements,
-        None if field.value.get_ref().is_str() => vec![field.clone()],
-        None => {
-            reader.error(&field.span(), "`stop_on` must be an array of signals", example);
-            return None;
-        }
+    let one = field.value.get_ref().is_str().then(|| vec![field.clone()]);
+    let elements = one.or(field.elements()).filter(|elements| !elements.is_empty());
+    let Some(elements) = elements else {
+        let empty = field.value.get_ref().is_array();
+        let why = if empty { "is empty: no signal could stop the container" } else { "must be an array of signals" };
+        reader.error(&field.span(), format!("`stop_on` {why}"), example);
+        return None;
     };
     let mut list = Vec::with_capacity(elements.len());
     for element in &elements {
-        let Some(signal) = AnySignal::read(reader, element, "") else {
-            continue;
-        };
-        if let Err(wrong) = values::stop_request(signal) {
-            reader.error(&element.span(), wrong.sentence, wrong.help);
-        } else if list.contains(&signal) {
+        let Some(signal) = AnySignal::read(reader, element, "") else { continue };
+        let Some(signal) = reader.allowed(&element.span(), values::stop_request(signal)) else { continue };
+        if list.contains(&signal) {
             reader.warn(&element.span(), format!("{signal} is listed twice"), "leave one of them out");
         } else {
             list.push(signal);

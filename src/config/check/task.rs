@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::declare::{Declared, Key, joined, table};
 use super::handler::{Handler, Handlers, HttpCall, Method, one_handler};
 use super::keys;
-use super::kinds::{Bool, Int, Limit, Many, Pause, Round, TaskName, Word};
+use super::kinds::{Bool, Constant, Int, Limit, Many, Pause, Round, TaskName, Word};
 use super::launch::{self, Launch, LaunchKeys};
-use super::reader::Reader;
+use super::reader::{Field, Reader, Table};
 use super::values;
 use crate::config::place::Place;
 use crate::config::problem::Span;
@@ -198,16 +198,18 @@ pub fn steps(
     list
 }
 
+/// What a table has of a task's keys, but for the name.
+pub fn unnamed<'t>(table: &Table<'t>) -> Vec<Field<'t>> {
+    let keys = TaskKeys::SECTION.keys.iter().filter(|key| !NamedKeys::SECTION.keys.contains(key));
+    keys.filter_map(|key| table.get(key)).collect()
+}
+
 /// The members of `parallel`. Only `name`, `reserve`, `essential` and `when` are the step's own then.
 fn parallel(reader: &mut Reader<'_>, keys: &StepKeys<'_>, site: &Site<'_>) -> Vec<Task> {
     let own = NamedKeys::keys(keys.table.clone());
-    let of_members = TaskKeys::SECTION.keys.iter().filter(|key| !NamedKeys::SECTION.keys.contains(key));
-    for field in of_members.filter_map(|key| keys.table.get(key)) {
-        reader.error(
-            &field.key,
-            format!("`{}` beside `parallel`", field.name),
-            "write it in the members of `parallel`; name, reserve, essential and when stay with the step",
-        );
+    for field in unnamed(&keys.table) {
+        let help = "write it in the members of `parallel`; name, reserve, essential and when stay with the step";
+        reader.error(&field.key, format!("`{}` beside `parallel`", field.name), help);
     }
     let fallback = own.name.read(reader).unwrap_or_else(|| site.fallback.clone());
     if let Some(field) = keys.parallel.field.as_ref().filter(|f| f.elements().is_some_and(|m| m.is_empty())) {
@@ -236,23 +238,8 @@ pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Op
         let sentence = format!("`{}` for a task that runs no program", field.name);
         reader.error(&field.key, sentence, "leave it out, or write what is to be done as exec = [\"program\"]");
     }
-
-    if let (Handler::Sleep(sleep), Some(timeout), Some(field)) = (&handler, timeout, &keys.timeout.field)
-        && *sleep > timeout
-    {
-        reader.error(
-            &field.span(),
-            "the timeout is shorter than the sleep: it can never succeed",
-            "leave `timeout` out: a sleep ends by itself",
-        );
-    }
-    if let (Handler::WaitIdle(idle), Some(timeout), Some(field)) = (&handler, timeout, &keys.timeout.field)
-        && idle.least() > timeout
-    {
-        let least = values::words(idle.least());
-        let sentence =
-            format!("the timeout is shorter than the least that wait_idle takes, {least}: it can never succeed");
-        reader.error(&field.span(), sentence, "raise `timeout`, or lower `quiet` and `minimum`");
+    if let (Some(timeout), Some(span)) = (timeout, keys.timeout.span()) {
+        long_enough(reader, &handler, timeout, &span);
     }
     if handler.waits() {
         for field in [&keys.retries.field, &keys.retry_delay.field].into_iter().flatten() {
@@ -284,6 +271,21 @@ pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Op
     Some(task)
 }
 
+/// What takes a time of its own has to have it.
+fn long_enough(reader: &mut Reader<'_>, handler: &Handler, timeout: Duration, span: &Span) {
+    let (least, help) = match handler {
+        Handler::Sleep(sleep) if *sleep > timeout => {
+            ("the sleep".to_owned(), "leave `timeout` out: a sleep ends by itself")
+        }
+        Handler::WaitIdle(idle) if idle.least() > timeout => {
+            let least = format!("the least that wait_idle takes, {}", values::words(idle.least()));
+            (least, "raise `timeout`, or lower `quiet` and `minimum`")
+        }
+        _ => return,
+    };
+    reader.error(span, format!("the timeout is shorter than {least}: it can never succeed"), help);
+}
+
 /// What it says of that itself, and where its program is looked for then.
 fn launch(reader: &mut Reader<'_>, keys: &TaskKeys<'_>) -> Launch {
     let launch = launch::launch(reader, &LaunchKeys::keys(keys.table.clone()));
@@ -296,24 +298,13 @@ fn on_failure(reader: &mut Reader<'_>, key: &Key<'_, Word<OnFailure>>, place: Pl
     if place.on_failure().contains(&chosen) {
         return Some(chosen);
     }
-    let word = |f: &OnFailure| match f {
-        OnFailure::Ignore => "ignore",
-        OnFailure::Restart => "restart",
-        OnFailure::Stop => "stop",
-    };
-    let allowed: Vec<&str> = place.on_failure().iter().map(word).collect();
+    let word = |on_failure: &OnFailure| Word::show(on_failure).trim_matches('"').to_owned();
+    let allowed: Vec<String> = place.on_failure().iter().map(word).collect();
     let sentence = format!("`on_failure` cannot be \"{}\" in {}", word(&chosen), place.header());
-    reader.error(
-        &key.span()?,
-        sentence,
-        format!(
-            "write {}",
-            if allowed.len() == 1 {
-                "`ignore`, or leave it out".into()
-            } else {
-                format!("one of {}", keys::list(&allowed))
-            }
-        ),
-    );
+    let help = match &allowed[..] {
+        [_] => "write `ignore`, or leave it out".to_owned(),
+        several => format!("write one of {}", keys::list(several)),
+    };
+    reader.error(&key.span()?, sentence, help);
     None
 }

@@ -167,7 +167,7 @@ fn a_dry_run_says_the_same_and_does_nothing() {
     new.processes.remove(0);
     new.processes[0] = process("api", "2", &[1]);
     new.http =
-        Some(crate::config::Http { listen: crate::config::check::values::listen(":9180").unwrap(), prestop: None });
+        Some(crate::config::Http { listen: crate::config::listen::Listen::parse(":9180").unwrap(), prestop: None });
     world.done.clear();
     world.file = Ok(Rc::new(new.clone()));
     world.order(Order::Reload { wait: true, dry_run: DryRun(true) });

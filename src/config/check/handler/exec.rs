@@ -21,31 +21,20 @@ kind! {
 fn read_command(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Vec<OsString>> {
     let name = field.name;
     if let Some(text) = field.value.get_ref().as_str() {
-        let help = format!("write {name} = {}", values::command_as_array(text));
-        reader.error(
-            &field.span(),
-            format!("`{name}` must be an array: nothing splits it, and no shell runs it"),
-            help,
-        );
+        let sentence = format!("`{name}` must be an array: nothing splits it, and no shell runs it");
+        reader.error(&field.span(), sentence, format!("write {name} = {}", values::command_as_array(text)));
         return None;
     }
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of strings", "write {name} = [\"program\", \"argument\"]");
-        return None;
-    };
+    let elements = reader.elements(field, "an array of strings", "write {name} = [\"program\", \"argument\"]")?;
     let words: Vec<Option<String>> = elements.iter().map(|e| reader.text(e, "write each element in quotes")).collect();
     match words.first() {
-        None => reader.error(
-            &field.span(),
-            format!("`{name}` is empty"),
-            format!("write {name} = [\"program\", \"argument\"]"),
-        ),
+        None => {
+            let help = format!("write {name} = [\"program\", \"argument\"]");
+            reader.error(&field.span(), format!("`{name}` is empty"), help);
+        }
         Some(Some(program)) if program.trim().is_empty() => {
-            reader.error(
-                &elements[0].span(),
-                "the program's name is empty",
-                "write the program to run, such as \"/app/server\"",
-            );
+            let help = "write the program to run, such as \"/app/server\"";
+            reader.error(&elements[0].span(), "the program's name is empty", help);
             return None;
         }
         Some(Some(line)) if words.len() == 1 && shell_syntax::is_command_line(line) => {

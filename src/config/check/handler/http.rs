@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::declare::{Declared, Form, Shape, table};
+use super::super::declare::{Declared, Form, Key, Shape, table};
 use super::super::kinds::{Constant, Host, Kind, Port, Text, UrlPath, Word, kind};
 use super::super::reader::{Field, Reader, Table};
 use super::super::task::Site;
@@ -87,37 +87,43 @@ table! {
 }
 
 pub fn get(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) -> Option<Handler> {
-    let table = reader.table::<GetKeys<'_>>(field, HELP)?.table;
-    call(reader, field, &table, Method::Get, None)
+    let keys = reader.table::<GetKeys<'_>>(field, HELP)?;
+    get_call(reader, field, &keys).map(Handler::Http)
 }
 
 pub fn post(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) -> Option<Handler> {
     let keys = reader.table::<PostKeys<'_>>(field, HELP)?;
     let body = keys.body.read(reader);
-    call(reader, field, &keys.table, Method::Post, body)
+    let call = get_call(reader, field, &GetKeys::keys(keys.table))?;
+    Some(Handler::Http(HttpCall { method: Method::Post, body, ..call }))
 }
 
 const HELP: &str = "write {name} = { port = 8080, path = \"/healthz\" }";
 
-fn call(
+fn get_call(reader: &mut Reader<'_>, field: &Field<'_>, keys: &GetKeys<'_>) -> Option<HttpCall> {
+    let example = HELP.replace("{name}", field.name);
+    call(reader, &keys.table, &example, (&keys.scheme, &keys.path, &keys.headers))
+}
+
+/// A GET, of a table that has an endpoint and these keys.
+pub fn call(
     reader: &mut Reader<'_>,
-    field: &Field<'_>,
     table: &Table<'_>,
-    method: Method,
-    body: Option<String>,
-) -> Option<Handler> {
-    let (host, port) = endpoint(reader, table, &HELP.replace("{name}", field.name));
-    let keys = GetKeys::keys(table.clone());
-    let scheme = keys.scheme.read_or(reader, GetKeys::scheme);
-    let path = keys.path.read_or(reader, GetKeys::path);
-    let headers = keys.headers.read_or(reader, Vec::new()).unwrap_or_default();
-    Some(Handler::Http(HttpCall { scheme: scheme?, method, host: host?, port: port?, path: path?, headers, body }))
+    example: &str,
+    (scheme, path, headers): (&Key<'_, SchemeWord>, &Key<'_, UrlPath>, &Key<'_, Headers>),
+) -> Option<HttpCall> {
+    let (host, port) = endpoint(reader, table, example);
+    let scheme = scheme.read_or(reader, GetKeys::scheme);
+    let path = path.read_or(reader, GetKeys::path);
+    let headers = headers.read(reader).unwrap_or_default();
+    let method = Method::Get;
+    Some(HttpCall { scheme: scheme?, method, host: host?, port: port?, path: path?, headers, body: None })
 }
 
 /// `host` and `port` of a table that has them.
 pub fn endpoint(reader: &mut Reader<'_>, table: &Table<'_>, example: &str) -> (Option<String>, Option<u16>) {
     let keys = EndpointKeys::keys(table.clone());
-    (keys.host.read_or(reader, EndpointKeys::host), keys.port.required(reader, table, "port", example))
+    (keys.host.read_or(reader, EndpointKeys::host), keys.port.required(reader, table, example))
 }
 
 kind! {
@@ -137,9 +143,6 @@ fn read_scheme_word(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> O
 
 impl Constant for SchemeWord {
     type Const = Scheme;
-    fn show(value: &Scheme) -> String {
-        Word::<Scheme>::show(value)
-    }
 }
 
 const NO_HTTPS: &str =
@@ -158,12 +161,9 @@ fn read_headers(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<V
     for (key, value) in entries {
         let name: &str = key.get_ref();
         let field = Field::new(key, value);
-        let Some(text) = reader.text(&field, "write the header's value in quotes") else {
-            continue;
-        };
-        match values::header(name, &text) {
-            Ok(()) => list.push((name.to_owned(), text)),
-            Err(wrong) => reader.error(&key.span(), wrong.sentence, wrong.help),
+        let Some(text) = reader.text(&field, "write the header's value in quotes") else { continue };
+        if reader.allowed(&key.span(), values::header(name, &text)).is_some() {
+            list.push((name.to_owned(), text));
         }
     }
     Some(list)

@@ -21,7 +21,6 @@ use super::reader::{Field, Reader, Table};
 use super::task::{Names, Site};
 use crate::config::place::Place;
 use crate::config::problem::Span;
-use crate::nearest::nearest;
 use crate::signal::Signal;
 use crate::sorted;
 use exec::Command;
@@ -188,37 +187,25 @@ pub fn one_handler<H: Declared>(
             Some(Place::Drain | Place::PostStop) => "; for both, write two steps, or `parallel = [ { ... }, { ... } ]`",
             _ => "",
         };
-        reader.error_at(
-            places,
-            format!("{} in one table: which is it to do", keys::list(&named)),
-            format!("keep one{more}"),
-        );
+        let sentence = format!("{} in one table: which is it to do", keys::list(&named));
+        reader.error_at(places, sentence, format!("keep one{more}"));
     }
-    let handlers: Vec<Option<Handler>> = present.iter().map(|f| handler(reader, f, site)).collect();
+    let mut handlers: Vec<Option<Handler>> = present.iter().map(|f| handler(reader, f, site)).collect();
     if handlers.is_empty() {
-        let what = site.map_or("the probe", |s| if s.place.has_steps() { "the step" } else { "the task" });
-        reader.missing(
-            table,
-            allowed,
-            format!("{what} does not say what to do"),
-            format!(
-                "add one of {}, such as {}",
-                keys::list(allowed),
-                if site.is_some() {
-                    "exec = [\"/app/hook\"]"
-                } else {
-                    "http_get = { port = 8080, path = \"/healthz\" }"
-                }
-            ),
-        );
+        let (what, example) = match site.map(|site| site.place.has_steps()) {
+            None => ("the probe", "http_get = { port = 8080, path = \"/healthz\" }"),
+            Some(true) => ("the step", "exec = [\"/app/hook\"]"),
+            Some(false) => ("the task", "exec = [\"/app/hook\"]"),
+        };
+        let help = format!("add one of {}, such as {example}", keys::list(allowed));
+        reader.missing(table, allowed, format!("{what} does not say what to do"), help);
     }
-    if handlers.len() == 1 { handlers.into_iter().next().flatten() } else { None }
+    handlers.pop().flatten().filter(|_| handlers.is_empty())
 }
 
 /// Two keys of which one is too many; both are shown.
 pub fn beside(reader: &mut Reader<'_>, one: &Field<'_>, other: &Field<'_>, why: &str, help: &str) {
-    let places = vec![reader.source.place(&one.key, ""), reader.source.place(&other.key, "")];
-    reader.error_at(places, format!("`{}` beside `{}`{why}", one.name, other.name), help);
+    reader.error_beside(&one.key, (&other.key, ""), format!("`{}` beside `{}`{why}", one.name, other.name), help);
 }
 
 /// The index of a process by its name.
@@ -229,11 +216,7 @@ pub fn process(reader: &mut Reader<'_>, span: &Span, name: &str, names: &Names) 
         return index;
     }
     let known: Vec<&str> = names.list.iter().flatten().map(String::as_str).take(100).collect();
-    let help = match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None if known.is_empty() => "there is no process yet: add a `[[process]]`".into(),
-        None => format!("the processes are {}", keys::list(&known[..known.len().min(20)])),
-    };
-    reader.error(span, format!("there is no process named {name:?}"), help);
+    let none = "there is no process yet: add a `[[process]]`";
+    reader.no_such(span, ("process", "processes"), name, &known, none);
     None
 }

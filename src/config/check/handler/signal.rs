@@ -60,11 +60,8 @@ pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, site: Option<&Site<'_>>)
             None
         }
     };
-    let Some(f) = &keys.signal.field else {
-        reader.missing(&keys.table, &["signal"], "`signal` does not say which one", FULL);
-        return None;
-    };
-    let signal = harmless(reader, f);
+    keys.signal.expected(reader, &keys.table, "`signal` does not say which one", FULL);
+    let signal = harmless(reader, keys.signal.field.as_ref()?);
     match command {
         Some(command) => Some(Handler::SignalCommand { command: command?, signal: signal? }),
         None => Some(Handler::Signal { process: process?, signal: signal? }),

@@ -39,12 +39,12 @@ strings! {
 pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) -> Option<Handler> {
     let example = "write wait_file = { path = \"/run/done\" }";
     let keys = reader.table::<WaitFileKeys<'_>>(field, example)?;
-    let path = keys.path.required(reader, &keys.table, "path", example);
+    let path = keys.path.required(reader, &keys.table, example);
     let exists = keys.exists.read_or(reader, WaitFileKeys::exists);
-    let contains = match keys.contains.is_given() {
-        true => Some(keys.contains.read(reader)?),
-        false => None,
-    };
+    let contains = keys.contains.read(reader);
+    if contains.is_none() && keys.contains.is_given() {
+        return None;
+    }
     if let (Some(false), Some(one), Some(other)) = (exists, &keys.contains.field, &keys.exists.field) {
         beside(reader, one, other, " = false: a file that is gone has no text", "keep one");
         return None;

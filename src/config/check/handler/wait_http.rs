@@ -7,7 +7,7 @@ use super::super::kinds::{Kind, MapOf, Sub, Text, UrlPath, kind, strings};
 use super::super::reader::{Field, Reader};
 use super::super::task::Site;
 use super::super::values::Wrong;
-use super::http::{EndpointKeys, Headers, HttpCall, Method, Scheme, SchemeWord, endpoint};
+use super::http::{EndpointKeys, Headers, HttpCall, Scheme, SchemeWord, call};
 use super::{Handler, beside};
 
 /// `wait_http`: until the answer to a GET is as it should be. All that is given must hold.
@@ -106,10 +106,7 @@ const METRIC: &str = "write metric = { name = \"http_requests_in_flight\", at_mo
 pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) -> Option<Handler> {
     let example = "write wait_http = { port = 8080, path = \"/idle\" }";
     let keys = reader.table::<WaitHttpKeys<'_>>(field, example)?;
-    let (host, port) = endpoint(reader, &keys.table, example);
-    let scheme = keys.scheme.read_or(reader, WaitHttpKeys::scheme);
-    let path = keys.path.read_or(reader, WaitHttpKeys::path);
-    let headers = keys.headers.read(reader).unwrap_or_default();
+    let call = call(reader, &keys.table, example, (&keys.scheme, &keys.path, &keys.headers));
     let status = keys.status.read_or(reader, (200, 399));
     // What was refused is no condition that is left out.
     let json = if keys.json.is_given() { json(reader, &keys).map(Some) } else { Some(None) };
@@ -118,14 +115,12 @@ pub fn read(reader: &mut Reader<'_>, field: &Field<'_>, _: Option<&Site<'_>>) ->
         beside(reader, one, other, ": an answer is one or the other", "write two steps");
         return None;
     }
-    let call =
-        HttpCall { scheme: scheme?, method: Method::Get, host: host?, port: port?, path: path?, headers, body: None };
-    Some(Handler::WaitHttp(WaitHttp { call, status: status?, json: json?, metric: metric? }))
+    Some(Handler::WaitHttp(WaitHttp { call: call?, status: status?, json: json?, metric: metric? }))
 }
 
 fn json(reader: &mut Reader<'_>, keys: &WaitHttpKeys<'_>) -> Option<JsonValue> {
     let keys = keys.json.open(reader)?;
-    let pointer = keys.pointer.required(reader, &keys.table, "pointer", JSON);
+    let pointer = keys.pointer.required(reader, &keys.table, JSON);
     let is = match (&keys.equals.field, &keys.at_most.field) {
         (Some(_), None) => keys.equals.read(reader).map(Is::Equal),
         (None, Some(_)) => keys.at_most.read(reader).map(Is::AtMost),
@@ -144,12 +139,9 @@ fn json(reader: &mut Reader<'_>, keys: &WaitHttpKeys<'_>) -> Option<JsonValue> {
 
 fn metric(reader: &mut Reader<'_>, keys: &WaitHttpKeys<'_>) -> Option<Metric> {
     let keys = keys.metric.open(reader)?;
-    let name = keys.name.required(reader, &keys.table, "name", METRIC);
+    let name = keys.name.required(reader, &keys.table, METRIC);
     let labels = if keys.labels.is_given() { labels(reader, &keys) } else { Some(Vec::new()) };
-    if !keys.at_most.is_given() {
-        reader.missing(&keys.table, &["at_most"], "`metric` does not say how much it may be", METRIC);
-    }
-    let at_most = keys.at_most.read(reader);
+    let at_most = keys.at_most.needed(reader, &keys.table, "`metric` does not say how much it may be", METRIC);
     Some(Metric { name: name?, labels: labels?, at_most: at_most? })
 }
 
@@ -173,20 +165,13 @@ kind! {
 
 fn read_status(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(u16, u16)> {
     let example = "write a status such as 200, or \"2xx\" for all from 200 to 299";
-    let class = field.value.get_ref().as_str().filter(|text| text.ends_with("xx"));
-    if let Some(text) = class {
-        let hundreds = match text {
-            "1xx" => 100,
-            "2xx" => 200,
-            "3xx" => 300,
-            "4xx" => 400,
-            "5xx" => 500,
-            _ => {
-                reader.error(&field.span(), format!("{text:?} is no class of status"), example);
-                return None;
-            }
+    let text = field.value.get_ref().as_str().unwrap_or_default();
+    if let Some(class) = text.strip_suffix("xx") {
+        let Some(class) = class.parse::<u16>().ok().filter(|n| (1..=5).contains(n) && text.len() == 3) else {
+            reader.error(&field.span(), format!("{text:?} is no class of status"), example);
+            return None;
         };
-        return Some((hundreds, hundreds + 99));
+        return Some((class * 100, class * 100 + 99));
     }
     let status = reader.integer(field, 100, 599, example).and_then(|n| u16::try_from(n).ok())?;
     Some((status, status))

@@ -175,10 +175,7 @@ fn read_ports(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(Ve
             _ => Err(Wrong::new(format!("`ports` is {text:?}"), help)),
         });
     }
-    let Some(elements) = field.elements() else {
-        reader.wrong_type(field, "an array of integers", help);
-        return None;
-    };
+    let elements = reader.elements(field, "an array of integers", help)?;
     if elements.is_empty() || elements.len() > MOST_PORTS {
         let sentence = format!("`ports` has {} elements", elements.len());
         reader.error(&field.span(), sentence, format!("write 1 to {MOST_PORTS} ports"));

@@ -9,28 +9,9 @@ use std::path::PathBuf;
 use super::handler::without_brackets;
 use super::keys;
 use crate::config::Control;
-use crate::config::listen::Listen;
+pub use crate::config::problem::Wrong;
 pub use durations::{DAY, DurationRange, LIMIT, PAUSE, ROUND, duration, words};
 pub use signals::{A_SIGNAL, StopWord, dump_signal, in_its_place, ladder_signal, rewritten, stop_request, stop_word};
-
-/// Why a text is not the value it should be: one sentence, and what to write.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wrong {
-    pub sentence: String,
-    pub help: String,
-}
-
-impl Wrong {
-    pub fn new(sentence: impl Into<String>, help: impl Into<String>) -> Wrong {
-        Wrong { sentence: sentence.into(), help: help.into() }
-    }
-
-    /// Says whose value it is.
-    pub fn in_field(mut self, name: &str) -> Wrong {
-        self.sentence = format!("`{name}`: {}", self.sentence);
-        self
-    }
-}
 
 /// `10%`, at most `100%`: in hundredths.
 ///
@@ -64,14 +45,6 @@ pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
         Some(word) => Wrong::new(sentence, format!("did you mean \"{word}\"? it is one of {}", keys::list(words))),
         None => Wrong::new(sentence, format!("write one of {}", keys::list(words))),
     }
-}
-
-/// Where to listen.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
-pub fn listen(text: &str) -> Result<Listen, Wrong> {
-    Listen::parse(text).map_err(|(sentence, help)| Wrong::new(sentence, help))
 }
 
 /// A host to connect to: a name, an IPv4 address, or an IPv6 address with or without brackets (given back without).
