@@ -2,6 +2,7 @@
 //! it is printed and read again; what is refused says why in one line and what to write.
 
 use softstop::config::check::values::{self, DurationRange, LIMIT, PAUSE, ROUND, Wrong};
+use softstop::config::listen::Listen;
 use softstop::config::{HttpCall, Method, Scheme};
 use softstop::http::client::{call_over, local_addresses};
 use softstop::lifecycle::event::Outcome;

@@ -97,9 +97,7 @@ fn docker(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Parse
         match value {
             Some(value) => {
                 let quoted = |quote: char| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
-                if (quoted('"') || quoted('\'') || value.contains(" #")) && parsed.doubts.len() < DOUBTS {
-                    parsed.doubts.push(number);
-                }
+                parsed.doubt(quoted('"') || quoted('\'') || value.contains(" #"), number);
                 parsed.put(name, value.to_owned(), number)?;
             }
             // A name alone hands on what there is.
@@ -119,10 +117,7 @@ fn foreman(text: &str) -> Result<Parsed, Wrong> {
     for (number, line) in (1..).zip(text.lines()) {
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let Some((name, value)) = line.split_once('=').filter(|(name, _)| is_name(name)) else {
-            let says = !line.trim().is_empty() && !line.trim_start().starts_with('#');
-            if says && parsed.doubts.len() < DOUBTS {
-                parsed.doubts.push(number);
-            }
+            parsed.doubt(!line.trim().is_empty() && !line.trim_start().starts_with('#'), number);
             continue;
         };
         let within = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
@@ -141,10 +136,10 @@ fn unescaped(raw: &str) -> String {
     let mut value = String::with_capacity(raw.len());
     let mut chars = raw.chars();
     while let Some(c) = chars.next() {
-        match (c, c == '\\') {
-            (_, true) => value.extend(chars.next().map_or(Some('\\'), |c| Some(if c == 'n' { '\n' } else { c }))),
-            (c, false) => value.push(c),
-        }
+        value.push(match c {
+            '\\' => chars.next().map_or('\\', |c| if c == 'n' { '\n' } else { c }),
+            c => c,
+        });
     }
     value
 }
@@ -156,6 +151,12 @@ impl Parsed {
         }
         self.variables.push((name.to_owned(), value));
         Ok(())
+    }
+
+    fn doubt(&mut self, is_doubtful: bool, line: usize) {
+        if is_doubtful && self.doubts.len() < DOUBTS {
+            self.doubts.push(line);
+        }
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -187,7 +188,7 @@ impl<'a> Dotenv<'a> {
             let began = self.line;
             let name = self.name()?;
             if !self.rest().starts_with(['=', ':']) {
-                if !(self.rest().is_empty() || self.rest().starts_with(['\n', '\r', '#'])) {
+                if !self.says_no_more() {
                     return Err(self.wrong("an equals sign is missing behind the name"));
                 }
                 self.pass_the_line();
@@ -205,6 +206,11 @@ impl<'a> Dotenv<'a> {
 
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// But for a comment.
+    fn says_no_more(&self) -> bool {
+        self.rest().is_empty() || self.rest().starts_with(['\n', '\r', '#'])
     }
 
     fn wrong(&self, what: &'static str) -> Wrong {
@@ -257,7 +263,7 @@ impl<'a> Dotenv<'a> {
                 let raw = inside.get(..end).unwrap_or_default();
                 self.pass(end + 2);
                 self.blanks(false);
-                if !(self.rest().is_empty() || self.rest().starts_with(['\n', '\r', '#'])) {
+                if !self.says_no_more() {
                     return Err(self.wrong("something stands behind the closing quote"));
                 }
                 self.pass_the_line();
@@ -284,41 +290,13 @@ impl<'a> Dotenv<'a> {
         while let Some(at) = rest.find(['$', '\\']) {
             let (before, from) = rest.split_at(at);
             value.push_str(before);
-            let second = from.chars().nth(1);
-            if let Some(behind) = from.strip_prefix('\\') {
-                let meant = match second {
-                    Some('n') if escapes => Some('\n'),
-                    Some('r') if escapes => Some('\r'),
-                    Some('t') if escapes => Some('\t'),
-                    Some(c @ ('"' | '\\')) if escapes => Some(c),
-                    Some('$') => Some('$'),
-                    _ => None,
-                };
+            let (mark, behind) = from.split_at(1);
+            rest = behind;
+            if mark == "\\" {
+                let meant = behind.chars().next().and_then(|c| escaped(c, escapes));
                 value.push(meant.unwrap_or('\\'));
-                rest = if meant.is_some() { behind.get(1..).unwrap_or_default() } else { behind };
-                continue;
-            }
-            let behind = from.get(1..).unwrap_or_default();
-            let (name, default, after) = match behind.strip_prefix('{') {
-                Some(inside) => {
-                    let Some(end) = inside.find('}') else { return Err(self.wrong("`${` without its `}`")) };
-                    let (reference, after) = (&inside[..end], inside.get(end + 1..).unwrap_or_default());
-                    let (name, default) = match reference.split_once(":-").or_else(|| reference.split_once('-')) {
-                        Some((name, default)) => (name, Some(default)),
-                        None => (reference, None),
-                    };
-                    if !is_name(name) {
-                        return Err(self.wrong("`${…}` with something else than NAME or NAME:-default in it"));
-                    }
-                    (name, default, after)
-                }
-                None => {
-                    let end = behind.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(behind.len());
-                    let (name, after) = behind.split_at(end);
-                    (name, None, after)
-                }
-            };
-            if is_name(name) {
+                rest = behind.get(usize::from(meant.is_some())..).unwrap_or_default();
+            } else if let Some((name, default, after)) = self.reference(behind)? {
                 let found = self.parsed.get(name).map(str::to_owned).or_else(|| variable(name));
                 let text = found.filter(|found| !found.is_empty()).or_else(|| default.map(str::to_owned));
                 let text = text.unwrap_or_default();
@@ -331,15 +309,43 @@ impl<'a> Dotenv<'a> {
             } else {
                 // A dollar sign alone.
                 value.push('$');
-                rest = behind;
             }
         }
         value.push_str(rest);
         Ok(value)
     }
+
+    /// What stands behind a dollar sign: the name, its default, and what comes then. `None`: it is no reference.
+    fn reference<'t>(&self, behind: &'t str) -> Result<Option<(&'t str, Option<&'t str>, &'t str)>, Wrong> {
+        let Some(inside) = behind.strip_prefix('{') else {
+            let end = behind.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(behind.len());
+            let (name, after) = behind.split_at(end);
+            return Ok(is_name(name).then_some((name, None, after)));
+        };
+        let Some((reference, after)) = inside.split_once('}') else { return Err(self.wrong("`${` without its `}`")) };
+        let with_default = reference.split_once(":-").or_else(|| reference.split_once('-'));
+        let (name, default) = with_default.map_or((reference, None), |(name, default)| (name, Some(default)));
+        if !is_name(name) {
+            return Err(self.wrong("`${…}` with something else than NAME or NAME:-default in it"));
+        }
+        Ok(Some((name, default, after)))
+    }
 }
 
-fn is_name(text: &str) -> bool {
+/// What a backslash and this character mean; `None`: just that.
+fn escaped(c: char, quoted: bool) -> Option<char> {
+    match c {
+        '$' => Some('$'),
+        'n' if quoted => Some('\n'),
+        'r' if quoted => Some('\r'),
+        't' if quoted => Some('\t'),
+        '"' | '\\' if quoted => Some(c),
+        _ => None,
+    }
+}
+
+/// It can be a variable's name.
+pub fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

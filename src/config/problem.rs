@@ -36,6 +36,13 @@ pub struct Problem {
     pub help: String,
 }
 
+impl Problem {
+    /// An error, in one place.
+    pub fn error(place: Place, sentence: impl Into<String>, help: impl Into<String>) -> Problem {
+        Problem { severity: Severity::Error, sentence: sentence.into(), places: vec![place], help: help.into() }
+    }
+}
+
 /// Why a text is not the value it should be: one sentence, and what to write.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wrong {
@@ -278,9 +285,7 @@ impl Problems {
     /// assert!(refused.to_string().starts_with("error: cannot be read: permission denied\n --> a.toml\n"));
     /// ```
     pub fn of_file(file: &str, sentence: impl Into<String>, help: impl Into<String>) -> Problems {
-        let place = Source::new(file, "").whole();
-        let problem =
-            Problem { severity: Severity::Error, sentence: sentence.into(), places: vec![place], help: help.into() };
+        let problem = Problem::error(Source::new(file, "").whole(), sentence, help);
         Problems { file: file.to_owned(), list: vec![problem] }
     }
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::tree::{Needs, Start};
 use super::{Planned, Sigkill};
+use crate::config::Config;
 use crate::json;
 use crate::picture::Remark;
 use crate::record::Part;
@@ -16,16 +16,14 @@ const FORMAT: u32 = 1;
 struct Json<'a> {
     format: u32,
     version: &'static str,
-    #[serde(rename = "grace_seconds")]
-    grace: Secs,
-    #[serde(rename = "deadline_seconds")]
-    deadline: Secs,
-    #[serde(rename = "kubelet_sigkill_seconds", skip_serializing_if = "Option::is_none")]
-    kubelet: Option<Secs>,
+    grace_seconds: Secs,
+    deadline_seconds: Secs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubelet_sigkill_seconds: Option<Secs>,
     start: Vec<StartJson<'a>>,
     stop: Vec<SliceJson<'a>>,
-    #[serde(rename = "fits_in_seconds", skip_serializing_if = "Option::is_none")]
-    fits_in: Option<Secs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fits_in_seconds: Option<Secs>,
     remarks: Vec<RemarkJson<'a>>,
 }
 
@@ -50,21 +48,17 @@ struct SliceJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     well: Option<Times>,
     worst: Times,
-    #[serde(rename = "asks_seconds", skip_serializing_if = "Option::is_none")]
-    asks: Option<Secs>,
-    #[serde(rename = "gets_seconds")]
-    gets: Secs,
-    #[serde(rename = "reserve_seconds")]
-    reserve: Secs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks_seconds: Option<Secs>,
+    gets_seconds: Secs,
+    reserve_seconds: Secs,
     short: bool,
 }
 
 #[derive(Serialize)]
 struct Times {
-    #[serde(rename = "from_seconds")]
-    from: Secs,
-    #[serde(rename = "until_seconds")]
-    until: Secs,
+    from_seconds: Secs,
+    until_seconds: Secs,
 }
 
 #[derive(Serialize)]
@@ -75,35 +69,43 @@ struct RemarkJson<'a> {
     help: &'a str,
 }
 
-fn start<'a>(start: &Start<'a>) -> StartJson<'a> {
-    let needs: Needs<'a> = start.needs();
-    let after = needs.into_iter().map(|(name, condition)| NeedsJson { name, condition }).collect();
-    StartJson { kind: start.kind(), name: start.name(), after }
-}
-
 impl Planned {
+    fn starts(&self) -> Vec<StartJson<'_>> {
+        let Config { init, processes, .. } = &self.plan.config;
+        let needs = |(on, condition): &(usize, _)| NeedsJson { name: &processes[*on].name, condition: *condition };
+        let tasks = init.iter().map(|task| StartJson { kind: "init", name: &task.name, after: Vec::new() });
+        let started = processes.iter().map(|process| StartJson {
+            kind: "process",
+            name: &process.name,
+            after: process.after.iter().map(needs).collect(),
+        });
+        tasks.chain(started).collect()
+    }
+
     /// One object and a newline.
     pub fn json(&self, kubelet: Option<Sigkill>, remarks: &[Remark]) -> String {
-        let times = |(from, until)| Times { from: Secs(from), until: Secs(until) };
-        let slice = |slice: &'_ super::PlannedSlice| (slice.part, slice.least.map(times), times(slice.most));
-        let stop = self.parts.iter().map(|one| {
-            let (part, well, worst) = slice(one);
-            let (asks, gets, reserve) = (one.asks.map(Secs), Secs(one.gets), Secs(one.reserve));
-            SliceJson { part, name: &one.name, well, worst, asks, gets, reserve, short: one.is_short() }
+        let times = |(from, until)| Times { from_seconds: Secs(from), until_seconds: Secs(until) };
+        let stop = self.parts.iter().map(|slice| SliceJson {
+            part: slice.part,
+            name: &slice.name,
+            well: slice.least.map(times),
+            worst: times(slice.most),
+            asks_seconds: slice.asks.map(Secs),
+            gets_seconds: Secs(slice.gets),
+            reserve_seconds: Secs(slice.reserve),
+            short: slice.is_short(),
         });
-        let starts = self.starts();
-        let remark = |r: &'_ Remark| (r.weight.name(), r.text.clone(), r.help.clone());
-        let texts: Vec<_> = remarks.iter().map(remark).collect();
+        let remarks = remarks.iter().map(|r| RemarkJson { weight: r.weight.name(), text: &r.text, help: &r.help });
         let whole = Json {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION"),
-            grace: Secs(self.grace),
-            deadline: Secs(self.deadline),
-            kubelet: kubelet.and_then(|kubelet| kubelet.after).map(Secs),
-            start: starts.iter().map(start).collect(),
+            grace_seconds: Secs(self.grace),
+            deadline_seconds: Secs(self.deadline),
+            kubelet_sigkill_seconds: kubelet.and_then(|kubelet| kubelet.after).map(Secs),
+            start: self.starts(),
             stop: stop.collect(),
-            fits_in: self.fits_in().map(Secs),
-            remarks: texts.iter().map(|(weight, text, help)| RemarkJson { weight, text, help }).collect(),
+            fits_in_seconds: self.fits_in().map(Secs),
+            remarks: remarks.collect(),
         };
         json::pretty(&serde_json::to_string(&whole).expect("text and numbers are JSON")) + "\n"
     }

@@ -10,7 +10,7 @@ mod tree;
 
 use std::time::Duration;
 
-use crate::config::{Config, Step, Task};
+use crate::config::{Config, Task};
 use crate::plan::Plan;
 use crate::plan::budget::task_length;
 use crate::plan::order::{post_exit, stated};
@@ -89,10 +89,8 @@ fn parts(plan: &Plan) -> Vec<PlannedSlice> {
         let key = (slice.part, slice.name.as_str());
         let nth = seen.iter().filter(|other| **other == key).count();
         seen.push(key);
-        let of = |slices: &[Slice]| {
-            let same = slices.iter().filter(|other| (other.part, other.name.as_str()) == key);
-            same.clone().nth(nth).cloned()
-        };
+        let of =
+            |slices: &[Slice]| slices.iter().filter(|other| (other.part, other.name.as_str()) == key).nth(nth).cloned();
         let task = steps.iter().filter(|(part, _, task)| (*part, task.name.as_str()) == key).nth(nth);
         let (asks, reserve) = match (slice.part, task) {
             (Part::Process, _) => (asked_by(plan, &slice.name), Duration::ZERO),
@@ -124,18 +122,11 @@ fn parts(plan: &Plan) -> Vec<PlannedSlice> {
 
 /// Every task of a step, in the order of their turns; the reserve is the step's.
 fn tasks(plan: &Plan) -> Vec<(Part, Duration, &Task)> {
-    let of = |part: Part, steps: &'_ [Step], held: &[Duration]| -> Vec<(Part, Duration, usize, usize)> {
-        let each = steps.iter().zip(held).enumerate();
-        each.flat_map(|(n, (step, held))| (0..step.tasks.len()).map(move |nth| (part, *held, n, nth))).collect()
-    };
     let (config, budget) = (&plan.config, &plan.budget);
-    let drain = of(Part::Drain, &config.drain, &budget.drain).into_iter();
-    let post_stop = of(Part::PostStop, &config.post_stop, &budget.post_stop).into_iter();
-    let task = |(part, held, n, nth): (Part, Duration, usize, usize)| {
-        let steps = if part == Part::Drain { &config.drain } else { &config.post_stop };
-        (part, held, &steps[n].tasks[nth])
-    };
-    drain.chain(post_stop).map(task).collect()
+    let drain = config.drain.iter().zip(&budget.drain).map(|(step, held)| (Part::Drain, step, *held));
+    let post_stop = config.post_stop.iter().zip(&budget.post_stop).map(|(step, held)| (Part::PostStop, step, *held));
+    let steps = drain.chain(post_stop);
+    steps.flat_map(|(part, step, held)| step.tasks.iter().map(move |task| (part, held, task))).collect()
 }
 
 /// What its stop asks for, without its post_exit tasks, which have their own part of it.

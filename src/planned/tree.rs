@@ -3,52 +3,12 @@
 use std::fmt::Write as _;
 
 use super::Planned;
-use crate::config::{Condition, Process, Task};
+use crate::config::{Condition, Process};
 use crate::plan::budget::task_length;
 use crate::text::one_line;
 use crate::time::Human;
 
-/// Something that is started.
-pub(super) enum Start<'a> {
-    Init(&'a Task),
-    Process(&'a Process, &'a [Process]),
-}
-
-/// By name, and what has to hold of it.
-pub(super) type Needs<'a> = Vec<(&'a str, Condition)>;
-
-impl<'a> Start<'a> {
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Start::Init(_) => "init",
-            Start::Process(..) => "process",
-        }
-    }
-
-    pub(super) fn name(&self) -> &'a str {
-        match self {
-            Start::Init(task) => &task.name,
-            Start::Process(process, _) => &process.name,
-        }
-    }
-
-    pub(super) fn needs(&self) -> Needs<'a> {
-        match self {
-            Start::Init(_) => Vec::new(),
-            Start::Process(process, all) => {
-                process.after.iter().map(|(on, condition)| (all[*on].name.as_str(), *condition)).collect()
-            }
-        }
-    }
-}
-
 impl Planned {
-    pub(super) fn starts(&self) -> Vec<Start<'_>> {
-        let config = &self.plan.config;
-        let init = config.init.iter().map(Start::Init);
-        init.chain(config.processes.iter().map(|process| Start::Process(process, &config.processes))).collect()
-    }
-
     /// The start order as a tree, in box characters or ASCII.
     pub fn tree(&self, unicode: bool) -> String {
         let config = &self.plan.config;
@@ -82,18 +42,9 @@ impl Planned {
         let processes = &self.plan.config.processes;
         let process = &processes[n];
         let mut label = shown(&process.name, unicode);
-        let needs: Vec<String> = process
-            .after
-            .iter()
-            .map(|(on, condition)| {
-                let condition = match condition {
-                    Condition::Started => "started",
-                    Condition::Ready => "ready",
-                    Condition::Completed => "completed",
-                };
-                format!("{} is {condition}", shown(&processes[*on].name, unicode))
-            })
-            .collect();
+        let need =
+            |(on, condition): &(usize, Condition)| format!("{} is {condition}", shown(&processes[*on].name, unicode));
+        let needs: Vec<String> = process.after.iter().map(need).collect();
         if !needs.is_empty() {
             let _ = write!(label, ", when {}", needs.join(" and "));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use softstop::config::check::{decode, read, read_sources};
-use softstop::config::fit::{Slices, cuts};
+use softstop::config::fit::cuts;
 use softstop::config::handler::{Found, Is, Until, WaitFile};
 use softstop::config::problem::{Problem, Problems};
 use softstop::config::sources::Sources;
@@ -374,14 +374,13 @@ proptest! {
         let all: Vec<&Step> = steps.iter().collect();
         let of = |grace: u64| {
             let (grace, stop_reserve) = (s(grace), stop.map(s));
-            Slices { grace, kill_reserve: default_kill_reserve(grace), stop_reserve }
+            Config { grace, kill_reserve: default_kill_reserve(grace), stop_reserve, ..Config::with_defaults() }
         };
         let reserves: u64 = sleeps.iter().filter_map(|(_, held)| *held).sum();
         // What cannot hold its reserves is refused before.
         prop_assume!(grace > 1 + reserves + stop.unwrap_or(0));
-        let cut = cuts(of(grace), &all, &[]);
-        let mut config = Config::with_defaults();
-        (config.grace, config.kill_reserve, config.stop_reserve) = (s(grace), of(grace).kill_reserve, stop.map(s));
+        let mut config = of(grace);
+        let cut = cuts(&config, &all, &[]);
         config.drain.clone_from(&steps);
         let budget = Budget::new(&config);
         let mut at = At::ZERO;
@@ -392,6 +391,6 @@ proptest! {
             at = at + gets.min(wants);
         }
         let needed = cut.iter().flatten().map(|c| c.grace.as_secs()).max().unwrap_or(grace);
-        prop_assert_eq!(cuts(of(needed), &all, &[]), vec![None; steps.len()], "grace {}", needed);
+        prop_assert_eq!(cuts(&of(needed), &all, &[]), vec![None; steps.len()], "grace {}", needed);
     }
 }

@@ -45,14 +45,9 @@ pub fn backoff(reader: &mut Reader<'_>, keys: &BackoffKeys<'_>) -> Backoff {
     let initial = keys.initial.read(reader).unwrap_or(BackoffKeys::initial);
     let max = keys.max.read(reader);
     let reset = keys.reset.read(reader).unwrap_or(BackoffKeys::reset);
-    if let (Some(max), Some(f)) = (max, &keys.max.field)
-        && max < initial
-    {
-        reader.error(
-            &f.span(),
-            format!("`max` is less than `initial`, which is {}", values::words(initial)),
-            "raise `max` or lower `initial`",
-        );
+    if let Some(span) = keys.max.span().filter(|_| max.is_some_and(|max| max < initial)) {
+        let sentence = format!("`max` is less than `initial`, which is {}", values::words(initial));
+        reader.error(&span, sentence, "raise `max` or lower `initial`");
     }
     let jitter = keys.jitter.read(reader).unwrap_or_default();
     Backoff { initial, max: max.unwrap_or(BackoffKeys::max.max(initial)), reset, jitter }

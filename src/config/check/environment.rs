@@ -20,11 +20,8 @@ fn read_variables(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option
     for (key, value) in entries {
         let name: &str = key.get_ref();
         if name.is_empty() || name.contains(['=', '\0']) {
-            reader.error(
-                &key.span(),
-                format!("{name:?} cannot be a variable's name"),
-                "leave out `=` and NUL, and write at least one character",
-            );
+            let help = "leave out `=` and NUL, and write at least one character";
+            reader.error(&key.span(), format!("{name:?} cannot be a variable's name"), help);
             continue;
         }
         let variable = Field::new(key, value);

@@ -65,11 +65,8 @@ impl Reader<'_> {
     pub fn expect_limits(&mut self, keys: &LaunchKeys<'_>, limits: &Limits) {
         for (key, why) in self.here.map(|here| here.limits(limits)).unwrap_or_default() {
             let Some(field) = keys.table.get(key) else { continue };
-            self.warn(
-                &field.key,
-                format!("`{key}` cannot be had here: {why}"),
-                "without it the program is not started",
-            );
+            let sentence = format!("`{key}` cannot be had here: {why}");
+            self.warn(&field.key, sentence, "without it the program is not started");
         }
     }
 
@@ -82,11 +79,8 @@ impl Reader<'_> {
 
     pub fn expect_directory(&mut self, span: &Span, dir: &Path) {
         if let Some(why) = self.here.and_then(|here| here.directory(dir)) {
-            self.warn(
-                span,
-                format!("{dir:?} cannot be entered here: {why}"),
-                format!("make it, or correct its name; {ELSE}"),
-            );
+            let sentence = format!("{dir:?} cannot be entered here: {why}");
+            self.warn(span, sentence, format!("make it, or correct its name; {ELSE}"));
         }
     }
 }

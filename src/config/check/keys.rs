@@ -53,9 +53,8 @@ fn belongs_elsewhere(key: &str, section: &Section) -> Option<String> {
         return Some(format!("`{key}` belongs at the top of the file, before the first `[table]`: {why}"));
     }
     if section.title == TaskKeys::SECTION.title && StepKeys::SECTION.keys.contains(&key) {
-        return Some(format!(
-            "`{key}` belongs to a `[[drain]]` or `[[post_stop]]` step, beside `parallel` if it has one"
-        ));
+        let of_steps = "belongs to a `[[drain]]` or `[[post_stop]]` step, beside `parallel` if it has one";
+        return Some(format!("`{key}` {of_steps}"));
     }
     if !at_top || !ProcessKeys::SECTION.keys.contains(&key) {
         return None;

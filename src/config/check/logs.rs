@@ -61,11 +61,10 @@ pub struct Rotation {
 }
 
 /// What happens to a process whose lines nobody takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// It waits, as it would on the output itself.
-    #[default]
     Block,
     /// It goes on, and lines are lost and counted.
     Drop,

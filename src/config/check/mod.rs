@@ -176,13 +176,9 @@ pub fn decode<'b>(bytes: &'b [u8], file: &str) -> Result<&'b str, Problems> {
         let lossy = String::from_utf8_lossy(bytes);
         let at = error.valid_up_to();
         let place = Source::new(file, &lossy).place(&(at..at + '\u{fffd}'.len_utf8()), "");
-        let mut problems = Problems::of_file(
-            file,
-            "the configuration is not UTF-8",
-            "save it as UTF-8 (TOML knows no other encoding)",
-        );
-        problems.list.iter_mut().for_each(|p| p.places = vec![place.clone()]);
-        problems
+        let help = "save it as UTF-8 (TOML knows no other encoding)";
+        let problem = Problem::error(place, "the configuration is not UTF-8", help);
+        Problems { file: file.to_owned(), list: vec![problem] }
     })
 }
 

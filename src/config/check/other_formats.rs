@@ -79,10 +79,8 @@ fn is_pair(line: &&&str) -> bool {
 
 fn is_yaml(lines: &[&str]) -> bool {
     let yaml = lines.iter().filter(is_pair).count();
-    let toml = lines
-        .iter()
-        .filter(|line| !is_pair(line) && (line.contains('=') || line.trim_start().starts_with('[')))
-        .count();
+    let is_toml = |line: &&&str| !is_pair(line) && (line.contains('=') || line.trim_start().starts_with('['));
+    let toml = lines.iter().filter(is_toml).count();
     lines.first().filter(is_pair).is_some() && yaml > toml
 }
 

@@ -107,12 +107,8 @@ pub fn prestop(reader: &mut Reader<'_>, keys: &PreStopKeys<'_>) -> Option<PreSto
     }
     let (token, from) = (value.or(file), from.unwrap_or_default());
     if token.is_none() && from.is_empty() {
-        reader.missing(
-            &keys.table,
-            PreStopKeys::SECTION.keys,
-            "[http.prestop] has no guard: anybody who reaches the port could begin the stop",
-            GUARD,
-        );
+        let sentence = "[http.prestop] has no guard: anybody who reaches the port could begin the stop";
+        reader.missing(&keys.table, PreStopKeys::SECTION.keys, sentence, GUARD);
         return None;
     }
     if token.is_none() && from.iter().any(|n| n.is_everybody()) {

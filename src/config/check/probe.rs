@@ -69,14 +69,9 @@ pub fn probe(
         success_threshold: keys.success_threshold.read(reader).unwrap_or(default.success_threshold),
         handler: default.handler,
     };
-    if let Some(f) =
-        keys.success_threshold.field.as_ref().filter(|_| field.name != "readiness" && p.success_threshold != 1)
-    {
-        reader.error(
-            &f.span(),
-            format!("`success_threshold` must be 1 for {}", field.name),
-            "leave it out, as Kubernetes has it; only readiness may ask for more",
-        );
+    if let (true, Some(span)) = (field.name != "readiness" && p.success_threshold != 1, keys.success_threshold.span()) {
+        let sentence = format!("`success_threshold` must be 1 for {}", field.name);
+        reader.error(&span, sentence, "leave it out, as Kubernetes has it; only readiness may ask for more");
     }
     handler?;
     let (host, port) = match &p.handler {

@@ -193,10 +193,9 @@ pub struct Stated {
     pub output: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stdin {
-    #[default]
     Null,
     Inherit,
 }
@@ -228,11 +227,10 @@ pub enum OnExit {
     Continue,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalTo {
     /// The process alone, as Kubernetes signals a container's first process.
-    #[default]
     Process,
     /// Its whole process group, as a terminal does.
     Group,

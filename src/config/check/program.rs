@@ -31,11 +31,12 @@ pub fn program(
     }
     let Some((executable, rest)) = process.command.get(at..).and_then(<[_]>::split_first) else { return };
     let executable = executable.to_string_lossy();
-    let executable = executable.rsplit('/').next().unwrap_or_default();
+    let executable = programs::file_name(&executable);
     let arguments = Arguments::new(rest);
     let file = File::of(reader, program, executable, &arguments);
-    foreground(reader, &command, program, executable, &arguments, &file);
-    needs(reader, &command, process, program, &arguments, &file);
+    let started = Started { command, program, executable, arguments, file };
+    started.foreground(reader);
+    started.needs(reader, process);
 }
 
 /// Who says nothing has SIGTERM sent, and not everybody ends gracefully upon that.
@@ -75,61 +76,55 @@ fn not_by_this(
     }
 }
 
-fn foreground(
-    reader: &mut Reader<'_>,
-    command: &Span,
-    program: &Program,
-    executable: &str,
-    arguments: &Arguments,
-    file: &File,
-) {
-    let wanted = &program.foreground;
-    let stays = wanted.by.is_empty() || wanted.by.iter().any(|by| arguments.have(by));
-    let says_so = match file {
-        File::Text(text) => !wanted.in_file.is_empty() && says(text, wanted.in_file),
-        File::Named => !wanted.in_file.is_empty(),
-        File::Nowhere | File::Default => false,
-    };
-    let (name, softstop) = (program.name(), "softstop sees it end at once, and stops what is left of it");
-    if let Some(away) = wanted.background.iter().find(|away| arguments.are(away)) {
-        let sentence = format!("{away} has {name} go into the background: {softstop}");
-        reader.warn(command, sentence, format!("leave {away} out: a process stays in the foreground"));
-    } else if !stays && !says_so {
-        let unless = if wanted.in_file.is_empty() || matches!(file, File::Text(_)) {
-            String::new()
-        } else {
-            format!("; where its configuration says `{}`, all is well", wanted.in_file)
-        };
-        reader.warn(
-            command,
-            format!("{name} goes into the background: {softstop}"),
-            format!("run it in the foreground: {executable} {}{unless}", wanted.arguments),
-        );
-    }
+/// How a known program is started.
+struct Started<'a> {
+    command: Span,
+    program: &'static Program,
+    executable: &'a str,
+    arguments: Arguments,
+    file: File,
 }
 
-/// A setting without which its graceful signal is none.
-fn needs(
-    reader: &mut Reader<'_>,
-    command: &Span,
-    process: &Process,
-    program: &Program,
-    arguments: &Arguments,
-    file: &File,
-) {
-    let Some(preset) = &program.preset else { return };
-    let Some(needs) = &preset.needs else { return };
-    let graceful = preset.ladder.first().map(|step| step.signal);
-    let as_meant = process.stop.first().is_some_and(|rung| Some(rung.signal) == graceful);
-    let has_it = arguments.have(needs.text)
-        || match file {
-            File::Text(text) => says(text, needs.text),
-            // Nobody has looked.
-            File::Named | File::Default => true,
-            File::Nowhere => false,
+impl Started<'_> {
+    fn foreground(&self, reader: &mut Reader<'_>) {
+        let wanted = &self.program.foreground;
+        let stays = wanted.by.is_empty() || wanted.by.iter().any(|by| self.arguments.have(by));
+        let says_so = match &self.file {
+            File::Text(text) => !wanted.in_file.is_empty() && says(text, wanted.in_file),
+            File::Named => !wanted.in_file.is_empty(),
+            File::Nowhere | File::Default => false,
         };
-    if as_meant && !has_it {
-        reader.warn(command, format!("{} {}", program.name(), needs.without), needs.write);
+        let (name, softstop) = (self.program.name(), "softstop sees it end at once, and stops what is left of it");
+        if let Some(away) = wanted.background.iter().find(|away| self.arguments.are(away)) {
+            let sentence = format!("{away} has {name} go into the background: {softstop}");
+            reader.warn(&self.command, sentence, format!("leave {away} out: a process stays in the foreground"));
+        } else if !stays && !says_so {
+            let unless = if wanted.in_file.is_empty() || matches!(self.file, File::Text(_)) {
+                String::new()
+            } else {
+                format!("; where its configuration says `{}`, all is well", wanted.in_file)
+            };
+            let help = format!("run it in the foreground: {} {}{unless}", self.executable, wanted.arguments);
+            reader.warn(&self.command, format!("{name} goes into the background: {softstop}"), help);
+        }
+    }
+
+    /// A setting without which its graceful signal is none.
+    fn needs(&self, reader: &mut Reader<'_>, process: &Process) {
+        let Some(preset) = &self.program.preset else { return };
+        let Some(needs) = &preset.needs else { return };
+        let graceful = preset.ladder.first().map(|step| step.signal);
+        let as_meant = process.stop.first().is_some_and(|rung| Some(rung.signal) == graceful);
+        let has_it = self.arguments.have(needs.text)
+            || match &self.file {
+                File::Text(text) => says(text, needs.text),
+                // Nobody has looked.
+                File::Named | File::Default => true,
+                File::Nowhere => false,
+            };
+        if as_meant && !has_it {
+            reader.warn(&self.command, format!("{} {}", self.program.name(), needs.without), needs.write);
+        }
     }
 }
 

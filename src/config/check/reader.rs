@@ -72,12 +72,7 @@ pub struct Table<'t> {
 impl<'t> Table<'t> {
     pub fn get(&self, key: &str) -> Option<Field<'t>> {
         debug_assert!(self.section.keys.contains(&key), "{key} is not in the list of {}", self.section.title);
-        self.entries.get_key_value(key).map(|(k, value)| Field {
-            name: k.get_ref(),
-            key: k.span(),
-            element: false,
-            value,
-        })
+        self.entries.get_key_value(key).map(|(key, value)| Field::new(key, value))
     }
 
     /// Those of `keys` that are there, in that order.
@@ -108,13 +103,12 @@ impl<'a> Reader<'a> {
         env: &'a dyn Fn(&str) -> Option<String>,
         here: Option<&'a dyn Here>,
     ) -> Reader<'a> {
-        let surroundings = Surroundings::default();
         Reader {
             source,
             env,
             problems: Vec::new(),
             here,
-            surroundings,
+            surroundings: Surroundings::default(),
             room: Some(expand::MOST),
             unknown: 0,
             broken: HashSet::new(),
@@ -277,19 +271,14 @@ impl<'a> Reader<'a> {
         };
         match field.value.get_ref() {
             DeValue::Table(_) => {
-                self.error(
-                    &field.span(),
-                    format!("`{}` can stand more than once and is an array of tables", field.name),
-                    format!("write `{header}`"),
-                );
+                let sentence = format!("`{}` can stand more than once and is an array of tables", field.name);
+                self.error(&field.span(), sentence, format!("write `{header}`"));
                 self.table_of(field, section, header).into_iter().collect()
             }
             DeValue::Array(_) => {
+                let example = format!("write `{header}`, or an array of `{{ ... }}`");
                 let elements = field.elements().unwrap_or_default();
-                elements
-                    .iter()
-                    .filter_map(|e| self.table_of(e, section, &format!("write `{header}`, or an array of `{{ ... }}`")))
-                    .collect()
+                elements.iter().filter_map(|element| self.table_of(element, section, &example)).collect()
             }
             _ => {
                 self.wrong_type(field, "an array of tables", &format!("write `{header}` and the keys below it"));

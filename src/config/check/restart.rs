@@ -10,11 +10,10 @@ use super::reader::{Field, Reader};
 use crate::config::problem::Span;
 use crate::facts::{Exit, ProcessKind};
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restart {
     Always,
-    #[default]
     OnFailure,
     Never,
 }
@@ -41,10 +40,9 @@ pub enum Operator {
 }
 
 /// What Kubernetes' rules may say, too, is not one process's to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RestartAction {
-    #[default]
     Restart,
 }
 

@@ -25,11 +25,8 @@ impl Reader<'_> {
         };
         match expand::expand(text, self.env, &mut self.room) {
             Ok(text) if text.contains('\0') => {
-                self.error(
-                    &field.span(),
-                    format!("`{}` contains a NUL byte", field.name),
-                    "leave it out: no program can receive one",
-                );
+                let sentence = format!("`{}` contains a NUL byte", field.name);
+                self.error(&field.span(), sentence, "leave it out: no program can receive one");
                 None
             }
             Ok(text) => Some(text.into_owned()),
@@ -95,11 +92,8 @@ impl Reader<'_> {
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok(),
             DeValue::String(text) if text.contains("${") => self.text(field, example)?.trim().parse().ok(),
             DeValue::String(text) if text.trim().parse::<i64>().is_ok() => {
-                self.error(
-                    &field.span(),
-                    format!("`{}` must be a number, not a string", field.name),
-                    format!("write {} without quotes", text.trim()),
-                );
+                let sentence = format!("`{}` must be a number, not a string", field.name);
+                self.error(&field.span(), sentence, format!("write {} without quotes", text.trim()));
                 return None;
             }
             _ => {
@@ -118,11 +112,7 @@ impl Reader<'_> {
     pub fn boolean(&mut self, field: &Field<'_>) -> Option<bool> {
         let value = field.value.get_ref().as_bool();
         if value.is_none() {
-            self.wrong_type(
-                field,
-                "true or false",
-                &format!("write `{} = true` or `{} = false`", field.name, field.name),
-            );
+            self.wrong_type(field, "true or false", "write `{name} = true` or `{name} = false`");
         }
         value
     }

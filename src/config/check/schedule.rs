@@ -26,11 +26,10 @@ pub struct Schedule {
 }
 
 /// Kubernetes' concurrencyPolicy, for one that runs still when its time comes; `Allow` would be several processes of one name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Concurrency {
     /// The new run is skipped.
-    #[default]
     Forbid,
     /// It is stopped, and started again.
     Replace,

@@ -173,22 +173,20 @@ pub fn default_kill_reserve(grace: Duration) -> Duration {
 }
 
 /// Which signals that are not a stop request reach the process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forward {
     /// Every one, as tini does.
-    #[default]
     All,
     /// Only those the process catches, where the default action would end it: as if it were PID 1 itself.
     Caught,
 }
 
 /// What `/readyz` answers from the stop request on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadinessOnDrain {
     /// 503: the pod leaves every load balancer that probes it.
-    #[default]
     Fail,
     /// As before: keeps the Service's fallback to serving, terminating endpoints alive.
     Keep,
@@ -213,20 +211,18 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogLevel {
     Error,
     Warn,
-    #[default]
     Info,
     Debug,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    #[default]
     Text,
     Json,
 }

@@ -55,11 +55,8 @@ pub fn sidecar(reader: &mut Reader<'_>, keys: &SidecarKeys<'_>) -> Sidecar {
     if let (Some(own), None) = (&keys.appear_within.field, &keys.follow.field)
         && reader.can_miss(&keys.table, &["follow"])
     {
-        reader.error(
-            &own.key,
-            "`appear_within` without `follow`: there is nothing to appear",
-            "add follow, or leave it out",
-        );
+        let sentence = "`appear_within` without `follow`: there is nothing to appear";
+        reader.error(&own.key, sentence, "add follow, or leave it out");
     }
     Sidecar { follow: command.map(|command| Follow::new(command, appear_within.unwrap_or(APPEAR_WITHIN))) }
 }

@@ -75,12 +75,11 @@ pub struct Step {
     pub when: When,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
     /// Only when somebody asked for the stop. Not when the main process ended by itself: then there is no traffic left
     /// to drain, and Kubernetes skips preStop too.
-    #[default]
     Requested,
     Always,
 }

@@ -38,36 +38,38 @@ pub fn read(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Res
         return Err(Problems::of_file(file, sentence, "is it the right file? a Procfile has a line for each process"));
     }
     let source = Source::new(file, text);
-    let mut reader = Reader { source: &source, problems: Vec::new(), first: BTreeMap::new() };
+    let mut reader = Reader { source: &source, first: BTreeMap::new() };
+    let mut problems = Vec::new();
     let mut config = Config { procfile: true, forward: Forward::Caught, ..Config::with_defaults() };
     let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let start = at;
         at += line.len();
-        if reader.problems.len() >= ENOUGH || config.processes.len() > MOST {
+        if problems.len() >= ENOUGH || config.processes.len() > MOST {
             break;
         }
-        if let Some((name, command)) = reader.line(line, start) {
-            config.processes.push(process(name, command, folder));
+        match reader.line(line, start) {
+            Ok(Some((name, command))) => config.processes.push(process(name, command, folder)),
+            Ok(None) => {}
+            Err(problem) => problems.push(problem),
         }
     }
     if config.processes.len() > MOST {
         let help = "split it, or run the others with another softstop";
-        reader.problems.push(reader.problem(source.whole(), format!("more than {MOST} processes"), help));
+        problems.push(Problem::error(source.whole(), format!("more than {MOST} processes"), help));
     }
-    if config.processes.is_empty() && reader.problems.is_empty() {
-        let sentence = "there is no process to run";
-        reader.problems.push(reader.problem(source.whole(), sentence, "write a line for each: web: node server.js"));
+    if config.processes.is_empty() && problems.is_empty() {
+        let help = "write a line for each: web: node server.js";
+        problems.push(Problem::error(source.whole(), "there is no process to run", help));
     }
     let port = env("PORT").filter(|port| !port.is_empty());
     let base = port.as_ref().map_or(Some(BASE_PORT), |port| port.parse().ok().filter(|port| *port > 0));
     if base.is_none() {
         let sentence = format!("PORT is {:?}, which is no port: {BASE_PORT} is taken", port.unwrap_or_default());
-        let problem = reader.problem(source.whole(), sentence, "write a number from 1 to 65535, or unset it");
-        reader.problems.push(Problem { severity: Severity::Warning, ..problem });
+        let problem = Problem::error(source.whole(), sentence, "write a number from 1 to 65535, or unset it");
+        problems.push(Problem { severity: Severity::Warning, ..problem });
     }
-    let problems = reader.problems;
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(Problems { file: file.to_owned(), list: problems });
     }
@@ -132,7 +134,7 @@ pub fn port(process: &Process) -> Option<u16> {
     process.launch.env.iter().find(|(name, _)| name == "PORT").and_then(|(_, value)| value.to_str()?.parse().ok())
 }
 
-fn process(name: String, command: &str, folder: Option<&Path>) -> Process {
+fn process(name: &str, command: &str, folder: Option<&Path>) -> Process {
     let line = shell::line(command);
     let mut process = Process::new(name, ["/bin/sh", "-c", &line.script].map(Into::into).into());
     // As foreman and its like: where one ends all end.
@@ -150,70 +152,52 @@ fn process(name: String, command: &str, folder: Option<&Path>) -> Process {
 
 struct Reader<'a> {
     source: &'a Source<'a>,
-    problems: Vec<Problem>,
     /// The names, with their places.
     first: BTreeMap<String, Span>,
 }
 
 impl Reader<'_> {
-    fn problem(&self, place: super::problem::Place, sentence: impl Into<String>, help: impl Into<String>) -> Problem {
-        Problem { severity: Severity::Error, sentence: sentence.into(), places: vec![place], help: help.into() }
-    }
-
-    fn error(&mut self, span: Span, sentence: impl Into<String>, help: impl Into<String>) {
-        let problem = self.problem(self.source.place(&span, ""), sentence, help);
-        self.problems.push(problem);
+    fn wrong<T>(&self, span: Span, sentence: impl Into<String>, help: impl Into<String>) -> Result<T, Problem> {
+        Err(Problem::error(self.source.place(&span, ""), sentence, help))
     }
 
     /// `start`: where the line begins. `None`: nothing is to be run for it.
-    fn line<'t>(&mut self, line: &'t str, start: usize) -> Option<(String, &'t str)> {
+    fn line<'t>(&mut self, line: &'t str, start: usize) -> Result<Option<(&'t str, &'t str)>, Problem> {
         let bom = if start == 0 && line.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        let (line, start) = (line.get(bom..)?.trim_end(), start + bom);
+        let (line, start) = (line[bom..].trim_end(), start + bom);
         let text = line.trim_start();
         if text.is_empty() || text.starts_with('#') {
-            return None;
+            return Ok(None);
         }
         let all = start..start + line.len();
         let Some((name, command)) = line.split_once(':') else {
-            let help = "write name: command, or # before a comment";
-            self.error(all, "no colon: this line starts nothing", help);
-            return None;
+            return self.wrong(all, "no colon: this line starts nothing", "write name: command, or # before a comment");
         };
         if text.len() < line.len() {
-            self.error(
-                all,
-                "blanks before the name: foreman would pass over this line",
-                "begin with the name; a command is one line",
-            );
-            return None;
+            let sentence = "blanks before the name: foreman would pass over this line";
+            return self.wrong(all, sentence, "begin with the name; a command is one line");
         }
         let span = start..start + name.len();
         if let Err(wrong) = values::process_name(name) {
-            self.error(span, wrong.sentence, wrong.help);
-            return None;
+            return self.wrong(span, wrong.sentence, wrong.help);
         }
         if command.trim().is_empty() {
-            self.error(
-                all,
-                format!("{name:?} has no command"),
-                format!("write it behind the colon: {name}: node server.js"),
-            );
-            return None;
+            let help = format!("write it behind the colon: {name}: node server.js");
+            return self.wrong(all, format!("{name:?} has no command"), help);
         }
         if let Some(nul) = command.find('\0') {
             let at = span.end + 1 + nul;
-            self.error(at..at + 1, "a NUL byte, which no command can have", "take it out");
-            return None;
+            return self.wrong(at..at + 1, "a NUL byte, which no command can have", "take it out");
         }
         if let Some(first) = self.first.get(name) {
-            let places = [(&span, ""), (first, "the first")].map(|(span, label)| self.source.place(span, label));
             let (sentence, help) =
                 (format!("two processes are named {name:?}"), format!("give each its own name, such as {name}-2"));
-            self.problems.push(Problem { severity: Severity::Error, sentence, places: places.into(), help });
-            return None;
+            let mut problem = Problem::error(self.source.place(&span, ""), sentence, help);
+            problem.places.push(self.source.place(first, "the first"));
+            return Err(problem);
         }
         self.first.insert(name.to_owned(), span);
-        Some((name.to_owned(), command.trim()))
+        Ok(Some((name, command.trim())))
     }
 }
 

@@ -1,6 +1,8 @@
 //! A line of a Procfile for a shell: `exec` before its last command, so that the program takes the shell's place and has its signals, where
 //! the line means the same with it. Pure.
 
+use crate::config::env_file::is_name;
+
 /// What `/bin/sh -c` is given.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
@@ -67,10 +69,7 @@ fn is_redirection(word: &str) -> bool {
 }
 
 fn is_assignment(word: &str) -> bool {
-    let name = word.split('=').next().unwrap_or_default();
-    let plain =
-        name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit());
-    word.contains('=') && !name.is_empty() && plain
+    word.split_once('=').is_some_and(|(name, _)| is_name(name))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,13 +83,15 @@ struct Word<'a> {
 fn commands(line: &str) -> Option<Vec<Vec<Word<'_>>>> {
     let bytes = line.as_bytes();
     let at = |i: usize| bytes.get(i).copied();
-    let mut list = vec![Vec::new()];
+    let mut list = Vec::new();
+    let mut command = Vec::new();
     let mut word: Option<usize> = None;
     let mut i = 0;
-    while let Some(byte) = at(i) {
+    while i <= bytes.len() {
         let before = i.checked_sub(1).and_then(at);
         let mut ends = 0;
-        match byte {
+        // The end of the line is the end of its last command.
+        match at(i).unwrap_or(b';') {
             b'\\' => {
                 word = word.or(Some(i));
                 at(i + 1)?;
@@ -105,35 +106,33 @@ fn commands(line: &str) -> Option<Vec<Vec<Word<'_>>>> {
             // What runs in a shell of its own, and what may be anything.
             b'(' | b')' | b'`' | b'\n' => return None,
             b'<' if at(i + 1) == Some(b'<') => return None,
-            b'#' if word.is_none() => break,
-            b' ' | b'\t' => {
-                if let Some(start) = word.take() {
-                    list.last_mut()?.push(Word { at: start, text: line.get(start..i)? });
-                }
+            b'#' if word.is_none() => {
+                i = bytes.len();
+                continue;
             }
             // `2>&1`, `>|file`
             b'&' | b'|' if matches!(before, Some(b'>' | b'<')) && word.is_some() => {}
-            b'&' | b'|' if at(i + 1) == Some(byte) => ends = 2,
+            byte @ (b'&' | b'|') if at(i + 1) == Some(byte) => ends = 2,
             b'&' | b'|' => return None,
             b';' if at(i + 1) == Some(b';') => return None,
             b';' => ends = 1,
+            b' ' | b'\t' => {}
             _ => word = word.or(Some(i)),
         }
+        let is_blank = matches!(at(i), Some(b' ' | b'\t'));
+        if (is_blank || ends > 0)
+            && let Some(start) = word.take()
+        {
+            command.push(Word { at: start, text: line.get(start..i)? });
+        }
+        if ends > 0 && command.is_empty() {
+            return None;
+        }
         if ends > 0 {
-            if let Some(start) = word.take() {
-                list.last_mut()?.push(Word { at: start, text: line.get(start..i)? });
-            }
-            if list.last()?.is_empty() {
-                return None;
-            }
-            list.push(Vec::new());
+            list.push(std::mem::take(&mut command));
         }
         i += ends.max(1);
     }
-    if let Some(start) = word {
-        list.last_mut()?.push(Word { at: start, text: line.get(start..i)? });
-    }
-    list.last().filter(|last| !last.is_empty())?;
     Some(list)
 }
 

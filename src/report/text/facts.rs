@@ -222,15 +222,20 @@ pub fn side_by_side<S: Serializer>(tasks: &[TaskProgress], s: S) -> Result<S::Ok
     s.serialize_str(&tasks.iter().map(words).collect::<Vec<_>>().join("; "))
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Condition::Started => "started",
+            Condition::Ready => "ready",
+            Condition::Completed => "completed",
+        })
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::WaitsFor { on, condition, held } => {
-                let condition = match condition {
-                    Condition::Started => "started",
-                    Condition::Ready => "ready",
-                    Condition::Completed => "completed",
-                };
                 write!(f, "waits for {on} to be {condition}")?;
                 if *held { write!(f, ", which is held down: softstop start {on}") } else { Ok(()) }
             }

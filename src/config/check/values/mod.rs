@@ -1,4 +1,5 @@
-//! What a string in the configuration, or after a flag, may mean: durations, signals, addresses, hosts, paths, headers, names. Pure.
+//! What a string in the configuration, or after a flag, may mean: durations, signals, addresses, hosts, paths, headers, names. Whoever refuses one says
+//! what is wrong with it, and what to write. Pure.
 
 mod durations;
 mod signals;
@@ -14,9 +15,6 @@ pub use durations::{DAY, DurationRange, LIMIT, PAUSE, ROUND, duration, words};
 pub use signals::{A_SIGNAL, StopWord, dump_signal, in_its_place, ladder_signal, rewritten, stop_request, stop_word};
 
 /// `10%`, at most `100%`: in hundredths.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn percent(text: &str) -> Result<u32, Wrong> {
     let help = "write a part of the delay from \"0%\" to \"100%\", such as \"10%\"";
     let number = text.trim().strip_suffix('%').map(str::trim_end).filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
@@ -48,19 +46,13 @@ pub fn not_a_word(name: &str, text: &str, words: &[&str]) -> Wrong {
 }
 
 /// A host to connect to: a name, an IPv4 address, or an IPv6 address with or without brackets (given back without).
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn host(text: &str) -> Result<String, Wrong> {
     let help = "write a host name or an IP address alone, such as \"localhost\" or \"10.0.0.7\"";
     let bare = without_brackets(text);
     if bare.contains(':') && !bare.contains('/') {
-        return match bare.parse::<Ipv6Addr>() {
-            Ok(_) => Ok(bare.to_owned()),
-            Err(_) => {
-                Err(Wrong::new(format!("{text:?} is not a host"), format!("{help}; the port is a key of its own")))
-            }
-        };
+        let help = format!("{help}; the port is a key of its own");
+        let wrong = |_| Wrong::new(format!("{text:?} is not a host"), help);
+        return bare.parse::<Ipv6Addr>().map(|_| bare.to_owned()).map_err(wrong);
     }
     let name = !bare.is_empty()
         && bare.len() <= 253
@@ -69,15 +61,10 @@ pub fn host(text: &str) -> Result<String, Wrong> {
 }
 
 /// The path of a request, query included.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn url_path(text: &str) -> Result<String, Wrong> {
     if !text.starts_with('/') {
-        return Err(Wrong::new(
-            format!("the path {text:?} does not begin with a slash"),
-            format!("write {:?}", format!("/{text}")),
-        ));
+        let sentence = format!("the path {text:?} does not begin with a slash");
+        return Err(Wrong::new(sentence, format!("write {:?}", format!("/{text}"))));
     }
     // No URI may hold these (RFC 3986, appendix A), and the client sends none that does.
     match text.chars().find(|c| !c.is_ascii_graphic() || "#\"<>`".contains(*c)) {
@@ -89,9 +76,6 @@ pub fn url_path(text: &str) -> Result<String, Wrong> {
 }
 
 /// Which service of a gRPC server, at most 200 characters; empty: the server as a whole.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn service(text: &str) -> Result<String, Wrong> {
     const MOST: usize = 200;
     let help = "write its name alone, such as \"shop.v1.Orders\"";
@@ -117,9 +101,6 @@ pub fn path(name: &str, text: &str) -> Result<PathBuf, Wrong> {
 }
 
 /// Where the control socket is: an absolute path, `@name` for an abstract address, or `off`.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn control(text: &str) -> Result<Control, Wrong> {
     let help = "write a path such as \"/run/softstop.sock\", \"@name\" for an abstract address, or \"off\"";
     // sun_path has 108 bytes: a path's end with NUL, an abstract name begins with it.
@@ -146,33 +127,23 @@ pub fn control(text: &str) -> Result<Control, Wrong> {
 }
 
 /// A request header, name and value.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn header(name: &str, value: &str) -> Result<(), Wrong> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(token) {
-        return Err(Wrong::new(
-            format!("{name:?} is not a header name"),
-            "write letters, digits and dashes, such as \"X-Token\"",
-        ));
+        let help = "write letters, digits and dashes, such as \"X-Token\"";
+        return Err(Wrong::new(format!("{name:?} is not a header name"), help));
     }
     if ["content-length", "transfer-encoding", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return Err(Wrong::new(format!("the header `{name}` is softstop's own to set"), "leave it out"));
     }
     if value.chars().any(|c| c.is_control() && c != '\t') {
-        return Err(Wrong::new(
-            format!("the value of the header `{name}` contains a control character"),
-            "leave line breaks out of header values",
-        ));
+        let sentence = format!("the value of the header `{name}` contains a control character");
+        return Err(Wrong::new(sentence, "leave line breaks out of header values"));
     }
     Ok(())
 }
 
 /// A process's name: short, and safe in logs, metrics and command lines.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn process_name(text: &str) -> Result<String, Wrong> {
     let valid =
         !text.is_empty() && text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -189,9 +160,6 @@ pub fn process_name(text: &str) -> Result<String, Wrong> {
 }
 
 /// A process's name as the kernel has it.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn program_name(text: &str) -> Result<String, Wrong> {
     let help = "write the program's name as `ps -o comm` shows it, such as \"nginx\"";
     if text.is_empty() || text.len() > 255 || text.contains(|c: char| c == '/' || c.is_control()) {
@@ -201,23 +169,15 @@ pub fn program_name(text: &str) -> Result<String, Wrong> {
 }
 
 /// A task's name: any line of text.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn task_name(text: &str) -> Result<String, Wrong> {
     if text.trim().is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
-        return Err(Wrong::new(
-            "`name` must be one line of 1 to 200 bytes",
-            "write what the task does, such as \"wait for the database\"",
-        ));
+        let help = "write what the task does, such as \"wait for the database\"";
+        return Err(Wrong::new("`name` must be one line of 1 to 200 bytes", help));
     }
     Ok(text.to_owned())
 }
 
 /// A user's or a group's name or number.
-///
-/// # Errors
-/// What is wrong with it, and what to write.
 pub fn account(text: &str) -> Result<String, Wrong> {
     let number = text.bytes().all(|b| b.is_ascii_digit());
     // The last 32-bit number means "no change" to the kernel.
@@ -229,10 +189,8 @@ pub fn account(text: &str) -> Result<String, Wrong> {
     if valid && !text.is_empty() {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(
-        format!("{text:?} is neither a name nor a number from 0 to 4294967294"),
-        "write \"www-data\", \"www-data:www-data\", 1000 or \"1000:1000\"",
-    ))
+    let help = "write \"www-data\", \"www-data:www-data\", 1000 or \"1000:1000\"";
+    Err(Wrong::new(format!("{text:?} is neither a name nor a number from 0 to 4294967294"), help))
 }
 
 /// The array that a command written as one string most likely means.
