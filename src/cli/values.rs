@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Target;
-use crate::config::check::values::{self, StopWord};
+use crate::config::check::values;
 use crate::config::listen::Listen;
-use crate::config::{Control, GrpcCall, Handler, HttpCall, Method, Rung, Scheme};
+use crate::config::{Control, GrpcCall, Handler, HttpCall, Method, Rung, Scheme, Stop, stop_word};
 use crate::endpoint::Health;
 use crate::programs::Preset;
 use crate::signal::Signal;
@@ -68,8 +68,8 @@ pub enum StopStep {
 }
 
 pub(super) fn stop_step(text: &str) -> Result<StopStep, String> {
-    match (values::stop_word(text), rung(text)) {
-        (Ok(StopWord::Program(_, preset)), _) => Ok(StopStep::As(preset)),
+    match (stop_word(text), rung(text)) {
+        (Ok(Stop::Preset(_, preset)), _) => Ok(StopStep::As(preset)),
         (_, Ok(rung)) => Ok(StopStep::Rung(rung)),
         (Err(near), Err(_)) if near.help.starts_with("did you mean") => Err(in_one_line(near)),
         (_, Err(why)) => Err(why),

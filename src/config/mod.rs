@@ -24,7 +24,7 @@ pub use check::exit_codes::ExitCodes;
 pub use check::handler::{self, GrpcCall, Handler, HttpCall, Method, Scheme, host_and_port, without_brackets};
 pub use check::http::Http;
 pub use check::identity::Identity;
-pub use check::ladder::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung};
+pub use check::ladder::{DEFAULT_DIAGNOSE_WAIT, Diagnose, Rung, Stop, stop_word};
 pub use check::launch::Launch;
 pub use check::limits::{Limits, Resource, Rlimit, UNLIMITED};
 pub use check::logs::{AllLogs, LogTarget, Logs, Rotation, WhenFull};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::declare::{Declared, Shape, table};
 use super::kinds::{DumpSignal, Kind, Limit, Pause, Shaped, StopSignal, kind};
 use super::reader::{Field, Reader};
-use super::values::{self, StopWord};
+use super::values::{self, Wrong};
+use crate::nearest::nearest;
 use crate::programs::{self, Preset, Program};
 use crate::signal::Signal;
 
@@ -72,7 +73,7 @@ kind! {
 
 fn read_ladder(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Stop> {
     if field.value.get_ref().is_str() {
-        return word(reader, field);
+        return reader.parsed(field, "", stop_word);
     }
     let rungs = field.elements().unwrap_or_else(|| vec![field.clone()]);
     if rungs.is_empty() {
@@ -87,12 +88,22 @@ fn read_ladder(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option
     Some(Stop::Ladder(rungs.iter().filter_map(|element| rung(reader, element, help)).collect()))
 }
 
-/// A program's name, or a signal alone.
-fn word(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Stop> {
-    Some(match reader.parsed(field, "", values::stop_word)? {
-        StopWord::Program(program, preset) => Stop::Preset(program, preset),
-        StopWord::Signal(signal) => Stop::Ladder(vec![Rung { signal, wait: None }]),
-    })
+/// `"nginx"`, `"SIGQUIT"`.
+///
+/// # Errors
+/// Neither; the nearest.
+pub fn stop_word(text: &str) -> Result<Stop, Wrong> {
+    if let Some((program, preset)) = programs::preset(text.trim()) {
+        return Ok(Stop::Preset(program, preset));
+    }
+    match (Signal::parse(text), nearest(text.trim(), programs::presets().iter().copied())) {
+        (Ok(signal), _) => Ok(Stop::Ladder(vec![Rung { signal: values::ladder_signal(signal)?, wait: None }])),
+        (Err(_), Some(near)) => {
+            let sentence = format!("{text:?} is no signal, and no program whose stop is known");
+            Err(Wrong::new(sentence, format!("did you mean \"{near}\"?")))
+        }
+        (Err(sentence), None) => Err(Wrong::new(sentence, values::A_SIGNAL)),
+    }
 }
 
 fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<Rung> {

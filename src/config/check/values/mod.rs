@@ -12,7 +12,7 @@ use super::keys;
 use crate::config::Control;
 pub use crate::config::problem::Wrong;
 pub use durations::{DAY, DurationRange, LIMIT, PAUSE, ROUND, duration, words};
-pub use signals::{A_SIGNAL, StopWord, dump_signal, in_its_place, ladder_signal, rewritten, stop_request, stop_word};
+pub use signals::{A_SIGNAL, dump_signal, in_its_place, ladder_signal, rewritten, stop_request};
 
 /// `10%`, at most `100%`: in hundredths.
 pub fn percent(text: &str) -> Result<u32, Wrong> {

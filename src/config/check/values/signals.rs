@@ -1,8 +1,6 @@
 //! Which signals may stand where. Pure.
 
 use super::Wrong;
-use crate::nearest::nearest;
-use crate::programs::{self, Preset, Program};
 use crate::signal::Signal;
 
 /// A signal that may ask softstop to stop.
@@ -39,30 +37,6 @@ pub fn ladder_signal(signal: Signal) -> Result<Signal, Wrong> {
 
 /// What to write for a signal.
 pub const A_SIGNAL: &str = "write a name such as \"SIGTERM\" or \"SIGRTMIN+3\", or its number as a string";
-
-/// What `stop` may be in one word.
-pub enum StopWord {
-    Signal(Signal),
-    Program(&'static Program, &'static Preset),
-}
-
-/// `"nginx"`, `"SIGQUIT"`.
-///
-/// # Errors
-/// Neither; the nearest.
-pub fn stop_word(text: &str) -> Result<StopWord, Wrong> {
-    if let Some((program, preset)) = programs::preset(text.trim()) {
-        return Ok(StopWord::Program(program, preset));
-    }
-    match (Signal::parse(text), nearest(text.trim(), programs::presets().iter().copied())) {
-        (Ok(signal), _) => ladder_signal(signal).map(StopWord::Signal),
-        (Err(_), Some(near)) => {
-            let sentence = format!("{text:?} is no signal, and no program whose stop is known");
-            Err(Wrong::new(sentence, format!("did you mean \"{near}\"?")))
-        }
-        (Err(sentence), None) => Err(Wrong::new(sentence, A_SIGNAL)),
-    }
-}
 
 /// A signal that softstop passes on, and so can pass on as another.
 ///
