@@ -220,7 +220,7 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
     let (mut running, path) =
         start(&dir, &["--grace", "8s", "--drain-sleep", "3s"], &["exit-on:TERM:3:300", "say:up", "wait"]);
     assert!(exchange(&path, STATUS).contains("\"status\""));
-    let (memory, open) = (processes::resident_kb(running.pid()), descriptors(running.pid()));
+    let (memory, open) = (processes::anonymous_kb(running.pid()), descriptors(running.pid()));
     // The mob stops it by itself: one of its orders is to stop. A SIGTERM beside it would be a kubelet whose hook has timed out, or not, as it comes
     // while a client waits for the drain or before one does.
     let mob = Mob::gather(SocketAddr::from_pathname(&path).unwrap());
@@ -228,7 +228,7 @@ fn a_stop_among_hostile_clients_is_in_time_and_nothing_grows() {
     let asked = running.age();
     let (mut most_memory, mut most_open) = (0, 0);
     while running.code().is_none() {
-        most_memory = most_memory.max(processes::resident_kb(running.pid()));
+        most_memory = most_memory.max(processes::anonymous_kb(running.pid()));
         most_open = most_open.max(descriptors(running.pid()));
         assert!(running.age() < asked + grace + SOON, "{}", running.printed());
         std::thread::sleep(Duration::from_millis(5));

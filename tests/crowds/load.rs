@@ -34,11 +34,12 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
         return;
     }
     let _alone = siege::alone();
-    let grace = Duration::from_secs(20);
-    for (words, code) in [("\"say:up\", \"busy\"", 0), ("\"ignore:TERM\", \"say:up\", \"busy\"", 137)] {
+    // Who ignores SIGTERM has all of the grace, but for what SIGKILL is given.
+    for (words, grace, code) in [("\"say:up\", \"busy\"", 20, 0), ("\"ignore:TERM\", \"say:up\", \"busy\"", 9, 137)] {
         let Some(cpu) = Cgroup::new(Kind::Cpu) else { return };
         let dir = Dir::new();
-        let mut running = run(&dir, "grace = \"20s\"\nkill_reserve = \"5s\"", 50, words);
+        let mut running = run(&dir, &format!("grace = \"{grace}s\"\nkill_reserve = \"5s\""), 50, words);
+        let grace = Duration::from_secs(grace);
         cpu.limit_cpu(5);
         running.processes().iter().for_each(|p| cpu.add(p.pid));
         running.wait_until("there is no processor time left", |_| cpu.throttled() > 5);
@@ -145,7 +146,7 @@ fn ten_thousand_stop_requests_are_one() {
     let flags = ["--grace", "6s", "--report", &report];
     let mut running = Launch::child(&flags, &["exit-on:TERM:4:2000", "say:up", "wait"]).start();
     running.wait_for("up");
-    let before = processes::resident_kb(running.pid());
+    let before = processes::anonymous_kb(running.pid());
     running.term().wait_for("TERM received");
     let pid = running.pid();
     std::thread::scope(|scope| {
@@ -153,7 +154,7 @@ fn ten_thousand_stop_requests_are_one() {
             scope.spawn(|| storm(pid, 2500, &[libc::SIGTERM]));
         }
     });
-    let after = processes::resident_kb(running.pid());
+    let after = processes::anonymous_kb(running.pid());
     assert!(after <= before + 1024, "memory grew from {before} kB to {after} kB");
     let mark = running.mark();
     let ended = running.wait(SOON);
@@ -180,7 +181,7 @@ fn a_storm_of_all_signals_floods_neither_log_nor_memory_and_delays_nothing() {
         let words = "\"on:HUP\", \"on:USR1\", \"on:USR2\", \"on:WINCH\", \"ignore:40\", \"on:INT\", \"exit-on:TERM:0:1500\", \"say:up\", \"wait\"";
         let mut running = run(&dir, "grace = \"15s\"\nstop_on = [\"SIGTERM\"]", processes, words);
         let pid = running.pid();
-        let before = processes::resident_kb(pid);
+        let before = processes::anonymous_kb(pid);
         storm(pid, 2000, &[libc::SIGHUP, libc::SIGUSR1]);
         let asked = Instant::now();
         running.term();
@@ -193,7 +194,7 @@ fn a_storm_of_all_signals_floods_neither_log_nor_memory_and_delays_nothing() {
                 });
             }
         });
-        let after = processes::resident_kb(pid);
+        let after = processes::anonymous_kb(pid);
         assert!(after <= before + 1024, "memory grew from {before} kB to {after} kB");
         let ended = running.wait(SOON);
         // Where it delays something, it does so until the end of the grace.
@@ -220,18 +221,18 @@ fn a_thousand_processes_stop_at_once() {
     }
     let _alone = siege::alone();
     // In main's group, in sessions of their own, and with a SIGTERM that is ignored.
-    let cases: [(&[&str], i32); 3] = [
-        (&["many:1000", "exit-on:TERM:0", "idle", "end", "exit-on:TERM:7", "say:up", "idle"], 7),
-        (&["many:1000", "new-session", "exit-on:TERM:0", "idle", "end", "exit-on:TERM:7", "say:up", "idle"], 7),
-        (&["many:1000", "new-session", "ignore:TERM", "idle", "end", "ignore:TERM", "say:up", "idle"], 137),
+    let cases: [(&[&str], u64, i32); 3] = [
+        (&["many:1000", "exit-on:TERM:0", "idle", "end", "exit-on:TERM:7", "say:up", "idle"], 15, 7),
+        (&["many:1000", "new-session", "exit-on:TERM:0", "idle", "end", "exit-on:TERM:7", "say:up", "idle"], 15, 7),
+        (&["many:1000", "new-session", "ignore:TERM", "idle", "end", "ignore:TERM", "say:up", "idle"], 8, 137),
     ];
-    for (words, code) in cases {
+    for (words, grace, code) in cases {
         let dir = Dir::new();
         let report = dir.text(REPORT);
-        let mut running = Launch::child(&["--grace", "15s", "--report", &report], words).start();
+        let mut running = Launch::child(&["--grace", &format!("{grace}s"), "--report", &report], words).start();
         running.wait_for("up");
         assert_eq!(running.processes().len(), 1002);
-        let (ended, report) = stopped(running, &dir, Duration::from_secs(15));
+        let (ended, report) = stopped(running, &dir, Duration::from_secs(grace));
         ended.expect_code(code);
         // After a SIGKILL at the deadline PID 1 may leave the last of them to the kernel.
         if code == 7 {
@@ -251,13 +252,13 @@ fn two_hundred_configured_processes_stop_at_once() {
         return;
     }
     let _alone = siege::alone();
-    for (words, code) in
-        [("\"exit-on:TERM:0\", \"say:up\", \"idle\"", 0), ("\"ignore:TERM\", \"say:up\", \"idle\"", 137)]
+    for (words, grace, code) in
+        [("\"exit-on:TERM:0\", \"say:up\", \"idle\"", 15, 0), ("\"ignore:TERM\", \"say:up\", \"idle\"", 8, 137)]
     {
         let dir = Dir::new();
         // So many need more than a second to be ended where others keep the machine busy.
-        let running = run(&dir, "grace = \"15s\"\nkill_reserve = \"5s\"", 200, words);
-        let (ended, report) = stopped(running, &dir, Duration::from_secs(15));
+        let running = run(&dir, &format!("grace = \"{grace}s\"\nkill_reserve = \"5s\""), 200, words);
+        let (ended, report) = stopped(running, &dir, Duration::from_secs(grace));
         ended.expect_code(code).expect_not("leaving");
         assert_eq!(forced(&report).len(), if code == 0 { 0 } else { 200 });
         // Three lines each: started, told to stop, stopped; one more before a SIGKILL.

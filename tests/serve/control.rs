@@ -454,13 +454,13 @@ fn memory_and_descriptors_are_as_before_after_many_orders() {
     running.wait_for("up");
     let fds = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     from_here(&["status", "--control", &path]).expect(0, "");
-    let (memory, open) = (processes::resident_kb(running.pid()), fds(running.pid()));
+    let (memory, open) = (processes::anonymous_kb(running.pid()), fds(running.pid()));
     for _ in 0..50 {
         from_here(&["unready", "--control", &path]).expect(0, "unready");
         from_here(&["ready", "--control", &path]).expect(0, "ready");
     }
     running.wait_until("every connection is closed", |r| fds(r.pid()) <= open);
-    let grown = processes::resident_kb(running.pid()).saturating_sub(memory);
+    let grown = processes::anonymous_kb(running.pid()).saturating_sub(memory);
     assert!(grown < 2048, "{grown} kB more");
     running.stop_within(GRACE).0.expect_code(0);
 }

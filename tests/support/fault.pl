@@ -5,7 +5,7 @@
 #   user:N             the user and the group N and no other group
 #   traverse           with `user`: may still go into every directory (for a checkout that only root may enter)
 #   no-caps            no capability, now or by any later exec
-#   limit:nproc:N      at most N processes of this user; limit:nofile:N: at most N open descriptors
+#   limit:nproc:N      at most N processes of this user; limit:nofile:N: at most N open descriptors, none of them inherited but 0 to 2
 #   cgroup:DIR         into that control group
 #   deny:ERRNO:CALLS   these calls answer ERRNO; CALLS are joined by commas, prctl=36 is prctl with 36 as first argument,
 #                      ioctl==21520 one with that as its second
@@ -49,6 +49,14 @@ my $traverse;
 
 sub call { my ($name, @args) = @_; my $rc = syscall $number{$name}, @args; die "fault.pl: $name: $!\n" if $rc < 0; $rc }
 sub run { system(@_) == 0 or die "fault.pl: @_ failed\n" }
+
+sub limit {
+    my ($what, $n) = @_;
+    if ($what eq 'nofile' && opendir my $open, '/proc/self/fd') {
+        POSIX::close($_) for grep { /^\d+$/ && $_ > 2 } readdir $open;
+    }
+    call('prlimit64', 0, $limit{$what}, pack('QQ', $n, $n), 0);
+}
 
 sub own_mounts {
     return if $mounts++;
@@ -193,7 +201,7 @@ while (@ARGV and (my $word = shift @ARGV) ne '--') {
     if    ($verb eq 'traverse')  { $traverse = 1 }
     elsif ($verb eq 'user')      { become($rest) }
     elsif ($verb eq 'no-caps')   { drop_capabilities() }
-    elsif ($verb eq 'limit')     { call('prlimit64', 0, $limit{$first}, pack('QQ', $second, $second), 0) }
+    elsif ($verb eq 'limit')     { limit($first, $second) }
     elsif ($verb eq 'cgroup')    { enter($rest) }
     elsif ($verb eq 'deny')      { filter(0x50000 | Errno->can($first)->(), $second) }
     elsif ($verb eq 'kill')      { filter(0x80000000, $rest) }

@@ -146,9 +146,12 @@ pub fn status_last(pid: i32, field: &str) -> Option<i32> {
     status.lines().find(|l| l.split(':').next() == Some(field))?.split_whitespace().last()?.parse().ok()
 }
 
-/// Resident memory in kB.
-pub fn resident_kb(pid: i32) -> u64 {
-    status_field(pid, "VmRSS").and_then(|kb| kb.parse().ok()).unwrap_or(0)
+/// What a process has in memory that is no file's, in kB. Not `VmRSS` or `RssAnon`: the kernel maps a file's pages as it likes, and counts both
+/// for each processor, in batches. Not `Private_Dirty`: pages of a binary that was just built are dirty until they are on the disk.
+pub fn anonymous_kb(pid: i32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Whether a signal sent to it now would wait or be handled instead of taking its default action.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Launch, ROOM, Running, SOON, http, namespaces, starvation};
+use super::{Launch, ROOM, Running, SOON, http, namespaces, processes, starvation};
 
 /// docs/endpoints.md, "Limits": what all clients together can make softstop take. Beyond the 64 places are those whose request is being
 /// answered in this very turn, which make no room, and those that have just made room and are about to be closed.
@@ -84,11 +84,8 @@ pub struct Load {
 
 impl Load {
     pub fn of(pid: i32) -> Load {
-        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-        // Not Private_Dirty: pages of a binary that was just built are dirty until they are on the disk.
-        let line = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:")).unwrap();
         Load {
-            private_kb: line.trim().trim_end_matches(" kB").parse().unwrap(),
+            private_kb: processes::anonymous_kb(pid),
             descriptors: std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(),
         }
     }
