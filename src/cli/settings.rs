@@ -100,32 +100,35 @@ impl Wrapper {
         let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
         let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
         let group = self.own.group || self.own.signal_to.as_deref() == Some("group");
-        let process = Process {
-            stdin: Stdin::Inherit,
-            output: match self.own.output.as_deref() {
-                Some("plain") => Output::Plain,
-                Some("prefix") => Output::Prefix,
-                Some("json") => Output::Json,
-                _ => Output::Inherit,
-            },
-            restart: Restart::Never,
-            main: true,
-            on_exit: OnExit::Stop,
-            stop_as_received: stop.is_empty(),
-            stop,
-            diagnose: self.own.diagnose,
-            signal_to: if group { SignalTo::Group } else { SignalTo::Process },
-            rewrite: self.own.rewrite.iter().copied().collect(),
-            startup: self.own.startup.clone().map(|h| Probe {
-                period: Duration::from_secs(1),
-                failure_threshold: 300,
-                ..Probe::new(h)
-            }),
-            readiness: self.own.readiness.clone().map(|h| Probe { period: Duration::from_secs(5), ..Probe::new(h) }),
-            liveness: self.own.liveness.clone().map(Probe::new),
-            foreground: true,
-            ..Process::new(name, self.cmd.clone())
-        };
+        let process =
+            Process {
+                stdin: Stdin::Inherit,
+                output: match self.own.output.as_deref() {
+                    Some("plain") => Output::Plain,
+                    Some("prefix") => Output::Prefix,
+                    Some("json") => Output::Json,
+                    _ => Output::Inherit,
+                },
+                restart: Restart::Never,
+                main: true,
+                on_exit: OnExit::Stop,
+                stop_as_received: stop.is_empty(),
+                stop,
+                diagnose: self.own.diagnose,
+                signal_to: if group { SignalTo::Group } else { SignalTo::Process },
+                rewrite: self.own.rewrite.iter().copied().collect(),
+                startup: self.own.startup.clone().map(|h| {
+                    Box::new(Probe { period: Duration::from_secs(1), failure_threshold: 300, ..Probe::new(h) })
+                }),
+                readiness: self
+                    .own
+                    .readiness
+                    .clone()
+                    .map(|h| Box::new(Probe { period: Duration::from_secs(5), ..Probe::new(h) })),
+                liveness: self.own.liveness.clone().map(|h| Box::new(Probe::new(h))),
+                foreground: true,
+                ..Process::new(name, self.cmd.clone())
+            };
         config.processes.push(process);
         config.drain = self.drain_steps(config.grace, platform)?;
         Ok(config)

@@ -97,7 +97,7 @@ impl Plan {
         match what.place {
             Place::Init => c.init.get(what.nth),
             Place::PostStart(p) => c.processes.get(p.0)?.post_start.get(what.nth),
-            Place::PreStop(p) => c.processes.get(p.0)?.pre_stop.as_ref(),
+            Place::PreStop(p) => c.processes.get(p.0)?.pre_stop.as_deref(),
             Place::PostExit(p) => c.processes.get(p.0)?.post_exit.get(what.nth),
             Place::Drain | Place::PostStop => self.steps(what.place.map(drop)).get(what.step)?.tasks.get(what.nth),
             Place::OnChange => c.on_change.get(what.nth)?.act.task(),

@@ -11,6 +11,7 @@ use super::lines::Piece;
 use super::queue::Stream;
 use super::ring::{Cursor, HEAD, Ring};
 use crate::config::Config;
+use crate::sorted;
 
 /// Sources that can be told apart: processes, and hooks by their names.
 const SOURCES: usize = 65_535;
@@ -18,9 +19,11 @@ const SOURCES: usize = 65_535;
 /// All of it.
 pub struct Keeper {
     rings: Vec<OfProcess>,
+    /// Processes by their names.
+    by_name: Vec<usize>,
     order: Cell<u64>,
-    /// Of the lines: names of processes and hooks.
-    sources: RefCell<Vec<String>>,
+    /// Of lines that are no process's own, which have the number of its ring: names of hooks.
+    hooks: RefCell<Vec<String>>,
     followers: Cell<usize>,
     changed: Notify,
     ended: Notify,
@@ -88,10 +91,13 @@ impl Keeper {
         let bound = usize::try_from(part.min(crate::config::Logs::default().memory)).unwrap_or(usize::MAX);
         let kept = if read > 0 && bound > HEAD { Kept::Yes } else { Kept::No };
         rings.push(OfProcess { name: String::new(), kept, ring: RefCell::new(Ring::new(bound)) });
+        let mut by_name: Vec<usize> = (0..config.processes.len()).collect();
+        sorted::by_key(&mut by_name, |i| &rings[*i].name);
         Rc::new(Keeper {
             rings,
+            by_name,
             order: Cell::new(0),
-            sources: RefCell::default(),
+            hooks: RefCell::default(),
             followers: Cell::new(0),
             changed: Notify::new(),
             ended: Notify::new(),
@@ -102,24 +108,36 @@ impl Keeper {
 
     /// Which of the processes that softstop was started with it is. `None`: a reload has added it, and its lines are kept with those of nobody.
     pub fn number(&self, process: &str) -> Option<usize> {
-        self.rings.iter().position(|of| !of.name.is_empty() && of.name == process)
+        let found = self.by_name.binary_search_by(|i| self.rings[*i].name.as_str().cmp(process));
+        found.ok().map(|at| self.by_name[at])
     }
 
     /// Where lines of `source` go, which belongs to that process, or to none. `None`: they are not kept.
     pub fn keeping(self: &Rc<Keeper>, process: Option<usize>, source: &str) -> Option<Keeping> {
         let ring = process.unwrap_or(self.rings.len() - 1);
-        self.rings.get(ring).filter(|of| of.kept == Kept::Yes)?;
-        let mut sources = self.sources.borrow_mut();
-        let known = sources.iter().position(|known| known == source);
-        let number = match known {
-            Some(number) => number,
-            None if sources.len() < SOURCES => {
-                sources.push(source.to_owned());
-                sources.len() - 1
-            }
-            None => return None,
-        };
+        let of = self.rings.get(ring).filter(|of| of.kept == Kept::Yes)?;
+        let number = if of.name == source { ring } else { self.rings.len() + self.hook(source)? };
         Some(Keeping { keeper: Rc::clone(self), ring, source: u16::try_from(number).ok()? })
+    }
+
+    fn hook(&self, name: &str) -> Option<usize> {
+        let mut hooks = self.hooks.borrow_mut();
+        let known = hooks.iter().position(|known| known == name);
+        known.or_else(|| {
+            let room = self.rings.len() + hooks.len() < SOURCES;
+            room.then(|| {
+                hooks.push(name.to_owned());
+                hooks.len() - 1
+            })
+        })
+    }
+
+    /// Whose lines have this number.
+    fn source(&self, number: usize) -> String {
+        match self.rings.get(number) {
+            Some(of) => of.name.clone(),
+            None => self.hooks.borrow().get(number - self.rings.len()).cloned().unwrap_or_default(),
+        }
     }
 
     /// Begins to read: of one process, or of all; `last` lines of each that are there already.
@@ -170,7 +188,7 @@ impl Keeper {
         let ring = self.rings[*i].ring.borrow();
         let (kept, next) = ring.read(*cursor, &mut reading.buffer)?;
         *cursor = next;
-        let source = self.sources.borrow().get(usize::from(kept.source)).cloned().unwrap_or_default();
+        let source = self.source(usize::from(kept.source));
         let piece = Piece { bytes: kept.bytes, partial: kept.partial, continued: kept.continued };
         Some(Next::Line { source, time: kept.time, stream: kept.stream, piece })
     }

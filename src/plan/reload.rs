@@ -99,7 +99,7 @@ fn places(old: &Config, new: &Config, is_free: &impl Fn(usize) -> bool) -> Vec<u
 fn renumber(config: &mut Config, places: &[usize]) {
     let hooks = config.processes.iter_mut().flat_map(|p| {
         p.after.iter_mut().for_each(|(on, _)| *on = places[*on]);
-        p.post_start.iter_mut().chain(&mut p.pre_stop).chain(&mut p.post_exit)
+        p.post_start.iter_mut().chain(p.pre_stop.as_deref_mut()).chain(&mut p.post_exit)
     });
     let steps = config.drain.iter_mut().chain(&mut config.post_stop).flat_map(|step| &mut step.tasks);
     let on_change = config.on_change.iter_mut().filter_map(|rule| match &mut rule.act {

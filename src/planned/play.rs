@@ -63,7 +63,7 @@ pub fn play(plan: &Plan, world: World) -> Run {
 fn that_is_up(config: &Config) -> Config {
     let mut config = config.clone();
     let steps = config.drain.iter_mut().chain(&mut config.post_stop).flat_map(|step| &mut step.tasks);
-    for task in steps.chain(config.processes.iter_mut().filter_map(|process| process.pre_stop.as_mut())) {
+    for task in steps.chain(config.processes.iter_mut().filter_map(|process| process.pre_stop.as_deref_mut())) {
         if task.handler.waits() && least(&task.handler).is_zero() {
             task.handler = Handler::Exec(Vec::new());
         }

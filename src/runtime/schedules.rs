@@ -35,7 +35,7 @@ pub(super) struct Schedules {
 
 struct Scheduled {
     process: ProcId,
-    schedule: Schedule,
+    schedule: Box<Schedule>,
     zone: Zone,
     /// How often it has been due: its jitter is another one each time.
     times: u32,

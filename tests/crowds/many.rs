@@ -30,7 +30,7 @@ fn crowd(count: usize) -> Machine {
             process.after = vec![(n - count / 2, Condition::Started)];
         }
         if n.is_multiple_of(3) {
-            process.readiness = Some(Probe::new(Handler::Sleep(Duration::from_secs(1))));
+            process.readiness = Some(Box::new(Probe::new(Handler::Sleep(Duration::from_secs(1)))));
         }
         process
     };

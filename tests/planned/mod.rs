@@ -30,7 +30,7 @@ fn tame(scenario: &mut Scenario) {
         (process.notify, process.startup, process.readiness, process.liveness) = (None, None, None, None);
     }
     let steps = config.drain.iter_mut().chain(&mut config.post_stop).flat_map(|step| &mut step.tasks);
-    for task in steps.chain(config.processes.iter_mut().filter_map(|process| process.pre_stop.as_mut())) {
+    for task in steps.chain(config.processes.iter_mut().filter_map(|process| process.pre_stop.as_deref_mut())) {
         // A failure that ends the drain makes all that follows earlier.
         task.on_failure = OnFailure::Ignore;
         // The signal would end its process, and a wait is answered earlier than it can be here.

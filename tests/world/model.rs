@@ -156,9 +156,9 @@ struct TaskFacts {
 fn probe_of(config: &Config, p: usize, kind: ProbeKind) -> Option<&Probe> {
     let process = &config.processes[p];
     match kind {
-        ProbeKind::Startup => process.startup.as_ref(),
-        ProbeKind::Readiness => process.readiness.as_ref(),
-        ProbeKind::Liveness => process.liveness.as_ref(),
+        ProbeKind::Startup => process.startup.as_deref(),
+        ProbeKind::Readiness => process.readiness.as_deref(),
+        ProbeKind::Liveness => process.liveness.as_deref(),
     }
 }
 
@@ -568,7 +568,8 @@ impl World {
         let is = |task: &Task| task.handler == Handler::Signal { process: p, signal };
         let c = &self.config;
         let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
-        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop).chain(&p.post_exit));
+        let hooks =
+            c.processes.iter().flat_map(|p| p.post_start.iter().chain(p.pre_stop.as_deref()).chain(&p.post_exit));
         if !steps.chain(hooks).chain(&c.init).any(is) {
             return broken("model", format!("{signal} to p{p} without SIGCONT: stopped, it could not act on it"));
         }
@@ -581,7 +582,7 @@ impl World {
         match what.place {
             Place::Init => c.init.get(what.nth),
             Place::PostStart(p) => c.processes[p.0].post_start.get(what.nth),
-            Place::PreStop(p) => c.processes[p.0].pre_stop.as_ref(),
+            Place::PreStop(p) => c.processes[p.0].pre_stop.as_deref(),
             Place::PostExit(p) => c.processes[p.0].post_exit.get(what.nth),
             Place::Drain => c.drain[what.step].tasks.get(what.nth),
             Place::PostStop => c.post_stop[what.step].tasks.get(what.nth),
@@ -813,7 +814,7 @@ impl World {
     fn drop_hooks_of(&mut self, p: usize) {
         self.model.probes.retain(|(of, _), _| *of != p);
         let process = &self.config.processes[p];
-        for task in process.post_start.iter().chain(&process.pre_stop) {
+        for task in process.post_start.iter().chain(process.pre_stop.as_deref()) {
             self.model.tasks.remove(&task.name);
         }
     }
@@ -1007,7 +1008,8 @@ impl World {
     fn task_named(&self, name: &str) -> Option<Task> {
         let c = &self.config;
         let steps = c.drain.iter().chain(&c.post_stop).flat_map(|s| &s.tasks);
-        let hooks = c.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop).chain(&p.post_exit));
+        let hooks =
+            c.processes.iter().flat_map(|p| p.post_start.iter().chain(p.pre_stop.as_deref()).chain(&p.post_exit));
         let changes = c.on_change.iter().filter_map(|rule| rule.act.task());
         steps.chain(hooks).chain(&c.init).chain(changes).find(|t| t.name == name).cloned()
     }

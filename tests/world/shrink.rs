@@ -154,8 +154,10 @@ fn life(p: usize, run: usize, with: &mut impl FnMut(&dyn Fn(&mut Scenario) -> bo
 }
 
 fn tasks(c: &mut Config) -> Vec<&mut Task> {
-    let hooks =
-        c.processes.iter_mut().flat_map(|p| p.post_start.iter_mut().chain(&mut p.pre_stop).chain(&mut p.post_exit));
+    let hooks = c
+        .processes
+        .iter_mut()
+        .flat_map(|p| p.post_start.iter_mut().chain(p.pre_stop.as_deref_mut()).chain(&mut p.post_exit));
     let steps = c.drain.iter_mut().chain(&mut c.post_stop).flat_map(|s| &mut s.tasks);
     c.init.iter_mut().chain(hooks).chain(steps).collect()
 }
@@ -190,7 +192,7 @@ fn durations(s: &mut Scenario) -> Vec<&mut Duration> {
         for probe in p.startup.iter_mut().chain(&mut p.readiness).chain(&mut p.liveness) {
             all.push(&mut probe.initial_delay);
         }
-        let hooks = p.post_start.iter_mut().chain(&mut p.pre_stop).chain(&mut p.post_exit);
+        let hooks = p.post_start.iter_mut().chain(p.pre_stop.as_deref_mut()).chain(&mut p.post_exit);
         hooks.for_each(|t| all.extend(task_durations(t)));
     }
     for step in c.drain.iter_mut().chain(&mut c.post_stop) {

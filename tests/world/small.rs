@@ -60,9 +60,9 @@ fn rungs(waits: &[(Signal, Option<Duration>)]) -> Vec<Rung> {
     waits.iter().map(|(signal, wait)| Rung { signal: *signal, wait: *wait }).collect()
 }
 
-fn probe() -> Probe {
+fn probe() -> Box<Probe> {
     let (period, timeout) = (S(1), S(1));
-    Probe { period, timeout, failure_threshold: 1, ..Probe::new(Handler::Exec(vec!["probe".into()])) }
+    Box::new(Probe { period, timeout, failure_threshold: 1, ..Probe::new(Handler::Exec(vec!["probe".into()])) })
 }
 
 pub fn worlds() -> Vec<Small> {
@@ -100,7 +100,7 @@ pub fn worlds() -> Vec<Small> {
 
     let pair = vec![
         Process { stop: rungs(&[(Signal::TERM, Some(S(1)))]), ..process(0) },
-        Process { after: vec![(0, Condition::Started)], pre_stop: Some(exec("pre_stop 1")), ..process(1) },
+        Process { after: vec![(0, Condition::Started)], pre_stop: Some(Box::new(exec("pre_stop 1"))), ..process(1) },
     ];
     let mut c = config(pair);
     c.drain = vec![step(vec![exec("drain 0 0"), Task::new("drain 0 1", Handler::Sleep(S(1)))])];
@@ -147,8 +147,8 @@ pub fn worlds() -> Vec<Small> {
         restart: Restart::Always,
         startup: Some(probe()),
         readiness: Some(probe()),
-        liveness: Some(Probe { failure_threshold: 2, ..probe() }),
-        pre_stop: Some(exec("pre_stop 0")),
+        liveness: Some(Box::new(Probe { failure_threshold: 2, ..*probe() })),
+        pre_stop: Some(Box::new(exec("pre_stop 0"))),
         ..process(0)
     };
     let mut c = config(vec![probed]);

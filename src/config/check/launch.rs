@@ -50,7 +50,8 @@ impl Config {
     /// How each program is started that it names, with the name of the process or the task.
     pub fn launches(&self) -> Vec<(&str, &Launch)> {
         let processes = self.processes.iter().map(|p| (p.name.as_str(), &p.launch));
-        let hooks = self.processes.iter().flat_map(|p| p.post_start.iter().chain(&p.pre_stop).chain(&p.post_exit));
+        let hooks =
+            self.processes.iter().flat_map(|p| p.post_start.iter().chain(p.pre_stop.as_deref()).chain(&p.post_exit));
         let steps = self.drain.iter().chain(&self.post_stop).flat_map(|step| &step.tasks);
         let tasks = self.init.iter().chain(hooks).chain(steps).map(|task| (task.name.as_str(), &task.launch));
         processes.chain(tasks).collect()

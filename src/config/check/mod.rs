@@ -275,6 +275,8 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
         config.sockets = socket::handed(reader, sockets, &mut processes, &config, top.http.span());
     }
     config.processes = processes.into_iter().map(|p| p.process).collect();
+    // They stand where they were read, with the room for what is known of their places.
+    config.processes.shrink_to_fit();
     config.drain = drain.into_iter().map(|s| s.step).collect();
     config.post_stop = post_stop.into_iter().map(|s| s.step).collect();
     config

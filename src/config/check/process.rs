@@ -31,7 +31,7 @@ use crate::facts::{Condition, Exit, ProbeKind, ProcessKind};
 use crate::programs::{self, Program};
 use crate::signal::Signal;
 
-/// One supervised process.
+/// One supervised process. What few have is in boxes: there may be thousands without.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Process {
     pub name: String,
@@ -61,7 +61,7 @@ pub struct Process {
     /// `None`: they count until it has run for `backoff.reset`.
     pub restart_window: Option<Duration>,
     /// Started at its times; `None`: with the container.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<Box<Schedule>>,
     /// Its exit code is the container's.
     pub main: bool,
     pub on_exit: OnExit,
@@ -82,12 +82,12 @@ pub struct Process {
     pub stragglers: Stragglers,
     /// It says itself when it is ready. Without `startup`.
     pub notify: Option<Notify>,
-    pub startup: Option<Probe>,
-    pub readiness: Option<Probe>,
-    pub liveness: Option<Probe>,
+    pub startup: Option<Box<Probe>>,
+    pub readiness: Option<Box<Probe>>,
+    pub liveness: Option<Box<Probe>>,
     /// In order, once it has started.
     pub post_start: Vec<Task>,
-    pub pre_stop: Option<Task>,
+    pub pre_stop: Option<Box<Task>>,
     /// In order, at every end of it. Each has a timeout.
     pub post_exit: Vec<Task>,
     /// What it says itself: the rest follows from who is beside it.
@@ -124,9 +124,9 @@ impl Process {
 
     pub fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
         match kind {
-            ProbeKind::Startup => self.startup.as_ref(),
-            ProbeKind::Readiness => self.readiness.as_ref(),
-            ProbeKind::Liveness => self.liveness.as_ref(),
+            ProbeKind::Startup => self.startup.as_deref(),
+            ProbeKind::Readiness => self.readiness.as_deref(),
+            ProbeKind::Liveness => self.liveness.as_deref(),
         }
     }
 
@@ -462,13 +462,17 @@ fn hooks(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &mut Process, index
     };
     p.post_start = task::tasks(reader, &keys.post_start, &site(Place::PostStart(()), &p.name));
     let pre_stop = hook(reader, keys);
-    p.pre_stop = pre_stop.and_then(|keys| task::task(reader, &keys, &site(Place::PreStop(()), &p.name)));
+    p.pre_stop = pre_stop.and_then(|keys| task::task(reader, &keys, &site(Place::PreStop(()), &p.name))).map(Box::new);
     p.post_exit = task::tasks(reader, &keys.post_exit, &site(Place::PostExit(()), &p.name));
 }
 
-fn probe(reader: &mut Reader<'_>, key: &Key<'_, Sub<ProbeKeys<'static>>>, probed: &mut Vec<Probed>) -> Option<Probe> {
+fn probe(
+    reader: &mut Reader<'_>,
+    key: &Key<'_, Sub<ProbeKeys<'static>>>,
+    probed: &mut Vec<Probed>,
+) -> Option<Box<Probe>> {
     let keys = key.open(reader)?;
-    probe::probe(reader, key.field.as_ref()?, &keys, probed)
+    probe::probe(reader, key.field.as_ref()?, &keys, probed).map(Box::new)
 }
 
 fn hook<'t>(reader: &mut Reader<'_>, keys: &ProcessKeys<'t>) -> Option<TaskKeys<'t>> {

@@ -88,7 +88,7 @@ fn read_cron_or_table(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) ->
 
 /// What follows from a schedule for the rest of its process, and what does not go with one.
 pub fn scheduled(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &mut Process) {
-    p.schedule = keys.schedule.read(reader);
+    p.schedule = keys.schedule.read(reader).map(Box::new);
     let Some(field) = &keys.schedule.field else { return };
     let against = [
         (

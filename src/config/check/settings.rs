@@ -152,7 +152,7 @@ impl Config {
     /// Something in the stop waits for connections.
     pub fn waits_for_idle(&self) -> bool {
         let steps = self.drain.iter().chain(&self.post_stop).flat_map(|step| &step.tasks);
-        let mut tasks = steps.chain(self.processes.iter().filter_map(|p| p.pre_stop.as_ref()));
+        let mut tasks = steps.chain(self.processes.iter().filter_map(|p| p.pre_stop.as_deref()));
         tasks.any(|task| matches!(task.handler, Handler::WaitIdle(_)))
     }
 

@@ -391,7 +391,7 @@ impl Around<'_> {
     /// What its pre_stop may take of the time its stop has.
     fn pre_stop_share(&self, limit: Duration) -> Duration {
         // One that states no length leaves half of the time to the signals.
-        match self.config().pre_stop.as_ref().and_then(task_length) {
+        match self.config().pre_stop.as_deref().and_then(task_length) {
             Some(stated) => process_share(limit, Chain::of(Some(stated)), ladder_from(self.config(), 0)),
             None => limit / 2,
         }

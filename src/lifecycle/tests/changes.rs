@@ -75,7 +75,7 @@ fn nothing_is_done_before_start_up_is_over_and_once_then() {
     assert_eq!(runs(&bench.wait().1).len(), 1);
     // A process that is about to start may not know the signal yet: it would be its end.
     let mut bench = Bench::new(config(|c| {
-        c.processes[0].startup = Some(Probe::new(Handler::Exec(vec!["up".into()])));
+        c.processes[0].startup = Some(Box::new(Probe::new(Handler::Exec(vec!["up".into()]))));
         c.on_change.push(rule(hup()));
     }));
     let started = bench.feed(Event::Begin);

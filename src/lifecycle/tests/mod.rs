@@ -198,7 +198,7 @@ fn without_a_drain_the_second_ctrl_c_kills_and_the_first_never_does() {
 #[test]
 fn a_probe_turns_at_its_threshold_and_not_before() {
     let probe = Probe { failure_threshold: 3, ..Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 }) };
-    let mut bench = Bench::new(config(|c| c.processes[0].liveness = Some(probe)));
+    let mut bench = Bench::new(config(|c| c.processes[0].liveness = Some(Box::new(probe))));
     let mut actions = bench.feed(Event::Begin);
     for attempt in 1..=3 {
         let run = actions.iter().find_map(|a| match a {
@@ -221,7 +221,7 @@ fn a_probe_turns_at_its_threshold_and_not_before() {
 fn a_probe_that_could_not_be_made_counts_for_nothing() {
     let mut bench = Bench::new(config(|c| {
         let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
-        c.processes[0].readiness = Some(Probe { failure_threshold: 2, ..probe });
+        c.processes[0].readiness = Some(Box::new(Probe { failure_threshold: 2, ..probe }));
     }));
     let not_made = || Outcome::Unknown { reason: Failure::Said("no new process".into()) };
     let said = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Note(Note::ProbeUnknown { .. })));
@@ -390,8 +390,8 @@ fn a_second_attempt_is_told_the_reason_of_the_first() {
     let mut bench = Bench::new(config(|c| {
         let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
         let retries = crate::config::Retries::Count(1);
-        c.processes[0].liveness = Some(Probe { failure_threshold: 1, ..probe });
-        c.processes[0].pre_stop = Some(Task { retries, ..hook("leave", 10) });
+        c.processes[0].liveness = Some(Box::new(Probe { failure_threshold: 1, ..probe }));
+        c.processes[0].pre_stop = Some(Box::new(Task { retries, ..hook("leave", 10) }));
     }));
     let failed = || Outcome::failed("exit code 1");
     let (probe, _) = run_of(&bench.feed(Event::Begin));
@@ -407,7 +407,7 @@ fn a_second_attempt_is_told_the_reason_of_the_first() {
 fn a_signal_sent_to_an_earlier_run_excuses_nothing() {
     let mut bench = Bench::new(config(|c| {
         let probe = Probe::new(Handler::Exec(vec!["probe".into()]));
-        c.processes[0].liveness = Some(Probe { failure_threshold: 1, ..probe });
+        c.processes[0].liveness = Some(Box::new(Probe { failure_threshold: 1, ..probe }));
         let rung = |signal, secs| Rung { signal, wait: Some(Duration::from_secs(secs)) };
         c.processes[0].stop = vec![rung(Signal::INT, 1), rung(Signal::TERM, 1)];
         // A second process, so that there is no main one whose code would count anyway.

@@ -62,7 +62,7 @@ fn settings_and_probes_change_without_any_restart() {
     let mut new = three();
     new.grace = Duration::from_secs(50);
     new.log.level = crate::config::LogLevel::Debug;
-    new.processes[2].readiness = Some(Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 }));
+    new.processes[2].readiness = Some(Box::new(Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 })));
     new.processes[2].stop = vec![Rung { signal: Signal::QUIT, wait: None }];
     world.reload(new);
     assert_eq!(world.done(), "");
@@ -313,7 +313,7 @@ fn configs() -> impl Strategy<Value = Config> {
             let after: Vec<usize> = (0..processes.len()).filter(|on| drawn.after & 1 << on != 0).collect();
             let mut p = process(name, &drawn.command.to_string(), &after);
             let probe = || Probe::new(Handler::Tcp { host: "localhost".into(), port: 1 });
-            p.readiness = drawn.probed.then(probe);
+            p.readiness = drawn.probed.then(probe).map(Box::new);
             p.autostart = drawn.autostart;
             p.stop[0].wait = Some(Duration::from_secs(drawn.wait));
             processes.push(p);

@@ -19,7 +19,7 @@ fn theirs(case: &Case<'_>) -> Vec<u16> {
         _ => None,
     };
     let probes = case.config().processes.iter().flat_map(|p| [&p.startup, &p.readiness, &p.liveness]);
-    probes.flatten().filter_map(port).collect()
+    probes.filter_map(|probe| port(probe.as_ref()?)).collect()
 }
 
 pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
@@ -314,7 +314,7 @@ pub fn startup_path(case: &Case<'_>, found: &mut Found<'_>) {
 pub fn longest_start(config: &Config) -> Duration {
     let init: Duration = config.init.iter().filter_map(|t| t.timeout).sum();
     let window = |p: &OwnProbe| p.initial_delay.saturating_add(p.period.saturating_mul(p.failure_threshold));
-    let startup = config.processes.iter().filter_map(|p| p.startup.as_ref()).map(window).max();
+    let startup = config.processes.iter().filter_map(|p| p.startup.as_deref()).map(window).max();
     init.saturating_add(startup.unwrap_or_default())
 }
 
