@@ -365,7 +365,8 @@ impl Pipe {
                 Ok(Err(e)) if e.kind() != io::ErrorKind::Interrupted => self.ended.set(true),
                 _ => {}
             }
-            self.deliver().await;
+            // In a box of its own: who only waits, and thousands do, needs no room for it.
+            tasks::boxed(self.deliver()).await;
             tokio::task::yield_now().await;
         }
     }

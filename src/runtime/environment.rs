@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::shell::Shell;
 use crate::config::{EnvFile, EnvFormat, Launch, env_file};
@@ -27,12 +28,12 @@ pub(super) struct FilesRead {
 }
 
 /// One of a name.
-struct Variables(Vec<(OsString, OsString)>);
+struct Variables(Rc<Vec<(OsString, OsString)>>);
 
 impl Variables {
     fn set(&mut self, name: &OsStr, value: &OsStr) {
         self.remove(name);
-        self.0.push((name.to_os_string(), value.to_os_string()));
+        Rc::make_mut(&mut self.0).push((name.to_os_string(), value.to_os_string()));
     }
 
     fn get(&self, name: &OsStr) -> Option<&OsStr> {
@@ -40,22 +41,25 @@ impl Variables {
     }
 
     fn remove(&mut self, name: &OsStr) {
-        self.0.retain(|(known, _)| known != name);
+        if self.get(name).is_some() {
+            Rc::make_mut(&mut self.0).retain(|(known, _)| known != name);
+        }
     }
 }
 
 impl Shell {
-    /// softstop's own environment, what belongs to the user switched to, and what the configuration and the place add.
+    /// softstop's own environment, what belongs to the user switched to, and what the configuration and the place add. It is copied only where something is
+    /// added or taken away.
     pub(super) fn environment_for(
         &mut self,
         credentials: Option<&Credentials>,
         launch: &Launch,
         given: &[(OsString, OsString)],
         keep_sockets: bool,
-    ) -> Result<Vec<(OsString, OsString)>, SpawnError> {
-        let mut env = Variables(self.environment.clone());
+    ) -> Result<Rc<Vec<(OsString, OsString)>>, SpawnError> {
+        let mut env = Variables(Rc::clone(&self.environment));
         if launch.clear_env {
-            env.0.retain(|(name, _)| KEPT.iter().any(|kept| name == kept));
+            Rc::make_mut(&mut env.0).retain(|(name, _)| KEPT.iter().any(|kept| name == kept));
         }
         if let Some(c) = credentials {
             env.set("HOME".as_ref(), c.home.as_os_str());

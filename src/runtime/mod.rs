@@ -175,7 +175,7 @@ fn start(
         orders.listen(&machine, &monitor, clock);
         let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
         let mut shell = Box::new(shell);
-        shell.environment = environment;
+        shell.environment = Rc::new(environment);
         (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);
         shell.reloads = Reloads::new(configuration);
         shell.begin_watching();

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -131,19 +132,20 @@ impl Shell {
     }
 
     fn try_spawn(&mut self, id: ProcId) -> Result<i32, SpawnError> {
-        let plan = std::rc::Rc::clone(&self.plan);
+        let plan = Rc::clone(&self.plan);
         let config = &plan.config.processes[id.0];
         let launch = &config.launch;
         let credentials = self.resolve(&launch.identity)?;
         let mut env = self.environment_for(credentials.as_ref(), launch, &[], config.foreground)?;
-        env.extend(sockets::environment(config, &plan.config));
+        let mut more = sockets::environment(config, &plan.config);
         let means = self.notices.means(config);
         let means = means.map_err(|error| SpawnError::transient(format!("no pipe for its readiness: {error}")))?;
         if config.notify.is_some() {
             // Those that softstop itself was given are not its.
-            env.retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|own| name == own));
+            Rc::make_mut(&mut env)
+                .retain(|(name, _)| !["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].iter().any(|own| name == own));
         }
-        env.extend(means.env);
+        more.extend(means.env);
         let terminal = match config.tty {
             true => Some(own_terminal(pty::size_within(self.captures.prefix(config)), credentials.as_ref())?),
             false => None,
@@ -163,7 +165,10 @@ impl Shell {
             }
         };
         if terminal.is_some() && !env.iter().any(|(name, _)| name == "TERM") {
-            env.push(("TERM".into(), TERM.into()));
+            more.push(("TERM".into(), TERM.into()));
+        }
+        if !more.is_empty() {
+            Rc::make_mut(&mut env).extend(more);
         }
         if let Some(user) = credentials.as_ref().filter(|_| terminal.is_none()) {
             allow_by_name(&config.name, user.uid, config.stdin == Stdin::Inherit, ends.inherits());

@@ -82,7 +82,7 @@ pub(super) struct Shell {
     /// How they say how they are.
     pub notices: Notices,
     /// What children get, before what they are given themselves.
-    pub environment: Vec<(OsString, OsString)>,
+    pub environment: Rc<Vec<(OsString, OsString)>>,
     pub children: HashMap<i32, Owner>,
     pub groups: Groups,
     pub adopted: Adopted,
@@ -172,7 +172,7 @@ impl Shell {
             inherited_fds,
             sockets: Sockets::default(),
             notices: Notices::default(),
-            environment: Vec::new(),
+            environment: Rc::default(),
             children: HashMap::new(),
             pending_exec: HashMap::new(),
             users: Vec::new(),

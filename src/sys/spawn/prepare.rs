@@ -1,6 +1,6 @@
 //! Everything a child needs, allocated before the fork.
 
-use std::ffi::{CString, NulError, OsStr, c_char};
+use std::ffi::{CString, OsStr, c_char};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -19,16 +19,30 @@ const LISTEN_PID: &str = "LISTEN_PID";
 /// Digits of the highest pid there can be, with room to spare.
 const PID_DIGITS: usize = 10;
 
-/// A NULL-terminated array of C strings, as execve wants it, with its owner.
+/// A NULL-terminated array of C strings, as execve wants it, with its owner. They stand one behind the other: scattered over the heap each would cost
+/// a page fault after the fork, when it is freed.
 pub(super) struct Strings {
-    _owned: Vec<CString>,
+    _text: Vec<u8>,
     pointers: Vec<*const c_char>,
 }
 
 impl Strings {
-    fn new(owned: Vec<CString>) -> Strings {
-        let pointers = owned.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
-        Strings { _owned: owned, pointers }
+    /// Each of these parts. `None`: one of them contains a NUL byte.
+    fn new<'s, const N: usize>(each: impl Iterator<Item = [&'s [u8]; N]> + Clone) -> Option<Strings> {
+        let length = |parts: [&[u8]; N]| parts.iter().map(|part| part.len()).sum::<usize>() + 1;
+        let mut text: Vec<u8> = Vec::with_capacity(each.clone().map(length).sum());
+        let mut pointers = Vec::with_capacity(each.clone().count() + 1);
+        for parts in each {
+            if parts.iter().any(|part| part.contains(&0)) {
+                return None;
+            }
+            // It has all the room that it needs: nothing is moved.
+            pointers.push(text.as_ptr().wrapping_add(text.len()).cast());
+            parts.iter().for_each(|part| text.extend_from_slice(part));
+            text.push(0);
+        }
+        pointers.push(std::ptr::null());
+        Some(Strings { _text: text, pointers })
     }
 
     pub(super) fn as_ptr(&self) -> *const *const c_char {
@@ -112,14 +126,12 @@ impl Prepared {
 }
 
 pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, SpawnError> {
-    let made = |what: &str, made: Result<CString, NulError>| {
-        made.map_err(|_| context.setup(&format!("{what} contains a NUL byte")))
-    };
-    let text = |what: &str, text: &OsStr| made(what, CString::new(text.as_bytes()));
-    let argv = spawn.argv.iter().map(|arg| text("an argument", arg)).collect::<Result<Vec<_>, _>>()?;
+    let has_nul = |what: &str| context.setup(&format!("{what} contains a NUL byte"));
+    let text = |what: &str, text: &OsStr| CString::new(text.as_bytes()).map_err(|_| has_nul(what));
+    let argv = Strings::new(spawn.argv.iter().map(|arg| [arg.as_bytes()])).ok_or_else(|| has_nul("an argument"))?;
     let listen_pid = spawn.env.iter().position(|(name, _)| name == LISTEN_PID).map(ListenPid::new);
-    let envp = spawn.env.iter().map(|(name, value)| made("an environment variable", joined(name, value)));
-    let envp = envp.collect::<Result<Vec<_>, _>>()?;
+    let envp = spawn.env.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()]);
+    let envp = Strings::new(envp).ok_or_else(|| has_nul("an environment variable"))?;
     let candidates = context.candidates.iter().map(|path| text("its path", path.as_os_str()));
     let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
     let working_dir = spawn.working_dir.map(|dir| text("its working directory", dir.as_os_str())).transpose()?;
@@ -134,8 +146,8 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
     let another = identity.as_ref().filter(|identity| !identity.already).map(|identity| identity.uid.as_raw());
     let limits = limits::prepare(spawn.limits, another, &mut inherited.limits, context)?;
     Ok(Prepared {
-        argv: Strings::new(argv),
-        envp: Strings::new(envp),
+        argv,
+        envp,
         listen_pid,
         candidates,
         working_dir,
@@ -161,15 +173,6 @@ fn highest(handed: &[Handed<'_>]) -> RawFd {
 pub(super) fn above(fd: OwnedFd, handed: &[Handed<'_>]) -> Result<OwnedFd, Errno> {
     let highest = highest(handed);
     if fd.as_raw_fd() > highest { Ok(fd) } else { Ok(process::copy_above(&fd, highest)?) }
-}
-
-fn joined(name: &OsStr, value: &OsStr) -> Result<CString, NulError> {
-    // With room for the NUL, so that nothing is moved.
-    let mut text = Vec::with_capacity(name.len() + value.len() + 2);
-    text.extend_from_slice(name.as_bytes());
-    text.push(b'=');
-    text.extend_from_slice(value.as_bytes());
-    CString::new(text)
 }
 
 fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 3], Errno> {
