@@ -123,6 +123,27 @@ fn no_name_service_no_loader_and_no_character_sets_are_in_the_static_file() {
     }
 }
 
+/// The C library has a function for it, and link/cc has made it one that returns at once.
+#[test]
+fn before_main_the_processor_is_not_asked_how_large_its_caches_are() {
+    let Some(file) = static_with_symbols().filter(|_| cfg!(target_arch = "x86_64")) else {
+        return skip("SOFTSTOP_STATIC has no symbols, or is for a processor that is not asked");
+    };
+    if find("objdump").is_none() || find("nm").is_none() {
+        return skip("no binutils");
+    }
+    for maker in ["handle_intel", "handle_amd"] {
+        let symbols = symbols(&file);
+        let function = symbols.keys().find(|name| name.split('.').next() == Some(maker));
+        let function =
+            function.unwrap_or_else(|| panic!("the C library has no {maker}: is this another one? See link/cc"));
+        let mut objdump = Command::new("objdump");
+        let shown = done(objdump.args(["--no-show-raw-insn", &format!("--disassemble={function}")]).arg(&file));
+        let first = shown.lines().skip_while(|line| !line.ends_with(">:")).nth(1).unwrap_or_default();
+        assert!(first.contains("jmp"), "{function} asks: see link/cc: {first:?}\n{shown}");
+    }
+}
+
 #[test]
 fn the_test_itself_can_fail() {
     for name in ["getaddrinfo", "__nss_module_load", "_nss_files_getpwnam_r", "_dl_open", "iconv_open"] {
