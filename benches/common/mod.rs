@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// softstop as it is released: static, optimised, built here unless `SOFTSTOP_BENCH_BINARY` names one. Built apart, so that no other
-/// build's flags are in it. `bench` is who says so.
-pub fn softstop(bench: &str) -> PathBuf {
+/// build's flags are in it, and `more` beside it. `bench` is who says so.
+pub fn softstop(bench: &str, more: &[&str]) -> PathBuf {
     if let Some(path) = std::env::var_os("SOFTSTOP_BENCH_BINARY") {
         return path.into();
     }
     eprintln!("{bench}: building the static release binary");
-    let built = Command::new("./static-build").stderr(Stdio::inherit()).output().unwrap();
+    let built = Command::new("./static-build").args(more).stderr(Stdio::inherit()).output().unwrap();
     assert!(built.status.success(), "the static build failed");
     PathBuf::from(String::from_utf8(built.stdout).unwrap().trim()).join("softstop")
 }

@@ -8,6 +8,7 @@
 //!
 //! Needs root (or user namespaces) and Debian's `tini`, `dumb-init` and `catatonit`, for the other tables `s6`, `runit`, `supervisor` and
 //! `nginx-light`, and `valgrind` for the instructions; one that is missing is left out and said so.
+//! The column *floor* is [`least.rs`](least.rs): the least that an init does on the same crates.
 //! softstop is the static release build, made here unless `SOFTSTOP_BENCH_BINARY` names one. `SOFTSTOP_BENCH_ROUNDS` (100).
 
 #![expect(unsafe_code, reason = "clock, pidfd, fork as raw calls: a bench measures them, not a wrapper")]
@@ -116,7 +117,14 @@ fn main() -> ExitCode {
 }
 
 fn inits() -> Vec<Init> {
-    let mut inits = vec![Init { name: "softstop", path: common::softstop("compare"), separator: &["--"] }];
+    let softstop = common::softstop("compare", &["--example", "least"]);
+    let least = softstop.with_file_name("examples").join("least");
+    let mut inits = vec![Init { name: "softstop", path: softstop, separator: &["--"] }];
+    if least.is_file() {
+        inits.push(Init { name: "*floor*", path: least, separator: &["--"] });
+    } else {
+        eprintln!("compare: {} is not there, and the floor is left out", least.display());
+    }
     for (name, separator) in [("tini-static", &["--"][..]), ("dumb-init", &["--"]), ("catatonit", &["--"])] {
         match common::find(name) {
             Some(path) => inits.push(Init { name, path, separator }),

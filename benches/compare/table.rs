@@ -67,7 +67,8 @@ pub fn markdown(inits: &[Init], results: &[Results], sizes: &Sizes) -> String {
         text.push_str(&format!("| {label} | {} | {ratio} | ≤ {aim} |\n", shown.join(" | ")));
     }
     text.push_str(&format!(
-        "\n{} rounds, interleaved, each as PID 1 of its own namespace; {} s of idling; {} orphans.\n",
+        "\n{} rounds, interleaved, each as PID 1 of its own namespace; {} s of idling; {} orphans. *floor*: the least that an init on the same crates \
+         does (benches/compare/least.rs).\n",
         sizes.rounds,
         sizes.idle.as_secs(),
         sizes.orphans

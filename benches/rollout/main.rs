@@ -133,7 +133,7 @@ fn go_inside(args: &[String]) -> String {
     if let Err(why) = grpc::python() {
         eprintln!("rollout: no grpcio, so the rows of gRPC are left out: {why}");
     }
-    let softstop = common::softstop("rollout");
+    let softstop = common::softstop("rollout", &[]);
     let softstop = std::fs::canonicalize(&softstop).unwrap_or(softstop);
     let this = std::env::current_exe().unwrap();
     let mut unshare = Command::new("unshare");

@@ -105,7 +105,7 @@ fn find_out(options: &Options) -> Result<(), String> {
         wanted && missing.is_none()
     };
     let tools: Vec<&Tool> = TOOLS.iter().filter(there).collect();
-    let softstop = common::softstop("supervisors");
+    let softstop = common::softstop("supervisors", &[]);
     let softstop = std::fs::canonicalize(&softstop).map_err(|e| format!("{}: {e}", softstop.display()))?;
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("supervisors");
     let _ = std::fs::remove_dir_all(&dir);
