@@ -13,6 +13,7 @@ use softstop::sys::signals::Early;
 use crate::console::{refused, usage_error, warn};
 use crate::loading::{self, load, place};
 
+#[inline(never)] // as those of `main`
 pub(crate) fn drill(
     args: OfFile<Drilling>,
     environment: &[(OsString, OsString)],

@@ -21,7 +21,7 @@ use console::{in_usage, print, say, usage_error, warn};
 use loading::{Chosen, by_flag, load, place, read_as, sources};
 use softstop::cli::reading::UsageText;
 use softstop::cli::variables::{Environment, Who};
-use softstop::cli::{Command, ConfigFile, Instance, Run, explain, help, reading, settings};
+use softstop::cli::{Command, ConfigFile, Instance, Run, Wrapper, explain, help, reading, settings};
 use softstop::config::check::{self, values};
 use softstop::config::handler::WaitFile;
 use softstop::config::listen::Listen;
@@ -54,6 +54,7 @@ fn program(args: Vec<OsString>, early: Early) -> u8 {
     })
 }
 
+/// What it leads to has frames of its own: in one with its callers each would touch the stack of all (docs/performance.md).
 fn dispatch(args: &[OsString], early: Early) -> u8 {
     let environment: Vec<_> = std::env::vars_os().collect();
     let cli = match reading::read_in(args, &environment, &help_width) {
@@ -67,26 +68,34 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
         }
     };
     match cli.command {
-        None => match cli.wrapper.config(platform()) {
-            Ok(config) => {
-                let mut environment = Environment::new(environment, Who::Wrapper, &|_| false);
-                environment.warnings.extend(settings::warnings(&config));
-                runtime::run(config, None, environment, cli.wrapper.common.parent_death_signal, early)
-            }
-            Err(why) => refuse(args, None, exit::USAGE, &in_usage(&why)),
-        },
+        None => wrap(args, &cli.wrapper, environment, early),
         Some(Command::Run(its)) => run(args, *its, environment, early),
         Some(Command::Drill(its)) => drilling::drill(*its, &environment, platform(), early),
-        Some(Command::Status { instance, watch, .. }) if watch.watch => {
-            let Whereabouts { meant, note, .. } = whereabouts(&instance, false);
-            let interval = watch.interval.unwrap_or(WATCH_INTERVAL);
-            softstop::watch::watch(&meant, interval, console::style(), note.as_deref(), early)
-        }
+        Some(Command::Status { instance, watch, .. }) if watch.watch => watch_status(&instance, watch.interval, early),
         Some(command) => {
             early.restore();
             by_hand(command)
         }
     }
+}
+
+#[inline(never)]
+fn wrap(typed: &[OsString], wrapper: &Wrapper, environment: Vec<(OsString, OsString)>, early: Early) -> u8 {
+    match wrapper.config(platform()) {
+        Ok(config) => {
+            let mut environment = Environment::new(environment, Who::Wrapper, &|_| false);
+            environment.warnings.extend(settings::warnings(&config));
+            runtime::run(config, None, environment, wrapper.common.parent_death_signal, early)
+        }
+        Err(why) => refuse(typed, None, exit::USAGE, &in_usage(&why)),
+    }
+}
+
+#[inline(never)]
+fn watch_status(instance: &Instance, interval: Option<Duration>, early: Early) -> u8 {
+    let Whereabouts { meant, note, .. } = whereabouts(instance, false);
+    let interval = interval.unwrap_or(WATCH_INTERVAL);
+    softstop::watch::watch(&meant, interval, console::style(), note.as_deref(), early)
 }
 
 /// A command that nobody waits for but who typed it: signals do to it what they do to any program.
@@ -152,6 +161,7 @@ fn platform() -> Platform {
 }
 
 /// `typed`: the whole command line.
+#[inline(never)]
 fn run(typed: &[OsString], args: Run, environment: Vec<(OsString, OsString)>, early: Early) -> u8 {
     let used = RefCell::new(BTreeSet::new());
     let variable = |name: &str| {

@@ -13,7 +13,8 @@ pub fn is_plain(c: char) -> bool {
 
 /// As part of one line: what is not plain is escaped, so nothing is lost.
 pub fn one_line(text: &str) -> Cow<'_, str> {
-    if text.chars().all(is_plain) {
+    // Nearly always it is ASCII, which is looked at in no time.
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) || text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut line = String::with_capacity(text.len() + 8);

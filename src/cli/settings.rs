@@ -129,7 +129,8 @@ impl Wrapper {
                 foreground: true,
                 ..Process::new(name, self.cmd.clone())
             };
-        config.processes.push(process);
+        // Room for one: a first push makes some for four.
+        config.processes = vec![process];
         config.drain = self.drain_steps(config.grace, platform)?;
         Ok(config)
     }

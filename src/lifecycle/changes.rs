@@ -75,6 +75,7 @@ impl Changes {
 }
 
 impl Machine {
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn on_file_changed(&mut self, nth: usize, path: PathBuf) {
         // What it was told of may be another rule by now.
         let rule = self.core.plan.config.on_change.get(nth);
@@ -89,6 +90,7 @@ impl Machine {
     }
 
     /// What has ended, and what is to be done next.
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn advance_changes(&mut self) -> bool {
         (0..self.core.changes.rules.len()).any(|nth| self.change_ended(nth) || self.act_on_change(nth))
     }

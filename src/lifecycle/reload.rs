@@ -93,6 +93,7 @@ impl Machine {
     }
 
     /// The configuration has been read, or has been refused.
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn on_reread(&mut self, ask: Option<RequestId>, dry_run: bool, read: Result<Rc<Config>, String>) {
         let waits = ask.and_then(|ask| self.core.take_request(ask)).map(|until| until == Until::Reread { wait: true });
         let read = read.map_err(Refusal::BadConfiguration);
@@ -197,6 +198,7 @@ impl Machine {
             && (self.take_over_next() || self.stop_next_to_restart() || self.stop_next_to_remove() || self.restarted())
     }
 
+    #[inline(never)] // its frame is not its caller's
     fn take_over_next(&mut self) -> bool {
         let core = &mut self.core;
         let ready = |(id, next): (&usize, &Next)| core.may_take_over(*id, next.while_running).then_some(*id);

@@ -44,6 +44,7 @@ pub(super) enum Until {
 pub(super) type Handled = Result<Option<Done>, Refusal>;
 
 impl Machine {
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn on_ordered(&mut self, ask: RequestId, order: &Order, by: Client) {
         let before = self.core.fx.out.len();
         let handled = match order {
@@ -165,6 +166,7 @@ impl Machine {
         self.wait(ask, Until::Sent)
     }
 
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn signal_answered(&mut self, ask: RequestId, id: ProcId, signal: Signal, error: Option<NotSent>) {
         if self.core.take_request(ask).is_none() {
             return;

@@ -29,6 +29,7 @@ impl Machine {
     }
 
     /// The next init task, once one has ended.
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn advance_init(&mut self) -> bool {
         let (Phase::Init { task: run }, core) = (&self.phase, &mut self.core) else { return false };
         let Some(result) = run.conclude(core.now, &core.plan, &mut core.fx) else { return false };
@@ -55,6 +56,7 @@ impl Machine {
 
     /// `[sidecar] follow`: the main container's process, seen in the PID namespace that both share, ends softstop with it. Two waits one
     /// after the other: until it runs, then until it has ended.
+    #[inline(never)] // its frame is not its caller's
     fn advance_follow(&mut self) -> bool {
         let core = &mut self.core;
         let Some(config) = core.plan.config.sidecar.as_ref().and_then(|s| s.follow.as_ref()) else { return false };

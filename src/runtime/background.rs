@@ -34,6 +34,7 @@ impl Adopted {
 
 impl Shell {
     /// A process has ended with 0, unasked; it is a zombie still, and what it left behind is softstop's by now.
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn find_its_daemon(&mut self, id: ProcId, pid: i32) {
         let ran = self.machine.borrow().ran(id, self.clock.now());
         if !is_soon(ran) {

@@ -93,6 +93,7 @@ pub(super) enum Network {
 }
 
 impl Shell {
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn start_run(&mut self, run: RunId, what: What, context: &RunContext) {
         let plan = Rc::clone(&self.plan);
         let reporter = ProgressReporter::new(run, self.done.clone());
@@ -256,6 +257,7 @@ impl Shell {
     }
 
     /// A run's process has ended; it is still a zombie.
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn exec_ended(&mut self, run: RunId, exit: Exit) {
         match self.runs.remove(&run) {
             Some(ActiveRun::Exec { captured, .. }) => {

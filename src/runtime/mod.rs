@@ -173,8 +173,7 @@ fn start(
             return exit::INTERNAL;
         }
         orders.listen(&machine, &monitor, clock);
-        let shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
-        let mut shell = Box::new(shell);
+        let mut shell = Shell::new(machine, clock, early.inherited(), inherited_fds, sink, orders, monitor);
         shell.environment = Rc::new(environment);
         (shell.sockets, shell.notices, shell.schedules) = (sockets, notices, schedules);
         shell.reloads = Reloads::new(configuration);

@@ -280,6 +280,7 @@ impl Shell {
     }
 
     /// A process of ours has died, of SIGKILL perhaps: if that was not softstop's doing, was it the kernel's?
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn inspect_death(&mut self, pid: i32, owner: Option<Owner>, exit: Exit) {
         let by_softstop = self.killed.remove(&pid) || self.swept;
         if let Some(Owner::Process(process)) = owner {

@@ -301,6 +301,7 @@ impl Shell {
         }
     }
 
+    #[inline(never)] // its frame is not its caller's
     fn diagnose(&mut self, id: ProcId, signal: Signal, to: SignalTo) {
         let Some(pid) = self.groups.of(id) else { return };
         let sent = self.send(id, pid, signal, to);
@@ -311,6 +312,7 @@ impl Shell {
         }
     }
 
+    #[inline(never)] // its frame is not its caller's
     fn signal_by_order(&mut self, ask: RequestId, id: ProcId, signal: Signal, to: SignalTo) {
         let sent = match self.groups.of(id) {
             Some(pid) => self.send(id, pid, signal, to),

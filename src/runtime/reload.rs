@@ -90,6 +90,7 @@ impl Reloads {
 
 impl Shell {
     /// The answer comes with [`Event::Reread`].
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn reread(&mut self, ask: Option<RequestId>, dry_run: bool) {
         // Of signals one stands for all.
         if ask.is_some() || !self.reloads.asked.contains(&(None, dry_run)) {
@@ -219,6 +220,7 @@ impl Shell {
     }
 
     /// The machine goes by another plan: so does everything here.
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn adopt(&mut self, plan: Rc<Plan>) {
         let before = std::mem::replace(&mut self.plan, plan);
         let (old, new) = (&before.config, &self.plan.config);

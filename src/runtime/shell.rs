@@ -135,6 +135,8 @@ pub(super) struct Shell {
 }
 
 impl Shell {
+    /// Made where it stays: the frame in which it is put together lasts no longer than this.
+    #[inline(never)]
     pub(super) fn new(
         machine: Rc<RefCell<Machine>>,
         clock: Clock,
@@ -143,7 +145,7 @@ impl Shell {
         sink: Sink,
         orders: Orders,
         monitor: Rc<RefCell<Monitor>>,
-    ) -> Shell {
+    ) -> Box<Shell> {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
         let (log_files, keeper) = (Rc::<LogFiles>::default(), Rc::clone(orders.keeper()));
@@ -158,7 +160,7 @@ impl Shell {
         // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
         let counters = monitor.borrow().counters();
-        Shell {
+        Box::new(Shell {
             reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(orders.history()), counters),
             log_files,
             keeper,
@@ -206,7 +208,7 @@ impl Shell {
             queue: VecDeque::new(),
             answers: Some(answers),
             orders,
-        }
+        })
     }
 
     pub(super) fn push(&mut self, event: Event) {

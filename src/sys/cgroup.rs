@@ -48,6 +48,7 @@ impl Cgroup {
     /// Inspections for it: `/proc/self/cgroup` and the mounts. Nothing found is no error.
     pub fn find() -> Cgroup {
         let (own, mounted) = (read_text("/proc/self/cgroup"), group_mounts());
+        let mounted = listed(&mounted);
         let place = |controller: &str, one: &str, two: &str| {
             let found = |version| {
                 let file = if version == Version::One { one } else { two };
@@ -95,7 +96,7 @@ const MOST_GROUPS: usize = 64;
 /// in which everybody may be.
 pub fn numbers() -> Option<HashSet<u64>> {
     const ROOT: u64 = 1;
-    let own = dirs(&read_text("/proc/self/cgroup"), &group_mounts(), "", Version::Two);
+    let own = dirs(&read_text("/proc/self/cgroup"), &listed(&group_mounts()), "", Version::Two);
     let mut pending: Vec<PathBuf> = own.into_iter().find(|dir| dir.is_dir()).into_iter().collect();
     let mut numbers = HashSet::new();
     while let Some(dir) = pending.pop() {
@@ -124,8 +125,8 @@ const PAGE: usize = 4096;
 fn group_mounts() -> String {
     let mut found = String::new();
     let Ok(file) = fs::File::open("/proc/self/mountinfo") else { return found };
-    // A page, behind the beginning of its first line.
-    let mut text = Vec::with_capacity(2 * PAGE);
+    // A page, behind the beginning of its first line: a container's mounts are less than one.
+    let mut text = Vec::with_capacity(PAGE);
     loop {
         let n = read_page(&file, &mut text);
         let whole = if n == 0 { text.len() } else { text.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) };
@@ -196,9 +197,9 @@ fn is_group_mount(line: &[u8]) -> bool {
 }
 
 /// The directories that may be the group's, the likeliest first.
-fn dirs(own: &str, mountinfo: &str, controller: &str, version: Version) -> Vec<PathBuf> {
+fn dirs(own: &str, mounted: &[Mount<'_>], controller: &str, version: Version) -> Vec<PathBuf> {
     let Some(path) = own_path(own, controller, version) else { return Vec::new() };
-    let all = mounts(mountinfo, controller, version).into_iter();
+    let all = mounted.iter().filter(|mount| mount.has(controller, version)).map(Mount::place);
     // A mount shows the tree from its root on: what lies outside of that cannot be seen in it.
     all.filter_map(|(root, at)| Some(at.join(Path::new(path).strip_prefix(&root).ok()?))).collect()
 }
@@ -218,27 +219,48 @@ pub fn own_path<'t>(text: &'t str, controller: &str, version: Version) -> Option
     (path.starts_with('/') && !path.starts_with("/..")).then_some(path)
 }
 
-/// The mounts of the hierarchy in the text of `/proc/self/mountinfo`: the root that each shows, and where it is.
-pub fn mounts(text: &str, controller: &str, version: Version) -> Vec<(PathBuf, PathBuf)> {
-    let mount = |line: &str| {
+/// A mount of a hierarchy: a line of `/proc/self/mountinfo`, read once for all controllers.
+struct Mount<'t> {
+    /// The root that it shows, and where it is, as the kernel writes them.
+    root: &'t str,
+    at: &'t str,
+    /// With the controllers among them. `None`: version 2, which has all.
+    options: Option<&'t str>,
+}
+
+impl<'t> Mount<'t> {
+    fn of(line: &'t str) -> Option<Mount<'t>> {
         let dash = find(line.as_bytes(), DASH)?;
         let (front, back) = (line.get(..dash)?, line.get(dash + DASH.len()..)?);
-        let it = match version {
-            Version::One => {
-                let it = back.strip_prefix("cgroup ").filter(|back| contains(back, controller));
-                it.and_then(|back| back.split(' ').nth(1))
-                    .is_some_and(|options| options.split(',').any(|o| o == controller))
-            }
-            Version::Two => back.starts_with("cgroup2 "),
+        let options = match back.strip_prefix("cgroup ") {
+            Some(back) => Some(back.split(' ').nth(1)?),
+            None if back.starts_with("cgroup2 ") => None,
+            None => return None,
         };
-        if !it {
-            return None;
-        }
         let mut front = front.split(' ').skip(3);
-        let (root, at) = (unescaped(front.next()?), unescaped(front.next()?));
-        Some((PathBuf::from(root), PathBuf::from(at)))
-    };
-    text.lines().filter_map(mount).collect()
+        Some(Mount { root: front.next()?, at: front.next()?, options })
+    }
+
+    fn has(&self, controller: &str, version: Version) -> bool {
+        match (version, self.options) {
+            (Version::One, Some(options)) => options.split(',').any(|option| option == controller),
+            (Version::Two, None) => true,
+            _ => false,
+        }
+    }
+
+    fn place(&self) -> (PathBuf, PathBuf) {
+        (PathBuf::from(unescaped(self.root)), PathBuf::from(unescaped(self.at)))
+    }
+}
+
+fn listed(mountinfo: &str) -> Vec<Mount<'_>> {
+    mountinfo.lines().filter_map(Mount::of).collect()
+}
+
+/// The mounts of the hierarchy in the text of `/proc/self/mountinfo`: the root that each shows, and where it is.
+pub fn mounts(text: &str, controller: &str, version: Version) -> Vec<(PathBuf, PathBuf)> {
+    listed(text).iter().filter(|mount| mount.has(controller, version)).map(Mount::place).collect()
 }
 
 /// The kernel writes blanks and the like in a path as `\040`.
@@ -279,7 +301,7 @@ mod tests {
     );
 
     fn found((own, mounts): (&str, &str), version: Version) -> Vec<PathBuf> {
-        dirs(own, mounts, "memory", version)
+        dirs(own, &listed(mounts), "memory", version)
     }
 
     #[test]

@@ -1,12 +1,15 @@
-//! Which descriptors this process has. [`listed`] allocates nothing and takes no lock: it is also for the child between fork and exec.
+//! Which descriptors this process has. [`listed`] allocates nothing and takes no lock: it is also for the child between fork and exec. So are the other
+//! lists of numbers that /proc has read: [`numbers_in`].
 
 #![expect(
     unsafe_code,
     reason = "opendir allocates 32 kB, and the directory is read by a system call that has no wrapper"
 )]
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, RawFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
@@ -15,27 +18,34 @@ use super::limits;
 /// Tells the numbers that /proc lists, that of the listing itself among them. False when there is no /proc, or not all could be read.
 /// Async-signal-safe where `found` is.
 pub(super) fn listed(found: &mut dyn FnMut(RawFd)) -> bool {
+    numbers_in(c"/proc/self/fd", found).is_ok()
+}
+
+/// Tells those names in a directory of /proc that are numbers. Async-signal-safe where `found` is.
+///
+/// # Errors
+/// There is no such directory, or not all of it could be read.
+pub(super) fn numbers_in(directory: &CStr, found: &mut dyn FnMut(i32)) -> nix::Result<()> {
     /// In a `linux_dirent64`: where the record's length stands (u16), and where its name begins.
     const LENGTH_AT: usize = 16;
     const NAME_AT: usize = 19;
     #[repr(align(8))]
     struct Buffer([u8; 2048]);
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let Ok(dir) = open(c"/proc/self/fd", flags, Mode::empty()) else { return false };
+    let dir = open(directory, flags, Mode::empty())?;
     let mut buffer = Buffer([0; 2048]);
     loop {
         // SAFETY: the kernel writes at most the length given into the live buffer.
         let n = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.0.as_mut_ptr(), buffer.0.len()) };
-        let Some(mut records) = usize::try_from(n).ok().and_then(|n| buffer.0.get(..n)) else {
-            return false;
-        };
+        let read = usize::try_from(Errno::result(n)?).unwrap_or(0);
+        let mut records = buffer.0.get(..read).unwrap_or_default();
         if records.is_empty() {
-            return true;
+            return Ok(());
         }
         while let Some(&[low, high]) = records.get(LENGTH_AT..LENGTH_AT + 2) {
             let length = usize::from(u16::from_ne_bytes([low, high]));
-            if let Some(fd) = records.get(NAME_AT..length).and_then(leading_number) {
-                found(fd);
+            if let Some(number) = records.get(NAME_AT..length).and_then(leading_number) {
+                found(number);
             }
             records = records.get(length.max(1)..).unwrap_or(&[]);
         }

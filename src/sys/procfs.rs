@@ -289,17 +289,18 @@ pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let pid = std::str::from_utf8(&bytes[..open]).ok()?.trim().parse().ok()?;
     let comm = String::from_utf8_lossy(bytes.get(open + 1..close)?).into_owned();
     let rest = std::str::from_utf8(&bytes[close + 1..]).ok()?;
-    // The field after the name is the third in proc(5)'s count.
-    let field = |n: usize| rest.split_ascii_whitespace().nth(n - 3);
+    let mut fields = rest.split_ascii_whitespace();
+    // Those that stand before it are passed over. The one after the name is the third in proc(5)'s count; the threads are the twentieth.
+    let mut next = |before: usize| fields.nth(before);
     Some(Stat {
         pid,
         comm,
-        state: field(3)?.chars().next()?,
-        ppid: field(4)?.parse().ok()?,
-        pgid: field(5)?.parse().ok()?,
-        session: field(6)?.parse().ok()?,
-        threads: field(20)?.parse().ok()?,
-        started: field(22)?.parse().ok()?,
+        state: next(0)?.chars().next()?,
+        ppid: next(0)?.parse().ok()?,
+        pgid: next(0)?.parse().ok()?,
+        session: next(0)?.parse().ok()?,
+        threads: next(13)?.parse().ok()?,
+        started: next(1)?.parse().ok()?,
     })
 }
 

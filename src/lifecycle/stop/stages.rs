@@ -18,6 +18,7 @@ use crate::time::At;
 
 impl Stop {
     /// What follows without any time passing; `true` when something changed.
+    #[inline(never)] // its frame is not its caller's
     pub fn advance(&mut self, core: &mut Core) -> bool {
         match self.stage {
             Stage::Steps(Steps { kind: Place::Drain, .. }) => self.advance_drain(core),

@@ -304,6 +304,7 @@ impl Shell {
     }
 
     /// It has ended, and is a zombie still: what it said before is told before.
+    #[inline(never)] // its frame is not its caller's
     pub(super) fn last_notices(&mut self, process: ProcId, pid: i32) {
         if self.plan.config.processes[process.0].notify.is_none() {
             return;
