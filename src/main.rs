@@ -81,7 +81,7 @@ fn dispatch(args: &[OsString], early: Early) -> u8 {
 
 #[inline(never)]
 fn wrap(typed: &[OsString], wrapper: &Wrapper, environment: Vec<(OsString, OsString)>, early: Early) -> u8 {
-    match wrapper.config(platform()) {
+    match configured_by(wrapper) {
         Ok(config) => {
             let mut environment = Environment::new(environment, Who::Wrapper, &|_| false);
             environment.warnings.extend(settings::warnings(&config));
@@ -89,6 +89,11 @@ fn wrap(typed: &[OsString], wrapper: &Wrapper, environment: Vec<(OsString, OsStr
         }
         Err(why) => refuse(typed, None, exit::USAGE, &in_usage(&why)),
     }
+}
+
+#[inline(never)]
+fn configured_by(wrapper: &Wrapper) -> Result<Box<Config>, String> {
+    wrapper.config(platform()).map(Box::new)
 }
 
 #[inline(never)]
@@ -190,7 +195,7 @@ fn run(typed: &[OsString], args: Run, environment: Vec<(OsString, OsString)>, ea
                         file,
                         load: Box::new(move |read| load_again(&args, &chosen, read)),
                     });
-                    runtime::run(config, again, environment, signal, early)
+                    runtime::run(Box::new(config), again, environment, signal, early)
                 }
                 Err(why) => refuse(typed, termination_log(), exit::USAGE, &in_usage(&why)),
             }

@@ -95,7 +95,7 @@ type Refused = (String, u8);
 /// termination log. A fault of softstop's own ends what was started, with exit code 70.
 #[must_use]
 pub fn run(
-    config: Config,
+    config: Box<Config>,
     configuration: Option<Configuration>,
     environment: Environment,
     parent_death_signal: Option<Signal>,
@@ -113,12 +113,37 @@ pub fn run(
 }
 
 fn start(
-    config: Config,
+    config: Box<Config>,
+    configuration: Option<Configuration>,
+    environment: Environment,
+    parent_death_signal: Option<Signal>,
+    early: Early,
+) -> Result<u8, Refused> {
+    let Prepared { runtime, local, all } = prepare(config, configuration, environment, parent_death_signal, early)?;
+    let code = tasks::block_on(&runtime, &local, all);
+    // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit, and nothing is gained from
+    // putting everything away first.
+    std::mem::forget(local);
+    std::mem::forget(runtime);
+    Ok(code)
+}
+
+/// What is run, and on what.
+struct Prepared {
+    runtime: tokio::runtime::Runtime,
+    local: LocalSet,
+    all: Pin<Box<dyn Future<Output = u8>>>,
+}
+
+/// A function of its own: what it takes of the stack is not kept as long as softstop runs.
+#[inline(never)]
+fn prepare(
+    config: Box<Config>,
     configuration: Option<Configuration>,
     environment: Environment,
     parent_death_signal: Option<Signal>,
     mut early: Early,
-) -> Result<u8, Refused> {
+) -> Result<Prepared, Refused> {
     let termination_log = config.termination_log.clone();
     let clock = Clock::start();
     let mut inherited_fds = early.take_descriptors();
@@ -149,11 +174,10 @@ fn start(
     runtime.enable_io().enable_time().max_io_events_per_tick(EVENTS).on_thread_park(after_the_start());
     let runtime = runtime.build().map_err(|error| internal(format!("cannot set up the event loop: {error}")))?;
     let seed = if Plan::has_jitter(&config) || configuration.is_some() { seed() } else { 0 };
-    let machine = Rc::new(RefCell::new(Machine::new(Plan::new(config).with_seed(seed))));
+    let machine = Rc::new(RefCell::new(Machine::new(Plan::new(*config).with_seed(seed))));
     let monitor = Rc::new(RefCell::new(Monitor::new(machine.borrow().plan().config.processes.len())));
     let local = LocalSet::new();
-    // On the heap, and moved there by a function of its own: what it takes is not kept on the stack as long as softstop runs.
-    let all = boxed(async move {
+    let all = Box::pin(async move {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -181,12 +205,7 @@ fn start(
         shell.begin(&early.pending());
         shell.run(early).await
     });
-    let code = tasks::block_on(&runtime, &local, all);
-    // Nothing that is still pending (an idle client, a survivor's pipe) may hold the exit, and nothing is gained from
-    // putting everything away first.
-    std::mem::forget(local);
-    std::mem::forget(runtime);
-    Ok(code)
+    Ok(Prepared { runtime, local, all })
 }
 
 /// To a person at a terminal: a container has no such reader, nor has a program that reads JSON.
@@ -201,11 +220,6 @@ fn introduce(plan: &Plan) {
             tracing::info!("{line}");
         }
     }
-}
-
-#[inline(never)]
-fn boxed(all: impl Future<Output = u8> + 'static) -> Pin<Box<dyn Future<Output = u8>>> {
-    Box::pin(all)
 }
 
 /// What the loop does before it waits: the first time, which is when the start is over and few calls are under way, what only that has needed
