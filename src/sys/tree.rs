@@ -225,7 +225,7 @@ pub fn children(pid: i32) -> io::Result<Vec<i32>> {
         match children_of(pid, thread) {
             Ok(more) => pids.extend(more),
             // A thread that has ended since; for the first thread it means that there are no such lists.
-            Err(error) if pids.is_empty() && Path::new(&format!("/proc/{pid}/task/{thread}")).exists() => {
+            Err(error) if pids.is_empty() && Path::new(&format!("/proc/{pid}/task/{thread}/stat")).exists() => {
                 return Err(error);
             }
             Err(_) => {}
