@@ -14,6 +14,12 @@ pub struct Unexpandable {
     pub help: String,
 }
 
+impl Unexpandable {
+    fn new(piece: String, sentence: impl Into<String>, help: impl Into<String>) -> Unexpandable {
+        Unexpandable { piece, sentence: sentence.into(), help: help.into() }
+    }
+}
+
 /// What the variables of one configuration may amount to, in bytes: a short text that names a long variable again and again would
 /// take all memory there is.
 pub const MOST: usize = 4 * 1024 * 1024;
@@ -39,34 +45,29 @@ pub fn expand<'t>(
     while let Some(at) = rest.find('$').filter(|_| wrong.len() < TOLD) {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
+        let Some(inside) = rest.strip_prefix('{') else {
             out.push('$');
-            rest = after;
-        } else if let Some(inside) = rest.strip_prefix('{') {
-            let Some(end) = inside.find('}') else {
-                wrong.push(Unexpandable {
-                    piece: format!("${{{inside}"),
-                    sentence: "`${` without its `}`".into(),
-                    help: "write `${NAME}`, or `$${` for a literal `${`".into(),
-                });
-                break;
-            };
-            let Some(left) = *room else { return Err(wrong) };
-            match reference(&inside[..end], env) {
-                Ok(value) => {
-                    *room = left.checked_sub(value.len());
-                    if room.is_none() {
-                        wrong.push(too_long(&inside[..end], value.len()));
-                        break;
-                    }
-                    out.push_str(&value);
+            rest = rest.strip_prefix('$').unwrap_or(rest);
+            continue;
+        };
+        let Some((inside, after)) = inside.split_once('}') else {
+            let help = "write `${NAME}`, or `$${` for a literal `${`";
+            wrong.push(Unexpandable::new(format!("${rest}"), "`${` without its `}`", help));
+            break;
+        };
+        let Some(left) = *room else { return Err(wrong) };
+        match reference(inside, env) {
+            Ok(value) => {
+                *room = left.checked_sub(value.len());
+                if room.is_none() {
+                    wrong.push(too_long(inside, value.len()));
+                    break;
                 }
-                Err(problem) => wrong.push(problem),
+                out.push_str(&value);
             }
-            rest = &inside[end + 1..];
-        } else {
-            out.push('$');
+            Err(problem) => wrong.push(problem),
         }
+        rest = after;
     }
     out.push_str(rest);
     if wrong.is_empty() { Ok(Cow::Owned(out)) } else { Err(wrong) }
@@ -74,14 +75,10 @@ pub fn expand<'t>(
 
 fn too_long(inside: &str, length: usize) -> Unexpandable {
     let piece = format!("${{{inside}}}");
-    Unexpandable {
-        sentence: format!(
-            "with `{piece}`, {length} bytes long, the variables make more than {MOST} bytes of the configuration"
-        ),
-        help: "leave long variables out: a program inherits them by itself, or put them into a file that it reads"
-            .into(),
-        piece,
-    }
+    let so = format!("with `{piece}`, {length} bytes long");
+    let sentence = format!("{so}, the variables make more than {MOST} bytes of the configuration");
+    let help = "leave long variables out: a program inherits them by itself, or put them into a file that it reads";
+    Unexpandable::new(piece, sentence, help)
 }
 
 /// What is said of a variable that is needed and not there.
@@ -102,26 +99,24 @@ fn reference(inside: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Strin
         None => None,
     };
     let Some(default) = default.filter(|_| !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())) else {
-        return Err(Unexpandable {
-            sentence: format!("`{piece}` is not a variable that softstop expands"),
-            help: format!(
-                "write `${{NAME}}` or `${{NAME:-default}}`; for a shell to see it, double the dollar sign: `${piece}`"
-            ),
-            piece,
-        });
+        let write = "write `${NAME}` or `${NAME:-default}`";
+        let help = format!("{write}; for a shell to see it, double the dollar sign: `${piece}`");
+        return Err(Unexpandable::new(
+            piece.clone(),
+            format!("`{piece}` is not a variable that softstop expands"),
+            help,
+        ));
     };
     match (env(name), default) {
         (Some(value), None) => Ok(value),
         // As in a shell: `:-` also replaces an empty value.
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err(Unexpandable {
-            sentence: not_set(name),
-            help: format!(
-                "set it, give a default as in `${{{name}:-default}}`, or write `${piece}` for the text itself"
-            ),
-            piece,
-        }),
+        (None, None) => {
+            let default = format!("${{{name}:-default}}");
+            let help = format!("set it, give a default as in `{default}`, or write `${piece}` for the text itself");
+            Err(Unexpandable::new(piece, not_set(name), help))
+        }
     }
 }
 

@@ -293,37 +293,24 @@ impl Problems {
     pub fn errors(&self) -> usize {
         self.list.iter().filter(|p| p.severity == Severity::Error).count()
     }
+    /// All of them, and what that means: lines.
+    pub fn refused(&self, outcome: &str) -> String {
+        let mut text: String = self.list.iter().take(SHOWN).map(|problem| format!("{problem}\n")).collect();
+        if let Some(more) = self.list.len().checked_sub(SHOWN).filter(|n| *n > 0) {
+            text += &format!("... and {more} more\n\n");
+        }
+        let errors = self.errors();
+        text += &format!("{}: {}", self.file, several(errors, "problem", "problems"));
+        if let Some(warnings) = self.list.len().checked_sub(errors).filter(|n| *n > 0) {
+            text += &format!(" and {}", several(warnings, "warning", "warnings"));
+        }
+        text + "; " + outcome
+    }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.refused("nothing was started"))
-    }
-}
-
-impl Problems {
-    /// All of them, and what that means: lines.
-    pub fn refused(&self, outcome: &str) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = self.write(&mut text, outcome);
-        text
-    }
-
-    fn write(&self, f: &mut String, outcome: &str) -> fmt::Result {
-        use fmt::Write;
-        for problem in self.list.iter().take(SHOWN) {
-            writeln!(f, "{problem}")?;
-        }
-        if let Some(more) = self.list.len().checked_sub(SHOWN).filter(|n| *n > 0) {
-            writeln!(f, "... and {more} more\n")?;
-        }
-        let errors = self.errors();
-        write!(f, "{}: {}", self.file, several(errors, "problem", "problems"))?;
-        if let Some(warnings) = self.list.len().checked_sub(errors).filter(|n| *n > 0) {
-            write!(f, " and {}", several(warnings, "warning", "warnings"))?;
-        }
-        write!(f, "; {outcome}")
     }
 }
 

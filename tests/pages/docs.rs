@@ -118,7 +118,7 @@ fn every_program_with_signals_of_its_own_is_documented() {
     let row = |p: &softstop::programs::Program| {
         let dumps = p.dumps_on.map(|s| s.to_string()).unwrap_or_default();
         let term = p.upon_term.unwrap_or("ends it gracefully");
-        format!("| {} | {} | {term} | {dumps} |\n", p.names().join(", "), p.stop).replace("|  |", "| |")
+        format!("| {} | {} | {term} | {dumps} |\n", p.names.join(", "), p.stop).replace("|  |", "| |")
     };
     let own = softstop::programs::all().filter(|program| program.has_signals_of_its_own());
     let table: String = own.map(row).collect();
@@ -137,7 +137,7 @@ fn presets() -> String {
         let ladder: Vec<String> = preset.ladder.iter().map(step).collect();
         let needs = preset.needs.as_ref().map(|needs| format!("Needs `{}`: {}", needs.text, needs.write));
         let more: Vec<&str> = needs.as_deref().into_iter().chain([preset.trap]).filter(|t| !t.is_empty()).collect();
-        let cells = [words.join(", "), program.names().join(", "), ladder.join(", then "), preset.why.to_owned()];
+        let cells = [words.join(", "), program.names.join(", "), ladder.join(", then "), preset.why.to_owned()];
         let cells: String = cells.iter().map(|text| cell(text)).collect();
         Some(format!("|{cells}{}{}\n", cell(&more.join(". ")), cell(preset.source)))
     };
@@ -153,7 +153,7 @@ fn foreground() -> String {
         let away = if away.is_empty() { " |".to_owned() } else { format!(" {} |", away.join(", ")) };
         let run = if by.is_empty() { " nothing is needed |".to_owned() } else { quoted(arguments) };
         let known = !by.is_empty() || !background.is_empty();
-        known.then(|| format!("| {} |{run}{}{away}\n", program.names().join(", "), quoted(in_file)))
+        known.then(|| format!("| {} |{run}{}{away}\n", program.names.join(", "), quoted(in_file)))
     };
     let rows: String = softstop::programs::all().filter_map(row).collect();
     format!("| program | run it with | or in its configuration | not with |\n|---|---|---|---|\n{rows}")

@@ -34,7 +34,7 @@ fn read_codes(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<Exi
             reader.error(&key.span(), format!("`{name}` is not an exit code"), help);
         }
         let to = reader.integer(&Field::new(key, value), 0, 255, "write a code from 0 to 255: 143 = 0");
-        match (from, to.and_then(|n| u8::try_from(n).ok())) {
+        match (from, to) {
             (Some(from), Some(to)) => drop(codes.map.insert(from, to)),
             (None, Some(to)) if name == "forced" => codes.forced = Some(to),
             _ => {}

@@ -40,8 +40,7 @@ kind! {
 
 fn read_address(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<Listen> {
     if field.value.get_ref().is_integer() {
-        let port = reader.integer(field, 1, 65535, help)?;
-        return u16::try_from(port).ok().map(Listen::everywhere);
+        return reader.integer(field, 1, 65535, help).map(Listen::everywhere);
     }
     reader.parsed(field, help, Listen::parse)
 }

@@ -17,7 +17,6 @@ pub struct Section {
 
 /// What is said about a key that does not belong.
 pub struct Unknown {
-    pub sentence: String,
     pub help: String,
     /// The keys it was most likely meant to be: those are not missing as well.
     pub meant: &'static [&'static str],
@@ -25,23 +24,20 @@ pub struct Unknown {
 
 /// What to write instead of an unknown key.
 pub fn unknown(key: &str, section: &'static Section) -> Unknown {
-    let sentence = format!("unknown key `{key}` in {}", section.title);
     if let Some(help) = belongs_elsewhere(key, section) {
-        return Unknown { sentence, help, meant: &[] };
+        return Unknown { help, meant: &[] };
     }
     let snake = snake_case(key);
     let without_unit = snake.strip_suffix("_seconds");
     let same = |k: &&str| *k == snake || Some(*k) == without_unit;
     let meant = other_tools::alias(&snake, section).or_else(|| section.keys.iter().copied().find(same));
     if let Some(help) = other_tools::instead(&snake, section).filter(|_| meant.is_none()) {
-        return Unknown { sentence, help: help.to_owned(), meant: &[] };
+        return Unknown { help: help.to_owned(), meant: &[] };
     }
     let meant = meant.or_else(|| crate::nearest::nearest(&snake, section.keys.iter().copied()));
     match meant.and_then(|meant| section.keys.iter().position(|k| *k == meant)) {
-        Some(i) => {
-            Unknown { sentence, help: format!("did you mean `{}`?", section.keys[i]), meant: &section.keys[i..=i] }
-        }
-        None => Unknown { sentence, help: format!("valid here: {}", list(section.keys)), meant: &[] },
+        Some(i) => Unknown { help: format!("did you mean `{}`?", section.keys[i]), meant: &section.keys[i..=i] },
+        None => Unknown { help: format!("valid here: {}", list(section.keys)), meant: &[] },
     }
 }
 

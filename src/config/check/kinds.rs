@@ -101,7 +101,7 @@ impl<const MIN: u32, const MAX: u32> Shaped for Int<MIN, MAX> {
 impl<const MIN: u32, const MAX: u32> Kind for Int<MIN, MAX> {
     type Value = u32;
     fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<u32> {
-        reader.integer(field, MIN, MAX, help)
+        reader.integer(field, i64::from(MIN), i64::from(MAX), help)
     }
 }
 
@@ -110,13 +110,18 @@ impl<const MIN: u32, const MAX: u32> Constant for Int<MIN, MAX> {
 }
 
 kind! {
-    Port: u16 = |reader, field, _| {
-        reader.integer(field, 1, 65535, "write a port's number, such as 8080").and_then(|n| u16::try_from(n).ok())
-    }, &Shape::Integer(1, 65535)
+    Port: u16 = |reader, field, _| reader.integer(field, 1, 65535, "write a port's number, such as 8080"),
+    &Shape::Integer(1, 65535)
 }
 
 kind! {
-    Bool: bool = |reader, field, _| reader.boolean(field), &Shape::Boolean
+    Bool: bool = |reader, field, _| {
+        let value = field.value.get_ref().as_bool();
+        if value.is_none() {
+            reader.wrong_type(field, "true or false", "write `{name} = true` or `{name} = false`");
+        }
+        value
+    }, &Shape::Boolean
 }
 
 impl Constant for Bool {
@@ -164,7 +169,9 @@ const SIGNAL: &str = r"\s*[A-Za-z0-9+-]+\s*";
 
 strings! {
     Text String, "string", "", ["\"\"", "\"a b\"", "'${NONE:-x}'"], |reader, field, help| reader.text(field, help);
-    FilePath PathBuf, "path", r"[\s\S]+", ["\"/tmp/x\"", "\"relative\""], |reader, field, _| reader.path(field);
+    FilePath PathBuf, "path", r"[\s\S]+", ["\"/tmp/x\"", "\"relative\""],
+        |reader, field, _| reader.parsed(
+            field, "write a path such as \"/run/report.json\"", |text| values::path(field.name, text));
     AnySignal Signal, "signal", SIGNAL, ["\"SIGUSR1\"", "\"HUP\"", "\"15\""], |reader, field, _| reader.signal(field);
     /// What a stop may begin with.
     StopSignal Signal, "signal", SIGNAL, ["\"SIGTERM\"", "\"15\"", "\"QUIT\""],

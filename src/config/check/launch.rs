@@ -9,7 +9,7 @@ use super::env_file::{self, EnvFile, EnvFiles};
 use super::environment::Variables;
 use super::identity::{Account, Accounts, Identity, identity};
 use super::kinds::{Bool, FilePath, Sub, kind};
-use super::limits::{Limits, Rlimits, Signed, Umask};
+use super::limits::{Limits, Nice, OomScoreAdj, Rlimits, Umask};
 use super::reader::{Field, Reader};
 use crate::config::Config;
 
@@ -87,9 +87,9 @@ table! {
             examples: &["{ nofile = 256 }", "{ core = \"unlimited\" }", "{ stack = { soft = 8388608 } }"],
         };
         /// Its niceness: 19 gives way to everybody. Less than softstop's own takes the capability SYS_NICE.
-        nice: Signed<-20, 19> { unset: "softstop's own", help: "write a number from -20 to 19, such as 10", examples: &["10"] };
+        nice: Nice { unset: "softstop's own", help: "write a number from -20 to 19, such as 10", examples: &["10"] };
         /// Whom the kernel kills first when memory is short: 1000 first, -1000 never. Less than softstop's own takes the capability SYS_RESOURCE.
-        oom_score_adj: Signed<-1000, 1000> {
+        oom_score_adj: OomScoreAdj {
             unset: "softstop's own",
             help: "write a number from -1000 to 1000, such as 500",
             examples: &["500"],
@@ -136,7 +136,7 @@ pub fn launch(reader: &mut Reader<'_>, keys: &LaunchKeys<'_>) -> Launch {
     let limits = Limits {
         umask: keys.umask.read(reader),
         rlimits: keys.rlimits.read(reader).unwrap_or_default(),
-        nice: keys.nice.read(reader).and_then(|n| i8::try_from(n).ok()),
+        nice: keys.nice.read(reader),
         oom_score_adj: keys.oom_score_adj.read(reader),
         no_new_privs: keys.no_new_privs.read(reader).unwrap_or(LaunchKeys::no_new_privs),
         capabilities: keys.capabilities.open(reader).map(|keys| capabilities::capabilities(reader, &keys)),

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::capabilities::Capabilities;
 use super::declare::{Declared, Form, Shape, table};
-use super::kinds::{Kind, Shaped, kind};
+use super::kinds::{Kind, kind};
 use super::reader::{Field, Reader};
 use crate::nearest::nearest;
 
@@ -113,18 +113,12 @@ fn read_umask(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u16
 
 // === nice, oom_score_adj ===
 
-/// A whole number that may be negative, both ends included.
-pub struct Signed<const MIN: i16, const MAX: i16>;
-
-impl<const MIN: i16, const MAX: i16> Shaped for Signed<MIN, MAX> {
-    const SHAPE: &'static Shape = &Shape::Integer(MIN as i64, MAX as i64);
+kind! {
+    Nice: i8 = |reader, field, help| reader.integer(field, -20, 19, help), &Shape::Integer(-20, 19)
 }
 
-impl<const MIN: i16, const MAX: i16> Kind for Signed<MIN, MAX> {
-    type Value = i16;
-    fn read(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Option<i16> {
-        reader.whole_number(field, i64::from(MIN), i64::from(MAX), help).and_then(|n| i16::try_from(n).ok())
-    }
+kind! {
+    OomScoreAdj: i16 = |reader, field, help| reader.integer(field, -1000, 1000, help), &Shape::Integer(-1000, 1000)
 }
 
 // === rlimits ===
@@ -151,7 +145,7 @@ fn read_bound(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u64
             reader.error(&field.span(), format!("{text:?} is no limit"), HELP);
             None
         }
-        _ => reader.whole_number(field, 0, i64::MAX, HELP).and_then(|n| u64::try_from(n).ok()),
+        _ => reader.integer(field, 0, i64::MAX, HELP),
     }
 }
 

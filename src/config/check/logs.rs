@@ -206,7 +206,7 @@ fn read_size(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<u64>
     const HELP: &str = "write a size such as \"64Ki\" or \"10Mi\"";
     match field.value.get_ref() {
         DeValue::String(_) => reader.parsed(field, HELP, size),
-        _ => reader.whole_number(field, 0, 1 << 40, HELP).and_then(|n| u64::try_from(n).ok()),
+        _ => reader.integer(field, 0, 1 << 40, HELP),
     }
 }
 

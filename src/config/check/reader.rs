@@ -293,7 +293,8 @@ impl<'a> Reader<'a> {
         for key in entries.keys().filter(|k| !section.keys.contains(&k.get_ref().as_ref())).take(judged) {
             let unknown = keys::unknown(key.get_ref(), section);
             self.unknown += 1;
-            self.error_once(&key.span(), &unknown.sentence, &unknown.help);
+            let sentence = format!("unknown key `{}` in {}", key.get_ref(), section.title);
+            self.error_once(&key.span(), &sentence, &unknown.help);
             meant.extend(unknown.meant);
         }
         Table { entries, header, section, meant }

@@ -81,7 +81,7 @@ fn read_code_list(reader: &mut Reader<'_>, field: &Field<'_>, help: &str) -> Opt
     let mut codes = Vec::new();
     for element in &elements {
         let code = reader.integer(element, 0, 255, "write a code from 0 to 255; 128 + n for a signal: 143");
-        let Some(code) = code.and_then(|code| u8::try_from(code).ok()) else { continue };
+        let Some(code) = code else { continue };
         if codes.contains(&code) {
             reader.warn(&element.span(), format!("{code} is listed twice"), "leave one of them out");
         } else {

@@ -2,7 +2,6 @@
 //!
 //! `None` stands for what has been refused: the caller takes a default, so that one mistake does not hide the next.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::value::StrDeserializer;
@@ -82,12 +81,11 @@ impl Reader<'_> {
     }
 
     /// A whole number, or a string that was one once its variables were expanded.
-    pub fn integer(&mut self, field: &Field<'_>, min: u32, max: u32, example: &str) -> Option<u32> {
-        self.whole_number(field, i64::from(min), i64::from(max), example).and_then(|n| u32::try_from(n).ok())
+    pub fn integer<T: TryFrom<i64>>(&mut self, field: &Field<'_>, min: i64, max: i64, example: &str) -> Option<T> {
+        self.whole_number(field, min, max, example).and_then(|n| T::try_from(n).ok())
     }
 
-    /// The same, of any size and sign.
-    pub fn whole_number(&mut self, field: &Field<'_>, min: i64, max: i64, example: &str) -> Option<i64> {
+    fn whole_number(&mut self, field: &Field<'_>, min: i64, max: i64, example: &str) -> Option<i64> {
         let number = match field.value.get_ref() {
             DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok(),
             DeValue::String(text) if text.contains("${") => self.text(field, example)?.trim().parse().ok(),
@@ -109,14 +107,6 @@ impl Reader<'_> {
         inside
     }
 
-    pub fn boolean(&mut self, field: &Field<'_>) -> Option<bool> {
-        let value = field.value.get_ref().as_bool();
-        if value.is_none() {
-            self.wrong_type(field, "true or false", "write `{name} = true` or `{name} = false`");
-        }
-        value
-    }
-
     /// One of an enum's words, as serde knows them.
     pub fn word<T: DeserializeOwned>(&mut self, field: &Field<'_>) -> Option<T> {
         let name = field.name;
@@ -124,13 +114,6 @@ impl Reader<'_> {
             let reader: StrDeserializer<'_, Words> = text.into_deserializer();
             T::deserialize(reader).map_err(|words| values::not_a_word(name, text, words.0))
         })
-    }
-
-    /// A path, not empty.
-    pub fn path(&mut self, field: &Field<'_>) -> Option<PathBuf> {
-        let name = field.name;
-        let example = "write a path such as \"/run/report.json\"";
-        self.parsed(field, example, |text| values::path(name, text))
     }
 }
 

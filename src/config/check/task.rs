@@ -231,43 +231,33 @@ pub fn task(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, site: &Site<'_>) -> Op
     let handler = one_handler::<Handlers<'_>>(reader, &keys.table, Some(site));
     reader.surroundings = surroundings;
     let handler = handler?;
-    if !matches!(handler, Handler::Exec(_))
-        && let Some(field) = keys.table.present(LaunchKeys::SECTION.keys).first()
-    {
+    agree(reader, keys, &handler, timeout);
+    let asks =
+        matches!(handler, Handler::Tcp { .. } | Handler::Grpc(_) | Handler::Http(HttpCall { method: Method::Get, .. }));
+    let until_timeout = handler.waits() || retries.is_none() && place == Place::Init && asks;
+    let retries = if until_timeout { Retries::UntilTimeout } else { Retries::Count(retries.unwrap_or(0)) };
+    let (default_name, default_timeout) = match &handler {
+        Handler::Sleep(sleep) => (format!("sleep {}", values::words(*sleep)), None),
+        _ => (site.fallback.clone(), place.timeout()),
+    };
+    let (name, timeout) = (name.unwrap_or(default_name), timeout.or(default_timeout));
+    Some(Task { name, handler, launch, timeout, retries, retry_delay, on_failure })
+}
+
+/// What does not go with what it does.
+fn agree(reader: &mut Reader<'_>, keys: &TaskKeys<'_>, handler: &Handler, timeout: Option<Duration>) {
+    let of_programs = keys.table.present(LaunchKeys::SECTION.keys);
+    if let (false, Some(field)) = (matches!(handler, Handler::Exec(_)), of_programs.first()) {
         let sentence = format!("`{}` for a task that runs no program", field.name);
         reader.error(&field.key, sentence, "leave it out, or write what is to be done as exec = [\"program\"]");
     }
     if let (Some(timeout), Some(span)) = (timeout, keys.timeout.span()) {
-        long_enough(reader, &handler, timeout, &span);
+        long_enough(reader, handler, timeout, &span);
     }
-    if handler.waits() {
-        for field in [&keys.retries.field, &keys.retry_delay.field].into_iter().flatten() {
-            let sentence = format!("`{}` for a task that waits until something holds", field.name);
-            reader.error(&field.key, sentence, "leave it out: it looks again and again until its `timeout`");
-        }
+    for field in [&keys.retries.field, &keys.retry_delay.field].into_iter().flatten().filter(|_| handler.waits()) {
+        let sentence = format!("`{}` for a task that waits until something holds", field.name);
+        reader.error(&field.key, sentence, "leave it out: it looks again and again until its `timeout`");
     }
-    let waits = place == Place::Init
-        && matches!(
-            handler,
-            Handler::Tcp { .. } | Handler::Grpc(_) | Handler::Http(HttpCall { method: Method::Get, .. })
-        );
-    let default_name = match &handler {
-        Handler::Sleep(sleep) => format!("sleep {}", values::words(*sleep)),
-        _ => site.fallback.clone(),
-    };
-    let default_timeout = if matches!(handler, Handler::Sleep(_)) { None } else { place.timeout() };
-    let mut task = Task::new(name.unwrap_or(default_name), handler);
-    task.launch = launch;
-    task.timeout = timeout.or(default_timeout);
-    task.retries = match retries {
-        _ if task.handler.waits() => Retries::UntilTimeout,
-        Some(count) => Retries::Count(count),
-        None if waits => Retries::UntilTimeout,
-        None => Retries::Count(0),
-    };
-    task.retry_delay = retry_delay;
-    task.on_failure = on_failure;
-    Some(task)
 }
 
 /// What takes a time of its own has to have it.

@@ -63,20 +63,27 @@ pub fn read(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Res
         let help = "write a line for each: web: node server.js";
         problems.push(Problem::error(source.whole(), "there is no process to run", help));
     }
-    let port = env("PORT").filter(|port| !port.is_empty());
-    let base = port.as_ref().map_or(Some(BASE_PORT), |port| port.parse().ok().filter(|port| *port > 0));
-    if base.is_none() {
-        let sentence = format!("PORT is {:?}, which is no port: {BASE_PORT} is taken", port.unwrap_or_default());
-        let problem = Problem::error(source.whole(), sentence, "write a number from 1 to 65535, or unset it");
-        problems.push(Problem { severity: Severity::Warning, ..problem });
-    }
+    let base = base_port(&source, env).unwrap_or_else(|problem| {
+        problems.push(problem);
+        BASE_PORT
+    });
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(Problems { file: file.to_owned(), list: problems });
     }
-    match form(&mut config, base.unwrap_or(BASE_PORT), &[]) {
+    match form(&mut config, base, &[]) {
         Ok(()) => Ok((config, problems)),
         Err(why) => Err(Problems::of_file(file, why, "set PORT or --port to a lower one, or split the Procfile")),
     }
+}
+
+/// What the variable PORT says; a warning where that is none.
+fn base_port(source: &Source<'_>, env: &dyn Fn(&str) -> Option<String>) -> Result<u16, Problem> {
+    let Some(port) = env("PORT").filter(|port| !port.is_empty()) else { return Ok(BASE_PORT) };
+    port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+        let sentence = format!("PORT is {port:?}, which is no port: {BASE_PORT} is taken");
+        let problem = Problem::error(source.whole(), sentence, "write a number from 1 to 65535, or unset it");
+        Problem { severity: Severity::Warning, ..problem }
+    })
 }
 
 /// As foreman has them: of each process type so many instances (`all` are those not named; one, where nothing is said), the first with

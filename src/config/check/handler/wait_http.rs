@@ -173,8 +173,7 @@ fn read_status(reader: &mut Reader<'_>, field: &Field<'_>, _: &str) -> Option<(u
         };
         return Some((class * 100, class * 100 + 99));
     }
-    let status = reader.integer(field, 100, 599, example).and_then(|n| u16::try_from(n).ok())?;
-    Some((status, status))
+    reader.integer(field, 100, 599, example).map(|status| (status, status))
 }
 
 strings! {

@@ -62,57 +62,57 @@ fn plain_numbers(text: &str) -> Option<(String, String)> {
     Some((whole, exact))
 }
 
+const EXAMPLE: &str = "write a duration such as \"30s\", \"1m30s\" or \"500ms\"";
+
+/// The text without the blanks around it, if it looks like a duration.
+fn trimmed(text: &str) -> Result<&str, Wrong> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(Wrong::new("an empty duration", EXAMPLE));
+    }
+    if trimmed.starts_with('-') {
+        return Err(Wrong::new("a duration cannot be negative", EXAMPLE));
+    }
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    if trimmed != "0" && trimmed.chars().all(number) {
+        let help = format!("write \"{trimmed}s\" for seconds, \"{trimmed}ms\" for milliseconds");
+        return Err(Wrong::new(format!("{text:?} has no unit"), help));
+    }
+    if trimmed.len() > LONGEST_TEXT {
+        return Err(Wrong::new(format!("a duration of more than {LONGEST_TEXT} characters"), EXAMPLE));
+    }
+    let parts: Vec<&str> = trimmed.split_whitespace().collect();
+    // humantime takes "1 0s" for ten seconds.
+    if parts.windows(2).any(|pair| pair[0].ends_with(number) && pair[1].starts_with(number)) {
+        return Err(Wrong::new(format!("{text:?} is no duration"), EXAMPLE));
+    }
+    Ok(trimmed)
+}
+
 /// `30s`, `1m30s`, `500ms`, `1.5s`.
 ///
 /// # Errors
 /// What is wrong with it, and what to write.
 pub fn duration(text: &str, range: DurationRange) -> Result<Duration, Wrong> {
-    let example = "write a duration such as \"30s\", \"1m30s\" or \"500ms\"";
-    let trimmed = text.trim();
-    if trimmed.is_empty() {
-        return Err(Wrong::new("an empty duration", example));
-    }
-    if trimmed.starts_with('-') {
-        return Err(Wrong::new("a duration cannot be negative", example));
-    }
-    if trimmed != "0" && trimmed.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return Err(Wrong::new(
-            format!("{text:?} has no unit"),
-            format!("write \"{trimmed}s\" for seconds, \"{trimmed}ms\" for milliseconds"),
-        ));
-    }
     let too_long = || {
-        Wrong::new(
-            format!("{text:?} is longer than {}", words(range.max)),
-            format!("write at most \"{}\"", words(range.max)),
-        )
+        let most = words(range.max);
+        Wrong::new(format!("{text:?} is longer than {most}"), format!("write at most \"{most}\""))
     };
-    if trimmed.len() > LONGEST_TEXT {
-        return Err(Wrong::new(format!("a duration of more than {LONGEST_TEXT} characters"), example));
-    }
-    let number = |c: char| c.is_ascii_digit() || c == '.';
-    let parts: Vec<&str> = trimmed.split_whitespace().collect();
-    // humantime takes "1 0s" for ten seconds.
-    if parts.windows(2).any(|pair| pair[0].ends_with(number) && pair[1].starts_with(number)) {
-        return Err(Wrong::new(format!("{text:?} is no duration"), example));
-    }
-    let (whole, exact) = plain_numbers(trimmed).ok_or_else(too_long)?;
+    let (whole, exact) = plain_numbers(trimmed(text)?).ok_or_else(too_long)?;
     let value = humantime::parse_duration(&exact).map_err(|error| match error {
         // Of whole units only what is far too long overflows; with a fraction it may also be finer than its unit can have.
         humantime::DurationError::NumberOverflow
             if exact.contains('.') && humantime::parse_duration(&whole).is_ok_and(|d| d <= range.max) =>
         {
-            Wrong::new(
-                format!("{text:?} has a fraction that is too fine"),
-                "write a smaller unit, such as \"1500ms\" for 1.5 s or \"20m\" for a third of an hour",
-            )
+            let help = "write a smaller unit, such as \"1500ms\" for 1.5 s or \"20m\" for a third of an hour";
+            Wrong::new(format!("{text:?} has a fraction that is too fine"), help)
         }
         humantime::DurationError::NumberOverflow => too_long(),
-        humantime::DurationError::UnknownUnit { unit, .. } if !unit.is_empty() => Wrong::new(
-            format!("{text:?} is no duration: there is no unit `{unit}`"),
-            "units are ms, s, m, h and d: \"1m30s\"",
-        ),
-        _ => Wrong::new(format!("{text:?} is no duration"), example),
+        humantime::DurationError::UnknownUnit { unit, .. } if !unit.is_empty() => {
+            let sentence = format!("{text:?} is no duration: there is no unit `{unit}`");
+            Wrong::new(sentence, "units are ms, s, m, h and d: \"1m30s\"")
+        }
+        _ => Wrong::new(format!("{text:?} is no duration"), EXAMPLE),
     })?;
     if value < range.min {
         let least = words(range.min);
