@@ -17,7 +17,7 @@ use crate::http::client as http;
 use crate::json;
 use crate::lifecycle::event::Outcome;
 use crate::resolver::{self, NoAddress};
-use crate::sys::spawn::reader;
+use crate::sys::spawn::writer;
 use crate::text::one_line;
 use crate::time::Human;
 
@@ -113,7 +113,7 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
 async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let (files, readers) = resolver::Files::open().map_err(|error| error.to_string())?;
     let found = resolver::look_up(host, port, files).await;
-    readers.into_iter().for_each(|(pid, _)| reader::reap(pid));
+    readers.into_iter().for_each(|(pid, _)| writer::reap(pid));
     found.map_err(|error| match error {
         NoAddress::NotAsked(why) | NoAddress::NotFound(why) => why,
     })

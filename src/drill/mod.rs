@@ -37,7 +37,7 @@ use crate::report::Secs;
 use crate::resolver;
 use crate::signal::Signal;
 use crate::sys::signals::{Early, Inherited, Signals};
-use crate::sys::spawn::reader;
+use crate::sys::spawn::writer;
 use crate::sys::stdio::watch;
 use crate::sys::{plain, process};
 use crate::tasks;
@@ -506,7 +506,7 @@ async fn addresses(call: &HttpCall) -> Result<Vec<SocketAddr>, String> {
     let cannot = |why: String| format!("cannot look up {}: {why}", call.host);
     let (files, readers) = resolver::Files::open().map_err(|error| cannot(error.to_string()))?;
     let found = resolver::look_up(&call.host, call.port, files).await;
-    readers.into_iter().for_each(|(pid, _)| reader::reap(pid));
+    readers.into_iter().for_each(|(pid, _)| writer::reap(pid));
     found.map_err(|error| match error {
         resolver::NoAddress::NotAsked(why) | resolver::NoAddress::NotFound(why) => cannot(why),
     })

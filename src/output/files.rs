@@ -20,6 +20,7 @@ use super::losses::Losses;
 use super::queue::{MEMORY_MAX, QUEUE_MAX};
 use crate::config::Rotation;
 use crate::sys::spawn::log_writer::{self, Ends, Limits, Tally};
+use crate::sys::spawn::writer;
 use crate::sys::stdio::{readable_bytes, watch};
 use crate::tasks;
 
@@ -332,7 +333,7 @@ impl LogFile {
         match watch(File::from(control), Interest::READABLE) {
             Ok(control) => Ok(Running { pid, control: Rc::new(control), tally: Tally::default(), ended: false }),
             Err(error) => {
-                log_writer::abandon(pid);
+                writer::end(pid);
                 Err(error)
             }
         }
@@ -441,7 +442,7 @@ impl LogFile {
         };
         if let Some(pid) = gone {
             // The reaper does not run any more.
-            log_writer::ended(pid);
+            writer::reap(pid);
             self.writer_ended();
         }
         let unfinished = self.is_unfinished();

@@ -7,19 +7,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
-use nix::unistd::{dup2_stdin, dup2_stdout};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::diag::{self, ANSWER, HEADER, Request};
 use super::{Query, Socket, parse_messages};
-use crate::signal::Signal;
-use crate::sys::mask::{self, SignalSet};
 use crate::sys::spawn::writer;
-use crate::sys::{stdio, target};
+use crate::sys::stdio;
 
 /// A walk by another process. Dropped, the process ends. (No descriptor is made non-blocking: each call says that it does not wait.)
 #[derive(Debug)]
@@ -39,11 +36,11 @@ impl Relay {
         // Before the fork: an error of it has no other way to be said.
         let netlink = diag::open(SockFlag::empty())?;
         // SAFETY: `run` is made for that: async-signal-safe calls alone.
-        let pid = unsafe { writer::in_child(|| run(&theirs, &netlink)) }?;
+        let pid = unsafe { writer::in_child(|| run(theirs.as_fd(), netlink.as_fd())) }?;
         match stdio::watch(File::from(ours), Interest::READABLE) {
             Ok(socket) => Ok(Relay { pid, socket, request: None }),
             Err(error) => {
-                end(pid);
+                writer::end(pid);
                 Err(error)
             }
         }
@@ -93,41 +90,28 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        end(self.pid);
+        // What SIGKILL does not end at once is reaped as any other child.
+        writer::end(self.pid);
     }
-}
-
-/// What SIGKILL does not end at once is reaped as any other child.
-fn end(pid: i32) {
-    let _ = target::signal(pid, Signal::KILL);
-    let _ = writer::end_of(pid, writer::GONE_WAIT);
 }
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(to: &OwnedFd, kernel: &OwnedFd) -> nix::Result<()> {
-    const PLACES: [i32; 2] = [0, 1];
-    // Out of the way of the places that they are moved to: a copy has 3 or more.
-    let copy = |fd: &OwnedFd| fd.try_clone().map_err(|e| nix::Error::try_from(e).unwrap_or(nix::Error::EIO));
-    let copies = [copy(to)?, copy(kernel)?];
-    dup2_stdin(&copies[0])?;
-    dup2_stdout(&copies[1])?;
-    drop(copies);
-    mask::replace_mask(SignalSet::ALL);
-    // SAFETY: in the child; the two places are all that is used.
-    unsafe { writer::close_all(2) };
+fn run(to: BorrowedFd<'_>, kernel: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: in the child; the two are all that is used.
+    let [to, kernel] = unsafe { writer::close_all_but([to, kernel]) }?.map(|fd| fd.as_raw_fd());
     let mut buffer = [0; ANSWER];
     loop {
-        let n = received(PLACES[0], &mut buffer)?;
+        let n = received(to, &mut buffer)?;
         if n == 0 {
             return Ok(());
         }
-        send(PLACES[1], buffer.get(..n).unwrap_or_default(), MsgFlags::empty())?;
+        send(kernel, buffer.get(..n).unwrap_or_default(), MsgFlags::empty())?;
         let mut over = false;
         while !over {
-            let n = received(PLACES[1], &mut buffer)?;
+            let n = received(kernel, &mut buffer)?;
             let piece = buffer.get(..n).unwrap_or_default();
-            send(PLACES[0], piece, MsgFlags::MSG_NOSIGNAL)?;
+            send(to, piece, MsgFlags::MSG_NOSIGNAL)?;
             over = is_last(piece);
         }
     }
@@ -162,6 +146,8 @@ mod tests {
 
     use super::super::TcpState;
     use super::*;
+    use crate::signal::Signal;
+    use crate::sys::target;
 
     const SOON: Duration = Duration::from_secs(20);
 

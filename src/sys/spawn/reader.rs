@@ -16,7 +16,7 @@ use nix::unistd::{alarm, dup2_stdin};
 use super::writer;
 use crate::signal::Signal;
 use crate::sys::mask::{self, SignalSet};
-use crate::sys::{stdio, target};
+use crate::sys::stdio;
 
 /// A reader that nobody ends any more ends itself after so many seconds, unless it is in a sleep that no signal ends.
 const LIFE: u32 = 5;
@@ -33,8 +33,8 @@ pub struct Read {
     pub held: Option<i32>,
 }
 
-/// Waits at most `limit`, so much longer as `starved` for a reader that has not begun and only waits for a processor, and 20 ms more
-/// for the end of one that is late.
+/// Waits at most `limit`, so much longer as `starved` for a reader that only waits for a processor, and 20 ms more for the end of one that
+/// is late.
 ///
 /// # Errors
 /// In [`Read::bytes`], as fork, open and read have it; ETIMEDOUT, in words, when there was no answer; a FIFO is refused.
@@ -57,7 +57,7 @@ fn try_read(path: &Path, most: usize, mut until: Instant, starved: Duration) -> 
     let mut whole = collect(&pipe, most, until, &mut bytes);
     let patience = until + starved;
     // It is the machine that is slow, and not the file system: who hangs is in a sleep.
-    while !whole && bytes.is_empty() && Instant::now() < patience && writer::is_runnable(pid) {
+    while !whole && Instant::now() < patience && writer::is_runnable(pid) {
         until = Instant::now() + writer::GONE_WAIT;
         whole = collect(&pipe, most, until, &mut bytes);
     }
@@ -71,11 +71,7 @@ fn try_read(path: &Path, most: usize, mut until: Instant, starved: Duration) -> 
             Read { bytes: if whole { Ok(bytes) } else { Err(late()) }, held: None }
         }
         Some(Err(error)) => Read { bytes: Err(in_words(error)), held: None },
-        None => {
-            let _ = target::signal(pid, Signal::KILL);
-            let held = writer::end_of(pid, writer::GONE_WAIT).is_none().then_some(pid);
-            Read { bytes: Err(late()), held }
-        }
+        None => Read { bytes: Err(late()), held: writer::end(pid) },
     }
 }
 
@@ -140,11 +136,6 @@ pub fn start(path: &Path, most: usize) -> io::Result<Reader> {
     Ok(Reader { pid, pipe })
 }
 
-/// For who has no reaper: waits at most 20 ms for the end of a reader whose file has been read.
-pub fn reap(pid: i32) {
-    let _ = writer::end_of(pid, writer::GONE_WAIT);
-}
-
 // === in the child: async-signal-safe calls alone ===
 
 fn run(path: &CString, to: BorrowedFd<'_>, most: usize) -> nix::Result<()> {
@@ -177,14 +168,7 @@ fn pass_on(path: &CString, most: usize) -> nix::Result<()> {
             Err(nix::Error::EINTR) => continue,
             Err(error) => return Err(error),
         };
-        let mut rest = chunk.get(..n).unwrap_or_default();
-        while !rest.is_empty() {
-            match nix::unistd::write(to, rest) {
-                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
-                Err(nix::Error::EINTR) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        writer::write_all(to, chunk.get(..n).unwrap_or_default())?;
         left -= n;
     }
     Ok(())
@@ -239,7 +223,7 @@ mod tests {
         let mut bytes = Vec::new();
         assert!(collect(&pipe, 1 << 20, Instant::now(), &mut bytes), "{} bytes", bytes.len());
         assert_eq!(bytes, text);
-        super::reap(pid);
+        writer::reap(pid);
         std::fs::remove_file(&path).unwrap();
     }
 

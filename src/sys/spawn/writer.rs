@@ -6,12 +6,12 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, fork};
 
@@ -22,7 +22,7 @@ use crate::sys::mask::{self, SignalSet};
 use crate::sys::{procfs, reap, target};
 
 /// How long a process that was sent SIGKILL may take to be gone, before it counts as one that cannot be ended.
-pub(in crate::sys) const GONE_WAIT: Duration = Duration::from_millis(20);
+pub(super) const GONE_WAIT: Duration = Duration::from_millis(20);
 /// A writer that only waits for a processor gets this long at least, however little time is left: the machine is busy then, and a
 /// file is worth more than being late by less than anybody notices.
 const STARVED_WAIT: Duration = Duration::from_millis(100);
@@ -78,11 +78,16 @@ fn start(path: &Path, create: bool, text: &[u8]) -> io::Result<i32> {
     let own = OWN.iter().any(|prefix| path.as_os_str().as_bytes().starts_with(prefix.as_bytes()));
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `run` is made for that: async-signal-safe calls alone.
-    match unsafe { in_child(|| run(&path, own, create, text)) } {
-        Err(nix::Error::EAGAIN) => {
-            Err(io::Error::other("no new process: the process limit is reached (pids.max or RLIMIT_NPROC)"))
+    unsafe { in_child(|| run(&path, own, create, text)) }.map_err(in_words)
+}
+
+/// Of a fork.
+pub(super) fn in_words(error: nix::Error) -> io::Error {
+    match error {
+        nix::Error::EAGAIN => {
+            io::Error::other("no new process: the process limit is reached (pids.max or RLIMIT_NPROC)")
         }
-        started => Ok(started?),
+        error => error.into(),
     }
 }
 
@@ -119,19 +124,18 @@ fn wait(pid: i32, limit: Duration) -> Written {
         }
         starved = is_runnable(pid);
     }
-    let _ = target::signal(pid, Signal::KILL);
-    let held = end_of(pid, GONE_WAIT).is_none().then_some(pid);
-    Written::Late { held, starved }
+    Written::Late { held: end(pid), starved }
 }
 
-/// [`end_of`], and so much longer as `starved` for one that is ready to run: the machine is slow then, and nothing hangs.
-pub(super) fn end_of_starved(pid: i32, limit: Duration, starved: Duration) -> Option<io::Result<()>> {
-    let began = Instant::now();
-    let mut end = end_of(pid, limit);
-    while end.is_none() && began.elapsed() < limit + starved && is_runnable(pid) {
-        end = end_of(pid, GONE_WAIT);
-    }
-    end
+/// Ends a child of this kind that is late, or that nobody would hear. Its pid where SIGKILL has not ended it (yet): it is reaped as any other.
+pub fn end(pid: i32) -> Option<i32> {
+    let _ = target::signal(pid, Signal::KILL);
+    end_of(pid, GONE_WAIT).is_none().then_some(pid)
+}
+
+/// For who has no reaper: waits at most 20 ms for the end of a child of this kind that has said its last word.
+pub fn reap(pid: i32) {
+    let _ = end_of(pid, GONE_WAIT);
 }
 
 /// It waits for a processor, not for a file system, or has just ended. False where /proc does not say.
@@ -140,7 +144,7 @@ pub(super) fn is_runnable(pid: i32) -> bool {
 }
 
 /// Reaps it, unless that takes longer. What it says is its exit code: a pipe would need descriptors, of which there may be none.
-pub(in crate::sys) fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
+pub(super) fn end_of(pid: i32, limit: Duration) -> Option<io::Result<()>> {
     let began = Instant::now();
     loop {
         let error = match reap::reap(pid) {
@@ -175,7 +179,7 @@ fn run(path: &CString, own: bool, create: bool, text: &[u8]) -> nix::Result<()> 
 ///
 /// # Safety
 /// In a child of [`in_child`] alone, which uses no descriptor from `first` on afterwards but those that it opens.
-pub(in crate::sys) unsafe fn close_all(first: i32) {
+pub(super) unsafe fn close_all(first: i32) {
     let mut not_open = 0;
     for fd in first.. {
         // SAFETY: by this function's contract nobody uses it any more; one that is not open fails with EBADF.
@@ -184,6 +188,24 @@ pub(in crate::sys) unsafe fn close_all(first: i32) {
             return;
         }
     }
+}
+
+/// As [`close_all`], but for two, which are at 0 and 1 from here on.
+///
+/// # Safety
+/// In a child of [`in_child`] alone, which uses nothing else that is open.
+pub(in crate::sys) unsafe fn close_all_but(kept: [BorrowedFd<'_>; 2]) -> nix::Result<[BorrowedFd<'static>; 2]> {
+    // Out of the way of each other.
+    let copy = |fd| fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3));
+    let [one, other] = kept;
+    for (from, to) in [copy(one)?, copy(other)?].into_iter().zip(0..) {
+        // SAFETY: the numbers are the launcher's standard streams, which the child does not use.
+        nix::Error::result(unsafe { libc::dup2(from, to) })?;
+    }
+    // SAFETY: by this function's contract.
+    unsafe { close_all(2) };
+    // SAFETY: made above, and open until the process ends.
+    Ok([0, 1].map(|fd| unsafe { BorrowedFd::borrow_raw(fd) }))
 }
 
 /// A name of softstop's own descriptors: what is open there is meant, whoever made the link.

@@ -9,12 +9,11 @@ pub mod spool;
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::Error;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::sys::stat::{FileStat, fstat, stat};
@@ -22,9 +21,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 use super::place::LogFile;
-use super::writer::{GONE_WAIT, close_all, end_of, in_child};
-use crate::signal::Signal;
-use crate::sys::target;
+use super::writer::{close_all_but, in_child, in_words};
 use spool::{Disk, Found, Spool};
 pub use spool::{Limits, Tally};
 
@@ -61,24 +58,8 @@ pub fn start(path: &Path, limits: Limits, data: BorrowedFd<'_>) -> io::Result<(i
     let path = CString::new(path.as_os_str().as_bytes())?;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags())?;
     // SAFETY: `run` makes async-signal-safe calls alone, and allocates nothing.
-    match unsafe { in_child(|| run(&path, limits, data.as_raw_fd(), theirs.as_raw_fd())) } {
-        Ok(pid) => Ok((pid, ours)),
-        Err(Error::EAGAIN) => {
-            Err(io::Error::other("no new process: the process limit is reached (pids.max or RLIMIT_NPROC)"))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Ends a writer whom nobody would hear.
-pub fn abandon(pid: i32) {
-    let _ = target::signal(pid, Signal::KILL);
-    let _ = end_of(pid, GONE_WAIT);
-}
-
-/// Reaps one that has said its last word.
-pub fn ended(pid: i32) {
-    let _ = end_of(pid, GONE_WAIT);
+    let pid = unsafe { in_child(|| run(&path, limits, data, theirs.as_fd())) }.map_err(in_words)?;
+    Ok((pid, ours))
 }
 
 /// What a writer has said last, if anything. `Ok(None)`: it has ended.
@@ -135,8 +116,9 @@ fn tally(record: &[u8; RECORD]) -> Tally {
 
 // === in the child: async-signal-safe calls alone ===
 
-fn run(path: &CString, limits: Limits, data: RawFd, control: RawFd) -> nix::Result<()> {
-    let (data, control) = take_descriptors(data, control)?;
+fn run(path: &CString, limits: Limits, data: BorrowedFd<'_>, control: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: in the child. One that hangs must hold nothing of softstop's open.
+    let [data, control] = unsafe { close_all_but([data, control]) }?;
     // SAFETY: a name of less than 16 bytes; the call only reads it.
     unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
     let mut file = File { path, max_files: limits.max_files, open: None, forgiven: 0 };
@@ -145,7 +127,7 @@ fn run(path: &CString, limits: Limits, data: RawFd, control: RawFd) -> nix::Resu
     match file.open() {
         Err(errno) => {
             spool.tally.lost_because = errno;
-            tell(&control, &spool.tally);
+            tell(control, &spool.tally);
         }
         // The writer before this one was killed in the middle of it, say.
         Ok(_) if file.open.as_ref().is_some_and(|open| open.file.is_mid_line()) => spool.begins_mid_line(),
@@ -154,7 +136,7 @@ fn run(path: &CString, limits: Limits, data: RawFd, control: RawFd) -> nix::Resu
     let mut buffer = [0; CHUNK];
     let mut orders = true;
     loop {
-        let mut fds = [PollFd::new(data.as_fd(), PollFlags::POLLIN), PollFd::new(control.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [data, control].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let watched = if orders { &mut fds[..] } else { &mut fds[..1] };
         match poll(watched, PollTimeout::NONE) {
             Ok(_) | Err(Error::EINTR) => {}
@@ -169,7 +151,7 @@ fn run(path: &CString, limits: Limits, data: RawFd, control: RawFd) -> nix::Resu
                         spool.tally.lost_because = errno;
                     }
                     spool.tally.reopened += 1;
-                    tell(&control, &spool.tally);
+                    tell(control, &spool.tally);
                 }
                 // softstop is gone; what it has sent is still here.
                 Ok(_) | Err(Error::ECONNRESET) => orders = false,
@@ -180,8 +162,8 @@ fn run(path: &CString, limits: Limits, data: RawFd, control: RawFd) -> nix::Resu
             Ok(0) => return Ok(()),
             Ok(n) => {
                 spool.take(&buffer[..n], &mut file);
-                consume(&data, &mut buffer, n)?;
-                tell(&control, &spool.tally);
+                consume(data, &mut buffer, n)?;
+                tell(control, &spool.tally);
             }
             Err(Error::EAGAIN | Error::EINTR) => {}
             Err(error) => return Err(error),
@@ -189,29 +171,7 @@ fn run(path: &CString, limits: Limits, data: RawFd, control: RawFd) -> nix::Resu
     }
 }
 
-/// A writer that hangs must hold nothing of softstop's open.
-fn take_descriptors(data: RawFd, control: RawFd) -> nix::Result<(OwnedFd, OwnedFd)> {
-    // SAFETY: it is open in softstop, whose copy this is, for as long as the child has not closed it below.
-    let data = unsafe { BorrowedFd::borrow_raw(data) };
-    // SAFETY: the same.
-    let control = unsafe { BorrowedFd::borrow_raw(control) };
-    // Out of the way of each other.
-    let data = fcntl(data, FcntlArg::F_DUPFD_CLOEXEC(3))?;
-    let control = fcntl(control, FcntlArg::F_DUPFD_CLOEXEC(3))?;
-    for (from, to) in [(data, 0), (control, 1)] {
-        // SAFETY: the numbers are the launcher's standard streams, which the child does not use.
-        Error::result(unsafe { libc::dup2(from, to) })?;
-    }
-    // SAFETY: in the child; nothing from 2 up is used any more.
-    unsafe { close_all(2) };
-    // SAFETY: made above, and nobody else's.
-    let data = unsafe { OwnedFd::from_raw_fd(0) };
-    // SAFETY: the same.
-    let control = unsafe { OwnedFd::from_raw_fd(1) };
-    Ok((data, control))
-}
-
-fn consume(data: &OwnedFd, buffer: &mut [u8], n: usize) -> nix::Result<()> {
+fn consume(data: BorrowedFd<'_>, buffer: &mut [u8], n: usize) -> nix::Result<()> {
     let mut left = n;
     while left > 0 {
         match recv(data.as_raw_fd(), &mut buffer[..left], MsgFlags::MSG_DONTWAIT) {
@@ -225,7 +185,7 @@ fn consume(data: &OwnedFd, buffer: &mut [u8], n: usize) -> nix::Result<()> {
 }
 
 /// Numbers only grow: what finds no room is made up for by the next.
-fn tell(control: &OwnedFd, tally: &Tally) {
+fn tell(control: BorrowedFd<'_>, tally: &Tally) {
     let _ = send(control.as_raw_fd(), &record(tally), MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
 }
 
