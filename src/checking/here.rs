@@ -39,7 +39,7 @@ impl Here for Machine {
     }
 
     fn identity(&self, identity: &Identity) -> Option<String> {
-        users::resolve(identity, &mut Plain).err().map(|error| error.text)
+        users::resolve(identity, &mut |path| runtime::files::read(Path::new(path), MAX_FILE)).err().map(|error| error.text)
     }
 
     /// What a softstop that runs as whoever asks could not give what it starts.
@@ -163,13 +163,5 @@ fn words(error: &io::Error) -> String {
         // A file stands where a folder would have to be: PATH goes on past it.
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => NOT_THERE.to_owned(),
         _ => error.to_string(),
-    }
-}
-
-struct Plain;
-
-impl users::Files for Plain {
-    fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
-        runtime::files::read(Path::new(path), MAX_FILE)
     }
 }

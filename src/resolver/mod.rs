@@ -84,18 +84,7 @@ pub async fn look_up(host: &str, port: u16, files: Files) -> Result<Vec<SocketAd
 async fn read(pipe: OwnedFd, path: &str) -> Result<Vec<u8>, NoAddress> {
     let not_asked = |why: &dyn std::fmt::Display| NoAddress::NotAsked(format!("{path}: {why}"));
     let pipe = watch(File::from(pipe), Interest::READABLE).map_err(|error| not_asked(&error))?;
-    let collect = async {
-        let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-        loop {
-            match pipe.readable().await?.try_io(|pipe| pipe.get_ref().read(&mut chunk)) {
-                Ok(Ok(0)) => return io::Result::Ok(bytes),
-                Ok(Ok(n)) => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
-                Ok(Err(error)) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                Ok(Err(_)) | Err(_) => {}
-            }
-        }
-    };
-    match timeout(FILE_WAIT, collect).await {
+    match timeout(FILE_WAIT, read_all(&pipe, MAX_FILE)).await {
         Ok(result) => result.map_err(|error| not_asked(&error)),
         Err(_) => Err(not_asked(&"no answer in time: its file system hangs, or the machine is busy")),
     }

@@ -5,7 +5,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,15 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
+use super::helper::{self, own_program};
 use super::hooks::News;
 use super::shell::{Shell, is_due};
-use super::waits::file::own_program;
 use crate::config::Config;
 use crate::lifecycle::event::Event;
-use crate::signal::Signal;
 use crate::sorted;
 use crate::sys::spawn::Handed;
 use crate::sys::stdio::watch;
-use crate::sys::{inotify, process};
+use crate::sys::inotify;
 use crate::{exit, json};
 
 /// So long a look may take: no file system that works takes a tenth of it.
@@ -245,7 +244,7 @@ impl Shell {
         let argv: [OsString; 3] = [own_program().into(), "__changes".into(), asked.into()];
         let handed = instance.as_ref().map(|fd| Handed { number: inotify::HANDED_AT, fd: fd.as_fd() });
         let about = paths.first().cloned().unwrap_or_default();
-        self.start_helper(&argv, handed.as_slice(), about, LIMIT, |pid, bytes| News::Changes { pid, bytes })
+        self.start_helper(&argv, handed.as_slice(), about, LIMIT, News::Changes)
     }
 
     /// The look is over. `None`: it is not, in its time.
@@ -289,7 +288,7 @@ impl Seen {
 /// Its whole life: it has the paths watched, looks at them, and says how they are. It ends with softstop.
 #[must_use]
 pub fn look(asked: &str) -> u8 {
-    let _ = process::parent_death_signal(Signal::KILL);
+    helper::begin();
     let Ok(asked) = json::parse(asked.as_bytes()) else { return exit::USAGE };
     let paths = asked.get("paths").and_then(Value::as_array).into_iter().flatten();
     let paths: Vec<PathBuf> = paths.filter_map(Value::as_str).map(PathBuf::from).collect();
@@ -297,10 +296,7 @@ pub fn look(asked: &str) -> u8 {
     // First: what changes after that is told of.
     let unwatched = if watching { watch_all(&paths) } else { None };
     let stamps: Vec<u64> = paths.iter().map(|path| stamp(path)).collect();
-    match io::stdout().write_all(json!({ "stamps": stamps, "unwatched": unwatched }).to_string().as_bytes()) {
-        Ok(()) => exit::OK,
-        Err(_) => exit::FAILED,
-    }
+    helper::say(&json!({ "stamps": stamps, "unwatched": unwatched }).to_string())
 }
 
 /// Each with the folder that it is in; why one of them cannot be.

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use super::shell::Shell;
 use crate::config::{EnvFile, EnvFormat, Launch, env_file};
 use crate::lifecycle::event::{SpawnError, SpawnErrorKind};
-use crate::sys::spawn::reader;
 use crate::sys::users::Credentials;
 use crate::variables;
 
@@ -146,18 +145,12 @@ impl Shell {
         Ok(())
     }
 
-    /// By a process of its own, as the file system may hang.
     fn read_variables(&mut self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
         let stopping = self.machine.borrow().stopping();
         if let Some((_, bytes)) = self.env_files.known.iter().find(|(known, _)| stopping && known == path) {
             return Ok(bytes.clone());
         }
-        let (wait, starved) = (self.exec_wait(), self.starved_wait());
-        let read = reader::read(path, most, wait, starved);
-        if let Some(pid) = read.held {
-            self.reporter.writers.hold(pid, path.into());
-        }
-        let bytes = read.bytes?;
+        let bytes = self.read_aside(path, most)?;
         self.env_files.known.retain(|(known, _)| known != path);
         self.env_files.known.push((path.to_owned(), bytes.clone()));
         Ok(bytes)

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -23,7 +24,7 @@ use crate::lifecycle::action::What;
 use crate::lifecycle::event::{Event, Exit, Outcome, ProcId, Progress, RunContext, RunId, SpawnError, SpawnErrorKind};
 use crate::resolver::{self, NoAddress};
 use crate::signal::Signal;
-use crate::sys::spawn::{self, Child, Spawn};
+use crate::sys::spawn::{self, Spawn};
 use crate::sys::stdio::watch;
 use crate::sys::target;
 use crate::tasks;
@@ -60,25 +61,13 @@ pub(super) enum News {
     /// All that a process said before it ended unasked has been read.
     LastOutput(ProcId, Vec<String>),
     /// A process has written the line that it was to write, or has closed its descriptor without.
-    Line {
-        pid: i32,
-        line: bool,
-    },
+    Line { pid: i32, line: bool },
     /// What the process that reads the configuration has sent. `None`: not all of it, in its time.
-    Sources {
-        pid: i32,
-        bytes: Option<Vec<u8>>,
-    },
+    Sources(i32, Option<Vec<u8>>),
     /// What the process that looks at files has seen. `None`: not all of it, in its time.
-    Changes {
-        pid: i32,
-        bytes: Option<Vec<u8>>,
-    },
+    Changes(i32, Option<Vec<u8>>),
     /// What the process that reads the report of the run before has said. `None`: not all of it, in its time.
-    LastStop {
-        pid: i32,
-        bytes: Option<Vec<u8>>,
-    },
+    LastStop(i32, Option<Vec<u8>>),
 }
 
 /// What is done with each line that a helper says.
@@ -132,9 +121,9 @@ impl Shell {
             News::Answered(run, outcome) => self.run_answered(run, *outcome),
             News::LastOutput(process, lines) => self.last_output(process, lines),
             News::Line { pid, line } => self.line_written(pid, line),
-            News::Sources { pid, bytes } => self.sources_arrived(pid, bytes),
-            News::Changes { pid, bytes } => self.looked(pid, bytes.as_deref()),
-            News::LastStop { pid, bytes } => self.last_stop_read(pid, bytes.as_deref()),
+            News::Sources(pid, bytes) => self.sources_arrived(pid, bytes),
+            News::Changes(pid, bytes) => self.looked(pid, bytes.as_deref()),
+            News::LastStop(pid, bytes) => self.last_stop_read(pid, bytes.as_deref()),
         }
     }
 
@@ -220,11 +209,12 @@ impl Shell {
             stderr,
             ..Spawn::new(command, &env, &self.inherited)
         };
-        let child = spawn::spawn_within(&program, wait);
-        let pid = self.run_started(run, child)?;
+        let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
+        let pid = self.started(child);
+        self.children.insert(pid, Owner::Run(run));
         drop(ends);
         let captured = match pipes {
-            Some(pipes) if probe => Some(Captured::listen(pipes)),
+            Some(pipes) if probe => Some(Captured::listen([pipes.stdout, pipes.stderr], None)),
             Some(pipes) => {
                 self.pass_on(what, pid, form, pipes);
                 None
@@ -308,22 +298,6 @@ impl Shell {
         Ok(files)
     }
 
-    /// softstop itself as a process of its own, for what may hang; and what it says.
-    pub(super) fn spawn_helper(&mut self, run: RunId, argv: &[OsString]) -> Result<(i32, OutputPipes), Outcome> {
-        let pipes = output_pipes(None).map_err(not_started)?;
-        let (stdout, _) = child_ends(Some(&pipes));
-        let wait = self.exec_wait();
-        let program = Spawn { stdout, ..Spawn::new(argv, &self.environment, &self.inherited) };
-        let child = spawn::spawn_within(&program, wait);
-        Ok((self.run_started(run, child)?, pipes))
-    }
-
-    /// Whose child it is; its pid.
-    fn run_started(&mut self, run: RunId, child: Result<Child, SpawnError>) -> Result<i32, Outcome> {
-        let pid = self.started(child.map_err(not_started)?);
-        self.children.insert(pid, Owner::Run(run));
-        Ok(pid)
-    }
 }
 
 impl Network {
@@ -357,7 +331,7 @@ fn not_looked_up(host: &str, why: &str) -> Outcome {
 }
 
 /// What a program that could not be started amounts to: only where the system is short of something is it nobody's fault.
-fn not_started(error: SpawnError) -> Outcome {
+pub(super) fn not_started(error: SpawnError) -> Outcome {
     match error.kind {
         SpawnErrorKind::Transient => Outcome::Unknown { reason: Failure::Said(error.text) },
         _ => Outcome::Failed(Failure::Said(error.text)),
@@ -391,14 +365,10 @@ pub(super) struct Captured {
 }
 
 impl Captured {
-    fn listen(pipes: OutputPipes) -> Captured {
-        Captured::listen_and(pipes, None)
-    }
-
-    /// Also passes on the last line of what has just been captured.
-    pub(super) fn listen_and(pipes: OutputPipes, heard: Option<OnLine>) -> Captured {
+    /// `heard`: gets the last line of what has just been captured.
+    pub(super) fn listen(pipes: impl IntoIterator<Item = OwnedFd>, heard: Option<OnLine>) -> Captured {
         let mut captured = Captured { kept: Rc::default(), pipes: Vec::new(), readers: Vec::new() };
-        for fd in [pipes.stdout, pipes.stderr] {
+        for fd in pipes {
             let Ok(pipe) = watch(File::from(fd), Interest::READABLE).map(Rc::new) else { continue };
             let reader = tasks::spawn(read_on(Rc::clone(&pipe), Rc::clone(&captured.kept), heard.clone()));
             captured.readers.push(reader.abort_handle());

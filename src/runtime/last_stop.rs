@@ -2,7 +2,7 @@
 //! is there may be anything, so a process of softstop's own reads it and says what it amounts to; nothing waits for it.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -10,16 +10,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::files::in_words;
+use super::helper::{self, own_program};
 use super::hooks::News;
 use super::shell::Shell;
-use super::waits::file::own_program;
 use crate::config::Control;
 use crate::record::{LastStop, Run};
-use crate::signal::Signal;
 use crate::sys::spawn::place::open_to_read;
-use crate::sys::{limits, process};
+use crate::sys::limits;
 use crate::text::one_line;
-use crate::{exit, json};
+use crate::json;
 
 /// So long it may take: no file system that works takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -44,7 +43,7 @@ impl Shell {
         let argv: [OsString; 4] = [own_program().into(), "__last_stop".into(), "--".into(), path.into()];
         // Not by the file's name: who writes it at the end must not wait for this one.
         let about = "the report of the run before".into();
-        if let Err(why) = self.start_helper(&argv, &[], about, LIMIT, |pid, bytes| News::LastStop { pid, bytes }) {
+        if let Err(why) = self.start_helper(&argv, &[], about, LIMIT, News::LastStop) {
             tracing::info!("the report of the run before this one was not read: {why}");
         }
     }
@@ -83,17 +82,14 @@ fn outlives_a_restart(path: &Path) -> bool {
 /// Its whole life: it says on standard output what the report at `path` amounts to, or why it cannot be used. It ends with softstop.
 #[must_use]
 pub fn read(path: &Path) -> u8 {
-    let _ = process::parent_death_signal(Signal::KILL);
+    helper::begin();
     limits::confine(MEMORY);
     let said = match last_stop(path) {
         Ok(None) => "{}".to_owned(),
         Ok(Some(last)) => format!(r#"{{"last_stop":{}}}"#, serde_json::to_string(&last).unwrap_or_default()),
         Err(why) => json!({ "unusable": one_line(&why).chars().take(TOLD).collect::<String>() }).to_string(),
     };
-    match io::stdout().write_all(said.as_bytes()) {
-        Ok(()) => exit::OK,
-        Err(_) => exit::FAILED,
-    }
+    helper::say(&said)
 }
 
 /// `None`: there is no report, or what is there is none of a run before: a FIFO, a folder, a file with nothing in it yet.

@@ -9,6 +9,7 @@ mod control;
 mod environment;
 pub mod files;
 mod groups;
+mod helper;
 mod hooks;
 mod inspections;
 mod job_control;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::sys::procfs;
 use crate::sys::pty::{self, Pty};
 use crate::sys::spawn::{self, Child, ExecStatus, Handed, Spawn, Stdio, reader};
 use crate::sys::stdio::pipe;
+use crate::sys::users::files::MAX_FILE;
 use crate::sys::users::{self, Credentials};
 use crate::sys::{by_name, process, reap, target, tree};
 
@@ -40,28 +41,6 @@ const NAMED: usize = 10;
 const TERM: &str = "xterm";
 /// What helps when a process runs as another user.
 pub(super) const NEEDS: &str = "add the capability KILL or run softstop as that user";
-
-/// Files read by a process of its own; and those of them that a file system which hangs has not let go of.
-pub(super) struct Aside {
-    wait: Duration,
-    /// See [`STARVED_WAIT`].
-    starved: Duration,
-    held: Vec<(i32, PathBuf)>,
-}
-
-impl Aside {
-    pub(super) fn new(wait: Duration, starved: Duration) -> Aside {
-        Aside { wait, starved, held: Vec::new() }
-    }
-}
-
-impl users::Files for Aside {
-    fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
-        let read = reader::read(Path::new(path), users::files::MAX_FILE, self.wait, self.starved);
-        self.held.extend(read.held.map(|pid| (pid, path.into())));
-        read.bytes
-    }
-}
 
 impl Shell {
     /// Carry one action out; a spawn's answer comes back at once.
@@ -225,22 +204,25 @@ impl Shell {
         }
     }
 
-    /// Whom to run as: looked up at the first start that asks, which may be after an init task has written the file, and kept. The
-    /// files are read by a process of its own, as their file system may hang; as hooks run as their process does, none is read during
-    /// a stop.
+    /// Whom to run as: looked up at the first start that asks, which may be after an init task has written the file, and kept. As hooks run as
+    /// their process does, no file is read during a stop.
     pub(super) fn resolve(&mut self, identity: &Identity) -> Result<Option<Credentials>, SpawnError> {
         if let Some((_, found)) = self.users.iter().find(|(known, _)| known == identity) {
             return Ok(found.clone());
         }
-        let mut files = Aside::new(self.exec_wait(), self.starved_wait());
-        let found = users::resolve(identity, &mut files);
-        files.held.into_iter().for_each(|(pid, path)| self.reporter.writers.hold(pid, path));
-        let found = found?;
+        let found = users::resolve(identity, &mut |path| self.read_aside(Path::new(path), MAX_FILE))?;
         if let Some(warning) = found.warning {
             tracing::warn!("{warning}");
         }
         self.users.push((identity.clone(), found.credentials.clone()));
         Ok(found.credentials)
+    }
+
+    /// A file, and one byte more than `most` at the most: by a process of its own, as its file system may hang.
+    pub(super) fn read_aside(&mut self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let read = reader::read(path, most, self.exec_wait(), self.starved_wait());
+        read.held.into_iter().for_each(|pid| self.reporter.writers.hold(pid, path.into()));
+        read.bytes
     }
 
     /// See [`STARVED_WAIT`].

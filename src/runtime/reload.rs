@@ -2,34 +2,24 @@
 //! hang; what follows from it is the machine's to say.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::helper::own_program;
 use super::hooks::News;
 use super::notify;
-use super::perform::{child_ends, output_pipes};
 use super::shell::{Shell, is_due};
 use super::sockets::Held;
 use super::sources;
-use super::waits::file::own_program;
-use crate::config::check::MAX_BYTES;
+use crate::config::Config;
 use crate::config::sources::Sources;
-use crate::config::{Config, Limits};
 use crate::lifecycle::event::{Event, RequestId};
 use crate::output::log;
 use crate::plan::Plan;
 use crate::schedule::zone::Zone;
-use crate::sys::spawn::{self, Handed, Spawn, Stdio};
-use crate::sys::stdio::watch;
-use crate::tasks;
 
 /// So long the files may take to be read: no file system that works takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -37,8 +27,6 @@ const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 /// What is said of a configuration with mistakes, in bytes: some twenty of them.
 const TOLD: usize = 8 * 1024;
-/// What the reader sends: the texts, as JSON, which may be twice as long.
-const SENT: u64 = 4 * MAX_BYTES as u64;
 
 /// Where the configuration is, and what its texts amount to with the flags and variables that softstop was started with.
 pub struct Configuration {
@@ -116,51 +104,8 @@ impl Shell {
         };
         let file = configuration.file.clone();
         let argv = [own_program().into(), "__sources".into(), file.clone().into()];
-        let read = |pid, bytes| News::Sources { pid, bytes };
-        self.start_helper(&argv, &[], file, LIMIT, read).map_err(|why| format!("no process to read it: {why}"))
-    }
-
-    /// Starts softstop itself to do what may hang, for `limit` at the most: what it says, or `None`, is made into `news` then. `about` is what
-    /// it is at, should it never end.
-    pub(super) fn start_helper(
-        &mut self,
-        argv: &[OsString],
-        handed: &[Handed<'_>],
-        about: PathBuf,
-        limit: Duration,
-        news: impl FnOnce(i32, Option<Vec<u8>>) -> News + 'static,
-    ) -> Result<(), String> {
-        let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-        let pipes = output_pipes(None).map_err(|e| e.text)?;
-        let (stdout, _) = child_ends(Some(&pipes));
-        let wait = self.exec_wait();
-        let program = Spawn {
-            argv,
-            env: &env,
-            working_dir: None,
-            credentials: None,
-            limits: &Limits::default(),
-            stdin: Stdio::Null,
-            stdout,
-            stderr: Stdio::Null,
-            foreground: false,
-            keep_fds: false,
-            handed,
-            inherited: &self.inherited,
-        };
-        let child = spawn::spawn_within(&program, wait).map_err(|e| e.text)?;
-        let pid = self.started(child);
-        self.reporter.writers.hold(pid, about);
-        let pipe = watch(File::from(pipes.stdout), Interest::READABLE).map_err(|e| e.to_string())?;
-        let (done, until) = (self.done.clone(), Instant::now() + limit);
-        tasks::spawn(async move {
-            let bytes = tokio::select! {
-                bytes = whole(pipe) => Some(bytes),
-                () = sleep_until(until) => None,
-            };
-            let _ = done.send(news(pid, bytes));
-        });
-        Ok(())
+        let started = self.start_helper(&argv, &[], file, LIMIT, News::Sources);
+        started.map_err(|why| format!("no process to read it: {why}"))
     }
 
     /// The reader has sent all of it. `None`: it has not, in its time.
@@ -255,20 +200,5 @@ impl Shell {
             self.changes.adopt(&plan.config);
         }
         self.monitor.borrow_mut().scheduled(self.schedules.times());
-    }
-}
-
-async fn whole(pipe: AsyncFd<File>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut chunk = vec![0; 64 * 1024];
-    loop {
-        let Ok(mut ready) = pipe.readable().await else { return bytes };
-        match ready.try_io(|pipe| pipe.get_ref().read(&mut chunk)) {
-            Ok(Ok(0)) => return bytes,
-            Ok(Ok(n)) if (bytes.len() + n) as u64 <= SENT => bytes.extend_from_slice(&chunk[..n]),
-            Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
-            Ok(_) => return bytes,
-            Err(_) => {}
-        }
     }
 }

@@ -3,25 +3,24 @@
 //! The wall's clock may be set, and no timer of the loop follows it: so it is looked at again every [`LOOK`], and a change of it is noticed by then.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use super::files;
 use super::shell::Shell;
 use crate::config::{Config, Process, Schedule};
 use crate::lifecycle::event::{Event, ProcId};
 use crate::plan::Plan;
 use crate::schedule::zone::{self, Zone};
 use crate::schedule::{self, LARGEST};
-use crate::sys::spawn::reader;
 
 const LOOK: Duration = Duration::from_secs(30);
 /// Of a zone's file, in bytes; the longest has 4 kB.
-const MAX_ZONE: u64 = 1 << 20;
+const MAX_ZONE: usize = 1 << 20;
 
 #[derive(Default)]
 pub(super) struct Schedules {
@@ -172,28 +171,20 @@ pub(super) fn no_zone(process: &str, name: &str, why: &str) -> String {
 }
 
 impl Shell {
-    /// By a process of its own, as its file system may hang.
+    /// While something runs.
     pub(super) fn read_zone(&mut self, name: &str) -> Result<Zone, String> {
-        let path = zone::file(name)?;
-        let (wait, starved) = (self.exec_wait(), self.starved_wait());
-        let read = reader::read(&path, usize::try_from(MAX_ZONE).unwrap_or(usize::MAX), wait, starved);
-        if let Some(pid) = read.held {
-            self.reporter.writers.hold(pid, path.clone());
-        }
-        let bytes = read.bytes.map_err(|error| format!("{}: {error}", path.display()))?;
-        Zone::read(&bytes).map_err(|why| format!("{}: {why}", path.display()))
+        zone(&zone::file(name)?, |path| self.read_aside(path, MAX_ZONE))
     }
 }
 
+/// Before anything runs.
 fn zone_of(name: &str) -> Result<Zone, String> {
-    read_zone(&zone::file(name)?)
+    zone(&zone::file(name)?, |path| files::read(path, MAX_ZONE))
 }
 
-fn read_zone(path: &Path) -> Result<Zone, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_ZONE).read_to_end(&mut bytes));
-    read.map_err(|error| format!("{}: {error}", path.display()))?;
-    Zone::read(&bytes).map_err(|why| format!("{}: {why}", path.display()))
+fn zone(path: &Path, read: impl FnOnce(&Path) -> io::Result<Vec<u8>>) -> Result<Zone, String> {
+    let bytes = read(path).map_err(|error| error.to_string());
+    bytes.and_then(|bytes| Zone::read(&bytes)).map_err(|why| format!("{}: {why}", path.display()))
 }
 
 /// For people at a terminal: the clock on their wall, by TZ or /etc/localtime, else UTC. `None`: nobody wants it.
@@ -204,7 +195,7 @@ pub(super) fn local_clock(config: &Config) -> Option<Zone> {
     }
     let by_name = std::env::var("TZ").ok().filter(|name| !name.is_empty());
     let by_name = by_name.and_then(|name| zone_of(name.trim_start_matches(':')).ok());
-    by_name.or_else(|| read_zone(Path::new("/etc/localtime")).ok()).or_else(|| Some(Zone::utc()))
+    by_name.or_else(|| zone(Path::new("/etc/localtime"), |path| files::read(path, MAX_ZONE)).ok()).or_else(|| Some(Zone::utc()))
 }
 
 /// Seconds since 1970 by the clock on the wall.

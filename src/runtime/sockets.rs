@@ -13,13 +13,12 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{Backlog, listen};
 
-use super::perform::Aside;
 use crate::config::socket::{Socket, SocketAt};
 use crate::config::{Config, Identity, Process};
 use crate::sys::bind::unix::SocketFile;
 use crate::sys::bind::{inet, unix};
-use crate::sys::spawn::Handed;
-use crate::sys::users;
+use crate::sys::spawn::{Handed, reader};
+use crate::sys::users::{self, files::MAX_FILE};
 
 /// The first number that a program is handed a socket at (sd_listen_fds(3)).
 pub(super) const FIRST: i32 = 3;
@@ -148,7 +147,8 @@ pub(super) fn environment(process: &Process, config: &Config) -> Vec<(OsString, 
 
 fn give_to(path: &Path, owner: &Identity) -> Result<(), String> {
     let [wait, starved] = FILES;
-    let found = users::resolve(owner, &mut Aside::new(wait, starved)).map_err(|e| format!("its owner: {}", e.text))?;
+    let found = users::resolve(owner, &mut |path| reader::read(Path::new(path), MAX_FILE, wait, starved).bytes);
+    let found = found.map_err(|e| format!("its owner: {}", e.text))?;
     let Some(credentials) = found.credentials else { return Ok(()) };
     let uid = owner.user.is_some().then_some(credentials.uid);
     let given = chown(path, uid, Some(credentials.gid));

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{DirEntry, read_dir};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::files;
+use super::{files, helper};
 use crate::config::problem::Problems;
 use crate::config::sources::{Included, MOST, Sources, is_wild, matches, parts};
 use crate::config::{check, env_file};
-use crate::signal::Signal;
+use crate::json;
 use crate::sorted;
-use crate::sys::process;
-use crate::{exit, json};
 
 /// The configuration at `path` with what it includes. `variable`: the value of one in a pattern; `unread`: what is said, with the file's name, when
 /// it cannot be read.
@@ -110,7 +108,7 @@ pub fn cannot_be_read(name: &str, error: &io::Error) -> Problems {
 /// The reader's whole life: it sends the texts as JSON, or why there are none. It ends with softstop.
 #[must_use]
 pub fn send(path: &Path) -> u8 {
-    let _ = process::parent_death_signal(Signal::KILL);
+    helper::begin();
     let said = match read(path, &|name| std::env::var(name).ok(), &cannot_be_read) {
         Ok(sources) => {
             let included = sources.included.iter().map(|file| {
@@ -125,10 +123,7 @@ pub fn send(path: &Path) -> u8 {
         }
         Err(problems) => json!({ "error": problems.refused("nothing was changed") }),
     };
-    match io::stdout().write_all(said.to_string().as_bytes()) {
-        Ok(()) => exit::OK,
-        Err(_) => exit::FAILED,
-    }
+    helper::say(&said.to_string())
 }
 
 /// What the reader has sent.

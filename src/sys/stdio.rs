@@ -24,6 +24,8 @@ const PIPE_CHUNK: usize = libc::PIPE_BUF;
 const TTY_CHUNK: usize = 256;
 const FILE_CHUNK: usize = 64 * 1024;
 const SOCKET_CHUNK: usize = 16 * 1024;
+/// Read in one go.
+const READ: usize = 16 * 1024;
 /// A write that signals interrupt this often is left for another time.
 const INTERRUPTIONS: usize = 8;
 
@@ -206,6 +208,32 @@ pub fn watch(file: File, interest: Interest) -> io::Result<AsyncFd<File>> {
     // SAFETY: a File owns its descriptor, never changes it, and the AsyncFd owns the File; nothing in softstop replaces a
     // descriptor by dup2 outside a forked child.
     Ok(unsafe { AsyncFd::register_with_interest(file, interest) }?)
+}
+
+/// Everything until the end, or a little more than `most` bytes of it.
+///
+/// # Errors
+/// As read has it.
+pub async fn read_all(pipe: &AsyncFd<File>, most: usize) -> io::Result<Vec<u8>> {
+    let (mut bytes, mut chunk) = (Vec::new(), vec![0; READ]);
+    while bytes.len() <= most {
+        match pipe.readable().await?.try_io(|pipe| pipe.get_ref().read(&mut chunk)) {
+            Ok(Ok(0)) => break,
+            Ok(Ok(n)) => bytes.extend_from_slice(&chunk[..n]),
+            Ok(Err(error)) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+    Ok(bytes)
+}
+
+/// Until it is ready, as it may be already; for ever where there is none, or it cannot be watched any more. Nothing of it is read here.
+pub async fn ready(fd: Option<&AsyncFd<File>>, interest: Interest) {
+    let Some(fd) = fd else { return std::future::pending().await };
+    match fd.ready(interest).await {
+        Ok(mut ready) => ready.clear_ready(),
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// How many bytes a pipe holds now.

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,10 +12,9 @@ use super::ProgressReporter;
 use crate::config::handler::WaitFile;
 use crate::facts::{Awaited, FileState, Outcome, Progress};
 use crate::lifecycle::event::RunId;
-use crate::runtime::hooks::{ActiveRun, Captured, OnLine};
-use crate::runtime::shell::Shell;
-use crate::signal::Signal;
-use crate::sys::process;
+use crate::runtime::helper::{self, own_program};
+use crate::runtime::hooks::{ActiveRun, Captured, OnLine, not_started};
+use crate::runtime::shell::{Owner, Shell};
 use crate::tasks;
 
 /// Between two looks.
@@ -35,7 +33,8 @@ impl Shell {
     ) -> Result<(), Outcome> {
         let reporter = Rc::new(reporter);
         let (path, text) = (wait.path.display().to_string(), wait.contains.clone().unwrap_or_default());
-        let (pid, pipes) = self.spawn_helper(run, &command(wait))?;
+        let (pid, said) = self.spawn_helper(&command(wait), &[]).map_err(not_started)?;
+        self.children.insert(pid, Owner::Run(run));
         tasks::spawn({
             let (reporter, path) = (Rc::clone(&reporter), path.clone());
             async move {
@@ -50,7 +49,7 @@ impl Shell {
                 reporter.report(Progress::of(Awaited::File { path: path.clone(), is }));
             }
         });
-        let captured = Captured::listen_and(pipes, Some(heard));
+        let captured = Captured::listen([said], Some(heard));
         self.runs.insert(run, ActiveRun::Looking { pid, path: wait.path.clone(), _captured: captured });
         Ok(())
     }
@@ -69,22 +68,11 @@ fn command(wait: &WaitFile) -> Vec<OsString> {
     command
 }
 
-/// softstop itself: the file that runs, not whatever has its name by now (an update in place, a child that may write there).
-pub(in crate::runtime) fn own_program() -> PathBuf {
-    // In a child that has not executed anything yet it leads there, too.
-    let running = PathBuf::from("/proc/self/exe");
-    if running.read_link().is_ok() {
-        return running;
-    }
-    // Without /proc only a name is left.
-    std::env::args_os().next().map_or_else(|| PathBuf::from("/softstop"), PathBuf::from)
-}
-
 /// The helper's whole life. It ends with softstop.
 #[must_use]
 pub fn look(wait: &WaitFile) -> u8 {
     let parent = std::os::unix::process::parent_id();
-    let _ = process::parent_death_signal(Signal::KILL);
+    helper::begin();
     // The kernel has named it `exe`, after the link that it was started by.
     let _ = std::fs::write("/proc/self/comm", "softstop");
     let mut last = String::new();

@@ -40,11 +40,7 @@ pub struct Found {
 }
 
 /// Reads one of the two files, all of it, or [`MAX_FILE`] bytes and one more.
-pub trait Files {
-    /// # Errors
-    /// As reading has it.
-    fn read(&mut self, path: &str) -> io::Result<Vec<u8>>;
-}
+pub type Files<'f> = dyn FnMut(&str) -> io::Result<Vec<u8>> + 'f;
 
 /// Inspections an identity up, now.
 ///
@@ -54,7 +50,7 @@ pub trait Files {
 ///
 /// # Errors
 /// One line: which name is unknown to which file, and what to do. [`SpawnErrorKind::Transient`] when the file may be readable later.
-pub fn resolve(identity: &Identity, files: &mut dyn Files) -> Result<Found, SpawnError> {
+pub fn resolve(identity: &Identity, files: &mut Files<'_>) -> Result<Found, SpawnError> {
     let further = identity.supplementary.iter().map(|text| find_group(text, files)).collect::<Result<Vec<_>, _>>()?;
     let mut found = without_further(identity, files)?;
     if let Some(credentials) = &mut found.credentials {
@@ -67,7 +63,7 @@ pub fn resolve(identity: &Identity, files: &mut dyn Files) -> Result<Found, Spaw
     Ok(found)
 }
 
-fn without_further(identity: &Identity, files: &mut dyn Files) -> Result<Found, SpawnError> {
+fn without_further(identity: &Identity, files: &mut Files<'_>) -> Result<Found, SpawnError> {
     let group = identity.group.as_deref().map(|text| find_group(text, files)).transpose()?;
     let (uid, named) = match (identity.user.as_deref(), group) {
         (Some(text), _) => match number(text, "user")? {
@@ -100,7 +96,7 @@ fn without_further(identity: &Identity, files: &mut dyn Files) -> Result<Found, 
     Ok(Found { credentials: Some(credentials(uid, gid, groups, entry)), warning })
 }
 
-fn by_name(name: &str, group: Option<u32>, files: &mut dyn Files) -> Result<Found, SpawnError> {
+fn by_name(name: &str, group: Option<u32>, files: &mut Files<'_>) -> Result<Found, SpawnError> {
     let passwd = read(PASSWD, files).map_err(|unread| unread.explain("user", name))?;
     let Some(entry) = Entry::find(&passwd, |user| user.name == name.as_bytes()) else {
         return Err(unknown("user", name, PASSWD));
@@ -120,7 +116,7 @@ fn credentials(uid: u32, gid: u32, groups: Vec<u32>, entry: Option<Entry>) -> Cr
     Credentials { uid, gid, groups, home, name }
 }
 
-fn find_group(text: &str, files: &mut dyn Files) -> Result<u32, SpawnError> {
+fn find_group(text: &str, files: &mut Files<'_>) -> Result<u32, SpawnError> {
     if let Some(gid) = number(text, "group")? {
         return Ok(gid);
     }
@@ -189,8 +185,8 @@ impl Unread {
     }
 }
 
-fn read(path: &'static str, files: &mut dyn Files) -> Result<Vec<u8>, Unread> {
-    match files.read(path) {
+fn read(path: &'static str, files: &mut Files<'_>) -> Result<Vec<u8>, Unread> {
+    match files(path) {
         Ok(text) if text.len() > MAX_FILE => {
             let error =
                 io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {} MiB", MAX_FILE >> 20));
@@ -215,13 +211,17 @@ mod tests {
         asked: Vec<String>,
     }
 
-    impl Files for Fake {
+    impl Fake {
         fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
             self.asked.push(path.to_string());
             let result = if path == PASSWD { &self.passwd } else { &self.group };
             let error = |e: &io::Error| e.raw_os_error().map_or_else(|| e.kind().into(), io::Error::from_raw_os_error);
             result.as_ref().map(|text| text.as_bytes().to_vec()).map_err(error)
         }
+    }
+
+    fn look_up(identity: &Identity, files: &mut Fake) -> Result<Found, SpawnError> {
+        resolve(identity, &mut |path| files.read(path))
     }
 
     fn fake() -> Fake {
@@ -238,19 +238,19 @@ mod tests {
     }
 
     fn found(user: Option<&str>, group: Option<&str>) -> Credentials {
-        let found = resolve(&identity(user, group), &mut fake()).unwrap();
+        let found = look_up(&identity(user, group), &mut fake()).unwrap();
         assert_eq!(found.warning, None);
         found.credentials.unwrap()
     }
 
     fn error(user: Option<&str>, group: Option<&str>, mut files: Fake) -> SpawnError {
-        resolve(&identity(user, group), &mut files).unwrap_err()
+        look_up(&identity(user, group), &mut files).unwrap_err()
     }
 
     #[test]
     fn names_numbers_and_nothing() {
         let mut files = fake();
-        assert_eq!(resolve(&identity(None, None), &mut files).unwrap(), Found::default());
+        assert_eq!(look_up(&identity(None, None), &mut files).unwrap(), Found::default());
         assert!(files.asked.is_empty());
         let www = found(Some("www-data"), None);
         assert_eq!((www.uid, www.gid, www.groups.as_slice()), (33, 33, [33, 110].as_slice()));
@@ -267,7 +267,7 @@ mod tests {
     fn further_groups_come_beside_those_of_the_user() {
         let with = |user: Option<&str>, further: &[&str]| {
             let supplementary = further.iter().map(|&text| text.to_owned()).collect();
-            resolve(&Identity { supplementary, ..identity(user, None) }, &mut fake())
+            look_up(&Identity { supplementary, ..identity(user, None) }, &mut fake())
                 .map(|found| found.credentials.unwrap())
         };
         let www = with(Some("www-data"), &["staff", "4242", "33"]).unwrap();
@@ -282,19 +282,19 @@ mod tests {
     fn a_number_needs_no_entry_and_no_file() {
         let own_group = getegid().as_raw();
         for mut files in [fake(), errno(libc::ENOENT), errno(libc::ENOTDIR)] {
-            let result = resolve(&identity(Some("123456789"), None), &mut files).unwrap();
+            let result = look_up(&identity(Some("123456789"), None), &mut files).unwrap();
             assert_eq!(result.warning, None);
             let who = result.credentials.unwrap();
             assert_eq!((who.uid, who.gid, &who.name, who.home.to_str()), (123_456_789, own_group, &None, Some("/")));
             assert_eq!(who.groups, [0u32; 0]);
         }
         // A file that hangs, or that nobody may read, is worth a word.
-        let result = resolve(&identity(Some("10001"), Some("10002")), &mut errno(libc::EACCES)).unwrap();
+        let result = look_up(&identity(Some("10001"), Some("10002")), &mut errno(libc::EACCES)).unwrap();
         let warning = result.warning.unwrap();
         assert!(warning.contains("user 10001") && warning.contains("/etc/passwd"), "{warning}");
         assert_eq!(result.credentials.map(|who| (who.uid, who.gid)), Some((10_001, 10_002)));
         let mut without_groups = Fake { group: Err(io::Error::from_raw_os_error(libc::EIO)), ..fake() };
-        let result = resolve(&identity(Some("33"), None), &mut without_groups).unwrap();
+        let result = look_up(&identity(Some("33"), None), &mut without_groups).unwrap();
         assert!(result.warning.unwrap().contains("/etc/group"));
         assert_eq!(result.credentials.unwrap().groups, [33]);
     }
@@ -334,15 +334,10 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_refused() {
-        struct Endless;
-        impl Files for Endless {
-            fn read(&mut self, _: &str) -> io::Result<Vec<u8>> {
-                Ok(vec![b'\n'; MAX_FILE + 1])
-            }
-        }
-        let error = resolve(&identity(Some("www-data"), None), &mut Endless).unwrap_err();
+        let mut endless = |_: &str| Ok(vec![b'\n'; MAX_FILE + 1]);
+        let error = resolve(&identity(Some("www-data"), None), &mut endless).unwrap_err();
         assert!(error.text.contains("longer than 4 MiB"), "{}", error.text);
-        let found = resolve(&identity(Some("33"), None), &mut Endless).unwrap();
+        let found = resolve(&identity(Some("33"), None), &mut endless).unwrap();
         assert!(found.warning.unwrap().contains("longer than 4 MiB"));
     }
 }
