@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, LocalSet};
 
 /// Work whose kind nobody needs to know.
@@ -20,6 +21,19 @@ fn spawn_task(task: Task<'static>) -> JoinHandle<()> {
 
 pub fn boxed<'t>(work: impl Future<Output = ()> + 't) -> Task<'t> {
     Box::pin(work)
+}
+
+/// Until it holds, which is looked at now and whenever all who wait for `changed` are told.
+pub async fn until(changed: &Notify, holds: impl Fn() -> bool) {
+    loop {
+        let told = changed.notified();
+        tokio::pin!(told);
+        told.as_mut().enable();
+        if holds() {
+            return;
+        }
+        told.await;
+    }
 }
 
 /// Until it ends, with what it begins in `local`.

@@ -760,6 +760,11 @@ impl Drop for Folder {
     }
 }
 
+/// As by a process that was killed.
+fn leave_stale(listening: socket::Listening) {
+    std::mem::forget(listening.file);
+}
+
 /// What is stale is removed, and nothing else.
 fn in_the_way() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -768,15 +773,14 @@ fn in_the_way() {
     let first = folder.listen("live").unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(folder.refusal("live"), "another process listens there; choose another path");
-    drop(first);
-    let second = folder.listen("live").expect("a stale one is in nobody's way");
-    second.file.as_ref().unwrap().remove();
+    leave_stale(first);
+    drop(folder.listen("live").expect("a stale one is in nobody's way"));
     assert!(fs::symlink_metadata(&file).is_err(), "it has left its file behind");
     let third = folder.listen("live").unwrap();
     let kept = fs::metadata(&file).unwrap().ino();
     fs::rename(&file, folder.0.join("kept")).unwrap();
     fs::write(&file, "another's").unwrap();
-    third.file.as_ref().unwrap().remove();
+    drop(third);
     assert_eq!(fs::read_to_string(&file).unwrap(), "another's");
     assert_eq!(fs::metadata(folder.0.join("kept")).unwrap().ino(), kept);
     assert_eq!(folder.refusal("live"), "what is there is no socket; remove it or choose another path");
@@ -803,7 +807,7 @@ fn another_users_socket() {
     let folder = Folder::new("another-user");
     fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
     let _live = folder.listen("live").unwrap();
-    drop(folder.listen("stale").unwrap());
+    leave_stale(folder.listen("stale").unwrap());
     let root = nix::unistd::setfsuid(nix::unistd::Uid::from_raw(54_321));
     for name in ["live", "stale"] {
         assert_eq!(folder.refusal(name), "another user's socket is there; choose another path");

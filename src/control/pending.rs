@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::protocol::Reply;
 use crate::lifecycle::action::Answer;
 use crate::lifecycle::event::{Client, Order, RequestId};
+use crate::tasks::until;
 
 /// Lines of progress kept for a client that reads slowly; further ones are lost to it.
 const PROGRESS: usize = 64;
@@ -65,14 +66,9 @@ impl PendingRequests {
         })
     }
 
-    /// Until everybody has had an answer and left, `until` at the latest.
-    pub async fn everybody_left(&self, until: Instant) {
-        let left = async {
-            while self.waiting.get() > 0 {
-                self.left.notified().await;
-            }
-        };
-        let _ = timeout_at(until, left).await;
+    /// Until everybody has had an answer and left, at `time` at the latest.
+    pub async fn everybody_left(&self, time: Instant) {
+        let _ = timeout_at(time, until(&self.left, || self.waiting.get() == 0)).await;
     }
 }
 

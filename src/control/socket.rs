@@ -18,7 +18,7 @@ pub struct Listening {
     pub listener: UnixListener,
     /// An abstract address, which anybody in the network namespace can reach.
     pub open_to_all: bool,
-    /// To be removed in the end.
+    /// Removed with it.
     pub file: Option<SocketFile>,
 }
 

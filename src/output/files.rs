@@ -21,7 +21,7 @@ use super::queue::{MEMORY_MAX, QUEUE_MAX};
 use crate::config::Rotation;
 use crate::sys::spawn::log_writer::{self, Ends, Limits, Tally};
 use crate::sys::spawn::writer;
-use crate::sys::stdio::{readable_bytes, watch};
+use crate::sys::stdio::{readable_bytes, ready, watch};
 use crate::tasks;
 
 /// How often it is looked at whether a file takes anything. A file that takes nothing in so many looks (five seconds) hangs, for all we know:
@@ -215,15 +215,7 @@ impl LogFile {
 
     /// Completes when [`LogFile::is_full`] does not hold any more.
     pub async fn room(&self) {
-        loop {
-            let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            if !self.is_full() {
-                return;
-            }
-            room.await;
-        }
+        tasks::until(&self.room, || !self.is_full()).await;
     }
 
     fn is_written_by(&self, pid: i32) -> bool {
@@ -278,8 +270,8 @@ impl LogFile {
             };
             let unfinished = self.is_unfinished();
             tokio::select! {
-                () = writable(link.as_deref()) => {}
-                () = readable(control.as_deref()) => self.hear(),
+                () = ready(link.as_ref().map(|link| &link.write), Interest::WRITABLE) => {}
+                () = ready(control.as_deref(), Interest::READABLE) => self.hear(),
                 () = self.work.notified() => {}
                 () = sleep(LOOK), if unfinished => self.look(),
             }
@@ -491,24 +483,4 @@ fn unread(link: &Link) -> u64 {
 
 fn newlines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|b| **b == b'\n').count() as u64
-}
-
-async fn writable(link: Option<&Link>) {
-    match link {
-        Some(link) => match link.write.writable().await {
-            Ok(mut ready) => ready.clear_ready(),
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
-}
-
-async fn readable(control: Option<&AsyncFd<File>>) {
-    match control {
-        Some(control) => match control.readable().await {
-            Ok(mut ready) => ready.clear_ready(),
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
 }

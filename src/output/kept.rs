@@ -12,6 +12,7 @@ use super::queue::Stream;
 use super::ring::{Cursor, HEAD, Ring};
 use crate::config::Config;
 use crate::sorted;
+use crate::tasks::until;
 
 /// Sources that can be told apart: processes, and hooks by their names.
 const SOURCES: usize = 65_535;
@@ -201,14 +202,9 @@ impl Keeper {
         })
     }
 
-    /// The end: until nobody reads any more, `until` at the latest.
-    pub async fn everybody_left(&self, until: Instant) {
-        let left = async {
-            while self.followers.get() > 0 {
-                self.left.notified().await;
-            }
-        };
-        let _ = timeout_at(until, left).await;
+    /// The end: until nobody reads any more, at `time` at the latest.
+    pub async fn everybody_left(&self, time: Instant) {
+        let _ = timeout_at(time, until(&self.left, || self.followers.get() == 0)).await;
     }
 
     /// No line follows: who waits for one is to leave.
@@ -230,10 +226,7 @@ impl Follower {
 
     /// Until no line follows.
     pub async fn over(&self) {
-        // One thread: nobody ends it between the look and the wait.
-        while !self.is_over() {
-            self.0.ended.notified().await;
-        }
+        until(&self.0.ended, || self.is_over()).await;
     }
 
     /// How many lines there were by now.
@@ -243,15 +236,7 @@ impl Follower {
 
     /// Until a line has come since there were `seen`, or none follows.
     pub async fn changed(&self, seen: u64) {
-        loop {
-            let changed = self.0.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.seen() != seen || self.is_over() {
-                return;
-            }
-            changed.await;
-        }
+        until(&self.0.changed, || self.seen() != seen || self.is_over()).await;
     }
 }
 

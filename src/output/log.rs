@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{Extensions, ExtensionsMut, LookupSpan, SpanData};
 
 use super::sink::{Sink, Stream};
+use super::wall_clock;
 use crate::config::{LogFormat, LogLevel};
 use crate::text::one_line;
 
@@ -171,7 +172,7 @@ where
             Level::INFO => ("", ""),
             _ => ("debug: ", "\x1b[2m"),
         };
-        if let Some(time) = self.sink.time_of_day(Stream::Stderr, now()) {
+        if let Some(time) = self.sink.time_of_day(Stream::Stderr, wall_clock()) {
             write!(w, "{time} ")?;
         }
         match self.coloured && !word.is_empty() {
@@ -184,12 +185,6 @@ where
         w.write_str(&one_line(&text.fields))?;
         w.write_char('\n')
     }
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[derive(Default)]

@@ -124,6 +124,11 @@ struct Lines<'c> {
     logs: &'c Logs,
 }
 
+/// By the clock on the wall, since 1970.
+pub fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// RFC 3339, UTC. `time`: milliseconds since 1970.
 pub fn stamp(time: u64) -> String {
     /// humantime knows no year beyond 9999.
@@ -154,7 +159,7 @@ impl Captures {
     }
 
     fn has_clock(&self, stream: Stream) -> bool {
-        self.sink.time_of_day(stream, 0).is_some()
+        self.sink.time_of_day(stream, Duration::ZERO).is_some()
     }
 
     /// A process whose output is captured, in the next colour. [`Output::Inherit`] needs none and is taken as prefix.
@@ -438,10 +443,9 @@ impl Pipe {
     /// Passes on every line that is complete, waiting for room before each one.
     async fn deliver(&self) {
         let way = &*self.way;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let millis = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
-        let ts = match way.clock.and_then(|stream| way.sink.time_of_day(stream, seconds)) {
+        let now = wall_clock();
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let ts = match way.clock.and_then(|stream| way.sink.time_of_day(stream, now)) {
             Some(time) => time,
             None if way.format.has_time() => stamp(millis),
             None => String::new(),

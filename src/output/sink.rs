@@ -23,6 +23,7 @@ use super::queue::{Queue, TryWrite, has_notices, take_notices};
 use crate::config::Color;
 use crate::schedule::zone::Zone;
 use crate::sys::stdio::{Writer, watch};
+use crate::tasks::until;
 
 /// How often to try again where epoll cannot tell when there is room.
 const RETRY: Duration = Duration::from_millis(50);
@@ -106,9 +107,10 @@ impl Sink {
         self.shared.colour[stream as usize]
     }
 
-    /// What a line for people on this stream begins with, if it is one with the time: `14:05:09`. `at`: seconds since 1970.
-    pub fn time_of_day(&self, stream: Stream, at: i64) -> Option<String> {
-        self.shared.clocks[stream as usize].as_ref().map(|clock| clock.time_of_day(at))
+    /// What a line for people on this stream begins with, if it is one with the time: `14:05:09`. `at`: since 1970.
+    pub fn time_of_day(&self, stream: Stream, at: Duration) -> Option<String> {
+        let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
+        self.shared.clocks[stream as usize].as_ref().map(|clock| clock.time_of_day(seconds))
     }
 
     /// Children must wait: see [`Sink::room`].
@@ -216,15 +218,7 @@ impl Sink {
 
     /// Completes when the stream's queue is not full; somebody must flush meanwhile ([`Sink::pump`]).
     pub async fn room(&self, stream: Stream) {
-        loop {
-            let notified = self.shared.room[stream as usize].notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if !self.is_full(stream) {
-                return;
-            }
-            notified.await;
-        }
+        until(&self.shared.room[stream as usize], || !self.is_full(stream)).await;
     }
 
     /// Writes until everything is out.

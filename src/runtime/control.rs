@@ -27,7 +27,7 @@ pub(super) struct Orders {
     messages: mpsc::UnboundedReceiver<Message>,
     room: Rc<PendingRequests>,
     asking: BTreeMap<RequestId, ReplyTo>,
-    /// The control socket's, to be removed in the end.
+    /// The control socket's, which is removed with it.
     file: Option<SocketFile>,
     /// What can be shown of the processes' last lines.
     keeper: Rc<Keeper>,
@@ -114,9 +114,7 @@ impl Orders {
         while self.messages.try_recv().is_ok() {}
         // However late it is, who waits is told.
         tokio::task::yield_now().await;
-        if let Some(file) = self.file.take() {
-            file.remove();
-        }
+        self.file = None;
         self.room.everybody_left(until).await;
     }
 }

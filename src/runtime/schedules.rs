@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use super::files;
 use super::shell::Shell;
 use crate::config::{Config, Process, Schedule};
 use crate::lifecycle::event::{Event, ProcId};
+use crate::output::wall_clock;
 use crate::plan::Plan;
 use crate::schedule::zone::{self, Zone};
 use crate::schedule::{self, LARGEST};
@@ -173,16 +174,20 @@ pub(super) fn no_zone(process: &str, name: &str, why: &str) -> String {
 impl Shell {
     /// While something runs.
     pub(super) fn read_zone(&mut self, name: &str) -> Result<Zone, String> {
-        zone(&zone::file(name)?, |path| self.read_aside(path, MAX_ZONE))
+        zone_in(&zone::file(name)?, |path| self.read_aside(path, MAX_ZONE))
     }
 }
 
-/// Before anything runs.
 fn zone_of(name: &str) -> Result<Zone, String> {
-    zone(&zone::file(name)?, |path| files::read(path, MAX_ZONE))
+    read_zone(&zone::file(name)?)
 }
 
-fn zone(path: &Path, read: impl FnOnce(&Path) -> io::Result<Vec<u8>>) -> Result<Zone, String> {
+/// Before anything runs.
+fn read_zone(path: &Path) -> Result<Zone, String> {
+    zone_in(path, |path| files::read(path, MAX_ZONE))
+}
+
+fn zone_in(path: &Path, read: impl FnOnce(&Path) -> io::Result<Vec<u8>>) -> Result<Zone, String> {
     let bytes = read(path).map_err(|error| error.to_string());
     bytes.and_then(|bytes| Zone::read(&bytes)).map_err(|why| format!("{}: {why}", path.display()))
 }
@@ -195,23 +200,20 @@ pub(super) fn local_clock(config: &Config) -> Option<Zone> {
     }
     let by_name = std::env::var("TZ").ok().filter(|name| !name.is_empty());
     let by_name = by_name.and_then(|name| zone_of(name.trim_start_matches(':')).ok());
-    by_name.or_else(|| zone(Path::new("/etc/localtime"), |path| files::read(path, MAX_ZONE)).ok()).or_else(|| Some(Zone::utc()))
+    by_name.or_else(|| read_zone(Path::new("/etc/localtime")).ok()).or_else(|| Some(Zone::utc()))
 }
 
 /// Seconds since 1970 by the clock on the wall.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(wall_clock().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// How long ago the clock showed `at`.
 pub(super) fn since(at: u64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(Duration::from_secs(at))
+    wall_clock().saturating_sub(Duration::from_secs(at))
 }
 
 /// How long until the clock shows `at`.
 pub(super) fn until(at: i64) -> Duration {
-    let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(at).unwrap_or_default());
-    at.duration_since(SystemTime::now()).unwrap_or_default()
+    Duration::from_secs(u64::try_from(at).unwrap_or_default()).saturating_sub(wall_clock())
 }

@@ -43,7 +43,7 @@ use crate::signal::Signal;
 use crate::sys::mask::{self, Disposition};
 use crate::sys::signals::{Early, Inherited, Received};
 use crate::sys::spawn::PendingExec;
-use crate::sys::stdio::watch;
+use crate::sys::stdio::{ready, watch};
 use crate::sys::terminal::{self, Terminal};
 use crate::sys::tree;
 use crate::sys::users::Credentials;
@@ -260,10 +260,10 @@ impl Shell {
             let wake = deadline.into_iter().chain(others.into_iter().flatten()).min();
             tokio::select! {
                 biased;
-                () = wait_for(&readable, signals.more()) => self.receive(&signals.drain()),
+                () = wait_for(Some(&readable), signals.more()) => self.receive(&signals.drain()),
                 Some(news) = answers.recv() => self.heard(news),
-                () = wait_for_any(notices.as_ref(), self.notices.more()) => self.receive_notices(),
-                () = wait_for_any(changes.as_ref(), false) => self.changes.reported(),
+                () = wait_for(notices.as_ref(), self.notices.more()) => self.receive_notices(),
+                () = wait_for(changes.as_ref(), false) => self.changes.reported(),
                 Some(message) = self.orders.next() => self.ordered(message),
                 () = sleep_until(wake) => {}
                 // More processes than are signalled, or given another priority, in one turn.
@@ -492,23 +492,12 @@ fn is_ignored(signal: Signal) -> bool {
     mask::disposition(signal) == Some(Disposition::Ignored)
 }
 
-/// `more`: the last time something was left, of which the descriptor does not tell again. Everybody else gets a turn in between.
-async fn wait_for(fd: &AsyncFd<File>, more: bool) {
-    if more {
-        return tokio::task::yield_now().await;
-    }
-    match fd.readable().await {
-        // Emptied by `Signals::drain` right after.
-        Ok(mut ready) => ready.clear_ready(),
-        Err(_) => std::future::pending().await,
-    }
-}
-
-/// As [`wait_for`], if there is anything to wait for.
-async fn wait_for_any(fd: Option<&AsyncFd<File>>, more: bool) {
-    match fd {
-        Some(fd) => wait_for(fd, more).await,
-        None => std::future::pending().await,
+/// For what is emptied right after. `more`: the last time something was left, of which the descriptor does not tell again. Everybody else gets a
+/// turn in between.
+async fn wait_for(fd: Option<&AsyncFd<File>>, more: bool) {
+    match more {
+        true => tokio::task::yield_now().await,
+        false => ready(fd, Interest::READABLE).await,
     }
 }
 

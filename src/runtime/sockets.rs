@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::chown;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -36,13 +37,7 @@ pub(super) struct Held {
     name: String,
     /// `None` from the stop request on.
     fd: Option<OwnedFd>,
-    file: Option<SocketFile>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.file.iter().for_each(SocketFile::remove);
-    }
+    _file: Option<SocketFile>,
 }
 
 impl Sockets {
@@ -100,28 +95,21 @@ impl Sockets {
 impl Held {
     fn make(socket: &Socket) -> Result<Held, String> {
         let queue = i32::try_from(socket.backlog).unwrap_or(i32::MAX);
-        let mut held = Held { name: socket.name.clone(), fd: None, file: None };
-        let listener = match &socket.at {
-            SocketAt::Tcp(at) => {
-                held.fd = Some(inet::tcp(*at, queue)?.into());
-                return Ok(held);
-            }
-            SocketAt::Udp(at) => {
-                held.fd = Some(inet::udp(*at)?.into());
-                return Ok(held);
-            }
-            SocketAt::Abstract(name) => unix::by_name(name)?,
+        let listening = |listener: UnixListener| -> Result<OwnedFd, String> {
+            let longer = Backlog::new(queue).and_then(|queue| listen(&listener, queue));
+            longer.map(|()| listener.into()).map_err(|e| format!("cannot listen at {}: {e}", socket.at))
+        };
+        let (fd, file) = match &socket.at {
+            SocketAt::Tcp(at) => (inet::tcp(*at, queue)?.into(), None),
+            SocketAt::Udp(at) => (inet::udp(*at)?.into(), None),
+            SocketAt::Abstract(name) => (listening(unix::by_name(name)?)?, None),
             SocketAt::Path { path, mode, owner } => {
                 let (listener, file) = unix::at_path(path, *mode)?;
-                held.file = file;
                 give_to(path, owner)?;
-                listener
+                (listening(listener)?, file)
             }
         };
-        let longer = Backlog::new(queue).and_then(|queue| listen(&listener, queue));
-        longer.map_err(|e| format!("cannot listen at {}: {e}", socket.at))?;
-        held.fd = Some(listener.into());
-        Ok(held)
+        Ok(Held { name: socket.name.clone(), fd: Some(fd), _file: file })
     }
 }
 

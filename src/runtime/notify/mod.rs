@@ -57,17 +57,10 @@ pub(super) struct Socket {
     fd: OwnedFd,
     /// As NOTIFY_SOCKET has it.
     address: OsString,
-    file: Option<SocketFile>,
+    /// Removed with it.
+    _file: Option<SocketFile>,
     /// There may be more than was taken.
     more: bool,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if let Some(file) = &self.file {
-            file.remove();
-        }
-    }
 }
 
 impl Socket {
@@ -91,7 +84,7 @@ impl Socket {
             UnixAt::Abstract(name) => (unix::datagrams_by_name(&name)?, None, format!("@{name}").into()),
         };
         ask_who_sends(&socket).map_err(|e| format!("the kernel does not say who sends: {e}"))?;
-        Ok(Some(Socket { fd: socket.into(), address, file, more: false }))
+        Ok(Some(Socket { fd: socket.into(), address, _file: file, more: false }))
     }
 }
 

@@ -12,23 +12,21 @@ use std::path::{Path, PathBuf};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use nix::sys::stat::{Mode, umask};
 
-/// The file of a socket of ours, by its device and inode.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The file of a socket of ours, by its device and inode. Dropped, it is removed if it is still this socket's; left behind it is stale, and found
+/// to be so.
+#[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    dev: u64,
-    ino: u64,
+    is: (u64, u64),
 }
 
-impl SocketFile {
-    fn at(path: &Path) -> Option<SocketFile> {
-        let found = fs::symlink_metadata(path).ok()?;
-        Some(SocketFile { path: path.to_path_buf(), dev: found.dev(), ino: found.ino() })
-    }
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
 
-    /// If it is still this socket's. Left behind it is stale, and found to be so.
-    pub fn remove(&self) {
-        if SocketFile::at(&self.path).is_some_and(|found| found == *self) {
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path) == Some(self.is) {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -100,7 +98,7 @@ fn bind_at_path<S>(
         }
         bound => bound.map_err(in_the_way)?,
     };
-    Ok((socket, SocketFile::at(path)))
+    Ok((socket, identity(path).map(|is| SocketFile { path: path.to_path_buf(), is })))
 }
 
 fn remove_stale(path: &Path, of: SockType) -> Result<(), String> {

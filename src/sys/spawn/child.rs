@@ -13,30 +13,11 @@ use nix::unistd::{
     AccessFlags, Pid, Uid, access, chdir, getegid, geteuid, getpid, setgroups, setpgid, setresgid, setresuid, setuid,
 };
 
-use super::error::{Report, Stage};
+use super::error::{Failure, Stage};
 use super::prepare::{Identity, Prepared};
 use crate::exit;
 use crate::signal::Signal;
 use crate::sys::{descriptors, limits, mask, plain, process};
-
-pub(super) struct Failure {
-    stage: Stage,
-    errno: i32,
-    /// Exec: which candidate. A limit, a capability: which.
-    candidate: u16,
-    /// Exec, ENOENT: the candidate exists, so it is its interpreter that does not.
-    exists: bool,
-}
-
-impl Failure {
-    pub(super) fn new(stage: Stage, errno: i32) -> Failure {
-        Failure::about(stage, errno, 0)
-    }
-
-    pub(super) fn about(stage: Stage, errno: i32, candidate: u16) -> Failure {
-        Failure { stage, errno, candidate, exists: false }
-    }
-}
 
 /// Becomes the program, or reports why not and ends.
 ///
@@ -46,9 +27,7 @@ pub(super) unsafe fn run(prepared: &mut Prepared, report_to: RawFd) -> ! {
     let Err(failure) = become_program(prepared);
     let not_found =
         failure.stage == Stage::Exec && matches!(failure.errno, libc::ENOENT | libc::ENOTDIR) && !failure.exists;
-    let report =
-        Report { stage: failure.stage, errno: failure.errno, candidate: failure.candidate, exists: failure.exists };
-    let bytes = report.to_bytes();
+    let bytes = failure.to_bytes();
     // The parent may have stopped listening; the exit code below matters then.
     mask::set_ignored(Signal::PIPE, true);
     // SAFETY: the bytes live on this stack; a wrong or closed descriptor only makes the call fail.
@@ -63,22 +42,8 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     if prepared.inherited.ignores_chld {
         mask::set_ignored(Signal::CHLD, true);
     }
-    if prepared.session {
-        plain::own_session().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
-    } else {
-        // A sandbox may refuse a group of its own; the child then runs in ours.
-        let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
-    }
     let pid = getpid().as_raw();
-    if let Some(terminal) = prepared.terminal {
-        // SAFETY: takes two integers. TTOU is blocked; ENOTTY, ENXIO, EPERM and EINVAL mean that there is no job control
-        // to be had, which the program can live without.
-        unsafe { libc::tcsetpgrp(terminal, pid) };
-    }
-    set_stdio(prepared.stdio).map_err(|errno| Failure::new(Stage::Stdio, errno))?;
-    if prepared.session {
-        plain::take_terminal().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
-    }
+    stand_apart(prepared, pid)?;
     let changed_dir = change_dir(prepared);
     if !prepared.keep_fds {
         hide_descriptors();
@@ -94,14 +59,8 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     }
     prepared.limits.after_the_user()?;
     // The user may be let in where root is not (a network filesystem's root squash), as well as the other way round.
-    if changed_dir == Err(libc::EACCES) {
-        change_dir(prepared).map_err(|errno| Failure::new(Stage::WorkingDir, errno))?;
-    }
-    changed_dir.or_else(
-        |errno| {
-            if errno == libc::EACCES { Ok(()) } else { Err(Failure::new(Stage::WorkingDir, errno)) }
-        },
-    )?;
+    let changed_dir = if changed_dir == Err(libc::EACCES) { change_dir(prepared) } else { changed_dir };
+    changed_dir.map_err(|errno| Failure::new(Stage::WorkingDir, errno))?;
     prepared.write_listen_pid(pid.unsigned_abs());
     // Last, as what has been opened here may be above the limit that the program gets.
     prepared.inherited.limits.give_back();
@@ -111,6 +70,26 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     prepared.limits.last()?;
     mask::replace_mask(prepared.inherited.mask);
     Err(execute(prepared))
+}
+
+/// In a group or session of its own, with its terminal and its standard descriptors.
+fn stand_apart(prepared: &Prepared, pid: i32) -> Result<(), Failure> {
+    if prepared.session {
+        plain::own_session().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
+    } else {
+        // A sandbox may refuse a group of its own; the child then runs in ours.
+        let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+    }
+    if let Some(terminal) = prepared.terminal {
+        // SAFETY: takes two integers. TTOU is blocked; ENOTTY, ENXIO, EPERM and EINVAL mean that there is no job control
+        // to be had, which the program can live without.
+        unsafe { libc::tcsetpgrp(terminal, pid) };
+    }
+    set_stdio(prepared.stdio).map_err(|errno| Failure::new(Stage::Stdio, errno))?;
+    if prepared.session {
+        plain::take_terminal().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
+    }
+    Ok(())
 }
 
 /// -1 becomes its errno.

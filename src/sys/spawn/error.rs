@@ -58,26 +58,36 @@ const STAGES: [Stage; 16] = [
     Stage::Terminal,
 ];
 
-/// What the child writes into the pipe.
+/// Why the child has not become the program, as it writes it into the pipe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Report {
+pub(super) struct Failure {
     pub(super) stage: Stage,
     pub(super) errno: i32,
+    /// Exec: which candidate. A limit, a capability: which.
     pub(super) candidate: u16,
+    /// Exec, ENOENT: the candidate exists, so it is its interpreter that does not.
     pub(super) exists: bool,
 }
 
-impl Report {
+impl Failure {
     pub(super) const SIZE: usize = 8;
 
-    pub(super) fn to_bytes(self) -> [u8; Report::SIZE] {
+    pub(super) fn new(stage: Stage, errno: i32) -> Failure {
+        Failure::about(stage, errno, 0)
+    }
+
+    pub(super) fn about(stage: Stage, errno: i32, candidate: u16) -> Failure {
+        Failure { stage, errno, candidate, exists: false }
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; Failure::SIZE] {
         let [c0, c1] = self.candidate.to_ne_bytes();
         let [e0, e1, e2, e3] = self.errno.to_ne_bytes();
         [self.stage as u8, u8::from(self.exists), c0, c1, e0, e1, e2, e3]
     }
 
-    pub(super) fn from_bytes([stage, exists, c0, c1, e0, e1, e2, e3]: [u8; Report::SIZE]) -> Report {
-        Report {
+    pub(super) fn from_bytes([stage, exists, c0, c1, e0, e1, e2, e3]: [u8; Failure::SIZE]) -> Failure {
+        Failure {
             stage: STAGES.into_iter().find(|known| *known as u8 == stage).unwrap_or(Stage::Exec),
             errno: i32::from_ne_bytes([e0, e1, e2, e3]),
             candidate: u16::from_ne_bytes([c0, c1]),
@@ -137,12 +147,12 @@ impl Context {
         self.error(kind, &format!("{what}: {}", reason(errno)))
     }
 
-    pub(super) fn explain(&self, report: Report) -> SpawnError {
-        let why = reason(report.errno);
+    pub(super) fn explain(&self, failure: Failure) -> SpawnError {
+        let why = reason(failure.errno);
         let who = self.who.as_deref().unwrap_or("the user");
-        let kind = if transient(report.errno) { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
-        match report.stage {
-            Stage::Exec => self.explain_exec(report),
+        let kind = if transient(failure.errno) { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
+        match failure.stage {
+            Stage::Exec => self.explain_exec(failure),
             Stage::Stdio => self.error(kind, &format!("cannot set its standard descriptors: {why}")),
             Stage::Terminal => self.error(kind, &format!("cannot give it a terminal of its own (tty): {why}")),
             Stage::Handed => self.error(kind, &format!("cannot hand it its sockets: {why}")),
@@ -151,12 +161,12 @@ impl Context {
                 self.error(kind, &format!("cannot enter its working directory {dir:?}: {why}"))
             }
             Stage::Groups | Stage::Gid | Stage::Uid => {
-                let (call, needs) = match report.stage {
+                let (call, needs) = match failure.stage {
                     Stage::Groups => ("setgroups", "CAP_SETGID"),
                     Stage::Gid => ("setgid", "CAP_SETGID"),
                     _ => ("setuid", "CAP_SETUID"),
                 };
-                let hint = match report.errno {
+                let hint = match failure.errno {
                     libc::EPERM => format!(": run softstop as root or with {needs}"),
                     libc::EINVAL => ": the id is not mapped in this user namespace".to_owned(),
                     _ => String::new(),
@@ -169,26 +179,26 @@ impl Context {
             | Stage::Bounding
             | Stage::Capabilities
             | Stage::Ambient
-            | Stage::NoNewPrivs => self.error(kind, &self.explain_limit(report)),
+            | Stage::NoNewPrivs => self.error(kind, &self.explain_limit(failure)),
             Stage::WayBack => self.error(kind, &format!("cannot become {who} for good: the kernel allows a way back")),
         }
     }
 
     /// Which key, what it was to be, the error and what helps.
-    fn explain_limit(&self, report: Report) -> String {
-        let errno = nix::Error::from_raw(report.errno);
-        let why = format!("{} ({errno:?})", reason(report.errno));
-        let refused = matches!(report.errno, libc::EPERM | libc::EACCES);
+    fn explain_limit(&self, failure: Failure) -> String {
+        let errno = nix::Error::from_raw(failure.errno);
+        let why = format!("{} ({errno:?})", reason(failure.errno));
+        let refused = matches!(failure.errno, libc::EPERM | libc::EACCES);
         let needs = |what: &str| if refused { format!(": {what}") } else { String::new() };
-        let capability = CapabilitySet::name(report.candidate.into());
-        match report.stage {
+        let capability = CapabilitySet::name(failure.candidate.into());
+        match failure.stage {
             Stage::OomScore => {
                 let score = self.limits.oom_score_adj.unwrap_or_default();
                 let needs = needs("less than softstop's own takes the capability SYS_RESOURCE");
                 format!("cannot set oom_score_adj to {score}: {why}{needs}")
             }
             Stage::Rlimit => {
-                let limit = self.limits.rlimits.get(usize::from(report.candidate));
+                let limit = self.limits.rlimits.get(usize::from(failure.candidate));
                 let name = limit.map_or("", |limit| limit.resource.name());
                 let shown = limit.map_or_else(String::new, |limit| {
                     let bound = |bound: Option<u64>| match bound {
@@ -220,17 +230,17 @@ impl Context {
         }
     }
 
-    fn explain_exec(&self, report: Report) -> SpawnError {
+    fn explain_exec(&self, failure: Failure) -> SpawnError {
         use SpawnErrorKind::{NotExecutable, NotFound, Transient};
-        let Some(path) = self.candidates.get(usize::from(report.candidate)) else {
+        let Some(path) = self.candidates.get(usize::from(failure.candidate)) else {
             return self.error(NotFound, "the command is empty");
         };
         let shown = path.to_string_lossy();
         // Where it was found matters when it was searched for.
         let at = if self.path.is_some() { format!("{shown:?}: ") } else { String::new() };
-        let why = reason(report.errno);
-        match report.errno {
-            libc::ENOENT if report.exists => {
+        let why = reason(failure.errno);
+        match failure.errno {
+            libc::ENOENT if failure.exists => {
                 self.error(NotExecutable, &format!("{at}{}", self.missing_interpreter(path)))
             }
             libc::ENOENT | libc::ENOTDIR => match &self.path {
@@ -328,7 +338,7 @@ mod tests {
         for stage in STAGES {
             for (errno, candidate, exists) in [(2, 0, true), (13, 513, false), (i32::MAX, u16::MAX, true)] {
                 let report = Report { stage, errno, candidate, exists };
-                assert_eq!(Report::from_bytes(report.to_bytes()), report);
+                assert_eq!(Report::from_bytes(failure.to_bytes()), report);
             }
         }
     }

@@ -6,8 +6,7 @@
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, umask};
 
-use super::child::Failure;
-use super::error::{Context, Stage};
+use super::error::{Context, Failure, Stage};
 use crate::config::{CapabilitySet, Limits};
 use crate::facts::SpawnError;
 use crate::sys::capabilities::{self, Sets};

@@ -34,7 +34,7 @@ use super::terminal;
 use super::users::Credentials;
 use crate::config::Limits;
 use crate::facts::SpawnError;
-use error::{Context, Report};
+use error::{Context, Failure};
 pub use prepare::DEFAULT_PATH;
 
 /// How long [`spawn`] waits for exec's result. It takes 0.2 ms unless the program's filesystem hangs or the machine is short
@@ -157,7 +157,7 @@ impl PendingExec {
     pub fn finish(&self) -> Option<Result<(), SpawnError>> {
         Some(match read_report(&self.reports)? {
             None => Ok(()),
-            Some(report) => Err(self.context.explain(report)),
+            Some(failure) => Err(self.context.explain(failure)),
         })
     }
 }
@@ -207,18 +207,18 @@ pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnErr
     match await_report(&reports, wait) {
         None => Ok(Child { pid, exec: ExecStatus::Pending(PendingExec { reports, context: Box::new(context) }) }),
         Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
-        Some(Some(report)) => {
+        Some(Some(failure)) => {
             reap_one(pid);
             // The terminal must not stay with a group that has no members.
             if let Some(terminal) = terminal::terminal().filter(|terminal| terminal.foreground() == Some(pid)) {
                 let _ = terminal.take();
             }
-            Err(context.explain(report))
+            Err(context.explain(failure))
         }
     }
 }
 
-fn await_report(reports: &OwnedFd, wait: Duration) -> Option<Option<Report>> {
+fn await_report(reports: &OwnedFd, wait: Duration) -> Option<Option<Failure>> {
     let end = Instant::now() + wait;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -233,12 +233,12 @@ fn await_report(reports: &OwnedFd, wait: Duration) -> Option<Option<Report>> {
 }
 
 /// Outer `None`: nothing to read yet. Inner `None`: exec has closed the pipe.
-fn read_report(reports: &OwnedFd) -> Option<Option<Report>> {
-    let mut bytes = [0; Report::SIZE];
+fn read_report(reports: &OwnedFd) -> Option<Option<Failure>> {
+    let mut bytes = [0; Failure::SIZE];
     loop {
         match nix::unistd::read(reports, &mut bytes) {
             // A report is written in one piece, being shorter than PIPE_BUF.
-            Ok(Report::SIZE) => return Some(Some(Report::from_bytes(bytes))),
+            Ok(Failure::SIZE) => return Some(Some(Failure::from_bytes(bytes))),
             Ok(_) => return Some(None),
             Err(nix::Error::EINTR) => {}
             Err(_) => return None,
