@@ -10,7 +10,7 @@ pub mod message;
 pub mod name;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -20,7 +20,7 @@ use tokio::io::Interest;
 use tokio::time::timeout;
 
 use crate::sys::spawn::reader::{self, Reader};
-use crate::sys::stdio::watch;
+use crate::sys::stdio::{read_all, watch};
 use conf::{Conf, MAX_FILE, in_hosts};
 use message::{Answer, Failure, Family, Question};
 use name::Name;

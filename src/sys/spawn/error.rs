@@ -337,8 +337,8 @@ mod tests {
     fn a_report_survives_the_pipe() {
         for stage in STAGES {
             for (errno, candidate, exists) in [(2, 0, true), (13, 513, false), (i32::MAX, u16::MAX, true)] {
-                let report = Report { stage, errno, candidate, exists };
-                assert_eq!(Report::from_bytes(failure.to_bytes()), report);
+                let failure = Failure { stage, errno, candidate, exists };
+                assert_eq!(Failure::from_bytes(failure.to_bytes()), failure);
             }
         }
     }
