@@ -39,7 +39,9 @@ impl Here for Machine {
     }
 
     fn identity(&self, identity: &Identity) -> Option<String> {
-        users::resolve(identity, &mut |path| runtime::files::read(Path::new(path), MAX_FILE)).err().map(|error| error.text)
+        users::resolve(identity, &mut |path| runtime::files::read(Path::new(path), MAX_FILE))
+            .err()
+            .map(|error| error.text)
     }
 
     /// What a softstop that runs as whoever asks could not give what it starts.

@@ -55,6 +55,7 @@ pub struct LogFile {
     closing: Cell<bool>,
 }
 
+#[derive(Default)]
 struct State {
     queue: VecDeque<u8>,
     /// Made with the first writer.
@@ -168,24 +169,10 @@ impl LogFile {
             max_age: rotation.max_age.map_or(u64::MAX, |age| age.as_secs()),
             max_files: rotation.max_files,
         };
-        let state = State {
-            queue: VecDeque::new(),
-            link: None,
-            writer: None,
-            no_writer: None,
-            sent: 0,
-            sent_lines: 0,
-            before: Tally::default(),
-            losses: Losses::default(),
-            not_rotated: 0,
-            hangs: false,
-            idle_looks: 0,
-            closed: false,
-        };
         Rc::new(LogFile {
             path: path.to_owned(),
             limits,
-            state: RefCell::new(state),
+            state: RefCell::default(),
             work: Notify::new(),
             room: Notify::new(),
             began: Instant::now(),

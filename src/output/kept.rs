@@ -18,6 +18,7 @@ use crate::tasks::until;
 const SOURCES: usize = 65_535;
 
 /// All of it.
+#[derive(Default)]
 pub struct Keeper {
     rings: Vec<OfProcess>,
     /// Processes by their names.
@@ -94,17 +95,7 @@ impl Keeper {
         rings.push(OfProcess { name: String::new(), kept, ring: RefCell::new(Ring::new(bound)) });
         let mut by_name: Vec<usize> = (0..config.processes.len()).collect();
         sorted::by_key(&mut by_name, |i| &rings[*i].name);
-        Rc::new(Keeper {
-            rings,
-            by_name,
-            order: Cell::new(0),
-            hooks: RefCell::default(),
-            followers: Cell::new(0),
-            changed: Notify::new(),
-            ended: Notify::new(),
-            left: Notify::new(),
-            over: Cell::new(false),
-        })
+        Rc::new(Keeper { rings, by_name, ..Keeper::default() })
     }
 
     /// Which of the processes that softstop was started with it is. `None`: a reload has added it, and its lines are kept with those of nobody.

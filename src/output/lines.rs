@@ -159,29 +159,32 @@ impl Format {
                 }
             }
             Format::Json { middle, objects } => {
-                let whole = !partial && !continued;
-                let own = bytes.trim_ascii();
-                let is_object = *objects && whole && own.first() == Some(&b'{') && json::is_object(own);
-                out.extend_from_slice(b"{\"timestamp\":\"");
-                out.extend_from_slice(ts.as_bytes());
-                out.extend_from_slice(middle);
-                out.extend_from_slice(stream.as_bytes());
-                if is_object {
-                    out.extend_from_slice(b"\",\"object\":");
-                    out.extend_from_slice(own);
-                } else {
-                    out.extend_from_slice(b"\",\"line\":");
-                    // A string into a Vec: nothing here can fail.
-                    let _ = serde_json::to_writer(&mut *out, &String::from_utf8_lossy(bytes));
+                for part in [b"{\"timestamp\":\"", ts.as_bytes(), middle, stream.as_bytes()] {
+                    out.extend_from_slice(part);
                 }
-                for (is, mark) in [(partial, &b",\"partial\":true"[..]), (continued, b",\"continued\":true")] {
-                    out.extend_from_slice(if is { mark } else { b"" });
-                }
-                out.push(b'}');
+                write_text(out, piece, *objects);
             }
         }
         out.push(b'\n');
     }
+}
+
+/// The rest of a JSON line, behind its stream.
+fn write_text(out: &mut Vec<u8>, Piece { bytes, partial, continued }: Piece<'_>, objects: bool) {
+    let whole = !partial && !continued;
+    let own = bytes.trim_ascii();
+    if objects && whole && own.first() == Some(&b'{') && json::is_object(own) {
+        out.extend_from_slice(b"\",\"object\":");
+        out.extend_from_slice(own);
+    } else {
+        out.extend_from_slice(b"\",\"line\":");
+        // A string into a Vec: nothing here can fail.
+        let _ = serde_json::to_writer(&mut *out, &String::from_utf8_lossy(bytes));
+    }
+    for (is, mark) in [(partial, &b",\"partial\":true"[..]), (continued, b",\"continued\":true")] {
+        out.extend_from_slice(if is { mark } else { b"" });
+    }
+    out.push(b'}');
 }
 
 /// The last lines of a process: what it said before it had to be killed.

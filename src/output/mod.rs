@@ -184,15 +184,7 @@ impl Captures {
         self.sources.set(self.sources.get() + 1);
         let name: Rc<str> = lines.name.into();
         let way = |stream: usize| {
-            let logs = lines.logs;
-            let to = match &logs.to[stream] {
-                LogTarget::Stdout => To::Sink(Stream::Stdout),
-                LogTarget::Stderr => To::Sink(Stream::Stderr),
-                LogTarget::None => To::Nowhere,
-                // What goes past softstop opens none.
-                LogTarget::File(_) if lines.forms[stream] == Output::Inherit => To::Nowhere,
-                LogTarget::File(path) => To::File(self.files.open(path, logs.rotation)),
-            };
+            let (logs, to) = (lines.logs, self.target(lines, stream));
             let timestamps = logs.timestamps;
             // Where nothing is said a person at a terminal has the time of day before a name.
             let clock = match (&to, lines.forms[stream]) {
@@ -220,6 +212,17 @@ impl Captures {
             })
         };
         Source { ways: [way(0), way(1)], tail: Rc::default(), readers: Rc::clone(&self.readers) }
+    }
+
+    fn target(&self, lines: &Lines<'_>, stream: usize) -> To {
+        match &lines.logs.to[stream] {
+            LogTarget::Stdout => To::Sink(Stream::Stdout),
+            LogTarget::Stderr => To::Sink(Stream::Stderr),
+            LogTarget::None => To::Nowhere,
+            // What goes past softstop opens none.
+            LogTarget::File(_) if lines.forms[stream] == Output::Inherit => To::Nowhere,
+            LogTarget::File(path) => To::File(self.files.open(path, lines.logs.rotation)),
+        }
     }
 
     /// What was dropped since the start, of whom and why; what has not been said of it yet is said now.

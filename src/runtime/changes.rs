@@ -22,9 +22,9 @@ use super::shell::{Shell, is_due};
 use crate::config::Config;
 use crate::lifecycle::event::Event;
 use crate::sorted;
+use crate::sys::inotify;
 use crate::sys::spawn::Handed;
 use crate::sys::stdio::watch;
-use crate::sys::inotify;
 use crate::{exit, json};
 
 /// So long a look may take: no file system that works takes a tenth of it.

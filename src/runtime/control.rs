@@ -25,18 +25,19 @@ use crate::tasks;
 /// Where orders come from, and who waits for an answer.
 pub(super) struct Orders {
     messages: mpsc::UnboundedReceiver<Message>,
-    room: Rc<PendingRequests>,
+    /// Where who orders something waits.
+    pub room: Rc<PendingRequests>,
     asking: BTreeMap<RequestId, ReplyTo>,
     /// The control socket's, which is removed with it.
     file: Option<SocketFile>,
     /// What can be shown of the processes' last lines.
-    keeper: Rc<Keeper>,
+    pub keeper: Rc<Keeper>,
     /// And of what has happened.
-    history: Rc<RefCell<History>>,
+    pub history: Rc<RefCell<History>>,
 }
 
 impl Orders {
-    /// With nowhere to give one yet but [`Orders::room`].
+    /// With nowhere to give one yet but its room.
     pub(super) fn new(keeper: Rc<Keeper>) -> Orders {
         let (sender, messages) = mpsc::unbounded_channel();
         Orders {
@@ -47,19 +48,6 @@ impl Orders {
             keeper,
             history: Rc::default(),
         }
-    }
-
-    pub(super) fn keeper(&self) -> &Rc<Keeper> {
-        &self.keeper
-    }
-
-    pub(super) fn history(&self) -> &Rc<RefCell<History>> {
-        &self.history
-    }
-
-    /// Where who orders something waits.
-    pub(super) fn room(&self) -> &Rc<PendingRequests> {
-        &self.room
     }
 
     /// Begins to listen at the control socket. It is a convenience: what stands in its way is said once and nothing more.

@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 
-use super::perform::{Ends, OutputPipes, child_ends, output_pipes};
+use super::perform::{Ends, OutputPipes, output_pipes};
 use super::shell::{Owner, Shell};
 use super::waits::{self, ProgressReporter};
 use crate::config::handler::WaitHttp;
@@ -61,7 +61,10 @@ pub(super) enum News {
     /// All that a process said before it ended unasked has been read.
     LastOutput(ProcId, Vec<String>),
     /// A process has written the line that it was to write, or has closed its descriptor without.
-    Line { pid: i32, line: bool },
+    Line {
+        pid: i32,
+        line: bool,
+    },
     /// What the process that reads the configuration has sent. `None`: not all of it, in its time.
     Sources(i32, Option<Vec<u8>>),
     /// What the process that looks at files has seen. `None`: not all of it, in its time.
@@ -185,28 +188,19 @@ impl Shell {
         own.extend(ended);
         let env = self.environment_for(credentials.as_ref(), &launch, &own, false).map_err(not_started)?;
         let read = match of {
+            _ if probe => true,
             Some(process) => process.is_read(0) || process.is_read(1),
             None => form != Output::Inherit,
         };
-        let pipes = match probe || read {
-            true => Some(output_pipes(credentials.as_ref()).map_err(not_started)?),
-            false => None,
-        };
-        let ends = match of.filter(|_| !probe) {
-            Some(process) => Some(Ends::of(process, pipes.as_ref()).map_err(not_started)?),
-            None => None,
-        };
-        let (stdout, stderr) = match &ends {
-            Some(ends) => (ends.stdio(0), ends.stdio(1)),
-            None => child_ends(pipes.as_ref()),
-        };
+        let pipes = read.then(|| output_pipes(credentials.as_ref())).transpose().map_err(not_started)?;
+        let ends = Ends::of(of.filter(|_| !probe), pipes.as_ref()).map_err(not_started)?;
         let wait = self.exec_wait();
         let program = Spawn {
             working_dir: launch.working_dir.as_deref(),
             credentials: credentials.as_ref(),
             limits: &launch.limits,
-            stdout,
-            stderr,
+            stdout: ends.stdio(0),
+            stderr: ends.stdio(1),
             ..Spawn::new(command, &env, &self.inherited)
         };
         let child = spawn::spawn_within(&program, wait).map_err(not_started)?;
@@ -232,7 +226,7 @@ impl Shell {
             Some(p) => format!("{} {key}", self.plan.name(p.0)),
             None => key.to_string(),
         };
-        let (captures, keeper, plan) = (&self.captures, &self.keeper, &self.plan);
+        let (captures, keeper, plan) = (&self.captures, &self.orders.keeper, &self.plan);
         let of = what.place.process().and_then(|p| plan.config.processes.get(p.0));
         let source = self.hook_sources.entry(name).or_insert_with_key(|name| match of {
             Some(process) => captures.source_for(process, name, keeper),
@@ -297,7 +291,6 @@ impl Shell {
         }
         Ok(files)
     }
-
 }
 
 impl Network {

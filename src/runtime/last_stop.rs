@@ -14,11 +14,11 @@ use super::helper::{self, own_program};
 use super::hooks::News;
 use super::shell::Shell;
 use crate::config::Control;
-use crate::record::{LastStop, Run};
-use crate::sys::spawn::place::open_to_read;
-use crate::sys::limits;
-use crate::text::one_line;
 use crate::json;
+use crate::record::{LastStop, Run};
+use crate::sys::limits;
+use crate::sys::spawn::place::open_to_read;
+use crate::text::one_line;
 
 /// So long it may take: no file system that works takes a tenth of it.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ impl Shell {
         };
         let said = json::parse(bytes).unwrap_or_default();
         match (said.get("last_stop").and_then(LastStop::read), said.get("unusable").and_then(Value::as_str)) {
-            (Some(last), _) => self.monitor.borrow_mut().set_last_stop(last),
+            (Some(last), _) => self.monitor.borrow_mut().last_stop = Some(last),
             (None, Some(why)) => tracing::warn!("the report of the run before this one ({path}) cannot be used: {why}"),
             // There is none.
             (None, None) if said.is_object() => {}

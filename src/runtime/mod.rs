@@ -185,7 +185,7 @@ fn prepare(
         introduce(machine.borrow().plan());
         tasks::spawn(sink.clone().pump());
         let mut orders = control::Orders::new(Keeper::new(&machine.borrow().plan().config));
-        let prestop = guard.map(|guard| prestop::later(guard, Rc::clone(orders.room())));
+        let prestop = guard.map(|guard| prestop::later(guard, Rc::clone(&orders.room)));
         if let Some(listener) = listener
             && let Err(why) = serve(listener, &machine, &monitor, clock, prestop)
         {

@@ -10,7 +10,7 @@ use super::schedules;
 use super::shell::{Owner, Shell};
 use crate::lifecycle::event::{Event, Exit, ProcId};
 use crate::record::LastStop;
-use crate::report::{Counters, Leaked, MemoryLimit, Note, OTHERS, Orphans};
+use crate::report::{Counters, MemoryLimit, Note, OTHERS, Orphans};
 use crate::signal::Signal;
 use crate::status::{Pids, Status, Why};
 use crate::sys::cgroup::Cgroup;
@@ -35,7 +35,7 @@ const TOLD: usize = 5;
 
 pub(super) struct Monitor {
     cgroup: Cgroup,
-    orphans: Orphans,
+    pub orphans: Orphans,
     /// When the second began for which orphans are counted, and how many were looked at.
     orphan_inspections: (Instant, u32),
     /// The kernel's counter of kills as far as they have been told. `None`: it does not say.
@@ -50,8 +50,9 @@ pub(super) struct Monitor {
     /// When each scheduled task is next due, in seconds since 1970.
     times: Vec<(ProcId, Option<i64>)>,
     /// Of what was said: whoever says it counts.
-    counters: Rc<RefCell<Counters>>,
-    last_stop: Option<LastStop>,
+    pub counters: Rc<RefCell<Counters>>,
+    /// How the run before this one ended.
+    pub last_stop: Option<LastStop>,
 }
 
 /// The last end of a process.
@@ -95,15 +96,6 @@ impl Monitor {
         self.reported_kills = self.cgroup.oom_kills();
     }
 
-    pub(super) fn counters(&self) -> Rc<RefCell<Counters>> {
-        Rc::clone(&self.counters)
-    }
-
-    /// How the run before this one ended.
-    pub(super) fn set_last_stop(&mut self, last: LastStop) {
-        self.last_stop = Some(last);
-    }
-
     pub(super) fn show(&self, status: &mut Status, audience: Audience) {
         status.seen.orphans = self.orphans.list();
         status.seen.oom_kills = self.cgroup.oom_kills();
@@ -142,10 +134,6 @@ impl Monitor {
     pub(super) fn adopt(&mut self, processes: usize, others: &[usize]) {
         self.deaths.resize(processes, Death::default());
         others.iter().for_each(|id| self.deaths[*id] = Death::default());
-    }
-
-    pub(super) fn orphans(&self) -> Vec<Leaked> {
-        self.orphans.list()
     }
 
     /// Whether there is time to look at one more.

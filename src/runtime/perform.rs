@@ -57,19 +57,7 @@ impl Shell {
             Action::Run { run, what, context, .. } => self.start_run(run, what, &context),
             Action::Cancel { run, kill } => self.cancel_run(run, kill),
             Action::SignalStragglers { signal, whom } => self.signal_stragglers(None, signal, whom),
-            // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once.
-            Action::KillEverything if process::is_pid1() && self.no_time_to_inspect() => {}
-            // Who is left when PID 1 leaves is killed anyway: a crowd needs the processor to end, more than to be killed again.
-            Action::KillEverything if process::is_pid1() && self.next_sweep.is_some_and(|at| Instant::now() < at) => {}
-            Action::KillEverything => {
-                self.swept = true;
-                // Whatever it took from others they have no use for any more.
-                let _ = process::raise_priority();
-                let began = Instant::now();
-                let limit = self.left_or_grace() / SWEEP_LIMIT;
-                let swept = tree::kill_everything(SWEEP_WORK, limit, &mut self.stragglers.crowd.strangers);
-                self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
-            }
+            Action::KillEverything => self.kill_everything(),
             Action::Census => self.census = true,
             Action::ReopenLogs => drop(self.log_files.reopen()),
             Action::Note(Note::StragglersGone { .. }) if !self.stragglers_were_told() => {}
@@ -133,7 +121,7 @@ impl Shell {
             Some(_) if terminal.is_none() => Some(output_pipes(credentials.as_ref())?),
             _ => None,
         };
-        let ends = Ends::of(config, pipes.as_ref())?;
+        let ends = Ends::of(Some(config), pipes.as_ref())?;
         let (stdin, stdout, stderr) = match &terminal {
             Some(Pty { theirs, .. }) => {
                 (Stdio::Terminal(theirs.as_fd()), Stdio::Fd(theirs.as_fd()), Stdio::Fd(theirs.as_fd()))
@@ -266,7 +254,11 @@ impl Shell {
             }
             (_, false) => self.send(id, pid, signal, to),
         };
-        self.complain(id, signal, &sent);
+        self.was_sent(id, signal, &sent);
+    }
+
+    fn was_sent(&mut self, id: ProcId, signal: Signal, sent: &io::Result<()>) {
+        self.complain(id, signal, sent);
         if sent.is_err() {
             self.push(Event::NotSent { process: id, signal });
         }
@@ -288,10 +280,7 @@ impl Shell {
         let Some(pid) = self.groups.of(id) else { return };
         let sent = self.send(id, pid, signal, to);
         let _ = self.send(id, pid, Signal::CONT, to);
-        self.complain(id, signal, &sent);
-        if sent.is_err() {
-            self.push(Event::NotSent { process: id, signal });
-        }
+        self.was_sent(id, signal, &sent);
     }
 
     #[inline(never)] // its frame is not its caller's
@@ -370,6 +359,21 @@ impl Shell {
     }
 
     // === what is left over ===
+
+    fn kill_everything(&mut self) {
+        let began = Instant::now();
+        // As PID 1, at the very end, leaving is the faster way: the kernel kills everybody at once. And who is left when PID 1 leaves is
+        // killed anyway: a crowd needs the processor to end, more than to be killed again.
+        if process::is_pid1() && (self.no_time_to_inspect() || self.next_sweep.is_some_and(|at| began < at)) {
+            return;
+        }
+        self.swept = true;
+        // Whatever it took from others they have no use for any more.
+        let _ = process::raise_priority();
+        let limit = self.left_or_grace() / SWEEP_LIMIT;
+        let swept = tree::kill_everything(SWEEP_WORK, limit, &mut self.stragglers.crowd.strangers);
+        self.next_sweep = swept.complete.then(|| Instant::now() + began.elapsed().saturating_mul(SWEEP_PART));
+    }
 
     pub(super) fn no_time_to_inspect(&self) -> bool {
         self.left(Instant::now()).is_some_and(|left| left < LOOK)
@@ -451,7 +455,7 @@ pub(super) fn output_pipes(user: Option<&Credentials>) -> Result<OutputPipes, Sp
     make().map_err(|error| SpawnError::transient(format!("no pipe for its output: {error}")))
 }
 
-/// Where the standard output and error of a process lead.
+/// Where the standard output and error of a process, or a hook, lead.
 pub(super) struct Ends<'p>([End<'p>; 2]);
 
 enum End<'p> {
@@ -464,16 +468,16 @@ enum End<'p> {
 }
 
 impl<'p> Ends<'p> {
-    /// `pipes`: of what softstop reads.
-    pub(super) fn of(process: &Process, pipes: Option<&'p OutputPipes>) -> Result<Ends<'p>, SpawnError> {
+    /// `pipes`: of what softstop reads; of what is no process's, all.
+    pub(super) fn of(process: Option<&Process>, pipes: Option<&'p OutputPipes>) -> Result<Ends<'p>, SpawnError> {
         let end = |stream: usize| -> io::Result<End<'p>> {
-            if let Some(pipes) = pipes.filter(|_| process.is_read(stream)) {
+            if let Some(pipes) = pipes.filter(|_| process.is_none_or(|process| process.is_read(stream))) {
                 return Ok(End::Pipe([&pipes.to_stdout, &pipes.to_stderr][stream].as_fd()));
             }
-            Ok(match (&process.logs.to[stream], stream) {
-                (LogTarget::Stdout, 1) => End::Other(io::stdout().as_fd().try_clone_to_owned()?),
-                (LogTarget::Stderr, 0) => End::Other(io::stderr().as_fd().try_clone_to_owned()?),
-                (LogTarget::None, _) => End::Nowhere,
+            Ok(match (process.map(|process| &process.logs.to[stream]), stream) {
+                (Some(LogTarget::Stdout), 1) => End::Other(io::stdout().as_fd().try_clone_to_owned()?),
+                (Some(LogTarget::Stderr), 0) => End::Other(io::stderr().as_fd().try_clone_to_owned()?),
+                (Some(LogTarget::None), _) => End::Nowhere,
                 _ => End::Own,
             })
         };
@@ -493,13 +497,6 @@ impl<'p> Ends<'p> {
     /// Which of the two are softstop's own.
     fn inherits(&self) -> [bool; 2] {
         [0, 1].map(|stream| matches!(self.0[stream], End::Own))
-    }
-}
-
-pub(super) fn child_ends(pipes: Option<&OutputPipes>) -> (Stdio<'_>, Stdio<'_>) {
-    match pipes {
-        Some(p) => (Stdio::Fd(p.to_stdout.as_fd()), Stdio::Fd(p.to_stderr.as_fd())),
-        None => (Stdio::Inherit, Stdio::Inherit),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::hooks::News;
 use super::shell::{Owner, Shell};
-use crate::lifecycle::event::{Event, Exit};
+use crate::lifecycle::event::{Event, Exit, ProcId};
 use crate::sys::reap::{self, Peek};
 
 /// Dead taken in one turn, so that a storm of orphans starves nobody.
@@ -41,27 +41,13 @@ impl Shell {
             tracing::warn!("{}", error.text);
         }
         self.inspect_death(pid, owner, exit);
-        // An end that nobody asked for, and that is no success: what it said before says why.
-        let unasked = match owner {
-            Some(Owner::Process(process)) if !self.plan.config.processes[process.0].is_success(exit) => {
-                (!self.machine.borrow().is_being_stopped(process)).then_some(process)
-            }
-            _ => None,
-        };
-        if let Some(Owner::Process(process)) = owner
-            && exit.success()
-            && !self.machine.borrow().stopping()
-        {
-            self.find_its_daemon(process, pid);
-        }
+        let mut unasked = None;
         match owner {
             Some(Owner::Process(process)) => {
-                if let Some(request) = self.ended_by_key(process, exit) {
-                    self.step(request);
-                }
-                self.groups.being_reaped = Some(process);
-                self.step(Event::Exited { process, status: exit });
-                self.reader_ended(process);
+                // An end that nobody asked for, and that is no success: what it said before says why.
+                let failed = !self.plan.config.processes[process.0].is_success(exit);
+                unasked = Some(process).filter(|_| failed && !self.machine.borrow().is_being_stopped(process));
+                self.process_ended(process, pid, exit);
             }
             Some(Owner::Run(run)) => self.exec_ended(run, exit),
             None if self.reporter.writers.ended(pid) => {}
@@ -78,17 +64,34 @@ impl Shell {
                 self.signal_group(process, signal, whom);
             }
         }
-        if let Some(capture) = self.capturing.remove(&pid) {
-            let source = unasked.and_then(|process| self.sources[process.0].clone());
-            let (done, awaited) = (self.done.clone(), unasked.zip(source));
-            self.awaited.extend(unasked);
-            capture.process_ended(move || {
-                if let Some((process, source)) = awaited {
-                    // The loop is gone only when everything is.
-                    let _ = done.send(News::LastOutput(process, source.tail()));
-                }
-            });
+        self.read_last_output(pid, unasked);
+    }
+
+    /// It is a zombie still.
+    fn process_ended(&mut self, process: ProcId, pid: i32, exit: Exit) {
+        if exit.success() && !self.machine.borrow().stopping() {
+            self.find_its_daemon(process, pid);
         }
+        if let Some(request) = self.ended_by_key(process, exit) {
+            self.step(request);
+        }
+        self.groups.being_reaped = Some(process);
+        self.step(Event::Exited { process, status: exit });
+        self.reader_ended(process);
+    }
+
+    /// Of a child that has been reaped. It is told if it is that of a process that nobody asked to end.
+    fn read_last_output(&mut self, pid: i32, unasked: Option<ProcId>) {
+        let Some(capture) = self.capturing.remove(&pid) else { return };
+        let source = unasked.and_then(|process| self.sources[process.0].clone());
+        let (done, awaited) = (self.done.clone(), unasked.zip(source));
+        self.awaited.extend(unasked);
+        capture.process_ended(move || {
+            if let Some((process, source)) = awaited {
+                // The loop is gone only when everything is.
+                let _ = done.send(News::LastOutput(process, source.tail()));
+            }
+        });
     }
 
     fn reaped_all(&mut self, alone: bool) {

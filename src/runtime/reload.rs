@@ -181,7 +181,8 @@ impl Shell {
             };
             if !old.processes.get(id).is_some_and(same) {
                 let is_read = process.is_read(0) || process.is_read(1);
-                self.sources[id] = is_read.then(|| self.captures.source_for(process, &process.name, &self.keeper));
+                self.sources[id] =
+                    is_read.then(|| self.captures.source_for(process, &process.name, &self.orders.keeper));
             }
         }
         // How their lines look may be otherwise.

@@ -13,7 +13,7 @@ use crate::config::{LogFormat, ReadinessOnDrain};
 use crate::output::files::LogFiles;
 use crate::plan::Plan;
 use crate::programs;
-use crate::report::{Counters, History, Leaked, Level, Note, ProcessSetup, Setup};
+use crate::report::{Counters, History, Level, Note, ProcessSetup, Setup};
 use crate::time::At;
 
 pub(super) struct Reporter {
@@ -116,7 +116,7 @@ impl Reporter {
         self.history.borrow_mut().push(self.clock.now(), note);
         if first_word {
             // Whatever happens from here on, the kubelet finds at least why.
-            self.write_termination_log((self.grace / PART).min(FIRST_WORD_WAIT));
+            self.write_termination_log((self.grace / PART).min(FIRST_WORD_WAIT), true);
         }
     }
 
@@ -125,39 +125,25 @@ impl Reporter {
         self.history.borrow_mut().push(self.clock.now(), note);
     }
 
-    pub(super) fn set_orphans(&mut self, orphans: Vec<Leaked>) {
-        self.history.borrow_mut().set_orphans(orphans);
-    }
-
-    /// Both files as they stand, with so much of the grace left; [`Reporter::close`] follows, and says what went wrong.
-    pub(super) fn write_early(&mut self, left: Duration) {
+    /// Both files as they stand, with so much of the grace left. `last`: nothing more follows, and what goes wrong is said.
+    pub(super) fn write(&mut self, left: Duration, last: bool) {
         let limit = last_word_wait(left, self.grace);
-        if let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) {
-            let _ = self.writers.write(path, false, &self.history.borrow().termination_message(), limit);
-        }
-        if let Some(path) = &self.report {
-            let _ = self.writers.write(path, true, &self.history.borrow().json(), limit);
-        }
-    }
-
-    /// The last thing that is written, with so much of the grace left.
-    pub(super) fn close(&mut self, left: Duration) {
-        let limit = last_word_wait(left, self.grace);
-        self.write_termination_log(limit);
+        self.write_termination_log(limit, last);
         if let Some(path) = &self.report
             && let Err(error) = self.writers.write(path, true, &self.history.borrow().json(), limit)
+            && last
         {
             tracing::warn!("cannot write the report to {}: {error}", path.display());
         }
     }
 
-    fn write_termination_log(&mut self, limit: Duration) {
+    fn write_termination_log(&mut self, limit: Duration, says: bool) {
         let Some(path) = self.termination_log.as_ref().filter(|p| !files::is_missing_from_dev(p)) else { return };
         let Err(error) = self.writers.write(path, false, &self.history.borrow().termination_message(), limit) else {
             return;
         };
         let no_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-        if !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
+        if says && !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
             tracing::warn!("cannot write the verdict to {}: {error}", path.display());
         }
     }

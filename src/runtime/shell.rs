@@ -35,13 +35,12 @@ use crate::config::{Identity, Output, Process};
 use crate::lifecycle::Machine;
 use crate::lifecycle::event::{Event, ProcId, RunId, Sender};
 use crate::output::files::LogFiles;
-use crate::output::kept::Keeper;
 use crate::output::{Capture, Captures, Sink, Source, Stream};
 use crate::plan::Plan;
 use crate::report::Note;
 use crate::signal::Signal;
 use crate::sys::mask::{self, Disposition};
-use crate::sys::signals::{Early, Inherited, Received};
+use crate::sys::signals::{Early, Inherited, Received, Signals};
 use crate::sys::spawn::PendingExec;
 use crate::sys::stdio::{ready, watch};
 use crate::sys::terminal::{self, Terminal};
@@ -95,8 +94,6 @@ pub(super) struct Shell {
     pub done: mpsc::UnboundedSender<News>,
     pub captures: Captures,
     pub log_files: Rc<LogFiles>,
-    /// What is kept of the last lines.
-    pub keeper: Rc<Keeper>,
     pub sources: Vec<Option<Source>>,
     pub hook_sources: BTreeMap<String, Source>,
     pub capturing: HashMap<i32, Capture>,
@@ -148,10 +145,11 @@ impl Shell {
     ) -> Box<Shell> {
         let plan = Rc::clone(machine.borrow().plan());
         let processes = &plan.config.processes;
-        let (log_files, keeper) = (Rc::<LogFiles>::default(), Rc::clone(orders.keeper()));
+        let log_files = Rc::<LogFiles>::default();
         let names = processes.iter().map(|p| p.name.as_str());
         let captures = Captures::new(sink.clone(), names, Rc::clone(&log_files));
-        let source = |p: &Process| (p.is_read(0) || p.is_read(1)).then(|| captures.source_for(p, &p.name, &keeper));
+        let source =
+            |p: &Process| (p.is_read(0) || p.is_read(1)).then(|| captures.source_for(p, &p.name, &orders.keeper));
         let sources = processes.iter().map(source).collect();
         let reader = plan.config.reader();
         // With `run` Ctrl-C is softstop's unless a process reads what is typed.
@@ -159,11 +157,10 @@ impl Shell {
         // As many answers as there are runs under way, and those the machine bounds; what a wait says of itself is not much, and the loop
         // takes it as fast as it comes.
         let (done, answers) = mpsc::unbounded_channel();
-        let counters = monitor.borrow().counters();
+        let counters = Rc::clone(&monitor.borrow().counters);
         Box::new(Shell {
-            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(orders.history()), counters),
+            reporter: Reporter::new(&plan, clock, Rc::clone(&log_files), Rc::clone(&orders.history), counters),
             log_files,
-            keeper,
             groups: Groups::new(processes.len()),
             adopted: Adopted::new(),
             terminal: reader.and_then(|_| terminal::terminal()).filter(given),
@@ -274,35 +271,10 @@ impl Shell {
             let paused = self.turn_begins(deadline);
             // Whatever woke us: a storm of signals or of dying children must not keep a deadline waiting.
             let now = Instant::now();
-            if deadline.is_some_and(|at| at <= now) {
-                // First what has happened: who ended or answered in time is not late because softstop is (a busy machine, SIGSTOP).
-                self.late = true;
-                for _ in 0..if paused { ROUNDS_LATE } else { ROUNDS } {
-                    // What has arrived is read by tasks of its own: they get to run, and say what it was.
-                    tokio::task::yield_now().await;
-                    while let Ok(news) = answers.try_recv() {
-                        self.heard(news);
-                    }
-                    while let Some(message) = self.orders.next_now() {
-                        self.ordered(message);
-                    }
-                }
-                self.receive(&signals.drain());
-                self.receive_late_notices();
-                if self.children_changed {
-                    self.reap();
-                }
-                self.inspect_groups();
-                self.push(Event::Tick);
+            if is_due(deadline, now) {
+                self.catch_up(if paused { ROUNDS_LATE } else { ROUNDS }, &mut answers, &mut signals).await;
             }
-            self.inspect_groups_again(now);
-            self.start_scheduled();
-            self.go_on_rereading();
-            self.go_on_looking();
-            self.go_on_lowering();
-            self.go_on_signalling();
-            self.find_stragglers();
-            self.count_the_crowd();
+            self.go_on(now);
             self.turn();
             if self.notices.take_new() {
                 notices = self.notices.watched().and_then(Result::ok);
@@ -316,6 +288,40 @@ impl Shell {
         // Nothing is gained from putting it away, descriptor by descriptor and string by string: the kernel does that.
         std::mem::forget((signals, readable, notices, changes, answers, self));
         code
+    }
+
+    /// Something is due. First what has happened: who ended or answered in time is not late because softstop is (a busy machine, SIGSTOP).
+    async fn catch_up(&mut self, rounds: u32, answers: &mut mpsc::UnboundedReceiver<News>, signals: &mut Signals) {
+        self.late = true;
+        for _ in 0..rounds {
+            // What has arrived is read by tasks of its own: they get to run, and say what it was.
+            tokio::task::yield_now().await;
+            while let Ok(news) = answers.try_recv() {
+                self.heard(news);
+            }
+            while let Some(message) = self.orders.next_now() {
+                self.ordered(message);
+            }
+        }
+        self.receive(&signals.drain());
+        self.receive_late_notices();
+        if self.children_changed {
+            self.reap();
+        }
+        self.inspect_groups();
+        self.push(Event::Tick);
+    }
+
+    /// What is done piece by piece, or has a time of its own.
+    fn go_on(&mut self, now: Instant) {
+        self.inspect_groups_again(now);
+        self.start_scheduled();
+        self.go_on_rereading();
+        self.go_on_looking();
+        self.go_on_lowering();
+        self.go_on_signalling();
+        self.find_stragglers();
+        self.count_the_crowd();
     }
 
     /// Without signals there is neither a stop nor a child's end: give up at once.
@@ -407,20 +413,16 @@ impl Shell {
     async fn end(&mut self) -> u8 {
         let until = self.output_until();
         let mut all_out = self.deliver(until.min(Instant::now() + QUICK)).await;
-        self.keeper.end();
+        self.orders.keeper.end();
         self.last_outputs_at_the_end();
-        let orphans = self.monitor.borrow().orphans();
-        self.reporter.set_orphans(orphans);
+        self.orders.history.borrow_mut().set_orphans(self.monitor.borrow().orphans.list());
         let leave = until.min(Instant::now() + QUICK / 2);
-        tokio::join!(
-            self.orders.close(leave),
-            self.keeper.everybody_left(leave),
-            self.reporter.writers.end(leave.into())
-        );
+        let keeper = Rc::clone(&self.orders.keeper);
+        tokio::join!(self.orders.close(leave), keeper.everybody_left(leave), self.reporter.writers.end(leave.into()));
         self.take_terminal_back();
         if !all_out {
             let left = self.left_or_grace();
-            self.reporter.write_early(left);
+            self.reporter.write(left, false);
             all_out = self.deliver(until).await;
         }
         if !all_out {
@@ -433,7 +435,7 @@ impl Shell {
         self.sink.tell_losses(named);
         self.record_losses();
         let left = self.left_or_grace();
-        self.reporter.close(left);
+        self.reporter.write(left, true);
         // What that had to say.
         self.sink.flush_until(Instant::now() + (self.left_or_grace() / 4).min(QUICK)).await;
         // Their files go with them.

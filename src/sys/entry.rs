@@ -39,10 +39,10 @@ macro_rules! entry {
 #[expect(clippy::exit, reason = "the end of main")]
 pub unsafe fn start(argc: c_int, argv: *const *const c_char, program: fn(Vec<OsString>, Early) -> u8) -> c_int {
     // Before anything else: a stop request that comes before it can be received would be discarded by the kernel.
-    let early = signals::block();
+    let mut early = signals::block();
     // SAFETY: nothing has been opened yet.
-    let early = early.with_descriptors(unsafe { process::take_inherited_fds() });
-    let early = early.with_filled(process::reopen_closed_stdio());
+    early.descriptors = unsafe { process::take_inherited_fds() };
+    early.filled = process::reopen_closed_stdio();
     // SAFETY: by this function's contract, and changed by nobody.
     let pointers = unsafe { std::slice::from_raw_parts(argv, usize::try_from(argc).unwrap_or(0)) };
     let args = pointers.iter().map(|arg| {

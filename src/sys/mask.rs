@@ -89,22 +89,21 @@ const _: () = assert!(cfg!(not(any(target_arch = "mips", target_arch = "mips64")
 /// Makes `set` the calling thread's mask and returns the former one. Async-signal-safe. KILL and STOP are never blocked,
 /// whatever the set says.
 pub fn replace_mask(set: SignalSet) -> SignalSet {
-    let mut old: u64 = 0;
-    // SAFETY: both pointers are to live u64, which is the kernel's sigset_t for 64 signals, and the size passed says so.
-    // With a valid `how`, size and pointers the call cannot fail.
-    unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const set.0, &raw mut old, size_of::<u64>());
-    }
-    SignalSet(old)
+    mask(Some(set))
 }
 
 /// The calling thread's mask.
 pub fn current_mask() -> SignalSet {
+    mask(None)
+}
+
+fn mask(new: Option<SignalSet>) -> SignalSet {
     let mut old: u64 = 0;
-    let none: *const u64 = std::ptr::null();
-    // SAFETY: a null new set only asks; `old` is a live u64 of the size passed.
+    let new = new.as_ref().map_or(std::ptr::null(), |set| &raw const set.0);
+    // SAFETY: the pointers are to live u64, which is the kernel's sigset_t for 64 signals, and the size passed says so; a null new set only
+    // asks. With a valid `how`, size and pointers the call cannot fail.
     unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, none, &raw mut old, size_of::<u64>());
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, new, &raw mut old, size_of::<u64>());
     }
     SignalSet(old)
 }

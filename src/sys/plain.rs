@@ -33,7 +33,7 @@ pub fn as_found(mut early: Early) -> (Inherited, Vec<OwnedFd>) {
     let descriptors = early.take_descriptors();
     let inherited = early.inherited();
     inherited.limits.give_back();
-    for fd in early.filled() {
+    for fd in early.filled {
         // SAFETY: the entry point has opened it to fill the gap, and nobody has used it since.
         unsafe { libc::close(fd) };
     }

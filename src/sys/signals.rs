@@ -51,8 +51,9 @@ const OWN: SignalSet = SignalSet::of(&[SIGXCPU, SIGXFSZ, libc::SIGPIPE]).union(F
 #[must_use = "signals stay blocked until they are received"]
 pub struct Early {
     inherited: Inherited,
-    descriptors: Vec<OwnedFd>,
-    filled: Vec<RawFd>,
+    pub(super) descriptors: Vec<OwnedFd>,
+    /// The standard descriptors that were closed: the entry point has filled them.
+    pub(super) filled: Vec<RawFd>,
 }
 
 /// Blocks every signal but the faults, where the entry point ([`super::first`]) has not, and raises softstop's own limits. The very first
@@ -86,19 +87,6 @@ impl Inherited {
 impl Early {
     pub fn inherited(&self) -> Inherited {
         self.inherited
-    }
-
-    pub(super) fn with_descriptors(self, descriptors: Vec<OwnedFd>) -> Early {
-        Early { descriptors, ..self }
-    }
-
-    pub(super) fn with_filled(self, filled: Vec<RawFd>) -> Early {
-        Early { filled, ..self }
-    }
-
-    /// The standard descriptors that were closed: the entry point has filled them.
-    pub(super) fn filled(&self) -> Vec<RawFd> {
-        self.filled.clone()
     }
 
     /// The descriptors from 3 up that the launcher handed on, as [`super::entry`] has found them; none where the program has another `main`.

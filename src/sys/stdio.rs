@@ -71,17 +71,14 @@ impl Writer {
     /// # Errors
     /// `EBADF` for a descriptor that is not open; `EMFILE`.
     pub fn new(fd: BorrowedFd<'_>) -> io::Result<Writer> {
-        let file = File::from(fd.try_clone_to_owned()?);
-        let kind = kind(&file)?;
-        match kind {
-            Kind::File => Ok(Writer { file, kind, how: How::Plain }),
-            Kind::Socket => Ok(Writer { file, kind, how: How::Send }),
-            Kind::Pipe | Kind::CharDevice => match reopen(&file) {
-                // No /proc, another user's pipe (EACCES), a pipe without a reader (ENXIO), a terminal that is gone (EIO).
-                Err(_) => Ok(Writer { file, kind, how: How::NoWait }),
-                Ok(own) => Ok(Writer { file: own, kind, how: How::Own }),
-            },
+        let shared = Writer::shared(fd)?;
+        // Refused: no /proc, another user's pipe (EACCES), a pipe without a reader (ENXIO), a terminal that is gone (EIO).
+        if matches!(shared.how, How::NoWait)
+            && let Ok(own) = reopen(&shared.file)
+        {
+            return Ok(Writer { file: own, how: How::Own, ..shared });
         }
+        Ok(shared)
     }
 
     /// Writes to the launcher's own description, without one of its own, whose number might be a standard one that was closed.

@@ -262,14 +262,6 @@ fn every_process() -> io::Result<Vec<Stat>> {
     Ok(procfs::pids()?.filter_map(|pid| read_stat(pid).ok()).collect())
 }
 
-/// Signals a process below us, with the signals one after the other.
-///
-/// # Errors
-/// ESRCH or what /proc says: it has ended. EPERM: it runs as another user. EINVAL for PID 1 and softstop itself.
-pub fn signal(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
-    send(target, signals)
-}
-
 /// So many processes that are not known yet are looked at before PID 1 kills all in one step: some ten milliseconds.
 const LOOKED_AT: usize = 2000;
 
@@ -307,7 +299,7 @@ pub struct Killed {
 /// look may be missed by it. It is processor time because the more of them still run, the longer a look takes, and the worse it is to
 /// leave the rest running.
 pub fn kill_everything(work: Duration, limit: Duration, strangers: &mut Strangers) -> Killed {
-    if is_pid1() && !beside_any(strangers) && kill_all().is_ok() {
+    if is_pid1() && !beside_any(strangers) && signal_all(Signal::KILL).is_ok() {
         return Killed { count: children(own_pid()).map_or(0, |pids| pids.len()), complete: true };
     }
     let (began, worked) = (Instant::now(), cpu_time());
@@ -322,7 +314,7 @@ pub fn kill_everything(work: Duration, limit: Duration, strangers: &mut Stranger
         looks += 1;
         let Ok(mut walk) = Walk::begin(true) else {
             // Blind: as init the kernel can do it for us, otherwise the caller's own pids and groups are all there is.
-            complete = is_pid1() && kill_all().is_ok();
+            complete = is_pid1() && signal_all(Signal::KILL).is_ok();
             break;
         };
         let known = found.len();
@@ -330,7 +322,7 @@ pub fn kill_everything(work: Duration, limit: Duration, strangers: &mut Stranger
         while !late && let Some(target) = walk.next(&|_| false) {
             // At once, before its children are listed. What may not be signalled (EPERM) must not keep the loop going either.
             if target.lives && !found.contains_key(&(target.pid, target.started)) {
-                let _ = send(&target, &[Signal::STOP]);
+                let _ = signal(&target, &[Signal::STOP]);
                 found.insert((target.pid, target.started), target);
                 // When PID 1 leaves, whoever is left goes; others owe each at least a look.
                 late = is_pid1() && over(&found);
@@ -342,16 +334,12 @@ pub fn kill_everything(work: Duration, limit: Duration, strangers: &mut Stranger
         }
     }
     for target in found.values() {
-        let _ = send(target, &[Signal::KILL]);
+        let _ = signal(target, &[Signal::KILL]);
     }
     Killed { count: found.len(), complete }
 }
 
-/// SIGKILL to every process of the PID namespace but its init, in one step that no fork can outrun. Only as that init.
-fn kill_all() -> io::Result<()> {
-    signal_all(Signal::KILL)
-}
-
+/// To every process of the PID namespace but its init, in one step that no fork can outrun. Only as that init.
 fn signal_all(signal: Signal) -> io::Result<()> {
     if !is_pid1() {
         return Err(io::Error::from_raw_os_error(libc::EPERM));
@@ -387,13 +375,16 @@ fn wake(pid: i32) {
     let _ = kill(pid, libc::SIGCONT);
     if let Ok(mut walk) = Walk::below(pid, true) {
         while let Some(found) = walk.next(&|_| false) {
-            let _ = send(&found, &[Signal::CONT]);
+            let _ = signal(&found, &[Signal::CONT]);
         }
     }
 }
 
-/// A direct child is ours until we reap it. Anything deeper is reaped by others.
-fn send(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
+/// Signals a process below us, with the signals one after the other. A direct child is ours until we reap it; anything deeper is reaped by others.
+///
+/// # Errors
+/// ESRCH or what /proc says: it has ended. EPERM: it runs as another user. EINVAL for PID 1 and softstop itself.
+pub fn signal(target: &Descendant, signals: &[Signal]) -> io::Result<()> {
     if target.pid <= 1 || target.pid == own_pid() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
@@ -414,14 +405,14 @@ mod tests {
     fn softstop_and_init_are_never_targets() {
         for pid in [own_pid(), 1, 0, -1] {
             let target = Descendant { pid, ppid: own_pid(), pgid: 0, comm: String::new(), lives: true, started: 0 };
-            assert_eq!(send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+            assert_eq!(signal(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         }
     }
 
     #[test]
     fn only_an_init_kills_all() {
         assert!(!is_pid1(), "the test cannot run as PID 1");
-        assert_eq!(kill_all().unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert_eq!(signal_all(Signal::KILL).unwrap_err().raw_os_error(), Some(libc::EPERM));
     }
 
     #[test]
@@ -430,7 +421,7 @@ mod tests {
         let parent = nix::unistd::getppid().as_raw();
         if parent > 1 {
             let target = Descendant { pid: parent, ppid: 1, pgid: 0, comm: String::new(), lives: true, started: 0 };
-            assert_eq!(send(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+            assert_eq!(signal(&target, &[Signal::CONT]).unwrap_err().raw_os_error(), Some(libc::ESRCH));
         }
     }
 
@@ -456,7 +447,7 @@ mod tests {
             }
             let sleep = Descendant::from_stat(read_stat(text.trim().parse().unwrap()).unwrap());
             assert_eq!(sleep.ppid, shell.id() as i32, "not our own child");
-            send(&sleep, &[Signal::KILL]).unwrap();
+            signal(&sleep, &[Signal::KILL]).unwrap();
             let exit = loop {
                 if let Some(exit) = super::super::reap::reap(shell.id() as i32).unwrap() {
                     break exit;
@@ -464,7 +455,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(1));
             };
             assert_eq!(exit.code(), 137);
-            assert!(send(&sleep, &[Signal::CONT]).is_err(), "it is gone");
+            assert!(signal(&sleep, &[Signal::CONT]).is_err(), "it is gone");
         }
         REFUSED.store(false, Ordering::Relaxed);
     }

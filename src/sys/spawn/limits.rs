@@ -7,7 +7,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, umask};
 
 use super::error::{Context, Failure, Stage};
-use crate::config::{CapabilitySet, Limits};
+use crate::config::{self, CapabilitySet, Limits};
 use crate::facts::SpawnError;
 use crate::sys::capabilities::{self, Sets};
 use crate::sys::limits::{self, Raised};
@@ -50,30 +50,7 @@ pub(super) fn prepare(
         let soft = limit.soft.unwrap_or(now.rlim_cur.min(hard));
         rlimits.push((resource, libc::rlimit { rlim_cur: soft, rlim_max: hard.max(soft) }));
     }
-    let capabilities = match wanted.capabilities {
-        None => None,
-        Some(wanted) => {
-            let unknown = |errno| context.setup(&format!("capabilities: softstop's own cannot be read: {errno}"));
-            let (own, bounding) = (Sets::own().map_err(unknown)?, capabilities::bounding());
-            let add = if wanted.add == CapabilitySet::ALL { own.permitted.and(bounding) } else { wanted.add };
-            let lacking = add.without(own.permitted.and(bounding));
-            if !lacking.is_empty() {
-                return Err(context.setup(&format!(
-                    "capabilities.add: softstop itself does not have {lacking}: give it to the container (--cap-add, \
-                     securityContext.capabilities.add)"
-                )));
-            }
-            let drop = wanted.drop.without(add);
-            let becomes_root = uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()) == 0;
-            Some(Capabilities {
-                from_bounding: bounding.and(drop),
-                keep: CapabilitySet::ALL.without(drop),
-                ambient: if becomes_root { CapabilitySet::default() } else { add },
-                becomes_root,
-                changes_user: uid.is_some(),
-            })
-        }
-    };
+    let capabilities = wanted.capabilities.map(|wanted| Capabilities::of(wanted, uid, context)).transpose()?;
     Ok(Prepared {
         umask: wanted.umask.map(|mask| Mode::from_bits_truncate(mask.into())),
         oom_score_adj: wanted.oom_score_adj.map(|score| score.to_string()),
@@ -82,6 +59,31 @@ pub(super) fn prepare(
         capabilities,
         no_new_privs: wanted.no_new_privs,
     })
+}
+
+impl Capabilities {
+    fn of(wanted: config::Capabilities, uid: Option<u32>, context: &Context) -> Result<Capabilities, SpawnError> {
+        let unknown = |errno| context.setup(&format!("capabilities: softstop's own cannot be read: {errno}"));
+        let bounding = capabilities::bounding();
+        let own = Sets::own().map_err(unknown)?.permitted.and(bounding);
+        let add = if wanted.add == CapabilitySet::ALL { own } else { wanted.add };
+        let lacking = add.without(own);
+        if !lacking.is_empty() {
+            return Err(context.setup(&format!(
+                "capabilities.add: softstop itself does not have {lacking}: give it to the container (--cap-add, \
+                 securityContext.capabilities.add)"
+            )));
+        }
+        let drop = wanted.drop.without(add);
+        let becomes_root = uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()) == 0;
+        Ok(Capabilities {
+            from_bounding: bounding.and(drop),
+            keep: CapabilitySet::ALL.without(drop),
+            ambient: if becomes_root { CapabilitySet::default() } else { add },
+            becomes_root,
+            changes_user: uid.is_some(),
+        })
+    }
 }
 
 // === in the child: async-signal-safe calls alone ===

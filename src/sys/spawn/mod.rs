@@ -129,7 +129,7 @@ pub struct Child {
 pub enum ExecStatus {
     /// The program runs.
     Started,
-    /// Not known yet. Watch the descriptor and call [`PendingExec::finish`] when it becomes readable.
+    /// Not known yet: ask [`PendingExec::finish`] again.
     Pending(PendingExec),
 }
 
@@ -138,18 +138,6 @@ pub enum ExecStatus {
 pub struct PendingExec {
     reports: OwnedFd,
     context: Box<Context>,
-}
-
-impl AsFd for PendingExec {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reports.as_fd()
-    }
-}
-
-impl AsRawFd for PendingExec {
-    fn as_raw_fd(&self) -> i32 {
-        self.reports.as_raw_fd()
-    }
 }
 
 impl PendingExec {
@@ -309,7 +297,7 @@ mod tests {
         let ExecStatus::Pending(pending) = child.exec else { panic!("exec went through a lease") };
         assert!(pending.finish().is_none(), "a result before exec had one");
         lease.give_up();
-        poll(&mut [PollFd::new(pending.as_fd(), PollFlags::POLLIN)], 20_000u16).unwrap();
+        poll(&mut [PollFd::new(pending.reports.as_fd(), PollFlags::POLLIN)], 20_000u16).unwrap();
         let result = pending.finish();
         let exit = loop {
             if let Some(exit) = reap::reap(child.pid).unwrap() {

@@ -142,22 +142,7 @@ fn run(path: &CString, limits: Limits, data: BorrowedFd<'_>, control: BorrowedFd
             Ok(_) | Err(Error::EINTR) => {}
             Err(error) => return Err(error),
         }
-        if orders {
-            let mut order = [0; 1];
-            match recv(control.as_raw_fd(), &mut order, MsgFlags::MSG_DONTWAIT) {
-                Ok(1) => {
-                    file.open = None;
-                    if let Err(errno) = file.open() {
-                        spool.tally.lost_because = errno;
-                    }
-                    spool.tally.reopened += 1;
-                    tell(control, &spool.tally);
-                }
-                // softstop is gone; what it has sent is still here.
-                Ok(_) | Err(Error::ECONNRESET) => orders = false,
-                Err(_) => {}
-            }
-        }
+        orders = orders && take_order(control, &mut file, &mut spool);
         match recv(data.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK) {
             Ok(0) => return Ok(()),
             Ok(n) => {
@@ -168,6 +153,24 @@ fn run(path: &CString, limits: Limits, data: BorrowedFd<'_>, control: BorrowedFd
             Err(Error::EAGAIN | Error::EINTR) => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// If there is one. False: none will come any more.
+fn take_order(control: BorrowedFd<'_>, file: &mut File<'_>, spool: &mut Spool) -> bool {
+    match recv(control.as_raw_fd(), &mut [0; 1], MsgFlags::MSG_DONTWAIT) {
+        Ok(1) => {
+            file.open = None;
+            if let Err(errno) = file.open() {
+                spool.tally.lost_because = errno;
+            }
+            spool.tally.reopened += 1;
+            tell(control, &spool.tally);
+            true
+        }
+        // softstop is gone; what it has sent is still here.
+        Ok(_) | Err(Error::ECONNRESET) => false,
+        Err(_) => true,
     }
 }
 
