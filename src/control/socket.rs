@@ -27,14 +27,17 @@ pub struct Listening {
 /// # Errors
 /// One line: what is in the way, where, and what to do. softstop goes on without.
 pub fn listen(control: &Control) -> Result<Option<Listening>, String> {
-    let at_name = |name: &str| Ok(Listening { listener: by_name(name)?, open_to_all: true, file: None });
+    let at_name =
+        |name: &str| Ok(Listening { listener: by_name(name, UnixListener::bind_addr)?, open_to_all: true, file: None });
     let listening = match control {
         Control::Off => return Ok(None),
         Control::Own => at_name(&address::name(namespace(), own_pid())),
         Control::Abstract(name) => at_name(name),
-        Control::Path(path) => {
-            at_path(path, MODE).map(|(listener, file)| Listening { listener, open_to_all: false, file })
-        }
+        Control::Path(path) => at_path(path, MODE, UnixListener::bind_addr).map(|(listener, file)| Listening {
+            listener,
+            open_to_all: false,
+            file,
+        }),
     }?;
     let nonblocking = listening.listener.set_nonblocking(true);
     nonblocking.map(|()| Some(listening)).map_err(|e| format!("cannot listen: {e}"))

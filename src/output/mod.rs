@@ -117,13 +117,6 @@ struct Pipe {
     drops: Cell<bool>,
 }
 
-/// What is read, and what becomes of it.
-struct Lines<'c> {
-    name: &'c str,
-    forms: [Output; 2],
-    logs: &'c Logs,
-}
-
 /// By the clock on the wall, since 1970.
 pub fn wall_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -164,43 +157,42 @@ impl Captures {
 
     /// A process whose output is captured, in the next colour. [`Output::Inherit`] needs none and is taken as prefix.
     pub fn source(&self, name: &str, output: Output) -> Source {
-        self.source_of(&Lines { name, forms: [output; 2], logs: &Logs::default() }, None)
+        self.source_of(name, [output; 2], &Logs::default(), None)
     }
 
     /// The process, or a hook of it by its name, as it is configured.
     pub fn source_for(&self, process: &Process, name: &str, keeper: &Rc<Keeper>) -> Source {
         let forms = [0, 1].map(|stream| process.form(stream));
-        self.source_of(&Lines { name, forms, logs: &process.logs }, keeper.keeping(keeper.number(&process.name), name))
+        self.source_of(name, forms, &process.logs, keeper.keeping(keeper.number(&process.name), name))
     }
 
     /// A hook that belongs to no process.
     pub fn source_of_hook(&self, name: &str, output: Output, keeper: &Rc<Keeper>) -> Source {
-        let logs = Logs::default();
-        self.source_of(&Lines { name, forms: [output; 2], logs: &logs }, keeper.keeping(None, name))
+        self.source_of(name, [output; 2], &Logs::default(), keeper.keeping(None, name))
     }
 
-    fn source_of(&self, lines: &Lines<'_>, keeping: Option<Keeping>) -> Source {
+    fn source_of(&self, name: &str, forms: [Output; 2], logs: &Logs, keeping: Option<Keeping>) -> Source {
         let colour = COLOURS[self.sources.get() % COLOURS.len()];
         self.sources.set(self.sources.get() + 1);
-        let name: Rc<str> = lines.name.into();
+        let shared: Rc<str> = name.into();
         let way = |stream: usize| {
-            let (logs, to) = (lines.logs, self.target(lines, stream));
+            let to = self.target(logs, stream, forms[stream]);
             let timestamps = logs.timestamps;
             // Where nothing is said a person at a terminal has the time of day before a name.
-            let clock = match (&to, lines.forms[stream]) {
+            let clock = match (&to, forms[stream]) {
                 (To::Sink(stream), Output::Prefix) if !timestamps && self.has_clock(*stream) => Some(*stream),
                 _ => None,
             };
-            let format = match lines.forms[stream] {
-                Output::Json => Format::json(lines.name, logs.objects),
+            let format = match forms[stream] {
+                Output::Json => Format::json(name, logs.objects),
                 Output::Plain => Format::Plain { timestamps, alone: matches!(to, To::File(_)) },
                 Output::Prefix | Output::Inherit => {
                     let coloured = matches!(to, To::Sink(stream) if self.sink.is_coloured(stream));
-                    Format::prefix(lines.name, self.width, coloured.then_some(colour), timestamps || clock.is_some())
+                    Format::prefix(name, self.width, coloured.then_some(colour), timestamps || clock.is_some())
                 }
             };
             Rc::new(Way {
-                name: Rc::clone(&name),
+                name: Rc::clone(&shared),
                 sink: self.sink.clone(),
                 format,
                 clock,
@@ -214,14 +206,14 @@ impl Captures {
         Source { ways: [way(0), way(1)], tail: Rc::default(), readers: Rc::clone(&self.readers) }
     }
 
-    fn target(&self, lines: &Lines<'_>, stream: usize) -> To {
-        match &lines.logs.to[stream] {
+    fn target(&self, logs: &Logs, stream: usize, form: Output) -> To {
+        match &logs.to[stream] {
             LogTarget::Stdout => To::Sink(Stream::Stdout),
             LogTarget::Stderr => To::Sink(Stream::Stderr),
             LogTarget::None => To::Nowhere,
             // What goes past softstop opens none.
-            LogTarget::File(_) if lines.forms[stream] == Output::Inherit => To::Nowhere,
-            LogTarget::File(path) => To::File(self.files.open(path, lines.logs.rotation)),
+            LogTarget::File(_) if form == Output::Inherit => To::Nowhere,
+            LogTarget::File(path) => To::File(self.files.open(path, logs.rotation)),
         }
     }
 

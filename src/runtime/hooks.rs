@@ -370,21 +370,15 @@ impl Captured {
         captured
     }
 
-    /// Everything said until now, as far as it is kept.
-    fn text(&self) -> String {
+    /// Of everything said until now, as far as it is kept: the last line with something in it, in printable characters and bounded.
+    fn last_line(&self) -> String {
         for pipe in &self.pipes {
             let mut chunk = [0; KEPT_OUTPUT];
             if let Ok(n) = pipe.get_ref().read(&mut chunk) {
                 keep(&self.kept, &chunk[..n]);
             }
         }
-        String::from_utf8_lossy(&self.kept.borrow()).into_owned()
-    }
-
-    /// The last line with something in it, in printable characters and bounded.
-    fn last_line(&self) -> String {
-        let text = self.text();
-        last_line(&text)
+        last_line(&String::from_utf8_lossy(&self.kept.borrow()))
     }
 }
 

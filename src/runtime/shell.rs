@@ -357,13 +357,8 @@ impl Shell {
     /// Feed every event to the machine and carry out what it says, until nothing more follows.
     fn turn(&mut self) {
         loop {
-            while let Some(event) = self.queue.pop_front() {
-                self.step(event);
-                if self.exit.is_some() {
-                    return;
-                }
-            }
-            if !(self.children_changed || self.census) {
+            self.tell_queue();
+            if self.exit.is_some() || !(self.children_changed || self.census) {
                 return;
             }
             if self.reap() || self.follow_stopped() {
@@ -375,10 +370,9 @@ impl Shell {
 
     /// Whatever is known by now, before what follows.
     pub(super) fn tell_queue(&mut self) {
-        while let Some(event) = self.queue.pop_front() {
-            if self.exit.is_some() {
-                return;
-            }
+        while self.exit.is_none()
+            && let Some(event) = self.queue.pop_front()
+        {
             self.step(event);
         }
     }
@@ -411,7 +405,7 @@ impl Shell {
 
     /// The last lines: what children have written, the report, the log. Bounded, whoever reads them or does not.
     async fn end(&mut self) -> u8 {
-        let until = self.output_until();
+        let until = Instant::now() + output_time(self.left_or_grace());
         let mut all_out = self.deliver(until.min(Instant::now() + QUICK)).await;
         self.orders.keeper.end();
         self.last_outputs_at_the_end();
@@ -468,10 +462,6 @@ impl Shell {
         for (stream, lines, why) in self.log_files.losses().into_iter().chain(self.captures.dropped()) {
             self.reporter.record(Note::OutputLost { stream, lines, why });
         }
-    }
-
-    fn output_until(&self) -> Instant {
-        Instant::now() + output_time(self.left_or_grace())
     }
 
     pub(super) fn left_or_grace(&self) -> Duration {

@@ -102,9 +102,9 @@ impl Held {
         let (fd, file) = match &socket.at {
             SocketAt::Tcp(at) => (inet::tcp(*at, queue)?.into(), None),
             SocketAt::Udp(at) => (inet::udp(*at)?.into(), None),
-            SocketAt::Abstract(name) => (listening(unix::by_name(name)?)?, None),
+            SocketAt::Abstract(name) => (listening(unix::by_name(name, UnixListener::bind_addr)?)?, None),
             SocketAt::Path { path, mode, owner } => {
-                let (listener, file) = unix::at_path(path, *mode)?;
+                let (listener, file) = unix::at_path(path, *mode, UnixListener::bind_addr)?;
                 give_to(path, owner)?;
                 (listening(listener)?, file)
             }

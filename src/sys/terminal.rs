@@ -14,7 +14,7 @@ use super::pty::{self, Size};
 /// softstop's controlling terminal, seen through one of its standard descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Terminal {
-    fd: RawFd,
+    pub(super) fd: RawFd,
 }
 
 /// The first of descriptors 0 to 2 that is our controlling terminal.
@@ -80,10 +80,6 @@ fn set(termios: &Termios) -> io::Result<()> {
 }
 
 impl Terminal {
-    pub(super) fn fd(self) -> RawFd {
-        self.fd
-    }
-
     /// What is typed there comes in on standard input.
     pub fn is_standard_input(&self) -> bool {
         self.fd == 0

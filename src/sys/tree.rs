@@ -50,19 +50,8 @@ impl Descendant {
 /// # Errors
 /// When there is no /proc, or it shows another PID namespace.
 pub fn descendants(spare: &dyn Fn(i32) -> bool) -> io::Result<Vec<Descendant>> {
-    descendants_until(spare, &|| false)
-}
-
-/// As [`descendants`]; only what has been found until `enough` says so.
-fn descendants_until(spare: &dyn Fn(i32) -> bool, enough: &dyn Fn() -> bool) -> io::Result<Vec<Descendant>> {
     let mut walk = Walk::begin(true)?;
-    let mut found = Vec::new();
-    while !enough()
-        && let Some(descendant) = walk.next(spare)
-    {
-        found.push(descendant);
-    }
-    Ok(found)
+    Ok(std::iter::from_fn(|| walk.next(spare)).collect())
 }
 
 /// A process and everything below it that can be seen, zombies included.
@@ -88,15 +77,16 @@ pub struct Census {
 
 /// Counts everything below us, as far as `limit` allows. Without /proc: nobody.
 pub fn census(limit: Duration) -> Census {
-    let start = Instant::now();
-    let cut = std::cell::Cell::new(false);
-    let late = || {
-        cut.set(cut.get() || start.elapsed() >= limit);
-        cut.get()
-    };
-    let all = descendants_until(&|_| false, &late);
-    let complete = all.is_ok() && !cut.get();
-    let all = all.unwrap_or_default();
+    let (began, mut all) = (Instant::now(), Vec::new());
+    let complete = Walk::begin(true).is_ok_and(|mut walk| {
+        while began.elapsed() < limit {
+            match walk.next(&|_| false) {
+                Some(descendant) => all.push(descendant),
+                None => return true,
+            }
+        }
+        false
+    });
     let mut zombies_of: HashMap<i32, usize> = HashMap::new();
     for zombie in all.iter().filter(|d| !d.lives) {
         *zombies_of.entry(zombie.ppid).or_default() += 1;

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -78,10 +79,10 @@ impl Socket {
         };
         let (socket, file, address) = match config.notify_socket.clone().unwrap_or_else(own) {
             UnixAt::Path(path) => {
-                let (socket, file) = unix::datagrams_at_path(&path, MODE)?;
+                let (socket, file) = unix::at_path(&path, MODE, UnixDatagram::bind_addr)?;
                 (socket, file, path.into_os_string())
             }
-            UnixAt::Abstract(name) => (unix::datagrams_by_name(&name)?, None, format!("@{name}").into()),
+            UnixAt::Abstract(name) => (unix::by_name(&name, UnixDatagram::bind_addr)?, None, format!("@{name}").into()),
         };
         ask_who_sends(&socket).map_err(|e| format!("the kernel does not say who sends: {e}"))?;
         Ok(Some(Socket { fd: socket.into(), address, _file: file, more: false }))

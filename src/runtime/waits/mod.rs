@@ -62,8 +62,8 @@ impl Shell {
         rule: &WaitIdle,
         reporter: ProgressReporter,
     ) -> Result<(), Outcome> {
-        let beginning = idle::Beginning { found: self.who_listens(), node: self.node() };
-        self.in_background(run, idle::wait(rule.clone(), beginning, self.clock, reporter))
+        let (found, node) = (self.who_listens(), self.node());
+        self.in_background(run, idle::wait(rule.clone(), found, node, self.clock, reporter))
     }
 
     /// Always possible: a result as of whatever else is started.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
@@ -32,68 +32,42 @@ impl Drop for SocketFile {
     }
 }
 
-/// A socket that listens at an abstract name.
+/// A socket at an abstract name, as `bind` makes it: `UnixListener::bind_addr`, or the like.
 ///
 /// # Errors
 /// One line: what is in the way, and what to do.
-pub fn by_name(name: &str) -> Result<UnixListener, String> {
-    let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixListener::bind_addr(&address));
-    bound.map_err(|e| name_is_taken(name, &e))
-}
-
-/// As [`by_name`], for datagrams.
-///
-/// # Errors
-/// As [`by_name`].
-pub fn datagrams_by_name(name: &str) -> Result<UnixDatagram, String> {
-    let bound = SocketAddr::from_abstract_name(name).and_then(|address| UnixDatagram::bind_addr(&address));
-    bound.map_err(|e| name_is_taken(name, &e))
-}
-
-fn name_is_taken(name: &str, error: &io::Error) -> String {
-    match error.raw_os_error() {
+pub fn by_name<S>(name: &str, bind: impl FnOnce(&SocketAddr) -> io::Result<S>) -> Result<S, String> {
+    let bound = SocketAddr::from_abstract_name(name).and_then(|address| bind(&address));
+    bound.map_err(|error| match error.raw_os_error() {
         Some(libc::EADDRINUSE) => {
             format!("cannot listen at @{name}: another process has this name; choose another")
         }
         _ => format!("cannot listen at @{name}: {error}"),
-    }
+    })
 }
 
-/// A socket that listens at a path, with this mode from its first moment. What a process that was killed has left there is removed;
-/// anything else stays.
+/// As [`by_name`], at a path, with this mode from its first moment. What a process that was killed has left there is removed; anything else
+/// stays.
 ///
 /// # Errors
-/// One line: what is in the way, and what to do.
-pub fn at_path(path: &Path, mode: u32) -> Result<(UnixListener, Option<SocketFile>), String> {
-    bind_at_path(path, mode, SockType::Stream, || UnixListener::bind(path))
-}
-
-/// As [`at_path`], for datagrams.
-///
-/// # Errors
-/// As [`at_path`].
-pub fn datagrams_at_path(path: &Path, mode: u32) -> Result<(UnixDatagram, Option<SocketFile>), String> {
-    bind_at_path(path, mode, SockType::Datagram, || UnixDatagram::bind(path))
-}
-
-fn bind_at_path<S>(
+/// As [`by_name`].
+pub fn at_path<S>(
     path: &Path,
     mode: u32,
-    kind: SockType,
-    bind: impl Fn() -> io::Result<S>,
+    bind: impl Fn(&SocketAddr) -> io::Result<S>,
 ) -> Result<(S, Option<SocketFile>), String> {
     // The kernel follows no symlink here and replaces nothing.
     let bind = || {
         // There is one thread, so nobody else makes a file meanwhile.
         let before = umask(Mode::from_bits_truncate(!mode & 0o777));
-        let bound = bind();
+        let bound = SocketAddr::from_pathname(path).and_then(|address| bind(&address));
         umask(before);
         bound
     };
     let in_the_way = |e: io::Error| cannot_listen(path, &e);
     let socket = match bind() {
         Err(e) if e.raw_os_error() == Some(libc::EADDRINUSE) => {
-            remove_stale(path, kind)?;
+            remove_stale(path)?;
             bind().map_err(in_the_way)?
         }
         bound => bound.map_err(in_the_way)?,
@@ -101,14 +75,15 @@ fn bind_at_path<S>(
     Ok((socket, identity(path).map(|is| SocketFile { path: path.to_path_buf(), is })))
 }
 
-fn remove_stale(path: &Path, of: SockType) -> Result<(), String> {
+fn remove_stale(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let kind = fs::symlink_metadata(path).map_err(|e| cannot_listen(path, &e))?.file_type();
     if !kind.is_socket() {
         let what = if kind.is_symlink() { "a symbolic link" } else { "no socket" };
         return Err(format!("cannot listen at {shown}: what is there is {what}; remove it or choose another path"));
     }
-    match connect(&Address::Path(path.to_path_buf()), of) {
+    // One of another kind that lives says so: EPROTOTYPE.
+    match connect_now(&Address::Path(path.to_path_buf())) {
         Err(e) if e.raw_os_error() == Some(libc::ECONNREFUSED) => fs::remove_file(path)
             .map_err(|e| format!("cannot listen at {shown}: a stale socket cannot be removed: {e}")),
         Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
@@ -153,25 +128,22 @@ impl fmt::Display for Address {
 /// # Errors
 /// As connect(2) has it.
 pub fn connect_now(address: &Address) -> io::Result<UnixStream> {
-    let stream = UnixStream::from(connect(address, SockType::Stream)?);
-    stream.set_nonblocking(false)?;
-    Ok(stream)
-}
-
-fn connect(address: &Address, kind: SockType) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket::socket(AddressFamily::Unix, kind, flags, None)?;
+    let fd = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let target = match address {
         Address::Path(path) => UnixAddr::new(path.as_path())?,
         Address::Abstract(name) => UnixAddr::new_abstract(name.as_bytes())?,
     };
     socket::connect(fd.as_raw_fd(), &target)?;
-    Ok(fd)
+    let stream = UnixStream::from(fd);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixListener;
 
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use nix::sys::socket::{Backlog, bind as bind_socket, listen as listen_at};
@@ -199,11 +171,11 @@ mod tests {
     #[test]
     fn a_name_that_another_has_is_said_to_be_taken() {
         let name = format!("softstop-socket-taken-{}", std::process::id());
-        let _first = by_name(&name).unwrap();
-        let Err(why) = by_name(&name) else { panic!("two have the name {name}") };
+        let _first = by_name(&name, UnixListener::bind_addr).unwrap();
+        let Err(why) = by_name(&name, UnixListener::bind_addr) else { panic!("two have the name {name}") };
         let expected = format!("cannot listen at @{name}: another process has this name; choose another");
         assert_eq!(why, expected);
-        let Err(why) = by_name(&"x".repeat(200)) else { panic!("a name of 200 bytes") };
+        let Err(why) = by_name(&"x".repeat(200), UnixListener::bind_addr) else { panic!("a name of 200 bytes") };
         assert!(!why.contains("another process"), "{why}");
     }
 

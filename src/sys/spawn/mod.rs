@@ -28,7 +28,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
 
 use super::mask::{self, SignalSet};
-use super::reap;
 use super::signals::Inherited;
 use super::terminal;
 use super::users::Credentials;
@@ -196,7 +195,8 @@ pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnErr
         None => Ok(Child { pid, exec: ExecStatus::Pending(PendingExec { reports, context: Box::new(context) }) }),
         Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
         Some(Some(failure)) => {
-            reap_one(pid);
+            // It has one system call left to make.
+            let _ = writer::end_of(pid, GONE_WAIT);
             // The terminal must not stay with a group that has no members.
             if let Some(terminal) = terminal::terminal().filter(|terminal| terminal.foreground() == Some(pid)) {
                 let _ = terminal.take();
@@ -234,18 +234,6 @@ fn read_report(reports: &OwnedFd) -> Option<Option<Failure>> {
     }
 }
 
-/// Reaps a child that has said that it is about to end.
-fn reap_one(pid: i32) {
-    let end = Instant::now() + GONE_WAIT;
-    while let Ok(None) = reap::reap(pid) {
-        if Instant::now() >= end {
-            return;
-        }
-        // The child has one system call left to make, so this is a matter of microseconds.
-        std::thread::sleep(Duration::from_micros(20));
-    }
-}
-
 impl From<io::Error> for error::Errno {
     fn from(error: io::Error) -> error::Errno {
         error::Errno(error.raw_os_error().unwrap_or(libc::EIO))
@@ -259,6 +247,7 @@ mod tests {
 
     use super::*;
     use crate::facts::{Exit, SpawnErrorKind};
+    use crate::sys::reap;
 
     /// Not in the libc crate.
     const F_SETSIG: i32 = 10;

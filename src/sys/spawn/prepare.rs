@@ -10,7 +10,7 @@ use super::error::{Context, Errno};
 use super::{Handed, Spawn, Stdio, limits};
 use crate::facts::SpawnError;
 use crate::sys::signals::Inherited;
-use crate::sys::terminal::{Terminal, terminal};
+use crate::sys::terminal::terminal;
 use crate::sys::{ids, process};
 
 /// Where a program is looked for when the environment has no PATH: what container runtimes set.
@@ -155,7 +155,12 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
         limits,
         stdio,
         // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
-        terminal: spawn.foreground.then(terminal).flatten().filter(|terminal| terminal.is_ours()).map(Terminal::fd),
+        terminal: spawn
+            .foreground
+            .then(terminal)
+            .flatten()
+            .filter(|terminal| terminal.is_ours())
+            .map(|terminal| terminal.fd),
         session: matches!(spawn.stdin, Stdio::Terminal(_)),
         keep_fds: spawn.keep_fds,
         handed,

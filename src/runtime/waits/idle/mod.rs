@@ -47,39 +47,29 @@ const LOOKED_AT: [TcpState; 9] = [
     TcpState::TIME_WAIT,
 ];
 
-/// What the wait begins with.
-pub(super) struct Beginning {
-    /// Who has listened since the stop began.
-    pub found: Found,
-    /// Addresses of the node.
-    pub node: Vec<IpAddr>,
-}
-
-pub(super) async fn wait(rule: WaitIdle, beginning: Beginning, clock: Clock, reporter: ProgressReporter) -> Outcome {
+/// `found`: who has listened since the stop began. `node`: its addresses.
+pub(super) async fn wait(
+    rule: WaitIdle,
+    found: Found,
+    node: Vec<IpAddr>,
+    clock: Clock,
+    reporter: ProgressReporter,
+) -> Outcome {
     let began = clock.now();
-    let found = beginning.found.all(rule.listening, &reporter).await;
-    let listeners = listening::owned(&found);
+    let all = found.all(rule.listening, &reporter).await;
+    let listeners = listening::owned(&all);
     let ports = listening::ports(&rule.ports, rule.listening, &listeners);
     if ports.is_empty() {
         reporter.report(Progress::of(Awaited::NoListener));
         return Outcome::Ok;
     }
     if rule.listening {
-        reporter.report(Progress::of(listening::awaited(&found, &listeners)));
+        reporter.report(Progress::of(listening::awaited(&all, &listeners)));
     }
     let watched = Watched::begin(&ports);
-    let idle = Idle::new(rule, ports.clone(), listeners, &beginning.node, began);
+    let idle = Idle::new(rule, ports.clone(), listeners, &node, began);
     let query = Query { states: TcpState::bits(&LOOKED_AT), ports, flow: true };
-    let mut looks = Inspections {
-        query,
-        idle,
-        watched,
-        found: beginning.found,
-        relay: None,
-        held: 0,
-        listening: HashSet::new(),
-        clock,
-    };
+    let mut looks = Inspections { query, idle, watched, found, relay: None, held: 0, listening: HashSet::new(), clock };
     loop {
         let (took, seen) = looks.look().await;
         let mut next = Instant::now() + pause(took, LOOK);
