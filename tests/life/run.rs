@@ -512,6 +512,7 @@ fn a_hook_at_every_end_knows_how_it_ended_and_comes_before_the_restart() {
          [[process.post_exit]]\nexec = [{tidy:?}]\ntimeout = \"20s\""
     ));
     let mut running = setup.start();
+    setup.wait_for_journal(&mut running, "db up");
     running.wait_until("the third run", |_| setup.dir.path("stays").exists());
     running.term();
     running.wait(SOON).expect_code(0);
