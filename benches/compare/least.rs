@@ -19,8 +19,10 @@ use tokio::io::unix::AsyncFd;
 extern "C" fn main(_argc: c_int, argv: *const *const c_char, environment: *const *const c_char) -> c_int {
     let signals = SigSet::all();
     signals.thread_block().unwrap();
-    // SAFETY: the C library calls main with two such lists, which stay as long as the process.
-    let (typed, environment) = unsafe { (strings(argv), strings(environment)) };
+    // SAFETY: the C library calls main with such a list, which stays as long as the process.
+    let typed = unsafe { strings(argv) };
+    // SAFETY: as above.
+    let environment = unsafe { strings(environment) };
     let args = &typed[2..];
     let mut how = PosixSpawnAttr::init().unwrap();
     how.set_sigmask(&SigSet::empty()).unwrap();
@@ -35,7 +37,7 @@ extern "C" fn main(_argc: c_int, argv: *const *const c_char, environment: *const
 /// A list of pointers to strings that ends with a null pointer; nobody changes them.
 unsafe fn strings(list: *const *const c_char) -> Vec<&'static CStr> {
     // SAFETY: by this function's contract the null pointer is the last that is read.
-    let pointers = (0..).map(|nth| unsafe { *list.add(nth) }).take_while(|string| !string.is_null());
+    let pointers = (0..).map(|nth| unsafe { *list.wrapping_add(nth) }).take_while(|string| !string.is_null());
     // SAFETY: by this function's contract.
     pointers.map(|string| unsafe { CStr::from_ptr(string) }).collect()
 }
