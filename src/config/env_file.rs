@@ -164,6 +164,9 @@ impl Parsed {
     }
 }
 
+/// A name, its default, and what stands behind it.
+type Reference<'t> = (&'t str, Option<&'t str>, &'t str);
+
 /// What Compose does: quotes, comments behind a blank, `export`, values over several lines, `${NAME}` and `${NAME:-default}`.
 struct Dotenv<'a> {
     text: &'a str,
@@ -315,8 +318,8 @@ impl<'a> Dotenv<'a> {
         Ok(value)
     }
 
-    /// What stands behind a dollar sign: the name, its default, and what comes then. `None`: it is no reference.
-    fn reference<'t>(&self, behind: &'t str) -> Result<Option<(&'t str, Option<&'t str>, &'t str)>, Wrong> {
+    /// What stands behind a dollar sign. `None`: it is no reference.
+    fn reference<'t>(&self, behind: &'t str) -> Result<Option<Reference<'t>>, Wrong> {
         let Some(inside) = behind.strip_prefix('{') else {
             let end = behind.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(behind.len());
             let (name, after) = behind.split_at(end);
