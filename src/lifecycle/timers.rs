@@ -52,9 +52,11 @@ impl Machine {
         let (now, plan, fx) = (self.core.now, Rc::clone(&self.core.plan), &self.core.fx);
         let is_due = |task: &&TaskRun| task.holds(fx) || task.timer().is_some_and(|at| now >= at);
         let due: Vec<What> = self.tasks().filter(is_due).map(|task| task.what).collect();
-        due.into_iter().fold(false, |changed, what| {
-            self.with_task(what, |task, fx| task.on_time(now, &plan, fx)).unwrap_or(false) || changed
-        })
+        let mut changed = false;
+        for what in due {
+            changed |= self.with_task(what, |task, fx| task.on_time(now, &plan, fx)).unwrap_or(false);
+        }
+        changed
     }
 
     fn process_due(&mut self, id: usize, timer: Timer) -> bool {
