@@ -19,7 +19,6 @@ mod effects;
 pub mod event;
 mod exit_code;
 mod health;
-mod ids;
 mod late;
 mod process;
 mod processes;

@@ -7,11 +7,13 @@ use std::ops::{Bound, Deref};
 
 use super::action::ProbeKind;
 use super::effects::Effects;
-use super::ids::Ids;
-use super::process::{Around, End, PostStart, Proc, Running, State, Timer};
+use super::process::{Around, End, PostStart, Proc, State, Timer};
 use crate::config::Condition;
 use crate::plan::Plan;
 use crate::time::At;
+
+/// By their numbers.
+type Ids = BTreeSet<usize>;
 
 /// Nothing changes a process but by [`Processes::change`].
 #[derive(Clone, Debug)]
@@ -23,7 +25,7 @@ pub(super) struct Processes {
     stop: Timed,
     life: Timed,
     /// Who waits for a process to be ready or to end, by that process.
-    awaited_by: BTreeMap<usize, BTreeSet<usize>>,
+    awaited_by: BTreeMap<usize, Ids>,
     /// Changed, and not seen, latched or announced since.
     unseen: Ids,
     unlatched: Ids,
@@ -94,12 +96,16 @@ impl Timed {
     }
 
     fn set_due(&mut self, id: usize, due: bool) {
-        if due { self.due.insert(id) } else { self.due.remove(id) }
+        if due {
+            self.due.insert(id)
+        } else {
+            self.due.remove(&id)
+        };
     }
 
     fn time_passes(&mut self, before: At, now: At) {
         let passed = (Bound::Excluded((before, usize::MAX)), Bound::Included((now, usize::MAX)));
-        self.by_time.range(passed).for_each(|(_, id)| self.due.insert(*id));
+        self.due.extend(self.by_time.range(passed).map(|(_, id)| id));
     }
 }
 
@@ -138,11 +144,11 @@ impl Processes {
             stop: Timed::default(),
             life: Timed::default(),
             awaited_by: BTreeMap::new(),
-            unseen: Ids::default(),
-            unlatched: Ids::default(),
-            unannounced: Ids::default(),
-            post_start: Ids::default(),
-            startable: Ids::all(count),
+            unseen: Ids::new(),
+            unlatched: Ids::new(),
+            unannounced: Ids::new(),
+            post_start: Ids::new(),
+            startable: (0..count).collect(),
             unmet,
             stoppable: None,
             dependents: plan.order.dependents.iter().map(Vec::len).collect(),
@@ -183,10 +189,9 @@ impl Processes {
         }
         match &p.state {
             State::Waiting => self.startable.insert(id),
-            State::Running(Running { post_start: PostStart::Done, .. }) => {}
-            State::Running(_) => self.post_start.insert(id),
-            _ => {}
-        }
+            State::Running(r) if !matches!(r.post_start, PostStart::Done) => self.post_start.insert(id),
+            _ => false,
+        };
         if let Some(stoppable) = &mut self.stoppable {
             stoppable.insert(id);
         }
@@ -234,7 +239,7 @@ impl Processes {
 
     /// Takes down what others can see of those that have changed.
     pub fn look(&mut self, now: At, fx: &mut Effects) {
-        while let Some(id) = self.unseen.pop() {
+        while let Some(id) = self.unseen.pop_first() {
             let p = &self.list[id];
             let seen = (p.alive(), p.ready());
             if fx.seen.set(id, seen) != seen {
@@ -249,7 +254,7 @@ impl Processes {
 
     /// Remembers who has been started, ready and completed, and for whom that is what they wait for.
     pub fn latch(&mut self, plan: &Plan) {
-        while let Some(id) = self.unlatched.pop() {
+        while let Some(id) = self.unlatched.pop_first() {
             let p = &mut self.list[id];
             let before = p.was();
             p.latch(plan.is_service(id));
@@ -272,7 +277,7 @@ impl Processes {
 
     /// Says who has become ready.
     pub fn announce(&mut self, plan: &Plan, now: At, fx: &mut Effects) {
-        while let Some(id) = self.unannounced.pop() {
+        while let Some(id) = self.unannounced.pop_first() {
             self.list[id].announce(&Around::up(id, plan, now), fx);
         }
     }
@@ -286,7 +291,7 @@ impl Processes {
 
     /// The container's stop has come to the processes.
     pub fn begin_stop(&mut self) {
-        self.stoppable = Some(Ids::all(self.list.len()));
+        self.stoppable = Some((0..self.list.len()).collect());
     }
 
     /// Who may be stopped now: each is asked about once, and again after a change that matters.
@@ -313,7 +318,7 @@ impl Processes {
     /// The first from `from` on of whom this may be due; of its life, or its probes.
     pub fn next_due(&self, timer: Timer, from: usize) -> Option<usize> {
         let timed = if timer == Timer::Stop { &self.stop } else { &self.life };
-        timed.due.next(from)
+        timed.due.range(from..).next().copied()
     }
 }
 
@@ -343,7 +348,7 @@ impl Processes {
                 .into_iter()
                 .all(|(timed, at, holds)| {
                     let listed = timed.by_time.iter().filter(|(_, other)| *other == id).eq([&(at, id)]);
-                    let due = timed.due.next(id) == Some(id);
+                    let due = timed.due.contains(&id);
                     (listed || at == At::NEVER) && due == (at <= now || holds)
                 });
         let waits = plan.config.processes[id].after.iter();

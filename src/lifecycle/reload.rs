@@ -253,7 +253,7 @@ impl Machine {
         let Some(id) = core.renewal.restarts.iter().find_map(over) else { return false };
         core.renewal.restarts.remove(&id);
         let plan = Rc::clone(&core.plan);
-        plan.order.dependents[id].iter().for_each(|(by, _)| core.processes.startable.insert(*by));
+        core.processes.startable.extend(plan.order.dependents[id].iter().map(|(by, _)| by));
         true
     }
 }

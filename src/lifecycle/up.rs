@@ -81,11 +81,11 @@ impl Machine {
 
     /// The first that goes on.
     fn advance_post_start(&mut self) -> bool {
-        while let Some(id) = self.core.processes.post_start.next(0) {
+        while let Some(id) = self.core.processes.post_start.first().copied() {
             if self.take(ProcId(id), Input::PostStart) {
                 return true;
             }
-            self.core.processes.post_start.remove(id);
+            self.core.processes.post_start.remove(&id);
         }
         false
     }
@@ -95,7 +95,7 @@ impl Machine {
         if self.core.processes.any(Fact::Starting) {
             return false;
         }
-        while let Some(id) = self.core.processes.startable.next(0) {
+        while let Some(id) = self.core.processes.startable.first().copied() {
             let p = &self.core.processes[id];
             if matches!(p.state, State::Waiting) && self.core.waits_for_restart(id).is_none() {
                 // Whoever is started again by order has had what it waits for.
@@ -108,7 +108,7 @@ impl Machine {
                     return self.take(ProcId(id), Input::CannotStart { on: ProcId(on), why });
                 }
             }
-            self.core.processes.startable.remove(id);
+            self.core.processes.startable.remove(&id);
         }
         false
     }

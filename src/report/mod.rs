@@ -82,11 +82,11 @@ pub enum Note {
         process: String,
         reason: Fault,
     },
-    /// Every process is ready for the first time.
     /// What a sidecar follows has been seen.
     Followed {
         command: String,
     },
+    /// Every process is ready for the first time.
     AllReady {
         #[serde(rename = "took_seconds")]
         took: Secs,

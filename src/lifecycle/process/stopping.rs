@@ -35,7 +35,7 @@ impl Proc {
         }
         let post_exit = post_exit_share(limit, at.config());
         let limit = limit - post_exit;
-        let stage = match &at.config().pre_stop {
+        let (stage, how) = match &at.config().pre_stop {
             Some(_) => {
                 let reason = match to_restart {
                     true if self.hold || at.config().removed => Reason::StopRequested,
@@ -46,19 +46,15 @@ impl Proc {
                 let task =
                     TaskRun::begin(What::new(Place::PreStop(at.id), 0), at.now, at.pre_stop_share(limit), at.plan, fx);
                 fx.reason = whole;
-                StopStage::PreStop(task)
+                (StopStage::PreStop(task), How::PreStop)
             }
-            None => StopStage::Rung { index: 0, until: at.now },
-        };
-        let how = match stage {
-            StopStage::PreStop(_) => How::PreStop,
-            _ => How::Signal(at.first_signal()),
+            None => (StopStage::Rung { index: 0, until: at.now }, How::Signal(at.first_signal())),
         };
         let short = stated(at.config()).is_none_or(|asked| asked > limit + post_exit);
         let stopping = Stopping { short, to_restart, post_exit, ..r.stopping(at.now + limit, stage, at) };
         self.state = State::Stopping(stopping);
         fx.note(Note::Stopping { process: at.name(), how, share: Secs(limit) });
-        if at.config().pre_stop.is_none() {
+        if how != How::PreStop {
             self.rung(0, at, fx);
         }
         Change::some()

@@ -94,7 +94,7 @@ impl Stop {
     fn advance_processes(&mut self, until: At, core: &mut Core) -> bool {
         let mut changed = false;
         let mut stoppable = core.processes.take_stoppable();
-        while let Some(id) = stoppable.pop().map(ProcId) {
+        while let Some(id) = stoppable.pop_first().map(ProcId) {
             let p = &core.processes[id.0];
             let early = core.processes.has_dependents(id.0) || matches!(p.state, State::Starting);
             if early || p.ended() || p.stop_began.is_some() {

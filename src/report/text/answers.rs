@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
 use super::left_alone;
 use crate::facts::{Changed, Difference, Later};
 use crate::report::{Answer, Done, NotSent, Refusal};
@@ -142,12 +140,5 @@ impl fmt::Display for Later {
             Later::Process { process, key } => write!(f, "{key} of {process}"),
             Later::Socket(name) => write!(f, "socket {name}"),
         }
-    }
-}
-
-/// In JSON it is what it is in words.
-impl Serialize for Refusal {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
     }
 }

@@ -9,7 +9,7 @@ use crate::facts::{
     Place, Reaction, Sender, Trouble, Unfinished, Who,
 };
 use crate::order::Order;
-use crate::report::{TaskProgress, TaskResult};
+use crate::report::{Refusal, TaskProgress, TaskResult};
 use crate::signal::Signal;
 use crate::time::Human;
 
@@ -34,6 +34,7 @@ as_their_words!(
     Needless,
     NotPassedOn,
     Order,
+    Refusal,
     Sender,
     Trouble,
     Unfinished,
