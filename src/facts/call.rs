@@ -4,34 +4,21 @@
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum CallError {
     /// The answer is no success; `said`: the first line of its body, short and printable, if there is any.
-    Status {
-        status: u16,
-        said: String,
-    },
+    Status { status: u16, said: String },
     /// Behind the answer's head.
-    Body {
-        status: u16,
-        error: ConnectionError,
-    },
+    Body { status: u16, error: ConnectionError },
     /// The answer's body has more bytes.
-    LongBody {
-        most: usize,
-    },
+    LongBody { most: usize },
+    /// There is none, or it broke.
     Connection(ConnectionError),
+    /// It holds, and the health check came to nothing.
     Grpc(GrpcError),
     /// Where it was redirected to.
-    Redirected {
-        to: String,
-        error: Box<CallError>,
-    },
+    Redirected { to: String, error: Box<CallError> },
     /// After so many requests it is redirected still.
-    Redirects {
-        requests: usize,
-    },
+    Redirects { requests: usize },
     /// It is redirected to what is no address; its first 120 characters.
-    NoLocation {
-        location: String,
-    },
+    NoLocation { location: String },
     /// softstop was built without TLS.
     NoTls,
     /// One line, by the library.
@@ -39,11 +26,7 @@ pub enum CallError {
     /// The host's name has none.
     NoAddress,
     /// A request cannot have it; what the configuration lets through it can.
-    Invalid {
-        part: RequestPart,
-        value: String,
-        error: String,
-    },
+    Invalid { part: RequestPart, value: String, error: String },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

@@ -28,49 +28,27 @@ impl Outcome {
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Failure {
     /// An exec handler ended so; `said`: what it said last, if anything.
-    Ended {
-        exit: Exit,
-        said: String,
-    },
+    Ended { exit: Exit, said: String },
     /// A probe was not answered in time.
-    NoAnswer {
-        within: Duration,
-    },
+    NoAnswer { within: Duration },
     /// Who was to be sent a signal.
-    NotRunning {
-        process: String,
-    },
+    NotRunning { process: String },
     /// There was no attempt yet.
     NotProbed,
     /// An HTTP call, or a connection.
     Call(CallError),
     /// The host's name has no address; one line, by the resolver.
-    NotResolved {
-        why: String,
-    },
+    NotResolved { why: String },
     /// Nobody could be asked for the host's address; one line, by the resolver.
-    NotLookedUp {
-        host: String,
-        why: String,
-    },
+    NotLookedUp { host: String, why: String },
     /// Who was to be sent a signal: no process of that name.
-    NoProcess {
-        command: String,
-    },
-    NotPermitted {
-        signal: Signal,
-        command: String,
-        pid: i32,
-    },
+    NoProcess { command: String },
+    /// Who was to be sent a signal runs as another user.
+    NotPermitted { signal: Signal, command: String, pid: i32 },
     /// One line, by the system.
-    Unseen {
-        what: Unseen,
-        error: String,
-    },
+    Unseen { what: Unseen, error: String },
     /// softstop's own helper has ended so.
-    Helper {
-        exit: Exit,
-    },
+    Helper { exit: Exit },
     /// softstop has given it up.
     Cancelled,
     /// There is nothing to be attempted.
@@ -101,22 +79,13 @@ impl Failure {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// A probe failed so many times in a row.
-    ProbeFailed {
-        probe: ProbeKind,
-        threshold: u32,
-        last: Failure,
-    },
-    PostStartFailed {
-        task: String,
-    },
+    ProbeFailed { probe: ProbeKind, threshold: u32, last: Failure },
+    /// One of its post_start tasks, with `on_failure = "restart"`.
+    PostStartFailed { task: String },
     /// It was to say that it is ready, and has not, for so long.
-    NotReadyInTime {
-        within: Duration,
-    },
+    NotReadyInTime { within: Duration },
     /// It was to say that it is alive, and has not, for so long.
-    WatchdogLate {
-        within: Duration,
-    },
+    WatchdogLate { within: Duration },
     /// It has said that it is unwell (WATCHDOG=trigger).
     SaysUnwell,
     /// It has said that it stops.
@@ -126,30 +95,18 @@ pub enum Fault {
 /// Why a process is as it is: what it waits for, or what went wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trouble {
-    WaitsFor {
-        on: String,
-        condition: Condition,
-        /// That one is held down.
-        held: bool,
-    },
+    /// Until another is as it needs it; `held`: that one is held down.
+    WaitsFor { on: String, condition: Condition, held: bool },
     /// Until an order starts it; `by_order`: another has stopped it.
-    Held {
-        process: String,
-        by_order: bool,
-    },
+    Held { process: String, by_order: bool },
     /// What it waits for can never be.
-    WaitsInVain {
-        on: String,
-    },
+    WaitsInVain { on: String },
     /// It could not be started; one line.
     NotStarted(String),
     /// A signal has stopped it.
     Suspended(Signal),
     /// One of its probes has not succeeded.
-    Probe {
-        probe: ProbeKind,
-        last: Failure,
-    },
+    Probe { probe: ProbeKind, last: Failure },
     /// It has not said that it is ready.
     NotReadyYet,
     /// It has said that it stops.
@@ -158,12 +115,10 @@ pub enum Trouble {
     PostStart(Option<Awaited>),
     /// It has ended, and its post_exit tasks run.
     PostExit,
+    /// It has ended, and what it left in its group has not.
     Stragglers,
     /// It has failed; `service`: it was to go on, whatever its code.
-    Ended {
-        exit: Exit,
-        service: bool,
-    },
+    Ended { exit: Exit, service: bool },
 }
 
 /// When a dependency counts as fulfilled.

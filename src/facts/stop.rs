@@ -99,19 +99,16 @@ named! {
 /// What a request changes of a stop that has begun.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Effect {
+    /// It goes on as it does.
     Nothing,
     /// The drain was still waited for, so its preStop hook has run out of time: the kubelet's last seconds have begun.
     HookTimedOut,
     /// After a drain by order: the processes are stopped, now or when the drain is over.
-    Stops {
-        after_drain: bool,
-    },
+    Stops { after_drain: bool },
     /// By hand: the rest of the drain is skipped.
     EndsDrain,
     /// By hand for the first time, after the drain; `stops`: only now are the processes stopped. Once more kills.
-    Hurries {
-        stops: bool,
-    },
+    Hurries { stops: bool },
     /// By hand, once more: everything is killed.
     Kills,
 }

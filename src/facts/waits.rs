@@ -121,33 +121,22 @@ pub enum FileState {
 /// Why an answer is not the one that is waited for.
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Unfit {
+    /// There is none.
     NotAnswered(CallError),
     /// Within so long.
     NoAnswer(Duration),
     /// The lowest and the highest that is wanted.
-    Status {
-        status: u16,
-        wanted: (u16, u16),
-    },
+    Status { status: u16, wanted: (u16, u16) },
     /// No JSON, says its parser.
     Unreadable(String),
     /// No value at this JSON pointer.
-    NoValue {
-        pointer: String,
-    },
+    NoValue { pointer: String },
     /// The value there; as JSON.
-    Value {
-        pointer: String,
-        is: String,
-    },
-    NoSample {
-        metric: String,
-    },
+    Value { pointer: String, is: String },
+    /// No metric of that name.
+    NoSample { metric: String },
     /// The sum of its samples.
-    Sum {
-        metric: String,
-        is: String,
-    },
+    Sum { metric: String, is: String },
 }
 
 /// How long ago something last moved on a connection, as TCP_INFO has it: in steps of the kernel's tick (1 to 10 ms).

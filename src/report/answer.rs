@@ -16,57 +16,38 @@ pub enum Answer {
 /// What was done. Processes by name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Done {
-    /// The drain, or the stop, has begun: SIGKILL comes in so long.
-    Draining {
-        left: Duration,
-    },
-    Stopping {
-        left: Duration,
-    },
+    /// The drain has begun: SIGKILL comes in so long.
+    Draining { left: Duration },
+    /// The same of the stop.
+    Stopping { left: Duration },
     /// `None`: there was nothing to drain.
     Drained(Option<Duration>),
     /// All of it: the stop that was waited for.
     Stopped(Box<StopResult>),
-    Unready {
-        already: bool,
-    },
+    /// Readiness is held back, and was by now or not.
+    Unready { already: bool },
     /// Who is not ready by itself is named.
-    Ready {
-        but_for: Vec<String>,
-    },
-    RunsAlready {
-        process: String,
-        pid: i32,
-    },
-    Started {
-        process: String,
-        pid: i32,
-    },
+    Ready { but_for: Vec<String> },
+    /// Nothing was to be done.
+    RunsAlready { process: String, pid: i32 },
+    /// It runs, for the first time or again.
+    Started { process: String, pid: i32 },
     /// It is being stopped, to be held down.
-    Holding {
-        process: String,
-    },
-    Held {
-        process: String,
-        needed_by: Vec<String>,
-    },
+    Holding { process: String },
+    /// It is down, and stays so until it is started by order.
+    Held { process: String, needed_by: Vec<String> },
     /// It was not up, and nothing would have started it.
-    DownAlready {
-        process: String,
-    },
+    DownAlready { process: String },
     /// The log files are opened again.
     Reopened,
     /// It is being applied.
     Reloading(Difference),
     /// All of it is done.
     Reloaded(Difference),
+    /// Nothing was done.
     WouldReload(Difference),
     /// No pid: it has ended by now.
-    Sent {
-        process: String,
-        signal: Signal,
-        pid: Option<i32>,
-    },
+    Sent { process: String, signal: Signal, pid: Option<i32> },
 }
 
 /// Why not.

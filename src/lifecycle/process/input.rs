@@ -17,13 +17,10 @@ pub(in crate::lifecycle) enum Input<'a> {
     /// What it waits for holds.
     Start,
     /// What it waits for can never hold.
-    CannotStart {
-        on: ProcId,
-        why: Hopeless,
-    },
-    Spawned {
-        pid: i32,
-    },
+    CannotStart { on: ProcId, why: Hopeless },
+    /// It runs.
+    Spawned { pid: i32 },
+    /// It does not.
     SpawnFailed(&'a SpawnError),
     /// It is a zombie still: its group can be signalled safely, now and only now.
     Exited(Exit),
@@ -31,18 +28,16 @@ pub(in crate::lifecycle) enum Input<'a> {
     GroupEmpty,
     /// Somebody in its group has had no signal yet.
     GroupGrew,
+    /// A signal has stopped it.
     Suspended(Signal),
+    /// It goes on.
     Resumed,
     /// It says something of itself.
     Notified(&'a Notification),
     /// A signal has reached nobody.
     NotSent(Signal),
     /// A task or a probe of it has been answered.
-    Answered {
-        what: What,
-        run: RunId,
-        outcome: &'a Outcome,
-    },
+    Answered { what: What, run: RunId, outcome: &'a Outcome },
     /// One of its timers.
     Due(Timer),
     /// The next of its post_start tasks, if there is one.
@@ -54,24 +49,19 @@ pub(in crate::lifecycle) enum Input<'a> {
     /// A reload has taken it out: it is stopped, if it runs, and gone.
     Remove,
     /// A reload has given it other settings, which hold by now; it had these. `None`: it is new.
-    Reconfigured {
-        was: Option<&'a config::Process>,
-    },
+    Reconfigured { was: Option<&'a config::Process> },
     /// The time that it is scheduled for has come.
     Scheduled,
     /// The container stops: nothing is begun any more.
     StopRequested,
     /// Its turn in the container's stop, which leaves it so much time.
-    Stop {
-        limit: Duration,
-    },
+    Stop { limit: Duration },
+    /// SIGKILL, once.
     Kill,
     /// Killed, and no longer waited for.
     GiveUp,
     /// softstop lost so much time.
-    Late {
-        lost: Duration,
-    },
+    Late { lost: Duration },
     /// softstop leaves.
     Leave,
 }
