@@ -14,6 +14,29 @@ use crate::text::one_line;
 const LONGEST: f64 = 10.0 * 365.0 * 24.0 * 3600.0;
 
 pub(super) fn run(text: &[u8]) -> Result<Run, String> {
+    let top = object(text)?;
+    let version = top.get("version").and_then(Value::as_str).unwrap_or("?");
+    let version = one_line(version).chars().take(40).collect::<String>();
+    is_read(&top, &version)?;
+    let events = top.get("timeline").and_then(Value::as_array).ok_or("it has no `timeline`: is it cut by hand?")?;
+    let events = events.iter().enumerate().map(event).collect::<Result<Vec<Event>, String>>()?;
+    let began = events.iter().find(|event| event.name == "stop_began");
+    let cause = || began.map(|event| event.text("cause").to_owned()).filter(|text| !text.is_empty());
+    Ok(Run {
+        version,
+        setup: setup(top.get("setup").and_then(Value::as_object)),
+        end: end(&top)?,
+        stop_began: began.map(|event| event.at),
+        cause: text_of(&top, "cause").or_else(cause),
+        reason: text_of(&top, "reason"),
+        grace: top.get("grace_seconds").and_then(secs).or(began.and_then(|event| event.secs("grace_seconds"))),
+        deadline: began.and_then(|event| event.secs("deadline_in_seconds")),
+        events,
+        ..Run::default()
+    })
+}
+
+fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("it has more than {MAX_BYTES} bytes: that is no report of softstop's"));
     }
@@ -22,55 +45,36 @@ pub(super) fn run(text: &[u8]) -> Result<Run, String> {
             "it is empty: softstop was killed while it wrote the report, or nothing has been written yet".to_owned()
         );
     }
-    let value = json::parse(text).map_err(|error| {
-        let error = one_line(&error).into_owned();
-        let begins = text.trim_ascii_start().starts_with(b"{");
-        let ends = text.trim_ascii_end().ends_with(b"}");
-        match (begins, ends) {
-            (true, false) => format!("it is cut off: {error}; was softstop killed while it wrote the report?"),
-            (true, true) => error,
-            (false, _) => {
-                format!("{error}; name the file that `report` (or --report) of the configuration names")
-            }
+    match json::parse(text) {
+        Ok(Value::Object(top)) => Ok(top),
+        Ok(_) => Err("it is JSON, but no report: it is no object".to_owned()),
+        Err(error) => {
+            let (begins, ends) = (text.trim_ascii_start().starts_with(b"{"), text.trim_ascii_end().ends_with(b"}"));
+            let error = one_line(&error);
+            Err(match (begins, ends) {
+                (true, false) => format!("it is cut off: {error}; was softstop killed while it wrote the report?"),
+                (true, true) => error.into_owned(),
+                (false, _) => {
+                    format!("{error}; name the file that `report` (or --report) of the configuration names")
+                }
+            })
         }
-    })?;
-    let Value::Object(top) = value else { return Err("it is JSON, but no report: it is no object".to_owned()) };
-    let version = top.get("version").and_then(Value::as_str).unwrap_or("?");
-    let version = one_line(version).chars().take(40).collect::<String>();
-    match top.get("format").map(Value::as_u64) {
-        Some(Some(format)) if format == u64::from(FORMAT) => {}
-        Some(Some(format)) if format > u64::from(FORMAT) => {
-            return Err(format!(
-                "it is of format {format}, written by softstop {version}; this softstop ({}) reads format {FORMAT}: use a newer one",
-                env!("CARGO_PKG_VERSION"),
-            ));
-        }
-        None if top.contains_key("timeline") => {
-            return Err(format!(
-                "it has no `format`: it was written by an older softstop ({version}), before reports were read again; run it once more with this one"
-            ));
-        }
-        None => {
-            return Err("it is JSON, but no report of softstop's: it has neither `format` nor `timeline`".to_owned());
-        }
-        Some(_) => return Err(format!("`format` is not a number that this softstop knows: it reads {FORMAT}")),
     }
-    let events = top.get("timeline").and_then(Value::as_array).ok_or("it has no `timeline`: is it cut by hand?")?;
-    let events = events.iter().enumerate().map(event).collect::<Result<Vec<Event>, String>>()?;
-    let began = events.iter().find(|event| event.name == "stop_began");
-    let deadline = began.and_then(|event| event.secs("deadline_in_seconds"));
-    let of_event = |field: &str| began.map(|event| event.text(field).to_owned()).filter(|text| !text.is_empty());
-    Ok(Run {
-        version,
-        setup: setup(top.get("setup").and_then(Value::as_object)),
-        end: end(&top)?,
-        stop_began: began.map(|event| event.at),
-        cause: text_of(&top, "cause").or_else(|| of_event("cause")),
-        reason: text_of(&top, "reason"),
-        grace: top.get("grace_seconds").and_then(secs).or(began.and_then(|event| event.secs("grace_seconds"))),
-        deadline,
-        events,
-        ..Run::default()
+}
+
+/// It is of the one format that this softstop reads.
+fn is_read(top: &Map<String, Value>, version: &str) -> Result<(), String> {
+    Err(match top.get("format").map(Value::as_u64) {
+        Some(Some(format)) if format == u64::from(FORMAT) => return Ok(()),
+        Some(Some(format)) if format > u64::from(FORMAT) => format!(
+            "it is of format {format}, written by softstop {version}; this softstop ({}) reads format {FORMAT}: use a newer one",
+            env!("CARGO_PKG_VERSION"),
+        ),
+        None if top.contains_key("timeline") => format!(
+            "it has no `format`: it was written by an older softstop ({version}), before reports were read again; run it once more with this one"
+        ),
+        None => "it is JSON, but no report of softstop's: it has neither `format` nor `timeline`".to_owned(),
+        Some(_) => format!("`format` is not a number that this softstop knows: it reads {FORMAT}"),
     })
 }
 
