@@ -29,15 +29,6 @@ struct Rule {
     task: Option<TaskRun>,
 }
 
-/// Whether a process is to be signalled now.
-enum Whether {
-    Now,
-    /// It is about to start, and may not hear yet.
-    Later,
-    /// It finds what is new when it starts.
-    Never,
-}
-
 impl Changes {
     pub fn task(&mut self, nth: usize) -> Option<&mut TaskRun> {
         self.rules.get_mut(nth)?.task.as_mut()
@@ -106,23 +97,7 @@ impl Machine {
         let (Some(path), None) = (&rule.changed, &rule.task) else { return false };
         let (path, plan) = (path.clone(), Rc::clone(&self.core.plan));
         let Some(act) = plan.config.on_change.get(nth).map(|rule| &rule.act) else { return false };
-        let about = match act {
-            Act::Restart(process) => Some(*process),
-            Act::Task(task) => match task.handler {
-                Handler::Signal { process, .. } => Some(process),
-                _ => None,
-            },
-            Act::Reload => None,
-        };
-        let does = match about.map(|process| (process, self.is_to_be_signalled(process))) {
-            Some((_, Whether::Later)) => return false,
-            Some((process, Whether::Never)) => Reaction::Nothing { process: plan.name(process).to_owned() },
-            Some((_, Whether::Now)) | None => match act {
-                Act::Task(task) => Reaction::Task { name: task.name.clone() },
-                Act::Restart(process) => Reaction::Again { process: plan.name(*process).to_owned() },
-                Act::Reload => Reaction::Reload,
-            },
-        };
+        let Some(does) = self.reaction(act) else { return false };
         let core = &mut self.core;
         core.changes.rules[nth].changed = None;
         core.note(Note::FileChanged { path, does: does.clone() });
@@ -145,12 +120,24 @@ impl Machine {
         true
     }
 
-    fn is_to_be_signalled(&self, process: usize) -> Whether {
+    /// What is to be done about it; `None`: that cannot be said yet.
+    fn reaction(&self, act: &Act) -> Option<Reaction> {
+        let named = |process: usize| self.core.plan.name(process).to_owned();
+        let (process, does) = match act {
+            Act::Reload => return Some(Reaction::Reload),
+            Act::Restart(process) => (*process, Reaction::Again { process: named(*process) }),
+            Act::Task(task) => match (&task.handler, Reaction::Task { name: task.name.clone() }) {
+                (Handler::Signal { process, .. }, does) => (*process, does),
+                (_, does) => return Some(does),
+            },
+        };
         let p = &self.core.processes[process];
         match &p.state {
-            State::Running(_) if p.started() => Whether::Now,
-            State::Running(_) | State::Starting => Whether::Later,
-            _ => Whether::Never,
+            State::Running(_) if p.started() => Some(does),
+            // It is about to start, and may not hear yet.
+            State::Running(_) | State::Starting => None,
+            // It finds what is new when it starts.
+            _ => Some(Reaction::Nothing { process: named(process) }),
         }
     }
 }
