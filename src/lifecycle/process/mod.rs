@@ -248,7 +248,9 @@ impl Proc {
             (S::Starting, Input::Spawned { pid }) => self.spawned(pid, at, fx),
             (S::Starting, Input::SpawnFailed(error)) => self.spawn_failed(error, at, fx),
 
-            (S::Running(_), Input::Due(Timer::Life)) => self.post_start_due(at, fx),
+            (S::Running(_), Input::Due(Timer::Life)) => {
+                Change::of(self.task().is_some_and(|task| task.on_time(at.now, at.plan, fx)))
+            }
             (S::Running(_), Input::PostStart) => self.go_on_with_post_start(at, fx),
             (S::Running(_) | S::Stopping(_), Input::Due(Timer::Probes)) => self.probes_due(at, fx),
             (
@@ -256,8 +258,7 @@ impl Proc {
                 Input::Answered { what: What { place: Place::Probe(_, kind), .. }, run, outcome },
             ) => self.probe_answered(kind, run, outcome, at, fx),
             (S::Running(_) | S::Stopping(_) | S::GroupTermination(_), Input::Answered { run, outcome, .. }) => {
-                let answered = self.task().is_some_and(|task| task.on_done(run, outcome, at.now, at.plan));
-                Change::of(answered)
+                Change::of(self.task().is_some_and(|task| task.on_done(run, outcome, at.now, at.plan)))
             }
             (S::Running(_) | S::Stopping(_), Input::Suspended(signal)) => self.is_suspended(signal, at, fx),
             (S::Running(_) | S::Stopping(_), Input::Notified(what)) => self.notified(what, at, fx),
@@ -307,10 +308,7 @@ impl Proc {
                 let forced = !c.is_empty() && at.now >= c.began + super::task::SHORTEST;
                 if forced { Change::forced() } else { Change::of(any) }
             }
-            (S::GroupTermination(c), Input::GiveUp) => {
-                let any = c.cut_post_exit(at, fx);
-                Change::of(any)
-            }
+            (S::GroupTermination(c), Input::GiveUp) => Change::of(c.cut_post_exit(at, fx)),
 
             (S::Backoff { .. }, Input::Due(Timer::Life)) => {
                 self.state = S::Waiting;

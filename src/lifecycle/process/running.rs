@@ -275,7 +275,9 @@ impl Proc {
             (_, Step::Unknown(reason)) => fx.note(Note::ProbeUnknown { process, probe, reason }),
             (ProbeKind::Startup, Step::Turned(true)) => {
                 if let State::Running(r) = &mut self.state {
-                    r.started_up(at, fx);
+                    r.body.probes.retain(|p| p.kind != ProbeKind::Startup);
+                    fx.note(Note::StartedUp { process, took: Secs(at.now.since(r.body.since)) });
+                    r.is_started(at);
                 }
             }
             (ProbeKind::Readiness, Step::Turned(false)) => {
@@ -302,11 +304,6 @@ impl Proc {
     }
 
     // === post_start ===
-
-    pub(super) fn post_start_due(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
-        let any = self.task().is_some_and(|task| task.on_time(at.now, at.plan, fx));
-        Change::of(any)
-    }
 
     /// Begin the first task once it is started, and the next when one has ended.
     pub(super) fn go_on_with_post_start(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
@@ -359,12 +356,6 @@ impl Running {
         if let PostStart::Doing(task) = &mut self.post_start {
             task.cancel(Needless::ProcessEnded, true, at.now, fx);
         }
-    }
-
-    fn started_up(&mut self, at: &Around<'_>, fx: &mut Effects) {
-        self.body.probes.retain(|p| p.kind != ProbeKind::Startup);
-        fx.note(Note::StartedUp { process: at.name(), took: Secs(at.now.since(self.body.since)) });
-        self.is_started(at);
     }
 
     pub(super) fn is_started(&mut self, at: &Around<'_>) {
