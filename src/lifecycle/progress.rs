@@ -60,25 +60,12 @@ impl ProgressLog {
 impl TaskRun {
     /// A line about how far it is, if one is due.
     pub(super) fn say(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
-        if let Some(note) = self.progress(now, plan) {
-            fx.note(note);
-        }
-    }
-
-    fn progress(&mut self, now: At, plan: &Plan) -> Option<Note> {
         let due = self.progress_log.due(self.began).is_some_and(|at| now >= at);
-        let progress = self.progress_log.awaited().filter(|_| due)?.clone();
+        let Some(progress) = self.progress_log.awaited().filter(|_| due).cloned() else { return };
         let (place, name) = plan.named(self.what);
-        let note = Note::Waiting {
-            place,
-            name,
-            progress,
-            alarming: self.progress_log.is_alarming(),
-            waited: Secs(now.since(self.began)),
-            limit: Secs(self.until.since(self.began)),
-        };
+        let (waited, limit) = (Secs(now.since(self.began)), Secs(self.until.since(self.began)));
+        fx.note(Note::Waiting { place, name, progress, alarming: self.progress_log.is_alarming(), waited, limit });
         self.progress_log.said(now);
-        Some(note)
     }
 }
 
@@ -90,17 +77,15 @@ impl Machine {
         let owner = self.core.fx.runs.owner(run).filter(|what| what.place != Place::Follow);
         let Some(what) = owner else { return };
         let last = progress.last;
-        let note = self.with_task(what, |task, _| {
-            if task.in_flight() != Some(run) {
-                return None;
+        self.with_task(what, |task, fx| {
+            if task.in_flight() == Some(run) {
+                task.progress_log.on_progress(progress);
+                // The run's answer may come in the same turn.
+                if last {
+                    task.say(now, &plan, fx);
+                }
             }
-            task.progress_log.on_progress(progress);
-            // The run's answer may come in the same turn.
-            if last { task.progress(now, &plan) } else { None }
         });
-        if let Some(note) = note.flatten() {
-            self.core.note(note);
-        }
     }
 }
 

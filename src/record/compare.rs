@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::findings::{self, Finding};
 use super::{Outcome, Part, Run, Slice};
+use crate::facts::named;
 use crate::sorted;
 use crate::text::one_line;
 use crate::time::Human;
@@ -21,17 +22,18 @@ pub struct Pair {
     pub after: Option<Slice>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Change {
-    Same,
-    Slower,
-    Faster,
-    /// It ends otherwise than it did: as it should now.
-    Mended,
-    /// And not as it should.
-    Broken,
-    New,
-    Gone,
+named! {
+    pub enum Change {
+        Same = "",
+        Slower = "slower",
+        Faster = "faster",
+        /// It ends otherwise than it did: as it should now.
+        Mended = "mended",
+        /// And not as it should.
+        Broken = "broken",
+        New = "new",
+        Gone = "gone",
+    }
 }
 
 impl Pair {
@@ -137,14 +139,11 @@ fn cells(pair: &Pair) -> [String; 5] {
         (Some(before), Some(after)) => format!("-{}", Human(before.took().saturating_sub(after.took()))),
         _ => String::new(),
     };
-    let change = match pair.change() {
-        Change::Same => "",
-        Change::Slower => "slower",
-        Change::Faster => "faster",
-        Change::Mended => "mended",
-        Change::Broken => "broken",
-        Change::New => "new",
-        Change::Gone => "gone",
-    };
-    [format!("  {}", one_line(&pair.name)), took(&pair.before), took(&pair.after), difference, change.to_owned()]
+    [
+        format!("  {}", one_line(&pair.name)),
+        took(&pair.before),
+        took(&pair.after),
+        difference,
+        pair.change().name().to_owned(),
+    ]
 }

@@ -59,17 +59,14 @@ impl fmt::Display for CallError {
             CallError::NoTls => f.write_str("this softstop was built without https"),
             CallError::TlsSetUp(error) => write!(f, "cannot set up TLS: {error}"),
             CallError::NoAddress => f.write_str("no address to connect to"),
-            CallError::Invalid { part: RequestPart::Path, value, error } => {
-                write!(f, "path {value:?} is not valid in a request: {error}")
-            }
-            CallError::Invalid { part: RequestPart::Host, value, error } => {
-                write!(f, "host {value:?} is not valid in a request: {error}")
-            }
-            CallError::Invalid { part: RequestPart::Header, value, error } => {
-                write!(f, "header {value:?} is not valid: {error}")
-            }
-            CallError::Invalid { part: RequestPart::TlsName, value, error } => {
-                write!(f, "host {value:?} is not valid in TLS: {error}")
+            CallError::Invalid { part, value, error } => {
+                let (what, place) = match part {
+                    RequestPart::Path => ("path", " in a request"),
+                    RequestPart::Host => ("host", " in a request"),
+                    RequestPart::Header => ("header", ""),
+                    RequestPart::TlsName => ("host", " in TLS"),
+                };
+                write!(f, "{what} {value:?} is not valid{place}: {error}")
             }
         }
     }
