@@ -28,9 +28,7 @@ pub(in crate::lifecycle) struct Stragglers {
     began: At,
     /// The stage's share is over then, unless softstop was late.
     pub until: At,
-    /// The census has been ordered.
-    looked: bool,
-    /// It has found somebody.
+    /// The census has found somebody.
     present: bool,
     alone: bool,
     asking: Asking,
@@ -72,23 +70,19 @@ impl Stragglers {
 }
 
 impl Stop {
-    pub(super) fn begin_stragglers(&mut self, until: At, core: &Core) {
+    pub(super) fn begin_stragglers(&mut self, until: At, core: &mut Core) {
         let now = core.now;
         // Whoever comes late to this (softstop was paused) does it with a part of what is left.
         let until = if now > until { now + SLACK.min(self.deadline.left(now) / 4) } else { until };
         let asking = Asking::begin(policy(core), now, last(now, until), self.occasion());
-        let (looked, present, alone) = (false, false, false);
-        self.stage = Stage::Stragglers(Stragglers { began: now, until, looked, present, alone, asking, killed: None });
+        let stragglers = Stragglers { began: now, until, present: false, alone: false, asking, killed: None };
+        self.stage = Stage::Stragglers(stragglers);
+        core.fx.push(Action::Census);
     }
 
     pub(super) fn advance_stragglers(&mut self, core: &mut Core) -> bool {
         let now = core.now;
         let Stage::Stragglers(s) = &mut self.stage else { return false };
-        if !s.looked {
-            s.looked = true;
-            core.fx.push(Action::Census);
-            return true;
-        }
         let over = match s.killed {
             // What is left of a group may have more time than these.
             Some(until) => now >= until && !(now < s.until && core.processes.any(Fact::Leaves)),
