@@ -65,7 +65,11 @@ impl Core {
     pub fn take(&mut self, id: ProcId, input: Input<'_>, stop: Option<&mut Stop>) -> Change {
         let (plan, now, own_stop_signal) = (&self.plan, self.now, self.own_stop_signal);
         let around = Around { id, plan, now, stop: stop.as_deref(), own_stop_signal };
-        let change = self.processes.change(id.0, plan, now, &mut self.fx, |p, fx| p.take(input, &around, fx));
+        let change = self.processes.change(id.0, plan, now, &mut self.fx, |p, fx| {
+            let change = p.take(input, &around, fx);
+            p.forced |= change.forced && around.stop.is_some();
+            change
+        });
         if let Some(stop) = stop {
             stop.on_change(id, &change);
         }

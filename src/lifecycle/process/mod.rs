@@ -206,6 +206,8 @@ pub(super) struct Proc {
     pub unhealthy: bool,
     /// Signals its ladder has sent: an end by one of them is no failure.
     sent: Vec<Signal>,
+    /// In the container's stop it needed SIGKILL.
+    pub forced: bool,
     /// When its part of the container's stop began.
     pub stop_began: Option<At>,
     /// A signal has stopped it, and none has continued it yet.

@@ -138,7 +138,7 @@ impl Proc {
         }
         self.begin_group_termination(exit, until, killed, to_restart, at, fx);
         // In the container's stop it is said when its group is gone, too; of one that ended in its pre_stop, by itself, it is said now.
-        if !(asked && container_stops && self.ends_by_its_stop(at)) {
+        if !(asked && container_stops && self.ends_by_its_stop()) {
             let ran = Secs(at.now.since(since));
             fx.note(Note::Exited { process: at.name(), exit, ran, success: self.succeeded });
         }

@@ -210,19 +210,15 @@ impl Proc {
     }
 
     /// In the container's stop it has had a signal, SIGKILL included.
-    pub(super) fn ends_by_its_stop(&self, at: &Around<'_>) -> bool {
-        self.stop_began.is_some() && (self.is_forced(at) || !self.sent.is_empty())
-    }
-
-    fn is_forced(&self, at: &Around<'_>) -> bool {
-        at.stop.is_some_and(|stop| stop.has_forced(at.id))
+    pub(super) fn ends_by_its_stop(&self) -> bool {
+        self.stop_began.is_some() && (self.forced || !self.sent.is_empty())
     }
 
     /// In the container's stop: leader and group are gone.
     pub(super) fn stopped(&self, exit: Exit, at: &Around<'_>, fx: &mut Effects) {
-        let forced = self.is_forced(at);
-        if self.ends_by_its_stop(at) {
-            fx.note(Note::Stopped { process: at.name(), exit: Some(exit), took: self.stop_took(at), forced });
+        if self.ends_by_its_stop() {
+            let (took, forced) = (self.stop_took(at), self.forced);
+            fx.note(Note::Stopped { process: at.name(), exit: Some(exit), took, forced });
         }
     }
 

@@ -82,8 +82,6 @@ pub(super) struct Stop {
 pub(super) struct StopRecord {
     pub steps: Vec<StepReport>,
     forced: Vec<Forced>,
-    /// The processes among them.
-    forced_processes: BTreeSet<ProcId>,
     processes_began: Option<At>,
     /// What its steps took one after the other, when any was begun.
     pub drain_took: Option<Duration>,
@@ -157,9 +155,7 @@ impl Stop {
 
     /// What the life of a process has changed.
     pub fn on_change(&mut self, id: ProcId, change: &Change) {
-        if change.forced && self.record.forced_processes.insert(id) {
-            self.record.forced.push(Forced::Process(id));
-        }
+        self.record.forced.extend(change.forced.then_some(Forced::Process(id)));
         if self.first_failure.is_none() {
             self.first_failure = change.failed;
         }
@@ -171,10 +167,6 @@ impl Stop {
     /// A run is over: who was interrupted is waited for no more.
     pub fn answered(&mut self, run: RunId) {
         self.interrupted.retain(|(r, _)| *r != run);
-    }
-
-    pub fn has_forced(&self, id: ProcId) -> bool {
-        self.record.forced_processes.contains(&id)
     }
 
     /// Their names, each once.

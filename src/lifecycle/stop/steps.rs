@@ -9,7 +9,7 @@ use crate::lifecycle::action::What;
 use crate::lifecycle::core::Core;
 use crate::lifecycle::event::ProcId;
 use crate::lifecycle::task::TaskRun;
-use crate::plan::budget::{longest, share, task_length};
+use crate::plan::budget::{longest, task_length};
 use crate::report::{Note, Secs, StepReport, TaskResult};
 use crate::time::At;
 
@@ -54,9 +54,7 @@ impl Stop {
         let (now, planned) = (core.now, &core.plan.budget);
         let Stage::Steps(steps) = &self.stage else { return false };
         let part = steps.part();
-        self.fit(planned, part, now);
-        let deadline = self.deadline_of(part, planned);
-        let room = share(now, deadline, self.budget.after(part), None);
+        let (room, deadline) = (self.room_for(part, planned, now), self.deadline_of(part, planned));
         let Stage::Steps(steps) = &mut self.stage else { return false };
         let (kind, index) = (steps.kind, steps.index);
         let result = match skipped {

@@ -18,6 +18,12 @@ impl Stop {
         self.budget.fit(first, self.deadline_of(first, planned).left(now));
     }
 
+    /// The same, and what of it is left for this part.
+    pub(super) fn room_for(&mut self, part: Part, planned: &Budget, now: At) -> Duration {
+        self.fit(planned, part, now);
+        share(now, self.deadline_of(part, planned), self.budget.after(part), None)
+    }
+
     /// What a part of the stop counts with.
     pub(super) fn deadline_of(&self, part: Part, planned: &Budget) -> At {
         if matches!(part, Part::Drain(_)) { self.drain_deadline(planned) } else { self.deadline }
@@ -97,8 +103,7 @@ impl Stop {
             Stage::Steps(steps) => steps.part(),
             _ => Part::Stop,
         };
-        self.fit(planned, part, now);
-        let room = share(now, self.deadline_of(part, planned), self.budget.after(part), None);
+        let room = self.room_for(part, planned, now);
         let (stop_until, exit_by) = (self.deadline - self.budget.after_stop(), self.exit_by());
         match &mut self.stage {
             Stage::Steps(steps) => {
