@@ -394,12 +394,6 @@ pub enum Note {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct Secs(pub Duration);
 
-impl From<Duration> for Secs {
-    fn from(d: Duration) -> Secs {
-        Secs(d)
-    }
-}
-
 impl Serialize for Secs {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         seconds(&self.0, s)

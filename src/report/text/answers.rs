@@ -4,17 +4,8 @@ use std::fmt;
 
 use super::left_alone;
 use crate::facts::{Changed, Difference, Later};
-use crate::report::{Answer, Done, NotSent, Refusal};
+use crate::report::{Done, NotSent, Refusal};
 use crate::time::Human;
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Answer::Done(done) => done.fmt(f),
-            Answer::Refused(why) => why.fmt(f),
-        }
-    }
-}
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
