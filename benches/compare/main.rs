@@ -147,6 +147,8 @@ fn as_pid1(program: &Path) -> Command {
         command.args(["--user", "--map-root-user"]);
     }
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(program);
+    // softstop says that it knows no such variable, which takes time.
+    command.env_remove("SOFTSTOP_BENCH_BINARY").env_remove("SOFTSTOP_BENCH_ROUNDS");
     command
 }
 

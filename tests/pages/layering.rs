@@ -42,7 +42,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("planned", Pure, "config facts json lifecycle order picture plan record report signal sorted text time"),
     ("sys", Impure, "config exit facts signal sorted"),
     ("tasks", Impure, ""),
-    ("output", Impure, "config json schedule sys tasks text"),
+    ("output", Impure, "config json schedule sorted sys tasks text"),
     ("control", Impure, "config exit json lifecycle nearest order output report signal sorted sys tasks text time"),
     ("http", Impure, "config endpoint facts json lifecycle record sorted status sys tasks text"),
     ("watch", Impure, "control exit json order picture record signal sys text time"),
