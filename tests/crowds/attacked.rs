@@ -1,8 +1,6 @@
 //! What children, other users and strangers have done to softstop: each test is named by its situation. The control socket's are in
 //! `serve/control.rs` and `crowds/control_hostile.rs`, the probe port's in `crowds/hostile_http.rs`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,8 +1,6 @@
 //! Clients of the control socket that do what they like while softstop stops: it is gone in time, with its exit code, and nothing
 //! of it has grown.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests are many clients at once")]
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::linux::net::SocketAddrExt;

@@ -2,8 +2,6 @@
 //! stay bounded, and a stop in the middle of it is on time, with the right exit code and readiness 503 from the request on. One
 //! client at a time, and what each is answered, is `http/server.rs`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -89,7 +87,6 @@ impl Crowd {
 }
 
 impl Drop for Crowd {
-    #[expect(clippy::disallowed_methods, reason = "a test's own children: no reaper runs here")]
     fn drop(&mut self) {
         for child in &mut self.0 {
             drop(child.stdin.take());

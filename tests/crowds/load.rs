@@ -1,12 +1,6 @@
 //! Too little of something, too much of everything: processor time, memory, signals, processes. softstop ends in time, says in a few
 //! lines what happened, and does not grow.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests send signals from threads and processes of their own"
-)]
-
 use std::process::Command;
 use std::time::{Duration, Instant};
 

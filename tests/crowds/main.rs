@@ -1,5 +1,11 @@
 //! Many of something: processes, signals, clients. They need the machine, so nothing that watches the clock stands here.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children, and are many clients at once"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,8 +1,6 @@
 //! I12, as far as signals go: nothing inside the container ends softstop as PID 1, whatever signals it sends, in whatever order and
 //! however fast. What there is instead of Rust's runtime before `main`: tests/entry.rs.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::time::Duration;
 
 use crate::support::account::{self, REPORT, report};

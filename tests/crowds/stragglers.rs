@@ -1,8 +1,6 @@
 //! What processes leave behind, with the binary as PID 1: who is signalled, once, and how long it gets. Each test is named by its
 //! situation.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run softstop as a client and pause it")]
-
 use std::process::Command;
 use std::time::{Duration, Instant};
 

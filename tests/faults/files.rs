@@ -4,8 +4,6 @@
 //! As PID 1 softstop's own exit then takes until the kernel has ended whom the file system holds (docs/stop/stuck.md): such tests let go
 //! once the account is out.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

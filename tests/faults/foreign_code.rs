@@ -1,7 +1,5 @@
 //! Names of users and hosts are looked up by softstop itself, whatever /etc/nsswitch.conf says: nothing is loaded into PID 1.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own strace")]
-
 use std::time::Duration;
 
 use crate::support::faults;

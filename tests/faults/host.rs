@@ -1,8 +1,6 @@
 //! What the machine does to a container as a whole: it is paused and resumed, its clock is another one, others live in its PID
 //! namespace.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,7 +1,5 @@
 //! `softstop install DIR`: the whole binary or none of it, whatever is there before.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Output};

@@ -1,8 +1,6 @@
 //! A kernel that refuses: system calls that a seccomp profile or an old kernel does not know, signals that are not permitted, pids
 //! that are used again at once.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,8 +1,6 @@
 //! The last lines of what ends: they come out as long as somebody reads them and the grace lasts, and what does not is counted and said
 //! wherever that is still possible. Lines that are too long, and outputs that are opened by name.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the test waits for its own children")]
-
 use std::fs::File;
 use std::io::{PipeReader, Read};
 use std::process::{Child, Command, Stdio};

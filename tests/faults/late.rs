@@ -1,8 +1,6 @@
 //! softstop is late: stopped alone, or with everything else. What had happened before counts as before, whatever its source; what was to
 //! be done comes later, and comes (I13).
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a server in a thread of its own")]
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;

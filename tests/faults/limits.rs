@@ -1,7 +1,5 @@
 //! Limits that are reached: no more processes (RLIMIT_NPROC, a pids control group), no more descriptors, a file's length, processor time.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::TcpStream;
 use std::time::Duration;
 

@@ -1,5 +1,11 @@
 //! One fault at a time, made on purpose: files, kernel, limits, output, places, processes that do not react, foreign code, a softstop that is late.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and ask in threads"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,8 +1,6 @@
 //! Settings stay with the softstop that they are meant for: what runs below it, another softstop included, gets none of them, and
 //! clients among them find it all the same.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};

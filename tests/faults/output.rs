@@ -1,8 +1,6 @@
 //! Output that goes nowhere: a full disk (ENOSPC), a reader that has gone (EPIPE), pipes that are full and that nobody reads. None of
 //! it delays the stop, changes the exit code or ends a process; each is said in one line where there is somebody to say it to.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Places that lack something: a read-only root, no /dev/null, no /tmp, an image from scratch, no /proc or one that hides.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 use std::time::Duration;
 

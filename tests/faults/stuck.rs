@@ -4,8 +4,6 @@
 //! As PID 1 softstop's own exit then takes until the kernel can end the namespace, which no init can do anything about
 //! (docs/stop/stuck.md): such tests let go of the child once the account is out.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::{Duration, Instant};
 
 use crate::support::account::{REPORT, forced, line, stopped};

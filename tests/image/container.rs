@@ -1,11 +1,5 @@
 //! The example image and nginx in real containers: `podman` has the harness.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests wait for their own children and load in threads"
-)]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;

@@ -1,12 +1,6 @@
 //! Other kernels than this machine's, with cgroup version 2: softstop in containers on Debian's 6.1 and 6.12, and as the first program of
 //! a machine. `vm` is the harness; each test is a situation of `tests/vm/situations`, or a machine of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests wait for their own children and read in threads"
-)]
-
 use std::time::Duration;
 
 use crate::vm::{KERNELS, Machine, able, on, root};

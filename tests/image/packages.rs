@@ -1,8 +1,6 @@
 //! What a release is made of: the Debian package comes and goes on a real Debian root, and the image with nothing but softstop puts it into another
 //! container, as `softstop inject` has Kubernetes do it.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -1,8 +1,6 @@
 //! The recipes of docs/platforms.md that podman can play: stop timeouts, health checks by `softstop probe`, stop signals as systemd
 //! expects them, an init outside of softstop.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::time::Duration;
 
 use crate::podman::*;

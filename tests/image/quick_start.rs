@@ -1,8 +1,6 @@
 //! docs/quick-start.md, done as it stands there, in an empty folder: its files are written, its commands are run, and what the page shows of
 //! them comes out.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run containers, and fail by panicking")]
-
 use std::process::Command;
 
 use crate::podman::{able, all, busybox_image, static_binaries};

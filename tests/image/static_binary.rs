@@ -1,7 +1,6 @@
 //! The static build, which is what images get: nothing of NSS, of the dynamic loader or of `iconv` is in it, and nothing of an image's
 //! libraries gets into it.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
 #![expect(unsafe_code, reason = "std does not say what a child has cost")]
 
 use std::collections::BTreeMap;

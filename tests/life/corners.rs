@@ -1,8 +1,6 @@
 //! Corners of being PID 1: those that a reviewer found, each of which failed once, and those of the list in docs/reliability/corners.md (by
 //! their numbers) that belong to no other file.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test waits for its own compiler")]
-
 use std::time::Duration;
 
 use crate::support::{Dir, Launch, processes};

@@ -1,8 +1,6 @@
 //! Corners of being PID 1 that concern the start of a child: what happens between fork and exec, and what the child is given. The
 //! numbers are those of docs/reliability/corners.md.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

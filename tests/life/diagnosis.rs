@@ -1,8 +1,6 @@
 //! Why a process died: what it was doing before SIGKILL, the diagnosis it gave, the kernel's OOM killer, its last output, orphans by
 //! command, too many processes. With real processes; docs/diagnosis.md.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;

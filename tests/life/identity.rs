@@ -1,7 +1,5 @@
 //! Who a program is and what it may, as `/proc` of the child has it; and the variables that it gets.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests start programs of their own")]
-
 use std::process::{Command, Stdio};
 
 use crate::support::{Dir, Ended, Launch, SOFTSTOP, copy_program, skip};

@@ -1,7 +1,5 @@
 //! softstop as a developer has it on a laptop: a Procfile, its `.env`, terminals for its programs, Ctrl-C.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the test waits for a command of its own")]
-
 use std::process::Command;
 
 use crate::support::{Dir, Launch, SOFTSTOP, SOON, may_enter_namespaces, skip};

@@ -1,5 +1,11 @@
 //! The life of the real binary with real processes, from the first start to the exit code.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and ask in threads"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

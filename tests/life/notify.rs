@@ -1,8 +1,6 @@
 //! Processes that say themselves when they are ready: NOTIFY_SOCKET as systemd has it, with Debian's own `systemd-notify` and by hand, and
 //! s6's notification descriptor.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests send messages of their own")]
-
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;

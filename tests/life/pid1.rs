@@ -1,8 +1,6 @@
 //! The wrapper as a real PID 1 with real processes: start, exit codes, signals, the environment of the child.
 //! The stop and what is left behind: `life/stop.rs`. Not PID 1: `life/subreaper.rs`.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::process::Command;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,6 @@
 //! The supervisor (`softstop run`) as a real PID 1 with real processes, probes over real HTTP, and a journal file in which every
 //! process, hook and step notes when it had its turn.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_json, status_of};

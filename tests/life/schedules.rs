@@ -1,7 +1,5 @@
 //! Tasks that are started at their times, by the clock on the wall.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for conditions")]
-
 use std::time::Duration;
 
 use crate::support::http::{free_port, get, status_json, status_of};

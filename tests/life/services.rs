@@ -1,7 +1,5 @@
 //! A process with probes is a service: its end is never expected, whatever its exit code.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for conditions")]
-
 use crate::support::http::{free_port, status_json, status_of};
 use crate::support::{CHILD, Dir, Launch, Running, SOON};
 

@@ -1,8 +1,6 @@
 //! Faults that were once seeded into the shell by hand and passed every other test: each test here fails for one of them. The table is
 //! in docs/reliability/shell.md.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -1,8 +1,6 @@
 //! softstop as a sidecar, with real processes: start-up held back, no process of its own, a preStop hook that comes from another container,
 //! its own SIGTERM later, and a main process that somebody else started, seen in a shared PID namespace.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

@@ -1,8 +1,6 @@
 //! Signals that mean one thing to one program and another to the next: SIGQUIT, the stop signals of images, SIGHUP, SIGCONT. With real
 //! processes; docs/signals.md has the table.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::io::{BufRead, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};

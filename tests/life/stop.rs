@@ -1,7 +1,5 @@
 //! The wrapper's stop as a real PID 1: the budget, the escalation to SIGKILL, and what the main process leaves behind.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use crate::support::{Dir, Launch, Running, SOON, processes};

@@ -1,7 +1,5 @@
 //! softstop as an ordinary process: it adopts what its child leaves behind, and touches nobody else.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! softstop in a terminal, driven as a person drives it: an interactive shell, Ctrl-Z, `fg`, `bg`, Ctrl-C, closing the window.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "the test waits for its own shell")]
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

@@ -1,7 +1,5 @@
 //! `wait_http`, `wait_file`, `wait_process` and signals by command, with real servers, files and processes.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a server in a thread of its own")]
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

@@ -1,7 +1,5 @@
 //! `softstop status --watch` as a person has it: in a terminal, by keys, to the end of a stop; and where there is no terminal.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};

@@ -1,8 +1,6 @@
 //! The pages against the program: every flag and variable is documented and none is invented, --help fits a terminal, every link
 //! leads somewhere, every configuration in a page is one that softstop accepts.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

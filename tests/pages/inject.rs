@@ -3,8 +3,6 @@
 //! `BLESS=1 cargo test --test pages inject::` rewrites what is expected; read the difference before you commit it.
 
 #![cfg(feature = "yaml")]
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,6 @@
 //! Reads the sources and fails when an arrow of the picture in `src/lib.rs` points the wrong way: each module has its place in one table;
 //! the pure ones know no clock, no file, no socket, no process and no runtime; `unsafe` stands in `src/sys` alone.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

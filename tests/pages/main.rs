@@ -1,5 +1,7 @@
 //! What needs no process: documents, golden files and the sources, each against the program.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod command_line;
 mod config_docs;
 mod config_errors;

@@ -3,8 +3,6 @@
 //!
 //! The binary's root is the module `main`: it names whatever it declares, and is named by who takes anything but a module from the root.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,6 @@
 //! `BLESS=1 cargo test --test pages pod_rules::` rewrites what is expected; read the difference before you commit it.
 
 #![cfg(feature = "yaml")]
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! docs/recipes against examples/recipes: the pages show the files that tests/serve/recipes.rs drills, and the files agree with each other.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -1,8 +1,6 @@
 //! docs/reliability.md and the pages behind it against the tests: every corner of the list is there, with a test or a reason, and every test that
 //! they name exists.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::Path;
 
 use crate::declared::pages_of;

@@ -1,12 +1,6 @@
 //! On which addresses softstop answers: an IPv6-only pod, a dual-stack one, and machines whose IPv6 is off, each a network namespace of
 //! its own. The client is a thread of the test that goes into it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests wait for their own children and go in with threads"
-)]
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,7 +1,5 @@
 //! The command line as people type it, with the real binary: what is accepted, and what is said where it is not.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 

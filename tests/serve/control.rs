@@ -1,7 +1,5 @@
 //! The control socket of the real binary: who finds it, who may ask, what the orders do, and what is in its way.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

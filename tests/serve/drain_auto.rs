@@ -1,7 +1,5 @@
 //! `--drain`, `--prestop` and `--diagnose`: the wrapper with nothing but variables, around real servers.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

@@ -1,8 +1,6 @@
 //! A drain behind a real balancer that keeps connections for the next request: nginx, as an ingress controller uses it. docs/rollout.md measures
 //! it beside others.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

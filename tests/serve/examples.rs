@@ -1,11 +1,5 @@
 //! Every configuration in `examples/` is one that softstop accepts, without a warning, and does what its README says.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests wait for their own children and ask in threads"
-)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! The lines of processes: in which form they go on, into which files, what of them is kept and shown, and what happens where nobody takes them.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;

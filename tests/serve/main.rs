@@ -1,5 +1,11 @@
 //! What people and platforms meet of the real binary: its command line, its endpoints, its drains.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests wait for their own children and ask in threads"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

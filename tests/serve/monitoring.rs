@@ -1,7 +1,5 @@
 //! What Prometheus is told: by promtool where there is one, and what of the last stop is still known after a restart.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 

@@ -1,7 +1,5 @@
 //! `[[on_change]]`: files that change under a running softstop, in each way that files do.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs::{create_dir, rename, write};
 use std::os::unix::fs::symlink;
 use std::time::Duration;

@@ -1,11 +1,6 @@
 //! `softstop check --pod` and `softstop manifest` as they are called: files and standard input, exit codes, what goes where.
 
 #![cfg(feature = "yaml")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests wait for their own children and ask in threads"
-)]
 
 use std::io::Write;
 use std::path::Path;

@@ -3,8 +3,6 @@
 //! No time is waited for: the work under way ends when the test lets it, and that is once the program has shown that it is stopping: it
 //! listens no more, or says so. A program that cuts its work upon that signal has lost it by then.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests look for programs, and ask in threads")]
-
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! `GET /prestop` of the real binary as PID 1: a kubelet's httpGet hook, who else is let in, SIGTERM in the middle of it, clients that
 //! go, crowd and stay, and that the answer is out before the end.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

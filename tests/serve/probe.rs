@@ -1,11 +1,5 @@
 //! `softstop probe` with real processes: what it asks, what it makes of the answer, and that its timeout holds for all of it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "tests wait for their own children and serve in threads"
-)]
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};

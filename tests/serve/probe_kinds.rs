@@ -1,8 +1,6 @@
 //! Probes of servers that speak TLS or gRPC, asked by the real binary: OpenSSL's own server, and gRPC's for Python. What they take each other for
 //! is said in words.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 

@@ -4,8 +4,6 @@
 //! The files are those of examples/recipes, as they are copied into an image, but for ports, paths and what an image has and this machine
 //! has not: what is replaced stands in [`Rig::new`] or with its test.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests look for programs, and ask in threads")]
-
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,8 +1,6 @@
 //! The recipes of node, sidekiq and java, each with its own files and the real server: what is under way at the stop is
 //! finished, and nothing new is begun.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests look for programs")]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

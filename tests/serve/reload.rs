@@ -1,7 +1,5 @@
 //! The configuration is read again while everything runs: by order, by SIGHUP, refused, with what it includes.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use crate::control::exec;

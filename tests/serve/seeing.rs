@@ -1,7 +1,5 @@
 //! `softstop plan` and `softstop report` as they are typed, with the real binary: what is drawn where, what is written, which code it exits with.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests wait for their own children")]
-
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;

@@ -1,7 +1,5 @@
 //! `[[socket]]`: real servers that are handed their sockets, restarted and killed under load; who has which; what is in the way.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests run their own clients in threads")]
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,7 +1,5 @@
 //! `wait_idle` with real connections: what holds a drain up, what does not, and what is said about it.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
