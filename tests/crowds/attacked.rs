@@ -62,9 +62,7 @@ fn a_literal_token_shows_in_no_error() {
 /// Everybody without a mapping is uid 65534 there; that softstop already is it says nothing.
 #[test]
 fn a_user_that_has_no_mapping_cannot_be_become() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let text = "[[process]]\nname = \"who\"\nuser = \"65534\"\ngroup = \"65534\"\ncommand = [\"true\"]\n";
     let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]).through(&["unshare", "--user"]);
@@ -100,9 +98,7 @@ fn root() -> bool {
 /// As root softstop would write wherever a process that it runs as somebody else likes.
 #[test]
 fn a_report_follows_no_symlink_of_another_user() {
-    if !root() {
-        return;
-    }
+    let true = root() else { return };
     let dir = Dir::new();
     let others = others_folder(&dir);
     let victim = dir.write("victim", "as it was");
@@ -127,9 +123,7 @@ fn a_report_follows_no_symlink_of_another_user() {
 
 #[test]
 fn a_report_leaves_what_another_user_has_hard_linked_as_it_is() {
-    if !root() {
-        return;
-    }
+    let true = root() else { return };
     let dir = Dir::new();
     let others = others_folder(&dir);
     let victim = dir.write("victim", "as it was");
@@ -177,9 +171,7 @@ fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
 
 #[test]
 fn a_fifo_in_another_users_folder_gets_the_report_and_stays() {
-    if !root() {
-        return;
-    }
+    let true = root() else { return };
     let dir = Dir::new();
     let fifo = others_folder(&dir).join("report");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();

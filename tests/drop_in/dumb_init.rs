@@ -159,9 +159,7 @@ fn a_command_line_is_read_as_dumb_init_reads_it() {
 
 #[test]
 fn softstop_as_dumb_init_is_dumb_init() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let words = ["-r", "1:0", "--", "perl", PROBE, "signals=15,15,1,3", "exit=3"];
     for mode in MODES {
         let link = Case::new(mode, words).run(&ours("dumb-init"));

@@ -288,9 +288,7 @@ fn php_fpm_with_a_user_logs_to_dev_stderr() {
 /// Not only by a terminal: whoever sends SIGSTOP, and whoever SIGCONT.
 #[test]
 fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continued() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, port) = (Dir::new(), free_port());
     let config = dir.write(
         "c.toml",

@@ -81,9 +81,7 @@ fn handles(call: &str) -> bool {
 /// group, never a session.
 #[test]
 fn the_child_stays_in_the_session_that_softstop_was_started_in() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let session = |pid: i32| nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
     for pid1 in [true, false] {
         let words = ["on:HUP", "on:CONT", "exit-on:TERM:0", "say:up", "wait"];
@@ -99,9 +97,7 @@ fn the_child_stays_in_the_session_that_softstop_was_started_in() {
 /// Q6: held by softstop as well, a pipe or socket that the program closes would stay open for whoever is at its other end.
 #[test]
 fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let through = ["sh", "-c", "exec \"$@\" 7</dev/zero", "sh"];
     let holds = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/7")).is_ok_and(|to| to.ends_with("zero"));
     let words = ["exit-on:TERM:0", "say:up", "wait"];
@@ -125,9 +121,7 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
 /// Q8: the wrapper's program reads what softstop was given; with several nobody could say who reads.
 #[test]
 fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let typed = |launch: Launch| launch.through(&["sh", "-c", "exec \"$@\" <<-end\ntyped\nend\n", "sh"]).run();
     typed(Launch::new(["--", "cat"])).expect_code(0).expect("typed");
     let dir = Dir::new();
@@ -140,9 +134,7 @@ fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
 /// Q7, Q15: what softstop does not touch comes through as it was launched.
 #[test]
 fn umask_limits_priority_and_other_variables_are_as_launched() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     // `cargo test` may itself be nice.
     let own = Command::new("nice").output().unwrap();
     let own: i32 = String::from_utf8(own.stdout).unwrap().trim().parse().unwrap();
@@ -157,9 +149,7 @@ fn umask_limits_priority_and_other_variables_are_as_launched() {
 /// softstop raises its own limits, of descriptors and of the stack. Whatever it starts gets what it was started with.
 #[test]
 fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >'{}'\"]", dir.text(name));
     let text = format!(
@@ -195,9 +185,7 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
 /// Every limit there is, compared as the kernel shows them; and what the scheduler goes by.
 #[test]
 fn affinity_io_priority_and_every_limit_are_as_launched() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let look = "cat /proc/self/limits; grep Cpus_allowed: /proc/self/status; ionice";
     let launcher = format!(
         "ulimit -Sn 222; ulimit -Ss 5000; ulimit -Sc 10; ulimit -Sf 100000; ulimit -St 1000; ulimit -Sv 9000000; ulimit -Sd 8000000; \
@@ -213,9 +201,7 @@ fn affinity_io_priority_and_every_limit_are_as_launched() {
 /// As many as the kernel allows, with neither close_range nor /proc to tell which are open.
 #[test]
 fn a_very_large_limit_of_descriptors_costs_nothing() {
-    if !crate::support::faults::possible() {
-        return;
-    }
+    let true = crate::support::faults::possible() else { return };
     // As large as the machine has it: a container's root may not raise its own.
     let largest = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
     let largest = format!("--nofile=1024:{}", largest.trim());
@@ -243,9 +229,7 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
 /// Q11: HOME, USER and LOGNAME are those of the user that the process becomes.
 #[test]
 fn a_user_gets_its_own_name_and_home() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     if !nix::unistd::geteuid().is_root() {
         return crate::support::skip("changing the user needs root");
     }

@@ -36,9 +36,7 @@ fn status_of_owner(running: &Running) -> serde_json::Value {
 
 #[test]
 fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, listener) = (Dir::new(), TcpListener::bind("127.0.0.1:0").unwrap());
     let here = listener.local_addr().unwrap();
     let program = format!(
@@ -85,9 +83,7 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
 /// nobody.
 #[test]
 fn a_process_that_hangs_in_the_kernel_is_named_with_the_functions_it_is_in() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     // Who reads the functions has 20 ms; on a busy machine it may not get to run in them.
     for _ in 0..10 {
         let mut named = true;
@@ -128,9 +124,7 @@ fn names_the_functions_in_which_it_hangs(hung: &mut Hanging) -> bool {
 /// A JVM writes its thread dump upon SIGQUIT and goes on.
 #[test]
 fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let text = "grace = \"8s\"\nreport = \"{report}\"\n[[process]]\nname = \"api\"\noutput = \"prefix\"\n\
         command = [{child}, \"ignore:TERM\", \"on:QUIT\", \"say:up\", \"wait\"]\n\
@@ -154,9 +148,7 @@ fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
 /// A Go program writes its goroutines upon SIGQUIT and ends with 2: its ladder has not ended it, so that counts as forced.
 #[test]
 fn who_ends_upon_the_diagnostic_signal_was_forced() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let text = "grace = \"6s\"\nreport = \"{report}\"\n[exit_codes]\nforced = 79\n[[process]]\nname = \"api\"\n\
         command = [{child}, \"ignore:TERM\", \"exit-on:QUIT:2\", \"say:up\", \"wait\"]\n\
@@ -173,9 +165,7 @@ fn who_ends_upon_the_diagnostic_signal_was_forced() {
 
 #[test]
 fn an_oom_kill_is_told_from_any_other_sigkill() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let (dir, port) = (Dir::new(), free_port());
     let text = format!(
@@ -220,9 +210,7 @@ fn an_oom_kill_is_told_from_any_other_sigkill() {
 /// A worker below a process of softstop's: nothing else in the container would ever say so.
 #[test]
 fn an_oom_kill_of_somebody_else_is_told_as_well() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
     let text = "grace = \"4s\"\nreport = \"{report}\"\n[[process]]\nname = \"web\"\n\
@@ -242,9 +230,7 @@ fn an_oom_kill_of_somebody_else_is_told_as_well() {
 /// The kernel's kill of a worker is not told yet when the process above it ends, of softstop's own SIGKILL: of its ladder, and by order.
 #[test]
 fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_killed() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let (dir, socket) = (Dir::new(), Dir::new());
     let socket = socket.text("socket");
@@ -274,9 +260,7 @@ fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_ki
 /// The main process ends because of it: nobody has had a reason to look at the counter again.
 #[test]
 fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_message() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
     let message = dir.write("message", "");
@@ -301,9 +285,7 @@ fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_messa
 
 #[test]
 fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, port) = (Dir::new(), free_port());
     let words = (0..20).map(|n| format!("\"say:line {n}\"")).collect::<Vec<_>>().join(", ");
     let text = format!(
@@ -337,9 +319,7 @@ fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
 /// The container ends with it: the summary is the log's last line, and `kubectl describe` has the reason.
 #[test]
 fn what_main_said_before_it_crashed_is_in_the_termination_message() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let text = format!(
         "termination_log = {:?}\n[[process]]\nname = \"web\"\nrestart = \"never\"\noutput = \"prefix\"\n\
@@ -358,9 +338,7 @@ fn what_main_said_before_it_crashed_is_in_the_termination_message() {
 
 #[test]
 fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, port) = (Dir::new(), free_port());
     let text = format!(
         "grace = \"4s\"\nreport = \"{{report}}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
@@ -386,9 +364,7 @@ fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
 /// The parent that does not reap is named: it is where the fault is.
 #[test]
 fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
-    if !faults::possible() {
-        return;
-    }
+    let true = faults::possible() else { return };
     let Some(group) = PidsLimit::new() else { return };
     let (dir, port) = (Dir::new(), free_port());
     // Its children are zombies until it ends: they have told it so by then, and it waits for nobody.

@@ -37,9 +37,7 @@ const THREAD_DUMP: &[&str] = &["on:QUIT", "exit-on:TERM:143", "say:up", "wait"];
 
 #[test]
 fn a_quit_from_inside_the_container_is_passed_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let mut running = wrapped(&["--grace", "30s"], "perl", THREAD_DUMP).start();
     running.wait_for("up");
     kill_from_inside(&running, "QUIT");
@@ -55,9 +53,7 @@ fn a_quit_from_inside_the_container_is_passed_on() {
 
 #[test]
 fn a_quit_from_outside_is_a_stop_and_drains_first() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let words = ["exit-on:QUIT:0", "say:up", "wait"];
     let mut running = wrapped(&["--grace", "30s", "--drain-sleep", "300ms"], "perl", &words).start();
     running.wait_for("up").signal(libc::SIGQUIT);
@@ -68,9 +64,7 @@ fn a_quit_from_outside_is_a_stop_and_drains_first() {
 
 #[test]
 fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
     // As an entrypoint script starts it, too: by then another program runs than was started.
@@ -90,9 +84,7 @@ fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
 /// jsvc, launchers of jpackage, and whatever else loads libjvm.so.
 #[test]
 fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let library = dir.text("libjvm.so");
     let built = Command::new("cc").args(["-shared", "-nostdlib", "-o", &library, "-x", "c", "/dev/null"]).status();
@@ -113,9 +105,7 @@ fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
 
 #[test]
 fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
     let flags = ["--grace", "30s", "--stop-on", "SIGTERM,SIGINT,SIGQUIT", "--stop-signal", "SIGTERM"];
@@ -134,9 +124,7 @@ fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
 /// `docker run --init` with softstop in the image's ENTRYPOINT: the init passes on what it gets, in its own name.
 #[test]
 fn a_quit_that_another_init_passes_on_is_from_outside() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let inner =
         [SOFTSTOP, "--grace", "30s", "--drain-sleep", "100ms", "--", "perl", CHILD, "exit-on:QUIT:0", "say:up", "wait"];
     let expect = |code: Option<i32>, log: &str| {
@@ -176,9 +164,7 @@ fn a_quit_that_another_init_passes_on_is_from_outside() {
 /// gets that signal.
 #[test]
 fn the_stop_signal_of_the_image_from_outside_drains_first() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let images = [
         ("haproxy", "USR1", libc::SIGUSR1),
@@ -207,9 +193,7 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
 
 #[test]
 fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
@@ -222,9 +206,7 @@ fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
 
 #[test]
 fn with_stop_on_the_stop_signal_of_the_program_counts_no_more() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
@@ -236,9 +218,7 @@ fn with_stop_on_the_stop_signal_of_the_program_counts_no_more() {
 /// The main process gets the signal that it is customarily stopped with; the others, theirs.
 #[test]
 fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let config = format!(
@@ -254,9 +234,7 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
 
 #[test]
 fn nginx_stops_gracefully_by_its_images_stop_signal() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
         return skip("nginx is not installed");
     }
@@ -278,9 +256,7 @@ fn nginx_stops_gracefully_by_its_images_stop_signal() {
 /// Without /proc the name is the one that was started, and nobody is taken for a JVM.
 #[test]
 fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let (haproxy, java) = (stand_in(&dir, "haproxy"), stand_in(&dir, "java"));
     let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
@@ -300,9 +276,7 @@ fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
 
 #[test]
 fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let process = |name: &str| {
         format!(
@@ -321,9 +295,7 @@ fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
 /// As PID 1 of its own it would not die of any of these. SIGHUP is a reload where the main process does not ask for it.
 #[test]
 fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let config = format!(
         "[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'on:USR2', 'exit-on:TERM:0', 'say:up', 'wait']\n\

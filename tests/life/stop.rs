@@ -19,9 +19,7 @@ fn up(flags: &[&str], words: &[&str]) -> Running {
 /// The issue's own command line.
 #[test]
 fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let mut running = Launch::new(["--grace", "3s", "--", "sh", "-c", "trap '' TERM; echo up; sleep 1000"]).start();
     running.wait_for("up");
     let (ended, _) = running.stop_within(GRACE);
@@ -35,9 +33,7 @@ fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
 
 #[test]
 fn the_ladder_goes_from_rung_to_rung() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     // Of signals that wait for a process the lower comes first: who gets no processor for longer than a rung sees this order, too.
     let flags = ["--grace", "6s", "--stop-signal", "SIGINT:300ms,SIGQUIT:300ms,SIGTERM"];
     let (ended, took) =
@@ -51,9 +47,7 @@ fn the_ladder_goes_from_rung_to_rung() {
 /// Corner X12: who is done early leaves early.
 #[test]
 fn a_prompt_child_ends_softstop_at_once() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (ended, took) =
         up(&["--grace", "60s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(60));
     ended.expect_code(0);
@@ -62,9 +56,7 @@ fn a_prompt_child_ends_softstop_at_once() {
 
 #[test]
 fn a_stopped_child_is_woken_to_act() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let mut running = up(AMPLE_FLAGS, &["exit-on:TERM:5", "say:up", "stop-self", "wait"]);
     running.wait_until("the child is stopped", |r| r.processes().iter().any(|p| p.state == 'T'));
     running.stop_within(AMPLE).0.expect_code(5).expect("TERM received");
@@ -72,9 +64,7 @@ fn a_stopped_child_is_woken_to_act() {
 
 #[test]
 fn a_duplicate_stop_request_changes_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let mut running = up(&["--grace", "60s"], &["on:TERM", "say:up", "until:USR1", "say:TERM handled", "exit:0"]);
     running.wait_for("waiting for USR1").term().wait_for("TERM received");
     for _ in 0..3 {
@@ -89,27 +79,21 @@ fn a_duplicate_stop_request_changes_nothing() {
 /// No peer does this: the kernel kills what is left with PID 1.
 #[test]
 fn a_straggler_in_the_same_group_may_finish_when_main_ends_by_itself() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let words = ["fork", "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
     Launch::child(&["--grace", "30s"], &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
 }
 
 #[test]
 fn a_straggler_in_another_session_may_finish_when_main_ends_by_itself() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let words = ["session", "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
     Launch::child(&["--grace", "30s"], &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
 }
 
 #[test]
 fn stragglers_may_finish_after_a_requested_stop_too() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let words = [
         "fork",
         "exit-on:TERM:0:600",
@@ -130,18 +114,14 @@ fn stragglers_may_finish_after_a_requested_stop_too() {
 
 #[test]
 fn a_daemon_that_ignores_everything_costs_no_more_than_the_grace() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let words = ["session", "ignore:TERM", "ignore:HUP", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     up(FLAGS, &words).stop_within(GRACE).0.expect("SIGKILL");
 }
 
 #[test]
 fn nobody_reading_the_output_delays_no_stop() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     for output in ["inherit", "prefix", "json"] {
         for words in [&["exit-on:TERM:0", "fill"][..], &["ignore:TERM", "fill"]] {
             let flags = ["--grace", "3s", "--output", output, "--log-level", "debug"];
@@ -164,9 +144,7 @@ fn waits_in_write(pid: i32) -> bool {
 
 #[test]
 fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let words = ["orphans:1000", "say:up", "until:USR1", "orphans:9000", "say:all made", "exit-on:TERM:0", "wait"];
     let mut running = up(AMPLE_FLAGS, &words);
     let no_zombie = |r: &Running| !r.processes().iter().any(crate::support::Proc::is_zombie);
@@ -181,9 +159,7 @@ fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
 
 #[test]
 fn the_report_is_valid_json_and_names_what_happened() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let report = dir.text("report.json");
     let flags = ["--grace", "2s", "--drain-sleep", "200ms", "--report", &report];
@@ -200,9 +176,7 @@ fn the_report_is_valid_json_and_names_what_happened() {
 
 #[test]
 fn a_report_that_cannot_be_written_changes_no_exit_code() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     Launch::child(&["--report", "/no/such/directory/report.json"], &["exit:3"])
         .run()
         .expect_code(3)
@@ -211,9 +185,7 @@ fn a_report_that_cannot_be_written_changes_no_exit_code() {
 
 #[test]
 fn the_termination_log_has_a_first_version_when_the_stop_begins() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let log = dir.write("termination-log", &"an earlier container's words\n".repeat(500));
     let mut running = Launch::child(&["--grace", "30s"], &["on:TERM", "until:USR1", "exit:3"])
@@ -234,9 +206,7 @@ fn the_termination_log_has_a_first_version_when_the_stop_begins() {
 
 #[test]
 fn a_termination_log_that_is_not_there_is_not_made() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let log = dir.text("termination-log");
     Launch::child(&[], &["exit:0"]).env("SOFTSTOP_TERMINATION_LOG", &log).run().expect_code(0);
@@ -245,9 +215,7 @@ fn a_termination_log_that_is_not_there_is_not_made() {
 
 #[test]
 fn the_drain_comes_before_any_stop_signal() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (ended, took) = up(&["--grace", "6s", "--drain-sleep", "1s"], &["exit-on:TERM:0", "say:up", "wait"])
         .stop_within(Duration::from_secs(6));
     ended.expect_code(0);
@@ -256,9 +224,7 @@ fn the_drain_comes_before_any_stop_signal() {
 
 #[test]
 fn a_main_process_that_ends_by_itself_drains_nothing() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let ended = Launch::child(&["--grace", "60s", "--drain-sleep", "40s"], &["exit:2"]).run();
     ended.expect_code(2);
     assert!(ended.lived < SOON, "{:?}", ended.lived);
@@ -267,9 +233,7 @@ fn a_main_process_that_ends_by_itself_drains_nothing() {
 /// A busy machine, or a debugger, keeps softstop from looking: who ended meanwhile ended in time, though its time is over too by then.
 #[test]
 fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let ended = dir.text("ended");
     let config = format!(

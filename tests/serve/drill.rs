@@ -162,9 +162,7 @@ pub fn findings(said: &Value) -> Vec<&Value> {
 
 #[test]
 fn each_way_to_stop_badly_is_found_and_what_is_mended_passes() {
-    if !able() {
-        return;
-    }
+    let true = able() else { return };
     let dir = Dir::new();
     let each: Vec<(usize, bool)> = (0..WAYS.len()).flat_map(|n| [(n, true), (n, false)]).collect();
     let each = std::sync::Mutex::new(each);
@@ -199,9 +197,7 @@ fn check(dir: &Dir, n: usize, bad: bool) {
 /// The wrapper, several graces, and what is said for people and for CI.
 #[test]
 fn the_wrapper_is_drilled_with_several_graces_and_reported_for_ci() {
-    if !able() {
-        return;
-    }
+    let true = able() else { return };
     let dir = Dir::new();
     let port = free_port();
     let (url, port) = (format!("http://127.0.0.1:{port}/"), port.to_string());
@@ -225,9 +221,7 @@ fn the_wrapper_is_drilled_with_several_graces_and_reported_for_ci() {
 
 #[test]
 fn a_crash_is_rehearsed() {
-    if !able() {
-        return;
-    }
+    let true = able() else { return };
     let dir = Dir::new();
     let port = free_port();
     let file =

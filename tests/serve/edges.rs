@@ -52,9 +52,7 @@ fn request(port: u16) -> Result<(), String> {
 /// Its idle connections stay for a minute; the drain is over soon after the last request, and nothing is lost until then.
 #[test]
 fn behind_an_nginx_pool_of_idle_connections_the_drain_is_over_soon_after_the_traffic() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let Some(nginx) = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).is_file()) else {
         return skip("nginx is not installed");
     };

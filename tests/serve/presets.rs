@@ -97,9 +97,7 @@ fn a_proxy_finishes(dir: &Dir, command: &[&str], preset: &str, first: &str, port
 
 #[test]
 fn nginx_finishes_what_is_under_way() {
-    if !able("nginx") {
-        return;
-    }
+    let true = able("nginx") else { return };
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {};\n", dir.text(kind)))
@@ -116,9 +114,7 @@ fn nginx_finishes_what_is_under_way() {
 
 #[test]
 fn haproxy_finishes_what_is_under_way() {
-    if !able("haproxy") {
-        return;
-    }
+    let true = able("haproxy") else { return };
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let text = format!(
         "global\n  maxconn 64\ndefaults\n  mode http\n  timeout connect 60s\n  timeout client 120s\n  timeout server 120s\n\
@@ -131,9 +127,7 @@ fn haproxy_finishes_what_is_under_way() {
 
 #[test]
 fn apache_finishes_what_is_under_way() {
-    if !able("apache2") {
-        return;
-    }
+    let true = able("apache2") else { return };
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http"]
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
@@ -150,9 +144,7 @@ fn apache_finishes_what_is_under_way() {
 
 #[test]
 fn lighttpd_finishes_what_is_under_way() {
-    if !able("lighttpd") {
-        return;
-    }
+    let true = able("lighttpd") else { return };
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let text = format!(
         "server.modules = (\"mod_proxy\")\nserver.document-root = \"{}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
@@ -192,9 +184,7 @@ fn ask_fastcgi(port: u16, script: &str) -> JoinHandle<String> {
 fn php_fpm_finishes_what_is_under_way() {
     // As Debian 12 and 13 call it.
     let installed = ["php-fpm8.2", "php-fpm8.4"].into_iter().find(|name| Path::new("/usr/sbin").join(name).is_file());
-    if !able(installed.unwrap_or("php-fpm8.2")) {
-        return;
-    }
+    let true = able(installed.unwrap_or("php-fpm8.2")) else { return };
     let (dir, port) = (Dir::without_spaces(), free_port());
     let script = format!(
         "<?php touch('{}'); while (!file_exists('{}')) {{ usleep(20000); clearstatcache(); }} echo 'hello';",
@@ -222,9 +212,7 @@ fn php_fpm_finishes_what_is_under_way() {
 
 #[test]
 fn redis_saves_what_it_has() {
-    if !able("redis-server") {
-        return;
-    }
+    let true = able("redis-server") else { return };
     let (dir, port) = (Dir::without_spaces(), free_port());
     // Nothing is saved in an hour: what is in the file then is of the stop.
     let (number, here) = (port.to_string(), dir.text("."));
@@ -280,9 +268,7 @@ fn a_python_server_finishes(dir: &Dir, command: &[&str], preset: &str, ready: Op
 
 #[test]
 fn gunicorn_finishes_what_is_under_way() {
-    if !able("gunicorn") {
-        return;
-    }
+    let true = able("gunicorn") else { return };
     let (dir, port) = (Dir::without_spaces(), free_port());
     python_application(&dir);
     let address = format!("127.0.0.1:{port}");
@@ -292,9 +278,7 @@ fn gunicorn_finishes_what_is_under_way() {
 
 #[test]
 fn uwsgi_finishes_what_is_under_way() {
-    if !able("uwsgi-core") {
-        return;
-    }
+    let true = able("uwsgi-core") else { return };
     let (dir, port) = (Dir::without_spaces(), free_port());
     python_application(&dir);
     let address = format!("127.0.0.1:{port}");
@@ -321,9 +305,7 @@ fn uwsgi_finishes_what_is_under_way() {
 
 #[test]
 fn celery_finishes_the_job_in_hand() {
-    if !able("celery") {
-        return;
-    }
+    let true = able("celery") else { return };
     let dir = Dir::without_spaces();
     let queue = dir.text("queue");
     std::fs::create_dir(&queue).unwrap();

@@ -113,9 +113,7 @@ fn a_check_has_nothing_to_say_of_a_recipe_and_its_pod() {
 
 #[test]
 fn nginx_by_its_recipe_loses_no_request() {
-    if !able(&["nginx"]) {
-        return;
-    }
+    let true = able(&["nginx"]) else { return };
     let paths = [("/etc/nginx/nginx.conf", "DIR/nginx.conf"), ("/tmp/", "DIR/"), ("/usr/share/nginx/html", "DIR")];
     Rig::new("nginx", &paths).passes_under_load("/healthz");
 }
@@ -196,9 +194,7 @@ fn nginx_and_php_fpm_answer_after_a_crash_of_each_and_what_was_under_way_at_the_
 
 #[test]
 fn celery_by_its_recipe_finishes_the_task_under_way() {
-    if !able(&["celery", "redis-server", "redis-cli", "python3"]) {
-        return;
-    }
+    let true = able(&["celery", "redis-server", "redis-cli", "python3"]) else { return };
     let rig = Rig::new(
         "celery",
         &[
@@ -233,9 +229,7 @@ fn celery_by_its_recipe_finishes_the_task_under_way() {
 
 #[test]
 fn redis_by_its_recipe_saves_what_it_has() {
-    if !able(&["redis-server", "redis-cli"]) {
-        return;
-    }
+    let true = able(&["redis-server", "redis-cli"]) else { return };
     // It is ready when it has something to save.
     let rig = Rig::new(
         "redis",

@@ -38,9 +38,7 @@ fn step(dir: &Dir, printed: &str) -> (Duration, String, String) {
 
 #[test]
 fn without_traffic_it_takes_the_quiet_window_and_no_longer() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     // Older than the stop: no arrivals.
     service.request();
@@ -86,9 +84,7 @@ fn connections_of_both_families_hold_it_up() {
 /// seccomp profiles refuse netlink, gVisor does not know sock_diag: then /proc/net says it.
 #[test]
 fn where_sock_diag_is_refused_proc_is_read() {
-    if !faults::possible() {
-        return;
-    }
+    let true = faults::possible() else { return };
     for errno in ["EPERM", "EAFNOSUPPORT"] {
         // The kernel's counter of connections is the whole network's, and other tests go on in the machine's.
         in_a_network_of_its_own(|| {
@@ -100,9 +96,7 @@ fn where_sock_diag_is_refused_proc_is_read() {
 /// Nobody knows whether anybody is still served, so the step takes what time it has, and says why.
 #[test]
 fn where_nothing_can_be_seen_it_waits_its_time() {
-    if !faults::possible() {
-        return;
-    }
+    let true = faults::possible() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"2500ms\"", service.port);
     let faults = [Fault::Refused("EPERM", "socket=16"), Fault::Empty("/proc")];
@@ -118,9 +112,7 @@ fn where_nothing_can_be_seen_it_waits_its_time() {
 /// Each restarts the quiet window, also those that have come and gone between two looks.
 #[test]
 fn while_clients_come_it_goes_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let other = Service::new();
     let step_ =
@@ -150,9 +142,7 @@ fn while_clients_come_it_goes_on() {
 
 #[test]
 fn a_minimum_is_waited_for_and_some_may_stay() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (0..2).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     let port = service.port;
@@ -167,9 +157,7 @@ fn a_minimum_is_waited_for_and_some_may_stay() {
 /// The connections of sidecars, of the node, and of softstop's own probes.
 #[test]
 fn peers_that_do_not_count_do_not_hold_it_up() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (2..5).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 0, n))).collect();
     let ignored = service.connect_from(Ipv4Addr::new(127, 0, 9, 1));
@@ -187,9 +175,7 @@ fn peers_that_do_not_count_do_not_hold_it_up() {
 
 #[test]
 fn softstop_s_own_probes_do_not_count() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     service.answer_probes();
     let probe =
@@ -208,9 +194,7 @@ fn softstop_s_own_probes_do_not_count() {
 /// Who is cut says what was left.
 #[test]
 fn what_is_left_when_it_is_cut_is_named() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (0..7).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"2500ms\"", service.port);
@@ -226,9 +210,7 @@ fn what_is_left_when_it_is_cut_is_named() {
 /// The dump is taken in pieces: a table of thousands delays neither probes nor the end.
 #[test]
 fn thousands_of_connections_hold_up_nothing_else() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     const MANY: usize = 4000;
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> =
@@ -262,9 +244,7 @@ fn thousands_of_connections_hold_up_nothing_else() {
 /// While connections cannot be seen clients may come and go: the quiet window is one in which they could be.
 #[test]
 fn after_a_time_without_sight_the_quiet_window_begins_anew() {
-    if !faults::possible() {
-        return;
-    }
+    let true = faults::possible() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let quiet = Duration::from_millis(1500);
     let held = service.connect(Ipv4Addr::LOCALHOST);
@@ -295,9 +275,7 @@ fn after_a_time_without_sight_the_quiet_window_begins_anew() {
 /// kernel's counter alone, and with /proc alone.
 #[test]
 fn connections_too_short_to_be_seen_count() {
-    if !faults::possible() {
-        return;
-    }
+    let true = faults::possible() else { return };
     // The counter is the whole network's.
     crate::support::at_once(
         [&[][..], &[Fault::Refused("EPERM", "bind")], &[Fault::Refused("EPERM", "socket=16")]],
@@ -336,9 +314,7 @@ fn too_short_to_be_seen(faults: &[Fault]) {
 /// What nginx, haproxy, a mesh or a gRPC client keep for the next request.
 #[test]
 fn a_pool_of_idle_connections_ends_with_its_silence() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let opened = Instant::now();
     let pool: Vec<Held> = (0..14).map(|_| service.open(Ipv4Addr::LOCALHOST).served()).collect();
@@ -364,9 +340,7 @@ fn a_pool_of_idle_connections_ends_with_its_silence() {
 #[test]
 fn an_answer_that_takes_long_is_waited_for() {
     use std::io::{Read, Write};
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let mut held = service.open(Ipv4Addr::LOCALHOST).served();
     std::thread::sleep(Duration::from_millis(50));
@@ -387,9 +361,7 @@ fn an_answer_that_takes_long_is_waited_for() {
 /// Without an answer before it, and right behind the connection's beginning, as most clients ask: nothing was ever sent.
 #[test]
 fn the_answer_to_a_first_request_is_waited_for_however_long_it_takes() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let mut held: Vec<Held> = (0..10).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     // It has been read, and is worked on.
@@ -408,9 +380,7 @@ fn the_answer_to_a_first_request_is_waited_for_however_long_it_takes() {
 
 #[test]
 fn a_stream_that_pauses_for_less_than_silent_is_active() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let stream = service.open(Ipv4Addr::LOCALHOST).served();
     let step_ =
@@ -427,9 +397,7 @@ fn a_stream_that_pauses_for_less_than_silent_is_active() {
 #[test]
 fn what_the_client_has_not_received_yet_is_waited_for() {
     use std::io::{Read, Write};
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     for client_closes_first in [false, true] {
         let (dir, service) = (Dir::new(), Service::new());
         let Held { mut server, mut client } = service.open(Ipv4Addr::LOCALHOST).served();
@@ -458,9 +426,7 @@ fn what_the_client_has_not_received_yet_is_waited_for() {
 
 #[test]
 fn a_port_nobody_listens_on_is_said_and_takes_the_time_there_is() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, unused) = (Dir::new(), crate::support::http::free_port());
     let step_ = format!("wait_idle = {{ port = {unused}, quiet = \"0s\" }}\ntimeout = \"2500ms\"");
     let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
@@ -475,9 +441,7 @@ fn a_port_nobody_listens_on_is_said_and_takes_the_time_there_is() {
 /// As nginx does at SIGQUIT: whoever listened when the stop began did not write a wrong port.
 #[test]
 fn a_server_that_a_step_before_has_told_to_listen_no_more_is_no_mistake() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let file = config(&dir, "signal = { process = \"web\", signal = \"USR1\" }", "");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -493,9 +457,7 @@ fn a_server_that_a_step_before_has_told_to_listen_no_more_is_no_mistake() {
 /// Another container of the pod, another softstop on the machine: its connections are not ours.
 #[test]
 fn connections_of_another_instance_in_the_same_network_do_not_count() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let other = Service::at((Ipv4Addr::new(127, 0, 0, 2), 0));
     let held = other.connect_from(Ipv4Addr::LOCALHOST);
@@ -519,9 +481,7 @@ fn connections_of_another_instance_in_the_same_network_do_not_count() {
 
 #[test]
 fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, other) = (Dir::new(), Service::new());
     let held = other.connect(Ipv4Addr::LOCALHOST);
     let text = std::fs::read_to_string(config(
@@ -545,9 +505,7 @@ fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
 
 #[test]
 fn without_a_port_auto_has_nothing_to_wait_for() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let (ended, _) = start(&config(&dir, "wait_idle = { ports = \"auto\" }", ""), &[]).stop_within(GRACE);
     ended.expect_code(0).expect("drain: finish: nothing here listens on TCP");
@@ -559,9 +517,7 @@ fn without_a_port_auto_has_nothing_to_wait_for() {
 /// As logs print it, with brackets, with an interface, as a downward API's list.
 #[test]
 fn a_peer_is_ignored_however_its_address_is_written() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (2..6).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 0, n))).collect();
     let v6 = service.connect(Ipv6Addr::LOCALHOST);
@@ -577,9 +533,7 @@ fn a_peer_is_ignored_however_its_address_is_written() {
 /// A kubelet's, of the kinds httpGet and tcpSocket, every second: shorter than the quiet window.
 #[test]
 fn the_node_s_probes_are_known_without_being_told() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
     let node = Ipv4Addr::new(127, 0, 0, 5);
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"2s\" }}\ntimeout = \"35s\"", service.port);
@@ -608,9 +562,7 @@ fn the_node_s_probes_are_known_without_being_told() {
 /// To say what moves on a connection the kernel takes its lock, which a process may keep: whoever asks is held with it. PID 1 is not.
 #[test]
 fn a_process_that_keeps_a_connection_s_lock_holds_nobody() {
-    if !crate::support::namespaces() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
     let (dir, http) = (Dir::new(), crate::support::http::free_port());
     let step_ = "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"9s\"";
     let text =
