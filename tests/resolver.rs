@@ -271,7 +271,7 @@ fn live() {
         [[process]]\nname = \"web\"\ncommand = [\"sleep\", \"100\"]\n[process.readiness]\n\
         tcp_socket = { host = \"here.test\", port = 53 }\nperiod = \"10ms\"\n\
         [[drain]]\nname = \"gone\"\ntcp_socket = { host = \"none.test\", port = 1 }\ntimeout = \"20s\"\n";
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]).start();
+    let mut running = dir.launch(text).start();
     running.wait_for("web: ready");
     let (ended, _) = running.stop_within(Duration::from_secs(30));
     ended.expect("the host's name cannot be resolved: \"none.test\" is not in /etc/hosts").expect_not("orphan");

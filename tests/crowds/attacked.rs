@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Launch, SOFTSTOP, SOON, copy_program};
+use crate::support::{Dir, Launch, SOFTSTOP, SOON, copy_program, root};
 
 /// A megabyte of text that names a variable of 100 kB two hundred thousand times would be 26 GB.
 #[test]
@@ -30,7 +30,7 @@ fn a_configuration_that_grows_without_bound_by_its_variables_is_refused() {
     }
     // What is no more than programs can take is no matter.
     let few = format!("[[process]]\nname = \"a\"\ncommand = [\"true\", \"{}\"]\n", "${V}");
-    Launch::new(["run", "-c", &dir.write("softstop.toml", &few)]).not_pid1().env("V", &long).run().expect_code(0);
+    dir.launch(&few).not_pid1().env("V", &long).run().expect_code(0);
 }
 
 /// Errors quote the lines that they are about, and end up in logs that more people read than the file.
@@ -65,7 +65,7 @@ fn a_user_that_has_no_mapping_cannot_be_become() {
     let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let text = "[[process]]\nname = \"who\"\nuser = \"65534\"\ngroup = \"65534\"\ncommand = [\"true\"]\n";
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]).through(&["unshare", "--user"]);
+    let launch = dir.launch(text).through(&["unshare", "--user"]);
     launch.run().expect_code(126).expect("not mapped in this user namespace");
 }
 
@@ -87,18 +87,10 @@ fn report_to(path: &Path) -> crate::support::Ended {
     Launch::child(&flags, &["exit:0"]).not_pid1().run()
 }
 
-fn root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        crate::support::skip("files of other users need root");
-    }
-    root
-}
-
 /// As root softstop would write wherever a process that it runs as somebody else likes.
 #[test]
 fn a_report_follows_no_symlink_of_another_user() {
-    let true = root() else { return };
+    let true = root("a file of another user") else { return };
     let dir = Dir::new();
     let others = others_folder(&dir);
     let victim = dir.write("victim", "as it was");
@@ -123,7 +115,7 @@ fn a_report_follows_no_symlink_of_another_user() {
 
 #[test]
 fn a_report_leaves_what_another_user_has_hard_linked_as_it_is() {
-    let true = root() else { return };
+    let true = root("a file of another user") else { return };
     let dir = Dir::new();
     let others = others_folder(&dir);
     let victim = dir.write("victim", "as it was");
@@ -141,9 +133,8 @@ fn a_report_leaves_what_another_user_has_hard_linked_as_it_is() {
 /// The kubelet's termination log: nothing can be renamed over it, and only what is written to it is seen outside.
 #[test]
 fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
-    if !crate::support::namespaces() || !root() {
-        return;
-    }
+    let true = crate::support::namespaces() else { return };
+    let true = root("a file of another user") else { return };
     let dir = Dir::new();
     let others = others_folder(&dir);
     let outside = dir.write("outside", "before, and longer than what follows: ".repeat(200).as_str());
@@ -171,7 +162,7 @@ fn a_file_that_is_mounted_into_another_users_folder_is_written_in_place() {
 
 #[test]
 fn a_fifo_in_another_users_folder_gets_the_report_and_stays() {
-    let true = root() else { return };
+    let true = root("a file of another user") else { return };
     let dir = Dir::new();
     let fifo = others_folder(&dir).join("report");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();

@@ -14,7 +14,7 @@ fn run(dir: &Dir, head: &str, processes: usize, words: &str) -> Running {
     for n in 0..processes {
         config += &format!("[[process]]\nname = \"p{n}\"\ncommand = [\"perl\", {CHILD:?}, {words}]\n");
     }
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_for_count("up", processes);
     running
 }
@@ -51,8 +51,7 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
 #[test]
 fn how_softstop_is_scheduled_is_not_handed_down() {
     let true = crate::support::namespaces() else { return };
-    let mut running = Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).up();
     let policy = |pid: i32| {
         let shown = Command::new("chrt").args(["-p", &pid.to_string()]).output().unwrap();
         String::from_utf8_lossy(&shown.stdout).into_owned()
@@ -78,10 +77,8 @@ fn a_child_that_runs_out_of_memory_is_restarted_and_softstop_lives_on() {
         dir.text(REPORT)
     );
     memory.limit_memory(64 << 20);
-    let launcher = memory.launcher();
-    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).through(&launcher).start();
-    running.wait_for("up").wait_for_count("worker | eats", 3);
+    let mut running = dir.launch(&config).inside(&memory).up();
+    running.wait_for_count("worker | eats", 3);
     let kills = memory.oom_kills();
     assert!(kills >= 2, "{kills} were killed because memory had run out:\n{}", running.printed());
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
@@ -104,9 +101,7 @@ fn main_out_of_memory_ends_the_container_with_137() {
     let true = crate::support::namespaces() else { return };
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     memory.limit_memory(64 << 20);
-    let launcher = memory.launcher();
-    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
-    let ended = Launch::child(&["--grace", "4s"], &["eat:1000", "wait"]).through(&launcher).run();
+    let ended = Launch::child(&["--grace", "4s"], &["eat:1000", "wait"]).inside(&memory).run();
     ended.expect_code(137);
     line(&ended.all(), &["stopped in", "perl ended with SIGKILL", "exit code 137"]);
     assert_eq!(memory.oom_kills(), 1);
@@ -128,8 +123,7 @@ fn ten_thousand_stop_requests_are_one() {
     let dir = Dir::new();
     let report = dir.text(REPORT);
     let flags = ["--grace", "6s", "--report", &report];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:4:2000", "say:up", "wait"]).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, &["exit-on:TERM:4:2000", "say:up", "wait"]).up();
     let before = processes::anonymous_kb(running.pid());
     running.term().wait_for("TERM received");
     let pid = running.pid();
@@ -209,8 +203,7 @@ fn a_thousand_processes_stop_at_once() {
     for (words, grace, code) in cases {
         let dir = Dir::new();
         let report = dir.text(REPORT);
-        let mut running = Launch::child(&["--grace", &format!("{grace}s"), "--report", &report], words).start();
-        running.wait_for("up");
+        let mut running = Launch::child(&["--grace", &format!("{grace}s"), "--report", &report], words).up();
         assert_eq!(running.processes().len(), 1002);
         let (ended, report) = stopped(running, &dir, Duration::from_secs(grace));
         ended.expect_code(code);

@@ -99,7 +99,7 @@ fn segv_before_four_handled_signals_then_a_stop_is_a_stop() {
              [[drain]]\nname = \"flush\"\nexec = [\"echo\", \"drained\"]\n",
             dir.text(REPORT),
         );
-        let ended = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).run();
+        let ended = dir.launch(&text).run();
         ended.expect_code(0).expect("drained").expect("TERM handled");
         assert_eq!(report(&dir, &ended.all())["exit_code"], 0);
     }
@@ -130,8 +130,7 @@ fn pid_1_handles_no_signal_and_every_other_disposition_is_the_launchers() {
         let script = format!("{launcher}{says}");
         let words = ["exit-on:TERM:0", "say:up", "wait"];
         let launch = Launch::child(&["--grace", "6s"], &words).through(&["sh", "-c", &script, "sh"]);
-        let mut running = launch.start();
-        running.wait_for("up");
+        let mut running = launch.up();
         let printed = running.printed();
         let launched = printed.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
         let launched = u64::from_str_radix(launched.trim(), 16).unwrap();

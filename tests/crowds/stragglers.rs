@@ -11,11 +11,10 @@ use nix::unistd::Pid;
 
 use crate::support::cgroup::{Cgroup, Kind};
 use crate::support::proof::{Proof, attach};
-use crate::support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON, processes, siege};
+use crate::support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON, processes, root, siege};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
-    let mut running = Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).start();
-    running.wait_for("up");
+    let mut running = Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).up();
     running
 }
 
@@ -74,8 +73,7 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
 #[test]
 fn the_members_of_a_group_are_told_while_its_leader_goes_on() {
     let command = format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5");
-    let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).not_pid1().up();
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
 }
 
@@ -86,8 +84,7 @@ const HIDE_PROC: &[&str] = &["unshare", "--mount", "sh", "-c", "mount -t tmpfs n
 fn without_proc_the_members_of_a_group_are_told_all_the_same() {
     let true = crate::support::namespaces() else { return };
     let up = |command: &str| {
-        let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", command]).through(HIDE_PROC).start();
-        running.wait_for("up");
+        let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", command]).through(HIDE_PROC).up();
         running
     };
     let running = up(&format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5"));
@@ -101,8 +98,7 @@ fn without_proc_the_members_of_a_group_are_told_all_the_same() {
 fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
     let true = crate::support::namespaces() else { return };
     let command = format!("trap 'exit 5' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait & wait");
-    let mut running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(HIDE_PROC).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(HIDE_PROC).up();
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("stragglers still running");
 }
 
@@ -111,8 +107,8 @@ fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
 fn a_straggler_that_is_stopped_is_woken_to_act_on_its_signal() {
     let true = crate::support::namespaces() else { return };
     let words = ["session", "exit-on:TERM:0", "stop-self", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "20s"], &words).start();
-    running.wait_for("up").wait_until("the daemon is stopped", |r| r.processes().iter().any(|p| p.state == 'T'));
+    let mut running = Launch::child(&["--grace", "20s"], &words).up();
+    running.wait_until("the daemon is stopped", |r| r.processes().iter().any(|p| p.state == 'T'));
     let ended = stop(running, 20);
     ended.expect_code(0).expect("1 straggler: sending SIGTERM (").expect_not("sending SIGKILL");
     assert_eq!(times(&ended, "TERM handled"), 2, "{}", ended.all());
@@ -129,7 +125,7 @@ fn who_writes_a_log_file_is_no_straggler() {
         "grace = '8s'\n[[process]]\nname = 'web'\ncommand = {command:?}\nlogs = {{ stdout = '{}' }}\n",
         dir.text("log")
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_until("it is up", |_| dir.lines("log").iter().any(|line| line.ends_with("up")));
     stop(running, 8).expect_code(0).expect("1 straggler: sending SIGTERM (perl");
 }
@@ -156,10 +152,9 @@ fn a_restart_by_group_signals_nobody_twice() {
          command = ['sh', '-c', \"\"\"perl '{CHILD}' {GOES_ON}; true\"\"\"]\n\
          [[process]]\nname = 'other'\noutput = 'inherit'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'say:other is there', 'wait']\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
-    running.wait_for("up").wait_for("other is there");
-    let restart = Command::new(SOFTSTOP).args(["restart", "web", "--control", &socket]).output().unwrap();
-    assert!(restart.status.success(), "{restart:?}");
+    let mut running = dir.launch(&config).not_pid1().up();
+    running.wait_for("other is there");
+    from_here(&["restart", "web", "--control", &socket]).expect(0, "");
     running.wait_for_count("up", 2);
     assert_eq!(running.printed().matches("TERM received").count(), 1, "{}", running.printed());
     stop(running, 8);
@@ -271,8 +266,7 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
         "grace = '30s'\n[stragglers]\nwait = '300ms'\nsignal = 'SIGHUP'\n[[process]]\nname = 'sshd'\noutput = 'inherit'\n\
          command = {command:?}\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
-    running.wait_for("up");
+    let mut running = dir.launch(&config).up();
     let ended = stop(running, 10);
     ended.expect_code(0).expect("1 straggler: sending SIGHUP").expect("HUP handled");
     assert_eq!(times(&ended, "TERM received"), 1, "the session, too:\n{}", ended.all());
@@ -289,8 +283,7 @@ fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
         "grace = '6s'\n[exit_codes]\nforced = 79\n[[process]]\nname = 'web'\ncommand = {command:?}\n\
          [[post_stop]]\nname = 'after'\nexec = ['true']\nreserve = '2s'\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
-    running.wait_for("up");
+    let mut running = dir.launch(&config).up();
     running.term().wait_for("sending SIGTERM (perl");
     // The pause itself is the subject: from before the kill (2.75 s), however late this thread is, to after the share's end (3 s).
     running.signal(libc::SIGSTOP);
@@ -313,7 +306,7 @@ fn what_is_left_of_a_group_is_looked_at_while_its_end_is_waited_for() {
          command = [\"sh\", \"-c\", \"while sleep 0.2; do echo >> '{}'; done\"]\n",
         dir.text("clock")
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
+    let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for("others of its process group still run");
     let woken = |r: &Running| -> u64 {
         processes::status_field(r.pid(), "voluntary_ctxt_switches").and_then(|n| n.parse().ok()).unwrap_or(0)
@@ -337,7 +330,7 @@ fn an_empty_group_is_looked_at_no_more() {
          command = [\"sh\", \"-c\", \"while sleep 0.2; do echo >> '{}'; done\"]\n",
         dir.text("clock")
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
+    let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for("a: ended").wait_until("some time has passed", |_| dir.lines("clock").len() >= 5);
     let woken = |r: &Running| -> u64 {
         processes::status_field(r.pid(), "voluntary_ctxt_switches").and_then(|n| n.parse().ok()).unwrap_or(0)
@@ -398,8 +391,8 @@ fn fork_bomb(bomb: &Bomb, launch: impl FnOnce(Launch) -> Launch) {
     let through = [room_for, outside].concat();
     let through: Vec<&str> = through.iter().map(String::as_str).collect();
     let args = [&softstop[..], &inside, &program].concat();
-    let mut running = launch(Launch::new(args).through(&through)).start();
-    running.wait_for("up").wait_until("as many as may be", |_| room.count() >= bomb.processes);
+    let mut running = launch(Launch::new(args).through(&through)).up();
+    running.wait_until("as many as may be", |_| room.count() >= bomb.processes);
     let (ended, _) = running.stop_within(Duration::from_secs(bomb.grace));
     ended.expect_code(137).expect("stopped in");
     if bomb.shared {
@@ -453,8 +446,7 @@ fn a_post_stop_after_a_crowd_has_the_priority_that_softstop_was_launched_with() 
          [[post_stop]]\nname = \"look\"\nexec = [\"sh\", \"-c\", {look:?}]\n"
     );
     let config = dir.write("softstop.toml", &text);
-    let mut running = Launch::new(["run", "-c", &config]).through(&["nice", "-n", "3"]).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["run", "-c", &config]).through(&["nice", "-n", "3"]).up();
     // After a turn beside the crowd it has that, too: it has nobody to end yet.
     running.signal(libc::SIGUSR1).wait_for("USR1 received");
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", running.pid())).unwrap();
@@ -475,10 +467,7 @@ struct PutIn {
 impl PutIn {
     /// `None`, and said, where that needs root.
     fn into(running: &mut Running) -> Option<PutIn> {
-        if !nix::unistd::geteuid().is_root() {
-            crate::support::skip("entering a softstop's namespace needs root");
-            return None;
-        }
+        let true = root("entering a softstop's namespace") else { return None };
         let dir = Dir::new();
         let (his, childs) = (dir.text("his"), dir.text("childs"));
         let namespace = std::fs::File::open(format!("/proc/{}/ns/pid", running.pid())).unwrap();
@@ -512,8 +501,7 @@ fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_t
     let true = crate::support::namespaces() else { return };
     // Seven seconds for the end of so many, however busy the machine.
     let many = ["ignore:TERM", "many:60", "idle", "end", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "7s"], &many).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "7s"], &many).up();
     let Some(put_in) = PutIn::into(&mut running) else { return };
     // strace sees no signal to everybody.
     let ended = Proof::begin(&mut running).stop(running, Duration::from_secs(9));
@@ -534,8 +522,7 @@ fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_t
 fn whoever_was_put_into_a_crowd_that_nobody_could_look_at_goes_on_at_once() {
     let true = crate::support::namespaces() else { return };
     let many = ["ignore:TERM", "say:up", "until:USR1", "many:300", "idle", "end", "say:all made", "wait"];
-    let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "8990ms"], &many).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "8990ms"], &many).up();
     let Some(put_in) = PutIn::into(&mut running) else { return };
     // The newest are looked at first, so these come after him.
     running.signal(libc::SIGUSR1);

@@ -19,8 +19,7 @@ const GRACE: Duration = Duration::from_secs(4);
 
 fn up(flags: &[&str], pid1: bool) -> Running {
     let launch = Launch::child(&[&["--grace", "4s"], flags].concat(), &["exit-on:TERM:3", "say:up", "wait"]);
-    let mut running = if pid1 { launch } else { launch.not_pid1() }.start();
-    running.wait_for("up");
+    let mut running = if pid1 { launch } else { launch.not_pid1() }.up();
     running
 }
 
@@ -200,7 +199,7 @@ fn programs_on_a_file_system_that_hangs_do_not_add_up() {
                 hung = hung.file()
             ));
         }
-        let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+        let mut running = dir.launch(&config).start();
         running.wait_for_count("up", PROCESSES).wait_until("a probe hangs", |_| hung.asked() > 0);
         if !account::is_out(&mut running, &dir, GRACE) {
             return;

@@ -110,7 +110,7 @@ fn a_softstop_that_cannot_run_while_the_files_are_read_finds_its_users_in_them()
          command = [\"sh\", \"-c\", '''{WHO}''']\n",
         dir.text("go")
     );
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]);
+    let launch = dir.launch(&text);
     let mut running = with_etc(launch, &etc).start();
     running.wait_for("held");
     let slow = ["-e", "inject=?fork,?vfork,clone,clone3:delay_exit=400000"];
@@ -132,7 +132,7 @@ fn a_hosts_file_whose_file_system_hangs_is_not_the_probed_processs_fault() {
         let text = "grace = \"5s\"\n[[process]]\nname = \"web\"\noutput = \"prefix\"\n\
             command = [\"sh\", \"-c\", \"trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.05; done\"]\n\
             [process.liveness]\ntcp_socket = { host = \"web.internal\", port = 1 }\nperiod = \"50ms\"\nfailure_threshold = 1\n";
-        let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]);
+        let launch = dir.launch(text);
         let mut running = with_etc(launch, &etc).not_pid1().start();
         running.wait_for("web | up").wait_until("it hangs", |_| hung.asked() > 0);
         running.wait_for(

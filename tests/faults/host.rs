@@ -18,8 +18,7 @@ fn paused_in_its_stop(kind: Kind, grace: &str, dir: &Dir, pause: Duration) -> Op
     let report = dir.text(REPORT);
     // Long enough for this thread to be late with the pause.
     let words = ["session", "exit-on:TERM:0", "wait", "end", "exit-on:TERM:3:3000", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", grace, "--report", &report], &words).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", grace, "--report", &report], &words).up();
     running.processes().iter().for_each(|p| freezer.add(p.pid));
     let asked = running.age();
     running.term().wait_for("TERM received");
@@ -99,8 +98,7 @@ fn where_the_clock_begins_makes_no_difference() {
         let dir = Dir::new();
         let report = dir.text(REPORT);
         let flags = ["--grace", "4s", "--drain-sleep", "300ms", "--report", &report];
-        let mut running = Launch::child(&flags, &["ignore:TERM", "say:up", "wait"]).through(&clock).start();
-        running.wait_for("up");
+        let mut running = Launch::child(&flags, &["ignore:TERM", "say:up", "wait"]).through(&clock).up();
         let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/time")).unwrap();
         assert_ne!(namespace("self"), namespace(&running.pid().to_string()), "its clock is the machine's");
         let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
@@ -147,11 +145,7 @@ fn until(what: &str, dir: &Dir, mut condition: impl FnMut() -> bool) {
 /// container (parent 0). None of them gets any signal, whatever softstop has to do to its own.
 #[test]
 fn strangers_in_the_same_pid_namespace_get_no_signal() {
-    let true = crate::support::namespaces() else { return };
-    if !nix::unistd::geteuid().is_root() {
-        crate::support::skip("nsenter needs root");
-        return;
-    }
+    let true = crate::support::may_enter_namespaces() else { return };
     let dir = Dir::new();
     let (report, journal) = (dir.text(REPORT), dir.text("journal"));
     let out = File::create(dir.path("out")).unwrap();

@@ -2,20 +2,20 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use crate::support::client::Told;
 use crate::support::{Dir, SOFTSTOP, namespaces};
 
-/// Exit code, standard output, standard error.
-fn said(output: Output) -> (Option<i32>, String, String) {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+/// With a umask that would keep others from running it.
+fn install(folder: &str) -> Told {
+    let script = r#"umask 077; exec "$0" install "$1""#;
+    Told::by(Command::new("sh").args(["-c", script, SOFTSTOP, folder]))
 }
 
-/// With a umask that would keep others from running it.
-fn install(folder: &str) -> (Option<i32>, String, String) {
-    let script = r#"umask 077; exec "$0" install "$1""#;
-    said(Command::new("sh").args(["-c", script, SOFTSTOP, folder]).output().unwrap())
+/// In a mount namespace, by a script of which `$0` is softstop and `$1` the folder.
+fn install_by(script: &str, dir: &Dir) -> Told {
+    Told::by(Command::new("unshare").args(["--mount", "sh", "-c", script, SOFTSTOP, &dir.text("")]))
 }
 
 fn names(folder: &str) -> Vec<String> {
@@ -30,12 +30,12 @@ fn an_init_container_puts_it_into_a_volume_and_again_after_a_restart() {
     let place = format!("{folder}/softstop");
     let bytes = fs::read(SOFTSTOP).unwrap();
 
-    assert_eq!(install(&folder), (Some(0), format!("{place}: installed ({} bytes)\n", bytes.len()), String::new()));
+    assert_eq!(install(&folder).expect(0, "").all(), format!("{place}: installed ({} bytes)\n", bytes.len()));
     let first = fs::metadata(&place).unwrap();
     assert_eq!(first.permissions().mode() & 0o7777, 0o755);
     assert!(fs::read(&place).unwrap() == bytes, "other bytes");
 
-    assert_eq!(install(&folder), (Some(0), format!("{place}: these bytes are there already\n"), String::new()));
+    assert_eq!(install(&folder).expect(0, "").all(), format!("{place}: these bytes are there already\n"));
     assert_eq!(fs::metadata(&place).unwrap().ino(), first.ino());
 
     // Half of it, and of an older one that runs.
@@ -43,7 +43,7 @@ fn an_init_container_puts_it_into_a_volume_and_again_after_a_restart() {
         fs::remove_file(&place).unwrap();
         fs::write(&place, wrong).unwrap();
         fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(install(&folder).0, Some(0));
+        install(&folder).expect(0, "");
         assert!(fs::read(&place).unwrap() == bytes, "other bytes");
     }
 
@@ -51,7 +51,7 @@ fn an_init_container_puts_it_into_a_volume_and_again_after_a_restart() {
     let other = dir.write("other", "mine");
     fs::remove_file(&place).unwrap();
     symlink(&other, &place).unwrap();
-    assert_eq!(install(&folder).0, Some(0));
+    install(&folder).expect(0, "");
     assert!(fs::symlink_metadata(&place).unwrap().is_file());
     assert_eq!(fs::read_to_string(&other).unwrap(), "mine");
     assert_eq!(names(&folder), ["softstop"]);
@@ -62,7 +62,7 @@ fn where_it_cannot_be_put_nothing_of_it_stays_and_it_says_why() {
     let dir = Dir::new();
     let missing = dir.text("missing");
     let refused = |folder: &str, why: &str| {
-        let (code, out, err) = install(folder);
+        let Told { code, out, err } = install(folder);
         assert_eq!((code, out.as_str()), (Some(1), ""));
         assert_eq!(err, format!("{folder}: softstop could not be installed there: {why}\n"));
     };
@@ -80,9 +80,7 @@ fn a_volume_that_is_too_small_gets_none_of_it() {
     let true = namespaces() else { return };
     let dir = Dir::new();
     let script = r#"mount -t tmpfs -o size=64k none "$1"; "$0" install "$1"; code=$?; ls -A "$1"; exit $code"#;
-    let mut command = Command::new("unshare");
-    let (code, out, err) =
-        said(command.args(["--mount", "sh", "-c", script, SOFTSTOP, &dir.text("")]).output().unwrap());
+    let Told { code, out, err } = install_by(script, &dir);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.ends_with(
         ": softstop could not be installed there: No space left on device (os error 28): the volume is too small for softstop\n"
@@ -95,8 +93,6 @@ fn without_a_proc_it_takes_the_path_that_it_was_started_by() {
     let dir = Dir::new();
     // As a container whose runtime mounts none: nothing is below /proc.
     let script = r#"mount -t tmpfs none /proc; "$0" install "$1""#;
-    let mut command = Command::new("unshare");
-    let (code, _, err) = said(command.args(["--mount", "sh", "-c", script, SOFTSTOP, &dir.text("")]).output().unwrap());
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(install_by(script, &dir).expect(0, "").err, "");
     assert!(fs::read(dir.path("softstop")).unwrap() == fs::read(SOFTSTOP).unwrap(), "other bytes");
 }

@@ -32,8 +32,7 @@ const DEEP: &[&str] = &[
 ];
 
 fn start(faults: &[Fault], launch: Launch) -> Running {
-    let mut running = faults::launch(faults, launch).start();
-    running.wait_for("up");
+    let mut running = faults::launch(faults, launch).up();
     running
 }
 
@@ -139,10 +138,8 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
     let socket = dir.text("socket");
     let launch = Launch::new(["--grace", "4s", "--control", &socket, "--", &program, "-e", AS_ROOT]);
     let mut running = start(&user, launch);
-    let order = ["signal", "perl-as-root", "USR1", "--control", &socket];
-    let answer = Command::new(SOFTSTOP).args(order).output().unwrap();
-    let answer = String::from_utf8_lossy(&answer.stderr).into_owned();
-    assert!(answer.contains("it runs as another user, which softstop may not signal"), "{answer}");
+    let order = from_here(&["signal", "perl-as-root", "USR1", "--control", &socket]);
+    assert!(order.err.contains("it runs as another user, which softstop may not signal"), "{order:?}");
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(4));
     // As a process that nothing ends (docs/exit-codes.md).
     ended.expect_code(137);
@@ -233,7 +230,7 @@ fn two_processes(dir: &Dir, side: &[&str]) -> Launch {
         words(&["exit-on:TERM:7:300", "say:main up", "wait"]),
         words(side),
     );
-    Launch::new(["run", "-c", &dir.write("softstop.toml", &text)])
+    dir.launch(&text)
 }
 
 /// I9: a process that ended, was reaped, and whose pid is a stranger's now.
@@ -283,7 +280,7 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
     );
     // Its own first signal is one that the member does not care for.
     let text = format!("{text}stop = \"SIGWINCH\"\n");
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let mut running = dir.launch(&text).start();
     running.wait_for("main up");
     let pid = told_pid(&mut running, "side up");
     let thief = Thief::lie_in_wait(&running, pid, &dir);

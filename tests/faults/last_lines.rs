@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::http::{free_port, get, status_json, status_of};
-use crate::support::{Dir, Launch, SOFTSTOP, SOON};
+use crate::support::{Dir, Launch, SOFTSTOP, SOON, namespaces, root};
 
 /// So long a reader that reads nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -200,20 +200,14 @@ fn with_inherited_output_nothing_of_ours_goes_to_standard_output() {
     assert_eq!((text(out).as_str(), child.wait().unwrap().code()), ("data\n", Some(3)));
 }
 
-fn root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        crate::support::skip("another user for a process needs root");
-    }
-    root
+fn able() -> bool {
+    namespaces() && root("another user for a process")
 }
 
 /// The pipes are root's, as a container runtime's are whose image has no USER; each process is somebody else.
 #[test]
 fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
-    if !root() || !crate::support::namespaces() {
-        return;
-    }
+    let true = able() else { return };
     for output in ["inherit", "prefix"] {
         let dir = Dir::new();
         let process = |name: &str, user: u32| {
@@ -237,9 +231,7 @@ fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
 /// The same for what it reads: of the one process that inherits it.
 #[test]
 fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
-    if !root() || !crate::support::namespaces() {
-        return;
-    }
+    let true = able() else { return };
     let dir = Dir::new();
     let config = dir.write(
         "c.toml",
@@ -255,9 +247,7 @@ fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
 /// It refuses to start when it cannot open its log.
 #[test]
 fn php_fpm_with_a_user_logs_to_dev_stderr() {
-    if !root() || !crate::support::namespaces() {
-        return;
-    }
+    let true = able() else { return };
     let found = std::fs::read_dir("/usr/sbin").unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
     let Some(php) = found.into_iter().find(|name| name.starts_with("php-fpm")) else {
         crate::support::skip("no php-fpm");
@@ -297,8 +287,8 @@ fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continu
              command = [\"sh\", \"-c\", \"echo up; while :; do sleep 0.05; done\"]\n"
         ),
     );
-    let mut running = Launch::new(["run", "-c", &config]).start();
-    running.wait_for("up").wait_until("it is ready", |_| status_of(port, "/readyz") == Some(200));
+    let mut running = Launch::new(["run", "-c", &config]).up();
+    running.wait_until("it is ready", |_| status_of(port, "/readyz") == Some(200));
     let pid = crate::support::processes::children(running.pid())[0];
     for round in 1..=2 {
         crate::support::processes::send(pid, libc::SIGSTOP);

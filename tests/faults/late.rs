@@ -45,7 +45,7 @@ fn pause(running: &Running, length: Duration) -> Instant {
 }
 
 fn start(dir: &Dir, config: &str) -> Running {
-    Launch::new(["run", "-c", &dir.write("softstop.toml", config)]).start()
+    dir.launch(config).start()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_stop_ordered_while_softstop_was_paused_comes_before_the_restart_that_was_du
         "[control]\nsocket = \"{socket}\"\n[[process]]\nname = \"fails\"\ncommand = [\"false\"]\nrestart = \"always\"\n\
          backoff = {{ initial = \"2500ms\" }}\n[[process]]\nname = \"web\"\ncommand = [\"sleep\", \"1000\"]\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
+    let mut running = dir.launch(&config).not_pid1().start();
     running.wait_for("fails: restart 1 in");
     processes::send(running.pid(), libc::SIGSTOP);
     // By hand: it has been sent when this returns, which nobody can say of a client that was only started.

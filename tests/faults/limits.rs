@@ -126,7 +126,7 @@ fn a_process_limit_that_is_lifted_lets_the_start_go_on() {
          backoff = {{ initial = \"50ms\", max = \"100ms\" }}\n"
     );
     group.close();
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]);
+    let launch = dir.launch(&config);
     let mut running = faults::launch(&[group.fault()], launch.clone()).start();
     running.wait_for_count("trying again in", 3);
     group.open();
@@ -216,7 +216,7 @@ fn a_soft_limit_of_256_descriptors_is_enough_for_150_processes_with_prefixed_out
     };
     let text: String = ["grace = \"30s\"\n".to_owned()].into_iter().chain((0..HOW_MANY).map(one)).collect();
     let through = ["sh", "-c", "ulimit -Sn 256; exec \"$@\"", "sh"];
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).through(&through).start();
+    let mut running = dir.launch(&text).through(&through).start();
     running.wait_for_count_within("256 up", HOW_MANY, 3 * SOON);
     running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("too many open files");
 }
@@ -259,8 +259,7 @@ fn a_log_file_at_its_limit_loses_lines_and_ends_nobody() {
 fn softstops_own_processor_time_is_no_signal_to_the_program() {
     let true = faults::possible() else { return };
     let words = ["on:XCPU", "exit-on:TERM:5", "say:up", "fill"];
-    let mut running = Launch::child(&["--grace", "30s", "--output", "prefix"], &words).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "30s", "--output", "prefix"], &words).up();
     // After the start: the program, too, would get it.
     let used = |pid: i32| -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -293,7 +292,7 @@ fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
          [[process]]\nname = \"sender\"\ncommand = [\"perl\", \"-e\", {sender:?}]\nrestart = \"never\"\nafter = {{ main = \"ready\" }}\n",
         up = dir.text("up"),
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let mut running = dir.launch(&text).start();
     running.wait_for("| up");
     let signals = [(13, "PIPE"), (24, "XCPU"), (25, "XFSZ")];
     for (number, name) in signals {
@@ -312,7 +311,7 @@ fn the_signals_of_limits_are_passed_on_when_somebody_sends_them() {
 fn without_room_for_pending_signals_a_stop_is_a_stop() {
     let true = crate::support::namespaces() else { return };
     let words = ["on:USR1", "on:40", "exit-on:TERM:5", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "30s"], &words).through(&["prlimit", "--sigpending=0"]).start();
-    running.wait_for("up").signal(10).wait_for("USR1 received").signal(40).wait_for("40 received");
+    let mut running = Launch::child(&["--grace", "30s"], &words).through(&["prlimit", "--sigpending=0"]).up();
+    running.signal(10).wait_for("USR1 received").signal(40).wait_for("40 received");
     running.stop_within(GRACE).0.expect_code(5);
 }

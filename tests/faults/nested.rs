@@ -23,8 +23,8 @@ fn a_softstop_below_another_takes_none_of_its_settings() {
         .env("SOFTSTOP_GRACE", "9s")
         .env("SOFTSTOP_CONTROL", &address("one-for-both"))
         .env("SOFTSTOP_REPORT", &report)
-        .start();
-    running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
+        .up();
+    running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
     let (ended, _) = running.stop_within(Duration::from_secs(9));
     let log = ended.expect_code(0).expect_not("in use").all();
     assert_eq!(log.matches("drain: sleep 300ms: done").count(), 1, "{log}");
@@ -55,7 +55,7 @@ fn settings_are_not_handed_down_and_the_users_own_variables_are() {
         "[[process]]\nname = 'web'\nrestart = 'never'\ncommand = ['sh', '-c', '{see}']\nenv = {{ SOFTSTOP_KILL_RESERVE = '2s' }}\n\
          [[post_stop]]\nname = 'see'\nexec = ['sh', '-c', '{see} >\"{seen}\"']\n"
     );
-    let ended = with(Launch::new(["run", "-c", &dir.write("softstop.toml", &config)])).run();
+    let ended = with(dir.launch(&config)).run();
     assert_eq!(ended.expect_code(0).stdout, format!("SOFTSTOP_KILL_RESERVE=2s\n{own}"), "{}", ended.all());
     let names: Vec<String> = dir.lines("seen").iter().map(|l| l.split('=').next().unwrap().to_owned()).collect();
     let told = ["EXIT_CODE", "PORT", "REASON", "REMAINING_MS", "TEAM_COLOUR"].map(|name| format!("SOFTSTOP_{name}"));
@@ -89,8 +89,8 @@ fn hooks_and_programs_find_their_softstop_wherever_its_socket_is() {
     let by_variable = Launch::new(["run"]).env("SOFTSTOP_CONFIG", &file);
     let by_flag = Launch::new(["run", "-c", &file, "--control", &address("named")]);
     for launch in [by_variable, by_flag, Launch::new(["run", "-c", &file]).env("SOFTSTOP_CONTROL", &address("named"))] {
-        let mut running = launch.start();
-        running.wait_for("up").term();
+        let mut running = launch.up();
+        running.term();
         running.wait(SOON).expect_code(0).expect("drain: ask: done");
     }
     // The program of the wrapper, below another that has an address of its own.
@@ -118,7 +118,7 @@ fn a_misspelt_variable_is_warned_of_with_the_nearest_name() {
     // What the configuration uses is the user's own; the wrapper's alone means nothing to `run`.
     let dir = Dir::new();
     let config = "[[process]]\nname = 'web'\nrestart = 'never'\ncommand = ['echo', '${SOFTSTOP_GRCE}']\n";
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", config)]);
+    let launch = dir.launch(config);
     let ended = launch.env("SOFTSTOP_GRCE", "mine").env("SOFTSTOP_DRAIN_SLEEP", "1s").run();
     ended.expect_code(0).expect("mine").expect_not("SOFTSTOP_GRCE is");
     ended.expect("SOFTSTOP_DRAIN_SLEEP is a setting of the wrapper alone: softstop run does not read it");

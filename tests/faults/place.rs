@@ -51,7 +51,7 @@ exec = {post_stop}
         drain = note("drain"),
         post_stop = note("post_stop"),
     );
-    let mut running = faults::launch(faults, Launch::new(["run", "-c", &dir.write("softstop.toml", &text)])).start();
+    let mut running = faults::launch(faults, dir.launch(&text)).start();
     running.wait_for("web up").wait_for("side up");
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
     let ended = Proof::begin(&mut running).stop(running, AMPLE);
@@ -115,8 +115,8 @@ fn an_image_from_scratch_is_enough() {
         let http = format!("127.0.0.1:{port}");
         let flags =
             ["--grace", "30s", "--output", "prefix", "--http", &http, "--", "/usr/bin/busybox", "sh", "-c", script];
-        let mut running = faults::launch(&faults, Launch::new(flags)).start();
-        running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
+        let mut running = faults::launch(&faults, Launch::new(flags)).up();
+        running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
         let ended = Proof::begin(&mut running).blind().stop(running, AMPLE);
         ended.expect_code(6).expect("busybox | bye");
     }
@@ -147,8 +147,7 @@ fn without_proc_a_pid_1_does_what_the_page_says() {
     let dir = Dir::new();
     let report = dir.text("report.json");
     let flags = ["--grace", "3s", "--forward", "caught", "--output", "prefix", "--report", &report];
-    let mut running = faults::launch(&[Fault::Empty("/proc")], Launch::child(&flags, LEFT_OVERS)).start();
-    running.wait_for("up");
+    let mut running = faults::launch(&[Fault::Empty("/proc")], Launch::child(&flags, LEFT_OVERS)).up();
     running.wait_until("no zombie", |r| !r.processes().iter().any(crate::support::Proc::is_zombie));
     running.signal(libc::SIGUSR1).wait_for("USR1 received");
     let ended = Proof::begin(&mut running).blind().stop(running, GRACE);
@@ -158,8 +157,7 @@ fn without_proc_a_pid_1_does_what_the_page_says() {
     assert!(dir.read("report.json").contains("\"orphans_reaped\""), "{}", dir.read("report.json"));
     // A victim is not looked at, and goes all the same.
     let launch = Launch::child(&["--grace", "2s"], &["ignore:TERM", "say:up", "wait"]);
-    let mut running = faults::launch(&[Fault::Empty("/proc")], launch).start();
-    running.wait_for("up");
+    let mut running = faults::launch(&[Fault::Empty("/proc")], launch).up();
     let ended = Proof::begin(&mut running).blind().stop(running, Duration::from_secs(2));
     ended.expect_code(137).expect("/proc does not show it");
 }
@@ -168,8 +166,7 @@ fn without_proc_a_pid_1_does_what_the_page_says() {
 fn without_proc_and_not_pid_1_what_daemonised_is_left_behind_and_said() {
     let true = faults::possible() else { return };
     let launch = Launch::child(&["--grace", "2s"], LEFT_OVERS).not_pid1();
-    let mut running = faults::launch(&[Fault::Empty("/proc")], launch).start();
-    running.wait_for("up");
+    let mut running = faults::launch(&[Fault::Empty("/proc")], launch).up();
     let ended = Proof::begin(&mut running).but_some_are_out_of_reach().stop(running, Duration::from_secs(2));
     ended.expect_code(7);
     assert_eq!(ended.all().matches("cannot be seen").count(), 1, "said once:\n{}", ended.all());
@@ -186,8 +183,7 @@ fn hidepid_hides_nothing_that_is_ours() {
             if !pid1 {
                 launch = launch.not_pid1();
             }
-            let mut running = faults::launch(&[Fault::Proc(options), Fault::User(faults::user())], launch).start();
-            running.wait_for("up");
+            let mut running = faults::launch(&[Fault::Proc(options), Fault::User(faults::user())], launch).up();
             // The proof's stranger has a capability more than softstop, so it is hidden; were it seen, the last SIGKILL would pass it by.
             let ended = Proof::begin(&mut running).blind().stop(running, GRACE);
             if ended.was_starved() {

@@ -17,8 +17,7 @@ const GRACE: Duration = Duration::from_secs(4);
 fn up(dir: &Dir, pid1: bool, words: &[&str]) -> Running {
     let report = dir.text(REPORT);
     let launch = Launch::child(&["--grace", "4s", "--report", &report], words);
-    let mut running = if pid1 { launch } else { launch.not_pid1() }.start();
-    running.wait_for("up");
+    let mut running = if pid1 { launch } else { launch.not_pid1() }.up();
     running
 }
 
@@ -57,7 +56,7 @@ fn whoever_is_stopped_is_woken_to_act_wherever_it_is() {
         dir.text(REPORT),
         crate::support::CHILD
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_until("main, a member of its group and a daemon are stopped", |r| {
         r.processes().iter().filter(|p| p.state == 'T').count() == 3
     });
@@ -194,8 +193,7 @@ fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
             hung.file(),
             child = crate::support::CHILD
         );
-        let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
-        running.wait_for("up");
+        let mut running = dir.launch(&config).up();
         if !account::is_out(&mut running, &dir, GRACE) {
             return;
         }
@@ -223,7 +221,7 @@ fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
             hung.file(),
             child = crate::support::CHILD
         );
-        let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+        let mut running = dir.launch(&config).start();
         running.wait_for_count("up", 2).wait_until("it hangs", |_| hung.asked() > 0);
         running.term().wait_for("stopped in");
         hung.release();

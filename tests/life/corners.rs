@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::{Dir, Launch, processes};
 
 fn run(dir: &Dir, config: &str) -> Launch {
-    Launch::new(["run", "-c", &dir.write("softstop.toml", config)]).not_pid1()
+    dir.launch(config).not_pid1()
 }
 
 /// `on_exit = "continue"` says that others may go on, not that nothing went wrong when there are none.
@@ -27,8 +27,7 @@ fn a_program_that_was_never_there_is_no_success() {
 fn a_late_softstop_leaves_nothing_behind() {
     let words = ["session", "ignore:TERM", "ready", "wait", "end", "ignore:TERM", "say:up", "wait"];
     // Long enough for this thread to come late to the second SIGSTOP.
-    let mut running = Launch::child(&["--grace", "3s"], &words).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "3s"], &words).not_pid1().up();
     let mark = running.mark();
     running.signal(libc::SIGSTOP).term();
     std::thread::sleep(Duration::from_millis(10));
@@ -49,8 +48,7 @@ fn a_storm_of_dying_children_delays_no_deadline() {
     let true = crate::support::namespaces() else { return };
     let flood = "trap '' TERM; for i in 1 2 3 4; do (while :; do (true & true &); done) & done; echo up; \
                  while :; do (true &); done";
-    let mut running = Launch::new(["--grace", "4s", "--", "sh", "-c", flood]).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["--grace", "4s", "--", "sh", "-c", flood]).up();
     let (ended, _) = running.stop_within(Duration::from_secs(4));
     ended.expect_code(137).expect("SIGKILL");
 }
@@ -62,8 +60,7 @@ fn a_storm_of_dying_children_delays_no_deadline() {
 fn sigkill_and_sigstop_from_inside_do_not_reach_pid_1() {
     let true = crate::support::namespaces() else { return };
     let script = "kill -KILL 1; kill -STOP 1; trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done";
-    let mut running = Launch::new(["--grace", "30s", "--", "sh", "-c", script]).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["--grace", "30s", "--", "sh", "-c", script]).up();
     let state = processes::look(running.pid()).unwrap().state;
     assert_ne!(state, 'T', "softstop was stopped from inside");
     running.stop_within(Duration::from_secs(30)).0.expect_code(6);
@@ -79,8 +76,7 @@ fn the_signals_of_faults_are_left_to_the_kernel() {
         let words =
             [&format!("journal-all:{journal}"), &format!("journal-on:{name}:{journal}:{name}"), "say:up", "wait"];
         let through = ["sh", "-c", "ulimit -c 0; exec \"$@\"", "sh"];
-        let mut running = Launch::child(&["--grace", "3s"], &words).not_pid1().through(&through).start();
-        running.wait_for("up");
+        let mut running = Launch::child(&["--grace", "3s"], &words).not_pid1().through(&through).up();
         let mark = running.mark();
         running.signal(number);
         let limit = std::time::Instant::now() + crate::support::SOON;
@@ -101,8 +97,8 @@ fn the_signals_of_faults_are_left_to_the_kernel() {
 fn sigurg_is_dropped_and_sigwinch_passed_on() {
     let true = crate::support::namespaces() else { return };
     let words = ["on:URG", "on:WINCH", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "30s"], &words).start();
-    running.wait_for("up").signal(libc::SIGURG).signal(libc::SIGWINCH).wait_for("WINCH received");
+    let mut running = Launch::child(&["--grace", "30s"], &words).up();
+    running.signal(libc::SIGURG).signal(libc::SIGWINCH).wait_for("WINCH received");
     running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("URG received");
 }
 
@@ -197,8 +193,7 @@ fn an_exec_by_another_thread_changes_nothing() {
     let dir = Dir::new();
     let Some(program) = threads(&dir) else { return };
     let script = "trap 'exit 8' TERM; echo up; while :; do sleep 0.05; done";
-    let mut running = Launch::new(["--grace", "30s", "--", &program, "/bin/sh", "-c", script]).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["--grace", "30s", "--", &program, "/bin/sh", "-c", script]).up();
     running.stop_within(Duration::from_secs(30)).0.expect_code(8);
 }
 
@@ -208,8 +203,7 @@ fn a_pid_namespace_inside_ends_with_its_init() {
     let true = crate::support::namespaces() else { return };
     let inner = "setsid sleep 1000 & sleep 1000 & echo up; wait";
     let nested = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "sh", "-c", inner];
-    let mut running = Launch::new(["--grace", "3s", "--"].iter().chain(&nested).copied()).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["--grace", "3s", "--"].iter().chain(&nested).copied()).up();
     let mark = running.mark();
     let (ended, _) = running.stop_within(Duration::from_secs(3));
     crate::support::account::nothing_left(&mark);
@@ -252,8 +246,8 @@ fn probes_are_answered_until_the_end() {
         crate::support::CHILD,
         dir.text("go"),
     );
-    let mut running = run(&dir, &config).start();
-    running.wait_for("up").term().wait_for("last words");
+    let mut running = run(&dir, &config).up();
+    running.term().wait_for("last words");
     assert_eq!(crate::support::http::status_of(port, "/readyz"), Some(503));
     assert_eq!(crate::support::http::status_of(port, "/livez"), Some(200));
     assert_eq!(crate::support::http::status_json(port)["processes"][0]["state"], "Terminated");
@@ -267,8 +261,7 @@ fn in_a_user_namespace_the_whole_stop_works() {
     let true = crate::support::namespaces() else { return };
     let words = ["session", "exit-on:TERM:0:100", "wait", "end", "orphans:3", "exit-on:TERM:7", "say:up", "wait"];
     for namespace in [&["unshare", "--user", "--map-root-user"][..], &["unshare", "--user"]] {
-        let mut running = Launch::child(&["--grace", "30s"], &words).through(namespace).start();
-        running.wait_for("up");
+        let mut running = Launch::child(&["--grace", "30s"], &words).through(namespace).up();
         let (ended, _) = running.stop_within(Duration::from_secs(30));
         ended.expect_code(7).expect("1 straggler: sending SIGTERM").expect_no_warning();
         assert_eq!(ended.stdout.matches("TERM handled").count(), 2, "{}", ended.all());

@@ -86,8 +86,7 @@ fn the_child_stays_in_the_session_that_softstop_was_started_in() {
     for pid1 in [true, false] {
         let words = ["on:HUP", "on:CONT", "exit-on:TERM:0", "say:up", "wait"];
         let launch = Launch::child(&["--grace", "30s"], &words);
-        let mut running = if pid1 { launch } else { launch.not_pid1() }.start();
-        running.wait_for("up");
+        let mut running = if pid1 { launch } else { launch.not_pid1() }.up();
         let child = processes::children(running.pid())[0];
         assert_eq!(session(child), session(running.pid()));
         running.stop_within(GRACE).0.expect_code(0).expect_not("HUP received");
@@ -101,8 +100,7 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
     let through = ["sh", "-c", "exec \"$@\" 7</dev/zero", "sh"];
     let holds = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/7")).is_ok_and(|to| to.ends_with("zero"));
     let words = ["exit-on:TERM:0", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "30s"], &words).through(&through).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "30s"], &words).through(&through).up();
     let child = processes::children(running.pid())[0];
     assert!(holds(child) && !holds(running.pid()));
     running.stop_within(GRACE).0.expect_code(0);
@@ -111,8 +109,7 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
     let text = format!(
         "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).through(&through).start();
-    running.wait_for("up");
+    let mut running = dir.launch(&text).through(&through).up();
     let child = processes::children(running.pid())[0];
     assert!(!holds(child) && !holds(running.pid()));
     running.stop_within(GRACE).0.expect_code(0);
@@ -126,9 +123,9 @@ fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
     typed(Launch::new(["--", "cat"])).expect_code(0).expect("typed");
     let dir = Dir::new();
     let text = "[[process]]\nname = \"cat\"\ncommand = [\"cat\"]\n";
-    typed(Launch::new(["run", "-c", &dir.write("softstop.toml", text)])).expect_code(0).expect_not("typed");
+    typed(dir.launch(text)).expect_code(0).expect_not("typed");
     let text = format!("{text}stdin = \"inherit\"\n");
-    typed(Launch::new(["run", "-c", &dir.write("softstop.toml", &text)])).expect_code(0).expect("typed");
+    typed(dir.launch(&text)).expect_code(0).expect("typed");
 }
 
 /// Q7, Q15: what softstop does not touch comes through as it was launched.
@@ -162,8 +159,8 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
         look("drain"),
     );
     let through = ["sh", "-c", "ulimit -Sn 234; ulimit -Ss 4321; exec \"$@\"", "sh"];
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).through(&through).start();
-    running.wait_for("up").wait_until("it was probed", |_| !dir.read("probe").is_empty());
+    let mut running = dir.launch(&text).through(&through).up();
+    running.wait_until("it was probed", |_| !dir.read("probe").is_empty());
     // [soft, hard], as the kernel shows them.
     let limits = |pid: i32, name: &str| {
         let all = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
@@ -230,9 +227,7 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
 #[test]
 fn a_user_gets_its_own_name_and_home() {
     let true = crate::support::namespaces() else { return };
-    if !nix::unistd::geteuid().is_root() {
-        return crate::support::skip("changing the user needs root");
-    }
+    let true = crate::support::root("changing the user") else { return };
     let dir = Dir::new();
     for (user, said) in [("daemon", "1 daemon daemon /usr/sbin"), ("54321", "54321 - - /")] {
         let text = format!(
@@ -240,7 +235,7 @@ fn a_user_gets_its_own_name_and_home() {
              command = [\"sh\", \"-c\", \"echo $(id -u) ${{USER:--}} ${{LOGNAME:--}} $HOME\"]\n"
         );
         let text = text.replace("${", "$${");
-        let mut launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).env("HOME", "/root");
+        let mut launch = dir.launch(&text).env("HOME", "/root");
         launch = launch.env("USER", "").env("LOGNAME", "");
         launch.run().expect_code(0).expect(said);
     }

@@ -15,21 +15,11 @@ use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, processes};
 /// Starts a configuration; `{report}` and `{child}` in it stand for the report's place and `"perl", "child.pl"`.
 fn config(dir: &Dir, text: &str) -> Launch {
     let text = text.replace("{report}", &dir.text(REPORT)).replace("{child}", &format!("\"perl\", {CHILD:?}"));
-    Launch::new(["run", "-c", &dir.write("softstop.toml", &text)])
+    dir.launch(&text)
 }
 
 fn events(report: &serde_json::Value, event: &str) -> Vec<serde_json::Value> {
     report["timeline"].as_array().unwrap().iter().filter(|e| e["event"] == event).cloned().collect()
-}
-
-/// `softstop status --json` inside the container.
-fn status_of_owner(running: &Running) -> serde_json::Value {
-    let output = Command::new("nsenter")
-        .args(["--target", &running.pid().to_string(), "--pid", "--mount"])
-        .args([SOFTSTOP, "status", "--json"])
-        .output()
-        .unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
 }
 
 // === before SIGKILL ===
@@ -49,8 +39,7 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
         "grace = \"4s\"\nreport = \"{{report}}\"\n[[process]]\nname = \"web\"\noutput = \"prefix\"\ncommand = [\"perl\", \"-e\", '{program}']\n\
          stop = {{ signal = \"SIGTERM\", wait = \"300ms\" }}\n"
     );
-    let mut running = config(&dir, &text).start();
-    running.wait_for("up");
+    let mut running = config(&dir, &text).up();
     let (held, peer) = listener.accept().unwrap();
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     drop(held);
@@ -102,8 +91,8 @@ fn names_the_functions_in_which_it_hangs(hung: &mut Hanging) -> bool {
          command = [{{child}}, \"say:up\", \"open:{}\", \"wait\"]\nstop = {{ signal = \"SIGTERM\", wait = \"300ms\" }}\n",
         hung.file()
     );
-    let mut running = config(&dir, &text).start();
-    running.wait_for("up").wait_until("it hangs", |_| hung.asked() > 0);
+    let mut running = config(&dir, &text).up();
+    running.wait_until("it hangs", |_| hung.asked() > 0);
     running.term().wait_for("stopped in");
     let log = running.printed();
     line(&log, &["web: still running", "sending SIGKILL (state: D, wchan: request_wait_answer"]);
@@ -129,8 +118,7 @@ fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
     let text = "grace = \"8s\"\nreport = \"{report}\"\n[[process]]\nname = \"api\"\noutput = \"prefix\"\n\
         command = [{child}, \"ignore:TERM\", \"on:QUIT\", \"say:up\", \"wait\"]\n\
         stop = { signal = \"SIGTERM\", wait = \"400ms\" }\ndiagnose = { signal = \"SIGQUIT\", wait = \"2500ms\" }\n";
-    let mut running = config(&dir, text).start();
-    running.wait_for("up");
+    let mut running = config(&dir, text).up();
     let (ended, report) = stopped(running, &dir, Duration::from_secs(8));
     let log = ended.expect_code(137).all();
     line(&log, &["api: still running", "after SIGTERM; sending SIGQUIT for a diagnosis, up to"]);
@@ -153,8 +141,7 @@ fn who_ends_upon_the_diagnostic_signal_was_forced() {
     let text = "grace = \"6s\"\nreport = \"{report}\"\n[exit_codes]\nforced = 79\n[[process]]\nname = \"api\"\n\
         command = [{child}, \"ignore:TERM\", \"exit-on:QUIT:2\", \"say:up\", \"wait\"]\n\
         stop = { signal = \"SIGTERM\", wait = \"200ms\" }\ndiagnose = \"SIGQUIT\"\n";
-    let mut running = config(&dir, text).start();
-    running.wait_for("up");
+    let mut running = config(&dir, text).up();
     let (ended, report) = stopped(running, &dir, Duration::from_secs(6));
     ended.expect_code(79).expect("QUIT handled").expect_not("sending SIGKILL (");
     line(&ended.all(), &["api: killed after", "with exit code 2"]);
@@ -175,10 +162,8 @@ fn an_oom_kill_is_told_from_any_other_sigkill() {
          [[process]]\nname = \"victim\"\nrestart = \"never\"\ncommand = [{{child}}, \"say:waits\", \"wait\"]\n"
     );
     memory.limit_memory(64 << 20);
-    let launcher = memory.launcher();
-    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
-    let mut running = config(&dir, &text).through(&launcher).start();
-    running.wait_for("up").wait_for("waits").wait_for("waiting for USR1");
+    let mut running = config(&dir, &text).inside(&memory).up();
+    running.wait_for("waits").wait_for("waiting for USR1");
     let find = |running: &Running, word: &str| {
         let is = |pid: i32| {
             String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()).contains(word)
@@ -217,10 +202,7 @@ fn an_oom_kill_of_somebody_else_is_told_as_well() {
         command = [{child}, \"exit-on:TERM:0\", \"fork\", \"eat:1000\", \"wait\", \"end\", \"say:up\", \"wait\"]\n\
         [process.liveness]\nexec = [\"true\"]\nperiod = \"1s\"\ntimeout = \"20s\"\n";
     memory.limit_memory(64 << 20);
-    let launcher = memory.launcher();
-    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
-    let mut running = config(&dir, text).through(&launcher).start();
-    running.wait_for("up");
+    let mut running = config(&dir, text).inside(&memory).up();
     running.wait_for("the kernel's OOM killer has killed 1 process that softstop did not start itself (memory.");
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     ended.expect_code(0).expect_not("web: killed by the kernel");
@@ -240,17 +222,10 @@ fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_ki
          stop = {{ signal = \"SIGTERM\", wait = \"100ms\" }}\n"
     );
     memory.limit_memory(64 << 20);
-    let launcher = memory.launcher();
-    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
-    let mut running = config(&dir, &text).through(&launcher).start();
-    running.wait_for("up");
-    let order = |words: &[&str]| {
-        let done = Command::new(SOFTSTOP).args(words).args(["--control", &socket]).output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-    };
-    order(&["restart", "web"]);
+    let mut running = config(&dir, &text).inside(&memory).up();
+    from_here(&["restart", "web", "--control", &socket]).expect(0, "");
     running.wait_for("sending SIGKILL").wait_for_count("up", 2);
-    order(&["signal", "web", "KILL"]);
+    from_here(&["signal", "web", "KILL", "--control", &socket]).expect(0, "");
     running.wait_for("web: ended with SIGKILL");
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     ended.expect_not("web: killed by the kernel");
@@ -269,9 +244,7 @@ fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_messa
          command = [{{child}}, \"fork\", \"eat:1000\", \"wait\", \"end\", \"exit:3\"]\n"
     );
     memory.limit_memory(64 << 20);
-    let launcher = memory.launcher();
-    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
-    let ended = config(&dir, &text).through(&launcher).start().wait(SOON);
+    let ended = config(&dir, &text).inside(&memory).start().wait(SOON);
     ended.expect_code(3);
     let told = ["the kernel's OOM killer has killed 1 process that softstop did not start itself (memory.", " 64 MiB"];
     line(&ended.all(), &told);
@@ -299,7 +272,8 @@ fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
     running.wait_for_count(told, 2);
     let output = |status: &serde_json::Value| status["processes"][0]["last_output"].clone();
     if nix::unistd::geteuid().is_root() {
-        let owner = output(&status_of_owner(&running));
+        let status = exec(&running, &["status", "--json"]).expect(0, "");
+        let owner = output(&serde_json::from_str(&status.out).unwrap());
         assert_eq!(owner.as_array().unwrap().len(), 10, "{owner:#}");
         assert_eq!((&owner[0], &owner[9]), (&"line 11".into(), &"cannot connect to db".into()), "{owner:#}");
     } else {
@@ -345,8 +319,8 @@ fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
          [[process]]\nname = \"web\"\ncommand = [{{child}}, \"exit-on:TERM:0\", \"orphans:20\", \"say:up\", \"wait\"]\n\
          [[process]]\nname = \"cron\"\ncommand = [\"sh\", \"-c\", \"(setsid sleep 0.01 &) ; (sleep 0.01 &) ; echo cron is up; exec sleep 1000\"]\n"
     );
-    let mut running = config(&dir, &text).start();
-    running.wait_for("up").wait_for("cron is up");
+    let mut running = config(&dir, &text).up();
+    running.wait_for("cron is up");
     running.wait_until("all are reaped", |_| status_json(port)["orphans_reaped"] == 22);
     let leaked = serde_json::json!([
         { "command": "perl", "process": "web", "count": 20 },
@@ -372,8 +346,8 @@ fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
         "grace = \"4s\"\nreport = \"{{report}}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
          [[process]]\nname = \"web\"\ncommand = [{{child}}, \"exit-on:TERM:0\", \"many:30\", \"end\", \"say:up\", \"until:USR1\", \"orphans:1\", \"wait\"]\n"
     );
-    let mut running = faults::launch(&[group.fault()], config(&dir, &text)).start();
-    running.wait_for("up").wait_until("30 zombies", |r| r.processes().iter().filter(|p| p.state == 'Z').count() == 30);
+    let mut running = faults::launch(&[group.fault()], config(&dir, &text)).up();
+    running.wait_until("30 zombies", |r| r.processes().iter().filter(|p| p.state == 'Z').count() == 30);
     let current = group.current();
     group.allow(current * 10 / 9);
     let metrics = get(port, "/metrics").unwrap().body;

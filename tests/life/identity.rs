@@ -2,23 +2,15 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Dir, Ended, Launch, SOFTSTOP, copy_program, skip};
+use crate::support::{Dir, Ended, Launch, SOFTSTOP, copy_program, root};
 
 /// What the kernel says of whoever runs it.
 const LOOK: &str = "['cat', '/proc/self/status', '/proc/self/limits', '/proc/self/oom_score_adj']";
 
-fn root() -> bool {
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skip("to become others takes root");
-    }
-    root
-}
-
 /// softstop with one process, `rest` below its name.
 fn run(dir: &Dir, rest: &str) -> Ended {
     let config = format!("control.socket = 'off'\n[[process]]\nname = 'it'\nrestart = 'never'\n{rest}");
-    Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().run()
+    dir.launch(&config).not_pid1().run()
 }
 
 /// The value behind `Umask:`, `CapEff:` and their like.
@@ -37,7 +29,7 @@ fn limit(said: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn a_process_has_what_its_configuration_says() {
-    let true = root() else { return };
+    let true = root("to become others") else { return };
     let dir = Dir::new();
     let keys = "user = '65534:65533'\nsupplementary_groups = [4242]\numask = '027'\nnice = 7\noom_score_adj = 700\n\
                 no_new_privs = true\nrlimits = { nofile = { soft = 100, hard = 200 }, core = 0, stack = { soft = 1048576 } }\n";
@@ -62,7 +54,7 @@ fn a_process_has_what_its_configuration_says() {
 
 #[test]
 fn another_user_has_what_is_added_and_nothing_else() {
-    let true = root() else { return };
+    let true = root("to become others") else { return };
     let dir = Dir::new();
     // The shell's own child shows what is handed on.
     let command = "command = ['sh', '-c', 'cat /proc/self/status; true']\nuser = '65534'\n";
@@ -83,7 +75,7 @@ fn another_user_has_what_is_added_and_nothing_else() {
 
 #[test]
 fn root_without_capabilities_has_none_and_what_it_starts_neither() {
-    let true = root() else { return };
+    let true = root("to become others") else { return };
     let dir = Dir::new();
     let command = "command = ['sh', '-c', 'cat /proc/self/status; true']\n";
     let ended = run(&dir, &format!("{command}capabilities = {{ drop = ['ALL'] }}\n"));
@@ -121,7 +113,7 @@ fn who_says_nothing_has_what_softstop_was_started_with() {
 
 #[test]
 fn a_hook_and_a_task_have_their_own_and_a_hook_its_process_s() {
-    let true = root() else { return };
+    let true = root("to become others") else { return };
     let dir = Dir::without_spaces();
     let go = dir.text("go");
     let config = format!(
@@ -133,7 +125,7 @@ fn a_hook_and_a_task_have_their_own_and_a_hook_its_process_s() {
          [[process.post_start]]\nexec = ['sh', '-c', 'echo own $(umask) $A; touch {go}']\numask = '000'\n\
          [[post_stop]]\nexec = ['sh', '-c', 'echo last $(umask) $A']\numask = '070'\nenv = {{ A = '5' }}\n"
     );
-    let ended = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().run();
+    let ended = dir.launch(&config).not_pid1().run();
     ended.expect_code(0);
     for line in ["init 0077 1 65534", "web 0027 2", "hook 0027 2 3", "own 0000 2", "last 0070 5"] {
         ended.expect(line);
@@ -142,7 +134,7 @@ fn a_hook_and_a_task_have_their_own_and_a_hook_its_process_s() {
 
 #[test]
 fn what_cannot_be_had_refuses_the_start_and_names_the_key() {
-    let true = root() else { return };
+    let true = root("to become others") else { return };
     let dir = Dir::without_spaces();
     // Where the clone lies a stranger may not go.
     let softstop = dir.path("softstop");

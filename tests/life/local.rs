@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::support::client::{Told, softstop};
 use crate::support::{Dir, Launch, SOFTSTOP, SOON, may_enter_namespaces, skip};
 use crate::terminal::{CTRL_C, Typed};
 
@@ -67,34 +68,25 @@ fn the_end_of_one_is_the_end_of_all() {
     only.expect_code(3).expect_not("web.1: started");
 }
 
-fn softstop(dir: &Dir, args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(SOFTSTOP).args(args).current_dir(dir.path(".")).env_remove("PORT").output().unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    (output.status.code(), said)
+fn said(dir: &Dir, args: &[&str]) -> Told {
+    Told::by(softstop(args).current_dir(dir.path(".")).env_remove("PORT"))
 }
 
 #[test]
 fn check_reads_a_procfile_by_its_name_its_lines_or_the_flag() {
     let dir = project();
-    let ok = |args: &[&str]| {
-        let (code, said) = softstop(&dir, args);
-        assert!(code == Some(0) && said.contains(": ok (2 processes, "), "{args:?}: {code:?} {said}");
-    };
+    let ok = |args: &[&str]| drop(said(&dir, args).expect(0, ": ok (2 processes, "));
     ok(&["check"]);
     ok(&["check", "Procfile"]);
     std::fs::copy(dir.path("Procfile"), dir.path("dev")).unwrap();
     ok(&["check", "dev"]);
     std::fs::copy(dir.path("Procfile"), dir.path("dev.toml")).unwrap();
     ok(&["check", "-f", "dev.toml"]);
-    let (code, said) = softstop(&dir, &["check", "dev.toml"]);
-    assert!(code == Some(78) && said.contains("softstop run -f FILE"), "{said}");
-    let (code, said) = softstop(&dir, &["check", "-f", "dev", "-c", "Procfile"]);
-    assert!(code == Some(64) && said.contains("two configuration files, Procfile and dev"), "{said}");
-    let (code, said) = softstop(&dir, &["run", "--formation", "wbe=2"]);
-    assert!(code == Some(64) && said.contains("the Procfile has no \"wbe\"; there are: web, worker"), "{said}");
+    said(&dir, &["check", "dev.toml"]).expect(78, "softstop run -f FILE");
+    said(&dir, &["check", "-f", "dev", "-c", "Procfile"]).expect(64, "two configuration files, Procfile and dev");
+    said(&dir, &["run", "--formation", "wbe=2"]).expect(64, "the Procfile has no \"wbe\"; there are: web, worker");
     dir.write(".env", "PORT=65500\n");
-    let (code, said) = softstop(&dir, &["check"]);
-    assert!(code == Some(78) && said.contains("the PORT of \"worker\" would be 65600"), "{said}");
+    said(&dir, &["check"]).expect(78, "the PORT of \"worker\" would be 65600");
 }
 
 /// A program on a terminal of its own, whose lines are softstop's to pass on.

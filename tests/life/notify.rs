@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, skip};
+use crate::support::{Dir, Launch, Running, SOFTSTOP, installed};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -40,12 +40,11 @@ fn start(dir: &Dir, notify: &str, program: &str, more: &str) -> (Running, u16) {
          [[process]]\nname = 'web'\ncommand = ['sh', '-c', 'echo web-runs; exec sleep 1000']\nafter = {{ db = 'ready' }}\n",
         dir.text("control")
     );
-    (Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start(), port)
+    (dir.launch(&text).start(), port)
 }
 
 fn status(dir: &Dir) -> serde_json::Value {
-    let output = Command::new(SOFTSTOP).args(["status", "--json", "--control", &dir.text("control")]).output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
+    serde_json::from_str(&from_here(&["status", "--json", "--control", &dir.text("control")]).out).unwrap_or_default()
 }
 
 fn db(dir: &Dir) -> serde_json::Value {
@@ -75,9 +74,7 @@ fn what_waits_for_it_starts_when_it_says_that_it_is_ready_and_its_words_are_show
 
 #[test]
 fn debians_systemd_notify_is_heard_and_does_not_wait_for_ever() {
-    if !Path::new("/usr/bin/systemd-notify").exists() {
-        return skip("no /usr/bin/systemd-notify (Debian: systemd)");
-    }
+    let true = installed(&["systemd-notify"]) else { return };
     let dir = Dir::new();
     // Its barrier is a descriptor that softstop has to close.
     let script = dir.script("db", "systemd-notify --ready --status=serving && echo heard; exec sleep 1000");
@@ -127,8 +124,8 @@ fn more_time_moves_the_rung_and_never_the_end_of_the_budget() {
          stop = [{{ signal = 'SIGTERM', wait = '500ms' }}, {{ signal = 'SIGINT', wait = '500ms' }}]\n",
         program(&dir, db_is)
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
-    running.wait_for("up").wait_for("notified as ready");
+    let mut running = dir.launch(&text).up();
+    running.wait_for("notified as ready");
     let (ended, took) = running.stop_within(Duration::from_secs(10));
     ended.expect("told").expect("SIGKILL").expect_within_the_grace();
     // By its ladder alone it would have been killed after a second.

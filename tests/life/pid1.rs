@@ -164,8 +164,7 @@ fn every_forwardable_signal_reaches_the_child() {
     let words: Vec<String> = numbers.iter().map(|n| format!("on:{n}")).collect();
     let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
     words.extend(["exit-on:TERM:0", "say:up", "wait"]);
-    let mut running = Launch::child(AMPLE, &words).start();
-    running.wait_for("up");
+    let mut running = Launch::child(AMPLE, &words).up();
     for n in numbers {
         running.signal(n).wait_for(&format!("{n} received\n"));
     }
@@ -177,8 +176,8 @@ fn the_stop_signal_is_passed_on_as_it_came() {
     let true = crate::support::namespaces() else { return };
     for (number, name) in [(libc::SIGTERM, "TERM"), (libc::SIGINT, "INT"), (libc::SIGQUIT, "QUIT")] {
         let word = format!("exit-on:{name}:7");
-        let mut running = Launch::child(AMPLE, &[&word, "say:up", "wait"]).start();
-        running.wait_for("up").signal(number);
+        let mut running = Launch::child(AMPLE, &[&word, "say:up", "wait"]).up();
+        running.signal(number);
         running.wait(SOON).expect_code(7).expect(&format!("{name} received"));
     }
 }
@@ -187,8 +186,8 @@ fn the_stop_signal_is_passed_on_as_it_came() {
 fn any_signal_can_be_the_stop_request() {
     let true = crate::support::namespaces() else { return };
     let flags = ["--stop-on", "SIGRTMIN+3,SIGTERM", "--stop-signal", "SIGQUIT:2s,SIGTERM", "--grace", "30s"];
-    let mut running = Launch::child(&flags, &["on:TERM", "exit-on:QUIT:0", "say:up", "wait"]).start();
-    running.wait_for("up").signal(37);
+    let mut running = Launch::child(&flags, &["on:TERM", "exit-on:QUIT:0", "say:up", "wait"]).up();
+    running.signal(37);
     running.wait(SOON).expect_code(0).expect("QUIT received").expect_not("TERM received");
 }
 
@@ -196,12 +195,12 @@ fn any_signal_can_be_the_stop_request() {
 fn with_forward_caught_a_signal_the_child_does_not_catch_is_held_back() {
     let true = crate::support::namespaces() else { return };
     let flags = ["--forward", "caught", "--grace", "30s"];
-    let mut running = Launch::child(&flags, &["on:USR2", "exit-on:TERM:0", "say:up", "wait"]).start();
-    running.wait_for("up").signal(libc::SIGUSR1).signal(libc::SIGHUP).signal(libc::SIGUSR2).wait_for("USR2 received");
+    let mut running = Launch::child(&flags, &["on:USR2", "exit-on:TERM:0", "say:up", "wait"]).up();
+    running.signal(libc::SIGUSR1).signal(libc::SIGHUP).signal(libc::SIGUSR2).wait_for("USR2 received");
     running.stop_within(Duration::from_secs(30)).0.expect_code(0);
     // And without it, it does what it does to any process.
-    let mut running = Launch::child(AMPLE, &["say:up", "wait"]).start();
-    running.wait_for("up").signal(libc::SIGUSR1);
+    let mut running = Launch::child(AMPLE, &["say:up", "wait"]).up();
+    running.signal(libc::SIGUSR1);
     running.wait(SOON).expect_code(128 + libc::SIGUSR1);
 }
 
@@ -221,8 +220,8 @@ fn a_signal_can_go_to_the_whole_group() {
         "wait",
     ];
     for flags in [&["-g", "--grace", "30s"][..], &["--signal-to", "group", "--grace", "30s"]] {
-        let mut running = Launch::child(flags, &words).start();
-        running.wait_for("up").signal(libc::SIGUSR1).wait_for_count("USR1 received", 2);
+        let mut running = Launch::child(flags, &words).up();
+        running.signal(libc::SIGUSR1).wait_for_count("USR1 received", 2);
         let (ended, _) = running.stop_within(Duration::from_secs(30));
         assert_eq!(ended.expect_code(0).stdout.matches("TERM received").count(), 2, "{}", ended.all());
     }
@@ -286,8 +285,7 @@ fn listen_pid_names_the_child() {
 fn exit_codes_can_be_remapped() {
     let true = crate::support::namespaces() else { return };
     let stop = |flags: &[&str], words: &[&str]| {
-        let mut running = Launch::child(flags, words).start();
-        running.wait_for("up");
+        let mut running = Launch::child(flags, words).up();
         running.stop_within(Duration::from_secs(3)).0
     };
     stop(&["--grace", "3s", "--exit-code", "143=0"], &["say:up", "wait"]).expect_code(0);
@@ -305,8 +303,7 @@ fn flags_win_over_variables() {
         Launch::child(&["--grace", "2s"], &["ignore:TERM", "say:up", "wait"]).env("SOFTSTOP_GRACE", "300s").start();
     running.wait_for("up");
     running.stop_within(Duration::from_secs(2)).0.expect_code(137);
-    let mut running = Launch::child(&[], &["ignore:TERM", "say:up", "wait"]).env("SOFTSTOP_GRACE", "2s").start();
-    running.wait_for("up");
+    let mut running = Launch::child(&[], &["ignore:TERM", "say:up", "wait"]).env("SOFTSTOP_GRACE", "2s").up();
     running.stop_within(Duration::from_secs(2)).0.expect_code(137);
 }
 
@@ -316,10 +313,8 @@ fn a_config_of_the_same_wrapper_can_be_looked_at_over_http() {
     let port = crate::support::http::free_port();
     let http = format!("127.0.0.1:{port}");
     let flags = ["--http", &http, "--drain-sleep", "3s", "--grace", "30s", "--log-format", "json"];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).start();
-    running
-        .wait_for("up")
-        .wait_until("/readyz answers 200", |_| crate::support::http::status_of(port, "/readyz") == Some(200));
+    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).up();
+    running.wait_until("/readyz answers 200", |_| crate::support::http::status_of(port, "/readyz") == Some(200));
     for path in ["/startupz", "/livez", "/healthz", "/readyz?verbose", "/status", "/metrics"] {
         assert_eq!(crate::support::http::status_of(port, path), Some(200), "{path}");
     }

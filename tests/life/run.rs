@@ -51,7 +51,7 @@ impl Setup {
     }
 
     fn launch(&self) -> Launch {
-        Launch::new(["run", "-c", &self.dir.write("softstop.toml", &self.config)])
+        self.dir.launch(&self.config)
     }
 
     fn start(&self) -> Running {

@@ -22,7 +22,7 @@ fn a_task_is_started_when_its_minute_begins_and_gets_its_time_at_the_stop() {
          [[process]]\nname = \"job\"\ncommand = [{job:?}]\nschedule = \"* * * * *\"\n\
          [[process]]\nname = \"yearly\"\ncommand = [\"true\"]\nschedule = \"@yearly\"\n"
     );
-    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
     let shown = |name: &str| {
         let status = status_json(port);
@@ -54,7 +54,7 @@ fn a_time_zone_that_is_not_there_is_said_before_anything_is_started() {
     let true = crate::support::namespaces() else { return };
     let dir = Dir::new();
     let config = "[[process]]\nname = \"job\"\ncommand = [\"true\"]\nschedule = { cron = \"@daily\", time_zone = \"Nowhere/There\" }\n";
-    let ended = Launch::new(["run", &dir.write("softstop.toml", config)]).run();
+    let ended = dir.launch(config).run();
     ended.expect_code(78).expect("job: time zone Nowhere/There: /usr/share/zoneinfo/Nowhere/There: ");
     ended.expect("install tzdata or mount its file, or leave `time_zone` out for UTC; nothing was started");
 }

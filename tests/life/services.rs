@@ -13,8 +13,7 @@ fn start(dir: &Dir, port: u16, web: &str) -> Running {
          readiness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n\
          liveness = {{ exec = [\"true\"], period = \"100ms\", timeout = \"20s\" }}\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
-    running.wait_for("up");
+    let mut running = dir.launch(&config).up();
     answers(&mut running, port, "/readyz", 200);
     running
 }
@@ -38,8 +37,7 @@ fn a_server_that_is_up_after_a_second_is_ready_then_and_not_with_the_next_period
         "[http]\nlisten = \"127.0.0.1:{port}\"\n[[process]]\nname = \"web\"\ncommand = [{server:?}]\n\
          startup = {probe}\nreadiness = {probe}\n"
     );
-    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config)]).start();
-    running.wait_for("up");
+    let mut running = dir.launch(&config).up();
     answers(&mut running, port, "/readyz", 200);
     running.term();
     running.wait(SOON).expect("web: startup probe succeeded after");
@@ -100,8 +98,7 @@ fn a_one_shot_process_without_probes_completes_as_ever() {
          [[process]]\nname = \"side\"\nafter = {{ once = \"completed\" }}\n\
          command = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
-    running.wait_for("up");
+    let mut running = dir.launch(&config).up();
     answers(&mut running, port, "/readyz", 200);
     running.term();
     running.wait(SOON).expect_code(0).expect_not("it is a service");
@@ -120,7 +117,7 @@ fn a_task_holds_readiness_back_until_it_has_completed_and_a_declared_service_is_
          [[process]]\nname = \"web\"\ncommand = [{once:?}]\nkind = \"service\"\n\
          backoff = {{ initial = \"10ms\", jitter = \"100%\" }}\nafter = {{ migrate = \"started\" }}\n"
     );
-    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_for("web: it is a service");
     running.wait_for("web: started again");
     assert_eq!(status_of(port, "/readyz"), Some(503));
@@ -144,7 +141,7 @@ fn nginx_without_daemon_off_is_told_to_run_in_the_foreground() {
          [[process]]\nname = \"side\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"wait\"]\n\
          [[process]]\nname = \"web\"\ncommand = [{nginx:?}]\nreadiness = {{ exec = [\"true\"], period = \"100ms\" }}\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_for("web: nginx goes on in the background (pid ");
     running.wait_for("run it in the foreground, nginx -g 'daemon off;'");
     answers(&mut running, port, "/readyz", 503);

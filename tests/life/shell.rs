@@ -26,8 +26,7 @@ fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
 #[test]
 fn a_group_that_is_stopped_is_woken_to_act_on_its_stop_signal() {
     let flags = ["--grace", "30s", "--signal-to", "group"];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:3", "say:up", "stop-self", "wait"]).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, &["exit-on:TERM:3", "say:up", "stop-self", "wait"]).not_pid1().up();
     running.wait_until("the child is stopped", |r| {
         r.marked().iter().any(|p| {
             p.pid != r.pid()
@@ -43,8 +42,7 @@ fn a_request_of_several_reads_is_read_to_its_end() {
     let dir = Dir::new();
     let path = dir.path("s.sock");
     let flags = ["--grace", "30s", "--control", path.to_str().unwrap()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
     let answer = exchange(&path, &format!("{{\"version\":1,{}\"order\":\"status\"}}\n", " ".repeat(3000)));
     assert!(answer.contains("\"phase\":\"Running\""), "{answer}");
     running.stop_within(Duration::from_secs(30)).0.expect_code(0);
@@ -66,8 +64,7 @@ fn a_client_that_sends_on_behind_its_order_is_cut_off() {
     let dir = Dir::new();
     let path = dir.path("s.sock");
     let flags = ["--grace", "60s", "--drain-sleep", "40s", "--control", path.to_str().unwrap()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
     let began = std::time::Instant::now();
     let answer = exchange(&path, &format!("{{\"version\":1,\"order\":\"drain\"}}\n{}", "x".repeat(2000)));
     assert!(!answer.contains("\"done\"") && began.elapsed() < SOON, "{answer}");
@@ -82,7 +79,7 @@ fn a_probe_whose_grandchild_holds_its_pipe_leaks_no_descriptor() {
         "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n[process.readiness]\n\
          exec = [\"sh\", \"-c\", \"sleep 1000 & echo >> '{count}'\"]\nperiod = \"50ms\"\ntimeout = \"20s\"\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let mut running = dir.launch(&text).start();
     running.wait_until("three probes", |_| dir.lines("count").len() > 3);
     let before = descriptors(running.pid()).len();
     running.wait_until("thirty probes", |_| dir.lines("count").len() > 30);
@@ -109,7 +106,7 @@ fn what_run_was_started_with_is_not_kept_open() {
     let held = dir.write("held", "");
     let text = "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n";
     let script = format!("exec 7< '{held}'; exec \"$@\"");
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", text)]).not_pid1();
+    let launch = dir.launch(text).not_pid1();
     let mut running = launch.through(&["sh", "-c", &script, "sh"]).start();
     running.wait_for("a: started");
     let open = descriptors(running.pid());
@@ -126,7 +123,7 @@ fn a_helper_that_is_not_waited_for_any_more_is_gone() {
          [[drain]]\nname = \"flag\"\nwait_file = {{ path = {:?} }}\ntimeout = \"300ms\"\n",
         dir.text("never")
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
+    let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for("up\n").term().wait_for("a: stopping");
     let helper = |r: &Running| {
         r.marked().iter().any(|p| {
@@ -143,8 +140,7 @@ fn a_helper_that_is_not_waited_for_any_more_is_gone() {
 fn more_signals_than_one_turn_takes_are_all_taken_without_a_further_one() {
     const MOST: usize = softstop::sys::signals::MOST;
     let flags = ["--grace", "8s", "--stop-on", "RTMAX"];
-    let mut running = Launch::child(&flags, &["ignore:40", "exit-on:64:3", "say:up", "wait"]).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, &["ignore:40", "exit-on:64:3", "say:up", "wait"]).not_pid1().up();
     let pid = running.pid();
     processes::send(pid, libc::SIGSTOP);
     running
@@ -163,8 +159,7 @@ fn a_client_that_cannot_be_accepted_is_tried_again_after_a_pause() {
     let dir = Dir::new();
     let path = dir.path("s.sock");
     let flags = ["--grace", "5s", "--log-level", "debug", "--control", path.to_str().unwrap()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
     faults::limit(&running, "nofile", 3);
     let began = Instant::now();
     let client = UnixStream::connect(&path).unwrap();
@@ -285,7 +280,7 @@ fn a_probe_by_name_goes_on_for_ever() {
     std::fs::write(etc.join("hosts"), "127.0.0.1 here.test\n").unwrap();
     let true = crate::support::namespaces() else { return };
     let script = "mount --bind \"$0\" /etc && exec \"$@\"";
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]);
+    let launch = dir.launch(&text);
     listener.set_nonblocking(true).unwrap();
     let mut running = launch.through(&["unshare", "--mount", "sh", "-c", script, etc.to_str().unwrap()]).start();
     // More than may be reading at once.
@@ -308,7 +303,7 @@ fn a_group_whose_last_member_is_anothers_child_is_seen_to_end() {
         "grace = \"60s\"\n[[process]]\nname = \"a\"\ncommand = {command:?}\nrestart = \"always\"\n\
          [process.stragglers]\nwait = \"50s\"\n[[process]]\nname = \"b\"\ncommand = [\"sleep\", \"1000\"]\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
+    let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for_count("a: started", 2);
     running.signal(libc::SIGTERM).signal(libc::SIGTERM);
 }
@@ -322,8 +317,8 @@ fn sigkill_goes_to_the_group_at_once() {
         let flags = ["--grace", "60s", "--stop-signal", "TERM:300ms", "--control", path.to_str().unwrap()];
         let open = format!("open:{}", hung.file());
         let words = ["ignore:TERM", "fork", "wait", "end", "say:up", open.as_str(), "wait"];
-        let mut running = Launch::child(&flags, &words).not_pid1().start();
-        running.wait_for("up").wait_until("it hangs", |_| hung.asked() > 0);
+        let mut running = Launch::child(&flags, &words).not_pid1().up();
+        running.wait_until("it hangs", |_| hung.asked() > 0);
         let leader = processes::children(running.pid())[0];
         let member = processes::children(leader)[0];
         running.term().wait_for("sending SIGKILL");
@@ -345,7 +340,7 @@ fn what_an_end_asks_for_is_done_before_it_is_reaped() {
          command = ['perl', '{CHILD}', 'exit-on:USR1:3', 'say:main up', 'wait']\n\
          [[process]]\nname = 'side'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'pid', 'say:side up', 'wait']\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).not_pid1().start();
+    let mut running = dir.launch(&config).not_pid1().start();
     running.wait_for("main up").wait_for("side up");
     let printed = running.printed();
     let side: i32 = printed.split("pid=").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap();

@@ -27,7 +27,7 @@ fn launch_with(head: &str, config: &str) -> (Launch, u16, Dir) {
     let config = config.replace("DIR", dir.path("").to_str().unwrap().trim_end_matches('/'));
     let config =
         format!("{head}\n[http]\nlisten = '127.0.0.1:{port}'\n[http.prestop]\nfrom = '127.0.0.1'\n[sidecar]\n{config}");
-    (Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]), port, dir)
+    (dir.launch(&config), port, dir)
 }
 
 fn up(config: &str) -> Sidecar {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, processes, skip};
+use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, installed, processes};
 
 /// As `kubectl exec … kill -SIG 1` does it.
 fn kill_from_inside(running: &Running, signal: &str) {
@@ -38,8 +38,7 @@ const THREAD_DUMP: &[&str] = &["on:QUIT", "exit-on:TERM:143", "say:up", "wait"];
 #[test]
 fn a_quit_from_inside_the_container_is_passed_on() {
     let true = crate::support::namespaces() else { return };
-    let mut running = wrapped(&["--grace", "30s"], "perl", THREAD_DUMP).start();
-    running.wait_for("up");
+    let mut running = wrapped(&["--grace", "30s"], "perl", THREAD_DUMP).up();
     kill_from_inside(&running, "QUIT");
     running.wait_for("QUIT received");
     kill_from_inside(&running, "3");
@@ -55,8 +54,8 @@ fn a_quit_from_inside_the_container_is_passed_on() {
 fn a_quit_from_outside_is_a_stop_and_drains_first() {
     let true = crate::support::namespaces() else { return };
     let words = ["exit-on:QUIT:0", "say:up", "wait"];
-    let mut running = wrapped(&["--grace", "30s", "--drain-sleep", "300ms"], "perl", &words).start();
-    running.wait_for("up").signal(libc::SIGQUIT);
+    let mut running = wrapped(&["--grace", "30s", "--drain-sleep", "300ms"], "perl", &words).up();
+    running.signal(libc::SIGQUIT);
     let ended = running.wait(SOON);
     ended.expect_code(0).expect("drain: sleep 300ms: done").expect("QUIT handled");
     ended.expect("SIGQUIT from outside the container: from whoever runs the container, so this is a stop");
@@ -71,8 +70,8 @@ fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
     let exec = format!("exec '{java}' '{CHILD}' {}", THREAD_DUMP.join(" "));
     let direct = wrapped(&["--grace", "30s"], &java, THREAD_DUMP);
     for launch in [direct, Launch::new(["--grace", "30s", "--", "sh", "-c", &exec])] {
-        let mut running = launch.start();
-        running.wait_for("up").signal(libc::SIGQUIT).wait_for("QUIT received");
+        let mut running = launch.up();
+        running.signal(libc::SIGQUIT).wait_for("QUIT received");
         let (ended, _) = running.stop_within(Duration::from_secs(30));
         ended.expect_code(143).expect("stopping: SIGTERM").expect(
             "SIGQUIT from outside the container: java answers it with a dump and goes on, so it is passed on; \
@@ -93,13 +92,13 @@ fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
     let load = "require DynaLoader; DynaLoader::dl_load_file($ARGV[0]) or die DynaLoader::dl_error(); ";
     let wait = "syswrite STDOUT, \"up\\n\"; select undef, undef, undef, 60 while 1";
     let (with, without) = (format!("{dump}{load}{wait}"), format!("{dump}{wait}"));
-    let mut running = Launch::new(["--grace", "30s", "--", "perl", "-e", &with, &library]).start();
-    running.wait_for("up").signal(libc::SIGQUIT).wait_for("QUIT received");
+    let mut running = Launch::new(["--grace", "30s", "--", "perl", "-e", &with, &library]).up();
+    running.signal(libc::SIGQUIT).wait_for("QUIT received");
     running.stop_within(Duration::from_secs(30)).0.expect_code(143).expect("java answers it with a dump");
     // The same program without it.
     let flags = ["--grace", "30s", "--stop-signal", "SIGTERM"];
-    let mut running = Launch::new(flags.into_iter().chain(["--", "perl", "-e", &without])).start();
-    running.wait_for("up").signal(libc::SIGQUIT);
+    let mut running = Launch::new(flags.into_iter().chain(["--", "perl", "-e", &without])).up();
+    running.signal(libc::SIGQUIT);
     running.wait(SOON).expect_code(143).expect_not("QUIT received").expect("so this is a stop");
 }
 
@@ -110,8 +109,7 @@ fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
     let java = stand_in(&dir, "java");
     let flags = ["--grace", "30s", "--stop-on", "SIGTERM,SIGINT,SIGQUIT", "--stop-signal", "SIGTERM"];
     for inside in [false, true] {
-        let mut running = wrapped(&flags, &java, THREAD_DUMP).start();
-        running.wait_for("up");
+        let mut running = wrapped(&flags, &java, THREAD_DUMP).up();
         if inside {
             kill_from_inside(&running, "QUIT");
         } else {
@@ -133,15 +131,13 @@ fn a_quit_that_another_init_passes_on_is_from_outside() {
             assert!(log.contains(text), "{text:?}:\n{log}");
         }
     };
-    let mut running = Launch::new(["--grace", "30s", "--"].iter().chain(&inner).copied()).start();
-    running.wait_for("up").signal(libc::SIGQUIT);
+    let mut running = Launch::new(["--grace", "30s", "--"].iter().chain(&inner).copied()).up();
+    running.signal(libc::SIGQUIT);
     let ended = running.wait(SOON);
     expect(Some(ended.code), &ended.all());
     // And another's.
     let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child", "tini", "--"];
-    if Command::new("tini").arg("--version").stdout(Stdio::null()).status().is_err() {
-        return skip("tini is not installed");
-    }
+    let true = installed(&["tini"]) else { return };
     let mut command = Command::new("unshare");
     command.args(unshare).args(inner).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -179,8 +175,8 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
         let words = [&format!("exit-on:{signal}:0"), "say:up", "wait"];
         let exec = format!("exec '{program}' '{CHILD}' {}", words.join(" "));
         let flags = ["--grace", "30s", "--drain-sleep", "3s", "--http", &http, "--", "sh", "-c", &exec];
-        let mut running = Launch::new(flags).start();
-        running.wait_for("up").wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
+        let mut running = Launch::new(flags).up();
+        running.wait_until("ready", |_| status_of(port, "/readyz") == Some(200));
         running.signal(number).wait_until("not ready any more", |_| status_of(port, "/readyz") == Some(503));
         assert!(!running.printed().contains("received"), "{name}: before the drain:\n{}", running.printed());
         let ended = running.wait(SOON);
@@ -197,8 +193,7 @@ fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = wrapped(&["--grace", "30s"], &haproxy, &words).start();
-    running.wait_for("up");
+    let mut running = wrapped(&["--grace", "30s"], &haproxy, &words).up();
     kill_from_inside(&running, "USR1");
     running.wait_for("USR1 received");
     running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect("stopping: SIGTERM");
@@ -210,8 +205,8 @@ fn with_stop_on_the_stop_signal_of_the_program_counts_no_more() {
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = wrapped(&["--grace", "30s", "--stop-on", "SIGTERM"], &haproxy, &words).start();
-    running.wait_for("up").signal(libc::SIGUSR1).wait_for("USR1 received");
+    let mut running = wrapped(&["--grace", "30s", "--stop-on", "SIGTERM"], &haproxy, &words).up();
+    running.signal(libc::SIGUSR1).wait_for("USR1 received");
     running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("haproxy's stop signal");
 }
 
@@ -226,7 +221,7 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
          [[process]]\nname = 'lb'\nmain = true\ncommand = ['{haproxy}', '{CHILD}', 'exit-on:USR1:0', 'say:lb up', 'wait']\n\
          [[process]]\nname = 'side'\ncommand = ['perl', '{CHILD}', 'on:USR1', 'exit-on:TERM:0', 'say:side up', 'wait']\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_for("lb up").wait_for("side up").signal(libc::SIGUSR1);
     let ended = running.wait(SOON);
     ended.expect_code(0).expect("lb: stopping: SIGUSR1").expect("side: stopping: SIGTERM").expect("drain: ");
@@ -235,9 +230,7 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
 #[test]
 fn nginx_stops_gracefully_by_its_images_stop_signal() {
     let true = crate::support::namespaces() else { return };
-    if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
-        return skip("nginx is not installed");
-    }
+    let true = installed(&["nginx"]) else { return };
     let (dir, port) = (Dir::new(), free_port());
     let config = format!(
         "daemon off; user root; pid \"{0}/pid\"; error_log stderr; events {{}}\n\
@@ -261,14 +254,14 @@ fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
     let (haproxy, java) = (stand_in(&dir, "haproxy"), stand_in(&dir, "java"));
     let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
     let flags = ["--grace", "30s"];
-    let mut running = wrapped(&flags, &haproxy, &["exit-on:USR1:0", "say:up", "wait"]).through(&hide).start();
-    running.wait_for("up").signal(libc::SIGUSR1);
+    let mut running = wrapped(&flags, &haproxy, &["exit-on:USR1:0", "say:up", "wait"]).through(&hide).up();
+    running.signal(libc::SIGUSR1);
     running.wait(SOON).expect_code(0).expect("haproxy's stop signal, so this is a stop");
-    let mut running = wrapped(&flags, &java, THREAD_DUMP).through(&hide).start();
-    running.wait_for("up").signal(libc::SIGQUIT).wait_for("QUIT received");
+    let mut running = wrapped(&flags, &java, THREAD_DUMP).through(&hide).up();
+    running.signal(libc::SIGQUIT).wait_for("QUIT received");
     running.stop_within(Duration::from_secs(30)).0.expect_code(143);
-    let mut running = wrapped(&flags, "perl", &["exit-on:QUIT:0", "say:up", "wait"]).through(&hide).start();
-    running.wait_for("up").signal(libc::SIGQUIT);
+    let mut running = wrapped(&flags, "perl", &["exit-on:QUIT:0", "say:up", "wait"]).through(&hide).up();
+    running.signal(libc::SIGQUIT);
     running.wait(SOON).expect_code(0).expect("so this is a stop");
 }
 
@@ -302,8 +295,7 @@ fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
          rewrite = {{ SIGHUP = 'SIGHUP' }}\n"
     );
     let file = dir.write("softstop.toml", &config);
-    let mut running = Launch::new(["run", "-c", &file]).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["run", "-c", &file]).up();
     let signals =
         [("SIGHUP", libc::SIGHUP), ("SIGUSR1", libc::SIGUSR1), ("SIGALRM", libc::SIGALRM), ("SIGRTMIN+5", 39)];
     for (name, number) in signals {
@@ -319,7 +311,7 @@ fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
     running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("SIGWINCH");
     // Who wants it otherwise says so.
     let file = dir.write("softstop.toml", &format!("forward = 'all'\n{config}restart = 'never'\n"));
-    let mut running = Launch::new(["run", "-c", &file]).start();
-    running.wait_for("up").signal(libc::SIGHUP);
+    let mut running = Launch::new(["run", "-c", &file]).up();
+    running.signal(libc::SIGHUP);
     running.wait(SOON).expect_code(128 + libc::SIGHUP);
 }

@@ -11,8 +11,7 @@ const AMPLE: Duration = Duration::from_secs(30);
 const AMPLE_FLAGS: &[&str] = &["--grace", "30s"];
 
 fn up(flags: &[&str], words: &[&str]) -> Running {
-    let mut running = Launch::child(flags, words).start();
-    running.wait_for("up");
+    let mut running = Launch::child(flags, words).up();
     running
 }
 
@@ -243,8 +242,8 @@ fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
          [[drain]]\nname = \"hook\"\nexec = [\"perl\", {child:?}, \"say:begun\", \"sleep:300\", \"journal:{ended}:hook\"]\ntimeout = \"2s\"\n",
         child = crate::support::CHILD
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
-    running.wait_for("up").term().wait_for("begun");
+    let mut running = dir.launch(&config).up();
+    running.term().wait_for("begun");
     // Stopped until the hook is long over, by the clock and by itself; then the same with the process.
     held_back_until(&mut running, |_| dir.path("ended").exists());
     running.wait_for("TERM received");

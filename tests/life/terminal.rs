@@ -259,7 +259,7 @@ fn run_under_nohup_outlives_its_terminal() {
     let mut typed = Typed::start(&["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", SOFTSTOP, "run", "-c", &config]);
     typed.expect("web: started").keys = File::open("/dev/null").unwrap();
     // Closing it has sent the signal.
-    let status = softstop(&["status", "-c", &config]);
+    let status = from_here(&["status", "-c", &config]).out;
     assert!(status.contains(": Running, "), "{status}");
 }
 
@@ -324,11 +324,6 @@ fn console(dir: &Dir, console: &str) -> String {
 
 const READS: &str = r#"["sh", "-c", "echo u''p; while read line; do echo \"got: $line\"; done"]"#;
 
-fn softstop(args: &[&str]) -> String {
-    let output = Command::new(SOFTSTOP).args(args).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 /// The sample of issue 8 (there it was Python's `input()`): stopped for ever at its first read, "Running, ready yes".
 #[test]
 fn under_run_the_process_that_inherits_standard_input_reads_the_terminal() {
@@ -356,7 +351,7 @@ fn ctrl_c_in_the_program_that_is_typed_to_drains_hurries_and_kills() {
     shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect_both(" up\r\n", "web-up");
     shell.in_foreground("dash").keys("words\n").expect("got: words");
     // Another signal by order is no SIGINT by order.
-    softstop(&["signal", "-c", &config, "console", "CONT"]);
+    from_here(&["signal", "-c", &config, "console", "CONT"]).out;
     shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("drain: long");
     shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
     shell.keys("exit 3\n");
@@ -374,9 +369,9 @@ fn ctrl_c_that_the_program_handles_stops_nothing() {
     let mut shell = Typed::shell();
     shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect_both(" up\r\n", "web-up").in_foreground("perl");
     shell.keys(CTRL_C).expect("INT").keys("words\n").expect("got: words");
-    assert!(softstop(&["status", "-c", &config]).contains("Running, ready"), "{}", shell.shown);
+    assert!(from_here(&["status", "-c", &config]).out.contains("Running, ready"), "{}", shell.shown);
     // Its end with 0 is none of the container's, and the keys are softstop's from then on.
-    softstop(&["stop", "-c", &config, "--no-wait"]);
+    from_here(&["stop", "-c", &config, "--no-wait"]).out;
     shell.expect("drain: long").keys("\x04");
     shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
     shell.keys("exit 3\n");
@@ -389,7 +384,7 @@ fn sigint_by_order_restarts_the_program_and_it_has_the_terminal_again() {
     let config = console(&dir, READS);
     let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config]);
     typed.expect(" up\r\n").in_foreground("dash");
-    softstop(&["signal", "-c", &config, "console", "INT"]);
+    from_here(&["signal", "-c", &config, "console", "INT"]).out;
     typed
         .expect("console: ended with SIGINT")
         .expect(" up\r\n")
@@ -469,7 +464,7 @@ fn a_process_that_reads_a_terminal_it_has_not_got_shows_as_stopped_and_is_warned
     );
     let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config]);
     typed.expect("web: stopped by SIGTTIN: it reads from a terminal that it has not got");
-    let status = softstop(&["status", "-c", &config]);
+    let status = from_here(&["status", "-c", &config]).out;
     assert!(status.contains("Running (Stopped)  no ") && status.contains("web: stopped by SIGTTIN"), "{status}");
     // The stop wakes it, and it ends in time.
     typed.keys(CTRL_C).expect("web ended with SIGTERM");

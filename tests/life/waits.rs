@@ -246,12 +246,7 @@ fn status_shows_what_is_waited_for() {
     running.wait_for("up").term().wait_for("is not there, ");
     let stop = crate::support::http::status_json(http)["stop"].clone();
     assert_eq!(stop["progress"], format!("{file} is not there"), "{stop:#}");
-    let status = Command::new("nsenter")
-        .args(["--target", &running.pid().to_string(), "--pid", "--mount", SOFTSTOP, "status"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(status.stdout).unwrap();
-    assert!(text.contains(&format!("drain (file: {file} is not there), ")), "{text}");
+    exec(&running, &["status"]).expect(0, &format!("drain (file: {file} is not there), "));
     dir.write("done", "");
     running.wait_for("is still there, ");
     running.wait_until("both are shown", |_| {

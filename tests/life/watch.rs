@@ -21,7 +21,7 @@ const WEB: &str =
 /// One that is watched from outside, by a socket in `dir`.
 fn running(dir: &Dir, config: &str) -> Running {
     let text = format!("grace = '60s'\ncontrol.socket = '{}'\n{config}", dir.text("sock"));
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
+    let mut running = dir.launch(&text).not_pid1().start();
     running.wait_for("serving");
     running
 }
@@ -117,8 +117,7 @@ fn watched_to_its_end() -> Option<String> {
          [[drain]]\nname = 'until it is seen'\nwait_file = {{ path = '{}' }}\n",
         dir.text("seen"),
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
-    running.wait_for("up");
+    let mut running = dir.launch(&text).up();
     let enter = ["nsenter", "--target", &running.pid().to_string(), "--pid", "--mount", SOFTSTOP];
     let mut typed = Typed::start(&[&enter[..], &["status", "-w", "--interval", "100ms"]].concat());
     typed.expect("> web").expect("writes past softstop").expect(DRAWN);
@@ -135,9 +134,8 @@ fn watched_to_its_end() -> Option<String> {
 fn without_a_terminal_a_line_is_written_for_each_change_and_it_ends_with_softstop() {
     let dir = Dir::new();
     let running = running(&dir, WEB);
-    let mut command = Command::new(SOFTSTOP);
-    command.args(["status", "--watch", "--interval", "100ms", "--control", &dir.text("sock")]);
-    let mut piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = softstop(&["status", "--watch", "--interval", "100ms", "--control", &dir.text("sock")]);
+    let mut piped = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(piped.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut expect =
         |what: &str| lines.by_ref().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no {what:?}"));
@@ -146,8 +144,7 @@ fn without_a_terminal_a_line_is_written_for_each_change_and_it_ends_with_softsto
     // A dumb terminal is none to draw on.
     let mut dumb = Typed::start(&["env", "TERM=dumb", SOFTSTOP, "status", "-w", "--control", &dir.text("sock")]);
     dumb.expect("LAST EXIT\r\n");
-    let held = Command::new(SOFTSTOP).args(["stop", "web", "--control", &dir.text("sock")]).output().unwrap();
-    assert!(held.status.success(), "{held:?}");
+    from_here(&["stop", "web", "--control", &dir.text("sock")]).expect(0, "");
     assert!(expect(" web: Waiting, Held").starts_with('+'), "when that was");
     processes::send(running.pid(), libc::SIGTERM);
     expect("stopped in ");

@@ -57,24 +57,17 @@ fn ready_at(running: &Running, address: &str) {
 }
 
 /// `softstop probe` as an exec probe runs it.
-fn probe(running: &Running, args: &[&str]) -> Output {
-    let mut command = Command::new("nsenter");
-    command.args(["--target", &running.pid().to_string(), "--pid", "--mount", "--net", SOFTSTOP, "probe", "ready"]);
-    command.args(args).env_remove("SOFTSTOP_HTTP").env_remove("SOFTSTOP_CONTROL").current_dir("/").output().unwrap()
-}
-
 #[track_caller]
 fn probed(running: &Running, listen: &str) {
-    let output = probe(running, &["--control", "@nobody-is-there", "--http", listen]);
-    assert!(output.status.success(), "{listen}: {}", String::from_utf8_lossy(&output.stderr));
+    let ready = ["probe", "ready", "--control", "@nobody-is-there", "--http", listen];
+    Told::by(&mut inside(running, &["--net"], &ready)).expect(0, "");
 }
 
 #[test]
 fn in_an_ipv6_only_pod_the_kubelet_reaches_a_port_without_an_address() {
     let true = may_enter_namespaces() else { return };
     for listen in ["9180", ":9180", "[::]:9180"] {
-        let mut running = within(IPV6_ALONE, Launch::child(&[], PROMPT).env("SOFTSTOP_HTTP", listen)).start();
-        running.wait_for("up");
+        let mut running = within(IPV6_ALONE, Launch::child(&[], PROMPT).env("SOFTSTOP_HTTP", listen)).up();
         ready_at(&running, POD);
         probed(&running, listen);
         running.stop_within(SOON);
@@ -91,8 +84,7 @@ fn in_an_ipv6_only_pod_a_configurations_port_is_reached_and_its_prestop_too() {
              [[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n",
             crate::support::CHILD
         );
-        let mut running = within(IPV6_ALONE, Launch::new(["run", "-c", &dir.write("softstop.toml", &text)])).start();
-        running.wait_for("up");
+        let mut running = within(IPV6_ALONE, dir.launch(&text)).up();
         ready_at(&running, POD);
         let answer = ask(&running, POD, "/prestop", "kube-lifecycle/1.36").unwrap();
         assert!(answer.contains("drained in"), "{answer}");
@@ -113,9 +105,8 @@ fn a_dual_stack_pod_is_reached_by_both_families_and_ipv4_keeps_its_name() {
              [[process]]\nname = 'web'\ncommand = ['perl', '{}', 'exit-on:TERM:0', 'say:up', 'wait']\n",
             crate::support::CHILD
         );
-        let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]);
-        let mut running = within(&format!("{BOTH}{more}"), launch).start();
-        running.wait_for("up");
+        let launch = dir.launch(&text);
+        let mut running = within(&format!("{BOTH}{more}"), launch).up();
         for address in [POD, "[::1]:9180", "10.244.0.7:9180", "127.0.0.1:9180"] {
             ready_at(&running, address);
         }
@@ -134,8 +125,7 @@ fn where_ipv6_is_off_a_port_without_an_address_is_one_of_ipv4() {
     // A kernel without it (ipv6.disable=1), and a seccomp profile that refuses it.
     let refused = |errno| faults::launch(&[Fault::Refused(errno, "socket=10")], within(BOTH, launch()));
     for launch in [within(IPV6_DISABLED, launch()), refused("EAFNOSUPPORT"), refused("EPERM")] {
-        let mut running = launch.start();
-        running.wait_for("up");
+        let mut running = launch.up();
         ready_at(&running, "10.244.0.7:9180");
         probed(&running, "9180");
         running.stop_within(SOON);

@@ -3,37 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::support::client::{Told, softstop};
 use crate::support::{Dir, SOFTSTOP};
 use serde_json::Value;
 
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn expect(self, code: i32, words: &[&str]) -> Said {
-        let all = format!("{}{}", self.out, self.err);
-        assert_eq!(self.code, Some(code), "{all}");
-        for word in words {
-            assert!(all.contains(word), "{word:?} is not in:\n{all}");
-        }
-        self
-    }
-}
-
-/// softstop as it is typed in that directory, with no variable of its own set.
-fn softstop(dir: &Dir, args: &[&str]) -> Said {
-    let mut command = Command::new(SOFTSTOP);
-    command.args(args).current_dir(dir.path("")).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SOFTSTOP_")) {
-        command.env_remove(name);
-    }
-    let output = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+/// softstop as it is typed in that directory.
+fn typed(dir: &Dir, args: &[&str]) -> Told {
+    Told::by(softstop(args).current_dir(dir.path("")))
 }
 
 const JOB: &str =
@@ -43,26 +19,26 @@ const JOB: &str =
 fn a_file_is_checked_and_run_by_its_name() {
     let dir = Dir::new();
     dir.write("my.toml", JOB);
-    softstop(&dir, &["check", "my.toml"]).expect(0, &["my.toml: ok (1 process"]);
-    softstop(&dir, &["run", "my.toml"]).expect(0, &["it ran"]);
-    softstop(&dir, &["--grace", "5s", "run", "my.toml"]).expect(0, &["it ran"]);
-    softstop(&dir, &["manifest", "my.toml"]).expect(0, &["terminationGracePeriodSeconds"]);
+    typed(&dir, &["check", "my.toml"]).expect_all(0, &["my.toml: ok (1 process"]);
+    typed(&dir, &["run", "my.toml"]).expect_all(0, &["it ran"]);
+    typed(&dir, &["--grace", "5s", "run", "my.toml"]).expect_all(0, &["it ran"]);
+    typed(&dir, &["manifest", "my.toml"]).expect_all(0, &["terminationGracePeriodSeconds"]);
     let there = std::fs::canonicalize(dir.path("")).unwrap();
     let seen = format!("is the path right, seen from {}", there.display());
-    softstop(&dir, &["run", "other.toml"]).expect(78, &["other.toml", &seen]);
-    softstop(&dir, &["run", "nginx"]).expect(78, &["to run a program: softstop -- nginx"]);
+    typed(&dir, &["run", "other.toml"]).expect_all(78, &["other.toml", &seen]);
+    typed(&dir, &["run", "nginx"]).expect_all(78, &["to run a program: softstop -- nginx"]);
 }
 
 #[test]
 fn a_wrong_command_line_says_what_to_type() {
     let dir = Dir::new();
-    softstop(&dir, &["help"]).expect(0, &["Usage: softstop", "restart"]);
-    softstop(&dir, &["help", "check"]).expect(0, &["--strict"]);
-    let version = softstop(&dir, &["-v"]).expect(0, &["softstop 0."]).out;
-    assert_eq!(version, softstop(&dir, &["--version"]).out);
-    softstop(&dir, &["strat"]).expect(64, &["did you mean softstop start?", "softstop -- strat"]);
-    softstop(&dir, &["-s", "SIGFOO", "--", "true"]).expect(64, &["unknown signal"]);
-    softstop(&dir, &["run", "--drain-sleep", "5s"]).expect(64, &["[[drain]]"]);
+    typed(&dir, &["help"]).expect_all(0, &["Usage: softstop", "restart"]);
+    typed(&dir, &["help", "check"]).expect_all(0, &["--strict"]);
+    let version = typed(&dir, &["-v"]).expect_all(0, &["softstop 0."]).out;
+    assert_eq!(version, typed(&dir, &["--version"]).out);
+    typed(&dir, &["strat"]).expect_all(64, &["did you mean softstop start?", "softstop -- strat"]);
+    typed(&dir, &["-s", "SIGFOO", "--", "true"]).expect_all(64, &["unknown signal"]);
+    typed(&dir, &["run", "--drain-sleep", "5s"]).expect_all(64, &["[[drain]]"]);
 }
 
 /// clap names only the flag, and a value may well come from a variable.
@@ -87,7 +63,7 @@ fn a_wrong_value_is_said_to_come_from_a_variable_only_where_it_does() {
 fn what_is_wrong_with_a_configuration_is_told_as_json_too() {
     let dir = Dir::new();
     dir.write("my.toml", "gracee = '30s'\n[[process]]\nname = 'web'\ncommand = ['nginx -g']\n");
-    let said = softstop(&dir, &["check", "--json", "my.toml"]).expect(78, &[]);
+    let said = typed(&dir, &["check", "--json", "my.toml"]).expect_all(78, &[]);
     let report: Value = serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}", said.out));
     assert_eq!((&report["file"], &report["errors"], &report["warnings"]), (&"my.toml".into(), &1.into(), &1.into()));
     let first = &report["findings"][0];
@@ -95,10 +71,10 @@ fn what_is_wrong_with_a_configuration_is_told_as_json_too() {
     assert_eq!((&first["places"][0]["line"], &first["places"][0]["column"]), (&1.into(), &1.into()));
     assert_eq!(said.err, "");
     dir.write("good.toml", JOB);
-    let said = softstop(&dir, &["check", "--json", "good.toml"]).expect(0, &[]);
+    let said = typed(&dir, &["check", "--json", "good.toml"]).expect_all(0, &[]);
     let report: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(report["findings"], Value::Array(Vec::new()));
-    softstop(&dir, &["check", "--json", "none.toml"]).expect(78, &["\"file\":\"none.toml\"", "cannot be read"]);
+    typed(&dir, &["check", "--json", "none.toml"]).expect_all(78, &["\"file\":\"none.toml\"", "cannot be read"]);
 }
 
 #[test]
@@ -111,7 +87,7 @@ fn in_the_image_check_says_what_is_not_there() {
         [[process]]\nname = 'c'\ncommand = ['tool']\nenv = { PATH = 'plain/folder' }\n\
         [[process]]\nname = 'fine'\ncommand = ['sh']\nuser = 'root'\nworking_dir = '/tmp'\n[[post_stop]]\nexec = ['/bin/true']\n";
     dir.write("my.toml", config);
-    let said = softstop(&dir, &["check", "--here", "my.toml"]).expect(
+    let said = typed(&dir, &["check", "--here", "my.toml"]).expect_all(
         0,
         &[
             "\"no-such-program\" cannot be started here: not found in PATH",
@@ -123,9 +99,9 @@ fn in_the_image_check_says_what_is_not_there() {
         ],
     );
     assert_eq!(said.err.matches("warning:").count(), 6, "{}", said.err);
-    softstop(&dir, &["check", "--here", "--strict", "my.toml"]).expect(1, &[]);
+    typed(&dir, &["check", "--here", "--strict", "my.toml"]).expect_all(1, &[]);
     // Elsewhere nothing is looked for: the machine that checks is not the image.
-    let elsewhere = softstop(&dir, &["check", "--strict", "my.toml"]).expect(0, &["ok (4 processes"]);
+    let elsewhere = typed(&dir, &["check", "--strict", "my.toml"]).expect_all(0, &["ok (4 processes"]);
     assert_eq!(elsewhere.err, "");
 }
 
@@ -144,13 +120,13 @@ fn in_the_image_check_reads_what_the_program_s_own_configuration_says() {
     );
     dir.write("my.toml", &config);
     let [php, web] = ["php-fpm has no process_control_timeout", "nginx goes into the background"];
-    softstop(&dir, &["check", "--here", "my.toml"]).expect(0, &[php, web, "write `process_control_timeout = 10s`"]);
+    typed(&dir, &["check", "--here", "my.toml"]).expect_all(0, &[php, web, "write `process_control_timeout = 10s`"]);
     dir.write("pool.conf", "[global]\nprocess_control_timeout = 10s\n");
     dir.write("nginx.conf", "daemon off;\nevents { }\n");
-    let said = softstop(&dir, &["check", "--here", "my.toml"]).expect(0, &[]).err;
+    let said = typed(&dir, &["check", "--here", "my.toml"]).expect_all(0, &[]).err;
     assert!(!said.contains(php) && !said.contains(web), "{said}");
     // Elsewhere it is not known.
-    let said = softstop(&dir, &["check", "my.toml"]).expect(0, &[]).err;
+    let said = typed(&dir, &["check", "my.toml"]).expect_all(0, &[]).err;
     assert_eq!(said, "");
 }
 
@@ -180,7 +156,7 @@ fn an_error_at_the_start_names_the_directory() {
     let dir = Dir::new();
     let there = std::fs::canonicalize(dir.path("")).unwrap();
     let text = format!("cannot start \"./server\" in {there:?}: no such file or directory");
-    softstop(&dir, &["--", "./server"]).expect(127, &[&text]);
+    typed(&dir, &["--", "./server"]).expect_all(127, &[&text]);
 }
 
 /// Two of them in one PID namespace, none of them its init: the configuration says which is meant.

@@ -2,55 +2,14 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::client::{Told, exec, from_here, inside, softstop};
 use crate::support::http::{free_port, status_of};
 use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes};
 
 const GRACE: Duration = Duration::from_secs(30);
-
-/// What a client came to.
-#[derive(Debug)]
-pub(crate) struct Told {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
-impl Told {
-    fn new(output: Output) -> Told {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    #[track_caller]
-    pub fn expect(self, code: i32, word: &str) -> Told {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(format!("{}{}", self.out, self.err).contains(word), "{word:?}: {self:?}");
-        self
-    }
-}
-
-/// The client as `kubectl exec` runs it: in the container's namespaces, without a parent in it. `args` of nsenter come first.
-fn exec_with(running: &Running, nsenter: &[&str], args: &[&str]) -> Command {
-    let mut command = Command::new("nsenter");
-    command.args(["--target", &running.pid().to_string(), "--pid", "--mount"]).args(nsenter).arg(SOFTSTOP).args(args);
-    command.env_remove("SOFTSTOP_CONTROL").env_remove("SOFTSTOP_CONFIG").current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-pub(crate) fn exec(running: &Running, args: &[&str]) -> Told {
-    Told::new(exec_with(running, &[], args).output().unwrap())
-}
-
-/// The client in the test's own namespaces.
-fn from_here(args: &[&str]) -> Told {
-    let mut command = Command::new(SOFTSTOP);
-    command.args(args).env_remove("SOFTSTOP_CONTROL").env_remove("SOFTSTOP_CONFIG").current_dir("/");
-    Told::new(command.output().unwrap())
-}
 
 /// Its own address, as the test sees it: only the PID namespace's inode says whose it is.
 fn own_address(running: &Running, pid: i32) -> String {
@@ -59,9 +18,7 @@ fn own_address(running: &Running, pid: i32) -> String {
 }
 
 fn up(flags: &[&str], words: &[&str]) -> Running {
-    let mut running = Launch::child(flags, words).start();
-    running.wait_for("up");
-    running
+    Launch::child(flags, words).up()
 }
 
 const PROMPT: &[&str] = &["exit-on:TERM:0", "say:up", "wait"];
@@ -86,8 +43,7 @@ fn status_is_a_table_or_json() {
 fn a_status_that_cannot_be_written_is_a_failure_unless_nobody_wants_it() {
     let dir = Dir::new();
     let socket = dir.text("sock");
-    let mut running = Launch::child(&["--control", &socket], PROMPT).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--control", &socket], PROMPT).not_pid1().up();
     let code = |stdout: Stdio| {
         let script = "trap '' PIPE; exec \"$0\" status --control \"$1\"";
         Command::new("sh").args(["-c", script, SOFTSTOP, &socket]).stdout(stdout).status().unwrap().code()
@@ -123,11 +79,12 @@ fn drain_returns_when_drained_and_the_process_lives_until_sigterm() {
 fn sigterm_while_the_drain_is_waited_for_leaves_two_seconds() {
     let true = crate::support::may_enter_namespaces() else { return };
     let mut running = up(&["--grace", "60s", "--drain-sleep", "40s"], &["on:TERM", "say:up", "wait"]);
-    let client = exec_with(&running, &[], &["drain"]).spawn().unwrap();
+    let mut client = inside(&running, &[], &["drain"]);
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     running.wait_for("drain: sleep 40s");
     let asked = running.age();
     running.term();
-    let told = Told::new(client.wait_with_output().unwrap());
+    let told = Told::of(client.wait_with_output().unwrap());
     told.expect(1, "cut short");
     let ended = running.wait(SOON);
     ended.expect_in_time(asked, Duration::from_secs(2), "");
@@ -185,7 +142,7 @@ fn one_process_of_several_is_restarted_signalled_and_started() {
         process("web", "'exit-on:TERM:0', 'on:USR1', 'say:web up', 'wait'"),
         process("job", "'say:job up'"),
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     running.wait_for("web up").wait_for("job up").wait_for("job: ended");
     exec(&running, &["signal", "web", "USR1"]).expect(0, "SIGUSR1 sent");
     running.wait_for("USR1 received");
@@ -208,7 +165,7 @@ fn another_user_is_rejected_and_the_log_says_so_once() {
     let mut running = up(&["--grace", "30s"], PROMPT);
     for _ in 0..5 {
         let other = ["--setuid", "65534", "--setgid", "65534"];
-        let told = Told::new(exec_with(&running, &other, &["stop"]).output().unwrap());
+        let told = Told::by(&mut inside(&running, &other, &["stop"]));
         told.expect(77, "not from uid 65534");
     }
     running.wait_for("a client was rejected");
@@ -223,13 +180,12 @@ fn another_user_is_rejected_and_the_log_says_so_once() {
 fn the_user_softstop_runs_as_may_ask_and_root_may() {
     let true = crate::support::may_enter_namespaces() else { return };
     let through = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let mut running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).up();
     let same = ["--setuid", "65534", "--setgid", "65534"];
-    Told::new(exec_with(&running, &same, &["status"]).output().unwrap()).expect(0, "Running, ready");
+    Told::by(&mut inside(&running, &same, &["status"])).expect(0, "Running, ready");
     exec(&running, &["status"]).expect(0, "Running, ready");
     let third = ["--setuid", "12345", "--setgid", "12345"];
-    Told::new(exec_with(&running, &third, &["status"]).output().unwrap()).expect(77, "");
+    Told::by(&mut inside(&running, &third, &["status"])).expect(77, "");
     running.stop_within(GRACE).0.expect_code(0);
 }
 
@@ -240,13 +196,12 @@ fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
     // Its own: abstract addresses are the whole machine's.
     let address = format!("@softstop-unmapped-{}", std::process::id());
     let flags = ["--grace", "30s", "--control", &address];
-    let mut running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).up();
     let to = ["--control", address.as_str()];
     let other = ["--setuid", "2000", "--setgid", "2000"];
     for order in ["status", "stop"] {
-        let asked = exec_with(&running, &other, &[order, to[0], to[1]]).output().unwrap();
-        Told::new(asked).expect(77, "without a mapping in this user namespace");
+        Told::by(&mut inside(&running, &other, &[order, to[0], to[1]]))
+            .expect(77, "without a mapping in this user namespace");
     }
     // Who started it is as unmapped, and is the same user.
     exec(&running, &["status", to[0], to[1]]).expect(0, "Running, ready");
@@ -285,7 +240,7 @@ fn root_in_a_pid_namespace_below_is_rejected_too() {
     let running = up(&["--grace", "30s"], PROMPT);
     let address = own_address(&running, 1);
     let nested = ["unshare", "--pid", "--fork", "--mount-proc"];
-    Told::new(exec_with(&running, &nested, &["stop", "--control", &address]).output().unwrap())
+    Told::by(&mut inside(&running, &nested, &["stop", "--control", &address]))
         .expect(77, "its own PID namespace alone");
     running.stop_within(GRACE).0.expect_code(0).expect("SIGTERM from outside the container");
 }
@@ -309,8 +264,7 @@ fn an_address_that_somebody_else_holds_is_not_believed() {
 fn two_on_one_machine_have_addresses_of_their_own() {
     let start = |name: &str| {
         let words = ["exit-on:TERM:0", "say:up", "wait"];
-        let mut running = Launch::child(&["--grace", "30s", "--log-format", name], &words).not_pid1().start();
-        running.wait_for("up");
+        let mut running = Launch::child(&["--grace", "30s", "--log-format", name], &words).not_pid1().up();
         running
     };
     let (one, two) = (start("text"), start("json"));
@@ -328,8 +282,7 @@ fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
     let true = crate::support::may_enter_namespaces() else { return };
     let read_only = "mount --rbind / / && mount -o remount,ro,bind / && cd / && exec \"$@\"";
     for (flags, warned) in [(&["--grace", "30s"][..], false), (&["--grace", "30s", "--control", "/s.sock"], true)] {
-        let mut running = Launch::child(flags, PROMPT).through(&["sh", "-c", read_only, "sh"]).start();
-        running.wait_for("up");
+        let mut running = Launch::child(flags, PROMPT).through(&["sh", "-c", read_only, "sh"]).up();
         if warned {
             running.wait_for("the file system is read-only");
         } else {
@@ -343,14 +296,12 @@ fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
 fn a_path_is_private_and_goes_with_softstop() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
-    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
     let file = std::fs::symlink_metadata(&path).unwrap();
     assert!(file.file_type().is_socket());
     assert_eq!(file.mode() & 0o777, 0o600);
     // By the variable, and by the configuration.
-    let mut command = Command::new(SOFTSTOP);
-    Told::new(command.arg("status").env("SOFTSTOP_CONTROL", &path).output().unwrap()).expect(0, "Running, ready");
+    Told::by(softstop(&["status"]).env("SOFTSTOP_CONTROL", &path)).expect(0, "Running, ready");
     let config = format!("[control]\nsocket = '{path}'\n[[process]]\nname = 'x'\ncommand = ['x']\n");
     from_here(&["status", "-c", &dir.write("c.toml", &config)]).expect(0, "Running, ready");
     running.stop_within(GRACE).0.expect_code(0);
@@ -363,8 +314,7 @@ fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
     let start = || {
-        let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
-        running.wait_for("up");
+        let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
         running
     };
     let mut killed = start();
@@ -416,8 +366,7 @@ fn off_is_off_and_nonsense_is_refused() {
 fn memory_and_descriptors_are_as_before_after_many_orders() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
-    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().start();
-    running.wait_for("up");
+    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
     let fds = |pid: i32| std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     from_here(&["status", "--control", &path]).expect(0, "");
     let (memory, open) = (processes::anonymous_kb(running.pid()), fds(running.pid()));
@@ -448,7 +397,7 @@ fn stop_with_a_name_holds_that_process_down_until_it_is_started() {
         process("web", "after = { db = \"ready\" }"),
         process("debug", "autostart = false"),
     ];
-    let mut running = Launch::new(["run", &dir.write("softstop.toml", &config.concat())]).start();
+    let mut running = dir.launch(&config.concat()).start();
     running.wait_for("db up").wait_for("web up");
     running.wait_until("ready, without debug", |_| status_of(port, "/readyz") == Some(200));
     exec(&running, &["stop", "db"]).expect(0, "held so until softstop start db; what depends on it is left alone: web");

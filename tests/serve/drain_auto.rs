@@ -88,8 +88,7 @@ fn the_variable_alone_waits_for_whatever_the_program_and_its_children_listen_on(
 fn a_program_that_listens_on_nothing_is_told_at_once() {
     let true = crate::support::namespaces() else { return };
     let launch = Launch::child(&["--drain", "auto", "--drain-sleep", "20s"], &["exit-on:TERM:0", "say:up", "wait"]);
-    let mut running = launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").start();
-    running.wait_for("up");
+    let mut running = launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").up();
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("nothing here listens on TCP");
     assert!(drained_after(&ended) < Duration::from_secs(2), "{}", ended.all());
@@ -228,8 +227,8 @@ fn the_wrapper_serves_the_guarded_prestop_endpoint() {
         let http = format!("127.0.0.1:{port}");
         let flags = ["--http", &http, "--drain-sleep", "300ms", "--grace", "8s"];
         let launch = Launch::child(&flags, &["exit-on:TERM:0", "environ:SOFTSTOP_PRESTOP", "say:up", "wait"]);
-        let mut running = launch.env("SOFTSTOP_PRESTOP", &guard).start();
-        running.wait_for("up").wait_until("served", |_| status_of(port, "/livez") == Some(200));
+        let mut running = launch.env("SOFTSTOP_PRESTOP", &guard).up();
+        running.wait_until("served", |_| status_of(port, "/livez") == Some(200));
         if let Some(more) = refused {
             assert_eq!(ask(port, more), 403);
         }
@@ -264,8 +263,7 @@ fn a_pod_without_a_hook_is_told_that_nobody_knows_its_grace() {
     let start = |pod: bool| {
         let launch = Launch::child(&["--drain-sleep", "200ms"], &["exit-on:TERM:0", "say:up", "wait"]);
         let launch = if pod { launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1") } else { launch };
-        let mut running = launch.start();
-        running.wait_for("up");
+        let mut running = launch.up();
         running
     };
     let ended = start(true).stop_within(GRACE).0;
@@ -281,7 +279,7 @@ fn a_configuration_may_say_auto_too() {
         "grace = '20s'\n[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'listen', 'say:serving', 'serve']\n\
          [[drain]]\nname = 'open connections'\nwait_idle = {{ ports = 'auto', quiet = '300ms' }}\n"
     );
-    let (running, ports) = up(Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]));
+    let (running, ports) = up(dir.launch(&config));
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect(&format!("listening on TCP {} (perl, pid ", ports[0])).expect("TERM received");
     assert!(drained_after(&ended) >= Duration::from_millis(300), "{}", ended.all());

@@ -5,17 +5,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::http::free_port;
-use crate::support::{Dir, Launch, Running, SOON, at_once, skip};
+use crate::support::{Dir, Launch, Running, SOON, at_once, installed};
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drill/server.py");
-
-fn able() -> bool {
-    let able = Path::new("/usr/bin/python3").exists();
-    if !able {
-        skip("python3 is not installed");
-    }
-    able
-}
 
 /// A way to stop badly.
 struct Way {
@@ -162,7 +154,7 @@ pub fn findings(said: &Value) -> Vec<&Value> {
 
 #[test]
 fn each_way_to_stop_badly_is_found_and_what_is_mended_passes() {
-    let true = able() else { return };
+    let true = installed(&["python3"]) else { return };
     let dir = Dir::new();
     let each: Vec<(usize, bool)> = (0..WAYS.len()).flat_map(|n| [(n, true), (n, false)]).collect();
     let each = std::sync::Mutex::new(each);
@@ -197,7 +189,7 @@ fn check(dir: &Dir, n: usize, bad: bool) {
 /// The wrapper, several graces, and what is said for people and for CI.
 #[test]
 fn the_wrapper_is_drilled_with_several_graces_and_reported_for_ci() {
-    let true = able() else { return };
+    let true = installed(&["python3"]) else { return };
     let dir = Dir::new();
     let port = free_port();
     let (url, port) = (format!("http://127.0.0.1:{port}/"), port.to_string());
@@ -221,7 +213,7 @@ fn the_wrapper_is_drilled_with_several_graces_and_reported_for_ci() {
 
 #[test]
 fn a_crash_is_rehearsed() {
-    let true = able() else { return };
+    let true = installed(&["python3"]) else { return };
     let dir = Dir::new();
     let port = free_port();
     let file =

@@ -3,13 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::http::free_port;
-use crate::support::{Dir, Launch, SOON, skip};
+use crate::support::{Dir, Launch, SOON, installed};
 
 /// nginx with `server` as its only server, everything it writes below `place`.
 fn nginx_conf(place: &str, upstream: &str, server: &str) -> String {
@@ -53,9 +52,7 @@ fn request(port: u16) -> Result<(), String> {
 #[test]
 fn behind_an_nginx_pool_of_idle_connections_the_drain_is_over_soon_after_the_traffic() {
     let true = crate::support::namespaces() else { return };
-    let Some(nginx) = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).is_file()) else {
-        return skip("nginx is not installed");
-    };
+    let true = installed(&["nginx"]) else { return };
     let (dir, port, entry) = (Dir::new(), free_port(), free_port());
     for place in ["app", "edge"] {
         std::fs::create_dir(dir.path(place)).unwrap();
@@ -72,12 +69,12 @@ fn behind_an_nginx_pool_of_idle_connections_the_drain_is_over_soon_after_the_tra
         nginx_conf(&dir.text("edge"), &upstream, &pass).replace("daemon off;", "daemon off; master_process off;");
     let edge = dir.write("edge.conf", &edge);
     let text = format!(
-        "grace = \"40s\"\n[[process]]\nname = \"web\"\ncommand = [{nginx:?}, \"-c\", {app:?}]\nstop = \"SIGQUIT\"\n\
+        "grace = \"40s\"\n[[process]]\nname = \"web\"\ncommand = [\"nginx\", \"-c\", {app:?}]\nstop = \"SIGQUIT\"\n\
          [[drain]]\nname = \"finish\"\nwait_idle = {{ port = {port} }}\ntimeout = \"30s\"\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let mut running = dir.launch(&text).start();
     running.wait_until("the application listens", |_| TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let edge = Command::new(nginx).args(["-c", &edge]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let edge = Command::new("nginx").args(["-c", &edge]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let _edge = Edge(edge);
     running.wait_until("the edge passes requests on", |_| request(entry).is_ok());
     let out = AtomicBool::new(false);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::http::{free_port, get, status_of};
-use crate::support::{Dir, Ended, Launch, SOON, skip};
+use crate::support::{Dir, Ended, Launch, SOON, installed};
 use softstop::config::check::read;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -54,7 +54,7 @@ pub fn expect_in_order(ended: &Ended, lines: &[&str]) {
 }
 
 /// cargo builds the examples with the tests, beside the binary.
-fn built_web() -> PathBuf {
+pub fn built_web() -> PathBuf {
     Path::new(crate::support::SOFTSTOP).with_file_name("examples").join("web")
 }
 
@@ -156,9 +156,7 @@ fn a_cron_job_that_is_a_plain_script_is_finished_at_the_stop() {
     let mut running = start(&config, &[]);
     running.wait_until("orders are taken", |_| Path::new(&socket).exists());
     // In its own minute it is running already.
-    let start =
-        Command::new(crate::support::SOFTSTOP).args(["start", "--control", &socket, "cleanup"]).output().unwrap();
-    assert!(start.status.success(), "{start:?}");
+    from_here(&["start", "--control", &socket, "cleanup"]).expect(0, "");
     running.wait_for("cleanup: begun").term().wait_for("cleanup: stopping: pre_stop");
     std::fs::write(go, "").unwrap();
     let ended = running.wait(SOON);
@@ -215,10 +213,7 @@ fn never_closes(port: u16, enough: &AtomicBool) -> Result<usize, String> {
 /// Nothing but an answer can make such a client go, and a server that closes by itself may cut off a request that is on its way.
 #[test]
 fn clients_that_never_close_are_sent_elsewhere_by_nginx_and_lose_nothing() {
-    let able = ["/usr/sbin/nginx", "/usr/bin/nginx"].iter().any(|path| Path::new(path).is_file());
-    if !able {
-        return skip("nginx is not installed");
-    }
+    let true = installed(&["nginx"]) else { return };
     let (dir, port) = (Dir::without_spaces(), free_port());
     let (flag, number, here) = (dir.text("draining"), port.to_string(), dir.text("."));
     // As root its workers would be somebody else, who may not look into the test's folder.

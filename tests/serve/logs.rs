@@ -18,21 +18,17 @@ const GRACE: Duration = Duration::from_secs(4);
 /// `softstop run` of this configuration, not as PID 1, with a control socket at `sock` in `dir`.
 fn launch(dir: &Dir, config: &str) -> Launch {
     let text = format!("grace = '4s'\n[control]\nsocket = '{}'\n{config}", dir.text("sock"));
-    Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1()
+    dir.launch(&text).not_pid1()
 }
 
 fn client(dir: &Dir, args: &[&str]) -> Command {
-    let mut command = Command::new(SOFTSTOP);
-    command.args(args).args(["--control", &dir.text("sock")]).env_remove("SOFTSTOP_CONFIG").current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = softstop(args);
+    command.args(["--control", &dir.text("sock")]);
     command
 }
 
-/// Exit code, standard output, standard error.
-fn ask(dir: &Dir, args: &[&str]) -> (Option<i32>, String, String) {
-    let output = client(dir, args).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
+fn ask(dir: &Dir, args: &[&str]) -> Told {
+    Told::by(&mut client(dir, args))
 }
 
 /// A process that says whatever is written to the file `say` in `dir`, line by line, until that is closed.
@@ -173,8 +169,7 @@ fn a_file_that_was_moved_is_begun_anew_and_so_is_one_whose_folder_was_gone() {
     assert_eq!((read(&aside(1)), read(&log)), ("one\n".into(), "two\n".into()));
     // By an order, and by the signal, before a line comes.
     fs::rename(&log, aside(2)).unwrap();
-    let (code, out, _) = ask(&dir, &["reopen"]);
-    assert_eq!((code, out.as_str()), (Some(0), "the log files are opened again\n"));
+    assert_eq!(ask(&dir, &["reopen"]).expect(0, "").out, "the log files are opened again\n");
     running.wait_until("made by the order", |_| log.exists());
     fs::rename(&log, aside(3)).unwrap();
     running.signal(libc::SIGUSR2).wait_until("made by the signal", |_| log.exists());
@@ -233,8 +228,7 @@ fn a_file_system_that_hangs_holds_up_neither_the_program_for_ever_nor_the_stop()
         );
         let mut running = launch(&dir, &config).start();
         running.wait_until("it hangs", |_| hung.asked() > 0);
-        let (code, out, err) = ask(&dir, &["status"]);
-        assert_eq!(code, Some(0), "{out}{err}");
+        ask(&dir, &["status"]).expect(0, "");
         running.wait_for("lost: its file system hangs").wait_for("said");
         let mark = running.mark();
         let (ended, _) = running.stop_within(GRACE);
@@ -286,7 +280,7 @@ fn a_writer_that_is_killed_is_followed_by_another_also_at_the_deadline() {
     let config = format!(
         "grace = '2s'\n[[process]]\nname = 'web'\ncommand = ['sh', '-c', '{script}']\n[process.logs]\nstdout = '{log}'\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
+    let mut running = dir.launch(&config).start();
     let lines = |dir: &Dir| dir.lines("web.log").len();
     running.wait_until("lines come", |_| lines(&dir) > 5);
     let first = writers(&running);
@@ -313,7 +307,8 @@ struct Follower {
 
 impl Follower {
     fn start(dir: &Dir, args: &[&str]) -> Follower {
-        let mut child = client(dir, &[&["logs", "-f"], args].concat()).spawn().unwrap();
+        let mut command = client(dir, &[&["logs", "-f"], args].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Follower { child, lines }
     }
@@ -350,31 +345,24 @@ fn the_last_lines_are_shown_and_followed_over_a_restart_and_to_the_end_of_the_st
     let config = format!(
         "[[process]]\nname = 'web'\ncommand = ['sh', '-c', '{script}']\n[process.logs]\nmemory = '1Ki'\n[[process]]\nname = 'past'\ncommand = ['sleep', '600']\noutput = 'inherit'\n"
     );
-    let mut running = launch(&dir, &config).start();
-    running.wait_for("up");
-    let (code, out, err) = ask(&dir, &["logs", "web"]);
-    assert_eq!(code, Some(0), "{err}");
+    let mut running = launch(&dir, &config).up();
+    let out = ask(&dir, &["logs", "web"]).expect(0, "").out;
     // 23 bytes stand in front of each line.
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines.len() == 1024 / 26 && lines.ends_with(&["199", "200", "up"]), "{lines:?}");
-    assert_eq!(ask(&dir, &["logs", "-n", "2"]).1, "web | 200\nweb | up\n");
-    let json: serde_json::Value = serde_json::from_str(&ask(&dir, &["logs", "-n1", "--json", "web"]).1).unwrap();
+    assert_eq!(ask(&dir, &["logs", "-n", "2"]).out, "web | 200\nweb | up\n");
+    let json: serde_json::Value = serde_json::from_str(&ask(&dir, &["logs", "-n1", "--json", "web"]).out).unwrap();
     assert_eq!((&json["process"], &json["stream"], &json["line"]), (&"web".into(), &"stdout".into(), &"up".into()));
-    let timed = ask(&dir, &["logs", "-t", "-n", "1", "web"]).1;
+    let timed = ask(&dir, &["logs", "-t", "-n", "1", "web"]).out;
     assert!(humantime::parse_rfc3339(timed.split(' ').next().unwrap()).is_ok() && timed.ends_with(" up\n"), "{timed}");
     // Why there is nothing.
-    let (code, _, err) = ask(&dir, &["logs", "past"]);
-    assert!(
-        code == Some(1) && err.contains("past writes past softstop") && err.contains("output = \"prefix\""),
-        "{err}"
-    );
-    let (code, _, err) = ask(&dir, &["logs", "wbe"]);
-    assert!(code == Some(1) && err.contains("there is no process \"wbe\": did you mean web?"), "{err}");
+    ask(&dir, &["logs", "past"]).expect_all(1, &["past writes past softstop", "output = \"prefix\""]);
+    ask(&dir, &["logs", "wbe"]).expect(1, "there is no process \"wbe\": did you mean web?");
 
     let mut one = Follower::start(&dir, &["-n", "1", "web"]);
     let mut all = Follower::start(&dir, &["-n", "1"]);
     assert!(one.until("up").is_empty() && all.until("web | up").is_empty());
-    assert_eq!(ask(&dir, &["restart", "web"]).0, Some(0));
+    ask(&dir, &["restart", "web"]).expect(0, "");
     assert_eq!(one.until("bye"), Vec::<String>::new());
     all.until("web | bye");
     one.until("up");
@@ -403,7 +391,7 @@ fn a_follower_that_does_not_read_holds_nothing_up_and_is_told_what_it_missed() {
     }
     writeln!(say, "end").unwrap();
     running.wait_for("end");
-    assert_eq!(ask(&dir, &["logs", "-n1", "web"]).1, "end\n", "others are served");
+    assert_eq!(ask(&dir, &["logs", "-n1", "web"]).out, "end\n", "others are served");
     kill(pid, Signal::SIGCONT).unwrap();
     let before = follower.until("end");
     drop(say);

@@ -111,11 +111,8 @@ fn the_last_stop_is_known_after_the_restart_and_promtool_finds_nothing_wrong() {
     );
     // A sentence may quote a process.
     assert!(last["findings"].as_array().unwrap().iter().all(|found| found["text"].is_null()), "{last}");
-    let shown = Command::new(SOFTSTOP).args(["status", "-c", &config]).output().unwrap();
-    let shown = String::from_utf8_lossy(&shown.stdout);
-    for words in ["last stop: ", " of 10.0s, exit code 137\n", "last stop: web needed SIGKILL "] {
-        assert!(shown.contains(words), "{words:?}: {shown}");
-    }
+    from_here(&["status", "-c", &config])
+        .expect_all(0, &["last stop: ", " of 10.0s, exit code 137\n", "last stop: web needed SIGKILL "]);
     let promtool_is_here = promtool(&["check", "metrics"], &answered).is_some();
     running.term();
     running.wait_until("the stop is shown", |_| metrics(port).contains("softstop_stop_elapsed_seconds "));

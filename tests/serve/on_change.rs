@@ -16,7 +16,7 @@ fn start(dir: &Dir, rules: &str, faults: &[Fault]) -> Running {
          command = ['perl', '{CHILD}', 'exit-on:TERM:0', 'on:HUP', 'say:web up', 'wait']\n\
          [[process]]\nname = 'api'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'say:api up', 'wait']\n{rules}"
     );
-    let launch = Launch::new(["run", &dir.write("softstop.toml", &config)]);
+    let launch = dir.launch(&config);
     let mut running = if faults.is_empty() { launch } else { faults::launch(faults, launch) }.start();
     running.wait_for("web up").wait_for("api up");
     running

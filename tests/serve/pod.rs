@@ -4,16 +4,17 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
-use crate::support::{Dir, SOFTSTOP};
+use crate::support::Dir;
+use crate::support::client::{Told, softstop};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Runs softstop in an empty directory, with `input` on its standard input.
-fn run(dir: &Dir, args: &[&str], input: &str) -> Output {
-    let mut command = Command::new(SOFTSTOP);
-    command.args(args).current_dir(dir.path(".")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn run(dir: &Dir, args: &[&str], input: &str) -> Told {
+    let mut command = softstop(args);
+    command.current_dir(dir.path(".")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A variable of this machine's is none of the manifest's.
     command.env("SOFTSTOP_GRACE", "7s").env("PRESTOP_TOKEN", "the-token-of-this-shell").env("PORT", "8080");
     let mut child = command.spawn().unwrap();
@@ -21,24 +22,19 @@ fn run(dir: &Dir, args: &[&str], input: &str) -> Output {
     let input = input.to_owned();
     // What is refused early is not read to its end.
     let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-    let output = child.wait_with_output().unwrap();
+    let told = Told::of(child.wait_with_output().unwrap());
     writer.join().unwrap();
-    output
+    told
 }
 
 fn manifest(rule: &str) -> String {
     std::fs::read_to_string(Path::new(ROOT).join("tests/pod_rules").join(rule)).unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
 #[track_caller]
-fn expect(output: &Output, code: i32, stdout: &str, stderr: &str) {
-    let said = format!("{}\n{}", text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(text(&output.stdout).contains(stdout) && text(&output.stderr).contains(stderr), "{said}");
+fn expect(told: &Told, code: i32, stdout: &str, stderr: &str) {
+    assert_eq!(told.code, Some(code), "{}", told.all());
+    assert!(told.out.contains(stdout) && told.err.contains(stderr), "{}", told.all());
 }
 
 #[test]
@@ -46,7 +42,7 @@ fn exit_codes_say_how_bad_it_is() {
     let dir = Dir::new();
     let fine = run(&dir, &["check", "--pod", "-"], &manifest("grace-too-long.fixed.yaml"));
     expect(&fine, 0, "stdin: ok (Deployment web, container web)\n", "");
-    assert!(fine.stderr.is_empty(), "{}", text(&fine.stderr));
+    assert!(fine.err.is_empty(), "{}", fine.err);
     let wrong = run(&dir, &["check", "--pod", "-"], &manifest("grace-too-long.yaml"));
     expect(&wrong, 78, "", " --> stdin:10:38\n");
     let warned = manifest("recreate.yaml");
@@ -76,7 +72,7 @@ fn lists_of_json_are_manifests_too() {
         "containers": [{"name": "a", "image": "i"}, {"name": "softstop", "command": ["/softstop", "--", "x"], "tty": true}]}}]}"#;
     let output = run(&dir, &["check", "--json", "--pod", "-"], list);
     expect(&output, 0, "", "");
-    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!((&said["errors"], &said["warnings"]), (&0.into(), &1.into()), "{said}");
     assert_eq!(said["checked"][0], "Pod p, container softstop");
     let finding = &said["findings"][0];
@@ -182,7 +178,7 @@ fn manifest_prints_what_check_accepts() {
     let config = config.to_str().unwrap();
     let printed = run(&dir, &["manifest", "-c", config, "--kind", "deployment"], "");
     expect(&printed, 0, "terminationGracePeriodSeconds: 15\n", "");
-    let checked = run(&dir, &["check", "-c", config, "--pod", "-"], &text(&printed.stdout));
+    let checked = run(&dir, &["check", "-c", config, "--pod", "-"], &printed.out);
     expect(&checked, 0, "stdin: ok (Deployment web, container web)", "");
     let wrapper = ["manifest", "--kind", "deployment", "--", "--drain", "auto", "--grace", "20s", "--", "/app/server"];
     let printed = run(&dir, &wrapper, "");
@@ -192,7 +188,7 @@ fn manifest_prints_what_check_accepts() {
         "command: [\"/softstop\", \"--drain\", \"auto\", \"--grace\", \"20s\", \"--\", \"/app/server\"]",
         "",
     );
-    let checked = run(&dir, &["check", "--pod", "-"], &text(&printed.stdout));
+    let checked = run(&dir, &["check", "--pod", "-"], &printed.out);
     expect(&checked, 0, "stdin: ok (Deployment server, container server)", "");
     expect(
         &run(&dir, &["manifest", "--", "/app/server"], ""),
@@ -222,7 +218,7 @@ fn manifest_prints_the_variables_that_the_configuration_refers_to_and_no_secret(
     ] {
         expect(&printed, 0, line, "");
     }
-    let printed = text(&printed.stdout);
+    let printed = printed.out;
     for never in ["of-this-shell", "name: HOME", "name: LEVEL"] {
         assert!(!printed.contains(never), "{never}:\n{printed}");
     }
@@ -235,8 +231,7 @@ fn a_variable_of_this_shell_is_none_of_the_pods() {
     let dir = Dir::new();
     let config = dir.write("softstop.toml", WITH_VARIABLES);
     let printed = run(&dir, &["manifest", "-c", &config], "");
-    let without: String =
-        text(&printed.stdout).lines().filter(|l| !l.contains("TOKEN")).map(|l| format!("{l}\n")).collect();
+    let without: String = printed.out.lines().filter(|l| !l.contains("TOKEN")).map(|l| format!("{l}\n")).collect();
     let checked = run(&dir, &["check", "-c", &config, "--pod", "-"], &without);
     expect(&checked, 78, "", "refers to ${PRESTOP_TOKEN}, and the container has no such variable (unset-variable)");
     let of_a_secret = without.replace("    env:\n", "    envFrom: [{ secretRef: { name: web } }]\n    env:\n");

@@ -10,16 +10,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOON, namespaces, skip};
+use crate::support::{Dir, Launch, Running, SOON, installed, namespaces};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
 
 fn able(program: &str) -> bool {
-    let there = ["/usr/sbin", "/usr/bin"].iter().any(|dir| Path::new(dir).join(program).is_file());
-    if !there {
-        skip(&format!("{program} is not installed"));
-    }
-    there && namespaces()
+    installed(&[program]) && namespaces()
 }
 
 /// A server that answers each request when it is told to.
@@ -75,7 +71,7 @@ fn listens(port: u16) -> bool {
 /// softstop with the program as its one process. `more`: what else stands in its table.
 fn start(dir: &Dir, command: &[&str], more: &str) -> Running {
     let config = format!("grace = \"120s\"\n[[process]]\nname = \"it\"\ncommand = {command:?}\n{more}");
-    let launch = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]);
+    let launch = dir.launch(&config);
     // Another Python that is found first has not the packages of these.
     launch.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").start()
 }

@@ -75,8 +75,8 @@ fn pod_with(guard: &str, steps: &str, words: &[&str]) -> Pod {
         "grace = '30s'\n[http]\nlisten = '127.0.0.1:{port}'\n{prestop}{steps}\n\
          [[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}'{words}]\n"
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).start();
-    running.wait_for("up").wait_until("served", |_| status_of(port, "/readyz") == Some(200));
+    let mut running = dir.launch(&config).up();
+    running.wait_until("served", |_| status_of(port, "/readyz") == Some(200));
     Pod { running, port, dir }
 }
 
@@ -232,7 +232,7 @@ fn the_token_may_be_in_a_file_and_a_bad_file_starts_nothing() {
              [[process]]\nname = 'web'\ncommand = ['sh', '-c', 'echo started']\n",
             free_port()
         );
-        Launch::new(["run", "-c", &dir.write("softstop.toml", &config)]).run()
+        dir.launch(&config).run()
     };
     let ended = start(&dir.text("nowhere"));
     ended.expect_code(78).expect("cannot be read").expect("nothing was started").expect_not("started\nstarted");

@@ -2,55 +2,37 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::client::{Told, inside, softstop};
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes};
+use crate::support::{Dir, Launch, Running, SOON, processes};
 
-/// Exit code, standard output, standard error.
-type StopResult = (Option<i32>, String, String);
-
-fn verdict(mut command: Command, env: &[(&str, &str)]) -> StopResult {
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SOFTSTOP_")) {
-        command.env_remove(name);
-    }
-    let output = command.envs(env.iter().copied()).current_dir("/").stdin(Stdio::null()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-fn probe(args: &[&str]) -> StopResult {
-    let mut command = Command::new(SOFTSTOP);
-    command.arg("probe").args(args);
-    patient(&mut command, args);
-    verdict(command, &[])
+fn probe(args: &[&str]) -> Told {
+    Told::by(&mut patient(softstop(&["probe"]), args))
 }
 
 /// The second that it takes without being told is less than a busy machine may take from whoever answers.
-fn patient(command: &mut Command, args: &[&str]) {
-    if !args.is_empty() && !args.contains(&"--timeout") {
-        command.args(["--timeout", "60s"]);
-    }
+fn patient(mut command: Command, args: &[&str]) -> Command {
+    let time: &[&str] = if args.is_empty() || args.contains(&"--timeout") { &[] } else { &["--timeout", "60s"] };
+    command.args(args).args(time);
+    command
 }
 
 /// As an exec probe or a `HEALTHCHECK` runs: in the container's namespaces, with the environment that the container has.
-fn probe_inside(running: &Running, env: &[(&str, &str)], args: &[&str]) -> StopResult {
-    let mut command = Command::new("nsenter");
-    command.args(["--target", &running.pid().to_string(), "--pid", "--mount", SOFTSTOP, "probe"]).args(args);
-    patient(&mut command, args);
-    verdict(command, env)
+fn probe_inside(running: &Running, env: &[(&str, &str)], args: &[&str]) -> Told {
+    Told::by(patient(inside(running, &[], &["probe"]), args).envs(env.iter().copied()))
 }
 
 #[track_caller]
-fn well(verdict: &StopResult) {
-    assert_eq!((verdict.0, verdict.1.as_str(), verdict.2.as_str()), (Some(0), "ok\n", ""));
+fn well(told: &Told) {
+    assert_eq!((told.code, told.out.as_str(), told.err.as_str()), (Some(0), "ok\n", ""));
 }
 
 /// Exit code 1 and one line that holds `word`.
 #[track_caller]
-fn ill(verdict: &StopResult, word: &str) {
-    let (code, out, err) = verdict;
+fn ill(Told { code, out, err }: &Told, word: &str) {
     assert_eq!((*code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.starts_with("softstop: error: ") && err.contains(word) && err.lines().count() == 1, "{word:?}: {err}");
 }
@@ -110,10 +92,10 @@ fn a_name_that_cannot_be_looked_up_is_a_failure() {
 #[test]
 fn a_wrong_command_line_is_64() {
     for wrong in [&["8080"][..], &["alive"], &[], &["ready", "--timeout", "0s"], &["tcp:0"], &["https://x:y/"]] {
-        let (code, out, err) = probe(wrong);
+        let Told { code, out, err } = probe(wrong);
         assert!(code == Some(64) && out.is_empty() && err.starts_with("error: "), "{wrong:?}: {code:?} {err}");
     }
-    assert!(probe(&["alive"]).2.contains("ready, live or startup"));
+    assert!(probe(&["alive"]).err.contains("ready, live or startup"));
 }
 
 /// No port: the question goes over the control socket.
@@ -131,16 +113,15 @@ fn softstops_own_endpoints_are_asked_without_a_port() {
             dir.text("ready")
         ),
     );
-    let mut running = Launch::new(["run", "-c", &config]).start();
-    running.wait_for("up");
+    let mut running = Launch::new(["run", "-c", &config]).up();
     // Once it has been probed.
     running
-        .wait_until("web's own probe has failed", |r| probe_inside(r, &[], &["ready"]).2.contains("readiness probe"));
+        .wait_until("web's own probe has failed", |r| probe_inside(r, &[], &["ready"]).err.contains("readiness probe"));
     ill(&probe_inside(&running, &[], &["ready"]), "not ready: web: readiness probe");
     well(&probe_inside(&running, &[], &["live"]));
     well(&probe_inside(&running, &[], &["startup"]));
     dir.write("ready", "");
-    running.wait_until("ready", |r| probe_inside(r, &[], &["ready"]).0 == Some(0));
+    running.wait_until("ready", |r| probe_inside(r, &[], &["ready"]).code == Some(0));
     running.term().wait_for("drain: ");
     ill(&probe_inside(&running, &[], &["ready"]), "not ready: stopping (SIGTERM from outside the container)");
     well(&probe_inside(&running, &[], &["live"]));
@@ -154,7 +135,7 @@ fn before_the_start_is_over_startup_says_what_runs() {
     let config = dir.write("softstop.toml", text);
     let running = Launch::new(["run", "-c", &config]).start();
     let limit = Instant::now() + SOON;
-    while !probe_inside(&running, &[], &["startup"]).2.contains("not started: init: migrate is running") {
+    while !probe_inside(&running, &[], &["startup"]).err.contains("not started: init: migrate is running") {
         assert!(Instant::now() < limit, "{:?}", probe_inside(&running, &[], &["startup"]));
     }
 }
@@ -166,8 +147,7 @@ fn without_a_control_socket_the_probe_port_is_asked() {
     let listen = format!("0.0.0.0:{}", free_port());
     let env = [("SOFTSTOP_CONTROL", "off"), ("SOFTSTOP_HTTP", listen.as_str())];
     let launch = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]);
-    let mut running = env.iter().fold(launch, |l, (name, value)| l.env(name, value)).start();
-    running.wait_for("up");
+    let mut running = env.iter().fold(launch, |l, (name, value)| l.env(name, value)).up();
     well(&probe_inside(&running, &env, &["ready"]));
     ill(&probe_inside(&running, &env[..1], &["ready"]), "the control socket is off");
     let port = listen.rsplit_once(':').unwrap().1.parse().unwrap();
@@ -180,8 +160,7 @@ fn without_a_control_socket_the_probe_port_is_asked() {
 #[test]
 fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
     let true = crate::support::may_enter_namespaces() else { return };
-    let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).up();
     processes::send(running.pid(), libc::SIGSTOP);
     let begun = Instant::now();
     ill(&probe_inside(&running, &[], &["live", "--timeout", "500ms"]), "does not answer for 0.");

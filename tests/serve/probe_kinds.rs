@@ -35,19 +35,7 @@ impl Server {
 }
 
 fn probe(target: &str) -> String {
-    let mut command = Command::new(SOFTSTOP);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SOFTSTOP_")) {
-        command.env_remove(name);
-    }
-    let Output { stdout, stderr, .. } =
-        command.args(["probe", target, "--timeout", "60s"]).stdin(Stdio::null()).output().unwrap();
-    String::from_utf8([stdout, stderr].concat()).unwrap()
-}
-
-fn installed(program: &str, args: &[&str]) -> bool {
-    let found =
-        Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    found.is_ok_and(|status| status.success())
+    from_here(&["probe", target, "--timeout", "60s"]).all()
 }
 
 fn certificate(dir: &Dir, kind: &[&str]) -> (String, String) {
@@ -67,9 +55,7 @@ fn tls(key: &str, cert: &str, more: &[&str]) -> Server {
 
 #[test]
 fn a_server_with_tls_is_asked_with_tls_whoever_it_says_it_is() {
-    if !installed("openssl", &["version"]) {
-        return skip("openssl is not installed");
-    }
+    let true = installed(&["openssl"]) else { return };
     let kinds = [&["rsa:2048"][..], &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], &["ed25519"]];
     at_once(kinds, |kind| {
         let dir = Dir::new();
@@ -85,9 +71,7 @@ fn a_server_with_tls_is_asked_with_tls_whoever_it_says_it_is() {
 
 #[test]
 fn what_cannot_be_asked_with_tls_is_said_in_words() {
-    if !installed("openssl", &["version"]) {
-        return skip("openssl is not installed");
-    }
+    let true = installed(&["openssl"]) else { return };
     let dir = Dir::new();
     let (key, cert) = certificate(&dir, &["rsa:2048"]);
     let said = |more: &[&str]| {
@@ -135,14 +119,17 @@ server.wait_for_termination()
 "#;
 
 fn has_grpc() -> bool {
-    installed(PYTHON, &["-c", "import grpc"])
+    let found = Command::new(PYTHON).args(["-c", "import grpc"]).stderr(Stdio::null()).status();
+    let has = found.is_ok_and(|status| status.success());
+    if !has {
+        skip("python3-grpcio is not installed");
+    }
+    has
 }
 
 #[test]
 fn a_grpc_server_is_asked_for_its_health() {
-    if !has_grpc() {
-        return skip("python3-grpcio is not installed");
-    }
+    let true = has_grpc() else { return };
     let server = Server::start(Command::new(PYTHON).args(["-c", GRPC, "0"]), "listens on");
     let ask = |service: &str| probe(&format!("grpc://127.0.0.1:{}{service}", server.port));
     let no = |service: &str, why: &str| format!("softstop: error: grpc://127.0.0.1:{}/{service}: {why}\n", server.port);
@@ -163,9 +150,7 @@ fn a_grpc_server_is_asked_for_its_health() {
 
 #[test]
 fn a_process_is_ready_when_its_grpc_health_is() {
-    if !has_grpc() {
-        return skip("python3-grpcio is not installed");
-    }
+    let true = has_grpc() else { return };
     let dir = Dir::new();
     let (http, port) = (free_port(), free_port());
     dir.write("server.py", GRPC);

@@ -14,19 +14,10 @@ use serde_json::Value;
 
 use super::{drill, examples};
 use crate::support::http::{free_port, status_json, status_of};
-use crate::support::{Dir, Ended, Launch, Running, SOON, skip};
+use crate::support::{Dir, Ended, Launch, Running, SOON, installed, root, skip};
 
 /// Debian's programs, whatever else comes first elsewhere: their packages are Debian's, too.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-
-fn able(programs: &[&str]) -> bool {
-    let there = |program: &str| PATH.split(':').any(|dir| Path::new(dir).join(program).is_file());
-    let missing = programs.iter().find(|program| !there(program));
-    if let Some(missing) = missing {
-        skip(&format!("{missing} is not installed"));
-    }
-    missing.is_none()
-}
 
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -113,21 +104,21 @@ fn a_check_has_nothing_to_say_of_a_recipe_and_its_pod() {
 
 #[test]
 fn nginx_by_its_recipe_loses_no_request() {
-    let true = able(&["nginx"]) else { return };
+    let true = installed(&["nginx"]) else { return };
     let paths = [("/etc/nginx/nginx.conf", "DIR/nginx.conf"), ("/tmp/", "DIR/"), ("/usr/share/nginx/html", "DIR")];
     Rig::new("nginx", &paths).passes_under_load("/healthz");
 }
 
 #[test]
 fn gunicorn_by_its_recipe_loses_no_request() {
-    if able(&["gunicorn"]) {
+    if installed(&["gunicorn"]) {
         Rig::new("gunicorn", &[("/app", "DIR")]).passes_under_load("/");
     }
 }
 
 #[test]
 fn uvicorn_by_its_recipe_loses_no_request() {
-    if able(&["uvicorn"]) {
+    if installed(&["uvicorn"]) {
         Rig::new("uvicorn", &[("/app", "DIR")]).passes_under_load("/");
     }
 }
@@ -144,7 +135,7 @@ const OF_PHP: [(&str, &str); 5] = [
 fn with_php(more: &[(&str, &str)]) -> Option<Rig> {
     let fastcgi = format!("127.0.0.1:{}", free_port());
     let paths = OF_PHP.map(|(from, to)| (from, if to.ends_with("FASTCGI") { &fastcgi } else { to }));
-    able(&["nginx", "php-fpm8.2"]).then(|| Rig::new("nginx-php-fpm", &[&paths, more].concat()))
+    installed(&["nginx", "php-fpm8.2"]).then(|| Rig::new("nginx-php-fpm", &[&paths, more].concat()))
 }
 
 #[test]
@@ -194,7 +185,7 @@ fn nginx_and_php_fpm_answer_after_a_crash_of_each_and_what_was_under_way_at_the_
 
 #[test]
 fn celery_by_its_recipe_finishes_the_task_under_way() {
-    let true = able(&["celery", "redis-server", "redis-cli", "python3"]) else { return };
+    let true = installed(&["celery", "redis-server", "redis-cli", "python3"]) else { return };
     let rig = Rig::new(
         "celery",
         &[
@@ -229,7 +220,7 @@ fn celery_by_its_recipe_finishes_the_task_under_way() {
 
 #[test]
 fn redis_by_its_recipe_saves_what_it_has() {
-    let true = able(&["redis-server", "redis-cli"]) else { return };
+    let true = installed(&["redis-server", "redis-cli"]) else { return };
     // It is ready when it has something to save.
     let rig = Rig::new(
         "redis",
@@ -278,9 +269,7 @@ fn postgres_by_its_recipe_waits_for_a_transaction_and_not_for_a_pool() {
     else {
         return skip("PostgreSQL is not installed");
     };
-    if !nix::unistd::geteuid().is_root() {
-        return skip("to be the user postgres takes root");
-    }
+    let true = root("to be the user postgres") else { return };
     // The image's script, which would make the data set and become its user, is not here.
     let server = format!("{:?}, \"-D\", \"DIR/data\", \"-k\", \"DIR\"", bin.join("postgres"));
     let rig = Rig::new(

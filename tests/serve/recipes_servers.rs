@@ -7,12 +7,7 @@ use std::path::Path;
 
 use super::examples;
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOON, skip};
-
-fn able(files: &[&str]) -> bool {
-    let missing = files.iter().find(|file| !Path::new(file).exists());
-    missing.inspect(|file| skip(&format!("{file} is not there"))).is_none()
-}
+use crate::support::{Dir, Launch, Running, SOON, installed};
 
 /// The recipe's files in `dir`, with `changes` for what cannot be as it stands beside other tests.
 fn start(dir: &Dir, recipe: &str, changes: &[(&str, &str)], more: &str, env: &[(&str, &str)]) -> Running {
@@ -81,7 +76,7 @@ impl Session {
 
 #[test]
 fn node_serves_requests_and_sessions_in_the_drain_and_says_goodbye_to_sessions() {
-    let true = able(&["/usr/bin/node", "/usr/share/nodejs/ws"]) else { return };
+    let true = installed(&["/usr/bin/node", "/usr/share/nodejs/ws"]) else { return };
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port());
     let (web, own, here) = (port.to_string(), probes.to_string(), dir.text("."));
     let changes = [("8080", web.as_str()), ("9180", &own), ("/app", &here), ("minimum = \"5s\"", "minimum = \"1s\"")];
@@ -106,7 +101,7 @@ fn node_serves_requests_and_sessions_in_the_drain_and_says_goodbye_to_sessions()
 
 #[test]
 fn sidekiq_finishes_the_job_in_hand_and_leaves_the_next_one_in_its_queue() {
-    let true = able(&["/usr/bin/sidekiq", "/usr/bin/redis-server"]) else { return };
+    let true = installed(&["/usr/bin/sidekiq", "/usr/bin/redis-server"]) else { return };
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port().to_string());
     let socket = dir.text("notify.sock");
     let (here, until) = (dir.text("."), format!("sleep 0.02 until File.exist?('{}')", dir.text("go")));
@@ -149,7 +144,7 @@ fn sidekiq_finishes_the_job_in_hand_and_leaves_the_next_one_in_its_queue() {
 
 #[test]
 fn java_answers_what_is_under_way_and_exits_with_zero() {
-    let true = able(&["/usr/bin/java"]) else { return };
+    let true = installed(&["/usr/bin/java"]) else { return };
     let (dir, port, probes) = (Dir::without_spaces(), free_port(), free_port());
     let (web, own, here) = (port.to_string(), probes.to_string(), dir.text("."));
     let changes = [

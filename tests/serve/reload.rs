@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::control::exec;
+use crate::support::client::exec;
 use crate::support::{CHILD, Dir, Launch, SOON};
 
 fn process(name: &str, more: &str) -> String {
@@ -77,8 +77,8 @@ fn the_main_process_gets_sighup_where_it_says_so_and_by_order() {
         );
         dir.write("softstop.toml", &text)
     };
-    let mut running = Launch::new(["run", &config("")]).start();
-    running.wait_for("up").signal(libc::SIGHUP).wait_for("reloaded: nothing has changed");
+    let mut running = Launch::new(["run", &config("")]).up();
+    running.signal(libc::SIGHUP).wait_for("reloaded: nothing has changed");
     exec(&running, &["signal", "web", "HUP"]).expect(0, "SIGHUP sent");
     running.wait_for("HUP received");
     config("rewrite = { SIGHUP = 'SIGHUP' }\n");
@@ -91,8 +91,7 @@ fn the_main_process_gets_sighup_where_it_says_so_and_by_order() {
 #[test]
 fn the_wrapper_has_nothing_to_reload() {
     let true = crate::support::may_enter_namespaces() else { return };
-    let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).up();
     exec(&running, &["reload"]).expect(1, "it was started without a configuration");
     running.term();
     running.wait(SOON).expect_code(0);

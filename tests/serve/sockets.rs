@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, processes, skip};
+use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, installed, processes};
 
 /// What clients came to who connect, ask and read the answer, again and again.
 #[derive(Default)]
@@ -55,11 +55,6 @@ fn ask(port: u16) -> std::io::Result<()> {
     if whole { Ok(()) } else { Err(std::io::Error::other(format!("{:?}", String::from_utf8_lossy(&answer)))) }
 }
 
-fn order(dir: &Dir, args: &[&str]) {
-    let output = Command::new(SOFTSTOP).args(args).args(["--control", &dir.text("control")]).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// Restarts `web` so often under load, by order, then kills it a few times; gives back the stop's end.
 fn restarted_under_load(dir: &Dir, command: &str, more: &str, restarts: usize) {
     let port = free_port();
@@ -69,7 +64,7 @@ fn restarted_under_load(dir: &Dir, command: &str, more: &str, restarts: usize) {
          backoff = {{ initial = '10ms', max = '10ms' }}\n{more}",
         dir.text("control")
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let mut running = dir.launch(&text).start();
     // It may be asked before its program runs.
     running.wait_until("the server answers", |_| status_of(port, "/") == Some(200));
     let load = Load::default();
@@ -82,7 +77,7 @@ fn restarted_under_load(dir: &Dir, command: &str, more: &str, restarts: usize) {
         // Whatever fails in between, the clients end.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..restarts {
-                order(dir, &["restart", "web"]);
+                from_here(&["restart", "web", "--control", &dir.text("control")]).expect(0, "");
                 answered(&mut running, &load);
             }
             assert_eq!(*load.lost.lock().unwrap(), Vec::<String>::new(), "{} restarts", restarts);
@@ -105,11 +100,6 @@ fn restarted_under_load(dir: &Dir, command: &str, more: &str, restarts: usize) {
     assert_eq!(ask(port).map_err(|e| e.kind()), Err(ErrorKind::ConnectionRefused));
 }
 
-/// cargo builds the examples with the tests, beside the binary.
-fn built_web() -> PathBuf {
-    Path::new(SOFTSTOP).with_file_name("examples").join("web")
-}
-
 #[test]
 fn a_rust_server_restarted_twenty_times_under_load_refuses_nobody() {
     let dir = Dir::new();
@@ -119,9 +109,7 @@ fn a_rust_server_restarted_twenty_times_under_load_refuses_nobody() {
 #[test]
 fn gunicorn_restarted_twenty_times_under_load_refuses_nobody() {
     // Debian's own, whatever python3 comes first on the PATH.
-    if !Path::new("/usr/bin/gunicorn").exists() {
-        return skip("no /usr/bin/gunicorn (Debian: gunicorn)");
-    }
+    let true = installed(&["/usr/bin/gunicorn"]) else { return };
     let dir = Dir::new();
     let app = "def app(env, start):\n    start('200 OK', [('Content-Length', '2')])\n    return [b'ok']\n";
     dir.write("app.py", app);
@@ -147,7 +135,7 @@ fn each_process_has_its_sockets_at_three_and_up_and_nobody_else_has_any() {
          [process.pre_stop]\nexec = ['{script}', 'hook']\n",
         dir.text("s.sock"),
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let mut running = dir.launch(&text).start();
     running.wait_for("a | : 3 three:one:two own 3").wait_for("b | :    0").wait_for("c | : 1 one own 1");
     let init = running.printed().lines().any(|line| line.ends_with("init:    0"));
     assert!(init, "{}", running.printed());
@@ -187,7 +175,7 @@ fn who_connects_before_the_program_runs_is_answered_by_it() {
          [[process]]\nname = 'web'\ncommand = [{:?}]\nsockets = ['web']\n",
         built_web().to_str().unwrap()
     );
-    let running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let running = dir.launch(&text).start();
     let connected = loop {
         match TcpStream::connect(("127.0.0.1", port)) {
             Ok(stream) => break stream,
@@ -219,7 +207,7 @@ fn from_the_stop_request_on_a_client_of_a_program_that_is_gone_is_refused_at_onc
          [[drain]]\nwait_file = {{ path = '{go}' }}\n",
         built_web().to_str().unwrap()
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).start();
+    let mut running = dir.launch(&text).start();
     running.wait_until("the server answers", |_| status_of(port, "/") == Some(200));
     running.term().wait_for("stopping: SIGTERM");
     assert_eq!(status_of(port, "/"), Some(200), "it goes on while it drains");
@@ -251,7 +239,7 @@ fn what_is_in_the_way_of_a_socket_refuses_the_start() {
              [[process]]\nname = 'web'\ncommand = ['sleep', '1000']\nsockets = ['first', 'second']\n",
             dir.text("first.sock")
         );
-        let ended = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).run();
+        let ended = dir.launch(&text).run();
         ended.expect_code(70).expect("socket \"second\": ").expect(said).expect("nothing was started");
         assert!(!dir.path("first.sock").exists() && !dir.path("s.sock").exists(), "what was made is gone again");
     }
@@ -271,8 +259,7 @@ fn a_stale_socket_is_replaced_and_the_new_one_has_its_mode_and_owner() {
          [[process]]\nname = 'web'\ncommand = ['sh', '-c', 'echo up; exec sleep 1000']\nsockets = ['s']\n",
         path.display()
     );
-    let mut running = Launch::new(["run", "-c", &dir.write("softstop.toml", &text)]).not_pid1().start();
-    running.wait_for("up");
+    let mut running = dir.launch(&text).not_pid1().up();
     let found = std::fs::metadata(&path).unwrap();
     assert_eq!(found.permissions().mode() & 0o777, 0o640);
     if root {

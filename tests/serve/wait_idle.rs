@@ -249,8 +249,8 @@ fn after_a_time_without_sight_the_quiet_window_begins_anew() {
     let quiet = Duration::from_millis(1500);
     let held = service.connect(Ipv4Addr::LOCALHOST);
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"1500ms\" }}\ntimeout = \"35s\"", service.port);
-    let mut running = Launch::new(["run", "-c", &config(&dir, &step_, "")]).not_pid1().start();
-    running.wait_for("up").term().wait_for("1 open");
+    let mut running = Launch::new(["run", "-c", &config(&dir, &step_, "")]).not_pid1().up();
+    running.term().wait_for("1 open");
     let began = Instant::now();
     faults::limit(&running, "nofile", 3);
     // As the kernel's OOM killer may: nobody asks any more, and nobody can be started who does.
@@ -539,8 +539,8 @@ fn the_node_s_probes_are_known_without_being_told() {
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"2s\" }}\ntimeout = \"35s\"", service.port);
     let file = config(&dir, &step_, "");
     let known = || {
-        let mut running = Launch::new(["run", "-c", &file]).env("HOST_IP", &node.to_string()).start();
-        running.wait_for("up").term().wait_for("to be quiet for 2.0s");
+        let mut running = Launch::new(["run", "-c", &file]).env("HOST_IP", &node.to_string()).up();
+        running.term().wait_for("to be quiet for 2.0s");
         let began = Instant::now();
         let mut next = began;
         while running.code().is_none() && began.elapsed() < Duration::from_secs(10) {

@@ -161,14 +161,7 @@ pub fn launch(faults: &[Fault], launch: Launch) -> Launch {
 
 /// Whether this user may put faults in front of a softstop in a PID namespace; the reason is printed when not.
 pub fn possible() -> bool {
-    if !super::namespaces() {
-        return false;
-    }
-    let root = nix::unistd::geteuid().is_root();
-    if !root {
-        skip("faults need root: they mount, change users and limits");
-    }
-    root
+    super::namespaces() && super::root("to mount, and to change users and limits,")
 }
 
 /// Sets a soft limit (`nproc`, `nofile`) of a running softstop alone, up to the hard one.

@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod cgroup;
+pub mod client;
 pub mod faults;
 pub mod fuse;
 pub mod http;
@@ -79,7 +80,7 @@ pub fn as_launched_by_hand() {
     });
 }
 
-/// Whether this user may make a PID namespace here; the reason is printed when not.
+/// Whether this user may make a PID namespace here; the reason is printed when not. A test that needs one begins with it.
 pub fn namespaces() -> bool {
     as_launched_by_hand();
     static ABLE: OnceLock<bool> = OnceLock::new();
@@ -92,16 +93,28 @@ pub fn namespaces() -> bool {
     able
 }
 
-/// Whether this user may also enter the PID namespace of a softstop that runs, which takes root.
+/// Whether this user may also enter the PID namespace of a softstop that runs.
 pub fn may_enter_namespaces() -> bool {
-    if !namespaces() {
-        return false;
+    namespaces() && root("nsenter into a softstop's namespaces")
+}
+
+/// Whether this user is root, which `what` takes; said when not.
+pub fn root(what: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        skip(&format!("{what} takes root"));
     }
-    if !nix::unistd::geteuid().is_root() {
-        skip("nsenter into a softstop's namespaces needs root");
-        return false;
+    root
+}
+
+/// Whether all of these programs, or files by their whole path, are here, as Debian's packages bring them; said when not.
+pub fn installed(programs: &[&str]) -> bool {
+    let there = |program: &&&str| ["/usr/sbin", "/usr/bin"].iter().any(|dir| Path::new(dir).join(program).exists());
+    let missing = programs.iter().find(|program| !there(program));
+    if let Some(missing) = missing {
+        skip(&format!("{missing} is not installed"));
     }
-    true
+    missing.is_none()
 }
 
 /// What makes the program behind it PID 1 of a namespace of its own.
@@ -150,6 +163,11 @@ impl Dir {
     pub fn write(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path(name), text).unwrap();
         self.text(name)
+    }
+
+    /// `softstop run` of this configuration.
+    pub fn launch(&self, config: &str) -> Launch {
+        Launch::new(["run", "-c", &self.write("softstop.toml", config)])
     }
 
     pub fn script(&self, name: &str, text: &str) -> String {
@@ -248,6 +266,12 @@ impl Launch {
         self
     }
 
+    /// softstop and all it starts are in this group from its first instruction on.
+    pub fn inside(self, group: &cgroup::Cgroup) -> Launch {
+        let launcher = group.launcher();
+        self.through(&[launcher[0].as_str(), &launcher[1], &launcher[2], &launcher[3]])
+    }
+
     /// Another build of softstop.
     pub fn program(mut self, program: &Path) -> Launch {
         self.program = program.to_owned();
@@ -316,6 +340,14 @@ impl Launch {
             _unread: unread,
         };
         running.init = running.find_init(&self.program);
+        running
+    }
+
+    /// Starts it and waits until its child has said that it is up.
+    #[track_caller]
+    pub fn up(self) -> Running {
+        let mut running = self.start();
+        running.wait_for("up");
         running
     }
 

@@ -40,8 +40,7 @@ pub fn survives_through(launcher: &[&str], threads: usize, attack: impl Fn(Socke
     let _alone = alone();
     let addr: SocketAddr = ([127, 0, 0, 1], http::free_port()).into();
     let flags = ["--grace", "6s", "--drain-sleep", DRAIN, "--http", &addr.to_string()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:7", "say:up", "wait"]).through(launcher).start();
-    running.wait_for("up");
+    let mut running = Launch::child(&flags, &["exit-on:TERM:7", "say:up", "wait"]).through(launcher).up();
     running.wait_until("ready", |_| http::status_of(addr.port(), "/readyz") == Some(200));
     let calm = Load::of(running.pid());
     let over = AtomicBool::new(false);
