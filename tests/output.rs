@@ -224,35 +224,6 @@ fn a_line_of_a_megabyte_comes_in_marked_pieces_that_join_to_it() {
 }
 
 #[test]
-fn a_full_disk_loses_lines_says_so_and_ends() {
-    let full = || writer(File::options().write(true).open("/dev/full").unwrap());
-    let (mut read, write) = plain_pipe();
-    let sink = Sink::over(full(), writer(&write));
-    {
-        let _guard = tracing::subscriber::set_default(log::subscriber(LogLevel::Info, LogFormat::Text, &sink));
-        for _ in 0..1000 {
-            sink.push(Stream::Stdout, &[[b'x'; 99].as_slice(), b"\n"].concat());
-        }
-        assert!(run(async { sink.flush_until(soon()).await }));
-    }
-    assert_eq!(sink.lost(Stream::Stdout), 1000);
-    drop((sink, write));
-    let mut text = String::new();
-    read.read_to_string(&mut text).unwrap();
-    assert_eq!(text.lines().count(), 1, "told once: {text}");
-    assert!(text.contains("lines of standard output were lost: No space left on device"), "{text}");
-
-    let sink = Sink::over(None, full());
-    let _guard = tracing::subscriber::set_default(log::subscriber(LogLevel::Info, LogFormat::Text, &sink));
-    tracing::info!("lost");
-    run(async {
-        assert!(sink.flush_until(soon()).await);
-        assert!(timeout(Duration::from_millis(50), sink.writable()).await.is_err(), "telling is no loss to tell of");
-    });
-    assert_eq!(sink.lost(Stream::Stderr), 1);
-}
-
-#[test]
 fn what_a_full_disk_tore_begins_on_a_new_line_later() {
     // A file system of 64 KiB of our own; where mounting is not allowed there is nothing to test with.
     let at = std::env::temp_dir().join(format!("softstop-full-{}", std::process::id()));
@@ -287,34 +258,6 @@ fn what_a_full_disk_tore_begins_on_a_new_line_later() {
     assert_eq!(whole + lost, 20_000, "every line is there or counted");
     let torn = if kept.ends_with('\n') { "" } else { "\n" };
     assert_eq!(String::from_utf8_lossy(&after[10..]), format!("{torn}after\n"));
-}
-
-#[test]
-fn a_reader_that_goes_away_is_told_of_once_and_the_rest_is_discarded() {
-    let (out_read, out) = plain_pipe();
-    let (mut err_read, err) = plain_pipe();
-    let sink = Sink::over(writer(&out), writer(&err));
-    let _guard = tracing::subscriber::set_default(log::subscriber(LogLevel::Info, LogFormat::Text, &sink));
-    drop(out_read);
-    run(async {
-        let captures = Captures::new(sink.clone(), ["web"], Rc::default());
-        tokio::task::spawn_local(sink.clone().pump());
-        let (mut child, capture) = child(&captures.source("web", Output::Prefix), "seq 1 200000");
-        until("the child is not held up", || capture.is_done()).await;
-        assert!(sink.flush_until(soon()).await);
-        child.wait().unwrap();
-    });
-    tracing::error!("the log goes on");
-    drop((_guard, sink, err));
-    let mut text = String::new();
-    err_read.read_to_string(&mut text).unwrap();
-    let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 2, "{text}");
-    assert!(
-        lines[0].starts_with("softstop: warning: standard output cannot be written any more (Broken pipe"),
-        "{text}"
-    );
-    assert_eq!(lines[1], "softstop: error: the log goes on");
 }
 
 #[test]

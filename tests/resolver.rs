@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use softstop::resolver::conf::{Conf, in_hosts};
 use softstop::resolver::{self, message::Family, message::Question, name::Name};
-use support::{Dir, Launch, SOFTSTOP, SOON, faults};
+use support::{Dir, SOFTSTOP, SOON, faults};
 
 // === a name server ===
 

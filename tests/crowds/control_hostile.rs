@@ -20,7 +20,7 @@ const STATUS: &[u8] = b"{\"version\":1,\"order\":\"status\"}\n";
 fn start(dir: &Dir, flags: &[&str], words: &[&str]) -> (Running, PathBuf) {
     let path = dir.path("s.sock");
     let flags = [flags, &["--control", path.to_str().unwrap()]].concat();
-    let mut running = Launch::child(&flags, words).not_pid1().up();
+    let running = Launch::child(&flags, words).not_pid1().up();
     (running, path)
 }
 

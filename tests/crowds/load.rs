@@ -51,7 +51,7 @@ fn fifty_busy_children_with_a_twentieth_of_a_processor_are_ended_in_time() {
 #[test]
 fn how_softstop_is_scheduled_is_not_handed_down() {
     let true = crate::support::namespaces() else { return };
-    let mut running = Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).up();
+    let running = Launch::child(&["--grace", "30s"], &["exit-on:TERM:0", "say:up", "wait"]).up();
     let policy = |pid: i32| {
         let shown = Command::new("chrt").args(["-p", &pid.to_string()]).output().unwrap();
         String::from_utf8_lossy(&shown.stdout).into_owned()
@@ -203,7 +203,7 @@ fn a_thousand_processes_stop_at_once() {
     for (words, grace, code) in cases {
         let dir = Dir::new();
         let report = dir.text(REPORT);
-        let mut running = Launch::child(&["--grace", &format!("{grace}s"), "--report", &report], words).up();
+        let running = Launch::child(&["--grace", &format!("{grace}s"), "--report", &report], words).up();
         assert_eq!(running.processes().len(), 1002);
         let (ended, report) = stopped(running, &dir, Duration::from_secs(grace));
         ended.expect_code(code);

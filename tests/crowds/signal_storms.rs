@@ -130,7 +130,7 @@ fn pid_1_handles_no_signal_and_every_other_disposition_is_the_launchers() {
         let script = format!("{launcher}{says}");
         let words = ["exit-on:TERM:0", "say:up", "wait"];
         let launch = Launch::child(&["--grace", "6s"], &words).through(&["sh", "-c", &script, "sh"]);
-        let mut running = launch.up();
+        let running = launch.up();
         let printed = running.printed();
         let launched = printed.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
         let launched = u64::from_str_radix(launched.trim(), 16).unwrap();

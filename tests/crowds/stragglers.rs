@@ -10,12 +10,12 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::support::cgroup::{Cgroup, Kind};
+use crate::support::client::from_here;
 use crate::support::proof::{Proof, attach};
-use crate::support::{CHILD, Dir, Ended, Launch, Running, SOFTSTOP, SOON, processes, root, siege};
+use crate::support::{CHILD, Dir, Ended, Launch, Running, SOON, processes, root, siege};
 
 fn up(flags: &[&str], command: &[&str]) -> Running {
-    let mut running = Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).up();
-    running
+    Launch::new(flags.iter().chain(&["--"]).chain(command).copied()).up()
 }
 
 fn stop(mut running: Running, grace: u64) -> Ended {
@@ -73,7 +73,7 @@ fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
 #[test]
 fn the_members_of_a_group_are_told_while_its_leader_goes_on() {
     let command = format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5");
-    let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).not_pid1().up();
+    let running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", &command]).not_pid1().up();
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
 }
 
@@ -83,10 +83,7 @@ const HIDE_PROC: &[&str] = &["unshare", "--mount", "sh", "-c", "mount -t tmpfs n
 #[test]
 fn without_proc_the_members_of_a_group_are_told_all_the_same() {
     let true = crate::support::namespaces() else { return };
-    let up = |command: &str| {
-        let mut running = Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", command]).through(HIDE_PROC).up();
-        running
-    };
+    let up = |command: &str| Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", command]).through(HIDE_PROC).up();
     let running = up(&format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5"));
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
     // And not again when their leader has ended.
@@ -98,20 +95,8 @@ fn without_proc_the_members_of_a_group_are_told_all_the_same() {
 fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
     let true = crate::support::namespaces() else { return };
     let command = format!("trap 'exit 5' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait & wait");
-    let mut running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(HIDE_PROC).up();
+    let running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(HIDE_PROC).up();
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("stragglers still running");
-}
-
-/// A daemon that somebody has stopped acts on its signal all the same.
-#[test]
-fn a_straggler_that_is_stopped_is_woken_to_act_on_its_signal() {
-    let true = crate::support::namespaces() else { return };
-    let words = ["session", "exit-on:TERM:0", "stop-self", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "20s"], &words).up();
-    running.wait_until("the daemon is stopped", |r| r.processes().iter().any(|p| p.state == 'T'));
-    let ended = stop(running, 20);
-    ended.expect_code(0).expect("1 straggler: sending SIGTERM (").expect_not("sending SIGKILL");
-    assert_eq!(times(&ended, "TERM handled"), 2, "{}", ended.all());
 }
 
 /// The process that writes it is softstop's own helper.
@@ -266,7 +251,7 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
         "grace = '30s'\n[stragglers]\nwait = '300ms'\nsignal = 'SIGHUP'\n[[process]]\nname = 'sshd'\noutput = 'inherit'\n\
          command = {command:?}\n"
     );
-    let mut running = dir.launch(&config).up();
+    let running = dir.launch(&config).up();
     let ended = stop(running, 10);
     ended.expect_code(0).expect("1 straggler: sending SIGHUP").expect("HUP handled");
     assert_eq!(times(&ended, "TERM received"), 1, "the session, too:\n{}", ended.all());

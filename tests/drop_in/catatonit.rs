@@ -1,6 +1,8 @@
 //! catatonit.
 
-use crate::pair::{Case, MODES, Mode, Outcome, PROBE, installed, ours, same, same_but};
+use crate::pair::{
+    Case, MODES, Mode, Outcome, PROBE, handed_on, installed, left_over, not_to_be_run, ours, same, same_but,
+};
 
 /// 17 is its own, 20 to 22 are dropped.
 const TAKEN: &str = "1,2,3,10,12,13,14,15,16,17,18,20,21,22,23,24,25,26,27,28,29,30,34,35,40,63";
@@ -67,15 +69,9 @@ fn the_child_finds_what_catatonits_finds() {
     let mut cases = Vec::new();
     for mode in MODES {
         for flags in ["", "-g"] {
-            let state = || Case::state(mode, flags);
-            cases.push(state());
-            cases.push(state().shell("LISTEN_PID=$$; export LISTEN_PID; exec \"$@\""));
-            cases.push(state().env("LISTEN_PID", "77"));
-            cases.push(state().shell("exec 5</dev/null 7</etc/hostname; umask 027; cd /usr; exec \"$@\""));
-            cases.push(state().shell("trap '' HUP INT USR1 TTIN TTOU WINCH; exec \"$@\""));
-            for closed in ["<&-", ">&-", "2>&-"] {
-                cases.push(state().shell(&format!("exec \"$@\" {closed}")));
-            }
+            cases.extend(handed_on(mode, flags));
+            cases.push(Case::state(mode, flags).shell("LISTEN_PID=$$; export LISTEN_PID; exec \"$@\""));
+            cases.push(Case::state(mode, flags).env("LISTEN_PID", "77"));
         }
     }
     same("catatonit", &catatonit, &cases);
@@ -84,12 +80,7 @@ fn the_child_finds_what_catatonits_finds() {
 #[test]
 fn orphans_and_stragglers_fare_as_under_catatonit() {
     let Some(catatonit) = installed("catatonit") else { return };
-    let mut cases =
-        vec![Case::probe(Mode::Pid1, "", "orphan orphan exit=0"), Case::probe(Mode::Ordinary, "", "orphan exit=0")];
-    for place in ["group", "session"] {
-        cases.push(Case::probe(Mode::Ordinary, "", &format!("leave={place} exit=0")));
-    }
-    same("catatonit", &catatonit, &cases);
+    same("catatonit", &catatonit, &left_over(&[""]));
 }
 
 /// The pause of a pod: nothing runs. A child that catatonit has from before its exec sends the signals, again and again until it has ended:
@@ -128,13 +119,7 @@ fn paused_it_ends_upon_int_and_term_alone_also_when_ignored_at_the_start() {
 #[test]
 fn what_cannot_be_run_ends_as_with_catatonit() {
     let Some(catatonit) = installed("catatonit") else { return };
-    let mut cases = Vec::new();
-    for mode in MODES {
-        for program in ["no-such-program", "/no/such/program", "", "/etc", "/etc/hostname", "/etc/hostname/x"] {
-            cases.push(Case::new(mode, ["--", program]).env("PATH", "/usr/bin:/bin"));
-        }
-    }
-    same("catatonit", &catatonit, &cases);
+    same("catatonit", &catatonit, &not_to_be_run(&[&["--"]]));
 }
 
 #[test]

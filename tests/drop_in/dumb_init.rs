@@ -1,6 +1,8 @@
 //! dumb-init.
 
-use crate::pair::{Case, MODES, Mode, Outcome, PROBE, installed, ours, same, same_but};
+use crate::pair::{
+    Case, MODES, Mode, Outcome, PROBE, handed_on, installed, left_over, not_to_be_run, ours, same, same_but,
+};
 
 /// dumb-init passes on what comes, faults included; 17 is its own, and 20 to 22 stop: [`a_suspension_stops_the_session_and_dumb_init`].
 const PASSED: &str = "1,2,3,4,5,6,7,8,10,11,12,13,14,15,16,17,18,23,24,25,26,27,28,29,30,31,34,35,40,63";
@@ -65,14 +67,7 @@ fn the_child_finds_what_dumb_inits_finds() {
     let mut cases = Vec::new();
     for mode in MODES {
         for flags in ["", "-c"] {
-            let state = || Case::state(mode, flags);
-            cases.push(state());
-            cases.push(state().env("LISTEN_PID", "1"));
-            cases.push(state().shell("exec 5</dev/null 7</etc/hostname; umask 027; cd /usr; exec \"$@\""));
-            cases.push(state().shell("trap '' HUP INT USR1 TTIN TTOU WINCH; exec \"$@\""));
-            for closed in ["<&-", ">&-", "2>&-"] {
-                cases.push(state().shell(&format!("exec \"$@\" {closed}")));
-            }
+            cases.extend(handed_on(mode, flags));
             cases.push(Case::probe(mode, flags, "signals=1,2,15 exit=0").shell("trap '' HUP INT TERM; exec \"$@\""));
         }
     }
@@ -82,15 +77,7 @@ fn the_child_finds_what_dumb_inits_finds() {
 #[test]
 fn orphans_and_stragglers_fare_as_under_dumb_init() {
     let Some(dumb_init) = installed("dumb-init") else { return };
-    let mut cases = Vec::new();
-    for flags in ["", "-c", "-r 15:3", "-r 15:0"] {
-        cases.push(Case::probe(Mode::Pid1, flags, "orphan orphan exit=0"));
-        cases.push(Case::probe(Mode::Ordinary, flags, "orphan exit=0"));
-        for place in ["group", "session"] {
-            cases.push(Case::probe(Mode::Ordinary, flags, &format!("leave={place} exit=0")));
-        }
-    }
-    same("dumb-init", &dumb_init, &cases);
+    same("dumb-init", &dumb_init, &left_over(&["", "-c", "-r 15:3", "-r 15:0"]));
 }
 
 #[test]
@@ -111,16 +98,7 @@ fn a_suspension_stops_the_session_and_dumb_init() {
 #[test]
 fn what_cannot_be_run_ends_as_with_dumb_init() {
     let Some(dumb_init) = installed("dumb-init") else { return };
-    let mut cases = Vec::new();
-    for mode in MODES {
-        for program in ["no-such-program", "/no/such/program", "", "/etc", "/etc/hostname", "/etc/hostname/x"] {
-            for flags in [&["--"][..], &["-c", "--"]] {
-                let args = flags.iter().copied().chain([program]);
-                cases.push(Case::new(mode, args).env("PATH", "/usr/bin:/bin"));
-            }
-        }
-    }
-    same("dumb-init", &dumb_init, &cases);
+    same("dumb-init", &dumb_init, &not_to_be_run(&[&["--"], &["-c", "--"]]));
 }
 
 #[test]

@@ -127,6 +127,39 @@ impl Case {
     }
 }
 
+/// What is left over when the child has ended.
+pub fn left_over(flags: &[&str]) -> Vec<Case> {
+    let of_one = |flags: &&str| {
+        let ordinary = ["orphan exit=0", "leave=group exit=0", "leave=session exit=0"];
+        let ordinary = ordinary.map(|words| Case::probe(Mode::Ordinary, flags, words));
+        [&[Case::probe(Mode::Pid1, flags, "orphan orphan exit=0")], &ordinary[..]].concat()
+    };
+    flags.iter().flat_map(of_one).collect()
+}
+
+/// What the child finds of its launcher's.
+pub fn handed_on(mode: Mode, flags: &str) -> Vec<Case> {
+    let state = || Case::state(mode, flags);
+    let shells = [
+        "exec 5</dev/null 7</etc/hostname; umask 027; cd /usr; exec \"$@\"",
+        "trap '' HUP INT USR1 TTIN TTOU WINCH; exec \"$@\"",
+        "exec \"$@\" <&-",
+        "exec \"$@\" >&-",
+        "exec \"$@\" 2>&-",
+    ];
+    [state(), state().env("LISTEN_PID", "1")].into_iter().chain(shells.map(|line| state().shell(line))).collect()
+}
+
+/// With these words in front: programs that there are not, and that are none.
+pub fn not_to_be_run(before: &[&[&str]]) -> Vec<Case> {
+    let programs = ["no-such-program", "/no/such/program", "", "/etc", "/etc/hostname", "/etc/hostname/x"];
+    let of_one = |mode: Mode, words: &[&str], program| {
+        Case::new(mode, words.iter().copied().chain([program])).env("PATH", "/usr/bin:/bin")
+    };
+    let each = MODES.into_iter().flat_map(|mode| programs.map(|program| (mode, program)));
+    each.flat_map(|(mode, program)| before.iter().map(move |words| of_one(mode, words, program))).collect()
+}
+
 /// Reads to the end, beside others.
 fn read(mut from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
     let (send, receive) = mpsc::channel();

@@ -1,6 +1,8 @@
 //! tini.
 
-use crate::pair::{Case, MODES, Mode, Outcome, PROBE, installed, ours, same, same_but};
+use crate::pair::{
+    Case, MODES, Mode, Outcome, PROBE, handed_on, installed, left_over, not_to_be_run, ours, same, same_but,
+};
 
 /// tini takes these and passes them on; 17 is its own.
 const PASSED: &str = "1,2,3,10,12,13,14,15,16,17,18,20,21,22,23,24,25,26,27,28,29,30,34,35,40,63";
@@ -78,14 +80,8 @@ fn the_child_finds_what_tinis_finds() {
     let Some(tini) = installed("tini") else { return };
     let mut cases = Vec::new();
     for mode in MODES {
-        let state = |flags: &str| Case::state(mode, flags);
-        cases.extend(["", "-g", "-s", "-p SIGTERM"].map(state));
-        cases.push(state("").env("LISTEN_PID", "1"));
-        cases.push(state("").shell("exec 5</dev/null 7</etc/hostname; umask 027; cd /usr; exec \"$@\""));
-        cases.push(state("").shell("trap '' HUP INT USR1 TTIN TTOU WINCH; exec \"$@\""));
-        for closed in ["<&-", ">&-", "2>&-"] {
-            cases.push(state("").shell(&format!("exec \"$@\" {closed}")));
-        }
+        cases.extend(handed_on(mode, ""));
+        cases.extend(["-g", "-s", "-p SIGTERM"].map(|flags| Case::state(mode, flags)));
         // Signals that were ignored at the start are passed on all the same.
         cases.push(Case::probe(mode, "", "signals=1,2,15 exit=0").shell("trap '' HUP INT TERM; exec \"$@\""));
     }
@@ -95,39 +91,25 @@ fn the_child_finds_what_tinis_finds() {
 #[test]
 fn orphans_and_stragglers_fare_as_under_tini() {
     let Some(tini) = installed("tini") else { return };
-    let mut cases = Vec::new();
-    for flags in ["", "-s", "-sw", "-g"] {
-        cases.push(Case::probe(Mode::Pid1, flags, "orphan orphan exit=0"));
-        cases.push(Case::probe(Mode::Ordinary, flags, "orphan exit=0"));
-        for place in ["group", "session"] {
-            cases.push(Case::probe(Mode::Ordinary, flags, &format!("leave={place} exit=0")));
-        }
-    }
-    same("tini", &tini, &cases);
+    same("tini", &tini, &left_over(&["", "-s", "-sw", "-g"]));
 }
 
 #[test]
 fn what_cannot_be_run_ends_as_with_tini() {
     let Some(tini) = installed("tini") else { return };
     let dir = crate::support::Dir::new();
-    let script = |name: &str, text: &str| dir.script(name, text);
     let programs = [
-        "no-such-program".to_owned(),
-        "/no/such/program".to_owned(),
-        String::new(),
-        "/etc".to_owned(),
-        "/etc/hostname".to_owned(),
-        "/etc/hostname/x".to_owned(),
         "./true".to_owned(),
         "x".repeat(300),
-        script("interpreter", "#!/no/such/interpreter\n"),
+        dir.script("interpreter", "#!/no/such/interpreter\n"),
         dir.write("plain", "not a program"),
     ];
-    let mut cases = Vec::new();
+    let flags = [&["-s", "--"][..], &["-sg", "-e126", "-e", "127", "--"]];
+    let mut cases = not_to_be_run(&flags);
     for mode in MODES {
         for program in &programs {
-            for flags in [&["-s"][..], &["-sg", "-e126", "-e", "127"]] {
-                let args = flags.iter().copied().chain(["--", program.as_str()]);
+            for flags in flags {
+                let args = flags.iter().copied().chain([program.as_str()]);
                 cases.push(Case::new(mode, args).env("PATH", "/usr/bin:/bin"));
             }
         }

@@ -19,8 +19,7 @@ const GRACE: Duration = Duration::from_secs(4);
 
 fn up(flags: &[&str], pid1: bool) -> Running {
     let launch = Launch::child(&[&["--grace", "4s"], flags].concat(), &["exit-on:TERM:3", "say:up", "wait"]);
-    let mut running = if pid1 { launch } else { launch.not_pid1() }.up();
-    running
+    if pid1 { launch } else { launch.not_pid1() }.up()
 }
 
 /// SIGTERM; returns when `text` has been said, which must be inside the grace.

@@ -98,7 +98,7 @@ fn where_the_clock_begins_makes_no_difference() {
         let dir = Dir::new();
         let report = dir.text(REPORT);
         let flags = ["--grace", "4s", "--drain-sleep", "300ms", "--report", &report];
-        let mut running = Launch::child(&flags, &["ignore:TERM", "say:up", "wait"]).through(&clock).up();
+        let running = Launch::child(&flags, &["ignore:TERM", "say:up", "wait"]).through(&clock).up();
         let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/time")).unwrap();
         assert_ne!(namespace("self"), namespace(&running.pid().to_string()), "its clock is the machine's");
         let (ended, report) = stopped(running, &dir, Duration::from_secs(4));

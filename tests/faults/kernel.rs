@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::client::from_here;
 use crate::support::faults::{self, Fault, NEWER};
 use crate::support::proof::Proof;
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, copy_program, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, copy_program, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
 /// Where nobody is to need all of it, under strace on a busy machine either.
@@ -32,8 +33,7 @@ const DEEP: &[&str] = &[
 ];
 
 fn start(faults: &[Fault], launch: Launch) -> Running {
-    let mut running = faults::launch(faults, launch).up();
-    running
+    faults::launch(faults, launch).up()
 }
 
 /// One call at a time, so that none hides behind another's fall-back; and both answers that profiles give.

@@ -17,8 +17,7 @@ const GRACE: Duration = Duration::from_secs(4);
 fn up(dir: &Dir, pid1: bool, words: &[&str]) -> Running {
     let report = dir.text(REPORT);
     let launch = Launch::child(&["--grace", "4s", "--report", &report], words);
-    let mut running = if pid1 { launch } else { launch.not_pid1() }.up();
-    running
+    if pid1 { launch } else { launch.not_pid1() }.up()
 }
 
 /// The wrapper's program, as the test sees it.

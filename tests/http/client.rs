@@ -61,17 +61,25 @@ async fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-/// Serves one connection with `answer`, then closes it; the request as it came and the client's verdict.
-async fn exchange(make: impl FnOnce(SocketAddr) -> HttpCall, answer: &[u8]) -> (String, Outcome) {
+/// Serves one connection that way, then closes it; what the server says and the client's verdict.
+async fn against<T>(
+    make: impl FnOnce(SocketAddr) -> HttpCall,
+    server: impl AsyncFnOnce(TcpStream) -> T,
+) -> (T, Outcome) {
     let (listener, addr) = listen().await;
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
+    let serve = async { server(listener.accept().await.unwrap().0).await };
+    let (request, addrs) = (make(addr), [addr]);
+    tokio::join!(serve, call(&request, &addrs))
+}
+
+/// The request as it came and the client's verdict on `answer`.
+async fn exchange(make: impl FnOnce(SocketAddr) -> HttpCall, answer: &[u8]) -> (String, Outcome) {
+    against(make, async |mut stream| {
         let request = read_request(&mut stream).await;
         stream.write_all(answer).await.unwrap();
         request
-    };
-    let (request, addrs) = (make(addr), [addr]);
-    tokio::join!(serve, call(&request, &addrs))
+    })
+    .await
 }
 
 fn verdict(answer: &[u8]) -> Outcome {
@@ -184,18 +192,12 @@ fn an_end_before_the_request_was_sent_is_called_so() {
 /// As much as is read of a body is enough, whatever comes or does not come after it.
 #[test]
 fn a_body_that_stalls_beyond_what_is_read_of_it_is_a_success() {
-    block_on(async {
-        let (listener, addr) = listen().await;
-        let serve = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n").await.unwrap();
-            stream.write_all(&[b'a'; 10 * 1024]).await.unwrap();
-            let _ = stream.read_to_end(&mut Vec::new()).await;
-        };
-        let (request, addrs) = (get(addr), [addr]);
-        let ((), outcome) = tokio::join!(serve, call(&request, &addrs));
-        assert_eq!(outcome, Outcome::Ok);
-    });
+    let stalls = async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n").await.unwrap();
+        stream.write_all(&[b'a'; 10 * 1024]).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    };
+    assert_eq!(block_on(against(get, stalls)).1, Outcome::Ok);
 }
 
 #[test]
@@ -298,38 +300,28 @@ fn a_quote_is_short() {
 
 #[test]
 fn an_endless_head_is_cut() {
-    block_on(async {
-        let (listener, addr) = listen().await;
-        let serve = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nX-Endless: ").await.unwrap();
-            while stream.write_all(&[b'a'; 1024]).await.is_ok() {}
-        };
-        let (request, addrs) = (get(addr), [addr]);
-        let ((), outcome) = tokio::join!(serve, call(&request, &addrs));
-        assert_eq!(failure(outcome).as_deref(), Some("answered with more than 32 KiB of headers"));
-    });
+    let endless = async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nX-Endless: ").await.unwrap();
+        while stream.write_all(&[b'a'; 1024]).await.is_ok() {}
+    };
+    let outcome = block_on(against(get, endless)).1;
+    assert_eq!(failure(outcome).as_deref(), Some("answered with more than 32 KiB of headers"));
 }
 
 /// The body is not read beyond its bound: the call succeeds, closes the connection, and the server notices.
 #[test]
 fn an_endless_body_is_left() {
-    block_on(async {
-        let (listener, addr) = listen().await;
-        let serve = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-            let mut sent = 0;
-            while stream.write_all(&[b'a'; 1024]).await.is_ok() {
-                sent += 1024;
-            }
-            sent
-        };
-        let (request, addrs) = (get(addr), [addr]);
-        let (sent, outcome) = tokio::join!(serve, call(&request, &addrs));
-        assert_eq!(outcome, Outcome::Ok);
-        assert!(sent >= 10 * 1024, "only {sent} bytes were taken");
-    });
+    let endless = async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let mut sent = 0;
+        while stream.write_all(&[b'a'; 1024]).await.is_ok() {
+            sent += 1024;
+        }
+        sent
+    };
+    let (sent, outcome) = block_on(against(get, endless));
+    assert_eq!(outcome, Outcome::Ok);
+    assert!(sent >= 10 * 1024, "only {sent} bytes were taken");
 }
 
 /// A server that says 503 and then stalls has said enough; one that says 200 and stalls has not.
@@ -357,28 +349,22 @@ fn a_stalled_body_is_a_failure_by_the_callers_timeout() {
 
 #[test]
 fn a_reset_is_called_so() {
-    block_on(async {
-        for (answer, expected) in [
-            ("", "connection reset"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok", "answered 200, then connection reset"),
-        ] {
-            let (listener, addr) = listen().await;
-            let serve = async {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                read_request(&mut stream).await;
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                // Lets the client read what was written, which a reset would throw away. In pieces: between two of them it has its turn,
-                // also when this thread has had none for so long.
-                for _ in 0..10 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                stream.set_zero_linger().unwrap();
-            };
-            let (request, addrs) = (get(addr), [addr]);
-            let ((), outcome) = tokio::join!(serve, call(&request, &addrs));
-            assert_eq!(failure(outcome).as_deref(), Some(expected));
-        }
-    });
+    for (answer, expected) in [
+        ("", "connection reset"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok", "answered 200, then connection reset"),
+    ] {
+        let resets = async |mut stream: TcpStream| {
+            read_request(&mut stream).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            // Lets the client read what was written, which a reset would throw away. In pieces: between two of them it has its turn,
+            // also when this thread has had none for so long.
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stream.set_zero_linger().unwrap();
+        };
+        assert_eq!(failure(block_on(against(get, resets)).1).as_deref(), Some(expected));
+    }
 }
 
 #[test]

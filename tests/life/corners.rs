@@ -48,7 +48,7 @@ fn a_storm_of_dying_children_delays_no_deadline() {
     let true = crate::support::namespaces() else { return };
     let flood = "trap '' TERM; for i in 1 2 3 4; do (while :; do (true & true &); done) & done; echo up; \
                  while :; do (true &); done";
-    let mut running = Launch::new(["--grace", "4s", "--", "sh", "-c", flood]).up();
+    let running = Launch::new(["--grace", "4s", "--", "sh", "-c", flood]).up();
     let (ended, _) = running.stop_within(Duration::from_secs(4));
     ended.expect_code(137).expect("SIGKILL");
 }
@@ -60,7 +60,7 @@ fn a_storm_of_dying_children_delays_no_deadline() {
 fn sigkill_and_sigstop_from_inside_do_not_reach_pid_1() {
     let true = crate::support::namespaces() else { return };
     let script = "kill -KILL 1; kill -STOP 1; trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done";
-    let mut running = Launch::new(["--grace", "30s", "--", "sh", "-c", script]).up();
+    let running = Launch::new(["--grace", "30s", "--", "sh", "-c", script]).up();
     let state = processes::look(running.pid()).unwrap().state;
     assert_ne!(state, 'T', "softstop was stopped from inside");
     running.stop_within(Duration::from_secs(30)).0.expect_code(6);
@@ -193,7 +193,7 @@ fn an_exec_by_another_thread_changes_nothing() {
     let dir = Dir::new();
     let Some(program) = threads(&dir) else { return };
     let script = "trap 'exit 8' TERM; echo up; while :; do sleep 0.05; done";
-    let mut running = Launch::new(["--grace", "30s", "--", &program, "/bin/sh", "-c", script]).up();
+    let running = Launch::new(["--grace", "30s", "--", &program, "/bin/sh", "-c", script]).up();
     running.stop_within(Duration::from_secs(30)).0.expect_code(8);
 }
 
@@ -203,7 +203,7 @@ fn a_pid_namespace_inside_ends_with_its_init() {
     let true = crate::support::namespaces() else { return };
     let inner = "setsid sleep 1000 & sleep 1000 & echo up; wait";
     let nested = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "sh", "-c", inner];
-    let mut running = Launch::new(["--grace", "3s", "--"].iter().chain(&nested).copied()).up();
+    let running = Launch::new(["--grace", "3s", "--"].iter().chain(&nested).copied()).up();
     let mark = running.mark();
     let (ended, _) = running.stop_within(Duration::from_secs(3));
     crate::support::account::nothing_left(&mark);
@@ -261,7 +261,7 @@ fn in_a_user_namespace_the_whole_stop_works() {
     let true = crate::support::namespaces() else { return };
     let words = ["session", "exit-on:TERM:0:100", "wait", "end", "orphans:3", "exit-on:TERM:7", "say:up", "wait"];
     for namespace in [&["unshare", "--user", "--map-root-user"][..], &["unshare", "--user"]] {
-        let mut running = Launch::child(&["--grace", "30s"], &words).through(namespace).up();
+        let running = Launch::child(&["--grace", "30s"], &words).through(namespace).up();
         let (ended, _) = running.stop_within(Duration::from_secs(30));
         ended.expect_code(7).expect("1 straggler: sending SIGTERM").expect_no_warning();
         assert_eq!(ended.stdout.matches("TERM handled").count(), 2, "{}", ended.all());

@@ -86,7 +86,7 @@ fn the_child_stays_in_the_session_that_softstop_was_started_in() {
     for pid1 in [true, false] {
         let words = ["on:HUP", "on:CONT", "exit-on:TERM:0", "say:up", "wait"];
         let launch = Launch::child(&["--grace", "30s"], &words);
-        let mut running = if pid1 { launch } else { launch.not_pid1() }.up();
+        let running = if pid1 { launch } else { launch.not_pid1() }.up();
         let child = processes::children(running.pid())[0];
         assert_eq!(session(child), session(running.pid()));
         running.stop_within(GRACE).0.expect_code(0).expect_not("HUP received");
@@ -100,7 +100,7 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
     let through = ["sh", "-c", "exec \"$@\" 7</dev/zero", "sh"];
     let holds = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/7")).is_ok_and(|to| to.ends_with("zero"));
     let words = ["exit-on:TERM:0", "say:up", "wait"];
-    let mut running = Launch::child(&["--grace", "30s"], &words).through(&through).up();
+    let running = Launch::child(&["--grace", "30s"], &words).through(&through).up();
     let child = processes::children(running.pid())[0];
     assert!(holds(child) && !holds(running.pid()));
     running.stop_within(GRACE).0.expect_code(0);
@@ -109,7 +109,7 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
     let text = format!(
         "[[process]]\nname = \"web\"\ncommand = [\"perl\", {CHILD:?}, \"exit-on:TERM:0\", \"say:up\", \"wait\"]\n"
     );
-    let mut running = dir.launch(&text).through(&through).up();
+    let running = dir.launch(&text).through(&through).up();
     let child = processes::children(running.pid())[0];
     assert!(!holds(child) && !holds(running.pid()));
     running.stop_within(GRACE).0.expect_code(0);
@@ -128,19 +128,25 @@ fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
     typed(dir.launch(&text)).expect_code(0).expect("typed");
 }
 
-/// Q7, Q15: what softstop does not touch comes through as it was launched.
+/// Q7, Q15: what softstop does not touch comes through as it was launched, every limit that the kernel shows among it.
 #[test]
 fn umask_limits_priority_and_other_variables_are_as_launched() {
     let true = crate::support::namespaces() else { return };
-    // `cargo test` may itself be nice.
-    let own = Command::new("nice").output().unwrap();
-    let own: i32 = String::from_utf8(own.stdout).unwrap().trim().parse().unwrap();
-    let nice = (own + 3).min(19);
-    let look = "umask; ulimit -n; ulimit -c; nice; cat /proc/self/oom_score_adj; echo $NOTIFY_SOCKET $WATCHDOG_PID";
-    let launcher = "umask 027; ulimit -n 321; ulimit -c 0; echo 321 >/proc/self/oom_score_adj; \
-                    NOTIFY_SOCKET=/run/notify WATCHDOG_PID=77 exec nice -n 3 \"$@\"";
-    let ended = Launch::new(["--", "sh", "-c", look]).through(&["sh", "-c", launcher, "sh"]).run();
-    assert_eq!(ended.expect_code(0).stdout, format!("0027\n321\n0\n{nice}\n321\n/run/notify 77\n"), "{}", ended.all());
+    let look = "umask; nice; cat /proc/self/oom_score_adj; echo $NOTIFY_SOCKET $WATCHDOG_PID; \
+                cat /proc/self/limits; grep Cpus_allowed: /proc/self/status; ionice";
+    let launcher = format!(
+        "umask 027; echo 321 >/proc/self/oom_score_adj; export NOTIFY_SOCKET=/run/notify WATCHDOG_PID=77; ulimit -Sn 222; \
+         ulimit -Ss 5000; ulimit -Sc 10; ulimit -Sf 100000; ulimit -St 1000; ulimit -Sv 9000000; ulimit -Sd 8000000; \
+         {look}; echo; exec \"$@\""
+    );
+    let through =
+        ["taskset", "-c", "0", "ionice", "-c", "2", "-n", "6", "nice", "-n", "3", "sh", "-c", &launcher, "sh"];
+    let ended = Launch::new(["--", "sh", "-c", look]).through(&through).run();
+    let (launched, child) = ended.expect_code(0).stdout.split_once("\n\n").expect("two looks");
+    assert_eq!(launched.trim(), child.trim());
+    for set in ["0027\n", "\n321\n/run/notify 77\n", " 222 ", "prio 6"] {
+        assert!(child.contains(set), "{set:?}: {child}");
+    }
 }
 
 /// softstop raises its own limits, of descriptors and of the stack. Whatever it starts gets what it was started with.
@@ -177,22 +183,6 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
     for name in ["init", "probe", "pre_stop", "drain"] {
         assert_eq!(dir.read(name), "234 4321\n", "{name}");
     }
-}
-
-/// Every limit there is, compared as the kernel shows them; and what the scheduler goes by.
-#[test]
-fn affinity_io_priority_and_every_limit_are_as_launched() {
-    let true = crate::support::namespaces() else { return };
-    let look = "cat /proc/self/limits; grep Cpus_allowed: /proc/self/status; ionice";
-    let launcher = format!(
-        "ulimit -Sn 222; ulimit -Ss 5000; ulimit -Sc 10; ulimit -Sf 100000; ulimit -St 1000; ulimit -Sv 9000000; ulimit -Sd 8000000; \
-         {look}; echo; exec \"$@\""
-    );
-    let through = ["taskset", "-c", "0", "ionice", "-c", "2", "-n", "6", "sh", "-c", &launcher, "sh"];
-    let ended = Launch::new(["--", "sh", "-c", look]).through(&through).run();
-    let (launched, child) = ended.expect_code(0).stdout.split_once("\n\n").expect("two looks");
-    assert_eq!(launched.trim(), child.trim());
-    assert!(child.contains("222") && child.contains("prio 6"), "{child}");
 }
 
 /// As many as the kernel allows, with neither close_range nor /proc to tell which are open.

@@ -2,15 +2,15 @@
 //! command, too many processes. With real processes; docs/diagnosis.md.
 
 use std::net::TcpListener;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::support::account::{self, REPORT, forced, line, stopped};
 use crate::support::cgroup::{Cgroup, Kind};
+use crate::support::client::{exec, from_here};
 use crate::support::faults::{self, PidsLimit};
 use crate::support::fuse::{Hanging, with_hanging_file_system};
 use crate::support::http::{free_port, get, status_json};
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, processes};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, processes};
 
 /// Starts a configuration; `{report}` and `{child}` in it stand for the report's place and `"perl", "child.pl"`.
 fn config(dir: &Dir, text: &str) -> Launch {
@@ -39,7 +39,7 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
         "grace = \"4s\"\nreport = \"{{report}}\"\n[[process]]\nname = \"web\"\noutput = \"prefix\"\ncommand = [\"perl\", \"-e\", '{program}']\n\
          stop = {{ signal = \"SIGTERM\", wait = \"300ms\" }}\n"
     );
-    let mut running = config(&dir, &text).up();
+    let running = config(&dir, &text).up();
     let (held, peer) = listener.accept().unwrap();
     let (ended, report) = stopped(running, &dir, Duration::from_secs(4));
     drop(held);
@@ -118,7 +118,7 @@ fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
     let text = "grace = \"8s\"\nreport = \"{report}\"\n[[process]]\nname = \"api\"\noutput = \"prefix\"\n\
         command = [{child}, \"ignore:TERM\", \"on:QUIT\", \"say:up\", \"wait\"]\n\
         stop = { signal = \"SIGTERM\", wait = \"400ms\" }\ndiagnose = { signal = \"SIGQUIT\", wait = \"2500ms\" }\n";
-    let mut running = config(&dir, text).up();
+    let running = config(&dir, text).up();
     let (ended, report) = stopped(running, &dir, Duration::from_secs(8));
     let log = ended.expect_code(137).all();
     line(&log, &["api: still running", "after SIGTERM; sending SIGQUIT for a diagnosis, up to"]);
@@ -141,7 +141,7 @@ fn who_ends_upon_the_diagnostic_signal_was_forced() {
     let text = "grace = \"6s\"\nreport = \"{report}\"\n[exit_codes]\nforced = 79\n[[process]]\nname = \"api\"\n\
         command = [{child}, \"ignore:TERM\", \"exit-on:QUIT:2\", \"say:up\", \"wait\"]\n\
         stop = { signal = \"SIGTERM\", wait = \"200ms\" }\ndiagnose = \"SIGQUIT\"\n";
-    let mut running = config(&dir, text).up();
+    let running = config(&dir, text).up();
     let (ended, report) = stopped(running, &dir, Duration::from_secs(6));
     ended.expect_code(79).expect("QUIT handled").expect_not("sending SIGKILL (");
     line(&ended.all(), &["api: killed after", "with exit code 2"]);

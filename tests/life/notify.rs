@@ -3,12 +3,11 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
+use crate::support::client::from_here;
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, installed};
+use crate::support::{Dir, Running, installed};
 
 const GRACE: Duration = Duration::from_secs(30);
 

@@ -345,37 +345,6 @@ fn output_of_several_is_prefixed_and_nothing_of_it_is_lost() {
     assert!(ended.stdout_bytes.windows(4).any(|w| w == b"ff\xff\n"), "bytes that are not UTF-8 came through changed");
 }
 
-/// "error_log = /dev/stderr" stands in many a configuration, php-fpm's for one; a pipe belongs to who made it.
-#[test]
-fn another_user_can_open_its_own_stdout_and_stderr() {
-    if !nix::unistd::geteuid().is_root() {
-        return crate::support::skip("only root can start a process as another user");
-    }
-    let dir = Dir::new();
-    let script = "echo by-name-1 >/dev/stdout; echo by-name-2 >/dev/stderr; id -u";
-    let config = dir.write(
-        "softstop.toml",
-        &format!("[[process]]\nname = \"a\"\nuser = \"65534\"\noutput = \"prefix\"\nrestart = \"never\"\ncommand = [\"sh\", \"-c\", {script:?}]\n"),
-    );
-    let ended = Launch::new(["run", "-c", &config]).not_pid1().run();
-    ended.expect_code(0).expect("a | by-name-1").expect("a | by-name-2").expect("a | 65534");
-}
-
-#[test]
-fn output_as_json_is_json() {
-    let true = crate::support::namespaces() else { return };
-    let setup = Setup::new("grace = \"30s\"").process(
-        "web",
-        &["say:a \"quoted\" line", "raw:ff0a", "exit-on:TERM:0", "say:up", "wait"],
-        "output = \"json\"",
-    );
-    let mut running = setup.start();
-    running.wait_for(r#""line":"up""#);
-    let ended = running.stop_within(Duration::from_secs(30)).0;
-    let lines: Vec<serde_json::Value> = ended.stdout.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
-    assert!(lines.iter().any(|l| l.to_string().contains(r#"a \"quoted\" line"#)), "{}", ended.all());
-}
-
 #[test]
 fn a_broken_config_is_78_with_its_line_and_starts_nothing() {
     let true = crate::support::namespaces() else { return };
@@ -403,15 +372,6 @@ fn the_config_is_found_where_it_is_documented() {
     run(&["run"]).env("SOFTSTOP_CONFIG", &other).run().expect_code(12);
     run(&["run", "-c", "softstop.toml"]).env("SOFTSTOP_CONFIG", &other).run().expect_code(11);
     run(&["check"]).run().expect_code(0);
-}
-
-#[test]
-fn a_port_that_is_taken_is_said_and_nothing_is_started() {
-    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = taken.local_addr().unwrap().port();
-    let http = format!("127.0.0.1:{port}");
-    let ended = Launch::child(&["--http", &http], &["say:here I am"]).not_pid1().run();
-    ended.expect_code(70).expect(&http).expect_not("here I am");
 }
 
 /// Where the user of a pod looks: `kubectl describe` shows it, and the container has no log of ours that would be kept.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::http::{free_port, get, status_json, status_of};
-use crate::support::{Dir, Launch, SOON};
+use crate::support::{Dir, SOON};
 
 /// Every minute; whoever waits for it may wait a minute longer than for anything else.
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! A process with probes is a service: its end is never expected, whatever its exit code.
 
 use crate::support::http::{free_port, status_json, status_of};
-use crate::support::{CHILD, Dir, Launch, Running, SOON};
+use crate::support::{CHILD, Dir, Running, SOON};
 
 /// `web`, probed, ends with 0 once the file `end` is there; `side` goes on.
 fn start(dir: &Dir, port: u16, web: &str) -> Running {

@@ -36,18 +36,6 @@ fn a_group_that_is_stopped_is_woken_to_act_on_its_stop_signal() {
     running.stop_within(Duration::from_secs(30)).0.expect_code(3).expect("TERM handled").expect_not("SIGKILL:");
 }
 
-/// Longer than one read gives.
-#[test]
-fn a_request_of_several_reads_is_read_to_its_end() {
-    let dir = Dir::new();
-    let path = dir.path("s.sock");
-    let flags = ["--grace", "30s", "--control", path.to_str().unwrap()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
-    let answer = exchange(&path, &format!("{{\"version\":1,{}\"order\":\"status\"}}\n", " ".repeat(3000)));
-    assert!(answer.contains("\"phase\":\"Running\""), "{answer}");
-    running.stop_within(Duration::from_secs(30)).0.expect_code(0);
-}
-
 fn exchange(path: &Path, request: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
@@ -64,7 +52,7 @@ fn a_client_that_sends_on_behind_its_order_is_cut_off() {
     let dir = Dir::new();
     let path = dir.path("s.sock");
     let flags = ["--grace", "60s", "--drain-sleep", "40s", "--control", path.to_str().unwrap()];
-    let mut running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
+    let _running = Launch::child(&flags, &["exit-on:TERM:0", "say:up", "wait"]).not_pid1().up();
     let began = std::time::Instant::now();
     let answer = exchange(&path, &format!("{{\"version\":1,\"order\":\"drain\"}}\n{}", "x".repeat(2000)));
     assert!(!answer.contains("\"done\"") && began.elapsed() < SOON, "{answer}");
@@ -98,20 +86,6 @@ fn a_configuration_from_a_fifo_is_read_to_its_end() {
         format!("mkfifo '{fifo}'; (head -c 5000 '{file}'; sleep 0.1; tail -c +5001 '{file}') > '{fifo}' & exec \"$@\"");
     let ended = Launch::new(["run", "-c", &fifo]).not_pid1().through(&["sh", "-c", &script, "sh"]).run();
     ended.expect_code(0).expect("last: started");
-}
-
-#[test]
-fn what_run_was_started_with_is_not_kept_open() {
-    let dir = Dir::new();
-    let held = dir.write("held", "");
-    let text = "grace = \"30s\"\n[[process]]\nname = \"a\"\ncommand = [\"sleep\", \"1000\"]\n";
-    let script = format!("exec 7< '{held}'; exec \"$@\"");
-    let launch = dir.launch(text).not_pid1();
-    let mut running = launch.through(&["sh", "-c", &script, "sh"]).start();
-    running.wait_for("a: started");
-    let open = descriptors(running.pid());
-    assert!(!open.iter().any(|(_, path)| *path == Path::new(&held)), "{open:?}");
-    running.stop_within(Duration::from_secs(30));
 }
 
 /// A helper whose wait is over, long before softstop's end.

@@ -199,17 +199,6 @@ fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
     running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect("stopping: SIGTERM");
 }
 
-#[test]
-fn with_stop_on_the_stop_signal_of_the_program_counts_no_more() {
-    let true = crate::support::namespaces() else { return };
-    let dir = Dir::new();
-    let haproxy = stand_in(&dir, "haproxy");
-    let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
-    let mut running = wrapped(&["--grace", "30s", "--stop-on", "SIGTERM"], &haproxy, &words).up();
-    running.signal(libc::SIGUSR1).wait_for("USR1 received");
-    running.stop_within(Duration::from_secs(30)).0.expect_code(0).expect_not("haproxy's stop signal");
-}
-
 /// The main process gets the signal that it is customarily stopped with; the others, theirs.
 #[test]
 fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() {
@@ -225,25 +214,6 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
     running.wait_for("lb up").wait_for("side up").signal(libc::SIGUSR1);
     let ended = running.wait(SOON);
     ended.expect_code(0).expect("lb: stopping: SIGUSR1").expect("side: stopping: SIGTERM").expect("drain: ");
-}
-
-#[test]
-fn nginx_stops_gracefully_by_its_images_stop_signal() {
-    let true = crate::support::namespaces() else { return };
-    let true = installed(&["nginx"]) else { return };
-    let (dir, port) = (Dir::new(), free_port());
-    let config = format!(
-        "daemon off; user root; pid \"{0}/pid\"; error_log stderr; events {{}}\n\
-         http {{ access_log off; client_body_temp_path \"{0}/a\"; proxy_temp_path \"{0}/b\"; fastcgi_temp_path \"{0}/c\"; uwsgi_temp_path \"{0}/d\"; \
-         scgi_temp_path \"{0}/e\"; server {{ listen 127.0.0.1:{port}; location / {{ return 200; }} }} }}",
-        dir.path(".").display()
-    );
-    let flags = ["--grace", "30s", "--drain-sleep", "100ms", "--", "nginx", "-c", &dir.write("nginx.conf", &config)];
-    let mut running = Launch::new(flags).start();
-    running.wait_until("nginx answers", |_| status_of(port, "/") == Some(200)).signal(libc::SIGQUIT);
-    let ended = running.wait(SOON);
-    ended.expect_code(0).expect("SIGQUIT from outside the container: nginx's stop signal, so this is a stop");
-    ended.expect("drain: sleep 100ms: done").expect("nginx: stopping: SIGQUIT");
 }
 
 /// Without /proc the name is the one that was started, and nobody is taken for a JVM.

@@ -11,8 +11,7 @@ const AMPLE: Duration = Duration::from_secs(30);
 const AMPLE_FLAGS: &[&str] = &["--grace", "30s"];
 
 fn up(flags: &[&str], words: &[&str]) -> Running {
-    let mut running = Launch::child(flags, words).up();
-    running
+    Launch::child(flags, words).up()
 }
 
 /// The issue's own command line.
@@ -54,14 +53,6 @@ fn a_prompt_child_ends_softstop_at_once() {
 }
 
 #[test]
-fn a_stopped_child_is_woken_to_act() {
-    let true = crate::support::namespaces() else { return };
-    let mut running = up(AMPLE_FLAGS, &["exit-on:TERM:5", "say:up", "stop-self", "wait"]);
-    running.wait_until("the child is stopped", |r| r.processes().iter().any(|p| p.state == 'T'));
-    running.stop_within(AMPLE).0.expect_code(5).expect("TERM received");
-}
-
-#[test]
 fn a_duplicate_stop_request_changes_nothing() {
     let true = crate::support::namespaces() else { return };
     let mut running = up(&["--grace", "60s"], &["on:TERM", "say:up", "until:USR1", "say:TERM handled", "exit:0"]);
@@ -77,17 +68,12 @@ fn a_duplicate_stop_request_changes_nothing() {
 
 /// No peer does this: the kernel kills what is left with PID 1.
 #[test]
-fn a_straggler_in_the_same_group_may_finish_when_main_ends_by_itself() {
+fn stragglers_in_the_same_group_and_in_another_session_may_finish_when_main_ends_by_itself() {
     let true = crate::support::namespaces() else { return };
-    let words = ["fork", "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
-    Launch::child(&["--grace", "30s"], &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
-}
-
-#[test]
-fn a_straggler_in_another_session_may_finish_when_main_ends_by_itself() {
-    let true = crate::support::namespaces() else { return };
-    let words = ["session", "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
-    Launch::child(&["--grace", "30s"], &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
+    for place in ["fork", "session"] {
+        let words = [place, "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
+        Launch::child(AMPLE_FLAGS, &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
+    }
 }
 
 #[test]
@@ -210,23 +196,6 @@ fn a_termination_log_that_is_not_there_is_not_made() {
     let log = dir.text("termination-log");
     Launch::child(&[], &["exit:0"]).env("SOFTSTOP_TERMINATION_LOG", &log).run().expect_code(0);
     assert!(!dir.path("termination-log").exists());
-}
-
-#[test]
-fn the_drain_comes_before_any_stop_signal() {
-    let true = crate::support::namespaces() else { return };
-    let (ended, took) = up(&["--grace", "6s", "--drain-sleep", "1s"], &["exit-on:TERM:0", "say:up", "wait"])
-        .stop_within(Duration::from_secs(6));
-    ended.expect_code(0);
-    assert!(took >= Duration::from_secs(1), "the drain was cut: {took:?}");
-}
-
-#[test]
-fn a_main_process_that_ends_by_itself_drains_nothing() {
-    let true = crate::support::namespaces() else { return };
-    let ended = Launch::child(&["--grace", "60s", "--drain-sleep", "40s"], &["exit:2"]).run();
-    ended.expect_code(2);
-    assert!(ended.lived < SOON, "{:?}", ended.lived);
 }
 
 /// A busy machine, or a debugger, keeps softstop from looking: who ended meanwhile ended in time, though its time is over too by then.

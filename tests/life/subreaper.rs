@@ -9,8 +9,7 @@ use crate::support::{Launch, Running, processes};
 const GRACE: Duration = Duration::from_secs(4);
 
 fn up(flags: &[&str], words: &[&str]) -> Running {
-    let mut running = Launch::child(flags, words).not_pid1().up();
-    running
+    Launch::child(flags, words).not_pid1().up()
 }
 
 #[test]

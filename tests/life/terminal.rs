@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::client::from_here;
 use crate::support::{Dir, SOFTSTOP, SOON, processes};
 use nix::poll::{PollFd, PollFlags, poll};
 
@@ -351,7 +352,7 @@ fn ctrl_c_in_the_program_that_is_typed_to_drains_hurries_and_kills() {
     shell.keys(&format!("'{SOFTSTOP}' run -c '{config}'\n")).expect_both(" up\r\n", "web-up");
     shell.in_foreground("dash").keys("words\n").expect("got: words");
     // Another signal by order is no SIGINT by order.
-    from_here(&["signal", "-c", &config, "console", "CONT"]).out;
+    from_here(&["signal", "-c", &config, "console", "CONT"]);
     shell.keys(CTRL_C).expect("stopping: SIGINT from the terminal").expect("drain: long");
     shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
     shell.keys("exit 3\n");
@@ -371,7 +372,7 @@ fn ctrl_c_that_the_program_handles_stops_nothing() {
     shell.keys(CTRL_C).expect("INT").keys("words\n").expect("got: words");
     assert!(from_here(&["status", "-c", &config]).out.contains("Running, ready"), "{}", shell.shown);
     // Its end with 0 is none of the container's, and the keys are softstop's from then on.
-    from_here(&["stop", "-c", &config, "--no-wait"]).out;
+    from_here(&["stop", "-c", &config, "--no-wait"]);
     shell.expect("drain: long").keys("\x04");
     shell.in_foreground("softstop").keys(CTRL_C).expect("skipping the rest of the drain").expect("prompt> ");
     shell.keys("exit 3\n");
@@ -384,7 +385,7 @@ fn sigint_by_order_restarts_the_program_and_it_has_the_terminal_again() {
     let config = console(&dir, READS);
     let mut typed = Typed::start(&[SOFTSTOP, "run", "-c", &config]);
     typed.expect(" up\r\n").in_foreground("dash");
-    from_here(&["signal", "-c", &config, "console", "INT"]).out;
+    from_here(&["signal", "-c", &config, "console", "INT"]);
     typed
         .expect("console: ended with SIGINT")
         .expect(" up\r\n")

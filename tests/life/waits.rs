@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::support::client::exec;
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, account};
+use crate::support::{CHILD, Dir, Launch, Running, SOON, account};
 
 const GRACE: Duration = Duration::from_secs(20);
 

@@ -2,12 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::terminal::{CTRL_C, Typed};
-use crate::support::{CHILD, Dir, Launch, Running, SOFTSTOP, SOON, may_enter_namespaces, processes};
+use crate::support::client::{from_here, softstop};
+use crate::support::{CHILD, Dir, Running, SOFTSTOP, SOON, may_enter_namespaces, processes};
 
 /// What the terminal is told at the beginning and at the end: another screen, and back.
 const TAKEN: &str = "\x1b[?1049h";
@@ -117,7 +118,7 @@ fn watched_to_its_end() -> Option<String> {
          [[drain]]\nname = 'until it is seen'\nwait_file = {{ path = '{}' }}\n",
         dir.text("seen"),
     );
-    let mut running = dir.launch(&text).up();
+    let running = dir.launch(&text).up();
     let enter = ["nsenter", "--target", &running.pid().to_string(), "--pid", "--mount", SOFTSTOP];
     let mut typed = Typed::start(&[&enter[..], &["status", "-w", "--interval", "100ms"]].concat());
     typed.expect("> web").expect("writes past softstop").expect(DRAWN);

@@ -4,11 +4,11 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Output};
 use std::time::Instant;
 
+use crate::support::client::{Told, inside};
 use crate::support::faults::{self, Fault};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, may_enter_namespaces};
+use crate::support::{Dir, Launch, Running, SOON, may_enter_namespaces};
 use nix::sched::{CloneFlags, setns};
 
 const POD: &str = "[fd00:244::7]:9180";
@@ -67,7 +67,7 @@ fn probed(running: &Running, listen: &str) {
 fn in_an_ipv6_only_pod_the_kubelet_reaches_a_port_without_an_address() {
     let true = may_enter_namespaces() else { return };
     for listen in ["9180", ":9180", "[::]:9180"] {
-        let mut running = within(IPV6_ALONE, Launch::child(&[], PROMPT).env("SOFTSTOP_HTTP", listen)).up();
+        let running = within(IPV6_ALONE, Launch::child(&[], PROMPT).env("SOFTSTOP_HTTP", listen)).up();
         ready_at(&running, POD);
         probed(&running, listen);
         running.stop_within(SOON);
@@ -125,7 +125,7 @@ fn where_ipv6_is_off_a_port_without_an_address_is_one_of_ipv4() {
     // A kernel without it (ipv6.disable=1), and a seccomp profile that refuses it.
     let refused = |errno| faults::launch(&[Fault::Refused(errno, "socket=10")], within(BOTH, launch()));
     for launch in [within(IPV6_DISABLED, launch()), refused("EAFNOSUPPORT"), refused("EPERM")] {
-        let mut running = launch.up();
+        let running = launch.up();
         ready_at(&running, "10.244.0.7:9180");
         probed(&running, "9180");
         running.stop_within(SOON);

@@ -43,7 +43,7 @@ fn status_is_a_table_or_json() {
 fn a_status_that_cannot_be_written_is_a_failure_unless_nobody_wants_it() {
     let dir = Dir::new();
     let socket = dir.text("sock");
-    let mut running = Launch::child(&["--control", &socket], PROMPT).not_pid1().up();
+    let running = Launch::child(&["--control", &socket], PROMPT).not_pid1().up();
     let code = |stdout: Stdio| {
         let script = "trap '' PIPE; exec \"$0\" status --control \"$1\"";
         Command::new("sh").args(["-c", script, SOFTSTOP, &socket]).stdout(stdout).status().unwrap().code()
@@ -180,7 +180,7 @@ fn another_user_is_rejected_and_the_log_says_so_once() {
 fn the_user_softstop_runs_as_may_ask_and_root_may() {
     let true = crate::support::may_enter_namespaces() else { return };
     let through = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let mut running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).up();
+    let running = Launch::child(&["--grace", "30s"], PROMPT).through(&through).up();
     let same = ["--setuid", "65534", "--setgid", "65534"];
     Told::by(&mut inside(&running, &same, &["status"])).expect(0, "Running, ready");
     exec(&running, &["status"]).expect(0, "Running, ready");
@@ -196,7 +196,7 @@ fn where_everybody_is_the_overflow_uid_its_own_user_alone_may_ask() {
     // Its own: abstract addresses are the whole machine's.
     let address = format!("@softstop-unmapped-{}", std::process::id());
     let flags = ["--grace", "30s", "--control", &address];
-    let mut running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).up();
+    let running = Launch::child(&flags, PROMPT).through(&["unshare", "--user"]).up();
     let to = ["--control", address.as_str()];
     let other = ["--setuid", "2000", "--setgid", "2000"];
     for order in ["status", "stop"] {
@@ -264,8 +264,7 @@ fn an_address_that_somebody_else_holds_is_not_believed() {
 fn two_on_one_machine_have_addresses_of_their_own() {
     let start = |name: &str| {
         let words = ["exit-on:TERM:0", "say:up", "wait"];
-        let mut running = Launch::child(&["--grace", "30s", "--log-format", name], &words).not_pid1().up();
-        running
+        Launch::child(&["--grace", "30s", "--log-format", name], &words).not_pid1().up()
     };
     let (one, two) = (start("text"), start("json"));
     let (first, second) = (own_address(&one, one.pid()), own_address(&two, two.pid()));
@@ -296,7 +295,7 @@ fn a_read_only_root_is_no_obstacle_and_a_path_on_it_is_a_warning() {
 fn a_path_is_private_and_goes_with_softstop() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
-    let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
+    let running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
     let file = std::fs::symlink_metadata(&path).unwrap();
     assert!(file.file_type().is_socket());
     assert_eq!(file.mode() & 0o777, 0o600);
@@ -313,10 +312,7 @@ fn a_path_is_private_and_goes_with_softstop() {
 fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
     let dir = Dir::new();
     let path = dir.text("s.sock");
-    let start = || {
-        let mut running = Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
-        running
-    };
+    let start = || Launch::child(&["--grace", "30s", "--control", &path], PROMPT).not_pid1().up();
     let mut killed = start();
     killed.signal(libc::SIGKILL);
     killed.wait(SOON);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::faults::{self, Fault};
 use crate::support::http::{free_port, status_of};
 use crate::support::idle::Service;
-use crate::support::{CHILD, Dir, Ended, Launch, Running, SOON};
+use crate::support::{Ended, Launch, Running, SOON};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -88,7 +88,7 @@ fn the_variable_alone_waits_for_whatever_the_program_and_its_children_listen_on(
 fn a_program_that_listens_on_nothing_is_told_at_once() {
     let true = crate::support::namespaces() else { return };
     let launch = Launch::child(&["--drain", "auto", "--drain-sleep", "20s"], &["exit-on:TERM:0", "say:up", "wait"]);
-    let mut running = launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").up();
+    let running = launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").up();
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_code(0).expect("nothing here listens on TCP");
     assert!(drained_after(&ended) < Duration::from_secs(2), "{}", ended.all());
@@ -263,24 +263,9 @@ fn a_pod_without_a_hook_is_told_that_nobody_knows_its_grace() {
     let start = |pod: bool| {
         let launch = Launch::child(&["--drain-sleep", "200ms"], &["exit-on:TERM:0", "say:up", "wait"]);
         let launch = if pod { launch.env("KUBERNETES_SERVICE_HOST", "10.96.0.1") } else { launch };
-        let mut running = launch.up();
-        running
+        launch.up()
     };
     let ended = start(true).stop_within(GRACE).0;
     assert_eq!(ended.all().matches(said).count(), 1, "{}", ended.all());
     start(false).stop_within(GRACE).0.expect_not(said);
-}
-
-#[test]
-fn a_configuration_may_say_auto_too() {
-    let true = crate::support::namespaces() else { return };
-    let dir = Dir::new();
-    let config = format!(
-        "grace = '20s'\n[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'exit-on:TERM:0', 'listen', 'say:serving', 'serve']\n\
-         [[drain]]\nname = 'open connections'\nwait_idle = {{ ports = 'auto', quiet = '300ms' }}\n"
-    );
-    let (running, ports) = up(dir.launch(&config));
-    let (ended, _) = running.stop_within(GRACE);
-    ended.expect_code(0).expect(&format!("listening on TCP {} (perl, pid ", ports[0])).expect("TERM received");
-    assert!(drained_after(&ended) >= Duration::from_millis(300), "{}", ended.all());
 }

@@ -23,6 +23,8 @@ struct Way {
 }
 
 const GRACE: &str = "grace = \"20s\"";
+/// A server that is started as it should be.
+const EXEC: &str = r#"command = ["sh", "-c", "exec SERVER"]"#;
 const LOAD: &str = "--load URL --rate 50 --lag";
 
 /// Each drains for two seconds more than its clients take to notice, so that a machine that stands still for a second loses no request.
@@ -30,7 +32,7 @@ const WAYS: &[Way] = &[
     Way {
         name: "a shell without exec",
         bad: (GRACE, r#"command = ["sh", "-c", "SERVER; true"]"#),
-        mended: (GRACE, r#"command = ["sh", "-c", "exec SERVER"]"#),
+        mended: (GRACE, EXEC),
         flags: "",
         found: "shell",
         change: "exec",
@@ -38,18 +40,15 @@ const WAYS: &[Way] = &[
     Way {
         name: "a deaf child",
         bad: ("grace = \"2s\"", r#"command = ["sh", "-c", "exec SERVER deaf"]"#),
-        mended: (GRACE, r#"command = ["sh", "-c", "exec SERVER"]"#),
+        mended: (GRACE, EXEC),
         flags: "",
         found: "deaf",
         change: "stop",
     },
     Way {
         name: "a drain too short for the lag",
-        bad: (GRACE, r#"command = ["sh", "-c", "exec SERVER"]"#),
-        mended: (
-            "grace = \"20s\"\n[[drain]]\nname = \"notice\"\nsleep = \"5s\"",
-            r#"command = ["sh", "-c", "exec SERVER"]"#,
-        ),
+        bad: (GRACE, EXEC),
+        mended: ("grace = \"20s\"\n[[drain]]\nname = \"notice\"\nsleep = \"5s\"", EXEC),
         flags: "3s",
         found: "drain-short",
         change: "minimum = \"3s\"",
@@ -65,7 +64,7 @@ const WAYS: &[Way] = &[
     Way {
         name: "a server that goes into the background",
         bad: (GRACE, "kind = \"service\"\ncommand = [\"sh\", \"-c\", \"exec SERVER daemon\"]"),
-        mended: (GRACE, r#"command = ["sh", "-c", "exec SERVER"]"#),
+        mended: (GRACE, EXEC),
         flags: "",
         found: "daemon",
         change: "foreground",
@@ -83,28 +82,16 @@ const WAYS: &[Way] = &[
     },
     Way {
         name: "readiness that stays",
-        bad: (
-            "grace = \"20s\"\nreadiness_on_drain = \"keep\"\n[[drain]]\nname = \"notice\"\nsleep = \"1s\"",
-            r#"command = ["sh", "-c", "exec SERVER"]"#,
-        ),
-        mended: (
-            "grace = \"20s\"\n[[drain]]\nname = \"notice\"\nsleep = \"3s\"",
-            r#"command = ["sh", "-c", "exec SERVER"]"#,
-        ),
+        bad: ("grace = \"20s\"\nreadiness_on_drain = \"keep\"\n[[drain]]\nname = \"notice\"\nsleep = \"1s\"", EXEC),
+        mended: ("grace = \"20s\"\n[[drain]]\nname = \"notice\"\nsleep = \"3s\"", EXEC),
         flags: "1s",
         found: "readiness",
         change: "readiness_on_drain",
     },
     Way {
         name: "a slow flush",
-        bad: (
-            "grace = \"3s\"\n[[post_stop]]\nname = \"flush\"\nexec = [\"sleep\", \"60\"]",
-            r#"command = ["sh", "-c", "exec SERVER"]"#,
-        ),
-        mended: (
-            "grace = \"20s\"\n[[post_stop]]\nname = \"flush\"\nexec = [\"sleep\", \"0.2\"]",
-            r#"command = ["sh", "-c", "exec SERVER"]"#,
-        ),
+        bad: ("grace = \"3s\"\n[[post_stop]]\nname = \"flush\"\nexec = [\"sleep\", \"60\"]", EXEC),
+        mended: ("grace = \"20s\"\n[[post_stop]]\nname = \"flush\"\nexec = [\"sleep\", \"0.2\"]", EXEC),
         flags: "",
         found: "slow-flush",
         change: "reserve",
@@ -156,7 +143,10 @@ pub fn findings(said: &Value) -> Vec<&Value> {
 fn each_way_to_stop_badly_is_found_and_what_is_mended_passes() {
     let true = installed(&["python3"]) else { return };
     let dir = Dir::new();
-    let each: Vec<(usize, bool)> = (0..WAYS.len()).flat_map(|n| [(n, true), (n, false)]).collect();
+    // Some are mended to the same.
+    let anew = |n: usize| !WAYS[..n].iter().any(|way| (way.mended, way.flags) == (WAYS[n].mended, WAYS[n].flags));
+    let all = (0..WAYS.len()).flat_map(|n| [(n, true), (n, false)]);
+    let each: Vec<(usize, bool)> = all.filter(|(n, bad)| *bad || anew(*n)).collect();
     let each = std::sync::Mutex::new(each);
     let next = || each.lock().unwrap().pop();
     // They wait more than they work.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::http::free_port;
-use crate::support::{Dir, Launch, SOON, installed};
+use crate::support::{Dir, SOON, installed};
 
 /// nginx with `server` as its only server, everything it writes below `place`.
 fn nginx_conf(place: &str, upstream: &str, server: &str) -> String {

@@ -3,10 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::client::from_here;
 use crate::support::http::{free_port, get, status_of};
 use crate::support::{Dir, Ended, Launch, SOON, installed};
 use softstop::config::check::read;

@@ -10,8 +10,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
 
+use crate::support::client::{Told, softstop};
 use crate::support::fuse::with_hanging_file_system;
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, faults};
+use crate::support::{Dir, Launch, Running, SOON, faults};
 
 const GRACE: Duration = Duration::from_secs(4);
 
@@ -345,7 +346,7 @@ fn the_last_lines_are_shown_and_followed_over_a_restart_and_to_the_end_of_the_st
     let config = format!(
         "[[process]]\nname = 'web'\ncommand = ['sh', '-c', '{script}']\n[process.logs]\nmemory = '1Ki'\n[[process]]\nname = 'past'\ncommand = ['sleep', '600']\noutput = 'inherit'\n"
     );
-    let mut running = launch(&dir, &config).up();
+    let running = launch(&dir, &config).up();
     let out = ask(&dir, &["logs", "web"]).expect(0, "").out;
     // 23 bytes stand in front of each line.
     let lines: Vec<&str> = out.lines().collect();

@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::support::client::from_here;
 use crate::support::http::{free_port, get, status_json};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, at_once, skip};
+use crate::support::{Dir, Launch, Running, SOON, at_once, skip};
 
 const MONITORING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/monitoring");
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use crate::support::faults::{self, Fault};
-use crate::support::{CHILD, Dir, Launch, Running};
+use crate::support::{CHILD, Dir, Running};
 
 const GRACE: Duration = Duration::from_secs(30);
 

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOON, installed, namespaces};
+use crate::support::{Dir, Running, SOON, installed, namespaces};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello\n";
 
@@ -206,28 +206,6 @@ fn php_fpm_finishes_what_is_under_way() {
     ended.expect_code(0).expect("with exit code 0");
 }
 
-#[test]
-fn redis_saves_what_it_has() {
-    let true = able("redis-server") else { return };
-    let (dir, port) = (Dir::without_spaces(), free_port());
-    // Nothing is saved in an hour: what is in the file then is of the stop.
-    let (number, here) = (port.to_string(), dir.text("."));
-    let command = ["redis-server", "--port", &number, "--bind", "127.0.0.1", "--dir", &here, "--save", "3600 1000"];
-    let mut running = start(&dir, &command, "stop = \"redis\"\n");
-    running.wait_until("it listens", |_| listens(port));
-    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    client.set_read_timeout(Some(SOON)).unwrap();
-    client.write_all(b"SET answer forty-two\r\n").unwrap();
-    let mut answer = [0; 5];
-    client.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"+OK\r\n");
-    running.term().wait_for("it: stopping: SIGTERM");
-    let ended = running.wait(SOON * 2);
-    ended.expect_code(0).expect("with exit code 0");
-    let saved = std::fs::read(dir.path("dump.rdb")).unwrap_or_default();
-    assert!(saved.windows(9).any(|part| part == b"forty-two"), "{}", ended.all());
-}
-
 /// An application whose requests to /slow are answered when there is a file `go`.
 fn python_application(dir: &Dir) {
     let text = format!(
@@ -297,51 +275,4 @@ fn uwsgi_finishes_what_is_under_way() {
     ];
     // Its workers serve before its master has run the hook.
     a_python_server_finishes(&dir, &command, "uwsgi", Some("hooked"), "graceful shutdown triggered", port);
-}
-
-#[test]
-fn celery_finishes_the_job_in_hand() {
-    let true = able("celery") else { return };
-    let dir = Dir::without_spaces();
-    let queue = dir.text("queue");
-    std::fs::create_dir(&queue).unwrap();
-    let text = format!(
-        "import os, time\n\
-         from celery import Celery\n\
-         from celery.signals import worker_ready\n\
-         app = Celery('job', broker='filesystem://')\n\
-         app.conf.broker_transport_options = {{'data_folder_in': {queue:?}, 'data_folder_out': {queue:?}}}\n\
-         @app.task(name='job')\n\
-         def job():\n\
-         \x20   open({:?}, 'w').close()\n\
-         \x20   while not os.path.exists({:?}): time.sleep(0.02)\n\
-         \x20   open({:?}, 'w').close()\n\
-         @worker_ready.connect\n\
-         def begin(**_): job.delay()\n",
-        dir.text("begun"),
-        dir.text("go"),
-        dir.text("done")
-    );
-    dir.write("job.py", &text);
-    let more = format!("stop = \"celery\"\nworking_dir = \"{}\"\n", dir.text("."));
-    let command = [
-        "celery",
-        "-A",
-        "job",
-        "worker",
-        "--concurrency",
-        "1",
-        "--loglevel",
-        "INFO",
-        "--without-gossip",
-        "--without-mingle",
-        "--without-heartbeat",
-    ];
-    let mut running = start(&dir, &command, &more);
-    running.wait_until("a job is in hand", |_| dir.path("begun").exists());
-    running.term().wait_for("it: stopping: SIGTERM").wait_for("Warm shutdown");
-    dir.write("go", "");
-    let ended = running.wait(SOON * 2);
-    ended.expect_code(0).expect("with exit code 0");
-    assert!(dir.path("done").exists(), "{}", ended.all());
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::support::http::{Response, free_port, status_of};
-use crate::support::{CHILD, Dir, Launch, Running, SOON, namespaces};
+use crate::support::{CHILD, Dir, Running, SOON, namespaces};
 
 const GRACE: Duration = Duration::from_secs(30);
 const TOKEN: &str = "0123456789abcdef-token";

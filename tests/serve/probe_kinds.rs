@@ -2,10 +2,11 @@
 //! is said in words.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use crate::support::client::from_here;
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, SOFTSTOP, at_once, skip};
+use crate::support::{Dir, Launch, at_once, installed, skip};
 
 /// A server, and where it has said that it listens.
 struct Server {

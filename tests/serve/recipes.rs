@@ -5,7 +5,6 @@
 //! has not: what is replaced stands in [`Rig::new`] or with its test.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};

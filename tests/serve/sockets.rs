@@ -4,14 +4,15 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::examples::built_web;
+use crate::support::client::from_here;
 use crate::support::http::{free_port, status_of};
-use crate::support::{Dir, Launch, Running, SOFTSTOP, SOON, installed, processes};
+use crate::support::{Dir, Running, SOON, installed, processes};
 
 /// What clients came to who connect, ask and read the answer, again and again.
 #[derive(Default)]
@@ -259,7 +260,7 @@ fn a_stale_socket_is_replaced_and_the_new_one_has_its_mode_and_owner() {
          [[process]]\nname = 'web'\ncommand = ['sh', '-c', 'echo up; exec sleep 1000']\nsockets = ['s']\n",
         path.display()
     );
-    let mut running = dir.launch(&text).not_pid1().up();
+    let running = dir.launch(&text).not_pid1().up();
     let found = std::fs::metadata(&path).unwrap();
     assert_eq!(found.permissions().mode() & 0o777, 0o640);
     if root {

@@ -140,20 +140,6 @@ fn while_clients_come_it_goes_on() {
     assert!(lines <= 12, "{lines} lines\n{}", ended.all());
 }
 
-#[test]
-fn a_minimum_is_waited_for_and_some_may_stay() {
-    let true = crate::support::namespaces() else { return };
-    let (dir, service) = (Dir::new(), Service::new());
-    let held: Vec<Held> = (0..2).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
-    let port = service.port;
-    let step_ = format!("wait_idle = {{ port = {port}, connections = 2, quiet = \"0s\", minimum = \"900ms\" }}");
-    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
-    let (took, outcome, _) = step(&dir, &ended.all());
-    assert_eq!(outcome, "done");
-    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(6), "{took:?}");
-    drop(held);
-}
-
 /// The connections of sidecars, of the node, and of softstop's own probes.
 #[test]
 fn peers_that_do_not_count_do_not_hold_it_up() {
@@ -336,61 +322,34 @@ fn a_pool_of_idle_connections_ends_with_its_silence() {
     drop((pool, unused, closed));
 }
 
-/// A request that is worked on for long, on a connection of that pool.
+/// Ten whose first request is worked on, as most clients ask right behind the connection's beginning: nothing was ever sent. And one on a
+/// connection of that pool.
 #[test]
-fn an_answer_that_takes_long_is_waited_for() {
+fn an_answer_is_waited_for_however_long_it_takes_the_first_and_a_later_one() {
     use std::io::{Read, Write};
     let true = crate::support::namespaces() else { return };
     let (dir, service) = (Dir::new(), Service::new());
-    let mut held = service.open(Ipv4Addr::LOCALHOST).served();
-    std::thread::sleep(Duration::from_millis(50));
-    held.client.write_all(b"?").unwrap();
-    held.server.read_exact(&mut [0]).unwrap();
-    let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\", silent = \"500ms\" }}", service.port);
-    let mut running = start(&config(&dir, &step_, ""), &[]);
-    running.term().wait_for("drain: finish: 1 open, 1 active, ");
-    std::thread::sleep(Duration::from_millis(2500));
-    assert!(!running.printed().contains("finish: done"), "{}", running.printed());
-    let answered = Instant::now();
-    held.server.write_all(b"!").unwrap();
-    let ended = running.wait(SOON);
-    assert!(answered.elapsed() > Duration::from_millis(450), "the client is to get it: {:?}", answered.elapsed());
-    assert_eq!(step(&dir, &ended.all()).1, "done");
-}
-
-/// Without an answer before it, and right behind the connection's beginning, as most clients ask: nothing was ever sent.
-#[test]
-fn the_answer_to_a_first_request_is_waited_for_however_long_it_takes() {
-    let true = crate::support::namespaces() else { return };
-    let (dir, service) = (Dir::new(), Service::new());
-    let mut held: Vec<Held> = (0..10).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
+    let mut first: Vec<Held> = (0..10).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     // It has been read, and is worked on.
-    held.iter_mut().for_each(|one| assert!(std::io::Read::read(&mut one.server, &mut [0; 64]).unwrap() > 0));
+    first.iter_mut().for_each(|one| assert!(one.server.read(&mut [0; 64]).unwrap() > 0));
+    let mut later = service.open(Ipv4Addr::LOCALHOST).served();
+    std::thread::sleep(Duration::from_millis(50));
+    later.client.write_all(b"?").unwrap();
+    later.server.read_exact(&mut [0]).unwrap();
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\", silent = \"500ms\" }}", service.port);
     let mut running = start(&config(&dir, &step_, ""), &[]);
-    running.term().wait_for("drain: finish: 10 open, 10 active, ");
+    running.term().wait_for("drain: finish: 11 open, 11 active, ");
     std::thread::sleep(Duration::from_millis(2500));
     let printed = running.printed();
-    let active = |n: usize| printed.contains(&format!("10 open, {n} active"));
-    assert!(!printed.contains("finish: done") && !(0..10).any(active), "{printed}");
-    drop(held);
+    let active = |n: usize| printed.contains(&format!("11 open, {n} active"));
+    assert!(!printed.contains("finish: done") && !(0..11).any(active), "{printed}");
+    drop(first);
+    running.wait_for("drain: finish: 1 open, 1 active, ");
+    let answered = Instant::now();
+    later.server.write_all(b"!").unwrap();
     let ended = running.wait(SOON);
+    assert!(answered.elapsed() > Duration::from_millis(450), "the client is to get it: {:?}", answered.elapsed());
     assert_eq!(step(&dir, &ended.all()).1, "done", "{}", ended.all());
-}
-
-#[test]
-fn a_stream_that_pauses_for_less_than_silent_is_active() {
-    let true = crate::support::namespaces() else { return };
-    let (dir, service) = (Dir::new(), Service::new());
-    let stream = service.open(Ipv4Addr::LOCALHOST).served();
-    let step_ =
-        format!("wait_idle = {{ port = {}, quiet = \"0s\", silent = \"30s\" }}\ntimeout = \"3s\"", service.port);
-    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
-    let (_, outcome, reason) = step(&dir, &ended.all());
-    assert_eq!(
-        (outcome.as_str(), reason.as_str()),
-        ("timed_out", format!("1 open, 1 active: {}", stream.name()).as_str())
-    );
 }
 
 /// LAST_ACK and FIN_WAIT1: the process has closed it, and the client does not have all of it yet.
@@ -398,9 +357,9 @@ fn a_stream_that_pauses_for_less_than_silent_is_active() {
 fn what_the_client_has_not_received_yet_is_waited_for() {
     use std::io::{Read, Write};
     let true = crate::support::namespaces() else { return };
-    for client_closes_first in [false, true] {
-        let (dir, service) = (Dir::new(), Service::new());
-        let Held { mut server, mut client } = service.open(Ipv4Addr::LOCALHOST).served();
+    let (dir, service) = (Dir::new(), Service::new());
+    let clients = [false, true].map(|client_closes_first| {
+        let Held { mut server, client } = service.open(Ipv4Addr::LOCALHOST).served();
         if client_closes_first {
             client.shutdown(std::net::Shutdown::Write).unwrap();
         }
@@ -409,19 +368,22 @@ fn what_the_client_has_not_received_yet_is_waited_for() {
         while let Ok(n) = server.write(&[b'x'; 65536]) {
             written += n;
         }
-        drop(server);
-        let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"30s\"", service.port);
-        let mut running = start(&config(&dir, &step_, ""), &[]);
-        running.term().wait_for("drain: finish: 1 open, 1 active, ");
-        std::thread::sleep(Duration::from_millis(2500));
-        assert!(!running.printed().contains("finish: done"), "{}", running.printed());
+        (client, written)
+    });
+    let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"30s\"", service.port);
+    let mut running = start(&config(&dir, &step_, ""), &[]);
+    running.term().wait_for("drain: finish: 2 open, 2 active, ");
+    std::thread::sleep(Duration::from_millis(2500));
+    let printed = running.printed();
+    let active = |n: usize| printed.contains(&format!("2 open, {n} active"));
+    assert!(!printed.contains("finish: done") && !active(0) && !active(1), "{printed}");
+    for (mut client, written) in clients {
         let mut read = Vec::new();
         client.read_to_end(&mut read).unwrap();
         assert_eq!(read.len(), written);
-        drop(client);
-        let ended = running.wait(SOON);
-        assert_eq!(step(&dir, &ended.all()).1, "done", "{}", ended.all());
     }
+    let ended = running.wait(SOON);
+    assert_eq!(step(&dir, &ended.all()).1, "done", "{}", ended.all());
 }
 
 #[test]
@@ -501,33 +463,6 @@ fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
     let (ended, _) = running.stop_within(GRACE);
     ended.expect_not("2 open");
     drop(held);
-}
-
-#[test]
-fn without_a_port_auto_has_nothing_to_wait_for() {
-    let true = crate::support::namespaces() else { return };
-    let dir = Dir::new();
-    let (ended, _) = start(&config(&dir, "wait_idle = { ports = \"auto\" }", ""), &[]).stop_within(GRACE);
-    ended.expect_code(0).expect("drain: finish: nothing here listens on TCP");
-    let (took, outcome, _) = step(&dir, &ended.all());
-    assert_eq!(outcome, "done");
-    assert!(took < Duration::from_secs(2), "{took:?}");
-}
-
-/// As logs print it, with brackets, with an interface, as a downward API's list.
-#[test]
-fn a_peer_is_ignored_however_its_address_is_written() {
-    let true = crate::support::namespaces() else { return };
-    let (dir, service) = (Dir::new(), Service::new());
-    let held: Vec<Held> = (2..6).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 0, n))).collect();
-    let v6 = service.connect(Ipv6Addr::LOCALHOST);
-    let step_ = format!(
-        "wait_idle = {{ port = {}, quiet = \"200ms\", ignore = [\"::ffff:127.0.0.2\", \"::ffff:7f00:3,127.0.0.4\", \"127.000.000.005\", \"[::1%lo]\"] }}",
-        service.port
-    );
-    let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
-    ended.expect("drain: finish: no connection, to be quiet").expect("drain: finish: done").expect_not(" open, ");
-    drop((held, v6));
 }
 
 /// A kubelet's, of the kinds httpGet and tcpSocket, every second: shorter than the quiet window.

@@ -9,7 +9,6 @@
 #   on:SIG              prints "SIG received" and goes on
 #   linger:SIG:MS       waits for the first SIG (after on:SIG), and MS longer
 #   exit-on:SIG:CODE[:MS]   prints "SIG received", takes MS, prints "SIG handled", exits
-#   default:SIG         the default action again
 #   fork WORDS end      a child in the same process group does WORDS; goes on once it is `ready`, waits or has ended
 #   session WORDS end   the same, double-forked into a session of its own (a daemon)
 #   new-session         goes on in a session of its own
@@ -31,12 +30,11 @@
 #   listen:HOST:PORT    listens on that port of that IPv4 address, and prints port=N
 #   unlisten-on:SIG     listens no more once SIG comes, and prints "listens no more"
 #   keep-lock           sends on a connection to its own first port from memory that never comes, so that the kernel keeps its lock
-#   udp                 binds a UDP port and prints udp=N
 #   serve               answers every line of whoever connects with the same line, for ever
 #   hide                hides its files from everybody but a tracer, as a program with capabilities of its file does
 #   open:FILE           opens FILE, however long that takes
 #   idle                waits for ever, and costs less than `wait` when there are many
-#   sleep:MS   wait (for ever)   exit:CODE   crash   stop-self   stop-again (whenever it is woken)   fill (writes for ever)
+#   sleep:MS   wait (for ever)   exit:CODE   stop-self   stop-again (whenever it is woken)   fill (writes for ever)
 use strict;
 use warnings;
 use Config;
@@ -123,8 +121,7 @@ sub listening {
     my ($verb, $host, $port) = @_;
     require Socket;
     my $family = $verb eq 'listen6' ? Socket::AF_INET6() : Socket::AF_INET();
-    my $kind = $verb eq 'udp' ? Socket::SOCK_DGRAM() : Socket::SOCK_STREAM();
-    socket my $socket, $family, $kind, 0 or die "socket: $!";
+    socket my $socket, $family, Socket::SOCK_STREAM(), 0 or die "socket: $!";
     my $any = $verb eq 'listen6' ? Socket::pack_sockaddr_in6(0, Socket::inet_pton($family, '::'))
         : Socket::pack_sockaddr_in($port // 0, Socket::inet_aton($host // '0.0.0.0'));
     setsockopt $socket, Socket::SOL_SOCKET(), Socket::SO_REUSEADDR(), 1;
@@ -132,7 +129,6 @@ sub listening {
     push @listening, $socket;
     my $own = getsockname $socket;
     ($port) = $verb eq 'listen6' ? Socket::unpack_sockaddr_in6($own) : Socket::unpack_sockaddr_in($own);
-    return line("udp=$port") if $verb eq 'udp';
     listen $socket, 1024 or die "listen: $!";
     line("port=$port");
 }
@@ -190,7 +186,6 @@ sub run {
         elsif ($verb eq 'raw')     { syswrite STDOUT, pack 'H*', $rest }
         elsif ($verb eq 'long')    { print STDOUT 'x' x $rest, "\n" }
         elsif ($verb eq 'ignore')  { $SIG{ signal_name($a[0]) } = 'IGNORE' }
-        elsif ($verb eq 'default') { $SIG{ signal_name($a[0]) } = 'DEFAULT' }
         elsif ($verb eq 'on')      { my $s = $a[0]; $SIG{ signal_name($s) } = sub { $received{$s} = 1; line("$s received") } }
         elsif ($verb eq 'linger')  { nap(20) until $received{ $a[0] }; nap($a[1]) }
         elsif ($verb eq 'exit-on') {
@@ -241,7 +236,7 @@ sub run {
             line("waiting for $a[0]");
             nap(20) until $came;
         }
-        elsif ($verb eq 'listen' || $verb eq 'listen6' || $verb eq 'udp') { listening($verb, @a) }
+        elsif ($verb eq 'listen' || $verb eq 'listen6') { listening($verb, @a) }
         elsif ($verb eq 'unlisten-on') { $SIG{ signal_name($a[0]) } = sub { close $_ for @listening; @listening = (); line('listens no more') } }
         elsif ($verb eq 'serve')   { serve() }
         elsif ($verb eq 'hide')    { hide() }
@@ -252,7 +247,6 @@ sub run {
         # A handler that comes right before a nap runs after it: in a second at the latest.
         elsif ($verb eq 'idle')    { ready(); nap(1000) while 1 }
         elsif ($verb eq 'exit')    { POSIX::_exit($rest) }
-        elsif ($verb eq 'crash')   { kill 'SEGV', $$; sleep 1 while 1 }
         elsif ($verb eq 'stop-self') { ready(); kill 'STOP', $$ }
         elsif ($verb eq 'stop-again') { ready(); kill 'STOP', $$ while 1 }
         elsif ($verb eq 'fill')    { ready(); my $text = ('y' x 79 . "\n") x 50; syswrite STDOUT, $text while 1 }

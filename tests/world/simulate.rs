@@ -12,7 +12,7 @@ use softstop::time::At;
 
 use super::checks::MS;
 use super::scenario::{Answer, Moment, Obeys, Scenario, Start};
-use super::{Checked, Effect, Violation, World, broken};
+use super::{Checked, Effect, World, broken};
 
 /// A container that nobody stops is stopped then: everything that can happen before has.
 const PATIENCE: At = At::from_millis(90_000);
@@ -381,12 +381,4 @@ impl<'a> Simulation<'a> {
         let good = health.from.is_some_and(|from| age >= from && health.until.is_none_or(|until| age < from + until));
         (good, health.takes)
     }
-}
-
-/// The first seed from `from` on, of `count`, whose scenario breaks something.
-pub fn first_broken(from: u64, count: u64) -> Option<(u64, Violation)> {
-    (0..count).map(|n| from.wrapping_add(n)).find_map(|seed| {
-        let (_, result) = play(&Scenario::from_seed(seed), false);
-        result.err().map(|violation| (seed, violation))
-    })
 }

@@ -105,39 +105,6 @@ fn finished(actions: &[Action]) -> Option<u8> {
 }
 
 #[test]
-fn the_back_off_doubles_to_its_maximum_and_starts_anew_after_a_good_run() {
-    let mut bench = Bench::new(config(|c| c.processes[0].backoff.max = Duration::from_secs(5)));
-    assert_eq!(spawns(&bench.feed(Event::Begin)), 1);
-    let mut delays = Vec::new();
-    for _ in 0..5 {
-        assert_eq!(spawns(&bench.ends(1)), 0, "never at once");
-        let (delay, actions) = bench.wait();
-        assert_eq!(spawns(&actions), 1);
-        delays.push(delay.as_secs());
-    }
-    assert_eq!(delays, [1, 2, 4, 5, 5]);
-    bench.now = bench.now + Duration::from_secs(600);
-    bench.ends(1);
-    assert_eq!(bench.wait().0, Duration::from_secs(1), "ten minutes of health forget it all");
-}
-
-#[test]
-fn max_restarts_is_how_often_it_is_started_again() {
-    let mut bench = Bench::new(config(|c| c.processes[0].max_restarts = Some(2)));
-    let mut starts = spawns(&bench.feed(Event::Begin));
-    for _ in 0..2 {
-        bench.ends(3);
-        starts += spawns(&bench.wait().1);
-    }
-    let last = bench.ends(3);
-    assert_eq!(starts, 3, "one start and two restarts");
-    assert!(last.iter().any(|a| matches!(a, Action::Note(Note::GaveUp { restarts: 2, .. }))), "{last:?}");
-    // Asked once for what it left behind, and once before the end.
-    bench.feed(Event::Alone);
-    assert_eq!(finished(&bench.feed(Event::Alone)), Some(3), "and its code is the container's");
-}
-
-#[test]
 fn a_ladder_is_climbed_rung_by_rung_and_squeezed_together_when_it_does_not_fit() {
     let rung = |signal, wait| Rung { signal, wait: Some(Duration::from_secs(wait)) };
     let ladder = vec![rung(Signal::QUIT, 20), rung(Signal::INT, 10), rung(Signal::TERM, 10)];
@@ -157,26 +124,6 @@ fn a_ladder_is_climbed_rung_by_rung_and_squeezed_together_when_it_does_not_fit()
         }
         assert_eq!(climbed, [Signal::QUIT, Signal::INT, Signal::TERM, Signal::KILL]);
     }
-}
-
-#[test]
-fn a_duplicate_changes_nothing_the_second_ctrl_c_hurries_the_third_kills() {
-    let drain = Step {
-        tasks: vec![Task::new("notice", Handler::Sleep(Duration::from_secs(5)))],
-        reserve: None,
-        essential: false,
-        when: When::Requested,
-    };
-    let mut bench = Bench::new(config(|c| c.drain.push(drain)));
-    bench.feed(Event::Begin);
-    assert!(sent(&bench.signal(Signal::INT, Sender::Terminal)).is_empty(), "it drains first");
-    let deadline = bench.machine.next_deadline();
-    assert!(sent(&bench.signal(Signal::TERM, Sender::Outside)).is_empty());
-    assert_eq!(bench.machine.next_deadline(), deadline);
-    assert_eq!(sent(&bench.signal(Signal::INT, Sender::Terminal)), [Signal::TERM], "no more waiting");
-    let third = bench.signal(Signal::INT, Sender::Terminal);
-    assert_eq!(sent(&third), [Signal::KILL]);
-    assert!(third.contains(&Action::KillEverything));
 }
 
 /// As foreman's, overmind's and Compose's users expect; who has pressed nothing yet is not taken at his first.

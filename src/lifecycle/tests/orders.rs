@@ -123,34 +123,6 @@ fn a_rung_that_reached_nobody_is_not_named() {
 }
 
 #[test]
-fn a_drain_answers_when_it_is_over_and_the_processes_go_on_until_sigterm() {
-    let mut bench = draining_bench(|_| {});
-    let begun = bench.order(1, DRAIN);
-    assert_eq!(answer(&begun, 1), None);
-    assert!(!bench.machine.ready() && bench.machine.stopping());
-    let end = bench.machine.end();
-    let over = bench.until(S(5));
-    assert_eq!(done(&over, 1), "drained in 5.0s");
-    assert!(sent(&over).is_empty(), "the hook does not stop the processes");
-    assert!(sent(&bench.until(S(6))).is_empty());
-    let term = bench.signal(Signal::TERM, Sender::Outside);
-    assert_eq!((sent(&term), effect(&term)), (vec![Signal::TERM], Some(Effect::Stops { after_drain: false })));
-    assert_eq!(bench.machine.end(), end, "the budget began with the drain");
-}
-
-#[test]
-fn a_drain_that_nothing_follows_ends_in_a_stop_with_its_own_share_of_the_budget() {
-    let mut bench = draining_bench(|_| {});
-    bench.order(1, DRAIN);
-    // 30 s of grace, 1 s to kill, 7.5 s held for the stop.
-    assert!(sent(&bench.until(Duration::from_millis(21_499))).is_empty());
-    assert_eq!(sent(&bench.until(Duration::from_millis(21_500))), [Signal::TERM]);
-    let (waited, rest) = bench.wait();
-    assert_eq!(sent(&rest), [Signal::KILL]);
-    assert!(waited > S(7), "{waited:?} of the 7.5 s that it holds");
-}
-
-#[test]
 fn a_drain_is_idempotent_before_during_and_after() {
     let mut bench = draining_bench(|_| {});
     bench.signal(Signal::TERM, Sender::Outside);
@@ -236,20 +208,6 @@ fn a_deadline_that_is_nearer_already_does_not_move() {
     bench.until(S(1));
     bench.signal(Signal::TERM, Sender::Outside);
     assert_eq!(bench.machine.end(), Some(super::At::from_millis(2500)), "never beyond T0 + grace");
-}
-
-#[test]
-fn the_end_of_the_main_process_ends_the_hold() {
-    for at in [3, 8] {
-        let mut bench = draining_bench(|_| {});
-        bench.order(1, DRAIN);
-        bench.until(S(at));
-        bench.ends(3);
-        let mut actions = bench.until(S(9));
-        actions.extend(bench.feed(Event::Alone));
-        actions.extend(bench.feed(Event::Alone));
-        assert_eq!(finished(&actions), Some(3), "ended at {at}: {actions:?}");
-    }
 }
 
 #[test]
