@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Dir, Launch, Running, SOON, processes};
+use crate::support::{Dir, Launch, Running, SOON, at_once, processes};
 
 const GRACE: Duration = Duration::from_secs(3);
 const FLAGS: &[&str] = &["--grace", "3s"];
@@ -107,7 +107,7 @@ fn a_daemon_that_ignores_everything_costs_no_more_than_the_grace() {
 #[test]
 fn nobody_reading_the_output_delays_no_stop() {
     let true = crate::support::namespaces() else { return };
-    for output in ["inherit", "prefix", "json"] {
+    at_once(["inherit", "prefix", "json"], |output| {
         for words in [&["exit-on:TERM:0", "fill"][..], &["ignore:TERM", "fill"]] {
             let flags = ["--grace", "3s", "--output", output, "--log-level", "debug"];
             let mut running = Launch::child(&flags, words).unread().start();
@@ -117,7 +117,7 @@ fn nobody_reading_the_output_delays_no_stop() {
             });
             running.stop_within(GRACE);
         }
-    }
+    });
 }
 
 fn waits_in_write(pid: i32) -> bool {

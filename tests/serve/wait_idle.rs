@@ -446,11 +446,8 @@ fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
     let true = crate::support::namespaces() else { return };
     let (dir, other) = (Dir::new(), Service::new());
     let held = other.connect(Ipv4Addr::LOCALHOST);
-    let text = std::fs::read_to_string(config(
-        &dir,
-        "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"20s\"",
-        "",
-    ));
+    let text =
+        std::fs::read_to_string(config(&dir, "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"4s\"", ""));
     let own = crate::support::http::free_port();
     let listen = format!("\"fork\", \"listen:127.0.0.3:{own}\", \"wait\", \"end\", \"say:up\"");
     let text = text.unwrap().replace("\"say:up\"", &listen);
