@@ -32,7 +32,9 @@ fn times(ended: &Ended, text: &str) -> usize {
 /// On a busy machine one piece of the signalling may be over with the first of them, and it has ended before the next piece.
 #[test]
 fn a_straggler_that_ends_before_the_signalling_is_over_is_told_of() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let words =
         ["session", "fork", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0:600", "ready", "wait", "end"];
     let mut running =
@@ -49,7 +51,9 @@ fn a_straggler_that_ends_before_the_signalling_is_over_is_told_of() {
 
 #[test]
 fn a_daemon_that_a_straggler_starts_when_it_is_told_is_told_too() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let ready = dir.text("ready");
     let daemon = dir.script(
@@ -82,7 +86,9 @@ const HIDE_PROC: &[&str] = &["unshare", "--mount", "sh", "-c", "mount -t tmpfs n
 /// Unseen they are told all at once, as the kernel knows them.
 #[test]
 fn without_proc_the_members_of_a_group_are_told_all_the_same() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let up = |command: &str| Launch::new(["-g", "--grace", "8s", "--", "sh", "-c", command]).through(HIDE_PROC).up();
     let running = up(&format!("trap '' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait; exit 5"));
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("SIGKILL:");
@@ -93,7 +99,9 @@ fn without_proc_the_members_of_a_group_are_told_all_the_same() {
 
 #[test]
 fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let command = format!("trap 'exit 5' TERM; perl '{CHILD}' exit-on:TERM:0 say:up wait & wait");
     let running = Launch::new(["--grace", "8s", "--", "sh", "-c", &command]).through(HIDE_PROC).up();
     stop(running, 8).expect_code(5).expect("TERM handled").expect_not("stragglers still running");
@@ -102,7 +110,9 @@ fn without_proc_what_is_left_of_a_group_is_told_all_the_same() {
 /// The process that writes it is softstop's own helper.
 #[test]
 fn who_writes_a_log_file_is_no_straggler() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let words = ["session", "exit-on:TERM:0", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
@@ -121,7 +131,9 @@ const GOES_ON: &str = "on:TERM say:up linger:TERM:2000";
 /// Many programs take a second SIGTERM for "at once".
 #[test]
 fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_has_died() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let command = format!("perl '{CHILD}' {GOES_ON}; true");
     let ended = stop(up(&["-g", "--grace", "30s"], &["sh", "-c", &command]), 8);
     assert_eq!(times(&ended, "TERM received"), 1, "{}", ended.all());
@@ -129,7 +141,9 @@ fn a_member_of_a_group_that_was_signalled_is_not_signalled_again_when_its_shell_
 
 #[test]
 fn a_restart_by_group_signals_nobody_twice() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let socket = dir.text("sock");
     let config = format!(
@@ -147,7 +161,9 @@ fn a_restart_by_group_signals_nobody_twice() {
 
 #[test]
 fn a_process_that_moved_from_the_group_to_a_session_of_its_own_is_not_signalled_again() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let moves = "my $told; $SIG{TERM} = sub { $told = 1; syswrite STDOUT, qq(told\\n); POSIX::setsid() }; syswrite STDOUT, qq(up\\n); \
                  select undef, undef, undef, 0.1 until $told; for (1 .. 20) { select undef, undef, undef, 0.1 }";
     let command = format!("perl -MPOSIX -e '{moves}'; true");
@@ -172,7 +188,9 @@ const WORKER_TOLD: &str = "sub { syswrite STDOUT, qq(worker told\\n); POSIX::_ex
 
 #[test]
 fn a_worker_is_its_masters_to_stop() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     // It goes on for two seconds once its master was told.
     let dir = Dir::new();
     let told = dir.text("told");
@@ -187,7 +205,9 @@ fn a_worker_is_its_masters_to_stop() {
 
 #[test]
 fn the_worker_of_a_master_that_has_ended_is_told_then() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let ended =
         stop(up(&["--grace", "30s"], &["sh", "-c", &prefork("POSIX::_exit(0)", WORKER_TOLD, "1 while sleep 1")]), 30);
     assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
@@ -197,7 +217,9 @@ fn the_worker_of_a_master_that_has_ended_is_told_then() {
 
 #[test]
 fn the_worker_of_a_master_that_does_not_stop_it_is_told_when_time_gets_short() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let ended = stop(up(&["--grace", "12s"], &["sh", "-c", &prefork("", WORKER_TOLD, "1 while sleep 1")]), 12);
     assert_eq!((times(&ended, "master told"), times(&ended, "worker told")), (1, 1), "{}", ended.all());
     ended.expect("worker ended with 0").expect_not("sending SIGKILL");
@@ -205,7 +227,9 @@ fn the_worker_of_a_master_that_does_not_stop_it_is_told_when_time_gets_short() {
 
 #[test]
 fn a_main_process_that_moved_to_another_group_is_signalled_with_its_group() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let program = "my $c = fork // die; unless ($c) { setpgrp 0, 0; 1 while sleep 1 } \
                    1 until getpgrp($c) == $c; setpgrp 0, $c or die; \
                    $SIG{TERM} = sub { syswrite STDOUT, qq(told\\n); exit 5 }; syswrite STDOUT, qq(up\\n); 1 while sleep 1";
@@ -221,7 +245,9 @@ const IGNORES: &[&str] = &["sh", "-c", "trap '' TERM; sleep 100 & exit 3"];
 
 #[test]
 fn a_container_that_ended_by_itself_is_gone_after_seconds() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let launch = |flags: &[&str]| Launch::new(flags.iter().chain(&["--"]).chain(IGNORES).copied()).run();
     let ended = launch(&["--grace", "60s"]);
     ended.expect_code(3).expect("sending SIGKILL");
@@ -232,7 +258,9 @@ fn a_container_that_ended_by_itself_is_gone_after_seconds() {
 
 #[test]
 fn jobs_of_a_cron_daemon_are_waited_for_before_they_are_told() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let job = ["session", "say:job", "ready", "sleep:1500", "say:job done", "end", "exit-on:TERM:0", "say:up", "wait"];
     let mut command = vec!["perl", CHILD];
     command.extend(job);
@@ -243,7 +271,9 @@ fn jobs_of_a_cron_daemon_are_waited_for_before_they_are_told() {
 
 #[test]
 fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let words = ["session", "exit-on:HUP:0", "on:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     let dir = Dir::new();
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
@@ -260,7 +290,9 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
 /// I13: softstop is paused when the SIGKILL of the stragglers is due, until after the end of their share.
 #[test]
 fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let words = ["session", "ignore:TERM", "ready", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     let command: Vec<&str> = ["perl", CHILD].into_iter().chain(words).collect();
@@ -332,7 +364,9 @@ fn an_empty_group_is_looked_at_no_more() {
 /// Thousands that live on: each is told, none twice, and softstop is gone in time.
 #[test]
 fn thousands_of_stragglers_are_each_told_once_and_end_in_time() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let _alone = siege::alone();
     let dir = Dir::new();
     let journal = dir.text("told");
@@ -363,7 +397,9 @@ const ALONE: Bomb = Bomb { processes: 200, percent: 100, shared: false, grace: 5
 const SHARED: Bomb = Bomb { processes: 100, percent: 50, shared: true, grace: 10 };
 
 fn fork_bomb(bomb: &Bomb, launch: impl FnOnce(Launch) -> Launch) {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     // Whoever forks or ends needs the lock of each file that perl maps, in whatever container.
     let _alone = siege::alone();
     let (Some(room), Some(time)) = (Cgroup::new(Kind::Pids), Cgroup::new(Kind::Cpu)) else { return };
@@ -415,7 +451,9 @@ fn a_fork_bomb_that_has_used_up_the_containers_processor_limit_is_gone_inside_th
 /// With a crowd to end softstop takes the highest priority, where it may; what it starts then has the one that it was launched with.
 #[test]
 fn a_post_stop_after_a_crowd_has_the_priority_that_softstop_was_launched_with() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     if !Command::new("nice").args(["-n", "-1", "true"]).stderr(std::process::Stdio::null()).status().unwrap().success()
     {
         return crate::support::skip("a better priority than others' needs the capability SYS_NICE");
@@ -452,7 +490,9 @@ struct PutIn {
 impl PutIn {
     /// `None`, and said, where that needs root.
     fn into(running: &mut Running) -> Option<PutIn> {
-        let true = root("entering a softstop's namespace") else { return None };
+        if !root("entering a softstop's namespace") {
+            return None;
+        }
         let dir = Dir::new();
         let (his, childs) = (dir.text("his"), dir.text("childs"));
         let namespace = std::fs::File::open(format!("/proc/{}/ns/pid", running.pid())).unwrap();
@@ -483,7 +523,9 @@ impl PutIn {
 
 #[test]
 fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_the_crowd() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     // Seven seconds for the end of so many, however busy the machine.
     let many = ["ignore:TERM", "many:60", "idle", "end", "say:up", "wait"];
     let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "7s"], &many).up();
@@ -505,7 +547,9 @@ fn whoever_was_put_into_a_crowded_container_is_neither_stopped_nor_killed_with_t
 /// put in are found in it.
 #[test]
 fn whoever_was_put_into_a_crowd_that_nobody_could_look_at_goes_on_at_once() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let many = ["ignore:TERM", "say:up", "until:USR1", "many:300", "idle", "end", "say:all made", "wait"];
     let mut running = Launch::child(&["--grace", "9s", "--kill-reserve", "8990ms"], &many).up();
     let Some(put_in) = PutIn::into(&mut running) else { return };

@@ -137,7 +137,9 @@ fn a_command_line_is_read_as_dumb_init_reads_it() {
 
 #[test]
 fn softstop_as_dumb_init_is_dumb_init() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let words = ["-r", "1:0", "--", "perl", PROBE, "signals=15,15,1,3", "exit=3"];
     for mode in MODES {
         let link = Case::new(mode, words).run(&ours("dumb-init"));

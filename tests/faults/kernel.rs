@@ -39,7 +39,9 @@ fn start(faults: &[Fault], launch: Launch) -> Running {
 /// One call at a time, so that none hides behind another's fall-back; and both answers that profiles give.
 #[test]
 fn each_newer_system_call_may_be_refused() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     crate::support::at_once(["ENOSYS", "EPERM"], |errno| {
         for calls in NEWER.split(',').chain([NEWER, "statx", "rseq", "pwritev2,splice"]) {
             let refused = Fault::Refused(errno, calls);
@@ -58,7 +60,9 @@ fn each_newer_system_call_may_be_refused() {
 /// gVisor refuses a group of its own to a child now and then; then the process itself is all there is to signal.
 #[test]
 fn groups_and_subreaping_may_be_refused() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let mut running = start(&[Fault::Refused("EPERM", "setpgid")], Launch::child(&["--grace", "30s"], DEEP));
     Proof::begin(&mut running).stop(running, AMPLE).expect_code(7);
     let words = ["ignore:TERM", "say:up", "wait"];
@@ -77,7 +81,9 @@ fn groups_and_subreaping_may_be_refused() {
 /// There is neither a stop nor an end without signals: what was started before that showed does not run on alone.
 #[test]
 fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let began = Instant::now();
     let launch = Launch::child(&["--grace", "3s"], &["sleep:50000"]).not_pid1();
     let mut running = faults::launch(&[Fault::Refused("ENOSYS", "signalfd4")], launch).start();
@@ -91,7 +97,9 @@ fn a_softstop_that_may_not_receive_signals_ends_what_it_has_started() {
 
 #[test]
 fn no_exotic_call_is_made_without_need() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let exotic = "pidfd_open,pidfd_send_signal,pidfd_getfd,clone3,close_range,openat2,faccessat2,execveat,vfork,kcmp,ptrace,bpf,\
                   io_uring_setup,userfaultfd,memfd_create,perf_event_open,keyctl,setns,unshare,mount,process_vm_readv,pwritev2,splice,\
                   name_to_handle_at,sched_setscheduler,seccomp,capset,setgroups,setresuid,setresgid";
@@ -131,7 +139,9 @@ const AS_ROOT: &str = "$< = 0; $| = 1; print qq(up\\n); sleep 1000";
 
 #[test]
 fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let dir = Dir::new();
     let Some(program) = set_uid_perl(&dir) else { return };
     let user = [Fault::User(faults::user())];
@@ -156,7 +166,9 @@ fn a_process_that_may_not_be_signalled_costs_no_more_than_the_grace() {
 /// The same for what is left over: a member of the group and a daemon.
 #[test]
 fn stragglers_that_may_not_be_signalled_are_said_to_be() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let dir = Dir::new();
     let Some(program) = set_uid_perl(&dir) else { return };
     let script = format!("\"{program}\" -e '{AS_ROOT}' & setsid \"{program}\" -e '{AS_ROOT}' & wait");
@@ -236,7 +248,9 @@ fn two_processes(dir: &Dir, side: &[&str]) -> Launch {
 /// I9: a process that ended, was reaped, and whose pid is a stranger's now.
 #[test]
 fn the_new_owner_of_a_pid_gets_no_signal() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let dir = Dir::new();
     let mut running = two_processes(&dir, &["pid", "say:side up", "until:USR1", "exit:0"]).start();
     running.wait_for("main up");
@@ -255,7 +269,9 @@ fn the_new_owner_of_a_pid_gets_no_signal() {
 /// is a stranger's group before it looks again.
 #[test]
 fn the_new_owner_of_a_groups_number_gets_no_signal() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let dir = Dir::new();
     // The main process holds the stop until the shares are over, which is when stragglers get their SIGKILL.
     // The leader's child makes a group of its own and puts a child of its own into the leader's; then the leader ends.
@@ -297,7 +313,9 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
 /// So few pids that every one of them is used again and again, while orphans and hooks come and go.
 #[test]
 fn a_small_pid_max_mixes_nobody_up() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     if !faults::pid_max_is_ours() {
         return crate::support::skip("a PID namespace has no pid_max of its own before Linux 6.14");
     }

@@ -207,7 +207,9 @@ fn able() -> bool {
 /// The pipes are root's, as a container runtime's are whose image has no USER; each process is somebody else.
 #[test]
 fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
-    let true = able() else { return };
+    if !able() {
+        return;
+    }
     for output in ["inherit", "prefix"] {
         let dir = Dir::new();
         let process = |name: &str, user: u32| {
@@ -231,7 +233,9 @@ fn processes_of_several_users_open_dev_stdout_and_dev_stderr_by_name() {
 /// The same for what it reads: of the one process that inherits it.
 #[test]
 fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
-    let true = able() else { return };
+    if !able() {
+        return;
+    }
     let dir = Dir::new();
     let config = dir.write(
         "c.toml",
@@ -247,7 +251,9 @@ fn a_process_of_another_user_opens_the_dev_stdin_that_it_inherits_by_name() {
 /// It refuses to start when it cannot open its log.
 #[test]
 fn php_fpm_with_a_user_logs_to_dev_stderr() {
-    let true = able() else { return };
+    if !able() {
+        return;
+    }
     let found = std::fs::read_dir("/usr/sbin").unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
     let Some(php) = found.into_iter().find(|name| name.starts_with("php-fpm")) else {
         crate::support::skip("no php-fpm");
@@ -278,7 +284,9 @@ fn php_fpm_with_a_user_logs_to_dev_stderr() {
 /// Not only by a terminal: whoever sends SIGSTOP, and whoever SIGCONT.
 #[test]
 fn a_process_stopped_by_sigstop_shows_as_stopped_and_unready_until_it_is_continued() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, port) = (Dir::new(), free_port());
     let config = dir.write(
         "c.toml",

@@ -37,7 +37,9 @@ fn lost(ended: &Ended) -> Vec<u64> {
 
 #[test]
 fn a_full_disk_as_output_loses_lines_and_says_how_many() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let full = [Fault::Stdout("/dev/full".into())];
     for output in ["prefix", "json"] {
         let words = ["say:1", "sleep:50", "say:2", "sleep:50", "say:3", "exit-on:TERM:5", "UP", "wait"];
@@ -52,7 +54,9 @@ fn a_full_disk_as_output_loses_lines_and_says_how_many() {
 /// Whoever writes without end into a full disk: two lines about it, not one for each line lost.
 #[test]
 fn a_flood_into_a_full_disk_is_no_flood_of_warnings() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let full = [Fault::Stdout("/dev/full".into())];
     let ended = stopped(&full, &["--output", "prefix"], &["UP", "fill"], false);
     ended.expect_code(143);
@@ -62,7 +66,9 @@ fn a_flood_into_a_full_disk_is_no_flood_of_warnings() {
 
 #[test]
 fn a_log_that_cannot_be_written_changes_nothing() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     for fault in [Fault::Stderr("/dev/full".into()), Fault::StderrGone] {
         let dir = Dir::new();
         let report = dir.text("report.json");
@@ -82,7 +88,9 @@ fn a_log_that_cannot_be_written_changes_nothing() {
 
 #[test]
 fn a_reader_that_has_gone_is_told_of_once_and_ends_nobody() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     for output in ["prefix", "json"] {
         let words = ["say:1", "sleep:50", "say:2", "sleep:50", "say:3", "exit-on:TERM:5", "UP", "wait"];
         let ended = stopped(&[Fault::StdoutGone], &["--output", output], &words, false);
@@ -100,7 +108,9 @@ fn a_reader_that_has_gone_is_told_of_once_and_ends_nobody() {
 
 #[test]
 fn a_report_and_a_verdict_that_cannot_be_written_are_one_line_each() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let dir = Dir::new();
     nix::unistd::mkfifo(dir.path("fifo").as_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let disk = dir.path("disk");
@@ -129,7 +139,9 @@ fn a_report_and_a_verdict_that_cannot_be_written_are_one_line_each() {
 /// Full before softstop was started and never read: neither the start, nor the run, nor the stop waits for it.
 #[test]
 fn pipes_that_are_full_from_the_first_moment_delay_nothing() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let cases: [(&[&str], i32); 4] = [
         // Without a word: with `inherit` its own would wait for a reader.
         (&["journal-on:TERM:/dev/null:x", "UP", "wait"], 0),
@@ -156,7 +168,9 @@ fn pipes_that_are_full_from_the_first_moment_delay_nothing() {
 /// A report or verdict that goes into the full pipe is given up, not waited for.
 #[test]
 fn a_report_into_a_full_pipe_is_not_waited_for() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let flags = ["--output", "prefix", "--report", "/dev/stdout", "--termination-log", "/dev/stderr"];
     stopped(&[Fault::Stuffed], &flags, &["exit-on:TERM:5", "UP", "fill"], true).expect_code(5);
 }

@@ -41,7 +41,9 @@ fn ended(running: Running, dir: &Dir) -> (Ended, serde_json::Value) {
 
 #[test]
 fn whoever_is_stopped_is_woken_to_act_wherever_it_is() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let hook = format!("exec = [\"perl\", {:?}, \"stop-self\"]\ntimeout = \"400ms\"", crate::support::CHILD);
     let stuck = "\"exit-on:TERM:0\", \"stop-self\", \"wait\"";
@@ -72,7 +74,9 @@ fn whoever_is_stopped_is_woken_to_act_wherever_it_is() {
 
 #[test]
 fn who_stops_itself_again_and_again_ends_when_told_or_at_its_share() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let cases: [(&[&str], i32, &[&str]); 3] = [
         (&[], 143, &[]),
         (&["exit-on:TERM:5"], 5, &[]),
@@ -99,7 +103,9 @@ fn who_stops_itself_again_and_again_ends_when_told_or_at_its_share() {
 /// As PID 1: what softstop promises is done in time; the kernel ends the container when it can end the process.
 #[test]
 fn a_process_in_uninterruptible_sleep_is_named_and_costs_no_more_than_the_grace() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let mut running = up(&dir, true, &["exit-on:TERM:3", "say:up", &format!("open:{}", hung.file()), "wait"]);
@@ -180,7 +186,9 @@ fn not_as_pid_1_softstop_leaves_in_time_whoever_hangs() {
 
 #[test]
 fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let config = format!(
@@ -208,7 +216,9 @@ fn a_hook_that_hangs_uninterruptibly_holds_up_neither_the_drain_nor_the_rest() {
 /// What it depends on is told to stop all the same, and has its time.
 #[test]
 fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     with_hanging_file_system(|hung| {
         let dir = Dir::new();
         let config = format!(
@@ -235,7 +245,9 @@ fn a_process_that_cannot_be_ended_does_not_keep_the_next_from_its_signal() {
 
 #[test]
 fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let Some(freezer) = Cgroup::new(Kind::Freezer) else { return };
     let dir = Dir::new();
     let mut running = up(&dir, true, &["session", "exit-on:TERM:0", "wait", "end", "exit-on:TERM:3", "say:up", "wait"]);
@@ -261,7 +273,9 @@ fn what_version_1s_freezer_holds_is_named_and_costs_no_more_than_the_grace() {
 /// Version 2 lets SIGKILL through, and a SIGTERM that nobody catches.
 #[test]
 fn what_version_2_has_frozen_is_killed() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     for (words, code) in [(&["say:up", "wait"][..], 143), (&["exit-on:TERM:3", "say:up", "wait"], 137)] {
         let Some(freezer) = Cgroup::new(Kind::Freeze) else { return };
         let dir = Dir::new();
@@ -278,7 +292,9 @@ fn what_version_2_has_frozen_is_killed() {
 
 #[test]
 fn a_debugger_that_passes_signals_on_changes_nothing() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     for (words, code) in [(&["exit-on:TERM:3", "say:up", "wait"][..], 3), (&["say:up", "wait"], 143)] {
         let dir = Dir::new();
         let mut running = up(&dir, true, words);
@@ -299,7 +315,9 @@ fn a_debugger_that_passes_signals_on_changes_nothing() {
 /// At a breakpoint it gets no signal but SIGKILL, and is a zombie then until the debugger has waited for it (corner R5).
 #[test]
 fn what_a_debugger_holds_is_named_and_costs_no_more_than_the_grace() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     for pid1 in [true, false] {
         let dir = Dir::new();
         let mut running = up(&dir, pid1, &["exit-on:TERM:3", "say:up", "wait"]);
@@ -325,7 +343,9 @@ fn what_a_debugger_holds_is_named_and_costs_no_more_than_the_grace() {
 /// It has ended as it was told to, and only the debugger knows.
 #[test]
 fn an_end_that_a_debugger_keeps_to_itself_is_no_end() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let mut running = up(&dir, true, &["exit-on:TERM:3", "say:up", "wait"]);
     let Some(debugger) = Tracer::attach(main_of(&running)) else { return };

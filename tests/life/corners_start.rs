@@ -81,7 +81,9 @@ fn handles(call: &str) -> bool {
 /// group, never a session.
 #[test]
 fn the_child_stays_in_the_session_that_softstop_was_started_in() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let session = |pid: i32| nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).unwrap();
     for pid1 in [true, false] {
         let words = ["on:HUP", "on:CONT", "exit-on:TERM:0", "say:up", "wait"];
@@ -96,7 +98,9 @@ fn the_child_stays_in_the_session_that_softstop_was_started_in() {
 /// Q6: held by softstop as well, a pipe or socket that the program closes would stay open for whoever is at its other end.
 #[test]
 fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let through = ["sh", "-c", "exec \"$@\" 7</dev/zero", "sh"];
     let holds = |pid: i32| std::fs::read_link(format!("/proc/{pid}/fd/7")).is_ok_and(|to| to.ends_with("zero"));
     let words = ["exit-on:TERM:0", "say:up", "wait"];
@@ -118,7 +122,9 @@ fn softstop_keeps_no_copy_of_the_descriptors_it_hands_on() {
 /// Q8: the wrapper's program reads what softstop was given; with several nobody could say who reads.
 #[test]
 fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let typed = |launch: Launch| launch.through(&["sh", "-c", "exec \"$@\" <<-end\ntyped\nend\n", "sh"]).run();
     typed(Launch::new(["--", "cat"])).expect_code(0).expect("typed");
     let dir = Dir::new();
@@ -131,7 +137,9 @@ fn standard_input_is_the_wrapped_programs_and_nobodys_under_run() {
 /// Q7, Q15: what softstop does not touch comes through as it was launched, every limit that the kernel shows among it.
 #[test]
 fn umask_limits_priority_and_other_variables_are_as_launched() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let look = "umask; nice; cat /proc/self/oom_score_adj; echo $NOTIFY_SOCKET $WATCHDOG_PID; \
                 cat /proc/self/limits; grep Cpus_allowed: /proc/self/status; ionice";
     let launcher = format!(
@@ -152,7 +160,9 @@ fn umask_limits_priority_and_other_variables_are_as_launched() {
 /// softstop raises its own limits, of descriptors and of the stack. Whatever it starts gets what it was started with.
 #[test]
 fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let look = |name: &str| format!("[\"sh\", \"-c\", \"echo $(ulimit -Sn) $(ulimit -Ss) >'{}'\"]", dir.text(name));
     let text = format!(
@@ -188,7 +198,9 @@ fn processes_hooks_and_probes_get_the_limits_that_softstop_was_started_with() {
 /// As many as the kernel allows, with neither close_range nor /proc to tell which are open.
 #[test]
 fn a_very_large_limit_of_descriptors_costs_nothing() {
-    let true = crate::support::faults::possible() else { return };
+    if !crate::support::faults::possible() {
+        return;
+    }
     // As large as the machine has it: a container's root may not raise its own.
     let largest = std::fs::read_to_string("/proc/sys/fs/nr_open").unwrap();
     let largest = format!("--nofile=1024:{}", largest.trim());
@@ -216,8 +228,12 @@ fn a_very_large_limit_of_descriptors_costs_nothing() {
 /// Q11: HOME, USER and LOGNAME are those of the user that the process becomes.
 #[test]
 fn a_user_gets_its_own_name_and_home() {
-    let true = crate::support::namespaces() else { return };
-    let true = crate::support::root("changing the user") else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
+    if !crate::support::root("changing the user") {
+        return;
+    }
     let dir = Dir::new();
     for (user, said) in [("daemon", "1 daemon daemon /usr/sbin"), ("54321", "54321 - - /")] {
         let text = format!(

@@ -26,7 +26,9 @@ fn events(report: &serde_json::Value, event: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, listener) = (Dir::new(), TcpListener::bind("127.0.0.1:0").unwrap());
     let here = listener.local_addr().unwrap();
     let program = format!(
@@ -72,7 +74,9 @@ fn connections_are_named_with_their_peers_and_the_last_output_is_told() {
 /// nobody.
 #[test]
 fn a_process_that_hangs_in_the_kernel_is_named_with_the_functions_it_is_in() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     // Who reads the functions has 20 ms; on a busy machine it may not get to run in them.
     for _ in 0..10 {
         let mut named = true;
@@ -113,7 +117,9 @@ fn names_the_functions_in_which_it_hangs(hung: &mut Hanging) -> bool {
 /// A JVM writes its thread dump upon SIGQUIT and goes on.
 #[test]
 fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let text = "grace = \"8s\"\nreport = \"{report}\"\n[[process]]\nname = \"api\"\noutput = \"prefix\"\n\
         command = [{child}, \"ignore:TERM\", \"on:QUIT\", \"say:up\", \"wait\"]\n\
@@ -136,7 +142,9 @@ fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
 /// A Go program writes its goroutines upon SIGQUIT and ends with 2: its ladder has not ended it, so that counts as forced.
 #[test]
 fn who_ends_upon_the_diagnostic_signal_was_forced() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let text = "grace = \"6s\"\nreport = \"{report}\"\n[exit_codes]\nforced = 79\n[[process]]\nname = \"api\"\n\
         command = [{child}, \"ignore:TERM\", \"exit-on:QUIT:2\", \"say:up\", \"wait\"]\n\
@@ -152,7 +160,9 @@ fn who_ends_upon_the_diagnostic_signal_was_forced() {
 
 #[test]
 fn an_oom_kill_is_told_from_any_other_sigkill() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let (dir, port) = (Dir::new(), free_port());
     let text = format!(
@@ -195,7 +205,9 @@ fn an_oom_kill_is_told_from_any_other_sigkill() {
 /// A worker below a process of softstop's: nothing else in the container would ever say so.
 #[test]
 fn an_oom_kill_of_somebody_else_is_told_as_well() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
     let text = "grace = \"4s\"\nreport = \"{report}\"\n[[process]]\nname = \"web\"\n\
@@ -212,7 +224,9 @@ fn an_oom_kill_of_somebody_else_is_told_as_well() {
 /// The kernel's kill of a worker is not told yet when the process above it ends, of softstop's own SIGKILL: of its ladder, and by order.
 #[test]
 fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_killed() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let (dir, socket) = (Dir::new(), Dir::new());
     let socket = socket.text("socket");
@@ -235,7 +249,9 @@ fn a_process_that_softstop_kills_is_not_taken_for_the_one_that_the_kernel_has_ki
 /// The main process ends because of it: nobody has had a reason to look at the counter again.
 #[test]
 fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_message() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let Some(memory) = Cgroup::new(Kind::Memory) else { return };
     let dir = Dir::new();
     let message = dir.write("message", "");
@@ -258,7 +274,9 @@ fn a_worker_that_the_kernel_kills_just_before_the_end_is_in_log_report_and_messa
 
 #[test]
 fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, port) = (Dir::new(), free_port());
     let words = (0..20).map(|n| format!("\"say:line {n}\"")).collect::<Vec<_>>().join(", ");
     let text = format!(
@@ -293,7 +311,9 @@ fn a_crash_loop_tells_its_last_lines_but_not_on_the_open_port() {
 /// The container ends with it: the summary is the log's last line, and `kubectl describe` has the reason.
 #[test]
 fn what_main_said_before_it_crashed_is_in_the_termination_message() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let text = format!(
         "termination_log = {:?}\n[[process]]\nname = \"web\"\nrestart = \"never\"\noutput = \"prefix\"\n\
@@ -312,7 +332,9 @@ fn what_main_said_before_it_crashed_is_in_the_termination_message() {
 
 #[test]
 fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, port) = (Dir::new(), free_port());
     let text = format!(
         "grace = \"4s\"\nreport = \"{{report}}\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
@@ -338,7 +360,9 @@ fn orphans_are_counted_by_the_command_and_the_process_that_leaves_them() {
 /// The parent that does not reap is named: it is where the fault is.
 #[test]
 fn nearness_to_the_process_limit_is_warned_of_once_with_the_zombies_parent() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let Some(group) = PidsLimit::new() else { return };
     let (dir, port) = (Dir::new(), free_port());
     // Its children are zombies until it ends: they have told it so by then, and it waits for nobody.

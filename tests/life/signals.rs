@@ -37,7 +37,9 @@ const THREAD_DUMP: &[&str] = &["on:QUIT", "exit-on:TERM:143", "say:up", "wait"];
 
 #[test]
 fn a_quit_from_inside_the_container_is_passed_on() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let mut running = wrapped(&["--grace", "30s"], "perl", THREAD_DUMP).up();
     kill_from_inside(&running, "QUIT");
     running.wait_for("QUIT received");
@@ -52,7 +54,9 @@ fn a_quit_from_inside_the_container_is_passed_on() {
 
 #[test]
 fn a_quit_from_outside_is_a_stop_and_drains_first() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let words = ["exit-on:QUIT:0", "say:up", "wait"];
     let mut running = wrapped(&["--grace", "30s", "--drain-sleep", "300ms"], "perl", &words).up();
     running.signal(libc::SIGQUIT);
@@ -63,7 +67,9 @@ fn a_quit_from_outside_is_a_stop_and_drains_first() {
 
 #[test]
 fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
     // As an entrypoint script starts it, too: by then another program runs than was started.
@@ -83,7 +89,9 @@ fn java_answers_a_quit_from_outside_with_its_dump_and_goes_on() {
 /// jsvc, launchers of jpackage, and whatever else loads libjvm.so.
 #[test]
 fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let library = dir.text("libjvm.so");
     let built = Command::new("cc").args(["-shared", "-nostdlib", "-o", &library, "-x", "c", "/dev/null"]).status();
@@ -104,7 +112,9 @@ fn a_jvm_by_another_name_is_known_by_what_it_has_mapped() {
 
 #[test]
 fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let java = stand_in(&dir, "java");
     let flags = ["--grace", "30s", "--stop-on", "SIGTERM,SIGINT,SIGQUIT", "--stop-signal", "SIGTERM"];
@@ -122,7 +132,9 @@ fn stop_on_makes_a_quit_a_stop_for_java_and_from_inside() {
 /// `docker run --init` with softstop in the image's ENTRYPOINT: the init passes on what it gets, in its own name.
 #[test]
 fn a_quit_that_another_init_passes_on_is_from_outside() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let inner =
         [SOFTSTOP, "--grace", "30s", "--drain-sleep", "100ms", "--", "perl", CHILD, "exit-on:QUIT:0", "say:up", "wait"];
     let expect = |code: Option<i32>, log: &str| {
@@ -137,7 +149,9 @@ fn a_quit_that_another_init_passes_on_is_from_outside() {
     expect(Some(ended.code), &ended.all());
     // And another's.
     let unshare = ["--pid", "--fork", "--mount-proc", "--kill-child", "tini", "--"];
-    let true = installed(&["tini"]) else { return };
+    if !installed(&["tini"]) {
+        return;
+    }
     let mut command = Command::new("unshare");
     command.args(unshare).args(inner).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -160,7 +174,9 @@ fn a_quit_that_another_init_passes_on_is_from_outside() {
 /// gets that signal.
 #[test]
 fn the_stop_signal_of_the_image_from_outside_drains_first() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let images = [
         ("haproxy", "USR1", libc::SIGUSR1),
@@ -189,7 +205,9 @@ fn the_stop_signal_of_the_image_from_outside_drains_first() {
 
 #[test]
 fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let words = ["on:USR1", "exit-on:TERM:0", "say:up", "wait"];
@@ -202,7 +220,9 @@ fn the_stop_signal_of_the_program_from_inside_is_passed_on() {
 /// The main process gets the signal that it is customarily stopped with; the others, theirs.
 #[test]
 fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let haproxy = stand_in(&dir, "haproxy");
     let config = format!(
@@ -219,7 +239,9 @@ fn under_run_the_main_process_gets_its_own_stop_signal_and_the_others_sigterm() 
 /// Without /proc the name is the one that was started, and nobody is taken for a JVM.
 #[test]
 fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let (haproxy, java) = (stand_in(&dir, "haproxy"), stand_in(&dir, "java"));
     let hide = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
@@ -239,7 +261,9 @@ fn without_proc_a_program_is_known_by_the_name_it_was_started_with() {
 
 #[test]
 fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let process = |name: &str| {
         format!(
@@ -258,7 +282,9 @@ fn a_sigcont_behind_the_sigterm_warns_of_nothing() {
 /// As PID 1 of its own it would not die of any of these. SIGHUP is a reload where the main process does not ask for it.
 #[test]
 fn a_hang_up_in_run_does_not_end_the_one_process_that_does_not_catch_it() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let config = format!(
         "[[process]]\nname = 'web'\ncommand = ['perl', '{CHILD}', 'on:USR2', 'exit-on:TERM:0', 'say:up', 'wait']\n\

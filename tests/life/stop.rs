@@ -17,7 +17,9 @@ fn up(flags: &[&str], words: &[&str]) -> Running {
 /// The issue's own command line.
 #[test]
 fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let mut running = Launch::new(["--grace", "3s", "--", "sh", "-c", "trap '' TERM; echo up; sleep 1000"]).start();
     running.wait_for("up");
     let (ended, _) = running.stop_within(GRACE);
@@ -31,7 +33,9 @@ fn a_child_that_ignores_sigterm_is_killed_inside_the_grace_and_named() {
 
 #[test]
 fn the_ladder_goes_from_rung_to_rung() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     // Of signals that wait for a process the lower comes first: who gets no processor for longer than a rung sees this order, too.
     let flags = ["--grace", "6s", "--stop-signal", "SIGINT:300ms,SIGQUIT:300ms,SIGTERM"];
     let (ended, took) =
@@ -45,7 +49,9 @@ fn the_ladder_goes_from_rung_to_rung() {
 /// Corner X12: who is done early leaves early.
 #[test]
 fn a_prompt_child_ends_softstop_at_once() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (ended, took) =
         up(&["--grace", "60s"], &["exit-on:TERM:0", "say:up", "wait"]).stop_within(Duration::from_secs(60));
     ended.expect_code(0);
@@ -54,7 +60,9 @@ fn a_prompt_child_ends_softstop_at_once() {
 
 #[test]
 fn a_duplicate_stop_request_changes_nothing() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let mut running = up(&["--grace", "60s"], &["on:TERM", "say:up", "until:USR1", "say:TERM handled", "exit:0"]);
     running.wait_for("waiting for USR1").term().wait_for("TERM received");
     for _ in 0..3 {
@@ -69,7 +77,9 @@ fn a_duplicate_stop_request_changes_nothing() {
 /// No peer does this: the kernel kills what is left with PID 1.
 #[test]
 fn stragglers_in_the_same_group_and_in_another_session_may_finish_when_main_ends_by_itself() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     for place in ["fork", "session"] {
         let words = [place, "exit-on:TERM:0:700", "wait", "end", "say:up", "exit:6"];
         Launch::child(AMPLE_FLAGS, &words).run().expect_code(6).expect("TERM received").expect("TERM handled");
@@ -78,7 +88,9 @@ fn stragglers_in_the_same_group_and_in_another_session_may_finish_when_main_ends
 
 #[test]
 fn stragglers_may_finish_after_a_requested_stop_too() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let words = [
         "fork",
         "exit-on:TERM:0:600",
@@ -99,14 +111,18 @@ fn stragglers_may_finish_after_a_requested_stop_too() {
 
 #[test]
 fn a_daemon_that_ignores_everything_costs_no_more_than_the_grace() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let words = ["session", "ignore:TERM", "ignore:HUP", "wait", "end", "exit-on:TERM:0", "say:up", "wait"];
     up(FLAGS, &words).stop_within(GRACE).0.expect("SIGKILL");
 }
 
 #[test]
 fn nobody_reading_the_output_delays_no_stop() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     at_once(["inherit", "prefix", "json"], |output| {
         for words in [&["exit-on:TERM:0", "fill"][..], &["ignore:TERM", "fill"]] {
             let flags = ["--grace", "3s", "--output", output, "--log-level", "debug"];
@@ -129,7 +145,9 @@ fn waits_in_write(pid: i32) -> bool {
 
 #[test]
 fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let words = ["orphans:1000", "say:up", "until:USR1", "orphans:9000", "say:all made", "exit-on:TERM:0", "wait"];
     let mut running = up(AMPLE_FLAGS, &words);
     let no_zombie = |r: &Running| !r.processes().iter().any(crate::support::Proc::is_zombie);
@@ -144,7 +162,9 @@ fn ten_thousand_orphans_leave_no_zombie_and_flat_memory() {
 
 #[test]
 fn the_report_is_valid_json_and_names_what_happened() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let report = dir.text("report.json");
     let flags = ["--grace", "2s", "--drain-sleep", "200ms", "--report", &report];
@@ -161,7 +181,9 @@ fn the_report_is_valid_json_and_names_what_happened() {
 
 #[test]
 fn a_report_that_cannot_be_written_changes_no_exit_code() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     Launch::child(&["--report", "/no/such/directory/report.json"], &["exit:3"])
         .run()
         .expect_code(3)
@@ -170,7 +192,9 @@ fn a_report_that_cannot_be_written_changes_no_exit_code() {
 
 #[test]
 fn the_termination_log_has_a_first_version_when_the_stop_begins() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let log = dir.write("termination-log", &"an earlier container's words\n".repeat(500));
     let mut running = Launch::child(&["--grace", "30s"], &["on:TERM", "until:USR1", "exit:3"])
@@ -191,7 +215,9 @@ fn the_termination_log_has_a_first_version_when_the_stop_begins() {
 
 #[test]
 fn a_termination_log_that_is_not_there_is_not_made() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let log = dir.text("termination-log");
     Launch::child(&[], &["exit:0"]).env("SOFTSTOP_TERMINATION_LOG", &log).run().expect_code(0);
@@ -201,7 +227,9 @@ fn a_termination_log_that_is_not_there_is_not_made() {
 /// A busy machine, or a debugger, keeps softstop from looking: who ended meanwhile ended in time, though its time is over too by then.
 #[test]
 fn who_ended_in_time_is_not_killed_however_late_softstop_looks() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let ended = dir.text("ended");
     let config = format!(

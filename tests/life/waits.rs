@@ -58,7 +58,9 @@ impl Server {
 
 #[test]
 fn an_answer_is_waited_for_by_status_json_and_metric() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let metric = |n: u32| format!("# TYPE jobs gauge\njobs{{queue=\"a\"}} {n}\njobs{{queue=\"b\"}} 7\n");
     let (status, json, metrics) = (Server::new(503, "busy"), Server::new(200, "{}"), Server::new(200, &metric(3)));
@@ -86,7 +88,9 @@ fn an_answer_is_waited_for_by_status_json_and_metric() {
 /// It begins before there is a server, and a body without end is not read to it.
 #[test]
 fn a_server_may_come_late_and_say_too_much() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let port = crate::support::http::free_port();
     let big = Server::new(200, &"x".repeat(300 * 1024));
@@ -113,7 +117,9 @@ fn a_server_may_come_late_and_say_too_much() {
 
 #[test]
 fn a_file_is_waited_for_until_it_is_there_has_a_text_and_is_gone() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let path = dir.text("done");
     let file = config(
@@ -137,7 +143,9 @@ fn a_file_is_waited_for_until_it_is_there_has_a_text_and_is_gone() {
 /// The one who looks hangs, nobody else; it is given up at the limit, and the end is not held up by it.
 #[test]
 fn a_file_system_that_hangs_holds_up_nobody() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     with_hanging_file_system(|hanging| {
         let dir = Dir::new();
         let path = hanging.file();
@@ -164,7 +172,9 @@ fn a_file_system_that_hangs_holds_up_nobody() {
 
 #[test]
 fn a_process_of_the_configuration_is_waited_for() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let rest = format!(
         "main = true\n[[process]]\nname = \"worker\"\n\
@@ -196,7 +206,9 @@ fn stranger(dir: &Dir, running: &Running, name: &str, words: &[&str]) -> std::pr
 /// As in a pod with a shared PID namespace: the process is not softstop's, its workers are not told, pid 1 is not it.
 #[test]
 fn a_command_is_found_signalled_and_waited_for() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     // The kernel keeps 15 bytes of the name.
     let name = "server-of-others";
@@ -234,7 +246,9 @@ fn a_command_is_found_signalled_and_waited_for() {
 /// Who asks sees what is waited for; who does not let it go on is not asked for more than one line a second.
 #[test]
 fn status_shows_what_is_waited_for() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let (file, other) = (dir.text("done"), dir.text("other"));
     let rest = format!(

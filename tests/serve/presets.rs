@@ -93,7 +93,9 @@ fn a_proxy_finishes(dir: &Dir, command: &[&str], preset: &str, first: &str, port
 
 #[test]
 fn nginx_finishes_what_is_under_way() {
-    let true = able("nginx") else { return };
+    if !able("nginx") {
+        return;
+    }
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {};\n", dir.text(kind)))
@@ -110,7 +112,9 @@ fn nginx_finishes_what_is_under_way() {
 
 #[test]
 fn haproxy_finishes_what_is_under_way() {
-    let true = able("haproxy") else { return };
+    if !able("haproxy") {
+        return;
+    }
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let text = format!(
         "global\n  maxconn 64\ndefaults\n  mode http\n  timeout connect 60s\n  timeout client 120s\n  timeout server 120s\n\
@@ -123,7 +127,9 @@ fn haproxy_finishes_what_is_under_way() {
 
 #[test]
 fn apache_finishes_what_is_under_way() {
-    let true = able("apache2") else { return };
+    if !able("apache2") {
+        return;
+    }
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http"]
         .map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"))
@@ -140,7 +146,9 @@ fn apache_finishes_what_is_under_way() {
 
 #[test]
 fn lighttpd_finishes_what_is_under_way() {
-    let true = able("lighttpd") else { return };
+    if !able("lighttpd") {
+        return;
+    }
     let (dir, port, backend) = (Dir::without_spaces(), free_port(), Backend::new());
     let text = format!(
         "server.modules = (\"mod_proxy\")\nserver.document-root = \"{}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
@@ -180,7 +188,9 @@ fn ask_fastcgi(port: u16, script: &str) -> JoinHandle<String> {
 fn php_fpm_finishes_what_is_under_way() {
     // As Debian 12 and 13 call it.
     let installed = ["php-fpm8.2", "php-fpm8.4"].into_iter().find(|name| Path::new("/usr/sbin").join(name).is_file());
-    let true = able(installed.unwrap_or("php-fpm8.2")) else { return };
+    if !able(installed.unwrap_or("php-fpm8.2")) {
+        return;
+    }
     let (dir, port) = (Dir::without_spaces(), free_port());
     let script = format!(
         "<?php touch('{}'); while (!file_exists('{}')) {{ usleep(20000); clearstatcache(); }} echo 'hello';",
@@ -242,7 +252,9 @@ fn a_python_server_finishes(dir: &Dir, command: &[&str], preset: &str, ready: Op
 
 #[test]
 fn gunicorn_finishes_what_is_under_way() {
-    let true = able("gunicorn") else { return };
+    if !able("gunicorn") {
+        return;
+    }
     let (dir, port) = (Dir::without_spaces(), free_port());
     python_application(&dir);
     let address = format!("127.0.0.1:{port}");
@@ -252,7 +264,9 @@ fn gunicorn_finishes_what_is_under_way() {
 
 #[test]
 fn uwsgi_finishes_what_is_under_way() {
-    let true = able("uwsgi-core") else { return };
+    if !able("uwsgi-core") {
+        return;
+    }
     let (dir, port) = (Dir::without_spaces(), free_port());
     python_application(&dir);
     let address = format!("127.0.0.1:{port}");

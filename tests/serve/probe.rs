@@ -101,7 +101,9 @@ fn a_wrong_command_line_is_64() {
 /// No port: the question goes over the control socket.
 #[test]
 fn softstops_own_endpoints_are_asked_without_a_port() {
-    let true = crate::support::may_enter_namespaces() else { return };
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let config = dir.write(
         "softstop.toml",
@@ -129,7 +131,9 @@ fn softstops_own_endpoints_are_asked_without_a_port() {
 
 #[test]
 fn before_the_start_is_over_startup_says_what_runs() {
-    let true = crate::support::may_enter_namespaces() else { return };
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let text = "[[init]]\nname = 'migrate'\nexec = ['sleep', '1000']\n[[process]]\nname = 'web'\ncommand = ['true']\n";
     let config = dir.write("softstop.toml", text);
@@ -143,7 +147,9 @@ fn before_the_start_is_over_startup_says_what_runs() {
 /// The variables that the container was started with are the probe's, too.
 #[test]
 fn without_a_control_socket_the_probe_port_is_asked() {
-    let true = crate::support::may_enter_namespaces() else { return };
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
     let listen = format!("0.0.0.0:{}", free_port());
     let env = [("SOFTSTOP_CONTROL", "off"), ("SOFTSTOP_HTTP", listen.as_str())];
     let launch = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]);
@@ -159,7 +165,9 @@ fn without_a_control_socket_the_probe_port_is_asked() {
 
 #[test]
 fn a_softstop_that_does_not_answer_is_given_up_at_the_timeout() {
-    let true = crate::support::may_enter_namespaces() else { return };
+    if !crate::support::may_enter_namespaces() {
+        return;
+    }
     let mut running = Launch::child(&[], &["exit-on:TERM:0", "say:up", "wait"]).up();
     processes::send(running.pid(), libc::SIGSTOP);
     let begun = Instant::now();

@@ -38,7 +38,9 @@ fn step(dir: &Dir, printed: &str) -> (Duration, String, String) {
 
 #[test]
 fn without_traffic_it_takes_the_quiet_window_and_no_longer() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     // Older than the stop: no arrivals.
     service.request();
@@ -84,7 +86,9 @@ fn connections_of_both_families_hold_it_up() {
 /// seccomp profiles refuse netlink, gVisor does not know sock_diag: then /proc/net says it.
 #[test]
 fn where_sock_diag_is_refused_proc_is_read() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     for errno in ["EPERM", "EAFNOSUPPORT"] {
         // The kernel's counter of connections is the whole network's, and other tests go on in the machine's.
         in_a_network_of_its_own(|| {
@@ -96,7 +100,9 @@ fn where_sock_diag_is_refused_proc_is_read() {
 /// Nobody knows whether anybody is still served, so the step takes what time it has, and says why.
 #[test]
 fn where_nothing_can_be_seen_it_waits_its_time() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"2500ms\"", service.port);
     let faults = [Fault::Refused("EPERM", "socket=16"), Fault::Empty("/proc")];
@@ -112,7 +118,9 @@ fn where_nothing_can_be_seen_it_waits_its_time() {
 /// Each restarts the quiet window, also those that have come and gone between two looks.
 #[test]
 fn while_clients_come_it_goes_on() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let other = Service::new();
     let step_ =
@@ -143,7 +151,9 @@ fn while_clients_come_it_goes_on() {
 /// The connections of sidecars, of the node, and of softstop's own probes.
 #[test]
 fn peers_that_do_not_count_do_not_hold_it_up() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (2..5).map(|n| service.connect_from(Ipv4Addr::new(127, 0, 0, n))).collect();
     let ignored = service.connect_from(Ipv4Addr::new(127, 0, 9, 1));
@@ -161,7 +171,9 @@ fn peers_that_do_not_count_do_not_hold_it_up() {
 
 #[test]
 fn softstop_s_own_probes_do_not_count() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     service.answer_probes();
     let probe =
@@ -180,7 +192,9 @@ fn softstop_s_own_probes_do_not_count() {
 /// Who is cut says what was left.
 #[test]
 fn what_is_left_when_it_is_cut_is_named() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> = (0..7).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"2500ms\"", service.port);
@@ -196,7 +210,9 @@ fn what_is_left_when_it_is_cut_is_named() {
 /// The dump is taken in pieces: a table of thousands delays neither probes nor the end.
 #[test]
 fn thousands_of_connections_hold_up_nothing_else() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     const MANY: usize = 4000;
     let (dir, service) = (Dir::new(), Service::new());
     let held: Vec<Held> =
@@ -230,7 +246,9 @@ fn thousands_of_connections_hold_up_nothing_else() {
 /// While connections cannot be seen clients may come and go: the quiet window is one in which they could be.
 #[test]
 fn after_a_time_without_sight_the_quiet_window_begins_anew() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let quiet = Duration::from_millis(1500);
     let held = service.connect(Ipv4Addr::LOCALHOST);
@@ -261,7 +279,9 @@ fn after_a_time_without_sight_the_quiet_window_begins_anew() {
 /// kernel's counter alone, and with /proc alone.
 #[test]
 fn connections_too_short_to_be_seen_count() {
-    let true = faults::possible() else { return };
+    if !faults::possible() {
+        return;
+    }
     // The counter is the whole network's.
     crate::support::at_once(
         [&[][..], &[Fault::Refused("EPERM", "bind")], &[Fault::Refused("EPERM", "socket=16")]],
@@ -300,7 +320,9 @@ fn too_short_to_be_seen(faults: &[Fault]) {
 /// What nginx, haproxy, a mesh or a gRPC client keep for the next request.
 #[test]
 fn a_pool_of_idle_connections_ends_with_its_silence() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let opened = Instant::now();
     let pool: Vec<Held> = (0..14).map(|_| service.open(Ipv4Addr::LOCALHOST).served()).collect();
@@ -327,7 +349,9 @@ fn a_pool_of_idle_connections_ends_with_its_silence() {
 #[test]
 fn an_answer_is_waited_for_however_long_it_takes_the_first_and_a_later_one() {
     use std::io::{Read, Write};
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let mut first: Vec<Held> = (0..10).map(|_| service.connect(Ipv4Addr::LOCALHOST)).collect();
     // It has been read, and is worked on.
@@ -356,7 +380,9 @@ fn an_answer_is_waited_for_however_long_it_takes_the_first_and_a_later_one() {
 #[test]
 fn what_the_client_has_not_received_yet_is_waited_for() {
     use std::io::{Read, Write};
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let clients = [false, true].map(|client_closes_first| {
         let Held { mut server, client } = service.open(Ipv4Addr::LOCALHOST).served();
@@ -388,7 +414,9 @@ fn what_the_client_has_not_received_yet_is_waited_for() {
 
 #[test]
 fn a_port_nobody_listens_on_is_said_and_takes_the_time_there_is() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, unused) = (Dir::new(), crate::support::http::free_port());
     let step_ = format!("wait_idle = {{ port = {unused}, quiet = \"0s\" }}\ntimeout = \"2500ms\"");
     let (ended, _) = start(&config(&dir, &step_, ""), &[]).stop_within(GRACE);
@@ -403,7 +431,9 @@ fn a_port_nobody_listens_on_is_said_and_takes_the_time_there_is() {
 /// As nginx does at SIGQUIT: whoever listened when the stop began did not write a wrong port.
 #[test]
 fn a_server_that_a_step_before_has_told_to_listen_no_more_is_no_mistake() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let file = config(&dir, "signal = { process = \"web\", signal = \"USR1\" }", "");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -419,7 +449,9 @@ fn a_server_that_a_step_before_has_told_to_listen_no_more_is_no_mistake() {
 /// Another container of the pod, another softstop on the machine: its connections are not ours.
 #[test]
 fn connections_of_another_instance_in_the_same_network_do_not_count() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let dir = Dir::new();
     let other = Service::at((Ipv4Addr::new(127, 0, 0, 2), 0));
     let held = other.connect_from(Ipv4Addr::LOCALHOST);
@@ -443,7 +475,9 @@ fn connections_of_another_instance_in_the_same_network_do_not_count() {
 
 #[test]
 fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, other) = (Dir::new(), Service::new());
     let held = other.connect(Ipv4Addr::LOCALHOST);
     let text =
@@ -465,7 +499,9 @@ fn auto_waits_for_the_ports_that_our_own_processes_listen_on() {
 /// A kubelet's, of the kinds httpGet and tcpSocket, every second: shorter than the quiet window.
 #[test]
 fn the_node_s_probes_are_known_without_being_told() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, service) = (Dir::new(), Service::new());
     let node = Ipv4Addr::new(127, 0, 0, 5);
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"2s\" }}\ntimeout = \"35s\"", service.port);
@@ -494,7 +530,9 @@ fn the_node_s_probes_are_known_without_being_told() {
 /// To say what moves on a connection the kernel takes its lock, which a process may keep: whoever asks is held with it. PID 1 is not.
 #[test]
 fn a_process_that_keeps_a_connection_s_lock_holds_nobody() {
-    let true = crate::support::namespaces() else { return };
+    if !crate::support::namespaces() {
+        return;
+    }
     let (dir, http) = (Dir::new(), crate::support::http::free_port());
     let step_ = "wait_idle = { ports = \"auto\", quiet = \"0s\" }\ntimeout = \"9s\"";
     let text =

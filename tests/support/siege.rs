@@ -36,7 +36,9 @@ pub fn survives(threads: usize, attack: impl Fn(SocketAddr, &AtomicBool) + Sync)
 
 /// The same for a softstop that is started by way of `launcher`.
 pub fn survives_through(launcher: &[&str], threads: usize, attack: impl Fn(SocketAddr, &AtomicBool) + Sync) {
-    let true = namespaces() else { return };
+    if !namespaces() {
+        return;
+    }
     let _alone = alone();
     let addr: SocketAddr = ([127, 0, 0, 1], http::free_port()).into();
     let flags = ["--grace", "6s", "--drain-sleep", DRAIN, "--http", &addr.to_string()];
