@@ -109,7 +109,7 @@ const HELP: &str = "\n\
 const LICENCE: &str = "This is softstop under catatonit's name: MIT OR Apache-2.0, at your option.\n";
 
 pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
-    settings(args, variable, says).map_or_else(Reading::Ends, |its| Reading::Runs(Box::new(Catatonit::new(its))))
+    Ok(Box::new(Catatonit::new(settings(args, variable, says)?)))
 }
 
 struct Catatonit {

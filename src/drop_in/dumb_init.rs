@@ -129,7 +129,7 @@ fn help(name: &str) -> String {
 }
 
 pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
-    settings(args, variable, says).map_or_else(Reading::Ends, |its| Reading::Runs(Box::new(DumbInit::new(its))))
+    Ok(Box::new(DumbInit::new(settings(args, variable, says)?)))
 }
 
 struct DumbInit {

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use crate::cli::variables;
 use crate::sys::signals::Early;
 use names::Name;
-use program::{Reading, Says};
+use program::Says;
 
 /// Lives as the program of that name with this command line, whose first word is the name; its exit code. With one of softstop's settings
 /// `softstop` goes on instead, with a command line of its own.
@@ -44,8 +44,8 @@ pub fn run(name: Name, args: &[OsString], early: Early, softstop: impl FnOnce(&[
         Name::Catatonit => catatonit::read(args, &variable, &mut says),
     };
     match reading {
-        Reading::Ends(code) => ends(code, early, says),
-        Reading::Runs(mut program) => run::run(program.as_mut(), early, says),
+        Err(code) => ends(code, early, says),
+        Ok(mut program) => run::run(program.as_mut(), early, says),
     }
 }
 

@@ -28,14 +28,15 @@ pub fn command_line(
     let command = match name {
         Name::Tini => {
             let settings = tini::settings(args, variable, says)?;
-            its.log_level(match settings.level {
+            let level = match settings.level {
                 0 => Some("error"),
                 1 | 2 => None,
                 _ => Some("debug"),
-            });
-            its.group(settings.group);
-            its.parent_death_signal(settings.parent_death_signal);
-            its.exit_codes(&settings.expected);
+            };
+            its.flags("SOFTSTOP_LOG_LEVEL", level);
+            its.flags("SOFTSTOP_SIGNAL_TO", settings.group.then_some("group"));
+            its.flags("SOFTSTOP_PARENT_DEATH_SIGNAL", settings.parent_death_signal.map(|signal| signal.to_string()));
+            its.flags("SOFTSTOP_EXIT_CODE_MAP", settings.expected.iter().map(|code| format!("{code}=0")));
             if settings.warns_of_reaped {
                 its.untold.push("tini's -w (orphans are counted: softstop status)".to_owned());
             }
@@ -43,8 +44,8 @@ pub fn command_line(
         }
         Name::DumbInit => {
             let settings = dumb_init::settings(args, variable, says)?;
-            its.log_level(settings.debug.then_some("debug"));
-            its.group(settings.setsid);
+            its.flags("SOFTSTOP_LOG_LEVEL", settings.debug.then_some("debug"));
+            its.flags("SOFTSTOP_SIGNAL_TO", settings.setsid.then_some("group"));
             its.rewrite(settings.rewrite);
             settings.command
         }
@@ -56,8 +57,8 @@ pub fn command_line(
                 );
                 return Ok(None);
             }
-            its.log_level(settings.debug.then_some("debug"));
-            its.group(settings.group);
+            its.flags("SOFTSTOP_LOG_LEVEL", settings.debug.then_some("debug"));
+            its.flags("SOFTSTOP_SIGNAL_TO", settings.group.then_some("group"));
             settings.command
         }
     };
@@ -114,34 +115,11 @@ fn is_set(variable: &dyn Fn(&str) -> Option<OsString>, name: &str) -> bool {
 }
 
 impl Translation<'_> {
-    /// A setting of softstop's own wins.
-    fn flag(&mut self, variable: &'static str, value: impl Into<String>) {
+    /// One for each value. A setting of softstop's own wins.
+    fn flags(&mut self, variable: &'static str, values: impl IntoIterator<Item: Into<String>>) {
         if let Some(long) = variables::flag(variable).filter(|_| !is_set(self.variable, variable)) {
-            self.flags.push(Flag { variable, long, value: value.into() });
-        }
-    }
-
-    fn log_level(&mut self, level: Option<&str>) {
-        if let Some(level) = level {
-            self.flag("SOFTSTOP_LOG_LEVEL", level);
-        }
-    }
-
-    fn group(&mut self, group: bool) {
-        if group {
-            self.flag("SOFTSTOP_SIGNAL_TO", "group");
-        }
-    }
-
-    fn parent_death_signal(&mut self, signal: Option<Signal>) {
-        if let Some(signal) = signal {
-            self.flag("SOFTSTOP_PARENT_DEATH_SIGNAL", signal.to_string());
-        }
-    }
-
-    fn exit_codes(&mut self, expected: &[u8]) {
-        for code in expected {
-            self.flag("SOFTSTOP_EXIT_CODE_MAP", format!("{code}=0"));
+            let flag = |value: _| Flag { variable, long, value };
+            self.flags.extend(values.into_iter().map(Into::into).map(flag));
         }
     }
 
@@ -149,7 +127,7 @@ impl Translation<'_> {
         for (from, to) in rewrite {
             let pair = format!("{}:{}", from.number(), to.map_or(0, Signal::number));
             match values::rewritten(&from.to_string()) {
-                Ok(_) => self.flag("SOFTSTOP_REWRITE", pair),
+                Ok(_) => self.flags("SOFTSTOP_REWRITE", [pair]),
                 Err(wrong) => self.untold.push(format!("dumb-init's -r {pair} ({})", wrong.sentence)),
             }
         }

@@ -6,12 +6,8 @@ use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::SignalSet;
 
-/// What a program makes of its command line and its variables.
-pub enum Reading {
-    /// It says something and ends with that code.
-    Ends(u8),
-    Runs(Box<dyn Program>),
-}
+/// What a program makes of its command line and its variables; `Err`: it says something and ends with that code.
+pub type Reading = Result<Box<dyn Program>, u8>;
 
 /// How the child is started and what the program itself becomes.
 #[derive(Clone, PartialEq, Eq, Debug)]

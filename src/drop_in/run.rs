@@ -21,9 +21,10 @@ const BLOCK: usize = 4096;
 /// Lives and dies as the program does; its exit code.
 pub fn run(program: &mut dyn Program, early: Early, says: Says) -> u8 {
     let (inherited, descriptors) = plain::as_found(early);
-    let mut voice = Voice { says, held: Vec::new() };
-    let code = live(program, inherited, descriptors, &mut voice);
-    voice.flush();
+    let setup = program.setup().clone();
+    let mut life = Life { program, setup, voice: Voice { says, held: Vec::new() }, main: None };
+    let code = life.live(inherited, descriptors);
+    life.voice.flush();
     code.unwrap_or_else(|code| code)
 }
 
@@ -81,11 +82,6 @@ impl Voice {
             write(Stream::Out, &std::mem::take(&mut self.held));
         }
     }
-
-    /// In the child, which says the rest of it.
-    fn is_the_childs(&mut self) {
-        self.says.pid = process::own_pid();
-    }
 }
 
 /// What does not fit now is lost.
@@ -103,170 +99,203 @@ fn write(stream: Stream, mut bytes: &[u8]) {
 /// The child, as the program finds it at the end of its start.
 struct Main {
     pid: i32,
-    group: bool,
     /// It was seen in a group of its own, or in no other than that.
     arrived: bool,
 }
 
-fn live(
-    program: &mut dyn Program,
-    inherited: Inherited,
-    descriptors: Vec<OwnedFd>,
-    voice: &mut Voice,
-) -> Result<u8, u8> {
-    let setup = program.setup().clone();
-    let was_ignored = setup.ignored.iter().filter(|s| mask::disposition(*s) == Some(Disposition::Ignored));
-    let was_ignored = was_ignored.fold(SignalSet::EMPTY, SignalSet::with);
-    for signal in setup.ignored.iter() {
-        mask::set_ignored(signal, true);
-    }
-    mask::replace_mask(setup.taken);
-    become_init(program, &setup, voice)?;
-    let main =
-        if setup.command.is_empty() { None } else { Some(start(program, &setup, inherited, was_ignored, voice)?) };
-    if setup.leaves {
-        let result = std::env::set_current_dir("/").map_err(|e| plain::number(&e));
-        step(program, Step::Leaving, result, voice)?;
-    }
-    if setup.closes {
-        drop(descriptors);
-    } else {
-        plain::keep_open(descriptors);
-    }
-    let mut main = main;
-    loop {
-        let Some(signal) = plain::take_signal(setup.taken) else { continue };
-        let reaps = match voice.with(|says| program.signal(signal, says)) {
-            Fate::Dropped => false,
-            Fate::Reaps => true,
-            Fate::Ends(code) => return Ok(code),
-            Fate::Suspends => {
-                suspend();
-                false
-            }
-            Fate::Forwarded(signal, then) => {
-                if let Some(main) = &mut main {
-                    forward(program, main, signal, then, voice)?;
-                }
-                if then == Then::Suspends {
+/// The program, what it has set up, and its child if it has one. The `Err` of each step is the exit code with which the program ends.
+struct Life<'p> {
+    program: &'p mut dyn Program,
+    setup: Setup,
+    voice: Voice,
+    main: Option<Main>,
+}
+
+impl Life<'_> {
+    fn live(&mut self, inherited: Inherited, descriptors: Vec<OwnedFd>) -> Result<u8, u8> {
+        let ignored = self.setup.ignored;
+        let was_ignored = ignored.iter().filter(|s| mask::disposition(*s) == Some(Disposition::Ignored));
+        let was_ignored = was_ignored.fold(SignalSet::EMPTY, SignalSet::with);
+        for signal in ignored.iter() {
+            mask::set_ignored(signal, true);
+        }
+        mask::replace_mask(self.setup.taken);
+        self.become_init()?;
+        if !self.setup.command.is_empty() {
+            self.start(inherited, was_ignored)?;
+        }
+        if self.setup.leaves {
+            let result = std::env::set_current_dir("/").map_err(|e| plain::number(&e));
+            self.step(Step::Leaving, result)?;
+        }
+        if self.setup.closes {
+            drop(descriptors);
+        } else {
+            plain::keep_open(descriptors);
+        }
+        loop {
+            let Some(signal) = plain::take_signal(self.setup.taken) else { continue };
+            let reaps = match self.voice.with(|says| self.program.signal(signal, says)) {
+                Fate::Dropped => false,
+                Fate::Reaps => true,
+                Fate::Ends(code) => return Ok(code),
+                Fate::Suspends => {
                     suspend();
+                    false
                 }
-                then == Then::Reaps
+                Fate::Forwarded(signal, then) => {
+                    self.forward(signal, then)?;
+                    if then == Then::Suspends {
+                        suspend();
+                    }
+                    then == Then::Reaps
+                }
+            };
+            if reaps && let Some(code) = self.reap_all()? {
+                return Ok(code);
             }
+        }
+    }
+
+    fn step(&mut self, step: Step, result: Result<(), Errno>) -> Result<(), u8> {
+        self.voice.with(|says| self.program.step(step, result, says)).map_or(Ok(()), Err)
+    }
+
+    /// Before the child.
+    fn become_init(&mut self) -> Result<(), u8> {
+        let number = |result: std::io::Result<()>| result.map_err(|e| plain::number(&e));
+        if let Some(signal) = self.setup.parent_death_signal {
+            self.step(Step::ParentDeathSignal, number(process::parent_death_signal(signal)))?;
+        }
+        let wanted = match self.setup.subreaper {
+            Subreaper::Never => false,
+            Subreaper::Asked => true,
+            Subreaper::UnlessInit => !process::is_pid1(),
         };
-        if reaps && let Some(code) = reap_all(program, main.as_mut(), voice)? {
-            return Ok(code);
+        if wanted {
+            self.step(Step::Subreaper, number(process::become_subreaper()))?;
         }
-    }
-}
-
-fn step(program: &mut dyn Program, step: Step, result: Result<(), Errno>, voice: &mut Voice) -> Result<(), u8> {
-    voice.with(|says| program.step(step, result, says)).map_or(Ok(()), Err)
-}
-
-/// Before the child.
-fn become_init(program: &mut dyn Program, setup: &Setup, voice: &mut Voice) -> Result<(), u8> {
-    let number = |result: std::io::Result<()>| result.map_err(|e| plain::number(&e));
-    if let Some(signal) = setup.parent_death_signal {
-        step(program, Step::ParentDeathSignal, number(process::parent_death_signal(signal)), voice)?;
-    }
-    let wanted = match setup.subreaper {
-        Subreaper::Never => false,
-        Subreaper::Asked => true,
-        Subreaper::UnlessInit => !process::is_pid1(),
-    };
-    if wanted {
-        step(program, Step::Subreaper, number(process::become_subreaper()), voice)?;
-    }
-    // It may have been one before its exec.
-    let reaps = process::is_pid1() || plain::is_subreaper().unwrap_or(false);
-    step(program, Step::Reaping, if reaps { Ok(()) } else { Err(0) }, voice)?;
-    if setup.tty == Tty::HandedOver {
-        let result = plain::let_go_of_terminal();
-        step(program, Step::LettingGoOfTty, result, voice)?;
-        if result.is_ok() {
-            voice.with(|says| program.let_go(plain::leads_session(), says));
-        }
-    }
-    Ok(())
-}
-
-fn start(
-    program: &mut dyn Program,
-    setup: &Setup,
-    inherited: Inherited,
-    was_ignored: SignalSet,
-    voice: &mut Voice,
-) -> Result<Main, u8> {
-    let parent = process::own_pid();
-    let forked = plain::fork(|| {
-        voice.is_the_childs();
-        let code = become_child(program, setup, inherited, was_ignored, parent, voice);
-        voice.flush();
-        code
-    });
-    match forked {
-        Ok(pid) => {
-            voice.with(|says| program.spawned(pid, says));
-            Ok(Main { pid, group: setup.to_group, arrived: false })
-        }
-        Err(errno) => {
-            step(program, Step::Fork, Err(errno), voice)?;
-            Err(1)
-        }
-    }
-}
-
-/// In the child: everything up to its exec, and the exit code where that fails.
-fn become_child(
-    program: &mut dyn Program,
-    setup: &Setup,
-    inherited: Inherited,
-    was_ignored: SignalSet,
-    parent: i32,
-    voice: &mut Voice,
-) -> u8 {
-    let arrange = |program: &mut dyn Program, voice: &mut Voice| -> Result<(), u8> {
-        if setup.listen_pid {
-            rewrite_listen_pid(parent);
-        }
-        match setup.place {
-            Place::Group => step(program, Step::OwnGroup, plain::own_group(), voice)?,
-            Place::Session => step(program, Step::OwnSession, plain::own_session(), voice)?,
-            Place::Here => {}
-        }
-        match setup.tty {
-            Tty::Foreground => step(program, Step::Foreground, plain::come_to_the_foreground(None), voice)?,
-            Tty::ForegroundOfControlling => {
-                let terminal = plain::controlling_terminal();
-                step(program, Step::OpenTty, terminal.as_ref().map(|_| ()).map_err(|e| *e), voice)?;
-                let result = plain::come_to_the_foreground(terminal.ok().as_ref());
-                step(program, Step::Foreground, result, voice)?;
+        // It may have been one before its exec.
+        let reaps = process::is_pid1() || plain::is_subreaper().unwrap_or(false);
+        self.step(Step::Reaping, if reaps { Ok(()) } else { Err(0) })?;
+        if self.setup.tty == Tty::HandedOver {
+            let result = plain::let_go_of_terminal();
+            self.step(Step::LettingGoOfTty, result)?;
+            if result.is_ok() {
+                self.voice.with(|says| self.program.let_go(plain::leads_session(), says));
             }
-            Tty::HandedOver => step(program, Step::TakingTty, plain::take_terminal(), voice)?,
-            Tty::Untouched => {}
         }
         Ok(())
-    };
-    if let Err(code) = arrange(program, voice) {
-        return code;
     }
-    // The disposition that the entry point has changed, and those that were changed here.
-    let mut ignored = setup.ignored.without(was_ignored);
-    if setup.resets {
-        ignored = SignalSet::from_bits(u64::from(u32::MAX >> 1));
-    } else if inherited.ignores_chld {
-        mask::set_ignored(Signal::CHLD, true);
+
+    fn start(&mut self, inherited: Inherited, was_ignored: SignalSet) -> Result<(), u8> {
+        let parent = process::own_pid();
+        let forked = plain::fork(|| {
+            // The child says the rest of it.
+            self.voice.says.pid = process::own_pid();
+            let code = self.become_child(inherited, was_ignored, parent);
+            self.voice.flush();
+            code
+        });
+        match forked {
+            Ok(pid) => {
+                self.voice.with(|says| self.program.spawned(pid, says));
+                self.main = Some(Main { pid, arrived: false });
+                Ok(())
+            }
+            Err(errno) => {
+                self.step(Step::Fork, Err(errno))?;
+                Err(1)
+            }
+        }
     }
-    for signal in ignored.iter() {
-        mask::set_ignored(signal, false);
+
+    /// In the child: everything up to its exec, and the exit code where that fails.
+    fn become_child(&mut self, inherited: Inherited, was_ignored: SignalSet, parent: i32) -> u8 {
+        if let Err(code) = self.arrange(parent) {
+            return code;
+        }
+        // The disposition that the entry point has changed, and those that were changed here.
+        let mut ignored = self.setup.ignored.without(was_ignored);
+        if self.setup.resets {
+            ignored = SignalSet::from_bits(u64::from(u32::MAX >> 1));
+        } else if inherited.ignores_chld {
+            mask::set_ignored(Signal::CHLD, true);
+        }
+        for signal in ignored.iter() {
+            mask::set_ignored(signal, false);
+        }
+        mask::replace_mask(match self.setup.mask {
+            ChildMask::Inherited(more) => inherited.mask.union(more),
+            ChildMask::Empty => SignalSet::EMPTY,
+        });
+        let errno = plain::exec(&self.setup.command);
+        self.step(Step::Exec, Err(errno)).err().unwrap_or(1)
     }
-    mask::replace_mask(match setup.mask {
-        ChildMask::Inherited(more) => inherited.mask.union(more),
-        ChildMask::Empty => SignalSet::EMPTY,
-    });
-    let errno = plain::exec(&setup.command);
-    step(program, Step::Exec, Err(errno), voice).err().unwrap_or(1)
+
+    /// In the child: its place and its terminal.
+    fn arrange(&mut self, parent: i32) -> Result<(), u8> {
+        if self.setup.listen_pid {
+            rewrite_listen_pid(parent);
+        }
+        match self.setup.place {
+            Place::Group => self.step(Step::OwnGroup, plain::own_group())?,
+            Place::Session => self.step(Step::OwnSession, plain::own_session())?,
+            Place::Here => {}
+        }
+        match self.setup.tty {
+            Tty::Foreground => self.step(Step::Foreground, plain::come_to_the_foreground(None)),
+            Tty::ForegroundOfControlling => {
+                let terminal = plain::controlling_terminal();
+                self.step(Step::OpenTty, terminal.as_ref().map(|_| ()).map_err(|e| *e))?;
+                self.step(Step::Foreground, plain::come_to_the_foreground(terminal.ok().as_ref()))
+            }
+            Tty::HandedOver => self.step(Step::TakingTty, plain::take_terminal()),
+            Tty::Untouched => Ok(()),
+        }
+    }
+
+    fn forward(&mut self, signal: Signal, then: Then) -> Result<(), u8> {
+        let Some(main) = &mut self.main else { return Ok(()) };
+        let (pid, group) = (main.pid, self.setup.to_group);
+        let mut result = plain::send(pid, group, signal);
+        if result == Err(libc::ESRCH) && !main.arrived && plain::is_in_own_group(pid) {
+            // It was forked this instant and has no group yet: the signal waits for it.
+            result = plain::send(pid, false, signal);
+        } else {
+            main.arrived = true;
+        }
+        let to = if group { -pid } else { pid };
+        self.voice.with(|says| self.program.sent(signal, then, result, to, says)).map_or(Ok(()), Err)
+    }
+
+    /// Reaps whoever has ended; the exit code once the child has.
+    fn reap_all(&mut self) -> Result<Option<u8>, u8> {
+        let mut over: Option<Exit> = None;
+        loop {
+            let (pid, exit) = match reap::peek() {
+                Peek::Dead { pid, exit } => (pid, exit),
+                peek => {
+                    self.voice.with(|says| self.program.nobody(peek == Peek::NoChildren, says));
+                    return Ok(over.map(|exit| self.voice.with(|says| self.program.over(exit, says))));
+                }
+            };
+            let is_main = self.main.as_ref().is_some_and(|main| main.pid == pid) && over.is_none();
+            self.voice.with(|says| self.program.ended(pid, exit, is_main, says));
+            if is_main {
+                over = Some(exit);
+                // While it is a zombie its group's number is nobody else's.
+                if let Some(fate) = self.voice.with(|says| self.program.farewell(says)) {
+                    if let Fate::Forwarded(signal, then) = fate {
+                        self.forward(signal, then)?;
+                    }
+                    let _ = reap::reap(pid);
+                    return Ok(Some(self.voice.with(|says| self.program.over(exit, says))));
+                }
+            }
+            let _ = reap::reap(pid);
+        }
+    }
 }
 
 /// Socket activation: whoever is named there may take the descriptors.
@@ -277,53 +306,7 @@ fn rewrite_listen_pid(parent: i32) {
     }
 }
 
-fn forward(
-    program: &mut dyn Program,
-    main: &mut Main,
-    signal: Signal,
-    then: Then,
-    voice: &mut Voice,
-) -> Result<(), u8> {
-    let mut result = plain::send(main.pid, main.group, signal);
-    if result == Err(libc::ESRCH) && !main.arrived && plain::is_in_own_group(main.pid) {
-        // It was forked this instant and has no group yet: the signal waits for it.
-        result = plain::send(main.pid, false, signal);
-    } else {
-        main.arrived = true;
-    }
-    let to = if main.group { -main.pid } else { main.pid };
-    voice.with(|says| program.sent(signal, then, result, to, says)).map_or(Ok(()), Err)
-}
-
 /// As PID 1, and in an orphaned group, the kernel has it go on.
 fn suspend() {
     let _ = plain::send(process::own_pid(), false, Signal::STOP);
-}
-
-/// Reaps whoever has ended; the exit code once the child has.
-fn reap_all(program: &mut dyn Program, mut main: Option<&mut Main>, voice: &mut Voice) -> Result<Option<u8>, u8> {
-    let mut over: Option<Exit> = None;
-    loop {
-        let (pid, exit) = match reap::peek() {
-            Peek::Dead { pid, exit } => (pid, exit),
-            peek => {
-                voice.with(|says| program.nobody(peek == Peek::NoChildren, says));
-                return Ok(over.map(|exit| voice.with(|says| program.over(exit, says))));
-            }
-        };
-        let is_main = main.as_ref().is_some_and(|main| main.pid == pid) && over.is_none();
-        voice.with(|says| program.ended(pid, exit, is_main, says));
-        if let Some(main) = main.as_mut().filter(|_| is_main) {
-            over = Some(exit);
-            // While it is a zombie its group's number is nobody else's.
-            if let Some(fate) = voice.with(|says| program.farewell(says)) {
-                if let Fate::Forwarded(signal, then) = fate {
-                    forward(program, main, signal, then, voice)?;
-                }
-                let _ = reap::reap(pid);
-                return Ok(Some(voice.with(|says| program.over(exit, says))));
-            }
-        }
-        let _ = reap::reap(pid);
-    }
 }

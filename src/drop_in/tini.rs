@@ -152,7 +152,7 @@ const NOT_REAPING: &str = "Tini is not running as PID 1 and isn't registered as 
     To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to register Tini as a child subreaper, or run Tini as PID 1.";
 
 pub fn read(args: &[OsString], variable: &dyn Fn(&str) -> Option<OsString>, says: &mut Says) -> Reading {
-    settings(args, variable, says).map_or_else(Reading::Ends, |its| Reading::Runs(Box::new(Tini::new(its))))
+    Ok(Box::new(Tini::new(settings(args, variable, says)?)))
 }
 
 struct Tini {
