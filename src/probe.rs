@@ -2,22 +2,21 @@
 //! program that ends with its answer or with its timeout, whichever comes first: it supervises nothing.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::cli::Target;
 use crate::config::listen::Listen;
-use crate::config::{Handler, HttpCall, Method, Scheme, host_and_port};
+use crate::config::{Handler, HttpCall, host_and_port};
 use crate::control::client::{self, Meant};
+use crate::control::table::list;
 use crate::endpoint::Health;
 use crate::exit;
 use crate::http::client as http;
 use crate::json;
 use crate::lifecycle::event::Outcome;
-use crate::resolver::{self, NoAddress};
-use crate::sys::spawn::writer;
+use crate::resolver;
 use crate::text::one_line;
 use crate::time::Human;
 
@@ -58,16 +57,7 @@ fn ask_own(health: Health, own: &Own, limit: Instant, timeout: Duration) -> Resu
         (Ok(status), _) => judge(&json::parse(status.as_bytes()).unwrap_or_default(), health),
         // Off, or another user's: the probe port answers everybody.
         (Err(_), Some(listen)) => {
-            let call = HttpCall {
-                scheme: Scheme::Http,
-                method: Method::Get,
-                host: listen.host_here(),
-                port: listen.port(),
-                path: health.path().to_string(),
-                headers: Vec::new(),
-                body: None,
-            };
-            ask(&Handler::Http(call), limit, timeout)
+            ask(&Handler::Http(HttpCall::get(listen.host_here(), listen.port(), health.path())), limit, timeout)
         }
         (Err(why), None) => Err(why),
     }
@@ -88,13 +78,7 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = runtime.map_err(|e| said(format!("cannot set up the event loop: {e}")))?;
     let attempt = async {
-        let addrs = match http::local_addresses(host, port) {
-            Some(addrs) => addrs,
-            None => match look_up(host, port).await {
-                Ok(addrs) => addrs,
-                Err(why) => return Err(format!("cannot look up {host}: {why}")),
-            },
-        };
+        let addrs = resolver::addresses(host, port).await?;
         Ok(match handler {
             Handler::Http(call) => http::call(call, &addrs).await,
             Handler::Grpc(call) => http::grpc(call, &addrs).await,
@@ -107,16 +91,6 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
         Ok(Err(why)) => Err(said(why)),
         Err(_) => Err(said(format!("no answer within {}", Human(timeout)))),
     }
-}
-
-/// The readers of the files end by themselves. They are reaped here, so that they are no orphans of the container's softstop.
-async fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let (files, readers) = resolver::Files::open().map_err(|error| error.to_string())?;
-    let found = resolver::look_up(host, port, files).await;
-    readers.into_iter().for_each(|(pid, _)| writer::reap(pid));
-    found.map_err(|error| match error {
-        NoAddress::NotAsked(why) | NoAddress::NotFound(why) => why,
-    })
 }
 
 /// The verdict of one endpoint out of a [`crate::status::Status`] as JSON: what `/readyz`, `/livez` and `/startupz` answer, and why
@@ -140,9 +114,8 @@ fn judge(status: &Value, health: Health) -> Result<(), String> {
     if let Some(name) = status["init"]["name"].as_str() {
         why.push(format!("init: {name} is running"));
     }
-    let none = Vec::new();
-    let processes = status["processes"].as_array().unwrap_or(&none);
-    let failing: Vec<&Value> = processes.iter().filter(|p| p[field] != true && p["reason"] != "Completed").collect();
+    let processes = list(&status["processes"]).iter();
+    let failing: Vec<&Value> = processes.filter(|p| p[field] != true && p["reason"] != "Completed").collect();
     for p in failing.iter().take(MAX_NAMED) {
         let text = |key: &str| p[key].as_str();
         let because = text("message").or_else(|| text("reason"));

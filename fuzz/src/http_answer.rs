@@ -1,6 +1,6 @@
 //! What a probed server answers, in pieces of any size: a success or a reason that fits a log line.
 
-use softstop::config::{HttpCall, Method, Scheme};
+use softstop::config::HttpCall;
 use softstop::http::client::call_over;
 use softstop::lifecycle::event::Outcome;
 
@@ -10,15 +10,7 @@ use super::trickle::{Trickle, block_on};
 const REASON: usize = 300;
 
 pub fn target(data: &[u8]) {
-    let call = HttpCall {
-        scheme: Scheme::Http,
-        method: Method::Get,
-        host: "localhost".into(),
-        port: 80,
-        path: "/healthz".into(),
-        headers: Vec::new(),
-        body: None,
-    };
+    let call = HttpCall::get("localhost", 80, "/healthz");
     let mut asked = Vec::new();
     if let Outcome::Failed(failure) = block_on(call_over(&call, Trickle::answering(data, &mut asked))) {
         let reason = failure.to_string();

@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -20,6 +19,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::tally::{Tally, Why};
 use crate::config::{HttpCall, host_and_port};
+use crate::http::client::io_error;
 use crate::tasks;
 
 /// Requests under way at once; one more is held back, and counted.
@@ -238,14 +238,8 @@ pub async fn answer(call: &HttpCall, addrs: &[SocketAddr], patience: Duration) -
 }
 
 fn why(error: &hyper::Error) -> Why {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<io::Error>() {
-            return unconnected(error);
-        }
-        source = cause.source();
-    }
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() { Why::Cut } else { Why::Other }
+    let cut = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    io_error(error).map_or(if cut { Why::Cut } else { Why::Other }, unconnected)
 }
 
 fn unconnected(error: &io::Error) -> Why {

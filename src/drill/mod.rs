@@ -31,13 +31,11 @@ use crate::cli::drilling::{Drilling, KillAt};
 use crate::config::{Config, Control, HttpCall};
 use crate::control::socket::Address;
 use crate::exit;
-use crate::http::client::local_addresses;
 use crate::record;
 use crate::report::Secs;
 use crate::resolver;
 use crate::signal::Signal;
 use crate::sys::signals::{Early, Inherited, Signals};
-use crate::sys::spawn::writer;
 use crate::sys::stdio::watch;
 use crate::sys::{plain, process};
 use crate::tasks;
@@ -85,34 +83,30 @@ fn undone(code: u8) -> impl Fn(String) -> Undone {
     move |why| Undone { code, why }
 }
 
+fn failed(what: &str, why: impl std::fmt::Display) -> Undone {
+    Undone { code: exit::INTERNAL, why: format!("{what}: {why}") }
+}
+
 /// Drills, says what came of it; the exit code.
 #[must_use]
 pub fn run(plan: &Plan, early: Early) -> u8 {
     let inherited = early.inherited();
-    let said = |why: &str| {
+    let signals = early.receive().map_err(|e| failed("no signals", e));
+    signals.and_then(|signals| drill_all(plan, signals, &inherited)).unwrap_or_else(|Undone { code, why }| {
         let _ = writeln!(std::io::stderr(), "softstop: error: drill: {why}");
-    };
-    let done = early.receive().map_err(|e| Undone { code: exit::INTERNAL, why: format!("no signals: {e}") });
-    let done = done.and_then(|signals| drill_all(plan, signals, &inherited));
-    match done {
-        Ok(code) => code,
-        Err(Undone { code, why }) => {
-            said(&why);
-            code
-        }
-    }
+        code
+    })
 }
 
 fn drill_all(plan: &Plan, signals: Signals, inherited: &Inherited) -> Result<u8, Undone> {
     // What it leaves behind comes here, where it is seen and ended.
     let _ = process::become_subreaper();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let runtime =
-        runtime.map_err(|e| Undone { code: exit::INTERNAL, why: format!("cannot set up the event loop: {e}") })?;
+    let runtime = runtime.map_err(|e| failed("cannot set up the event loop", e))?;
     let local = LocalSet::new();
     tasks::block_on(&runtime, &local, async {
         let arrivals = signals.as_fd().try_clone_to_owned().and_then(|fd| watch(File::from(fd), Interest::READABLE));
-        let arrivals = arrivals.map_err(|e| Undone { code: exit::INTERNAL, why: format!("no signals: {e}") })?;
+        let arrivals = arrivals.map_err(|e| failed("no signals", e))?;
         tokio::select! {
             biased;
             signal = interrupted(signals, &arrivals) => {
@@ -173,13 +167,8 @@ impl<'a> Drill<'a> {
 
     async fn all(mut self) -> Result<u8, Undone> {
         let how = &self.plan.how;
-        if let Some(call) = &how.load {
-            self.load = Some((call.clone(), addresses(call).await.map_err(undone(exit::USAGE))?));
-        }
-        if let Some(call) = &how.readiness_url {
-            let addrs = addresses(call).await.map_err(undone(exit::USAGE))?;
-            self.readiness = Some((call.clone(), addrs));
-        }
+        self.load = found(how.load.as_ref()).await?;
+        self.readiness = found(how.readiness_url.as_ref()).await?;
         if let Some(name) = how.kill_at.as_ref().and_then(|at| at.process.as_deref())
             && self.plan.config.processes.iter().all(|process| process.name != name)
         {
@@ -241,9 +230,7 @@ impl<'a> Drill<'a> {
 
     /// One drill, and softstop's report as it has written it.
     async fn once(&self, grace: Option<Duration>) -> Result<(Run, Vec<u8>), Undone> {
-        let how = &self.plan.how;
-        let program = std::env::current_exe()
-            .map_err(|e| Undone { code: exit::INTERNAL, why: format!("where is softstop itself: {e}") })?;
+        let program = std::env::current_exe().map_err(|e| failed("where is softstop itself", e))?;
         let control = match &self.plan.config.control {
             Control::Path(path) => Some(Address::Path(path.clone())),
             Control::Abstract(name) => Some(Address::Abstract(name.clone())),
@@ -255,30 +242,27 @@ impl<'a> Drill<'a> {
             tail: self.plan.tail.clone(),
             grace,
             control,
-            quiet: how.quiet,
+            quiet: self.plan.how.quiet,
             inherited: self.inherited,
         };
         let began = Instant::now();
-        let mut started = start.start().map_err(undone(exit::INTERNAL))?;
-        let mut run =
-            Run { grace: Secs(grace.unwrap_or(self.plan.config.grace)), pid1: started.apart, ..Run::default() };
-        let ready = self.until_ready(&mut started, &mut run, began, how.ready_timeout.unwrap_or(READY_TIMEOUT)).await;
-        let mut traffic = None;
-        let mut requested = None;
-        if ready {
-            run.ready_after = Some(Secs(began.elapsed()));
-            traffic = self.begin_load()?;
-            self.until_the_stop(&mut started, &mut run).await;
+        let started = start.start().map_err(undone(exit::INTERNAL))?;
+        let grace = Secs(grace.unwrap_or(self.plan.config.grace));
+        let run = Run { grace, pid1: started.apart, ..Run::default() };
+        let mut one = UnderWay { drill: self, started, run, traffic: None, requested: None };
+        if one.until_ready(began).await {
+            one.run.ready_after = Some(Secs(began.elapsed()));
+            one.traffic = self.begin_load()?;
+            one.until_the_stop().await;
         }
-        if started.exit().is_none() {
-            requested = Some(self.stop(&mut started, &mut run, traffic.as_deref(), &program).await?);
+        if one.started.exit().is_none() {
+            one.stop(&program).await?;
         }
-        self.until_the_end(&mut started, &mut run, requested, traffic.as_deref()).await;
+        one.until_the_end().await;
+        let UnderWay { mut started, mut run, traffic, .. } = one;
         run.exit_code = started.exit().map(|exit| exit.code());
         run.left = started.end();
-        if let Some(traffic) = traffic {
-            run.load = Some(traffic.tally.replace(Tally::default()));
-        }
+        run.load = traffic.map(|traffic| traffic.tally.replace(Tally::default()));
         let report = started.report();
         run.report = record::Run::read(&report).ok();
         if let Some(grace) = run.report.as_ref().and_then(|report| report.grace) {
@@ -293,29 +277,44 @@ impl<'a> Drill<'a> {
         let load = Load { call: call.clone(), addrs: addrs.clone(), rate, connections, patience };
         Traffic::begin(load).map(Some).map_err(undone(exit::USAGE))
     }
+}
 
+/// A drill that is under way.
+struct UnderWay<'d> {
+    drill: &'d Drill<'d>,
+    started: Started,
+    run: Run,
+    /// Once it is ready.
+    traffic: Option<Rc<Traffic>>,
+    /// When the stop was.
+    requested: Option<Instant>,
+}
+
+impl UnderWay<'_> {
     /// `false`: it has ended before, or will not be.
-    async fn until_ready(&self, started: &mut Started, run: &mut Run, began: Instant, limit: Duration) -> bool {
-        let own: Vec<u16> = self.plan.config.http.iter().map(|http| http.listen.port()).collect();
+    async fn until_ready(&mut self, began: Instant) -> bool {
+        let Drill { plan, setup, load, .. } = self.drill;
+        let limit = plan.how.ready_timeout.unwrap_or(READY_TIMEOUT);
+        let own: Vec<u16> = plan.config.http.iter().map(|http| http.listen.port()).collect();
         let probed = |process: &crate::config::Process| process.startup.is_some() || process.readiness.is_some();
-        let listens = self.setup.wrapper && self.load.is_none() && !self.plan.config.processes.iter().any(probed);
+        let listens = setup.wrapper && load.is_none() && !plan.config.processes.iter().any(probed);
         let mut why = "its control socket does not answer";
         loop {
-            if started.exit().is_some() {
+            if self.started.exit().is_some() {
                 return false;
             }
-            monitor::look(&mut run.seen);
-            let status = monitor::status(&started.control).await;
+            monitor::look(&mut self.run.seen);
+            let status = monitor::status(&self.started.control).await;
             if let Some(status) = status {
                 let restarts = status["processes"].as_array().into_iter().flatten();
                 if restarts.filter_map(|process| process["restarts"].as_u64()).any(|restarts| restarts >= CRASH_LOOP) {
-                    run.never_ready = Some("it ends again and again".to_owned());
+                    self.run.never_ready = Some("it ends again and again".to_owned());
                     return false;
                 }
                 why = "by its own account it is not ready";
                 if status["ready"] == true {
                     why = "its URL does not answer";
-                    let answers = match &self.load {
+                    let answers = match load {
                         Some((call, addrs)) => load::answer(call, addrs, ANSWER).await.is_ok(),
                         None => !listens || monitor::listens(&own) || began.elapsed() > LISTENS,
                     };
@@ -325,7 +324,7 @@ impl<'a> Drill<'a> {
                 }
             }
             if began.elapsed() > limit {
-                run.never_ready = Some(format!("not ready after {}: {why}", Human(limit)));
+                self.run.never_ready = Some(format!("not ready after {}: {why}", Human(limit)));
                 return false;
             }
             sleep(EVERY).await;
@@ -333,26 +332,27 @@ impl<'a> Drill<'a> {
     }
 
     /// Load alone, and the crash that is to be rehearsed.
-    async fn until_the_stop(&self, started: &mut Started, run: &mut Run) {
+    async fn until_the_stop(&mut self) {
+        let how = &self.drill.plan.how;
         let ready = Instant::now();
-        let before = self.plan.how.before.unwrap_or(BEFORE);
-        let mut kill: Option<&KillAt> = self.plan.how.kill_at.as_ref();
+        let before = how.before.unwrap_or(BEFORE);
+        let mut kill: Option<&KillAt> = how.kill_at.as_ref();
         let mut killed: Option<Instant> = None;
-        let limit = self.plan.how.ready_timeout.unwrap_or(READY_TIMEOUT);
+        let limit = how.ready_timeout.unwrap_or(READY_TIMEOUT);
         loop {
-            if started.exit().is_some() {
+            if self.started.exit().is_some() {
                 return;
             }
-            monitor::look(&mut run.seen);
+            monitor::look(&mut self.run.seen);
             let status =
-                if kill.is_some() || killed.is_some() { monitor::status(&started.control).await } else { None };
+                if kill.is_some() || killed.is_some() { monitor::status(&self.started.control).await } else { None };
             if let (Some(at), Some(status)) = (kill, &status)
                 && ready.elapsed() >= at.after
                 && let Some(process) = monitor::kill(status, at.process.as_deref())
             {
-                run.crash = Some(Crash { process, after: Secs(ready.elapsed()), again: None });
+                self.run.crash = Some(Crash { process, after: Secs(ready.elapsed()), again: None });
                 (kill, killed) = (None, Some(Instant::now()));
-            } else if let (Some(at), Some(status), Some(crash)) = (killed, &status, &mut run.crash) {
+            } else if let (Some(at), Some(status), Some(crash)) = (killed, &status, &mut self.run.crash) {
                 // Its end has been seen when it is not ready, or has another pid; both are in its restarts.
                 let restarted = status["processes"].as_array().into_iter().flatten();
                 let mut restarted = restarted.filter(|process| process["name"] == crash.process.as_str());
@@ -370,40 +370,27 @@ impl<'a> Drill<'a> {
         }
     }
 
-    /// Requests the stop, as a kubelet does; when.
-    async fn stop(
-        &self,
-        started: &mut Started,
-        run: &mut Run,
-        traffic: Option<&Traffic>,
-        program: &Path,
-    ) -> Result<Instant, Undone> {
-        if let Some(status) = monitor::status(&started.control).await {
-            run.at_stop = monitor::processes(&status);
+    /// Requests the stop, as a kubelet does.
+    async fn stop(&mut self, program: &Path) -> Result<(), Undone> {
+        if let Some(status) = monitor::status(&self.started.control).await {
+            self.run.at_stop = monitor::processes(&status);
         }
         let requested = Instant::now();
-        run.requested = true;
-        if let Some(traffic) = traffic {
+        (self.run.requested, self.requested) = (true, Some(requested));
+        if let Some(traffic) = &self.traffic {
             traffic.tally.borrow_mut().stop_requested();
-            run.load_requested = Some(Secs(traffic.at(requested)));
+            self.run.load_requested = Some(Secs(traffic.at(requested)));
         }
-        if self.plan.how.pre_stop {
-            self.hook(started, run, requested, traffic, program).await?;
+        if self.drill.plan.how.pre_stop {
+            self.hook(program, requested).await?;
         }
-        let _ = started.signal(Signal::TERM);
-        Ok(requested)
+        let _ = self.started.signal(Signal::TERM);
+        Ok(())
     }
 
     /// `softstop drain`, and its end.
-    async fn hook(
-        &self,
-        started: &mut Started,
-        run: &mut Run,
-        requested: Instant,
-        traffic: Option<&Traffic>,
-        program: &Path,
-    ) -> Result<(), Undone> {
-        let control = match &started.control {
+    async fn hook(&mut self, program: &Path, requested: Instant) -> Result<(), Undone> {
+        let control = match &self.started.control {
             Address::Path(path) => path.clone().into_os_string(),
             Address::Abstract(name) => format!("@{name}").into(),
         };
@@ -413,84 +400,67 @@ impl<'a> Drill<'a> {
         let forked = plain::fork(|| {
             // What drill says is on standard output.
             let _ = dup2_stdout(std::io::stderr());
-            self.inherited.give_back();
+            self.drill.inherited.give_back();
             plain::exec(&words);
             126
         });
-        let pid = forked
-            .map_err(|e| Undone { code: exit::INTERNAL, why: format!("no new process: {}", plain::error_text(e)) })?;
-        let grace = run.grace.0;
+        let pid = forked.map_err(|e| failed("no new process", plain::error_text(e)))?;
+        let grace = self.run.grace.0;
         let end = async {
-            while started.exit().is_none() && !started.has_ended(pid) {
-                monitor::look(&mut run.seen);
-                self.look_at_readiness(run, requested, traffic).await;
-                if let (Some(turned), Some(traffic)) = (run.turned_after, traffic) {
-                    self.end_clients(run, turned, requested, traffic);
-                }
+            while self.started.exit().is_none() && !self.started.has_ended(pid) {
+                monitor::look(&mut self.run.seen);
+                self.look_at_clients(requested, false).await;
                 sleep(EVERY).await;
             }
         };
         // The kubelet waits for its hook no longer than the grace.
         let _ = timeout(grace, end).await;
-        run.pre_stop = Some(Secs(requested.elapsed()));
+        self.run.pre_stop = Some(Secs(requested.elapsed()));
         Ok(())
     }
 
-    /// When readiness has turned: softstop's own turns with the stop request, unless it is configured to stay; another's when it answers so.
-    async fn look_at_readiness(&self, run: &mut Run, requested: Instant, traffic: Option<&Traffic>) {
-        if run.turned_after.is_some() || traffic.is_none() {
-            return;
+    /// Clients go on for the lag after they could know of the stop, and then for as long as what they have begun takes. Softstop's own
+    /// readiness turns with the stop request, unless it is configured to stay; another's when it answers so.
+    async fn look_at_clients(&mut self, since: Instant, ended: bool) {
+        let Some(traffic) = &self.traffic else { return };
+        let Drill { setup, readiness, .. } = self.drill;
+        if self.requested.is_some() && self.run.turned_after.is_none() {
+            let turned = match readiness {
+                None => (!setup.keeps_ready).then_some(Duration::ZERO),
+                Some((call, addrs)) => match load::answer(call, addrs, ANSWER).await {
+                    Err(tally::Why::ServerError) => Some(since.elapsed()),
+                    _ => None,
+                },
+            };
+            self.run.turned_after = turned.map(Secs);
         }
-        let turned = match &self.readiness {
-            None => (!self.setup.keeps_ready).then_some(Duration::ZERO),
-            Some((call, addrs)) => match load::answer(call, addrs, ANSWER).await {
-                Err(tally::Why::ServerError) => Some(requested.elapsed()),
-                _ => None,
-            },
+        let (turned, least) = match self.run.turned_after {
+            Some(turned) => (turned, Duration::ZERO),
+            None if ended => (self.run.ended_after.unwrap_or_default(), NOT_TOLD),
+            None => return,
         };
-        run.turned_after = turned.map(Secs);
-    }
-
-    /// Clients go on for the lag after they could know, and then for as long as what they have begun takes.
-    fn end_clients(&self, run: &mut Run, turned: Secs, requested: Instant, traffic: &Traffic) {
-        let least = if run.turned_after.is_some() { Duration::ZERO } else { NOT_TOLD };
-        if run.load_ended.is_none() && requested.elapsed() >= turned.0 + self.setup.lag.unwrap_or_default().max(least) {
+        let lag = setup.lag.unwrap_or_default().max(least);
+        if self.run.load_ended.is_none() && since.elapsed() >= turned.0 + lag {
             traffic.end();
-            run.load_ended = Some(Secs(traffic.now()));
+            self.run.load_ended = Some(Secs(traffic.now()));
         }
     }
 
     /// Softstop's end, that of the clients, and of the requests under way.
-    async fn until_the_end(
-        &self,
-        started: &mut Started,
-        run: &mut Run,
-        requested: Option<Instant>,
-        traffic: Option<&Traffic>,
-    ) {
-        let since = requested.unwrap_or_else(Instant::now);
+    async fn until_the_end(&mut self) {
+        let since = self.requested.unwrap_or_else(Instant::now);
         loop {
-            monitor::look(&mut run.seen);
-            let ended = started.exit().is_some();
-            if ended && run.ended_after.is_none() {
-                run.ended_after = requested.map(|requested| Secs(requested.elapsed()));
+            monitor::look(&mut self.run.seen);
+            let ended = self.started.exit().is_some();
+            if ended && self.run.ended_after.is_none() {
+                self.run.ended_after = self.requested.map(|requested| Secs(requested.elapsed()));
             }
-            if !ended && !run.killed && since.elapsed() > run.grace.0 + ROOM {
-                run.killed = true;
-                let _ = started.signal(Signal::KILL);
+            if !ended && !self.run.killed && since.elapsed() > self.run.grace.0 + ROOM {
+                self.run.killed = true;
+                let _ = self.started.signal(Signal::KILL);
             }
-            if requested.is_some() {
-                self.look_at_readiness(run, since, traffic).await;
-            }
-            let turned = match run.turned_after {
-                None if ended => Some(run.ended_after.unwrap_or_default()),
-                turned => turned,
-            };
-            if let (Some(turned), Some(traffic)) = (turned, traffic) {
-                self.end_clients(run, turned, since, traffic);
-            }
-            let over = traffic.is_none_or(Traffic::is_over);
-            if ended && over {
+            self.look_at_clients(since, ended).await;
+            if ended && self.traffic.as_ref().is_none_or(|traffic| traffic.is_over()) {
                 return;
             }
             sleep(EVERY).await;
@@ -498,18 +468,11 @@ impl<'a> Drill<'a> {
     }
 }
 
-/// Of a host by name, with the look-up of softstop's own.
-async fn addresses(call: &HttpCall) -> Result<Vec<SocketAddr>, String> {
-    if let Some(addrs) = local_addresses(&call.host, call.port) {
-        return Ok(addrs);
-    }
-    let cannot = |why: String| format!("cannot look up {}: {why}", call.host);
-    let (files, readers) = resolver::Files::open().map_err(|error| cannot(error.to_string()))?;
-    let found = resolver::look_up(&call.host, call.port, files).await;
-    readers.into_iter().for_each(|(pid, _)| writer::reap(pid));
-    found.map_err(|error| match error {
-        resolver::NoAddress::NotAsked(why) | resolver::NoAddress::NotFound(why) => cannot(why),
-    })
+/// What is to be asked, and where.
+async fn found(call: Option<&HttpCall>) -> Result<Option<(HttpCall, Vec<SocketAddr>)>, Undone> {
+    let Some(call) = call else { return Ok(None) };
+    let addrs = resolver::addresses(&call.host, call.port).await.map_err(undone(exit::USAGE))?;
+    Ok(Some((call.clone(), addrs)))
 }
 
 /// `-` is standard output.
@@ -521,5 +484,5 @@ fn write(path: &PathBuf, text: &[u8], append: bool) -> Result<(), Undone> {
     let mut options = std::fs::OpenOptions::new();
     options.create(true).write(true).append(append).truncate(!append);
     let written = options.open(path).and_then(|mut file| file.write_all(text));
-    written.map_err(|e| Undone { code: exit::INTERNAL, why: format!("{} cannot be written: {e}", path.display()) })
+    written.map_err(|e| failed(&format!("{} cannot be written", path.display()), e))
 }

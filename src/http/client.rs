@@ -309,16 +309,16 @@ pub(crate) async fn open(addr: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// The system's own error behind it.
+pub(crate) fn io_error(e: &hyper::Error) -> Option<&io::Error> {
+    std::iter::successors(e.source(), |&cause| cause.source()).find_map(|cause| cause.downcast_ref())
+}
+
 /// What went wrong with an exchange.
 fn broken(e: &hyper::Error) -> ConnectionError {
-    let mut source = e.source();
-    while let Some(cause) = source {
-        if let Some(e) = cause.downcast_ref::<io::Error>() {
-            return unconnected(e);
-        }
-        source = cause.source();
-    }
-    if e.is_parse_too_large() {
+    if let Some(e) = io_error(e) {
+        unconnected(e)
+    } else if e.is_parse_too_large() {
         ConnectionError::LongHead { most: MAX_HEAD }
     } else if e.is_parse() {
         ConnectionError::NotHttp

@@ -119,20 +119,11 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HttpCall;
     use crate::config::handler::Finite;
-    use crate::config::{HttpCall, Method, Scheme};
 
     fn wait() -> WaitHttp {
-        let call = HttpCall {
-            scheme: Scheme::Http,
-            method: Method::Get,
-            host: "localhost".into(),
-            port: 80,
-            path: "/".into(),
-            headers: Vec::new(),
-            body: None,
-        };
-        WaitHttp { call, status: (200, 299), json: None, metric: None }
+        WaitHttp { call: HttpCall::get("localhost", 80, "/"), status: (200, 299), json: None, metric: None }
     }
 
     fn json(pointer: &str, is: Is) -> WaitHttp {

@@ -112,15 +112,8 @@ mod tests {
     use super::*;
 
     fn call() -> HttpCall {
-        HttpCall {
-            scheme: Scheme::Http,
-            method: Method::Get,
-            host: "localhost".into(),
-            port: 8080,
-            path: "/a/b?c=d".into(),
-            headers: vec![("Host".into(), "shop.example".into()), ("X-A".into(), "1".into())],
-            body: None,
-        }
+        let headers = vec![("Host".into(), "shop.example".into()), ("X-A".into(), "1".into())];
+        HttpCall { headers, ..HttpCall::get("localhost", 8080, "/a/b?c=d") }
     }
 
     fn url(location: &str) -> Option<String> {

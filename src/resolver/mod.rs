@@ -19,7 +19,9 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::timeout;
 
+use crate::http::client::local_addresses;
 use crate::sys::spawn::reader::{self, Reader};
+use crate::sys::spawn::writer;
 use crate::sys::stdio::{read_all, watch};
 use conf::{Conf, MAX_FILE, in_hosts};
 use message::{Answer, Failure, Family, Question};
@@ -64,6 +66,22 @@ impl Files {
         let Reader { pid: second, pipe: conf } = reader::start(Path::new(CONF), MAX_FILE)?;
         Ok((Files { hosts, conf }, [(first, HOSTS), (second, CONF)]))
     }
+}
+
+/// The addresses of a host, looked up if need be, for a program that ends with what it is asked. The readers of the files end by themselves;
+/// they are reaped here, so that they are no orphans of the container's softstop.
+///
+/// # Errors
+/// One line: why there is none.
+pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    if let Some(addrs) = local_addresses(host, port) {
+        return Ok(addrs);
+    }
+    let cannot = |why: &dyn std::fmt::Display| format!("cannot look up {host}: {why}");
+    let (files, readers) = Files::open().map_err(|error| cannot(&error))?;
+    let found = look_up(host, port, files).await;
+    readers.into_iter().for_each(|(pid, _)| writer::reap(pid));
+    found.map_err(|(NoAddress::NotAsked(why) | NoAddress::NotFound(why))| cannot(&why))
 }
 
 /// The addresses of a host, the likeliest first: at least one, at most eight.
@@ -145,15 +163,9 @@ async fn both_families(name: &Name, conf: &Conf, port: u16) -> Known {
         return v4.await;
     }
     let mut v6 = std::pin::pin!(one_family(name, Family::V6, conf, port));
-    let (first, second) = tokio::select! {
-        first = &mut v4 => {
-            let second = other(&first, v6).await;
-            (first, second)
-        }
-        first = &mut v6 => {
-            let second = other(&first, v4).await;
-            (first, second)
-        }
+    let (second, first) = tokio::select! {
+        first = &mut v4 => (other(&first, v6).await, first),
+        first = &mut v6 => (other(&first, v4).await, first),
     };
     match (first, second) {
         (Known::Addresses(mut found), Some(Known::Addresses(more))) => {

@@ -20,15 +20,7 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 }
 
 fn get(addr: SocketAddr) -> HttpCall {
-    HttpCall {
-        scheme: Scheme::Http,
-        method: Method::Get,
-        host: "app.localhost".into(),
-        port: addr.port(),
-        path: "/ready?deep=1".into(),
-        headers: Vec::new(),
-        body: None,
-    }
+    HttpCall::get("app.localhost", addr.port(), "/ready?deep=1")
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {

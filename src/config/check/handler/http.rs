@@ -24,6 +24,12 @@ pub struct HttpCall {
 }
 
 impl HttpCall {
+    /// A plain GET.
+    pub fn get(host: impl Into<String>, port: u16, path: impl Into<String>) -> HttpCall {
+        let (scheme, method, headers, body) = (Scheme::Http, Method::Get, Vec::new(), None);
+        HttpCall { scheme, method, host: host.into(), port, path: path.into(), headers, body }
+    }
+
     /// Where it goes, as people write it.
     pub fn url(&self) -> String {
         let scheme = match self.scheme {
