@@ -25,6 +25,7 @@ use crate::text;
 pub use exchange::{Exchange, Found};
 pub use logs::{Shown, logs};
 
+pub const SOMETHING_ELSE: &str = "the instance answered something else";
 /// To get a place in the queue of a busy softstop, and to have an answer that needs no waiting.
 const SOON: Duration = Duration::from_secs(5);
 /// For one of several to say which it is.
@@ -42,6 +43,16 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Of a reply that is not what was asked for; `other`: what is said of one that nobody expects.
+    pub fn of(reply: Reply, other: &str) -> Failure {
+        match reply {
+            Reply::Refused(text) => Failure { code: exit::FAILED, text },
+            Reply::Denied(text) => Failure { code: exit::NO_PERMISSION, text },
+            Reply::Malformed(why) => unavailable(format!("the instance does not understand: {why}")),
+            _ => unavailable(other),
+        }
+    }
+
     /// On standard error; the exit code. `note` is added where nobody is there.
     pub fn say(self, note: Option<&str>) -> u8 {
         let Failure { code, text } = self;
@@ -68,17 +79,11 @@ pub struct Meant {
 #[must_use]
 pub fn ask(meant: &Meant, request: &Request, json: bool, note: Option<&str>) -> u8 {
     let told = find(meant).and_then(|place| connect(&place, SOON)).and_then(|s| converse(s, request, SOON));
-    let failed = |code, text| Failure { code, text };
     let failure = match told {
         Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
         Ok(Reply::Status(status)) => return print(&table::render(&json::parse(status.as_bytes()).unwrap_or_default())),
         Ok(Reply::Done(text)) => return print(&format!("{text}\n")),
-        Ok(Reply::Refused(why)) => failed(exit::FAILED, why),
-        Ok(Reply::Denied(why)) => failed(exit::NO_PERMISSION, why),
-        Ok(Reply::Malformed(why)) => unavailable(format!("the instance does not understand: {why}")),
-        Ok(Reply::Progress(_) | Reply::Line(_) | Reply::Missed { .. }) => {
-            unavailable("the instance ended before it answered")
-        }
+        Ok(other) => Failure::of(other, "the instance ended before it answered"),
         Err(failure) => failure,
     };
     failure.say(note)
@@ -102,10 +107,8 @@ pub fn status(meant: &Meant, patience: Duration) -> Result<String, String> {
     });
     match told {
         Ok(Reply::Status(status)) => Ok(status),
-        Ok(Reply::Refused(why) | Reply::Denied(why) | Reply::Malformed(why)) => Err(why),
-        Ok(Reply::Done(_) | Reply::Progress(_) | Reply::Line(_) | Reply::Missed { .. }) => {
-            Err("the instance answered something else".to_string())
-        }
+        Ok(Reply::Malformed(why)) => Err(why),
+        Ok(other) => Err(Failure::of(other, SOMETHING_ELSE).text),
         Err(failure) => Err(failure.text),
     }
 }

@@ -15,8 +15,7 @@ const HEAD: [&str; 7] = ["NAME", "STATE", "READY", "PID", "RESTARTS", "AGE", "LA
 /// one from being ready.
 pub fn render(status: &Value) -> String {
     let mut text = headlines(status).join("\n") + "\n\n";
-    let none = Vec::new();
-    let processes = status["processes"].as_array().unwrap_or(&none);
+    let processes = list(&status["processes"]);
     let rows: Vec<[String; 7]> = processes.iter().map(row).collect();
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).chain([HEAD[i].len()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
@@ -74,8 +73,7 @@ pub fn headlines(status: &Value) -> Vec<String> {
         lines.push(format!("init: {}{progress} for {}", plain(name, ' '), age(&status["init"]["running_seconds"])));
     }
     if let stop @ Value::Object(_) = &status["stop"] {
-        let step = Some(word(&stop["step"])).filter(|s| !s.is_empty());
-        let step = step.map_or_else(String::new, |s| format!(" ({s}{})", after_colon(&stop["progress"])));
+        let step = step(stop, &after_colon(&stop["progress"]));
         lines.push(format!(
             "stopping: {}: {}{step}, {} so far, SIGKILL to what is left in {}",
             word(&stop["cause"]),
@@ -113,9 +111,7 @@ fn schedule(schedule: &Value) -> String {
 /// Who left children behind, the worst first.
 fn orphans(status: &Value) -> String {
     const SHOWN: usize = 5;
-    let none = Vec::new();
-    let leaked = status["orphans_by_command"].as_array().unwrap_or(&none);
-    let each = leaked.iter().take(SHOWN).map(|l| match l["process"].as_str() {
+    let each = list(&status["orphans_by_command"]).iter().take(SHOWN).map(|l| match l["process"].as_str() {
         Some(process) => format!("{} {} from {}", l["count"], word(&l["command"]), plain(process, ' ')),
         None => format!("{} {}", l["count"], word(&l["command"])),
     });
@@ -143,8 +139,21 @@ fn last_stop(last: &Value) -> String {
     text
 }
 
+/// What a value lists.
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// ` (notice: 12 connections)`: the step of a stop, with its progress behind it.
+pub fn step(stop: &Value, progress: &str) -> String {
+    match word(&stop["step"]) {
+        step if step.is_empty() => step,
+        step => format!(" ({step}{progress})"),
+    }
+}
+
 /// `: 12 connections`, or nothing.
-fn after_colon(progress: &Value) -> String {
+pub fn after_colon(progress: &Value) -> String {
     progress.as_str().map_or_else(String::new, |text| format!(": {}", plain(text, ' ')))
 }
 
@@ -153,15 +162,29 @@ fn row(p: &Value) -> [String; 7] {
         Some(reason) => format!("{} ({})", word(&p["state"]), plain(reason, ' ')),
         None => word(&p["state"]),
     };
-    let name = if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]) };
-    let yes = |v: &Value| if *v == true { "yes" } else { "no" }.to_string();
-    let number = |v: &Value| v.as_i64().map_or_else(|| "-".to_string(), |n| n.to_string());
     let restarts = match p["restart_in_seconds"].as_f64() {
         Some(_) => format!("{} (next in {})", number(&p["restarts"]), age(&p["restart_in_seconds"])),
         None => number(&p["restarts"]),
     };
-    let age = if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_string() };
-    [name, state, yes(&p["ready"]), number(&p["pid"]), restarts, age, last_exit(p)]
+    [name(p), state, ready(p), number(&p["pid"]), restarts, running(p), last_exit(p)]
+}
+
+/// The main one is marked.
+pub fn name(p: &Value) -> String {
+    if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]) }
+}
+
+pub fn ready(p: &Value) -> String {
+    if p["ready"] == true { "yes" } else { "no" }.to_owned()
+}
+
+pub fn number(value: &Value) -> String {
+    value.as_i64().map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+/// How long it has been.
+pub fn running(p: &Value) -> String {
+    if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_owned() }
 }
 
 /// `SIGKILL (OOMKilled)`, an exit code, or a dash.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::control::table::{last_exit, notes, phase, word};
+use crate::control::table::{last_exit, list, notes, phase, step, word};
 
 /// What is compared: who it is about, and how it is, without what changes all the time.
 pub fn facts(status: &Value) -> Vec<(String, String)> {
@@ -11,11 +11,10 @@ pub fn facts(status: &Value) -> Vec<(String, String)> {
         facts.push(("init".to_owned(), word(&name.into())));
     }
     if let stop @ Value::Object(_) = &status["stop"] {
-        let step = Some(word(&stop["step"])).filter(|step| !step.is_empty());
-        let step = step.map_or_else(String::new, |step| format!(" ({step})"));
+        let step = step(stop, "");
         facts.push(("stopping".to_owned(), format!("{}: {}{step}", word(&stop["cause"]), word(&stop["stage"]))));
     }
-    for p in status["processes"].as_array().into_iter().flatten() {
+    for p in list(&status["processes"]) {
         let mut how = vec![word(&p["state"])];
         if p["reason"].is_string() {
             how.push(word(&p["reason"]));

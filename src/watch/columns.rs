@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::usage::Usage;
-use crate::control::table::{age, last_exit, word};
+use crate::control::table::{age, last_exit, list, name, number, ready, running, word};
 use crate::picture::measure::{columns, elide, shown, width};
 
 /// In front of the selected one.
@@ -67,12 +67,10 @@ pub fn table(
     let mut all = vec![
         column(0, names, false, &name),
         column(0, "STATE", false, &state),
-        column(2, "READY", false, &|p| if p["ready"] == true { "yes" } else { "no" }.to_owned()),
+        column(2, "READY", false, &ready),
         column(5, "PID", true, &|p| number(&p["pid"])),
         column(3, "RESTARTS", true, &|p| number(&p["restarts"])),
-        column(7, "AGE", true, &|p| {
-            if p["running_seconds"].is_number() { age(&p["running_seconds"]) } else { "-".to_owned() }
-        }),
+        column(7, "AGE", true, &running),
         column(6, "CPU", true, &|p| {
             usage_of(p).and_then(|usage| usage.processors).map_or_else(|| "-".to_owned(), per_cent)
         }),
@@ -114,10 +112,6 @@ pub fn table(
     Table { head: line("", &|column| column.head.clone()), rows: (0..processes.len()).map(row).collect() }
 }
 
-fn name(p: &Value) -> String {
-    if p["main"] == true { format!("{} *", word(&p["name"])) } else { word(&p["name"]) }
-}
-
 /// As kubectl has it: the reason, where there is one; and how long it still waits.
 fn state(p: &Value) -> String {
     let state = if p["reason"].is_string() { word(&p["reason"]) } else { word(&p["state"]) };
@@ -134,10 +128,6 @@ fn exit(p: &Value) -> String {
     if p["last_exit"]["reason"] == "OOMKilled" { "OOMKilled".to_owned() } else { last_exit(p) }
 }
 
-fn number(value: &Value) -> String {
-    value.as_i64().map_or_else(|| "-".to_owned(), |number| number.to_string())
-}
-
 /// `R+ L-`: readiness passes, liveness does not; `S?`: startup is not decided.
 fn probes(p: &Value, unicode: bool) -> String {
     let (yes, no) = if unicode { ('✓', '✗') } else { ('+', '-') };
@@ -152,7 +142,7 @@ fn probes(p: &Value, unicode: bool) -> String {
         };
         Some(format!("{letter}{verdict}"))
     };
-    let all: Vec<String> = p["probes"].as_array().into_iter().flatten().filter_map(one).collect();
+    let all: Vec<String> = list(&p["probes"]).iter().filter_map(one).collect();
     if all.is_empty() { "-".to_owned() } else { all.join(" ") }
 }
 
@@ -172,8 +162,7 @@ pub fn probes_in_words(p: &Value) -> Vec<String> {
         let in_a_row = if failures > 0 { format!(", {failures} failed in a row") } else { String::new() };
         format!("{name} probe {verdict}{in_a_row}{}", last.unwrap_or_default())
     };
-    let probes = p["probes"].as_array().into_iter().flatten();
-    probes.filter(|probe| said.is_none_or(|said| probe["probe"] != said)).map(one).collect()
+    list(&p["probes"]).iter().filter(|probe| said.is_none_or(|said| probe["probe"] != said)).map(one).collect()
 }
 
 fn look(p: &Value) -> Look {

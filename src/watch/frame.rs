@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::columns::{self, Look, Table};
 use super::state::{Mode, State, is_down};
 use super::usage::Usage;
-use crate::control::table::{age, headlines, notes, word};
+use crate::control::table::{after_colon, age, headlines, list, notes, step, word};
 use crate::order::Order;
 use crate::picture::measure::{columns as wide, elide, shown, width};
 use crate::picture::{Mark, MarkKind, Picture, Style};
@@ -117,9 +117,7 @@ fn head(view: &View<'_>, rows: usize, page: &mut Page) {
 
 /// Where the stop is: what matters most comes first, as the end of the line may not be seen.
 fn stopping(stop: &Value) -> String {
-    let step = Some(word(&stop["step"])).filter(|step| !step.is_empty());
-    let progress = if stop["progress"].is_string() { format!(": {}", word(&stop["progress"])) } else { String::new() };
-    let step = step.map_or_else(String::new, |step| format!(" ({step}{progress})"));
+    let step = step(stop, &after_colon(&stop["progress"]));
     format!(
         "stopping for {}, SIGKILL in {}: {}{step}; {}",
         age(&stop["elapsed_seconds"]),
@@ -131,8 +129,7 @@ fn stopping(stop: &Value) -> String {
 
 /// `below`: so many lines are to be shown after it, if there is room.
 fn processes(view: &View<'_>, rows: usize, below: usize, page: &mut Page) {
-    let none = Vec::new();
-    let all = view.status["processes"].as_array().unwrap_or(&none);
+    let all = list(&view.status["processes"]);
     let left = page.left(rows);
     if left < 2 || all.is_empty() {
         return;
@@ -192,8 +189,7 @@ fn last_lines(view: &View<'_>, rows: usize, page: &mut Page) {
     if room < 2 {
         return;
     }
-    let none = Vec::new();
-    let all = view.status["processes"].as_array().unwrap_or(&none);
+    let all = list(&view.status["processes"]);
     let one = all.get(view.state.index(all)).filter(|_| view.state.own_lines).map(|p| word(&p["name"]));
     let title = one.as_ref().map_or_else(|| " last lines ".to_owned(), |name| format!(" last lines of {name} "));
     let rule = if page.style.unicode { '─' } else { '-' };
@@ -242,8 +238,7 @@ fn foot(view: &View<'_>, page: &mut Page) {
         }
         (Some(message), Mode::Browse) => page.line(&message.text, if message.failed { "1;31" } else { "1;32" }),
         (None, Mode::Browse) => {
-            let none = Vec::new();
-            let all = view.status["processes"].as_array().unwrap_or(&none);
+            let all = list(&view.status["processes"]);
             let down = all.get(state.index(all)).is_some_and(is_down);
             page.line(&keys(down, state.own_lines, page.width, page.style.unicode), "2");
         }

@@ -14,7 +14,7 @@ use super::keys::{Decoder, Key};
 use super::screen::Screen;
 use super::state::{Effect, State};
 use super::usage::{Sample, Usage};
-use crate::control::client::{Exchange, Failure, Found, Meant};
+use crate::control::client::{Exchange, Failure, Found, Meant, SOMETHING_ELSE};
 use crate::control::protocol::{LogsRequest, Reply, Request, StatusRequest};
 use crate::control::table;
 use crate::exit;
@@ -28,6 +28,8 @@ use crate::sys::procfs;
 use crate::sys::signals::{Early, Signals};
 use crate::sys::terminal::terminal;
 
+/// What ends it.
+const ENDS: [Signal; 4] = [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT];
 /// For the first answer; and one that takes longer is asked for again.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A softstop that takes no connection for so long is gone: its queue is not that long.
@@ -159,15 +161,7 @@ impl Watched {
                 self.stop = run.map(|run| Run { seen, ..run });
                 Ok(())
             }
-            Reply::Refused(text) => Err(Failure { code: exit::FAILED, text }),
-            Reply::Denied(text) => Err(Failure { code: exit::NO_PERMISSION, text }),
-            Reply::Malformed(why) => {
-                let text = format!("the instance does not understand: {why}");
-                Err(Failure { code: exit::UNAVAILABLE, text })
-            }
-            Reply::Done(_) | Reply::Progress(_) | Reply::Line(_) | Reply::Missed { .. } => {
-                Err(Failure { code: exit::UNAVAILABLE, text: "the instance answered something else".to_owned() })
-            }
+            other => Err(Failure::of(other, SOMETHING_ELSE)),
         }
     }
 
@@ -251,12 +245,9 @@ impl Watched {
 
     fn receive_lines(&mut self) {
         let Some(exchange) = &mut self.reading else { return };
-        let replies = match exchange.receive() {
-            Ok(replies) => replies,
-            Err(_) => {
-                self.reading = None;
-                return;
-            }
+        let Ok(replies) = exchange.receive() else {
+            self.reading = None;
+            return;
         };
         for reply in replies {
             match reply {
@@ -307,28 +298,21 @@ fn timeout(left: Duration) -> PollTimeout {
 
 /// What has come of an order is said; `false`: that was all.
 fn goes_on(exchange: &mut Exchange, state: &mut State) -> bool {
-    let replies = match exchange.receive() {
-        Ok(replies) => replies,
-        Err(failure) => {
-            state.say(failure.text, true);
-            return false;
-        }
-    };
-    for reply in replies {
-        match reply {
-            Reply::Progress(text) => state.say(text, false),
-            Reply::Done(text) => {
+    let last = match exchange.receive() {
+        Ok(replies) => replies.into_iter().find_map(|reply| match reply {
+            Reply::Progress(text) => {
                 state.say(text, false);
-                return false;
+                None
             }
-            Reply::Refused(why) | Reply::Denied(why) | Reply::Malformed(why) => {
-                state.say(why, true);
-                return false;
-            }
-            Reply::Status(_) | Reply::Line(_) | Reply::Missed { .. } => {}
-        }
-    }
-    true
+            Reply::Done(text) => Some((text, false)),
+            Reply::Refused(why) | Reply::Denied(why) | Reply::Malformed(why) => Some((why, true)),
+            Reply::Status(_) | Reply::Line(_) | Reply::Missed { .. } => None,
+        }),
+        Err(failure) => Some((failure.text, true)),
+    };
+    let goes_on = last.is_none();
+    last.into_iter().for_each(|(text, failed)| state.say(text, failed));
+    goes_on
 }
 
 struct Session {
@@ -368,9 +352,7 @@ impl Session {
             if signalled {
                 for received in self.signals.drain() {
                     match received.signal {
-                        Signal::TERM | Signal::HUP | Signal::INT | Signal::QUIT => {
-                            return exit::for_signal(received.signal.number());
-                        }
+                        signal if ENDS.contains(&signal) => return exit::for_signal(signal.number()),
                         Signal::TSTP => keys.push(Key::CtrlZ),
                         Signal::CONT => screen.again(),
                         Signal::WINCH => screen.repaint(),
@@ -436,8 +418,7 @@ impl Session {
             let before = self.watched.status.clone();
             let [_, signalled] = self.wait(None, None);
             if signalled {
-                let ends = [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT];
-                let received = self.signals.drain().into_iter().find(|received| ends.contains(&received.signal));
+                let received = self.signals.drain().into_iter().find(|received| ENDS.contains(&received.signal));
                 if let Some(received) = received {
                     return exit::for_signal(received.signal.number());
                 }

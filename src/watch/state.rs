@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::keys::Key;
+use crate::control::table::list;
 use crate::order::Order;
 use crate::signal::Signal;
 
@@ -82,8 +83,7 @@ impl State {
     }
 
     fn browse(&mut self, key: Key, status: &Value, page: usize) -> Effect {
-        let none = Vec::new();
-        let processes = status["processes"].as_array().unwrap_or(&none);
+        let processes = list(&status["processes"]);
         let index = self.index(processes);
         let last = processes.len().saturating_sub(1);
         let to = match key {

@@ -57,9 +57,7 @@ fn read(
         }
         match Reply::parse(&line).map_err(unavailable)? {
             Reply::Done(_) => return Ok(exit::OK),
-            Reply::Refused(text) => return Err(Failure { code: exit::FAILED, text }),
-            Reply::Denied(text) => return Err(Failure { code: exit::NO_PERMISSION, text }),
-            Reply::Malformed(why) => return Err(unavailable(format!("the instance does not understand: {why}"))),
+            no @ (Reply::Refused(_) | Reply::Denied(_) | Reply::Malformed(_)) => return Err(Failure::of(no, "")),
             reply => match show(reply) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::OK),
