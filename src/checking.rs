@@ -10,7 +10,7 @@ use softstop::config::check::{self, Here};
 use softstop::exit;
 use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
-use softstop::pod::fragment::{Kind, Start, Variables, write};
+use softstop::pod::fragment::{Start, Variables, write};
 use softstop::text::several;
 
 use crate::console::{print, refused, say, usage_error, warn};
@@ -86,22 +86,22 @@ pub fn manifest(args: &OfFile<Printing>) -> u8 {
     match load_using(&(&args.file).into(), None, &variable, None) {
         Ok((config, _)) => {
             let (file, variables) = (place(&args.file).display().to_string(), used.into_inner());
-            print(&write(&config, &Start::Run { file: &file, variables: &variables }, kind(args)));
+            print(&write(
+                &config,
+                &Start::Run { file: &file, variables: &variables },
+                args.how.kind.unwrap_or_default(),
+            ));
             exit::OK
         }
         Err(problems) => refused(&problems),
     }
 }
 
-fn kind(args: &OfFile<Printing>) -> Kind {
-    args.how.kind.as_deref().and_then(Kind::parse).unwrap_or(Kind::Spec)
-}
-
 /// Of what is typed alone: a variable of this shell is none of the pod's.
 fn of_wrapper(args: &OfFile<Printing>) -> u8 {
     match wrapper_in_pod(&args.how.args) {
         Ok((config, words)) => {
-            print(&write(&config, &Start::Wrapper { args: &words }, kind(args)));
+            print(&write(&config, &Start::Wrapper { args: &words }, args.how.kind.unwrap_or_default()));
             exit::OK
         }
         Err(code) => code,

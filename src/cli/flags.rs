@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::declare::{Flag, Form, Group, Place, bytes, flags, given, path, word};
+use super::declare::{Flag, Form, Group, Place, bytes, flags, given, path};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
 use super::values::{
-    StopStep, byte, control, duration, listen, remap, rewrite, stop_on, stop_step, straggler_signal, target, timeout,
+    StopStep, byte, control, duration, listen, one_of, remap, rewrite, stop_on, stop_step, straggler_signal, target,
+    timeout,
 };
 use crate::config::listen::Listen;
-use crate::config::{Control, Diagnose, Handler};
+use crate::config::{Color, Control, Diagnose, Forward, Handler, LogFormat, LogLevel, Output, SignalTo};
 use crate::signal::Signal;
 
 // The headings of --help.
@@ -83,7 +84,7 @@ flags! {
         };
         /// Which other signals are passed on: all, or (caught) only those that the process catches
         /// or that would not end it [default: all; softstop run: caught]
-        forward: Option<String> = word {
+        forward: Option<Forward> = one_of {
             value: "WHICH", variable: "SOFTSTOP_FORWARD", heading: Some(SIGNALS), form: Form::Words(&["all", "caught"]),
         } page {
             default: "`all`; `run`: `caught`",
@@ -109,14 +110,14 @@ flags! {
         };
         /// The least important line of softstop's own log: error, warn, info or debug
         /// [default: info]
-        log_level: Option<String> = word {
+        log_level: Option<LogLevel> = one_of {
             value: "LEVEL", variable: "SOFTSTOP_LOG_LEVEL", heading: Some(ACCOUNT), form: Form::Words(&["error", "warn", "info", "debug"]),
         } page {
             default: "`info`",
             meaning: "`error`, `warn`, `info` or `debug`.",
         };
         /// softstop's own log as text or json [default: text]
-        log_format: Option<String> = word {
+        log_format: Option<LogFormat> = one_of {
             value: "FORMAT", variable: "SOFTSTOP_LOG_FORMAT", heading: Some(ACCOUNT), form: Form::Words(&["text", "json"]),
         } page {
             default: "`text`",
@@ -124,7 +125,7 @@ flags! {
         };
         /// Names and warnings in colour: always, never, or (auto) on a terminal, unless NO_COLOR or
         /// TERM=dumb is set [default: auto]
-        color: Option<String> = word {
+        color: Option<Color> = one_of {
             value: "WHEN", variable: "SOFTSTOP_COLOR", heading: Some(ACCOUNT), form: Form::Words(&["auto", "always", "never"]),
         } page {
             default: "`auto`",
@@ -191,7 +192,7 @@ flags! {
         };
         /// Send signals to the process alone or to its whole process group
         /// [default: process]
-        signal_to: Option<String> = word {
+        signal_to: Option<SignalTo> = one_of {
             value: "WHOM", variable: "SOFTSTOP_SIGNAL_TO", heading: Some(SIGNALS), form: Form::Words(&["process", "group"]),
             in_file: "write signal_to = \"group\" for the process",
         } page {
@@ -302,7 +303,7 @@ flags! {
         };
         /// The process's output: inherit (untouched), plain (line by line), prefix (its name before
         /// each) or json [default: inherit]
-        output: Option<String> = word {
+        output: Option<Output> = one_of {
             value: "HOW", variable: "SOFTSTOP_OUTPUT", heading: Some(ACCOUNT), form: Form::Words(&["inherit", "plain", "prefix", "json"]),
             in_file: "write output = \"prefix\" for the process",
         } page {

@@ -130,6 +130,7 @@ mod tests {
     use super::*;
     use crate::cli::Command;
     use crate::cli::declare::Flag;
+    use crate::config::LogLevel;
 
     fn args(typed: &[&str]) -> Vec<OsString> {
         ["softstop"].iter().chain(typed).map(OsString::from).collect()
@@ -241,7 +242,7 @@ mod tests {
         let Some(Command::Run(run)) = read_with(&args(&["--grace", "5s", "run"]), &env).unwrap().command else {
             panic!()
         };
-        assert_eq!((run.common.grace.is_some(), run.common.log_level.as_deref()), (true, Some("debug")));
+        assert_eq!((run.common.grace.is_some(), run.common.log_level), (true, Some(LogLevel::Debug)));
         assert!(error("--drain-sleep 5s run").starts_with("--drain-sleep is a flag of the wrapper"));
         // A value is no command, and what is behind the dashes is the program's.
         assert!(error("--output run").contains("--output"));

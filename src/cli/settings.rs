@@ -9,8 +9,7 @@ use crate::config::check::values::words;
 use crate::config::fit::{self, Cut};
 use crate::config::platform::Platform;
 use crate::config::{
-    Color, Config, Forward, Http, LogFormat, LogLevel, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin,
-    StopOn, default_kill_reserve,
+    Config, Http, OnExit, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn, default_kill_reserve,
 };
 
 impl Common {
@@ -26,9 +25,7 @@ impl Common {
             }
             config.grace = grace;
         }
-        if let Some(reserve) = self.kill_reserve {
-            config.kill_reserve = reserve;
-        }
+        config.kill_reserve = self.kill_reserve.unwrap_or(config.kill_reserve);
         if config.kill_reserve >= config.grace {
             return Err(format!(
                 "kill_reserve ({}) must be less than the grace ({}): nothing would be left to stop in",
@@ -44,11 +41,7 @@ impl Common {
         stragglers.signal = self.stragglers_signal.or(stragglers.signal);
         stragglers.timeout = self.stragglers_timeout.or(stragglers.timeout);
         stragglers.timeout_when_ended = self.stragglers_timeout_when_ended.or(stragglers.timeout_when_ended);
-        match self.forward.as_deref() {
-            Some("caught") => config.forward = Forward::Caught,
-            Some(_) => config.forward = Forward::All,
-            None => {}
-        }
+        config.forward = self.forward.unwrap_or(config.forward);
         if let Some(listen) = self.http {
             // Only the address: who may call /prestop is the file's to say.
             let prestop = config.http.take().and_then(|http| http.prestop);
@@ -57,22 +50,9 @@ impl Common {
         if let Some(control) = &self.control {
             config.control = control.clone();
         }
-        if let Some(level) = &self.log_level {
-            config.log.level = match level.as_str() {
-                "error" => LogLevel::Error,
-                "warn" => LogLevel::Warn,
-                "debug" => LogLevel::Debug,
-                _ => LogLevel::Info,
-            };
-        }
-        if let Some(format) = &self.log_format {
-            config.log.format = if format == "json" { LogFormat::Json } else { LogFormat::Text };
-        }
-        config.color = match self.color.as_deref() {
-            Some("always") => Color::Always,
-            Some("never") => Color::Never,
-            _ => config.color,
-        };
+        config.log.level = self.log_level.unwrap_or(config.log.level);
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+        config.color = self.color.unwrap_or(config.color);
         config.exit_codes.map.extend(self.exit_codes.iter().copied());
         config.exit_codes.forced = self.forced_exit_code.or(config.exit_codes.forced);
         if let Some(report) = &self.report {
@@ -99,36 +79,31 @@ impl Wrapper {
         let stop = ladder(&self.own.stop_signal, config.grace.saturating_sub(config.kill_reserve))?;
         let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
         let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
-        let group = self.own.group || self.own.signal_to.as_deref() == Some("group");
-        let process =
-            Process {
-                stdin: Stdin::Inherit,
-                output: match self.own.output.as_deref() {
-                    Some("plain") => Output::Plain,
-                    Some("prefix") => Output::Prefix,
-                    Some("json") => Output::Json,
-                    _ => Output::Inherit,
-                },
-                restart: Restart::Never,
-                main: true,
-                on_exit: OnExit::Stop,
-                stop_as_received: stop.is_empty(),
-                stop,
-                diagnose: self.own.diagnose,
-                signal_to: if group { SignalTo::Group } else { SignalTo::Process },
-                rewrite: self.own.rewrite.iter().copied().collect(),
-                startup: self.own.startup.clone().map(|h| {
-                    Box::new(Probe { period: Duration::from_secs(1), failure_threshold: 300, ..Probe::new(h) })
-                }),
-                readiness: self
-                    .own
-                    .readiness
-                    .clone()
-                    .map(|h| Box::new(Probe { period: Duration::from_secs(5), ..Probe::new(h) })),
-                liveness: self.own.liveness.clone().map(|h| Box::new(Probe::new(h))),
-                foreground: true,
-                ..Process::new(name, self.cmd.clone())
-            };
+        let process = Process {
+            stdin: Stdin::Inherit,
+            output: self.own.output.unwrap_or_default(),
+            restart: Restart::Never,
+            main: true,
+            on_exit: OnExit::Stop,
+            stop_as_received: stop.is_empty(),
+            stop,
+            diagnose: self.own.diagnose,
+            signal_to: if self.own.group { SignalTo::Group } else { self.own.signal_to.unwrap_or(SignalTo::Process) },
+            rewrite: self.own.rewrite.iter().copied().collect(),
+            startup: self
+                .own
+                .startup
+                .clone()
+                .map(|h| Box::new(Probe { period: Duration::from_secs(1), failure_threshold: 300, ..Probe::new(h) })),
+            readiness: self
+                .own
+                .readiness
+                .clone()
+                .map(|h| Box::new(Probe { period: Duration::from_secs(5), ..Probe::new(h) })),
+            liveness: self.own.liveness.clone().map(|h| Box::new(Probe::new(h))),
+            foreground: true,
+            ..Process::new(name, self.cmd.clone())
+        };
         // Room for one: a first push makes some for four.
         config.processes = vec![process];
         config.drain = self.drain_steps(config.grace, platform)?;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::Target;
-use crate::config::check::values;
+use crate::config::check::{values, word};
 use crate::config::listen::Listen;
-use crate::config::{Control, GrpcCall, Handler, HttpCall, Method, Rung, Scheme, Stop, stop_word};
+use crate::config::{Control, GrpcCall, Handler, HttpCall, Rung, Scheme, Stop, stop_word};
 use crate::endpoint::Health;
 use crate::programs::Preset;
 use crate::signal::Signal;
@@ -28,6 +30,11 @@ pub(super) fn listen(text: &str) -> Result<Listen, String> {
 
 pub(super) fn control(text: &str) -> Result<Control, String> {
     values::control(text).map_err(in_one_line)
+}
+
+/// A word of an enum: those of its flag's form.
+pub(super) fn one_of<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    word(text).map_err(|words| format!("write one of {}", words.join(", ")))
 }
 
 /// An exit code.
@@ -147,8 +154,7 @@ pub(super) fn target(text: &str) -> Result<Handler, String> {
         let (authority, path) = rest.find('/').map_or((rest, "/"), |i| rest.split_at(i));
         let (host, port) = host_and_port(authority, Some(port))?;
         let path = values::url_path(path).map_err(in_one_line)?;
-        let (method, headers, body) = (Method::Get, Vec::new(), None);
-        return Ok(Handler::Http(HttpCall { scheme, method, host, port, path, headers, body }));
+        return Ok(Handler::Http(HttpCall { scheme, ..HttpCall::get(host, port, path) }));
     }
     if let Some(rest) = text.strip_prefix("grpc://") {
         let (authority, service) = rest.split_once('/').unwrap_or((rest, ""));

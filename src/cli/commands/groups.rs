@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Target;
 use crate::cli::declare::{Form, Place, bytes, flags, given as switch, path, word};
-use crate::cli::values::{control, count, formation, interval, listen, port, probe_target, timeout};
+use crate::cli::values::{control, count, formation, interval, listen, one_of, port, probe_target, timeout};
 use crate::config::Control;
 use crate::config::listen::Listen;
 use crate::pod::fragment;
@@ -130,7 +130,7 @@ flags! {
     pub struct Printing {
         /// spec (a pod's spec, to be put where it belongs), pod, deployment, statefulset, daemonset
         /// or job [default: spec]
-        kind: Option<String> = word { value: "KIND", form: Form::Words(&fragment::Kind::NAMES) } page {
+        kind: Option<fragment::Kind> = one_of { value: "KIND", form: Form::Words(&fragment::Kind::NAMES) } page {
             default: "`spec`",
             meaning: "What `manifest` prints: `spec` (a pod's spec, to be put where it belongs), `pod`, `deployment`, \
                 `statefulset`, `daemonset` or `job`.",

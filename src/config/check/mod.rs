@@ -59,6 +59,7 @@ use declare::{Declared, Described};
 pub use here::Here;
 use include::Joined;
 use reader::Reader;
+pub use scalar::word;
 use settings::TopKeys;
 use task::Site;
 

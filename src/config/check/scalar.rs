@@ -111,16 +111,23 @@ impl Reader<'_> {
     pub fn word<T: DeserializeOwned>(&mut self, field: &Field<'_>) -> Option<T> {
         let name = field.name;
         self.parsed(field, "write one of its words in quotes", |text| {
-            let reader: StrDeserializer<'_, Words> = text.into_deserializer();
-            T::deserialize(reader).map_err(|words| values::not_a_word(name, text, words.0))
+            word(text).map_err(|words| values::not_a_word(name, text, words))
         })
     }
 }
 
+/// What an enum calls so.
+///
+/// # Errors
+/// The words that it has.
+pub fn word<T: DeserializeOwned>(text: &str) -> Result<T, &'static [&'static str]> {
+    let reader: StrDeserializer<'_, Words> = text.into_deserializer();
+    T::deserialize(reader).map_err(|words| words.0)
+}
+
 /// The words of an enum.
 pub fn words<T: DeserializeOwned>() -> &'static [&'static str] {
-    let reader: StrDeserializer<'_, Words> = "".into_deserializer();
-    T::deserialize(reader).map_or_else(|words| words.0, |_| &[])
+    word::<T>("").err().unwrap_or_default()
 }
 
 /// The words an enum has, caught from serde's own complaint about one that it has not.
