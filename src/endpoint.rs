@@ -119,6 +119,15 @@ impl Health {
         }
     }
 
+    /// What a container calls the probe of it.
+    pub fn probe(self) -> &'static str {
+        match self {
+            Health::Startup => "startupProbe",
+            Health::Ready => "readinessProbe",
+            Health::Live => "livenessProbe",
+        }
+    }
+
     /// Where it is answered over HTTP.
     pub fn path(self) -> &'static str {
         ALL.iter().find(|e| e.answers == Answers::Health(self)).map_or("/", |e| e.path)

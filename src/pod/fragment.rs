@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::env::{Origin, entry};
-use super::rules::{longest_drain, longest_start, whole_seconds};
-use super::view::ProbeKind;
+use super::rules::{changes_user, longest_drain, longest_start, whole_seconds};
 use crate::config::{Config, Control, TERMINATION_LOG};
 use crate::endpoint::Health;
 use crate::sorted;
@@ -19,9 +20,11 @@ pub(super) const PORT: u16 = 9180;
 pub(super) const STARTUP: u64 = 60;
 
 /// What is to be printed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A pod's spec, to be put into something that is there.
+    #[default]
     Spec,
     Pod,
     Deployment,
@@ -33,19 +36,6 @@ pub enum Kind {
 impl Kind {
     /// As `--kind` takes them.
     pub const NAMES: [&'static str; 6] = ["spec", "pod", "deployment", "statefulset", "daemonset", "job"];
-
-    /// `None` for a name that is none of [`NAMES`](Self::NAMES).
-    pub fn parse(name: &str) -> Option<Kind> {
-        Some(match name {
-            "spec" => Kind::Spec,
-            "pod" => Kind::Pod,
-            "deployment" => Kind::Deployment,
-            "statefulset" => Kind::StatefulSet,
-            "daemonset" => Kind::DaemonSet,
-            "job" => Kind::Job,
-            _ => return None,
-        })
-    }
 }
 
 /// The variables that a configuration refers to, each with its value here: what the configuration was read with. `None`: it is not set,
@@ -85,12 +75,7 @@ pub fn write(config: &Config, start: &Start<'_>, kind: Kind) -> String {
     let labels = format!("{{ app: {name} }}");
     let (api, word, own) = match kind {
         Kind::Spec => return head + &spec,
-        Kind::Pod => {
-            return format!(
-                "{head}apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name} }}\nspec:\n{}",
-                indented(&spec, 2)
-            );
-        }
+        Kind::Pod => ("v1", "Pod", ""),
         Kind::Deployment => {
             ("apps/v1", "Deployment", "replicas: 2\nstrategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } }\n")
         }
@@ -106,15 +91,14 @@ pub fn write(config: &Config, start: &Start<'_>, kind: Kind) -> String {
     if kind == Kind::StatefulSet {
         let _ = writeln!(own, "serviceName: {name}");
     }
-    if kind != Kind::Job {
+    if !matches!(kind, Kind::Job | Kind::Pod) {
         let _ = writeln!(own, "selector: {{ matchLabels: {labels} }}");
     }
-    let template = format!("template:\n  metadata: {{ labels: {labels} }}\n  spec:\n{}", indented(&spec, 4));
-    format!(
-        "{head}apiVersion: {api}\nkind: {word}\nmetadata: {{ name: {name} }}\nspec:\n{}{}",
-        indented(&own, 2),
-        indented(&template, 2)
-    )
+    own += &match kind {
+        Kind::Pod => spec,
+        _ => format!("template:\n  metadata: {{ labels: {labels} }}\n  spec:\n{}", indented(&spec, 4)),
+    };
+    format!("{head}apiVersion: {api}\nkind: {word}\nmetadata: {{ name: {name} }}\nspec:\n{}", indented(&own, 2))
 }
 
 fn spec(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> String {
@@ -209,17 +193,17 @@ fn container(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> Stri
         "ports:                            # and the program's own\n  - {{ name: softstop, containerPort: {port} }}"
     );
     let attempts = longest_start(config).as_secs().saturating_add(1).max(STARTUP);
-    let mut put = |kind: ProbeKind, health, rest: &str| {
-        let _ = writeln!(text, "{}: {}", kind.key(), probe(health, rest));
+    let mut put = |health: Health, rest: &str| {
+        let _ = writeln!(text, "{}: {}", health.probe(), probe(health, rest));
     };
-    put(ProbeKind::Startup, Health::Startup, &format!(", periodSeconds: 1, failureThreshold: {attempts}"));
+    put(Health::Startup, &format!(", periodSeconds: 1, failureThreshold: {attempts}"));
     if kind != Kind::Job {
         // Noticed within the drain, or it would be of no use to it: one failure counts, softstop itself has counted those of the programs.
         let period = if longest_drain(config) > Duration::from_secs(2) { 2 } else { 1 };
         let rest = format!(", periodSeconds: {period}, failureThreshold: 1");
-        put(ProbeKind::Readiness, Health::Ready, &rest);
+        put(Health::Ready, &rest);
     }
-    put(ProbeKind::Liveness, Health::Live, "");
+    put(Health::Live, "");
     if config.sidecar.is_some()
         && let Some(call) = prestop(config)
     {
@@ -245,8 +229,7 @@ fn security(config: &Config, read_only: bool) -> String {
     if read_only {
         text.push_str("  readOnlyRootFilesystem: true    # if the programs write nowhere else\n");
     }
-    let programs = config.processes.iter().filter_map(|p| p.command.first().and_then(|c| c.to_str()));
-    if !programs.into_iter().any(|p| matches!(super::launch::program(p), "su" | "sudo" | "doas")) {
+    if changes_user(config).is_none() {
         text.push_str("  allowPrivilegeEscalation: false\n");
     }
     if config.processes.iter().any(|p| p.launch.identity.is_another()) {
@@ -260,14 +243,10 @@ fn security(config: &Config, read_only: bool) -> String {
 
 /// Where softstop itself writes files: with a read-only root each needs a volume.
 fn folders(config: &Config) -> BTreeSet<&str> {
-    let socket = match &config.control {
-        Control::Path(path) => Some(path.as_path()),
-        Control::Own | Control::Off | Control::Abstract(_) => None,
-    };
     let folder = |path: &'_ Path| {
         path.parent().and_then(Path::to_str).filter(|f| !f.starts_with("/dev/shm") && *f != "/dev").map(str::len)
     };
-    let paths = [socket, config.report.as_deref()].into_iter().flatten();
+    let paths = [config.control.path(), config.report.as_deref()].into_iter().flatten();
     sorted::collected(paths.filter_map(|p| p.to_str().and_then(|text| text.get(..folder(p)?))))
 }
 

@@ -167,29 +167,26 @@ fn mentions(script: &str) -> bool {
 }
 
 /// The containers of a workload that run softstop. Where it is the only workload of its file, an only container is taken for one whose
-/// ENTRYPOINT is softstop.
-///
-/// # Errors
-/// When nothing in the manifest tells and there are several.
+/// ENTRYPOINT is softstop. `None`: nothing in the manifest tells and there are several.
 pub fn containers<'a>(
     objects: &Objects<'a>,
     workload: &Workload<'a>,
     wanted: Option<&str>,
-) -> Result<Vec<Container<'a>>, Vec<Container<'a>>> {
+) -> Option<Vec<Container<'a>>> {
     let all = workload.pod.containers();
     if let Some(name) = wanted {
-        return Ok(all.into_iter().filter(|c| c.name == name).collect());
+        return Some(all.into_iter().filter(|c| c.name == name).collect());
     }
     let image =
         |c: &Container<'a>| c.node.text_of("image").map_or("", |i| program(i).split([':', '@']).next().unwrap_or(""));
     let evident: Vec<_> = all.iter().copied().filter(|c| Launch::new(c, objects).is_evident(image(c))).collect();
     match (evident.is_empty(), all.as_slice()) {
-        (false, _) => Ok(evident),
+        (false, _) => Some(evident),
         // Its ENTRYPOINT may be softstop: nothing here says otherwise.
         (true, [one]) if objects.workloads.len() == 1 && Launch::new(one, objects).front == Front::Nothing => {
-            Ok(vec![*one])
+            Some(vec![*one])
         }
-        (true, _) => Err(all),
+        (true, _) => None,
     }
 }
 

@@ -130,8 +130,8 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
     let mut unclear = None;
     for workload in &objects.workloads {
         match launch::containers(objects, workload, options.container) {
-            Ok(containers) if containers.is_empty() => report.skipped.push(workload.title()),
-            Ok(containers) => {
+            Some(containers) if containers.is_empty() => report.skipped.push(workload.title()),
+            Some(containers) => {
                 for container in &containers {
                     if report.findings.len() >= ENOUGH {
                         report.unread.push(checked_as(workload, container));
@@ -140,7 +140,7 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
                     }
                 }
             }
-            Err(_) => {
+            None => {
                 unclear.get_or_insert(workload);
                 report.skipped.push(workload.title());
             }

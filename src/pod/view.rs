@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::templates::Template;
 use super::tree::Node;
+use crate::endpoint::Health;
 use crate::text;
 
 /// Containers of one pod that are looked at.
@@ -64,24 +65,6 @@ pub struct Container<'a> {
     pub role: Role,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProbeKind {
-    Startup,
-    Readiness,
-    Liveness,
-}
-
-impl ProbeKind {
-    /// Of the container.
-    pub fn key(self) -> &'static str {
-        match self {
-            ProbeKind::Startup => "startupProbe",
-            ProbeKind::Readiness => "readinessProbe",
-            ProbeKind::Liveness => "livenessProbe",
-        }
-    }
-}
-
 /// What a probe or a hook does.
 pub enum Handler<'a> {
     Http { port: Option<Node<'a>>, path: &'a str, node: Node<'a> },
@@ -93,7 +76,7 @@ pub enum Handler<'a> {
 }
 
 pub struct Probe<'a> {
-    pub kind: ProbeKind,
+    pub kind: Health,
     pub node: Node<'a>,
     pub handler: Handler<'a>,
 }
@@ -262,13 +245,13 @@ impl<'a> Pod<'a> {
 impl<'a> Container<'a> {
     pub fn probes(&self) -> impl Iterator<Item = Probe<'a>> + use<'a> {
         let node = self.node;
-        [ProbeKind::Startup, ProbeKind::Readiness, ProbeKind::Liveness].into_iter().filter_map(move |kind| {
-            let node = node.get(kind.key())?;
+        Health::ALL.into_iter().filter_map(move |kind| {
+            let node = node.get(kind.probe())?;
             Some(Probe { kind, node, handler: Handler::new(node) })
         })
     }
 
-    pub fn probe(&self, kind: ProbeKind) -> Option<Probe<'a>> {
+    pub fn probe(&self, kind: Health) -> Option<Probe<'a>> {
         self.probes().find(|p| p.kind == kind)
     }
 
@@ -330,7 +313,7 @@ impl<'a> Handler<'a> {
 
 impl Probe<'_> {
     pub fn name(&self) -> &'static str {
-        self.kind.key()
+        self.kind.probe()
     }
 
     pub fn timeout(&self) -> Duration {

@@ -47,7 +47,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     ("resolver", Impure, "http sys"),
     ("cli", Impure, "config endpoint exit nearest order pod programs signal sorted text variables"),
     ("drop_in", Impure, "cli config facts signal sys text"),
-    ("probe", Impure, "cli config control endpoint exit http json lifecycle resolver sys text time"),
+    ("probe", Impure, "cli config control endpoint exit http json lifecycle resolver text time"),
     (
         "runtime",
         Impure,

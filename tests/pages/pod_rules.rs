@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use softstop::cli::pod::{Found, interpret, options};
 use softstop::cli::reading;
-use softstop::config::check::read;
+use softstop::config::check::{read, word};
 use softstop::config::platform::Platform;
 use softstop::config::sources::Sources;
 use softstop::pod::check;
@@ -184,8 +184,7 @@ fn what_manifest_prints_passes() {
         for kind in Kind::NAMES {
             let run = Start::Run { file: &name, variables: &Variables::new() };
             // The token is put in by hand, as the image is.
-            let printed =
-                write(&config, &run, Kind::parse(kind).unwrap()).replace("Bearer TOKEN", "Bearer 0123456789abcdef");
+            let printed = write(&config, &run, word(kind).unwrap()).replace("Bearer TOKEN", "Bearer 0123456789abcdef");
             let options = options(None, true);
             let report = check(&printed, "printed.yaml", &options, &|start| interpret(start, Some(&found)))
                 .unwrap_or_else(|p| panic!("{p}\n{printed}"));
@@ -219,7 +218,7 @@ fn what_manifest_prints_for_the_wrapper_passes() {
         let cli = reading::read_with(&typed, &|_| None).unwrap();
         let config = cli.wrapper.config(Platform::Kubernetes).unwrap();
         for kind in Kind::NAMES {
-            let printed = write(&config, &Start::Wrapper { args: &words }, Kind::parse(kind).unwrap());
+            let printed = write(&config, &Start::Wrapper { args: &words }, word(kind).unwrap());
             let report = report(&printed);
             // A program without a drain is told at once, which is said of pods that serve.
             let found = report.findings.iter().filter(|f| f.rule != "no-drain" || !config.drain.is_empty());

@@ -1,6 +1,6 @@
 //! What stands at the top of the file, and its tables of settings. Pure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,8 @@ pub enum ExitWhen {
 }
 
 /// Whether names and warnings are in colour.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Color {
     /// On a terminal, unless NO_COLOR or TERM=dumb is set.
     #[default]
@@ -203,6 +204,13 @@ pub enum Control {
     Abstract(String),
     /// An absolute path of at most 107 bytes.
     Path(PathBuf),
+}
+
+impl Control {
+    /// The file of its socket.
+    pub fn path(&self) -> Option<&Path> {
+        if let Control::Path(path) = self { Some(path) } else { None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

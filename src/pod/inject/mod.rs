@@ -8,7 +8,7 @@ use super::fragment::{self, PORT, STARTUP, quoted};
 use super::launch::Launch;
 use super::objects::Objects;
 use super::tree::Node;
-use super::view::{Container, Handler, ProbeKind, Role, Workload};
+use super::view::{Container, Handler, Role, Workload};
 use super::yaml;
 use crate::config::problem::{Problem, Severity, Source};
 use crate::endpoint::Health;
@@ -196,7 +196,7 @@ impl Change<'_> {
     /// A readinessProbe that asks the program asks softstop, which asks the program: else it would not fail in the drain. Only where it can be taken
     /// back: a call without anything special, of a pod that has metadata.
     fn put_readiness(&mut self, workload: &Workload<'_>, container: &Container<'_>) -> Result<Option<Asked>, Problem> {
-        let Some(Handler::Http { node, .. }) = container.probe(ProbeKind::Readiness).map(|probe| probe.handler) else {
+        let Some(Handler::Http { node, .. }) = container.probe(Health::Ready).map(|probe| probe.handler) else {
             return Ok(None);
         };
         let special = node.pairs().any(|(key, value)| match key {
@@ -274,10 +274,10 @@ impl Change<'_> {
             ]);
             self.edits.put_items(node, "volumeMounts", &[mount], dashes)?;
         }
-        for (kind, health, rest) in PROBES {
-            if container.probe(*kind).is_none() && !(workload.is_job() && *kind == ProbeKind::Readiness) {
+        for (health, rest) in PROBES {
+            if container.probe(*health).is_none() && !(workload.is_job() && *health == Health::Ready) {
                 let rest = rest.replace("STARTUP", &STARTUP.to_string());
-                self.edits.put_key(node, kind.key(), &fragment::probe(*health, &rest))?;
+                self.edits.put_key(node, health.probe(), &fragment::probe(*health, &rest))?;
             }
         }
         let hook = format!("{{ exec: {{ command: [{}, drain] }} }}", quoted(BINARY));
@@ -371,7 +371,7 @@ impl Change<'_> {
                 let before = workload.annotations().and_then(|all| all.text_of(ASKED)?.split_once(' '));
                 match (before, call.get("path")) {
                     _ if port.text() != Some(NAME) => {}
-                    (Some((own_port, own_path)), Some(path)) if probe.kind == ProbeKind::Readiness => {
+                    (Some((own_port, own_path)), Some(path)) if probe.kind == Health::Ready => {
                         self.edits.replace(port, own_port.to_owned());
                         self.edits.replace(path, own_path.to_owned());
                     }
@@ -414,10 +414,10 @@ struct Asked {
 }
 
 /// As `softstop manifest` writes them.
-const PROBES: &[(ProbeKind, Health, &str)] = &[
-    (ProbeKind::Startup, Health::Startup, ", periodSeconds: 1, failureThreshold: STARTUP"),
-    (ProbeKind::Readiness, Health::Ready, ", periodSeconds: 2, failureThreshold: 1"),
-    (ProbeKind::Liveness, Health::Live, ""),
+const PROBES: &[(Health, &str)] = &[
+    (Health::Startup, ", periodSeconds: 1, failureThreshold: STARTUP"),
+    (Health::Ready, ", periodSeconds: 2, failureThreshold: 1"),
+    (Health::Live, ""),
 ];
 
 /// A command line behind softstop's, on one line of YAML.

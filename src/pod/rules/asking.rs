@@ -4,7 +4,7 @@ use crate::config::problem::Span;
 use crate::endpoint::{self, Answers, Health};
 use crate::pod::Case;
 use crate::pod::launch::is_softstop;
-use crate::pod::view::{Container, Handler, Probe, ProbeKind};
+use crate::pod::view::{Container, Handler, Probe};
 
 /// What answers behind a path of softstop's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,7 +104,7 @@ pub fn by_kubelet<'a>(case: &Case<'a>) -> impl Iterator<Item = Asking<'a>> {
 }
 
 /// The same of one probe of softstop's own container.
-pub fn own<'a>(case: &Case<'a>, kind: ProbeKind) -> Option<Asking<'a>> {
+pub fn own<'a>(case: &Case<'a>, kind: Health) -> Option<Asking<'a>> {
     Asking::new(case, *case.container, case.container.probe(kind)?)
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::hooks::{Before, before_stop};
-use super::{Found, said, whole_seconds};
+use super::hooks::before_stop;
+use super::{Found, prestop, said, whole_seconds};
 use crate::config::problem::Span;
+use crate::endpoint::Health;
 use crate::pod::Case;
-use crate::pod::view::{ProbeKind, Role};
+use crate::pod::view::Role;
 
 /// From the stop signal to SIGKILL the kubelet never leaves less.
 const FLOOR: Duration = Duration::from_secs(2);
@@ -25,10 +26,7 @@ fn of_pod(case: &Case<'_>) -> String {
 
 /// What the kubelet leaves from the moment softstop hears of the stop; `None` when the manifest does not tell.
 pub fn left(case: &Case<'_>) -> Option<Duration> {
-    match before_stop(case) {
-        Before::Known(before) => Some(case.workload.pod.grace().saturating_sub(before).max(FLOOR)),
-        Before::Unknown => None,
-    }
+    before_stop(case).map(|before| case.workload.pod.grace().saturating_sub(before).max(FLOOR))
 }
 
 pub fn zero(case: &Case<'_>, found: &mut Found<'_>) {
@@ -125,8 +123,8 @@ pub fn sidecar(case: &Case<'_>, found: &mut Found<'_>) {
             "its turn may come with two seconds left: what it still does then is cut off by SIGKILL",
             match case.config().http.as_ref().filter(|http| http.prestop.is_some()) {
                 Some(http) => format!(
-                    "add lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {} }} }} }} to it and the main containers, which tells it at the beginning",
-                    http.listen.port()
+                    "add {} to it and the main containers, which tells it at the beginning",
+                    prestop::hook(http.listen.port())
                 ),
                 None => "add lifecycle: { preStop: { exec: { command: [\"/softstop\", \"drain\"] } } }, which tells it at the beginning".to_owned(),
             },
@@ -138,7 +136,7 @@ pub fn of_probes(case: &Case<'_>, found: &mut Found<'_>) {
     for probe in case.container.probes() {
         let Some(node) = probe.node.get("terminationGracePeriodSeconds") else { continue };
         let stated = node.integer().and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        if probe.kind == ProbeKind::Readiness {
+        if probe.kind == Health::Ready {
             found.error(
                 node.mark(),
                 "a readinessProbe has no terminationGracePeriodSeconds",

@@ -6,41 +6,32 @@ use super::{Found, prestop, said};
 use crate::config::Control;
 use crate::pod::Case;
 use crate::pod::launch::{is_shell, is_softstop, program};
+use crate::pod::tree::Node;
 use crate::pod::view::Handler;
 
-/// What the preStop hook takes of the pod's grace before softstop hears of the stop.
-pub enum Before {
-    Known(Duration),
-    Unknown,
-}
-
 enum PreStop<'a> {
-    None,
     /// `softstop drain`: softstop hears of the stop at the kubelet's own beginning.
     Drain(Vec<&'a str>),
-    /// A GET to softstop's own port.
-    Http,
     Sleep(Duration),
+    /// It fails, or is a GET to softstop's own port: answered, unless it is the one that drains, which softstop knows.
+    AtOnce,
     Other,
 }
 
-fn pre_stop<'a>(case: &Case<'a>) -> PreStop<'a> {
-    match case.container.hook("preStop").map(|(_, handler)| handler) {
-        None => PreStop::None,
-        Some(Handler::Sleep(time)) => PreStop::Sleep(time),
-        Some(Handler::Exec(words))
-            if words.first().is_some_and(|w| is_softstop(w)) && words.get(1) == Some(&"drain") =>
-        {
-            PreStop::Drain(words)
-        }
-        Some(Handler::Exec(words)) => slept(&words).map_or(PreStop::Other, PreStop::Sleep),
-        Some(Handler::Http { port, .. }) => {
+fn pre_stop<'a>(case: &Case<'a>) -> Option<(Node<'a>, PreStop<'a>)> {
+    let (node, handler) = case.container.hook("preStop")?;
+    let is_drain = |words: &[&str]| matches!(words, [program, "drain", ..] if is_softstop(program));
+    let hook = match handler {
+        Handler::Sleep(time) => PreStop::Sleep(time),
+        Handler::Exec(words) if is_drain(&words) => PreStop::Drain(words),
+        Handler::Exec(words) => slept(&words).map_or(PreStop::Other, PreStop::Sleep),
+        Handler::Http { port, .. } => {
             let own = port.and_then(|p| case.container.port(p));
-            if own.is_some() && own == case.port() { PreStop::Http } else { PreStop::Other }
+            if own.is_some() && own == case.port() { PreStop::AtOnce } else { PreStop::Other }
         }
-        // They fail at once.
-        Some(Handler::Tcp(_) | Handler::Grpc | Handler::None) => PreStop::None,
-    }
+        Handler::Tcp(_) | Handler::Grpc | Handler::None => PreStop::AtOnce,
+    };
+    Some((node, hook))
 }
 
 /// `["sleep", "5"]`, `["sh", "-c", "sleep 5"]` and nothing else.
@@ -58,23 +49,20 @@ fn slept(words: &[&str]) -> Option<Duration> {
     }
 }
 
-pub fn before_stop(case: &Case<'_>) -> Before {
-    // All hooks of a pod run at once: another container's may be the one that tells softstop.
-    if is_exact(case) {
-        return Before::Known(Duration::ZERO);
-    }
+/// What the preStop hook takes of the pod's grace before softstop hears of the stop, as far as the manifest tells.
+pub fn before_stop(case: &Case<'_>) -> Option<Duration> {
     match pre_stop(case) {
-        PreStop::None | PreStop::Drain(_) => Before::Known(Duration::ZERO),
-        // Answered at once, unless it is the one that drains: then softstop knows.
-        PreStop::Http => Before::Known(Duration::ZERO),
-        PreStop::Sleep(time) => Before::Known(time),
-        PreStop::Other => Before::Unknown,
+        // All hooks of a pod run at once: another container's may be the one that tells softstop.
+        _ if is_exact(case) => Some(Duration::ZERO),
+        Some((_, PreStop::Sleep(time))) => Some(time),
+        Some((_, PreStop::Other)) => None,
+        None | Some((_, PreStop::Drain(_) | PreStop::AtOnce)) => Some(Duration::ZERO),
     }
 }
 
 /// softstop's budget begins where the kubelet's does.
 pub fn is_exact(case: &Case<'_>) -> bool {
-    matches!(pre_stop(case), PreStop::Drain(_)) || prestop::is_called(case)
+    matches!(pre_stop(case), Some((_, PreStop::Drain(_)))) || prestop::is_called(case)
 }
 
 /// For sentences: what makes `softstop drain` the hook.
@@ -92,9 +80,7 @@ pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
         return;
     }
     let help = match (config.control == Control::Off, prestop::guard(case)) {
-        (_, Some((http, _))) => {
-            format!("add lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {} }} }} }}", http.listen.port())
-        }
+        (_, Some((http, _))) => format!("add {}", prestop::hook(http.listen.port())),
         (false, None) => format!("add {}", drain_hook(case)),
         (true, None) => format!("let the control socket be, and add {}", drain_hook(case)),
     };
@@ -108,7 +94,7 @@ pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
 }
 
 pub fn sleep(case: &Case<'_>, found: &mut Found<'_>) {
-    let (PreStop::Sleep(time), Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) else { return };
+    let Some((node, PreStop::Sleep(time))) = pre_stop(case) else { return };
     if is_exact(case) {
         return;
     }
@@ -117,25 +103,28 @@ pub fn sleep(case: &Case<'_>, found: &mut Found<'_>) {
         Some(file) => format!("a [[drain]] step with sleep = \"{}\" in {file}", said(time.min(pod / 4))),
         None => "SOFTSTOP_DRAIN=auto".to_owned(),
     };
+    let help = format!("let softstop wait, with {instead}, and write {}", drain_hook(case));
     if time >= pod {
         found.error(
             node.mark(),
             format!("preStop sleeps {}, the whole of the pod's grace ({})", said(time), said(pod)),
             "SIGTERM comes when the grace is over, with two seconds to SIGKILL",
-            format!("let softstop wait, with {instead}, and write {}", drain_hook(case)),
+            help,
         );
-        return;
+    } else {
+        found.warn(
+            node.mark(),
+            format!("preStop sleeps {} of the pod's grace before softstop hears of the stop", said(time)),
+            "/readyz answers 200 meanwhile, nothing else is done in that time, and it is slept for a delete alone, not for other stops",
+            help,
+        );
     }
-    found.warn(
-        node.mark(),
-        format!("preStop sleeps {} of the pod's grace before softstop hears of the stop", said(time)),
-        "/readyz answers 200 meanwhile, nothing else is done in that time, and it is slept for a delete alone, not for other stops",
-        format!("let softstop wait, with {instead}, and write {}", drain_hook(case)),
-    );
 }
 
 pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
-    if let (PreStop::Other, false, Some((node, _))) = (pre_stop(case), is_exact(case), case.container.hook("preStop")) {
+    if let Some((node, PreStop::Other)) = pre_stop(case)
+        && !is_exact(case)
+    {
         found.warn(
             node.mark(),
             "preStop takes an unknown time of the pod's grace before softstop hears of the stop",
@@ -150,7 +139,7 @@ pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// `softstop drain` must find the running softstop: docs/control.md, "Where the socket is".
 pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
-    let (PreStop::Drain(words), Some((node, _))) = (pre_stop(case), case.container.hook("preStop")) else { return };
+    let Some((node, PreStop::Drain(words))) = pre_stop(case) else { return };
     let mark = node.at(&["exec", "command"]).unwrap_or(node).mark();
     let fails =
         "the hook fails (event FailedPreStopHook, exit code 69), SIGTERM follows at once: the drain begins there";
@@ -171,7 +160,7 @@ pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
     let by_flag = case.launch.args.as_ref().is_some_and(|a| a.iter().any(|w| w.starts_with("--control")));
     if case.config().control != Control::Own && !named && (by_flag || !found_unaided) {
         found.error(
-            mark,
+            mark.clone(),
             "`softstop drain` does not find the control socket: it is named in the arguments of the container alone",
             fails,
             "set SOFTSTOP_CONTROL (or SOFTSTOP_CONFIG) as a variable of the container instead: hooks get it, too",
@@ -179,7 +168,7 @@ pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
     }
     if let Some(binary) = case.launch.program.filter(|binary| Some(binary) != words.first()) {
         found.warn(
-            node.at(&["exec", "command"]).unwrap_or(node).mark(),
+            mark,
             format!("preStop runs {}, the container {binary}", words.first().copied().unwrap_or_default()),
             "where there is no such file the hook fails, and SIGTERM follows at once",
             format!("write command: [\"{binary}\", \"drain\"]"),

@@ -18,6 +18,7 @@ mod workload;
 pub(super) use grace::left;
 pub(super) use probes::longest_start;
 pub(super) use readiness::longest_drain;
+pub(super) use security::changes_user;
 
 use super::finding::{ENOUGH, Finding};
 use super::tree::Node;

@@ -114,6 +114,11 @@ pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// For sentences: what makes a GET the hook.
+pub fn hook(port: u16) -> String {
+    format!("lifecycle: {{ preStop: {{ httpGet: {{ path: {PATH}, port: {port} }} }} }}")
+}
+
 /// "add [http.prestop] …"
 pub fn enable(case: &Case<'_>) -> String {
     match &case.settings.file {
@@ -126,7 +131,7 @@ pub fn enable(case: &Case<'_>) -> String {
 
 /// Asks for /prestop where nobody has it: unless another softstop of the pod may.
 fn misses(case: &Case<'_>, call: &Call<'_>, found: &mut Found<'_>) {
-    let several = launch::containers(case.objects, case.workload, None).is_ok_and(|containers| containers.len() > 1);
+    let several = launch::containers(case.objects, case.workload, None).is_some_and(|containers| containers.len() > 1);
     if !call.asks_prestop() || (several && !call.is_own(case)) {
         return;
     }

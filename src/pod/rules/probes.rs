@@ -9,7 +9,7 @@ use crate::config::{Config, Control, Handler as Task, Probe as OwnProbe};
 use crate::endpoint::Health;
 use crate::pod::Case;
 use crate::pod::tree::Node;
-use crate::pod::view::{Handler, ProbeKind, Role};
+use crate::pod::view::{Handler, Role};
 
 /// The ports that softstop itself asks its processes on: theirs.
 fn theirs(case: &Case<'_>) -> Vec<u16> {
@@ -31,7 +31,7 @@ pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
                 port.mark(),
                 format!("no port of container {} is named {}", container.name, port.text().unwrap_or_default()),
                 match probe.kind {
-                    ProbeKind::Liveness => "the kubelet cannot make the probe: nothing that hangs is ever noticed",
+                    Health::Live => "the kubelet cannot make the probe: nothing that hangs is ever noticed",
                     _ => "the kubelet cannot make the probe, which is no success: the container never becomes ready",
                 },
                 "name it under ports, or write its number",
@@ -82,28 +82,19 @@ pub fn port_taken(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// The endpoint for a kind of probe.
-fn right(kind: ProbeKind) -> &'static str {
-    match kind {
-        ProbeKind::Startup => Health::Startup.path(),
-        ProbeKind::Readiness => Health::Ready.path(),
-        ProbeKind::Liveness => Health::Live.path(),
-    }
-}
-
 /// What a probe that never succeeds does.
-fn effect(kind: ProbeKind) -> &'static str {
+fn effect(kind: Health) -> &'static str {
     match kind {
-        ProbeKind::Startup => "the container is killed and restarted again and again before it has started",
-        ProbeKind::Readiness => "the pod never becomes ready: no traffic, and the rollout stops here",
-        ProbeKind::Liveness => "the container is killed and restarted again and again while all is well",
+        Health::Startup => "the container is killed and restarted again and again before it has started",
+        Health::Ready => "the pod never becomes ready: no traffic, and the rollout stops here",
+        Health::Live => "the container is killed and restarted again and again while all is well",
     }
 }
 
 pub fn path(case: &Case<'_>, found: &mut Found<'_>) {
     for asking in asking(case) {
         let (path, kind) = (asking.shown, asking.probe.kind);
-        let right = right(kind);
+        let right = kind.path();
         if asking.by_program && case.config().control == Control::Off && case.port().is_none() {
             found.error(
                 asking.mark.clone(),
@@ -154,12 +145,11 @@ fn connects_alone(case: &Case<'_>, found: &mut Found<'_>) {
         let Some(port) = node.get("port").and_then(|p| container.port(p)).filter(|p| Some(*p) == case.port()) else {
             continue;
         };
-        let right = right(probe.kind);
         found.error(
             node.mark(),
             format!("a tcpSocket probe of softstop's port {port} succeeds as long as softstop runs"),
             "the probe never fails: nothing that goes wrong is ever noticed, and no drain is",
-            format!("write httpGet: {{ path: {right}, port: {port} }}"),
+            format!("write httpGet: {{ path: {}, port: {port} }}", probe.kind.path()),
         );
     }
 }
@@ -267,7 +257,7 @@ pub fn timeout(case: &Case<'_>, found: &mut Found<'_>) {
 
 pub fn liveness_on_readyz(case: &Case<'_>, found: &mut Found<'_>) {
     for asking in asking(case) {
-        if asking.probe.kind == ProbeKind::Liveness
+        if asking.probe.kind == Health::Live
             && matches!(asking.endpoint, Some(Endpoint::Health(Health::Ready | Health::Startup)))
         {
             found.error(
@@ -282,24 +272,31 @@ pub fn liveness_on_readyz(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// softstop's own /livez is 200 from its first moment: nothing is killed there for a slow start.
 pub fn liveness_without_startup(case: &Case<'_>, found: &mut Found<'_>) {
-    let Some(probe) = case.container.probe(ProbeKind::Liveness) else { return };
-    if own(case, ProbeKind::Liveness).is_some() || case.container.probe(ProbeKind::Startup).is_some() {
+    let Some(probe) = case.container.probe(Health::Live) else { return };
+    if own(case, Health::Live).is_some() || case.container.probe(Health::Startup).is_some() {
         return;
     }
     found.warn(
         probe.node.mark(),
         format!("a start that takes longer than {} is killed by the livenessProbe", said(probe.patience())),
         "on a busy node or with a long migration the container is restarted before it has started, again and again",
-        match case.port() {
-            Some(port) => format!("add startupProbe: {{ httpGet: {{ path: /startupz, port: {port} }}, periodSeconds: 1, failureThreshold: 60 }}"),
-            None => "add a startupProbe with the same handler and a higher failureThreshold".to_owned(),
-        },
+        add_startup(case, "a startupProbe with the same handler and a higher failureThreshold"),
     );
+}
+
+/// `other`: where softstop does not listen.
+fn add_startup(case: &Case<'_>, other: &str) -> String {
+    match case.port() {
+        Some(port) => format!(
+            "add startupProbe: {{ httpGet: {{ path: /startupz, port: {port} }}, periodSeconds: 1, failureThreshold: 60 }}"
+        ),
+        None => format!("add {other}"),
+    }
 }
 
 pub fn startup_path(case: &Case<'_>, found: &mut Found<'_>) {
     for asking in asking(case) {
-        if asking.probe.kind == ProbeKind::Startup && asking.endpoint == Some(Endpoint::Health(Health::Live)) {
+        if asking.probe.kind == Health::Startup && asking.endpoint == Some(Endpoint::Health(Health::Live)) {
             found.warn(
                 asking.mark.clone(),
                 format!("the startupProbe asks {}, which succeeds from the first moment", asking.shown),
@@ -319,7 +316,7 @@ pub fn longest_start(config: &Config) -> Duration {
 }
 
 pub fn startup_too_short(case: &Case<'_>, found: &mut Found<'_>) {
-    let Some(Asking { probe, endpoint, .. }) = own(case, ProbeKind::Startup) else { return };
+    let Some(Asking { probe, endpoint, .. }) = own(case, Health::Startup) else { return };
     // /readyz is 200 after /startupz.
     if !matches!(endpoint, Some(Endpoint::Health(Health::Startup | Health::Ready))) {
         return;
@@ -363,15 +360,12 @@ pub fn init_container(case: &Case<'_>, found: &mut Found<'_>) {
 pub fn sidecar_startup(case: &Case<'_>, found: &mut Found<'_>) {
     let config = case.config();
     let nothing_to_wait_for = config.sidecar.is_some() && config.init.is_empty() && config.processes.is_empty();
-    if case.is_sidecar() && case.container.probe(ProbeKind::Startup).is_none() && !nothing_to_wait_for {
+    if case.is_sidecar() && case.container.probe(Health::Startup).is_none() && !nothing_to_wait_for {
         found.warn(
             case.here(),
             "this sidecar has no startupProbe",
             "the main containers start as soon as its process does: init tasks and processes of the sidecar are not waited for",
-            match case.port() {
-                Some(port) => format!("add startupProbe: {{ httpGet: {{ path: /startupz, port: {port} }}, periodSeconds: 1, failureThreshold: 60 }}"),
-                None => "add [http] to the configuration and a startupProbe on /startupz".to_owned(),
-            },
+            add_startup(case, "[http] to the configuration and a startupProbe on /startupz"),
         );
     }
 }

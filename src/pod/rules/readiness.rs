@@ -7,7 +7,7 @@ use super::{Found, said};
 use crate::config::{Config, Handler, ReadinessOnDrain, Step, Task};
 use crate::endpoint::Health;
 use crate::pod::Case;
-use crate::pod::view::{Handler as Ask, ProbeKind, Role};
+use crate::pod::view::{Handler as Ask, Role};
 
 /// "add readinessProbe …"
 fn advice(case: &Case<'_>) -> String {
@@ -20,7 +20,7 @@ fn advice(case: &Case<'_>) -> String {
 
 pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
     let main = case.container.role == Role::Main && case.workload.is_service();
-    if main && case.container.probe(ProbeKind::Readiness).is_none() {
+    if main && case.container.probe(Health::Ready).is_none() {
         found.warn(
             case.here(),
             "there is no readinessProbe",
@@ -32,7 +32,7 @@ pub fn missing(case: &Case<'_>, found: &mut Found<'_>) {
 
 pub fn on_livez(case: &Case<'_>, found: &mut Found<'_>) {
     for asking in asking(case) {
-        if asking.probe.kind == ProbeKind::Readiness
+        if asking.probe.kind == Health::Ready
             && matches!(asking.endpoint, Some(Endpoint::Health(Health::Live | Health::Startup)))
         {
             found.error(
@@ -47,8 +47,8 @@ pub fn on_livez(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// The program's own endpoint knows of no drain.
 pub fn elsewhere(case: &Case<'_>, found: &mut Found<'_>) {
-    let Some(probe) = case.container.probe(ProbeKind::Readiness) else { return };
-    if own(case, ProbeKind::Readiness).is_some() || case.container.role != Role::Main {
+    let Some(probe) = case.container.probe(Health::Ready) else { return };
+    if own(case, Health::Ready).is_some() || case.container.role != Role::Main {
         return;
     }
     let port = match &probe.handler {
@@ -77,7 +77,7 @@ pub fn kept(case: &Case<'_>, found: &mut Found<'_>) {
     if case.config().readiness_on_drain != ReadinessOnDrain::Keep {
         return;
     }
-    if let Some(asking) = asking(case).into_iter().find(|a| a.probe.kind == ProbeKind::Readiness) {
+    if let Some(asking) = asking(case).into_iter().find(|a| a.probe.kind == Health::Ready) {
         found.warn(
             asking.probe.node.mark(),
             "readiness never fails in the drain: readiness_on_drain = \"keep\"",
@@ -92,7 +92,7 @@ pub fn slow(case: &Case<'_>, found: &mut Found<'_>) {
     let (until, what) = if drain.is_zero() { (grace, "whole grace") } else { (drain, "drain") };
     for Asking { probe, endpoint, .. } in asking(case) {
         let noticed = probe.noticed();
-        if probe.kind != ProbeKind::Readiness || endpoint != Some(Endpoint::Health(Health::Ready)) || noticed < until {
+        if probe.kind != Health::Ready || endpoint != Some(Endpoint::Health(Health::Ready)) || noticed < until {
             continue;
         }
         let help = match probe.period() {

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::Found;
-use crate::config::{CapabilitySet, Control};
+use crate::config::{CapabilitySet, Config};
 use crate::pod::Case;
+use crate::pod::launch::program;
 use crate::pod::tree::Node;
 
 /// Writable in every container, as the runtime mounts it.
@@ -15,11 +16,7 @@ pub fn read_only_root(case: &Case<'_>, found: &mut Found<'_>) {
     else {
         return;
     };
-    let socket = match &case.config().control {
-        Control::Path(path) => Some(path.as_path()),
-        Control::Own | Control::Off | Control::Abstract(_) => None,
-    };
-    let report = case.config().report.as_deref();
+    let (socket, report) = (case.config().control.path(), case.config().report.as_deref());
     let files = [
         (
             socket,
@@ -153,15 +150,18 @@ pub fn limits(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
+/// What a process is started by that changes the user on its own.
+pub fn changes_user(config: &Config) -> Option<&str> {
+    let mut programs = config.processes.iter().filter_map(|p| p.command.first().and_then(|c| c.to_str()));
+    programs.find(|p| matches!(program(p), "su" | "sudo" | "doas"))
+}
+
 pub fn privilege_escalation(case: &Case<'_>, found: &mut Found<'_>) {
     let Some(node) = case.container.node.at(&["securityContext", "allowPrivilegeEscalation"]).filter(|n| n.is_false())
     else {
         return;
     };
-    let programs = case.config().processes.iter().filter_map(|p| p.command.first().and_then(|c| c.to_str()));
-    if let Some(helper) =
-        programs.into_iter().find(|p| matches!(crate::pod::launch::program(p), "su" | "sudo" | "doas"))
-    {
+    if let Some(helper) = changes_user(case.config()) {
         found.error(
             node.mark(),
             format!("{helper} cannot change the user without privilege escalation"),

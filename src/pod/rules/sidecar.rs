@@ -32,10 +32,7 @@ pub fn hook(case: &Case<'_>, found: &mut Found<'_>) {
     let beside = |c: &Container<'_>| c.role == Role::Main && c.name != case.container.name;
     let mains: Vec<_> = case.workload.pod.containers().into_iter().filter(beside).collect();
     let Some(main) = mains.first().filter(|_| mains.iter().all(|c| c.hook("preStop").is_none())) else { return };
-    let hook = format!(
-        "add lifecycle: {{ preStop: {{ httpGet: {{ path: /prestop, port: {} }} }} }} to it",
-        case.port().unwrap_or(9180)
-    );
+    let hook = format!("add {} to it", prestop::hook(case.port().unwrap_or(9180)));
     let help = if prestop::guard(case).is_some() { hook } else { format!("{hook}, and {}", prestop::enable(case)) };
     found.warn(
         main.node.get("name").unwrap_or(main.node).mark(),

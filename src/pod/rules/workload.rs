@@ -1,9 +1,10 @@
 //! What runs the pods, and what stands before them (kubernetes-lifecycle.md, sections 3.3, 3.8 and 4).
 
 use super::{Found, said};
+use crate::endpoint::Health;
 use crate::pod::Case;
 use crate::pod::tree::Node;
-use crate::pod::view::{Container, ProbeKind, Role};
+use crate::pod::view::{Container, Role};
 
 pub fn restart_policy(case: &Case<'_>, found: &mut Found<'_>) {
     let workload = case.workload;
@@ -151,7 +152,7 @@ pub fn progress_deadline(case: &Case<'_>, found: &mut Found<'_>) {
         );
         return;
     }
-    let Some(startup) = case.container.probe(ProbeKind::Startup) else { return };
+    let Some(startup) = case.container.probe(Health::Startup) else { return };
     let start = i64::try_from(startup.patience().as_secs()).unwrap_or(i64::MAX);
     if start.saturating_add(ready) >= deadline {
         found.warn(
