@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use softstop::config::{HttpCall, Method, Scheme};
+use softstop::config::{HttpCall, Method};
 use softstop::http::client::{call, call_over, fetch, local_addresses, tcp};
 use softstop::lifecycle::event::Outcome;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, empty, join, sink};
