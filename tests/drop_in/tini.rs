@@ -151,7 +151,7 @@ fn a_command_line_is_read_as_tini_reads_it() {
         &["-p"],
         &["-ps", "true"],
         &["echo", "-v"],
-        &["ls", "-l"],
+        &["echo", "-l"],
         &["echo", "-v", "--", "-v", "--", "-w"],
         &["echo", "a", "-s", "b"],
         &["-vvvvg", "echo", "-x"],
