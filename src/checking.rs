@@ -8,6 +8,7 @@ use std::path::Path;
 use softstop::cli::{Check, OfFile, Printing};
 use softstop::config::check::{self, Here};
 use softstop::exit;
+use softstop::pod::DEFAULT_CONFIG;
 use softstop::pod::env::Origin;
 use softstop::pod::finding::Report;
 use softstop::pod::fragment::{Start, Variables, write};
@@ -66,7 +67,7 @@ fn config(args: &Check) -> u8 {
 /// This is most likely the image that the configuration is for: it stands where an image has it, or softstop does.
 fn is_the_image(config: &Path) -> bool {
     let own = std::env::current_exe().is_ok_and(|exe| exe.parent() == Some(Path::new("/")));
-    own || config == Path::new("/etc/softstop.toml")
+    own || config == Path::new(DEFAULT_CONFIG)
 }
 
 pub fn manifest(args: &OfFile<Printing>) -> u8 {

@@ -12,6 +12,7 @@ use softstop::config::platform::Platform;
 use softstop::config::problem::{Problem, Problems};
 use softstop::config::sources::Sources;
 use softstop::config::{Config, EnvFormat, env_file, procfile};
+use softstop::pod::DEFAULT_CONFIG;
 #[cfg(feature = "yaml")]
 use softstop::pod::finding::Report;
 use softstop::runtime;
@@ -21,12 +22,10 @@ use crate::console::{say, usage_error};
 /// `-c`, else `$SOFTSTOP_CONFIG` (both are read by then), else ./softstop.toml, else /etc/softstop.toml, else ./Procfile.
 pub(crate) fn place(args: &ConfigFile) -> PathBuf {
     args.config.clone().unwrap_or_else(|| {
-        let places = ["softstop.toml", ETC, "Procfile"].map(Path::new);
-        places.into_iter().find(|place| place.exists()).unwrap_or(Path::new(ETC)).to_path_buf()
+        let places = ["softstop.toml", DEFAULT_CONFIG, "Procfile"].map(Path::new);
+        places.into_iter().find(|place| place.exists()).unwrap_or(Path::new(DEFAULT_CONFIG)).to_path_buf()
     })
 }
-
-const ETC: &str = "/etc/softstop.toml";
 
 /// The configuration that was typed, and not named by the variable.
 pub(crate) fn by_flag(args: &ConfigFile) -> Option<&PathBuf> {

@@ -13,10 +13,8 @@ use crate::config::problem::{Problem, Problems};
 use crate::config::sources::Sources;
 use crate::config::{Config, check, expand};
 use crate::pod::env::{GUESSES, Origin};
-use crate::pod::{Options, Refused, Settings, Start};
+use crate::pod::{DEFAULT_CONFIG, Options, Refused, Settings, Start};
 
-/// Where `softstop run` looks in a container whose working directory has no configuration.
-const DEFAULT: &str = "/etc/softstop.toml";
 /// Without these softstop would look as if it did not listen, or served no hook.
 const ASSUMED: [&str; 2] = ["SOFTSTOP_HTTP", "SOFTSTOP_PRESTOP"];
 /// Variables of one configuration for which several guesses are tried.
@@ -69,7 +67,7 @@ pub fn interpret(start: &Start<'_>, found: Option<&Found<'_>>) -> Result<Setting
 }
 
 fn configured(start: &Start<'_>, run: &Run, found: Option<&Found<'_>>) -> Result<Settings, Refused> {
-    let path = run.file.config.as_ref().map_or(DEFAULT.to_owned(), |p| p.display().to_string());
+    let path = run.file.config.as_ref().map_or(DEFAULT_CONFIG.to_owned(), |p| p.display().to_string());
     let here = found.map(|f| f.sources.clone());
     let sources = match found {
         Some(Found { named: true, .. }) => here,

@@ -22,7 +22,7 @@ use crate::exit;
 use crate::json;
 use crate::sys::{ids, tree};
 use crate::text;
-pub use exchange::{Exchange, Found};
+pub use exchange::Exchange;
 pub use logs::{Shown, logs};
 
 pub const SOMETHING_ELSE: &str = "the instance answered something else";
@@ -43,21 +43,21 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Of a reply that is not what was asked for; `other`: what is said of one that nobody expects.
-    pub fn of(reply: Reply, other: &str) -> Failure {
-        match reply {
-            Reply::Refused(text) => Failure { code: exit::FAILED, text },
-            Reply::Denied(text) => Failure { code: exit::NO_PERMISSION, text },
-            Reply::Malformed(why) => unavailable(format!("the instance does not understand: {why}")),
-            _ => unavailable(other),
-        }
-    }
-
     /// On standard error; the exit code. `note` is added where nobody is there.
     pub fn say(self, note: Option<&str>) -> u8 {
         let Failure { code, text } = self;
         let _ = writeln!(io::stderr(), "softstop: error: {text}{}", noted(code, note));
         code
+    }
+}
+
+/// Of a reply that is not what was asked for; `other`: what is said of one that nobody expects.
+pub fn no_answer(reply: Reply, other: &str) -> Failure {
+    match reply {
+        Reply::Refused(text) => Failure { code: exit::FAILED, text },
+        Reply::Denied(text) => Failure { code: exit::NO_PERMISSION, text },
+        Reply::Malformed(why) => unavailable(format!("the instance does not understand: {why}")),
+        _ => unavailable(other),
     }
 }
 
@@ -83,7 +83,7 @@ pub fn ask(meant: &Meant, request: &Request, json: bool, note: Option<&str>) -> 
         Ok(Reply::Status(status)) if json => return print(&format!("{status}\n")),
         Ok(Reply::Status(status)) => return print(&table::render(&json::parse(status.as_bytes()).unwrap_or_default())),
         Ok(Reply::Done(text)) => return print(&format!("{text}\n")),
-        Ok(other) => Failure::of(other, "the instance ended before it answered"),
+        Ok(other) => no_answer(other, "the instance ended before it answered"),
         Err(failure) => failure,
     };
     failure.say(note)
@@ -108,7 +108,7 @@ pub fn status(meant: &Meant, patience: Duration) -> Result<String, String> {
     match told {
         Ok(Reply::Status(status)) => Ok(status),
         Ok(Reply::Malformed(why)) => Err(why),
-        Ok(other) => Err(Failure::of(other, SOMETHING_ELSE).text),
+        Ok(other) => Err(no_answer(other, SOMETHING_ELSE).text),
         Err(failure) => Err(failure.text),
     }
 }
@@ -120,13 +120,17 @@ fn print(text: &str) -> u8 {
     }
 }
 
-/// Where to connect to; for softstop's own address the pid that has to listen there.
-struct Place {
+/// Where the softstop that is meant listens; for its own address the pid that has to: one that takes its place later is another.
+pub struct Place {
     address: Address,
     pid: Option<i32>,
 }
 
-fn find(meant: &Meant) -> Result<Place, Failure> {
+/// Takes a moment where several run here.
+///
+/// # Errors
+/// None is there, or nobody can tell which is meant.
+pub fn find(meant: &Meant) -> Result<Place, Failure> {
     match &meant.control {
         Control::Path(path) => Ok(Place { address: Address::Path(path.clone()), pid: None }),
         Control::Abstract(name) => Ok(Place { address: Address::Abstract(name.clone()), pid: None }),

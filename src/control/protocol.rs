@@ -124,15 +124,8 @@ const LOGS: [&str; 3] = ["process", "lines", "follow"];
 
 fn logs(fields: &Map<String, Value>) -> Result<LogsRequest, String> {
     let process = if fields.contains_key("process") { Some(text(fields, "process")?.to_owned()) } else { None };
-    let lines = match fields.get("lines") {
-        None => None,
-        Some(lines) => Some(lines.as_u64().ok_or("\"lines\" must be a whole number")?),
-    };
-    let follow = match fields.get("follow") {
-        None => false,
-        Some(follow) => follow.as_bool().ok_or("\"follow\" must be true or false")?,
-    };
-    Ok(LogsRequest { process, lines, follow })
+    let lines = fields.get("lines").map(|lines| lines.as_u64().ok_or("\"lines\" must be a whole number"));
+    Ok(LogsRequest { process, lines: lines.transpose()?, follow: boolean(fields, "follow", false)? })
 }
 
 /// What becomes part of log lines: no control characters.

@@ -223,7 +223,7 @@ fn not_read(source: &Source<'_>, unread: &Unread<'_>) -> Finding {
 }
 
 /// Where `softstop run` looks in an image.
-const DEFAULT_CONFIG: &str = "/etc/softstop.toml";
+pub const DEFAULT_CONFIG: &str = "/etc/softstop.toml";
 
 /// What a refusal means for the container.
 fn cannot_start(source: &Source<'_>, launch: &Launch<'_>, refused: Refused) -> Vec<Finding> {

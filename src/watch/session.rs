@@ -14,7 +14,7 @@ use super::keys::{Decoder, Key};
 use super::screen::Screen;
 use super::state::{Effect, State};
 use super::usage::{Sample, Usage};
-use crate::control::client::{Exchange, Failure, Found, Meant, SOMETHING_ELSE};
+use crate::control::client::{Exchange, Failure, Meant, Place, SOMETHING_ELSE, find, no_answer};
 use crate::control::protocol::{LogsRequest, Reply, Request, StatusRequest};
 use crate::control::table;
 use crate::exit;
@@ -50,10 +50,10 @@ const MESSAGE: Duration = Duration::from_secs(6);
 #[must_use]
 pub fn watch(meant: &Meant, interval: Duration, style: Style, note: Option<&str>, early: Early) -> u8 {
     let begin = || -> Result<(Watched, Signals), Failure> {
-        let found = Found::find(meant)?;
+        let place = find(meant)?;
         let failed = |e| Failure { code: exit::INTERNAL, text: format!("cannot receive signals: {e}") };
         let signals = early.receive().map_err(failed)?;
-        Ok((Watched::begin(found)?, signals))
+        Ok((Watched::begin(place)?, signals))
     };
     match begin() {
         Err(failure) => failure.say(note),
@@ -81,7 +81,7 @@ enum Over {
 
 /// What is known of the softstop that is watched, and what it is being asked.
 struct Watched {
-    found: Found,
+    place: Place,
     status: Value,
     stop: Option<Run>,
     lines: VecDeque<(String, String)>,
@@ -105,10 +105,10 @@ struct Watched {
 
 impl Watched {
     /// With its first status.
-    fn begin(found: Found) -> Result<Watched, Failure> {
+    fn begin(place: Place) -> Result<Watched, Failure> {
         let now = Instant::now();
         let mut watched = Watched {
-            found,
+            place,
             status: Value::Null,
             stop: None,
             lines: VecDeque::new(),
@@ -126,7 +126,7 @@ impl Watched {
             over: None,
         };
         watched.first()?;
-        let ask = |request| watched.found.ask(&request, PATIENCE);
+        let ask = |request| watched.place.ask(&request, PATIENCE);
         let end = ask(Request::Status(StatusRequest { timeline: true, at_end: true })).ok();
         let logs = LogsRequest { process: None, lines: Some(LINES_BEFORE), follow: true };
         let reading = ask(Request::Logs(logs)).ok();
@@ -139,7 +139,7 @@ impl Watched {
         let until = Instant::now() + PATIENCE;
         loop {
             let request = Request::Status(StatusRequest { timeline: self.timeline, at_end: false });
-            let mut exchange = self.found.ask(&request, PATIENCE)?;
+            let mut exchange = self.place.ask(&request, PATIENCE)?;
             let softstop = exchange.softstop();
             self.same_namespace = softstop > 0 && !procfs::is_in_namespace_below(softstop);
             match one(&mut exchange, until)? {
@@ -161,7 +161,7 @@ impl Watched {
                 self.stop = run.map(|run| Run { seen, ..run });
                 Ok(())
             }
-            other => Err(Failure::of(other, SOMETHING_ELSE)),
+            other => Err(no_answer(other, SOMETHING_ELSE)),
         }
     }
 
@@ -171,7 +171,7 @@ impl Watched {
             return;
         }
         let request = Request::Status(StatusRequest { timeline: self.timeline, at_end: false });
-        match self.found.ask(&request, Duration::ZERO) {
+        match self.place.ask(&request, Duration::ZERO) {
             Ok(exchange) => self.asking = Some((Instant::now(), exchange)),
             Err(failure) if self.answered.elapsed() > GONE => self.over = Some(Over::Gone(failure)),
             Err(_) => {}
@@ -191,7 +191,7 @@ impl Watched {
         if self.orders.len() >= ORDERS {
             return state.say(format!("{ORDERS} orders are under way: wait for one of them"), true);
         }
-        match self.found.ask(&Request::Order(order), Duration::ZERO) {
+        match self.place.ask(&Request::Order(order), Duration::ZERO) {
             Ok(exchange) => self.orders.push(exchange),
             Err(failure) => state.say(failure.text, true),
         }

@@ -7,28 +7,17 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
-use super::{Failure, MAX_ANSWER, Meant, Place, SOON, connect, find, unavailable};
+use super::{Failure, MAX_ANSWER, Place, SOON, connect, unavailable};
 use crate::control::protocol::{self, Reply, Request};
 
 /// Read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// The softstop that is meant, found once: one that takes its place later is another.
-pub struct Found(Place);
-
-impl Found {
-    /// Takes a moment where several run here.
-    ///
-    /// # Errors
-    /// None is there, or nobody can tell which is meant.
-    pub fn find(meant: &Meant) -> Result<Found, Failure> {
-        find(meant).map(Found)
-    }
-
+impl Place {
     /// # Errors
     /// It is gone, does not take the connection within `patience`, or this user may not ask.
     pub fn ask(&self, request: &Request, patience: Duration) -> Result<Exchange, Failure> {
-        let mut stream = connect(&self.0, patience)?;
+        let mut stream = connect(self, patience)?;
         let lost = |e: io::Error| unavailable(format!("the connection was lost: {e}"));
         stream.set_write_timeout(Some(SOON)).map_err(lost)?;
         // It fits into an empty socket; who is rejected has its answer already, and may not be able to send any more.

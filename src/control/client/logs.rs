@@ -4,9 +4,10 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::{Failure, Meant, SOON, connect, find, unavailable};
+use super::{Failure, Meant, SOON, connect, find, no_answer, unavailable};
 use crate::control::protocol::{self, LogLine, LogsRequest, Reply, Request};
 use crate::exit;
+use crate::output::sink::colour_wanted;
 use crate::text::{plain, plural};
 
 /// The longest line of an answer, in bytes: a piece of 16 KiB, each byte escaped.
@@ -57,7 +58,7 @@ fn read(
         }
         match Reply::parse(&line).map_err(unavailable)? {
             Reply::Done(_) => return Ok(exit::OK),
-            no @ (Reply::Refused(_) | Reply::Denied(_) | Reply::Malformed(_)) => return Err(Failure::of(no, "")),
+            no @ (Reply::Refused(_) | Reply::Denied(_) | Reply::Malformed(_)) => return Err(no_answer(no, "")),
             reply => match show(reply) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::OK),
@@ -79,9 +80,8 @@ struct Printer {
 
 impl Printer {
     fn new(one: Option<String>, how: Shown) -> Printer {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let coloured = io::stdout().is_terminal() && !no_colour && !dumb;
+        let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
+        let coloured = io::stdout().is_terminal() && colour_wanted(no_color.as_deref(), term.as_deref());
         Printer { one, how, coloured, names: Vec::new(), width: 0 }
     }
 

@@ -90,7 +90,7 @@ fn change(
     of_compose: impl Fn(&mut Change<'_>, Node<'_>) -> Result<(), Problem>,
 ) -> Result<Done, Problem> {
     let stream = yaml::read(source)?;
-    let mut change = Change { source, edits: Edits::new(source), notes: Vec::new() };
+    let mut change = Change { source, edits: Edits::new(source), notes: Vec::new(), recorded: Vec::new() };
     let changed = if let Some(services) = stream.documents().find_map(compose::services) {
         of_compose(&mut change, services)
     } else {
@@ -108,6 +108,8 @@ struct Change<'a> {
     source: &'a Source<'a>,
     edits: Edits<'a>,
     notes: Vec<String>,
+    /// Of the pod at hand what was written into it that does not show by its name whose it is.
+    recorded: Vec<&'static str>,
 }
 
 impl Change<'_> {
@@ -182,13 +184,15 @@ impl Change<'_> {
             return Ok(());
         }
         self.edits.inside(workload.pod.0, container.node)?;
-        let mut recorded = Vec::new();
-        self.put_before_the_command(container, launch.program.is_some(), wanted, &mut recorded)?;
+        self.recorded.clear();
+        if launch.program.is_none() {
+            self.put_before_the_command(container.name, container.node, wanted)?;
+        }
         let asked = self.put_readiness(workload, container)?;
-        self.put_into_container(workload, container, asked.as_ref().map(|asked| asked.url.as_str()), &mut recorded)?;
-        self.put_into_pod(workload, wanted, &mut recorded)?;
+        self.put_into_container(workload, container, asked.as_ref().map(|asked| asked.url.as_str()))?;
+        self.put_into_pod(workload, wanted)?;
         let Some(metadata) = workload.metadata else { return Ok(()) };
-        let written = (!recorded.is_empty()).then(|| (ANNOTATION, recorded.join(" ")));
+        let written = (!self.recorded.is_empty()).then(|| (ANNOTATION, self.recorded.join(" ")));
         let written: Vec<_> = written.into_iter().chain(asked.map(|asked| (ASKED, asked.before))).collect();
         self.edits.put_pairs(metadata, "annotations", &written)
     }
@@ -221,27 +225,17 @@ impl Change<'_> {
         Ok(Some(asked))
     }
 
-    fn put_before_the_command(
-        &mut self,
-        container: &Container<'_>,
-        is_there: bool,
-        wanted: &Wanted<'_>,
-        recorded: &mut Vec<&'static str>,
-    ) -> Result<(), Problem> {
-        let node = container.node;
-        if is_there {
-            return Ok(());
-        }
+    fn put_before_the_command(&mut self, name: &str, node: Node<'_>, wanted: &Wanted<'_>) -> Result<(), Problem> {
         if node.get(COMMAND).is_some() {
             return self.edits.put_items(node, COMMAND, &SOFTSTOP.map(|word| Item::Word(quoted(word))), 0);
         }
         if wanted.command.is_empty() {
-            let whose = format!("the container {}", container.name);
+            let whose = format!("the container {name}");
             return Err(self.only_the_image_knows(node, &whose, node.get("args").is_some()));
         }
         // Kubernetes puts variables into these words.
         let words = wanted.command.iter().map(|word| word.replace("$(", "$$("));
-        recorded.push(COMMAND);
+        self.recorded.push(COMMAND);
         self.edits.put_key(node, COMMAND, &behind_softstop(words))
     }
 
@@ -250,7 +244,6 @@ impl Change<'_> {
         workload: &Workload<'_>,
         container: &Container<'_>,
         readiness: Option<&str>,
-        recorded: &mut Vec<&'static str>,
     ) -> Result<(), Problem> {
         let node = container.node;
         let dashes = self.edits.dashes(workload.pod.0, "containers").unwrap_or(2);
@@ -297,21 +290,16 @@ impl Change<'_> {
         }
         if node.text_of(MESSAGE).is_none() {
             self.edits.put_key(node, MESSAGE, "FallbackToLogsOnError")?;
-            recorded.push(MESSAGE);
+            self.recorded.push(MESSAGE);
         }
         Ok(())
     }
 
-    fn put_into_pod(
-        &mut self,
-        workload: &Workload<'_>,
-        wanted: &Wanted<'_>,
-        recorded: &mut Vec<&'static str>,
-    ) -> Result<(), Problem> {
+    fn put_into_pod(&mut self, workload: &Workload<'_>, wanted: &Wanted<'_>) -> Result<(), Problem> {
         let pod = workload.pod.0;
         if workload.pod.stated_grace().is_none() {
             self.edits.put_key(pod, GRACE, &workload.pod.grace().as_secs().to_string())?;
-            recorded.push(GRACE);
+            self.recorded.push(GRACE);
         }
         if workload.pod.volume(NAME).is_some() {
             return Ok(());
