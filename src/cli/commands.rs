@@ -64,7 +64,7 @@ pub struct Typed {
     read: fn(&Read<'_>) -> Command,
 }
 
-/// A command that can be typed: a row of [`COMMANDS`], an order, or the one that is carried out by being read.
+/// A command that can be typed: a row of a table, an order, or the one that is carried out by being read.
 #[derive(Clone, Copy)]
 pub enum Known {
     Own(&'static Typed),
