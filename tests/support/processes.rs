@@ -146,12 +146,12 @@ pub fn status_last(pid: i32, field: &str) -> Option<i32> {
     status.lines().find(|l| l.split(':').next() == Some(field))?.split_whitespace().last()?.parse().ok()
 }
 
-/// What a process has in memory that is no file's, in kB. Not `VmRSS` or `RssAnon`: the kernel maps a file's pages as it likes, and counts both
+/// What a process has in memory that is no file's, in kB; 0 once it has ended. Not `VmRSS` or `RssAnon`: the kernel maps a file's pages as it likes, and counts both
 /// for each processor, in batches. Not `Private_Dirty`: pages of a binary that was just built are dirty until they are on the disk.
 pub fn anonymous_kb(pid: i32) -> u64 {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = rollup.lines().find_map(|l| l.strip_prefix("Anonymous:"));
+    line.map_or(0, |kb| kb.trim().trim_end_matches(" kB").parse().unwrap())
 }
 
 /// Whether a signal sent to it now would wait or be handled instead of taking its default action.
