@@ -2,7 +2,7 @@
 //! and come back. Every line that was read comes out whole, once and in order, or is counted and said to be lost; a queue
 //! stays bounded and a blocked output makes nobody wait.
 //!
-//! `SOFTSTOP_SCENARIOS` (20,000) says how many, `SOFTSTOP_SEED` (0) from which seed on; a failure prints its seed and the
+//! `SOFTSTOP_SCENARIOS` (10,000) says how many, `SOFTSTOP_SEED` (0) from which seed on; a failure prints its seed and the
 //! scenario shrunk, and the seed alone brings it back. What is small is played through whole.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests use every processor")]
@@ -20,7 +20,7 @@ use softstop::output::queue::Stream;
 
 #[test]
 fn no_line_is_lost_while_the_output_can_be_written() {
-    let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 20_000));
+    let (from, count) = (number("SOFTSTOP_SEED", 0), number("SOFTSTOP_SCENARIOS", 10_000));
     let (tallies, broken) = play_all(from, count, |seed, tested: &mut u64| {
         let scenario = Scenario::from_seed(seed);
         *tested += u64::from(scenario.children.iter().any(|c| !c.bytes.is_empty()));
