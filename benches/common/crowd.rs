@@ -45,6 +45,11 @@ fn command(dir: &Path) -> [String; 3] {
     [this.display().to_string(), MODE.to_owned(), dir.join("started").display().to_string()]
 }
 
+/// The same for who splits it into words, as a shell does.
+fn quoted(dir: &Path) -> String {
+    command(dir).map(|word| format!("'{word}'")).join(" ")
+}
+
 /// softstop's.
 pub fn softstop(dir: &Path, count: usize) -> Vec<String> {
     let mut toml = "grace = \"60s\"\ntermination_log = \"\"\n".to_owned();
@@ -63,7 +68,7 @@ fn services(dir: &Path, name: &str, count: usize) -> String {
         let service = scan.join(format!("p{n}"));
         fs::create_dir_all(&service).unwrap();
         let run = service.join("run");
-        fs::write(&run, format!("#!/bin/sh\nexec {}\n", command(dir).join(" "))).unwrap();
+        fs::write(&run, format!("#!/bin/sh\nexec {}\n", quoted(dir))).unwrap();
         fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
     }
     scan.display().to_string()
@@ -78,7 +83,7 @@ fn runit(dir: &Path, count: usize) -> Vec<String> {
 }
 
 fn supervisord(dir: &Path, count: usize) -> Vec<String> {
-    let command = command(dir).join(" ");
+    let command = quoted(dir);
     let folder = dir.display();
     let mut text = format!(
         "[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={folder}/pid\nminfds=4096\n\
