@@ -18,8 +18,8 @@ pub fn markdown(softstop: &Path, dir: &Path, sizes: &Sizes) -> String {
         rows.push((name.to_owned(), command, Vec::new()));
     };
     let shell = |then: &str| {
-        let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("{} inside-lines | {then}", this.display()));
+        let mut command = Command::new("bash");
+        command.args(["-o", "pipefail", "-c"]).arg(format!("'{}' inside-lines | {then}", this.display()));
         command
     };
     let mut straight = Command::new(&this);
@@ -32,7 +32,7 @@ pub fn markdown(softstop: &Path, dir: &Path, sizes: &Sizes) -> String {
         add(&format!("softstop, `--output {output}`"), command);
     }
     if find("s6-log").is_some() {
-        add("`s6-log`, into a file", shell(&format!("s6-log n1 s99999999 {}/log", dir.display())));
+        add("`s6-log`, into a file", shell(&format!("s6-log n1 s99999999 '{}/log'", dir.display())));
     }
     for _ in 0..repeats {
         for (_, command, rates) in &mut rows {
