@@ -81,7 +81,11 @@ const CASES: &[Case] = &[
     },
     Case { name: "same_user_without_rights", launch: Launch::Unprivileged, run: same_user },
     Case { name: "no_more_processes_is_transient", launch: Launch::Unprivileged, run: no_more_processes },
-    Case { name: "the_terminal_is_given", launch: Launch::Shell(r#"exec script -qec "'$1' $2" /dev/null"#), run: given },
+    Case {
+        name: "the_terminal_is_given",
+        launch: Launch::Shell(r#"exec script -qec "'$1' $2" /dev/null"#),
+        run: given,
+    },
     Case { name: "init_kills_all", launch: Launch::Shell(r#"exec unshare -pf --mount-proc "$@""#), run: init },
     Case {
         name: "init_kills_all_without_proc",
