@@ -363,10 +363,7 @@ fn an_answer_is_waited_for_however_long_it_takes_the_first_and_a_later_one() {
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\", silent = \"500ms\" }}", service.port);
     let mut running = start(&config(&dir, &step_, ""), &[]);
     running.term().wait_for("drain: finish: 11 open, 11 active, ");
-    std::thread::sleep(Duration::from_millis(2500));
-    let printed = running.printed();
-    let active = |n: usize| printed.contains(&format!("11 open, {n} active"));
-    assert!(!printed.contains("finish: done") && !(0..11).any(active), "{printed}");
+    all_stay_active(&running, 11);
     drop(first);
     running.wait_for("drain: finish: 1 open, 1 active, ");
     let answered = Instant::now();
@@ -374,6 +371,14 @@ fn an_answer_is_waited_for_however_long_it_takes_the_first_and_a_later_one() {
     let ended = running.wait(SOON);
     assert!(answered.elapsed() > Duration::from_millis(450), "the client is to get it: {:?}", answered.elapsed());
     assert_eq!(step(&dir, &ended.all()).1, "done", "{}", ended.all());
+}
+
+/// For longer than what `quiet` and `silent` would give somebody who is idle: none of so many is, and the step goes on.
+fn all_stay_active(running: &Running, open: usize) {
+    std::thread::sleep(Duration::from_millis(2500));
+    let printed = running.printed();
+    let active = |n: usize| printed.contains(&format!("{open} open, {n} active"));
+    assert!(!printed.contains("finish: done") && !(0..open).any(active), "{printed}");
 }
 
 /// LAST_ACK and FIN_WAIT1: the process has closed it, and the client does not have all of it yet.
@@ -399,10 +404,7 @@ fn what_the_client_has_not_received_yet_is_waited_for() {
     let step_ = format!("wait_idle = {{ port = {}, quiet = \"0s\" }}\ntimeout = \"30s\"", service.port);
     let mut running = start(&config(&dir, &step_, ""), &[]);
     running.term().wait_for("drain: finish: 2 open, 2 active, ");
-    std::thread::sleep(Duration::from_millis(2500));
-    let printed = running.printed();
-    let active = |n: usize| printed.contains(&format!("2 open, {n} active"));
-    assert!(!printed.contains("finish: done") && !active(0) && !active(1), "{printed}");
+    all_stay_active(&running, 2);
     for (mut client, written) in clients {
         let mut read = Vec::new();
         client.read_to_end(&mut read).unwrap();
