@@ -20,7 +20,7 @@ use crate::resolver;
 use crate::text::one_line;
 use crate::time::Human;
 
-/// Processes named in a verdict: it is one line, and Docker keeps 4096 bytes of it.
+/// Processes named in a result: it is one line, and Docker keeps 4096 bytes of it.
 const MAX_NAMED: usize = 4;
 
 /// Which running softstop is meant when the target is one of its own endpoints.
@@ -35,11 +35,11 @@ pub struct Own {
 #[must_use]
 pub fn run(target: &Target, timeout: Duration, own: impl FnOnce() -> Own) -> u8 {
     let limit = Instant::now() + timeout;
-    let verdict = match target {
+    let result = match target {
         Target::Call(handler) => ask(handler, limit, timeout),
         Target::Own(health) => ask_own(*health, &own(), limit, timeout),
     };
-    match verdict {
+    match result {
         Ok(()) => {
             let _ = writeln!(std::io::stdout(), "ok");
             exit::OK
@@ -93,7 +93,7 @@ fn ask(handler: &Handler, limit: Instant, timeout: Duration) -> Result<(), Strin
     }
 }
 
-/// The verdict of one endpoint out of a [`crate::status::Status`] as JSON: what `/readyz`, `/livez` and `/startupz` answer, and why
+/// The result of one endpoint out of a [`crate::status::Status`] as JSON: what `/readyz`, `/livez` and `/startupz` answer, and why
 /// not in one line.
 fn judge(status: &Value, health: Health) -> Result<(), String> {
     let (field, not) = match health {

@@ -239,7 +239,7 @@ impl ProcessStatus {
 #[derive(Clone, Debug, Serialize)]
 pub struct ProbeStatus {
     pub probe: ProbeKind,
-    /// Absent: it has not come to a verdict yet.
+    /// Absent: it has not come to a result yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passes: Option<bool>,
     /// In a row, up to now.

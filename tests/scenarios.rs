@@ -248,9 +248,9 @@ impl World {
                     Level::Error => "error: ",
                 };
                 self.say(&format!("{level}{note}"));
-                if let Note::Finished(verdict) = &note {
-                    let words = serde_json::to_string(verdict).unwrap().replace('"', "");
-                    self.say(&format!("    verdict {words}"));
+                if let Note::Finished(result) = &note {
+                    let words = serde_json::to_string(result).unwrap().replace('"', "");
+                    self.say(&format!("    result {words}"));
                 }
             }
             Action::Reread { .. } => panic!("a scenario has one configuration"),

@@ -125,9 +125,9 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
             deadline: secs(u)?,
             next: u.arbitrary::<bool>()?.then_some(NextCtrlC::EndsDrain),
         },
-        13 => Note::StepEnded { kind: kind(u)?, name: process, share: secs(u)?, took: secs(u)?, result: result(u)? },
+        13 => Note::StepEnded { kind: kind(u)?, name: process, slice: secs(u)?, took: secs(u)?, result: result(u)? },
         14 => Note::StepSkipped { kind: kind(u)?, name: process, result: result(u)? },
-        15 => Note::Stopping { process, how: How::Signal(signal(u)?), share: secs(u)? },
+        15 => Note::Stopping { process, how: How::Signal(signal(u)?), slice: secs(u)? },
         16 => {
             let because = KillReason {
                 after: Some(signal(u)?),
@@ -140,13 +140,13 @@ fn note(u: &mut Unstructured<'_>) -> Result<Note> {
         17 => Note::Stopped { process, exit: Some(exit(u)?), took: secs(u)?, forced: u.arbitrary()? },
         18 => Note::LeftBehind { count: u.arbitrary()?, which: vec![process, text(u)?] },
         19 => Note::OutOfTime { still_running: vec![Who::Named(process), Who::Stragglers] },
-        _ => Note::Finished(Box::new(verdict(process, u)?)),
+        _ => Note::Finished(Box::new(stop_result(process, u)?)),
     })
 }
 
-fn verdict(name: String, u: &mut Unstructured<'_>) -> Result<StopResult> {
+fn stop_result(name: String, u: &mut Unstructured<'_>) -> Result<StopResult> {
     let main = u.arbitrary::<bool>()?.then(|| exit(u)).transpose()?;
-    let step = StepReport { kind: kind(u)?, name: text(u)?, share: secs(u)?, took: secs(u)?, result: result(u)? };
+    let step = StepReport { kind: kind(u)?, name: text(u)?, slice: secs(u)?, took: secs(u)?, result: result(u)? };
     Ok(StopResult {
         exit_code: u.arbitrary()?,
         cause: Cause::InitFailed { task: text(u)?, code: 1 },

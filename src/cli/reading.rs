@@ -92,7 +92,7 @@ pub fn would_run(args: &[OsString]) -> bool {
     !args.iter().skip(1).take_while(|arg| *arg != "--").any(is_other)
 }
 
-/// Where the verdict goes when what was typed is refused: as the flag or its variable has it, if they say.
+/// Where the termination message goes when what was typed is refused: as the flag or its variable has it, if they say.
 pub fn termination_log(args: &[OsString]) -> Option<PathBuf> {
     let known = &Common::ROWS.iter().find(|row| row.flag.id == "termination_log")?.flag;
     let mut own = args.iter().skip(1).take_while(|arg| *arg != "--");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_has_its_verdict_where_the_flag_says_and_orders_have_none() {
+    fn what_is_refused_has_its_termination_message_where_the_flag_says_and_orders_have_none() {
         let typed = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         for (line, run, expected) in [
             ("softstop --nonsense -- x", true, None),

@@ -55,7 +55,7 @@ impl Place {
         }
     }
 
-    /// The default; `None`: its share of the budget.
+    /// The default; `None`: its slice of the budget.
     pub fn timeout(self) -> Option<Duration> {
         match self {
             Place::Init => Some(Duration::from_secs(5 * 60)),

@@ -38,7 +38,7 @@ pub(super) const LEAVE: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(250);
 /// What a client may send behind its request, and is not read: a second line feed.
 const TRAILING: usize = 64;
-/// Pause after an accept that failed for want of a descriptor.
+/// Pause after an accept that failed for lack of a descriptor.
 const BACK_OFF: Duration = Duration::from_millis(250);
 
 type StatusOf = Box<dyn Fn(bool) -> String>;

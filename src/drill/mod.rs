@@ -1,16 +1,16 @@
 //! `softstop drill`: starts a softstop as its container would, puts load on it, stops it, and says whether that fits, what went wrong and what
 //! to change. An ordinary program beside the softstop that it drills: nothing of it is part of PID 1.
 //!
-//! [`start`] and [`monitor`] are the world, [`load`] the clients; [`tally`], [`verdict`] and [`show`] are pure. What
+//! [`start`] and [`monitor`] are the world, [`load`] the clients; [`tally`], [`result`] and [`show`] are pure. What
 //! softstop says of itself [`crate::record`] reads, and says what is wrong with it.
 
 mod load;
 mod monitor;
+pub mod result;
 pub mod run;
 pub mod show;
 mod start;
 pub mod tally;
-pub mod verdict;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -178,7 +178,7 @@ impl<'a> Drill<'a> {
         }
         let graces: Vec<Option<Duration>> =
             if how.grace.is_empty() { vec![None] } else { how.grace.iter().copied().map(Some).collect() };
-        let mut all: Vec<(verdict::Verdict, Vec<Run>)> = Vec::new();
+        let mut all: Vec<(result::GraceResult, Vec<Run>)> = Vec::new();
         let mut slowest: Option<(Duration, Vec<u8>)> = None;
         for grace in graces {
             let mut setup = self.setup.clone();
@@ -194,12 +194,12 @@ impl<'a> Drill<'a> {
                 }
                 runs.push(run);
             }
-            all.push((verdict::of(&runs, &setup), runs));
+            all.push((result::of(&runs, &setup), runs));
         }
         self.say(&all, slowest.map(|(_, report)| report).unwrap_or_default())?;
-        let fits = all.iter().any(|(verdict, _)| verdict.fits);
+        let fits = all.iter().any(|(result, _)| result.fits);
         // Nothing else was found of it, so nothing can be said of its stop.
-        let mut found = all.iter().flat_map(|(verdict, _)| &verdict.findings).peekable();
+        let mut found = all.iter().flat_map(|(result, _)| &result.findings).peekable();
         let unknown = found.peek().is_some() && found.all(|found| found.finding.is_never_ready());
         Ok(match (fits, unknown) {
             (true, _) => exit::OK,
@@ -208,7 +208,7 @@ impl<'a> Drill<'a> {
         })
     }
 
-    fn say(&self, all: &[(verdict::Verdict, Vec<Run>)], report: Vec<u8>) -> Result<(), Undone> {
+    fn say(&self, all: &[(result::GraceResult, Vec<Run>)], report: Vec<u8>) -> Result<(), Undone> {
         let how = &self.plan.how;
         let drilled = show::Drilled { setup: &self.setup, all };
         let text = if how.json { drilled.json() } else { drilled.text() };

@@ -207,8 +207,8 @@ struct StopPart {
     after: Secs,
     #[serde(rename = "took_seconds")]
     took: Secs,
-    #[serde(rename = "share_seconds", skip_serializing_if = "Option::is_none")]
-    share: Option<Secs>,
+    #[serde(rename = "slice_seconds", skip_serializing_if = "Option::is_none")]
+    granted: Option<Secs>,
 }
 
 #[expect(clippy::ref_option, reason = "serde has it so")]
@@ -220,7 +220,7 @@ fn stop<S: Serializer>(report: &Option<record::Run>, to: S) -> Result<S::Ok, S::
         outcome: slice.outcome,
         after: Secs(slice.from),
         took: Secs(slice.took()),
-        share: slice.share.map(Secs),
+        granted: slice.granted.map(Secs),
         name: slice.name,
         reason: slice.reason,
     };

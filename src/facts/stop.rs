@@ -126,7 +126,7 @@ impl Effect {
     pub fn name(self) -> &'static str {
         match self {
             Effect::Nothing => "nothing",
-            Effect::HookTimedOut => "last_call",
+            Effect::HookTimedOut => "minimum_grace",
             Effect::Stops { .. } => "stops",
             Effect::EndsDrain => "ends_drain",
             Effect::Hurries { .. } => "hurries",

@@ -51,7 +51,7 @@ pub fn answer(method: &str, path: &str, query: Option<&str>, status: &Status) ->
     };
     match endpoint.answers {
         Answers::Health(health) => {
-            // As it stands in the verdict: `readyz check passed`.
+            // As it stands in the result: `readyz check passed`.
             let asked = Asked { name: endpoint.path.trim_start_matches('/'), health };
             match one {
                 Some(name) => one_check(asked, &decode(name), query, status),
@@ -67,8 +67,8 @@ pub fn answer(method: &str, path: &str, query: Option<&str>, status: &Status) ->
 }
 
 /// The answer to a probe when all is well, which needs no status: that has a line for each process, and there may be thousands. `None`: the
-/// answer is [`answer`]'s. `holds`: the lifecycle's own verdicts.
-pub fn answer_at_once(method: &str, path: &str, query: Option<&str>, holds: &Verdicts) -> Option<Answer> {
+/// answer is [`answer`]'s. `holds`: the lifecycle's own results.
+pub fn answer_at_once(method: &str, path: &str, query: Option<&str>, holds: &Holds) -> Option<Answer> {
     let (Endpoint { answers: Answers::Health(health), .. }, one) = endpoint::find(path)? else { return None };
     let holds = match health {
         Health::Startup => holds.started,
@@ -81,7 +81,7 @@ pub fn answer_at_once(method: &str, path: &str, query: Option<&str>, holds: &Ver
 
 /// `/startupz`, `/readyz`, `/livez`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Verdicts {
+pub struct Holds {
     pub started: bool,
     pub ready: bool,
     pub live: bool,
@@ -114,7 +114,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// The lifecycle's own verdict.
+    /// The lifecycle's own result.
     fn holds(self, status: &Status) -> bool {
         match self.health {
             Health::Startup => status.started,
@@ -215,8 +215,8 @@ fn all_checks(endpoint: Asked, query: Query<'_>, status: &Status) -> Answer {
             format_args!("warn: some health checks cannot be excluded: no matches for {}", names.join(",")),
         );
     }
-    // The lifecycle's verdict is the one that its invariants are proved for; the checks explain it. Only somebody who
-    // leaves a check out gets a verdict of his own.
+    // The lifecycle's result is the one that its invariants are proved for; the checks explain it. Only somebody who
+    // leaves a check out gets a result of his own.
     let passed = if any_excluded { failing == 0 } else { endpoint.holds(status) };
     if !passed && failing == 0 {
         line(
@@ -224,7 +224,7 @@ fn all_checks(endpoint: Asked, query: Query<'_>, status: &Status) -> Answer {
             format_args!("[-]softstop failed: {}", if status.stop.is_some() { "stopping" } else { "starting" }),
         );
     }
-    verdict(endpoint, passed, query, body)
+    result(endpoint, passed, query, body)
 }
 
 fn one_check(endpoint: Asked, name: &str, query: Query<'_>, status: &Status) -> Answer {
@@ -235,10 +235,10 @@ fn one_check(endpoint: Asked, name: &str, query: Query<'_>, status: &Status) -> 
     }
     let mut body = String::new();
     checks.iter().for_each(|c| c.write(&mut body));
-    verdict(endpoint, checks.iter().all(|c| c.failed.is_none()), query, body)
+    result(endpoint, checks.iter().all(|c| c.failed.is_none()), query, body)
 }
 
-fn verdict(endpoint: Asked, passed: bool, query: Query<'_>, mut body: String) -> Answer {
+fn result(endpoint: Asked, passed: bool, query: Query<'_>, mut body: String) -> Answer {
     if passed && !query.has("verbose") {
         return Answer::text(200, "ok");
     }

@@ -52,8 +52,8 @@ pub(super) async fn check(call: &GrpcCall, mut stream: impl AsyncRead + AsyncWri
             return Err(CallError::Connection(ConnectionError::Incomplete));
         }
         let mut reply = Vec::new();
-        if let Some(verdict) = answer.take(&chunk[..n], &mut reply) {
-            return verdict.map_err(CallError::Grpc);
+        if let Some(result) = answer.take(&chunk[..n], &mut reply) {
+            return result.map_err(CallError::Grpc);
         }
         stream.write_all(&reply).await.map_err(broken)?;
     }
@@ -147,15 +147,15 @@ struct Answer {
 }
 
 impl Answer {
-    /// More of it, in pieces of any size. What has to be answered at once goes into `reply`; `Some`: the verdict.
+    /// More of it, in pieces of any size. What has to be answered at once goes into `reply`; `Some`: the result.
     fn take(&mut self, bytes: &[u8], reply: &mut Vec<u8>) -> Option<Result<(), GrpcError>> {
         self.rest.extend_from_slice(bytes);
         self.taken += bytes.len();
         loop {
             match self.next_frame(reply) {
-                Ok(Some(verdict)) => return Some(Ok(verdict)),
+                Ok(Some(result)) => return Some(Ok(result)),
                 Ok(None) => {}
-                Err(Pause::Verdict(why)) => return Some(Err(why)),
+                Err(Pause::Result(why)) => return Some(Err(why)),
                 Err(Pause::More) if self.taken > MAX_ANSWER => return Some(Err(GrpcError::Endless)),
                 Err(Pause::More) => return None,
             }
@@ -202,7 +202,7 @@ impl Answer {
                 let data = unpadded(&payload, flags)?;
                 self.message.extend_from_slice(data);
                 if let Some(message) = self.message()? {
-                    return judge(message).map(Some).map_err(Pause::Verdict);
+                    return judge(message).map(Some).map_err(Pause::Result);
                 }
                 if flags & END_STREAM != 0 {
                     return Err(GrpcError::NoStatus.into());
@@ -239,12 +239,12 @@ impl Answer {
 /// Why there is no next frame.
 enum Pause {
     More,
-    Verdict(GrpcError),
+    Result(GrpcError),
 }
 
 impl From<GrpcError> for Pause {
     fn from(why: GrpcError) -> Pause {
-        Pause::Verdict(why)
+        Pause::Result(why)
     }
 }
 
@@ -257,7 +257,7 @@ fn unpadded(payload: &[u8], flags: u8) -> Result<&[u8], Pause> {
         return Ok(payload);
     }
     let data = payload.split_first().and_then(|(pad, rest)| rest.get(..rest.len().checked_sub(usize::from(*pad))?));
-    data.ok_or(Pause::Verdict(GrpcError::NotHttp2))
+    data.ok_or(Pause::Result(GrpcError::NotHttp2))
 }
 
 /// `HealthCheckResponse`: field 1 is the status. What else stands in it is passed over.
@@ -324,12 +324,12 @@ mod tests {
         framed(kind::DATA, 0, CALL, &data)
     }
 
-    fn verdict(bytes: &[u8]) -> Option<Result<(), GrpcError>> {
+    fn result(bytes: &[u8]) -> Option<Result<(), GrpcError>> {
         Answer::default().take(bytes, &mut Vec::new())
     }
 
     fn refused(bytes: &[u8]) -> String {
-        verdict(bytes).expect("a verdict").expect_err("a refusal").to_string()
+        result(bytes).expect("a result").expect_err("a refusal").to_string()
     }
 
     #[test]
@@ -364,8 +364,8 @@ mod tests {
     #[test]
     fn serving_is_well_and_nothing_else_is() {
         let headers = framed(kind::HEADERS, END_HEADERS, CALL, &[0x88]);
-        assert_eq!(verdict(&answer(&[headers, status(&[8, 1])])), Some(Ok(())));
-        assert_eq!(verdict(&answer(&[status(&[0x12, 2, 8, 2, 8, 1])])), Some(Ok(())), "a field that is not known");
+        assert_eq!(result(&answer(&[headers, status(&[8, 1])])), Some(Ok(())));
+        assert_eq!(result(&answer(&[status(&[0x12, 2, 8, 2, 8, 1])])), Some(Ok(())), "a field that is not known");
         for (message, said) in [
             (&[8, 2][..], "answered NOT_SERVING"),
             (&[], "answered UNKNOWN"),
@@ -389,7 +389,7 @@ mod tests {
         let gone = |last: u8, error: u8| answer(&[framed(kind::GOAWAY, 0, 0, &[0, 0, 0, last, 0, 0, 0, error])]);
         assert_eq!(refused(&gone(0, 0)), "closed the connection before it answered (GOAWAY, error 0)");
         assert_eq!(refused(&gone(1, 11)), "closed the connection before it answered (GOAWAY, error 11)");
-        assert_eq!(verdict(&gone(1, 0)), None, "this call is still answered");
+        assert_eq!(result(&gone(1, 0)), None, "this call is still answered");
     }
 
     #[test]
@@ -409,7 +409,7 @@ mod tests {
         let (one, two) = ([4, 0, 0, 0, 0, 1, 1, 1, 1], [0, 2, 8, 1]);
         let padded = framed(kind::DATA, PADDED, CALL, &[&one[..], &[]].concat());
         let split = [padded, framed(kind::DATA, PADDED, CALL, &[&[0][..], &two[1..]].concat())];
-        assert_eq!(verdict(&answer(&split)), Some(Ok(())));
+        assert_eq!(result(&answer(&split)), Some(Ok(())));
     }
 
     #[test]

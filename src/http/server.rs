@@ -42,7 +42,7 @@ use crate::tasks::boxed;
 
 /// Request line and headers together, in bytes; what is longer is answered 431 or 414. hyper's smallest.
 const MAX_HEAD: usize = 8192;
-/// The first pause after an accept that failed for want of a descriptor or memory; doubles up to the second.
+/// The first pause after an accept that failed for lack of a descriptor or memory; doubles up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// A shortage of descriptors is said when it begins, and again this much later if it lasts: each client that makes room for
 /// the next would be a line else.

@@ -1,4 +1,4 @@
-//! How it ended: the exit code and the verdict. Pure.
+//! How it ended: the exit code and the result. Pure.
 
 use super::core::Core;
 use super::event::{Cause, Exit, ProcId};
@@ -64,7 +64,7 @@ impl Stop {
         }
     }
 
-    pub fn verdict(&self, exit_code: u8, core: &Core) -> StopResult {
+    pub fn result(&self, exit_code: u8, core: &Core) -> StopResult {
         let main = core.plan.main.and_then(|main| {
             let exit = core.processes[main].last_exit?;
             Some(MainExit { process: core.name(ProcId(main)), exit })

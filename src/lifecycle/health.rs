@@ -37,7 +37,7 @@ pub(super) struct ProbeRun {
     successes: u32,
     failures: u32,
     /// `None` until a threshold has been reached.
-    pub verdict: Option<bool>,
+    pub passes: Option<bool>,
     /// The last attempt could not be made.
     not_made: bool,
     /// Why the last attempt failed.
@@ -52,7 +52,7 @@ pub(super) enum Step {
     Failed {
         failures: u32,
     },
-    /// The verdict has changed.
+    /// Whether it passes has changed.
     Turned(bool),
     /// It could not be made, and counts for nothing.
     Unknown(Failure),
@@ -75,7 +75,7 @@ impl ProbeRun {
             successes: 0,
             failures: 0,
             not_made: false,
-            verdict: None,
+            passes: None,
             last: Failure::NotProbed,
         }
     }
@@ -86,7 +86,7 @@ impl ProbeRun {
 
     pub fn status(&self) -> ProbeStatus {
         let last_failure = (self.failures > 0).then(|| self.last.clone());
-        ProbeStatus { probe: self.kind, passes: self.verdict, failures: self.failures, last_failure }
+        ProbeStatus { probe: self.kind, passes: self.passes, failures: self.failures, last_failure }
     }
 
     pub fn next_deadline(&self) -> At {
@@ -176,7 +176,7 @@ impl ProbeRun {
     }
 
     fn turned(&mut self, to: bool, at_threshold: bool) -> Option<Step> {
-        (at_threshold && self.verdict.replace(to).is_none_or(|was| was != to)).then_some(Step::Turned(to))
+        (at_threshold && self.passes.replace(to).is_none_or(|was| was != to)).then_some(Step::Turned(to))
     }
 
     /// softstop lost so much time: the attempt under way gets it back.
@@ -189,7 +189,7 @@ impl ProbeRun {
     /// Another probe in its place: what the one before has come to holds until this one says otherwise.
     pub fn begin_again(&mut self, now: At, fx: &mut Effects) {
         self.end(fx);
-        let fresh = (now, self.kind != ProbeKind::Liveness && self.verdict.is_none());
+        let fresh = (now, self.kind != ProbeKind::Liveness && self.passes.is_none());
         (self.next, self.eager) = fresh;
         (self.early, self.pause, self.between) = (None, FIRST_PAUSE, false);
         (self.successes, self.failures, self.not_made) = (0, 0, false);
@@ -210,17 +210,17 @@ mod tests {
     use super::*;
     use crate::config::Handler;
 
-    /// A probe whose attempts take so long and fail until the process answers; when each began, and when it came to a verdict.
+    /// A probe whose attempts take so long and fail until the process answers; when each began, and when it came to a result.
     struct Seen {
         attempts: Vec<At>,
-        verdict: Option<(At, bool)>,
+        passes: Option<(At, bool)>,
     }
 
     fn live(kind: ProbeKind, probe: &Probe, eager: bool, takes: Duration, answers_from: Duration, until: At) -> Seen {
         let mut fx = Effects::new();
         let mut run = ProbeRun::begin(kind, ProcId(0), probe, At::ZERO, At::ZERO);
         run.eager &= eager;
-        let mut seen = Seen { attempts: Vec::new(), verdict: None };
+        let mut seen = Seen { attempts: Vec::new(), passes: None };
         let mut answer: Option<(RunId, At, bool)> = None;
         loop {
             let due = run.next_deadline();
@@ -239,8 +239,8 @@ mod tests {
                 seen.attempts.push(now);
                 answer = Some((id, now + takes, now.since_start() >= answers_from));
             }
-            if let Some(Step::Turned(verdict)) = step {
-                seen.verdict.get_or_insert((now, verdict));
+            if let Some(Step::Turned(passes)) = step {
+                seen.passes.get_or_insert((now, passes));
                 return seen;
             }
         }
@@ -262,9 +262,9 @@ mod tests {
         let seen = live(ProbeKind::Readiness, &p, true, Duration::ZERO, ms(1000), At::from_millis(60_000));
         let began: Vec<u128> = seen.attempts.iter().map(|at| at.since_start().as_millis()).collect();
         assert_eq!(began, [0, 100, 300, 700, 1500]);
-        assert_eq!(seen.verdict, Some((At::from_millis(1500), true)));
+        assert_eq!(seen.passes, Some((At::from_millis(1500), true)));
         let plain = live(ProbeKind::Readiness, &p, false, Duration::ZERO, ms(1000), At::from_millis(60_000));
-        assert_eq!(plain.verdict, Some((At::from_millis(10_000), true)), "as a kubelet's");
+        assert_eq!(plain.passes, Some((At::from_millis(10_000), true)), "as a kubelet's");
         let liveness = live(ProbeKind::Liveness, &p, true, Duration::ZERO, ms(1000), At::from_millis(60_000));
         assert_eq!(liveness.attempts, plain.attempts, "its failures end the process");
     }
@@ -281,8 +281,8 @@ mod tests {
             let end = At::from_millis(200_000);
             let takes = Duration::from_millis(takes);
             let [with, without] = [true, false].map(|eager| live(ProbeKind::Startup, &p, eager, takes, never, end));
-            prop_assert_eq!(with.verdict, without.verdict);
-            prop_assert!(without.verdict.is_some_and(|(_, well)| !well));
+            prop_assert_eq!(with.passes, without.passes);
+            prop_assert!(without.passes.is_some_and(|(_, well)| !well));
             // 0.1 s doubles to 12 s in seven steps.
             prop_assert!(with.attempts.len() <= without.attempts.len() + 8, "{:?}", with.attempts);
             prop_assert!(without.attempts.iter().all(|at| with.attempts.contains(at)), "{:?} {:?}", with.attempts, without.attempts);
@@ -295,7 +295,7 @@ mod tests {
         ) {
             let (p, ms) = (probe(period, 1000, 1_000_000), Duration::from_millis);
             let end = At::from_millis(200_000);
-            let ready = |eager| live(ProbeKind::Readiness, &p, eager, ms(takes), ms(from), end).verdict;
+            let ready = |eager| live(ProbeKind::Readiness, &p, eager, ms(takes), ms(from), end).passes;
             let (Some((with, true)), Some((without, true))) = (ready(true), ready(false)) else {
                 return Err(TestCaseError::fail("never ready"));
             };

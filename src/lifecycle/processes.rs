@@ -59,7 +59,7 @@ pub(super) enum Fact {
     /// Neither ready nor done with what it was to do; a task that has been done once is done.
     NotReady,
     NeverStarted,
-    /// A verdict on its health stands against it, or it has a liveness probe and has ended for good.
+    /// A result on its health stands against it, or it has a liveness probe and has ended for good.
     NotLive,
     /// It does not start by itself, and is not up.
     AtRest,

@@ -276,11 +276,11 @@ impl Stop {
     }
 
     /// The last chance: whoever waits still is told how it ended.
-    pub fn answer_the_rest(&self, verdict: &StopResult, core: &mut Core) {
+    pub fn answer_the_rest(&self, result: &StopResult, core: &mut Core) {
         for Pending { ask, until } in std::mem::take(&mut core.asks) {
             let handled = match until {
                 Until::Drained => self.drained(),
-                Until::Ended => Ok(Some(Done::Stopped(Box::new(verdict.clone())))),
+                Until::Ended => Ok(Some(Done::Stopped(Box::new(result.clone())))),
                 Until::Started(_) | Until::Held(_) | Until::Sent | Until::Reread { .. } | Until::Reloaded { .. } => {
                     Err(Refusal::Stopped)
                 }

@@ -26,7 +26,7 @@ pub(super) struct TaskRun {
     pub began: At,
     /// Its end, come what may.
     pub until: At,
-    /// `until` is where its share of the budget ends, before its own timeout would.
+    /// `until` is where its slice of the budget ends, before its own timeout would.
     pub cut: bool,
     pub attempts: u32,
     /// What every attempt is told.
@@ -55,11 +55,11 @@ enum State {
 }
 
 impl TaskRun {
-    /// Begin with at most `share`; the task's own timeout may end it earlier.
-    pub fn begin(what: What, now: At, share: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
+    /// Begin with at most `slice`; the task's own timeout may end it earlier.
+    pub fn begin(what: What, now: At, slice: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
         let length = plan.task(what).and_then(task_length);
-        let limit = length.map_or(share, |t| t.min(share));
-        let cut = length.is_none_or(|t| t > share);
+        let limit = length.map_or(slice, |t| t.min(slice));
+        let cut = length.is_none_or(|t| t > slice);
         let mut run = TaskRun {
             what,
             began: now,
@@ -78,10 +78,10 @@ impl TaskRun {
     }
 
     /// The same, with the line that says it.
-    pub fn announce(what: What, now: At, share: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
+    pub fn announce(what: What, now: At, slice: Duration, plan: &Plan, fx: &mut Effects) -> TaskRun {
         let (place, name) = plan.named(what);
         fx.note(Note::TaskBegan { place, name });
-        TaskRun::begin(what, now, share, plan, fx)
+        TaskRun::begin(what, now, slice, plan, fx)
     }
 
     fn attempt(&mut self, now: At, plan: &Plan, fx: &mut Effects) {
@@ -208,7 +208,7 @@ impl TaskRun {
         true
     }
 
-    /// Its share of the budget ends then, if not before.
+    /// Its slice of the budget ends then, if not before.
     pub fn shorten(&mut self, until: At) {
         if until < self.until {
             self.until = until;

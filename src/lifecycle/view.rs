@@ -30,7 +30,7 @@ impl Machine {
         self.phase.came_up() && !self.core.processes.any(Fact::NeverStarted)
     }
 
-    /// `/livez`: no liveness verdict stands against any process, and none with a liveness probe has ended for good. Stays true
+    /// `/livez`: no liveness result stands against any process, and none with a liveness probe has ended for good. Stays true
     /// through the drain.
     pub fn live(&self) -> bool {
         self.stopping() || !self.core.processes.any(Fact::NotLive)
@@ -216,7 +216,7 @@ impl Machine {
 
 fn not_ready_because(p: &Proc, r: &Running) -> Option<Trouble> {
     let probe = |probe| {
-        let last = p.probe(probe).filter(|run| run.verdict != Some(true))?.last.clone();
+        let last = p.probe(probe).filter(|run| run.passes != Some(true))?.last.clone();
         Some(Trouble::Probe { probe, last })
     };
     if r.body.notices.stopping {

@@ -3,7 +3,7 @@
 //! ```text
 //! T0                                                   deadline      T0 + grace
 //! ├─ drain 1 ─┬─ drain 2 ─┬─ stop of processes ─┬─ post_stop ─┼─ kill_reserve ─┤
-//!     share = min(its timeout, what is left − the reserves of everything after it)
+//!     slice = min(its timeout, what is left − the reserves of everything after it)
 //! ```
 //!
 //! When less is left than is held, because the deadline has moved up or softstop itself could not run, [`Budget::fit`] says who
@@ -140,7 +140,7 @@ pub fn task_length(task: &crate::config::Task) -> Option<Duration> {
 }
 
 /// What a step may take: `min(its timeout, what is left − the reserves of everything after it)`.
-pub fn share(now: At, deadline: At, reserved_after: Duration, timeout: Option<Duration>) -> Duration {
+pub fn slice(now: At, deadline: At, reserved_after: Duration, timeout: Option<Duration>) -> Duration {
     let free = deadline.left(now).saturating_sub(reserved_after);
     timeout.map_or(free, |t| t.min(free))
 }
@@ -159,7 +159,7 @@ pub fn process_share(left: Duration, own: Chain, behind: Chain) -> Duration {
     if own.open > 0 { (left - for_stated) / open } else { fraction(for_stated, own.stated, stated) }
 }
 
-/// What of the `left` of a process's own share is kept for its diagnosis: all that it asks for where the ladder leaves that, and a
+/// What of the `left` of a process's own slice is kept for its diagnosis: all that it asks for where the ladder leaves that, and a
 /// quarter of `left` otherwise. It must not cost the process its chance to end by itself.
 pub fn diagnosis_share(left: Duration, ladder: &[Rung], diagnose: Option<Diagnose>) -> Duration {
     let Some(diagnose) = diagnose else { return Duration::ZERO };
@@ -225,7 +225,7 @@ mod tests {
         c.drain.push(step(Some(S(8)), None));
         let b = Budget::new(&c);
         assert_eq!(b.stop, S(1), "10 s less 1 s to kill and 8 s stated");
-        assert_eq!(share(At::ZERO, b.deadline(At::ZERO), b.after_drain(0), None), S(8));
+        assert_eq!(slice(At::ZERO, b.deadline(At::ZERO), b.after_drain(0), None), S(8));
     }
 
     #[test]
@@ -327,9 +327,9 @@ mod tests {
 
     #[test]
     fn a_share_is_what_is_left_less_what_others_hold() {
-        assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), None), S(15));
-        assert_eq!(share(At::from_millis(4000), At::from_millis(29_000), S(10), Some(S(3))), S(3));
-        assert_eq!(share(At::from_millis(28_000), At::from_millis(29_000), S(10), None), S(0));
+        assert_eq!(slice(At::from_millis(4000), At::from_millis(29_000), S(10), None), S(15));
+        assert_eq!(slice(At::from_millis(4000), At::from_millis(29_000), S(10), Some(S(3))), S(3));
+        assert_eq!(slice(At::from_millis(28_000), At::from_millis(29_000), S(10), None), S(0));
     }
 
     #[test]
@@ -344,17 +344,17 @@ mod tests {
 
     #[test]
     fn a_diagnosis_leaves_the_ladder_its_waits_or_three_quarters() {
-        let share = |left, waits: &[Option<u64>], wait| {
+        let slice = |left, waits: &[Option<u64>], wait| {
             let rung = |wait: &Option<u64>| Rung { signal: Signal::TERM, wait: wait.map(S) };
             let ladder: Vec<Rung> = waits.iter().map(rung).collect();
             diagnosis_share(S(left), &ladder, Some(Diagnose { signal: Signal::QUIT, wait: S(wait) }))
         };
-        assert_eq!(share(22, &[Some(20)], 2), S(2));
-        assert_eq!(share(30, &[Some(5), Some(5)], 15), S(15), "the ladder needs no more than a third");
-        assert_eq!(share(20, &[Some(20)], 8), S(5));
-        assert_eq!(share(20, &[Some(1), None], 8), S(5), "it waits for all the time there is");
-        assert_eq!(share(20, &[], 2), S(2));
-        assert_eq!(share(0, &[Some(20)], 2), S(0));
+        assert_eq!(slice(22, &[Some(20)], 2), S(2));
+        assert_eq!(slice(30, &[Some(5), Some(5)], 15), S(15), "the ladder needs no more than a third");
+        assert_eq!(slice(20, &[Some(20)], 8), S(5));
+        assert_eq!(slice(20, &[Some(1), None], 8), S(5), "it waits for all the time there is");
+        assert_eq!(slice(20, &[], 2), S(2));
+        assert_eq!(slice(0, &[Some(20)], 2), S(0));
         assert_eq!(diagnosis_share(S(20), &[], None), S(0));
     }
 

@@ -97,8 +97,8 @@ fn parts(plan: &Plan) -> Vec<PlannedSlice> {
             (_, Some((_, reserve, task))) => (task_length(task), *reserve),
             _ => (None, Duration::ZERO),
         };
-        let share = |slices: &[Slice]| of(slices).and_then(|slice| slice.share).unwrap_or_default();
-        let (gets, may) = (share(&badly), share(&well).max(share(&badly)));
+        let granted = |slices: &[Slice]| of(slices).and_then(|slice| slice.granted).unwrap_or_default();
+        let (gets, may) = (granted(&badly), granted(&well).max(granted(&badly)));
         let times = |slice: Slice| (slice.from, slice.until);
         list.push(PlannedSlice {
             part: slice.part,

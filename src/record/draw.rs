@@ -82,9 +82,9 @@ fn row(slice: &Slice) -> Row {
     // What was not begun has no bar.
     let never = matches!(slice.outcome, Outcome::Cancelled | Outcome::NoTime) && slice.took().is_zero();
     let bars = if never { Vec::new() } else { vec![Bar { kind, from: slice.from, until: slice.until }] };
-    let took = match slice.share {
+    let took = match slice.granted {
         _ if never => String::new(),
-        Some(share) => format!("{} of {}", Human(slice.took()), Human(share)),
+        Some(granted) => format!("{} of {}", Human(slice.took()), Human(granted)),
         None => Human(slice.took()).to_string(),
     };
     let says = match (slice.outcome, took.is_empty()) {

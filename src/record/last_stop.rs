@@ -131,7 +131,7 @@ mod tests {
                      "forced": ["web", "cron"],"#;
         let step = |event: &str, name: &str, more: &str| {
             format!(
-                r#", {{ "at_seconds": 11.0, "event": "{event}", "kind": "drain", "name": "{name}", "share_seconds": 1.0{more} }}"#
+                r#", {{ "at_seconds": 11.0, "event": "{event}", "kind": "drain", "name": "{name}", "slice_seconds": 1.0{more} }}"#
             )
         };
         let events = [

@@ -71,7 +71,7 @@ pub struct Slice {
     pub from: Duration,
     pub until: Duration,
     /// The time that it had.
-    pub share: Option<Duration>,
+    pub granted: Option<Duration>,
     pub outcome: Outcome,
     /// Why it was not done; one line, or nothing.
     pub reason: String,
@@ -125,7 +125,7 @@ impl Run {
             name: whose.to_owned(),
             from: at,
             until: last,
-            share: event.secs("share_seconds"),
+            granted: event.secs("slice_seconds"),
             outcome: Outcome::Open,
             reason: String::new(),
         };
@@ -135,7 +135,7 @@ impl Run {
             ("step_began" | "stopping", _) => list.push(begins()),
             ("step_skipped", _) => {
                 let (outcome, reason) = result(event.value("result"));
-                list.push(Slice { until: at, share: Some(Duration::ZERO), outcome, reason, ..begins() });
+                list.push(Slice { until: at, granted: Some(Duration::ZERO), outcome, reason, ..begins() });
             }
             ("step_ended", Some(open)) => {
                 let slice = &mut list[open];

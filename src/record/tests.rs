@@ -31,7 +31,7 @@ fn found(run: &Run) -> Vec<&'static str> {
 
 fn killed(look: &Value) -> [Value; 2] {
     [
-        json!({ "at_seconds": 101.0, "event": "stopping", "process": "web", "how": "SIGTERM", "share_seconds": 5.0 }),
+        json!({ "at_seconds": 101.0, "event": "stopping", "process": "web", "how": "SIGTERM", "slice_seconds": 5.0 }),
         json!({ "at_seconds": 106.0, "event": "killed", "process": "web", "after": "SIGTERM", "waited_seconds": 5.0,
                 "out_of_time": false, "stragglers": false, "appeared_as": "", "look": look }),
     ]
@@ -46,8 +46,8 @@ fn as_program(mut report: Value, program: &str, kind: &str) -> Value {
 
 fn step(kind: &str, result: &Value) -> [Value; 2] {
     [
-        json!({ "at_seconds": 100.0, "event": "step_began", "kind": kind, "name": "flush", "share_seconds": 4.0, "left_seconds": 9.0 }),
-        json!({ "at_seconds": 104.0, "event": "step_ended", "kind": kind, "name": "flush", "share_seconds": 4.0, "took_seconds": 4.0,
+        json!({ "at_seconds": 100.0, "event": "step_began", "kind": kind, "name": "flush", "slice_seconds": 4.0, "left_seconds": 9.0 }),
+        json!({ "at_seconds": 104.0, "event": "step_ended", "kind": kind, "name": "flush", "slice_seconds": 4.0, "took_seconds": 4.0,
                 "result": result }),
     ]
 }
@@ -71,8 +71,8 @@ fn each_row_of_the_findings_is_found_by_its_facts_and_says_what_to_change() {
     let cases: Vec<(&str, Value, &str)> = vec![
         ("no-end", no_end, "terminationGracePeriodSeconds"),
         (
-            "last-call",
-            with(at("stop_again", json!({ "cause": "SIGTERM", "effect": "last_call" }))),
+            "minimum-grace",
+            with(at("stop_again", json!({ "cause": "SIGTERM", "effect": "minimum_grace" }))),
             "terminationGracePeriodSeconds",
         ),
         (

@@ -85,7 +85,7 @@ mod tests {
     fn a_drain_step_is_cut_by_the_end_of_its_slice_alone() {
         let ended = |kind, result| {
             let secs = Secs(Duration::ZERO);
-            Note::StepEnded { kind, name: "notice".into(), share: secs, took: secs, result }
+            Note::StepEnded { kind, name: "notice".into(), slice: secs, took: secs, result }
         };
         let skipped = |result| Note::StepSkipped { kind: Place::Drain, name: "flush".into(), result };
         let mut counters = Counters::default();

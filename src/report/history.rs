@@ -99,14 +99,14 @@ impl History {
         self.before.iter().chain(&self.stop)
     }
 
-    pub fn verdict(&self) -> Option<&StopResult> {
+    pub fn result(&self) -> Option<&StopResult> {
         self.stop.iter().chain(&self.before).find_map(|r| match &r.note {
             Note::Finished(v) => Some(&**v),
             _ => None,
         })
     }
 
-    /// The report for `--report`: the verdict, the stop's steps and the whole timeline, as one JSON object and a newline.
+    /// The report for `--report`: the result, the stop's steps and the whole timeline, as one JSON object and a newline.
     pub fn json(&self) -> String {
         let report = self.report(self.records());
         match serde_json::to_string(&Report { orphans: &self.orphans, forgotten: self.forgotten, ..report }) {
@@ -125,18 +125,18 @@ impl History {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION"),
             setup: &self.setup,
-            verdict: self.verdict(),
-            reason: self.verdict().map(|verdict| verdict.cause.reason()),
+            result: self.result(),
+            reason: self.result().map(|result| result.cause.reason()),
             orphans: &[],
             timeline: timeline.collect(),
             forgotten: 0,
         }
     }
 
-    /// The verdict for the termination log: at most 4096 bytes, the summary first and then what went wrong.
+    /// The result for the termination log: at most 4096 bytes, the summary first and then what went wrong.
     pub fn termination_message(&self) -> String {
-        let mut text = match self.verdict() {
-            Some(verdict) => format!("{}\n", one_line(&verdict.to_string())),
+        let mut text = match self.result() {
+            Some(result) => format!("{}\n", one_line(&result.to_string())),
             None => match self.stop.first() {
                 Some(r) => {
                     format!("{}\n(softstop was ended before it could write more)\n", one_line(&r.note.to_string()))
@@ -174,7 +174,7 @@ struct Report<'a> {
     version: &'static str,
     setup: &'a Setup,
     #[serde(flatten)]
-    verdict: Option<&'a StopResult>,
+    result: Option<&'a StopResult>,
     /// Its cause in one word.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
@@ -232,8 +232,8 @@ pub struct MainExit {
 pub struct StepReport {
     pub kind: Place,
     pub name: String,
-    #[serde(rename = "share_seconds")]
-    pub share: Secs,
+    #[serde(rename = "slice_seconds")]
+    pub slice: Secs,
     #[serde(rename = "took_seconds")]
     pub took: Secs,
     #[serde(flatten)]

@@ -104,7 +104,7 @@ pub enum Note {
         probe: ProbeKind,
         reason: Failure,
     },
-    /// A probe's verdict, or a post_start task, ends this run of the process.
+    /// A probe's result, or a post_start task, ends this run of the process.
     Unhealthy {
         process: String,
         reason: Fault,
@@ -241,8 +241,8 @@ pub enum Note {
     StepBegan {
         kind: Place,
         name: String,
-        #[serde(rename = "share_seconds")]
-        share: Secs,
+        #[serde(rename = "slice_seconds")]
+        slice: Secs,
         #[serde(rename = "left_seconds")]
         left: Secs,
     },
@@ -263,8 +263,8 @@ pub enum Note {
     StepEnded {
         kind: Place,
         name: String,
-        #[serde(rename = "share_seconds")]
-        share: Secs,
+        #[serde(rename = "slice_seconds")]
+        slice: Secs,
         #[serde(rename = "took_seconds")]
         took: Secs,
         result: TaskResult,
@@ -277,8 +277,8 @@ pub enum Note {
     Stopping {
         process: String,
         how: How,
-        #[serde(rename = "share_seconds")]
-        share: Secs,
+        #[serde(rename = "slice_seconds")]
+        slice: Secs,
     },
     NextRung {
         process: String,
@@ -455,7 +455,7 @@ pub enum TaskResult {
     TimedOut {
         reason: Option<Unfinished>,
     },
-    /// Its share of the budget ended before its timeout.
+    /// Its slice of the budget ended before its timeout.
     Cut {
         reason: Option<Unfinished>,
     },

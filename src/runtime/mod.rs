@@ -46,7 +46,7 @@ use crate::cli::variables::Environment;
 use crate::config::{Config, LogFormat};
 use crate::endpoint;
 use crate::exit;
-use crate::http::endpoints::{self, Verdicts};
+use crate::http::endpoints::{self, Holds};
 use crate::http::server;
 use crate::lifecycle::Machine;
 use crate::output::kept::Keeper;
@@ -267,7 +267,7 @@ fn serve(
         let (method, path, query) = (parts.method.as_str(), parts.uri.path(), parts.uri.query());
         let holds = {
             let machine = machine.borrow();
-            Verdicts { started: machine.started(), ready: machine.ready(), live: machine.live() }
+            Holds { started: machine.started(), ready: machine.ready(), live: machine.live() }
         };
         if let Some(answer) = endpoints::answer_at_once(method, path, query, &holds) {
             return answer;

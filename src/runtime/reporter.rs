@@ -23,7 +23,7 @@ pub(super) struct Reporter {
     /// Written only when it is there already.
     termination_log: Option<PathBuf>,
     /// That it cannot be written was said: once is enough.
-    verdict_failed: bool,
+    message_failed: bool,
     grace: Duration,
     pub(super) writers: Writers,
     /// The log is JSON.
@@ -60,7 +60,7 @@ impl Reporter {
             history,
             report: config.report.clone(),
             termination_log: config.termination_log.clone(),
-            verdict_failed: false,
+            message_failed: false,
             grace: config.grace,
             writers: Writers::beside(logs),
             json: config.log.format == LogFormat::Json,
@@ -143,8 +143,8 @@ impl Reporter {
             return;
         };
         let no_file = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
-        if says && !no_file && !std::mem::replace(&mut self.verdict_failed, true) {
-            tracing::warn!("cannot write the verdict to {}: {error}", path.display());
+        if says && !no_file && !std::mem::replace(&mut self.message_failed, true) {
+            tracing::warn!("cannot write the termination message to {}: {error}", path.display());
         }
     }
 }

@@ -52,9 +52,9 @@ const LAST_SWEEP: Duration = Duration::from_millis(100);
 /// After the end what children and softstop have written is waited for as long as somebody reads it and the grace lasts. A reader
 /// that reads nothing for so long has gone, for all we know: a container that is to be restarted must not wait longer for it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// So long it may take before the verdict is written a first time, so that whoever is cut short has left it.
+/// So long it may take before the termination message is written a first time, so that whoever is cut short has left it.
 const QUICK: Duration = Duration::from_millis(500);
-/// Of the grace so much is kept for what comes after it: the verdict, the report, and the exit itself on a busy machine.
+/// Of the grace so much is kept for what comes after it: the termination message, the report, and the exit itself on a busy machine.
 const LEAVE: Duration = Duration::from_millis(500);
 /// Before something is due, so many times whatever has arrived is asked for: an answer that is there is read in the first, and its
 /// reader heard in the second. After a pause also who is yet to be accepted, sends what it wants, and is answered: a few more.

@@ -133,14 +133,14 @@ fn probes(p: &Value, unicode: bool) -> String {
     let (yes, no) = if unicode { ('✓', '✗') } else { ('+', '-') };
     let one = |probe: &Value| {
         let letter = probe["probe"].as_str()?.chars().next()?.to_ascii_uppercase();
-        let verdict = match (probe["passes"].as_bool(), probe["failures"].as_u64()) {
+        let result = match (probe["passes"].as_bool(), probe["failures"].as_u64()) {
             (None, _) => '?',
             (Some(true), Some(0) | None) => yes,
             // It has failed, and the threshold is not reached.
             (Some(true), Some(_)) => '!',
             (Some(false), _) => no,
         };
-        Some(format!("{letter}{verdict}"))
+        Some(format!("{letter}{result}"))
     };
     let all: Vec<String> = list(&p["probes"]).iter().filter_map(one).collect();
     if all.is_empty() { "-".to_owned() } else { all.join(" ") }
@@ -153,14 +153,14 @@ pub fn probes_in_words(p: &Value) -> Vec<String> {
     let one = |probe: &Value| {
         let name = word(&probe["probe"]);
         let failures = probe["failures"].as_u64().unwrap_or(0);
-        let verdict = match probe["passes"].as_bool() {
+        let result = match probe["passes"].as_bool() {
             None => "not decided yet",
             Some(true) => "passes",
             Some(false) => "fails",
         };
         let last = probe["last_failure"].as_str().map(|_| format!(": {}", word(&probe["last_failure"])));
         let in_a_row = if failures > 0 { format!(", {failures} failed in a row") } else { String::new() };
-        format!("{name} probe {verdict}{in_a_row}{}", last.unwrap_or_default())
+        format!("{name} probe {result}{in_a_row}{}", last.unwrap_or_default())
     };
     list(&p["probes"]).iter().filter(|probe| said.is_none_or(|said| probe["probe"] != said)).map(one).collect()
 }

@@ -92,7 +92,7 @@ fn run() -> impl Strategy<Value = Option<Run>> {
             let at = 1.0 + at as f64 / 1000.0;
             match what {
                 0 => timeline.push(json!({ "at_seconds": at, "event": "step_began", "kind": "drain", "name": name })),
-                1 => timeline.push(json!({ "at_seconds": at, "event": "stopping", "process": name, "share_seconds": 5.0 })),
+                1 => timeline.push(json!({ "at_seconds": at, "event": "stopping", "process": name, "slice_seconds": 5.0 })),
                 _ => timeline.push(json!({ "at_seconds": at, "event": "killed", "process": name })),
             }
             if over {

@@ -287,7 +287,7 @@ fn ssh_sessions_get_the_signal_that_the_table_names_after_their_wait() {
     assert_eq!(times(&ended, "TERM received"), 1, "the session, too:\n{}", ended.all());
 }
 
-/// I13: softstop is paused when the SIGKILL of the stragglers is due, until after the end of their share.
+/// I13: softstop is paused when the SIGKILL of the stragglers is due, until after the end of their slice.
 #[test]
 fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
     if !crate::support::namespaces() {
@@ -302,7 +302,7 @@ fn a_pause_drops_neither_the_kill_of_stragglers_nor_their_account() {
     );
     let mut running = dir.launch(&config).up();
     running.term().wait_for("sending SIGTERM (perl");
-    // The pause itself is the subject: from before the kill (2.75 s), however late this thread is, to after the share's end (3 s).
+    // The pause itself is the subject: from before the kill (2.75 s), however late this thread is, to after the slice's end (3 s).
     running.signal(libc::SIGSTOP);
     std::thread::sleep(Duration::from_millis(3400));
     running.signal(libc::SIGCONT);

@@ -77,7 +77,7 @@ fn a_termination_log_on_a_file_system_that_hangs_keeps_nobody_from_the_stop() {
         let ended = ended(running);
         // The writer that hangs is nobody's straggler, and not waited for until the deadline.
         ended.expect_code(3).expect("TERM handled").expect_not("leaving").expect_not("straggler");
-        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
+        line(&ended.all(), &["cannot write the termination message to", hung.file(), "no answer within 200ms"]);
         let report = account::report(&dir, &ended.all());
         account::agrees_but_for_the_last_line(&report, &ended, GRACE);
         assert_eq!(report["orphans_reaped"], 0, "{report:#}");
@@ -94,8 +94,8 @@ fn an_ordinary_process_is_gone_in_time_while_its_files_hang() {
         let mark = running.mark();
         let (ended, _) = running.stop_within(GRACE);
         ended.expect_code(3).expect("TERM handled").expect_not("leaving");
-        line(&ended.all(), &["cannot write the verdict to", hung.file(), "no answer within 200ms"]);
-        // The writer of the verdict is held: a second one would be, too.
+        line(&ended.all(), &["cannot write the termination message to", hung.file(), "no answer within 200ms"]);
+        // The writer of the termination message is held: a second one would be, too.
         line(&ended.all(), &["cannot write the report to", hung.file(), "not been answered yet"]);
         assert!(hung.asked() > 0, "it never hung");
         assert_eq!(processes::with_environment(&mark).len(), 2, "the one writer that is held, and the reader");
@@ -171,15 +171,15 @@ fn a_fifo_that_nobody_reads_is_refused_at_once() {
     }
     for pid1 in [true, false] {
         let dir = Dir::new();
-        for name in ["report", "verdict"] {
+        for name in ["report", "message"] {
             nix::unistd::mkfifo(&dir.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
         }
-        let running = up(&["--termination-log", &dir.text("verdict"), "--report", &dir.text("report")], pid1);
+        let running = up(&["--termination-log", &dir.text("message"), "--report", &dir.text("report")], pid1);
         let mark = running.mark();
         let (ended, took) = running.stop_within(GRACE);
         nothing_left(&mark);
         ended.expect_code(3);
-        line(&ended.all(), &["cannot write the verdict to", "/verdict", "No such device"]);
+        line(&ended.all(), &["cannot write the termination message to", "/message", "No such device"]);
         line(&ended.all(), &["cannot write the report to", "/report", "No such device"]);
         assert!(took < GRACE / 2 + ROOM, "took {took:?}");
     }

@@ -273,7 +273,7 @@ fn the_new_owner_of_a_groups_number_gets_no_signal() {
         return;
     }
     let dir = Dir::new();
-    // The main process holds the stop until the shares are over, which is when stragglers get their SIGKILL.
+    // The main process holds the stop until the slices are over, which is when stragglers get their SIGKILL.
     // The leader's child makes a group of its own and puts a child of its own into the leader's; then the leader ends.
     let script = format!(
         r#"$| = 1; my $group = $$; my $go = "{go}";

@@ -30,11 +30,11 @@ struct Crashed {
 fn start(dir: &Dir, grace: &str, script: &str) -> Crashed {
     let (out, to_out) = std::io::pipe().unwrap();
     let (err, to_err) = std::io::pipe().unwrap();
-    let verdict = dir.write("termination-log", "");
+    let message = dir.write("termination-log", "");
     let report = dir.text("report.json");
     let since = Instant::now();
     let child = Command::new(SOFTSTOP)
-        .args(["--grace", grace, "--output", "prefix", "--termination-log", &verdict, "--report", &report])
+        .args(["--grace", grace, "--output", "prefix", "--termination-log", &message, "--report", &report])
         .args(["--", "sh", "-c", script])
         .stdin(Stdio::null())
         .stdout(to_out)
@@ -129,7 +129,7 @@ fn a_reader_that_never_reads_is_given_up_and_what_it_lost_is_counted_and_said() 
 
 /// Whoever is ended by SIGKILL while its last lines wait has left its account.
 #[test]
-fn verdict_and_report_are_there_while_the_last_lines_wait_for_a_reader() {
+fn termination_message_and_report_are_there_while_the_last_lines_wait_for_a_reader() {
     let dir = Dir::new();
     let mut crashed = start(&dir, "60s", &crash(3_500));
     let limit = Instant::now() + SOON;

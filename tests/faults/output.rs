@@ -107,7 +107,7 @@ fn a_reader_that_has_gone_is_told_of_once_and_ends_nobody() {
 }
 
 #[test]
-fn a_report_and_a_verdict_that_cannot_be_written_are_one_line_each() {
+fn a_report_and_a_termination_message_that_cannot_be_written_are_one_line_each() {
     if !faults::possible() {
         return;
     }
@@ -125,11 +125,11 @@ fn a_report_and_a_verdict_that_cannot_be_written_are_one_line_each() {
         (nothing, dir.text("fifo"), dir.text("fifo"), "No such device or address"),
         (&[Fault::StdoutGone], "/dev/stdout".to_owned(), "/dev/stdout".to_owned(), "Broken pipe"),
     ];
-    for (faults, report, verdict, why) in cases {
-        let flags = ["--output", "prefix", "--report", &report, "--termination-log", &verdict];
+    for (faults, report, message, why) in cases {
+        let flags = ["--output", "prefix", "--report", &report, "--termination-log", &message];
         let ended = stopped(faults, &flags, &["exit-on:TERM:5", "UP", "wait"], false);
         ended.expect_code(5).expect("perl ended with exit code 5");
-        for what in ["the report", "the verdict"] {
+        for what in ["the report", "the termination message"] {
             let told = lines_with(&ended, &format!("cannot write {what} to "));
             assert!(told.len() == 1 && told[0].contains(why), "{what}, {why}:\n{}", ended.all());
         }
@@ -165,7 +165,7 @@ fn pipes_that_are_full_from_the_first_moment_delay_nothing() {
     });
 }
 
-/// A report or verdict that goes into the full pipe is given up, not waited for.
+/// A report or termination message that goes into the full pipe is given up, not waited for.
 #[test]
 fn a_report_into_a_full_pipe_is_not_waited_for() {
     if !faults::possible() {

@@ -53,7 +53,7 @@ async fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-/// Serves one connection that way, then closes it; what the server says and the client's verdict.
+/// Serves one connection that way, then closes it; what the server says and the client's result.
 async fn against<T>(
     make: impl FnOnce(SocketAddr) -> HttpCall,
     server: impl AsyncFnOnce(TcpStream) -> T,
@@ -64,7 +64,7 @@ async fn against<T>(
     tokio::join!(serve, call(&request, &addrs))
 }
 
-/// The request as it came and the client's verdict on `answer`.
+/// The request as it came and the client's result on `answer`.
 async fn exchange(make: impl FnOnce(SocketAddr) -> HttpCall, answer: &[u8]) -> (String, Outcome) {
     against(make, async |mut stream| {
         let request = read_request(&mut stream).await;
@@ -74,7 +74,7 @@ async fn exchange(make: impl FnOnce(SocketAddr) -> HttpCall, answer: &[u8]) -> (
     .await
 }
 
-fn verdict(answer: &[u8]) -> Outcome {
+fn result(answer: &[u8]) -> Outcome {
     block_on(exchange(get, answer)).1
 }
 
@@ -170,7 +170,7 @@ fn a_body_that_ends_before_what_is_read_of_it_is_no_answer() {
         (10 * 1024, None),
     ] {
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n{}", "a".repeat(sent));
-        assert_eq!(failure(verdict(answer.as_bytes())).as_deref(), expected, "{sent}");
+        assert_eq!(failure(result(answer.as_bytes())).as_deref(), expected, "{sent}");
     }
 }
 
@@ -235,11 +235,11 @@ fn success_is_200_to_399() {
             Some("answered 200, then connection closed before the answer was complete"),
         ),
     ] {
-        assert_eq!(failure(verdict(answer.as_bytes())).as_deref(), expected, "{answer:?}");
+        assert_eq!(failure(result(answer.as_bytes())).as_deref(), expected, "{answer:?}");
     }
 }
 
-/// A server for as many connections as it has answers; the paths that were asked for and the client's verdict.
+/// A server for as many connections as it has answers; the paths that were asked for and the client's result.
 async fn redirected(answers: &[String]) -> (Vec<String>, Outcome) {
     let (listener, addr) = listen().await;
     let serve = async {
@@ -287,7 +287,7 @@ fn redirects_come_to_an_end() {
 #[test]
 fn a_quote_is_short() {
     let long = format!("HTTP/1.1 500 No\r\n\r\n{}", "é".repeat(5000));
-    assert_eq!(failure(verdict(long.as_bytes())), Some(format!("answered 500: {}…", "é".repeat(120))));
+    assert_eq!(failure(result(long.as_bytes())), Some(format!("answered 500: {}…", "é".repeat(120))));
 }
 
 #[test]

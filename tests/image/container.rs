@@ -142,7 +142,7 @@ fn a_pause_during_the_stop_costs_its_own_length_at_most() {
 
 /// A kubelet mounts one file at /dev/termination-log and shows what is in it as the container's message.
 #[test]
-fn a_mounted_termination_log_has_the_verdict() {
+fn a_mounted_termination_log_has_the_message() {
     if !able() {
         return;
     }
@@ -162,11 +162,11 @@ fn a_mounted_termination_log_has_the_verdict() {
         let first = dir.read("termination-log");
         (stop.join().unwrap(), first)
     });
-    let verdict = dir.read("termination-log");
+    let message = dir.read("termination-log");
     assert_eq!(stop.0, 137, "{}", container.logs());
-    assert_ne!(first, verdict);
-    assert!(verdict.contains("SIGKILL"), "{verdict:?}\n{}", container.logs());
-    assert!(!verdict.contains("an earlier container") && verdict.len() <= 4096, "{verdict:?}");
+    assert_ne!(first, message);
+    assert!(message.contains("SIGKILL"), "{message:?}\n{}", container.logs());
+    assert!(!message.contains("an earlier container") && message.len() <= 4096, "{message:?}");
 }
 
 #[test]

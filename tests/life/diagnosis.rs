@@ -131,7 +131,7 @@ fn a_thread_dump_is_asked_for_before_sigkill_and_has_its_time() {
     line(&log, &["api: still running", "after SIGTERM; sending SIGKILL", "last output: \"QUIT received\""]);
     assert_eq!(log.matches("api | QUIT received").count(), 1, "{log}");
     assert_eq!(forced(&report), ["api"]);
-    // A machine that lets softstop look late costs the dump that much: its share is the process's own.
+    // A machine that lets softstop look late costs the dump that much: its slice is the process's own.
     let waited = |event: &str| events(&report, event)[0]["waited_seconds"].as_f64().unwrap();
     assert!(waited("diagnosing") >= 0.399, "for the ladder: {report:#}");
     assert!(waited("killed") >= 2.899, "in all: {report:#}");

@@ -431,7 +431,7 @@ fn what_refuses_to_start_is_in_the_termination_message() {
     // The configuration says where, and nothing else does.
     Launch::new(["run", "-c", &by_key]).not_pid1().run().expect_code(78);
     assert!(dir.read("by-file").contains("key.toml:2:1"), "{}", dir.read("by-file"));
-    // A question about another softstop, as in an exec probe or by hand, is no verdict on this container; an empty path is none, either.
+    // A question about another softstop, as in an exec probe or by hand, is no result of this container; an empty path is none, either.
     for launch in [
         with(&["status", "--nonsense"]),
         with(&["probe", "nonsense"]),

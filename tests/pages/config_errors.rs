@@ -14,7 +14,7 @@ use softstop::config::sources::Sources;
 use softstop::config::{
     Config, Handler, Method, OnExit, OnFailure, Output, Retries, Step, Task, When, default_kill_reserve,
 };
-use softstop::plan::budget::{Budget, share};
+use softstop::plan::budget::{Budget, slice};
 use softstop::runtime::sources;
 use softstop::signal::Signal;
 use softstop::time::At;
@@ -386,7 +386,7 @@ proptest! {
         let mut at = At::ZERO;
         for (i, step) in steps.iter().enumerate() {
             let Handler::Sleep(wants) = step.tasks[0].handler else { unreachable!() };
-            let gets = share(at, budget.deadline(At::ZERO), budget.after_drain(i), None);
+            let gets = slice(at, budget.deadline(At::ZERO), budget.after_drain(i), None);
             prop_assert_eq!(cut[i].map(|c| c.gets), (gets < wants).then_some(gets), "step {} of {:?}", i, config.drain);
             at = at + gets.min(wants);
         }

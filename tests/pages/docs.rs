@@ -320,7 +320,7 @@ fn every_configuration_in_a_page_is_accepted() {
 /// The example in docs/stop/budget.md, worked out there by hand.
 #[test]
 fn the_worked_example_is_worked_out_right() {
-    use softstop::plan::budget::{Budget, share};
+    use softstop::plan::budget::{Budget, slice};
     use softstop::time::At;
     use std::time::Duration;
 
@@ -332,7 +332,7 @@ fn the_worked_example_is_worked_out_right() {
     assert_eq!((budget.stop, budget.after_stop()), (Duration::from_millis(4500), Duration::from_secs(3)));
     let deadline = budget.deadline(At::ZERO);
     let gets = |step: usize, at: u64, timeout: Option<u64>| {
-        share(At::from_millis(at), deadline, budget.after_drain(step), timeout.map(Duration::from_millis)).as_millis()
+        slice(At::from_millis(at), deadline, budget.after_drain(step), timeout.map(Duration::from_millis)).as_millis()
     };
     assert_eq!(gets(0, 0, Some(5000)), 5000);
     assert_eq!(gets(1, 5000, Some(20_000)), 14_500);

@@ -65,12 +65,12 @@ fn stopping() -> (Value, Run) {
     };
     let report = json!({ "format": 1, "version": "0.1.0", "timeline": [
         at(0.0, "stop_began", json!({ "cause": "SIGTERM", "grace_seconds": 30.0, "deadline_in_seconds": 29.0 })),
-        at(0.0, "step_began", json!({ "kind": "drain", "name": "let the load balancers notice", "share_seconds": 5.0 })),
+        at(0.0, "step_began", json!({ "kind": "drain", "name": "let the load balancers notice", "slice_seconds": 5.0 })),
         at(5.0, "step_ended", json!({ "kind": "drain", "name": "let the load balancers notice", "took_seconds": 5.0,
             "result": { "outcome": "done" } })),
-        at(5.0, "stopping", json!({ "process": "nginx", "share_seconds": 20.0 })),
+        at(5.0, "stopping", json!({ "process": "nginx", "slice_seconds": 20.0 })),
         at(6.1, "stopped", json!({ "process": "nginx", "forced": false })),
-        at(6.1, "stopping", json!({ "process": "php-fpm", "share_seconds": 15.0 })),
+        at(6.1, "stopping", json!({ "process": "php-fpm", "slice_seconds": 15.0 })),
     ] });
     let run = Run::read(report.to_string().as_bytes()).expect("a report");
     (status, Run { seen: Some(Duration::from_millis(7300)), ..run })

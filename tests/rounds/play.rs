@@ -102,7 +102,7 @@ pub fn play(s: &Scenario) -> Observed {
     let stranger_ends = strangers.0.is_some();
     let all = running.wait(Duration::from_secs(5));
     let left = left(&mark);
-    let strangers = strangers.verdict(s.pid1).map(|()| usize::from(stranger_ends));
+    let strangers = strangers.result(s.pid1).map(|()| usize::from(stranger_ends));
     Observed {
         config,
         wrong_line,
@@ -328,7 +328,7 @@ impl Strangers {
     }
 
     /// In softstop's namespace its end is the stranger's; elsewhere it lives on.
-    fn verdict(mut self, pid1: bool) -> Result<(), String> {
+    fn result(mut self, pid1: bool) -> Result<(), String> {
         let Some(stranger) = &mut self.0 else { return Ok(()) };
         let ended = stranger.try_wait().map_err(|e| e.to_string())?;
         match ended {

@@ -79,7 +79,7 @@ impl World {
         self.stop.as_ref().is_some_and(|s| self.stalled_since(s.t0))
     }
 
-    /// The processes' stop has had all of its share.
+    /// The processes' stop has had all of its slice.
     fn time_is_up(&self) -> bool {
         self.stop.as_ref().is_some_and(|s| s.cut || self.now >= self.stopped_by(s))
     }
@@ -443,8 +443,8 @@ impl World {
         let (drain, post_stop) = (reserves(&c.drain), reserves(&c.post_stop));
         let Some(free) = c.grace.checked_sub(c.kill_reserve.min(c.grace) + drain + post_stop) else { return Ok(()) };
         let pool = c.stop_reserve.unwrap_or(c.grace / 4).min(free);
-        let (kind, name, share) = match note {
-            Note::StepBegan { kind, name, share, .. } => (*kind, name, share.0),
+        let (kind, name, slice) = match note {
+            Note::StepBegan { kind, name, slice, .. } => (*kind, name, slice.0),
             Note::StepSkipped { kind, name, result: TaskResult::NoTime } => (*kind, name, Duration::ZERO),
             Note::Stopping { process, .. } => {
                 let p = index(process);
@@ -477,8 +477,8 @@ impl World {
         };
         let held = task_length(&step.tasks[place[1]]).map_or(held, |t| t.min(held));
         self.checked(7);
-        if share + MS < held {
-            return broken("I7", format!("{share:?} for {name:?}, for which {held:?} is held"));
+        if slice + MS < held {
+            return broken("I7", format!("{slice:?} for {name:?}, for which {held:?} is held"));
         }
         Ok(())
     }

@@ -17,8 +17,8 @@ const LAST_RESERVE: Duration = Duration::from_millis(500);
 
 impl World {
     pub(super) fn check_essential(&mut self, note: &Note) -> Checked {
-        let (kind, name, share) = match note {
-            Note::StepBegan { kind, name, share, .. } => (*kind, name, Some(share.0)),
+        let (kind, name, slice) = match note {
+            Note::StepBegan { kind, name, slice, .. } => (*kind, name, Some(slice.0)),
             Note::StepSkipped { kind, name, result: TaskResult::NoTime } => (*kind, name, None),
             _ => return Ok(()),
         };
@@ -29,7 +29,7 @@ impl World {
         let Some(reserve) = step.reserve.filter(|_| step.essential) else { return Ok(()) };
         let left = self.actual_deadline(kind).left(self.now);
         self.checked(7);
-        let Some(share) = share else {
+        let Some(slice) = slice else {
             let skipped = format!("{name:?}, which is essential, is skipped with {left:?} left");
             return if left > MS && reserve > MS { broken("I7", skipped) } else { Ok(()) };
         };
@@ -38,8 +38,8 @@ impl World {
         let essential = held(&steps[place[0]..]) + later;
         let kept = reserve.min(fraction(left - left / 4, reserve, essential));
         let kept = task_length(&step.tasks[place[1]]).map_or(kept, |t| t.min(kept));
-        if share + MS < kept {
-            return broken("I7", format!("{share:?} for {name:?}, which is essential, of {kept:?} kept for it"));
+        if slice + MS < kept {
+            return broken("I7", format!("{slice:?} for {name:?}, which is essential, of {kept:?} kept for it"));
         }
         Ok(())
     }

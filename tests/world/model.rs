@@ -23,7 +23,7 @@ use super::{Checked, Hook, World, broken, pid};
 
 /// Nothing that the configuration says makes the machine spin.
 pub const SHORTEST: Duration = Duration::from_millis(10);
-/// Time counts in microseconds, shares in nanoseconds.
+/// Time counts in microseconds, slices in nanoseconds.
 const TINY: Duration = Duration::from_micros(1);
 
 /// One process, over all its runs.
@@ -84,7 +84,7 @@ pub struct Life {
 #[derive(Clone, Debug, Hash)]
 pub struct Stopping {
     pub at: At,
-    pub share: Duration,
+    pub slice: Duration,
     /// For a restart, before the container's stop.
     pub before: bool,
 }
@@ -138,13 +138,13 @@ struct ProbeFacts {
     began: At,
     successes: u32,
     failures: u32,
-    verdict: Option<bool>,
+    passes: Option<bool>,
 }
 
 #[derive(Clone, Debug, Hash)]
 struct TaskFacts {
     began: At,
-    share: Option<Duration>,
+    slice: Option<Duration>,
     ok: bool,
     failures: u32,
     failed_at: At,
@@ -203,7 +203,7 @@ impl World {
             began: due,
             successes: 0,
             failures: 0,
-            verdict: None,
+            passes: None,
         };
         self.model.probes.insert((p, kind), facts);
     }
@@ -228,7 +228,7 @@ impl World {
         let life = &self.lives[p];
         let probed = match (&self.config.processes[p].readiness, self.model.probes.get(&(p, ProbeKind::Readiness))) {
             (None, _) => !self.bodies[p].suspended,
-            (Some(_), facts) => facts.is_some_and(|f| f.verdict == Some(true)),
+            (Some(_), facts) => facts.is_some_and(|f| f.passes == Some(true)),
         };
         let stopping = life.stopping.is_some() || self.bodies[p].killed;
         if self.config.processes[p].kind == Some(ProcessKind::Task) {
@@ -408,15 +408,15 @@ impl World {
         if ladder.is_empty() { vec![Rung { signal: self.first_signal(p), wait: None }] } else { ladder }
     }
 
-    /// Its waits fit into its share, so that none is scaled down.
+    /// Its waits fit into its slice, so that none is scaled down.
     pub(super) fn ladder_fits(&self, p: usize, from: At) -> bool {
         let Some(stopping) = &self.lives[p].stopping else { return false };
         if stopping.before && self.stop.is_some() {
-            // The container's stop has given it another share.
+            // The container's stop has given it another slice.
             return false;
         }
         let waits: Option<Duration> = self.ladder(p).iter().map(|r| r.wait).sum();
-        let time = (stopping.at + stopping.share).left(from);
+        let time = (stopping.at + stopping.slice).left(from);
         // The diagnosis has a quarter of it in any case, if it asks for so much.
         let diagnosis = self.config.processes[p].diagnose.map_or(Duration::ZERO, |d| d.wait.min(time / 4));
         waits.is_some_and(|waits| waits + diagnosis <= time)
@@ -471,12 +471,12 @@ impl World {
         }
         let cut = self.stop.as_ref().is_some_and(|s| s.cut);
         let Some(stopping) = life.stopping.clone().filter(|_| !cut) else { return Ok(()) };
-        // In the container's stop a share may turn out smaller (it is then part of a smaller budget), never larger.
+        // In the container's stop a slice may turn out smaller (it is then part of a smaller budget), never larger.
         // Behind the time that it has asked for come the rest of its ladder and the diagnosis.
         let behind: Duration = self.ladder(p).iter().filter_map(|rung| rung.wait).sum();
         let behind = behind + self.config.processes[p].diagnose.map_or(Duration::ZERO, |d| d.wait);
         let more = life.said.more_until.map_or(At::ZERO, |more| more + behind);
-        let until = (stopping.at + stopping.share).max(more);
+        let until = (stopping.at + stopping.slice).max(more);
         if self.now > until && !self.stalled_since(stopping.at) {
             return broken("model", format!("p{p} is killed {:?} late", self.now.since(until)));
         }
@@ -514,7 +514,7 @@ impl World {
         let (Some(first), Some(last)) = (life.sent.first(), life.sent.last()) else {
             return broken("model", format!("p{p} is diagnosed before it was asked to stop"));
         };
-        let until = stopping.at + stopping.share;
+        let until = stopping.at + stopping.slice;
         let ladder = self.ladder(p);
         let over = life.sent.len() == ladder.len()
             && ladder
@@ -657,7 +657,7 @@ impl World {
         }
         let now = self.now;
         let fresh =
-            TaskFacts { began: now, share: None, ok: false, failures: 0, failed_at: now, flight: None, said: None };
+            TaskFacts { began: now, slice: None, ok: false, failures: 0, failed_at: now, flight: None, said: None };
         let facts = self.model.tasks.entry(task.name.clone()).or_insert(fresh);
         if facts.flight.is_some() {
             return broken("model", format!("{what:?}: two attempts at once"));
@@ -676,7 +676,7 @@ impl World {
         if facts.failures > 0 && waited != pause && !self.stalled_since(facts.failed_at) {
             return broken("model", format!("{what:?}: tried again after {waited:?}, not {pause:?}"));
         }
-        let length = [task.timeout, facts.share].into_iter().flatten().min();
+        let length = [task.timeout, facts.slice].into_iter().flatten().min();
         let paused = now.since(facts.began).saturating_sub(self.ran(facts.began, now));
         let left = length.map(|l| (facts.began + l + paused).left(now));
         if left.is_some_and(|left| limit > left + TINY) {
@@ -770,13 +770,13 @@ impl World {
             (facts.successes, facts.failures) = (0, facts.failures + 1);
         }
         if facts.successes >= probe.success_threshold {
-            facts.verdict = Some(true);
+            facts.passes = Some(true);
         }
         if facts.failures >= probe.failure_threshold {
-            facts.verdict = Some(false);
+            facts.passes = Some(false);
         }
-        let verdict = facts.verdict;
-        match (kind, verdict) {
+        let passes = facts.passes;
+        match (kind, passes) {
             (ProbeKind::Startup, Some(true)) => self.started_up(p),
             (ProbeKind::Startup | ProbeKind::Liveness, Some(false)) => self.lives[p].unhealthy = true,
             _ => {}
@@ -835,7 +835,7 @@ impl World {
 impl World {
     pub(super) fn model_note(&mut self, note: &Note) -> Checked {
         match note {
-            Note::StepBegan { name, share, .. } => self.task_begins(name, Some(share.0)),
+            Note::StepBegan { name, slice, .. } => self.task_begins(name, Some(slice.0)),
             Note::TaskBegan { place: Place::PostStart(process), name } => {
                 let p = index(process);
                 if !self.lives[p].started {
@@ -865,7 +865,7 @@ impl World {
                 }
                 Ok(())
             }
-            Note::Stopping { process, how, share } => self.stopping_begins(index(process), *how, share.0),
+            Note::Stopping { process, how, slice } => self.stopping_begins(index(process), *how, slice.0),
             Note::BackOff { process, delay, .. } => self.backs_off(index(process), delay.0),
             Note::StartFailed { process, retry_in: Some(Secs(delay)), .. } => self.backs_off(index(process), *delay),
             Note::GaveUp { process, .. } => {
@@ -924,13 +924,13 @@ impl World {
         }
     }
 
-    fn stopping_begins(&mut self, p: usize, how: How, share: Duration) -> Checked {
+    fn stopping_begins(&mut self, p: usize, how: How, slice: Duration) -> Checked {
         let before = self.stop.is_none();
         let pre_stop = self.config.processes[p].pre_stop.clone();
         if (how == How::PreStop) != pre_stop.is_some() {
             return broken("model", format!("p{p} is stopped by {how}"));
         }
-        // A share of its own, or all there is.
+        // A slice of its own, or all there is.
         let most = match &self.stop {
             None => self.config.grace.saturating_sub(self.config.kill_reserve),
             // A sidecar's turn may come with the end of the grace.
@@ -944,8 +944,8 @@ impl World {
                 if fits { self.stopped_by(stop) } else { self.deadline(stop) }.left(self.now)
             }
         };
-        if share > most {
-            return broken("I1", format!("{share:?} to stop p{p} in, of {most:?}"));
+        if slice > most {
+            return broken("I1", format!("{slice:?} to stop p{p} in, of {most:?}"));
         }
         for task in &self.config.processes[p].post_start {
             self.model.tasks.remove(&task.name);
@@ -953,7 +953,7 @@ impl World {
         if before {
             self.model.probes.retain(|(of, _), _| *of != p);
         }
-        self.lives[p].stopping = Some(Stopping { at: self.now, share, before });
+        self.lives[p].stopping = Some(Stopping { at: self.now, slice, before });
         match pre_stop {
             Some(task) => self.task_begins(&task.name, None),
             None => Ok(()),
@@ -977,9 +977,9 @@ impl World {
         self.latch();
     }
 
-    fn task_begins(&mut self, name: &str, share: Option<Duration>) -> Checked {
+    fn task_begins(&mut self, name: &str, slice: Option<Duration>) -> Checked {
         let now = self.now;
-        let fresh = TaskFacts { began: now, share, ok: false, failures: 0, failed_at: now, flight: None, said: None };
+        let fresh = TaskFacts { began: now, slice, ok: false, failures: 0, failed_at: now, flight: None, said: None };
         let facts = self.model.tasks.entry(name.to_string()).or_insert(fresh);
         if facts.began == now { Ok(()) } else { broken("model", format!("{name} begins twice")) }
     }
@@ -1032,7 +1032,7 @@ impl World {
             self.check_waited(name, facts.began, facts.began + took, timeout)?;
         }
         let wrong = |why: String| broken("model", format!("{name} after {took:?}: {result:?}, and {why}; {facts:?}"));
-        let longest = [task_length(&task), facts.share].into_iter().flatten().min();
+        let longest = [task_length(&task), facts.slice].into_iter().flatten().min();
         if longest.is_some_and(|l| took > l) && !late {
             return wrong(format!("it had {longest:?}"));
         }
@@ -1077,8 +1077,8 @@ impl World {
             (TaskResult::TimedOut { .. }, _) if task.timeout.is_none_or(|t| took < t) => {
                 wrong(format!("its timeout is {:?}", task.timeout))
             }
-            (TaskResult::Cut { .. }, _) if facts.share.is_some_and(|s| took + TINY < s) && !cut => {
-                wrong(format!("its share is {:?}", facts.share))
+            (TaskResult::Cut { .. }, _) if facts.slice.is_some_and(|s| took + TINY < s) && !cut => {
+                wrong(format!("its slice is {:?}", facts.slice))
             }
             (TaskResult::Done | TaskResult::TimedOut { .. } | TaskResult::Cut { .. }, _)
                 if facts.ok && !result.ok() =>

@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// After a drain by order the processes go on until somebody wants more, or their share of the budget begins.
+    /// After a drain by order the processes go on until somebody wants more, or their slice of the budget begins.
     pub(super) fn check_hold(&mut self, p: usize, by: &str) -> Checked {
         let Some(stop) = self.stop.as_ref().filter(|s| s.held && !s.cut) else { return Ok(()) };
         let until = match self.config.sidecar {

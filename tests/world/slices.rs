@@ -45,7 +45,7 @@ impl World {
         stop.t0 + self.slices().deadline
     }
 
-    /// When the processes' stop has had all of its share.
+    /// When the processes' stop has had all of its slice.
     pub(super) fn stopped_by(&self, stop: &Stop) -> At {
         self.deadline(stop) - self.slices().after_stop
     }

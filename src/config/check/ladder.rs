@@ -125,7 +125,7 @@ fn rung(reader: &mut Reader<'_>, element: &Field<'_>, example: &str) -> Option<R
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Diagnose {
     pub signal: Signal,
-    /// Out of the process's own share; more than zero.
+    /// Out of the process's own slice; more than zero.
     pub wait: Duration,
 }
 

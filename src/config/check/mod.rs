@@ -79,7 +79,7 @@ pub fn tables() -> Vec<&'static Described> {
     top().with_those_below()
 }
 
-/// Where the verdict goes as a text has it that may be refused for something else: only its syntax has to be right.
+/// Where the termination message goes as a text has it that may be refused for something else: only its syntax has to be right.
 pub fn termination_log(text: &str) -> Option<String> {
     let document = DeTable::parse(text).ok()?;
     Some(document.get_ref().get("termination_log")?.get_ref().as_str()?.to_owned())

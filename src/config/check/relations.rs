@@ -177,7 +177,7 @@ pub fn budget(reader: &mut Reader<'_>, top: &TopKeys<'_>, budget: &Budget<'_>) {
     let parts = [("kill_reserve", kill), ("drain", drained), ("stop_reserve", held), ("post_stop", after)];
     let total = parts.iter().fold(Duration::ZERO, |sum, (_, part)| sum.saturating_add(*part));
     if kill < grace && total <= grace {
-        shares(reader, budget, grace - kill - drained - after);
+        slices(reader, budget, grace - kill - drained - after);
         return;
     }
     // At the grace, when it stands in the file and the sum is at fault; else at what holds the most of it.
@@ -208,7 +208,7 @@ fn reserves(steps: &[ReadStep]) -> Duration {
 }
 
 /// Steps that can never get anything. `free` is what no reserve of a step and not the kill holds.
-fn shares(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
+fn slices(reader: &mut Reader<'_>, budget: &Budget<'_>, free: Duration) {
     let before = reader.problems.len();
     let deadline = budget.config.grace.saturating_sub(budget.config.kill_reserve);
     let stop = budget.config.stop_reserve.unwrap_or(budget.config.grace / 4).min(free);

@@ -97,7 +97,7 @@ pub struct Config {
     pub stragglers: Stragglers,
     /// Where the JSON report goes at exit.
     pub report: Option<PathBuf>,
-    /// Where the verdict goes when the file exists. `None` never writes one.
+    /// Where the termination message goes when the file exists. `None` never writes one.
     pub termination_log: Option<PathBuf>,
     /// Who runs the container.
     pub platform: Platform,

@@ -22,7 +22,7 @@ pub struct Task {
     pub handler: Handler,
     /// How its program is started, where it runs one.
     pub launch: Launch,
-    /// For all attempts together; `None`: what its place allows (its share of the budget during a stop).
+    /// For all attempts together; `None`: what its place allows (its slice of the budget during a stop).
     pub timeout: Option<Duration>,
     pub retries: Retries,
     /// Pause between two attempts.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Drilled;
+use crate::drill::result::GraceResult;
 use crate::drill::run::Run;
-use crate::drill::verdict::Verdict;
 use crate::json;
 use crate::report::Secs;
 
@@ -36,7 +36,7 @@ struct LoadOf<'a> {
 #[derive(Serialize)]
 struct OfGrace<'a> {
     #[serde(flatten)]
-    verdict: &'a Verdict,
+    result: &'a GraceResult,
     drills: &'a [Run],
 }
 
@@ -48,7 +48,7 @@ impl Drilled<'_> {
             format: FORMAT,
             version: env!("CARGO_PKG_VERSION"),
             command: &setup.command,
-            fits: self.all.iter().any(|(verdict, _)| verdict.fits),
+            fits: self.all.iter().any(|(result, _)| result.fits),
             load: setup.load.as_ref().map(|call| LoadOf {
                 url: call.url(),
                 rate: setup.rate,
@@ -56,7 +56,7 @@ impl Drilled<'_> {
                 lag: Secs(setup.lag.unwrap_or_default()),
                 readiness: setup.readiness.as_deref(),
             }),
-            graces: self.all.iter().map(|(verdict, drills)| OfGrace { verdict, drills }).collect(),
+            graces: self.all.iter().map(|(result, drills)| OfGrace { result, drills }).collect(),
         };
         json::pretty(&serde_json::to_string(&output).unwrap_or_default()) + "\n"
     }

@@ -10,19 +10,18 @@ impl Drilled<'_> {
     pub fn markdown(&self) -> String {
         let mut text = format!("### softstop drill: {}\n\n", code(&self.setup.command));
         text.push_str("| grace | | slowest stop | requests | memory |\n|---|---|---|---|---|\n");
-        for (verdict, runs) in self.all {
-            let took = verdict.took.map_or_else(|| "none".to_owned(), |took| Human(took.slowest.0).to_string());
+        for (result, runs) in self.all {
+            let took = result.took.map_or_else(|| "none".to_owned(), |took| Human(took.slowest.0).to_string());
             let load =
                 runs.iter().max_by_key(|run| run.failed()).and_then(requests).unwrap_or_else(|| "no load".to_owned());
             let memory = runs.iter().map(|run| run.seen.most_memory).max().map_or_else(String::new, megabytes);
-            let fits = if verdict.fits { "fits" } else { "**does not fit**" };
-            let _ = writeln!(text, "| {} | {fits} | {took} | {} | {memory} |", Human(verdict.grace.0), cell(&load));
+            let fits = if result.fits { "fits" } else { "**does not fit**" };
+            let _ = writeln!(text, "| {} | {fits} | {took} | {} | {memory} |", Human(result.grace.0), cell(&load));
         }
-        for (verdict, _) in self.all {
-            let _ =
-                writeln!(text, "\n{}{}\n", cell(&sentence(verdict)), recommended(verdict.recommended_grace_seconds));
-            for one in &verdict.findings {
-                let _ = writeln!(text, "- {}", cell(&found(one, verdict.runs)));
+        for (result, _) in self.all {
+            let _ = writeln!(text, "\n{}{}\n", cell(&sentence(result)), recommended(result.recommended_grace_seconds));
+            for one in &result.findings {
+                let _ = writeln!(text, "- {}", cell(&found(one, result.runs)));
                 let _ = writeln!(text, "  - help: {}", cell(&one.finding.help));
             }
         }

@@ -6,15 +6,15 @@ mod markdown;
 mod picture;
 mod text;
 
+use super::result::GraceResult;
 use super::run::{Run, Setup};
-use super::verdict::Verdict;
 use crate::text::several;
 use crate::time::Human;
 
-/// All of it, a verdict for each grace.
+/// All of it, a result for each grace.
 pub struct Drilled<'a> {
     pub setup: &'a Setup,
-    pub all: &'a [(Verdict, Vec<Run>)],
+    pub all: &'a [(GraceResult, Vec<Run>)],
 }
 
 /// The slowest, or the first that has no time.
@@ -23,27 +23,27 @@ fn slowest(runs: &[Run]) -> Option<&Run> {
 }
 
 /// `fits in 30.0s with 11.8s to spare; 20s would do`.
-fn sentence(verdict: &Verdict) -> String {
-    let grace = Human(verdict.grace.0);
-    match (verdict.fits, verdict.spare, verdict.would_do_seconds) {
+fn sentence(result: &GraceResult) -> String {
+    let grace = Human(result.grace.0);
+    match (result.fits, result.spare, result.would_do_seconds) {
         (true, Some(spare), Some(enough)) => {
-            let other = if u128::from(enough) * 1000 < verdict.grace.0.as_millis() {
+            let other = if u128::from(enough) * 1000 < result.grace.0.as_millis() {
                 format!("; {enough}s would do")
             } else {
                 String::new()
             };
             format!("fits in {grace} with {} to spare{other}", Human(spare.0))
         }
-        _ if verdict.findings.is_empty() => format!("does not fit in {grace}"),
+        _ if result.findings.is_empty() => format!("does not fit in {grace}"),
         _ => {
-            let things = several(verdict.findings.len(), "thing", "things");
+            let things = several(result.findings.len(), "thing", "things");
             format!("does not stop well in {grace}: {things} to change")
         }
     }
 }
 
 /// `web: needed SIGKILL …`, and in how many of the runs where that is not all.
-fn found(found: &super::verdict::Found, runs: usize) -> String {
+fn found(found: &super::result::Found, runs: usize) -> String {
     let of = if found.runs < runs { format!(" ({} of {runs} drills)", found.runs) } else { String::new() };
     format!("{}{of}", found.finding.text)
 }

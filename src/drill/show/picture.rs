@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use super::{Drilled, requests, sentence, slowest};
+use crate::drill::result::GraceResult;
 use crate::drill::run::Run;
-use crate::drill::verdict::Verdict;
 use crate::picture::{Mark, MarkKind, Picture, Remark, Row, Weight};
 use crate::time::Human;
 
 impl Drilled<'_> {
     /// Of the grace that fits best, else of the first.
     pub fn svg(&self) -> String {
-        let best = self.all.iter().filter(|(verdict, _)| verdict.fits).min_by_key(|(verdict, _)| verdict.grace);
-        let picture = best.or(self.all.first()).and_then(|(verdict, runs)| Some(self.picture(verdict, slowest(runs)?)));
+        let best = self.all.iter().filter(|(result, _)| result.fits).min_by_key(|(result, _)| result.grace);
+        let picture = best.or(self.all.first()).and_then(|(result, runs)| Some(self.picture(result, slowest(runs)?)));
         picture.unwrap_or_default().svg()
     }
 
-    fn picture(&self, verdict: &Verdict, run: &Run) -> Picture {
+    fn picture(&self, result: &GraceResult, run: &Run) -> Picture {
         let mut rows = Vec::new();
         if let Some(report) = &run.report {
             rows.extend(report.rows());
@@ -25,8 +25,8 @@ impl Drilled<'_> {
             rows.push(Row::heading("clients"));
             rows.extend(clients);
         }
-        let mut remarks: Vec<Remark> = verdict.findings.iter().map(|found| found.finding.clone().into()).collect();
-        if let Some(grace) = verdict.recommended_grace_seconds {
+        let mut remarks: Vec<Remark> = result.findings.iter().map(|found| found.finding.clone().into()).collect();
+        if let Some(grace) = result.recommended_grace_seconds {
             let text = format!("recommended: terminationGracePeriodSeconds: {grace}");
             remarks.push(Remark { weight: Weight::Note, text, help: String::new() });
         }
@@ -34,7 +34,7 @@ impl Drilled<'_> {
         let clients_end = run.load_ended.map_or(Duration::ZERO, |at| run.since_request(at));
         Picture {
             title: format!("softstop drill: {}", self.setup.command),
-            subtitle: sentence(verdict),
+            subtitle: sentence(result),
             end: run.grace.0.max(ended).max(clients_end),
             rows,
             marks: self.marks(run, ended, clients_end),

@@ -3,13 +3,13 @@
 use std::fmt::Write;
 
 use super::{Drilled, found, megabytes, requests, sentence, slowest};
+use crate::drill::result::GraceResult;
 use crate::drill::run::Run;
-use crate::drill::verdict::Verdict;
 use crate::text::{plain, several};
 use crate::time::Human;
 
 impl Drilled<'_> {
-    /// What was done, the slowest stop step by step, and the verdict with what to change.
+    /// What was done, the slowest stop step by step, and the result with what to change.
     pub fn text(&self) -> String {
         let mut text = String::new();
         let mut line = |words: &str| {
@@ -18,17 +18,17 @@ impl Drilled<'_> {
         };
         line(&format!("drill: {}", self.setup.command));
         line(&self.done());
-        for (verdict, runs) in self.all {
+        for (result, runs) in self.all {
             line("");
             if self.all.len() > 1 {
-                line(&format!("grace {}", Human(verdict.grace.0)));
+                line(&format!("grace {}", Human(result.grace.0)));
             }
             if let Some(run) = slowest(runs) {
                 self.run(run, &mut line);
             }
-            verdict_lines(verdict, &mut line);
+            result_lines(result, &mut line);
         }
-        let fits = self.all.iter().filter(|(verdict, _)| verdict.fits).map(|(verdict, _)| verdict.grace).min();
+        let fits = self.all.iter().filter(|(result, _)| result.fits).map(|(result, _)| result.grace).min();
         if self.all.len() > 1 {
             line("");
             match fits {
@@ -99,26 +99,26 @@ impl Drilled<'_> {
     }
 }
 
-fn verdict_lines(verdict: &Verdict, line: &mut impl FnMut(&str)) {
-    if let Some(took) = verdict.took.filter(|_| verdict.runs > 1) {
+fn result_lines(result: &GraceResult, line: &mut impl FnMut(&str)) {
+    if let Some(took) = result.took.filter(|_| result.runs > 1) {
         line(&format!(
             "  {} drills: fastest {}, median {}, 90% within {}, slowest {}",
-            verdict.runs,
+            result.runs,
             Human(took.fastest.0),
             Human(took.median.0),
             Human(took.p90.0),
             Human(took.slowest.0)
         ));
     }
-    line(&sentence(verdict));
-    for one in &verdict.findings {
-        line(&format!("- [{}] {}", one.finding.name, found(one, verdict.runs)));
+    line(&sentence(result));
+    for one in &result.findings {
+        line(&format!("- [{}] {}", one.finding.name, found(one, result.runs)));
         if !one.finding.help.is_empty() {
             line(&format!("  help: {}", one.finding.help));
         }
     }
-    if let Some(grace) = verdict.recommended_grace_seconds {
-        let drain = verdict
+    if let Some(grace) = result.recommended_grace_seconds {
+        let drain = result
             .recommended_drain
             .map_or_else(String::new, |drain| format!(", and a drain of {} at least", Human(drain.0)));
         line(&format!("recommended: terminationGracePeriodSeconds: {grace}{drain}"));

@@ -13,7 +13,7 @@ use crate::status::{LastExit, Stage, StopStatus, TaskStatus};
 fn what_is_answered_at_once_is_what_would_be_answered() {
     let mut at_once = 0;
     for n in 0..8 {
-        let holds = Verdicts { started: n & 1 != 0, ready: n & 2 != 0, live: n & 4 != 0 };
+        let holds = Holds { started: n & 1 != 0, ready: n & 2 != 0, live: n & 4 != 0 };
         let status = Status { started: holds.started, ready: holds.ready, live: holds.live, ..healthy() };
         for method in ["GET", "HEAD", "POST"] {
             for path in ["/startupz", "/readyz", "/livez", "/healthz", "/readyz/web", "/readyz/", "/status", "/", "x"] {
@@ -140,7 +140,7 @@ fn a_stop_fails_readiness_and_nothing_else() {
 }
 
 #[test]
-fn the_lifecycles_verdict_wins_over_the_checks() {
+fn the_lifecycles_result_wins_over_the_checks() {
     let mut status = healthy();
     status.ready = false;
     let (code, body) = get("/readyz", &status);

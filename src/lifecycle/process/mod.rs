@@ -202,7 +202,7 @@ pub(super) struct Proc {
     pub fell_silent: bool,
     /// What was last announced.
     said_ready: bool,
-    /// A liveness or startup verdict is being acted on.
+    /// A liveness or startup result is being acted on.
     pub unhealthy: bool,
     /// Signals its ladder has sent: an end by one of them is no failure.
     sent: Vec<Signal>,

@@ -143,8 +143,8 @@ impl Stopping {
         let rest = ladder_from(at.config(), index + 1);
         if let Some(room) = at.stop.and_then(|stop| stop.room(at.now)) {
             let own = more.saturating_add(rest.stated).saturating_add(self.diagnosis + self.post_exit);
-            let share = beside(room, own, at.plan.order.behind[at.id.0]);
-            self.until = self.until.max(at.now + share.saturating_sub(self.post_exit));
+            let slice = beside(room, own, at.plan.order.behind[at.id.0]);
+            self.until = self.until.max(at.now + slice.saturating_sub(self.post_exit));
         }
         let wait = beside(self.ladder_until().left(at.now), more, rest);
         if let StopStage::Rung { until, .. } = &mut self.stage {

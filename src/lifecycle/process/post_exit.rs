@@ -19,7 +19,7 @@ pub(super) struct PostExit {
     next: usize,
     /// Under way. Not in the turn in which the process has ended: what others see of it is as before until then.
     task: Option<TaskRun>,
-    /// Their share of the budget ends then; never, while the container goes on.
+    /// Their slice of the budget ends then; never, while the container goes on.
     until: At,
     /// What they are told until the container stops.
     reason: Reason,
@@ -47,8 +47,8 @@ impl PostExit {
     fn go_on(mut self, exit: Exit, at: &Around<'_>, fx: &mut Effects) -> Option<PostExit> {
         self.until = at.stop.map_or(self.until, |stop| self.until.min(stop.post_exit_until()));
         for index in self.next..at.config().post_exit.len() {
-            let (what, share) = (What::new(Place::PostExit(at.id), index), self.until.left(at.now).min(FOREVER));
-            if share.is_zero() {
+            let (what, slice) = (What::new(Place::PostExit(at.id), index), self.until.left(at.now).min(FOREVER));
+            if slice.is_zero() {
                 let ((place, name), took, result) = (at.plan.named(what), Secs::default(), TaskResult::NoTime);
                 fx.note(Note::TaskEnded { place, name, attempts: 0, took, result });
                 continue;
@@ -56,7 +56,7 @@ impl PostExit {
             let whole = fx.reason;
             fx.reason = if at.stop.is_some() { whole } else { self.reason };
             fx.end = Some(exit);
-            let task = TaskRun::announce(what, at.now, share, at.plan, fx);
+            let task = TaskRun::announce(what, at.now, slice, at.plan, fx);
             (fx.reason, fx.end) = (whole, None);
             return Some(PostExit { next: index + 1, task: Some(task), ..self });
         }

@@ -53,7 +53,7 @@ impl Proc {
         let short = stated(at.config()).is_none_or(|asked| asked > limit + post_exit);
         let stopping = Stopping { short, to_restart, post_exit, ..r.stopping(at.now + limit, stage, at) };
         self.state = State::Stopping(stopping);
-        fx.note(Note::Stopping { process: at.name(), how, share: Secs(limit) });
+        fx.note(Note::Stopping { process: at.name(), how, slice: Secs(limit) });
         if how != How::PreStop {
             self.rung(0, at, fx);
         }
@@ -176,7 +176,7 @@ impl Proc {
         Change::forced()
     }
 
-    /// The stop's share of the budget is over: killed, and no longer waited for.
+    /// The stop's slice of the budget is over: killed, and no longer waited for.
     pub(super) fn give_up(&mut self, at: &Around<'_>, fx: &mut Effects) -> Change {
         let change = self.kill(at, fx);
         if let State::Stopping(s) = &mut self.state {
@@ -301,7 +301,7 @@ impl Stopping {
         self.last.map_or((None, self.began), |(signal, at)| (Some(signal), at))
     }
 
-    /// Its share has become less: so has the diagnosis's.
+    /// Its slice has become less: so has the diagnosis's.
     pub(super) fn shorten(&mut self, until: At, at: &Around<'_>) {
         if until >= self.until + self.post_exit {
             return;
@@ -321,7 +321,7 @@ impl Stopping {
         }
     }
 
-    /// What its stop comes late by is not its own fault: its share ends as much later as those that stop after it leave room for.
+    /// What its stop comes late by is not its own fault: its slice ends as much later as those that stop after it leave room for.
     fn extend(&mut self, lost: Duration, at: &Around<'_>) {
         if self.is_killed() {
             return;
@@ -342,7 +342,7 @@ impl Stopping {
     }
 
     /// What its pre_stop, or the rung it is at, may take from now on, with the rest of the ladder still to come: what it had left
-    /// before softstop `lost` so much, if there is room for all. Where it has begun before the container's stop, its own share may reach beyond that of
+    /// before softstop `lost` so much, if there is room for all. Where it has begun before the container's stop, its own slice may reach beyond that of
     /// the processes, whose end is its own, too.
     fn fair(&self, lost: Duration, at: &Around<'_>) -> Duration {
         let end = at.stop.map_or(self.until, |stop| stop.processes_until().min(self.until));

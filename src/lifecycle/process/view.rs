@@ -127,7 +127,7 @@ impl Proc {
             return false;
         }
         let probed =
-            self.probe(ProbeKind::Readiness).map_or(self.suspended.is_none(), |probe| probe.verdict == Some(true));
+            self.probe(ProbeKind::Readiness).map_or(self.suspended.is_none(), |probe| probe.passes == Some(true));
         r.started && matches!(r.post_start, PostStart::Done) && probed && !r.body.notices.stopping
     }
 

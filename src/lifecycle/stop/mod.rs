@@ -116,7 +116,7 @@ pub(super) struct Steps {
     pub index: usize,
     /// The tasks of the step under way, side by side; empty between two steps.
     pub tasks: Vec<TaskRun>,
-    share: Duration,
+    slice: Duration,
     began: At,
 }
 

@@ -10,7 +10,7 @@ use crate::lifecycle::core::Core;
 use crate::lifecycle::event::Cause;
 use crate::lifecycle::process::Input;
 use crate::lifecycle::requests::drain_is_awaited;
-use crate::plan::budget::{Part, share};
+use crate::plan::budget::{Part, slice};
 use crate::report::{Note, Secs, TaskResult};
 
 impl Stop {
@@ -124,7 +124,7 @@ impl Stop {
         self.budget.kill_reserve = self.budget.kill_reserve.min(MINIMUM_GRACE / 4);
         self.deadline = self.deadline.min(end - self.budget.kill_reserve);
         self.budget.fit(Part::Drain(steps.index), self.deadline.left(now));
-        let room = share(now, self.deadline, self.budget.after_drain(steps.index), None);
+        let room = slice(now, self.deadline, self.budget.after_drain(steps.index), None);
         steps.tasks.iter_mut().for_each(|task| task.shorten(now + room));
     }
 }

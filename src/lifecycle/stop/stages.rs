@@ -235,9 +235,9 @@ impl Stop {
             core.take(id, Input::Leave, None);
         }
         let code = self.exit_code(core);
-        let verdict = self.verdict(code, core);
-        self.answer_the_rest(&verdict, core);
-        core.note(Note::Finished(Box::new(verdict)));
+        let result = self.result(code, core);
+        self.answer_the_rest(&result, core);
+        core.note(Note::Finished(Box::new(result)));
         core.fx.push(Action::Finish { code });
         self.stage = Stage::Over;
     }

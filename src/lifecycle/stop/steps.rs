@@ -15,7 +15,7 @@ use crate::time::At;
 
 impl Steps {
     pub(super) fn new(kind: Place, now: At) -> Steps {
-        Steps { kind, index: 0, tasks: Vec::new(), share: Duration::ZERO, began: now }
+        Steps { kind, index: 0, tasks: Vec::new(), slice: Duration::ZERO, began: now }
     }
 
     fn what(&self, nth: usize) -> What {
@@ -66,11 +66,11 @@ impl Stop {
             self.step_skipped(kind, index, &result, core);
             return true;
         }
-        steps.share = longest(step).map_or(room, |t| t.min(room));
+        steps.slice = longest(step).map_or(room, |t| t.min(room));
         steps.began = now;
         for (nth, task) in step.tasks.iter().enumerate() {
-            let own = Secs(task_length(task).map_or(steps.share, |t| t.min(steps.share)));
-            core.fx.note(Note::StepBegan { kind, name: task.name.clone(), share: own, left: Secs(deadline.left(now)) });
+            let own = Secs(task_length(task).map_or(steps.slice, |t| t.min(steps.slice)));
+            core.fx.note(Note::StepBegan { kind, name: task.name.clone(), slice: own, left: Secs(deadline.left(now)) });
             let run = TaskRun::begin(steps.what(nth), now, room, &core.plan, &mut core.fx);
             steps.tasks.push(run);
         }
@@ -82,26 +82,26 @@ impl Stop {
         for task in plan.steps(kind).get(index).into_iter().flat_map(|s| &s.tasks) {
             let (name, result) = (task.name.clone(), result.clone());
             core.note(Note::StepSkipped { kind, name: name.clone(), result: result.clone() });
-            self.record.steps.push(StepReport { kind, name, share: Secs::default(), took: Secs::default(), result });
+            self.record.steps.push(StepReport { kind, name, slice: Secs::default(), took: Secs::default(), result });
         }
     }
 
     pub(super) fn step_ended(&mut self, core: &mut Core) {
         let Stage::Steps(steps) = &mut self.stage else { return };
-        let (kind, share) = (steps.kind, steps.share);
+        let (kind, slice) = (steps.kind, steps.slice);
         let tasks = std::mem::take(&mut steps.tasks);
         steps.index += 1;
         let total = if kind == Place::Drain { &mut self.record.drain_took } else { &mut self.record.post_stop_took };
         *total = Some(total.unwrap_or_default() + core.now.since(steps.began));
         for run in tasks {
             let (Some(task), Some(result)) = (core.plan.task(run.what), run.result().cloned()) else { continue };
-            let own = Secs(task_length(task).map_or(share, |t| t.min(share)));
+            let own = Secs(task_length(task).map_or(slice, |t| t.min(slice)));
             // Side by side, each has its own end.
             let took = Secs(run.ended.since(run.began));
             self.drain_ended |= kind == Place::Drain && task.on_failure == OnFailure::Stop && !result.ok();
             let name = task.name.clone();
-            self.record.steps.push(StepReport { kind, name: name.clone(), share: own, took, result: result.clone() });
-            core.fx.note(Note::StepEnded { kind, name, share: own, took, result });
+            self.record.steps.push(StepReport { kind, name: name.clone(), slice: own, took, result: result.clone() });
+            core.fx.note(Note::StepEnded { kind, name, slice: own, took, result });
         }
     }
 }

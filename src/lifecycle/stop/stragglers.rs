@@ -26,7 +26,7 @@ const PART: u32 = 4;
 #[derive(Clone, Debug, Hash)]
 pub(in crate::lifecycle) struct Stragglers {
     began: At,
-    /// The stage's share is over then, unless softstop was late.
+    /// The stage's slice is over then, unless softstop was late.
     pub until: At,
     /// The census has found somebody.
     present: bool,
@@ -51,7 +51,7 @@ impl Stragglers {
         self.killed.unwrap_or(self.asking.kill_at())
     }
 
-    /// softstop `lost` so much; the share of the stage may end then.
+    /// softstop `lost` so much; the slice of the stage may end then.
     pub fn give_back(&mut self, lost: Duration, until: At) {
         self.until = until.max(self.until);
         self.asking.give_back(lost, last(self.began, self.until));

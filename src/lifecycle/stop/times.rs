@@ -6,7 +6,7 @@ use super::{EXIT, SLACK, Stage, Steps, Stop};
 use crate::facts::Place;
 use crate::lifecycle::late::LATE;
 use crate::lifecycle::process::KILL_WAIT;
-use crate::plan::budget::{Budget, Part, share};
+use crate::plan::budget::{Budget, Part, slice};
 use crate::time::At;
 
 impl Stop {
@@ -21,7 +21,7 @@ impl Stop {
     /// The same, and what of it is left for this part.
     pub(super) fn room_for(&mut self, part: Part, planned: &Budget, now: At) -> Duration {
         self.fit(planned, part, now);
-        share(now, self.deadline_of(part, planned), self.budget.after(part), None)
+        slice(now, self.deadline_of(part, planned), self.budget.after(part), None)
     }
 
     /// What a part of the stop counts with.

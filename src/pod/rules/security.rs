@@ -180,7 +180,7 @@ pub fn termination_log(case: &Case<'_>, found: &mut Found<'_>) {
         found.warn(
             stated.map_or_else(|| case.here(), |n| n.mark()),
             format!("the kubelet reads the termination message from {pod}, softstop writes it to {own}"),
-            "kubectl describe shows no verdict of the stop",
+            "kubectl describe shows no result of the stop",
             format!(
                 "write {}, or terminationMessagePath: {own}",
                 case.setting("termination_log", "SOFTSTOP_TERMINATION_LOG", pod)

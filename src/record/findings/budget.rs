@@ -29,8 +29,8 @@ pub(super) fn no_end(facts: &Facts<'_>, found: &mut Found) {
     );
 }
 
-pub(super) fn last_call(facts: &Facts<'_>, found: &mut Found) {
-    if facts.of_stop("stop_again").any(|event| event.text("effect") == "last_call") {
+pub(super) fn minimum_grace(facts: &Facts<'_>, found: &mut Found) {
+    if facts.of_stop("stop_again").any(|event| event.text("effect") == "minimum_grace") {
         let text = "SIGTERM came while the preStop hook was still waited for: the pod's whole grace was used up by the drain, and two seconds were left";
         let help = "raise terminationGracePeriodSeconds to `grace`, or lower the timeouts of the drain";
         found.error("", text.to_owned(), help);

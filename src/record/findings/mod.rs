@@ -83,7 +83,7 @@ pub const RULES: &[Rule] = &[
     rule("ended", "drill: it ended before the stop was requested", outside::ended),
     rule("crash", "drill: after a crash it was not ready again", outside::crash),
     rule("no-end", "the report has no end, or the runner sent SIGKILL", budget::no_end),
-    rule("last-call", "SIGTERM came while the preStop hook was still waited for", budget::last_call),
+    rule("minimum-grace", "SIGTERM came while the preStop hook was still waited for", budget::minimum_grace),
     rule("shell", "a shell needed SIGKILL, or ended and left its child behind", kills::shell),
     rule("stuck", "SIGKILL to a process in state `D`, `T`, `t`, or frozen", kills::stuck),
     rule("job-cut", "a task (`kind = \"task\"`, `schedule`) needed SIGKILL", kills::job_cut),

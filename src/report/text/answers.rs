@@ -14,7 +14,7 @@ impl fmt::Display for Done {
             Done::Stopping { left } => write!(f, "stopping; SIGKILL to what is left in {}", Human(*left)),
             Done::Drained(None) => f.write_str("nothing to drain"),
             Done::Drained(Some(took)) => write!(f, "drained in {}", Human(*took)),
-            Done::Stopped(verdict) => verdict.fmt(f),
+            Done::Stopped(result) => result.fmt(f),
             Done::Unready { already } => f.write_str(if *already { "unready already" } else { "unready" }),
             Done::Ready { but_for } if but_for.is_empty() => f.write_str("ready"),
             Done::Ready { but_for } => write!(f, "no longer held unready, but not ready yet: {}", but_for.join(", ")),

@@ -314,7 +314,7 @@ impl fmt::Display for TaskResult {
             TaskResult::Failed { reason, .. } => write!(f, "failed: {reason}"),
             TaskResult::TimedOut { reason } => f.write_str("timed out").and_then(|()| because(f, reason)),
             TaskResult::Cut { reason } => {
-                f.write_str("cut short, its share is used up").and_then(|()| because(f, reason))
+                f.write_str("cut short, its time slice is used up").and_then(|()| because(f, reason))
             }
             TaskResult::Cancelled { why } => why.fmt(f),
             TaskResult::NoTime => f.write_str("no time is left for it"),

@@ -148,17 +148,17 @@ impl fmt::Display for Note {
                 write!(f, "{order}, requested by {by}, refused: the configuration has mistakes")
             }
             Note::Ordered { order, by, refused: Some(why) } => write!(f, "{order}, requested by {by}, refused: {why}"),
-            Note::StepBegan { kind, name, share, left } => {
-                write!(f, "{kind}: {name}: up to {share} of the {left} left")
+            Note::StepBegan { kind, name, slice, left } => {
+                write!(f, "{kind}: {name}: up to {slice} of the {left} left")
             }
             Note::Waiting { place, name, progress, waited, limit, .. } => {
                 write!(f, "{place}: {name}: {progress}, {waited} of {limit}")
             }
-            Note::StepEnded { kind, name, share, took, result } => {
-                write!(f, "{kind}: {name}: {result} after {took} of {share}")
+            Note::StepEnded { kind, name, slice, took, result } => {
+                write!(f, "{kind}: {name}: {result} after {took} of {slice}")
             }
             Note::StepSkipped { kind, name, result } => write!(f, "{kind}: {name}: skipped: {result}"),
-            Note::Stopping { process, how, share } => write!(f, "{process}: stopping: {how}, up to {share}"),
+            Note::Stopping { process, how, slice } => write!(f, "{process}: stopping: {how}, up to {slice}"),
             Note::NextRung { process, after, waited, signal } => {
                 write!(f, "{process}: still running {waited} after {after}; sending {signal}")
             }
@@ -240,7 +240,7 @@ impl fmt::Display for Note {
                 write!(f, "{count} {which_} not end after SIGKILL: leaving")?;
                 list(f, which)
             }
-            Note::Finished(verdict) => write!(f, "{verdict}"),
+            Note::Finished(result) => write!(f, "{result}"),
         }
     }
 }

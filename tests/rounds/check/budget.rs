@@ -119,15 +119,15 @@ fn got_its_reserve(case: &Case, found: &mut Findings, kind: &str, task: &Task, o
     found.hold(7, held == 0 || late <= noise, || format!("{who} began {} ms too late", late / MS));
     // No more than the arithmetic gives: what it takes beyond that, those after it lack.
     // Where less is left than is held, what is held for all of them is scaled down together.
-    let (share, left) = (millis(&began.value["share_seconds"]), millis(&began.value["left_seconds"]));
+    let (slice, left) = (millis(&began.value["slice_seconds"]), millis(&began.value["left_seconds"]));
     let after = if left < reserved { of.after * left / reserved } else { of.after };
     let most = (left - after).max(0) + 2 * MS;
-    found.hold(7, share <= most, || format!("{who} was given {} ms, of {} there were for it", share / MS, most / MS));
+    found.hold(7, slice <= most, || format!("{who} was given {} ms, of {} there were for it", slice / MS, most / MS));
     if held == 0 {
         return;
     }
     let least = held - late - 2 * MS;
-    found.hold(7, share >= least, || format!("{who} got {} ms, of {} held", share / MS, held / MS));
+    found.hold(7, slice >= least, || format!("{who} got {} ms, of {} held", slice / MS, held / MS));
     let hook = case.lives.iter().find(|l| l.is_main() && l.name == task.name);
     if let Some(told) = hook.and_then(|l| l.start.remaining_ms) {
         found.hold(7, told as Time * MS >= least, || format!("{who} was told {told} ms, of {} held", held / MS));
@@ -143,7 +143,7 @@ fn processes_leave(case: &Case, found: &mut Findings, after_stop: u64) {
     // The account's stamp comes a moment after the arithmetic.
     let noise = LATE + case.o.seen.stall + case.frozen_after(0);
     for e in case.named("stopping").filter(|e| case.t0.is_some_and(|t0| e.at >= t0)) {
-        let end = e.at + millis(&e.value["share_seconds"]);
+        let end = e.at + millis(&e.value["slice_seconds"]);
         let unwell = case.process_of(e).is_some_and(|p| case.unhealthy(p));
         found.hold(7, unwell || end <= until + noise, || {
             format!("{} was given {} ms of what post_stop holds", e.text("process"), (end - until) / MS)

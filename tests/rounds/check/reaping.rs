@@ -72,7 +72,7 @@ struct Trace {
     pinned: BTreeSet<i32>,
     /// The last thing it heard of its children is that there are none.
     alone: bool,
-    /// It had heard that when it made the child that is still there: at the very end those who write the report and the verdict.
+    /// It had heard that when it made the child that is still there: at the very end those who write the report and the termination message.
     alone_before: bool,
 }
 

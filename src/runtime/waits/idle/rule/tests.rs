@@ -1,4 +1,4 @@
-//! Inspections in, verdicts out.
+//! Inspections in, states out.
 
 use proptest::prelude::*;
 
@@ -71,8 +71,8 @@ fn look(idle: &mut Idle, at: u64, open: &[&str], closed: &[&str]) -> IdleState {
     look_at(idle, at, &open.chain(closed).collect::<Vec<_>>())
 }
 
-fn text(verdict: &IdleState) -> String {
-    match verdict {
+fn text(state: &IdleState) -> String {
+    match state {
         IdleState::Idle => "idle".to_owned(),
         IdleState::NotYet { progress, .. } => progress.awaited.to_string(),
     }
@@ -487,16 +487,16 @@ proptest! {
                     last = last.max(life.from).max(received);
                 }
             }
-            let verdict = idle.judge(At::from_millis(now));
-            if verdict == IdleState::Idle {
+            let state = idle.judge(At::from_millis(now));
+            if state == IdleState::Idle {
                 prop_assert!(!served, "at {now}: somebody is served");
                 prop_assert!(now >= last + quiet || last == 0, "at {now}: somebody came or asked at {last}");
                 prop_assert!(now >= minimum);
             } else if !served && last_inspection.is_some() {
                 // A look later than it came, at the most, it is known.
-                prop_assert!(now < minimum || now < last + quiet + 300, "at {now}, last {last}: {verdict:?}");
+                prop_assert!(now < minimum || now < last + quiet + 300, "at {now}, last {last}: {state:?}");
             }
-            if let IdleState::NotYet { at: Some(at), .. } = verdict {
+            if let IdleState::NotYet { at: Some(at), .. } = state {
                 prop_assert!(at > At::from_millis(now));
             }
             last_inspection = Some(now);

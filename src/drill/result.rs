@@ -14,7 +14,7 @@ const SPARE_PART: u32 = 4;
 
 /// What is said of all runs with the same grace.
 #[derive(Clone, Debug, Serialize)]
-pub struct Verdict {
+pub struct GraceResult {
     pub fits: bool,
     #[serde(rename = "grace_seconds")]
     pub grace: Secs,
@@ -72,7 +72,7 @@ impl Spread {
 }
 
 /// Of at least one run; all had the same grace.
-pub fn of(runs: &[Run], setup: &Setup) -> Verdict {
+pub fn of(runs: &[Run], setup: &Setup) -> GraceResult {
     let grace = runs.first().map_or(Duration::ZERO, |run| run.grace.0);
     let mut findings: Vec<Found> = Vec::new();
     // A note is no reason why it would not fit.
@@ -88,7 +88,7 @@ pub fn of(runs: &[Run], setup: &Setup) -> Verdict {
     let slowest = took.map(|spread| spread.slowest.0);
     let fits = clean && slowest.is_some_and(|slowest| slowest <= grace);
     let of_clean = slowest.filter(|_| fits);
-    Verdict {
+    GraceResult {
         fits,
         grace: Secs(grace),
         runs: runs.len(),
