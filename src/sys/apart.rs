@@ -3,11 +3,13 @@
 
 #![expect(unsafe_code, reason = "clone with namespaces and mount have no safe wrapper here")]
 
+use std::ffi::CStr;
 use std::ptr;
 
 use nix::errno::Errno;
 
-use super::plain::Number;
+use super::plain::{Number, numbered};
+use super::process::end_now;
 
 /// Forks into new PID and mount namespaces. `child` runs there, with this process's memory, and its result is that one's exit code; no
 /// destructor of this process's runs there. It takes CAP_SYS_ADMIN.
@@ -21,11 +23,7 @@ pub fn fork(child: impl FnOnce() -> u8) -> Result<i32, Number> {
     // does not have, so it may allocate.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) };
     match pid {
-        0 => {
-            let code = child();
-            // SAFETY: ends this process without running the parent's exit handlers.
-            unsafe { libc::_exit(i32::from(code)) }
-        }
+        0 => end_now(child().into()),
         -1 => Err(Errno::last_raw()),
         pid => i32::try_from(pid).map_err(|_| libc::EOVERFLOW),
     }
@@ -36,12 +34,13 @@ pub fn fork(child: impl FnOnce() -> u8) -> Result<i32, Number> {
 /// # Errors
 /// EPERM where parts of /proc are masked, as container runtimes do it; ENOENT without /proc.
 pub fn own_proc() -> Result<(), Number> {
-    let mount = |source: &std::ffi::CStr, target: &std::ffi::CStr, kind: &std::ffi::CStr, flags: libc::c_ulong| {
+    let mount = |source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong| {
         // SAFETY: three NUL-terminated strings, and no data.
-        Errno::result(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null()) })
+        numbered(Errno::result(unsafe {
+            libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null())
+        }))
     };
     // Else what is mounted here would appear where it was started, too.
-    mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE).map_err(|e| e as Number)?;
-    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    mount(c"proc", c"/proc", c"proc", flags).map_err(|e| e as Number).map(drop)
+    mount(c"none", c"/", c"", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(c"proc", c"/proc", c"proc", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC).map(drop)
 }

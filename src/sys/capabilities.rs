@@ -79,20 +79,10 @@ pub(super) fn drop_from_bounding(number: u32) -> nix::Result<()> {
     prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0).map(drop)
 }
 
-/// Has the permitted set outlive the change to another user.
-pub(super) fn keep_across_users() -> nix::Result<()> {
-    prctl(libc::PR_SET_KEEPCAPS, 1, 0).map(drop)
-}
-
 /// Has what is executed get one that is permitted and inheritable.
 pub(super) fn raise_ambient(number: u32) -> nix::Result<()> {
     let raise = libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong;
     prctl(libc::PR_CAP_AMBIENT, raise, libc::c_ulong::from(number)).map(drop)
-}
-
-/// What is executed can give no more rights.
-pub(super) fn no_new_privileges() -> nix::Result<()> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
 
 fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> nix::Result<libc::c_int> {

@@ -6,7 +6,7 @@ use std::fs;
 use super::process;
 
 /// Where the kernel does not say: its default.
-const OVERFLOW: u32 = 65_534;
+pub(super) const OVERFLOW: u32 = 65_534;
 
 /// Whether process `pid`, of which the kernel says that it runs as `uid`, certainly does.
 ///

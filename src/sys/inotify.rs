@@ -4,12 +4,13 @@
 #![expect(unsafe_code, reason = "an inherited descriptor is a number")]
 
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::process::is_open;
 
 /// At which number who looks gets the instance.
 pub const HANDED_AT: RawFd = 3;
@@ -19,9 +20,7 @@ pub const HANDED_AT: RawFd = 3;
 /// # Errors
 /// As inotify_init1 has it: ENOSYS where a sandbox knows none, EMFILE when the user has no more of them.
 pub fn new() -> io::Result<OwnedFd> {
-    let instance = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-    // It keeps its descriptor to itself.
-    instance.as_fd().try_clone_to_owned()
+    Ok(Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?.into())
 }
 
 /// What looks.
@@ -34,15 +33,11 @@ impl Watcher {
     /// # Errors
     /// There is none.
     pub fn handed() -> io::Result<Watcher> {
-        // SAFETY: nothing else in this process has the number: it was started with that, and opened nothing before.
-        let fd = unsafe { OwnedFd::from_raw_fd(HANDED_AT) };
-        if let Err(error) = fcntl(&fd, FcntlArg::F_GETFD) {
-            std::mem::forget(fd);
-            return Err(error.into());
+        if !is_open(HANDED_AT) {
+            return Err(Errno::EBADF.into());
         }
-        let raw = std::os::fd::IntoRawFd::into_raw_fd(fd);
-        // SAFETY: it is this value's alone from here on.
-        Ok(Watcher(unsafe { Inotify::from_raw_fd(raw) }))
+        // SAFETY: nothing else in this process has the number: it was started with that, and opened nothing before.
+        Ok(Watcher(unsafe { Inotify::from_raw_fd(HANDED_AT) }))
     }
 
     /// Tells of the next change of a file or of what is in a folder, and no more than that one: who makes a million of them is told of once.

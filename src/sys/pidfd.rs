@@ -3,10 +3,12 @@
 #![expect(unsafe_code, reason = "libc has no wrapper for pidfd_open and pidfd_send_signal")]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::process::{check, kill};
+use nix::errno::Errno;
+
+use super::process::{kill, made};
 use super::procfs::read_stat;
 use crate::signal::Signal;
 
@@ -21,12 +23,10 @@ pub(super) fn send_to_found(pid: i32, started: u64, signals: &[Signal]) -> io::R
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
     }
     signals.iter().try_for_each(|signal| match &pinned {
-        Some(pidfd) => match send_pinned(pidfd.as_raw_fd(), *signal) {
+        Some(pidfd) => match send_pinned(pidfd, *signal) {
             // A sandbox may know the one call and refuse the other. What is truly not permitted is not so by `kill` either.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-                kill(pid, signal.number())
-            }
-            result => result,
+            Err(Errno::ENOSYS | Errno::EPERM) => kill(pid, signal.number()),
+            result => Ok(result?),
         },
         None => kill(pid, signal.number()),
     })
@@ -42,24 +42,21 @@ fn pin(pid: i32) -> io::Result<Option<OwnedFd>> {
     }
     // SAFETY: pidfd_open takes two integers and touches no memory.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if let Some(fd) = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0) {
-        // SAFETY: the kernel has just made this descriptor for us; nobody else knows of it. It is close-on-exec.
-        return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }));
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        Some(libc::ENOSYS | libc::EPERM) => {
+    // SAFETY: what the call has returned. It is close-on-exec.
+    match unsafe { made(fd) } {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(Errno::ENOSYS | Errno::EPERM) => {
             REFUSED.store(true, Ordering::Relaxed);
             Ok(None)
         }
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Ok(None),
-        _ => Err(error),
+        Err(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn send_pinned(pidfd: RawFd, signal: Signal) -> io::Result<()> {
+fn send_pinned(pidfd: &OwnedFd, signal: Signal) -> nix::Result<()> {
     let no_info: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: the descriptor is open for the call; a null siginfo means the same as kill's.
-    let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal.number(), no_info, 0) };
-    check(libc::c_int::try_from(rc).unwrap_or(-1))
+    let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.number(), no_info, 0) };
+    Errno::result(rc).map(drop)
 }

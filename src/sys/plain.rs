@@ -7,7 +7,7 @@
 
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -16,8 +16,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid};
 
 use super::mask::SignalSet;
-use super::process;
 use super::signals::{Early, Inherited};
+use super::{process, target};
 use crate::signal::Signal;
 
 /// The number of an error.
@@ -25,6 +25,10 @@ pub type Number = i32;
 
 pub fn number(error: &io::Error) -> Number {
     error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+pub(super) fn numbered<T>(result: nix::Result<T>) -> Result<T, Number> {
+    result.map_err(|errno| errno as Number)
 }
 
 /// Puts back what the entry point has arranged for softstop, but for the blocked signals and a SIGCHLD at its default: limits, and standard
@@ -78,11 +82,7 @@ pub fn fork(child: impl FnOnce() -> u8) -> Result<i32, Number> {
     // SAFETY: this process has a single thread, so no lock is held by one that the child does not have: it may allocate and print.
     match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Parent { child }) => Ok(child.as_raw()),
-        Ok(ForkResult::Child) => {
-            let code = child();
-            // SAFETY: ends this process without running the parent's exit handlers.
-            unsafe { libc::_exit(i32::from(code)) }
-        }
+        Ok(ForkResult::Child) => process::end_now(child().into()),
         Err(e) => Err(e as Number),
     }
 }
@@ -110,7 +110,7 @@ pub fn set_variable(name: &CStr, value: &OsStr) {
 /// # Errors
 /// EPERM where a sandbox refuses.
 pub fn own_group() -> Result<(), Number> {
-    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(|e| e as Number)
+    numbered(nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)))
 }
 
 /// Puts this process into a session of its own.
@@ -118,12 +118,12 @@ pub fn own_group() -> Result<(), Number> {
 /// # Errors
 /// EPERM when it leads a group.
 pub fn own_session() -> Result<(), Number> {
-    nix::unistd::setsid().map(drop).map_err(|e| e as Number)
+    numbered(nix::unistd::setsid()).map(drop)
 }
 
 /// Whether that process lives in this one's group.
 pub fn is_in_own_group(pid: i32) -> bool {
-    nix::unistd::getpgid(Some(Pid::from_raw(pid))).is_ok_and(|group| group == nix::unistd::getpgrp())
+    target::group_of(pid) == Some(nix::unistd::getpgrp().as_raw())
 }
 
 /// Whether this process leads its session.
@@ -136,7 +136,7 @@ pub fn leads_session() -> bool {
 /// # Errors
 /// ENXIO without one; ENOENT without /dev.
 pub fn controlling_terminal() -> Result<OwnedFd, Number> {
-    open(c"/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).map_err(|e| e as Number)
+    numbered(open(c"/dev/tty", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()))
 }
 
 /// Makes this process's group the one in the foreground of a terminal; `None`: of the one at standard input, whatever is there. SIGTTOU
@@ -145,10 +145,9 @@ pub fn controlling_terminal() -> Result<OwnedFd, Number> {
 /// # Errors
 /// ENOTTY when it is no terminal, or not this session's; EBADF when nothing is there.
 pub fn come_to_the_foreground(terminal: Option<&OwnedFd>) -> Result<(), Number> {
-    let fd: RawFd = terminal.map_or(0, |fd| fd.as_fd().as_raw_fd());
+    let fd = terminal.map_or(0, OwnedFd::as_raw_fd);
     // SAFETY: takes two integers; a number that is not open fails.
-    let rc = unsafe { libc::tcsetpgrp(fd, nix::unistd::getpgrp().as_raw()) };
-    Errno::result(rc).map(drop).map_err(|e| e as Number)
+    numbered(Errno::result(unsafe { libc::tcsetpgrp(fd, nix::unistd::getpgrp().as_raw()) })).map(drop)
 }
 
 /// Gives up the controlling terminal, which standard input must be.
@@ -157,8 +156,7 @@ pub fn come_to_the_foreground(terminal: Option<&OwnedFd>) -> Result<(), Number> 
 /// ENOTTY when it is not.
 pub fn let_go_of_terminal() -> Result<(), Number> {
     // SAFETY: this request has no argument; a number that is not open fails.
-    let rc = unsafe { libc::ioctl(0, libc::TIOCNOTTY) };
-    Errno::result(rc).map(drop).map_err(|e| e as Number)
+    numbered(Errno::result(unsafe { libc::ioctl(0, libc::TIOCNOTTY) })).map(drop)
 }
 
 /// Makes the terminal at standard input the controlling one of this session, if it is nobody's.
@@ -167,8 +165,7 @@ pub fn let_go_of_terminal() -> Result<(), Number> {
 /// ENOTTY when it is none, EPERM when it is another session's.
 pub fn take_terminal() -> Result<(), Number> {
     // SAFETY: this request takes an integer; a number that is not open fails.
-    let rc = unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
-    Errno::result(rc).map(drop).map_err(|e| e as Number)
+    numbered(Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })).map(drop)
 }
 
 /// Orphans come to this process, not being PID 1.
@@ -176,7 +173,7 @@ pub fn take_terminal() -> Result<(), Number> {
 /// # Errors
 /// EINVAL before Linux 3.4.
 pub fn is_subreaper() -> Result<bool, Number> {
-    nix::sys::prctl::get_child_subreaper().map_err(|e| e as Number)
+    numbered(nix::sys::prctl::get_child_subreaper())
 }
 
 /// The C library's words for a signal: `Hangup`.

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::time::ClockId;
@@ -49,7 +50,8 @@ pub fn become_subreaper() -> io::Result<()> {
 pub fn parent_death_signal(signal: Signal) -> io::Result<()> {
     let number = libc::c_ulong::try_from(signal.number()).unwrap_or(0);
     // SAFETY: this option takes an integer and touches no memory of ours. (nix has no real-time signals.)
-    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number, 0, 0, 0) })
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number, 0, 0, 0) })?;
+    Ok(())
 }
 
 /// The processor time that this thread has used. Zero where the kernel does not say.
@@ -94,7 +96,7 @@ pub fn request_short_time_slices() -> io::Result<()> {
     let mut attr = Attr::default();
     let size = u32::try_from(std::mem::size_of::<Attr>()).unwrap_or(0);
     // SAFETY: `attr` is live memory of the size that is given.
-    check_long(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) })?;
+    Errno::result(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) })?;
     // Whoever was given a policy or a better nice value has no need of this, and his children would lose them.
     if attr.1 != 0 || attr.3 < 0 {
         return Ok(());
@@ -102,11 +104,8 @@ pub fn request_short_time_slices() -> io::Result<()> {
     attr.2 |= RESET_ON_FORK;
     attr.5 = TURN;
     // SAFETY: as above; the kernel only reads it.
-    check_long(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) })
-}
-
-fn check_long(rc: libc::c_long) -> io::Result<()> {
-    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    Errno::result(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) })?;
+    Ok(())
 }
 
 /// The lowest of all priorities, and the highest.
@@ -125,10 +124,8 @@ pub fn raise_priority() -> io::Result<()> {
     if STARTED_WITH.load(Ordering::Relaxed) != HIGHEST {
         return Ok(());
     }
-    // SAFETY: takes two integers and touches no memory; of ourselves it does not fail.
-    let own = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    // SAFETY: takes three integers and touches no memory.
-    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, HIGHEST) })?;
+    let own = niceness();
+    set_niceness(HIGHEST)?;
     STARTED_WITH.store(own, Ordering::Relaxed);
     Ok(())
 }
@@ -137,15 +134,20 @@ pub fn raise_priority() -> io::Result<()> {
 pub(super) fn give_back_priority() {
     let own = STARTED_WITH.load(Ordering::Relaxed);
     if own != HIGHEST {
-        // SAFETY: takes three integers and touches no memory.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, own) };
+        let _permitted = set_niceness(own);
     }
 }
 
 /// This process's niceness. Async-signal-safe.
 pub(super) fn set_niceness(nice: i32) -> nix::Result<()> {
+    set_niceness_of(0, false, nice)
+}
+
+/// Of a process, or of everybody in a group. Async-signal-safe.
+fn set_niceness_of(id: libc::id_t, group: bool, nice: i32) -> nix::Result<()> {
+    let which = if group { libc::PRIO_PGRP } else { libc::PRIO_PROCESS };
     // SAFETY: takes three integers and touches no memory.
-    nix::errno::Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
+    Errno::result(unsafe { libc::setpriority(which, id, nice) }).map(drop)
 }
 
 /// The niceness that what softstop starts has by default.
@@ -164,10 +166,9 @@ pub fn niceness() -> i32 {
 /// EPERM when it runs as somebody else and we may not; ESRCH when there is no such process.
 pub fn lower_priority(pid: i32) -> io::Result<()> {
     let pid = libc::id_t::try_from(pid).ok().filter(|pid| *pid > 1).ok_or(io::ErrorKind::InvalidInput)?;
-    // SAFETY: takes three integers and touches no memory. It is not always its group's leader.
-    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, LOWEST) })?;
-    // SAFETY: as above.
-    let _members = unsafe { libc::setpriority(libc::PRIO_PGRP, pid, LOWEST) };
+    // It is not always its group's leader.
+    set_niceness_of(pid, false, LOWEST)?;
+    let _members = set_niceness_of(pid, true, LOWEST);
     Ok(())
 }
 
@@ -193,7 +194,14 @@ pub fn stop_self() -> io::Result<bool> {
 /// `kill` as the kernel has it. The callers guard against pids that mean many.
 pub(super) fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: kill takes two integers and touches no memory.
-    check(unsafe { libc::kill(pid, signal) })
+    Errno::result(unsafe { libc::kill(pid, signal) })?;
+    Ok(())
+}
+
+/// Ends this process, without what the C library does at an exit: in a fork all of that is the parent's. Async-signal-safe.
+pub(super) fn end_now(code: i32) -> ! {
+    // SAFETY: takes an integer, and nothing of this process is used afterwards.
+    unsafe { libc::_exit(code) }
 }
 
 /// Fills descriptors 0 to 2 that are closed, so that nothing we open lands there: with /dev/null, or where there is
@@ -265,6 +273,16 @@ pub fn open_null(for_reading: bool) -> io::Result<OwnedFd> {
     SINK.get_or_init(|| ends).1.try_clone()
 }
 
+/// The descriptor that a system call without a wrapper has made; its error where it has not.
+///
+/// # Safety
+/// `returned` is what such a call has just returned: nobody else owns it.
+pub(super) unsafe fn made(returned: libc::c_long) -> nix::Result<OwnedFd> {
+    let fd = RawFd::try_from(Errno::result(returned)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: by this function's contract.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 pub(super) fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD takes no further argument and touches no memory.
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
@@ -317,8 +335,4 @@ fn give_back_stack() {
     // SAFETY: below the frames of the functions under way nothing lies on the stack of the first thread that anybody reads before writing it,
     // and nothing else lies there: the kernel keeps a megabyte and more free below. What is not mapped is passed over.
     unsafe { libc::madvise(begin, DEEPEST, libc::MADV_DONTNEED) };
-}
-
-pub(super) fn check(rc: libc::c_int) -> io::Result<()> {
-    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

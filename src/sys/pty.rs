@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+use nix::errno::Errno;
+
 /// What a terminal has that nobody looks at.
 const USUAL: Size = Size { rows: 24, columns: 80 };
 /// No program draws on less.
@@ -38,7 +40,7 @@ pub fn open(size: Size) -> io::Result<Pty> {
     let ours = OwnedFd::from(options.open("/dev/ptmx")?);
     let unlocked: libc::c_int = 0;
     // SAFETY: the descriptor is open, and the request reads one int from a valid place.
-    request(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) })?;
+    Errno::result(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) })?;
     let theirs = other_end(&ours)?;
     resize(ours.as_fd(), size)?;
     Ok(Pty { ours, theirs })
@@ -48,14 +50,14 @@ pub fn open(size: Size) -> io::Result<Pty> {
 fn other_end(ours: &OwnedFd) -> io::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: takes integers, and makes a descriptor that nobody has yet.
-    let made = request(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTPEER, flags) });
+    let made = Errno::result(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTPEER, flags) });
     if let Ok(fd) = made {
         // SAFETY: made above.
         return Ok(unsafe { OwnedFd::from_raw_fd(fd) });
     }
     let mut number: libc::c_uint = 0;
     // SAFETY: the descriptor is open, and the request writes one unsigned int to a valid place.
-    request(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTN, &raw mut number) })?;
+    Errno::result(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTN, &raw mut number) })?;
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(format!("/dev/pts/{number}"))?;
     Ok(file.into())
@@ -68,7 +70,8 @@ fn other_end(ours: &OwnedFd) -> io::Result<OwnedFd> {
 pub fn resize(ours: BorrowedFd<'_>, size: Size) -> io::Result<()> {
     let window = libc::winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the descriptor is open, and the request reads a whole winsize from a valid place.
-    request(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCSWINSZ, &raw const window) }).map(drop)
+    Errno::result(unsafe { libc::ioctl(ours.as_raw_fd(), libc::TIOCSWINSZ, &raw const window) })?;
+    Ok(())
 }
 
 /// The size for a program behind a prefix of so many columns: that of softstop's own window, where it has one.
@@ -82,13 +85,9 @@ pub fn size_within(prefix: usize) -> Size {
 pub(super) fn window(fd: libc::c_int) -> Option<Size> {
     let mut window = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: a number that is not open fails; the request writes a whole winsize to a valid place.
-    request(unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut window) }).ok()?;
+    Errno::result(unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut window) }).ok()?;
     let size = Size { rows: window.ws_row, columns: window.ws_col };
     (size.rows > 0 && size.columns > 0).then_some(size)
-}
-
-fn request(rc: libc::c_int) -> io::Result<libc::c_int> {
-    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc) }
 }
 
 #[cfg(test)]

@@ -15,14 +15,14 @@
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use signal_hook::consts::{SIGKILL, SIGSTOP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ};
 
 use super::first;
 use super::limits::{self, Raised};
 use super::mask::{self, Disposition, FAULTS, SignalSet};
-use super::process::{self, check};
+use super::process;
 use crate::facts::Sender;
 use crate::signal::Signal;
 
@@ -129,10 +129,8 @@ impl Early {
                 libc::SFD_NONBLOCK | libc::SFD_CLOEXEC,
             )
         };
-        let fd = RawFd::try_from(fd).unwrap_or(-1);
-        check(fd)?;
-        // SAFETY: just opened, so nobody else owns it.
-        Ok(Signals { file: unsafe { File::from_raw_fd(fd) }, more: false })
+        // SAFETY: what the call has returned.
+        Ok(Signals { file: unsafe { process::made(fd) }?.into(), more: false })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nix::unistd::getpgrp;
+use nix::unistd::{Pid, getpgid, getpgrp};
 
 use super::reap;
 use crate::signal::Signal;
@@ -29,12 +29,12 @@ pub fn signal_group(pgid: i32, signal: Signal) -> io::Result<()> {
 
 /// Whether a child that has not been reaped has left the group that it leads, for one of another number.
 pub fn has_left_its_group(pid: i32) -> bool {
-    nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).is_ok_and(|pgid| pgid.as_raw() != pid)
+    group_of(pid).is_some_and(|pgid| pgid != pid)
 }
 
 /// The process group of somebody, whoever that is.
 pub fn group_of(pid: i32) -> Option<i32> {
-    nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid))).ok().map(nix::unistd::Pid::as_raw)
+    getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
 }
 
 /// Signals a direct child that has not been reaped and everybody in its group. The child may have gone to another group, or may never have

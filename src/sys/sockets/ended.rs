@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, NetlinkAddr, SockFlag, bind, recv};
 
 use super::{Socket, diag, parse_messages};
@@ -109,7 +110,8 @@ fn filter(socket: &OwnedFd, ports: &[u16]) -> io::Result<()> {
     let rc = unsafe {
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, (&raw const filter).cast(), size)
     };
-    crate::sys::process::check(rc)
+    Errno::result(rc)?;
+    Ok(())
 }
 
 #[cfg(test)]

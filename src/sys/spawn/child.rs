@@ -10,7 +10,8 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::unistd::{
-    AccessFlags, Pid, Uid, access, chdir, getegid, geteuid, getpid, setgroups, setpgid, setresgid, setresuid, setuid,
+    AccessFlags, Pid, Uid, access, chdir, getegid, geteuid, getpid, setgroups, setpgid, setresgid, setresuid, setsid,
+    setuid,
 };
 
 use super::error::{Failure, Stage};
@@ -32,9 +33,7 @@ pub(super) unsafe fn run(prepared: &mut Prepared, report_to: RawFd) -> ! {
     mask::set_ignored(Signal::PIPE, true);
     // SAFETY: the bytes live on this stack; a wrong or closed descriptor only makes the call fail.
     unsafe { libc::write(report_to, bytes.as_ptr().cast(), bytes.len()) };
-    let code = if not_found { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE };
-    // SAFETY: ends this process without running the parent's exit handlers.
-    unsafe { libc::_exit(i32::from(code)) }
+    process::end_now(i32::from(if not_found { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE }))
 }
 
 fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, Failure> {
@@ -51,7 +50,7 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     for (number, fd) in &prepared.handed {
         // SAFETY: takes integers. What is at that number is close-on-exec and no longer needed here: the standard descriptors are in
         // place, and the report's pipe and the others to be handed are above.
-        check(unsafe { libc::dup2(fd.as_raw_fd(), *number) }).map_err(|errno| Failure::new(Stage::Handed, errno))?;
+        Stage::Handed.step(Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), *number) }))?;
     }
     prepared.limits.before_the_user()?;
     if let Some(identity) = &prepared.identity {
@@ -59,8 +58,7 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
     }
     prepared.limits.after_the_user()?;
     // The user may be let in where root is not (a network filesystem's root squash), as well as the other way round.
-    let changed_dir = if changed_dir == Err(libc::EACCES) { change_dir(prepared) } else { changed_dir };
-    changed_dir.map_err(|errno| Failure::new(Stage::WorkingDir, errno))?;
+    Stage::WorkingDir.step(if changed_dir == Err(Errno::EACCES) { change_dir(prepared) } else { changed_dir })?;
     prepared.write_listen_pid(pid.unsigned_abs());
     // Last, as what has been opened here may be above the limit that the program gets.
     prepared.inherited.limits.give_back();
@@ -75,7 +73,7 @@ fn become_program(prepared: &mut Prepared) -> Result<std::convert::Infallible, F
 /// In a group or session of its own, with its terminal and its standard descriptors.
 fn stand_apart(prepared: &Prepared, pid: i32) -> Result<(), Failure> {
     if prepared.session {
-        plain::own_session().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
+        Stage::Terminal.step(setsid())?;
     } else {
         // A sandbox may refuse a group of its own; the child then runs in ours.
         let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
@@ -85,25 +83,20 @@ fn stand_apart(prepared: &Prepared, pid: i32) -> Result<(), Failure> {
         // to be had, which the program can live without.
         unsafe { libc::tcsetpgrp(terminal, pid) };
     }
-    set_stdio(prepared.stdio).map_err(|errno| Failure::new(Stage::Stdio, errno))?;
+    Stage::Stdio.step(set_stdio(prepared.stdio))?;
     if prepared.session {
-        plain::take_terminal().map_err(|errno| Failure::new(Stage::Terminal, errno))?;
+        Stage::Terminal.step(plain::take_terminal().map_err(Errno::from_raw))?;
     }
     Ok(())
 }
 
-/// -1 becomes its errno.
-fn check(rc: libc::c_int) -> Result<libc::c_int, i32> {
-    Errno::result(rc).map_err(|errno| errno as i32)
-}
-
 /// A source that is itself one of 0 to 2 is moved out of the way first, so that no order of targets overwrites it.
-fn set_stdio(stdio: [Option<RawFd>; 3]) -> Result<(), i32> {
+fn set_stdio(stdio: [Option<RawFd>; 3]) -> nix::Result<()> {
     let mut sources = stdio;
     for (target, source) in (0..).zip(&mut sources) {
         if let Some(fd) = source.filter(|fd| (0..=2).contains(fd) && *fd != target) {
             // SAFETY: takes integers; makes a new descriptor and touches no other.
-            *source = Some(check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?);
+            *source = Some(Errno::result(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?);
         }
     }
     for (target, source) in (0..).zip(sources) {
@@ -112,20 +105,17 @@ fn set_stdio(stdio: [Option<RawFd>; 3]) -> Result<(), i32> {
             // dup2 onto itself would leave close-on-exec set.
             Some(fd) if fd == target => {
                 // SAFETY: takes integers; changes a flag of a descriptor of this process.
-                check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
+                Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
             }
             // SAFETY: takes integers; the target is one of the child's own standard descriptors.
-            Some(fd) => check(unsafe { libc::dup2(fd, target) }).map(drop)?,
+            Some(fd) => Errno::result(unsafe { libc::dup2(fd, target) }).map(drop)?,
         }
     }
     Ok(())
 }
 
-fn change_dir(prepared: &Prepared) -> Result<(), i32> {
-    match &prepared.working_dir {
-        Some(dir) => chdir(dir.as_c_str()).map_err(|errno| errno as i32),
-        None => Ok(()),
-    }
+fn change_dir(prepared: &Prepared) -> nix::Result<()> {
+    prepared.working_dir.as_ref().map_or(Ok(()), |dir| chdir(dir.as_c_str()))
 }
 
 /// Marks every descriptor from 3 up close-on-exec; the report's pipe needs to live until then. In one call where the kernel
@@ -156,14 +146,11 @@ fn hide(fd: RawFd) {
 /// Groups, group, user: each step needs rights that a later one takes away. All three ids of each, so that no way back is
 /// left; that is checked, as a kernel or sandbox that pretends would leave a root process behind.
 fn change_identity(identity: &Identity) -> Result<(), Failure> {
-    let refused = |stage: Stage, result: nix::Result<()>, harmless: bool| match result {
-        Err(errno) if !(errno == Errno::EPERM && harmless) => Err(Failure::new(stage, errno as i32)),
-        _ => Ok(()),
-    };
+    let unless = |harmless: bool, result| if harmless && result == Err(Errno::EPERM) { Ok(()) } else { result };
     let (uid, gid) = (identity.uid, identity.gid);
-    refused(Stage::Groups, setgroups(&identity.groups), identity.groups_harmless)?;
-    refused(Stage::Gid, setresgid(gid, gid, gid), identity.already)?;
-    refused(Stage::Uid, setresuid(uid, uid, uid), identity.already)?;
+    Stage::Groups.step(unless(identity.groups_harmless, setgroups(&identity.groups)))?;
+    Stage::Gid.step(unless(identity.already, setresgid(gid, gid, gid)))?;
+    Stage::Uid.step(unless(identity.already, setresuid(uid, uid, uid)))?;
     // Going back to root must be refused; where nothing was changed there is nothing to check.
     let back = !identity.already && !uid.is_root() && setuid(Uid::from_raw(0)).is_ok();
     if back || geteuid() != uid || getegid() != gid {

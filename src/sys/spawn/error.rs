@@ -2,61 +2,45 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Spawn;
 use super::prepare::DEFAULT_PATH;
-use crate::config::{CapabilitySet, Limits, UNLIMITED};
+use crate::config::{CapabilitySet, Limits, Rlimit, UNLIMITED};
 use crate::facts::{SpawnError, SpawnErrorKind};
 
 /// More places than any real PATH has.
 const MAX_CANDIDATES: usize = 4096;
 
-pub(super) struct Errno(pub(super) i32);
+macro_rules! stages {
+    ($($stage:ident)+) => {
+        /// What the child was doing when it failed.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        pub(super) enum Stage { $($stage),+ }
 
-/// What the child was doing when it failed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(super) enum Stage {
-    Stdio,
-    WorkingDir,
-    Groups,
-    Gid,
-    Uid,
-    WayBack,
-    OomScore,
-    Rlimit,
-    Nice,
-    Bounding,
-    Capabilities,
-    Ambient,
-    NoNewPrivs,
-    Exec,
-    Handed,
-    Terminal,
+        const STAGES: &[Stage] = &[$(Stage::$stage),+];
+    };
 }
 
-const STAGES: [Stage; 16] = [
-    Stage::Stdio,
-    Stage::WorkingDir,
-    Stage::Groups,
-    Stage::Gid,
-    Stage::Uid,
-    Stage::WayBack,
-    Stage::OomScore,
-    Stage::Rlimit,
-    Stage::Nice,
-    Stage::Bounding,
-    Stage::Capabilities,
-    Stage::Ambient,
-    Stage::NoNewPrivs,
-    Stage::Exec,
-    Stage::Handed,
-    Stage::Terminal,
-];
+stages!(
+    Stdio WorkingDir Groups Gid Uid WayBack OomScore Rlimit Nice Bounding Capabilities Ambient NoNewPrivs Exec Handed Terminal
+);
+
+impl Stage {
+    /// A step of this stage. Async-signal-safe.
+    pub(super) fn step<T>(self, result: nix::Result<T>) -> Result<T, Failure> {
+        self.step_about(0, result)
+    }
+
+    /// One of several: a limit, a capability. Async-signal-safe.
+    pub(super) fn step_about<T>(self, which: u16, result: nix::Result<T>) -> Result<T, Failure> {
+        result.map_err(|errno| Failure { candidate: which, ..Failure::new(self, errno as i32) })
+    }
+}
 
 /// Why the child has not become the program, as it writes it into the pipe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,11 +57,7 @@ impl Failure {
     pub(super) const SIZE: usize = 8;
 
     pub(super) fn new(stage: Stage, errno: i32) -> Failure {
-        Failure::about(stage, errno, 0)
-    }
-
-    pub(super) fn about(stage: Stage, errno: i32, candidate: u16) -> Failure {
-        Failure { stage, errno, candidate, exists: false }
+        Failure { stage, errno, candidate: 0, exists: false }
     }
 
     pub(super) fn to_bytes(self) -> [u8; Failure::SIZE] {
@@ -88,7 +68,7 @@ impl Failure {
 
     pub(super) fn from_bytes([stage, exists, c0, c1, e0, e1, e2, e3]: [u8; Failure::SIZE]) -> Failure {
         Failure {
-            stage: STAGES.into_iter().find(|known| *known as u8 == stage).unwrap_or(Stage::Exec),
+            stage: STAGES.get(usize::from(stage)).copied().unwrap_or(Stage::Exec),
             errno: i32::from_ne_bytes([e0, e1, e2, e3]),
             candidate: u16::from_ne_bytes([c0, c1]),
             exists: exists != 0,
@@ -142,15 +122,15 @@ impl Context {
     }
 
     /// A call of our own that failed, before there was a child.
-    pub(super) fn no_resources(&self, what: &str, errno: i32) -> SpawnError {
-        let kind = if transient(errno) { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
-        self.error(kind, &format!("{what}: {}", reason(errno)))
+    pub(super) fn no_resources(&self, what: &str, error: &io::Error) -> SpawnError {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        self.error(kind(errno), &format!("{what}: {}", reason(errno)))
     }
 
     pub(super) fn explain(&self, failure: Failure) -> SpawnError {
         let why = reason(failure.errno);
         let who = self.who.as_deref().unwrap_or("the user");
-        let kind = if transient(failure.errno) { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup };
+        let kind = kind(failure.errno);
         match failure.stage {
             Stage::Exec => self.explain_exec(failure),
             Stage::Stdio => self.error(kind, &format!("cannot set its standard descriptors: {why}")),
@@ -188,46 +168,32 @@ impl Context {
     fn explain_limit(&self, failure: Failure) -> String {
         let errno = nix::Error::from_raw(failure.errno);
         let why = format!("{} ({errno:?})", reason(failure.errno));
-        let refused = matches!(failure.errno, libc::EPERM | libc::EACCES);
-        let needs = |what: &str| if refused { format!(": {what}") } else { String::new() };
         let capability = CapabilitySet::name(failure.candidate.into());
-        match failure.stage {
-            Stage::OomScore => {
-                let score = self.limits.oom_score_adj.unwrap_or_default();
-                let needs = needs("less than softstop's own takes the capability SYS_RESOURCE");
-                format!("cannot set oom_score_adj to {score}: {why}{needs}")
-            }
-            Stage::Rlimit => {
-                let limit = self.limits.rlimits.get(usize::from(failure.candidate));
-                let name = limit.map_or("", |limit| limit.resource.name());
-                let shown = limit.map_or_else(String::new, |limit| {
-                    let bound = |bound: Option<u64>| match bound {
-                        Some(UNLIMITED) => "unlimited".to_owned(),
-                        Some(n) => n.to_string(),
-                        None => "as it is".to_owned(),
-                    };
-                    format!("soft {}, hard {}", bound(limit.soft), bound(limit.hard))
-                });
-                let needs = needs(
-                    "a hard limit above softstop's own takes the capability SYS_RESOURCE: raise it where the container is started (--ulimit)",
-                );
-                format!("cannot set rlimits.{name} to {shown}: {why}{needs}")
-            }
-            Stage::Nice => {
-                let nice = self.limits.nice.unwrap_or_default();
-                let needs = needs("less than softstop's own takes the capability SYS_NICE");
-                format!("cannot set nice to {nice}: {why}{needs}")
-            }
-            Stage::Bounding => {
-                let needs = needs(
-                    "that takes the capability SETPCAP: run softstop as root, or drop it where the container is started (--cap-drop)",
-                );
-                format!("cannot drop {capability} (capabilities.drop): {why}{needs}")
-            }
-            Stage::Ambient => format!("cannot keep {capability} for another user (capabilities.add): {why}"),
-            Stage::NoNewPrivs => format!("cannot set no_new_privs: {why}"),
-            _ => format!("cannot set its capabilities: {why}"),
-        }
+        let rlimit = self.limits.rlimits.get(usize::from(failure.candidate));
+        let (what, takes) = match failure.stage {
+            Stage::OomScore => (
+                format!("set oom_score_adj to {}", self.limits.oom_score_adj.unwrap_or_default()),
+                "less than softstop's own takes the capability SYS_RESOURCE",
+            ),
+            Stage::Rlimit => (
+                format!("set {}", rlimit.map_or_else(String::new, shown)),
+                "a hard limit above softstop's own takes the capability SYS_RESOURCE: raise it where the container is started (--ulimit)",
+            ),
+            Stage::Nice => (
+                format!("set nice to {}", self.limits.nice.unwrap_or_default()),
+                "less than softstop's own takes the capability SYS_NICE",
+            ),
+            Stage::Bounding => (
+                format!("drop {capability} (capabilities.drop)"),
+                "that takes the capability SETPCAP: run softstop as root, or drop it where the container is started (--cap-drop)",
+            ),
+            Stage::Ambient => (format!("keep {capability} for another user (capabilities.add)"), ""),
+            Stage::NoNewPrivs => ("set no_new_privs".to_owned(), ""),
+            _ => ("set its capabilities".to_owned(), ""),
+        };
+        let refused = matches!(failure.errno, libc::EPERM | libc::EACCES) && !takes.is_empty();
+        let hint = if refused { format!(": {takes}") } else { String::new() };
+        format!("cannot {what}: {why}{hint}")
     }
 
     fn explain_exec(&self, failure: Failure) -> SpawnError {
@@ -313,8 +279,22 @@ impl Context {
     }
 }
 
+fn kind(errno: i32) -> SpawnErrorKind {
+    if transient(errno) { SpawnErrorKind::Transient } else { SpawnErrorKind::Setup }
+}
+
 fn transient(errno: i32) -> bool {
     matches!(errno, libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY | libc::EINTR)
+}
+
+/// A limit as it was to be.
+fn shown(limit: &Rlimit) -> String {
+    let bound = |bound: Option<u64>| match bound {
+        Some(UNLIMITED) => "unlimited".to_owned(),
+        Some(n) => n.to_string(),
+        None => "as it is".to_owned(),
+    };
+    format!("rlimits.{} to soft {}, hard {}", limit.resource.name(), bound(limit.soft), bound(limit.hard))
 }
 
 /// The error in words, with what to look at where the number alone misleads.
@@ -335,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_report_survives_the_pipe() {
-        for stage in STAGES {
+        for &stage in STAGES {
             for (errno, candidate, exists) in [(2, 0, true), (13, 513, false), (i32::MAX, u16::MAX, true)] {
                 let failure = Failure { stage, errno, candidate, exists };
                 assert_eq!(Failure::from_bytes(failure.to_bytes()), failure);

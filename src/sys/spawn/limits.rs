@@ -4,6 +4,7 @@
 //! capabilities that are to be kept. At the very end, after which nothing can be had any more: `no_new_privs`.
 
 use nix::fcntl::{OFlag, open};
+use nix::sys::prctl::{set_keepcaps, set_no_new_privs};
 use nix::sys::stat::{Mode, umask};
 
 use super::error::{Context, Failure, Stage};
@@ -91,53 +92,48 @@ impl Capabilities {
 impl Prepared {
     pub(super) fn before_the_user(&self) -> Result<(), Failure> {
         if let Some(score) = &self.oom_score_adj {
-            set_oom_score(score.as_bytes()).map_err(|errno| Failure::new(Stage::OomScore, errno as i32))?;
+            Stage::OomScore.step(set_oom_score(score.as_bytes()))?;
         }
         for (n, (resource, limit)) in (0..).zip(&self.rlimits) {
-            limits::set(*resource, *limit).map_err(|errno| Failure::about(Stage::Rlimit, errno as i32, n))?;
+            Stage::Rlimit.step_about(n, limits::set(*resource, *limit))?;
         }
         if let Some(nice) = self.nice {
-            process::set_niceness(nice).map_err(|errno| Failure::new(Stage::Nice, errno as i32))?;
+            Stage::Nice.step(process::set_niceness(nice))?;
         }
         if let Some(mask) = self.umask {
             umask(mask);
         }
         let Some(wanted) = &self.capabilities else { return Ok(()) };
         for number in wanted.from_bounding.numbers() {
-            let dropped = capabilities::drop_from_bounding(number);
-            dropped.map_err(|errno| Failure::about(Stage::Bounding, errno as i32, number as u16))?;
+            Stage::Bounding.step_about(number as u16, capabilities::drop_from_bounding(number))?;
         }
         if wanted.changes_user && !wanted.ambient.is_empty() {
-            let kept = capabilities::keep_across_users();
-            kept.map_err(|errno| Failure::new(Stage::Capabilities, errno as i32))?;
+            // The permitted set outlives the change to another user.
+            Stage::Capabilities.step(set_keepcaps(true))?;
         }
         Ok(())
     }
 
     pub(super) fn after_the_user(&self) -> Result<(), Failure> {
         let Some(wanted) = &self.capabilities else { return Ok(()) };
-        let failed = |errno: nix::Error| Failure::new(Stage::Capabilities, errno as i32);
-        let now = Sets::own().map_err(failed)?;
+        let now = Stage::Capabilities.step(Sets::own())?;
         let stays = |set: CapabilitySet| set.and(wanted.keep);
+        let inheritable = stays(now.inheritable).with(wanted.ambient);
         let sets = if wanted.changes_user && !wanted.becomes_root {
-            let inheritable = stays(now.inheritable).with(wanted.ambient);
             Sets { effective: wanted.ambient, permitted: wanted.ambient, inheritable }
         } else {
-            let inheritable = stays(now.inheritable).with(wanted.ambient);
             Sets { effective: stays(now.effective), permitted: stays(now.permitted), inheritable }
         };
-        sets.take().map_err(failed)?;
+        Stage::Capabilities.step(sets.take())?;
         for number in wanted.ambient.numbers() {
-            let raised = capabilities::raise_ambient(number);
-            raised.map_err(|errno| Failure::about(Stage::Ambient, errno as i32, number as u16))?;
+            Stage::Ambient.step_about(number as u16, capabilities::raise_ambient(number))?;
         }
         Ok(())
     }
 
     pub(super) fn last(&self) -> Result<(), Failure> {
         if self.no_new_privs {
-            let set = capabilities::no_new_privileges();
-            set.map_err(|errno| Failure::new(Stage::NoNewPrivs, errno as i32))?;
+            Stage::NoNewPrivs.step(set_no_new_privs())?;
         }
         Ok(())
     }

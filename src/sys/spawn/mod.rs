@@ -25,9 +25,8 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{ForkResult, Pid, fork, pipe2, setpgid};
+use nix::unistd::{Pid, pipe2, setpgid};
 
-use super::mask::{self, SignalSet};
 use super::signals::Inherited;
 use super::terminal;
 use super::users::Credentials;
@@ -164,33 +163,25 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Child, SpawnError> {
 pub fn spawn_within(spawn: &Spawn<'_>, wait: Duration) -> Result<Child, SpawnError> {
     let context = Context::new(spawn);
     let mut prepared = prepare::prepare(spawn, &context)?;
-    let (reports, report_to) =
-        pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| context.no_resources("no pipe", e as i32))?;
+    let no_pipe = |error: io::Error| context.no_resources("no pipe", &error);
+    let (reports, report_to) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| no_pipe(e.into()))?;
     // Not where the child puts what it is handed.
-    let report_to = prepare::above(report_to, spawn.handed).map_err(|e| context.no_resources("no pipe", e.0))?;
-    // No signal to the child may be lost or end it too early: it stays pending until the child is in order.
-    let before = mask::replace_mask(SignalSet::ALL);
-    // SAFETY: in the child only `child::run` runs, which makes async-signal-safe calls alone and never returns.
-    let forked = unsafe { fork() };
-    let pid = match forked {
+    let report_to = prepare::above(report_to, spawn.handed).map_err(no_pipe)?;
+    let become_program = || -> nix::Result<()> {
         // SAFETY: this is the forked child, and all signals are blocked.
-        Ok(ForkResult::Child) => unsafe { child::run(&mut prepared, report_to.as_raw_fd()) },
-        Ok(ForkResult::Parent { child }) => child,
-        Err(e) => {
-            mask::replace_mask(before);
-            return Err(context.no_resources("no new process", e as i32));
-        }
+        unsafe { child::run(&mut prepared, report_to.as_raw_fd()) }
     };
+    // SAFETY: that makes async-signal-safe calls alone.
+    let forked = unsafe { writer::in_child(become_program) };
+    let pid = forked.map_err(|e| context.no_resources("no new process", &e.into()))?;
     // Both sides do it, so that the group exists whoever is first. It fails when the child has already executed (EACCES)
     // or ended, and in sandboxes; all of that is fine.
     // Who leads a group cannot begin a session, which is a group, too.
     if !prepared.session {
-        let _ = setpgid(pid, pid);
+        let _ = setpgid(Pid::from_raw(pid), Pid::from_raw(pid));
     }
-    mask::replace_mask(before);
     drop(report_to);
     drop(prepared);
-    let pid = Pid::as_raw(pid);
     match await_report(&reports, wait) {
         None => Ok(Child { pid, exec: ExecStatus::Pending(PendingExec { reports, context: Box::new(context) }) }),
         Some(None) => Ok(Child { pid, exec: ExecStatus::Started }),
@@ -234,10 +225,18 @@ fn read_report(reports: &OwnedFd) -> Option<Option<Failure>> {
     }
 }
 
-impl From<io::Error> for error::Errno {
-    fn from(error: io::Error) -> error::Errno {
-        error::Errno(error.raw_os_error().unwrap_or(libc::EIO))
+/// Of the highest number of 32 bits.
+const DIGITS: usize = 10;
+
+/// A number's digits, at the end of `room`. Async-signal-safe.
+fn decimal(mut number: u32, room: &mut [u8; DIGITS]) -> &[u8] {
+    let mut first = DIGITS;
+    while first == DIGITS || number > 0 {
+        first -= 1;
+        room[first] = b'0' + (number % 10) as u8;
+        number /= 10;
     }
+    &room[first..]
 }
 
 #[cfg(test)]

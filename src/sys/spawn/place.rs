@@ -15,6 +15,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::writer::write_all;
+use super::{DIGITS, decimal};
+use crate::sys::ids::OVERFLOW;
 use nix::Error;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
@@ -265,14 +267,7 @@ impl Text<NAME> {
     /// `NAME.12`.
     fn numbered(&self, number: u32) -> nix::Result<Text<NAME>> {
         let mut text = Text { bytes: self.bytes, len: self.len };
-        let mut digits = [0; 10];
-        let (mut first, mut left) = (digits.len(), number);
-        while left > 0 || first == digits.len() {
-            first -= 1;
-            digits[first] = b'0' + (left % 10) as u8;
-            left /= 10;
-        }
-        for byte in [b'.'].iter().chain(&digits[first..]) {
+        for byte in [b'.'].iter().chain(decimal(number, &mut [0; DIGITS])) {
             *text.bytes.get_mut(..NAME - 1).and_then(|room| room.get_mut(text.len)).ok_or(Error::ENAMETOOLONG)? = *byte;
             text.len += 1;
         }
@@ -298,7 +293,6 @@ fn is_trusted(uid: u32) -> bool {
 }
 
 fn is_trusted_by(own: u32, uid: u32) -> bool {
-    const OVERFLOW: u32 = 65_534;
     uid == 0 || uid == own && uid != OVERFLOW
 }
 

@@ -1,13 +1,14 @@
 //! Everything a child needs, allocated before the fork.
 
 use std::ffi::{CString, OsStr, c_char};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups};
 
-use super::error::{Context, Errno};
-use super::{Handed, Spawn, Stdio, limits};
+use super::error::Context;
+use super::{DIGITS, Handed, Spawn, Stdio, decimal, limits};
 use crate::facts::SpawnError;
 use crate::sys::signals::Inherited;
 use crate::sys::terminal::terminal;
@@ -16,8 +17,6 @@ use crate::sys::{ids, process};
 /// Where a program is looked for when the environment has no PATH: what container runtimes set.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const LISTEN_PID: &str = "LISTEN_PID";
-/// Digits of the highest pid there can be, with room to spare.
-const PID_DIGITS: usize = 10;
 
 /// A NULL-terminated array of C strings, as execve wants it, with its owner. They stand one behind the other: scattered over the heap each would cost
 /// a page fault after the fork, when it is freed.
@@ -94,22 +93,14 @@ impl ListenPid {
 
     fn new(index: usize) -> ListenPid {
         let mut text = format!("{LISTEN_PID}=").into_bytes();
-        text.resize(Self::DIGITS_AT + PID_DIGITS + 1, 0);
+        text.resize(Self::DIGITS_AT + DIGITS + 1, 0);
         ListenPid { text, index }
     }
 
     /// Writes the pid in decimal, NUL-terminated. Async-signal-safe.
     pub(super) fn write(&mut self, pid: u32) {
-        let mut digits = [0; PID_DIGITS];
-        let mut n = 0;
-        let mut rest = pid;
-        while n == 0 || rest > 0 {
-            digits[n] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            n += 1;
-        }
         let places = self.text[Self::DIGITS_AT..].iter_mut();
-        for (place, digit) in places.zip(digits[..n].iter().rev().chain([&0])) {
+        for (place, digit) in places.zip(decimal(pid, &mut [0; DIGITS]).iter().chain([&0])) {
             *place = *digit;
         }
     }
@@ -136,15 +127,16 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
     let candidates = candidates.collect::<Result<Vec<_>, _>>()?;
     let working_dir = spawn.working_dir.map(|dir| text("its working directory", dir.as_os_str())).transpose()?;
     let mut nulls = Vec::new();
-    let stdio = stdio(spawn, &mut nulls).map_err(|e| context.no_resources("no descriptor for /dev/null", e.0))?;
-    let highest = highest(spawn.handed);
-    let copy = |handed: &Handed<'_>| Ok((handed.number, process::copy_above(handed.fd, highest)?));
-    let handed = spawn.handed.iter().map(copy).collect::<Result<Vec<_>, Errno>>();
-    let handed = handed.map_err(|e| context.no_resources("no descriptor for what it is handed", e.0))?;
+    let no_descriptor =
+        |what: &str, error: io::Error| context.no_resources(&format!("no descriptor for {what}"), &error);
+    let stdio = stdio(spawn, &mut nulls).map_err(|e| no_descriptor("/dev/null", e))?;
+    let handed = copies(spawn.handed).map_err(|e| no_descriptor("what it is handed", e))?;
     let identity = spawn.credentials.map(identity);
     let mut inherited = *spawn.inherited;
     let another = identity.as_ref().filter(|identity| !identity.already).map(|identity| identity.uid.as_raw());
     let limits = limits::prepare(spawn.limits, another, &mut inherited.limits, context)?;
+    // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
+    let terminal = spawn.foreground.then(terminal).flatten().filter(|terminal| terminal.is_ours());
     Ok(Prepared {
         argv,
         envp,
@@ -154,13 +146,7 @@ pub(super) fn prepare(spawn: &Spawn<'_>, context: &Context) -> Result<Prepared, 
         identity,
         limits,
         stdio,
-        // Started in the background (`softstop -- CMD &`) the terminal is the shell's and stays so.
-        terminal: spawn
-            .foreground
-            .then(terminal)
-            .flatten()
-            .filter(|terminal| terminal.is_ours())
-            .map(|terminal| terminal.fd),
+        terminal: terminal.map(|terminal| terminal.fd),
         session: matches!(spawn.stdin, Stdio::Terminal(_)),
         keep_fds: spawn.keep_fds,
         handed,
@@ -174,13 +160,18 @@ fn highest(handed: &[Handed<'_>]) -> RawFd {
     handed.iter().map(|handed| handed.number).max().unwrap_or(2)
 }
 
-/// The descriptor, or a copy of it, at a number above all of those.
-pub(super) fn above(fd: OwnedFd, handed: &[Handed<'_>]) -> Result<OwnedFd, Errno> {
+fn copies(handed: &[Handed<'_>]) -> io::Result<Vec<(RawFd, OwnedFd)>> {
     let highest = highest(handed);
-    if fd.as_raw_fd() > highest { Ok(fd) } else { Ok(process::copy_above(&fd, highest)?) }
+    handed.iter().map(|handed| Ok((handed.number, process::copy_above(handed.fd, highest)?))).collect()
 }
 
-fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> Result<[Option<RawFd>; 3], Errno> {
+/// The descriptor, or a copy of it, at a number above all of those.
+pub(super) fn above(fd: OwnedFd, handed: &[Handed<'_>]) -> io::Result<OwnedFd> {
+    let highest = highest(handed);
+    if fd.as_raw_fd() > highest { Ok(fd) } else { process::copy_above(&fd, highest) }
+}
+
+fn stdio(spawn: &Spawn<'_>, nulls: &mut Vec<OwnedFd>) -> io::Result<[Option<RawFd>; 3]> {
     let mut fds = [None; 3];
     for (target, stdio) in [spawn.stdin, spawn.stdout, spawn.stderr].into_iter().enumerate() {
         fds[target] = match stdio {

@@ -19,6 +19,7 @@ use super::place;
 use crate::facts::Exit;
 use crate::signal::Signal;
 use crate::sys::mask::{self, SignalSet};
+use crate::sys::process::end_now;
 use crate::sys::{procfs, reap, target};
 
 /// How long a process that was sent SIGKILL may take to be gone, before it counts as one that cannot be ended.
@@ -91,19 +92,16 @@ pub(super) fn in_words(error: nix::Error) -> io::Error {
     }
 }
 
-/// A fork without exec; its pid. What `child` fails with is the exit code.
+/// A fork, all signals being blocked in it; its pid. What `child` fails with is the exit code. No signal to it is lost, or ends it early, but SIGKILL.
 ///
 /// # Safety
 /// `child` makes async-signal-safe calls alone: it allocates nothing and takes no lock.
 pub(in crate::sys) unsafe fn in_child(child: impl FnOnce() -> nix::Result<()>) -> nix::Result<i32> {
-    // What is blocked does not end the child; SIGKILL does.
     let before = mask::replace_mask(SignalSet::ALL);
     // SAFETY: the child makes async-signal-safe calls alone, by this function's contract, and never returns.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
-        let errno = child().err().map_or(0, |errno| errno as i32);
-        // SAFETY: ends the process, without what the C library would do at an exit, which is the parent's.
-        unsafe { libc::_exit(errno) }
+        end_now(child().err().map_or(0, |errno| errno as i32))
     }
     mask::replace_mask(before);
     match forked? {

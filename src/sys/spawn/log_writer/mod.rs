@@ -15,6 +15,7 @@ use std::path::Path;
 
 use nix::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_name;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::sys::stat::{FileStat, fstat, stat};
 use nix::sys::time::TimeSpec;
@@ -119,8 +120,7 @@ fn tally(record: &[u8; RECORD]) -> Tally {
 fn run(path: &CString, limits: Limits, data: BorrowedFd<'_>, control: BorrowedFd<'_>) -> nix::Result<()> {
     // SAFETY: in the child. One that hangs must hold nothing of softstop's open.
     let [data, control] = unsafe { close_all_but([data, control]) }?;
-    // SAFETY: a name of less than 16 bytes; the call only reads it.
-    unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
+    let _unnamed = set_name(NAME);
     let mut file = File { path, max_files: limits.max_files, open: None, forgiven: 0 };
     let mut spool = Spool::new(limits);
     // What cannot be opened is known before the first line comes.
