@@ -1,7 +1,6 @@
 //! Processes found by their command, whoever started them: in a pod with a shared PID namespace, those of other containers. Their
 //! name is what the kernel has (`comm`): the program's file name, or what the process calls itself, cut to 15 bytes.
 
-use std::fs::{self, ReadDir};
 use std::io;
 
 use super::pidfd::send_to_found;
@@ -17,7 +16,7 @@ const PIECE: usize = 64;
 /// A look through all processes, piece by piece.
 pub struct Search {
     name: String,
-    entries: ReadDir,
+    pids: Box<dyn Iterator<Item = i32>>,
     found: Vec<Stat>,
 }
 
@@ -26,20 +25,16 @@ pub struct Search {
 /// # Errors
 /// There is no /proc, or it shows another PID namespace.
 pub fn search(command: &str) -> io::Result<Search> {
-    procfs::check_namespace()?;
-    Ok(Search { name: command.to_owned(), entries: fs::read_dir("/proc")?, found: Vec::new() })
+    Ok(Search { name: command.to_owned(), pids: Box::new(procfs::pids()?), found: Vec::new() })
 }
 
 impl Search {
-    /// Inspections at some more; `true`: that was all.
+    /// Inspects some more; `true`: that was all.
     pub fn go_on(&mut self) -> bool {
         for _ in 0..PIECE {
-            let Some(entry) = self.entries.next() else { return true };
-            let pid = entry.ok().and_then(|e| e.file_name().to_str()?.parse::<i32>().ok());
-            let Some(stat) = pid.filter(|pid| *pid != own_pid()).and_then(|pid| read_stat(pid).ok()) else { continue };
-            if stat.lives() && is_named(&stat.comm, &self.name) {
-                self.found.push(stat);
-            }
+            let Some(pid) = self.pids.next() else { return true };
+            let stat = if pid == own_pid() { None } else { read_stat(pid).ok() };
+            self.found.extend(stat.filter(|stat| stat.lives() && is_named(&stat.comm, &self.name)));
         }
         false
     }

@@ -8,7 +8,7 @@ use std::fs::{self, ReadDir};
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::procfs::{read_stat, socket_inode};
+use super::procfs::{read_stat, socket_of};
 use super::sockets::{self, Query, Socket, TcpState};
 use super::tree;
 use crate::sorted;
@@ -90,7 +90,7 @@ pub fn search(own: &[u16]) -> Search {
 }
 
 impl Search {
-    /// Inspections at some more; `true`: that was all.
+    /// Inspects some more; `true`: that was all.
     ///
     /// # Errors
     /// Neither sock_diag nor /proc/net shows who listens: both errors, in one line.
@@ -150,8 +150,7 @@ impl Search {
                 return;
             };
             self.looked_at += 1;
-            let link = entry.and_then(|entry| fs::read_link(entry.path()));
-            let Some(inode) = link.ok().and_then(|link| socket_inode(link.to_str()?)) else { continue };
+            let Some(inode) = socket_of(entry) else { continue };
             if self.missing.remove(&inode) {
                 self.holders.insert(inode, (open.comm.clone(), open.pid));
             }

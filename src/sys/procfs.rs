@@ -11,7 +11,7 @@
 //! for `fuzz/`, because a process chooses its own name and more in those texts.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub threads: Option<u32>,
 }
 
-/// Inspections at a process; it costs next to nothing. Empty when /proc shows nothing of it. A closer look is `sys::victim`'s.
+/// Inspects a process; it costs next to nothing. Empty when /proc shows nothing of it. A closer look is `sys::victim`'s.
 pub fn snapshot(pid: i32) -> Snapshot {
     if check_namespace().is_err() {
         return Snapshot::default();
@@ -65,17 +65,14 @@ impl fmt::Display for Snapshot {
 /// Whether the process has a handler for the signal. `None` when /proc does not say.
 pub fn catches(pid: i32, signal: Signal) -> Option<bool> {
     check_namespace().ok()?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let caught = SignalSet::from_bits(status_mask(&status, "SigCgt:")?);
-    Some(caught.contains(signal))
+    status_mask(&read_status(pid).ok()?, "SigCgt:").map(|caught| caught.contains(signal))
 }
 
 /// What a signal is to the process. `None` when /proc does not say.
 pub fn disposition(pid: i32, signal: Signal) -> Option<Disposition> {
     check_namespace().ok()?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let has =
-        |field: &str| status_mask(&status, field).map(|bits| super::mask::SignalSet::from_bits(bits).contains(signal));
+    let status = read_status(pid).ok()?;
+    let has = |field: &str| status_mask(&status, field).map(|mask| mask.contains(signal));
     Some(match (has("SigCgt:")?, has("SigIgn:")?, has("SigBlk:")?) {
         (_, true, _) => Disposition::Ignored,
         (_, _, true) => Disposition::Blocked,
@@ -98,22 +95,17 @@ pub struct Needs {
 
 /// `None` when /proc does not say, or the process is gone.
 pub fn needs(pid: i32) -> Option<Needs> {
-    Some(parse_needs(pid, &fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
-}
-
-/// The text of `/proc/<pid>/status`; what is not there is nothing.
-pub fn parse_needs(pid: i32, status: &str) -> Needs {
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-    let mask = |name: &str| SignalSet::from_bits(status_mask(status, name).unwrap_or(0));
-    let kib = field("VmRSS:").and_then(|value| value.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    let inner = field("NSpid:").and_then(|value| value.split_ascii_whitespace().next_back()?.parse().ok());
-    Needs {
+    let status = read_status(pid).ok()?;
+    let mask = |name: &str| status_mask(&status, name).unwrap_or_default();
+    let kib = status_field(&status, "VmRSS:").and_then(|mut words| words.next()?.parse::<u64>().ok());
+    let inner = status_field(&status, "NSpid:").and_then(|words| words.last()?.parse().ok());
+    Some(Needs {
         resident: kib.unwrap_or(0).saturating_mul(1024),
         caught: mask("SigCgt:"),
         ignored: mask("SigIgn:"),
         blocked: mask("SigBlk:"),
         inner_pid: inner.unwrap_or(pid),
-    }
+    })
 }
 
 /// Whether a process that neither catches nor ignores the signal is ended by it. See signal(7).
@@ -133,9 +125,19 @@ pub fn default_is_fatal(signal: Signal) -> bool {
 
 /// A signal mask in the text of `/proc/<pid>/status`; `field` with its colon: `SigCgt:`. `None` when it is not there or no
 /// hexadecimal number.
-pub fn status_mask(status: &str, field: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
-    u64::from_str_radix(value.trim(), 16).ok()
+pub fn status_mask(status: &str, field: &str) -> Option<SignalSet> {
+    u64::from_str_radix(status_field(status, field)?.next()?, 16).ok().map(SignalSet::from_bits)
+}
+
+/// The words behind `field`.
+fn status_field<'s>(status: &'s str, field: &str) -> Option<impl Iterator<Item = &'s str> + use<'s>> {
+    status.lines().find_map(|line| line.strip_prefix(field)).map(str::split_ascii_whitespace)
+}
+
+/// A process may have called itself something that is no text.
+fn read_status(pid: i32) -> io::Result<String> {
+    let bytes = read_small(&format!("/proc/{pid}/status"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// One line of `/proc/<pid>/stat`, as far as we need it.
@@ -178,7 +180,12 @@ pub(super) fn check_namespace() -> io::Result<()> {
 /// When there is no /proc, or it shows another PID namespace.
 pub(super) fn pids() -> io::Result<impl Iterator<Item = i32>> {
     check_namespace()?;
-    Ok(fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
+    numbers("/proc")
+}
+
+/// Those names in a directory of /proc that are numbers, read as they are asked for.
+pub(super) fn numbers(directory: &str) -> io::Result<impl Iterator<Item = i32> + use<>> {
+    Ok(fs::read_dir(directory)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
 }
 
 /// Whether a process lives in a PID namespace below ours, or cannot be seen although /proc can. False without /proc.
@@ -186,9 +193,8 @@ pub fn is_in_namespace_below(pid: i32) -> bool {
     if check_namespace().is_err() {
         return false;
     }
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    pids.is_some_and(|pids| pids.split_ascii_whitespace().count() > 1)
+    let Ok(status) = read_status(pid) else { return true };
+    status_field(&status, "NSpid:").is_some_and(|pids| pids.count() > 1)
 }
 
 /// The text of a small file of /proc; empty where it cannot be had.
@@ -258,8 +264,7 @@ pub fn processor_time(pid: i32) -> Option<Duration> {
 pub fn parse_processor_time(stat: &[u8]) -> Option<Duration> {
     // USER_HZ: the same on every architecture that softstop is built for, whatever the kernel's own clock.
     const TICK: Duration = Duration::from_millis(10);
-    let close = stat.iter().rposition(|b| *b == b')')?;
-    let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
+    let (_, rest) = split_at_name(stat)?;
     // utime, stime, cutime and cstime: 14 to 17 in proc(5)'s count, of which the one after the name is the third.
     let mut fields = rest.split_ascii_whitespace().skip(14 - 3);
     let mut sum = 0u64;
@@ -279,16 +284,19 @@ pub(super) fn read_stat(pid: i32) -> io::Result<Stat> {
     parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/<pid>/stat"))
 }
 
+/// What stands in `/proc/<pid>/stat` up to the end of the process's name, and the rest. The name stands in parentheses and may itself hold
+/// anything, blanks, newlines and parentheses included: the last `)` ends it.
+fn split_at_name(stat: &[u8]) -> Option<(&[u8], &str)> {
+    let close = stat.iter().rposition(|b| *b == b')')?;
+    Some((&stat[..close], std::str::from_utf8(&stat[close + 1..]).ok()?))
+}
+
 /// The text of `/proc/<pid>/stat`; `None` when it is not one.
-///
-/// The name stands in parentheses and may itself hold anything, blanks, newlines and parentheses included: the last `)`
-/// ends it.
 pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
-    let open = bytes.iter().position(|b| *b == b'(')?;
-    let close = bytes.iter().rposition(|b| *b == b')')?;
-    let pid = std::str::from_utf8(&bytes[..open]).ok()?.trim().parse().ok()?;
-    let comm = String::from_utf8_lossy(bytes.get(open + 1..close)?).into_owned();
-    let rest = std::str::from_utf8(&bytes[close + 1..]).ok()?;
+    let (begin, rest) = split_at_name(bytes)?;
+    let open = begin.iter().position(|b| *b == b'(')?;
+    let pid = std::str::from_utf8(&begin[..open]).ok()?.trim().parse().ok()?;
+    let comm = String::from_utf8_lossy(&begin[open + 1..]).into_owned();
     let mut fields = rest.split_ascii_whitespace();
     // Those that stand before it are passed over. The one after the name is the third in proc(5)'s count; the threads are the twentieth.
     let mut next = |before: usize| fields.nth(before);
@@ -302,6 +310,11 @@ pub fn parse_stat(bytes: &[u8]) -> Option<Stat> {
         threads: next(13)?.parse().ok()?,
         started: next(1)?.parse().ok()?,
     })
+}
+
+/// The inode of the socket that an entry of `/proc/<pid>/fd` is; `None` for any other file.
+pub(super) fn socket_of(entry: io::Result<DirEntry>) -> Option<u64> {
+    socket_inode(fs::read_link(entry.ok()?.path()).ok()?.to_str()?)
 }
 
 /// The inode in what a socket's link in `/proc/<pid>/fd` says; `None` for any other file.
@@ -357,9 +370,22 @@ mod tests {
     #[test]
     fn masks_are_read_from_status() {
         let status = "Name:\tx\nSigIgn:\t0000000000001000\nSigCgt:\t0000000000004001\n";
-        assert_eq!(status_mask(status, "SigCgt:"), Some(0x4001));
+        assert_eq!(status_mask(status, "SigCgt:").map(SignalSet::bits), Some(0x4001));
         assert_eq!(status_mask(status, "SigBlk:"), None);
         assert_eq!(status_mask("SigCgt:\tzz\n", "SigCgt:"), None);
+    }
+
+    #[test]
+    fn what_a_process_calls_itself_hides_nothing() {
+        // The name is a thread's own.
+        let named = std::thread::spawn(|| {
+            nix::sys::prctl::set_name(c"\xff\xfe\xe9").unwrap();
+            let thread = nix::unistd::gettid().as_raw();
+            (catches(thread, Signal::HUP), disposition(thread, Signal::HUP), needs(thread))
+        });
+        let (caught, disposition, needs) = named.join().unwrap();
+        assert_eq!((caught, disposition.is_some()), (Some(false), true));
+        assert!(needs.is_some_and(|needs| needs.resident > 0));
     }
 
     #[test]

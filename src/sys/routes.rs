@@ -1,5 +1,4 @@
-//! Where packets leave the network namespace: a pod's default gateway is an address of its node, with most network plugins. [`gateways_v4`]
-//! and [`gateways_v6`] read texts.
+//! Where packets leave the network namespace: a pod's default gateway is an address of its node, with most network plugins.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +14,7 @@ pub fn gateways() -> Vec<IpAddr> {
 }
 
 /// In the text of `/proc/net/route`: addresses are words of the machine's own order.
-pub fn gateways_v4(text: &str) -> impl Iterator<Item = IpAddr> {
+fn gateways_v4(text: &str) -> impl Iterator<Item = IpAddr> {
     let hex = |field: &str| u32::from_str_radix(field, 16).ok();
     text.lines().filter_map(move |line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -26,7 +25,7 @@ pub fn gateways_v4(text: &str) -> impl Iterator<Item = IpAddr> {
 }
 
 /// In the text of `/proc/net/ipv6_route`.
-pub fn gateways_v6(text: &str) -> impl Iterator<Item = IpAddr> {
+fn gateways_v6(text: &str) -> impl Iterator<Item = IpAddr> {
     text.lines().filter_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [destination, "00", _, _, gateway, _, _, _, flags, _] = fields.as_slice() else { return None };

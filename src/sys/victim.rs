@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::Instant;
 
-use super::procfs::{check_namespace, parse_stat, read_record, read_small, socket_inode};
+use super::procfs::{check_namespace, numbers, parse_stat, read_record, read_small, socket_of};
 use super::sockets::{self, Query, Socket, TcpState};
 
 /// Of a process's files so many are looked at.
@@ -25,8 +25,7 @@ pub struct Thread {
 
 /// The threads of a process, at most `most` of them, its first one first.
 pub fn threads(pid: i32, most: usize, until: Instant) -> Vec<Thread> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let Ok(ids) = numbers(&format!("/proc/{pid}/task")) else { return Vec::new() };
     ids.take(most).take_while(|_| Instant::now() < until).filter_map(|thread| look(pid, thread)).collect()
 }
 
@@ -63,8 +62,7 @@ pub fn files(pid: i32, until: Instant) -> Option<Files> {
             break;
         }
         files.count += 1;
-        let link = entry.and_then(|entry| fs::read_link(entry.path()));
-        files.sockets.extend(link.ok().and_then(|link| socket_inode(link.to_str()?)));
+        files.sockets.extend(socket_of(entry));
     }
     Some(files)
 }

@@ -150,7 +150,7 @@ pub fn accepted() -> Option<u64> {
 }
 
 /// In the text of `/proc/net/snmp`: a line of names and one of numbers for each protocol.
-pub fn passive_opens(text: &str) -> Option<u64> {
+fn passive_opens(text: &str) -> Option<u64> {
     let mut tcp = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
     let place = tcp.next()?.split(' ').position(|name| name == "PassiveOpens")?;
     tcp.next()?.split(' ').nth(place)?.parse().ok()

@@ -32,7 +32,7 @@ pub fn kernel_stack(pid: i32, limit: Duration) -> Stack {
 }
 
 /// The functions in the text of `/proc/<pid>/stack`: lines such as `[<0>] do_wait+0x5e/0x120`.
-pub fn parse_stack(text: &str) -> Vec<String> {
+fn parse_stack(text: &str) -> Vec<String> {
     let function = |line: &str| {
         let name = line.split_once("] ")?.1.split('+').next()?.trim();
         (!name.is_empty() && !name.contains(char::is_whitespace)).then(|| name.to_owned())
