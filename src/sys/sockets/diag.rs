@@ -12,7 +12,7 @@ use crate::facts::Flow;
 
 /// What of a dump is read at once: the kernel writes no longer answers than this.
 pub(super) const ANSWER: usize = 32 * 1024;
-pub(super) const HEADER: usize = 16;
+const HEADER: usize = 16;
 /// `struct inet_diag_msg`.
 const MESSAGE: usize = 72;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -163,15 +163,12 @@ pub struct Answer {
 ///
 /// # Errors
 /// The error that the kernel answers with; InvalidData for what is no answer.
-pub fn parse_messages(mut bytes: &[u8]) -> io::Result<Answer> {
+pub fn parse_messages(bytes: &[u8]) -> io::Result<Answer> {
     let mut answer = Answer::default();
-    while bytes.len() >= HEADER {
-        let length = usize::try_from(u32_at(bytes, 0)).unwrap_or(usize::MAX);
-        if length < HEADER || length > bytes.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a damaged answer of sock_diag"));
-        }
-        let body = &bytes[HEADER..length];
-        match libc::c_int::from(u16::from_ne_bytes([bytes[4], bytes[5]])) {
+    for message in messages(bytes) {
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "a damaged answer of sock_diag");
+        let (kind, body) = message.ok_or_else(damaged)?;
+        match kind {
             libc::NLMSG_ERROR | libc::NLMSG_DONE if body.len() >= 4 && u32_at(body, 0) != 0 => {
                 // Negative, as inside the kernel.
                 let errno = 0u32.wrapping_sub(u32_at(body, 0)).cast_signed();
@@ -181,9 +178,20 @@ pub fn parse_messages(mut bytes: &[u8]) -> io::Result<Answer> {
             kind if kind == libc::c_int::from(SOCK_DIAG_BY_FAMILY) => answer.sockets.extend(parse_message(body)),
             _ => {}
         }
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(answer)
+}
+
+/// `struct nlmsghdr` and what follows it, one after the other: kind and body. `None`, and nothing after it, for what is none. Async-signal-safe.
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Option<(libc::c_int, &[u8])>> {
+    std::iter::from_fn(move || {
+        let [a, b, c, d, kind, more, ..] = *bytes else { return None };
+        let length = usize::try_from(u32::from_ne_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        let message = bytes.get(HEADER..length).map(|body| (u16::from_ne_bytes([kind, more]).into(), body));
+        let rest = message.and_then(|_| bytes.get(length.next_multiple_of(4)..));
+        bytes = rest.unwrap_or_default();
+        Some(message)
+    })
 }
 
 /// `struct inet_diag_msg`.

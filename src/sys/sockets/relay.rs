@@ -13,7 +13,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::diag::{self, ANSWER, HEADER, Request};
+use super::diag::{self, ANSWER, Request};
 use super::{Query, Socket, parse_messages};
 use crate::sys::spawn::writer;
 use crate::sys::stdio;
@@ -127,16 +127,9 @@ fn received(from: i32, buffer: &mut [u8]) -> nix::Result<usize> {
 }
 
 /// One of the messages is the dump's last, or an error; what is no message ends it, too.
-fn is_last(mut bytes: &[u8]) -> bool {
-    loop {
-        let [a, b, c, d, kind, more, ..] = *bytes else { return false };
-        let length = usize::try_from(u32::from_ne_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-        let kind = libc::c_int::from(u16::from_ne_bytes([kind, more]));
-        if length < HEADER || kind == libc::NLMSG_DONE || kind == libc::NLMSG_ERROR {
-            return true;
-        }
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
+fn is_last(bytes: &[u8]) -> bool {
+    diag::messages(bytes)
+        .any(|message| message.is_none_or(|(kind, _)| [libc::NLMSG_DONE, libc::NLMSG_ERROR].contains(&kind)))
 }
 
 #[cfg(test)]
