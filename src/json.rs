@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::sorted;
@@ -110,7 +111,7 @@ impl<'de> Visitor<'de> for Checker {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Sound, A::Error> {
-        let mut keys: Vec<Text<'de>> = Vec::new();
+        let mut keys: Vec<Key<'de>> = Vec::new();
         while let Some(key) = access.next_key()? {
             access.next_value::<Sound>()?;
             keys.push(key);
@@ -123,33 +124,10 @@ impl<'de> Visitor<'de> for Checker {
     }
 }
 
-/// A key; no copy where the text has it as it is.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Text<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
-        deserializer.deserialize_str(TextReader)
-    }
-}
-
-struct TextReader;
-
-impl<'de> Visitor<'de> for TextReader {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
-    }
-}
+/// No copy where the text has it as it is.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(transparent)]
+struct Key<'t>(#[serde(borrow)] Cow<'t, str>);
 
 struct Strict(Value);
 

@@ -23,16 +23,15 @@ pub fn boxed<'t>(work: impl Future<Output = ()> + 't) -> Task<'t> {
     Box::pin(work)
 }
 
-/// Until it holds, which is looked at now and whenever all who wait for `changed` are told.
+/// Until it holds, which is looked at now and whenever all who wait for `changed` are notified.
 pub async fn until(changed: &Notify, holds: impl Fn() -> bool) {
     loop {
-        let told = changed.notified();
-        tokio::pin!(told);
-        told.as_mut().enable();
+        let mut notified = std::pin::pin!(changed.notified());
+        notified.as_mut().enable();
         if holds() {
             return;
         }
-        told.await;
+        notified.await;
     }
 }
 

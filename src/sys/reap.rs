@@ -23,7 +23,7 @@ pub enum Peek {
     NoChildren,
 }
 
-/// Inspections for a child that has ended, without reaping it. Adopted orphans are children too. A zombie that a debugger
+/// Looks for a child that has ended, without reaping it. Adopted orphans are children too. A zombie that a debugger
 /// holds, and one whose other threads still run, do not show before they can be reaped.
 pub fn peek() -> Peek {
     match wait(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
@@ -36,10 +36,7 @@ pub fn peek() -> Peek {
 
 /// The end of one child, without reaping it. `None` while it lives, and when it is not a child of ours.
 pub fn peek_at(pid: i32) -> Option<Exit> {
-    match wait_one(pid, libc::WNOHANG | libc::WNOWAIT) {
-        Ok(Some(Change { state: State::Ended(exit), .. })) => Some(exit),
-        _ => None,
-    }
+    wait_one(pid, libc::WNOHANG | libc::WNOWAIT).ok().flatten()
 }
 
 /// Reaps one child that has ended. After this its pid may be anybody's. `None` while it lives.
@@ -47,10 +44,7 @@ pub fn peek_at(pid: i32) -> Option<Exit> {
 /// # Errors
 /// ECHILD when it is not a child of ours (any more); EINVAL for a pid below 1.
 pub fn reap(pid: i32) -> io::Result<Option<Exit>> {
-    Ok(match wait_one(pid, libc::WNOHANG)? {
-        Some(Change { state: State::Ended(exit), .. }) => Some(exit),
-        _ => None,
-    })
+    wait_one(pid, libc::WNOHANG)
 }
 
 /// A child that was stopped since the last call, by that signal (SIGSTOP, SIGTSTP, a terminal's), or that was continued (`None`).
@@ -74,10 +68,13 @@ enum State {
     Other,
 }
 
-fn wait_one(pid: i32, flags: i32) -> io::Result<Option<Change>> {
+fn wait_one(pid: i32, flags: i32) -> io::Result<Option<Exit>> {
     // Below 0 are groups to waitid's relatives: never by mistake. 0 it refuses itself.
     let id = libc::id_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    wait(libc::P_PID, id, libc::WEXITED | flags)
+    Ok(match wait(libc::P_PID, id, libc::WEXITED | flags)? {
+        Some(Change { state: State::Ended(exit), .. }) => Some(exit),
+        _ => None,
+    })
 }
 
 fn wait(which: libc::idtype_t, id: libc::id_t, flags: i32) -> io::Result<Option<Change>> {

@@ -65,7 +65,7 @@ enum How {
 }
 
 impl Writer {
-    /// Inspections once at what the descriptor is, and keeps a duplicate or a description of its own: what happens to the
+    /// Inspects once what the descriptor is, and keeps a duplicate or a description of its own: what happens to the
     /// original later changes nothing here.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub struct Found {
 /// Reads one of the two files, all of it, or [`MAX_FILE`] bytes and one more.
 pub type Files<'f> = dyn FnMut(&str) -> io::Result<Vec<u8>> + 'f;
 
-/// Inspections an identity up, now.
+/// Looks an identity up, now.
 ///
 /// A number needs no entry in /etc/passwd, nor the file. Such a user gets no supplementary groups and, unless a group is named, keeps
 /// the group softstop runs with: that is what container runtimes do (`USER 1000` runs with group 0) and what images for
