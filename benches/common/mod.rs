@@ -15,6 +15,22 @@ pub fn softstop(bench: &str, more: &[&str]) -> PathBuf {
     PathBuf::from(String::from_utf8(built.stdout).unwrap().trim()).join("softstop")
 }
 
+/// What makes the program behind it PID 1 of a namespace of its own, of which nothing is left when it ends or is killed. `more`: the flags for other
+/// kinds, too; loopback is up in a network of its own.
+pub fn unshare(more: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(more).args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    if more.contains(&"--net") {
+        command.args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]);
+    }
+    // softstop says that it knows no such variable, which takes time.
+    command.env_remove("SOFTSTOP_BENCH_BINARY").env_remove("SOFTSTOP_BENCH_ROUNDS");
+    command
+}
+
 /// Where a program is, if it is installed.
 pub fn find(name: &str) -> Option<PathBuf> {
     let directories = ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/sbin"];
@@ -24,6 +40,14 @@ pub fn find(name: &str) -> Option<PathBuf> {
 pub fn children(pid: i32) -> Vec<i32> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().filter_map(|p| p.parse().ok()).collect()
+}
+
+/// The middle one, or between the two of them.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let at = |i: usize| values.get(i).copied().unwrap_or_default();
+    f64::midpoint(at(values.len().saturating_sub(1) / 2), at(values.len() / 2))
 }
 
 /// Linux and the machine, for the line below a table.

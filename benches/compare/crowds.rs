@@ -2,20 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::common::{children, find, median, unshare};
+use crate::crowd::{self, SUPERVISORS, Started, Supervisor};
+use crate::{Sizes, quietly, this};
 
-use crate::common::{children, find};
-use crate::crowd::{self, SUPERVISORS, Supervisor};
-use crate::{Sizes, as_pid1, median, quietly, this};
-
-/// Nothing here takes so long; a supervisor that never has them all up, or never ends, ends the bench.
-const LIMIT: Duration = Duration::from_secs(120);
 /// After the last process was started, so that what follows a start is over, too.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -36,11 +30,11 @@ fn table(softstop: &Path, dir: &Path, count: usize, rounds: usize, supervisors: 
     eprintln!("compare: {count} processes");
     let dir = dir.join(format!("crowd-{count}"));
     fs::create_dir_all(&dir).unwrap();
-    nix::unistd::mkfifo(&dir.join("started"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let said = Started::new(&dir);
     let mut rows: Vec<(&str, Command, i32, Vec<Crowd>)> = Vec::new();
     let mut add = |name, program: &Path, args: Vec<String>, stop| {
-        let mut command = as_pid1(program);
-        command.args(args).env("STARTED", dir.join("started"));
+        let mut command = unshare(&[]);
+        command.arg(program).args(args).env("STARTED", dir.join(crowd::STARTED));
         rows.push((name, command, stop, Vec::new()));
     };
     add("posix_spawn in a loop", &this(), vec!["inside-loop".to_owned(), count.to_string()], libc::SIGTERM);
@@ -54,14 +48,14 @@ fn table(softstop: &Path, dir: &Path, count: usize, rounds: usize, supervisors: 
     }
     for _ in 0..rounds {
         for (name, command, stop, found) in &mut rows {
-            found.push(crowd(name, &dir, command, *stop, count));
+            found.push(crowd(name, &said, command, *stop, count));
         }
     }
     let mut text = format!(
         "\n| {count} processes, median of {rounds} | started | stopped | private memory for each |\n|---|---|---|---|\n"
     );
     for (name, _, _, found) in &rows {
-        let of = |what: fn(&Crowd) -> f64| median(found.iter().map(what).collect());
+        let of = |what: fn(&Crowd) -> f64| median(found.iter().map(what));
         let (started, stopped, memory) = (of(|c| c.started), of(|c| c.stopped), of(|c| c.memory));
         writeln!(text, "| {name} | {started:.3} s | {stopped:.3} s | {memory:.1} kB |").unwrap();
     }
@@ -72,40 +66,19 @@ fn table(softstop: &Path, dir: &Path, count: usize, rounds: usize, supervisors: 
     text
 }
 
-fn crowd(name: &str, dir: &Path, command: &mut Command, stop: i32, count: usize) -> Crowd {
-    // For writing, too: so it opens at once, and never ends.
-    let mut options = fs::File::options();
-    options.read(true).write(true);
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, OFlag::O_NONBLOCK.bits());
-    let said = options.open(dir.join("started")).unwrap();
+fn crowd(name: &str, said: &Started, command: &mut Command, stop: i32, count: usize) -> Crowd {
     let began = Instant::now();
     let mut unshare = quietly(command).spawn().unwrap();
-    let mut left = count;
-    while left > 0 {
-        let mut asked = [PollFd::new(said.as_fd(), PollFlags::POLLIN)];
-        let ready = poll(&mut asked, PollTimeout::try_from(LIMIT).unwrap_or(PollTimeout::MAX)).unwrap();
-        if ready == 0 {
-            unshare.kill().unwrap();
-            panic!("{name}: {left} of {count} processes were not started in {LIMIT:?}");
-        }
-        let mut bytes = [0; 4096];
-        left -= nix::unistd::read(&said, &mut bytes).unwrap_or(0).min(left);
+    let up = said.wait_for(count);
+    if up < count {
+        unshare.kill().unwrap();
+        panic!("{name}: {} of {count} processes were not started", count - up);
     }
-    let started = began.elapsed();
+    let started = began.elapsed().as_secs_f64();
     std::thread::sleep(SETTLE);
     let pid1 = *children(unshare.id() as i32).first().expect("it runs");
     let memory = supervisors(pid1).into_iter().map(crowd::private_dirty).sum::<u64>() as f64 / count as f64;
-    let began = Instant::now();
-    // SAFETY: no memory is involved; the pid is that of a process that nobody has waited for.
-    assert_eq!(unsafe { libc::kill(pid1, stop) }, 0);
-    while unshare.try_wait().unwrap().is_none() {
-        if began.elapsed() > LIMIT {
-            unshare.kill().unwrap();
-            panic!("{name} has not ended in {LIMIT:?}");
-        }
-        std::thread::sleep(Duration::from_micros(500));
-    }
-    Crowd { started: started.as_secs_f64(), stopped: began.elapsed().as_secs_f64(), memory }
+    Crowd { started, stopped: crowd::end(name, &mut unshare, pid1, stop), memory }
 }
 
 /// It, and whom it has to help.

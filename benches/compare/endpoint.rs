@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::common::find;
-use crate::{Sizes, median, quietly, this};
+use crate::common::{find, median};
+use crate::{Sizes, nginx, quietly, this};
 
 /// A server that does not come up, or does not answer, ends the bench.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -25,9 +25,11 @@ pub fn markdown(softstop: &Path, dir: &Path, sizes: &Sizes) -> String {
     match find("nginx") {
         Some(nginx) => {
             let address = free_address();
-            let conf = dir.join("nginx.conf");
-            std::fs::write(&conf, nginx_conf(dir, address)).unwrap();
-            let server = quietly(Command::new(nginx).arg("-c").arg(&conf)).spawn().unwrap();
+            let server = format!(
+                "server {{ listen {address}; keepalive_requests 10000000; location / {{ return 200 \"ok\"; }} }}"
+            );
+            let mut command = nginx::command(&nginx, dir, "error_log /dev/null;", &server).unwrap();
+            let server = quietly(&mut command).spawn().unwrap();
             rows.push(("nginx, one worker, `return 200`", server, address, Vec::new()));
         }
         None => eprintln!("compare: nginx is not installed and left out"),
@@ -55,19 +57,6 @@ pub fn markdown(softstop: &Path, dir: &Path, sizes: &Sizes) -> String {
 /// Nobody else takes it meanwhile, as far as anybody can know.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-fn nginx_conf(dir: &Path, address: SocketAddr) -> String {
-    let folder = dir.display();
-    let server =
-        format!("server {{ listen {address}; keepalive_requests 10000000; location / {{ return 200 \"ok\"; }} }}");
-    let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("{name}_temp_path {folder}/{name};"))
-        .concat();
-    format!(
-        "daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log /dev/null; \
-         events {{}} http {{ access_log off; {paths} {server} }}"
-    )
 }
 
 fn rate(address: SocketAddr, requests: usize) -> f64 {

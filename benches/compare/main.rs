@@ -22,10 +22,12 @@ mod crowds;
 mod endpoint;
 mod inside;
 mod measure;
+#[path = "../common/nginx.rs"]
+mod nginx;
 mod output;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -140,25 +142,7 @@ fn this() -> PathBuf {
     std::env::current_exe().unwrap()
 }
 
-/// A command that runs `program` as PID 1, of which nothing is left when it ends or is killed.
-fn as_pid1(program: &Path) -> Command {
-    let mut command = Command::new("unshare");
-    if !nix::unistd::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(program);
-    // softstop says that it knows no such variable, which takes time.
-    command.env_remove("SOFTSTOP_BENCH_BINARY").env_remove("SOFTSTOP_BENCH_ROUNDS");
-    command
-}
-
 /// Nothing of its own is seen.
 fn quietly(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
-}
-
-/// The middle one.
-fn median(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied().unwrap_or(0.0)
 }

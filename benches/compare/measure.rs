@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{children, find};
-use crate::{Init, Sizes, as_pid1, now_ns, quietly, this};
+use crate::common::{children, find, unshare};
+use crate::{Init, Sizes, crowd, now_ns, quietly, this};
 
 const SIGNALS_PER_ROUND: usize = 10;
 /// Of a start that is only counted.
@@ -43,8 +43,8 @@ impl Running {
     /// Without an init the child itself is PID 1.
     fn start(init: Option<&Init>, child: &[&str]) -> Running {
         let this = this();
-        let mut command = as_pid1(&this);
-        command.arg("inside-launch");
+        let mut command = unshare(&[]);
+        command.arg(&this).arg("inside-launch");
         if let Some(init) = init {
             command.arg(&init.path).args(init.separator);
         }
@@ -97,12 +97,8 @@ impl Running {
     }
 }
 
-/// A field of a /proc file with lines `NAME: VALUE kB`.
 fn field(pid: i32, file: &str, name: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
-    let line =
-        text.lines().find(|l| l.split(':').next() == Some(name)).unwrap_or_else(|| panic!("no {name} in {file}"));
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    crowd::field(pid, file, name).unwrap_or_else(|| panic!("no {name} in {file}"))
 }
 
 fn switches(pid: i32) -> u64 {

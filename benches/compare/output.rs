@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::common::find;
-use crate::{Sizes, median, quietly, this};
+use crate::common::{find, median};
+use crate::{Sizes, quietly, this};
 
 pub fn markdown(softstop: &Path, dir: &Path, sizes: &Sizes) -> String {
     let (lines, repeats) = (sizes.lines, sizes.repeats);

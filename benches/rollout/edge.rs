@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use crate::grpc;
 use crate::haproxy::Haproxy;
 use crate::load::{Load, Target};
-use crate::nginx::Nginx;
+use crate::nginx;
+use crate::server::Server;
 
 /// The kinds of edges, which keep connections to an instance in ways of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +59,7 @@ pub type Serving = Arc<Mutex<Vec<usize>>>;
 
 pub enum Edge {
     Haproxy { haproxy: Haproxy, port: u16 },
-    Nginx { _nginx: Nginx, port: u16, serving: Serving },
+    Nginx { _nginx: Server, port: u16, serving: Serving },
     Direct { ports: Vec<u16>, serving: Serving, endless: bool },
     Grpc { clients: grpc::Clients, ports: Vec<u16> },
 }
@@ -74,8 +75,8 @@ impl Edge {
             Behind::Haproxy => balancer("pool-purge-delay 1s disabled"),
             Behind::HaproxyPool => balancer("disabled"),
             Behind::NginxPool => {
-                let nginx = tools.nginx.as_ref().ok_or("nginx is not installed")?;
-                Ok(Edge::Nginx { _nginx: Nginx::start(nginx, dir, port, servers)?, port, serving: Serving::default() })
+                let path = tools.nginx.as_ref().ok_or("nginx is not installed")?;
+                Ok(Edge::Nginx { _nginx: nginx::start(path, dir, port, servers)?, port, serving: Serving::default() })
             }
             Behind::Direct | Behind::Sidecar | Behind::Endless => {
                 let endless = behind == Behind::Endless;

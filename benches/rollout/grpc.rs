@@ -20,8 +20,9 @@ pub fn python() -> Result<PathBuf, String> {
         return Ok(python);
     }
     eprintln!("rollout: installing grpcio and gunicorn from PyPI into {VENV}");
-    for command in
-        [&["python3", "-m", "venv", VENV][..], &[&format!("{VENV}/bin/pip"), "install", "-q", "grpcio", "gunicorn"]]
+    // Not by `bin/pip`, whose first line names its python by its path, blanks and all.
+    let venv = python.display().to_string();
+    for command in [&["python3", "-m", "venv", VENV][..], &[&venv, "-m", "pip", "install", "-q", "grpcio", "gunicorn"]]
     {
         let done = Command::new(command[0]).args(&command[1..]).stdout(Stdio::null()).status();
         if !done.as_ref().is_ok_and(std::process::ExitStatus::success) {

@@ -6,11 +6,13 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::server::Server;
 
 pub struct Haproxy {
-    haproxy: Child,
+    _server: Server,
     socket: PathBuf,
 }
 
@@ -20,10 +22,11 @@ impl Haproxy {
     pub fn start(haproxy: &Path, dir: &Path, port: u16, servers: &[u16], of_server: &str) -> Result<Haproxy, String> {
         let place = |what: &str| dir.join(format!("haproxy-{port}.{what}"));
         let socket = place("sock");
-        let lines: String =
-            servers.iter().enumerate().map(|(i, p)| format!("    server s{i} 127.0.0.1:{p} {of_server}\n")).collect();
+        let server = |(i, p): (usize, &u16)| format!("    server s{i} 127.0.0.1:{p} {of_server}\n");
+        let lines: String = servers.iter().enumerate().map(server).collect();
+        // A path may have blanks.
         let text = format!(
-            "global\n    nbthread 1\n    maxconn 1000\n    stats socket {} mode 600 level admin\n\
+            "global\n    nbthread 1\n    maxconn 1000\n    stats socket '{}' mode 600 level admin\n\
              defaults\n    mode http\n    retries 0\n    no option redispatch\n    timeout connect 2s\n\
              \x20   timeout client 60s\n    timeout server 60s\n    timeout tunnel 60s\n\
              frontend web\n    bind 127.0.0.1:{port}\n    default_backend pods\n\
@@ -32,25 +35,11 @@ impl Haproxy {
         );
         let file = place("cfg");
         std::fs::write(&file, text).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
-        let log = std::fs::File::create(place("log")).map_err(|e| format!("haproxy's log: {e}"))?;
-        let haproxy = Command::new(haproxy)
-            .args(["-db", "-f"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|e| format!("cannot start haproxy: {e}"))?;
-        let started = Haproxy { haproxy, socket };
-        let limit = Instant::now() + Duration::from_secs(10);
-        while started.order("show info").is_err() {
-            if Instant::now() > limit {
-                let said = std::fs::read_to_string(place("log")).unwrap_or_default();
-                return Err(format!("haproxy does not start: {said}"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(started)
+        let mut command = Command::new(haproxy);
+        command.args(["-db", "-f"]).arg(&file);
+        let is_up = || order(&socket, "show info").is_ok();
+        let server = Server::start(&mut command, &place("log"), is_up)?;
+        Ok(Haproxy { _server: server, socket })
     }
 
     pub fn add(&self, server: usize) -> Result<(), String> {
@@ -63,26 +52,19 @@ impl Haproxy {
     }
 
     fn change(&self, server: usize, state: &str) -> Result<(), String> {
-        let said = self.order(&format!("set server pods/s{server} state {state}"))?;
+        let said = order(&self.socket, &format!("set server pods/s{server} state {state}"))?;
         if said.trim().is_empty() { Ok(()) } else { Err(format!("haproxy: {}", said.trim())) }
-    }
-
-    fn order(&self, order: &str) -> Result<String, String> {
-        let told = || -> std::io::Result<String> {
-            let mut stream = UnixStream::connect(&self.socket)?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            stream.write_all(format!("{order}\n").as_bytes())?;
-            let mut said = String::new();
-            stream.read_to_string(&mut said)?;
-            Ok(said)
-        };
-        told().map_err(|e| format!("haproxy's administration socket: {e}"))
     }
 }
 
-impl Drop for Haproxy {
-    fn drop(&mut self) {
-        let _ = self.haproxy.kill();
-        let _ = self.haproxy.wait();
-    }
+fn order(socket: &Path, order: &str) -> Result<String, String> {
+    let told = || -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(format!("{order}\n").as_bytes())?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said)?;
+        Ok(said)
+    };
+    told().map_err(|e| format!("haproxy's administration socket: {e}"))
 }

@@ -124,7 +124,9 @@ impl Init {
             How::Wrapper(init) => [&[text(init), "--".to_owned()], app].concat(),
             How::S6(svscan) => {
                 let scan = dir.join(format!("s6-{port}"));
-                script(&scan.join("app/run"), &format!("exec {}", app.join(" ")));
+                // A path may have blanks.
+                let words: Vec<String> = app.iter().map(|word| format!("'{word}'")).collect();
+                script(&scan.join("app/run"), &format!("exec {}", words.join(" ")));
                 script(&scan.join(".s6-svscan/finish"), "exit 0");
                 vec![text(svscan), text(&scan)]
             }

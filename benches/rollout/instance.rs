@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::app::{LISTENING, TOLD};
-use crate::common::children;
+use crate::common::{children, unshare};
 use crate::edge::{Behind, Tools};
 use crate::grpc;
 use crate::haproxy::Haproxy;
@@ -52,10 +52,7 @@ impl Instance {
             }
         };
         let log = std::fs::File::create(dir.join(format!("{port}.log"))).map_err(|e| format!("{port}.log: {e}"))?;
-        let mut unshare = Command::new("unshare")
-            // None of the bench's own.
-            .env_remove("SOFTSTOP_BENCH_BINARY")
-            .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        let mut unshare = unshare(&[])
             .args(init.command(&app, port, dir))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

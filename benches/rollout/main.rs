@@ -24,15 +24,18 @@ mod inits;
 mod instance;
 mod load;
 mod nginx;
+#[path = "../common/nginx.rs"]
+mod nginx_command;
 mod picture;
 mod recipes;
 mod restart;
+mod server;
 mod table;
 mod websocket;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -136,13 +139,7 @@ fn go_inside(args: &[String]) -> String {
     let softstop = common::softstop("rollout", &[]);
     let softstop = std::fs::canonicalize(&softstop).unwrap_or(softstop);
     let this = std::env::current_exe().unwrap();
-    let mut unshare = Command::new("unshare");
-    if !nix::unistd::geteuid().is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    unshare.args(["--net", "--pid", "--fork", "--mount-proc", "--kill-child"]);
-    let error = unshare.args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]).arg(this).args(args);
-    let error = error.env(INSIDE, softstop).exec();
+    let error = common::unshare(&["--net"]).arg(this).args(args).env(INSIDE, softstop).exec();
     format!("cannot execute unshare, of util-linux: {error}")
 }
 

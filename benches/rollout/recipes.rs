@@ -68,7 +68,9 @@ impl Recipe {
         };
         let management = (port + 10_000).to_string();
         let (port_, flag) = (port.to_string(), place.join("draining").display().to_string());
-        change("nginx.conf", &[("8080", &port_), ("/run/draining", &flag), ("daemon off;", "daemon off;\nuser root;")]);
+        // A path may have blanks: a quoted word in the one file, already in quotes in the other.
+        let word = format!("\"{flag}\"");
+        change("nginx.conf", &[("8080", &port_), ("/run/draining", &word), ("daemon off;", "daemon off;\nuser root;")]);
         change("softstop.toml", &[("8080", &port_), ("8081", &management), ("/run/draining", &flag)]);
         let file = place.join("softstop.toml");
         if !tells {

@@ -9,10 +9,8 @@ use crate::load::KINDS;
 use crate::restart::{INSTANCES, Outcome};
 use crate::{Results, common};
 
-pub fn median(mut values: Vec<Duration>) -> Duration {
-    values.sort_unstable();
-    let middle = |i: usize| values.get(i).copied().unwrap_or_default();
-    (middle(values.len().saturating_sub(1) / 2) + middle(values.len() / 2)) / 2
+fn median(values: impl Iterator<Item = Duration>) -> Duration {
+    Duration::from_secs_f64(common::median(values.map(|value| value.as_secs_f64())))
 }
 
 /// By kind, over all rounds.
@@ -25,11 +23,11 @@ fn total(outcomes: &[Outcome]) -> [usize; 3] {
 }
 
 pub fn stop(outcomes: &[Outcome]) -> Duration {
-    median(outcomes.iter().flat_map(|o| o.stops.iter().map(|s| s.ended)).collect())
+    median(outcomes.iter().flat_map(|o| o.stops.iter().map(|s| s.ended)))
 }
 
 pub fn rollout(outcomes: &[Outcome]) -> Duration {
-    median(outcomes.iter().map(|o| o.took).collect())
+    median(outcomes.iter().map(|o| o.took))
 }
 
 fn seconds(d: Duration) -> String {

@@ -25,7 +25,7 @@ mod stack;
 mod table;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use round::Outcome;
@@ -148,9 +148,7 @@ fn one_round(tools: &[&Tool], softstop: &Path, dir: &Path, minute: u64) -> Vec<R
     let start = |tool: &&Tool| {
         let place = dir.join(tool.name);
         std::fs::create_dir_all(&place).map_err(|e| format!("cannot make {}: {e}", place.display()))?;
-        Command::new("unshare")
-            .args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"])
-            .args(["sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
+        common::unshare(&["--net", "--mount"])
             .arg(&this)
             .args(["inside-stack", tool.name])
             .arg(softstop)

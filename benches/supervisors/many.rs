@@ -2,22 +2,14 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::common::{children, find};
-use crate::crowd::{self, SUPERVISORS};
+use crate::common::{children, find, unshare};
+use crate::crowd::{self, SUPERVISORS, Started};
 use crate::stack::Tool;
 
-/// Nothing here takes so long.
-const LIMIT: Duration = Duration::from_secs(60);
 /// What a start, or a change, brings with it later.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -45,7 +37,7 @@ const MANY: [Many; 4] = [
     Many {
         tool: "s6",
         supervisor: Some("s6-svscan"),
-        status: "for service in DIR/s6/p*; do s6-svstat $service; done",
+        status: "for service in DIR/s6/p*; do s6-svstat \"$service\"; done",
         file: "s6/p0/run",
         change: ("#!/bin/sh\n", "export CHANGED=yes\n"),
         reload: "s6-svc -r DIR/s6/p0",
@@ -94,11 +86,7 @@ pub fn markdown(softstop: &Path, dir: &Path, count: usize, tools: &[&Tool]) -> S
 impl Many {
     fn run(&self, softstop: &Path, dir: &Path, count: usize) -> Found {
         fs::create_dir_all(dir).unwrap();
-        let fifo = dir.join("started");
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        // For writing, too: so it opens at once, and never ends.
-        let mut options = fs::File::options();
-        let said = options.read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
+        let said = Started::new(dir);
         let supervisor = self.supervisor.map(|name| SUPERVISORS.iter().find(|s| s.name == name).expect("it is there"));
         let (program, args, stop): (PathBuf, _, _) = match supervisor {
             Some(s) => (find(s.program).expect("it was looked for"), (s.configure)(dir, count), s.stop),
@@ -106,8 +94,7 @@ impl Many {
         };
         let began = Instant::now();
         let log = fs::File::create(dir.join("log")).unwrap();
-        let mut unshare = Command::new("unshare")
-            .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        let mut unshare = unshare(&[])
             .arg(program)
             .args(args)
             .stdin(Stdio::null())
@@ -115,11 +102,13 @@ impl Many {
             .stderr(log)
             .spawn()
             .unwrap();
-        assert_eq!(wait_for(&said, count), count, "{} has not started them all", self.tool);
+        assert_eq!(said.wait_for(count), count, "{} has not started them all", self.tool);
         let started = began.elapsed().as_secs_f64();
         std::thread::sleep(SETTLE);
         let pid1 = *children(unshare.id() as i32).first().expect("it runs");
-        let exec = |text: &str| exec(pid1, &text.replace("DIR", &dir.display().to_string()), softstop);
+        // A path may have blanks.
+        let word = |path: &Path| format!("'{}'", path.display());
+        let exec = |text: &str| exec(pid1, &text.replace("DIR", &word(dir)).replace("SOFTSTOP", &word(softstop)));
         let began = Instant::now();
         let status = succeeded(&exec(self.status)).map(|()| began.elapsed().as_secs_f64());
         let file = dir.join(self.file);
@@ -129,20 +118,19 @@ impl Many {
         fs::write(&file, text.replacen(behind, &format!("{behind}{more}"), 1)).unwrap();
         let began = Instant::now();
         let reload = succeeded(&exec(self.reload)).map(|()| {
-            let first = wait_for(&said, 1);
+            let first = said.wait_for(1);
             let took = began.elapsed().as_secs_f64();
             std::thread::sleep(SETTLE);
-            (took, first + read(&said))
+            (took, first + said.more())
         });
-        let stopped = end(self.tool, &mut unshare, pid1, stop);
+        let stopped = crowd::end(self.tool, &mut unshare, pid1, stop);
         Found { started, status, reload, stopped }
     }
 }
 
-fn exec(pid1: i32, command: &str, softstop: &Path) -> Output {
-    let command = command.replace("SOFTSTOP", &softstop.display().to_string());
+fn exec(pid1: i32, command: &str) -> Output {
     let target = pid1.to_string();
-    let args = ["--target", &target, "--pid", "--mount", "--", "sh", "-c", &command];
+    let args = ["--target", &target, "--pid", "--mount", "--", "sh", "-c", command];
     Command::new("nsenter").args(args).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -155,34 +143,4 @@ fn succeeded(output: &Output) -> Result<(), String> {
         String::from_utf8_lossy(if output.stderr.is_empty() { &output.stdout } else { &output.stderr }).into_owned();
     eprintln!("supervisors: {}", said.trim());
     Err("–".to_owned())
-}
-
-/// Bytes that have come, of so many at the least; fewer when they do not come.
-fn wait_for(said: &fs::File, least: usize) -> usize {
-    let mut had = 0;
-    while had < least {
-        let mut asked = [PollFd::new(said.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut asked, PollTimeout::try_from(LIMIT).unwrap_or(PollTimeout::MAX)).unwrap() == 0 {
-            break;
-        }
-        had += read(said);
-    }
-    had
-}
-
-fn read(said: &fs::File) -> usize {
-    nix::unistd::read(said, &mut [0; 4096]).unwrap_or(0)
-}
-
-fn end(tool: &str, unshare: &mut Child, pid1: i32, stop: i32) -> f64 {
-    let began = Instant::now();
-    kill(Pid::from_raw(pid1), Signal::try_from(stop).expect("a signal")).unwrap();
-    while unshare.try_wait().unwrap().is_none() {
-        if began.elapsed() > LIMIT {
-            unshare.kill().unwrap();
-            panic!("{tool} has not ended in {LIMIT:?}");
-        }
-        std::thread::sleep(Duration::from_micros(500));
-    }
-    began.elapsed().as_secs_f64()
 }

@@ -9,7 +9,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User};
 
-use crate::common::children;
+use crate::common::{children, unshare};
 
 pub const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/comparison");
 /// Where the stack finds its files, as in its image.
@@ -177,8 +177,7 @@ impl Stack {
     pub fn start(tool: &Tool, log: &Path) -> Result<Stack, String> {
         let log = fs::File::options().create(true).append(true).open(log).map_err(|e| e.to_string())?;
         let errors = log.try_clone().map_err(|e| e.to_string())?;
-        let mut unshare = Command::new("unshare")
-            .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        let mut unshare = unshare(&[])
             .args(tool.command)
             .env_clear()
             .envs([("PATH", PATH), ("HOME", "/root")])

@@ -4,16 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::common::median;
 use crate::round::{Crash, Outcome};
 use crate::stack::{EXAMPLES, PARTS, Tool};
-
-/// Middle of some.
-pub fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = |i: usize| values.get(i).copied().unwrap_or_default();
-    f64::midpoint(middle(values.len().saturating_sub(1) / 2), middle(values.len() / 2))
-}
 
 type Row = (&'static str, fn(&[Outcome]) -> String);
 
@@ -92,7 +85,7 @@ fn crash(outcomes: &[Outcome], part: &str) -> String {
     let mut text = match again.len() {
         0 => "**not restarted**".to_owned(),
         n if n < all.len() => format!("restarted {n} of {} times", all.len()),
-        _ => format!("restarted after {:.1} s", median(again.into_iter())),
+        _ => format!("restarted after {:.1} s", median(again)),
     };
     let failed: usize = all.iter().map(|c| c.failed).sum();
     if failed > 0 {
