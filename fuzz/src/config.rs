@@ -1,7 +1,7 @@
 //! A configuration's bytes: read, planned and lived; or refused with a place inside the text and a fix (I11).
 
 use softstop::config::check;
-use softstop::config::problem::{Position, Problem, Severity};
+use softstop::config::problem::{Problem, Severity};
 
 use super::life::live;
 
@@ -30,24 +30,12 @@ fn check_problem(problem: &Problem, text: &str) {
     assert!(!problem.places.is_empty(), "no place: {problem}");
     for place in &problem.places {
         match &place.position {
-            Some(position) => inside(position, text, problem),
+            Some(position) => super::assert_inside(text, position),
             // What is missing has no place.
             None => assert!(problem.sentence == "there is no process to run", "no line and column: {problem}"),
         }
     }
     printable(&problem.to_string());
-}
-
-fn inside(position: &Position, text: &str, problem: &Problem) {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let line = text.split('\n').nth(position.line - 1);
-    let columns = line.map(|l| l.chars().count());
-    assert!(
-        position.column >= 1 && columns.is_some_and(|n| position.column <= n + 1),
-        "{}:{} is outside the text: {problem}",
-        position.line,
-        position.column
-    );
 }
 
 /// Whatever the file holds, its errors end up in logs and terminals.

@@ -23,6 +23,8 @@ pub mod stop;
 mod trickle;
 pub mod values;
 
+use softstop::config::problem::Position;
+
 pub type Target = fn(&[u8]);
 
 /// Every target under the name of its folder in `corpus/`.
@@ -52,6 +54,19 @@ pub const TARGETS: &[(&str, Target)] = &[
 fn assert_one_line(text: &str) {
     assert!(!text.is_empty(), "an empty message");
     assert!(text.chars().all(softstop::text::is_plain), "not one printable line: {text:?}");
+}
+
+/// A line and a column of the text, or right behind a line's last.
+#[track_caller]
+fn assert_inside(text: &str, at: &Position) {
+    let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).split('\n');
+    let columns = lines.nth(at.line - 1).map(|line| line.chars().count());
+    assert!(
+        columns.is_some_and(|n| (1..=n + 1).contains(&at.column)),
+        "{}:{} is outside the text {text:?}",
+        at.line,
+        at.column
+    );
 }
 
 /// What `${…}` finds in the targets.

@@ -42,13 +42,5 @@ fn check_finding(finding: &Finding, text: &str) {
 }
 
 fn inside(place: &Place, text: &str) {
-    let Some(at) = &place.position else { return };
-    let line = text.strip_prefix('\u{feff}').unwrap_or(text).split('\n').nth(at.line - 1);
-    let columns = line.map(|l| l.chars().count());
-    assert!(
-        columns.is_some_and(|n| at.column >= 1 && at.column <= n + 1),
-        "{}:{} is outside the text",
-        at.line,
-        at.column
-    );
+    place.position.iter().for_each(|position| super::assert_inside(text, position));
 }
