@@ -30,6 +30,8 @@ pub(super) enum Value {
     },
     Sequence(Vec<Id>),
     Mapping(Vec<(Id, Id)>),
+    /// `*name`, for the value that has this anchor.
+    Alias(Id),
 }
 
 /// A node of a [`Stream`], and the key it stands behind.
@@ -46,6 +48,20 @@ impl Stream {
         self.documents.iter().map(|id| Node { stream: self, id: *id, key: None }).filter(|n| !n.is_null())
     }
 
+    /// An entry, or what it is an alias of.
+    pub(super) fn entry(&self, id: Id) -> &Entry {
+        let entry = &self.entries[id as usize];
+        if let Value::Alias(of) = entry.value { &self.entries[of as usize] } else { entry }
+    }
+
+    /// Where each value stands that an alias stands for, and where the alias does.
+    pub fn shared(&self) -> impl Iterator<Item = (Span, Span)> {
+        self.entries.iter().filter_map(|entry| match entry.value {
+            Value::Alias(of) => Some((self.entries[of as usize].span.clone(), entry.span.clone())),
+            _ => None,
+        })
+    }
+
     /// Keys that stand in their mapping a second time.
     pub fn duplicates(&self) -> impl Iterator<Item = Node<'_>> {
         self.duplicates.iter().map(|id| Node { stream: self, id: *id, key: None })
@@ -54,7 +70,7 @@ impl Stream {
 
 impl<'a> Node<'a> {
     fn entry(&self) -> &'a Entry {
-        &self.stream.entries[self.id as usize]
+        self.stream.entry(self.id)
     }
 
     fn is_null(&self) -> bool {
@@ -144,8 +160,13 @@ impl<'a> Node<'a> {
         matches!(self.plain(), Some("false" | "False" | "FALSE"))
     }
 
-    /// All of it. Of what is written in lines (block style), from its first key or dash to the end of its last value.
+    /// All of it; of an alias, the alias. Of what is written in lines (block style), from its first key or dash to the end of its last value.
     pub fn span(&self) -> Span {
+        self.stream.entries[self.id as usize].span.clone()
+    }
+
+    /// The same; of an alias, what it stands for.
+    pub fn value_span(&self) -> Span {
         self.entry().span.clone()
     }
 
@@ -162,7 +183,8 @@ impl<'a> Node<'a> {
             Value::Scalar { text, plain } if *plain && is_json(text) => text.clone(),
             Value::Scalar { text, .. } => serde_json::Value::from(text.as_str()).to_string(),
             Value::Sequence(_) => list(self.elements().map(|n| n.json(levels)).collect(), '[', ']'),
-            Value::Mapping(_) => {
+            // An entry is no alias.
+            Value::Mapping(_) | Value::Alias(_) => {
                 let pair = |(key, n): (&str, Node<'_>)| format!("{}: {}", serde_json::Value::from(key), n.json(levels));
                 list(self.pairs().map(pair).collect(), '{', '}')
             }

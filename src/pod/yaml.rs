@@ -152,7 +152,7 @@ impl<'a> Loader<'a> {
                     return Err("more than 200 aliases");
                 }
                 match self.anchors.get(&anchor) {
-                    Some(id) => self.put(*id),
+                    Some(id) => self.complete(Value::Alias(*id), 0, span),
                     None => Err("an alias inside what it stands for"),
                 }
             }
@@ -219,7 +219,7 @@ impl<'a> Loader<'a> {
     }
 
     fn text(&self, id: Id) -> Option<&str> {
-        match &self.stream.entries[id as usize].value {
+        match &self.stream.entry(id).value {
             Value::Scalar { text, .. } => Some(text),
             _ => None,
         }
@@ -235,7 +235,7 @@ impl<'a> Loader<'a> {
 
     /// Puts what `<<` refers to behind the mapping's own pairs, where `get` finds it last.
     fn merge(&mut self, mut pairs: Vec<(Id, Id)>) -> Result<Vec<(Id, Id)>, &'static str> {
-        let values = |id: Id| &self.stream.entries[id as usize].value;
+        let values = |id: Id| &self.stream.entry(id).value;
         let (mut more, mut total) = (Vec::new(), self.merged);
         for (_, from) in pairs.iter().filter(|(key, _)| self.text(*key) == Some("<<")) {
             let sources = match values(*from) {

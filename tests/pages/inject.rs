@@ -150,7 +150,81 @@ fn what_it_cannot_know_it_asks_for_at_its_place() {
     let shared =
         "x: &web\n  name: web\n  command: [x]\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - *web\n";
     let said = refused(shared, None, &[]);
-    assert!(said.contains("it is an alias"), "{said}");
+    assert!(said.contains("it is shared, by the alias *web") && said.contains("pod.yaml:8:7"), "{said}");
+    let said = refused("containers:\n  - name: a\n    command: [x]\n    env:\n", None, &[]);
+    assert!(said.contains("nothing stands behind env") && said.contains("pod.yaml:4:5"), "{said}");
+}
+
+/// A change would be one for every place that the anchor or the alias shares it with.
+#[test]
+fn what_an_alias_shares_is_refused_at_its_place() {
+    let text = "\
+kind: Deployment
+metadata:
+  name: a
+  annotations: &notes {team: a}
+spec:
+  template:
+    metadata:
+      annotations: *notes
+    spec:
+      containers:
+        - name: a
+          command: [x]
+";
+    let said = injected(text, None, Carrier::Init, &[]).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "\
+error: nothing can be put in or taken out here alone: it is shared, by the alias *notes
+ --> pod.yaml:8:20
+  |
+8 |       annotations: *notes
+  |                    ^^^^^^
+ ::: pod.yaml:4:16
+  |
+4 |   annotations: &notes {team: a}
+  |                ^^^^^^^^^^^^^^^^ shared with this place
+help: write it out in each of these places, without anchor and alias
+"
+    );
+    let probes = "containers:\n- name: a\n  command: [x]\n  livenessProbe: {httpGet: &call {path: /ok, port: 80}}\n  readinessProbe: {httpGet: *call}\n";
+    let merged = "kind: Pod\nx: &x {env: [{name: A, value: b}]}\nspec:\n  containers:\n  - name: a\n    <<: *x\n    command: [x]\n";
+    let compose = "x: &x\n  environment: {A: b}\nservices:\n  a:\n    <<: *x\n    image: a\n";
+    for (text, alias) in [(probes, "*call"), (merged, "*x"), (compose, "*x")] {
+        let said = injected(text, None, Carrier::Init, &["/app"]).unwrap_err().to_string();
+        assert!(said.contains(&format!("shared, by the alias {alias}\n")), "{said}");
+    }
+    let text = "containers:\n- name: a\n  command: [/softstop/softstop, --, x]\n  volumeMounts: &its [{name: softstop, mountPath: /softstop}]\nx: *its\n";
+    let said = remove(&Source::new("pod.yaml", text)).unwrap_err().to_string();
+    assert!(said.contains("shared, by the alias *its\n") && said.contains("pod.yaml:4:3"), "{said}");
+}
+
+/// Beside what is shared, and behind a merge key, there is room.
+#[test]
+fn what_only_stands_beside_an_alias_is_no_hindrance() {
+    let pod = "\
+kind: Pod
+x: &x {image: 'a:1', ports: &ports [{containerPort: &port 80}]}
+env: &env {name: A, value: b}
+spec:
+  containers:
+    - name: a
+      <<: *x
+      # both
+      env:
+        - *env
+      ports: [{containerPort: 80}]
+      command: [x]
+      readinessProbe: {httpGet: {port: *port, path: /}}
+metadata: {name: a}
+";
+    let compose = "x: &x\n  image: a\nservices:\n  a:\n    <<: *x\n    environment: {A: b}\n";
+    for text in [pod, compose] {
+        let done = injected(text, None, Carrier::Init, &["/app"]).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(injected(&done.text, None, Carrier::Init, &["/app"]).unwrap().text, done.text);
+        assert_eq!(removed(&done.text).text, text);
+    }
 }
 
 #[test]
@@ -223,6 +297,54 @@ fn manifest() -> impl Strategy<Value = String> {
     })
 }
 
+/// Parts of a pod: key, whether softstop changes it, its value on one line and in lines.
+const PARTS: [(&str, bool, &str, &str); 11] = [
+    ("annotations", true, "{note: x}", "@  note: x"),
+    ("labels", false, "{app: a}", "@  app: a"),
+    ("volumes", true, "[{name: data, emptyDir: {}}]", "@- name: data\n@  emptyDir: {}"),
+    ("command", true, "[x]", "@  - x"),
+    ("args", false, "[y]", "@- y"),
+    ("env", true, "[{name: A, value: b}]", "@- name: A\n@  value: b"),
+    ("ports", true, "[{containerPort: 80}]", "@  - containerPort: 80"),
+    ("volumeMounts", true, "[{name: data, mountPath: /data}]", "@- name: data\n@  mountPath: /data"),
+    ("lifecycle", true, "{postStart: {exec: {command: [warm]}}}", "@  postStart:\n@    exec: {command: [warm]}"),
+    ("securityContext", false, "{runAsNonRoot: true}", "@  runAsNonRoot: true"),
+    ("httpGet", true, "{path: /ok, port: 80}", "@  path: /ok\n@  port: 80"),
+];
+
+/// A pod some parts of which are shared: has the anchor, or is an alias of what stands above.
+fn sharing(shared: &[(usize, bool)], lines: bool) -> String {
+    let part = |i: usize, indent: &str, mark: &str| {
+        let (key, _, flow, block) = PARTS[i];
+        let value = if lines { format!("\n{}", block.replace('@', indent)) } else { format!(" {flow}") };
+        format!("{indent}{key}:{mark}{value}\n")
+    };
+    let (mut above, mut below) = ("above:\n  x: y\n".to_owned(), "below:\n  x: y\n".to_owned());
+    let mut its = |i: usize, indent: &str| {
+        let key = PARTS[i].0;
+        match shared.iter().find(|(part, _)| *part == i) {
+            None => part(i, indent, ""),
+            Some((_, true)) => {
+                below += &format!("  {key}: *{key}\n");
+                part(i, indent, &format!(" &{key}"))
+            }
+            Some((_, false)) => {
+                above += &part(i, "  ", &format!(" &{key}"));
+                format!("{indent}{key}: *{key}\n")
+            }
+        }
+    };
+    let mut spec = "spec:\n  template:\n    metadata:\n".to_owned();
+    (0..2).for_each(|i| spec += &its(i, "      "));
+    spec += "    spec:\n";
+    spec += &its(2, "      ");
+    spec += "      containers:\n        - name: a\n";
+    (3..10).for_each(|i| spec += &its(i, "          "));
+    spec += "          readinessProbe:\n";
+    spec += &its(10, "            ");
+    format!("kind: Deployment\n{above}{spec}{below}")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -235,5 +357,24 @@ proptest! {
         prop_assert_eq!(&again.text, &done.text);
         prop_assert_eq!(&findings(&done.text, None), "", "{}", done.text);
         prop_assert_eq!(removed(&done.text).text, text);
+    }
+    #[test]
+    fn what_is_shared_stays_as_it_is(shared in proptest::collection::vec((0..PARTS.len(), any::<bool>()), 0..3), lines in any::<bool>()) {
+        let text = sharing(&shared, lines);
+        match injected(&text, None, Carrier::Init, &[]) {
+            Err(problem) => {
+                prop_assert!(shared.iter().any(|(i, _)| PARTS[*i].1), "{problem}\n{text}");
+                prop_assert!(problem.sentence.contains("it is shared, by the alias *"), "{problem}\n{text}");
+            }
+            Ok(done) => {
+                prop_assert!(shared.iter().all(|(i, _)| !PARTS[*i].1), "{}", done.text);
+                let (above, below) = text.split_once("spec:").unwrap();
+                let below = &below[below.rfind("below:").unwrap()..];
+                prop_assert!(done.text.starts_with(above) && done.text.ends_with(below), "{}", done.text);
+                let again = injected(&done.text, None, Carrier::Init, &[]).unwrap_or_else(|p| panic!("{p}\n{}", done.text));
+                prop_assert_eq!(&again.text, &done.text);
+                prop_assert_eq!(removed(&done.text).text, text);
+            }
+        }
     }
 }

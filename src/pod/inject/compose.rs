@@ -27,9 +27,7 @@ fn one<'a>(change: &Change<'_>, services: Node<'a>, wanted: &Wanted<'_>) -> Resu
         (None, several) => (None, format!("there are {} services", several.len())),
     };
     let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-    let found = *found.ok_or_else(|| change.which_one(&sentence, Some(services), &names))?;
-    change.edits.inside(services, found.1)?;
-    Ok(found)
+    found.copied().ok_or_else(|| change.which_one(&sentence, Some(services), &names))
 }
 
 pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'_>) -> Result<(), Problem> {
@@ -79,7 +77,6 @@ pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'
             change.edits.put_items(service, "environment", &words, 2)?;
         }
         mapping => {
-            mapping.map_or(Ok(()), |mapping| change.edits.inside(service, mapping))?;
             change.edits.put_pairs(service, "environment", &variables.collect::<Vec<_>>())?;
         }
     }
@@ -101,7 +98,6 @@ pub(super) fn take(change: &mut Change<'_>, services: Node<'_>) -> Result<(), Pr
         if service.get(ENTRY).and_then(|entry| entry.elements().next()?.text()) != Some(BINARY) {
             continue;
         }
-        change.edits.inside(services, service)?;
         let record = service.text_of(RECORD).unwrap_or_default();
         let is_recorded = |word| record.split(' ').any(|w| w == word);
         if is_recorded(ENTRY) {

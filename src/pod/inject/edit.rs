@@ -2,9 +2,9 @@
 
 use crate::config::problem::{Problem, Severity, Source, Span};
 use crate::pod::fragment::quoted;
-use crate::pod::tree::Node;
+use crate::pod::tree::{Node, Stream};
 use crate::pod::yaml;
-use crate::sorted;
+use crate::{sorted, text};
 
 /// Nothing that is put in is nested deeper.
 const LEVELS: usize = 16;
@@ -15,16 +15,19 @@ pub enum Item<'a> {
     Word(String),
 }
 
-/// Each refuses what is written in a way that nothing can be put into or taken out of without rewriting it.
+/// Each refuses what is written in a way that nothing can be put into or taken out of without rewriting it, and what an alias shares with
+/// other places: these would be changed, too.
 pub struct Edits<'a> {
     source: &'a Source<'a>,
     text: &'a str,
+    /// What an alias stands for, and the alias.
+    shared: Vec<(Span, Span)>,
     list: Vec<(Span, String)>,
 }
 
 impl<'a> Edits<'a> {
-    pub fn new(source: &'a Source<'a>) -> Edits<'a> {
-        Edits { source, text: source.text, list: Vec::new() }
+    pub fn new(source: &'a Source<'a>, stream: &Stream) -> Edits<'a> {
+        Edits { source, text: source.text, shared: stream.shared().collect(), list: Vec::new() }
     }
 
     fn unclear(&self, at: Span) -> Problem {
@@ -36,11 +39,31 @@ impl<'a> Edits<'a> {
         }
     }
 
-    /// What an alias or a merge key brings in stands somewhere else, and for others, too.
-    pub fn inside(&self, outer: Node<'_>, inner: Node<'_>) -> Result<(), Problem> {
-        let (outer, its) = (outer.span(), inner.span());
-        let is_inside = outer.start <= its.start && its.end <= outer.end;
-        if is_inside { Ok(()) } else { Err(self.unclear(inner.key_span().unwrap_or(its))) }
+    /// A collection into which something comes.
+    fn can_grow(&self, node: Node<'_>) -> Result<(), Problem> {
+        let its = node.value_span();
+        self.not_shared(node.span(), |shared| shared.start <= its.start && its.end <= shared.end)
+    }
+
+    /// What goes, or has something else in its place: no alias may stand for a part of it, either.
+    fn can_go(&self, span: &Span) -> Result<(), Problem> {
+        self.not_shared(span.clone(), |shared| shared.start < span.end && span.start < shared.end)
+    }
+
+    fn not_shared(&self, marked: Span, is_changed: impl Fn(&Span) -> bool) -> Result<(), Problem> {
+        self.shared.iter().find(|(value, _)| is_changed(value)).map_or(Ok(()), |shared| Err(self.is_shared(shared, marked)))
+    }
+
+    fn is_shared(&self, (value, alias): &(Span, Span), marked: Span) -> Problem {
+        let name = self.text.get(alias.clone()).unwrap_or_default();
+        let sentence = format!("nothing can be put in or taken out here alone: it is shared, by the alias {name}");
+        let other = if marked.start == alias.start { value } else { alias };
+        Problem {
+            severity: Severity::Error,
+            sentence: text::sentence(&sentence),
+            places: vec![self.source.place(&marked, ""), self.source.place(other, "shared with this place")],
+            help: "write it out in each of these places, without anchor and alias".to_owned(),
+        }
     }
 
     /// The text with every change in it; those of one place in the order in which they were made.
@@ -59,12 +82,28 @@ impl<'a> Edits<'a> {
 
     /// Before what a mapping begins with.
     pub fn put_key(&mut self, mapping: Node<'_>, key: &str, value: &str) -> Result<(), Problem> {
+        self.put(mapping, key, &json(value), |_| format!(" {value}\n"))
+    }
+
+    /// A key that is not there: its value on one line, or in lines below the key's column.
+    fn put(
+        &mut self,
+        mapping: Node<'_>,
+        key: &str,
+        flow: &str,
+        lines: impl Fn(usize) -> String,
+    ) -> Result<(), Problem> {
+        self.can_grow(mapping)?;
+        if let Some(nothing) = mapping.pairs().find(|(name, _)| *name == key).and_then(|(_, value)| value.key_span()) {
+            let sentence = format!("nothing stands behind {key}");
+            return Err(Problem::error(self.source.place(&nothing, ""), sentence, "leave the key out"));
+        }
         if let Some(open) = self.flow(mapping) {
-            let entry = format!("{}: {}", quoted(key), json(value));
-            return self.put_into_flow(open, &[entry], mapping.pairs().next().is_none());
+            self.put_into_flow(open, &[format!("{}: {flow}", quoted(key))], mapping.pairs().next().is_none());
+            return Ok(());
         }
         let (at, column) = self.first_line(mapping)?;
-        self.insert(at, format!("{:column$}{key}: {value}\n", ""));
+        self.insert(at, format!("{:column$}{key}:{}", "", lines(column)));
         Ok(())
     }
 
@@ -91,39 +130,36 @@ impl<'a> Edits<'a> {
         if items.is_empty() {
             return Ok(());
         }
-        if let Some(list) = mapping.get(key) {
-            self.inside(mapping, list)?;
-            if let Some(open) = self.flow(list) {
-                let entries: Vec<String> = items.iter().map(flow).collect();
-                return self.put_into_flow(open, &entries, list.elements().next().is_none());
-            }
-            let first = list.elements().next().ok_or_else(|| self.unclear(list.mark()))?;
-            let dash = self.dash(first)?;
-            let column = dash - self.line_start(dash);
-            let at = self.above_comments(self.line_start(dash));
-            self.insert(at, lines(items, column));
+        let entries: Vec<String> = items.iter().map(flow).collect();
+        let Some(list) = mapping.get(key) else {
+            let flow = format!("[{}]", entries.join(", "));
+            return self.put(mapping, key, &flow, |column| format!("\n{}", lines(items, column + dashes)));
+        };
+        self.can_grow(list)?;
+        if let Some(open) = self.flow(list) {
+            self.put_into_flow(open, &entries, list.elements().next().is_none());
             return Ok(());
         }
-        if self.flow(mapping).is_some() {
-            let entries: Vec<String> = items.iter().map(flow).collect();
-            return self.put_key(mapping, key, &format!("[{}]", entries.join(", ")));
-        }
-        let (at, column) = self.first_line(mapping)?;
-        self.insert(at, format!("{:column$}{key}:\n{}", "", lines(items, column + dashes)));
+        let first = list.elements().next().ok_or_else(|| self.unclear(list.mark()))?;
+        let dash = self.dash(first)?;
+        let start = self.line_start(dash);
+        self.insert(self.above_comments(start), lines(items, dash - start));
         Ok(())
     }
 
-    /// A word in the place of another, which stands on one line.
-    pub fn replace(&mut self, scalar: Node<'_>, word: String) {
+    /// A word in the place of another, which stands on one line; of an alias, in the alias's place.
+    pub fn replace(&mut self, scalar: Node<'_>, word: String) -> Result<(), Problem> {
+        self.can_go(&scalar.span())?;
         self.list.push((scalar.span(), word));
+        Ok(())
     }
 
     /// A key of a mapping, with its value.
     pub fn take_key(&mut self, mapping: Node<'_>, key: &str) -> Result<(), Problem> {
         let Some(value) = mapping.get(key) else { return Ok(()) };
         let name = value.key_span().ok_or_else(|| self.unclear(value.mark()))?;
-        self.inside(mapping, value)?;
         let span = name.start..value.span().end;
+        self.can_go(&span)?;
         if self.flow(mapping).is_some() {
             self.take_from_flow(&span);
             return Ok(());
@@ -148,7 +184,7 @@ impl<'a> Edits<'a> {
             return self.take_key(mapping, key);
         }
         for (_, item) in gone {
-            self.inside(mapping, item)?;
+            self.can_go(&item.span())?;
             if self.flow(list).is_some() {
                 self.take_from_flow(&item.span());
             } else {
@@ -175,7 +211,7 @@ impl<'a> Edits<'a> {
         yaml::open_mark(self.text, node.span().start).filter(|_| node.text().is_none())
     }
 
-    fn put_into_flow(&mut self, open: usize, entries: &[String], alone: bool) -> Result<(), Problem> {
+    fn put_into_flow(&mut self, open: usize, entries: &[String], alone: bool) {
         let rest = self.text.get(open + 1..).unwrap_or_default();
         let space = if rest.starts_with(' ') { " " } else { "" };
         let behind = match (alone, rest.starts_with([' ', '\n', '\r'])) {
@@ -184,7 +220,6 @@ impl<'a> Edits<'a> {
             (false, false) => ", ",
         };
         self.insert(open + 1, format!("{space}{}{behind}", entries.join(", ")));
-        Ok(())
     }
 
     /// With its comma, and the spaces up to what comes next on the line.
@@ -218,16 +253,13 @@ impl<'a> Edits<'a> {
 
     /// The first line of a mapping that begins with a key, and that key's column: a list's dash may stand before the first key of all.
     fn first_line(&self, mapping: Node<'_>) -> Result<(usize, usize), Problem> {
-        let unclear = || self.unclear(mapping.mark());
-        for (_, value) in mapping.pairs() {
-            let key = value.key_span().ok_or_else(unclear)?;
-            self.inside(mapping, value)?;
-            let start = self.line_start(key.start);
-            if self.is_blank(start..key.start) {
-                return Ok((self.above_comments(start), key.start - start));
-            }
-        }
-        Err(unclear())
+        let its = mapping.span();
+        // What a merge key brings in stands elsewhere.
+        let own = mapping.pairs().filter_map(|(_, value)| value.key_span()).filter(|key| its.contains(&key.start));
+        let line = |key: Span| (self.line_start(key.start), key.start);
+        let first = own.map(line).find(|(start, key)| self.is_blank(*start..*key));
+        let (start, key) = first.ok_or_else(|| self.unclear(mapping.mark()))?;
+        Ok((self.above_comments(start), key - start))
     }
 
     /// The comments above a line are its own.

@@ -90,7 +90,7 @@ fn change(
     of_compose: impl Fn(&mut Change<'_>, Node<'_>) -> Result<(), Problem>,
 ) -> Result<Done, Problem> {
     let stream = yaml::read(source)?;
-    let mut change = Change { source, edits: Edits::new(source), notes: Vec::new(), recorded: Vec::new() };
+    let mut change = Change { source, edits: Edits::new(source, &stream), notes: Vec::new(), recorded: Vec::new() };
     let changed = if let Some(services) = stream.documents().find_map(compose::services) {
         of_compose(&mut change, services)
     } else {
@@ -183,7 +183,6 @@ impl Change<'_> {
             self.note(workload, container, "left as it is: Knative has a grace, hooks and a drain of its own");
             return Ok(());
         }
-        self.edits.inside(workload.pod.0, container.node)?;
         self.recorded.clear();
         if launch.program.is_none() {
             self.put_before_the_command(container.name, container.node, wanted)?;
@@ -214,14 +213,13 @@ impl Change<'_> {
         else {
             return Ok(None);
         };
-        self.edits.inside(container.node, node)?;
         let raw = |node: Node<'_>| self.source.text.get(node.span()).unwrap_or_default().to_owned();
         let asked = Asked {
             url: format!("http://localhost:{number}{}", path.text().unwrap_or_default()),
             before: format!("{} {}", raw(port), raw(path)),
         };
-        self.edits.replace(port, quoted(NAME));
-        self.edits.replace(path, quoted(Health::Ready.path()));
+        self.edits.replace(port, quoted(NAME))?;
+        self.edits.replace(path, quoted(Health::Ready.path()))?;
         Ok(Some(asked))
     }
 
@@ -277,7 +275,6 @@ impl Change<'_> {
         match (node.get("lifecycle"), container.hook("preStop")) {
             (None, _) => self.edits.put_key(node, "lifecycle", &format!("{{ preStop: {hook} }}"))?,
             (Some(lifecycle), None) => {
-                self.edits.inside(node, lifecycle)?;
                 self.edits.put_key(lifecycle, "preStop", &hook)?;
             }
             (Some(_), Some((_, Handler::Exec(words)))) if words == [BINARY, "drain"] => {}
@@ -341,7 +338,6 @@ impl Change<'_> {
         let is_recorded = |word| annotation.unwrap_or_default().split(' ').any(|w| w == word);
         for container in injected {
             let node = container.node;
-            self.edits.inside(pod, node)?;
             if is_recorded(COMMAND) {
                 self.edits.take_key(node, COMMAND)?;
             } else {
@@ -360,8 +356,8 @@ impl Change<'_> {
                 match (before, call.get("path")) {
                     _ if port.text() != Some(NAME) => {}
                     (Some((own_port, own_path)), Some(path)) if probe.kind == Health::Ready => {
-                        self.edits.replace(port, own_port.to_owned());
-                        self.edits.replace(path, own_path.to_owned());
+                        self.edits.replace(port, own_port.to_owned())?;
+                        self.edits.replace(path, own_path.to_owned())?;
                     }
                     _ => self.edits.take_key(node, probe.name())?,
                 }
