@@ -227,6 +227,16 @@ metadata: {name: a}
     }
 }
 
+/// A block scalar's lines may begin as comments do.
+#[test]
+fn a_text_of_several_lines_stays_whole() {
+    let text = "kind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - command:\n    - sh\n    - -c\n    - |\n      serve\n      # and on\n    # its name\n    name: a\n";
+    let done = injected(text, None, Carrier::Init, &[]).unwrap_or_else(|p| panic!("{p}"));
+    assert!(done.text.contains("      serve\n      # and on\n    "), "{}", done.text);
+    assert_eq!(injected(&done.text, None, Carrier::Init, &[]).unwrap().text, done.text);
+    assert_eq!(removed(&done.text).text, text);
+}
+
 #[test]
 fn a_hook_of_its_own_stays_and_is_spoken_of() {
     let text =

@@ -143,7 +143,7 @@ impl<'a> Edits<'a> {
         let first = list.elements().next().ok_or_else(|| self.unclear(list.mark()))?;
         let dash = self.dash(first)?;
         let start = self.line_start(dash);
-        self.insert(self.above_comments(start), lines(items, dash - start));
+        self.insert(self.above_comments(start, dash - start), lines(items, dash - start));
         Ok(())
     }
 
@@ -259,14 +259,15 @@ impl<'a> Edits<'a> {
         let line = |key: Span| (self.line_start(key.start), key.start);
         let first = own.map(line).find(|(start, key)| self.is_blank(*start..*key));
         let (start, key) = first.ok_or_else(|| self.unclear(mapping.mark()))?;
-        Ok((self.above_comments(start), key - start))
+        Ok((self.above_comments(start, key - start), key - start))
     }
 
-    /// The comments above a line are its own.
-    fn above_comments(&self, mut start: usize) -> usize {
+    /// The comments above a line are its own, but for what stands further in than its `column`: that may be a text's line.
+    fn above_comments(&self, mut start: usize, column: usize) -> usize {
         while start > 0 {
             let above = self.line_start(start - 1);
-            if !self.text.get(above..start).is_some_and(|line| line.trim_start().starts_with('#')) {
+            let line = self.text.get(above..start).unwrap_or_default();
+            if !line.trim_start().starts_with('#') || line.len() - line.trim_start().len() > column {
                 break;
             }
             start = above;
