@@ -1,7 +1,7 @@
 //! Compose files: softstop in front of a service. Pure.
 
 use super::edit::Item;
-use super::{BINARY, Change, FOLDER, SOFTSTOP, Wanted, behind_softstop, quoted};
+use super::{BINARY, Change, FOLDER, Wanted, is_recorded, quoted};
 use crate::config::problem::Problem;
 use crate::pod::launch::is_softstop;
 use crate::pod::tree::Node;
@@ -30,10 +30,14 @@ fn one<'a>(change: &Change<'_>, services: Node<'a>, wanted: &Wanted<'_>) -> Resu
     found.copied().ok_or_else(|| change.which_one(&sentence, Some(services), &names))
 }
 
+/// Of its entrypoint.
+fn first_word(service: Node<'_>) -> Option<&str> {
+    service.get(ENTRY)?.elements().next()?.text()
+}
+
 pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'_>) -> Result<(), Problem> {
     let (name, service) = one(change, services, wanted)?;
-    let entry = service.get(ENTRY);
-    match entry.and_then(|entry| entry.elements().next()?.text()) {
+    match first_word(service) {
         Some(BINARY) => return Ok(()),
         Some(program) if is_softstop(program) => {
             change.notes.push(format!("{name}: left as it is, as it runs softstop already ({program})"));
@@ -42,44 +46,17 @@ pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'
         _ => {}
     }
     let image = change.image(wanted)?;
-    let mut recorded = Vec::new();
-    match entry {
-        Some(entry) if entry.text().is_some() => {
-            let help = r#"write it as a list of words: entrypoint: ["/entrypoint.sh", "--flag"]"#;
-            return Err(change.problem("an entrypoint in one string is split by Compose", Some(entry), help));
-        }
-        Some(_) => {
-            change.edits.put_items(service, ENTRY, &SOFTSTOP.map(|word| Item::Word(quoted(word))), 0)?;
-        }
-        None if wanted.command.is_empty() => {
-            let whose = format!("the service {name}");
-            return Err(change.only_the_image_knows(service, &whose, service.get("command").is_some()));
-        }
-        None => {
-            // Compose puts variables into these words.
-            let words = wanted.command.iter().map(|word| word.replace('$', "$$"));
-            change.edits.put_key(service, ENTRY, &behind_softstop(words))?;
-            recorded.push(ENTRY);
-        }
+    if let Some(entry) = service.get(ENTRY).filter(|entry| entry.text().is_some()) {
+        let help = r#"write it as a list of words: entrypoint: ["/entrypoint.sh", "--flag"]"#;
+        return Err(change.problem("an entrypoint in one string is split by Compose", Some(entry), help));
     }
+    change.put_in_front(service, [ENTRY, "command"], &format!("the service {name}"), "$", wanted)?;
     let grace = service.text_of(GRACE);
     if grace.is_none() {
         change.edits.put_key(service, GRACE, DEFAULT_GRACE)?;
-        recorded.push(GRACE);
+        change.recorded.push(GRACE);
     }
-    let values = [grace.unwrap_or(DEFAULT_GRACE), "auto"];
-    let variables = VARIABLES.into_iter().zip(values);
-    match service.get("environment") {
-        Some(list) if !list.is_mapping() => {
-            let has = |name: &str| list.texts().iter().any(|word| word.split('=').next() == Some(name));
-            let missing = variables.filter(|(name, _)| !has(name));
-            let words: Vec<_> = missing.map(|(name, value)| Item::Word(quoted(&format!("{name}={value}")))).collect();
-            change.edits.put_items(service, "environment", &words, 2)?;
-        }
-        mapping => {
-            change.edits.put_pairs(service, "environment", &variables.collect::<Vec<_>>())?;
-        }
-    }
+    put_variables(change, service, [grace.unwrap_or(DEFAULT_GRACE), "auto"])?;
     let volume = Item::Mapping(vec![
         ("type", "image".to_owned()),
         ("source", quoted(image)),
@@ -87,25 +64,30 @@ pub(super) fn put(change: &mut Change<'_>, services: Node<'_>, wanted: &Wanted<'
         ("read_only", "true".to_owned()),
     ]);
     change.edits.put_items(service, "volumes", &[volume], change.edits.dashes(service, "ports").unwrap_or(2))?;
-    if !recorded.is_empty() {
-        change.edits.put_key(service, RECORD, &quoted(&recorded.join(" ")))?;
+    if change.recorded.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    change.edits.put_key(service, RECORD, &quoted(&change.recorded.join(" ")))
+}
+
+fn put_variables(change: &mut Change<'_>, service: Node<'_>, values: [&str; 2]) -> Result<(), Problem> {
+    let variables = VARIABLES.into_iter().zip(values);
+    match service.get("environment") {
+        Some(list) if !list.is_mapping() => {
+            let has = |name: &str| list.texts().iter().any(|word| word.split('=').next() == Some(name));
+            let missing = variables.filter(|(name, _)| !has(name));
+            let words: Vec<_> = missing.map(|(name, value)| Item::Word(quoted(&format!("{name}={value}")))).collect();
+            change.edits.put_items(service, "environment", &words, 2)
+        }
+        _ => change.edits.put_pairs(service, "environment", &variables.collect::<Vec<_>>()),
+    }
 }
 
 pub(super) fn take(change: &mut Change<'_>, services: Node<'_>) -> Result<(), Problem> {
-    for (_, service) in services.pairs() {
-        if service.get(ENTRY).and_then(|entry| entry.elements().next()?.text()) != Some(BINARY) {
-            continue;
-        }
-        let record = service.text_of(RECORD).unwrap_or_default();
-        let is_recorded = |word| record.split(' ').any(|w| w == word);
-        if is_recorded(ENTRY) {
-            change.edits.take_key(service, ENTRY)?;
-        } else {
-            change.edits.take_items(service, ENTRY, &|i, _| i < SOFTSTOP.len())?;
-        }
-        if is_recorded(GRACE) {
+    for (_, service) in services.pairs().filter(|(_, service)| first_word(*service) == Some(BINARY)) {
+        let recorded = service.text_of(RECORD);
+        change.take_from_front(service, ENTRY, recorded)?;
+        if is_recorded(recorded, GRACE) {
             change.edits.take_key(service, GRACE)?;
         }
         let is_ours = |word: &str| VARIABLES.iter().any(|name| word.split('=').next() == Some(name));

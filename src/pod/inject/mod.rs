@@ -185,7 +185,8 @@ impl Change<'_> {
         }
         self.recorded.clear();
         if launch.program.is_none() {
-            self.put_before_the_command(container.name, container.node, wanted)?;
+            let whose = format!("the container {}", container.name);
+            self.put_in_front(container.node, [COMMAND, "args"], &whose, "$(", wanted)?;
         }
         let asked = self.put_readiness(workload, container)?;
         self.put_into_container(workload, container, asked.as_ref().map(|asked| asked.url.as_str()))?;
@@ -223,18 +224,26 @@ impl Change<'_> {
         Ok(Some(asked))
     }
 
-    fn put_before_the_command(&mut self, name: &str, node: Node<'_>, wanted: &Wanted<'_>) -> Result<(), Problem> {
-        if node.get(COMMAND).is_some() {
-            return self.edits.put_items(node, COMMAND, &SOFTSTOP.map(|word| Item::Word(quoted(word))), 0);
+    /// Before the words behind a key, or behind it with those that are wanted. `keys`: that one, and the one of the arguments; `variable`: how
+    /// one begins that would be put into the words.
+    fn put_in_front(
+        &mut self,
+        node: Node<'_>,
+        [key, arguments]: [&'static str; 2],
+        whose: &str,
+        variable: &str,
+        wanted: &Wanted<'_>,
+    ) -> Result<(), Problem> {
+        if node.get(key).is_some() {
+            return self.edits.put_items(node, key, &SOFTSTOP.map(|word| Item::Word(quoted(word))), 0);
         }
         if wanted.command.is_empty() {
-            let whose = format!("the container {name}");
-            return Err(self.only_the_image_knows(node, &whose, node.get("args").is_some()));
+            return Err(self.only_the_image_knows(node, whose, node.get(arguments).is_some()));
         }
-        // Kubernetes puts variables into these words.
-        let words = wanted.command.iter().map(|word| word.replace("$(", "$$("));
-        self.recorded.push(COMMAND);
-        self.edits.put_key(node, COMMAND, &behind_softstop(words))
+        let words = wanted.command.iter().map(|word| word.replace(variable, &format!("${variable}")));
+        let words = SOFTSTOP.map(str::to_owned).into_iter().chain(words).map(|word| quoted(&word));
+        self.recorded.push(key);
+        self.edits.put_key(node, key, &format!("[{}]", words.collect::<Vec<_>>().join(", ")))
     }
 
     fn put_into_container(
@@ -245,38 +254,50 @@ impl Change<'_> {
     ) -> Result<(), Problem> {
         let node = container.node;
         let dashes = self.edits.dashes(workload.pod.0, "containers").unwrap_or(2);
-        let has = |list: &str, name: &str| node.entry_of(list, "name", name).is_some();
         let grace = format!("{}s", workload.pod.grace().as_secs());
         let listen = format!(":{PORT}");
         let values = [Some(grace.as_str()), (!workload.is_job()).then_some("auto"), Some(&listen), readiness];
-        let variables = VARIABLES.iter().zip(values).filter(|(name, _)| !has("env", name));
+        let variables = VARIABLES.iter().zip(values).filter(|(name, _)| node.entry_of("env", "name", name).is_none());
         let item = |name: &str, value| Item::Mapping(vec![("name", name.to_owned()), ("value", quoted(value))]);
         let variables: Vec<_> = variables.filter_map(|(name, value)| Some(item(name, value?))).collect();
         self.edits.put_items(node, "env", &variables, dashes)?;
-        if !has("ports", NAME) {
-            let port = Item::Mapping(vec![("name", NAME.to_owned()), ("containerPort", PORT.to_string())]);
-            self.edits.put_items(node, "ports", &[port], dashes)?;
-        }
-        if !has("volumeMounts", NAME) {
-            let mount = Item::Mapping(vec![
-                ("name", NAME.to_owned()),
-                ("mountPath", FOLDER.to_owned()),
-                ("readOnly", "true".to_owned()),
-            ]);
-            self.edits.put_items(node, "volumeMounts", &[mount], dashes)?;
-        }
+        self.put_named(node, "ports", vec![("containerPort", PORT.to_string())], dashes)?;
+        let mount = vec![("mountPath", FOLDER.to_owned()), ("readOnly", "true".to_owned())];
+        self.put_named(node, "volumeMounts", mount, dashes)?;
         for (health, rest) in PROBES {
             if container.probe(*health).is_none() && !(workload.is_job() && *health == Health::Ready) {
                 let rest = rest.replace("STARTUP", &STARTUP.to_string());
                 self.edits.put_key(node, health.probe(), &fragment::probe(*health, &rest))?;
             }
         }
+        self.put_hook(workload, container)?;
+        if node.text_of(MESSAGE).is_none() {
+            self.edits.put_key(node, MESSAGE, "FallbackToLogsOnError")?;
+            self.recorded.push(MESSAGE);
+        }
+        Ok(())
+    }
+
+    /// An entry with our name into a list that has none.
+    fn put_named(
+        &mut self,
+        node: Node<'_>,
+        list: &str,
+        rest: Vec<(&'static str, String)>,
+        dashes: usize,
+    ) -> Result<(), Problem> {
+        if node.entry_of(list, "name", NAME).is_some() {
+            return Ok(());
+        }
+        let item = Item::Mapping([vec![("name", NAME.to_owned())], rest].concat());
+        self.edits.put_items(node, list, &[item], dashes)
+    }
+
+    fn put_hook(&mut self, workload: &Workload<'_>, container: &Container<'_>) -> Result<(), Problem> {
         let hook = format!("{{ exec: {{ command: [{}, drain] }} }}", quoted(BINARY));
-        match (node.get("lifecycle"), container.hook("preStop")) {
-            (None, _) => self.edits.put_key(node, "lifecycle", &format!("{{ preStop: {hook} }}"))?,
-            (Some(lifecycle), None) => {
-                self.edits.put_key(lifecycle, "preStop", &hook)?;
-            }
+        match (container.node.get("lifecycle"), container.hook("preStop")) {
+            (None, _) => self.edits.put_key(container.node, "lifecycle", &format!("{{ preStop: {hook} }}"))?,
+            (Some(lifecycle), None) => self.edits.put_key(lifecycle, "preStop", &hook)?,
             (Some(_), Some((_, Handler::Exec(words)))) if words == [BINARY, "drain"] => {}
             (Some(_), Some(_)) => self.note(
                 workload,
@@ -284,10 +305,6 @@ impl Change<'_> {
                 "its preStop hook stays, and takes its time from the grace before softstop hears of the stop; take it out, \
                  and softstop drain goes in there when softstop inject is run again",
             ),
-        }
-        if node.text_of(MESSAGE).is_none() {
-            self.edits.put_key(node, MESSAGE, "FallbackToLogsOnError")?;
-            self.recorded.push(MESSAGE);
         }
         Ok(())
     }
@@ -308,8 +325,7 @@ impl Change<'_> {
             Carrier::ImageVolume => ("image", format!("{{ reference: {} }}", quoted(image))),
         };
         if wanted.carrier == Carrier::Init {
-            let init = Item::Mapping(vec![
-                ("name", NAME.to_owned()),
+            let init = vec![
                 ("image", quoted(image)),
                 ("command", r#"["/softstop", "install", "/target"]"#.to_owned()),
                 ("volumeMounts", format!("[{{ name: {NAME}, mountPath: /target }}]")),
@@ -319,11 +335,10 @@ impl Change<'_> {
                     "{ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, runAsNonRoot: true, capabilities: { drop: [ALL] } }"
                         .to_owned(),
                 ),
-            ]);
-            self.edits.put_items(pod, "initContainers", &[init], dashes)?;
+            ];
+            self.put_named(pod, "initContainers", init, dashes)?;
         }
-        let volume = Item::Mapping(vec![("name", NAME.to_owned()), (volume, source)]);
-        self.edits.put_items(pod, "volumes", &[volume], dashes)
+        self.put_named(pod, "volumes", vec![(volume, source)], dashes)
     }
 
     fn take(&mut self, objects: &Objects<'_>, workload: &Workload<'_>) -> Result<(), Problem> {
@@ -333,52 +348,15 @@ impl Change<'_> {
         if injected.is_empty() {
             return Ok(());
         }
-        let pod = workload.pod.0;
-        let annotation = workload.annotations().and_then(|all| all.text_of(ANNOTATION));
-        let is_recorded = |word| annotation.unwrap_or_default().split(' ').any(|w| w == word);
+        let recorded = workload.annotations().and_then(|all| all.text_of(ANNOTATION));
         for container in injected {
-            let node = container.node;
-            if is_recorded(COMMAND) {
-                self.edits.take_key(node, COMMAND)?;
-            } else {
-                self.edits.take_items(node, COMMAND, &|i, _| i < SOFTSTOP.len())?;
-                if annotation.is_none() {
-                    self.note(workload, container, "its command stays, without softstop");
-                }
-            }
-            self.edits.take_items(node, "env", &|_, item| VARIABLES.iter().any(|v| item.has("name", v)))?;
-            for list in ["ports", "volumeMounts"] {
-                self.edits.take_items(node, list, &|_, item| item.has("name", NAME))?;
-            }
-            for probe in container.probes() {
-                let Handler::Http { port: Some(port), node: call, .. } = probe.handler else { continue };
-                let before = workload.annotations().and_then(|all| all.text_of(ASKED)?.split_once(' '));
-                match (before, call.get("path")) {
-                    _ if port.text() != Some(NAME) => {}
-                    (Some((own_port, own_path)), Some(path)) if probe.kind == Health::Ready => {
-                        self.edits.replace(port, own_port.to_owned())?;
-                        self.edits.replace(path, own_path.to_owned())?;
-                    }
-                    _ => self.edits.take_key(node, probe.name())?,
-                }
-            }
-            if let Some((_, Handler::Exec(words))) = container.hook("preStop")
-                && words == [BINARY, "drain"]
-                && let Some(lifecycle) = node.get("lifecycle")
-            {
-                match lifecycle.pairs().count() {
-                    1 => self.edits.take_key(node, "lifecycle")?,
-                    _ => self.edits.take_key(lifecycle, "preStop")?,
-                }
-            }
-            if is_recorded(MESSAGE) {
-                self.edits.take_key(node, MESSAGE)?;
-            }
+            self.take_from_container(workload, container, recorded)?;
         }
+        let pod = workload.pod.0;
         for list in ["initContainers", "volumes"] {
             self.edits.take_items(pod, list, &|_, item| item.has("name", NAME))?;
         }
-        if is_recorded(GRACE) {
+        if is_recorded(recorded, GRACE) {
             self.edits.take_key(pod, GRACE)?;
         }
         let (Some(metadata), Some(annotations)) = (workload.metadata, workload.annotations()) else { return Ok(()) };
@@ -387,6 +365,58 @@ impl Change<'_> {
         }
         [ANNOTATION, ASKED].into_iter().try_for_each(|name| self.edits.take_key(annotations, name))
     }
+
+    fn take_from_container(
+        &mut self,
+        workload: &Workload<'_>,
+        container: &Container<'_>,
+        recorded: Option<&str>,
+    ) -> Result<(), Problem> {
+        let node = container.node;
+        self.take_from_front(node, COMMAND, recorded)?;
+        if recorded.is_none() {
+            self.note(workload, container, "its command stays, without softstop");
+        }
+        self.edits.take_items(node, "env", &|_, item| VARIABLES.iter().any(|v| item.has("name", v)))?;
+        for list in ["ports", "volumeMounts"] {
+            self.edits.take_items(node, list, &|_, item| item.has("name", NAME))?;
+        }
+        for probe in container.probes() {
+            let Handler::Http { port: Some(port), node: call, .. } = probe.handler else { continue };
+            let before = workload.annotations().and_then(|all| all.text_of(ASKED)?.split_once(' '));
+            match (before, call.get("path")) {
+                _ if port.text() != Some(NAME) => {}
+                (Some((own_port, own_path)), Some(path)) if probe.kind == Health::Ready => {
+                    self.edits.replace(port, own_port.to_owned())?;
+                    self.edits.replace(path, own_path.to_owned())?;
+                }
+                _ => self.edits.take_key(node, probe.name())?,
+            }
+        }
+        if let Some((_, Handler::Exec(words))) = container.hook("preStop")
+            && words == [BINARY, "drain"]
+            && let Some(lifecycle) = node.get("lifecycle")
+        {
+            match lifecycle.pairs().count() {
+                1 => self.edits.take_key(node, "lifecycle")?,
+                _ => self.edits.take_key(lifecycle, "preStop")?,
+            }
+        }
+        if is_recorded(recorded, MESSAGE) { self.edits.take_key(node, MESSAGE) } else { Ok(()) }
+    }
+
+    /// What [`Change::put_in_front`] has put in.
+    fn take_from_front(&mut self, node: Node<'_>, key: &str, recorded: Option<&str>) -> Result<(), Problem> {
+        if is_recorded(recorded, key) {
+            return self.edits.take_key(node, key);
+        }
+        self.edits.take_items(node, key, &|i, _| i < SOFTSTOP.len())
+    }
+}
+
+/// Whether a word is among those that were recorded.
+fn is_recorded(recorded: Option<&str>, word: &str) -> bool {
+    recorded.unwrap_or_default().split(' ').any(|w| w == word)
 }
 
 /// What asked the program whether it is ready.
@@ -403,9 +433,3 @@ const PROBES: &[(Health, &str)] = &[
     (Health::Ready, ", periodSeconds: 2, failureThreshold: 1"),
     (Health::Live, ""),
 ];
-
-/// A command line behind softstop's, on one line of YAML.
-fn behind_softstop(words: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = SOFTSTOP.map(str::to_owned).into_iter().chain(words).map(|word| quoted(&word)).collect();
-    format!("[{}]", all.join(", "))
-}
