@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::env::{Origin, entry};
-use super::rules::{changes_user, longest_drain, longest_start, whole_seconds};
+use super::rules::{DRAIN, changes_user, longest_drain, longest_start, whole_seconds};
 use crate::config::{Config, Control, TERMINATION_LOG};
 use crate::endpoint::Health;
 use crate::sorted;
@@ -170,46 +170,18 @@ fn container(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> Stri
     }
     let reachable = config.http.as_ref().filter(|http| !http.listen.is_loopback());
     let port = config.http.as_ref().map_or(PORT, |http| http.listen.port());
-    text.push_str("env:\n");
-    let _ = writeln!(text, "  - {{ name: SOFTSTOP_GRACE, value: {} }}", humantime::format_duration(config.grace));
-    if reachable.is_none() {
-        let _ = writeln!(text, "  - {{ name: SOFTSTOP_HTTP, value: \":{port}\" }}");
-    }
-    let said = |variable: &str| variable == "SOFTSTOP_GRACE" || variable == "SOFTSTOP_HTTP" && reachable.is_none();
-    let none = Variables::new();
-    let variables = if let Start::Run { variables, .. } = start { variables } else { &none };
-    for (variable, value) in variables.iter().filter(|(variable, _)| !said(variable)) {
-        let why = match (Origin::of(variable), value) {
-            (Origin::Runtime, _) => continue,
-            (Origin::Field(_), _) => "",
-            (Origin::Secret, _) => " # a Secret, to be made",
-            (Origin::Other, Some(_)) => " # as it is here",
-            (Origin::Other, None) => continue,
-        };
-        let _ = writeln!(text, "  - {}{why}", entry(variable, name, value.as_deref()));
-    }
+    text.push_str(&variables(config, name, start, reachable.is_none().then_some(port)));
     let _ = writeln!(
         text,
         "ports:                            # and the program's own\n  - {{ name: softstop, containerPort: {port} }}"
     );
-    let attempts = longest_start(config).as_secs().saturating_add(1).max(STARTUP);
-    let mut put = |health: Health, rest: &str| {
-        let _ = writeln!(text, "{}: {}", health.probe(), probe(health, rest));
-    };
-    put(Health::Startup, &format!(", periodSeconds: 1, failureThreshold: {attempts}"));
-    if kind != Kind::Job {
-        // Noticed within the drain, or it would be of no use to it: one failure counts, softstop itself has counted those of the programs.
-        let period = if longest_drain(config) > Duration::from_secs(2) { 2 } else { 1 };
-        let rest = format!(", periodSeconds: {period}, failureThreshold: 1");
-        put(Health::Ready, &rest);
-    }
-    put(Health::Live, "");
+    text.push_str(&probes(config, kind));
     if config.sidecar.is_some()
         && let Some(call) = prestop(config)
     {
         let _ = writeln!(text, "{call}");
     } else if (!config.drain.is_empty() || config.sidecar.is_some()) && config.control != Control::Off {
-        text.push_str("lifecycle: { preStop: { exec: { command: [\"/softstop\", \"drain\"] } } }\n");
+        let _ = writeln!(text, "lifecycle: {{ {DRAIN} }}");
     }
     if let Some(path) = config.termination_log.as_deref().and_then(Path::to_str).filter(|p| *p != TERMINATION_LOG) {
         let _ = writeln!(text, "terminationMessagePath: {}", quoted(path));
@@ -217,6 +189,38 @@ fn container(config: &Config, name: &str, start: &Start<'_>, kind: Kind) -> Stri
     // Where softstop could not say a word.
     text.push_str("terminationMessagePolicy: FallbackToLogsOnError\n");
     text
+}
+
+/// `listen`: the port on which it is to listen, where its configuration does not say one that others reach.
+fn variables(config: &Config, name: &str, start: &Start<'_>, listen: Option<u16>) -> String {
+    let grace = humantime::format_duration(config.grace);
+    let mut text = format!("env:\n  - {{ name: SOFTSTOP_GRACE, value: {grace} }}\n");
+    if let Some(port) = listen {
+        let _ = writeln!(text, "  - {{ name: SOFTSTOP_HTTP, value: \":{port}\" }}");
+    }
+    let Start::Run { variables, .. } = start else { return text };
+    let said = |variable: &str| variable == "SOFTSTOP_GRACE" || variable == "SOFTSTOP_HTTP" && listen.is_some();
+    for (variable, value) in variables.iter().filter(|(variable, _)| !said(variable)) {
+        let why = match (Origin::of(variable), value) {
+            (Origin::Field(_), _) => "",
+            (Origin::Secret, _) => " # a Secret, to be made",
+            (Origin::Other, Some(_)) => " # as it is here",
+            (Origin::Runtime, _) | (Origin::Other, None) => continue,
+        };
+        let _ = writeln!(text, "  - {}{why}", entry(variable, name, value.as_deref()));
+    }
+    text
+}
+
+fn probes(config: &Config, kind: Kind) -> String {
+    let attempts = longest_start(config).as_secs().saturating_add(1).max(STARTUP);
+    let startup = format!(", periodSeconds: 1, failureThreshold: {attempts}");
+    // Noticed within the drain, or it would be of no use to it: one failure counts, softstop itself has counted those of the programs.
+    let period = if longest_drain(config) > Duration::from_secs(2) { 2 } else { 1 };
+    let ready = format!(", periodSeconds: {period}, failureThreshold: 1");
+    let all = [(Health::Startup, startup.as_str()), (Health::Ready, &ready), (Health::Live, "")];
+    let meant = all.into_iter().filter(|(health, _)| kind != Kind::Job || *health != Health::Ready);
+    meant.map(|(health, rest)| format!("{}: {}\n", health.probe(), probe(health, rest))).collect()
 }
 
 /// A probe of softstop's own endpoints; `rest`: what else it has, from its comma on.

@@ -29,6 +29,7 @@ use crate::sorted;
 use finding::{ENOUGH, Finding, PodStop, Report};
 use launch::{Front, Launch};
 use objects::{Objects, Unread};
+use tree::Node;
 use view::{Container, Role, Workload};
 
 /// Rules that a pod's owner has decided against: names with commas between them.
@@ -157,14 +158,19 @@ pub fn review(source: &Source<'_>, objects: &Objects<'_>, options: &Options<'_>,
         let finding = nothing(source, unclear, options);
         report.findings.push(finding);
     }
+    in_order(&mut report.findings, source.file);
+    report
+}
+
+/// Of the manifest first, as they stand there; each once.
+fn in_order(findings: &mut Vec<Finding>, manifest: &str) {
     let place = |f: &Finding| {
         let first = f.problem.places.first();
         let at = first.and_then(|p| p.position.as_ref());
-        (first.is_none_or(|p| p.file != source.file), at.map_or((usize::MAX, 0), |p| (p.line, p.column)))
+        (first.is_none_or(|p| p.file != manifest), at.map_or((usize::MAX, 0), |p| (p.line, p.column)))
     };
-    sorted::by_key(&mut report.findings, place);
-    report.findings.dedup();
-    report
+    sorted::by_key(findings, place);
+    findings.dedup();
 }
 
 /// How the container starts softstop, and what that amounts to.
@@ -279,10 +285,15 @@ fn nothing(source: &Source<'_>, unclear: Option<&Workload<'_>>, options: &Option
     Finding::new("nothing", Severity::Error, place, [&sentence, "", help])
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
     /// Where to mark what is missing from the container.
     pub fn here(&self) -> Span {
         self.container.node.get("name").unwrap_or(self.container.node).mark()
+    }
+
+    /// Where to mark what may be there.
+    pub fn at(&self, node: Option<Node<'_>>) -> Span {
+        node.map_or_else(|| self.here(), |node| node.mark())
     }
 
     pub fn config(&self) -> &Config {
@@ -300,9 +311,15 @@ impl Case<'_> {
 
     /// It takes requests, as far as the manifest shows: a Service selects it, or it has ports beside softstop's own.
     pub fn serves(&self) -> bool {
-        let selected = self.objects.services.iter().any(|s| self.workload.is_selected_by(s.at(&["spec", "selector"])));
         let ports = self.container.ports();
+        let selected = self.services().next().is_some();
         self.workload.is_service() && (selected || ports.iter().any(|(_, port)| *port != self.port()))
+    }
+
+    /// The Services of the file that select these pods.
+    pub fn services(&self) -> impl Iterator<Item = Node<'a>> + use<'a> {
+        let (services, workload) = (self.objects.services.iter().copied(), self.workload);
+        services.filter(|service| workload.is_selected_by(service.at(&["spec", "selector"])))
     }
 
     /// How to write a setting of softstop's in this container.

@@ -50,20 +50,8 @@ impl<'a> Search<'a> {
             self.unread.get_or_insert((node, "it is too deep, or too much"));
             return;
         }
-        if place.depth > 0 {
-            if let Some(pod) = node.get("spec").filter(|spec| has_containers(spec, "containers")) {
-                if node.get("kind").is_some() {
-                    self.objects.push(node);
-                } else {
-                    let (metadata, Place { owner, key, in_job, .. }) = (node.get("metadata"), place);
-                    self.templates.push(Template { pod, metadata, owner: *owner, key, in_job: *in_job });
-                }
-                return;
-            }
-            if node.get("kind").is_some() && node.get("apiVersion").is_some() && node.get("spec").is_some() {
-                self.objects.push(node);
-                return;
-            }
+        if place.depth > 0 && self.found(node, place) {
+            return;
         }
         let runs = ["containers", "initContainers"].iter().any(|key| has_containers(&node, key));
         let alone = node.get("container").is_some_and(|c| c.get("image").is_some());
@@ -84,6 +72,22 @@ impl<'a> Search<'a> {
             let place = Place { owner: place.owner, key: place.key, in_job: place.in_job, depth: place.depth + 1 };
             self.walk(value, &place, nodes);
         }
+    }
+
+    /// A pod template, or a whole object, which others look into.
+    fn found(&mut self, node: Node<'a>, place: &Place<'a>) -> bool {
+        let is_kind = node.get("kind").is_some();
+        let Some(spec) = node.get("spec") else { return false };
+        if has_containers(&spec, "containers") && !is_kind {
+            let (metadata, Place { owner, key, in_job, .. }) = (node.get("metadata"), place);
+            self.templates.push(Template { pod: spec, metadata, owner: *owner, key, in_job: *in_job });
+            return true;
+        }
+        let is_object = is_kind && (has_containers(&spec, "containers") || node.get("apiVersion").is_some());
+        if is_object {
+            self.objects.push(node);
+        }
+        is_object
     }
 }
 

@@ -87,6 +87,11 @@ impl<'a> Node<'a> {
         keys.iter().try_fold(*self, |node, key| node.get(key))
     }
 
+    /// [`at`](Self::at), where it is true.
+    pub fn true_at(&self, keys: &[&str]) -> Option<Node<'a>> {
+        self.at(keys).filter(Node::is_true)
+    }
+
     /// The scalar behind a key.
     pub fn text_of(&self, key: &str) -> Option<&'a str> {
         self.get(key)?.text()

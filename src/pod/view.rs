@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::templates::Template;
 use super::tree::Node;
+use crate::config::problem::Span;
 use crate::endpoint::Health;
 use crate::text;
 
@@ -219,7 +220,7 @@ impl<'a> Pod<'a> {
     }
 
     pub fn has(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|n| n.is_true())
+        self.0.true_at(&[key]).is_some()
     }
 
     pub fn containers(&self) -> Vec<Container<'a>> {
@@ -289,7 +290,7 @@ impl<'a> Container<'a> {
         let mounts = self.node.list("volumeMounts").into_iter();
         let at = |n: &Node<'a>| n.text_of("mountPath").filter(|p| below(p)).map(str::len);
         let mount = mounts.filter_map(|n| Some((at(&n)?, n))).max_by_key(|(length, _)| *length)?.1;
-        Some((mount, !mount.get("readOnly").is_some_and(|n| n.is_true())))
+        Some((mount, mount.true_at(&["readOnly"]).is_none()))
     }
 }
 
@@ -309,6 +310,11 @@ impl<'a> Handler<'a> {
         }
         if node.get("grpc").is_some() { Handler::Grpc } else { Handler::None }
     }
+}
+
+/// What marks the words of an exec handler.
+pub fn command_mark(handler: Node<'_>) -> Span {
+    handler.at(&["exec", "command"]).unwrap_or(handler).mark()
 }
 
 impl Probe<'_> {

@@ -4,7 +4,8 @@ use crate::config::problem::Span;
 use crate::endpoint::{self, Answers, Health};
 use crate::pod::Case;
 use crate::pod::launch::is_softstop;
-use crate::pod::view::{Container, Handler, Probe};
+use crate::pod::tree::Node;
+use crate::pod::view::{Container, Handler, Probe, command_mark};
 
 /// What answers behind a path of softstop's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +48,7 @@ impl<'a> Asking<'a> {
                 is_own(container.port((*port)?)).then(|| (endpoint(path), *path, mark, false))?
             }
             Handler::Exec(words) => {
-                let mark = probe.node.at(&["exec", "command"]).unwrap_or(probe.node).mark();
+                let mark = command_mark(probe.node);
                 let (endpoint, shown) = by_words(words, container.name == case.container.name, case.port())?;
                 (endpoint, shown, mark, true)
             }
@@ -92,10 +93,33 @@ fn by_words<'a>(words: &[&'a str], own: bool, port: Option<u16>) -> Option<(Opti
     })
 }
 
+/// Every probe of the pod.
+pub fn probes<'a>(case: &Case<'a>) -> impl Iterator<Item = (Container<'a>, Probe<'a>)> + use<'a> {
+    case.workload.pod.containers().into_iter().flat_map(|c| c.probes().map(move |p| (c, p)))
+}
+
 /// The probes of the pod that ask softstop: those of other containers may, too.
 pub fn asking<'a>(case: &Case<'a>) -> Vec<Asking<'a>> {
-    let all = case.workload.pod.containers().into_iter().flat_map(|c| c.probes().map(move |p| (c, p)));
-    all.filter_map(|(container, probe)| Asking::new(case, container, probe)).collect()
+    probes(case).filter_map(|(container, probe)| Asking::new(case, container, probe)).collect()
+}
+
+/// For sentences: a port by a name that the container does not have.
+pub fn no_such_port(container: &Container<'_>, port: Node<'_>) -> String {
+    format!("no port of container {} is named {}", container.name, port.text().unwrap_or_default())
+}
+
+/// A port on which nobody has such a path, and what to write; `listen`: where softstop does not listen.
+pub fn nothing_answers(
+    case: &Case<'_>,
+    path: &str,
+    number: u16,
+    listen: impl FnOnce() -> String,
+) -> (String, String) {
+    let (state, help) = match case.port() {
+        Some(own) => (format!("softstop listens on {own}"), format!("write port: {own}")),
+        None => ("softstop does not listen".to_owned(), listen()),
+    };
+    (format!("nothing answers {path} on port {number}: {state}"), help)
 }
 
 /// Those of the kubelet, over HTTP.

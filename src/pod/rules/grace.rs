@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::hooks::before_stop;
-use super::{Found, prestop, said, whole_seconds};
+use super::{DRAIN, Found, prestop, said, whole_seconds};
 use crate::config::problem::Span;
 use crate::endpoint::Health;
 use crate::pod::Case;
@@ -15,7 +15,7 @@ const FLOOR: Duration = Duration::from_secs(2);
 const ROOM: Duration = Duration::from_secs(5);
 
 fn here(case: &Case<'_>) -> Span {
-    case.workload.pod.stated_grace().map_or_else(|| case.here(), |n| n.mark())
+    case.at(case.workload.pod.stated_grace())
 }
 
 /// "the pod's grace (30s, the default)"
@@ -126,7 +126,7 @@ pub fn sidecar(case: &Case<'_>, found: &mut Found<'_>) {
                     "add {} to it and the main containers, which tells it at the beginning",
                     prestop::hook(http.listen.port())
                 ),
-                None => "add lifecycle: { preStop: { exec: { command: [\"/softstop\", \"drain\"] } } }, which tells it at the beginning".to_owned(),
+                None => format!("add lifecycle: {{ {DRAIN} }}, which tells it at the beginning"),
             },
         );
     }

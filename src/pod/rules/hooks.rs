@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Found, prestop, said};
+use super::{DRAIN, Found, prestop, said};
 use crate::config::Control;
 use crate::pod::Case;
 use crate::pod::launch::{is_shell, is_softstop, program};
 use crate::pod::tree::Node;
-use crate::pod::view::Handler;
+use crate::pod::view::{Handler, command_mark};
 
 enum PreStop<'a> {
     /// `softstop drain`: softstop hears of the stop at the kubelet's own beginning.
@@ -68,7 +68,7 @@ pub fn is_exact(case: &Case<'_>) -> bool {
 /// For sentences: what makes `softstop drain` the hook.
 pub fn drain_hook(case: &Case<'_>) -> String {
     let binary = case.launch.program.unwrap_or("/softstop");
-    format!("lifecycle: {{ preStop: {{ exec: {{ command: [\"{binary}\", \"drain\"] }} }} }}")
+    format!("lifecycle: {{ {} }}", DRAIN.replace("/softstop", binary))
 }
 
 /// docs/stop/drain.md, "A grace that nobody knows"; kubernetes-observed.md: `--grace-period=1`, `--force`.
@@ -140,7 +140,7 @@ pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
 /// `softstop drain` must find the running softstop: docs/control.md, "Where the socket is".
 pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
     let Some((node, PreStop::Drain(words))) = pre_stop(case) else { return };
-    let mark = node.at(&["exec", "command"]).unwrap_or(node).mark();
+    let mark = command_mark(node);
     let fails =
         "the hook fails (event FailedPreStopHook, exit code 69), SIGTERM follows at once: the drain begins there";
     if case.config().control == Control::Off {
@@ -196,7 +196,7 @@ pub fn shell(case: &Case<'_>, found: &mut Found<'_>) {
             continue;
         };
         found.error(
-            node.at(&["exec", "command"]).unwrap_or(node).mark(),
+            command_mark(node),
             format!("the image {image} has no {first}"),
             "the exec fails each time: a hook does nothing, a probe is never a success",
             "write httpGet, or use the binary that is there: command: [\"/softstop\", …]",

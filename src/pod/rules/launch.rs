@@ -3,6 +3,7 @@
 use super::Found;
 use crate::pod::env::entry;
 use crate::pod::launch::{Front, Room};
+use crate::pod::tree::Node;
 use crate::pod::{ALLOW, Case};
 use crate::signal::Signal;
 
@@ -52,7 +53,7 @@ pub fn init_in_front(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// A terminal is one stream for both outputs, and a peer that can hang.
 pub fn terminal(case: &Case<'_>, found: &mut Found<'_>) {
-    let node = |key| case.container.node.get(key).filter(|n| n.is_true());
+    let node = |key| case.container.node.true_at(&[key]);
     if let Some(tty) = node("tty") {
         found.warn(
             tty.mark(),
@@ -73,7 +74,7 @@ pub fn terminal(case: &Case<'_>, found: &mut Found<'_>) {
 /// kubernetes-lifecycle.md, section 5, items 6 to 8.
 pub fn shared_pids(case: &Case<'_>, found: &mut Found<'_>) {
     let pod = case.workload.pod;
-    if let Some(node) = pod.0.get("hostPID").filter(|n| n.is_true()) {
+    if let Some(node) = pod.0.true_at(&["hostPID"]) {
         found.warn(
             node.mark(),
             "the pod is in the node's PID namespace",
@@ -83,7 +84,7 @@ pub fn shared_pids(case: &Case<'_>, found: &mut Found<'_>) {
     }
     // With other containers it may be what the pod is for; alone it only takes PID 1 away.
     if pod.containers().len() == 1
-        && let Some(node) = pod.0.get("shareProcessNamespace").filter(|n| n.is_true())
+        && let Some(node) = pod.0.true_at(&["shareProcessNamespace"])
     {
         found.warn(
             node.mark(),
@@ -106,19 +107,19 @@ pub fn stop_signal(case: &Case<'_>, found: &mut Found<'_>) {
         );
     }
     let Some(text) = node.text() else { return };
-    let signal = match Signal::parse(text) {
-        Ok(signal) if text == signal.to_string() => signal,
-        parsed => {
-            let name = parsed.map_or_else(|why| why, |signal| format!("write {signal}"));
-            found.error(
-                node.mark(),
-                format!("{text:?} is no signal to Kubernetes"),
-                "the API server refuses such a pod",
-                name,
-            );
-            return;
-        }
-    };
+    match Signal::parse(text) {
+        Ok(signal) if text == signal.to_string() => no_request(case, node, signal, found),
+        parsed => found.error(
+            node.mark(),
+            format!("{text:?} is no signal to Kubernetes"),
+            "the API server refuses such a pod",
+            parsed.map_or_else(|why| why, |signal| format!("write {signal}")),
+        ),
+    }
+}
+
+/// The kubelet's stop signal, which is none to softstop.
+fn no_request(case: &Case<'_>, node: Node<'_>, signal: Signal, found: &mut Found<'_>) {
     let config = case.config();
     let program = config.main().and_then(|main| config.processes[main].program());
     if config.stop_on.asks_from_outside(signal, program) {
@@ -162,7 +163,7 @@ pub fn unset_variable(case: &Case<'_>, found: &mut Found<'_>) {
     let file = case.settings.file.as_deref().unwrap_or_default();
     for name in &case.settings.unset {
         found.error(
-            case.container.node.get("env").map_or_else(|| case.here(), |n| n.mark()),
+            case.at(case.container.node.get("env")),
             format!("{file} refers to ${{{name}}}, and the container has no such variable"),
             "unless the image sets it, the container ends with exit code 78 at once and goes into CrashLoopBackOff",
             format!(

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Found, longest_drain, prestop, said, whole_seconds};
+use super::{DRAIN, Found, longest_drain, prestop, said, whole_seconds};
 use crate::pod::Case;
 use crate::pod::tree::Node;
 use crate::pod::view::Role;
@@ -142,7 +142,7 @@ pub fn hook(case: &Case<'_>, found: &mut Found<'_>) {
         format!("in a mesh GET /prestop comes from {name}'s proxy inside the pod, and `from` names the kubelet's network"),
         "softstop answers 403, which the kubelet takes for a success: SIGTERM follows at once",
         format!(
-            "write preStop: {{ exec: {{ command: [\"/softstop\", \"drain\"] }} }}, guard /prestop by a token, or annotate the pod with {excluded}: \"{port}\"{also}"
+            "write {DRAIN}, guard /prestop by a token, or annotate the pod with {excluded}: \"{port}\"{also}"
         ),
     );
 }

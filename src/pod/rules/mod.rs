@@ -161,6 +161,9 @@ pub(super) fn all(case: &Case<'_>, list: &mut Vec<Finding>) {
     }
 }
 
+/// The hook that runs `softstop drain`, as a manifest has it.
+pub(super) const DRAIN: &str = "preStop: { exec: { command: [\"/softstop\", \"drain\"] } }";
+
 /// For sentences and settings: `25s`.
 fn said(duration: std::time::Duration) -> String {
     humantime::format_duration(duration).to_string()

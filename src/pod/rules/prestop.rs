@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Found;
+use super::asking::{no_such_port, nothing_answers};
+use super::{DRAIN, Found};
 use crate::config::Http;
 use crate::config::listen::Listen;
 use crate::config::network::Network;
@@ -98,7 +99,7 @@ pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
             let help = match (guard(case), call.is_own(case)) {
                 (Some(_), _) => "write path: /prestop, or remove preStop".to_owned(),
                 (None, true) => {
-                    "write preStop: { exec: { command: [\"/softstop\", \"drain\"] } }, or remove preStop".to_owned()
+                    format!("write {DRAIN}, or remove preStop")
                 }
                 (None, false) => format!("write path: /prestop and {}, or remove preStop", enable(case)),
             };
@@ -106,7 +107,7 @@ pub fn http(case: &Case<'_>, found: &mut Found<'_>) {
         } else if guard(case).is_none() {
             let sentence = "softstop answers 404 on /prestop: it is not enabled";
             let help = match (&case.settings.file, call.is_own(case)) {
-                (None, true) => "write preStop: { exec: { command: [\"/softstop\", \"drain\"] } }".to_owned(),
+                (None, true) => format!("write {DRAIN}"),
                 _ => enable(case),
             };
             found.error(call.mark(), sentence, ANSWERED, help);
@@ -139,7 +140,7 @@ fn misses(case: &Case<'_>, call: &Call<'_>, found: &mut Found<'_>) {
         let own = case.port().map_or_else(|| "number".to_owned(), |own| format!("number, port: {own}"));
         found.error(
             call.port.mark(),
-            format!("no port of container {} is named {}", call.container.name, call.port.text().unwrap_or_default()),
+            no_such_port(&call.container, call.port),
             UNANSWERED,
             format!("write its {own}: a name is looked up among the ports of the hook's own container"),
         );
@@ -150,13 +151,9 @@ fn misses(case: &Case<'_>, call: &Call<'_>, found: &mut Found<'_>) {
     if case.workload.pod.containers().into_iter().any(declared) && !(call.is_own(case) && case.port().is_none()) {
         return;
     }
-    let (state, help) = match case.port() {
-        Some(own) => (format!("softstop listens on {own}"), format!("write port: {own}")),
-        None => {
-            ("softstop does not listen".to_owned(), format!("add [http] listen = \":{number}\", and {}", enable(case)))
-        }
-    };
-    found.error(call.port.mark(), format!("nothing answers /prestop on port {number}: {state}"), UNANSWERED, help);
+    let listen = || format!("add [http] listen = \":{number}\", and {}", enable(case));
+    let (sentence, help) = nothing_answers(case, PATH, number, listen);
+    found.error(call.port.mark(), sentence, UNANSWERED, help);
 }
 
 pub fn guarded(case: &Case<'_>, found: &mut Found<'_>) {
@@ -175,15 +172,18 @@ struct Wrong {
     help: String,
 }
 
+impl Wrong {
+    fn new(at: Span, sentence: impl Into<String>, why: &'static str, help: impl Into<String>) -> Wrong {
+        Wrong { at, sentence: sentence.into(), why, help: help.into() }
+    }
+}
+
 /// The header beside the configuration's token, where that is known: a Secret's is not. Neither is ever shown.
 fn wrong_token(case: &Case<'_>, call: &Call<'_>, token: &Token) -> Option<Wrong> {
     let Some((node, sent)) = call.token() else {
-        return Some(Wrong {
-            at: call.mark(),
-            sentence: "softstop turns this hook away: it wants a token, and the hook sends none".to_owned(),
-            why: ANSWERED,
-            help: "add httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }] beside the path".to_owned(),
-        });
+        let sentence = "softstop turns this hook away: it wants a token, and the hook sends none";
+        let help = "add httpHeaders: [{ name: Authorization, value: \"Bearer TOKEN\" }] beside the path";
+        return Some(Wrong::new(call.mark(), sentence, ANSWERED, help));
     };
     let known = match token {
         Token::Value(secret) => Some(secret.bytes()).filter(|bytes| {
@@ -198,27 +198,23 @@ fn wrong_token(case: &Case<'_>, call: &Call<'_>, token: &Token) -> Option<Wrong>
         return None;
     }
     let file = case.settings.file.as_deref().unwrap_or("SOFTSTOP_PRESTOP");
-    let (sentence, help) = if sent.contains("$(") || sent.contains("${") {
+    let (why, help) = if sent.contains("$(") || sent.contains("${") {
         (
-            "softstop turns this hook away: the kubelet puts no variables into httpHeaders and sends this as it stands"
-                .to_owned(),
+            "the kubelet puts no variables into httpHeaders and sends this as it stands".to_owned(),
             "write the token itself (helm or kustomize can put it in), or guard the endpoint by `from` instead"
                 .to_owned(),
         )
     } else if known.is_some() {
         (
-            format!("softstop turns this hook away: the token in its header is not that of {file}"),
+            format!("the token in its header is not that of {file}"),
             format!("write the same token into the header and {file}"),
         )
-    } else if let Err(why) = Secret::new(sent) {
-        (
-            format!("softstop turns this hook away: what stands for the token in its header {why}"),
-            "write the token itself behind \"Bearer \"".to_owned(),
-        )
     } else {
-        return None;
+        let why = Secret::new(sent).err()?;
+        let help = "write the token itself behind \"Bearer \"";
+        (format!("what stands for the token in its header {why}"), help.to_owned())
     };
-    Some(Wrong { at: node.mark(), sentence, why: ANSWERED, help })
+    Some(Wrong::new(node.mark(), format!("softstop turns this hook away: {why}"), ANSWERED, help))
 }
 
 /// What can be known: where the kubelet calls from is the network's business.
@@ -228,42 +224,31 @@ fn turned_away(case: &Case<'_>, call: &Call<'_>, http: &Http, prestop: &PreStop)
     let listen = http.listen;
     let host = call.node.get("host").filter(|_| !on_node);
     if let Some(host) = host.filter(|h| h.text().is_some_and(is_loopback)) {
-        return Some(Wrong {
-            at: host.mark(),
-            sentence: format!("host: {} is the node, not the pod", host.text().unwrap_or_default()),
-            why: UNANSWERED,
-            help: "remove host: the kubelet asks the pod's address then".to_owned(),
-        });
+        let sentence = format!("host: {} is the node, not the pod", host.text().unwrap_or_default());
+        let help = "remove host: the kubelet asks the pod's address then";
+        return Some(Wrong::new(host.mark(), sentence, UNANSWERED, help));
     }
     if listen.is_loopback() && !(on_node && call.node.get("host").is_some()) {
-        return Some(Wrong {
-            at: call.mark(),
-            sentence: format!("softstop listens on {listen} alone, and the kubelet calls the pod's address"),
-            why: UNANSWERED,
-            help: format!("write listen = \"{}\" in {file}", Listen::everywhere(listen.port())),
-        });
+        let sentence = format!("softstop listens on {listen} alone, and the kubelet calls the pod's address");
+        let help = format!("write listen = \"{}\" in {file}", Listen::everywhere(listen.port()));
+        return Some(Wrong::new(call.mark(), sentence, UNANSWERED, help));
     }
-    if let Some(token) = &prestop.token
-        && let Some(wrong) = wrong_token(case, call, token)
-    {
+    if let Some(wrong) = prestop.token.as_ref().and_then(|token| wrong_token(case, call, token)) {
         return Some(wrong);
     }
     let possible =
         |network: &Network| on_node || !network.is_loopback() && (network.is_ipv4() || !listen.is_ipv4_alone());
-    if !prestop.from.is_empty() && !prestop.from.iter().any(possible) {
-        return Some(Wrong {
-            at: call.mark(),
-            sentence: "softstop turns this hook away: no network of `from` can have the kubelet in it".to_owned(),
-            why: ANSWERED,
-            help: format!(
-                "write the network that the kubelet calls from into {file}: from = \"10.244.0.0/16\", or the node's address; \
-                 loopback is the pod itself, and on an IPv4 address nobody calls from IPv6"
-            ),
-        });
+    if prestop.from.is_empty() || prestop.from.iter().any(possible) {
+        return None;
     }
-    None
+    let sentence = "softstop turns this hook away: no network of `from` can have the kubelet in it";
+    let help = format!(
+        "write the network that the kubelet calls from into {file}: from = \"10.244.0.0/16\", or the node's address; \
+         loopback is the pod itself, and on an IPv4 address nobody calls from IPv6"
+    );
+    Some(Wrong::new(call.mark(), sentence, ANSWERED, help))
 }
 
-fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

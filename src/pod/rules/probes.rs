@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::asking::{Asking, Endpoint, asking, by_kubelet, endpoint, own};
-use super::{Found, said};
+use super::asking::{Asking, Endpoint, asking, by_kubelet, endpoint, no_such_port, nothing_answers, own, probes};
+use super::{Found, prestop, said};
 use crate::config::listen::Listen;
 use crate::config::{Config, Control, Handler as Task, Probe as OwnProbe};
 use crate::endpoint::Health;
@@ -29,7 +29,7 @@ pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
         let Some(number) = container.port(port) else {
             found.error(
                 port.mark(),
-                format!("no port of container {} is named {}", container.name, port.text().unwrap_or_default()),
+                no_such_port(container, port),
                 match probe.kind {
                     Health::Live => "the kubelet cannot make the probe: nothing that hangs is ever noticed",
                     _ => "the kubelet cannot make the probe, which is no success: the container never becomes ready",
@@ -45,21 +45,10 @@ pub fn port(case: &Case<'_>, found: &mut Found<'_>) {
         let named = port.text() == Some("softstop") || number == 9180;
         let declared = container.ports().iter().any(|(_, p)| *p == Some(number));
         if meant && (named || (case.port().is_some() && !declared)) {
-            let (sentence, help) = match case.port() {
-                Some(own) => (
-                    format!("nothing answers {path} on port {number}: softstop listens on {own}"),
-                    format!("write port: {own}"),
-                ),
-                None => (
-                    format!("nothing answers {path} on port {number}: softstop does not listen"),
-                    match &case.settings.file {
-                        Some(file) => {
-                            format!("add [http] listen = \":{number}\" to {file}, or SOFTSTOP_HTTP={number}")
-                        }
-                        None => format!("add SOFTSTOP_HTTP={number}"),
-                    },
-                ),
-            };
+            let (sentence, help) = nothing_answers(case, path, number, || match &case.settings.file {
+                Some(file) => format!("add [http] listen = \":{number}\" to {file}, or SOFTSTOP_HTTP={number}"),
+                None => format!("add SOFTSTOP_HTTP={number}"),
+            });
             found.error(port.mark(), sentence, effect(probe.kind), help);
         }
     }
@@ -118,13 +107,7 @@ pub fn path(case: &Case<'_>, found: &mut Found<'_>) {
                 asking.instead(right),
             ),
             Some(_) => {
-                let check = path.trim_start_matches('/').split(['?', '#']).next().and_then(|p| p.split_once('/'));
-                let known = |name: &str| {
-                    matches!(name, "init" | "shutdown" | "")
-                        || name.contains('%')
-                        || case.config().processes.iter().any(|p| p.name == name)
-                };
-                if let Some((_, name)) = check.filter(|(_, name)| !known(name)) {
+                if let Some(name) = unknown_check(case, path) {
                     found.error(
                         asking.mark.clone(),
                         format!("softstop has no check {name}: it answers 404 on {path}"),
@@ -138,9 +121,18 @@ pub fn path(case: &Case<'_>, found: &mut Found<'_>) {
     connects_alone(case, found);
 }
 
+/// The check that a path names below its endpoint, where there is none of that name.
+fn unknown_check<'p>(case: &Case<'_>, path: &'p str) -> Option<&'p str> {
+    let (_, name) = path.trim_start_matches('/').split(['?', '#']).next()?.split_once('/')?;
+    let is_known = matches!(name, "init" | "shutdown" | "")
+        || name.contains('%')
+        || case.config().processes.iter().any(|p| p.name == name);
+    (!is_known).then_some(name)
+}
+
 /// Who only connects learns that softstop runs, which says nothing of what it runs.
 fn connects_alone(case: &Case<'_>, found: &mut Found<'_>) {
-    for (container, probe) in case.workload.pod.containers().into_iter().flat_map(|c| c.probes().map(move |p| (c, p))) {
+    for (container, probe) in probes(case) {
         let Handler::Tcp(node) = probe.handler else { continue };
         let Some(port) = node.get("port").and_then(|p| container.port(p)).filter(|p| Some(*p) == case.port()) else {
             continue;
@@ -177,10 +169,9 @@ pub fn address(case: &Case<'_>, found: &mut Found<'_>) {
 /// Which family the cluster's pods have first, the manifest does not say; a Service of IPv6 gives it away.
 fn ipv4_alone(case: &Case<'_>, listen: Listen, found: &mut Found<'_>) {
     let of_ipv6 = |s: &Node<'_>| {
-        case.workload.is_selected_by(s.at(&["spec", "selector"]))
-            && s.at(&["spec", "ipFamilies"]).and_then(|f| f.elements().next()?.text()) == Some("IPv6")
+        s.at(&["spec", "ipFamilies"]).and_then(|f| f.elements().next()?.text()) == Some("IPv6")
     };
-    if !listen.is_ipv4_alone() || !case.objects.services.iter().any(of_ipv6) {
+    if !listen.is_ipv4_alone() || !case.services().any(|s| of_ipv6(&s)) {
         return;
     }
     if let Some(Asking { probe, .. }) = by_kubelet(case).next() {
@@ -209,7 +200,7 @@ pub fn host(case: &Case<'_>, found: &mut Found<'_>) {
     for probe in case.container.probes() {
         let Handler::Http { node, .. } = &probe.handler else { continue };
         let Some(host) = node.get("host") else { continue };
-        if host.text().is_some_and(|h| h == "localhost" || h.starts_with("127.") || h == "::1") {
+        if host.text().is_some_and(prestop::is_loopback) {
             found.error(
                 host.mark(),
                 format!("host: {} is the node, not the pod", host.text().unwrap_or_default()),

@@ -141,7 +141,7 @@ pub fn limits(case: &Case<'_>, found: &mut Found<'_>) {
         };
         let node = root.or_else(|| case.container.node.at(&["securityContext", "capabilities"]));
         found.error(
-            node.map_or_else(|| case.here(), |n| n.mark()),
+            case.at(node),
             format!("{key} of {name} takes {takes}, and {who}"),
             "it is not started: exit code 126, CrashLoopBackOff",
             format!("leave {key} out, or {instead}: capabilities: {{ add: [{takes}] }}"),
@@ -178,7 +178,7 @@ pub fn termination_log(case: &Case<'_>, found: &mut Found<'_>) {
     if own.is_some_and(|own| own != pod) {
         let own = own.unwrap_or_default();
         found.warn(
-            stated.map_or_else(|| case.here(), |n| n.mark()),
+            case.at(stated),
             format!("the kubelet reads the termination message from {pod}, softstop writes it to {own}"),
             "kubectl describe shows no result of the stop",
             format!(
@@ -191,7 +191,7 @@ pub fn termination_log(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// Two pods on one node, which a rolling update makes, want the same port of it.
 pub fn host_network(case: &Case<'_>, found: &mut Found<'_>) {
-    let Some(node) = case.workload.pod.0.get("hostNetwork").filter(|n| n.is_true()) else { return };
+    let Some(node) = case.workload.pod.0.true_at(&["hostNetwork"]) else { return };
     let Some(port) = case.port() else { return };
     // With the port declared the scheduler keeps two such pods apart.
     if !case.container.ports().iter().any(|(_, p)| *p == Some(port)) {

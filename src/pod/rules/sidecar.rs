@@ -16,7 +16,7 @@ pub fn follow(case: &Case<'_>, found: &mut Found<'_>) {
     }
     let within = follow.waits[0].timeout.unwrap_or_default();
     found.error(
-        pod.0.get("shareProcessNamespace").map_or_else(|| case.here(), |n| n.mark()),
+        case.at(pod.0.get("shareProcessNamespace")),
         format!("softstop follows {}, and sees no process of another container", follow.command),
         format!("after {} (appear_within) it counts as ended: softstop stops, and the main container goes on without it", said(within)),
         "add shareProcessNamespace: true to the pod's spec, or make it a native sidecar (an init container with restartPolicy: Always) \

@@ -17,7 +17,7 @@ pub fn restart_policy(case: &Case<'_>, found: &mut Found<'_>) {
     };
     if wrong {
         found.error(
-            node.map_or_else(|| case.here(), |n| n.mark()),
+            case.at(node),
             format!("restartPolicy: {policy} does not go with a {}", workload.kind),
             "the API server refuses the manifest",
             format!("write restartPolicy: {right}"),
@@ -37,7 +37,7 @@ pub fn job_interrupted(case: &Case<'_>, found: &mut Found<'_>) {
     let workload = case.workload;
     if workload.is_job() && case.container.role == Role::Main && !ignores_disruption(workload.spec) {
         found.warn(
-            workload.spec.get("backoffLimit").map_or_else(|| case.here(), |n| n.mark()),
+            case.at(workload.spec.get("backoffLimit")),
             "a pod that is evicted, or whose node is drained, counts as a failure of the Job",
             "its exit code is not 0 (143 for a program that SIGTERM ended): a few node drains use up backoffLimit, and the Job has failed",
             "add podFailurePolicy: { rules: [{ action: Ignore, onPodConditions: [{ type: DisruptionTarget }] }] } with restartPolicy: Never",
@@ -79,7 +79,7 @@ pub fn job_sidecar(case: &Case<'_>, found: &mut Found<'_>) {
             format!("{native}; or write follow = \"PROGRAM\" below [sidecar], with shareProcessNamespace: true"),
         ),
         Some(_) if policy.is_some_and(|p| p.text() == Some("OnFailure")) => found.warn(
-            policy.map_or_else(|| case.here(), |p| p.mark()),
+            case.at(policy),
             "restartPolicy: OnFailure starts a main container that failed again, but not the sidecar that has followed it to its end",
             "the second attempt runs without its sidecar",
             format!("write restartPolicy: Never, or {native}"),
@@ -100,10 +100,10 @@ pub fn recreate(case: &Case<'_>, found: &mut Found<'_>) {
     );
 }
 
-/// `maxUnavailable` and such as Kubernetes rounds them: down.
-fn pods(node: Node<'_>, replicas: i64) -> Option<i64> {
+/// A number of pods, or a part of them; `rest`: so many hundredths of one are added, as Kubernetes rounds what it is down (0) or up (99).
+fn pods(node: Node<'_>, replicas: i64, rest: i64) -> Option<i64> {
     match node.text()?.strip_suffix('%') {
-        Some(percent) => percent.parse::<i64>().ok().and_then(|p| p.checked_mul(replicas)).map(|n| n / 100),
+        Some(percent) => Some(percent.parse::<i64>().ok()?.checked_mul(replicas)?.checked_add(rest)? / 100),
         None => node.integer(),
     }
 }
@@ -115,7 +115,7 @@ pub fn all_at_once(case: &Case<'_>, found: &mut Found<'_>) {
     }
     let rolling = |key| workload.spec.at(&["strategy", "rollingUpdate", key]);
     let (Some(unavailable), replicas) = (rolling("maxUnavailable"), workload.replicas()) else { return };
-    let at_once = pods(unavailable, replicas);
+    let at_once = pods(unavailable, replicas, 0);
     let surge = rolling("maxSurge").map(|n| (n, n.text() == Some("0") || n.text() == Some("0%")));
     if at_once == Some(0) && surge.is_some_and(|(_, zero)| zero) {
         found.error(
@@ -142,7 +142,7 @@ pub fn progress_deadline(case: &Case<'_>, found: &mut Found<'_>) {
     let seconds = |key| workload.spec.get(key).and_then(|n| n.integer());
     let (deadline, ready) =
         (seconds("progressDeadlineSeconds").unwrap_or(600), seconds("minReadySeconds").unwrap_or(0));
-    let at = |key| workload.spec.get(key).map_or_else(|| case.here(), |n| n.mark());
+    let at = |key| case.at(workload.spec.get(key));
     if ready >= deadline {
         found.error(
             at("minReadySeconds"),
@@ -178,15 +178,9 @@ pub fn parallel(case: &Case<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// The Services of the file that select these pods.
-fn services<'a>(case: &Case<'a>) -> Vec<Node<'a>> {
-    let services = case.objects.services.iter().copied();
-    services.filter(|s| case.workload.is_selected_by(s.at(&["spec", "selector"]))).collect()
-}
-
 pub fn service_port(case: &Case<'_>, found: &mut Found<'_>) {
     let containers = case.workload.pod.containers();
-    for port in services(case).iter().filter_map(|s| s.get("spec")).flat_map(|s| s.list("ports")) {
+    for port in case.services().filter_map(|s| s.get("spec")).flat_map(|s| s.list("ports")) {
         let Some(target) = port.get("targetPort").or(port.get("port")) else { continue };
         let Some(number) = containers.iter().find_map(|c| c.port(target)) else {
             found.error(
@@ -215,8 +209,8 @@ pub fn service_port(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// kubernetes-lifecycle.md, section 3.3, item 11.
 pub fn not_ready_addresses(case: &Case<'_>, found: &mut Found<'_>) {
-    for service in services(case) {
-        let Some(node) = service.at(&["spec", "publishNotReadyAddresses"]).filter(|n| n.is_true()) else { continue };
+    for service in case.services() {
+        let Some(node) = service.true_at(&["spec", "publishNotReadyAddresses"]) else { continue };
         // A headless one is for the members of a StatefulSet to find each other.
         if !service.get("spec").is_some_and(|spec| spec.has("clusterIP", "None")) {
             found.warn(
@@ -239,11 +233,7 @@ pub fn disruption_budget(case: &Case<'_>, found: &mut Found<'_>) {
             continue;
         }
         let spec = |key| budget.at(&["spec", key]);
-        // minAvailable is rounded up.
-        let least = |n: Node<'_>| match n.text().and_then(|t| t.strip_suffix('%')) {
-            Some(percent) => percent.parse::<i64>().ok().and_then(|p| p.checked_mul(replicas)).map(|n| (n + 99) / 100),
-            None => n.integer(),
-        };
+        let least = |node| pods(node, replicas, 99);
         let blocking = match (spec("minAvailable"), spec("maxUnavailable")) {
             (Some(node), _) => least(node).filter(|n| *n >= replicas).map(|_| node),
             (None, Some(node)) => least(node).filter(|n| *n == 0).map(|_| node),
