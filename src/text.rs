@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::str::FromStr;
 
 /// Neither a control character, nor a separator of lines, nor one that sets the direction of what follows.
 pub fn is_plain(c: char) -> bool {
@@ -61,6 +62,11 @@ pub fn xml(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// A number of nothing but digits: without a sign and without blanks.
+pub fn number<T: FromStr>(digits: &str) -> Option<T> {
+    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 /// `one` of 1, `many` of any other number.

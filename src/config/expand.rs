@@ -51,8 +51,7 @@ pub fn expand<'t>(
             continue;
         };
         let Some((inside, after)) = inside.split_once('}') else {
-            let help = "write `${NAME}`, or `$${` for a literal `${`";
-            wrong.push(Unexpandable::new(format!("${rest}"), "`${` without its `}`", help));
+            wrong.push(unclosed(rest));
             break;
         };
         let Some(left) = *room else { return Err(wrong) };
@@ -71,6 +70,11 @@ pub fn expand<'t>(
     }
     out.push_str(rest);
     if wrong.is_empty() { Ok(Cow::Owned(out)) } else { Err(wrong) }
+}
+
+fn unclosed(rest: &str) -> Unexpandable {
+    let help = "write `${NAME}`, or `$${` for a literal `${`";
+    Unexpandable::new(format!("${rest}"), "`${` without its `}`", help)
 }
 
 fn too_long(inside: &str, length: usize) -> Unexpandable {

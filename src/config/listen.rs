@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::problem::Wrong;
+use crate::text::number;
 
 /// An address and a port, or a port alone: then on every address, IPv4 and IPv6, whichever of the two the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +27,8 @@ impl Listen {
         let help = "write a port for every address, or an address and a port: \":9180\", \"127.0.0.1:9180\"";
         let (host, port) = text.trim().rsplit_once(':').unwrap_or(("", text.trim()));
         let no_port = || Wrong::new(format!("{text:?} does not end in a port from 1 to 65535"), help);
-        let port = port_number(port).ok_or_else(no_port)?;
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-        let address = match (host, bare) {
+        let port = number(port).filter(|port| *port != 0).ok_or_else(no_port)?;
+        let address = match (host, in_brackets(host)) {
             ("" | "*", _) => return Ok(Listen::everywhere(port)),
             ("localhost", _) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             (_, Some(v6)) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
@@ -107,9 +107,9 @@ impl fmt::Display for Listen {
     }
 }
 
-fn port_number(text: &str) -> Option<u16> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port != 0)
+/// What stands between brackets, as an IPv6 address does in a URL.
+pub fn in_brackets(host: &str) -> Option<&str> {
+    host.strip_prefix('[')?.strip_suffix(']')
 }
 
 #[cfg(test)]

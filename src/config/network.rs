@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::listen::in_brackets;
 use super::problem::Wrong;
+use crate::text::number;
 
 /// A CIDR block: `10.244.0.0/16`, `fd00::/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +55,7 @@ impl Network {
             return Err(Wrong::new(format!("{text:?} is neither an IP address nor a network"), help));
         };
         let most = if address.is_ipv4() { 32 } else { 128 };
-        let digits = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit());
-        let prefix = match prefix {
-            None => Some(most),
-            Some(p) => p.parse::<u8>().ok().filter(|n| *n <= most && digits(p)),
-        };
+        let prefix = prefix.map_or(Some(most), |bits| number(bits).filter(|n| *n <= most));
         let Some(prefix) = prefix else {
             return Err(Wrong::new(format!("{text:?} does not end in a number of bits from 0 to {most}"), example));
         };
@@ -118,8 +116,7 @@ impl Network {
 /// An address as people and programs write it: with brackets (`[fd00::1]`, a URL's), with the interface it was seen on (`fe80::1%eth0`), in full
 /// (`2001:0db8:0000:…`), each number of IPv4 filled up to three digits (`010.000.000.007`).
 pub fn address(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-    let bare = match bare {
+    let bare = match in_brackets(text) {
         // In brackets stands IPv6.
         Some(bare) if bare.contains(':') => bare,
         Some(_) => return None,
@@ -134,14 +131,13 @@ pub fn address(text: &str) -> Option<IpAddr> {
 
 /// All of the numbers alike, so that it is no octal number of who meant one.
 fn filled_up(text: &str) -> Option<Ipv4Addr> {
-    let octet =
-        |part: &str| (part.len() == 3 && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok())?;
+    let octet = |part: &str| if part.len() == 3 { number(part) } else { None };
     let octets: Vec<u8> = text.split('.').map(octet).collect::<Option<_>>()?;
     <[u8; 4]>::try_from(octets).ok().map(Ipv4Addr::from)
 }
 
 fn has_leading_zeros(text: &str) -> bool {
-    let part = |p: &str| !p.is_empty() && p.len() <= 3 && p.bytes().all(|b| b.is_ascii_digit());
+    let part = |p: &str| p.len() <= 3 && number::<u16>(p).is_some();
     text.split('.').count() == 4 && text.split('.').all(part)
 }
 

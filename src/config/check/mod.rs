@@ -66,9 +66,6 @@ use task::Site;
 /// A configuration is a page; a megabyte is a mistake, and would be a slow one.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// What to add to a file that starts nothing.
-const MINIMAL: &str = "add one:\n\n    [[process]]\n    name = \"web\"\n    command = [\"/app/server\"]";
-
 /// The table that a configuration is, as it is explained.
 pub fn top() -> &'static Described {
     TopKeys::DESCRIBED
@@ -235,18 +232,15 @@ fn syntax_error(reader: &mut Reader<'_>, span: &Span, message: &str) -> bool {
 fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duration>) -> Config {
     let top = reader.top::<TopKeys<'_>>(document);
     let mut config = Config::with_defaults();
-    // Reserves are not held against a grace that was refused.
-    let before = reader.problems.len();
-    budget(reader, &top, &mut config, grace);
-    let sound = reader.problems.len() == before;
+    let sound = budget(reader, &top, &mut config, grace);
     settings::settings(reader, &top, &mut config);
 
     let sockets = socket::sockets(reader, &top.socket);
     let tables = top.process.open(reader, "[[process]]");
     let names = process::names(reader, &tables);
     let time = config.grace.saturating_sub(config.kill_reserve);
-    let mut processes: Vec<_> =
-        tables.iter().enumerate().map(|(i, table)| process::process(reader, table, i, &names, time)).collect();
+    let read = tables.iter().enumerate().map(|(i, table)| process::process(reader, table, i, &names, time));
+    let mut processes: Vec<_> = read.collect();
     let site = Site { place: Place::Init, names: &names, owner: None, fallback: "init".into() };
     config.init = task::tasks(reader, &top.init, &site);
     let drain = task::steps(reader, &top.drain, Place::Drain, &names);
@@ -254,15 +248,7 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
     config.on_change = on_change::on_change(reader, &top, &names);
 
     if !reader.is_broken() {
-        if processes.is_empty()
-            && !top.sidecar.is_given()
-            && top.process.field.as_ref().is_none_or(|f| f.elements().is_some())
-            && reader.can_miss(&top.table, &["process", "sidecar"])
-        {
-            let empty = top.process.span().map(|span| reader.source.place(&span, ""));
-            let place = empty.unwrap_or_else(|| reader.source.whole());
-            reader.error_at(vec![place], "there is no process to run", MINIMAL);
-        }
+        relations::something_to_run(reader, &top, &processes);
         relations::defaults(reader, &top, &mut processes);
         relations::dependencies(reader, &processes);
         if sound {
@@ -283,10 +269,12 @@ fn config(reader: &mut Reader<'_>, document: &DeTable<'_>, grace: Option<Duratio
     config
 }
 
-/// The grace and the reserves at the top.
-fn budget(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config, grace: Option<Duration>) {
+/// The grace and the reserves at the top. Whether they are sound: reserves are not held against a grace that was refused.
+fn budget(reader: &mut Reader<'_>, top: &TopKeys<'_>, config: &mut Config, grace: Option<Duration>) -> bool {
+    let before = reader.problems.len();
     let stated = top.grace.read(reader);
     config.grace = grace.or(stated).unwrap_or(config.grace);
     config.kill_reserve = top.kill_reserve.read(reader).unwrap_or(default_kill_reserve(config.grace));
     config.stop_reserve = top.stop_reserve.read(reader);
+    reader.problems.len() == before
 }

@@ -414,13 +414,7 @@ pub fn process<'t>(
     time: Duration,
 ) -> ReadProcess<'t> {
     let name = names.list[index].clone().unwrap_or_else(|| format!("process {}", index + 1));
-    let launch = launch::launch(reader, &LaunchKeys::keys(keys.table.clone()));
-    reader.surroundings = Surroundings::new(&launch.env, launch.working_dir.as_deref());
-    let (none, help) =
-        (format!("the process {name:?} has no command"), "add command = [\"/app/server\", \"--port\", \"8080\"]");
-    let command = keys.command.needed(reader, &keys.table, &none, help);
-    let mut p = Process::new(name, command.unwrap_or_default());
-    p.launch = launch;
+    let mut p = program_of(reader, keys, name);
     p.stdin = keys.stdin.read(reader).unwrap_or(p.stdin);
     p.tty = keys.tty.read(reader).unwrap_or(p.tty);
     p.autostart = keys.autostart.read(reader).unwrap_or(p.autostart);
@@ -435,9 +429,8 @@ pub fn process<'t>(
     p.stragglers = keys.stragglers.open(reader).map_or(p.stragglers, |keys| stragglers::stragglers(reader, &keys));
     hooks(reader, keys, &mut p, index, names);
     let mut probed = Vec::new();
-    p.startup = probe(reader, &keys.startup, &mut probed);
-    p.readiness = probe(reader, &keys.readiness, &mut probed);
-    p.liveness = probe(reader, &keys.liveness, &mut probed);
+    [p.startup, p.readiness, p.liveness] =
+        [&keys.startup, &keys.readiness, &keys.liveness].map(|key| probe(reader, key, &mut probed));
     p.notify = keys.notify.read(reader).flatten();
     notify::alone(reader, keys, &p);
     reader.surroundings = Surroundings::default();
@@ -451,6 +444,15 @@ pub fn process<'t>(
     schedule::scheduled(reader, keys, &mut p);
     let (sockets, after) = (keys.sockets.read_or(reader, Vec::new()), after(reader, keys, index, names));
     ReadProcess { process: p, keys, sockets, logs, after, is_preset: preset.is_some(), probed }
+}
+
+/// A process as far as what it starts goes; its hooks and probes are read in its surroundings.
+fn program_of(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, name: String) -> Process {
+    let launch = launch::launch(reader, &LaunchKeys::keys(keys.table.clone()));
+    reader.surroundings = Surroundings::new(&launch.env, launch.working_dir.as_deref());
+    let help = "add command = [\"/app/server\", \"--port\", \"8080\"]";
+    let command = keys.command.needed(reader, &keys.table, &format!("the process {name:?} has no command"), help);
+    Process { launch, ..Process::new(name, command.unwrap_or_default()) }
 }
 
 fn hooks(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &mut Process, index: usize, names: &Names) {

@@ -13,6 +13,19 @@ use crate::config::{
     Condition, Config, ExitWhen, Handler, OnExit, Output, Process, ProcessKind, Restart, Stdin, Stragglers,
 };
 
+/// What to add to a file that starts nothing.
+const MINIMAL: &str = "add one:\n\n    [[process]]\n    name = \"web\"\n    command = [\"/app/server\"]";
+
+pub fn something_to_run(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &[ReadProcess<'_>]) {
+    let is_list = top.process.field.as_ref().is_none_or(|f| f.elements().is_some());
+    let none = processes.is_empty() && !top.sidecar.is_given();
+    if none && is_list && reader.can_miss(&top.table, &["process", "sidecar"]) {
+        let empty = top.process.span().map(|span| reader.source.place(&span, ""));
+        let place = empty.unwrap_or_else(|| reader.source.whole());
+        reader.error_at(vec![place], "there is no process to run", MINIMAL);
+    }
+}
+
 /// Who is main, and what that and their number mean for the others' defaults.
 pub fn defaults(reader: &mut Reader<'_>, top: &TopKeys<'_>, processes: &mut [ReadProcess<'_>]) {
     let none_is_main = processes.iter().all(|p| !p.process.main);

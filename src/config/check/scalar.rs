@@ -63,12 +63,11 @@ impl Reader<'_> {
             _ => None,
         };
         if let Some(n) = number {
-            let help = format!("write \"{n}s\" for seconds, \"{n}ms\" for milliseconds");
-            self.error(&field.span(), format!("`{}` has no unit", field.name), help);
+            self.error(&field.span(), format!("`{}` has no unit", field.name), values::with_unit(n));
             return None;
         }
         let name = field.name;
-        self.parsed(field, "write a duration such as \"30s\", \"1m30s\" or \"500ms\"", |text| {
+        self.parsed(field, values::A_DURATION, |text| {
             values::duration(text, range)
                 .map_err(|wrong| Wrong { sentence: format!("`{name}`: {}", wrong.sentence), ..wrong })
         })

@@ -38,23 +38,9 @@ pub fn read(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Res
         return Err(Problems::of_file(file, sentence, "is it the right file? a Procfile has a line for each process"));
     }
     let source = Source::new(file, text);
-    let mut reader = Reader { source: &source, first: BTreeMap::new() };
-    let mut problems = Vec::new();
     let mut config = Config { procfile: true, forward: Forward::Caught, ..Config::with_defaults() };
-    let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        let start = at;
-        at += line.len();
-        if problems.len() >= ENOUGH || config.processes.len() > MOST {
-            break;
-        }
-        match reader.line(line, start) {
-            Ok(Some((name, command))) => config.processes.push(process(name, command, folder)),
-            Ok(None) => {}
-            Err(problem) => problems.push(problem),
-        }
-    }
+    let mut problems;
+    (config.processes, problems) = lines(&source);
     if config.processes.len() > MOST {
         let help = "split it, or run the others with another softstop";
         problems.push(Problem::error(source.whole(), format!("more than {MOST} processes"), help));
@@ -74,6 +60,25 @@ pub fn read(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Res
         Ok(()) => Ok((config, problems)),
         Err(why) => Err(Problems::of_file(file, why, "set PORT or --port to a lower one, or split the Procfile")),
     }
+}
+
+/// A process for each line, and what is wrong with the others.
+fn lines(source: &Source<'_>) -> (Vec<Process>, Vec<Problem>) {
+    let folder = Path::new(source.file).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut reader = Reader { source, first: BTreeMap::new() };
+    let (mut processes, mut problems) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    for line in source.text.split_inclusive('\n') {
+        if problems.len() >= ENOUGH || processes.len() > MOST {
+            break;
+        }
+        match reader.line(line, at) {
+            Ok(found) => processes.extend(found.map(|(name, command)| process(name, command, folder))),
+            Err(problem) => problems.push(problem),
+        }
+        at += line.len();
+    }
+    (processes, problems)
 }
 
 /// What the variable PORT says; a warning where that is none.
@@ -104,10 +109,8 @@ pub fn form(config: &mut Config, base: u16, formation: &[(String, u32)]) -> Resu
         let said = |wanted: &str| formation.iter().rev().find(|(known, _)| known == wanted).map(|(_, count)| *count);
         said(name).or_else(|| said("all")).unwrap_or(1)
     };
-    let total: usize = types
-        .iter()
-        .map(|t| usize::try_from(count(&t.name).max(1)).unwrap_or(usize::MAX))
-        .fold(0, usize::saturating_add);
+    let counts = types.iter().map(|t| usize::try_from(count(&t.name).max(1)).unwrap_or(usize::MAX));
+    let total = counts.fold(0, usize::saturating_add);
     if total > MOST {
         return Err(format!("{total} processes are more than {MOST}"));
     }
@@ -116,9 +119,7 @@ pub fn form(config: &mut Config, base: u16, formation: &[(String, u32)]) -> Resu
         let count = count(&kind.name);
         for instance in 1..=count.max(1) {
             let port = u32::from(base) + STEP * index + (instance - 1);
-            let port = u16::try_from(port)
-                .map_err(|_| format!("the PORT of {:?} would be {port}, and 65535 is the last", kind.name))?;
-            let mut process = kind.clone();
+            let mut process = numbered(kind, instance, port)?;
             if count > 1 {
                 process.name = format!("{}.{instance}", kind.name);
             }
@@ -126,14 +127,20 @@ pub fn form(config: &mut Config, base: u16, formation: &[(String, u32)]) -> Resu
                 return Err(format!("two processes would be named {:?}: rename one in the Procfile", process.name));
             }
             process.autostart = count > 0;
-            process.launch.env = vec![
-                ("PORT".into(), port.to_string().into()),
-                ("PS".into(), format!("{}.{instance}", kind.name).into()),
-            ];
             config.processes.push(process);
         }
     }
     Ok(())
+}
+
+/// One of a type, with the variables that say which.
+fn numbered(kind: &Process, instance: u32, port: u32) -> Result<Process, String> {
+    let port = u16::try_from(port)
+        .map_err(|_| format!("the PORT of {:?} would be {port}, and 65535 is the last", kind.name))?;
+    let which = format!("{}.{instance}", kind.name);
+    let mut process = kind.clone();
+    process.launch.env = vec![("PORT".into(), port.to_string().into()), ("PS".into(), which.into())];
+    Ok(process)
 }
 
 /// The PORT that a process of a Procfile is given.

@@ -79,59 +79,67 @@ struct Word<'a> {
     text: &'a str,
 }
 
+/// What stands at a byte of a line.
+enum Piece {
+    /// A word, up to there; perhaps it goes on.
+    Word(usize),
+    Blank,
+    /// An operator of so many bytes, which ends a command.
+    End(usize),
+    Comment,
+}
+
+/// `in_word`: what stands before it is one. `None`: it is more than a list of simple commands has, or ends in the middle of something.
+fn piece(bytes: &[u8], i: usize, in_word: bool) -> Option<Piece> {
+    let at = |i: usize| bytes.get(i).copied();
+    let before = i.checked_sub(1).and_then(at);
+    // The end of the line is the end of its last command.
+    Some(match at(i).unwrap_or(b';') {
+        b'\\' => at(i + 1).map(|_| Piece::Word(i + 2))?,
+        b'\'' | b'"' => Piece::Word(end_of_quoted(bytes, i)?),
+        // What runs in a shell of its own, and what may be anything.
+        b'(' | b')' | b'`' | b'\n' => return None,
+        b'<' if at(i + 1) == Some(b'<') => return None,
+        b'#' if !in_word => Piece::Comment,
+        // `2>&1`, `>|file`
+        b'&' | b'|' if matches!(before, Some(b'>' | b'<')) && in_word => Piece::Word(i + 1),
+        byte @ (b'&' | b'|') if at(i + 1) == Some(byte) => Piece::End(2),
+        b'&' | b'|' => return None,
+        b';' if at(i + 1) == Some(b';') => return None,
+        b';' => Piece::End(1),
+        b' ' | b'\t' => Piece::Blank,
+        _ => Piece::Word(i + 1),
+    })
+}
+
 /// The words of each command of a list; `None`: it is more than a list of simple commands, or ends in the middle of something.
 fn commands(line: &str) -> Option<Vec<Vec<Word<'_>>>> {
     let bytes = line.as_bytes();
-    let at = |i: usize| bytes.get(i).copied();
     let mut list = Vec::new();
     let mut command = Vec::new();
     let mut word: Option<usize> = None;
     let mut i = 0;
     while i <= bytes.len() {
-        let before = i.checked_sub(1).and_then(at);
-        let mut ends = 0;
-        // The end of the line is the end of its last command.
-        match at(i).unwrap_or(b';') {
-            b'\\' => {
+        let (ends, next) = match piece(bytes, i, word.is_some())? {
+            Piece::Word(end) => {
                 word = word.or(Some(i));
-                at(i + 1)?;
-                i += 2;
+                i = end;
                 continue;
             }
-            b'\'' | b'"' => {
-                word = word.or(Some(i));
-                i = end_of_quoted(bytes, i)?;
-                continue;
-            }
-            // What runs in a shell of its own, and what may be anything.
-            b'(' | b')' | b'`' | b'\n' => return None,
-            b'<' if at(i + 1) == Some(b'<') => return None,
-            b'#' if word.is_none() => {
-                i = bytes.len();
-                continue;
-            }
-            // `2>&1`, `>|file`
-            b'&' | b'|' if matches!(before, Some(b'>' | b'<')) && word.is_some() => {}
-            byte @ (b'&' | b'|') if at(i + 1) == Some(byte) => ends = 2,
-            b'&' | b'|' => return None,
-            b';' if at(i + 1) == Some(b';') => return None,
-            b';' => ends = 1,
-            b' ' | b'\t' => {}
-            _ => word = word.or(Some(i)),
-        }
-        let is_blank = matches!(at(i), Some(b' ' | b'\t'));
-        if (is_blank || ends > 0)
-            && let Some(start) = word.take()
-        {
+            Piece::Comment => (false, bytes.len()),
+            Piece::Blank => (false, i + 1),
+            Piece::End(length) => (true, i + length),
+        };
+        if let Some(start) = word.take() {
             command.push(Word { at: start, text: line.get(start..i)? });
         }
-        if ends > 0 && command.is_empty() {
+        if ends && command.is_empty() {
             return None;
         }
-        if ends > 0 {
+        if ends {
             list.push(std::mem::take(&mut command));
         }
-        i += ends.max(1);
+        i = next;
     }
     Some(list)
 }

@@ -8,6 +8,7 @@ use super::super::reader::{Field, Reader, Table};
 use super::super::task::Site;
 use super::super::values;
 use super::Handler;
+use crate::config::listen::in_brackets;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCall {
@@ -42,7 +43,7 @@ impl HttpCall {
 
 /// A host, of which an IPv6 address may be written as in a URL.
 pub fn without_brackets(host: &str) -> &str {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    in_brackets(host).unwrap_or(host)
 }
 
 /// As in a URL: an IPv6 address has brackets there.

@@ -62,29 +62,35 @@ fn plain_numbers(text: &str) -> Option<(String, String)> {
     Some((whole, exact))
 }
 
-const EXAMPLE: &str = "write a duration such as \"30s\", \"1m30s\" or \"500ms\"";
+/// What to write for one.
+pub const A_DURATION: &str = "write a duration such as \"30s\", \"1m30s\" or \"500ms\"";
+
+/// What to write for a number alone.
+pub fn with_unit(number: &str) -> String {
+    format!("write \"{number}s\" for seconds, \"{number}ms\" for milliseconds")
+}
 
 /// The text without the blanks around it, if it looks like a duration.
 fn trimmed(text: &str) -> Result<&str, Wrong> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
-        return Err(Wrong::new("an empty duration", EXAMPLE));
+        return Err(Wrong::new("an empty duration", A_DURATION));
     }
     if trimmed.starts_with('-') {
-        return Err(Wrong::new("a duration cannot be negative", EXAMPLE));
+        return Err(Wrong::new("a duration cannot be negative", A_DURATION));
     }
     let number = |c: char| c.is_ascii_digit() || c == '.';
     if trimmed != "0" && trimmed.chars().all(number) {
-        let help = format!("write \"{trimmed}s\" for seconds, \"{trimmed}ms\" for milliseconds");
+        let help = with_unit(trimmed);
         return Err(Wrong::new(format!("{text:?} has no unit"), help));
     }
     if trimmed.len() > LONGEST_TEXT {
-        return Err(Wrong::new(format!("a duration of more than {LONGEST_TEXT} characters"), EXAMPLE));
+        return Err(Wrong::new(format!("a duration of more than {LONGEST_TEXT} characters"), A_DURATION));
     }
     let parts: Vec<&str> = trimmed.split_whitespace().collect();
     // humantime takes "1 0s" for ten seconds.
     if parts.windows(2).any(|pair| pair[0].ends_with(number) && pair[1].starts_with(number)) {
-        return Err(Wrong::new(format!("{text:?} is no duration"), EXAMPLE));
+        return Err(Wrong::new(format!("{text:?} is no duration"), A_DURATION));
     }
     Ok(trimmed)
 }
@@ -112,7 +118,7 @@ pub fn duration(text: &str, range: DurationRange) -> Result<Duration, Wrong> {
             let sentence = format!("{text:?} is no duration: there is no unit `{unit}`");
             Wrong::new(sentence, "units are ms, s, m, h and d: \"1m30s\"")
         }
-        _ => Wrong::new(format!("{text:?} is no duration"), EXAMPLE),
+        _ => Wrong::new(format!("{text:?} is no duration"), A_DURATION),
     })?;
     if value < range.min {
         let least = words(range.min);

@@ -11,14 +11,14 @@ use super::handler::without_brackets;
 use super::keys;
 use crate::config::Control;
 pub use crate::config::problem::Wrong;
-pub use durations::{DAY, DurationRange, LIMIT, PAUSE, ROUND, duration, words};
+use crate::text::number;
+pub use durations::{A_DURATION, DAY, DurationRange, LIMIT, PAUSE, ROUND, duration, with_unit, words};
 pub use signals::{A_SIGNAL, dump_signal, in_its_place, ladder_signal, rewritten, stop_request};
 
 /// `10%`, at most `100%`: in hundredths.
 pub fn percent(text: &str) -> Result<u32, Wrong> {
     let help = "write a part of the delay from \"0%\" to \"100%\", such as \"10%\"";
-    let number = text.trim().strip_suffix('%').map(str::trim_end).filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
-    let value = number.and_then(|n| n.parse::<u32>().ok()).filter(|n| *n <= 100);
+    let value = text.trim().strip_suffix('%').and_then(|n| number(n.trim_end())).filter(|n| *n <= 100);
     value.ok_or_else(|| Wrong::new(format!("{text:?} is no percentage from 0% to 100%"), help))
 }
 
@@ -179,9 +179,9 @@ pub fn task_name(text: &str) -> Result<String, Wrong> {
 
 /// A user's or a group's name or number.
 pub fn account(text: &str) -> Result<String, Wrong> {
-    let number = text.bytes().all(|b| b.is_ascii_digit());
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
     // The last 32-bit number means "no change" to the kernel.
-    let valid = if number {
+    let valid = if is_number {
         text.parse::<u32>().is_ok_and(|id| id != u32::MAX)
     } else {
         !text.starts_with('-') && !text.contains(|c: char| c.is_whitespace() || c.is_control() || ":/".contains(c))
