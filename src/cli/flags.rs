@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::declare::{Flag, Form, Group, Place, bytes, flags, given, path};
 use super::drain::{Hidden, Ports, diagnose, hidden, ports};
 use super::values::{
-    StopStep, byte, control, duration, listen, one_of, remap, rewrite, stop_on, stop_step, straggler_signal, target,
+    StopStep, byte, control, duration, ladder_signal, listen, one_of, remap, rewrite, stop_on, stop_step, target,
     timeout,
 };
 use crate::config::listen::Listen;
@@ -60,7 +60,7 @@ flags! {
         };
         /// The signal that it gets then; what is in its group, the process's own first stop signal
         /// [default: SIGTERM]
-        stragglers_signal: Option<Signal> = straggler_signal {
+        stragglers_signal: Option<Signal> = ladder_signal {
             value: "SIGNAL", variable: "SOFTSTOP_STRAGGLERS_SIGNAL", heading: Some(STOP),
         } page {
             default: "the program's first stop signal for its group, SIGTERM for others",

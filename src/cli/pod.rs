@@ -91,7 +91,7 @@ fn configured(start: &Start<'_>, run: &Run, found: Option<&Found<'_>>) -> Result
 
 /// A configuration, read with a container's variables. This process's own are none of its business.
 struct Reading {
-    outcome: Result<(Config, Vec<Problem>), Problems>,
+    outcome: Outcome,
     /// The variables that it refers to.
     used: BTreeSet<String>,
     /// Those of them that the container does not have.
@@ -125,27 +125,36 @@ impl Reading {
             outcome = read(&assumed);
         }
         assumed.retain(|name, _| used.borrow().contains(name));
-        // What takes no number may take an address, or a duration.
-        let wrong = |outcome: &Result<_, Problems>| outcome.as_ref().err().map_or(0, |problems| problems.list.len());
-        let names: Vec<String> = assumed.keys().take(TRIED).cloned().collect();
-        for name in names {
-            for guess in GUESSES {
-                if wrong(&outcome) == 0 {
-                    break;
-                }
-                let before = assumed.insert(name.clone(), guess);
-                let other = read(&assumed);
-                if wrong(&other) < wrong(&outcome) {
-                    outcome = other;
-                } else if let Some(before) = before {
-                    assumed.insert(name.clone(), before);
-                }
-            }
-        }
+        let outcome = guessed(outcome, &mut assumed, read);
         let is_unset = |name: &String| !start.open && Origin::of(name) != Origin::Runtime;
         let unset = missing.into_iter().filter(is_unset).collect();
         Reading { outcome, used: used.into_inner(), unset, assumed }
     }
+}
+
+type Outcome = Result<(Config, Vec<Problem>), Problems>;
+
+/// What takes no number may take an address, or a duration: the guesses with which the least is wrong.
+fn guessed(
+    mut outcome: Outcome,
+    assumed: &mut BTreeMap<String, &'static str>,
+    read: impl Fn(&BTreeMap<String, &'static str>) -> Outcome,
+) -> Outcome {
+    let wrong = |outcome: &Outcome| outcome.as_ref().err().map_or(0, |problems| problems.list.len());
+    let names: Vec<String> = assumed.keys().take(TRIED).cloned().collect();
+    for (name, guess) in names.iter().flat_map(|name| GUESSES.map(|guess| (name, guess))) {
+        if wrong(&outcome) == 0 {
+            break;
+        }
+        let before = assumed.insert(name.clone(), guess);
+        let other = read(assumed);
+        if wrong(&other) < wrong(&outcome) {
+            outcome = other;
+        } else if let Some(before) = before {
+            assumed.insert(name.clone(), before);
+        }
+    }
+    outcome
 }
 
 /// `used`: the variables that the configuration refers to.

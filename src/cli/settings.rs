@@ -9,7 +9,7 @@ use crate::config::check::values::words;
 use crate::config::fit::{self, Cut};
 use crate::config::platform::Platform;
 use crate::config::{
-    Config, Http, OnExit, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn, default_kill_reserve,
+    Config, Handler, Http, OnExit, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn, Stragglers, default_kill_reserve,
 };
 
 impl Common {
@@ -18,29 +18,17 @@ impl Common {
     /// # Errors
     /// When together they contradict each other; one line.
     pub fn apply(&self, config: &mut Config) -> Result<(), String> {
-        if let Some(grace) = self.grace {
-            // A default reserve follows the grace; a stated one stays, if it can.
-            if config.kill_reserve == default_kill_reserve(config.grace) {
-                config.kill_reserve = default_kill_reserve(grace);
-            }
-            config.grace = grace;
-        }
-        config.kill_reserve = self.kill_reserve.unwrap_or(config.kill_reserve);
-        if config.kill_reserve >= config.grace {
-            return Err(format!(
-                "kill_reserve ({}) must be less than the grace ({}): nothing would be left to stop in",
-                humantime::format_duration(config.kill_reserve),
-                humantime::format_duration(config.grace)
-            ));
-        }
+        self.budget(config)?;
         if !self.stop_on.is_empty() {
             config.stop_on = StopOn::Only(self.stop_on.clone());
         }
-        let stragglers = &mut config.stragglers;
-        stragglers.wait = self.stragglers_wait.or(stragglers.wait);
-        stragglers.signal = self.stragglers_signal.or(stragglers.signal);
-        stragglers.timeout = self.stragglers_timeout.or(stragglers.timeout);
-        stragglers.timeout_when_ended = self.stragglers_timeout_when_ended.or(stragglers.timeout_when_ended);
+        let stragglers = Stragglers {
+            wait: self.stragglers_wait,
+            signal: self.stragglers_signal,
+            timeout: self.stragglers_timeout,
+            timeout_when_ended: self.stragglers_timeout_when_ended,
+        };
+        config.stragglers = stragglers.or(config.stragglers);
         config.forward = self.forward.unwrap_or(config.forward);
         if let Some(listen) = self.http {
             // Only the address: who may call /prestop is the file's to say.
@@ -62,6 +50,22 @@ impl Common {
             config.termination_log = Some(file.clone()).filter(|f| !f.as_os_str().is_empty());
         }
         Ok(())
+    }
+
+    fn budget(&self, config: &mut Config) -> Result<(), String> {
+        if let Some(grace) = self.grace {
+            // A default reserve follows the grace; a stated one stays, if it can.
+            if config.kill_reserve == default_kill_reserve(config.grace) {
+                config.kill_reserve = default_kill_reserve(grace);
+            }
+            config.grace = grace;
+        }
+        config.kill_reserve = self.kill_reserve.unwrap_or(config.kill_reserve);
+        if config.kill_reserve < config.grace {
+            return Ok(());
+        }
+        let [reserve, grace] = [config.kill_reserve, config.grace].map(humantime::format_duration);
+        Err(format!("kill_reserve ({reserve}) must be less than the grace ({grace}): nothing would be left to stop in"))
     }
 }
 
@@ -90,17 +94,9 @@ impl Wrapper {
             diagnose: self.own.diagnose,
             signal_to: if self.own.group { SignalTo::Group } else { self.own.signal_to.unwrap_or(SignalTo::Process) },
             rewrite: self.own.rewrite.iter().copied().collect(),
-            startup: self
-                .own
-                .startup
-                .clone()
-                .map(|h| Box::new(Probe { period: Duration::from_secs(1), failure_threshold: 300, ..Probe::new(h) })),
-            readiness: self
-                .own
-                .readiness
-                .clone()
-                .map(|h| Box::new(Probe { period: Duration::from_secs(5), ..Probe::new(h) })),
-            liveness: self.own.liveness.clone().map(|h| Box::new(Probe::new(h))),
+            startup: probe(self.own.startup.as_ref(), |p| (p.period, p.failure_threshold) = (Duration::from_secs(1), 300)),
+            readiness: probe(self.own.readiness.as_ref(), |p| p.period = Duration::from_secs(5)),
+            liveness: probe(self.own.liveness.as_ref(), |_| {}),
             foreground: true,
             ..Process::new(name, self.cmd.clone())
         };
@@ -109,6 +105,12 @@ impl Wrapper {
         config.drain = self.drain_steps(config.grace, platform)?;
         Ok(config)
     }
+}
+
+fn probe(handler: Option<&Handler>, change: impl FnOnce(&mut Probe)) -> Option<Box<Probe>> {
+    let mut probe = Box::new(Probe::new(handler?.clone()));
+    change(&mut probe);
+    Some(probe)
 }
 
 /// `time`: from the stop request to the kill.

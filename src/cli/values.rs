@@ -88,8 +88,7 @@ fn rung(text: &str) -> Result<Rung, String> {
         Some((signal, wait)) => (signal, Some(duration(wait)?)),
         None => (text, None),
     };
-    let signal = values::ladder_signal(Signal::parse(signal)?).map_err(in_one_line)?;
-    Ok(Rung { signal, wait })
+    Ok(Rung { signal: ladder_signal(signal)?, wait })
 }
 
 /// `TERM:QUIT`, `HUP:0`.
@@ -98,7 +97,7 @@ pub(super) fn rewrite(text: &str) -> Result<(Signal, Option<Signal>), String> {
     Ok((values::rewritten(from).map_err(in_one_line)?, values::in_its_place(to).map_err(in_one_line)?))
 }
 
-pub(super) fn straggler_signal(text: &str) -> Result<Signal, String> {
+pub(super) fn ladder_signal(text: &str) -> Result<Signal, String> {
     values::ladder_signal(Signal::parse(text)?).map_err(in_one_line)
 }
 
@@ -131,21 +130,6 @@ pub(super) fn probe_target(text: &str) -> Result<Target, String> {
 
 /// `http://HOST:PORT/PATH`, `https://…`, `grpc://HOST:PORT/SERVICE`, `tcp:PORT`, `tcp://HOST:PORT`.
 pub(super) fn target(text: &str) -> Result<Handler, String> {
-    let wrong = || {
-        "write http://HOST:PORT/PATH, https://HOST:PORT/PATH, grpc://HOST:PORT/SERVICE, tcp:PORT or tcp://HOST:PORT"
-            .to_string()
-    };
-    let host_and_port = |text: &str, default: Option<u16>| -> Result<(String, u16), String> {
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse::<u16>().map_err(|_| wrong())?),
-            _ => (text, default.ok_or_else(wrong)?),
-        };
-        if port == 0 {
-            return Err(wrong());
-        }
-        let host = if host.is_empty() { "localhost" } else { host };
-        Ok((values::host(host).map_err(in_one_line)?, port))
-    };
     for (prefix, scheme, port) in [("http://", Scheme::Http, 80), ("https://", Scheme::Https, 443)] {
         let Some(rest) = text.strip_prefix(prefix) else { continue };
         if scheme == Scheme::Https && !cfg!(feature = "https") {
@@ -162,7 +146,7 @@ pub(super) fn target(text: &str) -> Result<Handler, String> {
         let service = values::service(service).map_err(in_one_line)?;
         return Ok(Handler::Grpc(GrpcCall { host, port, service }));
     }
-    let rest = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("tcp:")).ok_or_else(wrong)?;
+    let rest = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("tcp:")).ok_or_else(no_target)?;
     if let Ok(port) = rest.parse::<u16>()
         && port > 0
     {
@@ -170,6 +154,22 @@ pub(super) fn target(text: &str) -> Result<Handler, String> {
     }
     let (host, port) = host_and_port(rest, None)?;
     Ok(Handler::Tcp { host, port })
+}
+
+fn no_target() -> String {
+    "write http://HOST:PORT/PATH, https://HOST:PORT/PATH, grpc://HOST:PORT/SERVICE, tcp:PORT or tcp://HOST:PORT"
+        .to_string()
+}
+
+/// `default`: the port where there is none; `None`: there has to be one.
+fn host_and_port(text: &str, default: Option<u16>) -> Result<(String, u16), String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (text, default),
+    };
+    let port = port.filter(|port| *port > 0).ok_or_else(no_target)?;
+    let host = if host.is_empty() { "localhost" } else { host };
+    Ok((values::host(host).map_err(in_one_line)?, port))
 }
 
 pub(super) fn count(text: &str) -> Result<u64, String> {
