@@ -22,14 +22,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::unistd::dup2_stdout;
+use serde_json::Value;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 use crate::cli::drilling::{Drilling, KillAt};
-use crate::config::{Config, Control, HttpCall};
-use crate::control::socket::Address;
+use crate::config::{Config, HttpCall};
 use crate::exit;
 use crate::record;
 use crate::report::Secs;
@@ -42,7 +42,7 @@ use crate::tasks;
 use crate::time::Human;
 use load::{Load, Traffic};
 use run::{Crash, Run, Setup};
-use start::{Start, Started};
+use start::{Start, Started, control_flag};
 use tally::Tally;
 
 /// Restarts of one process after which it is no more waited for: seven seconds with the usual back-off.
@@ -169,13 +169,7 @@ impl<'a> Drill<'a> {
         let how = &self.plan.how;
         self.load = found(how.load.as_ref()).await?;
         self.readiness = found(how.readiness_url.as_ref()).await?;
-        if let Some(name) = how.kill_at.as_ref().and_then(|at| at.process.as_deref())
-            && self.plan.config.processes.iter().all(|process| process.name != name)
-        {
-            let names: Vec<&str> = self.plan.config.processes.iter().map(|process| process.name.as_str()).collect();
-            let why = format!("--kill-at: there is no process {name}; there is {}", names.join(", "));
-            return Err(Undone { code: exit::USAGE, why });
-        }
+        self.knows_the_victim()?;
         let graces: Vec<Option<Duration>> =
             if how.grace.is_empty() { vec![None] } else { how.grace.iter().copied().map(Some).collect() };
         let mut all: Vec<(result::GraceResult, Vec<Run>)> = Vec::new();
@@ -197,15 +191,19 @@ impl<'a> Drill<'a> {
             all.push((result::of(&runs, &setup), runs));
         }
         self.say(&all, slowest.map(|(_, report)| report).unwrap_or_default())?;
-        let fits = all.iter().any(|(result, _)| result.fits);
-        // Nothing else was found of it, so nothing can be said of its stop.
-        let mut found = all.iter().flat_map(|(result, _)| &result.findings).peekable();
-        let unknown = found.peek().is_some() && found.all(|found| found.finding.is_never_ready());
-        Ok(match (fits, unknown) {
-            (true, _) => exit::OK,
-            (false, true) => exit::UNAVAILABLE,
-            (false, false) => exit::FAILED,
-        })
+        Ok(code(all.iter().map(|(result, _)| result)))
+    }
+
+    /// Who is to be killed is a process.
+    fn knows_the_victim(&self) -> Result<(), Undone> {
+        let names = || self.plan.config.processes.iter().map(|process| process.name.as_str());
+        match self.plan.how.kill_at.as_ref().and_then(|at| at.process.as_deref()) {
+            Some(name) if names().all(|known| known != name) => {
+                let known = names().collect::<Vec<_>>().join(", ");
+                Err(undone(exit::USAGE)(format!("--kill-at: there is no process {name}; there is {known}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn say(&self, all: &[(result::GraceResult, Vec<Run>)], report: Vec<u8>) -> Result<(), Undone> {
@@ -231,21 +229,8 @@ impl<'a> Drill<'a> {
     /// One drill, and softstop's report as it has written it.
     async fn once(&self, grace: Option<Duration>) -> Result<(Run, Vec<u8>), Undone> {
         let program = std::env::current_exe().map_err(|e| failed("where is softstop itself", e))?;
-        let control = match &self.plan.config.control {
-            Control::Path(path) => Some(Address::Path(path.clone())),
-            Control::Abstract(name) => Some(Address::Abstract(name.clone())),
-            Control::Own | Control::Off => None,
-        };
-        let start = Start {
-            program: program.clone(),
-            head: self.plan.head.clone(),
-            tail: self.plan.tail.clone(),
-            grace,
-            control,
-            quiet: self.plan.how.quiet,
-            inherited: self.inherited,
-        };
         let began = Instant::now();
+        let start = Start { plan: self.plan, program: &program, grace, inherited: self.inherited };
         let started = start.start().map_err(undone(exit::INTERNAL))?;
         let grace = Secs(grace.unwrap_or(self.plan.config.grace));
         let run = Run { grace, pid1: started.apart, ..Run::default() };
@@ -306,8 +291,8 @@ impl UnderWay<'_> {
             monitor::look(&mut self.run.seen);
             let status = monitor::status(&self.started.control).await;
             if let Some(status) = status {
-                let restarts = status["processes"].as_array().into_iter().flatten();
-                if restarts.filter_map(|process| process["restarts"].as_u64()).any(|restarts| restarts >= CRASH_LOOP) {
+                let mut restarts = monitor::listed(&status).filter_map(|process| process["restarts"].as_u64());
+                if restarts.any(|restarts| restarts >= CRASH_LOOP) {
                     self.run.never_ready = Some("it ends again and again".to_owned());
                     return false;
                 }
@@ -354,8 +339,8 @@ impl UnderWay<'_> {
                 (kill, killed) = (None, Some(Instant::now()));
             } else if let (Some(at), Some(status), Some(crash)) = (killed, &status, &mut self.run.crash) {
                 // Its end has been seen when it is not ready, or has another pid; both are in its restarts.
-                let restarted = status["processes"].as_array().into_iter().flatten();
-                let mut restarted = restarted.filter(|process| process["name"] == crash.process.as_str());
+                let is_its = |process: &&Value| process["name"] == crash.process.as_str();
+                let mut restarted = monitor::listed(status).filter(is_its);
                 let again = status["ready"] == true && restarted.any(|process| process["restarts"].as_u64() > Some(0));
                 if again {
                     crash.again = Some(Secs(at.elapsed()));
@@ -390,13 +375,7 @@ impl UnderWay<'_> {
 
     /// `softstop drain`, and its end.
     async fn hook(&mut self, program: &Path, requested: Instant) -> Result<(), Undone> {
-        let control = match &self.started.control {
-            Address::Path(path) => path.clone().into_os_string(),
-            Address::Abstract(name) => format!("@{name}").into(),
-        };
-        let mut flag = OsString::from("--control=");
-        flag.push(control);
-        let words = [program.as_os_str().to_owned(), "drain".into(), flag];
+        let words = [program.as_os_str().to_owned(), "drain".into(), control_flag(&self.started.control)];
         let forked = plain::fork(|| {
             // What drill says is on standard output.
             let _ = dup2_stdout(std::io::stderr());
@@ -466,6 +445,16 @@ impl UnderWay<'_> {
             sleep(EVERY).await;
         }
     }
+}
+
+fn code<'r>(results: impl Iterator<Item = &'r result::GraceResult> + Clone) -> u8 {
+    if results.clone().any(|result| result.fits) {
+        return exit::OK;
+    }
+    // Nothing else was found of it, so nothing can be said of its stop.
+    let mut found = results.flat_map(|result| &result.findings).peekable();
+    let is_unknown = found.peek().is_some() && found.all(|found| found.finding.is_never_ready());
+    if is_unknown { exit::UNAVAILABLE } else { exit::FAILED }
 }
 
 /// What is to be asked, and where.

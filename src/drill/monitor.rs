@@ -42,6 +42,11 @@ pub async fn status(control: &Address) -> Option<Value> {
     timeout(STATUS_WAIT, asked).await.ok().flatten()
 }
 
+/// The processes in a status.
+pub fn listed(status: &Value) -> impl Iterator<Item = &Value> {
+    status["processes"].as_array().into_iter().flatten()
+}
+
 /// Counts everything below drill.
 pub fn look(seen: &mut Seen) {
     let Ok(all) = tree::descendants(&|_| false) else { return };
@@ -62,8 +67,7 @@ pub fn processes(status: &Value) -> Vec<AtStop> {
         procfs::needs(process.pid).map(|needs| (needs.inner_pid, (n, needs)))
     };
     let inner: BTreeMap<i32, (usize, procfs::Needs)> = sorted::collected(all.iter().enumerate().filter_map(needs));
-    let named = status["processes"].as_array().into_iter().flatten();
-    let known = named.filter_map(|process| {
+    let known = listed(status).filter_map(|process| {
         let pid = i32::try_from(process["pid"].as_i64()?).ok()?;
         let (n, needs) = inner.get(&pid)?;
         let own = &all[*n];

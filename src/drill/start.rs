@@ -1,11 +1,11 @@
 //! The softstop that is drilled: started as PID 1 of a namespace of its own where this user may make one, else as a child, with its report
 //! in memory, so that nothing needs a place to write; and ended with all that it has started.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use nix::fcntl::OFlag;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{close, dup2_stderr, dup2_stdin, dup2_stdout, pipe2};
 
+use super::Plan;
+use crate::config::Control;
 use crate::control::socket::{Address, connect_now, namespace};
 use crate::facts::Exit;
 use crate::signal::Signal;
@@ -36,16 +38,11 @@ const GONE: Duration = Duration::from_secs(5);
 
 /// How to start it.
 pub struct Start<'a> {
+    pub plan: &'a Plan,
     /// softstop's own file.
-    pub program: PathBuf,
-    /// `run -c FILE`, or nothing for the wrapper.
-    pub head: Vec<OsString>,
-    /// What stands behind drill's own flags.
-    pub tail: Vec<OsString>,
+    pub program: &'a Path,
+    /// In place of the configured one.
     pub grace: Option<Duration>,
-    /// Where orders are taken, where the configuration says so.
-    pub control: Option<Address>,
-    pub quiet: bool,
     pub inherited: &'a Inherited,
 }
 
@@ -68,10 +65,11 @@ impl Start<'_> {
     pub fn start(&self) -> Result<Started, String> {
         let report = memfd_create("softstop drill: report", MFdFlags::MFD_CLOEXEC);
         let report = File::from(report.map_err(|e| format!("no memory for the report: {}", e.desc()))?);
-        let folder = if self.control.is_none() { private_folder() } else { None };
+        let configured = self.configured();
+        let folder = if configured.is_none() { private_folder() } else { None };
         // An address without a file is for its own PID namespace alone.
-        if self.control.as_ref().is_none_or(|control| matches!(control, Address::Path(_)))
-            && let Some(control) = self.control.clone().or(folder.as_ref().map(|f| Address::Path(f.join(SOCKET))))
+        if configured.as_ref().is_none_or(|control| matches!(control, Address::Path(_)))
+            && let Some(control) = configured.clone().or(folder.as_ref().map(|f| Address::Path(f.join(SOCKET))))
             && let Some(pid) = self.start_apart(&control, &report)?
         {
             return Ok(Started { pid, apart: true, control, report, folder, exit: None, ended: Vec::new() });
@@ -79,22 +77,31 @@ impl Start<'_> {
         folder.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
         let number = process::own_pid();
         let own = Address::Abstract(format!("softstop-drill/{}/{number}/{}", namespace(), next()));
-        let words = self.words(self.control.is_none().then_some(&own), false);
+        let words = self.words(&own, false);
         let pid = plain::fork(|| {
             // What is typed at a terminal is drill's to pass on.
             let _ = plain::own_session();
             self.become_softstop(&words, &report)
         });
         let pid = pid.map_err(|e| format!("no new process: {}", plain::error_text(e)))?;
-        let control = self.control.clone().unwrap_or(own);
+        let control = configured.unwrap_or(own);
         Ok(Started { pid, apart: false, control, report, folder: None, exit: None, ended: Vec::new() })
+    }
+
+    /// Where orders are taken, where the configuration says so.
+    fn configured(&self) -> Option<Address> {
+        match &self.plan.config.control {
+            Control::Path(path) => Some(Address::Path(path.clone())),
+            Control::Abstract(name) => Some(Address::Abstract(name.clone())),
+            Control::Own | Control::Off => None,
+        }
     }
 
     /// `None`: this user, or this container, may have no namespace of its own.
     fn start_apart(&self, control: &Address, report: &File) -> Result<Option<i32>, String> {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|e| format!("no pipe: {}", e.desc()));
         let ((arrived, arrives), (waits, goes)) = (pipe()?, pipe()?);
-        let words = self.words(self.control.is_none().then_some(control), true);
+        let words = self.words(control, true);
         let others = [arrived.as_raw_fd(), goes.as_raw_fd()];
         let child = move || {
             // Its own copies: else it would not see that drill has ended.
@@ -119,30 +126,21 @@ impl Start<'_> {
         Ok(None)
     }
 
-    /// The whole command line. `control`: where orders are to be taken, when that is not to be as configured.
-    fn words(&self, control: Option<&Address>, apart: bool) -> Vec<OsString> {
-        let mut words = vec![self.program.clone().into_os_string()];
-        words.extend(self.head.iter().cloned());
-        let mut flag = |name: &str, value: OsString| {
-            let mut word = OsString::from(format!("--{name}="));
-            word.push(value);
-            words.push(word);
-        };
-        flag("report", REPORT.into());
-        flag("termination-log", OsString::new());
-        if let Some(grace) = self.grace {
-            flag("grace", humantime::format_duration(grace).to_string().replace(' ', "").into());
-        }
-        match control {
-            Some(Address::Path(path)) => flag("control", path.clone().into_os_string()),
-            Some(Address::Abstract(name)) => flag("control", format!("@{name}").into()),
-            None => {}
+    /// The whole command line. `control`: where orders are to be taken, unless that is configured.
+    fn words(&self, control: &Address, apart: bool) -> Vec<OsString> {
+        let mut words = vec![self.program.as_os_str().to_owned()];
+        words.extend(self.plan.head.iter().cloned());
+        words.extend([flag("report", REPORT), flag("termination-log", "")]);
+        let grace = self.grace.map(|grace| humantime::format_duration(grace).to_string().replace(' ', ""));
+        words.extend(grace.map(|grace| flag("grace", grace)));
+        if self.configured().is_none() {
+            words.push(control_flag(control));
         }
         if !apart {
             // drill's end is its stop.
-            flag("parent-death-signal", "TERM".into());
+            words.push(flag("parent-death-signal", "TERM"));
         }
-        words.extend(self.tail.iter().cloned());
+        words.extend(self.plan.tail.iter().cloned());
         words
     }
 
@@ -151,7 +149,7 @@ impl Start<'_> {
         let streams = || -> nix::Result<()> {
             dup2_stdin(report)?;
             let null = process::open_null(false).map_err(|_| nix::Error::EMFILE)?;
-            if self.quiet {
+            if self.plan.how.quiet {
                 dup2_stdout(&null)?;
                 return dup2_stderr(&null);
             }
@@ -166,6 +164,20 @@ impl Start<'_> {
         let program = self.program.display();
         let _ = writeln!(io::stderr(), "softstop: error: {program}: {}", plain::error_text(errno));
         126
+    }
+}
+
+fn flag(name: &str, value: impl AsRef<OsStr>) -> OsString {
+    let mut word = OsString::from(format!("--{name}="));
+    word.push(value);
+    word
+}
+
+/// Where orders are taken, as it is typed.
+pub fn control_flag(address: &Address) -> OsString {
+    match address {
+        Address::Path(path) => flag("control", path),
+        Address::Abstract(name) => flag("control", format!("@{name}")),
     }
 }
 
