@@ -34,17 +34,16 @@ fn config(args: &Check) -> u8 {
     let variable = |name: &str| std::env::var(name).ok();
     let sources = sources(&chosen.file, &variable);
     let read = sources.clone().and_then(|sources| read_as(&chosen, &sources, &variable, None, here));
-    if args.how.json {
-        let name = file.display().to_string();
-        let list = read.as_ref().map_or_else(|problems| problems.list.clone(), |(_, warnings)| warnings.clone());
-        print(&format!("{}\n", Report::of_config(list).json(&name)));
-        return match read {
-            Ok((_, warnings)) if args.how.strict && !warnings.is_empty() => exit::FAILED,
-            Ok(_) => exit::OK,
-            Err(_) => exit::CONFIG,
-        };
-    }
+    let code = match &read {
+        Ok((_, warnings)) if args.how.strict && !warnings.is_empty() => exit::FAILED,
+        Ok(_) => exit::OK,
+        Err(_) => exit::CONFIG,
+    };
     match read {
+        read if args.how.json => {
+            let list = read.map_or_else(|problems| problems.list, |(_, warnings)| warnings);
+            print(&format!("{}\n", Report::of_config(list).json(&file.display().to_string())));
+        }
         Ok((config, warnings)) => {
             warn(&warnings);
             let patterns = sources.as_ref().map_or_else(|_| Vec::new(), |s| check::includes(&s.text, &variable));
@@ -58,10 +57,10 @@ fn config(args: &Check) -> u8 {
                 several(config.drain.len(), "drain step", "drain steps"),
                 humantime::format_duration(config.grace),
             ));
-            if args.how.strict && !warnings.is_empty() { exit::FAILED } else { exit::OK }
         }
-        Err(problems) => refused(&problems),
+        Err(problems) => say(&problems.to_string()),
     }
+    code
 }
 
 /// This is most likely the image that the configuration is for: it stands where an image has it, or softstop does.
@@ -111,11 +110,11 @@ fn of_wrapper(args: &OfFile<Printing>) -> u8 {
 
 #[cfg(not(feature = "yaml"))]
 mod pod {
-    use super::{Check, Path, exit, say};
+    use super::{Check, Path};
+    use crate::console::without_yaml;
 
     pub fn run(_: &Check, _: &Path) -> u8 {
-        say("error: this softstop was built without YAML; build it with --features yaml for check --pod");
-        exit::USAGE
+        without_yaml("check --pod")
     }
 }
 

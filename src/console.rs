@@ -18,6 +18,13 @@ pub(crate) fn in_usage(why: &str) -> String {
     format!("error: {why}\n\nFor more information, try 'softstop --help'.")
 }
 
+/// Of what a softstop of images cannot do. The exit code.
+#[cfg(not(feature = "yaml"))]
+pub(crate) fn without_yaml(what: &str) -> u8 {
+    say(&format!("error: this softstop was built without YAML; build it with --features yaml for {what}"));
+    exit::USAGE
+}
+
 /// Of a configuration that is none: everything that is wrong with it. The exit code.
 pub(crate) fn refused(problems: &Problems) -> u8 {
     say(&problems.to_string());

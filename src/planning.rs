@@ -21,15 +21,16 @@ struct Subject {
     remarks: Vec<Remark>,
 }
 
+impl Subject {
+    fn of(config: Config, name: String) -> Subject {
+        Subject { config, name, kubelet: None, remarks: Vec::new() }
+    }
+}
+
 pub fn plan(args: &OfFile<Planning>) -> u8 {
     let subject = match (&args.how.pod, args.how.args.is_empty()) {
         (Some(manifest), _) => pod::subject(args, manifest),
-        (None, false) => wrapper_in_pod(&args.how.args).map(|(config, typed)| Subject {
-            config,
-            name: typed.join(" "),
-            kubelet: None,
-            remarks: Vec::new(),
-        }),
+        (None, false) => wrapper_in_pod(&args.how.args).map(|(config, typed)| Subject::of(config, typed.join(" "))),
         (None, true) => of_file(args),
     };
     match subject {
@@ -41,8 +42,7 @@ pub fn plan(args: &OfFile<Planning>) -> u8 {
 fn of_file(args: &OfFile<Planning>) -> Result<Subject, u8> {
     let (config, warnings) = load(&args.file, None).map_err(|problems| refused(&problems))?;
     warn(&warnings);
-    let name = place(&args.file).display().to_string();
-    Ok(Subject { config, name, kubelet: None, remarks: Vec::new() })
+    Ok(Subject::of(config, place(&args.file).display().to_string()))
 }
 
 fn show(args: &OfFile<Planning>, subject: Subject) -> u8 {
@@ -73,12 +73,11 @@ fn is_warned(picture: &Picture) -> bool {
 
 #[cfg(not(feature = "yaml"))]
 mod pod {
-    use super::{OfFile, Path, Planning, Subject, exit};
-    use crate::console::say;
+    use super::{OfFile, Path, Planning, Subject};
+    use crate::console::without_yaml;
 
     pub fn subject(_: &OfFile<Planning>, _: &Path) -> Result<Subject, u8> {
-        say("error: this softstop was built without YAML; build it with --features yaml for plan --pod");
-        Err(exit::USAGE)
+        Err(without_yaml("plan --pod"))
     }
 }
 

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use softstop::config::check::{Here, MAX_BYTES};
 use softstop::config::{CapabilitySet, Identity, Limits, Rlimit};
 use softstop::runtime;
-use softstop::sorted;
 use softstop::sys::capabilities::{self, Sets};
 use softstop::sys::spawn::DEFAULT_PATH;
 use softstop::sys::users::{self, files::MAX_FILE};
@@ -128,25 +127,12 @@ fn include(line: &str) -> Option<&str> {
     (path.len() < rest.len() && !path.is_empty()).then_some(path)
 }
 
-/// The files that a pattern means whose last part may have one star. A relative one stands beside the file or, as php-fpm has it, in the folder
-/// above.
+/// The files that a pattern means. A relative one stands beside the file or, as php-fpm has it, in the folder above.
 fn matching(file: &Path, pattern: &str) -> Vec<PathBuf> {
     let dir = file.parent().unwrap_or(Path::new("/"));
     let above = dir.parent().unwrap_or(dir);
-    let places = [dir.join(pattern), above.join(pattern)];
-    let Some(place) = places.iter().find(|place| place.parent().is_some_and(Path::is_dir)) else { return Vec::new() };
-    let (Some(folder), Some(name)) = (place.parent(), place.file_name().and_then(OsStr::to_str)) else {
-        return Vec::new();
-    };
-    let Some((before, after)) = name.split_once('*') else { return vec![place.clone()] };
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().filter_map(|e| Some(e.ok()?.path())).collect();
-    found.retain(|path| {
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
-    });
-    sorted::sort(&mut found);
-    found
+    let base = [dir, above].into_iter().find(|base| base.join(pattern).parent().is_some_and(Path::is_dir));
+    base.into_iter().flat_map(|base| runtime::sources::matching(base, pattern)).flatten().collect()
 }
 
 const NOT_THERE: &str = "no such file";

@@ -1,10 +1,10 @@
 //! What `softstop run` makes of its configuration: some of its processes alone (`--only`), and one more command beside them. Pure.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use super::commands::Run;
-use crate::config::{Condition, Config, OnExit, Output, Process, ProcessKind, Restart, Stdin};
+use super::settings::main_process;
+use crate::config::{Condition, Config, OnExit, Output, Process, ProcessKind, Stdin};
 use crate::nearest::nearest;
 
 impl Run {
@@ -61,10 +61,9 @@ fn instance_of(name: &str) -> &str {
 
 /// The command is the main process, in the foreground, once the others are ready, and stopped before them.
 fn beside(cmd: &[OsString], config: &mut Config) {
-    let program = cmd.first().map(Path::new).and_then(Path::file_name);
-    let mut name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
-    while config.processes.iter().any(|p| p.name == name) {
-        name += "-cmd";
+    let mut process = Process { stop_as_received: true, ..main_process(cmd) };
+    while config.processes.iter().any(|p| p.name == process.name) {
+        process.name += "-cmd";
     }
     for p in &mut config.processes {
         (p.main, p.stdin) = (false, Stdin::Null);
@@ -76,16 +75,7 @@ fn beside(cmd: &[OsString], config: &mut Config) {
         Some(ProcessKind::Task) => (id, Condition::Completed),
         _ => (id, Condition::Ready),
     });
-    let process = Process {
-        stdin: Stdin::Inherit,
-        output: Output::Inherit,
-        restart: Restart::Never,
-        main: true,
-        on_exit: OnExit::Stop,
-        stop_as_received: true,
-        after: after.collect(),
-        ..Process::new(name, cmd.to_vec())
-    };
+    process.after = after.collect();
     config.processes.push(process);
 }
 

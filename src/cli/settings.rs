@@ -1,5 +1,6 @@
 //! From flags to settings: what `run` lays over its file, and the configuration that the wrapper's amount to. Pure.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::config::check::values::words;
 use crate::config::fit::{self, Cut};
 use crate::config::platform::Platform;
 use crate::config::{
-    Config, Handler, Http, OnExit, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn, Stragglers, default_kill_reserve,
+    Config, Handler, Http, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn, Stragglers, default_kill_reserve,
 };
 
 impl Common {
@@ -81,14 +82,8 @@ impl Wrapper {
             http.prestop = prestop;
         }
         let stop = ladder(&self.own.stop_signal, config.grace.saturating_sub(config.kill_reserve))?;
-        let program = self.cmd.first().map(Path::new).and_then(Path::file_name);
-        let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
         let process = Process {
-            stdin: Stdin::Inherit,
             output: self.own.output.unwrap_or_default(),
-            restart: Restart::Never,
-            main: true,
-            on_exit: OnExit::Stop,
             stop_as_received: stop.is_empty(),
             stop,
             diagnose: self.own.diagnose,
@@ -98,13 +93,22 @@ impl Wrapper {
             readiness: probe(self.own.readiness.as_ref(), |p| p.period = Duration::from_secs(5)),
             liveness: probe(self.own.liveness.as_ref(), |_| {}),
             foreground: true,
-            ..Process::new(name, self.cmd.clone())
+            ..main_process(&self.cmd)
         };
         // Room for one: a first push makes some for four.
         config.processes = vec![process];
         config.drain = self.drain_steps(config.grace, platform)?;
         Ok(config)
     }
+}
+
+/// A command that was typed: the main process, in the foreground, called as its program is.
+pub(super) fn main_process(cmd: &[OsString]) -> Process {
+    let program = cmd.first().map(Path::new).and_then(Path::file_name);
+    let name = program.map_or_else(|| "main".to_string(), |n| n.to_string_lossy().into_owned());
+    let (stdin, output) = (Stdin::Inherit, Output::Inherit);
+    let (restart, on_exit) = (Restart::Never, OnExit::Stop);
+    Process { stdin, output, restart, on_exit, main: true, ..Process::new(name, cmd.to_vec()) }
 }
 
 fn probe(handler: Option<&Handler>, change: impl FnOnce(&mut Probe)) -> Option<Box<Probe>> {
@@ -147,8 +151,6 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use super::*;
     use crate::cli::reading;
     use crate::signal::Signal;

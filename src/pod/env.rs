@@ -48,12 +48,17 @@ impl Origin {
     /// What to read where the value is not known.
     pub fn stand_in(self, name: &str) -> &'static str {
         match self {
-            Origin::Field("status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs") => ADDRESS,
+            Origin::Field(path) if is_address(path) => ADDRESS,
             Origin::Secret => SECRET,
             Origin::Runtime if name.ends_with("_HOST") => ADDRESS,
             _ => GUESSES[0],
         }
     }
+}
+
+/// Of the downward API's fields.
+fn is_address(path: &str) -> bool {
+    matches!(path, "status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs")
 }
 
 /// An element of `env:` for a variable that the container `container` is to have. `value`: what it is to be, where that is no secret.
@@ -104,7 +109,7 @@ impl<'a> Env<'a> {
         match (name, field) {
             ("SOFTSTOP_PRESTOP", _) => "token:1111111111111111",
             ("SOFTSTOP_HTTP", _) => "9180",
-            (_, Some("status.hostIP" | "status.hostIPs" | "status.podIP" | "status.podIPs")) => ADDRESS,
+            (_, Some(path)) if is_address(path) => ADDRESS,
             _ if from.is_some_and(|f| f.get("secretKeyRef").is_some()) => SECRET,
             _ => Origin::of(name).stand_in(name),
         }

@@ -62,7 +62,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// The files of a pattern, by name. What is wrong with the pattern itself, the check says.
-fn matching(base: &Path, pattern: &str) -> Vec<Result<PathBuf, (PathBuf, io::Error)>> {
+pub fn matching(base: &Path, pattern: &str) -> Vec<Result<PathBuf, (PathBuf, io::Error)>> {
     let Some((folder, name)) = parts(pattern).filter(|(folder, _)| !is_wild(folder) && !pattern.contains('[')) else {
         return Vec::new();
     };

@@ -61,7 +61,7 @@ const LAYERS: &[(&str, Kind, &str)] = &[
     // The binary.
     ("console", Impure, "config exit output picture sys"),
     ("loading", Impure, "cli config console pod runtime"),
-    ("checking", Impure, "cli config console exit loading pod runtime sorted sys text"),
+    ("checking", Impure, "cli config console exit loading pod runtime sys text"),
     ("injecting", Impure, "cli config console exit loading pod"),
     ("installing", Impure, "console exit"),
     ("planning", Impure, "cli config console exit loading picture planned pod"),

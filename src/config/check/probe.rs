@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::declare::table;
+use super::declare::{Key, table};
 use super::handler::{Handler, ProbeHandlers, one_handler};
-use super::kinds::{Int, Limit, Pause, Round};
+use super::kinds::{Int, Limit, Pause, Round, Sub};
 use super::process::Probed;
-use super::reader::{Field, Reader};
+use super::reader::Reader;
 
 /// A kubelet's probe with the kubelet's fields and defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,20 +55,20 @@ const THRESHOLD: &str = "write a number such as 3";
 /// A probe; the port it asks, when that is on this host, goes to `probed`.
 pub fn probe(
     reader: &mut Reader<'_>,
-    field: &Field<'_>,
-    keys: &ProbeKeys<'_>,
+    key: &Key<'_, Sub<ProbeKeys<'static>>>,
     probed: &mut Vec<Probed>,
-) -> Option<Probe> {
+) -> Option<Box<Probe>> {
+    let (keys, field) = (key.open(reader)?, key.field.as_ref()?);
     let handler = one_handler::<ProbeHandlers<'_>>(reader, &keys.table, None);
     let default = Probe::new(handler.clone().unwrap_or(Handler::Sleep(Duration::ZERO)));
-    let p = Probe {
+    let p = Box::new(Probe {
         initial_delay: keys.initial_delay.read(reader).unwrap_or(default.initial_delay),
         period: keys.period.read(reader).unwrap_or(default.period),
         timeout: keys.timeout.read(reader).unwrap_or(default.timeout),
         failure_threshold: keys.failure_threshold.read(reader).unwrap_or(default.failure_threshold),
         success_threshold: keys.success_threshold.read(reader).unwrap_or(default.success_threshold),
         handler: default.handler,
-    };
+    });
     if let (true, Some(span)) = (field.name != "readiness" && p.success_threshold != 1, keys.success_threshold.span()) {
         let sentence = format!("`success_threshold` must be 1 for {}", field.name);
         reader.error(&span, sentence, "leave it out, as Kubernetes has it; only readiness may ask for more");

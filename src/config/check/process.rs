@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff::{Backoff, BackoffKeys};
-use super::declare::{Declared, Key, table};
+use super::declare::{Declared, table};
 use super::handler::{self, exec::Command};
 use super::here::Surroundings;
 use super::kinds::{Bool, Int, Limit, Many, MapOf, Sub, Word, strings};
@@ -430,7 +430,7 @@ pub fn process<'t>(
     hooks(reader, keys, &mut p, index, names);
     let mut probed = Vec::new();
     [p.startup, p.readiness, p.liveness] =
-        [&keys.startup, &keys.readiness, &keys.liveness].map(|key| probe(reader, key, &mut probed));
+        [&keys.startup, &keys.readiness, &keys.liveness].map(|key| probe::probe(reader, key, &mut probed));
     p.notify = keys.notify.read(reader).flatten();
     notify::alone(reader, keys, &p);
     reader.surroundings = Surroundings::default();
@@ -466,15 +466,6 @@ fn hooks(reader: &mut Reader<'_>, keys: &ProcessKeys<'_>, p: &mut Process, index
     let pre_stop = hook(reader, keys);
     p.pre_stop = pre_stop.and_then(|keys| task::task(reader, &keys, &site(Place::PreStop(()), &p.name))).map(Box::new);
     p.post_exit = task::tasks(reader, &keys.post_exit, &site(Place::PostExit(()), &p.name));
-}
-
-fn probe(
-    reader: &mut Reader<'_>,
-    key: &Key<'_, Sub<ProbeKeys<'static>>>,
-    probed: &mut Vec<Probed>,
-) -> Option<Box<Probe>> {
-    let keys = key.open(reader)?;
-    probe::probe(reader, key.field.as_ref()?, &keys, probed).map(Box::new)
 }
 
 fn hook<'t>(reader: &mut Reader<'_>, keys: &ProcessKeys<'t>) -> Option<TaskKeys<'t>> {

@@ -28,81 +28,94 @@ use crate::config::problem::{Severity, Span};
 /// One thing that is looked at.
 pub struct Rule {
     pub name: &'static str,
-    check: fn(&Case<'_>, &mut Found<'_>),
+    check: Check,
+    /// Knative has hooks, probes, a drain and a restart of its own and refuses others: what is left.
+    for_knative: bool,
+}
+
+type Check = fn(&Case<'_>, &mut Found<'_>);
+
+const fn rule(name: &'static str, check: Check) -> Rule {
+    Rule { name, check, for_knative: false }
+}
+
+/// Of a pod that Knative makes, too.
+const fn always(name: &'static str, check: Check) -> Rule {
+    Rule { name, check, for_knative: true }
 }
 
 /// Sorted by what they are about.
 pub const RULES: &[Rule] = &[
     // How softstop is started
-    Rule { name: "entrypoint", check: launch::entrypoint },
-    Rule { name: "shell-form", check: launch::shell_form },
-    Rule { name: "init-in-front", check: launch::init_in_front },
-    Rule { name: "terminal", check: launch::terminal },
-    Rule { name: "shared-pids", check: launch::shared_pids },
-    Rule { name: "stop-signal", check: launch::stop_signal },
-    Rule { name: "unread-variable", check: launch::unread_variable },
-    Rule { name: "unset-variable", check: launch::unset_variable },
-    Rule { name: "sidecar-follow", check: sidecar::follow },
+    always("entrypoint", launch::entrypoint),
+    always("shell-form", launch::shell_form),
+    always("init-in-front", launch::init_in_front),
+    rule("terminal", launch::terminal),
+    rule("shared-pids", launch::shared_pids),
+    rule("stop-signal", launch::stop_signal),
+    always("unread-variable", launch::unread_variable),
+    always("unset-variable", launch::unset_variable),
+    rule("sidecar-follow", sidecar::follow),
     // The budget
-    Rule { name: "grace-zero", check: grace::zero },
-    Rule { name: "grace-misplaced", check: grace::misplaced },
-    Rule { name: "grace-too-long", check: grace::too_long },
-    Rule { name: "grace-too-short", check: grace::too_short },
-    Rule { name: "grace-unknown", check: grace::unknown },
-    Rule { name: "grace-sidecar", check: grace::sidecar },
-    Rule { name: "probe-grace", check: grace::of_probes },
-    Rule { name: "no-drain", check: grace::no_drain },
+    always("grace-zero", grace::zero),
+    rule("grace-misplaced", grace::misplaced),
+    always("grace-too-long", grace::too_long),
+    rule("grace-too-short", grace::too_short),
+    always("grace-unknown", grace::unknown),
+    rule("grace-sidecar", grace::sidecar),
+    rule("probe-grace", grace::of_probes),
+    rule("no-drain", grace::no_drain),
     // Hooks
-    Rule { name: "prestop-sleep", check: hooks::sleep },
-    Rule { name: "prestop-unknown", check: hooks::unknown },
-    Rule { name: "prestop-drain", check: hooks::drain },
-    Rule { name: "prestop-missing", check: hooks::missing },
-    Rule { name: "prestop-http", check: prestop::http },
-    Rule { name: "prestop-guard", check: prestop::guarded },
-    Rule { name: "sidecar-hook", check: sidecar::hook },
-    Rule { name: "mesh-hook", check: mesh::hook },
-    Rule { name: "mesh-drain", check: mesh::drain },
-    Rule { name: "hook-shell", check: hooks::shell },
-    Rule { name: "hook-tcp", check: hooks::tcp },
-    Rule { name: "poststart", check: hooks::post_start },
+    rule("prestop-sleep", hooks::sleep),
+    rule("prestop-unknown", hooks::unknown),
+    rule("prestop-drain", hooks::drain),
+    rule("prestop-missing", hooks::missing),
+    rule("prestop-http", prestop::http),
+    rule("prestop-guard", prestop::guarded),
+    rule("sidecar-hook", sidecar::hook),
+    rule("mesh-hook", mesh::hook),
+    rule("mesh-drain", mesh::drain),
+    rule("hook-shell", hooks::shell),
+    rule("hook-tcp", hooks::tcp),
+    rule("poststart", hooks::post_start),
     // Probes
-    Rule { name: "probe-port", check: probes::port },
-    Rule { name: "port-taken", check: probes::port_taken },
-    Rule { name: "probe-path", check: probes::path },
-    Rule { name: "probe-address", check: probes::address },
-    Rule { name: "probe-host", check: probes::host },
-    Rule { name: "probe-scheme", check: probes::scheme },
-    Rule { name: "probe-timeout", check: probes::timeout },
-    Rule { name: "liveness-on-readyz", check: probes::liveness_on_readyz },
-    Rule { name: "liveness-without-startup", check: probes::liveness_without_startup },
-    Rule { name: "startup-path", check: probes::startup_path },
-    Rule { name: "startup-too-short", check: probes::startup_too_short },
-    Rule { name: "init-container", check: probes::init_container },
-    Rule { name: "sidecar-startup", check: probes::sidecar_startup },
-    Rule { name: "readiness-missing", check: readiness::missing },
-    Rule { name: "readiness-on-livez", check: readiness::on_livez },
-    Rule { name: "readiness-elsewhere", check: readiness::elsewhere },
-    Rule { name: "readiness-kept", check: readiness::kept },
-    Rule { name: "readiness-slow", check: readiness::slow },
+    rule("probe-port", probes::port),
+    rule("port-taken", probes::port_taken),
+    rule("probe-path", probes::path),
+    rule("probe-address", probes::address),
+    rule("probe-host", probes::host),
+    rule("probe-scheme", probes::scheme),
+    rule("probe-timeout", probes::timeout),
+    rule("liveness-on-readyz", probes::liveness_on_readyz),
+    rule("liveness-without-startup", probes::liveness_without_startup),
+    rule("startup-path", probes::startup_path),
+    rule("startup-too-short", probes::startup_too_short),
+    rule("init-container", probes::init_container),
+    rule("sidecar-startup", probes::sidecar_startup),
+    rule("readiness-missing", readiness::missing),
+    rule("readiness-on-livez", readiness::on_livez),
+    rule("readiness-elsewhere", readiness::elsewhere),
+    rule("readiness-kept", readiness::kept),
+    rule("readiness-slow", readiness::slow),
     // What the container may do
-    Rule { name: "read-only-root", check: security::read_only_root },
-    Rule { name: "user", check: security::user },
-    Rule { name: "limits", check: security::limits },
-    Rule { name: "privilege-escalation", check: security::privilege_escalation },
-    Rule { name: "termination-log", check: security::termination_log },
-    Rule { name: "host-network", check: security::host_network },
+    always("read-only-root", security::read_only_root),
+    always("user", security::user),
+    always("limits", security::limits),
+    always("privilege-escalation", security::privilege_escalation),
+    always("termination-log", security::termination_log),
+    rule("host-network", security::host_network),
     // What runs the pods, and what stands before them
-    Rule { name: "restart-policy", check: workload::restart_policy },
-    Rule { name: "job-interrupted", check: workload::job_interrupted },
-    Rule { name: "job-success", check: workload::job_success },
-    Rule { name: "job-sidecar", check: workload::job_sidecar },
-    Rule { name: "recreate", check: workload::recreate },
-    Rule { name: "all-at-once", check: workload::all_at_once },
-    Rule { name: "progress-deadline", check: workload::progress_deadline },
-    Rule { name: "parallel", check: workload::parallel },
-    Rule { name: "service-port", check: workload::service_port },
-    Rule { name: "not-ready-addresses", check: workload::not_ready_addresses },
-    Rule { name: "disruption-budget", check: workload::disruption_budget },
+    rule("restart-policy", workload::restart_policy),
+    rule("job-interrupted", workload::job_interrupted),
+    rule("job-success", workload::job_success),
+    rule("job-sidecar", workload::job_sidecar),
+    rule("recreate", workload::recreate),
+    rule("all-at-once", workload::all_at_once),
+    rule("progress-deadline", workload::progress_deadline),
+    rule("parallel", workload::parallel),
+    rule("service-port", workload::service_port),
+    rule("not-ready-addresses", workload::not_ready_addresses),
+    rule("disruption-budget", workload::disruption_budget),
 ];
 
 /// What one rule finds.
@@ -129,23 +142,6 @@ impl Found<'_> {
     }
 }
 
-/// Knative has hooks, probes, a drain and a restart of its own and refuses others: what is left.
-const FOR_KNATIVE: [&str; 13] = [
-    "entrypoint",
-    "shell-form",
-    "init-in-front",
-    "unread-variable",
-    "unset-variable",
-    "grace-zero",
-    "grace-too-long",
-    "grace-unknown",
-    "read-only-root",
-    "user",
-    "limits",
-    "privilege-escalation",
-    "termination-log",
-];
-
 /// The rules that an object's annotation allows to be broken.
 pub(super) fn allowed<'a>(annotations: Option<Node<'a>>) -> impl Iterator<Item = &'a str> {
     annotations.and_then(|a| a.get(ALLOW)?.text()).unwrap_or_default().split(',').map(str::trim)
@@ -154,7 +150,7 @@ pub(super) fn allowed<'a>(annotations: Option<Node<'a>>) -> impl Iterator<Item =
 /// Every rule over one container, but those that the pod's annotation allows to be broken.
 pub(super) fn all(case: &Case<'_>, list: &mut Vec<Finding>) {
     for rule in RULES {
-        let meant = !case.workload.is_knative() || FOR_KNATIVE.contains(&rule.name);
+        let meant = !case.workload.is_knative() || rule.for_knative;
         if list.len() < ENOUGH && meant && !allowed(case.workload.annotations()).any(|name| name == rule.name) {
             (rule.check)(case, &mut Found { rule: rule.name, case, list });
         }
