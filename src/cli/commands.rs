@@ -404,42 +404,33 @@ const BEHIND_ORDERS: &[Typed] = &[
         args: Vec::new,
         read: |_| Command::Schema,
     },
-    Typed {
-        name: "__wait_file",
-        help: "Wait for a file: softstop's own helper",
-        examples: &[],
-        exits: &[],
-        args: args::<WaitedFile>,
-        read: |read| Command::WaitFile(given(read)),
-    },
-    Typed {
-        name: "__sources",
-        help: "Send the files of a configuration: softstop's own helper",
-        examples: &[],
-        exits: &[],
-        args: args::<ReadFile>,
-        read: |read| Command::Sources(given::<ReadFile>(read).path.unwrap_or_default()),
-    },
-    Typed {
-        name: "__changes",
-        help: "Look at files: softstop's own helper",
-        examples: &[],
-        exits: &[],
-        args: args::<ReadFile>,
-        read: |read| {
-            let asked = given::<ReadFile>(read).path.unwrap_or_default();
-            Command::Changes(asked.to_string_lossy().into_owned())
-        },
-    },
-    Typed {
-        name: "__last_stop",
-        help: "Read the report of the run before: softstop's own helper",
-        examples: &[],
-        exits: &[],
-        args: args::<ReadFile>,
-        read: |read| Command::LastStop(given::<ReadFile>(read).path.unwrap_or_default()),
-    },
+    helper("__wait_file", "Wait for a file: softstop's own helper", args::<WaitedFile>, |read| {
+        Command::WaitFile(given(read))
+    }),
+    helper("__sources", "Send the files of a configuration: softstop's own helper", args::<ReadFile>, |read| {
+        Command::Sources(path(read))
+    }),
+    helper("__changes", "Look at files: softstop's own helper", args::<ReadFile>, |read| {
+        Command::Changes(path(read).to_string_lossy().into_owned())
+    }),
+    helper("__last_stop", "Read the report of the run before: softstop's own helper", args::<ReadFile>, |read| {
+        Command::LastStop(path(read))
+    }),
 ];
+
+const fn helper(
+    name: &'static str,
+    help: &'static str,
+    args: fn() -> Vec<&'static Flag>,
+    read: fn(&Read<'_>) -> Command,
+) -> Typed {
+    Typed { name, help, examples: &[], exits: &[], args, read }
+}
+
+/// What a helper is asked for.
+fn path(read: &Read<'_>) -> PathBuf {
+    given::<ReadFile>(read).path.unwrap_or_default()
+}
 
 /// The order that was meant.
 fn ordered(order: &Described, read: &Read<'_>) -> Option<Command> {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::tree::{Entry, Id, Stream, Value};
-use crate::config::problem::{Problem, Severity, Source, Span};
+use crate::config::problem::{Problem, Source, Span};
 use crate::text;
 
 /// Whole charts are read, not whole clusters.
@@ -53,12 +53,7 @@ fn refused(source: &Source<'_>, span: &Span, wrong: &str) -> Problem {
     } else {
         "kubectl could not read it either: kubectl apply --dry-run=client -f FILE says more"
     };
-    Problem {
-        severity: Severity::Error,
-        sentence: format!("the manifest cannot be read as YAML: {wrong}"),
-        places: vec![source.place(span, "")],
-        help: help.to_owned(),
-    }
+    Problem::error(source.place(span, ""), format!("the manifest cannot be read as YAML: {wrong}"), help)
 }
 
 /// The parser counts characters, places are in bytes.

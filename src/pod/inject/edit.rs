@@ -1,6 +1,6 @@
 //! A text changed at a few places, and nothing else of it: keys and list entries put in and taken out where the tree says that they stand. Pure.
 
-use crate::config::problem::{Problem, Severity, Source, Span};
+use crate::config::problem::{Problem, Source, Span};
 use crate::pod::fragment::quoted;
 use crate::pod::tree::{Node, Stream};
 use crate::pod::yaml;
@@ -31,12 +31,9 @@ impl<'a> Edits<'a> {
     }
 
     fn unclear(&self, at: Span) -> Problem {
-        Problem {
-            severity: Severity::Error,
-            sentence: "nothing can be put in or taken out here without writing it anew".to_owned(),
-            places: vec![self.source.place(&at, "")],
-            help: "it is an alias, a merge key or an unusual style: write it out in lines, one key each".to_owned(),
-        }
+        let sentence = "nothing can be put in or taken out here without writing it anew";
+        let help = "it is an alias, a merge key or an unusual style: write it out in lines, one key each";
+        Problem::error(self.source.place(&at, ""), sentence, help)
     }
 
     /// A collection into which something comes.
@@ -58,12 +55,10 @@ impl<'a> Edits<'a> {
         let name = self.text.get(alias.clone()).unwrap_or_default();
         let sentence = format!("nothing can be put in or taken out here alone: it is shared, by the alias {name}");
         let other = if marked.start == alias.start { value } else { alias };
-        Problem {
-            severity: Severity::Error,
-            sentence: text::sentence(&sentence),
-            places: vec![self.source.place(&marked, ""), self.source.place(other, "shared with this place")],
-            help: "write it out in each of these places, without anchor and alias".to_owned(),
-        }
+        let help = "write it out in each of these places, without anchor and alias";
+        let mut problem = Problem::error(self.source.place(&marked, ""), text::sentence(&sentence), help);
+        problem.places.push(self.source.place(other, "shared with this place"));
+        problem
     }
 
     /// The text with every change in it; those of one place in the order in which they were made.

@@ -10,7 +10,7 @@ use super::objects::Objects;
 use super::tree::Node;
 use super::view::{Container, Handler, Role, Workload};
 use super::yaml;
-use crate::config::problem::{Problem, Severity, Source};
+use crate::config::problem::{Problem, Source};
 use crate::endpoint::Health;
 use crate::text;
 use edit::{Edits, Item};
@@ -115,8 +115,7 @@ struct Change<'a> {
 impl Change<'_> {
     fn problem(&self, sentence: &str, at: Option<Node<'_>>, help: &str) -> Problem {
         let place = at.map_or_else(|| self.source.whole(), |node| self.source.place(&node.mark(), ""));
-        let sentence = text::sentence(sentence);
-        Problem { severity: Severity::Error, sentence, places: vec![place], help: help.to_owned() }
+        Problem::error(place, text::sentence(sentence), help)
     }
 
     fn image<'w>(&self, wanted: &Wanted<'w>) -> Result<&'w str, Problem> {
