@@ -298,15 +298,12 @@ pub struct ReadLogs<'t> {
     unclear: bool,
     /// Of the keys that name a file.
     files: [Option<Span>; 2],
-    /// What is about files.
-    of_files: Vec<Field<'t>>,
-    /// What is about lines that softstop reads.
-    of_lines: Vec<Field<'t>>,
-    objects: Option<Field<'t>>,
     shared: bool,
+    /// `None`: it says nothing.
+    keys: Option<LogsKeys<'t>>,
 }
 
-pub fn logs<'t>(reader: &mut Reader<'_>, keys: &LogsKeys<'t>) -> (Logs, ReadLogs<'t>) {
+pub fn logs<'t>(reader: &mut Reader<'_>, keys: LogsKeys<'t>) -> (Logs, ReadLogs<'t>) {
     let mut logs = Logs::default();
     let mut read = ReadLogs::default();
     for (i, key) in [&keys.stdout, &keys.stderr].into_iter().enumerate() {
@@ -330,11 +327,7 @@ pub fn logs<'t>(reader: &mut Reader<'_>, keys: &LogsKeys<'t>) -> (Logs, ReadLogs
     logs.when_full = keys.when_full.read(reader).unwrap_or(logs.when_full);
     logs.memory = keys.memory.read(reader).unwrap_or(logs.memory);
     read.shared = keys.shared.read(reader) == Some(true);
-    read.objects.clone_from(&keys.objects.field);
-    let given = |fields: [&Option<Field<'t>>; 3]| fields.into_iter().flatten().cloned().collect::<Vec<_>>();
-    read.of_files = given([&keys.max_size.field, &keys.max_files.field, &keys.max_age.field]);
-    read.of_files.extend(keys.shared.field.clone().filter(|_| read.shared));
-    read.of_lines = given([&keys.timestamps.field, &keys.when_full.field, &keys.memory.field]);
+    read.keys = Some(keys);
     (logs, read)
 }
 
@@ -357,16 +350,20 @@ pub fn agree(reader: &mut Reader<'_>, p: &ReadProcess<'_>) {
         reader.error_beside(file, (&span, ""), sentence, "leave `output` out, or write output = \"plain\"");
         return;
     }
-    for Field { name, key, .. } in read.of_files.iter().filter(|_| file.is_none() && !read.unclear) {
+    let Some(keys) = &read.keys else { return };
+    let shared = keys.shared.field.as_ref().filter(|_| read.shared);
+    let of_files = [&keys.max_size.field, &keys.max_files.field, &keys.max_age.field].into_iter().flatten();
+    for Field { name, key, .. } in of_files.chain(shared).filter(|_| file.is_none() && !read.unclear) {
         let sentence = format!("`{name}` without a file: neither `stdout` nor `stderr` names one");
         reader.error(key, sentence, "write stdout = \"/var/log/web.log\", or leave it out");
     }
-    for Field { name, key, .. } in read.of_lines.iter().filter(|_| !(0..2).any(|stream| process.is_read(stream))) {
+    let of_lines = [&keys.timestamps.field, &keys.when_full.field, &keys.memory.field].into_iter().flatten();
+    for Field { name, key, .. } in of_lines.filter(|_| !(0..2).any(|stream| process.is_read(stream))) {
         let sentence =
             format!("`{name}` of lines that softstop does not read: the output of {:?} is inherited", process.name);
         reader.error(key, sentence, "write output = \"prefix\", \"json\" or \"plain\"");
     }
-    if let Some(field) = read.objects.as_ref().filter(|_| process.output != Output::Json) {
+    if let Some(field) = keys.objects.field.as_ref().filter(|_| process.output != Output::Json) {
         reader.error(&field.key, "`objects` of lines that are not JSON", "write output = \"json\", or leave it out");
     }
 }

@@ -436,7 +436,7 @@ pub fn process<'t>(
     reader.surroundings = Surroundings::default();
 
     let logs;
-    (p.logs, logs) = keys.logs.open(reader).map(|keys| logs::logs(reader, &keys)).unwrap_or_default();
+    (p.logs, logs) = keys.logs.open(reader).map(|keys| logs::logs(reader, keys)).unwrap_or_default();
     p.main = keys.main.read(reader).unwrap_or(p.main);
     let (on_exit, output) = (keys.on_exit.read(reader), keys.output.read(reader));
     p.stated = Stated { on_exit: on_exit.is_some(), output: output.is_some() };
