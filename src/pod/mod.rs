@@ -288,7 +288,7 @@ fn nothing(source: &Source<'_>, unclear: Option<&Workload<'_>>, options: &Option
 impl<'a> Case<'a> {
     /// Where to mark what is missing from the container.
     pub fn here(&self) -> Span {
-        self.container.node.get("name").unwrap_or(self.container.node).mark()
+        self.container.node.mark_at(&["name"])
     }
 
     /// Where to mark what may be there.

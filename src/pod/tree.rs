@@ -196,6 +196,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// [`mark`](Self::mark) of what is at these keys; of the whole, where it is not there.
+    pub fn mark_at(&self, keys: &[&str]) -> Span {
+        self.at(keys).unwrap_or(*self).mark()
+    }
+
     /// What to mark: a value, or the key of what has several lines.
     pub fn mark(&self) -> Span {
         let entry = self.entry();

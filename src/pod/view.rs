@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::templates::Template;
 use super::tree::Node;
-use crate::config::problem::Span;
 use crate::endpoint::Health;
 use crate::text;
 
@@ -310,11 +309,6 @@ impl<'a> Handler<'a> {
         }
         if node.get("grpc").is_some() { Handler::Grpc } else { Handler::None }
     }
-}
-
-/// What marks the words of an exec handler.
-pub fn command_mark(handler: Node<'_>) -> Span {
-    handler.at(&["exec", "command"]).unwrap_or(handler).mark()
 }
 
 impl Probe<'_> {

@@ -164,7 +164,7 @@ pub fn run_by(words: &[&str]) -> Option<(&'static Program, usize)> {
 /// How many of the words behind a launcher come before the program's own; `None`: it is no launcher.
 fn before_its_program(launcher: &str, rest: &[&str]) -> Option<usize> {
     let behind = |word: &str| rest.first().is_some_and(|first| *first == word).then_some(1);
-    match bare(launcher.rsplit('/').next().unwrap_or(launcher)) {
+    match bare(file_name(launcher)) {
         "bundle" => Some(behind("exec")? + rest.iter().skip(1).take_while(|word| word.starts_with('-')).count()),
         "poetry" | "pipenv" => behind("run"),
         // A user's name.

@@ -2,6 +2,7 @@
 
 use super::reader::{Field, Reader};
 use super::values::for_a_shell;
+use crate::programs::file_name;
 
 /// They read such words themselves, or hand them to something that does.
 const READ_THEM: &[&str] = &[
@@ -40,8 +41,7 @@ pub fn check(reader: &mut Reader<'_>, name: &str, elements: &[Field<'_>], words:
         reader.warn(&first.span(), format!("`{program}` sets a variable in a shell only"), help);
         return;
     }
-    let base = program.rsplit('/').next().unwrap_or(program);
-    let few = if READ_THEM.contains(&base) { 1 } else { usize::MAX };
+    let few = if READ_THEM.contains(&file_name(program)) { 1 } else { usize::MAX };
     let all = || elements.iter().zip(words).filter_map(|(element, word)| Some((element, word.as_deref()?))).take(few);
     if let Some((element, operator)) = all().skip(1).find(|(_, word)| OPERATORS.contains(word)) {
         let line = words.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ");

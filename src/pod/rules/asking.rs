@@ -5,7 +5,7 @@ use crate::endpoint::{self, Answers, Health};
 use crate::pod::Case;
 use crate::pod::launch::is_softstop;
 use crate::pod::tree::Node;
-use crate::pod::view::{Container, Handler, Probe, command_mark};
+use crate::pod::view::{Container, Handler, Probe};
 
 /// What answers behind a path of softstop's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,11 +44,11 @@ impl<'a> Asking<'a> {
         let is_own = |number: Option<u16>| number.is_some() && number == case.port();
         let (endpoint, shown, mark, by_program) = match &probe.handler {
             Handler::Http { port, path, node } => {
-                let mark = node.get("path").unwrap_or(*node).mark();
+                let mark = node.mark_at(&["path"]);
                 is_own(container.port((*port)?)).then(|| (endpoint(path), *path, mark, false))?
             }
             Handler::Exec(words) => {
-                let mark = command_mark(probe.node);
+                let mark = probe.node.mark_at(&["exec", "command"]);
                 let (endpoint, shown) = by_words(words, container.name == case.container.name, case.port())?;
                 (endpoint, shown, mark, true)
             }

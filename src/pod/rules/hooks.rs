@@ -7,7 +7,7 @@ use crate::config::Control;
 use crate::pod::Case;
 use crate::pod::launch::{is_shell, is_softstop, program};
 use crate::pod::tree::Node;
-use crate::pod::view::{Handler, command_mark};
+use crate::pod::view::Handler;
 
 enum PreStop<'a> {
     /// `softstop drain`: softstop hears of the stop at the kubelet's own beginning.
@@ -140,7 +140,7 @@ pub fn unknown(case: &Case<'_>, found: &mut Found<'_>) {
 /// `softstop drain` must find the running softstop: docs/control.md, "Where the socket is".
 pub fn drain(case: &Case<'_>, found: &mut Found<'_>) {
     let Some((node, PreStop::Drain(words))) = pre_stop(case) else { return };
-    let mark = command_mark(node);
+    let mark = node.mark_at(&["exec", "command"]);
     let fails =
         "the hook fails (event FailedPreStopHook, exit code 69), SIGTERM follows at once: the drain begins there";
     if case.config().control == Control::Off {
@@ -196,7 +196,7 @@ pub fn shell(case: &Case<'_>, found: &mut Found<'_>) {
             continue;
         };
         found.error(
-            command_mark(node),
+            node.mark_at(&["exec", "command"]),
             format!("the image {image} has no {first}"),
             "the exec fails each time: a hook does nothing, a probe is never a success",
             "write httpGet, or use the binary that is there: command: [\"/softstop\", …]",

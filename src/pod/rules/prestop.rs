@@ -45,7 +45,7 @@ impl<'a> Call<'a> {
     }
 
     fn mark(&self) -> Span {
-        self.node.get("path").unwrap_or(self.node).mark()
+        self.node.mark_at(&["path"])
     }
 
     /// To softstop's own port.

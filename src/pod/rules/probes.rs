@@ -62,7 +62,7 @@ pub fn port_taken(case: &Case<'_>, found: &mut Found<'_>) {
         let port = |n: &Node<'_>| n.get("containerPort").and_then(|p| p.integer()) == Some(i64::from(own));
         if let Some(node) = ports.into_iter().find(port) {
             found.error(
-                node.get("containerPort").unwrap_or(node).mark(),
+                node.mark_at(&["containerPort"]),
                 format!("container {} has port {own}, too, where softstop in {} listens", other.name, case.container.name),
                 "the containers of a pod share its network: whichever comes second finds the port taken, and softstop ends with exit code 70",
                 "give one of them another port: listen in [http], SOFTSTOP_HTTP",
@@ -224,7 +224,7 @@ pub fn timeout(case: &Case<'_>, found: &mut Found<'_>) {
     for probe in case.container.probes() {
         if matches!(probe.handler, Handler::Exec(_)) && probe.timeout() <= Duration::from_secs(1) {
             found.warn(
-                probe.node.get("timeoutSeconds").unwrap_or(probe.node).mark(),
+                probe.node.mark_at(&["timeoutSeconds"]),
                 format!("an exec {} has one second", probe.name()),
                 "starting a process in a container takes that long on a busy node: a node under load kills and unreadies what is well",
                 "write timeoutSeconds: 5, or make it httpGet to softstop's endpoints",
@@ -232,7 +232,7 @@ pub fn timeout(case: &Case<'_>, found: &mut Found<'_>) {
         }
         if probe.timeout() > probe.period() {
             found.warn(
-                probe.node.get("timeoutSeconds").unwrap_or(probe.node).mark(),
+                probe.node.mark_at(&["timeoutSeconds"]),
                 format!(
                     "a {} has {} for an answer, and is due every {}",
                     probe.name(),
@@ -317,7 +317,7 @@ pub fn startup_too_short(case: &Case<'_>, found: &mut Found<'_>) {
         let period = probe.period().as_secs().max(1);
         let threshold = needs.as_secs().div_ceil(period);
         found.warn(
-            probe.node.get("failureThreshold").unwrap_or(probe.node).mark(),
+            probe.node.mark_at(&["failureThreshold"]),
             format!("the startupProbe gives the start {}, softstop's own settings {}", said(has), said(needs)),
             "the kubelet kills the container in the middle of init tasks and startup probes that softstop still waits for",
             format!("write failureThreshold: {threshold}"),

@@ -104,7 +104,7 @@ pub fn slow(case: &Case<'_>, found: &mut Found<'_>) {
             ),
         };
         found.warn(
-            probe.node.get("periodSeconds").unwrap_or(probe.node).mark(),
+            probe.node.mark_at(&["periodSeconds"]),
             format!(
                 "the readinessProbe needs {} to notice the drain (periodSeconds {} × failureThreshold {}), softstop's {what} is {}",
                 said(noticed),

@@ -35,7 +35,7 @@ pub fn hook(case: &Case<'_>, found: &mut Found<'_>) {
     let hook = format!("add {} to it", prestop::hook(case.port().unwrap_or(9180)));
     let help = if prestop::guard(case).is_some() { hook } else { format!("{hook}, and {}", prestop::enable(case)) };
     found.warn(
-        main.node.get("name").unwrap_or(main.node).mark(),
+        main.node.mark_at(&["name"]),
         format!("nothing holds SIGTERM back from container {} until its sidecar's drain steps are done", main.name),
         "it stops serving at once, while load balancers still send: the drain waits for what is already ending",
         help,
