@@ -1,9 +1,7 @@
 //! `softstop inject`: a manifest read, softstop put in front of its containers, and the result printed.
 
-use softstop::cli::Injecting;
-
 #[cfg(not(feature = "yaml"))]
-pub fn inject(_: &Injecting) -> u8 {
+pub fn inject(_: &softstop::cli::Injecting) -> u8 {
     crate::console::usage_error("this softstop was built without YAML; build it with --features yaml for inject")
 }
 

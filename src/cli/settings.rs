@@ -10,7 +10,8 @@ use crate::config::check::values::words;
 use crate::config::fit::{self, Cut};
 use crate::config::platform::Platform;
 use crate::config::{
-    Config, Handler, Http, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn, Stragglers, default_kill_reserve,
+    Config, Handler, Http, OnExit, Output, Probe, Process, Restart, Rung, SignalTo, Stdin, StopOn, Stragglers,
+    default_kill_reserve,
 };
 
 impl Common {
@@ -89,7 +90,9 @@ impl Wrapper {
             diagnose: self.own.diagnose,
             signal_to: if self.own.group { SignalTo::Group } else { self.own.signal_to.unwrap_or(SignalTo::Process) },
             rewrite: self.own.rewrite.iter().copied().collect(),
-            startup: probe(self.own.startup.as_ref(), |p| (p.period, p.failure_threshold) = (Duration::from_secs(1), 300)),
+            startup: probe(self.own.startup.as_ref(), |p| {
+                (p.period, p.failure_threshold) = (Duration::from_secs(1), 300)
+            }),
             readiness: probe(self.own.readiness.as_ref(), |p| p.period = Duration::from_secs(5)),
             liveness: probe(self.own.liveness.as_ref(), |_| {}),
             foreground: true,

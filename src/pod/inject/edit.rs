@@ -48,7 +48,10 @@ impl<'a> Edits<'a> {
     }
 
     fn not_shared(&self, marked: Span, is_changed: impl Fn(&Span) -> bool) -> Result<(), Problem> {
-        self.shared.iter().find(|(value, _)| is_changed(value)).map_or(Ok(()), |shared| Err(self.is_shared(shared, marked)))
+        self.shared
+            .iter()
+            .find(|(value, _)| is_changed(value))
+            .map_or(Ok(()), |shared| Err(self.is_shared(shared, marked)))
     }
 
     fn is_shared(&self, (value, alias): &(Span, Span), marked: Span) -> Problem {

@@ -109,12 +109,7 @@ pub fn no_such_port(container: &Container<'_>, port: Node<'_>) -> String {
 }
 
 /// A port on which nobody has such a path, and what to write; `listen`: where softstop does not listen.
-pub fn nothing_answers(
-    case: &Case<'_>,
-    path: &str,
-    number: u16,
-    listen: impl FnOnce() -> String,
-) -> (String, String) {
+pub fn nothing_answers(case: &Case<'_>, path: &str, number: u16, listen: impl FnOnce() -> String) -> (String, String) {
     let (state, help) = match case.port() {
         Some(own) => (format!("softstop listens on {own}"), format!("write port: {own}")),
         None => ("softstop does not listen".to_owned(), listen()),

@@ -139,10 +139,10 @@ pub fn hook(case: &Case<'_>, found: &mut Found<'_>) {
     let also = if rewrites { ", sidecar.istio.io/rewriteAppHTTPProbers: \"false\"" } else { "" };
     found.warn(
         at,
-        format!("in a mesh GET /prestop comes from {name}'s proxy inside the pod, and `from` names the kubelet's network"),
-        "softstop answers 403, which the kubelet takes for a success: SIGTERM follows at once",
         format!(
-            "write {DRAIN}, guard /prestop by a token, or annotate the pod with {excluded}: \"{port}\"{also}"
+            "in a mesh GET /prestop comes from {name}'s proxy inside the pod, and `from` names the kubelet's network"
         ),
+        "softstop answers 403, which the kubelet takes for a success: SIGTERM follows at once",
+        format!("write {DRAIN}, guard /prestop by a token, or annotate the pod with {excluded}: \"{port}\"{also}"),
     );
 }

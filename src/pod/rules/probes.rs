@@ -168,9 +168,8 @@ pub fn address(case: &Case<'_>, found: &mut Found<'_>) {
 
 /// Which family the cluster's pods have first, the manifest does not say; a Service of IPv6 gives it away.
 fn ipv4_alone(case: &Case<'_>, listen: Listen, found: &mut Found<'_>) {
-    let of_ipv6 = |s: &Node<'_>| {
-        s.at(&["spec", "ipFamilies"]).and_then(|f| f.elements().next()?.text()) == Some("IPv6")
-    };
+    let of_ipv6 =
+        |s: &Node<'_>| s.at(&["spec", "ipFamilies"]).and_then(|f| f.elements().next()?.text()) == Some("IPv6");
     if !listen.is_ipv4_alone() || !case.services().any(|s| of_ipv6(&s)) {
         return;
     }
